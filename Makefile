@@ -1,0 +1,40 @@
+.PHONY: help demo test tests deps tools fmt lint supply-chain advisories release
+# The parts of `make test` stand in their order, also under `make -j`.
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+help: ## What there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Runs the gateway and a sample backend here, and prints three calls to try
+	cargo run --locked --no-default-features -- demo --config gateway.yaml
+
+test: deps tools lint tests supply-chain ## Installs what the tests need, then checks everything
+
+tests: ## Runs all tests
+	@if cargo nextest --version >/dev/null 2>&1; then set -x; cargo nextest run --locked; \
+	else set -x; cargo test --locked --lib --bins --tests; fi
+	cargo test --locked --doc
+
+lint: ## Format and clippy, where every warning is an error
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+fmt: ## Formats the source
+	cargo fmt
+
+supply-chain: ## Checks licences, banned crates and sources (deny.toml)
+	cargo deny --locked check bans licenses sources
+
+advisories: ## Checks known vulnerabilities; needs a connection to the advisory database
+	cargo deny --locked check advisories
+
+deps: ## Installs what is in tests/packages.txt and tests/requirements.txt, where missing
+	scripts/install-packages tests/packages.txt
+	scripts/install-python tests/requirements.txt target/python
+
+tools: ## Builds cargo-deny and cargo-nextest, where missing
+	scripts/install-tools
+
+release: ## Builds target/release/wicketgate, optimised
+	cargo build --locked --release

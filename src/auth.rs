@@ -1,0 +1,416 @@
+//! Who calls? Credentials as presented in, a [`Caller`] or a refusal out. Only this module makes a `Caller`.
+
+pub mod api_key;
+pub mod cookie;
+pub mod issuer;
+pub mod jws;
+pub mod jwt;
+pub mod keys;
+pub mod password;
+#[cfg(test)]
+mod vectors;
+pub mod verified;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::body::{self, Pointer};
+use crate::customer::{Deriver, Identifier};
+use crate::refusal::{ApiKeyFault, Refusal, SessionFault, TokenFault};
+use crate::session::{Found, SessionStore};
+use api_key::ApiKeys;
+use cookie::CookieKeys;
+use jwt::{Compact, Kind, Verifier};
+use verified::{Access, Verdict, VerifiedTokens};
+
+/// The header of the API key.
+pub const API_KEY: HeaderName = HeaderName::from_static("api-key");
+/// The header of the customer's token.
+pub const CUSTOMER_AUTH: HeaderName = HeaderName::from_static("customer-auth");
+
+/// Who calls, proved. A request reaches a backend only together with one of these.
+#[derive(Debug)]
+pub struct Caller {
+    /// The client of the access token.
+    pub client: Option<Arc<str>>,
+    /// The id of the API key.
+    pub api_key: Option<Arc<str>>,
+    /// The customer.
+    pub customer: Option<Identifier>,
+    _proof: Proof,
+}
+
+/// Nobody outside of this module can make one.
+#[derive(Debug)]
+struct Proof;
+
+impl Caller {
+    fn nobody() -> Self {
+        Self { client: None, api_key: None, customer: None, _proof: Proof }
+    }
+}
+
+/// What a route demands of its callers.
+#[derive(Debug, Default)]
+pub struct Demand {
+    /// The route's number, which API keys name.
+    pub route: u32,
+    /// An access token.
+    pub client: bool,
+    /// A customer's token or session.
+    pub customer: bool,
+    /// An API key.
+    pub api_key: bool,
+    /// Scopes of the access token.
+    pub scopes: Vec<String>,
+    /// Where the customer's token may stand.
+    pub customer_from: Vec<CustomerPlace>,
+}
+
+/// A place where the customer's token may stand.
+#[derive(Debug)]
+pub enum CustomerPlace {
+    /// A header, after a scheme word if there is one.
+    Header(HeaderName, Option<String>),
+    /// The session cookie.
+    Session,
+    /// A cookie that holds a JWT.
+    Cookie(String),
+    /// A member of the JSON body.
+    Body(Pointer),
+    /// `Authorization: Bearer`.
+    Bearer,
+}
+
+/// A client as configured.
+#[derive(Debug)]
+pub struct Client {
+    /// Its id.
+    pub id: Arc<str>,
+    /// The hashes of its live secrets.
+    pub secrets: Vec<password::PasswordHash>,
+    /// What its tokens may do.
+    pub scopes: Vec<String>,
+}
+
+/// An API key as configured.
+#[derive(Debug)]
+pub struct ApiKey {
+    /// Its name.
+    pub id: Arc<str>,
+    /// The only client that may use it.
+    pub client: Option<Arc<str>>,
+    /// The numbers of the routes that it opens, sorted.
+    pub routes: Vec<u32>,
+}
+
+/// The session cookie as configured.
+#[derive(Debug)]
+pub struct SessionCookie {
+    /// Its name.
+    pub name: String,
+    /// The keys that sign it.
+    pub keys: CookieKeys,
+    /// How many seconds a session may go unused.
+    pub idle: u64,
+}
+
+/// Everything that callers are checked against.
+#[derive(Default)]
+pub struct Authenticator {
+    /// Checks our own access tokens.
+    pub access: Option<Verifier>,
+    /// Checks our own customer tokens.
+    pub own: Option<Verifier>,
+    /// Checks other issuers' customer tokens, by `iss`.
+    pub trusted: HashMap<String, Verifier>,
+    /// The systems that may call, by id.
+    pub clients: HashMap<Arc<str>, Client>,
+    /// The API keys.
+    pub api_keys: ApiKeys<Arc<ApiKey>>,
+    /// The session cookie, where logins give one.
+    pub cookie: Option<SessionCookie>,
+    /// Makes identifiers.
+    pub deriver: Option<Deriver>,
+}
+
+/// What a worker brings to a check.
+pub struct Surroundings<'a> {
+    /// The time, in seconds since 1970.
+    pub now: u64,
+    /// Tokens that this worker has verified before.
+    pub verified: &'a mut VerifiedTokens,
+    /// All sessions.
+    pub sessions: &'a SessionStore,
+}
+
+impl Authenticator {
+    /// Checks everything that the route demands, in the order of section 4 of the contract: the first failure answers.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn admit(
+        &self,
+        demand: &Demand,
+        headers: &HeaderMap,
+        body: Option<&[u8]>,
+        around: &mut Surroundings<'_>,
+    ) -> Result<Caller, Refusal> {
+        let mut caller = Caller::nobody();
+        self.check(demand, headers, body, around, &mut caller, &mut Err)?;
+        Ok(caller)
+    }
+
+    /// Checks everything and refuses nothing: what could be proved, and the first failure.
+    pub fn observe(
+        &self,
+        demand: &Demand,
+        headers: &HeaderMap,
+        body: Option<&[u8]>,
+        around: &mut Surroundings<'_>,
+    ) -> (Caller, Option<Refusal>) {
+        let mut caller = Caller::nobody();
+        let mut first = None;
+        let mut note = |refusal| {
+            first.get_or_insert(refusal);
+            Ok(())
+        };
+        let end = self.check(demand, headers, body, around, &mut caller, &mut note);
+        (caller, first.or(end.err()))
+    }
+
+    /// Fills in the caller. Each failure goes to `refuse`, which ends the check or lets it go on.
+    fn check(
+        &self,
+        demand: &Demand,
+        headers: &HeaderMap,
+        body: Option<&[u8]>,
+        around: &mut Surroundings<'_>,
+        caller: &mut Caller,
+        refuse: &mut dyn FnMut(Refusal) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let authorization = single(headers, &AUTHORIZATION)?;
+        single(headers, &CUSTOMER_AUTH)?;
+        let api_key = single(headers, &API_KEY)?;
+        let presented = if demand.customer { self.presented(demand, headers, body)? } else { Presented::default() };
+        let nothing = authorization.is_none() && api_key.is_none() && presented.is_empty();
+        if nothing && (demand.client || demand.customer) {
+            refuse(Refusal::NoCredential)?;
+        }
+        let mut key_client = None;
+        if demand.api_key {
+            match self.api_key(demand, api_key) {
+                Ok(key) => {
+                    caller.api_key = Some(Arc::clone(&key.id));
+                    key_client.clone_from(&key.client);
+                }
+                Err(fault) => refuse(Refusal::ApiKey(fault))?,
+            }
+        }
+        let mut access = None;
+        if demand.client {
+            match self.client(authorization, around) {
+                Ok(found) => access = Some(found),
+                Err(fault) => refuse(Refusal::ClientToken(fault))?,
+            }
+        }
+        if let Some(access) = &access {
+            if key_client.is_some_and(|client| client != access.client) {
+                refuse(Refusal::ApiKey(ApiKeyFault::Client))?;
+            }
+            caller.client = Some(Arc::clone(&access.client));
+        }
+        if demand.customer {
+            match self.customer(&presented, around) {
+                Ok(customer) => caller.customer = Some(customer),
+                Err(refusal) => refuse(refusal)?,
+            }
+        }
+        if let Some(access) = &access
+            && !demand.scopes.iter().all(|scope| access.scopes.contains(scope))
+        {
+            refuse(Refusal::Scope)?;
+        }
+        Ok(())
+    }
+
+    fn api_key(&self, demand: &Demand, presented: Option<&HeaderValue>) -> Result<&ApiKey, ApiKeyFault> {
+        let presented = presented.ok_or(ApiKeyFault::Missing)?;
+        let key = self.api_keys.find(presented.as_bytes()).ok_or(ApiKeyFault::Unknown)?;
+        if key.routes.binary_search(&demand.route).is_err() {
+            return Err(ApiKeyFault::Route);
+        }
+        Ok(key)
+    }
+
+    fn client(&self, authorization: Option<&HeaderValue>, around: &mut Surroundings<'_>) -> Result<Access, TokenFault> {
+        let token = after_scheme(authorization.ok_or(TokenFault::Missing)?, Some("Bearer"))?;
+        if let Some(Verdict::Access(access)) = around.verified.find(Kind::Access, token, around.now) {
+            return Ok(access.clone());
+        }
+        let verifier = self.access.as_ref().ok_or(TokenFault::Issuer)?;
+        let claims = verifier.verify(&Compact::parse(token)?, around.now)?;
+        let id = claims.client_id.ok_or(TokenFault::Malformed)?;
+        let client = self.clients.get(id.as_str()).ok_or(TokenFault::UnknownClient)?;
+        let granted = claims.scope.unwrap_or_default();
+        let scopes = granted.split(' ').filter(|scope| client.scopes.iter().any(|known| known == scope));
+        let access = Access { client: Arc::clone(&client.id), scopes: scopes.map(str::to_owned).collect() };
+        around.verified.keep(Kind::Access, token, claims.expires_at, verifier.skew(), Verdict::Access(access.clone()));
+        Ok(access)
+    }
+
+    /// Every place where the customer's token stands.
+    fn presented<'a>(
+        &self,
+        demand: &Demand,
+        headers: &'a HeaderMap,
+        body: Option<&[u8]>,
+    ) -> Result<Presented<'a>, Refusal> {
+        let mut presented = Presented::default();
+        for place in &demand.customer_from {
+            let token = match place {
+                CustomerPlace::Header(name, scheme) => {
+                    single(headers, name)?.map(|value| after_scheme(value, scheme.as_deref()).map(Token::Borrowed))
+                }
+                CustomerPlace::Bearer => single(headers, &AUTHORIZATION)?
+                    .map(|value| after_scheme(value, Some("Bearer")).map(Token::Borrowed)),
+                CustomerPlace::Cookie(name) => single_cookie(headers, name)?.map(|value| Ok(Token::Borrowed(value))),
+                CustomerPlace::Body(pointer) => match body.map(|body| body::read(body, pointer)) {
+                    Some(Ok(Some(token))) => Some(Ok(Token::Owned(token))),
+                    Some(Err(_)) => return Err(Refusal::Json),
+                    Some(Ok(None)) | None => None,
+                },
+                CustomerPlace::Session => {
+                    if let Some(cookie) = &self.cookie {
+                        presented.session = single_cookie(headers, &cookie.name)?;
+                    }
+                    None
+                }
+            };
+            match (token, &presented.token) {
+                (Some(token), None) => presented.token = Some(token),
+                (Some(Ok(token)), Some(Ok(other))) if token.as_str() != other.as_str() => {
+                    return Err(Refusal::CredentialConflict);
+                }
+                (Some(Err(fault)), Some(Ok(_))) => presented.token = Some(Err(fault)),
+                (_, _) => {}
+            }
+        }
+        Ok(presented)
+    }
+
+    fn customer(&self, presented: &Presented<'_>, around: &mut Surroundings<'_>) -> Result<Identifier, Refusal> {
+        let by_token = match &presented.token {
+            Some(Ok(token)) => Some(self.customer_token(token.as_str(), around).map_err(Refusal::CustomerToken)?),
+            Some(Err(fault)) => return Err(Refusal::CustomerToken(*fault)),
+            None => None,
+        };
+        let by_session = match presented.session {
+            Some(value) => Some(self.session(value, around).map_err(Refusal::Session)?),
+            None => None,
+        };
+        match (by_token, by_session) {
+            (Some(one), Some(other)) if one != other => Err(Refusal::CredentialConflict),
+            (Some(customer), _) | (None, Some(customer)) => Ok(customer),
+            (None, None) => Err(Refusal::CustomerToken(TokenFault::Missing)),
+        }
+    }
+
+    fn customer_token(&self, token: &str, around: &mut Surroundings<'_>) -> Result<Identifier, TokenFault> {
+        if let Some(Verdict::Customer(customer)) = around.verified.find(Kind::Customer, token, around.now) {
+            return Ok(customer.clone());
+        }
+        let compact = Compact::parse(token)?;
+        let deriver = self.deriver.as_ref().ok_or(TokenFault::Issuer)?;
+        let issuer = compact.issuer().ok_or(TokenFault::Issuer)?;
+        let own = self.own.as_ref().filter(|own| own.issuer() == issuer);
+        let (verifier, claims) = match (own, self.trusted.get(issuer)) {
+            (Some(own), _) => (own, own.verify(&compact, around.now)?),
+            (None, Some(trusted)) => (trusted, trusted.verify(&compact, around.now)?),
+            (None, None) => return Err(TokenFault::Issuer),
+        };
+        let customer = match own {
+            Some(_) => deriver.accept(&claims.subject).map_err(|_| TokenFault::Subject)?,
+            None => deriver.derive(issuer, &claims.subject).map_err(|_| TokenFault::Subject)?,
+        };
+        let verdict = Verdict::Customer(customer.clone());
+        around.verified.keep(Kind::Customer, token, claims.expires_at, verifier.skew(), verdict);
+        Ok(customer)
+    }
+
+    fn session(&self, value: &str, around: &Surroundings<'_>) -> Result<Identifier, SessionFault> {
+        let cookie = self.cookie.as_ref().ok_or(SessionFault::Forged)?;
+        let digest = cookie.keys.open(value)?;
+        match around.sessions.find(&digest, around.now, cookie.idle) {
+            Found::Live(customer) => Ok(customer),
+            Found::Expired => Err(SessionFault::Expired),
+            Found::Unknown => Err(SessionFault::Unknown),
+        }
+    }
+}
+
+/// What a request shows of its customer.
+#[derive(Default)]
+struct Presented<'a> {
+    token: Option<Result<Token<'a>, TokenFault>>,
+    session: Option<&'a str>,
+}
+
+enum Token<'a> {
+    Borrowed(&'a str),
+    Owned(String),
+}
+
+impl Token<'_> {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Borrowed(token) => token,
+            Self::Owned(token) => token,
+        }
+    }
+}
+
+impl Presented<'_> {
+    fn is_empty(&self) -> bool {
+        self.token.is_none() && self.session.is_none()
+    }
+}
+
+/// The only value of a header, if it has one.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(Refusal::CredentialRepeated),
+        (first, None) => Ok(first),
+    }
+}
+
+/// The only cookie of this name, if there is one.
+fn single_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusal> {
+    let mut found = None;
+    for line in headers.get_all(COOKIE) {
+        for pair in line.to_str().unwrap_or_default().split(';') {
+            let Some((key, value)) = pair.trim_matches(' ').split_once('=') else { continue };
+            if key == name && found.replace(value).is_some() {
+                return Err(Refusal::CredentialRepeated);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The token after the scheme word (RFC 9110 section 11.4): one word, one space, one token.
+fn after_scheme<'a>(value: &'a HeaderValue, scheme: Option<&str>) -> Result<&'a str, TokenFault> {
+    let text = value.to_str().map_err(|_| TokenFault::Malformed)?;
+    let token = match scheme {
+        None => text,
+        Some(scheme) => match text.split_once(' ') {
+            Some((word, token)) if word.eq_ignore_ascii_case(scheme) => token,
+            _ => return Err(TokenFault::Malformed),
+        },
+    };
+    if token.is_empty() || token.contains([' ', ',', '\t']) { Err(TokenFault::Malformed) } else { Ok(token) }
+}

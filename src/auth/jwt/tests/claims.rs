@@ -1,0 +1,194 @@
+//! What the claims must say.
+
+use super::*;
+
+#[test]
+fn d12_and_t13_times_are_numbers_and_exp_is_there() {
+    let bench = Bench::new();
+    let missing = bench.check(&bench.issuer.token(&header(), &without(&claims(), "exp")));
+    assert_eq!(missing, Err(TokenFault::Malformed));
+    for name in ["exp", "nbf", "iat"] {
+        for value in [
+            json!(null),
+            json!("1900000000"),
+            json!(""),
+            json!(true),
+            json!([1_900_000_000]),
+            json!({}),
+            json!(-1),
+            json!(-1.5),
+            json!(i64::MIN),
+        ] {
+            assert_eq!(bench.claim(name, value.clone()), Err(TokenFault::Malformed), "{name} {value}");
+        }
+        // 1e400 is no number that JSON readers agree about.
+        for number in ["1e400", "-1e400", "NaN", "Infinity", "0x10", "1_000"] {
+            let text = without(&claims(), name).to_string();
+            let text = format!("{},\"{name}\":{number}}}", &text[..text.len() - 1]);
+            assert_eq!(bench.raw_claims(&text), Err(TokenFault::Malformed), "{name} {number}");
+        }
+    }
+    assert!(bench.check(&bench.issuer.token(&header(), &without(&claims(), "iat"))).is_ok());
+}
+
+#[test]
+fn d12_a_token_lives_from_nbf_to_exp_and_the_skew() {
+    let bench = Bench::new();
+    for (exp, fault) in [
+        (json!(NOW + 1), None),
+        (json!(NOW - SKEW + 1), None),
+        (json!(NOW - SKEW), Some(TokenFault::Expired)),
+        (json!(0), Some(TokenFault::Expired)),
+        (json!(1e3), Some(TokenFault::Expired)),
+        (json!(1.9e9), None),
+        (json!(1_900_000_000.75), None),
+        (json!(u64::MAX), None),
+        (json!(1e300), None),
+    ] {
+        assert_eq!(bench.claim("exp", exp.clone()).map(|_| ()).err(), fault, "exp {exp}");
+    }
+    assert_eq!(bench.claim("exp", json!(1_900_000_000.75)).unwrap().expires_at, 1_900_000_000);
+    assert_eq!(bench.claim("exp", json!(1e300)).unwrap().expires_at, u64::MAX);
+    for name in ["nbf", "iat"] {
+        for (value, fault) in [
+            (json!(0), None),
+            (json!(NOW), None),
+            (json!(NOW + SKEW), None),
+            (json!(NOW + SKEW + 1), Some(TokenFault::NotYetValid)),
+            (json!(u64::MAX), Some(TokenFault::NotYetValid)),
+            (json!(1e300), Some(TokenFault::NotYetValid)),
+        ] {
+            assert_eq!(bench.claim(name, value.clone()).map(|_| ()).err(), fault, "{name} {value}");
+        }
+    }
+    let token = bench.issuer.token(&header(), &claims());
+    assert!(bench.check_at(&token, NOW + 600 + SKEW - 1).is_ok());
+    assert_eq!(bench.check_at(&token, NOW + 600 + SKEW), Err(TokenFault::Expired));
+    assert_eq!(bench.check_at(&token, u64::MAX), Err(TokenFault::Expired));
+    assert_eq!(bench.check_at(&token, 0), Err(TokenFault::NotYetValid));
+}
+
+#[test]
+fn d13_and_t22_the_issuer_is_exact_and_its_key_is_its_own() {
+    let bench = Bench::new();
+    for issuer in [
+        json!(format!("{ISSUER}/")),
+        json!(ISSUER.to_uppercase()),
+        json!(&ISSUER[..ISSUER.len() - 1]),
+        json!(format!("{ISSUER}.evil.example")),
+        json!(format!(" {ISSUER}")),
+        json!(""),
+        json!([ISSUER]),
+        json!([]),
+        json!({ "a": ISSUER }),
+        json!(1),
+        json!(null),
+    ] {
+        assert_eq!(bench.claim("iss", issuer.clone()), Err(TokenFault::Issuer), "{issuer}");
+    }
+    assert_eq!(bench.check(&bench.issuer.token(&header(), &without(&claims(), "iss"))), Err(TokenFault::Issuer));
+    // Another issuer's key under our kid.
+    let other = Issuer::new();
+    assert_eq!(bench.check(&other.token(&header(), &claims())), Err(TokenFault::Signature));
+}
+
+#[test]
+fn d14_and_t22_the_audience_names_us_exactly() {
+    let bench = Bench::new();
+    for audience in [
+        json!(US.to_uppercase()),
+        json!(&US[1..]),
+        json!(format!("{US}2")),
+        json!(format!("{US} other")),
+        json!(format!("{US}/")),
+        json!(""),
+        json!([]),
+        json!(["other"]),
+        json!([[US]]),
+        json!([US, 1]),
+        json!([US, null]),
+        json!({ US: US }),
+        json!(1),
+        json!(null),
+        json!(true),
+    ] {
+        assert_eq!(bench.claim("aud", audience.clone()), Err(TokenFault::Audience), "{audience}");
+    }
+    assert_eq!(bench.check(&bench.issuer.token(&header(), &without(&claims(), "aud"))), Err(TokenFault::Audience));
+    for audience in [json!(US), json!([US]), json!(["other", US])] {
+        assert!(bench.claim("aud", audience).is_ok());
+    }
+    // A verifier without audiences accepts none.
+    let none = Verifier::trusted(ISSUER.into(), Vec::new(), bench.issuer.keys(), SKEW, "sub".into());
+    let token = bench.issuer.token(&header(), &claims());
+    assert_eq!(none.verify(&Compact::parse(&token).unwrap(), NOW), Err(TokenFault::Audience));
+}
+
+#[test]
+fn d15_and_d19_the_subject_is_a_text_that_can_be_one() {
+    let bench = Bench::new();
+    for subject in [
+        json!(""),
+        json!("alice\r\nX-Admin: 1"),
+        json!("alice\n"),
+        json!("a\0"),
+        json!("a\u{7f}"),
+        json!("a\u{9f}"),
+        json!("x".repeat(257)),
+        json!(7),
+        json!(null),
+        json!(true),
+        json!(["alice"]),
+        json!([]),
+        json!({ "id": "alice" }),
+    ] {
+        assert_eq!(bench.claim("sub", subject.clone()), Err(TokenFault::Subject), "{subject}");
+    }
+    assert_eq!(bench.check(&bench.issuer.token(&header(), &without(&claims(), "sub"))), Err(TokenFault::Subject));
+    for subject in ["alice", "a@b@c", "Ünï😀", "\"quoted\"", " ", &"x".repeat(256)] {
+        assert_eq!(bench.claim("sub", json!(subject)).unwrap().subject, subject);
+    }
+    // Half a surrogate pair is no character.
+    let text = claims().to_string().replace("alice", r"\ud800");
+    assert_eq!(bench.raw_claims(&text), Err(TokenFault::Malformed));
+}
+
+#[test]
+fn the_configured_claim_is_the_subject() {
+    let bench = Bench::new();
+    let verifier = Verifier::trusted(ISSUER.into(), vec![US.into()], bench.issuer.keys(), SKEW, "customer_id".into());
+    let both = bench.issuer.token(&header(), &with(&claims(), "customer_id", json!("4711")));
+    assert_eq!(verifier.verify(&Compact::parse(&both).unwrap(), NOW).unwrap().subject, "4711");
+    let token = bench.issuer.token(&header(), &claims());
+    assert_eq!(verifier.verify(&Compact::parse(&token).unwrap(), NOW), Err(TokenFault::Subject));
+}
+
+#[test]
+fn only_our_own_tokens_name_a_client_and_its_scope() {
+    let bench = Bench::new();
+    let claims = with(&with(&claims(), "client_id", json!("asapp")), "scope", json!("profile orders"));
+    let token = bench.issuer.token(&with(&header(), "typ", json!("at+jwt")), &claims);
+    let access = Verifier::own(Kind::Access, ISSUER.into(), vec![US.into()], bench.issuer.keys(), SKEW);
+    let read = access.verify(&Compact::parse(&token).unwrap(), NOW).unwrap();
+    assert_eq!((read.client_id.as_deref(), read.scope.as_deref()), (Some("asapp"), Some("profile orders")));
+    let foreign = bench.check(&bench.issuer.token(&header(), &claims)).unwrap();
+    assert_eq!((foreign.client_id, foreign.scope), (None, None));
+    for name in ["client_id", "scope", "jti"] {
+        let token = bench.issuer.token(&with(&header(), "typ", json!("at+jwt")), &with(&claims, name, json!(["x"])));
+        assert_eq!(access.verify(&Compact::parse(&token).unwrap(), NOW), Err(TokenFault::Malformed), "{name}");
+    }
+    // Some identity providers send the scope as a list: nothing to us.
+    assert!(bench.claim("scope", json!(["openid"])).is_ok());
+}
+
+#[test]
+fn our_own_subject_may_be_as_long_as_an_identifier() {
+    let bench = Bench::new();
+    let own = Verifier::own(Kind::Customer, ISSUER.into(), vec![US.into()], bench.issuer.keys(), SKEW);
+    let verdict = |length: usize| {
+        let token = bench.issuer.token(&header(), &with(&claims(), "sub", json!("x".repeat(length))));
+        own.verify(&Compact::parse(&token).unwrap(), NOW).map(|_| ())
+    };
+    assert_eq!(verdict(customer::LONGEST_IDENTIFIER), Ok(()));
+    assert_eq!(verdict(customer::LONGEST_IDENTIFIER + 1), Err(TokenFault::Subject));
+}

@@ -1,0 +1,228 @@
+//! Passwords and client secrets: argon2id, as PHC strings.
+
+use std::fmt;
+
+use argon2::password_hash::phc;
+use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use zeroize::Zeroizing;
+
+use crate::secret::random_bytes;
+
+/// The least memory, in KiB, and the least number of passes (OWASP, argon2id).
+const LEAST_MEMORY: u32 = 19_456;
+const LEAST_PASSES: u32 = 2;
+/// The most: a hash that costs more would let a few logins use up the machine.
+const MOST_MEMORY: u32 = 1 << 20;
+const MOST_PASSES: u32 = 16;
+const MOST_LANES: u32 = 16;
+/// The shortest output, in bytes. That a salt has 8 is part of the format.
+const SHORTEST_OUTPUT: usize = 16;
+
+/// An argon2id hash whose cost is neither too low nor too high.
+#[derive(Clone)]
+pub struct PasswordHash(phc::PasswordHash);
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("PasswordHash(..)")
+    }
+}
+
+/// The PHC string of a new hash of this password, every byte of which counts: `$argon2id$v=19$m=19456,t=2,p=1$...`.
+///
+/// # Errors
+/// There is no memory for it, or the password has more than 4 GiB.
+pub fn hash(password: &[u8]) -> Result<String, String> {
+    let salt = random_bytes::<16>();
+    hasher()
+        .hash_password_with_salt(password, &salt)
+        .map(|hash: phc::PasswordHash| hash.to_string())
+        .map_err(|_| "the password could not be hashed: is there no memory?".to_owned())
+}
+
+/// Whether this is the password of the hash. Takes tens of milliseconds and the memory that the hash names: run it where
+/// it blocks nothing.
+pub fn verify(hash: &PasswordHash, password: &[u8]) -> bool {
+    hasher().verify_password(password, &hash.0).is_ok()
+}
+
+/// The hash that a PHC string names.
+///
+/// # Errors
+/// Not argon2id, too cheap, too dear or damaged; the sentence says what to do and nothing of the hash.
+pub fn parse(text: &str) -> Result<PasswordHash, String> {
+    const NEW: &str = "make a new one with `wicketgate hash-password` or `wicketgate new client-secret`";
+    let hash = phc::PasswordHash::new(text)
+        .map_err(|_| format!("this is not a password hash ($argon2id$v=19$m=19456,t=2,p=1$...); {NEW}"))?;
+    if hash.algorithm.as_str() != "argon2id" {
+        return Err(format!("only argon2id hashes are accepted; {NEW}"));
+    }
+    if hash.version != Some(Version::V0x13.into()) {
+        return Err(format!("only version 19 of argon2id is accepted; {NEW}"));
+    }
+    if ["m", "t", "p"].iter().any(|name| hash.params.get(*name).is_none()) {
+        return Err(format!("a hash must name its cost (m=19456,t=2,p=1); {NEW}"));
+    }
+    let params = Params::try_from(&hash).map_err(|_| format!("the parameters of this hash are not right; {NEW}"))?;
+    if params.m_cost() < LEAST_MEMORY || params.t_cost() < LEAST_PASSES {
+        return Err(format!(
+            "this hash is too cheap to guess: m={LEAST_MEMORY} and t={LEAST_PASSES} are the least; {NEW}"
+        ));
+    }
+    if params.m_cost() > MOST_MEMORY || params.t_cost() > MOST_PASSES || params.p_cost() > MOST_LANES {
+        return Err(format!(
+            "this hash is too dear to check: m={MOST_MEMORY}, t={MOST_PASSES} and p={MOST_LANES} are the most; {NEW}"
+        ));
+    }
+    let (Some(_), Some(output)) = (&hash.salt, &hash.hash) else {
+        return Err(format!("this hash has no salt or no output; {NEW}"));
+    };
+    if output.len() < SHORTEST_OUTPUT {
+        return Err(format!("the output of a hash has {SHORTEST_OUTPUT} bytes at least; {NEW}"));
+    }
+    Ok(PasswordHash(hash))
+}
+
+/// A hash of no password, at the cost of [`hash`]: verified for a user that does not exist, so that this takes as long as
+/// a wrong password.
+pub fn dummy() -> PasswordHash {
+    PasswordHash(phc::PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: phc::ParamsString::try_from(hasher().params()).unwrap_or_default(),
+        salt: phc::Salt::new(&random_bytes::<16>()).ok(),
+        hash: phc::Output::new(&random_bytes::<32>()).ok(),
+    })
+}
+
+/// The same at the cost of another hash, for accounts whose hashes were made with other parameters.
+pub fn dummy_like(like: &PasswordHash) -> PasswordHash {
+    let PasswordHash(mut hash) = dummy();
+    hash.params = like.0.params.clone();
+    PasswordHash(hash)
+}
+
+/// A new client secret: `wgs_` and 256 random bits, in letters, digits, `-` and `_` only, which stay the same whether or
+/// not a client form-encodes them before HTTP Basic (RFC 6749 section 2.3.1).
+pub fn new_client_secret() -> Zeroizing<String> {
+    random_text("wgs_")
+}
+
+/// A prefix by which scanners find a secret that has leaked, and 256 random bits.
+pub(super) fn random_text(prefix: &str) -> Zeroizing<String> {
+    let bytes = Zeroizing::new(random_bytes::<32>());
+    let mut text = Zeroizing::new(String::with_capacity(64));
+    text.push_str(prefix);
+    BASE64.encode_string(&bytes[..], &mut text);
+    text
+}
+
+fn hasher() -> Argon2<'static> {
+    Argon2::default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+    use super::*;
+
+    #[test]
+    fn a_hash_verifies_its_password_and_no_other() {
+        let text = hash(b"correct horse").unwrap();
+        assert!(text.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{text}");
+        let parsed = parse(&text).unwrap();
+        assert!(verify(&parsed, b"correct horse"));
+        for wrong in
+            [&b""[..], b"correct hors", b"correct horse ", b" correct horse", b"Correct horse", b"correct horse\0"]
+        {
+            assert!(!verify(&parsed, wrong), "{wrong:?}");
+        }
+        assert_ne!(hash(b"correct horse").unwrap(), text, "each hash has its own salt");
+    }
+
+    #[test]
+    fn f4_every_byte_of_a_long_password_counts() {
+        let long = [b'x'; 200];
+        let parsed = parse(&hash(&long).unwrap()).unwrap();
+        assert!(verify(&parsed, &long));
+        assert!(!verify(&parsed, &long[..199]));
+        assert!(!verify(&parsed, &long[..72]));
+        let unicode = parse(&hash("pässwörd😀\0 ".as_bytes()).unwrap()).unwrap();
+        assert!(verify(&unicode, "pässwörd😀\0 ".as_bytes()));
+        assert!(!verify(&unicode, "pässwörd😀".as_bytes()));
+    }
+
+    #[test]
+    fn a_hash_of_another_implementation_verifies() {
+        // From the tests of the reference implementation, https://github.com/P-H-C/phc-winner-argon2 src/test.c.
+        let hash = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+        assert!(verify(&parse(hash).unwrap(), b"password"));
+    }
+
+    #[test]
+    fn f1_weak_dear_and_foreign_hashes_are_refused_with_what_to_do() {
+        const TAIL: &str = "c29tZXNhbHRzb21lc2FsdA$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+        assert!(parse(&format!("$argon2id$v=19$m=19456,t=2,p=1${TAIL}")).is_ok());
+        assert!(parse(&format!("$argon2id$v=19$m=65536,t=3,p=4${TAIL}")).is_ok());
+        for (text, part) in [
+            (String::new(), "not a password hash"),
+            ("secret".into(), "not a password hash"),
+            ("5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8".into(), "not a password hash"),
+            (format!("$argon2i$v=19$m=19456,t=2,p=1${TAIL}"), "only argon2id"),
+            (format!("$argon2d$v=19$m=19456,t=2,p=1${TAIL}"), "only argon2id"),
+            (format!("$scrypt$ln=17,r=8,p=1${TAIL}"), "only argon2id"),
+            ("$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW".into(), "not a password hash"),
+            (format!("$argon2id$v=16$m=19456,t=2,p=1${TAIL}"), "version 19"),
+            (format!("$argon2id$m=19456,t=2,p=1${TAIL}"), "version 19"),
+            (format!("$argon2id$v=19$m=19455,t=2,p=1${TAIL}"), "too cheap"),
+            (format!("$argon2id$v=19$m=19456,t=1,p=1${TAIL}"), "too cheap"),
+            (format!("$argon2id$v=19${TAIL}"), "must name its cost"),
+            (format!("$argon2id$v=19$m=2097152,t=2,p=1${TAIL}"), "too dear"),
+            (format!("$argon2id$v=19$m=19456,t=1000,p=1${TAIL}"), "too dear"),
+            (format!("$argon2id$v=19$m=19456,t=2,p=64${TAIL}"), "too dear"),
+            ("$argon2id$v=19$m=19456,t=2,p=1".into(), "no salt"),
+            ("$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA".into(), "no salt"),
+            (format!("$argon2id$v=19$m=19456,t=2,p=1$c29tZXM{}", &TAIL[22..]), "not a password hash"),
+            (format!("$argon2id$v=19$m=19456,t=2,p=1${}", &TAIL[..39]), "the output of a hash"),
+        ] {
+            let fault = parse(&text).map(|_| ()).unwrap_err();
+            assert!(fault.contains(part) && fault.contains("wicketgate"), "{text}: {fault}");
+        }
+    }
+
+    #[test]
+    fn f2_a_dummy_costs_what_a_hash_costs_and_fits_nobody() {
+        let real = parse(&hash(b"x").unwrap()).unwrap();
+        let PasswordHash(unknown) = dummy();
+        assert_eq!(unknown.params, real.0.params);
+        assert_eq!(unknown.algorithm, real.0.algorithm);
+        assert_eq!(unknown.version, real.0.version);
+        assert_eq!(unknown.salt.unwrap().len(), real.0.salt.unwrap().len());
+        assert_eq!(unknown.hash.unwrap().len(), real.0.hash.unwrap().len());
+        assert!(parse(&unknown.to_string()).is_ok());
+        for password in [&b""[..], b"x", b"password"] {
+            assert!(!verify(&dummy(), password));
+        }
+        let dear =
+            parse("$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8")
+                .unwrap();
+        assert_eq!(dummy_like(&dear).0.params, dear.0.params);
+    }
+
+    #[test]
+    fn a_client_secret_survives_form_encoding() {
+        let secret = new_client_secret();
+        assert_eq!(secret.len(), 4 + 43);
+        assert!(secret.starts_with("wgs_"));
+        assert!(secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
+        assert_ne!(*secret, *new_client_secret());
+    }
+
+    #[test]
+    fn a_hash_does_not_print() {
+        assert_eq!(format!("{:?}", dummy()), "PasswordHash(..)");
+    }
+}

@@ -1,0 +1,115 @@
+//! The company's own servers: what is known of them, and whose fault it is when they do not answer.
+
+pub mod pool;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use rustls::pki_types::ServerName;
+
+/// A named group of servers that answer alike.
+pub struct Backend {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// Its servers.
+    pub endpoints: Vec<Endpoint>,
+    /// The gateway's own credential.
+    pub authorization: Option<(HeaderName, HeaderValue)>,
+    /// The time to connect.
+    pub connect_timeout: Duration,
+    /// The time from sending a request to the head of its response, and between two pieces of its body.
+    pub timeout: Duration,
+    /// How long a connection may wait for its next request.
+    pub idle_timeout: Duration,
+    /// Requests in flight at once.
+    pub concurrency: usize,
+    /// Requests in flight now, on all workers.
+    pub in_flight: Arc<AtomicUsize>,
+    /// Counts up; whose turn it is.
+    pub turn: AtomicUsize,
+}
+
+/// One server.
+pub struct Endpoint {
+    /// Unique in this process: connections are pooled by it.
+    pub id: u64,
+    /// Where it is.
+    pub host: Host,
+    /// Its port.
+    pub port: u16,
+    /// TLS towards it, with the name that its certificate must have.
+    pub tls: Option<(tokio_rustls::TlsConnector, ServerName<'static>)>,
+}
+
+/// A host as it was written.
+#[derive(Debug, Clone)]
+pub enum Host {
+    /// An address.
+    Address(IpAddr),
+    /// A name, looked up for each new connection.
+    Name(String),
+}
+
+/// Why a backend gave no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// No server of it could be connected.
+    Connect,
+    /// The TLS handshake failed, its certificate included.
+    Tls,
+    /// It did not answer in time.
+    Timeout,
+    /// The connection ended, or what came was not HTTP.
+    Broken,
+    /// Its limit of requests in flight is reached.
+    Overload,
+}
+
+impl Failure {
+    /// The word for metrics and logs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::Broken => "broken",
+            Self::Overload => "overload",
+        }
+    }
+}
+
+/// A place among the requests that a backend takes at once; given back when dropped.
+#[derive(Debug)]
+pub struct Permit(Arc<AtomicUsize>);
+
+impl Backend {
+    /// A place for one more request.
+    ///
+    /// # Errors
+    /// [`Failure::Overload`] where all are taken.
+    pub fn permit(&self) -> Result<Permit, Failure> {
+        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let permit = Permit(Arc::clone(&self.in_flight));
+        if before >= self.concurrency { Err(Failure::Overload) } else { Ok(permit) }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Backend")
+            .field("name", &self.name)
+            .field("servers", &self.endpoints.len())
+            .finish_non_exhaustive()
+    }
+}

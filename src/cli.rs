@@ -1,0 +1,96 @@
+//! The command line: one file per command.
+
+mod check;
+mod demo;
+mod id;
+mod new;
+mod password;
+mod run;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Exit codes: 0 good, 1 something is wrong, 2 the command was not understood.
+#[derive(Debug, Parser)]
+#[command(name = "wicketgate", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    #[command(after_help = run::EXAMPLE)]
+    Run(ConfigFile),
+    /// Check gateway.yaml and all files that it names; say everything that is wrong.
+    #[command(after_help = check::EXAMPLE)]
+    Check(ConfigFile),
+    /// Print the JSON Schema of gateway.yaml, for editors.
+    #[command(after_help = "Example:\n  wicketgate schema > gateway.schema.json\n  \
+                            then put `# yaml-language-server: $schema=gateway.schema.json` at the top of gateway.yaml")]
+    Schema,
+    /// Run the gateway with development certificates and a sample backend, and print three calls to try.
+    #[command(after_help = "Example:\n  wicketgate demo --config gateway.yaml")]
+    Demo(ConfigFile),
+    /// Make a new secret; it is shown once, with the line for gateway.yaml.
+    #[command(subcommand, after_help = new::EXAMPLE)]
+    New(new::New),
+    /// Hash a password for accounts.yaml; it is read from standard input.
+    #[command(after_help = password::EXAMPLE)]
+    HashPassword,
+    /// Map customers to identifiers and back.
+    #[command(subcommand, after_help = id::EXAMPLE)]
+    Id(id::Id),
+}
+
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration file.
+    #[arg(long, value_name = "PATH", default_value = "gateway.yaml")]
+    config: PathBuf,
+}
+
+/// Runs the command of this process's arguments; its exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Run(file) => run::run(&file.config),
+        Command::Check(file) => check::check(&file.config),
+        Command::Schema => schema(),
+        Command::Demo(file) => demo::demo(&file.config),
+        Command::New(new) => new::new(&new),
+        Command::HashPassword => password::hash(),
+        Command::Id(id) => id::id(&id),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says what went wrong, on standard error.
+fn complain(error: &anyhow::Error) {
+    let _ = writeln!(std::io::stderr(), "{error:#}");
+}
+
+/// Says something, on standard output.
+///
+/// # Errors
+/// Where nobody reads it.
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut output = std::io::stdout();
+    writeln!(output, "{text}")?;
+    output.flush()?;
+    Ok(())
+}
+
+fn schema() -> anyhow::Result<()> {
+    say(&serde_json::to_string_pretty(&crate::config::schema())?)
+}

@@ -1,0 +1,187 @@
+//! The configuration: gateway.yaml from text to something that makes sense.
+//!
+//! `tree` reads YAML and keeps the places. `structure` holds the tree against the schema, so that unknown keys
+//! and wrong types are all found in one run. `raw` is what the file says, with types. `check` decides whether
+//! it makes sense together. What can only be known by reading other files (keys, certificates, accounts) is
+//! found out when the policy is built; its problems are shown in the same way, through [`Config::problem`].
+
+pub mod raw;
+pub mod scalar;
+
+mod check;
+mod diagnostic;
+mod files;
+mod schema;
+mod structure;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use diagnostic::{Problem, Problems};
+pub use schema::schema;
+
+use crate::secret::Secret;
+use diagnostic::{Mark, SharedSource, Source};
+use raw::{Raw, SecretRef};
+use tree::Node;
+
+/// A gateway.yaml that could be read. Only [`read`] and [`parse`] make one.
+pub struct Config {
+    raw: Raw,
+    file: PathBuf,
+    directory: PathBuf,
+    tree: Node,
+    source: SharedSource,
+    /// Paths of values that could not be used and have stand-ins.
+    replaced: Vec<String>,
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Config({})", self.file.display())
+    }
+}
+
+/// Reads the file at `path` and checks it, without opening the files that it names.
+///
+/// Returns the configuration and all that does not make sense in it: serve nothing from it unless there are no
+/// problems, neither these nor those of building the policy.
+///
+/// # Errors
+/// The problems, where the file cannot be read, is not YAML, or where keys are missing or have the wrong type.
+pub fn read(path: &Path) -> Result<(Config, Problems), Problems> {
+    read_draft(path).and_then(faithful)
+}
+
+/// The same as [`read`], but values of the wrong type have stand-ins, so that the files which the configuration names
+/// can be looked at all the same. Where there is a stand-in there is a problem.
+///
+/// # Errors
+/// The problems, where the file cannot be read, is not YAML, or lacks too much.
+pub fn read_draft(path: &Path) -> Result<(Config, Problems), Problems> {
+    match files::read_limited(path, tree::MAX_BYTES) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => parse_draft(&text, path),
+            Err(error) => {
+                let valid = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned();
+                let source = Source::new(&valid, path);
+                let mark = Mark { line: valid.lines().count().max(1), ..Mark::START };
+                Err(source.problem("", mark, "the file is not UTF-8 from here on", "save it as UTF-8").into())
+            }
+        },
+        Err((message, help)) => Err(Source::new("", path).problem("", Mark::START, message, help).into()),
+    }
+}
+
+/// The same as [`read`], from text. `file` is the name in messages, and its directory is where relative paths start.
+///
+/// # Errors
+/// As for [`read`].
+pub fn parse(text: &str, file: &Path) -> Result<(Config, Problems), Problems> {
+    parse_draft(text, file).and_then(faithful)
+}
+
+/// Only a configuration without stand-ins.
+fn faithful((config, problems): (Config, Problems)) -> Result<(Config, Problems), Problems> {
+    if config.replaced.is_empty() { Ok((config, problems)) } else { Err(problems) }
+}
+
+fn parse_draft(text: &str, file: &Path) -> Result<(Config, Problems), Problems> {
+    let source = Source::new(text, file);
+    let mut problems = Problems::new();
+    let tree = tree::read(&source, &mut problems)?;
+    if !matches!(tree.value, tree::Value::Map(_)) {
+        let message = match tree.value {
+            tree::Value::Null => "the file is empty".to_owned(),
+            _ => format!("expected keys and values, this is {}", tree.value.kind()),
+        };
+        return Err(source.problem("", tree.at, message, "start from the example in docs/configuration.md").into());
+    }
+    let checked = structure::check(&tree, &source, &mut problems);
+    let raw = match serde_json::from_value::<Raw>(checked.value) {
+        Ok(raw) => raw,
+        Err(_) if !problems.is_empty() => return Err(problems),
+        Err(_) => {
+            let message = "the file fits the schema but cannot be read; this is a fault of wicketgate";
+            problems.push(source.problem("", Mark::START, message, "please report it with the file"));
+            return Err(problems);
+        }
+    };
+    let directory = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let config = Config { raw, file: file.to_owned(), directory, tree, source, replaced: checked.replaced };
+    let meaning = check::check(&config);
+    problems.extend(config.about_real_values(meaning));
+    Ok((config, problems))
+}
+
+impl Config {
+    /// What the file says.
+    pub fn raw(&self) -> &Raw {
+        &self.raw
+    }
+
+    /// The path of gateway.yaml, as it was given.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Where a path in the file leads: relative ones start at the directory of the file.
+    pub fn resolve(&self, path: &Path) -> PathBuf {
+        self.directory.join(path)
+    }
+
+    /// A problem at a key such as `routes[0].backend` or `backends.legacy.servers[1]`. Where the file does not
+    /// have that key, the nearest one above it is pointed at. `message` and `help` must not hold secrets.
+    pub fn problem(&self, at: &str, message: impl Into<String>, help: impl Into<String>) -> Problem {
+        self.source.problem(at, self.mark(at), message, help)
+    }
+
+    /// The problems that are not merely about stand-ins.
+    pub fn about_real_values(&self, problems: impl IntoIterator<Item = Problem>) -> impl Iterator<Item = Problem> {
+        problems.into_iter().filter(|problem| !structure::is_touched(&self.replaced, &problem.path))
+    }
+
+    /// The bytes of a secret, without one line break at the end of a file.
+    ///
+    /// # Errors
+    /// Message and help, where the file is missing, empty or open to others, or the variable is unset or empty.
+    /// They name the file or the variable, and never the secret.
+    pub fn read_secret(&self, reference: &SecretRef) -> Result<Secret, (String, String)> {
+        match reference {
+            SecretRef::File(path) => files::read_secret_file(&self.resolve(path)),
+            SecretRef::Env(name) => files::read_secret_variable(name),
+        }
+    }
+
+    /// The bytes of a file that only its owner may read, such as a private key.
+    ///
+    /// # Errors
+    /// Message and help, where it cannot be read or is open to group or others.
+    pub fn read_private_file(&self, path: &Path) -> Result<Vec<u8>, (String, String)> {
+        files::read_private(&self.resolve(path))
+    }
+
+    /// The bytes of a file.
+    ///
+    /// # Errors
+    /// Message with the full path and help, where it cannot be read.
+    pub fn read_file(&self, path: &Path) -> Result<Vec<u8>, (String, String)> {
+        files::read(&self.resolve(path))
+    }
+
+    fn mark(&self, at: &str) -> Mark {
+        tree::locate(&self.tree, at)
+    }
+
+    /// The line on which a key is written.
+    fn line(&self, at: &str) -> usize {
+        self.mark(at).line
+    }
+}

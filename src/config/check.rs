@@ -1,0 +1,134 @@
+//! Whether gateway.yaml makes sense: names that lead somewhere, lists that are not empty, routes that protect.
+//!
+//! Each function takes one part of the file and adds all that is wrong in it. Nothing here opens a file.
+
+mod backends;
+mod callers;
+mod grammar;
+mod own;
+mod routes;
+
+use std::collections::HashMap;
+
+use super::Config;
+use super::diagnostic::{Problems, closest, listed, shown};
+use super::raw::{RateLimit, Raw};
+use super::scalar::{Duration, Size};
+
+/// All that does not make sense in `config`.
+pub(super) fn check(config: &Config) -> Problems {
+    let mut check = Check { config, raw: config.raw(), problems: Problems::new() };
+    check.own();
+    check.callers();
+    check.routes();
+    check.backends();
+    check.problems
+}
+
+struct Check<'a> {
+    config: &'a Config,
+    raw: &'a Raw,
+    problems: Problems,
+}
+
+impl Check<'_> {
+    fn add(&mut self, at: &str, message: impl Into<String>, help: impl Into<String>) {
+        self.problems.push(self.config.problem(at, message, help));
+    }
+
+    fn not_empty<T>(&mut self, at: &str, list: &[T], help: &str) {
+        if list.is_empty() {
+            let name = at.rsplit('.').next().unwrap_or(at);
+            self.add(at, format!("`{name}` is empty"), help);
+        }
+    }
+
+    fn not_blank(&mut self, at: &str, text: &str) {
+        if text.trim().is_empty() {
+            self.add(at, "this text is empty", "");
+        } else if text.chars().any(char::is_control) {
+            self.add(at, "this text has a control character", "");
+        }
+    }
+
+    fn more_than_zero(&mut self, at: &str, amount: usize) {
+        if amount == 0 {
+            self.add(at, "zero lets nothing through", "write 1 or more");
+        }
+    }
+
+    fn some_time(&mut self, at: &str, duration: Duration) {
+        if duration.is_zero() {
+            self.add(at, "this is no time at all", "write a length of time above zero, such as 10s");
+        }
+    }
+
+    fn some_bytes(&mut self, at: &str, size: Size) {
+        self.more_than_zero(at, size.bytes());
+    }
+
+    fn small_skew(&mut self, at: &str, skew: Duration) {
+        if skew > Duration::seconds(60) {
+            self.add(at, format!("{skew} is too much: expired tokens would live on"), "write at most 60s");
+        }
+    }
+
+    fn rate_limit(&mut self, at: &str, limit: &RateLimit) {
+        if limit.burst == Some(0) {
+            self.more_than_zero(&format!("{at}.burst"), 0);
+        }
+    }
+
+    /// Reports every key that an earlier item has already. Items are pairs of place and key.
+    fn unique<'k>(&mut self, what: &str, items: impl IntoIterator<Item = (String, &'k str)>) {
+        let mut first: HashMap<&str, String> = HashMap::new();
+        for (at, key) in items {
+            match first.get(key) {
+                None => {
+                    first.insert(key, at);
+                }
+                Some(earlier) => {
+                    let (earlier, later) = (self.config.line(earlier), self.config.line(&at));
+                    let message = format!("{what} `{}` is already used on line {earlier}", shown(key));
+                    self.add(&at, message, format!("change or remove one of lines {earlier} and {later}"));
+                }
+            }
+        }
+    }
+
+    /// Reports a name that leads nowhere. Where nothing of that kind exists, that has been said elsewhere.
+    fn known(&mut self, at: &str, what: &str, name: &str, names: &[&str]) {
+        if names.contains(&name) {
+            return;
+        }
+        let help = match closest(name, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if names.is_empty() => format!("add that {what}"),
+            None => format!("there is {}", listed(names.iter().copied())),
+        };
+        self.add(at, format!("there is no {what} `{}`", shown(name)), help);
+    }
+
+    fn path(&mut self, at: &str, path: &str) {
+        if let Some((message, help)) = grammar::path_fault(path) {
+            self.add(at, message, help);
+        }
+    }
+
+    fn pointer(&mut self, at: &str, pointer: &str) {
+        if let Some((message, help)) = grammar::pointer_fault(pointer) {
+            self.add(at, message, help);
+        }
+    }
+
+    /// Whether anything can prove who a customer is.
+    fn has_customers(&self) -> bool {
+        self.raw.login.is_some() || !self.raw.trusted_issuers.is_empty()
+    }
+}
+
+impl<'a> Check<'a> {
+    fn backend_names(&self) -> Vec<&'a str> {
+        self.raw.backends.keys().map(String::as_str).collect()
+    }
+}

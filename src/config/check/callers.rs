@@ -1,0 +1,128 @@
+//! Who may call: clients, API keys, and the issuers of customers' tokens.
+
+use std::collections::HashMap;
+
+use super::super::raw::{ApiKey, Client, TrustedIssuer};
+use super::{Check, grammar};
+
+impl Check<'_> {
+    pub(super) fn callers(&mut self) {
+        let raw = self.raw;
+        for (index, client) in raw.clients.iter().enumerate() {
+            self.client(&format!("clients[{index}]"), client);
+        }
+        let clients = raw.clients.iter().enumerate();
+        self.unique(
+            "the client id",
+            clients.map(|(index, client)| (format!("clients[{index}].id"), client.id.as_str())),
+        );
+
+        for (index, key) in raw.api_keys.iter().enumerate() {
+            self.api_key(&format!("api_keys[{index}]"), key);
+        }
+        let keys = raw.api_keys.iter().enumerate();
+        self.unique("the API key id", keys.map(|(index, key)| (format!("api_keys[{index}].id"), key.id.as_str())));
+        self.digests();
+
+        for (index, issuer) in raw.trusted_issuers.iter().enumerate() {
+            self.trusted_issuer(&format!("trusted_issuers[{index}]"), issuer);
+        }
+        let own = raw.issuer.iter().map(|issuer| ("issuer.url".to_owned(), issuer.url.as_str()));
+        let trusted = raw.trusted_issuers.iter().enumerate();
+        let trusted =
+            trusted.map(|(index, issuer)| (format!("trusted_issuers[{index}].issuer"), issuer.issuer.as_str()));
+        self.unique("the issuer", own.chain(trusted));
+    }
+
+    fn client(&mut self, at: &str, client: &Client) {
+        self.not_blank(&format!("{at}.id"), &client.id);
+        let secrets = format!("{at}.secrets");
+        self.not_empty(&secrets, &client.secrets, "run `wicketgate new client-secret` and add the hash that it prints");
+        for (index, hash) in client.secrets.iter().enumerate() {
+            if let Some((message, help)) = grammar::hash_fault(hash) {
+                self.add(&format!("{secrets}[{index}]"), message, help);
+            }
+        }
+        for (index, scope) in client.scopes.iter().enumerate() {
+            self.scope(&format!("{at}.scopes[{index}]"), scope);
+        }
+    }
+
+    pub(super) fn scope(&mut self, at: &str, scope: &str) {
+        if !grammar::is_scope(scope) {
+            let message =
+                "a scope has only visible ASCII characters, without space, `\"` and `\\` (RFC 6749 section 3.3)";
+            self.add(at, message, "write one entry for each scope");
+        }
+    }
+
+    fn api_key(&mut self, at: &str, key: &ApiKey) {
+        let raw = self.raw;
+        self.not_blank(&format!("{at}.id"), &key.id);
+        let digests = format!("{at}.sha256");
+        self.not_empty(&digests, &key.sha256, "run `wicketgate new api-key` and add the digest that it prints");
+        for (index, digest) in key.sha256.iter().enumerate() {
+            if !grammar::is_sha256(digest) {
+                self.add(
+                    &format!("{digests}[{index}]"),
+                    "this is not a SHA-256 in 64 hex digits; a key itself must never stand here",
+                    "run `wicketgate new api-key` and put the digest that it prints here",
+                );
+            }
+        }
+        if let Some(client) = &key.client {
+            let clients: Vec<&str> = raw.clients.iter().map(|client| client.id.as_str()).collect();
+            self.known(&format!("{at}.client"), "client", client, &clients);
+        }
+        let opened = format!("{at}.routes");
+        self.not_empty(&opened, &key.routes, "name the routes that this key opens");
+        let routes: Vec<&str> = raw.routes.iter().map(|route| route.name.as_str()).collect();
+        if !routes.is_empty() {
+            for (index, route) in key.routes.iter().enumerate() {
+                self.known(&format!("{opened}[{index}]"), "route", route, &routes);
+            }
+        }
+    }
+
+    /// A digest that stands twice would make two keys one. The digest is not repeated.
+    fn digests(&mut self) {
+        let mut first: HashMap<String, String> = HashMap::new();
+        for (index, key) in self.raw.api_keys.iter().enumerate() {
+            for (position, digest) in key.sha256.iter().enumerate() {
+                let at = format!("api_keys[{index}].sha256[{position}]");
+                match first.get(&digest.to_ascii_lowercase()) {
+                    None => {
+                        first.insert(digest.to_ascii_lowercase(), at);
+                    }
+                    Some(earlier) => {
+                        let (earlier, later) = (self.config.line(earlier), self.config.line(&at));
+                        let message = format!("this digest is already used on line {earlier}");
+                        self.add(&at, message, format!("change or remove one of lines {earlier} and {later}"));
+                    }
+                }
+            }
+        }
+    }
+
+    fn trusted_issuer(&mut self, at: &str, issuer: &TrustedIssuer) {
+        self.not_blank(&format!("{at}.issuer"), &issuer.issuer);
+        let audiences = format!("{at}.audiences");
+        self.not_empty(&audiences, &issuer.audiences, "name the `aud` values that are meant for this gateway");
+        for (index, audience) in issuer.audiences.iter().enumerate() {
+            self.not_blank(&format!("{audiences}[{index}]"), audience);
+        }
+        self.not_empty(
+            &format!("{at}.algorithms"),
+            &issuer.algorithms,
+            "name the algorithms that it uses, such as RS256",
+        );
+        self.small_skew(&format!("{at}.clock_skew"), issuer.clock_skew);
+        let subject = format!("{at}.subject");
+        if grammar::is_personal(&issuer.subject) {
+            let help = "use a claim that is a key and says nothing about the person, such as sub";
+            self.add(&subject, "an identity claim that would carry personal data", help);
+        } else {
+            self.not_blank(&subject, &issuer.subject);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! What the gateway itself is: its listeners, its tokens, its endpoints.
+
+use std::net::SocketAddr;
+
+use super::super::raw::{Accounts, Cookie, Issue, Issuer, Listen, Login};
+use super::{Check, grammar};
+
+/// Claims that the gateway writes itself.
+const OWN_CLAIMS: [&str; 9] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope"];
+
+impl Check<'_> {
+    pub(super) fn own(&mut self) {
+        let raw = self.raw;
+        self.not_empty("listen", &raw.listen, "add an address, such as { address: 127.0.0.1:8080 }");
+        for (index, listen) in raw.listen.iter().enumerate() {
+            self.listen(&format!("listen[{index}]"), listen);
+        }
+        self.addresses();
+        if raw.workers.is_some_and(|workers| !(1..=1024).contains(&workers)) {
+            self.add(
+                "workers",
+                "the number of workers is from 1 to 1024",
+                "remove `workers`: the default is one per core",
+            );
+        }
+        if let Some(issuer) = &raw.issuer {
+            self.issuer(issuer);
+        }
+        if let Some(tenant) = raw.identifier.as_ref().and_then(|identifier| identifier.tenant.as_ref()) {
+            self.not_blank("identifier.tenant", tenant);
+        }
+        if let Some(login) = &raw.login {
+            self.login(login);
+        }
+        if let Some(access_token) = &raw.access_token {
+            self.path("access_token.path", &access_token.path);
+            self.some_time("access_token.lifetime", access_token.lifetime);
+            self.rate_limit("access_token.limits", &access_token.limits);
+            if raw.issuer.is_none() {
+                self.add("access_token", "access tokens are signed, and there is no `issuer`", "add `issuer`");
+            }
+        }
+        self.own_paths();
+    }
+
+    fn listen(&mut self, at: &str, listen: &Listen) {
+        match &listen.tls {
+            None if !listen.address.ip().to_canonical().is_loopback() => self.add(
+                &format!("{at}.address"),
+                format!("{} is not on loopback and has no `tls`: tokens would be readable on the way", listen.address),
+                "add `tls` with a certificate, or listen on 127.0.0.1",
+            ),
+            None => {}
+            Some(tls) => {
+                let certificates = format!("{at}.tls.certificates");
+                self.not_empty(&certificates, &tls.certificates, "add { certificate: PATH, private_key: PATH }");
+                if tls.client_certificate.is_some() && tls.client_ca.is_none() {
+                    self.add(
+                        &format!("{at}.tls.client_certificate"),
+                        "`client_certificate` needs `client_ca`: nothing says whose certificates are good",
+                        "add `client_ca`, or remove `client_certificate`",
+                    );
+                }
+            }
+        }
+        let limits = &listen.limits;
+        for (key, amount) in [("connections", limits.connections), ("headers", limits.headers)] {
+            self.more_than_zero(&format!("{at}.limits.{key}"), amount);
+        }
+        for (key, size) in [("head", limits.head), ("target", limits.target), ("body", limits.body)] {
+            self.some_bytes(&format!("{at}.limits.{key}"), size);
+        }
+        for (key, duration) in [
+            ("handshake_timeout", limits.handshake_timeout),
+            ("head_timeout", limits.head_timeout),
+            ("stall_timeout", limits.stall_timeout),
+            ("total_timeout", limits.total_timeout),
+            ("idle_timeout", limits.idle_timeout),
+        ] {
+            self.some_time(&format!("{at}.limits.{key}"), duration);
+        }
+    }
+
+    fn addresses(&mut self) {
+        let raw = self.raw;
+        let listeners = raw.listen.iter().enumerate();
+        let mut addresses: Vec<(String, SocketAddr)> =
+            listeners.map(|(index, listen)| (format!("listen[{index}].address"), listen.address)).collect();
+        addresses.push(("admin.address".to_owned(), raw.admin.address));
+        let texts: Vec<(String, String)> = addresses
+            .into_iter()
+            .filter(|(_, address)| address.port() != 0)
+            .map(|(at, address)| (at, address.to_string()))
+            .collect();
+        self.unique("the address", texts.iter().map(|(at, text)| (at.clone(), text.as_str())));
+    }
+
+    fn issuer(&mut self, issuer: &Issuer) {
+        match grammar::Address::parse(&issuer.url) {
+            Err((message, _)) => self.add("issuer.url", message, "write it like https://api.example.com"),
+            Ok(address) if address.rest.contains(['?', '#']) => {
+                self.add("issuer.url", "the issuer has no query and no fragment (RFC 8414 section 2)", "remove it");
+            }
+            Ok(address) if address.scheme == "http" && !address.is_loopback() => {
+                self.add("issuer.url", "the issuer is an https address", "write https://");
+            }
+            Ok(_) => {}
+        }
+        self.not_blank("issuer.audience", &issuer.audience);
+        self.small_skew("issuer.clock_skew", issuer.clock_skew);
+    }
+
+    fn login(&mut self, login: &Login) {
+        self.path("login.path", &login.path);
+        self.some_time("login.lifetime", login.lifetime);
+        self.rate_limit("login.limits", &login.limits);
+        self.accounts(&login.accounts);
+        if self.raw.identifier.is_none() {
+            self.add(
+                "login",
+                "a login names a customer by an identifier, and there is no `identifier`",
+                "add `identifier`",
+            );
+        }
+        let tenant = self.raw.identifier.as_ref().and_then(|identifier| identifier.tenant.as_ref());
+        if self.raw.issuer.is_none() && self.raw.identifier.is_some() && tenant.is_none() {
+            self.add(
+                "identifier",
+                "the customers of `login` are told apart within `tenant` or `issuer.url`, and there is neither",
+                "add `tenant`: any name that will never change",
+            );
+        }
+        if login.issue != Issue::Cookie && self.raw.issuer.is_none() {
+            self.add(
+                "login",
+                "this login gives a signed JWT, and there is no `issuer`",
+                "add `issuer`, or write issue: cookie",
+            );
+        }
+        if login.issue != Issue::Jwt && login.cookie.is_none() {
+            self.add(
+                "login.issue",
+                "this login gives a cookie, and `login.cookie` is missing",
+                "add `cookie` with its `keys`",
+            );
+        }
+        if let Some(cookie) = &login.cookie {
+            self.cookie(cookie);
+        }
+        for (index, claim) in login.claims.iter().enumerate() {
+            let at = format!("login.claims[{index}]");
+            if grammar::is_personal(claim) {
+                self.add(
+                    &at,
+                    "an identity claim that would carry personal data",
+                    "remove it: backends get the opaque identifier",
+                );
+            } else if OWN_CLAIMS.contains(&claim.as_str()) {
+                self.add(&at, "the gateway writes this claim itself", "remove it");
+            } else {
+                self.not_blank(&at, claim);
+            }
+        }
+        let claims = login.claims.iter().enumerate();
+        self.unique("the claim", claims.map(|(index, claim)| (format!("login.claims[{index}]"), claim.as_str())));
+    }
+
+    fn accounts(&mut self, accounts: &Accounts) {
+        let at = "login.accounts";
+        match (&accounts.file, &accounts.backend) {
+            (Some(_), Some(_)) => self.add(at, "`file` and `backend` stand side by side", "keep one of them"),
+            (None, None) => {
+                self.add(at, "nothing says who may log in", "add `file`, or `backend` with `path` and `subject`")
+            }
+            (Some(_), None) => {
+                for (key, value) in [("path", &accounts.path), ("subject", &accounts.subject)] {
+                    if value.is_some() {
+                        let message = format!("`{key}` belongs to `backend`; accounts from a file have none");
+                        self.add(&format!("{at}.{key}"), message, "remove it");
+                    }
+                }
+            }
+            (None, Some(backend)) => {
+                let names = self.backend_names();
+                if !names.is_empty() {
+                    self.known(&format!("{at}.backend"), "backend", backend, &names);
+                }
+                for (key, value) in [("path", &accounts.path), ("subject", &accounts.subject)] {
+                    if value.is_none() {
+                        self.add(at, format!("`{key}` is missing beside `backend`"), format!("add `{key}`"));
+                    }
+                }
+            }
+        }
+        if let Some(path) = &accounts.path {
+            self.path(&format!("{at}.path"), path);
+        }
+        if let Some(subject) = &accounts.subject {
+            self.pointer(&format!("{at}.subject"), subject);
+        }
+    }
+
+    fn cookie(&mut self, cookie: &Cookie) {
+        self.not_empty("login.cookie.keys", &cookie.keys, "add { file: PATH } or { env: NAME }");
+        self.some_time("login.cookie.idle", cookie.idle);
+        if !grammar::is_token(&cookie.name) {
+            self.add("login.cookie.name", "this is not the name of a cookie", "write it like __Host-session");
+        }
+    }
+
+    /// Paths that this gateway answers itself: each has one meaning.
+    fn own_paths(&mut self) {
+        let raw = self.raw;
+        let mut own: Vec<(String, &str)> = Vec::new();
+        if let Some(login) = &raw.login {
+            own.push(("login.path".to_owned(), &login.path));
+        }
+        if let Some(access_token) = &raw.access_token {
+            own.push(("access_token.path".to_owned(), &access_token.path));
+        }
+        const KEYS: [&str; 2] = ["/.well-known/jwks.json", "/.well-known/jwks.pem"];
+        for (at, path) in own.iter().filter(|(_, path)| KEYS.contains(path)) {
+            self.add(at, format!("`{path}` is where the public keys are"), "choose another path");
+        }
+        self.unique("the path", own.iter().map(|(at, path)| (at.clone(), *path)));
+        if raw.issuer.is_some() {
+            own.extend(KEYS.map(|path| (String::new(), path)));
+        }
+        for (index, route) in raw.routes.iter().enumerate() {
+            let path = route.path.as_str();
+            if own.iter().any(|(_, own)| *own == path) {
+                let message = format!("`{path}` is answered by the gateway itself");
+                self.add(&format!("routes[{index}].path"), message, "choose another path");
+            }
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! What may be called, and what a caller must show for it.
+
+use super::super::raw::{CustomerFrom, IdentifierMode, Issue, PathMatch, Per, Placement, Requirement, Route, Send};
+use super::{Check, closest, grammar, shown};
+
+impl PathMatch {
+    /// The path, whether as a prefix or exactly.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Prefix(path) => path,
+            Self::Exact(exact) => &exact.exact,
+        }
+    }
+}
+
+impl Check<'_> {
+    pub(super) fn routes(&mut self) {
+        let raw = self.raw;
+        self.not_empty("routes", &raw.routes, "add a route: without one nothing can be called");
+        for (index, route) in raw.routes.iter().enumerate() {
+            self.route(&format!("routes[{index}]"), route);
+        }
+        let names = raw.routes.iter().enumerate();
+        self.unique(
+            "the route name",
+            names.map(|(index, route)| (format!("routes[{index}].name"), route.name.as_str())),
+        );
+        self.overlaps();
+        let customer = raw.routes.iter().position(|route| route.require.contains(&Requirement::Customer));
+        if let (Some(index), None, None) = (customer, &raw.login, &raw.identifier) {
+            let message = "a customer is named by an identifier, and there is no `identifier`";
+            self.add(&format!("routes[{index}].require"), message, "add `identifier` with its `key`");
+        }
+    }
+
+    fn route(&mut self, at: &str, route: &Route) {
+        self.not_blank(&format!("{at}.name"), &route.name);
+        for (index, host) in route.hosts.iter().enumerate() {
+            if let Some((message, help)) = grammar::host_fault(host) {
+                self.add(&format!("{at}.hosts[{index}]"), message, help);
+            }
+        }
+        self.path(&format!("{at}.path"), route.path.as_str());
+        self.methods(at, route);
+        self.requirements(at, route);
+        if let Some(placement) = &route.identifier {
+            self.placement(at, route, placement);
+        }
+        if let Some(places) = &route.customer_from {
+            self.customer_from(at, route, places);
+        }
+        let backends = self.backend_names();
+        if !backends.is_empty() {
+            self.known(&format!("{at}.backend"), "backend", &route.backend, &backends);
+        }
+        self.route_limits(at, route);
+        for (index, content_type) in route.content_types.iter().enumerate() {
+            let is_type = content_type
+                .split_once('/')
+                .is_some_and(|(kind, subtype)| grammar::is_token(kind) && grammar::is_token(subtype));
+            if !is_type {
+                let message = "this is not a content type";
+                self.add(
+                    &format!("{at}.content_types[{index}]"),
+                    message,
+                    "write it like application/json, without parameters",
+                );
+            }
+        }
+    }
+
+    fn methods(&mut self, at: &str, route: &Route) {
+        self.not_empty(&format!("{at}.methods"), &route.methods, "name the methods that are let through, such as POST");
+        for (index, method) in route.methods.iter().enumerate() {
+            if let Some((message, help)) = grammar::method_fault(method) {
+                self.add(&format!("{at}.methods[{index}]"), message, help);
+            }
+        }
+        let methods = route.methods.iter().enumerate();
+        self.unique("the method", methods.map(|(index, method)| (format!("{at}.methods[{index}]"), method.as_str())));
+    }
+
+    fn requirements(&mut self, at: &str, route: &Route) {
+        let raw = self.raw;
+        let require = format!("{at}.require");
+        let requires = |requirement| route.require.contains(&requirement);
+        if route.require.is_empty() && !route.public {
+            let help = "name what a caller must show (client, customer, api_key), or write public: true";
+            self.add(&require, "a protected route without any requirement", help);
+        }
+        if route.public && !route.require.is_empty() {
+            let message = "this route is public and requires something";
+            self.add(&format!("{at}.public"), message, "remove `public`, or remove `require`");
+        }
+        for (index, requirement) in route.require.iter().enumerate() {
+            if route.require[..index].contains(requirement) {
+                self.add(&format!("{require}[{index}]"), "this requirement stands here twice", "remove one");
+            }
+        }
+        if requires(Requirement::Client) {
+            if raw.access_token.is_none() {
+                let message = "this route requires `client`, and no `access_token` gives clients a token";
+                self.add(&require, message, "add `access_token`");
+            } else if raw.clients.is_empty() {
+                self.add(
+                    &require,
+                    "this route requires `client`, and there are no `clients`",
+                    "add one under `clients`",
+                );
+            }
+        }
+        if requires(Requirement::Customer) && !self.has_customers() {
+            let message = "this route requires `customer`, and there is neither `login` nor `trusted_issuers`";
+            self.add(&require, message, "add one of them");
+        }
+        // A misspelt name in a key has been reported there.
+        let opens = |name: &String| closest(name, [route.name.as_str()]).is_some();
+        if requires(Requirement::ApiKey) && !raw.api_keys.iter().flat_map(|key| &key.routes).any(opens) {
+            let message = "this route requires `api_key`, and no key opens it";
+            self.add(&require, message, format!("add `{}` to `routes` of a key under `api_keys`", shown(&route.name)));
+        }
+        for (index, scope) in route.scopes.iter().enumerate() {
+            self.scope(&format!("{at}.scopes[{index}]"), scope);
+        }
+        if !route.scopes.is_empty() && !requires(Requirement::Client) {
+            let message = "scopes are in the client's token, and this route does not require `client`";
+            self.add(&format!("{at}.scopes"), message, "add client to `require`, or remove `scopes`");
+        }
+    }
+
+    fn placement(&mut self, at: &str, route: &Route, placement: &Placement) {
+        let raw = self.raw;
+        let place = format!("{at}.identifier");
+        match (&placement.header, &placement.body) {
+            (Some(_), Some(_)) => self.add(&place, "`header` and `body` stand side by side", "keep one of them"),
+            (None, None) => self.add(&place, "nothing says where the identifier goes", "add `header` or `body`"),
+            _ => {}
+        }
+        if let Some((message, help)) = placement.header.as_ref().and_then(|header| grammar::header_fault(header, &[])) {
+            self.add(&format!("{place}.header"), message, help);
+        }
+        if let Some(pointer) = &placement.body {
+            self.pointer(&format!("{place}.body"), pointer);
+        }
+        if !route.require.contains(&Requirement::Customer) {
+            let message = "an identifier is placed, and this route does not require `customer`";
+            self.add(&place, message, "add customer to `require`, or remove `identifier`");
+        }
+        let is_one_way = raw.identifier.as_ref().is_some_and(|identifier| identifier.mode == IdentifierMode::OneWay);
+        if placement.send == Send::Subject && is_one_way {
+            let message = "the subject can only be sent where identifiers are traceable";
+            self.add(&format!("{place}.send"), message, "write identifier.mode: traceable, or send: identifier");
+        }
+    }
+
+    fn customer_from(&mut self, at: &str, route: &Route, places: &[CustomerFrom]) {
+        let all = format!("{at}.customer_from");
+        self.not_empty(&all, places, "name a place, or remove `customer_from`");
+        if !route.require.contains(&Requirement::Customer) {
+            let message =
+                "`customer_from` says where a customer's token is, and this route does not require `customer`";
+            self.add(&all, message, "add customer to `require`, or remove `customer_from`");
+        }
+        for (index, place) in places.iter().enumerate() {
+            let at = format!("{all}[{index}]");
+            if places[..index].contains(place) {
+                self.add(&at, "this place stands here twice", "remove one");
+            }
+            match place {
+                CustomerFrom::Header(header) => {
+                    if let Some((message, help)) = grammar::header_fault(&header.name, &["customer-auth"]) {
+                        let help = match header.name.to_ascii_lowercase().as_str() {
+                            "authorization" => "write { bearer: true }".to_owned(),
+                            "cookie" => "write { cookie: NAME }".to_owned(),
+                            _ => help.replace("X-Customer-Id", "X-Customer-Token"),
+                        };
+                        self.add(&format!("{at}.header.name"), message, help);
+                    }
+                    if header.scheme.as_ref().is_some_and(|scheme| !grammar::is_token(scheme)) {
+                        self.add(&format!("{at}.header.scheme"), "this is not one word", "write it like JWT or Bearer");
+                    }
+                }
+                CustomerFrom::Session(true) => {
+                    let has_sessions = self.raw.login.as_ref().is_some_and(|login| login.issue != Issue::Jwt);
+                    if !has_sessions {
+                        let message = "no login gives a session cookie";
+                        self.add(&at, message, "write login.issue: cookie or both, or remove this place");
+                    }
+                }
+                CustomerFrom::Session(false) | CustomerFrom::Bearer(false) => {
+                    self.add(&at, "`false` names no place", "write true, or remove this place");
+                }
+                CustomerFrom::Cookie(name) if !grammar::is_token(name) => {
+                    self.add(&format!("{at}.cookie"), "this is not the name of a cookie", "");
+                }
+                CustomerFrom::Cookie(name) => {
+                    let session = self.raw.login.as_ref().and_then(|login| login.cookie.as_ref());
+                    if session.is_some_and(|session| session.name == *name) {
+                        let message = "this cookie is the session cookie, which is not a JWT";
+                        self.add(&format!("{at}.cookie"), message, "write { session: true }");
+                    }
+                }
+                CustomerFrom::Body(pointer) => self.pointer(&format!("{at}.body"), pointer),
+                CustomerFrom::Bearer(true) if route.require.contains(&Requirement::Client) => {
+                    let message = "`Authorization: Bearer` cannot hold both the customer's and the client's token";
+                    self.add(&at, message, "remove `bearer`, or remove client from `require`");
+                }
+                CustomerFrom::Bearer(true) => {}
+            }
+        }
+    }
+
+    fn route_limits(&mut self, at: &str, route: &Route) {
+        let limits = &route.limits;
+        if limits.burst == Some(0) {
+            self.more_than_zero(&format!("{at}.limits.burst"), 0);
+        }
+        for (key, is_set) in [("burst", limits.burst.is_some()), ("per", limits.per.is_some())] {
+            if is_set && limits.rate.is_none() {
+                self.add(
+                    &format!("{at}.limits.{key}"),
+                    format!("`{key}` belongs to `rate`, which is missing"),
+                    "add `rate`",
+                );
+            }
+        }
+        let counted = match limits.per {
+            Some(Per::Client) => Some((Requirement::Client, "client")),
+            Some(Per::ApiKey) => Some((Requirement::ApiKey, "api_key")),
+            Some(Per::Customer) => Some((Requirement::Customer, "customer")),
+            Some(Per::Address) | None => None,
+        };
+        if let Some((_, word)) = counted.filter(|(requirement, _)| !route.require.contains(requirement)) {
+            let message = format!("each {word} is counted, and this route does not require `{word}`");
+            self.add(&format!("{at}.limits.per"), message, format!("add {word} to `require`, or count another"));
+        }
+        if let Some(body) = limits.body {
+            self.some_bytes(&format!("{at}.limits.body"), body);
+        }
+        if let Some(timeout) = limits.timeout {
+            self.some_time(&format!("{at}.limits.timeout"), timeout);
+        }
+    }
+
+    /// Two routes for the same request: one of them would never be used.
+    fn overlaps(&mut self) {
+        let raw = self.raw;
+        for (later, route) in raw.routes.iter().enumerate() {
+            let shares_host = |other: &Route| {
+                (other.hosts.is_empty() && route.hosts.is_empty())
+                    || other.hosts.iter().any(|host| route.hosts.contains(host))
+            };
+            let shared_method =
+                |other: &Route| other.methods.iter().find(|method| route.methods.contains(method)).cloned();
+            let earlier = raw.routes[..later].iter().enumerate().find_map(|(earlier, other)| {
+                let is_same = other.path == route.path && shares_host(other);
+                shared_method(other).filter(|_| is_same).map(|method| (earlier, method))
+            });
+            if let Some((earlier, method)) = earlier {
+                let at = format!("routes[{later}].path");
+                let line = self.config.line(&format!("routes[{earlier}].path"));
+                let here = self.config.line(&at);
+                let path = shown(route.path.as_str());
+                let message = format!("{} {path} is already the route on line {line}", shown(&method));
+                self.add(&at, message, format!("lines {line} and {here}: change path, hosts or methods of one"));
+            }
+        }
+    }
+}

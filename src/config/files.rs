@@ -1,0 +1,169 @@
+//! Reading what gateway.yaml refers to: files and environment variables. Every error says where and what to do.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use crate::secret::Secret;
+
+/// No certificate, key set or list of accounts is larger. In bytes.
+const LARGEST: usize = 64 << 20;
+
+type Failure = (String, String);
+
+/// The bytes of a file.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    read_limited(path, LARGEST)
+}
+
+/// The bytes of a file of at most `largest` bytes.
+pub(super) fn read_limited(path: &Path, largest: usize) -> Result<Vec<u8>, Failure> {
+    read_open(open(path)?, path, largest)
+}
+
+/// The bytes of a file that only its owner may read.
+pub(super) fn read_private(path: &Path) -> Result<Vec<u8>, Failure> {
+    let file = open(path)?;
+    let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if metadata.is_file() && mode & 0o077 != 0 {
+        let path = path.display();
+        return Err((
+            format!("{path} is open to others than its owner (mode {mode:04o})"),
+            format!("run: chmod 600 {path}"),
+        ));
+    }
+    read_open(file, path, LARGEST)
+}
+
+/// The secret in a file, without one line break at its end.
+pub(super) fn read_secret_file(path: &Path) -> Result<Secret, Failure> {
+    let mut bytes = read_private(path)?;
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    if bytes.is_empty() {
+        return Err((format!("{} is empty", path.display()), "put the secret into it".to_owned()));
+    }
+    Ok(Secret::new(bytes))
+}
+
+/// The secret in an environment variable.
+pub(super) fn read_secret_variable(name: &str) -> Result<Secret, Failure> {
+    let is_name = !name.is_empty()
+        && !name.starts_with(|character: char| character.is_ascii_digit())
+        && name.chars().all(|character| character.is_ascii_alphanumeric() || character == '_');
+    if !is_name {
+        // It may be the secret itself.
+        return Err((
+            "this is not the name of an environment variable".to_owned(),
+            "write the name, such as BACKEND_PASSWORD, and put the secret into that variable".to_owned(),
+        ));
+    }
+    match std::env::var_os(name) {
+        Some(value) if !value.is_empty() => Ok(Secret::new(std::os::unix::ffi::OsStringExt::into_vec(value))),
+        Some(_) => Err((format!("the environment variable {name} is empty"), "put the secret into it".to_owned())),
+        None => Err((format!("the environment variable {name} is not set"), "set it before the start".to_owned())),
+    }
+}
+
+fn open(path: &Path) -> Result<File, Failure> {
+    if path.as_os_str().as_encoded_bytes().iter().any(|byte| *byte == b'\n' || *byte == 0) {
+        // It may be the key itself.
+        return Err(("this is not the path of a file".to_owned(), "write the path, not the content".to_owned()));
+    }
+    File::open(path).map_err(|error| unreadable(path, &error))
+}
+
+fn read_open(file: File, path: &Path, largest: usize) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    file.take(largest as u64 + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
+    if bytes.len() > largest {
+        let message = format!("{} has more than {largest} bytes", path.display());
+        return Err((message, "is this the right file?".to_owned()));
+    }
+    Ok(bytes)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let full = full.display();
+    let (what, help) = match error.kind() {
+        io::ErrorKind::NotFound => (
+            "there is no such file".to_owned(),
+            "create it or correct the path; relative paths start at the directory of gateway.yaml",
+        ),
+        io::ErrorKind::PermissionDenied => {
+            ("permission denied".to_owned(), "let the user that runs wicketgate read it")
+        }
+        io::ErrorKind::IsADirectory => ("it is a directory".to_owned(), "name a file in it"),
+        kind => (kind.to_string(), "check the path"),
+    };
+    (format!("cannot read {full}: {what}"), help.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use std::fs::{self, Permissions};
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn file(name: &str, content: &[u8], mode: u32) -> PathBuf {
+        let directory = std::env::temp_dir().join(format!("wicketgate-files-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_secret_file_loses_exactly_one_line_break() {
+        for (content, secret) in
+            [("abc\n", "abc"), ("abc\r\n", "abc"), ("abc", "abc"), ("abc\n\n", "abc\n"), (" a ", " a ")]
+        {
+            let path = file("line-break", content.as_bytes(), 0o600);
+            assert_eq!(read_secret_file(&path).unwrap().expose(), secret.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_secret_file_that_others_can_read_is_refused() {
+        for mode in [0o640, 0o604, 0o660, 0o644] {
+            let path = file(&format!("open-{mode:o}"), b"hunter2", mode);
+            let (message, help) = read_secret_file(&path).unwrap_err();
+            assert!(message.contains(path.to_str().unwrap()) && !message.contains("hunter2"), "{message}");
+            assert_eq!(help, format!("run: chmod 600 {}", path.display()));
+            read_private(&path).unwrap_err();
+            assert_eq!(read(&path).unwrap(), b"hunter2");
+        }
+        read_private(&file("closed", b"hunter2", 0o400)).unwrap();
+    }
+
+    #[test]
+    fn an_empty_or_missing_secret_is_refused_by_name() {
+        let (message, _) = read_secret_file(&file("empty", b"\n", 0o600)).unwrap_err();
+        assert!(message.ends_with("empty is empty"), "{message}");
+        let (message, help) = read_secret_file(Path::new("/nowhere/at/all")).unwrap_err();
+        assert!(message.contains("cannot read /nowhere/at/all"), "{message}");
+        assert!(help.contains("create it"), "{help}");
+        let (message, _) = read_secret_variable("WICKETGATE_NOT_SET").unwrap_err();
+        assert!(message.contains("WICKETGATE_NOT_SET is not set"), "{message}");
+        assert!(read_secret_variable("PATH").is_ok());
+    }
+
+    #[test]
+    fn a_secret_in_the_place_of_a_name_or_path_is_not_repeated() {
+        let (message, help) = read_secret_variable("hunter2 is my password").unwrap_err();
+        assert!(!message.contains("hunter2") && !help.contains("hunter2"));
+        let (message, help) = read(Path::new("-----BEGIN PRIVATE KEY-----\nhunter2")).unwrap_err();
+        assert!(!message.contains("hunter2") && !help.contains("hunter2"));
+    }
+}

@@ -1,0 +1,79 @@
+//! gateway.yaml as it is written: every key, its type, its default and its description.
+//!
+//! The doc comments are the descriptions in `wicketgate schema` and in docs/configuration.md, so they speak
+//! to the person who writes the file. Whether names resolve and values make sense together is decided in
+//! `config::check`; whether files can be read is decided when the policy is built.
+
+mod backend;
+mod callers;
+mod issuing;
+mod listen;
+mod process;
+mod route;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use backend::{Backend, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential};
+pub use callers::{ApiKey, Client, Jwks, SignatureAlgorithm, TrustedIssuer};
+pub use issuing::{
+    AccessToken, Accounts, Cookie, Identifier, IdentifierMode, Issue, Issuer, Login, NumberStyle, RateLimit, SameSite,
+};
+pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsVersion};
+pub use process::{AccessLog, Admin, Level, Log, Shutdown};
+pub use route::{
+    CustomerFrom, ExactPath, HeaderPlace, Mode, PathMatch, Per, Placement, Requirement, Retry, Route, RouteLimits, Send,
+};
+
+/// The configuration of wicketgate. A secret is never written here: use `{file: PATH}` or `{env: NAME}`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Raw {
+    /// Where callers connect. Each entry is one address.
+    pub listen: Vec<Listen>,
+    /// How many worker threads serve requests. Default: one per core.
+    pub workers: Option<usize>,
+    /// The operators' listener: /metrics, /livez, /readyz and the status page at /.
+    #[serde(default)]
+    pub admin: Admin,
+    /// What is written to the log.
+    #[serde(default)]
+    pub log: Log,
+    /// How the gateway stops.
+    #[serde(default)]
+    pub shutdown: Shutdown,
+    /// The tokens that this gateway signs.
+    pub issuer: Option<Issuer>,
+    /// The opaque customer identifier that backends receive.
+    pub identifier: Option<Identifier>,
+    /// POST /auth/customer_authenticate: a customer's username and password for a JWT or a cookie.
+    pub login: Option<Login>,
+    /// POST /oauth/access_token: the OAuth 2.0 client credentials grant (RFC 6749 section 4.4).
+    pub access_token: Option<AccessToken>,
+    /// The systems that may call.
+    #[serde(default)]
+    pub clients: Vec<Client>,
+    /// The API keys that may be sent in the `api-key` header.
+    #[serde(default)]
+    pub api_keys: Vec<ApiKey>,
+    /// Issuers of customers' tokens besides this gateway.
+    #[serde(default)]
+    pub trusted_issuers: Vec<TrustedIssuer>,
+    /// What may be called. Whatever matches no route is 404, and no backend is asked.
+    pub routes: Vec<Route>,
+    /// The company's own servers, by name.
+    pub backends: BTreeMap<String, Backend>,
+}
+
+/// A secret, by reference: `{file: PATH}` or `{env: NAME}`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub enum SecretRef {
+    /// The path of a file whose content, without the last line break, is the secret. It must not be readable by others.
+    File(PathBuf),
+    /// The name of an environment variable whose value is the secret.
+    Env(String),
+}

@@ -1,0 +1,96 @@
+//! The company's own servers: `backends`.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::SecretRef;
+use crate::config::scalar::Duration;
+
+/// The company's own servers.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Backend {
+    /// Base addresses, http or https, without a path. Requests go to them in turn.
+    pub servers: Vec<String>,
+    /// TLS towards https servers.
+    pub tls: Option<BackendTls>,
+    /// The gateway's own credential, sent with each request.
+    pub authorization: Option<BackendAuthorization>,
+    /// Allows plain http towards servers that are not on loopback.
+    #[serde(default)]
+    pub danger_plain_http: bool,
+    /// The time to connect.
+    #[serde(default = "default_connect_timeout")]
+    pub connect_timeout: Duration,
+    /// The time from sending a request to the head of its response, and between two pieces of its body.
+    #[serde(default = "default_backend_timeout")]
+    pub timeout: Duration,
+    /// How long an idle connection is kept. Keep it below the backend's own limit.
+    #[serde(default = "default_backend_idle")]
+    pub idle_timeout: Duration,
+    /// Requests in flight at once; above it 503.
+    #[serde(default = "default_backend_concurrency")]
+    pub concurrency: usize,
+}
+
+fn default_connect_timeout() -> Duration {
+    Duration::seconds(2)
+}
+
+fn default_backend_timeout() -> Duration {
+    Duration::seconds(10)
+}
+
+fn default_backend_idle() -> Duration {
+    Duration::seconds(4)
+}
+
+fn default_backend_concurrency() -> usize {
+    1_000
+}
+
+/// TLS towards a backend. The name and chain of its certificate are always checked.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BackendTls {
+    /// A PEM file of the CA certificates to trust. Default: those of the operating system.
+    pub ca: Option<PathBuf>,
+    /// The PEM file of a client certificate chain.
+    pub certificate: Option<PathBuf>,
+    /// The PEM file of its private key.
+    pub private_key: Option<PathBuf>,
+}
+
+/// The gateway's own credential towards a backend.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub enum BackendAuthorization {
+    /// `Authorization: Basic`.
+    Basic(BasicCredential),
+    /// `Authorization: Bearer`.
+    Bearer(SecretRef),
+    /// A header of any name.
+    Header(HeaderCredential),
+}
+
+/// `Authorization: Basic`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BasicCredential {
+    /// The user name.
+    pub username: String,
+    /// The password.
+    pub password: SecretRef,
+}
+
+/// A header of any name.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderCredential {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: SecretRef,
+}

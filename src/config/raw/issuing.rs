@@ -1,0 +1,207 @@
+//! What this gateway issues: `issuer`, `identifier`, `login`, `access_token`.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::SecretRef;
+use crate::config::scalar::{Duration, Rate};
+
+/// The tokens that this gateway signs.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Issuer {
+    /// The `iss` of every token: the public https URL of this gateway.
+    pub url: String,
+    /// The `aud` of every token, and the one that is demanded of them.
+    pub audience: String,
+    /// A directory of private keys (*.pem, PKCS#8: RSA of at least 2048 bits, EC P-256 or Ed25519). The newest signs, all verify.
+    pub signing_keys: PathBuf,
+    /// By how much other clocks may differ, for `exp`, `nbf` and `iat`. At most 60s.
+    #[serde(default = "default_clock_skew")]
+    pub clock_skew: Duration,
+}
+
+pub(super) fn default_clock_skew() -> Duration {
+    Duration::seconds(30)
+}
+
+/// The opaque customer identifier: unique, consistent, opaque, traceable only by the company.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Identifier {
+    /// The key that identifiers are derived with. It stands apart from the signing keys: rotating those changes no identifier.
+    pub key: SecretRef,
+    /// Whether operators can map an identifier back.
+    #[serde(default)]
+    pub mode: IdentifierMode,
+    /// What our own accounts are told apart by, beside their subject. Default: `issuer.url`. Changing it changes every identifier.
+    pub tenant: Option<String>,
+}
+
+/// Whether operators can map an identifier back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IdentifierMode {
+    /// Encrypted (AES-SIV): whoever holds the key can map it back with `wicketgate id trace`.
+    #[default]
+    Traceable,
+    /// A keyed hash (HMAC-SHA-256): only `wicketgate id for` a known subject gives it again.
+    OneWay,
+}
+
+/// POST /auth/customer_authenticate.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// The path of this endpoint.
+    #[serde(default = "default_login_path")]
+    pub path: String,
+    /// Who may log in.
+    pub accounts: Accounts,
+    /// What a login gives.
+    #[serde(default)]
+    pub issue: Issue,
+    /// How long a login lasts.
+    #[serde(default = "default_lifetime")]
+    pub lifetime: Duration,
+    /// How `issued_at` and `expires_in` are written.
+    #[serde(default)]
+    pub number_style: NumberStyle,
+    /// Also accept the two fields as a JSON object.
+    #[serde(default)]
+    pub json: bool,
+    /// Claims of the account that its JWT carries. Names that stand for personal data are refused.
+    #[serde(default)]
+    pub claims: Vec<String>,
+    /// The session cookie, where `issue` is cookie or both.
+    pub cookie: Option<Cookie>,
+    /// How often one login name may be tried, right or wrong.
+    #[serde(default = "default_login_limits")]
+    pub limits: RateLimit,
+}
+
+fn default_login_path() -> String {
+    "/auth/customer_authenticate".to_owned()
+}
+
+fn default_lifetime() -> Duration {
+    Duration::seconds(8 * 3600)
+}
+
+fn default_login_limits() -> RateLimit {
+    RateLimit { rate: Rate::per_minute(30), burst: Some(10) }
+}
+
+/// Who may log in: a file of accounts, or the company's own login.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Accounts {
+    /// A YAML file: a list of {username, password: "$argon2id$...", subject}. Lines are made by `wicketgate hash-password`.
+    pub file: Option<PathBuf>,
+    /// The backend that is asked instead of a file: it gets the same form, and answers 2xx for yes, 401 or 403 for no.
+    pub backend: Option<String>,
+    /// The path of the login on that backend.
+    pub path: Option<String>,
+    /// Where the answer of that backend names the customer: a JSON pointer such as /customer/id.
+    pub subject: Option<String>,
+}
+
+/// What a login gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Issue {
+    /// A signed JWT.
+    #[default]
+    Jwt,
+    /// A signed session cookie.
+    Cookie,
+    /// Both in one answer.
+    Both,
+}
+
+/// How numbers are written in an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NumberStyle {
+    /// As JSON strings, as in ASAPP's examples.
+    #[default]
+    String,
+    /// As JSON numbers, as in RFC 6749.
+    Number,
+}
+
+/// The session cookie.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cookie {
+    /// Its name.
+    #[serde(default = "default_cookie_name")]
+    pub name: String,
+    /// How long a session lasts without a request.
+    #[serde(default = "default_cookie_idle")]
+    pub idle: Duration,
+    /// The keys that sign it: the first signs, all verify. At least 32 random bytes, such as from `openssl rand -hex 32`.
+    pub keys: Vec<SecretRef>,
+    /// The SameSite attribute.
+    #[serde(default)]
+    pub same_site: SameSite,
+}
+
+fn default_cookie_name() -> String {
+    "__Host-session".to_owned()
+}
+
+fn default_cookie_idle() -> Duration {
+    Duration::seconds(30 * 60)
+}
+
+/// The SameSite attribute of a cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SameSite {
+    /// Sent on top-level navigation only.
+    #[default]
+    Lax,
+    /// Never sent from another site.
+    Strict,
+    /// Always sent.
+    None,
+}
+
+/// How often something may be done.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimit {
+    /// The sustained rate, such as 100/s or 30/m.
+    pub rate: Rate,
+    /// How many may come at once. Default: the number in `rate`.
+    pub burst: Option<u32>,
+}
+
+/// POST /oauth/access_token.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccessToken {
+    /// The path of this endpoint.
+    #[serde(default = "default_token_path")]
+    pub path: String,
+    /// How long an access token lasts.
+    #[serde(default = "default_lifetime")]
+    pub lifetime: Duration,
+    /// How `issued_at` and `expires_in` are written.
+    #[serde(default)]
+    pub number_style: NumberStyle,
+    /// How often one client id may ask, with a right or a wrong secret.
+    #[serde(default = "default_token_limits")]
+    pub limits: RateLimit,
+}
+
+fn default_token_path() -> String {
+    "/oauth/access_token".to_owned()
+}
+
+fn default_token_limits() -> RateLimit {
+    RateLimit { rate: Rate::per_second(100), burst: Some(200) }
+}

@@ -1,0 +1,118 @@
+//! Where callers connect: `listen`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::config::scalar::{Duration, Network, Size, SocketAddress};
+
+/// One address on which callers connect.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// IP address and port, such as 0.0.0.0:8443. Port 0 picks a free one.
+    #[schemars(with = "SocketAddress")]
+    pub address: SocketAddr,
+    /// TLS for this address. Without it the address must be on loopback.
+    pub tls: Option<Tls>,
+    /// The callers' addresses that may connect, as networks. Empty: everyone.
+    #[serde(default)]
+    #[schemars(with = "Vec<Network>")]
+    pub allow: Vec<IpNet>,
+    /// How large and how slow a caller may be.
+    #[serde(default)]
+    pub limits: ListenLimits,
+}
+
+/// TLS of a listener.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The certificates. The one whose names match the caller's SNI is used, and the first where none does.
+    pub certificates: Vec<Certificate>,
+    /// The lowest version that is accepted. "1.2" is limited to ECDHE suites with AEAD.
+    #[serde(default)]
+    pub min_version: TlsVersion,
+    /// A PEM file of CA certificates: callers are asked for a certificate that one of them signed.
+    pub client_ca: Option<PathBuf>,
+    /// Whether a caller without a certificate is refused.
+    pub client_certificate: Option<ClientCertificate>,
+}
+
+/// A certificate chain and its private key, both PEM files.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// The PEM file of the chain, the server's own certificate first.
+    pub certificate: PathBuf,
+    /// The PEM file of the private key. It must not be readable by others.
+    pub private_key: PathBuf,
+}
+
+/// A TLS version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+pub enum TlsVersion {
+    /// TLS 1.2 and 1.3.
+    #[serde(rename = "1.2")]
+    V12,
+    /// TLS 1.3 only.
+    #[default]
+    #[serde(rename = "1.3")]
+    V13,
+}
+
+/// Whether callers must show a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificate {
+    /// No certificate, no connection.
+    Required,
+    /// A certificate is checked where there is one.
+    Optional,
+}
+
+/// Bounds on what one connection may cost.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ListenLimits {
+    /// Connections open at once; above it new ones are closed at once.
+    pub connections: usize,
+    /// The request line and all header fields together; above it 431.
+    pub head: Size,
+    /// Header fields in a request; above it 431.
+    pub headers: usize,
+    /// The request target; above it 414.
+    pub target: Size,
+    /// A request body, unless the route says otherwise; above it 413.
+    pub body: Size,
+    /// From connecting to the end of the TLS handshake.
+    pub handshake_timeout: Duration,
+    /// From the first to the last byte of a request head.
+    pub head_timeout: Duration,
+    /// Between two pieces of a request body, and for the caller to take a piece of the response.
+    pub stall_timeout: Duration,
+    /// From the head of a request to the last byte of its response, however busy both sides are.
+    pub total_timeout: Duration,
+    /// How long a connection without a request stays open.
+    pub idle_timeout: Duration,
+}
+
+impl Default for ListenLimits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            head: Size::kib(32),
+            headers: 100,
+            target: Size::kib(8),
+            body: Size::mib(1),
+            handshake_timeout: Duration::seconds(10),
+            head_timeout: Duration::seconds(10),
+            stall_timeout: Duration::seconds(30),
+            total_timeout: Duration::seconds(300),
+            idle_timeout: Duration::seconds(60),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The process itself: `admin`, `log`, `shutdown`.
+
+use std::net::SocketAddr;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::config::scalar::{Duration, SocketAddress};
+
+/// The operators' listener.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// IP address and port. It speaks plain HTTP and asks for no credential: keep it on loopback or a private network.
+    #[schemars(with = "SocketAddress")]
+    pub address: SocketAddr,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { address: SocketAddr::from(([127, 0, 0, 1], 9900)) }
+    }
+}
+
+/// Logging.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// Where the access log goes: one JSON line per request.
+    pub access: AccessLog,
+    /// What the gateway says about itself, on standard error.
+    pub level: Level,
+}
+
+/// Where the access log goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessLog {
+    /// Standard output.
+    #[default]
+    Stdout,
+    /// Nowhere.
+    Off,
+}
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Only what needs someone.
+    Error,
+    /// Also what may soon need someone.
+    Warn,
+    /// Also what starts, stops and changes.
+    #[default]
+    Info,
+    /// Also what helps to find a fault.
+    Debug,
+}
+
+/// Stopping.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shutdown {
+    /// How long requests in flight may take after SIGTERM.
+    pub grace: Duration,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { grace: Duration::seconds(30) }
+    }
+}

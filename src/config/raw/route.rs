@@ -1,0 +1,188 @@
+//! What may be called: `routes`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::config::scalar::{Duration, Rate, Size};
+
+/// Something that may be called.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Its name in logs, metrics and `api_keys[].routes`.
+    pub name: String,
+    /// The host names that it serves, without port. Empty: all.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// The path: a prefix of whole segments, or `{exact: /x}`.
+    pub path: PathMatch,
+    /// The methods that are let through.
+    pub methods: Vec<String>,
+    /// What a caller must show.
+    #[serde(default)]
+    pub require: Vec<Requirement>,
+    /// Says that this route is open to everyone. Needed where `require` is empty.
+    #[serde(default)]
+    pub public: bool,
+    /// The scopes that the client's token must have, all of them.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// Where the customer identifier goes.
+    pub identifier: Option<Placement>,
+    /// Where the customer's token may stand. Default: the `customer-auth: JWT` header and the session cookie.
+    pub customer_from: Option<Vec<CustomerFrom>>,
+    /// The name of the backend.
+    pub backend: String,
+    /// Whether refusals are carried out.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Bounds on this route.
+    #[serde(default)]
+    pub limits: RouteLimits,
+    /// Which requests may be sent a second time after a broken connection.
+    #[serde(default)]
+    pub retry: Retry,
+    /// Credentials that the backend gets to see. Default: none.
+    #[serde(default)]
+    pub forward_credentials: Vec<Requirement>,
+    /// Whether a 401 of the backend speaks about the customer and is passed on. Otherwise it is 502.
+    #[serde(default)]
+    pub pass_unauthorized: bool,
+    /// Content types that requests with a body may have. Empty: any.
+    #[serde(default)]
+    pub content_types: Vec<String>,
+}
+
+/// A path: a prefix of whole segments, or exactly one.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum PathMatch {
+    /// A prefix: /account/ matches all below it; /account matches itself and all below it.
+    Prefix(String),
+    /// Only this path.
+    Exact(ExactPath),
+}
+
+/// Only this path.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExactPath {
+    /// The path.
+    pub exact: String,
+}
+
+/// A credential that a route can require.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Requirement {
+    /// `Authorization: Bearer`, an access token of /oauth/access_token.
+    Client,
+    /// `customer-auth: JWT`, or the session cookie.
+    Customer,
+    /// `api-key`.
+    ApiKey,
+}
+
+/// Where the customer identifier goes: `header` or `body`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Placement {
+    /// The name of a request header.
+    pub header: Option<String>,
+    /// A JSON pointer into the request body, such as /customer/id.
+    pub body: Option<String>,
+    /// What is sent: the opaque identifier, or the company's own key of the customer.
+    #[serde(default)]
+    pub send: Send,
+}
+
+/// What is sent to a backend as the customer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Send {
+    /// The opaque identifier.
+    #[default]
+    Identifier,
+    /// The subject that the identifier was derived from. Needs `identifier.mode: traceable`.
+    Subject,
+}
+
+/// A place where the customer's token may stand.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub enum CustomerFrom {
+    /// A header field.
+    Header(HeaderPlace),
+    /// The session cookie.
+    Session(bool),
+    /// A cookie of this name that holds a JWT.
+    Cookie(String),
+    /// A JSON pointer into the request body, where a JWT stands.
+    Body(String),
+    /// `Authorization: Bearer`. Then the route cannot require `client`.
+    Bearer(bool),
+}
+
+/// A header field that holds the customer's token.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderPlace {
+    /// The name of the header.
+    pub name: String,
+    /// The word before the token. Default: none, the token stands alone.
+    pub scheme: Option<String>,
+}
+
+/// Whether refusals are carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Refuse.
+    #[default]
+    Enforce,
+    /// Check all, refuse nothing, count who would be refused.
+    Observe,
+}
+
+/// Bounds on a route.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RouteLimits {
+    /// The sustained rate per caller, such as 100/s. Above it 429.
+    pub rate: Option<Rate>,
+    /// How many may come at once. Default: the number in `rate`.
+    pub burst: Option<u32>,
+    /// Who is counted. Default: the client, else the API key, else the customer, else the address.
+    pub per: Option<Per>,
+    /// A request body; above it 413. Default: `listen[].limits.body`.
+    pub body: Option<Size>,
+    /// The backend's time to answer. Default: `backends.NAME.timeout`.
+    pub timeout: Option<Duration>,
+}
+
+/// Who is counted by a rate limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Per {
+    /// The client of the access token.
+    Client,
+    /// The API key.
+    ApiKey,
+    /// The customer.
+    Customer,
+    /// The caller's address; IPv6 by /64.
+    Address,
+}
+
+/// Which requests may be sent a second time after a broken connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Retry {
+    /// Those whose method is idempotent (RFC 9110 section 9.2.2), and those of which nothing was sent.
+    #[default]
+    Idempotent,
+    /// All: the backend can take a POST twice.
+    Safe,
+    /// Only those of which nothing was sent.
+    Never,
+}

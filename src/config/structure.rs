@@ -1,0 +1,321 @@
+//! Holds the tree of gateway.yaml against its schema: every unknown key, missing key, wrong type, wrong word
+//! and malformed amount, all in one run.
+
+mod expected;
+
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+use serde_json::{Map, Value as Json, json};
+
+use super::diagnostic::{Mark, Problems, SharedSource, closest, is_secret, listed, shown};
+use super::scalar::{Duration, Network, Rate, Size, SocketAddress};
+use super::schema::{self, resolve};
+use super::tree::{Entry, Node, Value, join};
+use expected::{accepts, allows, describe, is_secret_reference, placeholder, takes_text};
+
+/// What the check leaves.
+pub(super) struct Checked {
+    /// The file without its unknown keys. What is missing or unusable is replaced by something that can be
+    /// read, so that the rest can still be checked.
+    pub(super) value: Json,
+    /// Where that was needed. Where this is not empty, `value` must not be used for anything but checking.
+    pub(super) replaced: Vec<String>,
+}
+
+/// Checks `root` against the schema of the whole file and adds what is wrong to `problems`.
+pub(super) fn check(root: &Node, source: &SharedSource, problems: &mut Problems) -> Checked {
+    let mut walk = Walk { source, problems, replaced: Vec::new() };
+    let place = Place { path: String::new(), pattern: String::new(), mark: root.at };
+    let value = walk.node(root, schema::shared(), &place);
+    Checked { value, replaced: walk.replaced }
+}
+
+/// Keys that belong to the product but not yet to this version.
+const NOT_YET: [&str; 7] = [
+    "state",
+    "forward_auth",
+    "listen[].proxy_protocol",
+    "backends.*.health",
+    "routes[].websocket",
+    "trusted_issuers[].discovery",
+    "clients[].jwks",
+];
+
+struct Walk<'a> {
+    source: &'a SharedSource,
+    problems: &'a mut Problems,
+    replaced: Vec<String>,
+}
+
+/// Where a value stands.
+struct Place {
+    /// `routes[0].backend`
+    path: String,
+    /// `routes[].backend`
+    pattern: String,
+    mark: Mark,
+}
+
+impl Place {
+    fn key(&self, key: &str, mark: Mark) -> Self {
+        Self { path: join(&self.path, key), pattern: join(&self.pattern, key), mark }
+    }
+
+    fn any_key(&self, key: &str, mark: Mark) -> Self {
+        Self { path: join(&self.path, key), pattern: join(&self.pattern, "*"), mark }
+    }
+
+    fn item(&self, index: usize, mark: Mark) -> Self {
+        Self { path: format!("{}[{index}]", self.path), pattern: format!("{}[]", self.pattern), mark }
+    }
+}
+
+impl Walk<'_> {
+    fn node(&mut self, node: &Node, schema: &Json, place: &Place) -> Json {
+        let schema = resolve(schema);
+        if matches!(node.value, Value::Null) {
+            let help = "give it a value, or remove the key";
+            return self.replace(schema, place, "there is no value", help);
+        }
+        if let Some(alternatives) = schema["oneOf"].as_array().or_else(|| schema["anyOf"].as_array()) {
+            return self.alternatives(node, schema, alternatives, place);
+        }
+        if let Some(words) = schema["enum"].as_array() {
+            return self.word(node, schema, words.iter().filter_map(Json::as_str).collect(), place);
+        }
+        match &node.value {
+            Value::Text(text) if allows(schema, "string") => self.text(text, schema, place),
+            Value::Bool(value) if allows(schema, "boolean") => json!(value),
+            Value::Integer(number) if allows(schema, "integer") => self.integer(number, schema, place),
+            Value::List(items) if allows(schema, "array") => items
+                .iter()
+                .enumerate()
+                .map(|(index, item)| self.node(item, &schema["items"], &place.item(index, item.at)))
+                .collect(),
+            Value::Map(entries) if allows(schema, "object") => self.map(entries, schema, place),
+            _ => self.mismatch(node, schema, place),
+        }
+    }
+
+    fn map(&mut self, entries: &[Entry], schema: &Json, place: &Place) -> Json {
+        let mut map = Map::new();
+        let properties = schema["properties"].as_object();
+        for entry in entries {
+            let name = entry.name();
+            if let Some(property) = properties.and_then(|properties| properties.get(name)) {
+                let value = self.node(&entry.value, property, &place.key(name, entry.mark()));
+                map.insert(name.to_owned(), value);
+            } else if schema["additionalProperties"].is_object() {
+                let place = place.any_key(name, entry.mark());
+                let value = self.node(&entry.value, &schema["additionalProperties"], &place);
+                map.insert(name.to_owned(), value);
+            } else {
+                let known = properties.into_iter().flatten().map(|(name, _)| name.as_str());
+                let unset = known.filter(|known| !entries.iter().any(|entry| entry.name() == *known));
+                self.unknown_key(entry, unset.collect(), place);
+            }
+        }
+        for name in schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str) {
+            if map.contains_key(name) {
+                continue;
+            }
+            let property = &schema["properties"][name];
+            let missing = place.key(name, place.mark);
+            let is_unknown = |entry: &&Entry| properties.is_none_or(|known| !known.contains_key(entry.name()));
+            if entries.iter().filter(is_unknown).any(|entry| closest(entry.name(), [name]).is_some()) {
+                // One mistake, one problem: the key is there, misspelt.
+                self.replaced.push(missing.path);
+                map.insert(name.to_owned(), placeholder(property));
+                continue;
+            }
+            let message = format!("`{name}` is missing");
+            let help = property["description"].as_str().or(resolve(property)["description"].as_str());
+            let help = format!("add `{name}`: {}", help.unwrap_or_default());
+            map.insert(name.to_owned(), self.replace(property, &missing, message, help.trim_end_matches(": ")));
+        }
+        Json::Object(map)
+    }
+
+    fn unknown_key(&mut self, entry: &Entry, known: Vec<&str>, place: &Place) {
+        let name = entry.name();
+        let near = closest(name, known.iter().copied());
+        let name = if is_secret(&place.path) && near.is_none() { "…".to_owned() } else { shown(name) };
+        let unknown = place.key(&name, entry.key.at);
+        let (message, help) = if NOT_YET.contains(&unknown.pattern.as_str()) {
+            (format!("this version does not have `{name}` yet"), "remove it".to_owned())
+        } else if let Some(near) = near {
+            (format!("unknown key `{name}`"), format!("did you mean `{near}`?"))
+        } else if known.is_empty() {
+            (format!("unknown key `{name}`"), "remove it: every key of this section is set already".to_owned())
+        } else {
+            (format!("unknown key `{name}`"), format!("known here and not yet set: {}", listed(known)))
+        };
+        self.problems.push(self.source.problem(&unknown.path, unknown.mark, message, help));
+    }
+
+    fn alternatives(&mut self, node: &Node, schema: &Json, alternatives: &[Json], place: &Place) -> Json {
+        let alternatives: Vec<&Json> = alternatives.iter().map(resolve).collect();
+        let words: Vec<&str> = alternatives.iter().filter_map(|alternative| alternative["const"].as_str()).collect();
+        if !words.is_empty() {
+            return self.word(node, schema, words, place);
+        }
+        let objects: Vec<&Json> =
+            alternatives.iter().copied().filter(|alternative| alternative["type"] == "object").collect();
+        match &node.value {
+            Value::Map(entries) if objects.len() == alternatives.len() => {
+                self.variant(entries, schema, &objects, place)
+            }
+            _ => match alternatives.iter().find(|alternative| accepts(alternative, &node.value)) {
+                Some(alternative) => self.node(node, alternative, place),
+                None => self.mismatch(node, schema, place),
+            },
+        }
+    }
+
+    /// An object that has exactly one of several keys.
+    fn variant(&mut self, entries: &[Entry], schema: &Json, objects: &[&Json], place: &Place) -> Json {
+        let names: Vec<&str> = objects.iter().filter_map(|object| object["required"][0].as_str()).collect();
+        let chosen: Vec<&Entry> = entries.iter().filter(|entry| names.contains(&entry.name())).collect();
+        for entry in entries.iter().filter(|entry| !names.contains(&entry.name())) {
+            self.unknown_key(entry, names.clone(), place);
+        }
+        let one_of = if names.len() == 1 { listed(names) } else { format!("exactly one of {}", listed(names)) };
+        match chosen.as_slice() {
+            [] if !entries.is_empty() => {
+                self.replaced.push(place.path.clone());
+                placeholder(schema)
+            }
+            [] => self.replace(schema, place, format!("{one_of} is needed here"), "add it"),
+            [entry] => {
+                let name = entry.name();
+                let object = objects.iter().find(|object| object["required"][0] == name);
+                let property = object.map_or(&Json::Null, |object| &object["properties"][name]);
+                let value = self.node(&entry.value, property, &place.key(name, entry.mark()));
+                json!({ name: value })
+            }
+            several => {
+                let set = listed(several.iter().map(|entry| entry.name()));
+                self.replace(schema, place, format!("{set} stand side by side; {one_of} is needed"), "keep one")
+            }
+        }
+    }
+
+    fn word(&mut self, node: &Node, schema: &Json, words: Vec<&str>, place: &Place) -> Json {
+        let written = match &node.value {
+            Value::Text(text) if words.contains(&text.as_str()) => return json!(text),
+            Value::Text(text) => text.as_str(),
+            Value::Bool(_) | Value::Integer(_) | Value::Float => self.source.written_at(node.at),
+            _ => return self.mismatch(node, schema, place),
+        };
+        if words.contains(&written) {
+            return self.mismatch(node, schema, place);
+        }
+        let message = format!("`{}` is not a word that is known here", self.quoted(written, place));
+        let help = match closest(written, words.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the words are {}", listed(words)),
+        };
+        self.replace(schema, place, message, help)
+    }
+
+    fn text(&mut self, text: &str, schema: &Json, place: &Place) -> Json {
+        let (what, error) = match schema["format"].as_str() {
+            Some(Duration::FORMAT) => ("a length of time", text.parse::<Duration>().err()),
+            Some(Size::FORMAT) => ("a size", text.parse::<Size>().err()),
+            Some(Rate::FORMAT) => ("a rate", text.parse::<Rate>().err()),
+            Some(Network::FORMAT) => {
+                ("a network", text.parse::<IpNet>().err().map(|_| "expected one such as 203.0.113.0/24".to_owned()))
+            }
+            Some(SocketAddress::FORMAT) => (
+                "an address",
+                text.parse::<SocketAddr>()
+                    .err()
+                    .map(|_| "expected IP address and port, such as 0.0.0.0:8443".to_owned()),
+            ),
+            _ => ("", None),
+        };
+        match error {
+            None => json!(text),
+            Some(help) => {
+                let message = format!("`{}` is not {what}", self.quoted(text, place));
+                self.replace(schema, place, message, help)
+            }
+        }
+    }
+
+    fn integer(&mut self, number: &serde_json::Number, schema: &Json, place: &Place) -> Json {
+        let largest = match schema["format"].as_str() {
+            Some("uint32") => u64::from(u32::MAX),
+            Some(Size::FORMAT) => 1 << 40,
+            _ => usize::MAX as u64,
+        };
+        match number.as_u64() {
+            Some(value) if value <= largest => json!(value),
+            _ => {
+                let message = format!("`{}` is out of range", self.quoted(&number.to_string(), place));
+                self.replace(schema, place, message, format!("a whole number from 0 to {largest} is needed"))
+            }
+        }
+    }
+
+    fn mismatch(&mut self, node: &Node, schema: &Json, place: &Place) -> Json {
+        let expected = describe(schema);
+        let kind = node.value.kind();
+        let is_plain = matches!(node.value, Value::Bool(_) | Value::Integer(_) | Value::Float);
+        let written = self.source.written_at(node.at);
+        if place.pattern == "trusted_issuers[].jwks" {
+            let help = "save the keys in a file and write {file: PATH}";
+            return self.replace(schema, place, "this version does not fetch keys from an address yet", help);
+        }
+        if is_secret_reference(schema) {
+            let help = "put the secret into a file or an environment variable and write {file: PATH} or {env: NAME}";
+            return self.replace(schema, place, "a secret is never written here", help);
+        }
+        let help = match &node.value {
+            _ if is_plain && takes_text(schema) && !is_secret(&place.path) && !written.is_empty() => {
+                format!("write it in quotes: \"{}\"", shown(written))
+            }
+            _ if is_plain && takes_text(schema) => "write it in quotes".to_owned(),
+            Value::Text(text) if allows(schema, "boolean") => match text.to_ascii_lowercase().as_str() {
+                "yes" | "on" | "y" => "write true".to_owned(),
+                "no" | "off" | "n" => "write false".to_owned(),
+                _ => "write true or false, without quotes".to_owned(),
+            },
+            Value::Text(text) if allows(schema, "integer") && text.parse::<u64>().is_ok() => {
+                "write it without quotes".to_owned()
+            }
+            Value::Text(_) | Value::Bool(_) | Value::Integer(_) | Value::Float if allows(schema, "array") => {
+                "write a list: [ … ]".to_owned()
+            }
+            _ => String::new(),
+        };
+        self.replace(schema, place, format!("expected {expected}, this is {kind}"), help)
+    }
+
+    /// Adds a problem and gives something in place of the value.
+    fn replace(&mut self, schema: &Json, place: &Place, message: impl Into<String>, help: impl Into<String>) -> Json {
+        self.problems.push(self.source.problem(&place.path, place.mark, message, help));
+        self.replaced.push(place.path.clone());
+        placeholder(schema)
+    }
+
+    fn quoted(&self, written: &str, place: &Place) -> String {
+        if is_secret(&place.path) { "…".to_owned() } else { shown(written) }
+    }
+}
+
+/// Whether a problem at `path` may come from something that was put in place of a value.
+pub(super) fn is_touched(replaced: &[String], path: &str) -> bool {
+    replaced.iter().any(|replaced| {
+        let below = path.strip_prefix(replaced.as_str()).is_some_and(starts_child);
+        let its_list = replaced.strip_prefix(path).is_some_and(|rest| rest.starts_with('['));
+        // What a route requires decides about most of the rest of it.
+        let its_route = replaced.find(".require").is_some_and(|end| path.starts_with(&replaced[..=end]));
+        below || its_list || its_route
+    })
+}
+
+fn starts_child(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with(['.', '['])
+}

@@ -1,0 +1,389 @@
+//! What the file says: names, lists, combinations.
+
+use super::{Case, MAXIMAL, Problem, SHIPPED, assert_fine, assert_said, edited, problems};
+
+#[test]
+fn customers_of_a_login_without_an_issuer_need_a_tenant() {
+    let text = r#"
+listen: [ { address: "127.0.0.1:0" } ]
+identifier: { key: { file: certs/identifier.key } }
+login: { accounts: { file: accounts.yaml }, issue: cookie, cookie: { keys: [ { env: COOKIE_KEY } ] } }
+routes: [ { name: a, path: /, methods: [ GET ], require: [ customer ], backend: b } ]
+backends: { b: { servers: [ "http://127.0.0.1:9000" ] } }
+"#;
+    assert_said(text, &[("login:", "login:", "identifier", "there is neither")]);
+    assert_fine(text, &[("identifier.key }", "identifier.key }, tenant: shop")]);
+}
+
+#[test]
+fn lists_that_need_something_are_not_empty() {
+    assert_said(
+        MAXIMAL,
+        &[
+            ("audiences: [ legacy-api ]", "audiences: []", "trusted_issuers[0].audiences", "`audiences` is empty"),
+            (
+                "algorithms: [ RS256, EdDSA ]",
+                "algorithms: []",
+                "trusted_issuers[0].algorithms",
+                "`algorithms` is empty",
+            ),
+            ("keys: [ { env: COOKIE_KEY } ]", "keys: []", "login.cookie.keys", "`keys` is empty"),
+            ("routes: [ profile ]", "routes: []", "api_keys[0].routes", "`routes` is empty"),
+            ("servers: [ \"http://other.internal\" ]", "servers: []", "backends.other.servers", "`servers` is empty"),
+            (
+                "    path: { exact: /exact }\n    methods: [ POST ]",
+                "    path: { exact: /exact }\n    methods: []",
+                "routes[1].methods",
+                "`methods` is empty",
+            ),
+            ("[ bearer: true ]", "[]", "routes[1].customer_from", "`customer_from` is empty"),
+        ],
+    );
+    let digest = "[ \"090d1548c9d65f413a1a2c828a0bee3a7ae02d2137caf51e6029e6c3cb1f1fa4\" ]";
+    assert_said(MAXIMAL, &[(digest, "[]", "api_keys[0].sha256", "`sha256` is empty")]);
+    let found = problems("listen: []\nroutes: []\nbackends: {}\n");
+    let places: Vec<&str> = found.iter().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(places, ["listen", "routes", "backends"]);
+    let found = problems(
+        "listen: [ { address: 0.0.0.0:1, tls: { certificates: [] } } ]\nclients: [ { id: a, secrets: [] } ]\nroutes: []\nbackends: {}\n",
+    );
+    let places: Vec<&str> = found.iter().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(places, ["listen[0].tls.certificates", "clients[0].secrets", "routes", "backends"]);
+}
+
+#[test]
+fn what_is_named_twice_names_both_lines() {
+    let cases = [
+        (
+            "  - name: crm\n",
+            "  - name: profile\n",
+            "routes[1].name",
+            "the route name `profile` is already used on line 56",
+        ),
+        ("127.0.0.1:9900", "127.0.0.1:8443", "admin.address", "the address `127.0.0.1:8443` is already used on line 7"),
+        ("path: /crm/", "path: /account/", "routes[1].path", "POST /account/ is already the route on line 57"),
+        (
+            "# The keys for",
+            "  - { id: asapp, secrets: [] }\n# The keys for",
+            "clients[1].id",
+            "the client id `asapp` is already used on line 41",
+        ),
+        (
+            "# What may",
+            "  - { id: asapp-demo, sha256: [], routes: [ profile ] }\n# What may",
+            "api_keys[1].id",
+            "the API key id `asapp-demo` is already used on line 48",
+        ),
+        (
+            "# What may",
+            "  - { id: b, sha256: [ \"090D1548C9D65F413A1A2C828A0BEE3A7AE02D2137CAF51E6029E6C3CB1F1FA4\" ], routes: [ profile ] }\n# What may",
+            "api_keys[1].sha256[0]",
+            "this digest is already used on line 50",
+        ),
+    ];
+    assert_said(SHIPPED, &cases);
+    assert_said(
+        MAXIMAL,
+        &[
+            (
+                "issuer: https://login.example.com",
+                "issuer: https://api.example.com",
+                "trusted_issuers[0].issuer",
+                "the issuer `https://api.example.com` is already used on line 32",
+            ),
+            ("claims: [ tier ]", "claims: [ tier, tier ]", "login.claims[1]", "the claim `tier` is already used"),
+            (
+                "[ \"http://other.internal\" ]",
+                "[ \"http://other.internal\", \"http://other.internal\" ]",
+                "backends.other.servers[1]",
+                "the server `http://other.internal` is already used",
+            ),
+            ("path: /token\n  l", "path: /login\n  l", "access_token.path", "the path `/login` is already used"),
+            ("require: [ customer ]", "require: [ customer, customer ]", "routes[1].require[1]", "twice"),
+            ("[ bearer: true ]", "[ { bearer: true }, { bearer: true } ]", "routes[1].customer_from[1]", "twice"),
+        ],
+    );
+    let same_port = "  - { address: 127.0.0.1:0 }\n  - { address: 127.0.0.1:0 }\nworkers: 4";
+    assert_fine(MAXIMAL, &[("workers: 4", same_port)]);
+}
+
+#[test]
+fn two_routes_for_different_requests_are_fine() {
+    let second =
+        |route: &str| format!("  - {{ name: second, {route}, require: [ client ], backend: legacy }}\n\n# The company");
+    for (route, is_fine) in [
+        ("path: /account/, methods: [ GET ]", true),
+        ("path: { exact: /account/ }, methods: [ POST ]", true),
+        ("path: /account, methods: [ POST ]", true),
+        ("path: /account/, methods: [ POST ], hosts: [ a.example.com ]", true),
+        ("path: /account/, methods: [ GET, POST ]", false),
+    ] {
+        let found = problems(&edited(SHIPPED, "\n# The company", &second(route)));
+        assert_eq!(found.is_empty(), is_fine, "{route}:\n{found}");
+    }
+}
+
+#[test]
+fn names_that_lead_nowhere_are_found_with_a_suggestion() {
+    let cases: [Case; 4] = [
+        (
+            "backend: legacy\n    path",
+            "backend: legaci\n    path",
+            "login.accounts.backend",
+            "there is no backend `legaci`",
+        ),
+        ("backend: legacy\n    mode", "backend: legaci\n    mode", "routes[0].backend", "there is no backend `legaci`"),
+        ("client: asapp", "client: asap", "api_keys[0].client", "there is no client `asap`"),
+        ("routes: [ profile ]", "routes: [ profiles ]", "api_keys[0].routes[0]", "there is no route `profiles`"),
+    ];
+    assert_said(MAXIMAL, &cases);
+    for (from, to, path, _) in cases {
+        let found = problems(&edited(MAXIMAL, from, to));
+        let problem = found.iter().find(|problem| problem.path == path).unwrap();
+        assert!(problem.help.starts_with("did you mean `"), "{problem}");
+    }
+}
+
+#[test]
+fn listeners_are_safe_and_possible() {
+    assert_said(
+        SHIPPED,
+        &[
+            (
+                "certs/server.pem, private_key: certs/server.key }",
+                "a, private_key: b }\n      client_certificate: required",
+                "listen[0].tls.client_certificate",
+                "needs `client_ca`",
+            ),
+            ("# For operators", "  - address: 0.0.0.0:80\n# For operators", "listen[1].address", "no `tls`"),
+            ("# For operators", "  - address: \"[::]:80\"\n# For operators", "listen[1].address", "no `tls`"),
+            ("admin:\n", "workers: 0\nadmin:\n", "workers", "from 1 to 1024"),
+            ("admin:\n", "workers: 1025\nadmin:\n", "workers", "from 1 to 1024"),
+        ],
+    );
+    for key in [
+        "connections: 0",
+        "headers: 0",
+        "head: 0B",
+        "target: 0",
+        "body: 0KiB",
+        "handshake_timeout: 0s",
+        "head_timeout: 0ms",
+        "stall_timeout: 0s",
+        "total_timeout: 0s",
+        "idle_timeout: 0s",
+    ] {
+        let name = key.split(':').next().unwrap();
+        let found = problems(&edited(SHIPPED, "    tls:\n", &format!("    limits: {{ {key} }}\n    tls:\n")));
+        assert!(found.iter().any(|problem| problem.path == format!("listen[0].limits.{name}")), "{key}:\n{found}");
+    }
+    for address in ["127.0.0.1:80", "127.8.8.8:80", "\"[::1]:80\"", "\"[::ffff:127.0.0.1]:80\""] {
+        assert_fine(SHIPPED, &[("# For operators", &format!("  - address: {address}\n# For operators"))]);
+    }
+}
+
+#[test]
+fn the_issuer_is_a_public_address() {
+    assert_said(
+        SHIPPED,
+        &[
+            ("url: https://localhost:8443", "url: http://api.example.com", "issuer.url", "https"),
+            ("url: https://localhost:8443", "url: api.example.com", "issuer.url", "not an http or https address"),
+            ("url: https://localhost:8443", "url: https://api.example.com?x=1", "issuer.url", "no query"),
+            ("url: https://localhost:8443", "url: \"https://api.example.com/#a\"", "issuer.url", "no fragment"),
+            ("url: https://localhost:8443", "url: https://", "issuer.url", "no host name"),
+            ("url: https://localhost:8443", "url: https://me:pw@api.example.com", "issuer.url", "no user name"),
+            ("audience: legacy-api", "audience: \"\"", "issuer.audience", "empty"),
+            ("audience: legacy-api", "audience: a\n  clock_skew: 61s", "issuer.clock_skew", "too much"),
+        ],
+    );
+    assert_fine(
+        SHIPPED,
+        &[
+            ("url: https://localhost:8443", "url: http://127.0.0.1:8443"),
+            ("url: https://localhost:8443", "url: http://localhost"),
+            ("url: https://localhost:8443", "url: https://api.example.com/tenant"),
+        ],
+    );
+}
+
+#[test]
+fn a_login_has_all_that_it_needs() {
+    assert_said(
+        MAXIMAL,
+        &[
+            (
+                "    backend: legacy\n    path",
+                "    file: a.yaml\n    backend: legacy\n    path",
+                "login.accounts",
+                "side by side",
+            ),
+            ("    backend: legacy\n    path", "    path", "login.accounts", "nothing says who may log in"),
+            (
+                "    backend: legacy\n    path",
+                "    file: a.yaml\n    path",
+                "login.accounts.path",
+                "belongs to `backend`",
+            ),
+            (
+                "    backend: legacy\n    path",
+                "    file: a.yaml\n    path",
+                "login.accounts.subject",
+                "belongs to `backend`",
+            ),
+            ("    path: /sign-in\n", "", "login.accounts", "`path` is missing"),
+            ("    subject: /customer/id\n", "", "login.accounts", "`subject` is missing"),
+            ("subject: /customer/id", "subject: customer.id", "login.accounts.subject", "JSON pointer"),
+            ("path: /sign-in", "path: sign-in", "login.accounts.path", "starts with `/`"),
+            ("    name: session", "    name: my session", "login.cookie.name", "not the name of a cookie"),
+            ("idle: 10m", "idle: 0m", "login.cookie.idle", "no time at all"),
+            ("  issue: both\n  lifetime: 1h", "  issue: both\n  lifetime: 0h", "login.lifetime", "no time at all"),
+            ("burst: 5 }", "burst: 0 }", "login.limits.burst", "zero"),
+            ("    burst: 10\n", "    burst: 0\n", "access_token.limits.burst", "zero"),
+            ("path: /login\n", "path: /.well-known/jwks.json\n", "login.path", "public keys"),
+        ],
+    );
+    assert_said(
+        SHIPPED,
+        &[
+            ("issue: jwt ", "issue: cookie ", "login.issue", "`login.cookie` is missing"),
+            ("issue: jwt ", "issue: both ", "login.issue", "`login.cookie` is missing"),
+            (
+                "identifier:\n  key: { file: certs/identifier.key }\n  mode: traceable ",
+                "# ",
+                "login",
+                "there is no `identifier`",
+            ),
+            (
+                "issuer:\n  url: https://localhost:8443\n  audience: legacy-api\n  signing_keys: certs/signing/ ",
+                "# ",
+                "login",
+                "there is no `issuer`",
+            ),
+            (
+                "issuer:\n  url: https://localhost:8443\n  audience: legacy-api\n  signing_keys: certs/signing/ ",
+                "# ",
+                "access_token",
+                "there is no `issuer`",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn claims_carry_nothing_about_a_person() {
+    for claim in [
+        "email",
+        "email_verified",
+        "Email",
+        "mail_address",
+        "name",
+        "given_name",
+        "givenName",
+        "family_name",
+        "nickname",
+        "preferred_username",
+        "username",
+        "phone",
+        "phone_number",
+        "birthdate",
+        "address",
+        "account_number",
+        "ssn",
+        "https://example.com/email",
+        "upn",
+    ] {
+        for (from, to, path) in [
+            ("claims: [ tier ]", format!("claims: [ \"{claim}\" ]"), "login.claims[0]"),
+            ("subject: oid", format!("subject: \"{claim}\""), "trusted_issuers[0].subject"),
+        ] {
+            let found = problems(&edited(MAXIMAL, from, &to));
+            let fits = |problem: &Problem| problem.path == path && problem.message.contains("personal data");
+            assert!(found.iter().any(fits), "{claim}:\n{found}");
+        }
+    }
+    for claim in ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope"] {
+        assert_said(
+            MAXIMAL,
+            &[(
+                "claims: [ tier ]",
+                Box::leak(format!("claims: [ {claim} ]").into_boxed_str()),
+                "login.claims[0]",
+                "itself",
+            )],
+        );
+    }
+    assert_fine(MAXIMAL, &[("claims: [ tier ]", "claims: [ branch, segment ]"), ("subject: oid", "subject: sub")]);
+}
+
+#[test]
+fn hashes_and_digests_are_what_they_should_be() {
+    const HASH: &str =
+        "\"$argon2id$v=19$m=19456,t=2,p=1$MSuy7LqkBdDsXNRHVJeyeQ$ULbjnN5ppPPge/imsBhjMuT0TvZQsQBKV5Ro6RxC5tk\"";
+    const DIGEST: &str = "\"090d1548c9d65f413a1a2c828a0bee3a7ae02d2137caf51e6029e6c3cb1f1fa4\"";
+    assert_said(
+        SHIPPED,
+        &[
+            (HASH, "demo-secret", "clients[0].secrets[0]", "not an argon2id hash"),
+            (
+                HASH,
+                "$argon2i$v=19$m=19456,t=2,p=1$MSuy7LqkBdDsXNRHVJeyeQ$ULbjnN5ppPPge",
+                "clients[0].secrets[0]",
+                "not an argon2id hash",
+            ),
+            (
+                HASH,
+                "$argon2id$v=16$m=19456,t=2,p=1$MSuy7LqkBdDsXNRHVJeyeQ$ULbjnN5ppPPge",
+                "clients[0].secrets[0]",
+                "version 19",
+            ),
+            (
+                HASH,
+                "$argon2id$v=19$m=19455,t=2,p=1$MSuy7LqkBdDsXNRHVJeyeQ$ULbjnN5ppPPge",
+                "clients[0].secrets[0]",
+                "too weak",
+            ),
+            (
+                HASH,
+                "$argon2id$v=19$m=19456,t=1,p=1$MSuy7LqkBdDsXNRHVJeyeQ$ULbjnN5ppPPge",
+                "clients[0].secrets[0]",
+                "too weak",
+            ),
+            (
+                HASH,
+                "$argon2id$v=19$m=4294967295,t=2,p=1$MSuy7LqkBdDsXNRHVJeyeQ$ULbjnN5ppPPge",
+                "clients[0].secrets[0]",
+                "too long",
+            ),
+            (HASH, "$argon2id$v=19$m=19456,t=2,p=1$MSuy7LqkBdDsXNRHVJeyeQ$ULbj", "clients[0].secrets[0]", "too short"),
+            (
+                HASH,
+                "$argon2id$v=19$t=2,p=1$MSuy7LqkBdDsXNRHVJeyeQ$ULbjnN5ppPPge",
+                "clients[0].secrets[0]",
+                "parameters",
+            ),
+            (HASH, "$argon2id$v=19$m=19456,t=2,p=1", "clients[0].secrets[0]", "not complete"),
+            (DIGEST, "demo-key", "api_keys[0].sha256[0]", "not a SHA-256"),
+            (DIGEST, "\"090d\"", "api_keys[0].sha256[0]", "not a SHA-256"),
+        ],
+    );
+    assert_said(
+        MAXIMAL,
+        &[("    scopes: [ profile ]\napi", "    scopes: [ \"a b\" ]\napi", "clients[0].scopes[0]", "visible ASCII")],
+    );
+}
+
+#[test]
+fn a_wrong_value_does_not_hide_or_invent_other_problems() {
+    let text = SHIPPED
+        .replace("require: [ client, customer ]", "require: [ clientt, customr ]")
+        .replace("    backend: legacy\n\n  - name", "\n  - name")
+        .replace("127.0.0.1:9000", "10.0.0.1:9000");
+    let found = problems(&text);
+    let mut places: Vec<&str> = found.iter().map(|problem| problem.path.as_str()).collect();
+    places.sort_unstable();
+    assert_eq!(
+        places,
+        ["backends.legacy.servers[0]", "routes[0].backend", "routes[1].require[0]", "routes[1].require[1]"]
+    );
+}

@@ -1,0 +1,281 @@
+//! What the file says about routes and backends.
+
+use super::{MAXIMAL, SHIPPED, assert_fine, assert_said, edited, problems};
+
+#[test]
+fn a_route_requires_only_what_exists() {
+    assert_said(
+        SHIPPED,
+        &[
+            (
+                "    require: [ client, customer ]\n",
+                "",
+                "routes[1].require",
+                "a protected route without any requirement",
+            ),
+            (
+                "    require: [ client, customer ]\n",
+                "    require: []\n",
+                "routes[1].require",
+                "a protected route without any requirement",
+            ),
+            (
+                "    require: [ client, customer ]\n",
+                "    require: [ client ]\n    public: true\n",
+                "routes[1].public",
+                "public and requires",
+            ),
+            (
+                "    require: [ client, customer ]\n",
+                "    require: [ client, customer, api_key ]\n",
+                "routes[1].require",
+                "no key opens it",
+            ),
+            (
+                "    require: [ client, customer ]\n",
+                "    require: [ customer ]\n",
+                "routes[1].scopes",
+                "does not require `client`",
+            ),
+            (
+                "    require: [ client, customer ]\n",
+                "    require: [ client ]\n",
+                "routes[1].identifier",
+                "does not require `customer`",
+            ),
+            ("access_token:\n  lifetime: 8h\n  number_style: string ", "# ", "routes[0].require", "no `access_token`"),
+            (
+                "login:\n  accounts: { file: accounts.yaml }\n  issue: jwt                                # jwt | cookie | both\n  lifetime: 8h\n",
+                "",
+                "routes[0].require",
+                "neither `login` nor `trusted_issuers`",
+            ),
+        ],
+    );
+    let without_identifier = MAXIMAL
+        .replace("identifier:\n  key: { file: identifier.key }\n  mode: traceable\n  tenant: example\n", "")
+        .replace("login:\n  path: /login\n", "unknown:\n  path: /login\n");
+    let found = problems(&without_identifier);
+    assert!(found.iter().any(|problem| problem.message.contains("there is no `identifier`")), "{found}");
+    let public = "  - { name: open, path: /open, methods: [ GET ], public: true, backend: legacy }\n\n# The company";
+    assert_fine(SHIPPED, &[("\n# The company", public)]);
+}
+
+#[test]
+fn an_identifier_has_one_safe_place() {
+    for header in [
+        "Host",
+        "content-length",
+        "Connection",
+        "transfer-encoding",
+        "Authorization",
+        "api-key",
+        "customer-auth",
+        "Cookie",
+        "set-cookie",
+        "TE",
+        "upgrade",
+        "keep-alive",
+        "proxy-connection",
+        "x-request-id",
+        "X Customer",
+        "\"\"",
+        "\"a\\r\\nb\"",
+        "Kündin",
+    ] {
+        let found = problems(&edited(SHIPPED, "header: X-Customer-Id", &format!("header: {header}")));
+        assert!(found.iter().any(|problem| problem.path == "routes[0].identifier.header"), "{header}:\n{found}");
+    }
+    assert_said(
+        SHIPPED,
+        &[
+            ("{ header: X-Customer-Id }", "{ header: X-A, body: /a }", "routes[0].identifier", "side by side"),
+            ("{ header: X-Customer-Id }", "{ send: identifier }", "routes[0].identifier", "nothing says where"),
+            ("{ body: /customer/id }", "{ body: customer.id }", "routes[1].identifier.body", "JSON pointer"),
+            ("{ body: /customer/id }", "{ body: / }", "routes[1].identifier.body", "JSON pointer"),
+            ("{ body: /customer/id }", "{ body: /a~2 }", "routes[1].identifier.body", "0 or 1"),
+        ],
+    );
+    assert_said(MAXIMAL, &[("mode: traceable", "mode: one_way", "routes[0].identifier.send", "traceable")]);
+}
+
+#[test]
+fn a_customers_token_has_possible_places() {
+    assert_said(
+        MAXIMAL,
+        &[
+            (
+                "header: { name: X-Token, scheme: JWT }",
+                "bearer: true",
+                "routes[0].customer_from[0]",
+                "both the customer's and the client's",
+            ),
+            ("- session: true", "- session: false", "routes[0].customer_from[1]", "names no place"),
+            ("[ bearer: true ]", "[ bearer: false ]", "routes[1].customer_from[0]", "names no place"),
+            ("- cookie: token", "- cookie: a b", "routes[0].customer_from[2].cookie", "not the name of a cookie"),
+            ("- cookie: token", "- cookie: session", "routes[0].customer_from[2].cookie", "is the session cookie"),
+            ("- body: /token", "- body: token", "routes[0].customer_from[3].body", "JSON pointer"),
+            ("name: X-Token", "name: Authorization", "routes[0].customer_from[0].header.name", "meaning of its own"),
+            ("name: X-Token", "name: X Token", "routes[0].customer_from[0].header.name", "not the name of a header"),
+            ("scheme: JWT", "scheme: \"a b\"", "routes[0].customer_from[0].header.scheme", "one word"),
+            ("  issue: both", "  issue: jwt", "routes[0].customer_from[1]", "no login gives a session cookie"),
+            ("require: [ customer ]", "require: [ client ]", "routes[1].customer_from", "does not require `customer`"),
+        ],
+    );
+    assert_fine(MAXIMAL, &[("name: X-Token", "name: customer-auth")]);
+}
+
+#[test]
+fn paths_methods_hosts_and_types_have_their_plain_form() {
+    assert_said(
+        SHIPPED,
+        &[
+            ("path: /crm/", "path: crm/", "routes[1].path", "starts with `/`"),
+            ("path: /crm/", "path: //crm/", "routes[1].path", "`//`"),
+            ("path: /crm/", "path: /a/../crm/", "routes[1].path", "`..`"),
+            ("path: /crm/", "path: /./crm/", "routes[1].path", "`.`"),
+            ("path: /crm/", "path: /crm/.", "routes[1].path", "`.`"),
+            ("path: /crm/", "path: \"/%63rm/\"", "routes[1].path", "`%`"),
+            ("path: /crm/", "path: \"/crm;a\"", "routes[1].path", "`;`"),
+            ("path: /crm/", "path: '/crm\\'", "routes[1].path", "`\\`"),
+            ("path: /crm/", "path: \"/crm?a\"", "routes[1].path", "`?`"),
+            ("path: /crm/", "path: { exact: \"/crm#a\" }", "routes[1].path", "`#`"),
+            ("path: /crm/", "path: \"/c rm\"", "routes[1].path", "visible ASCII"),
+            ("path: /crm/", "path: /auth/customer_authenticate", "routes[1].path", "answered by the gateway itself"),
+            ("path: /crm/", "path: { exact: /oauth/access_token }", "routes[1].path", "answered by the gateway itself"),
+            ("path: /crm/", "path: /.well-known/jwks.json", "routes[1].path", "answered by the gateway itself"),
+            ("path: /crm/", "path: /.well-known/jwks.pem", "routes[1].path", "answered by the gateway itself"),
+            ("path: /crm/", "hosts: [ API.example.com ]\n    path: /crm/", "routes[1].hosts[0]", "lower case"),
+            ("path: /crm/", "hosts: [ \"a.example.com:8443\" ]\n    path: /crm/", "routes[1].hosts[0]", "without port"),
+            ("path: /crm/", "hosts: [ \"https://a.example.com\" ]\n    path: /crm/", "routes[1].hosts[0]", "no scheme"),
+            ("path: /crm/", "hosts: [ \"*.example.com\" ]\n    path: /crm/", "routes[1].hosts[0]", "not a host name"),
+            (
+                "path: /crm/",
+                "content_types: [ json ]\n    path: /crm/",
+                "routes[1].content_types[0]",
+                "not a content type",
+            ),
+            (
+                "path: /crm/\n    methods: [ POST ]",
+                "path: /crm/\n    methods: [ CONNECT ]",
+                "routes[1].methods[0]",
+                "never let through",
+            ),
+            (
+                "path: /crm/\n    methods: [ POST ]",
+                "path: /crm/\n    methods: [ trace ]",
+                "routes[1].methods[0]",
+                "never let through",
+            ),
+            (
+                "path: /crm/\n    methods: [ POST ]",
+                "path: /crm/\n    methods: [ \"PO ST\" ]",
+                "routes[1].methods[0]",
+                "not a method",
+            ),
+            (
+                "path: /crm/\n    methods: [ POST ]",
+                "path: /crm/\n    methods: [ POST, POST ]",
+                "routes[1].methods[1]",
+                "already used",
+            ),
+            ("name: crm", "name: \"\"", "routes[1].name", "empty"),
+        ],
+    );
+    for method in ["post", "POTS", "Post"] {
+        let to = format!("path: /crm/\n    methods: [ {method} ]");
+        let found = problems(&edited(SHIPPED, "path: /crm/\n    methods: [ POST ]", &to));
+        assert!(found.iter().any(|problem| problem.help == "did you mean POST?"), "{found}");
+    }
+    assert_fine(SHIPPED, &[("path: /crm/\n    methods: [ POST ]", "path: /crm/\n    methods: [ PROPFIND ]")]);
+}
+
+#[test]
+fn limits_of_a_route_let_something_through() {
+    let limits = "{ rate: 100/s, burst: 200, per: api_key, body: 64KiB, timeout: 500ms }";
+    assert_said(
+        MAXIMAL,
+        &[
+            (limits, "{ burst: 200 }", "routes[0].limits.burst", "`burst` belongs to `rate`"),
+            (limits, "{ per: address }", "routes[0].limits.per", "`per` belongs to `rate`"),
+            (limits, "{ rate: 1/s, burst: 0 }", "routes[0].limits.burst", "zero"),
+            (limits, "{ body: 0 }", "routes[0].limits.body", "zero"),
+            (limits, "{ timeout: 0s }", "routes[0].limits.timeout", "no time at all"),
+            (
+                "    backend: other",
+                "    limits: { rate: 1/s, per: client }\n    backend: other",
+                "routes[1].limits.per",
+                "does not require `client`",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn backends_are_reached_safely() {
+    let servers = "servers: [ \"http://127.0.0.1:9000\" ]";
+    assert_said(
+        SHIPPED,
+        &[
+            (
+                servers,
+                "servers: [ \"http://10.0.0.1:9000\" ]",
+                "backends.legacy.servers[0]",
+                "plain http leaves this machine",
+            ),
+            (
+                servers,
+                "servers: [ \"http://localhost.example.com\" ]",
+                "backends.legacy.servers[0]",
+                "plain http leaves this machine",
+            ),
+            (servers, "servers: [ \"10.0.0.1:9000\" ]", "backends.legacy.servers[0]", "not an http or https address"),
+            (servers, "servers: [ \"ftp://10.0.0.1\" ]", "backends.legacy.servers[0]", "http:// or https://"),
+            (servers, "servers: [ \"https://a.example.com/api\" ]", "backends.legacy.servers[0]", "no path"),
+            (servers, "servers: [ \"https://a.example.com?x\" ]", "backends.legacy.servers[0]", "no query"),
+            (servers, "servers: [ \"https://me:pw@a.example.com\" ]", "backends.legacy.servers[0]", "no user name"),
+            (servers, "servers: [ \"https://a.example.com:99999\" ]", "backends.legacy.servers[0]", "1 to 65535"),
+            (servers, "servers: [ \"https://a.example.com:\" ]", "backends.legacy.servers[0]", "1 to 65535"),
+            (servers, "servers: [ \"https://[::1\" ]", "backends.legacy.servers[0]", "`]` is missing"),
+            (servers, "servers: [ \"https://\" ]", "backends.legacy.servers[0]", "no host name"),
+            (
+                servers,
+                "servers: [ \"http://127.0.0.1:9000\" ]\n    tls: { ca: ca.pem }",
+                "backends.legacy.tls",
+                "no server of this backend is https",
+            ),
+            (
+                servers,
+                "servers: [ \"https://a\" ]\n    tls: { certificate: a }",
+                "backends.legacy.tls.certificate",
+                "without `private_key`",
+            ),
+            (
+                servers,
+                "servers: [ \"https://a\" ]\n    tls: { private_key: a }",
+                "backends.legacy.tls.private_key",
+                "without `certificate`",
+            ),
+            ("connect_timeout: 2s", "connect_timeout: 0s", "backends.legacy.connect_timeout", "no time at all"),
+            ("    timeout: 10s", "    timeout: 0s", "backends.legacy.timeout", "no time at all"),
+            ("    timeout: 10s", "    idle_timeout: 0s", "backends.legacy.idle_timeout", "no time at all"),
+            ("    timeout: 10s", "    concurrency: 0", "backends.legacy.concurrency", "zero"),
+        ],
+    );
+    assert_said(
+        MAXIMAL,
+        &[
+            ("username: gateway", "username: \"a:b\"", "backends.legacy.authorization.basic.username", "no `:`"),
+            ("name: X-Key", "name: Connection", "backends.third.one.authorization.header.name", "meaning of its own"),
+        ],
+    );
+    assert_fine(
+        SHIPPED,
+        &[
+            (servers, "servers: [ \"http://localhost:9000\", \"http://[::1]:9000\", \"http://127.3.2.1\" ]"),
+            (servers, "servers: [ \"https://a.example.com\", \"https://b.example.com:8443\" ]"),
+            (servers, "servers: [ \"http://10.0.0.1\" ]\n    danger_plain_http: true"),
+        ],
+    );
+    assert_fine(MAXIMAL, &[("name: X-Key", "name: api-key")]);
+}

@@ -1,0 +1,291 @@
+//! What the file looks like: YAML, keys, types, words.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::super::{schema, schema::resolve};
+use super::{MAXIMAL, SHIPPED, edited, only_problem, problems};
+
+#[test]
+fn every_wrong_shape_has_its_message_and_its_way_out() {
+    let table = [
+        (
+            "    timeout: 10s",
+            "    timeout: 10s\n    timout: 1s",
+            "unknown key `timout`",
+            "not yet set: `authorization`",
+        ),
+        ("    timeout: 10s", "    timout: 10s", "unknown key `timout`", "did you mean `timeout`?"),
+        ("  audience:", "  audiense:", "unknown key `audiense`", "did you mean `audience`?"),
+        ("min_version: \"1.3\"", "min_version: 1.3", "this is a number", "write it in quotes: \"1.3\""),
+        ("min_version: \"1.3\"", "min_version: \"1.4\"", "`1.4` is not a word", "`1.2`"),
+        ("issue: jwt ", "issue: cokie ", "`cokie` is not a word", "did you mean `cookie`?"),
+        ("scopes: [ profile ]\n\n", "scopes: profile\n\n", "expected a list, this is a text", "[ … ]"),
+        ("timeout: 10s", "timeout: 10", "expected a length of time such as 10s, this is a number", "in quotes: \"10\""),
+        ("timeout: 10s", "timeout: 10 s", "`10 s` is not a length of time", "such as 500ms"),
+        ("timeout: 10s", "concurrency: -1", "`-1` is out of range", "from 0 to"),
+        ("timeout: 10s", "concurrency: 1.5", "expected a whole number, this is a number", ""),
+        ("timeout: 10s", "concurrency: \"5\"", "expected a whole number, this is a text", "without quotes"),
+        ("timeout: 10s", "danger_plain_http: yes", "expected true or false", "write true"),
+        ("timeout: 10s", "danger_plain_http: \"true\"", "expected true or false", "without quotes"),
+        ("timeout: 10s", "timeout:", "there is no value", "remove the key"),
+        ("timeout: 10s", "health: { path: /h }", "this version does not have `health` yet", "remove it"),
+        (
+            "admin:\n",
+            "state: { embedded: { path: data/ } }\nadmin:\n",
+            "this version does not have `state` yet",
+            "remove it",
+        ),
+        ("  - id: asapp\n", "  - id: asapp\n    jwks: x\n", "this version does not have `jwks` yet", "remove it"),
+        ("address: 127.0.0.1:8443", "address: localhost:8443", "`localhost:8443` is not an address", "0.0.0.0:8443"),
+        (
+            "address: 127.0.0.1:8443",
+            "allow: [ 10.0.0.0/33 ]\n    address: 127.0.0.1:8443",
+            "is not a network",
+            "203.0.113.0/24",
+        ),
+        ("key: { file: certs/identifier.key }", "key: { fil: x }", "unknown key `fil`", "did you mean `file`?"),
+        (
+            "key: { file: certs/identifier.key }",
+            "key: { file: a, env: B }",
+            "`file` and `env` stand side by side",
+            "keep one",
+        ),
+        ("key: { file: certs/identifier.key }", "key: {}", "exactly one of `file` and `env` is needed", "add it"),
+        ("key: { file: certs/identifier.key }", "key: plain", "a secret is never written here", "{env: NAME}"),
+        ("path: /crm/", "path: { exakt: /crm }", "unknown key `exakt`", "did you mean `exact`?"),
+        ("path: /crm/", "path: [ /crm/ ]", "expected a text or {exact: …}, this is a list", ""),
+        ("  url: https://localhost:8443\n", "", "`url` is missing", "the public https URL"),
+        ("  - name: crm\n    path", "  - 7: crm\n    name: crm\n    path", "a key must be a text", "quotes"),
+    ];
+    for (from, to, message, help) in table {
+        let found = problems(&edited(SHIPPED, from, to));
+        let fits = |problem: &&super::Problem| problem.message.contains(message) && problem.help.contains(help);
+        assert!(found.iter().any(|problem| fits(&problem)), "{to:?} should say {message:?}, {help:?}:\n{found}");
+    }
+}
+
+#[test]
+fn a_key_that_is_written_twice_names_both_lines() {
+    let text = edited(SHIPPED, "    timeout: 10s", "    timeout: 10s\n    timeout: 20s\n    servers: []");
+    let found = problems(&text);
+    let messages: Vec<_> =
+        found.iter().map(|problem| (problem.line, problem.message.as_str(), problem.help.as_str())).collect();
+    assert_eq!(
+        messages,
+        [
+            (78, "`timeout` is already set on line 77", "keep one of lines 77 and 78"),
+            (79, "`servers` is already set on line 75", "keep one of lines 75 and 79"),
+        ]
+    );
+}
+
+#[test]
+fn a_key_of_an_issuer_from_an_address_is_for_later() {
+    let text = edited(MAXIMAL, "jwks: { file: jwks.json }", "jwks: https://login.example.com/jwks.json");
+    let problem = only_problem(&text);
+    assert!(problem.message.contains("does not fetch keys"), "{problem}");
+    let text = edited(MAXIMAL, "    subject: oid", "    discovery: true");
+    assert!(only_problem(&text).message.contains("does not have `discovery` yet"));
+}
+
+#[test]
+fn anchors_and_merges_are_understood() {
+    let text =
+        edited(SHIPPED, "    connect_timeout: 2s\n", "    connect_timeout: &short 2s\n    idle_timeout: *short\n");
+    assert!(problems(&text).is_empty(), "{}", problems(&text));
+    let text = edited(SHIPPED, "  legacy:\n", "  other:\n    <<: *all\n    timeout: 1s\n  legacy: &all\n");
+    assert!(problems(&text).to_string().contains("anchor that does not exist"));
+    let text = SHIPPED.replace("  legacy:\n", "  legacy: &all\n") + "  other:\n    <<: *all\n    timeout: 1s\n";
+    assert!(problems(&text).is_empty(), "{}", problems(&text));
+}
+
+#[test]
+fn what_is_no_configuration_at_all_is_refused() {
+    for text in [
+        "",
+        "\n",
+        "# nothing\n",
+        "null",
+        "~",
+        "7",
+        "text",
+        "- a",
+        "[]",
+        "\u{feff}",
+        "---\n...\n",
+        "\0",
+        "\t",
+        "{}",
+        "{",
+    ] {
+        assert!(!problems(text).is_empty(), "{text:?}");
+    }
+    let two = format!("{SHIPPED}---\n{SHIPPED}");
+    assert!(problems(&two).to_string().contains("second YAML document"), "{}", problems(&two));
+}
+
+/// Where the file is cut, something that every configuration needs is missing, or YAML is broken. Only behind
+/// `servers` could a shorter file be complete.
+#[test]
+fn a_file_that_was_cut_off_is_never_taken_for_a_whole_one() {
+    let complete_from = SHIPPED.find("9000\" ]").unwrap();
+    for end in (0..SHIPPED.len()).step_by(10) {
+        let cut = &SHIPPED[..SHIPPED.floor_char_boundary(end)];
+        let found = problems(cut);
+        let shown = found.to_string();
+        assert!(!found.is_empty() || end > complete_from, "cut at {end}");
+        assert!(!shown.contains("fault of wicketgate"), "cut at {end}:\n{shown}");
+    }
+}
+
+#[test]
+fn hostile_yaml_is_refused_in_bounded_time() {
+    let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..20 {
+        let before = format!("*a{}", level - 1);
+        laughs += &format!("a{level}: &a{level} [{}]\n", vec![before; 10].join(", "));
+    }
+    let hostile = [
+        ("laughs", laughs),
+        ("flow depth", "[".repeat(10_000)),
+        ("map depth", "{a: ".repeat(10_000)),
+        ("block depth", (0..10_000).map(|depth| format!("{}a:\n", " ".repeat(depth.min(90)))).collect()),
+        ("list depth", "- ".repeat(10_000)),
+        ("size", "#".repeat(2 << 20)),
+        ("values", format!("a: [{}]", "1,".repeat(200_000))),
+        ("keys", (0..40_000).map(|index| format!("k{index}: 1\n")).collect()),
+        ("same keys", "k: 1\n".repeat(20_000)),
+        ("anchors", (0..5_000).map(|index| format!("k{index}: &a{index} 1\n")).collect()),
+        ("documents", "---\na: 1\n".repeat(10_000)),
+        ("recursion", "a: &a [*a]\n".to_owned()),
+        ("one long line", format!("{{{}", "a: 1, ".repeat(20_000))),
+    ];
+    for (name, text) in hostile {
+        let start = Instant::now();
+        let shown = problems(&text).to_string();
+        assert!(!shown.is_empty(), "{name}");
+        assert!(shown.len() < 200_000, "{name}: {} bytes", shown.len());
+        assert!(start.elapsed() < Duration::from_secs(20), "{name}: {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn the_reader_takes_every_key_of_the_schema_and_the_sample_has_them_all() {
+    assert!(problems(MAXIMAL).is_empty());
+    assert!(problems(&edited(MAXIMAL, "access: \"off\"", "access: off")).is_empty());
+    let mut sample = BTreeSet::new();
+    // `login.accounts` can have a file or a backend, not both.
+    for text in [MAXIMAL, SHIPPED] {
+        let value: Value = serde_saphyr::from_str(text).unwrap();
+        keys_of_value(&value, &schema::schema(), "", &mut sample);
+    }
+    let missing: Vec<_> = keys_of_schema().into_iter().filter(|key| !sample.contains(key)).collect();
+    assert!(missing.is_empty(), "src/config/tests/maximal.yaml does not have {missing:?}");
+}
+
+#[test]
+fn the_schema_has_a_description_of_every_key() {
+    fn visit(schema: &Value, path: &str, without: &mut Vec<String>) {
+        if let Some(properties) = schema["properties"].as_object() {
+            for (name, property) in properties {
+                let described = property["description"].is_string() || resolve(property)["description"].is_string();
+                if !described && !schema["description"].is_string() {
+                    without.push(format!("{path}.{name}"));
+                }
+            }
+        }
+        match schema {
+            Value::Object(object) => {
+                object.iter().for_each(|(key, value)| visit(value, &format!("{path}/{key}"), without))
+            }
+            Value::Array(items) => items.iter().for_each(|item| visit(item, path, without)),
+            _ => {}
+        }
+    }
+    let mut without = Vec::new();
+    let schema = super::super::schema();
+    visit(&schema, "", &mut without);
+    assert!(without.is_empty(), "{without:?}");
+    assert!(schema["title"].is_string() && schema["description"].is_string());
+}
+
+/// Each section of docs/configuration.md has the path of its keys in its heading, and each key in its own row.
+#[test]
+fn every_doc_key() {
+    const DOCUMENT: &str = include_str!("../../../docs/configuration.md");
+    let mut missing = Vec::new();
+    for path in keys_of_schema() {
+        let (section, key) = path.rsplit_once('.').unwrap_or(("top level", &path));
+        let heading = format!("`{section}`");
+        let is_documented = DOCUMENT.split("\n#").any(|part| {
+            let (first, body) = part.split_once('\n').unwrap_or((part, ""));
+            first.contains(&heading) && body.contains(&format!("\n| `{key}` |"))
+        });
+        if !is_documented {
+            missing.push(path);
+        }
+    }
+    assert!(missing.is_empty(), "docs/configuration.md does not have {missing:#?}");
+}
+
+#[test]
+fn the_example_of_the_documentation_works() {
+    const DOCUMENT: &str = include_str!("../../../docs/configuration.md");
+    let examples: Vec<&str> = DOCUMENT.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(!examples.is_empty());
+    let found = problems(examples[0]);
+    assert!(found.is_empty(), "{found}");
+}
+
+/// `routes[].identifier.header` for every key of the schema. Keys below a secret's reference are left out.
+fn keys_of_schema() -> BTreeSet<String> {
+    fn visit(schema: &Value, path: &str, keys: &mut BTreeSet<String>) {
+        if schema["$ref"] == "#/$defs/SecretRef" {
+            return;
+        }
+        let schema = resolve(schema);
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            keys.insert(path.clone());
+            visit(property, &path, keys);
+        }
+        if schema["items"].is_object() {
+            visit(&schema["items"], &format!("{path}[]"), keys);
+        }
+        if schema["additionalProperties"].is_object() {
+            visit(&schema["additionalProperties"], &format!("{path}.NAME"), keys);
+        }
+        for alternative in ["oneOf", "anyOf"].iter().filter_map(|name| schema[*name].as_array()).flatten() {
+            visit(alternative, path, keys);
+        }
+    }
+    let mut keys = BTreeSet::new();
+    visit(&schema::schema(), "", &mut keys);
+    keys
+}
+
+fn keys_of_value(value: &Value, schema: &Value, path: &str, keys: &mut BTreeSet<String>) {
+    let schema = resolve(schema);
+    for alternative in ["oneOf", "anyOf"].iter().filter_map(|name| schema[*name].as_array()).flatten() {
+        keys_of_value(value, alternative, path, keys);
+    }
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                let is_free = schema["additionalProperties"].is_object();
+                let property = if is_free { &schema["additionalProperties"] } else { &schema["properties"][name] };
+                let name = if is_free { "NAME" } else { name };
+                let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+                keys.insert(path.clone());
+                keys_of_value(value, property, &path, keys);
+            }
+        }
+        Value::Array(items) => {
+            items.iter().for_each(|item| keys_of_value(item, &schema["items"], &format!("{path}[]"), keys))
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,156 @@
+//! Header field names: which belong to one connection, and which another spelling must not smuggle in.
+
+use std::collections::HashSet;
+
+use http::{HeaderMap, HeaderName, header};
+
+/// Fields that concern one connection only (RFC 9110 section 7.6.1), and those that a proxy answers itself.
+const HOP_BY_HOP: [HeaderName; 11] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHORIZATION,
+    header::PROXY_AUTHENTICATE,
+    HeaderName::from_static("http2-settings"),
+    header::EXPECT,
+];
+
+/// Fields that must not stand in trailers (RFC 9110 section 6.5.1).
+const NOT_IN_TRAILERS: [HeaderName; 10] = [
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::CONTENT_RANGE,
+    header::HOST,
+    header::COOKIE,
+    header::SET_COOKIE,
+    header::AUTHORIZATION,
+    header::CACHE_CONTROL,
+    header::MAX_FORWARDS,
+];
+
+/// Removes what concerns the caller's connection only: first what `Connection` names, in all its lines.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// A set of field names, each standing for all of its spellings.
+///
+/// Programs behind us read `X-Customer-Id`, `X_Customer_Id` and `x.customer.id` as one name (CGI, WSGI, PHP), and
+/// some decode `%2d`; so a name is in the set when any such reading is.
+#[derive(Debug, Default)]
+pub struct FieldSet(HashSet<Box<[u8]>, foldhash::fast::RandomState>);
+
+/// Longer names are compared on the heap.
+const SHORT: usize = 64;
+
+impl FieldSet {
+    /// Adds a name with all of its spellings.
+    pub fn insert(&mut self, name: &str) {
+        let mut normal = Vec::with_capacity(name.len());
+        normalise(name.as_bytes(), |byte| normal.push(byte));
+        self.0.insert(normal.into());
+    }
+
+    /// Whether some spelling of this name is in the set.
+    pub fn contains(&self, name: &HeaderName) -> bool {
+        let name = name.as_str().as_bytes();
+        if name.len() > SHORT {
+            let mut normal = Vec::with_capacity(name.len());
+            normalise(name, |byte| normal.push(byte));
+            return self.0.contains(normal.as_slice());
+        }
+        let mut normal = [0; SHORT];
+        let mut length = 0;
+        normalise(name, |byte| {
+            normal[length] = byte;
+            length += 1;
+        });
+        self.0.contains(&normal[..length])
+    }
+
+    /// Whether a trailer of this name may pass.
+    pub fn lets_trailer_pass(&self, name: &HeaderName) -> bool {
+        !NOT_IN_TRAILERS.contains(name) && !HOP_BY_HOP.contains(name) && !self.contains(name)
+    }
+}
+
+/// Lower case; whatever is neither letter nor digit, also as `%XX`, becomes a dash.
+fn normalise(name: &[u8], mut push: impl FnMut(u8)) {
+    let mut at = 0;
+    while at < name.len() {
+        let byte = name[at];
+        let escaped = byte == b'%' && name.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+        if escaped {
+            let digit = |hex: u8| (hex as char).to_digit(16).unwrap_or(0) as u8;
+            push(folded(digit(name[at + 1]) * 16 + digit(name[at + 2])));
+            at += 3;
+        } else {
+            push(folded(byte));
+            at += 1;
+        }
+    }
+}
+
+fn folded(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_a_name_is_found_and_others_are_not() {
+        let mut set = FieldSet::default();
+        set.insert("X-Customer-Id");
+        for spelling in [
+            "x-customer-id",
+            "x_customer_id",
+            "x-customer_id",
+            "x.customer.id",
+            "x%2dcustomer%2Did",
+            "%78-customer-id",
+            "x~customer!id",
+        ] {
+            assert!(set.contains(&HeaderName::from_bytes(spelling.as_bytes()).expect("a token")), "{spelling}");
+        }
+        for other in ["x-customer", "x-customer-idd", "xcustomerid", "x-customer-id-"] {
+            assert!(!set.contains(&HeaderName::from_bytes(other.as_bytes()).expect("a token")), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_connection_names_goes_with_it() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "x-one, close"),
+            ("connection", "X-Two"),
+            ("x-one", "1"),
+            ("x-two", "2"),
+            ("te", "trailers"),
+            ("x-three", "3"),
+        ] {
+            headers.append(name, value.parse().expect("a value"));
+        }
+        remove_hop_by_hop(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-three"]);
+    }
+}

@@ -1,0 +1,352 @@
+//! One request in, one response out. **Start reading here.**
+//!
+//! [`Gateway::handle`] is total: it always gives a response and closes the record of the request exactly once.
+//! Around it, [`Gateway::answer`] is one straight line of checks, each of which can refuse.
+
+pub mod access_log;
+mod call;
+pub(crate) mod connection;
+pub(crate) mod error;
+mod form;
+mod forward;
+pub(crate) mod framing;
+pub mod hashing;
+mod head;
+mod headers;
+mod limiter;
+mod limits;
+mod login;
+mod record;
+pub(crate) mod request_id;
+mod token;
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, Version};
+use hyper::body::{Body as _, Incoming};
+
+use crate::auth::verified::VerifiedTokens;
+use crate::auth::{Caller, Surroundings};
+use crate::backend::pool::Pool;
+use crate::metrics::{Cells, Metrics};
+use crate::policy::route::Route;
+use crate::policy::table::NotFound;
+use crate::policy::{Policy, Target, backends};
+use crate::refusal::Refusal;
+use crate::session::SessionStore;
+use crate::stream::ResponseBody;
+use access_log::{AccessLog, AccessLogWriter};
+use call::{Call, Upload};
+use connection::Connection;
+use error::Refused;
+use hashing::Hashing;
+use head::Head;
+use limits::Limits;
+use record::{Arrival, Ledger, Record};
+use request_id::{REQUEST_ID, RequestIds};
+
+/// What all workers share and what outlives a policy.
+pub struct Shared {
+    policy: ArcSwap<Policy>,
+    generation: AtomicU64,
+    /// Everything that is counted.
+    pub metrics: Arc<Metrics>,
+    /// Customers' logins.
+    pub sessions: SessionStore,
+    /// Where passwords are hashed.
+    pub hashing: Hashing,
+    /// How many requests are in flight to which backend.
+    pub backends: backends::Shared,
+    limits: Limits,
+}
+
+/// A worker's gateway.
+pub(crate) struct Gateway {
+    shared: Arc<Shared>,
+    pool: Rc<Pool>,
+    ledger: Rc<Ledger>,
+    ids: RequestIds,
+    verified: RefCell<VerifiedTokens>,
+    current: RefCell<Rc<Current>>,
+}
+
+/// The policy as this worker last saw it.
+struct Current {
+    generation: u64,
+    policy: Arc<Policy>,
+}
+
+/// What a caller gets.
+pub(crate) type Answer = Response<ResponseBody<Record>>;
+
+impl Shared {
+    /// Begins with this policy.
+    pub fn new(policy: Policy, backends: backends::Shared, metrics: Arc<Metrics>, hashing: Hashing) -> Self {
+        Self {
+            policy: ArcSwap::from_pointee(policy),
+            generation: AtomicU64::new(0),
+            metrics,
+            sessions: SessionStore::default(),
+            hashing,
+            backends,
+            limits: Limits::default(),
+        }
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
+    }
+
+    /// Puts another policy in force: each request that begins from now on is decided by it.
+    pub fn replace_policy(&self, policy: Policy) {
+        self.policy.store(Arc::new(policy));
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+}
+
+impl Gateway {
+    /// One for a new worker.
+    pub(crate) fn new(shared: Arc<Shared>, log: Option<AccessLogWriter>) -> Self {
+        let ledger = Rc::new(Ledger { cells: shared.metrics.worker(), log: AccessLog::new(log) });
+        let current = Current { generation: shared.generation.load(Ordering::Acquire), policy: shared.policy() };
+        Self {
+            pool: Rc::default(),
+            ledger,
+            ids: RequestIds::new(),
+            verified: RefCell::default(),
+            current: RefCell::new(Rc::new(current)),
+            shared,
+        }
+    }
+
+    /// This worker's counters.
+    pub(crate) fn cells(&self) -> &Cells {
+        &self.ledger.cells
+    }
+
+    /// Does what is due now and then, for as long as it is polled.
+    pub(crate) async fn run(&self) {
+        let reap = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                self.pool.reap();
+            }
+        };
+        tokio::join!(reap, self.ledger.log.run());
+    }
+
+    /// Hands over what has not been logged yet.
+    pub(crate) fn flush(&self) {
+        self.ledger.log.flush();
+    }
+
+    /// Answers a request. Always gives a response; the record is written when its last byte is gone.
+    pub(crate) async fn handle(&self, connection: Rc<Connection>, request: Request<Incoming>) -> Answer {
+        let arrival = self.arrival(Rc::clone(&connection), self.ids.of(request.headers()));
+        let mut record = Record::open(Rc::clone(&self.ledger), arrival, request.method(), request.version());
+        let current = self.current();
+        let is_http2 = request.version() == Version::HTTP_2;
+        let mut response = match self.answer(&current, &connection, request, &mut record).await {
+            Ok(response) => response,
+            Err(refused) => {
+                record.refusal = Some(refused.refusal);
+                if refused.refusal == Refusal::Internal {
+                    tracing::error!(request_id = record.id(), route = &*record.route, "a fault of the gateway itself");
+                }
+                let mut response = if *record.route == *token::NAME {
+                    token::error_response(&refused)
+                } else {
+                    error::response(&refused, record.id())
+                };
+                if !is_http2 && ends_connection(refused.refusal) {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                response
+            }
+        };
+        record.answered(response.status());
+        response.headers_mut().insert(REQUEST_ID, record.request_id.clone());
+        response.map(|body| body.watched(record))
+    }
+
+    /// The answer to bytes that were never a request: what to send instead of the parser's own words.
+    pub(crate) fn refuse_unparsed(&self, connection: Rc<Connection>, refusal: Refusal) -> Vec<u8> {
+        connection.lost_track();
+        let arrival = self.arrival(connection, self.ids.make());
+        let mut record = Record::open(Rc::clone(&self.ledger), arrival, &Method::default(), Version::HTTP_11);
+        record.unparsed();
+        let row = error::row(refusal);
+        record.refusal = Some(refusal);
+        record.answered(row.status);
+        let body = error::body(&row, record.id());
+        let head = format!(
+            "HTTP/1.1 {}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\ncache-control: no-store\r\nx-request-id: {}\r\n\r\n",
+            row.status,
+            body.len(),
+            record.id()
+        );
+        [head.as_bytes(), &body].concat()
+    }
+
+    async fn answer(
+        &self,
+        current: &Rc<Current>,
+        connection: &Connection,
+        request: Request<Incoming>,
+        record: &mut Record,
+    ) -> Result<Response<ResponseBody<()>>, Refused> {
+        if !connection.allowed {
+            return Err(Refusal::AddressNotAllowed.into());
+        }
+        let policy = &current.policy;
+        let (mut parts, body) = request.into_parts();
+        let head = Head::read(&mut parts, !body.is_end_stream(), connection)?;
+        let target = policy.table.find(&head.host, parts.uri.path(), &parts.method).map_err(not_found)?;
+        let call = Call { policy, connection, head, parts, body: Upload::Coming(body) };
+        match target {
+            Target::Route(number) => {
+                let route = &policy.routes[number as usize];
+                record.route = Arc::clone(&route.name);
+                self.route(current, route, call, record).await
+            }
+            Target::Login => {
+                record.route = login::NAME.into();
+                self.login(call, record).await
+            }
+            Target::AccessToken => {
+                record.route = token::NAME.into();
+                self.access_token(call, record).await
+            }
+            Target::KeySet => Ok(published(policy, record, "application/jwk-set+json", |issuer| &issuer.jwks)),
+            Target::Certificates => {
+                Ok(published(policy, record, "application/x-pem-file", |issuer| &issuer.certificates))
+            }
+        }
+    }
+
+    /// A call of a backend: admit the caller, prepare the request, send it.
+    async fn route(
+        &self,
+        current: &Rc<Current>,
+        route: &Route,
+        mut call: Call<'_>,
+        record: &mut Record,
+    ) -> Result<Response<ResponseBody<()>>, Refused> {
+        let limit = route.body_limit.unwrap_or(call.connection.limits.body);
+        if route.reads_token_from_body() {
+            call.read_body(limit, record).await?;
+        }
+        let caller = self.admit(current, route, &call, record)?;
+        forward::matches_named_customer(route, &caller, &call.parts.headers, record)?;
+        call.is_within(limit)?;
+        call.has_type_for(route)?;
+        self.within_rate(route, &caller, call.connection.address, record)?;
+        if route.reads_body() || forward::is_kept_for_retry(route, &call.head) {
+            call.read_body(limit, record).await?;
+        }
+        headers::prepare_request(&mut call, route, &record.request_id);
+        forward::place(route, &caller, &mut call, record)?;
+        let (parts, body) = call.into_request(limit, record);
+        self.forward(route, &caller, parts, body, record).await
+    }
+
+    /// Only this gives a caller, and without one nothing is forwarded.
+    fn admit(
+        &self,
+        current: &Rc<Current>,
+        route: &Route,
+        call: &Call<'_>,
+        record: &mut Record,
+    ) -> Result<Caller, Refusal> {
+        let mut verified = self.verified.borrow_mut();
+        // What is found out under a policy that has been replaced meanwhile must not be remembered.
+        let mut forgotten;
+        let verified = if Rc::ptr_eq(current, &self.current.borrow()) {
+            &mut *verified
+        } else {
+            forgotten = VerifiedTokens::default();
+            &mut forgotten
+        };
+        let mut around = Surroundings { now: unix_seconds(), verified, sessions: &self.shared.sessions };
+        let (auth, headers, body) =
+            (&current.policy.auth, &call.parts.headers, call.body.bytes().map(|body| &body[..]));
+        let caller = if route.enforce {
+            auth.admit(&route.demand, headers, body, &mut around)?
+        } else {
+            let (caller, refusal) = auth.observe(&route.demand, headers, body, &mut around);
+            record.observed = refusal;
+            caller
+        };
+        record.client.clone_from(&caller.client);
+        record.api_key.clone_from(&caller.api_key);
+        record.customer.clone_from(&caller.customer);
+        Ok(caller)
+    }
+
+    fn within_rate(&self, route: &Route, caller: &Caller, address: IpAddr, record: &mut Record) -> Result<(), Refused> {
+        match self.shared.limits.call(route, caller, address) {
+            Err(refused) if !route.enforce => {
+                record.observed.get_or_insert(refused.refusal);
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The policy in force. Within a worker it is handed around without touching what workers share.
+    fn current(&self) -> Rc<Current> {
+        let generation = self.shared.generation.load(Ordering::Acquire);
+        let mut current = self.current.borrow_mut();
+        if current.generation != generation {
+            *current = Rc::new(Current { generation, policy: self.shared.policy() });
+            // What was verified under the old policy might be refused under the new one.
+            self.verified.borrow_mut().clear();
+        }
+        Rc::clone(&current)
+    }
+
+    fn arrival(&self, connection: Rc<Connection>, request_id: HeaderValue) -> Arrival {
+        Arrival { connection, started: Instant::now(), time: SystemTime::now(), request_id }
+    }
+}
+
+/// Whether a connection ends with this refusal: because nobody can say any more where its next request begins, or
+/// because nothing that comes on it will be answered otherwise.
+fn ends_connection(refusal: Refusal) -> bool {
+    use Refusal as R;
+    matches!(refusal, R::MalformedRequest | R::Host | R::MalformedBody | R::BodyTimeout | R::AddressNotAllowed)
+}
+
+fn published(
+    policy: &Policy,
+    record: &mut Record,
+    kind: &'static str,
+    of: fn(&crate::policy::Issuer) -> &Bytes,
+) -> Response<ResponseBody<()>> {
+    record.route = "keys".into();
+    let mut response = Response::new(ResponseBody::full(policy.issuer.as_ref().map(of).cloned().unwrap_or_default()));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    response
+}
+
+fn not_found(not_found: NotFound) -> Refused {
+    match not_found {
+        NotFound::Path => Refusal::NoRoute.into(),
+        NotFound::Method(allow) => Refused { allow: Some(allow), ..Refusal::Method.into() },
+    }
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}

@@ -1,0 +1,111 @@
+//! A request that has been read strictly, with all that decides about it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{header, request};
+use hyper::body::{Body as _, Incoming};
+
+use super::connection::Connection;
+use super::head::Head;
+use super::record::Record;
+use crate::policy::Policy;
+use crate::policy::route::Route;
+use crate::refusal::Refusal;
+use crate::stream::{BodyFault, CallerBody, Pace, RequestBody};
+
+/// A request on its way.
+pub(super) struct Call<'a> {
+    /// What decides about it, from its first to its last step.
+    pub(super) policy: &'a Arc<Policy>,
+    /// Where it came from.
+    pub(super) connection: &'a Connection,
+    /// What it asks for.
+    pub(super) head: Head,
+    /// Its head as the backend will get it.
+    pub(super) parts: request::Parts,
+    /// Its body.
+    pub(super) body: Upload,
+}
+
+/// A caller's body on its way.
+pub(super) enum Upload {
+    /// As it comes.
+    Coming(Incoming),
+    /// At hand.
+    Read(Bytes),
+}
+
+impl Upload {
+    /// The bytes, where they are at hand.
+    pub(super) fn bytes(&self) -> Option<&Bytes> {
+        match self {
+            Self::Coming(_) => None,
+            Self::Read(bytes) => Some(bytes),
+        }
+    }
+}
+
+impl Call<'_> {
+    /// Whether the announced body is within the limit. One that is not announced is counted as it comes.
+    pub(super) fn is_within(&self, limit: u64) -> Result<(), Refusal> {
+        if self.head.body_length().is_some_and(|length| length > limit) { Err(Refusal::BodyTooLarge) } else { Ok(()) }
+    }
+
+    /// Whether the body is of a type that the route takes. No body needs no type.
+    pub(super) fn has_type_for(&self, route: &Route) -> Result<(), Refusal> {
+        if route.content_types.is_empty() || self.head.body_length() == Some(0) {
+            return Ok(());
+        }
+        match self.media_type() {
+            Some(kind) if route.content_types.contains(&kind) => Ok(()),
+            _ => Err(Refusal::ContentType),
+        }
+    }
+
+    /// The media type without its parameters, in lower case (RFC 9110 section 8.3.1).
+    pub(super) fn media_type(&self) -> Option<String> {
+        let value = self.parts.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+        Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+    }
+
+    /// The whole body; from now on it is at hand.
+    pub(super) async fn read_body(&mut self, limit: u64, record: &Record) -> Result<Bytes, Refusal> {
+        self.is_within(limit)?;
+        let coming = match std::mem::replace(&mut self.body, Upload::Read(Bytes::new())) {
+            Upload::Coming(body) => {
+                limited(self.policy, self.connection, body, limit, record).collect().await.map_err(refusal)?
+            }
+            Upload::Read(bytes) => bytes,
+        };
+        self.body = Upload::Read(coming.clone());
+        Ok(coming)
+    }
+
+    /// The body as the backend gets it, and the head that goes before it.
+    pub(super) fn into_request(self, limit: u64, record: &Record) -> (request::Parts, RequestBody) {
+        let body = match self.body {
+            Upload::Read(bytes) => RequestBody::Full(bytes),
+            Upload::Coming(body) if body.is_end_stream() => RequestBody::Empty,
+            Upload::Coming(body) => {
+                RequestBody::Caller(Box::new(limited(self.policy, self.connection, body, limit, record)))
+            }
+        };
+        (self.parts, body)
+    }
+}
+
+fn limited(policy: &Policy, connection: &Connection, body: Incoming, limit: u64, record: &Record) -> CallerBody {
+    let pace = Pace { pause: connection.limits.stall_timeout, until: record.until };
+    CallerBody::new(body, limit, pace, Rc::clone(&record.progress), Arc::clone(&policy.stripped))
+}
+
+/// The refusal for a body that broke off.
+pub(super) fn refusal(fault: BodyFault) -> Refusal {
+    match fault {
+        BodyFault::Malformed => Refusal::MalformedBody,
+        BodyFault::TooLarge => Refusal::BodyTooLarge,
+        BodyFault::TimedOut => Refusal::BodyTimeout,
+    }
+}

@@ -1,0 +1,140 @@
+//! What the requests of one connection share: who is there, and how far the bytes have come.
+
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::framing::{BodyFraming, Framing};
+
+/// Bounds on what one connection may cost.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    /// Bytes of a request target.
+    pub(crate) target: usize,
+    /// Bytes of a request head.
+    pub(crate) head: usize,
+    /// Fields in a request head.
+    pub(crate) fields: usize,
+    /// Bytes of a request body.
+    pub(crate) body: u64,
+    /// From connecting to the end of the TLS handshake.
+    pub(crate) handshake_timeout: Duration,
+    /// From the first to the last byte of a request head.
+    pub(crate) head_timeout: Duration,
+    /// Between two pieces of a body, in either direction.
+    pub(crate) stall_timeout: Duration,
+    /// From the head of a request to the last byte of its response.
+    pub(crate) total_timeout: Duration,
+    /// Without a request.
+    pub(crate) idle_timeout: Duration,
+}
+
+/// How much longer than an exchange its connection may live, so that the answer can still say why.
+const AFTER_TOTAL: Duration = Duration::from_secs(1);
+
+/// A caller's connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// The other side.
+    pub(crate) address: IpAddr,
+    /// Whether it may call at all.
+    pub(crate) allowed: bool,
+    /// Whether it came by TLS.
+    pub(crate) secure: bool,
+    /// Whether it carries many requests at once (HTTP/2).
+    is_multiplexed: bool,
+    /// Its bounds.
+    pub(crate) limits: Arc<Limits>,
+    /// Requests that are being answered.
+    active: Cell<usize>,
+    /// Since when it has been without a request, or since when it sends the head of one.
+    quiet_since: Cell<Instant>,
+    /// Since when it has been answering a request.
+    busy_since: Cell<Instant>,
+    /// Where requests begin and end; only of HTTP/1.1.
+    framing: RefCell<Framing>,
+    /// Since when the caller takes nothing of what is written.
+    stuck_since: Cell<Option<Instant>>,
+}
+
+impl Connection {
+    /// A new one.
+    pub(crate) fn new(address: IpAddr, allowed: bool, secure: bool, is_multiplexed: bool, limits: Arc<Limits>) -> Self {
+        Self {
+            address,
+            allowed,
+            secure,
+            is_multiplexed,
+            limits,
+            active: Cell::new(0),
+            quiet_since: Cell::new(Instant::now()),
+            busy_since: Cell::new(Instant::now()),
+            framing: RefCell::default(),
+            stuck_since: Cell::new(None),
+        }
+    }
+
+    /// Notes bytes as they were read.
+    pub(crate) fn bytes_read(&self, bytes: &[u8]) {
+        let mut framing = self.framing.borrow_mut();
+        if !framing.is_in_head() && self.active.get() == 0 {
+            self.quiet_since.set(Instant::now());
+        }
+        framing.read(bytes);
+    }
+
+    /// Looks at the head of the request that begins now, as it was sent. Each request must be asked for once.
+    pub(crate) fn next_head<T>(&self, body: BodyFraming, look: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        self.framing.borrow_mut().next(body, look)
+    }
+
+    /// A request began.
+    pub(crate) fn request_began(&self, now: Instant) {
+        if self.active.get() == 0 {
+            self.busy_since.set(now);
+        }
+        self.active.set(self.active.get() + 1);
+    }
+
+    /// A request ended.
+    pub(crate) fn request_ended(&self, now: Instant) {
+        self.active.set(self.active.get().saturating_sub(1));
+        self.quiet_since.set(now);
+    }
+
+    /// Whether bytes of the last request may still be on their way to us.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.framing.borrow().is_in_body()
+    }
+
+    /// What came was no request: nothing is known any more of where the next one begins.
+    pub(crate) fn lost_track(&self) {
+        self.framing.borrow_mut().lose();
+    }
+
+    /// Notes whether the caller takes what is written.
+    pub(crate) fn write_is_stuck(&self, stuck: bool) {
+        if stuck != self.stuck_since.get().is_some() {
+            self.stuck_since.set(stuck.then(Instant::now));
+        }
+    }
+
+    /// When this connection is to be closed if nothing more happens, and the word for why.
+    pub(crate) fn deadline(&self) -> Option<(Instant, &'static str)> {
+        if let Some(since) = self.stuck_since.get() {
+            return Some((since + self.limits.stall_timeout, "write_timeout"));
+        }
+        if self.active.get() > 0 {
+            // The body ends itself in time, unless the caller takes it so slowly that nobody asks for more of it.
+            let limit = self.limits.total_timeout + AFTER_TOTAL;
+            return (!self.is_multiplexed).then(|| (self.busy_since.get() + limit, "total_timeout"));
+        }
+        let (limit, why) = if self.framing.borrow().is_in_head() {
+            (self.limits.head_timeout, "head_timeout")
+        } else {
+            (self.limits.idle_timeout, "idle")
+        };
+        Some((self.quiet_since.get() + limit, why))
+    }
+}

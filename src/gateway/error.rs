@@ -1,0 +1,183 @@
+//! What a refusal looks like to the caller: the one place where refusals become status codes.
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Response, StatusCode};
+
+use crate::refusal::{Refusal, TokenFault};
+use crate::stream::ResponseBody;
+
+/// A refusal with what the answer must say beside it.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// Why.
+    pub(crate) refusal: Refusal,
+    /// After how many seconds another try makes sense.
+    pub(crate) retry_after: Option<u64>,
+    /// The methods that there are.
+    pub(crate) allow: Option<HeaderValue>,
+    /// Whether the caller used Basic, and is asked for it again.
+    pub(crate) basic: bool,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, retry_after: None, allow: None, basic: false }
+    }
+}
+
+/// What the caller is told.
+pub(crate) struct Row {
+    /// The status.
+    pub(crate) status: StatusCode,
+    /// The code: the status and which of its causes it is.
+    pub(crate) code: &'static str,
+    /// A sentence for the caller's log.
+    pub(crate) message: &'static str,
+}
+
+/// The table (section 4 of the contract). Words that share a row are told apart in our log only.
+pub(crate) fn row(refusal: Refusal) -> Row {
+    use Refusal as R;
+    let (status, code, message) = match refusal {
+        R::MalformedRequest => (400, "400-01", "The request is not well-formed HTTP."),
+        R::Host => (400, "400-01", "The Host field is missing, repeated or not a host."),
+        R::AmbiguousPath => (400, "400-01", "The path has more than one reading."),
+        R::MalformedBody => (400, "400-01", "The request body is not framed correctly."),
+        R::CredentialRepeated => (400, "400-02", "A credential is sent more than once."),
+        R::CredentialConflict => (400, "400-02", "Two different customer credentials are sent."),
+        R::Json => (400, "400-03", "The body must be a JSON object without repeated members."),
+        R::ParameterMissing => (400, "400-04", "A parameter is missing."),
+        R::ParameterRepeated => (400, "400-04", "A parameter is repeated or contradictory."),
+        R::SecretInQuery => (400, "400-04", "Secrets must not be sent in the query."),
+        R::GrantType => (400, "400-05", "The grant type is not supported."),
+        R::ScopeNotAllowed => (400, "400-06", "A requested scope is not available to this client."),
+        R::ClientAuthentication => (400, "400-04", "Use exactly one method of client authentication."),
+        R::CustomerToken(TokenFault::Missing) => (401, "401-01", "A customer credential is required."),
+        R::CustomerToken(TokenFault::Expired) => (401, "401-02", "The customer credential has expired."),
+        R::Session(crate::refusal::SessionFault::Expired) => (401, "401-02", "The customer credential has expired."),
+        R::CustomerToken(_) | R::Session(_) => (401, "401-03", "The customer credential is not valid."),
+        R::LoginUnknownUser | R::LoginWrongPassword => (401, "401-04", "The username or the password is wrong."),
+        R::NoCredential => (401, "401-10", "Credentials are required."),
+        R::ClientToken(TokenFault::Expired) => (401, "401-12", "The access token has expired."),
+        R::ClientToken(TokenFault::Missing) => (401, "401-11", "An access token is required."),
+        R::ClientToken(_) => (401, "401-11", "The access token is not valid."),
+        R::UnknownClient | R::WrongClientSecret => (401, "401-13", "The client could not be authenticated."),
+        R::ApiKey(_) => (403, "403-01", "The API key does not open this route."),
+        R::Scope => (403, "403-02", "The access token lacks a scope."),
+        R::IdentifierMismatch => (403, "403-03", "The request names another customer than its token."),
+        R::AddressNotAllowed => (403, "403-04", "This address may not call."),
+        R::NoRoute => (404, "404-01", "There is nothing here."),
+        R::Method => (405, "405-01", "The method is not allowed here."),
+        R::BodyTimeout => (408, "408-01", "The request body did not arrive in time."),
+        R::BodyTooLarge => (413, "413-01", "The request body is too large."),
+        R::TargetTooLong => (414, "414-01", "The request target is too long."),
+        R::ContentType => (415, "415-01", "The content type or encoding is not supported here."),
+        R::Expectation => (417, "417-01", "The expectation cannot be met."),
+        R::Rate => (429, "429-01", "Too many requests."),
+        R::LoginRate | R::TokenRate => (429, "429-02", "Too many attempts."),
+        R::HeadTooLarge => (431, "431-01", "The request head is too large."),
+        R::Internal => (500, "500-01", "The gateway failed."),
+        R::BackendConnect | R::BackendResponse => {
+            (502, "502-01", "The backend could not be reached or answered wrongly.")
+        }
+        R::BackendCredential => (502, "502-02", "The backend refused the gateway."),
+        R::BackendOverload | R::HashQueue => (503, "503-01", "Too much is going on; try again."),
+        R::LoginBackend => (503, "503-02", "Login is not available; try again."),
+        R::BackendTimeout => (504, "504-01", "The backend did not answer in time."),
+    };
+    Row { status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), code, message }
+}
+
+/// The answer to a refused request.
+pub(crate) fn response(refused: &Refused, request_id: &str) -> Response<ResponseBody<()>> {
+    let row = row(refused.refusal);
+    let mut response = Response::new(ResponseBody::full(body(&row, request_id)));
+    *response.status_mut() = row.status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if row.status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, challenge(refused.refusal));
+    }
+    advise(headers, refused, row.status);
+    response
+}
+
+/// The body of the answer: ASCII, and nothing of the caller's but the request id, which has no quotes.
+pub(crate) fn body(row: &Row, request_id: &str) -> Bytes {
+    format!(r#"{{"error":{{"requestId":"{request_id}","message":"{}","code":"{}"}}}}"#, row.message, row.code).into()
+}
+
+/// Fields that are the same whatever form the body has.
+pub(crate) fn advise(headers: &mut HeaderMap, refused: &Refused, status: StatusCode) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+    if let Some(allow) = &refused.allow {
+        headers.insert(header::ALLOW, allow.clone());
+    }
+    let default = (status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS).then_some(1);
+    if let Some(seconds) = refused.retry_after.or(default) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+}
+
+/// What a 401 asks for. Only refusals of the client's token say `Bearer`: OAuth clients renew theirs on that word.
+fn challenge(refusal: Refusal) -> HeaderValue {
+    HeaderValue::from_static(match refusal {
+        Refusal::NoCredential | Refusal::ClientToken(TokenFault::Missing) => "Bearer",
+        Refusal::ClientToken(_) => r#"Bearer error="invalid_token""#,
+        Refusal::CustomerToken(TokenFault::Missing) => r#"JWT realm="customer""#,
+        Refusal::CustomerToken(_) | Refusal::Session(_) => r#"JWT realm="customer", error="invalid_token""#,
+        _ => r#"JWT realm="login""#,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Refusals that only the token endpoint gives, in a form of its own.
+    const OAUTH: [Refusal; 5] = [
+        Refusal::GrantType,
+        Refusal::UnknownClient,
+        Refusal::WrongClientSecret,
+        Refusal::ClientAuthentication,
+        Refusal::ScopeNotAllowed,
+    ];
+
+    #[test]
+    fn the_documentation_has_every_refusal_with_its_status_and_code() {
+        let text = include_str!("../../docs/operations.md");
+        for refusal in crate::refusal::tests::all() {
+            let word = refusal.word();
+            let row = row(refusal);
+            let begin = format!("| `{word}` | {} |", row.status.as_u16());
+            let line = text.lines().find(|line| line.starts_with(&begin));
+            let line = line.unwrap_or_else(|| panic!("docs/operations.md has no row that begins with {begin}"));
+            assert!(OAUTH.contains(&refusal) || line.contains(row.code), "{line}: {}", row.code);
+        }
+    }
+
+    #[test]
+    fn contract_14_every_code_begins_with_its_status() {
+        for refusal in crate::refusal::tests::all() {
+            let Row { status, code, message } = row(refusal);
+            let (begin, end) = code.split_once('-').unwrap();
+            assert_eq!(begin, status.as_str());
+            assert!(end.len() == 2 && end.bytes().all(|byte| byte.is_ascii_digit()), "{code}");
+            assert!(!message.contains(['"', '\\']), "{message}");
+        }
+    }
+
+    #[test]
+    fn d21_what_would_teach_an_attacker_shares_a_code_and_a_message() {
+        let same =
+            |one: Refusal, other: Refusal| (row(one).code, row(one).message) == (row(other).code, row(other).message);
+        assert!(same(Refusal::LoginUnknownUser, Refusal::LoginWrongPassword));
+        assert!(same(Refusal::UnknownClient, Refusal::WrongClientSecret));
+        let token = Refusal::CustomerToken;
+        assert!(same(token(TokenFault::Signature), token(TokenFault::UnknownKey)));
+        assert!(same(token(TokenFault::Signature), token(TokenFault::Audience)));
+        assert!(!same(token(TokenFault::Signature), token(TokenFault::Expired)));
+    }
+}

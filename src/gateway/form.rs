@@ -1,0 +1,124 @@
+//! Forms, in a body or in a query (RFC 6749 section 3.1): each parameter once, an empty one is none.
+
+use percent_encoding::percent_decode;
+use zeroize::Zeroizing;
+
+use crate::refusal::Refusal;
+
+/// The parameters of a form. Values may be secret: they are wiped when dropped.
+pub(super) struct Form(Vec<(String, Zeroizing<String>)>);
+
+impl Form {
+    /// Reads `a=1&b=2`.
+    ///
+    /// # Errors
+    /// [`Refusal::MalformedBody`] where a name or a value is not UTF-8.
+    pub(super) fn parse(text: &[u8]) -> Result<Self, Refusal> {
+        let mut parameters = Vec::new();
+        for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+            let mut halves = pair.splitn(2, |byte| *byte == b'=');
+            let name = decoded(halves.next().unwrap_or_default()).ok_or(Refusal::MalformedBody)?;
+            let value = decoded(halves.next().unwrap_or_default()).ok_or(Refusal::MalformedBody)?;
+            parameters.push((name.to_string(), value));
+        }
+        Ok(Self(parameters))
+    }
+
+    /// Reads a JSON object whose members are strings.
+    ///
+    /// # Errors
+    /// [`Refusal::Json`] for anything else.
+    pub(super) fn parse_json(text: &[u8]) -> Result<Self, Refusal> {
+        struct Members;
+        impl<'de> serde::de::Visitor<'de> for Members {
+            type Value = Vec<(String, Zeroizing<String>)>;
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an object of strings")
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, String>()? {
+                    members.push((name, Zeroizing::new(value)));
+                }
+                Ok(members)
+            }
+        }
+        let mut json = serde_json::Deserializer::from_slice(text);
+        let members = serde::Deserializer::deserialize_map(&mut json, Members).map_err(|_| Refusal::Json)?;
+        json.end().map_err(|_| Refusal::Json)?;
+        Ok(Self(members))
+    }
+
+    /// The value of a parameter; `None` where there is none or an empty one.
+    ///
+    /// # Errors
+    /// [`Refusal::ParameterRepeated`] where it stands there twice.
+    pub(super) fn one(&self, name: &str) -> Result<Option<&str>, Refusal> {
+        let mut values = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        match (values.next(), values.next()) {
+            (_, Some(_)) => Err(Refusal::ParameterRepeated),
+            (value, None) => Ok(value.filter(|value| !value.is_empty())),
+        }
+    }
+
+    /// Whether there is a parameter of this name, even an empty one.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
+    }
+}
+
+/// A query in which no secret stands.
+///
+/// # Errors
+/// [`Refusal::SecretInQuery`] where one does.
+pub(super) fn open_query(query: Option<&str>) -> Result<Form, Refusal> {
+    let form = Form::parse(query.unwrap_or_default().as_bytes())?;
+    if ["client_secret", "password", "username"].iter().any(|name| form.has(name)) {
+        return Err(Refusal::SecretInQuery);
+    }
+    Ok(form)
+}
+
+/// `application/x-www-form-urlencoded` text; `None` where it is not UTF-8.
+pub(super) fn decoded(text: &[u8]) -> Option<Zeroizing<String>> {
+    let spaced: Zeroizing<Vec<u8>> =
+        Zeroizing::new(text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect());
+    let decoded: Vec<u8> = percent_decode(&spaced).collect();
+    String::from_utf8(decoded).ok().map(Zeroizing::new)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f12_parameters_stand_once_and_empty_ones_are_absent() {
+        let form = Form::parse(b"a=1&b=&c=x%26y+z&d=1&d=1&e").unwrap();
+        assert_eq!(form.one("a"), Ok(Some("1")));
+        assert_eq!(form.one("b"), Ok(None));
+        assert_eq!(form.one("c"), Ok(Some("x&y z")));
+        assert_eq!(form.one("d"), Err(Refusal::ParameterRepeated));
+        assert_eq!(form.one("e"), Ok(None));
+        assert_eq!(form.one("f"), Ok(None));
+        assert!(Form::parse(b"a=%ff").is_err());
+    }
+
+    #[test]
+    fn a_json_login_has_the_same_rules() {
+        let form = Form::parse_json(br#"{"a":"1","d":"1","d":"2"}"#).unwrap();
+        assert_eq!(form.one("a"), Ok(Some("1")));
+        assert_eq!(form.one("d"), Err(Refusal::ParameterRepeated));
+        for bad in ["", "[]", "{\"a\":1}", "{\"a\":\"1\"} x", "\"a\""] {
+            assert!(Form::parse_json(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn contract_3_secrets_in_a_query_are_refused() {
+        assert!(open_query(Some("grant_type=client_credentials")).is_ok());
+        for query in ["client_secret=x", "a=b&password=", "username", "%70assword=x"] {
+            assert_eq!(open_query(Some(query)).err(), Some(Refusal::SecretInQuery), "{query}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The way to the backend and back, for callers that have been admitted.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, request};
+
+use super::call::{Call, Upload};
+use super::error::Refused;
+use super::head::Head;
+use super::record::Record;
+use super::{Gateway, call, headers};
+use crate::auth::Caller;
+use crate::backend::Failure;
+use crate::backend::pool::Repeat;
+use crate::body;
+use crate::config::raw::Retry;
+use crate::customer::Identifier;
+use crate::policy::route::{Placement, Route};
+use crate::refusal::Refusal;
+use crate::stream::{Pace, RequestBody, ResponseBody};
+
+/// A customer that the caller names in the configured header must be the one of the token (contract 22).
+pub(super) fn matches_named_customer(
+    route: &Route,
+    caller: &Caller,
+    headers: &HeaderMap,
+    record: &mut Record,
+) -> Result<(), Refusal> {
+    let Some(Placement::Header(name)) = &route.placement else { return Ok(()) };
+    let ours = caller.customer.as_ref().map(|customer| customer.as_str().as_bytes());
+    if headers.get_all(name).iter().all(|named| Some(named.as_bytes()) == ours) {
+        return Ok(());
+    }
+    mismatch(route, record)
+}
+
+/// Writes the identifier where the route wants it.
+pub(super) fn place(route: &Route, caller: &Caller, call: &mut Call<'_>, record: &mut Record) -> Result<(), Refusal> {
+    let Some(placement) = &route.placement else { return Ok(()) };
+    let identifier = caller.customer.as_ref().map(Identifier::as_str);
+    let subject = match (identifier, &call.policy.auth.deriver) {
+        (Some(identifier), Some(deriver)) if route.send_subject => {
+            Some(deriver.trace(identifier).map_err(|_| Refusal::Internal)?.subject)
+        }
+        _ => None,
+    };
+    let value = subject.as_deref().or(identifier);
+    match placement {
+        Placement::Header(name) => {
+            if let Some(value) = value {
+                let value = HeaderValue::from_str(value).map_err(|_| Refusal::Internal)?;
+                call.parts.headers.insert(name, value);
+            }
+        }
+        Placement::Body(pointer) => {
+            let bytes = call.body.bytes().cloned().ok_or(Refusal::Internal)?;
+            is_plain_json(call, &bytes)?;
+            let named = body::read(&bytes, pointer).map_err(|_| Refusal::Json)?;
+            if named.is_some() && named.as_deref() != identifier {
+                mismatch(route, record)?;
+            }
+            // Where nobody is proved, as can be in mode observe, nobody may be named either.
+            if value.is_none() && named.is_none() {
+                return Ok(());
+            }
+            if bytes.is_empty() {
+                call.parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            }
+            let placed = body::place(&bytes, pointer, value.unwrap_or_default()).map_err(|_| Refusal::Json)?;
+            call.body = Upload::Read(placed.into());
+            headers::body_changed(&mut call.parts.headers);
+        }
+    }
+    Ok(())
+}
+
+impl Gateway {
+    /// Sends the request of a caller that has been admitted, and brings the response.
+    pub(super) async fn forward(
+        &self,
+        route: &Route,
+        _admitted: &Caller,
+        parts: request::Parts,
+        body: RequestBody,
+        record: &mut Record,
+    ) -> Result<Response<ResponseBody<()>>, Refused> {
+        let backend = &route.backend;
+        let permit = backend.permit().map_err(|failure| self.failed(route, failure, record))?;
+        let repeat = match route.retry {
+            Retry::Safe => Repeat::Once,
+            Retry::Idempotent if is_idempotent(&parts.method) => Repeat::Once,
+            Retry::Idempotent | Retry::Never => Repeat::Unsent,
+        };
+        let mut request = Request::from_parts(parts, body);
+        if matches!(request.body(), RequestBody::Empty)
+            && matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH)
+        {
+            request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        *request.version_mut() = Version::HTTP_11;
+        let sent = Instant::now();
+        let outcome = self.pool.send(backend, request, route.timeout, repeat).await;
+        let time = sent.elapsed();
+        record.backend_time = Some(time);
+        let (response, lease) = outcome.map_err(|failure| self.failed(route, failure, record))?;
+        self.cells().backend_answered(&backend.name, time);
+        let (mut head, content) = response.into_parts();
+        // Nobody asked for another protocol, so 101 is no answer.
+        if !is_framed_once(&head.headers) || head.status.is_informational() {
+            return Err(self.failed(route, Failure::Broken, record));
+        }
+        let refused_us = head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+            || (head.status == StatusCode::UNAUTHORIZED && !route.pass_unauthorized);
+        if refused_us {
+            self.cells().backend_failed(&backend.name, "credential");
+            return Err(Refusal::BackendCredential.into());
+        }
+        headers::prepare_response(&mut head.headers, route);
+        record.lease = Some((lease, permit));
+        Ok(Response::from_parts(
+            head,
+            ResponseBody::backend(content, Pace { pause: backend.timeout, until: record.until }),
+        ))
+    }
+
+    /// Counts a backend's failure, unless it was the caller whose request broke off.
+    fn failed(&self, route: &Route, failure: Failure, record: &Record) -> Refused {
+        if let Some(fault) = record.progress.fault() {
+            return call::refusal(fault).into();
+        }
+        self.cells().backend_failed(&route.backend.name, failure.word());
+        let refusal = match failure {
+            Failure::Connect | Failure::Tls => Refusal::BackendConnect,
+            Failure::Timeout => Refusal::BackendTimeout,
+            Failure::Broken => Refusal::BackendResponse,
+            Failure::Overload => Refusal::BackendOverload,
+        };
+        refusal.into()
+    }
+}
+
+/// Larger bodies are not kept to be sent again.
+const KEPT_FOR_RETRY: u64 = 64 * 1024;
+
+/// Whether the body must be at hand because the route's requests may be sent twice.
+pub(super) fn is_kept_for_retry(route: &Route, head: &Head) -> bool {
+    route.retry == Retry::Safe && head.body_length().is_some_and(|length| length > 0 && length <= KEPT_FOR_RETRY)
+}
+
+fn mismatch(route: &Route, record: &mut Record) -> Result<(), Refusal> {
+    if route.enforce {
+        return Err(Refusal::IdentifierMismatch);
+    }
+    record.observed.get_or_insert(Refusal::IdentifierMismatch);
+    Ok(())
+}
+
+/// A body into which something is written must be JSON, and not encoded again.
+fn is_plain_json(call: &Call<'_>, bytes: &Bytes) -> Result<(), Refusal> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let encoded = call
+        .parts
+        .headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let is_json = call.media_type().is_some_and(|kind| kind == "application/json" || kind.ends_with("+json"));
+    if encoded || !is_json { Err(Refusal::ContentType) } else { Ok(()) }
+}
+
+/// RFC 9110 section 9.2.2.
+fn is_idempotent(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS)
+}
+
+/// Whether a response's body has exactly one length.
+fn is_framed_once(headers: &HeaderMap) -> bool {
+    let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
+    let codings = headers.get_all(header::TRANSFER_ENCODING).iter().count();
+    lengths + codings <= 1
+}

@@ -1,0 +1,274 @@
+//! Where on a connection requests begin and end, told from the bytes themselves.
+//!
+//! The HTTP parser forgives what must not be forgiven, and what it keeps of a head no longer shows it. So the bytes
+//! of each head are kept until its request is answered for, and bodies are counted, nothing more.
+
+/// The bytes of one connection, cut into heads and bodies.
+#[derive(Debug, Default)]
+pub(crate) struct Framing {
+    /// Bytes behind the last body: the next head, and whatever came with it.
+    pending: Vec<u8>,
+    body: Body,
+}
+
+/// How the body of a request is framed (RFC 9112 section 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyFraming {
+    /// So many bytes; 0 for none.
+    Length(u64),
+    /// Chunked, or by the frames of HTTP/2: the length is not known beforehand.
+    Chunked,
+}
+
+/// What is left of the body that is coming.
+#[derive(Debug, Default)]
+enum Body {
+    /// Nothing: a head is next.
+    #[default]
+    Over,
+    Length(u64),
+    Chunked(Chunks),
+    /// Nobody knows; the connection is about to end.
+    Lost,
+}
+
+impl Framing {
+    /// Takes bytes as they were read.
+    pub(crate) fn read(&mut self, bytes: &[u8]) {
+        let used = match &mut self.body {
+            Body::Over => 0,
+            Body::Length(left) => {
+                let used = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= used as u64;
+                if *left == 0 {
+                    self.body = Body::Over;
+                }
+                used
+            }
+            Body::Chunked(chunks) => match chunks.end(bytes) {
+                Some(end) => {
+                    self.body = Body::Over;
+                    end
+                }
+                None => bytes.len(),
+            },
+            Body::Lost => bytes.len(),
+        };
+        self.pending.extend_from_slice(&bytes[used..]);
+    }
+
+    /// Looks at the head of the request that begins now, as it was sent; what follows it is its body.
+    /// `None` where there is no whole head, which the parser should not have taken for a request either.
+    pub(crate) fn next<T>(&mut self, body: BodyFraming, look: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        let Some(length) = head_length(&self.pending) else {
+            self.lose();
+            return None;
+        };
+        let seen = look(&self.pending[..length]);
+        self.body = match body {
+            BodyFraming::Length(0) => Body::Over,
+            BodyFraming::Length(length) => Body::Length(length),
+            BodyFraming::Chunked => Body::Chunked(Chunks::default()),
+        };
+        if self.pending.len() == length {
+            self.pending.clear();
+        } else {
+            let rest = self.pending.split_off(length);
+            self.pending.clear();
+            self.read(&rest);
+        }
+        Some(seen)
+    }
+
+    /// Whether a part of a head has come.
+    pub(crate) fn is_in_head(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Whether bytes of the last request may still be on their way.
+    pub(crate) fn is_in_body(&self) -> bool {
+        !matches!(self.body, Body::Over)
+    }
+
+    /// Gives up: what came was no request.
+    pub(crate) fn lose(&mut self) {
+        self.body = Body::Lost;
+        self.pending = Vec::new();
+    }
+}
+
+/// The length of a head up to and including its empty line. Empty lines before it are counted in.
+fn head_length(bytes: &[u8]) -> Option<usize> {
+    let begins = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
+    let mut line = begins;
+    while let Some(length) = bytes[line..].iter().position(|byte| *byte == b'\n') {
+        let text = &bytes[line..line + length];
+        line += length + 1;
+        if text.is_empty() || text == b"\r" {
+            return Some(line);
+        }
+    }
+    None
+}
+
+/// Whether a request head as sent could be read in two ways: a bare line feed, a fragment in the target, or more than
+/// one length of the body (RFC 9112 sections 2.2, 3.2 and 6.3).
+pub(crate) fn is_ambiguous(head: &[u8]) -> bool {
+    let target = head.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty());
+    if target.is_some_and(|line| line.contains(&b'#')) {
+        return true;
+    }
+    let mut lengths = 0;
+    for line in head.split_inclusive(|byte| *byte == b'\n') {
+        if !line.ends_with(b"\r\n") {
+            return true;
+        }
+        lengths += usize::from(is_field(line, b"content-length") || is_field(line, b"transfer-encoding"));
+    }
+    lengths > 1
+}
+
+fn is_field(line: &[u8], name: &[u8]) -> bool {
+    line.len() > name.len() && line[name.len()] == b':' && line[..name.len()].eq_ignore_ascii_case(name)
+}
+
+/// Finds the end of a chunked body (RFC 9112 section 7.1). What is not well-formed the parser refuses, so here only
+/// well-formed bodies have to be understood.
+#[derive(Debug, Default)]
+struct Chunks {
+    place: Place,
+    /// The size of this chunk, or what is left of it and its line break.
+    size: u64,
+    /// Whether the present line has something on it.
+    filled: bool,
+}
+
+#[derive(Debug, Default)]
+enum Place {
+    /// In the digits of a size.
+    #[default]
+    Size,
+    /// Behind them, up to the end of the line.
+    Extension,
+    /// In the data of a chunk and the line break after it.
+    Data,
+    /// In the trailer section, which ends with an empty line.
+    Trailers,
+}
+
+impl Chunks {
+    /// Where in these bytes the body ends, if it does.
+    fn end(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        while at < bytes.len() {
+            let byte = bytes[at];
+            match self.place {
+                Place::Data => {
+                    let used = usize::try_from(self.size).unwrap_or(usize::MAX).min(bytes.len() - at);
+                    self.size -= used as u64;
+                    at += used;
+                    if self.size == 0 {
+                        self.place = Place::Size;
+                    }
+                    continue;
+                }
+                Place::Size | Place::Extension if byte == b'\n' => {
+                    if self.size == 0 {
+                        (self.place, self.filled) = (Place::Trailers, false);
+                    } else {
+                        (self.place, self.size) = (Place::Data, self.size.saturating_add(2));
+                    }
+                }
+                Place::Size => match char::from(byte).to_digit(16) {
+                    Some(digit) => self.size = self.size.saturating_mul(16).saturating_add(u64::from(digit)),
+                    None => self.place = Place::Extension,
+                },
+                Place::Extension => {}
+                Place::Trailers if byte == b'\n' => {
+                    if !self.filled {
+                        return Some(at + 1);
+                    }
+                    self.filled = false;
+                }
+                Place::Trailers => self.filled |= byte != b'\r',
+            }
+            at += 1;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn heads_with_two_lengths_a_fragment_or_a_bare_line_feed_are_ambiguous() {
+        for head in [
+            "POST / HTTP/1.1\r\nContent-Length: 5\r\ncontent-length: 5\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTRANSFER-ENCODING: chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
+            "POST / HTTP/1.1\n\r\n",
+            "\r\nGET /public#/../admin HTTP/1.1\r\nHost: a\r\n\r\n",
+        ] {
+            assert!(is_ambiguous(head.as_bytes()), "{head:?}");
+        }
+        for head in [
+            "POST / HTTP/1.1\r\nContent-Length: 5\r\nX-Content-Length: 6\r\n\r\n",
+            "\r\nGET / HTTP/1.1\r\nHost: a\r\nX: #\r\n\r\n",
+        ] {
+            assert!(!is_ambiguous(head.as_bytes()), "{head:?}");
+        }
+    }
+
+    const POST: &str = "POST /a HTTP/1.1\r\nHost: a\r\n\r\n";
+    const GET: &str = "GET /b HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    /// A stream of three requests: one with a length, one chunked with an extension and a trailer, one without a body.
+    fn stream(data: &str) -> (Vec<u8>, Vec<(BodyFraming, &'static str)>) {
+        let chunked = format!("{:x};a=b\r\n{data}\r\n3\r\nx\r\n\r\n0;c\r\nX: y\r\n\r\n", data.len().max(1));
+        let data = if data.is_empty() { "x" } else { data };
+        let chunked = if data == "x" { "1;a=b\r\nx\r\n3\r\nx\r\n\r\n0;c\r\nX: y\r\n\r\n".to_owned() } else { chunked };
+        let bytes = format!("{POST}{data}{POST}{chunked}{GET}");
+        let length = BodyFraming::Length(data.len() as u64);
+        (bytes.into_bytes(), vec![(length, POST), (BodyFraming::Chunked, POST), (BodyFraming::Length(0), GET)])
+    }
+
+    proptest! {
+        #[test]
+        fn every_head_is_found_however_the_bytes_are_cut(data in "[a-z\\r\\n0]{0,40}", cuts in prop::collection::vec(1_usize..40, 1..60)) {
+            let (bytes, requests) = stream(&data);
+            let mut framing = Framing::default();
+            let mut cuts = cuts.into_iter().cycle();
+            let mut rest = &bytes[..];
+            for (body, expected) in requests {
+                // As the parser does: read until there is a whole head, then ask for it.
+                while head_length(&framing.pending).is_none() || framing.is_in_body() {
+                    let (piece, later) = rest.split_at(cuts.next().unwrap_or(1).min(rest.len()));
+                    prop_assert!(!piece.is_empty());
+                    framing.read(piece);
+                    rest = later;
+                }
+                let head = framing.next(body, <[u8]>::to_vec);
+                prop_assert_eq!(head.as_deref(), Some(expected.as_bytes()));
+            }
+            framing.read(rest);
+            prop_assert!(!framing.is_in_body() && !framing.is_in_head());
+        }
+    }
+
+    #[test]
+    fn a_body_that_has_not_come_yet_is_known_to_be_missing() {
+        let mut framing = Framing::default();
+        framing.read(POST.as_bytes());
+        framing.next(BodyFraming::Length(5), |_| ());
+        framing.read(b"1234");
+        assert!(framing.is_in_body());
+        framing.read(b"5");
+        assert!(!framing.is_in_body() && !framing.is_in_head());
+        framing.lose();
+        assert!(framing.is_in_body());
+    }
+}

@@ -1,0 +1,175 @@
+//! A request head, read strictly: what the parser lets through and a backend could read differently ends here.
+
+use std::borrow::Cow;
+
+use http::header::{self, HeaderValue};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, Uri, Version, request};
+
+use super::connection::Connection;
+use super::framing::{self, BodyFraming};
+use crate::policy::path;
+use crate::refusal::Refusal;
+
+/// What a request asks for, in normal form.
+#[derive(Debug)]
+pub(crate) struct Head {
+    /// The host, in lower case and without a port.
+    pub(crate) host: String,
+    /// The host as the caller wrote it, with its port.
+    pub(crate) authority: HeaderValue,
+    /// How the body is framed.
+    pub(crate) body: BodyFraming,
+}
+
+impl Head {
+    /// Reads the head, and brings target and `Host` into the form in which they are matched and forwarded.
+    ///
+    /// # Errors
+    /// Why it has no such form.
+    pub(crate) fn read(parts: &mut request::Parts, has_body: bool, connection: &Connection) -> Result<Self, Refusal> {
+        let is_http2 = parts.version == Version::HTTP_2;
+        let mut body = body_framing(&parts.headers);
+        if is_http2 && has_body && body == Ok(BodyFraming::Length(0)) {
+            // HTTP/2 bodies need not announce anything.
+            body = Ok(BodyFraming::Chunked);
+        }
+        if !is_http2 {
+            // Nothing that is refused below goes on on this connection, whatever stands here for it.
+            let framing = *body.as_ref().unwrap_or(&BodyFraming::Chunked);
+            if connection.next_head(framing, framing::is_ambiguous) != Some(false) {
+                return Err(Refusal::MalformedRequest);
+            }
+        }
+        let body = body?;
+        if parts.headers.len() > connection.limits.fields {
+            return Err(Refusal::HeadTooLarge);
+        }
+        expectation(&parts.headers)?;
+        let authority = host(parts, is_http2)?;
+        let host = authority.host().to_ascii_lowercase();
+        let value = HeaderValue::from_str(authority.as_str()).map_err(|_| Refusal::Host)?;
+        target(&mut parts.uri, connection.limits.target)?;
+        if is_http2 {
+            join_cookies(&mut parts.headers);
+        }
+        Ok(Self { host, authority: value, body })
+    }
+}
+
+impl Head {
+    /// The length of the body, where it is announced.
+    pub(crate) fn body_length(&self) -> Option<u64> {
+        match self.body {
+            BodyFraming::Length(length) => Some(length),
+            BodyFraming::Chunked => None,
+        }
+    }
+}
+
+/// How the body is framed, if there is one way to read it (RFC 9112 section 6.3).
+fn body_framing(headers: &HeaderMap) -> Result<BodyFraming, Refusal> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => {}
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
+            let alone = !headers.contains_key(header::CONTENT_LENGTH);
+            return if alone { Ok(BodyFraming::Chunked) } else { Err(Refusal::MalformedRequest) };
+        }
+        _ => return Err(Refusal::MalformedRequest),
+    }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    match (lengths.next(), lengths.next()) {
+        (None, _) => Ok(BodyFraming::Length(0)),
+        (Some(length), None) => {
+            let digits =
+                length.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+            digits.and_then(|digits| digits.parse().ok()).map(BodyFraming::Length).ok_or(Refusal::MalformedRequest)
+        }
+        _ => Err(Refusal::MalformedRequest),
+    }
+}
+
+fn expectation(headers: &HeaderMap) -> Result<(), Refusal> {
+    let known = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if headers.get_all(header::EXPECT).iter().all(known) { Ok(()) } else { Err(Refusal::Expectation) }
+}
+
+/// The host: exactly one, and a host (RFC 9112 section 3.2, RFC 9113 section 8.3.1).
+fn host(parts: &request::Parts, is_http2: bool) -> Result<Authority, Refusal> {
+    let mut fields = parts.headers.get_all(header::HOST).iter();
+    let field = match (fields.next(), fields.next()) {
+        (_, Some(_)) => return Err(Refusal::Host),
+        (None, None) => None,
+        (Some(value), None) => Some(value.to_str().ok().and_then(plain_authority).ok_or(Refusal::Host)?),
+    };
+    let target = match parts.uri.authority() {
+        None => None,
+        Some(authority) => Some(plain_authority(authority.as_str()).ok_or(Refusal::Host)?),
+    };
+    match (target, field) {
+        (Some(target), Some(field)) if is_http2 && !target.as_str().eq_ignore_ascii_case(field.as_str()) => {
+            Err(Refusal::Host)
+        }
+        // HTTP/1.1 wants the field even where the target names the host.
+        (Some(_), None) if parts.version == Version::HTTP_11 => Err(Refusal::Host),
+        (Some(target), _) => Ok(target),
+        (None, Some(field)) => Ok(field),
+        (None, None) => Err(Refusal::Host),
+    }
+}
+
+fn plain_authority(text: &str) -> Option<Authority> {
+    let authority: Authority = text.parse().ok()?;
+    let host = authority.host();
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    let is_address = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
+    let port = text.get(host.len()..)?;
+    let port_is_good = port.is_empty() || authority.port_u16().is_some();
+    let good = !host.is_empty() && (is_address || host.bytes().all(is_name)) && !text.contains('@') && port_is_good;
+    good.then_some(authority)
+}
+
+/// Makes the target origin-form, with its path in normal form.
+fn target(uri: &mut Uri, limit: usize) -> Result<(), Refusal> {
+    let given = uri.path_and_query().ok_or(Refusal::AmbiguousPath)?;
+    if given.as_str().len() > limit {
+        return Err(Refusal::TargetTooLong);
+    }
+    if given.query().is_some_and(|query| !query.bytes().all(|byte| byte.is_ascii_graphic())) {
+        return Err(Refusal::MalformedRequest);
+    }
+    let plain = path::normal(given.path()).map_err(|path::Ambiguous| Refusal::AmbiguousPath)?;
+    let is_origin_form = uri.authority().is_none() && uri.scheme().is_none();
+    let rewritten = match plain {
+        Cow::Borrowed(_) if is_origin_form => return Ok(()),
+        Cow::Borrowed(_) => given.clone(),
+        Cow::Owned(path) => {
+            let text = match given.query() {
+                Some(query) => format!("{path}?{query}"),
+                None => path,
+            };
+            PathAndQuery::try_from(text).map_err(|_| Refusal::AmbiguousPath)?
+        }
+    };
+    *uri = Uri::from(rewritten);
+    Ok(())
+}
+
+/// HTTP/2 may split the cookies into many fields; HTTP/1.1 has one (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(header::COOKIE).iter();
+    if let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) {
+        let mut joined = first.as_bytes().to_vec();
+        for crumb in std::iter::once(second).chain(crumbs) {
+            joined.extend_from_slice(b"; ");
+            joined.extend_from_slice(crumb.as_bytes());
+        }
+        if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+            headers.insert(header::COOKIE, joined);
+        }
+    }
+}

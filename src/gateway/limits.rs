@@ -1,0 +1,95 @@
+//! Who may do what how often: logins and token requests by name, calls of a route by caller.
+
+use std::hash::BuildHasher as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::error::Refused;
+use super::limiter::Limiter;
+use crate::auth::Caller;
+use crate::config::raw::{Per, RateLimit};
+use crate::customer::Identifier;
+use crate::policy::route::Route;
+use crate::refusal::Refusal;
+
+/// The counts of all limits; all workers share them.
+#[derive(Debug, Default)]
+pub(super) struct Limits {
+    attempts: Limiter<(Attempt, u64)>,
+    calls: Limiter<(Arc<str>, Counted)>,
+    /// Turns names into numbers, so that no name is kept.
+    seed: foldhash::fast::RandomState,
+}
+
+/// What is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Attempt {
+    Login,
+    AccessToken,
+}
+
+/// Who is counted by a route's limit.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Counted {
+    Client(Arc<str>),
+    ApiKey(Arc<str>),
+    Customer(Identifier),
+    Address(IpAddr),
+}
+
+impl Limits {
+    /// Counts an attempt under a name; one too many is the refusal.
+    pub(super) fn attempt(
+        &self,
+        what: Attempt,
+        name: &str,
+        limit: &RateLimit,
+        refusal: Refusal,
+    ) -> Result<(), Refused> {
+        let key = (what, self.seed.hash_one(name));
+        self.attempts.take(key, limit, Instant::now()).map_err(|wait| retry_later(refusal, wait))
+    }
+
+    /// Counts a call of a route; one too many is the refusal.
+    pub(super) fn call(&self, route: &Route, caller: &Caller, address: IpAddr) -> Result<(), Refused> {
+        let Some((limit, per)) = &route.rate else { return Ok(()) };
+        let client = || caller.client.clone().map(Counted::Client);
+        let api_key = || caller.api_key.clone().map(Counted::ApiKey);
+        let customer = || caller.customer.clone().map(Counted::Customer);
+        let counted = match per {
+            Some(Per::Client) => client(),
+            Some(Per::ApiKey) => api_key(),
+            Some(Per::Customer) => customer(),
+            Some(Per::Address) => None,
+            None => client().or_else(api_key).or_else(customer),
+        };
+        let key = (Arc::clone(&route.name), counted.unwrap_or(Counted::Address(network(address))));
+        self.calls.take(key, limit, Instant::now()).map_err(|wait| retry_later(Refusal::Rate, wait))
+    }
+}
+
+fn retry_later(refusal: Refusal, wait: Duration) -> Refused {
+    Refused { retry_after: Some(wait.as_secs() + 1), ..refusal.into() }
+}
+
+/// An IPv6 caller owns a /64; it counts as one.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) & (u128::MAX << 64)).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_addresses_of_one_ipv6_network_count_as_one() {
+        let address = |text: &str| network(text.parse().unwrap());
+        assert_eq!(address("2001:db8::1"), address("2001:db8::ffff:1"));
+        assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));
+        assert_ne!(address("192.0.2.1"), address("192.0.2.2"));
+    }
+}

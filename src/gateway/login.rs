@@ -1,0 +1,264 @@
+//! `POST /auth/customer_authenticate`: a username and a password for a JWT, a cookie, or both (contract 1.1).
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::{Body as _, Incoming};
+use serde_json::{Value, json};
+
+use super::Gateway;
+use super::call::Call;
+use super::error::Refused;
+use super::form::{self, Form};
+use super::limits::Attempt;
+use super::record::Record;
+use super::request_id::REQUEST_ID;
+use crate::auth::password;
+use crate::backend::pool::Repeat;
+use crate::body;
+use crate::config::raw::{Issue, NumberStyle};
+use crate::customer::Identifier;
+use crate::policy::accounts::{AccountFile, Accounts, LoginBackend};
+use crate::policy::{Login, Policy};
+use crate::refusal::Refusal;
+use crate::secret::random_bytes;
+use crate::session::Session;
+use crate::stream::{RequestBody, ResponseBody};
+
+/// What stands in the place of a route's name.
+pub(super) const NAME: &str = "login";
+
+/// No form that logs somebody in is larger.
+pub(super) const MAX_FORM: u64 = 8 * 1024;
+
+/// No answer of the company's own login is larger.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// Claims of an account that go into its JWT.
+type Claims = BTreeMap<String, Value>;
+
+impl Gateway {
+    /// Answers a login.
+    pub(super) async fn login(
+        &self,
+        call: Call<'_>,
+        record: &mut Record,
+    ) -> Result<Response<ResponseBody<()>>, Refused> {
+        let outcome = self.log_in(call, record).await;
+        self.cells().login(match &outcome {
+            Ok(_) => "ok",
+            Err(refused) => refused.refusal.word(),
+        });
+        outcome
+    }
+
+    async fn log_in(&self, mut call: Call<'_>, record: &mut Record) -> Result<Response<ResponseBody<()>>, Refused> {
+        let policy = call.policy;
+        let login = policy.login.as_ref().ok_or(Refusal::NoRoute)?;
+        form::open_query(call.parts.uri.query())?;
+        let is_json = match call.media_type().as_deref() {
+            None | Some("application/x-www-form-urlencoded") => false,
+            Some("application/json") if login.json => true,
+            Some(_) => return Err(Refusal::ContentType.into()),
+        };
+        let body = call.read_body(MAX_FORM, record).await?;
+        let form = if is_json { Form::parse_json(&body)? } else { Form::parse(&body)? };
+        let username = form.one("username")?.ok_or(Refusal::ParameterMissing)?;
+        let password = form.one("password")?.ok_or(Refusal::ParameterMissing)?;
+        self.shared.limits.attempt(Attempt::Login, username, &login.limit, Refusal::LoginRate)?;
+        let (customer, claims) = match &login.accounts {
+            Accounts::File(accounts) => self.by_account(accounts, username, password).await?,
+            Accounts::Backend(backend) => self.by_backend(policy, login, backend, username, password, record).await?,
+        };
+        record.customer = Some(customer.clone());
+        self.welcome(policy, login, customer, claims)
+    }
+
+    /// Unknown users cost the same hash as known ones.
+    async fn by_account(
+        &self,
+        accounts: &AccountFile,
+        username: &str,
+        password: &str,
+    ) -> Result<(Identifier, Claims), Refusal> {
+        let (account, dummy) = (accounts.find(username), accounts.dummy());
+        let password = zeroize::Zeroizing::new(password.to_owned());
+        let job = move || match account {
+            Some(account) if password::verify(&account.password, password.as_bytes()) => {
+                Ok((account.customer.clone(), account.claims.clone()))
+            }
+            Some(_) => Err(Refusal::LoginWrongPassword),
+            None => {
+                password::verify(&dummy, password.as_bytes());
+                Err(Refusal::LoginUnknownUser)
+            }
+        };
+        self.shared.hashing.run(job).await?
+    }
+
+    /// Asks the company's own login. Only its clear no is a no; whatever else goes wrong is an outage, never a 401.
+    async fn by_backend(
+        &self,
+        policy: &Policy,
+        login: &Login,
+        asked: &LoginBackend,
+        username: &str,
+        password: &str,
+        record: &mut Record,
+    ) -> Result<(Identifier, Claims), Refusal> {
+        let backend = &asked.backend;
+        let outage = |kind: &'static str| {
+            self.cells().backend_failed(&backend.name, kind);
+            Refusal::LoginBackend
+        };
+        let _permit = backend.permit().map_err(|failure| outage(failure.word()))?;
+        let request = login_request(asked, username, password, record).ok_or(Refusal::Internal)?;
+        let sent = std::time::Instant::now();
+        let answer = self.pool.send(backend, request, backend.timeout, Repeat::Unsent).await;
+        record.backend_time = Some(sent.elapsed());
+        let (response, lease) = answer.map_err(|failure| outage(failure.word()))?;
+        match response.status() {
+            status if status.is_success() => {}
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(Refusal::LoginWrongPassword),
+            _ => return Err(outage("status")),
+        }
+        let reading = tokio::time::timeout(backend.timeout, read_answer(response.into_body()));
+        let answer = reading.await.ok().flatten().ok_or_else(|| outage("answer"))?;
+        lease.release();
+        let subject = body::read(&answer, &asked.subject).ok().flatten().ok_or_else(|| outage("answer"))?;
+        let deriver = policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
+        let customer = deriver.derive(&login.tenant, &subject).map_err(|_| outage("answer"))?;
+        Ok((customer, Claims::new()))
+    }
+
+    fn welcome(
+        &self,
+        policy: &Policy,
+        login: &Login,
+        customer: Identifier,
+        claims: Claims,
+    ) -> Result<Response<ResponseBody<()>>, Refused> {
+        let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (issued_at, expires_in) = times(issued, login.lifetime, login.number_style);
+        let answer = match login.issue {
+            Issue::Cookie => format!(r#"{{"issued_at":{issued_at},"expires_in":{expires_in}}}"#),
+            Issue::Jwt | Issue::Both => {
+                let jwt = sign_customer(policy, &customer, claims, issued.as_secs(), login.lifetime)?;
+                format!(r#"{{"issued_at":{issued_at},"JWT":"{jwt}","expires_in":{expires_in}}}"#)
+            }
+        };
+        let mut response = json_response(answer);
+        if login.issue != Issue::Jwt {
+            let cookie = self.begin_session(policy, login, customer, issued.as_secs())?;
+            response.headers_mut().insert(header::SET_COOKIE, cookie);
+        }
+        Ok(response)
+    }
+
+    /// Always a new session; whatever cookie came with the request plays no part.
+    fn begin_session(
+        &self,
+        policy: &Policy,
+        login: &Login,
+        customer: Identifier,
+        now: u64,
+    ) -> Result<HeaderValue, Refusal> {
+        let cookie = policy.auth.cookie.as_ref().ok_or(Refusal::Internal)?;
+        let new = cookie.keys.issue(now).ok_or(Refusal::Internal)?;
+        let session =
+            Session { customer, issued_at: now, last_seen: now, expires_at: now.saturating_add(login.lifetime) };
+        self.shared.sessions.insert(new.digest, session);
+        let line = format!(
+            "{}={}; Path=/; Max-Age={}; Secure; HttpOnly; SameSite={}",
+            cookie.name, new.value, login.lifetime, login.same_site
+        );
+        HeaderValue::from_str(&line).map_err(|_| Refusal::Internal)
+    }
+}
+
+fn sign_customer(
+    policy: &Policy,
+    customer: &Identifier,
+    claims: Claims,
+    now: u64,
+    lifetime: u64,
+) -> Result<String, Refusal> {
+    let issuer = policy.issuer.as_ref().ok_or(Refusal::Internal)?;
+    let mut claims = claims;
+    let ours = json!({
+        "iss": issuer.url, "aud": issuer.audience, "sub": customer.as_str(),
+        "iat": now, "nbf": now, "exp": now.saturating_add(lifetime), "jti": token_id(),
+    });
+    if let Value::Object(ours) = ours {
+        claims.extend(ours);
+    }
+    issuer.keys.sign("JWT", &claims).map_err(|_| Refusal::Internal)
+}
+
+fn login_request(
+    asked: &LoginBackend,
+    username: &str,
+    password: &str,
+    record: &Record,
+) -> Option<Request<RequestBody>> {
+    let encode =
+        |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let form = format!("username={}&password={}", encode(username), encode(password));
+    let endpoint = asked.backend.endpoints.first()?;
+    let host = match &endpoint.host {
+        crate::backend::Host::Address(std::net::IpAddr::V6(address)) => format!("[{address}]:{}", endpoint.port),
+        crate::backend::Host::Address(address) => format!("{address}:{}", endpoint.port),
+        crate::backend::Host::Name(name) => format!("{name}:{}", endpoint.port),
+    };
+    let mut request = Request::builder()
+        .method(Method::POST)
+        .uri(asked.path.as_str())
+        .header(header::HOST, host)
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(header::ACCEPT, "application/json")
+        .header(REQUEST_ID, &record.request_id);
+    if let Some((name, value)) = &asked.backend.authorization {
+        request = request.header(name, value);
+    }
+    request.body(RequestBody::Full(form.into())).ok()
+}
+
+async fn read_answer(mut body: Incoming) -> Option<Bytes> {
+    let mut all = Vec::new();
+    while let Some(frame) = std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context)).await {
+        if let Ok(data) = frame.ok()?.into_data() {
+            all.extend_from_slice(&data);
+        }
+        if all.len() > MAX_ANSWER {
+            return None;
+        }
+    }
+    Some(all.into())
+}
+
+/// `issued_at` in milliseconds and `expires_in` in seconds, as JSON values.
+pub(super) fn times(issued: Duration, lifetime: u64, style: NumberStyle) -> (String, String) {
+    match style {
+        NumberStyle::String => (format!("\"{}\"", issued.as_millis()), format!("\"{lifetime}\"")),
+        NumberStyle::Number => (issued.as_millis().to_string(), lifetime.to_string()),
+    }
+}
+
+/// An answer that nobody may keep.
+pub(super) fn json_response(text: String) -> Response<ResponseBody<()>> {
+    let mut response = Response::new(ResponseBody::full(text));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// A token's own id: 128 random bits.
+pub(super) fn token_id() -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random_bytes::<16>())
+}

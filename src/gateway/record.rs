@@ -1,0 +1,281 @@
+//! The record of a request: one log line and one set of counts, exactly once, also when the caller hangs up.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{HeaderValue, Method, StatusCode, Version};
+use time::OffsetDateTime;
+
+use super::access_log::AccessLog;
+use super::connection::Connection;
+use super::error;
+use crate::backend::Permit;
+use crate::backend::pool::Lease;
+use crate::customer::Identifier;
+use crate::metrics::{Cells, RequestKey};
+use crate::refusal::Refusal;
+use crate::stream::{Progress, Watch};
+
+/// Stands for a caller that left before there was an answer.
+const CALLER_LEFT: u16 = 499;
+
+/// Where records go to.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub(crate) cells: Arc<Cells>,
+    pub(crate) log: AccessLog,
+}
+
+/// What is known of a request; written down when dropped.
+pub(crate) struct Record {
+    ledger: Rc<Ledger>,
+    connection: Rc<Connection>,
+    started: Instant,
+    /// When the exchange must be over.
+    pub(crate) until: Instant,
+    time: SystemTime,
+    protocol: &'static str,
+    method: &'static str,
+    /// The request's id.
+    pub(crate) request_id: HeaderValue,
+    /// The route, or what stands in its place.
+    pub(crate) route: Arc<str>,
+    status: u16,
+    /// Why it was refused.
+    pub(crate) refusal: Option<Refusal>,
+    /// Why it would have been refused.
+    pub(crate) observed: Option<Refusal>,
+    /// The client.
+    pub(crate) client: Option<Arc<str>>,
+    /// The id of the API key.
+    pub(crate) api_key: Option<Arc<str>>,
+    /// The customer.
+    pub(crate) customer: Option<Identifier>,
+    /// What of the request's body has come.
+    pub(crate) progress: Rc<Progress>,
+    bytes_out: u64,
+    /// From sending the request to the backend to the head of its response.
+    pub(crate) backend_time: Option<Duration>,
+    /// The backend's connection and place, until the response has been read.
+    pub(crate) lease: Option<(Lease, Permit)>,
+    complete: bool,
+}
+
+/// What is known before anything is decided.
+pub(crate) struct Arrival {
+    pub(crate) connection: Rc<Connection>,
+    pub(crate) started: Instant,
+    pub(crate) time: SystemTime,
+    pub(crate) request_id: HeaderValue,
+}
+
+impl Record {
+    /// Opens the record of a request.
+    pub(crate) fn open(ledger: Rc<Ledger>, arrival: Arrival, method: &Method, version: Version) -> Self {
+        ledger.cells.request_began();
+        arrival.connection.request_began(arrival.started);
+        let until = arrival.started + arrival.connection.limits.total_timeout;
+        Self {
+            ledger,
+            until,
+            connection: arrival.connection,
+            started: arrival.started,
+            time: arrival.time,
+            protocol: protocol(version),
+            method: method_word(method),
+            request_id: arrival.request_id,
+            route: no_route(),
+            status: CALLER_LEFT,
+            refusal: None,
+            observed: None,
+            client: None,
+            api_key: None,
+            customer: None,
+            progress: Rc::default(),
+            bytes_out: 0,
+            backend_time: None,
+            lease: None,
+            complete: false,
+        }
+    }
+
+    /// Notes what is answered.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.status = status.as_u16();
+    }
+
+    /// What came was no request, so it has no method.
+    pub(crate) fn unparsed(&mut self) {
+        self.method = "other";
+    }
+
+    /// The request's id as text.
+    pub(crate) fn id(&self) -> &str {
+        self.request_id.to_str().unwrap_or_default()
+    }
+
+    fn write(&self, line: &mut Vec<u8>, duration: Duration) {
+        line.extend_from_slice(b"{\"time\":\"");
+        timestamp(line, self.time);
+        text(line, "\",\"request_id\":\"", self.id());
+        line.extend_from_slice(b"\",\"client_address\":\"");
+        let _ = std::io::Write::write_fmt(line, format_args!("{}", self.connection.address));
+        text(line, "\",\"protocol\":\"", self.protocol);
+        text(line, "\",\"method\":\"", self.method);
+        line.push(b'"');
+        optional(line, ",\"route\":", Some(&self.route).filter(|route| ***route != *NO_ROUTE).map(|route| &**route));
+        number(line, ",\"status\":", u64::from(self.status));
+        optional(line, ",\"refusal\":", self.refusal.map(Refusal::word));
+        optional(line, ",\"code\":", self.refusal.map(|refusal| error::row(refusal).code));
+        optional(line, ",\"observed\":", self.observed.map(Refusal::word));
+        optional(line, ",\"client\":", self.client.as_deref());
+        optional(line, ",\"api_key\":", self.api_key.as_deref());
+        optional(line, ",\"customer\":", self.customer.as_ref().map(Identifier::as_str));
+        number(line, ",\"bytes_in\":", self.progress.bytes());
+        number(line, ",\"bytes_out\":", self.bytes_out);
+        number(line, ",\"duration_us\":", micros(duration));
+        match self.backend_time {
+            Some(time) => number(line, ",\"backend_us\":", micros(time)),
+            None => line.extend_from_slice(b",\"backend_us\":null"),
+        }
+        line.extend_from_slice(if self.complete { b",\"complete\":true}" } else { b",\"complete\":false}" });
+    }
+}
+
+impl Watch for Record {
+    fn passed(&mut self, bytes: usize) {
+        self.bytes_out += bytes as u64;
+    }
+
+    fn completed(&mut self) {
+        self.complete = true;
+        if let Some((lease, _permit)) = self.lease.take() {
+            lease.release();
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let duration = now.saturating_duration_since(self.started);
+        self.connection.request_ended(now);
+        let key = RequestKey {
+            route: Arc::clone(&self.route),
+            method: self.method,
+            status: self.status,
+            refusal: self.refusal.map_or("", Refusal::word),
+        };
+        if let Some(observed) = self.observed {
+            self.ledger.cells.observed(&self.route, observed.word());
+        }
+        self.ledger.cells.request_ended(key, duration);
+        if self.ledger.log.is_on() {
+            self.ledger.log.line(|line| self.write(line, duration));
+        }
+    }
+}
+
+const NO_ROUTE: &str = "none";
+
+/// The route of a request that has none.
+fn no_route() -> Arc<str> {
+    thread_local! {
+        static NAME: Arc<str> = Arc::from(NO_ROUTE);
+    }
+    NAME.with(Arc::clone)
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// The method, from a closed set: it becomes a metric label.
+fn method_word(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        "TRACE" => "TRACE",
+        "CONNECT" => "CONNECT",
+        _ => "other",
+    }
+}
+
+fn text(line: &mut Vec<u8>, before: &str, value: &str) {
+    line.extend_from_slice(before.as_bytes());
+    for byte in value.bytes() {
+        match byte {
+            b'"' | b'\\' => line.extend_from_slice(&[b'\\', byte]),
+            0..=0x1f => line.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            _ => line.push(byte),
+        }
+    }
+}
+
+fn optional(line: &mut Vec<u8>, before: &str, value: Option<&str>) {
+    line.extend_from_slice(before.as_bytes());
+    match value {
+        None => line.extend_from_slice(b"null"),
+        Some(value) => {
+            text(line, "\"", value);
+            line.push(b'"');
+        }
+    }
+}
+
+fn number(line: &mut Vec<u8>, before: &str, value: u64) {
+    line.extend_from_slice(before.as_bytes());
+    line.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// RFC 3339, UTC, milliseconds.
+fn timestamp(line: &mut Vec<u8>, time: SystemTime) {
+    let time = OffsetDateTime::from(time);
+    let (date, clock) = (time.date(), time.time());
+    let _ = std::io::Write::write_fmt(
+        line,
+        format_args!(
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+            date.year(),
+            u8::from(date.month()),
+            date.day(),
+            clock.hour(),
+            clock.minute(),
+            clock.second(),
+            clock.millisecond()
+        ),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_in_a_line_cannot_end_the_line() {
+        let mut line = Vec::new();
+        text(&mut line, "\"", "a\"b\\c\nd\u{1b}[31m");
+        assert_eq!(String::from_utf8_lossy(&line), r#""a\"b\\c\u000ad\u001b[31m"#);
+    }
+
+    #[test]
+    fn times_are_in_utc_with_milliseconds() {
+        let mut line = Vec::new();
+        timestamp(&mut line, SystemTime::UNIX_EPOCH + Duration::from_millis(1_570_733_606_449));
+        assert_eq!(String::from_utf8_lossy(&line), "2019-10-10T18:53:26.449Z");
+    }
+}

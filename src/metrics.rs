@@ -1,0 +1,412 @@
+//! Counters: per worker on the data path, summed when Prometheus asks.
+//!
+//! Each worker writes into cells of its own, so that requests on different cores share no cache line. A series
+//! exists once something was counted in it, and its labels come from closed sets (route and backend names of
+//! the configuration, methods, status codes, refusal words), never from what a caller sent.
+
+use std::collections::BTreeMap;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use foldhash::HashMap;
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+
+/// Upper bounds of the duration buckets, in seconds.
+const BOUNDS: [f64; 14] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Everything that is counted, for as long as the process lives.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    workers: Mutex<Vec<Arc<Cells>>>,
+    reloads: Mutex<BTreeMap<&'static str, u64>>,
+    certificates: Mutex<BTreeMap<String, i64>>,
+    access_log_dropped: AtomicU64,
+}
+
+/// What one worker counts.
+#[derive(Debug, Default)]
+pub struct Cells {
+    in_flight: AtomicI64,
+    connections: AtomicI64,
+    counted: Mutex<Counted>,
+}
+
+#[derive(Debug, Default)]
+struct Counted {
+    requests: HashMap<RequestKey, u64>,
+    durations: HashMap<Arc<str>, Durations>,
+    backend_durations: HashMap<Arc<str>, Durations>,
+    backend_failures: HashMap<(Arc<str>, &'static str), u64>,
+    logins: HashMap<&'static str, u64>,
+    tokens: HashMap<&'static str, u64>,
+    observed: HashMap<(Arc<str>, &'static str), u64>,
+    connections_closed: HashMap<&'static str, u64>,
+}
+
+/// The labels of one request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RequestKey {
+    /// The route's name, or the word for what stands in its place.
+    pub route: Arc<str>,
+    /// One of the known methods, or `other`.
+    pub method: &'static str,
+    /// The status that was answered; 499 where the caller left first.
+    pub status: u16,
+    /// The refusal's word, or nothing.
+    pub refusal: &'static str,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Durations {
+    buckets: [u64; BOUNDS.len()],
+    count: u64,
+    sum: f64,
+}
+
+impl Metrics {
+    /// Cells for a new worker.
+    pub fn worker(&self) -> Arc<Cells> {
+        let cells = Arc::new(Cells::default());
+        locked(&self.workers).push(Arc::clone(&cells));
+        cells
+    }
+
+    /// Counts a reload: `ok` or `failed`.
+    pub fn reload(&self, outcome: &'static str) {
+        *locked(&self.reloads).entry(outcome).or_default() += 1;
+    }
+
+    /// Sets when a certificate ends, in seconds since 1970; replaces what was known before.
+    pub fn certificates(&self, ends: impl IntoIterator<Item = (String, i64)>) {
+        *locked(&self.certificates) = ends.into_iter().collect();
+    }
+
+    /// Counts access-log lines that could not be written.
+    pub fn access_log_dropped(&self, lines: u64) {
+        self.access_log_dropped.fetch_add(lines, Ordering::Relaxed);
+    }
+
+    /// Everything, in the text form that Prometheus reads.
+    ///
+    /// # Errors
+    /// Where the encoder refuses a family: a fault of ours.
+    pub fn render(&self) -> prometheus::Result<String> {
+        let mut families = self.families();
+        families.extend(prometheus::gather());
+        families.retain(|family| !family.get_metric().is_empty());
+        prometheus::TextEncoder::new().encode_to_string(&families)
+    }
+
+    fn families(&self) -> Vec<MetricFamily> {
+        let workers = locked(&self.workers);
+        let mut in_flight = 0;
+        let mut connections = 0;
+        let mut sum = Counted::default();
+        for cells in workers.iter() {
+            in_flight += cells.in_flight.load(Ordering::Relaxed);
+            connections += cells.connections.load(Ordering::Relaxed);
+            sum.add(&locked(&cells.counted));
+        }
+        let mut families = sum.families();
+        families.push(gauges(
+            "wicketgate_requests_in_flight",
+            "Requests that are being answered.",
+            [(vec![], in_flight)],
+        ));
+        families.push(gauges(
+            "wicketgate_connections_open",
+            "Callers' connections that are open.",
+            [(vec![], connections)],
+        ));
+        let ends: Vec<_> =
+            locked(&self.certificates).iter().map(|(file, end)| (vec![("certificate", file.clone())], *end)).collect();
+        families.push(gauges(
+            "wicketgate_certificate_expiry_seconds",
+            "When a certificate ends, in seconds since 1970.",
+            ends,
+        ));
+        let reloads: Vec<_> = locked(&self.reloads)
+            .iter()
+            .map(|(outcome, count)| (vec![("outcome", (*outcome).to_owned())], *count))
+            .collect();
+        families.push(counters("wicketgate_reloads_total", "Reloads of the configuration, by outcome.", reloads));
+        families.push(counters(
+            "wicketgate_access_log_dropped_total",
+            "Access-log lines that could not be written.",
+            [(vec![], self.access_log_dropped.load(Ordering::Relaxed))],
+        ));
+        families.push(gauges(
+            "wicketgate_build_info",
+            "The version that runs.",
+            [(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1)],
+        ));
+        families
+    }
+}
+
+impl Cells {
+    /// A request began.
+    pub fn request_began(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request ended: counts it and its duration.
+    pub fn request_ended(&self, key: RequestKey, duration: Duration) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let mut counted = locked(&self.counted);
+        if let Some(durations) = counted.durations.get_mut(&key.route) {
+            durations.observe(duration);
+        } else {
+            counted.durations.entry(Arc::clone(&key.route)).or_default().observe(duration);
+        }
+        *counted.requests.entry(key).or_default() += 1;
+    }
+
+    /// A connection was accepted.
+    pub fn connection_opened(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection ended, and why.
+    pub fn connection_closed(&self, reason: &'static str) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+        *locked(&self.counted).connections_closed.entry(reason).or_default() += 1;
+    }
+
+    /// A backend answered after `duration`.
+    pub fn backend_answered(&self, backend: &Arc<str>, duration: Duration) {
+        let mut counted = locked(&self.counted);
+        if let Some(durations) = counted.backend_durations.get_mut(backend) {
+            durations.observe(duration);
+        } else {
+            counted.backend_durations.entry(Arc::clone(backend)).or_default().observe(duration);
+        }
+    }
+
+    /// A backend failed in this way.
+    pub fn backend_failed(&self, backend: &Arc<str>, kind: &'static str) {
+        *locked(&self.counted).backend_failures.entry((Arc::clone(backend), kind)).or_default() += 1;
+    }
+
+    /// A login ended like this.
+    pub fn login(&self, outcome: &'static str) {
+        *locked(&self.counted).logins.entry(outcome).or_default() += 1;
+    }
+
+    /// A token request ended like this.
+    pub fn token(&self, outcome: &'static str) {
+        *locked(&self.counted).tokens.entry(outcome).or_default() += 1;
+    }
+
+    /// A route in `mode: observe` would have refused with this word.
+    pub fn observed(&self, route: &Arc<str>, refusal: &'static str) {
+        *locked(&self.counted).observed.entry((Arc::clone(route), refusal)).or_default() += 1;
+    }
+}
+
+impl Counted {
+    fn add(&mut self, other: &Self) {
+        add_counts(&mut self.requests, &other.requests);
+        add_counts(&mut self.backend_failures, &other.backend_failures);
+        add_counts(&mut self.logins, &other.logins);
+        add_counts(&mut self.tokens, &other.tokens);
+        add_counts(&mut self.observed, &other.observed);
+        add_counts(&mut self.connections_closed, &other.connections_closed);
+        for (route, durations) in &other.durations {
+            self.durations.entry(Arc::clone(route)).or_default().add(durations);
+        }
+        for (backend, durations) in &other.backend_durations {
+            self.backend_durations.entry(Arc::clone(backend)).or_default().add(durations);
+        }
+    }
+
+    fn families(self) -> Vec<MetricFamily> {
+        let name = |name: &Arc<str>| name.to_string();
+        let word = |word: &'static str| word.to_owned();
+        vec![
+            counters(
+                "wicketgate_requests_total",
+                "Requests, by route, method, status and refusal.",
+                self.requests.iter().map(|(key, count)| {
+                    let labels = vec![
+                        ("route", name(&key.route)),
+                        ("method", word(key.method)),
+                        ("status", key.status.to_string()),
+                        ("refusal", word(key.refusal)),
+                    ];
+                    (labels, *count)
+                }),
+            ),
+            counters(
+                "wicketgate_observed_refusals_total",
+                "Requests that a route in mode observe let through though they should be refused.",
+                self.observed.iter().map(|((route, refusal), count)| {
+                    (vec![("route", name(route)), ("refusal", word(refusal))], *count)
+                }),
+            ),
+            counters(
+                "wicketgate_logins_total",
+                "Logins, by outcome.",
+                self.logins.iter().map(|(outcome, count)| (vec![("outcome", word(outcome))], *count)),
+            ),
+            counters(
+                "wicketgate_tokens_total",
+                "Token requests, by outcome.",
+                self.tokens.iter().map(|(outcome, count)| (vec![("outcome", word(outcome))], *count)),
+            ),
+            counters(
+                "wicketgate_connections_closed_total",
+                "Callers' connections that ended, by reason.",
+                self.connections_closed.iter().map(|(reason, count)| (vec![("reason", word(reason))], *count)),
+            ),
+            counters(
+                "wicketgate_backend_failures_total",
+                "Requests that a backend failed to answer, by kind.",
+                self.backend_failures
+                    .iter()
+                    .map(|((backend, kind), count)| (vec![("backend", name(backend)), ("kind", word(kind))], *count)),
+            ),
+            histograms(
+                "wicketgate_request_duration_seconds",
+                "From a request's head to the last byte of its response.",
+                "route",
+                self.durations,
+            ),
+            histograms(
+                "wicketgate_backend_duration_seconds",
+                "From sending a request to a backend to the head of its response.",
+                "backend",
+                self.backend_durations,
+            ),
+        ]
+    }
+}
+
+impl Durations {
+    fn observe(&mut self, duration: Duration) {
+        let seconds = duration.as_secs_f64();
+        if let Some(bucket) = BOUNDS.iter().position(|bound| seconds <= *bound) {
+            self.buckets[bucket] += 1;
+        }
+        self.count += 1;
+        self.sum += seconds;
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.buckets.iter_mut().zip(other.buckets) {
+            *mine += theirs;
+        }
+        self.count += other.count;
+        self.sum += other.sum;
+    }
+}
+
+type Labels = Vec<(&'static str, String)>;
+
+fn add_counts<K: Clone + Eq + Hash>(sum: &mut HashMap<K, u64>, more: &HashMap<K, u64>) {
+    for (key, count) in more {
+        *sum.entry(key.clone()).or_default() += count;
+    }
+}
+
+fn counters(name: &str, help: &str, series: impl IntoIterator<Item = (Labels, u64)>) -> MetricFamily {
+    let metrics = series.into_iter().map(|(labels, count)| {
+        let mut counter = Counter::default();
+        counter.set_value(count as f64);
+        let mut metric = labelled(labels);
+        metric.set_counter(counter);
+        metric
+    });
+    family(name, help, MetricType::COUNTER, metrics.collect())
+}
+
+fn gauges(name: &str, help: &str, series: impl IntoIterator<Item = (Labels, i64)>) -> MetricFamily {
+    let metrics = series.into_iter().map(|(labels, value)| {
+        let mut gauge = Gauge::default();
+        gauge.set_value(value as f64);
+        let mut metric = labelled(labels);
+        metric.set_gauge(gauge);
+        metric
+    });
+    family(name, help, MetricType::GAUGE, metrics.collect())
+}
+
+fn histograms(name: &str, help: &str, label: &'static str, series: HashMap<Arc<str>, Durations>) -> MetricFamily {
+    let metrics = series.into_iter().map(|(value, durations)| {
+        let mut below = 0;
+        let buckets = BOUNDS.iter().zip(durations.buckets).map(|(bound, count)| {
+            below += count;
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(*bound);
+            bucket.set_cumulative_count(below);
+            bucket
+        });
+        let mut histogram = Histogram::default();
+        histogram.set_bucket(buckets.collect());
+        histogram.set_sample_count(durations.count);
+        histogram.set_sample_sum(durations.sum);
+        let mut metric = labelled(vec![(label, value.to_string())]);
+        metric.set_histogram(histogram);
+        metric
+    });
+    family(name, help, MetricType::HISTOGRAM, metrics.collect())
+}
+
+fn labelled(labels: Labels) -> Metric {
+    let pairs = labels.into_iter().map(|(name, value)| {
+        let mut pair = LabelPair::default();
+        pair.set_name(name.to_owned());
+        pair.set_value(value);
+        pair
+    });
+    Metric::from_label(pairs.collect())
+}
+
+fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+/// A counter that a panic left half written is still a counter.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_has_every_metric() {
+        let text = include_str!("../docs/operations.md");
+        for family in Metrics::default().families() {
+            assert!(text.contains(&format!("| `{}` |", family.name())), "docs/operations.md lacks {}", family.name());
+        }
+    }
+
+    #[test]
+    fn what_two_workers_counted_is_summed() {
+        let metrics = Metrics::default();
+        let (one, other) = (metrics.worker(), metrics.worker());
+        let key = RequestKey { route: "profile".into(), method: "POST", status: 200, refusal: "" };
+        for cells in [&one, &other] {
+            cells.request_began();
+            cells.request_ended(key.clone(), Duration::from_millis(3));
+        }
+        let text = metrics.render().unwrap_or_default();
+        let series = r#"wicketgate_requests_total{route="profile",method="POST",status="200",refusal=""} 2"#;
+        assert!(text.contains(series), "{text}");
+        assert!(
+            text.contains(r#"wicketgate_request_duration_seconds_bucket{route="profile",le="0.0025"} 0"#),
+            "{text}"
+        );
+        assert!(text.contains(r#"wicketgate_request_duration_seconds_bucket{route="profile",le="0.005"} 2"#), "{text}");
+        assert!(text.contains("wicketgate_requests_in_flight 0"), "{text}");
+    }
+}

@@ -1,0 +1,274 @@
+//! All that configuration decides about a request, read and compiled: immutable, swapped as a whole.
+
+pub mod accounts;
+pub mod backends;
+mod callers;
+mod issuer;
+pub mod path;
+pub mod route;
+pub mod table;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::Method;
+
+use crate::auth::Authenticator;
+use crate::auth::jwt::Kind;
+use crate::backend::Backend;
+use crate::config::raw::{self, Issue, NumberStyle, Raw};
+use crate::config::{Config, Problems};
+use crate::customer::{Deriver, IdentifierKey, Mode};
+use crate::fields::FieldSet;
+use accounts::Accounts;
+use backends::Shared;
+pub use issuer::Issuer;
+use route::Route;
+use table::Table;
+
+/// Who answers a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The route of this number.
+    Route(u32),
+    /// `POST /auth/customer_authenticate`.
+    Login,
+    /// `POST /oauth/access_token`.
+    AccessToken,
+    /// `GET /.well-known/jwks.json`.
+    KeySet,
+    /// `GET /.well-known/jwks.pem`.
+    Certificates,
+}
+
+/// What is decided about requests.
+pub struct Policy {
+    /// Who may call.
+    pub auth: Authenticator,
+    /// Who answers.
+    pub table: Table<Target>,
+    /// The routes, by number.
+    pub routes: Vec<Route>,
+    /// The tokens that this gateway signs.
+    pub issuer: Option<Issuer>,
+    /// How customers log in.
+    pub login: Option<Login>,
+    /// How clients get a token.
+    pub access_token: Option<AccessToken>,
+    /// Fields that callers must not send to backends, in any spelling.
+    pub stripped: Arc<FieldSet>,
+}
+
+/// How customers log in.
+pub struct Login {
+    /// Who may.
+    pub accounts: Accounts,
+    /// What they get.
+    pub issue: Issue,
+    /// For how many seconds.
+    pub lifetime: u64,
+    /// How numbers are written.
+    pub number_style: NumberStyle,
+    /// Whether JSON is taken beside a form.
+    pub json: bool,
+    /// The issuer that identifiers of our own accounts are derived with.
+    pub tenant: String,
+    /// The SameSite word of the cookie.
+    pub same_site: &'static str,
+    /// How often one name may be tried.
+    pub limit: raw::RateLimit,
+}
+
+/// How clients get a token.
+pub struct AccessToken {
+    /// For how many seconds.
+    pub lifetime: u64,
+    /// How numbers are written.
+    pub number_style: NumberStyle,
+    /// How often one client may ask.
+    pub limit: raw::RateLimit,
+}
+
+impl Policy {
+    /// Reads all files that the configuration names and compiles it. `shared` keeps what outlives a policy.
+    ///
+    /// What is wrong goes to `problems`; then there is no policy.
+    pub fn build(config: &Config, shared: &Shared, problems: &mut Problems) -> Option<Self> {
+        let raw = config.raw();
+        let issuer = raw.issuer.as_ref().map(|raw| issuer::read(config, raw, problems));
+        let deriver = raw.identifier.as_ref().map(|identifier| read_deriver(config, identifier, problems));
+        let (issuer, deriver) = (flattened(issuer), flattened(deriver));
+        let backends = backends::read(config, shared, problems);
+        let known = deriver.as_ref().and_then(Option::as_ref);
+        let login =
+            flattened(raw.login.as_ref().map(|login| read_login(config, login, known, backends.as_ref(), problems)));
+        let cookie = raw.login.as_ref().and_then(|login| login.cookie.as_ref());
+        let cookie = flattened(cookie.map(|cookie| callers::read_cookie(config, cookie, problems)));
+        let clients = callers::read_clients(config, problems);
+        let api_keys = callers::read_api_keys(config, &clients, problems);
+        let trusted = callers::read_trusted(config, problems);
+        let stripped = Arc::new(stripped(raw));
+        let routes = route::read(config, &backends?, problems);
+        let (issuer, deriver, login, cookie) = (issuer?, deriver?, login?, cookie?);
+        if !problems.is_empty() {
+            return None;
+        }
+        let auth = Authenticator {
+            access: issuer.as_ref().map(|issuer| issuer.verifier(Kind::Access)),
+            own: issuer.as_ref().map(|issuer| issuer.verifier(Kind::Customer)),
+            trusted,
+            clients,
+            api_keys,
+            cookie,
+            deriver,
+        };
+        let access_token = raw.access_token.as_ref().map(|token| AccessToken {
+            lifetime: token.lifetime.as_secs(),
+            number_style: token.number_style,
+            limit: token.limits,
+        });
+        let table = table(raw, &routes, issuer.is_some());
+        Some(Self { auth, table, routes, issuer, login, access_token, stripped })
+    }
+}
+
+/// `Some(None)`: not configured. `None`: configured, and not usable.
+fn flattened<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+    match read {
+        None => Some(None),
+        Some(read) => read.map(Some),
+    }
+}
+
+/// What our own accounts are told apart by, beside their subject.
+pub fn tenant(raw: &Raw) -> String {
+    let named = raw.identifier.as_ref().and_then(|identifier| identifier.tenant.clone());
+    named.or_else(|| raw.issuer.as_ref().map(|issuer| issuer.url.clone())).unwrap_or_default()
+}
+
+/// Reads the key that identifiers are derived with; what is wrong with it goes to `problems`.
+pub fn read_deriver(config: &Config, identifier: &raw::Identifier, problems: &mut Problems) -> Option<Deriver> {
+    let secret = match config.read_secret(&identifier.key) {
+        Ok(secret) => secret,
+        Err((message, help)) => {
+            problems.push(config.problem("identifier.key", message, help));
+            return None;
+        }
+    };
+    let mode = match identifier.mode {
+        raw::IdentifierMode::Traceable => Mode::Traceable,
+        raw::IdentifierMode::OneWay => Mode::OneWay,
+    };
+    match IdentifierKey::parse(&secret) {
+        Ok(key) => Some(Deriver::new(key, mode)),
+        Err(fault) => {
+            problems.push(config.problem(
+                "identifier.key",
+                fault.to_string(),
+                "make one with `wicketgate new identifier-key`",
+            ));
+            None
+        }
+    }
+}
+
+fn read_login(
+    config: &Config,
+    login: &raw::Login,
+    deriver: Option<&Deriver>,
+    backends: Option<&HashMap<String, Arc<Backend>>>,
+    problems: &mut Problems,
+) -> Option<Login> {
+    let tenant = tenant(config.raw());
+    let accounts = accounts::read(config, login, &tenant, deriver, backends, problems)?;
+    let same_site = match login.cookie.as_ref().map(|cookie| cookie.same_site).unwrap_or_default() {
+        raw::SameSite::Lax => "Lax",
+        raw::SameSite::Strict => "Strict",
+        raw::SameSite::None => "None",
+    };
+    Some(Login {
+        accounts,
+        issue: login.issue,
+        lifetime: login.lifetime.as_secs(),
+        number_style: login.number_style,
+        json: login.json,
+        tenant,
+        same_site,
+        limit: login.limits,
+    })
+}
+
+/// Fields by which a caller could claim an identity, an address or another target, or show a credential.
+/// What a route lets pass of these is decided there.
+fn stripped(raw: &Raw) -> FieldSet {
+    const CLAIMS: [&str; 26] = [
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-forwarded-port",
+        "x-forwarded-server",
+        "x-forwarded-prefix",
+        "x-forwarded-path",
+        "x-forwarded-uri",
+        "x-forwarded-method",
+        "x-forwarded-ssl",
+        "x-forwarded-scheme",
+        "x-forwarded-user",
+        "x-real-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "x-original-url",
+        "x-original-uri",
+        "x-original-host",
+        "x-rewrite-url",
+        "x-http-method-override",
+        "x-http-method",
+        "x-method-override",
+        "x-request-id",
+    ];
+    let mut set = FieldSet::default();
+    CLAIMS.iter().chain(&["authorization", "customer-auth", "api-key"]).for_each(|name| set.insert(name));
+    for route in &raw.routes {
+        if let Some(header) = route.identifier.as_ref().and_then(|placement| placement.header.as_deref()) {
+            set.insert(header);
+        }
+        for place in route.customer_from.iter().flatten() {
+            if let raw::CustomerFrom::Header(header) = place {
+                set.insert(&header.name);
+            }
+        }
+    }
+    for backend in raw.backends.values() {
+        if let Some(raw::BackendAuthorization::Header(header)) = &backend.authorization {
+            set.insert(&header.name);
+        }
+    }
+    set
+}
+
+fn table(raw: &Raw, routes: &[Route], publishes_keys: bool) -> Table<Target> {
+    let mut table = Table::default();
+    if let Some(login) = &raw.login {
+        table.insert_exact(&[], &login.path, &[Method::POST], Target::Login);
+    }
+    if let Some(token) = &raw.access_token {
+        table.insert_exact(&[], &token.path, &[Method::POST], Target::AccessToken);
+    }
+    if publishes_keys {
+        table.insert_exact(&[], "/.well-known/jwks.json", &[Method::GET, Method::HEAD], Target::KeySet);
+        table.insert_exact(&[], "/.well-known/jwks.pem", &[Method::GET, Method::HEAD], Target::Certificates);
+    }
+    for (route, number) in raw.routes.iter().zip(0..routes.len() as u32) {
+        let methods = &routes[number as usize].methods;
+        match &route.path {
+            raw::PathMatch::Prefix(path) => table.insert_prefix(&route.hosts, path, methods, Target::Route(number)),
+            raw::PathMatch::Exact(path) => {
+                table.insert_exact(&route.hosts, &path.exact, methods, Target::Route(number))
+            }
+        }
+    }
+    table
+}

@@ -1,0 +1,174 @@
+//! Who may log in: a file of accounts, or the company's own login.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::auth::password::{self, PasswordHash};
+use crate::backend::Backend;
+use crate::body::Pointer;
+use crate::config::raw;
+use crate::config::{Config, Problems};
+use crate::customer::{Deriver, Identifier};
+
+/// Who may log in.
+pub enum Accounts {
+    /// Those in the file.
+    File(Box<AccountFile>),
+    /// Those whom the company's own login lets in.
+    Backend(LoginBackend),
+}
+
+/// The accounts of the file.
+#[derive(Debug)]
+pub struct AccountFile {
+    by_name: HashMap<String, Arc<Account>>,
+    /// As dear to verify as the accounts' own, for names that are not there.
+    dummy: PasswordHash,
+}
+
+impl AccountFile {
+    /// The account of this name.
+    pub fn find(&self, name: &str) -> Option<Arc<Account>> {
+        self.by_name.get(name).cloned()
+    }
+
+    /// What to verify a password against where there is no account, so that it takes as long.
+    pub fn dummy(&self) -> PasswordHash {
+        self.dummy.clone()
+    }
+}
+
+/// An account of the file.
+#[derive(Debug)]
+pub struct Account {
+    /// The hash of its password.
+    pub password: PasswordHash,
+    /// The customer.
+    pub customer: Identifier,
+    /// What its JWT also says.
+    pub claims: BTreeMap<String, serde_json::Value>,
+}
+
+/// The company's own login.
+#[derive(Debug)]
+pub struct LoginBackend {
+    /// Who is asked.
+    pub backend: Arc<Backend>,
+    /// At which path.
+    pub path: String,
+    /// Where the answer names the customer.
+    pub subject: Pointer,
+}
+
+/// One entry of the file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAccount {
+    username: String,
+    password: String,
+    subject: String,
+    #[serde(default)]
+    claims: BTreeMap<String, serde_json::Value>,
+}
+
+/// Reads who may log in; what is wrong goes to `problems`.
+pub(super) fn read(
+    config: &Config,
+    login: &raw::Login,
+    tenant: &str,
+    deriver: Option<&Deriver>,
+    backends: Option<&HashMap<String, Arc<Backend>>>,
+    problems: &mut Problems,
+) -> Option<Accounts> {
+    let raw = &login.accounts;
+    if let Some(name) = &raw.backend {
+        let path = raw.path.clone()?;
+        let subject = match Pointer::parse(raw.subject.as_deref()?) {
+            Ok(subject) => subject,
+            Err(fault) => {
+                problems.push(config.problem("login.accounts.subject", fault, "write it like /customer/id"));
+                return None;
+            }
+        };
+        let backend = Arc::clone(backends?.get(name)?);
+        return Some(Accounts::Backend(LoginBackend { backend, path, subject }));
+    }
+    if tenant.is_empty() {
+        // There is neither `identifier.tenant` nor `issuer`, which has been told.
+        return None;
+    }
+    let file = raw.file.as_deref()?;
+    let at = "login.accounts.file";
+    let text = match config.read_file(file).map(String::from_utf8) {
+        Ok(Ok(text)) => text,
+        Ok(Err(_)) => {
+            problems.push(config.problem(
+                at,
+                format!("{} is not UTF-8", config.resolve(file).display()),
+                "save it as UTF-8",
+            ));
+            return None;
+        }
+        Err((message, help)) => {
+            problems.push(config.problem(at, message, help));
+            return None;
+        }
+    };
+    let shown = config.resolve(file).display().to_string();
+    let entries: Vec<RawAccount> = match serde_saphyr::from_str(&text) {
+        Ok(entries) => entries,
+        Err(fault) => {
+            let place = fault.location().map(|at| format!(":{}:{}", at.line(), at.column())).unwrap_or_default();
+            let message = format!("{shown}{place} is not a list of accounts");
+            problems.push(config.problem(
+                at,
+                message,
+                "each entry is {username, password: \"$argon2id$...\", subject}; hash with `wicketgate hash-password`",
+            ));
+            return None;
+        }
+    };
+    read_entries(config, entries, &shown, &login.claims, tenant, deriver?, problems)
+}
+
+fn read_entries(
+    config: &Config,
+    entries: Vec<RawAccount>,
+    file: &str,
+    wanted: &[String],
+    tenant: &str,
+    deriver: &Deriver,
+    problems: &mut Problems,
+) -> Option<Accounts> {
+    let count = problems.len();
+    let mut accounts = HashMap::new();
+    for (number, entry) in entries.into_iter().enumerate() {
+        let mut problem = |message: String, help: &str| {
+            let message = format!("{file}, entry {}: {message}", number + 1);
+            problems.push(config.problem("login.accounts.file", message, help));
+        };
+        let password = match password::parse(&entry.password) {
+            Ok(password) => password,
+            Err(fault) => {
+                problem(fault, "make the hash with `wicketgate hash-password`");
+                continue;
+            }
+        };
+        let customer = match deriver.derive(tenant, &entry.subject) {
+            Ok(customer) => customer,
+            Err(fault) => {
+                problem(fault.to_string(), "give the company's own key of this customer");
+                continue;
+            }
+        };
+        let claims = entry.claims.into_iter().filter(|(name, _)| wanted.contains(name)).collect();
+        if accounts.insert(entry.username, Arc::new(Account { password, customer, claims })).is_some() {
+            problem("this username stands in the file twice".to_owned(), "remove one of the two");
+        }
+    }
+    let dummy =
+        accounts.values().next().map_or_else(password::dummy, |account| password::dummy_like(&account.password));
+    (problems.len() == count).then_some(Accounts::File(Box::new(AccountFile { by_name: accounts, dummy })))
+}

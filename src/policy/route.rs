@@ -1,0 +1,174 @@
+//! A route, compiled: everything that is decided about a request once its path is known.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, Method};
+
+use crate::auth::{CUSTOMER_AUTH, CustomerPlace, Demand};
+use crate::backend::Backend;
+use crate::body::Pointer;
+use crate::config::raw::{self, Per, RateLimit, Requirement, Retry};
+use crate::config::{Config, Problems};
+
+/// Something that may be called.
+pub struct Route {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The methods that it takes.
+    pub methods: Vec<Method>,
+    /// What it demands.
+    pub demand: Demand,
+    /// Refusals are carried out; otherwise they are only counted.
+    pub enforce: bool,
+    /// Where the identifier goes.
+    pub placement: Option<Placement>,
+    /// Whether the customer's own key goes there instead.
+    pub send_subject: bool,
+    /// Who answers.
+    pub backend: Arc<Backend>,
+    /// How often one caller may call, and who is counted.
+    pub rate: Option<(RateLimit, Option<Per>)>,
+    /// The largest body, where it is not the listener's.
+    pub body_limit: Option<u64>,
+    /// The backend's time to answer.
+    pub timeout: Duration,
+    /// What may be sent twice.
+    pub retry: Retry,
+    /// Which of the caller's credentials the backend sees.
+    pub forward: Vec<Requirement>,
+    /// Whether a 401 of the backend is passed on.
+    pub pass_unauthorized: bool,
+    /// Content types of bodies, in lower case; empty: any.
+    pub content_types: Vec<String>,
+    /// Cookies of ours, which the backend does not see.
+    pub own_cookies: Vec<String>,
+}
+
+/// Where the identifier goes.
+#[derive(Debug)]
+pub enum Placement {
+    /// Into a header.
+    Header(HeaderName),
+    /// Into a member of the JSON body.
+    Body(Pointer),
+}
+
+impl Route {
+    /// Whether the body must be at hand before the caller is checked or forwarded.
+    pub fn reads_body(&self) -> bool {
+        matches!(self.placement, Some(Placement::Body(_))) || self.reads_token_from_body()
+    }
+
+    /// Whether the customer's token may stand in the body.
+    pub fn reads_token_from_body(&self) -> bool {
+        self.demand.customer_from.iter().any(|place| matches!(place, CustomerPlace::Body(_)))
+    }
+}
+
+/// All routes, in the order of the configuration.
+pub fn read(config: &Config, backends: &HashMap<String, Arc<Backend>>, problems: &mut Problems) -> Vec<Route> {
+    let numbered = config.raw().routes.iter().zip(0..);
+    numbered.filter_map(|(route, number)| read_one(config, route, number, backends, problems)).collect()
+}
+
+fn read_one(
+    config: &Config,
+    route: &raw::Route,
+    number: u32,
+    backends: &HashMap<String, Arc<Backend>>,
+    problems: &mut Problems,
+) -> Option<Route> {
+    let mut problem = |key: &str, message: String, help: &str| {
+        problems.push(config.problem(&format!("routes[{number}].{key}"), message, help));
+    };
+    // The names of backends were checked before; a missing one has been reported there.
+    let backend = backends.get(&route.backend)?;
+    let mut methods = Vec::new();
+    for method in &route.methods {
+        match Method::from_bytes(method.as_bytes()) {
+            Ok(method) => methods.push(method),
+            Err(_) => problem("methods", format!("`{method}` is not a method"), "write it like POST"),
+        }
+    }
+    let placement = match route.identifier.as_ref().map(|placement| (&placement.header, &placement.body)) {
+        None | Some((None, None)) => None,
+        Some((Some(header), _)) => match HeaderName::from_bytes(header.as_bytes()) {
+            Ok(header) => Some(Placement::Header(header)),
+            Err(_) => {
+                problem("identifier.header", format!("`{header}` is not a header name"), "write it like X-Customer-Id");
+                None
+            }
+        },
+        Some((None, Some(pointer))) => match Pointer::parse(pointer) {
+            Ok(pointer) => Some(Placement::Body(pointer)),
+            Err(fault) => {
+                problem("identifier.body", fault, "write it like /customer/id");
+                None
+            }
+        },
+    };
+    let session = config.raw().login.as_ref().and_then(|login| login.cookie.as_ref());
+    let mut customer_from = Vec::new();
+    let mut own_cookies: Vec<String> = session.iter().map(|cookie| cookie.name.clone()).collect();
+    match &route.customer_from {
+        None => {
+            customer_from.push(CustomerPlace::Header(CUSTOMER_AUTH, Some("JWT".to_owned())));
+            customer_from.push(CustomerPlace::Session);
+        }
+        Some(places) => {
+            for place in places {
+                match read_place(place) {
+                    Ok(Some(place)) => {
+                        if let CustomerPlace::Cookie(name) = &place {
+                            own_cookies.push(name.clone());
+                        }
+                        customer_from.push(place);
+                    }
+                    Ok(None) => {}
+                    Err(fault) => problem("customer_from", fault, "see docs/configuration.md"),
+                }
+            }
+        }
+    }
+    let requires = |requirement| route.require.contains(&requirement);
+    Some(Route {
+        name: route.name.as_str().into(),
+        methods,
+        demand: Demand {
+            route: number,
+            client: requires(Requirement::Client),
+            customer: requires(Requirement::Customer),
+            api_key: requires(Requirement::ApiKey),
+            scopes: route.scopes.clone(),
+            customer_from,
+        },
+        enforce: route.mode == raw::Mode::Enforce,
+        placement,
+        send_subject: route.identifier.as_ref().is_some_and(|placement| placement.send == raw::Send::Subject),
+        rate: route.limits.rate.map(|rate| (RateLimit { rate, burst: route.limits.burst }, route.limits.per)),
+        body_limit: route.limits.body.map(|size| size.bytes() as u64),
+        timeout: route.limits.timeout.map_or(backend.timeout, |timeout| timeout.get()),
+        backend: Arc::clone(backend),
+        retry: route.retry,
+        forward: route.forward_credentials.clone(),
+        pass_unauthorized: route.pass_unauthorized,
+        content_types: route.content_types.iter().map(|kind| kind.to_ascii_lowercase()).collect(),
+        own_cookies,
+    })
+}
+
+fn read_place(place: &raw::CustomerFrom) -> Result<Option<CustomerPlace>, String> {
+    Ok(match place {
+        raw::CustomerFrom::Header(header) => {
+            let name = HeaderName::from_bytes(header.name.as_bytes())
+                .map_err(|_| format!("`{}` is not a header name", header.name))?;
+            Some(CustomerPlace::Header(name, header.scheme.clone()))
+        }
+        raw::CustomerFrom::Session(on) => on.then_some(CustomerPlace::Session),
+        raw::CustomerFrom::Cookie(name) => Some(CustomerPlace::Cookie(name.clone())),
+        raw::CustomerFrom::Body(pointer) => Some(CustomerPlace::Body(Pointer::parse(pointer)?)),
+        raw::CustomerFrom::Bearer(on) => on.then_some(CustomerPlace::Bearer),
+    })
+}

@@ -1,0 +1,322 @@
+//! Why a request is refused: one closed set of words.
+//!
+//! The same word stands in the access log, in the metric label and in the documentation. The caller sees only
+//! the code of the word's row (`gateway::error`), which several words share where telling them apart would
+//! teach an attacker.
+
+/// What is wrong with a signed token (RFC 7519, RFC 8725).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokenFault {
+    /// There is none.
+    Missing,
+    /// More bytes than any honest token has.
+    TooLong,
+    /// Not `scheme token`, not three parts, not base64url, not JSON, a member twice or of the wrong type.
+    Malformed,
+    /// `crit`, `jku`, `jwk`, `x5u` or `x5c` in the header (RFC 7515 section 4.1).
+    HeaderNotAllowed,
+    /// `alg` is not the key's (RFC 8725 section 3.1).
+    Algorithm,
+    /// `typ` is that of another kind of token (RFC 8725 section 3.11).
+    Type,
+    /// `iss` is nobody we trust.
+    Issuer,
+    /// `kid` names no key of this issuer.
+    UnknownKey,
+    /// The signature is not this key's over these bytes.
+    Signature,
+    /// `exp` has passed.
+    Expired,
+    /// `nbf` or `iat` lies in the future.
+    NotYetValid,
+    /// `aud` does not name us.
+    Audience,
+    /// The subject claim is missing, empty, not a string or not usable as one.
+    Subject,
+    /// The client that it was given to is no longer configured.
+    UnknownClient,
+}
+
+/// What is wrong with an API key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ApiKeyFault {
+    /// There is none.
+    Missing,
+    /// No configured key has this digest.
+    Unknown,
+    /// It does not open this route.
+    Route,
+    /// It belongs to another client than the access token.
+    Client,
+}
+
+/// What is wrong with a session cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SessionFault {
+    /// Not a cookie of ours: its form or its signature is wrong.
+    Forged,
+    /// No such session, or it has been ended.
+    Unknown,
+    /// It was idle for too long, or is too old.
+    Expired,
+}
+
+/// Why a request was not answered by its backend, or a login or token request was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// The caller's address is not in `listen[].allow`.
+    AddressNotAllowed,
+    /// Bytes that are not HTTP, or HTTP that can be read in two ways.
+    MalformedRequest,
+    /// No `Host`, two of them, or one that is not a host.
+    Host,
+    /// A path with more than one reading.
+    AmbiguousPath,
+    /// The framing of the request body broke.
+    MalformedBody,
+    /// The caller did not send its request body in time.
+    BodyTimeout,
+    /// A request head above the limit.
+    HeadTooLarge,
+    /// A request target above the limit.
+    TargetTooLong,
+    /// A request body above the limit.
+    BodyTooLarge,
+    /// An `Expect` other than 100-continue.
+    Expectation,
+    /// No route has this host and path.
+    NoRoute,
+    /// The route does not list this method.
+    Method,
+    /// A credential header or cookie stands there twice.
+    CredentialRepeated,
+    /// Two different customer tokens.
+    CredentialConflict,
+    /// No credential at all.
+    NoCredential,
+    /// The API key.
+    ApiKey(ApiKeyFault),
+    /// The client's access token.
+    ClientToken(TokenFault),
+    /// The customer's token.
+    CustomerToken(TokenFault),
+    /// The customer's session cookie.
+    Session(SessionFault),
+    /// The client's token lacks a scope of the route.
+    Scope,
+    /// The request names another customer than the token.
+    IdentifierMismatch,
+    /// The content type is not one that this path takes.
+    ContentType,
+    /// The body must be a JSON object and is not, or has a member twice.
+    Json,
+    /// A rate limit.
+    Rate,
+    /// Login: no such user.
+    LoginUnknownUser,
+    /// Login: not this user's password.
+    LoginWrongPassword,
+    /// Login: this name was tried too often.
+    LoginRate,
+    /// A parameter is missing.
+    ParameterMissing,
+    /// A parameter stands there twice, or says two things.
+    ParameterRepeated,
+    /// A secret in the query.
+    SecretInQuery,
+    /// Token endpoint: not the client credentials grant.
+    GrantType,
+    /// Token endpoint: no such client.
+    UnknownClient,
+    /// Token endpoint: not this client's secret.
+    WrongClientSecret,
+    /// Token endpoint: credentials by two methods at once, or in a form that is neither.
+    ClientAuthentication,
+    /// Token endpoint: a scope that the client does not have.
+    ScopeNotAllowed,
+    /// Token endpoint: this client id was tried too often.
+    TokenRate,
+    /// The company's own login did not answer, or not as it should.
+    LoginBackend,
+    /// Too many passwords wait for their hash.
+    HashQueue,
+    /// The backend could not be reached.
+    BackendConnect,
+    /// The backend's answer broke off or was not HTTP.
+    BackendResponse,
+    /// The backend refused the gateway's own credential.
+    BackendCredential,
+    /// The backend did not answer in time.
+    BackendTimeout,
+    /// Too many requests to this backend at once.
+    BackendOverload,
+    /// A fault of the gateway itself.
+    Internal,
+}
+
+macro_rules! token_word {
+    ($prefix:literal, $fault:expr) => {
+        match $fault {
+            TokenFault::Missing => concat!($prefix, "_token_missing"),
+            TokenFault::TooLong => concat!($prefix, "_token_too_long"),
+            TokenFault::Malformed => concat!($prefix, "_token_malformed"),
+            TokenFault::HeaderNotAllowed => concat!($prefix, "_token_header_not_allowed"),
+            TokenFault::Algorithm => concat!($prefix, "_token_algorithm"),
+            TokenFault::Type => concat!($prefix, "_token_type"),
+            TokenFault::Issuer => concat!($prefix, "_token_issuer"),
+            TokenFault::UnknownKey => concat!($prefix, "_token_unknown_key"),
+            TokenFault::Signature => concat!($prefix, "_token_signature"),
+            TokenFault::Expired => concat!($prefix, "_token_expired"),
+            TokenFault::NotYetValid => concat!($prefix, "_token_not_yet_valid"),
+            TokenFault::Audience => concat!($prefix, "_token_audience"),
+            TokenFault::Subject => concat!($prefix, "_token_subject"),
+            TokenFault::UnknownClient => concat!($prefix, "_token_unknown_client"),
+        }
+    };
+}
+
+impl Refusal {
+    /// The word for logs, metrics and documentation: snake case, unique.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::AddressNotAllowed => "address_not_allowed",
+            Self::MalformedRequest => "malformed_request",
+            Self::Host => "host",
+            Self::AmbiguousPath => "ambiguous_path",
+            Self::MalformedBody => "malformed_body",
+            Self::BodyTimeout => "body_timeout",
+            Self::HeadTooLarge => "head_too_large",
+            Self::TargetTooLong => "target_too_long",
+            Self::BodyTooLarge => "body_too_large",
+            Self::Expectation => "expectation",
+            Self::NoRoute => "no_route",
+            Self::Method => "method",
+            Self::CredentialRepeated => "credential_repeated",
+            Self::CredentialConflict => "credential_conflict",
+            Self::NoCredential => "no_credential",
+            Self::ApiKey(ApiKeyFault::Missing) => "api_key_missing",
+            Self::ApiKey(ApiKeyFault::Unknown) => "api_key_unknown",
+            Self::ApiKey(ApiKeyFault::Route) => "api_key_route",
+            Self::ApiKey(ApiKeyFault::Client) => "api_key_client",
+            Self::ClientToken(fault) => token_word!("client", fault),
+            Self::CustomerToken(fault) => token_word!("customer", fault),
+            Self::Session(SessionFault::Forged) => "session_forged",
+            Self::Session(SessionFault::Unknown) => "session_unknown",
+            Self::Session(SessionFault::Expired) => "session_expired",
+            Self::Scope => "scope",
+            Self::IdentifierMismatch => "identifier_mismatch",
+            Self::ContentType => "content_type",
+            Self::Json => "json",
+            Self::Rate => "rate",
+            Self::LoginUnknownUser => "login_unknown_user",
+            Self::LoginWrongPassword => "login_wrong_password",
+            Self::LoginRate => "login_rate",
+            Self::ParameterMissing => "parameter_missing",
+            Self::ParameterRepeated => "parameter_repeated",
+            Self::SecretInQuery => "secret_in_query",
+            Self::GrantType => "grant_type",
+            Self::UnknownClient => "unknown_client",
+            Self::WrongClientSecret => "wrong_client_secret",
+            Self::ClientAuthentication => "client_authentication",
+            Self::ScopeNotAllowed => "scope_not_allowed",
+            Self::TokenRate => "token_rate",
+            Self::LoginBackend => "login_backend",
+            Self::HashQueue => "hash_queue",
+            Self::BackendConnect => "backend_connect",
+            Self::BackendResponse => "backend_response",
+            Self::BackendCredential => "backend_credential",
+            Self::BackendTimeout => "backend_timeout",
+            Self::BackendOverload => "backend_overload",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    const TOKEN_FAULTS: [TokenFault; 14] = [
+        TokenFault::Missing,
+        TokenFault::TooLong,
+        TokenFault::Malformed,
+        TokenFault::HeaderNotAllowed,
+        TokenFault::Algorithm,
+        TokenFault::Type,
+        TokenFault::Issuer,
+        TokenFault::UnknownKey,
+        TokenFault::Signature,
+        TokenFault::Expired,
+        TokenFault::NotYetValid,
+        TokenFault::Audience,
+        TokenFault::Subject,
+        TokenFault::UnknownClient,
+    ];
+
+    /// All refusals, for tables that must be complete.
+    pub(crate) fn all() -> Vec<Refusal> {
+        use Refusal as R;
+        let mut all = vec![
+            R::AddressNotAllowed,
+            R::MalformedRequest,
+            R::Host,
+            R::AmbiguousPath,
+            R::MalformedBody,
+            R::BodyTimeout,
+            R::HeadTooLarge,
+            R::TargetTooLong,
+            R::BodyTooLarge,
+            R::Expectation,
+            R::NoRoute,
+            R::Method,
+            R::CredentialRepeated,
+            R::CredentialConflict,
+            R::NoCredential,
+            R::Scope,
+            R::IdentifierMismatch,
+            R::ContentType,
+            R::Json,
+            R::Rate,
+            R::LoginUnknownUser,
+            R::LoginWrongPassword,
+            R::LoginRate,
+            R::ParameterMissing,
+            R::ParameterRepeated,
+            R::SecretInQuery,
+            R::GrantType,
+            R::UnknownClient,
+            R::WrongClientSecret,
+            R::ClientAuthentication,
+            R::ScopeNotAllowed,
+            R::TokenRate,
+            R::LoginBackend,
+            R::HashQueue,
+            R::BackendConnect,
+            R::BackendResponse,
+            R::BackendCredential,
+            R::BackendTimeout,
+            R::BackendOverload,
+            R::Internal,
+        ];
+        all.extend(
+            [ApiKeyFault::Missing, ApiKeyFault::Unknown, ApiKeyFault::Route, ApiKeyFault::Client].map(R::ApiKey),
+        );
+        all.extend(TOKEN_FAULTS.map(R::ClientToken));
+        all.extend(TOKEN_FAULTS.map(R::CustomerToken));
+        all.extend([SessionFault::Forged, SessionFault::Unknown, SessionFault::Expired].map(R::Session));
+        all
+    }
+
+    #[test]
+    fn every_refusal_has_a_word_of_its_own_and_the_list_is_complete() {
+        let mut words: Vec<&str> = all().into_iter().map(Refusal::word).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), all().len());
+        let source = include_str!("refusal.rs");
+        let arms = source.lines().filter(|line| line.trim_start().starts_with("Self::") && line.contains("=> \""));
+        let tokens =
+            source.lines().filter(|line| line.trim_start().starts_with("TokenFault::") && line.contains("=> ")).count();
+        assert_eq!(all().len(), arms.count() + 2 * tokens);
+    }
+}

@@ -1,0 +1,142 @@
+//! Another configuration without a restart: built whole beside the old one, then swapped; on any error nothing changes.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::config::raw::{Listen, Raw};
+use crate::config::{self, Config, Problems};
+use crate::gateway::Shared;
+use crate::metrics::Metrics;
+use crate::policy::{Policy, backends};
+use crate::server::tls::{self, CertificateStore, ListenerTls};
+
+/// A configuration whose files have all been read: ready to run.
+pub struct Plan {
+    /// As configured.
+    pub config: Config,
+    /// What it decides about requests.
+    pub policy: Policy,
+    /// TLS of the listeners, in their order.
+    pub tls: Vec<Option<ListenerTls>>,
+}
+
+impl Plan {
+    /// Reads gateway.yaml and all files that it names. `shared` keeps what outlives a policy.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn read(file: &Path, shared: &backends::Shared) -> Result<Self, Problems> {
+        let (config, mut problems) = config::read_draft(file)?;
+        let mut found = Problems::default();
+        let policy = Policy::build(&config, shared, &mut found);
+        let tls = tls::read(&config, &mut found);
+        // What was found out from the file alone need not be said again.
+        let known: HashSet<String> = problems.iter().map(|problem| problem.path.clone()).collect();
+        problems.extend(config.about_real_values(found).filter(|problem| !known.contains(&problem.path)));
+        match (policy, tls) {
+            (Some(policy), Some(tls)) if problems.is_empty() => Ok(Self { config, policy, tls }),
+            _ => Err(problems),
+        }
+    }
+}
+
+/// What a running process can read again.
+pub struct Reloader {
+    /// Tells what needs a restart.
+    started_with: Raw,
+    file: PathBuf,
+    shared: Arc<Shared>,
+    /// The certificates of the listeners, in their order.
+    certificates: Vec<Option<Arc<CertificateStore>>>,
+}
+
+/// Why the old configuration stays in force.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadFault {
+    /// The new one is not good.
+    #[error("{0}")]
+    Problems(Problems),
+    /// The new one differs in what only a new process can take over.
+    #[error("`{0}` has changed, and that needs a restart")]
+    NeedsRestart(&'static str),
+}
+
+impl Reloader {
+    /// For a process that was started with `started_with`, which stands in `file`.
+    pub fn new(
+        started_with: Raw,
+        file: PathBuf,
+        shared: Arc<Shared>,
+        certificates: Vec<Option<Arc<CertificateStore>>>,
+    ) -> Self {
+        Self { started_with, file, shared, certificates }
+    }
+
+    /// The configuration at the start.
+    pub fn started_with(&self) -> &Raw {
+        &self.started_with
+    }
+
+    /// Reads the configuration again and puts it in force.
+    ///
+    /// # Errors
+    /// Why the old one stays.
+    pub fn reload(&self) -> Result<(), ReloadFault> {
+        let outcome = self.replace_all();
+        self.shared.metrics.reload(if outcome.is_ok() { "ok" } else { "failed" });
+        outcome
+    }
+
+    fn replace_all(&self) -> Result<(), ReloadFault> {
+        let plan = Plan::read(&self.file, &self.shared.backends).map_err(ReloadFault::Problems)?;
+        if let Some(key) = needs_restart(&self.started_with, plan.config.raw()) {
+            return Err(ReloadFault::NeedsRestart(key));
+        }
+        note_certificates(&self.shared.metrics, &plan.tls);
+        for (store, tls) in self.certificates.iter().zip(plan.tls) {
+            if let (Some(store), Some(tls)) = (store, tls) {
+                store.replace(tls.certificates);
+            }
+        }
+        self.shared.replace_policy(plan.policy);
+        Ok(())
+    }
+}
+
+/// The first key that differs and cannot be changed while running.
+fn needs_restart(old: &Raw, new: &Raw) -> Option<&'static str> {
+    if old.workers != new.workers {
+        return Some("workers");
+    }
+    if old.admin.address != new.admin.address {
+        return Some("admin.address");
+    }
+    if old.log.access != new.log.access || old.log.level != new.log.level {
+        return Some("log");
+    }
+    if old.listen.len() != new.listen.len() || old.listen.iter().zip(&new.listen).any(|(old, new)| differ(old, new)) {
+        return Some("listen");
+    }
+    (old.shutdown.grace.get() != new.shutdown.grace.get()).then_some("shutdown.grace")
+}
+
+/// Whether two listeners differ in anything but the content of their certificates.
+fn differ(old: &Listen, new: &Listen) -> bool {
+    let fixed = |listen: &Listen| {
+        let tls = listen.tls.as_ref().map(|tls| (tls.min_version, tls.client_ca.clone(), tls.client_certificate));
+        format!("{:?} {:?} {:?} {tls:?}", listen.address, listen.allow, listen.limits)
+    };
+    fixed(old) != fixed(new)
+}
+
+/// Tells Prometheus when the certificates end.
+pub fn note_certificates(metrics: &Metrics, tls: &[Option<ListenerTls>]) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let ends: Vec<(String, i64)> = tls.iter().flatten().flat_map(|tls| tls.certificates.ends.iter().cloned()).collect();
+    for (file, _) in ends.iter().filter(|(_, end)| u64::try_from(*end).unwrap_or_default() <= now) {
+        tracing::warn!(certificate = file, "this certificate has expired: callers will refuse it");
+    }
+    metrics.certificates(ends);
+}

@@ -1,0 +1,100 @@
+//! From sockets to requests.
+
+pub mod admin;
+pub mod tls;
+mod wire;
+pub mod worker;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use ipnet::IpNet;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::config::raw;
+use crate::gateway::connection::Limits;
+
+/// How many connections may wait to be accepted; the kernel's own bound may be lower.
+const BACKLOG: i32 = 4096;
+
+/// What a worker needs to know of a listener.
+#[derive(Clone)]
+pub struct Listener {
+    /// TLS, where it has it.
+    pub(crate) tls: Option<tokio_rustls::TlsAcceptor>,
+    /// Whose callers may connect; empty: everyone's.
+    pub(crate) allow: Arc<[IpNet]>,
+    /// Bounds on a connection.
+    pub(crate) limits: Arc<Limits>,
+    /// Connections open now, on all workers.
+    pub(crate) open: Arc<AtomicUsize>,
+    /// Connections open at once.
+    pub(crate) max_open: usize,
+}
+
+/// How far the process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Requests are taken.
+    Running,
+    /// No new connections; what is in flight may end.
+    Draining,
+    /// What is still in flight ends now.
+    Stopping,
+}
+
+impl Listener {
+    /// As configured.
+    pub fn new(raw: &raw::Listen, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+        let limits = &raw.limits;
+        Self {
+            tls: tls.map(tokio_rustls::TlsAcceptor::from),
+            allow: raw.allow.clone().into(),
+            limits: Arc::new(Limits {
+                target: limits.target.bytes(),
+                head: limits.head.bytes(),
+                fields: limits.headers,
+                body: limits.body.bytes() as u64,
+                handshake_timeout: limits.handshake_timeout.get(),
+                head_timeout: limits.head_timeout.get(),
+                stall_timeout: limits.stall_timeout.get(),
+                total_timeout: limits.total_timeout.get(),
+                idle_timeout: limits.idle_timeout.get(),
+            }),
+            open: Arc::default(),
+            max_open: limits.connections,
+        }
+    }
+}
+
+/// `count` sockets on one address, among which the kernel shares out connections. With port 0 all get the same one.
+///
+/// # Errors
+/// Where the address cannot be had.
+pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
+    let mut sockets: Vec<TcpListener> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let address = match sockets.first() {
+            Some(first) => first.local_addr()?,
+            None => address,
+        };
+        // Sharing is only for our own workers: another process on this address must be an error.
+        if sockets.is_empty() && address.port() != 0 {
+            drop(socket(address, false)?);
+        }
+        sockets.push(socket(address, true)?);
+    }
+    Ok(sockets)
+}
+
+fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

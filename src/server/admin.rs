@@ -1,0 +1,106 @@
+//! The operators' listener: metrics, liveness, readiness and a status page. It is apart from the callers' ones.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::Phase;
+use crate::gateway::Shared;
+
+/// Serves until it is dropped.
+pub async fn serve(socket: TcpListener, shared: Arc<Shared>, phase: watch::Receiver<Phase>) -> io::Result<()> {
+    loop {
+        let (stream, _) = match socket.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept an operator's connection");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let (shared, phase) = (Arc::clone(&shared), phase.clone());
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let response = answer(&request, &shared, *phase.borrow());
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let mut builder = http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(std::time::Duration::from_secs(10));
+            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+fn answer(request: &Request<Incoming>, shared: &Shared, phase: Phase) -> Response<Full<Bytes>> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned());
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    match request.uri().path() {
+        "/metrics" => match shared.metrics.render() {
+            Ok(metrics) => text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", format!("{error}\n")),
+        },
+        "/livez" => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
+        "/readyz" if phase == Phase::Running => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
+        "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "draining\n".to_owned()),
+        "/" => text(StatusCode::OK, "text/html; charset=utf-8", page(shared, phase)),
+        _ => text(StatusCode::NOT_FOUND, "text/plain", "/metrics /livez /readyz /\n".to_owned()),
+    }
+}
+
+fn text(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"),
+    );
+    response
+}
+
+/// What runs here, at a glance. Nothing in it comes from a caller.
+fn page(shared: &Shared, phase: Phase) -> String {
+    let policy = shared.policy();
+    let mut rows = String::new();
+    for route in &policy.routes {
+        let demand = &route.demand;
+        let wants = [(demand.client, "client"), (demand.customer, "customer"), (demand.api_key, "api key")];
+        let wants: Vec<&str> = wants.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();
+        let mode = if route.enforce { "enforce" } else { "observe" };
+        rows.push_str(&format!(
+            "<tr><td>{}<td>{}<td>{}<td>{mode}\n",
+            escaped(&route.name),
+            if wants.is_empty() { "nothing".to_owned() } else { wants.join(", ") },
+            escaped(&route.backend.name),
+        ));
+    }
+    let state = if phase == Phase::Running { "running" } else { "draining" };
+    format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><title>wicketgate</title>\n\
+         <style>body{{font:16px/1.5 system-ui;margin:2rem;max-width:50rem}}td,th{{text-align:left;padding:.2rem 1.5rem .2rem 0}}</style>\n\
+         <h1>wicketgate {}</h1>\n<p>{state}, {} live sessions. <a href=/metrics>metrics</a> <a href=/livez>livez</a> <a href=/readyz>readyz</a>\n\
+         <table><tr><th>route<th>demands<th>backend<th>mode\n{rows}</table>\n",
+        env!("CARGO_PKG_VERSION"),
+        shared.sessions.len(),
+    )
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

@@ -1,0 +1,243 @@
+//! TLS towards callers: TLS 1.3 unless 1.2 is asked for, certificates chosen by name, replaced while connections live.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{CipherSuite, RootCertStore, ServerConfig, ticketer::TicketRotator};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use crate::config::raw::{self, ClientCertificate, TlsVersion};
+use crate::config::{Config, Problems};
+
+/// A ticket key is used for half of the 300 seconds in which a session can be resumed (contract 36).
+const TICKET_ROTATION: u32 = 150;
+
+/// The certificates of a listener, by name.
+#[derive(Debug, Clone)]
+pub struct Certificates {
+    default: Arc<CertifiedKey>,
+    names: HashMap<String, Arc<CertifiedKey>>,
+    /// When each ends: its file, and seconds since 1970.
+    pub ends: Vec<(String, i64)>,
+}
+
+/// The certificates in force; they can be replaced.
+#[derive(Debug)]
+pub struct CertificateStore(ArcSwap<Certificates>);
+
+/// TLS of a listener, read.
+pub struct ListenerTls {
+    /// Its certificates.
+    pub certificates: Certificates,
+    minimum: TlsVersion,
+    clients: Option<(RootCertStore, ClientCertificate)>,
+}
+
+/// Reads the TLS of all listeners, in their order; `None` where something is wrong with one.
+pub fn read(config: &Config, problems: &mut Problems) -> Option<Vec<Option<ListenerTls>>> {
+    let count = problems.len();
+    let mut all = Vec::new();
+    for (number, listen) in config.raw().listen.iter().enumerate() {
+        all.push(listen.tls.as_ref().and_then(|tls| read_listener(config, tls, number, problems)));
+    }
+    (problems.len() == count).then_some(all)
+}
+
+fn read_listener(config: &Config, tls: &raw::Tls, number: usize, problems: &mut Problems) -> Option<ListenerTls> {
+    let mut keys = Vec::new();
+    let mut names = HashMap::new();
+    let mut ends = Vec::new();
+    for (nth, pair) in tls.certificates.iter().enumerate() {
+        let at = format!("listen[{number}].tls.certificates[{nth}]");
+        match read_pair(config, pair) {
+            Ok(read) => {
+                for name in read.names {
+                    names.entry(name).or_insert_with(|| Arc::clone(&read.key));
+                }
+                ends.push((config.resolve(&pair.certificate).display().to_string(), read.ends));
+                keys.push(read.key);
+            }
+            Err((key, message, help)) => problems.push(config.problem(&format!("{at}.{key}"), message, help)),
+        }
+    }
+    let clients = match &tls.client_ca {
+        None => None,
+        Some(file) => {
+            let roots = read_roots(config, file).map_err(|(message, help)| {
+                problems.push(config.problem(&format!("listen[{number}].tls.client_ca"), message, help));
+            });
+            Some((roots.ok()?, tls.client_certificate.unwrap_or(ClientCertificate::Required)))
+        }
+    };
+    let default = keys.into_iter().next()?;
+    Some(ListenerTls { certificates: Certificates { default, names, ends }, minimum: tls.min_version, clients })
+}
+
+struct Pair {
+    key: Arc<CertifiedKey>,
+    names: Vec<String>,
+    ends: i64,
+}
+
+type Fault = (&'static str, String, String);
+
+fn read_pair(config: &Config, pair: &raw::Certificate) -> Result<Pair, Fault> {
+    let shown = config.resolve(&pair.certificate).display().to_string();
+    let pem = config.read_file(&pair.certificate).map_err(|(message, help)| ("certificate", message, help))?;
+    let chain: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|fault| {
+            ("certificate", format!("{shown}: {fault}"), "put a certificate chain there, in PEM".to_owned())
+        })?;
+    let first = chain.first().ok_or_else(|| {
+        ("certificate", format!("no certificate in {shown}"), "put a certificate chain there, in PEM".to_owned())
+    })?;
+    let (_, parsed) = X509Certificate::from_der(first).map_err(|_| {
+        (
+            "certificate",
+            format!("{shown} is not an X.509 certificate"),
+            "put a certificate chain there, in PEM".to_owned(),
+        )
+    })?;
+    let names = dns_names(&parsed);
+    let ends = parsed.validity().not_after.timestamp();
+    let key = config.read_private_file(&pair.private_key).map_err(|(message, help)| ("private_key", message, help))?;
+    let shown_key = config.resolve(&pair.private_key).display().to_string();
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|fault| {
+        ("private_key", format!("{shown_key}: {fault}"), "put the certificate's private key there, in PEM".to_owned())
+    })?;
+    let certified =
+        CertifiedKey::from_der(chain, key, &provider(TlsVersion::V12)).and_then(|key| key.keys_match().map(|()| key));
+    let certified = certified.map_err(|fault| {
+        let message = format!("{shown_key} does not belong to {shown}: {fault}");
+        ("private_key", message, "give the private key that the certificate was made for".to_owned())
+    })?;
+    Ok(Pair { key: Arc::new(certified), names, ends })
+}
+
+fn dns_names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
+    let names = names.value.general_names.iter().filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        _ => None,
+    });
+    names.collect()
+}
+
+fn read_roots(config: &Config, file: &Path) -> Result<RootCertStore, (String, String)> {
+    let pem = config.read_file(file)?;
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok));
+    if roots.is_empty() {
+        let shown = config.resolve(file).display().to_string();
+        return Err((format!("no certificate in {shown}"), "put the CA's certificate there, in PEM".to_owned()));
+    }
+    Ok(roots)
+}
+
+/// The suites of section 7 of the contract: all have forward secrecy and authenticated encryption.
+fn provider(minimum: TlsVersion) -> CryptoProvider {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    if minimum == TlsVersion::V12 {
+        provider.cipher_suites.retain(|suite| suite.suite() != CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256);
+    }
+    provider
+}
+
+impl CertificateStore {
+    /// Begins with these.
+    pub fn new(certificates: Certificates) -> Self {
+        Self(ArcSwap::from_pointee(certificates))
+    }
+
+    /// New handshakes get these from now on.
+    pub fn replace(&self, certificates: Certificates) {
+        self.0.store(Arc::new(certificates));
+    }
+}
+
+impl ResolvesServerCert for CertificateStore {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let certificates = self.0.load();
+        let named = hello.server_name().and_then(|name| {
+            let name = name.to_ascii_lowercase();
+            let wildcard = name.split_once('.').map(|(_, rest)| format!("*.{rest}"));
+            certificates.names.get(&name).or_else(|| certificates.names.get(&wildcard?))
+        });
+        Some(Arc::clone(named.unwrap_or(&certificates.default)))
+    }
+}
+
+impl ListenerTls {
+    /// The settings for a listener whose certificates come from `store`.
+    ///
+    /// # Errors
+    /// Where rustls refuses them.
+    pub fn settings(self, store: Arc<CertificateStore>) -> Result<ServerConfig, rustls::Error> {
+        let versions: &[_] = match self.minimum {
+            TlsVersion::V12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+            TlsVersion::V13 => &[&rustls::version::TLS13],
+        };
+        let provider = Arc::new(provider(self.minimum));
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions)?;
+        let asks_for_certificates = self.clients.is_some();
+        let builder = match self.clients {
+            None => builder.with_no_client_auth(),
+            Some((roots, demand)) => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                let verifier = match demand {
+                    ClientCertificate::Required => verifier.build(),
+                    ClientCertificate::Optional => verifier.allow_unauthenticated().build(),
+                };
+                builder.with_client_cert_verifier(verifier.map_err(|fault| rustls::Error::General(fault.to_string()))?)
+            }
+        };
+        let mut settings = builder.with_cert_resolver(store);
+        settings.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        settings.session_storage = Arc::new(NoServerSessionStorage {});
+        if asks_for_certificates {
+            // A resumed session would not be asked for its certificate again.
+            settings.send_tls13_tickets = 0;
+        } else {
+            settings.ticketer = Arc::new(TicketRotator::new(TICKET_ROTATION, Ticketer::generate)?);
+            settings.send_tls13_tickets = 1;
+        }
+        Ok(settings)
+    }
+}
+
+/// One ticket key. The library's own type hides behind a rotation of six hours; ours is shorter and goes on top.
+#[derive(Debug)]
+struct Ticketer(Arc<dyn ProducesTickets>);
+
+impl Ticketer {
+    fn generate() -> Result<Box<dyn ProducesTickets>, rustls::crypto::GetRandomFailed> {
+        let ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|_| rustls::crypto::GetRandomFailed)?;
+        Ok(Box::new(Self(ticketer)))
+    }
+}
+
+impl ProducesTickets for Ticketer {
+    fn enabled(&self) -> bool {
+        self.0.enabled()
+    }
+
+    fn lifetime(&self) -> u32 {
+        TICKET_ROTATION * 2
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.0.encrypt(plain)
+    }
+
+    fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
+        self.0.decrypt(cipher)
+    }
+}

@@ -1,0 +1,198 @@
+//! A caller's bytes: seen on their way to and from the HTTP parser.
+//!
+//! Four things need the bytes themselves: the head as it was sent (the parser forgives what must not be forgiven),
+//! writes that get stuck, the parser's own answers, which say nothing and are replaced by ours, and the end: a
+//! connection that is closed while the caller still sends would be reset, and the answer lost with it.
+
+use std::future::Future as _;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+use crate::gateway::Gateway;
+use crate::gateway::connection::Connection;
+use crate::refusal::Refusal;
+
+/// A stream of a caller's bytes.
+pub(super) struct Wire<Stream> {
+    stream: Stream,
+    connection: Rc<Connection>,
+    /// Only HTTP/1.1 has heads to look at and answers to replace.
+    gateway: Option<Rc<Gateway>>,
+    replacement: Option<Replacement>,
+    lingering: Option<Lingering>,
+}
+
+/// How long the rest of a request is taken and thrown away after its answer.
+const LINGER: Duration = Duration::from_secs(3);
+/// And how much of it.
+const LINGER_BYTES: usize = 4 * 1024 * 1024;
+
+struct Lingering {
+    until: Pin<Box<Sleep>>,
+    left: usize,
+}
+
+/// An answer of ours that goes out in the place of one of the parser's.
+struct Replacement {
+    bytes: Vec<u8>,
+    written: usize,
+    /// How many bytes of the parser's it stands for.
+    stands_for: usize,
+}
+
+impl<Stream> Wire<Stream> {
+    /// HTTP/1.1.
+    pub(super) fn http1(stream: Stream, connection: Rc<Connection>, gateway: Rc<Gateway>) -> Self {
+        Self { stream, connection, gateway: Some(gateway), replacement: None, lingering: None }
+    }
+
+    /// HTTP/2.
+    pub(super) fn http2(stream: Stream, connection: Rc<Connection>) -> Self {
+        Self { stream, connection, gateway: None, replacement: None, lingering: None }
+    }
+
+    fn replacement(&self, bytes: &[u8]) -> Option<Replacement> {
+        let gateway = self.gateway.as_ref()?;
+        let refusal = parsers_own(bytes)?;
+        let ours = gateway.refuse_unparsed(Rc::clone(&self.connection), refusal);
+        Some(Replacement { bytes: ours, written: 0, stands_for: bytes.len() })
+    }
+
+    fn noted<T>(&self, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.connection.write_is_stuck(outcome.is_pending());
+        outcome
+    }
+}
+
+/// The refusal for which the parser answers by itself. Every answer of ours has a request id.
+fn parsers_own(bytes: &[u8]) -> Option<Refusal> {
+    let refusal = match bytes.get(..12)? {
+        b"HTTP/1.1 400" => Refusal::MalformedRequest,
+        b"HTTP/1.1 414" => Refusal::TargetTooLong,
+        b"HTTP/1.1 431" => Refusal::HeadTooLarge,
+        _ => return None,
+    };
+    let ours = bytes.windows(14).any(|window| window.eq_ignore_ascii_case(b"\r\nx-request-id"));
+    (!ours).then_some(refusal)
+}
+
+impl<Stream: AsyncRead + Unpin> AsyncRead for Wire<Stream> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+        if this.gateway.is_some() {
+            this.connection.bytes_read(&buffer.filled()[before..]);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<Stream: AsyncWrite + Unpin> Wire<Stream> {
+    fn poll_replacement(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let Some(replacement) = &mut self.replacement else { return Poll::Ready(Ok(0)) };
+        while replacement.written < replacement.bytes.len() {
+            let left = &replacement.bytes[replacement.written..];
+            match ready!(Pin::new(&mut self.stream).poll_write(context, left))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => replacement.written += written,
+            }
+        }
+        let stands_for = replacement.stands_for;
+        self.replacement = None;
+        Poll::Ready(Ok(stands_for))
+    }
+}
+
+impl<Stream: AsyncRead + Unpin> Wire<Stream> {
+    /// Reads until the caller has closed its side too, within bounds.
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let lingering =
+            self.lingering.get_or_insert_with(|| Lingering { until: Box::pin(sleep(LINGER)), left: LINGER_BYTES });
+        let mut waste = [0; 8 * 1024];
+        while lingering.left > 0 && lingering.until.as_mut().poll(context).is_pending() {
+            let mut buffer = ReadBuf::new(&mut waste);
+            match ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {
+                    lingering.left = lingering.left.saturating_sub(buffer.filled().len())
+                }
+                _ => break,
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<Stream> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.replacement.is_none() {
+            this.replacement = this.replacement(bytes);
+        }
+        let outcome = if this.replacement.is_some() {
+            this.poll_replacement(context)
+        } else {
+            Pin::new(&mut this.stream).poll_write(context, bytes)
+        };
+        this.noted(outcome)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
+        if this.replacement.is_none() {
+            this.replacement = this.replacement(first);
+        }
+        let outcome = if this.replacement.is_some() {
+            this.poll_replacement(context)
+        } else {
+            Pin::new(&mut this.stream).poll_write_vectored(context, slices)
+        };
+        this.noted(outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.stream).poll_flush(context);
+        this.noted(outcome)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.lingering.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
+        }
+        if this.gateway.is_some() && this.connection.has_unread() {
+            ready!(this.poll_linger(context));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_answers_without_a_request_id_are_the_parsers_own() {
+        let bare = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        assert_eq!(parsers_own(bare), Some(Refusal::HeadTooLarge));
+        assert_eq!(parsers_own(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\nx-request-id: 1\r\n\r\n{}"), None);
+        assert_eq!(parsers_own(b"HTTP/1.1 200 OK\r\n\r\n"), None);
+        assert_eq!(parsers_own(b"HTTP"), None);
+    }
+}

@@ -1,0 +1,340 @@
+//! A worker: one thread with its own runtime, listener sockets, backend connections and counters.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::wire::Wire;
+use super::{Listener, Phase};
+use crate::gateway::access_log::AccessLogWriter;
+use crate::gateway::connection::Connection;
+use crate::gateway::{Answer, Gateway, Shared};
+
+/// How long to wait when no descriptor is left for a new connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a worker starts with.
+pub struct Worker {
+    /// Its sockets and what is known of them.
+    pub listeners: Vec<(TcpListener, Listener)>,
+    /// What all workers share.
+    pub shared: Arc<Shared>,
+    /// Where the access log goes.
+    pub log: Option<AccessLogWriter>,
+    /// How far the process is.
+    pub phase: watch::Receiver<Phase>,
+}
+
+/// The connections of a worker.
+#[derive(Default)]
+struct Open {
+    count: Cell<usize>,
+    none: Notify,
+}
+
+impl Worker {
+    /// Starts its thread, which ends when all is drained.
+    ///
+    /// # Errors
+    /// Where no thread can be had.
+    pub fn start(self, number: usize) -> io::Result<JoinHandle<io::Result<()>>> {
+        std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+            let _watch = DiesLoudly;
+            self.run()
+        })
+    }
+
+    fn run(self) -> io::Result<()> {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().max_blocking_threads(2).build_local(Default::default())?;
+        runtime.block_on(async move {
+            let gateway = Rc::new(Gateway::new(self.shared, self.log));
+            let open = Rc::new(Open::default());
+            let chores = Rc::clone(&gateway);
+            tokio::task::spawn_local(async move { chores.run().await });
+            for (socket, listener) in self.listeners {
+                let socket = tokio::net::TcpListener::from_std(socket)?;
+                let accepting = accept(socket, listener, Rc::clone(&gateway), Rc::clone(&open), self.phase.clone());
+                tokio::task::spawn_local(accepting);
+            }
+            let mut phase = self.phase;
+            let _ = phase.wait_for(|phase| *phase != Phase::Running).await;
+            tokio::select! {
+                () = open.drained() => {}
+                _ = phase.wait_for(|phase| *phase == Phase::Stopping) => {}
+            }
+            gateway.flush();
+            Ok(())
+        })
+    }
+}
+
+impl Open {
+    fn enter(self: &Rc<Self>) -> Entered {
+        self.count.set(self.count.get() + 1);
+        Entered(Rc::clone(self))
+    }
+
+    async fn drained(&self) {
+        while self.count.get() > 0 {
+            self.none.notified().await;
+        }
+    }
+}
+
+/// A worker that panics outside of its connections takes the process with it: a restart serves all callers again,
+/// half a process does not.
+struct DiesLoudly;
+
+impl Drop for DiesLoudly {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("a worker has failed: exiting, so that whoever watches this process restarts it");
+            std::process::exit(1);
+        }
+    }
+}
+
+/// A connection that is counted until this is dropped.
+struct Entered(Rc<Open>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.count.set(self.0.count.get() - 1);
+        if self.0.count.get() == 0 {
+            self.0.none.notify_one();
+        }
+    }
+}
+
+/// A connection that is counted on all workers.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Accepts until the process drains; then the socket is closed.
+async fn accept(
+    socket: tokio::net::TcpListener,
+    listener: Listener,
+    gateway: Rc<Gateway>,
+    open: Rc<Open>,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let serving = phase.clone();
+    let mut draining = pin!(phase.wait_for(|phase| *phase != Phase::Running));
+    loop {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            _ = &mut draining => return,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let before = listener.open.fetch_add(1, Ordering::Relaxed);
+        let counted = Counted(Arc::clone(&listener.open));
+        gateway.cells().connection_opened();
+        if before >= listener.max_open {
+            gateway.cells().connection_closed("too_many");
+            continue;
+        }
+        let (listener, gateway, serving) = (listener.clone(), Rc::clone(&gateway), serving.clone());
+        let entered = open.enter();
+        tokio::task::spawn_local(async move {
+            let reason = serve(stream, address, &listener, &gateway, serving).await;
+            gateway.cells().connection_closed(reason);
+            drop((entered, counted));
+        });
+    }
+}
+
+/// Serves a connection to its end; the word for why it ended.
+async fn serve(
+    stream: TcpStream,
+    address: SocketAddr,
+    listener: &Listener,
+    gateway: &Rc<Gateway>,
+    phase: watch::Receiver<Phase>,
+) -> &'static str {
+    if stream.set_nodelay(true).is_err() {
+        return "error";
+    }
+    let ip = address.ip().to_canonical();
+    let allowed = listener.allow.is_empty() || listener.allow.iter().any(|network| network.contains(&ip));
+    let secure = listener.tls.is_some();
+    let connection =
+        |is_multiplexed| Rc::new(Connection::new(ip, allowed, secure, is_multiplexed, Arc::clone(&listener.limits)));
+    let Some(tls) = &listener.tls else {
+        return serve_http1(stream, connection(false), gateway, phase).await;
+    };
+    let stream = match timeout(listener.limits.handshake_timeout, tls.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            tracing::debug!(%ip, %error, "no TLS handshake");
+            return "handshake";
+        }
+        Err(_) => return "handshake_timeout",
+    };
+    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+        serve_http2(stream, connection(true), gateway, phase).await
+    } else {
+        serve_http1(stream, connection(false), gateway, phase).await
+    }
+}
+
+async fn serve_http1<Stream>(
+    stream: Stream,
+    connection: Rc<Connection>,
+    gateway: &Rc<Gateway>,
+    phase: watch::Receiver<Phase>,
+) -> &'static str
+where
+    Stream: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let limits = &connection.limits;
+    let mut builder = http1::Builder::new();
+    builder.header_read_timeout(None).max_header_size(limits.head).max_buf_size(limits.head.max(8 * 1024) + 32 * 1024);
+    if limits.fields > 100 {
+        // More than the parser's default costs an allocation for each request.
+        builder.max_headers(limits.fields);
+    }
+    let wire = Wire::http1(stream, Rc::clone(&connection), Rc::clone(gateway));
+    let service = answering(gateway, &connection);
+    let serving = builder.serve_connection(TokioIo::new(wire), service);
+    watched(pin!(serving), |serving| serving.graceful_shutdown(), &connection, phase).await
+}
+
+async fn serve_http2<Stream>(
+    stream: Stream,
+    connection: Rc<Connection>,
+    gateway: &Rc<Gateway>,
+    phase: watch::Receiver<Phase>,
+) -> &'static str
+where
+    Stream: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let mut builder = http2::Builder::new(LocalExecutor);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(128)
+        .initial_stream_window_size(256 * 1024)
+        .initial_connection_window_size(1024 * 1024)
+        .max_header_list_size(u32::try_from(connection.limits.head).unwrap_or(u32::MAX))
+        .max_send_buf_size(64 * 1024)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(10));
+    let wire = Wire::http2(stream, Rc::clone(&connection));
+    let service = answering(gateway, &connection);
+    let serving = builder.serve_connection(TokioIo::new(wire), service);
+    watched(pin!(serving), |serving| serving.graceful_shutdown(), &connection, phase).await
+}
+
+/// Hands the requests of a connection to the gateway.
+fn answering(
+    gateway: &Rc<Gateway>,
+    connection: &Rc<Connection>,
+) -> impl Service<Request<Incoming>, Response = Answer, Error = Infallible, Future: 'static> + use<> {
+    let (gateway, connection) = (Rc::clone(gateway), Rc::clone(connection));
+    service_fn(move |request| {
+        let (gateway, connection) = (Rc::clone(&gateway), Rc::clone(&connection));
+        async move { Ok(gateway.handle(connection, request).await) }
+    })
+}
+
+/// Runs a connection under its deadlines, and lets it end gently when the process drains or it has been idle.
+async fn watched<Serving>(
+    mut serving: Pin<&mut Serving>,
+    end_gently: impl Fn(Pin<&mut Serving>),
+    connection: &Connection,
+    mut phase: watch::Receiver<Phase>,
+) -> &'static str
+where
+    Serving: Future<Output = hyper::Result<()>>,
+{
+    let mut draining = pin!(phase.wait_for(|phase| *phase != Phase::Running));
+    let mut is_ending = false;
+    let mut alarm = pin!(sleep_until(Instant::now() + connection.limits.idle_timeout));
+    std::future::poll_fn(|context| {
+        if !is_ending && draining.as_mut().poll(context).is_ready() {
+            is_ending = true;
+            end_gently(serving.as_mut());
+        }
+        loop {
+            if let Poll::Ready(outcome) = serving.as_mut().poll(context) {
+                return Poll::Ready(ended(&outcome, is_ending));
+            }
+            let deadline = connection.deadline();
+            if let Some((deadline, _)) = deadline
+                && Instant::from_std(deadline) < alarm.deadline()
+            {
+                alarm.as_mut().reset(deadline.into());
+            }
+            if alarm.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            match deadline {
+                Some((deadline, why)) if Instant::from_std(deadline) <= Instant::now() => {
+                    if why != "idle" || is_ending {
+                        return Poll::Ready(why);
+                    }
+                    is_ending = true;
+                    end_gently(serving.as_mut());
+                    alarm.as_mut().reset(Instant::now() + connection.limits.head_timeout);
+                }
+                Some((deadline, _)) => alarm.as_mut().reset(deadline.into()),
+                None => alarm.as_mut().reset(Instant::now() + connection.limits.idle_timeout),
+            }
+        }
+    })
+    .await
+}
+
+fn ended(outcome: &hyper::Result<()>, is_ending: bool) -> &'static str {
+    match outcome {
+        Ok(()) if is_ending => "closed",
+        Ok(()) => "caller",
+        Err(error) if error.is_parse() => "malformed",
+        Err(error) if error.is_incomplete_message() => "caller",
+        Err(_) => "error",
+    }
+}
+
+/// Runs a connection's streams as tasks of this worker.
+#[derive(Debug, Clone, Copy)]
+struct LocalExecutor;
+
+impl<Task: Future + 'static> Executor<Task> for LocalExecutor {
+    fn execute(&self, task: Task) {
+        tokio::task::spawn_local(async move {
+            task.await;
+        });
+    }
+}

@@ -1,0 +1,354 @@
+//! Bodies as they pass through: bounded in size, in how long they may stall, and in what trailers they carry.
+
+use std::cell::Cell;
+use std::future::Future as _;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use crate::fields::FieldSet;
+
+/// Why a caller's request body ended early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyFault {
+    /// Its framing broke.
+    Malformed,
+    /// It is larger than the limit.
+    TooLarge,
+    /// It stalled for too long.
+    TimedOut,
+}
+
+/// A body broke off. What broke is noted elsewhere; this only ends the transfer.
+#[derive(Debug, thiserror::Error)]
+#[error("the body broke off")]
+pub struct Broken;
+
+/// The body of a request to a backend.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// None.
+    Empty,
+    /// One that is at hand.
+    Full(Bytes),
+    /// The caller's, as it comes.
+    Caller(Box<CallerBody>),
+}
+
+impl RequestBody {
+    /// A second copy, where there is one to be had.
+    pub fn replay(&self) -> Option<Self> {
+        match self {
+            Self::Empty => Some(Self::Empty),
+            Self::Full(bytes) => Some(Self::Full(bytes.clone())),
+            Self::Caller(_) => None,
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Caller(body) => Pin::new(&mut **body).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Full(bytes) => bytes.is_empty(),
+            Self::Caller(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Caller(body) => body.size_hint(),
+        }
+    }
+}
+
+/// What became of a caller's body, for whoever waits for the backend's answer meanwhile.
+#[derive(Debug, Default)]
+pub struct Progress {
+    fault: Cell<Option<BodyFault>>,
+    bytes: Cell<u64>,
+}
+
+impl Progress {
+    /// Why the body ended early, if it did.
+    pub fn fault(&self) -> Option<BodyFault> {
+        self.fault.get()
+    }
+
+    /// How many bytes have come.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+}
+
+/// A caller's request body under the limits of its route.
+pub struct CallerBody {
+    inner: Incoming,
+    left: u64,
+    stall: Stall,
+    progress: Rc<Progress>,
+    stripped: Arc<FieldSet>,
+}
+
+impl CallerBody {
+    /// Lets at most `limit` bytes pass, under a [`Pace`]. `progress` tells what became of it.
+    pub fn new(inner: Incoming, limit: u64, pace: Pace, progress: Rc<Progress>, stripped: Arc<FieldSet>) -> Self {
+        Self { inner, left: limit, stall: Stall::new(pace), progress, stripped }
+    }
+
+    /// All of it.
+    ///
+    /// # Errors
+    /// The fault that ended it.
+    pub async fn collect(mut self) -> Result<Bytes, BodyFault> {
+        // What is announced need not come: it reserves a little only.
+        let announced = self.inner.size_hint().lower().min(self.left).min(64 * 1024);
+        let mut all = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
+        loop {
+            let frame = std::future::poll_fn(|context| Pin::new(&mut self).poll_frame(context)).await;
+            match frame {
+                None => return Ok(all.into()),
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        all.extend_from_slice(data);
+                    }
+                }
+                Some(Err(Broken)) => return Err(self.progress.fault().unwrap_or(BodyFault::Malformed)),
+            }
+        }
+    }
+
+    fn fail(&self, fault: BodyFault) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.progress.fault.set(Some(fault));
+        Poll::Ready(Some(Err(Broken)))
+    }
+}
+
+impl Body for CallerBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = self.get_mut();
+        if this.inner.size_hint().lower() > this.left {
+            return this.fail(BodyFault::TooLarge);
+        }
+        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) else {
+            return match this.stall.poll(context) {
+                Poll::Ready(()) => this.fail(BodyFault::TimedOut),
+                Poll::Pending => Poll::Pending,
+            };
+        };
+        this.stall.rest();
+        match frame {
+            None => Poll::Ready(None),
+            Some(Err(_)) => this.fail(BodyFault::Malformed),
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    let length = data.len() as u64;
+                    this.progress.bytes.set(this.progress.bytes.get() + length);
+                    let Some(left) = this.left.checked_sub(length) else {
+                        return this.fail(BodyFault::TooLarge);
+                    };
+                    this.left = left;
+                }
+                Poll::Ready(filtered(frame, &this.stripped).map(Ok))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl std::fmt::Debug for CallerBody {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("CallerBody").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+/// Keeps data, and of trailers what may stand there and claims no identity.
+fn filtered(frame: Frame<Bytes>, stripped: &FieldSet) -> Option<Frame<Bytes>> {
+    match frame.into_trailers() {
+        Err(data) => Some(data),
+        Ok(trailers) => {
+            let mut kept = HeaderMap::new();
+            for (name, value) in &trailers {
+                if stripped.lets_trailer_pass(name) {
+                    kept.append(name.clone(), value.clone());
+                }
+            }
+            (!kept.is_empty()).then(|| Frame::trailers(kept))
+        }
+    }
+}
+
+/// The body of a response to a caller. `Tail` is told about its bytes and dropped when it ends, however it ends.
+#[derive(Debug)]
+pub struct ResponseBody<Tail> {
+    content: Content,
+    tail: Option<Tail>,
+}
+
+/// What is told about a response's bytes.
+pub trait Watch {
+    /// So many bytes more were handed on.
+    fn passed(&mut self, bytes: usize);
+    /// The body came to its proper end. Otherwise it broke off.
+    fn completed(&mut self);
+}
+
+#[derive(Debug)]
+enum Content {
+    Full(Bytes),
+    Backend(Box<BackendBody>),
+}
+
+#[derive(Debug)]
+struct BackendBody {
+    inner: Incoming,
+    stall: Stall,
+}
+
+impl<Tail> ResponseBody<Tail> {
+    /// One that is at hand; may be empty.
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        Self { content: Content::Full(bytes.into()), tail: None }
+    }
+
+    /// A backend's, as it comes, under a [`Pace`].
+    pub fn backend(inner: Incoming, pace: Pace) -> Self {
+        Self { content: Content::Backend(Box::new(BackendBody { inner, stall: Stall::new(pace) })), tail: None }
+    }
+
+    /// The same with a tail.
+    pub fn watched<Other: Watch + Unpin>(self, tail: Other) -> ResponseBody<Other> {
+        let mut body = ResponseBody { content: self.content, tail: Some(tail) };
+        // Whoever sees an empty body does not ask for its end.
+        if body.is_end_stream()
+            && let Some(tail) = &mut body.tail
+        {
+            tail.completed();
+        }
+        body
+    }
+}
+
+impl<Tail: Watch + Unpin> Body for ResponseBody<Tail> {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = self.get_mut();
+        let frame = match &mut this.content {
+            Content::Full(bytes) if bytes.is_empty() => None,
+            Content::Full(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
+            Content::Backend(body) => ready!(body.poll(context)),
+        };
+        let ended = this.is_end_stream();
+        if let Some(tail) = &mut this.tail {
+            if let Some(Ok(frame)) = &frame
+                && let Some(data) = frame.data_ref()
+            {
+                tail.passed(data.len());
+            }
+            if frame.is_none() || (ended && !matches!(frame, Some(Err(_)))) {
+                tail.completed();
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Full(bytes) => bytes.is_empty(),
+            Content::Backend(body) => body.inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Backend(body) => body.inner.size_hint(),
+        }
+    }
+}
+
+impl BackendBody {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) else {
+            return self.stall.poll(context).map(|()| Some(Err(Broken)));
+        };
+        self.stall.rest();
+        Poll::Ready(frame.map(|frame| frame.map_err(|_| Broken)))
+    }
+}
+
+/// How slow a body may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// The longest pause.
+    pub pause: Duration,
+    /// When it must be over, whatever has come by then.
+    pub until: std::time::Instant,
+}
+
+/// A timer that runs only while nothing comes; no timer exists for a body that never pauses. Whoever is slow pauses.
+#[derive(Debug)]
+struct Stall {
+    pace: Pace,
+    running: bool,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stall {
+    fn new(pace: Pace) -> Self {
+        Self { pace, running: false, sleep: None }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.running {
+            let alarm = (Instant::now() + self.pace.pause).min(self.pace.until.into());
+            match &mut self.sleep {
+                None => self.sleep = Some(Box::pin(tokio::time::sleep_until(alarm))),
+                Some(sleep) => sleep.as_mut().reset(alarm),
+            }
+            self.running = true;
+        }
+        match &mut self.sleep {
+            Some(sleep) => sleep.as_mut().poll(context),
+            None => Poll::Pending,
+        }
+    }
+
+    fn rest(&mut self) {
+        self.running = false;
+    }
+}

@@ -1,0 +1,53 @@
+//! Programs of others as clients: what they make of the gateway counts, not what we think of it.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::harness::*;
+
+/// Runs a program of tests/clients with the Python packages of tests/requirements.txt.
+fn python(script: &str, args: &[&str]) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let interpreter = root.join("target/python/bin/python");
+    let script = root.join("tests/clients").join(script);
+    let output = finish(Command::new(&interpreter).arg(&script).args(args)).unwrap_or_else(|error| {
+        panic!("cannot run {} ({error}): `make deps` installs it (Debian package python3-venv)", interpreter.display())
+    });
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}: {said}", script.display());
+    said
+}
+
+fn scan(gateway: &Gateway) -> String {
+    let ca = gateway.files.path.join("certs/ca.pem");
+    python("tls_scan.py", &["localhost", &gateway.address.port().to_string(), ca.to_str().unwrap()])
+}
+
+#[test]
+fn c1_c2_sslyze_finds_tls_1_3_only_and_mozillas_intermediate_profile() {
+    let (_backend, gateway) = world();
+    let said = scan(&gateway);
+    assert!(said.contains("'tls_1_2': 0, 'tls_1_3': 3"), "{said}");
+}
+
+#[test]
+fn c1_c2_sslyze_finds_the_same_profile_where_tls_1_2_is_let_in() {
+    let (_backend, gateway) = world_with(|c| c.set("/listen/0/tls/min_version", json!("1.2")));
+    let said = scan(&gateway);
+    assert!(said.contains("'tls_1_1': 0, 'tls_1_2': 2, 'tls_1_3': 3"), "{said}");
+}
+
+/// Secrets with the characters that Basic and forms treat in their own ways (RFC 6749 section 2.3.1).
+const AWKWARD: [&str; 2] = [CLIENT.secret, "a%2Bb+c:d&e=f \u{e9}"];
+
+#[test]
+fn contract_4_f10_an_oauth_library_gets_tokens_in_both_number_styles_with_any_secret() {
+    for (style, secret) in [("string", AWKWARD[0]), ("number", AWKWARD[1])] {
+        let (_backend, gateway) = world_with(|c| {
+            c.set("/access_token/number_style", json!(style)).set("/clients/0/secrets", json!([keys::argon2id(secret)]))
+        });
+        let base = format!("https://localhost:{}", gateway.address.port());
+        let ca = gateway.files.path.join("certs/ca.pem");
+        python("oauth_client.py", &[&base, ca.to_str().unwrap(), CLIENT.name, secret, "/system/x"]);
+    }
+}

@@ -1,0 +1,65 @@
+//! What every topic uses: a gateway process, a recording backend, and callers that can send any bytes.
+
+pub(crate) mod backend;
+pub(crate) mod client;
+pub(crate) mod config;
+pub(crate) mod gateway;
+pub(crate) mod h2;
+pub(crate) mod keys;
+pub(crate) mod wire;
+
+use std::io::Read;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub(crate) use backend::{Backend, Behaviour, Gate};
+pub(crate) use client::{Connection, Request, Response};
+pub(crate) use config::{ALICE, API_KEY, Account, BOB, CLIENT, Config, OTHER_CLIENT};
+pub(crate) use gateway::Gateway;
+pub(crate) use serde_json::{Value, json};
+
+/// How long anything that must happen may take.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A gateway with the usual configuration in front of a backend.
+pub(crate) fn world() -> (Backend, Gateway) {
+    world_with(|config| config)
+}
+
+/// The same, with a changed configuration.
+pub(crate) fn world_with(change: impl FnOnce(Config) -> Config) -> (Backend, Gateway) {
+    let backend = Backend::start();
+    let gateway = Gateway::start(&change(Config::new(&backend)));
+    (backend, gateway)
+}
+
+/// Runs a program of the system; one that is missing fails with the package to install.
+pub(crate) fn program(name: &str, package: &str, args: &[&str]) -> Output {
+    match finish(Command::new(name).args(args)) {
+        Ok(output) => output,
+        Err(error) => panic!("cannot run {name} ({error}): install the Debian package {package}"),
+    }
+}
+
+/// Runs a command to its end; at the deadline it is killed, which shows as a status without a code.
+pub(crate) fn finish(command: &mut Command) -> std::io::Result<Output> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let out = thread::spawn(move || read_all(&mut stdout));
+    let err = thread::spawn(move || read_all(&mut stderr));
+    let until = Instant::now() + DEADLINE;
+    while child.try_wait()?.is_none() {
+        if Instant::now() > until {
+            child.kill()?;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(Output { status: child.wait()?, stdout: out.join().unwrap(), stderr: err.join().unwrap() })
+}
+
+fn read_all(stream: &mut impl Read) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).ok();
+    bytes
+}

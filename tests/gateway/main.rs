@@ -1,0 +1,31 @@
+//! The gateway from outside: real processes, real sockets, raw bytes.
+//!
+//! Names of tests begin with what they prove: `contract_N` is requirement N of the contract with ASAPP's calls,
+//! a letter with a number is a row of the security checklist.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod clients;
+mod config_cli;
+mod contract_keys;
+mod contract_login;
+mod contract_routes;
+mod contract_token;
+mod cookies;
+mod demo;
+mod framing;
+mod harness;
+mod headers;
+mod identity;
+mod limits;
+mod metrics;
+mod observe;
+mod paths;
+mod privacy;
+mod reload;
+mod responses;
+mod retry;
+mod shutdown;
+mod streaming;
+mod tls;
+mod tokens;
+mod vectors;

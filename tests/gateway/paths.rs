@@ -1,0 +1,205 @@
+//! The path that is matched is the path that the backend gets, and a path with two readings is 400.
+
+use crate::harness::*;
+
+/// A gateway where everything below / is open and /admin/ wants an API key.
+fn open_with_a_closed_corner() -> (Backend, Gateway) {
+    world_with(|c| {
+        c.set("/routes", json!([
+{"name": "profile", "path": "/other/", "methods": ["GET"], "require": ["api_key"], "backend": "legacy"},
+            {"name": "key", "path": "/admin", "methods": ["GET", "POST"], "require": ["api_key"], "backend": "legacy"},
+            {"name": "open", "path": "/", "methods": ["GET", "POST"], "public": true, "backend": "legacy"},
+        ]))
+    })
+}
+
+#[test]
+fn a38_t8_no_spelling_of_a_closed_path_gets_through_an_open_route() {
+    let (backend, gateway) = open_with_a_closed_corner();
+    let spellings = [
+        "/admin",
+        "/admin/",
+        "/admin/x",
+        "/admin?x",
+        "/%61dmin",
+        "/%61%64%6d%69%6e",
+        "/admin%2fx",
+        "/admin%2Fx",
+        "/x/../admin",
+        "/x/%2e%2e/admin",
+        "/x/.%2e/admin",
+        "/./admin",
+        "/%2e/admin",
+        "//admin",
+        "///admin/x",
+        "/x//../admin",
+        "/admin;x=1",
+        "/admin;/x",
+        "/;/admin",
+        "/admin%3bx",
+        "/admin%00",
+        "/admin%00.css",
+        "/%00/admin",
+        "\\admin",
+        "/\\admin",
+        "/x\\..\\admin",
+        "/%5cadmin",
+        "/x/..%5cadmin",
+        "/x/..%2fadmin",
+        "/x/%252e%252e/admin",
+        "/%2561dmin",
+        "/%252fadmin",
+        "/admin/..;/admin",
+        "/x/..;/admin",
+        "/admin/.",
+        "/admin/..",
+        "/admin/%2e",
+        "/public/../../admin",
+        "/admin#",
+        "/admin#/../x",
+        "/%",
+        "/%a",
+        "/%zz",
+        "/admin%",
+        "/adm\u{ed}n",
+        "/admin\t",
+        "/%u0061dmin",
+        "/admin/%2e%2e/admin",
+        "/x/../../admin",
+        "/..",
+        "/../admin",
+        "/%09admin",
+        "/admin%0a",
+        "/admin%0d%0aX:y",
+        "/admin%7f",
+        "/...//admin",
+        "/admin//",
+        "/admin/%2f",
+    ];
+    let mut connection = gateway.connect();
+    for spelling in spellings {
+        backend.forget();
+        let answer = gateway.get(spelling).try_on(&mut connection);
+        match &answer {
+            Ok(answer) => assert!(matches!(answer.status, 400 | 403), "{spelling:?}: {}", answer.status),
+            Err(fault) => panic!("{spelling:?}: {fault:?}"),
+        }
+        backend.assert_untouched();
+        if answer.is_ok_and(|a| a.close) {
+            connection = gateway.connect();
+        }
+    }
+}
+
+#[test]
+fn contract_39_a_path_with_two_readings_is_400_01() {
+    let (backend, gateway) = world();
+    for tail in [
+        "a//b",
+        "a/./b",
+        "a/../b",
+        "a/%2e/b",
+        "a/%2E%2e/b",
+        "a%2fb",
+        "a%5Cb",
+        "a\\b",
+        "a;b",
+        "a%3bb",
+        "a%00b",
+        "a%0ab",
+        "a%1fb",
+        "a%7fb",
+        "a%",
+        "a%2",
+        "a%gg",
+        "a%252e",
+        "a%2541",
+        "a%25252f",
+        "a/..",
+        ".",
+        "..",
+        "/",
+    ] {
+        let answer = gateway.get(&format!("/public/{tail}")).send();
+        assert_eq!(answer.status, 400, "{tail:?}");
+        assert_eq!(answer.code(), "400-01", "{tail:?}");
+    }
+    backend.assert_untouched();
+}
+
+#[test]
+fn contract_39_what_has_one_reading_is_forwarded_in_normal_form() {
+    let (backend, gateway) = world();
+    let table = [
+        ("/public/a", "/public/a"),
+        ("/public/", "/public/"),
+        ("/public/%61%62-%7E%2D%5f", "/public/ab-~-_"),
+        ("/publi%63/x", "/public/x"),
+        ("/public/a%20b", "/public/a%20b"),
+        ("/public/a+b", "/public/a+b"),
+        ("/public/...", "/public/..."),
+        ("/public/.well-known", "/public/.well-known"),
+        ("/public/a:b@c!$&'()*,=", "/public/a:b@c!$&'()*,="),
+        ("/public/x?a=%2f..%2f&b=//;%252e&c", "/public/x?a=%2f..%2f&b=//;%252e&c"),
+        ("/public/x?", "/public/x?"),
+        ("/public/x?a?b", "/public/x?a?b"),
+    ];
+    for (sent, expected) in table {
+        let answer = gateway.get(sent).send();
+        assert_eq!(answer.status, 200, "{sent}: {}", answer.text());
+        let seen = backend.last().target;
+        assert!(
+            seen == expected || (expected.ends_with('?') && seen == expected.trim_end_matches('?')),
+            "{sent} became {seen}"
+        );
+    }
+    let answer = gateway.get("/public/%e2%82%ac").send();
+    assert!(matches!(answer.status, 200 | 400), "{}", answer.status);
+    if answer.status == 200 {
+        assert!(backend.last().target.eq_ignore_ascii_case("/public/%e2%82%ac"));
+    }
+}
+
+#[test]
+fn a38_bytes_that_are_no_utf_8_are_refused_or_forwarded_as_they_are() {
+    let (backend, gateway) = open_with_a_closed_corner();
+    for path in ["/%c0%ae%c0%ae/admin", "/x/%c0%ae%c0%ae%c0%afadmin", "/admin%80", "/%ff"] {
+        backend.forget();
+        let answer = gateway.get(path).send();
+        assert!(matches!(answer.status, 200 | 400), "{path}: {}", answer.status);
+        assert!(backend.requests().iter().all(|seen| seen.target.eq_ignore_ascii_case(path)), "{path}");
+    }
+}
+
+#[test]
+fn a37_t9_raw_bytes_that_no_target_has_are_400() {
+    let (backend, gateway) = world();
+    for target in [
+        "/public/x#y",
+        "/public/x y",
+        "/public/\u{e9}",
+        "/public/x\u{7f}",
+        "public/x",
+        "?",
+        "/public/x\u{1}",
+        "*",
+        "localhost:443",
+        "/public/x?a=\u{e9}",
+    ] {
+        let answer = gateway.get(target).send();
+        assert!(matches!(answer.status, 400 | 404 | 405), "{target:?}: {}", answer.status);
+    }
+    backend.assert_untouched();
+}
+
+#[test]
+fn paths_over_http_2_are_judged_alike() {
+    let (backend, gateway) = open_with_a_closed_corner();
+    for path in ["/%61dmin", "/x/%2e%2e/admin", "/x/../admin", "//admin", "/admin;x", "/x%2fadmin"] {
+        let request = http::Request::get(format!("https://localhost{path}")).body(()).unwrap();
+        if let Ok(answer) = h2::send(gateway.address, request, b"", None) {
+            assert!(matches!(answer.status().as_u16(), 400 | 403), "{path}: {}", answer.status());
+        }
+    }
+    backend.assert_untouched();
+}

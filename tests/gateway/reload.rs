@@ -1,0 +1,140 @@
+//! SIGHUP: a good file takes over whole, a broken one not at all, and no request is lost.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use crate::harness::*;
+
+#[test]
+fn contract_34_a_removed_api_key_is_refused_on_the_next_request() {
+    let backend = Backend::start();
+    let config = Config::new(&backend);
+    let gateway = Gateway::start(&config);
+    let mut connection = gateway.connect();
+    gateway.get("/key/x").api_key(API_KEY).send_on(&mut connection).ok();
+    gateway.reload(&config.clone().without("/api_keys/0"), "reloaded");
+    gateway.get("/key/x").api_key(API_KEY).send_on(&mut connection).expect(403, "403-01");
+    gateway.get("/key/x").api_key(config::FREE_API_KEY).send_on(&mut connection).ok();
+    gateway.reload(&config, "reloaded");
+    gateway.get("/key/x").api_key(API_KEY).send_on(&mut connection).ok();
+}
+
+#[test]
+fn contract_34_tokens_of_a_removed_client_are_refused_on_the_next_request() {
+    let backend = Backend::start();
+    let config = Config::new(&backend);
+    let gateway = Gateway::start(&config);
+    let token = gateway.token(OTHER_CLIENT);
+    gateway.get("/system/x").bearer(&token).send().ok();
+    gateway.reload(&config.without("/api_keys/1").without("/clients/1"), "reloaded");
+    gateway.get("/system/x").bearer(&token).send().expect(401, "401-11");
+    gateway.token_request(OTHER_CLIENT.name, OTHER_CLIENT.secret).send().expect(401, "");
+    gateway.get("/system/x").bearer(&gateway.client_token()).send().ok();
+}
+
+#[test]
+fn contract_34_tokens_of_a_removed_signing_key_are_refused() {
+    let (_backend, gateway) = world();
+    let old = gateway.login(ALICE);
+    gateway.files.write("certs/signing/20270101T000000Z-es256.pem", &keys::TokenKey::generate().pem);
+    std::fs::remove_file(gateway.files.path.join("certs/signing/20260101T000000Z-es256.pem")).unwrap();
+    gateway.hup("reloaded");
+    gateway.get("/me/x").customer(&old).send().expect(401, "401-03");
+    gateway.get("/me/x").customer(&gateway.login(ALICE)).send().ok();
+}
+
+#[test]
+fn accounts_routes_and_scopes_change_with_a_reload() {
+    let backend = Backend::start();
+    let mut config = Config::new(&backend);
+    let gateway = Gateway::start(&config);
+    let token = gateway.client_token();
+    config.accounts.pop();
+    let config = config.set("/clients/0/scopes", json!([])).route("public", "path", json!("/open/"));
+    gateway.reload(&config, "reloaded");
+    gateway.login_request(BOB.name, BOB.secret).send().expect(401, "401-04");
+    gateway.login_request(ALICE.name, ALICE.secret).send().ok();
+    gateway.get("/public/x").send().expect(404, "404-01");
+    gateway.get("/open/x").send().ok();
+    let answer = gateway.profile().replace("Authorization", &format!("Bearer {token}")).send();
+    assert!(matches!(answer.status, 200 | 403), "a token keeps its scopes, or the client's count: {}", answer.status);
+}
+
+#[test]
+fn h1_x18_a_broken_file_leaves_the_old_configuration_in_force() {
+    let (_backend, gateway) = world();
+    let good = std::fs::read_to_string(gateway.files.config()).unwrap();
+    let broken = [
+        good[..good.len() / 2].to_owned(),
+        good.replacen("\"routes\"", "\"ruotes\"", 1),
+        good.replacen("\"backend\": \"legacy\"", "\"backend\": \"nowhere\"", 1),
+        good.replace("certs/identifier.key", "certs/missing.key"),
+        String::new(),
+        "\0\u{7}".to_owned(),
+    ];
+    for text in broken {
+        gateway.files.write("gateway.yaml", &text);
+        gateway.hup("reload failed");
+        gateway.profile().send().ok();
+        gateway.get("/nowhere").send().expect(404, "404-01");
+    }
+    gateway.files.write("gateway.yaml", &good);
+    gateway.hup("reloaded");
+    gateway.profile().send().ok();
+}
+
+#[test]
+fn h1_x19_no_request_is_lost_while_the_configuration_is_reloaded() {
+    let (_backend, gateway) = world();
+    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let workers: Vec<_> = [true, false]
+        .into_iter()
+        .map(|keep| {
+            let (stop, count, request) = (Arc::clone(&stop), Arc::clone(&count), gateway.profile());
+            thread::spawn(move || {
+                let mut connection = Connection::open(request.address);
+                while !stop.load(Ordering::Relaxed) {
+                    request.send_on(&mut connection).ok();
+                    count.fetch_add(1, Ordering::Relaxed);
+                    if !keep {
+                        connection = Connection::open(request.address);
+                    }
+                }
+            })
+        })
+        .collect();
+    for _ in 0..20 {
+        gateway.hup("reloaded");
+    }
+    stop.store(true, Ordering::Relaxed);
+    for worker in workers {
+        worker.join().expect("a request was lost during a reload");
+    }
+    assert!(count.load(Ordering::Relaxed) > 0);
+}
+
+#[test]
+fn t40_a_token_that_an_old_configuration_let_in_late_is_not_remembered_for_the_new_one() {
+    let backend = Backend::start();
+    let partner = keys::TokenKey::generate();
+    let config = Config::new(&backend)
+        .set("/workers", json!(1))
+        .route("me", "customer_from", json!([{"body": "/token"}]))
+        .trust("https://partner.test", &partner);
+    let gateway = Gateway::start(&config);
+    let header = json!({"alg": "ES256", "typ": "JWT", "kid": "partner-1"});
+    let claims = json!({
+        "iss": "https://partner.test", "aud": "legacy-api", "sub": "p-1", "iat": keys::now(), "exp": keys::now() + 600,
+    });
+    let body = json!({"token": partner.sign(&header, &claims)}).to_string();
+    let mut late = gateway.connect();
+    let head = format!("POST /me/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
+    late.send(head.as_bytes());
+    gateway.expect_metric("wicketgate_requests_in_flight", &[], 1.0);
+    gateway.reload(&config.without("/trusted_issuers"), "reloaded");
+    gateway.get("/public/x").send().ok();
+    late.send(body.as_bytes());
+    assert_eq!(late.receive("POST").unwrap().status, 200, "it began under the old configuration");
+    gateway.post("/me/x").body(body).send().expect(401, "401-03");
+}

@@ -1,0 +1,59 @@
+//! Bodies pass as they come, with their trailers, in both directions.
+
+use std::time::Duration;
+
+use crate::harness::*;
+
+const CHUNKED: &str = "Transfer-Encoding: chunked\r\nTrailer: X-Checksum\r\n";
+
+#[test]
+fn an_upload_reaches_the_backend_before_its_last_byte_is_sent() {
+    let (backend, gateway) = world();
+    let gate = Gate::default();
+    backend.on("/public/x", Behaviour::Hold(gate.clone()));
+    let mut caller = gateway.connect();
+    caller.send(b"POST /public/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    backend.wait_for(1);
+    caller.send(b"6\r\n world\r\n0\r\n\r\n");
+    gate.open();
+    assert_eq!(caller.receive("POST").unwrap().status, 200);
+    assert_eq!(backend.only().body, b"hello world");
+}
+
+#[test]
+fn a_trailer_that_is_announced_reaches_the_backend() {
+    let (backend, gateway) = world();
+    let mut caller = gateway.connect();
+    let head = format!("POST /public/x HTTP/1.1\r\nHost: localhost\r\n{CHUNKED}\r\n");
+    caller.send(head.as_bytes());
+    caller.send(b"5\r\nhello\r\n0\r\nX-Checksum: 42\r\n\r\n");
+    assert_eq!(caller.receive("POST").unwrap().status, 200);
+    let seen = backend.only();
+    assert_eq!(seen.body, b"hello");
+    assert_eq!(seen.trailers, [("x-checksum".to_owned(), "42".to_owned())]);
+}
+
+#[test]
+fn a_trailer_of_the_backend_reaches_a_caller_that_takes_trailers() {
+    let (backend, gateway) = world();
+    let answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Checksum\r\n\r\n5\r\nhello\r\n0\r\nX-Checksum: 42\r\n\r\n";
+    backend.on("/public/x", Behaviour::Raw(answer.to_vec()));
+    let mut caller = gateway.connect();
+    caller.send(b"GET /public/x HTTP/1.1\r\nHost: localhost\r\nTE: trailers\r\n\r\n");
+    let response = caller.receive("GET").unwrap();
+    assert_eq!(response.body, b"hello");
+    assert_eq!(response.trailers, [("x-checksum".to_owned(), "42".to_owned())]);
+    assert_eq!(backend.only().header("te"), None);
+}
+
+#[test]
+fn a_large_body_passes_whole_in_both_directions() {
+    let (backend, gateway) = world_with(|c| c.route("public", "limits", json!({"body": "32MiB", "timeout": "20s"})));
+    let body: Vec<u8> = (0..16 * 1024 * 1024_u32).map(|n| (n % 251) as u8).collect();
+    backend.on("/public/x", Behaviour::reply(200, &[], &body));
+    let mut caller = gateway.connect();
+    caller.patience(Duration::from_secs(20));
+    let response = gateway.post("/public/x").body(body.clone()).send_on(&mut caller).ok();
+    assert!(response.body == body, "{} bytes came back", response.body.len());
+    assert!(backend.only().body == body);
+}
