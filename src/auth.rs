@@ -251,13 +251,15 @@ impl Authenticator {
         if let Some(Verdict::Access(access)) = around.verified.find(Kind::Access, token, around.now) {
             return Ok(access.clone());
         }
+        let token = readable(token)?;
         let verifier = self.access.as_ref().ok_or(TokenFault::Issuer)?;
         let claims = verifier.verify(&Compact::parse(token)?, around.now)?;
         let id = claims.client_id.ok_or(TokenFault::Malformed)?;
         let client = self.clients.get(id.as_str()).ok_or(TokenFault::UnknownClient)?;
         let granted = claims.scope.unwrap_or_default();
         let scopes = granted.split(' ').filter(|scope| client.scopes.iter().any(|known| known == scope));
-        let access = Access { client: Arc::clone(&client.id), scopes: scopes.map(str::to_owned).collect() };
+        // A name of this worker's own: workers that count references to the same one wait for each other.
+        let access = Access { client: Arc::from(&*client.id), scopes: scopes.map(str::to_owned).collect() };
         around.verified.keep(Kind::Access, token, claims.expires_at, verifier.skew(), Verdict::Access(access.clone()));
         Ok(access)
     }
@@ -277,7 +279,9 @@ impl Authenticator {
                 }
                 CustomerPlace::Bearer => single(headers, &AUTHORIZATION)?
                     .map(|value| after_scheme(value, Some("Bearer")).map(Token::Borrowed)),
-                CustomerPlace::Cookie(name) => single_cookie(headers, name)?.map(|value| Ok(Token::Borrowed(value))),
+                CustomerPlace::Cookie(name) => {
+                    single_cookie(headers, name)?.map(|value| Ok(Token::Borrowed(value.as_bytes())))
+                }
                 CustomerPlace::Body(pointer) => match body.map(|body| body::read(body, pointer)) {
                     Some(Ok(Some(token))) => Some(Ok(Token::Owned(token))),
                     Some(Err(_)) => return Err(Refusal::Json),
@@ -292,8 +296,11 @@ impl Authenticator {
             };
             match (token, &presented.token) {
                 (Some(token), None) => presented.token = Some(token),
-                (Some(Ok(token)), Some(Ok(other))) if token.as_str() != other.as_str() => {
-                    return Err(Refusal::CredentialConflict);
+                (Some(Ok(token)), Some(Ok(other))) if token.as_bytes() != other.as_bytes() => {
+                    match readable(other.as_bytes()).and(readable(token.as_bytes())) {
+                        Ok(_) => return Err(Refusal::CredentialConflict),
+                        Err(fault) => presented.token = Some(Err(fault)),
+                    }
                 }
                 (Some(Err(fault)), Some(Ok(_))) => presented.token = Some(Err(fault)),
                 (_, _) => {}
@@ -304,7 +311,7 @@ impl Authenticator {
 
     fn customer(&self, presented: &Presented<'_>, around: &mut Surroundings<'_>) -> Result<Identifier, Refusal> {
         let by_token = match &presented.token {
-            Some(Ok(token)) => Some(self.customer_token(token.as_str(), around).map_err(Refusal::CustomerToken)?),
+            Some(Ok(token)) => Some(self.customer_token(token.as_bytes(), around).map_err(Refusal::CustomerToken)?),
             Some(Err(fault)) => return Err(Refusal::CustomerToken(*fault)),
             None => None,
         };
@@ -319,10 +326,11 @@ impl Authenticator {
         }
     }
 
-    fn customer_token(&self, token: &str, around: &mut Surroundings<'_>) -> Result<Identifier, TokenFault> {
+    fn customer_token(&self, token: &[u8], around: &mut Surroundings<'_>) -> Result<Identifier, TokenFault> {
         if let Some(Verdict::Customer(customer)) = around.verified.find(Kind::Customer, token, around.now) {
             return Ok(customer.clone());
         }
+        let token = readable(token)?;
         let compact = Compact::parse(token)?;
         let deriver = self.deriver.as_ref().ok_or(TokenFault::Issuer)?;
         let issuer = compact.issuer().ok_or(TokenFault::Issuer)?;
@@ -359,16 +367,17 @@ struct Presented<'a> {
     session: Option<&'a str>,
 }
 
+/// A token as it was sent; nothing of it has been read.
 enum Token<'a> {
-    Borrowed(&'a str),
+    Borrowed(&'a [u8]),
     Owned(String),
 }
 
 impl Token<'_> {
-    fn as_str(&self) -> &str {
+    fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Borrowed(token) => token,
-            Self::Owned(token) => token,
+            Self::Owned(token) => token.as_bytes(),
         }
     }
 }
@@ -402,15 +411,18 @@ fn single_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a st
     Ok(found)
 }
 
-/// The token after the scheme word (RFC 9110 section 11.4): one word, one space, one token.
-fn after_scheme<'a>(value: &'a HeaderValue, scheme: Option<&str>) -> Result<&'a str, TokenFault> {
-    let text = value.to_str().map_err(|_| TokenFault::Malformed)?;
-    let token = match scheme {
-        None => text,
-        Some(scheme) => match text.split_once(' ') {
-            Some((word, token)) if word.eq_ignore_ascii_case(scheme) => token,
-            _ => return Err(TokenFault::Malformed),
-        },
-    };
-    if token.is_empty() || token.contains([' ', ',', '\t']) { Err(TokenFault::Malformed) } else { Ok(token) }
+/// What stands after the scheme word and one space (RFC 9110 section 11.4).
+fn after_scheme<'a>(value: &'a HeaderValue, scheme: Option<&str>) -> Result<&'a [u8], TokenFault> {
+    let bytes = value.as_bytes();
+    let Some(scheme) = scheme else { return Ok(bytes) };
+    match bytes.split_at_checked(scheme.len()) {
+        Some((word, [b' ', token @ ..])) if word.eq_ignore_ascii_case(scheme.as_bytes()) => Ok(token),
+        _ => Err(TokenFault::Malformed),
+    }
+}
+
+/// A token that has not been verified before, as text: one word.
+fn readable(token: &[u8]) -> Result<&str, TokenFault> {
+    let is_word = !token.is_empty() && token.iter().all(|byte| byte.is_ascii_graphic() && *byte != b',');
+    std::str::from_utf8(token).ok().filter(|_| is_word).ok_or(TokenFault::Malformed)
 }

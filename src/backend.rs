@@ -1,5 +1,8 @@
 //! The company's own servers: what is known of them, and whose fault it is when they do not answer.
 
+mod alarm;
+pub mod answer;
+mod link;
 pub mod pool;
 
 use std::fmt;

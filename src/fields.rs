@@ -33,63 +33,86 @@ const NOT_IN_TRAILERS: [HeaderName; 10] = [
     header::MAX_FORWARDS,
 ];
 
-/// Removes what concerns the caller's connection only: first what `Connection` names, in all its lines.
-pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-    }
-    for name in &HOP_BY_HOP {
+/// Removes what concerns one connection only, with all that `Connection` names, and whatever else is `unwanted`;
+/// `wanted` fields stay in any case.
+pub fn remove_hop_by_hop(
+    headers: &mut HeaderMap,
+    wanted: impl Fn(&HeaderName) -> bool,
+    unwanted: impl Fn(&HeaderName) -> bool,
+) {
+    let named = named_by_connection(headers);
+    let goes =
+        |name: &&HeaderName| (HOP_BY_HOP.contains(name) || named.contains(name) || unwanted(name)) && !wanted(name);
+    let gone: Vec<HeaderName> = headers.keys().filter(goes).cloned().collect();
+    for name in gone {
         headers.remove(name);
     }
+}
+
+/// The fields that `Connection` names in all its lines. Mostly it says only whether the connection stays open.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let lines = headers.get_all(header::CONNECTION).iter();
+    let options = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let is_field = |option: &&[u8]| !matches!(*option, b"keep-alive" | b"close");
+    options.filter(is_field).filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
 }
 
 /// A set of field names, each standing for all of its spellings.
 ///
 /// Programs behind us read `X-Customer-Id`, `X_Customer_Id` and `x.customer.id` as one name (CGI, WSGI, PHP), and
 /// some decode `%2d`; so a name is in the set when any such reading is.
-#[derive(Debug, Default)]
-pub struct FieldSet(HashSet<Box<[u8]>, foldhash::fast::RandomState>);
+#[derive(Debug)]
+pub struct FieldSet {
+    names: HashSet<Box<[u8]>, foldhash::fast::RandomState>,
+    /// For each length, the first letters of the names of that length: most fields need no closer look.
+    beginnings: [u32; LONGEST + 1],
+}
 
-/// Longer names are compared on the heap.
-const SHORT: usize = 64;
+/// Names that are longer always need a closer look.
+const LONGEST: usize = 63;
 
 impl FieldSet {
     /// Adds a name with all of its spellings.
     pub fn insert(&mut self, name: &str) {
-        let mut normal = Vec::with_capacity(name.len());
-        normalise(name.as_bytes(), |byte| normal.push(byte));
-        self.0.insert(normal.into());
+        let normal = normalised(name.as_bytes());
+        self.beginnings[normal.len().min(LONGEST)] |= beginning(&normal);
+        self.names.insert(normal);
     }
 
     /// Whether some spelling of this name is in the set.
     pub fn contains(&self, name: &HeaderName) -> bool {
         let name = name.as_str().as_bytes();
-        if name.len() > SHORT {
-            let mut normal = Vec::with_capacity(name.len());
-            normalise(name, |byte| normal.push(byte));
-            return self.0.contains(normal.as_slice());
+        // A name with an escape in it is longer than its normal form.
+        let is_plain = name.len() < LONGEST && !name.contains(&b'%');
+        if is_plain && self.beginnings[name.len()] & beginning(name) == 0 {
+            return false;
         }
-        let mut normal = [0; SHORT];
-        let mut length = 0;
-        normalise(name, |byte| {
-            normal[length] = byte;
-            length += 1;
-        });
-        self.0.contains(&normal[..length])
+        self.names.contains(&normalised(name))
     }
 
     /// Whether a trailer of this name may pass.
     pub fn lets_trailer_pass(&self, name: &HeaderName) -> bool {
         !NOT_IN_TRAILERS.contains(name) && !HOP_BY_HOP.contains(name) && !self.contains(name)
     }
+}
+
+impl Default for FieldSet {
+    fn default() -> Self {
+        Self { names: HashSet::default(), beginnings: [0; LONGEST + 1] }
+    }
+}
+
+/// One bit for how a name begins in its normal form.
+fn beginning(name: &[u8]) -> u32 {
+    let first = name.first().map_or(b'-', |first| folded(*first));
+    1 << (first & 31)
+}
+
+/// The normal form of a name.
+fn normalised(name: &[u8]) -> Box<[u8]> {
+    let mut normal = Vec::with_capacity(name.len());
+    normalise(name, |byte| normal.push(byte));
+    normal.into()
 }
 
 /// Lower case; whatever is neither letter nor digit, also as `%XX`, becomes a dash.
@@ -147,10 +170,11 @@ mod tests {
             ("x-two", "2"),
             ("te", "trailers"),
             ("x-three", "3"),
+            ("x-four", "4"),
         ] {
             headers.append(name, value.parse().expect("a value"));
         }
-        remove_hop_by_hop(&mut headers);
-        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-three"]);
+        remove_hop_by_hop(&mut headers, |name| name == "x-one", |name| name == "x-three");
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-four", "x-one"]);
     }
 }

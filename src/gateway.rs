@@ -4,6 +4,7 @@
 //! Around it, [`Gateway::answer`] is one straight line of checks, each of which can refuse.
 
 pub mod access_log;
+mod body;
 mod call;
 pub(crate) mod connection;
 pub(crate) mod error;
@@ -13,6 +14,7 @@ pub(crate) mod framing;
 pub mod hashing;
 mod head;
 mod headers;
+mod host;
 mod limiter;
 mod limits;
 mod login;
@@ -42,8 +44,8 @@ use crate::policy::table::NotFound;
 use crate::policy::{Policy, Target, backends};
 use crate::refusal::Refusal;
 use crate::session::SessionStore;
-use crate::stream::ResponseBody;
 use access_log::{AccessLog, AccessLogWriter};
+use body::ResponseBody;
 use call::{Call, Upload};
 use connection::Connection;
 use error::Refused;
@@ -85,7 +87,7 @@ struct Current {
 }
 
 /// What a caller gets.
-pub(crate) type Answer = Response<ResponseBody<Record>>;
+pub(crate) type Answer = Response<ResponseBody>;
 
 impl Shared {
     /// Begins with this policy.
@@ -175,7 +177,7 @@ impl Gateway {
         };
         record.answered(response.status());
         response.headers_mut().insert(REQUEST_ID, record.request_id.clone());
-        response.map(|body| body.watched(record))
+        response.map(|body| body.recorded(record))
     }
 
     /// The answer to bytes that were never a request: what to send instead of the parser's own words.
@@ -203,14 +205,14 @@ impl Gateway {
         connection: &Connection,
         request: Request<Incoming>,
         record: &mut Record,
-    ) -> Result<Response<ResponseBody<()>>, Refused> {
+    ) -> Result<Response<ResponseBody>, Refused> {
         if !connection.allowed {
             return Err(Refusal::AddressNotAllowed.into());
         }
         let policy = &current.policy;
         let (mut parts, body) = request.into_parts();
         let head = Head::read(&mut parts, !body.is_end_stream(), connection)?;
-        let target = policy.table.find(&head.host, parts.uri.path(), &parts.method).map_err(not_found)?;
+        let target = policy.table.find(&head.host.name, parts.uri.path(), &parts.method).map_err(not_found)?;
         let call = Call { policy, connection, head, parts, body: Upload::Coming(body) };
         match target {
             Target::Route(number) => {
@@ -220,11 +222,12 @@ impl Gateway {
             }
             Target::Login => {
                 record.route = login::NAME.into();
-                self.login(call, record).await
+                // Rare and large, as the next: they do not belong into the state of each request.
+                Box::pin(self.login(call, record)).await
             }
             Target::AccessToken => {
                 record.route = token::NAME.into();
-                self.access_token(call, record).await
+                Box::pin(self.access_token(call, record)).await
             }
             Target::KeySet => Ok(published(policy, record, "application/jwk-set+json", |issuer| &issuer.jwks)),
             Target::Certificates => {
@@ -240,7 +243,7 @@ impl Gateway {
         route: &Route,
         mut call: Call<'_>,
         record: &mut Record,
-    ) -> Result<Response<ResponseBody<()>>, Refused> {
+    ) -> Result<Response<ResponseBody>, Refused> {
         let limit = route.body_limit.unwrap_or(call.connection.limits.body);
         if route.reads_token_from_body() {
             call.read_body(limit, record).await?;
@@ -331,7 +334,7 @@ fn published(
     record: &mut Record,
     kind: &'static str,
     of: fn(&crate::policy::Issuer) -> &Bytes,
-) -> Response<ResponseBody<()>> {
+) -> Response<ResponseBody> {
     record.route = "keys".into();
     let mut response = Response::new(ResponseBody::full(policy.issuer.as_ref().map(of).cloned().unwrap_or_default()));
     let headers = response.headers_mut();

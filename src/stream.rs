@@ -5,7 +5,7 @@ use std::future::Future as _;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -44,6 +44,14 @@ pub enum RequestBody {
 }
 
 impl RequestBody {
+    /// What becomes of it, where that is still open.
+    pub fn progress(&self) -> Option<&Rc<Progress>> {
+        match self {
+            Self::Empty | Self::Full(_) => None,
+            Self::Caller(body) => Some(&body.progress),
+        }
+    }
+
     /// A second copy, where there is one to be had.
     pub fn replay(&self) -> Option<Self> {
         match self {
@@ -89,9 +97,15 @@ impl Body for RequestBody {
 pub struct Progress {
     fault: Cell<Option<BodyFault>>,
     bytes: Cell<u64>,
+    over: Cell<bool>,
 }
 
 impl Progress {
+    /// Whether nothing more will be read of it.
+    pub fn is_over(&self) -> bool {
+        self.over.get()
+    }
+
     /// Why the body ended early, if it did.
     pub fn fault(&self) -> Option<BodyFault> {
         self.fault.get()
@@ -188,6 +202,12 @@ impl Body for CallerBody {
     }
 }
 
+impl Drop for CallerBody {
+    fn drop(&mut self) {
+        self.progress.over.set(true);
+    }
+}
+
 impl std::fmt::Debug for CallerBody {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("CallerBody").field("left", &self.left).finish_non_exhaustive()
@@ -210,107 +230,6 @@ fn filtered(frame: Frame<Bytes>, stripped: &FieldSet) -> Option<Frame<Bytes>> {
     }
 }
 
-/// The body of a response to a caller. `Tail` is told about its bytes and dropped when it ends, however it ends.
-#[derive(Debug)]
-pub struct ResponseBody<Tail> {
-    content: Content,
-    tail: Option<Tail>,
-}
-
-/// What is told about a response's bytes.
-pub trait Watch {
-    /// So many bytes more were handed on.
-    fn passed(&mut self, bytes: usize);
-    /// The body came to its proper end. Otherwise it broke off.
-    fn completed(&mut self);
-}
-
-#[derive(Debug)]
-enum Content {
-    Full(Bytes),
-    Backend(Box<BackendBody>),
-}
-
-#[derive(Debug)]
-struct BackendBody {
-    inner: Incoming,
-    stall: Stall,
-}
-
-impl<Tail> ResponseBody<Tail> {
-    /// One that is at hand; may be empty.
-    pub fn full(bytes: impl Into<Bytes>) -> Self {
-        Self { content: Content::Full(bytes.into()), tail: None }
-    }
-
-    /// A backend's, as it comes, under a [`Pace`].
-    pub fn backend(inner: Incoming, pace: Pace) -> Self {
-        Self { content: Content::Backend(Box::new(BackendBody { inner, stall: Stall::new(pace) })), tail: None }
-    }
-
-    /// The same with a tail.
-    pub fn watched<Other: Watch + Unpin>(self, tail: Other) -> ResponseBody<Other> {
-        let mut body = ResponseBody { content: self.content, tail: Some(tail) };
-        // Whoever sees an empty body does not ask for its end.
-        if body.is_end_stream()
-            && let Some(tail) = &mut body.tail
-        {
-            tail.completed();
-        }
-        body
-    }
-}
-
-impl<Tail: Watch + Unpin> Body for ResponseBody<Tail> {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let this = self.get_mut();
-        let frame = match &mut this.content {
-            Content::Full(bytes) if bytes.is_empty() => None,
-            Content::Full(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
-            Content::Backend(body) => ready!(body.poll(context)),
-        };
-        let ended = this.is_end_stream();
-        if let Some(tail) = &mut this.tail {
-            if let Some(Ok(frame)) = &frame
-                && let Some(data) = frame.data_ref()
-            {
-                tail.passed(data.len());
-            }
-            if frame.is_none() || (ended && !matches!(frame, Some(Err(_)))) {
-                tail.completed();
-            }
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Full(bytes) => bytes.is_empty(),
-            Content::Backend(body) => body.inner.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.content {
-            Content::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Backend(body) => body.inner.size_hint(),
-        }
-    }
-}
-
-impl BackendBody {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) else {
-            return self.stall.poll(context).map(|()| Some(Err(Broken)));
-        };
-        self.stall.rest();
-        Poll::Ready(frame.map(|frame| frame.map_err(|_| Broken)))
-    }
-}
-
 /// How slow a body may be.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
@@ -322,18 +241,20 @@ pub struct Pace {
 
 /// A timer that runs only while nothing comes; no timer exists for a body that never pauses. Whoever is slow pauses.
 #[derive(Debug)]
-struct Stall {
+pub struct Stall {
     pace: Pace,
     running: bool,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stall {
-    fn new(pace: Pace) -> Self {
+    /// For a body of this pace.
+    pub fn new(pace: Pace) -> Self {
         Self { pace, running: false, sleep: None }
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    /// Nothing came: ready once that has lasted too long.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if !self.running {
             let alarm = (Instant::now() + self.pace.pause).min(self.pace.until.into());
             match &mut self.sleep {
@@ -348,7 +269,8 @@ impl Stall {
         }
     }
 
-    fn rest(&mut self) {
+    /// Something came.
+    pub fn rest(&mut self) {
         self.running = false;
     }
 }

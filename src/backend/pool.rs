@@ -4,25 +4,23 @@
 //! and is closed when it was not.
 
 use std::cell::RefCell;
-use std::io;
+use std::future::Future as _;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Backend, Endpoint, Failure, Host};
-use crate::stream::RequestBody;
-
-/// Bounds what a backend can make us buffer for one connection.
-const MAX_BUFFER: usize = 64 * 1024;
+use super::alarm::Alarms;
+use super::answer::AnswerBody;
+use super::link::Link;
+use super::{Backend, Failure};
+use crate::stream::{Pace, RequestBody};
 
 /// How many idle connections a worker keeps for one server.
 const MAX_IDLE: usize = 256;
@@ -31,20 +29,21 @@ const MAX_IDLE: usize = 256;
 #[derive(Default)]
 pub struct Pool {
     idle: RefCell<HashMap<u64, Vec<Idle>>>,
+    alarms: Alarms,
 }
 
 struct Idle {
-    sender: SendRequest<RequestBody>,
+    link: Link,
     since: Instant,
     limit: Duration,
 }
 
 /// A connection that is serving a request.
-pub struct Lease {
+pub(super) struct Lease {
     pool: Rc<Pool>,
     endpoint: u64,
     limit: Duration,
-    sender: SendRequest<RequestBody>,
+    link: Link,
 }
 
 /// Which requests may be sent a second time.
@@ -54,6 +53,15 @@ pub enum Repeat {
     Unsent,
     /// Also what may have been sent, once.
     Once,
+}
+
+/// How long an answer may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// When its head must have come.
+    pub head: Instant,
+    /// How slowly its body may come.
+    pub body: Pace,
 }
 
 struct Attempt {
@@ -73,13 +81,17 @@ impl Pool {
         self: &Rc<Self>,
         backend: &Backend,
         request: Request<RequestBody>,
-        limit: Duration,
         repeat: Repeat,
-    ) -> Result<(Response<Incoming>, Lease), Failure> {
-        match timeout(limit, self.send_patiently(backend, request, repeat)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Failure::Timeout),
-        }
+        patience: Patience,
+    ) -> Result<Response<AnswerBody>, Failure> {
+        let mut alarm = self.alarms.set(patience.head.into());
+        let mut sending = pin!(self.send_patiently(backend, request, repeat));
+        let sent = std::future::poll_fn(|context| match sending.as_mut().poll(context) {
+            Poll::Pending => alarm.poll(context).map(|()| Err(Failure::Timeout)),
+            sent => sent,
+        });
+        let (response, lease) = sent.await?;
+        Ok(response.map(|body| AnswerBody::new(body, lease, patience.body)))
     }
 
     async fn send_patiently(
@@ -122,10 +134,11 @@ impl Pool {
             let endpoint = &backend.endpoints[(turn + step) % count];
             let idle = if fresh { None } else { self.take(endpoint.id) };
             let reused = idle.is_some();
-            let mut sender = match idle {
-                Some(sender) => sender,
-                None => match timeout(backend.connect_timeout, connect(endpoint)).await {
-                    Ok(Ok(sender)) => sender,
+            let mut link = match idle {
+                Some(link) => link,
+                // Rare and large: it does not belong into the state of each request.
+                None => match Box::pin(timeout(backend.connect_timeout, Link::connect(endpoint))).await {
+                    Ok(Ok(link)) => link,
                     Ok(Err(failure)) => {
                         last = failure;
                         continue;
@@ -136,10 +149,10 @@ impl Pool {
                     }
                 },
             };
-            return match sender.try_send_request(request).await {
+            return match link.exchange(request).await {
                 Ok(response) => {
                     let lease =
-                        Lease { pool: Rc::clone(self), endpoint: endpoint.id, limit: backend.idle_timeout, sender };
+                        Lease { pool: Rc::clone(self), endpoint: endpoint.id, limit: backend.idle_timeout, link };
                     Ok((response, lease))
                 }
                 Err(mut error) => Err(Attempt { failure: Failure::Broken, unsent: error.take_message(), reused }),
@@ -149,17 +162,18 @@ impl Pool {
         Err(Attempt { failure: last, unsent: Some(request), reused: false })
     }
 
-    fn take(&self, endpoint: u64) -> Option<SendRequest<RequestBody>> {
+    fn take(&self, endpoint: u64) -> Option<Link> {
         let mut idle = self.idle.borrow_mut();
         let stack = idle.get_mut(&endpoint)?;
+        let now = Instant::now();
         let mut at = stack.len();
         while at > 0 {
             at -= 1;
             let candidate = &stack[at];
-            if candidate.sender.is_closed() || candidate.since.elapsed() >= candidate.limit {
+            if candidate.link.is_closed() || now.saturating_duration_since(candidate.since) >= candidate.limit {
                 stack.swap_remove(at);
-            } else if candidate.sender.is_ready() {
-                return Some(stack.swap_remove(at).sender);
+            } else if candidate.link.is_ready() {
+                return Some(stack.swap_remove(at).link);
             }
         }
         None
@@ -169,26 +183,29 @@ impl Pool {
     pub fn reap(&self) {
         let mut idle = self.idle.borrow_mut();
         for stack in idle.values_mut() {
-            stack.retain(|entry| !entry.sender.is_closed() && entry.since.elapsed() < entry.limit);
+            stack.retain_mut(|entry| {
+                entry.link.settle();
+                !entry.link.is_closed() && entry.since.elapsed() < entry.limit
+            });
         }
         idle.retain(|_, stack| !stack.is_empty());
     }
 }
 
 impl Lease {
+    /// The connection.
+    pub(super) fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+
     /// Gives the connection back. Only right after its response was read to the end.
-    pub fn release(self) {
+    pub(super) fn release(mut self) {
+        self.link.settle();
         let mut idle = self.pool.idle.borrow_mut();
         let stack = idle.entry(self.endpoint).or_default();
-        if stack.len() < MAX_IDLE && !self.sender.is_closed() {
-            stack.push(Idle { sender: self.sender, since: Instant::now(), limit: self.limit });
+        if stack.len() < MAX_IDLE && !self.link.is_closed() {
+            stack.push(Idle { link: self.link, since: Instant::now(), limit: self.limit });
         }
-    }
-}
-
-impl std::fmt::Debug for Lease {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Lease").field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
 }
 
@@ -199,48 +216,4 @@ fn copied(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
     copy.uri_mut().clone_from(request.uri());
     copy.headers_mut().clone_from(request.headers());
     Some(copy)
-}
-
-async fn connect(endpoint: &Endpoint) -> Result<SendRequest<RequestBody>, Failure> {
-    let stream = match &endpoint.host {
-        Host::Address(address) => TcpStream::connect((*address, endpoint.port)).await,
-        Host::Name(name) => TcpStream::connect((name.as_str(), endpoint.port)).await,
-    };
-    let stream = stream.and_then(tuned).map_err(|error| {
-        tracing::debug!(host = ?endpoint.host, port = endpoint.port, %error, "cannot connect to backend");
-        Failure::Connect
-    })?;
-    match &endpoint.tls {
-        None => speak(stream).await,
-        Some((connector, name)) => match connector.connect(name.clone(), stream).await {
-            Ok(stream) => speak(stream).await,
-            Err(error) => {
-                tracing::warn!(host = ?endpoint.host, port = endpoint.port, %error, "no TLS with backend");
-                Err(Failure::Tls)
-            }
-        },
-    }
-}
-
-fn tuned(stream: TcpStream) -> io::Result<TcpStream> {
-    stream.set_nodelay(true)?;
-    socket2::SockRef::from(&stream).set_tcp_keepalive(
-        &socket2::TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10)),
-    )?;
-    Ok(stream)
-}
-
-/// Starts HTTP/1.1 on a new connection; the connection itself runs as a task of this worker.
-async fn speak<IO>(stream: IO) -> Result<SendRequest<RequestBody>, Failure>
-where
-    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let handshake = http1::Builder::new().max_buf_size(MAX_BUFFER).handshake(TokioIo::new(stream)).await;
-    let (sender, connection) = handshake.map_err(|_| Failure::Broken)?;
-    tokio::task::spawn_local(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "backend connection ended");
-        }
-    });
-    Ok(sender)
 }

@@ -2,10 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
+
 use super::framing::{BodyFraming, Framing};
+use super::host::Host;
 
 /// Bounds on what one connection may cost.
 #[derive(Debug, Clone)]
@@ -38,6 +42,8 @@ const AFTER_TOTAL: Duration = Duration::from_secs(1);
 pub(crate) struct Connection {
     /// The other side.
     pub(crate) address: IpAddr,
+    /// The same, for backends.
+    pub(crate) forwarded_for: HeaderValue,
     /// Whether it may call at all.
     pub(crate) allowed: bool,
     /// Whether it came by TLS.
@@ -54,6 +60,8 @@ pub(crate) struct Connection {
     busy_since: Cell<Instant>,
     /// Where requests begin and end; only of HTTP/1.1.
     framing: RefCell<Framing>,
+    /// The host that was asked last: mostly that of the next request too.
+    host: RefCell<Option<Rc<Host>>>,
     /// Since when the caller takes nothing of what is written.
     stuck_since: Cell<Option<Instant>>,
 }
@@ -63,6 +71,7 @@ impl Connection {
     pub(crate) fn new(address: IpAddr, allowed: bool, secure: bool, is_multiplexed: bool, limits: Arc<Limits>) -> Self {
         Self {
             address,
+            forwarded_for: HeaderValue::from_str(&address.to_string()).unwrap_or(HeaderValue::from_static("unknown")),
             allowed,
             secure,
             is_multiplexed,
@@ -71,6 +80,7 @@ impl Connection {
             quiet_since: Cell::new(Instant::now()),
             busy_since: Cell::new(Instant::now()),
             framing: RefCell::default(),
+            host: RefCell::default(),
             stuck_since: Cell::new(None),
         }
     }
@@ -87,6 +97,19 @@ impl Connection {
     /// Looks at the head of the request that begins now, as it was sent. Each request must be asked for once.
     pub(crate) fn next_head<T>(&self, body: BodyFraming, look: impl FnOnce(&[u8]) -> T) -> Option<T> {
         self.framing.borrow_mut().next(body, look)
+    }
+
+    /// The host of this name; `None` where it is no host.
+    pub(crate) fn host(&self, named: &[u8]) -> Option<Rc<Host>> {
+        let mut last = self.host.borrow_mut();
+        if let Some(host) = &*last
+            && host.authority.as_bytes() == named
+        {
+            return Some(Rc::clone(host));
+        }
+        let host = Rc::new(Host::parse(std::str::from_utf8(named).ok()?, self.address, self.secure)?);
+        *last = Some(Rc::clone(&host));
+        Some(host)
     }
 
     /// A request began.

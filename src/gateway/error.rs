@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 
+use super::body::ResponseBody;
 use crate::refusal::{Refusal, TokenFault};
-use crate::stream::ResponseBody;
 
 /// A refusal with what the answer must say beside it.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
 }
 
 /// The answer to a refused request.
-pub(crate) fn response(refused: &Refused, request_id: &str) -> Response<ResponseBody<()>> {
+pub(crate) fn response(refused: &Refused, request_id: &str) -> Response<ResponseBody> {
     let row = row(refused.refusal);
     let mut response = Response::new(ResponseBody::full(body(&row, request_id)));
     *response.status_mut() = row.status;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, request};
 
+use super::body::ResponseBody;
 use super::call::{Call, Upload};
 use super::error::Refused;
 use super::head::Head;
@@ -13,13 +14,13 @@ use super::record::Record;
 use super::{Gateway, call, headers};
 use crate::auth::Caller;
 use crate::backend::Failure;
-use crate::backend::pool::Repeat;
+use crate::backend::pool::{Patience, Repeat};
 use crate::body;
 use crate::config::raw::Retry;
 use crate::customer::Identifier;
 use crate::policy::route::{Placement, Route};
 use crate::refusal::Refusal;
-use crate::stream::{Pace, RequestBody, ResponseBody};
+use crate::stream::{Pace, RequestBody};
 
 /// A customer that the caller names in the configured header must be the one of the token (contract 22).
 pub(super) fn matches_named_customer(
@@ -85,7 +86,7 @@ impl Gateway {
         parts: request::Parts,
         body: RequestBody,
         record: &mut Record,
-    ) -> Result<Response<ResponseBody<()>>, Refused> {
+    ) -> Result<Response<ResponseBody>, Refused> {
         let backend = &route.backend;
         let permit = backend.permit().map_err(|failure| self.failed(route, failure, record))?;
         let repeat = match route.retry {
@@ -101,10 +102,12 @@ impl Gateway {
         }
         *request.version_mut() = Version::HTTP_11;
         let sent = Instant::now();
-        let outcome = self.pool.send(backend, request, route.timeout, repeat).await;
+        let patience =
+            Patience { head: sent + route.timeout, body: Pace { pause: backend.timeout, until: record.until } };
+        let outcome = self.pool.send(backend, request, repeat, patience).await;
         let time = sent.elapsed();
         record.backend_time = Some(time);
-        let (response, lease) = outcome.map_err(|failure| self.failed(route, failure, record))?;
+        let response = outcome.map_err(|failure| self.failed(route, failure, record))?;
         self.cells().backend_answered(&backend.name, time);
         let (mut head, content) = response.into_parts();
         // Nobody asked for another protocol, so 101 is no answer.
@@ -118,11 +121,8 @@ impl Gateway {
             return Err(Refusal::BackendCredential.into());
         }
         headers::prepare_response(&mut head.headers, route);
-        record.lease = Some((lease, permit));
-        Ok(Response::from_parts(
-            head,
-            ResponseBody::backend(content, Pace { pause: backend.timeout, until: record.until }),
-        ))
+        record.permit = Some(permit);
+        Ok(Response::from_parts(head, ResponseBody::backend(content)))
     }
 
     /// Counts a backend's failure, unless it was the caller whose request broke off.

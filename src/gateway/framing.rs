@@ -3,6 +3,8 @@
 //! The HTTP parser forgives what must not be forgiven, and what it keeps of a head no longer shows it. So the bytes
 //! of each head are kept until its request is answered for, and bodies are counted, nothing more.
 
+use memchr::memchr_iter;
+
 /// The bytes of one connection, cut into heads and bodies.
 #[derive(Debug, Default)]
 pub(crate) struct Framing {
@@ -101,12 +103,11 @@ impl Framing {
 fn head_length(bytes: &[u8]) -> Option<usize> {
     let begins = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
     let mut line = begins;
-    while let Some(length) = bytes[line..].iter().position(|byte| *byte == b'\n') {
-        let text = &bytes[line..line + length];
-        line += length + 1;
-        if text.is_empty() || text == b"\r" {
-            return Some(line);
+    for feed in memchr_iter(b'\n', &bytes[begins..]).map(|at| begins + at) {
+        if matches!(bytes[line..feed], [] | [b'\r']) {
+            return Some(feed + 1);
         }
+        line = feed + 1;
     }
     None
 }
@@ -114,22 +115,26 @@ fn head_length(bytes: &[u8]) -> Option<usize> {
 /// Whether a request head as sent could be read in two ways: a bare line feed, a fragment in the target, or more than
 /// one length of the body (RFC 9112 sections 2.2, 3.2 and 6.3).
 pub(crate) fn is_ambiguous(head: &[u8]) -> bool {
-    let target = head.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty());
-    if target.is_some_and(|line| line.contains(&b'#')) {
-        return true;
-    }
+    let mut line = 0;
+    let mut in_target = true;
     let mut lengths = 0;
-    for line in head.split_inclusive(|byte| *byte == b'\n') {
-        if !line.ends_with(b"\r\n") {
-            return true;
+    for feed in memchr_iter(b'\n', head) {
+        let Some(text) = head[line..feed].strip_suffix(b"\r") else { return true };
+        line = feed + 1;
+        if in_target {
+            if text.contains(&b'#') {
+                return true;
+            }
+            in_target = text.is_empty();
+        } else {
+            lengths += usize::from(is_field(text, b"content-length") || is_field(text, b"transfer-encoding"));
         }
-        lengths += usize::from(is_field(line, b"content-length") || is_field(line, b"transfer-encoding"));
     }
-    lengths > 1
+    line < head.len() || lengths > 1
 }
 
 fn is_field(line: &[u8], name: &[u8]) -> bool {
-    line.len() > name.len() && line[name.len()] == b':' && line[..name.len()].eq_ignore_ascii_case(name)
+    line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name)
 }
 
 /// Finds the end of a chunked body (RFC 9112 section 7.1). What is not well-formed the parser refuses, so here only

@@ -1,23 +1,23 @@
 //! A request head, read strictly: what the parser lets through and a backend could read differently ends here.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use http::header::{self, HeaderValue};
-use http::uri::{Authority, PathAndQuery};
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Uri, Version, request};
 
 use super::connection::Connection;
 use super::framing::{self, BodyFraming};
+use super::host::Host;
 use crate::policy::path;
 use crate::refusal::Refusal;
 
 /// What a request asks for, in normal form.
 #[derive(Debug)]
 pub(crate) struct Head {
-    /// The host, in lower case and without a port.
-    pub(crate) host: String,
-    /// The host as the caller wrote it, with its port.
-    pub(crate) authority: HeaderValue,
+    /// The host that is asked.
+    pub(crate) host: Rc<Host>,
     /// How the body is framed.
     pub(crate) body: BodyFraming,
 }
@@ -46,14 +46,12 @@ impl Head {
             return Err(Refusal::HeadTooLarge);
         }
         expectation(&parts.headers)?;
-        let authority = host(parts, is_http2)?;
-        let host = authority.host().to_ascii_lowercase();
-        let value = HeaderValue::from_str(authority.as_str()).map_err(|_| Refusal::Host)?;
+        let host = host(parts, connection)?;
         target(&mut parts.uri, connection.limits.target)?;
         if is_http2 {
             join_cookies(&mut parts.headers);
         }
-        Ok(Self { host, authority: value, body })
+        Ok(Self { host, body })
     }
 }
 
@@ -96,41 +94,28 @@ fn expectation(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// The host: exactly one, and a host (RFC 9112 section 3.2, RFC 9113 section 8.3.1).
-fn host(parts: &request::Parts, is_http2: bool) -> Result<Authority, Refusal> {
+fn host(parts: &request::Parts, connection: &Connection) -> Result<Rc<Host>, Refusal> {
+    let is_http2 = parts.version == Version::HTTP_2;
     let mut fields = parts.headers.get_all(header::HOST).iter();
     let field = match (fields.next(), fields.next()) {
         (_, Some(_)) => return Err(Refusal::Host),
-        (None, None) => None,
-        (Some(value), None) => Some(value.to_str().ok().and_then(plain_authority).ok_or(Refusal::Host)?),
+        (field, None) => field.map(HeaderValue::as_bytes),
     };
-    let target = match parts.uri.authority() {
-        None => None,
-        Some(authority) => Some(plain_authority(authority.as_str()).ok_or(Refusal::Host)?),
-    };
-    match (target, field) {
-        (Some(target), Some(field)) if is_http2 && !target.as_str().eq_ignore_ascii_case(field.as_str()) => {
-            Err(Refusal::Host)
-        }
+    let target = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let named = match (target, field) {
+        (None, None) => return Err(Refusal::Host),
         // HTTP/1.1 wants the field even where the target names the host.
-        (Some(_), None) if parts.version == Version::HTTP_11 => Err(Refusal::Host),
-        (Some(target), _) => Ok(target),
-        (None, Some(field)) => Ok(field),
-        (None, None) => Err(Refusal::Host),
-    }
-}
-
-fn plain_authority(text: &str) -> Option<Authority> {
-    let authority: Authority = text.parse().ok()?;
-    let host = authority.host();
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    let is_address = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
-    let port = text.get(host.len()..)?;
-    let port_is_good = port.is_empty() || authority.port_u16().is_some();
-    let good = !host.is_empty() && (is_address || host.bytes().all(is_name)) && !text.contains('@') && port_is_good;
-    good.then_some(authority)
+        (Some(_), None) if parts.version == Version::HTTP_11 => return Err(Refusal::Host),
+        (Some(target), Some(field)) => {
+            let is_other = is_http2 && !target.eq_ignore_ascii_case(field);
+            if is_other || connection.host(field).is_none() {
+                return Err(Refusal::Host);
+            }
+            target
+        }
+        (Some(named), None) | (None, Some(named)) => named,
+    };
+    connection.host(named).ok_or(Refusal::Host)
 }
 
 /// Makes the target origin-form, with its path in normal form.

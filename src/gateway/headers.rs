@@ -1,15 +1,10 @@
 //! Header fields on their way: remove first, then insert. Nothing of a caller's that claims an identity, an address
 //! or another target reaches a backend, and ours is written last.
 
-use std::fmt::Write as _;
-use std::net::IpAddr;
-
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Version};
 
 use super::call::Call;
-use super::connection::Connection;
-use super::head::Head;
 use super::request_id::REQUEST_ID;
 use crate::auth::{API_KEY, CUSTOMER_AUTH};
 use crate::config::raw::Requirement;
@@ -24,25 +19,26 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 pub(super) fn prepare_request(call: &mut Call<'_>, route: &Route, request_id: &HeaderValue) {
     let Call { policy, connection, head, parts, .. } = call;
     let (headers, stripped) = (&mut parts.headers, &*policy.stripped);
-    let kept = kept_credentials(headers, route);
-    let trailers = if head.body_length().is_none() { announced_trailers(headers, stripped) } else { None };
-    fields::remove_hop_by_hop(headers);
-    let claims: Vec<HeaderName> = headers.keys().filter(|name| stripped.contains(name)).cloned().collect();
-    for name in claims {
-        headers.remove(name);
-    }
+    let is_chunked = head.body_length().is_none();
+    let trailers = if is_chunked { announced_trailers(headers, stripped) } else { None };
+    let kept_credential = |name: &HeaderName| route.forward.iter().any(|credential| *name == header_of(*credential));
+    // The announced length holds for the body that is sent on, and is written anew where it can be written otherwise.
+    let is_odd = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes().starts_with(b"0"));
+    fields::remove_hop_by_hop(headers, kept_credential, |name| {
+        (is_odd && *name == header::CONTENT_LENGTH) || stripped.contains(name)
+    });
     if !route.forward.contains(&Requirement::Customer) {
         remove_cookies(headers, &route.own_cookies);
-    }
-    headers.remove(header::CONTENT_LENGTH);
-    for (name, value) in kept {
-        headers.insert(name, value);
     }
     if let Some(trailers) = trailers {
         headers.insert(header::TRAILER, trailers);
     }
-    headers.insert(header::HOST, head.authority.clone());
-    forwarded(headers, connection, head);
+    headers.insert(header::HOST, head.host.authority.clone());
+    headers.insert(X_FORWARDED_FOR, connection.forwarded_for.clone());
+    let scheme = if connection.secure { "https" } else { "http" };
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    headers.insert(X_FORWARDED_HOST, head.host.authority.clone());
+    headers.insert(header::FORWARDED, head.host.forwarded.clone());
     via(headers, parts.version);
     headers.insert(REQUEST_ID, request_id.clone());
     if let Some((name, value)) = &route.backend.authorization {
@@ -50,14 +46,13 @@ pub(super) fn prepare_request(call: &mut Call<'_>, route: &Route, request_id: &H
     }
 }
 
-/// Credentials of the caller's that the route lets pass.
-fn kept_credentials(headers: &HeaderMap, route: &Route) -> Vec<(HeaderName, HeaderValue)> {
-    let names = route.forward.iter().map(|credential| match credential {
+/// Where a credential stands.
+fn header_of(credential: Requirement) -> HeaderName {
+    match credential {
         Requirement::Client => header::AUTHORIZATION,
         Requirement::Customer => CUSTOMER_AUTH,
         Requirement::ApiKey => API_KEY,
-    });
-    names.filter_map(|name| headers.get(&name).cloned().map(|value| (name, value))).collect()
+    }
 }
 
 /// The trailer fields that are announced and may pass; without the announcement none are sent on.
@@ -91,27 +86,6 @@ fn remove_cookies(headers: &mut HeaderMap, own: &[String]) {
     };
 }
 
-/// Who called and how, in our words only (RFC 7239).
-fn forwarded(headers: &mut HeaderMap, connection: &Connection, head: &Head) {
-    let scheme = if connection.secure { "https" } else { "http" };
-    let mut text = String::with_capacity(96);
-    let _ = write!(text, "{}", connection.address);
-    if let Ok(address) = HeaderValue::from_str(&text) {
-        headers.insert(X_FORWARDED_FOR, address);
-    }
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    headers.insert(X_FORWARDED_HOST, head.authority.clone());
-    text.clear();
-    let host = head.authority.to_str().unwrap_or_default();
-    let _ = match connection.address {
-        IpAddr::V4(address) => write!(text, "for={address};proto={scheme};host=\"{host}\""),
-        IpAddr::V6(address) => write!(text, "for=\"[{address}]\";proto={scheme};host=\"{host}\""),
-    };
-    if let Ok(value) = HeaderValue::from_str(&text) {
-        headers.insert(header::FORWARDED, value);
-    }
-}
-
 /// RFC 9110 section 7.6.3.
 fn via(headers: &mut HeaderMap, version: Version) {
     let ours = match version {
@@ -119,18 +93,20 @@ fn via(headers: &mut HeaderMap, version: Version) {
         Version::HTTP_10 => "1.0 wicketgate",
         _ => "1.1 wicketgate",
     };
+    let ours = HeaderValue::from_static(ours);
     let earlier: Vec<&[u8]> = headers.get_all(header::VIA).iter().map(HeaderValue::as_bytes).collect();
     let value = if earlier.is_empty() {
-        HeaderValue::from_static(ours)
+        ours
     } else {
         let all = [&earlier.join(&b", "[..])[..], b", ", ours.as_bytes()].concat();
-        HeaderValue::from_bytes(&all).unwrap_or(HeaderValue::from_static(ours))
+        HeaderValue::from_bytes(&all).unwrap_or(ours)
     };
     headers.insert(header::VIA, value);
 }
 
 /// Fields that speak about the bytes of the body, which are no longer those.
-const DIGESTS: [HeaderName; 4] = [
+const ABOUT_BYTES: [HeaderName; 5] = [
+    header::CONTENT_LENGTH,
     HeaderName::from_static("content-md5"),
     HeaderName::from_static("digest"),
     HeaderName::from_static("content-digest"),
@@ -139,7 +115,7 @@ const DIGESTS: [HeaderName; 4] = [
 
 /// The body has been changed on its way.
 pub(super) fn body_changed(headers: &mut HeaderMap) {
-    for name in &DIGESTS {
+    for name in &ABOUT_BYTES {
         headers.remove(name);
     }
 }
@@ -147,11 +123,10 @@ pub(super) fn body_changed(headers: &mut HeaderMap) {
 /// Turns a backend's fields into those of the response to the caller.
 pub(crate) fn prepare_response(headers: &mut HeaderMap, route: &Route) {
     let trailers = announced_trailers(headers, &FieldSet::default());
-    fields::remove_hop_by_hop(headers);
+    fields::remove_hop_by_hop(headers, |_| false, |name| *name == REQUEST_ID);
     if let Some(trailers) = trailers {
         headers.insert(header::TRAILER, trailers);
     }
-    headers.remove(REQUEST_ID);
     if route.demand.customer {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }

@@ -6,10 +6,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use serde_json::{Value, json};
 
 use super::Gateway;
+use super::body::ResponseBody;
 use super::call::Call;
 use super::error::Refused;
 use super::form::{self, Form};
@@ -17,7 +18,8 @@ use super::limits::Attempt;
 use super::record::Record;
 use super::request_id::REQUEST_ID;
 use crate::auth::password;
-use crate::backend::pool::Repeat;
+use crate::backend::answer::AnswerBody;
+use crate::backend::pool::{Patience, Repeat};
 use crate::body;
 use crate::config::raw::{Issue, NumberStyle};
 use crate::customer::Identifier;
@@ -26,7 +28,7 @@ use crate::policy::{Login, Policy};
 use crate::refusal::Refusal;
 use crate::secret::random_bytes;
 use crate::session::Session;
-use crate::stream::{RequestBody, ResponseBody};
+use crate::stream::{Pace, RequestBody};
 
 /// What stands in the place of a route's name.
 pub(super) const NAME: &str = "login";
@@ -42,11 +44,7 @@ type Claims = BTreeMap<String, Value>;
 
 impl Gateway {
     /// Answers a login.
-    pub(super) async fn login(
-        &self,
-        call: Call<'_>,
-        record: &mut Record,
-    ) -> Result<Response<ResponseBody<()>>, Refused> {
+    pub(super) async fn login(&self, call: Call<'_>, record: &mut Record) -> Result<Response<ResponseBody>, Refused> {
         let outcome = self.log_in(call, record).await;
         self.cells().login(match &outcome {
             Ok(_) => "ok",
@@ -55,7 +53,7 @@ impl Gateway {
         outcome
     }
 
-    async fn log_in(&self, mut call: Call<'_>, record: &mut Record) -> Result<Response<ResponseBody<()>>, Refused> {
+    async fn log_in(&self, mut call: Call<'_>, record: &mut Record) -> Result<Response<ResponseBody>, Refused> {
         let policy = call.policy;
         let login = policy.login.as_ref().ok_or(Refusal::NoRoute)?;
         form::open_query(call.parts.uri.query())?;
@@ -117,17 +115,19 @@ impl Gateway {
         let _permit = backend.permit().map_err(|failure| outage(failure.word()))?;
         let request = login_request(asked, username, password, record).ok_or(Refusal::Internal)?;
         let sent = std::time::Instant::now();
-        let answer = self.pool.send(backend, request, backend.timeout, Repeat::Unsent).await;
+        let patience = Patience {
+            head: sent + backend.timeout,
+            body: Pace { pause: backend.timeout, until: sent + backend.timeout * 2 },
+        };
+        let answer = self.pool.send(backend, request, Repeat::Unsent, patience).await;
         record.backend_time = Some(sent.elapsed());
-        let (response, lease) = answer.map_err(|failure| outage(failure.word()))?;
+        let response = answer.map_err(|failure| outage(failure.word()))?;
         match response.status() {
             status if status.is_success() => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(Refusal::LoginWrongPassword),
             _ => return Err(outage("status")),
         }
-        let reading = tokio::time::timeout(backend.timeout, read_answer(response.into_body()));
-        let answer = reading.await.ok().flatten().ok_or_else(|| outage("answer"))?;
-        lease.release();
+        let answer = read_answer(response.into_body()).await.ok_or_else(|| outage("answer"))?;
         let subject = body::read(&answer, &asked.subject).ok().flatten().ok_or_else(|| outage("answer"))?;
         let deriver = policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
         let customer = deriver.derive(&login.tenant, &subject).map_err(|_| outage("answer"))?;
@@ -140,7 +140,7 @@ impl Gateway {
         login: &Login,
         customer: Identifier,
         claims: Claims,
-    ) -> Result<Response<ResponseBody<()>>, Refused> {
+    ) -> Result<Response<ResponseBody>, Refused> {
         let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (issued_at, expires_in) = times(issued, login.lifetime, login.number_style);
         let answer = match login.issue {
@@ -226,7 +226,7 @@ fn login_request(
     request.body(RequestBody::Full(form.into())).ok()
 }
 
-async fn read_answer(mut body: Incoming) -> Option<Bytes> {
+async fn read_answer(mut body: AnswerBody) -> Option<Bytes> {
     let mut all = Vec::new();
     while let Some(frame) = std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context)).await {
         if let Ok(data) = frame.ok()?.into_data() {
@@ -248,7 +248,7 @@ pub(super) fn times(issued: Duration, lifetime: u64, style: NumberStyle) -> (Str
 }
 
 /// An answer that nobody may keep.
-pub(super) fn json_response(text: String) -> Response<ResponseBody<()>> {
+pub(super) fn json_response(text: String) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::full(text));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -11,11 +11,10 @@ use super::access_log::AccessLog;
 use super::connection::Connection;
 use super::error;
 use crate::backend::Permit;
-use crate::backend::pool::Lease;
 use crate::customer::Identifier;
 use crate::metrics::{Cells, RequestKey};
 use crate::refusal::Refusal;
-use crate::stream::{Progress, Watch};
+use crate::stream::Progress;
 
 /// Stands for a caller that left before there was an answer.
 const CALLER_LEFT: u16 = 499;
@@ -57,8 +56,8 @@ pub(crate) struct Record {
     bytes_out: u64,
     /// From sending the request to the backend to the head of its response.
     pub(crate) backend_time: Option<Duration>,
-    /// The backend's connection and place, until the response has been read.
-    pub(crate) lease: Option<(Lease, Permit)>,
+    /// The backend's place, until the response has been read.
+    pub(crate) permit: Option<Permit>,
     complete: bool,
 }
 
@@ -72,11 +71,11 @@ pub(crate) struct Arrival {
 
 impl Record {
     /// Opens the record of a request.
-    pub(crate) fn open(ledger: Rc<Ledger>, arrival: Arrival, method: &Method, version: Version) -> Self {
+    pub(crate) fn open(ledger: Rc<Ledger>, arrival: Arrival, method: &Method, version: Version) -> Box<Self> {
         ledger.cells.request_began();
         arrival.connection.request_began(arrival.started);
         let until = arrival.started + arrival.connection.limits.total_timeout;
-        Self {
+        Box::new(Self {
             ledger,
             until,
             connection: arrival.connection,
@@ -95,9 +94,9 @@ impl Record {
             progress: Rc::default(),
             bytes_out: 0,
             backend_time: None,
-            lease: None,
+            permit: None,
             complete: false,
-        }
+        })
     }
 
     /// Notes what is answered.
@@ -108,6 +107,17 @@ impl Record {
     /// What came was no request, so it has no method.
     pub(crate) fn unparsed(&mut self) {
         self.method = "other";
+    }
+
+    /// So many bytes of the response were handed on.
+    pub(crate) fn passed(&mut self, bytes: usize) {
+        self.bytes_out += bytes as u64;
+    }
+
+    /// The response came to its proper end. Otherwise it broke off.
+    pub(crate) fn completed(&mut self) {
+        self.complete = true;
+        self.permit = None;
     }
 
     /// The request's id as text.
@@ -140,19 +150,6 @@ impl Record {
             None => line.extend_from_slice(b",\"backend_us\":null"),
         }
         line.extend_from_slice(if self.complete { b",\"complete\":true}" } else { b",\"complete\":false}" });
-    }
-}
-
-impl Watch for Record {
-    fn passed(&mut self, bytes: usize) {
-        self.bytes_out += bytes as u64;
-    }
-
-    fn completed(&mut self) {
-        self.complete = true;
-        if let Some((lease, _permit)) = self.lease.take() {
-            lease.release();
-        }
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::Gateway;
+use super::body::ResponseBody;
 use super::call::Call;
 use super::error::{self, Refused};
 use super::form::{self, Form};
@@ -20,7 +21,6 @@ use super::record::Record;
 use crate::auth::{Client, password};
 use crate::policy::{AccessToken, Policy};
 use crate::refusal::Refusal;
-use crate::stream::ResponseBody;
 
 /// What stands in the place of a route's name.
 pub(super) const NAME: &str = "access_token";
@@ -42,7 +42,7 @@ impl Gateway {
         &self,
         call: Call<'_>,
         record: &mut Record,
-    ) -> Result<Response<ResponseBody<()>>, Refused> {
+    ) -> Result<Response<ResponseBody>, Refused> {
         let basic = call.parts.headers.contains_key(header::AUTHORIZATION);
         let outcome = self.grant(call, record).await.map_err(|refused| Refused { basic, ..refused });
         self.cells().token(match &outcome {
@@ -52,7 +52,7 @@ impl Gateway {
         outcome
     }
 
-    async fn grant(&self, mut call: Call<'_>, record: &mut Record) -> Result<Response<ResponseBody<()>>, Refused> {
+    async fn grant(&self, mut call: Call<'_>, record: &mut Record) -> Result<Response<ResponseBody>, Refused> {
         let policy = call.policy;
         let endpoint = policy.access_token.as_ref().ok_or(Refusal::NoRoute)?;
         let query = form::open_query(call.parts.uri.query())?;
@@ -167,7 +167,7 @@ fn issue(
     endpoint: &AccessToken,
     client: &Client,
     scope: &str,
-) -> Result<Response<ResponseBody<()>>, Refusal> {
+) -> Result<Response<ResponseBody>, Refusal> {
     let issuer = policy.issuer.as_ref().ok_or(Refusal::Internal)?;
     let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = issued.as_secs();
@@ -188,7 +188,7 @@ fn issue(
 }
 
 /// A refusal in the form of RFC 6749 section 5.2.
-pub(super) fn error_response(refused: &Refused) -> Response<ResponseBody<()>> {
+pub(super) fn error_response(refused: &Refused) -> Response<ResponseBody> {
     let row = error::row(refused.refusal);
     let (status, word) = match refused.refusal {
         Refusal::UnknownClient | Refusal::WrongClientSecret => (StatusCode::UNAUTHORIZED, "invalid_client"),

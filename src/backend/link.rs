@@ -1,0 +1,193 @@
+//! One connection to a backend's server, driven by whoever waits for what comes on it.
+//!
+//! The HTTP library gives a handle and a future that moves the bytes, which usually runs as a task of its own. Here
+//! the request that has the connection polls that future itself, so that an exchange costs no change of task.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::coop::unconstrained;
+
+use super::{Endpoint, Failure, Host};
+use crate::stream::RequestBody;
+
+/// Bounds what a backend can make us buffer for one connection.
+const MAX_BUFFER: usize = 64 * 1024;
+
+/// A connection.
+pub(super) struct Link {
+    sender: SendRequest<RequestBody>,
+    driver: Driver,
+}
+
+/// Who moves the bytes.
+enum Driver {
+    /// Whoever polls the link.
+    Here(Pin<Box<dyn Future<Output = ()>>>),
+    /// A task of its own.
+    Task,
+    /// Nobody: the connection has ended.
+    Over,
+}
+
+impl Link {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`Failure::Connect`], [`Failure::Tls`] or [`Failure::Broken`].
+    pub(super) async fn connect(endpoint: &Endpoint) -> Result<Self, Failure> {
+        let stream = match &endpoint.host {
+            Host::Address(address) => TcpStream::connect((*address, endpoint.port)).await,
+            Host::Name(name) => TcpStream::connect((name.as_str(), endpoint.port)).await,
+        };
+        let stream = stream.and_then(tuned).map_err(|error| {
+            tracing::debug!(host = ?endpoint.host, port = endpoint.port, %error, "cannot connect to backend");
+            Failure::Connect
+        })?;
+        match &endpoint.tls {
+            None => Self::speak(stream).await,
+            Some((connector, name)) => match connector.connect(name.clone(), stream).await {
+                Ok(stream) => Self::speak(stream).await,
+                Err(error) => {
+                    tracing::warn!(host = ?endpoint.host, port = endpoint.port, %error, "no TLS with backend");
+                    Err(Failure::Tls)
+                }
+            },
+        }
+    }
+
+    /// Starts HTTP/1.1 on a new connection.
+    async fn speak<IO>(stream: IO) -> Result<Self, Failure>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let handshake = http1::Builder::new().max_buf_size(MAX_BUFFER).handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = handshake.map_err(|_| Failure::Broken)?;
+        let driver = Box::pin(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "backend connection ended");
+            }
+        });
+        Ok(Self { sender, driver: Driver::Here(driver) })
+    }
+
+    /// Sends a request and waits for the head of the response.
+    ///
+    /// # Errors
+    /// What went wrong, with the request where none of it was sent.
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        let upload = request.body().progress().cloned();
+        let mut answer = pin!(self.sender.try_send_request(request));
+        let mut is_sent = false;
+        let response = std::future::poll_fn(|context| {
+            if !is_sent && !matches!(self.driver, Driver::Task) {
+                is_sent = true;
+                self.driver.poll(context);
+                return quietly(|context| answer.as_mut().poll(context));
+            }
+            self.driver.poll_until(context, |context| answer.as_mut().poll(context))
+        });
+        let response = response.await?;
+        // The rest of an upload must not have to wait until somebody asks for more of the response.
+        if upload.is_some_and(|upload| !upload.is_over()) {
+            self.driver.detach();
+        }
+        Ok(response)
+    }
+
+    /// Moves bytes until `wanted` is ready.
+    pub(super) fn poll_until<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        self.driver.poll_until(context, wanted)
+    }
+
+    /// Moves what can be moved now, and wakes nobody for what comes later.
+    pub(super) fn settle(&mut self) {
+        self.driver.settle();
+    }
+
+    /// Whether it can take a request now.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.is_closed() && self.sender.is_ready()
+    }
+
+    /// Whether it has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.driver, Driver::Over) || self.sender.is_closed()
+    }
+}
+
+impl Driver {
+    fn poll(&mut self, context: &mut Context<'_>) {
+        if let Self::Here(connection) = self
+            && connection.as_mut().poll(context).is_ready()
+        {
+            *self = Self::Over;
+        }
+    }
+
+    fn settle(&mut self) {
+        let _ = quietly(|context| {
+            self.poll(context);
+            Poll::Ready(())
+        });
+    }
+
+    /// Polls the connection, then what it is to bring. What is brought during that poll needs to wake nobody, so it is
+    /// asked for quietly first; only where nothing came does the connection learn whom to wake.
+    fn poll_until<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        mut wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        if matches!(self, Self::Task) {
+            return wanted(context);
+        }
+        if let Poll::Ready(found) = quietly(&mut wanted) {
+            return Poll::Ready(found);
+        }
+        self.settle();
+        if let Poll::Ready(found) = quietly(&mut wanted) {
+            return Poll::Ready(found);
+        }
+        self.poll(context);
+        quietly(wanted)
+    }
+
+    /// Goes on by itself.
+    fn detach(&mut self) {
+        if let Self::Here(_) = self
+            && let Self::Here(connection) = std::mem::replace(self, Self::Task)
+        {
+            tokio::task::spawn_local(connection);
+        }
+    }
+}
+
+/// Polls without a waker, so also without the runtime's budget: whoever has used it up would wait to be woken.
+fn quietly<T>(poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+    pin!(unconstrained(std::future::poll_fn(poll))).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn tuned(stream: TcpStream) -> std::io::Result<TcpStream> {
+    stream.set_nodelay(true)?;
+    socket2::SockRef::from(&stream).set_tcp_keepalive(
+        &socket2::TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10)),
+    )?;
+    Ok(stream)
+}

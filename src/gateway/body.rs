@@ -1,0 +1,86 @@
+//! The body of an answer, with the record that is closed when it ends, however it ends.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::record::Record;
+use crate::backend::answer::AnswerBody;
+use crate::stream::Broken;
+
+/// The body of an answer.
+pub(crate) struct ResponseBody {
+    content: Content,
+    record: Option<Box<Record>>,
+}
+
+enum Content {
+    Full(Bytes),
+    Backend(Box<AnswerBody>),
+}
+
+impl ResponseBody {
+    /// One that is at hand; may be empty.
+    pub(super) fn full(bytes: impl Into<Bytes>) -> Self {
+        Self { content: Content::Full(bytes.into()), record: None }
+    }
+
+    /// A backend's, as it comes.
+    pub(super) fn backend(body: AnswerBody) -> Self {
+        Self { content: Content::Backend(Box::new(body)), record: None }
+    }
+
+    /// The same with the record of its request.
+    pub(super) fn recorded(self, record: Box<Record>) -> Self {
+        let mut body = Self { content: self.content, record: Some(record) };
+        // Whoever sees an empty body does not ask for its end.
+        if body.is_end_stream()
+            && let Some(record) = &mut body.record
+        {
+            record.completed();
+        }
+        body
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = self.get_mut();
+        let frame = match &mut this.content {
+            Content::Full(bytes) if bytes.is_empty() => None,
+            Content::Full(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
+            Content::Backend(body) => ready!(Pin::new(&mut **body).poll_frame(context)),
+        };
+        let ended = this.is_end_stream();
+        if let Some(record) = &mut this.record {
+            if let Some(Ok(frame)) = &frame
+                && let Some(data) = frame.data_ref()
+            {
+                record.passed(data.len());
+            }
+            if frame.is_none() || (ended && !matches!(frame, Some(Err(_)))) {
+                record.completed();
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Full(bytes) => bytes.is_empty(),
+            Content::Backend(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Backend(body) => body.size_hint(),
+        }
+    }
+}

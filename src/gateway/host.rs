@@ -1,0 +1,48 @@
+//! The host that a caller asks for, and what backends are told about it.
+
+use std::net::IpAddr;
+
+use http::HeaderValue;
+use http::uri::Authority;
+
+/// A host, as one caller named it.
+#[derive(Debug)]
+pub(crate) struct Host {
+    /// In lower case and without a port: what routes are found by.
+    pub(crate) name: Box<str>,
+    /// As the caller wrote it, with its port.
+    pub(crate) authority: HeaderValue,
+    /// Who asked for it, and how (RFC 7239).
+    pub(crate) forwarded: HeaderValue,
+}
+
+impl Host {
+    /// The host of this name, asked for from this address; `None` where the text is no host.
+    pub(super) fn parse(text: &str, address: IpAddr, secure: bool) -> Option<Self> {
+        let authority = plain(text)?;
+        let scheme = if secure { "https" } else { "http" };
+        let forwarded = match address {
+            IpAddr::V4(address) => format!("for={address};proto={scheme};host=\"{text}\""),
+            IpAddr::V6(address) => format!("for=\"[{address}]\";proto={scheme};host=\"{text}\""),
+        };
+        Some(Self {
+            name: authority.host().to_ascii_lowercase().into(),
+            authority: HeaderValue::from_str(text).ok()?,
+            forwarded: HeaderValue::from_str(&forwarded).ok()?,
+        })
+    }
+}
+
+fn plain(text: &str) -> Option<Authority> {
+    let authority: Authority = text.parse().ok()?;
+    let host = authority.host();
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    let is_address = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
+    let port = text.get(host.len()..)?;
+    let port_is_good = port.is_empty() || authority.port_u16().is_some();
+    let good = !host.is_empty() && (is_address || host.bytes().all(is_name)) && !text.contains('@') && port_is_good;
+    good.then_some(authority)
+}
