@@ -279,7 +279,9 @@ impl Gateway {
             forgotten = VerifiedTokens::default();
             &mut forgotten
         };
-        let mut around = Surroundings { now: unix_seconds(), verified, sessions: &self.shared.sessions };
+        // A body may have been long in coming.
+        let now = if call.body.bytes().is_some() { SystemTime::now() } else { record.time };
+        let mut around = Surroundings { now: unix_seconds(now), verified, sessions: &self.shared.sessions };
         let (auth, headers, body) =
             (&current.policy.auth, &call.parts.headers, call.body.bytes().map(|body| &body[..]));
         let caller = if route.enforce {
@@ -350,6 +352,6 @@ fn not_found(not_found: NotFound) -> Refused {
     }
 }
 
-fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

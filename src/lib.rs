@@ -16,7 +16,7 @@
 //! | 3 | [`auth`] | credentials in, a `Caller` or a refusal out |
 //! | 2 | [`session`], [`backend`], [`config`] | logins; the company's servers; gateway.yaml |
 //! | 1 | [`customer`], [`stream`] | the opaque identifier; bodies on their way |
-//! | 0 | [`body`], [`fields`], [`metrics`], [`refusal`], [`secret`] | small things that know nothing else |
+//! | 0 | [`body`], [`fields`], [`metrics`], [`refusal`], [`secret`], [`socket`] | small things that know nothing else |
 //!
 //! # The walk of a request
 //!
@@ -55,6 +55,7 @@ pub mod reload;
 pub mod secret;
 pub mod server;
 pub mod session;
+pub mod socket;
 pub mod stream;
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::task::coop::unconstrained;
 
 use super::{Endpoint, Failure, Host};
+use crate::socket::Socket;
 use crate::stream::RequestBody;
 
 /// Bounds what a backend can make us buffer for one connection.
@@ -49,7 +50,7 @@ impl Link {
             Host::Address(address) => TcpStream::connect((*address, endpoint.port)).await,
             Host::Name(name) => TcpStream::connect((name.as_str(), endpoint.port)).await,
         };
-        let stream = stream.and_then(tuned).map_err(|error| {
+        let stream = stream.and_then(tuned).map(Socket).map_err(|error| {
             tracing::debug!(host = ?endpoint.host, port = endpoint.port, %error, "cannot connect to backend");
             Failure::Connect
         })?;

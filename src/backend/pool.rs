@@ -58,6 +58,8 @@ pub enum Repeat {
 /// How long an answer may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
+    /// The time.
+    pub now: Instant,
     /// When its head must have come.
     pub head: Instant,
     /// How slowly its body may come.
@@ -85,7 +87,7 @@ impl Pool {
         patience: Patience,
     ) -> Result<Response<AnswerBody>, Failure> {
         let mut alarm = self.alarms.set(patience.head.into());
-        let mut sending = pin!(self.send_patiently(backend, request, repeat));
+        let mut sending = pin!(self.send_patiently(backend, request, repeat, patience.now));
         let sent = std::future::poll_fn(|context| match sending.as_mut().poll(context) {
             Poll::Pending => alarm.poll(context).map(|()| Err(Failure::Timeout)),
             sent => sent,
@@ -99,12 +101,13 @@ impl Pool {
         backend: &Backend,
         mut request: Request<RequestBody>,
         repeat: Repeat,
+        now: Instant,
     ) -> Result<(Response<Incoming>, Lease), Failure> {
         let mut fresh = false;
         let mut repeated = false;
         loop {
             let copy = (repeat == Repeat::Once && !repeated).then(|| copied(&request)).flatten();
-            let attempt = match self.attempt(backend, request, fresh).await {
+            let attempt = match self.attempt(backend, request, now, fresh).await {
                 Ok(answer) => return Ok(answer),
                 Err(attempt) => attempt,
             };
@@ -125,6 +128,7 @@ impl Pool {
         self: &Rc<Self>,
         backend: &Backend,
         request: Request<RequestBody>,
+        now: Instant,
         fresh: bool,
     ) -> Result<(Response<Incoming>, Lease), Attempt> {
         let turn = backend.turn.fetch_add(1, Ordering::Relaxed);
@@ -132,7 +136,7 @@ impl Pool {
         let mut last = Failure::Connect;
         for step in 0..count {
             let endpoint = &backend.endpoints[(turn + step) % count];
-            let idle = if fresh { None } else { self.take(endpoint.id) };
+            let idle = if fresh { None } else { self.take(endpoint.id, now) };
             let reused = idle.is_some();
             let mut link = match idle {
                 Some(link) => link,
@@ -162,10 +166,9 @@ impl Pool {
         Err(Attempt { failure: last, unsent: Some(request), reused: false })
     }
 
-    fn take(&self, endpoint: u64) -> Option<Link> {
+    fn take(&self, endpoint: u64, now: Instant) -> Option<Link> {
         let mut idle = self.idle.borrow_mut();
         let stack = idle.get_mut(&endpoint)?;
-        let now = Instant::now();
         let mut at = stack.len();
         while at > 0 {
             at -= 1;

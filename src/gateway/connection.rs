@@ -54,8 +54,9 @@ pub(crate) struct Connection {
     pub(crate) limits: Arc<Limits>,
     /// Requests that are being answered.
     active: Cell<usize>,
-    /// Since when it has been without a request, or since when it sends the head of one.
-    quiet_since: Cell<Instant>,
+    /// Since when it has been without a request, or since when it sends the head of one; `None`: since just now. Mostly
+    /// the whole head is there at once, and nobody ever needs to know.
+    quiet_since: Cell<Option<Instant>>,
     /// Since when it has been answering a request.
     busy_since: Cell<Instant>,
     /// Where requests begin and end; only of HTTP/1.1.
@@ -77,7 +78,7 @@ impl Connection {
             is_multiplexed,
             limits,
             active: Cell::new(0),
-            quiet_since: Cell::new(Instant::now()),
+            quiet_since: Cell::new(None),
             busy_since: Cell::new(Instant::now()),
             framing: RefCell::default(),
             host: RefCell::default(),
@@ -89,14 +90,14 @@ impl Connection {
     pub(crate) fn bytes_read(&self, bytes: &[u8]) {
         let mut framing = self.framing.borrow_mut();
         if !framing.is_in_head() && self.active.get() == 0 {
-            self.quiet_since.set(Instant::now());
+            self.quiet_since.set(None);
         }
         framing.read(bytes);
     }
 
-    /// Looks at the head of the request that begins now, as it was sent. Each request must be asked for once.
-    pub(crate) fn next_head<T>(&self, body: BodyFraming, look: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        self.framing.borrow_mut().next(body, look)
+    /// Whether the head of the request that begins now is ambiguous as it was sent. Each request must be asked for once.
+    pub(crate) fn next_head(&self, body: BodyFraming) -> Option<bool> {
+        self.framing.borrow_mut().next(body)
     }
 
     /// The host of this name; `None` where it is no host.
@@ -123,7 +124,7 @@ impl Connection {
     /// A request ended.
     pub(crate) fn request_ended(&self, now: Instant) {
         self.active.set(self.active.get().saturating_sub(1));
-        self.quiet_since.set(now);
+        self.quiet_since.set(Some(now));
     }
 
     /// Whether bytes of the last request may still be on their way to us.
@@ -158,6 +159,8 @@ impl Connection {
         } else {
             (self.limits.idle_timeout, "idle")
         };
-        Some((self.quiet_since.get() + limit, why))
+        let since = self.quiet_since.get().unwrap_or_else(Instant::now);
+        self.quiet_since.set(Some(since));
+        Some((since + limit, why))
     }
 }

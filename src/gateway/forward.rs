@@ -102,8 +102,11 @@ impl Gateway {
         }
         *request.version_mut() = Version::HTTP_11;
         let sent = Instant::now();
-        let patience =
-            Patience { head: sent + route.timeout, body: Pace { pause: backend.timeout, until: record.until } };
+        let patience = Patience {
+            now: sent,
+            head: sent + route.timeout,
+            body: Pace { pause: backend.timeout, until: record.until },
+        };
         let outcome = self.pool.send(backend, request, repeat, patience).await;
         let time = sent.elapsed();
         record.backend_time = Some(time);

@@ -1,14 +1,16 @@
 //! Where on a connection requests begin and end, told from the bytes themselves.
 //!
-//! The HTTP parser forgives what must not be forgiven, and what it keeps of a head no longer shows it. So the bytes
-//! of each head are kept until its request is answered for, and bodies are counted, nothing more.
+//! The HTTP parser forgives what must not be forgiven, and what it keeps of a head no longer shows it. So each head is
+//! looked at as it was sent, bodies are counted, and nothing more.
 
 use memchr::memchr_iter;
 
 /// The bytes of one connection, cut into heads and bodies.
 #[derive(Debug, Default)]
 pub(crate) struct Framing {
-    /// Bytes behind the last body: the next head, and whatever came with it.
+    /// Whether the next head is ambiguous, once it has come as a whole and in one piece: then it need not be kept.
+    seen: Option<bool>,
+    /// Bytes behind that head, or else behind the last body.
     pending: Vec<u8>,
     body: Body,
 }
@@ -56,35 +58,46 @@ impl Framing {
             },
             Body::Lost => bytes.len(),
         };
-        self.pending.extend_from_slice(&bytes[used..]);
+        let mut rest = &bytes[used..];
+        if self.seen.is_none()
+            && self.pending.is_empty()
+            && let Some(head) = Head::find(rest)
+        {
+            self.seen = Some(head.is_ambiguous);
+            rest = &rest[head.length..];
+        }
+        self.pending.extend_from_slice(rest);
     }
 
-    /// Looks at the head of the request that begins now, as it was sent; what follows it is its body.
-    /// `None` where there is no whole head, which the parser should not have taken for a request either.
-    pub(crate) fn next<T>(&mut self, body: BodyFraming, look: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        let Some(length) = head_length(&self.pending) else {
-            self.lose();
-            return None;
+    /// Whether the head of the request that begins now is ambiguous; what follows it is its body. `None` where there is
+    /// no whole head, which the parser should not have taken for a request either.
+    pub(crate) fn next(&mut self, body: BodyFraming) -> Option<bool> {
+        let is_ambiguous = match self.seen.take() {
+            Some(is_ambiguous) => is_ambiguous,
+            None => {
+                let Some(head) = Head::find(&self.pending) else {
+                    self.lose();
+                    return None;
+                };
+                self.pending.drain(..head.length);
+                head.is_ambiguous
+            }
         };
-        let seen = look(&self.pending[..length]);
         self.body = match body {
             BodyFraming::Length(0) => Body::Over,
             BodyFraming::Length(length) => Body::Length(length),
             BodyFraming::Chunked => Body::Chunked(Chunks::default()),
         };
-        if self.pending.len() == length {
-            self.pending.clear();
-        } else {
-            let rest = self.pending.split_off(length);
-            self.pending.clear();
+        let rest = std::mem::take(&mut self.pending);
+        if !rest.is_empty() {
             self.read(&rest);
         }
-        Some(seen)
+        Some(is_ambiguous)
     }
 
     /// Whether a part of a head has come.
     pub(crate) fn is_in_head(&self) -> bool {
-        !self.pending.is_empty()
+        self.seen.is_some() || !self.pending.is_empty()
     }
 
     /// Whether bytes of the last request may still be on their way.
@@ -94,43 +107,42 @@ impl Framing {
 
     /// Gives up: what came was no request.
     pub(crate) fn lose(&mut self) {
-        self.body = Body::Lost;
-        self.pending = Vec::new();
+        *self = Self { body: Body::Lost, ..Self::default() };
     }
 }
 
-/// The length of a head up to and including its empty line. Empty lines before it are counted in.
-fn head_length(bytes: &[u8]) -> Option<usize> {
-    let begins = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
-    let mut line = begins;
-    for feed in memchr_iter(b'\n', &bytes[begins..]).map(|at| begins + at) {
-        if matches!(bytes[line..feed], [] | [b'\r']) {
-            return Some(feed + 1);
-        }
-        line = feed + 1;
-    }
-    None
+/// A head as it was sent.
+struct Head {
+    /// Up to and including its empty line; empty lines before it are counted in.
+    length: usize,
+    /// Whether it could be read in two ways: a bare line feed, a fragment in the target, or more than one length of the
+    /// body (RFC 9112 sections 2.2, 3.2 and 6.3).
+    is_ambiguous: bool,
 }
 
-/// Whether a request head as sent could be read in two ways: a bare line feed, a fragment in the target, or more than
-/// one length of the body (RFC 9112 sections 2.2, 3.2 and 6.3).
-pub(crate) fn is_ambiguous(head: &[u8]) -> bool {
-    let mut line = 0;
-    let mut in_target = true;
-    let mut lengths = 0;
-    for feed in memchr_iter(b'\n', head) {
-        let Some(text) = head[line..feed].strip_suffix(b"\r") else { return true };
-        line = feed + 1;
-        if in_target {
-            if text.contains(&b'#') {
-                return true;
+impl Head {
+    /// The head with which these bytes begin, where it is there as a whole.
+    fn find(bytes: &[u8]) -> Option<Self> {
+        let mut line = 0;
+        let mut is_in_target = true;
+        let mut is_ambiguous = false;
+        let mut lengths = 0;
+        for feed in memchr_iter(b'\n', bytes) {
+            let sent = &bytes[line..feed];
+            let text = sent.strip_suffix(b"\r").unwrap_or(sent);
+            is_ambiguous |= text.len() == sent.len();
+            line = feed + 1;
+            if is_in_target {
+                is_ambiguous |= text.contains(&b'#');
+                is_in_target = text.iter().all(|byte| *byte == b'\r');
+            } else if text.is_empty() {
+                return Some(Self { length: line, is_ambiguous: is_ambiguous || lengths > 1 });
+            } else {
+                lengths += usize::from(is_field(text, b"content-length") || is_field(text, b"transfer-encoding"));
             }
-            in_target = text.is_empty();
-        } else {
-            lengths += usize::from(is_field(text, b"content-length") || is_field(text, b"transfer-encoding"));
         }
+        None
     }
-    line < head.len() || lengths > 1
 }
 
 fn is_field(line: &[u8], name: &[u8]) -> bool {
@@ -208,6 +220,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn is_ambiguous(head: &str) -> Option<bool> {
+        let found = Head::find(head.as_bytes())?;
+        assert_eq!(found.length, head.len());
+        Some(found.is_ambiguous)
+    }
+
     #[test]
     fn heads_with_two_lengths_a_fragment_or_a_bare_line_feed_are_ambiguous() {
         for head in [
@@ -218,27 +236,29 @@ mod tests {
             "POST / HTTP/1.1\n\r\n",
             "\r\nGET /public#/../admin HTTP/1.1\r\nHost: a\r\n\r\n",
         ] {
-            assert!(is_ambiguous(head.as_bytes()), "{head:?}");
+            assert_eq!(is_ambiguous(head), Some(true), "{head:?}");
         }
         for head in [
             "POST / HTTP/1.1\r\nContent-Length: 5\r\nX-Content-Length: 6\r\n\r\n",
             "\r\nGET / HTTP/1.1\r\nHost: a\r\nX: #\r\n\r\n",
         ] {
-            assert!(!is_ambiguous(head.as_bytes()), "{head:?}");
+            assert_eq!(is_ambiguous(head), Some(false), "{head:?}");
         }
     }
 
     const POST: &str = "POST /a HTTP/1.1\r\nHost: a\r\n\r\n";
+    const ODD: &str = "\r\nPOST /a#b HTTP/1.1\r\nHost: a\r\n\r\n";
     const GET: &str = "GET /b HTTP/1.1\r\nHost: a\r\n\r\n";
 
-    /// A stream of three requests: one with a length, one chunked with an extension and a trailer, one without a body.
-    fn stream(data: &str) -> (Vec<u8>, Vec<(BodyFraming, &'static str)>) {
+    /// A stream of three requests: one with a length, an ambiguous one that is chunked with an extension and a trailer,
+    /// one without a body; and for each how its body is framed and whether it is ambiguous.
+    fn stream(data: &str) -> (Vec<u8>, [(BodyFraming, bool); 3]) {
         let chunked = format!("{:x};a=b\r\n{data}\r\n3\r\nx\r\n\r\n0;c\r\nX: y\r\n\r\n", data.len().max(1));
         let data = if data.is_empty() { "x" } else { data };
         let chunked = if data == "x" { "1;a=b\r\nx\r\n3\r\nx\r\n\r\n0;c\r\nX: y\r\n\r\n".to_owned() } else { chunked };
-        let bytes = format!("{POST}{data}{POST}{chunked}{GET}");
+        let bytes = format!("{POST}{data}{ODD}{chunked}{GET}");
         let length = BodyFraming::Length(data.len() as u64);
-        (bytes.into_bytes(), vec![(length, POST), (BodyFraming::Chunked, POST), (BodyFraming::Length(0), GET)])
+        (bytes.into_bytes(), [(length, false), (BodyFraming::Chunked, true), (BodyFraming::Length(0), false)])
     }
 
     proptest! {
@@ -250,14 +270,13 @@ mod tests {
             let mut rest = &bytes[..];
             for (body, expected) in requests {
                 // As the parser does: read until there is a whole head, then ask for it.
-                while head_length(&framing.pending).is_none() || framing.is_in_body() {
+                while framing.is_in_body() || (framing.seen.is_none() && Head::find(&framing.pending).is_none()) {
                     let (piece, later) = rest.split_at(cuts.next().unwrap_or(1).min(rest.len()));
                     prop_assert!(!piece.is_empty());
                     framing.read(piece);
                     rest = later;
                 }
-                let head = framing.next(body, <[u8]>::to_vec);
-                prop_assert_eq!(head.as_deref(), Some(expected.as_bytes()));
+                prop_assert_eq!(framing.next(body), Some(expected));
             }
             framing.read(rest);
             prop_assert!(!framing.is_in_body() && !framing.is_in_head());
@@ -268,7 +287,7 @@ mod tests {
     fn a_body_that_has_not_come_yet_is_known_to_be_missing() {
         let mut framing = Framing::default();
         framing.read(POST.as_bytes());
-        framing.next(BodyFraming::Length(5), |_| ());
+        framing.next(BodyFraming::Length(5));
         framing.read(b"1234");
         assert!(framing.is_in_body());
         framing.read(b"5");

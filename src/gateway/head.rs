@@ -8,7 +8,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Uri, Version, request};
 
 use super::connection::Connection;
-use super::framing::{self, BodyFraming};
+use super::framing::BodyFraming;
 use super::host::Host;
 use crate::policy::path;
 use crate::refusal::Refusal;
@@ -37,7 +37,7 @@ impl Head {
         if !is_http2 {
             // Nothing that is refused below goes on on this connection, whatever stands here for it.
             let framing = *body.as_ref().unwrap_or(&BodyFraming::Chunked);
-            if connection.next_head(framing, framing::is_ambiguous) != Some(false) {
+            if connection.next_head(framing) != Some(false) {
                 return Err(Refusal::MalformedRequest);
             }
         }

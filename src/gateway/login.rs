@@ -116,6 +116,7 @@ impl Gateway {
         let request = login_request(asked, username, password, record).ok_or(Refusal::Internal)?;
         let sent = std::time::Instant::now();
         let patience = Patience {
+            now: sent,
             head: sent + backend.timeout,
             body: Pace { pause: backend.timeout, until: sent + backend.timeout * 2 },
         };

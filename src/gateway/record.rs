@@ -33,7 +33,8 @@ pub(crate) struct Record {
     started: Instant,
     /// When the exchange must be over.
     pub(crate) until: Instant,
-    time: SystemTime,
+    /// When it came.
+    pub(crate) time: SystemTime,
     protocol: &'static str,
     method: &'static str,
     /// The request's id.

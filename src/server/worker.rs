@@ -29,6 +29,7 @@ use super::{Listener, Phase};
 use crate::gateway::access_log::AccessLogWriter;
 use crate::gateway::connection::Connection;
 use crate::gateway::{Answer, Gateway, Shared};
+use crate::socket::Socket;
 
 /// How long to wait when no descriptor is left for a new connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -192,6 +193,7 @@ async fn serve(
     let secure = listener.tls.is_some();
     let connection =
         |is_multiplexed| Rc::new(Connection::new(ip, allowed, secure, is_multiplexed, Arc::clone(&listener.limits)));
+    let stream = Socket(stream);
     let Some(tls) = &listener.tls else {
         return serve_http1(stream, connection(false), gateway, phase).await;
     };
@@ -204,7 +206,8 @@ async fn serve(
         Err(_) => return "handshake_timeout",
     };
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        serve_http2(stream, connection(true), gateway, phase).await
+        // Rare and large: it does not belong into the state of each connection.
+        Box::pin(serve_http2(stream, connection(true), gateway, phase)).await
     } else {
         serve_http1(stream, connection(false), gateway, phase).await
     }
