@@ -97,6 +97,11 @@ impl App {
         self.reloader.started_with()
     }
 
+    /// What all workers share.
+    pub fn shared(&self) -> &Shared {
+        self.reloader.shared()
+    }
+
     /// Reads the configuration again and puts it in force.
     ///
     /// # Errors

@@ -79,6 +79,11 @@ impl Reloader {
         &self.started_with
     }
 
+    /// What all workers share.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Reads the configuration again and puts it in force.
     ///
     /// # Errors

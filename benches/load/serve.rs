@@ -1,0 +1,41 @@
+//! The gateway with many sessions: a million logins would take days of password hashing.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use wicketgate::app::{self, App};
+use wicketgate::session::Session;
+
+/// How many cookies are written down.
+const COOKIES: usize = 10_000;
+
+pub(crate) fn run(config: &Path, sessions: usize, cookies: &Path) -> anyhow::Result<()> {
+    let control = app::control_runtime()?;
+    let mut terminate = {
+        let _guard = control.enter();
+        signal(SignalKind::terminate())?
+    };
+    let app = App::start(config, control)?;
+    let policy = app.shared().policy();
+    let cookie = policy.auth.cookie.as_ref().context("the configuration has no `login.cookie`")?;
+    let deriver = policy.auth.deriver.as_ref().context("the configuration has no `identifier`")?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let mut lines = String::new();
+    for number in 0..sessions {
+        let new = cookie.keys.issue(now).context("no key signs cookies")?;
+        let customer = deriver.derive("bench", &format!("customer{number}"))?;
+        let session = Session { customer, issued_at: now, last_seen: now, expires_at: now + 24 * 60 * 60 };
+        app.shared().sessions.insert(new.digest, session);
+        if number % sessions.div_ceil(COOKIES) == 0 {
+            writeln!(lines, "{}={}", cookie.name, new.value)?;
+        }
+    }
+    std::fs::write(cookies, lines).with_context(|| cookies.display().to_string())?;
+    drop(policy);
+    println!(r#"{{"ready":true,"address":"{}"}}"#, app.addresses.first().context("no listener")?);
+    app.control().block_on(terminate.recv());
+    app.drain()
+}
