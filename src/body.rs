@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -73,59 +72,88 @@ pub enum JsonFault {
     TooDeep,
 }
 
-/// The value of the member: the text of a string, the JSON of anything else. `None` where there is no such member, or
-/// no body at all.
-///
-/// # Errors
-/// The body cannot be read in one way only, or something on the way is not an object.
-pub fn read(body: &[u8], at: &Pointer) -> Result<Option<String>, JsonFault> {
-    let Some(text) = checked(body)? else {
-        return Ok(None);
-    };
-    let mut object = text.trim_ascii_start();
-    let (last, way) = at.0.split_last().ok_or(JsonFault::NotObject)?;
-    for name in way {
-        match member(object, name)? {
-            Some(value) => object = value,
-            None => return Ok(None),
-        }
-    }
-    let Some(value) = member(object, last)? else {
-        return Ok(None);
-    };
-    if value.starts_with('"') {
-        return serde_json::from_str(value).map(Some).map_err(|_| JsonFault::NotJson);
-    }
-    Ok(Some(value.to_owned()))
+/// A body that has one reading only, and the place of a member in it.
+#[derive(Debug)]
+pub struct Document<'a> {
+    text: &'a str,
+    steps: &'a [String],
+    place: Place<'a>,
 }
 
-/// The body with the member set to `value`, whatever it was before. Objects on the way are made where they are missing;
-/// an empty body is an empty object. Every other byte stays.
-///
-/// # Errors
-/// The body cannot be read in one way only, or something on the way is not an object.
-pub fn place(body: &[u8], at: &Pointer, value: &str) -> Result<Vec<u8>, JsonFault> {
-    let Some(text) = checked(body)? else {
-        return Ok(nested(&at.0, value).into_bytes());
-    };
-    let mut object = text.trim_ascii_start();
-    for (step, name) in at.0.iter().enumerate() {
-        match member(object, name)? {
-            Some(found) if step + 1 == at.0.len() => {
-                let start = offset(text, found);
-                return Ok(splice(text, start, start + found.len(), &quoted(value)));
-            }
-            Some(found) => object = found,
-            None => {
-                // Straight behind the brace that opens the object.
-                let start = offset(text, object) + 1;
-                let comma = if object[1..].trim_start().starts_with('}') { "" } else { "," };
-                let inserted = format!("{}:{}{comma}", quoted(name), nested(&at.0[step + 1..], value));
-                return Ok(splice(text, start, start, &inserted));
+/// Where a member is, or would be.
+#[derive(Debug)]
+enum Place<'a> {
+    /// Its value, as JSON.
+    Here(&'a str),
+    /// In this object, but for the steps from this one on.
+    Missing(&'a str, usize),
+    /// There is no document.
+    Nowhere,
+}
+
+impl<'a> Document<'a> {
+    /// Reads the whole body.
+    ///
+    /// # Errors
+    /// It cannot be read in one way only, or something on the way to the member is not an object.
+    pub fn parse(body: &'a [u8], at: &'a Pointer) -> Result<Self, JsonFault> {
+        let text = std::str::from_utf8(body).map_err(|_| JsonFault::NotJson)?;
+        let steps = &at.0[..];
+        if text.bytes().all(|byte| b" \t\r\n".contains(&byte)) {
+            return Ok(Self { text: "", steps, place: Place::Nowhere });
+        }
+        let mut object = text;
+        for (step, name) in steps.iter().enumerate() {
+            match checked(object, step, Some(name))? {
+                Found::Member(value) => object = value,
+                Found::NoMember => return Ok(Self { text, steps, place: Place::Missing(object, step) }),
+                Found::NoObject => return Err(JsonFault::NotObject),
             }
         }
+        checked(object, steps.len(), None)?;
+        Ok(Self { text, steps, place: Place::Here(object) })
     }
-    Err(JsonFault::NotObject)
+
+    /// The value of the member: the text of a string, the JSON of anything else. `None` where there is no such member,
+    /// or no body at all.
+    pub fn value(&self) -> Option<Cow<'a, str>> {
+        match self.place {
+            Place::Here(value) if value.starts_with('"') => {
+                Some(serde_json::from_str(value).map_or(Cow::Borrowed(value), Cow::Owned))
+            }
+            Place::Here(value) => Some(Cow::Borrowed(value)),
+            Place::Missing(..) | Place::Nowhere => None,
+        }
+    }
+
+    /// The body with the member set to `value`, whatever it was before. Objects on the way are made where they are
+    /// missing; an empty body is an empty object. Every other byte stays.
+    pub fn with(&self, value: &str) -> Vec<u8> {
+        match self.place {
+            Place::Here(found) => {
+                let start = offset(self.text, found);
+                splice(self.text, start, start + found.len(), &quoted(value))
+            }
+            Place::Missing(object, step) => {
+                // Straight behind the brace that opens the object.
+                let inside = object.trim_ascii_start().get(1..).unwrap_or_default();
+                let start = offset(self.text, inside);
+                let comma = if inside.trim_ascii_start().starts_with('}') { "" } else { "," };
+                let inserted =
+                    format!("{}:{}{comma}", quoted(&self.steps[step]), nested(&self.steps[step + 1..], value));
+                splice(self.text, start, start, &inserted)
+            }
+            Place::Nowhere => nested(self.steps, value).into_bytes(),
+        }
+    }
+}
+
+/// The value of the member: see [`Document::value`].
+///
+/// # Errors
+/// See [`Document::parse`].
+pub fn read(body: &[u8], at: &Pointer) -> Result<Option<String>, JsonFault> {
+    Ok(Document::parse(body, at)?.value().map(Cow::into_owned))
 }
 
 /// `value` as a JSON string, in as many objects as there are names.
@@ -159,56 +187,31 @@ fn offset(whole: &str, part: &str) -> usize {
     part.as_ptr().addr() - whole.as_ptr().addr()
 }
 
-/// The JSON text of the member of this name, in an object that has been checked.
-fn member<'a>(object: &'a str, name: &str) -> Result<Option<&'a str>, JsonFault> {
-    if !object.starts_with('{') {
-        return Err(JsonFault::NotObject);
-    }
-    let mut reader = serde_json::Deserializer::from_str(object);
-    let found = (&mut reader).deserialize_map(Find(name)).map_err(|_| JsonFault::NotJson)?;
-    Ok(found.map(RawValue::get))
+/// What a look for a member finds.
+enum Found<'a> {
+    /// Its value, which has not been checked.
+    Member(&'a str),
+    /// An object without it.
+    NoMember,
+    /// No object.
+    NoObject,
 }
 
-struct Find<'n>(&'n str);
-
-impl<'de> Visitor<'de> for Find<'_> {
-    type Value = Option<&'de RawValue>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
-        while let Some(name) = map.next_key_seed(Name)? {
-            let value = map.next_value::<&'de RawValue>()?;
-            if name == self.0 {
-                found = Some(value);
-            }
-        }
-        Ok(found)
-    }
-}
-
-/// The document without the white space around it, after the whole of it has been read; `None` where there is nothing
-/// but white space.
-fn checked(body: &[u8]) -> Result<Option<&str>, JsonFault> {
-    let text = std::str::from_utf8(body).map_err(|_| JsonFault::NotJson)?;
-    if text.bytes().all(|byte| b" \t\r\n".contains(&byte)) {
-        return Ok(None);
-    }
+/// Reads a whole value that stands `depth` levels deep, all but the value of the member that is looked for.
+fn checked<'a>(text: &'a str, depth: usize, wanted: Option<&str>) -> Result<Found<'a>, JsonFault> {
     let fault = Cell::new(JsonFault::NotJson);
     let mut reader = serde_json::Deserializer::from_str(text);
-    let check = Check { depth: 0, fault: &fault };
-    check.deserialize(&mut reader).and_then(|()| reader.end()).map_err(|_| fault.get())?;
-    Ok(Some(text))
+    let check = Check { depth, wanted, fault: &fault };
+    let found = check.deserialize(&mut reader).and_then(|found| reader.end().map(|()| found));
+    found.map_err(|_| fault.get())
 }
 
-/// Reads a value and keeps nothing of it. serde_json's own way to skip a value looks neither at surrogates nor at the
-/// range of numbers.
+/// Reads a value and keeps nothing of it but the one member. serde_json's own way to skip a value looks neither at
+/// surrogates nor at the range of numbers.
 #[derive(Clone, Copy)]
 struct Check<'f> {
     depth: usize,
+    wanted: Option<&'f str>,
     fault: &'f Cell<JsonFault>,
 }
 
@@ -218,66 +221,74 @@ impl Check<'_> {
             self.fault.set(JsonFault::TooDeep);
             return Err(E::custom("too deep"));
         }
-        Ok(Self { depth: self.depth + 1, ..self })
+        Ok(Self { depth: self.depth + 1, wanted: None, ..self })
     }
 }
 
 impl<'de> DeserializeSeed<'de> for Check<'_> {
-    type Value = ();
+    type Value = Found<'de>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found<'de>, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Check<'_> {
-    type Value = ();
+    type Value = Found<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("JSON")
     }
 
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
+    fn visit_unit<E>(self) -> Result<Found<'de>, E> {
+        Ok(Found::NoObject)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
+    fn visit_bool<E>(self, _: bool) -> Result<Found<'de>, E> {
+        Ok(Found::NoObject)
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
+    fn visit_u64<E>(self, _: u64) -> Result<Found<'de>, E> {
+        Ok(Found::NoObject)
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
+    fn visit_i64<E>(self, _: i64) -> Result<Found<'de>, E> {
+        Ok(Found::NoObject)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
+    fn visit_f64<E>(self, _: f64) -> Result<Found<'de>, E> {
+        Ok(Found::NoObject)
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
+    fn visit_str<E>(self, _: &str) -> Result<Found<'de>, E> {
+        Ok(Found::NoObject)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Found<'de>, A::Error> {
         let inner = self.deeper()?;
         while sequence.next_element_seed(inner)?.is_some() {}
-        Ok(())
+        Ok(Found::NoObject)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found<'de>, A::Error> {
         let inner = self.deeper()?;
-        let mut names = HashSet::new();
+        let mut found = Found::NoMember;
+        let mut names = Vec::new();
         while let Some(name) = map.next_key_seed(Name)? {
-            if !names.insert(name) {
-                self.fault.set(JsonFault::Repeated);
-                return Err(A::Error::custom("twice"));
+            if self.wanted == Some(&*name) {
+                found = Found::Member(map.next_value::<&'de RawValue>()?.get());
+            } else {
+                map.next_value_seed(inner)?;
             }
-            map.next_value_seed(inner)?;
+            names.push(name);
         }
-        Ok(())
+        // Sorted, so that looking for repeated names stays cheap however many there are.
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair[0] == pair[1]) {
+            self.fault.set(JsonFault::Repeated);
+            return Err(A::Error::custom("twice"));
+        }
+        Ok(found)
     }
 }
 

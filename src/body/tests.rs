@@ -9,6 +9,10 @@ fn pointer(text: &str) -> Pointer {
     Pointer::parse(text).unwrap()
 }
 
+fn place(body: &[u8], at: &Pointer, value: &str) -> Result<Vec<u8>, JsonFault> {
+    Document::parse(body, at).map(|document| document.with(value))
+}
+
 fn placed(body: &str, at: &str) -> Result<String, JsonFault> {
     place(body.as_bytes(), &pointer(at), "ID").map(|bytes| String::from_utf8(bytes).unwrap())
 }

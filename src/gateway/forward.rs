@@ -58,7 +58,8 @@ pub(super) fn place(route: &Route, caller: &Caller, call: &mut Call<'_>, record:
         Placement::Body(pointer) => {
             let bytes = call.body.bytes().cloned().ok_or(Refusal::Internal)?;
             is_plain_json(call, &bytes)?;
-            let named = body::read(&bytes, pointer).map_err(|_| Refusal::Json)?;
+            let document = body::Document::parse(&bytes, pointer).map_err(|_| Refusal::Json)?;
+            let named = document.value();
             if named.is_some() && named.as_deref() != identifier {
                 mismatch(route, record)?;
             }
@@ -69,8 +70,7 @@ pub(super) fn place(route: &Route, caller: &Caller, call: &mut Call<'_>, record:
             if bytes.is_empty() {
                 call.parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             }
-            let placed = body::place(&bytes, pointer, value.unwrap_or_default()).map_err(|_| Refusal::Json)?;
-            call.body = Upload::Read(placed.into());
+            call.body = Upload::Read(document.with(value.unwrap_or_default()).into());
             headers::body_changed(&mut call.parts.headers);
         }
     }
