@@ -8,6 +8,8 @@ pub mod jwt;
 pub mod keys;
 pub mod password;
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod vectors;
 pub mod verified;
 

@@ -1,0 +1,203 @@
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+//! What was verified once is not verified again. These tests hold the short way to the long one.
+
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::issuer::{NewKey, SigningKeys};
+use super::keys::{Algorithm, KeySet};
+use super::*;
+use crate::customer::{IdentifierKey, Mode};
+use crate::secret::Secret;
+
+const US: &str = "https://gateway.example.com";
+const THEM: &str = "https://login.example.com";
+const AUDIENCE: &str = "legacy-api";
+const START: u64 = 1_800_000_000;
+const SKEW: u64 = 5;
+
+/// Everything that the sequences are made of.
+struct World {
+    policies: Vec<Authenticator>,
+    demands: Vec<Demand>,
+    tokens: Vec<String>,
+}
+
+/// One request.
+#[derive(Debug, Clone)]
+struct Step {
+    /// Seconds since the last one.
+    later: u64,
+    /// The policy is replaced before it.
+    policy: Option<usize>,
+    demand: usize,
+    authorization: Option<usize>,
+    customer: Option<usize>,
+}
+
+fn pem() -> String {
+    SigningKeys::generate(NewKey::EdDsa, START).unwrap().1.to_string()
+}
+
+fn keys(pems: &[&String]) -> SigningKeys {
+    let files = pems.iter().enumerate().map(|(at, pem)| (format!("{at}.pem"), Secret::new(pem.as_bytes())));
+    SigningKeys::from_pems(files.collect(), US).unwrap()
+}
+
+fn deriver() -> Deriver {
+    let text = IdentifierKey::generate();
+    Deriver::new(IdentifierKey::parse(&Secret::new(text.as_bytes())).unwrap(), Mode::Traceable)
+}
+
+fn world() -> World {
+    let (old, new, theirs) = (pem(), pem(), pem());
+    let (signs_old, signs_new, they_sign) = (keys(&[&old]), keys(&[&new]), keys(&[&theirs]));
+    let text = IdentifierKey::generate();
+    let ours = || Deriver::new(IdentifierKey::parse(&Secret::new(text.as_bytes())).unwrap(), Mode::Traceable);
+    let policy = |keys: KeySet, audience: &str, clients: &[(&str, &[&str])], trusts: bool, deriver: Deriver| {
+        let audience = vec![audience.to_owned()];
+        let client = |(id, scopes): &(&str, &[&str])| {
+            let id: Arc<str> = Arc::from(*id);
+            let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
+            (Arc::clone(&id), Client { id, secrets: Vec::new(), scopes })
+        };
+        let (their_keys, _) = KeySet::from_jwks(they_sign.jwks().as_bytes(), &[Algorithm::EdDsa]).unwrap();
+        let trusted = Verifier::trusted(THEM.to_owned(), audience.clone(), their_keys, SKEW, "sub".to_owned());
+        Authenticator {
+            access: Some(Verifier::own(Kind::Access, US.to_owned(), audience.clone(), keys.clone(), SKEW)),
+            own: Some(Verifier::own(Kind::Customer, US.to_owned(), audience, keys, SKEW)),
+            trusted: trusts.then(|| (THEM.to_owned(), trusted)).into_iter().collect(),
+            clients: clients.iter().map(client).collect(),
+            deriver: Some(deriver),
+            ..Authenticator::default()
+        }
+    };
+    let (both, only_new) = (keys(&[&old, &new]).key_set(), keys(&[&new]).key_set());
+    let wide: &[(&str, &[&str])] = &[("asapp", &["profile", "pay"])];
+    let narrow: &[(&str, &[&str])] = &[("asapp", &["profile"])];
+    let access = |signs: &SigningKeys, change: Value| {
+        let mut claims = json!({ "iss": US, "aud": AUDIENCE, "sub": "asapp", "client_id": "asapp", "iat": START,
+            "exp": START + 10_000, "scope": "profile pay" });
+        claims.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        signs.sign("at+jwt", &claims).unwrap()
+    };
+    let customer = |signs: &SigningKeys, change: Value| {
+        let subject = ours().derive(US, "ada").unwrap();
+        let mut claims = json!({ "iss": US, "aud": AUDIENCE, "sub": subject.as_str(), "iat": START,
+            "exp": START + 10_000 });
+        claims.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        signs.sign("JWT", &claims).unwrap()
+    };
+    let good = access(&signs_old, json!({}));
+    let tokens = vec![
+        access(&signs_new, json!({ "exp": START + 30 })),
+        access(&signs_new, json!({ "scope": "profile" })),
+        access(&signs_new, json!({ "aud": "other" })),
+        access(&signs_new, json!({ "client_id": "unknown" })),
+        customer(&signs_old, json!({})),
+        customer(&signs_new, json!({ "exp": START + 40 })),
+        customer(&they_sign, json!({ "iss": THEM, "sub": "bob" })),
+        customer(&they_sign, json!({})),
+        good[..good.len() - 1].to_owned(),
+        format!("{good}A"),
+        format!("{good} "),
+        good.to_uppercase(),
+        good,
+    ];
+    let from_header = || vec![CustomerPlace::Header(CUSTOMER_AUTH, Some("JWT".to_owned()))];
+    World {
+        policies: vec![
+            policy(both.clone(), AUDIENCE, wide, true, ours()),
+            policy(only_new, AUDIENCE, wide, true, ours()),
+            policy(both.clone(), "other", wide, true, ours()),
+            policy(both.clone(), AUDIENCE, narrow, true, ours()),
+            policy(both.clone(), AUDIENCE, &[], true, ours()),
+            policy(both.clone(), AUDIENCE, wide, false, ours()),
+            policy(both, AUDIENCE, wide, true, deriver()),
+        ],
+        demands: vec![
+            Demand { client: true, customer: true, customer_from: from_header(), ..Demand::default() },
+            Demand { client: true, scopes: vec!["pay".to_owned()], ..Demand::default() },
+            Demand { client: true, ..Demand::default() },
+            Demand { customer: true, customer_from: from_header(), ..Demand::default() },
+            Demand { customer: true, customer_from: vec![CustomerPlace::Bearer], ..Demand::default() },
+        ],
+        tokens,
+    }
+}
+
+static WORLD: LazyLock<World> = LazyLock::new(world);
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let (policies, demands, tokens) = (WORLD.policies.len(), WORLD.demands.len(), WORLD.tokens.len());
+    let step = (
+        prop_oneof![3 => Just(0), 1 => 0_u64..20],
+        prop_oneof![4 => Just(None), 1 => (0..policies).prop_map(Some)],
+        0..demands,
+        proptest::option::weighted(0.9, 0..tokens),
+        proptest::option::weighted(0.9, 0..tokens),
+    );
+    let step = step.prop_map(|(later, policy, demand, authorization, customer)| Step {
+        later,
+        policy,
+        demand,
+        authorization,
+        customer,
+    });
+    proptest::collection::vec(step, 1..60)
+}
+
+type Outcome = Result<(Option<Arc<str>>, Option<Identifier>), Refusal>;
+
+fn admit(auth: &Authenticator, step: &Step, now: u64, verified: &mut VerifiedTokens) -> Outcome {
+    let mut headers = HeaderMap::new();
+    let value =
+        |scheme: &str, token: usize| HeaderValue::from_str(&format!("{scheme} {}", WORLD.tokens[token])).unwrap();
+    if let Some(token) = step.authorization {
+        headers.insert(AUTHORIZATION, value("Bearer", token));
+    }
+    if let Some(token) = step.customer {
+        headers.insert(CUSTOMER_AUTH, value("JWT", token));
+    }
+    let sessions = SessionStore::default();
+    let mut around = Surroundings { now, verified, sessions: &sessions };
+    let caller = auth.admit(&WORLD.demands[step.demand], &headers, None, &mut around)?;
+    Ok((caller.client, caller.customer))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_was_verified_before_decides_as_a_fresh_check_would(steps in steps()) {
+        let (mut now, mut policy, mut verified) = (START, 0, VerifiedTokens::default());
+        for step in steps {
+            now += step.later;
+            if let Some(next) = step.policy {
+                policy = next;
+                verified.clear();
+            }
+            let auth = &WORLD.policies[policy];
+            let fresh = admit(auth, &step, now, &mut VerifiedTokens::default());
+            prop_assert_eq!(admit(auth, &step, now, &mut verified), fresh, "{:?}", step);
+        }
+    }
+}
+
+#[test]
+fn the_sequences_reach_both_callers_and_refusals_of_each_demand() {
+    for demand in 0..WORLD.demands.len() {
+        let outcomes =
+            (0..WORLD.tokens.len()).flat_map(|first| (0..WORLD.tokens.len()).map(move |second| (first, second)));
+        let (admitted, refused): (Vec<bool>, Vec<bool>) = outcomes
+            .map(|(first, second)| {
+                let step = Step { later: 0, policy: None, demand, authorization: Some(first), customer: Some(second) };
+                admit(&WORLD.policies[0], &step, START, &mut VerifiedTokens::default()).is_ok()
+            })
+            .partition(|admitted| *admitted);
+        assert!(!admitted.is_empty() && !refused.is_empty(), "demand {demand}");
+    }
+}
