@@ -13,8 +13,8 @@ mod forward;
 pub(crate) mod framing;
 pub mod hashing;
 mod head;
-mod headers;
-mod host;
+pub mod headers;
+pub mod host;
 mod limiter;
 mod limits;
 mod login;
@@ -256,7 +256,7 @@ impl Gateway {
         if route.reads_body() || forward::is_kept_for_retry(route, &call.head) {
             call.read_body(limit, record).await?;
         }
-        headers::prepare_request(&mut call, route, &record.request_id);
+        call.prepare(route, &record.request_id);
         forward::place(route, &caller, &mut call, record)?;
         let (parts, body) = call.into_request(limit, record);
         self.forward(route, &caller, parts, body, record).await

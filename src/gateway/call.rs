@@ -4,11 +4,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{header, request};
+use http::{HeaderValue, header, request};
 use hyper::body::{Body as _, Incoming};
 
 use super::connection::Connection;
 use super::head::Head;
+use super::headers::{self, Passage};
 use super::record::Record;
 use crate::policy::Policy;
 use crate::policy::route::Route;
@@ -68,6 +69,21 @@ impl Call<'_> {
     pub(super) fn media_type(&self) -> Option<String> {
         let value = self.parts.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
         Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+    }
+
+    /// Turns the caller's head into that of the request to the backend.
+    pub(super) fn prepare(&mut self, route: &Route, request_id: &HeaderValue) {
+        let passage = Passage {
+            stripped: &self.policy.stripped,
+            route,
+            host: &self.head.host,
+            forwarded_for: &self.connection.forwarded_for,
+            secure: self.connection.secure,
+            version: self.parts.version,
+            is_chunked: self.head.body_length().is_none(),
+            request_id,
+        };
+        headers::prepare_request(&mut self.parts.headers, &passage);
     }
 
     /// The whole body; from now on it is at hand.

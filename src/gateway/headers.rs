@@ -4,7 +4,7 @@
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Version};
 
-use super::call::Call;
+use super::host::Host;
 use super::request_id::REQUEST_ID;
 use crate::auth::{API_KEY, CUSTOMER_AUTH};
 use crate::config::raw::Requirement;
@@ -15,12 +15,30 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
+/// What decides about a caller's fields on their way to the backend.
+pub struct Passage<'a> {
+    /// Names that no caller may use.
+    pub stripped: &'a FieldSet,
+    /// What is called.
+    pub route: &'a Route,
+    /// What the caller asked for.
+    pub host: &'a Host,
+    /// The caller's address.
+    pub forwarded_for: &'a HeaderValue,
+    /// Whether it came by TLS.
+    pub secure: bool,
+    /// The version that it spoke.
+    pub version: Version,
+    /// Whether its body has no announced length.
+    pub is_chunked: bool,
+    /// The request's id.
+    pub request_id: &'a HeaderValue,
+}
+
 /// Turns a caller's fields into those of the request to the backend.
-pub(super) fn prepare_request(call: &mut Call<'_>, route: &Route, request_id: &HeaderValue) {
-    let Call { policy, connection, head, parts, .. } = call;
-    let (headers, stripped) = (&mut parts.headers, &*policy.stripped);
-    let is_chunked = head.body_length().is_none();
-    let trailers = if is_chunked { announced_trailers(headers, stripped) } else { None };
+pub fn prepare_request(headers: &mut HeaderMap, passage: &Passage<'_>) {
+    let Passage { stripped, route, host, .. } = *passage;
+    let trailers = if passage.is_chunked { announced_trailers(headers, stripped) } else { None };
     let kept_credential = |name: &HeaderName| route.forward.iter().any(|credential| *name == header_of(*credential));
     // The announced length holds for the body that is sent on, and is written anew where it can be written otherwise.
     let is_odd = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes().starts_with(b"0"));
@@ -33,14 +51,14 @@ pub(super) fn prepare_request(call: &mut Call<'_>, route: &Route, request_id: &H
     if let Some(trailers) = trailers {
         headers.insert(header::TRAILER, trailers);
     }
-    headers.insert(header::HOST, head.host.authority.clone());
-    headers.insert(X_FORWARDED_FOR, connection.forwarded_for.clone());
-    let scheme = if connection.secure { "https" } else { "http" };
+    headers.insert(header::HOST, host.authority.clone());
+    headers.insert(X_FORWARDED_FOR, passage.forwarded_for.clone());
+    let scheme = if passage.secure { "https" } else { "http" };
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    headers.insert(X_FORWARDED_HOST, head.host.authority.clone());
-    headers.insert(header::FORWARDED, head.host.forwarded.clone());
-    via(headers, parts.version);
-    headers.insert(REQUEST_ID, request_id.clone());
+    headers.insert(X_FORWARDED_HOST, host.authority.clone());
+    headers.insert(header::FORWARDED, host.forwarded.clone());
+    via(headers, passage.version);
+    headers.insert(REQUEST_ID, passage.request_id.clone());
     if let Some((name, value)) = &route.backend.authorization {
         headers.insert(name, value.clone());
     }

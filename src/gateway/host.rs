@@ -7,18 +7,18 @@ use http::uri::Authority;
 
 /// A host, as one caller named it.
 #[derive(Debug)]
-pub(crate) struct Host {
+pub struct Host {
     /// In lower case and without a port: what routes are found by.
-    pub(crate) name: Box<str>,
+    pub name: Box<str>,
     /// As the caller wrote it, with its port.
-    pub(crate) authority: HeaderValue,
+    pub authority: HeaderValue,
     /// Who asked for it, and how (RFC 7239).
-    pub(crate) forwarded: HeaderValue,
+    pub forwarded: HeaderValue,
 }
 
 impl Host {
     /// The host of this name, asked for from this address; `None` where the text is no host.
-    pub(super) fn parse(text: &str, address: IpAddr, secure: bool) -> Option<Self> {
+    pub fn parse(text: &str, address: IpAddr, secure: bool) -> Option<Self> {
         let authority = plain(text)?;
         let scheme = if secure { "https" } else { "http" };
         let forwarded = match address {
