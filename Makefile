@@ -1,4 +1,4 @@
-.PHONY: help demo test tests deps tools fmt lint supply-chain advisories release
+.PHONY: help demo test tests deps tools fmt lint supply-chain advisories release release-pgo bench-micro
 # The parts of `make test` stand in their order, also under `make -j`.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
@@ -38,3 +38,13 @@ tools: ## Builds cargo-deny and cargo-nextest, where missing
 
 release: ## Builds target/release/wicketgate, optimised
 	cargo build --locked --release
+
+release-pgo: ## Builds target/release-pgo/wicketgate, optimised by how it runs under load
+	scripts/install-packages benches/packages.txt
+	cargo build --locked --release --example load
+	scripts/build-pgo
+
+bench-micro: ## Counts the instructions of single steps
+	scripts/install-packages benches/packages.txt
+	cargo build --locked --release --example micro
+	scripts/count-instructions

@@ -1,6 +1,5 @@
 //! Single steps of a request, so often that their instructions can be counted: `micro NAME TIMES`. Without arguments it
-//! lists the names. `make bench-micro` runs each twice under callgrind and divides the difference, so that the set-up
-//! does not count.
+//! lists the names. `make bench-micro` runs each under callgrind.
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -72,8 +71,13 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     };
     let (_, prepare) = STEPS.iter().find(|(known, _)| known == name).with_context(|| format!("no step `{name}`"))?;
-    let mut step = prepare()?;
-    for _ in 0..times.parse::<u64>()? {
+    counted(&mut *prepare()?, times.parse()?)
+}
+
+/// Only what happens in here is counted.
+#[inline(never)]
+fn counted(step: &mut dyn FnMut() -> anyhow::Result<()>, times: u64) -> anyhow::Result<()> {
+    for _ in 0..times {
         step()?;
     }
     Ok(())
