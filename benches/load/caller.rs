@@ -36,8 +36,8 @@ impl Target {
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let address = std::net::ToSocketAddrs::to_socket_addrs(authority)
             .with_context(|| format!("`{authority}` in --url needs a host and a port"))?
-            .next()
-            .context("no address")?;
+            .find(SocketAddr::is_ipv4)
+            .context("no IPv4 address")?;
         let mut lines = format!("Host: {authority}\r\n");
         if let Some(file) = &to.headers {
             for line in read(file)?.lines().filter(|line| !line.is_empty()) {
