@@ -33,9 +33,10 @@ pub enum BodyFault {
 pub struct Broken;
 
 /// The body of a request to a backend.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub enum RequestBody {
     /// None.
+    #[default]
     Empty,
     /// One that is at hand.
     Full(Bytes),

@@ -87,8 +87,9 @@ impl Link {
     /// What went wrong, with the request where none of it was sent.
     pub(super) async fn exchange(
         &mut self,
-        request: Request<RequestBody>,
+        request: &mut Option<Request<RequestBody>>,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        let request = request.take().unwrap_or_default();
         let upload = request.body().progress().cloned();
         let mut answer = pin!(self.sender.try_send_request(request));
         let mut is_sent = false;

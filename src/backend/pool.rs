@@ -68,8 +68,6 @@ pub struct Patience {
 
 struct Attempt {
     failure: Failure,
-    /// The request, where none of it was sent.
-    unsent: Option<Request<RequestBody>>,
     /// Whether the connection had served another request before.
     reused: bool,
 }
@@ -86,8 +84,9 @@ impl Pool {
         repeat: Repeat,
         patience: Patience,
     ) -> Result<Response<AnswerBody>, Failure> {
+        let mut request = Some(request);
         let mut alarm = self.alarms.set(patience.head.into());
-        let mut sending = pin!(self.send_patiently(backend, request, repeat, patience.now));
+        let mut sending = pin!(self.send_patiently(backend, &mut request, repeat, patience.now));
         let sent = std::future::poll_fn(|context| match sending.as_mut().poll(context) {
             Poll::Pending => alarm.poll(context).map(|()| Err(Failure::Timeout)),
             sent => sent,
@@ -96,38 +95,43 @@ impl Pool {
         Ok(response.map(|body| AnswerBody::new(body, lease, patience.body)))
     }
 
+    /// The request is lent, as it is large: each future that owned it would have room for it.
     async fn send_patiently(
         self: &Rc<Self>,
         backend: &Backend,
-        mut request: Request<RequestBody>,
+        request: &mut Option<Request<RequestBody>>,
         repeat: Repeat,
         now: Instant,
     ) -> Result<(Response<Incoming>, Lease), Failure> {
         let mut fresh = false;
         let mut repeated = false;
         loop {
-            let copy = (repeat == Repeat::Once && !repeated).then(|| copied(&request)).flatten();
+            let copy = match (repeat, &request) {
+                (Repeat::Once, Some(request)) if !repeated => copied(request).map(Box::new),
+                _ => None,
+            };
             let attempt = match self.attempt(backend, request, now, fresh).await {
                 Ok(answer) => return Ok(answer),
                 Err(attempt) => attempt,
             };
-            request = match (attempt.unsent, copy) {
+            match (&request, copy) {
                 // An idle connection that had just been closed says nothing about the next one.
-                (Some(unsent), _) if attempt.reused => unsent,
+                (Some(_), _) if attempt.reused => {}
                 (None, Some(copy)) => {
                     repeated = true;
-                    copy
+                    *request = Some(*copy);
                 }
                 _ => return Err(attempt.failure),
-            };
+            }
             fresh = attempt.reused || fresh;
         }
     }
 
+    /// Takes the request; gives it back where none of it was sent.
     async fn attempt(
         self: &Rc<Self>,
         backend: &Backend,
-        request: Request<RequestBody>,
+        request: &mut Option<Request<RequestBody>>,
         now: Instant,
         fresh: bool,
     ) -> Result<(Response<Incoming>, Lease), Attempt> {
@@ -159,11 +163,14 @@ impl Pool {
                         Lease { pool: Rc::clone(self), endpoint: endpoint.id, limit: backend.idle_timeout, link };
                     Ok((response, lease))
                 }
-                Err(mut error) => Err(Attempt { failure: Failure::Broken, unsent: error.take_message(), reused }),
+                Err(mut error) => {
+                    *request = error.take_message();
+                    Err(Attempt { failure: Failure::Broken, reused })
+                }
             };
         }
         // No connection was had, so nothing was sent; but another try would fare no better now.
-        Err(Attempt { failure: last, unsent: Some(request), reused: false })
+        Err(Attempt { failure: last, reused: false })
     }
 
     fn take(&self, endpoint: u64, now: Instant) -> Option<Link> {

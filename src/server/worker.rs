@@ -255,7 +255,9 @@ where
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(10));
     let wire = Wire::http2(stream, Rc::clone(&connection));
-    let service = answering(gateway, &connection);
+    // Each stream is a task: what is moved into it should be small.
+    let answering = answering(gateway, &connection);
+    let service = service_fn(move |request| Box::pin(answering.call(request)));
     let serving = builder.serve_connection(TokioIo::new(wire), service);
     watched(pin!(serving), |serving| serving.graceful_shutdown(), &connection, phase).await
 }
