@@ -1,4 +1,4 @@
-.PHONY: help demo test tests deps tools fmt lint supply-chain advisories release release-pgo bench-micro
+.PHONY: help demo test tests deps tools fmt lint supply-chain advisories release release-pgo bench bench-full bench-micro
 # The parts of `make test` stand in their order, also under `make -j`.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
@@ -43,6 +43,16 @@ release-pgo: ## Builds target/release-pgo/wicketgate, optimised by how it runs u
 	scripts/install-packages benches/packages.txt
 	cargo build --locked --release --example load
 	scripts/build-pgo
+
+bench: release ## Compares with nginx and HAProxy, in less than two minutes
+	scripts/install-packages benches/packages.txt
+	cargo build --locked --release --example load
+	python3 benches/compare
+
+bench-full: release ## The same longer and with growth; writes docs/benchmarks.md and docs/benchmarks.svg
+	scripts/install-packages benches/packages.txt
+	cargo build --locked --release --example load
+	python3 benches/compare --full
 
 bench-micro: ## Counts the instructions of single steps
 	scripts/install-packages benches/packages.txt
