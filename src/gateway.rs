@@ -152,7 +152,9 @@ impl Gateway {
     }
 
     /// Answers a request. Always gives a response; the record is written when its last byte is gone.
-    pub(crate) async fn handle(&self, connection: Rc<Connection>, request: Request<Incoming>) -> Answer {
+    ///
+    /// What is large is boxed on the whole way: each of these futures would have room for it, twice.
+    pub(crate) async fn handle(&self, connection: Rc<Connection>, request: Box<Request<Incoming>>) -> Answer {
         let arrival = self.arrival(Rc::clone(&connection), self.ids.of(request.headers()));
         let mut record = Record::open(Rc::clone(&self.ledger), arrival, request.method(), request.version());
         let current = self.current();
@@ -203,17 +205,14 @@ impl Gateway {
         &self,
         current: &Rc<Current>,
         connection: &Connection,
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
         if !connection.allowed {
             return Err(Refusal::AddressNotAllowed.into());
         }
         let policy = &current.policy;
-        let (mut parts, body) = request.into_parts();
-        let head = Head::read(&mut parts, !body.is_end_stream(), connection)?;
-        let target = policy.table.find(&head.host.name, parts.uri.path(), &parts.method).map_err(not_found)?;
-        let call = Call { policy, connection, head, parts, body: Upload::Coming(body) };
+        let (target, call) = opened(policy, connection, *request)?;
         match target {
             Target::Route(number) => {
                 let route = &policy.routes[number as usize];
@@ -222,7 +221,7 @@ impl Gateway {
             }
             Target::Login => {
                 record.route = login::NAME.into();
-                // Rare and large, as the next: they do not belong into the state of each request.
+                // Rare and large, as the next.
                 Box::pin(self.login(call, record)).await
             }
             Target::AccessToken => {
@@ -241,7 +240,7 @@ impl Gateway {
         &self,
         current: &Rc<Current>,
         route: &Route,
-        mut call: Call<'_>,
+        mut call: Box<Call<'_>>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
         let limit = route.body_limit.unwrap_or(call.connection.limits.body);
@@ -258,8 +257,8 @@ impl Gateway {
         }
         call.prepare(route, &record.request_id);
         forward::place(route, &caller, &mut call, record)?;
-        let (parts, body) = call.into_request(limit, record);
-        self.forward(route, &caller, parts, body, record).await
+        let mut request = Some(call.into_request(limit, record));
+        self.forward(route, &caller, &mut request, record).await
     }
 
     /// Only this gives a caller, and without one nothing is forwarded.
@@ -322,6 +321,18 @@ impl Gateway {
     fn arrival(&self, connection: Rc<Connection>, request_id: HeaderValue) -> Arrival {
         Arrival { connection, started: Instant::now(), time: SystemTime::now(), request_id }
     }
+}
+
+/// The request, read strictly, and who answers it.
+fn opened<'a>(
+    policy: &'a Arc<Policy>,
+    connection: &'a Connection,
+    request: Request<Incoming>,
+) -> Result<(Target, Box<Call<'a>>), Refused> {
+    let (mut parts, body) = request.into_parts();
+    let head = Head::read(&mut parts, !body.is_end_stream(), connection)?;
+    let target = policy.table.find(&head.host.name, parts.uri.path(), &parts.method).map_err(not_found)?;
+    Ok((target, Box::new(Call { policy, connection, head, parts, body: Upload::Coming(body) })))
 }
 
 /// Whether a connection ends with this refusal: because nobody can say any more where its next request begins, or

@@ -89,9 +89,8 @@ impl Link {
         &mut self,
         request: &mut Option<Request<RequestBody>>,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
-        let request = request.take().unwrap_or_default();
-        let upload = request.body().progress().cloned();
-        let mut answer = pin!(self.sender.try_send_request(request));
+        let upload = request.as_ref().and_then(|request| request.body().progress().cloned());
+        let mut answer = pin!(self.sender.try_send_request(request.take().unwrap_or_default()));
         let mut is_sent = false;
         let response = std::future::poll_fn(|context| {
             if !is_sent && !matches!(self.driver, Driver::Task) {

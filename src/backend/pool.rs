@@ -73,20 +73,20 @@ struct Attempt {
 }
 
 impl Pool {
-    /// Sends a request to one of the backend's servers and waits for the head of the response.
+    /// Sends a request to one of the backend's servers and waits for the head of the response. The request is lent, as it
+    /// is large: each future that owned it would have room for it.
     ///
     /// # Errors
     /// Why there is none. A request that was sent, even in part, is repeated only as `repeat` says.
     pub async fn send(
         self: &Rc<Self>,
         backend: &Backend,
-        request: Request<RequestBody>,
+        request: &mut Option<Request<RequestBody>>,
         repeat: Repeat,
         patience: Patience,
     ) -> Result<Response<AnswerBody>, Failure> {
-        let mut request = Some(request);
         let mut alarm = self.alarms.set(patience.head.into());
-        let mut sending = pin!(self.send_patiently(backend, &mut request, repeat, patience.now));
+        let mut sending = pin!(self.send_patiently(backend, request, repeat, patience.now));
         let sent = std::future::poll_fn(|context| match sending.as_mut().poll(context) {
             Poll::Pending => alarm.poll(context).map(|()| Err(Failure::Timeout)),
             sent => sent,
@@ -95,7 +95,6 @@ impl Pool {
         Ok(response.map(|body| AnswerBody::new(body, lease, patience.body)))
     }
 
-    /// The request is lent, as it is large: each future that owned it would have room for it.
     async fn send_patiently(
         self: &Rc<Self>,
         backend: &Backend,

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, header, request};
+use http::{HeaderValue, Request, header, request};
 use hyper::body::{Body as _, Incoming};
 
 use super::connection::Connection;
@@ -99,8 +99,8 @@ impl Call<'_> {
         Ok(coming)
     }
 
-    /// The body as the backend gets it, and the head that goes before it.
-    pub(super) fn into_request(self, limit: u64, record: &Record) -> (request::Parts, RequestBody) {
+    /// The request as the backend gets it.
+    pub(super) fn into_request(self: Box<Self>, limit: u64, record: &Record) -> Request<RequestBody> {
         let body = match self.body {
             Upload::Read(bytes) => RequestBody::Full(bytes),
             Upload::Coming(body) if body.is_end_stream() => RequestBody::Empty,
@@ -108,7 +108,7 @@ impl Call<'_> {
                 RequestBody::Caller(Box::new(limited(self.policy, self.connection, body, limit, record)))
             }
         };
-        (self.parts, body)
+        Request::from_parts(self.parts, body)
     }
 }
 

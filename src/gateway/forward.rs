@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version, request};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
 use super::body::ResponseBody;
 use super::call::{Call, Upload};
@@ -83,24 +83,12 @@ impl Gateway {
         &self,
         route: &Route,
         _admitted: &Caller,
-        parts: request::Parts,
-        body: RequestBody,
+        request: &mut Option<Request<RequestBody>>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
         let backend = &route.backend;
         let permit = backend.permit().map_err(|failure| self.failed(route, failure, record))?;
-        let repeat = match route.retry {
-            Retry::Safe => Repeat::Once,
-            Retry::Idempotent if is_idempotent(&parts.method) => Repeat::Once,
-            Retry::Idempotent | Retry::Never => Repeat::Unsent,
-        };
-        let mut request = Request::from_parts(parts, body);
-        if matches!(request.body(), RequestBody::Empty)
-            && matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH)
-        {
-            request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-        }
-        *request.version_mut() = Version::HTTP_11;
+        let repeat = request.as_mut().map_or(Repeat::Unsent, |request| settled(route, request));
         let sent = Instant::now();
         let patience = Patience {
             now: sent,
@@ -141,6 +129,21 @@ impl Gateway {
             Failure::Overload => Refusal::BackendOverload,
         };
         refusal.into()
+    }
+}
+
+/// Says what the message needs to stand alone, and whether it may be sent twice.
+fn settled(route: &Route, request: &mut Request<RequestBody>) -> Repeat {
+    if matches!(request.body(), RequestBody::Empty)
+        && matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH)
+    {
+        request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    *request.version_mut() = Version::HTTP_11;
+    match route.retry {
+        Retry::Safe => Repeat::Once,
+        Retry::Idempotent if is_idempotent(request.method()) => Repeat::Once,
+        Retry::Idempotent | Retry::Never => Repeat::Unsent,
     }
 }
 

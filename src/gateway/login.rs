@@ -44,7 +44,11 @@ type Claims = BTreeMap<String, Value>;
 
 impl Gateway {
     /// Answers a login.
-    pub(super) async fn login(&self, call: Call<'_>, record: &mut Record) -> Result<Response<ResponseBody>, Refused> {
+    pub(super) async fn login(
+        &self,
+        call: Box<Call<'_>>,
+        record: &mut Record,
+    ) -> Result<Response<ResponseBody>, Refused> {
         let outcome = self.log_in(call, record).await;
         self.cells().login(match &outcome {
             Ok(_) => "ok",
@@ -53,7 +57,7 @@ impl Gateway {
         outcome
     }
 
-    async fn log_in(&self, mut call: Call<'_>, record: &mut Record) -> Result<Response<ResponseBody>, Refused> {
+    async fn log_in(&self, mut call: Box<Call<'_>>, record: &mut Record) -> Result<Response<ResponseBody>, Refused> {
         let policy = call.policy;
         let login = policy.login.as_ref().ok_or(Refusal::NoRoute)?;
         form::open_query(call.parts.uri.query())?;
@@ -120,7 +124,7 @@ impl Gateway {
             head: sent + backend.timeout,
             body: Pace { pause: backend.timeout, until: sent + backend.timeout * 2 },
         };
-        let answer = self.pool.send(backend, request, Repeat::Unsent, patience).await;
+        let answer = self.pool.send(backend, &mut Some(request), Repeat::Unsent, patience).await;
         record.backend_time = Some(sent.elapsed());
         let response = answer.map_err(|failure| outage(failure.word()))?;
         match response.status() {

@@ -40,7 +40,7 @@ impl Gateway {
     /// Answers a token request.
     pub(super) async fn access_token(
         &self,
-        call: Call<'_>,
+        call: Box<Call<'_>>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
         let basic = call.parts.headers.contains_key(header::AUTHORIZATION);
@@ -52,7 +52,7 @@ impl Gateway {
         outcome
     }
 
-    async fn grant(&self, mut call: Call<'_>, record: &mut Record) -> Result<Response<ResponseBody>, Refused> {
+    async fn grant(&self, mut call: Box<Call<'_>>, record: &mut Record) -> Result<Response<ResponseBody>, Refused> {
         let policy = call.policy;
         let endpoint = policy.access_token.as_ref().ok_or(Refusal::NoRoute)?;
         let query = form::open_query(call.parts.uri.query())?;

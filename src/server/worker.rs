@@ -193,12 +193,13 @@ async fn serve(
     let secure = listener.tls.is_some();
     let connection =
         |is_multiplexed| Rc::new(Connection::new(ip, allowed, secure, is_multiplexed, Arc::clone(&listener.limits)));
-    let stream = Socket(stream);
     let Some(tls) = &listener.tls else {
-        return serve_http1(stream, connection(false), gateway, phase).await;
+        return Box::pin(serve_http1(Box::new(Socket(stream)), connection(false), gateway, phase)).await;
     };
-    let stream = match timeout(listener.limits.handshake_timeout, tls.accept(stream)).await {
-        Ok(Ok(stream)) => stream,
+    // Boxes, here and below: whatever this task has room for stays with the connection for its whole life.
+    let accepting = Box::pin(timeout(listener.limits.handshake_timeout, tls.accept(Socket(stream))));
+    let stream = match accepting.await {
+        Ok(Ok(stream)) => Box::new(stream),
         Ok(Err(error)) => {
             tracing::debug!(%ip, %error, "no TLS handshake");
             return "handshake";
@@ -206,15 +207,14 @@ async fn serve(
         Err(_) => return "handshake_timeout",
     };
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        // Rare and large: it does not belong into the state of each connection.
         Box::pin(serve_http2(stream, connection(true), gateway, phase)).await
     } else {
-        serve_http1(stream, connection(false), gateway, phase).await
+        Box::pin(serve_http1(stream, connection(false), gateway, phase)).await
     }
 }
 
 async fn serve_http1<Stream>(
-    stream: Stream,
+    stream: Box<Stream>,
     connection: Rc<Connection>,
     gateway: &Rc<Gateway>,
     phase: watch::Receiver<Phase>,
@@ -236,7 +236,7 @@ where
 }
 
 async fn serve_http2<Stream>(
-    stream: Stream,
+    stream: Box<Stream>,
     connection: Rc<Connection>,
     gateway: &Rc<Gateway>,
     phase: watch::Receiver<Phase>,
@@ -270,6 +270,7 @@ fn answering(
     let (gateway, connection) = (Rc::clone(gateway), Rc::clone(connection));
     service_fn(move |request| {
         let (gateway, connection) = (Rc::clone(&gateway), Rc::clone(&connection));
+        let request = Box::new(request);
         async move { Ok(gateway.handle(connection, request).await) }
     })
 }
