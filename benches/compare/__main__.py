@@ -10,6 +10,7 @@ from pathlib import Path
 import cases
 import connections
 import growth
+import optimised
 import report
 import tokens
 from picture import picture
@@ -31,9 +32,10 @@ CASES = {
     "k": connections.memory,
     "l": connections.latency,
     "start": connections.start,
+    "pgo": optimised.optimised,
 }
 # A million sessions and a hundred thousand clients take their time.
-FULL_ONLY = {"j"}
+FULL_ONLY = {"j", "pgo"}
 # What a build is optimised for that is optimised by how it runs.
 TRAINING = ["a", "a-log", "b", "c", "d", "e", "f", "g"]
 

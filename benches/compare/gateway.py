@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import time
+from pathlib import Path
 
 from credentials import AUDIENCE, ISSUER, Credentials, numbered_key
 from nginx import Backend
@@ -105,6 +106,7 @@ class Gateway:
         name: str = "wicketgate",
         sessions: int | None = None,
         cores: set[int] = SIDE_CORES,
+        program: Path | None = None,
         **choices,
     ):
         self.workspace, self.credentials, self.name = workspace, credentials, name
@@ -113,7 +115,7 @@ class Gateway:
         file = workspace.write(f"gateway-{self.port}.yaml", text, 0o600)
         self.cookies = workspace.path / f"cookies-{self.port}"
         if sessions is None:
-            command = [workspace.gateway, "run", "--config", file]
+            command = [program or workspace.gateway, "run", "--config", file]
         else:
             command = [workspace.load, "serve", "--config", file, "--sessions", sessions, "--cookies", self.cookies]
         with (workspace.path / f"access-{self.port}.log").open("wb") as log:

@@ -1,5 +1,7 @@
 //! Bodies pass as they come, with their trailers, in both directions.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::harness::*;
@@ -56,4 +58,51 @@ fn a_large_body_passes_whole_in_both_directions() {
     let response = gateway.post("/public/x").body(body.clone()).send_on(&mut caller).ok();
     assert!(response.body == body, "{} bytes came back", response.body.len());
     assert!(backend.only().body == body);
+}
+
+/// A backend that answers at once and at length, and only then reads what it was sent.
+fn answers_first(body: usize) -> (std::net::SocketAddr, std::thread::JoinHandle<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let reading = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut answering = stream.try_clone().unwrap();
+        let writing = std::thread::spawn(move || {
+            answering.write_all(&crate::harness::backend::message(200, &[], &vec![b'a'; body]))
+        });
+        let (mut seen, mut piece) = (Vec::new(), vec![0; 64 * 1024]);
+        let head = loop {
+            let count = stream.read(&mut piece).unwrap();
+            seen.extend_from_slice(&piece[..count]);
+            if let Some(at) = seen.windows(4).position(|four| four == b"\r\n\r\n") {
+                break at + 4;
+            }
+        };
+        let mut count = seen.len() - head;
+        while count < body {
+            count += stream.read(&mut piece).unwrap();
+        }
+        writing.join().unwrap().unwrap();
+        count
+    });
+    (address, reading)
+}
+
+#[test]
+fn an_upload_goes_on_while_nobody_reads_the_answer() {
+    let size = 12 * 1024 * 1024;
+    let (address, backend) = answers_first(size);
+    let (_, gateway) = world_with(|c| {
+        c.set("/backends/legacy/servers", json!([format!("http://{address}")])).route(
+            "public",
+            "limits",
+            json!({"body": "32MiB", "timeout": "20s"}),
+        )
+    });
+    let mut caller = gateway.connect();
+    caller.patience(Duration::from_secs(20));
+    // All of it is sent before the first byte of the answer is read.
+    let response = gateway.post("/public/x").body(vec![b'q'; size]).send_on(&mut caller).ok();
+    assert_eq!(response.body.len(), size);
+    assert_eq!(backend.join().unwrap(), size);
 }
