@@ -66,6 +66,7 @@ fn answers_first(body: usize) -> (std::net::SocketAddr, std::thread::JoinHandle<
     let address = listener.local_addr().unwrap();
     let reading = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let mut answering = stream.try_clone().unwrap();
         let writing = std::thread::spawn(move || {
             answering.write_all(&crate::harness::backend::message(200, &[], &vec![b'a'; body]))
@@ -90,13 +91,14 @@ fn answers_first(body: usize) -> (std::net::SocketAddr, std::thread::JoinHandle<
 
 #[test]
 fn an_upload_goes_on_while_nobody_reads_the_answer() {
-    let size = 12 * 1024 * 1024;
+    // More than all buffers on the way can hold.
+    let size = 48 * 1024 * 1024;
     let (address, backend) = answers_first(size);
     let (_, gateway) = world_with(|c| {
         c.set("/backends/legacy/servers", json!([format!("http://{address}")])).route(
             "public",
             "limits",
-            json!({"body": "32MiB", "timeout": "20s"}),
+            json!({"body": "64MiB", "timeout": "20s"}),
         )
     });
     let mut caller = gateway.connect();
