@@ -45,8 +45,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="longer, all cases, and docs/benchmarks.* are written")
     parser.add_argument("--train", action="store_true", help="only load, for the profile of scripts/build-pgo")
     parser.add_argument("--case", help=f"only these, with commas between them: {','.join(CASES)}")
-    parser.add_argument("--rounds", type=int, help="how often each side is measured; default: 5, with --full 9")
-    parser.add_argument("--seconds", type=float, help="how long each time; default: 0.5, with --full 2")
+    parser.add_argument("--rounds", type=int, help="how often each side is measured; default: 3, with --full 5")
+    parser.add_argument("--seconds", type=float, help="how long each time; default: 0.4, with --full 1")
     release = REPOSITORY / "target" / "release"
     parser.add_argument("--gateway", type=Path, default=release / "wicketgate", help="another wicketgate")
     parser.add_argument("--load", type=Path, default=release / "examples" / "load", help="another load generator")
@@ -63,8 +63,8 @@ def main() -> None:
     unknown = [name for name in wanted if name not in CASES]
     if unknown:
         raise Failure(f"there is no case {', '.join(unknown)}: there are {', '.join(CASES)}")
-    rounds = options.rounds or (9 if options.full else 5)
-    seconds = options.seconds or (2.0 if options.full else 0.5)
+    rounds = options.rounds or (5 if options.full else 3)
+    seconds = options.seconds or (1.0 if options.full else 0.4)
     # The sides get a core of their own; all else, this program too, stays off it.
     os.sched_setaffinity(0, LOAD_CORES)
     rows, begun = [], time.monotonic()

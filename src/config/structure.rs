@@ -3,6 +3,7 @@
 
 mod expected;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
@@ -101,6 +102,9 @@ impl Walk<'_> {
     fn map(&mut self, entries: &[Entry], schema: &Json, place: &Place) -> Json {
         let mut map = Map::new();
         let properties = schema["properties"].as_object();
+        let set: HashSet<&str> = entries.iter().map(Entry::name).collect();
+        let known = properties.into_iter().flatten().map(|(name, _)| name.as_str());
+        let unset: Vec<&str> = known.filter(|known| !set.contains(known)).collect();
         for entry in entries {
             let name = entry.name();
             if let Some(property) = properties.and_then(|properties| properties.get(name)) {
@@ -111,9 +115,7 @@ impl Walk<'_> {
                 let value = self.node(&entry.value, &schema["additionalProperties"], &place);
                 map.insert(name.to_owned(), value);
             } else {
-                let known = properties.into_iter().flatten().map(|(name, _)| name.as_str());
-                let unset = known.filter(|known| !entries.iter().any(|entry| entry.name() == *known));
-                self.unknown_key(entry, unset.collect(), place);
+                self.unknown_key(entry, unset.clone(), place);
             }
         }
         for name in schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str) {

@@ -10,10 +10,12 @@ use serde_saphyr::{Location, Options, Spanned};
 
 use super::diagnostic::{Mark, Problem, Problems, SharedSource, is_key_below_secret, is_secret, looks_secret, shown};
 
-/// The largest file that is read, in bytes.
-pub(super) const MAX_BYTES: usize = 1 << 20;
+/// The largest file that is read, in bytes: a hundred thousand clients and as many API keys need half of it.
+pub(super) const MAX_BYTES: usize = 64 << 20;
 const MAX_DEPTH: usize = 32;
-const MAX_NODES: usize = 50_000;
+const MAX_NODES: usize = 4_000_000;
+/// What anchors may repeat: a file that refers to itself must not become much larger than it is.
+const MAX_REPEATED: usize = 50_000;
 
 /// A value and where it is written.
 #[derive(Debug)]
@@ -102,13 +104,13 @@ fn options() -> Options {
             max_events: 4 * MAX_NODES,
             max_documents: 2,
             max_merge_keys: 100,
-            max_recorded_anchor_events: MAX_NODES,
-            max_recorded_anchor_bytes: MAX_BYTES,
+            max_recorded_anchor_events: MAX_REPEATED,
+            max_recorded_anchor_bytes: 1 << 20,
             max_total_scalar_bytes: 2 * MAX_BYTES,
             max_inclusion_depth: 0,
         },
         alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: MAX_NODES,
+            max_total_replayed_events: MAX_REPEATED,
             max_replay_stack_depth: MAX_DEPTH,
         },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
