@@ -40,21 +40,21 @@ release: ## Builds target/release/wicketgate, optimised
 	cargo build --locked --release
 
 release-pgo: ## Builds target/release-pgo/wicketgate, optimised by how it runs under load
-	scripts/install-packages benches/packages.txt
+	benches/install
 	cargo build --locked --release --example load
 	scripts/build-pgo
 
 bench: release ## Compares with nginx and HAProxy, in less than two minutes
-	scripts/install-packages benches/packages.txt
+	benches/install
 	cargo build --locked --release --example load
 	python3 benches/compare
 
 bench-full: release ## The same longer and with growth; writes docs/benchmarks.md and docs/benchmarks.svg
-	scripts/install-packages benches/packages.txt
+	benches/install
 	cargo build --locked --release --example load
 	python3 benches/compare --full
 
 bench-micro: ## Counts the instructions of single steps
-	scripts/install-packages benches/packages.txt
+	benches/install
 	cargo build --locked --release --example micro
 	scripts/count-instructions
