@@ -30,7 +30,8 @@ use wicketgate::policy::path;
 use wicketgate::policy::route::{Placement, Route};
 use wicketgate::policy::table::Table;
 use wicketgate::secret::Secret;
-use wicketgate::session::{Session, SessionStore};
+use wicketgate::state::State;
+use wicketgate::state::session::{Agent, Session};
 
 const US: &str = "https://gateway.example.com";
 const AUDIENCE: &str = "legacy-api";
@@ -130,12 +131,12 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
         customer_from: vec![CustomerPlace::Header(CUSTOMER_AUTH, Some("JWT".to_owned()))],
         ..Demand::default()
     };
-    let (mut verified, sessions) = (VerifiedTokens::default(), SessionStore::default());
+    let (mut verified, state) = (VerifiedTokens::default(), State::in_memory());
     let mut turn = 0;
     Ok(Box::new(move || {
         let headers = &callers_headers[turn % callers];
         turn += 1;
-        let mut around = Surroundings { now: NOW, verified: &mut verified, sessions: &sessions };
+        let mut around = Surroundings { now: NOW, verified: &mut verified, state: &state, ask: None };
         black_box(auth.admit(&demand, headers, None, &mut around).map_err(|refusal| anyhow!("{refusal:?}"))?);
         Ok(())
     }))
@@ -144,12 +145,15 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
 /// A session among many.
 fn admit_session(count: usize) -> anyhow::Result<Step> {
     let keys = CookieKeys::new(&[Secret::new(&[7; 32][..])]);
-    let (deriver, sessions) = (deriver(Mode::OneWay)?, SessionStore::default());
+    let (deriver, state) = (deriver(Mode::OneWay)?, State::in_memory());
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let mut cookies = Vec::new();
     for number in 0..count {
         let new = keys.issue(NOW).context("no key")?;
         let customer = deriver.derive(US, &number.to_string())?;
-        sessions.insert(new.digest, Session { customer, issued_at: NOW, last_seen: NOW, expires_at: NOW + 3600 });
+        let (issued_at, last_seen, expires_at) = (NOW, NOW, NOW + 3600);
+        let session = Session { customer, issued_at, last_seen, expires_at, agent: Agent::Other };
+        runtime.block_on(state.begin(new.digest, session, 3600))?;
         if number % (count / 1_000) == 0 {
             let mut headers = HeaderMap::new();
             headers.insert(COOKIE, format!("theme=dark; session={}", new.value).parse()?);
@@ -164,7 +168,7 @@ fn admit_session(count: usize) -> anyhow::Result<Step> {
     Ok(Box::new(move || {
         let headers = &cookies[turn % cookies.len()];
         turn += 1;
-        let mut around = Surroundings { now: NOW, verified: &mut verified, sessions: &sessions };
+        let mut around = Surroundings { now: NOW, verified: &mut verified, state: &state, ask: None };
         black_box(auth.admit(&demand, headers, None, &mut around).map_err(|refusal| anyhow!("{refusal:?}"))?);
         Ok(())
     }))
@@ -177,7 +181,7 @@ fn api_key(count: usize) -> anyhow::Result<Step> {
     let sent: Vec<String> = (0..count).map(name).step_by(count / 10).collect();
     let mut turn = 0;
     Ok(Box::new(move || {
-        black_box(keys.find(sent[turn % sent.len()].as_bytes()).context("not found")?);
+        black_box(keys.find(&digest(sent[turn % sent.len()].as_bytes())).context("not found")?);
         turn += 1;
         Ok(())
     }))

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 
+use crate::config::Config;
 use crate::config::raw::{AccessLog, Level, Raw};
 use crate::gateway::Shared;
 use crate::gateway::access_log::AccessLogWriter;
@@ -18,9 +19,11 @@ use crate::gateway::hashing::Hashing;
 use crate::metrics::Metrics;
 use crate::policy::backends;
 use crate::reload::{self, Plan, ReloadFault, Reloader};
+use crate::server::operators;
 use crate::server::tls::CertificateStore;
 use crate::server::worker::Worker;
 use crate::server::{self, Listener, Phase};
+use crate::state::{self, State};
 
 /// How often ended sessions are forgotten.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -35,6 +38,8 @@ pub struct App {
     pub admin: SocketAddr,
     phase: watch::Sender<Phase>,
     workers: Vec<JoinHandle<io::Result<()>>>,
+    /// The operators' socket, removed at the end.
+    socket: PathBuf,
     log: Option<AccessLogWriter>,
     control: Runtime,
 }
@@ -50,7 +55,9 @@ impl App {
         let raw = plan.config.raw().clone();
         let metrics = Arc::new(Metrics::default());
         let hashing = Hashing::new(control.handle().clone());
-        let shared = Arc::new(Shared::new(plan.policy, backends, Arc::clone(&metrics), hashing));
+        let now = u64::try_from(unix_seconds()).unwrap_or_default();
+        let state = State::open(state_settings(&plan.config), Arc::clone(&metrics.state), now)?;
+        let shared = Arc::new(Shared::new(plan.policy, backends, Arc::clone(&metrics), hashing, state));
         let log = match raw.log.access {
             AccessLog::Stdout => {
                 Some(AccessLogWriter::start(Arc::clone(&metrics)).context("cannot start the access log")?)
@@ -82,6 +89,8 @@ impl App {
             }
         }
         let admin = start_admin(&control, &raw, &shared, &watched)?;
+        let socket = operators::socket_path(&plan.config);
+        start_operators(&control, &socket, &shared)?;
         let mut workers = Vec::new();
         for (number, listeners) in per_worker.into_iter().enumerate() {
             let worker = Worker { listeners, shared: Arc::clone(&shared), log: log.clone(), phase: watched.clone() };
@@ -89,7 +98,7 @@ impl App {
         }
         start_sweep(&control, &shared);
         let reloader = Reloader::new(raw, file.to_owned(), shared, certificates);
-        Ok(Self { reloader, addresses, admin, phase, workers, log, control })
+        Ok(Self { reloader, addresses, admin, phase, workers, socket, log, control })
     }
 
     /// The configuration that it was started with.
@@ -132,6 +141,8 @@ impl App {
         for worker in self.workers {
             worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))?.context("a worker failed")?;
         }
+        self.reloader.shared().state.close();
+        let _ = std::fs::remove_file(&self.socket);
         if let Some(log) = &self.log {
             log.flush(Duration::from_secs(1));
         }
@@ -189,13 +200,26 @@ fn start_admin(
     Ok(bound)
 }
 
+fn state_settings(config: &Config) -> state::Settings {
+    let embedded = &config.raw().state.embedded;
+    state::Settings::Embedded(config.resolve(&embedded.path), embedded.max_sessions)
+}
+
+fn start_operators(control: &Runtime, path: &Path, shared: &Arc<Shared>) -> anyhow::Result<()> {
+    let _guard = control.enter();
+    let socket =
+        operators::bind(path).with_context(|| format!("cannot listen on {}: change `admin.socket`", path.display()))?;
+    control.spawn(operators::serve(socket, Arc::clone(shared)));
+    Ok(())
+}
+
 fn start_sweep(control: &Runtime, shared: &Arc<Shared>) {
     let shared = Arc::clone(shared);
     control.spawn(async move {
         loop {
             tokio::time::sleep(SWEEP).await;
             let idle = shared.policy().auth.cookie.as_ref().map_or(u64::MAX, |cookie| cookie.idle);
-            shared.sessions.sweep(u64::try_from(unix_seconds()).unwrap_or_default(), idle);
+            shared.state.sweep(u64::try_from(unix_seconds()).unwrap_or_default(), idle);
         }
     });
 }

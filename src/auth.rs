@@ -22,11 +22,13 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::body::{self, Pointer};
 use crate::customer::{Deriver, Identifier};
 use crate::refusal::{ApiKeyFault, Refusal, SessionFault, TokenFault};
-use crate::session::{Found, SessionStore};
+use crate::state::State;
+use crate::state::revocation::Subject;
+use crate::state::session::{Found, SessionDigest};
 use api_key::ApiKeys;
 use cookie::CookieKeys;
 use jwt::{Compact, Kind, Verifier};
-use verified::{Access, Verdict, VerifiedTokens};
+use verified::{Access, Marks, Verdict, VerifiedTokens};
 
 /// The header of the API key.
 pub const API_KEY: HeaderName = HeaderName::from_static("api-key");
@@ -42,6 +44,8 @@ pub struct Caller {
     pub api_key: Option<Arc<str>>,
     /// The customer.
     pub customer: Option<Identifier>,
+    /// Only a cookie speaks for the customer: a browser sends it along whoever made it call.
+    pub by_cookie: bool,
     _proof: Proof,
 }
 
@@ -51,7 +55,7 @@ struct Proof;
 
 impl Caller {
     fn nobody() -> Self {
-        Self { client: None, api_key: None, customer: None, _proof: Proof }
+        Self { client: None, api_key: None, customer: None, by_cookie: false, _proof: Proof }
     }
 }
 
@@ -145,8 +149,10 @@ pub struct Surroundings<'a> {
     pub now: u64,
     /// Tokens that this worker has verified before.
     pub verified: &'a mut VerifiedTokens,
-    /// All sessions.
-    pub sessions: &'a SessionStore,
+    /// Logins and revocations.
+    pub state: &'a State,
+    /// A session that only the store can tell about.
+    pub ask: Option<SessionDigest>,
 }
 
 impl Authenticator {
@@ -204,7 +210,7 @@ impl Authenticator {
         }
         let mut key_client = None;
         if demand.api_key {
-            match self.api_key(demand, api_key) {
+            match self.api_key(demand, api_key, around.state) {
                 Ok(key) => {
                     caller.api_key = Some(Arc::clone(&key.id));
                     key_client.clone_from(&key.client);
@@ -227,7 +233,10 @@ impl Authenticator {
         }
         if demand.customer {
             match self.customer(&presented, around) {
-                Ok(customer) => caller.customer = Some(customer),
+                Ok(customer) => {
+                    caller.customer = Some(customer);
+                    caller.by_cookie = presented.by_cookie;
+                }
                 Err(refusal) => refuse(refusal)?,
             }
         }
@@ -239,9 +248,13 @@ impl Authenticator {
         Ok(())
     }
 
-    fn api_key(&self, demand: &Demand, presented: Option<&HeaderValue>) -> Result<&ApiKey, ApiKeyFault> {
+    fn api_key(&self, demand: &Demand, presented: Option<&HeaderValue>, state: &State) -> Result<&ApiKey, ApiKeyFault> {
         let presented = presented.ok_or(ApiKeyFault::Missing)?;
-        let key = self.api_keys.find(presented.as_bytes()).ok_or(ApiKeyFault::Unknown)?;
+        let digest = api_key::digest(presented.as_bytes());
+        let key = self.api_keys.find(&digest).ok_or(ApiKeyFault::Unknown)?;
+        if state.revocations().covers_api_key(&digest) {
+            return Err(ApiKeyFault::Revoked);
+        }
         if key.routes.binary_search(&demand.route).is_err() {
             return Err(ApiKeyFault::Route);
         }
@@ -250,19 +263,27 @@ impl Authenticator {
 
     fn client(&self, authorization: Option<&HeaderValue>, around: &mut Surroundings<'_>) -> Result<Access, TokenFault> {
         let token = after_scheme(authorization.ok_or(TokenFault::Missing)?, Some("Bearer"))?;
-        if let Some(Verdict::Access(access)) = around.verified.find(Kind::Access, token, around.now) {
+        let revocations = around.state.revocations();
+        if let Some(Verdict::Access(access)) = around.verified.find(Kind::Access, token, around.now, revocations) {
             return Ok(access.clone());
         }
         let token = readable(token)?;
+        let generation = revocations.generation();
         let verifier = self.access.as_ref().ok_or(TokenFault::Issuer)?;
         let claims = verifier.verify(&Compact::parse(token)?, around.now)?;
+        let marks = Marks::of(&claims, verifier.issuer(), true, token);
         let id = claims.client_id.ok_or(TokenFault::Malformed)?;
         let client = self.clients.get(id.as_str()).ok_or(TokenFault::UnknownClient)?;
         let granted = claims.scope.unwrap_or_default();
         let scopes = granted.split(' ').filter(|scope| client.scopes.iter().any(|known| known == scope));
         // A name of this worker's own: workers that count references to the same one wait for each other.
         let access = Access { client: Arc::from(&*client.id), scopes: scopes.map(str::to_owned).collect() };
-        around.verified.keep(Kind::Access, token, claims.expires_at, verifier.skew(), Verdict::Access(access.clone()));
+        let verdict = Verdict::Access(access.clone());
+        if marks.are_revoked(&verdict, revocations) {
+            return Err(TokenFault::Revoked);
+        }
+        let ends = claims.expires_at.saturating_add(verifier.skew());
+        around.verified.keep(Kind::Access, token, ends, verdict, marks, generation);
         Ok(access)
     }
 
@@ -296,6 +317,8 @@ impl Authenticator {
                     None
                 }
             };
+            let is_cookie = matches!(place, CustomerPlace::Cookie(_));
+            presented.by_cookie &= token.is_none() || is_cookie;
             match (token, &presented.token) {
                 (Some(token), None) => presented.token = Some(token),
                 (Some(Ok(token)), Some(Ok(other))) if token.as_bytes() != other.as_bytes() => {
@@ -329,10 +352,13 @@ impl Authenticator {
     }
 
     fn customer_token(&self, token: &[u8], around: &mut Surroundings<'_>) -> Result<Identifier, TokenFault> {
-        if let Some(Verdict::Customer(customer)) = around.verified.find(Kind::Customer, token, around.now) {
+        let revocations = around.state.revocations();
+        if let Some(Verdict::Customer(customer)) = around.verified.find(Kind::Customer, token, around.now, revocations)
+        {
             return Ok(customer.clone());
         }
         let token = readable(token)?;
+        let generation = revocations.generation();
         let compact = Compact::parse(token)?;
         let deriver = self.deriver.as_ref().ok_or(TokenFault::Issuer)?;
         let issuer = compact.issuer().ok_or(TokenFault::Issuer)?;
@@ -347,26 +373,107 @@ impl Authenticator {
             None => deriver.derive(issuer, &claims.subject).map_err(|_| TokenFault::Subject)?,
         };
         let verdict = Verdict::Customer(customer.clone());
-        around.verified.keep(Kind::Customer, token, claims.expires_at, verifier.skew(), verdict);
+        let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token);
+        if marks.are_revoked(&verdict, revocations) {
+            return Err(TokenFault::Revoked);
+        }
+        let ends = claims.expires_at.saturating_add(verifier.skew());
+        around.verified.keep(Kind::Customer, token, ends, verdict, marks, generation);
         Ok(customer)
     }
 
-    fn session(&self, value: &str, around: &Surroundings<'_>) -> Result<Identifier, SessionFault> {
+    fn session(&self, value: &str, around: &mut Surroundings<'_>) -> Result<Identifier, SessionFault> {
         let cookie = self.cookie.as_ref().ok_or(SessionFault::Forged)?;
         let digest = cookie.keys.open(value)?;
-        match around.sessions.find(&digest, around.now, cookie.idle) {
+        match around.state.session(&digest, around.now, cookie.idle) {
             Found::Live(customer) => Ok(customer),
             Found::Expired => Err(SessionFault::Expired),
             Found::Unknown => Err(SessionFault::Unknown),
+            Found::Ask => {
+                around.ask = Some(digest);
+                Err(SessionFault::Unknown)
+            }
         }
+    }
+
+    /// The session that the cookie of a request names, where it is one of ours. Whether it is live is another question.
+    pub fn named_session(&self, headers: &HeaderMap) -> Option<SessionDigest> {
+        let cookie = self.cookie.as_ref()?;
+        let value = single_cookie(headers, &cookie.name).ok().flatten()?;
+        cookie.keys.open(value).ok()
+    }
+
+    /// What a token that is good now says, whatever it is for: of a client, or of a customer.
+    ///
+    /// # Errors
+    /// Why it is not good.
+    pub fn inspect(&self, token: &str, now: u64, state: &State) -> Result<Inspected, TokenFault> {
+        let token = readable(token.as_bytes())?;
+        let compact = Compact::parse(token)?;
+        let issuer = compact.issuer().ok_or(TokenFault::Issuer)?;
+        let by = |verifier: &Option<Verifier>, kind| {
+            let verifier = verifier.as_ref().filter(|verifier| verifier.issuer() == issuer)?;
+            Some((verifier.verify(&compact, now).ok()?, kind, verifier.skew()))
+        };
+        let own = by(&self.access, Kind::Access).or_else(|| by(&self.own, Kind::Customer));
+        let is_own = own.is_some();
+        let (claims, kind, skew) = match (own, self.trusted.get(issuer)) {
+            (Some(own), _) => own,
+            (None, Some(trusted)) => (trusted.verify(&compact, now)?, Kind::Customer, trusted.skew()),
+            (None, None) => return Err(TokenFault::Signature),
+        };
+        let marks = Marks::of(&claims, issuer, is_own, token);
+        let verdict = match kind {
+            Kind::Access => {
+                let id = claims.client_id.as_deref().ok_or(TokenFault::Malformed)?;
+                let client = self.clients.get(id).ok_or(TokenFault::UnknownClient)?;
+                Verdict::Access(Access { client: Arc::clone(&client.id), scopes: Arc::default() })
+            }
+            Kind::Customer => {
+                let deriver = self.deriver.as_ref().ok_or(TokenFault::Issuer)?;
+                let customer = if is_own {
+                    deriver.accept(&claims.subject).map_err(|_| TokenFault::Subject)?
+                } else {
+                    deriver.derive(issuer, &claims.subject).map_err(|_| TokenFault::Subject)?
+                };
+                Verdict::Customer(customer)
+            }
+        };
+        if marks.are_revoked(&verdict, state.revocations()) {
+            return Err(TokenFault::Revoked);
+        }
+        let ends = claims.expires_at.saturating_add(skew);
+        Ok(Inspected { verdict, subject: Subject::Token(marks.id), login: marks.login, ends, claims })
     }
 }
 
+/// A token that is good.
+#[derive(Debug)]
+pub struct Inspected {
+    /// Whose it is.
+    pub verdict: Verdict,
+    /// What a rule that revokes it is about.
+    pub subject: Subject,
+    /// The login that it is of, where it says.
+    pub login: Option<Box<str>>,
+    /// The first second in which it is no longer good, clock skew included.
+    pub ends: u64,
+    /// What it says.
+    pub claims: jwt::Claims,
+}
+
 /// What a request shows of its customer.
-#[derive(Default)]
 struct Presented<'a> {
     token: Option<Result<Token<'a>, TokenFault>>,
     session: Option<&'a str>,
+    /// Nothing but cookies.
+    by_cookie: bool,
+}
+
+impl Default for Presented<'_> {
+    fn default() -> Self {
+        Self { token: None, session: None, by_cookie: true }
+    }
 }
 
 /// A token as it was sent; nothing of it has been read.

@@ -3,9 +3,12 @@
 mod check;
 mod demo;
 mod id;
+mod local;
 mod new;
 mod password;
+mod revoke;
 mod run;
+mod sessions;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -45,6 +48,12 @@ enum Command {
     /// Map customers to identifiers and back.
     #[command(subcommand, after_help = id::EXAMPLE)]
     Id(id::Id),
+    /// See and end customers' sessions in the gateway that runs.
+    #[command(subcommand, after_help = sessions::EXAMPLE)]
+    Sessions(sessions::Sessions),
+    /// Revoke tokens, customers' logins, clients' tokens or API keys in the gateway that runs.
+    #[command(subcommand, after_help = revoke::EXAMPLE)]
+    Revoke(revoke::Revoke),
 }
 
 #[derive(Debug, Args)]
@@ -65,6 +74,8 @@ pub fn main() -> ExitCode {
         Command::New(new) => new::new(&new),
         Command::HashPassword => password::hash(),
         Command::Id(id) => id::id(&id),
+        Command::Sessions(what) => sessions::sessions(&what),
+        Command::Revoke(what) => revoke::revoke(&what),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -45,6 +45,11 @@ const fn padded(length: usize) -> usize {
 pub struct Identifier(Arc<str>);
 
 impl Identifier {
+    /// One that was derived before, as our own store or our own token has it.
+    pub fn from_store(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// The identifier as it is sent.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -6,6 +6,7 @@
 pub mod access_log;
 mod body;
 mod call;
+mod client;
 pub(crate) mod connection;
 pub(crate) mod error;
 mod form;
@@ -18,7 +19,11 @@ pub mod host;
 mod limiter;
 mod limits;
 mod login;
+mod logout;
+mod oauth;
+mod origin;
 mod record;
+mod refresh;
 pub(crate) mod request_id;
 mod token;
 
@@ -43,7 +48,7 @@ use crate::policy::route::Route;
 use crate::policy::table::NotFound;
 use crate::policy::{Policy, Target, backends};
 use crate::refusal::Refusal;
-use crate::session::SessionStore;
+use crate::state::State;
 use access_log::{AccessLog, AccessLogWriter};
 use body::ResponseBody;
 use call::{Call, Upload};
@@ -61,8 +66,8 @@ pub struct Shared {
     generation: AtomicU64,
     /// Everything that is counted.
     pub metrics: Arc<Metrics>,
-    /// Customers' logins.
-    pub sessions: SessionStore,
+    /// Logins, revocations and failed attempts.
+    pub state: State,
     /// Where passwords are hashed.
     pub hashing: Hashing,
     /// How many requests are in flight to which backend.
@@ -91,12 +96,18 @@ pub(crate) type Answer = Response<ResponseBody>;
 
 impl Shared {
     /// Begins with this policy.
-    pub fn new(policy: Policy, backends: backends::Shared, metrics: Arc<Metrics>, hashing: Hashing) -> Self {
+    pub fn new(
+        policy: Policy,
+        backends: backends::Shared,
+        metrics: Arc<Metrics>,
+        hashing: Hashing,
+        state: State,
+    ) -> Self {
         Self {
             policy: ArcSwap::from_pointee(policy),
             generation: AtomicU64::new(0),
             metrics,
-            sessions: SessionStore::default(),
+            state,
             hashing,
             backends,
             limits: Limits::default(),
@@ -166,7 +177,7 @@ impl Gateway {
                 if refused.refusal == Refusal::Internal {
                     tracing::error!(request_id = record.id(), route = &*record.route, "a fault of the gateway itself");
                 }
-                let mut response = if *record.route == *token::NAME {
+                let mut response = if [token::NAME, oauth::REVOKE, oauth::INTROSPECT].contains(&&*record.route) {
                     token::error_response(&refused)
                 } else {
                     error::response(&refused, record.id())
@@ -228,6 +239,20 @@ impl Gateway {
                 record.route = token::NAME.into();
                 Box::pin(self.access_token(call, record)).await
             }
+            Target::Logout => {
+                record.route = logout::NAME.into();
+                Box::pin(self.logout(call, record)).await
+            }
+            Target::Revoke => {
+                record.route = oauth::REVOKE.into();
+                let basic = call.parts.headers.contains_key(header::AUTHORIZATION);
+                Box::pin(self.revoke(call, record)).await.map_err(|refused| Refused { basic, ..refused })
+            }
+            Target::Introspect => {
+                record.route = oauth::INTROSPECT.into();
+                let basic = call.parts.headers.contains_key(header::AUTHORIZATION);
+                Box::pin(self.introspect(call, record)).await.map_err(|refused| Refused { basic, ..refused })
+            }
             Target::KeySet => Ok(published(policy, record, "application/jwk-set+json", |issuer| &issuer.jwks)),
             Target::Certificates => {
                 Ok(published(policy, record, "application/x-pem-file", |issuer| &issuer.certificates))
@@ -248,6 +273,7 @@ impl Gateway {
             call.read_body(limit, record).await?;
         }
         let caller = self.admit(current, route, &call, record)?;
+        self.comes_from_own_site(route, &caller, &call, record)?;
         forward::matches_named_customer(route, &caller, &call.parts.headers, record)?;
         call.is_within(limit)?;
         call.has_type_for(route)?;
@@ -280,7 +306,7 @@ impl Gateway {
         };
         // A body may have been long in coming.
         let now = if call.body.bytes().is_some() { SystemTime::now() } else { record.time };
-        let mut around = Surroundings { now: unix_seconds(now), verified, sessions: &self.shared.sessions };
+        let mut around = Surroundings { now: unix_seconds(now), verified, state: &self.shared.state, ask: None };
         let (auth, headers, body) =
             (&current.policy.auth, &call.parts.headers, call.body.bytes().map(|body| &body[..]));
         let caller = if route.enforce {
@@ -294,6 +320,29 @@ impl Gateway {
         record.api_key.clone_from(&caller.api_key);
         record.customer.clone_from(&caller.customer);
         Ok(caller)
+    }
+
+    /// A call that changes something, and for which nothing but a cookie speaks, must come from the company's own pages.
+    /// A client's token or an API key is nothing that a strange page could send.
+    fn comes_from_own_site(
+        &self,
+        route: &Route,
+        caller: &Caller,
+        call: &Call<'_>,
+        record: &mut Record,
+    ) -> Result<(), Refusal> {
+        let at_risk = caller.by_cookie && caller.client.is_none() && caller.api_key.is_none();
+        if !at_risk
+            || !origin::changes_something(&call.parts.method)
+            || origin::is_own(&call.policy.own_site, &call.head.host, &call.parts.headers)
+        {
+            return Ok(());
+        }
+        if route.enforce {
+            return Err(Refusal::CrossSite);
+        }
+        record.observed.get_or_insert(Refusal::CrossSite);
+        Ok(())
     }
 
     fn within_rate(&self, route: &Route, caller: &Caller, address: IpAddr, record: &mut Record) -> Result<(), Refused> {

@@ -14,7 +14,7 @@
 //! | 5 | [`gateway`] | one request in, one response out; **start reading there** |
 //! | 4 | [`policy`] | all that configuration decides about a request |
 //! | 3 | [`auth`] | credentials in, a `Caller` or a refusal out |
-//! | 2 | [`session`], [`backend`], [`config`] | logins; the company's servers; gateway.yaml |
+//! | 2 | [`state`], [`backend`], [`config`] | logins and revocations; the company's servers; gateway.yaml |
 //! | 1 | [`customer`], [`stream`] | the opaque identifier; bodies on their way |
 //! | 0 | [`body`], [`fields`], [`metrics`], [`refusal`], [`secret`], [`socket`] | small things that know nothing else |
 //!
@@ -54,8 +54,8 @@ pub mod refusal;
 pub mod reload;
 pub mod secret;
 pub mod server;
-pub mod session;
 pub mod socket;
+pub mod state;
 pub mod stream;
 
 #[cfg(test)]

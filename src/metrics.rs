@@ -23,6 +23,31 @@ pub struct Metrics {
     reloads: Mutex<BTreeMap<&'static str, u64>>,
     certificates: Mutex<BTreeMap<String, i64>>,
     access_log_dropped: AtomicU64,
+    /// What the state store does.
+    pub state: Arc<StateMetrics>,
+}
+
+/// What is counted of the state store.
+#[derive(Debug, Default)]
+pub struct StateMetrics {
+    durations: Mutex<HashMap<Arc<str>, Durations>>,
+    failures: Mutex<BTreeMap<&'static str, u64>>,
+    levels: Mutex<Levels>,
+}
+
+/// How the state stands at the time of a scrape.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Levels {
+    /// Sessions that this process knows.
+    pub sessions: usize,
+    /// Revocations in force.
+    pub revocations: usize,
+    /// Writes that wait.
+    pub waiting: usize,
+    /// Whether the last exchange with the store worked.
+    pub up: bool,
+    /// Password hashes that run or wait.
+    pub hashes: usize,
 }
 
 /// What one worker counts.
@@ -137,12 +162,62 @@ impl Metrics {
             "Access-log lines that could not be written.",
             [(vec![], self.access_log_dropped.load(Ordering::Relaxed))],
         ));
+        families.extend(self.state.families());
         families.push(gauges(
             "wicketgate_build_info",
             "The version that runs.",
             [(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1)],
         ));
         families
+    }
+}
+
+impl StateMetrics {
+    /// An exchange with the store took so long.
+    pub fn took(&self, operation: &'static str, duration: Duration) {
+        let mut durations = locked(&self.durations);
+        if let Some(known) = durations.get_mut(operation) {
+            known.observe(duration);
+        } else {
+            durations.entry(operation.into()).or_default().observe(duration);
+        }
+    }
+
+    /// An exchange with the store failed.
+    pub fn failed(&self, operation: &'static str) {
+        *locked(&self.failures).entry(operation).or_default() += 1;
+    }
+
+    /// Sets how the state stands.
+    pub fn stands(&self, levels: Levels) {
+        *locked(&self.levels) = levels;
+    }
+
+    fn families(&self) -> Vec<MetricFamily> {
+        let levels = *locked(&self.levels);
+        let level = |level: usize| [(vec![], i64::try_from(level).unwrap_or(i64::MAX))];
+        let failures: Vec<_> = locked(&self.failures)
+            .iter()
+            .map(|(operation, count)| (vec![("operation", (*operation).to_owned())], *count))
+            .collect();
+        vec![
+            gauges("wicketgate_sessions", "Sessions that this process knows.", level(levels.sessions)),
+            gauges("wicketgate_revocations", "Revocations in force.", level(levels.revocations)),
+            gauges("wicketgate_state_queue", "Writes that wait for the state store.", level(levels.waiting)),
+            gauges("wicketgate_state_up", "Whether the state store answers.", level(usize::from(levels.up))),
+            gauges("wicketgate_hashes", "Password hashes that run or wait.", level(levels.hashes)),
+            counters(
+                "wicketgate_state_failures_total",
+                "Exchanges with the state store that failed, by operation.",
+                failures,
+            ),
+            histograms(
+                "wicketgate_state_duration_seconds",
+                "How long the state store took, by operation.",
+                "operation",
+                locked(&self.durations).clone(),
+            ),
+        ]
     }
 }
 

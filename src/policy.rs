@@ -11,7 +11,7 @@ pub mod table;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use http::Method;
+use http::{HeaderName, Method};
 
 use crate::auth::Authenticator;
 use crate::auth::jwt::Kind;
@@ -20,6 +20,7 @@ use crate::config::raw::{self, Issue, NumberStyle, Raw};
 use crate::config::{Config, Problems};
 use crate::customer::{Deriver, IdentifierKey, Mode};
 use crate::fields::FieldSet;
+use crate::state::attempts::Cost;
 use accounts::Accounts;
 use backends::Shared;
 pub use issuer::Issuer;
@@ -35,6 +36,12 @@ pub enum Target {
     Login,
     /// `POST /oauth/access_token`.
     AccessToken,
+    /// `POST /auth/logout`.
+    Logout,
+    /// `POST /oauth/revoke`.
+    Revoke,
+    /// `POST /oauth/introspect`.
+    Introspect,
     /// `GET /.well-known/jwks.json`.
     KeySet,
     /// `GET /.well-known/jwks.pem`.
@@ -55,6 +62,8 @@ pub struct Policy {
     pub login: Option<Login>,
     /// How clients get a token.
     pub access_token: Option<AccessToken>,
+    /// Whose pages may make calls for which only a cookie speaks.
+    pub own_site: OwnSite,
     /// Fields that callers must not send to backends, in any spelling.
     pub stripped: Arc<FieldSet>,
 }
@@ -77,6 +86,40 @@ pub struct Login {
     pub same_site: &'static str,
     /// How often one name may be tried.
     pub limit: raw::RateLimit,
+    /// What wrong passwords cost.
+    pub attempts: AttemptCosts,
+    /// For how many seconds refresh tokens are given, where they are.
+    pub refresh: Option<u64>,
+}
+
+/// Whose pages may make calls for which only a cookie speaks.
+#[derive(Debug, Default)]
+pub struct OwnSite {
+    /// Origins beside that of the call itself.
+    pub origins: Vec<String>,
+    /// A header that a strange page cannot send.
+    pub header: Option<HeaderName>,
+}
+
+/// What failed attempts cost.
+#[derive(Debug, Clone, Copy)]
+pub struct AttemptCosts {
+    /// Those under one name from one address.
+    pub name: Cost,
+    /// Those from one address.
+    pub address: Cost,
+}
+
+impl AttemptCosts {
+    fn new(raw: &raw::Attempts) -> Self {
+        let millis =
+            |duration: crate::config::scalar::Duration| u64::try_from(duration.get().as_millis()).unwrap_or(u64::MAX);
+        let (delay, longest) = (millis(raw.delay), millis(raw.longest));
+        Self {
+            name: Cost { free: raw.free.into(), delay, longest },
+            address: Cost { free: raw.free_per_address.into(), delay, longest },
+        }
+    }
 }
 
 /// How clients get a token.
@@ -87,6 +130,8 @@ pub struct AccessToken {
     pub number_style: NumberStyle,
     /// How often one client may ask.
     pub limit: raw::RateLimit,
+    /// What wrong secrets cost.
+    pub attempts: AttemptCosts,
 }
 
 impl Policy {
@@ -126,9 +171,11 @@ impl Policy {
             lifetime: token.lifetime.as_secs(),
             number_style: token.number_style,
             limit: token.limits,
+            attempts: AttemptCosts::new(&token.attempts),
         });
         let table = table(raw, &routes, issuer.is_some());
-        Some(Self { auth, table, routes, issuer, login, access_token, stripped })
+        let own_site = raw.login.as_ref().and_then(|login| login.cookie.as_ref()).map(own_site).unwrap_or_default();
+        Some(Self { auth, table, routes, issuer, login, access_token, own_site, stripped })
     }
 }
 
@@ -195,7 +242,14 @@ fn read_login(
         tenant,
         same_site,
         limit: login.limits,
+        attempts: AttemptCosts::new(&login.attempts),
+        refresh: login.refresh.as_ref().map(|refresh| refresh.lifetime.as_secs()),
     })
+}
+
+fn own_site(cookie: &raw::Cookie) -> OwnSite {
+    let header = cookie.csrf_header.as_ref().and_then(|header| HeaderName::from_bytes(header.as_bytes()).ok());
+    OwnSite { origins: cookie.origins.clone(), header }
 }
 
 /// Fields by which a caller could claim an identity, an address or another target, or show a credential.
@@ -253,9 +307,12 @@ fn table(raw: &Raw, routes: &[Route], publishes_keys: bool) -> Table<Target> {
     let mut table = Table::default();
     if let Some(login) = &raw.login {
         table.insert_exact(&[], &login.path, &[Method::POST], Target::Login);
+        table.insert_exact(&[], "/auth/logout", &[Method::POST], Target::Logout);
     }
     if let Some(token) = &raw.access_token {
         table.insert_exact(&[], &token.path, &[Method::POST], Target::AccessToken);
+        table.insert_exact(&[], "/oauth/revoke", &[Method::POST], Target::Revoke);
+        table.insert_exact(&[], "/oauth/introspect", &[Method::POST], Target::Introspect);
     }
     if publishes_keys {
         table.insert_exact(&[], "/.well-known/jwks.json", &[Method::GET, Method::HEAD], Target::KeySet);

@@ -35,6 +35,8 @@ pub enum TokenFault {
     Subject,
     /// The client that it was given to is no longer configured.
     UnknownClient,
+    /// It was revoked, or its login ended.
+    Revoked,
 }
 
 /// What is wrong with an API key.
@@ -48,6 +50,8 @@ pub enum ApiKeyFault {
     Route,
     /// It belongs to another client than the access token.
     Client,
+    /// It was revoked.
+    Revoked,
 }
 
 /// What is wrong with a session cookie.
@@ -104,6 +108,8 @@ pub enum Refusal {
     Session(SessionFault),
     /// The client's token lacks a scope of the route.
     Scope,
+    /// A cookie speaks for the customer, and nothing shows that the call comes from the company's own site.
+    CrossSite,
     /// The request names another customer than the token.
     IdentifierMismatch,
     /// The content type is not one that this path takes.
@@ -118,6 +124,8 @@ pub enum Refusal {
     LoginWrongPassword,
     /// Login: this name was tried too often.
     LoginRate,
+    /// Login: too many wrong passwords, under this name from there, or from there.
+    LoginLocked,
     /// A parameter is missing.
     ParameterMissing,
     /// A parameter stands there twice, or says two things.
@@ -136,10 +144,18 @@ pub enum Refusal {
     ScopeNotAllowed,
     /// Token endpoint: this client id was tried too often.
     TokenRate,
+    /// Token endpoint: too many wrong secrets, for this client from there, or from there.
+    TokenLocked,
+    /// Token endpoint: no such refresh token, or its login has ended.
+    RefreshToken,
+    /// Token endpoint: a refresh token that was used before; its login has been ended.
+    RefreshTokenReused,
     /// The company's own login did not answer, or not as it should.
     LoginBackend,
     /// Too many passwords wait for their hash.
     HashQueue,
+    /// The state store cannot be asked or written.
+    State,
     /// The backend could not be reached.
     BackendConnect,
     /// The backend's answer broke off or was not HTTP.
@@ -171,6 +187,7 @@ macro_rules! token_word {
             TokenFault::Audience => concat!($prefix, "_token_audience"),
             TokenFault::Subject => concat!($prefix, "_token_subject"),
             TokenFault::UnknownClient => concat!($prefix, "_token_unknown_client"),
+            TokenFault::Revoked => concat!($prefix, "_token_revoked"),
         }
     };
 }
@@ -198,12 +215,14 @@ impl Refusal {
             Self::ApiKey(ApiKeyFault::Unknown) => "api_key_unknown",
             Self::ApiKey(ApiKeyFault::Route) => "api_key_route",
             Self::ApiKey(ApiKeyFault::Client) => "api_key_client",
+            Self::ApiKey(ApiKeyFault::Revoked) => "api_key_revoked",
             Self::ClientToken(fault) => token_word!("client", fault),
             Self::CustomerToken(fault) => token_word!("customer", fault),
             Self::Session(SessionFault::Forged) => "session_forged",
             Self::Session(SessionFault::Unknown) => "session_unknown",
             Self::Session(SessionFault::Expired) => "session_expired",
             Self::Scope => "scope",
+            Self::CrossSite => "cross_site",
             Self::IdentifierMismatch => "identifier_mismatch",
             Self::ContentType => "content_type",
             Self::Json => "json",
@@ -211,6 +230,7 @@ impl Refusal {
             Self::LoginUnknownUser => "login_unknown_user",
             Self::LoginWrongPassword => "login_wrong_password",
             Self::LoginRate => "login_rate",
+            Self::LoginLocked => "login_locked",
             Self::ParameterMissing => "parameter_missing",
             Self::ParameterRepeated => "parameter_repeated",
             Self::SecretInQuery => "secret_in_query",
@@ -220,8 +240,12 @@ impl Refusal {
             Self::ClientAuthentication => "client_authentication",
             Self::ScopeNotAllowed => "scope_not_allowed",
             Self::TokenRate => "token_rate",
+            Self::TokenLocked => "token_locked",
+            Self::RefreshToken => "refresh_token",
+            Self::RefreshTokenReused => "refresh_token_reused",
             Self::LoginBackend => "login_backend",
             Self::HashQueue => "hash_queue",
+            Self::State => "state",
             Self::BackendConnect => "backend_connect",
             Self::BackendResponse => "backend_response",
             Self::BackendCredential => "backend_credential",
@@ -236,7 +260,7 @@ impl Refusal {
 pub(crate) mod tests {
     use super::*;
 
-    const TOKEN_FAULTS: [TokenFault; 14] = [
+    const TOKEN_FAULTS: [TokenFault; 15] = [
         TokenFault::Missing,
         TokenFault::TooLong,
         TokenFault::Malformed,
@@ -251,6 +275,7 @@ pub(crate) mod tests {
         TokenFault::Audience,
         TokenFault::Subject,
         TokenFault::UnknownClient,
+        TokenFault::Revoked,
     ];
 
     /// All refusals, for tables that must be complete.
@@ -273,6 +298,7 @@ pub(crate) mod tests {
             R::CredentialConflict,
             R::NoCredential,
             R::Scope,
+            R::CrossSite,
             R::IdentifierMismatch,
             R::ContentType,
             R::Json,
@@ -280,6 +306,7 @@ pub(crate) mod tests {
             R::LoginUnknownUser,
             R::LoginWrongPassword,
             R::LoginRate,
+            R::LoginLocked,
             R::ParameterMissing,
             R::ParameterRepeated,
             R::SecretInQuery,
@@ -289,8 +316,12 @@ pub(crate) mod tests {
             R::ClientAuthentication,
             R::ScopeNotAllowed,
             R::TokenRate,
+            R::TokenLocked,
+            R::RefreshToken,
+            R::RefreshTokenReused,
             R::LoginBackend,
             R::HashQueue,
+            R::State,
             R::BackendConnect,
             R::BackendResponse,
             R::BackendCredential,
@@ -299,7 +330,8 @@ pub(crate) mod tests {
             R::Internal,
         ];
         all.extend(
-            [ApiKeyFault::Missing, ApiKeyFault::Unknown, ApiKeyFault::Route, ApiKeyFault::Client].map(R::ApiKey),
+            [ApiKeyFault::Missing, ApiKeyFault::Unknown, ApiKeyFault::Route, ApiKeyFault::Client, ApiKeyFault::Revoked]
+                .map(R::ApiKey),
         );
         all.extend(TOKEN_FAULTS.map(R::ClientToken));
         all.extend(TOKEN_FAULTS.map(R::CustomerToken));

@@ -118,6 +118,12 @@ fn needs_restart(old: &Raw, new: &Raw) -> Option<&'static str> {
     if old.admin.address != new.admin.address {
         return Some("admin.address");
     }
+    if old.admin.socket != new.admin.socket {
+        return Some("admin.socket");
+    }
+    if old.state != new.state {
+        return Some("state");
+    }
     if old.log.access != new.log.access || old.log.level != new.log.level {
         return Some("log");
     }

@@ -1,6 +1,7 @@
 //! From sockets to requests.
 
 pub mod admin;
+pub mod operators;
 pub mod tls;
 mod wire;
 pub mod worker;

@@ -7,10 +7,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use wicketgate::app::{self, App};
-use wicketgate::session::Session;
+use wicketgate::state::session::{Agent, Session};
 
 /// How many cookies are written down.
 const COOKIES: usize = 10_000;
+
+/// How many sessions are begun at once.
+const BATCH: usize = 10_000;
 
 pub(crate) fn run(config: &Path, sessions: usize, cookies: &Path) -> anyhow::Result<()> {
     let control = app::control_runtime()?;
@@ -24,11 +27,16 @@ pub(crate) fn run(config: &Path, sessions: usize, cookies: &Path) -> anyhow::Res
     let deriver = policy.auth.deriver.as_ref().context("the configuration has no `identifier`")?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let mut lines = String::new();
+    let mut batch = Vec::new();
     for number in 0..sessions {
         let new = cookie.keys.issue(now).context("no key signs cookies")?;
         let customer = deriver.derive("bench", &format!("customer{number}"))?;
-        let session = Session { customer, issued_at: now, last_seen: now, expires_at: now + 24 * 60 * 60 };
-        app.shared().sessions.insert(new.digest, session);
+        let (issued_at, last_seen, expires_at) = (now, now, now + 24 * 60 * 60);
+        let session = Session { customer, issued_at, last_seen, expires_at, agent: Agent::Other };
+        batch.push((new.digest, session));
+        if batch.len() == BATCH || number + 1 == sessions {
+            app.control().block_on(app.shared().state.begin_all(std::mem::take(&mut batch), 24 * 60 * 60))?;
+        }
         if number % sessions.div_ceil(COOKIES) == 0 {
             writeln!(lines, "{}={}", cookie.name, new.value)?;
         }

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 
 use crate::refusal::SessionFault;
 use crate::secret::{Secret, random_bytes};
-use crate::session::SessionDigest;
+use crate::state::session::{SessionDigest, digest_of};
 
 /// Keeps these signatures apart from all others that might be made with the same key.
 const CONTEXT: &[u8] = b"wicketgate session cookie v1\0";
@@ -68,12 +68,6 @@ fn sign(key: &hmac::Key, signed: &str) -> hmac::Tag {
     context.update(CONTEXT);
     context.update(signed.as_bytes());
     context.sign()
-}
-
-fn digest_of(id: &[u8]) -> SessionDigest {
-    let mut digest = [0; 32];
-    digest.copy_from_slice(digest::digest(&digest::SHA256, id).as_ref());
-    digest
 }
 
 impl std::fmt::Debug for CookieKeys {

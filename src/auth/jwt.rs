@@ -80,6 +80,8 @@ pub struct Claims {
     pub expires_at: u64,
     /// `jti`.
     pub token_id: Option<String>,
+    /// `sid`, only of our own tokens: the login that it is of.
+    pub login: Option<String>,
     /// `client_id`, only of our own tokens (RFC 9068 section 2.2).
     pub client_id: Option<String>,
     /// `scope`, only of our own tokens: words separated by spaces (RFC 8693 section 4.2).
@@ -164,6 +166,7 @@ impl Verifier {
             issued_at,
             expires_at,
             token_id: text("jti")?,
+            login: if self.reads_client { text("sid")? } else { None },
             client_id: if self.reads_client { text("client_id")? } else { None },
             scope: if self.reads_client { text("scope")? } else { None },
         })

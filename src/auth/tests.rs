@@ -162,8 +162,8 @@ fn admit(auth: &Authenticator, step: &Step, now: u64, verified: &mut VerifiedTok
     if let Some(token) = step.customer {
         headers.insert(CUSTOMER_AUTH, value("JWT", token));
     }
-    let sessions = SessionStore::default();
-    let mut around = Surroundings { now, verified, sessions: &sessions };
+    let state = State::in_memory();
+    let mut around = Surroundings { now, verified, state: &state, ask: None };
     let caller = auth.admit(&WORLD.demands[step.demand], &headers, None, &mut around)?;
     Ok((caller.client, caller.customer))
 }

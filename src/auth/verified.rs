@@ -1,15 +1,19 @@
 //! Tokens that a worker has verified before, so that the same token is not verified again with each request.
 //!
-//! A verdict is as good as a fresh one: it ends with the token, and all verdicts end with the policy under which
-//! they were reached. Failures are not kept.
+//! A verdict is as good as a fresh one: it ends with the token, it is held against every revocation that came after
+//! it, and all verdicts end with the policy under which they were reached. Failures are not kept.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use quick_cache::Equivalent;
 use quick_cache::unsync::Cache;
 
-use super::jwt::Kind;
+use super::api_key;
+use super::jwt::{Claims, Kind};
 use crate::customer::Identifier;
+use crate::state::revocation::{Revocations, Subject};
+use crate::state::session::hex;
 
 /// How many tokens a worker remembers.
 const CAPACITY: usize = 8_192;
@@ -55,6 +59,50 @@ struct Known {
     /// The first second in which the token is no longer good, clock skew included.
     ends: u64,
     verdict: Verdict,
+    marks: Marks,
+    /// The generation of the revocations that it was last held against.
+    generation: Cell<u64>,
+}
+
+/// By what a token can be revoked, beside whose it is.
+#[derive(Debug, Clone)]
+pub struct Marks {
+    /// Its id: see [`Subject::Token`].
+    pub id: Box<str>,
+    /// The login that it is of.
+    pub login: Option<Box<str>>,
+    /// When it was issued, in seconds since 1970.
+    pub issued_at: Option<u64>,
+}
+
+impl Marks {
+    /// Those of a token. `own`: this gateway issued it.
+    pub fn of(claims: &Claims, issuer: &str, own: bool, token: &str) -> Self {
+        let id = match &claims.token_id {
+            Some(id) if own => id.as_str().into(),
+            Some(id) => format!("{issuer} {id}").into(),
+            None => format!("sha256 {}", hex(&api_key::digest(token.as_bytes()))).into(),
+        };
+        let login = if own { claims.login.as_deref().map(Into::into) } else { None };
+        Self { id, login, issued_at: claims.issued_at }
+    }
+
+    /// Whether a rule covers the token, its login, or whose it is.
+    pub fn are_revoked(&self, verdict: &Verdict, revocations: &Revocations) -> bool {
+        if revocations.is_empty() {
+            return false;
+        }
+        let owner = match verdict {
+            Verdict::Access(access) => Subject::Client((*access.client).into()),
+            Verdict::Customer(customer) => Subject::Customer(customer.as_str().into()),
+        };
+        revocations.covers(&owner, self.issued_at)
+            || revocations.covers(&Subject::Token(self.id.clone()), self.issued_at)
+            || self
+                .login
+                .as_ref()
+                .is_some_and(|login| revocations.covers(&Subject::Login(login.clone()), self.issued_at))
+    }
 }
 
 impl Equivalent<Key> for Borrowed<'_> {
@@ -66,17 +114,23 @@ impl Equivalent<Key> for Borrowed<'_> {
 impl VerifiedTokens {
     /// The verdict on this token as this kind of token, where there is one that still holds. The token may be anything:
     /// what was not verified byte for byte is not found.
-    pub fn find(&self, kind: Kind, token: &[u8], now: u64) -> Option<&Verdict> {
-        self.0.get(&Borrowed { kind, token }).filter(|known| now < known.ends).map(|known| &known.verdict)
+    pub fn find(&self, kind: Kind, token: &[u8], now: u64, revocations: &Revocations) -> Option<&Verdict> {
+        let known = self.0.get(&Borrowed { kind, token }).filter(|known| now < known.ends)?;
+        let generation = revocations.generation();
+        if known.generation.get() != generation {
+            if known.marks.are_revoked(&known.verdict, revocations) {
+                return None;
+            }
+            known.generation.set(generation);
+        }
+        Some(&known.verdict)
     }
 
-    /// Remembers a verdict until `expires_at` plus `skew`.
-    pub fn keep(&mut self, kind: Kind, token: &str, expires_at: u64, skew: u64, verdict: Verdict) {
+    /// Remembers a verdict until `ends`. `generation` is that of the revocations before the token was held against them.
+    pub fn keep(&mut self, kind: Kind, token: &str, ends: u64, verdict: Verdict, marks: Marks, generation: u64) {
         if token.len() <= MAX_LENGTH {
-            self.0.insert(
-                Key { kind, token: token.as_bytes().into() },
-                Known { ends: expires_at.saturating_add(skew), verdict },
-            );
+            let known = Known { ends, verdict, marks, generation: Cell::new(generation) };
+            self.0.insert(Key { kind, token: token.as_bytes().into() }, known);
         }
     }
 
@@ -93,44 +147,64 @@ impl Default for VerifiedTokens {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-    use crate::customer::{Deriver, IdentifierKey, Mode};
-    use crate::secret::Secret;
+    use crate::state::revocation::Rule;
 
-    fn customer() -> Verdict {
-        let key = IdentifierKey::parse(&Secret::new(IdentifierKey::generate().as_str())).unwrap();
-        Verdict::Customer(Deriver::new(key, Mode::OneWay).derive("issuer", "subject").unwrap())
+    fn keep(verified: &mut VerifiedTokens, token: &str, ends: u64) {
+        let verdict = Verdict::Customer(Identifier::from_store("t1-x"));
+        let marks = Marks { id: "id".into(), login: Some("login".into()), issued_at: Some(100) };
+        verified.keep(Kind::Customer, token, ends, verdict, marks, 0);
+    }
+
+    fn none() -> Revocations {
+        Revocations::default()
+    }
+
+    #[test]
+    fn d25_a_verdict_is_held_against_every_rule_that_comes_after_it() {
+        for (kind, name) in [("token", "id"), ("login", "login"), ("customer", "t1-x")] {
+            let (mut verified, rules) = (VerifiedTokens::default(), Revocations::default());
+            keep(&mut verified, "a.b.c", 1_000);
+            let found = || verified.find(Kind::Customer, b"a.b.c", 1, &rules).is_some();
+            assert!(found());
+            let rule = |name: &str, since| Rule { subject: Subject::new(kind, name).unwrap(), since, until: 1_000 };
+            rules.apply(rule("another", u64::MAX));
+            rules.apply(rule(name, 99));
+            assert!(found());
+            rules.apply(rule(name, 100));
+            assert!(!found(), "{kind}");
+        }
     }
 
     #[test]
     fn d26_a_verdict_ends_in_the_second_in_which_a_fresh_check_would_refuse() {
         let mut verified = VerifiedTokens::default();
-        verified.keep(Kind::Customer, "a.b.c", 1_000, 30, customer());
-        assert!(verified.find(Kind::Customer, b"a.b.c", 1_029).is_some());
-        assert!(verified.find(Kind::Customer, b"a.b.c", 1_030).is_none());
+        keep(&mut verified, "a.b.c", 1_030);
+        assert!(verified.find(Kind::Customer, b"a.b.c", 1_029, &none()).is_some());
+        assert!(verified.find(Kind::Customer, b"a.b.c", 1_030, &none()).is_none());
     }
 
     #[test]
     fn t40_a_verdict_is_for_this_token_and_this_kind_only() {
         let mut verified = VerifiedTokens::default();
-        verified.keep(Kind::Customer, "a.b.c", 1_000, 0, customer());
-        assert!(verified.find(Kind::Access, b"a.b.c", 1).is_none());
-        assert!(verified.find(Kind::Customer, b"a.b.d", 1).is_none());
-        assert!(verified.find(Kind::Customer, b"a.b.", 1).is_none());
+        keep(&mut verified, "a.b.c", 1_000);
+        assert!(verified.find(Kind::Access, b"a.b.c", 1, &none()).is_none());
+        assert!(verified.find(Kind::Customer, b"a.b.d", 1, &none()).is_none());
+        assert!(verified.find(Kind::Customer, b"a.b.", 1, &none()).is_none());
         verified.clear();
-        assert!(verified.find(Kind::Customer, b"a.b.c", 1).is_none());
+        assert!(verified.find(Kind::Customer, b"a.b.c", 1, &none()).is_none());
     }
 
     #[test]
     fn long_tokens_and_more_than_the_capacity_are_not_kept() {
         let mut verified = VerifiedTokens::default();
         let long = "x".repeat(MAX_LENGTH + 1);
-        verified.keep(Kind::Customer, &long, 1_000, 0, customer());
-        assert!(verified.find(Kind::Customer, long.as_bytes(), 1).is_none());
-        let verdict = customer();
+        keep(&mut verified, &long, 1_000);
+        assert!(verified.find(Kind::Customer, long.as_bytes(), 1, &none()).is_none());
         for number in 0..2 * CAPACITY {
-            verified.keep(Kind::Customer, &number.to_string(), 1_000, 0, verdict.clone());
+            keep(&mut verified, &number.to_string(), 1_000);
         }
         assert!(verified.0.len() <= CAPACITY);
     }

@@ -10,6 +10,7 @@ mod issuing;
 mod listen;
 mod process;
 mod route;
+mod state;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,13 +21,15 @@ use serde::Deserialize;
 pub use backend::{Backend, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential};
 pub use callers::{ApiKey, Client, Jwks, SignatureAlgorithm, TrustedIssuer};
 pub use issuing::{
-    AccessToken, Accounts, Cookie, Identifier, IdentifierMode, Issue, Issuer, Login, NumberStyle, RateLimit, SameSite,
+    AccessToken, Accounts, Attempts, Cookie, Identifier, IdentifierMode, Issue, Issuer, Login, NumberStyle, RateLimit,
+    Refresh, SameSite,
 };
 pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsVersion};
 pub use process::{AccessLog, Admin, Level, Log, Shutdown};
 pub use route::{
     CustomerFrom, ExactPath, HeaderPlace, Mode, PathMatch, Per, Placement, Requirement, Retry, Route, RouteLimits, Send,
 };
+pub use state::{Embedded, State};
 
 /// The configuration of wicketgate. A secret is never written here: use `{file: PATH}` or `{env: NAME}`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -45,6 +48,9 @@ pub struct Raw {
     /// How the gateway stops.
     #[serde(default)]
     pub shutdown: Shutdown,
+    /// Where logins, revocations and failed attempts are kept.
+    #[serde(default)]
+    pub state: State,
     /// The tokens that this gateway signs.
     pub issuer: Option<Issuer>,
     /// The opaque customer identifier that backends receive.

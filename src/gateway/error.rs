@@ -51,6 +51,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::ParameterRepeated => (400, "400-04", "A parameter is repeated or contradictory."),
         R::SecretInQuery => (400, "400-04", "Secrets must not be sent in the query."),
         R::GrantType => (400, "400-05", "The grant type is not supported."),
+        R::RefreshToken | R::RefreshTokenReused => (400, "400-07", "The refresh token is not valid."),
         R::ScopeNotAllowed => (400, "400-06", "A requested scope is not available to this client."),
         R::ClientAuthentication => (400, "400-04", "Use exactly one method of client authentication."),
         R::CustomerToken(TokenFault::Missing) => (401, "401-01", "A customer credential is required."),
@@ -65,6 +66,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::UnknownClient | R::WrongClientSecret => (401, "401-13", "The client could not be authenticated."),
         R::ApiKey(_) => (403, "403-01", "The API key does not open this route."),
         R::Scope => (403, "403-02", "The access token lacks a scope."),
+        R::CrossSite => (403, "403-05", "A call by cookie must come from the site itself."),
         R::IdentifierMismatch => (403, "403-03", "The request names another customer than its token."),
         R::AddressNotAllowed => (403, "403-04", "This address may not call."),
         R::NoRoute => (404, "404-01", "There is nothing here."),
@@ -75,7 +77,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::ContentType => (415, "415-01", "The content type or encoding is not supported here."),
         R::Expectation => (417, "417-01", "The expectation cannot be met."),
         R::Rate => (429, "429-01", "Too many requests."),
-        R::LoginRate | R::TokenRate => (429, "429-02", "Too many attempts."),
+        R::LoginRate | R::TokenRate | R::LoginLocked | R::TokenLocked => (429, "429-02", "Too many attempts."),
         R::HeadTooLarge => (431, "431-01", "The request head is too large."),
         R::Internal => (500, "500-01", "The gateway failed."),
         R::BackendConnect | R::BackendResponse => {
@@ -83,6 +85,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         }
         R::BackendCredential => (502, "502-02", "The backend refused the gateway."),
         R::BackendOverload | R::HashQueue => (503, "503-01", "Too much is going on; try again."),
+        R::State => (503, "503-03", "The state of logins cannot be read or written; try again."),
         R::LoginBackend => (503, "503-02", "Login is not available; try again."),
         R::BackendTimeout => (504, "504-01", "The backend did not answer in time."),
     };
@@ -137,12 +140,14 @@ mod tests {
     use super::*;
 
     /// Refusals that only the token endpoint gives, in a form of its own.
-    const OAUTH: [Refusal; 5] = [
+    const OAUTH: [Refusal; 7] = [
         Refusal::GrantType,
         Refusal::UnknownClient,
         Refusal::WrongClientSecret,
         Refusal::ClientAuthentication,
         Refusal::ScopeNotAllowed,
+        Refusal::RefreshToken,
+        Refusal::RefreshTokenReused,
     ];
 
     #[test]

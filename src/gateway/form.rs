@@ -73,7 +73,7 @@ impl Form {
 /// [`Refusal::SecretInQuery`] where one does.
 pub(super) fn open_query(query: Option<&str>) -> Result<Form, Refusal> {
     let form = Form::parse(query.unwrap_or_default().as_bytes())?;
-    if ["client_secret", "password", "username"].iter().any(|name| form.has(name)) {
+    if ["client_secret", "password", "username", "refresh_token", "token"].iter().any(|name| form.has(name)) {
         return Err(Refusal::SecretInQuery);
     }
     Ok(form)

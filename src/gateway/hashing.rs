@@ -41,6 +41,11 @@ impl Hashing {
         task.await.map_err(|_| Refusal::Internal)
     }
 
+    /// How many run or wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     fn place(&self) -> Result<Place<'_>, Refusal> {
         let place = Place(&self.waiting);
         if self.waiting.fetch_add(1, Ordering::Relaxed) < MAX_WAITING { Ok(place) } else { Err(Refusal::HashQueue) }

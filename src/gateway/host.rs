@@ -12,6 +12,8 @@ pub struct Host {
     pub name: Box<str>,
     /// As the caller wrote it, with its port.
     pub authority: HeaderValue,
+    /// Whether it was asked over TLS.
+    pub secure: bool,
     /// Who asked for it, and how (RFC 7239).
     pub forwarded: HeaderValue,
 }
@@ -28,6 +30,7 @@ impl Host {
         Some(Self {
             name: authority.host().to_ascii_lowercase().into(),
             authority: HeaderValue::from_str(text).ok()?,
+            secure,
             forwarded: HeaderValue::from_str(&forwarded).ok()?,
         })
     }

@@ -3,15 +3,20 @@
 use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::digest;
+
+use super::Gateway;
 use super::error::Refused;
 use super::limiter::Limiter;
 use crate::auth::Caller;
 use crate::config::raw::{Per, RateLimit};
 use crate::customer::Identifier;
+use crate::policy::AttemptCosts;
 use crate::policy::route::Route;
 use crate::refusal::Refusal;
+use crate::state::attempts::AttemptKey;
 
 /// The counts of all limits; all workers share them.
 #[derive(Debug, Default)]
@@ -67,6 +72,82 @@ impl Limits {
         let key = (Arc::clone(&route.name), counted.unwrap_or(Counted::Address(network(address))));
         self.calls.take(key, limit, Instant::now()).map_err(|wait| retry_later(Refusal::Rate, wait))
     }
+}
+
+/// What is tried now, under which names failures are counted, and what they cost.
+pub(super) struct Tried {
+    name: AttemptKey,
+    address: AttemptKey,
+    costs: AttemptCosts,
+}
+
+impl Gateway {
+    /// Something is about to be tried under a name and from an address; too many failures before are the refusal,
+    /// whatever is shown now.
+    pub(super) fn try_as(
+        &self,
+        what: Attempt,
+        name: &str,
+        address: IpAddr,
+        costs: AttemptCosts,
+    ) -> Result<Tried, Refused> {
+        let address = network(address).to_string();
+        let tried = Tried { name: key(&[what.word(), &address, name]), address: key(&[what.word(), &address]), costs };
+        match self.shared.state.wait(&[tried.name, tried.address], unix_millis()) {
+            0 => Ok(tried),
+            wait => Err(retry_later(what.locked(), Duration::from_millis(wait))),
+        }
+    }
+
+    /// Counts what came of it. Only a clear no is a failure.
+    pub(super) fn judge<T>(&self, tried: &Tried, outcome: &Result<T, Refusal>) {
+        use Refusal as R;
+        let (state, now) = (&self.shared.state, unix_millis());
+        match outcome {
+            Ok(_) => {
+                state.forgive(&tried.name, true);
+                state.forgive(&tried.address, false);
+            }
+            Err(R::LoginUnknownUser | R::LoginWrongPassword | R::UnknownClient | R::WrongClientSecret) => {
+                state.fail(tried.name, tried.costs.name, now);
+                state.fail(tried.address, tried.costs.address, now);
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+impl Attempt {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::AccessToken => "access_token",
+        }
+    }
+
+    fn locked(self) -> Refusal {
+        match self {
+            Self::Login => Refusal::LoginLocked,
+            Self::AccessToken => Refusal::TokenLocked,
+        }
+    }
+}
+
+/// Names in a digest: none is kept as it is.
+fn key(parts: &[&str]) -> AttemptKey {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(&part.len().to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    let mut key = [0; 16];
+    key.copy_from_slice(&context.finish().as_ref()[..16]);
+    key
+}
+
+fn unix_millis() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn retry_later(refusal: Refusal, wait: Duration) -> Refused {

@@ -9,7 +9,6 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Body as _;
 use serde_json::{Value, json};
 
-use super::Gateway;
 use super::body::ResponseBody;
 use super::call::Call;
 use super::error::Refused;
@@ -17,6 +16,7 @@ use super::form::{self, Form};
 use super::limits::Attempt;
 use super::record::Record;
 use super::request_id::REQUEST_ID;
+use super::{Gateway, origin};
 use crate::auth::password;
 use crate::backend::answer::AnswerBody;
 use crate::backend::pool::{Patience, Repeat};
@@ -27,7 +27,8 @@ use crate::policy::accounts::{AccountFile, Accounts, LoginBackend};
 use crate::policy::{Login, Policy};
 use crate::refusal::Refusal;
 use crate::secret::random_bytes;
-use crate::session::Session;
+use crate::state::family::{Family, RefreshToken};
+use crate::state::session::{Agent, Session, handle};
 use crate::stream::{Pace, RequestBody};
 
 /// What stands in the place of a route's name.
@@ -71,12 +72,18 @@ impl Gateway {
         let username = form.one("username")?.ok_or(Refusal::ParameterMissing)?;
         let password = form.one("password")?.ok_or(Refusal::ParameterMissing)?;
         self.shared.limits.attempt(Attempt::Login, username, &login.limit, Refusal::LoginRate)?;
-        let (customer, claims) = match &login.accounts {
-            Accounts::File(accounts) => self.by_account(accounts, username, password).await?,
-            Accounts::Backend(backend) => self.by_backend(policy, login, backend, username, password, record).await?,
+        if login.issue != Issue::Jwt && origin::is_strange(&policy.own_site, &call.head.host, &call.parts.headers) {
+            return Err(Refusal::CrossSite.into());
+        }
+        let tried = self.try_as(Attempt::Login, username, call.connection.address, login.attempts)?;
+        let proved = match &login.accounts {
+            Accounts::File(accounts) => self.by_account(accounts, username, password).await,
+            Accounts::Backend(backend) => self.by_backend(policy, login, backend, username, password, record).await,
         };
+        self.judge(&tried, &proved);
+        let (customer, claims) = proved?;
         record.customer = Some(customer.clone());
-        self.welcome(policy, login, customer, claims)
+        self.welcome(&call, login, customer, claims).await
     }
 
     /// Unknown users cost the same hash as known ones.
@@ -139,57 +146,101 @@ impl Gateway {
         Ok((customer, Claims::new()))
     }
 
-    fn welcome(
+    async fn welcome(
         &self,
-        policy: &Policy,
+        call: &Call<'_>,
         login: &Login,
         customer: Identifier,
         claims: Claims,
     ) -> Result<Response<ResponseBody>, Refused> {
+        let policy = call.policy;
         let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let (issued_at, expires_in) = times(issued, login.lifetime, login.number_style);
-        let answer = match login.issue {
-            Issue::Cookie => format!(r#"{{"issued_at":{issued_at},"expires_in":{expires_in}}}"#),
-            Issue::Jwt | Issue::Both => {
-                let jwt = sign_customer(policy, &customer, claims, issued.as_secs(), login.lifetime)?;
-                format!(r#"{{"issued_at":{issued_at},"JWT":"{jwt}","expires_in":{expires_in}}}"#)
+        // In the very second of a revocation, what is new must not look old.
+        let now = issued.as_secs().max(self.shared.state.earliest(&customer));
+        let (cookie, by_cookie) = match login.issue {
+            Issue::Jwt => (None, None),
+            Issue::Cookie | Issue::Both => {
+                let (line, sid) = self.begin_session(call, login, &customer, now).await?;
+                (Some(line), Some(sid))
             }
         };
+        let (refresh, by_refresh) = match login.refresh {
+            Some(lifetime) => {
+                let first = RefreshToken::first();
+                let family = Family {
+                    customer: customer.clone(),
+                    issued_at: now,
+                    expires_at: now.saturating_add(lifetime),
+                    current: first.digest,
+                };
+                self.shared.state.begin_family(&first, family).await.map_err(|_| Refusal::State)?;
+                let sid = handle(&first.family);
+                (Some(first), Some(sid))
+            }
+            None => (None, None),
+        };
+        let (issued_at, expires_in) = times(issued, login.lifetime, login.number_style);
+        let mut answer = format!(r#"{{"issued_at":{issued_at},"#);
+        if login.issue != Issue::Cookie {
+            let sid = by_refresh.or(by_cookie);
+            let jwt = sign_customer(policy, &customer, claims, now, login.lifetime, sid.as_deref())?;
+            answer.push_str(&format!(r#""JWT":"{jwt}","#));
+        }
+        if let Some(refresh) = refresh {
+            answer.push_str(&format!(r#""refresh_token":"{}","#, refresh.as_str()));
+        }
+        answer.push_str(&format!(r#""expires_in":{expires_in}}}"#));
         let mut response = json_response(answer);
-        if login.issue != Issue::Jwt {
-            let cookie = self.begin_session(policy, login, customer, issued.as_secs())?;
+        if let Some(cookie) = cookie {
             response.headers_mut().insert(header::SET_COOKIE, cookie);
         }
         Ok(response)
     }
 
-    /// Always a new session; whatever cookie came with the request plays no part.
-    fn begin_session(
+    /// Always a new session, and the one whose cookie came with the request ends: whoever planted it has nothing of it.
+    async fn begin_session(
         &self,
-        policy: &Policy,
+        call: &Call<'_>,
         login: &Login,
-        customer: Identifier,
+        customer: &Identifier,
         now: u64,
-    ) -> Result<HeaderValue, Refusal> {
-        let cookie = policy.auth.cookie.as_ref().ok_or(Refusal::Internal)?;
+    ) -> Result<(HeaderValue, String), Refusal> {
+        let auth = &call.policy.auth;
+        let headers = &call.parts.headers;
+        let cookie = auth.cookie.as_ref().ok_or(Refusal::Internal)?;
         let new = cookie.keys.issue(now).ok_or(Refusal::Internal)?;
-        let session =
-            Session { customer, issued_at: now, last_seen: now, expires_at: now.saturating_add(login.lifetime) };
-        self.shared.sessions.insert(new.digest, session);
-        let line = format!(
-            "{}={}; Path=/; Max-Age={}; Secure; HttpOnly; SameSite={}",
-            cookie.name, new.value, login.lifetime, login.same_site
-        );
-        HeaderValue::from_str(&line).map_err(|_| Refusal::Internal)
+        let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).map(Agent::of);
+        let expires_at = now.saturating_add(login.lifetime);
+        let session = Session {
+            customer: customer.clone(),
+            issued_at: now,
+            last_seen: now,
+            expires_at,
+            agent: agent.unwrap_or_default(),
+        };
+        let state = &self.shared.state;
+        state.begin(new.digest, session, cookie.idle).await.map_err(|_| Refusal::State)?;
+        if let Some(old) = auth.named_session(headers) {
+            state.end(&old, expires_at).await.map_err(|_| Refusal::State)?;
+        }
+        Ok((cookie_line(&cookie.name, &new.value, login.lifetime, login.same_site)?, handle(&new.digest)))
     }
 }
 
-fn sign_customer(
+/// The `Set-Cookie` of a session; without a value and lifetime the one that removes it.
+pub(super) fn cookie_line(name: &str, value: &str, lifetime: u64, same_site: &str) -> Result<HeaderValue, Refusal> {
+    let line = format!("{name}={value}; Path=/; Max-Age={lifetime}; Secure; HttpOnly; SameSite={same_site}");
+    HeaderValue::from_str(&line).map_err(|_| Refusal::Internal)
+}
+
+/// A customer's JWT. `login` is what ends it before its time.
+pub(super) fn sign_customer(
     policy: &Policy,
     customer: &Identifier,
     claims: Claims,
     now: u64,
     lifetime: u64,
+    login: Option<&str>,
 ) -> Result<String, Refusal> {
     let issuer = policy.issuer.as_ref().ok_or(Refusal::Internal)?;
     let mut claims = claims;
@@ -199,6 +250,9 @@ fn sign_customer(
     });
     if let Value::Object(ours) = ours {
         claims.extend(ours);
+    }
+    if let Some(login) = login {
+        claims.insert("sid".to_owned(), login.into());
     }
     issuer.keys.sign("JWT", &claims).map_err(|_| Refusal::Internal)
 }

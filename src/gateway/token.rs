@@ -1,40 +1,26 @@
 //! `POST /oauth/access_token`: the client credentials grant (RFC 6749 section 4.4, RFC 9068; contract 1.2).
 
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use super::Gateway;
 use super::body::ResponseBody;
 use super::call::Call;
+use super::client::one_of;
 use super::error::{self, Refused};
 use super::form::{self, Form};
-use super::limits::Attempt;
 use super::login::{MAX_FORM, json_response, times, token_id};
 use super::record::Record;
-use crate::auth::{Client, password};
+use crate::auth::Client;
 use crate::policy::{AccessToken, Policy};
 use crate::refusal::Refusal;
+use crate::state::revocation::Subject;
 
 /// What stands in the place of a route's name.
 pub(super) const NAME: &str = "access_token";
-
-/// How many hashes a refused client costs, whether it exists or not.
-const HASHES: usize = 2;
-
-/// What a client shows of itself.
-struct Shown {
-    /// Its id, in the readings that are possible.
-    ids: Vec<Zeroizing<String>>,
-    /// Its secret, in the readings that are possible.
-    secrets: Vec<Zeroizing<String>>,
-}
 
 impl Gateway {
     /// Answers a token request.
@@ -63,92 +49,15 @@ impl Gateway {
         let form = Form::parse(&body)?;
         match one_of(&query, &form, "grant_type")?.ok_or(Refusal::ParameterMissing)? {
             "client_credentials" => {}
+            "refresh_token" if policy.login.as_ref().is_some_and(|login| login.refresh.is_some()) => {
+                return self.refresh(&call, &query, &form, endpoint, record).await;
+            }
             _ => return Err(Refusal::GrantType.into()),
         }
-        let shown = shown(&call.parts.headers, &query, &form)?;
-        let client = shown.ids.iter().find_map(|id| policy.auth.clients.get(id.as_str()));
-        let name = client.map_or_else(|| shown.ids.first().map(|id| id.as_str()), |client| Some(&*client.id));
-        self.shared.limits.attempt(
-            Attempt::AccessToken,
-            name.unwrap_or_default(),
-            &endpoint.limit,
-            Refusal::TokenRate,
-        )?;
-        let known = client.map(|client| Arc::clone(&client.id));
-        let owned = Arc::clone(policy);
-        let secrets = shown.secrets;
-        self.shared.hashing.run(move || prove(known.and_then(|id| owned.auth.clients.get(&id)), &secrets)).await??;
-        let client = client.ok_or(Refusal::UnknownClient)?;
-        record.client = Some(Arc::clone(&client.id));
+        let client = self.authenticate(&call, &query, &form, endpoint, record).await?;
         let requested = one_of(&query, &form, "scope")?;
-        Ok(issue(policy, endpoint, client, &granted(client, requested)?)?)
-    }
-}
-
-/// Whether one of the secrets is one of the client's. A refusal takes the same time whatever its cause.
-fn prove(client: Option<&Client>, secrets: &[Zeroizing<String>]) -> Result<(), Refusal> {
-    let hashes = client.map_or(&[][..], |client| &client.secrets);
-    for secret in secrets {
-        let mut left = HASHES;
-        for hash in hashes {
-            if password::verify(hash, secret.as_bytes()) {
-                return Ok(());
-            }
-            left = left.saturating_sub(1);
-        }
-        for _ in 0..left {
-            password::verify(&password::dummy(), secret.as_bytes());
-        }
-    }
-    Err(if client.is_some() { Refusal::WrongClientSecret } else { Refusal::UnknownClient })
-}
-
-/// Credentials by exactly one method (RFC 6749 section 2.3).
-fn shown(headers: &HeaderMap, query: &Form, form: &Form) -> Result<Shown, Refusal> {
-    let mut fields = headers.get_all(header::AUTHORIZATION).iter();
-    let posted = form.one("client_id")?;
-    let secret = form.one("client_secret")?;
-    match (fields.next(), fields.next()) {
-        (_, Some(_)) => Err(Refusal::ClientAuthentication),
-        (Some(basic), None) => {
-            let shown = from_basic(basic).ok_or(Refusal::ClientAuthentication)?;
-            // Its own id beside Basic is allowed where it says the same.
-            let agrees = posted.is_none_or(|id| shown.ids.iter().any(|known| known.as_str() == id));
-            if secret.is_some() || !agrees { Err(Refusal::ClientAuthentication) } else { Ok(shown) }
-        }
-        (None, None) => {
-            let id = one_of(query, form, "client_id")?.ok_or(Refusal::ParameterMissing)?;
-            let secret = secret.ok_or(Refusal::ParameterMissing)?;
-            Ok(Shown { ids: vec![Zeroizing::new(id.to_owned())], secrets: vec![Zeroizing::new(secret.to_owned())] })
-        }
-    }
-}
-
-/// RFC 6749 section 2.3.1 wants both halves form-urlencoded first; many clients do not do it. Both readings count.
-fn from_basic(value: &HeaderValue) -> Option<Shown> {
-    let (scheme, encoded) = value.to_str().ok()?.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("Basic") {
-        return None;
-    }
-    let pair = Zeroizing::new(BASE64.decode(encoded.trim_matches(' ')).ok()?);
-    // RFC 7617 leaves the character set open: what is not UTF-8 is Latin-1.
-    let latin1 = || pair.iter().map(|byte| char::from(*byte)).collect();
-    let pair = Zeroizing::new(std::str::from_utf8(&pair).map_or_else(|_| latin1(), str::to_owned));
-    let (id, secret) = pair.split_once(':')?;
-    let readings = |text: &str| {
-        let mut readings = vec![Zeroizing::new(text.to_owned())];
-        readings.extend(form::decoded(text.as_bytes()).filter(|decoded| decoded.as_str() != text));
-        readings
-    };
-    let empty = id.is_empty() || secret.is_empty();
-    (!empty).then(|| Shown { ids: readings(id), secrets: readings(secret) })
-}
-
-/// A parameter that may stand in the query or in the body, but not say two things.
-fn one_of<'a>(query: &'a Form, form: &'a Form, name: &str) -> Result<Option<&'a str>, Refusal> {
-    match (query.one(name)?, form.one(name)?) {
-        (Some(one), Some(other)) if one != other => Err(Refusal::ParameterRepeated),
-        (one, other) => Ok(one.or(other)),
+        let earliest = self.shared.state.revocations().earliest(&Subject::Client((*client.id).into()));
+        Ok(issue(policy, endpoint, client, &granted(client, requested)?, earliest)?)
     }
 }
 
@@ -167,10 +76,12 @@ fn issue(
     endpoint: &AccessToken,
     client: &Client,
     scope: &str,
+    earliest: u64,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let issuer = policy.issuer.as_ref().ok_or(Refusal::Internal)?;
     let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = issued.as_secs();
+    // In the very second of a revocation, what is new must not look old.
+    let now = issued.as_secs().max(earliest);
     let mut claims = json!({
         "iss": issuer.url, "aud": issuer.audience, "sub": &*client.id, "client_id": &*client.id,
         "iat": now, "nbf": now, "exp": now.saturating_add(endpoint.lifetime), "jti": token_id(),
@@ -194,6 +105,7 @@ pub(super) fn error_response(refused: &Refused) -> Response<ResponseBody> {
         Refusal::UnknownClient | Refusal::WrongClientSecret => (StatusCode::UNAUTHORIZED, "invalid_client"),
         Refusal::GrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
         Refusal::ScopeNotAllowed => (StatusCode::BAD_REQUEST, "invalid_scope"),
+        Refusal::RefreshToken | Refusal::RefreshTokenReused => (StatusCode::BAD_REQUEST, "invalid_grant"),
         Refusal::ContentType => (StatusCode::BAD_REQUEST, "invalid_request"),
         _ if row.status.is_server_error() || row.status == StatusCode::TOO_MANY_REQUESTS => {
             (row.status, "temporarily_unavailable")

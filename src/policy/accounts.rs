@@ -24,6 +24,7 @@ pub enum Accounts {
 #[derive(Debug)]
 pub struct AccountFile {
     by_name: HashMap<String, Arc<Account>>,
+    by_customer: HashMap<Identifier, Arc<Account>>,
     /// As dear to verify as the accounts' own, for names that are not there.
     dummy: PasswordHash,
 }
@@ -32,6 +33,11 @@ impl AccountFile {
     /// The account of this name.
     pub fn find(&self, name: &str) -> Option<Arc<Account>> {
         self.by_name.get(name).cloned()
+    }
+
+    /// The account of this customer.
+    pub fn of(&self, customer: &Identifier) -> Option<&Arc<Account>> {
+        self.by_customer.get(customer)
     }
 
     /// What to verify a password against where there is no account, so that it takes as long.
@@ -168,7 +174,8 @@ fn read_entries(
             problem("this username stands in the file twice".to_owned(), "remove one of the two");
         }
     }
+    let by_customer = accounts.values().map(|account| (account.customer.clone(), Arc::clone(account))).collect();
     let dummy =
         accounts.values().next().map_or_else(password::dummy, |account| password::dummy_like(&account.password));
-    (problems.len() == count).then_some(Accounts::File(Box::new(AccountFile { by_name: accounts, dummy })))
+    (problems.len() == count).then_some(Accounts::File(Box::new(AccountFile { by_customer, by_name: accounts, dummy })))
 }

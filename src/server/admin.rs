@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use super::Phase;
 use crate::gateway::Shared;
+use crate::metrics::Levels;
 
 /// Serves until it is dropped.
 pub async fn serve(socket: TcpListener, shared: Arc<Shared>, phase: watch::Receiver<Phase>) -> io::Result<()> {
@@ -49,7 +50,7 @@ fn answer(request: &Request<Incoming>, shared: &Shared, phase: Phase) -> Respons
         return response;
     }
     match request.uri().path() {
-        "/metrics" => match shared.metrics.render() {
+        "/metrics" => match rendered(shared) {
             Ok(metrics) => text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", format!("{error}\n")),
         },
@@ -59,6 +60,19 @@ fn answer(request: &Request<Incoming>, shared: &Shared, phase: Phase) -> Respons
         "/" => text(StatusCode::OK, "text/html; charset=utf-8", page(shared, phase)),
         _ => text(StatusCode::NOT_FOUND, "text/plain", "/metrics /livez /readyz /\n".to_owned()),
     }
+}
+
+/// All metrics, with how the state stands now.
+fn rendered(shared: &Shared) -> prometheus::Result<String> {
+    let state = &shared.state;
+    shared.metrics.state.stands(Levels {
+        sessions: state.session_count(),
+        revocations: state.revocations().len(),
+        waiting: state.waiting(),
+        up: state.is_up(),
+        hashes: shared.hashing.waiting(),
+    });
+    shared.metrics.render()
 }
 
 fn text(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
@@ -97,7 +111,7 @@ fn page(shared: &Shared, phase: Phase) -> String {
          <h1>wicketgate {}</h1>\n<p>{state}, {} live sessions. <a href=/metrics>metrics</a> <a href=/livez>livez</a> <a href=/readyz>readyz</a>\n\
          <table><tr><th>route<th>demands<th>backend<th>mode\n{rows}</table>\n",
         env!("CARGO_PKG_VERSION"),
-        shared.sessions.len(),
+        shared.state.session_count(),
     )
 }
 

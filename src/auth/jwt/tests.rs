@@ -167,6 +167,7 @@ fn a_right_token_gives_its_claims() {
     assert_eq!(Compact::parse(&token).unwrap().issuer(), Some(ISSUER));
     let read = bench.check(&token).unwrap();
     let expected = Claims {
+        login: None,
         subject: "alice".into(),
         issued_at: Some(NOW - 10),
         expires_at: NOW + 600,

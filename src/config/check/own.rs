@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
-use super::super::raw::{Accounts, Cookie, Issue, Issuer, Listen, Login};
+use super::super::raw::{Accounts, Attempts, Cookie, Issue, Issuer, Listen, Login, Refresh};
+use super::super::scalar::Duration;
 use super::{Check, grammar};
 
 /// Claims that the gateway writes itself.
-const OWN_CLAIMS: [&str; 9] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope"];
+const OWN_CLAIMS: [&str; 10] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "client_id", "scope"];
 
 impl Check<'_> {
     pub(super) fn own(&mut self) {
@@ -16,6 +17,7 @@ impl Check<'_> {
             self.listen(&format!("listen[{index}]"), listen);
         }
         self.addresses();
+        self.more_than_zero("state.embedded.max_sessions", raw.state.embedded.max_sessions);
         if raw.workers.is_some_and(|workers| !(1..=1024).contains(&workers)) {
             self.add(
                 "workers",
@@ -36,6 +38,7 @@ impl Check<'_> {
             self.path("access_token.path", &access_token.path);
             self.some_time("access_token.lifetime", access_token.lifetime);
             self.rate_limit("access_token.limits", &access_token.limits);
+            self.attempts("access_token.attempts", &access_token.attempts);
             if raw.issuer.is_none() {
                 self.add("access_token", "access tokens are signed, and there is no `issuer`", "add `issuer`");
             }
@@ -113,7 +116,12 @@ impl Check<'_> {
     fn login(&mut self, login: &Login) {
         self.path("login.path", &login.path);
         self.some_time("login.lifetime", login.lifetime);
+        self.at_most_400_days("login.lifetime", login.lifetime);
         self.rate_limit("login.limits", &login.limits);
+        self.attempts("login.attempts", &login.attempts);
+        if let Some(refresh) = &login.refresh {
+            self.refresh(login, refresh);
+        }
         self.accounts(&login.accounts);
         if self.raw.identifier.is_none() {
             self.add(
@@ -200,11 +208,56 @@ impl Check<'_> {
         }
     }
 
+    fn attempts(&mut self, at: &str, attempts: &Attempts) {
+        self.more_than_zero(&format!("{at}.free"), attempts.free as usize);
+        self.more_than_zero(&format!("{at}.free_per_address"), attempts.free_per_address as usize);
+        self.some_time(&format!("{at}.delay"), attempts.delay);
+        if attempts.longest < attempts.delay {
+            self.add(&format!("{at}.longest"), "the longest wait is shorter than the first", "make it longer");
+        }
+        if attempts.longest > Duration::seconds(24 * 3600) {
+            let message = "whoever fails on purpose could lock a customer out for longer than a day";
+            self.add(&format!("{at}.longest"), message, "write at most 24h");
+        }
+    }
+
+    fn refresh(&mut self, login: &Login, refresh: &Refresh) {
+        self.some_time("login.refresh.lifetime", refresh.lifetime);
+        self.at_most_400_days("login.refresh.lifetime", refresh.lifetime);
+        if login.issue == Issue::Cookie {
+            let message = "a refresh token is for another JWT, and this login gives none";
+            self.add("login.refresh", message, "write issue: jwt or both, or remove `refresh`");
+        }
+        if self.raw.access_token.is_none() {
+            let message = "refresh tokens are handed in at the token endpoint, and there is no `access_token`";
+            self.add("login.refresh", message, "add `access_token`, or remove `refresh`");
+        }
+    }
+
+    /// RFC 6265bis section 5.6.2: browsers keep no cookie longer.
+    fn at_most_400_days(&mut self, at: &str, lifetime: Duration) {
+        if lifetime > Duration::seconds(400 * 24 * 3600) {
+            self.add(at, "no login lasts longer than 400 days", "write at most 9600h");
+        }
+    }
+
     fn cookie(&mut self, cookie: &Cookie) {
         self.not_empty("login.cookie.keys", &cookie.keys, "add { file: PATH } or { env: NAME }");
         self.some_time("login.cookie.idle", cookie.idle);
         if !grammar::is_token(&cookie.name) {
             self.add("login.cookie.name", "this is not the name of a cookie", "write it like __Host-session");
+        }
+        for (index, origin) in cookie.origins.iter().enumerate() {
+            let is_origin = grammar::Address::parse(origin).is_ok_and(|address| address.rest.is_empty());
+            if !is_origin {
+                let at = format!("login.cookie.origins[{index}]");
+                self.add(&at, "this is not an origin", "write it like https://www.example.com, without a path");
+            }
+        }
+        if let Some(header) = &cookie.csrf_header
+            && let Some((message, help)) = grammar::header_fault(header, &[])
+        {
+            self.add("login.cookie.csrf_header", message, help);
         }
     }
 
@@ -218,13 +271,20 @@ impl Check<'_> {
         if let Some(access_token) = &raw.access_token {
             own.push(("access_token.path".to_owned(), &access_token.path));
         }
-        const KEYS: [&str; 2] = ["/.well-known/jwks.json", "/.well-known/jwks.pem"];
-        for (at, path) in own.iter().filter(|(_, path)| KEYS.contains(path)) {
-            self.add(at, format!("`{path}` is where the public keys are"), "choose another path");
+        const FIXED: [&str; 5] =
+            ["/.well-known/jwks.json", "/.well-known/jwks.pem", "/auth/logout", "/oauth/revoke", "/oauth/introspect"];
+        for (at, path) in own.iter().filter(|(_, path)| FIXED.contains(path)) {
+            self.add(at, format!("`{path}` is another endpoint of the gateway"), "choose another path");
         }
         self.unique("the path", own.iter().map(|(at, path)| (at.clone(), *path)));
         if raw.issuer.is_some() {
-            own.extend(KEYS.map(|path| (String::new(), path)));
+            own.extend(FIXED[..2].iter().map(|path| (String::new(), *path)));
+        }
+        if raw.login.is_some() {
+            own.push((String::new(), FIXED[2]));
+        }
+        if raw.access_token.is_some() {
+            own.extend(FIXED[3..].iter().map(|path| (String::new(), *path)));
         }
         for (index, route) in raw.routes.iter().enumerate() {
             let path = route.path.as_str();

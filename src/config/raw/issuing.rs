@@ -80,6 +80,44 @@ pub struct Login {
     /// How often one login name may be tried, right or wrong.
     #[serde(default = "default_login_limits")]
     pub limits: RateLimit,
+    /// What wrong passwords cost.
+    #[serde(default)]
+    pub attempts: Attempts,
+    /// Also give a refresh token, good for another JWT without a password. Default: none.
+    pub refresh: Option<Refresh>,
+}
+
+/// What failed attempts cost: after some that are free, each further one must wait twice as long as the one before.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Attempts {
+    /// How many failures under one name from one address cost nothing.
+    pub free: u32,
+    /// How many failures from one address cost nothing, whatever the names; IPv6 by /64. A success forgives half of them.
+    pub free_per_address: u32,
+    /// The first wait.
+    pub delay: Duration,
+    /// The longest wait. After twice this time without a failure all is forgotten.
+    pub longest: Duration,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self { free: 5, free_per_address: 100, delay: Duration::seconds(1), longest: Duration::seconds(15 * 60) }
+    }
+}
+
+/// Refresh tokens (RFC 6749 section 6): each is good once; one that comes back ends the login.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Refresh {
+    /// How long after the login the last of them ends.
+    #[serde(default = "default_refresh_lifetime")]
+    pub lifetime: Duration,
+}
+
+fn default_refresh_lifetime() -> Duration {
+    Duration::seconds(30 * 24 * 3600)
 }
 
 fn default_login_path() -> String {
@@ -147,6 +185,12 @@ pub struct Cookie {
     /// The SameSite attribute.
     #[serde(default)]
     pub same_site: SameSite,
+    /// Other origins whose pages may make calls that change something, such as https://www.example.com. The gateway's
+    /// own is always allowed.
+    #[serde(default)]
+    pub origins: Vec<String>,
+    /// A header that shows that the call does not come from a strange page: such a page cannot send one.
+    pub csrf_header: Option<String>,
 }
 
 fn default_cookie_name() -> String {
@@ -196,6 +240,9 @@ pub struct AccessToken {
     /// How often one client id may ask, with a right or a wrong secret.
     #[serde(default = "default_token_limits")]
     pub limits: RateLimit,
+    /// What wrong secrets cost.
+    #[serde(default)]
+    pub attempts: Attempts,
 }
 
 fn default_token_path() -> String {

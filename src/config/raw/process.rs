@@ -1,6 +1,7 @@
 //! The process itself: `admin`, `log`, `shutdown`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -14,11 +15,14 @@ pub struct Admin {
     /// IP address and port. It speaks plain HTTP and asks for no credential: keep it on loopback or a private network.
     #[schemars(with = "SocketAddress")]
     pub address: SocketAddr,
+    /// A Unix socket for `wicketgate sessions` and `wicketgate revoke`. Only the user that runs the gateway can open it.
+    /// Default: `admin.sock` in `state.embedded.path`.
+    pub socket: Option<PathBuf>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { address: SocketAddr::from(([127, 0, 0, 1], 9900)) }
+        Self { address: SocketAddr::from(([127, 0, 0, 1], 9900)), socket: None }
     }
 }
 

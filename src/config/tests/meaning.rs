@@ -89,7 +89,7 @@ fn what_is_named_twice_names_both_lines() {
                 "issuer: https://login.example.com",
                 "issuer: https://api.example.com",
                 "trusted_issuers[0].issuer",
-                "the issuer `https://api.example.com` is already used on line 32",
+                "the issuer `https://api.example.com` is already used on line 35",
             ),
             ("claims: [ tier ]", "claims: [ tier, tier ]", "login.claims[1]", "the claim `tier` is already used"),
             (
@@ -240,7 +240,7 @@ fn a_login_has_all_that_it_needs() {
             ("  issue: both\n  lifetime: 1h", "  issue: both\n  lifetime: 0h", "login.lifetime", "no time at all"),
             ("burst: 5 }", "burst: 0 }", "login.limits.burst", "zero"),
             ("    burst: 10\n", "    burst: 0\n", "access_token.limits.burst", "zero"),
-            ("path: /login\n", "path: /.well-known/jwks.json\n", "login.path", "public keys"),
+            ("path: /login\n", "path: /.well-known/jwks.json\n", "login.path", "another endpoint"),
         ],
     );
     assert_said(

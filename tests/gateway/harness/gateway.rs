@@ -192,6 +192,13 @@ impl Gateway {
         }
     }
 
+    /// Kills it; its directory stays.
+    pub(crate) fn kill(mut self) -> Arc<Workspace> {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        Arc::clone(&self.files)
+    }
+
     /// Kills it and starts it again on the same directory.
     #[track_caller]
     pub(crate) fn restart(mut self) -> Self {

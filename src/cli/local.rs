@@ -1,0 +1,73 @@
+//! The way from a command to the gateway that runs on this machine: its Unix socket.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use http::{Method, Request, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use time::OffsetDateTime;
+use tokio::net::UnixStream;
+
+use crate::config;
+use crate::server::operators;
+
+/// Asks the gateway that runs with this configuration.
+///
+/// # Errors
+/// Where it does not run, or says why not.
+pub(super) fn ask(file: &Path, method: Method, target: &str, body: Option<Value>) -> anyhow::Result<Value> {
+    let (config, problems) = config::read(file)?;
+    if !problems.is_empty() {
+        return Err(problems.into());
+    }
+    let socket = operators::socket_path(&config);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(exchange(&socket, method, target, body))
+}
+
+async fn exchange(socket: &Path, method: Method, target: &str, body: Option<Value>) -> anyhow::Result<Value> {
+    let stream = UnixStream::connect(socket).await.with_context(|| {
+        format!(
+            "cannot reach the gateway at {}: it must run with this gateway.yaml, and you must be the user that runs it",
+            socket.display()
+        )
+    })?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let body = body.map(|body| body.to_string()).unwrap_or_default();
+    let request = Request::builder()
+        .method(method)
+        .uri(target)
+        .header(header::HOST, "localhost")
+        .body(Full::<Bytes>::new(body.into()))?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let answer: Value = serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?;
+    if !status.is_success() {
+        bail!("{}", answer["error"].as_str().unwrap_or("the gateway refused"));
+    }
+    Ok(answer)
+}
+
+/// A time for people: `2026-11-24 13:24:29Z`, or `-`.
+pub(super) fn when(seconds: &Value) -> String {
+    let time = seconds.as_i64().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    time.map_or_else(
+        || "-".to_owned(),
+        |time| {
+            let (date, clock) = (time.date(), time.time());
+            format!(
+                "{:04}-{:02}-{:02} {:02}:{:02}:{:02}Z",
+                date.year(),
+                u8::from(date.month()),
+                date.day(),
+                clock.hour(),
+                clock.minute(),
+                clock.second()
+            )
+        },
+    )
+}

@@ -1,0 +1,73 @@
+//! `wicketgate revoke`: what is no longer good from now on. Asks the gateway that runs.
+
+use std::io::Read as _;
+
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::{Value, json};
+
+use super::local::{ask, when};
+use super::{ConfigFile, say};
+
+pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate revoke customer t1-…      all logins of this customer until now\n  \
+    wicketgate revoke client asapp       all its access tokens until now; it can get new ones\n  \
+    wicketgate revoke api-key asapp-prod its present keys, for ever; give it new ones under the same id\n  \
+    wicketgate revoke token -            the JWT (or its jti) on standard input\n  \
+    wicketgate revoke list";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Revoke {
+    /// One token: its `jti`, or `-` to read the JWT from standard input.
+    Token(Name),
+    /// All sessions and tokens that a customer has now, by identifier.
+    Customer(Name),
+    /// All access tokens that a client has now.
+    Client(Name),
+    /// The keys that an API key's id stands for now. They never work again.
+    ApiKey(Name),
+    /// What is revoked.
+    List(ConfigFile),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Name {
+    /// Which.
+    name: String,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+/// Revokes, or shows what is revoked.
+pub(super) fn revoke(what: &Revoke) -> anyhow::Result<()> {
+    let (kind, name) = match what {
+        Revoke::Token(name) => ("token", name),
+        Revoke::Customer(name) => ("customer", name),
+        Revoke::Client(name) => ("client", name),
+        Revoke::ApiKey(name) => ("api_key", name),
+        Revoke::List(file) => return list(file),
+    };
+    let text = if kind == "token" && name.name == "-" {
+        let mut text = String::new();
+        std::io::stdin().take(64 * 1024).read_to_string(&mut text)?;
+        text.trim().to_owned()
+    } else {
+        name.name.clone()
+    };
+    let body = json!({ "kind": kind, "name": text });
+    let answer = ask(&name.file.config, Method::POST, "/revocations", Some(body))?;
+    for revoked in answer["revoked"].as_array().into_iter().flatten() {
+        say(&format!("revoked: {kind} {}", revoked.as_str().unwrap_or_default()))?;
+    }
+    Ok(())
+}
+
+fn list(file: &ConfigFile) -> anyhow::Result<()> {
+    let rules = ask(&file.config, Method::GET, "/revocations", None)?;
+    say("kind      issued until          forgotten at          name")?;
+    for rule in rules.as_array().into_iter().flatten() {
+        let text = |key: &str| rule[key].as_str().unwrap_or_default().to_owned();
+        let since = if rule["since"] == Value::Null { "ever".to_owned() } else { when(&rule["since"]) };
+        say(&format!("{:<8}  {since:<20}  {:<20}  {}", text("kind"), when(&rule["until"]), text("name")))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! `wicketgate sessions`: who is logged in by cookie. Asks the gateway that runs.
+
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::Value;
+
+use super::local::{ask, when};
+use super::{ConfigFile, say};
+
+pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate sessions list --config gateway.yaml\n  \
+    wicketgate sessions list --customer t1-…\n  wicketgate sessions end 1f0a9c3be2d47788\n\n\
+    All logins of a customer end with `wicketgate revoke customer t1-…`.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Sessions {
+    /// The live sessions, those used last first.
+    List(List),
+    /// One session.
+    Show(One),
+    /// End one session and the tokens of the same login.
+    End(One),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Only those of this customer: the opaque identifier.
+    #[arg(long, value_name = "IDENTIFIER")]
+    customer: Option<String>,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct One {
+    /// The id that `sessions list` shows.
+    id: String,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+/// Lists, shows or ends.
+pub(super) fn sessions(what: &Sessions) -> anyhow::Result<()> {
+    match what {
+        Sessions::List(list) => {
+            let target = match &list.customer {
+                Some(customer) => format!("/sessions?customer={}", word(customer)?),
+                None => "/sessions".to_owned(),
+            };
+            let found = ask(&list.file.config, Method::GET, &target, None)?;
+            if list.json {
+                return say(&serde_json::to_string_pretty(&found)?);
+            }
+            say("id                last seen             began                 agent    customer")?;
+            for session in found.as_array().into_iter().flatten() {
+                say(&line(session))?;
+            }
+            Ok(())
+        }
+        Sessions::Show(one) => {
+            let session = ask(&one.file.config, Method::GET, &format!("/sessions/{}", word(&one.id)?), None)?;
+            for key in ["id", "customer", "agent"] {
+                say(&format!("{key:<10}{}", session[key].as_str().unwrap_or_default()))?;
+            }
+            for (name, key) in [("began", "issued_at"), ("last seen", "last_seen"), ("ends", "expires_at")] {
+                say(&format!("{name:<10}{}", when(&session[key])))?;
+            }
+            Ok(())
+        }
+        Sessions::End(one) => {
+            let session = ask(&one.file.config, Method::DELETE, &format!("/sessions/{}", word(&one.id)?), None)?;
+            say(&format!("ended: {}", line(&session)))
+        }
+    }
+}
+
+fn line(session: &Value) -> String {
+    let text = |key: &str| session[key].as_str().unwrap_or_default().to_owned();
+    format!(
+        "{}  {}  {}  {:<7}  {}",
+        text("id"),
+        when(&session["last_seen"]),
+        when(&session["issued_at"]),
+        text("agent"),
+        text("customer")
+    )
+}
+
+/// Ids and identifiers are plain words: anything else would be another request.
+fn word(text: &str) -> anyhow::Result<&str> {
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    plain.then_some(text).ok_or_else(|| anyhow::anyhow!("`{text}` is not an id: see `wicketgate sessions list`"))
+}

@@ -1,0 +1,81 @@
+//! `POST /auth/logout`: ends the login that the request shows, by cookie, by JWT, or by both.
+
+use std::time::SystemTime;
+
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Response, StatusCode};
+
+use super::body::ResponseBody;
+use super::call::Call;
+use super::error::Refused;
+use super::form::Form;
+use super::login::{MAX_FORM, cookie_line};
+use super::record::Record;
+use super::{Gateway, origin, unix_seconds};
+use crate::auth::CUSTOMER_AUTH;
+use crate::auth::verified::Verdict;
+use crate::refusal::Refusal;
+use crate::state::LONGEST;
+use crate::state::revocation::{Rule, Subject};
+
+/// What stands in the place of a route's name.
+pub(super) const NAME: &str = "logout";
+
+impl Gateway {
+    /// Answers 204 whether there was anything to end or not: afterwards there is nothing. With `everywhere=true` in the
+    /// form, all logins of the customer end.
+    pub(super) async fn logout(
+        &self,
+        mut call: Box<Call<'_>>,
+        record: &mut Record,
+    ) -> Result<Response<ResponseBody>, Refused> {
+        let policy = call.policy;
+        let login = policy.login.as_ref().ok_or(Refusal::NoRoute)?;
+        let body = call.read_body(MAX_FORM, record).await?;
+        let everywhere = Form::parse(&body)?.one("everywhere")? == Some("true");
+        let headers = &call.parts.headers;
+        let token = customer_token(headers);
+        let named = policy.auth.named_session(headers);
+        if named.is_some() && token.is_none() && !origin::is_own(&policy.own_site, &call.head.host, headers) {
+            return Err(Refusal::CrossSite.into());
+        }
+        let state = &self.shared.state;
+        let now = unix_seconds(SystemTime::now());
+        let mut customer = None;
+        let mut rules = Vec::new();
+        if let Some(digest) = named {
+            let session = state.find(&digest).await.map_err(|_| Refusal::State)?;
+            customer = session.map(|session| session.customer);
+            state.end(&digest, now.saturating_add(login.lifetime)).await.map_err(|_| Refusal::State)?;
+        }
+        if let Some(Ok(token)) = token.map(|token| policy.auth.inspect(token, now, state))
+            && let Verdict::Customer(owner) = token.verdict
+        {
+            rules.push(Rule::forever(token.subject, token.ends));
+            rules.extend(token.login.map(|login| Rule::forever(Subject::Login(login), token.ends.max(now + LONGEST))));
+            customer = Some(owner);
+        }
+        record.customer.clone_from(&customer);
+        if everywhere && let Some(customer) = &customer {
+            let subject = Subject::Customer(customer.as_str().into());
+            rules.push(Rule { subject, since: now, until: now.saturating_add(LONGEST) });
+        }
+        if !rules.is_empty() {
+            state.revoke(rules).await.map_err(|_| Refusal::State)?;
+        }
+        let mut response = Response::new(ResponseBody::full(""));
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(cookie) = &policy.auth.cookie {
+            headers.insert(header::SET_COOKIE, cookie_line(&cookie.name, "", 0, login.same_site)?);
+        }
+        Ok(response)
+    }
+}
+
+/// The token in `customer-auth: JWT ...`.
+fn customer_token(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(CUSTOMER_AUTH)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("JWT").then_some(token)
+}

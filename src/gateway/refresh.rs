@@ -1,0 +1,73 @@
+//! `grant_type=refresh_token` (RFC 6749 section 6): another JWT of the same login, without a password.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::Response;
+
+use super::Gateway;
+use super::body::ResponseBody;
+use super::call::Call;
+use super::client::is_shown;
+use super::error::Refused;
+use super::form::Form;
+use super::login::{json_response, sign_customer, times};
+use super::record::Record;
+use crate::policy::AccessToken;
+use crate::policy::accounts::Accounts;
+use crate::refusal::Refusal;
+use crate::state::family::{RefreshToken, Rotated};
+use crate::state::session::handle;
+
+impl Gateway {
+    /// Takes a refresh token for the next one and another JWT. A client may prove itself as well; it need not, for
+    /// whoever logs in has no secret of a client.
+    pub(super) async fn refresh(
+        &self,
+        call: &Call<'_>,
+        query: &Form,
+        form: &Form,
+        endpoint: &AccessToken,
+        record: &mut Record,
+    ) -> Result<Response<ResponseBody>, Refused> {
+        let policy = call.policy;
+        let login = policy.login.as_ref().ok_or(Refusal::GrantType)?;
+        let presented = form.one("refresh_token")?.ok_or(Refusal::ParameterMissing)?;
+        if is_shown(&call.parts.headers, query, form) {
+            self.authenticate(call, query, form, endpoint, record).await?;
+        }
+        let presented = RefreshToken::parse(presented).ok_or(Refusal::RefreshToken)?;
+        let state = &self.shared.state;
+        let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = issued.as_secs();
+        let next = presented.next();
+        let family = match state.rotate(&presented, &next, now).await.map_err(|_| Refusal::State)? {
+            Rotated::Good(family) if !state.is_family_revoked(&presented.family, &family) => family,
+            Rotated::Good(_) | Rotated::Unknown => return Err(Refusal::RefreshToken.into()),
+            Rotated::Reused(family) => {
+                record.customer = Some(family.customer);
+                return Err(Refusal::RefreshTokenReused.into());
+            }
+        };
+        record.customer = Some(family.customer.clone());
+        let claims = match &login.accounts {
+            Accounts::File(accounts) => match accounts.of(&family.customer) {
+                Some(account) => account.claims.clone(),
+                // The account has been removed since.
+                None => {
+                    let ended = state.end_family(&presented.family, family.expires_at).await;
+                    ended.map_err(|_| Refusal::State)?;
+                    return Err(Refusal::RefreshToken.into());
+                }
+            },
+            Accounts::Backend(_) => Default::default(),
+        };
+        let from = now.max(state.earliest(&family.customer));
+        let sid = handle(&presented.family);
+        let jwt = sign_customer(policy, &family.customer, claims, from, login.lifetime, Some(&sid))?;
+        let (issued_at, expires_in) = times(issued, login.lifetime, login.number_style);
+        Ok(json_response(format!(
+            r#"{{"token_type":"JWT","issued_at":{issued_at},"access_token":"{jwt}","JWT":"{jwt}","expires_in":{expires_in},"refresh_token":"{}"}}"#,
+            next.as_str()
+        )))
+    }
+}

@@ -1,0 +1,226 @@
+//! What operators do to logins: a small HTTP API on a Unix socket that only the user of this process can open. It shows
+//! no secret: sessions go by their handle, API keys by their id.
+
+use std::convert::Infallible;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::net::UnixListener;
+
+use crate::auth::api_key;
+use crate::config::Config;
+use crate::gateway::Shared;
+use crate::state::revocation::{Rule, Subject};
+use crate::state::session::{Session, SessionDigest, handle, hex};
+use crate::state::{LONGEST, Unavailable};
+
+/// The name of the socket in the directory of the state.
+const SOCKET: &str = "admin.sock";
+/// No request is larger.
+const MAX_BODY: usize = 64 * 1024;
+
+/// A revocation as it is asked for.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revocation {
+    /// `token`, `customer`, `client` or `api_key`.
+    pub kind: String,
+    /// A JWT or its `jti`; an identifier; a client's id; an API key's id.
+    pub name: String,
+}
+
+/// Where the socket of a configuration is.
+pub fn socket_path(config: &Config) -> PathBuf {
+    let raw = config.raw();
+    match &raw.admin.socket {
+        Some(path) => config.resolve(path),
+        None => config.resolve(&raw.state.embedded.path).join(SOCKET),
+    }
+}
+
+/// Opens the socket; one that a dead process left behind is replaced.
+///
+/// # Errors
+/// Where it cannot be had, or another process answers on it.
+pub fn bind(path: &Path) -> io::Result<UnixListener> {
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process answers there"));
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let socket = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(socket)
+}
+
+/// Serves until it is dropped.
+pub async fn serve(socket: UnixListener, shared: Arc<Shared>) {
+    loop {
+        let stream = match socket.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept an operator's connection");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let shared = Arc::clone(&shared);
+                async move { Ok::<_, Infallible>(handle_request(request, &shared).await) }
+            });
+            let mut builder = http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(std::time::Duration::from_secs(10));
+            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+/// Why nothing was done, in a sentence that says what to do.
+struct Fault(StatusCode, String);
+
+impl From<Unavailable> for Fault {
+    fn from(_: Unavailable) -> Self {
+        Self(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "in force in this process, but the state store could not keep it: see its log, then do it again".to_owned(),
+        )
+    }
+}
+
+async fn handle_request(request: Request<Incoming>, shared: &Shared) -> Response<Full<Bytes>> {
+    let (status, body) = match answer(request, shared).await {
+        Ok(body) => (StatusCode::OK, body),
+        Err(Fault(status, message)) => (status, json!({ "error": message })),
+    };
+    let mut response = Response::new(Full::new(body.to_string().into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Value, Fault> {
+    let (parts, body) = request.into_parts();
+    let customer = parts.uri.query().and_then(|query| query.strip_prefix("customer="));
+    let path: Vec<&str> = parts.uri.path().split('/').skip(1).collect();
+    match (&parts.method, &path[..]) {
+        (&Method::GET, ["sessions"]) => {
+            let mut live = live(shared);
+            live.retain(|(_, session)| customer.is_none_or(|customer| session.customer.as_str() == customer));
+            live.sort_by_key(|(_, session)| std::cmp::Reverse(session.last_seen));
+            Ok(live.iter().map(|(digest, session)| shown(digest, session)).collect())
+        }
+        (&Method::GET, ["sessions", id]) => {
+            let (digest, session) = one(shared, id)?;
+            Ok(shown(&digest, &session))
+        }
+        (&Method::DELETE, ["sessions", id]) => {
+            let (digest, session) = one(shared, id)?;
+            shared.state.end(&digest, session.expires_at).await?;
+            tracing::info!(session = id, customer = session.customer.as_str(), "an operator ended this session");
+            Ok(shown(&digest, &session))
+        }
+        (&Method::GET, ["revocations"]) => {
+            let rule = |rule: &Rule| {
+                let since = (rule.since != u64::MAX).then_some(rule.since);
+                let until = (rule.until != u64::MAX).then_some(rule.until);
+                json!({ "kind": rule.subject.kind(), "name": rule.subject.name(), "since": since, "until": until })
+            };
+            Ok(shared.state.revocations().all().iter().map(rule).collect())
+        }
+        (&Method::POST, ["revocations"]) => {
+            let bytes = Limited::new(body, MAX_BODY).collect().await;
+            let bytes = bytes.map_err(|_| Fault(StatusCode::BAD_REQUEST, "the request broke off".to_owned()))?;
+            let asked: Revocation = serde_json::from_slice(&bytes.to_bytes())
+                .map_err(|error| Fault(StatusCode::BAD_REQUEST, format!("not a revocation: {error}")))?;
+            let rules = rules(shared, &asked)?;
+            let shown: Vec<Value> = rules.iter().map(|rule| json!(rule.subject.name())).collect();
+            shared.state.revoke(rules).await?;
+            tracing::info!(kind = asked.kind, revoked = ?shown, "an operator revoked");
+            Ok(json!({ "kind": asked.kind, "revoked": shown }))
+        }
+        _ => Err(Fault(StatusCode::NOT_FOUND, "/sessions /sessions/ID /revocations".to_owned())),
+    }
+}
+
+/// The rules that do what is asked for.
+fn rules(shared: &Shared, asked: &Revocation) -> Result<Vec<Rule>, Fault> {
+    let missing = |what: &str| Fault(StatusCode::NOT_FOUND, format!("there is no {what} `{}`", asked.name));
+    let policy = shared.policy();
+    let now = now();
+    let until = now.saturating_add(LONGEST);
+    let name: Box<str> = asked.name.as_str().into();
+    if name.is_empty() {
+        return Err(Fault(StatusCode::BAD_REQUEST, "nothing is named".to_owned()));
+    }
+    Ok(match asked.kind.as_str() {
+        "token" if name.matches('.').count() == 2 => {
+            let token = policy.auth.inspect(&name, now, &shared.state);
+            let token = token.map_err(|_| {
+                Fault(StatusCode::NOT_FOUND, "this token is not good anyway, or none of this gateway's".to_owned())
+            })?;
+            vec![Rule::forever(token.subject, token.ends)]
+        }
+        "token" => vec![Rule::forever(Subject::Token(name), until)],
+        "customer" => {
+            let deriver = policy.auth.deriver.as_ref().ok_or_else(|| missing("customer"))?;
+            deriver.accept(&name).map_err(|fault| Fault(StatusCode::NOT_FOUND, fault.to_string()))?;
+            vec![Rule { subject: Subject::Customer(name), since: now, until }]
+        }
+        "client" => {
+            if !policy.auth.clients.contains_key(&*name) {
+                return Err(missing("client"));
+            }
+            vec![Rule { subject: Subject::Client(name), since: now, until }]
+        }
+        "api_key" => {
+            let of = |(digest, key): (&api_key::Digest, &Arc<crate::auth::ApiKey>)| {
+                (*key.id == *name).then(|| Rule::forever(Subject::ApiKey(hex(digest).into()), u64::MAX))
+            };
+            let rules: Vec<Rule> = policy.auth.api_keys.iter().filter_map(of).collect();
+            if rules.is_empty() { Err(missing("API key"))? } else { rules }
+        }
+        _ => {
+            let message = "kinds are token, customer, client and api_key".to_owned();
+            return Err(Fault(StatusCode::BAD_REQUEST, message));
+        }
+    })
+}
+
+fn live(shared: &Shared) -> Vec<(SessionDigest, Session)> {
+    let idle = shared.policy().auth.cookie.as_ref().map_or(u64::MAX, |cookie| cookie.idle);
+    shared.state.sessions(now(), idle)
+}
+
+fn one(shared: &Shared, id: &str) -> Result<(SessionDigest, Session), Fault> {
+    let found = live(shared).into_iter().find(|(digest, _)| handle(digest) == id);
+    found.ok_or_else(|| Fault(StatusCode::NOT_FOUND, format!("there is no live session `{id}`")))
+}
+
+fn shown(digest: &SessionDigest, session: &Session) -> Value {
+    json!({
+        "id": handle(digest), "customer": session.customer.as_str(), "agent": session.agent.word(),
+        "issued_at": session.issued_at, "last_seen": session.last_seen, "expires_at": session.expires_at,
+    })
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}

@@ -1,0 +1,177 @@
+//! What the embedded store holds, as bytes: a letter and a name for the key, JSON for the value.
+
+use serde::{Deserialize, Serialize};
+
+use super::attempts::{AttemptKey, Failures};
+use super::embedded::{Change, Record};
+use super::family::Family;
+use super::revocation::{Rule, Subject};
+use super::session::{Agent, Session, SessionDigest, hex, unhex};
+use crate::customer::Identifier;
+
+/// A record that was read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    Session(SessionDigest, Session),
+    Rule(Rule),
+    Family(SessionDigest, Family),
+    Failures(AttemptKey, Failures),
+}
+
+#[derive(Serialize, Deserialize)]
+struct SessionValue<'a> {
+    customer: &'a str,
+    issued: u64,
+    seen: u64,
+    expires: u64,
+    agent: &'a str,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FamilyValue<'a> {
+    customer: &'a str,
+    issued: u64,
+    expires: u64,
+    current: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RuleValue {
+    since: u64,
+    until: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FailuresValue {
+    count: u64,
+    forgotten: u64,
+    locked: u64,
+}
+
+pub(super) fn put_session(digest: &SessionDigest, session: &Session) -> Change {
+    let value = SessionValue {
+        customer: session.customer.as_str(),
+        issued: session.issued_at,
+        seen: session.last_seen,
+        expires: session.expires_at,
+        agent: session.agent.word(),
+    };
+    Change::Put(key(b's', digest), json(&value))
+}
+
+pub(super) fn delete_session(digest: &SessionDigest) -> Change {
+    Change::Delete(key(b's', digest))
+}
+
+pub(super) fn put_rule(rule: &Rule) -> Change {
+    Change::Put(rule_key(&rule.subject), json(&RuleValue { since: rule.since, until: rule.until }))
+}
+
+pub(super) fn delete_rule(subject: &Subject) -> Change {
+    Change::Delete(rule_key(subject))
+}
+
+pub(super) fn put_family(digest: &SessionDigest, family: &Family) -> Change {
+    let value = FamilyValue {
+        customer: family.customer.as_str(),
+        issued: family.issued_at,
+        expires: family.expires_at,
+        current: hex(&family.current),
+    };
+    Change::Put(key(b'f', digest), json(&value))
+}
+
+pub(super) fn delete_family(digest: &SessionDigest) -> Change {
+    Change::Delete(key(b'f', digest))
+}
+
+pub(super) fn put_failures(name: &AttemptKey, failures: Failures) -> Change {
+    let value =
+        FailuresValue { count: failures.count, forgotten: failures.forgotten_at, locked: failures.locked_until };
+    Change::Put(key(b'a', name), json(&value))
+}
+
+pub(super) fn delete_failures(name: &AttemptKey) -> Change {
+    Change::Delete(key(b'a', name))
+}
+
+/// What a record says; `None` where it is none of ours.
+pub(super) fn read((key, value): &Record) -> Option<Kept> {
+    let (letter, name) = key.split_first()?;
+    match letter {
+        b's' => {
+            let value: SessionValue<'_> = serde_json::from_slice(value).ok()?;
+            let session = Session {
+                customer: Identifier::from_store(value.customer),
+                issued_at: value.issued,
+                last_seen: value.seen,
+                expires_at: value.expires,
+                agent: Agent::from_word(value.agent),
+            };
+            Some(Kept::Session(name.try_into().ok()?, session))
+        }
+        b'r' => {
+            let (kind, name) = std::str::from_utf8(name).ok()?.split_once(' ')?;
+            let value: RuleValue = serde_json::from_slice(value).ok()?;
+            Some(Kept::Rule(Rule { subject: Subject::new(kind, name)?, since: value.since, until: value.until }))
+        }
+        b'f' => {
+            let value: FamilyValue<'_> = serde_json::from_slice(value).ok()?;
+            let family = Family {
+                customer: Identifier::from_store(value.customer),
+                issued_at: value.issued,
+                expires_at: value.expires,
+                current: unhex(&value.current)?,
+            };
+            Some(Kept::Family(name.try_into().ok()?, family))
+        }
+        b'a' => {
+            let value: FailuresValue = serde_json::from_slice(value).ok()?;
+            let failures = Failures { count: value.count, forgotten_at: value.forgotten, locked_until: value.locked };
+            Some(Kept::Failures(name.try_into().ok()?, failures))
+        }
+        _ => None,
+    }
+}
+
+fn rule_key(subject: &Subject) -> Vec<u8> {
+    key(b'r', format!("{} {}", subject.kind(), subject.name()).as_bytes())
+}
+
+fn key(letter: u8, name: &[u8]) -> Vec<u8> {
+    [&[letter], name].concat()
+}
+
+/// Plain numbers and texts always become JSON.
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn reread(change: Change) -> Option<Kept> {
+        match change {
+            Change::Put(key, value) => read(&(key, value)),
+            Change::Delete(_) => None,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let customer = Identifier::from_store("t1-abc");
+        let session =
+            Session { customer: customer.clone(), issued_at: 1, last_seen: 2, expires_at: 3, agent: Agent::Edge };
+        assert_eq!(reread(put_session(&[9; 32], &session)), Some(Kept::Session([9; 32], session)));
+        let rule = Rule { subject: Subject::Token("https://x y".into()), since: u64::MAX, until: 7 };
+        assert_eq!(reread(put_rule(&rule)), Some(Kept::Rule(rule)));
+        let family = Family { customer, issued_at: 1, expires_at: 2, current: [3; 32] };
+        assert_eq!(reread(put_family(&[4; 32], &family)), Some(Kept::Family([4; 32], family)));
+        let failures = Failures { count: 1, forgotten_at: 2, locked_until: 3 };
+        assert_eq!(reread(put_failures(&[5; 16], failures)), Some(Kept::Failures([5; 16], failures)));
+        assert_eq!(read(&(b"x1".to_vec(), b"{}".to_vec())), None);
+        assert_eq!(read(&(b"s1".to_vec(), b"{}".to_vec())), None);
+    }
+}

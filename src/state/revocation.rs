@@ -1,0 +1,256 @@
+//! What is no longer good before its time: tokens, logins, customers, clients, API keys.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+/// What a rule is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// One token, by its `jti`; one of another issuer by that issuer and its `jti`, or by its digest.
+    Token(Box<str>),
+    /// One login and all its tokens, by its `sid`.
+    Login(Box<str>),
+    /// All sessions and tokens of a customer, by identifier.
+    Customer(Box<str>),
+    /// All access tokens of a client, by its id.
+    Client(Box<str>),
+    /// One API key, by the hex SHA-256 of it.
+    ApiKey(Box<str>),
+}
+
+impl Subject {
+    /// The word of its kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "token",
+            Self::Login(_) => "login",
+            Self::Customer(_) => "customer",
+            Self::Client(_) => "client",
+            Self::ApiKey(_) => "api_key",
+        }
+    }
+
+    /// What it names.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Token(name) | Self::Login(name) | Self::Customer(name) | Self::Client(name) | Self::ApiKey(name) => {
+                name
+            }
+        }
+    }
+
+    /// The subject of this kind and name.
+    pub fn new(kind: &str, name: &str) -> Option<Self> {
+        Some(match kind {
+            "token" => Self::Token(name.into()),
+            "login" => Self::Login(name.into()),
+            "customer" => Self::Customer(name.into()),
+            "client" => Self::Client(name.into()),
+            "api_key" => Self::ApiKey(name.into()),
+            _ => return None,
+        })
+    }
+}
+
+/// One revocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Of what.
+    pub subject: Subject,
+    /// What was issued in this second or before is no longer good; `u64::MAX`: whenever it was issued.
+    pub since: u64,
+    /// From then on nothing can be left that it is about, in seconds since 1970.
+    pub until: u64,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {} {} {}", self.subject.kind(), self.since, self.until, self.subject.name())
+    }
+}
+
+impl Rule {
+    /// Whatever it says, for as long as anything of it could be good.
+    pub fn forever(subject: Subject, until: u64) -> Self {
+        Self { subject, since: u64::MAX, until }
+    }
+
+    /// The rule in a text that [`fmt::Display`] made.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut words = text.splitn(4, ' ');
+        let (kind, since, until, name) = (words.next()?, words.next()?, words.next()?, words.next()?);
+        Some(Self { subject: Subject::new(kind, name)?, since: since.parse().ok()?, until: until.parse().ok()? })
+    }
+}
+
+/// All rules in force. Of several about one subject the strictest holds.
+#[derive(Debug, Default)]
+pub struct Revocations {
+    rules: RwLock<HashMap<Subject, Reach>>,
+    generation: AtomicU64,
+    count: AtomicUsize,
+    api_keys: AtomicUsize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Reach {
+    since: u64,
+    until: u64,
+}
+
+impl Revocations {
+    /// Grows with every rule: what was held against the rules of this generation need not be held against them again.
+    /// Ask for it before [`Self::covers`].
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Whether there is no rule at all.
+    pub fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+
+    /// How many rules there are.
+    pub fn len(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Puts a rule in force; tells whether anything became stricter.
+    pub fn apply(&self, rule: Rule) -> bool {
+        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        let is_key = matches!(rule.subject, Subject::ApiKey(_));
+        let changed = match rules.entry(rule.subject) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(Reach { since: rule.since, until: rule.until });
+                self.api_keys.fetch_add(usize::from(is_key), Ordering::Release);
+                true
+            }
+            Entry::Occupied(mut known) => {
+                let stricter =
+                    Reach { since: known.get().since.max(rule.since), until: known.get().until.max(rule.until) };
+                known.insert(stricter) != stricter
+            }
+        };
+        self.count.store(rules.len(), Ordering::Release);
+        drop(rules);
+        if changed {
+            self.generation.fetch_add(1, Ordering::Release);
+        }
+        changed
+    }
+
+    /// Whether what was issued then is no longer good; what does not say when counts as old.
+    pub fn covers(&self, subject: &Subject, issued_at: Option<u64>) -> bool {
+        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+        rules.get(subject).is_some_and(|reach| issued_at.is_none_or(|issued| issued <= reach.since))
+    }
+
+    /// Whether this API key, by the digest of it, is no longer good. Costs nothing where none has been revoked.
+    pub fn covers_api_key(&self, digest: &[u8; 32]) -> bool {
+        self.api_keys.load(Ordering::Acquire) > 0
+            && self.covers(&Subject::ApiKey(super::session::hex(digest).into()), None)
+    }
+
+    /// What holds about this subject.
+    pub fn rule(&self, subject: &Subject) -> Option<Rule> {
+        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+        let reach = rules.get(subject)?;
+        Some(Rule { subject: subject.clone(), since: reach.since, until: reach.until })
+    }
+
+    /// The first second in which something new of this subject is good.
+    pub fn earliest(&self, subject: &Subject) -> u64 {
+        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+        rules.get(subject).map_or(0, |reach| reach.since.saturating_add(1))
+    }
+
+    /// Forgets the rules that nothing is left for; returns them.
+    pub fn sweep(&self, now: u64) -> Vec<Rule> {
+        let mut gone = Vec::new();
+        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        rules.retain(|subject, reach| {
+            if reach.until <= now {
+                if matches!(subject, Subject::ApiKey(_)) {
+                    self.api_keys.fetch_sub(1, Ordering::Release);
+                }
+                gone.push(Rule { subject: subject.clone(), since: reach.since, until: reach.until });
+            }
+            reach.until > now
+        });
+        self.count.store(rules.len(), Ordering::Release);
+        gone
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<Rule> {
+        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+        let rule = |(subject, reach): (&Subject, &Reach)| Rule {
+            subject: subject.clone(),
+            since: reach.since,
+            until: reach.until,
+        };
+        rules.iter().map(rule).collect()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn client(since: u64, until: u64) -> Rule {
+        Rule { subject: Subject::Client("asapp".into()), since, until }
+    }
+
+    #[test]
+    fn t32_the_strictest_of_several_rules_holds_in_any_order() {
+        for order in [[100, 300, 200], [300, 200, 100], [200, 100, 300]] {
+            let rules = Revocations::default();
+            for since in order {
+                rules.apply(client(since, since + 1_000));
+            }
+            let asapp = Subject::Client("asapp".into());
+            assert!(rules.covers(&asapp, Some(300)) && !rules.covers(&asapp, Some(301)));
+            assert!(rules.covers(&asapp, None));
+            assert_eq!(rules.earliest(&asapp), 301);
+            assert!(rules.sweep(1_299).is_empty());
+            assert_eq!(rules.sweep(1_300).len(), 1);
+            assert!(rules.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_generation_grows_with_every_stricter_rule_only() {
+        let rules = Revocations::default();
+        let first = rules.generation();
+        assert!(rules.apply(client(100, 1_000)));
+        let second = rules.generation();
+        assert_ne!(first, second);
+        assert!(!rules.apply(client(50, 900)));
+        assert_eq!(rules.generation(), second);
+    }
+
+    #[test]
+    fn a_rule_is_about_its_subject_only() {
+        let rules = Revocations::default();
+        rules.apply(Rule::forever(Subject::Token("asapp".into()), 1_000));
+        assert!(!rules.covers(&Subject::Client("asapp".into()), Some(1)));
+        assert!(rules.covers(&Subject::Token("asapp".into()), Some(u64::MAX)));
+        assert!(!rules.covers_api_key(&[1; 32]));
+        rules.apply(Rule::forever(Subject::ApiKey("01".repeat(32).into()), u64::MAX));
+        assert!(rules.covers_api_key(&[1; 32]) && !rules.covers_api_key(&[2; 32]));
+    }
+
+    #[test]
+    fn rules_survive_their_text() {
+        for subject in ["token", "login", "customer", "client", "api_key"] {
+            let rule = Rule { subject: Subject::new(subject, "a b c").unwrap(), since: 5, until: u64::MAX };
+            assert_eq!(Rule::parse(&rule.to_string()), Some(rule));
+        }
+        assert_eq!(Rule::parse("token 5"), None);
+        assert_eq!(Rule::parse("other 5 5 x"), None);
+    }
+}

@@ -1,0 +1,386 @@
+//! A customer's login that a cookie names, and the sessions that this process knows.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use aws_lc_rs::digest;
+use dashmap::DashMap;
+
+use super::revocation::{Revocations, Subject};
+use crate::customer::Identifier;
+
+/// The digest of a session id: the id itself is known to the cookie's holder only.
+pub type SessionDigest = [u8; 32];
+
+/// The digest of a secret id.
+pub fn digest_of(id: &[u8]) -> SessionDigest {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest::digest(&digest::SHA256, id).as_ref());
+    bytes
+}
+
+/// What operators call a login, and what its tokens say as `sid`: the first 16 hexadecimal digits of its digest.
+pub fn handle(digest: &SessionDigest) -> String {
+    hex(&digest[..8])
+}
+
+/// Bytes in hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes of a digest in hexadecimal digits.
+pub fn unhex(text: &str) -> Option<SessionDigest> {
+    let mut digest = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (at, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(digest)
+}
+
+/// A customer's login. Times are in seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// The customer.
+    pub customer: Identifier,
+    /// When it began.
+    pub issued_at: u64,
+    /// When it was last used.
+    pub last_seen: u64,
+    /// When it ends whatever happens.
+    pub expires_at: u64,
+    /// What it was begun with.
+    pub agent: Agent,
+}
+
+impl Session {
+    /// Whether it is over: too old, or unused for `idle` seconds.
+    pub fn is_over(&self, now: u64, idle: u64) -> bool {
+        now >= self.expires_at || now >= self.last_seen.saturating_add(idle)
+    }
+}
+
+/// The family of a user agent, for operators' eyes only: nothing is decided by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Agent {
+    /// None of the others, or nothing was said.
+    #[default]
+    Other,
+    /// Google Chrome and its kin.
+    Chrome,
+    /// Mozilla Firefox.
+    Firefox,
+    /// Apple Safari.
+    Safari,
+    /// Microsoft Edge.
+    Edge,
+    /// An app that uses one of the usual HTTP libraries.
+    App,
+    /// curl and other tools of a command line.
+    Tool,
+}
+
+impl Agent {
+    const ALL: [(Self, &'static str); 7] = [
+        (Self::Other, "other"),
+        (Self::Chrome, "chrome"),
+        (Self::Firefox, "firefox"),
+        (Self::Safari, "safari"),
+        (Self::Edge, "edge"),
+        (Self::App, "app"),
+        (Self::Tool, "tool"),
+    ];
+
+    /// The family in a `User-Agent` field.
+    pub fn of(field: &str) -> Self {
+        let has = |words: &[&str]| words.iter().any(|word| field.contains(word));
+        // In this order: each browser also names those that came before it.
+        match () {
+            () if has(&["Edg/", "EdgA/", "EdgiOS/"]) => Self::Edge,
+            () if has(&["Firefox/", "FxiOS/"]) => Self::Firefox,
+            () if has(&["Chrome/", "CriOS/"]) => Self::Chrome,
+            () if has(&["Safari/"]) => Self::Safari,
+            () if has(&["okhttp", "CFNetwork", "Dalvik", "Alamofire"]) => Self::App,
+            () if has(&["curl/", "Wget/", "python-", "Go-http"]) => Self::Tool,
+            () => Self::Other,
+        }
+    }
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(agent, _)| *agent == self).map_or("other", |(_, word)| word)
+    }
+
+    /// The family of this word.
+    pub fn from_word(word: &str) -> Self {
+        Self::ALL.iter().find(|(_, known)| *known == word).map_or(Self::Other, |(agent, _)| *agent)
+    }
+}
+
+/// What a session id is worth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// It is this customer's.
+    Live(Identifier),
+    /// It was idle for too long, or is too old.
+    Expired,
+    /// There is none, or it has been ended.
+    Unknown,
+    /// This process cannot tell without the store.
+    Ask,
+}
+
+/// How sure this process is of what it knows.
+#[derive(Debug, Clone, Copy)]
+#[allow(dead_code, reason = "for a store that others share")]
+pub(super) enum Trust {
+    /// It knows all there is.
+    Complete,
+    /// It would have been told of every change since it began to listen for the `n`th time.
+    Listening(u32),
+    /// It may have missed something.
+    Deaf,
+}
+
+/// The sessions that this process knows.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    known: DashMap<SessionDigest, Known, foldhash::fast::RandomState>,
+}
+
+#[derive(Debug)]
+struct Known {
+    customer: Identifier,
+    issued_at: u64,
+    expires_at: u64,
+    agent: Agent,
+    last_seen: AtomicU64,
+    /// `last_seen` as the store has it.
+    stored: AtomicU64,
+    /// The generation of the revocations that it was last held against.
+    ruled: AtomicU64,
+    /// Since which time of listening nothing contrary was heard.
+    listening: AtomicU32,
+    /// When the store last vouched for it, in milliseconds of this process.
+    vouched: AtomicU64,
+}
+
+impl Known {
+    fn session(&self) -> Session {
+        Session {
+            customer: self.customer.clone(),
+            issued_at: self.issued_at,
+            last_seen: self.last_seen.load(Ordering::Relaxed),
+            expires_at: self.expires_at,
+            agent: self.agent,
+        }
+    }
+}
+
+impl Sessions {
+    /// Keeps a session that the store has. `vouched` is when it said so.
+    pub(super) fn insert(&self, digest: SessionDigest, session: Session, trust: Trust, vouched: u64) {
+        let listening = match trust {
+            Trust::Listening(since) => since,
+            Trust::Complete | Trust::Deaf => 0,
+        };
+        let known = Known {
+            customer: session.customer,
+            issued_at: session.issued_at,
+            expires_at: session.expires_at,
+            agent: session.agent,
+            last_seen: session.last_seen.into(),
+            stored: session.last_seen.into(),
+            ruled: u64::MAX.into(),
+            listening: listening.into(),
+            vouched: vouched.into(),
+        };
+        self.known.insert(digest, known);
+    }
+
+    /// What a session id is worth, and whether the store should be told that it was used.
+    pub(super) fn find(
+        &self,
+        digest: &SessionDigest,
+        now: u64,
+        idle: u64,
+        trust: Trust,
+        revocations: &Revocations,
+    ) -> (Found, bool) {
+        let nothing = if matches!(trust, Trust::Complete) { Found::Unknown } else { Found::Ask };
+        let Some(known) = self.known.get(digest) else { return (nothing, false) };
+        match trust {
+            Trust::Complete => {}
+            Trust::Listening(since) if known.listening.load(Ordering::Relaxed) == since => {}
+            Trust::Listening(_) | Trust::Deaf => return (Found::Ask, false),
+        }
+        let generation = revocations.generation();
+        if known.ruled.load(Ordering::Relaxed) != generation {
+            if is_revoked(revocations, digest, &known.customer, known.issued_at) {
+                return (Found::Unknown, false);
+            }
+            known.ruled.store(generation, Ordering::Relaxed);
+        }
+        if now >= known.expires_at {
+            return (Found::Expired, false);
+        }
+        if now >= known.last_seen.load(Ordering::Relaxed).saturating_add(idle) {
+            // Another replica may have seen it since.
+            let found = if matches!(trust, Trust::Complete) { Found::Expired } else { Found::Ask };
+            return (found, false);
+        }
+        if known.last_seen.load(Ordering::Relaxed) < now {
+            known.last_seen.store(now, Ordering::Relaxed);
+        }
+        // The store hears of a use now and then only: an eighth of the idle time is what a crash may take from it.
+        let stored = known.stored.load(Ordering::Relaxed);
+        let touch = now.saturating_sub(stored) >= (idle / 8).max(1)
+            && known.stored.compare_exchange(stored, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        (Found::Live(known.customer.clone()), touch)
+    }
+
+    /// What is known of a session, and when the store last vouched for it.
+    pub(super) fn copy(&self, digest: &SessionDigest) -> Option<(Session, u64, u32)> {
+        self.known.get(digest).map(|known| {
+            (known.session(), known.vouched.load(Ordering::Relaxed), known.listening.load(Ordering::Relaxed))
+        })
+    }
+
+    /// Forgets a session.
+    pub(super) fn remove(&self, digest: &SessionDigest) -> Option<Session> {
+        self.known.remove(digest).map(|(_, known)| known.session())
+    }
+
+    /// Forgets the sessions that are over or have been ended; returns them.
+    pub(super) fn sweep(&self, now: u64, idle: u64, revocations: &Revocations) -> Vec<SessionDigest> {
+        let mut gone = Vec::new();
+        self.known.retain(|digest, known| {
+            let over = now >= known.expires_at
+                || now >= known.last_seen.load(Ordering::Relaxed).saturating_add(idle)
+                || is_revoked(revocations, digest, &known.customer, known.issued_at);
+            if over {
+                gone.push(*digest);
+            }
+            !over
+        });
+        gone
+    }
+
+    /// Sessions that were used since the store was last told.
+    pub(super) fn unstored(&self) -> Vec<(SessionDigest, Session)> {
+        let used = self.known.iter().filter(|known| {
+            let seen = known.last_seen.load(Ordering::Relaxed);
+            known.stored.swap(seen, Ordering::Relaxed) < seen
+        });
+        used.map(|known| (*known.key(), known.session())).collect()
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<(SessionDigest, Session)> {
+        self.known.iter().map(|known| (*known.key(), known.session())).collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+}
+
+/// Whether a session has been ended by a rule.
+pub(super) fn is_revoked(
+    revocations: &Revocations,
+    digest: &SessionDigest,
+    customer: &Identifier,
+    issued_at: u64,
+) -> bool {
+    !revocations.is_empty()
+        && (revocations.covers(&Subject::Customer(customer.as_str().into()), Some(issued_at))
+            || revocations.covers(&Subject::Login(handle(digest).into()), Some(issued_at)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::state::revocation::Rule;
+
+    fn session(seen: u64) -> Session {
+        Session {
+            customer: Identifier::from_store("t1-x"),
+            issued_at: 1_000,
+            last_seen: seen,
+            expires_at: 9_000,
+            agent: Agent::Other,
+        }
+    }
+
+    #[test]
+    fn e4_a_session_slides_with_its_use_and_ends_at_its_absolute_time() {
+        let (sessions, none) = (Sessions::default(), Revocations::default());
+        sessions.insert([1; 32], session(1_000), Trust::Complete, 0);
+        let found = |now| sessions.find(&[1; 32], now, 1_000, Trust::Complete, &none).0;
+        assert!(matches!(found(1_999), Found::Live(_)));
+        assert!(matches!(found(2_998), Found::Live(_)));
+        assert_eq!(found(3_998), Found::Expired);
+        sessions.insert([1; 32], session(8_999), Trust::Complete, 0);
+        assert!(matches!(found(8_999), Found::Live(_)));
+        assert_eq!(found(9_000), Found::Expired);
+        assert_eq!(sessions.find(&[2; 32], 1_000, 1, Trust::Complete, &none).0, Found::Unknown);
+    }
+
+    #[test]
+    fn the_store_hears_of_a_use_only_now_and_then() {
+        let (sessions, none) = (Sessions::default(), Revocations::default());
+        sessions.insert([1; 32], session(1_000), Trust::Complete, 0);
+        let told = (1_000..1_800).filter(|now| sessions.find(&[1; 32], *now, 800, Trust::Complete, &none).1).count();
+        assert_eq!(told, 7);
+    }
+
+    #[test]
+    fn a_copy_is_good_only_while_nothing_can_have_been_missed() {
+        let (sessions, none) = (Sessions::default(), Revocations::default());
+        sessions.insert([1; 32], session(1_000), Trust::Listening(3), 0);
+        let found = |trust| sessions.find(&[1; 32], 1_001, 1_000, trust, &none).0;
+        assert!(matches!(found(Trust::Listening(3)), Found::Live(_)));
+        assert_eq!(found(Trust::Listening(4)), Found::Ask);
+        assert_eq!(found(Trust::Deaf), Found::Ask);
+        assert_eq!(sessions.find(&[2; 32], 1, 1, Trust::Listening(3), &none).0, Found::Ask);
+        // Idle here may be in use elsewhere.
+        assert_eq!(sessions.find(&[1; 32], 2_500, 1_000, Trust::Listening(3), &none).0, Found::Ask);
+    }
+
+    #[test]
+    fn e6_a_rule_for_the_customer_ends_what_began_before_it_and_nothing_later() {
+        let (sessions, rules) = (Sessions::default(), Revocations::default());
+        sessions.insert([1; 32], session(1_000), Trust::Complete, 0);
+        let found = || sessions.find(&[1; 32], 1_001, 1_000, Trust::Complete, &rules).0;
+        assert!(matches!(found(), Found::Live(_)));
+        rules.apply(Rule { subject: Subject::Customer("t1-x".into()), since: 999, until: 10_000 });
+        assert!(matches!(found(), Found::Live(_)));
+        rules.apply(Rule { subject: Subject::Customer("t1-x".into()), since: 1_000, until: 10_000 });
+        assert_eq!(found(), Found::Unknown);
+        assert_eq!(sessions.sweep(1_001, 1_000, &rules), [[1; 32]]);
+    }
+
+    #[test]
+    fn browsers_are_told_apart_by_family() {
+        let chrome =
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36";
+        assert_eq!(Agent::of(chrome), Agent::Chrome);
+        assert_eq!(Agent::of(&format!("{chrome} Edg/130.0")), Agent::Edge);
+        assert_eq!(Agent::of("curl/8.5.0"), Agent::Tool);
+        assert_eq!(Agent::of(""), Agent::Other);
+        for (agent, word) in Agent::ALL {
+            assert_eq!((agent.word(), Agent::from_word(word)), (word, agent));
+        }
+    }
+
+    #[test]
+    fn digests_survive_their_text() {
+        assert_eq!(unhex(&hex(&[0xab; 32])), Some([0xab; 32]));
+        assert_eq!(unhex("ab"), None);
+        assert_eq!(unhex(&"é".repeat(32)), None);
+        assert_eq!(handle(&[0xab; 32]), "abababababababab");
+    }
+}

@@ -1,0 +1,220 @@
+//! Refresh tokens, revocation and introspection at the OAuth endpoints.
+
+use crate::harness::keys::decode;
+use crate::harness::*;
+
+fn refreshing(config: Config) -> Config {
+    config.set("/login/refresh", json!({"lifetime": "1h"}))
+}
+
+#[track_caller]
+fn member(answer: &Response, name: &str) -> String {
+    answer.json()[name].as_str().unwrap_or_else(|| panic!("{name} in {}", answer.text())).to_owned()
+}
+
+fn refresh(gateway: &Gateway, token: &str) -> Request {
+    gateway.post("/oauth/access_token").form(&format!("grant_type=refresh_token&refresh_token={token}"))
+}
+
+#[track_caller]
+fn oauth_error(answer: Response, status: u16, word: &str) {
+    assert_eq!((answer.status, member(&answer, "error").as_str()), (status, word), "{}", answer.text());
+}
+
+fn about(gateway: &Gateway, path: &str, token: &str) -> Request {
+    let form = format!("client_id={}&client_secret={}&token={token}", CLIENT.name, CLIENT.secret);
+    gateway.post(path).form(&form)
+}
+
+fn introspect(gateway: &Gateway, token: &str) -> Value {
+    about(gateway, "/oauth/introspect", token).send().ok().json()
+}
+
+#[test]
+fn contract_28_a_refresh_token_gives_another_jwt_of_the_same_customer_and_the_next_token() {
+    let (_backend, gateway) = world_with(refreshing);
+    let login = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
+    let first = member(&login, "refresh_token");
+    let answer = refresh(&gateway, &first).send().ok();
+    let (jwt, second) = (member(&answer, "JWT"), member(&answer, "refresh_token"));
+    assert_ne!(first, second);
+    assert_eq!(answer.header("Cache-Control"), Some("no-store"));
+    assert_eq!(decode(&jwt).1["sub"], decode(&member(&login, "JWT")).1["sub"]);
+    gateway.get("/me/x").customer(&jwt).send().ok();
+    let gateway = gateway.restart();
+    refresh(&gateway, &second).send().ok();
+}
+
+#[test]
+fn contract_28_a_refresh_token_that_comes_back_ends_the_login_and_all_its_tokens() {
+    let (_backend, gateway) = world_with(refreshing);
+    let login = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
+    let first = member(&login, "refresh_token");
+    let answer = refresh(&gateway, &first).send().ok();
+    oauth_error(refresh(&gateway, &first).send(), 400, "invalid_grant");
+    oauth_error(refresh(&gateway, &member(&answer, "refresh_token")).send(), 400, "invalid_grant");
+    gateway.get("/me/x").customer(&member(&answer, "JWT")).send().expect(401, "401-03");
+    gateway.get("/me/x").customer(&member(&login, "JWT")).send().expect(401, "401-03");
+    gateway.get("/me/x").customer(&gateway.login(ALICE)).send().ok();
+    gateway.expect_metric("wicketgate_tokens_total", &[("outcome", "refresh_token_reused")], 1.0);
+}
+
+#[test]
+fn of_two_that_hand_in_the_same_refresh_token_at_once_one_has_it() {
+    let (_backend, gateway) = world_with(refreshing);
+    let token = member(&gateway.login_request(ALICE.name, ALICE.secret).send().ok(), "refresh_token");
+    let both: Vec<_> = (0..8)
+        .map(|_| {
+            let request = refresh(&gateway, &token);
+            std::thread::spawn(move || request.send().status)
+        })
+        .collect();
+    let good = both.into_iter().map(|thread| thread.join().unwrap()).filter(|status| *status == 200);
+    // The others show that there is a copy: it may end before the one has its answer.
+    assert!(good.count() <= 1);
+}
+
+#[test]
+fn refresh_tokens_are_off_by_default_and_end_with_logout_account_and_lifetime() {
+    let (_backend, gateway) = world();
+    let login = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
+    assert_eq!(login.json().as_object().unwrap().len(), 3);
+    oauth_error(refresh(&gateway, "wgr_x").send(), 400, "unsupported_grant_type");
+    let backend = Backend::start();
+    let mut config = refreshing(Config::new(&backend));
+    let gateway = Gateway::start(&config);
+    for wrong in ["x", "wgr_", "wgr_AAAA"] {
+        oauth_error(refresh(&gateway, wrong).send(), 400, "invalid_grant");
+    }
+    let login = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
+    gateway.post("/auth/logout").customer(&member(&login, "JWT")).send().expect(204, "");
+    oauth_error(refresh(&gateway, &member(&login, "refresh_token")).send(), 400, "invalid_grant");
+    let bob = member(&gateway.login_request(BOB.name, BOB.secret).send().ok(), "refresh_token");
+    config.accounts.retain(|account| account.name != BOB.name);
+    gateway.reload(&config.set("/login/refresh", json!({"lifetime": "1s"})), "reloaded");
+    oauth_error(refresh(&gateway, &bob).send(), 400, "invalid_grant");
+    let short = member(&gateway.login_request(ALICE.name, ALICE.secret).send().ok(), "refresh_token");
+    let until = std::time::Instant::now() + DEADLINE;
+    let mut current = short;
+    loop {
+        let answer = refresh(&gateway, &current).send();
+        if answer.status == 400 {
+            break;
+        }
+        current = member(&answer, "refresh_token");
+        assert!(std::time::Instant::now() < until, "the family does not end");
+    }
+}
+
+#[test]
+fn a_client_that_shows_itself_beside_a_refresh_token_must_be_right() {
+    let (_backend, gateway) = world_with(refreshing);
+    let token = member(&gateway.login_request(ALICE.name, ALICE.secret).send().ok(), "refresh_token");
+    let with = |secret: &str| {
+        let form =
+            format!("grant_type=refresh_token&refresh_token={token}&client_id={}&client_secret={secret}", CLIENT.name);
+        gateway.post("/oauth/access_token").form(&form)
+    };
+    oauth_error(with("wrong").send(), 401, "invalid_client");
+    with(CLIENT.secret).send().ok();
+}
+
+#[test]
+fn rfc_7009_a_revoked_access_token_is_refused_at_once_and_others_are_not() {
+    let (_backend, gateway) = world();
+    let (token, other) = (gateway.token(CLIENT), gateway.token(CLIENT));
+    gateway.get("/system/x").bearer(&token).send().ok();
+    about(&gateway, "/oauth/revoke", &token).send().ok();
+    gateway.get("/system/x").bearer(&token).send().expect(401, "401-11");
+    gateway.get("/system/x").bearer(&other).send().ok();
+    let customer = gateway.login(ALICE);
+    about(&gateway, "/oauth/revoke", &customer).send().ok();
+    gateway.get("/me/x").customer(&customer).send().expect(401, "401-03");
+}
+
+#[test]
+fn f18_what_is_no_token_or_another_clients_is_200_and_changes_nothing() {
+    let (_backend, gateway) = world();
+    let others = gateway.token(OTHER_CLIENT);
+    for token in ["x", "a.b.c", "wgr_AAAA", &others] {
+        about(&gateway, "/oauth/revoke", token).send().ok();
+    }
+    gateway.get("/system/x").bearer(&others).send().ok();
+    let no_token =
+        gateway.post("/oauth/revoke").form(&format!("client_id={}&client_secret={}", CLIENT.name, CLIENT.secret));
+    oauth_error(no_token.send(), 400, "invalid_request");
+}
+
+#[test]
+fn f19_introspection_needs_a_client_and_says_of_what_is_not_good_only_that() {
+    let (_backend, gateway) = world_with(refreshing);
+    let token = gateway.token(CLIENT);
+    for path in ["/oauth/introspect", "/oauth/revoke"] {
+        let answer = gateway.post(path).form(&format!("client_id={}&client_secret=wrong&token={token}", CLIENT.name));
+        oauth_error(answer.send(), 401, "invalid_client");
+        oauth_error(gateway.post(path).form(&format!("token={token}")).send(), 400, "invalid_request");
+    }
+    let known = introspect(&gateway, &token);
+    assert_eq!((&known["active"], &known["client_id"]), (&json!(true), &json!(CLIENT.name)));
+    for name in ["exp", "iat", "scope", "sub", "aud", "iss", "jti"] {
+        assert!(!known[name].is_null(), "{name}: {known}");
+    }
+    let login = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
+    assert_eq!(introspect(&gateway, &member(&login, "JWT"))["token_type"], "JWT");
+    let refresh_token = member(&login, "refresh_token");
+    assert_eq!(introspect(&gateway, &refresh_token)["token_type"], "refresh_token");
+    about(&gateway, "/oauth/revoke", &refresh_token).send().ok();
+    about(&gateway, "/oauth/revoke", &token).send().ok();
+    for token in [&token, &refresh_token, &member(&login, "JWT"), &gateway.token(OTHER_CLIENT), "x", "a.b.c"] {
+        assert_eq!(introspect(&gateway, token), json!({"active": false}), "{token}");
+    }
+}
+
+#[test]
+fn f3_wrong_passwords_must_wait_longer_and_longer_and_the_right_one_works_later() {
+    let (_backend, gateway) = world_with(|c| {
+        c.set("/login/attempts", json!({"free": 2, "delay": "1s", "longest": "2s"}))
+            .set("/login/limits", json!({"rate": "1000/s", "burst": 1000}))
+    });
+    for name in [ALICE.name, "nobody"] {
+        for _ in 0..3 {
+            gateway.login_request(name, "wrong").send().expect(401, "401-04");
+        }
+        // Whoever fails learns nothing of whether there is such an account.
+        let answer = gateway.login_request(name, "wrong").send().expect(429, "429-02");
+        assert!(answer.retry_after() <= 2);
+    }
+    // The right password is no way to find out whether it is right either.
+    gateway.login_request(ALICE.name, ALICE.secret).send().expect(429, "429-02");
+    gateway.login_request(BOB.name, BOB.secret).send().ok();
+    let gateway = gateway.restart();
+    let until = std::time::Instant::now() + DEADLINE;
+    let mut refused = 0;
+    while gateway.login_request(ALICE.name, ALICE.secret).send().status == 429 {
+        refused += 1;
+        assert!(std::time::Instant::now() < until, "locked for ever");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(refused > 0, "a restart forgives");
+    for _ in 0..2 {
+        gateway.login_request(ALICE.name, "wrong").send().expect(401, "401-04");
+    }
+    gateway.login_request(ALICE.name, ALICE.secret).send().ok();
+}
+
+#[test]
+fn f3_one_address_that_fails_under_many_names_must_wait_too() {
+    let (_backend, gateway) = world_with(|c| {
+        c.set("/login/attempts", json!({"free_per_address": 4, "delay": "5m"}))
+            .set("/access_token/attempts", json!({"free_per_address": 2, "delay": "5m"}))
+    });
+    for number in 0..5 {
+        gateway.login_request(&format!("nobody{number}"), "wrong").send().expect(401, "401-04");
+    }
+    gateway.login_request(ALICE.name, ALICE.secret).send().expect(429, "429-02");
+    for number in 0..3 {
+        gateway.token_request(&format!("nobody{number}"), "wrong").send().expect(401, "");
+    }
+    let answer = gateway.token_request(CLIENT.name, CLIENT.secret).send();
+    oauth_error(answer, 429, "temporarily_unavailable");
+}
