@@ -136,7 +136,7 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
     Ok(Box::new(move || {
         let headers = &callers_headers[turn % callers];
         turn += 1;
-        let mut around = Surroundings { now: NOW, verified: &mut verified, state: &state, ask: None };
+        let mut around = Surroundings { now: NOW, verified: &mut verified, state: &state, ask: None, told: None };
         black_box(auth.admit(&demand, headers, None, &mut around).map_err(|refusal| anyhow!("{refusal:?}"))?);
         Ok(())
     }))
@@ -168,7 +168,7 @@ fn admit_session(count: usize) -> anyhow::Result<Step> {
     Ok(Box::new(move || {
         let headers = &cookies[turn % cookies.len()];
         turn += 1;
-        let mut around = Surroundings { now: NOW, verified: &mut verified, state: &state, ask: None };
+        let mut around = Surroundings { now: NOW, verified: &mut verified, state: &state, ask: None, told: None };
         black_box(auth.admit(&demand, headers, None, &mut around).map_err(|refusal| anyhow!("{refusal:?}"))?);
         Ok(())
     }))

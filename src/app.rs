@@ -11,7 +11,6 @@ use anyhow::Context as _;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 
-use crate::config::Config;
 use crate::config::raw::{AccessLog, Level, Raw};
 use crate::gateway::Shared;
 use crate::gateway::access_log::AccessLogWriter;
@@ -23,7 +22,7 @@ use crate::server::operators;
 use crate::server::tls::CertificateStore;
 use crate::server::worker::Worker;
 use crate::server::{self, Listener, Phase};
-use crate::state::{self, State};
+use crate::state::State;
 
 /// How often ended sessions are forgotten.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -56,7 +55,7 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let hashing = Hashing::new(control.handle().clone());
         let now = u64::try_from(unix_seconds()).unwrap_or_default();
-        let state = State::open(state_settings(&plan.config), Arc::clone(&metrics.state), now)?;
+        let state = State::open(plan.state, Arc::clone(&metrics.state), control.handle(), now)?;
         let shared = Arc::new(Shared::new(plan.policy, backends, Arc::clone(&metrics), hashing, state));
         let log = match raw.log.access {
             AccessLog::Stdout => {
@@ -200,11 +199,6 @@ fn start_admin(
     Ok(bound)
 }
 
-fn state_settings(config: &Config) -> state::Settings {
-    let embedded = &config.raw().state.embedded;
-    state::Settings::Embedded(config.resolve(&embedded.path), embedded.max_sessions)
-}
-
 fn start_operators(control: &Runtime, path: &Path, shared: &Arc<Shared>) -> anyhow::Result<()> {
     let _guard = control.enter();
     let socket =
@@ -219,7 +213,7 @@ fn start_sweep(control: &Runtime, shared: &Arc<Shared>) {
         loop {
             tokio::time::sleep(SWEEP).await;
             let idle = shared.policy().auth.cookie.as_ref().map_or(u64::MAX, |cookie| cookie.idle);
-            shared.state.sweep(u64::try_from(unix_seconds()).unwrap_or_default(), idle);
+            shared.state.sweep(u64::try_from(unix_seconds()).unwrap_or_default(), idle).await;
         }
     });
 }

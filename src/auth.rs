@@ -24,7 +24,7 @@ use crate::customer::{Deriver, Identifier};
 use crate::refusal::{ApiKeyFault, Refusal, SessionFault, TokenFault};
 use crate::state::State;
 use crate::state::revocation::Subject;
-use crate::state::session::{Found, SessionDigest};
+use crate::state::session::{Found, Session, SessionDigest};
 use api_key::ApiKeys;
 use cookie::CookieKeys;
 use jwt::{Compact, Kind, Verifier};
@@ -153,6 +153,8 @@ pub struct Surroundings<'a> {
     pub state: &'a State,
     /// A session that only the store can tell about.
     pub ask: Option<SessionDigest>,
+    /// What the store told about one.
+    pub told: Option<(SessionDigest, Option<Session>)>,
 }
 
 impl Authenticator {
@@ -385,7 +387,13 @@ impl Authenticator {
     fn session(&self, value: &str, around: &mut Surroundings<'_>) -> Result<Identifier, SessionFault> {
         let cookie = self.cookie.as_ref().ok_or(SessionFault::Forged)?;
         let digest = cookie.keys.open(value)?;
-        match around.state.session(&digest, around.now, cookie.idle) {
+        let found = match &around.told {
+            Some((told, session)) if *told == digest => {
+                around.state.judge(&digest, session.as_ref(), around.now, cookie.idle)
+            }
+            _ => around.state.session(&digest, around.now, cookie.idle),
+        };
+        match found {
             Found::Live(customer) => Ok(customer),
             Found::Expired => Err(SessionFault::Expired),
             Found::Unknown => Err(SessionFault::Unknown),

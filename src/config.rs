@@ -40,6 +40,16 @@ pub struct Config {
     replaced: Vec<String>,
 }
 
+/// Where a Redis is.
+pub struct RedisPlace {
+    /// Whether it is reached by TLS.
+    pub tls: bool,
+    /// Hosts and ports; never empty.
+    pub addresses: Vec<(String, u16)>,
+    /// The number of the database.
+    pub database: i64,
+}
+
 impl fmt::Debug for Config {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Config({})", self.file.display())
@@ -146,6 +156,15 @@ impl Config {
     /// The problems that are not merely about stand-ins.
     pub fn about_real_values(&self, problems: impl IntoIterator<Item = Problem>) -> impl Iterator<Item = Problem> {
         problems.into_iter().filter(|problem| !structure::is_touched(&self.replaced, &problem.path))
+    }
+
+    /// Where `state.redis` is; `None` where that makes no sense, which has been said.
+    pub fn redis_place(&self) -> Option<RedisPlace> {
+        let redis = self.raw.state.redis.as_ref()?;
+        let first = check::RedisAddress::parse(&redis.url).ok()?;
+        let mut addresses = vec![(first.host, first.port)];
+        addresses.extend(redis.nodes.iter().filter_map(|node| check::host_and_port(node)));
+        Some(RedisPlace { tls: first.tls, addresses, database: first.database })
     }
 
     /// The bytes of a secret, without one line break at the end of a file.

@@ -49,6 +49,7 @@ use crate::policy::table::NotFound;
 use crate::policy::{Policy, Target, backends};
 use crate::refusal::Refusal;
 use crate::state::State;
+use crate::state::session::{Session, SessionDigest};
 use access_log::{AccessLog, AccessLogWriter};
 use body::ResponseBody;
 use call::{Call, Upload};
@@ -89,6 +90,24 @@ pub(crate) struct Gateway {
 struct Current {
     generation: u64,
     policy: Arc<Policy>,
+}
+
+/// Why there is no caller yet.
+enum Undecided {
+    /// Nor will there be.
+    Refused(Refusal),
+    /// Only the store can tell about this session.
+    Ask(SessionDigest),
+}
+
+impl From<Undecided> for Refused {
+    fn from(undecided: Undecided) -> Self {
+        match undecided {
+            Undecided::Refused(refusal) => refusal.into(),
+            // It was asked already.
+            Undecided::Ask(_) => Refusal::State.into(),
+        }
+    }
 }
 
 /// What a caller gets.
@@ -272,7 +291,24 @@ impl Gateway {
         if route.reads_token_from_body() {
             call.read_body(limit, record).await?;
         }
-        let caller = self.admit(current, route, &call, record)?;
+        let caller = match self.admit(current, route, &call, record, None) {
+            Err(Undecided::Refused(refusal)) => return Err(refusal.into()),
+            Ok(caller) => caller,
+            // Rare: the state is shared, and this process has not seen the session lately.
+            Err(Undecided::Ask(digest)) => {
+                let told = Box::pin(self.shared.state.fetch(&digest)).await;
+                let told = told.map_err(|_| Refusal::State);
+                match (told, route.enforce) {
+                    (Ok(told), _) => self.admit(current, route, &call, record, Some((digest, told)))?,
+                    (Err(refusal), true) => return Err(refusal.into()),
+                    (Err(refusal), false) => {
+                        let caller = self.admit(current, route, &call, record, Some((digest, None)))?;
+                        record.observed = Some(refusal);
+                        caller
+                    }
+                }
+            }
+        };
         self.comes_from_own_site(route, &caller, &call, record)?;
         forward::matches_named_customer(route, &caller, &call.parts.headers, record)?;
         call.is_within(limit)?;
@@ -294,7 +330,12 @@ impl Gateway {
         route: &Route,
         call: &Call<'_>,
         record: &mut Record,
-    ) -> Result<Caller, Refusal> {
+        told: Option<(SessionDigest, Option<Session>)>,
+    ) -> Result<Caller, Undecided> {
+        let demand = &route.demand;
+        if self.shared.state.is_stale() && (demand.client || demand.customer || demand.api_key) && route.enforce {
+            return Err(Undecided::Refused(Refusal::State));
+        }
         let mut verified = self.verified.borrow_mut();
         // What is found out under a policy that has been replaced meanwhile must not be remembered.
         let mut forgotten;
@@ -306,13 +347,20 @@ impl Gateway {
         };
         // A body may have been long in coming.
         let now = if call.body.bytes().is_some() { SystemTime::now() } else { record.time };
-        let mut around = Surroundings { now: unix_seconds(now), verified, state: &self.shared.state, ask: None };
+        let mut around = Surroundings { now: unix_seconds(now), verified, state: &self.shared.state, ask: None, told };
         let (auth, headers, body) =
             (&current.policy.auth, &call.parts.headers, call.body.bytes().map(|body| &body[..]));
         let caller = if route.enforce {
-            auth.admit(&route.demand, headers, body, &mut around)?
+            let admitted = auth.admit(demand, headers, body, &mut around);
+            if let Some(digest) = around.ask.take() {
+                return Err(Undecided::Ask(digest));
+            }
+            admitted.map_err(Undecided::Refused)?
         } else {
-            let (caller, refusal) = auth.observe(&route.demand, headers, body, &mut around);
+            let (caller, refusal) = auth.observe(demand, headers, body, &mut around);
+            if let Some(digest) = around.ask.take() {
+                return Err(Undecided::Ask(digest));
+            }
             record.observed = refusal;
             caller
         };

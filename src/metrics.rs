@@ -32,6 +32,7 @@ pub struct Metrics {
 pub struct StateMetrics {
     durations: Mutex<HashMap<Arc<str>, Durations>>,
     failures: Mutex<BTreeMap<&'static str, u64>>,
+    passed: AtomicU64,
     levels: Mutex<Levels>,
 }
 
@@ -48,6 +49,10 @@ pub struct Levels {
     pub up: bool,
     /// Password hashes that run or wait.
     pub hashes: usize,
+    /// For how long revocations may have been missed.
+    pub staleness: Duration,
+    /// How long news take to other replicas.
+    pub propagation: Duration,
 }
 
 /// What one worker counts.
@@ -188,6 +193,11 @@ impl StateMetrics {
         *locked(&self.failures).entry(operation).or_default() += 1;
     }
 
+    /// A session passed by what was known of it, while the store was away.
+    pub fn passed(&self) {
+        self.passed.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Sets how the state stands.
     pub fn stands(&self, levels: Levels) {
         *locked(&self.levels) = levels;
@@ -206,6 +216,21 @@ impl StateMetrics {
             gauges("wicketgate_state_queue", "Writes that wait for the state store.", level(levels.waiting)),
             gauges("wicketgate_state_up", "Whether the state store answers.", level(usize::from(levels.up))),
             gauges("wicketgate_hashes", "Password hashes that run or wait.", level(levels.hashes)),
+            seconds(
+                "wicketgate_state_staleness_seconds",
+                "For how long revocations of other replicas may have been missed.",
+                levels.staleness,
+            ),
+            seconds(
+                "wicketgate_state_propagation_seconds",
+                "How long news take to other replicas.",
+                levels.propagation,
+            ),
+            counters(
+                "wicketgate_sessions_passed_total",
+                "Calls that passed by what was known of their session while the state store was away.",
+                [(vec![], self.passed.load(Ordering::Relaxed))],
+            ),
             counters(
                 "wicketgate_state_failures_total",
                 "Exchanges with the state store that failed, by operation.",
@@ -406,6 +431,14 @@ fn gauges(name: &str, help: &str, series: impl IntoIterator<Item = (Labels, i64)
         metric
     });
     family(name, help, MetricType::GAUGE, metrics.collect())
+}
+
+fn seconds(name: &str, help: &str, value: Duration) -> MetricFamily {
+    let mut gauge = Gauge::default();
+    gauge.set_value(value.as_secs_f64());
+    let mut metric = labelled(Vec::new());
+    metric.set_gauge(gauge);
+    family(name, help, MetricType::GAUGE, vec![metric])
 }
 
 fn histograms(name: &str, help: &str, label: &'static str, series: HashMap<Arc<str>, Durations>) -> MetricFamily {

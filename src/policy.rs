@@ -6,6 +6,7 @@ mod callers;
 mod issuer;
 pub mod path;
 pub mod route;
+pub mod state;
 pub mod table;
 
 use std::collections::HashMap;

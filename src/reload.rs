@@ -9,8 +9,9 @@ use crate::config::raw::{Listen, Raw};
 use crate::config::{self, Config, Problems};
 use crate::gateway::Shared;
 use crate::metrics::Metrics;
-use crate::policy::{Policy, backends};
+use crate::policy::{self, Policy, backends};
 use crate::server::tls::{self, CertificateStore, ListenerTls};
+use crate::state;
 
 /// A configuration whose files have all been read: ready to run.
 pub struct Plan {
@@ -20,6 +21,8 @@ pub struct Plan {
     pub policy: Policy,
     /// TLS of the listeners, in their order.
     pub tls: Vec<Option<ListenerTls>>,
+    /// Where state is kept.
+    pub state: state::Settings,
 }
 
 impl Plan {
@@ -32,11 +35,12 @@ impl Plan {
         let mut found = Problems::default();
         let policy = Policy::build(&config, shared, &mut found);
         let tls = tls::read(&config, &mut found);
+        let state = policy::state::read(&config, &mut found);
         // What was found out from the file alone need not be said again.
         let known: HashSet<String> = problems.iter().map(|problem| problem.path.clone()).collect();
         problems.extend(config.about_real_values(found).filter(|problem| !known.contains(&problem.path)));
-        match (policy, tls) {
-            (Some(policy), Some(tls)) if problems.is_empty() => Ok(Self { config, policy, tls }),
+        match (policy, tls, state) {
+            (Some(policy), Some(tls), Some(state)) if problems.is_empty() => Ok(Self { config, policy, tls, state }),
             _ => Err(problems),
         }
     }

@@ -7,6 +7,7 @@ pub mod attempts;
 mod embedded;
 pub mod family;
 mod record;
+pub mod redis;
 pub mod revocation;
 pub mod session;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
+use tokio::runtime::Handle;
 
 use crate::customer::Identifier;
 use crate::metrics::StateMetrics;
@@ -23,6 +25,7 @@ pub use embedded::OpenFault;
 use embedded::{Change, Embedded};
 use family::{Family, RefreshToken, Rotated};
 use record::Kept;
+use redis::Redis;
 use revocation::{Revocations, Rule, Subject};
 use session::{Found, Session, SessionDigest, Sessions, Trust, handle};
 
@@ -39,14 +42,25 @@ pub struct Unavailable;
 pub enum Settings {
     /// In a file in this directory, with at most so many sessions.
     Embedded(PathBuf, usize),
+    /// In a store that several replicas share.
+    Redis(Box<redis::Settings>, Outage),
     /// In memory only. For tests and measurements: it ends with the process.
     Memory,
 }
 
+/// What passes while a shared store is away.
+#[derive(Debug, Clone, Copy)]
+pub struct Outage {
+    /// For how long a session that the store has vouched for may pass without it.
+    pub sessions: Duration,
+    /// For how long credentials pass though a revocation of them may have been missed.
+    pub revocations: Duration,
+}
+
 /// All state of the process.
 pub struct State {
-    sessions: Sessions,
-    revocations: Revocations,
+    sessions: Arc<Sessions>,
+    revocations: Arc<Revocations>,
     families: DashMap<SessionDigest, Family, foldhash::fast::RandomState>,
     attempts: Attempts,
     store: Store,
@@ -58,6 +72,7 @@ pub struct State {
 enum Store {
     Memory,
     Embedded(Embedded),
+    Redis(Redis, Outage),
 }
 
 impl State {
@@ -65,17 +80,22 @@ impl State {
     ///
     /// # Errors
     /// Why the store cannot be used.
-    pub fn open(settings: Settings, metrics: Arc<StateMetrics>, now: u64) -> Result<Self, OpenFault> {
+    pub fn open(settings: Settings, metrics: Arc<StateMetrics>, control: &Handle, now: u64) -> Result<Self, OpenFault> {
+        let (sessions, revocations) = (Arc::<Sessions>::default(), Arc::<Revocations>::default());
         let (store, records, max_sessions) = match settings {
             Settings::Memory => (Store::Memory, Vec::new(), usize::MAX),
             Settings::Embedded(directory, max_sessions) => {
                 let (embedded, records) = Embedded::open(&directory)?;
                 (Store::Embedded(embedded), records, max_sessions)
             }
+            Settings::Redis(settings, outage) => {
+                let redis = Redis::start(*settings, Arc::clone(&sessions), Arc::clone(&revocations), control.clone());
+                (Store::Redis(redis, outage), Vec::new(), usize::MAX)
+            }
         };
         let state = Self {
-            sessions: Sessions::default(),
-            revocations: Revocations::default(),
+            sessions,
+            revocations,
             families: DashMap::default(),
             attempts: Attempts::default(),
             store,
@@ -103,8 +123,8 @@ impl State {
     /// State that ends with the process.
     pub fn in_memory() -> Self {
         Self {
-            sessions: Sessions::default(),
-            revocations: Revocations::default(),
+            sessions: Arc::default(),
+            revocations: Arc::default(),
             families: DashMap::default(),
             attempts: Attempts::default(),
             store: Store::Memory,
@@ -126,34 +146,94 @@ impl State {
             match &self.store {
                 Store::Memory => {}
                 Store::Embedded(store) => store.write_later(vec![record::put_session(digest, &session)]),
+                Store::Redis(store, _) => store.touch(*digest, session, idle),
             }
         }
         found
+    }
+
+    /// What the store says of a session that this process cannot tell about. While the store is away, what it said a
+    /// short while ago counts.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: nobody knows.
+    pub async fn fetch(&self, digest: &SessionDigest) -> Result<Option<Session>, Unavailable> {
+        let Store::Redis(store, outage) = &self.store else { return self.find(digest).await };
+        // What is heard from here on is about what the store will say.
+        let trust = self.trust();
+        let begun = Instant::now();
+        let found = store.find(digest).await;
+        self.note("find", begun.elapsed(), found.is_ok());
+        match found {
+            Ok(Some(session)) => {
+                // What was used here and not told yet is later than what the store has.
+                let seen = self.sessions.copy(digest).map_or(0, |(known, ..)| known.last_seen);
+                let session = Session { last_seen: session.last_seen.max(seen), ..session };
+                self.sessions.insert(*digest, session.clone(), trust, self.millis());
+                Ok(Some(session))
+            }
+            Ok(None) => {
+                self.sessions.remove(digest);
+                Ok(None)
+            }
+            Err(Unavailable) => {
+                let (session, vouched, _) = self.sessions.copy(digest).ok_or(Unavailable)?;
+                let age = Duration::from_millis(self.millis().saturating_sub(vouched));
+                if age > outage.sessions {
+                    return Err(Unavailable);
+                }
+                self.metrics.passed();
+                Ok(Some(session))
+            }
+        }
+    }
+
+    /// Whether a session that the store told of is live.
+    pub fn judge(&self, digest: &SessionDigest, session: Option<&Session>, now: u64, idle: u64) -> Found {
+        match session {
+            None => Found::Unknown,
+            Some(session) if session::is_revoked(&self.revocations, digest, &session.customer, session.issued_at) => {
+                Found::Unknown
+            }
+            Some(session) if session.is_over(now, idle) => Found::Expired,
+            Some(session) => {
+                // It is used now: the copy notes that.
+                self.session(digest, now, idle);
+                Found::Live(session.customer.clone())
+            }
+        }
+    }
+
+    /// Whether revocations may have been missed for longer than is allowed.
+    pub fn is_stale(&self) -> bool {
+        match &self.store {
+            Store::Memory | Store::Embedded(_) => false,
+            Store::Redis(store, outage) => !store.has_synced() || store.staleness() > outage.revocations,
+        }
     }
 
     /// Keeps a new session; returns once the store has it.
     ///
     /// # Errors
     /// [`Unavailable`]: then nobody may be told of it.
-    pub async fn begin(&self, digest: SessionDigest, session: Session, _idle: u64) -> Result<(), Unavailable> {
+    pub async fn begin(&self, digest: SessionDigest, session: Session, idle: u64) -> Result<(), Unavailable> {
         if self.sessions.len() >= self.max_sessions {
             tracing::warn!(sessions = self.max_sessions, "no room for another session: raise `max_sessions`");
             self.metrics.failed("begin");
             return Err(Unavailable);
         }
-        self.write("begin", || vec![record::put_session(&digest, &session)]).await?;
-        self.sessions.insert(digest, session, self.trust(), self.millis());
-        Ok(())
+        self.begin_all(vec![(digest, session)], idle).await
     }
 
-    /// Keeps many new sessions. For measurements.
+    /// The same for many.
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn begin_all(&self, sessions: Vec<(SessionDigest, Session)>, _idle: u64) -> Result<(), Unavailable> {
+    pub async fn begin_all(&self, sessions: Vec<(SessionDigest, Session)>, idle: u64) -> Result<(), Unavailable> {
+        let trust = self.trust();
         let changes = || sessions.iter().map(|(digest, session)| record::put_session(digest, session)).collect();
-        self.write("begin", changes).await?;
-        let (trust, now) = (self.trust(), self.millis());
+        self.keep("begin", changes, async |store| store.begin(&sessions, idle).await).await?;
+        let now = self.millis();
         sessions.into_iter().for_each(|(digest, session)| self.sessions.insert(digest, session, trust, now));
         Ok(())
     }
@@ -167,7 +247,8 @@ impl State {
         let until = known.map_or(until, |session| session.expires_at.max(until));
         let rule = Rule::forever(Subject::Login(handle(digest).into()), until);
         self.revocations.apply(rule.clone());
-        self.write("end", || vec![record::delete_session(digest), record::put_rule(&rule)]).await
+        let changes = || vec![record::delete_session(digest), record::put_rule(&rule)];
+        self.keep("end", changes, async |store| store.end(digest, &rule).await).await
     }
 
     /// Puts rules in force; returns once the store has them. Here they are in force at once.
@@ -180,7 +261,8 @@ impl State {
         }
         // What has become stricter before must not become looser in the store.
         let stored: Vec<Rule> = rules.iter().filter_map(|rule| self.revocations.rule(&rule.subject)).collect();
-        self.write("revoke", || stored.iter().map(record::put_rule).collect()).await
+        let changes = || stored.iter().map(record::put_rule).collect();
+        self.keep("revoke", changes, async |store| store.revoke(&stored).await).await
     }
 
     /// Begins a family of refresh tokens.
@@ -188,8 +270,11 @@ impl State {
     /// # Errors
     /// [`Unavailable`]: then nobody may be told of it.
     pub async fn begin_family(&self, first: &RefreshToken, family: Family) -> Result<(), Unavailable> {
-        self.write("begin_family", || vec![record::put_family(&first.family, &family)]).await?;
-        self.families.insert(first.family, family);
+        let changes = || vec![record::put_family(&first.family, &family)];
+        self.keep("begin_family", changes, async |store| store.begin_family(&first.family, &family).await).await?;
+        if !matches!(self.store, Store::Redis(..)) {
+            self.families.insert(first.family, family);
+        }
         Ok(())
     }
 
@@ -203,6 +288,19 @@ impl State {
         next: &RefreshToken,
         now: u64,
     ) -> Result<Rotated, Unavailable> {
+        if let Store::Redis(store, _) = &self.store {
+            let begun = Instant::now();
+            let rotated = store.rotate(presented, next).await;
+            self.note("rotate", begun.elapsed(), rotated.is_ok());
+            return match rotated? {
+                Rotated::Good(family) if now >= family.expires_at => Ok(Rotated::Unknown),
+                Rotated::Reused(family) => {
+                    self.end_family(&presented.family, family.expires_at).await?;
+                    Ok(Rotated::Reused(family))
+                }
+                rotated => Ok(rotated),
+            };
+        }
         // The lock of the entry decides between two that come at once; it is not held while the disk is written.
         let rotated = match self.families.get_mut(&presented.family) {
             Some(mut family) if now < family.expires_at => {
@@ -218,7 +316,8 @@ impl State {
         match &rotated {
             Rotated::Unknown => {}
             Rotated::Good(family) => {
-                let written = self.write("rotate", || vec![record::put_family(&presented.family, family)]).await;
+                let changes = || vec![record::put_family(&presented.family, family)];
+                let written = self.keep("rotate", changes, async |_| Ok(())).await;
                 if written.is_err() {
                     if let Some(mut family) = self.families.get_mut(&presented.family)
                         && family.current == next.digest
@@ -238,7 +337,10 @@ impl State {
     /// # Errors
     /// [`Unavailable`]: nobody knows.
     pub async fn family(&self, presented: &RefreshToken, now: u64) -> Result<Option<Family>, Unavailable> {
-        let family = self.families.get(&presented.family).map(|family| family.clone());
+        let family = match &self.store {
+            Store::Redis(store, _) => store.family(&presented.family).await?,
+            Store::Memory | Store::Embedded(_) => self.families.get(&presented.family).map(|family| family.clone()),
+        };
         let is_good = |family: &Family| {
             now < family.expires_at
                 && family.current == presented.digest
@@ -252,7 +354,10 @@ impl State {
     /// # Errors
     /// [`Unavailable`]: nobody knows.
     pub async fn find(&self, digest: &SessionDigest) -> Result<Option<Session>, Unavailable> {
-        Ok(self.sessions.copy(digest).map(|(session, ..)| session))
+        match &self.store {
+            Store::Redis(store, _) => store.find(digest).await,
+            Store::Memory | Store::Embedded(_) => Ok(self.sessions.copy(digest).map(|(session, ..)| session)),
+        }
     }
 
     /// Whether a rule has ended this login.
@@ -268,37 +373,60 @@ impl State {
         self.families.remove(digest);
         let rule = Rule::forever(Subject::Login(handle(digest).into()), until);
         self.revocations.apply(rule.clone());
-        self.write("end_family", || vec![record::delete_family(digest), record::put_rule(&rule)]).await
+        let changes = || vec![record::delete_family(digest), record::put_rule(&rule)];
+        self.keep("end_family", changes, async |store| store.end_family(digest, &rule).await).await
     }
 
     /// How many milliseconds must pass before something is tried under one of these keys again. `now` is in
-    /// milliseconds since 1970.
-    pub fn wait(&self, keys: &[AttemptKey], now: u64) -> u64 {
-        keys.iter().map(|key| self.attempts.of(key).wait(now)).max().unwrap_or_default()
+    /// milliseconds since 1970. While a shared store is away, what this process knows counts.
+    pub async fn wait(&self, keys: &[AttemptKey], now: u64) -> u64 {
+        let here = keys.iter().map(|key| self.attempts.of(key).wait(now)).max().unwrap_or_default();
+        let Store::Redis(store, _) = &self.store else { return here };
+        let shared = store.failures(keys).await;
+        if shared.is_err() {
+            self.metrics.failed("attempts");
+        }
+        let shared = shared.unwrap_or_default();
+        // Where another replica forgave, what is known here is old.
+        if shared.is_empty() { here } else { shared.iter().map(|known| known.wait(now)).max().unwrap_or_default() }
     }
 
     /// Counts a failed attempt. `now` is in milliseconds since 1970.
-    pub fn fail(&self, key: AttemptKey, cost: Cost, now: u64) {
+    pub async fn fail(&self, key: AttemptKey, cost: Cost, now: u64) {
         let failures = self.attempts.fail(key, cost, now);
-        if let Store::Embedded(store) = &self.store {
-            store.write_later(vec![record::put_failures(&key, failures)]);
+        match &self.store {
+            Store::Memory => {}
+            Store::Embedded(store) => store.write_later(vec![record::put_failures(&key, failures)]),
+            Store::Redis(store, _) => {
+                if store.fail(&key, cost, now).await.is_err() {
+                    self.metrics.failed("attempts");
+                }
+            }
         }
     }
 
     /// An attempt succeeded: forgets what failed under this key before, or half of it.
-    pub fn forgive(&self, key: &AttemptKey, all: bool) {
+    pub async fn forgive(&self, key: &AttemptKey, all: bool) {
         self.attempts.forgive(key, all);
-        if all && let Store::Embedded(store) = &self.store {
-            store.write_later(vec![record::delete_failures(key)]);
+        match &self.store {
+            Store::Memory => {}
+            Store::Embedded(store) if all => store.write_later(vec![record::delete_failures(key)]),
+            Store::Embedded(_) => {}
+            Store::Redis(store, _) => {
+                if store.forgive(key, all).await.is_err() {
+                    self.metrics.failed("attempts");
+                }
+            }
         }
     }
 
     /// Forgets what is over. Times are in seconds.
-    pub fn sweep(&self, now: u64, idle: u64) {
+    pub async fn sweep(&self, now: u64, idle: u64) {
         let mut changes: Vec<Change> = Vec::new();
         let ended = self.sessions.sweep(now, idle, &self.revocations);
         changes.extend(ended.iter().map(record::delete_session));
-        changes.extend(self.revocations.sweep(now).iter().map(|rule| record::delete_rule(&rule.subject)));
+        let rules = self.revocations.sweep(now);
+        changes.extend(rules.iter().map(|rule| record::delete_rule(&rule.subject)));
         changes.extend(self.attempts.sweep(now.saturating_mul(1_000)).iter().map(record::delete_failures));
         self.families.retain(|digest, family| {
             let keep = now < family.expires_at && !self.is_family_revoked(digest, family);
@@ -307,8 +435,11 @@ impl State {
             }
             keep
         });
-        if let Store::Embedded(store) = &self.store {
-            store.write_later(changes);
+        match &self.store {
+            Store::Memory => {}
+            Store::Embedded(store) => store.write_later(changes),
+            // What cannot be removed now is when it is read again.
+            Store::Redis(store, _) => drop(store.forget(&rules).await),
         }
     }
 
@@ -321,14 +452,20 @@ impl State {
         }
     }
 
-    /// All sessions that are live.
-    pub fn sessions(&self, now: u64, idle: u64) -> Vec<(SessionDigest, Session)> {
-        let mut all = self.sessions.all();
+    /// The sessions that are live; of a shared store not more than 10,000.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn sessions(&self, now: u64, idle: u64) -> Result<Vec<(SessionDigest, Session)>, Unavailable> {
+        let mut all = match &self.store {
+            Store::Redis(store, _) => store.sessions(10_000).await?,
+            Store::Memory | Store::Embedded(_) => self.sessions.all(),
+        };
         all.retain(|(digest, session)| {
             !session.is_over(now, idle)
                 && !session::is_revoked(&self.revocations, digest, &session.customer, session.issued_at)
         });
-        all
+        Ok(all)
     }
 
     /// How many sessions are known.
@@ -341,6 +478,7 @@ impl State {
         match &self.store {
             Store::Memory => 0,
             Store::Embedded(store) => store.waiting(),
+            Store::Redis(..) => 0,
         }
     }
 
@@ -349,6 +487,15 @@ impl State {
         match &self.store {
             Store::Memory => true,
             Store::Embedded(store) => store.works(),
+            Store::Redis(store, _) => store.is_up(),
+        }
+    }
+
+    /// For how long revocations may have been missed, and how long news take to other replicas.
+    pub fn lag(&self) -> Option<(Duration, Duration)> {
+        match &self.store {
+            Store::Memory | Store::Embedded(_) => None,
+            Store::Redis(store, _) => Some((store.staleness(), store.propagation())),
         }
     }
 
@@ -360,6 +507,7 @@ impl State {
     fn trust(&self) -> Trust {
         match &self.store {
             Store::Memory | Store::Embedded(_) => Trust::Complete,
+            Store::Redis(store, _) => store.listening().map_or(Trust::Deaf, Trust::Listening),
         }
     }
 
@@ -367,11 +515,18 @@ impl State {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    async fn write(&self, operation: &'static str, changes: impl FnOnce() -> Vec<Change>) -> Result<(), Unavailable> {
+    /// Has the store keep something: as changes of the file, or by what a shared one is asked to do.
+    async fn keep(
+        &self,
+        operation: &'static str,
+        changes: impl FnOnce() -> Vec<Change>,
+        shared: impl AsyncFnOnce(&Redis) -> Result<(), Unavailable>,
+    ) -> Result<(), Unavailable> {
         let begun = Instant::now();
         let outcome = match &self.store {
             Store::Memory => Ok(()),
             Store::Embedded(store) => store.write(changes()).await,
+            Store::Redis(store, _) => shared(store).await,
         };
         self.note(operation, begun.elapsed(), outcome.is_ok());
         outcome

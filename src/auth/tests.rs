@@ -163,7 +163,7 @@ fn admit(auth: &Authenticator, step: &Step, now: u64, verified: &mut VerifiedTok
         headers.insert(CUSTOMER_AUTH, value("JWT", token));
     }
     let state = State::in_memory();
-    let mut around = Surroundings { now, verified, state: &state, ask: None };
+    let mut around = Surroundings { now, verified, state: &state, ask: None, told: None };
     let caller = auth.admit(&WORLD.demands[step.demand], &headers, None, &mut around)?;
     Ok((caller.client, caller.customer))
 }

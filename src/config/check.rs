@@ -7,6 +7,7 @@ mod callers;
 mod grammar;
 mod own;
 mod routes;
+mod state;
 
 use std::collections::HashMap;
 
@@ -14,11 +15,13 @@ use super::Config;
 use super::diagnostic::{Problems, closest, listed, shown};
 use super::raw::{RateLimit, Raw};
 use super::scalar::{Duration, Size};
+pub(super) use state::{RedisAddress, host_and_port};
 
 /// All that does not make sense in `config`.
 pub(super) fn check(config: &Config) -> Problems {
     let mut check = Check { config, raw: config.raw(), problems: Problems::new() };
     check.own();
+    check.state();
     check.callers();
     check.routes();
     check.backends();

@@ -29,7 +29,7 @@ pub use process::{AccessLog, Admin, Level, Log, Shutdown};
 pub use route::{
     CustomerFrom, ExactPath, HeaderPlace, Mode, PathMatch, Per, Placement, Requirement, Retry, Route, RouteLimits, Send,
 };
-pub use state::{Embedded, State};
+pub use state::{Embedded, Outage, Redis, RedisTls, State};
 
 /// The configuration of wicketgate. A secret is never written here: use `{file: PATH}` or `{env: NAME}`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -75,7 +75,7 @@ pub struct Raw {
 }
 
 /// A secret, by reference: `{file: PATH}` or `{env: NAME}`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum SecretRef {
     /// The path of a file whose content, without the last line break, is the secret. It must not be readable by others.

@@ -30,6 +30,11 @@ impl Duration {
         Self(StdDuration::from_secs(seconds))
     }
 
+    /// So many milliseconds.
+    pub const fn millis(millis: u64) -> Self {
+        Self(StdDuration::from_millis(millis))
+    }
+
     /// The length of time.
     pub const fn get(self) -> StdDuration {
         self.0

@@ -33,8 +33,7 @@ pub(super) fn check(root: &Node, source: &SharedSource, problems: &mut Problems)
 }
 
 /// Keys that belong to the product but not yet to this version.
-const NOT_YET: [&str; 7] = [
-    "state.redis",
+const NOT_YET: [&str; 6] = [
     "forward_auth",
     "listen[].proxy_protocol",
     "backends.*.health",

@@ -48,13 +48,13 @@ impl Gateway {
         let name = client.map_or_else(|| shown.ids.first().map(|id| id.as_str()), |client| Some(&*client.id));
         let name = name.unwrap_or_default();
         self.shared.limits.attempt(Attempt::AccessToken, name, &endpoint.limit, Refusal::TokenRate)?;
-        let tried = self.try_as(Attempt::AccessToken, name, call.connection.address, endpoint.attempts)?;
+        let tried = self.try_as(Attempt::AccessToken, name, call.connection.address, endpoint.attempts).await?;
         let known = client.map(|client| Arc::clone(&client.id));
         let owned = Arc::clone(policy);
         let secrets = shown.secrets;
         let proved =
             self.shared.hashing.run(move || prove(known.and_then(|id| owned.auth.clients.get(&id)), &secrets)).await?;
-        self.judge(&tried, &proved);
+        self.judge(&tried, &proved).await;
         proved?;
         let client = client.ok_or(Refusal::UnknownClient)?;
         record.client = Some(Arc::clone(&client.id));

@@ -84,7 +84,7 @@ pub(super) struct Tried {
 impl Gateway {
     /// Something is about to be tried under a name and from an address; too many failures before are the refusal,
     /// whatever is shown now.
-    pub(super) fn try_as(
+    pub(super) async fn try_as(
         &self,
         what: Attempt,
         name: &str,
@@ -93,24 +93,24 @@ impl Gateway {
     ) -> Result<Tried, Refused> {
         let address = network(address).to_string();
         let tried = Tried { name: key(&[what.word(), &address, name]), address: key(&[what.word(), &address]), costs };
-        match self.shared.state.wait(&[tried.name, tried.address], unix_millis()) {
+        match self.shared.state.wait(&[tried.name, tried.address], unix_millis()).await {
             0 => Ok(tried),
             wait => Err(retry_later(what.locked(), Duration::from_millis(wait))),
         }
     }
 
     /// Counts what came of it. Only a clear no is a failure.
-    pub(super) fn judge<T>(&self, tried: &Tried, outcome: &Result<T, Refusal>) {
+    pub(super) async fn judge<T>(&self, tried: &Tried, outcome: &Result<T, Refusal>) {
         use Refusal as R;
         let (state, now) = (&self.shared.state, unix_millis());
         match outcome {
             Ok(_) => {
-                state.forgive(&tried.name, true);
-                state.forgive(&tried.address, false);
+                state.forgive(&tried.name, true).await;
+                state.forgive(&tried.address, false).await;
             }
             Err(R::LoginUnknownUser | R::LoginWrongPassword | R::UnknownClient | R::WrongClientSecret) => {
-                state.fail(tried.name, tried.costs.name, now);
-                state.fail(tried.address, tried.costs.address, now);
+                state.fail(tried.name, tried.costs.name, now).await;
+                state.fail(tried.address, tried.costs.address, now).await;
             }
             Err(_) => {}
         }

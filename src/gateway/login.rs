@@ -75,12 +75,12 @@ impl Gateway {
         if login.issue != Issue::Jwt && origin::is_strange(&policy.own_site, &call.head.host, &call.parts.headers) {
             return Err(Refusal::CrossSite.into());
         }
-        let tried = self.try_as(Attempt::Login, username, call.connection.address, login.attempts)?;
+        let tried = self.try_as(Attempt::Login, username, call.connection.address, login.attempts).await?;
         let proved = match &login.accounts {
             Accounts::File(accounts) => self.by_account(accounts, username, password).await,
             Accounts::Backend(backend) => self.by_backend(policy, login, backend, username, password, record).await,
         };
-        self.judge(&tried, &proved);
+        self.judge(&tried, &proved).await;
         let (customer, claims) = proved?;
         record.customer = Some(customer.clone());
         self.welcome(&call, login, customer, claims).await

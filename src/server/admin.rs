@@ -55,6 +55,9 @@ fn answer(request: &Request<Incoming>, shared: &Shared, phase: Phase) -> Respons
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", format!("{error}\n")),
         },
         "/livez" => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
+        "/readyz" if phase == Phase::Running && shared.state.is_stale() => {
+            text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the state store is away\n".to_owned())
+        }
         "/readyz" if phase == Phase::Running => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "draining\n".to_owned()),
         "/" => text(StatusCode::OK, "text/html; charset=utf-8", page(shared, phase)),
@@ -65,12 +68,15 @@ fn answer(request: &Request<Incoming>, shared: &Shared, phase: Phase) -> Respons
 /// All metrics, with how the state stands now.
 fn rendered(shared: &Shared) -> prometheus::Result<String> {
     let state = &shared.state;
+    let (staleness, propagation) = state.lag().unwrap_or_default();
     shared.metrics.state.stands(Levels {
         sessions: state.session_count(),
         revocations: state.revocations().len(),
         waiting: state.waiting(),
         up: state.is_up(),
         hashes: shared.hashing.waiting(),
+        staleness,
+        propagation,
     });
     shared.metrics.render()
 }

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -48,7 +48,7 @@ pub fn socket_path(config: &Config) -> PathBuf {
     let raw = config.raw();
     match &raw.admin.socket {
         Some(path) => config.resolve(path),
-        None => config.resolve(&raw.state.embedded.path).join(SOCKET),
+        None => config.resolve(&raw.state.embedded.clone().unwrap_or_default().path).join(SOCKET),
     }
 }
 
@@ -59,6 +59,9 @@ pub fn socket_path(config: &Config) -> PathBuf {
 pub fn bind(path: &Path) -> io::Result<UnixListener> {
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process answers there"));
+    }
+    if let Some(directory) = path.parent().filter(|directory| !directory.is_dir()) {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -100,7 +103,8 @@ impl From<Unavailable> for Fault {
     fn from(_: Unavailable) -> Self {
         Self(
             StatusCode::SERVICE_UNAVAILABLE,
-            "in force in this process, but the state store could not keep it: see its log, then do it again".to_owned(),
+            "the state store is away; what was revoked is in force in this process only: see its log, then do it again"
+                .to_owned(),
         )
     }
 }
@@ -122,17 +126,17 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Value, Fa
     let path: Vec<&str> = parts.uri.path().split('/').skip(1).collect();
     match (&parts.method, &path[..]) {
         (&Method::GET, ["sessions"]) => {
-            let mut live = live(shared);
+            let mut live = live(shared).await?;
             live.retain(|(_, session)| customer.is_none_or(|customer| session.customer.as_str() == customer));
             live.sort_by_key(|(_, session)| std::cmp::Reverse(session.last_seen));
             Ok(live.iter().map(|(digest, session)| shown(digest, session)).collect())
         }
         (&Method::GET, ["sessions", id]) => {
-            let (digest, session) = one(shared, id)?;
+            let (digest, session) = one(shared, id).await?;
             Ok(shown(&digest, &session))
         }
         (&Method::DELETE, ["sessions", id]) => {
-            let (digest, session) = one(shared, id)?;
+            let (digest, session) = one(shared, id).await?;
             shared.state.end(&digest, session.expires_at).await?;
             tracing::info!(session = id, customer = session.customer.as_str(), "an operator ended this session");
             Ok(shown(&digest, &session))
@@ -204,13 +208,13 @@ fn rules(shared: &Shared, asked: &Revocation) -> Result<Vec<Rule>, Fault> {
     })
 }
 
-fn live(shared: &Shared) -> Vec<(SessionDigest, Session)> {
+async fn live(shared: &Shared) -> Result<Vec<(SessionDigest, Session)>, Fault> {
     let idle = shared.policy().auth.cookie.as_ref().map_or(u64::MAX, |cookie| cookie.idle);
-    shared.state.sessions(now(), idle)
+    Ok(shared.state.sessions(now(), idle).await?)
 }
 
-fn one(shared: &Shared, id: &str) -> Result<(SessionDigest, Session), Fault> {
-    let found = live(shared).into_iter().find(|(digest, _)| handle(digest) == id);
+async fn one(shared: &Shared, id: &str) -> Result<(SessionDigest, Session), Fault> {
+    let found = live(shared).await?.into_iter().find(|(digest, _)| handle(digest) == id);
     found.ok_or_else(|| Fault(StatusCode::NOT_FOUND, format!("there is no live session `{id}`")))
 }
 

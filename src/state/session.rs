@@ -134,7 +134,6 @@ pub enum Found {
 
 /// How sure this process is of what it knows.
 #[derive(Debug, Clone, Copy)]
-#[allow(dead_code, reason = "for a store that others share")]
 pub(super) enum Trust {
     /// It knows all there is.
     Complete,

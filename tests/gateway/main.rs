@@ -23,6 +23,7 @@ mod observe;
 mod paths;
 mod privacy;
 mod reload;
+mod replicas;
 mod responses;
 mod retry;
 mod sessions;

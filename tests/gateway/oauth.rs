@@ -30,9 +30,8 @@ fn introspect(gateway: &Gateway, token: &str) -> Value {
     about(gateway, "/oauth/introspect", token).send().ok().json()
 }
 
-#[test]
-fn contract_28_a_refresh_token_gives_another_jwt_of_the_same_customer_and_the_next_token() {
-    let (_backend, gateway) = world_with(refreshing);
+fn contract_28_a_refresh_token_gives_another_jwt_of_the_same_customer_and_the_next_token(store: &Store) {
+    let (_backend, gateway) = store.world_with(refreshing);
     let login = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
     let first = member(&login, "refresh_token");
     let answer = refresh(&gateway, &first).send().ok();
@@ -45,9 +44,8 @@ fn contract_28_a_refresh_token_gives_another_jwt_of_the_same_customer_and_the_ne
     refresh(&gateway, &second).send().ok();
 }
 
-#[test]
-fn contract_28_a_refresh_token_that_comes_back_ends_the_login_and_all_its_tokens() {
-    let (_backend, gateway) = world_with(refreshing);
+fn contract_28_a_refresh_token_that_comes_back_ends_the_login_and_all_its_tokens(store: &Store) {
+    let (_backend, gateway) = store.world_with(refreshing);
     let login = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
     let first = member(&login, "refresh_token");
     let answer = refresh(&gateway, &first).send().ok();
@@ -59,9 +57,8 @@ fn contract_28_a_refresh_token_that_comes_back_ends_the_login_and_all_its_tokens
     gateway.expect_metric("wicketgate_tokens_total", &[("outcome", "refresh_token_reused")], 1.0);
 }
 
-#[test]
-fn of_two_that_hand_in_the_same_refresh_token_at_once_one_has_it() {
-    let (_backend, gateway) = world_with(refreshing);
+fn of_two_that_hand_in_the_same_refresh_token_at_once_one_has_it(store: &Store) {
+    let (_backend, gateway) = store.world_with(refreshing);
     let token = member(&gateway.login_request(ALICE.name, ALICE.secret).send().ok(), "refresh_token");
     let both: Vec<_> = (0..8)
         .map(|_| {
@@ -74,15 +71,14 @@ fn of_two_that_hand_in_the_same_refresh_token_at_once_one_has_it() {
     assert!(good.count() <= 1);
 }
 
-#[test]
-fn refresh_tokens_are_off_by_default_and_end_with_logout_account_and_lifetime() {
-    let (_backend, gateway) = world();
+fn refresh_tokens_are_off_by_default_and_end_with_logout_account_and_lifetime(store: &Store) {
+    let (_backend, gateway) = store.world();
     let login = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
     assert_eq!(login.json().as_object().unwrap().len(), 3);
     oauth_error(refresh(&gateway, "wgr_x").send(), 400, "unsupported_grant_type");
     let backend = Backend::start();
     let mut config = refreshing(Config::new(&backend));
-    let gateway = Gateway::start(&config);
+    let gateway = Gateway::start(&store.keeps(config.clone()));
     for wrong in ["x", "wgr_", "wgr_AAAA"] {
         oauth_error(refresh(&gateway, wrong).send(), 400, "invalid_grant");
     }
@@ -91,7 +87,7 @@ fn refresh_tokens_are_off_by_default_and_end_with_logout_account_and_lifetime() 
     oauth_error(refresh(&gateway, &member(&login, "refresh_token")).send(), 400, "invalid_grant");
     let bob = member(&gateway.login_request(BOB.name, BOB.secret).send().ok(), "refresh_token");
     config.accounts.retain(|account| account.name != BOB.name);
-    gateway.reload(&config.set("/login/refresh", json!({"lifetime": "1s"})), "reloaded");
+    gateway.reload(&store.keeps(config.set("/login/refresh", json!({"lifetime": "1s"}))), "reloaded");
     oauth_error(refresh(&gateway, &bob).send(), 400, "invalid_grant");
     let short = member(&gateway.login_request(ALICE.name, ALICE.secret).send().ok(), "refresh_token");
     let until = std::time::Instant::now() + DEADLINE;
@@ -106,9 +102,8 @@ fn refresh_tokens_are_off_by_default_and_end_with_logout_account_and_lifetime() 
     }
 }
 
-#[test]
-fn a_client_that_shows_itself_beside_a_refresh_token_must_be_right() {
-    let (_backend, gateway) = world_with(refreshing);
+fn a_client_that_shows_itself_beside_a_refresh_token_must_be_right(store: &Store) {
+    let (_backend, gateway) = store.world_with(refreshing);
     let token = member(&gateway.login_request(ALICE.name, ALICE.secret).send().ok(), "refresh_token");
     let with = |secret: &str| {
         let form =
@@ -119,9 +114,8 @@ fn a_client_that_shows_itself_beside_a_refresh_token_must_be_right() {
     with(CLIENT.secret).send().ok();
 }
 
-#[test]
-fn rfc_7009_a_revoked_access_token_is_refused_at_once_and_others_are_not() {
-    let (_backend, gateway) = world();
+fn rfc_7009_a_revoked_access_token_is_refused_at_once_and_others_are_not(store: &Store) {
+    let (_backend, gateway) = store.world();
     let (token, other) = (gateway.token(CLIENT), gateway.token(CLIENT));
     gateway.get("/system/x").bearer(&token).send().ok();
     about(&gateway, "/oauth/revoke", &token).send().ok();
@@ -132,9 +126,8 @@ fn rfc_7009_a_revoked_access_token_is_refused_at_once_and_others_are_not() {
     gateway.get("/me/x").customer(&customer).send().expect(401, "401-03");
 }
 
-#[test]
-fn f18_what_is_no_token_or_another_clients_is_200_and_changes_nothing() {
-    let (_backend, gateway) = world();
+fn f18_what_is_no_token_or_another_clients_is_200_and_changes_nothing(store: &Store) {
+    let (_backend, gateway) = store.world();
     let others = gateway.token(OTHER_CLIENT);
     for token in ["x", "a.b.c", "wgr_AAAA", &others] {
         about(&gateway, "/oauth/revoke", token).send().ok();
@@ -145,9 +138,8 @@ fn f18_what_is_no_token_or_another_clients_is_200_and_changes_nothing() {
     oauth_error(no_token.send(), 400, "invalid_request");
 }
 
-#[test]
-fn f19_introspection_needs_a_client_and_says_of_what_is_not_good_only_that() {
-    let (_backend, gateway) = world_with(refreshing);
+fn f19_introspection_needs_a_client_and_says_of_what_is_not_good_only_that(store: &Store) {
+    let (_backend, gateway) = store.world_with(refreshing);
     let token = gateway.token(CLIENT);
     for path in ["/oauth/introspect", "/oauth/revoke"] {
         let answer = gateway.post(path).form(&format!("client_id={}&client_secret=wrong&token={token}", CLIENT.name));
@@ -170,9 +162,8 @@ fn f19_introspection_needs_a_client_and_says_of_what_is_not_good_only_that() {
     }
 }
 
-#[test]
-fn f3_wrong_passwords_must_wait_longer_and_longer_and_the_right_one_works_later() {
-    let (_backend, gateway) = world_with(|c| {
+fn f3_wrong_passwords_must_wait_longer_and_longer_and_the_right_one_works_later(store: &Store) {
+    let (_backend, gateway) = store.world_with(|c| {
         c.set("/login/attempts", json!({"free": 2, "delay": "1s", "longest": "2s"}))
             .set("/login/limits", json!({"rate": "1000/s", "burst": 1000}))
     });
@@ -202,9 +193,8 @@ fn f3_wrong_passwords_must_wait_longer_and_longer_and_the_right_one_works_later(
     gateway.login_request(ALICE.name, ALICE.secret).send().ok();
 }
 
-#[test]
-fn f3_one_address_that_fails_under_many_names_must_wait_too() {
-    let (_backend, gateway) = world_with(|c| {
+fn f3_one_address_that_fails_under_many_names_must_wait_too(store: &Store) {
+    let (_backend, gateway) = store.world_with(|c| {
         c.set("/login/attempts", json!({"free_per_address": 4, "delay": "5m"}))
             .set("/access_token/attempts", json!({"free_per_address": 2, "delay": "5m"}))
     });
@@ -217,4 +207,17 @@ fn f3_one_address_that_fails_under_many_names_must_wait_too() {
     }
     let answer = gateway.token_request(CLIENT.name, CLIENT.secret).send();
     oauth_error(answer, 429, "temporarily_unavailable");
+}
+
+on_both_stores! {
+    contract_28_a_refresh_token_gives_another_jwt_of_the_same_customer_and_the_next_token
+    contract_28_a_refresh_token_that_comes_back_ends_the_login_and_all_its_tokens
+    of_two_that_hand_in_the_same_refresh_token_at_once_one_has_it
+    refresh_tokens_are_off_by_default_and_end_with_logout_account_and_lifetime
+    a_client_that_shows_itself_beside_a_refresh_token_must_be_right
+    rfc_7009_a_revoked_access_token_is_refused_at_once_and_others_are_not
+    f18_what_is_no_token_or_another_clients_is_200_and_changes_nothing
+    f19_introspection_needs_a_client_and_says_of_what_is_not_good_only_that
+    f3_wrong_passwords_must_wait_longer_and_longer_and_the_right_one_works_later
+    f3_one_address_that_fails_under_many_names_must_wait_too
 }

@@ -38,9 +38,8 @@ fn told(gateway: &Gateway, args: &[&str]) -> String {
     out
 }
 
-#[test]
-fn a_restart_by_kill_9_loses_nobodys_login_and_no_logout() {
-    let (_backend, gateway) = world_with(|c| c.cookies("cookie"));
+fn a_restart_by_kill_9_loses_nobodys_login_and_no_logout(store: &Store) {
+    let (_backend, gateway) = store.world_with(|c| c.cookies("cookie"));
     let (stays, goes) = (log_in(&gateway, ALICE), log_in(&gateway, BOB));
     logout(&gateway).header("Cookie", &goes).send().expect(204, "");
     let gateway = gateway.restart();
@@ -48,9 +47,8 @@ fn a_restart_by_kill_9_loses_nobodys_login_and_no_logout() {
     by_cookie(&gateway, &goes).send().expect(401, "401-03");
 }
 
-#[test]
-fn e5_t27_logout_ends_the_session_on_the_server_and_deletes_the_cookie_with_the_same_attributes() {
-    let (_backend, gateway) = world_with(|c| c.cookies("cookie"));
+fn e5_t27_logout_ends_the_session_on_the_server_and_deletes_the_cookie_with_the_same_attributes(store: &Store) {
+    let (_backend, gateway) = store.world_with(|c| c.cookies("cookie"));
     let answer = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
     let (pair, other) = (pair(&answer), log_in(&gateway, ALICE));
     by_cookie(&gateway, &pair).send().ok();
@@ -70,9 +68,8 @@ fn e5_t27_logout_ends_the_session_on_the_server_and_deletes_the_cookie_with_the_
     logout(&gateway).send().expect(204, "");
 }
 
-#[test]
-fn d25_a_jwt_is_no_good_after_its_logout_also_after_a_restart_and_where_it_was_verified_before() {
-    let (_backend, gateway) = world();
+fn d25_a_jwt_is_no_good_after_its_logout_also_after_a_restart_and_where_it_was_verified_before(store: &Store) {
+    let (_backend, gateway) = store.world();
     let (token, other) = (gateway.login(ALICE), gateway.login(ALICE));
     for _ in 0..4 {
         gateway.get("/me/x").customer(&token).send().ok();
@@ -86,9 +83,8 @@ fn d25_a_jwt_is_no_good_after_its_logout_also_after_a_restart_and_where_it_was_v
     gateway.get("/me/x").customer(&other).send().ok();
 }
 
-#[test]
-fn a_logout_by_cookie_takes_the_jwt_of_the_same_login_along() {
-    let (_backend, gateway) = world_with(|c| c.cookies("both"));
+fn a_logout_by_cookie_takes_the_jwt_of_the_same_login_along(store: &Store) {
+    let (_backend, gateway) = store.world_with(|c| c.cookies("both"));
     let answer = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
     let token = answer.json()["JWT"].as_str().unwrap().to_owned();
     gateway.get("/me/x").customer(&token).send().ok();
@@ -96,9 +92,8 @@ fn a_logout_by_cookie_takes_the_jwt_of_the_same_login_along() {
     gateway.get("/me/x").customer(&token).send().expect(401, "401-03");
 }
 
-#[test]
-fn everywhere_ends_all_logins_of_the_customer_and_of_nobody_else() {
-    let (_backend, gateway) = world_with(|c| c.cookies("both"));
+fn everywhere_ends_all_logins_of_the_customer_and_of_nobody_else(store: &Store) {
+    let (_backend, gateway) = store.world_with(|c| c.cookies("both"));
     let first = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
     let token = first.json()["JWT"].as_str().unwrap().to_owned();
     let (second, bob) = (log_in(&gateway, ALICE), log_in(&gateway, BOB));
@@ -111,9 +106,8 @@ fn everywhere_ends_all_logins_of_the_customer_and_of_nobody_else() {
     gateway.get("/me/x").customer(&gateway.login(ALICE)).send().ok();
 }
 
-#[test]
-fn e3_a_login_ends_the_session_whose_cookie_came_with_it() {
-    let (_backend, gateway) = world_with(|c| c.cookies("cookie"));
+fn e3_a_login_ends_the_session_whose_cookie_came_with_it(store: &Store) {
+    let (_backend, gateway) = store.world_with(|c| c.cookies("cookie"));
     let old = log_in(&gateway, ALICE);
     let request = gateway.login_request(ALICE.name, ALICE.secret).header("Cookie", &old);
     request.clone().replace("Content-Type", "application/x-www-form-urlencoded").send().ok();
@@ -124,9 +118,8 @@ fn e3_a_login_ends_the_session_whose_cookie_came_with_it() {
     by_cookie(&gateway, &new).send().ok();
 }
 
-#[test]
-fn e10_a_call_by_cookie_that_changes_something_must_come_from_the_site_itself() {
-    let (backend, gateway) = world_with(|c| {
+fn e10_a_call_by_cookie_that_changes_something_must_come_from_the_site_itself(store: &Store) {
+    let (backend, gateway) = store.world_with(|c| {
         c.cookies("cookie")
             .set("/login/cookie/origins", json!(["https://www.example.com"]))
             .set("/login/cookie/csrf_header", json!("X-Shop"))
@@ -161,9 +154,8 @@ fn e10_a_call_by_cookie_that_changes_something_must_come_from_the_site_itself() 
     system.json("{}").send().ok();
 }
 
-#[test]
-fn a_strange_page_can_neither_log_in_nor_out() {
-    let (_backend, gateway) = world_with(|c| c.cookies("cookie"));
+fn a_strange_page_can_neither_log_in_nor_out(store: &Store) {
+    let (_backend, gateway) = store.world_with(|c| c.cookies("cookie"));
     let pair = log_in(&gateway, ALICE);
     let login = gateway.login_request(ALICE.name, ALICE.secret);
     login.clone().header("Origin", "https://evil.example").send().expect(403, "403-05");
@@ -174,17 +166,15 @@ fn a_strange_page_can_neither_log_in_nor_out() {
     by_cookie(&gateway, &pair).send().ok();
 }
 
-#[test]
-fn e8_two_cookies_of_our_name_are_400() {
-    let (backend, gateway) = world_with(|c| c.cookies("cookie"));
+fn e8_two_cookies_of_our_name_are_400(store: &Store) {
+    let (backend, gateway) = store.world_with(|c| c.cookies("cookie"));
     let (one, other) = (log_in(&gateway, ALICE), log_in(&gateway, BOB));
     by_cookie(&gateway, &format!("{one}; {other}")).send().expect(400, "400-02");
     by_cookie(&gateway, &one).header("Cookie", &other).send().expect(400, "400-02");
     backend.assert_untouched();
 }
 
-#[test]
-fn e11_t30_a_cookie_of_the_key_before_lives_on_and_one_of_a_removed_key_does_not() {
+fn e11_t30_a_cookie_of_the_key_before_lives_on_and_one_of_a_removed_key_does_not(store: &Store) {
     let backend = Backend::start();
     let keys = |names: &[&str]| json!(names.iter().map(|name| json!({"file": name})).collect::<Vec<_>>());
     let config = Config::new(&backend)
@@ -192,19 +182,18 @@ fn e11_t30_a_cookie_of_the_key_before_lives_on_and_one_of_a_removed_key_does_not
         .file("old.key", &"o".repeat(40))
         .file("new.key", &"n".repeat(40))
         .set("/login/cookie/keys", keys(&["old.key"]));
-    let gateway = Gateway::start(&config);
+    let gateway = Gateway::start(&store.keeps(config.clone()));
     let pair = log_in(&gateway, ALICE);
-    gateway.reload(&config.clone().set("/login/cookie/keys", keys(&["new.key", "old.key"])), "reloaded");
+    gateway.reload(&store.keeps(config.clone().set("/login/cookie/keys", keys(&["new.key", "old.key"]))), "reloaded");
     by_cookie(&gateway, &pair).send().ok();
     let new = log_in(&gateway, BOB);
-    gateway.reload(&config.set("/login/cookie/keys", keys(&["new.key"])), "reloaded");
+    gateway.reload(&store.keeps(config.set("/login/cookie/keys", keys(&["new.key"]))), "reloaded");
     by_cookie(&gateway, &pair).send().expect(401, "401-03");
     by_cookie(&gateway, &new).send().ok();
 }
 
-#[test]
-fn e6_operators_see_and_end_sessions_and_never_see_a_secret() {
-    let (backend, gateway) = world_with(|c| c.cookies("cookie"));
+fn e6_operators_see_and_end_sessions_and_never_see_a_secret(store: &Store) {
+    let (backend, gateway) = store.world_with(|c| c.cookies("cookie"));
     let request = gateway.login_request(ALICE.name, ALICE.secret);
     let alice = pair(&request.header("User-Agent", "Mozilla/5.0 Firefox/140.0").send().ok());
     let (again, bob) = (log_in(&gateway, ALICE), log_in(&gateway, BOB));
@@ -237,9 +226,8 @@ fn e6_operators_see_and_end_sessions_and_never_see_a_secret() {
     assert!(code == 1 && err.contains("there is no live session"), "{err}");
 }
 
-#[test]
-fn clients_tokens_and_api_keys_are_revoked_at_once_and_across_a_restart() {
-    let (_backend, gateway) = world();
+fn clients_tokens_and_api_keys_are_revoked_at_once_and_across_a_restart(store: &Store) {
+    let (_backend, gateway) = store.world();
     let token = gateway.client_token();
     gateway.profile().json("{}").drop_header("Content-Type").header("Content-Type", "application/json").send().ok();
     told(&gateway, &["revoke", "client", CLIENT.name]);
@@ -300,4 +288,19 @@ fn e7_the_cookie_is_small_and_lives_at_most_400_days() {
     let files = gateway::Workspace::new(&config);
     let (code, _, err) = files.run(&["check", "--config", files.config().to_str().unwrap()]);
     assert!(code == 1 && err.contains("400 days"), "{err}");
+}
+
+on_both_stores! {
+    a_restart_by_kill_9_loses_nobodys_login_and_no_logout
+    e5_t27_logout_ends_the_session_on_the_server_and_deletes_the_cookie_with_the_same_attributes
+    d25_a_jwt_is_no_good_after_its_logout_also_after_a_restart_and_where_it_was_verified_before
+    a_logout_by_cookie_takes_the_jwt_of_the_same_login_along
+    everywhere_ends_all_logins_of_the_customer_and_of_nobody_else
+    e3_a_login_ends_the_session_whose_cookie_came_with_it
+    e10_a_call_by_cookie_that_changes_something_must_come_from_the_site_itself
+    a_strange_page_can_neither_log_in_nor_out
+    e8_two_cookies_of_our_name_are_400
+    e11_t30_a_cookie_of_the_key_before_lives_on_and_one_of_a_removed_key_does_not
+    e6_operators_see_and_end_sessions_and_never_see_a_secret
+    clients_tokens_and_api_keys_are_revoked_at_once_and_across_a_restart
 }

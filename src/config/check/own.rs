@@ -17,7 +17,6 @@ impl Check<'_> {
             self.listen(&format!("listen[{index}]"), listen);
         }
         self.addresses();
-        self.more_than_zero("state.embedded.max_sessions", raw.state.embedded.max_sessions);
         if raw.workers.is_some_and(|workers| !(1..=1024).contains(&workers)) {
             self.add(
                 "workers",

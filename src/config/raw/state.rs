@@ -5,12 +5,19 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Where logins, revocations and failed attempts are kept.
+use super::SecretRef;
+use crate::config::scalar::Duration;
+
+/// Where logins, revocations and failed attempts are kept: `embedded` or `redis`. Default: embedded.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct State {
     /// In one file of this process, which survives restarts.
-    pub embedded: Embedded,
+    pub embedded: Option<Embedded>,
+    /// In Redis or Valkey, which several replicas share.
+    pub redis: Option<Redis>,
+    /// What passes while Redis is away.
+    pub outage: Outage,
 }
 
 /// State in one file.
@@ -26,5 +33,82 @@ pub struct Embedded {
 impl Default for Embedded {
     fn default() -> Self {
         Self { path: PathBuf::from("data/"), max_sessions: 2_000_000 }
+    }
+}
+
+/// State in Redis or Valkey.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Redis {
+    /// Its address: redis://HOST:PORT/DATABASE, or rediss:// with TLS. No password stands in it.
+    pub url: String,
+    /// Further addresses, HOST:PORT: of sentinels, or of nodes of the cluster.
+    #[serde(default)]
+    pub nodes: Vec<String>,
+    /// The addresses are sentinels, and this is the name of their master.
+    pub sentinel: Option<String>,
+    /// The addresses are nodes of a cluster.
+    #[serde(default)]
+    pub cluster: bool,
+    /// What stands before every key. Gateways with the same prefix share their state.
+    #[serde(default = "default_prefix")]
+    pub prefix: String,
+    /// The ACL user. Default: the default user.
+    pub username: Option<String>,
+    /// The password.
+    pub password: Option<SecretRef>,
+    /// TLS, where the address is rediss://.
+    pub tls: Option<RedisTls>,
+    /// Allow redis:// to other machines: whoever reads the network sees who is logged in.
+    #[serde(default)]
+    pub danger_plain: bool,
+    /// How long an operation may take.
+    #[serde(default = "default_timeout")]
+    pub timeout: Duration,
+    /// How long connecting may take.
+    #[serde(default = "default_connect_timeout")]
+    pub connect_timeout: Duration,
+    /// How many replicas must have a write before it is acknowledged (WAIT). 0: a failover may lose the last writes.
+    #[serde(default)]
+    pub replicas: u32,
+}
+
+fn default_prefix() -> String {
+    "wg:".to_owned()
+}
+
+fn default_timeout() -> Duration {
+    Duration::millis(250)
+}
+
+fn default_connect_timeout() -> Duration {
+    Duration::seconds(1)
+}
+
+/// TLS towards Redis.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RedisTls {
+    /// Certificates (PEM) of those who may have signed that of Redis. Default: those that this machine trusts.
+    pub ca: Option<PathBuf>,
+    /// Our own certificate (PEM), where Redis asks for one.
+    pub certificate: Option<PathBuf>,
+    /// Its private key.
+    pub private_key: Option<PathBuf>,
+}
+
+/// What passes while Redis is away. What is not named here and needs it is refused with 503.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Outage {
+    /// For how long a session passes that Redis has vouched for.
+    pub sessions: Duration,
+    /// For how long tokens and API keys pass though a revocation may have been missed. Then all is refused with 503.
+    pub revocations: Duration,
+}
+
+impl Default for Outage {
+    fn default() -> Self {
+        Self { sessions: Duration::seconds(30), revocations: Duration::seconds(60) }
     }
 }

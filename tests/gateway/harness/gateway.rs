@@ -192,6 +192,18 @@ impl Gateway {
         }
     }
 
+    /// Waits until it says that it can serve.
+    #[track_caller]
+    pub(crate) fn is_ready(&self) {
+        let until = Instant::now() + DEADLINE;
+        while Request::new(self.admin, "GET", "/readyz").try_on(&mut Connection::plain(self.admin)).unwrap().status
+            != 200
+        {
+            assert!(Instant::now() < until, "the gateway does not become ready");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Kills it; its directory stays.
     pub(crate) fn kill(mut self) -> Arc<Workspace> {
         self.child.kill().ok();
@@ -204,7 +216,9 @@ impl Gateway {
     pub(crate) fn restart(mut self) -> Self {
         self.child.kill().ok();
         self.child.wait().ok();
-        Self::start_in(Arc::clone(&self.files), self.signing_key.clone())
+        let gateway = Self::start_in(Arc::clone(&self.files), self.signing_key.clone());
+        gateway.is_ready();
+        gateway
     }
 
     pub(crate) fn request(&self, method: &str, target: &str) -> Request {

@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod gateway;
 pub(crate) mod h2;
 pub(crate) mod keys;
+pub(crate) mod redis;
 pub(crate) mod wire;
 
 use std::io::Read;
@@ -17,6 +18,7 @@ pub(crate) use backend::{Backend, Behaviour, Gate};
 pub(crate) use client::{Connection, Request, Response};
 pub(crate) use config::{ALICE, API_KEY, Account, BOB, CLIENT, Config, OTHER_CLIENT};
 pub(crate) use gateway::Gateway;
+pub(crate) use redis::RedisServer;
 pub(crate) use serde_json::{Value, json};
 
 /// How long anything that must happen may take.
@@ -33,6 +35,50 @@ pub(crate) fn world_with(change: impl FnOnce(Config) -> Config) -> (Backend, Gat
     let gateway = Gateway::start(&change(Config::new(&backend)));
     (backend, gateway)
 }
+
+/// Where a gateway keeps its state: what is promised holds for both.
+pub(crate) enum Store {
+    Embedded,
+    Redis(RedisServer),
+}
+
+impl Store {
+    /// A gateway whose state is here, in front of a backend.
+    pub(crate) fn world_with(&self, change: impl FnOnce(Config) -> Config) -> (Backend, Gateway) {
+        let backend = Backend::start();
+        let config = change(Config::new(&backend));
+        let gateway = Gateway::start(&self.keeps(config));
+        gateway.is_ready();
+        (backend, gateway)
+    }
+
+    pub(crate) fn world(&self) -> (Backend, Gateway) {
+        self.world_with(|config| config)
+    }
+
+    /// The configuration with its state here.
+    pub(crate) fn keeps(&self, config: Config) -> Config {
+        match self {
+            Self::Embedded => config,
+            Self::Redis(server) => config.set("/state", json!({"redis": {"url": server.url()}})),
+        }
+    }
+}
+
+/// Makes a test on each store of functions that take one.
+macro_rules! on_both_stores {
+    ($($name:ident)*) => {
+        mod embedded {
+            $(#[test] fn $name() { super::$name(&crate::harness::Store::Embedded) })*
+        }
+        mod redis {
+            $(#[test] fn $name() {
+                super::$name(&crate::harness::Store::Redis(crate::harness::RedisServer::start()))
+            })*
+        }
+    };
+}
+pub(crate) use on_both_stores;
 
 /// Runs a program of the system; one that is missing fails with the package to install.
 pub(crate) fn program(name: &str, package: &str, args: &[&str]) -> Output {

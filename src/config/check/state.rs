@@ -1,0 +1,125 @@
+//! Where state is kept.
+
+use super::super::raw::Redis;
+use super::super::scalar::Duration;
+use super::Check;
+
+/// An address of a store.
+pub(in crate::config) struct RedisAddress {
+    pub(in crate::config) tls: bool,
+    pub(in crate::config) host: String,
+    pub(in crate::config) port: u16,
+    pub(in crate::config) database: i64,
+}
+
+impl Check<'_> {
+    pub(super) fn state(&mut self) {
+        let state = &self.raw.state;
+        if let Some(embedded) = &state.embedded {
+            self.more_than_zero("state.embedded.max_sessions", embedded.max_sessions);
+            if state.redis.is_some() {
+                self.add("state", "`embedded` and `redis` stand side by side", "keep one of them");
+            }
+        }
+        if state.outage.revocations < Duration::seconds(2) {
+            let message = "news take a moment: this would refuse everything now and then";
+            self.add("state.outage.revocations", message, "write at least 2s");
+        }
+        if let Some(redis) = &state.redis {
+            self.redis(redis);
+        }
+    }
+
+    fn redis(&mut self, redis: &Redis) {
+        let at = "state.redis";
+        match RedisAddress::parse(&redis.url) {
+            Err((message, help)) => self.add("state.redis.url", message, help),
+            Ok(address) => {
+                if redis.tls.is_some() && !address.tls {
+                    self.add("state.redis.tls", "this address does not use TLS", "write rediss://, or remove `tls`");
+                }
+                if !address.tls && !redis.danger_plain && !is_loopback(&address.host) {
+                    let message = "redis:// to another machine: whoever reads the network sees who is logged in";
+                    self.add("state.redis.url", message, "write rediss://, or add danger_plain: true");
+                }
+                if address.database != 0 && redis.cluster {
+                    self.add("state.redis.url", "a cluster has no databases", "remove the number");
+                }
+            }
+        }
+        for (index, node) in redis.nodes.iter().enumerate() {
+            if host_and_port(node).is_none() {
+                self.add(&format!("{at}.nodes[{index}]"), "this is not an address", "write it like 10.0.0.7:26379");
+            }
+        }
+        if redis.cluster && redis.sentinel.is_some() {
+            self.add(at, "`cluster` and `sentinel` stand side by side", "keep one of them");
+        }
+        if !redis.nodes.is_empty() && !redis.cluster && redis.sentinel.is_none() {
+            let message = "several addresses are sentinels or nodes of a cluster";
+            self.add("state.redis.nodes", message, "add `sentinel` or cluster: true, or remove `nodes`");
+        }
+        if redis.cluster && redis.replicas > 0 {
+            let message = "WAIT says nothing about the nodes of a cluster";
+            self.add("state.redis.replicas", message, "remove `replicas`");
+        }
+        if redis.username.is_some() && redis.password.is_none() {
+            self.add("state.redis.username", "a user without a password", "add `password: {file: PATH}`");
+        }
+        let tls = redis.tls.as_ref();
+        if tls.is_some_and(|tls| tls.certificate.is_some() != tls.private_key.is_some()) {
+            let message = "`certificate` and `private_key` belong together";
+            self.add("state.redis.tls", message, "add the other, or remove both");
+        }
+        self.some_time("state.redis.timeout", redis.timeout);
+        self.some_time("state.redis.connect_timeout", redis.connect_timeout);
+        if redis.timeout > Duration::seconds(5) {
+            self.add("state.redis.timeout", "callers would wait as long", "write at most 5s");
+        }
+    }
+}
+
+impl RedisAddress {
+    /// The address in `redis://HOST:PORT/DATABASE`; message and help where it is none.
+    pub(in crate::config) fn parse(text: &str) -> Result<Self, (String, String)> {
+        let how = || "write it like redis://127.0.0.1:6379, or rediss:// for TLS".to_owned();
+        let (scheme, rest) = text.split_once("://").ok_or_else(|| ("this is not an address".to_owned(), how()))?;
+        let tls = match scheme {
+            "redis" => false,
+            "rediss" => true,
+            _ => return Err(("the address begins with neither redis:// nor rediss://".to_owned(), how())),
+        };
+        if rest.contains('@') {
+            let message = "a secret is never written here".to_owned();
+            return Err((message, "use `username` and `password: {file: PATH}`".to_owned()));
+        }
+        let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
+        let database = if database.is_empty() { Some(0) } else { database.parse().ok().filter(|number| *number >= 0) };
+        let with_port = if authority.ends_with(']') || !authority.contains(':') {
+            format!("{authority}:6379")
+        } else {
+            authority.to_owned()
+        };
+        match (host_and_port(&with_port), database) {
+            (Some((host, port)), Some(database)) => Ok(Self { tls, host, port, database }),
+            _ => Err(("this is not the address of a Redis".to_owned(), how())),
+        }
+    }
+}
+
+/// Host and port in `HOST:PORT`; an IPv6 address stands in brackets.
+pub(in crate::config) fn host_and_port(text: &str) -> Option<(String, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let host = match bare {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().ok().map(|_| address)?,
+        None => host,
+    };
+    let plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte));
+    let good = !host.is_empty() && plain && (bare.is_some() || !host.contains(':'));
+    Some((host.to_owned(), port.parse().ok().filter(|port| *port > 0)?)).filter(|_| good)
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}

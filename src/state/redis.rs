@@ -1,0 +1,536 @@
+//! State that several replicas share: Redis or Valkey, alone, behind sentinels, or a cluster.
+//!
+//! Every operation has an end within its timeout, and none is tried while the store is known to be away. One task
+//! (`link`) keeps the connection, listens to what other replicas do, and polls what it might have missed.
+
+mod connect;
+mod link;
+mod scripts;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, cmd};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use super::Unavailable;
+use super::attempts::{AttemptKey, Cost, Failures};
+use super::family::{Family, RefreshToken, Rotated};
+use super::revocation::{Revocations, Rule};
+use super::session::{Agent, Session, SessionDigest, Sessions, hex, unhex};
+use crate::customer::Identifier;
+use crate::secret::{Secret, random_bytes};
+use connect::Connection;
+use scripts::Scripts;
+
+/// Where the store is, and how it is asked.
+#[derive(Debug)]
+pub struct Settings {
+    /// What answers.
+    pub kind: Kind,
+    /// What stands before every key.
+    pub prefix: String,
+    /// The ACL user.
+    pub username: Option<String>,
+    /// The password.
+    pub password: Option<Secret>,
+    /// TLS, where it is used.
+    pub tls: Option<Tls>,
+    /// The number of the database.
+    pub database: i64,
+    /// How long an operation may take.
+    pub timeout: Duration,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How many replicas must have a write before it is acknowledged.
+    pub replicas: u32,
+}
+
+/// What answers at the addresses.
+#[derive(Debug)]
+pub enum Kind {
+    /// One server.
+    Single(String, u16),
+    /// Sentinels, who know the master of this name.
+    Sentinel(Vec<(String, u16)>, String),
+    /// Some nodes of a cluster.
+    Cluster(Vec<(String, u16)>),
+}
+
+/// TLS towards the store. Everything is PEM.
+#[derive(Debug)]
+pub struct Tls {
+    /// Who may have signed its certificate; `None`: those whom this machine trusts.
+    pub ca: Option<Vec<u8>>,
+    /// Our own certificate and key.
+    pub identity: Option<(Vec<u8>, Secret)>,
+}
+
+/// The shared store.
+pub(super) struct Redis {
+    inner: Arc<Inner>,
+    control: Handle,
+}
+
+struct Inner {
+    settings: Settings,
+    scripts: Scripts,
+    sessions: Arc<Sessions>,
+    revocations: Arc<Revocations>,
+    /// Tells our own heartbeats from those of other replicas.
+    name: String,
+    link: ArcSwapOption<Connection>,
+    lost: Notify,
+    was_up: AtomicBool,
+    started: Instant,
+    /// How often listening has begun.
+    listening: AtomicU32,
+    /// When the last heartbeat that came back was sent, in milliseconds since `started`; 0: none has.
+    heard: AtomicU64,
+    /// When all rules were last known, likewise.
+    synced: AtomicU64,
+    /// How long that heartbeat took, in microseconds.
+    propagation: AtomicU64,
+    /// Sessions that were used since the store was last told, with their idle time.
+    touched: Mutex<Vec<(SessionDigest, Session, u64)>>,
+}
+
+/// A copy is good for so long after the last proof that nothing was missed, in milliseconds.
+const FRESH: u64 = 1_000;
+
+/// No more uses of sessions wait to be told than this many; what is lost is when they were last used.
+const MAX_TOUCHED: usize = 100_000;
+
+impl Redis {
+    /// Connects, and connects again, for as long as the process lives.
+    pub(super) fn start(
+        settings: Settings,
+        sessions: Arc<Sessions>,
+        revocations: Arc<Revocations>,
+        control: Handle,
+    ) -> Self {
+        let inner = Arc::new(Inner {
+            settings,
+            scripts: Scripts::new(),
+            sessions,
+            revocations,
+            name: hex(&random_bytes::<8>()),
+            link: ArcSwapOption::empty(),
+            lost: Notify::new(),
+            was_up: AtomicBool::new(true),
+            started: Instant::now(),
+            listening: AtomicU32::new(0),
+            heard: AtomicU64::new(0),
+            synced: AtomicU64::new(0),
+            propagation: AtomicU64::new(0),
+            touched: Mutex::default(),
+        });
+        control.spawn(link::keep(Arc::clone(&inner)));
+        Self { inner, control }
+    }
+
+    /// Whether the store answers.
+    pub(super) fn is_up(&self) -> bool {
+        self.inner.link.load().is_some()
+    }
+
+    /// Which time of listening this is, where nothing can have been missed.
+    pub(super) fn listening(&self) -> Option<u32> {
+        let heard = self.inner.heard.load(Ordering::Acquire);
+        let fresh = heard > 0 && self.inner.millis().saturating_sub(heard) <= FRESH;
+        fresh.then(|| self.inner.listening.load(Ordering::Acquire))
+    }
+
+    /// Since when there may be rules that this process does not know.
+    pub(super) fn staleness(&self) -> Duration {
+        Duration::from_millis(self.inner.millis().saturating_sub(self.inner.synced.load(Ordering::Acquire)))
+    }
+
+    /// Whether all rules have been known at any time.
+    pub(super) fn has_synced(&self) -> bool {
+        self.inner.synced.load(Ordering::Acquire) > 0
+    }
+
+    /// How long news take from one replica to another, as last measured.
+    pub(super) fn propagation(&self) -> Duration {
+        Duration::from_micros(self.inner.propagation.load(Ordering::Relaxed))
+    }
+
+    /// Keeps new sessions, each for as long as it can be live.
+    pub(super) async fn begin(&self, sessions: &[(SessionDigest, Session)], idle: u64) -> Result<(), Unavailable> {
+        // In a cluster a pipeline is for one slot.
+        let at_once = if matches!(self.inner.settings.kind, Kind::Cluster(_)) { 1 } else { sessions.len().max(1) };
+        for some in sessions.chunks(at_once) {
+            let mut pipeline = Pipeline::new();
+            for (digest, session) in some {
+                self.inner.put(&mut pipeline, digest, session, idle);
+            }
+            self.acknowledged(pipeline).await?;
+        }
+        Ok(())
+    }
+
+    /// The session of this digest.
+    pub(super) async fn find(&self, digest: &SessionDigest) -> Result<Option<Session>, Unavailable> {
+        let mut get = cmd("HGETALL");
+        get.arg(self.inner.session_key(digest));
+        let fields: Vec<(String, String)> = self.one(get).await?;
+        if fields.is_empty() { Ok(None) } else { session(&fields).map(Some).ok_or(Unavailable) }
+    }
+
+    /// Notes that a session was used; the store hears of it soon.
+    pub(super) fn touch(&self, digest: SessionDigest, session: Session, idle: u64) {
+        let mut touched = locked(&self.inner.touched);
+        if touched.len() < MAX_TOUCHED {
+            touched.push((digest, session, idle));
+        }
+    }
+
+    /// Ends a session. The rule comes first: should the rest be lost, it is over all the same.
+    pub(super) async fn end(&self, digest: &SessionDigest, rule: &Rule) -> Result<(), Unavailable> {
+        self.revoke(std::slice::from_ref(rule)).await?;
+        let mut pipeline = Pipeline::new();
+        pipeline.cmd("DEL").arg(self.inner.session_key(digest)).ignore();
+        self.acknowledged(pipeline).await?;
+        self.publish(format!("end {}", hex(digest))).await
+    }
+
+    /// Puts rules in force everywhere.
+    pub(super) async fn revoke(&self, rules: &[Rule]) -> Result<(), Unavailable> {
+        let texts: Vec<String> = rules.iter().map(Rule::to_string).collect();
+        let sent = texts.clone();
+        self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
+            inner.add_rules(&mut connection, &sent).await?;
+            inner.wait(&mut connection).await
+        })
+        .await?;
+        for text in texts {
+            self.publish(format!("rule {text}")).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets rules that nothing is left for.
+    pub(super) async fn forget(&self, rules: &[Rule]) -> Result<(), Unavailable> {
+        if rules.is_empty() {
+            return Ok(());
+        }
+        let mut remove = cmd("ZREM");
+        remove.arg(self.inner.rules_key());
+        for rule in rules {
+            remove.arg(rule.to_string());
+        }
+        self.one::<i64>(remove).await.map(drop)
+    }
+
+    /// Live sessions, not more than `most`.
+    pub(super) async fn sessions(&self, most: usize) -> Result<Vec<(SessionDigest, Session)>, Unavailable> {
+        let keys = self
+            .run(move |inner, mut connection| async move { inner.session_keys(&mut connection, most).await })
+            .await?;
+        let mut found = Vec::new();
+        for digest in keys {
+            if let Some(session) = self.find(&digest).await? {
+                found.push((digest, session));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Begins a family of refresh tokens.
+    pub(super) async fn begin_family(&self, digest: &SessionDigest, family: &Family) -> Result<(), Unavailable> {
+        let key = self.inner.family_key(digest);
+        let mut pipeline = Pipeline::new();
+        pipeline
+            .cmd("HSET")
+            .arg(&key)
+            .arg(&[("c", family.customer.as_str()), ("d", &hex(&family.current))])
+            .arg(&[("i", family.issued_at), ("e", family.expires_at)])
+            .ignore();
+        pipeline.cmd("EXPIREAT").arg(&key).arg(family.expires_at).ignore();
+        self.acknowledged(pipeline).await
+    }
+
+    /// The family of this digest.
+    pub(super) async fn family(&self, digest: &SessionDigest) -> Result<Option<Family>, Unavailable> {
+        let mut get = cmd("HGETALL");
+        get.arg(self.inner.family_key(digest));
+        let fields: Vec<(String, String)> = self.one(get).await?;
+        if fields.is_empty() { Ok(None) } else { family(&fields).map(Some).ok_or(Unavailable) }
+    }
+
+    /// Hands in a refresh token for the next.
+    pub(super) async fn rotate(&self, presented: &RefreshToken, next: &RefreshToken) -> Result<Rotated, Unavailable> {
+        let key = self.inner.family_key(&presented.family);
+        let (old, new) = (hex(&presented.digest), hex(&next.digest));
+        let (word, fields): (String, Vec<(String, String)>) = self
+            .run(move |inner: Arc<Inner>, mut connection: Connection| async move {
+                let mut invocation = inner.scripts.rotate.key(key);
+                let answer = invocation.arg(old).arg(new).invoke_async(&mut connection).await?;
+                inner.wait(&mut connection).await?;
+                Ok(answer)
+            })
+            .await?;
+        match word.as_str() {
+            "good" => family(&fields).map(Rotated::Good).ok_or(Unavailable),
+            "reused" => family(&fields).map(Rotated::Reused).ok_or(Unavailable),
+            _ => Ok(Rotated::Unknown),
+        }
+    }
+
+    /// Ends a family.
+    pub(super) async fn end_family(&self, digest: &SessionDigest, rule: &Rule) -> Result<(), Unavailable> {
+        self.revoke(std::slice::from_ref(rule)).await?;
+        let mut delete = cmd("DEL");
+        delete.arg(self.inner.family_key(digest));
+        self.one::<i64>(delete).await.map(drop)
+    }
+
+    /// What is known of these keys, in their order.
+    pub(super) async fn failures(&self, keys: &[AttemptKey]) -> Result<Vec<Failures>, Unavailable> {
+        let mut found = Vec::new();
+        for key in keys {
+            let mut get = cmd("HMGET");
+            get.arg(self.inner.attempt_key(key)).arg("n").arg("f").arg("l");
+            let (count, forgotten_at, locked_until): (Option<u64>, Option<u64>, Option<u64>) = self.one(get).await?;
+            found.push(Failures {
+                count: count.unwrap_or_default(),
+                forgotten_at: forgotten_at.unwrap_or_default(),
+                locked_until: locked_until.unwrap_or_default(),
+            });
+        }
+        Ok(found)
+    }
+
+    /// Counts a failure at `now`, in milliseconds since 1970.
+    pub(super) async fn fail(&self, key: &AttemptKey, cost: Cost, now: u64) -> Result<(), Unavailable> {
+        let key = self.inner.attempt_key(key);
+        self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
+            let mut invocation = inner.scripts.fail.key(key);
+            invocation.arg(cost.free).arg(cost.delay).arg(cost.longest).arg(now);
+            invocation.invoke_async::<i64>(&mut connection).await
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Forgets what failed under this key, or half of it.
+    pub(super) async fn forgive(&self, key: &AttemptKey, all: bool) -> Result<(), Unavailable> {
+        let key = self.inner.attempt_key(key);
+        self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
+            let mut invocation = inner.scripts.forgive.key(key);
+            invocation.arg(u8::from(all)).invoke_async::<i64>(&mut connection).await
+        })
+        .await
+        .map(drop)
+    }
+
+    async fn publish(&self, news: String) -> Result<(), Unavailable> {
+        let mut publish = cmd("PUBLISH");
+        publish.arg(self.inner.channel()).arg(news);
+        self.one::<i64>(publish).await.map(drop)
+    }
+
+    async fn one<T: redis::FromRedisValue + Send + 'static>(&self, command: Cmd) -> Result<T, Unavailable> {
+        self.run(move |_, mut connection| async move { command.query_async(&mut connection).await }).await
+    }
+
+    /// Runs commands, and waits until as many replicas as wanted have them.
+    async fn acknowledged(&self, pipeline: Pipeline) -> Result<(), Unavailable> {
+        self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
+            pipeline.query_async::<()>(&mut connection).await?;
+            inner.wait(&mut connection).await
+        })
+        .await
+    }
+
+    /// Runs an operation where the connections live, within its time.
+    async fn run<T, F>(&self, operation: impl FnOnce(Arc<Inner>, Connection) -> F) -> Result<T, Unavailable>
+    where
+        T: Send + 'static,
+        F: Future<Output = RedisResult<T>> + Send + 'static,
+    {
+        let link = self.inner.link.load_full().ok_or(Unavailable)?;
+        let inner = Arc::clone(&self.inner);
+        let operation = operation(Arc::clone(&inner), Connection::clone(&link));
+        let task = self.control.spawn(async move {
+            match tokio::time::timeout(inner.settings.timeout, operation).await {
+                Ok(Ok(value)) => Ok(value),
+                Ok(Err(error)) => {
+                    inner.failed(&error);
+                    Err(Unavailable)
+                }
+                Err(_) => {
+                    inner.lose("it does not answer in time");
+                    Err(Unavailable)
+                }
+            }
+        });
+        task.await.map_err(|_| Unavailable)?
+    }
+}
+
+impl Inner {
+    fn session_key(&self, digest: &SessionDigest) -> String {
+        format!("{}s:{}", self.settings.prefix, hex(digest))
+    }
+
+    fn family_key(&self, digest: &SessionDigest) -> String {
+        format!("{}f:{}", self.settings.prefix, hex(digest))
+    }
+
+    fn attempt_key(&self, key: &AttemptKey) -> String {
+        format!("{}a:{}", self.settings.prefix, hex(key))
+    }
+
+    /// The braces keep it and its counter in one slot of a cluster.
+    fn rules_key(&self) -> String {
+        format!("{}{{rules}}", self.settings.prefix)
+    }
+
+    fn count_key(&self) -> String {
+        format!("{}{{rules}}:count", self.settings.prefix)
+    }
+
+    fn channel(&self) -> String {
+        format!("{}events", self.settings.prefix)
+    }
+
+    fn put(&self, pipeline: &mut Pipeline, digest: &SessionDigest, session: &Session, idle: u64) {
+        let key = self.session_key(digest);
+        pipeline
+            .cmd("HSET")
+            .arg(&key)
+            .arg(&[("c", session.customer.as_str()), ("a", session.agent.word())])
+            .arg(&[("i", session.issued_at), ("l", session.last_seen), ("e", session.expires_at)])
+            .ignore();
+        pipeline.cmd("EXPIREAT").arg(key).arg(ends(session, idle)).ignore();
+    }
+
+    async fn add_rules(&self, connection: &mut Connection, rules: &[String]) -> RedisResult<()> {
+        let mut invocation = self.scripts.add_rules.key(self.rules_key());
+        invocation.key(self.count_key());
+        for rule in rules {
+            invocation.arg(rule);
+        }
+        invocation.invoke_async::<i64>(connection).await.map(drop)
+    }
+
+    /// Waits until as many replicas as wanted have what was written on this connection.
+    async fn wait(&self, connection: &mut Connection) -> RedisResult<()> {
+        let wanted = self.settings.replicas;
+        if wanted == 0 {
+            return Ok(());
+        }
+        let patience = u64::try_from(self.settings.timeout.as_millis()).unwrap_or(u64::MAX);
+        let have: u32 = cmd("WAIT").arg(wanted).arg(patience).query_async(connection).await?;
+        if have >= wanted { Ok(()) } else { Err((ErrorKind::Io, "too few replicas have the write").into()) }
+    }
+
+    async fn session_keys(&self, connection: &mut Connection, most: usize) -> RedisResult<Vec<SessionDigest>> {
+        let before = format!("{}s:", self.settings.prefix);
+        let mut found = Vec::new();
+        let mut cursor = 0_u64;
+        loop {
+            let mut scan = cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(format!("{}*", escaped(&before))).arg("COUNT").arg(1_000);
+            let (next, keys): (u64, Vec<String>) = scan.query_async(connection).await?;
+            found.extend(keys.iter().filter_map(|key| unhex(key.strip_prefix(&before)?)));
+            cursor = next;
+            if cursor == 0 || found.len() >= most {
+                found.truncate(most);
+                return Ok(found);
+            }
+        }
+    }
+
+    /// An operation failed. Some errors are about the connection, others about the operation.
+    fn failed(&self, error: &RedisError) {
+        let away = error.is_io_error()
+            || error.is_connection_dropped()
+            || error.is_timeout()
+            || matches!(
+                error.kind(),
+                ErrorKind::ClusterConnectionNotFound
+                    | ErrorKind::AuthenticationFailed
+                    | ErrorKind::Server(
+                        ServerErrorKind::ReadOnly
+                            | ServerErrorKind::BusyLoading
+                            | ServerErrorKind::MasterDown
+                            | ServerErrorKind::ClusterDown
+                    )
+            );
+        if away {
+            self.lose(&error.to_string());
+        } else {
+            tracing::warn!(%error, "the state store refused an operation");
+        }
+    }
+
+    /// The store is away, until `link` has found it again.
+    fn lose(&self, reason: &str) {
+        self.link.store(None);
+        self.lost.notify_one();
+        if self.was_up.swap(false, Ordering::AcqRel) {
+            tracing::error!(reason, "the state store is away: what needs it is refused with 503 until it is back");
+        }
+    }
+
+    fn found(&self) {
+        if !self.was_up.swap(true, Ordering::AcqRel) {
+            tracing::info!("the state store is there again");
+        }
+    }
+
+    /// Milliseconds since this began, never 0.
+    fn millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+}
+
+/// When a session that is not used again is over.
+fn ends(session: &Session, idle: u64) -> u64 {
+    // Redis counts in milliseconds, with a sign.
+    session.expires_at.min(session.last_seen.saturating_add(idle)).min(u64::MAX / 4_000)
+}
+
+fn session(fields: &[(String, String)]) -> Option<Session> {
+    let number = |name| field(fields, name)?.parse().ok();
+    Some(Session {
+        customer: Identifier::from_store(field(fields, "c")?),
+        issued_at: number("i")?,
+        last_seen: number("l")?,
+        expires_at: number("e")?,
+        agent: Agent::from_word(field(fields, "a").unwrap_or_default()),
+    })
+}
+
+fn family(fields: &[(String, String)]) -> Option<Family> {
+    Some(Family {
+        customer: Identifier::from_store(field(fields, "c")?),
+        issued_at: field(fields, "i")?.parse().ok()?,
+        expires_at: field(fields, "e")?.parse().ok()?,
+        current: unhex(field(fields, "d")?)?,
+    })
+}
+
+fn field<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+/// A prefix in which nothing is a pattern.
+fn escaped(prefix: &str) -> String {
+    prefix
+        .chars()
+        .flat_map(|c| ['*', '?', '[', ']', '\\'].contains(&c).then_some('\\').into_iter().chain([c]))
+        .collect()
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,77 @@
+//! What must happen at once in the store: Lua, one key or one slot each.
+
+use redis::Script;
+
+pub(super) struct Scripts {
+    /// Rules that are not there yet get the next numbers.
+    pub(super) add_rules: Script,
+    /// A session that is still there was used.
+    pub(super) touch: Script,
+    /// A refresh token for the next; one that was used before ends its family.
+    pub(super) rotate: Script,
+    /// A failed attempt: [`super::super::attempts::Failures::and_another`].
+    pub(super) fail: Script,
+    /// A success forgives all failures, or half of them.
+    pub(super) forgive: Script,
+}
+
+impl Scripts {
+    pub(super) fn new() -> Self {
+        Self {
+            add_rules: Script::new(
+                r"
+                for _, rule in ipairs(ARGV) do
+                    if not redis.call('ZSCORE', KEYS[1], rule) then
+                        redis.call('ZADD', KEYS[1], redis.call('INCR', KEYS[2]), rule)
+                    end
+                end
+                return #ARGV",
+            ),
+            touch: Script::new(
+                r"
+                local seen = redis.call('HGET', KEYS[1], 'l')
+                if seen and tonumber(seen) < tonumber(ARGV[1]) then
+                    redis.call('HSET', KEYS[1], 'l', ARGV[1])
+                    redis.call('EXPIREAT', KEYS[1], ARGV[2])
+                end
+                return 0",
+            ),
+            rotate: Script::new(
+                r"
+                local family = redis.call('HGETALL', KEYS[1])
+                if #family == 0 then return {'unknown', {}} end
+                if redis.call('HGET', KEYS[1], 'd') == ARGV[1] then
+                    redis.call('HSET', KEYS[1], 'd', ARGV[2])
+                    return {'good', family}
+                end
+                redis.call('DEL', KEYS[1])
+                return {'reused', family}",
+            ),
+            fail: Script::new(
+                r"
+                local free, delay, longest, now =
+                    tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+                local known = redis.call('HMGET', KEYS[1], 'n', 'f', 'l')
+                local count, forgotten, locked =
+                    tonumber(known[1] or '0'), tonumber(known[2] or '0'), tonumber(known[3] or '0')
+                if now < locked then return count end
+                if now >= forgotten then count = 0 end
+                count = count + 1
+                local wait = 0
+                if count > free then wait = math.min(delay * 2 ^ math.min(count - free - 1, 40), longest) end
+                forgotten = now + longest * 2 + delay
+                redis.call('HSET', KEYS[1], 'n', string.format('%.0f', count), 'f', string.format('%.0f', forgotten),
+                    'l', string.format('%.0f', now + wait))
+                redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', forgotten))
+                return count",
+            ),
+            forgive: Script::new(
+                r"
+                if ARGV[1] == '1' then return redis.call('DEL', KEYS[1]) end
+                local count = redis.call('HGET', KEYS[1], 'n')
+                if count then redis.call('HSET', KEYS[1], 'n', string.format('%.0f', math.floor(tonumber(count) / 2))) end
+                return 0",
+            ),
+        }
+    }
+}
