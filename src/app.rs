@@ -208,6 +208,13 @@ fn start_operators(control: &Runtime, path: &Path, shared: &Arc<Shared>) -> anyh
 }
 
 fn start_sweep(control: &Runtime, shared: &Arc<Shared>) {
+    let counting = Arc::clone(shared);
+    control.spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            counting.state.note_counts();
+        }
+    });
     let shared = Arc::clone(shared);
     control.spawn(async move {
         loop {

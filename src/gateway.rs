@@ -22,13 +22,13 @@ mod login;
 mod logout;
 mod oauth;
 mod origin;
+mod rates;
 mod record;
 mod refresh;
 pub(crate) mod request_id;
 mod token;
 
 use std::cell::RefCell;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -208,6 +208,9 @@ impl Gateway {
             }
         };
         record.answered(response.status());
+        if let Some(told) = record.told.take() {
+            told.write(response.headers_mut());
+        }
         response.headers_mut().insert(REQUEST_ID, record.request_id.clone());
         response.map(|body| body.recorded(record))
     }
@@ -313,7 +316,7 @@ impl Gateway {
         forward::matches_named_customer(route, &caller, &call.parts.headers, record)?;
         call.is_within(limit)?;
         call.has_type_for(route)?;
-        self.within_rate(route, &caller, call.connection.address, record)?;
+        self.within_limits(&current.policy, route, &caller, call.connection.address, record).await?;
         if route.reads_body() || forward::is_kept_for_retry(route, &call.head) {
             call.read_body(limit, record).await?;
         }
@@ -391,16 +394,6 @@ impl Gateway {
         }
         record.observed.get_or_insert(Refusal::CrossSite);
         Ok(())
-    }
-
-    fn within_rate(&self, route: &Route, caller: &Caller, address: IpAddr, record: &mut Record) -> Result<(), Refused> {
-        match self.shared.limits.call(route, caller, address) {
-            Err(refused) if !route.enforce => {
-                record.observed.get_or_insert(refused.refusal);
-                Ok(())
-            }
-            outcome => outcome,
-        }
     }
 
     /// The policy in force. Within a worker it is handed around without touching what workers share.

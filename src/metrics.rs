@@ -73,6 +73,7 @@ struct Counted {
     tokens: HashMap<&'static str, u64>,
     observed: HashMap<(Arc<str>, &'static str), u64>,
     connections_closed: HashMap<&'static str, u64>,
+    local_limits: u64,
 }
 
 /// The labels of one request.
@@ -290,6 +291,11 @@ impl Cells {
         *locked(&self.counted).backend_failures.entry((Arc::clone(backend), kind)).or_default() += 1;
     }
 
+    /// A limit that replicas share was counted here alone: the store is away.
+    pub fn limit_was_local(&self) {
+        locked(&self.counted).local_limits += 1;
+    }
+
     /// A login ended like this.
     pub fn login(&self, outcome: &'static str) {
         *locked(&self.counted).logins.entry(outcome).or_default() += 1;
@@ -314,6 +320,7 @@ impl Counted {
         add_counts(&mut self.tokens, &other.tokens);
         add_counts(&mut self.observed, &other.observed);
         add_counts(&mut self.connections_closed, &other.connections_closed);
+        self.local_limits += other.local_limits;
         for (route, durations) in &other.durations {
             self.durations.entry(Arc::clone(route)).or_default().add(durations);
         }
@@ -355,6 +362,11 @@ impl Counted {
                 "wicketgate_tokens_total",
                 "Token requests, by outcome.",
                 self.tokens.iter().map(|(outcome, count)| (vec![("outcome", word(outcome))], *count)),
+            ),
+            counters(
+                "wicketgate_limits_local_total",
+                "Calls whose shared limit this process counted alone, because the state store was away.",
+                [(vec![], self.local_limits)],
             ),
             counters(
                 "wicketgate_connections_closed_total",

@@ -21,7 +21,9 @@ use crate::config::raw::{self, Issue, NumberStyle, Raw};
 use crate::config::{Config, Problems};
 use crate::customer::{Deriver, IdentifierKey, Mode};
 use crate::fields::FieldSet;
+use crate::state::Quota;
 use crate::state::attempts::Cost;
+use crate::state::quota::Period;
 use accounts::Accounts;
 use backends::Shared;
 pub use issuer::Issuer;
@@ -63,6 +65,8 @@ pub struct Policy {
     pub login: Option<Login>,
     /// How clients get a token.
     pub access_token: Option<AccessToken>,
+    /// How much API keys may call, by their id.
+    pub quotas: HashMap<Arc<str>, Vec<Quota>>,
     /// Whose pages may make calls for which only a cookie speaks.
     pub own_site: OwnSite,
     /// Fields that callers must not send to backends, in any spelling.
@@ -176,7 +180,7 @@ impl Policy {
         });
         let table = table(raw, &routes, issuer.is_some());
         let own_site = raw.login.as_ref().and_then(|login| login.cookie.as_ref()).map(own_site).unwrap_or_default();
-        Some(Self { auth, table, routes, issuer, login, access_token, own_site, stripped })
+        Some(Self { auth, table, routes, issuer, login, access_token, quotas: quotas(raw), own_site, stripped })
     }
 }
 
@@ -246,6 +250,16 @@ fn read_login(
         attempts: AttemptCosts::new(&login.attempts),
         refresh: login.refresh.as_ref().map(|refresh| refresh.lifetime.as_secs()),
     })
+}
+
+fn quotas(raw: &Raw) -> HashMap<Arc<str>, Vec<Quota>> {
+    let of = |key: &raw::ApiKey| {
+        let quota = key.quota.as_ref()?;
+        let both = [(Period::Day, quota.day), (Period::Month, quota.month)];
+        let quotas = both.into_iter().filter_map(|(period, most)| Some(Quota { period, most: most? }));
+        Some((Arc::from(key.id.as_str()), quotas.collect()))
+    };
+    raw.api_keys.iter().filter_map(of).collect()
 }
 
 fn own_site(cookie: &raw::Cookie) -> OwnSite {

@@ -118,6 +118,8 @@ pub enum Refusal {
     Json,
     /// A rate limit.
     Rate,
+    /// The quota of the API key is used up.
+    Quota,
     /// Login: no such user.
     LoginUnknownUser,
     /// Login: not this user's password.
@@ -227,6 +229,7 @@ impl Refusal {
             Self::ContentType => "content_type",
             Self::Json => "json",
             Self::Rate => "rate",
+            Self::Quota => "quota",
             Self::LoginUnknownUser => "login_unknown_user",
             Self::LoginWrongPassword => "login_wrong_password",
             Self::LoginRate => "login_rate",
@@ -303,6 +306,7 @@ pub(crate) mod tests {
             R::ContentType,
             R::Json,
             R::Rate,
+            R::Quota,
             R::LoginUnknownUser,
             R::LoginWrongPassword,
             R::LoginRate,

@@ -6,6 +6,7 @@
 pub mod attempts;
 mod embedded;
 pub mod family;
+pub mod quota;
 mod record;
 pub mod redis;
 pub mod revocation;
@@ -24,6 +25,7 @@ use attempts::{AttemptKey, Attempts, Cost};
 pub use embedded::OpenFault;
 use embedded::{Change, Embedded};
 use family::{Family, RefreshToken, Rotated};
+use quota::{Local, Period, Quotas};
 use record::Kept;
 use redis::Redis;
 use revocation::{Revocations, Rule, Subject};
@@ -36,6 +38,28 @@ pub const LONGEST: u64 = 400 * 24 * 3600;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the state store is not available")]
 pub struct Unavailable;
+
+/// How much may be called in a period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// In which.
+    pub period: Period,
+    /// How much.
+    pub most: u64,
+}
+
+/// What a shared store has granted of a rate limit. Times are in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// How many calls.
+    pub granted: u64,
+    /// How many more there would be at once.
+    pub left: u64,
+    /// Until one is granted again, where none was.
+    pub wait: u64,
+    /// Until all are there again.
+    pub full: u64,
+}
 
 /// Where state is kept.
 #[derive(Debug)]
@@ -63,6 +87,7 @@ pub struct State {
     revocations: Arc<Revocations>,
     families: DashMap<SessionDigest, Family, foldhash::fast::RandomState>,
     attempts: Attempts,
+    quotas: Quotas,
     store: Store,
     max_sessions: usize,
     metrics: Arc<StateMetrics>,
@@ -98,6 +123,7 @@ impl State {
             revocations,
             families: DashMap::default(),
             attempts: Attempts::default(),
+            quotas: Quotas::default(),
             store,
             max_sessions,
             metrics,
@@ -113,6 +139,7 @@ impl State {
                     drop(state.families.insert(digest, family));
                 }
                 Some(Kept::Failures(key, failures)) => state.attempts.set(key, failures),
+                Some(Kept::Count(key, period, count)) => state.quotas.set(&key, period, count),
                 Some(Kept::Session(..) | Kept::Family(..)) => {}
                 None => return Err(OpenFault::Damaged("the state".to_owned(), "a record is not readable".to_owned())),
             }
@@ -127,6 +154,7 @@ impl State {
             revocations: Arc::default(),
             families: DashMap::default(),
             attempts: Attempts::default(),
+            quotas: Quotas::default(),
             store: Store::Memory,
             max_sessions: usize::MAX,
             metrics: Arc::default(),
@@ -420,6 +448,61 @@ impl State {
         }
     }
 
+    /// Takes up to `wanted` calls of a rate limit that replicas share: one each `each` microseconds, `burst` at once.
+    ///
+    /// # Errors
+    /// [`Unavailable`], also where nothing is shared.
+    pub async fn take(&self, key: AttemptKey, each: u64, burst: u64, wanted: u64) -> Result<Taken, Unavailable> {
+        let Store::Redis(store, _) = &self.store else { return Err(Unavailable) };
+        let begun = Instant::now();
+        let taken = store.take(&key, each, burst, wanted).await;
+        self.note("take", begun.elapsed(), taken.is_ok());
+        taken
+    }
+
+    /// Counts a call against the quota of an API key; how many are left, or `None` where it is used up. `begun` and
+    /// `ends` bound the period, in seconds since 1970.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: it was not counted.
+    pub async fn count(&self, key: &str, quota: Quota, begun: u64, ends: u64) -> Result<Option<u64>, Unavailable> {
+        let Store::Redis(store, _) = &self.store else {
+            return Ok(match self.quotas.count(key, quota.period, quota.most, begun) {
+                Local::Good(left) => Some(left),
+                Local::Over | Local::Ask => None,
+            });
+        };
+        loop {
+            match self.quotas.spend(key, quota.period, quota.most, begun) {
+                Local::Good(left) => return Ok(Some(left)),
+                Local::Over => return Ok(None),
+                Local::Ask => {
+                    // So much that most calls need not ask, and so little that a replica that ends loses hardly any.
+                    let wanted = (quota.most / 1_000).clamp(1, 100);
+                    let asked = Instant::now();
+                    let name = format!("{}:{begun}:{key}", quota.period.word());
+                    let counted = store.count(&name, wanted, quota.most, ends).await;
+                    self.note("count", asked.elapsed(), counted.is_ok());
+                    let (granted, used) = counted?;
+                    self.quotas.lease(key, quota.period, begun, granted, used);
+                    if granted == 0 {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes down what was counted since the last time. Once a second: a crash takes no more than that.
+    pub fn note_counts(&self) {
+        if let Store::Embedded(store) = &self.store {
+            let counted = self.quotas.unstored();
+            store.write_later(
+                counted.iter().map(|(key, period, count)| record::put_count(key, *period, *count)).collect(),
+            );
+        }
+    }
+
     /// Forgets what is over. Times are in seconds.
     pub async fn sweep(&self, now: u64, idle: u64) {
         let mut changes: Vec<Change> = Vec::new();
@@ -446,6 +529,7 @@ impl State {
     /// Writes what has not been written yet, and closes the store.
     pub fn close(&self) {
         if let Store::Embedded(store) = &self.store {
+            self.note_counts();
             let used = self.sessions.unstored();
             store.write_later(used.iter().map(|(digest, session)| record::put_session(digest, session)).collect());
             store.close();

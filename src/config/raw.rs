@@ -19,7 +19,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use backend::{Backend, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential};
-pub use callers::{ApiKey, Client, Jwks, SignatureAlgorithm, TrustedIssuer};
+pub use callers::{ApiKey, Client, Jwks, Quota, SignatureAlgorithm, TrustedIssuer};
 pub use issuing::{
     AccessToken, Accounts, Attempts, Cookie, Identifier, IdentifierMode, Issue, Issuer, Login, NumberStyle, RateLimit,
     Refresh, SameSite,

@@ -76,6 +76,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::TargetTooLong => (414, "414-01", "The request target is too long."),
         R::ContentType => (415, "415-01", "The content type or encoding is not supported here."),
         R::Expectation => (417, "417-01", "The expectation cannot be met."),
+        R::Quota => (429, "429-03", "The quota of this API key is used up."),
         R::Rate => (429, "429-01", "Too many requests."),
         R::LoginRate | R::TokenRate | R::LoginLocked | R::TokenLocked => (429, "429-02", "Too many attempts."),
         R::HeadTooLarge => (431, "431-01", "The request head is too large."),

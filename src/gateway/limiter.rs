@@ -31,14 +31,14 @@ impl<Key: Eq + Hash> Default for Limiter<Key> {
 }
 
 impl<Key: Eq + Hash> Limiter<Key> {
-    /// Counts one more.
+    /// Counts one more; what is left.
     ///
     /// # Errors
     /// How long to wait, where that is one too many.
-    pub(super) fn take(&self, key: Key, limit: &RateLimit, now: Instant) -> Result<(), Duration> {
+    pub(super) fn take(&self, key: Key, limit: &RateLimit, now: Instant) -> Result<Left, Duration> {
         let now = nanos(now.saturating_duration_since(self.start));
-        let each = nanos(limit.rate.period()) / u64::from(limit.rate.count().max(1));
-        let burst = u64::from(limit.burst.unwrap_or(limit.rate.count()).max(1));
+        let each = each(limit);
+        let burst = burst(limit);
         self.sweep(now);
         let mut empty_at = self.empty_at.entry(key).or_insert(0);
         let then = (*empty_at).max(now).saturating_add(each);
@@ -47,7 +47,8 @@ impl<Key: Eq + Hash> Limiter<Key> {
             return Err(Duration::from_nanos(earliest - now));
         }
         *empty_at = then;
-        Ok(())
+        let full = then - now;
+        Ok(Left { calls: burst.saturating_sub(full.div_ceil(each.max(1))), full: Duration::from_nanos(full) })
     }
 
     /// Forgets keys whose bucket is empty, where there are many keys, and now and then only.
@@ -61,6 +62,25 @@ impl<Key: Eq + Hash> Limiter<Key> {
             self.empty_at.retain(|_, empty_at| *empty_at > now);
         }
     }
+}
+
+/// What is left of a limit after a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Left {
+    /// How many calls may come at once now.
+    pub(super) calls: u64,
+    /// When all may again.
+    pub(super) full: Duration,
+}
+
+/// The time that one call takes, in nanoseconds.
+pub(super) fn each(limit: &RateLimit) -> u64 {
+    nanos(limit.rate.period()) / u64::from(limit.rate.count().max(1))
+}
+
+/// How many calls may come at once.
+pub(super) fn burst(limit: &RateLimit) -> u64 {
+    u64::from(limit.burst.unwrap_or(limit.rate.count()).max(1))
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -77,8 +97,9 @@ mod tests {
         let limiter = Limiter::default();
         let limit = RateLimit { rate: Rate::per_second(10), burst: Some(3) };
         let start = Instant::now();
-        for _ in 0..3 {
-            assert!(limiter.take("one", &limit, start).is_ok());
+        for left in [2, 1, 0] {
+            let taken = limiter.take("one", &limit, start).expect("within the burst");
+            assert_eq!((taken.calls, taken.full), (left, Duration::from_millis(100 * (3 - left))));
         }
         let wait = limiter.take("one", &limit, start).expect_err("the fourth is too many");
         assert!(wait <= Duration::from_millis(100), "{wait:?}");

@@ -9,12 +9,13 @@ use aws_lc_rs::digest;
 
 use super::Gateway;
 use super::error::Refused;
+use super::limiter::Left;
 use super::limiter::Limiter;
+use super::rates::Leases;
 use crate::auth::Caller;
 use crate::config::raw::{Per, RateLimit};
 use crate::customer::Identifier;
 use crate::policy::AttemptCosts;
-use crate::policy::route::Route;
 use crate::refusal::Refusal;
 use crate::state::attempts::AttemptKey;
 
@@ -23,6 +24,8 @@ use crate::state::attempts::AttemptKey;
 pub(super) struct Limits {
     attempts: Limiter<(Attempt, u64)>,
     calls: Limiter<(Arc<str>, Counted)>,
+    /// What a shared store has granted in advance.
+    pub(super) leases: Leases,
     /// Turns names into numbers, so that no name is kept.
     seed: foldhash::fast::RandomState,
 }
@@ -36,7 +39,7 @@ pub(super) enum Attempt {
 
 /// Who is counted by a route's limit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Counted {
+pub(super) enum Counted {
     Client(Arc<str>),
     ApiKey(Arc<str>),
     Customer(Identifier),
@@ -53,15 +56,24 @@ impl Limits {
         refusal: Refusal,
     ) -> Result<(), Refused> {
         let key = (what, self.seed.hash_one(name));
-        self.attempts.take(key, limit, Instant::now()).map_err(|wait| retry_later(refusal, wait))
+        self.attempts.take(key, limit, Instant::now()).map(drop).map_err(|wait| retry_later(refusal, wait))
     }
 
-    /// Counts a call of a route; one too many is the refusal.
-    pub(super) fn call(&self, route: &Route, caller: &Caller, address: IpAddr) -> Result<(), Refused> {
-        let Some((limit, per)) = &route.rate else { return Ok(()) };
-        let client = || caller.client.clone().map(Counted::Client);
-        let api_key = || caller.api_key.clone().map(Counted::ApiKey);
-        let customer = || caller.customer.clone().map(Counted::Customer);
+    /// Counts a call of a route; what is left.
+    ///
+    /// # Errors
+    /// How long to wait, where that is one too many.
+    pub(super) fn call(&self, route: Arc<str>, counted: Counted, limit: &RateLimit) -> Result<Left, Duration> {
+        self.calls.take((route, counted), limit, Instant::now())
+    }
+}
+
+impl Counted {
+    /// Whom a limit counts here.
+    pub(super) fn of(per: Option<Per>, caller: &Caller, address: IpAddr) -> Self {
+        let client = || caller.client.clone().map(Self::Client);
+        let api_key = || caller.api_key.clone().map(Self::ApiKey);
+        let customer = || caller.customer.clone().map(Self::Customer);
         let counted = match per {
             Some(Per::Client) => client(),
             Some(Per::ApiKey) => api_key(),
@@ -69,8 +81,17 @@ impl Limits {
             Some(Per::Address) => None,
             None => client().or_else(api_key).or_else(customer),
         };
-        let key = (Arc::clone(&route.name), counted.unwrap_or(Counted::Address(network(address))));
-        self.calls.take(key, limit, Instant::now()).map_err(|wait| retry_later(Refusal::Rate, wait))
+        counted.unwrap_or(Self::Address(network(address)))
+    }
+
+    /// What stands for it, on this route, in a store that others share.
+    pub(super) fn digest(&self, route: &str) -> AttemptKey {
+        match self {
+            Self::Client(client) => key(&["client", route, client]),
+            Self::ApiKey(id) => key(&["api_key", route, id]),
+            Self::Customer(customer) => key(&["customer", route, customer.as_str()]),
+            Self::Address(address) => key(&["address", route, &address.to_string()]),
+        }
     }
 }
 
@@ -150,7 +171,7 @@ fn unix_millis() -> u64 {
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn retry_later(refusal: Refusal, wait: Duration) -> Refused {
+pub(super) fn retry_later(refusal: Refusal, wait: Duration) -> Refused {
     Refused { retry_after: Some(wait.as_secs() + 1), ..refusal.into() }
 }
 

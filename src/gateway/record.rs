@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use super::access_log::AccessLog;
 use super::connection::Connection;
 use super::error;
+use super::rates::Told;
 use crate::backend::Permit;
 use crate::customer::Identifier;
 use crate::metrics::{Cells, RequestKey};
@@ -46,6 +47,8 @@ pub(crate) struct Record {
     pub(crate) refusal: Option<Refusal>,
     /// Why it would have been refused.
     pub(crate) observed: Option<Refusal>,
+    /// What the caller is told of its limits.
+    pub(super) told: Option<Box<Told>>,
     /// The client.
     pub(crate) client: Option<Arc<str>>,
     /// The id of the API key.
@@ -89,6 +92,7 @@ impl Record {
             status: CALLER_LEFT,
             refusal: None,
             observed: None,
+            told: None,
             client: None,
             api_key: None,
             customer: None,

@@ -29,7 +29,7 @@ pub struct Route {
     /// Who answers.
     pub backend: Arc<Backend>,
     /// How often one caller may call, and who is counted.
-    pub rate: Option<(RateLimit, Option<Per>)>,
+    pub rate: Option<CallLimit>,
     /// The largest body, where it is not the listener's.
     pub body_limit: Option<u64>,
     /// The backend's time to answer.
@@ -53,6 +53,17 @@ pub enum Placement {
     Header(HeaderName),
     /// Into a member of the JSON body.
     Body(Pointer),
+}
+
+/// How often a route may be called.
+#[derive(Debug)]
+pub struct CallLimit {
+    /// How often.
+    pub limit: RateLimit,
+    /// By whom.
+    pub per: Option<Per>,
+    /// Whether all replicas count together.
+    pub shared: bool,
 }
 
 impl Route {
@@ -147,7 +158,11 @@ fn read_one(
         enforce: route.mode == raw::Mode::Enforce,
         placement,
         send_subject: route.identifier.as_ref().is_some_and(|placement| placement.send == raw::Send::Subject),
-        rate: route.limits.rate.map(|rate| (RateLimit { rate, burst: route.limits.burst }, route.limits.per)),
+        rate: route.limits.rate.map(|rate| CallLimit {
+            limit: RateLimit { rate, burst: route.limits.burst },
+            per: route.limits.per,
+            shared: route.limits.shared,
+        }),
         body_limit: route.limits.body.map(|size| size.bytes() as u64),
         timeout: route.limits.timeout.map_or(backend.timeout, |timeout| timeout.get()),
         backend: Arc::clone(backend),

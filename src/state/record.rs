@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::attempts::{AttemptKey, Failures};
 use super::embedded::{Change, Record};
 use super::family::Family;
+use super::quota::{Count, Period};
 use super::revocation::{Rule, Subject};
 use super::session::{Agent, Session, SessionDigest, hex, unhex};
 use crate::customer::Identifier;
@@ -16,6 +17,13 @@ pub(super) enum Kept {
     Rule(Rule),
     Family(SessionDigest, Family),
     Failures(AttemptKey, Failures),
+    Count(String, Period, Count),
+}
+
+#[derive(Serialize, Deserialize)]
+struct CountValue {
+    begun: u64,
+    used: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,6 +103,11 @@ pub(super) fn delete_failures(name: &AttemptKey) -> Change {
     Change::Delete(key(b'a', name))
 }
 
+pub(super) fn put_count(name: &str, period: Period, count: Count) -> Change {
+    let value = CountValue { begun: count.begun, used: count.used };
+    Change::Put(key(b'q', format!("{} {name}", period.word()).as_bytes()), json(&value))
+}
+
 /// What a record says; `None` where it is none of ours.
 pub(super) fn read((key, value): &Record) -> Option<Kept> {
     let (letter, name) = key.split_first()?;
@@ -129,6 +142,12 @@ pub(super) fn read((key, value): &Record) -> Option<Kept> {
             let value: FailuresValue = serde_json::from_slice(value).ok()?;
             let failures = Failures { count: value.count, forgotten_at: value.forgotten, locked_until: value.locked };
             Some(Kept::Failures(name.try_into().ok()?, failures))
+        }
+        b'q' => {
+            let (period, name) = std::str::from_utf8(name).ok()?.split_once(' ')?;
+            let value: CountValue = serde_json::from_slice(value).ok()?;
+            let count = Count { begun: value.begun, used: value.used };
+            Some(Kept::Count(name.to_owned(), Period::from_word(period)?, count))
         }
         _ => None,
     }
@@ -171,6 +190,9 @@ mod tests {
         assert_eq!(reread(put_family(&[4; 32], &family)), Some(Kept::Family([4; 32], family)));
         let failures = Failures { count: 1, forgotten_at: 2, locked_until: 3 };
         assert_eq!(reread(put_failures(&[5; 16], failures)), Some(Kept::Failures([5; 16], failures)));
+        let count = Count { begun: 1, used: 2 };
+        let kept = Kept::Count("a key".to_owned(), Period::Month, count);
+        assert_eq!(reread(put_count("a key", Period::Month, count)), Some(kept));
         assert_eq!(read(&(b"x1".to_vec(), b"{}".to_vec())), None);
         assert_eq!(read(&(b"s1".to_vec(), b"{}".to_vec())), None);
     }

@@ -18,11 +18,11 @@ use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use super::Unavailable;
 use super::attempts::{AttemptKey, Cost, Failures};
 use super::family::{Family, RefreshToken, Rotated};
 use super::revocation::{Revocations, Rule};
 use super::session::{Agent, Session, SessionDigest, Sessions, hex, unhex};
+use super::{Taken, Unavailable};
 use crate::customer::Identifier;
 use crate::secret::{Secret, random_bytes};
 use connect::Connection;
@@ -328,6 +328,34 @@ impl Redis {
         })
         .await
         .map(drop)
+    }
+
+    /// Takes up to `wanted` calls of a rate limit, by the clock of the store.
+    pub(super) async fn take(
+        &self,
+        key: &AttemptKey,
+        each: u64,
+        burst: u64,
+        wanted: u64,
+    ) -> Result<Taken, Unavailable> {
+        let key = format!("{}l:{}", self.inner.settings.prefix, hex(key));
+        let (granted, left, wait, full): (u64, u64, u64, u64) = self
+            .run(move |inner, mut connection| async move {
+                let mut invocation = inner.scripts.take.key(key);
+                invocation.arg(each).arg(burst).arg(wanted).invoke_async(&mut connection).await
+            })
+            .await?;
+        Ok(Taken { granted, left, wait, full })
+    }
+
+    /// Counts up to `wanted` calls towards `most`; how many were granted, and how many there were in all.
+    pub(super) async fn count(&self, name: &str, wanted: u64, most: u64, ends: u64) -> Result<(u64, u64), Unavailable> {
+        let key = format!("{}q:{name}", self.inner.settings.prefix);
+        self.run(move |inner, mut connection| async move {
+            let mut invocation = inner.scripts.count.key(key);
+            invocation.arg(wanted).arg(most).arg(ends).invoke_async(&mut connection).await
+        })
+        .await
     }
 
     async fn publish(&self, news: String) -> Result<(), Unavailable> {

@@ -1,5 +1,6 @@
 //! Bounds on size, time and number.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -237,4 +238,71 @@ fn contract_40_an_exchange_that_takes_too_long_in_all_is_ended_however_busy_it_i
     let broken = gateway.get("/public/y").try_on(&mut gateway.connect());
     assert!(matches!(broken, Err(Fault::Truncated(_) | Fault::Closed)), "{broken:?}");
     gate.open();
+}
+
+#[test]
+fn answers_of_a_limited_route_say_what_is_left() {
+    let (backend, gateway) = world_with(|c| c.route("me", "limits", json!({"rate": "60/m", "burst": 3})));
+    backend.on("/me/x", Behaviour::Raw(client::answer(&[("RateLimit", "theirs")], "")));
+    let token = gateway.customer_token();
+    let call = || gateway.get("/me/x").customer(&token).send();
+    for left in [2, 1, 0] {
+        let answer = call().ok();
+        assert_eq!(answer.header("RateLimit-Policy"), Some(r#""rate";q=3;w=3"#));
+        assert!(
+            answer.header("RateLimit").unwrap().starts_with(&format!(r#""rate";r={left};t="#)),
+            "{:?}",
+            answer.lines
+        );
+    }
+    let answer = call().expect(429, "429-01");
+    assert_eq!(answer.header("RateLimit"), Some(&*format!(r#""rate";r=0;t={}"#, answer.retry_after())));
+    assert_eq!(gateway.get("/public/x").send().ok().header("RateLimit"), None);
+}
+
+/// A gateway whose first API key may make three calls a day and five a month.
+fn with_quota(store: &Store) -> (Backend, Gateway) {
+    store.world_with(|c| c.set("/api_keys/0/quota", json!({"day": 3, "month": 5})))
+}
+
+fn a_quota_of_an_api_key_ends_and_survives_a_restart(store: &Store) {
+    let (_backend, gateway) = with_quota(store);
+    let call = |gateway: &Gateway| gateway.get("/key/x").api_key(API_KEY).send();
+    assert_eq!(
+        call(&gateway).ok().header("RateLimit-Policy").map(|text| text.contains(r#""day";q=3;w=86400"#)),
+        Some(true)
+    );
+    call(&gateway).ok();
+    let (mut gateway, key) = (gateway, keys::TokenKey::generate());
+    assert_eq!(gateway.terminate(), Some(0));
+    let gateway = Gateway::start_in(Arc::clone(&gateway.files), key);
+    gateway.is_ready();
+    assert!(call(&gateway).ok().header("RateLimit").unwrap().starts_with(r#""day";r=0;t="#));
+    let over = call(&gateway).expect(429, "429-03");
+    assert!((1..=86_400).contains(&over.retry_after()));
+    gateway.get("/key/x").api_key(config::FREE_API_KEY).send().ok();
+}
+
+fn x41_a_noisy_caller_takes_nothing_from_the_quiet_ones(store: &Store) {
+    let (_backend, gateway) =
+        store.world_with(|c| c.route("key", "limits", json!({"rate": "5/m", "burst": 20, "per": "api_key"})));
+    let noisy: Vec<_> = (0..4)
+        .map(|_| {
+            let request = gateway.get("/key/x").api_key(API_KEY);
+            thread::spawn(move || {
+                let mut connection = Connection::open(request.address);
+                (0..100).filter(|_| request.send_on(&mut connection).status == 200).count()
+            })
+        })
+        .collect();
+    for _ in 0..10 {
+        gateway.get("/key/x").api_key(config::FREE_API_KEY).send().ok();
+    }
+    let passed: usize = noisy.into_iter().map(|caller| caller.join().unwrap()).sum();
+    assert!((20..=22).contains(&passed), "{passed}");
+}
+
+on_both_stores! {
+    a_quota_of_an_api_key_ends_and_survives_a_restart
+    x41_a_noisy_caller_takes_nothing_from_the_quiet_ones
 }

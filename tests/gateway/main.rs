@@ -12,6 +12,7 @@ mod contract_routes;
 mod contract_token;
 mod cookies;
 mod demo;
+mod disk;
 mod framing;
 mod harness;
 mod headers;

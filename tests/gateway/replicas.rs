@@ -378,3 +378,52 @@ fn the_use_of_a_session_at_one_replica_keeps_it_alive_at_the_other() {
     }
     by_cookie(a, &pair).send().ok();
 }
+
+#[test]
+fn replicas_that_share_a_limit_let_no_more_pass_than_one_would() {
+    let redis = RedisServer::start();
+    let limit = json!({"rate": "6/m", "burst": 40, "shared": true, "per": "api_key"});
+    let world = replicas(2, &redis, |c| c.route("key", "limits", limit));
+    let callers: Vec<_> = (0..4)
+        .map(|number| {
+            let request = world.gateways[number % 2].get("/key/x").api_key(API_KEY);
+            thread::spawn(move || {
+                let mut connection = Connection::open(request.address);
+                (0..40).filter(|_| request.send_on(&mut connection).status == 200).count()
+            })
+        })
+        .collect();
+    let passed: usize = callers.into_iter().map(|caller| caller.join().unwrap()).sum();
+    assert!((36..=42).contains(&passed), "{passed}");
+    let refused = world.gateways[0].get("/key/x").api_key(API_KEY).send().expect(429, "429-01");
+    assert!(refused.retry_after() <= 11);
+    world.gateways[0].get("/key/x").api_key(config::FREE_API_KEY).send().ok();
+}
+
+#[test]
+fn while_redis_is_down_shared_limits_are_counted_by_each_replica_and_quotas_let_pass() {
+    let mut redis = RedisServer::start();
+    let limit = json!({"rate": "1/m", "burst": 5, "shared": true, "per": "api_key"});
+    let world = replicas(1, &redis, |c| c.route("key", "limits", limit).set("/api_keys/0/quota", json!({"day": 1})));
+    let gateway = &world.gateways[0];
+    redis.kill();
+    until("it is known", || gateway.login_request(ALICE.name, ALICE.secret).send().status == 503);
+    for _ in 0..5 {
+        gateway.get("/key/x").api_key(API_KEY).send().ok();
+    }
+    gateway.get("/key/x").api_key(API_KEY).send().expect(429, "429-01");
+    gateway.expect_metric("wicketgate_limits_local_total", &[], 11.0);
+}
+
+#[test]
+fn two_replicas_count_towards_one_quota() {
+    let redis = RedisServer::start();
+    let world = replicas(2, &redis, |c| c.set("/api_keys/0/quota", json!({"month": 6})));
+    let call = |number: usize| world.gateways[number % 2].get("/key/x").api_key(API_KEY).send();
+    for number in 0..6 {
+        call(number).ok();
+    }
+    for number in 0..4 {
+        call(number).expect(429, "429-03");
+    }
+}

@@ -304,3 +304,41 @@ on_both_stores! {
     e6_operators_see_and_end_sessions_and_never_see_a_secret
     clients_tokens_and_api_keys_are_revoked_at_once_and_across_a_restart
 }
+
+#[test]
+fn e12_the_session_of_one_customer_never_answers_another() {
+    let (backend, gateway) = world_with(|c| {
+        let names = ["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7"];
+        names.iter().fold(c.cookies("cookie"), |c, name| c.account(Account { name, secret: "s3cret", subject: name }))
+    });
+    let customers: Vec<(String, String)> = (0..8)
+        .map(|number| {
+            let name = format!("c{number}");
+            let pair = pair(&gateway.login_request(&name, "s3cret").send().ok());
+            by_cookie(&gateway, &pair).send().ok();
+            (pair, identifier(&backend))
+        })
+        .collect();
+    backend.forget();
+    let callers: Vec<_> = (0..4)
+        .map(|caller| {
+            // The path says who should be seen.
+            let requests: Vec<Request> = customers
+                .iter()
+                .map(|(pair, identifier)| gateway.get(&format!("/me/{identifier}")).header("Cookie", pair))
+                .collect();
+            std::thread::spawn(move || {
+                let mut connection = Connection::open(requests[0].address);
+                for turn in 0..500 {
+                    requests[(turn * 3 + caller) % requests.len()].send_on(&mut connection).ok();
+                }
+            })
+        })
+        .collect();
+    callers.into_iter().for_each(|caller| caller.join().unwrap());
+    let seen = backend.requests();
+    assert_eq!(seen.len(), 2_000);
+    for request in seen {
+        assert_eq!(Some(request.target.trim_start_matches("/me/")), request.header("X-Customer-Id"));
+    }
+}

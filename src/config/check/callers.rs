@@ -70,6 +70,17 @@ impl Check<'_> {
                 );
             }
         }
+        if let Some(quota) = &key.quota {
+            let at = format!("{at}.quota");
+            for (name, most) in [("day", quota.day), ("month", quota.month)] {
+                if most == Some(0) {
+                    self.more_than_zero(&format!("{at}.{name}"), 0);
+                }
+            }
+            if quota.day.is_none() && quota.month.is_none() {
+                self.add(&at, "nothing says how much this key may call", "add `day`, `month` or both");
+            }
+        }
         if let Some(client) = &key.client {
             let clients: Vec<&str> = raw.clients.iter().map(|client| client.id.as_str()).collect();
             self.known(&format!("{at}.client"), "client", client, &clients);

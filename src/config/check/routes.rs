@@ -215,7 +215,13 @@ impl Check<'_> {
         if limits.burst == Some(0) {
             self.more_than_zero(&format!("{at}.limits.burst"), 0);
         }
-        for (key, is_set) in [("burst", limits.burst.is_some()), ("per", limits.per.is_some())] {
+        if limits.shared && self.raw.state.redis.is_none() {
+            let message = "replicas count together through Redis, and there is no `state.redis`";
+            self.add(&format!("{at}.limits.shared"), message, "add `state.redis`, or remove `shared`");
+        }
+        for (key, is_set) in
+            [("burst", limits.burst.is_some()), ("per", limits.per.is_some()), ("shared", limits.shared)]
+        {
             if is_set && limits.rate.is_none() {
                 self.add(
                     &format!("{at}.limits.{key}"),

@@ -32,6 +32,18 @@ pub struct ApiKey {
     pub client: Option<String>,
     /// The names of the routes that it opens.
     pub routes: Vec<String>,
+    /// How many calls it may make.
+    pub quota: Option<Quota>,
+}
+
+/// How many calls an API key may make. Above it 429 until the next day or month.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    /// In a day of UTC.
+    pub day: Option<u64>,
+    /// In a month of UTC.
+    pub month: Option<u64>,
 }
 
 /// An issuer of customers' tokens besides this gateway.

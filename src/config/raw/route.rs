@@ -152,6 +152,8 @@ pub struct RouteLimits {
     pub rate: Option<Rate>,
     /// How many may come at once. Default: the number in `rate`.
     pub burst: Option<u32>,
+    /// Whether all replicas count together, through `state.redis`. Otherwise each counts for itself.
+    pub shared: bool,
     /// Who is counted. Default: the client, else the API key, else the customer, else the address.
     pub per: Option<Per>,
     /// A request body; above it 413. Default: `listen[].limits.body`.

@@ -192,7 +192,7 @@ fn paths_methods_hosts_and_types_have_their_plain_form() {
 
 #[test]
 fn limits_of_a_route_let_something_through() {
-    let limits = "{ rate: 100/s, burst: 200, per: api_key, body: 64KiB, timeout: 500ms }";
+    let limits = "{ rate: 100/s, burst: 200, per: api_key, shared: true, body: 64KiB, timeout: 500ms }";
     assert_said(
         MAXIMAL,
         &[

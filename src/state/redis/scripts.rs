@@ -13,6 +13,10 @@ pub(super) struct Scripts {
     pub(super) fail: Script,
     /// A success forgives all failures, or half of them.
     pub(super) forgive: Script,
+    /// The generic cell rate algorithm in whole microseconds, by the clock of the store.
+    pub(super) take: Script,
+    /// Calls towards a quota.
+    pub(super) count: Script,
 }
 
 impl Scripts {
@@ -71,6 +75,34 @@ impl Scripts {
                 local count = redis.call('HGET', KEYS[1], 'n')
                 if count then redis.call('HSET', KEYS[1], 'n', string.format('%.0f', math.floor(tonumber(count) / 2))) end
                 return 0",
+            ),
+            take: Script::new(
+                r"
+                local time = redis.call('TIME')
+                local now = time[1] * 1000000 + time[2]
+                local each, burst, wanted = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+                local empty = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now)
+                local room = math.max(math.floor((burst * each - (empty - now)) / each), 0)
+                local granted = math.min(wanted, room)
+                local wait = 0
+                if granted > 0 then
+                    empty = empty + granted * each
+                    redis.call('SET', KEYS[1], string.format('%.0f', empty), 'PX', math.ceil((empty - now) / 1000) + 1000)
+                else
+                    wait = empty + each - burst * each - now
+                end
+                return {granted, room - granted, wait, empty - now}",
+            ),
+            count: Script::new(
+                r"
+                local wanted, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+                local used = tonumber(redis.call('GET', KEYS[1]) or '0')
+                local granted = math.max(math.min(wanted, most - used), 0)
+                if granted > 0 then
+                    used = redis.call('INCRBY', KEYS[1], granted)
+                    redis.call('EXPIREAT', KEYS[1], ARGV[3])
+                end
+                return {granted, used}",
             ),
         }
     }

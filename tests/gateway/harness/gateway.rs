@@ -158,7 +158,14 @@ impl Gateway {
 
     #[track_caller]
     pub(crate) fn start_in(files: Arc<Workspace>, signing_key: TokenKey) -> Self {
+        Self::start_with(files, signing_key, &[])
+    }
+
+    /// The same with more in its environment.
+    #[track_caller]
+    pub(crate) fn start_with(files: Arc<Workspace>, signing_key: TokenKey, more: &[(&str, PathBuf)]) -> Self {
         let mut child = command(&files.path)
+            .envs(more.iter().map(|(name, value)| (name, value)))
             .args(["run", "--config"])
             .arg(files.config())
             .stdin(Stdio::null())

@@ -1,0 +1,175 @@
+//! Quotas of API keys per day and month (UTC): how many calls are left until the next one begins.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use time::{Date, Month, OffsetDateTime};
+
+/// What a quota is counted over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Period {
+    /// A day of UTC.
+    Day,
+    /// A month of UTC.
+    Month,
+}
+
+impl Period {
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Month => "month",
+        }
+    }
+
+    /// The period of this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Day, Self::Month].into_iter().find(|period| period.word() == word)
+    }
+
+    /// When the period that `now` is in began and when it ends, in seconds since 1970.
+    pub fn bounds(self, now: u64) -> (u64, u64) {
+        let day = now - now % DAY;
+        let time = i64::try_from(now).ok().and_then(|now| OffsetDateTime::from_unix_timestamp(now).ok());
+        match (self, time) {
+            (Self::Day, _) | (Self::Month, None) => (day, day + DAY),
+            (Self::Month, Some(time)) => {
+                let first = |year, month: Month| {
+                    let date = Date::from_calendar_date(year, month, 1).ok()?;
+                    u64::try_from(date.midnight().assume_utc().unix_timestamp()).ok()
+                };
+                let next_year = time.year() + i32::from(time.month() == Month::December);
+                let (begin, end) = (first(time.year(), time.month()), first(next_year, time.month().next()));
+                (begin.unwrap_or(day), end.unwrap_or(day + DAY))
+            }
+        }
+    }
+}
+
+const DAY: u64 = 24 * 3600;
+
+/// What was counted for one key and period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Count {
+    /// When the period began.
+    pub begun: u64,
+    /// How many calls there were; with a shared store, how many it has given out as far as this process knows.
+    pub used: u64,
+}
+
+/// What this process has counted.
+#[derive(Debug, Default)]
+pub(super) struct Quotas {
+    counts: DashMap<(Box<str>, Period), Entry, foldhash::fast::RandomState>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    count: Count,
+    /// Given by a shared store, and not used yet.
+    leased: u64,
+    /// `used` as the store of this process has it.
+    stored: AtomicU64,
+}
+
+/// What a call is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Local {
+    /// Within the quota; so many are left.
+    Good(u64),
+    /// The quota is used up.
+    Over,
+    /// The shared store must be asked for more.
+    Ask,
+}
+
+impl Quotas {
+    /// Counts a call where this process counts alone.
+    pub(super) fn count(&self, key: &str, period: Period, most: u64, begun: u64) -> Local {
+        self.with(key, period, begun, |entry| {
+            if entry.count.used >= most {
+                return Local::Over;
+            }
+            entry.count.used += 1;
+            Local::Good(most - entry.count.used)
+        })
+    }
+
+    /// Counts a call by what a shared store has given.
+    pub(super) fn spend(&self, key: &str, period: Period, most: u64, begun: u64) -> Local {
+        self.with(key, period, begun, |entry| {
+            if entry.leased == 0 {
+                return if entry.count.used >= most { Local::Over } else { Local::Ask };
+            }
+            entry.leased -= 1;
+            Local::Good(most.saturating_sub(entry.count.used) + entry.leased)
+        })
+    }
+
+    /// The shared store has given so many more; in all it has given `used`.
+    pub(super) fn lease(&self, key: &str, period: Period, begun: u64, granted: u64, used: u64) {
+        self.with(key, period, begun, |entry| {
+            entry.leased += granted;
+            entry.count.used = used;
+        });
+    }
+
+    /// What was counted before, as it was stored.
+    pub(super) fn set(&self, key: &str, period: Period, count: Count) {
+        self.counts.insert((key.into(), period), Entry { count, leased: 0, stored: count.used.into() });
+    }
+
+    /// What was counted since this was last asked.
+    pub(super) fn unstored(&self) -> Vec<(Box<str>, Period, Count)> {
+        let changed = self
+            .counts
+            .iter()
+            .filter(|entry| entry.stored.swap(entry.count.used, Ordering::Relaxed) != entry.count.used);
+        changed.map(|entry| (entry.key().0.clone(), entry.key().1, entry.count)).collect()
+    }
+
+    fn with<T>(&self, key: &str, period: Period, begun: u64, act: impl FnOnce(&mut Entry) -> T) -> T {
+        let mut entry = self.counts.entry((key.into(), period)).or_default();
+        if entry.count.begun != begun {
+            *entry = Entry { count: Count { begun, used: 0 }, ..Entry::default() };
+        }
+        act(&mut entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_and_months_are_those_of_utc() {
+        // 2026-11-24 13:24:29, 2026-12-31 23:59:59 and 2028-02-29 00:00:00.
+        assert_eq!(Period::Day.bounds(1_795_526_669), (1_795_478_400, 1_795_564_800));
+        assert_eq!(Period::Month.bounds(1_795_526_669), (1_793_491_200, 1_796_083_200));
+        assert_eq!(Period::Month.bounds(1_798_761_599), (1_796_083_200, 1_798_761_600));
+        assert_eq!(Period::Month.bounds(1_835_395_200), (1_832_976_000, 1_835_481_600));
+    }
+
+    #[test]
+    fn a_quota_ends_and_begins_anew_with_its_period() {
+        let quotas = Quotas::default();
+        let count = |begun| quotas.count("key", Period::Day, 2, begun);
+        assert_eq!([count(0), count(0), count(0)], [Local::Good(1), Local::Good(0), Local::Over]);
+        assert_eq!(quotas.count("other", Period::Day, 2, 0), Local::Good(1));
+        assert_eq!(count(DAY), Local::Good(1));
+        assert_eq!(quotas.unstored().len(), 2);
+        assert!(quotas.unstored().is_empty());
+    }
+
+    #[test]
+    fn what_was_leased_is_spent_before_more_is_asked_for() {
+        let quotas = Quotas::default();
+        let spend = || quotas.spend("key", Period::Month, 3, 0);
+        assert_eq!(spend(), Local::Ask);
+        quotas.lease("key", Period::Month, 0, 2, 2);
+        assert_eq!([spend(), spend(), spend()], [Local::Good(2), Local::Good(1), Local::Ask]);
+        quotas.lease("key", Period::Month, 0, 0, 3);
+        assert_eq!(spend(), Local::Over);
+    }
+}
