@@ -2,6 +2,7 @@
 
 pub mod api_key;
 pub mod cookie;
+pub mod inspected;
 pub mod issuer;
 pub mod jws;
 pub mod jwt;
@@ -23,7 +24,6 @@ use crate::body::{self, Pointer};
 use crate::customer::{Deriver, Identifier};
 use crate::refusal::{ApiKeyFault, Refusal, SessionFault, TokenFault};
 use crate::state::State;
-use crate::state::revocation::Subject;
 use crate::state::session::{Found, Session, SessionDigest};
 use api_key::ApiKeys;
 use cookie::CookieKeys;
@@ -410,64 +410,6 @@ impl Authenticator {
         let value = single_cookie(headers, &cookie.name).ok().flatten()?;
         cookie.keys.open(value).ok()
     }
-
-    /// What a token that is good now says, whatever it is for: of a client, or of a customer.
-    ///
-    /// # Errors
-    /// Why it is not good.
-    pub fn inspect(&self, token: &str, now: u64, state: &State) -> Result<Inspected, TokenFault> {
-        let token = readable(token.as_bytes())?;
-        let compact = Compact::parse(token)?;
-        let issuer = compact.issuer().ok_or(TokenFault::Issuer)?;
-        let by = |verifier: &Option<Verifier>, kind| {
-            let verifier = verifier.as_ref().filter(|verifier| verifier.issuer() == issuer)?;
-            Some((verifier.verify(&compact, now).ok()?, kind, verifier.skew()))
-        };
-        let own = by(&self.access, Kind::Access).or_else(|| by(&self.own, Kind::Customer));
-        let is_own = own.is_some();
-        let (claims, kind, skew) = match (own, self.trusted.get(issuer)) {
-            (Some(own), _) => own,
-            (None, Some(trusted)) => (trusted.verify(&compact, now)?, Kind::Customer, trusted.skew()),
-            (None, None) => return Err(TokenFault::Signature),
-        };
-        let marks = Marks::of(&claims, issuer, is_own, token);
-        let verdict = match kind {
-            Kind::Access => {
-                let id = claims.client_id.as_deref().ok_or(TokenFault::Malformed)?;
-                let client = self.clients.get(id).ok_or(TokenFault::UnknownClient)?;
-                Verdict::Access(Access { client: Arc::clone(&client.id), scopes: Arc::default() })
-            }
-            Kind::Customer => {
-                let deriver = self.deriver.as_ref().ok_or(TokenFault::Issuer)?;
-                let customer = if is_own {
-                    deriver.accept(&claims.subject).map_err(|_| TokenFault::Subject)?
-                } else {
-                    deriver.derive(issuer, &claims.subject).map_err(|_| TokenFault::Subject)?
-                };
-                Verdict::Customer(customer)
-            }
-        };
-        if marks.are_revoked(&verdict, state.revocations()) {
-            return Err(TokenFault::Revoked);
-        }
-        let ends = claims.expires_at.saturating_add(skew);
-        Ok(Inspected { verdict, subject: Subject::Token(marks.id), login: marks.login, ends, claims })
-    }
-}
-
-/// A token that is good.
-#[derive(Debug)]
-pub struct Inspected {
-    /// Whose it is.
-    pub verdict: Verdict,
-    /// What a rule that revokes it is about.
-    pub subject: Subject,
-    /// The login that it is of, where it says.
-    pub login: Option<Box<str>>,
-    /// The first second in which it is no longer good, clock skew included.
-    pub ends: u64,
-    /// What it says.
-    pub claims: jwt::Claims,
 }
 
 /// What a request shows of its customer.

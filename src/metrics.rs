@@ -4,6 +4,9 @@
 //! exists once something was counted in it, and its labels come from closed sets (route and backend names of
 //! the configuration, methods, status codes, refusal words), never from what a caller sent.
 
+mod families;
+mod state;
+
 use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -11,7 +14,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use foldhash::HashMap;
-use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::MetricFamily;
+
+use families::{add_counts, counters, gauges, histograms};
+pub use state::{Levels, StateMetrics};
 
 /// Upper bounds of the duration buckets, in seconds.
 const BOUNDS: [f64; 14] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -25,34 +31,6 @@ pub struct Metrics {
     access_log_dropped: AtomicU64,
     /// What the state store does.
     pub state: Arc<StateMetrics>,
-}
-
-/// What is counted of the state store.
-#[derive(Debug, Default)]
-pub struct StateMetrics {
-    durations: Mutex<HashMap<Arc<str>, Durations>>,
-    failures: Mutex<BTreeMap<&'static str, u64>>,
-    passed: AtomicU64,
-    levels: Mutex<Levels>,
-}
-
-/// How the state stands at the time of a scrape.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Levels {
-    /// Sessions that this process knows.
-    pub sessions: usize,
-    /// Revocations in force.
-    pub revocations: usize,
-    /// Writes that wait.
-    pub waiting: usize,
-    /// Whether the last exchange with the store worked.
-    pub up: bool,
-    /// Password hashes that run or wait.
-    pub hashes: usize,
-    /// For how long revocations may have been missed.
-    pub staleness: Duration,
-    /// How long news take to other replicas.
-    pub propagation: Duration,
 }
 
 /// What one worker counts.
@@ -175,75 +153,6 @@ impl Metrics {
             [(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1)],
         ));
         families
-    }
-}
-
-impl StateMetrics {
-    /// An exchange with the store took so long.
-    pub fn took(&self, operation: &'static str, duration: Duration) {
-        let mut durations = locked(&self.durations);
-        if let Some(known) = durations.get_mut(operation) {
-            known.observe(duration);
-        } else {
-            durations.entry(operation.into()).or_default().observe(duration);
-        }
-    }
-
-    /// An exchange with the store failed.
-    pub fn failed(&self, operation: &'static str) {
-        *locked(&self.failures).entry(operation).or_default() += 1;
-    }
-
-    /// A session passed by what was known of it, while the store was away.
-    pub fn passed(&self) {
-        self.passed.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Sets how the state stands.
-    pub fn stands(&self, levels: Levels) {
-        *locked(&self.levels) = levels;
-    }
-
-    fn families(&self) -> Vec<MetricFamily> {
-        let levels = *locked(&self.levels);
-        let level = |level: usize| [(vec![], i64::try_from(level).unwrap_or(i64::MAX))];
-        let failures: Vec<_> = locked(&self.failures)
-            .iter()
-            .map(|(operation, count)| (vec![("operation", (*operation).to_owned())], *count))
-            .collect();
-        vec![
-            gauges("wicketgate_sessions", "Sessions that this process knows.", level(levels.sessions)),
-            gauges("wicketgate_revocations", "Revocations in force.", level(levels.revocations)),
-            gauges("wicketgate_state_queue", "Writes that wait for the state store.", level(levels.waiting)),
-            gauges("wicketgate_state_up", "Whether the state store answers.", level(usize::from(levels.up))),
-            gauges("wicketgate_hashes", "Password hashes that run or wait.", level(levels.hashes)),
-            seconds(
-                "wicketgate_state_staleness_seconds",
-                "For how long revocations of other replicas may have been missed.",
-                levels.staleness,
-            ),
-            seconds(
-                "wicketgate_state_propagation_seconds",
-                "How long news take to other replicas.",
-                levels.propagation,
-            ),
-            counters(
-                "wicketgate_sessions_passed_total",
-                "Calls that passed by what was known of their session while the state store was away.",
-                [(vec![], self.passed.load(Ordering::Relaxed))],
-            ),
-            counters(
-                "wicketgate_state_failures_total",
-                "Exchanges with the state store that failed, by operation.",
-                failures,
-            ),
-            histograms(
-                "wicketgate_state_duration_seconds",
-                "How long the state store took, by operation.",
-                "operation",
-                locked(&self.durations).clone(),
-            ),
-        ]
     }
 }
 
@@ -413,84 +322,6 @@ impl Durations {
         self.count += other.count;
         self.sum += other.sum;
     }
-}
-
-type Labels = Vec<(&'static str, String)>;
-
-fn add_counts<K: Clone + Eq + Hash>(sum: &mut HashMap<K, u64>, more: &HashMap<K, u64>) {
-    for (key, count) in more {
-        *sum.entry(key.clone()).or_default() += count;
-    }
-}
-
-fn counters(name: &str, help: &str, series: impl IntoIterator<Item = (Labels, u64)>) -> MetricFamily {
-    let metrics = series.into_iter().map(|(labels, count)| {
-        let mut counter = Counter::default();
-        counter.set_value(count as f64);
-        let mut metric = labelled(labels);
-        metric.set_counter(counter);
-        metric
-    });
-    family(name, help, MetricType::COUNTER, metrics.collect())
-}
-
-fn gauges(name: &str, help: &str, series: impl IntoIterator<Item = (Labels, i64)>) -> MetricFamily {
-    let metrics = series.into_iter().map(|(labels, value)| {
-        let mut gauge = Gauge::default();
-        gauge.set_value(value as f64);
-        let mut metric = labelled(labels);
-        metric.set_gauge(gauge);
-        metric
-    });
-    family(name, help, MetricType::GAUGE, metrics.collect())
-}
-
-fn seconds(name: &str, help: &str, value: Duration) -> MetricFamily {
-    let mut gauge = Gauge::default();
-    gauge.set_value(value.as_secs_f64());
-    let mut metric = labelled(Vec::new());
-    metric.set_gauge(gauge);
-    family(name, help, MetricType::GAUGE, vec![metric])
-}
-
-fn histograms(name: &str, help: &str, label: &'static str, series: HashMap<Arc<str>, Durations>) -> MetricFamily {
-    let metrics = series.into_iter().map(|(value, durations)| {
-        let mut below = 0;
-        let buckets = BOUNDS.iter().zip(durations.buckets).map(|(bound, count)| {
-            below += count;
-            let mut bucket = Bucket::default();
-            bucket.set_upper_bound(*bound);
-            bucket.set_cumulative_count(below);
-            bucket
-        });
-        let mut histogram = Histogram::default();
-        histogram.set_bucket(buckets.collect());
-        histogram.set_sample_count(durations.count);
-        histogram.set_sample_sum(durations.sum);
-        let mut metric = labelled(vec![(label, value.to_string())]);
-        metric.set_histogram(histogram);
-        metric
-    });
-    family(name, help, MetricType::HISTOGRAM, metrics.collect())
-}
-
-fn labelled(labels: Labels) -> Metric {
-    let pairs = labels.into_iter().map(|(name, value)| {
-        let mut pair = LabelPair::default();
-        pair.set_name(name.to_owned());
-        pair.set_value(value);
-        pair
-    });
-    Metric::from_label(pairs.collect())
-}
-
-fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
-    family.set_field_type(kind);
-    family.set_metric(metrics);
-    family
 }
 
 /// A counter that a panic left half written is still a counter.

@@ -21,11 +21,12 @@ use tokio::runtime::Handle;
 
 use crate::customer::Identifier;
 use crate::metrics::StateMetrics;
-use attempts::{AttemptKey, Attempts, Cost};
+use attempts::Attempts;
 pub use embedded::OpenFault;
 use embedded::{Change, Embedded};
-use family::{Family, RefreshToken, Rotated};
-use quota::{Local, Period, Quotas};
+use family::Family;
+use quota::Quotas;
+pub use quota::{Quota, Taken};
 use record::Kept;
 use redis::Redis;
 use revocation::{Revocations, Rule, Subject};
@@ -38,28 +39,6 @@ pub const LONGEST: u64 = 400 * 24 * 3600;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the state store is not available")]
 pub struct Unavailable;
-
-/// How much may be called in a period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quota {
-    /// In which.
-    pub period: Period,
-    /// How much.
-    pub most: u64,
-}
-
-/// What a shared store has granted of a rate limit. Times are in microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Taken {
-    /// How many calls.
-    pub granted: u64,
-    /// How many more there would be at once.
-    pub left: u64,
-    /// Until one is granted again, where none was.
-    pub wait: u64,
-    /// Until all are there again.
-    pub full: u64,
-}
 
 /// Where state is kept.
 #[derive(Debug)]
@@ -293,90 +272,6 @@ impl State {
         self.keep("revoke", changes, async |store| store.revoke(&stored).await).await
     }
 
-    /// Begins a family of refresh tokens.
-    ///
-    /// # Errors
-    /// [`Unavailable`]: then nobody may be told of it.
-    pub async fn begin_family(&self, first: &RefreshToken, family: Family) -> Result<(), Unavailable> {
-        let changes = || vec![record::put_family(&first.family, &family)];
-        self.keep("begin_family", changes, async |store| store.begin_family(&first.family, &family).await).await?;
-        if !matches!(self.store, Store::Redis(..)) {
-            self.families.insert(first.family, family);
-        }
-        Ok(())
-    }
-
-    /// Hands in a refresh token for the next one. One that was used before ends its family.
-    ///
-    /// # Errors
-    /// [`Unavailable`]: the token handed in may still be good.
-    pub async fn rotate(
-        &self,
-        presented: &RefreshToken,
-        next: &RefreshToken,
-        now: u64,
-    ) -> Result<Rotated, Unavailable> {
-        if let Store::Redis(store, _) = &self.store {
-            let begun = Instant::now();
-            let rotated = store.rotate(presented, next).await;
-            self.note("rotate", begun.elapsed(), rotated.is_ok());
-            return match rotated? {
-                Rotated::Good(family) if now >= family.expires_at => Ok(Rotated::Unknown),
-                Rotated::Reused(family) => {
-                    self.end_family(&presented.family, family.expires_at).await?;
-                    Ok(Rotated::Reused(family))
-                }
-                rotated => Ok(rotated),
-            };
-        }
-        // The lock of the entry decides between two that come at once; it is not held while the disk is written.
-        let rotated = match self.families.get_mut(&presented.family) {
-            Some(mut family) if now < family.expires_at => {
-                if family.current == presented.digest {
-                    family.current = next.digest;
-                    Rotated::Good(family.clone())
-                } else {
-                    Rotated::Reused(family.clone())
-                }
-            }
-            _ => Rotated::Unknown,
-        };
-        match &rotated {
-            Rotated::Unknown => {}
-            Rotated::Good(family) => {
-                let changes = || vec![record::put_family(&presented.family, family)];
-                let written = self.keep("rotate", changes, async |_| Ok(())).await;
-                if written.is_err() {
-                    if let Some(mut family) = self.families.get_mut(&presented.family)
-                        && family.current == next.digest
-                    {
-                        family.current = presented.digest;
-                    }
-                    return Err(Unavailable);
-                }
-            }
-            Rotated::Reused(family) => self.end_family(&presented.family, family.expires_at).await?,
-        }
-        Ok(rotated)
-    }
-
-    /// The login of a refresh token that is good.
-    ///
-    /// # Errors
-    /// [`Unavailable`]: nobody knows.
-    pub async fn family(&self, presented: &RefreshToken, now: u64) -> Result<Option<Family>, Unavailable> {
-        let family = match &self.store {
-            Store::Redis(store, _) => store.family(&presented.family).await?,
-            Store::Memory | Store::Embedded(_) => self.families.get(&presented.family).map(|family| family.clone()),
-        };
-        let is_good = |family: &Family| {
-            now < family.expires_at
-                && family.current == presented.digest
-                && !self.is_family_revoked(&presented.family, family)
-        };
-        Ok(family.filter(is_good))
-    }
-
     /// The session of this digest, over or not.
     ///
     /// # Errors
@@ -385,121 +280,6 @@ impl State {
         match &self.store {
             Store::Redis(store, _) => store.find(digest).await,
             Store::Memory | Store::Embedded(_) => Ok(self.sessions.copy(digest).map(|(session, ..)| session)),
-        }
-    }
-
-    /// Whether a rule has ended this login.
-    pub fn is_family_revoked(&self, digest: &SessionDigest, family: &Family) -> bool {
-        session::is_revoked(&self.revocations, digest, &family.customer, family.issued_at)
-    }
-
-    /// Ends a family and all tokens of the same login.
-    ///
-    /// # Errors
-    /// [`Unavailable`]: it is over here, and may not be after a restart.
-    pub async fn end_family(&self, digest: &SessionDigest, until: u64) -> Result<(), Unavailable> {
-        self.families.remove(digest);
-        let rule = Rule::forever(Subject::Login(handle(digest).into()), until);
-        self.revocations.apply(rule.clone());
-        let changes = || vec![record::delete_family(digest), record::put_rule(&rule)];
-        self.keep("end_family", changes, async |store| store.end_family(digest, &rule).await).await
-    }
-
-    /// How many milliseconds must pass before something is tried under one of these keys again. `now` is in
-    /// milliseconds since 1970. While a shared store is away, what this process knows counts.
-    pub async fn wait(&self, keys: &[AttemptKey], now: u64) -> u64 {
-        let here = keys.iter().map(|key| self.attempts.of(key).wait(now)).max().unwrap_or_default();
-        let Store::Redis(store, _) = &self.store else { return here };
-        let shared = store.failures(keys).await;
-        if shared.is_err() {
-            self.metrics.failed("attempts");
-        }
-        let shared = shared.unwrap_or_default();
-        // Where another replica forgave, what is known here is old.
-        if shared.is_empty() { here } else { shared.iter().map(|known| known.wait(now)).max().unwrap_or_default() }
-    }
-
-    /// Counts a failed attempt. `now` is in milliseconds since 1970.
-    pub async fn fail(&self, key: AttemptKey, cost: Cost, now: u64) {
-        let failures = self.attempts.fail(key, cost, now);
-        match &self.store {
-            Store::Memory => {}
-            Store::Embedded(store) => store.write_later(vec![record::put_failures(&key, failures)]),
-            Store::Redis(store, _) => {
-                if store.fail(&key, cost, now).await.is_err() {
-                    self.metrics.failed("attempts");
-                }
-            }
-        }
-    }
-
-    /// An attempt succeeded: forgets what failed under this key before, or half of it.
-    pub async fn forgive(&self, key: &AttemptKey, all: bool) {
-        self.attempts.forgive(key, all);
-        match &self.store {
-            Store::Memory => {}
-            Store::Embedded(store) if all => store.write_later(vec![record::delete_failures(key)]),
-            Store::Embedded(_) => {}
-            Store::Redis(store, _) => {
-                if store.forgive(key, all).await.is_err() {
-                    self.metrics.failed("attempts");
-                }
-            }
-        }
-    }
-
-    /// Takes up to `wanted` calls of a rate limit that replicas share: one each `each` microseconds, `burst` at once.
-    ///
-    /// # Errors
-    /// [`Unavailable`], also where nothing is shared.
-    pub async fn take(&self, key: AttemptKey, each: u64, burst: u64, wanted: u64) -> Result<Taken, Unavailable> {
-        let Store::Redis(store, _) = &self.store else { return Err(Unavailable) };
-        let begun = Instant::now();
-        let taken = store.take(&key, each, burst, wanted).await;
-        self.note("take", begun.elapsed(), taken.is_ok());
-        taken
-    }
-
-    /// Counts a call against the quota of an API key; how many are left, or `None` where it is used up. `begun` and
-    /// `ends` bound the period, in seconds since 1970.
-    ///
-    /// # Errors
-    /// [`Unavailable`]: it was not counted.
-    pub async fn count(&self, key: &str, quota: Quota, begun: u64, ends: u64) -> Result<Option<u64>, Unavailable> {
-        let Store::Redis(store, _) = &self.store else {
-            return Ok(match self.quotas.count(key, quota.period, quota.most, begun) {
-                Local::Good(left) => Some(left),
-                Local::Over | Local::Ask => None,
-            });
-        };
-        loop {
-            match self.quotas.spend(key, quota.period, quota.most, begun) {
-                Local::Good(left) => return Ok(Some(left)),
-                Local::Over => return Ok(None),
-                Local::Ask => {
-                    // So much that most calls need not ask, and so little that a replica that ends loses hardly any.
-                    let wanted = (quota.most / 1_000).clamp(1, 100);
-                    let asked = Instant::now();
-                    let name = format!("{}:{begun}:{key}", quota.period.word());
-                    let counted = store.count(&name, wanted, quota.most, ends).await;
-                    self.note("count", asked.elapsed(), counted.is_ok());
-                    let (granted, used) = counted?;
-                    self.quotas.lease(key, quota.period, begun, granted, used);
-                    if granted == 0 {
-                        return Ok(None);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Writes down what was counted since the last time. Once a second: a crash takes no more than that.
-    pub fn note_counts(&self) {
-        if let Store::Embedded(store) = &self.store {
-            let counted = self.quotas.unstored();
-            store.write_later(
-                counted.iter().map(|(key, period, count)| record::put_count(key, *period, *count)).collect(),
-            );
         }
     }
 

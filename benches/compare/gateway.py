@@ -57,6 +57,7 @@ def settings(
             }
         ],
         "admin": {"address": f"127.0.0.1:{admin}"},
+        "state": {"embedded": {"path": f"state-{port}"}},
         "issuer": {
             "url": "https://gateway.bench.invalid",
             "audience": AUDIENCE,

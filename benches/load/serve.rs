@@ -22,6 +22,11 @@ pub(crate) fn run(config: &Path, sessions: usize, cookies: &Path) -> anyhow::Res
         signal(SignalKind::terminate())?
     };
     let app = App::start(config, control)?;
+    // A shared store is there a moment later.
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !app.shared().state.is_up() && std::time::Instant::now() < until {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
     let policy = app.shared().policy();
     let cookie = policy.auth.cookie.as_ref().context("the configuration has no `login.cookie`")?;
     let deriver = policy.auth.deriver.as_ref().context("the configuration has no `identifier`")?;

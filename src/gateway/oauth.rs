@@ -12,7 +12,7 @@ use super::form::{self, Form};
 use super::login::{MAX_FORM, json_response};
 use super::record::Record;
 use super::{Gateway, unix_seconds};
-use crate::auth::Inspected;
+use crate::auth::inspected::Inspected;
 use crate::auth::verified::Verdict;
 use crate::policy::Policy;
 use crate::refusal::Refusal;

@@ -3,6 +3,9 @@
 
 use dashmap::DashMap;
 
+use super::record;
+use super::{State, Store};
+
 /// Whose attempts are counted together: a digest, so that no name is kept.
 pub type AttemptKey = [u8; 16];
 
@@ -105,6 +108,51 @@ impl Attempts {
             keep
         });
         gone
+    }
+}
+
+impl State {
+    /// How many milliseconds must pass before something is tried under one of these keys again. `now` is in
+    /// milliseconds since 1970. While a shared store is away, what this process knows counts.
+    pub async fn wait(&self, keys: &[AttemptKey], now: u64) -> u64 {
+        let here = keys.iter().map(|key| self.attempts.of(key).wait(now)).max().unwrap_or_default();
+        let Store::Redis(store, _) = &self.store else { return here };
+        let shared = store.failures(keys).await;
+        if shared.is_err() {
+            self.metrics.failed("attempts");
+        }
+        let shared = shared.unwrap_or_default();
+        // Where another replica forgave, what is known here is old.
+        if shared.is_empty() { here } else { shared.iter().map(|known| known.wait(now)).max().unwrap_or_default() }
+    }
+
+    /// Counts a failed attempt. `now` is in milliseconds since 1970.
+    pub async fn fail(&self, key: AttemptKey, cost: Cost, now: u64) {
+        let failures = self.attempts.fail(key, cost, now);
+        match &self.store {
+            Store::Memory => {}
+            Store::Embedded(store) => store.write_later(vec![record::put_failures(&key, failures)]),
+            Store::Redis(store, _) => {
+                if store.fail(&key, cost, now).await.is_err() {
+                    self.metrics.failed("attempts");
+                }
+            }
+        }
+    }
+
+    /// An attempt succeeded: forgets what failed under this key before, or half of it.
+    pub async fn forgive(&self, key: &AttemptKey, all: bool) {
+        self.attempts.forgive(key, all);
+        match &self.store {
+            Store::Memory => {}
+            Store::Embedded(store) if all => store.write_later(vec![record::delete_failures(key)]),
+            Store::Embedded(_) => {}
+            Store::Redis(store, _) => {
+                if store.forgive(key, all).await.is_err() {
+                    self.metrics.failed("attempts");
+                }
+            }
+        }
     }
 }
 

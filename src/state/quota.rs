@@ -1,9 +1,13 @@
 //! Quotas of API keys per day and month (UTC): how many calls are left until the next one begins.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use dashmap::DashMap;
 use time::{Date, Month, OffsetDateTime};
+
+use super::attempts::AttemptKey;
+use super::{State, Store, Unavailable, record};
 
 /// What a quota is counted over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,6 +52,28 @@ impl Period {
 }
 
 const DAY: u64 = 24 * 3600;
+
+/// How much may be called in a period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// In which.
+    pub period: Period,
+    /// How much.
+    pub most: u64,
+}
+
+/// What a shared store has granted of a rate limit. Times are in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// How many calls.
+    pub granted: u64,
+    /// How many more there would be at once.
+    pub left: u64,
+    /// Until one is granted again, where none was.
+    pub wait: u64,
+    /// Until all are there again.
+    pub full: u64,
+}
 
 /// What was counted for one key and period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -135,6 +161,63 @@ impl Quotas {
             *entry = Entry { count: Count { begun, used: 0 }, ..Entry::default() };
         }
         act(&mut entry)
+    }
+}
+
+impl State {
+    /// Takes up to `wanted` calls of a rate limit that replicas share: one each `each` microseconds, `burst` at once.
+    ///
+    /// # Errors
+    /// [`Unavailable`], also where nothing is shared.
+    pub async fn take(&self, key: AttemptKey, each: u64, burst: u64, wanted: u64) -> Result<Taken, Unavailable> {
+        let Store::Redis(store, _) = &self.store else { return Err(Unavailable) };
+        let begun = Instant::now();
+        let taken = store.take(&key, each, burst, wanted).await;
+        self.note("take", begun.elapsed(), taken.is_ok());
+        taken
+    }
+
+    /// Counts a call against the quota of an API key; how many are left, or `None` where it is used up. `begun` and
+    /// `ends` bound the period, in seconds since 1970.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: it was not counted.
+    pub async fn count(&self, key: &str, quota: Quota, begun: u64, ends: u64) -> Result<Option<u64>, Unavailable> {
+        let Store::Redis(store, _) = &self.store else {
+            return Ok(match self.quotas.count(key, quota.period, quota.most, begun) {
+                Local::Good(left) => Some(left),
+                Local::Over | Local::Ask => None,
+            });
+        };
+        loop {
+            match self.quotas.spend(key, quota.period, quota.most, begun) {
+                Local::Good(left) => return Ok(Some(left)),
+                Local::Over => return Ok(None),
+                Local::Ask => {
+                    // So much that most calls need not ask, and so little that a replica that ends loses hardly any.
+                    let wanted = (quota.most / 1_000).clamp(1, 100);
+                    let asked = Instant::now();
+                    let name = format!("{}:{begun}:{key}", quota.period.word());
+                    let counted = store.count(&name, wanted, quota.most, ends).await;
+                    self.note("count", asked.elapsed(), counted.is_ok());
+                    let (granted, used) = counted?;
+                    self.quotas.lease(key, quota.period, begun, granted, used);
+                    if granted == 0 {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes down what was counted since the last time. Once a second: a crash takes no more than that.
+    pub fn note_counts(&self) {
+        if let Store::Embedded(store) = &self.store {
+            let counted = self.quotas.unstored();
+            store.write_later(
+                counted.iter().map(|(key, period, count)| record::put_count(key, *period, *count)).collect(),
+            );
+        }
     }
 }
 

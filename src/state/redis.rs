@@ -4,28 +4,28 @@
 //! (`link`) keeps the connection, listens to what other replicas do, and polls what it might have missed.
 
 mod connect;
+mod inner;
 mod link;
 mod scripts;
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, cmd};
+use redis::{Cmd, Pipeline, RedisResult, cmd};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::attempts::{AttemptKey, Cost, Failures};
 use super::family::{Family, RefreshToken, Rotated};
 use super::revocation::{Revocations, Rule};
-use super::session::{Agent, Session, SessionDigest, Sessions, hex, unhex};
+use super::session::{Session, SessionDigest, Sessions, hex};
 use super::{Taken, Unavailable};
-use crate::customer::Identifier;
 use crate::secret::{Secret, random_bytes};
 use connect::Connection;
+use inner::{Inner, family, locked, session};
 use scripts::Scripts;
 
 /// Where the store is, and how it is asked.
@@ -75,29 +75,6 @@ pub struct Tls {
 pub(super) struct Redis {
     inner: Arc<Inner>,
     control: Handle,
-}
-
-struct Inner {
-    settings: Settings,
-    scripts: Scripts,
-    sessions: Arc<Sessions>,
-    revocations: Arc<Revocations>,
-    /// Tells our own heartbeats from those of other replicas.
-    name: String,
-    link: ArcSwapOption<Connection>,
-    lost: Notify,
-    was_up: AtomicBool,
-    started: Instant,
-    /// How often listening has begun.
-    listening: AtomicU32,
-    /// When the last heartbeat that came back was sent, in milliseconds since `started`; 0: none has.
-    heard: AtomicU64,
-    /// When all rules were last known, likewise.
-    synced: AtomicU64,
-    /// How long that heartbeat took, in microseconds.
-    propagation: AtomicU64,
-    /// Sessions that were used since the store was last told, with their idle time.
-    touched: Mutex<Vec<(SessionDigest, Session, u64)>>,
 }
 
 /// A copy is good for so long after the last proof that nothing was missed, in milliseconds.
@@ -401,164 +378,4 @@ impl Redis {
         });
         task.await.map_err(|_| Unavailable)?
     }
-}
-
-impl Inner {
-    fn session_key(&self, digest: &SessionDigest) -> String {
-        format!("{}s:{}", self.settings.prefix, hex(digest))
-    }
-
-    fn family_key(&self, digest: &SessionDigest) -> String {
-        format!("{}f:{}", self.settings.prefix, hex(digest))
-    }
-
-    fn attempt_key(&self, key: &AttemptKey) -> String {
-        format!("{}a:{}", self.settings.prefix, hex(key))
-    }
-
-    /// The braces keep it and its counter in one slot of a cluster.
-    fn rules_key(&self) -> String {
-        format!("{}{{rules}}", self.settings.prefix)
-    }
-
-    fn count_key(&self) -> String {
-        format!("{}{{rules}}:count", self.settings.prefix)
-    }
-
-    fn channel(&self) -> String {
-        format!("{}events", self.settings.prefix)
-    }
-
-    fn put(&self, pipeline: &mut Pipeline, digest: &SessionDigest, session: &Session, idle: u64) {
-        let key = self.session_key(digest);
-        pipeline
-            .cmd("HSET")
-            .arg(&key)
-            .arg(&[("c", session.customer.as_str()), ("a", session.agent.word())])
-            .arg(&[("i", session.issued_at), ("l", session.last_seen), ("e", session.expires_at)])
-            .ignore();
-        pipeline.cmd("EXPIREAT").arg(key).arg(ends(session, idle)).ignore();
-    }
-
-    async fn add_rules(&self, connection: &mut Connection, rules: &[String]) -> RedisResult<()> {
-        let mut invocation = self.scripts.add_rules.key(self.rules_key());
-        invocation.key(self.count_key());
-        for rule in rules {
-            invocation.arg(rule);
-        }
-        invocation.invoke_async::<i64>(connection).await.map(drop)
-    }
-
-    /// Waits until as many replicas as wanted have what was written on this connection.
-    async fn wait(&self, connection: &mut Connection) -> RedisResult<()> {
-        let wanted = self.settings.replicas;
-        if wanted == 0 {
-            return Ok(());
-        }
-        let patience = u64::try_from(self.settings.timeout.as_millis()).unwrap_or(u64::MAX);
-        let have: u32 = cmd("WAIT").arg(wanted).arg(patience).query_async(connection).await?;
-        if have >= wanted { Ok(()) } else { Err((ErrorKind::Io, "too few replicas have the write").into()) }
-    }
-
-    async fn session_keys(&self, connection: &mut Connection, most: usize) -> RedisResult<Vec<SessionDigest>> {
-        let before = format!("{}s:", self.settings.prefix);
-        let mut found = Vec::new();
-        let mut cursor = 0_u64;
-        loop {
-            let mut scan = cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(format!("{}*", escaped(&before))).arg("COUNT").arg(1_000);
-            let (next, keys): (u64, Vec<String>) = scan.query_async(connection).await?;
-            found.extend(keys.iter().filter_map(|key| unhex(key.strip_prefix(&before)?)));
-            cursor = next;
-            if cursor == 0 || found.len() >= most {
-                found.truncate(most);
-                return Ok(found);
-            }
-        }
-    }
-
-    /// An operation failed. Some errors are about the connection, others about the operation.
-    fn failed(&self, error: &RedisError) {
-        let away = error.is_io_error()
-            || error.is_connection_dropped()
-            || error.is_timeout()
-            || matches!(
-                error.kind(),
-                ErrorKind::ClusterConnectionNotFound
-                    | ErrorKind::AuthenticationFailed
-                    | ErrorKind::Server(
-                        ServerErrorKind::ReadOnly
-                            | ServerErrorKind::BusyLoading
-                            | ServerErrorKind::MasterDown
-                            | ServerErrorKind::ClusterDown
-                    )
-            );
-        if away {
-            self.lose(&error.to_string());
-        } else {
-            tracing::warn!(%error, "the state store refused an operation");
-        }
-    }
-
-    /// The store is away, until `link` has found it again.
-    fn lose(&self, reason: &str) {
-        self.link.store(None);
-        self.lost.notify_one();
-        if self.was_up.swap(false, Ordering::AcqRel) {
-            tracing::error!(reason, "the state store is away: what needs it is refused with 503 until it is back");
-        }
-    }
-
-    fn found(&self) {
-        if !self.was_up.swap(true, Ordering::AcqRel) {
-            tracing::info!("the state store is there again");
-        }
-    }
-
-    /// Milliseconds since this began, never 0.
-    fn millis(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
-    }
-}
-
-/// When a session that is not used again is over.
-fn ends(session: &Session, idle: u64) -> u64 {
-    // Redis counts in milliseconds, with a sign.
-    session.expires_at.min(session.last_seen.saturating_add(idle)).min(u64::MAX / 4_000)
-}
-
-fn session(fields: &[(String, String)]) -> Option<Session> {
-    let number = |name| field(fields, name)?.parse().ok();
-    Some(Session {
-        customer: Identifier::from_store(field(fields, "c")?),
-        issued_at: number("i")?,
-        last_seen: number("l")?,
-        expires_at: number("e")?,
-        agent: Agent::from_word(field(fields, "a").unwrap_or_default()),
-    })
-}
-
-fn family(fields: &[(String, String)]) -> Option<Family> {
-    Some(Family {
-        customer: Identifier::from_store(field(fields, "c")?),
-        issued_at: field(fields, "i")?.parse().ok()?,
-        expires_at: field(fields, "e")?.parse().ok()?,
-        current: unhex(field(fields, "d")?)?,
-    })
-}
-
-fn field<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-}
-
-/// A prefix in which nothing is a pattern.
-fn escaped(prefix: &str) -> String {
-    prefix
-        .chars()
-        .flat_map(|c| ['*', '?', '[', ']', '\\'].contains(&c).then_some('\\').into_iter().chain([c]))
-        .collect()
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

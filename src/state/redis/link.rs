@@ -9,7 +9,7 @@ use redis::{Pipeline, RedisResult, cmd};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::connect::{Connection, connect};
-use super::{Inner, ends, locked};
+use super::inner::{Inner, ends, locked};
 use crate::state::revocation::Rule;
 use crate::state::session::unhex;
 

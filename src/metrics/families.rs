@@ -1,0 +1,92 @@
+//! Metrics in the form that Prometheus reads.
+
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+
+use super::{BOUNDS, Durations, HashMap};
+
+pub(super) type Labels = Vec<(&'static str, String)>;
+
+pub(super) fn add_counts<K: Clone + Eq + Hash>(sum: &mut HashMap<K, u64>, more: &HashMap<K, u64>) {
+    for (key, count) in more {
+        *sum.entry(key.clone()).or_default() += count;
+    }
+}
+
+pub(super) fn counters(name: &str, help: &str, series: impl IntoIterator<Item = (Labels, u64)>) -> MetricFamily {
+    let metrics = series.into_iter().map(|(labels, count)| {
+        let mut counter = Counter::default();
+        counter.set_value(count as f64);
+        let mut metric = labelled(labels);
+        metric.set_counter(counter);
+        metric
+    });
+    family(name, help, MetricType::COUNTER, metrics.collect())
+}
+
+pub(super) fn gauges(name: &str, help: &str, series: impl IntoIterator<Item = (Labels, i64)>) -> MetricFamily {
+    let metrics = series.into_iter().map(|(labels, value)| {
+        let mut gauge = Gauge::default();
+        gauge.set_value(value as f64);
+        let mut metric = labelled(labels);
+        metric.set_gauge(gauge);
+        metric
+    });
+    family(name, help, MetricType::GAUGE, metrics.collect())
+}
+
+pub(super) fn seconds(name: &str, help: &str, value: Duration) -> MetricFamily {
+    let mut gauge = Gauge::default();
+    gauge.set_value(value.as_secs_f64());
+    let mut metric = labelled(Vec::new());
+    metric.set_gauge(gauge);
+    family(name, help, MetricType::GAUGE, vec![metric])
+}
+
+pub(super) fn histograms(
+    name: &str,
+    help: &str,
+    label: &'static str,
+    series: HashMap<Arc<str>, Durations>,
+) -> MetricFamily {
+    let metrics = series.into_iter().map(|(value, durations)| {
+        let mut below = 0;
+        let buckets = BOUNDS.iter().zip(durations.buckets).map(|(bound, count)| {
+            below += count;
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(*bound);
+            bucket.set_cumulative_count(below);
+            bucket
+        });
+        let mut histogram = Histogram::default();
+        histogram.set_bucket(buckets.collect());
+        histogram.set_sample_count(durations.count);
+        histogram.set_sample_sum(durations.sum);
+        let mut metric = labelled(vec![(label, value.to_string())]);
+        metric.set_histogram(histogram);
+        metric
+    });
+    family(name, help, MetricType::HISTOGRAM, metrics.collect())
+}
+
+fn labelled(labels: Labels) -> Metric {
+    let pairs = labels.into_iter().map(|(name, value)| {
+        let mut pair = LabelPair::default();
+        pair.set_name(name.to_owned());
+        pair.set_value(value);
+        pair
+    });
+    Metric::from_label(pairs.collect())
+}
+
+fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}

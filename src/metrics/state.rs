@@ -1,0 +1,108 @@
+//! What is counted of the state store.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use prometheus::proto::MetricFamily;
+
+use super::families::{counters, gauges, histograms, seconds};
+use super::{Durations, HashMap, locked};
+
+/// What is counted of it.
+#[derive(Debug, Default)]
+pub struct StateMetrics {
+    durations: Mutex<HashMap<Arc<str>, Durations>>,
+    failures: Mutex<BTreeMap<&'static str, u64>>,
+    passed: AtomicU64,
+    levels: Mutex<Levels>,
+}
+
+/// How the state stands at the time of a scrape.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Levels {
+    /// Sessions that this process knows.
+    pub sessions: usize,
+    /// Revocations in force.
+    pub revocations: usize,
+    /// Writes that wait.
+    pub waiting: usize,
+    /// Whether the last exchange with the store worked.
+    pub up: bool,
+    /// Password hashes that run or wait.
+    pub hashes: usize,
+    /// For how long revocations may have been missed.
+    pub staleness: Duration,
+    /// How long news take to other replicas.
+    pub propagation: Duration,
+}
+
+impl StateMetrics {
+    /// An exchange with the store took so long.
+    pub fn took(&self, operation: &'static str, duration: Duration) {
+        let mut durations = locked(&self.durations);
+        if let Some(known) = durations.get_mut(operation) {
+            known.observe(duration);
+        } else {
+            durations.entry(operation.into()).or_default().observe(duration);
+        }
+    }
+
+    /// An exchange with the store failed.
+    pub fn failed(&self, operation: &'static str) {
+        *locked(&self.failures).entry(operation).or_default() += 1;
+    }
+
+    /// A session passed by what was known of it, while the store was away.
+    pub fn passed(&self) {
+        self.passed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Sets how the state stands.
+    pub fn stands(&self, levels: Levels) {
+        *locked(&self.levels) = levels;
+    }
+
+    pub(super) fn families(&self) -> Vec<MetricFamily> {
+        let levels = *locked(&self.levels);
+        let level = |level: usize| [(vec![], i64::try_from(level).unwrap_or(i64::MAX))];
+        let failures: Vec<_> = locked(&self.failures)
+            .iter()
+            .map(|(operation, count)| (vec![("operation", (*operation).to_owned())], *count))
+            .collect();
+        vec![
+            gauges("wicketgate_sessions", "Sessions that this process knows.", level(levels.sessions)),
+            gauges("wicketgate_revocations", "Revocations in force.", level(levels.revocations)),
+            gauges("wicketgate_state_queue", "Writes that wait for the state store.", level(levels.waiting)),
+            gauges("wicketgate_state_up", "Whether the state store answers.", level(usize::from(levels.up))),
+            gauges("wicketgate_hashes", "Password hashes that run or wait.", level(levels.hashes)),
+            seconds(
+                "wicketgate_state_staleness_seconds",
+                "For how long revocations of other replicas may have been missed.",
+                levels.staleness,
+            ),
+            seconds(
+                "wicketgate_state_propagation_seconds",
+                "How long news take to other replicas.",
+                levels.propagation,
+            ),
+            counters(
+                "wicketgate_sessions_passed_total",
+                "Calls that passed by what was known of their session while the state store was away.",
+                [(vec![], self.passed.load(Ordering::Relaxed))],
+            ),
+            counters(
+                "wicketgate_state_failures_total",
+                "Exchanges with the state store that failed, by operation.",
+                failures,
+            ),
+            histograms(
+                "wicketgate_state_duration_seconds",
+                "How long the state store took, by operation.",
+                "operation",
+                locked(&self.durations).clone(),
+            ),
+        ]
+    }
+}

@@ -1,0 +1,206 @@
+//! What the operations and the link share: names of keys, what stands in them, and whether the store is there.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use arc_swap::ArcSwapOption;
+use redis::{ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, cmd};
+use tokio::sync::Notify;
+
+use super::Settings;
+use super::connect::Connection;
+use super::scripts::Scripts;
+use crate::customer::Identifier;
+use crate::state::attempts::AttemptKey;
+use crate::state::family::Family;
+use crate::state::revocation::Revocations;
+use crate::state::session::{Agent, Session, SessionDigest, Sessions, hex, unhex};
+
+/// What all operations share.
+pub(super) struct Inner {
+    pub(super) settings: Settings,
+    pub(super) scripts: Scripts,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) revocations: Arc<Revocations>,
+    /// Tells our own heartbeats from those of other replicas.
+    pub(super) name: String,
+    pub(super) link: ArcSwapOption<Connection>,
+    pub(super) lost: Notify,
+    pub(super) was_up: AtomicBool,
+    pub(super) started: Instant,
+    /// How often listening has begun.
+    pub(super) listening: AtomicU32,
+    /// When the last heartbeat that came back was sent, in milliseconds since `started`; 0: none has.
+    pub(super) heard: AtomicU64,
+    /// When all rules were last known, likewise.
+    pub(super) synced: AtomicU64,
+    /// How long that heartbeat took, in microseconds.
+    pub(super) propagation: AtomicU64,
+    /// Sessions that were used since the store was last told, with their idle time.
+    pub(super) touched: Mutex<Vec<(SessionDigest, Session, u64)>>,
+}
+
+impl Inner {
+    pub(super) fn session_key(&self, digest: &SessionDigest) -> String {
+        format!("{}s:{}", self.settings.prefix, hex(digest))
+    }
+
+    pub(super) fn family_key(&self, digest: &SessionDigest) -> String {
+        format!("{}f:{}", self.settings.prefix, hex(digest))
+    }
+
+    pub(super) fn attempt_key(&self, key: &AttemptKey) -> String {
+        format!("{}a:{}", self.settings.prefix, hex(key))
+    }
+
+    /// The braces keep it and its counter in one slot of a cluster.
+    pub(super) fn rules_key(&self) -> String {
+        format!("{}{{rules}}", self.settings.prefix)
+    }
+
+    pub(super) fn count_key(&self) -> String {
+        format!("{}{{rules}}:count", self.settings.prefix)
+    }
+
+    pub(super) fn channel(&self) -> String {
+        format!("{}events", self.settings.prefix)
+    }
+
+    pub(super) fn put(&self, pipeline: &mut Pipeline, digest: &SessionDigest, session: &Session, idle: u64) {
+        let key = self.session_key(digest);
+        pipeline
+            .cmd("HSET")
+            .arg(&key)
+            .arg(&[("c", session.customer.as_str()), ("a", session.agent.word())])
+            .arg(&[("i", session.issued_at), ("l", session.last_seen), ("e", session.expires_at)])
+            .ignore();
+        pipeline.cmd("EXPIREAT").arg(key).arg(ends(session, idle)).ignore();
+    }
+
+    pub(super) async fn add_rules(&self, connection: &mut Connection, rules: &[String]) -> RedisResult<()> {
+        let mut invocation = self.scripts.add_rules.key(self.rules_key());
+        invocation.key(self.count_key());
+        for rule in rules {
+            invocation.arg(rule);
+        }
+        invocation.invoke_async::<i64>(connection).await.map(drop)
+    }
+
+    /// Waits until as many replicas as wanted have what was written on this connection.
+    pub(super) async fn wait(&self, connection: &mut Connection) -> RedisResult<()> {
+        let wanted = self.settings.replicas;
+        if wanted == 0 {
+            return Ok(());
+        }
+        let patience = u64::try_from(self.settings.timeout.as_millis()).unwrap_or(u64::MAX);
+        let have: u32 = cmd("WAIT").arg(wanted).arg(patience).query_async(connection).await?;
+        if have >= wanted { Ok(()) } else { Err((ErrorKind::Io, "too few replicas have the write").into()) }
+    }
+
+    pub(super) async fn session_keys(
+        &self,
+        connection: &mut Connection,
+        most: usize,
+    ) -> RedisResult<Vec<SessionDigest>> {
+        let before = format!("{}s:", self.settings.prefix);
+        let mut found = Vec::new();
+        let mut cursor = 0_u64;
+        loop {
+            let mut scan = cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(format!("{}*", escaped(&before))).arg("COUNT").arg(1_000);
+            let (next, keys): (u64, Vec<String>) = scan.query_async(connection).await?;
+            found.extend(keys.iter().filter_map(|key| unhex(key.strip_prefix(&before)?)));
+            cursor = next;
+            if cursor == 0 || found.len() >= most {
+                found.truncate(most);
+                return Ok(found);
+            }
+        }
+    }
+
+    /// An operation failed. Some errors are about the connection, others about the operation.
+    pub(super) fn failed(&self, error: &RedisError) {
+        let away = error.is_io_error()
+            || error.is_connection_dropped()
+            || error.is_timeout()
+            || matches!(
+                error.kind(),
+                ErrorKind::ClusterConnectionNotFound
+                    | ErrorKind::AuthenticationFailed
+                    | ErrorKind::Server(
+                        ServerErrorKind::ReadOnly
+                            | ServerErrorKind::BusyLoading
+                            | ServerErrorKind::MasterDown
+                            | ServerErrorKind::ClusterDown
+                    )
+            );
+        if away {
+            self.lose(&error.to_string());
+        } else {
+            tracing::warn!(%error, "the state store refused an operation");
+        }
+    }
+
+    /// The store is away, until `link` has found it again.
+    pub(super) fn lose(&self, reason: &str) {
+        self.link.store(None);
+        self.lost.notify_one();
+        if self.was_up.swap(false, Ordering::AcqRel) {
+            tracing::error!(reason, "the state store is away: what needs it is refused with 503 until it is back");
+        }
+    }
+
+    pub(super) fn found(&self) {
+        if !self.was_up.swap(true, Ordering::AcqRel) {
+            tracing::info!("the state store is there again");
+        }
+    }
+
+    /// Milliseconds since this began, never 0.
+    pub(super) fn millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+}
+
+/// When a session that is not used again is over.
+pub(super) fn ends(session: &Session, idle: u64) -> u64 {
+    // Redis counts in milliseconds, with a sign.
+    session.expires_at.min(session.last_seen.saturating_add(idle)).min(u64::MAX / 4_000)
+}
+
+pub(super) fn session(fields: &[(String, String)]) -> Option<Session> {
+    let number = |name| field(fields, name)?.parse().ok();
+    Some(Session {
+        customer: Identifier::from_store(field(fields, "c")?),
+        issued_at: number("i")?,
+        last_seen: number("l")?,
+        expires_at: number("e")?,
+        agent: Agent::from_word(field(fields, "a").unwrap_or_default()),
+    })
+}
+
+pub(super) fn family(fields: &[(String, String)]) -> Option<Family> {
+    Some(Family {
+        customer: Identifier::from_store(field(fields, "c")?),
+        issued_at: field(fields, "i")?.parse().ok()?,
+        expires_at: field(fields, "e")?.parse().ok()?,
+        current: unhex(field(fields, "d")?)?,
+    })
+}
+
+pub(super) fn field<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+/// A prefix in which nothing is a pattern.
+pub(super) fn escaped(prefix: &str) -> String {
+    prefix
+        .chars()
+        .flat_map(|c| ['*', '?', '[', ']', '\\'].contains(&c).then_some('\\').into_iter().chain([c]))
+        .collect()
+}
+
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
