@@ -62,7 +62,7 @@ pub struct Outage {
 
 /// All state of the process.
 pub struct State {
-    sessions: Arc<Sessions>,
+    sessions: Sessions,
     revocations: Arc<Revocations>,
     families: DashMap<SessionDigest, Family, foldhash::fast::RandomState>,
     attempts: Attempts,
@@ -85,7 +85,7 @@ impl State {
     /// # Errors
     /// Why the store cannot be used.
     pub fn open(settings: Settings, metrics: Arc<StateMetrics>, control: &Handle, now: u64) -> Result<Self, OpenFault> {
-        let (sessions, revocations) = (Arc::<Sessions>::default(), Arc::<Revocations>::default());
+        let revocations = Arc::<Revocations>::default();
         let (store, records, max_sessions) = match settings {
             Settings::Memory => (Store::Memory, Vec::new(), usize::MAX),
             Settings::Embedded(directory, max_sessions) => {
@@ -93,12 +93,12 @@ impl State {
                 (Store::Embedded(embedded), records, max_sessions)
             }
             Settings::Redis(settings, outage) => {
-                let redis = Redis::start(*settings, Arc::clone(&sessions), Arc::clone(&revocations), control.clone());
+                let redis = Redis::start(*settings, Arc::clone(&revocations), control.clone());
                 (Store::Redis(redis, outage), Vec::new(), usize::MAX)
             }
         };
         let state = Self {
-            sessions,
+            sessions: Sessions::default(),
             revocations,
             families: DashMap::default(),
             attempts: Attempts::default(),
@@ -129,7 +129,7 @@ impl State {
     /// State that ends with the process.
     pub fn in_memory() -> Self {
         Self {
-            sessions: Arc::default(),
+            sessions: Sessions::default(),
             revocations: Arc::default(),
             families: DashMap::default(),
             attempts: Attempts::default(),

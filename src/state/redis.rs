@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use super::attempts::{AttemptKey, Cost, Failures};
 use super::family::{Family, RefreshToken, Rotated};
 use super::revocation::{Revocations, Rule};
-use super::session::{Session, SessionDigest, Sessions, hex};
+use super::session::{Session, SessionDigest, hex};
 use super::{Taken, Unavailable};
 use crate::secret::{Secret, random_bytes};
 use connect::Connection;
@@ -85,16 +85,10 @@ const MAX_TOUCHED: usize = 100_000;
 
 impl Redis {
     /// Connects, and connects again, for as long as the process lives.
-    pub(super) fn start(
-        settings: Settings,
-        sessions: Arc<Sessions>,
-        revocations: Arc<Revocations>,
-        control: Handle,
-    ) -> Self {
+    pub(super) fn start(settings: Settings, revocations: Arc<Revocations>, control: Handle) -> Self {
         let inner = Arc::new(Inner {
             settings,
             scripts: Scripts::new(),
-            sessions,
             revocations,
             name: hex(&random_bytes::<8>()),
             link: ArcSwapOption::empty(),
@@ -168,13 +162,13 @@ impl Redis {
         }
     }
 
-    /// Ends a session. The rule comes first: should the rest be lost, it is over all the same.
+    /// Ends a session. The rule comes first: it ends the copies of other replicas, and should the rest be lost, it is
+    /// over all the same.
     pub(super) async fn end(&self, digest: &SessionDigest, rule: &Rule) -> Result<(), Unavailable> {
         self.revoke(std::slice::from_ref(rule)).await?;
         let mut pipeline = Pipeline::new();
         pipeline.cmd("DEL").arg(self.inner.session_key(digest)).ignore();
-        self.acknowledged(pipeline).await?;
-        self.publish(format!("end {}", hex(digest))).await
+        self.acknowledged(pipeline).await
     }
 
     /// Puts rules in force everywhere.

@@ -15,13 +15,12 @@ use crate::customer::Identifier;
 use crate::state::attempts::AttemptKey;
 use crate::state::family::Family;
 use crate::state::revocation::Revocations;
-use crate::state::session::{Agent, Session, SessionDigest, Sessions, hex, unhex};
+use crate::state::session::{Agent, Session, SessionDigest, hex, unhex};
 
 /// What all operations share.
 pub(super) struct Inner {
     pub(super) settings: Settings,
     pub(super) scripts: Scripts,
-    pub(super) sessions: Arc<Sessions>,
     pub(super) revocations: Arc<Revocations>,
     /// Tells our own heartbeats from those of other replicas.
     pub(super) name: String,
@@ -93,9 +92,10 @@ impl Inner {
         if wanted == 0 {
             return Ok(());
         }
-        let patience = u64::try_from(self.settings.timeout.as_millis()).unwrap_or(u64::MAX);
+        // Before the operation itself is given up.
+        let patience = u64::try_from((self.settings.timeout / 2).as_millis()).unwrap_or(u64::MAX).max(1);
         let have: u32 = cmd("WAIT").arg(wanted).arg(patience).query_async(connection).await?;
-        if have >= wanted { Ok(()) } else { Err((ErrorKind::Io, "too few replicas have the write").into()) }
+        if have >= wanted { Ok(()) } else { Err((ErrorKind::Client, "too few replicas have the write").into()) }
     }
 
     pub(super) async fn session_keys(

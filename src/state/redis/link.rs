@@ -11,7 +11,6 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::connect::{Connection, connect};
 use super::inner::{Inner, ends, locked};
 use crate::state::revocation::Rule;
-use crate::state::session::unhex;
 
 /// How often the store is asked, and how soon after a failure it is tried again.
 const BEAT: Duration = Duration::from_millis(250);
@@ -93,11 +92,6 @@ fn hear(inner: &Inner, text: &str) {
         Some(("rule", rule)) => {
             if let Some(rule) = Rule::parse(rule) {
                 inner.revocations.apply(rule);
-            }
-        }
-        Some(("end", digest)) => {
-            if let Some(digest) = unhex(digest) {
-                inner.sessions.remove(&digest);
             }
         }
         Some(("beat", beat)) => {
