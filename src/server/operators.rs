@@ -33,6 +33,9 @@ const SOCKET: &str = "admin.sock";
 /// No request is larger.
 const MAX_BODY: usize = 64 * 1024;
 
+/// No more sessions are listed.
+const MAX_SHOWN: usize = 10_000;
+
 /// A revocation as it is asked for.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,6 +132,7 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Value, Fa
             let mut live = live(shared).await?;
             live.retain(|(_, session)| customer.is_none_or(|customer| session.customer.as_str() == customer));
             live.sort_by_key(|(_, session)| std::cmp::Reverse(session.last_seen));
+            live.truncate(MAX_SHOWN);
             Ok(live.iter().map(|(digest, session)| shown(digest, session)).collect())
         }
         (&Method::GET, ["sessions", id]) => {
