@@ -13,6 +13,7 @@ use super::call::Call;
 use super::error::Refused;
 use super::form::{self, Form};
 use super::limits::Attempt;
+use super::login::MAX_FORM;
 use super::record::Record;
 use crate::auth::{Client, password};
 use crate::policy::AccessToken;
@@ -60,6 +61,19 @@ impl Gateway {
         record.client = Some(Arc::clone(&client.id));
         Ok(client)
     }
+}
+
+/// The parameters of a request to an OAuth endpoint, in its query and in its body.
+///
+/// # Errors
+/// A body that is no form, or a secret in the query.
+pub(super) async fn read_forms(call: &mut Call<'_>, record: &mut Record) -> Result<(Form, Form), Refused> {
+    let query = form::open_query(call.parts.uri.query())?;
+    if !matches!(call.media_type().as_deref(), None | Some("application/x-www-form-urlencoded")) {
+        return Err(Refusal::ContentType.into());
+    }
+    let body = call.read_body(MAX_FORM, record).await?;
+    Ok((query, Form::parse(&body)?))
 }
 
 /// Whether a client shows anything of itself.

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::body::ResponseBody;
 use super::call::Call;
+use super::client::read_forms;
 use super::error::Refused;
-use super::form::{self, Form};
-use super::login::{MAX_FORM, json_response};
+use super::login::json_response;
 use super::record::Record;
 use super::{Gateway, unix_seconds};
 use crate::auth::inspected::Inspected;
@@ -92,12 +92,7 @@ impl Gateway {
     async fn handed_in(&self, mut call: Box<Call<'_>>, record: &mut Record) -> Result<Token, Refused> {
         let policy = call.policy;
         let endpoint = policy.access_token.as_ref().ok_or(Refusal::NoRoute)?;
-        let query = form::open_query(call.parts.uri.query())?;
-        if !matches!(call.media_type().as_deref(), None | Some("application/x-www-form-urlencoded")) {
-            return Err(Refusal::ContentType.into());
-        }
-        let body = call.read_body(MAX_FORM, record).await?;
-        let form = Form::parse(&body)?;
+        let (query, form) = read_forms(&mut call, record).await?;
         let client = self.authenticate(&call, &query, &form, endpoint, record).await?;
         let token = form.one("token")?.ok_or(Refusal::ParameterMissing)?;
         Ok(read(policy, &client.id, token, &self.shared.state))

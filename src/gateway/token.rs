@@ -9,10 +9,9 @@ use serde_json::json;
 use super::Gateway;
 use super::body::ResponseBody;
 use super::call::Call;
-use super::client::one_of;
+use super::client::{one_of, read_forms};
 use super::error::{self, Refused};
-use super::form::{self, Form};
-use super::login::{MAX_FORM, json_response, times, token_id};
+use super::login::{json_response, times, token_id};
 use super::record::Record;
 use crate::auth::Client;
 use crate::policy::{AccessToken, Policy};
@@ -41,12 +40,7 @@ impl Gateway {
     async fn grant(&self, mut call: Box<Call<'_>>, record: &mut Record) -> Result<Response<ResponseBody>, Refused> {
         let policy = call.policy;
         let endpoint = policy.access_token.as_ref().ok_or(Refusal::NoRoute)?;
-        let query = form::open_query(call.parts.uri.query())?;
-        if !matches!(call.media_type().as_deref(), None | Some("application/x-www-form-urlencoded")) {
-            return Err(Refusal::ContentType.into());
-        }
-        let body = call.read_body(MAX_FORM, record).await?;
-        let form = Form::parse(&body)?;
+        let (query, form) = read_forms(&mut call, record).await?;
         match one_of(&query, &form, "grant_type")?.ok_or(Refusal::ParameterMissing)? {
             "client_credentials" => {}
             "refresh_token" if policy.login.as_ref().is_some_and(|login| login.refresh.is_some()) => {
