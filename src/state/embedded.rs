@@ -245,6 +245,19 @@ mod tests {
         fs::remove_dir_all(path).unwrap();
     }
 
+    #[tokio::test]
+    async fn x45_the_queue_before_a_disk_that_does_not_answer_has_an_end() {
+        let (queue, _never_read) = sync_channel(MAX_WAITING);
+        let store = Embedded { queue, waiting: Arc::default(), failed: Arc::default(), writer: None.into() };
+        for _ in 0..MAX_WAITING {
+            store.write_later(vec![put(b"a", b"1")]);
+        }
+        assert_eq!(store.waiting(), MAX_WAITING);
+        // At once, without the patience that a place in the queue gives.
+        assert_eq!(store.write(vec![put(b"b", b"2")]).await, Err(Unavailable));
+        assert_eq!(store.waiting(), MAX_WAITING);
+    }
+
     #[test]
     fn x46_a_file_in_use_is_not_opened_twice_and_the_message_says_so() {
         let path = directory("locked");
