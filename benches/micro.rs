@@ -17,7 +17,7 @@ use wicketgate::auth::issuer::{NewKey, SigningKeys};
 use wicketgate::auth::jwt::{Kind, Verifier};
 use wicketgate::auth::verified::VerifiedTokens;
 use wicketgate::auth::{
-    API_KEY, ApiKey, Authenticator, CUSTOMER_AUTH, Client, CustomerPlace, Demand, SessionCookie, Surroundings,
+    API_KEY, ApiKey, Authenticator, CUSTOMER_AUTH, Client, CustomerPlace, Demand, Learned, SessionCookie, Surroundings,
 };
 use wicketgate::backend::Backend;
 use wicketgate::body::{Document, Pointer};
@@ -136,7 +136,8 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
     Ok(Box::new(move || {
         let headers = &callers_headers[turn % callers];
         turn += 1;
-        let mut around = Surroundings { now: NOW, verified: &mut verified, state: &state, ask: None, told: None };
+        let mut around =
+            Surroundings { now: NOW, verified: &mut verified, state: &state, ask: None, learned: Learned::default() };
         black_box(auth.admit(&demand, headers, None, &mut around).map_err(|refusal| anyhow!("{refusal:?}"))?);
         Ok(())
     }))
@@ -168,7 +169,8 @@ fn admit_session(count: usize) -> anyhow::Result<Step> {
     Ok(Box::new(move || {
         let headers = &cookies[turn % cookies.len()];
         turn += 1;
-        let mut around = Surroundings { now: NOW, verified: &mut verified, state: &state, ask: None, told: None };
+        let mut around =
+            Surroundings { now: NOW, verified: &mut verified, state: &state, ask: None, learned: Learned::default() };
         black_box(auth.admit(&demand, headers, None, &mut around).map_err(|refusal| anyhow!("{refusal:?}"))?);
         Ok(())
     }))

@@ -16,7 +16,7 @@ use crate::gateway::Shared;
 use crate::gateway::access_log::AccessLogWriter;
 use crate::gateway::hashing::Hashing;
 use crate::metrics::Metrics;
-use crate::policy::backends;
+use crate::policy::Lasting;
 use crate::reload::{self, Plan, ReloadFault, Reloader};
 use crate::server::operators;
 use crate::server::tls::CertificateStore;
@@ -49,14 +49,15 @@ impl App {
     /// # Errors
     /// What is wrong with the configuration, or with the machine.
     pub fn start(file: &Path, control: Runtime) -> anyhow::Result<Self> {
-        let backends = backends::Shared::default();
-        let plan = Plan::read(file, &backends)?;
+        let lasting = Lasting::default();
+        let plan = Plan::read(file, &lasting)?;
+        control.block_on(plan.fetch_keys(&lasting, control.handle()));
         let raw = plan.config.raw().clone();
         let metrics = Arc::new(Metrics::default());
         let hashing = Hashing::new(control.handle().clone());
         let now = u64::try_from(unix_seconds()).unwrap_or_default();
         let state = State::open(plan.state, Arc::clone(&metrics.state), control.handle(), now)?;
-        let shared = Arc::new(Shared::new(plan.policy, backends, Arc::clone(&metrics), hashing, state));
+        let shared = Arc::new(Shared::new(plan.policy, lasting, Arc::clone(&metrics), hashing, state));
         let log = match raw.log.access {
             AccessLog::Stdout => {
                 Some(AccessLogWriter::start(Arc::clone(&metrics)).context("cannot start the access log")?)
@@ -114,8 +115,8 @@ impl App {
     ///
     /// # Errors
     /// Why the old one stays.
-    pub fn reload(&self) -> Result<(), ReloadFault> {
-        self.reloader.reload()
+    pub async fn reload(&self) -> Result<(), ReloadFault> {
+        self.reloader.reload().await
     }
 
     /// The runtime for everything that is not a request.

@@ -1,6 +1,7 @@
 //! Who calls? Credentials as presented in, a [`Caller`] or a refusal out. Only this module makes a `Caller`.
 
 pub mod api_key;
+pub mod claims;
 pub mod cookie;
 pub mod inspected;
 pub mod issuer;
@@ -8,6 +9,7 @@ pub mod jws;
 pub mod jwt;
 pub mod keys;
 pub mod password;
+pub mod published;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -28,6 +30,7 @@ use crate::state::session::{Found, Session, SessionDigest};
 use api_key::ApiKeys;
 use cookie::CookieKeys;
 use jwt::{Compact, Kind, Verifier};
+use published::PublishedKeys;
 use verified::{Access, Marks, Verdict, VerifiedTokens};
 
 /// The header of the API key.
@@ -151,10 +154,28 @@ pub struct Surroundings<'a> {
     pub verified: &'a mut VerifiedTokens,
     /// Logins and revocations.
     pub state: &'a State,
-    /// A session that only the store can tell about.
-    pub ask: Option<SessionDigest>,
-    /// What the store told about one.
-    pub told: Option<(SessionDigest, Option<Session>)>,
+    /// Who knows more.
+    pub ask: Option<Ask>,
+    /// What they told.
+    pub learned: Learned,
+}
+
+/// Who knows what this worker does not know.
+#[derive(Debug)]
+pub enum Ask {
+    /// The store, about this session.
+    Store(SessionDigest),
+    /// An issuer, about its keys.
+    Issuer(Arc<PublishedKeys>),
+}
+
+/// What others told about a request.
+#[derive(Debug, Clone, Default)]
+pub struct Learned {
+    /// The store about a session.
+    pub session: Option<(SessionDigest, Option<Session>)>,
+    /// An issuer was asked for its keys, whatever it said.
+    pub keys: bool,
 }
 
 impl Authenticator {
@@ -284,8 +305,7 @@ impl Authenticator {
         if marks.are_revoked(&verdict, revocations) {
             return Err(TokenFault::Revoked);
         }
-        let ends = claims.expires_at.saturating_add(verifier.skew());
-        around.verified.keep(Kind::Access, token, ends, verdict, marks, generation);
+        around.verified.keep(Kind::Access, token, claims.ends, verdict, marks, generation);
         Ok(access)
     }
 
@@ -367,27 +387,26 @@ impl Authenticator {
         let own = self.own.as_ref().filter(|own| own.issuer() == issuer);
         let (verifier, claims) = match (own, self.trusted.get(issuer)) {
             (Some(own), _) => (own, own.verify(&compact, around.now)?),
-            (None, Some(trusted)) => (trusted, trusted.verify(&compact, around.now)?),
+            (None, Some(trusted)) => (trusted, of_other_issuer(trusted, &compact, around)?),
             (None, None) => return Err(TokenFault::Issuer),
         };
         let customer = match own {
             Some(_) => deriver.accept(&claims.subject).map_err(|_| TokenFault::Subject)?,
-            None => deriver.derive(issuer, &claims.subject).map_err(|_| TokenFault::Subject)?,
+            None => deriver.derive(verifier.tenant(), &claims.subject).map_err(|_| TokenFault::Subject)?,
         };
         let verdict = Verdict::Customer(customer.clone());
         let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token);
         if marks.are_revoked(&verdict, revocations) {
             return Err(TokenFault::Revoked);
         }
-        let ends = claims.expires_at.saturating_add(verifier.skew());
-        around.verified.keep(Kind::Customer, token, ends, verdict, marks, generation);
+        around.verified.keep(Kind::Customer, token, claims.ends, verdict, marks, generation);
         Ok(customer)
     }
 
     fn session(&self, value: &str, around: &mut Surroundings<'_>) -> Result<Identifier, SessionFault> {
         let cookie = self.cookie.as_ref().ok_or(SessionFault::Forged)?;
         let digest = cookie.keys.open(value)?;
-        let found = match &around.told {
+        let found = match &around.learned.session {
             Some((told, session)) if *told == digest => {
                 around.state.judge(&digest, session.as_ref(), around.now, cookie.idle)
             }
@@ -398,7 +417,7 @@ impl Authenticator {
             Found::Expired => Err(SessionFault::Expired),
             Found::Unknown => Err(SessionFault::Unknown),
             Found::Ask => {
-                around.ask = Some(digest);
+                around.ask = Some(Ask::Store(digest));
                 Err(SessionFault::Unknown)
             }
         }
@@ -410,6 +429,21 @@ impl Authenticator {
         let value = single_cookie(headers, &cookie.name).ok().flatten()?;
         cookie.keys.open(value).ok()
     }
+}
+
+/// Verifies a token of another issuer; one that names a key which is not known here may have to wait for it.
+fn of_other_issuer(
+    trusted: &Verifier,
+    token: &Compact<'_>,
+    around: &mut Surroundings<'_>,
+) -> Result<jwt::Claims, TokenFault> {
+    trusted.verify(token, around.now).map_err(|fault| {
+        let Some(published) = trusted.published() else { return fault };
+        if !around.learned.keys && published.may_learn(fault) {
+            around.ask = Some(Ask::Issuer(Arc::clone(published)));
+        }
+        published.judged(fault)
+    })
 }
 
 /// What a request shows of its customer.

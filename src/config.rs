@@ -153,6 +153,11 @@ impl Config {
         self.source.problem(at, self.mark(at), message, help)
     }
 
+    /// Where this process keeps what must survive it, beside a shared store: `state.embedded.path`.
+    pub fn data_directory(&self) -> PathBuf {
+        self.resolve(&self.raw.state.embedded.clone().unwrap_or_default().path)
+    }
+
     /// The problems that are not merely about stand-ins.
     pub fn about_real_values(&self, problems: impl IntoIterator<Item = Problem>) -> impl Iterator<Item = Problem> {
         problems.into_iter().filter(|problem| !structure::is_touched(&self.replaced, &problem.path))

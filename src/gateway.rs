@@ -31,7 +31,7 @@ mod token;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -41,15 +41,14 @@ use http::{Method, Request, Response, Version};
 use hyper::body::{Body as _, Incoming};
 
 use crate::auth::verified::VerifiedTokens;
-use crate::auth::{Caller, Surroundings};
+use crate::auth::{Ask, Caller, Learned, Surroundings};
 use crate::backend::pool::Pool;
 use crate::metrics::{Cells, Metrics};
 use crate::policy::route::Route;
 use crate::policy::table::NotFound;
-use crate::policy::{Policy, Target, backends};
+use crate::policy::{Lasting, Policy, Target};
 use crate::refusal::Refusal;
 use crate::state::State;
-use crate::state::session::{Session, SessionDigest};
 use access_log::{AccessLog, AccessLogWriter};
 use body::ResponseBody;
 use call::{Call, Upload};
@@ -64,15 +63,14 @@ use request_id::{REQUEST_ID, RequestIds};
 /// What all workers share and what outlives a policy.
 pub struct Shared {
     policy: ArcSwap<Policy>,
-    generation: AtomicU64,
     /// Everything that is counted.
     pub metrics: Arc<Metrics>,
     /// Logins, revocations and failed attempts.
     pub state: State,
     /// Where passwords are hashed.
     pub hashing: Hashing,
-    /// How many requests are in flight to which backend.
-    pub backends: backends::Shared,
+    /// What outlives a policy.
+    pub lasting: Lasting,
     limits: Limits,
 }
 
@@ -96,8 +94,8 @@ struct Current {
 enum Undecided {
     /// Nor will there be.
     Refused(Refusal),
-    /// Only the store can tell about this session.
-    Ask(SessionDigest),
+    /// Somebody else knows more.
+    Ask(Ask),
 }
 
 impl From<Undecided> for Refused {
@@ -115,22 +113,8 @@ pub(crate) type Answer = Response<ResponseBody>;
 
 impl Shared {
     /// Begins with this policy.
-    pub fn new(
-        policy: Policy,
-        backends: backends::Shared,
-        metrics: Arc<Metrics>,
-        hashing: Hashing,
-        state: State,
-    ) -> Self {
-        Self {
-            policy: ArcSwap::from_pointee(policy),
-            generation: AtomicU64::new(0),
-            metrics,
-            state,
-            hashing,
-            backends,
-            limits: Limits::default(),
-        }
+    pub fn new(policy: Policy, lasting: Lasting, metrics: Arc<Metrics>, hashing: Hashing, state: State) -> Self {
+        Self { policy: ArcSwap::from_pointee(policy), metrics, state, hashing, lasting, limits: Limits::default() }
     }
 
     /// The policy in force.
@@ -141,7 +125,7 @@ impl Shared {
     /// Puts another policy in force: each request that begins from now on is decided by it.
     pub fn replace_policy(&self, policy: Policy) {
         self.policy.store(Arc::new(policy));
-        self.generation.fetch_add(1, Ordering::Release);
+        self.lasting.generation.fetch_add(1, Ordering::Release);
     }
 }
 
@@ -149,7 +133,8 @@ impl Gateway {
     /// One for a new worker.
     pub(crate) fn new(shared: Arc<Shared>, log: Option<AccessLogWriter>) -> Self {
         let ledger = Rc::new(Ledger { cells: shared.metrics.worker(), log: AccessLog::new(log) });
-        let current = Current { generation: shared.generation.load(Ordering::Acquire), policy: shared.policy() };
+        let current =
+            Current { generation: shared.lasting.generation.load(Ordering::Acquire), policy: shared.policy() };
         Self {
             pool: Rc::default(),
             ledger,
@@ -294,23 +279,11 @@ impl Gateway {
         if route.reads_token_from_body() {
             call.read_body(limit, record).await?;
         }
-        let caller = match self.admit(current, route, &call, record, None) {
+        let caller = match self.admit(current, route, &call, record, Learned::default()) {
             Err(Undecided::Refused(refusal)) => return Err(refusal.into()),
             Ok(caller) => caller,
-            // Rare: the state is shared, and this process has not seen the session lately.
-            Err(Undecided::Ask(digest)) => {
-                let told = Box::pin(self.shared.state.fetch(&digest)).await;
-                let told = told.map_err(|_| Refusal::State);
-                match (told, route.enforce) {
-                    (Ok(told), _) => self.admit(current, route, &call, record, Some((digest, told)))?,
-                    (Err(refusal), true) => return Err(refusal.into()),
-                    (Err(refusal), false) => {
-                        let caller = self.admit(current, route, &call, record, Some((digest, None)))?;
-                        record.observed = Some(refusal);
-                        caller
-                    }
-                }
-            }
+            // Rare: this process has not seen the session lately, or a key.
+            Err(Undecided::Ask(ask)) => Box::pin(self.admit_after(ask, current, route, &call, record)).await?,
         };
         self.comes_from_own_site(route, &caller, &call, record)?;
         forward::matches_named_customer(route, &caller, &call.parts.headers, record)?;
@@ -326,6 +299,41 @@ impl Gateway {
         self.forward(route, &caller, &mut request, record).await
     }
 
+    /// Admits once those who know more have been asked, each once.
+    async fn admit_after(
+        &self,
+        first: Ask,
+        current: &Rc<Current>,
+        route: &Route,
+        call: &Call<'_>,
+        record: &mut Record,
+    ) -> Result<Caller, Undecided> {
+        let (mut ask, mut learned, mut failed) = (first, Learned::default(), None);
+        loop {
+            match ask {
+                Ask::Issuer(keys) => {
+                    keys.ask().await;
+                    learned.keys = true;
+                }
+                Ask::Store(digest) => {
+                    let told = self.shared.state.fetch(&digest).await;
+                    if told.is_err() && route.enforce {
+                        return Err(Undecided::Refused(Refusal::State));
+                    }
+                    failed = told.as_ref().err().map(|_| Refusal::State);
+                    learned.session = Some((digest, told.unwrap_or_default()));
+                }
+            }
+            match self.admit(current, route, call, record, learned.clone()) {
+                Err(Undecided::Ask(next)) => ask = next,
+                outcome => {
+                    record.observed = failed.or(record.observed);
+                    return outcome;
+                }
+            }
+        }
+    }
+
     /// Only this gives a caller, and without one nothing is forwarded.
     fn admit(
         &self,
@@ -333,7 +341,7 @@ impl Gateway {
         route: &Route,
         call: &Call<'_>,
         record: &mut Record,
-        told: Option<(SessionDigest, Option<Session>)>,
+        learned: Learned,
     ) -> Result<Caller, Undecided> {
         let demand = &route.demand;
         if self.shared.state.is_stale() && (demand.client || demand.customer || demand.api_key) && route.enforce {
@@ -350,19 +358,20 @@ impl Gateway {
         };
         // A body may have been long in coming.
         let now = if call.body.bytes().is_some() { SystemTime::now() } else { record.time };
-        let mut around = Surroundings { now: unix_seconds(now), verified, state: &self.shared.state, ask: None, told };
+        let mut around =
+            Surroundings { now: unix_seconds(now), verified, state: &self.shared.state, ask: None, learned };
         let (auth, headers, body) =
             (&current.policy.auth, &call.parts.headers, call.body.bytes().map(|body| &body[..]));
         let caller = if route.enforce {
             let admitted = auth.admit(demand, headers, body, &mut around);
-            if let Some(digest) = around.ask.take() {
-                return Err(Undecided::Ask(digest));
+            if let Some(ask) = around.ask.take() {
+                return Err(Undecided::Ask(ask));
             }
             admitted.map_err(Undecided::Refused)?
         } else {
             let (caller, refusal) = auth.observe(demand, headers, body, &mut around);
-            if let Some(digest) = around.ask.take() {
-                return Err(Undecided::Ask(digest));
+            if let Some(ask) = around.ask.take() {
+                return Err(Undecided::Ask(ask));
             }
             record.observed = refusal;
             caller
@@ -398,7 +407,7 @@ impl Gateway {
 
     /// The policy in force. Within a worker it is handed around without touching what workers share.
     fn current(&self) -> Rc<Current> {
-        let generation = self.shared.generation.load(Ordering::Acquire);
+        let generation = self.shared.lasting.generation.load(Ordering::Acquire);
         let mut current = self.current.borrow_mut();
         if current.generation != generation {
             *current = Rc::new(Current { generation, policy: self.shared.policy() });

@@ -15,7 +15,7 @@
 //! | 4 | [`policy`] | all that configuration decides about a request |
 //! | 3 | [`auth`] | credentials in, a `Caller` or a refusal out |
 //! | 2 | [`state`], [`backend`], [`config`] | logins and revocations; the company's servers; gateway.yaml |
-//! | 1 | [`customer`], [`stream`] | the opaque identifier; bodies on their way |
+//! | 1 | [`customer`], [`fetch`], [`stream`] | the opaque identifier; documents of others; bodies on their way |
 //! | 0 | [`body`], [`fields`], [`metrics`], [`refusal`], [`secret`], [`socket`] | small things that know nothing else |
 //!
 //! # The walk of a request
@@ -47,6 +47,7 @@ pub mod body;
 pub mod cli;
 pub mod config;
 pub mod customer;
+pub mod fetch;
 pub mod fields;
 pub mod gateway;
 pub mod metrics;

@@ -5,6 +5,7 @@
 //! the configuration, methods, status codes, refusal words), never from what a caller sent.
 
 mod families;
+mod issuers;
 mod state;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use foldhash::HashMap;
 use prometheus::proto::MetricFamily;
 
 use families::{add_counts, counters, gauges, histograms};
+pub use issuers::IssuerLevels;
 pub use state::{Levels, StateMetrics};
 
 /// Upper bounds of the duration buckets, in seconds.
@@ -29,6 +31,7 @@ pub struct Metrics {
     reloads: Mutex<BTreeMap<&'static str, u64>>,
     certificates: Mutex<BTreeMap<String, i64>>,
     access_log_dropped: AtomicU64,
+    issuers: Mutex<Vec<IssuerLevels>>,
     /// What the state store does.
     pub state: Arc<StateMetrics>,
 }
@@ -92,6 +95,11 @@ impl Metrics {
         *locked(&self.certificates) = ends.into_iter().collect();
     }
 
+    /// Sets how the keys of other issuers stand.
+    pub fn issuers(&self, levels: Vec<IssuerLevels>) {
+        *locked(&self.issuers) = levels;
+    }
+
     /// Counts access-log lines that could not be written.
     pub fn access_log_dropped(&self, lines: u64) {
         self.access_log_dropped.fetch_add(lines, Ordering::Relaxed);
@@ -147,6 +155,7 @@ impl Metrics {
             [(vec![], self.access_log_dropped.load(Ordering::Relaxed))],
         ));
         families.extend(self.state.families());
+        families.extend(issuers::families(&locked(&self.issuers)));
         families.push(gauges(
             "wicketgate_build_info",
             "The version that runs.",

@@ -8,14 +8,18 @@ pub mod path;
 pub mod route;
 pub mod state;
 pub mod table;
+pub mod trust;
+mod trusted;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use http::{HeaderName, Method};
 
 use crate::auth::Authenticator;
-use crate::auth::jwt::Kind;
+use crate::auth::jwt::{Kind, Verifier};
+use crate::auth::published::PublishedKeys;
 use crate::backend::Backend;
 use crate::config::raw::{self, Issue, NumberStyle, Raw};
 use crate::config::{Config, Problems};
@@ -25,10 +29,20 @@ use crate::state::Quota;
 use crate::state::attempts::Cost;
 use crate::state::quota::Period;
 use accounts::Accounts;
-use backends::Shared;
 pub use issuer::Issuer;
 use route::Route;
 use table::Table;
+
+/// What outlives a policy.
+#[derive(Debug, Default)]
+pub struct Lasting {
+    /// How many requests are in flight to which backend.
+    pub backends: backends::Shared,
+    /// Keys that have been fetched from other issuers.
+    published: trusted::Registry,
+    /// Counts what makes earlier verdicts void: another policy, or other keys.
+    pub generation: Arc<AtomicU64>,
+}
 
 /// Who answers a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,15 +154,15 @@ pub struct AccessToken {
 }
 
 impl Policy {
-    /// Reads all files that the configuration names and compiles it. `shared` keeps what outlives a policy.
+    /// Reads all files that the configuration names and compiles it. `lasting` is what outlives a policy.
     ///
     /// What is wrong goes to `problems`; then there is no policy.
-    pub fn build(config: &Config, shared: &Shared, problems: &mut Problems) -> Option<Self> {
+    pub fn build(config: &Config, lasting: &Lasting, problems: &mut Problems) -> Option<Self> {
         let raw = config.raw();
         let issuer = raw.issuer.as_ref().map(|raw| issuer::read(config, raw, problems));
         let deriver = raw.identifier.as_ref().map(|identifier| read_deriver(config, identifier, problems));
         let (issuer, deriver) = (flattened(issuer), flattened(deriver));
-        let backends = backends::read(config, shared, problems);
+        let backends = backends::read(config, &lasting.backends, problems);
         let known = deriver.as_ref().and_then(Option::as_ref);
         let login =
             flattened(raw.login.as_ref().map(|login| read_login(config, login, known, backends.as_ref(), problems)));
@@ -156,7 +170,7 @@ impl Policy {
         let cookie = flattened(cookie.map(|cookie| callers::read_cookie(config, cookie, problems)));
         let clients = callers::read_clients(config, problems);
         let api_keys = callers::read_api_keys(config, &clients, problems);
-        let trusted = callers::read_trusted(config, problems);
+        let trusted = trusted::read(config, &lasting.published, problems);
         let stripped = Arc::new(stripped(raw));
         let routes = route::read(config, &backends?, problems);
         let (issuer, deriver, login, cookie) = (issuer?, deriver?, login?, cookie?);
@@ -181,6 +195,13 @@ impl Policy {
         let table = table(raw, &routes, issuer.is_some());
         let own_site = raw.login.as_ref().and_then(|login| login.cookie.as_ref()).map(own_site).unwrap_or_default();
         Some(Self { auth, table, routes, issuer, login, access_token, quotas: quotas(raw), own_site, stripped })
+    }
+}
+
+impl Policy {
+    /// The keys of other issuers that are fetched.
+    pub fn published(&self) -> impl Iterator<Item = &Arc<PublishedKeys>> {
+        self.auth.trusted.values().filter_map(Verifier::published)
     }
 }
 

@@ -37,6 +37,12 @@ pub enum TokenFault {
     UnknownClient,
     /// It was revoked, or its login ended.
     Revoked,
+    /// It was issued for longer than is allowed.
+    Lifetime,
+    /// A claim is missing, or does not say what it must.
+    Claim,
+    /// The keys of its issuer cannot be had: nobody knows whether it is good.
+    NoKeys,
 }
 
 /// What is wrong with an API key.
@@ -190,6 +196,9 @@ macro_rules! token_word {
             TokenFault::Subject => concat!($prefix, "_token_subject"),
             TokenFault::UnknownClient => concat!($prefix, "_token_unknown_client"),
             TokenFault::Revoked => concat!($prefix, "_token_revoked"),
+            TokenFault::Lifetime => concat!($prefix, "_token_lifetime"),
+            TokenFault::Claim => concat!($prefix, "_token_claim"),
+            TokenFault::NoKeys => concat!($prefix, "_token_no_keys"),
         }
     };
 }
@@ -263,7 +272,7 @@ impl Refusal {
 pub(crate) mod tests {
     use super::*;
 
-    const TOKEN_FAULTS: [TokenFault; 15] = [
+    const TOKEN_FAULTS: [TokenFault; 18] = [
         TokenFault::Missing,
         TokenFault::TooLong,
         TokenFault::Malformed,
@@ -279,6 +288,9 @@ pub(crate) mod tests {
         TokenFault::Subject,
         TokenFault::UnknownClient,
         TokenFault::Revoked,
+        TokenFault::Lifetime,
+        TokenFault::Claim,
+        TokenFault::NoKeys,
     ];
 
     /// All refusals, for tables that must be complete.

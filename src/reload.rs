@@ -3,13 +3,17 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use tokio::runtime::Handle;
+
+use crate::auth::published::PublishedKeys;
 use crate::config::raw::{Listen, Raw};
 use crate::config::{self, Config, Problems};
 use crate::gateway::Shared;
 use crate::metrics::Metrics;
-use crate::policy::{self, Policy, backends};
+use crate::policy::{self, Lasting, Policy};
 use crate::server::tls::{self, CertificateStore, ListenerTls};
 use crate::state;
 
@@ -26,14 +30,14 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Reads gateway.yaml and all files that it names. `shared` keeps what outlives a policy.
+    /// Reads gateway.yaml and all files that it names. `lasting` is what outlives a policy.
     ///
     /// # Errors
     /// Everything that is wrong, at once.
-    pub fn read(file: &Path, shared: &backends::Shared) -> Result<Self, Problems> {
+    pub fn read(file: &Path, lasting: &Lasting) -> Result<Self, Problems> {
         let (config, mut problems) = config::read_draft(file)?;
         let mut found = Problems::default();
-        let policy = Policy::build(&config, shared, &mut found);
+        let policy = Policy::build(&config, lasting, &mut found);
         let tls = tls::read(&config, &mut found);
         let state = policy::state::read(&config, &mut found);
         // What was found out from the file alone need not be said again.
@@ -42,6 +46,29 @@ impl Plan {
         match (policy, tls, state) {
             (Some(policy), Some(tls), Some(state)) if problems.is_empty() => Ok(Self { config, policy, tls, state }),
             _ => Err(problems),
+        }
+    }
+
+    /// Begins to fetch the keys of other issuers, and waits until each has been asked once, whatever it said.
+    pub async fn fetch_keys(&self, lasting: &Lasting, control: &Handle) {
+        let published: Vec<Arc<PublishedKeys>> = self.policy.published().cloned().collect();
+        for keys in &published {
+            let generation = Arc::clone(&lasting.generation);
+            keys.start(control, move || {
+                generation.fetch_add(1, Ordering::Release);
+            });
+        }
+        for keys in published {
+            // A copy that is not too old is as good.
+            if !keys.has_keys(unix_seconds()) {
+                keys.first_round().await;
+            }
+            if !keys.has_keys(unix_seconds()) {
+                tracing::error!(
+                    issuer = keys.issuer(),
+                    "there are no keys of this issuer: its customers get 503 until it answers"
+                );
+            }
         }
     }
 }
@@ -92,17 +119,18 @@ impl Reloader {
     ///
     /// # Errors
     /// Why the old one stays.
-    pub fn reload(&self) -> Result<(), ReloadFault> {
-        let outcome = self.replace_all();
+    pub async fn reload(&self) -> Result<(), ReloadFault> {
+        let outcome = self.replace_all().await;
         self.shared.metrics.reload(if outcome.is_ok() { "ok" } else { "failed" });
         outcome
     }
 
-    fn replace_all(&self) -> Result<(), ReloadFault> {
-        let plan = Plan::read(&self.file, &self.shared.backends).map_err(ReloadFault::Problems)?;
+    async fn replace_all(&self) -> Result<(), ReloadFault> {
+        let plan = Plan::read(&self.file, &self.shared.lasting).map_err(ReloadFault::Problems)?;
         if let Some(key) = needs_restart(&self.started_with, plan.config.raw()) {
             return Err(ReloadFault::NeedsRestart(key));
         }
+        plan.fetch_keys(&self.shared.lasting, &Handle::current()).await;
         note_certificates(&self.shared.metrics, &plan.tls);
         for (store, tls) in self.certificates.iter().zip(plan.tls) {
             if let (Some(store), Some(tls)) = (store, tls) {
@@ -148,10 +176,14 @@ fn differ(old: &Listen, new: &Listen) -> bool {
 
 /// Tells Prometheus when the certificates end.
 pub fn note_certificates(metrics: &Metrics, tls: &[Option<ListenerTls>]) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = unix_seconds();
     let ends: Vec<(String, i64)> = tls.iter().flatten().flat_map(|tls| tls.certificates.ends.iter().cloned()).collect();
     for (file, _) in ends.iter().filter(|(_, end)| u64::try_from(*end).unwrap_or_default() <= now) {
         tracing::warn!(certificate = file, "this certificate has expired: callers will refuse it");
     }
     metrics.certificates(ends);
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -1,6 +1,10 @@
 //! Secrets in memory: they cannot be printed and are wiped when dropped.
 
 use std::fmt;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
@@ -40,6 +44,29 @@ pub fn random_bytes<const COUNT: usize>() -> [u8; COUNT] {
     #[allow(clippy::expect_used, reason = "no key, id or nonce can be made without randomness")]
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
     bytes
+}
+
+/// Writes a file that only its owner can read, whole or not at all: what was there before stays until this is on the disk.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty() && !directory.is_dir())
+    {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let outcome = (|| {
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&name)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&name, path)
+    })();
+    if outcome.is_err() {
+        let _ = fs::remove_file(&name);
+    }
+    outcome
 }
 
 #[cfg(test)]

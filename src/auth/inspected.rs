@@ -29,19 +29,19 @@ impl Authenticator {
     ///
     /// # Errors
     /// Why it is not good.
-    pub fn inspect(&self, token: &str, now: u64, state: &State) -> Result<Inspected, TokenFault> {
+    pub fn inspect<'s>(&'s self, token: &str, now: u64, state: &State) -> Result<Inspected, TokenFault> {
         let token = readable(token.as_bytes())?;
         let compact = Compact::parse(token)?;
         let issuer = compact.issuer().ok_or(TokenFault::Issuer)?;
-        let by = |verifier: &Option<Verifier>, kind| {
-            let verifier = verifier.as_ref().filter(|verifier| verifier.issuer() == issuer)?;
-            Some((verifier.verify(&compact, now).ok()?, kind, verifier.skew()))
+        let by = |verifier: Option<&'s Verifier>, kind| {
+            let verifier = verifier.filter(|verifier| verifier.issuer() == issuer)?;
+            Some((verifier.verify(&compact, now).ok()?, kind, verifier.tenant()))
         };
-        let own = by(&self.access, Kind::Access).or_else(|| by(&self.own, Kind::Customer));
+        let own = by(self.access.as_ref(), Kind::Access).or_else(|| by(self.own.as_ref(), Kind::Customer));
         let is_own = own.is_some();
-        let (claims, kind, skew) = match (own, self.trusted.get(issuer)) {
+        let (claims, kind, tenant) = match (own, self.trusted.get(issuer)) {
             (Some(own), _) => own,
-            (None, Some(trusted)) => (trusted.verify(&compact, now)?, Kind::Customer, trusted.skew()),
+            (None, Some(trusted)) => (trusted.verify(&compact, now)?, Kind::Customer, trusted.tenant()),
             (None, None) => return Err(TokenFault::Signature),
         };
         let marks = Marks::of(&claims, issuer, is_own, token);
@@ -56,7 +56,7 @@ impl Authenticator {
                 let customer = if is_own {
                     deriver.accept(&claims.subject).map_err(|_| TokenFault::Subject)?
                 } else {
-                    deriver.derive(issuer, &claims.subject).map_err(|_| TokenFault::Subject)?
+                    deriver.derive(tenant, &claims.subject).map_err(|_| TokenFault::Subject)?
                 };
                 Verdict::Customer(customer)
             }
@@ -64,7 +64,7 @@ impl Authenticator {
         if marks.are_revoked(&verdict, state.revocations()) {
             return Err(TokenFault::Revoked);
         }
-        let ends = claims.expires_at.saturating_add(skew);
+        let ends = claims.ends;
         Ok(Inspected { verdict, subject: Subject::Token(marks.id), login: marks.login, ends, claims })
     }
 }

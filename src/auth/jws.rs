@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 
+use super::jwt::plain_type;
 use super::keys::Algorithm;
 use crate::refusal::TokenFault;
 
@@ -41,7 +42,7 @@ impl<'a> Jws<'a> {
     ///
     /// # Errors
     /// [`TokenFault::TooLong`], [`TokenFault::Malformed`], [`TokenFault::HeaderNotAllowed`], or
-    /// [`TokenFault::Algorithm`] for one that is no asymmetric signature.
+    /// [`TokenFault::Algorithm`] for one that nobody may sign with.
     pub fn parse(token: &'a str) -> Result<Self, TokenFault> {
         if token.len() > LONGEST_TOKEN {
             return Err(TokenFault::TooLong);
@@ -106,10 +107,7 @@ impl Header {
         if key_id.is_some_and(|text| text.len() > LONGEST_KEY_ID || text.chars().any(char::is_control)) {
             return Err(TokenFault::Malformed);
         }
-        let kind = members.text("typ")?.map(|text| {
-            let text = text.to_ascii_lowercase();
-            text.strip_prefix("application/").map(str::to_owned).unwrap_or(text)
-        });
+        let kind = members.text("typ")?.map(plain_type);
         Ok(Self {
             algorithm: Algorithm::named(algorithm).ok_or(TokenFault::Algorithm)?,
             key_id: key_id.map(str::to_owned),

@@ -3,10 +3,15 @@
 //! The order is the defence: what costs nothing is checked before a key is looked up, the signature before any claim.
 //! `now` is an argument, in seconds since 1970.
 
+use std::sync::Arc;
+
 use serde_json::Value;
+
+use super::claims::{ClaimPath, ClaimRule};
 
 use super::jws::{Jws, Members};
 use super::keys::KeySet;
+use super::published::PublishedKeys;
 use crate::customer;
 use crate::refusal::TokenFault;
 
@@ -45,15 +50,28 @@ pub enum Kind {
     Access,
 }
 
-/// Which `typ` is right (RFC 8725 section 3.11).
-#[derive(Debug, Clone, Copy)]
-enum Types {
-    /// `at+jwt`.
-    Access,
-    /// `JWT`.
-    Jwt,
-    /// `JWT`, or none: what identity providers commonly send.
-    JwtOrNone,
+/// Where an issuer's keys come from.
+#[derive(Debug, Clone)]
+pub enum Keys {
+    /// Read with the configuration.
+    Fixed(KeySet),
+    /// Fetched from the issuer, again and again.
+    Published(Arc<PublishedKeys>),
+}
+
+impl From<KeySet> for Keys {
+    fn from(keys: KeySet) -> Self {
+        Self::Fixed(keys)
+    }
+}
+
+impl Keys {
+    fn verify_signature(&self, jws: &Jws<'_>, now: u64) -> Result<u64, TokenFault> {
+        match self {
+            Self::Fixed(keys) => keys.verify_signature(jws, now),
+            Self::Published(published) => published.verify_signature(jws, now),
+        }
+    }
 }
 
 /// Checks the tokens of one kind from one issuer.
@@ -61,11 +79,15 @@ enum Types {
 pub struct Verifier {
     issuer: String,
     audiences: Vec<String>,
-    keys: KeySet,
+    keys: Keys,
     skew: u64,
-    types: Types,
-    subject_claim: String,
+    /// The values of `typ` that are right, in small letters; `None` for a missing one (RFC 8725 section 3.11).
+    types: Vec<Option<String>>,
+    subject: ClaimPath,
     longest_subject: usize,
+    longest_life: Option<u64>,
+    rules: Vec<ClaimRule>,
+    tenant: String,
     reads_client: bool,
 }
 
@@ -78,6 +100,8 @@ pub struct Claims {
     pub issued_at: Option<u64>,
     /// `exp`, in seconds since 1970; the allowed clock skew is not in it.
     pub expires_at: u64,
+    /// The first second, since 1970, in which a fresh check would refuse it: clock skew and the end of its key are in it.
+    pub ends: u64,
     /// `jti`.
     pub token_id: Option<String>,
     /// `sid`, only of our own tokens: the login that it is of.
@@ -89,47 +113,87 @@ pub struct Claims {
 }
 
 impl Verifier {
-    /// By how many seconds the issuer's clock may differ from ours.
-    pub fn skew(&self) -> u64 {
-        self.skew
-    }
-
     /// For tokens that this gateway signed: `typ` must be there, and `sub` is the subject. `skew` is in seconds.
     pub fn own(kind: Kind, issuer: String, audiences: Vec<String>, keys: KeySet, skew: u64) -> Self {
         Self {
+            tenant: issuer.clone(),
             issuer,
             audiences,
-            keys,
+            keys: keys.into(),
             skew,
             types: match kind {
-                Kind::Customer => Types::Jwt,
-                Kind::Access => Types::Access,
+                Kind::Customer => vec![Some("jwt".to_owned())],
+                Kind::Access => vec![Some("at+jwt".to_owned())],
             },
-            subject_claim: "sub".into(),
+            subject: ClaimPath::parse("sub"),
             longest_subject: customer::LONGEST_IDENTIFIER,
+            longest_life: None,
+            rules: Vec::new(),
             reads_client: true,
         }
     }
 
-    /// For customers' tokens of another issuer, whose customers are told apart by the claim `subject_claim`. `skew` is in
-    /// seconds.
-    pub fn trusted(issuer: String, audiences: Vec<String>, keys: KeySet, skew: u64, subject_claim: String) -> Self {
+    /// For customers' tokens of another issuer, whose customers are told apart by the claim `subject`. `skew` is in
+    /// seconds. Their `typ` is `JWT` or missing: what identity providers commonly send.
+    pub fn trusted(
+        issuer: String,
+        audiences: Vec<String>,
+        keys: impl Into<Keys>,
+        skew: u64,
+        subject: ClaimPath,
+    ) -> Self {
         Self {
+            tenant: issuer.clone(),
             issuer,
             audiences,
-            keys,
+            keys: keys.into(),
             skew,
-            types: Types::JwtOrNone,
-            subject_claim,
+            types: vec![Some("jwt".to_owned()), None],
+            subject,
             longest_subject: customer::LONGEST_SUBJECT,
+            longest_life: None,
+            rules: Vec::new(),
             reads_client: false,
+        }
+    }
+
+    /// Takes only tokens whose `typ` is one of these; `None` stands for a missing one.
+    pub fn of_types(self, types: impl IntoIterator<Item = Option<String>>) -> Self {
+        Self { types: types.into_iter().map(|name| name.map(|name| plain_type(&name))).collect(), ..self }
+    }
+
+    /// Takes only tokens that were issued for at most so many seconds.
+    pub fn living_at_most(self, seconds: Option<u64>) -> Self {
+        Self { longest_life: seconds, ..self }
+    }
+
+    /// Takes only tokens whose claims are as these say.
+    pub fn with_rules(self, rules: Vec<ClaimRule>) -> Self {
+        Self { rules, ..self }
+    }
+
+    /// Its subjects are unique within this, and not within the issuer.
+    pub fn within(self, tenant: String) -> Self {
+        Self { tenant, ..self }
+    }
+
+    /// Within what its subjects are unique.
+    pub fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    /// The keys, where they are fetched.
+    pub fn published(&self) -> Option<&Arc<PublishedKeys>> {
+        match &self.keys {
+            Keys::Fixed(_) => None,
+            Keys::Published(published) => Some(published),
         }
     }
 
     /// The same with other keys.
     #[cfg(test)]
     pub(crate) fn with_keys(&self, keys: KeySet) -> Self {
-        Self { keys, ..self.clone() }
+        Self { keys: keys.into(), ..self.clone() }
     }
 
     /// The `iss` of its tokens.
@@ -144,7 +208,7 @@ impl Verifier {
     /// The first thing that is wrong, in that order.
     pub fn verify(&self, token: &Compact<'_>, now: u64) -> Result<Claims, TokenFault> {
         self.check_type(token.jws.kind())?;
-        self.keys.verify_signature(&token.jws)?;
+        let key_ends = self.keys.verify_signature(&token.jws, now)?;
         let claims = &token.claims;
         if token.issuer() != Some(&self.issuer) {
             return Err(TokenFault::Issuer);
@@ -160,11 +224,21 @@ impl Verifier {
         if expires_at.saturating_add(self.skew) <= now {
             return Err(TokenFault::Expired);
         }
+        if let Some(longest) = self.longest_life {
+            let begun = issued_at.ok_or(TokenFault::Malformed)?;
+            if expires_at.saturating_sub(begun) > longest {
+                return Err(TokenFault::Lifetime);
+            }
+        }
+        if !self.rules.iter().all(|rule| rule.holds(claims)) {
+            return Err(TokenFault::Claim);
+        }
         let text = |name: &str| claims.text(name).map(|text| text.map(str::to_owned));
         Ok(Claims {
             subject: self.subject(claims)?.to_owned(),
             issued_at,
             expires_at,
+            ends: expires_at.saturating_add(self.skew).min(key_ends),
             token_id: text("jti")?,
             login: if self.reads_client { text("sid")? } else { None },
             client_id: if self.reads_client { text("client_id")? } else { None },
@@ -173,12 +247,7 @@ impl Verifier {
     }
 
     fn check_type(&self, kind: Option<&str>) -> Result<(), TokenFault> {
-        let right = match self.types {
-            Types::Access => kind == Some("at+jwt"),
-            Types::Jwt => kind == Some("jwt"),
-            Types::JwtOrNone => kind.is_none_or(|kind| kind == "jwt"),
-        };
-        if right { Ok(()) } else { Err(TokenFault::Type) }
+        if self.types.iter().any(|right| right.as_deref() == kind) { Ok(()) } else { Err(TokenFault::Type) }
     }
 
     /// `aud` is a string or a list of strings, one of which is us (RFC 7519 section 4.1.3).
@@ -193,7 +262,7 @@ impl Verifier {
     }
 
     fn subject<'c>(&self, claims: &'c Members) -> Result<&'c str, TokenFault> {
-        match claims.get(&self.subject_claim) {
+        match self.subject.find(claims) {
             Some(Value::String(subject))
                 if !subject.is_empty()
                     && subject.len() <= self.longest_subject
@@ -204,6 +273,12 @@ impl Verifier {
             _ => Err(TokenFault::Subject),
         }
     }
+}
+
+/// A `typ` as types are compared: in small letters and without `application/` (RFC 7515 section 4.1.9).
+pub(super) fn plain_type(text: &str) -> String {
+    let text = text.to_ascii_lowercase();
+    text.strip_prefix("application/").map(str::to_owned).unwrap_or(text)
 }
 
 /// A NumericDate (RFC 7519 section 2) in whole seconds: a number from 0 on, fractions cut off, no string.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -9,9 +10,10 @@ use serde_json::Value;
 
 use super::jws::{Jws, Members};
 use crate::refusal::TokenFault;
+use crate::secret::Secret;
 
-/// The signature algorithms that a token may name (RFC 7518 section 3.1, RFC 8037 section 3.1). Neither `none` nor a
-/// symmetric one has a value here.
+/// The signature algorithms that a token may name (RFC 7518 section 3.1, RFC 8037 section 3.1). `none` has no value
+/// here, and a symmetric one never fits a public key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// RSA PKCS #1 v1.5 with SHA-256.
@@ -30,13 +32,21 @@ pub enum Algorithm {
     Es256,
     /// ECDSA on P-384 with SHA-384.
     Es384,
+    /// ECDSA on P-521 with SHA-512.
+    Es512,
     /// Ed25519.
     EdDsa,
+    /// HMAC with SHA-256.
+    Hs256,
+    /// HMAC with SHA-384.
+    Hs384,
+    /// HMAC with SHA-512.
+    Hs512,
 }
 
 impl Algorithm {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Rs256,
         Self::Rs384,
         Self::Rs512,
@@ -45,7 +55,11 @@ impl Algorithm {
         Self::Ps512,
         Self::Es256,
         Self::Es384,
+        Self::Es512,
         Self::EdDsa,
+        Self::Hs256,
+        Self::Hs384,
+        Self::Hs512,
     ];
 
     /// The algorithm of this name, compared with case.
@@ -64,25 +78,62 @@ impl Algorithm {
             Self::Ps512 => "PS512",
             Self::Es256 => "ES256",
             Self::Es384 => "ES384",
+            Self::Es512 => "ES512",
             Self::EdDsa => "EdDSA",
+            Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
+        }
+    }
+
+    /// The hash of a symmetric one, and how many bytes of key it needs (RFC 7518 section 3.2).
+    fn hash(self) -> Option<(hmac::Algorithm, usize)> {
+        match self {
+            Self::Hs256 => Some((hmac::HMAC_SHA256, 32)),
+            Self::Hs384 => Some((hmac::HMAC_SHA384, 48)),
+            Self::Hs512 => Some((hmac::HMAC_SHA512, 64)),
+            _ => None,
         }
     }
 }
 
-/// One public key, parsed once for each algorithm that it may be used with.
+/// One key, parsed once for each algorithm that it may be used with.
 #[derive(Debug)]
 struct VerifyingKey {
+    /// What `kid` must say; `None`: it may be missing, and of a secret it may say anything.
     id: Option<String>,
-    uses: Vec<(Algorithm, ParsedPublicKey)>,
+    uses: Vec<(Algorithm, Material)>,
+    /// The first second in which it is no longer good.
+    until: u64,
 }
 
-impl VerifyingKey {
-    fn fit(&self, algorithm: Algorithm) -> Option<&ParsedPublicKey> {
-        self.uses.iter().find(|(known, _)| *known == algorithm).map(|(_, key)| key)
+/// What a signature is checked with.
+#[derive(Debug)]
+enum Material {
+    Public(ParsedPublicKey),
+    Secret(Box<hmac::Key>),
+}
+
+impl Material {
+    fn verifies(&self, signed: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Self::Public(key) => key.verify_sig(signed, signature).is_ok(),
+            Self::Secret(key) => hmac::verify(key, signed, signature).is_ok(),
+        }
     }
 }
 
-/// The public keys of one issuer. Cheap to clone.
+impl VerifyingKey {
+    fn fit(&self, algorithm: Algorithm) -> Option<&Material> {
+        self.uses.iter().find(|(known, _)| *known == algorithm).map(|(_, material)| material)
+    }
+
+    fn is_secret(&self) -> bool {
+        self.uses.iter().any(|(_, material)| matches!(material, Material::Secret(_)))
+    }
+}
+
+/// The keys of one issuer: public ones, or one secret. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct KeySet(Arc<[VerifyingKey]>);
 
@@ -92,6 +143,19 @@ impl KeySet {
     /// # Errors
     /// The text is not a JWK set, mixes symmetric with other keys (RFC 8725 section 2.1), or has no key of use.
     pub fn from_jwks(json: &[u8], allowed: &[Algorithm]) -> Result<(Self, Vec<String>), String> {
+        Self::ending(json, allowed, |_| u64::MAX)
+    }
+
+    /// The same, with keys that end: `until` tells the first second, since 1970, in which the key of this `kid` is no
+    /// longer good.
+    ///
+    /// # Errors
+    /// As [`KeySet::from_jwks`].
+    pub fn ending(
+        json: &[u8],
+        allowed: &[Algorithm],
+        until: impl Fn(&str) -> u64,
+    ) -> Result<(Self, Vec<String>), String> {
         let set = Members::parse(json).ok_or("the key set is not a JSON object, or has a member twice")?;
         let Some(Value::Array(keys)) = set.get("keys") else {
             return Err("the key set has no list `keys` (RFC 7517 section 5)".into());
@@ -106,7 +170,10 @@ impl KeySet {
         let mut warnings = Vec::new();
         for (position, key) in keys.iter().enumerate() {
             match parse_key(key, allowed) {
-                Ok(key) => usable.push(key),
+                Ok(mut key) => {
+                    key.until = until(key.id.as_deref().unwrap_or_default());
+                    usable.push(key);
+                }
                 Err(reason) => warnings.push(format!("{} is ignored: {reason}", describe(position, key))),
             }
         }
@@ -118,34 +185,67 @@ impl KeySet {
         Ok((Self(usable.into()), warnings))
     }
 
+    /// A secret that an issuer shares with us; nothing else belongs to such a set (RFC 8725 section 2.1).
+    ///
+    /// # Errors
+    /// It is too short for one of these algorithms, or one is not symmetric.
+    pub fn from_secret(secret: &Secret, algorithms: &[Algorithm]) -> Result<Self, String> {
+        let mut uses = Vec::new();
+        for algorithm in algorithms {
+            let (hash, shortest) =
+                algorithm.hash().ok_or_else(|| format!("{} needs a public key", algorithm.name()))?;
+            if secret.expose().len() < shortest {
+                return Err(format!(
+                    "this secret is shorter than the {shortest} bytes that {} needs",
+                    algorithm.name()
+                ));
+            }
+            uses.push((*algorithm, Material::Secret(Box::new(hmac::Key::new(hash, secret.expose())))));
+        }
+        Ok(Self([VerifyingKey { id: None, uses, until: u64::MAX }].into()))
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The `kid`s of the keys.
     #[cfg(test)]
     pub(crate) fn key_ids(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|key| key.id.as_deref())
     }
 
-    /// Whether one of the keys signed this, in the one algorithm that both the key and the token name.
+    /// Whether one of the keys signed this, in the one algorithm that both the key and the token name, and until when
+    /// that key is good. Times are in seconds since 1970.
     ///
     /// A `kid` names its key, and no other is tried; without one there must be exactly one key that fits.
     ///
     /// # Errors
     /// [`TokenFault::UnknownKey`], [`TokenFault::Algorithm`] or [`TokenFault::Signature`].
-    pub(crate) fn verify_signature(&self, jws: &Jws<'_>) -> Result<(), TokenFault> {
+    pub(crate) fn verify_signature(&self, jws: &Jws<'_>, now: u64) -> Result<u64, TokenFault> {
         let algorithm = jws.algorithm();
-        let key = match jws.key_id() {
+        let mut live = self.0.iter().filter(|key| now < key.until || key.until == u64::MAX);
+        let (key, material) = match jws.key_id() {
             Some(id) => {
-                let key = self.0.iter().find(|key| key.id.as_deref() == Some(id)).ok_or(TokenFault::UnknownKey)?;
-                key.fit(algorithm).ok_or(TokenFault::Algorithm)?
+                let is_named = |key: &&VerifyingKey| key.id.as_deref() == Some(id) || key.is_secret();
+                let key = live.find(is_named).ok_or(TokenFault::UnknownKey)?;
+                (key, key.fit(algorithm).ok_or(TokenFault::Algorithm)?)
             }
             None => {
-                let mut fitting = self.0.iter().filter_map(|key| key.fit(algorithm));
+                let mut fitting = live.filter_map(|key| Some((key, key.fit(algorithm)?)));
                 match (fitting.next(), fitting.next()) {
-                    (Some(key), None) => key,
+                    (Some(fit), None) => fit,
                     _ => return Err(TokenFault::UnknownKey),
                 }
             }
         };
-        key.verify_sig(jws.signed(), jws.signature()).map_err(|_| TokenFault::Signature)
+        if material.verifies(jws.signed(), jws.signature()) { Ok(key.until) } else { Err(TokenFault::Signature) }
     }
 }
 
@@ -192,33 +292,34 @@ fn parse_key(key: &Value, allowed: &[Algorithm]) -> Result<VerifyingKey, String>
         Some(Value::Array(operations)) if operations.iter().any(|operation| operation == "verify") => {}
         Some(_) => return Err("its `key_ops` lack \"verify\"".into()),
     }
-    let material = Material::parse(kty, &text)?;
+    let numbers = Numbers::parse(kty, &text)?;
     let pinned = text("alg")?;
     let mut uses = Vec::new();
-    for algorithm in material.algorithms().iter().copied().filter(|algorithm| allowed.contains(algorithm)) {
+    for algorithm in numbers.algorithms().iter().copied().filter(|algorithm| allowed.contains(algorithm)) {
         if pinned.is_none_or(|name| name == algorithm.name()) {
-            uses.push((algorithm, material.prepare(algorithm)?));
+            uses.push((algorithm, Material::Public(numbers.prepare(algorithm)?)));
         }
     }
     if uses.is_empty() {
         let names = |algorithms: &[Algorithm]| {
             algorithms.iter().map(|algorithm| algorithm.name()).collect::<Vec<_>>().join(", ")
         };
-        let own = pinned.map_or_else(|| names(material.algorithms()), str::to_owned);
+        let own = pinned.map_or_else(|| names(numbers.algorithms()), str::to_owned);
         return Err(format!("its algorithm ({own}) is none of those allowed for it ({})", names(allowed)));
     }
-    Ok(VerifyingKey { id: text("kid")?.map(str::to_owned), uses })
+    Ok(VerifyingKey { id: text("kid")?.map(str::to_owned), uses, until: u64::MAX })
 }
 
 /// The numbers of a public key.
-enum Material {
+enum Numbers {
     Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
     P256(Vec<u8>),
     P384(Vec<u8>),
+    P521(Vec<u8>),
     Ed25519(Vec<u8>),
 }
 
-impl Material {
+impl Numbers {
     fn parse<'k>(kty: &str, text: &impl Fn(&str) -> Result<Option<&'k str>, String>) -> Result<Self, String> {
         let bytes = |name: &str| {
             let encoded = text(name)?.ok_or_else(|| format!("it has no `{name}`"))?;
@@ -232,6 +333,7 @@ impl Material {
             }
             ("EC", Some("P-256")) => Ok(Self::P256(point(&bytes("x")?, &bytes("y")?, 32)?)),
             ("EC", Some("P-384")) => Ok(Self::P384(point(&bytes("x")?, &bytes("y")?, 48)?)),
+            ("EC", Some("P-521")) => Ok(Self::P521(point(&bytes("x")?, &bytes("y")?, 66)?)),
             ("OKP", Some("Ed25519")) => Ok(Self::Ed25519(bytes("x")?)),
             ("EC" | "OKP", Some(curve)) => Err(format!("the curve {curve:?} is not supported")),
             ("EC" | "OKP", None) => Err("it has no `crv`".into()),
@@ -251,6 +353,7 @@ impl Material {
             ],
             Self::P256(_) => &[Algorithm::Es256],
             Self::P384(_) => &[Algorithm::Es384],
+            Self::P521(_) => &[Algorithm::Es512],
             Self::Ed25519(_) => &[Algorithm::EdDsa],
         }
     }
@@ -265,6 +368,7 @@ impl Material {
             }
             Self::P256(point) => (point, &signature::ECDSA_P256_SHA256_FIXED),
             Self::P384(point) => (point, &signature::ECDSA_P384_SHA384_FIXED),
+            Self::P521(point) => (point, &signature::ECDSA_P521_SHA512_FIXED),
             Self::Ed25519(point) => (point, &signature::ED25519),
         };
         ParsedPublicKey::new(verification, bytes).map_err(rejected)
@@ -279,7 +383,7 @@ fn rsa_parameters(algorithm: Algorithm) -> Option<&'static RsaParameters> {
         Algorithm::Ps256 => Some(&signature::RSA_PSS_2048_8192_SHA256),
         Algorithm::Ps384 => Some(&signature::RSA_PSS_2048_8192_SHA384),
         Algorithm::Ps512 => Some(&signature::RSA_PSS_2048_8192_SHA512),
-        Algorithm::Es256 | Algorithm::Es384 | Algorithm::EdDsa => None,
+        _ => None,
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::claims::ClaimPath;
 use super::issuer::{NewKey, SigningKeys};
 use super::keys::{Algorithm, KeySet};
 use super::*;
@@ -65,7 +66,7 @@ fn world() -> World {
             (Arc::clone(&id), Client { id, secrets: Vec::new(), scopes })
         };
         let (their_keys, _) = KeySet::from_jwks(they_sign.jwks().as_bytes(), &[Algorithm::EdDsa]).unwrap();
-        let trusted = Verifier::trusted(THEM.to_owned(), audience.clone(), their_keys, SKEW, "sub".to_owned());
+        let trusted = Verifier::trusted(THEM.to_owned(), audience.clone(), their_keys, SKEW, ClaimPath::parse("sub"));
         Authenticator {
             access: Some(Verifier::own(Kind::Access, US.to_owned(), audience.clone(), keys.clone(), SKEW)),
             own: Some(Verifier::own(Kind::Customer, US.to_owned(), audience, keys, SKEW)),
@@ -163,7 +164,7 @@ fn admit(auth: &Authenticator, step: &Step, now: u64, verified: &mut VerifiedTok
         headers.insert(CUSTOMER_AUTH, value("JWT", token));
     }
     let state = State::in_memory();
-    let mut around = Surroundings { now, verified, state: &state, ask: None, told: None };
+    let mut around = Surroundings { now, verified, state: &state, ask: None, learned: Learned::default() };
     let caller = auth.admit(&WORLD.demands[step.demand], &headers, None, &mut around)?;
     Ok((caller.client, caller.customer))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::say;
 use crate::app;
 use crate::config::raw::Level;
-use crate::policy::backends;
+use crate::policy::Lasting;
 use crate::reload::Plan;
 
 pub(super) const EXAMPLE: &str = "Example:\n  wicketgate check --config gateway.yaml\n\n\
@@ -14,7 +14,7 @@ pub(super) const EXAMPLE: &str = "Example:\n  wicketgate check --config gateway.
 /// Reads everything that `run` would read, and binds nothing.
 pub(super) fn check(file: &Path) -> anyhow::Result<()> {
     app::start_logging(Level::Warn);
-    let plan = Plan::read(file, &backends::Shared::default())?;
+    let plan = Plan::read(file, &Lasting::default())?;
     let raw = plan.config.raw();
     say(&format!(
         "{} is good: {} listeners, {} routes, {} backends, {} clients, {} API keys",

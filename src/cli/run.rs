@@ -71,7 +71,7 @@ impl Signals {
                 tokio::select! {
                     _ = self.terminate.recv() => return,
                     _ = self.interrupt.recv() => return,
-                    _ = self.hang_up.recv() => match app.reload() {
+                    _ = self.hang_up.recv() => match app.reload().await {
                         Ok(()) => tracing::info!("reloaded"),
                         Err(fault) => tracing::error!(reason = %fault, "reload failed"),
                     },

@@ -8,6 +8,7 @@ mod grammar;
 mod own;
 mod routes;
 mod state;
+mod trusted;
 
 use std::collections::HashMap;
 

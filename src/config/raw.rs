@@ -11,6 +11,7 @@ mod listen;
 mod process;
 mod route;
 mod state;
+mod trusted;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,7 +20,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use backend::{Backend, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential};
-pub use callers::{ApiKey, Client, Jwks, Quota, SignatureAlgorithm, TrustedIssuer};
+pub use callers::{ApiKey, Client, Quota};
 pub use issuing::{
     AccessToken, Accounts, Attempts, Cookie, Identifier, IdentifierMode, Issue, Issuer, Login, NumberStyle, RateLimit,
     Refresh, SameSite,
@@ -30,6 +31,7 @@ pub use route::{
     CustomerFrom, ExactPath, HeaderPlace, Mode, PathMatch, Per, Placement, Requirement, Retry, Route, RouteLimits, Send,
 };
 pub use state::{Embedded, Outage, Redis, RedisTls, State};
+pub use trusted::{ClaimRule, ClaimValue, Jwks, JwksFile, KeyRefresh, SignatureAlgorithm, TrustedIssuer};
 
 /// The configuration of wicketgate. A secret is never written here: use `{file: PATH}` or `{env: NAME}`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -33,14 +33,8 @@ pub(super) fn check(root: &Node, source: &SharedSource, problems: &mut Problems)
 }
 
 /// Keys that belong to the product but not yet to this version.
-const NOT_YET: [&str; 6] = [
-    "forward_auth",
-    "listen[].proxy_protocol",
-    "backends.*.health",
-    "routes[].websocket",
-    "trusted_issuers[].discovery",
-    "clients[].jwks",
-];
+const NOT_YET: [&str; 5] =
+    ["forward_auth", "listen[].proxy_protocol", "backends.*.health", "routes[].websocket", "clients[].jwks"];
 
 struct Walk<'a> {
     source: &'a SharedSource,
@@ -265,10 +259,6 @@ impl Walk<'_> {
         let kind = node.value.kind();
         let is_plain = matches!(node.value, Value::Bool(_) | Value::Integer(_) | Value::Float);
         let written = self.source.written_at(node.at);
-        if place.pattern == "trusted_issuers[].jwks" {
-            let help = "save the keys in a file and write {file: PATH}";
-            return self.replace(schema, place, "this version does not fetch keys from an address yet", help);
-        }
         if is_secret_reference(schema) {
             let help = "put the secret into a file or an environment variable and write {file: PATH} or {env: NAME}";
             return self.replace(schema, place, "a secret is never written here", help);

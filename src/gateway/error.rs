@@ -55,6 +55,9 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::ScopeNotAllowed => (400, "400-06", "A requested scope is not available to this client."),
         R::ClientAuthentication => (400, "400-04", "Use exactly one method of client authentication."),
         R::CustomerToken(TokenFault::Missing) => (401, "401-01", "A customer credential is required."),
+        R::ClientToken(TokenFault::NoKeys) | R::CustomerToken(TokenFault::NoKeys) => {
+            (503, "503-04", "The keys of the token's issuer cannot be had; try again.")
+        }
         R::CustomerToken(TokenFault::Expired) => (401, "401-02", "The customer credential has expired."),
         R::Session(crate::refusal::SessionFault::Expired) => (401, "401-02", "The customer credential has expired."),
         R::CustomerToken(_) | R::Session(_) => (401, "401-03", "The customer credential is not valid."),

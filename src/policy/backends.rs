@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderName, HeaderValue, Uri, header};
+use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 
+use super::trust;
 use crate::backend::{Backend, Endpoint, Host};
 use crate::config::raw::{self, BackendAuthorization};
 use crate::config::{Config, Problems};
@@ -102,25 +103,13 @@ fn read_tls(config: &Config, name: &str, raw: &raw::Backend, problems: &mut Prob
         problems.push(config.problem(&format!("backends.{name}.tls.{key}"), message, help));
     };
     let tls = raw.tls.as_ref();
-    let mut roots = RootCertStore::empty();
-    match tls.and_then(|tls| tls.ca.as_deref()) {
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let roots = match trust::roots(config, tls.and_then(|tls| tls.ca.as_deref())) {
+        Ok(roots) => roots,
+        Err((message, help)) => {
+            problem("ca", message, help);
+            return None;
         }
-        Some(file) => match config.read_file(file) {
-            Err((message, help)) => problem("ca", message, help),
-            Ok(pem) => {
-                roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok));
-                if roots.is_empty() {
-                    problem(
-                        "ca",
-                        format!("no certificate in {}", config.resolve(file).display()),
-                        "put the CA's certificate there, in PEM".to_owned(),
-                    );
-                }
-            }
-        },
-    }
+    };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -1,12 +1,10 @@
-//! Who may call: clients, API keys, other issuers, and the keys of the session cookie, read.
+//! Who may call: clients, API keys, and the keys of the session cookie, read.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::auth::api_key::{self, ApiKeys};
 use crate::auth::cookie::CookieKeys;
-use crate::auth::jwt::Verifier;
-use crate::auth::keys::{Algorithm, KeySet};
 use crate::auth::{ApiKey, Client, SessionCookie, password};
 use crate::config::raw;
 use crate::config::{Config, Problems};
@@ -66,62 +64,6 @@ pub(super) fn read_api_keys(
         problems.push(config.problem("api_keys", message, "make another key with `wicketgate new api-key`"));
         ApiKeys::default()
     })
-}
-
-/// The verifiers of other issuers' tokens, by `iss`.
-pub(super) fn read_trusted(config: &Config, problems: &mut Problems) -> HashMap<String, Verifier> {
-    let mut trusted = HashMap::new();
-    for (number, issuer) in config.raw().trusted_issuers.iter().enumerate() {
-        let at = format!("trusted_issuers[{number}].jwks");
-        let raw::Jwks::File(file) = &issuer.jwks;
-        let json = match config.read_file(file) {
-            Ok(json) => json,
-            Err((message, help)) => {
-                problems.push(config.problem(&at, message, help));
-                continue;
-            }
-        };
-        let algorithms: Vec<_> = issuer.algorithms.iter().copied().map(algorithm).collect();
-        match KeySet::from_jwks(&json, &algorithms) {
-            Ok((keys, ignored)) => {
-                for warning in ignored {
-                    tracing::warn!(issuer = %issuer.issuer, "a key of this issuer is ignored: {warning}");
-                }
-                let verifier = Verifier::trusted(
-                    issuer.issuer.clone(),
-                    issuer.audiences.clone(),
-                    keys,
-                    issuer.clock_skew.as_secs(),
-                    issuer.subject.clone(),
-                );
-                trusted.insert(issuer.issuer.clone(), verifier);
-            }
-            Err(fault) => {
-                let message = format!("{}: {fault}", config.resolve(file).display());
-                problems.push(config.problem(
-                    &at,
-                    message,
-                    "put a JWK set with the issuer's public signing keys there",
-                ));
-            }
-        }
-    }
-    trusted
-}
-
-fn algorithm(algorithm: raw::SignatureAlgorithm) -> Algorithm {
-    use raw::SignatureAlgorithm as From;
-    match algorithm {
-        From::RS256 => Algorithm::Rs256,
-        From::RS384 => Algorithm::Rs384,
-        From::RS512 => Algorithm::Rs512,
-        From::PS256 => Algorithm::Ps256,
-        From::PS384 => Algorithm::Ps384,
-        From::PS512 => Algorithm::Ps512,
-        From::ES256 => Algorithm::Es256,
-        From::ES384 => Algorithm::Es384,
-        From::EdDSA => Algorithm::EdDsa,
-    }
 }
 
 /// The session cookie; `None` where one of its keys is not usable.

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -17,7 +18,7 @@ use tokio::sync::watch;
 
 use super::Phase;
 use crate::gateway::Shared;
-use crate::metrics::Levels;
+use crate::metrics::{IssuerLevels, Levels};
 
 /// Serves until it is dropped.
 pub async fn serve(socket: TcpListener, shared: Arc<Shared>, phase: watch::Receiver<Phase>) -> io::Result<()> {
@@ -58,6 +59,9 @@ fn answer(request: &Request<Incoming>, shared: &Shared, phase: Phase) -> Respons
         "/readyz" if phase == Phase::Running && shared.state.is_stale() => {
             text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the state store is away\n".to_owned())
         }
+        "/readyz" if phase == Phase::Running && lacks_keys(shared) => {
+            text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the keys of an issuer are missing\n".to_owned())
+        }
         "/readyz" if phase == Phase::Running => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "draining\n".to_owned()),
         "/" => text(StatusCode::OK, "text/html; charset=utf-8", page(shared, phase)),
@@ -78,7 +82,23 @@ fn rendered(shared: &Shared) -> prometheus::Result<String> {
         staleness,
         propagation,
     });
+    let policy = shared.policy();
+    let issuers = policy.published().map(|keys| {
+        let standing = keys.standing(unix_seconds());
+        IssuerLevels { issuer: standing.issuer, keys: standing.keys, age: standing.age, outcomes: standing.outcomes }
+    });
+    shared.metrics.issuers(issuers.collect());
     shared.metrics.render()
+}
+
+/// Whether the tokens of an issuer cannot be checked.
+fn lacks_keys(shared: &Shared) -> bool {
+    let now = unix_seconds();
+    shared.policy().published().any(|keys| !keys.has_keys(now))
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn text(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {

@@ -51,7 +51,7 @@ pub fn socket_path(config: &Config) -> PathBuf {
     let raw = config.raw();
     match &raw.admin.socket {
         Some(path) => config.resolve(path),
-        None => config.resolve(&raw.state.embedded.clone().unwrap_or_default().path).join(SOCKET),
+        None => config.data_directory().join(SOCKET),
     }
 }
 

@@ -1,7 +1,6 @@
 //! TLS towards callers: TLS 1.3 unless 1.2 is asked for, certificates chosen by name, replaced while connections live.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -16,6 +15,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::config::raw::{self, ClientCertificate, TlsVersion};
 use crate::config::{Config, Problems};
+use crate::policy::trust;
 
 /// A ticket key is used for half of the 300 seconds in which a session can be resumed (contract 36).
 const TICKET_ROTATION: u32 = 150;
@@ -71,7 +71,7 @@ fn read_listener(config: &Config, tls: &raw::Tls, number: usize, problems: &mut 
     let clients = match &tls.client_ca {
         None => None,
         Some(file) => {
-            let roots = read_roots(config, file).map_err(|(message, help)| {
+            let roots = trust::roots(config, Some(file)).map_err(|(message, help)| {
                 problems.push(config.problem(&format!("listen[{number}].tls.client_ca"), message, help));
             });
             Some((roots.ok()?, tls.client_certificate.unwrap_or(ClientCertificate::Required)))
@@ -129,17 +129,6 @@ fn dns_names(certificate: &X509Certificate<'_>) -> Vec<String> {
         _ => None,
     });
     names.collect()
-}
-
-fn read_roots(config: &Config, file: &Path) -> Result<RootCertStore, (String, String)> {
-    let pem = config.read_file(file)?;
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok));
-    if roots.is_empty() {
-        let shown = config.resolve(file).display().to_string();
-        return Err((format!("no certificate in {shown}"), "put the CA's certificate there, in PEM".to_owned()));
-    }
-    Ok(roots)
 }
 
 /// The suites of section 7 of the contract: all have forward secrecy and authenticated encryption.

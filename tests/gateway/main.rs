@@ -17,6 +17,7 @@ mod framing;
 mod harness;
 mod headers;
 mod identity;
+mod issuers;
 mod limits;
 mod metrics;
 mod oauth;

@@ -15,6 +15,7 @@ use serde_json::json;
 use x509_parser::prelude::FromDer as _;
 
 use super::*;
+use crate::auth::claims::ClaimPath;
 use crate::auth::keys::Algorithm;
 
 mod claims;
@@ -135,7 +136,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let issuer = Issuer::new();
-        let verifier = Verifier::trusted(ISSUER.into(), vec![US.into()], issuer.keys(), SKEW, "sub".into());
+        let verifier = Verifier::trusted(ISSUER.into(), vec![US.into()], issuer.keys(), SKEW, ClaimPath::parse("sub"));
         Self { issuer, verifier }
     }
 
@@ -171,6 +172,7 @@ fn a_right_token_gives_its_claims() {
         subject: "alice".into(),
         issued_at: Some(NOW - 10),
         expires_at: NOW + 600,
+        ends: NOW + 600 + SKEW,
         token_id: Some("7".into()),
         client_id: None,
         scope: None,

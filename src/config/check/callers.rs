@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::super::raw::{ApiKey, Client, TrustedIssuer};
+use super::super::raw::{ApiKey, Client};
 use super::{Check, grammar};
 
 impl Check<'_> {
@@ -112,28 +112,6 @@ impl Check<'_> {
                     }
                 }
             }
-        }
-    }
-
-    fn trusted_issuer(&mut self, at: &str, issuer: &TrustedIssuer) {
-        self.not_blank(&format!("{at}.issuer"), &issuer.issuer);
-        let audiences = format!("{at}.audiences");
-        self.not_empty(&audiences, &issuer.audiences, "name the `aud` values that are meant for this gateway");
-        for (index, audience) in issuer.audiences.iter().enumerate() {
-            self.not_blank(&format!("{audiences}[{index}]"), audience);
-        }
-        self.not_empty(
-            &format!("{at}.algorithms"),
-            &issuer.algorithms,
-            "name the algorithms that it uses, such as RS256",
-        );
-        self.small_skew(&format!("{at}.clock_skew"), issuer.clock_skew);
-        let subject = format!("{at}.subject");
-        if grammar::is_personal(&issuer.subject) {
-            let help = "use a claim that is a key and says nothing about the person, such as sub";
-            self.add(&subject, "an identity claim that would carry personal data", help);
-        } else {
-            self.not_blank(&subject, &issuer.subject);
         }
     }
 }

@@ -1,11 +1,7 @@
-//! Who may call: `clients`, `api_keys`, `trusted_issuers`.
-
-use std::path::PathBuf;
+//! Who may call: `clients`, `api_keys`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-use crate::config::scalar::Duration;
 
 /// A system that may call.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -44,51 +40,4 @@ pub struct Quota {
     pub day: Option<u64>,
     /// In a month of UTC.
     pub month: Option<u64>,
-}
-
-/// An issuer of customers' tokens besides this gateway.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TrustedIssuer {
-    /// The `iss` of its tokens, exactly.
-    pub issuer: String,
-    /// Its public keys.
-    pub jwks: Jwks,
-    /// The `aud` values that are meant for us; one of them must be in the token.
-    pub audiences: Vec<String>,
-    /// The signature algorithms that it uses.
-    pub algorithms: Vec<SignatureAlgorithm>,
-    /// The claim that the identifier is derived from.
-    #[serde(default = "default_subject_claim")]
-    pub subject: String,
-    /// By how much its clock may differ from ours. At most 60s.
-    #[serde(default = "super::issuing::default_clock_skew")]
-    pub clock_skew: Duration,
-}
-
-fn default_subject_claim() -> String {
-    "sub".to_owned()
-}
-
-/// The public keys of an issuer.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "lowercase")]
-pub enum Jwks {
-    /// A JSON file: a JWK set (RFC 7517 section 5).
-    File(PathBuf),
-}
-
-/// A signature algorithm (RFC 7518 section 3.1, RFC 8037).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
-#[allow(missing_docs)]
-pub enum SignatureAlgorithm {
-    RS256,
-    RS384,
-    RS512,
-    PS256,
-    PS384,
-    PS512,
-    ES256,
-    ES384,
-    EdDSA,
 }

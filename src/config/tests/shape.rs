@@ -77,12 +77,35 @@ fn a_key_that_is_written_twice_names_both_lines() {
 }
 
 #[test]
-fn a_key_of_an_issuer_from_an_address_is_for_later() {
-    let text = edited(MAXIMAL, "jwks: { file: jwks.json }", "jwks: https://login.example.com/jwks.json");
-    let problem = only_problem(&text);
-    assert!(problem.message.contains("does not fetch keys"), "{problem}");
-    let text = edited(MAXIMAL, "    subject: oid", "    discovery: true");
-    assert!(only_problem(&text).message.contains("does not have `discovery` yet"));
+fn an_issuer_has_one_source_of_keys_and_algorithms_that_belong_to_it() {
+    let source = |with: &str| edited(MAXIMAL, "    jwks: { file: jwks.json }\n", with);
+    for right in [
+        "    jwks: https://login.example.com/jwks.json\n",
+        "    discovery: true\n",
+        "    jwks: http://127.0.0.1:80/jwks\n",
+    ] {
+        let found = problems(&source(right));
+        assert!(found.is_empty(), "{right}: {found}");
+    }
+    for (wrong, part) in [
+        ("", "nothing says where the keys"),
+        ("    discovery: true\n    jwks: { file: jwks.json }\n", "side by side"),
+        ("    jwks: login.example.com/jwks\n", "not an http or https address"),
+        ("    jwks: { url: x, file: jwks.json }\n", "unknown key `url`"),
+        ("    jwks: 7\n", "expected"),
+    ] {
+        let problem = only_problem(&source(wrong));
+        assert!(problem.message.contains(part), "{wrong}: {problem}");
+    }
+    let plain = source("    jwks: http://login.example.com/jwks\n");
+    let plain =
+        edited(&plain, "danger_plain_http: true\n    danger_private", "danger_plain_http: false\n    danger_private");
+    assert!(only_problem(&plain).help.contains("danger_plain_http: true"));
+    let symmetric = edited(MAXIMAL, "algorithms: [ RS256, EdDSA ]", "algorithms: [ RS256, HS256 ]");
+    assert!(only_problem(&symmetric).message.contains("signs with a secret"));
+    let secret =
+        source("    secret: { env: SHARED }\n").replace("algorithms: [ RS256, EdDSA ]", "algorithms: [ HS256 ]");
+    assert!(problems(&secret).is_empty(), "{}", problems(&secret));
 }
 
 #[test]

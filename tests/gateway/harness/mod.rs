@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod gateway;
 pub(crate) mod h2;
 pub(crate) mod keys;
+pub(crate) mod provider;
 pub(crate) mod redis;
 pub(crate) mod wire;
 

@@ -119,7 +119,7 @@ fn d14_and_t22_the_audience_names_us_exactly() {
         assert!(bench.claim("aud", audience).is_ok());
     }
     // A verifier without audiences accepts none.
-    let none = Verifier::trusted(ISSUER.into(), Vec::new(), bench.issuer.keys(), SKEW, "sub".into());
+    let none = Verifier::trusted(ISSUER.into(), Vec::new(), bench.issuer.keys(), SKEW, ClaimPath::parse("sub"));
     let token = bench.issuer.token(&header(), &claims());
     assert_eq!(none.verify(&Compact::parse(&token).unwrap(), NOW), Err(TokenFault::Audience));
 }
@@ -156,7 +156,8 @@ fn d15_and_d19_the_subject_is_a_text_that_can_be_one() {
 #[test]
 fn the_configured_claim_is_the_subject() {
     let bench = Bench::new();
-    let verifier = Verifier::trusted(ISSUER.into(), vec![US.into()], bench.issuer.keys(), SKEW, "customer_id".into());
+    let verifier =
+        Verifier::trusted(ISSUER.into(), vec![US.into()], bench.issuer.keys(), SKEW, ClaimPath::parse("customer_id"));
     let both = bench.issuer.token(&header(), &with(&claims(), "customer_id", json!("4711")));
     assert_eq!(verifier.verify(&Compact::parse(&both).unwrap(), NOW).unwrap().subject, "4711");
     let token = bench.issuer.token(&header(), &claims());

@@ -8,7 +8,10 @@ fn d1_an_algorithm_that_the_issuer_may_not_use_is_refused() {
     let jwks = json!({ "keys": [issuer.ed_jwk(), issuer.ec_jwk()] }).to_string();
     let (keys, warnings) = KeySet::from_jwks(jwks.as_bytes(), &[Algorithm::Es256]).unwrap();
     assert!(warnings[0].contains("EdDSA"), "{warnings:?}");
-    let bench = Bench { verifier: Verifier::trusted(ISSUER.into(), vec![US.into()], keys, SKEW, "sub".into()), issuer };
+    let bench = Bench {
+        verifier: Verifier::trusted(ISSUER.into(), vec![US.into()], keys, SKEW, ClaimPath::parse("sub")),
+        issuer,
+    };
     assert_eq!(bench.header(&header()), Err(TokenFault::UnknownKey));
     assert_eq!(bench.header(&without(&header(), "kid")), Err(TokenFault::UnknownKey));
     assert!(bench.check(&bench.issuer.ec_token(&json!({ "alg": "ES256", "kid": "ec" }))).is_ok());
@@ -128,7 +131,7 @@ fn d7_weak_keys_are_ignored_with_a_reason() {
     assert!(fault.contains("1024 bits"), "zeros in front add nothing: {fault}");
     let ec = issuer.ec_jwk();
     for (name, value, part) in [
-        ("crv", json!("P-521"), "P-521"),
+        ("crv", json!("P-521"), "66 bytes"),
         ("crv", json!("secp256k1"), "secp256k1"),
         ("crv", json!("P-384"), "48 bytes"),
         ("x", json!(BASE64.encode([0; 32])), "not a public key"),

@@ -1,0 +1,155 @@
+//! Issuers of customers' tokens besides this gateway: `trusted_issuers`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::SecretRef;
+use crate::config::scalar::Duration;
+
+/// An issuer of customers' tokens besides this gateway. Its keys come from `jwks`, `discovery` or `secret`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrustedIssuer {
+    /// The `iss` of its tokens, exactly.
+    pub issuer: String,
+    /// Its public keys: the https address of its JWK set, or {file: PATH}.
+    pub jwks: Option<Jwks>,
+    /// Ask the issuer where its keys are (OpenID Connect Discovery, RFC 8414).
+    #[serde(default)]
+    pub discovery: bool,
+    /// A secret that the issuer signs with (HS256, HS384, HS512), and nobody else has.
+    pub secret: Option<SecretRef>,
+    /// A PEM file of the CA certificates that its server is checked by. Default: those of the system.
+    pub ca: Option<PathBuf>,
+    /// Fetch its keys by plain http over a network. Whoever is on the way can then forge every token.
+    #[serde(default)]
+    pub danger_plain_http: bool,
+    /// Let `discovery` lead to another host within a private network.
+    #[serde(default)]
+    pub danger_private_addresses: bool,
+    /// When its keys are fetched, and how long they are kept.
+    #[serde(default)]
+    pub refresh: KeyRefresh,
+    /// The `aud` values that are meant for us; one of them must be in the token.
+    pub audiences: Vec<String>,
+    /// The signature algorithms that it uses.
+    pub algorithms: Vec<SignatureAlgorithm>,
+    /// The values of `typ` that its tokens may have, beside none. Default: JWT.
+    pub types: Option<Vec<String>>,
+    /// The claim that the identifier is derived from: its name, or a JSON pointer such as /user/id.
+    #[serde(default = "default_subject_claim")]
+    pub subject: String,
+    /// Within what its subjects are unique. Default: `issuer`. Where it is that of our own accounts (`identifier.tenant`,
+    /// else `issuer.url`) or of another issuer, the same subject there and here is the same customer.
+    pub tenant: Option<String>,
+    /// By how much its clock may differ from ours. At most 60s.
+    #[serde(default = "super::issuing::default_clock_skew")]
+    pub clock_skew: Duration,
+    /// The longest time for which its tokens may be issued, from `iat` to `exp`. Default: any.
+    pub max_lifetime: Option<Duration>,
+    /// What other claims must say, by name or JSON pointer.
+    #[serde(default)]
+    pub claims: BTreeMap<String, ClaimRule>,
+}
+
+fn default_subject_claim() -> String {
+    "sub".to_owned()
+}
+
+/// The public keys of an issuer: an address, or a file.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Jwks {
+    /// The https address of a JWK set (RFC 7517 section 5).
+    Url(String),
+    /// A JSON file: a JWK set.
+    File(JwksFile),
+}
+
+/// A JSON file: a JWK set (RFC 7517 section 5).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JwksFile {
+    /// The path of the file.
+    pub file: PathBuf,
+}
+
+/// When keys are fetched, and how long they are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeyRefresh {
+    /// How often they are fetched. More often where Cache-Control says so, but not more than once in a minute.
+    pub interval: Duration,
+    /// How long after a fetch a token with an unknown `kid` causes no other.
+    pub cooldown: Duration,
+    /// For how long they are good while the issuer does not answer, also over a restart.
+    pub keep: Duration,
+    /// How long one fetch may take.
+    pub timeout: Duration,
+}
+
+impl Default for KeyRefresh {
+    fn default() -> Self {
+        Self {
+            interval: Duration::seconds(600),
+            cooldown: Duration::seconds(30),
+            keep: Duration::seconds(24 * 3600),
+            timeout: Duration::seconds(5),
+        }
+    }
+}
+
+/// What a claim must say: exactly one of these.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum ClaimRule {
+    /// This value, of the same type.
+    Equals(ClaimValue),
+    /// One of these values.
+    OneOf(Vec<ClaimValue>),
+    /// A list with this value in it, or a text of words with this one among them.
+    Contains(ClaimValue),
+    /// Anything: `present: true`.
+    Present(bool),
+}
+
+/// A value of a claim.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ClaimValue {
+    /// A text.
+    Text(String),
+    /// true or false.
+    Flag(bool),
+    /// A whole number.
+    Number(u64),
+}
+
+/// A signature algorithm (RFC 7518 section 3.1, RFC 8037).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub enum SignatureAlgorithm {
+    RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
+    ES256,
+    ES384,
+    ES512,
+    EdDSA,
+    HS256,
+    HS384,
+    HS512,
+}
+
+impl SignatureAlgorithm {
+    /// Whether it signs with a secret that both sides know.
+    pub fn is_symmetric(self) -> bool {
+        matches!(self, Self::HS256 | Self::HS384 | Self::HS512)
+    }
+}

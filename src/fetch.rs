@@ -1,0 +1,260 @@
+//! A small document from another server, by HTTPS: bounded in size and time, and never from where it redirects to.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap};
+use http::{Request, Uri};
+use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// No document is larger.
+const LARGEST: usize = 1 << 20;
+
+/// How documents are fetched from one other party.
+#[derive(Debug, Clone)]
+pub struct Fetcher {
+    /// Whom TLS trusts.
+    pub tls: Arc<ClientConfig>,
+    /// Whether plain http may leave this machine.
+    pub plain: bool,
+    /// Whether an address that the other party names may be one of a private network.
+    pub private: bool,
+    /// How long one document may take.
+    pub timeout: Duration,
+}
+
+/// Who chose an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChosenBy<'a> {
+    /// Whoever configured the gateway.
+    Us,
+    /// The other party, whose own host is this.
+    Them(&'a str),
+}
+
+/// A document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Its bytes.
+    pub body: Bytes,
+    /// For how many seconds it may be kept, where the server says (RFC 9111 section 5.2.2).
+    pub max_age: Option<u64>,
+}
+
+/// Why there is no document.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The address is none that is fetched from.
+    #[error("{0}")]
+    Address(String),
+    /// The name leads nowhere.
+    #[error("the name {0} cannot be resolved")]
+    Dns(String),
+    /// Nobody listens there.
+    #[error("no connection: {0}")]
+    Connect(String),
+    /// No TLS, or not with whom we trust.
+    #[error("no TLS: {0}")]
+    Tls(String),
+    /// It took too long.
+    #[error("no answer in time")]
+    Timeout,
+    /// It leads elsewhere.
+    #[error("the server redirects to {0}: write that address instead, if it is right")]
+    Redirect(String),
+    /// Not 200.
+    #[error("the server answered {0}")]
+    Status(u16),
+    /// More than 1 MiB.
+    #[error("the answer has more than {LARGEST} bytes")]
+    TooLarge,
+    /// Not HTTP, or cut off.
+    #[error("the answer broke off or is not HTTP")]
+    Broken,
+}
+
+impl Fault {
+    /// The word for metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Address(_) => "address",
+            Self::Dns(_) => "dns",
+            Self::Connect(_) => "connect",
+            Self::Tls(_) => "tls",
+            Self::Timeout => "timeout",
+            Self::Redirect(_) => "redirect",
+            Self::Status(_) => "status",
+            Self::TooLarge => "too_large",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+impl Fetcher {
+    /// Gets a document.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn get(&self, url: &str, chosen: ChosenBy<'_>) -> Result<Document, Fault> {
+        tokio::time::timeout(self.timeout, self.get_patiently(url, chosen)).await.map_err(|_| Fault::Timeout)?
+    }
+
+    async fn get_patiently(&self, url: &str, chosen: ChosenBy<'_>) -> Result<Document, Fault> {
+        let uri: Uri = url.parse().map_err(|_| Fault::Address(format!("{url} is not an address")))?;
+        let host = uri.host().ok_or_else(|| Fault::Address(format!("{url} has no host")))?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let secure = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(Fault::Address(format!("{url} is neither https nor http"))),
+        };
+        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let stream = self.connect(&host, port, secure, chosen).await?;
+        if secure {
+            let name = ServerName::try_from(host).map_err(|_| Fault::Address(format!("{url} has no host name")))?;
+            let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.tls));
+            let stream = connector.connect(name, stream).await.map_err(|error| Fault::Tls(error.to_string()))?;
+            exchange(stream, &uri).await
+        } else {
+            exchange(stream, &uri).await
+        }
+    }
+
+    /// To the first address that answers, of those that are allowed.
+    async fn connect(&self, host: &str, port: u16, secure: bool, chosen: ChosenBy<'_>) -> Result<TcpStream, Fault> {
+        let found = tokio::net::lookup_host((host, port)).await.map_err(|_| Fault::Dns(host.to_owned()))?;
+        let addresses: Vec<SocketAddr> = found.collect();
+        let mut last = Fault::Dns(host.to_owned());
+        for address in addresses {
+            let ip = address.ip().to_canonical();
+            if !secure && !self.plain && !ip.is_loopback() {
+                last = Fault::Address(format!("plain http to {ip} can be changed on its way: use https"));
+                continue;
+            }
+            if is_private(ip) && !self.private && matches!(chosen, ChosenBy::Them(own) if own != host) {
+                last = Fault::Address(format!("{host} is {ip}, an address of a private network"));
+                continue;
+            }
+            match TcpStream::connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = Fault::Connect(error.to_string()),
+            }
+        }
+        Err(last)
+    }
+}
+
+async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, uri: &Uri) -> Result<Document, Fault> {
+    let (mut sender, connection) =
+        http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.map_err(|_| Fault::Broken)?;
+    let driver = tokio::spawn(connection);
+    let target = uri.path_and_query().map_or("/", |path| path.as_str());
+    let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
+    let request = Request::get(target)
+        .header(header::HOST, authority)
+        .header(header::ACCEPT, "application/json, application/jwk-set+json")
+        .header(header::USER_AGENT, concat!("wicketgate/", env!("CARGO_PKG_VERSION")))
+        .header(header::CONNECTION, "close")
+        .body(Empty::new())
+        .map_err(|_| Fault::Address(format!("{uri} cannot be asked for")))?;
+    let outcome = async {
+        let response = sender.send_request(request).await.map_err(|_| Fault::Broken)?;
+        let (parts, body) = response.into_parts();
+        if parts.status.is_redirection() {
+            let to = parts.headers.get(header::LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
+            return Err(Fault::Redirect(to.chars().take(200).collect()));
+        }
+        if parts.status != 200 {
+            return Err(Fault::Status(parts.status.as_u16()));
+        }
+        let body = Limited::new(body, LARGEST)
+            .collect()
+            .await
+            .map_err(|error| if error.is::<LengthLimitError>() { Fault::TooLarge } else { Fault::Broken })?;
+        Ok(Document { body: body.to_bytes(), max_age: max_age(&parts.headers) })
+    };
+    let outcome = outcome.await;
+    driver.abort();
+    outcome
+}
+
+/// RFC 9111 section 5.2.2: what must not be kept is old at once.
+fn max_age(headers: &HeaderMap) -> Option<u64> {
+    let lines = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|line| line.to_str().ok());
+    let directives: Vec<String> =
+        lines.flat_map(|line| line.split(',')).map(|directive| directive.trim().to_ascii_lowercase()).collect();
+    if directives.iter().any(|directive| directive == "no-store" || directive == "no-cache") {
+        return Some(0);
+    }
+    let seconds = directives.iter().find_map(|directive| directive.strip_prefix("max-age="))?;
+    seconds.trim_matches('"').parse().ok()
+}
+
+/// An address that means nothing on the internet, or something else on each machine.
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [first, second, ..] = ip.octets();
+            ip.is_private()
+                || ip.is_loopback()
+                || ip.is_link_local()
+                || ip.is_unspecified()
+                || ip.is_broadcast()
+                || (first == 100 && second & 0xc0 == 64)
+        }
+        IpAddr::V6(ip) => {
+            let first = ip.segments()[0];
+            ip.is_loopback() || ip.is_unspecified() || first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfe80
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_private_networks_are_known() {
+        for private in [
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "127.0.0.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "::1",
+            "fd00::1",
+            "fe80::1",
+            "0.0.0.0",
+        ] {
+            assert!(is_private(private.parse().unwrap()), "{private}");
+        }
+        for public in ["8.8.8.8", "172.32.0.1", "100.128.0.1", "2001:db8::1", "2606:4700::1111"] {
+            assert!(!is_private(public.parse().unwrap()), "{public}");
+        }
+    }
+
+    #[test]
+    fn the_age_is_what_the_server_says() {
+        let age = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static(text));
+            max_age(&headers)
+        };
+        assert_eq!(age("public, max-age=300"), Some(300));
+        assert_eq!(age("Max-Age=\"60\""), Some(60));
+        assert_eq!(age("no-store, max-age=300"), Some(0));
+        assert_eq!(age("max-age=-1"), None);
+        assert_eq!(age("public"), None);
+        assert_eq!(max_age(&HeaderMap::new()), None);
+    }
+}

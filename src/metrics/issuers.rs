@@ -1,0 +1,42 @@
+//! How the keys of other issuers stand at the time of a scrape.
+
+use std::collections::BTreeMap;
+
+use prometheus::proto::MetricFamily;
+
+use super::families::{Labels, counters, gauges};
+
+/// How the keys of one issuer stand.
+#[derive(Debug, Clone)]
+pub struct IssuerLevels {
+    /// Whose keys they are.
+    pub issuer: String,
+    /// How many are in use.
+    pub keys: usize,
+    /// How many seconds ago they were fetched; `None` where there are none.
+    pub age: Option<u64>,
+    /// How many fetches ended how.
+    pub outcomes: BTreeMap<&'static str, u64>,
+}
+
+pub(super) fn families(all: &[IssuerLevels]) -> Vec<MetricFamily> {
+    let label = |levels: &IssuerLevels| -> Labels { vec![("issuer", levels.issuer.clone())] };
+    let outcomes = all.iter().flat_map(|levels| {
+        levels.outcomes.iter().map(|(outcome, count)| {
+            (vec![("issuer", levels.issuer.clone()), ("outcome", (*outcome).to_owned())], *count)
+        })
+    });
+    vec![
+        gauges(
+            "wicketgate_issuer_keys",
+            "Keys of another issuer that are in use.",
+            all.iter().map(|levels| (label(levels), i64::try_from(levels.keys).unwrap_or(i64::MAX))),
+        ),
+        gauges(
+            "wicketgate_issuer_keys_age_seconds",
+            "How long ago the keys of another issuer were fetched.",
+            all.iter().filter_map(|levels| Some((label(levels), i64::try_from(levels.age?).unwrap_or(i64::MAX)))),
+        ),
+        counters("wicketgate_issuer_fetches_total", "Fetches of another issuer's keys, by how they ended.", outcomes),
+    ]
+}
