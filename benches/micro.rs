@@ -17,7 +17,8 @@ use wicketgate::auth::issuer::{NewKey, SigningKeys};
 use wicketgate::auth::jwt::{Kind, Verifier};
 use wicketgate::auth::verified::VerifiedTokens;
 use wicketgate::auth::{
-    API_KEY, ApiKey, Authenticator, CUSTOMER_AUTH, Client, CustomerPlace, Demand, Learned, SessionCookie, Surroundings,
+    API_KEY, ApiKey, ApiKeyVersion, Authenticator, CUSTOMER_AUTH, Client, CustomerPlace, Demand, Learned,
+    SessionCookie, Surroundings,
 };
 use wicketgate::backend::Backend;
 use wicketgate::body::{Document, Pointer};
@@ -106,12 +107,13 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
         let customer = json!({ "iss": US, "aud": AUDIENCE, "sub": subject.as_str(), "iat": NOW, "nbf": NOW,
             "exp": NOW + 3600, "jti": token_id });
         let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, format!("Bearer {}", keys.sign("at+jwt", &access)?).parse()?);
-        headers.insert(CUSTOMER_AUTH, format!("JWT {}", keys.sign("JWT", &customer)?).parse()?);
+        headers.insert(AUTHORIZATION, format!("Bearer {}", keys.sign("at+jwt", &access, NOW)?).parse()?);
+        headers.insert(CUSTOMER_AUTH, format!("JWT {}", keys.sign("JWT", &customer, NOW)?).parse()?);
         headers.insert(API_KEY, HeaderValue::from_static("key"));
         callers_headers.push(headers);
     }
-    let key = ApiKey { id: "one".into(), client: Some(Arc::clone(&id)), routes: vec![0] };
+    let key = ApiKey { id: "one".into(), client: Some(Arc::clone(&id)), routes: vec![0], allow: Vec::new() };
+    let key = ApiKeyVersion { key: Arc::new(key), until: u64::MAX, used: Arc::default() };
     let auth = Authenticator {
         access: Some(own(Kind::Access)),
         own: Some(own(Kind::Customer)),
@@ -119,7 +121,7 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
             Arc::clone(&id),
             Client { id, secrets: Vec::new(), scopes: vec!["profile".to_owned()] },
         )]),
-        api_keys: ApiKeys::new([(digest(b"key"), Arc::new(key))]).map_err(|_| anyhow!("a key twice"))?,
+        api_keys: ApiKeys::new([(digest(b"key"), key)]).map_err(|_| anyhow!("a key twice"))?,
         deriver: Some(deriver),
         ..Authenticator::default()
     };
@@ -136,8 +138,14 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
     Ok(Box::new(move || {
         let headers = &callers_headers[turn % callers];
         turn += 1;
-        let mut around =
-            Surroundings { now: NOW, verified: &mut verified, state: &state, ask: None, learned: Learned::default() };
+        let mut around = Surroundings {
+            now: NOW,
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+            verified: &mut verified,
+            state: &state,
+            ask: None,
+            learned: Learned::default(),
+        };
         black_box(auth.admit(&demand, headers, None, &mut around).map_err(|refusal| anyhow!("{refusal:?}"))?);
         Ok(())
     }))
@@ -169,8 +177,14 @@ fn admit_session(count: usize) -> anyhow::Result<Step> {
     Ok(Box::new(move || {
         let headers = &cookies[turn % cookies.len()];
         turn += 1;
-        let mut around =
-            Surroundings { now: NOW, verified: &mut verified, state: &state, ask: None, learned: Learned::default() };
+        let mut around = Surroundings {
+            now: NOW,
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+            verified: &mut verified,
+            state: &state,
+            ask: None,
+            learned: Learned::default(),
+        };
         black_box(auth.admit(&demand, headers, None, &mut around).map_err(|refusal| anyhow!("{refusal:?}"))?);
         Ok(())
     }))
@@ -260,6 +274,8 @@ fn route() -> Route {
         turn: Default::default(),
     };
     Route {
+        previous_header: http::HeaderName::from_static("x-customer-id-previous"),
+        pairwise: None,
         name: "profile".into(),
         methods: vec![Method::POST],
         demand: Demand::default(),

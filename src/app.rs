@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use tokio::runtime::{Handle, Runtime};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::raw::{AccessLog, Level, Raw};
 use crate::gateway::Shared;
@@ -18,11 +18,17 @@ use crate::gateway::hashing::Hashing;
 use crate::metrics::Metrics;
 use crate::policy::Lasting;
 use crate::reload::{self, Plan, ReloadFault, Reloader};
-use crate::server::operators;
+use crate::server::operators::{self, ReloadRequest};
 use crate::server::tls::CertificateStore;
 use crate::server::worker::Worker;
 use crate::server::{self, Listener, Phase};
 use crate::state::State;
+
+/// How often it is looked whether a file has changed.
+const WATCH: Duration = Duration::from_secs(1);
+
+/// The name of the file, beside the state, that says when keys were last used.
+const LAST_USES: &str = "last-uses.json";
 
 /// How often ended sessions are forgotten.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -39,6 +45,9 @@ pub struct App {
     workers: Vec<JoinHandle<io::Result<()>>>,
     /// The operators' socket, removed at the end.
     socket: PathBuf,
+    /// Where it is written when keys were last used.
+    noted: PathBuf,
+    reloads: tokio::sync::Mutex<mpsc::Receiver<ReloadRequest>>,
     log: Option<AccessLogWriter>,
     control: Runtime,
 }
@@ -90,15 +99,19 @@ impl App {
         }
         let admin = start_admin(&control, &raw, &shared, &watched)?;
         let socket = operators::socket_path(&plan.config);
-        start_operators(&control, &socket, &shared)?;
+        let (asking, reloads) = mpsc::channel(4);
+        start_operators(&control, &socket, &shared, asking)?;
+        let noted = plan.config.data_directory().join(LAST_USES);
+        shared.lasting.uses.read(&noted);
         let mut workers = Vec::new();
         for (number, listeners) in per_worker.into_iter().enumerate() {
             let worker = Worker { listeners, shared: Arc::clone(&shared), log: log.clone(), phase: watched.clone() };
             workers.push(worker.start(number).context("cannot start a worker")?);
         }
-        start_sweep(&control, &shared);
-        let reloader = Reloader::new(raw, file.to_owned(), shared, certificates);
-        Ok(Self { reloader, addresses, admin, phase, workers, socket, log, control })
+        start_sweep(&control, &shared, noted.clone());
+        let reloader = Reloader::new(raw, file.to_owned(), shared, certificates, plan.config.files_read());
+        let reloads = reloads.into();
+        Ok(Self { reloader, addresses, admin, phase, workers, socket, noted, log, reloads, control })
     }
 
     /// The configuration that it was started with.
@@ -117,6 +130,21 @@ impl App {
     /// Why the old one stays.
     pub async fn reload(&self) -> Result<(), ReloadFault> {
         self.reloader.reload().await
+    }
+
+    /// Waits until somebody asks for a reload, or a file has changed that the configuration names.
+    pub async fn reload_is_due(&self) -> Option<ReloadRequest> {
+        let mut reloads = self.reloads.lock().await;
+        loop {
+            tokio::select! {
+                Some(asked) = reloads.recv() => return Some(asked),
+                () = tokio::time::sleep(WATCH) => {
+                    if self.reloader.files_have_changed() {
+                        return None;
+                    }
+                }
+            }
+        }
     }
 
     /// The runtime for everything that is not a request.
@@ -141,6 +169,7 @@ impl App {
         for worker in self.workers {
             worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))?.context("a worker failed")?;
         }
+        self.reloader.shared().lasting.uses.write(&self.noted);
         self.reloader.shared().state.close();
         let _ = std::fs::remove_file(&self.socket);
         if let Some(log) = &self.log {
@@ -200,15 +229,20 @@ fn start_admin(
     Ok(bound)
 }
 
-fn start_operators(control: &Runtime, path: &Path, shared: &Arc<Shared>) -> anyhow::Result<()> {
+fn start_operators(
+    control: &Runtime,
+    path: &Path,
+    shared: &Arc<Shared>,
+    reloads: mpsc::Sender<ReloadRequest>,
+) -> anyhow::Result<()> {
     let _guard = control.enter();
     let socket =
         operators::bind(path).with_context(|| format!("cannot listen on {}: change `admin.socket`", path.display()))?;
-    control.spawn(operators::serve(socket, Arc::clone(shared)));
+    control.spawn(operators::serve(socket, Arc::clone(shared), reloads));
     Ok(())
 }
 
-fn start_sweep(control: &Runtime, shared: &Arc<Shared>) {
+fn start_sweep(control: &Runtime, shared: &Arc<Shared>, noted: PathBuf) {
     let counting = Arc::clone(shared);
     control.spawn(async move {
         loop {
@@ -220,6 +254,7 @@ fn start_sweep(control: &Runtime, shared: &Arc<Shared>) {
     control.spawn(async move {
         loop {
             tokio::time::sleep(SWEEP).await;
+            shared.lasting.uses.write(&noted);
             let idle = shared.policy().auth.cookie.as_ref().map_or(u64::MAX, |cookie| cookie.idle);
             shared.state.sweep(u64::try_from(unix_seconds()).unwrap_or_default(), idle).await;
         }

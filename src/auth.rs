@@ -17,13 +17,16 @@ mod vectors;
 pub mod verified;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use ipnet::IpNet;
 
 use crate::body::{self, Pointer};
 use crate::customer::{Deriver, Identifier};
+use crate::dated::LastUse;
 use crate::refusal::{ApiKeyFault, Refusal, SessionFault, TokenFault};
 use crate::state::State;
 use crate::state::session::{Found, Session, SessionDigest};
@@ -47,6 +50,8 @@ pub struct Caller {
     pub api_key: Option<Arc<str>>,
     /// The customer.
     pub customer: Option<Identifier>,
+    /// What the customer was called before the key of identifiers was rotated, for as long as that is told.
+    pub previous: Option<Identifier>,
     /// Only a cookie speaks for the customer: a browser sends it along whoever made it call.
     pub by_cookie: bool,
     _proof: Proof,
@@ -58,7 +63,7 @@ struct Proof;
 
 impl Caller {
     fn nobody() -> Self {
-        Self { client: None, api_key: None, customer: None, by_cookie: false, _proof: Proof }
+        Self { client: None, api_key: None, customer: None, previous: None, by_cookie: false, _proof: Proof }
     }
 }
 
@@ -73,6 +78,8 @@ pub struct Demand {
     pub customer: bool,
     /// An API key.
     pub api_key: bool,
+    /// The header in which it stands.
+    pub api_key_header: ApiKeyHeader,
     /// Scopes of the access token.
     pub scopes: Vec<String>,
     /// Where the customer's token may stand.
@@ -99,10 +106,31 @@ pub enum CustomerPlace {
 pub struct Client {
     /// Its id.
     pub id: Arc<str>,
-    /// The hashes of its live secrets.
-    pub secrets: Vec<password::PasswordHash>,
+    /// Its secrets.
+    pub secrets: Vec<ClientSecret>,
     /// What its tokens may do.
     pub scopes: Vec<String>,
+}
+
+/// A client's secret.
+#[derive(Debug, Clone)]
+pub struct ClientSecret {
+    /// Its hash.
+    pub hash: password::PasswordHash,
+    /// The first second, since 1970, in which it is no longer good.
+    pub until: u64,
+    /// When it was last used.
+    pub used: Arc<LastUse>,
+}
+
+/// The header of the API key.
+#[derive(Debug, Clone)]
+pub struct ApiKeyHeader(pub HeaderName);
+
+impl Default for ApiKeyHeader {
+    fn default() -> Self {
+        Self(API_KEY)
+    }
 }
 
 /// An API key as configured.
@@ -114,6 +142,19 @@ pub struct ApiKey {
     pub client: Option<Arc<str>>,
     /// The numbers of the routes that it opens, sorted.
     pub routes: Vec<u32>,
+    /// The networks that it may be used from; empty: any.
+    pub allow: Vec<IpNet>,
+}
+
+/// One of the secrets that an API key's id stands for.
+#[derive(Debug, Clone)]
+pub struct ApiKeyVersion {
+    /// The key.
+    pub key: Arc<ApiKey>,
+    /// The first second, since 1970, in which it is no longer good.
+    pub until: u64,
+    /// When it was last used.
+    pub used: Arc<LastUse>,
 }
 
 /// The session cookie as configured.
@@ -139,7 +180,7 @@ pub struct Authenticator {
     /// The systems that may call, by id.
     pub clients: HashMap<Arc<str>, Client>,
     /// The API keys.
-    pub api_keys: ApiKeys<Arc<ApiKey>>,
+    pub api_keys: ApiKeys<ApiKeyVersion>,
     /// The session cookie, where logins give one.
     pub cookie: Option<SessionCookie>,
     /// Makes identifiers.
@@ -150,6 +191,8 @@ pub struct Authenticator {
 pub struct Surroundings<'a> {
     /// The time, in seconds since 1970.
     pub now: u64,
+    /// The caller's address.
+    pub address: IpAddr,
     /// Tokens that this worker has verified before.
     pub verified: &'a mut VerifiedTokens,
     /// Logins and revocations.
@@ -225,7 +268,7 @@ impl Authenticator {
     ) -> Result<(), Refusal> {
         let authorization = single(headers, &AUTHORIZATION)?;
         single(headers, &CUSTOMER_AUTH)?;
-        let api_key = single(headers, &API_KEY)?;
+        let api_key = single(headers, &demand.api_key_header.0)?;
         let presented = if demand.customer { self.presented(demand, headers, body)? } else { Presented::default() };
         let nothing = authorization.is_none() && api_key.is_none() && presented.is_empty();
         if nothing && (demand.client || demand.customer) {
@@ -233,7 +276,7 @@ impl Authenticator {
         }
         let mut key_client = None;
         if demand.api_key {
-            match self.api_key(demand, api_key, around.state) {
+            match self.api_key(demand, api_key, around) {
                 Ok(key) => {
                     caller.api_key = Some(Arc::clone(&key.id));
                     key_client.clone_from(&key.client);
@@ -257,6 +300,7 @@ impl Authenticator {
         if demand.customer {
             match self.customer(&presented, around) {
                 Ok(customer) => {
+                    caller.previous = self.previous_of(&customer, around.now);
                     caller.customer = Some(customer);
                     caller.by_cookie = presented.by_cookie;
                 }
@@ -271,12 +315,24 @@ impl Authenticator {
         Ok(())
     }
 
-    fn api_key(&self, demand: &Demand, presented: Option<&HeaderValue>, state: &State) -> Result<&ApiKey, ApiKeyFault> {
+    fn api_key(
+        &self,
+        demand: &Demand,
+        presented: Option<&HeaderValue>,
+        around: &Surroundings<'_>,
+    ) -> Result<&ApiKey, ApiKeyFault> {
         let presented = presented.ok_or(ApiKeyFault::Missing)?;
         let digest = api_key::digest(presented.as_bytes());
-        let key = self.api_keys.find(&digest).ok_or(ApiKeyFault::Unknown)?;
-        if state.revocations().covers_api_key(&digest) {
+        let ApiKeyVersion { key, until, used } = self.api_keys.find(&digest).ok_or(ApiKeyFault::Unknown)?;
+        if around.state.revocations().covers_api_key(&digest) {
             return Err(ApiKeyFault::Revoked);
+        }
+        if around.now >= *until {
+            return Err(ApiKeyFault::Expired);
+        }
+        used.note(around.now);
+        if !key.allow.is_empty() && !key.allow.iter().any(|network| network.contains(&around.address)) {
+            return Err(ApiKeyFault::Address);
         }
         if key.routes.binary_search(&demand.route).is_err() {
             return Err(ApiKeyFault::Route);
@@ -373,6 +429,10 @@ impl Authenticator {
         }
     }
 
+    fn previous_of(&self, customer: &Identifier, now: u64) -> Option<Identifier> {
+        self.deriver.as_ref()?.previous_of(customer, now)
+    }
+
     fn customer_token(&self, token: &[u8], around: &mut Surroundings<'_>) -> Result<Identifier, TokenFault> {
         let revocations = around.state.revocations();
         if let Some(Verdict::Customer(customer)) = around.verified.find(Kind::Customer, token, around.now, revocations)
@@ -391,11 +451,12 @@ impl Authenticator {
             (None, None) => return Err(TokenFault::Issuer),
         };
         let customer = match own {
-            Some(_) => deriver.accept(&claims.subject).map_err(|_| TokenFault::Subject)?,
+            Some(_) => deriver.accept(&claims.subject, around.now).map_err(|_| TokenFault::Subject)?,
             None => deriver.derive(verifier.tenant(), &claims.subject).map_err(|_| TokenFault::Subject)?,
         };
         let verdict = Verdict::Customer(customer.clone());
-        let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token);
+        let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token)
+            .also_known_as(self.previous_of(&customer, around.now));
         if marks.are_revoked(&verdict, revocations) {
             return Err(TokenFault::Revoked);
         }
@@ -405,7 +466,7 @@ impl Authenticator {
 
     fn session(&self, value: &str, around: &mut Surroundings<'_>) -> Result<Identifier, SessionFault> {
         let cookie = self.cookie.as_ref().ok_or(SessionFault::Forged)?;
-        let digest = cookie.keys.open(value)?;
+        let digest = cookie.keys.open(value, around.now)?;
         let found = match &around.learned.session {
             Some((told, session)) if *told == digest => {
                 around.state.judge(&digest, session.as_ref(), around.now, cookie.idle)
@@ -413,7 +474,13 @@ impl Authenticator {
             _ => around.state.session(&digest, around.now, cookie.idle),
         };
         match found {
-            Found::Live(customer) => Ok(customer),
+            // A login from before a rotation of the key names the customer as of then.
+            Found::Live(customer) => match &self.deriver {
+                Some(deriver) if !deriver.is_current(&customer) => {
+                    deriver.accept(customer.as_str(), around.now).map_err(|_| SessionFault::Unknown)
+                }
+                _ => Ok(customer),
+            },
             Found::Expired => Err(SessionFault::Expired),
             Found::Unknown => Err(SessionFault::Unknown),
             Found::Ask => {
@@ -424,10 +491,10 @@ impl Authenticator {
     }
 
     /// The session that the cookie of a request names, where it is one of ours. Whether it is live is another question.
-    pub fn named_session(&self, headers: &HeaderMap) -> Option<SessionDigest> {
+    pub fn named_session(&self, headers: &HeaderMap, now: u64) -> Option<SessionDigest> {
         let cookie = self.cookie.as_ref()?;
         let value = single_cookie(headers, &cookie.name).ok().flatten()?;
-        cookie.keys.open(value).ok()
+        cookie.keys.open(value, now).ok()
     }
 }
 

@@ -3,10 +3,13 @@
 mod check;
 mod demo;
 mod id;
+mod keys;
+mod list_edit;
 mod local;
 mod new;
 mod password;
 mod revoke;
+mod rotate;
 mod run;
 mod sessions;
 
@@ -42,6 +45,12 @@ enum Command {
     /// Make a new secret; it is shown once, with the line for gateway.yaml.
     #[command(subcommand, after_help = new::EXAMPLE)]
     New(new::New),
+    /// Give a key or secret its next version; the one before stays good for a while.
+    #[command(subcommand, after_help = rotate::EXAMPLE)]
+    Rotate(rotate::Rotate),
+    /// See all versions of all keys and secrets, when each was last used, and which can go.
+    #[command(after_help = keys::EXAMPLE)]
+    Keys(ConfigFile),
     /// Hash a password for accounts.yaml; it is read from standard input.
     #[command(after_help = password::EXAMPLE)]
     HashPassword,
@@ -72,6 +81,8 @@ pub fn main() -> ExitCode {
         Command::Schema => schema(),
         Command::Demo(file) => demo::demo(&file.config),
         Command::New(new) => new::new(&new),
+        Command::Rotate(what) => rotate::rotate(&what),
+        Command::Keys(file) => keys::keys(&file),
         Command::HashPassword => password::hash(),
         Command::Id(id) => id::id(&id),
         Command::Sessions(what) => sessions::sessions(&what),

@@ -8,6 +8,7 @@
 pub mod raw;
 pub mod scalar;
 
+mod api_keys;
 mod check;
 mod diagnostic;
 mod files;
@@ -18,8 +19,10 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 pub use diagnostic::{Problem, Problems};
 pub use schema::schema;
@@ -38,6 +41,7 @@ pub struct Config {
     source: SharedSource,
     /// Paths of values that could not be used and have stand-ins.
     replaced: Vec<String>,
+    files_read: Mutex<BTreeSet<PathBuf>>,
 }
 
 /// Where a Redis is.
@@ -95,6 +99,15 @@ pub fn parse(text: &str, file: &Path) -> Result<(Config, Problems), Problems> {
     parse_draft(text, file).and_then(faithful)
 }
 
+/// What another text in the place of a configuration's own would say; `None` where it would not do.
+pub fn parse_like(config: &Config, text: &str) -> Option<Raw> {
+    if config.is_api_keys_file() {
+        return config.parse_api_keys(text).ok().map(|config| config.raw);
+    }
+    let (read, problems) = parse(text, &config.file).ok()?;
+    problems.is_empty().then_some(read.raw)
+}
+
 /// Only a configuration without stand-ins.
 fn faithful((config, problems): (Config, Problems)) -> Result<(Config, Problems), Problems> {
     if config.replaced.is_empty() { Ok((config, problems)) } else { Err(problems) }
@@ -125,7 +138,15 @@ fn parse_draft(text: &str, file: &Path) -> Result<(Config, Problems), Problems> 
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     };
-    let config = Config { raw, file: file.to_owned(), directory, tree, source, replaced: checked.replaced };
+    let config = Config {
+        raw,
+        file: file.to_owned(),
+        directory,
+        tree,
+        source,
+        replaced: checked.replaced,
+        files_read: Mutex::default(),
+    };
     let meaning = check::check(&config);
     problems.extend(config.about_real_values(meaning));
     Ok((config, problems))
@@ -179,8 +200,17 @@ impl Config {
     /// They name the file or the variable, and never the secret.
     pub fn read_secret(&self, reference: &SecretRef) -> Result<Secret, (String, String)> {
         match reference {
-            SecretRef::File(path) => files::read_secret_file(&self.resolve(path)),
+            SecretRef::File(path) => {
+                let path = self.resolve(path);
+                self.note_read(&path);
+                files::read_secret_file(&path)
+            }
             SecretRef::Env(name) => files::read_secret_variable(name),
+            SecretRef::Credential(name) => {
+                let path = files::credential(name)?;
+                self.note_read(&path);
+                files::read_credential(&path)
+            }
         }
     }
 
@@ -189,7 +219,9 @@ impl Config {
     /// # Errors
     /// Message and help, where it cannot be read or is open to group or others.
     pub fn read_private_file(&self, path: &Path) -> Result<Vec<u8>, (String, String)> {
-        files::read_private(&self.resolve(path))
+        let path = self.resolve(path);
+        self.note_read(&path);
+        files::read_private(&path)
     }
 
     /// The bytes of a file.
@@ -197,7 +229,41 @@ impl Config {
     /// # Errors
     /// Message with the full path and help, where it cannot be read.
     pub fn read_file(&self, path: &Path) -> Result<Vec<u8>, (String, String)> {
-        files::read(&self.resolve(path))
+        let path = self.resolve(path);
+        self.note_read(&path);
+        files::read(&path)
+    }
+
+    /// The paths in this directory, in no order; a change of what is in it is a change of the configuration.
+    ///
+    /// # Errors
+    /// Message, where it cannot be listed.
+    pub fn list_directory(&self, path: &Path) -> Result<Vec<PathBuf>, String> {
+        let path = self.resolve(path);
+        self.note_read(&path);
+        let listing = std::fs::read_dir(&path);
+        let listing = listing.map_err(|error| format!("cannot read the directory {}: {error}", path.display()))?;
+        Ok(listing.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect())
+    }
+
+    /// All files and directories that have been read for this configuration, besides gateway.yaml.
+    pub fn files_read(&self) -> Vec<PathBuf> {
+        self.files_read.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    fn note_read(&self, path: &Path) {
+        self.files_read.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+    }
+
+    /// What stands in the file at a key, and where: the bytes from `start` to `end`.
+    pub fn written_at(&self, at: &str) -> (std::ops::Range<usize>, &str) {
+        let mark = self.mark(at);
+        (mark.range(), self.source.written_at(mark))
+    }
+
+    /// The text of the file.
+    pub fn text(&self) -> &str {
+        self.source.text()
     }
 
     fn mark(&self, at: &str) -> Mark {

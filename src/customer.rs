@@ -4,6 +4,8 @@
 //! and different for every customer; without the key it says nothing. How it is derived can never change: a company's
 //! records are joined by it. `the_derivation_never_changes` pins it.
 
+mod deriver;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use zeroize::Zeroizing;
 
 use crate::secret::{Secret, random_bytes};
+pub use deriver::Deriver;
 
 /// The longest subject, in bytes.
 pub const LONGEST_SUBJECT: usize = 256;
@@ -34,6 +37,8 @@ const BLOCK: usize = 32;
 /// Bytes of a one-way identifier: 192 of the 256 bits of its HMAC.
 const ONE_WAY: usize = 24;
 const ONE_WAY_DOMAIN: &[u8] = b"wicketgate customer identifier, one way";
+/// The name of a backend follows.
+const PAIRWISE_DOMAIN: &str = "wicketgate customer identifier, pairwise ";
 const TRACEABLE_DOMAIN: &[u8] = b"wicketgate customer identifier, traceable";
 
 const fn padded(length: usize) -> usize {
@@ -160,6 +165,18 @@ impl IdentifierKey {
         text
     }
 
+    /// The text of a key of the next version; `None` after the last.
+    pub fn next(&self) -> Option<Zeroizing<String>> {
+        let version = self.version.checked_add(1).filter(|version| *version <= 99)?;
+        let first = Self::generate();
+        Some(Zeroizing::new(format!("v{version}:{}", first.strip_prefix("v1:")?)))
+    }
+
+    /// Its number.
+    pub fn version(&self) -> u8 {
+        self.version
+    }
+
     /// The key in the text of a key file; white space at its end does not count.
     ///
     /// # Errors
@@ -198,42 +215,44 @@ fn parse_version(text: &str) -> Option<u8> {
     plain.then(|| text.parse().ok()).flatten()
 }
 
-/// Turns (issuer, subject) into identifiers, and back where the mode allows it.
-pub struct Deriver {
+/// What one version of the key makes.
+struct Version {
     mode: Mode,
+    key: IdentifierKey,
     /// `t1-`: what stands before the base64url. In traceable mode it is authenticated too.
     prefix: String,
     cipher: Zeroizing<[u8; MASTER]>,
     hash: hmac::Key,
 }
 
-impl fmt::Debug for Deriver {
+impl fmt::Debug for Version {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Deriver({}..)", self.prefix)
+        write!(formatter, "{}..", self.prefix)
     }
 }
 
-impl Deriver {
-    /// A deriver with this key. The two modes share no key material.
-    pub fn new(key: IdentifierKey, mode: Mode) -> Self {
+impl Version {
+    /// The two modes share no key material.
+    fn new(key: IdentifierKey, mode: Mode) -> Self {
         Self {
             mode,
             prefix: format!("{}{}-", mode.letter(), key.version),
             cipher: key.subkey(TRACEABLE_DOMAIN),
             hash: hmac::Key::new(hmac::HMAC_SHA256, &key.subkey(ONE_WAY_DOMAIN)[..]),
+            key,
         }
     }
 
-    /// The mode of its identifiers.
-    pub fn mode(&self) -> Mode {
-        self.mode
+    fn pairwise(&self, backend: &str) -> Self {
+        let master = self.key.subkey(format!("{PAIRWISE_DOMAIN}{backend}").as_bytes());
+        Self::new(IdentifierKey { version: self.key.version, master }, self.mode)
     }
 
     /// The identifier of this customer. Issuer and subject count byte for byte: no folding of case or of Unicode forms.
     ///
     /// # Errors
     /// An issuer or subject that cannot be one.
-    pub fn derive(&self, issuer: &str, subject: &str) -> Result<Identifier, SubjectFault> {
+    fn derive(&self, issuer: &str, subject: &str) -> Result<Identifier, SubjectFault> {
         let pair = encode_pair(issuer, subject)?;
         let mut text = self.prefix.clone();
         match self.mode {
@@ -255,7 +274,7 @@ impl Deriver {
     ///
     /// # Errors
     /// It is not one of ours, or is a one-way identifier.
-    pub fn trace(&self, text: &str) -> Result<Origin, TraceFault> {
+    fn trace(&self, text: &str) -> Result<Origin, TraceFault> {
         let bytes = self.decode(text)?;
         match self.mode {
             Mode::OneWay => Err(TraceFault::OneWay),
@@ -272,7 +291,7 @@ impl Deriver {
     ///
     /// # Errors
     /// It cannot have come from this deriver.
-    pub fn accept(&self, text: &str) -> Result<Identifier, TraceFault> {
+    fn accept(&self, text: &str) -> Result<Identifier, TraceFault> {
         match self.mode {
             Mode::Traceable => self.trace(text).map(drop)?,
             Mode::OneWay => self.decode(text).map(drop)?,

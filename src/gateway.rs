@@ -57,6 +57,7 @@ use error::Refused;
 use hashing::Hashing;
 use head::Head;
 use limits::Limits;
+pub use logout::customer_rules;
 use record::{Arrival, Ledger, Record};
 use request_id::{REQUEST_ID, RequestIds};
 
@@ -264,6 +265,7 @@ impl Gateway {
             Target::Certificates => {
                 Ok(published(policy, record, "application/x-pem-file", |issuer| &issuer.certificates))
             }
+            Target::Metadata => Ok(published(policy, record, "application/json", |issuer| &issuer.metadata)),
         }
     }
 
@@ -358,8 +360,14 @@ impl Gateway {
         };
         // A body may have been long in coming.
         let now = if call.body.bytes().is_some() { SystemTime::now() } else { record.time };
-        let mut around =
-            Surroundings { now: unix_seconds(now), verified, state: &self.shared.state, ask: None, learned };
+        let mut around = Surroundings {
+            now: unix_seconds(now),
+            address: call.connection.address,
+            verified,
+            state: &self.shared.state,
+            ask: None,
+            learned,
+        };
         let (auth, headers, body) =
             (&current.policy.auth, &call.parts.headers, call.body.bytes().map(|body| &body[..]));
         let caller = if route.enforce {

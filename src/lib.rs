@@ -16,7 +16,7 @@
 //! | 3 | [`auth`] | credentials in, a `Caller` or a refusal out |
 //! | 2 | [`state`], [`backend`], [`config`] | logins and revocations; the company's servers; gateway.yaml |
 //! | 1 | [`customer`], [`fetch`], [`stream`] | the opaque identifier; documents of others; bodies on their way |
-//! | 0 | [`body`], [`fields`], [`metrics`], [`refusal`], [`secret`], [`socket`] | small things that know nothing else |
+//! | 0 | [`body`], [`dated`], [`fields`], [`metrics`], [`refusal`], [`secret`], [`socket`] | small things that know nothing else |
 //!
 //! # The walk of a request
 //!
@@ -47,6 +47,7 @@ pub mod body;
 pub mod cli;
 pub mod config;
 pub mod customer;
+pub mod dated;
 pub mod fetch;
 pub mod fields;
 pub mod gateway;

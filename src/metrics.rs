@@ -18,7 +18,7 @@ use foldhash::HashMap;
 use prometheus::proto::MetricFamily;
 
 use families::{add_counts, counters, gauges, histograms};
-pub use issuers::IssuerLevels;
+pub use issuers::{IssuerLevels, KeyUse};
 pub use state::{Levels, StateMetrics};
 
 /// Upper bounds of the duration buckets, in seconds.
@@ -32,6 +32,7 @@ pub struct Metrics {
     certificates: Mutex<BTreeMap<String, i64>>,
     access_log_dropped: AtomicU64,
     issuers: Mutex<Vec<IssuerLevels>>,
+    key_uses: Mutex<Vec<KeyUse>>,
     /// What the state store does.
     pub state: Arc<StateMetrics>,
 }
@@ -100,6 +101,11 @@ impl Metrics {
         *locked(&self.issuers) = levels;
     }
 
+    /// Sets when keys were last used.
+    pub fn key_uses(&self, uses: Vec<KeyUse>) {
+        *locked(&self.key_uses) = uses;
+    }
+
     /// Counts access-log lines that could not be written.
     pub fn access_log_dropped(&self, lines: u64) {
         self.access_log_dropped.fetch_add(lines, Ordering::Relaxed);
@@ -156,6 +162,7 @@ impl Metrics {
         ));
         families.extend(self.state.families());
         families.extend(issuers::families(&locked(&self.issuers)));
+        families.push(issuers::key_uses(&locked(&self.key_uses)));
         families.push(gauges(
             "wicketgate_build_info",
             "The version that runs.",

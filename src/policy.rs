@@ -10,6 +10,7 @@ pub mod state;
 pub mod table;
 pub mod trust;
 mod trusted;
+pub mod uses;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,12 +24,15 @@ use crate::auth::published::PublishedKeys;
 use crate::backend::Backend;
 use crate::config::raw::{self, Issue, NumberStyle, Raw};
 use crate::config::{Config, Problems};
-use crate::customer::{Deriver, IdentifierKey, Mode};
+use crate::customer::{self, Deriver, IdentifierKey, Mode};
+use crate::dated::KeyVersion;
 use crate::fields::FieldSet;
+use crate::secret::Secret;
 use crate::state::Quota;
 use crate::state::attempts::Cost;
 use crate::state::quota::Period;
 use accounts::Accounts;
+pub use callers::{KeyLine, key_lines};
 pub use issuer::Issuer;
 use route::Route;
 use table::Table;
@@ -40,6 +44,8 @@ pub struct Lasting {
     pub backends: backends::Shared,
     /// Keys that have been fetched from other issuers.
     published: trusted::Registry,
+    /// When keys were last used.
+    pub uses: uses::Uses,
     /// Counts what makes earlier verdicts void: another policy, or other keys.
     pub generation: Arc<AtomicU64>,
 }
@@ -63,6 +69,8 @@ pub enum Target {
     KeySet,
     /// `GET /.well-known/jwks.pem`.
     Certificates,
+    /// `GET /.well-known/oauth-authorization-server`.
+    Metadata,
 }
 
 /// What is decided about requests.
@@ -85,6 +93,8 @@ pub struct Policy {
     pub own_site: OwnSite,
     /// Fields that callers must not send to backends, in any spelling.
     pub stripped: Arc<FieldSet>,
+    /// All versions of all keys, newest first within each kind and id.
+    pub versions: Vec<KeyVersion>,
 }
 
 /// How customers log in.
@@ -159,7 +169,7 @@ impl Policy {
     /// What is wrong goes to `problems`; then there is no policy.
     pub fn build(config: &Config, lasting: &Lasting, problems: &mut Problems) -> Option<Self> {
         let raw = config.raw();
-        let issuer = raw.issuer.as_ref().map(|raw| issuer::read(config, raw, problems));
+        let issuer = raw.issuer.as_ref().map(|raw| issuer::read(config, raw, &lasting.uses, problems));
         let deriver = raw.identifier.as_ref().map(|identifier| read_deriver(config, identifier, problems));
         let (issuer, deriver) = (flattened(issuer), flattened(deriver));
         let backends = backends::read(config, &lasting.backends, problems);
@@ -167,12 +177,15 @@ impl Policy {
         let login =
             flattened(raw.login.as_ref().map(|login| read_login(config, login, known, backends.as_ref(), problems)));
         let cookie = raw.login.as_ref().and_then(|login| login.cookie.as_ref());
-        let cookie = flattened(cookie.map(|cookie| callers::read_cookie(config, cookie, problems)));
-        let clients = callers::read_clients(config, problems);
-        let api_keys = callers::read_api_keys(config, &clients, problems);
+        let cookie = flattened(cookie.map(|cookie| callers::read_cookie(config, cookie, &lasting.uses, problems)));
+        let mut versions = Vec::new();
+        let clients = callers::read_clients(config, &lasting.uses, &mut versions, problems);
+        let all_keys = callers::all_api_keys(config, problems);
+        let api_keys = callers::read_api_keys(&all_keys, &clients, &lasting.uses, &mut versions, problems);
         let trusted = trusted::read(config, &lasting.published, problems);
         let stripped = Arc::new(stripped(raw));
-        let routes = route::read(config, &backends?, problems);
+        let known = deriver.as_ref().and_then(Option::as_ref);
+        let routes = route::read(config, &backends?, known, problems);
         let (issuer, deriver, login, cookie) = (issuer?, deriver?, login?, cookie?);
         if !problems.is_empty() {
             return None;
@@ -192,9 +205,21 @@ impl Policy {
             limit: token.limits,
             attempts: AttemptCosts::new(&token.attempts),
         });
+        versions.extend(issuer.iter().flat_map(|issuer| issuer.keys.versions()));
+        let identifier_keys = auth.deriver.iter().flat_map(Deriver::versions);
+        versions.extend(identifier_keys.map(|(version, until)| KeyVersion {
+            kind: "identifier_key",
+            id: String::new(),
+            version: format!("v{version}"),
+            from: 0,
+            until,
+            used: Arc::default(),
+        }));
+        versions.extend(auth.cookie.iter().flat_map(|cookie| cookie.keys.versions()));
+        let quotas = all_keys.iter().flat_map(|keys| quotas(keys.raw())).collect();
         let table = table(raw, &routes, issuer.is_some());
         let own_site = raw.login.as_ref().and_then(|login| login.cookie.as_ref()).map(own_site).unwrap_or_default();
-        Some(Self { auth, table, routes, issuer, login, access_token, quotas: quotas(raw), own_site, stripped })
+        Some(Self { auth, table, routes, issuer, login, access_token, quotas, own_site, stripped, versions })
     }
 }
 
@@ -232,15 +257,40 @@ pub fn read_deriver(config: &Config, identifier: &raw::Identifier, problems: &mu
         raw::IdentifierMode::Traceable => Mode::Traceable,
         raw::IdentifierMode::OneWay => Mode::OneWay,
     };
-    match IdentifierKey::parse(&secret) {
-        Ok(key) => Some(Deriver::new(key, mode)),
-        Err(fault) => {
-            problems.push(config.problem(
-                "identifier.key",
-                fault.to_string(),
-                "make one with `wicketgate new identifier-key`",
-            ));
-            None
+    deriver_of(&secret, mode)
+        .map_err(|fault| {
+            let help = "make one with `wicketgate new identifier-key`";
+            problems.push(config.problem("identifier.key", fault, help));
+        })
+        .ok()
+}
+
+/// The key on the first line is in force; those before it follow, each with its end.
+fn deriver_of(secret: &Secret, mode: Mode) -> Result<Deriver, String> {
+    let lines = key_lines(secret)?;
+    let parse = |line: &KeyLine| IdentifierKey::parse(&line.secret).map_err(|fault| fault.to_string());
+    match &lines[..] {
+        [] => Err(customer::KeyFault::Form.to_string()),
+        [only] if only.until < u64::MAX || only.from > 0 => Err("the key in force has no time behind it".to_owned()),
+        [first, ..] if first.until < u64::MAX || first.from > 0 => {
+            Err("the first line is the key in force, and has no time behind it".to_owned())
+        }
+        [first, earlier @ ..] => {
+            let key = parse(first)?;
+            let mut last = key.version();
+            let mut deriver = Deriver::new(key, mode);
+            for line in earlier {
+                let key = parse(line)?;
+                if line.until == u64::MAX {
+                    return Err("a key before the one in force needs its end: until 2026-12-01T00:00:00Z".to_owned());
+                }
+                if key.version() >= last {
+                    return Err("the keys stand in the order of their versions, the highest first".to_owned());
+                }
+                last = key.version();
+                deriver = deriver.after(key, line.until);
+            }
+            Ok(deriver)
         }
     }
 }
@@ -320,10 +370,15 @@ fn stripped(raw: &Raw) -> FieldSet {
         "x-request-id",
     ];
     let mut set = FieldSet::default();
-    CLAIMS.iter().chain(&["authorization", "customer-auth", "api-key"]).for_each(|name| set.insert(name));
+    CLAIMS
+        .iter()
+        .chain(&["authorization", "customer-auth", "api-key", "x-customer-id-previous"])
+        .for_each(|name| set.insert(name));
     for route in &raw.routes {
+        set.insert(&route.api_key_header);
         if let Some(header) = route.identifier.as_ref().and_then(|placement| placement.header.as_deref()) {
             set.insert(header);
+            set.insert(&format!("{header}-previous"));
         }
         for place in route.customer_from.iter().flatten() {
             if let raw::CustomerFrom::Header(header) = place {
@@ -353,6 +408,10 @@ fn table(raw: &Raw, routes: &[Route], publishes_keys: bool) -> Table<Target> {
     if publishes_keys {
         table.insert_exact(&[], "/.well-known/jwks.json", &[Method::GET, Method::HEAD], Target::KeySet);
         table.insert_exact(&[], "/.well-known/jwks.pem", &[Method::GET, Method::HEAD], Target::Certificates);
+        if let Some(issuer) = &raw.issuer {
+            let path = issuer::metadata_path(issuer);
+            table.insert_exact(&[], &path, &[Method::GET, Method::HEAD], Target::Metadata);
+        }
     }
     for (route, number) in raw.routes.iter().zip(0..routes.len() as u32) {
         let methods = &routes[number as usize].methods;

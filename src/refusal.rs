@@ -58,6 +58,10 @@ pub enum ApiKeyFault {
     Client,
     /// It was revoked.
     Revoked,
+    /// Its time is over.
+    Expired,
+    /// It may not be used from this address.
+    Address,
 }
 
 /// What is wrong with a session cookie.
@@ -227,6 +231,8 @@ impl Refusal {
             Self::ApiKey(ApiKeyFault::Route) => "api_key_route",
             Self::ApiKey(ApiKeyFault::Client) => "api_key_client",
             Self::ApiKey(ApiKeyFault::Revoked) => "api_key_revoked",
+            Self::ApiKey(ApiKeyFault::Expired) => "api_key_expired",
+            Self::ApiKey(ApiKeyFault::Address) => "api_key_address",
             Self::ClientToken(fault) => token_word!("client", fault),
             Self::CustomerToken(fault) => token_word!("customer", fault),
             Self::Session(SessionFault::Forged) => "session_forged",
@@ -346,8 +352,16 @@ pub(crate) mod tests {
             R::Internal,
         ];
         all.extend(
-            [ApiKeyFault::Missing, ApiKeyFault::Unknown, ApiKeyFault::Route, ApiKeyFault::Client, ApiKeyFault::Revoked]
-                .map(R::ApiKey),
+            [
+                ApiKeyFault::Missing,
+                ApiKeyFault::Unknown,
+                ApiKeyFault::Route,
+                ApiKeyFault::Client,
+                ApiKeyFault::Revoked,
+                ApiKeyFault::Expired,
+                ApiKeyFault::Address,
+            ]
+            .map(R::ApiKey),
         );
         all.extend(TOKEN_FAULTS.map(R::ClientToken));
         all.extend(TOKEN_FAULTS.map(R::CustomerToken));

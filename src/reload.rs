@@ -1,9 +1,11 @@
 //! Another configuration without a restart: built whole beside the old one, then swapped; on any error nothing changes.
 
+mod watched;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
@@ -16,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::policy::{self, Lasting, Policy};
 use crate::server::tls::{self, CertificateStore, ListenerTls};
 use crate::state;
+use watched::Watched;
 
 /// A configuration whose files have all been read: ready to run.
 pub struct Plan {
@@ -81,6 +84,7 @@ pub struct Reloader {
     shared: Arc<Shared>,
     /// The certificates of the listeners, in their order.
     certificates: Vec<Option<Arc<CertificateStore>>>,
+    watched: Mutex<Watched>,
 }
 
 /// Why the old configuration stays in force.
@@ -101,8 +105,9 @@ impl Reloader {
         file: PathBuf,
         shared: Arc<Shared>,
         certificates: Vec<Option<Arc<CertificateStore>>>,
+        files: Vec<PathBuf>,
     ) -> Self {
-        Self { started_with, file, shared, certificates }
+        Self { started_with, file, shared, certificates, watched: Mutex::new(Watched::new(files)) }
     }
 
     /// The configuration at the start.
@@ -120,9 +125,20 @@ impl Reloader {
     /// # Errors
     /// Why the old one stays.
     pub async fn reload(&self) -> Result<(), ReloadFault> {
+        // What changes while it is read is seen afterwards.
+        self.watched().begin();
         let outcome = self.replace_all().await;
         self.shared.metrics.reload(if outcome.is_ok() { "ok" } else { "failed" });
         outcome
+    }
+
+    /// Whether the content of a file that the configuration names has changed, and nobody is writing it just now.
+    pub fn files_have_changed(&self) -> bool {
+        self.watched().have_changed()
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn replace_all(&self) -> Result<(), ReloadFault> {
@@ -130,6 +146,7 @@ impl Reloader {
         if let Some(key) = needs_restart(&self.started_with, plan.config.raw()) {
             return Err(ReloadFault::NeedsRestart(key));
         }
+        self.watched().follow(plan.config.files_read());
         plan.fetch_keys(&self.shared.lasting, &Handle::current()).await;
         note_certificates(&self.shared.metrics, &plan.tls);
         for (store, tls) in self.certificates.iter().zip(plan.tls) {

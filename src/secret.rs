@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -65,6 +65,30 @@ pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     })();
     if outcome.is_err() {
         let _ = fs::remove_file(&name);
+    }
+    outcome
+}
+
+/// Writes another content into a file that exists, whole or not at all; mode and owner stay.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn replace_keeping(path: &Path, content: &[u8]) -> io::Result<()> {
+    let known = fs::metadata(path)?;
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let new = Path::new(&name);
+    let outcome = (|| {
+        write_private(new, content)?;
+        let made = fs::metadata(new)?;
+        if (made.uid(), made.gid()) != (known.uid(), known.gid()) {
+            std::os::unix::fs::chown(new, Some(known.uid()), Some(known.gid()))?;
+        }
+        fs::set_permissions(new, known.permissions())?;
+        fs::rename(new, path)
+    })();
+    if outcome.is_err() {
+        let _ = fs::remove_file(new);
     }
     outcome
 }

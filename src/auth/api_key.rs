@@ -19,9 +19,12 @@ pub fn digest(key: &[u8]) -> Digest {
     bytes
 }
 
-/// A new key, to be shown once, and its digest in hex, for the configuration.
-pub fn generate() -> (Zeroizing<String>, String) {
-    let key = random_text("wgk_");
+/// A new key for this id, to be shown once, and its digest in hex, for the configuration: `wgk_ID.SECRET`, which those
+/// who search texts for lost secrets can recognise.
+pub fn generate(id: &str) -> (Zeroizing<String>, String) {
+    let plain: String =
+        id.chars().map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '-' }).collect();
+    let key = random_text(&format!("wgk_{plain}."));
     let hex = digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     (key, hex)
 }
@@ -104,16 +107,16 @@ mod tests {
 
     #[test]
     fn a_new_key_is_found_by_its_digest() {
-        let (key, hex) = generate();
-        assert!(key.starts_with("wgk_") && key.len() == 4 + 43, "{}", key.len());
-        assert!(key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
+        let (key, hex) = generate("asapp prod");
+        assert!(key.starts_with("wgk_asapp-prod.") && key.len() == 15 + 43, "{}", key.len());
+        assert!(key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)));
         let keys = ApiKeys::new([(parse_digest(&hex).unwrap(), "asapp"), (digest(b"other"), "other")]).unwrap();
         assert_eq!(keys.find(&digest(key.as_bytes())), Some(&"asapp"));
         assert_eq!(keys.find(&digest(b"other")), Some(&"other"));
         for wrong in [&key.as_bytes()[1..], hex.as_bytes(), b"", b"Other"] {
             assert_eq!(keys.find(&digest(wrong)), None);
         }
-        assert_ne!(*key, *generate().0);
+        assert_ne!(*key, *generate("asapp prod").0);
     }
 
     #[test]

@@ -54,12 +54,16 @@ impl Authenticator {
             Kind::Customer => {
                 let deriver = self.deriver.as_ref().ok_or(TokenFault::Issuer)?;
                 let customer = if is_own {
-                    deriver.accept(&claims.subject).map_err(|_| TokenFault::Subject)?
+                    deriver.accept(&claims.subject, now).map_err(|_| TokenFault::Subject)?
                 } else {
                     deriver.derive(tenant, &claims.subject).map_err(|_| TokenFault::Subject)?
                 };
                 Verdict::Customer(customer)
             }
+        };
+        let marks = match &verdict {
+            Verdict::Customer(customer) => marks.also_known_as(self.previous_of(customer, now)),
+            Verdict::Access(_) => marks,
         };
         if marks.are_revoked(&verdict, state.revocations()) {
             return Err(TokenFault::Revoked);

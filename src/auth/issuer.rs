@@ -1,6 +1,7 @@
 //! The keys that this gateway signs its own tokens with, and what it publishes of them.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
@@ -19,6 +20,7 @@ use x509_parser::public_key::RSAPublicKey;
 use zeroize::Zeroizing;
 
 use super::keys::{Algorithm, KeySet};
+use crate::dated::{KeyVersion, LastUse, parse_time};
 use crate::secret::Secret;
 
 /// Why a token could not be signed.
@@ -43,15 +45,39 @@ pub enum NewKey {
     Rs256,
 }
 
-/// Our signing keys: the newest signs, all verify.
+/// A file with a signing key.
+pub struct KeyFile {
+    /// Its name; keys are in the order of their names.
+    pub name: String,
+    /// What it holds.
+    pub pem: Secret,
+    /// When it came to its place, in seconds since 1970.
+    pub placed: u64,
+}
+
+/// When a key takes over from the one before, and when that one ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Schedule {
+    /// For how many seconds a new key is published before it signs.
+    pub delay: u64,
+    /// The longest life of a token, in seconds, clock skew included: so long a key verifies after it has signed last.
+    pub longest: u64,
+}
+
+/// Our signing keys: the newest that has been published for long enough signs; each verifies until the last token that
+/// it signed has ended.
 pub struct SigningKeys {
     /// In the order of their file names; never empty.
-    older: Vec<SigningKey>,
-    newest: SigningKey,
+    keys: Vec<SigningKey>,
     verifying: KeySet,
 }
 
 struct SigningKey {
+    /// The first second in which it signs.
+    from: u64,
+    /// The first second in which it does not verify any more.
+    until: u64,
+    used: Arc<LastUse>,
     encoding: jsonwebtoken::EncodingKey,
     algorithm: jsonwebtoken::Algorithm,
     id: String,
@@ -68,28 +94,49 @@ enum Pair {
 
 impl std::fmt::Debug for SigningKeys {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "SigningKeys({})", self.newest.id)
+        formatter.debug_list().entries(self.keys.iter().map(|key| &key.id)).finish()
     }
 }
 
 impl SigningKeys {
-    /// The keys in these PEM files (PKCS #8, RFC 5958). The one whose name sorts last signs. `issuer_url` stands in the
-    /// certificates.
+    /// The keys in these PEM files (PKCS #8, RFC 5958), all as old as can be: the one whose name sorts last signs, and
+    /// none ends. `issuer_url` stands in the certificates.
+    ///
+    /// # Errors
+    /// As [`SigningKeys::scheduled`].
+    pub fn from_pems(files: Vec<(String, Secret)>, issuer_url: &str) -> Result<Self, Vec<(String, String)>> {
+        let files = files.into_iter().map(|(name, pem)| KeyFile { name, pem, placed: 0 }).collect();
+        Self::scheduled(files, issuer_url, Schedule { delay: 0, longest: u64::MAX }, |_| Arc::default())
+    }
+
+    /// The keys in these PEM files, which take turns. A key is new from the time in its name on (as
+    /// `20261124T101500Z-es256.pem` has it), or since its file came to its place, if that was later. `used` tells where
+    /// the use of the key of this `kid` is noted.
     ///
     /// # Errors
     /// Every file that cannot be used, with what to do about it; an empty name where there is no file at all.
-    pub fn from_pems(files: Vec<(String, Secret)>, issuer_url: &str) -> Result<Self, Vec<(String, String)>> {
+    pub fn scheduled(
+        files: Vec<KeyFile>,
+        issuer_url: &str,
+        schedule: Schedule,
+        used: impl Fn(&str) -> Arc<LastUse>,
+    ) -> Result<Self, Vec<(String, String)>> {
         let mut files = files;
-        files.sort_by(|(one, _), (other, _)| one.cmp(other));
+        files.sort_by(|one, other| one.name.cmp(&other.name));
         let mut keys: Vec<SigningKey> = Vec::new();
         let mut problems = Vec::new();
         let mut ids = HashSet::new();
-        for (name, pem) in files {
+        for KeyFile { name, pem, placed } in files {
             match SigningKey::from_pem(&pem, issuer_url) {
                 Ok(key) if !ids.insert(key.id.clone()) => {
                     problems.push((name, "this key stands in another file too: remove one of them".to_owned()));
                 }
-                Ok(key) => keys.push(key),
+                Ok(mut key) => {
+                    let since = time_in(&name).unwrap_or_default().max(placed);
+                    key.from = if since == 0 { 0 } else { since.saturating_add(schedule.delay) };
+                    key.used = used(&key.id);
+                    keys.push(key);
+                }
                 Err(problem) => problems.push((name, problem)),
             }
         }
@@ -98,19 +145,37 @@ impl SigningKeys {
         }
         let nothing =
             || vec![(String::new(), "there is no signing key: make one with `wicketgate new signing-key`".to_owned())];
-        let newest = keys.pop().ok_or_else(nothing)?;
-        let jwks = jwks(keys.iter().chain([&newest]));
-        let (verifying, _) =
-            KeySet::from_jwks(jwks.as_bytes(), &Algorithm::ALL).map_err(|problem| vec![(String::new(), problem)])?;
-        Ok(Self { older: keys, newest, verifying })
+        if keys.is_empty() {
+            return Err(nothing());
+        }
+        // Each ends so long after the first of those behind it has begun to sign.
+        let mut next = u64::MAX;
+        for key in keys.iter_mut().rev() {
+            key.until = next.saturating_add(schedule.longest);
+            next = next.min(key.from);
+        }
+        let about = |id: &str| {
+            let key = keys.iter().find(|key| key.id == id);
+            (key.map_or(u64::MAX, |key| key.until), key.map(|key| Arc::clone(&key.used)))
+        };
+        let (verifying, _) = KeySet::noted(jwks(keys.iter()).as_bytes(), &Algorithm::ALL, about)
+            .map_err(|problem| vec![(String::new(), problem)])?;
+        Ok(Self { keys, verifying })
     }
 
-    /// A compact JWS over the claims with the newest key, `typ` as given and `kid` the key's RFC 7638 thumbprint.
+    /// The one that signs: the newest whose time has come, else the oldest.
+    fn signer(&self, now: u64) -> Option<&SigningKey> {
+        self.keys.iter().rev().find(|key| key.from <= now).or(self.keys.first())
+    }
+
+    /// A compact JWS over the claims, with the key whose turn it is `now`, in seconds since 1970: `typ` as given and
+    /// `kid` the key's RFC 7638 thumbprint.
     ///
     /// # Errors
     /// [`SignFault`].
-    pub fn sign(&self, typ: &str, claims: &impl Serialize) -> Result<String, SignFault> {
-        let key = &self.newest;
+    pub fn sign(&self, typ: &str, claims: &impl Serialize, now: u64) -> Result<String, SignFault> {
+        let key = self.signer(now).ok_or(SignFault::Key)?;
+        key.used.note(now);
         let mut header = jsonwebtoken::Header::new(key.algorithm);
         header.typ = Some(typ.to_owned());
         header.kid = Some(key.id.clone());
@@ -125,22 +190,36 @@ impl SigningKeys {
         self.verifying.clone()
     }
 
-    /// The public halves as a JWK set (RFC 7517 section 5): each with `kid`, `use` and `alg`.
-    pub fn jwks(&self) -> String {
-        jwks(self.all())
+    /// The public halves as a JWK set (RFC 7517 section 5): each with `kid`, `use` and `alg`. Those that have ended `now`,
+    /// in seconds since 1970, are not among them.
+    pub fn jwks(&self, now: u64) -> String {
+        jwks(self.live(now))
+    }
+
+    /// All of them, newest first.
+    pub fn versions(&self) -> impl Iterator<Item = KeyVersion> {
+        self.keys.iter().rev().map(|key| KeyVersion {
+            kind: "signing_key",
+            id: String::new(),
+            version: key.id.clone(),
+            from: key.from,
+            until: key.until,
+            used: Arc::clone(&key.used),
+        })
     }
 
     /// A self-signed X.509 certificate for each key, as PEM, the signing key's first: for callers that verify with a
     /// certificate instead of a key set. Made when the keys are read, so their bytes differ after a restart; their
     /// public keys do not.
-    pub fn certificates_pem(&self) -> String {
-        let mut pem = self.newest.certificate.clone();
-        pem.extend(self.older.iter().rev().map(|key| key.certificate.as_str()));
-        pem
+    pub fn certificates_pem(&self, now: u64) -> String {
+        let signer = self.signer(now).map(|key| key.id.as_str());
+        let mut live: Vec<&SigningKey> = self.live(now).collect();
+        live.sort_by_key(|key| (signer != Some(&key.id), std::cmp::Reverse(key.from)));
+        live.iter().map(|key| key.certificate.as_str()).collect()
     }
 
-    fn all(&self) -> impl Iterator<Item = &SigningKey> {
-        self.older.iter().chain([&self.newest])
+    fn live(&self, now: u64) -> impl Iterator<Item = &SigningKey> {
+        self.keys.iter().filter(move |key| now < key.until || key.until == u64::MAX)
     }
 
     /// A new key: the name of its file, which sorts behind those made before `now` (in seconds since 1970), and its
@@ -196,6 +275,14 @@ fn basic_time(now: u64) -> Result<String, String> {
     ))
 }
 
+/// The time with which the name of a key begins, in seconds since 1970.
+fn time_in(name: &str) -> Option<u64> {
+    let part = |from: usize, to: usize| name.get(from..to);
+    let (date, clock) = ((part(0, 4)?, part(4, 6)?, part(6, 8)?), (part(9, 11)?, part(11, 13)?, part(13, 15)?));
+    let marks = (part(8, 9)?, part(15, 16)?);
+    parse_time(&format!("{}-{}-{}{}{}:{}:{}{}", date.0, date.1, date.2, marks.0, clock.0, clock.1, clock.2, marks.1))
+}
+
 /// RFC 7468 section 10.
 fn to_pem(der: &[u8]) -> Zeroizing<String> {
     let encoded = Zeroizing::new(STANDARD.encode(der));
@@ -225,7 +312,7 @@ impl SigningKey {
         jwk["use"] = "sig".into();
         jwk["alg"] = pair.algorithm().name().into();
         let (encoding, algorithm) = pair.to_sign_with(pem)?;
-        Ok(Self { encoding, algorithm, id, jwk, certificate })
+        Ok(Self { from: 0, until: u64::MAX, used: Arc::default(), encoding, algorithm, id, jwk, certificate })
     }
 }
 

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::Value;
 
 use super::jws::{Jws, Members};
+use crate::dated::LastUse;
 use crate::refusal::TokenFault;
 use crate::secret::Secret;
 
@@ -105,6 +106,8 @@ struct VerifyingKey {
     uses: Vec<(Algorithm, Material)>,
     /// The first second in which it is no longer good.
     until: u64,
+    /// Where its use is noted.
+    used: Option<Arc<LastUse>>,
 }
 
 /// What a signature is checked with.
@@ -143,18 +146,18 @@ impl KeySet {
     /// # Errors
     /// The text is not a JWK set, mixes symmetric with other keys (RFC 8725 section 2.1), or has no key of use.
     pub fn from_jwks(json: &[u8], allowed: &[Algorithm]) -> Result<(Self, Vec<String>), String> {
-        Self::ending(json, allowed, |_| u64::MAX)
+        Self::noted(json, allowed, |_| (u64::MAX, None))
     }
 
-    /// The same, with keys that end: `until` tells the first second, since 1970, in which the key of this `kid` is no
-    /// longer good.
+    /// The same, with keys that end and whose use is noted: `about` tells of the key of this `kid` the first second,
+    /// since 1970, in which it is no longer good, and where its use is noted.
     ///
     /// # Errors
     /// As [`KeySet::from_jwks`].
-    pub fn ending(
+    pub fn noted(
         json: &[u8],
         allowed: &[Algorithm],
-        until: impl Fn(&str) -> u64,
+        about: impl Fn(&str) -> (u64, Option<Arc<LastUse>>),
     ) -> Result<(Self, Vec<String>), String> {
         let set = Members::parse(json).ok_or("the key set is not a JSON object, or has a member twice")?;
         let Some(Value::Array(keys)) = set.get("keys") else {
@@ -171,7 +174,7 @@ impl KeySet {
         for (position, key) in keys.iter().enumerate() {
             match parse_key(key, allowed) {
                 Ok(mut key) => {
-                    key.until = until(key.id.as_deref().unwrap_or_default());
+                    (key.until, key.used) = about(key.id.as_deref().unwrap_or_default());
                     usable.push(key);
                 }
                 Err(reason) => warnings.push(format!("{} is ignored: {reason}", describe(position, key))),
@@ -202,7 +205,7 @@ impl KeySet {
             }
             uses.push((*algorithm, Material::Secret(Box::new(hmac::Key::new(hash, secret.expose())))));
         }
-        Ok(Self([VerifyingKey { id: None, uses, until: u64::MAX }].into()))
+        Ok(Self([VerifyingKey { id: None, uses, until: u64::MAX, used: None }].into()))
     }
 
     /// How many keys there are.
@@ -245,7 +248,13 @@ impl KeySet {
                 }
             }
         };
-        if material.verifies(jws.signed(), jws.signature()) { Ok(key.until) } else { Err(TokenFault::Signature) }
+        if !material.verifies(jws.signed(), jws.signature()) {
+            return Err(TokenFault::Signature);
+        }
+        if let Some(used) = &key.used {
+            used.note(now);
+        }
+        Ok(key.until)
     }
 }
 
@@ -307,7 +316,7 @@ fn parse_key(key: &Value, allowed: &[Algorithm]) -> Result<VerifyingKey, String>
         let own = pinned.map_or_else(|| names(numbers.algorithms()), str::to_owned);
         return Err(format!("its algorithm ({own}) is none of those allowed for it ({})", names(allowed)));
     }
-    Ok(VerifyingKey { id: text("kid")?.map(str::to_owned), uses, until: u64::MAX })
+    Ok(VerifyingKey { id: text("kid")?.map(str::to_owned), uses, until: u64::MAX, used: None })
 }
 
 /// The numbers of a public key.

@@ -18,6 +18,7 @@ const US: &str = "https://gateway.example.com";
 const THEM: &str = "https://login.example.com";
 const AUDIENCE: &str = "legacy-api";
 const START: u64 = 1_800_000_000;
+const NOW: u64 = 1_795_000_000;
 const SKEW: u64 = 5;
 
 /// Everything that the sequences are made of.
@@ -65,7 +66,7 @@ fn world() -> World {
             let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
             (Arc::clone(&id), Client { id, secrets: Vec::new(), scopes })
         };
-        let (their_keys, _) = KeySet::from_jwks(they_sign.jwks().as_bytes(), &[Algorithm::EdDsa]).unwrap();
+        let (their_keys, _) = KeySet::from_jwks(they_sign.jwks(NOW).as_bytes(), &[Algorithm::EdDsa]).unwrap();
         let trusted = Verifier::trusted(THEM.to_owned(), audience.clone(), their_keys, SKEW, ClaimPath::parse("sub"));
         Authenticator {
             access: Some(Verifier::own(Kind::Access, US.to_owned(), audience.clone(), keys.clone(), SKEW)),
@@ -83,14 +84,14 @@ fn world() -> World {
         let mut claims = json!({ "iss": US, "aud": AUDIENCE, "sub": "asapp", "client_id": "asapp", "iat": START,
             "exp": START + 10_000, "scope": "profile pay" });
         claims.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-        signs.sign("at+jwt", &claims).unwrap()
+        signs.sign("at+jwt", &claims, NOW).unwrap()
     };
     let customer = |signs: &SigningKeys, change: Value| {
         let subject = ours().derive(US, "ada").unwrap();
         let mut claims = json!({ "iss": US, "aud": AUDIENCE, "sub": subject.as_str(), "iat": START,
             "exp": START + 10_000 });
         claims.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-        signs.sign("JWT", &claims).unwrap()
+        signs.sign("JWT", &claims, NOW).unwrap()
     };
     let good = access(&signs_old, json!({}));
     let tokens = vec![
@@ -164,7 +165,14 @@ fn admit(auth: &Authenticator, step: &Step, now: u64, verified: &mut VerifiedTok
         headers.insert(CUSTOMER_AUTH, value("JWT", token));
     }
     let state = State::in_memory();
-    let mut around = Surroundings { now, verified, state: &state, ask: None, learned: Learned::default() };
+    let mut around = Surroundings {
+        now,
+        address: std::net::Ipv4Addr::LOCALHOST.into(),
+        verified,
+        state: &state,
+        ask: None,
+        learned: Learned::default(),
+    };
     let caller = auth.admit(&WORLD.demands[step.demand], &headers, None, &mut around)?;
     Ok((caller.client, caller.customer))
 }

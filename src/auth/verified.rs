@@ -73,6 +73,8 @@ pub struct Marks {
     pub login: Option<Box<str>>,
     /// When it was issued, in seconds since 1970.
     pub issued_at: Option<u64>,
+    /// Another name of the customer, which a revocation may bear.
+    pub also: Option<Identifier>,
 }
 
 impl Marks {
@@ -84,7 +86,12 @@ impl Marks {
             None => format!("sha256 {}", hex(&api_key::digest(token.as_bytes()))).into(),
         };
         let login = if own { claims.login.as_deref().map(Into::into) } else { None };
-        Self { id, login, issued_at: claims.issued_at }
+        Self { id, login, issued_at: claims.issued_at, also: None }
+    }
+
+    /// The customer has another name too.
+    pub fn also_known_as(self, also: Option<Identifier>) -> Self {
+        Self { also, ..self }
     }
 
     /// Whether a rule covers the token, its login, or whose it is.
@@ -96,7 +103,9 @@ impl Marks {
             Verdict::Access(access) => Subject::Client((*access.client).into()),
             Verdict::Customer(customer) => Subject::Customer(customer.as_str().into()),
         };
+        let also = self.also.as_ref().map(|name| Subject::Customer(name.as_str().into()));
         revocations.covers(&owner, self.issued_at)
+            || also.is_some_and(|also| revocations.covers(&also, self.issued_at))
             || revocations.covers(&Subject::Token(self.id.clone()), self.issued_at)
             || self
                 .login
@@ -154,7 +163,7 @@ mod tests {
 
     fn keep(verified: &mut VerifiedTokens, token: &str, ends: u64) {
         let verdict = Verdict::Customer(Identifier::from_store("t1-x"));
-        let marks = Marks { id: "id".into(), login: Some("login".into()), issued_at: Some(100) };
+        let marks = Marks { id: "id".into(), login: Some("login".into()), issued_at: Some(100), also: None };
         verified.keep(Kind::Customer, token, ends, verdict, marks, 0);
     }
 

@@ -1,41 +1,76 @@
 //! `wicketgate id`: from a customer to the identifier and back. Whoever can read the key can do this.
 
+use std::fs::OpenOptions;
+use std::io::{BufRead as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::{ConfigFile, say};
-use crate::config;
 use crate::config::Problems;
+use crate::config::{self, Config};
 use crate::customer::Deriver;
+use crate::dated::format_time;
 use crate::policy;
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate id for customer-1001 --config gateway.yaml\n  \
-    wicketgate id for auth0-17 --issuer https://login.example.com\n  wicketgate id trace t1-… --config gateway.yaml";
+    wicketgate id for auth0-17 --issuer https://login.example.com\n  wicketgate id trace t1-… --config gateway.yaml\n  \
+    wicketgate id migrate < subjects.txt > mapping.csv";
+
+/// The file, beside the state, to which each trace adds a line.
+const AUDIT: &str = "audit.jsonl";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Id {
     /// The identifier of a customer.
     #[command(after_help = EXAMPLE)]
     For(For),
-    /// The customer of an identifier; needs `identifier.mode: traceable`.
+    /// The customer of an identifier; needs `identifier.mode: traceable`. Who asked is written to audit.jsonl beside the
+    /// state.
     #[command(after_help = EXAMPLE)]
     Trace(Trace),
+    /// After `wicketgate rotate identifier-key`: old and new identifiers of the customers whose subjects stand on standard
+    /// input, one on each line.
+    #[command(after_help = EXAMPLE)]
+    Migrate(Migrate),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct For {
     /// The company's own key of the customer: `subject` in accounts.yaml, or the subject claim of an issuer's tokens.
     subject: String,
-    /// The issuer whose customer it is. Default: our own accounts.
-    #[arg(long, value_name = "URL")]
-    issuer: Option<String>,
     #[command(flatten)]
-    file: ConfigFile,
+    world: World,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Trace {
     /// What backends and ASAPP know the customer by.
     identifier: String,
+    #[command(flatten)]
+    world: World,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Migrate {
+    /// Also write the subjects. Without them, the list can be given to whoever holds the identifiers.
+    #[arg(long)]
+    with_subjects: bool,
+    #[command(flatten)]
+    world: World,
+}
+
+#[derive(Debug, Args)]
+struct World {
+    /// The issuer (or tenant) whose customer it is. Default: our own accounts.
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
+    /// The backend that has identifiers of its own (`backends.NAME.pairwise`).
+    #[arg(long, value_name = "NAME")]
+    backend: Option<String>,
     #[command(flatten)]
     file: ConfigFile,
 }
@@ -44,29 +79,115 @@ pub(super) struct Trace {
 pub(super) fn id(id: &Id) -> anyhow::Result<()> {
     match id {
         Id::For(what) => {
-            let (deriver, tenant) = deriver(&what.file)?;
-            let issuer = what.issuer.as_deref().unwrap_or(&tenant);
-            let identifier = deriver.derive(issuer, &what.subject).map_err(|fault| anyhow::anyhow!("{fault}"))?;
-            say(identifier.as_str())
+            let mapper = Mapper::of(&what.world)?;
+            say(&mapper.current(&what.subject)?)
         }
         Id::Trace(what) => {
-            let (deriver, _) = deriver(&what.file)?;
-            let origin = deriver.trace(&what.identifier).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+            let mapper = Mapper::of(&what.world)?;
+            // Nobody is told before it is written down who asked.
+            mapper.audit(&what.identifier)?;
+            let origin = mapper.names.trace(&what.identifier).map_err(|fault| anyhow::anyhow!("{fault}"))?;
             say(&format!("issuer   {}\nsubject  {}", origin.issuer, origin.subject))
         }
+        Id::Migrate(what) => migrate(&Mapper::of(&what.world)?, what.with_subjects),
     }
 }
 
-fn deriver(file: &ConfigFile) -> anyhow::Result<(Deriver, String)> {
-    let (config, problems) = config::read(&file.config)?;
-    if !problems.is_empty() {
-        return Err(problems.into());
+fn migrate(mapper: &Mapper, with_subjects: bool) -> anyhow::Result<()> {
+    say(if with_subjects { "previous,current,subject" } else { "previous,current" })?;
+    for (number, line) in std::io::stdin().lock().lines().enumerate() {
+        let line = line.with_context(|| format!("line {}", number + 1))?;
+        let subject = line.trim_end_matches('\r');
+        if subject.is_empty() {
+            continue;
+        }
+        let current = mapper.current(subject).with_context(|| format!("line {}", number + 1))?;
+        let previous = mapper.previous(subject).context(
+            "there is no identifier key before the present one: `wicketgate rotate identifier-key` keeps it in its file",
+        )?;
+        if with_subjects {
+            say(&format!("{previous},{current},\"{}\"", subject.replace('"', "\"\"")))?;
+        } else {
+            say(&format!("{previous},{current}"))?;
+        }
     }
-    let identifier = config.raw().identifier.as_ref();
-    let identifier = identifier.ok_or_else(|| anyhow::anyhow!("{} has no `identifier`", file.config.display()))?;
-    let mut problems = Problems::default();
-    match policy::read_deriver(&config, identifier, &mut problems) {
-        Some(deriver) => Ok((deriver, policy::tenant(config.raw()))),
-        None => Err(problems.into()),
+    Ok(())
+}
+
+/// What maps subjects and identifiers.
+struct Mapper {
+    config: Config,
+    /// What tokens and most backends know.
+    all: Deriver,
+    /// What the backend in question knows.
+    names: Deriver,
+    is_pairwise: bool,
+    issuer: String,
+}
+
+impl Mapper {
+    fn of(world: &World) -> anyhow::Result<Self> {
+        let (config, problems) = config::read(&world.file.config)?;
+        if !problems.is_empty() {
+            return Err(problems.into());
+        }
+        let identifier = config.raw().identifier.as_ref();
+        let identifier =
+            identifier.ok_or_else(|| anyhow::anyhow!("{} has no `identifier`", world.file.config.display()))?;
+        let mut problems = Problems::default();
+        let all = || policy::read_deriver(&config, identifier, &mut Problems::default());
+        let Some(deriver) = policy::read_deriver(&config, identifier, &mut problems) else {
+            return Err(problems.into());
+        };
+        let names = match &world.backend {
+            None => all().context("the key has just changed: try again")?,
+            Some(name) => {
+                let backend =
+                    config.raw().backends.get(name).with_context(|| format!("there is no backend `{name}`"))?;
+                anyhow::ensure!(backend.pairwise, "the backend `{name}` has no identifiers of its own");
+                deriver.pairwise(name)
+            }
+        };
+        let issuer = world.issuer.clone().unwrap_or_else(|| policy::tenant(config.raw()));
+        let is_pairwise = world.backend.is_some();
+        Ok(Self { all: deriver, names, is_pairwise, issuer, config })
+    }
+
+    fn current(&self, subject: &str) -> anyhow::Result<String> {
+        let identifier = self.all.derive(&self.issuer, subject).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+        let shown = if self.is_pairwise {
+            self.names.for_backend(&self.all, &identifier).map_err(|fault| anyhow::anyhow!("{fault}"))?
+        } else {
+            identifier
+        };
+        Ok(shown.as_str().to_owned())
+    }
+
+    /// For as long as the key before stands in the file, also after its end.
+    fn previous(&self, subject: &str) -> Option<String> {
+        let previous = self.all.derive_previous(&self.issuer, subject, 0)?;
+        if !self.is_pairwise {
+            return Some(previous.as_str().to_owned());
+        }
+        Some(self.names.previous_for_backend(&self.all, &self.issuer, subject)?.as_str().to_owned())
+    }
+
+    /// Writes down that somebody traces.
+    fn audit(&self, identifier: &str) -> anyhow::Result<()> {
+        let directory = self.config.data_directory();
+        let file = directory.join(AUDIT);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
+        let uid = std::fs::metadata("/proc/self").map(|found| std::os::unix::fs::MetadataExt::uid(&found)).ok();
+        let line = json!({
+            "time": format_time(now), "action": "id trace", "identifier": identifier, "user": user, "uid": uid,
+        });
+        let write = || -> std::io::Result<()> {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+            let mut opened = OpenOptions::new().append(true).create(true).mode(0o600).open(&file)?;
+            writeln!(opened, "{line}")?;
+            opened.sync_all()
+        };
+        write().with_context(|| format!("nothing is traced: {} cannot be written", file.display()))
     }
 }

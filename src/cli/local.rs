@@ -11,7 +11,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::net::UnixStream;
 
-use crate::config;
+use crate::config::{self, Config};
 use crate::server::operators;
 
 /// Asks the gateway that runs with this configuration.
@@ -26,6 +26,20 @@ pub(super) fn ask(file: &Path, method: Method, target: &str, body: Option<Value>
     let socket = operators::socket_path(&config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(exchange(&socket, method, target, body))
+}
+
+/// Whether a gateway runs with this configuration.
+pub(super) fn is_running(config: &Config) -> bool {
+    std::os::unix::net::UnixStream::connect(operators::socket_path(config)).is_ok()
+}
+
+/// Tells the gateway that runs with this configuration to do something.
+///
+/// # Errors
+/// Where it says why not.
+pub(super) fn tell(config: &Config, method: Method, target: &str) -> anyhow::Result<Value> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(exchange(&operators::socket_path(config), method, target, None))
 }
 
 async fn exchange(socket: &Path, method: Method, target: &str, body: Option<Value>) -> anyhow::Result<Value> {

@@ -19,8 +19,8 @@ pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate new api-key\n  wicketg
 #[derive(Debug, Subcommand)]
 pub(super) enum New {
     /// An API key, with the digest for `api_keys[].sha256`.
-    #[command(after_help = "Example:\n  wicketgate new api-key")]
-    ApiKey,
+    #[command(after_help = "Example:\n  wicketgate new api-key --id asapp-prod")]
+    ApiKey(NewApiKey),
     /// A client secret, with the hash for `clients[].secrets`.
     #[command(after_help = "Example:\n  wicketgate new client-secret")]
     ClientSecret,
@@ -30,6 +30,13 @@ pub(super) enum New {
     /// A key that identifiers are derived with. Back it up: without it no identifier can be made or traced again.
     #[command(after_help = "Example:\n  wicketgate new identifier-key --file certs/identifier.key")]
     IdentifierKey(IdentifierKeyFile),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NewApiKey {
+    /// Its id in gateway.yaml, which stands at its beginning.
+    #[arg(long, value_name = "ID", default_value = "key")]
+    id: String,
 }
 
 #[derive(Debug, Args)]
@@ -43,10 +50,20 @@ pub(super) struct SigningKey {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Algorithm {
+pub(super) enum Algorithm {
     Es256,
     Rs256,
     Eddsa,
+}
+
+impl Algorithm {
+    pub(super) fn kind(self) -> NewKey {
+        match self {
+            Self::Es256 => NewKey::Es256,
+            Self::Rs256 => NewKey::Rs256,
+            Self::Eddsa => NewKey::EdDsa,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -59,8 +76,8 @@ pub(super) struct IdentifierKeyFile {
 /// Makes one.
 pub(super) fn new(new: &New) -> anyhow::Result<()> {
     match new {
-        New::ApiKey => {
-            let (key, digest) = api_key::generate();
+        New::ApiKey(what) => {
+            let (key, digest) = api_key::generate(&what.id);
             say(&format!(
                 "The API key, shown this once:\n  {}\n\nFor gateway.yaml:\n  sha256: [ {digest} ]",
                 key.as_str()
@@ -75,13 +92,9 @@ pub(super) fn new(new: &New) -> anyhow::Result<()> {
             ))
         }
         New::SigningKey(what) => {
-            let algorithm = match what.algorithm {
-                Algorithm::Es256 => NewKey::Es256,
-                Algorithm::Rs256 => NewKey::Rs256,
-                Algorithm::Eddsa => NewKey::EdDsa,
-            };
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-            let (name, pem) = SigningKeys::generate(algorithm, now).map_err(|fault| anyhow::anyhow!(fault))?;
+            let (name, pem) =
+                SigningKeys::generate(what.algorithm.kind(), now).map_err(|fault| anyhow::anyhow!(fault))?;
             match &what.directory {
                 None => say(pem.trim_end()),
                 Some(directory) => {
@@ -102,7 +115,7 @@ pub(super) fn new(new: &New) -> anyhow::Result<()> {
 }
 
 /// Writes a new file that only its owner can read.
-fn keep(file: &Path, secret: &[u8]) -> anyhow::Result<()> {
+pub(super) fn keep(file: &Path, secret: &[u8]) -> anyhow::Result<()> {
     let shown = file.display();
     let mut open = std::fs::OpenOptions::new();
     let mut opened =

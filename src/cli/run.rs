@@ -71,13 +71,28 @@ impl Signals {
                 tokio::select! {
                     _ = self.terminate.recv() => return,
                     _ = self.interrupt.recv() => return,
-                    _ = self.hang_up.recv() => match app.reload().await {
-                        Ok(()) => tracing::info!("reloaded"),
-                        Err(fault) => tracing::error!(reason = %fault, "reload failed"),
+                    _ = self.hang_up.recv() => drop(reload(app, "signal").await),
+                    asked = app.reload_is_due() => match asked {
+                        Some(asked) => drop(asked.send(reload(app, "operator").await)),
+                        None => drop(reload(app, "files").await),
                     },
                 }
             }
         });
+    }
+}
+
+/// Reads the configuration again and says so.
+async fn reload(app: &App, cause: &str) -> Result<(), String> {
+    match app.reload().await {
+        Ok(()) => {
+            tracing::info!(cause, "reloaded");
+            Ok(())
+        }
+        Err(fault) => {
+            tracing::error!(cause, reason = %fault, "reload failed");
+            Err(fault.to_string())
+        }
     }
 }
 

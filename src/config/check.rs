@@ -29,6 +29,13 @@ pub(super) fn check(config: &Config) -> Problems {
     check.problems
 }
 
+/// All that does not make sense in the API keys of `config`.
+pub(super) fn check_api_keys(config: &Config) -> Problems {
+    let mut check = Check { config, raw: config.raw(), problems: Problems::new() };
+    check.api_keys();
+    check.problems
+}
+
 struct Check<'a> {
     config: &'a Config,
     raw: &'a Raw,

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::secret::Secret;
 
@@ -24,10 +24,15 @@ pub(super) fn read_limited(path: &Path, largest: usize) -> Result<Vec<u8>, Failu
 
 /// The bytes of a file that only its owner may read.
 pub(super) fn read_private(path: &Path) -> Result<Vec<u8>, Failure> {
+    read_closed(path, 0o077)
+}
+
+/// The bytes of a file whose mode has none of these bits.
+fn read_closed(path: &Path, forbidden: u32) -> Result<Vec<u8>, Failure> {
     let file = open(path)?;
     let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
     let mode = metadata.permissions().mode() & 0o777;
-    if metadata.is_file() && mode & 0o077 != 0 {
+    if metadata.is_file() && mode & forbidden != 0 {
         let path = path.display();
         return Err((
             format!("{path} is open to others than its owner (mode {mode:04o})"),
@@ -39,7 +44,10 @@ pub(super) fn read_private(path: &Path) -> Result<Vec<u8>, Failure> {
 
 /// The secret in a file, without one line break at its end.
 pub(super) fn read_secret_file(path: &Path) -> Result<Secret, Failure> {
-    let mut bytes = read_private(path)?;
+    secret_of(read_private(path)?, path)
+}
+
+fn secret_of(mut bytes: Vec<u8>, path: &Path) -> Result<Secret, Failure> {
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
         if bytes.last() == Some(&b'\r') {
@@ -50,6 +58,33 @@ pub(super) fn read_secret_file(path: &Path) -> Result<Secret, Failure> {
         return Err((format!("{} is empty", path.display()), "put the secret into it".to_owned()));
     }
     Ok(Secret::new(bytes))
+}
+
+/// The file of a credential.
+pub(super) fn credential(name: &str) -> Result<PathBuf, Failure> {
+    let is_name = !name.is_empty()
+        && !name.starts_with('.')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    if !is_name {
+        // It may be the secret itself.
+        return Err((
+            "this is not the name of a credential".to_owned(),
+            "write the name of a file in $CREDENTIALS_DIRECTORY, such as identifier.key".to_owned(),
+        ));
+    }
+    match std::env::var_os("CREDENTIALS_DIRECTORY").filter(|directory| !directory.is_empty()) {
+        Some(directory) => Ok(PathBuf::from(directory).join(name)),
+        None => Err((
+            "the environment variable CREDENTIALS_DIRECTORY is not set".to_owned(),
+            "start from a systemd unit with LoadCredential=, or set it to the directory where secrets are mounted"
+                .to_owned(),
+        )),
+    }
+}
+
+/// The secret in a file of a mounted directory: it may be readable by the group, as such directories have it.
+pub(super) fn read_credential(path: &Path) -> Result<Secret, Failure> {
+    secret_of(read_closed(path, 0o037)?, path)
 }
 
 /// The secret in an environment variable.
@@ -110,10 +145,8 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-    use std::fs::{self, Permissions};
-    use std::path::PathBuf;
-
     use super::*;
+    use std::fs::{self, Permissions};
 
     fn file(name: &str, content: &[u8], mode: u32) -> PathBuf {
         let directory = std::env::temp_dir().join(format!("wicketgate-files-{}", std::process::id()));

@@ -67,6 +67,8 @@ pub struct Raw {
     /// The API keys that may be sent in the `api-key` header.
     #[serde(default)]
     pub api_keys: Vec<ApiKey>,
+    /// A YAML file with a list of more API keys, as under `api_keys`. It is read again whenever it changes.
+    pub api_keys_file: Option<PathBuf>,
     /// Issuers of customers' tokens besides this gateway.
     #[serde(default)]
     pub trusted_issuers: Vec<TrustedIssuer>,
@@ -76,7 +78,7 @@ pub struct Raw {
     pub backends: BTreeMap<String, Backend>,
 }
 
-/// A secret, by reference: `{file: PATH}` or `{env: NAME}`.
+/// A secret, by reference: `{file: PATH}`, `{env: NAME}` or `{credential: NAME}`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum SecretRef {
@@ -84,4 +86,7 @@ pub enum SecretRef {
     File(PathBuf),
     /// The name of an environment variable whose value is the secret.
     Env(String),
+    /// The name of a file in the directory that `$CREDENTIALS_DIRECTORY` names: a credential of systemd, or a mounted
+    /// directory of secrets.
+    Credential(String),
 }

@@ -31,6 +31,11 @@ pub(super) fn is_key(word: &str) -> bool {
     KEYS.contains(word)
 }
 
+/// The part of it that describes one key of the top level.
+pub(super) fn only(key: &str) -> Value {
+    serde_json::json!({ "type": "object", "properties": { key: SCHEMA["properties"][key] }, "required": [key] })
+}
+
 fn build() -> Value {
     let mut schema = schemars::schema_for!(Raw).to_value();
     schema["title"] = "gateway.yaml of wicketgate".into();

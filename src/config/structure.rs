@@ -26,9 +26,14 @@ pub(super) struct Checked {
 
 /// Checks `root` against the schema of the whole file and adds what is wrong to `problems`.
 pub(super) fn check(root: &Node, source: &SharedSource, problems: &mut Problems) -> Checked {
+    check_only(root, schema::shared(), source, problems)
+}
+
+/// The same against another schema.
+pub(super) fn check_only(root: &Node, schema: &Json, source: &SharedSource, problems: &mut Problems) -> Checked {
     let mut walk = Walk { source, problems, replaced: Vec::new() };
     let place = Place { path: String::new(), pattern: String::new(), mark: root.at };
-    let value = walk.node(root, schema::shared(), &place);
+    let value = walk.node(root, schema, &place);
     Checked { value, replaced: walk.replaced }
 }
 
@@ -260,7 +265,7 @@ impl Walk<'_> {
         let is_plain = matches!(node.value, Value::Bool(_) | Value::Integer(_) | Value::Float);
         let written = self.source.written_at(node.at);
         if is_secret_reference(schema) {
-            let help = "put the secret into a file or an environment variable and write {file: PATH} or {env: NAME}";
+            let help = "put the secret into a file or an environment variable and write {file: PATH}, {env: NAME} or {credential: NAME}";
             return self.replace(schema, place, "a secret is never written here", help);
         }
         let help = match &node.value {

@@ -53,7 +53,7 @@ fn two_keys_give_different_identifiers_and_refuse_each_others() {
     }
     let theirs = Deriver::new(key(&other), Mode::Traceable).derive(ISSUER, "alice").unwrap();
     assert_eq!(deriver(Mode::Traceable).trace(theirs.as_str()), Err(TraceFault::Forged));
-    assert_eq!(deriver(Mode::Traceable).accept(theirs.as_str()), Err(TraceFault::Forged));
+    assert_eq!(deriver(Mode::Traceable).accept(theirs.as_str(), 0), Err(TraceFault::Forged));
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn the_longest_identifier_is_as_long_as_said() {
     let deriver = Deriver::new(key(&KEY.replacen("v1", "v99", 1)), Mode::Traceable);
     let derived = deriver.derive(&"i".repeat(512), &"s".repeat(256)).unwrap();
     assert_eq!(derived.as_str().len(), LONGEST_IDENTIFIER);
-    assert!(deriver.accept(derived.as_str()).is_ok());
+    assert!(deriver.accept(derived.as_str(), 0).is_ok());
 }
 
 #[test]
@@ -129,18 +129,18 @@ fn every_changed_character_of_a_traceable_identifier_is_refused() {
     let deriver = deriver(Mode::Traceable);
     let derived = deriver.derive(ISSUER, "alice").unwrap();
     let text = derived.as_str();
-    assert_eq!(deriver.accept(text).as_ref(), Ok(&derived));
+    assert_eq!(deriver.accept(text, 0).as_ref(), Ok(&derived));
     for at in 0..text.len() {
         let mut changed = text.as_bytes().to_vec();
         changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
         let changed = String::from_utf8(changed).unwrap();
         assert!(deriver.trace(&changed).is_err(), "character {at}");
-        assert!(deriver.accept(&changed).is_err(), "character {at}");
+        assert!(deriver.accept(&changed, 0).is_err(), "character {at}");
     }
     for cut in 0..text.len() {
-        assert!(deriver.accept(&text[..cut]).is_err(), "cut at {cut}");
+        assert!(deriver.accept(&text[..cut], 0).is_err(), "cut at {cut}");
     }
-    assert!(deriver.accept(&format!("{text}AAAA")).is_err());
+    assert!(deriver.accept(&format!("{text}AAAA"), 0).is_err());
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_one_way_identifier_has_no_way_back_and_a_fixed_form() {
     let derived = deriver.derive(ISSUER, "alice").unwrap();
     let text = derived.as_str();
     assert_eq!(deriver.trace(text), Err(TraceFault::OneWay));
-    assert_eq!(deriver.accept(text).as_ref(), Ok(&derived));
+    assert_eq!(deriver.accept(text, 0).as_ref(), Ok(&derived));
     let changed = [
         text[..text.len() - 1].to_owned(),
         format!("{text}A"),
@@ -173,7 +173,7 @@ fn a_one_way_identifier_has_no_way_back_and_a_fixed_form() {
         "alice".to_owned(),
     ];
     for changed in changed {
-        assert!(deriver.accept(&changed).is_err(), "{changed}");
+        assert!(deriver.accept(&changed, 0).is_err(), "{changed}");
     }
 }
 
@@ -230,7 +230,7 @@ proptest! {
         for deriver in both() {
             let derived = deriver.derive(&issuer, &subject).unwrap();
             prop_assert!(derived.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
-            prop_assert_eq!(deriver.accept(derived.as_str()).unwrap(), derived.clone());
+            prop_assert_eq!(deriver.accept(derived.as_str(), 0).unwrap(), derived.clone());
             if deriver.mode() == Mode::Traceable {
                 let origin = Origin { issuer: issuer.clone(), subject: subject.clone() };
                 prop_assert_eq!(deriver.trace(derived.as_str()), Ok(origin));
@@ -256,8 +256,51 @@ proptest! {
     #[test]
     fn no_text_makes_it_panic(text in any::<String>()) {
         for deriver in both() {
-            prop_assert!(deriver.accept(&text).is_err());
+            prop_assert!(deriver.accept(&text, 0).is_err());
             prop_assert!(deriver.trace(&text).is_err());
+        }
+    }
+}
+
+#[test]
+fn a_rotated_key_gives_new_identifiers_and_knows_the_old_ones_until_its_end() {
+    let old = IdentifierKey::parse(&Secret::new(KEY)).unwrap();
+    let next = old.next().unwrap();
+    assert!(next.starts_with("v2:"));
+    let before = deriver(Mode::Traceable);
+    let after = Deriver::new(key(&next), Mode::Traceable).after(key(KEY), 1_000);
+    let (one, two) = (before.derive(ISSUER, "alice").unwrap(), after.derive(ISSUER, "alice").unwrap());
+    assert!(one.as_str().starts_with("t1-") && two.as_str().starts_with("t2-"));
+    assert_eq!(after.previous_of(&two, 999), Some(one.clone()));
+    assert_eq!(after.derive_previous(ISSUER, "alice", 999), Some(one.clone()));
+    assert_eq!(after.accept(one.as_str(), 999), Ok(two.clone()), "tokens from before name the same customer");
+    assert_eq!(after.names(&two, 999), [two.clone(), one.clone()]);
+    assert_eq!(after.previous_of(&two, 1_000), None);
+    assert_eq!(after.accept(one.as_str(), 1_000), Err(TraceFault::Version));
+    assert_eq!(after.trace(one.as_str()).unwrap().subject, "alice", "an operator can trace it for ever");
+    assert_eq!(after.versions().collect::<Vec<_>>(), [(2, u64::MAX), (1, 1_000)]);
+    let one_way = Deriver::new(key(&next), Mode::OneWay).after(key(KEY), 1_000);
+    let known = deriver(Mode::OneWay).derive(ISSUER, "alice").unwrap();
+    assert_eq!(one_way.accept(known.as_str(), 999), Ok(known.clone()));
+    assert_eq!(one_way.previous_of(&one_way.derive(ISSUER, "alice").unwrap(), 1), None);
+}
+
+#[test]
+fn backends_with_identifiers_of_their_own_cannot_compare_them() {
+    for mode in [Mode::Traceable, Mode::OneWay] {
+        let all = deriver(mode);
+        let (red, blue) = (all.pairwise("red"), all.pairwise("blue"));
+        let alice = all.derive(ISSUER, "alice").unwrap();
+        let bob = all.derive(ISSUER, "bob").unwrap();
+        let (in_red, in_blue) = (red.for_backend(&all, &alice).unwrap(), blue.for_backend(&all, &alice).unwrap());
+        assert_eq!(in_red, all.pairwise("red").for_backend(&all, &alice).unwrap());
+        let names =
+            [&alice, &in_red, &in_blue, &red.for_backend(&all, &bob).unwrap()].map(|name| name.as_str().to_owned());
+        assert_eq!(names.iter().collect::<std::collections::HashSet<_>>().len(), 4);
+        if mode == Mode::Traceable {
+            assert_eq!(red.trace(in_red.as_str()).unwrap().subject, "alice");
+            assert_eq!(blue.trace(in_red.as_str()), Err(TraceFault::Forged));
+            assert_eq!(all.trace(in_red.as_str()), Err(TraceFault::Forged));
         }
     }
 }

@@ -8,13 +8,13 @@ use http::HeaderMap;
 use http::header::{self, HeaderValue};
 use zeroize::Zeroizing;
 
-use super::Gateway;
 use super::call::Call;
 use super::error::Refused;
 use super::form::{self, Form};
 use super::limits::Attempt;
 use super::login::MAX_FORM;
 use super::record::Record;
+use super::{Gateway, unix_seconds};
 use crate::auth::{Client, password};
 use crate::policy::AccessToken;
 use crate::refusal::Refusal;
@@ -53,8 +53,12 @@ impl Gateway {
         let known = client.map(|client| Arc::clone(&client.id));
         let owned = Arc::clone(policy);
         let secrets = shown.secrets;
-        let proved =
-            self.shared.hashing.run(move || prove(known.and_then(|id| owned.auth.clients.get(&id)), &secrets)).await?;
+        let now = unix_seconds(record.time);
+        let proved = self
+            .shared
+            .hashing
+            .run(move || prove(known.and_then(|id| owned.auth.clients.get(&id)), &secrets, now))
+            .await?;
         self.judge(&tried, &proved).await;
         proved?;
         let client = client.ok_or(Refusal::UnknownClient)?;
@@ -85,12 +89,13 @@ pub(super) fn is_shown(headers: &HeaderMap, query: &Form, form: &Form) -> bool {
 }
 
 /// Whether one of the secrets is one of the client's. A refusal takes the same time whatever its cause.
-fn prove(client: Option<&Client>, secrets: &[Zeroizing<String>]) -> Result<(), Refusal> {
-    let hashes = client.map_or(&[][..], |client| &client.secrets);
+fn prove(client: Option<&Client>, secrets: &[Zeroizing<String>], now: u64) -> Result<(), Refusal> {
+    let secrets_of = client.map_or(&[][..], |client| &client.secrets);
     for secret in secrets {
         let mut left = HASHES;
-        for hash in hashes {
-            if password::verify(hash, secret.as_bytes()) {
+        for known in secrets_of.iter().filter(|known| now < known.until) {
+            if password::verify(&known.hash, secret.as_bytes()) {
+                known.used.note(now);
                 return Ok(());
             }
             left = left.saturating_sub(1);

@@ -30,8 +30,9 @@ pub(super) fn matches_named_customer(
     record: &mut Record,
 ) -> Result<(), Refusal> {
     let Some(Placement::Header(name)) = &route.placement else { return Ok(()) };
-    let ours = caller.customer.as_ref().map(|customer| customer.as_str().as_bytes());
-    if headers.get_all(name).iter().all(|named| Some(named.as_bytes()) == ours) {
+    let ours = [&caller.customer, &caller.previous].map(|name| name.as_ref().map(|name| name.as_str().as_bytes()));
+    let is_ours = |named: &HeaderValue| ours.iter().flatten().any(|name| *name == named.as_bytes());
+    if headers.get_all(name).iter().all(is_ours) {
         return Ok(());
     }
     mismatch(route, record)
@@ -41,13 +42,12 @@ pub(super) fn matches_named_customer(
 pub(super) fn place(route: &Route, caller: &Caller, call: &mut Call<'_>, record: &mut Record) -> Result<(), Refusal> {
     let Some(placement) = &route.placement else { return Ok(()) };
     let identifier = caller.customer.as_ref().map(Identifier::as_str);
-    let subject = match (identifier, &call.policy.auth.deriver) {
-        (Some(identifier), Some(deriver)) if route.send_subject => {
-            Some(deriver.trace(identifier).map_err(|_| Refusal::Internal)?.subject)
-        }
-        _ => None,
-    };
-    let value = subject.as_deref().or(identifier);
+    let named = Named::of(route, caller, call, record)?;
+    let value = named.value.as_deref();
+    if let Some(previous) = &named.previous {
+        let value = HeaderValue::from_str(previous.as_str()).map_err(|_| Refusal::Internal)?;
+        call.parts.headers.insert(route.previous_header.clone(), value);
+    }
     match placement {
         Placement::Header(name) => {
             if let Some(value) = value {
@@ -60,7 +60,8 @@ pub(super) fn place(route: &Route, caller: &Caller, call: &mut Call<'_>, record:
             is_plain_json(call, &bytes)?;
             let document = body::Document::parse(&bytes, pointer).map_err(|_| Refusal::Json)?;
             let named = document.value();
-            if named.is_some() && named.as_deref() != identifier {
+            let previous = caller.previous.as_ref().map(Identifier::as_str);
+            if named.is_some() && named.as_deref() != identifier && named.as_deref() != previous {
                 mismatch(route, record)?;
             }
             // Where nobody is proved, as can be in mode observe, nobody may be named either.
@@ -75,6 +76,30 @@ pub(super) fn place(route: &Route, caller: &Caller, call: &mut Call<'_>, record:
         }
     }
     Ok(())
+}
+
+/// What the backend knows the customer by.
+struct Named {
+    value: Option<String>,
+    /// The same under the key before, while that is told.
+    previous: Option<Identifier>,
+}
+
+impl Named {
+    fn of(route: &Route, caller: &Caller, call: &Call<'_>, record: &Record) -> Result<Self, Refusal> {
+        let Some(customer) = &caller.customer else { return Ok(Self { value: None, previous: None }) };
+        let deriver = call.policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
+        if route.send_subject {
+            let origin = deriver.trace(customer.as_str()).map_err(|_| Refusal::Internal)?;
+            return Ok(Self { value: Some(origin.subject), previous: None });
+        }
+        let Some(pairwise) = &route.pairwise else {
+            return Ok(Self { value: Some(customer.as_str().to_owned()), previous: caller.previous.clone() });
+        };
+        let own = pairwise.for_backend(deriver, customer).map_err(|_| Refusal::Internal)?;
+        let previous = pairwise.previous_of(&own, super::unix_seconds(record.time));
+        Ok(Self { value: Some(own.as_str().to_owned()), previous })
+    }
 }
 
 impl Gateway {

@@ -6,7 +6,7 @@ use http::{HeaderMap, Version};
 
 use super::host::Host;
 use super::request_id::REQUEST_ID;
-use crate::auth::{API_KEY, CUSTOMER_AUTH};
+use crate::auth::CUSTOMER_AUTH;
 use crate::config::raw::Requirement;
 use crate::fields::{self, FieldSet};
 use crate::policy::route::Route;
@@ -39,7 +39,12 @@ pub struct Passage<'a> {
 pub fn prepare_request(headers: &mut HeaderMap, passage: &Passage<'_>) {
     let Passage { stripped, route, host, .. } = *passage;
     let trailers = if passage.is_chunked { announced_trailers(headers, stripped) } else { None };
-    let kept_credential = |name: &HeaderName| route.forward.iter().any(|credential| *name == header_of(*credential));
+    let header_of = |credential: &Requirement| match credential {
+        Requirement::Client => header::AUTHORIZATION,
+        Requirement::Customer => CUSTOMER_AUTH,
+        Requirement::ApiKey => route.demand.api_key_header.0.clone(),
+    };
+    let kept_credential = |name: &HeaderName| route.forward.iter().any(|credential| *name == header_of(credential));
     // The announced length holds for the body that is sent on, and is written anew where it can be written otherwise.
     let is_odd = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes().starts_with(b"0"));
     fields::remove_hop_by_hop(headers, kept_credential, |name| {
@@ -61,15 +66,6 @@ pub fn prepare_request(headers: &mut HeaderMap, passage: &Passage<'_>) {
     headers.insert(REQUEST_ID, passage.request_id.clone());
     if let Some((name, value)) = &route.backend.authorization {
         headers.insert(name, value.clone());
-    }
-}
-
-/// Where a credential stands.
-fn header_of(credential: Requirement) -> HeaderName {
-    match credential {
-        Requirement::Client => header::AUTHORIZATION,
-        Requirement::Customer => CUSTOMER_AUTH,
-        Requirement::ApiKey => API_KEY,
     }
 }
 

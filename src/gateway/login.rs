@@ -220,7 +220,7 @@ impl Gateway {
         };
         let state = &self.shared.state;
         state.begin(new.digest, session, cookie.idle).await.map_err(|_| Refusal::State)?;
-        if let Some(old) = auth.named_session(headers) {
+        if let Some(old) = auth.named_session(headers, now) {
             state.end(&old, expires_at).await.map_err(|_| Refusal::State)?;
         }
         Ok((cookie_line(&cookie.name, &new.value, login.lifetime, login.same_site)?, handle(&new.digest)))
@@ -254,7 +254,7 @@ pub(super) fn sign_customer(
     if let Some(login) = login {
         claims.insert("sid".to_owned(), login.into());
     }
-    issuer.keys.sign("JWT", &claims).map_err(|_| Refusal::Internal)
+    issuer.keys.sign("JWT", &claims, now).map_err(|_| Refusal::Internal)
 }
 
 fn login_request(

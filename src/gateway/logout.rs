@@ -14,6 +14,8 @@ use super::record::Record;
 use super::{Gateway, origin, unix_seconds};
 use crate::auth::CUSTOMER_AUTH;
 use crate::auth::verified::Verdict;
+use crate::customer::Identifier;
+use crate::policy::Policy;
 use crate::refusal::Refusal;
 use crate::state::LONGEST;
 use crate::state::revocation::{Rule, Subject};
@@ -35,7 +37,7 @@ impl Gateway {
         let everywhere = Form::parse(&body)?.one("everywhere")? == Some("true");
         let headers = &call.parts.headers;
         let token = customer_token(headers);
-        let named = policy.auth.named_session(headers);
+        let named = policy.auth.named_session(headers, unix_seconds(SystemTime::now()));
         if named.is_some() && token.is_none() && !origin::is_own(&policy.own_site, &call.head.host, headers) {
             return Err(Refusal::CrossSite.into());
         }
@@ -57,8 +59,7 @@ impl Gateway {
         }
         record.customer.clone_from(&customer);
         if everywhere && let Some(customer) = &customer {
-            let subject = Subject::Customer(customer.as_str().into());
-            rules.push(Rule { subject, since: now, until: now.saturating_add(LONGEST) });
+            rules.extend(customer_rules(policy, customer, now));
         }
         if !rules.is_empty() {
             state.revoke(rules).await.map_err(|_| Refusal::State)?;
@@ -72,6 +73,23 @@ impl Gateway {
         }
         Ok(response)
     }
+}
+
+/// What ends all logins of a customer until now, under each name that the customer has.
+pub fn customer_rules(policy: &Policy, customer: &Identifier, now: u64) -> Vec<Rule> {
+    let known = policy.auth.deriver.as_ref().map(|deriver| {
+        let current = deriver.accept(customer.as_str(), now).unwrap_or_else(|_| customer.clone());
+        deriver.names(&current, now)
+    });
+    let mut names = known.unwrap_or_default();
+    if !names.contains(customer) {
+        names.push(customer.clone());
+    }
+    let rule = |name: Identifier| {
+        let subject = Subject::Customer(name.as_str().into());
+        Rule { subject, since: now, until: now.saturating_add(LONGEST) }
+    };
+    names.into_iter().map(rule).collect()
 }
 
 /// The token in `customer-auth: JWT ...`.

@@ -48,9 +48,12 @@ impl Gateway {
                 return Err(Refusal::RefreshTokenReused.into());
             }
         };
-        record.customer = Some(family.customer.clone());
+        // A login from before a rotation of the key names the customer as of then.
+        let deriver = policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
+        let customer = deriver.accept(family.customer.as_str(), now).map_err(|_| Refusal::RefreshToken)?;
+        record.customer = Some(customer.clone());
         let claims = match &login.accounts {
-            Accounts::File(accounts) => match accounts.of(&family.customer) {
+            Accounts::File(accounts) => match accounts.of(&customer) {
                 Some(account) => account.claims.clone(),
                 // The account has been removed since.
                 None => {
@@ -61,9 +64,9 @@ impl Gateway {
             },
             Accounts::Backend(_) => Default::default(),
         };
-        let from = now.max(state.earliest(&family.customer));
+        let from = now.max(state.earliest(&customer));
         let sid = handle(&presented.family);
-        let jwt = sign_customer(policy, &family.customer, claims, from, login.lifetime, Some(&sid))?;
+        let jwt = sign_customer(policy, &customer, claims, from, login.lifetime, Some(&sid))?;
         let (issued_at, expires_in) = times(issued, login.lifetime, login.number_style);
         Ok(json_response(format!(
             r#"{{"token_type":"JWT","issued_at":{issued_at},"access_token":"{jwt}","JWT":"{jwt}","expires_in":{expires_in},"refresh_token":"{}"}}"#,

@@ -83,7 +83,7 @@ fn issue(
     if !scope.is_empty() {
         claims["scope"] = scope.into();
     }
-    let token = issuer.keys.sign("at+jwt", &claims).map_err(|_| Refusal::Internal)?;
+    let token = issuer.keys.sign("at+jwt", &claims, now).map_err(|_| Refusal::Internal)?;
     let (issued_at, expires_in) = times(issued, endpoint.lifetime, endpoint.number_style);
     let shown = json!(if scope.is_empty() { "client_credentials" } else { scope });
     let id = json!(&*client.id);

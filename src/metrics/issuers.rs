@@ -1,4 +1,4 @@
-//! How the keys of other issuers stand at the time of a scrape.
+//! How keys stand at the time of a scrape: those of other issuers, and our own.
 
 use std::collections::BTreeMap;
 
@@ -39,4 +39,25 @@ pub(super) fn families(all: &[IssuerLevels]) -> Vec<MetricFamily> {
         ),
         counters("wicketgate_issuer_fetches_total", "Fetches of another issuer's keys, by how they ended.", outcomes),
     ]
+}
+
+/// When a version of a key was last used.
+#[derive(Debug, Clone)]
+pub struct KeyUse {
+    /// What it is.
+    pub kind: &'static str,
+    /// Whose it is.
+    pub id: String,
+    /// Its own name.
+    pub version: String,
+    /// In seconds since 1970.
+    pub seconds: u64,
+}
+
+pub(super) fn key_uses(all: &[KeyUse]) -> MetricFamily {
+    let series = all.iter().map(|one| {
+        let labels = vec![("kind", one.kind.to_owned()), ("id", one.id.clone()), ("version", one.version.clone())];
+        (labels, i64::try_from(one.seconds).unwrap_or(i64::MAX))
+    });
+    gauges("wicketgate_key_last_used_timestamp_seconds", "When a version of a key was last used.", series)
 }

@@ -1,10 +1,16 @@
 //! What this gateway signs tokens with, read.
 
-use bytes::Bytes;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::auth::issuer::SigningKeys;
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::uses::Uses;
+use crate::auth::issuer::{KeyFile, Schedule, SigningKeys};
 use crate::auth::jwt::{Kind, Verifier};
-use crate::config::raw;
+use crate::config::raw::{self, Raw};
 use crate::config::{Config, Problems};
 use crate::secret::Secret;
 
@@ -22,16 +28,17 @@ pub struct Issuer {
     pub jwks: Bytes,
     /// The public keys as certificates.
     pub certificates: Bytes,
+    /// What OAuth clients need to know (RFC 8414).
+    pub metadata: Bytes,
 }
 
 /// Reads the signing keys; what is wrong goes to `problems`.
-pub(super) fn read(config: &Config, issuer: &raw::Issuer, problems: &mut Problems) -> Option<Issuer> {
+pub(super) fn read(config: &Config, issuer: &raw::Issuer, uses: &Uses, problems: &mut Problems) -> Option<Issuer> {
     let at = "issuer.signing_keys";
     let directory = config.resolve(&issuer.signing_keys);
-    let listing = match std::fs::read_dir(&directory) {
+    let listing = match config.list_directory(&issuer.signing_keys) {
         Ok(listing) => listing,
-        Err(error) => {
-            let message = format!("cannot read the directory {}: {error}", directory.display());
+        Err(message) => {
             problems.push(config.problem(
                 at,
                 message,
@@ -42,14 +49,14 @@ pub(super) fn read(config: &Config, issuer: &raw::Issuer, problems: &mut Problem
     };
     let mut pems = Vec::new();
     let mut readable = true;
-    for path in listing.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
+    for path in listing {
         if path.extension().is_none_or(|extension| extension != "pem") {
             continue;
         }
         match config.read_private_file(&path) {
             Ok(pem) => {
                 let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-                pems.push((name, Secret::new(pem)));
+                pems.push(KeyFile { name, pem: Secret::new(pem), placed: placed(&path) });
             }
             Err((message, help)) => {
                 problems.push(config.problem(at, message, help));
@@ -64,13 +71,19 @@ pub(super) fn read(config: &Config, issuer: &raw::Issuer, problems: &mut Problem
     if pems.is_empty() || !readable {
         return None;
     }
-    match SigningKeys::from_pems(pems, &issuer.url) {
+    let schedule = Schedule {
+        delay: issuer.publish_delay.as_secs(),
+        longest: longest_life(config.raw()).saturating_add(issuer.clock_skew.as_secs()),
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    match SigningKeys::scheduled(pems, &issuer.url, schedule, |id| uses.of("signing_key", "", id)) {
         Ok(keys) => Some(Issuer {
             url: issuer.url.clone(),
             audience: issuer.audience.clone(),
             clock_skew: issuer.clock_skew.as_secs(),
-            jwks: keys.jwks().into(),
-            certificates: keys.certificates_pem().into(),
+            jwks: keys.jwks(now).into(),
+            certificates: keys.certificates_pem(now).into(),
+            metadata: metadata(config.raw(), issuer).to_string().into(),
             keys,
         }),
         Err(faults) => {
@@ -81,6 +94,58 @@ pub(super) fn read(config: &Config, issuer: &raw::Issuer, problems: &mut Problem
             None
         }
     }
+}
+
+/// Where the metadata stand: the path of the issuer comes last (RFC 8414 section 3.1).
+pub(super) fn metadata_path(issuer: &raw::Issuer) -> String {
+    let rest = issuer.url.split_once("://").map_or(issuer.url.as_str(), |(_, rest)| rest);
+    let path = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default();
+    format!("/.well-known/oauth-authorization-server{}", path.trim_end_matches('/'))
+}
+
+/// RFC 8414 section 2.
+fn metadata(raw: &Raw, issuer: &raw::Issuer) -> Value {
+    let url = issuer.url.trim_end_matches('/');
+    // Endpoints stand at the root of the host, whatever path the issuer has.
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+    let root = format!("{scheme}://{}", rest.split('/').next().unwrap_or(rest));
+    let mut metadata = json!({
+        "issuer": issuer.url, "jwks_uri": format!("{root}/.well-known/jwks.json"), "response_types_supported": [],
+    });
+    let Some(token) = &raw.access_token else { return metadata };
+    let mut grants = vec!["client_credentials"];
+    grants.extend(raw.login.iter().filter_map(|login| login.refresh.as_ref()).map(|_| "refresh_token"));
+    let mut scopes: Vec<&str> = raw.clients.iter().flat_map(|client| &client.scopes).map(String::as_str).collect();
+    scopes.sort_unstable();
+    scopes.dedup();
+    let methods = client_authentication_methods(raw);
+    metadata["token_endpoint"] = format!("{root}{}", token.path).into();
+    metadata["grant_types_supported"] = grants.into();
+    metadata["scopes_supported"] = scopes.into();
+    for endpoint in ["token", "revocation", "introspection"] {
+        metadata[format!("{endpoint}_endpoint_auth_methods_supported")] = methods.clone().into();
+    }
+    metadata["revocation_endpoint"] = format!("{root}/oauth/revoke").into();
+    metadata["introspection_endpoint"] = format!("{root}/oauth/introspect").into();
+    metadata
+}
+
+fn client_authentication_methods(_raw: &Raw) -> Vec<&'static str> {
+    vec!["client_secret_basic", "client_secret_post"]
+}
+
+/// When the file came to its place, in seconds since 1970: what it was before says nothing about who knows it here.
+fn placed(path: &Path) -> u64 {
+    let changed = std::fs::metadata(path).map(|metadata| metadata.ctime());
+    changed.ok().and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or_default()
+}
+
+/// How many seconds the longest token lives; a day where all live for less, as they may have lived longer under an
+/// earlier configuration.
+fn longest_life(raw: &Raw) -> u64 {
+    const DAY: u64 = 24 * 3600;
+    let lives = [raw.login.as_ref().map(|login| login.lifetime), raw.access_token.as_ref().map(|token| token.lifetime)];
+    lives.into_iter().flatten().map(|life| life.as_secs()).fold(DAY, u64::max)
 }
 
 impl Issuer {

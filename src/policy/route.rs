@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
-use crate::auth::{CUSTOMER_AUTH, CustomerPlace, Demand};
+use crate::auth::{ApiKeyHeader, CUSTOMER_AUTH, CustomerPlace, Demand};
 use crate::backend::Backend;
 use crate::body::Pointer;
 use crate::config::raw::{self, Per, RateLimit, Requirement, Retry};
 use crate::config::{Config, Problems};
+use crate::customer::Deriver;
 
 /// Something that may be called.
 pub struct Route {
@@ -24,6 +25,10 @@ pub struct Route {
     pub enforce: bool,
     /// Where the identifier goes.
     pub placement: Option<Placement>,
+    /// The header of what the customer was called before a rotation of the key.
+    pub previous_header: HeaderName,
+    /// Makes the identifiers that only this backend gets.
+    pub pairwise: Option<Arc<Deriver>>,
     /// Whether the customer's own key goes there instead.
     pub send_subject: bool,
     /// Who answers.
@@ -79,9 +84,14 @@ impl Route {
 }
 
 /// All routes, in the order of the configuration.
-pub fn read(config: &Config, backends: &HashMap<String, Arc<Backend>>, problems: &mut Problems) -> Vec<Route> {
+pub fn read(
+    config: &Config,
+    backends: &HashMap<String, Arc<Backend>>,
+    deriver: Option<&Deriver>,
+    problems: &mut Problems,
+) -> Vec<Route> {
     let numbered = config.raw().routes.iter().zip(0..);
-    numbered.filter_map(|(route, number)| read_one(config, route, number, backends, problems)).collect()
+    numbered.filter_map(|(route, number)| read_one(config, route, number, backends, deriver, problems)).collect()
 }
 
 fn read_one(
@@ -89,6 +99,7 @@ fn read_one(
     route: &raw::Route,
     number: u32,
     backends: &HashMap<String, Arc<Backend>>,
+    deriver: Option<&Deriver>,
     problems: &mut Problems,
 ) -> Option<Route> {
     let mut problem = |key: &str, message: String, help: &str| {
@@ -143,6 +154,14 @@ fn read_one(
             }
         }
     }
+    let api_key_header = HeaderName::from_bytes(route.api_key_header.as_bytes()).ok();
+    if api_key_header.is_none() {
+        problem(
+            "api_key_header",
+            format!("`{}` is not a header name", route.api_key_header),
+            "write it like X-Api-Key",
+        );
+    }
     let requires = |requirement| route.require.contains(&requirement);
     Some(Route {
         name: route.name.as_str().into(),
@@ -152,9 +171,14 @@ fn read_one(
             client: requires(Requirement::Client),
             customer: requires(Requirement::Customer),
             api_key: requires(Requirement::ApiKey),
+            api_key_header: ApiKeyHeader(api_key_header?),
             scopes: route.scopes.clone(),
             customer_from,
         },
+        previous_header: previous_header(placement.as_ref()),
+        pairwise: deriver
+            .filter(|_| config.raw().backends.get(&route.backend).is_some_and(|backend| backend.pairwise))
+            .map(|deriver| Arc::new(deriver.pairwise(&route.backend))),
         enforce: route.mode == raw::Mode::Enforce,
         placement,
         send_subject: route.identifier.as_ref().is_some_and(|placement| placement.send == raw::Send::Subject),
@@ -172,6 +196,15 @@ fn read_one(
         content_types: route.content_types.iter().map(|kind| kind.to_ascii_lowercase()).collect(),
         own_cookies,
     })
+}
+
+/// `X-Customer-Id-Previous` beside `X-Customer-Id`, and also where the identifier goes into the body.
+pub(super) fn previous_header(placement: Option<&Placement>) -> HeaderName {
+    let beside = match placement {
+        Some(Placement::Header(name)) => HeaderName::from_bytes(format!("{name}-previous").as_bytes()).ok(),
+        Some(Placement::Body(_)) | None => None,
+    };
+    beside.unwrap_or(HeaderName::from_static("x-customer-id-previous"))
 }
 
 fn read_place(place: &raw::CustomerFrom) -> Result<Option<CustomerPlace>, String> {

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::Phase;
 use crate::gateway::Shared;
-use crate::metrics::{IssuerLevels, Levels};
+use crate::metrics::{IssuerLevels, KeyUse, Levels};
 
 /// Serves until it is dropped.
 pub async fn serve(socket: TcpListener, shared: Arc<Shared>, phase: watch::Receiver<Phase>) -> io::Result<()> {
@@ -88,6 +88,11 @@ fn rendered(shared: &Shared) -> prometheus::Result<String> {
         IssuerLevels { issuer: standing.issuer, keys: standing.keys, age: standing.age, outcomes: standing.outcomes }
     });
     shared.metrics.issuers(issuers.collect());
+    let uses = policy.versions.iter().filter_map(|version| {
+        let seconds = version.used.seconds()?;
+        Some(KeyUse { kind: version.kind, id: version.id.clone(), version: version.version.clone(), seconds })
+    });
+    shared.metrics.key_uses(uses.collect());
     shared.metrics.render()
 }
 

@@ -20,10 +20,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::auth::api_key;
+use crate::auth::{ApiKeyVersion, api_key};
 use crate::config::Config;
-use crate::gateway::Shared;
+use crate::customer::Identifier;
+use crate::dated::KeyVersion;
+use crate::gateway::{Shared, customer_rules};
 use crate::state::revocation::{Rule, Subject};
 use crate::state::session::{Session, SessionDigest, handle, hex};
 use crate::state::{LONGEST, Unavailable};
@@ -75,8 +78,11 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(socket)
 }
 
-/// Serves until it is dropped.
-pub async fn serve(socket: UnixListener, shared: Arc<Shared>) {
+/// Somebody wants the configuration to be read again, and is told why not.
+pub type ReloadRequest = oneshot::Sender<Result<(), String>>;
+
+/// Serves until it is dropped. Who asks for a reload is passed on.
+pub async fn serve(socket: UnixListener, shared: Arc<Shared>, reloads: mpsc::Sender<ReloadRequest>) {
     loop {
         let stream = match socket.accept().await {
             Ok((stream, _)) => stream,
@@ -86,11 +92,11 @@ pub async fn serve(socket: UnixListener, shared: Arc<Shared>) {
                 continue;
             }
         };
-        let shared = Arc::clone(&shared);
+        let (shared, reloads) = (Arc::clone(&shared), reloads.clone());
         tokio::spawn(async move {
             let service = service_fn(|request| {
-                let shared = Arc::clone(&shared);
-                async move { Ok::<_, Infallible>(handle_request(request, &shared).await) }
+                let (shared, reloads) = (Arc::clone(&shared), reloads.clone());
+                async move { Ok::<_, Infallible>(handle_request(request, &shared, &reloads).await) }
             });
             let mut builder = http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(std::time::Duration::from_secs(10));
@@ -112,8 +118,12 @@ impl From<Unavailable> for Fault {
     }
 }
 
-async fn handle_request(request: Request<Incoming>, shared: &Shared) -> Response<Full<Bytes>> {
-    let (status, body) = match answer(request, shared).await {
+async fn handle_request(
+    request: Request<Incoming>,
+    shared: &Shared,
+    reloads: &mpsc::Sender<ReloadRequest>,
+) -> Response<Full<Bytes>> {
+    let (status, body) = match answer(request, shared, reloads).await {
         Ok(body) => (StatusCode::OK, body),
         Err(Fault(status, message)) => (status, json!({ "error": message })),
     };
@@ -123,7 +133,11 @@ async fn handle_request(request: Request<Incoming>, shared: &Shared) -> Response
     response
 }
 
-async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Value, Fault> {
+async fn answer(
+    request: Request<Incoming>,
+    shared: &Shared,
+    reloads: &mpsc::Sender<ReloadRequest>,
+) -> Result<Value, Fault> {
     let (parts, body) = request.into_parts();
     let customer = parts.uri.query().and_then(|query| query.strip_prefix("customer="));
     let path: Vec<&str> = parts.uri.path().split('/').skip(1).collect();
@@ -164,8 +178,43 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Value, Fa
             tracing::info!(kind = asked.kind, revoked = ?shown, "an operator revoked");
             Ok(json!({ "kind": asked.kind, "revoked": shown }))
         }
-        _ => Err(Fault(StatusCode::NOT_FOUND, "/sessions /sessions/ID /revocations".to_owned())),
+        (&Method::GET, ["keys"]) => Ok(key_versions(&shared.policy().versions, now())),
+        (&Method::POST, ["reload"]) => {
+            let (told, outcome) = oneshot::channel();
+            let stopping = || Fault(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping".to_owned());
+            reloads.send(told).await.map_err(|_| stopping())?;
+            let outcome = outcome.await.map_err(|_| stopping())?;
+            outcome.map_err(|fault| Fault(StatusCode::CONFLICT, fault))?;
+            Ok(json!({ "reloaded": true }))
+        }
+        _ => Err(Fault(StatusCode::NOT_FOUND, "/sessions /sessions/ID /revocations /keys /reload".to_owned())),
     }
+}
+
+/// All versions of all keys, with how each stands.
+fn key_versions(versions: &[KeyVersion], now: u64) -> Value {
+    let is_live = |version: &KeyVersion| version.from <= now && (now < version.until || version.until == u64::MAX);
+    let shown = versions.iter().map(|version| {
+        let current = versions
+            .iter()
+            .filter(|other| other.kind == version.kind && other.id == version.id)
+            .find(|other| is_live(other));
+        let is_current = current.is_some_and(|current| current.version == version.version);
+        let (standing, remove) = match () {
+            () if now >= version.until => ("ended", "yes".to_owned()),
+            () if version.from > now => ("next", "no".to_owned()),
+            () if is_current => ("current", "no".to_owned()),
+            () if version.until < u64::MAX => ("previous", "by itself".to_owned()),
+            () => ("previous", "when it is not used any more".to_owned()),
+        };
+        json!({
+            "kind": version.kind, "id": version.id, "version": version.version, "standing": standing,
+            "from": (version.from > 0).then_some(version.from),
+            "until": (version.until < u64::MAX).then_some(version.until),
+            "last_used": version.used.seconds(), "remove": remove,
+        })
+    });
+    shown.collect()
 }
 
 /// The rules that do what is asked for.
@@ -189,8 +238,8 @@ fn rules(shared: &Shared, asked: &Revocation) -> Result<Vec<Rule>, Fault> {
         "token" => vec![Rule::forever(Subject::Token(name), until)],
         "customer" => {
             let deriver = policy.auth.deriver.as_ref().ok_or_else(|| missing("customer"))?;
-            deriver.accept(&name).map_err(|fault| Fault(StatusCode::NOT_FOUND, fault.to_string()))?;
-            vec![Rule { subject: Subject::Customer(name), since: now, until }]
+            deriver.accept(&name, now).map_err(|fault| Fault(StatusCode::NOT_FOUND, fault.to_string()))?;
+            customer_rules(&policy, &Identifier::from_store(&name), now)
         }
         "client" => {
             if !policy.auth.clients.contains_key(&*name) {
@@ -199,8 +248,8 @@ fn rules(shared: &Shared, asked: &Revocation) -> Result<Vec<Rule>, Fault> {
             vec![Rule { subject: Subject::Client(name), since: now, until }]
         }
         "api_key" => {
-            let of = |(digest, key): (&api_key::Digest, &Arc<crate::auth::ApiKey>)| {
-                (*key.id == *name).then(|| Rule::forever(Subject::ApiKey(hex(digest).into()), u64::MAX))
+            let of = |(digest, version): (&api_key::Digest, &ApiKeyVersion)| {
+                (*version.key.id == *name).then(|| Rule::forever(Subject::ApiKey(hex(digest).into()), u64::MAX))
             };
             let rules: Vec<Rule> = policy.auth.api_keys.iter().filter_map(of).collect();
             if rules.is_empty() { Err(missing("API key"))? } else { rules }

@@ -182,7 +182,7 @@ fn made_keys_and_hashes_are_taken_by_the_configuration() {
     assert_eq!(check(&files).0, 0);
     let (code, out, err) = files.run(&["new", "api-key"]);
     assert_eq!(code, 0, "{err}");
-    let words: Vec<&str> = out.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-').collect();
+    let words: Vec<&str> = out.split(|c: char| !c.is_ascii_alphanumeric() && !"_-.".contains(c)).collect();
     let digest = words
         .iter()
         .find(|w| w.len() == 64 && w.bytes().all(|b| b.is_ascii_hexdigit()))

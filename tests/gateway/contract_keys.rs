@@ -47,7 +47,7 @@ fn contract_46_a_token_of_another_environment_is_401() {
 
 #[test]
 fn contract_30_each_algorithm_signs_and_a_new_key_takes_over_without_a_restart() {
-    let (_backend, gateway) = world();
+    let (_backend, gateway) = world_with(|config| config.set("/issuer/publish_delay", json!("0s")));
     let mut tokens = vec![gateway.login(ALICE)];
     for (algorithm, name) in [("rs256", "RS256"), ("eddsa", "EdDSA")] {
         let (code, said, _) = gateway.files.run(&["new", "signing-key", "--algorithm", algorithm]);

@@ -74,11 +74,11 @@ fn contract_19_one_way_identifiers_can_be_found_but_not_traced() {
 
 #[test]
 fn contract_20_rotating_the_signing_key_changes_no_identifier_and_old_tokens_stay_good() {
-    let (backend, gateway) = world();
+    let (backend, gateway) = world_with(|config| config.set("/issuer/publish_delay", json!("0s")));
     let old_token = gateway.login(ALICE);
     let before = identifier(&backend, &gateway, &old_token);
     let next = TokenKey::generate();
-    gateway.files.write("certs/signing/20270101T000000Z-es256.pem", &next.pem);
+    gateway.files.write("certs/signing/20260601T000000Z-es256.pem", &next.pem);
     gateway.hup("reloaded");
     let new_token = gateway.login(ALICE);
     assert_ne!(decode(&old_token).0["kid"], decode(&new_token).0["kid"], "the newest key signs");

@@ -28,6 +28,7 @@ mod reload;
 mod replicas;
 mod responses;
 mod retry;
+mod rotation;
 mod sessions;
 mod shutdown;
 mod streaming;

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+use crate::refusal::TokenFault;
 use std::process::Command;
 
 use serde::Deserialize;
@@ -46,11 +47,11 @@ fn what_we_sign_another_library_verifies_with_our_key_set() {
         [(NewKey::Es256, Theirs::ES256), (NewKey::EdDsa, Theirs::EdDSA), (NewKey::Rs256, Theirs::RS256)]
     {
         let keys = keys(vec![("a.pem", pem(new))]);
-        let token = keys.sign("JWT", &json!({ "sub": "t1-x", "iss": URL, "exp": 4_000_000_000_u64 })).unwrap();
+        let token = keys.sign("JWT", &json!({ "sub": "t1-x", "iss": URL, "exp": 4_000_000_000_u64 }), NOW).unwrap();
         let header = decode_header(&token).unwrap();
         assert_eq!(header.typ.as_deref(), Some("JWT"));
         assert_eq!(header.alg, theirs);
-        let set: JwkSet = serde_json::from_str(&keys.jwks()).unwrap();
+        let set: JwkSet = serde_json::from_str(&keys.jwks(NOW)).unwrap();
         let key = set.find(header.kid.as_deref().unwrap()).unwrap();
         let read = decode::<Plain>(&token, &DecodingKey::from_jwk(key).unwrap(), &Validation::new(theirs)).unwrap();
         assert_eq!(read.claims, Plain { sub: "t1-x".into(), iss: URL.into() });
@@ -61,8 +62,8 @@ fn what_we_sign_another_library_verifies_with_our_key_set() {
 fn our_certificates_hold_the_keys_that_verify_our_tokens() {
     for new in [NewKey::Es256, NewKey::EdDsa, NewKey::Rs256] {
         let keys = keys(vec![("a.pem", pem(new)), ("0-older.pem", pem(NewKey::EdDsa))]);
-        let token = keys.sign("JWT", &json!({ "sub": "t1-x" })).unwrap();
-        let all = keys.certificates_pem();
+        let token = keys.sign("JWT", &json!({ "sub": "t1-x" }), NOW).unwrap();
+        let all = keys.certificates_pem(NOW);
         let certificates: Vec<Pem> = Pem::iter_from_buffer(all.as_bytes()).collect::<Result<_, _>>().unwrap();
         assert_eq!(certificates.len(), 2);
         let certificate = certificates[0].parse_x509().unwrap();
@@ -91,7 +92,7 @@ fn openssl_reads_our_keys_and_verifies_our_tokens_with_our_certificate() {
         std::fs::write(path("key.pem"), pem.expose()).unwrap();
         let said = String::from_utf8(openssl(&["pkey", "-in", &path("key.pem"), "-noout", "-text"])).unwrap();
         let keys = keys(vec![("a.pem", pem)]);
-        std::fs::write(path("certificate.pem"), keys.certificates_pem()).unwrap();
+        std::fs::write(path("certificate.pem"), keys.certificates_pem(NOW)).unwrap();
         let text = openssl(&["x509", "-in", &path("certificate.pem"), "-noout", "-text"]);
         assert!(String::from_utf8(text).unwrap().contains("token signing key"));
         openssl(&["verify", "-CAfile", &path("certificate.pem"), &path("certificate.pem")]);
@@ -100,7 +101,7 @@ fn openssl_reads_our_keys_and_verifies_our_tokens_with_our_certificate() {
             // ES256 needs its signature turned to DER first, and Ed25519 has another command: RSA stands for all.
             continue;
         }
-        let token = keys.sign("JWT", &json!({ "sub": "t1-x" })).unwrap();
+        let token = keys.sign("JWT", &json!({ "sub": "t1-x" }), NOW).unwrap();
         let (signed, signature) = token.rsplit_once('.').unwrap();
         std::fs::write(path("signed"), signed).unwrap();
         std::fs::write(path("signature"), BASE64.decode(signature).unwrap()).unwrap();
@@ -124,12 +125,12 @@ fn openssl_reads_our_keys_and_verifies_our_tokens_with_our_certificate() {
 fn d27_the_newest_signs_and_all_verify() {
     let (older, newer) = (pem(NewKey::EdDsa), pem(NewKey::Es256));
     let before = keys(vec![("20260101T000000Z-eddsa.pem", older.clone())]);
-    let after = keys(vec![("20270101T000000Z-es256.pem", newer.clone()), ("20260101T000000Z-eddsa.pem", older)]);
-    let only_new = keys(vec![("20270101T000000Z-es256.pem", newer)]);
+    let after = keys(vec![("20260601T000000Z-es256.pem", newer.clone()), ("20260101T000000Z-eddsa.pem", older)]);
+    let only_new = keys(vec![("20260601T000000Z-es256.pem", newer)]);
     let claims = json!({ "iss": URL, "aud": "api", "sub": "t1-x", "exp": NOW + 60 });
     let verifier =
         |keys: &SigningKeys| Verifier::own(Kind::Customer, URL.into(), vec!["api".into()], keys.key_set(), 0);
-    let (old_token, new_token) = (before.sign("JWT", &claims).unwrap(), after.sign("JWT", &claims).unwrap());
+    let (old_token, new_token) = (before.sign("JWT", &claims, NOW).unwrap(), after.sign("JWT", &claims, NOW).unwrap());
     let accepts = |keys: &SigningKeys, token: &str| {
         Compact::parse(token).and_then(|token| verifier(keys).verify(&token, NOW)).is_ok()
     };
@@ -142,9 +143,42 @@ fn d27_the_newest_signs_and_all_verify() {
 }
 
 #[test]
+fn d27_a_new_key_is_published_before_it_signs_and_an_old_one_verifies_until_its_tokens_have_ended() {
+    let file = |name: &str, kind, placed| KeyFile { name: name.to_owned(), pem: pem(kind), placed };
+    let schedule = Schedule { delay: 600, longest: 3_600 };
+    // 2026-11-18T11:06:40Z is NOW; the second came to its place only then.
+    let files = vec![
+        file("20260101T000000Z-eddsa.pem", NewKey::EdDsa, 0),
+        file("20260601T000000Z-es256.pem", NewKey::Es256, NOW),
+    ];
+    let keys = SigningKeys::scheduled(files, URL, schedule, |_| Arc::default()).unwrap();
+    let alg = |now| {
+        let token = keys.sign("JWT", &json!({}), now).unwrap();
+        let header = BASE64.decode(token.split('.').next().unwrap()).unwrap();
+        serde_json::from_slice::<Value>(&header).unwrap()["alg"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((alg(NOW), alg(NOW + 599), alg(NOW + 600)), ("EdDSA".into(), "EdDSA".into(), "ES256".into()));
+    let published = |now| serde_json::from_str::<Value>(&keys.jwks(now)).unwrap()["keys"].as_array().unwrap().len();
+    assert_eq!((published(NOW), published(NOW + 600 + 3_599), published(NOW + 600 + 3_600)), (2, 2, 1));
+    let claims = json!({ "iss": URL, "aud": "api", "sub": "t1-x", "exp": NOW + 100_000 });
+    let old = keys.sign("JWT", &claims, NOW).unwrap();
+    let verifier = Verifier::own(Kind::Customer, URL.into(), vec!["api".into()], keys.key_set(), 0);
+    let verify = |now| verifier.verify(&Compact::parse(&old).unwrap(), now);
+    assert_eq!(verify(NOW).unwrap().ends, NOW + 600 + 3_600, "a verdict ends with the key");
+    assert!(verify(NOW + 600 + 3_599).is_ok());
+    assert_eq!(verify(NOW + 600 + 3_600), Err(TokenFault::UnknownKey));
+    let versions: Vec<(u64, u64)> = keys.versions().map(|version| (version.from, version.until)).collect();
+    assert_eq!(versions[0], (NOW + 600, u64::MAX));
+    assert_eq!(versions[1].1, NOW + 600 + 3_600);
+    let alone =
+        SigningKeys::scheduled(vec![file("a.pem", NewKey::Es256, NOW)], URL, schedule, |_| Arc::default()).unwrap();
+    assert!(alone.sign("JWT", &json!({}), NOW).is_ok(), "the only key signs at once");
+}
+
+#[test]
 fn the_published_set_is_public() {
     let keys = keys(vec![("a", pem(NewKey::EdDsa)), ("b", pem(NewKey::Es256)), ("c", pem(NewKey::Rs256))]);
-    let set: Value = serde_json::from_str(&keys.jwks()).unwrap();
+    let set: Value = serde_json::from_str(&keys.jwks(NOW)).unwrap();
     let set = set["keys"].as_array().unwrap();
     assert_eq!(set.len(), 3);
     for key in set {
@@ -204,7 +238,7 @@ fn keys_that_openssl_made_are_read() {
     ] {
         let pem = openssl(&[&["genpkey", "-quiet"], arguments].concat());
         let keys = keys(vec![("a.pem", Secret::new(pem))]);
-        assert!(keys.sign("JWT", &json!({})).is_ok());
+        assert!(keys.sign("JWT", &json!({}), NOW).is_ok());
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::super::raw::{ApiKey, Client};
 use super::{Check, grammar};
+use crate::dated::{self, Dated};
 
 impl Check<'_> {
     pub(super) fn callers(&mut self) {
@@ -17,12 +18,7 @@ impl Check<'_> {
             clients.map(|(index, client)| (format!("clients[{index}].id"), client.id.as_str())),
         );
 
-        for (index, key) in raw.api_keys.iter().enumerate() {
-            self.api_key(&format!("api_keys[{index}]"), key);
-        }
-        let keys = raw.api_keys.iter().enumerate();
-        self.unique("the API key id", keys.map(|(index, key)| (format!("api_keys[{index}].id"), key.id.as_str())));
-        self.digests();
+        self.api_keys();
 
         for (index, issuer) in raw.trusted_issuers.iter().enumerate() {
             self.trusted_issuer(&format!("trusted_issuers[{index}]"), issuer);
@@ -34,13 +30,39 @@ impl Check<'_> {
         self.unique("the issuer", own.chain(trusted));
     }
 
+    pub(super) fn api_keys(&mut self) {
+        for (index, key) in self.raw.api_keys.iter().enumerate() {
+            self.api_key(&format!("api_keys[{index}]"), key);
+        }
+        let keys = self.raw.api_keys.iter().enumerate();
+        self.unique("the API key id", keys.map(|(index, key)| (format!("api_keys[{index}].id"), key.id.as_str())));
+        self.digests();
+    }
+
+    /// The value of an entry that may have its times behind it.
+    fn dated<'t>(&mut self, at: &str, text: &'t str) -> &'t str {
+        match Dated::parse(text) {
+            Ok(dated) if dated.from > 0 => {
+                self.add(at, "hashes and digests have no `from`: they are accepted at once", "remove it");
+                dated.value
+            }
+            Ok(dated) => dated.value,
+            Err(fault) => {
+                self.add(at, fault, "write it like \"VALUE until 2026-12-01T00:00:00Z\"");
+                text.split(' ').next().unwrap_or_default()
+            }
+        }
+    }
+
     fn client(&mut self, at: &str, client: &Client) {
         self.not_blank(&format!("{at}.id"), &client.id);
         let secrets = format!("{at}.secrets");
         self.not_empty(&secrets, &client.secrets, "run `wicketgate new client-secret` and add the hash that it prints");
         for (index, hash) in client.secrets.iter().enumerate() {
+            let at = format!("{secrets}[{index}]");
+            let hash = self.dated(&at, hash);
             if let Some((message, help)) = grammar::hash_fault(hash) {
-                self.add(&format!("{secrets}[{index}]"), message, help);
+                self.add(&at, message, help);
             }
         }
         for (index, scope) in client.scopes.iter().enumerate() {
@@ -62,13 +84,20 @@ impl Check<'_> {
         let digests = format!("{at}.sha256");
         self.not_empty(&digests, &key.sha256, "run `wicketgate new api-key` and add the digest that it prints");
         for (index, digest) in key.sha256.iter().enumerate() {
+            let at = format!("{digests}[{index}]");
+            let digest = self.dated(&at, digest);
             if !grammar::is_sha256(digest) {
                 self.add(
-                    &format!("{digests}[{index}]"),
+                    &at,
                     "this is not a SHA-256 in 64 hex digits; a key itself must never stand here",
                     "run `wicketgate new api-key` and put the digest that it prints here",
                 );
             }
+        }
+        if let Some(expires) = &key.expires
+            && dated::parse_time(expires).is_none()
+        {
+            self.add(&format!("{at}.expires"), "this is not a time", "write it like 2027-01-01T00:00:00Z, in UTC");
         }
         if let Some(quota) = &key.quota {
             let at = format!("{at}.quota");
@@ -101,6 +130,7 @@ impl Check<'_> {
         for (index, key) in self.raw.api_keys.iter().enumerate() {
             for (position, digest) in key.sha256.iter().enumerate() {
                 let at = format!("api_keys[{index}].sha256[{position}]");
+                let digest = digest.split(' ').next().unwrap_or_default();
                 match first.get(&digest.to_ascii_lowercase()) {
                     None => {
                         first.insert(digest.to_ascii_lowercase(), at);

@@ -110,6 +110,10 @@ impl Check<'_> {
         }
         self.not_blank("issuer.audience", &issuer.audience);
         self.small_skew("issuer.clock_skew", issuer.clock_skew);
+        if issuer.publish_delay > Duration::seconds(7 * 24 * 3600) {
+            let message = "a new key would sign only after more than a week";
+            self.add("issuer.publish_delay", message, "write at most 7d");
+        }
     }
 
     fn login(&mut self, login: &Login) {
@@ -270,20 +274,26 @@ impl Check<'_> {
         if let Some(access_token) = &raw.access_token {
             own.push(("access_token.path".to_owned(), &access_token.path));
         }
-        const FIXED: [&str; 5] =
-            ["/.well-known/jwks.json", "/.well-known/jwks.pem", "/auth/logout", "/oauth/revoke", "/oauth/introspect"];
+        const FIXED: [&str; 6] = [
+            "/.well-known/jwks.json",
+            "/.well-known/jwks.pem",
+            "/.well-known/oauth-authorization-server",
+            "/auth/logout",
+            "/oauth/revoke",
+            "/oauth/introspect",
+        ];
         for (at, path) in own.iter().filter(|(_, path)| FIXED.contains(path)) {
             self.add(at, format!("`{path}` is another endpoint of the gateway"), "choose another path");
         }
         self.unique("the path", own.iter().map(|(at, path)| (at.clone(), *path)));
         if raw.issuer.is_some() {
-            own.extend(FIXED[..2].iter().map(|path| (String::new(), *path)));
+            own.extend(FIXED[..3].iter().map(|path| (String::new(), *path)));
         }
         if raw.login.is_some() {
-            own.push((String::new(), FIXED[2]));
+            own.push((String::new(), FIXED[3]));
         }
         if raw.access_token.is_some() {
-            own.extend(FIXED[3..].iter().map(|path| (String::new(), *path)));
+            own.extend(FIXED[4..].iter().map(|path| (String::new(), *path)));
         }
         for (index, route) in raw.routes.iter().enumerate() {
             let path = route.path.as_str();

@@ -53,6 +53,9 @@ impl Check<'_> {
         if !backends.is_empty() {
             self.known(&format!("{at}.backend"), "backend", &route.backend, &backends);
         }
+        if let Some((message, help)) = grammar::header_fault(&route.api_key_header, &["api-key"]) {
+            self.add(&format!("{at}.api_key_header"), message, help);
+        }
         self.route_limits(at, route);
         for (index, content_type) in route.content_types.iter().enumerate() {
             let is_type = content_type
@@ -115,7 +118,10 @@ impl Check<'_> {
         }
         // A misspelt name in a key has been reported there.
         let opens = |name: &String| closest(name, [route.name.as_str()]).is_some();
-        if requires(Requirement::ApiKey) && !raw.api_keys.iter().flat_map(|key| &key.routes).any(opens) {
+        if requires(Requirement::ApiKey)
+            && raw.api_keys_file.is_none()
+            && !raw.api_keys.iter().flat_map(|key| &key.routes).any(opens)
+        {
             let message = "this route requires `api_key`, and no key opens it";
             self.add(&require, message, format!("add `{}` to `routes` of a key under `api_keys`", shown(&route.name)));
         }

@@ -18,6 +18,9 @@ pub struct Backend {
     pub tls: Option<BackendTls>,
     /// The gateway's own credential, sent with each request.
     pub authorization: Option<BackendAuthorization>,
+    /// Give this backend identifiers of its own: it cannot compare them with what another gets.
+    #[serde(default)]
+    pub pairwise: bool,
     /// Allows plain http towards servers that are not on loopback.
     #[serde(default)]
     pub danger_plain_http: bool,

@@ -16,11 +16,19 @@ pub struct Issuer {
     pub url: String,
     /// The `aud` of every token, and the one that is demanded of them.
     pub audience: String,
-    /// A directory of private keys (*.pem, PKCS#8: RSA of at least 2048 bits, EC P-256 or Ed25519). The newest signs, all verify.
+    /// A directory of private keys (*.pem, PKCS#8: RSA of at least 2048 bits, EC P-256 or Ed25519). The newest signs once it has been
+    /// published for `publish_delay`; each verifies until the last token that it signed has ended.
     pub signing_keys: PathBuf,
+    /// How long a new key is published before it signs: longer than others keep the key set.
+    #[serde(default = "default_publish_delay")]
+    pub publish_delay: Duration,
     /// By how much other clocks may differ, for `exp`, `nbf` and `iat`. At most 60s.
     #[serde(default = "default_clock_skew")]
     pub clock_skew: Duration,
+}
+
+fn default_publish_delay() -> Duration {
+    Duration::seconds(600)
 }
 
 pub(super) fn default_clock_skew() -> Duration {
@@ -180,7 +188,8 @@ pub struct Cookie {
     /// How long a session lasts without a request.
     #[serde(default = "default_cookie_idle")]
     pub idle: Duration,
-    /// The keys that sign it: the first signs, all verify. At least 32 random bytes, such as from `openssl rand -hex 32`.
+    /// The keys that sign it: the first signs, all verify. At least 32 random bytes, such as from `openssl rand -hex 32`. A
+    /// file may hold several, one on each line, the newest first; `wicketgate rotate cookie-key` writes them.
     pub keys: Vec<SecretRef>,
     /// The SameSite attribute.
     #[serde(default)]

@@ -24,6 +24,9 @@ pub struct Route {
     /// Says that this route is open to everyone. Needed where `require` is empty.
     #[serde(default)]
     pub public: bool,
+    /// The header in which the API key stands.
+    #[serde(default = "default_api_key_header")]
+    pub api_key_header: String,
     /// The scopes that the client's token must have, all of them.
     #[serde(default)]
     pub scopes: Vec<String>,
@@ -51,6 +54,10 @@ pub struct Route {
     /// Content types that requests with a body may have. Empty: any.
     #[serde(default)]
     pub content_types: Vec<String>,
+}
+
+fn default_api_key_header() -> String {
+    "api-key".to_owned()
 }
 
 /// A path: a prefix of whole segments, or exactly one.

@@ -38,7 +38,7 @@ pub(super) fn takes_text(schema: &Json) -> bool {
 /// Whether this is a reference to a secret, or has one as its only content.
 pub(super) fn is_secret_reference(schema: &Json) -> bool {
     let keys: Vec<&str> = alternatives_of(schema).filter_map(|one| one["required"][0].as_str()).collect();
-    keys == ["file", "env"] || keys.contains(&"basic")
+    keys == ["file", "env", "credential"] || keys.contains(&"basic")
 }
 
 /// What a value of this schema is, in words.

@@ -47,7 +47,12 @@ fn every_wrong_shape_has_its_message_and_its_way_out() {
             "`file` and `env` stand side by side",
             "keep one",
         ),
-        ("key: { file: certs/identifier.key }", "key: {}", "exactly one of `file` and `env` is needed", "add it"),
+        (
+            "key: { file: certs/identifier.key }",
+            "key: {}",
+            "exactly one of `file`, `env` and `credential` is needed",
+            "add it",
+        ),
         ("key: { file: certs/identifier.key }", "key: plain", "a secret is never written here", "{env: NAME}"),
         ("path: /crm/", "path: { exakt: /crm }", "unknown key `exakt`", "did you mean `exact`?"),
         ("path: /crm/", "path: [ /crm/ ]", "expected a text or {exact: …}, this is a list", ""),

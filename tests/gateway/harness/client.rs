@@ -92,6 +92,14 @@ impl Connection {
         }
     }
 
+    /// The certificate that the other side has shown, in DER.
+    pub(crate) fn server_certificate(&self) -> Vec<u8> {
+        match &self.wire.stream {
+            Stream::Plain(_) => Vec::new(),
+            Stream::Tls(stream) => stream.conn.peer_certificates().unwrap()[0].to_vec(),
+        }
+    }
+
     /// Without TLS.
     pub(crate) fn plain(address: SocketAddr) -> Self {
         Self { wire: Wire::new(Stream::Plain(tcp(address))) }

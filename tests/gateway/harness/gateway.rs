@@ -125,6 +125,18 @@ impl Workspace {
     }
 }
 
+impl Workspace {
+    /// Runs the program with this on its standard input: what it says.
+    #[track_caller]
+    pub(crate) fn run_with(&self, args: &[&str], input: &str) -> String {
+        let mut child = command(&self.path).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{args:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
 impl Drop for Workspace {
     fn drop(&mut self) {
         std::fs::remove_dir_all(&self.path).ok();

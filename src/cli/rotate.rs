@@ -1,0 +1,225 @@
+//! `wicketgate rotate`: the next version of a key or secret takes over, the one before stays good for a while, and the
+//! gateway that runs takes both up at once.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use http::Method;
+
+use super::list_edit::{List, replace_items};
+use super::local::{is_running, tell};
+use super::new::{Algorithm, keep};
+use super::{ConfigFile, say};
+use crate::auth::issuer::SigningKeys;
+use crate::auth::{api_key, password};
+use crate::config::raw::{Cookie, SecretRef};
+use crate::config::scalar::Duration;
+use crate::config::{self, Config};
+use crate::customer::IdentifierKey;
+use crate::dated::{Dated, format_time};
+use crate::policy::{KeyLine, key_lines};
+use crate::secret::{Secret, random_bytes, replace_keeping};
+use crate::state::session::hex;
+
+pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate rotate signing-key\n  \
+    wicketgate rotate cookie-key --overlap 8h\n  wicketgate rotate api-key asapp-prod --overlap 7d\n  \
+    wicketgate rotate client-secret asapp\n  wicketgate rotate identifier-key --overlap 90d\n\n\
+    What is secret is shown once. See what is in use with `wicketgate keys`.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Rotate {
+    /// A new key in `issuer.signing_keys`. It signs after `issuer.publish_delay`; the one before verifies until the last
+    /// token that it signed has ended.
+    SigningKey(Signing),
+    /// A new key in the file of `login.cookie.keys`.
+    CookieKey(CookieFile),
+    /// Another key under the same id.
+    ApiKey(Named),
+    /// Another secret of the same client.
+    ClientSecret(Named),
+    /// Another key that identifiers are derived with: all identifiers change, and the old ones go along until the overlap
+    /// is over.
+    IdentifierKey(Overlapping),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Signing {
+    /// What it signs with.
+    #[arg(long, value_enum, default_value_t = Algorithm::Es256)]
+    algorithm: Algorithm,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CookieFile {
+    /// How long the one before is good. Default: `login.lifetime`.
+    #[arg(long, value_name = "TIME")]
+    overlap: Option<Duration>,
+    /// How long the new one waits before it signs, so that all replicas have it. Default: 5m with a shared state, else 0s.
+    #[arg(long, value_name = "TIME")]
+    delay: Option<Duration>,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    /// Whose.
+    id: String,
+    /// How long the one before is good.
+    #[arg(long, value_name = "TIME", default_value = "7d")]
+    overlap: Duration,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Overlapping {
+    /// How long the one before is good.
+    #[arg(long, value_name = "TIME", default_value = "90d")]
+    overlap: Duration,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+/// Rotates one.
+pub(super) fn rotate(what: &Rotate) -> anyhow::Result<()> {
+    let file = match what {
+        Rotate::SigningKey(what) => &what.file,
+        Rotate::CookieKey(what) => &what.file,
+        Rotate::ApiKey(what) | Rotate::ClientSecret(what) => &what.file,
+        Rotate::IdentifierKey(what) => &what.file,
+    };
+    let (config, problems) = config::read(&file.config)?;
+    if !problems.is_empty() {
+        return Err(problems.into());
+    }
+    let now = unix_seconds();
+    match what {
+        Rotate::SigningKey(what) => signing_key(&config, what.algorithm, now)?,
+        Rotate::CookieKey(what) => cookie_key(&config, what, now)?,
+        Rotate::ApiKey(what) => api_key(&config, what, now)?,
+        Rotate::ClientSecret(what) => client_secret(&config, what, now)?,
+        Rotate::IdentifierKey(what) => identifier_key(&config, what.overlap, now)?,
+    }
+    if is_running(&config) {
+        tell(&config, Method::POST, "/reload").context("the gateway that runs did not take it up")?;
+        say("The gateway that runs here has taken it up. Other replicas need the same files.")
+    } else {
+        say("No gateway runs here; it takes it up when it starts.")
+    }
+}
+
+fn signing_key(config: &Config, algorithm: Algorithm, now: u64) -> anyhow::Result<()> {
+    let issuer = config.raw().issuer.as_ref().context("gateway.yaml has no `issuer`")?;
+    let (name, pem) = SigningKeys::generate(algorithm.kind(), now).map_err(|fault| anyhow::anyhow!(fault))?;
+    keep(&config.resolve(&issuer.signing_keys).join(name), pem.as_bytes())?;
+    let from = now.saturating_add(issuer.publish_delay.as_secs());
+    say(&format!("It signs from {} on. `wicketgate keys` tells when the one before can go.", format_time(from)))
+}
+
+fn cookie_key(config: &Config, what: &CookieFile, now: u64) -> anyhow::Result<()> {
+    let login = config.raw().login.as_ref().context("gateway.yaml has no `login`")?;
+    let cookie: &Cookie = login.cookie.as_ref().context("gateway.yaml has no `login.cookie`")?;
+    let Some(SecretRef::File(path)) = cookie.keys.first() else {
+        bail!("the first of `login.cookie.keys` is not a file: put the new key there yourself, before the present one");
+    };
+    let is_shared = config.raw().state.redis.is_some();
+    let delay = what.delay.unwrap_or(Duration::seconds(if is_shared { 300 } else { 0 }));
+    let from = if delay.is_zero() { 0 } else { now.saturating_add(delay.as_secs()) };
+    let until = now.max(from).saturating_add(what.overlap.unwrap_or(login.lifetime).as_secs());
+    prepend(config, path, "login.cookie.keys[0]", &hex(&random_bytes::<32>()), from, until, now)?;
+    say(&format!("The key before verifies until {}.", format_time(until)))
+}
+
+fn identifier_key(config: &Config, overlap: Duration, now: u64) -> anyhow::Result<()> {
+    let identifier = config.raw().identifier.as_ref().context("gateway.yaml has no `identifier`")?;
+    let SecretRef::File(path) = &identifier.key else {
+        bail!("`identifier.key` is not a file: put the new key there yourself, on a line before the present one");
+    };
+    let lines = lines_of(config, &identifier.key, "identifier.key")?;
+    let newest = lines.first().context("the file of `identifier.key` has no key")?;
+    let key = IdentifierKey::parse(&newest.secret)?;
+    let Some(next) = key.next() else { bail!("there is no version after v99") };
+    if let Some(running) = lines.iter().skip(1).find(|line| now < line.until) {
+        bail!(
+            "the key before the present one is still good until {}: three would be good at once. Wait, or remove its line",
+            format_time(running.until)
+        );
+    }
+    let until = now.saturating_add(overlap.as_secs());
+    prepend(config, path, "identifier.key", &next, 0, until, now)?;
+    say(&format!(
+        "Keep a backup of {} in a safe place, with all its lines.\nUntil {} backends get the old identifier too, as X-Customer-Id-Previous.\n\
+         `wicketgate id migrate` writes old and new identifiers for a list of subjects.",
+        config.resolve(path).display(),
+        format_time(until)
+    ))
+}
+
+/// Writes a key before those in a file; those get an end.
+fn prepend(config: &Config, path: &Path, at: &str, new: &str, from: u64, until: u64, now: u64) -> anyhow::Result<()> {
+    let lines = lines_of(config, &SecretRef::File(path.to_owned()), at)?;
+    let mut text = zeroize::Zeroizing::new(Dated { value: new, from, until: u64::MAX }.text());
+    text.push('\n');
+    // An identifier key of long ago still traces; others are no longer of use.
+    for line in lines.iter().filter(|line| now < line.until || at == "identifier.key") {
+        let value = line.secret.expose_str().context("the present key is not text: it cannot stand on a line")?;
+        text.push_str(&Dated { value, from: line.from, until: line.until.min(until) }.text());
+        text.push('\n');
+    }
+    let file = config.resolve(path);
+    replace_keeping(&file, text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn lines_of(config: &Config, reference: &SecretRef, at: &str) -> anyhow::Result<Vec<KeyLine>> {
+    let secret: Secret = config
+        .read_secret(reference)
+        .map_err(|(message, help)| config::Problems::from(config.problem(at, message, help)))?;
+    key_lines(&secret).map_err(|fault| anyhow::anyhow!(fault))
+}
+
+fn api_key(config: &Config, what: &Named, now: u64) -> anyhow::Result<()> {
+    let position = |config: &Config| config.raw().api_keys.iter().position(|key| key.id == what.id);
+    let own_file = match &config.raw().api_keys_file {
+        Some(file) => Some(config.read_api_keys(file)?),
+        None => None,
+    };
+    let places = [Some(config), own_file.as_ref()];
+    let found = places.into_iter().flatten().find_map(|place| Some((place, position(place)?)));
+    let (place, position) = found.with_context(|| format!("there is no API key `{}`", what.id))?;
+    let (key, digest) = api_key::generate(&what.id);
+    let known = place.raw().api_keys.get(position).map(|key| key.sha256.clone()).unwrap_or_default();
+    let list = List { at: format!("api_keys[{position}].sha256"), items: next_items(digest, &known, what, now) };
+    replace_items(place, &list, |raw, items| raw.api_keys[position].sha256 = items)?;
+    say(&format!("The API key, shown this once:\n  {}\n", key.as_str()))?;
+    say(&format!("The key before is good until {}.", format_time(now.saturating_add(what.overlap.as_secs()))))
+}
+
+fn client_secret(config: &Config, what: &Named, now: u64) -> anyhow::Result<()> {
+    let clients = &config.raw().clients;
+    let position = clients.iter().position(|client| client.id == what.id);
+    let position = position.with_context(|| format!("there is no client `{}`", what.id))?;
+    let secret = password::new_client_secret();
+    let hash = password::hash(secret.as_bytes()).map_err(|fault| anyhow::anyhow!(fault))?;
+    let known = clients.get(position).map(|client| client.secrets.clone()).unwrap_or_default();
+    let list = List { at: format!("clients[{position}].secrets"), items: next_items(hash, &known, what, now) };
+    replace_items(config, &list, |raw, items| raw.clients[position].secrets = items)?;
+    say(&format!("The client secret, shown this once:\n  {}\n", secret.as_str()))?;
+    say(&format!("The secret before is good until {}.", format_time(now.saturating_add(what.overlap.as_secs()))))
+}
+
+/// The new one, and the newest of those before with its end: two are live at once.
+fn next_items(new: String, known: &[String], what: &Named, now: u64) -> Vec<String> {
+    let end = now.saturating_add(what.overlap.as_secs());
+    let live = known.iter().filter_map(|text| Dated::parse(text).ok()).find(|dated| now < dated.until);
+    let before = live.map(|dated| Dated { until: dated.until.min(end), ..dated }.text());
+    std::iter::once(new).chain(before).collect()
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}

@@ -1,0 +1,62 @@
+//! API keys in a file of their own: a list, read and checked as the one in gateway.yaml is.
+
+use std::path::{Path, PathBuf};
+
+use super::diagnostic::{Mark, Source};
+use super::raw::{ApiKey, Raw};
+use super::tree::{Entry, Node, Value};
+use super::{Config, Problems, check, files, schema, structure, tree};
+
+impl Config {
+    /// The API keys of a file, as a configuration that has only them, so that problems name that file and its lines.
+    ///
+    /// # Errors
+    /// Message and help where it cannot be read, or all that is wrong in it.
+    pub fn read_api_keys(&self, file: &Path) -> Result<Config, Problems> {
+        let path = self.resolve(file);
+        self.note_read(&path);
+        let (text, unreadable) = match files::read_limited(&path, tree::MAX_BYTES).map(String::from_utf8) {
+            Ok(Ok(text)) => (text, None),
+            Ok(Err(_)) => (String::new(), Some(("the file is not UTF-8".to_owned(), "save it as UTF-8".to_owned()))),
+            Err(fault) => (String::new(), Some(fault)),
+        };
+        if let Some((message, help)) = unreadable {
+            return Err(Source::new("", &path).problem("", Mark::START, message, help).into());
+        }
+        self.parse_api_keys_of(&text, path)
+    }
+
+    /// Whether this is such a file.
+    pub(super) fn is_api_keys_file(&self) -> bool {
+        self.raw.api_keys_file.as_ref().is_some_and(|file| self.resolve(file) == self.file)
+    }
+
+    /// Another text in the place of such a file's own.
+    pub(super) fn parse_api_keys(&self, text: &str) -> Result<Config, Problems> {
+        self.parse_api_keys_of(text, self.file.clone())
+    }
+
+    fn parse_api_keys_of(&self, text: &str, path: PathBuf) -> Result<Config, Problems> {
+        let source = Source::new(text, &path);
+        let mut problems = Problems::new();
+        let list = tree::read(&source, &mut problems)?;
+        let name = Node { at: Mark::START, value: Value::Text("api_keys".to_owned()) };
+        let root = Node { at: Mark::START, value: Value::Map(vec![Entry { key: name, value: list }]) };
+        let checked = structure::check_only(&root, &schema::only("api_keys"), &source, &mut problems);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let keys: Vec<ApiKey> = serde_json::from_value(checked.value["api_keys"].clone()).unwrap_or_default();
+        let config = Config {
+            raw: Raw { api_keys: keys, ..self.raw.clone() },
+            file: path,
+            directory: self.directory.clone(),
+            tree: root,
+            source,
+            replaced: Vec::new(),
+            files_read: Default::default(),
+        };
+        let problems = check::check_api_keys(&config);
+        if problems.is_empty() { Ok(config) } else { Err(problems) }
+    }
+}

@@ -1,0 +1,41 @@
+//! When each version of each key was last used: known across reloads, and across restarts by a file.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use serde_json::{Map, Value};
+
+use crate::dated::LastUse;
+use crate::secret::write_private;
+
+/// The last use of each version of each key.
+#[derive(Debug, Default)]
+pub struct Uses(DashMap<String, Arc<LastUse>>);
+
+impl Uses {
+    /// Where the use of this version of this key is noted.
+    pub(super) fn of(&self, kind: &str, id: &str, version: &str) -> Arc<LastUse> {
+        Arc::clone(&self.0.entry(format!("{kind} {id} {version}")).or_default())
+    }
+
+    /// Reads what an earlier run has noted; a file that is not there or not readable says nothing.
+    pub fn read(&self, file: &Path) {
+        let text = std::fs::read(file).unwrap_or_default();
+        let noted: Map<String, Value> = serde_json::from_slice(&text).unwrap_or_default();
+        for (name, seconds) in noted {
+            if let Some(seconds) = seconds.as_u64() {
+                self.0.entry(name).or_default().note(seconds);
+            }
+        }
+    }
+
+    /// Writes what is noted, for a later run. To lose it costs nothing but that knowledge.
+    pub fn write(&self, file: &Path) {
+        let noted: Map<String, Value> =
+            self.0.iter().filter_map(|entry| Some((entry.key().clone(), entry.value().seconds()?.into()))).collect();
+        if let Err(error) = write_private(file, Value::Object(noted).to_string().as_bytes()) {
+            tracing::warn!(file = %file.display(), %error, "cannot write when keys were last used");
+        }
+    }
+}

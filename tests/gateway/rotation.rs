@@ -1,0 +1,383 @@
+//! Every secret has a next, a current and a previous one, and no change between them costs a call.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::harness::keys::{decode, key_file, sha256_hex};
+use crate::harness::*;
+
+/// Calls that go on while something is rotated; none of them may be refused.
+struct Load {
+    stop: Arc<AtomicBool>,
+    caller: Option<thread::JoinHandle<usize>>,
+}
+
+impl Load {
+    fn start(gateway: &Gateway, request: impl Fn(Request) -> Request + Send + 'static, target: &'static str) -> Self {
+        let (address, stop) = (gateway.address, Arc::<AtomicBool>::default());
+        let stopped = Arc::clone(&stop);
+        let caller = thread::spawn(move || {
+            let mut connection = Connection::open(address);
+            let mut calls = 0;
+            while !stopped.load(Ordering::SeqCst) {
+                let answer = request(Request::new(address, "GET", target)).send_on(&mut connection);
+                assert_eq!(answer.status, 200, "call {calls}: {}", answer.text());
+                calls += 1;
+            }
+            calls
+        });
+        Self { stop, caller: Some(caller) }
+    }
+
+    fn finish(mut self) -> usize {
+        self.stop.store(true, Ordering::SeqCst);
+        self.caller.take().unwrap().join().unwrap()
+    }
+}
+
+#[track_caller]
+fn run(gateway: &Gateway, args: &[&str]) -> String {
+    let (code, said, complained) = gateway.files.run(args);
+    assert_eq!(code, 0, "{args:?}: {said}{complained}");
+    said
+}
+
+/// The line behind "shown this once:".
+fn shown(said: &str) -> String {
+    said.lines().find_map(|line| line.strip_prefix("  ")).unwrap_or_else(|| panic!("nothing shown: {said}")).to_owned()
+}
+
+#[track_caller]
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < until, "never: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn d27_a_new_signing_key_is_published_then_signs_and_no_call_is_refused() {
+    let (_backend, gateway) = world_with(|config| config.set("/issuer/publish_delay", json!("2s")));
+    let first = gateway.login(ALICE);
+    let kid = |token: &str| decode(token).0["kid"].as_str().unwrap().to_owned();
+    let known = first.clone();
+    let load = Load::start(&gateway, move |request| request.customer(&known), "/me/x");
+    let said = run(&gateway, &["rotate", "signing-key", "--algorithm", "eddsa"]);
+    assert!(said.contains("has taken it up"), "{said}");
+    let set = gateway.get("/.well-known/jwks.json").send().ok().json();
+    assert_eq!(set["keys"].as_array().unwrap().len(), 2, "published at once");
+    assert_eq!(kid(&gateway.login(ALICE)), kid(&first), "and does not sign yet");
+    let mut second = String::new();
+    eventually("the new key signs", || {
+        second = gateway.login(ALICE);
+        kid(&second) != kid(&first)
+    });
+    assert_eq!(decode(&second).0["alg"], "EdDSA");
+    for token in [&first, &second] {
+        gateway.get("/me/x").customer(token).send().ok();
+    }
+    assert!(load.finish() > 0);
+    let table = run(&gateway, &["keys"]);
+    let lines: Vec<&str> = table.lines().filter(|line| line.starts_with("signing_key")).collect();
+    assert!(lines[0].contains(&kid(&second)) && lines[0].contains("current"), "{table}");
+    assert!(
+        lines[1].contains(&kid(&first)) && lines[1].contains("previous") && lines[1].contains("by itself"),
+        "{table}"
+    );
+    let labels = [("kind", "signing_key"), ("version", &*kid(&second))];
+    assert!(gateway.metric("wicketgate_key_last_used_timestamp_seconds", &labels) > 1e9);
+}
+
+#[test]
+fn f23_an_api_key_has_a_next_version_and_the_one_before_ends_by_itself() {
+    let (_backend, gateway) = world();
+    let load = Load::start(&gateway, |request| request.api_key(API_KEY), "/key/x");
+    let said = run(&gateway, &["rotate", "api-key", "asapp-prod", "--overlap", "1h"]);
+    let second = shown(&said);
+    assert!(second.starts_with("wgk_asapp-prod."), "{second}");
+    let get = |key: &str| gateway.get("/key/x").api_key(key).send();
+    get(&second).ok();
+    get(API_KEY).ok();
+    assert!(load.finish() > 0);
+    let third = shown(&run(&gateway, &["rotate", "api-key", "asapp-prod", "--overlap", "1s"]));
+    get(API_KEY).expect(403, "403-01");
+    get(&third).ok();
+    eventually("the second one ends", || get(&second).status == 403);
+    let line = gateway.access_line(get(&second).header("x-request-id").unwrap());
+    assert_eq!(line["refusal"], "api_key_expired");
+    let text = std::fs::read_to_string(gateway.files.config()).unwrap();
+    for key in [&second, &third] {
+        assert!(!text.contains(key.as_str()), "a key itself never stands in the file");
+    }
+    let table = run(&gateway, &["keys"]);
+    let mine: Vec<&str> = table.lines().filter(|line| line.contains("asapp-prod")).collect();
+    assert!(mine[0].contains("current") && mine[1].contains("ended") && mine[1].ends_with("yes"), "{table}");
+    assert!(!table.contains(&third));
+}
+
+#[test]
+fn a_client_secret_has_a_next_version_and_nobody_else_is_touched() {
+    let (_backend, gateway) = world();
+    let second = shown(&run(&gateway, &["rotate", "client-secret", CLIENT.name, "--overlap", "1s"]));
+    let status = |secret: &str| gateway.token_request(CLIENT.name, secret).send().status;
+    assert_eq!(status(&second), 200);
+    eventually("the first one ends", || status(CLIENT.secret) == 401);
+    assert_eq!(status(&second), 200);
+    assert_eq!(gateway.token_request(OTHER_CLIENT.name, OTHER_CLIENT.secret).send().status, 200);
+}
+
+#[test]
+fn rotating_changes_one_list_of_a_file_for_people_and_leaves_the_rest() {
+    let (_backend, gateway) = world();
+    let hash = keys::argon2id(CLIENT.secret);
+    let yaml = format!(
+        "# ours\n{}clients:   # who calls\n  - id: asapp # them\n    secrets:\n      # made in spring\n      - '{hash}'\n    scopes: [ profile ]\n",
+        include_str!("../../gateway.yaml").split("clients:").next().unwrap()
+    );
+    let rest = include_str!("../../gateway.yaml");
+    let rest = &rest[rest.find("\napi_keys:").unwrap()..];
+    let files = &gateway.files;
+    files.write("people.yaml", &(yaml.clone() + rest));
+    let (code, said, complained) = files.run(&["rotate", "client-secret", "asapp", "--config", "people.yaml"]);
+    assert_eq!(code, 0, "{said}{complained}");
+    let changed = std::fs::read_to_string(files.path.join("people.yaml")).unwrap();
+    let (before, after) = changed.split_once("      # made in spring\n").unwrap();
+    assert_eq!(before, yaml.split_once("      # made in spring\n").unwrap().0);
+    let lines: Vec<&str> = after.lines().take(3).collect();
+    assert!(lines[0].starts_with("      - \"$argon2id$"), "{lines:?}");
+    assert!(lines[1].starts_with(&format!("      - \"{hash} until 20")), "{lines:?}");
+    assert_eq!(lines[2], "    scopes: [ profile ]");
+    let (code, _, complained) = files.run(&["rotate", "client-secret", "nobody", "--config", "people.yaml"]);
+    assert!(code == 1 && complained.contains("no client `nobody`"), "{complained}");
+}
+
+#[test]
+fn a_cookie_key_has_a_next_version_and_no_login_is_lost() {
+    let (_backend, gateway) = world_with(|config| config.cookies("cookie"));
+    let log_in = || {
+        let answer = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
+        answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
+    };
+    let first = log_in();
+    let cookie = first.clone();
+    let load = Load::start(&gateway, move |request| request.header("Cookie", &cookie), "/me/x");
+    run(&gateway, &["rotate", "cookie-key", "--overlap", "1h"]);
+    let second = log_in();
+    let key_of = |cookie: &str| cookie.split('.').nth(1).unwrap().to_owned();
+    assert_ne!(key_of(&first), key_of(&second));
+    let get = |cookie: &str| gateway.get("/me/x").header("Cookie", cookie).send();
+    get(&first).ok();
+    get(&second).ok();
+    assert!(load.finish() > 0);
+    run(&gateway, &["rotate", "cookie-key", "--overlap", "1s"]);
+    let third = log_in();
+    eventually("the keys before end", || get(&second).status == 401 && get(&first).status == 401);
+    get(&third).ok();
+}
+
+#[test]
+fn an_identifier_key_has_a_next_version_and_backends_learn_both_names() {
+    let (backend, gateway) = world_with(|config| config.cookies("both").set("/login/refresh", json!({})));
+    let login = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
+    let cookie = login.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let (jwt, refresh) = (login.json()["JWT"].as_str().unwrap().to_owned(), login.json()["refresh_token"].clone());
+    let names = |request: Request| {
+        backend.forget();
+        request.send().ok();
+        let seen = backend.only();
+        (seen.header("x-customer-id").unwrap().to_owned(), seen.header("x-customer-id-previous").map(str::to_owned))
+    };
+    let (old, none) = names(gateway.get("/me/x").customer(&jwt).header("X-Customer-Id-Previous", "t1-mine"));
+    assert_eq!(none, None, "what a caller says of it is removed");
+    let known = jwt.clone();
+    let load = Load::start(&gateway, move |request| request.customer(&known), "/me/x");
+    run(&gateway, &["rotate", "identifier-key", "--overlap", "4s"]);
+    assert!(load.finish() > 0);
+    let fresh = gateway.login(ALICE);
+    let (new, previous) = names(gateway.get("/me/x").customer(&fresh));
+    assert!(old.starts_with("t1-") && new.starts_with("t2-"), "{old} {new}");
+    assert_eq!(previous.as_ref(), Some(&old));
+    // Tokens and logins from before name the same customer, by both names.
+    let both = (new.clone(), Some(old.clone()));
+    assert_eq!(names(gateway.get("/me/x").customer(&jwt)), both);
+    assert_eq!(names(gateway.get("/me/x").header("Cookie", &cookie)), both);
+    assert_eq!(names(gateway.get("/me/x").customer(&jwt).header("X-Customer-Id", &old)), both);
+    assert_eq!(names(gateway.get("/me/x").customer(&jwt).header("X-Customer-Id", &new)), both);
+    let form = format!("grant_type=refresh_token&refresh_token={}", refresh.as_str().unwrap());
+    let refreshed = gateway.post("/oauth/access_token").form(&form).send().ok();
+    assert_eq!(decode(refreshed.json()["JWT"].as_str().unwrap()).1["sub"], json!(new));
+    // Whoever is revoked by either name is out under both.
+    run(&gateway, &["revoke", "customer", &old]);
+    for request in [gateway.get("/me/x").customer(&jwt), gateway.get("/me/x").customer(&fresh)] {
+        assert_eq!(request.send().status, 401);
+    }
+    assert_eq!(gateway.get("/me/x").header("Cookie", &cookie).send().status, 401);
+    eventually("a login after that", || gateway.get("/me/x").customer(&gateway.login(ALICE)).send().status == 200);
+    eventually("the old name is told no more", || {
+        names(gateway.get("/me/x").customer(&gateway.login(ALICE))).1.is_none()
+    });
+    // An operator can trace it for ever, and that is written down.
+    let said = run(&gateway, &["id", "trace", &old]);
+    assert!(said.contains(ALICE.subject), "{said}");
+    let audit = std::fs::read_to_string(gateway.files.path.join("data/audit.jsonl")).unwrap();
+    let line: Value = serde_json::from_str(audit.lines().next().unwrap()).unwrap();
+    assert_eq!((&line["action"], &line["identifier"]), (&json!("id trace"), &json!(old)));
+    assert!(!audit.contains(ALICE.subject));
+    // A list for those who hold the old names.
+    let mapped = gateway.files.run_with(&["id", "migrate"], &format!("{}\n{}\n", ALICE.subject, BOB.subject));
+    let lines: Vec<&str> = mapped.lines().collect();
+    assert_eq!((lines[0], lines[1].to_owned(), lines.len()), ("previous,current", format!("{old},{new}"), 3));
+}
+
+#[test]
+fn api_keys_of_a_file_of_their_own_change_without_a_signal() {
+    let key = "wgk_partner.aYf7sQ2Lr9";
+    let entry = |until: &str| {
+        json!([{"id": "partner", "sha256": [format!("{}{until}", sha256_hex(key))], "routes": ["key"]}]).to_string()
+    };
+    let (_backend, gateway) = world_with(|config| {
+        config.set("/api_keys_file", json!("certs/api-keys.yaml")).file("certs/api-keys.yaml", "[]")
+    });
+    let get = |key: &str| gateway.get("/key/x").api_key(key).send().status;
+    assert_eq!(get(key), 403);
+    gateway.files.write("certs/api-keys.yaml", &entry(""));
+    eventually("the new key opens", || get(key) == 200);
+    let second = shown(&run(&gateway, &["rotate", "api-key", "partner"]));
+    assert_eq!((get(key), get(&second), get(API_KEY)), (200, 200, 200));
+    // A mistake changes nothing, and says where it is.
+    let from = gateway.stderr.count();
+    gateway.files.write("certs/api-keys.yaml", "- id: partner\n  sha256: [ abc ]\n  routes: [ key ]\n");
+    let line = gateway.stderr.wait_after(from, |line| line["message"] == "reload failed").unwrap();
+    let reason = line["reason"].as_str().unwrap();
+    assert!(reason.contains("api-keys.yaml:2:13") && reason.contains("64 hex digits"), "{reason}");
+    assert_eq!(get(&second), 200);
+    gateway.files.write("certs/api-keys.yaml", "[]");
+    eventually("the key is gone", || get(key) == 403 && get(&second) == 403);
+    assert_eq!(get(API_KEY), 200);
+}
+
+#[test]
+fn t37_the_same_api_key_id_in_two_files_is_a_fault_that_names_both() {
+    let backend = Backend::start();
+    let entry = json!([{"id": "asapp-prod", "sha256": [sha256_hex("x")], "routes": ["key"]}]).to_string();
+    let config = Config::new(&backend).set("/api_keys_file", json!("more.yaml")).file("more.yaml", &entry);
+    let files = gateway::Workspace::new(&config);
+    let (code, _, complained) = files.run(&["check"]);
+    assert_eq!(code, 1);
+    assert!(complained.contains("more.yaml:1") && complained.contains("already used in gateway.yaml"), "{complained}");
+}
+
+#[test]
+fn an_api_key_has_its_header_its_networks_and_its_end() {
+    let (backend, gateway) = world_with(|config| {
+        let key = |id: &str, more: Value| {
+            let mut key = json!({"id": id, "sha256": [sha256_hex(id)], "routes": ["key"]});
+            key.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            key
+        };
+        config.route("key", "api_key_header", json!("X-Partner-Key")).set(
+            "/api_keys",
+            json!([
+                key("here", json!({"allow": ["127.0.0.0/8", "2001:db8::/32"]})),
+                key("elsewhere", json!({"allow": ["203.0.113.0/24"]})),
+                key("over", json!({"expires": "2020-01-01T00:00:00Z"})),
+                key("running", json!({"expires": "2099-01-01T00:00:00Z"})),
+                json!({"id": "profile", "sha256": [sha256_hex("profile")], "routes": ["profile"]}),
+            ]),
+        )
+    });
+    let get = |key: &str| gateway.get("/key/x").header("X-Partner-Key", key).send();
+    get("here").ok();
+    get("running").ok();
+    assert_eq!(backend.last().header("x-partner-key"), None, "the backend does not see it");
+    for (key, word) in [("elsewhere", "api_key_address"), ("over", "api_key_expired"), ("nobody", "api_key_unknown")] {
+        let answer = get(key).expect(403, "403-01");
+        assert_eq!(gateway.access_line(answer.header("x-request-id").unwrap())["refusal"], word);
+    }
+    let answer = gateway.get("/key/x").api_key("here").send();
+    assert_eq!(answer.status, 403, "the usual header means nothing on this route");
+}
+
+#[test]
+fn secrets_come_from_a_mounted_directory_too() {
+    let backend = Backend::start();
+    let config = Config::new(&backend).set("/identifier/key", json!({"credential": "identifier.key"}));
+    let files = Arc::new(gateway::Workspace::new(&config));
+    files.write("mounted", "");
+    std::fs::create_dir_all(files.path.join("credentials")).unwrap();
+    files.write("credentials/identifier.key", &key_file());
+    let (code, _, complained) = files.run(&["check"]);
+    assert!(code == 1 && complained.contains("CREDENTIALS_DIRECTORY is not set"), "{complained}");
+    let directory = files.path.join("credentials");
+    let gateway =
+        Gateway::start_with(Arc::clone(&files), config.signing_key.clone(), &[("CREDENTIALS_DIRECTORY", directory)]);
+    gateway.get("/me/x").customer(&gateway.customer_token()).send().ok();
+    assert!(backend.last().header("x-customer-id").unwrap().starts_with("t1-"));
+}
+
+#[test]
+fn a_renewed_certificate_is_served_without_a_signal() {
+    let (_backend, gateway) = world();
+    let serial = || {
+        let connection = Connection::open(gateway.address);
+        connection.server_certificate()
+    };
+    let before = serial();
+    let pair = keys::certificate(&["localhost", "127.0.0.1"], rcgen::ExtendedKeyUsagePurpose::ServerAuth);
+    // First the key alone: for a moment the two do not fit, and the old ones stay.
+    gateway.files.write("certs/server.key", &pair.key);
+    gateway.files.write("certs/server.pem", &pair.certificate);
+    eventually("the new certificate is served", || serial() != before);
+}
+
+#[test]
+fn backends_with_identifiers_of_their_own_get_different_ones() {
+    let other = Backend::start();
+    let (backend, gateway) = world_with(|config| {
+        config
+            .set("/backends/second", json!({"servers": [other.url()], "pairwise": true}))
+            .add_route(json!({"name": "second", "path": "/second/", "methods": ["GET"], "require": ["customer"],
+                "identifier": {"header": "X-Customer-Id"}, "backend": "second"}))
+    });
+    gateway.get("/me/x").customer(&gateway.customer_token()).send().ok();
+    let shared = backend.only().header("x-customer-id").unwrap().to_owned();
+    gateway.get("/second/x").customer(&gateway.customer_token()).send().ok();
+    gateway.get("/second/x").customer(&gateway.customer_token()).header("X-Customer-Id", &shared).send().ok();
+    let own = other.requests()[0].header("x-customer-id").unwrap().to_owned();
+    assert_ne!(own, shared);
+    assert_eq!(other.last().header("x-customer-id"), Some(&*own), "callers know the customer by the token's name");
+    let said = run(&gateway, &["id", "trace", &own, "--backend", "second"]);
+    assert!(said.contains(ALICE.subject), "{said}");
+    assert_eq!(run(&gateway, &["id", "for", ALICE.subject, "--backend", "second"]).trim(), own);
+    assert_eq!(run(&gateway, &["id", "for", ALICE.subject]).trim(), shared);
+    let (code, _, _) = gateway.files.run(&["id", "trace", &own]);
+    assert_eq!(code, 1);
+}
+
+#[test]
+fn f20_clients_find_the_endpoints_in_the_metadata() {
+    let (_backend, gateway) = world();
+    let metadata = gateway.get("/.well-known/oauth-authorization-server").send().ok().json();
+    assert_eq!(metadata["issuer"], "https://gateway.test");
+    assert_eq!(metadata["token_endpoint"], "https://gateway.test/oauth/access_token");
+    assert_eq!(metadata["jwks_uri"], "https://gateway.test/.well-known/jwks.json");
+    assert_eq!(metadata["grant_types_supported"], json!(["client_credentials"]));
+    assert_eq!(metadata["scopes_supported"], json!(["profile"]));
+    let (_backend, gateway) = world_with(|config| config.set("/issuer/url", json!("https://gateway.test/tenant")));
+    let metadata = gateway.get("/.well-known/oauth-authorization-server/tenant").send().ok().json();
+    assert_eq!(metadata["issuer"], "https://gateway.test/tenant");
+}
+
+#[test]
+fn when_keys_were_last_used_is_known_after_a_restart() {
+    let (_backend, mut gateway) = world();
+    gateway.get("/key/x").api_key(API_KEY).send().ok();
+    assert_eq!(gateway.terminate(), Some(0));
+    let gateway = gateway.restart();
+    let labels = [("kind", "api_key"), ("id", "asapp-prod")];
+    assert!(gateway.metric("wicketgate_key_last_used_timestamp_seconds", &labels) > 1e9);
+    assert!(!gateway.metrics().contains(API_KEY));
+}
