@@ -1,0 +1,171 @@
+//! All checks of a call of a route, in one straight line: what passes them has a proved [`Caller`].
+
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use super::call::Call;
+use super::error::Refused;
+use super::record::Record;
+use super::{Current, Gateway, forward, origin, unix_seconds};
+use crate::auth::verified::VerifiedTokens;
+use crate::auth::{Ask, Caller, Learned, Surroundings};
+use crate::policy::route::Route;
+use crate::refusal::Refusal;
+
+/// Why there is no caller yet.
+enum Undecided {
+    /// Nor will there be.
+    Refused(Refusal),
+    /// Somebody else knows more.
+    Ask(Ask),
+}
+
+impl From<Undecided> for Refused {
+    fn from(undecided: Undecided) -> Self {
+        match undecided {
+            Undecided::Refused(refusal) => refusal.into(),
+            // It was asked already.
+            Undecided::Ask(_) => Refusal::State.into(),
+        }
+    }
+}
+
+impl Gateway {
+    /// The caller, once everything that the route asks has been checked. Each check can refuse.
+    pub(super) async fn checked(
+        &self,
+        current: &Rc<Current>,
+        route: &Route,
+        call: &mut Call<'_>,
+        record: &mut Record,
+    ) -> Result<Caller, Refused> {
+        let limit = route.body_limit.unwrap_or(call.connection.limits.body);
+        if route.reads_token_from_body() {
+            call.read_body(limit, record).await?;
+        }
+        let caller = match self.admit(current, route, call, record, Learned::default()) {
+            Err(Undecided::Refused(refusal)) => return Err(refusal.into()),
+            Ok(caller) => caller,
+            // Rare: this process has not seen the session lately, or a key.
+            Err(Undecided::Ask(ask)) => Box::pin(self.admit_after(ask, current, route, call, record)).await?,
+        };
+        self.comes_from_own_site(route, &caller, call, record)?;
+        forward::matches_named_customer(route, &caller, &call.parts.headers, record)?;
+        call.is_within(limit)?;
+        call.has_type_for(route)?;
+        self.within_limits(&current.policy, route, &caller, call.connection.address, record).await?;
+        Ok(caller)
+    }
+
+    /// Admits once those who know more have been asked, each once.
+    async fn admit_after(
+        &self,
+        first: Ask,
+        current: &Rc<Current>,
+        route: &Route,
+        call: &Call<'_>,
+        record: &mut Record,
+    ) -> Result<Caller, Undecided> {
+        let (mut ask, mut learned, mut failed) = (first, Learned::default(), None);
+        loop {
+            match ask {
+                Ask::Issuer(keys) => {
+                    keys.ask().await;
+                    learned.keys = true;
+                }
+                Ask::Store(digest) => {
+                    let told = self.shared.state.fetch(&digest).await;
+                    if told.is_err() && route.enforce {
+                        return Err(Undecided::Refused(Refusal::State));
+                    }
+                    failed = told.as_ref().err().map(|_| Refusal::State);
+                    learned.session = Some((digest, told.unwrap_or_default()));
+                }
+            }
+            match self.admit(current, route, call, record, learned.clone()) {
+                Err(Undecided::Ask(next)) => ask = next,
+                outcome => {
+                    record.observed = failed.or(record.observed);
+                    return outcome;
+                }
+            }
+        }
+    }
+
+    /// Only this gives a caller, and without one nothing is forwarded.
+    fn admit(
+        &self,
+        current: &Rc<Current>,
+        route: &Route,
+        call: &Call<'_>,
+        record: &mut Record,
+        learned: Learned,
+    ) -> Result<Caller, Undecided> {
+        let demand = &route.demand;
+        if self.shared.state.is_stale() && (demand.client || demand.customer || demand.api_key) && route.enforce {
+            return Err(Undecided::Refused(Refusal::State));
+        }
+        let mut verified = self.verified.borrow_mut();
+        // What is found out under a policy that has been replaced meanwhile must not be remembered.
+        let mut forgotten;
+        let verified = if Rc::ptr_eq(current, &self.current.borrow()) {
+            &mut *verified
+        } else {
+            forgotten = VerifiedTokens::default();
+            &mut forgotten
+        };
+        // A body may have been long in coming.
+        let now = if call.body.bytes().is_some() { SystemTime::now() } else { record.time };
+        let mut around = Surroundings {
+            now: unix_seconds(now),
+            address: call.connection.address,
+            verified,
+            state: &self.shared.state,
+            ask: None,
+            learned,
+        };
+        let (auth, headers, body) =
+            (&current.policy.auth, &call.parts.headers, call.body.bytes().map(|body| &body[..]));
+        let caller = if route.enforce {
+            let admitted = auth.admit(demand, headers, body, &mut around);
+            if let Some(ask) = around.ask.take() {
+                return Err(Undecided::Ask(ask));
+            }
+            admitted.map_err(Undecided::Refused)?
+        } else {
+            let (caller, refusal) = auth.observe(demand, headers, body, &mut around);
+            if let Some(ask) = around.ask.take() {
+                return Err(Undecided::Ask(ask));
+            }
+            record.observed = refusal;
+            caller
+        };
+        record.client.clone_from(&caller.client);
+        record.api_key.clone_from(&caller.api_key);
+        record.customer.clone_from(&caller.customer);
+        Ok(caller)
+    }
+
+    /// A call that changes something, and for which nothing but a cookie speaks, must come from the company's own pages.
+    /// A client's token or an API key is nothing that a strange page could send.
+    fn comes_from_own_site(
+        &self,
+        route: &Route,
+        caller: &Caller,
+        call: &Call<'_>,
+        record: &mut Record,
+    ) -> Result<(), Refusal> {
+        let at_risk = caller.by_cookie && caller.client.is_none() && caller.api_key.is_none();
+        if !at_risk
+            || !origin::changes_something(&call.parts.method)
+            || origin::is_own(&call.policy.own_site, &call.head.host, &call.parts.headers)
+        {
+            return Ok(());
+        }
+        if route.enforce {
+            return Err(Refusal::CrossSite);
+        }
+        record.observed.get_or_insert(Refusal::CrossSite);
+        Ok(())
+    }
+}
