@@ -1,0 +1,114 @@
+//! A client's secret, by Basic (`client_secret_basic`) or in the form (`client_secret_post`): RFC 6749 section 2.3.1.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::header::HeaderValue;
+use zeroize::Zeroizing;
+
+use super::super::Gateway;
+use super::super::form::{self, Form};
+use super::one_of;
+use crate::auth::{Client, password};
+use crate::policy::Policy;
+use crate::refusal::Refusal;
+
+/// How many hashes a refused client costs, whether it exists or not.
+const HASHES: usize = 2;
+
+/// A client's id and secret as shown.
+pub(super) struct Secret {
+    /// The id, in the readings that are possible.
+    ids: Vec<Zeroizing<String>>,
+    /// The secret, in the readings that are possible.
+    readings: Vec<Zeroizing<String>>,
+}
+
+impl Secret {
+    /// What stands in `Authorization`. The client's own id in the form beside it is allowed where it says the same.
+    ///
+    /// # Errors
+    /// It is not Basic, or another method is used too.
+    pub(super) fn from_basic(field: &HeaderValue, form: &Form) -> Result<Self, Refusal> {
+        let shown = basic(field).ok_or(Refusal::ClientAuthentication)?;
+        let agrees = form.one("client_id")?.is_none_or(|id| shown.ids().any(|known| known == id));
+        let posted = form.one("client_secret")?.is_some();
+        if posted || !agrees { Err(Refusal::ClientAuthentication) } else { Ok(shown) }
+    }
+
+    /// What stands in the form.
+    ///
+    /// # Errors
+    /// It is not there, or says two things.
+    pub(super) fn from_form(query: &Form, form: &Form) -> Result<Self, Refusal> {
+        let id = one_of(query, form, "client_id")?.ok_or(Refusal::ParameterMissing)?;
+        let secret = form.one("client_secret")?.ok_or(Refusal::ParameterMissing)?;
+        Ok(Self { ids: vec![Zeroizing::new(id.to_owned())], readings: vec![Zeroizing::new(secret.to_owned())] })
+    }
+
+    /// The readings of the id.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.ids.iter().map(|id| id.as_str())
+    }
+}
+
+impl Gateway {
+    /// Whether this is a secret of the client. `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// It is not, or there is no room for a hash.
+    pub(super) async fn prove_by_secret(
+        &self,
+        policy: &Arc<Policy>,
+        client: Option<&Client>,
+        secret: &Secret,
+        now: u64,
+    ) -> Result<(), Refusal> {
+        let known = client.map(|client| Arc::clone(&client.id));
+        let (policy, readings) = (Arc::clone(policy), secret.readings.clone());
+        self.shared
+            .hashing
+            .run(move || prove(known.and_then(|id| policy.auth.clients.get(&id)), &readings, now))
+            .await?
+    }
+}
+
+/// Whether one of the secrets is one of the client's. A refusal takes the same time whatever its cause.
+fn prove(client: Option<&Client>, secrets: &[Zeroizing<String>], now: u64) -> Result<(), Refusal> {
+    let secrets_of = client.map_or(&[][..], |client| &client.secrets);
+    for secret in secrets {
+        let mut left = HASHES;
+        for known in secrets_of.iter().filter(|known| now < known.until) {
+            if password::verify(&known.hash, secret.as_bytes()) {
+                known.used.note(now);
+                return Ok(());
+            }
+            left = left.saturating_sub(1);
+        }
+        for _ in 0..left {
+            password::verify(&password::dummy(), secret.as_bytes());
+        }
+    }
+    Err(if client.is_some() { Refusal::WrongClientSecret } else { Refusal::UnknownClient })
+}
+
+/// RFC 6749 section 2.3.1 wants both halves form-urlencoded first; many clients do not do it. Both readings count.
+fn basic(field: &HeaderValue) -> Option<Secret> {
+    let (scheme, encoded) = field.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("Basic") {
+        return None;
+    }
+    let pair = Zeroizing::new(BASE64.decode(encoded.trim_matches(' ')).ok()?);
+    // RFC 7617 leaves the character set open: what is not UTF-8 is Latin-1.
+    let latin1 = || pair.iter().map(|byte| char::from(*byte)).collect();
+    let pair = Zeroizing::new(std::str::from_utf8(&pair).map_or_else(|_| latin1(), str::to_owned));
+    let (id, secret) = pair.split_once(':')?;
+    let readings = |text: &str| {
+        let mut readings = vec![Zeroizing::new(text.to_owned())];
+        readings.extend(form::decoded(text.as_bytes()).filter(|decoded| decoded.as_str() != text));
+        readings
+    };
+    let empty = id.is_empty() || secret.is_empty();
+    (!empty).then(|| Secret { ids: readings(id), readings: readings(secret) })
+}
