@@ -52,6 +52,7 @@ use crate::state::State;
 use access_log::{AccessLog, AccessLogWriter};
 use body::ResponseBody;
 use call::{Call, Upload};
+use client::Remembered;
 use connection::Connection;
 use error::Refused;
 use hashing::Hashing;
@@ -73,6 +74,8 @@ pub struct Shared {
     /// What outlives a policy.
     pub lasting: Lasting,
     limits: Limits,
+    /// Secrets of clients that were right before.
+    remembered: Arc<Remembered>,
 }
 
 /// A worker's gateway.
@@ -97,7 +100,15 @@ pub(crate) type Answer = Response<ResponseBody>;
 impl Shared {
     /// Begins with this policy.
     pub fn new(policy: Policy, lasting: Lasting, metrics: Arc<Metrics>, hashing: Hashing, state: State) -> Self {
-        Self { policy: ArcSwap::from_pointee(policy), metrics, state, hashing, lasting, limits: Limits::default() }
+        Self {
+            policy: ArcSwap::from_pointee(policy),
+            metrics,
+            state,
+            hashing,
+            lasting,
+            limits: Limits::default(),
+            remembered: Arc::default(),
+        }
     }
 
     /// The policy in force.

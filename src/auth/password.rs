@@ -24,6 +24,13 @@ const SHORTEST_OUTPUT: usize = 16;
 #[derive(Clone)]
 pub struct PasswordHash(phc::PasswordHash);
 
+impl PasswordHash {
+    /// The PHC string.
+    pub fn text(&self) -> String {
+        self.0.to_string()
+    }
+}
+
 impl fmt::Debug for PasswordHash {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("PasswordHash(..)")

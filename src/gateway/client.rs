@@ -1,6 +1,7 @@
 //! Who a client is that calls an OAuth endpoint: what it shows of itself, by exactly one method (RFC 6749 section 2.3),
 //! and whether that proves it. One file below here for each method.
 
+mod remembered;
 mod secret;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use super::{Gateway, unix_seconds};
 use crate::auth::Client;
 use crate::policy::{AccessToken, Policy};
 use crate::refusal::Refusal;
+pub(super) use remembered::Remembered;
 use secret::Secret;
 
 /// What a client shows of itself.

@@ -2,7 +2,7 @@
 //! behind a queue that has an end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -18,13 +18,15 @@ pub struct Hashing {
     runtime: Handle,
     running: Arc<Semaphore>,
     waiting: AtomicUsize,
+    begun: AtomicU64,
 }
 
 impl Hashing {
     /// Hashes on the blocking threads of this runtime, on at most half of the cores.
     pub fn new(runtime: Handle) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { runtime, running: Arc::new(Semaphore::new((cores / 2).max(1))), waiting: AtomicUsize::new(0) }
+        let running = Arc::new(Semaphore::new((cores / 2).max(1)));
+        Self { runtime, running, waiting: AtomicUsize::new(0), begun: AtomicU64::new(0) }
     }
 
     /// Runs a job that hashes.
@@ -34,6 +36,7 @@ impl Hashing {
     pub(super) async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
         let _place = self.place()?;
         let permit = Arc::clone(&self.running).acquire_owned().await.map_err(|_| Refusal::Internal)?;
+        self.begun.fetch_add(1, Ordering::Relaxed);
         let task = self.runtime.spawn_blocking(move || {
             let _permit = permit;
             job()
@@ -44,6 +47,11 @@ impl Hashing {
     /// How many run or wait.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How many jobs have begun since this process started.
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
     }
 
     fn place(&self) -> Result<Place<'_>, Refusal> {

@@ -32,6 +32,8 @@ pub struct Levels {
     pub up: bool,
     /// Password hashes that run or wait.
     pub hashes: usize,
+    /// Logins and client secrets that were hashed.
+    pub hashed: u64,
     /// For how long revocations may have been missed.
     pub staleness: Duration,
     /// How long news take to other replicas.
@@ -77,6 +79,11 @@ impl StateMetrics {
             gauges("wicketgate_state_queue", "Writes that wait for the state store.", level(levels.waiting)),
             gauges("wicketgate_state_up", "Whether the state store answers.", level(usize::from(levels.up))),
             gauges("wicketgate_hashes", "Password hashes that run or wait.", level(levels.hashes)),
+            counters(
+                "wicketgate_hashed_total",
+                "Logins and calls of clients whose password or secret was hashed.",
+                [(vec![], levels.hashed)],
+            ),
             seconds(
                 "wicketgate_state_staleness_seconds",
                 "For how long revocations of other replicas may have been missed.",

@@ -10,7 +10,8 @@ use zeroize::Zeroizing;
 use super::super::Gateway;
 use super::super::form::{self, Form};
 use super::one_of;
-use crate::auth::{Client, password};
+use super::remembered::Remembered;
+use crate::auth::{Client, ClientSecret, password};
 use crate::policy::Policy;
 use crate::refusal::Refusal;
 
@@ -54,7 +55,7 @@ impl Secret {
 }
 
 impl Gateway {
-    /// Whether this is a secret of the client. `now` is in seconds since 1970.
+    /// Whether this is a secret of the client. One that was right before costs no hash. `now` is in seconds since 1970.
     ///
     /// # Errors
     /// It is not, or there is no room for a hash.
@@ -65,23 +66,45 @@ impl Gateway {
         secret: &Secret,
         now: u64,
     ) -> Result<(), Refusal> {
+        let remembered = &self.shared.remembered;
+        if client.is_some_and(|client| is_known(client, &secret.readings, now, remembered)) {
+            return Ok(());
+        }
         let known = client.map(|client| Arc::clone(&client.id));
-        let (policy, readings) = (Arc::clone(policy), secret.readings.clone());
+        let (policy, readings, remembered) = (Arc::clone(policy), secret.readings.clone(), Arc::clone(remembered));
         self.shared
             .hashing
-            .run(move || prove(known.and_then(|id| policy.auth.clients.get(&id)), &readings, now))
+            .run(move || prove(known.and_then(|id| policy.auth.clients.get(&id)), &readings, now, &remembered))
             .await?
     }
 }
 
+/// The secrets of a client that are good now.
+fn good(client: &Client, now: u64) -> impl Iterator<Item = &ClientSecret> {
+    client.secrets.iter().filter(move |known| now < known.until)
+}
+
+/// Whether one of the secrets was found to be one of the client's before, and that one is still good.
+fn is_known(client: &Client, secrets: &[Zeroizing<String>], now: u64, remembered: &Remembered) -> bool {
+    let known = good(client, now)
+        .find(|known| secrets.iter().any(|secret| remembered.knows(&client.id, &known.hash, secret.as_bytes())));
+    known.inspect(|known| known.used.note(now)).is_some()
+}
+
 /// Whether one of the secrets is one of the client's. A refusal takes the same time whatever its cause.
-fn prove(client: Option<&Client>, secrets: &[Zeroizing<String>], now: u64) -> Result<(), Refusal> {
-    let secrets_of = client.map_or(&[][..], |client| &client.secrets);
+fn prove(
+    client: Option<&Client>,
+    secrets: &[Zeroizing<String>],
+    now: u64,
+    remembered: &Remembered,
+) -> Result<(), Refusal> {
     for secret in secrets {
         let mut left = HASHES;
-        for known in secrets_of.iter().filter(|known| now < known.until) {
+        let all = client.into_iter().flat_map(|client| good(client, now).map(move |known| (client, known)));
+        for (client, known) in all {
             if password::verify(&known.hash, secret.as_bytes()) {
                 known.used.note(now);
+                remembered.keep(&client.id, &known.hash, secret.as_bytes());
                 return Ok(());
             }
             left = left.saturating_sub(1);
