@@ -27,6 +27,7 @@ mod rates;
 mod record;
 mod refresh;
 pub(crate) mod request_id;
+pub(crate) mod source;
 mod token;
 
 use std::cell::RefCell;
@@ -61,6 +62,7 @@ use limits::Limits;
 pub use logout::customer_rules;
 use record::{Arrival, Ledger, Record};
 use request_id::{REQUEST_ID, RequestIds};
+use source::Source;
 
 /// What all workers share and what outlives a policy.
 pub struct Shared {
@@ -180,7 +182,7 @@ impl Gateway {
                 } else {
                     error::response(&refused, record.id())
                 };
-                if !is_http2 && ends_connection(refused.refusal) {
+                if !is_http2 && ends_connection(refused.refusal, &connection) {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
                 response
@@ -220,11 +222,13 @@ impl Gateway {
         request: Box<Request<Incoming>>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
-        if !connection.allowed {
+        let source = connection.source_of(request.headers())?;
+        record.source = Rc::clone(&source);
+        if !source.allowed {
             return Err(Refusal::AddressNotAllowed.into());
         }
         let policy = &current.policy;
-        let (target, call) = opened(policy, connection, *request)?;
+        let (target, call) = opened(policy, connection, source, *request)?;
         match target {
             Target::Route(number) => {
                 let route = &policy.routes[number as usize];
@@ -302,19 +306,24 @@ impl Gateway {
 fn opened<'a>(
     policy: &'a Arc<Policy>,
     connection: &'a Connection,
+    source: Rc<Source>,
     request: Request<Incoming>,
 ) -> Result<(Target, Box<Call<'a>>), Refused> {
     let (mut parts, body) = request.into_parts();
-    let head = Head::read(&mut parts, !body.is_end_stream(), connection)?;
+    let head = Head::read(&mut parts, !body.is_end_stream(), connection, &source)?;
     let target = policy.table.find(&head.host.name, parts.uri.path(), &parts.method).map_err(not_found)?;
-    Ok((target, Box::new(Call { policy, connection, head, parts, body: Upload::Coming(body) })))
+    Ok((target, Box::new(Call { policy, connection, source, head, parts, body: Upload::Coming(body) })))
 }
 
 /// Whether a connection ends with this refusal: because nobody can say any more where its next request begins, or
 /// because nothing that comes on it will be answered otherwise.
-fn ends_connection(refusal: Refusal) -> bool {
+fn ends_connection(refusal: Refusal, connection: &Connection) -> bool {
     use Refusal as R;
-    matches!(refusal, R::MalformedRequest | R::Host | R::MalformedBody | R::BodyTimeout | R::AddressNotAllowed)
+    match refusal {
+        R::AddressNotAllowed => connection.is_of_one_caller(),
+        R::MalformedRequest | R::Host | R::MalformedBody | R::BodyTimeout => true,
+        _ => false,
+    }
 }
 
 fn published(

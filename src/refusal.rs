@@ -84,6 +84,8 @@ pub enum Refusal {
     MalformedRequest,
     /// No `Host`, two of them, or one that is not a host.
     Host,
+    /// A trusted proxy does not say clearly for whom it speaks.
+    ForwardedFor,
     /// A path with more than one reading.
     AmbiguousPath,
     /// The framing of the request body broke.
@@ -214,6 +216,7 @@ impl Refusal {
             Self::AddressNotAllowed => "address_not_allowed",
             Self::MalformedRequest => "malformed_request",
             Self::Host => "host",
+            Self::ForwardedFor => "forwarded_for",
             Self::AmbiguousPath => "ambiguous_path",
             Self::MalformedBody => "malformed_body",
             Self::BodyTimeout => "body_timeout",
@@ -306,6 +309,7 @@ pub(crate) mod tests {
             R::AddressNotAllowed,
             R::MalformedRequest,
             R::Host,
+            R::ForwardedFor,
             R::AmbiguousPath,
             R::MalformedBody,
             R::BodyTimeout,

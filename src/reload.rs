@@ -186,7 +186,10 @@ fn needs_restart(old: &Raw, new: &Raw) -> Option<&'static str> {
 fn differ(old: &Listen, new: &Listen) -> bool {
     let fixed = |listen: &Listen| {
         let tls = listen.tls.as_ref().map(|tls| (tls.min_version, tls.client_ca.clone(), tls.client_certificate));
-        format!("{:?} {:?} {:?} {tls:?}", listen.address, listen.allow, listen.limits)
+        format!(
+            "{:?} {:?} {:?} {:?} {:?} {tls:?}",
+            listen.address, listen.allow, listen.proxy_protocol, listen.trusted_proxies, listen.limits
+        )
     };
     fixed(old) != fixed(new)
 }

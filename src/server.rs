@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod operators;
+mod proxy_protocol;
 pub mod tls;
 mod wire;
 pub mod worker;
@@ -11,11 +12,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use ipnet::IpNet;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::raw;
 use crate::gateway::connection::Limits;
+use crate::gateway::source::Networks;
 
 /// How many connections may wait to be accepted; the kernel's own bound may be lower.
 const BACKLOG: i32 = 4096;
@@ -25,8 +26,8 @@ const BACKLOG: i32 = 4096;
 pub struct Listener {
     /// TLS, where it has it.
     pub(crate) tls: Option<tokio_rustls::TlsAcceptor>,
-    /// Whose callers may connect; empty: everyone's.
-    pub(crate) allow: Arc<[IpNet]>,
+    /// Whose callers may call, and who speaks for others.
+    pub(crate) networks: Arc<Networks>,
     /// Bounds on a connection.
     pub(crate) limits: Arc<Limits>,
     /// Connections open now, on all workers.
@@ -52,7 +53,7 @@ impl Listener {
         let limits = &raw.limits;
         Self {
             tls: tls.map(tokio_rustls::TlsAcceptor::from),
-            allow: raw.allow.clone().into(),
+            networks: Arc::new(Networks::new(raw)),
             limits: Arc::new(Limits {
                 target: limits.target.bytes(),
                 head: limits.head.bytes(),

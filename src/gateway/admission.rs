@@ -53,7 +53,7 @@ impl Gateway {
         forward::matches_named_customer(route, &caller, &call.parts.headers, record)?;
         call.is_within(limit)?;
         call.has_type_for(route)?;
-        self.within_limits(&current.policy, route, &caller, call.connection.address, record).await?;
+        self.within_limits(&current.policy, route, &caller, call.source.address, record).await?;
         Ok(caller)
     }
 
@@ -118,7 +118,7 @@ impl Gateway {
         let now = if call.body.bytes().is_some() { SystemTime::now() } else { record.time };
         let mut around = Surroundings {
             now: unix_seconds(now),
-            address: call.connection.address,
+            address: call.source.address,
             verified,
             state: &self.shared.state,
             ask: None,

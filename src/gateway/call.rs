@@ -11,6 +11,7 @@ use super::connection::Connection;
 use super::head::Head;
 use super::headers::{self, Passage};
 use super::record::Record;
+use super::source::Source;
 use crate::policy::Policy;
 use crate::policy::route::Route;
 use crate::refusal::Refusal;
@@ -20,8 +21,10 @@ use crate::stream::{BodyFault, CallerBody, Pace, RequestBody};
 pub(super) struct Call<'a> {
     /// What decides about it, from its first to its last step.
     pub(super) policy: &'a Arc<Policy>,
-    /// Where it came from.
+    /// What it came on.
     pub(super) connection: &'a Connection,
+    /// Where it comes from.
+    pub(super) source: Rc<Source>,
     /// What it asks for.
     pub(super) head: Head,
     /// Its head as the backend will get it.
@@ -77,8 +80,8 @@ impl Call<'_> {
             stripped: &self.policy.stripped,
             route,
             host: &self.head.host,
-            forwarded_for: &self.connection.forwarded_for,
-            secure: self.connection.secure,
+            forwarded_for: &self.source.forwarded_for,
+            secure: self.source.secure,
             version: self.parts.version,
             is_chunked: self.head.body_length().is_none(),
             request_id,

@@ -65,7 +65,7 @@ impl Gateway {
         let client = shown.ids().find_map(|id| policy.auth.clients.get(id));
         let name = client.map(|client| &*client.id).or(shown.ids().next()).unwrap_or_default();
         self.shared.limits.attempt(Attempt::AccessToken, name, &endpoint.limit, Refusal::TokenRate)?;
-        let tried = self.try_as(Attempt::AccessToken, name, call.connection.address, endpoint.attempts).await?;
+        let tried = self.try_as(Attempt::AccessToken, name, call.source.address, endpoint.attempts).await?;
         let proved = self.prove(policy, client, &shown, unix_seconds(record.time)).await;
         self.judge(&tried, &proved).await;
         proved?;

@@ -6,10 +6,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::HeaderValue;
+use http::HeaderMap;
 
 use super::framing::{BodyFraming, Framing};
-use super::host::Host;
+use super::source::{Networks, Source};
+use crate::refusal::Refusal;
 
 /// Bounds on what one connection may cost.
 #[derive(Debug, Clone)]
@@ -41,13 +42,9 @@ const AFTER_TOTAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Connection {
     /// The other side.
-    pub(crate) address: IpAddr,
-    /// The same, for backends.
-    pub(crate) forwarded_for: HeaderValue,
-    /// Whether it may call at all.
-    pub(crate) allowed: bool,
-    /// Whether it came by TLS.
-    pub(crate) secure: bool,
+    pub(crate) source: Rc<Source>,
+    /// Where that is a proxy whose word counts about its callers: the networks of such.
+    proxied: Option<Arc<Networks>>,
     /// Whether it carries many requests at once (HTTP/2).
     is_multiplexed: bool,
     /// Its bounds.
@@ -61,27 +58,28 @@ pub(crate) struct Connection {
     busy_since: Cell<Instant>,
     /// Where requests begin and end; only of HTTP/1.1.
     framing: RefCell<Framing>,
-    /// The host that was asked last: mostly that of the next request too.
-    host: RefCell<Option<Rc<Host>>>,
     /// Since when the caller takes nothing of what is written.
     stuck_since: Cell<Option<Instant>>,
 }
 
 impl Connection {
     /// A new one.
-    pub(crate) fn new(address: IpAddr, allowed: bool, secure: bool, is_multiplexed: bool, limits: Arc<Limits>) -> Self {
+    pub(crate) fn new(
+        address: IpAddr,
+        secure: bool,
+        is_multiplexed: bool,
+        networks: &Arc<Networks>,
+        limits: Arc<Limits>,
+    ) -> Self {
         Self {
-            address,
-            forwarded_for: HeaderValue::from_str(&address.to_string()).unwrap_or(HeaderValue::from_static("unknown")),
-            allowed,
-            secure,
+            source: Rc::new(Source::direct(address, secure, networks)),
+            proxied: networks.trust(address).then(|| Arc::clone(networks)),
             is_multiplexed,
             limits,
             active: Cell::new(0),
             quiet_since: Cell::new(None),
             busy_since: Cell::new(Instant::now()),
             framing: RefCell::default(),
-            host: RefCell::default(),
             stuck_since: Cell::new(None),
         }
     }
@@ -100,17 +98,20 @@ impl Connection {
         self.framing.borrow_mut().next(body)
     }
 
-    /// The host of this name; `None` where it is no host.
-    pub(crate) fn host(&self, named: &[u8]) -> Option<Rc<Host>> {
-        let mut last = self.host.borrow_mut();
-        if let Some(host) = &*last
-            && host.authority.as_bytes() == named
-        {
-            return Some(Rc::clone(host));
+    /// Where a request with these fields comes from.
+    ///
+    /// # Errors
+    /// [`Refusal::ForwardedFor`] where a trusted proxy does not say it clearly.
+    pub(crate) fn source_of(&self, headers: &HeaderMap) -> Result<Rc<Source>, Refusal> {
+        match &self.proxied {
+            None => Ok(Rc::clone(&self.source)),
+            Some(networks) => Source::behind(&self.source, headers, networks).map(Rc::new),
         }
-        let host = Rc::new(Host::parse(std::str::from_utf8(named).ok()?, self.address, self.secure)?);
-        *last = Some(Rc::clone(&host));
-        Some(host)
+    }
+
+    /// Whether all its requests come from the same caller.
+    pub(crate) fn is_of_one_caller(&self) -> bool {
+        self.proxied.is_none()
     }
 
     /// A request began.

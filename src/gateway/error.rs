@@ -42,6 +42,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
     let (status, code, message) = match refusal {
         R::MalformedRequest => (400, "400-01", "The request is not well-formed HTTP."),
         R::Host => (400, "400-01", "The Host field is missing, repeated or not a host."),
+        R::ForwardedFor => (400, "400-01", "X-Forwarded-For does not say where the request comes from."),
         R::AmbiguousPath => (400, "400-01", "The path has more than one reading."),
         R::MalformedBody => (400, "400-01", "The request body is not framed correctly."),
         R::CredentialRepeated => (400, "400-02", "A credential is sent more than once."),

@@ -10,6 +10,7 @@ use http::{HeaderMap, Uri, Version, request};
 use super::connection::Connection;
 use super::framing::BodyFraming;
 use super::host::Host;
+use super::source::Source;
 use crate::policy::path;
 use crate::refusal::Refusal;
 
@@ -27,7 +28,12 @@ impl Head {
     ///
     /// # Errors
     /// Why it has no such form.
-    pub(crate) fn read(parts: &mut request::Parts, has_body: bool, connection: &Connection) -> Result<Self, Refusal> {
+    pub(crate) fn read(
+        parts: &mut request::Parts,
+        has_body: bool,
+        connection: &Connection,
+        source: &Source,
+    ) -> Result<Self, Refusal> {
         let is_http2 = parts.version == Version::HTTP_2;
         let mut body = body_framing(&parts.headers);
         if is_http2 && has_body && body == Ok(BodyFraming::Length(0)) {
@@ -46,7 +52,7 @@ impl Head {
             return Err(Refusal::HeadTooLarge);
         }
         expectation(&parts.headers)?;
-        let host = host(parts, connection)?;
+        let host = host(parts, source)?;
         target(&mut parts.uri, connection.limits.target)?;
         if is_http2 {
             join_cookies(&mut parts.headers);
@@ -94,7 +100,7 @@ fn expectation(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// The host: exactly one, and a host (RFC 9112 section 3.2, RFC 9113 section 8.3.1).
-fn host(parts: &request::Parts, connection: &Connection) -> Result<Rc<Host>, Refusal> {
+fn host(parts: &request::Parts, source: &Source) -> Result<Rc<Host>, Refusal> {
     let is_http2 = parts.version == Version::HTTP_2;
     let mut fields = parts.headers.get_all(header::HOST).iter();
     let field = match (fields.next(), fields.next()) {
@@ -108,14 +114,14 @@ fn host(parts: &request::Parts, connection: &Connection) -> Result<Rc<Host>, Ref
         (Some(_), None) if parts.version == Version::HTTP_11 => return Err(Refusal::Host),
         (Some(target), Some(field)) => {
             let is_other = is_http2 && !target.eq_ignore_ascii_case(field);
-            if is_other || connection.host(field).is_none() {
+            if is_other || source.host(field).is_none() {
                 return Err(Refusal::Host);
             }
             target
         }
         (Some(named), None) | (None, Some(named)) => named,
     };
-    connection.host(named).ok_or(Refusal::Host)
+    source.host(named).ok_or(Refusal::Host)
 }
 
 /// Makes the target origin-form, with its path in normal form.

@@ -6,13 +6,12 @@ use http::{HeaderMap, Version};
 
 use super::host::Host;
 use super::request_id::REQUEST_ID;
+use super::source::{X_FORWARDED_FOR, X_FORWARDED_PROTO};
 use crate::auth::CUSTOMER_AUTH;
 use crate::config::raw::Requirement;
 use crate::fields::{self, FieldSet};
 use crate::policy::route::Route;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// What decides about a caller's fields on their way to the backend.

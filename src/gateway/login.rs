@@ -75,7 +75,7 @@ impl Gateway {
         if login.issue != Issue::Jwt && origin::is_strange(&policy.own_site, &call.head.host, &call.parts.headers) {
             return Err(Refusal::CrossSite.into());
         }
-        let tried = self.try_as(Attempt::Login, username, call.connection.address, login.attempts).await?;
+        let tried = self.try_as(Attempt::Login, username, call.source.address, login.attempts).await?;
         let proved = match &login.accounts {
             Accounts::File(accounts) => self.by_account(accounts, username, password).await,
             Accounts::Backend(backend) => self.by_backend(policy, login, backend, username, password, record).await,

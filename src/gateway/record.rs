@@ -11,6 +11,7 @@ use super::access_log::AccessLog;
 use super::connection::Connection;
 use super::error;
 use super::rates::Told;
+use super::source::Source;
 use crate::backend::Permit;
 use crate::customer::Identifier;
 use crate::metrics::{Cells, RequestKey};
@@ -31,6 +32,8 @@ pub(crate) struct Ledger {
 pub(crate) struct Record {
     ledger: Rc<Ledger>,
     connection: Rc<Connection>,
+    /// Where it comes from.
+    pub(crate) source: Rc<Source>,
     started: Instant,
     /// When the exchange must be over.
     pub(crate) until: Instant,
@@ -82,6 +85,7 @@ impl Record {
         Box::new(Self {
             ledger,
             until,
+            source: Rc::clone(&arrival.connection.source),
             connection: arrival.connection,
             started: arrival.started,
             time: arrival.time,
@@ -135,7 +139,7 @@ impl Record {
         timestamp(line, self.time);
         text(line, "\",\"request_id\":\"", self.id());
         line.extend_from_slice(b"\",\"client_address\":\"");
-        let _ = std::io::Write::write_fmt(line, format_args!("{}", self.connection.address));
+        let _ = std::io::Write::write_fmt(line, format_args!("{}", self.source.address));
         text(line, "\",\"protocol\":\"", self.protocol);
         text(line, "\",\"method\":\"", self.method);
         line.push(b'"');

@@ -25,7 +25,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::wire::Wire;
-use super::{Listener, Phase};
+use super::{Listener, Phase, proxy_protocol};
 use crate::gateway::access_log::AccessLogWriter;
 use crate::gateway::connection::Connection;
 use crate::gateway::{Answer, Gateway, Shared};
@@ -179,7 +179,7 @@ async fn accept(
 
 /// Serves a connection to its end; the word for why it ended.
 async fn serve(
-    stream: TcpStream,
+    mut stream: TcpStream,
     address: SocketAddr,
     listener: &Listener,
     gateway: &Rc<Gateway>,
@@ -188,11 +188,22 @@ async fn serve(
     if stream.set_nodelay(true).is_err() {
         return "error";
     }
-    let ip = address.ip().to_canonical();
-    let allowed = listener.allow.is_empty() || listener.allow.iter().any(|network| network.contains(&ip));
+    let mut ip = address.ip().to_canonical();
+    if listener.networks.announce_callers(ip) {
+        let announced = Box::pin(timeout(listener.limits.handshake_timeout, proxy_protocol::read(&mut stream)));
+        match announced.await {
+            Ok(Ok(caller)) => ip = caller.map_or(ip, |caller| caller.to_canonical()),
+            Ok(Err(error)) => {
+                tracing::debug!(%ip, %error, "no PROXY protocol header");
+                return "proxy_protocol";
+            }
+            Err(_) => return "handshake_timeout",
+        }
+    }
     let secure = listener.tls.is_some();
-    let connection =
-        |is_multiplexed| Rc::new(Connection::new(ip, allowed, secure, is_multiplexed, Arc::clone(&listener.limits)));
+    let connection = |is_multiplexed| {
+        Rc::new(Connection::new(ip, secure, is_multiplexed, &listener.networks, Arc::clone(&listener.limits)))
+    };
     let Some(tls) = &listener.tls else {
         return Box::pin(serve_http1(Box::new(Socket(stream)), connection(false), gateway, phase)).await;
     };

@@ -25,6 +25,7 @@ mod oauth;
 mod observe;
 mod paths;
 mod privacy;
+mod proxies;
 mod reload;
 mod replicas;
 mod responses;

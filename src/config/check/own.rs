@@ -65,6 +65,17 @@ impl Check<'_> {
                 }
             }
         }
+        for (key, networks) in
+            [("proxy_protocol", &listen.proxy_protocol), ("trusted_proxies", &listen.trusted_proxies)]
+        {
+            for (index, network) in networks.iter().enumerate().filter(|(_, network)| network.prefix_len() == 0) {
+                self.add(
+                    &format!("{at}.{key}[{index}]"),
+                    format!("{network} is everyone: any caller could claim any address"),
+                    "name only the networks of your own proxies",
+                );
+            }
+        }
         let limits = &listen.limits;
         for (key, amount) in [("connections", limits.connections), ("headers", limits.headers)] {
             self.more_than_zero(&format!("{at}.limits.{key}"), amount);

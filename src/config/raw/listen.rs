@@ -22,6 +22,15 @@ pub struct Listen {
     #[serde(default)]
     #[schemars(with = "Vec<Network>")]
     pub allow: Vec<IpNet>,
+    /// Proxies in front that begin each connection with a PROXY protocol header (version 1 or 2), as networks. From
+    /// others no such header is taken.
+    #[serde(default)]
+    #[schemars(with = "Vec<Network>")]
+    pub proxy_protocol: Vec<IpNet>,
+    /// Proxies in front whose `X-Forwarded-For` and `X-Forwarded-Proto` count, as networks.
+    #[serde(default)]
+    #[schemars(with = "Vec<Network>")]
+    pub trusted_proxies: Vec<IpNet>,
     /// How large and how slow a caller may be.
     #[serde(default)]
     pub limits: ListenLimits,

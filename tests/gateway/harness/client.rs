@@ -75,7 +75,13 @@ impl Connection {
 
     /// Opens with another TLS configuration; an error is that of the handshake.
     pub(crate) fn with(address: SocketAddr, config: Arc<ClientConfig>) -> std::io::Result<Self> {
+        Self::after(address, b"", config)
+    }
+
+    /// The same, with these bytes before the handshake.
+    pub(crate) fn after(address: SocketAddr, preamble: &[u8], config: Arc<ClientConfig>) -> std::io::Result<Self> {
         let mut socket = tcp(address);
+        socket.write_all(preamble)?;
         let name = ServerName::try_from("localhost").unwrap();
         let mut session = ClientConnection::new(config, name).map_err(std::io::Error::other)?;
         while session.is_handshaking() {
