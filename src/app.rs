@@ -79,7 +79,7 @@ impl App {
         let mut per_worker: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
         let mut certificates = Vec::new();
-        for (listen, tls) in raw.listen.iter().zip(plan.tls) {
+        for ((number, listen), tls) in raw.listen.iter().enumerate().zip(plan.tls) {
             let (settings, store) = match tls {
                 None => (None, None),
                 Some(tls) => {
@@ -88,7 +88,7 @@ impl App {
                 }
             };
             certificates.push(store);
-            let listener = Listener::new(listen, settings);
+            let listener = Listener::new(number, listen, settings);
             let sockets = server::bind(listen.address, count).with_context(|| {
                 format!("cannot listen on {}: change `listen[].address`, or stop what is there", listen.address)
             })?;

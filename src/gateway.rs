@@ -9,6 +9,7 @@ mod body;
 mod call;
 mod client;
 pub(crate) mod connection;
+pub(crate) mod entrance;
 pub(crate) mod error;
 mod form;
 mod forward;
@@ -192,6 +193,7 @@ impl Gateway {
         if let Some(told) = record.told.take() {
             told.write(response.headers_mut());
         }
+        connection.entrance.sign(response.headers_mut());
         response.headers_mut().insert(REQUEST_ID, record.request_id.clone());
         response.map(|body| body.recorded(record))
     }
@@ -226,6 +228,9 @@ impl Gateway {
         record.source = Rc::clone(&source);
         if !source.allowed {
             return Err(Refusal::AddressNotAllowed.into());
+        }
+        if let Some(answer) = connection.entrance.redirect(request.method(), request.uri(), request.headers()) {
+            return Ok(answer?);
         }
         let policy = &current.policy;
         let (target, call) = opened(policy, connection, source, *request)?;
@@ -311,7 +316,8 @@ fn opened<'a>(
 ) -> Result<(Target, Box<Call<'a>>), Refused> {
     let (mut parts, body) = request.into_parts();
     let head = Head::read(&mut parts, !body.is_end_stream(), connection, &source)?;
-    let target = policy.table.find(&head.host.name, parts.uri.path(), &parts.method).map_err(not_found)?;
+    let table = policy.tables.get(connection.entrance.number).ok_or(Refusal::NoRoute)?;
+    let target = table.find(&head.host.name, parts.uri.path(), &parts.method).map_err(not_found)?;
     Ok((target, Box::new(Call { policy, connection, source, head, parts, body: Upload::Coming(body) })))
 }
 

@@ -77,8 +77,8 @@ pub enum Target {
 pub struct Policy {
     /// Who may call.
     pub auth: Authenticator,
-    /// Who answers.
-    pub table: Table<Target>,
+    /// Who answers on which listener, in the order of the configuration.
+    pub tables: Vec<Table<Target>>,
     /// The routes, by number.
     pub routes: Vec<Route>,
     /// The tokens that this gateway signs.
@@ -217,9 +217,9 @@ impl Policy {
         }));
         versions.extend(auth.cookie.iter().flat_map(|cookie| cookie.keys.versions()));
         let quotas = all_keys.iter().flat_map(|keys| quotas(keys.raw())).collect();
-        let table = table(raw, &routes, issuer.is_some());
+        let tables = raw.listen.iter().map(|listen| table(raw, listen, &routes, issuer.is_some())).collect();
         let own_site = raw.login.as_ref().and_then(|login| login.cookie.as_ref()).map(own_site).unwrap_or_default();
-        Some(Self { auth, table, routes, issuer, login, access_token, quotas, own_site, stripped, versions })
+        Some(Self { auth, tables, routes, issuer, login, access_token, quotas, own_site, stripped, versions })
     }
 }
 
@@ -394,7 +394,8 @@ fn stripped(raw: &Raw) -> FieldSet {
     set
 }
 
-fn table(raw: &Raw, routes: &[Route], publishes_keys: bool) -> Table<Target> {
+/// What is served on one listener.
+fn table(raw: &Raw, listen: &raw::Listen, routes: &[Route], publishes_keys: bool) -> Table<Target> {
     let mut table = Table::default();
     if let Some(login) = &raw.login {
         table.insert_exact(&[], &login.path, &[Method::POST], Target::Login);
@@ -413,7 +414,10 @@ fn table(raw: &Raw, routes: &[Route], publishes_keys: bool) -> Table<Target> {
             table.insert_exact(&[], &path, &[Method::GET, Method::HEAD], Target::Metadata);
         }
     }
-    for (route, number) in raw.routes.iter().zip(0..routes.len() as u32) {
+    let is_here = |route: &raw::Route| {
+        route.listen.is_empty() || listen.name.as_ref().is_some_and(|name| route.listen.contains(name))
+    };
+    for (route, number) in raw.routes.iter().zip(0..routes.len() as u32).filter(|(route, _)| is_here(route)) {
         let methods = &routes[number as usize].methods;
         match &route.path {
             raw::PathMatch::Prefix(path) => table.insert_prefix(&route.hosts, path, methods, Target::Route(number)),

@@ -86,6 +86,8 @@ pub enum Refusal {
     Host,
     /// A trusted proxy does not say clearly for whom it speaks.
     ForwardedFor,
+    /// Something that must not be readable on the way came by plain http.
+    PlainHttp,
     /// A path with more than one reading.
     AmbiguousPath,
     /// The framing of the request body broke.
@@ -217,6 +219,7 @@ impl Refusal {
             Self::MalformedRequest => "malformed_request",
             Self::Host => "host",
             Self::ForwardedFor => "forwarded_for",
+            Self::PlainHttp => "plain_http",
             Self::AmbiguousPath => "ambiguous_path",
             Self::MalformedBody => "malformed_body",
             Self::BodyTimeout => "body_timeout",
@@ -310,6 +313,7 @@ pub(crate) mod tests {
             R::MalformedRequest,
             R::Host,
             R::ForwardedFor,
+            R::PlainHttp,
             R::AmbiguousPath,
             R::MalformedBody,
             R::BodyTimeout,

@@ -185,10 +185,17 @@ fn needs_restart(old: &Raw, new: &Raw) -> Option<&'static str> {
 /// Whether two listeners differ in anything but the content of their certificates.
 fn differ(old: &Listen, new: &Listen) -> bool {
     let fixed = |listen: &Listen| {
-        let tls = listen.tls.as_ref().map(|tls| (tls.min_version, tls.client_ca.clone(), tls.client_certificate));
+        let tls =
+            listen.tls.as_ref().map(|tls| (tls.min_version, tls.hsts, tls.client_ca.clone(), tls.client_certificate));
         format!(
-            "{:?} {:?} {:?} {:?} {:?} {tls:?}",
-            listen.address, listen.allow, listen.proxy_protocol, listen.trusted_proxies, listen.limits
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {tls:?}",
+            listen.name,
+            listen.redirect,
+            listen.address,
+            listen.allow,
+            listen.proxy_protocol,
+            listen.trusted_proxies,
+            listen.limits
         )
     };
     fixed(old) != fixed(new)

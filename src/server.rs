@@ -16,7 +16,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::raw;
 use crate::gateway::connection::Limits;
-use crate::gateway::source::Networks;
+use crate::gateway::entrance::Entrance;
 
 /// How many connections may wait to be accepted; the kernel's own bound may be lower.
 const BACKLOG: i32 = 4096;
@@ -26,8 +26,8 @@ const BACKLOG: i32 = 4096;
 pub struct Listener {
     /// TLS, where it has it.
     pub(crate) tls: Option<tokio_rustls::TlsAcceptor>,
-    /// Whose callers may call, and who speaks for others.
-    pub(crate) networks: Arc<Networks>,
+    /// What it is to its requests.
+    pub(crate) entrance: Arc<Entrance>,
     /// Bounds on a connection.
     pub(crate) limits: Arc<Limits>,
     /// Connections open now, on all workers.
@@ -48,12 +48,12 @@ pub enum Phase {
 }
 
 impl Listener {
-    /// As configured.
-    pub fn new(raw: &raw::Listen, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+    /// As configured; `number` is its place there.
+    pub fn new(number: usize, raw: &raw::Listen, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let limits = &raw.limits;
         Self {
             tls: tls.map(tokio_rustls::TlsAcceptor::from),
-            networks: Arc::new(Networks::new(raw)),
+            entrance: Arc::new(Entrance::new(number, raw)),
             limits: Arc::new(Limits {
                 target: limits.target.bytes(),
                 head: limits.head.bytes(),

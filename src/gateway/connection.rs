@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 
+use super::entrance::Entrance;
 use super::framing::{BodyFraming, Framing};
-use super::source::{Networks, Source};
+use super::source::Source;
 use crate::refusal::Refusal;
 
 /// Bounds on what one connection may cost.
@@ -43,8 +44,10 @@ const AFTER_TOTAL: Duration = Duration::from_secs(1);
 pub(crate) struct Connection {
     /// The other side.
     pub(crate) source: Rc<Source>,
-    /// Where that is a proxy whose word counts about its callers: the networks of such.
-    proxied: Option<Arc<Networks>>,
+    /// What it came in by.
+    pub(crate) entrance: Arc<Entrance>,
+    /// Whether the other side is a proxy whose word counts about its callers.
+    is_proxy: bool,
     /// Whether it carries many requests at once (HTTP/2).
     is_multiplexed: bool,
     /// Its bounds.
@@ -68,12 +71,13 @@ impl Connection {
         address: IpAddr,
         secure: bool,
         is_multiplexed: bool,
-        networks: &Arc<Networks>,
+        entrance: Arc<Entrance>,
         limits: Arc<Limits>,
     ) -> Self {
         Self {
-            source: Rc::new(Source::direct(address, secure, networks)),
-            proxied: networks.trust(address).then(|| Arc::clone(networks)),
+            source: Rc::new(Source::direct(address, secure, &entrance.networks)),
+            is_proxy: entrance.networks.trust(address),
+            entrance,
             is_multiplexed,
             limits,
             active: Cell::new(0),
@@ -103,15 +107,15 @@ impl Connection {
     /// # Errors
     /// [`Refusal::ForwardedFor`] where a trusted proxy does not say it clearly.
     pub(crate) fn source_of(&self, headers: &HeaderMap) -> Result<Rc<Source>, Refusal> {
-        match &self.proxied {
-            None => Ok(Rc::clone(&self.source)),
-            Some(networks) => Source::behind(&self.source, headers, networks).map(Rc::new),
+        if !self.is_proxy {
+            return Ok(Rc::clone(&self.source));
         }
+        Source::behind(&self.source, headers, &self.entrance.networks).map(Rc::new)
     }
 
     /// Whether all its requests come from the same caller.
     pub(crate) fn is_of_one_caller(&self) -> bool {
-        self.proxied.is_none()
+        !self.is_proxy
     }
 
     /// A request began.

@@ -73,6 +73,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::CrossSite => (403, "403-05", "A call by cookie must come from the site itself."),
         R::IdentifierMismatch => (403, "403-03", "The request names another customer than its token."),
         R::AddressNotAllowed => (403, "403-04", "This address may not call."),
+        R::PlainHttp => (403, "403-06", "Use https, and change what was sent: it was readable on the way."),
         R::NoRoute => (404, "404-01", "There is nothing here."),
         R::Method => (405, "405-01", "The method is not allowed here."),
         R::BodyTimeout => (408, "408-01", "The request body did not arrive in time."),

@@ -189,7 +189,7 @@ async fn serve(
         return "error";
     }
     let mut ip = address.ip().to_canonical();
-    if listener.networks.announce_callers(ip) {
+    if listener.entrance.networks.announce_callers(ip) {
         let announced = Box::pin(timeout(listener.limits.handshake_timeout, proxy_protocol::read(&mut stream)));
         match announced.await {
             Ok(Ok(caller)) => ip = caller.map_or(ip, |caller| caller.to_canonical()),
@@ -202,7 +202,13 @@ async fn serve(
     }
     let secure = listener.tls.is_some();
     let connection = |is_multiplexed| {
-        Rc::new(Connection::new(ip, secure, is_multiplexed, &listener.networks, Arc::clone(&listener.limits)))
+        Rc::new(Connection::new(
+            ip,
+            secure,
+            is_multiplexed,
+            Arc::clone(&listener.entrance),
+            Arc::clone(&listener.limits),
+        ))
     };
     let Some(tls) = &listener.tls else {
         return Box::pin(serve_http1(Box::new(Socket(stream)), connection(false), gateway, phase)).await;

@@ -20,6 +20,7 @@ mod headers;
 mod identity;
 mod issuers;
 mod limits;
+mod listeners;
 mod metrics;
 mod oauth;
 mod observe;

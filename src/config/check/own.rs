@@ -17,6 +17,11 @@ impl Check<'_> {
             self.listen(&format!("listen[{index}]"), listen);
         }
         self.addresses();
+        let names = raw.listen.iter().enumerate().filter_map(|(index, listen)| Some((index, listen.name.as_deref()?)));
+        self.unique("the listener name", names.map(|(index, name)| (format!("listen[{index}].name"), name)));
+        if !raw.listen.is_empty() && raw.listen.iter().all(|listen| listen.redirect.is_some()) {
+            self.add("listen", "every listener only redirects", "add one with `tls` that answers");
+        }
         if raw.workers.is_some_and(|workers| !(1..=1024).contains(&workers)) {
             self.add(
                 "workers",
@@ -46,7 +51,14 @@ impl Check<'_> {
     }
 
     fn listen(&mut self, at: &str, listen: &Listen) {
+        if let Some(name) = &listen.name {
+            self.not_blank(&format!("{at}.name"), name);
+        }
+        if let Some(target) = &listen.redirect {
+            self.redirect(&format!("{at}.redirect"), listen, target);
+        }
         match &listen.tls {
+            None if listen.redirect.is_some() => {}
             None if !listen.address.ip().to_canonical().is_loopback() => self.add(
                 &format!("{at}.address"),
                 format!("{} is not on loopback and has no `tls`: tokens would be readable on the way", listen.address),
@@ -91,6 +103,22 @@ impl Check<'_> {
             ("idle_timeout", limits.idle_timeout),
         ] {
             self.some_time(&format!("{at}.limits.{key}"), duration);
+        }
+    }
+
+    fn redirect(&mut self, at: &str, listen: &Listen, target: &str) {
+        match grammar::Address::parse(target) {
+            Err((message, help)) => self.add(at, message, help),
+            Ok(address) if address.scheme != "https" => {
+                self.add(at, "callers are only ever sent to https", "write it like https://api.example.com");
+            }
+            Ok(address) if !address.rest.is_empty() => {
+                self.add(at, "path and query are those of the request", "write it like https://api.example.com");
+            }
+            Ok(_) => {}
+        }
+        if listen.tls.is_some() {
+            self.add(at, "a listener that redirects has no `tls`", "remove `tls`, or `redirect`");
         }
     }
 

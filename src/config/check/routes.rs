@@ -40,6 +40,12 @@ impl Check<'_> {
                 self.add(&format!("{at}.hosts[{index}]"), message, help);
             }
         }
+        let raw = self.raw;
+        let answering = raw.listen.iter().filter(|listen| listen.redirect.is_none());
+        let names: Vec<&str> = answering.filter_map(|listen| listen.name.as_deref()).collect();
+        for (index, name) in route.listen.iter().enumerate() {
+            self.known(&format!("{at}.listen[{index}]"), "listener that answers and has the name", name, &names);
+        }
         self.path(&format!("{at}.path"), route.path.as_str());
         self.methods(at, route);
         self.requirements(at, route);
@@ -262,10 +268,14 @@ impl Check<'_> {
                 (other.hosts.is_empty() && route.hosts.is_empty())
                     || other.hosts.iter().any(|host| route.hosts.contains(host))
             };
+            let shares_listener = |other: &Route| {
+                let everywhere = other.listen.is_empty() || route.listen.is_empty();
+                everywhere || other.listen.iter().any(|name| route.listen.contains(name))
+            };
             let shared_method =
                 |other: &Route| other.methods.iter().find(|method| route.methods.contains(method)).cloned();
             let earlier = raw.routes[..later].iter().enumerate().find_map(|(earlier, other)| {
-                let is_same = other.path == route.path && shares_host(other);
+                let is_same = other.path == route.path && shares_host(other) && shares_listener(other);
                 shared_method(other).filter(|_| is_same).map(|method| (earlier, method))
             });
             if let Some((earlier, method)) = earlier {
@@ -274,7 +284,11 @@ impl Check<'_> {
                 let here = self.config.line(&at);
                 let path = shown(route.path.as_str());
                 let message = format!("{} {path} is already the route on line {line}", shown(&method));
-                self.add(&at, message, format!("lines {line} and {here}: change path, hosts or methods of one"));
+                self.add(
+                    &at,
+                    message,
+                    format!("lines {line} and {here}: change path, hosts, methods or listeners of one"),
+                );
             }
         }
     }

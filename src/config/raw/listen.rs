@@ -13,6 +13,8 @@ use crate::config::scalar::{Duration, Network, Size, SocketAddress};
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listen {
+    /// Its name, for `routes[].listen`.
+    pub name: Option<String>,
     /// IP address and port, such as 0.0.0.0:8443. Port 0 picks a free one.
     #[schemars(with = "SocketAddress")]
     pub address: SocketAddr,
@@ -31,6 +33,8 @@ pub struct Listen {
     #[serde(default)]
     #[schemars(with = "Vec<Network>")]
     pub trusted_proxies: Vec<IpNet>,
+    /// Answers nothing here: callers without credentials are sent to this https address, the others are refused.
+    pub redirect: Option<String>,
     /// How large and how slow a caller may be.
     #[serde(default)]
     pub limits: ListenLimits,
@@ -49,6 +53,8 @@ pub struct Tls {
     pub client_ca: Option<PathBuf>,
     /// Whether a caller without a certificate is refused.
     pub client_certificate: Option<ClientCertificate>,
+    /// For how long browsers are told to use https only with this host (`Strict-Transport-Security`).
+    pub hsts: Option<Duration>,
 }
 
 /// A certificate chain and its private key, both PEM files.

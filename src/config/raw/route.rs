@@ -11,6 +11,9 @@ use crate::config::scalar::{Duration, Rate, Size};
 pub struct Route {
     /// Its name in logs, metrics and `api_keys[].routes`.
     pub name: String,
+    /// The names of the listeners on which it is served. Empty: all.
+    #[serde(default)]
+    pub listen: Vec<String>,
     /// The host names that it serves, without port. Empty: all.
     #[serde(default)]
     pub hosts: Vec<String>,

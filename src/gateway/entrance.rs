@@ -1,0 +1,72 @@
+//! What a listener is to the requests that come in by it.
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
+
+use super::body::ResponseBody;
+use super::source::Networks;
+use crate::auth::{API_KEY, CUSTOMER_AUTH};
+use crate::config::raw;
+use crate::refusal::Refusal;
+
+/// A listener, as its requests see it.
+#[derive(Debug, Default)]
+pub(crate) struct Entrance {
+    /// Its place in the configuration.
+    pub(crate) number: usize,
+    /// Whose callers may call, and whose word about them counts.
+    pub(crate) networks: Networks,
+    /// Where callers are sent, where that is all that it does.
+    redirect: Option<String>,
+    /// What browsers are told about https (RFC 6797).
+    hsts: Option<HeaderValue>,
+}
+
+impl Entrance {
+    /// As configured.
+    pub(crate) fn new(number: usize, raw: &raw::Listen) -> Self {
+        let hsts = raw.tls.as_ref().and_then(|tls| tls.hsts);
+        Self {
+            number,
+            networks: Networks::new(raw),
+            redirect: raw.redirect.clone(),
+            hsts: hsts.and_then(|time| HeaderValue::from_str(&format!("max-age={}", time.as_secs())).ok()),
+        }
+    }
+
+    /// The answer, where this listener only redirects: the same target by https.
+    ///
+    /// # Errors
+    /// [`Refusal::PlainHttp`] for whoever shows a credential or sends something: it has been readable on the way, and
+    /// must not seem to work.
+    pub(super) fn redirect(
+        &self,
+        method: &Method,
+        target: &Uri,
+        headers: &HeaderMap,
+    ) -> Option<Result<Response<ResponseBody>, Refusal>> {
+        let base = self.redirect.as_ref()?;
+        let is_harmless =
+            matches!(*method, Method::GET | Method::HEAD) && !CREDENTIALS.iter().any(|name| headers.contains_key(name));
+        let path = target.path_and_query().map_or("/", |path| path.as_str());
+        let location =
+            HeaderValue::from_str(&format!("{base}{path}")).ok().filter(|_| is_harmless && path.starts_with('/'));
+        Some(location.ok_or(Refusal::PlainHttp).map(|location| {
+            let mut response = Response::new(ResponseBody::full(""));
+            *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+            response.headers_mut().insert(header::LOCATION, location);
+            response
+        }))
+    }
+
+    /// Adds what every answer of this listener says.
+    pub(super) fn sign(&self, headers: &mut HeaderMap) {
+        if let Some(hsts) = &self.hsts {
+            headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
+        }
+    }
+}
+
+/// The fields in which a credential can stand.
+const CREDENTIALS: [HeaderName; 5] =
+    [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE, CUSTOMER_AUTH, API_KEY];

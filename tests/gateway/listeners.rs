@@ -1,0 +1,124 @@
+//! Several listeners: each with its routes, and one that only sends callers to https.
+
+use crate::harness::*;
+
+/// The addresses of all listeners, in the order of the configuration.
+fn addresses(gateway: &Gateway) -> Vec<std::net::SocketAddr> {
+    let lines = gateway.stderr.all();
+    let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let ours = lines.filter(|line| line["message"] == "listening" && line["role"] == "gateway");
+    ours.map(|line| line["address"].as_str().unwrap().parse().unwrap()).collect()
+}
+
+fn second(listener: Value) -> impl FnOnce(Config) -> Config {
+    move |config| {
+        let mut list = config.yaml["listen"].clone();
+        list[0]["name"] = json!("public");
+        let mut other = list[0].clone();
+        for (key, value) in listener.as_object().unwrap() {
+            other[key] = value.clone();
+        }
+        if listener["tls"].is_null() && listener.get("tls").is_some() {
+            other.as_object_mut().unwrap().remove("tls");
+        }
+        list.as_array_mut().unwrap().push(other);
+        config.set("/listen", list)
+    }
+}
+
+#[test]
+fn a_route_is_served_on_its_listeners_only() {
+    let (backend, gateway) = world_with(|config| {
+        second(json!({"name": "inside"}))(config)
+            .route("system", "listen", json!(["inside"]))
+            .route("public", "listen", json!(["public"]))
+            .add_route(json!({"name": "same", "path": "/public/", "methods": ["GET"], "public": true, "backend": "legacy", "listen": ["inside"]}))
+    });
+    let [public, inside] = addresses(&gateway)[..] else { panic!("two listeners") };
+    let get = |address, target: &str| Request::new(address, "GET", target).bearer(&gateway.client_token()).send();
+    get(inside, "/system/x").ok();
+    get(public, "/system/x").expect(404, "404-01");
+    for (address, route) in [(public, "public"), (inside, "same")] {
+        let answer = get(address, "/public/x").ok();
+        assert_eq!(gateway.access_line(answer.header("X-Request-Id").unwrap())["route"], route);
+    }
+    assert_eq!(backend.requests().len(), 3);
+}
+
+#[test]
+fn each_listener_has_its_own_bounds() {
+    let (_backend, gateway) = world_with(second(json!({"name": "small", "limits": {"body": "1KiB"}})));
+    let [public, small] = addresses(&gateway)[..] else { panic!("two listeners") };
+    let post = |address| Request::new(address, "POST", "/public/x").body(vec![b'x'; 2000]).send().status;
+    assert_eq!((post(public), post(small)), (200, 413));
+}
+
+fn redirecting() -> (Backend, Gateway, std::net::SocketAddr) {
+    let listener = json!({"name": "plain", "tls": null, "redirect": "https://api.example.com:8443"});
+    let (backend, gateway) = world_with(second(listener));
+    let plain = addresses(&gateway)[1];
+    (backend, gateway, plain)
+}
+
+#[test]
+fn a_listener_that_redirects_sends_callers_to_the_same_target_by_https() {
+    let (backend, _gateway, plain) = redirecting();
+    let mut connection = Connection::plain(plain);
+    for (method, target) in [("GET", "/public/x?a=1&b=%2f"), ("HEAD", "/"), ("GET", "/nowhere")] {
+        let request = Request::new(plain, method, target).replace("Host", "evil.example");
+        let answer = request.send_on(&mut connection).expect(308, "");
+        assert_eq!(answer.header("Location"), Some(&*format!("https://api.example.com:8443{target}")));
+    }
+    backend.assert_untouched();
+}
+
+#[test]
+fn c11_a_credential_by_plain_http_is_refused_and_not_redirected() {
+    let (backend, gateway, plain) = redirecting();
+    let get = |name: &str, value: &str| Request::new(plain, "GET", "/me/x").header(name, value);
+    let form = Request::new(plain, "POST", "/auth/customer_authenticate").form("username=alice&password=x");
+    for request in [
+        get("Authorization", &format!("Bearer {}", gateway.client_token())),
+        get("customer-auth", "JWT x"),
+        get("api-key", API_KEY),
+        get("Cookie", "__Host-session=x"),
+        form,
+        Request::new(plain, "POST", "/public/x"),
+        Request::new(plain, "OPTIONS", "/public/x"),
+    ] {
+        let answer = request.send_on(&mut Connection::plain(plain)).expect(403, "403-06");
+        assert_eq!(answer.header("Location"), None);
+    }
+    backend.assert_untouched();
+}
+
+#[test]
+fn c12_browsers_are_told_to_stay_with_https_where_that_is_configured() {
+    let (backend, gateway) = world_with(|config| config.set("/listen/0/tls/hsts", json!("365d")));
+    let told = |answer: Response| answer.header("Strict-Transport-Security").map(str::to_owned);
+    let year = Some("max-age=31536000".to_owned());
+    assert_eq!(told(gateway.get("/public/x").send()), year);
+    assert_eq!(told(gateway.get("/nowhere").send()), year);
+    assert_eq!(told(gateway.login_request(ALICE.name, ALICE.secret).send()), year);
+    backend.on("/public/own", Behaviour::reply(200, &[("Strict-Transport-Security", "max-age=1")], b""));
+    assert_eq!(told(gateway.get("/public/own").send()).as_deref(), Some("max-age=1"), "the backend's own word counts");
+    let (_backend, gateway) = world();
+    assert_eq!(told(gateway.get("/public/x").send()), None);
+}
+
+#[test]
+fn contract_53_contradictions_between_listeners_are_told() {
+    let backend = Backend::start();
+    let listener = json!({"name": "public", "redirect": "http://api.example.com/x"});
+    let config = second(listener)(Config::new(&backend)).route("public", "listen", json!(["publik"]));
+    let (code, _, said) = gateway::Workspace::new(&config).run(&["check"]);
+    assert_eq!(code, 1);
+    for part in [
+        "the listener name `public` is already used",
+        "callers are only ever sent to https",
+        "a listener that redirects has no `tls`",
+        "did you mean `public`?",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
