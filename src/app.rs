@@ -1,9 +1,11 @@
 //! Build everything, bind everything, run, drain.
 
+mod places;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,17 +20,27 @@ use crate::gateway::hashing::Hashing;
 use crate::metrics::Metrics;
 use crate::policy::Lasting;
 use crate::reload::{self, Plan, ReloadFault, Reloader};
-use crate::server::operators::{self, ReloadRequest};
+use crate::server::departure::Departed;
+use crate::server::handover::{HandoverFault, Predecessor, Sockets, Successor};
+use crate::server::operators::{self, Wish};
 use crate::server::tls::CertificateStore;
 use crate::server::worker::Worker;
 use crate::server::{self, Listener, Phase};
 use crate::state::State;
+use places::Places;
 
 /// How often it is looked whether a file has changed.
 const WATCH: Duration = Duration::from_secs(1);
 
 /// The name of the file, beside the state, that says when keys were last used.
 const LAST_USES: &str = "last-uses.json";
+
+/// How long another process waits for logins and logouts that this one has begun.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// How long a shared store may take to answer before callers are let in all the same. Where it is away, it is so for the
+/// process before this one too.
+const READY: Duration = Duration::from_secs(2);
 
 /// How often ended sessions are forgotten.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -45,39 +57,60 @@ pub struct App {
     workers: Vec<JoinHandle<io::Result<()>>>,
     /// The operators' socket, removed at the end.
     socket: PathBuf,
+    /// All sockets, for the process that takes over.
+    sockets: Sockets,
+    /// Connections that go over to it.
+    departures: mpsc::UnboundedReceiver<Departed>,
+    /// That process.
+    successor: Mutex<Option<Successor>>,
     /// Where it is written when keys were last used.
     noted: PathBuf,
-    reloads: tokio::sync::Mutex<mpsc::Receiver<ReloadRequest>>,
+    wishes: tokio::sync::Mutex<mpsc::Receiver<Wish>>,
     log: Option<AccessLogWriter>,
     control: Runtime,
 }
 
 impl App {
-    /// Reads the configuration, binds all addresses and starts the workers. `control` runs everything that is not a request.
+    /// Reads the configuration, binds all addresses and starts the workers. `given` are sockets that are open already.
+    /// `control` runs everything that is not a request.
     ///
     /// # Errors
     /// What is wrong with the configuration, or with the machine.
-    pub fn start(file: &Path, control: Runtime) -> anyhow::Result<Self> {
+    pub fn start(file: &Path, given: Sockets, control: Runtime) -> anyhow::Result<Self> {
+        Self::begin(file, given, control, |_| Ok(None))
+    }
+
+    /// The same, taking over from the process that runs with this configuration, if there is one. It goes on until
+    /// nothing can go wrong here any more.
+    ///
+    /// # Errors
+    /// As [`App::start`]; then the other process goes on.
+    pub fn take_over(file: &Path, given: Sockets, control: Runtime) -> anyhow::Result<Self> {
+        Self::begin(file, given, control, |path| Ok(Predecessor::meet(path)?))
+    }
+
+    fn begin(
+        file: &Path,
+        mut given: Sockets,
+        control: Runtime,
+        meet: impl FnOnce(&Path) -> anyhow::Result<Option<(Predecessor, Sockets)>>,
+    ) -> anyhow::Result<Self> {
         let lasting = Lasting::default();
         let plan = Plan::read(file, &lasting)?;
         control.block_on(plan.fetch_keys(&lasting, control.handle()));
         let raw = plan.config.raw().clone();
-        let metrics = Arc::new(Metrics::default());
-        let hashing = Hashing::new(control.handle().clone());
-        let now = u64::try_from(unix_seconds()).unwrap_or_default();
-        let state = State::open(plan.state, Arc::clone(&metrics.state), control.handle(), now)?;
-        let shared = Arc::new(Shared::new(plan.policy, lasting, Arc::clone(&metrics), hashing, state));
-        let log = match raw.log.access {
-            AccessLog::Stdout => {
-                Some(AccessLogWriter::start(Arc::clone(&metrics)).context("cannot start the access log")?)
+        let socket = operators::socket_path(&plan.config);
+        let predecessor = match meet(&socket)? {
+            Some((predecessor, sockets)) => {
+                given = sockets;
+                Some(predecessor)
             }
-            AccessLog::Off => None,
+            None => None,
         };
-        let (phase, watched) = watch::channel(Phase::Running);
-        let count = raw.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let metrics = Arc::new(Metrics::default());
         reload::note_certificates(&metrics, &plan.tls);
-        let mut per_worker: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
-        let mut addresses = Vec::new();
+        let count = raw.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let mut places = Places::new(given, count);
         let mut certificates = Vec::new();
         for ((number, listen), tls) in raw.listen.iter().enumerate().zip(plan.tls) {
             let (settings, store) = match tls {
@@ -88,30 +121,79 @@ impl App {
                 }
             };
             certificates.push(store);
-            let listener = Listener::new(number, listen, settings);
-            let sockets = server::bind(listen.address, count).with_context(|| {
-                format!("cannot listen on {}: change `listen[].address`, or stop what is there", listen.address)
-            })?;
-            addresses.extend(sockets.first().map(std::net::TcpListener::local_addr).transpose()?);
-            for (worker, socket) in per_worker.iter_mut().zip(sockets) {
-                worker.push((socket, listener.clone()));
-            }
+            places.listen(Listener::new(number, listen, settings))?;
         }
-        let admin = start_admin(&control, &raw, &shared, &watched)?;
-        let socket = operators::socket_path(&plan.config);
-        let (asking, reloads) = mpsc::channel(4);
-        start_operators(&control, &socket, &shared, asking)?;
+        let admin = places.admin(raw.admin.address)?;
+        let operators = places.operators(&socket)?;
+        places.nothing_is_left(predecessor.is_some())?;
+        // From here on what can go wrong is the state, and only it is waited for.
+        if let Some(predecessor) = &predecessor {
+            predecessor.give()?;
+        }
+        let hashing = Hashing::new(control.handle().clone());
+        let now = u64::try_from(unix_seconds()).unwrap_or_default();
+        let state = State::open(plan.state, Arc::clone(&metrics.state), control.handle(), now)?;
+        if predecessor.is_some() {
+            control.block_on(state.is_ready(READY));
+        }
         let noted = plan.config.data_directory().join(LAST_USES);
-        shared.lasting.uses.read(&noted);
+        lasting.uses.read(&noted);
+        let shared = Arc::new(Shared::new(plan.policy, lasting, Arc::clone(&metrics), hashing, state));
+        let log = match raw.log.access {
+            AccessLog::Stdout => {
+                Some(AccessLogWriter::start(Arc::clone(&metrics)).context("cannot start the access log")?)
+            }
+            AccessLog::Off => None,
+        };
+        let (phase, watched) = watch::channel(Phase::Waiting);
+        let (departures, departed) = mpsc::unbounded_channel();
+        let mut arrivals = Vec::new();
         let mut workers = Vec::new();
-        for (number, listeners) in per_worker.into_iter().enumerate() {
-            let worker = Worker { listeners, shared: Arc::clone(&shared), log: log.clone(), phase: watched.clone() };
+        for (number, listeners) in places.per_worker.into_iter().enumerate() {
+            let (arrival, arriving) = mpsc::unbounded_channel();
+            arrivals.push(arrival);
+            let worker = Worker {
+                listeners,
+                shared: Arc::clone(&shared),
+                log: log.clone(),
+                phase: watched.clone(),
+                arrivals: arriving,
+                departures: departures.clone(),
+            };
             workers.push(worker.start(number).context("cannot start a worker")?);
         }
+        if let Some(predecessor) = predecessor {
+            let mut next = arrivals.into_iter().cycle();
+            predecessor.serving(move |departure, connection| {
+                next.next().map(|worker| worker.send(Departed(departure, connection)));
+            })?;
+        }
+        phase.send_replace(Phase::Running);
+        let admin_address = admin.local_addr()?;
+        let (wishing, wishes) = mpsc::channel(4);
+        {
+            let _guard = control.enter();
+            let admin = tokio::net::TcpListener::from_std(admin)?;
+            control.spawn(server::admin::serve(admin, Arc::clone(&shared), watched.clone()));
+            let operators = tokio::net::UnixListener::from_std(operators)?;
+            control.spawn(operators::serve(operators, Arc::clone(&shared), wishing, watched));
+        }
         start_sweep(&control, &shared, noted.clone());
-        let reloader = Reloader::new(raw, file.to_owned(), shared, certificates, plan.config.files_read());
-        let reloads = reloads.into();
-        Ok(Self { reloader, addresses, admin, phase, workers, socket, noted, log, reloads, control })
+        Ok(Self {
+            reloader: Reloader::new(raw, file.to_owned(), shared, certificates, plan.config.files_read()),
+            addresses: places.addresses,
+            admin: admin_address,
+            phase,
+            workers,
+            socket,
+            sockets: places.held,
+            departures: departed,
+            successor: Mutex::default(),
+            noted,
+            log,
+            wishes: wishes.into(),
+            control,
+        })
     }
 
     /// The configuration that it was started with.
@@ -132,12 +214,13 @@ impl App {
         self.reloader.reload().await
     }
 
-    /// Waits until somebody asks for a reload, or a file has changed that the configuration names.
-    pub async fn reload_is_due(&self) -> Option<ReloadRequest> {
-        let mut reloads = self.reloads.lock().await;
+    /// Waits until somebody wishes something of the process as a whole, or a file has changed that the configuration
+    /// names: `None`.
+    pub async fn wish(&self) -> Option<Wish> {
+        let mut wishes = self.wishes.lock().await;
         loop {
             tokio::select! {
-                Some(asked) = reloads.recv() => return Some(asked),
+                Some(wish) = wishes.recv() => return Some(wish),
                 () = tokio::time::sleep(WATCH) => {
                     if self.reloader.files_have_changed() {
                         return None;
@@ -147,37 +230,79 @@ impl App {
         }
     }
 
+    /// Lets another process take over; its id. Then this one only has to end, see [`App::drain`].
+    ///
+    /// # Errors
+    /// Why it did not: this process goes on.
+    pub async fn hand_over(&self, mut successor: Successor) -> Result<u32, HandoverFault> {
+        successor.prepare(&self.sockets).await?;
+        self.phase.send_replace(Phase::Waiting);
+        self.shared().is_quiet(QUIET).await;
+        let release = self.shared().state.release();
+        self.shared().lasting.uses.write(&self.noted);
+        let id = match successor.given().await {
+            Ok(id) => id,
+            Err(fault) => {
+                release.take_back();
+                self.phase.send_replace(Phase::Running);
+                return Err(fault);
+            }
+        };
+        release.give();
+        *self.successor.lock().unwrap_or_else(PoisonError::into_inner) = Some(successor);
+        Ok(id)
+    }
+
     /// The runtime for everything that is not a request.
     pub fn control(&self) -> Handle {
         self.control.handle().clone()
     }
 
-    /// Stops accepting, lets what is in flight end within the grace time, then stops.
+    /// Stops accepting, lets what is in flight end within the grace time, then stops. Where another process has taken
+    /// over, connections go there.
     ///
     /// # Errors
     /// Where a worker failed.
     pub fn drain(self) -> anyhow::Result<()> {
-        tracing::info!(grace = %self.configuration().shutdown.grace, "draining");
-        self.phase.send_replace(Phase::Draining);
+        let grace = self.configuration().shutdown.grace;
+        let successor = self.successor.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let is_succeeded = successor.is_some();
+        tracing::info!(%grace, handover = is_succeeded, "draining");
+        self.phase.send_replace(if is_succeeded { Phase::Leaving } else { Phase::Draining });
+        // Whoever still waits on these sockets is another process's now, or nobody's.
+        drop(self.sockets);
         let phase = self.phase.clone();
-        let grace = self.configuration().shutdown.grace.get();
         self.control.spawn(async move {
-            tokio::time::sleep(grace).await;
+            tokio::time::sleep(grace.get()).await;
             tracing::warn!("the grace time is over: what is still in flight is cut off");
             phase.send_replace(Phase::Stopping);
         });
+        let departing = successor.map(|successor| self.control.spawn(depart(successor, self.departures)));
         for worker in self.workers {
             worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))?.context("a worker failed")?;
         }
-        self.reloader.shared().lasting.uses.write(&self.noted);
+        if let Some(departing) = departing {
+            let _ = self.control.block_on(departing);
+        } else {
+            self.reloader.shared().lasting.uses.write(&self.noted);
+            let _ = std::fs::remove_file(&self.socket);
+        }
         self.reloader.shared().state.close();
-        let _ = std::fs::remove_file(&self.socket);
         if let Some(log) = &self.log {
             log.flush(Duration::from_secs(1));
         }
         self.control.shutdown_timeout(Duration::from_secs(1));
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// Sends connections to the process that has taken over, as they come.
+async fn depart(successor: Successor, mut departures: mpsc::UnboundedReceiver<Departed>) {
+    while let Some(Departed(departure, connection)) = departures.recv().await {
+        if let Err(error) = successor.send_connection(departure, connection).await {
+            tracing::warn!(%error, "a connection cannot go over to the new process");
+        }
     }
 }
 
@@ -212,34 +337,6 @@ pub fn control_runtime() -> io::Result<Runtime> {
         .thread_name("control")
         .enable_all()
         .build()
-}
-
-fn start_admin(
-    control: &Runtime,
-    raw: &Raw,
-    shared: &Arc<Shared>,
-    phase: &watch::Receiver<Phase>,
-) -> anyhow::Result<SocketAddr> {
-    let address = raw.admin.address;
-    let socket = control
-        .block_on(tokio::net::TcpListener::bind(address))
-        .with_context(|| format!("cannot listen on {address}: change `admin.address`, or stop what is there"))?;
-    let bound = socket.local_addr()?;
-    control.spawn(server::admin::serve(socket, Arc::clone(shared), phase.clone()));
-    Ok(bound)
-}
-
-fn start_operators(
-    control: &Runtime,
-    path: &Path,
-    shared: &Arc<Shared>,
-    reloads: mpsc::Sender<ReloadRequest>,
-) -> anyhow::Result<()> {
-    let _guard = control.enter();
-    let socket =
-        operators::bind(path).with_context(|| format!("cannot listen on {}: change `admin.socket`", path.display()))?;
-    control.spawn(operators::serve(socket, Arc::clone(shared), reloads));
-    Ok(())
 }
 
 fn start_sweep(control: &Runtime, shared: &Arc<Shared>, noted: PathBuf) {

@@ -34,7 +34,7 @@ mod token;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -79,6 +79,17 @@ pub struct Shared {
     limits: Limits,
     /// Secrets of clients that were right before.
     remembered: Arc<Remembered>,
+    /// How many requests of the gateway's own endpoints are being answered.
+    own: AtomicUsize,
+}
+
+/// A request of one of the gateway's own endpoints.
+struct Own<'a>(&'a AtomicUsize);
+
+impl Drop for Own<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A worker's gateway.
@@ -111,12 +122,26 @@ impl Shared {
             lasting,
             limits: Limits::default(),
             remembered: Arc::default(),
+            own: AtomicUsize::new(0),
         }
     }
 
     /// The policy in force.
     pub fn policy(&self) -> Arc<Policy> {
         self.policy.load_full()
+    }
+
+    /// Waits until no request is being answered that may write to the state, but not longer than `longest`.
+    pub async fn is_quiet(&self, longest: Duration) {
+        let until = Instant::now() + longest;
+        while self.own.load(Ordering::Relaxed) > 0 && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    fn answers_itself(&self) -> Own<'_> {
+        self.own.fetch_add(1, Ordering::Relaxed);
+        Own(&self.own)
     }
 
     /// Puts another policy in force: each request that begins from now on is decided by it.
@@ -194,6 +219,9 @@ impl Gateway {
             told.write(response.headers_mut());
         }
         connection.entrance.sign(response.headers_mut());
+        if connection.ends_soon() && !is_http2 {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         response.headers_mut().insert(REQUEST_ID, record.request_id.clone());
         response.map(|body| body.recorded(record))
     }
@@ -234,6 +262,7 @@ impl Gateway {
         }
         let policy = &current.policy;
         let (target, call) = opened(policy, connection, source, *request)?;
+        let _own = (!matches!(target, Target::Route(_))).then(|| self.shared.answers_itself());
         match target {
             Target::Route(number) => {
                 let route = &policy.routes[number as usize];

@@ -1,6 +1,8 @@
 //! From sockets to requests.
 
 pub mod admin;
+pub mod departure;
+pub mod handover;
 pub mod operators;
 mod proxy_protocol;
 pub mod tls;
@@ -8,14 +10,15 @@ mod wire;
 pub mod worker;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::raw;
-use crate::gateway::connection::Limits;
+use crate::gateway::connection::{Connection, Limits};
 use crate::gateway::entrance::Entrance;
 
 /// How many connections may wait to be accepted; the kernel's own bound may be lower.
@@ -24,6 +27,8 @@ const BACKLOG: i32 = 4096;
 /// What a worker needs to know of a listener.
 #[derive(Clone)]
 pub struct Listener {
+    /// Its address; as configured until it is bound.
+    pub(crate) address: SocketAddr,
     /// TLS, where it has it.
     pub(crate) tls: Option<tokio_rustls::TlsAcceptor>,
     /// What it is to its requests.
@@ -39,8 +44,12 @@ pub struct Listener {
 /// How far the process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
+    /// New connections wait in the kernel: another process is about to take over, or this one has not yet.
+    Waiting,
     /// Requests are taken.
     Running,
+    /// Another process has taken over: each connection goes there once it has no request in flight.
+    Leaving,
     /// No new connections; what is in flight may end.
     Draining,
     /// What is still in flight ends now.
@@ -52,6 +61,7 @@ impl Listener {
     pub fn new(number: usize, raw: &raw::Listen, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let limits = &raw.limits;
         Self {
+            address: raw.address,
             tls: tls.map(tokio_rustls::TlsAcceptor::from),
             entrance: Arc::new(Entrance::new(number, raw)),
             limits: Arc::new(Limits {
@@ -68,6 +78,12 @@ impl Listener {
             open: Arc::default(),
             max_open: limits.connections,
         }
+    }
+
+    /// A connection that came to it.
+    pub(crate) fn connection(&self, ip: IpAddr, secure: bool, is_multiplexed: bool) -> Rc<Connection> {
+        let (entrance, limits) = (Arc::clone(&self.entrance), Arc::clone(&self.limits));
+        Rc::new(Connection::new(ip, secure, is_multiplexed, entrance, limits))
     }
 }
 
@@ -89,6 +105,30 @@ pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
         sockets.push(socket(address, true)?);
     }
     Ok(sockets)
+}
+
+/// The sockets of one address, shared out among so many workers: none may be without one, nor any socket without a worker.
+///
+/// # Errors
+/// Where there is no descriptor left.
+pub fn deal(sockets: Vec<TcpListener>, workers: usize) -> io::Result<Vec<Vec<TcpListener>>> {
+    let mut dealt: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+    for number in sockets.len()..workers {
+        // Sockets of another process cannot be added to without losing what waits there if this one fails.
+        dealt[number].push(sockets[number % sockets.len()].try_clone()?);
+    }
+    for (number, socket) in sockets.into_iter().enumerate() {
+        dealt[number % workers].push(socket);
+    }
+    Ok(dealt)
+}
+
+/// The only socket on an address.
+///
+/// # Errors
+/// Where the address cannot be had.
+pub fn bind_alone(address: SocketAddr) -> io::Result<TcpListener> {
+    socket(address, false)
 }
 
 fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {

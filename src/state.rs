@@ -23,7 +23,7 @@ use crate::customer::Identifier;
 use crate::metrics::StateMetrics;
 use attempts::Attempts;
 pub use embedded::OpenFault;
-use embedded::{Change, Embedded};
+use embedded::{Change, Embedded, Released};
 use family::Family;
 use quota::Quotas;
 pub use quota::{Quota, Taken};
@@ -34,6 +34,10 @@ use session::{Found, Session, SessionDigest, Sessions, Trust, handle};
 
 /// How long a rule about a customer or client is kept: no token lives longer (RFC 6265bis caps cookies at 400 days).
 pub const LONGEST: u64 = 400 * 24 * 3600;
+
+/// For how long this process may still decide after another one has taken the state: what comes later may miss a
+/// revocation.
+const AFTER_HANDOVER: Duration = Duration::from_secs(2);
 
 /// The store could not be asked, or could not write. Never taken for a no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +75,25 @@ pub struct State {
     max_sessions: usize,
     metrics: Arc<StateMetrics>,
     started: Instant,
+}
+
+/// A store that another process may open.
+pub struct Release<'a>(Option<(&'a Embedded, Released)>);
+
+impl Release<'_> {
+    /// It is the other process's. From here nothing is written any more, and soon nothing is decided.
+    pub fn give(self) {
+        if let Some((store, _)) = self.0 {
+            store.give();
+        }
+    }
+
+    /// The other process does not want it.
+    pub fn take_back(self) {
+        if let Some((_, released)) = self.0 {
+            released.take_back();
+        }
+    }
 }
 
 enum Store {
@@ -214,8 +237,17 @@ impl State {
     /// Whether revocations may have been missed for longer than is allowed.
     pub fn is_stale(&self) -> bool {
         match &self.store {
-            Store::Memory | Store::Embedded(_) => false,
+            Store::Memory => false,
+            Store::Embedded(store) => store.given_for().is_some_and(|time| time > AFTER_HANDOVER),
             Store::Redis(store, outage) => !store.has_synced() || store.staleness() > outage.revocations,
+        }
+    }
+
+    /// Waits until a shared store has been heard, but not longer than `longest`.
+    pub async fn is_ready(&self, longest: Duration) {
+        let until = Instant::now() + longest;
+        while self.is_stale() && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 
@@ -309,11 +341,23 @@ impl State {
     /// Writes what has not been written yet, and closes the store.
     pub fn close(&self) {
         if let Store::Embedded(store) = &self.store {
-            self.note_counts();
-            let used = self.sessions.unstored();
-            store.write_later(used.iter().map(|(digest, session)| record::put_session(digest, session)).collect());
+            self.write_uses(store);
             store.close();
         }
+    }
+
+    /// Lets go of what only one process can have, with everything written. Until it is known whose it is, what is to be
+    /// written waits.
+    pub fn release(&self) -> Release<'_> {
+        let Store::Embedded(store) = &self.store else { return Release(None) };
+        self.write_uses(store);
+        Release(store.release().map(|released| (store, released)))
+    }
+
+    fn write_uses(&self, store: &Embedded) {
+        self.note_counts();
+        let used = self.sessions.unstored();
+        store.write_later(used.iter().map(|(digest, session)| record::put_session(digest, session)).collect());
     }
 
     /// The sessions that are live; of a shared store not more than 10,000.

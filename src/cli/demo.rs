@@ -15,6 +15,7 @@ use anyhow::Context as _;
 use super::{run, say};
 use crate::app::{self, App};
 use crate::config::raw::Raw;
+use crate::server::handover::Sockets;
 
 /// Runs the gateway and the sample backend until they are told to stop.
 pub(super) fn demo(file: &Path) -> anyhow::Result<()> {
@@ -26,7 +27,7 @@ pub(super) fn demo(file: &Path) -> anyhow::Result<()> {
     run::start_logging(file);
     let runtime = app::control_runtime()?;
     let signals = run::Signals::listen(&runtime)?;
-    let app = App::start(file, runtime)?;
+    let app = App::start(file, Sockets::default(), runtime)?;
     let place = sample_place(app.configuration())?;
     let listener = app.control().block_on(tokio::net::TcpListener::bind(&place));
     let listener =
@@ -44,7 +45,7 @@ pub(super) fn demo(file: &Path) -> anyhow::Result<()> {
     ))?;
     let ca = certs.strip_prefix("./").unwrap_or(&certs).join("ca.pem");
     say(&instructions(address, &ca))?;
-    signals.until_told_to_stop(&app);
+    signals.until_told_to_stop(&app, None);
     let drained = app.drain();
     drop((stop, backend));
     drained

@@ -1,31 +1,80 @@
 //! `wicketgate run`.
 
+use std::ffi::OsString;
 use std::future::Future;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use anyhow::Context as _;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::{self, App};
 use crate::config;
+use crate::server::handover::{Sockets, Successor};
+use crate::server::operators::Wish;
 
 pub(super) const EXAMPLE: &str = "Example:\n  wicketgate run --config gateway.yaml\n\nSignals:\n  \
     SIGTERM, SIGINT  stop accepting, finish what is in flight, exit 0; a second one exits now\n  \
-    SIGHUP           read the configuration again; where it is wrong, the old one stays in force\n\n\
+    SIGHUP           read the configuration again; where it is wrong, the old one stays in force\n  \
+    SIGUSR2          upgrade: start the program anew from its file, with the same arguments\n\n\
+    Upgrade without loss: start a second process on the same file. It reads and checks everything, and then takes over\n\
+    the listening sockets, the state and the connections of the first one, which finishes the requests in flight within\n\
+    shutdown.grace and exits 0, with or without a SIGTERM. Where the second one fails, the first one goes on.\n\n\
     The access log goes to standard output, all else to standard error.";
 
 /// Runs the gateway until it is told to stop.
 pub(super) fn run(file: &Path) -> anyhow::Result<()> {
+    let given = Sockets::of_service_manager().context("cannot use the sockets of the service manager")?;
+    let program = Program::this()?;
     start_logging(file);
     let runtime = app::control_runtime()?;
     let signals = Signals::listen(&runtime)?;
-    let app = App::start(file, runtime)?;
+    let app = App::take_over(file, given, runtime)?;
     announce(&app);
-    signals.until_told_to_stop(&app);
+    let told = signals.until_told_to_stop(&app, Some(&program));
     let control = app.control();
     let _guard = control.enter();
-    control.spawn(exit_on_second_signal());
+    control.spawn(exit_when_hastened(told));
     app.drain()
+}
+
+/// Why a process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// It was told to.
+    Stop,
+    /// Another one has taken over.
+    HandedOver,
+}
+
+/// How this process was started, so that it can be once more.
+pub(super) struct Program {
+    path: PathBuf,
+    arguments: Vec<OsString>,
+}
+
+impl Program {
+    /// To be asked before the file can be replaced by that of another version.
+    fn this() -> io::Result<Self> {
+        Ok(Self { path: std::env::current_exe()?, arguments: std::env::args_os().skip(1).collect() })
+    }
+
+    /// Starts it once more, as it is now. What becomes of it, it says itself.
+    fn start(&self) {
+        match Command::new(&self.path).args(&self.arguments).spawn() {
+            Ok(mut child) => {
+                tracing::info!(program = %self.path.display(), id = child.id(), "a new process is starting");
+                std::thread::spawn(move || {
+                    if let Ok(status) = child.wait() {
+                        tracing::error!(id = child.id(), %status, "the new process has ended");
+                    }
+                });
+            }
+            Err(error) => tracing::error!(program = %self.path.display(), %error, "no new process can be started"),
+        }
+    }
 }
 
 /// Lets the process say what happens, from the first thing that can happen on. What is wrong with the file is said later.
@@ -48,6 +97,7 @@ pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    upgrade: Signal,
 }
 
 impl Signals {
@@ -55,30 +105,53 @@ impl Signals {
     ///
     /// # Errors
     /// Where signals cannot be had.
-    pub(super) fn listen(runtime: &Runtime) -> std::io::Result<Self> {
+    pub(super) fn listen(runtime: &Runtime) -> io::Result<Self> {
         let _guard = runtime.enter();
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            upgrade: signal(SignalKind::user_defined2())?,
         })
     }
 
-    /// Reloads on SIGHUP; returns on SIGTERM or SIGINT.
-    pub(super) fn until_told_to_stop(mut self, app: &App) {
+    /// Reloads on SIGHUP, starts `program` on SIGUSR2; returns on SIGTERM or SIGINT, or when another process has taken
+    /// over.
+    pub(super) fn until_told_to_stop(mut self, app: &App, program: Option<&Program>) -> Told {
         app.control().block_on(async {
             loop {
                 tokio::select! {
-                    _ = self.terminate.recv() => return,
-                    _ = self.interrupt.recv() => return,
+                    _ = self.terminate.recv() => return Told::Stop,
+                    _ = self.interrupt.recv() => return Told::Stop,
                     _ = self.hang_up.recv() => drop(reload(app, "signal").await),
-                    asked = app.reload_is_due() => match asked {
-                        Some(asked) => drop(asked.send(reload(app, "operator").await)),
+                    _ = self.upgrade.recv() => program.into_iter().for_each(Program::start),
+                    wish = app.wish() => match wish {
                         None => drop(reload(app, "files").await),
+                        Some(Wish::Reload(asked)) => drop(asked.send(reload(app, "operator").await)),
+                        Some(Wish::Handover(successor)) => tokio::select! {
+                            _ = self.terminate.recv() => return Told::Stop,
+                            is_done = hand_over(app, successor) => if is_done {
+                                return Told::HandedOver;
+                            },
+                        },
                     },
                 }
             }
-        });
+        })
+    }
+}
+
+/// Lets another process take over; whether it did.
+async fn hand_over(app: &App, successor: Successor) -> bool {
+    match app.hand_over(successor).await {
+        Ok(id) => {
+            tracing::info!(id, "another process has taken over");
+            true
+        }
+        Err(fault) => {
+            tracing::error!(reason = %fault, "no other process has taken over: this one goes on");
+            false
+        }
     }
 }
 
@@ -96,13 +169,17 @@ async fn reload(app: &App, cause: &str) -> Result<(), String> {
     }
 }
 
-fn exit_on_second_signal() -> impl Future<Output = ()> {
+/// Ends the process at once when it is told to stop once more than it takes.
+fn exit_when_hastened(told: Told) -> impl Future<Output = ()> {
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     async move {
         let (Ok(mut terminate), Ok(mut interrupt)) = signals else { return };
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        // A process that has handed over ends by itself, and being told so changes nothing.
+        for _ in 0..if told == Told::HandedOver { 2 } else { 1 } {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
         }
         tracing::warn!("told to stop twice: exiting now");
         std::process::exit(1);

@@ -63,6 +63,8 @@ pub(crate) struct Connection {
     framing: RefCell<Framing>,
     /// Since when the caller takes nothing of what is written.
     stuck_since: Cell<Option<Instant>>,
+    /// Whether it is to end with its next answer.
+    is_last: Cell<bool>,
 }
 
 impl Connection {
@@ -85,6 +87,7 @@ impl Connection {
             busy_since: Cell::new(Instant::now()),
             framing: RefCell::default(),
             stuck_since: Cell::new(None),
+            is_last: Cell::new(false),
         }
     }
 
@@ -135,6 +138,27 @@ impl Connection {
     /// Whether bytes of the last request may still be on their way to us.
     pub(crate) fn has_unread(&self) -> bool {
         self.framing.borrow().is_in_body()
+    }
+
+    /// Whether it carries many requests at once (HTTP/2).
+    pub(crate) fn is_multiplexed(&self) -> bool {
+        self.is_multiplexed
+    }
+
+    /// Whether it carries nothing: no request, no part of one, and no part of an answer.
+    pub(crate) fn is_idle(&self) -> bool {
+        let framing = self.framing.borrow();
+        self.active.get() == 0 && self.stuck_since.get().is_none() && !framing.is_in_head() && !framing.is_in_body()
+    }
+
+    /// It shall end with its next answer.
+    pub(crate) fn end_soon(&self) {
+        self.is_last.set(true);
+    }
+
+    /// Whether it ends with the answer that is given now.
+    pub(crate) fn ends_soon(&self) -> bool {
+        self.is_last.get()
     }
 
     /// What came was no request: nothing is known any more of where the next one begins.

@@ -1,7 +1,6 @@
 //! The operators' listener: metrics, liveness, readiness and a status page. It is apart from the callers' ones.
 
 use std::convert::Infallible;
-use std::io;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,10 +19,15 @@ use super::Phase;
 use crate::gateway::Shared;
 use crate::metrics::{IssuerLevels, KeyUse, Levels};
 
-/// Serves until it is dropped.
-pub async fn serve(socket: TcpListener, shared: Arc<Shared>, phase: watch::Receiver<Phase>) -> io::Result<()> {
+/// Serves until another process does.
+pub async fn serve(socket: TcpListener, shared: Arc<Shared>, phase: watch::Receiver<Phase>) {
+    let mut left = phase.clone();
     loop {
-        let (stream, _) = match socket.accept().await {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            _ = left.wait_for(|phase| *phase == Phase::Leaving) => return,
+        };
+        let (stream, _) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept an operator's connection");
@@ -45,6 +49,7 @@ pub async fn serve(socket: TcpListener, shared: Arc<Shared>, phase: watch::Recei
 }
 
 fn answer(request: &Request<Incoming>, shared: &Shared, phase: Phase) -> Response<Full<Bytes>> {
+    let serves = matches!(phase, Phase::Running | Phase::Waiting);
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned());
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -56,13 +61,13 @@ fn answer(request: &Request<Incoming>, shared: &Shared, phase: Phase) -> Respons
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", format!("{error}\n")),
         },
         "/livez" => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
-        "/readyz" if phase == Phase::Running && shared.state.is_stale() => {
+        "/readyz" if serves && shared.state.is_stale() => {
             text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the state store is away\n".to_owned())
         }
-        "/readyz" if phase == Phase::Running && lacks_keys(shared) => {
+        "/readyz" if serves && lacks_keys(shared) => {
             text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the keys of an issuer are missing\n".to_owned())
         }
-        "/readyz" if phase == Phase::Running => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
+        "/readyz" if serves => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "draining\n".to_owned()),
         "/" => text(StatusCode::OK, "text/html; charset=utf-8", page(shared, phase)),
         _ => text(StatusCode::NOT_FOUND, "text/plain", "/metrics /livez /readyz /\n".to_owned()),
@@ -136,7 +141,7 @@ fn page(shared: &Shared, phase: Phase) -> String {
             escaped(&route.backend.name),
         ));
     }
-    let state = if phase == Phase::Running { "running" } else { "draining" };
+    let state = if matches!(phase, Phase::Running | Phase::Waiting) { "running" } else { "draining" };
     format!(
         "<!doctype html><html lang=en><meta charset=utf-8><title>wicketgate</title>\n\
          <style>body{{font:16px/1.5 system-ui;margin:2rem;max-width:50rem}}td,th{{text-align:left;padding:.2rem 1.5rem .2rem 0}}</style>\n\

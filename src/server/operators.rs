@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,9 +20,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::net::UnixListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use super::Phase;
+use super::handover::{self, Successor};
 use crate::auth::{ApiKeyVersion, api_key};
 use crate::config::Config;
 use crate::customer::Identifier;
@@ -63,7 +65,7 @@ pub fn socket_path(config: &Config) -> PathBuf {
 /// # Errors
 /// Where it cannot be had, or another process answers on it.
 pub fn bind(path: &Path) -> io::Result<UnixListener> {
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+    if UnixStream::connect(path).is_ok() {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process answers there"));
     }
     if let Some(directory) = path.parent().filter(|directory| !directory.is_dir()) {
@@ -74,17 +76,32 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
         _ => {}
     }
     let socket = UnixListener::bind(path)?;
+    socket.set_nonblocking(true)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(socket)
 }
 
-/// Somebody wants the configuration to be read again, and is told why not.
-pub type ReloadRequest = oneshot::Sender<Result<(), String>>;
+/// What only the process as a whole can do.
+pub enum Wish {
+    /// The configuration is to be read again; who asks is told why not.
+    Reload(oneshot::Sender<Result<(), String>>),
+    /// Another process wants to take over.
+    Handover(Successor),
+}
 
-/// Serves until it is dropped. Who asks for a reload is passed on.
-pub async fn serve(socket: UnixListener, shared: Arc<Shared>, reloads: mpsc::Sender<ReloadRequest>) {
+/// Serves until another process does. What only the process as a whole can do is passed on.
+pub async fn serve(
+    socket: tokio::net::UnixListener,
+    shared: Arc<Shared>,
+    wishes: mpsc::Sender<Wish>,
+    mut phase: watch::Receiver<Phase>,
+) {
     loop {
-        let stream = match socket.accept().await {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            _ = phase.wait_for(|phase| *phase == Phase::Leaving) => return,
+        };
+        let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept an operator's connection");
@@ -92,15 +109,15 @@ pub async fn serve(socket: UnixListener, shared: Arc<Shared>, reloads: mpsc::Sen
                 continue;
             }
         };
-        let (shared, reloads) = (Arc::clone(&shared), reloads.clone());
+        let (shared, wishes) = (Arc::clone(&shared), wishes.clone());
         tokio::spawn(async move {
             let service = service_fn(|request| {
-                let (shared, reloads) = (Arc::clone(&shared), reloads.clone());
-                async move { Ok::<_, Infallible>(handle_request(request, &shared, &reloads).await) }
+                let (shared, wishes) = (Arc::clone(&shared), wishes.clone());
+                async move { Ok::<_, Infallible>(handle_request(request, &shared, &wishes).await) }
             });
             let mut builder = http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(std::time::Duration::from_secs(10));
-            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+            let _ = builder.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
         });
     }
 }
@@ -121,9 +138,12 @@ impl From<Unavailable> for Fault {
 async fn handle_request(
     request: Request<Incoming>,
     shared: &Shared,
-    reloads: &mpsc::Sender<ReloadRequest>,
+    wishes: &mpsc::Sender<Wish>,
 ) -> Response<Full<Bytes>> {
-    let (status, body) = match answer(request, shared, reloads).await {
+    if request.uri().path() == "/handover" && asks_for_handover(&request) {
+        return hand_over(request, wishes.clone());
+    }
+    let (status, body) = match answer(request, shared, wishes).await {
         Ok(body) => (StatusCode::OK, body),
         Err(Fault(status, message)) => (status, json!({ "error": message })),
     };
@@ -133,11 +153,26 @@ async fn handle_request(
     response
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    shared: &Shared,
-    reloads: &mpsc::Sender<ReloadRequest>,
-) -> Result<Value, Fault> {
+fn asks_for_handover(request: &Request<Incoming>) -> bool {
+    request.method() == Method::POST
+        && request.headers().get(header::UPGRADE).is_some_and(|protocol| protocol == handover::PROTOCOL)
+}
+
+/// From here on the connection speaks another protocol.
+fn hand_over(request: Request<Incoming>, wishes: mpsc::Sender<Wish>) -> Response<Full<Bytes>> {
+    tokio::spawn(async move {
+        let upgraded = hyper::upgrade::on(request).await.ok()?;
+        let stream = upgraded.downcast::<TokioIo<tokio::net::UnixStream>>().ok()?.io.into_inner();
+        wishes.send(Wish::Handover(Successor::new(stream))).await.ok()
+    });
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static(handover::PROTOCOL));
+    response
+}
+
+async fn answer(request: Request<Incoming>, shared: &Shared, wishes: &mpsc::Sender<Wish>) -> Result<Value, Fault> {
     let (parts, body) = request.into_parts();
     let customer = parts.uri.query().and_then(|query| query.strip_prefix("customer="));
     let path: Vec<&str> = parts.uri.path().split('/').skip(1).collect();
@@ -182,12 +217,14 @@ async fn answer(
         (&Method::POST, ["reload"]) => {
             let (told, outcome) = oneshot::channel();
             let stopping = || Fault(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping".to_owned());
-            reloads.send(told).await.map_err(|_| stopping())?;
+            wishes.send(Wish::Reload(told)).await.map_err(|_| stopping())?;
             let outcome = outcome.await.map_err(|_| stopping())?;
             outcome.map_err(|fault| Fault(StatusCode::CONFLICT, fault))?;
             Ok(json!({ "reloaded": true }))
         }
-        _ => Err(Fault(StatusCode::NOT_FOUND, "/sessions /sessions/ID /revocations /keys /reload".to_owned())),
+        _ => {
+            Err(Fault(StatusCode::NOT_FOUND, "/sessions /sessions/ID /revocations /keys /reload /handover".to_owned()))
+        }
     }
 }
 

@@ -57,6 +57,11 @@ impl<Stream> Wire<Stream> {
         Self { stream, connection, gateway: None, replacement: None, lingering: None }
     }
 
+    /// The stream itself, where nothing is on its way any more.
+    pub(super) fn into_stream(self) -> Stream {
+        self.stream
+    }
+
     fn replacement(&self, bytes: &[u8]) -> Option<Replacement> {
         let gateway = self.gateway.as_ref()?;
         let refusal = parsers_own(bytes)?;

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,10 +21,12 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::sync::{Notify, watch};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::departure::{self, Departed, Leaving};
+use super::handover::Departure;
 use super::wire::Wire;
 use super::{Listener, Phase, proxy_protocol};
 use crate::gateway::access_log::AccessLogWriter;
@@ -44,6 +47,18 @@ pub struct Worker {
     pub log: Option<AccessLogWriter>,
     /// How far the process is.
     pub phase: watch::Receiver<Phase>,
+    /// Connections that an earlier process has sent.
+    pub arrivals: mpsc::UnboundedReceiver<Departed>,
+    /// Where connections go when another process has taken over.
+    pub departures: mpsc::UnboundedSender<Departed>,
+}
+
+/// What the connections of a worker share.
+#[derive(Clone)]
+struct Floor {
+    gateway: Rc<Gateway>,
+    open: Rc<Open>,
+    departures: mpsc::UnboundedSender<Departed>,
 }
 
 /// The connections of a worker.
@@ -73,13 +88,15 @@ impl Worker {
             let open = Rc::new(Open::default());
             let chores = Rc::clone(&gateway);
             tokio::task::spawn_local(async move { chores.run().await });
+            let listeners: Vec<Listener> = self.listeners.iter().map(|(_, listener)| listener.clone()).collect();
+            let floor = Floor { gateway: Rc::clone(&gateway), open: Rc::clone(&open), departures: self.departures };
             for (socket, listener) in self.listeners {
                 let socket = tokio::net::TcpListener::from_std(socket)?;
-                let accepting = accept(socket, listener, Rc::clone(&gateway), Rc::clone(&open), self.phase.clone());
-                tokio::task::spawn_local(accepting);
+                tokio::task::spawn_local(accept(socket, listener, floor.clone(), self.phase.clone()));
             }
+            tokio::task::spawn_local(adopt(self.arrivals, listeners, floor, self.phase.clone()));
             let mut phase = self.phase;
-            let _ = phase.wait_for(|phase| *phase != Phase::Running).await;
+            let _ = phase.wait_for(|phase| !matches!(phase, Phase::Waiting | Phase::Running)).await;
             tokio::select! {
                 () = open.drained() => {}
                 _ = phase.wait_for(|phase| *phase == Phase::Stopping) => {}
@@ -137,20 +154,17 @@ impl Drop for Counted {
     }
 }
 
-/// Accepts until the process drains; then the socket is closed.
-async fn accept(
-    socket: tokio::net::TcpListener,
-    listener: Listener,
-    gateway: Rc<Gateway>,
-    open: Rc<Open>,
-    mut phase: watch::Receiver<Phase>,
-) {
+/// Accepts while the process runs; once it drains, the socket is closed.
+async fn accept(socket: tokio::net::TcpListener, listener: Listener, floor: Floor, mut phase: watch::Receiver<Phase>) {
     let serving = phase.clone();
-    let mut draining = pin!(phase.wait_for(|phase| *phase != Phase::Running));
     loop {
+        match phase.wait_for(|phase| *phase != Phase::Waiting).await.map(|phase| *phase) {
+            Ok(Phase::Running) => {}
+            _ => return,
+        }
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
-            _ = &mut draining => return,
+            _ = phase.changed() => continue,
         };
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
@@ -160,21 +174,48 @@ async fn accept(
                 continue;
             }
         };
-        let before = listener.open.fetch_add(1, Ordering::Relaxed);
-        let counted = Counted(Arc::clone(&listener.open));
-        gateway.cells().connection_opened();
-        if before >= listener.max_open {
-            gateway.cells().connection_closed("too_many");
-            continue;
+        if let Some(counted) = count(&listener, &floor) {
+            let (listener, floor, serving) = (listener.clone(), floor.clone(), serving.clone());
+            tokio::task::spawn_local(async move {
+                let reason = serve(stream, address, &listener, &floor, serving).await;
+                floor.gateway.cells().connection_closed(reason);
+                drop(counted);
+            });
         }
-        let (listener, gateway, serving) = (listener.clone(), Rc::clone(&gateway), serving.clone());
-        let entered = open.enter();
+    }
+}
+
+/// Serves connections that came to an earlier process.
+async fn adopt(
+    mut arrivals: mpsc::UnboundedReceiver<Departed>,
+    listeners: Vec<Listener>,
+    floor: Floor,
+    serving: watch::Receiver<Phase>,
+) {
+    while let Some(Departed(departure, stream)) = arrivals.recv().await {
+        let Some(listener) = listeners.iter().find(|listener| listener.address == departure.listener) else {
+            continue;
+        };
+        let Some(counted) = count(listener, &floor) else { continue };
+        let (listener, floor, serving) = (listener.clone(), floor.clone(), serving.clone());
         tokio::task::spawn_local(async move {
-            let reason = serve(stream, address, &listener, &gateway, serving).await;
-            gateway.cells().connection_closed(reason);
-            drop((entered, counted));
+            let reason = serve_arrival(&departure, stream, &listener, &floor, serving).await;
+            floor.gateway.cells().connection_closed(reason);
+            drop(counted);
         });
     }
+}
+
+/// Counts a connection for as long as what this gives lives; `None` where there are too many.
+fn count(listener: &Listener, floor: &Floor) -> Option<(Entered, Counted)> {
+    let before = listener.open.fetch_add(1, Ordering::Relaxed);
+    let counted = Counted(Arc::clone(&listener.open));
+    floor.gateway.cells().connection_opened();
+    if before >= listener.max_open {
+        floor.gateway.cells().connection_closed("too_many");
+        return None;
+    }
+    Some((floor.open.enter(), counted))
 }
 
 /// Serves a connection to its end; the word for why it ended.
@@ -182,7 +223,7 @@ async fn serve(
     mut stream: TcpStream,
     address: SocketAddr,
     listener: &Listener,
-    gateway: &Rc<Gateway>,
+    floor: &Floor,
     phase: watch::Receiver<Phase>,
 ) -> &'static str {
     if stream.set_nodelay(true).is_err() {
@@ -200,18 +241,9 @@ async fn serve(
             Err(_) => return "handshake_timeout",
         }
     }
-    let secure = listener.tls.is_some();
-    let connection = |is_multiplexed| {
-        Rc::new(Connection::new(
-            ip,
-            secure,
-            is_multiplexed,
-            Arc::clone(&listener.entrance),
-            Arc::clone(&listener.limits),
-        ))
-    };
     let Some(tls) = &listener.tls else {
-        return Box::pin(serve_http1(Box::new(Socket(stream)), connection(false), gateway, phase)).await;
+        let connection = listener.connection(ip, false, false);
+        return Box::pin(serve_http1(Box::new(Socket(stream)), connection, listener, floor, phase)).await;
     };
     // Boxes, here and below: whatever this task has room for stays with the connection for its whole life.
     let accepting = Box::pin(timeout(listener.limits.handshake_timeout, tls.accept(Socket(stream))));
@@ -224,21 +256,40 @@ async fn serve(
         Err(_) => return "handshake_timeout",
     };
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        Box::pin(serve_http2(stream, connection(true), gateway, phase)).await
+        Box::pin(serve_http2(stream, listener.connection(ip, true, true), floor, phase)).await
     } else {
-        Box::pin(serve_http1(stream, connection(false), gateway, phase)).await
+        Box::pin(serve_http1(stream, listener.connection(ip, true, false), listener, floor, phase)).await
     }
 }
 
-async fn serve_http1<Stream>(
+/// Serves a connection that came to an earlier process, from its next request on.
+async fn serve_arrival(
+    departure: &Departure,
+    stream: OwnedFd,
+    listener: &Listener,
+    floor: &Floor,
+    phase: watch::Receiver<Phase>,
+) -> &'static str {
+    let connection = listener.connection(departure.address, departure.secure, false);
+    if departure.is_tcp {
+        let Ok(stream) = TcpStream::from_std(stream.into()) else { return "error" };
+        Box::pin(serve_http1(Box::new(Socket(stream)), connection, listener, floor, phase)).await
+    } else {
+        let Ok(stream) = UnixStream::from_std(stream.into()) else { return "error" };
+        // The process at the other end of the pipe waits for its end.
+        connection.end_soon();
+        Box::pin(serve_http1(Box::new(stream), connection, listener, floor, phase)).await
+    }
+}
+
+async fn serve_http1<Stream: Leaving>(
     stream: Box<Stream>,
     connection: Rc<Connection>,
-    gateway: &Rc<Gateway>,
+    listener: &Listener,
+    floor: &Floor,
     phase: watch::Receiver<Phase>,
-) -> &'static str
-where
-    Stream: AsyncRead + AsyncWrite + Unpin + 'static,
-{
+) -> &'static str {
+    let gateway = &floor.gateway;
     let limits = &connection.limits;
     let mut builder = http1::Builder::new();
     builder.header_read_timeout(None).max_header_size(limits.head).max_buf_size(limits.head.max(8 * 1024) + 32 * 1024);
@@ -248,19 +299,29 @@ where
     }
     let wire = Wire::http1(stream, Rc::clone(&connection), Rc::clone(gateway));
     let service = answering(gateway, &connection);
-    let serving = builder.serve_connection(TokioIo::new(wire), service);
-    watched(pin!(serving), |serving| serving.graceful_shutdown(), &connection, phase).await
+    let mut serving = builder.serve_connection(TokioIo::new(wire), service);
+    let ended = watched(Pin::new(&mut serving), |serving| serving.graceful_shutdown(), &connection, phase).await;
+    if ended == LEAVES {
+        let parts = serving.into_parts();
+        // Whatever was read of a next request is still seen as such, so nothing was.
+        if parts.read_buf.is_empty() {
+            let stream = *parts.io.into_inner().into_stream();
+            departure::depart(stream, &connection, listener, &floor.departures).await;
+        }
+    }
+    ended
 }
 
 async fn serve_http2<Stream>(
     stream: Box<Stream>,
     connection: Rc<Connection>,
-    gateway: &Rc<Gateway>,
+    floor: &Floor,
     phase: watch::Receiver<Phase>,
 ) -> &'static str
 where
     Stream: AsyncRead + AsyncWrite + Unpin + 'static,
 {
+    let gateway = &floor.gateway;
     let mut builder = http2::Builder::new(LocalExecutor);
     builder
         .timer(TokioTimer::new())
@@ -292,7 +353,11 @@ fn answering(
     })
 }
 
-/// Runs a connection under its deadlines, and lets it end gently when the process drains or it has been idle.
+/// The word for a connection with which another process goes on.
+const LEAVES: &str = "handover";
+
+/// Runs a connection under its deadlines, and lets it end gently when the process drains or it has been idle. While
+/// another process takes over, one that carries nothing waits, and then leaves.
 async fn watched<Serving>(
     mut serving: Pin<&mut Serving>,
     end_gently: impl Fn(Pin<&mut Serving>),
@@ -302,42 +367,56 @@ async fn watched<Serving>(
 where
     Serving: Future<Output = hyper::Result<()>>,
 {
-    let mut draining = pin!(phase.wait_for(|phase| *phase != Phase::Running));
     let mut is_ending = false;
     let mut alarm = pin!(sleep_until(Instant::now() + connection.limits.idle_timeout));
-    std::future::poll_fn(|context| {
-        if !is_ending && draining.as_mut().poll(context).is_ready() {
+    loop {
+        let now = *phase.borrow_and_update();
+        // An HTTP/2 connection is told that it ends, and its caller opens another one without losing anything.
+        let goes_over = matches!(now, Phase::Waiting | Phase::Leaving) && !connection.is_multiplexed();
+        if now != Phase::Running && !goes_over && !is_ending {
             is_ending = true;
             end_gently(serving.as_mut());
         }
-        loop {
-            if let Poll::Ready(outcome) = serving.as_mut().poll(context) {
-                return Poll::Ready(ended(&outcome, is_ending));
-            }
-            let deadline = connection.deadline();
-            if let Some((deadline, _)) = deadline
-                && Instant::from_std(deadline) < alarm.deadline()
-            {
-                alarm.as_mut().reset(deadline.into());
-            }
-            if alarm.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
-            }
-            match deadline {
-                Some((deadline, why)) if Instant::from_std(deadline) <= Instant::now() => {
-                    if why != "idle" || is_ending {
-                        return Poll::Ready(why);
-                    }
-                    is_ending = true;
-                    end_gently(serving.as_mut());
-                    alarm.as_mut().reset(Instant::now() + connection.limits.head_timeout);
+        let turn = std::future::poll_fn(|context| {
+            loop {
+                if goes_over && connection.is_idle() {
+                    return if now == Phase::Leaving { Poll::Ready(LEAVES) } else { Poll::Pending };
                 }
-                Some((deadline, _)) => alarm.as_mut().reset(deadline.into()),
-                None => alarm.as_mut().reset(Instant::now() + connection.limits.idle_timeout),
+                if let Poll::Ready(outcome) = serving.as_mut().poll(context) {
+                    return Poll::Ready(ended(&outcome, is_ending));
+                }
+                if goes_over && connection.is_idle() {
+                    continue;
+                }
+                let deadline = connection.deadline();
+                if let Some((deadline, _)) = deadline
+                    && Instant::from_std(deadline) < alarm.deadline()
+                {
+                    alarm.as_mut().reset(deadline.into());
+                }
+                if alarm.as_mut().poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+                match deadline {
+                    Some((deadline, why)) if Instant::from_std(deadline) <= Instant::now() => {
+                        if why != "idle" || is_ending {
+                            return Poll::Ready(why);
+                        }
+                        is_ending = true;
+                        end_gently(serving.as_mut());
+                        alarm.as_mut().reset(Instant::now() + connection.limits.head_timeout);
+                    }
+                    Some((deadline, _)) => alarm.as_mut().reset(deadline.into()),
+                    None => alarm.as_mut().reset(Instant::now() + connection.limits.idle_timeout),
+                }
             }
+        });
+        tokio::select! {
+            biased;
+            Ok(()) = phase.changed() => {}
+            reason = turn => return reason,
         }
-    })
-    .await
+    }
 }
 
 fn ended(outcome: &hyper::Result<()>, is_ending: bool) -> &'static str {

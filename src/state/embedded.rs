@@ -7,10 +7,10 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageError, TableDefinition};
 use tokio::sync::oneshot;
@@ -49,6 +49,18 @@ pub(super) struct Embedded {
     waiting: Arc<AtomicUsize>,
     failed: Arc<AtomicBool>,
     writer: std::sync::Mutex<Option<std::thread::JoinHandle<()>>>,
+    /// Since when the file has been another process's.
+    given: OnceLock<Instant>,
+}
+
+/// The file, closed so that another process can open it. Dropped, it is that one's.
+pub(super) struct Released(SyncSender<()>);
+
+impl Released {
+    /// The other process does not want it: what has waited is written.
+    pub(super) fn take_back(self) {
+        let _ = self.0.send(());
+    }
 }
 
 /// Why the file cannot be used; each says what to do.
@@ -88,7 +100,7 @@ impl Embedded {
             .name("state".to_owned())
             .spawn(move || writer.run(&jobs))
             .map_err(|error| OpenFault::Unusable(path.display().to_string(), error.to_string()))?;
-        Ok((Self { queue, waiting, failed, writer: Some(thread).into() }, records))
+        Ok((Self { queue, waiting, failed, writer: Some(thread).into(), given: OnceLock::new() }, records))
     }
 
     /// Writes; returns once it is on the disk.
@@ -119,6 +131,25 @@ impl Embedded {
     /// Whether the last write worked.
     pub(super) fn works(&self) -> bool {
         !self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Writes what waits and closes the file, for another process to open it. `None` where it is closed already.
+    pub(super) fn release(&self) -> Option<Released> {
+        let (done, is_done) = sync_channel(1);
+        let (back, is_back) = sync_channel(1);
+        self.queue.send(Job::Release(done, is_back)).ok()?;
+        is_done.recv().ok()?;
+        Some(Released(back))
+    }
+
+    /// The file is another process's for good.
+    pub(super) fn give(&self) {
+        let _ = self.given.set(Instant::now());
+    }
+
+    /// For how long it has been.
+    pub(super) fn given_for(&self) -> Option<Duration> {
+        self.given.get().map(Instant::elapsed)
     }
 
     /// Writes what waits and closes the file.
@@ -248,7 +279,13 @@ mod tests {
     #[tokio::test]
     async fn x45_the_queue_before_a_disk_that_does_not_answer_has_an_end() {
         let (queue, _never_read) = sync_channel(MAX_WAITING);
-        let store = Embedded { queue, waiting: Arc::default(), failed: Arc::default(), writer: None.into() };
+        let store = Embedded {
+            queue,
+            waiting: Arc::default(),
+            failed: Arc::default(),
+            writer: None.into(),
+            given: OnceLock::new(),
+        };
         for _ in 0..MAX_WAITING {
             store.write_later(vec![put(b"a", b"1")]);
         }

@@ -37,4 +37,5 @@ mod shutdown;
 mod streaming;
 mod tls;
 mod tokens;
+mod upgrade;
 mod vectors;

@@ -260,8 +260,12 @@ fn a_command_without_a_gateway_says_where_it_looked() {
 
 #[test]
 fn x46_a_second_process_on_the_same_state_does_not_start_and_says_why() {
-    let (_backend, gateway) = world_with(|c| c.cookies("cookie"));
-    let (code, _, err) = run(&gateway, &["run"]);
+    let backend = Backend::start();
+    let config = Config::new(&backend).cookies("cookie");
+    let gateway = Gateway::start(&config);
+    // With another operators' socket it does not take over.
+    gateway.files.write("other.yaml", &config.set("/admin/socket", json!("other.sock")).text());
+    let (code, _, err) = gateway.files.run(&["run", "--config", "other.yaml"]);
     assert!(code == 1 && err.contains("in use by another process"), "{err}");
     by_cookie(&gateway, &log_in(&gateway, ALICE)).send().ok();
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, SyncSender};
 
 use redb::Database;
 use tokio::sync::oneshot;
@@ -18,6 +18,8 @@ const MAX_GROUP: usize = 1_024;
 pub(super) enum Job {
     /// Write, and say whether it is on the disk.
     Write(Vec<Change>, Option<oneshot::Sender<bool>>),
+    /// Close the file, say so, and write on only when that is said.
+    Release(SyncSender<()>, Receiver<()>),
     /// Close the file.
     Stop,
 }
@@ -43,6 +45,7 @@ impl Writer {
             let mut changes = Vec::new();
             let mut waiters = Vec::new();
             let mut stop = false;
+            let mut release = None;
             let mut count = 0;
             for job in std::iter::once(first).chain(std::iter::from_fn(|| jobs.try_recv().ok())).take(MAX_GROUP) {
                 match job {
@@ -50,6 +53,10 @@ impl Writer {
                         changes.extend(more);
                         waiters.extend(waiter);
                         count += 1;
+                    }
+                    Job::Release(done, back) => {
+                        release = Some((done, back));
+                        break;
                     }
                     Job::Stop => {
                         stop = true;
@@ -61,6 +68,12 @@ impl Writer {
             self.waiting.fetch_sub(count, Ordering::Relaxed);
             for waiter in waiters {
                 let _ = waiter.send(written);
+            }
+            if let Some((done, back)) = release {
+                self.database = None;
+                let _ = done.send(());
+                // What comes meanwhile waits; once the file is another process's, nothing is written here any more.
+                self.lost |= back.recv().is_err();
             }
             if stop {
                 return;
