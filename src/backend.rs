@@ -22,6 +22,8 @@ pub struct Backend {
     pub endpoints: Vec<Endpoint>,
     /// The gateway's own credential.
     pub authorization: Option<(HeaderName, HeaderValue)>,
+    /// The proof that goes along with each request, where one is wanted.
+    pub proof: Option<Proof>,
     /// The time to connect.
     pub connect_timeout: Duration,
     /// The time from sending a request to the head of its response, and between two pieces of its body.
@@ -34,6 +36,19 @@ pub struct Backend {
     pub in_flight: Arc<AtomicUsize>,
     /// Counts up; whose turn it is.
     pub turn: AtomicUsize,
+}
+
+/// How a backend is shown that a request came through the gateway.
+#[derive(Debug)]
+pub struct Proof {
+    /// The header of the proof.
+    pub header: HeaderName,
+    /// Its `aud`.
+    pub audience: String,
+    /// For how many seconds it is good.
+    pub lifetime: u64,
+    /// Whether each body is read before it is sent on, so that the proof can cover it.
+    pub covers_body: bool,
 }
 
 /// One server.

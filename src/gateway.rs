@@ -24,6 +24,7 @@ mod login;
 mod logout;
 mod oauth;
 mod origin;
+mod proof;
 mod rates;
 mod record;
 mod refresh;
@@ -314,7 +315,8 @@ impl Gateway {
             call.read_body(limit, record).await?;
         }
         call.prepare(route, &record.request_id);
-        forward::place(route, &caller, &mut call, record)?;
+        let named = forward::place(route, &caller, &mut call, record)?;
+        proof::add(route, &caller, named, &mut call)?;
         let mut request = Some(call.into_request(limit, record));
         self.forward(route, &caller, &mut request, record).await
     }

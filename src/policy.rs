@@ -372,7 +372,7 @@ fn stripped(raw: &Raw) -> FieldSet {
     let mut set = FieldSet::default();
     CLAIMS
         .iter()
-        .chain(&["authorization", "customer-auth", "api-key", "x-customer-id-previous"])
+        .chain(&["authorization", "customer-auth", "api-key", "x-customer-id-previous", "x-wicketgate-proof"])
         .for_each(|name| set.insert(name));
     for route in &raw.routes {
         set.insert(&route.api_key_header);
@@ -389,6 +389,9 @@ fn stripped(raw: &Raw) -> FieldSet {
     for backend in raw.backends.values() {
         if let Some(raw::BackendAuthorization::Header(header)) = &backend.authorization {
             set.insert(&header.name);
+        }
+        if let Some(proof) = &backend.proof {
+            set.insert(&proof.header);
         }
     }
     set

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use backend::{Backend, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential};
+pub use backend::{Backend, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential, Proof, ProofBody};
 pub use callers::{ApiKey, Client, Quota};
 pub use issuing::{
     AccessToken, Accounts, Attempts, Cookie, Identifier, IdentifierMode, Issue, Issuer, Login, NumberStyle, RateLimit,

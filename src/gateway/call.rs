@@ -105,6 +105,7 @@ impl Call<'_> {
     /// The request as the backend gets it.
     pub(super) fn into_request(self: Box<Self>, limit: u64, record: &Record) -> Request<RequestBody> {
         let body = match self.body {
+            Upload::Read(bytes) if bytes.is_empty() => RequestBody::Empty,
             Upload::Read(bytes) => RequestBody::Full(bytes),
             Upload::Coming(body) if body.is_end_stream() => RequestBody::Empty,
             Upload::Coming(body) => {

@@ -38,9 +38,14 @@ pub(super) fn matches_named_customer(
     mismatch(route, record)
 }
 
-/// Writes the identifier where the route wants it.
-pub(super) fn place(route: &Route, caller: &Caller, call: &mut Call<'_>, record: &mut Record) -> Result<(), Refusal> {
-    let Some(placement) = &route.placement else { return Ok(()) };
+/// Writes the identifier where the route wants it: what the backend knows the customer by, where it is told.
+pub(super) fn place(
+    route: &Route,
+    caller: &Caller,
+    call: &mut Call<'_>,
+    record: &mut Record,
+) -> Result<Option<String>, Refusal> {
+    let Some(placement) = &route.placement else { return Ok(None) };
     let identifier = caller.customer.as_ref().map(Identifier::as_str);
     let named = Named::of(route, caller, call, record)?;
     let value = named.value.as_deref();
@@ -59,14 +64,14 @@ pub(super) fn place(route: &Route, caller: &Caller, call: &mut Call<'_>, record:
             let bytes = call.body.bytes().cloned().ok_or(Refusal::Internal)?;
             is_plain_json(call, &bytes)?;
             let document = body::Document::parse(&bytes, pointer).map_err(|_| Refusal::Json)?;
-            let named = document.value();
+            let claimed = document.value();
             let previous = caller.previous.as_ref().map(Identifier::as_str);
-            if named.is_some() && named.as_deref() != identifier && named.as_deref() != previous {
+            if claimed.is_some() && claimed.as_deref() != identifier && claimed.as_deref() != previous {
                 mismatch(route, record)?;
             }
             // Where nobody is proved, as can be in mode observe, nobody may be named either.
-            if value.is_none() && named.is_none() {
-                return Ok(());
+            if value.is_none() && claimed.is_none() {
+                return Ok(None);
             }
             if bytes.is_empty() {
                 call.parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -75,7 +80,7 @@ pub(super) fn place(route: &Route, caller: &Caller, call: &mut Call<'_>, record:
             headers::body_changed(&mut call.parts.headers);
         }
     }
-    Ok(())
+    Ok(named.value)
 }
 
 /// What the backend knows the customer by.

@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use super::trust;
-use crate::backend::{Backend, Endpoint, Host};
+use crate::backend::{Backend, Endpoint, Host, Proof};
 use crate::config::raw::{self, BackendAuthorization};
 use crate::config::{Config, Problems};
 
@@ -40,10 +40,12 @@ pub fn read(config: &Config, shared: &Shared, problems: &mut Problems) -> Option
         let tls = read_tls(config, name, raw, problems);
         let endpoints = read_servers(config, name, raw, tls.as_ref(), problems);
         let authorization = raw.authorization.as_ref().and_then(|raw| read_authorization(config, name, raw, problems));
+        let proof = raw.proof.as_ref().and_then(|raw| read_proof(config, name, raw, problems));
         let backend = Backend {
             name: name.as_str().into(),
             endpoints,
             authorization,
+            proof,
             connect_timeout: raw.connect_timeout.get(),
             timeout: raw.timeout.get(),
             idle_timeout: raw.idle_timeout.get(),
@@ -152,6 +154,24 @@ fn read_tls(config: &Config, name: &str, raw: &raw::Backend, problems: &mut Prob
             None
         }
     }
+}
+
+fn read_proof(config: &Config, name: &str, raw: &raw::Proof, problems: &mut Problems) -> Option<Proof> {
+    let Ok(header) = HeaderName::from_bytes(raw.header.as_bytes()) else {
+        let message = format!("`{}` is not a header name", raw.header);
+        problems.push(config.problem(
+            &format!("backends.{name}.proof.header"),
+            message,
+            "write it like X-Wicketgate-Proof",
+        ));
+        return None;
+    };
+    Some(Proof {
+        header,
+        audience: raw.audience.clone().unwrap_or_else(|| name.to_owned()),
+        lifetime: raw.lifetime.as_secs(),
+        covers_body: raw.body == raw::ProofBody::Covered,
+    })
 }
 
 fn read_authorization(

@@ -74,7 +74,9 @@ pub struct CallLimit {
 impl Route {
     /// Whether the body must be at hand before the caller is checked or forwarded.
     pub fn reads_body(&self) -> bool {
-        matches!(self.placement, Some(Placement::Body(_))) || self.reads_token_from_body()
+        matches!(self.placement, Some(Placement::Body(_)))
+            || self.reads_token_from_body()
+            || self.backend.proof.as_ref().is_some_and(|proof| proof.covers_body)
     }
 
     /// Whether the customer's token may stand in the body.

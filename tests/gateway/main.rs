@@ -26,6 +26,7 @@ mod oauth;
 mod observe;
 mod paths;
 mod privacy;
+mod proof;
 mod proxies;
 mod reload;
 mod replicas;

@@ -1,6 +1,7 @@
 //! The company's own servers.
 
-use super::super::raw::{Backend, BackendAuthorization};
+use super::super::raw::{Backend, BackendAuthorization, CustomerFrom, Proof};
+use super::super::scalar::Duration;
 use super::{Check, grammar, shown};
 
 impl Check<'_> {
@@ -42,6 +43,9 @@ impl Check<'_> {
             }
         }
         self.authorization(&format!("{at}.authorization"), backend);
+        if let Some(proof) = &backend.proof {
+            self.proof(&format!("{at}.proof"), proof);
+        }
         for (key, duration) in [
             ("connect_timeout", backend.connect_timeout),
             ("timeout", backend.timeout),
@@ -50,6 +54,48 @@ impl Check<'_> {
             self.some_time(&format!("{at}.{key}"), duration);
         }
         self.more_than_zero(&format!("{at}.concurrency"), backend.concurrency);
+    }
+
+    fn proof(&mut self, at: &str, proof: &Proof) {
+        if self.raw.issuer.is_none() {
+            self.add(at, "proofs are signed, and there is no `issuer`", "add `issuer`");
+        }
+        let header = format!("{at}.header");
+        if let Some((message, help)) = grammar::header_fault(&proof.header, &[]) {
+            self.add(&header, message, help.replace("X-Customer-Id", "X-Wicketgate-Proof"));
+        } else if self.has_another_use(&proof.header) {
+            let message = format!("`{}` has another use here", shown(&proof.header));
+            self.add(&header, message, "choose another name, such as X-Wicketgate-Proof");
+        }
+        if let Some(audience) = &proof.audience {
+            self.not_blank(&format!("{at}.audience"), audience);
+        }
+        let lifetime = format!("{at}.lifetime");
+        self.some_time(&lifetime, proof.lifetime);
+        if proof.lifetime > Duration::seconds(300) {
+            let message = "a proof is for one request: what is stolen would be good for long";
+            self.add(&lifetime, message, "write at most 5m");
+        }
+    }
+
+    /// Whether a header carries something else to or from somebody.
+    fn has_another_use(&self, header: &str) -> bool {
+        let raw = self.raw;
+        let of_routes = raw.routes.iter().flat_map(|route| {
+            let placed = route.identifier.iter().filter_map(|placement| placement.header.clone());
+            let placed = placed.flat_map(|name| [format!("{name}-previous"), name]);
+            let shown = route.customer_from.iter().flatten().filter_map(|place| match place {
+                CustomerFrom::Header(header) => Some(header.name.clone()),
+                _ => None,
+            });
+            placed.chain(shown).chain([route.api_key_header.clone()])
+        });
+        let of_backends = raw.backends.values().filter_map(|backend| match &backend.authorization {
+            Some(BackendAuthorization::Header(credential)) => Some(credential.name.clone()),
+            _ => None,
+        });
+        let own = ["customer-auth", "api-key", "x-customer-id-previous"].map(str::to_owned);
+        of_routes.chain(of_backends).chain(own).any(|name| name.eq_ignore_ascii_case(header))
     }
 
     fn server(&mut self, at: &str, server: &str, plain_is_allowed: bool) {

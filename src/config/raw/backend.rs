@@ -21,6 +21,8 @@ pub struct Backend {
     /// Give this backend identifiers of its own: it cannot compare them with what another gets.
     #[serde(default)]
     pub pairwise: bool,
+    /// A signed header by which this backend can see that a request came through the gateway, for whom, and unchanged.
+    pub proof: Option<Proof>,
     /// Allows plain http towards servers that are not on loopback.
     #[serde(default)]
     pub danger_plain_http: bool,
@@ -52,6 +54,42 @@ fn default_backend_idle() -> Duration {
 
 fn default_backend_concurrency() -> usize {
     1_000
+}
+
+/// The proof that goes along with each request: docs/backend-proof.md says what is in it and how it is checked.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Proof {
+    /// The name of the header.
+    pub header: String,
+    /// The `aud` of the proof. Default: the name of the backend.
+    pub audience: Option<String>,
+    /// How long a proof is good, from `iat` to `exp`. At most 5m.
+    pub lifetime: Duration,
+    /// Whether the body is proved too.
+    pub body: ProofBody,
+}
+
+impl Default for Proof {
+    fn default() -> Self {
+        Self {
+            header: "X-Wicketgate-Proof".to_owned(),
+            audience: None,
+            lifetime: Duration::seconds(30),
+            body: ProofBody::Covered,
+        }
+    }
+}
+
+/// Whether the body is proved too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProofBody {
+    /// Each body is read whole before it is sent on, up to the limit of bodies, and the proof has its SHA-256.
+    #[default]
+    Covered,
+    /// Bodies pass as they come; the proof has the SHA-256 only of those that the gateway reads anyway.
+    Streamed,
 }
 
 /// TLS towards a backend. The name and chain of its certificate are always checked.

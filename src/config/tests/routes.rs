@@ -262,6 +262,19 @@ fn backends_are_reached_safely() {
             ("    timeout: 10s", "    concurrency: 0", "backends.legacy.concurrency", "zero"),
         ],
     );
+    let timeout = "    timeout: 10s";
+    assert_said(
+        SHIPPED,
+        &[
+            (timeout, "    proof: { lifetime: 0s }", "backends.legacy.proof.lifetime", "no time at all"),
+            (timeout, "    proof: { lifetime: 6m }", "backends.legacy.proof.lifetime", "one request"),
+            (timeout, "    proof: { audience: \"\" }", "backends.legacy.proof.audience", "empty"),
+            (timeout, "    proof: { header: Cookie }", "backends.legacy.proof.header", "meaning of its own"),
+            (timeout, "    proof: { header: x-CUSTOMER-id }", "backends.legacy.proof.header", "another use"),
+            (timeout, "    proof: { header: X-Customer-Id-Previous }", "backends.legacy.proof.header", "another use"),
+            (timeout, "    proof: { body: required }", "backends.legacy.proof.body", "not a word"),
+        ],
+    );
     assert_said(
         MAXIMAL,
         &[
