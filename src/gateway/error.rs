@@ -105,7 +105,7 @@ pub(crate) fn response(refused: &Refused, request_id: &str) -> Response<Response
     *response.status_mut() = row.status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if row.status == StatusCode::UNAUTHORIZED {
+    if row.status == StatusCode::UNAUTHORIZED || refused.refusal == Refusal::Scope {
         headers.insert(header::WWW_AUTHENTICATE, challenge(refused.refusal));
     }
     advise(headers, refused, row.status);
@@ -130,11 +130,13 @@ pub(crate) fn advise(headers: &mut HeaderMap, refused: &Refused, status: StatusC
     }
 }
 
-/// What a 401 asks for. Only refusals of the client's token say `Bearer`: OAuth clients renew theirs on that word.
+/// What a 401 asks for, and a 403 for want of a scope (RFC 6750 section 3.1). Only refusals of the client's token say
+/// `Bearer`: OAuth clients renew theirs on that word.
 fn challenge(refusal: Refusal) -> HeaderValue {
     HeaderValue::from_static(match refusal {
         Refusal::NoCredential | Refusal::ClientToken(TokenFault::Missing) => "Bearer",
         Refusal::ClientToken(_) => r#"Bearer error="invalid_token""#,
+        Refusal::Scope => r#"Bearer error="insufficient_scope""#,
         Refusal::CustomerToken(TokenFault::Missing) => r#"JWT realm="customer""#,
         Refusal::CustomerToken(_) | Refusal::Session(_) => r#"JWT realm="customer", error="invalid_token""#,
         _ => r#"JWT realm="login""#,

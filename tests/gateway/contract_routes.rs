@@ -96,6 +96,25 @@ fn contract_12_api_keys_that_do_not_fit_are_403() {
     gateway.get("/key/x").send().expect(403, "403-01");
 }
 
+/// Each token with each key: only those that belong together pass.
+#[test]
+fn d23_of_tokens_and_keys_only_those_that_belong_together_pass() {
+    let (backend, gateway) = world();
+    let (good, other) = (gateway.client_token(), gateway.token(OTHER_CLIENT));
+    let mut seen = Vec::new();
+    for token in [Some(good.as_str()), Some(other.as_str()), None] {
+        for key in [Some(API_KEY), Some(OTHER_API_KEY), None] {
+            let mut request = gateway.profile().drop_header("Authorization").drop_header("api-key");
+            request = token.into_iter().fold(request, Request::bearer);
+            request = key.into_iter().fold(request, Request::api_key);
+            seen.push(request.send().status);
+        }
+    }
+    // The second client has a key of its own, and not the scope.
+    assert_eq!(seen, [200, 403, 403, 403, 403, 403, 401, 401, 403]);
+    assert_eq!(backend.requests().len(), 1);
+}
+
 #[test]
 fn contract_12_a_bad_client_token_is_401_with_its_own_code() {
     let (_backend, gateway) = world();
@@ -134,11 +153,15 @@ fn contract_33_f24_customer_and_client_tokens_are_not_exchangeable() {
 }
 
 #[test]
-fn contract_29_a_client_without_the_scope_is_403() {
+fn contract_29_d24_a_client_without_the_scope_is_403_and_told_which() {
     let (backend, gateway) = world();
     let token = gateway.token(OTHER_CLIENT);
     let all = gateway.profile().replace("Authorization", &format!("Bearer {token}")).replace("api-key", FREE_API_KEY);
-    all.send().expect(403, "403-02");
+    let lacking = all.clone().send().expect(403, "403-02");
+    let challenge = lacking.header("WWW-Authenticate").unwrap_or_default();
+    assert!(challenge.starts_with("Bearer") && challenge.contains("error=\"insufficient_scope\""), "{challenge}");
+    let bad = all.replace("Authorization", "Bearer bad").send().expect(401, "401-11");
+    assert!(bad.header("WWW-Authenticate").unwrap().contains("error=\"invalid_token\""));
     backend.assert_untouched();
     gateway.get("/system/x").bearer(&token).send().ok();
 }

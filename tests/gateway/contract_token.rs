@@ -226,6 +226,25 @@ fn f15_access_tokens_follow_rfc_9068() {
 }
 
 #[test]
+fn f16_a_token_lives_as_long_and_may_do_as_much_as_is_configured() {
+    let (_backend, gateway) = world_with(|config| config.set("/access_token/lifetime", json!("5m")));
+    let ask = |more: &str| {
+        let form =
+            format!("grant_type=client_credentials&client_id={}&client_secret={}{more}", CLIENT.name, CLIENT.secret);
+        gateway.post("/oauth/access_token").form(&form).send()
+    };
+    for more in ["", "&scope=profile", "&lifetime=90000&expires_in=90000&aud=other&exp=4000000000"] {
+        let answer = ask(more).ok();
+        let claims = decode(answer.json()["access_token"].as_str().unwrap()).1;
+        assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 300, "{more}");
+        assert_eq!((&claims["aud"], &claims["scope"]), (&json!("legacy-api"), &json!("profile")), "{more}");
+    }
+    for more in ["&scope=admin", "&scope=profile%20admin", "&scope=profil"] {
+        refused(ask(more), 400, "invalid_scope");
+    }
+}
+
+#[test]
 fn contract_34_two_secrets_are_live_at_once_and_one_can_be_taken_away_without_restart() {
     let backend = Backend::start();
     let secrets = json!([argon2id("first-secret"), argon2id("second-secret")]);

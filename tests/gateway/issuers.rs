@@ -34,15 +34,6 @@ fn status(gateway: &Gateway, token: &str) -> u16 {
     gateway.get("/me/x").customer(token).send().status
 }
 
-#[track_caller]
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + DEADLINE;
-    while !holds() {
-        assert!(Instant::now() < until, "never: {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn x25_customers_of_an_issuer_that_dies_are_served_also_after_a_restart() {
     let key = TokenKey::generate();
@@ -238,6 +229,27 @@ fn x28_t21_whatever_an_issuer_publishes_by_mistake_the_last_good_keys_stay() {
     }
     provider.publish_keys(&[key.jwk("three")]);
     eventually("it recovers", || status(&gateway, &token(&key, "three", ISSUER, "ann")) == 200);
+}
+
+#[test]
+fn x29_two_tokens_while_no_keys_can_be_had_are_a_refusal_and_no_crash() {
+    let key = TokenKey::generate();
+    let address = IdentityProvider::start(&[]).die();
+    let (backend, mut gateway) = trusting(&format!("http://{address}/jwks"), |config| {
+        config.route(
+            "me",
+            "customer_from",
+            json!([{"bearer": true}, {"header": {"name": "customer-auth", "scheme": "JWT"}}]),
+        )
+    });
+    let (one, other) = (token(&key, "one", ISSUER, "ann"), token(&key, "one", ISSUER, "bob"));
+    gateway.get("/me/x").bearer(&one).bearer(&other).send().expect(400, "400-02");
+    gateway.get("/me/x").bearer(&one).bearer(&one).send().expect(400, "400-02");
+    gateway.get("/me/x").bearer(&one).customer(&other).send().expect(400, "400-02");
+    gateway.get("/me/x").bearer(&one).send().expect(503, "503-04");
+    backend.assert_untouched();
+    assert!(gateway.running());
+    gateway.get("/public/x").send().ok();
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn said(gateway: &Gateway, answers: &[Response]) -> String {
 }
 
 #[test]
-fn contract_42_f17_no_canary_is_found_in_any_output() {
+fn contract_42_d22_f17_no_canary_is_found_in_any_output() {
     let backend = Backend::start();
     let config = Config::new(&backend)
         .cookies("both")

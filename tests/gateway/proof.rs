@@ -7,7 +7,7 @@ use crate::harness::backend::Seen;
 use crate::harness::keys::{TokenKey, decode, now, sha256_hex, signing_input};
 use crate::harness::*;
 
-const HEADER: &str = "x-wicketgate-proof";
+pub(crate) const HEADER: &str = "x-wicketgate-proof";
 
 fn proved(config: Config) -> Config {
     config.set("/backends/legacy/proof", json!({}))
@@ -20,7 +20,7 @@ fn claims(seen: &Seen) -> Value {
 }
 
 /// What the Python checker of the documentation is given.
-fn case(seen: &Seen) -> Value {
+pub(crate) fn case(seen: &Seen) -> Value {
     let body: String = seen.body.iter().map(|byte| format!("{byte:02x}")).collect();
     json!({"proof": seen.header(HEADER), "method": seen.method, "target": seen.target, "body": body})
 }
@@ -34,7 +34,7 @@ fn with(case: &Value, name: &str, value: &str) -> Value {
 
 /// What the Python checker of docs/backend-proof.md says about each.
 #[track_caller]
-fn checked(gateway: &Gateway, cases: &[Value]) -> Vec<Value> {
+pub(crate) fn checked(gateway: &Gateway, cases: &[Value]) -> Vec<Value> {
     let document = include_str!("../../docs/backend-proof.md");
     let checker = document.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let own = format!("https://localhost:{}/.well-known", gateway.address.port());

@@ -1,41 +1,13 @@
 //! Every secret has a next, a current and a previous one, and no change between them costs a call.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::harness::keys::{decode, key_file, sha256_hex};
+use crate::harness::backend::Seen;
+use crate::harness::keys::{TokenKey, decode, key_file, sha256_hex};
+use crate::harness::provider::{IdentityProvider, token};
 use crate::harness::*;
-
-/// Calls that go on while something is rotated; none of them may be refused.
-struct Load {
-    stop: Arc<AtomicBool>,
-    caller: Option<thread::JoinHandle<usize>>,
-}
-
-impl Load {
-    fn start(gateway: &Gateway, request: impl Fn(Request) -> Request + Send + 'static, target: &'static str) -> Self {
-        let (address, stop) = (gateway.address, Arc::<AtomicBool>::default());
-        let stopped = Arc::clone(&stop);
-        let caller = thread::spawn(move || {
-            let mut connection = Connection::open(address);
-            let mut calls = 0;
-            while !stopped.load(Ordering::SeqCst) {
-                let answer = request(Request::new(address, "GET", target)).send_on(&mut connection);
-                assert_eq!(answer.status, 200, "call {calls}: {}", answer.text());
-                calls += 1;
-            }
-            calls
-        });
-        Self { stop, caller: Some(caller) }
-    }
-
-    fn finish(mut self) -> usize {
-        self.stop.store(true, Ordering::SeqCst);
-        self.caller.take().unwrap().join().unwrap()
-    }
-}
+use crate::proof;
 
 #[track_caller]
 fn run(gateway: &Gateway, args: &[&str]) -> String {
@@ -49,23 +21,14 @@ fn shown(said: &str) -> String {
     said.lines().find_map(|line| line.strip_prefix("  ")).unwrap_or_else(|| panic!("nothing shown: {said}")).to_owned()
 }
 
-#[track_caller]
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + DEADLINE;
-    while !holds() {
-        assert!(Instant::now() < until, "never: {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn d27_a_new_signing_key_is_published_then_signs_and_no_call_is_refused() {
     let (_backend, gateway) = world_with(|config| config.set("/issuer/publish_delay", json!("2s")));
     let first = gateway.login(ALICE);
     let kid = |token: &str| decode(token).0["kid"].as_str().unwrap().to_owned();
-    let known = first.clone();
-    let load = Load::start(&gateway, move |request| request.customer(&known), "/me/x");
+    let load = Load::of(gateway.get("/me/x").customer(&first));
     let said = run(&gateway, &["rotate", "signing-key", "--algorithm", "eddsa"]);
+    load.goes_on();
     assert!(said.contains("has taken it up"), "{said}");
     let set = gateway.get("/.well-known/jwks.json").send().ok().json();
     assert_eq!(set["keys"].as_array().unwrap().len(), 2, "published at once");
@@ -79,7 +42,7 @@ fn d27_a_new_signing_key_is_published_then_signs_and_no_call_is_refused() {
     for token in [&first, &second] {
         gateway.get("/me/x").customer(token).send().ok();
     }
-    assert!(load.finish() > 0);
+    load.finish();
     let table = run(&gateway, &["keys"]);
     let lines: Vec<&str> = table.lines().filter(|line| line.starts_with("signing_key")).collect();
     assert!(lines[0].contains(&kid(&second)) && lines[0].contains("current"), "{table}");
@@ -94,14 +57,14 @@ fn d27_a_new_signing_key_is_published_then_signs_and_no_call_is_refused() {
 #[test]
 fn f23_an_api_key_has_a_next_version_and_the_one_before_ends_by_itself() {
     let (_backend, gateway) = world();
-    let load = Load::start(&gateway, |request| request.api_key(API_KEY), "/key/x");
+    let load = Load::of(gateway.get("/key/x").api_key(API_KEY));
     let said = run(&gateway, &["rotate", "api-key", "asapp-prod", "--overlap", "1h"]);
     let second = shown(&said);
     assert!(second.starts_with("wgk_asapp-prod."), "{second}");
     let get = |key: &str| gateway.get("/key/x").api_key(key).send();
     get(&second).ok();
     get(API_KEY).ok();
-    assert!(load.finish() > 0);
+    load.finish();
     let third = shown(&run(&gateway, &["rotate", "api-key", "asapp-prod", "--overlap", "1s"]));
     get(API_KEY).expect(403, "403-01");
     get(&third).ok();
@@ -121,8 +84,15 @@ fn f23_an_api_key_has_a_next_version_and_the_one_before_ends_by_itself() {
 #[test]
 fn a_client_secret_has_a_next_version_and_nobody_else_is_touched() {
     let (_backend, gateway) = world();
-    let second = shown(&run(&gateway, &["rotate", "client-secret", CLIENT.name, "--overlap", "1s"]));
     let status = |secret: &str| gateway.token_request(CLIENT.name, secret).send().status;
+    let load = Load::of(gateway.token_request(CLIENT.name, CLIENT.secret));
+    let rotate = |overlap: &str| {
+        let said = run(&gateway, &["rotate", "client-secret", CLIENT.name, "--overlap", overlap]);
+        shown(&said)
+    };
+    rotate("1h");
+    load.finish();
+    let second = rotate("1s");
     assert_eq!(status(&second), 200);
     eventually("the first one ends", || status(CLIENT.secret) == 401);
     assert_eq!(status(&second), 200);
@@ -162,8 +132,7 @@ fn a_cookie_key_has_a_next_version_and_no_login_is_lost() {
         answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
     };
     let first = log_in();
-    let cookie = first.clone();
-    let load = Load::start(&gateway, move |request| request.header("Cookie", &cookie), "/me/x");
+    let load = Load::of(gateway.get("/me/x").header("Cookie", &first));
     run(&gateway, &["rotate", "cookie-key", "--overlap", "1h"]);
     let second = log_in();
     let key_of = |cookie: &str| cookie.split('.').nth(1).unwrap().to_owned();
@@ -171,7 +140,7 @@ fn a_cookie_key_has_a_next_version_and_no_login_is_lost() {
     let get = |cookie: &str| gateway.get("/me/x").header("Cookie", cookie).send();
     get(&first).ok();
     get(&second).ok();
-    assert!(load.finish() > 0);
+    load.finish();
     run(&gateway, &["rotate", "cookie-key", "--overlap", "1s"]);
     let third = log_in();
     eventually("the keys before end", || get(&second).status == 401 && get(&first).status == 401);
@@ -192,10 +161,9 @@ fn an_identifier_key_has_a_next_version_and_backends_learn_both_names() {
     };
     let (old, none) = names(gateway.get("/me/x").customer(&jwt).header("X-Customer-Id-Previous", "t1-mine"));
     assert_eq!(none, None, "what a caller says of it is removed");
-    let known = jwt.clone();
-    let load = Load::start(&gateway, move |request| request.customer(&known), "/me/x");
+    let load = Load::of(gateway.get("/me/x").customer(&jwt));
     run(&gateway, &["rotate", "identifier-key", "--overlap", "4s"]);
-    assert!(load.finish() > 0);
+    load.finish();
     let fresh = gateway.login(ALICE);
     let (new, previous) = names(gateway.get("/me/x").customer(&fresh));
     assert!(old.starts_with("t1-") && new.starts_with("t2-"), "{old} {new}");
@@ -326,11 +294,70 @@ fn a_renewed_certificate_is_served_without_a_signal() {
         connection.server_certificate()
     };
     let before = serial();
+    let load = Load::of(gateway.get("/public/x"));
     let pair = keys::certificate(&["localhost", "127.0.0.1"], rcgen::ExtendedKeyUsagePurpose::ServerAuth);
     // First the key alone: for a moment the two do not fit, and the old ones stay.
     gateway.files.write("certs/server.key", &pair.key);
+    load.goes_on();
     gateway.files.write("certs/server.pem", &pair.certificate);
     eventually("the new certificate is served", || serial() != before);
+    load.finish();
+}
+
+#[test]
+fn d27_another_issuers_keys_take_turns_and_no_call_is_refused() {
+    let keys: [TokenKey; 3] = std::array::from_fn(|_| TokenKey::generate());
+    let published = |from: usize, to: usize| -> Vec<Value> {
+        (from..=to).map(|number| keys[number].jwk(&format!("k{number}"))).collect()
+    };
+    let provider = IdentityProvider::start(&published(0, 0));
+    let (_backend, gateway) = world_with(|config| {
+        config.set(
+            "/trusted_issuers",
+            json!([{"issuer": "https://login.example.com", "jwks": provider.jwks_url(), "audiences": ["legacy-api"],
+                    "algorithms": ["ES256"], "refresh": {"interval": "1s", "cooldown": "1s", "timeout": "2s"}}]),
+        )
+    });
+    let signs = Arc::<AtomicUsize>::default();
+    let (signing, signers, me) = (Arc::clone(&signs), keys.clone(), gateway.get("/me/x"));
+    let load = Load::start(move || {
+        let number = signing.load(Ordering::SeqCst);
+        me.clone().customer(&token(&signers[number], &format!("k{number}"), "https://login.example.com", "ann"))
+    });
+    for next in [1, 2] {
+        provider.publish_keys(&published(next - 1, next));
+        let asked = provider.asked();
+        eventually("the new key is fetched", || provider.asked() > asked);
+        let labels = [("issuer", "https://login.example.com")];
+        eventually("and known", || gateway.metric("wicketgate_issuer_keys", &labels) == 2.0);
+        load.goes_on();
+        signs.store(next, Ordering::SeqCst);
+        load.goes_on();
+        provider.publish_keys(&published(next, next));
+        eventually("the old key is gone", || gateway.metric("wicketgate_issuer_keys", &labels) == 1.0);
+    }
+    load.finish();
+    let old = token(&keys[0], "k0", "https://login.example.com", "ann");
+    assert_eq!(gateway.get("/me/x").customer(&old).send().status, 401);
+}
+
+#[test]
+fn proofs_hold_while_signing_keys_take_turns() {
+    let (backend, gateway) =
+        world_with(|config| config.set("/issuer/publish_delay", json!("1s")).set("/backends/legacy/proof", json!({})));
+    let kid = |seen: &Seen| decode(seen.header(proof::HEADER).unwrap()).0["kid"].clone();
+    let load = Load::of(gateway.get("/me/x").customer(&gateway.customer_token()));
+    let first = kid(&backend.last());
+    run(&gateway, &["rotate", "signing-key", "--algorithm", "eddsa"]);
+    eventually("the new key signs", || kid(&backend.last()) != first);
+    load.finish();
+    let seen = backend.requests();
+    let cases: Vec<Value> = seen.iter().map(proof::case).collect();
+    let customer = json!({"customer": seen[0].header("x-customer-id")});
+    for found in proof::checked(&gateway, &cases) {
+        assert_eq!(found, customer);
+    }
+    assert!(kid(&seen[0]) == first && kid(&seen[seen.len() - 1]) != first);
 }
 
 #[test]

@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod gateway;
 pub(crate) mod h2;
 pub(crate) mod keys;
+pub(crate) mod load;
 pub(crate) mod provider;
 pub(crate) mod redis;
 pub(crate) mod wire;
@@ -19,6 +20,7 @@ pub(crate) use backend::{Backend, Behaviour, Gate};
 pub(crate) use client::{Connection, Request, Response};
 pub(crate) use config::{ALICE, API_KEY, Account, BOB, CLIENT, Config, OTHER_CLIENT};
 pub(crate) use gateway::Gateway;
+pub(crate) use load::Load;
 pub(crate) use redis::RedisServer;
 pub(crate) use serde_json::{Value, json};
 
@@ -80,6 +82,16 @@ macro_rules! on_both_stores {
     };
 }
 pub(crate) use on_both_stores;
+
+/// Waits until this holds.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < until, "never: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
 
 /// Runs a program of the system; one that is missing fails with the package to install.
 pub(crate) fn program(name: &str, package: &str, args: &[&str]) -> Output {
