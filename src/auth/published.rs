@@ -70,8 +70,15 @@ pub struct PublishedKeys {
     /// When a token may cause the next fetch, in milliseconds of `clock`.
     next_on_demand: AtomicU64,
     waiting: AtomicUsize,
-    outcomes: Mutex<BTreeMap<&'static str, u64>>,
+    outcomes: Mutex<Outcomes>,
     clock: Instant,
+}
+
+/// How fetches ended.
+#[derive(Debug, Clone, Default)]
+struct Outcomes {
+    counts: BTreeMap<&'static str, u64>,
+    last: Option<&'static str>,
 }
 
 struct Current {
@@ -92,6 +99,8 @@ pub struct Standing {
     pub age: Option<u64>,
     /// How many fetches ended how.
     pub outcomes: BTreeMap<&'static str, u64>,
+    /// How the last one ended.
+    pub last_outcome: Option<&'static str>,
 }
 
 impl std::fmt::Debug for PublishedKeys {
@@ -149,11 +158,13 @@ impl PublishedKeys {
     pub fn standing(&self, now: u64) -> Standing {
         let current = self.current.load();
         let current = current.as_ref().filter(|current| now < current.until);
+        let Outcomes { counts, last } = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Standing {
             issuer: self.source.issuer.clone(),
             keys: current.map_or(0, |current| current.keys.len()),
             age: current.map(|current| now.saturating_sub(current.fetched_at)),
-            outcomes: self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            outcomes: counts,
+            last_outcome: last,
         }
     }
 
@@ -320,7 +331,9 @@ impl PublishedKeys {
     }
 
     fn count(&self, outcome: &'static str) {
-        *self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).entry(outcome).or_default() += 1;
+        let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        *outcomes.counts.entry(outcome).or_default() += 1;
+        outcomes.last = Some(outcome);
     }
 
     fn read_copy(&self) -> Option<(u64, Vec<u8>)> {
@@ -405,32 +418,4 @@ fn unix_seconds() -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metadata_stand_where_the_two_standards_say() {
-        assert_eq!(
-            metadata_addresses("https://login.example.com/realms/one"),
-            [
-                "https://login.example.com/realms/one/.well-known/openid-configuration",
-                "https://login.example.com/.well-known/oauth-authorization-server/realms/one",
-            ]
-        );
-        assert_eq!(
-            metadata_addresses("https://login.example.com/")[1],
-            "https://login.example.com/.well-known/oauth-authorization-server"
-        );
-    }
-
-    #[test]
-    fn the_host_of_an_issuer_is_found() {
-        for (url, host) in [
-            ("https://login.example.com/x", "login.example.com"),
-            ("https://login.example.com:8443", "login.example.com"),
-            ("http://[::1]:80/x", "::1"),
-        ] {
-            assert_eq!(host_of(url), host);
-        }
-    }
-}
+mod tests;

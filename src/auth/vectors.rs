@@ -64,7 +64,7 @@ fn verdict(set: &str, token: &str) -> Result<(), Option<TokenFault>> {
 const VALID_ALL_THE_SAME: [u64; 2] = [367, 370];
 /// Called valid: a `?` in header or payload, which RFC 7515 section 2 does not allow; and two secrets in one set, of
 /// which we take one.
-const REFUSED_ALL_THE_SAME: [(&str, u64); 3] = [("signature", 372), ("signature", 373), ("key", 2)];
+const REFUSED_ALL_THE_SAME: [(&str, u64); 4] = [("signature", 372), ("signature", 373), ("key", 2), ("crypto", 48)];
 
 /// The cases that are accepted, and how many are refused.
 fn run(file: &str) -> (Vec<u64>, usize) {
@@ -77,11 +77,17 @@ fn run(file: &str) -> (Vec<u64>, usize) {
             if is_of("signature") && WRONG_IN_THE_DATA.contains(&id) {
                 continue;
             }
-            let token = match &test["jws"] {
+            let text = |value: &Value| match value {
                 Value::String(token) => token.clone(),
                 Value::Null => String::new(),
                 other => other.to_string(),
             };
+            if !test["jwe"].is_null() {
+                // Valid or not as a JWE: it is no token (RFC 7516 is nothing that we do).
+                assert!(Jws::parse(&text(&test["jwe"])).is_err(), "{file} {id} is encrypted");
+                continue;
+            }
+            let token = text(&test["jws"]);
             let verdict = verdict(&as_set(key), &token);
             let mut valid = test["result"] == "valid";
             valid |= is_of("signature") && VALID_ALL_THE_SAME.contains(&id);
@@ -106,6 +112,29 @@ fn t15_wycheproof_signatures() {
 fn t15_wycheproof_key_sets() {
     let (accepted, refused) = run("wycheproof/json_web_key_test.json");
     assert_eq!((accepted, refused), (vec![5, 13, 14, 15], 22));
+}
+
+#[test]
+fn t15_wycheproof_crypto() {
+    let (accepted, refused) = run("wycheproof/json_web_crypto_test.json");
+    assert_eq!((accepted, refused), (vec![1, 18, 33], 46));
+}
+
+#[test]
+fn t15_rfc_7515_examples() {
+    let mut accepted = Vec::new();
+    for example in vectors("rfc7515.json")["examples"].as_array().unwrap() {
+        let name = example["appendix"].as_str().unwrap();
+        let token = example["token"].as_str().map_or_else(|| example["token"].to_string(), str::to_owned);
+        let verdict = verdict(&as_set(&example["key"]), &token);
+        assert_eq!(verdict.is_ok(), example["accepted"] == true, "{name}: {verdict:?}");
+        if verdict.is_ok() {
+            accepted.push(name.to_owned());
+            let changed = token.replacen(".eyJpc3Mi", ".eyJpc3Nj", 1).replacen(".UGF5", ".UGF6", 1);
+            assert_eq!(self::verdict(&as_set(&example["key"]), &changed), Err(Some(TokenFault::Signature)), "{name}");
+        }
+    }
+    assert_eq!(accepted, ["A.1", "A.2", "A.3", "A.4"]);
 }
 
 /// The base64 cases are signed with a secret. Under a header of a public key it is the encoding alone that must refuse

@@ -17,6 +17,8 @@ pub struct IssuerLevels {
     pub age: Option<u64>,
     /// How many fetches ended how.
     pub outcomes: BTreeMap<&'static str, u64>,
+    /// How the last one ended.
+    pub last_outcome: Option<&'static str>,
 }
 
 pub(super) fn families(all: &[IssuerLevels]) -> Vec<MetricFamily> {
@@ -38,6 +40,14 @@ pub(super) fn families(all: &[IssuerLevels]) -> Vec<MetricFamily> {
             all.iter().filter_map(|levels| Some((label(levels), i64::try_from(levels.age?).unwrap_or(i64::MAX)))),
         ),
         counters("wicketgate_issuer_fetches_total", "Fetches of another issuer's keys, by how they ended.", outcomes),
+        gauges(
+            "wicketgate_issuer_last_fetch",
+            "1: the last fetch of another issuer's keys ended so.",
+            all.iter().filter_map(|levels| {
+                let outcome = ("outcome", levels.last_outcome?.to_owned());
+                Some((vec![("issuer", levels.issuer.clone()), outcome], 1))
+            }),
+        ),
     ]
 }
 

@@ -91,7 +91,13 @@ fn rendered(shared: &Shared) -> prometheus::Result<String> {
     let policy = shared.policy();
     let issuers = policy.published().map(|keys| {
         let standing = keys.standing(unix_seconds());
-        IssuerLevels { issuer: standing.issuer, keys: standing.keys, age: standing.age, outcomes: standing.outcomes }
+        IssuerLevels {
+            issuer: standing.issuer,
+            keys: standing.keys,
+            age: standing.age,
+            outcomes: standing.outcomes,
+            last_outcome: standing.last_outcome,
+        }
     });
     shared.metrics.issuers(issuers.collect());
     let uses = policy.versions.iter().filter_map(|version| {

@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::keys::{TokenKey, authority, hs256, key_file, now};
+use crate::harness::keys::{TokenKey, authority, base64url, decode, hs256, key_file, now, signing_input};
 use crate::harness::provider::{IdentityProvider, Published, token, token_with};
 use crate::harness::*;
 
@@ -45,6 +45,8 @@ fn x25_customers_of_an_issuer_that_dies_are_served_also_after_a_restart() {
     eventually("a failed fetch", || {
         gateway.metric("wicketgate_issuer_fetches_total", &[("outcome", "connect")]) >= 1.0
     });
+    gateway.expect_metric("wicketgate_issuer_last_fetch", &[("issuer", ISSUER), ("outcome", "connect")], 1.0);
+    gateway.expect_metric("wicketgate_issuer_last_fetch", &[("outcome", "ok")], 0.0);
     for _ in 0..5 {
         assert_eq!(status(&gateway, &token(&key, "one", ISSUER, "ann")), 200);
     }
@@ -88,7 +90,12 @@ fn x26_a_hanging_issuer_delays_nobody_whose_key_is_known() {
             // While that fetch hangs.
             assert_eq!((answer.status, answer.code().as_str()), (503, "503-04"));
             assert!(waited < Duration::from_secs(5), "{waited:?}");
-            assert_eq!(status(&gateway, &token(&key, "one", ISSUER, "ann")), 200);
+            Load::of(gateway.get("/me/x").customer(&token(&key, "one", ISSUER, "ann"))).finish();
+            assert_eq!(
+                gateway.metric("wicketgate_issuer_fetches_total", &[("outcome", "timeout")]),
+                0.0,
+                "it still hangs"
+            );
         } else {
             assert_eq!(answer.status, 401);
         }
@@ -138,30 +145,96 @@ fn t40_a_token_that_was_verified_before_is_refused_when_its_key_is_withdrawn() {
 }
 
 #[test]
-fn d6_t21_however_many_unknown_keys_are_named_there_is_one_fetch_in_a_cooldown() {
+fn d6_t21_ten_thousand_unknown_keys_cause_one_fetch_in_a_cooldown() {
+    const CALLERS: usize = 8;
+    const AT_ONCE: usize = 50;
+    const ROUNDS: usize = 25;
     let (key, stranger) = (TokenKey::generate(), TokenKey::generate());
     let provider = IdentityProvider::start(&[key.jwk("one")]);
     let (backend, gateway) = trusting(&provider.jwks_url(), slowly);
+    let (_, claims) = decode(&token(&stranger, "any", ISSUER, "ann"));
     let begun = Instant::now();
-    let workers: Vec<_> = (0..8)
-        .map(|worker| {
-            let address = gateway.address;
-            let stranger = stranger.clone();
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let (address, claims, signature) = (gateway.address, claims.clone(), base64url(&stranger.signature(b"x")));
             thread::spawn(move || {
                 let mut connection = Connection::open(address);
-                for number in 0..250 {
-                    let token = token(&stranger, &format!("k{worker}-{number}"), ISSUER, "ann");
-                    let answer = Request::new(address, "GET", "/me/x").customer(&token).send_on(&mut connection);
-                    assert_eq!(answer.status, 401, "{}", answer.text());
+                for round in 0..ROUNDS {
+                    let requests = (0..AT_ONCE).flat_map(|number| {
+                        let header =
+                            json!({"alg": "ES256", "typ": "JWT", "kid": format!("k{caller}-{round}-{number}")});
+                        let token = format!("{}.{signature}", signing_input(&header, &claims));
+                        Request::new(address, "GET", "/me/x").customer(&token).bytes()
+                    });
+                    connection.send(&requests.collect::<Vec<u8>>());
+                    for _ in 0..AT_ONCE {
+                        let answer = connection.receive("GET").unwrap();
+                        assert_eq!(answer.status, 401, "{}", answer.text());
+                    }
                 }
             })
         })
         .collect();
-    workers.into_iter().for_each(|worker| worker.join().unwrap());
+    callers.into_iter().for_each(|caller| caller.join().unwrap());
     let most = 2 + usize::try_from(begun.elapsed().as_secs() / 2).unwrap();
-    assert!(provider.asked() <= most, "{} fetches for 2000 unknown keys, at most {most}", provider.asked());
+    let labels = [("refusal", "customer_token_unknown_key")];
+    gateway.expect_metric("wicketgate_requests_total", &labels, (CALLERS * AT_ONCE * ROUNDS) as f64);
+    assert!(provider.asked() <= most, "{} fetches for 10,000 unknown keys, at most {most}", provider.asked());
     backend.assert_untouched();
     assert_eq!(status(&gateway, &token(&key, "one", ISSUER, "ann")), 200);
+}
+
+#[test]
+fn d5_t16_a_kid_of_any_form_is_looked_up_in_memory_and_nowhere_else() {
+    let elsewhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/jwks", elsewhere.local_addr().unwrap());
+    let key = TokenKey::generate();
+    let provider = IdentityProvider::start(&[key.jwk("one")]);
+    let (backend, gateway) = trusting(&provider.jwks_url(), |config| {
+        slowly(config).set("/trusted_issuers/0/refresh/cooldown", json!("1ms")).route(
+            "me",
+            "customer_from",
+            json!([{"header": {"name": "customer-auth", "scheme": "JWT"}}, {"body": "/token"}]),
+        )
+    });
+    let (_, claims) = decode(&token(&key, "one", ISSUER, "ann"));
+    let signed = |header: &str| {
+        let input = format!("{}.{}", base64url(header.as_bytes()), base64url(claims.to_string().as_bytes()));
+        format!("{input}.{}", base64url(&key.signature(input.as_bytes())))
+    };
+    let with = |kid: &str| signed(&format!(r#"{{"alg":"ES256","typ":"JWT","kid":{kid}}}"#));
+    let word = |answer: &Response| {
+        let line = gateway.access_line(answer.header("x-request-id").unwrap());
+        line["refusal"].as_str().unwrap_or_default().to_owned()
+    };
+    for kid in [
+        "7",
+        "null",
+        "true",
+        "[]",
+        "[\"one\"]",
+        "{}",
+        "\"x\\u0000y\"",
+        "\"one\",\"kid\":\"one\"",
+        "\"two\",\"kid\":\"one\"",
+    ] {
+        let answer = gateway.get("/me/x").customer(&with(kid)).send().expect(401, "401-03");
+        assert_eq!(word(&answer), "customer_token_malformed", "{kid}");
+    }
+    for (length, expected) in [(257, "customer_token_malformed"), (100_000, "customer_token_too_long")] {
+        let body = json!({"token": with(&json!("k".repeat(length)).to_string())}).to_string();
+        let answer = gateway.post("/me/x").json(&body).send().expect(401, "401-03");
+        assert_eq!(word(&answer), expected, "{length}");
+    }
+    assert_eq!(provider.asked(), 1, "what can be no kid asks nobody");
+    for kid in ["../../etc/passwd", "' OR 1=1 --", "$(id)", "", "one ", "ONE", &url, "file:///etc/passwd"] {
+        let answer = gateway.get("/me/x").customer(&with(&json!(kid).to_string())).send().expect(401, "401-03");
+        assert_eq!(word(&answer), "customer_token_unknown_key", "{kid}");
+    }
+    assert!(elsewhere.accept().is_err(), "the gateway went where a kid led it");
+    backend.assert_untouched();
+    assert_eq!(status(&gateway, &with("\"one\"")), 200);
 }
 
 #[test]

@@ -203,6 +203,10 @@ fn g1_what_a_caller_sends_as_proof_never_arrives() {
         assert_eq!(text.to_lowercase().matches("proof").count(), own, "{text}");
         assert!(seen.all("x-signed").is_empty() && seen.all("x_signed").is_empty(), "{text}");
     }
+    // Nor where nobody wants proofs any more: an old checker could still take a stolen one.
+    let (backend, gateway) = world();
+    gateway.get("/public/x").header("x_wicketgate-proof", &stolen).send().ok();
+    assert!(!format!("{:?}", backend.only().lines).contains(&stolen));
 }
 
 #[test]

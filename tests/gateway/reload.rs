@@ -85,6 +85,41 @@ fn h1_x18_a_broken_file_leaves_the_old_configuration_in_force() {
 }
 
 #[test]
+fn t38_a_secret_that_cannot_be_had_leaves_the_old_one_in_force_and_is_never_its_own_name() {
+    let (backend, gateway) = world_with(|config| {
+        config
+            .set("/backends/legacy/authorization", json!({"bearer": {"file": "certs/backend.token"}}))
+            .file("certs/backend.token", "first-secret")
+    });
+    let file = gateway.files.path.join("certs/backend.token");
+    let shown = || {
+        gateway.get("/public/x").send().ok();
+        backend.last().header("authorization").unwrap().to_owned()
+    };
+    assert_eq!(shown(), "Bearer first-secret");
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    type Breaks<'a> = (&'a str, &'a dyn Fn());
+    let breaks: [Breaks<'_>; 4] = [
+        ("empty", &|| gateway.files.write("certs/backend.token", "\n")),
+        ("open to others", &|| std::fs::set_permissions(&file, std::fs::Permissions::clone(&open)).unwrap()),
+        ("no header can carry", &|| gateway.files.write("certs/backend.token", "two\nlines")),
+        ("no such file", &|| std::fs::remove_file(&file).unwrap()),
+    ];
+    for (what, break_it) in breaks {
+        gateway.files.write("certs/backend.token", "second-secret");
+        break_it();
+        let from = gateway.stderr.count();
+        gateway.hup("reload failed");
+        let line = gateway.stderr.wait_after(from, |line| line["message"] == "reload failed").unwrap().to_string();
+        assert!(line.contains(what) && line.contains("authorization"), "{what}: {line}");
+        assert!(!line.contains("secret\\") && !line.contains("two"), "{line}");
+        assert_eq!(shown(), "Bearer first-secret", "{what}");
+    }
+    gateway.files.write("certs/backend.token", "third-secret");
+    eventually("the new one is taken up without a signal", || shown() == "Bearer third-secret");
+}
+
+#[test]
 fn h1_x19_no_request_is_lost_while_the_configuration_is_reloaded() {
     let (_backend, gateway) = world();
     let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));

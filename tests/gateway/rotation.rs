@@ -194,10 +194,93 @@ fn an_identifier_key_has_a_next_version_and_backends_learn_both_names() {
     let line: Value = serde_json::from_str(audit.lines().next().unwrap()).unwrap();
     assert_eq!((&line["action"], &line["identifier"]), (&json!("id trace"), &json!(old)));
     assert!(!audit.contains(ALICE.subject));
+    // Whoever cannot be written down is told nothing.
+    std::fs::remove_file(gateway.files.path.join("data/audit.jsonl")).unwrap();
+    std::fs::create_dir(gateway.files.path.join("data/audit.jsonl")).unwrap();
+    let (code, said, complained) = gateway.files.run(&["id", "trace", &old]);
+    assert!(code == 1 && said.is_empty() && complained.contains("nothing is traced"), "{said}{complained}");
     // A list for those who hold the old names.
-    let mapped = gateway.files.run_with(&["id", "migrate"], &format!("{}\n{}\n", ALICE.subject, BOB.subject));
+    let list = format!("{}\n{}\n", ALICE.subject, BOB.subject);
+    let (code, mapped, _) = gateway.files.run_with(&["id", "migrate"], list.as_bytes());
     let lines: Vec<&str> = mapped.lines().collect();
-    assert_eq!((lines[0], lines[1].to_owned(), lines.len()), ("previous,current", format!("{old},{new}"), 3));
+    assert_eq!((code, lines[0], lines.len()), (0, "previous,current", 3));
+    assert_eq!(lines[1], format!("{old},{new}"));
+}
+
+#[test]
+fn the_old_identifier_goes_along_with_bodies_and_to_backends_with_identifiers_of_their_own() {
+    let other = Backend::start();
+    let (backend, gateway) = world_with(|config| {
+        config
+            .route("me", "identifier", json!({"body": "/customer/id"}))
+            .set("/backends/second", json!({"servers": [other.url()], "pairwise": true}))
+            .add_route(json!({"name": "second", "path": "/second/", "methods": ["GET"], "require": ["customer"],
+                "identifier": {"header": "X-Account"}, "backend": "second"}))
+    });
+    let told = |body: Value| {
+        let request = gateway.post("/me/x").customer(&gateway.customer_token());
+        request.json(&body.to_string()).send().ok();
+        let seen = backend.last();
+        let body: Value = serde_json::from_slice(&seen.body).unwrap();
+        (body["customer"]["id"].as_str().unwrap().to_owned(), seen.header("x-customer-id-previous").map(str::to_owned))
+    };
+    let own = || {
+        gateway.get("/second/x").customer(&gateway.customer_token()).send().ok();
+        let seen = other.last();
+        (seen.header("x-account").unwrap().to_owned(), seen.header("x-account-previous").map(str::to_owned))
+    };
+    let ((old, none), (own_old, own_none)) = (told(json!({})), own());
+    assert_eq!((none, own_none), (None, None));
+    run(&gateway, &["rotate", "identifier-key"]);
+    let ((new, previous), (own_new, own_previous)) = (told(json!({})), own());
+    assert!(new.starts_with("t2-") && own_new.starts_with("t2-") && own_new != new);
+    assert_eq!((previous.as_ref(), own_previous.as_ref()), (Some(&old), Some(&own_old)));
+    for known in [&old, &new] {
+        assert_eq!(told(json!({"customer": {"id": known}})), (new.clone(), Some(old.clone())), "both are his");
+    }
+    let stranger = json!({"customer": {"id": own_old}}).to_string();
+    gateway.post("/me/x").customer(&gateway.customer_token()).json(&stranger).send().expect(403, "403-03");
+    let (code, mapped, _) = gateway.files.run_with(&["id", "migrate", "--backend", "second"], ALICE.subject.as_bytes());
+    assert_eq!((code, mapped.lines().nth(1)), (0, Some(&*format!("{own_old},{own_new}"))));
+}
+
+#[test]
+fn id_migrate_maps_a_list_and_says_which_line_it_cannot_map() {
+    for (mode, letter) in [("traceable", 't'), ("one_way", 'o')] {
+        let config = Config::new(&Backend::start()).set("/identifier/mode", json!(mode));
+        let files = gateway::Workspace::new(&config);
+        let names = |subject: &str, more: &[&str]| {
+            let (code, said, _) = files.run(&[&["id", "for", subject], more].concat());
+            assert_eq!(code, 0);
+            said.trim().to_owned()
+        };
+        let migrate = |more: &[&str], input: &[u8]| files.run_with(&[&["id", "migrate"], more].concat(), input);
+        let (code, _, complained) = migrate(&[], b"ann\n");
+        assert!(code == 1 && complained.contains("no identifier key before"), "{complained}");
+        let issuer = ["--issuer", "https://login.example.com"];
+        let old = [names("ann", &[]), names("bo \"b\"", &[]), names("ann", &issuer)];
+        assert_eq!(files.run(&["rotate", "identifier-key", "--overlap", "1s"]).0, 0);
+        let new = [names("ann", &[]), names("bo \"b\"", &[]), names("ann", &issuer)];
+        assert!(
+            old[0].starts_with(&format!("{letter}1-")) && new[0].starts_with(&format!("{letter}2-")),
+            "{old:?} {new:?}"
+        );
+        // Empty lines and the line ends of other systems are no subjects; nor is the end of the overlap the end of this.
+        let (code, said, _) = migrate(&[], b"ann\r\n\nbo \"b\"");
+        let expected = format!("previous,current\n{},{}\n{},{}\n", old[0], new[0], old[1], new[1]);
+        assert_eq!((code, said), (0, expected));
+        let (code, said, _) = migrate(&["--with-subjects"], b"bo \"b\"\n");
+        assert_eq!((code, said.lines().nth(1).unwrap()), (0, &*format!("{},{},\"bo \"\"b\"\"\"", old[1], new[1])));
+        let (_, said, _) = migrate(&issuer, b"ann\n");
+        assert_eq!(said.lines().nth(1).unwrap(), format!("{},{}", old[2], new[2]));
+        let long = [&b"ann\n"[..], &[b'x'; 300]].concat();
+        for wrong in [&b"ann\nbo\tb\n"[..], b"ann\n\xff\n", &long] {
+            let (code, said, complained) = migrate(&[], wrong);
+            assert!(code == 1 && complained.contains("line 2"), "{complained}");
+            assert_eq!(said.lines().count(), 2, "what came before it is there");
+            assert!(!complained.contains("bo\tb") && !complained.contains("xxx"), "{complained}");
+        }
+    }
 }
 
 #[test]

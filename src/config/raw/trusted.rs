@@ -37,7 +37,7 @@ pub struct TrustedIssuer {
     pub audiences: Vec<String>,
     /// The signature algorithms that it uses.
     pub algorithms: Vec<SignatureAlgorithm>,
-    /// The values of `typ` that its tokens may have, beside none. Default: JWT.
+    /// The values of `typ` that its tokens may have. Default: JWT, or none.
     pub types: Option<Vec<String>>,
     /// The claim that the identifier is derived from: its name, or a JSON pointer such as /user/id.
     #[serde(default = "default_subject_claim")]

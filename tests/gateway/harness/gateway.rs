@@ -126,14 +126,16 @@ impl Workspace {
 }
 
 impl Workspace {
-    /// Runs the program with this on its standard input: what it says.
-    #[track_caller]
-    pub(crate) fn run_with(&self, args: &[&str], input: &str) -> String {
-        let mut child = command(&self.path).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+    /// Runs the program with this on its standard input, to its end: exit code, standard output, standard error.
+    pub(crate) fn run_with(&self, args: &[&str], input: &[u8]) -> (i32, String, String) {
+        let mut command = command(&self.path);
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // Whoever does not want to read it all may end.
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input).ok();
         let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{args:?}");
-        String::from_utf8(output.stdout).unwrap()
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
     }
 }
 
