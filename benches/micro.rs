@@ -266,6 +266,7 @@ fn route() -> Route {
         name: "legacy".into(),
         endpoints: Vec::new(),
         authorization: None,
+        proof: None,
         connect_timeout: Duration::from_secs(1),
         timeout: Duration::from_secs(1),
         idle_timeout: Duration::from_secs(1),
