@@ -9,8 +9,10 @@ mod body;
 mod call;
 mod client;
 pub(crate) mod connection;
+mod decision;
 pub(crate) mod entrance;
 pub(crate) mod error;
+mod ext_authz;
 mod form;
 mod forward;
 pub(crate) mod framing;
@@ -24,6 +26,7 @@ mod login;
 mod logout;
 mod oauth;
 mod origin;
+mod original;
 mod proof;
 mod rates;
 mod record;
@@ -41,7 +44,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response, Version};
+use http::{Method, Request, Response, Version, request};
 use hyper::body::{Body as _, Incoming};
 
 use crate::auth::verified::VerifiedTokens;
@@ -297,6 +300,14 @@ impl Gateway {
             Target::Certificates => {
                 Ok(published(policy, record, "application/x-pem-file", |issuer| &issuer.certificates))
             }
+            Target::ForwardAuth => {
+                record.route = decision::NAME.into();
+                Box::pin(self.decide(current, call, record)).await
+            }
+            Target::ExtAuthz => {
+                record.route = ext_authz::NAME.into();
+                Box::pin(self.ext_authz(current, call, record)).await
+            }
             Target::Metadata => Ok(published(policy, record, "application/json", |issuer| &issuer.metadata)),
         }
     }
@@ -347,9 +358,17 @@ fn opened<'a>(
 ) -> Result<(Target, Box<Call<'a>>), Refused> {
     let (mut parts, body) = request.into_parts();
     let head = Head::read(&mut parts, !body.is_end_stream(), connection, &source)?;
-    let table = policy.tables.get(connection.entrance.number).ok_or(Refusal::NoRoute)?;
-    let target = table.find(&head.host.name, parts.uri.path(), &parts.method).map_err(not_found)?;
+    let target = match policy.forward_auth.as_ref().and_then(|endpoint| endpoint.target(parts.uri.path())) {
+        Some(decision) => decision,
+        None => found(policy, connection, &head, &parts)?,
+    };
     Ok((target, Box::new(Call { policy, connection, source, head, parts, body: Upload::Coming(body) })))
+}
+
+/// Who answers on the listener that this connection came in by.
+fn found(policy: &Policy, connection: &Connection, head: &Head, parts: &request::Parts) -> Result<Target, Refused> {
+    let table = policy.tables.get(connection.entrance.number).ok_or(Refusal::NoRoute)?;
+    table.find(&head.host.name, parts.uri.path(), &parts.method).map_err(not_found)
 }
 
 /// Whether a connection ends with this refusal: because nobody can say any more where its next request begins, or

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod backends;
 mod callers;
+pub mod forward_auth;
 mod issuer;
 pub mod path;
 pub mod route;
@@ -33,6 +34,7 @@ use crate::state::attempts::Cost;
 use crate::state::quota::Period;
 use accounts::Accounts;
 pub use callers::{KeyLine, key_lines};
+use forward_auth::ForwardAuth;
 pub use issuer::Issuer;
 use route::Route;
 use table::Table;
@@ -71,6 +73,10 @@ pub enum Target {
     Certificates,
     /// `GET /.well-known/oauth-authorization-server`.
     Metadata,
+    /// nginx, Traefik or Caddy asks about a request.
+    ForwardAuth,
+    /// Envoy asks about a request.
+    ExtAuthz,
 }
 
 /// What is decided about requests.
@@ -91,6 +97,8 @@ pub struct Policy {
     pub quotas: HashMap<Arc<str>, Vec<Quota>>,
     /// Whose pages may make calls for which only a cookie speaks.
     pub own_site: OwnSite,
+    /// Other proxies that ask about requests.
+    pub forward_auth: Option<ForwardAuth>,
     /// Fields that callers must not send to backends, in any spelling.
     pub stripped: Arc<FieldSet>,
     /// All versions of all keys, newest first within each kind and id.
@@ -219,7 +227,20 @@ impl Policy {
         let quotas = all_keys.iter().flat_map(|keys| quotas(keys.raw())).collect();
         let tables = raw.listen.iter().map(|listen| table(raw, listen, &routes, issuer.is_some())).collect();
         let own_site = raw.login.as_ref().and_then(|login| login.cookie.as_ref()).map(own_site).unwrap_or_default();
-        Some(Self { auth, tables, routes, issuer, login, access_token, quotas, own_site, stripped, versions })
+        let forward_auth = ForwardAuth::read(raw);
+        Some(Self {
+            auth,
+            tables,
+            routes,
+            issuer,
+            login,
+            access_token,
+            quotas,
+            own_site,
+            forward_auth,
+            stripped,
+            versions,
+        })
     }
 }
 
@@ -370,22 +391,8 @@ fn stripped(raw: &Raw) -> FieldSet {
         "x-request-id",
     ];
     let mut set = FieldSet::default();
-    CLAIMS
-        .iter()
-        .chain(&["authorization", "customer-auth", "api-key", "x-customer-id-previous", "x-wicketgate-proof"])
-        .for_each(|name| set.insert(name));
-    for route in &raw.routes {
-        set.insert(&route.api_key_header);
-        if let Some(header) = route.identifier.as_ref().and_then(|placement| placement.header.as_deref()) {
-            set.insert(header);
-            set.insert(&format!("{header}-previous"));
-        }
-        for place in route.customer_from.iter().flatten() {
-            if let raw::CustomerFrom::Header(header) = place {
-                set.insert(&header.name);
-            }
-        }
-    }
+    CLAIMS.iter().for_each(|name| set.insert(name));
+    identity_fields(raw).iter().for_each(|name| set.insert(name));
     for backend in raw.backends.values() {
         if let Some(raw::BackendAuthorization::Header(header)) = &backend.authorization {
             set.insert(&header.name);
@@ -395,6 +402,26 @@ fn stripped(raw: &Raw) -> FieldSet {
         }
     }
     set
+}
+
+/// Fields that carry a caller's credential, or the identifier.
+fn identity_fields(raw: &Raw) -> Vec<String> {
+    const FIXED: [&str; 5] =
+        ["authorization", "customer-auth", "api-key", "x-customer-id-previous", "x-wicketgate-proof"];
+    let mut names = FIXED.map(ToOwned::to_owned).to_vec();
+    for route in &raw.routes {
+        names.push(route.api_key_header.clone());
+        if let Some(header) = route.identifier.as_ref().and_then(|placement| placement.header.as_deref()) {
+            names.push(header.to_owned());
+            names.push(format!("{header}-previous"));
+        }
+        for place in route.customer_from.iter().flatten() {
+            if let raw::CustomerFrom::Header(header) = place {
+                names.push(header.name.clone());
+            }
+        }
+    }
+    names
 }
 
 /// What is served on one listener.

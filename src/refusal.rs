@@ -126,6 +126,10 @@ pub enum Refusal {
     CrossSite,
     /// The request names another customer than the token.
     IdentifierMismatch,
+    /// Another proxy asks about a request, and does not say which one, or names two.
+    Original,
+    /// Another proxy asks about a request whose body alone could decide.
+    NeedsBody,
     /// The content type is not one that this path takes.
     ContentType,
     /// The body must be a JSON object and is not, or has a member twice.
@@ -247,6 +251,8 @@ impl Refusal {
             Self::Scope => "scope",
             Self::CrossSite => "cross_site",
             Self::IdentifierMismatch => "identifier_mismatch",
+            Self::Original => "original",
+            Self::NeedsBody => "needs_body",
             Self::ContentType => "content_type",
             Self::Json => "json",
             Self::Rate => "rate",
@@ -329,6 +335,8 @@ pub(crate) mod tests {
             R::Scope,
             R::CrossSite,
             R::IdentifierMismatch,
+            R::Original,
+            R::NeedsBody,
             R::ContentType,
             R::Json,
             R::Rate,

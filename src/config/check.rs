@@ -4,6 +4,7 @@
 
 mod backends;
 mod callers;
+mod forward_auth;
 mod grammar;
 mod own;
 mod routes;
@@ -24,6 +25,7 @@ pub(super) fn check(config: &Config) -> Problems {
     check.own();
     check.state();
     check.callers();
+    check.forward_auth();
     check.routes();
     check.backends();
     check.problems

@@ -6,6 +6,7 @@
 
 mod backend;
 mod callers;
+mod forward_auth;
 mod issuing;
 mod listen;
 mod process;
@@ -21,6 +22,7 @@ use serde::Deserialize;
 
 pub use backend::{Backend, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential, Proof, ProofBody};
 pub use callers::{ApiKey, Client, Quota};
+pub use forward_auth::ForwardAuth;
 pub use issuing::{
     AccessToken, Accounts, Attempts, Cookie, Identifier, IdentifierMode, Issue, Issuer, Login, NumberStyle, RateLimit,
     Refresh, SameSite,
@@ -72,6 +74,8 @@ pub struct Raw {
     /// Issuers of customers' tokens besides this gateway.
     #[serde(default)]
     pub trusted_issuers: Vec<TrustedIssuer>,
+    /// A decision endpoint for other proxies, which keep on forwarding themselves.
+    pub forward_auth: Option<ForwardAuth>,
     /// What may be called. Whatever matches no route is 404, and no backend is asked.
     pub routes: Vec<Route>,
     /// The company's own servers, by name.

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use super::record::Record;
@@ -18,6 +19,8 @@ pub(crate) struct ResponseBody {
 
 enum Content {
     Full(Bytes),
+    /// With trailers behind it.
+    Trailed(Bytes, Option<HeaderMap>),
     Backend(Box<AnswerBody>),
 }
 
@@ -25,6 +28,11 @@ impl ResponseBody {
     /// One that is at hand; may be empty.
     pub(super) fn full(bytes: impl Into<Bytes>) -> Self {
         Self { content: Content::Full(bytes.into()), record: None }
+    }
+
+    /// One that is at hand, with trailers.
+    pub(super) fn trailed(bytes: Bytes, trailers: HeaderMap) -> Self {
+        Self { content: Content::Trailed(bytes, Some(trailers)), record: None }
     }
 
     /// A backend's, as it comes.
@@ -54,6 +62,10 @@ impl Body for ResponseBody {
         let frame = match &mut this.content {
             Content::Full(bytes) if bytes.is_empty() => None,
             Content::Full(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
+            Content::Trailed(bytes, trailers) if bytes.is_empty() => {
+                trailers.take().map(|all| Ok(Frame::trailers(all)))
+            }
+            Content::Trailed(bytes, _) => Some(Ok(Frame::data(std::mem::take(bytes)))),
             Content::Backend(body) => ready!(Pin::new(&mut **body).poll_frame(context)),
         };
         let ended = this.is_end_stream();
@@ -73,13 +85,14 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Full(bytes) => bytes.is_empty(),
+            Content::Trailed(bytes, trailers) => bytes.is_empty() && trailers.is_none(),
             Content::Backend(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Full(bytes) | Content::Trailed(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
             Content::Backend(body) => body.size_hint(),
         }
     }

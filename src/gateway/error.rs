@@ -18,11 +18,13 @@ pub(crate) struct Refused {
     pub(crate) allow: Option<HeaderValue>,
     /// Whether the caller used Basic, and is asked for it again.
     pub(crate) basic: bool,
+    /// Whether whoever asks understands no refusal but 401 and 403.
+    pub(crate) narrow: bool,
 }
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, retry_after: None, allow: None, basic: false }
+        Self { refusal, retry_after: None, allow: None, basic: false, narrow: false }
     }
 }
 
@@ -74,6 +76,8 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::IdentifierMismatch => (403, "403-03", "The request names another customer than its token."),
         R::AddressNotAllowed => (403, "403-04", "This address may not call."),
         R::PlainHttp => (403, "403-06", "Use https, and change what was sent: it was readable on the way."),
+        R::Original => (403, "403-07", "It is not clear which request is asked about."),
+        R::NeedsBody => (403, "403-08", "Only the request body could decide, and it is not seen here."),
         R::NoRoute => (404, "404-01", "There is nothing here."),
         R::Method => (405, "405-01", "The method is not allowed here."),
         R::BodyTimeout => (408, "408-01", "The request body did not arrive in time."),
@@ -102,7 +106,8 @@ pub(crate) fn row(refusal: Refusal) -> Row {
 pub(crate) fn response(refused: &Refused, request_id: &str) -> Response<ResponseBody> {
     let row = row(refused.refusal);
     let mut response = Response::new(ResponseBody::full(body(&row, request_id)));
-    *response.status_mut() = row.status;
+    let is_wide = row.status.is_client_error() && row.status != StatusCode::UNAUTHORIZED;
+    *response.status_mut() = if refused.narrow && is_wide { StatusCode::FORBIDDEN } else { row.status };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if row.status == StatusCode::UNAUTHORIZED || refused.refusal == Refusal::Scope {

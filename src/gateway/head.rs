@@ -59,9 +59,22 @@ impl Head {
         }
         Ok(Self { host, body })
     }
-}
 
-impl Head {
+    /// The head of a request that another proxy asks about; how long its body is, nobody says here.
+    ///
+    /// # Errors
+    /// Why its target and its host have no normal form.
+    pub(crate) fn of(
+        parts: &mut request::Parts,
+        host: &[u8],
+        has_body: bool,
+        limit: usize,
+        source: &Source,
+    ) -> Result<Self, Refusal> {
+        let host = source.host(host).ok_or(Refusal::Host)?;
+        target(&mut parts.uri, limit)?;
+        Ok(Self { host, body: if has_body { BodyFraming::Chunked } else { BodyFraming::Length(0) } })
+    }
     /// The length of the body, where it is announced.
     pub(crate) fn body_length(&self) -> Option<u64> {
         match self.body {

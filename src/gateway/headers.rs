@@ -38,12 +38,8 @@ pub struct Passage<'a> {
 pub fn prepare_request(headers: &mut HeaderMap, passage: &Passage<'_>) {
     let Passage { stripped, route, host, .. } = *passage;
     let trailers = if passage.is_chunked { announced_trailers(headers, stripped) } else { None };
-    let header_of = |credential: &Requirement| match credential {
-        Requirement::Client => header::AUTHORIZATION,
-        Requirement::Customer => CUSTOMER_AUTH,
-        Requirement::ApiKey => route.demand.api_key_header.0.clone(),
-    };
-    let kept_credential = |name: &HeaderName| route.forward.iter().any(|credential| *name == header_of(credential));
+    let kept_credential =
+        |name: &HeaderName| route.forward.iter().any(|credential| *name == field_of(route, *credential));
     // The announced length holds for the body that is sent on, and is written anew where it can be written otherwise.
     let is_odd = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes().starts_with(b"0"));
     fields::remove_hop_by_hop(headers, kept_credential, |name| {
@@ -68,6 +64,15 @@ pub fn prepare_request(headers: &mut HeaderMap, passage: &Passage<'_>) {
     }
 }
 
+/// The field in which a credential stands.
+pub(super) fn field_of(route: &Route, credential: Requirement) -> HeaderName {
+    match credential {
+        Requirement::Client => header::AUTHORIZATION,
+        Requirement::Customer => CUSTOMER_AUTH,
+        Requirement::ApiKey => route.demand.api_key_header.0.clone(),
+    }
+}
+
 /// The trailer fields that are announced and may pass; without the announcement none are sent on.
 fn announced_trailers(headers: &HeaderMap, stripped: &FieldSet) -> Option<HeaderValue> {
     let lines = headers.get_all(header::TRAILER).iter();
@@ -79,7 +84,7 @@ fn announced_trailers(headers: &HeaderMap, stripped: &FieldSet) -> Option<Header
 }
 
 /// Takes our own cookies out of `Cookie`; the others stay as they are.
-fn remove_cookies(headers: &mut HeaderMap, own: &[String]) {
+pub(super) fn remove_cookies(headers: &mut HeaderMap, own: &[String]) {
     if own.is_empty() || !headers.contains_key(header::COOKIE) {
         return;
     }

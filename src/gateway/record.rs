@@ -46,6 +46,8 @@ pub(crate) struct Record {
     /// The route, or what stands in its place.
     pub(crate) route: Arc<str>,
     status: u16,
+    /// What was decided about a request that another proxy asks about.
+    pub(super) decided: Option<StatusCode>,
     /// Why it was refused.
     pub(crate) refusal: Option<Refusal>,
     /// Why it would have been refused.
@@ -94,6 +96,7 @@ impl Record {
             request_id: arrival.request_id,
             route: no_route(),
             status: CALLER_LEFT,
+            decided: None,
             refusal: None,
             observed: None,
             told: None,
@@ -110,7 +113,7 @@ impl Record {
 
     /// Notes what is answered.
     pub(crate) fn answered(&mut self, status: StatusCode) {
-        self.status = status.as_u16();
+        self.status = self.decided.unwrap_or(status).as_u16();
     }
 
     /// What came was no request, so it has no method.

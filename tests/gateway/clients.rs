@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::harness::*;
 
 /// Runs a program of tests/clients with the Python packages of tests/requirements.txt.
-fn python(script: &str, args: &[&str]) -> String {
+pub(crate) fn python(script: &str, args: &[&str]) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let interpreter = root.join("target/python/bin/python");
     let script = root.join("tests/clients").join(script);

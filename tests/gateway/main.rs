@@ -14,6 +14,7 @@ mod contract_token;
 mod cookies;
 mod demo;
 mod disk;
+mod forward_auth;
 mod framing;
 mod harness;
 mod headers;

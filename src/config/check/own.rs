@@ -313,6 +313,9 @@ impl Check<'_> {
         if let Some(access_token) = &raw.access_token {
             own.push(("access_token.path".to_owned(), &access_token.path));
         }
+        if let Some(forward_auth) = &raw.forward_auth {
+            own.push(("forward_auth.path".to_owned(), &forward_auth.path));
+        }
         const FIXED: [&str; 6] = [
             "/.well-known/jwks.json",
             "/.well-known/jwks.pem",

@@ -387,3 +387,22 @@ fn a_wrong_value_does_not_hide_or_invent_other_problems() {
         ["backends.legacy.servers[0]", "routes[0].backend", "routes[1].require[0]", "routes[1].require[1]"]
     );
 }
+
+#[test]
+fn proxies_that_ask_need_a_path_of_their_own_and_networks() {
+    let with =
+        |forward_auth: &str| edited(SHIPPED, "\nbackends:\n", &format!("\nforward_auth: {forward_auth}\nbackends:\n"));
+    let found = problems(&with("{}"));
+    assert!(found.is_empty(), "{found}");
+    for (forward_auth, path) in [
+        ("{ allow: [] }", "forward_auth.allow"),
+        ("{ path: decide }", "forward_auth.path"),
+        ("{ path: /oauth/introspect }", "forward_auth.path"),
+        ("{ path: /oauth/access_token }", "forward_auth.path"),
+        ("{ path: /crm/ }", "routes[0].path"),
+    ] {
+        assert_eq!(only_problem(&with(forward_auth)).path, path, "{forward_auth}");
+    }
+    let plain = problems(&edited(&with("{ grpc: true }"), "    tls:", "    tlx:"));
+    assert!(plain.iter().any(|problem| problem.path == "forward_auth.grpc"), "{plain}");
+}

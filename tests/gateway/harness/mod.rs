@@ -7,6 +7,7 @@ pub(crate) mod gateway;
 pub(crate) mod h2;
 pub(crate) mod keys;
 pub(crate) mod load;
+pub(crate) mod nginx;
 pub(crate) mod provider;
 pub(crate) mod redis;
 pub(crate) mod wire;

@@ -1,0 +1,31 @@
+//! Proxies that ask before they forward: `forward_auth`.
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::config::scalar::Network;
+
+/// A decision endpoint for other proxies, which keep on forwarding themselves.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ForwardAuth {
+    /// Where nginx, Traefik and Caddy ask.
+    #[serde(default = "default_path")]
+    pub path: String,
+    /// Whether Envoy may ask, by gRPC (ext_authz v3). It needs a listener with TLS, for HTTP/2.
+    #[serde(default)]
+    pub grpc: bool,
+    /// The networks of the proxies that may ask. What they say about a request is believed. Default: this machine.
+    #[serde(default = "loopback")]
+    #[schemars(with = "Vec<Network>")]
+    pub allow: Vec<IpNet>,
+}
+
+fn default_path() -> String {
+    "/_wicketgate/auth".to_owned()
+}
+
+fn loopback() -> Vec<IpNet> {
+    ["127.0.0.0/8", "::1/128"].iter().filter_map(|network| network.parse().ok()).collect()
+}

@@ -1,0 +1,114 @@
+//! Forward-auth: another proxy asks before it forwards, and is told yes or no by the checks that hold for requests
+//! that come here themselves.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Response};
+
+use super::body::ResponseBody;
+use super::call::{Call, Upload};
+use super::connection::Connection;
+use super::error::Refused;
+use super::head::Head;
+use super::original::Original;
+use super::record::Record;
+use super::source::{Networks, Source};
+use super::{Answer, Current, Gateway, forward, found, headers};
+use crate::config::raw::Requirement;
+use crate::policy::forward_auth::ForwardAuth;
+use crate::policy::{Policy, Target};
+use crate::refusal::Refusal;
+
+/// What stands for the route until it is known.
+pub(super) const NAME: &str = "forward_auth";
+
+/// What the proxy does with a request that may pass.
+pub(super) struct Verdict {
+    /// Who calls: fields that it sets, in place of those that there are.
+    pub(super) identity: HeaderMap,
+    /// What is left of the cookies, where ours were among them.
+    pub(super) cookies: Option<HeaderValue>,
+    /// Fields that go no further.
+    pub(super) removed: Vec<HeaderName>,
+}
+
+impl Gateway {
+    /// Answers nginx, Traefik or Caddy: 200 with the fields to set, or the refusal that the request would get here.
+    pub(super) async fn decide(
+        &self,
+        current: &Rc<Current>,
+        call: Box<Call<'_>>,
+        record: &mut Record,
+    ) -> Result<Answer, Refused> {
+        let forward_auth = asked_by(&current.policy, call.connection)?;
+        let (original, by_nginx) = Original::read(call.parts.headers)?;
+        // These proxies send on what they do not know, and a backend may know it.
+        if original.parts.headers.keys().any(|name| forward_auth.is_odd_identity(name)) {
+            return Err(Refusal::IdentifierMismatch.into());
+        }
+        let judged = self.verdict_on(current, call.connection, original, record).await;
+        let verdict = judged.map_err(|refused| Refused { narrow: by_nginx, ..refused })?;
+        let mut response = Response::new(ResponseBody::full(Bytes::new()));
+        *response.headers_mut() = verdict.identity;
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    }
+
+    /// Whether a request may pass, by all that holds for requests that come here themselves. Only its body is not seen.
+    pub(super) async fn verdict_on(
+        &self,
+        current: &Rc<Current>,
+        connection: &Connection,
+        original: Original,
+        record: &mut Record,
+    ) -> Result<Verdict, Refused> {
+        let policy = &current.policy;
+        let Original { mut parts, host, secure, address } = original;
+        // The proxy has let it in already.
+        let source = Rc::new(Source::direct(address, secure, &Networks::default()));
+        record.source = Rc::clone(&source);
+        let has_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH)
+            || parts.headers.contains_key(header::CONTENT_TYPE);
+        let head = Head::of(&mut parts, &host, has_body, connection.limits.target, &source)?;
+        let Target::Route(number) = found(policy, connection, &head, &parts)? else {
+            return Err(Refusal::NoRoute.into());
+        };
+        let route = &policy.routes[number as usize];
+        record.route = Arc::clone(&route.name);
+        if route.reads_body() {
+            return Err(Refusal::NeedsBody.into());
+        }
+        let mut call = Call { policy, connection, source, head, parts, body: Upload::Read(Bytes::new()) };
+        let caller = self.checked(current, route, &mut call, record).await?;
+        let came = std::mem::take(&mut call.parts.headers);
+        forward::place(route, &caller, &mut call, record)?;
+        let identity = call.parts.headers;
+        let kept: Vec<HeaderName> =
+            route.forward.iter().map(|credential| headers::field_of(route, *credential)).collect();
+        let is_withheld = |name: &&HeaderName| {
+            policy.forward_auth.as_ref().is_some_and(|forward_auth| forward_auth.is_identity(name))
+                && !kept.contains(name)
+                && !identity.contains_key(*name)
+        };
+        let mut removed: Vec<HeaderName> = came.keys().filter(is_withheld).cloned().collect();
+        let mut cookies = None;
+        if !route.forward.contains(&Requirement::Customer) && came.contains_key(header::COOKIE) {
+            let mut rest = came.clone();
+            headers::remove_cookies(&mut rest, &route.own_cookies);
+            match rest.remove(header::COOKIE) {
+                None => removed.push(header::COOKIE),
+                Some(left) => cookies = Some(left).filter(|left| came.get(header::COOKIE) != Some(left)),
+            }
+        }
+        Ok(Verdict { identity, cookies, removed })
+    }
+}
+
+/// The endpoint, where this address may ask.
+pub(super) fn asked_by<'p>(policy: &'p Policy, connection: &Connection) -> Result<&'p ForwardAuth, Refusal> {
+    let forward_auth = policy.forward_auth.as_ref();
+    forward_auth.filter(|endpoint| endpoint.allows(connection.source.address)).ok_or(Refusal::AddressNotAllowed)
+}
