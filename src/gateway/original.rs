@@ -137,12 +137,12 @@ mod tests {
 
     #[test]
     fn g3_t2_what_is_missing_repeated_or_contradictory_is_refused() {
-        for missing in 0..OF_NGINX.len() {
+        for (missing, field) in OF_NGINX.iter().enumerate() {
             let mut fields = OF_NGINX.to_vec();
             fields.remove(missing);
-            assert_eq!(read(&fields).unwrap_err(), Refusal::Original, "without {:?}", OF_NGINX[missing]);
-            let repeated = [&OF_NGINX[..], &[OF_NGINX[missing]]].concat();
-            assert_eq!(read(&repeated).unwrap_err(), Refusal::Original, "twice {:?}", OF_NGINX[missing]);
+            assert_eq!(read(&fields).unwrap_err(), Refusal::Original, "without {field:?}");
+            let repeated = [&OF_NGINX[..], &[*field]].concat();
+            assert_eq!(read(&repeated).unwrap_err(), Refusal::Original, "twice {field:?}");
         }
         let other = |uri, method, host| {
             let more = [("x-forwarded-uri", uri), ("x-forwarded-method", method), ("x-forwarded-host", host)];

@@ -1,6 +1,6 @@
 //! What the file says: names, lists, combinations.
 
-use super::{Case, MAXIMAL, Problem, SHIPPED, assert_fine, assert_said, edited, problems};
+use super::{Case, MAXIMAL, Problem, SHIPPED, assert_fine, assert_said, edited, only_problem, problems};
 
 #[test]
 fn customers_of_a_login_without_an_issuer_need_a_tenant() {
@@ -399,7 +399,7 @@ fn proxies_that_ask_need_a_path_of_their_own_and_networks() {
         ("{ path: decide }", "forward_auth.path"),
         ("{ path: /oauth/introspect }", "forward_auth.path"),
         ("{ path: /oauth/access_token }", "forward_auth.path"),
-        ("{ path: /crm/ }", "routes[0].path"),
+        ("{ path: /crm/ }", "routes[1].path"),
     ] {
         assert_eq!(only_problem(&with(forward_auth)).path, path, "{forward_auth}");
     }
