@@ -143,6 +143,7 @@ fn traefik_and_caddy_get_the_identifier_or_the_refusal_of_the_route() {
     assert_eq!(allowed.header("Cache-Control"), Some("no-store"));
     let line = gateway.access_line(allowed.header("X-Request-Id").unwrap());
     assert_eq!((&line["route"], &line["customer"]), (&json!("me"), &keys::decode(&token).1["sub"]));
+    assert_eq!(line["client_address"], "198.51.100.7");
     plainly(&question(plain, "POST", "/me/orders")).expect(401, "401-10");
     plainly(&question(plain, "POST", "/unknown")).expect(404, "404-01");
     assert_eq!(plainly(&question(plain, "PATCH", "/me/x")).expect(405, "405-01").header("Allow").unwrap().len(), 28);
