@@ -5,6 +5,7 @@ mod places;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,13 +19,14 @@ use crate::gateway::Shared;
 use crate::gateway::access_log::AccessLogWriter;
 use crate::gateway::hashing::Hashing;
 use crate::metrics::Metrics;
+use crate::notify::{Pulse, ServiceManager};
 use crate::policy::Lasting;
 use crate::reload::{self, Plan, ReloadFault, Reloader};
 use crate::server::departure::Departed;
 use crate::server::handover::{HandoverFault, Predecessor, Sockets, Successor};
 use crate::server::operators::{self, Wish};
 use crate::server::tls::CertificateStore;
-use crate::server::worker::Worker;
+use crate::server::worker::{PULSE, Worker};
 use crate::server::{self, Listener, Phase};
 use crate::state::State;
 use places::Places;
@@ -55,6 +57,8 @@ pub struct App {
     pub admin: SocketAddr,
     phase: watch::Sender<Phase>,
     workers: Vec<JoinHandle<io::Result<()>>>,
+    /// What each of them counts while it turns.
+    pulses: Vec<Arc<AtomicU64>>,
     /// The operators' socket, removed at the end.
     socket: PathBuf,
     /// All sockets, for the process that takes over.
@@ -149,14 +153,18 @@ impl App {
         let (departures, departed) = mpsc::unbounded_channel();
         let mut arrivals = Vec::new();
         let mut workers = Vec::new();
+        let mut pulses = Vec::new();
         for (number, listeners) in places.per_worker.into_iter().enumerate() {
             let (arrival, arriving) = mpsc::unbounded_channel();
             arrivals.push(arrival);
+            let pulse = Arc::<AtomicU64>::default();
+            pulses.push(Arc::clone(&pulse));
             let worker = Worker {
                 listeners,
                 shared: Arc::clone(&shared),
                 log: log.clone(),
                 phase: watched.clone(),
+                pulse,
                 arrivals: arriving,
                 departures: departures.clone(),
             };
@@ -185,6 +193,7 @@ impl App {
             admin: admin_address,
             phase,
             workers,
+            pulses,
             socket,
             sockets: places.held,
             departures: departed,
@@ -251,6 +260,23 @@ impl App {
         release.give();
         *self.successor.lock().unwrap_or_else(PoisonError::into_inner) = Some(successor);
         Ok(id)
+    }
+
+    /// Tells the service manager now and then that all workers turn, for as long as they do and it wants to know.
+    pub fn keep_alive(&self, manager: &ServiceManager) {
+        let Some(patience) = manager.patience() else { return };
+        let (manager, pulses) = (manager.clone(), self.pulses.clone());
+        let pause = (patience / 3).max(2 * PULSE);
+        self.control.spawn(async move {
+            let mut pulse = Pulse::default();
+            loop {
+                match pulse.check(pulses.iter().map(|count| count.load(Ordering::Relaxed))) {
+                    Ok(()) => manager.is_alive(),
+                    Err(worker) => tracing::error!(worker, "a worker does not turn"),
+                }
+                tokio::time::sleep(pause).await;
+            }
+        });
     }
 
     /// The runtime for everything that is not a request.

@@ -16,7 +16,7 @@
 //! | 3 | [`auth`] | credentials in, a `Caller` or a refusal out |
 //! | 2 | [`state`], [`backend`], [`config`] | logins and revocations; the company's servers; gateway.yaml |
 //! | 1 | [`customer`], [`fetch`], [`stream`] | the opaque identifier; documents of others; bodies on their way |
-//! | 0 | [`body`], [`dated`], [`fields`], [`metrics`], [`refusal`], [`secret`], [`socket`] | small things that know nothing else |
+//! | 0 | [`body`], [`dated`], [`fields`], [`metrics`], [`notify`], [`refusal`], [`secret`], [`socket`] | small things that know nothing else |
 //!
 //! # The walk of a request
 //!
@@ -52,6 +52,7 @@ pub mod fetch;
 pub mod fields;
 pub mod gateway;
 pub mod metrics;
+pub mod notify;
 pub mod policy;
 pub mod refusal;
 pub mod reload;

@@ -15,6 +15,7 @@ use anyhow::Context as _;
 use super::{run, say};
 use crate::app::{self, App};
 use crate::config::raw::Raw;
+use crate::notify::ServiceManager;
 use crate::server::handover::Sockets;
 
 /// Runs the gateway and the sample backend until they are told to stop.
@@ -45,7 +46,7 @@ pub(super) fn demo(file: &Path) -> anyhow::Result<()> {
     ))?;
     let ca = certs.strip_prefix("./").unwrap_or(&certs).join("ca.pem");
     say(&instructions(address, &ca))?;
-    signals.until_told_to_stop(&app, None);
+    signals.until_told_to_stop(&app, &ServiceManager::from_environment(), None);
     let drained = app.drain();
     drop((stop, backend));
     drained

@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::{self, App};
 use crate::config;
+use crate::notify::ServiceManager;
 use crate::server::handover::{Sockets, Successor};
 use crate::server::operators::Wish;
 
@@ -33,7 +34,14 @@ pub(super) fn run(file: &Path) -> anyhow::Result<()> {
     let signals = Signals::listen(&runtime)?;
     let app = App::take_over(file, given, runtime)?;
     announce(&app);
-    let told = signals.until_told_to_stop(&app, Some(&program));
+    let manager = ServiceManager::from_environment();
+    manager.ready("serving");
+    app.keep_alive(&manager);
+    let told = signals.until_told_to_stop(&app, &manager, Some(&program));
+    match told {
+        Told::Stop => manager.stopping(),
+        Told::HandedOver(id) => manager.succeeded_by(id),
+    }
     let control = app.control();
     let _guard = control.enter();
     control.spawn(exit_when_hastened(told));
@@ -45,8 +53,8 @@ pub(super) fn run(file: &Path) -> anyhow::Result<()> {
 pub(super) enum Told {
     /// It was told to.
     Stop,
-    /// Another one has taken over.
-    HandedOver,
+    /// The process of this id has taken over.
+    HandedOver(u32),
 }
 
 /// How this process was started, so that it can be once more.
@@ -63,7 +71,9 @@ impl Program {
 
     /// Starts it once more, as it is now. What becomes of it, it says itself.
     fn start(&self) {
-        match Command::new(&self.path).args(&self.arguments).spawn() {
+        // The watchdog watches whoever is the service, and that is to be the new process.
+        let mut command = Command::new(&self.path);
+        match command.args(&self.arguments).env_remove("WATCHDOG_PID").spawn() {
             Ok(mut child) => {
                 tracing::info!(program = %self.path.display(), id = child.id(), "a new process is starting");
                 std::thread::spawn(move || {
@@ -117,21 +127,21 @@ impl Signals {
 
     /// Reloads on SIGHUP, starts `program` on SIGUSR2; returns on SIGTERM or SIGINT, or when another process has taken
     /// over.
-    pub(super) fn until_told_to_stop(mut self, app: &App, program: Option<&Program>) -> Told {
+    pub(super) fn until_told_to_stop(mut self, app: &App, manager: &ServiceManager, program: Option<&Program>) -> Told {
         app.control().block_on(async {
             loop {
                 tokio::select! {
                     _ = self.terminate.recv() => return Told::Stop,
                     _ = self.interrupt.recv() => return Told::Stop,
-                    _ = self.hang_up.recv() => drop(reload(app, "signal").await),
+                    _ = self.hang_up.recv() => drop(reload(app, manager, "signal").await),
                     _ = self.upgrade.recv() => program.into_iter().for_each(Program::start),
                     wish = app.wish() => match wish {
-                        None => drop(reload(app, "files").await),
-                        Some(Wish::Reload(asked)) => drop(asked.send(reload(app, "operator").await)),
+                        None => drop(reload(app, manager, "files").await),
+                        Some(Wish::Reload(asked)) => drop(asked.send(reload(app, manager, "operator").await)),
                         Some(Wish::Handover(successor)) => tokio::select! {
                             _ = self.terminate.recv() => return Told::Stop,
-                            is_done = hand_over(app, successor) => if is_done {
-                                return Told::HandedOver;
+                            id = hand_over(app, successor) => if let Some(id) = id {
+                                return Told::HandedOver(id);
                             },
                         },
                     },
@@ -141,29 +151,32 @@ impl Signals {
     }
 }
 
-/// Lets another process take over; whether it did.
-async fn hand_over(app: &App, successor: Successor) -> bool {
+/// Lets another process take over; its id if it did.
+async fn hand_over(app: &App, successor: Successor) -> Option<u32> {
     match app.hand_over(successor).await {
         Ok(id) => {
             tracing::info!(id, "another process has taken over");
-            true
+            Some(id)
         }
         Err(fault) => {
             tracing::error!(reason = %fault, "no other process has taken over: this one goes on");
-            false
+            None
         }
     }
 }
 
 /// Reads the configuration again and says so.
-async fn reload(app: &App, cause: &str) -> Result<(), String> {
+async fn reload(app: &App, manager: &ServiceManager, cause: &str) -> Result<(), String> {
+    manager.reloading();
     match app.reload().await {
         Ok(()) => {
             tracing::info!(cause, "reloaded");
+            manager.ready("serving");
             Ok(())
         }
         Err(fault) => {
             tracing::error!(cause, reason = %fault, "reload failed");
+            manager.ready(&format!("serving with the configuration before, reload failed: {fault}"));
             Err(fault.to_string())
         }
     }
@@ -175,7 +188,7 @@ fn exit_when_hastened(told: Told) -> impl Future<Output = ()> {
     async move {
         let (Ok(mut terminate), Ok(mut interrupt)) = signals else { return };
         // A process that has handed over ends by itself, and being told so changes nothing.
-        for _ in 0..if told == Told::HandedOver { 2 } else { 1 } {
+        for _ in 0..if told == Told::Stop { 1 } else { 2 } {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -37,6 +37,9 @@ use crate::socket::Socket;
 /// How long to wait when no descriptor is left for a new connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How often a worker says that it turns.
+pub const PULSE: Duration = Duration::from_millis(500);
+
 /// What a worker starts with.
 pub struct Worker {
     /// Its sockets and what is known of them.
@@ -47,6 +50,8 @@ pub struct Worker {
     pub log: Option<AccessLogWriter>,
     /// How far the process is.
     pub phase: watch::Receiver<Phase>,
+    /// Counts while it turns.
+    pub pulse: Arc<AtomicU64>,
     /// Connections that an earlier process has sent.
     pub arrivals: mpsc::UnboundedReceiver<Departed>,
     /// Where connections go when another process has taken over.
@@ -88,6 +93,13 @@ impl Worker {
             let open = Rc::new(Open::default());
             let chores = Rc::clone(&gateway);
             tokio::task::spawn_local(async move { chores.run().await });
+            let pulse = self.pulse;
+            tokio::task::spawn_local(async move {
+                loop {
+                    pulse.fetch_add(1, Ordering::Relaxed);
+                    sleep(PULSE).await;
+                }
+            });
             let listeners: Vec<Listener> = self.listeners.iter().map(|(_, listener)| listener.clone()).collect();
             let floor = Floor { gateway: Rc::clone(&gateway), open: Rc::clone(&open), departures: self.departures };
             for (socket, listener) in self.listeners {

@@ -34,6 +34,7 @@ mod replicas;
 mod responses;
 mod retry;
 mod rotation;
+mod service;
 mod sessions;
 mod shutdown;
 mod streaming;

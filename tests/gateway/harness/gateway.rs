@@ -178,8 +178,22 @@ impl Gateway {
     /// The same with more in its environment.
     #[track_caller]
     pub(crate) fn start_with(files: Arc<Workspace>, signing_key: TokenKey, more: &[(&str, PathBuf)]) -> Self {
-        let mut child = command(&files.path)
-            .envs(more.iter().map(|(name, value)| (name, value)))
+        let mut command = command(&files.path);
+        command.envs(more.iter().map(|(name, value)| (name, value)));
+        Self::start_by(command, files, signing_key)
+    }
+
+    /// The same by a shell that does something else before: `"$@"` is the gateway.
+    #[track_caller]
+    pub(crate) fn start_in_shell(files: Arc<Workspace>, signing_key: TokenKey, script: &str) -> Self {
+        let mut command = Command::new("bash");
+        command.current_dir(&files.path).args(["-c", script, "bash", env!("CARGO_BIN_EXE_wicketgate")]);
+        Self::start_by(command, files, signing_key)
+    }
+
+    #[track_caller]
+    fn start_by(mut command: Command, files: Arc<Workspace>, signing_key: TokenKey) -> Self {
+        let mut child = command
             .args(["run", "--config"])
             .arg(files.config())
             .stdin(Stdio::null())
