@@ -5,7 +5,7 @@
 
 pub mod access_log;
 mod admission;
-mod body;
+pub(crate) mod body;
 mod call;
 mod client;
 pub(crate) mod connection;
@@ -21,7 +21,7 @@ mod head;
 pub mod headers;
 pub mod host;
 mod limiter;
-mod limits;
+pub(crate) mod limits;
 mod login;
 mod logout;
 mod oauth;

@@ -1,11 +1,15 @@
 //! From sockets to requests.
 
+mod addresses;
 pub mod admin;
 pub mod departure;
+mod frames;
 pub mod handover;
 pub mod operators;
 mod proxy_protocol;
+mod streams;
 pub mod tls;
+mod turns;
 mod wire;
 pub mod worker;
 
@@ -16,6 +20,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use socket2::{Domain, Protocol, Socket, Type};
+
+use addresses::Addresses;
 
 use crate::config::raw;
 use crate::gateway::connection::{Connection, Limits};
@@ -39,6 +45,12 @@ pub struct Listener {
     pub(crate) open: Arc<AtomicUsize>,
     /// Connections open at once.
     pub(crate) max_open: usize,
+    /// The connections of each address, where they are bounded.
+    pub(crate) addresses: Option<Arc<Addresses>>,
+    /// TLS handshakes going on now, on all workers.
+    pub(crate) handshakes: Arc<AtomicUsize>,
+    /// TLS handshakes going on at once.
+    pub(crate) max_handshakes: usize,
 }
 
 /// How far the process is.
@@ -74,9 +86,13 @@ impl Listener {
                 stall_timeout: limits.stall_timeout.get(),
                 total_timeout: limits.total_timeout.get(),
                 idle_timeout: limits.idle_timeout.get(),
+                streams: limits.streams,
             }),
             open: Arc::default(),
             max_open: limits.connections,
+            addresses: limits.connections_per_address.map(Addresses::new),
+            handshakes: Arc::default(),
+            max_handshakes: limits.handshakes,
         }
     }
 

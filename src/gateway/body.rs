@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -38,6 +39,11 @@ impl ResponseBody {
     /// A backend's, as it comes.
     pub(super) fn backend(body: AnswerBody) -> Self {
         Self { content: Content::Backend(Box::new(body)), record: None }
+    }
+
+    /// When the exchange must be over.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        self.record.as_ref().map(|record| record.until)
     }
 
     /// The same with the record of its request.

@@ -34,6 +34,8 @@ pub(crate) struct Limits {
     pub(crate) total_timeout: Duration,
     /// Without a request.
     pub(crate) idle_timeout: Duration,
+    /// Streams open at once, on HTTP/2.
+    pub(crate) streams: u32,
 }
 
 /// How much longer than an exchange its connection may live, so that the answer can still say why.
@@ -65,6 +67,19 @@ pub(crate) struct Connection {
     stuck_since: Cell<Option<Instant>>,
     /// Whether it is to end with its next answer.
     is_last: Cell<bool>,
+    /// What the frames of HTTP/2 say.
+    streams: Cell<Streams>,
+}
+
+/// How the streams of an HTTP/2 connection stand.
+#[derive(Debug, Clone, Copy, Default)]
+struct Streams {
+    /// Since when the head of a request has been coming.
+    in_head_since: Option<Instant>,
+    /// Whether the end of an answer has not been taken yet.
+    is_open: bool,
+    /// Whether more frames came than there was work to do.
+    is_flooded: bool,
 }
 
 impl Connection {
@@ -88,6 +103,7 @@ impl Connection {
             framing: RefCell::default(),
             stuck_since: Cell::new(None),
             is_last: Cell::new(false),
+            streams: Cell::default(),
         }
     }
 
@@ -173,10 +189,33 @@ impl Connection {
         }
     }
 
+    /// Notes what the frames show: whether the head of a request is on its way, and an answer.
+    pub(crate) fn frames_moved(&self, is_in_head: bool, is_open: bool) {
+        let streams = self.streams.get();
+        if is_in_head != streams.in_head_since.is_some() || is_open != streams.is_open {
+            let in_head_since = is_in_head.then(|| streams.in_head_since.unwrap_or_else(Instant::now));
+            self.streams.set(Streams { in_head_since, is_open, ..streams });
+        }
+    }
+
+    /// Notes that more frames came than there was work to do.
+    pub(crate) fn flooded(&self) {
+        self.streams.set(Streams { is_flooded: true, ..self.streams.get() });
+    }
+
+    /// Whether that is why it ends.
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.streams.get().is_flooded
+    }
+
     /// When this connection is to be closed if nothing more happens, and the word for why.
     pub(crate) fn deadline(&self) -> Option<(Instant, &'static str)> {
         if let Some(since) = self.stuck_since.get() {
             return Some((since + self.limits.stall_timeout, "write_timeout"));
+        }
+        let streams = self.streams.get();
+        if let Some(since) = streams.in_head_since {
+            return Some((since + self.limits.head_timeout, "head_timeout"));
         }
         if self.active.get() > 0 {
             // The body ends itself in time, unless the caller takes it so slowly that nobody asks for more of it.
@@ -185,6 +224,9 @@ impl Connection {
         }
         let (limit, why) = if self.framing.borrow().is_in_head() {
             (self.limits.head_timeout, "head_timeout")
+        } else if streams.is_open {
+            // All answers have been handed on, and the caller does not take the end of one.
+            (self.limits.stall_timeout, "write_timeout")
         } else {
             (self.limits.idle_timeout, "idle")
         };

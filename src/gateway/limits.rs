@@ -176,7 +176,7 @@ pub(super) fn retry_later(refusal: Refusal, wait: Duration) -> Refused {
 }
 
 /// An IPv6 caller owns a /64; it counts as one.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) & (u128::MAX << 64)).into()),

@@ -1,19 +1,21 @@
 //! A caller's bytes: seen on their way to and from the HTTP parser.
 //!
-//! Four things need the bytes themselves: the head as it was sent (the parser forgives what must not be forgiven),
-//! writes that get stuck, the parser's own answers, which say nothing and are replaced by ours, and the end: a
-//! connection that is closed while the caller still sends would be reset, and the answer lost with it.
+//! Five things need the bytes themselves: the head as it was sent (the parser forgives what must not be forgiven),
+//! writes that get stuck, the parser's own answers, which say nothing and are replaced by ours, the end: a
+//! connection that is closed while the caller still sends would be reset, and the answer lost with it;
+//! and the frames of HTTP/2, of which the library takes any number.
 
 use std::future::Future as _;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::frames::{Flood, Frames};
 use crate::gateway::Gateway;
 use crate::gateway::connection::Connection;
 use crate::refusal::Refusal;
@@ -26,6 +28,8 @@ pub(super) struct Wire<Stream> {
     gateway: Option<Rc<Gateway>>,
     replacement: Option<Replacement>,
     lingering: Option<Lingering>,
+    /// Only of HTTP/2.
+    frames: Option<Box<Frames>>,
 }
 
 /// How long the rest of a request is taken and thrown away after its answer.
@@ -49,12 +53,13 @@ struct Replacement {
 impl<Stream> Wire<Stream> {
     /// HTTP/1.1.
     pub(super) fn http1(stream: Stream, connection: Rc<Connection>, gateway: Rc<Gateway>) -> Self {
-        Self { stream, connection, gateway: Some(gateway), replacement: None, lingering: None }
+        Self { stream, connection, gateway: Some(gateway), replacement: None, lingering: None, frames: None }
     }
 
     /// HTTP/2.
     pub(super) fn http2(stream: Stream, connection: Rc<Connection>) -> Self {
-        Self { stream, connection, gateway: None, replacement: None, lingering: None }
+        let frames = Some(Box::new(Frames::new(Instant::now())));
+        Self { stream, connection, gateway: None, replacement: None, lingering: None, frames }
     }
 
     /// The stream itself, where nothing is on its way any more.
@@ -87,7 +92,7 @@ fn parsers_own(bytes: &[u8]) -> Option<Refusal> {
     (!ours).then_some(refusal)
 }
 
-impl<Stream: AsyncRead + Unpin> AsyncRead for Wire<Stream> {
+impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<Stream> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
@@ -95,11 +100,39 @@ impl<Stream: AsyncRead + Unpin> AsyncRead for Wire<Stream> {
         if this.gateway.is_some() {
             this.connection.bytes_read(&buffer.filled()[before..]);
         }
+        if let Some(frames) = &mut this.frames {
+            if let Err(Flood) = frames.received(&buffer.filled()[before..], Instant::now) {
+                return Poll::Ready(Err(this.flooded(context)));
+            }
+            this.connection.frames_moved(frames.is_in_head(), frames.has_open_streams());
+        }
         Poll::Ready(Ok(()))
     }
 }
 
 impl<Stream: AsyncWrite + Unpin> Wire<Stream> {
+    /// Says why, where that can be said at once, and ends the connection.
+    fn flooded(&mut self, context: &mut Context<'_>) -> io::Error {
+        self.connection.flooded();
+        if let Some(farewell) = self.frames.as_ref().and_then(|frames| frames.farewell()) {
+            let _ = Pin::new(&mut self.stream).poll_write(context, &farewell);
+            let _ = Pin::new(&mut self.stream).poll_flush(context);
+        }
+        io::Error::other("a flood of frames")
+    }
+
+    /// Notes what was written of these pieces.
+    fn frames_sent<'a>(&mut self, written: usize, pieces: impl IntoIterator<Item = &'a [u8]>) {
+        let Some(frames) = &mut self.frames else { return };
+        let mut left = written;
+        for piece in pieces {
+            let sent = &piece[..piece.len().min(left)];
+            frames.sent(sent);
+            left -= sent.len();
+        }
+        self.connection.frames_moved(frames.is_in_head(), frames.has_open_streams());
+    }
+
     fn poll_replacement(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Some(replacement) = &mut self.replacement else { return Poll::Ready(Ok(0)) };
         while replacement.written < replacement.bytes.len() {
@@ -145,6 +178,9 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<Stream> {
         } else {
             Pin::new(&mut this.stream).poll_write(context, bytes)
         };
+        if let Poll::Ready(Ok(written)) = outcome {
+            this.frames_sent(written, [bytes]);
+        }
         this.noted(outcome)
     }
 
@@ -163,6 +199,9 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<Stream> {
         } else {
             Pin::new(&mut this.stream).poll_write_vectored(context, slices)
         };
+        if let Poll::Ready(Ok(written)) = outcome {
+            this.frames_sent(written, slices.iter().map(|slice| &**slice));
+        }
         this.noted(outcome)
     }
 

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use http::Request;
 use hyper::body::Incoming;
-use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,9 +23,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::departure::{self, Departed, Leaving};
 use super::handover::Departure;
+use super::streams::Streams;
+use super::turns::Turns;
 use super::wire::Wire;
 use super::{Listener, Phase, proxy_protocol};
 use crate::gateway::access_log::AccessLogWriter;
@@ -64,6 +67,7 @@ struct Floor {
     gateway: Rc<Gateway>,
     open: Rc<Open>,
     departures: mpsc::UnboundedSender<Departed>,
+    turns: Rc<Turns>,
 }
 
 /// The connections of a worker.
@@ -101,7 +105,12 @@ impl Worker {
                 }
             });
             let listeners: Vec<Listener> = self.listeners.iter().map(|(_, listener)| listener.clone()).collect();
-            let floor = Floor { gateway: Rc::clone(&gateway), open: Rc::clone(&open), departures: self.departures };
+            let floor = Floor {
+                gateway: Rc::clone(&gateway),
+                open: Rc::clone(&open),
+                departures: self.departures,
+                turns: Rc::new(Turns::new()),
+            };
             for (socket, listener) in self.listeners {
                 let socket = tokio::net::TcpListener::from_std(socket)?;
                 tokio::task::spawn_local(accept(socket, listener, floor.clone(), self.phase.clone()));
@@ -159,6 +168,15 @@ impl Drop for Entered {
 
 /// A connection that is counted on all workers.
 struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    /// One more, where that is one of so many at most.
+    fn one_of(open: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let before = open.fetch_add(1, Ordering::Relaxed);
+        let counted = Self(Arc::clone(open));
+        (before < most).then_some(counted)
+    }
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {
@@ -220,13 +238,12 @@ async fn adopt(
 
 /// Counts a connection for as long as what this gives lives; `None` where there are too many.
 fn count(listener: &Listener, floor: &Floor) -> Option<(Entered, Counted)> {
-    let before = listener.open.fetch_add(1, Ordering::Relaxed);
-    let counted = Counted(Arc::clone(&listener.open));
-    floor.gateway.cells().connection_opened();
-    if before >= listener.max_open {
-        floor.gateway.cells().connection_closed("too_many");
+    let cells = floor.gateway.cells();
+    cells.connection_opened();
+    let Some(counted) = Counted::one_of(&listener.open, listener.max_open) else {
+        cells.connection_closed("too_many");
         return None;
-    }
+    };
     Some((floor.open.enter(), counted))
 }
 
@@ -253,24 +270,47 @@ async fn serve(
             Err(_) => return "handshake_timeout",
         }
     }
+    let _place = match &listener.addresses {
+        None => None,
+        Some(addresses) => match addresses.enter(ip) {
+            None => return "too_many_from_address",
+            place => place,
+        },
+    };
     let Some(tls) = &listener.tls else {
         let connection = listener.connection(ip, false, false);
         return Box::pin(serve_http1(Box::new(Socket(stream)), connection, listener, floor, phase)).await;
     };
     // Boxes, here and below: whatever this task has room for stays with the connection for its whole life.
-    let accepting = Box::pin(timeout(listener.limits.handshake_timeout, tls.accept(Socket(stream))));
-    let stream = match accepting.await {
-        Ok(Ok(stream)) => Box::new(stream),
-        Ok(Err(error)) => {
-            tracing::debug!(%ip, %error, "no TLS handshake");
-            return "handshake";
-        }
-        Err(_) => return "handshake_timeout",
+    let stream = match Box::pin(handshake(tls, stream, ip, listener, floor)).await {
+        Ok(stream) => Box::new(stream),
+        Err(reason) => return reason,
     };
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
         Box::pin(serve_http2(stream, listener.connection(ip, true, true), floor, phase)).await
     } else {
         Box::pin(serve_http1(stream, listener.connection(ip, true, false), listener, floor, phase)).await
+    }
+}
+
+async fn handshake(
+    tls: &TlsAcceptor,
+    stream: TcpStream,
+    ip: IpAddr,
+    listener: &Listener,
+    floor: &Floor,
+) -> Result<TlsStream<Socket>, &'static str> {
+    let Some(_counted) = Counted::one_of(&listener.handshakes, listener.max_handshakes) else {
+        return Err("too_many_handshakes");
+    };
+    let work = floor.turns.work(tls.accept(Socket(stream)));
+    match timeout(listener.limits.handshake_timeout, work).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%ip, %error, "no TLS handshake");
+            Err("handshake")
+        }
+        Err(_) => Err("handshake_timeout"),
     }
 }
 
@@ -334,20 +374,25 @@ where
     Stream: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let gateway = &floor.gateway;
-    let mut builder = http2::Builder::new(LocalExecutor);
+    let limits = &connection.limits;
+    let streams = Streams::new(limits.stall_timeout);
+    let mut builder = http2::Builder::new(streams.clone());
     builder
         .timer(TokioTimer::new())
-        .max_concurrent_streams(128)
+        .max_concurrent_streams(limits.streams)
         .initial_stream_window_size(256 * 1024)
         .initial_connection_window_size(1024 * 1024)
-        .max_header_list_size(u32::try_from(connection.limits.head).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
         .max_send_buf_size(64 * 1024)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(10));
     let wire = Wire::http2(stream, Rc::clone(&connection));
-    // Each stream is a task: what is moved into it should be small.
     let answering = answering(gateway, &connection);
-    let service = service_fn(move |request| Box::pin(answering.call(request)));
+    let service = service_fn(move |request| {
+        let (streams, reader, answer) = (streams.clone(), streams.begin(), answering.call(request));
+        // Each stream is a task: what is moved into it should be small.
+        Box::pin(async move { answer.await.map(|answer| answer.map(|body| streams.body(body, reader))) })
+    });
     let serving = builder.serve_connection(TokioIo::new(wire), service);
     watched(pin!(serving), |serving| serving.graceful_shutdown(), &connection, phase).await
 }
@@ -395,7 +440,8 @@ where
                     return if now == Phase::Leaving { Poll::Ready(LEAVES) } else { Poll::Pending };
                 }
                 if let Poll::Ready(outcome) = serving.as_mut().poll(context) {
-                    return Poll::Ready(ended(&outcome, is_ending));
+                    let reason = if connection.is_flooded() { "flood" } else { ended(&outcome, is_ending) };
+                    return Poll::Ready(reason);
                 }
                 if goes_over && connection.is_idle() {
                     continue;
@@ -438,17 +484,5 @@ fn ended(outcome: &hyper::Result<()>, is_ending: bool) -> &'static str {
         Err(error) if error.is_parse() => "malformed",
         Err(error) if error.is_incomplete_message() => "caller",
         Err(_) => "error",
-    }
-}
-
-/// Runs a connection's streams as tasks of this worker.
-#[derive(Debug, Clone, Copy)]
-struct LocalExecutor;
-
-impl<Task: Future + 'static> Executor<Task> for LocalExecutor {
-    fn execute(&self, task: Task) {
-        tokio::task::spawn_local(async move {
-            task.await;
-        });
     }
 }

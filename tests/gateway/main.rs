@@ -15,6 +15,7 @@ mod cookies;
 mod demo;
 mod disk;
 mod forward_auth;
+mod floods;
 mod framing;
 mod harness;
 mod headers;

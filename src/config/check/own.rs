@@ -89,8 +89,18 @@ impl Check<'_> {
             }
         }
         let limits = &listen.limits;
-        for (key, amount) in [("connections", limits.connections), ("headers", limits.headers)] {
+        let amounts = [
+            ("connections", limits.connections),
+            ("connections_per_address", limits.connections_per_address.unwrap_or(1)),
+            ("handshakes", limits.handshakes),
+            ("headers", limits.headers),
+        ];
+        for (key, amount) in amounts {
             self.more_than_zero(&format!("{at}.limits.{key}"), amount);
+        }
+        if !(1..=1_000).contains(&limits.streams) {
+            let message = "an HTTP/2 connection has from 1 to 1,000 streams";
+            self.add(&format!("{at}.limits.streams"), message, "remove `streams`: the default is 100");
         }
         for (key, size) in [("head", limits.head), ("target", limits.target), ("body", limits.body)] {
             self.some_bytes(&format!("{at}.limits.{key}"), size);

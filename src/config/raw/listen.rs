@@ -95,6 +95,12 @@ pub enum ClientCertificate {
 pub struct ListenLimits {
     /// Connections open at once; above it new ones are closed at once.
     pub connections: usize,
+    /// Connections open at once from one address, an IPv6 /64 being one; above it new ones are closed at once.
+    pub connections_per_address: Option<usize>,
+    /// TLS handshakes at once; above it new connections are closed at once.
+    pub handshakes: usize,
+    /// Requests at once on one HTTP/2 connection; above it new ones are refused with REFUSED_STREAM.
+    pub streams: u32,
     /// The request line and all header fields together; above it 431.
     pub head: Size,
     /// Header fields in a request; above it 431.
@@ -119,6 +125,9 @@ impl Default for ListenLimits {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            connections_per_address: None,
+            handshakes: 1_000,
+            streams: 100,
             head: Size::kib(32),
             headers: 100,
             target: Size::kib(8),

@@ -82,6 +82,11 @@ impl Connection {
     pub(crate) fn after(address: SocketAddr, preamble: &[u8], config: Arc<ClientConfig>) -> std::io::Result<Self> {
         let mut socket = tcp(address);
         socket.write_all(preamble)?;
+        Self::over(socket, config)
+    }
+
+    /// The same over a socket that is connected.
+    pub(crate) fn over(mut socket: TcpStream, config: Arc<ClientConfig>) -> std::io::Result<Self> {
         let name = ServerName::try_from("localhost").unwrap();
         let mut session = ClientConnection::new(config, name).map_err(std::io::Error::other)?;
         while session.is_handshaking() {

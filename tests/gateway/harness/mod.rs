@@ -3,6 +3,7 @@
 pub(crate) mod backend;
 pub(crate) mod client;
 pub(crate) mod config;
+pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod h2;
 pub(crate) mod keys;
