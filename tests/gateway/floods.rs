@@ -353,6 +353,7 @@ fn h5_connections_above_the_limit_of_an_address_are_closed_and_others_are_taken(
 fn x39_handshakes_above_the_limit_are_closed_and_open_connections_live() {
     let (_backend, gateway) = world_with(|c| c.limit("handshakes", json!(2)).limit("handshake_timeout", json!("60s")));
     let mut open = gateway.connect();
+    gateway.get("/public/x").send_on(&mut open).ok();
     let silent: Vec<Connection> = (0..2).map(|_| Connection::plain(gateway.address)).collect();
     gateway.expect_metric("wicketgate_connections_open", &[], 3.0);
     assert!(Connection::plain(gateway.address).closes());
