@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use zeroize::Zeroizing;
 
+use crate::dated::LastUse;
 use crate::secret::{Secret, random_bytes};
 pub use deriver::Deriver;
 
@@ -223,6 +224,8 @@ struct Version {
     prefix: String,
     cipher: Zeroizing<[u8; MASTER]>,
     hash: hmac::Key,
+    /// When an identifier of it was last accepted.
+    used: Arc<LastUse>,
 }
 
 impl fmt::Debug for Version {
@@ -239,6 +242,7 @@ impl Version {
             prefix: format!("{}{}-", mode.letter(), key.version),
             cipher: key.subkey(TRACEABLE_DOMAIN),
             hash: hmac::Key::new(hmac::HMAC_SHA256, &key.subkey(ONE_WAY_DOMAIN)[..]),
+            used: Arc::default(),
             key,
         }
     }

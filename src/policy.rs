@@ -179,6 +179,8 @@ impl Policy {
         let raw = config.raw();
         let issuer = raw.issuer.as_ref().map(|raw| issuer::read(config, raw, &lasting.uses, problems));
         let deriver = raw.identifier.as_ref().map(|identifier| read_deriver(config, identifier, problems));
+        let uses_of = |version: u8| lasting.uses.of("identifier_key", "", &format!("v{version}"));
+        let deriver = deriver.map(|deriver| deriver.map(|deriver| deriver.noted(uses_of)));
         let (issuer, deriver) = (flattened(issuer), flattened(deriver));
         let backends = backends::read(config, &lasting.backends, problems);
         let known = deriver.as_ref().and_then(Option::as_ref);
@@ -215,13 +217,13 @@ impl Policy {
         });
         versions.extend(issuer.iter().flat_map(|issuer| issuer.keys.versions()));
         let identifier_keys = auth.deriver.iter().flat_map(Deriver::versions);
-        versions.extend(identifier_keys.map(|(version, until)| KeyVersion {
+        versions.extend(identifier_keys.map(|(version, until, used)| KeyVersion {
             kind: "identifier_key",
             id: String::new(),
             version: format!("v{version}"),
             from: 0,
             until,
-            used: Arc::default(),
+            used,
         }));
         versions.extend(auth.cookie.iter().flat_map(|cookie| cookie.keys.versions()));
         let quotas = all_keys.iter().flat_map(|keys| quotas(keys.raw())).collect();

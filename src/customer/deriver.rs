@@ -1,6 +1,9 @@
 //! Identifiers under the present key, and for a while under the one before: what outlives a rotation of the key.
 
 use std::fmt;
+use std::sync::Arc;
+
+use crate::dated::LastUse;
 
 use super::{Identifier, IdentifierKey, Mode, Origin, SubjectFault, TraceFault, Version};
 
@@ -31,6 +34,15 @@ impl Deriver {
         self
     }
 
+    /// Where it is noted when identifiers of a key of this number were last accepted.
+    pub fn noted(mut self, used: impl Fn(u8) -> Arc<LastUse>) -> Self {
+        let earlier = self.earlier.iter_mut().map(|(version, _)| version);
+        for version in std::iter::once(&mut self.current).chain(earlier) {
+            version.used = used(version.key.version);
+        }
+        self
+    }
+
     /// The one for this backend only: what it gets says nothing to another.
     pub fn pairwise(&self, backend: &str) -> Self {
         let earlier = self.earlier.iter().map(|(version, until)| (version.pairwise(backend), *until));
@@ -47,10 +59,11 @@ impl Deriver {
         customer.as_str().starts_with(&self.current.prefix)
     }
 
-    /// The numbers of its keys, the present one first, each with the second in which it is forgotten.
-    pub fn versions(&self) -> impl Iterator<Item = (u8, u64)> {
-        let earlier = self.earlier.iter().map(|(version, until)| (version.key.version, *until));
-        std::iter::once((self.current.key.version, u64::MAX)).chain(earlier)
+    /// The numbers of its keys, the present one first, each with the second in which it is forgotten and its last use.
+    pub fn versions(&self) -> impl Iterator<Item = (u8, u64, Arc<LastUse>)> {
+        let all = std::iter::once((&self.current, u64::MAX));
+        let all = all.chain(self.earlier.iter().map(|(version, until)| (version, *until)));
+        all.map(|(version, until)| (version.key.version, until, Arc::clone(&version.used)))
     }
 
     /// The identifier of this customer. Issuer and subject count byte for byte: no folding of case or of Unicode forms.
@@ -86,16 +99,21 @@ impl Deriver {
     /// # Errors
     /// It cannot have come from this deriver.
     pub fn accept(&self, text: &str, now: u64) -> Result<Identifier, TraceFault> {
-        match (self.current.accept(text), self.remembered(now)) {
-            (Err(TraceFault::Version), Some(previous)) => match self.mode() {
-                Mode::OneWay => previous.accept(text),
-                Mode::Traceable => {
-                    let Origin { issuer, subject } = previous.trace(text)?;
-                    self.derive(&issuer, &subject).map_err(|_| TraceFault::Forged)
-                }
-            },
-            (outcome, _) => outcome,
-        }
+        let (used, accepted) = match (self.current.accept(text), self.remembered(now)) {
+            (Err(TraceFault::Version), Some(previous)) => {
+                let accepted = match self.mode() {
+                    Mode::OneWay => previous.accept(text),
+                    Mode::Traceable => {
+                        let Origin { issuer, subject } = previous.trace(text)?;
+                        self.derive(&issuer, &subject).map_err(|_| TraceFault::Forged)
+                    }
+                };
+                (&previous.used, accepted?)
+            }
+            (outcome, _) => (&self.current.used, outcome?),
+        };
+        used.note(now);
+        Ok(accepted)
     }
 
     /// What this customer was called under the key before, for as long as that is told; only in traceable mode. `now` is

@@ -278,7 +278,8 @@ fn a_rotated_key_gives_new_identifiers_and_knows_the_old_ones_until_its_end() {
     assert_eq!(after.previous_of(&two, 1_000), None);
     assert_eq!(after.accept(one.as_str(), 1_000), Err(TraceFault::Version));
     assert_eq!(after.trace(one.as_str()).unwrap().subject, "alice", "an operator can trace it for ever");
-    assert_eq!(after.versions().collect::<Vec<_>>(), [(2, u64::MAX), (1, 1_000)]);
+    let versions: Vec<_> = after.versions().map(|(number, until, _)| (number, until)).collect();
+    assert_eq!(versions, [(2, u64::MAX), (1, 1_000)]);
     let one_way = Deriver::new(key(&next), Mode::OneWay).after(key(KEY), 1_000);
     let known = deriver(Mode::OneWay).derive(ISSUER, "alice").unwrap();
     assert_eq!(one_way.accept(known.as_str(), 999), Ok(known.clone()));

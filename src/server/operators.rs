@@ -238,9 +238,12 @@ fn key_versions(versions: &[KeyVersion], now: u64) -> Value {
             .find(|other| is_live(other));
         let is_current = current.is_some_and(|current| current.version == version.version);
         let (standing, remove) = match () {
+            // Whoever still has an old identifier may have to know whose it was.
+            () if now >= version.until && version.kind == "identifier_key" => ("ended", "no: it traces".to_owned()),
             () if now >= version.until => ("ended", "yes".to_owned()),
             () if version.from > now => ("next", "no".to_owned()),
             () if is_current => ("current", "no".to_owned()),
+            () if version.kind == "identifier_key" => ("previous", "no: it traces".to_owned()),
             () if version.until < u64::MAX => ("previous", "by itself".to_owned()),
             () => ("previous", "when it is not used any more".to_owned()),
         };

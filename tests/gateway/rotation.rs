@@ -187,6 +187,14 @@ fn an_identifier_key_has_a_next_version_and_backends_learn_both_names() {
     eventually("the old name is told no more", || {
         names(gateway.get("/me/x").customer(&gateway.login(ALICE))).1.is_none()
     });
+    let table = run(&gateway, &["keys"]);
+    let keys: Vec<&str> = table.lines().filter(|line| line.starts_with("identifier_key")).collect();
+    assert!(keys[0].contains(" v2 ") && keys[0].contains("current"), "{table}");
+    assert!(keys[1].contains(" v1 ") && keys[1].contains("ended") && keys[1].ends_with("no: it traces"), "{table}");
+    for version in ["v1", "v2"] {
+        let labels = [("kind", "identifier_key"), ("version", version)];
+        assert!(gateway.metric("wicketgate_key_last_used_timestamp_seconds", &labels) > 1e9, "{version}");
+    }
     // An operator can trace it for ever, and that is written down.
     let said = run(&gateway, &["id", "trace", &old]);
     assert!(said.contains(ALICE.subject), "{said}");
@@ -355,11 +363,28 @@ fn an_api_key_has_its_header_its_networks_and_its_end() {
 #[test]
 fn secrets_come_from_a_mounted_directory_too() {
     let backend = Backend::start();
-    let config = Config::new(&backend).set("/identifier/key", json!({"credential": "identifier.key"}));
+    let config = Config::new(&backend)
+        .set("/identifier/key", json!({"credential": "identifier.key"}))
+        .set("/backends/legacy/authorization", json!({"bearer": {"credential": "backend.token"}}));
     let files = Arc::new(gateway::Workspace::new(&config));
-    files.write("mounted", "");
-    std::fs::create_dir_all(files.path.join("credentials")).unwrap();
-    files.write("credentials/identifier.key", &key_file());
+    // As Kubernetes mounts secrets: the names lead to a directory that is swapped as a whole.
+    let mounted = files.path.join("credentials");
+    let swap = |version: &str, token: &str, key: &str| {
+        std::fs::create_dir_all(mounted.join(version)).unwrap();
+        for (name, text) in [("identifier.key", key), ("backend.token", token)] {
+            let name = format!("credentials/{version}/{name}");
+            files.write(&name, text);
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o440);
+            std::fs::set_permissions(files.path.join(name), mode).unwrap();
+        }
+        std::os::unix::fs::symlink(version, mounted.join("..data_tmp")).unwrap();
+        std::fs::rename(mounted.join("..data_tmp"), mounted.join("..data")).unwrap();
+    };
+    let key = key_file();
+    swap("..2026_1", "first-token", &key);
+    for name in ["identifier.key", "backend.token"] {
+        std::os::unix::fs::symlink(format!("..data/{name}"), mounted.join(name)).unwrap();
+    }
     let (code, _, complained) = files.run(&["check"]);
     assert!(code == 1 && complained.contains("CREDENTIALS_DIRECTORY is not set"), "{complained}");
     let directory = files.path.join("credentials");
@@ -367,6 +392,17 @@ fn secrets_come_from_a_mounted_directory_too() {
         Gateway::start_with(Arc::clone(&files), config.signing_key.clone(), &[("CREDENTIALS_DIRECTORY", directory)]);
     gateway.get("/me/x").customer(&gateway.customer_token()).send().ok();
     assert!(backend.last().header("x-customer-id").unwrap().starts_with("t1-"));
+    assert_eq!(backend.last().header("authorization"), Some("Bearer first-token"));
+    swap("..2026_2", "second-token", &key);
+    eventually("the next version is taken up without a signal", || {
+        gateway.get("/public/x").send().ok();
+        backend.last().header("authorization") == Some("Bearer second-token")
+    });
+    let from = gateway.stderr.count();
+    swap("..2026_3", "", &key);
+    assert!(gateway.stderr.wait_after(from, |line| line["message"] == "reload failed").is_some());
+    gateway.get("/me/x").customer(&gateway.customer_token()).send().ok();
+    assert_eq!(backend.last().header("authorization"), Some("Bearer second-token"));
 }
 
 #[test]
