@@ -292,6 +292,7 @@ fn route() -> Route {
         pass_unauthorized: false,
         content_types: Vec::new(),
         own_cookies: Vec::new(),
+        websocket: None,
     }
 }
 

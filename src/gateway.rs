@@ -31,9 +31,12 @@ mod proof;
 mod rates;
 mod record;
 mod refresh;
+mod relay;
 pub(crate) mod request_id;
 pub(crate) mod source;
 mod token;
+mod tunnel;
+mod upgrade;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -195,11 +198,12 @@ impl Gateway {
     /// Answers a request. Always gives a response; the record is written when its last byte is gone.
     ///
     /// What is large is boxed on the whole way: each of these futures would have room for it, twice.
-    pub(crate) async fn handle(&self, connection: Rc<Connection>, request: Box<Request<Incoming>>) -> Answer {
+    pub(crate) async fn handle(self: &Rc<Self>, connection: Rc<Connection>, request: Box<Request<Incoming>>) -> Answer {
         let arrival = self.arrival(Rc::clone(&connection), self.ids.of(request.headers()));
         let mut record = Record::open(Rc::clone(&self.ledger), arrival, request.method(), request.version());
         let current = self.current();
         let is_http2 = request.version() == Version::HTTP_2;
+        record.asks_upgrade = upgrade::is_asked_by(&request);
         let mut response = match self.answer(&current, &connection, request, &mut record).await {
             Ok(response) => response,
             Err(refused) => {
@@ -223,10 +227,15 @@ impl Gateway {
             told.write(response.headers_mut());
         }
         connection.entrance.sign(response.headers_mut());
-        if connection.ends_soon() && !is_http2 {
+        response.headers_mut().insert(REQUEST_ID, record.request_id.clone());
+        if let Some(agreed) = record.agreed.take() {
+            self.open(*agreed, connection, record);
+            return response;
+        }
+        // Whatever came behind a wish for another protocol was meant for that.
+        if (connection.ends_soon() || record.asks_upgrade) && !is_http2 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        response.headers_mut().insert(REQUEST_ID, record.request_id.clone());
         response.map(|body| body.recorded(record))
     }
 
@@ -325,7 +334,7 @@ impl Gateway {
         if route.reads_body() || forward::is_kept_for_retry(route, &call.head) {
             call.read_body(limit, record).await?;
         }
-        call.prepare(route, &record.request_id);
+        call.prepare(route, record);
         let named = forward::place(route, &caller, &mut call, record)?;
         proof::add(route, &caller, named, &mut call)?;
         let mut request = Some(call.into_request(limit, record));
@@ -357,6 +366,9 @@ fn opened<'a>(
     request: Request<Incoming>,
 ) -> Result<(Target, Box<Call<'a>>), Refused> {
     let (mut parts, body) = request.into_parts();
+    if parts.method == Method::CONNECT && parts.version == Version::HTTP_2 {
+        upgrade::connect_as_get(&mut parts)?;
+    }
     let head = Head::read(&mut parts, !body.is_end_stream(), connection, &source)?;
     let target = match policy.forward_auth.as_ref().and_then(|endpoint| endpoint.target(parts.uri.path())) {
         Some(decision) => decision,

@@ -42,6 +42,7 @@ pub struct Metrics {
 pub struct Cells {
     in_flight: AtomicI64,
     connections: AtomicI64,
+    tunnels: AtomicI64,
     counted: Mutex<Counted>,
 }
 
@@ -55,6 +56,7 @@ struct Counted {
     tokens: HashMap<&'static str, u64>,
     observed: HashMap<(Arc<str>, &'static str), u64>,
     connections_closed: HashMap<&'static str, u64>,
+    tunnels_closed: HashMap<(Arc<str>, &'static str), u64>,
     local_limits: u64,
 }
 
@@ -126,10 +128,12 @@ impl Metrics {
         let workers = locked(&self.workers);
         let mut in_flight = 0;
         let mut connections = 0;
+        let mut tunnels = 0;
         let mut sum = Counted::default();
         for cells in workers.iter() {
             in_flight += cells.in_flight.load(Ordering::Relaxed);
             connections += cells.connections.load(Ordering::Relaxed);
+            tunnels += cells.tunnels.load(Ordering::Relaxed);
             sum.add(&locked(&cells.counted));
         }
         let mut families = sum.families();
@@ -143,6 +147,7 @@ impl Metrics {
             "Callers' connections that are open.",
             [(vec![], connections)],
         ));
+        families.push(gauges("wicketgate_websockets_open", "WebSockets that are open.", [(vec![], tunnels)]));
         let ends: Vec<_> =
             locked(&self.certificates).iter().map(|(file, end)| (vec![("certificate", file.clone())], *end)).collect();
         families.push(gauges(
@@ -201,6 +206,17 @@ impl Cells {
         *locked(&self.counted).connections_closed.entry(reason).or_default() += 1;
     }
 
+    /// A WebSocket was opened.
+    pub fn tunnel_opened(&self) {
+        self.tunnels.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A WebSocket ended, and why.
+    pub fn tunnel_closed(&self, route: &Arc<str>, reason: &'static str) {
+        self.tunnels.fetch_sub(1, Ordering::Relaxed);
+        *locked(&self.counted).tunnels_closed.entry((Arc::clone(route), reason)).or_default() += 1;
+    }
+
     /// A backend answered after `duration`.
     pub fn backend_answered(&self, backend: &Arc<str>, duration: Duration) {
         let mut counted = locked(&self.counted);
@@ -245,6 +261,7 @@ impl Counted {
         add_counts(&mut self.tokens, &other.tokens);
         add_counts(&mut self.observed, &other.observed);
         add_counts(&mut self.connections_closed, &other.connections_closed);
+        add_counts(&mut self.tunnels_closed, &other.tunnels_closed);
         self.local_limits += other.local_limits;
         for (route, durations) in &other.durations {
             self.durations.entry(Arc::clone(route)).or_default().add(durations);
@@ -297,6 +314,13 @@ impl Counted {
                 "wicketgate_connections_closed_total",
                 "Callers' connections that ended, by reason.",
                 self.connections_closed.iter().map(|(reason, count)| (vec![("reason", word(reason))], *count)),
+            ),
+            counters(
+                "wicketgate_websockets_closed_total",
+                "WebSockets that ended, by route and reason.",
+                self.tunnels_closed
+                    .iter()
+                    .map(|((route, reason), count)| (vec![("route", name(route)), ("reason", word(reason))], *count)),
             ),
             counters(
                 "wicketgate_backend_failures_total",

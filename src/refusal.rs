@@ -102,6 +102,12 @@ pub enum Refusal {
     BodyTooLarge,
     /// An `Expect` other than 100-continue.
     Expectation,
+    /// A WebSocket handshake that is not one.
+    WebsocketHandshake,
+    /// A WebSocket of another version than 13.
+    WebsocketVersion,
+    /// A CONNECT over HTTP/2 for anything but a WebSocket, or where there are none.
+    Connect,
     /// No route has this host and path.
     NoRoute,
     /// The route does not list this method.
@@ -231,6 +237,9 @@ impl Refusal {
             Self::TargetTooLong => "target_too_long",
             Self::BodyTooLarge => "body_too_large",
             Self::Expectation => "expectation",
+            Self::WebsocketHandshake => "websocket_handshake",
+            Self::WebsocketVersion => "websocket_version",
+            Self::Connect => "connect",
             Self::NoRoute => "no_route",
             Self::Method => "method",
             Self::CredentialRepeated => "credential_repeated",
@@ -327,6 +336,9 @@ pub(crate) mod tests {
             R::TargetTooLong,
             R::BodyTooLarge,
             R::Expectation,
+            R::WebsocketHandshake,
+            R::WebsocketVersion,
+            R::Connect,
             R::NoRoute,
             R::Method,
             R::CredentialRepeated,

@@ -112,6 +112,11 @@ impl Progress {
         self.fault.get()
     }
 
+    /// So many bytes have come.
+    pub fn passed(&self, bytes: u64) {
+        self.bytes.set(self.bytes.get() + bytes);
+    }
+
     /// How many bytes have come.
     pub fn bytes(&self) -> u64 {
         self.bytes.get()
@@ -183,7 +188,7 @@ impl Body for CallerBody {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     let length = data.len() as u64;
-                    this.progress.bytes.set(this.progress.bytes.get() + length);
+                    this.progress.passed(length);
                     let Some(left) = this.left.checked_sub(length) else {
                         return this.fail(BodyFault::TooLarge);
                     };

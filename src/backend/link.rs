@@ -8,7 +8,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -74,7 +74,7 @@ impl Link {
         let handshake = http1::Builder::new().max_buf_size(MAX_BUFFER).handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(|_| Failure::Broken)?;
         let driver = Box::pin(async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "backend connection ended");
             }
         });
@@ -101,8 +101,9 @@ impl Link {
             self.driver.poll_until(context, |context| answer.as_mut().poll(context))
         });
         let response = response.await?;
-        // The rest of an upload must not have to wait until somebody asks for more of the response.
-        if upload.is_some_and(|upload| !upload.is_over()) {
+        // The rest of an upload must not have to wait until somebody asks for more of the response, nor a connection that
+        // has changed its protocol.
+        if upload.is_some_and(|upload| !upload.is_over()) || response.status() == StatusCode::SWITCHING_PROTOCOLS {
             self.driver.detach();
         }
         Ok(response)

@@ -131,3 +131,10 @@ impl AccessLog {
         }
     }
 }
+
+/// What is cut off with its worker has a line too.
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}

@@ -3,12 +3,20 @@
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use super::call::Call;
+use bytes::Bytes;
+use http::{Method, Request};
+
+use super::call::{Call, Upload};
+use super::connection::Connection;
 use super::error::Refused;
+use super::framing::BodyFraming;
+use super::head::Head;
 use super::record::Record;
+use super::upgrade::Handshake;
 use super::{Current, Gateway, forward, origin, unix_seconds};
 use crate::auth::verified::VerifiedTokens;
 use crate::auth::{Ask, Caller, Learned, Surroundings};
+use crate::policy::Target;
 use crate::policy::route::Route;
 use crate::refusal::Refusal;
 
@@ -40,6 +48,9 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Caller, Refused> {
         let limit = route.body_limit.unwrap_or(call.connection.limits.body);
+        if record.asks_upgrade {
+            record.handshake = Handshake::read(route, call)?;
+        }
         if route.reads_token_from_body() {
             call.read_body(limit, record).await?;
         }
@@ -55,6 +66,33 @@ impl Gateway {
         call.has_type_for(route)?;
         self.within_limits(&current.policy, route, &caller, call.source.address, record).await?;
         Ok(caller)
+    }
+
+    /// Whether the caller would be let in now, by the policy that is in force now.
+    pub(super) async fn still_admits(
+        &self,
+        handshake: &Handshake,
+        connection: &Connection,
+        record: &mut Record,
+    ) -> Result<(), Refusal> {
+        let current = self.current();
+        let table = current.policy.tables.get(connection.entrance.number).ok_or(Refusal::NoRoute)?;
+        let target = table.find(&handshake.host.name, &handshake.path, &Method::GET).map_err(|_| Refusal::NoRoute)?;
+        let Target::Route(number) = target else { return Err(Refusal::NoRoute) };
+        let route = &current.policy.routes[number as usize];
+        if route.websocket.is_none() {
+            return Err(Refusal::NoRoute);
+        }
+        let mut parts = Request::new(()).into_parts().0;
+        parts.headers.clone_from(&handshake.shown);
+        let head = Head { host: Rc::clone(&handshake.host), body: BodyFraming::Length(0) };
+        let (source, body) = (Rc::clone(&handshake.source), Upload::Read(Bytes::new()));
+        let call = Call { policy: &current.policy, connection, source, head, parts, body };
+        let admitted = match self.admit(&current, route, &call, record, Learned::default()) {
+            Err(Undecided::Ask(ask)) => self.admit_after(ask, &current, route, &call, record).await,
+            admitted => admitted,
+        };
+        admitted.map(drop).map_err(|undecided| Refused::from(undecided).refusal)
     }
 
     /// Admits once those who know more have been asked, each once.
@@ -157,7 +195,7 @@ impl Gateway {
     ) -> Result<(), Refusal> {
         let at_risk = caller.by_cookie && caller.client.is_none() && caller.api_key.is_none();
         if !at_risk
-            || !origin::changes_something(&call.parts.method)
+            || !(origin::changes_something(&call.parts.method) || record.handshake.is_some())
             || origin::is_own(&call.policy.own_site, &call.head.host, &call.parts.headers)
         {
             return Ok(());

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, header, request};
+use http::{Request, header, request};
 use hyper::body::{Body as _, Incoming};
 
 use super::connection::Connection;
@@ -75,7 +75,7 @@ impl Call<'_> {
     }
 
     /// Turns the caller's head into that of the request to the backend.
-    pub(super) fn prepare(&mut self, route: &Route, request_id: &HeaderValue) {
+    pub(super) fn prepare(&mut self, route: &Route, record: &Record) {
         let passage = Passage {
             stripped: &self.policy.stripped,
             route,
@@ -84,9 +84,12 @@ impl Call<'_> {
             secure: self.source.secure,
             version: self.parts.version,
             is_chunked: self.head.body_length().is_none(),
-            request_id,
+            request_id: &record.request_id,
         };
         headers::prepare_request(&mut self.parts.headers, &passage);
+        if let Some(handshake) = &record.handshake {
+            handshake.ask(&mut self.parts.headers);
+        }
     }
 
     /// The whole body; from now on it is at hand.

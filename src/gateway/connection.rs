@@ -11,6 +11,7 @@ use http::HeaderMap;
 use super::entrance::Entrance;
 use super::framing::{BodyFraming, Framing};
 use super::source::Source;
+use super::tunnel::Tunnel;
 use crate::refusal::Refusal;
 
 /// Bounds on what one connection may cost.
@@ -42,7 +43,6 @@ pub(crate) struct Limits {
 const AFTER_TOTAL: Duration = Duration::from_secs(1);
 
 /// A caller's connection.
-#[derive(Debug)]
 pub(crate) struct Connection {
     /// The other side.
     pub(crate) source: Rc<Source>,
@@ -69,6 +69,8 @@ pub(crate) struct Connection {
     is_last: Cell<bool>,
     /// What the frames of HTTP/2 say.
     streams: Cell<Streams>,
+    /// What it becomes with the end of HTTP on it.
+    tunnel: Cell<Option<Box<Tunnel>>>,
 }
 
 /// How the streams of an HTTP/2 connection stand.
@@ -104,6 +106,7 @@ impl Connection {
             stuck_since: Cell::new(None),
             is_last: Cell::new(false),
             streams: Cell::default(),
+            tunnel: Cell::new(None),
         }
     }
 
@@ -175,6 +178,16 @@ impl Connection {
     /// Whether it ends with the answer that is given now.
     pub(crate) fn ends_soon(&self) -> bool {
         self.is_last.get()
+    }
+
+    /// With the answer that is on its way HTTP ends here, and a WebSocket begins.
+    pub(super) fn becomes(&self, tunnel: Tunnel) {
+        self.tunnel.set(Some(Box::new(tunnel)));
+    }
+
+    /// The WebSocket that it has become.
+    pub(crate) fn tunnel(&self) -> Option<Box<Tunnel>> {
+        self.tunnel.take()
     }
 
     /// What came was no request: nothing is known any more of where the next one begins.

@@ -5,6 +5,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 
 use super::body::ResponseBody;
+use super::upgrade;
 use crate::refusal::{Refusal, TokenFault};
 
 /// A refusal with what the answer must say beside it.
@@ -55,6 +56,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::SecretInQuery => (400, "400-04", "Secrets must not be sent in the query."),
         R::GrantType => (400, "400-05", "The grant type is not supported."),
         R::RefreshToken | R::RefreshTokenReused => (400, "400-07", "The refresh token is not valid."),
+        R::WebsocketHandshake => (400, "400-08", "The WebSocket handshake is not valid."),
         R::ScopeNotAllowed => (400, "400-06", "A requested scope is not available to this client."),
         R::ClientAuthentication => (400, "400-04", "Use exactly one method of client authentication."),
         R::CustomerToken(TokenFault::Missing) => (401, "401-01", "A customer credential is required."),
@@ -85,11 +87,13 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::TargetTooLong => (414, "414-01", "The request target is too long."),
         R::ContentType => (415, "415-01", "The content type or encoding is not supported here."),
         R::Expectation => (417, "417-01", "The expectation cannot be met."),
+        R::WebsocketVersion => (426, "426-01", "The version of the WebSocket protocol must be 13."),
         R::Quota => (429, "429-03", "The quota of this API key is used up."),
         R::Rate => (429, "429-01", "Too many requests."),
         R::LoginRate | R::TokenRate | R::LoginLocked | R::TokenLocked => (429, "429-02", "Too many attempts."),
         R::HeadTooLarge => (431, "431-01", "The request head is too large."),
         R::Internal => (500, "500-01", "The gateway failed."),
+        R::Connect => (501, "501-01", "Nothing can be opened here by CONNECT."),
         R::BackendConnect | R::BackendResponse => {
             (502, "502-01", "The backend could not be reached or answered wrongly.")
         }
@@ -112,6 +116,10 @@ pub(crate) fn response(refused: &Refused, request_id: &str) -> Response<Response
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if row.status == StatusCode::UNAUTHORIZED || refused.refusal == Refusal::Scope {
         headers.insert(header::WWW_AUTHENTICATE, challenge(refused.refusal));
+    }
+    if refused.refusal == Refusal::WebsocketVersion {
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(upgrade::VERSION));
     }
     advise(headers, refused, row.status);
     response

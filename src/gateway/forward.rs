@@ -131,7 +131,11 @@ impl Gateway {
         let response = outcome.map_err(|failure| self.failed(route, failure, record))?;
         self.cells().backend_answered(&backend.name, time);
         let (mut head, content) = response.into_parts();
-        // Nobody asked for another protocol, so 101 is no answer.
+        if let Some(handshake) = record.handshake.take_if(|_| head.status == StatusCode::SWITCHING_PROTOCOLS) {
+            let switched = self.switched(route, handshake, head, permit, record);
+            return switched.map_err(|failure| self.failed(route, failure, record));
+        }
+        // Otherwise nobody asked for another protocol, so 101 is no answer.
         if !is_framed_once(&head.headers) || head.status.is_informational() {
             return Err(self.failed(route, Failure::Broken, record));
         }

@@ -12,6 +12,8 @@ use super::connection::Connection;
 use super::error;
 use super::rates::Told;
 use super::source::Source;
+use super::tunnel::Agreed;
+use super::upgrade::Handshake;
 use crate::backend::Permit;
 use crate::customer::Identifier;
 use crate::metrics::{Cells, RequestKey};
@@ -68,6 +70,12 @@ pub(crate) struct Record {
     /// The backend's place, until the response has been read.
     pub(crate) permit: Option<Permit>,
     complete: bool,
+    /// Whether it asks for another protocol.
+    pub(super) asks_upgrade: bool,
+    /// The WebSocket that is asked for, until the backend has answered.
+    pub(super) handshake: Option<Box<Handshake>>,
+    /// The WebSocket that is agreed on.
+    pub(super) agreed: Option<Box<Agreed>>,
 }
 
 /// What is known before anything is decided.
@@ -108,6 +116,9 @@ impl Record {
             backend_time: None,
             permit: None,
             complete: false,
+            asks_upgrade: false,
+            handshake: None,
+            agreed: None,
         })
     }
 

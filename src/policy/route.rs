@@ -10,7 +10,7 @@ use crate::auth::{ApiKeyHeader, CUSTOMER_AUTH, CustomerPlace, Demand};
 use crate::backend::Backend;
 use crate::body::Pointer;
 use crate::config::raw::{self, Per, RateLimit, Requirement, Retry};
-use crate::config::{Config, Problems};
+use crate::config::{Config, Problems, scalar};
 use crate::customer::Deriver;
 
 /// Something that may be called.
@@ -49,6 +49,19 @@ pub struct Route {
     pub content_types: Vec<String>,
     /// Cookies of ours, which the backend does not see.
     pub own_cookies: Vec<String>,
+    /// Bounds on its WebSockets, where it has them.
+    pub websocket: Option<Websocket>,
+}
+
+/// Bounds on a WebSocket.
+#[derive(Debug, Clone, Copy)]
+pub struct Websocket {
+    /// How long nothing may move.
+    pub idle: Duration,
+    /// How long it may last.
+    pub lifetime: Duration,
+    /// How often its caller is checked again.
+    pub recheck: Duration,
 }
 
 /// Where the identifier goes.
@@ -69,6 +82,17 @@ pub struct CallLimit {
     pub per: Option<Per>,
     /// Whether all replicas count together.
     pub shared: bool,
+}
+
+impl Websocket {
+    fn read(limits: &raw::RouteLimits) -> Self {
+        let or = |set: Option<scalar::Duration>, seconds| set.map_or(Duration::from_secs(seconds), |time| time.get());
+        Self {
+            idle: or(limits.idle, 5 * 60),
+            lifetime: or(limits.lifetime, 24 * 60 * 60),
+            recheck: or(limits.recheck, 30),
+        }
+    }
 }
 
 impl Route {
@@ -197,6 +221,7 @@ fn read_one(
         pass_unauthorized: route.pass_unauthorized,
         content_types: route.content_types.iter().map(|kind| kind.to_ascii_lowercase()).collect(),
         own_cookies,
+        websocket: route.websocket.then(|| Websocket::read(&route.limits)),
     })
 }
 

@@ -360,8 +360,16 @@ async fn serve_http1<Stream: Leaving>(
             let stream = *parts.io.into_inner().into_stream();
             departure::depart(stream, &connection, listener, &floor.departures).await;
         }
+        return ended;
     }
-    ended
+    match connection.tunnel() {
+        Some(tunnel) if matches!(ended, "caller" | "closed") => {
+            let parts = serving.into_parts();
+            Box::pin(tunnel.run(parts.io.into_inner().into_stream(), parts.read_buf)).await;
+            "websocket"
+        }
+        _ => ended,
+    }
 }
 
 async fn serve_http2<Stream>(
@@ -386,6 +394,9 @@ where
         .max_send_buf_size(64 * 1024)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(10));
+    if gateway.has_websockets() {
+        builder.enable_connect_protocol();
+    }
     let wire = Wire::http2(stream, Rc::clone(&connection));
     let answering = answering(gateway, &connection);
     let service = service_fn(move |request| {

@@ -43,3 +43,4 @@ mod tls;
 mod tokens;
 mod upgrade;
 mod vectors;
+mod websocket;

@@ -63,6 +63,7 @@ impl Check<'_> {
             self.add(&format!("{at}.api_key_header"), message, help);
         }
         self.route_limits(at, route);
+        self.websocket(at, route);
         for (index, content_type) in route.content_types.iter().enumerate() {
             let is_type = content_type
                 .split_once('/')
@@ -257,6 +258,39 @@ impl Check<'_> {
         }
         if let Some(timeout) = limits.timeout {
             self.some_time(&format!("{at}.limits.timeout"), timeout);
+        }
+    }
+
+    fn websocket(&mut self, at: &str, route: &Route) {
+        let limits = &route.limits;
+        for (key, time) in [("idle", limits.idle), ("lifetime", limits.lifetime), ("recheck", limits.recheck)] {
+            let Some(time) = time else { continue };
+            let key = format!("{at}.limits.{key}");
+            self.some_time(&key, time);
+            if !route.websocket {
+                self.add(
+                    &key,
+                    "this is about WebSockets, and the route has none",
+                    "add `websocket: true`, or remove it",
+                );
+            }
+        }
+        if !route.websocket {
+            return;
+        }
+        let key = format!("{at}.websocket");
+        if !route.methods.iter().any(|method| method == "GET") {
+            let message = "a WebSocket is opened with GET, which this route does not list";
+            self.add(&key, message, "add GET to `methods`");
+        }
+        if route.identifier.as_ref().is_some_and(|placement| placement.body.is_some()) {
+            let message = "a WebSocket is opened without a body, and the identifier goes into the body";
+            self.add(&key, message, "write identifier: { header: X-Customer-Id }");
+        }
+        let reads_body = |place: &CustomerFrom| matches!(place, CustomerFrom::Body(_));
+        if route.customer_from.iter().flatten().any(reads_body) {
+            let message = "a WebSocket is opened without a body, and the customer's token may stand in the body";
+            self.add(&key, message, "remove that place from `customer_from`");
         }
     }
 

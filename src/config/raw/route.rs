@@ -57,6 +57,9 @@ pub struct Route {
     /// Content types that requests with a body may have. Empty: any.
     #[serde(default)]
     pub content_types: Vec<String>,
+    /// Whether a WebSocket may be opened, after the same checks.
+    #[serde(default)]
+    pub websocket: bool,
 }
 
 fn default_api_key_header() -> String {
@@ -170,6 +173,12 @@ pub struct RouteLimits {
     pub body: Option<Size>,
     /// The backend's time to answer. Default: `backends.NAME.timeout`.
     pub timeout: Option<Duration>,
+    /// A WebSocket on which nothing moves is closed after this time. Default: 5m.
+    pub idle: Option<Duration>,
+    /// A WebSocket is closed after this time, whatever moves on it. Default: 24h.
+    pub lifetime: Option<Duration>,
+    /// How often it is checked whether the caller of a WebSocket would still be let in. Default: 30s.
+    pub recheck: Option<Duration>,
 }
 
 /// Who is counted by a rate limit.

@@ -133,6 +133,18 @@ impl Connection {
         self.wire.stream.socket().shutdown(Shutdown::Both).ok();
     }
 
+    /// Ends our direction in good order, and goes on reading.
+    pub(crate) fn end_sending(&mut self) {
+        match &mut self.wire.stream {
+            Stream::Plain(socket) => drop(socket.shutdown(Shutdown::Write)),
+            Stream::Tls(stream) => {
+                stream.conn.send_close_notify();
+                drop(stream.flush());
+                drop(stream.sock.shutdown(Shutdown::Write));
+            }
+        }
+    }
+
     /// Reads the answer to a request of this method.
     pub(crate) fn receive(&mut self, method: &str) -> Result<Response, Fault> {
         let mut interim = Vec::new();

@@ -17,12 +17,33 @@ pub(crate) fn send(
     body: &[u8],
     trailers: Option<HeaderMap>,
 ) -> Result<Response<Vec<u8>>, h2::Error> {
+    within_deadline(exchange(address, request, Bytes::copy_from_slice(body), trailers))
+}
+
+fn within_deadline<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let body = Bytes::copy_from_slice(body);
-    runtime.block_on(async move {
-        let work = exchange(address, request, body, trailers);
-        tokio::time::timeout(DEADLINE, work).await.expect("no HTTP/2 answer in time")
-    })
+    runtime.block_on(async { tokio::time::timeout(DEADLINE, work).await.expect("no HTTP/2 answer in time") })
+}
+
+async fn connected(
+    address: SocketAddr,
+) -> Result<(h2::client::SendRequest<Bytes>, tokio::task::JoinHandle<Result<(), h2::Error>>), h2::Error> {
+    let socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::clone(&tls(b"h2", None)));
+    let stream = connector.connect(ServerName::try_from("localhost").unwrap(), socket).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]), "the gateway does not offer HTTP/2");
+    let (sender, connection) = h2::client::handshake(stream).await?;
+    Ok((sender, tokio::spawn(connection)))
+}
+
+async fn receive_all(incoming: &mut h2::RecvStream) -> Result<Vec<u8>, h2::Error> {
+    let mut received = Vec::new();
+    while let Some(piece) = incoming.data().await {
+        let piece = piece?;
+        incoming.flow_control().release_capacity(piece.len())?;
+        received.extend_from_slice(&piece);
+    }
+    Ok(received)
 }
 
 async fn exchange(
@@ -31,12 +52,7 @@ async fn exchange(
     body: Bytes,
     trailers: Option<HeaderMap>,
 ) -> Result<Response<Vec<u8>>, h2::Error> {
-    let socket = tokio::net::TcpStream::connect(address).await.unwrap();
-    let connector = tokio_rustls::TlsConnector::from(Arc::clone(&tls(b"h2", None)));
-    let stream = connector.connect(ServerName::try_from("localhost").unwrap(), socket).await.unwrap();
-    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]), "the gateway does not offer HTTP/2");
-    let (sender, connection) = h2::client::handshake(stream).await?;
-    let driver = tokio::spawn(connection);
+    let (sender, driver) = connected(address).await?;
     let mut sender = sender.ready().await?;
     let end = body.is_empty() && trailers.is_none();
     let (response, mut stream) = sender.send_request(request, end)?;
@@ -47,12 +63,68 @@ async fn exchange(
         stream.send_trailers(trailers)?;
     }
     let (parts, mut incoming) = response.await?.into_parts();
-    let mut received = Vec::new();
-    while let Some(piece) = incoming.data().await {
-        let piece = piece?;
-        incoming.flow_control().release_capacity(piece.len())?;
-        received.extend_from_slice(&piece);
-    }
+    let received = receive_all(&mut incoming).await?;
     driver.abort();
     Ok(Response::from_parts(parts, received))
+}
+
+/// Opens a WebSocket (RFC 8441), sends this and ends its direction: the answer, with all that comes back.
+pub(crate) fn websocket(
+    address: SocketAddr,
+    request: http::request::Builder,
+    bytes: &[u8],
+) -> Result<Response<Vec<u8>>, h2::Error> {
+    let bytes = Bytes::copy_from_slice(bytes);
+    within_deadline(async move {
+        let (response, stream, driver) = extended_connect(address, request, "websocket").await?;
+        let (parts, mut incoming) = response.await?.into_parts();
+        assert_eq!(parts.status, 200, "{:?}", parts.headers);
+        let sending = tokio::spawn(send_all(stream, bytes));
+        let received = receive_all(&mut incoming).await?;
+        sending.await.unwrap()?;
+        driver.abort();
+        Ok(Response::from_parts(parts, received))
+    })
+}
+
+/// The status of the answer to an extended CONNECT.
+pub(crate) fn connect(address: SocketAddr, request: http::request::Builder, protocol: &str) -> Result<u16, h2::Error> {
+    within_deadline(async move {
+        let (response, _stream, driver) = extended_connect(address, request, protocol).await?;
+        let status = response.await?.status().as_u16();
+        driver.abort();
+        Ok(status)
+    })
+}
+
+async fn extended_connect(
+    address: SocketAddr,
+    request: http::request::Builder,
+    protocol: &str,
+) -> Result<
+    (h2::client::ResponseFuture, h2::SendStream<Bytes>, tokio::task::JoinHandle<Result<(), h2::Error>>),
+    h2::Error,
+> {
+    let (sender, driver) = connected(address).await?;
+    let mut sender = sender.ready().await?;
+    // The gateway says in its first frame whether it has them.
+    for _ in 0..200 {
+        if sender.is_extended_connect_protocol_enabled() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let request = request.method("CONNECT").extension(h2::ext::Protocol::from(protocol)).body(()).unwrap();
+    let (response, stream) = sender.send_request(request, false)?;
+    Ok((response, stream, driver))
+}
+
+async fn send_all(mut stream: h2::SendStream<Bytes>, mut bytes: Bytes) -> Result<(), h2::Error> {
+    while !bytes.is_empty() {
+        stream.reserve_capacity(bytes.len());
+        let room = std::future::poll_fn(|context| stream.poll_capacity(context)).await;
+        let room = room.unwrap_or(Ok(0))?.min(bytes.len());
+        stream.send_data(bytes.split_to(room), false)?;
+    }
+    stream.send_data(Bytes::new(), true)
 }

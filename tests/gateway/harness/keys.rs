@@ -157,3 +157,9 @@ pub(crate) fn hs256(header: &Value, claims: &Value, key: &[u8]) -> String {
 pub(crate) fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }
+
+/// What a server answers to the key of a WebSocket handshake (RFC 6455 section 4.2.2).
+pub(crate) fn websocket_accept(key: &str) -> String {
+    let text = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    STANDARD.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()))
+}
