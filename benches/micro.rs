@@ -119,7 +119,7 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
         own: Some(own(Kind::Customer)),
         clients: HashMap::from([(
             Arc::clone(&id),
-            Client { id, secrets: Vec::new(), scopes: vec!["profile".to_owned()] },
+            Client { id, secrets: Vec::new(), scopes: vec!["profile".to_owned()], certificate: None },
         )]),
         api_keys: ApiKeys::new([(digest(b"key"), key)]).map_err(|_| anyhow!("a key twice"))?,
         deriver: Some(deriver),
@@ -141,6 +141,7 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
         let mut around = Surroundings {
             now: NOW,
             address: std::net::Ipv4Addr::LOCALHOST.into(),
+            certificate: None,
             verified: &mut verified,
             state: &state,
             ask: None,
@@ -180,6 +181,7 @@ fn admit_session(count: usize) -> anyhow::Result<Step> {
         let mut around = Surroundings {
             now: NOW,
             address: std::net::Ipv4Addr::LOCALHOST.into(),
+            certificate: None,
             verified: &mut verified,
             state: &state,
             ask: None,

@@ -25,7 +25,7 @@ use crate::reload::{self, Plan, ReloadFault, Reloader};
 use crate::server::departure::Departed;
 use crate::server::handover::{HandoverFault, Predecessor, Sockets, Successor};
 use crate::server::operators::{self, Wish};
-use crate::server::tls::CertificateStore;
+use crate::server::tls::ListenerTls;
 use crate::server::worker::{PULSE, Worker};
 use crate::server::{self, Listener, Phase};
 use crate::state::State;
@@ -115,17 +115,11 @@ impl App {
         reload::note_certificates(&metrics, &plan.tls);
         let count = raw.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         let mut places = Places::new(given, count);
-        let mut certificates = Vec::new();
+        let mut stores = Vec::new();
         for ((number, listen), tls) in raw.listen.iter().enumerate().zip(plan.tls) {
-            let (settings, store) = match tls {
-                None => (None, None),
-                Some(tls) => {
-                    let store = Arc::new(CertificateStore::new(tls.certificates.clone()));
-                    (Some(Arc::new(tls.settings(Arc::clone(&store))?)), Some(store))
-                }
-            };
-            certificates.push(store);
-            places.listen(Listener::new(number, listen, settings))?;
+            let tls = tls.map(ListenerTls::settings).transpose()?;
+            stores.push(tls.as_ref().map(|(_, store)| store.clone()));
+            places.listen(Listener::new(number, listen, tls))?;
         }
         let admin = places.admin(raw.admin.address)?;
         let operators = places.operators(&socket)?;
@@ -188,7 +182,7 @@ impl App {
         }
         start_sweep(&control, &shared, noted.clone());
         Ok(Self {
-            reloader: Reloader::new(raw, file.to_owned(), shared, certificates, plan.config.files_read()),
+            reloader: Reloader::new(raw, file.to_owned(), shared, stores, plan.config.files_read()),
             addresses: places.addresses,
             admin: admin_address,
             phase,

@@ -1,6 +1,7 @@
 //! Who calls? Credentials as presented in, a [`Caller`] or a refusal out. Only this module makes a `Caller`.
 
 pub mod api_key;
+pub mod certificate;
 pub mod claims;
 pub mod cookie;
 pub mod inspected;
@@ -9,9 +10,12 @@ pub mod jws;
 pub mod jwt;
 pub mod keys;
 pub mod password;
+pub mod peer;
 pub mod published;
+pub mod subject;
 #[cfg(test)]
 mod tests;
+pub mod trust;
 #[cfg(test)]
 mod vectors;
 pub mod verified;
@@ -31,6 +35,7 @@ use crate::refusal::{ApiKeyFault, Refusal, SessionFault, TokenFault};
 use crate::state::State;
 use crate::state::session::{Found, Session, SessionDigest};
 use api_key::ApiKeys;
+use certificate::{Certificate, CertificateName};
 use cookie::CookieKeys;
 use jwt::{Compact, Kind, Verifier};
 use published::PublishedKeys;
@@ -110,6 +115,8 @@ pub struct Client {
     pub secrets: Vec<ClientSecret>,
     /// What its tokens may do.
     pub scopes: Vec<String>,
+    /// Its certificate, where its tokens are good only together with it.
+    pub certificate: Option<Arc<CertificateName>>,
 }
 
 /// A client's secret.
@@ -193,6 +200,8 @@ pub struct Surroundings<'a> {
     pub now: u64,
     /// The caller's address.
     pub address: IpAddr,
+    /// The caller's certificate, where it has shown one.
+    pub certificate: Option<&'a Certificate>,
     /// Tokens that this worker has verified before.
     pub verified: &'a mut VerifiedTokens,
     /// Logins and revocations.
@@ -295,6 +304,11 @@ impl Authenticator {
             if key_client.is_some_and(|client| client != access.client) {
                 refuse(Refusal::ApiKey(ApiKeyFault::Client))?;
             }
+            if let Some(name) = &access.certificate
+                && !around.certificate.is_some_and(|certificate| name.fits(certificate))
+            {
+                refuse(Refusal::OtherCertificate)?;
+            }
             caller.client = Some(Arc::clone(&access.client));
         }
         if demand.customer {
@@ -356,7 +370,11 @@ impl Authenticator {
         let granted = claims.scope.unwrap_or_default();
         let scopes = granted.split(' ').filter(|scope| client.scopes.iter().any(|known| known == scope));
         // A name of this worker's own: workers that count references to the same one wait for each other.
-        let access = Access { client: Arc::from(&*client.id), scopes: scopes.map(str::to_owned).collect() };
+        let access = Access {
+            client: Arc::from(&*client.id),
+            scopes: scopes.map(str::to_owned).collect(),
+            certificate: client.certificate.clone(),
+        };
         let verdict = Verdict::Access(access.clone());
         if marks.are_revoked(&verdict, revocations) {
             return Err(TokenFault::Revoked);

@@ -273,6 +273,10 @@ impl Gateway {
         if let Some(answer) = connection.entrance.redirect(request.method(), request.uri(), request.headers()) {
             return Ok(answer?);
         }
+        if let Err(fault) = connection.certificate(unix_seconds(record.time)) {
+            self.cells().client_certificate_refused(fault.word());
+            return Err(Refusal::ClientCertificate.into());
+        }
         let policy = &current.policy;
         let (target, call) = opened(policy, connection, source, *request)?;
         let _own = (!matches!(target, Target::Route(_))).then(|| self.shared.answers_itself());
@@ -389,7 +393,7 @@ fn ends_connection(refusal: Refusal, connection: &Connection) -> bool {
     use Refusal as R;
     match refusal {
         R::AddressNotAllowed => connection.is_of_one_caller(),
-        R::MalformedRequest | R::Host | R::MalformedBody | R::BodyTimeout => true,
+        R::MalformedRequest | R::Host | R::MalformedBody | R::BodyTimeout | R::ClientCertificate => true,
         _ => false,
     }
 }

@@ -57,6 +57,7 @@ struct Counted {
     observed: HashMap<(Arc<str>, &'static str), u64>,
     connections_closed: HashMap<&'static str, u64>,
     tunnels_closed: HashMap<(Arc<str>, &'static str), u64>,
+    certificates_refused: HashMap<&'static str, u64>,
     local_limits: u64,
 }
 
@@ -217,6 +218,11 @@ impl Cells {
         *locked(&self.counted).tunnels_closed.entry((Arc::clone(route), reason)).or_default() += 1;
     }
 
+    /// A caller's certificate was refused, and why.
+    pub fn client_certificate_refused(&self, reason: &'static str) {
+        *locked(&self.counted).certificates_refused.entry(reason).or_default() += 1;
+    }
+
     /// A backend answered after `duration`.
     pub fn backend_answered(&self, backend: &Arc<str>, duration: Duration) {
         let mut counted = locked(&self.counted);
@@ -262,6 +268,7 @@ impl Counted {
         add_counts(&mut self.observed, &other.observed);
         add_counts(&mut self.connections_closed, &other.connections_closed);
         add_counts(&mut self.tunnels_closed, &other.tunnels_closed);
+        add_counts(&mut self.certificates_refused, &other.certificates_refused);
         self.local_limits += other.local_limits;
         for (route, durations) in &other.durations {
             self.durations.entry(Arc::clone(route)).or_default().add(durations);
@@ -321,6 +328,11 @@ impl Counted {
                 self.tunnels_closed
                     .iter()
                     .map(|((route, reason), count)| (vec![("route", name(route)), ("reason", word(reason))], *count)),
+            ),
+            counters(
+                "wicketgate_client_certificates_refused_total",
+                "Callers' certificates that were refused, by reason.",
+                self.certificates_refused.iter().map(|(reason, count)| (vec![("reason", word(reason))], *count)),
             ),
             counters(
                 "wicketgate_backend_failures_total",

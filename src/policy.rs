@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod backends;
 mod callers;
+pub mod client_trust;
 pub mod forward_auth;
 mod issuer;
 pub mod path;
@@ -364,7 +365,17 @@ fn own_site(cookie: &raw::Cookie) -> OwnSite {
 /// Fields by which a caller could claim an identity, an address or another target, or show a credential.
 /// What a route lets pass of these is decided there.
 fn stripped(raw: &Raw) -> FieldSet {
-    const CLAIMS: [&str; 26] = [
+    const CLAIMS: [&str; 36] = [
+        "client-cert",
+        "client-cert-chain",
+        "x-client-cert",
+        "x-client-certificate",
+        "x-forwarded-client-cert",
+        "x-ssl-cert",
+        "x-ssl-client-cert",
+        "x-ssl-client-dn",
+        "x-ssl-client-s-dn",
+        "x-ssl-client-verify",
         "forwarded",
         "x-forwarded-for",
         "x-forwarded-host",

@@ -80,6 +80,12 @@ pub enum SessionFault {
 pub enum Refusal {
     /// The caller's address is not in `listen[].allow`.
     AddressNotAllowed,
+    /// The certificate of the connection is no longer good.
+    ClientCertificate,
+    /// The client's token came without the client's certificate.
+    OtherCertificate,
+    /// A connection was opened for one host, and another is asked on it.
+    Misdirected,
     /// Bytes that are not HTTP, or HTTP that can be read in two ways.
     MalformedRequest,
     /// No `Host`, two of them, or one that is not a host.
@@ -226,6 +232,9 @@ impl Refusal {
     pub fn word(self) -> &'static str {
         match self {
             Self::AddressNotAllowed => "address_not_allowed",
+            Self::ClientCertificate => "client_certificate",
+            Self::OtherCertificate => "other_certificate",
+            Self::Misdirected => "misdirected",
             Self::MalformedRequest => "malformed_request",
             Self::Host => "host",
             Self::ForwardedFor => "forwarded_for",
@@ -325,6 +334,9 @@ pub(crate) mod tests {
         use Refusal as R;
         let mut all = vec![
             R::AddressNotAllowed,
+            R::ClientCertificate,
+            R::OtherCertificate,
+            R::Misdirected,
             R::MalformedRequest,
             R::Host,
             R::ForwardedFor,

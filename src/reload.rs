@@ -16,7 +16,7 @@ use crate::config::{self, Config, Problems};
 use crate::gateway::Shared;
 use crate::metrics::Metrics;
 use crate::policy::{self, Lasting, Policy};
-use crate::server::tls::{self, CertificateStore, ListenerTls};
+use crate::server::tls::{self, ListenerTls, TlsStore};
 use crate::state;
 use watched::Watched;
 
@@ -82,8 +82,8 @@ pub struct Reloader {
     started_with: Raw,
     file: PathBuf,
     shared: Arc<Shared>,
-    /// The certificates of the listeners, in their order.
-    certificates: Vec<Option<Arc<CertificateStore>>>,
+    /// What can be replaced of the TLS of the listeners, in their order.
+    tls: Vec<Option<TlsStore>>,
     watched: Mutex<Watched>,
 }
 
@@ -104,10 +104,10 @@ impl Reloader {
         started_with: Raw,
         file: PathBuf,
         shared: Arc<Shared>,
-        certificates: Vec<Option<Arc<CertificateStore>>>,
+        tls: Vec<Option<TlsStore>>,
         files: Vec<PathBuf>,
     ) -> Self {
-        Self { started_with, file, shared, certificates, watched: Mutex::new(Watched::new(files)) }
+        Self { started_with, file, shared, tls, watched: Mutex::new(Watched::new(files)) }
     }
 
     /// The configuration at the start.
@@ -149,9 +149,9 @@ impl Reloader {
         self.watched().follow(plan.config.files_read());
         plan.fetch_keys(&self.shared.lasting, &Handle::current()).await;
         note_certificates(&self.shared.metrics, &plan.tls);
-        for (store, tls) in self.certificates.iter().zip(plan.tls) {
+        for (store, tls) in self.tls.iter().zip(plan.tls) {
             if let (Some(store), Some(tls)) = (store, tls) {
-                store.replace(tls.certificates);
+                store.replace(tls);
             }
         }
         self.shared.replace_policy(plan.policy);
@@ -182,11 +182,11 @@ fn needs_restart(old: &Raw, new: &Raw) -> Option<&'static str> {
     (old.shutdown.grace.get() != new.shutdown.grace.get()).then_some("shutdown.grace")
 }
 
-/// Whether two listeners differ in anything but the content of their certificates.
+/// Whether two listeners differ in anything but their certificates, and whose certificates they take.
 fn differ(old: &Listen, new: &Listen) -> bool {
     let fixed = |listen: &Listen| {
         let tls =
-            listen.tls.as_ref().map(|tls| (tls.min_version, tls.hsts, tls.client_ca.clone(), tls.client_certificate));
+            listen.tls.as_ref().map(|tls| (tls.min_version, tls.hsts, tls.client_ca.is_some(), tls.client_certificate));
         format!(
             "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {tls:?}",
             listen.name,
@@ -204,9 +204,9 @@ fn differ(old: &Listen, new: &Listen) -> bool {
 /// Tells Prometheus when the certificates end.
 pub fn note_certificates(metrics: &Metrics, tls: &[Option<ListenerTls>]) {
     let now = unix_seconds();
-    let ends: Vec<(String, i64)> = tls.iter().flatten().flat_map(|tls| tls.certificates.ends.iter().cloned()).collect();
+    let ends: Vec<(String, i64)> = tls.iter().flatten().flat_map(|tls| tls.ends.iter().cloned()).collect();
     for (file, _) in ends.iter().filter(|(_, end)| u64::try_from(*end).unwrap_or_default() <= now) {
-        tracing::warn!(certificate = file, "this certificate has expired: callers will refuse it");
+        tracing::warn!(certificate = file, "what is in this file has expired: it is refused, or nothing passes by it");
     }
     metrics.certificates(ends);
 }

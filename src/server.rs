@@ -7,6 +7,7 @@ mod frames;
 pub mod handover;
 pub mod operators;
 mod proxy_protocol;
+mod seldom;
 mod streams;
 pub mod tls;
 mod turns;
@@ -21,11 +22,13 @@ use std::sync::atomic::AtomicUsize;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use addresses::Addresses;
-
+use crate::auth::trust::TrustStore;
 use crate::config::raw;
-use crate::gateway::connection::{Connection, Limits};
+use crate::gateway::connection::{Connection, Limits, Shown};
 use crate::gateway::entrance::Entrance;
+use addresses::Addresses;
+use seldom::Seldom;
+use tls::TlsStore;
 
 /// How many connections may wait to be accepted; the kernel's own bound may be lower.
 const BACKLOG: i32 = 4096;
@@ -39,6 +42,10 @@ pub struct Listener {
     pub(crate) tls: Option<tokio_rustls::TlsAcceptor>,
     /// What it is to its requests.
     pub(crate) entrance: Arc<Entrance>,
+    /// Whose certificates it takes, where it asks callers for one.
+    pub(crate) clients: Option<Arc<TrustStore>>,
+    /// Says on standard error whose certificates are refused.
+    pub(crate) refused: Arc<Seldom>,
     /// Bounds on a connection.
     pub(crate) limits: Arc<Limits>,
     /// Connections open now, on all workers.
@@ -70,12 +77,15 @@ pub enum Phase {
 
 impl Listener {
     /// As configured; `number` is its place there.
-    pub fn new(number: usize, raw: &raw::Listen, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+    pub fn new(number: usize, raw: &raw::Listen, tls: Option<(rustls::ServerConfig, TlsStore)>) -> Self {
         let limits = &raw.limits;
+        let (tls, store) = tls.unzip();
         Self {
             address: raw.address,
-            tls: tls.map(tokio_rustls::TlsAcceptor::from),
+            tls: tls.map(|settings| Arc::new(settings).into()),
             entrance: Arc::new(Entrance::new(number, raw)),
+            clients: store.and_then(|store| store.clients),
+            refused: Arc::default(),
             limits: Arc::new(Limits {
                 target: limits.target.bytes(),
                 head: limits.head.bytes(),
@@ -97,9 +107,15 @@ impl Listener {
     }
 
     /// A connection that came to it.
-    pub(crate) fn connection(&self, ip: IpAddr, secure: bool, is_multiplexed: bool) -> Rc<Connection> {
+    pub(crate) fn connection(
+        &self,
+        ip: IpAddr,
+        secure: bool,
+        is_multiplexed: bool,
+        shown: Option<Shown>,
+    ) -> Rc<Connection> {
         let (entrance, limits) = (Arc::clone(&self.entrance), Arc::clone(&self.limits));
-        Rc::new(Connection::new(ip, secure, is_multiplexed, entrance, limits))
+        Rc::new(Connection::new(ip, secure, is_multiplexed, entrance, limits).showing(shown))
     }
 }
 

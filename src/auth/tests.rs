@@ -64,7 +64,7 @@ fn world() -> World {
         let client = |(id, scopes): &(&str, &[&str])| {
             let id: Arc<str> = Arc::from(*id);
             let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
-            (Arc::clone(&id), Client { id, secrets: Vec::new(), scopes })
+            (Arc::clone(&id), Client { id, secrets: Vec::new(), scopes, certificate: None })
         };
         let (their_keys, _) = KeySet::from_jwks(they_sign.jwks(NOW).as_bytes(), &[Algorithm::EdDsa]).unwrap();
         let trusted = Verifier::trusted(THEM.to_owned(), audience.clone(), their_keys, SKEW, ClaimPath::parse("sub"));
@@ -168,6 +168,7 @@ fn admit(auth: &Authenticator, step: &Step, now: u64, verified: &mut VerifiedTok
     let mut around = Surroundings {
         now,
         address: std::net::Ipv4Addr::LOCALHOST.into(),
+        certificate: None,
         verified,
         state: &state,
         ask: None,

@@ -10,6 +10,7 @@ use quick_cache::Equivalent;
 use quick_cache::unsync::Cache;
 
 use super::api_key;
+use super::certificate::CertificateName;
 use super::jwt::{Claims, Kind};
 use crate::customer::Identifier;
 use crate::state::revocation::{Revocations, Subject};
@@ -40,6 +41,8 @@ pub struct Access {
     pub client: Arc<str>,
     /// What it may do.
     pub scopes: Arc<[String]>,
+    /// The client's certificate, which must be that of the connection. Each request is held against it.
+    pub certificate: Option<Arc<CertificateName>>,
 }
 
 #[derive(PartialEq, Eq, Hash)]

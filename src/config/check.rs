@@ -4,6 +4,7 @@
 
 mod backends;
 mod callers;
+mod certificates;
 mod forward_auth;
 mod grammar;
 mod own;

@@ -6,6 +6,7 @@
 
 mod backend;
 mod callers;
+mod certificate;
 mod forward_auth;
 mod issuing;
 mod listen;
@@ -22,6 +23,7 @@ use serde::Deserialize;
 
 pub use backend::{Backend, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential, Proof, ProofBody};
 pub use callers::{ApiKey, Client, Quota};
+pub use certificate::{AlternativeName, CertificateName, CertificatePolicy};
 pub use forward_auth::ForwardAuth;
 pub use issuing::{
     AccessToken, Accounts, Attempts, Cookie, Identifier, IdentifierMode, Issue, Issuer, Login, NumberStyle, RateLimit,

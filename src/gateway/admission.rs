@@ -157,6 +157,10 @@ impl Gateway {
         let mut around = Surroundings {
             now: unix_seconds(now),
             address: call.source.address,
+            certificate: call
+                .connection
+                .certificate(unix_seconds(now))
+                .map_err(|_| Undecided::Refused(Refusal::ClientCertificate))?,
             verified,
             state: &self.shared.state,
             ask: None,

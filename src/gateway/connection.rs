@@ -12,6 +12,8 @@ use super::entrance::Entrance;
 use super::framing::{BodyFraming, Framing};
 use super::source::Source;
 use super::tunnel::Tunnel;
+use crate::auth::certificate::{Certificate, CertificateFault};
+use crate::auth::peer::Peer;
 use crate::refusal::Refusal;
 
 /// Bounds on what one connection may cost.
@@ -39,6 +41,15 @@ pub(crate) struct Limits {
     pub(crate) streams: u32,
 }
 
+/// What a handshake showed of the caller.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// The host that it asked for (SNI), in small letters.
+    pub(crate) server_name: Option<Box<str>>,
+    /// Its certificate.
+    pub(crate) peer: Option<Peer>,
+}
+
 /// How much longer than an exchange its connection may live, so that the answer can still say why.
 const AFTER_TOTAL: Duration = Duration::from_secs(1);
 
@@ -50,6 +61,8 @@ pub(crate) struct Connection {
     pub(crate) entrance: Arc<Entrance>,
     /// Whether the other side is a proxy whose word counts about its callers.
     is_proxy: bool,
+    /// What its handshake showed, where the listener asks for a certificate.
+    shown: Option<Box<Shown>>,
     /// Whether it carries many requests at once (HTTP/2).
     is_multiplexed: bool,
     /// Its bounds.
@@ -97,6 +110,7 @@ impl Connection {
             source: Rc::new(Source::direct(address, secure, &entrance.networks)),
             is_proxy: entrance.networks.trust(address),
             entrance,
+            shown: None,
             is_multiplexed,
             limits,
             active: Cell::new(0),
@@ -107,6 +121,37 @@ impl Connection {
             is_last: Cell::new(false),
             streams: Cell::default(),
             tunnel: Cell::new(None),
+        }
+    }
+
+    /// The same, with what its handshake showed.
+    pub(crate) fn showing(self, shown: Option<Shown>) -> Self {
+        Self { shown: shown.map(Box::new), ..self }
+    }
+
+    /// What its handshake showed, where the listener asks for a certificate.
+    pub(crate) fn shown(&self) -> Option<&Shown> {
+        self.shown.as_deref()
+    }
+
+    /// The caller's certificate, where it has shown one. `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// Why a handshake would not accept it any more.
+    pub(crate) fn certificate(&self, now: u64) -> Result<Option<&Certificate>, CertificateFault> {
+        let Some(peer) = self.shown.as_ref().and_then(|shown| shown.peer.as_ref()) else { return Ok(None) };
+        peer.is_good(now)?;
+        Ok(Some(&peer.certificate))
+    }
+
+    /// Whether it was opened for this host. Where callers are asked for a certificate, that must not count for another
+    /// host than it was shown to (RFC 9110 section 7.4, RFC 9113 section 9.1.2).
+    pub(crate) fn is_for(&self, host: &str) -> bool {
+        let Some(shown) = &self.shown else { return true };
+        match &shown.server_name {
+            Some(name) => **name == *host,
+            // Callers name no host in the handshake only where they know none but its address (RFC 6066 section 3).
+            None => host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok(),
         }
     }
 

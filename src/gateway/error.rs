@@ -80,6 +80,9 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::PlainHttp => (403, "403-06", "Use https, and change what was sent: it was readable on the way."),
         R::Original => (403, "403-07", "It is not clear which request is asked about."),
         R::NeedsBody => (403, "403-08", "Only the request body could decide, and it is not seen here."),
+        R::ClientCertificate | R::OtherCertificate => {
+            (403, "403-09", "The certificate of this connection is not the right one.")
+        }
         R::NoRoute => (404, "404-01", "There is nothing here."),
         R::Method => (405, "405-01", "The method is not allowed here."),
         R::BodyTimeout => (408, "408-01", "The request body did not arrive in time."),
@@ -91,6 +94,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::Quota => (429, "429-03", "The quota of this API key is used up."),
         R::Rate => (429, "429-01", "Too many requests."),
         R::LoginRate | R::TokenRate | R::LoginLocked | R::TokenLocked => (429, "429-02", "Too many attempts."),
+        R::Misdirected => (421, "421-01", "This connection was opened for another host."),
         R::HeadTooLarge => (431, "431-01", "The request head is too large."),
         R::Internal => (500, "500-01", "The gateway failed."),
         R::Connect => (501, "501-01", "Nothing can be opened here by CONNECT."),

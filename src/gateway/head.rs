@@ -53,6 +53,9 @@ impl Head {
         }
         expectation(&parts.headers)?;
         let host = host(parts, source)?;
+        if !connection.is_for(&host.name) {
+            return Err(Refusal::Misdirected);
+        }
         target(&mut parts.uri, connection.limits.target)?;
         if is_http2 {
             join_cookies(&mut parts.headers);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use super::client_trust::read_name;
 use super::uses::Uses;
 use crate::auth::api_key::{self, ApiKeys};
 use crate::auth::cookie::{CookieKey, CookieKeys};
@@ -42,7 +43,11 @@ pub(super) fn read_clients(
             }
         }
         let id: Arc<str> = client.id.as_str().into();
-        clients.insert(Arc::clone(&id), Client { id, secrets, scopes: client.scopes.clone() });
+        let named = client.certificate.as_ref();
+        let certificate =
+            named.and_then(|name| read_name(config, name, &format!("clients[{number}].certificate"), problems));
+        let certificate = certificate.map(Arc::new);
+        clients.insert(Arc::clone(&id), Client { id, secrets, scopes: client.scopes.clone(), certificate });
     }
     clients
 }

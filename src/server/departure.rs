@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
 use super::Listener;
-use super::handover::Departure;
+use super::handover::{Departure, Told};
 use crate::gateway::connection::Connection;
 use crate::socket::Socket;
 
@@ -95,6 +95,7 @@ pub(super) async fn depart<Stream: Leaving>(
         secure: connection.source.secure,
         listener: listener.address,
         is_tcp: Stream::IS_TCP,
+        shown: connection.shown().map(Told::of),
     };
     match stream.leave() {
         Ok((stream, pipe)) => {

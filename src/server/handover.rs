@@ -12,14 +12,21 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use rustix::io::FdFlags;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, Interest};
+
+use crate::auth::peer::Peer;
+use crate::auth::trust::TrustStore;
+use crate::gateway::connection::Shown;
 
 /// What `Upgrade` says on the operators' socket.
 pub const PROTOCOL: &str = "wicketgate-handover";
@@ -28,8 +35,8 @@ pub const PROTOCOL: &str = "wicketgate-handover";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the old process may take to say that it is there.
 const GREETING: Duration = Duration::from_secs(3);
-/// No message is larger.
-const MAX_MESSAGE: usize = 64 * 1024;
+/// No message is larger: a handshake carries at most 64 KiB of certificates.
+const MAX_MESSAGE: usize = 128 * 1024;
 
 /// What a socket listens for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +74,30 @@ pub struct Departure {
     pub listener: SocketAddr,
     /// Whether what goes over is the connection itself, and not a pipe to it.
     pub is_tcp: bool,
+    /// What the handshake showed, where the listener asks for a certificate.
+    pub shown: Option<Told>,
+}
+
+/// What a handshake showed, for another process.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Told {
+    server_name: Option<String>,
+    /// The caller's certificates, the DER in base64.
+    pub(super) chain: Vec<String>,
+}
+
+impl Told {
+    pub(super) fn of(shown: &Shown) -> Self {
+        let chain = shown.peer.iter().flat_map(Peer::chain).map(|der| BASE64.encode(der)).collect();
+        Self { server_name: shown.server_name.as_deref().map(str::to_owned), chain }
+    }
+
+    /// The same again. The certificate is held against what counts here before anything is answered.
+    pub(super) fn shown(&self, store: &Arc<TrustStore>) -> Shown {
+        let chain: Vec<_> = self.chain.iter().filter_map(|der| Some(BASE64.decode(der).ok()?.into())).collect();
+        let peer = Peer::again(&chain, Arc::clone(store));
+        Shown { server_name: self.server_name.as_deref().map(Into::into), peer }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -7,15 +7,16 @@ use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{CipherSuite, RootCertStore, ServerConfig, ticketer::TicketRotator};
+use rustls::{CipherSuite, ServerConfig, ticketer::TicketRotator};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::auth::trust::{Trust, TrustStore};
 use crate::config::raw::{self, ClientCertificate, TlsVersion};
 use crate::config::{Config, Problems};
-use crate::policy::trust;
+use crate::policy::client_trust::{self, End};
 
 /// A ticket key is used for half of the 300 seconds in which a session can be resumed (contract 36).
 const TICKET_ROTATION: u32 = 150;
@@ -25,20 +26,27 @@ const TICKET_ROTATION: u32 = 150;
 pub struct Certificates {
     default: Arc<CertifiedKey>,
     names: HashMap<String, Arc<CertifiedKey>>,
-    /// When each ends: its file, and seconds since 1970.
-    pub ends: Vec<(String, i64)>,
 }
 
 /// The certificates in force; they can be replaced.
 #[derive(Debug)]
-pub struct CertificateStore(ArcSwap<Certificates>);
+struct CertificateStore(ArcSwap<Certificates>);
+
+/// What of a listener's TLS can be replaced while it is open.
+#[derive(Debug, Clone)]
+pub struct TlsStore {
+    certificates: Arc<CertificateStore>,
+    /// Whose certificates are taken, where callers are asked for one.
+    pub(crate) clients: Option<Arc<TrustStore>>,
+}
 
 /// TLS of a listener, read.
 pub struct ListenerTls {
-    /// Its certificates.
-    pub certificates: Certificates,
+    certificates: Certificates,
     minimum: TlsVersion,
-    clients: Option<(RootCertStore, ClientCertificate)>,
+    clients: Option<(Trust, ClientCertificate)>,
+    /// When its certificates, CAs and lists of revoked certificates end.
+    pub ends: Vec<End>,
 }
 
 /// Reads the TLS of all listeners, in their order; `None` where something is wrong with one.
@@ -68,17 +76,14 @@ fn read_listener(config: &Config, tls: &raw::Tls, number: usize, problems: &mut 
             Err((key, message, help)) => problems.push(config.problem(&format!("{at}.{key}"), message, help)),
         }
     }
-    let clients = match &tls.client_ca {
-        None => None,
-        Some(file) => {
-            let roots = trust::roots(config, Some(file)).map_err(|(message, help)| {
-                problems.push(config.problem(&format!("listen[{number}].tls.client_ca"), message, help));
-            });
-            Some((roots.ok()?, tls.client_certificate.unwrap_or(ClientCertificate::Required)))
-        }
-    };
+    let provider = Arc::new(provider(tls.min_version));
+    let trust = client_trust::read(config, tls, &format!("listen[{number}].tls"), provider, problems);
+    let clients = trust.map(|(trust, more)| {
+        ends.extend(more);
+        (trust, tls.client_certificate.unwrap_or(ClientCertificate::Required))
+    });
     let default = keys.into_iter().next()?;
-    Some(ListenerTls { certificates: Certificates { default, names, ends }, minimum: tls.min_version, clients })
+    Some(ListenerTls { certificates: Certificates { default, names }, minimum: tls.min_version, clients, ends })
 }
 
 struct Pair {
@@ -140,15 +145,13 @@ fn provider(minimum: TlsVersion) -> CryptoProvider {
     provider
 }
 
-impl CertificateStore {
-    /// Begins with these.
-    pub fn new(certificates: Certificates) -> Self {
-        Self(ArcSwap::from_pointee(certificates))
-    }
-
-    /// New handshakes get these from now on.
-    pub fn replace(&self, certificates: Certificates) {
-        self.0.store(Arc::new(certificates));
+impl TlsStore {
+    /// From now on this counts: for new handshakes, and of callers' certificates also for connections that are open.
+    pub fn replace(&self, tls: ListenerTls) {
+        self.certificates.0.store(Arc::new(tls.certificates));
+        if let (Some(store), Some((trust, _))) = (&self.clients, tls.clients) {
+            store.replace(trust);
+        }
     }
 }
 
@@ -165,40 +168,37 @@ impl ResolvesServerCert for CertificateStore {
 }
 
 impl ListenerTls {
-    /// The settings for a listener whose certificates come from `store`.
+    /// The settings for a listener, and what of them can be replaced.
     ///
     /// # Errors
     /// Where rustls refuses them.
-    pub fn settings(self, store: Arc<CertificateStore>) -> Result<ServerConfig, rustls::Error> {
+    pub fn settings(self) -> Result<(ServerConfig, TlsStore), rustls::Error> {
         let versions: &[_] = match self.minimum {
             TlsVersion::V12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
             TlsVersion::V13 => &[&rustls::version::TLS13],
         };
         let provider = Arc::new(provider(self.minimum));
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions)?;
-        let asks_for_certificates = self.clients.is_some();
-        let builder = match self.clients {
+        let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
+        let clients = self.clients.map(|(trust, demand)| {
+            let mandatory = demand == ClientCertificate::Required;
+            Arc::new(TrustStore::new(trust, mandatory))
+        });
+        let builder = match &clients {
             None => builder.with_no_client_auth(),
-            Some((roots, demand)) => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-                let verifier = match demand {
-                    ClientCertificate::Required => verifier.build(),
-                    ClientCertificate::Optional => verifier.allow_unauthenticated().build(),
-                };
-                builder.with_client_cert_verifier(verifier.map_err(|fault| rustls::Error::General(fault.to_string()))?)
-            }
+            Some(store) => builder.with_client_cert_verifier(Arc::<TrustStore>::clone(store)),
         };
-        let mut settings = builder.with_cert_resolver(store);
+        let certificates = Arc::new(CertificateStore(ArcSwap::from_pointee(self.certificates)));
+        let mut settings = builder.with_cert_resolver(Arc::<CertificateStore>::clone(&certificates));
         settings.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         settings.session_storage = Arc::new(NoServerSessionStorage {});
-        if asks_for_certificates {
+        if clients.is_some() {
             // A resumed session would not be asked for its certificate again.
             settings.send_tls13_tickets = 0;
         } else {
             settings.ticketer = Arc::new(TicketRotator::new(TICKET_ROTATION, Ticketer::generate)?);
             settings.send_tls13_tickets = 1;
         }
-        Ok(settings)
+        Ok((settings, TlsStore { certificates, clients }))
     }
 }
 

@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::server::danger::ClientCertVerifier as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, mpsc, watch};
@@ -32,8 +33,10 @@ use super::streams::Streams;
 use super::turns::Turns;
 use super::wire::Wire;
 use super::{Listener, Phase, proxy_protocol};
+use crate::auth::peer::Peer;
+use crate::auth::trust::refused_certificate;
 use crate::gateway::access_log::AccessLogWriter;
-use crate::gateway::connection::Connection;
+use crate::gateway::connection::{Connection, Shown};
 use crate::gateway::{Answer, Gateway, Shared};
 use crate::socket::Socket;
 
@@ -278,18 +281,27 @@ async fn serve(
         },
     };
     let Some(tls) = &listener.tls else {
-        let connection = listener.connection(ip, false, false);
+        let connection = listener.connection(ip, false, false, None);
         return Box::pin(serve_http1(Box::new(Socket(stream)), connection, listener, floor, phase)).await;
     };
+    // What the handshake will hold the caller's certificate against, or something newer.
+    let trust = listener.clients.as_ref().map(|store| store.current());
     // Boxes, here and below: whatever this task has room for stays with the connection for its whole life.
     let stream = match Box::pin(handshake(tls, stream, ip, listener, floor)).await {
         Ok(stream) => Box::new(stream),
         Err(reason) => return reason,
     };
-    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        Box::pin(serve_http2(stream, listener.connection(ip, true, true), floor, phase)).await
+    let session = stream.get_ref().1;
+    let shown = listener.clients.as_ref().zip(trust).map(|(store, trust)| Shown {
+        server_name: session.server_name().map(Into::into),
+        peer: Peer::new(session.peer_certificates(), Arc::clone(store), trust),
+    });
+    let is_http2 = session.alpn_protocol() == Some(b"h2");
+    let connection = listener.connection(ip, true, is_http2, shown);
+    if is_http2 {
+        Box::pin(serve_http2(stream, connection, floor, phase)).await
     } else {
-        Box::pin(serve_http1(stream, listener.connection(ip, true, false), listener, floor, phase)).await
+        Box::pin(serve_http1(stream, connection, listener, floor, phase)).await
     }
 }
 
@@ -308,6 +320,13 @@ async fn handshake(
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => {
             tracing::debug!(%ip, %error, "no TLS handshake");
+            if let Some(refused) = refused_certificate(&error) {
+                floor.gateway.cells().client_certificate_refused(refused.fault.word());
+                if let Some(left_out) = listener.refused.may_speak() {
+                    let (subject, reason) = (refused.subject, refused.fault.word());
+                    tracing::info!(%ip, subject, reason, left_out, "a caller's certificate is refused");
+                }
+            }
             Err("handshake")
         }
         Err(_) => Err("handshake_timeout"),
@@ -322,7 +341,15 @@ async fn serve_arrival(
     floor: &Floor,
     phase: watch::Receiver<Phase>,
 ) -> &'static str {
-    let connection = listener.connection(departure.address, departure.secure, false);
+    let shown = match (&listener.clients, &departure.shown) {
+        (None, _) => None,
+        (Some(store), Some(told)) if !told.chain.is_empty() || !store.client_auth_mandatory() => {
+            Some(told.shown(store))
+        }
+        // Nobody has asked this caller for a certificate.
+        (Some(_), _) => return "handshake",
+    };
+    let connection = listener.connection(departure.address, departure.secure, false, shown);
     if departure.is_tcp {
         let Ok(stream) = TcpStream::from_std(stream.into()) else { return "error" };
         Box::pin(serve_http1(Box::new(Socket(stream)), connection, listener, floor, phase)).await

@@ -4,6 +4,7 @@
 //! a letter with a number is a row of the security checklist.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod client_certificates;
 mod client_secrets;
 mod clients;
 mod config_cli;

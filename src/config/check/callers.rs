@@ -68,6 +68,11 @@ impl Check<'_> {
         for (index, scope) in client.scopes.iter().enumerate() {
             self.scope(&format!("{at}.scopes[{index}]"), scope);
         }
+        if let Some(certificate) = &client.certificate {
+            let at = format!("{at}.certificate");
+            self.certificate_name(&at, certificate);
+            self.some_listener_asks(&at);
+        }
     }
 
     pub(super) fn scope(&mut self, at: &str, scope: &str) {

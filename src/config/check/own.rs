@@ -68,13 +68,7 @@ impl Check<'_> {
             Some(tls) => {
                 let certificates = format!("{at}.tls.certificates");
                 self.not_empty(&certificates, &tls.certificates, "add { certificate: PATH, private_key: PATH }");
-                if tls.client_certificate.is_some() && tls.client_ca.is_none() {
-                    self.add(
-                        &format!("{at}.tls.client_certificate"),
-                        "`client_certificate` needs `client_ca`: nothing says whose certificates are good",
-                        "add `client_ca`, or remove `client_certificate`",
-                    );
-                }
+                self.client_certificates(&format!("{at}.tls"), tls);
             }
         }
         for (key, networks) in

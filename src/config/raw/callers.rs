@@ -4,6 +4,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::certificate::CertificateName;
 use crate::config::scalar::Network;
 
 /// A system that may call.
@@ -18,6 +19,8 @@ pub struct Client {
     /// What its tokens may do.
     #[serde(default)]
     pub scopes: Vec<String>,
+    /// Its certificate: its tokens are good only on connections with this one, whatever the listener.
+    pub certificate: Option<CertificateName>,
 }
 
 /// An API key.

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::certificate::{CertificateName, CertificatePolicy};
 use crate::config::scalar::{Duration, Network, Size, SocketAddress};
 
 /// One address on which callers connect.
@@ -55,6 +56,16 @@ pub struct Tls {
     pub client_certificate: Option<ClientCertificate>,
     /// For how long browsers are told to use https only with this host (`Strict-Transport-Security`).
     pub hsts: Option<Duration>,
+    /// Files of revoked certificates (CRLs), PEM or DER. Where there is one, each CA in a caller's chain needs one that has
+    /// not expired. Default: revocation is not checked.
+    #[serde(default)]
+    pub client_crl: Vec<PathBuf>,
+    /// Whose certificates are good, where not all that the CAs signed are: those to which one of these fits.
+    #[serde(default)]
+    pub client_names: Vec<CertificateName>,
+    /// `strict` refuses RSA keys below 3072 bits, and certificates that are valid for three years or more.
+    #[serde(default)]
+    pub client_certificate_policy: CertificatePolicy,
 }
 
 /// A certificate chain and its private key, both PEM files.

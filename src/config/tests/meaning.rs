@@ -369,7 +369,12 @@ fn hashes_and_digests_are_what_they_should_be() {
     );
     assert_said(
         MAXIMAL,
-        &[("    scopes: [ profile ]\napi", "    scopes: [ \"a b\" ]\napi", "clients[0].scopes[0]", "visible ASCII")],
+        &[(
+            "    scopes: [ profile ]\n  - id",
+            "    scopes: [ \"a b\" ]\n  - id",
+            "clients[0].scopes[0]",
+            "visible ASCII",
+        )],
     );
 }
 

@@ -1,6 +1,7 @@
 //! What every topic uses: a gateway process, a recording backend, and callers that can send any bytes.
 
 pub(crate) mod backend;
+pub(crate) mod callers;
 pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod frames;

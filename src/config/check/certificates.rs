@@ -1,0 +1,46 @@
+//! Certificates of callers: on which listeners they are asked for, and whose they are.
+
+use super::super::raw::{AlternativeName, CertificateName, CertificatePolicy, Listen, Tls};
+use super::Check;
+
+impl Check<'_> {
+    pub(super) fn client_certificates(&mut self, at: &str, tls: &Tls) {
+        let set = [
+            ("client_certificate", tls.client_certificate.is_some()),
+            ("client_crl", !tls.client_crl.is_empty()),
+            ("client_names", !tls.client_names.is_empty()),
+            ("client_certificate_policy", tls.client_certificate_policy != CertificatePolicy::Any),
+        ];
+        for (key, _) in set.into_iter().filter(|(_, is_set)| *is_set && tls.client_ca.is_none()) {
+            let message = format!("`{key}` needs `client_ca`: nothing says whose certificates are good");
+            self.add(&format!("{at}.{key}"), message, format!("add `client_ca`, or remove `{key}`"));
+        }
+        for (index, name) in tls.client_names.iter().enumerate() {
+            self.certificate_name(&format!("{at}.client_names[{index}]"), name);
+        }
+    }
+
+    pub(super) fn certificate_name(&mut self, at: &str, name: &CertificateName) {
+        if name.subject.is_none() && name.san.is_none() {
+            self.add(at, "nothing says whose certificate this is", "add `subject`, `san` or both");
+        }
+        if let Some(subject) = &name.subject {
+            self.not_blank(&format!("{at}.subject"), subject);
+        }
+        match &name.san {
+            Some(AlternativeName::Dns(text)) => self.not_blank(&format!("{at}.san.dns"), text),
+            Some(AlternativeName::Uri(text)) => self.not_blank(&format!("{at}.san.uri"), text),
+            Some(AlternativeName::Email(text)) => self.not_blank(&format!("{at}.san.email"), text),
+            None => {}
+        }
+    }
+
+    /// Reports a key that needs a listener on which callers show certificates.
+    pub(super) fn some_listener_asks(&mut self, at: &str) {
+        let asks = |listen: &Listen| listen.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        if !self.raw.listen.iter().any(asks) {
+            let message = "no listener asks callers for a certificate, so nobody could show this one";
+            self.add(at, message, "add `client_ca` to the `tls` of a listener");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Certificates of callers: whose they are, and what is asked of them.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Whose certificate: all that stands here must fit.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateName {
+    /// The whole subject, as RFC 4514 writes it: `CN=asapp,O=ASAPP,C=US`, the most specific part first. Without `=` only its
+    /// common name: `asapp`.
+    pub subject: Option<String>,
+    /// One of its subject alternative names.
+    pub san: Option<AlternativeName>,
+}
+
+/// A subject alternative name, exactly: exactly one of these.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub enum AlternativeName {
+    /// A DNS name.
+    Dns(String),
+    /// A URI, such as spiffe://example.com/asapp.
+    Uri(String),
+    /// An e-mail address.
+    Email(String),
+}
+
+/// What is asked of a certificate beside what its CA vouches for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CertificatePolicy {
+    /// Nothing.
+    #[default]
+    Any,
+    /// An RSA key of at least 3072 bits or one on an elliptic curve, and less than three years between its two dates.
+    Strict,
+}
