@@ -248,6 +248,27 @@ fn d12_times_are_numbers_and_are_honoured() {
 }
 
 #[test]
+fn d26_a_token_that_was_verified_before_is_refused_in_the_second_of_its_end() {
+    let (_backend, gateway) = world_with(|config| config.set("/issuer/clock_skew", json!("0s")));
+    gateway.customer_token();
+    let ends = keys::now() + 4;
+    let token = gateway.forge(|_, claims| claims["exp"] = json!(ends));
+    let mut connection = gateway.connect();
+    let mut ask = || {
+        let before = keys::now();
+        let answer = gateway.get("/me/x").customer(&token).send_on(&mut connection);
+        (before, answer, keys::now())
+    };
+    assert_eq!(ask().1.status, 200);
+    eventually("it ends", || {
+        let (before, answer, after) = ask();
+        assert!(answer.status == 200 || after >= ends, "too early");
+        assert!(answer.status != 200 || before < ends, "its verdict outlived it");
+        answer.status == 401 && answer.code() == "401-02"
+    });
+}
+
+#[test]
 fn d13_the_issuer_is_matched_exactly_and_keys_belong_to_it() {
     let partner = TokenKey::generate();
     let (_backend, gateway) = world_with(|c| c.trust(PARTNER, &partner));

@@ -91,6 +91,13 @@ fn what_is_named_twice_names_both_lines() {
                 "trusted_issuers[0].issuer",
                 "the issuer `https://api.example.com` is already used on line",
             ),
+            // Its secret would stand beside its public keys.
+            (
+                "issuer: https://old.example.com",
+                "issuer: https://login.example.com",
+                "trusted_issuers[2].issuer",
+                "the issuer `https://login.example.com` is already used on line",
+            ),
             ("claims: [ tier ]", "claims: [ tier, tier ]", "login.claims[1]", "the claim `tier` is already used"),
             (
                 "[ \"http://other.internal\" ]",
