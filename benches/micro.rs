@@ -21,6 +21,8 @@ use wicketgate::auth::{
     SessionCookie, Surroundings,
 };
 use wicketgate::backend::Backend;
+use wicketgate::backend::servers::{Rules, Servers};
+use wicketgate::backend::standing::Ejection;
 use wicketgate::body::{Document, Pointer};
 use wicketgate::config::raw::Retry;
 use wicketgate::customer::{Deriver, IdentifierKey, Mode};
@@ -264,9 +266,14 @@ fn headers() -> anyhow::Result<Step> {
 }
 
 fn route() -> Route {
+    let second = Duration::from_secs(1);
+    let ejection = Ejection { failures: 0, time: second, longest: second, most: 50 };
+    let rules = Rules { ejection, slow_start: second, health: None, resolve: second };
     let backend = Backend {
         name: "legacy".into(),
-        endpoints: Vec::new(),
+        servers: Arc::new(Servers::new("legacy".into(), Vec::new(), rules, Arc::default())),
+        by_customer: false,
+        host: HeaderValue::from_static("localhost"),
         authorization: None,
         proof: None,
         connect_timeout: Duration::from_secs(1),
@@ -274,7 +281,6 @@ fn route() -> Route {
         idle_timeout: Duration::from_secs(1),
         concurrency: 1,
         in_flight: Arc::default(),
-        turn: Default::default(),
     };
     Route {
         previous_header: http::HeaderName::from_static("x-customer-id-previous"),

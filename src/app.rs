@@ -102,6 +102,7 @@ impl App {
         let lasting = Lasting::default();
         let plan = Plan::read(file, &lasting)?;
         control.block_on(plan.fetch_keys(&lasting, control.handle()));
+        control.block_on(plan.watch_servers(control.handle()));
         let raw = plan.config.raw().clone();
         let socket = operators::socket_path(&plan.config);
         let predecessor = match meet(&socket)? {

@@ -2,24 +2,35 @@
 
 mod alarm;
 pub mod answer;
+mod balance;
+mod dial;
+pub mod health;
 mod link;
 pub mod pool;
+mod resolve;
+pub mod servers;
+pub mod standing;
+mod stations;
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
-use rustls::pki_types::ServerName;
+
+use servers::Servers;
 
 /// A named group of servers that answer alike.
 pub struct Backend {
     /// Its name in the configuration.
     pub name: Arc<str>,
     /// Its servers.
-    pub endpoints: Vec<Endpoint>,
+    pub servers: Arc<Servers>,
+    /// Whether the same customer gets the same server.
+    pub by_customer: bool,
+    /// The host of its first server, for requests of the gateway's own.
+    pub host: HeaderValue,
     /// The gateway's own credential.
     pub authorization: Option<(HeaderName, HeaderValue)>,
     /// The proof that goes along with each request, where one is wanted.
@@ -34,8 +45,6 @@ pub struct Backend {
     pub concurrency: usize,
     /// Requests in flight now, on all workers.
     pub in_flight: Arc<AtomicUsize>,
-    /// Counts up; whose turn it is.
-    pub turn: AtomicUsize,
 }
 
 /// How a backend is shown that a request came through the gateway.
@@ -51,27 +60,6 @@ pub struct Proof {
     pub covers_body: bool,
 }
 
-/// One server.
-pub struct Endpoint {
-    /// Unique in this process: connections are pooled by it.
-    pub id: u64,
-    /// Where it is.
-    pub host: Host,
-    /// Its port.
-    pub port: u16,
-    /// TLS towards it, with the name that its certificate must have.
-    pub tls: Option<(tokio_rustls::TlsConnector, ServerName<'static>)>,
-}
-
-/// A host as it was written.
-#[derive(Debug, Clone)]
-pub enum Host {
-    /// An address.
-    Address(IpAddr),
-    /// A name, looked up for each new connection.
-    Name(String),
-}
-
 /// Why a backend gave no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
@@ -85,6 +73,8 @@ pub enum Failure {
     Broken,
     /// Its limit of requests in flight is reached.
     Overload,
+    /// None of its servers is well.
+    Unavailable,
 }
 
 impl Failure {
@@ -96,6 +86,7 @@ impl Failure {
             Self::Timeout => "timeout",
             Self::Broken => "broken",
             Self::Overload => "overload",
+            Self::Unavailable => "unavailable",
         }
     }
 }
@@ -105,6 +96,11 @@ impl Failure {
 pub struct Permit(Arc<AtomicUsize>);
 
 impl Backend {
+    /// What decides about the server of a customer, where customers have servers.
+    pub fn key_of(&self, customer: Option<&str>) -> Option<u64> {
+        customer.filter(|_| self.by_customer).map(balance::seed)
+    }
+
     /// A place for one more request.
     ///
     /// # Errors
@@ -124,10 +120,6 @@ impl Drop for Permit {
 
 impl fmt::Debug for Backend {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Backend")
-            .field("name", &self.name)
-            .field("servers", &self.endpoints.len())
-            .finish_non_exhaustive()
+        formatter.debug_struct("Backend").field("name", &self.name).finish_non_exhaustive()
     }
 }

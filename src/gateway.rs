@@ -102,7 +102,7 @@ impl Drop for Own<'_> {
 /// A worker's gateway.
 pub(crate) struct Gateway {
     shared: Arc<Shared>,
-    pool: Rc<Pool>,
+    pool: Pool,
     ledger: Rc<Ledger>,
     ids: RequestIds,
     verified: RefCell<VerifiedTokens>,
@@ -165,7 +165,7 @@ impl Gateway {
         let current =
             Current { generation: shared.lasting.generation.load(Ordering::Acquire), policy: shared.policy() };
         Self {
-            pool: Rc::default(),
+            pool: Pool::default(),
             ledger,
             ids: RequestIds::new(),
             verified: RefCell::default(),

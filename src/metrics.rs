@@ -6,6 +6,7 @@
 
 mod families;
 mod issuers;
+mod servers;
 mod state;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use prometheus::proto::MetricFamily;
 
 use families::{add_counts, counters, gauges, histograms};
 pub use issuers::{IssuerLevels, KeyUse};
+pub use servers::ServerLevels;
 pub use state::{Levels, StateMetrics};
 
 /// Upper bounds of the duration buckets, in seconds.
@@ -33,6 +35,7 @@ pub struct Metrics {
     access_log_dropped: AtomicU64,
     issuers: Mutex<Vec<IssuerLevels>>,
     key_uses: Mutex<Vec<KeyUse>>,
+    servers: Mutex<Vec<ServerLevels>>,
     /// What the state store does.
     pub state: Arc<StateMetrics>,
 }
@@ -104,6 +107,11 @@ impl Metrics {
         *locked(&self.issuers) = levels;
     }
 
+    /// Sets how the servers of backends stand.
+    pub fn servers(&self, levels: Vec<ServerLevels>) {
+        *locked(&self.servers) = levels;
+    }
+
     /// Sets when keys were last used.
     pub fn key_uses(&self, uses: Vec<KeyUse>) {
         *locked(&self.key_uses) = uses;
@@ -168,6 +176,7 @@ impl Metrics {
         ));
         families.extend(self.state.families());
         families.extend(issuers::families(&locked(&self.issuers)));
+        families.extend(servers::families(&locked(&self.servers)));
         families.push(issuers::key_uses(&locked(&self.key_uses)));
         families.push(gauges(
             "wicketgate_build_info",

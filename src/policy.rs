@@ -43,7 +43,7 @@ use table::Table;
 /// What outlives a policy.
 #[derive(Debug, Default)]
 pub struct Lasting {
-    /// How many requests are in flight to which backend.
+    /// How backends and their servers stand.
     pub backends: backends::Shared,
     /// Keys that have been fetched from other issuers.
     published: trusted::Registry,
@@ -88,6 +88,8 @@ pub struct Policy {
     pub tables: Vec<Table<Target>>,
     /// The routes, by number.
     pub routes: Vec<Route>,
+    /// The company's own servers.
+    pub backends: Vec<Arc<Backend>>,
     /// The tokens that this gateway signs.
     pub issuer: Option<Issuer>,
     /// How customers log in.
@@ -196,7 +198,8 @@ impl Policy {
         let trusted = trusted::read(config, &lasting.published, problems);
         let stripped = Arc::new(stripped(raw));
         let known = deriver.as_ref().and_then(Option::as_ref);
-        let routes = route::read(config, &backends?, known, problems);
+        let backends = backends?;
+        let routes = route::read(config, &backends, known, problems);
         let (issuer, deriver, login, cookie) = (issuer?, deriver?, login?, cookie?);
         if !problems.is_empty() {
             return None;
@@ -230,11 +233,14 @@ impl Policy {
         let quotas = all_keys.iter().flat_map(|keys| quotas(keys.raw())).collect();
         let tables = raw.listen.iter().map(|listen| table(raw, listen, &routes, issuer.is_some())).collect();
         let own_site = raw.login.as_ref().and_then(|login| login.cookie.as_ref()).map(own_site).unwrap_or_default();
+        let mut backends: Vec<_> = backends.into_values().collect();
+        backends.sort_by(|one, other| one.name.cmp(&other.name));
         let forward_auth = ForwardAuth::read(raw);
         Some(Self {
             auth,
             tables,
             routes,
+            backends,
             issuer,
             login,
             access_token,

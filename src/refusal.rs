@@ -198,6 +198,8 @@ pub enum Refusal {
     BackendTimeout,
     /// Too many requests to this backend at once.
     BackendOverload,
+    /// The backend is known not to answer: it is not asked.
+    BackendUnavailable,
     /// A fault of the gateway itself.
     Internal,
 }
@@ -299,6 +301,7 @@ impl Refusal {
             Self::BackendCredential => "backend_credential",
             Self::BackendTimeout => "backend_timeout",
             Self::BackendOverload => "backend_overload",
+            Self::BackendUnavailable => "backend_unavailable",
             Self::Internal => "internal",
         }
     }
@@ -389,6 +392,7 @@ pub(crate) mod tests {
             R::BackendCredential,
             R::BackendTimeout,
             R::BackendOverload,
+            R::BackendUnavailable,
             R::Internal,
         ];
         all.extend(

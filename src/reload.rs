@@ -52,6 +52,16 @@ impl Plan {
         }
     }
 
+    /// Begins to look up the names of servers and to check servers, and waits a little for the names.
+    pub async fn watch_servers(&self, control: &Handle) {
+        for backend in &self.policy.backends {
+            backend.servers.start(control);
+        }
+        for backend in &self.policy.backends {
+            backend.servers.first_look().await;
+        }
+    }
+
     /// Begins to fetch the keys of other issuers, and waits until each has been asked once, whatever it said.
     pub async fn fetch_keys(&self, lasting: &Lasting, control: &Handle) {
         let published: Vec<Arc<PublishedKeys>> = self.policy.published().cloned().collect();
@@ -148,6 +158,7 @@ impl Reloader {
         }
         self.watched().follow(plan.config.files_read());
         plan.fetch_keys(&self.shared.lasting, &Handle::current()).await;
+        plan.watch_servers(&Handle::current()).await;
         note_certificates(&self.shared.metrics, &plan.tls);
         for (store, tls) in self.tls.iter().zip(plan.tls) {
             if let (Some(store), Some(tls)) = (store, tls) {

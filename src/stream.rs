@@ -98,6 +98,8 @@ impl Body for RequestBody {
 pub struct Progress {
     fault: Cell<Option<BodyFault>>,
     bytes: Cell<u64>,
+    /// Whether the caller is waited for.
+    waits: Cell<bool>,
     over: Cell<bool>,
 }
 
@@ -105,6 +107,12 @@ impl Progress {
     /// Whether nothing more will be read of it.
     pub fn is_over(&self) -> bool {
         self.over.get()
+    }
+
+    /// Whether more of it comes, or may come: its caller is waited for, or more than `known` bytes have come.
+    pub fn goes_on(&self, known: &mut u64) -> bool {
+        let before = std::mem::replace(known, self.bytes());
+        !self.is_over() && self.waits.get() || self.bytes() > before
     }
 
     /// Why the body ended early, if it did.
@@ -175,7 +183,9 @@ impl Body for CallerBody {
         if this.inner.size_hint().lower() > this.left {
             return this.fail(BodyFault::TooLarge);
         }
-        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) else {
+        let frame = Pin::new(&mut this.inner).poll_frame(context);
+        this.progress.waits.set(frame.is_pending());
+        let Poll::Ready(frame) = frame else {
             return match this.stall.poll(context) {
                 Poll::Ready(()) => this.fail(BodyFault::TimedOut),
                 Poll::Pending => Poll::Pending,

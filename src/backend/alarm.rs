@@ -31,6 +31,14 @@ impl Alarms {
 }
 
 impl Alarm<'_> {
+    /// Lets it ring at a later time.
+    pub(super) fn put_off(&mut self, at: Instant) {
+        self.at = at;
+        if let Some(sleep) = &mut self.sleep {
+            sleep.as_mut().reset(at);
+        }
+    }
+
     /// Ready once it rings.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(sleep) = &mut self.sleep else { return Poll::Pending };

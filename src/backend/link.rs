@@ -6,7 +6,6 @@
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -14,11 +13,11 @@ use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::task::coop::unconstrained;
 
-use super::{Endpoint, Failure, Host};
-use crate::socket::Socket;
+use super::Failure;
+use super::dial::{Wire, dial};
+use super::servers::Server;
 use crate::stream::RequestBody;
 
 /// Bounds what a backend can make us buffer for one connection.
@@ -45,24 +44,11 @@ impl Link {
     ///
     /// # Errors
     /// [`Failure::Connect`], [`Failure::Tls`] or [`Failure::Broken`].
-    pub(super) async fn connect(endpoint: &Endpoint) -> Result<Self, Failure> {
-        let stream = match &endpoint.host {
-            Host::Address(address) => TcpStream::connect((*address, endpoint.port)).await,
-            Host::Name(name) => TcpStream::connect((name.as_str(), endpoint.port)).await,
-        };
-        let stream = stream.and_then(tuned).map(Socket).map_err(|error| {
-            tracing::debug!(host = ?endpoint.host, port = endpoint.port, %error, "cannot connect to backend");
-            Failure::Connect
-        })?;
-        match &endpoint.tls {
-            None => Self::speak(stream).await,
-            Some((connector, name)) => match connector.connect(name.clone(), stream).await {
-                Ok(stream) => Self::speak(stream).await,
-                Err(error) => {
-                    tracing::warn!(host = ?endpoint.host, port = endpoint.port, %error, "no TLS with backend");
-                    Err(Failure::Tls)
-                }
-            },
+    pub(super) async fn connect(server: &Server) -> Result<Self, Failure> {
+        match dial(server).await? {
+            Wire::Tcp(stream) => Self::speak(stream).await,
+            Wire::Tls(stream) => Self::speak(stream).await,
+            Wire::Unix(stream) => Self::speak(stream).await,
         }
     }
 
@@ -184,12 +170,4 @@ impl Driver {
 /// Polls without a waker, so also without the runtime's budget: whoever has used it up would wait to be woken.
 fn quietly<T>(poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
     pin!(unconstrained(std::future::poll_fn(poll))).poll(&mut Context::from_waker(Waker::noop()))
-}
-
-fn tuned(stream: TcpStream) -> std::io::Result<TcpStream> {
-    stream.set_nodelay(true)?;
-    socket2::SockRef::from(&stream).set_tcp_keepalive(
-        &socket2::TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10)),
-    )?;
-    Ok(stream)
 }

@@ -1,49 +1,57 @@
-//! A worker's connections to backends: HTTP/1.1 with keep-alive, last used first.
+//! A worker's way to backends: HTTP/1.1 connections with keep-alive, last used first.
 //!
 //! Nothing here is shared between workers. A connection comes back when its response has been read to the end,
 //! and is closed when it was not.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future as _;
+use std::hash::BuildHasher as _;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::alarm::Alarms;
 use super::answer::AnswerBody;
+use super::balance::{next_random, random_of};
 use super::link::Link;
+use super::servers::Servers;
+use super::stations::{Station, Stations, Tried, Visit};
 use super::{Backend, Failure};
-use crate::stream::{Pace, RequestBody};
+use crate::stream::{Pace, Progress, RequestBody};
 
-/// How many idle connections a worker keeps for one server.
-const MAX_IDLE: usize = 256;
+/// How many servers are tried for one request of which nothing was sent.
+const MAX_SERVERS: usize = 3;
 
-/// All of a worker's idle connections.
-#[derive(Default)]
+/// What a worker has of all backends.
 pub struct Pool {
-    idle: RefCell<HashMap<u64, Vec<Idle>>>,
+    stations: RefCell<HashMap<u64, Rc<Stations>>>,
     alarms: Alarms,
-}
-
-struct Idle {
-    link: Link,
-    since: Instant,
-    limit: Duration,
+    random: Cell<u64>,
 }
 
 /// A connection that is serving a request.
 pub(super) struct Lease {
-    pool: Rc<Pool>,
-    endpoint: u64,
+    visit: Visit,
     limit: Duration,
     link: Link,
+}
+
+/// How a request is to be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Errand {
+    /// Whether it may be sent a second time.
+    pub repeat: Repeat,
+    /// Decides about the server, where customers have servers of their own.
+    pub key: Option<u64>,
+    /// How long it may take.
+    pub patience: Patience,
 }
 
 /// Which requests may be sent a second time.
@@ -60,8 +68,8 @@ pub enum Repeat {
 pub struct Patience {
     /// The time.
     pub now: Instant,
-    /// When its head must have come.
-    pub head: Instant,
+    /// How long to wait for its head, once the request has been sent.
+    pub head: Duration,
     /// How slowly its body may come.
     pub body: Pace,
 }
@@ -72,132 +80,160 @@ struct Attempt {
     reused: bool,
 }
 
+impl Default for Pool {
+    fn default() -> Self {
+        let random = foldhash::quality::RandomState::default().hash_one(0);
+        Self { stations: RefCell::default(), alarms: Alarms::default(), random: Cell::new(random) }
+    }
+}
+
 impl Pool {
     /// Sends a request to one of the backend's servers and waits for the head of the response. The request is lent, as it
     /// is large: each future that owned it would have room for it.
     ///
     /// # Errors
-    /// Why there is none. A request that was sent, even in part, is repeated only as `repeat` says.
+    /// Why there is none. A request that was sent, even in part, is repeated only as `errand` says.
     pub async fn send(
-        self: &Rc<Self>,
+        &self,
         backend: &Backend,
         request: &mut Option<Request<RequestBody>>,
-        repeat: Repeat,
-        patience: Patience,
+        errand: Errand,
     ) -> Result<Response<AnswerBody>, Failure> {
-        let mut alarm = self.alarms.set(patience.head.into());
-        let mut sending = pin!(self.send_patiently(backend, request, repeat, patience.now));
-        let sent = std::future::poll_fn(|context| match sending.as_mut().poll(context) {
-            Poll::Pending => alarm.poll(context).map(|()| Err(Failure::Timeout)),
-            sent => sent,
+        let patience = errand.patience;
+        let upload = upload_of(request);
+        let asked = Cell::new(None);
+        let mut alarm = self.alarms.set((patience.now + patience.head).into());
+        let mut sending = pin!(self.send_patiently(backend, request, errand, &asked));
+        let mut known = 0;
+        let sent = std::future::poll_fn(|context| {
+            if let Poll::Ready(sent) = sending.as_mut().poll(context) {
+                return Poll::Ready(sent);
+            }
+            loop {
+                ready!(alarm.poll(context));
+                // Nobody answers before the request is complete: for its body, the caller has a time of its own.
+                if !upload.as_ref().is_some_and(|upload| upload.goes_on(&mut known)) {
+                    return Poll::Ready(Err(Failure::Timeout));
+                }
+                alarm.put_off(tokio::time::Instant::now() + patience.head);
+            }
         });
-        let (response, lease) = sent.await?;
+        let sent = sent.await;
+        if let (Err(Failure::Timeout), Some(station)) = (&sent, asked.take()) {
+            let station: Rc<Station> = station;
+            backend.servers.failed(&station.server, Failure::Timeout.word());
+        }
+        let (response, lease) = sent?;
+        let server = &lease.visit.station().server;
+        if is_failure(response.status()) {
+            backend.servers.failed(server, "status");
+        } else {
+            server.standing.succeeded();
+        }
         Ok(response.map(|body| AnswerBody::new(body, lease, patience.body)))
     }
 
     async fn send_patiently(
-        self: &Rc<Self>,
+        &self,
         backend: &Backend,
         request: &mut Option<Request<RequestBody>>,
-        repeat: Repeat,
-        now: Instant,
+        errand: Errand,
+        asked: &Cell<Option<Rc<Station>>>,
     ) -> Result<(Response<Incoming>, Lease), Failure> {
-        let mut fresh = false;
-        let mut repeated = false;
+        let stations = self.stations(&backend.servers);
+        let mut tried = Tried::default();
+        let mut count = 0;
+        let (mut fresh, mut repeated) = (false, false);
+        let mut last = if stations.are_all_bad() { Failure::Unavailable } else { Failure::Connect };
         loop {
-            let copy = match (repeat, &request) {
+            let index = stations.choose(errand.key, errand.patience.now, self.random(), tried);
+            let Some((index, station)) = index.and_then(|index| Some((index, stations.get(index)?))) else {
+                return Err(last);
+            };
+            asked.set(Some(Rc::clone(station)));
+            let copy = match (errand.repeat, &request) {
                 (Repeat::Once, Some(request)) if !repeated => copied(request).map(Box::new),
                 _ => None,
             };
-            let attempt = match self.attempt(backend, request, now, fresh).await {
+            let upload = upload_of(request);
+            let attempt = match attempt(backend, station, request, errand.patience.now, fresh).await {
                 Ok(answer) => return Ok(answer),
                 Err(attempt) => attempt,
             };
-            match (&request, copy) {
-                // An idle connection that had just been closed says nothing about the next one.
-                (Some(_), _) if attempt.reused => {}
-                (None, Some(copy)) => {
-                    repeated = true;
-                    *request = Some(*copy);
-                }
-                _ => return Err(attempt.failure),
+            last = attempt.failure;
+            fresh = fresh || attempt.reused;
+            if upload.is_some_and(|upload| upload.fault().is_some()) {
+                // It was the caller whose request broke off.
+                return Err(last);
             }
-            fresh = attempt.reused || fresh;
-        }
-    }
-
-    /// Takes the request; gives it back where none of it was sent.
-    async fn attempt(
-        self: &Rc<Self>,
-        backend: &Backend,
-        request: &mut Option<Request<RequestBody>>,
-        now: Instant,
-        fresh: bool,
-    ) -> Result<(Response<Incoming>, Lease), Attempt> {
-        let turn = backend.turn.fetch_add(1, Ordering::Relaxed);
-        let count = backend.endpoints.len();
-        let mut last = Failure::Connect;
-        for step in 0..count {
-            let endpoint = &backend.endpoints[(turn + step) % count];
-            let idle = if fresh { None } else { self.take(endpoint.id, now) };
-            let reused = idle.is_some();
-            let mut link = match idle {
-                Some(link) => link,
-                // Rare and large: it does not belong into the state of each request.
-                None => match Box::pin(timeout(backend.connect_timeout, Link::connect(endpoint))).await {
-                    Ok(Ok(link)) => link,
-                    Ok(Err(failure)) => {
-                        last = failure;
-                        continue;
-                    }
-                    Err(_) => {
-                        last = Failure::Connect;
-                        continue;
-                    }
-                },
-            };
-            return match link.exchange(request).await {
-                Ok(response) => {
-                    let lease =
-                        Lease { pool: Rc::clone(self), endpoint: endpoint.id, limit: backend.idle_timeout, link };
-                    Ok((response, lease))
+            // An idle connection that had just been closed says nothing about its server.
+            if !attempt.reused {
+                backend.servers.failed(&station.server, last.word());
+                count += 1;
+                if request.is_some() || stations.count() > 1 {
+                    tried.add(index);
                 }
-                Err(mut error) => {
-                    *request = error.take_message();
-                    Err(Attempt { failure: Failure::Broken, reused })
-                }
-            };
-        }
-        // No connection was had, so nothing was sent; but another try would fare no better now.
-        Err(Attempt { failure: last, reused: false })
-    }
-
-    fn take(&self, endpoint: u64, now: Instant) -> Option<Link> {
-        let mut idle = self.idle.borrow_mut();
-        let stack = idle.get_mut(&endpoint)?;
-        let mut at = stack.len();
-        while at > 0 {
-            at -= 1;
-            let candidate = &stack[at];
-            if candidate.link.is_closed() || now.saturating_duration_since(candidate.since) >= candidate.limit {
-                stack.swap_remove(at);
-            } else if candidate.link.is_ready() {
-                return Some(stack.swap_remove(at).link);
+            }
+            if request.is_none() {
+                *request = Some(*copy.ok_or(last)?);
+                repeated = true;
+            }
+            if count >= MAX_SERVERS {
+                return Err(last);
             }
         }
-        None
     }
 
-    /// Closes what has been idle for too long, and forgets what the other side closed.
+    /// The backend's servers as this worker sees them.
+    fn stations(&self, servers: &Arc<Servers>) -> Rc<Stations> {
+        let mut all = self.stations.borrow_mut();
+        if let Some(stations) = all.get(&servers.id).filter(|stations| stations.are_current(servers)) {
+            return Rc::clone(stations);
+        }
+        let stations = Rc::new(Stations::new(servers, all.get(&servers.id).map(|stations| &**stations)));
+        all.insert(servers.id, Rc::clone(&stations));
+        stations
+    }
+
+    fn random(&self) -> u64 {
+        self.random.set(next_random(self.random.get()));
+        random_of(self.random.get())
+    }
+
+    /// Closes what has been idle for too long, and forgets what is over.
     pub fn reap(&self) {
-        let mut idle = self.idle.borrow_mut();
-        for stack in idle.values_mut() {
-            stack.retain_mut(|entry| {
-                entry.link.settle();
-                !entry.link.is_closed() && entry.since.elapsed() < entry.limit
-            });
+        let mut all = self.stations.borrow_mut();
+        all.retain(|_, stations| stations.are_held());
+        all.values().for_each(|stations| stations.reap());
+    }
+}
+
+/// Takes the request; gives it back where none of it was sent.
+async fn attempt(
+    backend: &Backend,
+    station: &Rc<Station>,
+    request: &mut Option<Request<RequestBody>>,
+    now: Instant,
+    fresh: bool,
+) -> Result<(Response<Incoming>, Lease), Attempt> {
+    let visit = Visit::new(station);
+    let idle = if fresh { None } else { station.take(now) };
+    let reused = idle.is_some();
+    let mut link = match idle {
+        Some(link) => link,
+        // Rare and large: it does not belong into the state of each request.
+        None => match Box::pin(timeout(backend.connect_timeout, Link::connect(&station.server))).await {
+            Ok(Ok(link)) => link,
+            Ok(Err(failure)) => return Err(Attempt { failure, reused }),
+            Err(_) => return Err(Attempt { failure: Failure::Connect, reused }),
+        },
+    };
+    match link.exchange(request).await {
+        Ok(response) => Ok((response, Lease { visit, limit: backend.idle_timeout, link })),
+        Err(mut error) => {
+            *request = error.take_message();
+            Err(Attempt { failure: Failure::Broken, reused })
         }
-        idle.retain(|_, stack| !stack.is_empty());
     }
 }
 
@@ -210,12 +246,18 @@ impl Lease {
     /// Gives the connection back. Only right after its response was read to the end.
     pub(super) fn release(mut self) {
         self.link.settle();
-        let mut idle = self.pool.idle.borrow_mut();
-        let stack = idle.entry(self.endpoint).or_default();
-        if stack.len() < MAX_IDLE && !self.link.is_closed() {
-            stack.push(Idle { link: self.link, since: Instant::now(), limit: self.limit });
-        }
+        self.visit.station().keep(self.link, self.limit);
     }
+}
+
+/// What becomes of a body that is still coming.
+fn upload_of(request: &Option<Request<RequestBody>>) -> Option<Rc<Progress>> {
+    request.as_ref().and_then(|request| request.body().progress().cloned())
+}
+
+/// Whether an answer says that the server itself fails: all of 5xx but what is about the request.
+fn is_failure(status: StatusCode) -> bool {
+    status.is_server_error() && !matches!(status, StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED)
 }
 
 /// The same request again, where its body can be had a second time.

@@ -66,7 +66,7 @@ const API_KEY: &str = "demo-key-change-me";
 /// Where the sample backend listens: where the first backend of gateway.yaml is expected.
 fn sample_place(raw: &Raw) -> anyhow::Result<String> {
     let server = raw.backends.values().find_map(|backend| backend.servers.first());
-    let server = server.context("gateway.yaml names no backend")?;
+    let server = server.context("gateway.yaml names no backend")?.url();
     let place =
         server.strip_prefix("http://").with_context(|| format!("the sample backend speaks http, not {server}"))?;
     Ok(place.to_owned())

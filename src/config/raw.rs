@@ -12,6 +12,7 @@ mod issuing;
 mod listen;
 mod process;
 mod route;
+mod servers;
 mod state;
 mod trusted;
 
@@ -34,6 +35,7 @@ pub use process::{AccessLog, Admin, Level, Log, Shutdown};
 pub use route::{
     CustomerFrom, ExactPath, HeaderPlace, Mode, PathMatch, Per, Placement, Requirement, Retry, Route, RouteLimits, Send,
 };
+pub use servers::{Balance, Ejection, Health, Resolve, Server, WeightedServer};
 pub use state::{Embedded, Outage, Redis, RedisTls, State};
 pub use trusted::{ClaimRule, ClaimValue, Jwks, JwksFile, KeyRefresh, SignatureAlgorithm, TrustedIssuer};
 

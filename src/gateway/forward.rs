@@ -14,7 +14,7 @@ use super::record::Record;
 use super::{Gateway, call, headers};
 use crate::auth::Caller;
 use crate::backend::Failure;
-use crate::backend::pool::{Patience, Repeat};
+use crate::backend::pool::{Errand, Patience, Repeat};
 use crate::body;
 use crate::config::raw::Retry;
 use crate::customer::Identifier;
@@ -112,7 +112,7 @@ impl Gateway {
     pub(super) async fn forward(
         &self,
         route: &Route,
-        _admitted: &Caller,
+        admitted: &Caller,
         request: &mut Option<Request<RequestBody>>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
@@ -120,12 +120,13 @@ impl Gateway {
         let permit = backend.permit().map_err(|failure| self.failed(route, failure, record))?;
         let repeat = request.as_mut().map_or(Repeat::Unsent, |request| settled(route, request));
         let sent = Instant::now();
-        let patience = Patience {
-            now: sent,
-            head: sent + route.timeout,
-            body: Pace { pause: backend.timeout, until: record.until },
+        let body = Pace { pause: backend.timeout, until: record.until };
+        let errand = Errand {
+            repeat,
+            key: backend.key_of(admitted.customer.as_ref().map(Identifier::as_str)),
+            patience: Patience { now: sent, head: route.timeout, body },
         };
-        let outcome = self.pool.send(backend, request, repeat, patience).await;
+        let outcome = self.pool.send(backend, request, errand).await;
         let time = sent.elapsed();
         record.backend_time = Some(time);
         let response = outcome.map_err(|failure| self.failed(route, failure, record))?;
@@ -161,6 +162,7 @@ impl Gateway {
             Failure::Timeout => Refusal::BackendTimeout,
             Failure::Broken => Refusal::BackendResponse,
             Failure::Overload => Refusal::BackendOverload,
+            Failure::Unavailable => Refusal::BackendUnavailable,
         };
         refusal.into()
     }

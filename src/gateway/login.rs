@@ -19,7 +19,7 @@ use super::request_id::REQUEST_ID;
 use super::{Gateway, origin};
 use crate::auth::password;
 use crate::backend::answer::AnswerBody;
-use crate::backend::pool::{Patience, Repeat};
+use crate::backend::pool::{Errand, Patience, Repeat};
 use crate::body;
 use crate::config::raw::{Issue, NumberStyle};
 use crate::customer::Identifier;
@@ -126,12 +126,10 @@ impl Gateway {
         let _permit = backend.permit().map_err(|failure| outage(failure.word()))?;
         let request = login_request(asked, username, password, record).ok_or(Refusal::Internal)?;
         let sent = std::time::Instant::now();
-        let patience = Patience {
-            now: sent,
-            head: sent + backend.timeout,
-            body: Pace { pause: backend.timeout, until: sent + backend.timeout * 2 },
-        };
-        let answer = self.pool.send(backend, &mut Some(request), Repeat::Unsent, patience).await;
+        let body = Pace { pause: backend.timeout, until: sent + backend.timeout * 2 };
+        let patience = Patience { now: sent, head: backend.timeout, body };
+        let errand = Errand { repeat: Repeat::Unsent, key: None, patience };
+        let answer = self.pool.send(backend, &mut Some(request), errand).await;
         record.backend_time = Some(sent.elapsed());
         let response = answer.map_err(|failure| outage(failure.word()))?;
         match response.status() {
@@ -266,16 +264,10 @@ fn login_request(
     let encode =
         |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
     let form = format!("username={}&password={}", encode(username), encode(password));
-    let endpoint = asked.backend.endpoints.first()?;
-    let host = match &endpoint.host {
-        crate::backend::Host::Address(std::net::IpAddr::V6(address)) => format!("[{address}]:{}", endpoint.port),
-        crate::backend::Host::Address(address) => format!("{address}:{}", endpoint.port),
-        crate::backend::Host::Name(name) => format!("{name}:{}", endpoint.port),
-    };
     let mut request = Request::builder()
         .method(Method::POST)
         .uri(asked.path.as_str())
-        .header(header::HOST, host)
+        .header(header::HOST, &asked.backend.host)
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .header(header::ACCEPT, "application/json")
         .header(REQUEST_ID, &record.request_id);

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -17,7 +17,8 @@ use tokio::sync::watch;
 
 use super::Phase;
 use crate::gateway::Shared;
-use crate::metrics::{IssuerLevels, KeyUse, Levels};
+use crate::metrics::{IssuerLevels, KeyUse, Levels, ServerLevels};
+use crate::policy::Policy;
 
 /// Serves until another process does.
 pub async fn serve(socket: TcpListener, shared: Arc<Shared>, phase: watch::Receiver<Phase>) {
@@ -100,12 +101,32 @@ fn rendered(shared: &Shared) -> prometheus::Result<String> {
         }
     });
     shared.metrics.issuers(issuers.collect());
+    shared.metrics.servers(servers(&policy));
     let uses = policy.versions.iter().filter_map(|version| {
         let seconds = version.used.seconds()?;
         Some(KeyUse { kind: version.kind, id: version.id.clone(), version: version.version.clone(), seconds })
     });
     shared.metrics.key_uses(uses.collect());
     shared.metrics.render()
+}
+
+/// How the servers of all backends stand.
+fn servers(policy: &Policy) -> Vec<ServerLevels> {
+    let now = Instant::now();
+    let mut levels = Vec::new();
+    for backend in &policy.backends {
+        for server in &backend.servers.present().servers {
+            let standing = &server.standing;
+            levels.push(ServerLevels {
+                backend: Arc::clone(&backend.name),
+                server: standing.name.clone(),
+                up: !standing.is_out(now),
+                in_flight: standing.in_flight(),
+                ejections: standing.ejections(),
+            });
+        }
+    }
+    levels
 }
 
 /// Whether the tokens of an issuer cannot be checked.

@@ -4,6 +4,7 @@
 //! a letter with a number is a row of the security checklist.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod balance;
 mod client_certificates;
 mod client_secrets;
 mod clients;
@@ -20,11 +21,13 @@ mod forward_auth;
 mod framing;
 mod harness;
 mod headers;
+mod health;
 mod identity;
 mod issuers;
 mod limits;
 mod listeners;
 mod metrics;
+mod names;
 mod oauth;
 mod observe;
 mod paths;

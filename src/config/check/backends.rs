@@ -1,6 +1,6 @@
 //! The company's own servers.
 
-use super::super::raw::{Backend, BackendAuthorization, CustomerFrom, Proof};
+use super::super::raw::{Backend, BackendAuthorization, CustomerFrom, Proof, Server};
 use super::super::scalar::Duration;
 use super::{Check, grammar, shown};
 
@@ -25,8 +25,9 @@ impl Check<'_> {
         for (index, server) in backend.servers.iter().enumerate() {
             self.server(&format!("{servers}[{index}]"), server, backend.danger_plain_http);
         }
+        self.balancing(at, backend);
         let all = backend.servers.iter().enumerate();
-        self.unique("the server", all.map(|(index, server)| (format!("{servers}[{index}]"), server.as_str())));
+        self.unique("the server", all.map(|(index, server)| (format!("{servers}[{index}]"), server.url())));
         if let Some(tls) = &backend.tls {
             for (present, missing, is_alone) in [
                 ("certificate", "private_key", tls.certificate.is_some() && tls.private_key.is_none()),
@@ -37,7 +38,16 @@ impl Check<'_> {
                     self.add(&format!("{at}.tls.{present}"), message, format!("add `{missing}`"));
                 }
             }
-            if !backend.servers.is_empty() && backend.servers.iter().all(|server| server.starts_with("http://")) {
+            if let Some(name) = &tls.name
+                && let Some((message, help)) = grammar::host_fault(name)
+            {
+                self.add(&format!("{at}.tls.name"), message, help);
+            }
+            if tls.danger_accept_any_certificate && tls.ca.is_some() {
+                let message = "`danger_accept_any_certificate` is set, and `ca` says whom to trust";
+                self.add(&format!("{at}.tls.danger_accept_any_certificate"), message, "remove one of them");
+            }
+            if !backend.servers.is_empty() && !backend.servers.iter().any(|server| server.url().starts_with("https:")) {
                 let message = "`tls` is set, and no server of this backend is https";
                 self.add(&format!("{at}.tls"), message, "write https:// in `servers`, or remove `tls`");
             }
@@ -98,8 +108,43 @@ impl Check<'_> {
         of_routes.chain(of_backends).chain(own).any(|name| name.eq_ignore_ascii_case(header))
     }
 
-    fn server(&mut self, at: &str, server: &str, plain_is_allowed: bool) {
-        let address = match grammar::Address::parse(server) {
+    fn balancing(&mut self, at: &str, backend: &Backend) {
+        if let Some(health) = &backend.health {
+            let at = format!("{at}.health");
+            self.path(&format!("{at}.path"), &health.path);
+            self.some_time(&format!("{at}.interval"), health.interval);
+            self.some_time(&format!("{at}.timeout"), health.timeout);
+            self.more_than_zero(&format!("{at}.healthy"), health.healthy as usize);
+            self.more_than_zero(&format!("{at}.unhealthy"), health.unhealthy as usize);
+            if let Some(statuses) = &health.status {
+                self.not_empty(&format!("{at}.status"), statuses, "add a status, such as 200");
+                for (index, status) in statuses.iter().enumerate().filter(|(_, status)| !(200..600).contains(*status)) {
+                    self.add(&format!("{at}.status[{index}]"), format!("{status} is not a status of an answer"), "");
+                }
+            }
+        }
+        let ejection = format!("{at}.ejection");
+        self.some_time(&format!("{ejection}.time"), backend.ejection.time);
+        if backend.ejection.longest < backend.ejection.time {
+            self.add(&format!("{ejection}.longest"), "`longest` is shorter than `time`", "write a longer one");
+        }
+        if backend.ejection.most > 100 {
+            self.add(&format!("{ejection}.most"), "more than 100 percent", "write at most 100");
+        }
+        self.some_time(&format!("{at}.resolve.interval"), backend.resolve.interval);
+    }
+
+    fn server(&mut self, at: &str, server: &Server, plain_is_allowed: bool) {
+        if !(1..=100).contains(&server.weight()) {
+            self.add(&format!("{at}.weight"), "a weight is a number from 1 to 100", "");
+        }
+        if let Some(path) = server.url().strip_prefix("unix:") {
+            if !path.starts_with('/') || path.len() < 2 {
+                self.add(at, "a unix socket is written with its whole path", "write it like unix:/run/app.sock");
+            }
+            return;
+        }
+        let address = match grammar::Address::parse(server.url()) {
             Ok(address) => address,
             Err((message, help)) => return self.add(at, message, help),
         };

@@ -6,14 +6,30 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::SecretRef;
+use super::servers::{Balance, Ejection, Health, Resolve, Server};
 use crate::config::scalar::Duration;
 
 /// The company's own servers.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Backend {
-    /// Base addresses, http or https, without a path. Requests go to them in turn.
-    pub servers: Vec<String>,
+    /// Its servers: addresses such as http://10.0.0.1:9000, https://app.internal or unix:/run/app.sock, without a path.
+    /// With a weight: {url: ADDRESS, weight: 2}.
+    pub servers: Vec<Server>,
+    /// How one of them is chosen.
+    #[serde(default)]
+    pub balance: Balance,
+    /// How long a server that came back gets less than its share.
+    #[serde(default = "default_slow_start")]
+    pub slow_start: Duration,
+    /// Ask each server now and then how it is. Default: no.
+    pub health: Option<Health>,
+    /// When a server that fails gets no requests for a while.
+    #[serde(default)]
+    pub ejection: Ejection,
+    /// How names are looked up.
+    #[serde(default)]
+    pub resolve: Resolve,
     /// TLS towards https servers.
     pub tls: Option<BackendTls>,
     /// The gateway's own credential, sent with each request.
@@ -38,6 +54,10 @@ pub struct Backend {
     /// Requests in flight at once; above it 503.
     #[serde(default = "default_backend_concurrency")]
     pub concurrency: usize,
+}
+
+fn default_slow_start() -> Duration {
+    Duration::seconds(10)
 }
 
 fn default_connect_timeout() -> Duration {
@@ -92,7 +112,7 @@ pub enum ProofBody {
     Streamed,
 }
 
-/// TLS towards a backend. The name and chain of its certificate are always checked.
+/// TLS towards a backend.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackendTls {
@@ -102,6 +122,11 @@ pub struct BackendTls {
     pub certificate: Option<PathBuf>,
     /// The PEM file of its private key.
     pub private_key: Option<PathBuf>,
+    /// The name that is asked for (SNI) and that its certificate must have. Default: the host in its address.
+    pub name: Option<String>,
+    /// Takes any certificate. Whoever is on the way can then read and change everything.
+    #[serde(default)]
+    pub danger_accept_any_certificate: bool,
 }
 
 /// The gateway's own credential towards a backend.

@@ -111,6 +111,9 @@ struct State {
     seen: Vec<Seen>,
     problems: Vec<String>,
     connections: usize,
+    /// Those that are open, to be cut off.
+    open: Vec<TcpStream>,
+    is_down: bool,
     rules: BTreeMap<String, Behaviour>,
 }
 
@@ -128,17 +131,45 @@ pub(crate) struct Backend {
 
 impl Backend {
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let shared = Arc::<Shared>::default();
-        let accepting = Arc::clone(&shared);
+        Self::start_at("127.0.0.1:0")
+    }
+
+    pub(crate) fn start_at(address: &str) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        let backend = Self { address: listener.local_addr().unwrap(), shared: Arc::default() };
+        backend.listen(listener);
+        backend
+    }
+
+    fn listen(&self, listener: TcpListener) {
+        let accepting = Arc::clone(&self.shared);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let shared = Arc::clone(&accepting);
+                if shared.state.lock().unwrap().is_down {
+                    break;
+                }
                 thread::spawn(move || serve(&shared, stream));
             }
+            drop(listener);
+            let mut state = accepting.state.lock().unwrap();
+            state.is_down = false;
+            accepting.changed.notify_all();
         });
-        Self { address, shared }
+    }
+
+    /// Cuts off all connections and refuses new ones.
+    pub(crate) fn stop(&self) {
+        let mut state = self.shared.state.lock().unwrap();
+        state.is_down = true;
+        TcpStream::connect(self.address).ok();
+        let (mut state, _) = self.shared.changed.wait_timeout_while(state, DEADLINE, |state| state.is_down).unwrap();
+        state.open.drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+    }
+
+    /// Listens again, at the same address.
+    pub(crate) fn start_again(&self) {
+        self.listen(TcpListener::bind(self.address).unwrap());
     }
 
     pub(crate) fn url(&self) -> String {
@@ -207,6 +238,7 @@ fn serve(shared: &Shared, stream: TcpStream) {
     let connection = {
         let mut state = shared.state.lock().unwrap();
         state.connections += 1;
+        state.open.extend(stream.try_clone());
         state.connections
     };
     let mut wire = Wire::new(stream);

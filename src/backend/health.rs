@@ -1,0 +1,88 @@
+//! Asks servers how they are, on the control runtime: a server that is not well gets no requests.
+
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Request, StatusCode};
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinSet;
+
+use super::dial::{Wire, dial};
+use super::servers::{Server, Servers};
+use super::standing::Thresholds;
+
+/// How a server is asked.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// The path.
+    pub path: String,
+    /// The `Host` that is sent.
+    pub host: HeaderValue,
+    /// How often.
+    pub interval: Duration,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// The status codes of a good answer; empty: 200 to 299.
+    pub status: Vec<u16>,
+    /// How many answers change what is known.
+    pub thresholds: Thresholds,
+}
+
+/// Checks all servers now and after each interval, for as long as they are held.
+pub(super) async fn keep_checking(servers: Weak<Servers>, health: Health) {
+    loop {
+        let Some(present) = servers.upgrade().map(|servers| servers.present()) else { return };
+        let mut checks = JoinSet::new();
+        for server in &present.servers {
+            let (server, health) = (Arc::clone(server), health.clone());
+            checks.spawn(async move {
+                let asked = tokio::time::timeout(health.timeout, ask(&server, &health)).await;
+                let outcome = asked.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+                (server, outcome)
+            });
+        }
+        drop(present);
+        while let Some(checked) = checks.join_next().await {
+            let (Ok((server, outcome)), Some(servers)) = (checked, servers.upgrade()) else { return };
+            servers.checked(&server, &health, outcome);
+        }
+        tokio::time::sleep(health.interval).await;
+    }
+}
+
+async fn ask(server: &Server, health: &Health) -> Result<(), String> {
+    let wire = dial(server).await.map_err(|failure| failure.word().to_owned())?;
+    let status = match wire {
+        Wire::Tcp(stream) => exchange(stream, health).await,
+        Wire::Tls(stream) => exchange(stream, health).await,
+        Wire::Unix(stream) => exchange(stream, health).await,
+    };
+    let status = status.ok_or_else(|| "the answer broke off or is not HTTP".to_owned())?;
+    let is_good = if health.status.is_empty() { status.is_success() } else { health.status.contains(&status.as_u16()) };
+    if is_good { Ok(()) } else { Err(format!("status {}", status.as_u16())) }
+}
+
+/// The status of the answer. Its body is not waited for.
+async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, health: &Health) -> Option<StatusCode> {
+    let (mut sender, connection) = http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.ok()?;
+    let request = Request::get(&health.path)
+        .header(header::HOST, &health.host)
+        .header(header::USER_AGENT, concat!("wicketgate/", env!("CARGO_PKG_VERSION")))
+        .header(header::CONNECTION, "close")
+        .body(Empty::new())
+        .ok()?;
+    let mut answer = pin!(sender.send_request(request));
+    // The connection ends with this, however it does.
+    let response = tokio::select! {
+        biased;
+        response = &mut answer => response,
+        _ = connection => answer.await,
+    };
+    response.ok().map(|response| response.status())
+}

@@ -1,0 +1,315 @@
+//! The servers of a backend: those that are listed, with all addresses that their names have now.
+//!
+//! They outlive a policy where nothing about them has changed, and with them the connections to them. Names are looked up
+//! and servers are checked on the control runtime; workers see a list that is replaced as a whole.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::ServerName;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio_rustls::TlsConnector;
+
+use super::balance::{seed, tickets};
+use super::health::{self, Health};
+use super::resolve;
+use super::standing::{Ejection, Standing, may_eject, millis, whole_millis};
+
+/// How long a start or a reload waits for names to be looked up.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
+
+/// A server as it is listed.
+pub struct Listed {
+    /// Where it is.
+    pub at: At,
+    /// TLS towards it, with the name that its certificate must have.
+    pub tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// Its share.
+    pub weight: u32,
+}
+
+/// Where a server is, as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum At {
+    /// At an address.
+    Address(SocketAddr),
+    /// At the addresses of a name, on a port.
+    Name(String, u16),
+    /// Behind a unix socket.
+    Unix(PathBuf),
+}
+
+/// One server.
+pub struct Server {
+    /// Unique in this process: connections are kept by it.
+    pub(super) id: u64,
+    /// Where it is.
+    pub(super) place: Place,
+    /// TLS towards it, with the name that its certificate must have.
+    pub(super) tls: Option<(TlsConnector, ServerName<'static>)>,
+    pub(super) weight: u32,
+    /// Decides which customers are its own, where that is asked.
+    pub(super) seed: u64,
+    /// How it stands.
+    pub standing: Arc<Standing>,
+    /// Which of the listed ones it comes from.
+    listed: usize,
+}
+
+/// Where a server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// All servers at one time.
+#[derive(Default)]
+pub struct Present {
+    /// The servers.
+    pub servers: Vec<Arc<Server>>,
+    /// Each as often as its weight says.
+    pub(super) tickets: Vec<u16>,
+}
+
+/// How servers are watched.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// When a failing one gets no requests.
+    pub ejection: Ejection,
+    /// How long one that came back gets less than its share.
+    pub slow_start: Duration,
+    /// How each is asked how it is.
+    pub health: Option<Health>,
+    /// How often names are looked up.
+    pub resolve: Duration,
+}
+
+/// The standings of all servers of all backends: by backend, address, and whether they are checked. What a check said
+/// must not outlive the checks.
+#[derive(Debug, Default)]
+pub struct Standings(Mutex<HashMap<(Arc<str>, String, bool), Weak<Standing>>>);
+
+/// The servers of a backend.
+pub struct Servers {
+    pub(super) id: u64,
+    /// The name of the backend.
+    backend: Arc<str>,
+    listed: Vec<Listed>,
+    rules: Rules,
+    standings: Arc<Standings>,
+    /// Changes with `present`.
+    pub(super) version: AtomicU64,
+    present: Mutex<Arc<Present>>,
+    ejecting: Mutex<()>,
+    is_started: AtomicBool,
+    /// Whether all names have been looked up once, however that ended.
+    looked: watch::Sender<bool>,
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
+fn next_id() -> u64 {
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Standings {
+    fn of(&self, backend: &Arc<str>, address: String, is_checked: bool) -> Arc<Standing> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, standing| standing.strong_count() > 0);
+        let place = known.entry((Arc::clone(backend), address.clone(), is_checked)).or_default();
+        place.upgrade().unwrap_or_else(|| {
+            let standing = Arc::new(Standing::new(address));
+            *place = Arc::downgrade(&standing);
+            standing
+        })
+    }
+}
+
+impl Servers {
+    /// Those of a backend. Names have no address before they are looked up.
+    pub fn new(backend: Arc<str>, listed: Vec<Listed>, rules: Rules, standings: Arc<Standings>) -> Self {
+        let servers = Self {
+            id: next_id(),
+            backend,
+            listed,
+            rules,
+            standings,
+            version: AtomicU64::new(0),
+            present: Mutex::default(),
+            ejecting: Mutex::default(),
+            is_started: AtomicBool::new(false),
+            looked: watch::Sender::new(false),
+        };
+        servers.put(|listed, _| match &listed.at {
+            At::Address(address) => vec![Place::Tcp(*address)],
+            At::Unix(path) => vec![Place::Unix(path.clone())],
+            At::Name(..) => Vec::new(),
+        });
+        servers
+    }
+
+    /// Those that there are now.
+    pub fn present(&self) -> Arc<Present> {
+        Arc::clone(&self.present.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Begins to look up names and to check servers, for as long as somebody holds this.
+    pub fn start(self: &Arc<Self>, control: &Handle) {
+        if self.is_started.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if self.names().is_empty() {
+            self.looked.send_replace(true);
+        } else {
+            control.spawn(resolve::keep_looking(Arc::downgrade(self), self.rules.resolve));
+        }
+        if let Some(health) = &self.rules.health {
+            control.spawn(health::keep_checking(Arc::downgrade(self), health.clone()));
+        }
+    }
+
+    /// Waits until names have been looked up once, but not for long.
+    pub async fn first_look(&self) {
+        let mut looked = self.looked.subscribe();
+        if tokio::time::timeout(FIRST_LOOK, looked.wait_for(|looked| *looked)).await.is_err() {
+            tracing::warn!(backend = %self.backend, "names of this backend take long to be looked up");
+        }
+    }
+
+    /// The names that must be looked up.
+    pub(super) fn names(&self) -> Vec<(String, u16)> {
+        let mut names: Vec<_> = self.listed.iter().filter_map(Listed::name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Takes what was found out about names: those that are missing keep what they have.
+    pub(super) fn found(&self, found: &HashMap<(String, u16), Vec<SocketAddr>>) {
+        let places = |listed: &Listed, known: &[Place]| match listed.name().and_then(|name| found.get(&name)) {
+            Some(addresses) => addresses.iter().copied().map(Place::Tcp).collect(),
+            None => known.to_vec(),
+        };
+        if self.put(places) {
+            let names: Vec<_> = self.present().servers.iter().map(|server| server.standing.name.clone()).collect();
+            tracing::info!(backend = %self.backend, servers = names.join(" "), "the servers of this backend");
+        }
+        self.looked.send_replace(true);
+    }
+
+    /// Whether a name has no address at all.
+    pub(super) fn lacks_addresses(&self) -> bool {
+        let present = self.present();
+        (0..self.listed.len()).any(|listed| !present.servers.iter().any(|server| server.listed == listed))
+    }
+
+    /// Sets where each listed server is, given where it was; whether that is another place than before.
+    fn put(&self, places: impl Fn(&Listed, &[Place]) -> Vec<Place>) -> bool {
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut servers = Vec::new();
+        for (number, listed) in self.listed.iter().enumerate() {
+            let before: Vec<_> = present.servers.iter().filter(|server| server.listed == number).collect();
+            let known: Vec<Place> = before.iter().map(|server| server.place.clone()).collect();
+            for place in places(listed, &known) {
+                let same = before.iter().find(|server| server.place == place);
+                servers
+                    .push(same.map_or_else(|| Arc::new(self.server(number, listed, place)), |same| Arc::clone(same)));
+            }
+        }
+        let is_same = servers.len() == present.servers.len()
+            && servers.iter().zip(&present.servers).all(|(new, old)| Arc::ptr_eq(new, old));
+        if is_same {
+            return false;
+        }
+        let weights: Vec<u32> = servers.iter().map(|server| server.weight).collect();
+        *present = Arc::new(Present { tickets: tickets(&weights), servers });
+        self.version.fetch_add(1, Ordering::Release);
+        true
+    }
+
+    fn server(&self, number: usize, listed: &Listed, place: Place) -> Server {
+        let address = match &place {
+            Place::Tcp(address) => address.to_string(),
+            Place::Unix(path) => format!("unix:{}", path.display()),
+        };
+        Server {
+            id: next_id(),
+            seed: seed(&address),
+            standing: self.standings.of(&self.backend, address, self.rules.health.is_some()),
+            place,
+            tls: listed.tls.clone(),
+            weight: listed.weight,
+            listed: number,
+        }
+    }
+
+    /// Milliseconds for which a server that came back gets less than its share.
+    pub(super) fn slow_start(&self) -> u64 {
+        whole_millis(self.rules.slow_start)
+    }
+
+    /// A server failed a request: takes it out where that is due and others are left.
+    pub(super) fn failed(&self, server: &Server, why: &'static str) {
+        let failures = server.standing.failed();
+        let rule = &self.rules.ejection;
+        if rule.failures == 0 || failures < rule.failures {
+            return;
+        }
+        let _one_at_a_time = self.ejecting();
+        let now = millis(Instant::now());
+        let present = self.present();
+        let out = present.servers.iter().filter(|server| server.standing.is_out_at(now)).count();
+        if server.standing.is_out_at(now) || !may_eject(out, present.servers.len(), rule.most) {
+            return;
+        }
+        let time = server.standing.eject(now, rule);
+        let (backend, server) = (&*self.backend, &*server.standing.name);
+        let seconds = time.as_secs_f64();
+        tracing::warn!(
+            backend,
+            server,
+            failures,
+            last = why,
+            seconds,
+            "this server fails: it gets no requests for a while"
+        );
+    }
+
+    /// A server was checked.
+    pub(super) fn checked(&self, server: &Server, health: &Health, outcome: Result<(), String>) {
+        let changed = server.standing.checked(outcome.is_ok(), health.thresholds, millis(Instant::now()));
+        let (backend, server) = (&*self.backend, &*server.standing.name);
+        match (changed, outcome) {
+            (Some(true), _) => tracing::info!(backend, server, "this server is well again"),
+            (Some(false), Err(why)) => {
+                tracing::warn!(backend, server, why, "this server is not well: it gets no requests");
+            }
+            _ => {}
+        }
+    }
+
+    fn ejecting(&self) -> MutexGuard<'_, ()> {
+        self.ejecting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Listed {
+    fn name(&self) -> Option<(String, u16)> {
+        match &self.at {
+            At::Name(name, port) => Some((name.clone(), *port)),
+            At::Address(_) | At::Unix(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Servers {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Servers").field("backend", &self.backend).finish_non_exhaustive()
+    }
+}

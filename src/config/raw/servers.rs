@@ -1,0 +1,132 @@
+//! The servers of a backend, and how they are watched.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::config::scalar::Duration;
+
+/// A server: its address, or its address with a weight.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Server {
+    /// An address.
+    Address(String),
+    /// An address with a weight.
+    Weighted(WeightedServer),
+}
+
+impl Server {
+    /// Its address.
+    pub fn url(&self) -> &str {
+        match self {
+            Self::Address(url) => url,
+            Self::Weighted(server) => &server.url,
+        }
+    }
+
+    /// Its weight.
+    pub fn weight(&self) -> u32 {
+        match self {
+            Self::Address(_) => 1,
+            Self::Weighted(server) => server.weight,
+        }
+    }
+}
+
+/// An address with a weight.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WeightedServer {
+    /// The address.
+    pub url: String,
+    /// Its share of the requests, beside those of the other servers: 1 to 100.
+    #[serde(default = "default_weight")]
+    pub weight: u32,
+}
+
+fn default_weight() -> u32 {
+    1
+}
+
+/// How a server is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Balance {
+    /// Of two that are drawn, the one with fewer requests in flight.
+    #[default]
+    LeastBusy,
+    /// The same server for the same customer, for as long as it is there. Calls without a customer as in `least_busy`.
+    Identifier,
+}
+
+/// Ask each server now and then how it is: `GET path`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// The path that is asked for.
+    pub path: String,
+    /// How often.
+    #[serde(default = "default_health_interval")]
+    pub interval: Duration,
+    /// How long an answer may take.
+    #[serde(default = "default_health_timeout")]
+    pub timeout: Duration,
+    /// How many good answers in a row bring a server back.
+    #[serde(default = "default_healthy")]
+    pub healthy: u32,
+    /// How many bad answers in a row take a server out.
+    #[serde(default = "default_unhealthy")]
+    pub unhealthy: u32,
+    /// The status codes of a good answer. Default: 200 to 299.
+    pub status: Option<Vec<u32>>,
+}
+
+fn default_health_interval() -> Duration {
+    Duration::seconds(5)
+}
+
+fn default_health_timeout() -> Duration {
+    Duration::seconds(2)
+}
+
+fn default_healthy() -> u32 {
+    2
+}
+
+fn default_unhealthy() -> u32 {
+    3
+}
+
+/// When a server that fails gets no requests for a while. The last one is never taken out like this.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ejection {
+    /// After how many failures in a row: no connection, no answer in time, a broken one, or a status above 499. 0: never.
+    pub failures: u32,
+    /// For how long; each time in a row twice as long.
+    pub time: Duration,
+    /// The longest time.
+    pub longest: Duration,
+    /// How many of the servers may be out at once, in percent. One always may.
+    pub most: u32,
+}
+
+impl Default for Ejection {
+    fn default() -> Self {
+        Self { failures: 5, time: Duration::seconds(10), longest: Duration::seconds(300), most: 50 }
+    }
+}
+
+/// How the names of servers are looked up. Each address that a name has is a server of its own.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Resolve {
+    /// How often. The last good answer stays while names cannot be looked up.
+    pub interval: Duration,
+}
+
+impl Default for Resolve {
+    fn default() -> Self {
+        Self { interval: Duration::seconds(5) }
+    }
+}

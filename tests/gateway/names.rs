@@ -1,0 +1,66 @@
+//! Servers that are listed by name: where the name leads, and what happens when that changes.
+
+use crate::harness::*;
+
+/// Two servers on one port of two addresses, and a gateway that knows them by a name that `hosts` resolves.
+fn named(hosts: &str) -> (Backend, Backend, Gateway) {
+    let one = Backend::start();
+    let other = Backend::start_at(&format!("127.0.0.2:{}", one.address.port()));
+    let config = Config::with_server(&format!("http://app.test:{}", one.address.port()))
+        .set("/backends/legacy/danger_plain_http", json!(true))
+        .set("/backends/legacy/resolve", json!({"interval": "50ms"}))
+        .file("hosts", hosts);
+    (one, other, Gateway::start_with_hosts(&config))
+}
+
+/// Calls until the condition holds; each call must be answered.
+#[track_caller]
+fn call_until(gateway: &Gateway, condition: impl Fn() -> bool) {
+    let until = std::time::Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(std::time::Instant::now() < until);
+        gateway.get("/public/x").send().ok();
+    }
+}
+
+#[test]
+fn x10_requests_follow_a_name_to_its_new_address_and_none_is_lost() {
+    let (one, other, gateway) = named("127.0.0.1 app.test\n");
+    (0..10).for_each(|_| drop(gateway.get("/public/x").send().ok()));
+    assert_eq!((one.requests().len(), other.requests().len()), (10, 0));
+    gateway.files.write("hosts", "127.0.0.2 app.test\n");
+    call_until(&gateway, || !other.requests().is_empty());
+    one.forget();
+    (0..10).for_each(|_| drop(gateway.get("/public/x").send().ok()));
+    assert_eq!(one.requests().len(), 0);
+    gateway.expect_metric("wicketgate_backend_server_up", &[("backend", "legacy")], 1.0);
+}
+
+#[test]
+fn each_address_of_a_name_is_a_server() {
+    let (one, other, gateway) = named("127.0.0.1 app.test\n127.0.0.2 app.test\n");
+    (0..40).for_each(|_| drop(gateway.get("/public/x").send().ok()));
+    assert!(one.requests().len() >= 5 && other.requests().len() >= 5);
+    other.stop();
+    (0..10).for_each(|_| drop(gateway.get("/public/x").send().ok()));
+}
+
+#[test]
+fn x9_while_a_name_cannot_be_looked_up_its_last_address_stays() {
+    let (one, _other, gateway) = named("127.0.0.1 app.test\n");
+    gateway.files.write("hosts", "127.0.0.1 localhost\n");
+    let line = gateway.stderr.wait(|line| line["name"] == "app.test").unwrap();
+    assert_eq!(line["message"], "this name cannot be looked up: the addresses before stay");
+    (0..10).for_each(|_| drop(gateway.get("/public/x").send().ok()));
+    assert_eq!(one.requests().len(), 10);
+}
+
+#[test]
+fn a_name_that_leads_nowhere_is_502_until_it_leads_somewhere() {
+    let (one, _other, gateway) = named("127.0.0.1 localhost\n");
+    gateway.get("/public/x").send().expect(502, "502-01");
+    gateway.files.write("hosts", "127.0.0.1 app.test\n");
+    gateway.expect_metric("wicketgate_backend_server_up", &[("backend", "legacy")], 1.0);
+    gateway.get("/public/x").send().ok();
+    assert_eq!(one.requests().len(), 1);
+}
