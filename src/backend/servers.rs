@@ -93,7 +93,9 @@ pub struct Rules {
 /// The standings of all servers of all backends: by backend, address, and whether they are checked. What a check said
 /// must not outlive the checks.
 #[derive(Debug, Default)]
-pub struct Standings(Mutex<HashMap<(Arc<str>, String, bool), Weak<Standing>>>);
+pub struct Standings(Mutex<HashMap<Whose, Weak<Standing>>>);
+
+type Whose = (Arc<str>, String, bool);
 
 /// The servers of a backend.
 pub struct Servers {
