@@ -301,6 +301,10 @@ fn route() -> Route {
         content_types: Vec::new(),
         own_cookies: Vec::new(),
         websocket: None,
+        request_fields: None,
+        response_fields: None,
+        security_headers: false,
+        response: None,
     }
 }
 

@@ -3,6 +3,8 @@
 //! The document is read with one strict reader before anything is decided: what has two readings (a member twice, a
 //! lone surrogate, a number out of range) is refused rather than sent on to a backend that may read it the other way.
 
+pub mod filter;
+
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;

@@ -33,6 +33,7 @@ mod record;
 mod refresh;
 mod relay;
 pub(crate) mod request_id;
+mod response;
 pub(crate) mod source;
 mod token;
 mod tunnel;
@@ -341,8 +342,13 @@ impl Gateway {
         call.prepare(route, record);
         let named = forward::place(route, &caller, &mut call, record)?;
         proof::add(route, &caller, named, &mut call)?;
+        let is_head = call.parts.method == Method::HEAD;
         let mut request = Some(call.into_request(limit, record));
-        self.forward(route, &caller, &mut request, record).await
+        let answer = self.forward(route, &caller, &mut request, record).await?;
+        match &route.response {
+            None => Ok(answer),
+            Some(rules) => Ok(Box::pin(response::filtered(rules, answer, is_head, record)).await?),
+        }
     }
 
     /// The policy in force. Within a worker it is handed around without touching what workers share.
@@ -408,6 +414,7 @@ fn published(
     let mut response = Response::new(ResponseBody::full(policy.issuer.as_ref().map(of).cloned().unwrap_or_default()));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
     response
 }

@@ -192,6 +192,10 @@ pub enum Refusal {
     BackendConnect,
     /// The backend's answer broke off or was not HTTP.
     BackendResponse,
+    /// The backend's answer cannot be held to the rules of the route: it is not JSON, or is encoded.
+    ResponseNotJson,
+    /// The backend's answer is too large to be held to the rules of the route.
+    ResponseTooLarge,
     /// The backend refused the gateway's own credential.
     BackendCredential,
     /// The backend did not answer in time.
@@ -298,6 +302,8 @@ impl Refusal {
             Self::State => "state",
             Self::BackendConnect => "backend_connect",
             Self::BackendResponse => "backend_response",
+            Self::ResponseNotJson => "response_not_json",
+            Self::ResponseTooLarge => "response_too_large",
             Self::BackendCredential => "backend_credential",
             Self::BackendTimeout => "backend_timeout",
             Self::BackendOverload => "backend_overload",
@@ -389,6 +395,8 @@ pub(crate) mod tests {
             R::State,
             R::BackendConnect,
             R::BackendResponse,
+            R::ResponseNotJson,
+            R::ResponseTooLarge,
             R::BackendCredential,
             R::BackendTimeout,
             R::BackendOverload,

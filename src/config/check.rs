@@ -8,6 +8,7 @@ mod certificates;
 mod forward_auth;
 mod grammar;
 mod own;
+mod response;
 mod routes;
 mod state;
 mod trusted;

@@ -7,10 +7,12 @@
 mod backend;
 mod callers;
 mod certificate;
+mod fields;
 mod forward_auth;
 mod issuing;
 mod listen;
 mod process;
+mod response;
 mod route;
 mod servers;
 mod state;
@@ -25,6 +27,7 @@ use serde::Deserialize;
 pub use backend::{Backend, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential, Proof, ProofBody};
 pub use callers::{ApiKey, Client, Quota};
 pub use certificate::{AlternativeName, CertificateName, CertificatePolicy};
+pub use fields::FieldRules;
 pub use forward_auth::ForwardAuth;
 pub use issuing::{
     AccessToken, Accounts, Attempts, Cookie, Identifier, IdentifierMode, Issue, Issuer, Login, NumberStyle, RateLimit,
@@ -32,6 +35,7 @@ pub use issuing::{
 };
 pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsVersion};
 pub use process::{AccessLog, Admin, Level, Log, Shutdown};
+pub use response::{Redaction, ResponseRules};
 pub use route::{
     CustomerFrom, ExactPath, HeaderPlace, Mode, PathMatch, Per, Placement, Requirement, Retry, Route, RouteLimits, Send,
 };

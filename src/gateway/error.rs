@@ -102,6 +102,8 @@ pub(crate) fn row(refusal: Refusal) -> Row {
             (502, "502-01", "The backend could not be reached or answered wrongly.")
         }
         R::BackendCredential => (502, "502-02", "The backend refused the gateway."),
+        R::ResponseNotJson => (502, "502-03", "The backend's answer is not JSON that may be passed on."),
+        R::ResponseTooLarge => (502, "502-04", "The backend's answer is too large."),
         R::BackendOverload | R::HashQueue => (503, "503-01", "Too much is going on; try again."),
         R::State => (503, "503-03", "The state of logins cannot be read or written; try again."),
         R::BackendUnavailable => (503, "503-05", "The backend is not available; try again."),
@@ -133,6 +135,15 @@ pub(crate) fn response(refused: &Refused, request_id: &str) -> Response<Response
 /// The body of the answer: ASCII, and nothing of the caller's but the request id, which has no quotes.
 pub(crate) fn body(row: &Row, request_id: &str) -> Bytes {
     format!(r#"{{"error":{{"requestId":"{request_id}","message":"{}","code":"{}"}}}}"#, row.message, row.code).into()
+}
+
+/// The body in place of what a backend says about its own fault.
+pub(crate) fn of_backend(status: StatusCode, request_id: &str) -> Bytes {
+    let status = status.as_u16();
+    format!(
+        r#"{{"error":{{"requestId":"{request_id}","message":"The backend answered with status {status}.","code":"{status}-00"}}}}"#
+    )
+    .into()
 }
 
 /// Fields that are the same whatever form the body has.

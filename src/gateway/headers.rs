@@ -6,6 +6,7 @@ use http::{HeaderMap, Version};
 
 use super::host::Host;
 use super::request_id::REQUEST_ID;
+use super::response;
 use super::source::{X_FORWARDED_FOR, X_FORWARDED_PROTO};
 use crate::auth::CUSTOMER_AUTH;
 use crate::config::raw::Requirement;
@@ -50,6 +51,12 @@ pub fn prepare_request(headers: &mut HeaderMap, passage: &Passage<'_>) {
     }
     if let Some(trailers) = trailers {
         headers.insert(header::TRAILER, trailers);
+    }
+    if let Some(rules) = &route.request_fields {
+        rules.apply(headers);
+    }
+    if route.response.is_some() {
+        response::ask_plainly(headers);
     }
     headers.insert(header::HOST, host.authority.clone());
     headers.insert(X_FORWARDED_FOR, passage.forwarded_for.clone());
@@ -144,6 +151,12 @@ pub(crate) fn prepare_response(headers: &mut HeaderMap, route: &Route) {
     fields::remove_hop_by_hop(headers, |_| false, |name| *name == REQUEST_ID);
     if let Some(trailers) = trailers {
         headers.insert(header::TRAILER, trailers);
+    }
+    if let Some(rules) = &route.response_fields {
+        rules.apply(headers);
+    }
+    if route.security_headers {
+        response::secure(headers);
     }
     if route.demand.customer {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
+use super::field_rules::FieldRules;
+use super::response::ResponseRules;
 use crate::auth::{ApiKeyHeader, CUSTOMER_AUTH, CustomerPlace, Demand};
 use crate::backend::Backend;
 use crate::body::Pointer;
@@ -49,6 +51,14 @@ pub struct Route {
     pub content_types: Vec<String>,
     /// Cookies of ours, which the backend does not see.
     pub own_cookies: Vec<String>,
+    /// What changes in the fields of requests.
+    pub request_fields: Option<Box<FieldRules>>,
+    /// What changes in the fields of responses.
+    pub response_fields: Option<Box<FieldRules>>,
+    /// Whether browsers are told to be careful with responses.
+    pub security_headers: bool,
+    /// What of JSON responses passes.
+    pub response: Option<Box<ResponseRules>>,
     /// Bounds on its WebSockets, where it has them.
     pub websocket: Option<Websocket>,
 }
@@ -188,6 +198,14 @@ fn read_one(
             "write it like X-Api-Key",
         );
     }
+    let response = route.response.as_ref().and_then(|rules| match ResponseRules::read(rules) {
+        Ok(rules) => Some(Box::new(rules)),
+        Err((key, fault)) => {
+            problem(&format!("response.{key}"), fault, "see docs/configuration.md");
+            None
+        }
+    });
+    let section = config.raw().backends.get(&route.backend);
     let requires = |requirement| route.require.contains(&requirement);
     Some(Route {
         name: route.name.as_str().into(),
@@ -222,6 +240,16 @@ fn read_one(
         content_types: route.content_types.iter().map(|kind| kind.to_ascii_lowercase()).collect(),
         own_cookies,
         websocket: route.websocket.then(|| Websocket::read(&route.limits)),
+        request_fields: FieldRules::read([
+            section.and_then(|it| it.request_headers.as_ref()),
+            route.request_headers.as_ref(),
+        ]),
+        response_fields: FieldRules::read([
+            section.and_then(|it| it.response_headers.as_ref()),
+            route.response_headers.as_ref(),
+        ]),
+        security_headers: route.security_headers,
+        response,
     })
 }
 

@@ -36,6 +36,7 @@ mod proof;
 mod proxies;
 mod reload;
 mod replicas;
+mod response_rules;
 mod responses;
 mod retry;
 mod rotation;

@@ -64,6 +64,12 @@ impl Check<'_> {
             self.some_time(&format!("{at}.{key}"), duration);
         }
         self.more_than_zero(&format!("{at}.concurrency"), backend.concurrency);
+        if let Some(rules) = &backend.request_headers {
+            self.request_fields(&format!("{at}.request_headers"), rules);
+        }
+        if let Some(rules) = &backend.response_headers {
+            self.response_fields(&format!("{at}.response_headers"), rules);
+        }
     }
 
     fn proof(&mut self, at: &str, proof: &Proof) {

@@ -64,6 +64,15 @@ impl Check<'_> {
         }
         self.route_limits(at, route);
         self.websocket(at, route);
+        if let Some(rules) = &route.request_headers {
+            self.request_fields(&format!("{at}.request_headers"), rules);
+        }
+        if let Some(rules) = &route.response_headers {
+            self.response_fields(&format!("{at}.response_headers"), rules);
+        }
+        if let Some(response) = &route.response {
+            self.response(&format!("{at}.response"), response);
+        }
         for (index, content_type) in route.content_types.iter().enumerate() {
             let is_type = content_type
                 .split_once('/')
@@ -286,6 +295,10 @@ impl Check<'_> {
         if route.identifier.as_ref().is_some_and(|placement| placement.body.is_some()) {
             let message = "a WebSocket is opened without a body, and the identifier goes into the body";
             self.add(&key, message, "write identifier: { header: X-Customer-Id }");
+        }
+        if route.response.is_some() {
+            let message = "what passes on a WebSocket is not looked at, and `response` says what may pass";
+            self.add(&key, message, "remove `websocket` or `response`");
         }
         let reads_body = |place: &CustomerFrom| matches!(place, CustomerFrom::Body(_));
         if route.customer_from.iter().flatten().any(reads_body) {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::SecretRef;
 use super::servers::{Balance, Ejection, Health, Resolve, Server};
+use super::{FieldRules, SecretRef};
 use crate::config::scalar::Duration;
 
 /// The company's own servers.
@@ -39,6 +39,10 @@ pub struct Backend {
     pub pairwise: bool,
     /// A signed header by which this backend can see that a request came through the gateway, for whom, and unchanged.
     pub proof: Option<Proof>,
+    /// Header fields that are set and removed on their way to this backend, before those of the route.
+    pub request_headers: Option<FieldRules>,
+    /// Header fields that are set and removed on their way from it, before those of the route.
+    pub response_headers: Option<FieldRules>,
     /// Allows plain http towards servers that are not on loopback.
     #[serde(default)]
     pub danger_plain_http: bool,

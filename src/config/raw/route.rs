@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::{FieldRules, ResponseRules};
 use crate::config::scalar::{Duration, Rate, Size};
 
 /// Something that may be called.
@@ -60,6 +61,16 @@ pub struct Route {
     /// Whether a WebSocket may be opened, after the same checks.
     #[serde(default)]
     pub websocket: bool,
+    /// Header fields of requests that are set and removed on their way to the backend.
+    pub request_headers: Option<FieldRules>,
+    /// Header fields of responses that are set and removed on their way to the caller.
+    pub response_headers: Option<FieldRules>,
+    /// Whether responses get the headers by which browsers do nothing with them but hand them to the page that asked:
+    /// X-Content-Type-Options, X-Frame-Options, Referrer-Policy, Content-Security-Policy. Those of the backend stay.
+    #[serde(default)]
+    pub security_headers: bool,
+    /// What of a JSON response passes. Default: responses pass as they come.
+    pub response: Option<ResponseRules>,
 }
 
 fn default_api_key_header() -> String {

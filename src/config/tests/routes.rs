@@ -310,3 +310,49 @@ fn backends_are_reached_safely() {
     );
     assert_fine(MAXIMAL, &[("name: X-Key", "name: api-key")]);
 }
+
+#[test]
+fn rules_about_answers_and_fields_are_checked() {
+    const RESPONSE: &str = "      allow: [ /customer, /orders/*/status ]";
+    assert_said(
+        MAXIMAL,
+        &[
+            (RESPONSE, "      allow: []", "routes[0].response.allow", "is empty"),
+            (RESPONSE, "      allow: [ customer ]", "routes[0].response.allow[0]", "starts with `/`"),
+            ("[ /customer/ssn ]", "[ /customer/~s ]", "routes[0].response.remove[0]", "`~`"),
+            (
+                "pattern: \"[0-9]{13,19}\"",
+                "pattern: \"[0-9\"",
+                "routes[0].response.redact[0].pattern",
+                "cannot be used",
+            ),
+            (
+                "{ path: /customer/note, pattern: \"[0-9]{13,19}\", with: \"[card]\" }",
+                "{ with: x }",
+                "routes[0].response.redact[0]",
+                "the whole answer",
+            ),
+            (
+                "    websocket: true",
+                "    websocket: true\n    response: { json: true }",
+                "routes[2].websocket",
+                "may pass",
+            ),
+            ("      body: 64KiB\n", "      body: 0\n", "routes[0].response.body", "zero"),
+            ("X-Tenant: example", "X-Customer-Id: x", "routes[0].request_headers.set.X-Customer-Id", "an identity"),
+            ("X-Tenant: example", "X_Customer_Id: x", "routes[0].request_headers.set.X_Customer_Id", "an identity"),
+            ("X-Tenant: example", "X-Token: x", "routes[0].request_headers.set.X-Token", "an identity"),
+            ("X-Tenant: example", "X-Key: x", "routes[0].request_headers.set.X-Key", "an identity"),
+            ("X-Tenant: example", "Host: x", "routes[0].request_headers.set.Host", "a meaning of its own"),
+            ("X-Tenant: example", "X-Debug: x", "routes[0].request_headers.set.X-Debug", "also removed"),
+            ("X-Tenant: example", "X-Tenant: \"a\\nb\"", "routes[0].request_headers.set.X-Tenant", "visible ASCII"),
+            (
+                "X-Served-By: gateway",
+                "Set-Cookie: x",
+                "routes[0].response_headers.set.Set-Cookie",
+                "a meaning of its own",
+            ),
+            ("X-Served-By: gateway", "Content-Length: x", "routes[0].response_headers.set.Content-Length", "a meaning"),
+        ],
+    );
+}

@@ -1,0 +1,111 @@
+//! What of a backend's answer passes, and header fields that are set and removed.
+
+use super::super::raw::{BackendAuthorization, CustomerFrom, FieldRules, ResponseRules};
+use super::{Check, grammar, shown};
+use crate::body::filter;
+use crate::fields::FieldSet;
+
+impl Check<'_> {
+    pub(super) fn response(&mut self, at: &str, response: &ResponseRules) {
+        if response.allow.is_none() && response.remove.is_empty() && response.redact.is_empty() && !response.json {
+            self.add(at, "nothing is asked of the answer", "add `allow`, `remove`, `redact`, or json: true");
+        }
+        if let Some(allow) = &response.allow {
+            self.not_empty(&format!("{at}.allow"), allow, "name a member, or remove `allow`");
+        }
+        for (key, paths) in [("allow", response.allow.as_ref()), ("remove", Some(&response.remove))] {
+            for (index, path) in paths.into_iter().flatten().enumerate() {
+                self.member_path(&format!("{at}.{key}[{index}]"), path);
+            }
+        }
+        for (index, redaction) in response.redact.iter().enumerate() {
+            let at = format!("{at}.redact[{index}]");
+            match (&redaction.path, &redaction.pattern) {
+                (None, None) => self.add(&at, "this would write over the whole answer", "add `path` or `pattern`"),
+                (Some(path), _) => self.member_path(&format!("{at}.path"), path),
+                (None, Some(_)) => {}
+            }
+            if let Some(pattern) = &redaction.pattern
+                && let Err(fault) = filter::pattern(pattern)
+            {
+                self.add(&format!("{at}.pattern"), "this pattern cannot be used", fault);
+            }
+        }
+        self.some_bytes(&format!("{at}.body"), response.body);
+    }
+
+    fn member_path(&mut self, at: &str, path: &str) {
+        self.pointer(at, path);
+        if let Err(fault) = filter::MemberPath::parse(path)
+            && grammar::pointer_fault(path).is_none()
+        {
+            self.add(at, fault, "write it like /orders/*/status");
+        }
+    }
+
+    /// Rules about the fields of requests.
+    pub(super) fn request_fields(&mut self, at: &str, rules: &FieldRules) {
+        let identity = self.identity_fields();
+        self.field_rules(at, rules, &identity, &[]);
+    }
+
+    /// Rules about the fields of responses.
+    pub(super) fn response_fields(&mut self, at: &str, rules: &FieldRules) {
+        self.field_rules(at, rules, &FieldSet::default(), &["set-cookie"]);
+    }
+
+    fn field_rules(&mut self, at: &str, rules: &FieldRules, identity: &FieldSet, removable: &[&str]) {
+        if rules.set.is_empty() && rules.remove.is_empty() {
+            self.add(at, "nothing is set and nothing removed", "add `set` or `remove`");
+        }
+        let set = rules.set.keys().map(|name| (format!("{at}.set.{name}"), name, &[][..]));
+        let removed =
+            rules.remove.iter().enumerate().map(|(index, name)| (format!("{at}.remove[{index}]"), name, removable));
+        for (at, name, allowed) in set.chain(removed) {
+            let is_identity = name.parse().is_ok_and(|name| identity.contains(&name));
+            if let Some((message, _)) = grammar::header_fault(name, allowed) {
+                self.add(&at, message, "choose another header");
+            } else if is_identity {
+                let message = format!("`{}` carries a credential or an identity", shown(name));
+                self.add(&at, message, "the gateway alone writes it");
+            }
+        }
+        for (name, value) in &rules.set {
+            if value.is_empty() || !value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+                let message = "a field has visible ASCII characters and spaces";
+                self.add(&format!("{at}.set.{name}"), message, "");
+            } else if rules.remove.iter().any(|removed| removed.eq_ignore_ascii_case(name)) {
+                self.add(&format!("{at}.set.{name}"), "this field is also removed", "keep one of both");
+            }
+        }
+    }
+
+    /// Fields in which a credential or an identity stands, toward us or toward a backend.
+    fn identity_fields(&self) -> FieldSet {
+        let mut set = FieldSet::default();
+        ["authorization", "customer-auth", "api-key", "x-customer-id-previous", "x-request-id"]
+            .iter()
+            .for_each(|name| set.insert(name));
+        for route in &self.raw.routes {
+            set.insert(&route.api_key_header);
+            if let Some(header) = route.identifier.as_ref().and_then(|placement| placement.header.as_deref()) {
+                set.insert(header);
+                set.insert(&format!("{header}-previous"));
+            }
+            for place in route.customer_from.iter().flatten() {
+                if let CustomerFrom::Header(header) = place {
+                    set.insert(&header.name);
+                }
+            }
+        }
+        for backend in self.raw.backends.values() {
+            if let Some(BackendAuthorization::Header(header)) = &backend.authorization {
+                set.insert(&header.name);
+            }
+            if let Some(proof) = &backend.proof {
+                set.insert(&proof.header);
+            }
+        }
+        set
+    }
+}

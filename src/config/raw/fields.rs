@@ -1,0 +1,16 @@
+//! Header fields that are set and removed: `request_headers` and `response_headers`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Header fields that are set and removed. Those that carry credentials, identities or framing cannot be named.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FieldRules {
+    /// Fields that are written, in place of those of the same name.
+    pub set: BTreeMap<String, String>,
+    /// Fields that go.
+    pub remove: Vec<String>,
+}

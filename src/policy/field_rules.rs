@@ -1,0 +1,40 @@
+//! Header fields that are set and removed, compiled.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::config::raw;
+
+/// Changes of header fields, in their order.
+#[derive(Debug, Default)]
+pub struct FieldRules(Vec<Change>);
+
+#[derive(Debug)]
+enum Change {
+    Remove(HeaderName),
+    Set(HeaderName, HeaderValue),
+}
+
+impl FieldRules {
+    /// Those of a backend and then those of a route; `None` where there are none. What is no field has been reported by
+    /// the checks.
+    pub(super) fn read(sections: [Option<&raw::FieldRules>; 2]) -> Option<Box<Self>> {
+        let mut changes = Vec::new();
+        for rules in sections.into_iter().flatten() {
+            let removed = rules.remove.iter().filter_map(|name| name.parse().ok());
+            changes.extend(removed.map(Change::Remove));
+            let set = rules.set.iter().filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?)));
+            changes.extend(set.map(|(name, value)| Change::Set(name, value)));
+        }
+        (!changes.is_empty()).then(|| Box::new(Self(changes)))
+    }
+
+    /// Carries them out.
+    pub fn apply(&self, headers: &mut HeaderMap) {
+        for change in &self.0 {
+            match change {
+                Change::Remove(name) => drop(headers.remove(name)),
+                Change::Set(name, value) => drop(headers.insert(name, value.clone())),
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What of a backend's answer passes, compiled.
+
+use crate::body::filter::{self, Filter, MemberPath, Redaction};
+use crate::config::raw;
+
+/// What is asked of a backend's answers.
+#[derive(Debug)]
+pub struct ResponseRules {
+    /// What becomes of the members of its JSON.
+    pub filter: Filter,
+    /// The most bytes that are read.
+    pub limit: usize,
+}
+
+impl ResponseRules {
+    /// As configured.
+    ///
+    /// # Errors
+    /// The key below `response` that is wrong, and what is wrong with it.
+    pub(super) fn read(raw: &raw::ResponseRules) -> Result<Self, (String, String)> {
+        let paths = |key: &str, texts: &[String]| {
+            let parse = |(index, text): (usize, &String)| {
+                MemberPath::parse(text).map_err(|fault| (format!("{key}[{index}]"), fault))
+            };
+            texts.iter().enumerate().map(parse).collect::<Result<Vec<_>, _>>()
+        };
+        let read = |(index, redaction): (usize, &raw::Redaction)| -> Result<Redaction, (String, String)> {
+            let at = |key: &str| format!("redact[{index}].{key}");
+            let path = redaction.path.as_deref().map(MemberPath::parse).transpose();
+            let pattern = redaction.pattern.as_deref().map(filter::pattern).transpose();
+            Ok(Redaction {
+                path: path.map_err(|fault| (at("path"), fault))?,
+                pattern: pattern.map_err(|fault| (at("pattern"), fault))?,
+                with: redaction.with.clone(),
+            })
+        };
+        let filter = Filter {
+            allow: raw.allow.as_deref().map(|texts| paths("allow", texts)).transpose()?,
+            remove: paths("remove", &raw.remove)?,
+            redact: raw.redact.iter().enumerate().map(read).collect::<Result<_, _>>()?,
+        };
+        Ok(Self { filter, limit: raw.body.bytes() })
+    }
+}
