@@ -21,7 +21,7 @@ use crate::gateway::hashing::Hashing;
 use crate::metrics::Metrics;
 use crate::notify::{Pulse, ServiceManager};
 use crate::policy::Lasting;
-use crate::reload::{self, Plan, ReloadFault, Reloader};
+use crate::reload::{self, Plan, ReloadFault, Reloadable, Reloader};
 use crate::server::departure::Departed;
 use crate::server::handover::{HandoverFault, Predecessor, Sockets, Successor};
 use crate::server::operators::{self, Wish};
@@ -116,11 +116,13 @@ impl App {
         reload::note_certificates(&metrics, &plan.tls);
         let count = raw.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         let mut places = Places::new(given, count);
-        let mut stores = Vec::new();
+        let mut listeners = Vec::new();
         for ((number, listen), tls) in raw.listen.iter().enumerate().zip(plan.tls) {
             let tls = tls.map(ListenerTls::settings).transpose()?;
-            stores.push(tls.as_ref().map(|(_, store)| store.clone()));
-            places.listen(Listener::new(number, listen, tls))?;
+            let store = tls.as_ref().map(|(_, store)| store.clone());
+            let listener = Listener::new(number, listen, tls);
+            listeners.push(Reloadable { tls: store, entrance: Arc::clone(&listener.entrance) });
+            places.listen(listener)?;
         }
         let admin = places.admin(raw.admin.address)?;
         let operators = places.operators(&socket)?;
@@ -183,7 +185,7 @@ impl App {
         }
         start_sweep(&control, &shared, noted.clone());
         Ok(Self {
-            reloader: Reloader::new(raw, file.to_owned(), shared, stores, plan.config.files_read()),
+            reloader: Reloader::new(raw, file.to_owned(), shared, listeners, plan.config.files_read()),
             addresses: places.addresses,
             admin: admin_address,
             phase,

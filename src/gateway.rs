@@ -10,7 +10,7 @@ mod call;
 mod client;
 pub(crate) mod connection;
 mod decision;
-pub(crate) mod entrance;
+pub mod entrance;
 pub(crate) mod error;
 mod ext_authz;
 mod form;
@@ -200,6 +200,7 @@ impl Gateway {
     ///
     /// What is large is boxed on the whole way: each of these futures would have room for it, twice.
     pub(crate) async fn handle(self: &Rc<Self>, connection: Rc<Connection>, request: Box<Request<Incoming>>) -> Answer {
+        connection.renew();
         let arrival = self.arrival(Rc::clone(&connection), self.ids.of(request.headers()));
         let mut record = Record::open(Rc::clone(&self.ledger), arrival, request.method(), request.version());
         let current = self.current();
@@ -227,7 +228,7 @@ impl Gateway {
         if let Some(told) = record.told.take() {
             told.write(response.headers_mut());
         }
-        connection.entrance.sign(response.headers_mut());
+        connection.entrance().sign(response.headers_mut());
         response.headers_mut().insert(REQUEST_ID, record.request_id.clone());
         if let Some(agreed) = record.agreed.take() {
             self.open(*agreed, connection, record);
@@ -271,7 +272,7 @@ impl Gateway {
         if !source.allowed {
             return Err(Refusal::AddressNotAllowed.into());
         }
-        if let Some(answer) = connection.entrance.redirect(request.method(), request.uri(), request.headers()) {
+        if let Some(answer) = connection.entrance().redirect(request.method(), request.uri(), request.headers()) {
             return Ok(answer?);
         }
         if let Err(fault) = connection.certificate(unix_seconds(record.time)) {
@@ -389,7 +390,7 @@ fn opened<'a>(
 
 /// Who answers on the listener that this connection came in by.
 fn found(policy: &Policy, connection: &Connection, head: &Head, parts: &request::Parts) -> Result<Target, Refused> {
-    let table = policy.tables.get(connection.entrance.number).ok_or(Refusal::NoRoute)?;
+    let table = policy.tables.get(connection.entrance().number).ok_or(Refusal::NoRoute)?;
     table.find(&head.host.name, parts.uri.path(), &parts.method).map_err(not_found)
 }
 

@@ -6,6 +6,7 @@
 
 mod families;
 mod issuers;
+mod reloads;
 mod servers;
 mod state;
 
@@ -20,6 +21,7 @@ use prometheus::proto::MetricFamily;
 
 use families::{add_counts, counters, gauges, histograms};
 pub use issuers::{IssuerLevels, KeyUse};
+pub use reloads::Reloads;
 pub use servers::ServerLevels;
 pub use state::{Levels, StateMetrics};
 
@@ -30,7 +32,7 @@ const BOUNDS: [f64; 14] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.
 #[derive(Debug, Default)]
 pub struct Metrics {
     workers: Mutex<Vec<Arc<Cells>>>,
-    reloads: Mutex<BTreeMap<&'static str, u64>>,
+    reloads: Mutex<Reloads>,
     certificates: Mutex<BTreeMap<String, i64>>,
     access_log_dropped: AtomicU64,
     issuers: Mutex<Vec<IssuerLevels>>,
@@ -92,9 +94,14 @@ impl Metrics {
         cells
     }
 
-    /// Counts a reload: `ok` or `failed`.
-    pub fn reload(&self, outcome: &'static str) {
-        *locked(&self.reloads).entry(outcome).or_default() += 1;
+    /// Counts a reload that ended at `now`, in seconds since 1970, and perhaps failed for this reason.
+    pub fn reloaded(&self, fault: Option<String>, now: u64) {
+        locked(&self.reloads).note(fault, now);
+    }
+
+    /// How reloads went.
+    pub fn reloads(&self) -> Reloads {
+        locked(&self.reloads).clone()
     }
 
     /// Sets when a certificate ends, in seconds since 1970; replaces what was known before.
@@ -164,11 +171,7 @@ impl Metrics {
             "When a certificate ends, in seconds since 1970.",
             ends,
         ));
-        let reloads: Vec<_> = locked(&self.reloads)
-            .iter()
-            .map(|(outcome, count)| (vec![("outcome", (*outcome).to_owned())], *count))
-            .collect();
-        families.push(counters("wicketgate_reloads_total", "Reloads of the configuration, by outcome.", reloads));
+        families.extend(locked(&self.reloads).families());
         families.push(counters(
             "wicketgate_access_log_dropped_total",
             "Access-log lines that could not be written.",

@@ -14,6 +14,7 @@ use crate::auth::published::PublishedKeys;
 use crate::config::raw::{Listen, Raw};
 use crate::config::{self, Config, Problems};
 use crate::gateway::Shared;
+use crate::gateway::entrance::{Entrance, InForce};
 use crate::metrics::Metrics;
 use crate::policy::{self, Lasting, Policy};
 use crate::server::tls::{self, ListenerTls, TlsStore};
@@ -92,9 +93,17 @@ pub struct Reloader {
     started_with: Raw,
     file: PathBuf,
     shared: Arc<Shared>,
-    /// What can be replaced of the TLS of the listeners, in their order.
-    tls: Vec<Option<TlsStore>>,
+    /// The listeners, in their order.
+    listeners: Vec<Reloadable>,
     watched: Mutex<Watched>,
+}
+
+/// What can be replaced of a listener.
+pub struct Reloadable {
+    /// Its certificates, and whose it takes.
+    pub tls: Option<TlsStore>,
+    /// What it is to its requests.
+    pub entrance: Arc<InForce>,
 }
 
 /// Why the old configuration stays in force.
@@ -114,10 +123,11 @@ impl Reloader {
         started_with: Raw,
         file: PathBuf,
         shared: Arc<Shared>,
-        tls: Vec<Option<TlsStore>>,
-        files: Vec<PathBuf>,
+        listeners: Vec<Reloadable>,
+        mut files: Vec<PathBuf>,
     ) -> Self {
-        Self { started_with, file, shared, tls, watched: Mutex::new(Watched::new(files)) }
+        files.push(file.clone());
+        Self { started_with, file, shared, listeners, watched: Mutex::new(Watched::new(files)) }
     }
 
     /// The configuration at the start.
@@ -138,7 +148,7 @@ impl Reloader {
         // What changes while it is read is seen afterwards.
         self.watched().begin();
         let outcome = self.replace_all().await;
-        self.shared.metrics.reload(if outcome.is_ok() { "ok" } else { "failed" });
+        self.shared.metrics.reloaded(outcome.as_ref().err().map(ReloadFault::to_string), unix_seconds());
         outcome
     }
 
@@ -156,12 +166,16 @@ impl Reloader {
         if let Some(key) = needs_restart(&self.started_with, plan.config.raw()) {
             return Err(ReloadFault::NeedsRestart(key));
         }
-        self.watched().follow(plan.config.files_read());
+        let mut files = plan.config.files_read();
+        files.push(self.file.clone());
+        self.watched().follow(files);
         plan.fetch_keys(&self.shared.lasting, &Handle::current()).await;
         plan.watch_servers(&Handle::current()).await;
         note_certificates(&self.shared.metrics, &plan.tls);
-        for (store, tls) in self.tls.iter().zip(plan.tls) {
-            if let (Some(store), Some(tls)) = (store, tls) {
+        let raw = &plan.config.raw().listen;
+        for (number, ((listener, raw), tls)) in self.listeners.iter().zip(raw).zip(plan.tls).enumerate() {
+            listener.entrance.replace(Entrance::new(number, raw));
+            if let (Some(store), Some(tls)) = (&listener.tls, tls) {
                 store.replace(tls);
             }
         }
@@ -193,21 +207,11 @@ fn needs_restart(old: &Raw, new: &Raw) -> Option<&'static str> {
     (old.shutdown.grace.get() != new.shutdown.grace.get()).then_some("shutdown.grace")
 }
 
-/// Whether two listeners differ in anything but their certificates, and whose certificates they take.
+/// Whether two listeners differ in what their sockets and connections are made with.
 fn differ(old: &Listen, new: &Listen) -> bool {
     let fixed = |listen: &Listen| {
-        let tls =
-            listen.tls.as_ref().map(|tls| (tls.min_version, tls.hsts, tls.client_ca.is_some(), tls.client_certificate));
-        format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {tls:?}",
-            listen.name,
-            listen.redirect,
-            listen.address,
-            listen.allow,
-            listen.proxy_protocol,
-            listen.trusted_proxies,
-            listen.limits
-        )
+        let tls = listen.tls.as_ref().map(|tls| (tls.min_version, tls.client_ca.is_some(), tls.client_certificate));
+        format!("{:?} {:?} {tls:?}", listen.address, listen.limits)
     };
     fixed(old) != fixed(new)
 }

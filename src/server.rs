@@ -25,7 +25,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::auth::trust::TrustStore;
 use crate::config::raw;
 use crate::gateway::connection::{Connection, Limits, Shown};
-use crate::gateway::entrance::Entrance;
+use crate::gateway::entrance::{Entrance, InForce};
 use addresses::Addresses;
 use seldom::Seldom;
 use tls::TlsStore;
@@ -41,7 +41,7 @@ pub struct Listener {
     /// TLS, where it has it.
     pub(crate) tls: Option<tokio_rustls::TlsAcceptor>,
     /// What it is to its requests.
-    pub(crate) entrance: Arc<Entrance>,
+    pub(crate) entrance: Arc<InForce>,
     /// Whose certificates it takes, where it asks callers for one.
     pub(crate) clients: Option<Arc<TrustStore>>,
     /// Says on standard error whose certificates are refused.
@@ -83,7 +83,7 @@ impl Listener {
         Self {
             address: raw.address,
             tls: tls.map(|settings| Arc::new(settings).into()),
-            entrance: Arc::new(Entrance::new(number, raw)),
+            entrance: Arc::new(InForce::new(Entrance::new(number, raw))),
             clients: store.and_then(|store| store.clients),
             refused: Arc::default(),
             limits: Arc::new(Limits {

@@ -76,7 +76,7 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<(), Refusal> {
         let current = self.current();
-        let table = current.policy.tables.get(connection.entrance.number).ok_or(Refusal::NoRoute)?;
+        let table = current.policy.tables.get(connection.entrance().number).ok_or(Refusal::NoRoute)?;
         let target = table.find(&handshake.host.name, &handshake.path, &Method::GET).map_err(|_| Refusal::NoRoute)?;
         let Target::Route(number) = target else { return Err(Refusal::NoRoute) };
         let route = &current.policy.routes[number as usize];

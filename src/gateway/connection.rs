@@ -1,6 +1,6 @@
 //! What the requests of one connection share: who is there, and how far the bytes have come.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 
-use super::entrance::Entrance;
+use super::entrance::{Entrance, InForce};
 use super::framing::{BodyFraming, Framing};
 use super::source::Source;
 use super::tunnel::Tunnel;
@@ -56,11 +56,13 @@ const AFTER_TOTAL: Duration = Duration::from_secs(1);
 /// A caller's connection.
 pub(crate) struct Connection {
     /// The other side.
-    pub(crate) source: Rc<Source>,
+    source: RefCell<Rc<Source>>,
     /// What it came in by.
-    pub(crate) entrance: Arc<Entrance>,
+    entrance: RefCell<Arc<Entrance>>,
+    /// The same as it is in force now.
+    in_force: Arc<InForce>,
     /// Whether the other side is a proxy whose word counts about its callers.
-    is_proxy: bool,
+    is_proxy: Cell<bool>,
     /// What its handshake showed, where the listener asks for a certificate.
     shown: Option<Box<Shown>>,
     /// Whether it carries many requests at once (HTTP/2).
@@ -103,13 +105,15 @@ impl Connection {
         address: IpAddr,
         secure: bool,
         is_multiplexed: bool,
-        entrance: Arc<Entrance>,
+        in_force: Arc<InForce>,
         limits: Arc<Limits>,
     ) -> Self {
+        let entrance = in_force.now();
         Self {
-            source: Rc::new(Source::direct(address, secure, &entrance.networks)),
-            is_proxy: entrance.networks.trust(address),
-            entrance,
+            source: RefCell::new(Rc::new(Source::direct(address, secure, &entrance.networks))),
+            is_proxy: Cell::new(entrance.networks.trust(address)),
+            entrance: RefCell::new(entrance),
+            in_force,
             shown: None,
             is_multiplexed,
             limits,
@@ -174,15 +178,37 @@ impl Connection {
     /// # Errors
     /// [`Refusal::ForwardedFor`] where a trusted proxy does not say it clearly.
     pub(crate) fn source_of(&self, headers: &HeaderMap) -> Result<Rc<Source>, Refusal> {
-        if !self.is_proxy {
-            return Ok(Rc::clone(&self.source));
+        let source = self.source();
+        if !self.is_proxy.get() {
+            return Ok(source);
         }
-        Source::behind(&self.source, headers, &self.entrance.networks).map(Rc::new)
+        Source::behind(&source, headers, &self.entrance().networks).map(Rc::new)
+    }
+
+    /// The other side.
+    pub(crate) fn source(&self) -> Rc<Source> {
+        Rc::clone(&self.source.borrow())
+    }
+
+    /// What it came in by.
+    pub(crate) fn entrance(&self) -> Ref<'_, Arc<Entrance>> {
+        self.entrance.borrow()
+    }
+
+    /// A request begins: what has been reloaded holds for it.
+    pub(crate) fn renew(&self) {
+        if self.entrance.borrow().is_over() {
+            let (entrance, source) = (self.in_force.now(), self.source());
+            let source = Source::direct(source.address, source.secure, &entrance.networks);
+            self.is_proxy.set(entrance.networks.trust(source.address));
+            self.source.replace(Rc::new(source));
+            self.entrance.replace(entrance);
+        }
     }
 
     /// Whether all its requests come from the same caller.
     pub(crate) fn is_of_one_caller(&self) -> bool {
-        !self.is_proxy
+        !self.is_proxy.get()
     }
 
     /// A request began.

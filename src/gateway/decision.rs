@@ -110,5 +110,5 @@ impl Gateway {
 /// The endpoint, where this address may ask.
 pub(super) fn asked_by<'p>(policy: &'p Policy, connection: &Connection) -> Result<&'p ForwardAuth, Refusal> {
     let forward_auth = policy.forward_auth.as_ref();
-    forward_auth.filter(|endpoint| endpoint.allows(connection.source.address)).ok_or(Refusal::AddressNotAllowed)
+    forward_auth.filter(|endpoint| endpoint.allows(connection.source().address)).ok_or(Refusal::AddressNotAllowed)
 }

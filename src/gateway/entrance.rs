@@ -1,5 +1,9 @@
 //! What a listener is to the requests that come in by it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
 
@@ -11,7 +15,7 @@ use crate::refusal::Refusal;
 
 /// A listener, as its requests see it.
 #[derive(Debug, Default)]
-pub(crate) struct Entrance {
+pub struct Entrance {
     /// Its place in the configuration.
     pub(crate) number: usize,
     /// Whose callers may call, and whose word about them counts.
@@ -20,18 +24,48 @@ pub(crate) struct Entrance {
     redirect: Option<String>,
     /// What browsers are told about https (RFC 6797).
     hsts: Option<HeaderValue>,
+    /// Whether another one has replaced it.
+    is_over: AtomicBool,
+}
+
+/// The entrance of a listener that is in force.
+#[derive(Debug)]
+pub struct InForce(ArcSwap<Entrance>);
+
+impl InForce {
+    /// Begins with this one.
+    pub(crate) fn new(entrance: Entrance) -> Self {
+        Self(ArcSwap::from_pointee(entrance))
+    }
+
+    /// As it is now.
+    pub(crate) fn now(&self) -> Arc<Entrance> {
+        self.0.load_full()
+    }
+
+    /// Puts another one in force: for each request that begins from now on, also on connections that are open.
+    pub fn replace(&self, entrance: Entrance) {
+        let before = self.0.swap(Arc::new(entrance));
+        before.is_over.store(true, Ordering::Release);
+    }
 }
 
 impl Entrance {
     /// As configured.
-    pub(crate) fn new(number: usize, raw: &raw::Listen) -> Self {
+    pub fn new(number: usize, raw: &raw::Listen) -> Self {
         let hsts = raw.tls.as_ref().and_then(|tls| tls.hsts);
         Self {
             number,
             networks: Networks::new(raw),
             redirect: raw.redirect.clone(),
             hsts: hsts.and_then(|time| HeaderValue::from_str(&format!("max-age={}", time.as_secs())).ok()),
+            is_over: AtomicBool::new(false),
         }
+    }
+
+    /// Whether another one has replaced it.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
     }
 
     /// The answer, where this listener only redirects: the same target by https.

@@ -95,7 +95,7 @@ impl Record {
         Box::new(Self {
             ledger,
             until,
-            source: Rc::clone(&arrival.connection.source),
+            source: arrival.connection.source(),
             connection: arrival.connection,
             started: arrival.started,
             time: arrival.time,

@@ -169,13 +169,18 @@ fn page(shared: &Shared, phase: Phase) -> String {
         ));
     }
     let state = if matches!(phase, Phase::Running | Phase::Waiting) { "running" } else { "draining" };
+    let fault = shared.metrics.reloads().fault.map(|fault| {
+        let fault = escaped(&fault);
+        format!("<p>The last reload has failed, and the configuration before is still in force:\n<pre>{fault}</pre>\n")
+    });
     format!(
         "<!doctype html><html lang=en><meta charset=utf-8><title>wicketgate</title>\n\
          <style>body{{font:16px/1.5 system-ui;margin:2rem;max-width:50rem}}td,th{{text-align:left;padding:.2rem 1.5rem .2rem 0}}</style>\n\
          <h1>wicketgate {}</h1>\n<p>{state}, {} live sessions. <a href=/metrics>metrics</a> <a href=/livez>livez</a> <a href=/readyz>readyz</a>\n\
-         <table><tr><th>route<th>demands<th>backend<th>mode\n{rows}</table>\n",
+         {}<table><tr><th>route<th>demands<th>backend<th>mode\n{rows}</table>\n",
         env!("CARGO_PKG_VERSION"),
         shared.state.session_count(),
+        fault.unwrap_or_default(),
     )
 }
 

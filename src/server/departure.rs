@@ -91,8 +91,8 @@ pub(super) async fn depart<Stream: Leaving>(
     departures: &mpsc::UnboundedSender<Departed>,
 ) {
     let departure = Departure {
-        address: connection.source.address,
-        secure: connection.source.secure,
+        address: connection.source().address,
+        secure: connection.source().secure,
         listener: listener.address,
         is_tcp: Stream::IS_TCP,
         shown: connection.shown().map(Told::of),

@@ -262,7 +262,7 @@ async fn serve(
         return "error";
     }
     let mut ip = address.ip().to_canonical();
-    if listener.entrance.networks.announce_callers(ip) {
+    if listener.entrance.now().networks.announce_callers(ip) {
         let announced = Box::pin(timeout(listener.limits.handshake_timeout, proxy_protocol::read(&mut stream)));
         match announced.await {
             Ok(Ok(caller)) => ip = caller.map_or(ip, |caller| caller.to_canonical()),

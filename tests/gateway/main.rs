@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod balance;
+mod chaos;
 mod client_certificates;
 mod client_secrets;
 mod clients;

@@ -1,5 +1,6 @@
 //! SIGHUP: a good file takes over whole, a broken one not at all, and no request is lost.
 
+use std::os::unix::fs::symlink;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -147,6 +148,67 @@ fn h1_x19_no_request_is_lost_while_the_configuration_is_reloaded() {
         worker.join().expect("a request was lost during a reload");
     }
     assert!(count.load(Ordering::Relaxed) > 0);
+}
+
+#[test]
+fn h1_a_broken_file_is_on_the_status_page_and_in_the_metrics_until_a_good_one_is_read() {
+    let backend = Backend::start();
+    let config = Config::new(&backend);
+    let gateway = Gateway::start(&config);
+    assert!(!gateway.admin("/").text().contains("reload"));
+    gateway.reload(&config.clone().route("key", "backend", json!("<nowhere>")), "reload failed");
+    let page = gateway.admin("/").text();
+    assert!(page.contains("The last reload has failed") && page.contains("&lt;nowhere&gt;"), "{page}");
+    gateway.expect_metric("wicketgate_configuration_in_force", &[], 0.0);
+    assert!(gateway.metric("wicketgate_last_reload_seconds", &[("outcome", "failed")]) > 1e9);
+    gateway.reload(&config.clone().set("/workers", json!(7)), "reload failed");
+    assert!(gateway.admin("/").text().contains("`workers` has changed, and that needs a restart"));
+    gateway.reload(&config, "reloaded");
+    assert!(!gateway.admin("/").text().contains("The last reload"));
+    gateway.expect_metric("wicketgate_configuration_in_force", &[], 1.0);
+    assert!(gateway.metric("wicketgate_last_reload_seconds", &[("outcome", "ok")]) > 1e9);
+}
+
+#[test]
+fn contract_38_who_may_connect_changes_with_a_reload_also_on_open_connections() {
+    let backend = Backend::start();
+    let config = Config::new(&backend);
+    let gateway = Gateway::start(&config);
+    let mut connection = gateway.connect();
+    let request = gateway.get("/public/x");
+    request.send_on(&mut connection).ok();
+    gateway.reload(&config.clone().set("/listen/0/allow", json!(["203.0.113.0/24"])), "reloaded");
+    request.send_on(&mut connection).expect(403, "403-04");
+    request.send().expect(403, "403-04");
+    gateway.reload(&config.set("/listen/0/allow", json!(["127.0.0.0/8"])), "reloaded");
+    request.send().ok();
+}
+
+#[test]
+fn a_directory_that_is_swapped_as_a_whole_is_read_without_a_signal() {
+    let backend = Backend::start();
+    let config = Config::new(&backend);
+    let files = Arc::new(gateway::Workspace::new(&config));
+    // As Kubernetes mounts it: ..data leads to the directory of the day, and is renamed over.
+    let mount = |version: &str, config: &Config| {
+        std::fs::create_dir(files.path.join(version)).unwrap();
+        std::fs::write(files.path.join(version).join("gateway.yaml"), config.text()).unwrap();
+        symlink(version, files.path.join("..new")).unwrap();
+        std::fs::rename(files.path.join("..new"), files.path.join("..data")).unwrap();
+    };
+    mount("..one", &config);
+    std::fs::remove_file(files.config()).unwrap();
+    symlink("..data/gateway.yaml", files.config()).unwrap();
+    let gateway = Gateway::start_in(Arc::clone(&files), config.signing_key.clone());
+    gateway.get("/open/x").send().expect(404, "404-01");
+    mount("..two", &config.clone().route("public", "path", json!("/open/")));
+    std::fs::remove_dir_all(files.path.join("..one")).unwrap();
+    let line = gateway.stderr.wait(|line| line["message"] == "reloaded").unwrap();
+    assert_eq!(line["cause"], "files");
+    gateway.get("/open/x").send().ok();
+    mount("..three", &config.route("public", "backend", json!("nowhere")));
+    assert!(gateway.stderr.wait(|line| line["message"] == "reload failed").is_some());
+    gateway.get("/open/x").send().ok();
 }
 
 #[test]

@@ -1,0 +1,49 @@
+//! How reloads of the configuration went.
+
+use prometheus::proto::MetricFamily;
+
+use super::families::{counters, gauges};
+
+/// All reloads so far. Times are in seconds since 1970.
+#[derive(Debug, Clone, Default)]
+pub struct Reloads {
+    ok: Past,
+    failed: Past,
+    /// Why the last one failed; `None` where it did not, so that what runs is what the files say.
+    pub fault: Option<String>,
+}
+
+/// Reloads that ended alike.
+#[derive(Debug, Clone, Copy, Default)]
+struct Past {
+    count: u64,
+    last: Option<u64>,
+}
+
+impl Reloads {
+    pub(super) fn note(&mut self, fault: Option<String>, now: u64) {
+        let past = if fault.is_none() { &mut self.ok } else { &mut self.failed };
+        *past = Past { count: past.count + 1, last: Some(now) };
+        self.fault = fault;
+    }
+
+    pub(super) fn families(&self) -> Vec<MetricFamily> {
+        let all = [("ok", self.ok), ("failed", self.failed)];
+        let label = |outcome: &str| vec![("outcome", outcome.to_owned())];
+        let counts = all.iter().map(|(outcome, past)| (label(outcome), past.count));
+        let last = all.iter().filter_map(|(outcome, past)| Some((label(outcome), i64::try_from(past.last?).ok()?)));
+        vec![
+            counters("wicketgate_reloads_total", "Reloads of the configuration, by outcome.", counts),
+            gauges(
+                "wicketgate_last_reload_seconds",
+                "When the last reload with this outcome was, in seconds since 1970.",
+                last,
+            ),
+            gauges(
+                "wicketgate_configuration_in_force",
+                "1: what runs is what the files say. 0: the last reload has failed.",
+                [(vec![], i64::from(self.fault.is_none()))],
+            ),
+        ]
+    }
+}
