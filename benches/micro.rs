@@ -121,7 +121,15 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
         own: Some(own(Kind::Customer)),
         clients: HashMap::from([(
             Arc::clone(&id),
-            Client { id, secrets: Vec::new(), scopes: vec!["profile".to_owned()], certificate: None },
+            Client {
+                id,
+                secrets: Vec::new(),
+                assertions: None,
+                scopes: vec!["profile".to_owned()],
+                audiences: vec![AUDIENCE.to_owned()],
+                lifetime: None,
+                certificate: None,
+            },
         )]),
         api_keys: ApiKeys::new([(digest(b"key"), key)]).map_err(|_| anyhow!("a key twice"))?,
         deriver: Some(deriver),
@@ -131,6 +139,7 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
         client: true,
         customer: true,
         api_key: true,
+        audience: AUDIENCE.to_owned(),
         scopes: vec!["profile".to_owned()],
         customer_from: vec![CustomerPlace::Header(CUSTOMER_AUTH, Some("JWT".to_owned()))],
         ..Demand::default()

@@ -1,6 +1,7 @@
 //! Who calls? Credentials as presented in, a [`Caller`] or a refusal out. Only this module makes a `Caller`.
 
 pub mod api_key;
+pub mod assertion;
 pub mod certificate;
 pub mod claims;
 pub mod cookie;
@@ -35,6 +36,7 @@ use crate::refusal::{ApiKeyFault, Refusal, SessionFault, TokenFault};
 use crate::state::State;
 use crate::state::session::{Found, Session, SessionDigest};
 use api_key::ApiKeys;
+use assertion::Assertions;
 use certificate::{Certificate, CertificateName};
 use cookie::CookieKeys;
 use jwt::{Compact, Kind, Verifier};
@@ -85,6 +87,8 @@ pub struct Demand {
     pub api_key: bool,
     /// The header in which it stands.
     pub api_key_header: ApiKeyHeader,
+    /// Whom the access token must be for.
+    pub audience: String,
     /// Scopes of the access token.
     pub scopes: Vec<String>,
     /// Where the customer's token may stand.
@@ -113,8 +117,14 @@ pub struct Client {
     pub id: Arc<str>,
     /// Its secrets.
     pub secrets: Vec<ClientSecret>,
+    /// Checks its assertions, where it has keys.
+    pub assertions: Option<Assertions>,
     /// What its tokens may do.
     pub scopes: Vec<String>,
+    /// Whom its tokens may be for.
+    pub audiences: Vec<String>,
+    /// For how many seconds its tokens are, where not for the usual time.
+    pub lifetime: Option<u64>,
     /// Its certificate, where its tokens are good only together with it.
     pub certificate: Option<Arc<CertificateName>>,
 }
@@ -295,7 +305,7 @@ impl Authenticator {
         }
         let mut access = None;
         if demand.client {
-            match self.client(authorization, around) {
+            match self.client(authorization, &demand.audience, around) {
                 Ok(found) => access = Some(found),
                 Err(fault) => refuse(Refusal::ClientToken(fault))?,
             }
@@ -354,7 +364,23 @@ impl Authenticator {
         Ok(key)
     }
 
-    fn client(&self, authorization: Option<&HeaderValue>, around: &mut Surroundings<'_>) -> Result<Access, TokenFault> {
+    fn client(
+        &self,
+        authorization: Option<&HeaderValue>,
+        audience: &str,
+        around: &mut Surroundings<'_>,
+    ) -> Result<Access, TokenFault> {
+        let access = self.access_token(authorization, around)?;
+        // Also of a token that was verified before, on a route for another audience.
+        if *access.audience == *audience { Ok(access) } else { Err(TokenFault::Audience) }
+    }
+
+    /// An access token that is good, whomever of us it is for.
+    fn access_token(
+        &self,
+        authorization: Option<&HeaderValue>,
+        around: &mut Surroundings<'_>,
+    ) -> Result<Access, TokenFault> {
         let token = after_scheme(authorization.ok_or(TokenFault::Missing)?, Some("Bearer"))?;
         let revocations = around.state.revocations();
         if let Some(Verdict::Access(access)) = around.verified.find(Kind::Access, token, around.now, revocations) {
@@ -367,11 +393,15 @@ impl Authenticator {
         let marks = Marks::of(&claims, verifier.issuer(), true, token);
         let id = claims.client_id.ok_or(TokenFault::Malformed)?;
         let client = self.clients.get(id.as_str()).ok_or(TokenFault::UnknownClient)?;
+        if !client.audiences.contains(&claims.audience) {
+            return Err(TokenFault::Audience);
+        }
         let granted = claims.scope.unwrap_or_default();
         let scopes = granted.split(' ').filter(|scope| client.scopes.iter().any(|known| known == scope));
-        // A name of this worker's own: workers that count references to the same one wait for each other.
         let access = Access {
+            // A name of this worker's own: workers that count references to the same one wait for each other.
             client: Arc::from(&*client.id),
+            audience: claims.audience.into(),
             scopes: scopes.map(str::to_owned).collect(),
             certificate: client.certificate.clone(),
         };

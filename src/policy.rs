@@ -8,6 +8,7 @@ pub mod field_rules;
 pub mod forward_auth;
 mod issuer;
 pub mod path;
+mod published;
 pub mod response;
 pub mod route;
 pub mod state;
@@ -23,7 +24,8 @@ use std::sync::atomic::AtomicU64;
 use http::{HeaderName, Method};
 
 use crate::auth::Authenticator;
-use crate::auth::jwt::{Kind, Verifier};
+use crate::auth::assertion::Assertions;
+use crate::auth::jwt::Verifier;
 use crate::auth::published::PublishedKeys;
 use crate::backend::Backend;
 use crate::config::raw::{self, Issue, NumberStyle, Raw};
@@ -48,7 +50,7 @@ pub struct Lasting {
     /// How backends and their servers stand.
     pub backends: backends::Shared,
     /// Keys that have been fetched from other issuers.
-    published: trusted::Registry,
+    published: published::Registry,
     /// When keys were last used.
     pub uses: uses::Uses,
     /// Counts what makes earlier verdicts void: another policy, or other keys.
@@ -194,7 +196,7 @@ impl Policy {
         let cookie = raw.login.as_ref().and_then(|login| login.cookie.as_ref());
         let cookie = flattened(cookie.map(|cookie| callers::read_cookie(config, cookie, &lasting.uses, problems)));
         let mut versions = Vec::new();
-        let clients = callers::read_clients(config, &lasting.uses, &mut versions, problems);
+        let clients = callers::read_clients(config, lasting, &mut versions, problems);
         let all_keys = callers::all_api_keys(config, problems);
         let api_keys = callers::read_api_keys(&all_keys, &clients, &lasting.uses, &mut versions, problems);
         let trusted = trusted::read(config, &lasting.published, problems);
@@ -207,8 +209,8 @@ impl Policy {
             return None;
         }
         let auth = Authenticator {
-            access: issuer.as_ref().map(|issuer| issuer.verifier(Kind::Access)),
-            own: issuer.as_ref().map(|issuer| issuer.verifier(Kind::Customer)),
+            access: issuer.as_ref().map(|issuer| issuer.access_verifier(raw)),
+            own: issuer.as_ref().map(Issuer::customer_verifier),
             trusted,
             clients,
             api_keys,
@@ -256,9 +258,11 @@ impl Policy {
 }
 
 impl Policy {
-    /// The keys of other issuers that are fetched.
+    /// The keys of other issuers, and of clients, that are fetched.
     pub fn published(&self) -> impl Iterator<Item = &Arc<PublishedKeys>> {
-        self.auth.trusted.values().filter_map(Verifier::published)
+        let clients = self.auth.clients.values().filter_map(|client| client.assertions.as_ref());
+        let issuers = self.auth.trusted.values().filter_map(Verifier::published);
+        issuers.chain(clients.filter_map(Assertions::published))
     }
 }
 

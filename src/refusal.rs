@@ -43,6 +43,8 @@ pub enum TokenFault {
     Claim,
     /// The keys of its issuer cannot be had: nobody knows whether it is good.
     NoKeys,
+    /// It is good once, and was used before.
+    Used,
 }
 
 /// What is wrong with an API key.
@@ -170,10 +172,14 @@ pub enum Refusal {
     UnknownClient,
     /// Token endpoint: not this client's secret.
     WrongClientSecret,
+    /// Token endpoint: the assertion of a client.
+    ClientAssertion(TokenFault),
     /// Token endpoint: credentials by two methods at once, or in a form that is neither.
     ClientAuthentication,
     /// Token endpoint: a scope that the client does not have.
     ScopeNotAllowed,
+    /// Token endpoint: a resource that the client may not have a token for, or several.
+    ResourceNotAllowed,
     /// Token endpoint: this client id was tried too often.
     TokenRate,
     /// Token endpoint: too many wrong secrets, for this client from there, or from there.
@@ -211,24 +217,25 @@ pub enum Refusal {
 macro_rules! token_word {
     ($prefix:literal, $fault:expr) => {
         match $fault {
-            TokenFault::Missing => concat!($prefix, "_token_missing"),
-            TokenFault::TooLong => concat!($prefix, "_token_too_long"),
-            TokenFault::Malformed => concat!($prefix, "_token_malformed"),
-            TokenFault::HeaderNotAllowed => concat!($prefix, "_token_header_not_allowed"),
-            TokenFault::Algorithm => concat!($prefix, "_token_algorithm"),
-            TokenFault::Type => concat!($prefix, "_token_type"),
-            TokenFault::Issuer => concat!($prefix, "_token_issuer"),
-            TokenFault::UnknownKey => concat!($prefix, "_token_unknown_key"),
-            TokenFault::Signature => concat!($prefix, "_token_signature"),
-            TokenFault::Expired => concat!($prefix, "_token_expired"),
-            TokenFault::NotYetValid => concat!($prefix, "_token_not_yet_valid"),
-            TokenFault::Audience => concat!($prefix, "_token_audience"),
-            TokenFault::Subject => concat!($prefix, "_token_subject"),
-            TokenFault::UnknownClient => concat!($prefix, "_token_unknown_client"),
-            TokenFault::Revoked => concat!($prefix, "_token_revoked"),
-            TokenFault::Lifetime => concat!($prefix, "_token_lifetime"),
-            TokenFault::Claim => concat!($prefix, "_token_claim"),
-            TokenFault::NoKeys => concat!($prefix, "_token_no_keys"),
+            TokenFault::Missing => concat!($prefix, "_missing"),
+            TokenFault::TooLong => concat!($prefix, "_too_long"),
+            TokenFault::Malformed => concat!($prefix, "_malformed"),
+            TokenFault::HeaderNotAllowed => concat!($prefix, "_header_not_allowed"),
+            TokenFault::Algorithm => concat!($prefix, "_algorithm"),
+            TokenFault::Type => concat!($prefix, "_type"),
+            TokenFault::Issuer => concat!($prefix, "_issuer"),
+            TokenFault::UnknownKey => concat!($prefix, "_unknown_key"),
+            TokenFault::Signature => concat!($prefix, "_signature"),
+            TokenFault::Expired => concat!($prefix, "_expired"),
+            TokenFault::NotYetValid => concat!($prefix, "_not_yet_valid"),
+            TokenFault::Audience => concat!($prefix, "_audience"),
+            TokenFault::Subject => concat!($prefix, "_subject"),
+            TokenFault::UnknownClient => concat!($prefix, "_unknown_client"),
+            TokenFault::Revoked => concat!($prefix, "_revoked"),
+            TokenFault::Lifetime => concat!($prefix, "_lifetime"),
+            TokenFault::Claim => concat!($prefix, "_claim"),
+            TokenFault::NoKeys => concat!($prefix, "_no_keys"),
+            TokenFault::Used => concat!($prefix, "_used"),
         }
     };
 }
@@ -267,8 +274,8 @@ impl Refusal {
             Self::ApiKey(ApiKeyFault::Revoked) => "api_key_revoked",
             Self::ApiKey(ApiKeyFault::Expired) => "api_key_expired",
             Self::ApiKey(ApiKeyFault::Address) => "api_key_address",
-            Self::ClientToken(fault) => token_word!("client", fault),
-            Self::CustomerToken(fault) => token_word!("customer", fault),
+            Self::ClientToken(fault) => token_word!("client_token", fault),
+            Self::CustomerToken(fault) => token_word!("customer_token", fault),
             Self::Session(SessionFault::Forged) => "session_forged",
             Self::Session(SessionFault::Unknown) => "session_unknown",
             Self::Session(SessionFault::Expired) => "session_expired",
@@ -291,8 +298,10 @@ impl Refusal {
             Self::GrantType => "grant_type",
             Self::UnknownClient => "unknown_client",
             Self::WrongClientSecret => "wrong_client_secret",
+            Self::ClientAssertion(fault) => token_word!("client_assertion", fault),
             Self::ClientAuthentication => "client_authentication",
             Self::ScopeNotAllowed => "scope_not_allowed",
+            Self::ResourceNotAllowed => "resource_not_allowed",
             Self::TokenRate => "token_rate",
             Self::TokenLocked => "token_locked",
             Self::RefreshToken => "refresh_token",
@@ -317,7 +326,7 @@ impl Refusal {
 pub(crate) mod tests {
     use super::*;
 
-    const TOKEN_FAULTS: [TokenFault; 18] = [
+    pub(crate) const TOKEN_FAULTS: [TokenFault; 19] = [
         TokenFault::Missing,
         TokenFault::TooLong,
         TokenFault::Malformed,
@@ -336,6 +345,7 @@ pub(crate) mod tests {
         TokenFault::Lifetime,
         TokenFault::Claim,
         TokenFault::NoKeys,
+        TokenFault::Used,
     ];
 
     /// All refusals, for tables that must be complete.
@@ -386,6 +396,7 @@ pub(crate) mod tests {
             R::WrongClientSecret,
             R::ClientAuthentication,
             R::ScopeNotAllowed,
+            R::ResourceNotAllowed,
             R::TokenRate,
             R::TokenLocked,
             R::RefreshToken,
@@ -417,6 +428,7 @@ pub(crate) mod tests {
         );
         all.extend(TOKEN_FAULTS.map(R::ClientToken));
         all.extend(TOKEN_FAULTS.map(R::CustomerToken));
+        all.extend(TOKEN_FAULTS.map(R::ClientAssertion));
         all.extend([SessionFault::Forged, SessionFault::Unknown, SessionFault::Expired].map(R::Session));
         all
     }
@@ -431,6 +443,6 @@ pub(crate) mod tests {
         let arms = source.lines().filter(|line| line.trim_start().starts_with("Self::") && line.contains("=> \""));
         let tokens =
             source.lines().filter(|line| line.trim_start().starts_with("TokenFault::") && line.contains("=> ")).count();
-        assert_eq!(all().len(), arms.count() + 2 * tokens);
+        assert_eq!(all().len(), arms.count() + 3 * tokens);
     }
 }

@@ -1,4 +1,5 @@
-//! What outlives a request: customers' logins, what has been revoked, refresh tokens, failed attempts.
+//! What outlives a request: customers' logins, what has been revoked, refresh tokens, failed attempts, ids that are good
+//! once.
 //!
 //! The request path reads memory. Everything that must not be lost is in a store before anybody is told that it
 //! happened: one file of this process, or a Redis that several replicas share.
@@ -6,6 +7,7 @@
 pub mod attempts;
 mod embedded;
 pub mod family;
+pub mod once;
 pub mod quota;
 mod record;
 pub mod redis;
@@ -25,6 +27,7 @@ use attempts::Attempts;
 pub use embedded::OpenFault;
 use embedded::{Change, Embedded, Released};
 use family::Family;
+use once::UsedIds;
 use quota::Quotas;
 pub use quota::{Quota, Taken};
 use record::Kept;
@@ -71,6 +74,7 @@ pub struct State {
     families: DashMap<SessionDigest, Family, foldhash::fast::RandomState>,
     attempts: Attempts,
     quotas: Quotas,
+    used: UsedIds,
     store: Store,
     max_sessions: usize,
     metrics: Arc<StateMetrics>,
@@ -126,6 +130,7 @@ impl State {
             families: DashMap::default(),
             attempts: Attempts::default(),
             quotas: Quotas::default(),
+            used: UsedIds::default(),
             store,
             max_sessions,
             metrics,
@@ -142,6 +147,7 @@ impl State {
                 }
                 Some(Kept::Failures(key, failures)) => state.attempts.set(key, failures),
                 Some(Kept::Count(key, period, count)) => state.quotas.set(&key, period, count),
+                Some(Kept::Used(id, until)) => state.used.set(id, until),
                 Some(Kept::Session(..) | Kept::Family(..)) => {}
                 None => return Err(OpenFault::Damaged("the state".to_owned(), "a record is not readable".to_owned())),
             }
@@ -157,6 +163,7 @@ impl State {
             families: DashMap::default(),
             attempts: Attempts::default(),
             quotas: Quotas::default(),
+            used: UsedIds::default(),
             store: Store::Memory,
             max_sessions: usize::MAX,
             metrics: Arc::default(),
@@ -323,6 +330,7 @@ impl State {
         let rules = self.revocations.sweep(now);
         changes.extend(rules.iter().map(|rule| record::delete_rule(&rule.subject)));
         changes.extend(self.attempts.sweep(now.saturating_mul(1_000)).iter().map(record::delete_failures));
+        changes.extend(self.used.sweep(now).iter().map(record::delete_used));
         self.families.retain(|digest, family| {
             let keep = now < family.expires_at && !self.is_family_revoked(digest, family);
             if !keep {

@@ -49,7 +49,12 @@ impl Authenticator {
             Kind::Access => {
                 let id = claims.client_id.as_deref().ok_or(TokenFault::Malformed)?;
                 let client = self.clients.get(id).ok_or(TokenFault::UnknownClient)?;
-                Verdict::Access(Access { client: Arc::clone(&client.id), scopes: Arc::default(), certificate: None })
+                Verdict::Access(Access {
+                    client: Arc::clone(&client.id),
+                    audience: claims.audience.as_str().into(),
+                    scopes: Arc::default(),
+                    certificate: None,
+                })
             }
             Kind::Customer => {
                 let deriver = self.deriver.as_ref().ok_or(TokenFault::Issuer)?;

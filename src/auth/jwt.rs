@@ -79,6 +79,8 @@ impl Keys {
 pub struct Verifier {
     issuer: String,
     audiences: Vec<String>,
+    /// A token that is for somebody else too is refused.
+    sole_audience: bool,
     keys: Keys,
     skew: u64,
     /// The values of `typ` that are right, in small letters; `None` for a missing one (RFC 8725 section 3.11).
@@ -96,6 +98,8 @@ pub struct Verifier {
 pub struct Claims {
     /// The subject claim: not empty, without control characters.
     pub subject: String,
+    /// The audience of ours that it is for; the first where it names several.
+    pub audience: String,
     /// `iat`, in seconds since 1970.
     pub issued_at: Option<u64>,
     /// `exp`, in seconds since 1970; the allowed clock skew is not in it.
@@ -119,6 +123,7 @@ impl Verifier {
             tenant: issuer.clone(),
             issuer,
             audiences,
+            sole_audience: false,
             keys: keys.into(),
             skew,
             types: match kind {
@@ -146,6 +151,7 @@ impl Verifier {
             tenant: issuer.clone(),
             issuer,
             audiences,
+            sole_audience: false,
             keys: keys.into(),
             skew,
             types: vec![Some("jwt".to_owned()), None],
@@ -155,6 +161,14 @@ impl Verifier {
             rules: Vec::new(),
             reads_client: false,
         }
+    }
+
+    /// For what a client says of itself (RFC 7523 section 3), to one of these audiences and nobody else. `skew` is in
+    /// seconds. `typ` is `JWT`, `client-authentication+jwt` or missing.
+    pub fn client(id: String, audiences: Vec<String>, keys: Keys, skew: u64) -> Self {
+        let types = ["jwt", "client-authentication+jwt"].map(|name| Some(name.to_owned()));
+        let verifier = Self::trusted(id, audiences, keys, skew, ClaimPath::parse("sub"));
+        Self { sole_audience: true, ..verifier }.of_types(types.into_iter().chain([None]))
     }
 
     /// Takes only tokens whose `typ` is one of these; `None` stands for a missing one.
@@ -213,7 +227,7 @@ impl Verifier {
         if token.issuer() != Some(&self.issuer) {
             return Err(TokenFault::Issuer);
         }
-        self.check_audience(claims.get("aud"))?;
+        let audience = self.audience(claims.get("aud"))?;
         let expires_at = time(claims, "exp")?.ok_or(TokenFault::Malformed)?;
         let issued_at = time(claims, "iat")?;
         let not_before = time(claims, "nbf")?;
@@ -236,6 +250,7 @@ impl Verifier {
         let text = |name: &str| claims.text(name).map(|text| text.map(str::to_owned));
         Ok(Claims {
             subject: self.subject(claims)?.to_owned(),
+            audience: audience.to_owned(),
             issued_at,
             expires_at,
             ends: expires_at.saturating_add(self.skew).min(key_ends),
@@ -250,15 +265,16 @@ impl Verifier {
         if self.types.iter().any(|right| right.as_deref() == kind) { Ok(()) } else { Err(TokenFault::Type) }
     }
 
-    /// `aud` is a string or a list of strings, one of which is us (RFC 7519 section 4.1.3).
-    fn check_audience(&self, audience: Option<&Value>) -> Result<(), TokenFault> {
-        let ours = |value: &Value| self.audiences.iter().any(|audience| value == audience.as_str());
-        let right = match audience {
-            Some(value @ Value::String(_)) => ours(value),
-            Some(Value::Array(values)) => values.iter().all(Value::is_string) && values.iter().any(ours),
-            _ => false,
+    /// `aud` is a string or a list of strings, one of which is us (RFC 7519 section 4.1.3): which.
+    fn audience(&self, audience: Option<&Value>) -> Result<&str, TokenFault> {
+        let named = match audience {
+            Some(value @ Value::String(_)) => std::slice::from_ref(value),
+            Some(Value::Array(values)) => values,
+            _ => return Err(TokenFault::Audience),
         };
-        if right { Ok(()) } else { Err(TokenFault::Audience) }
+        let right = named.iter().all(Value::is_string) && (named.len() == 1 || !self.sole_audience);
+        let ours = self.audiences.iter().find(|ours| named.iter().any(|value| value == ours.as_str()));
+        ours.filter(|_| right).map(String::as_str).ok_or(TokenFault::Audience)
     }
 
     fn subject<'c>(&self, claims: &'c Members) -> Result<&'c str, TokenFault> {

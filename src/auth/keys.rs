@@ -219,7 +219,6 @@ impl KeySet {
     }
 
     /// The `kid`s of the keys.
-    #[cfg(test)]
     pub(crate) fn key_ids(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|key| key.id.as_deref())
     }

@@ -60,17 +60,28 @@ fn world() -> World {
     let text = IdentifierKey::generate();
     let ours = || Deriver::new(IdentifierKey::parse(&Secret::new(text.as_bytes())).unwrap(), Mode::Traceable);
     let policy = |keys: KeySet, audience: &str, clients: &[(&str, &[&str])], trusts: bool, deriver: Deriver| {
-        let audience = vec![audience.to_owned()];
+        let audience = vec![audience.to_owned(), "reports".to_owned()];
         let client = |(id, scopes): &(&str, &[&str])| {
             let id: Arc<str> = Arc::from(*id);
             let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
-            (Arc::clone(&id), Client { id, secrets: Vec::new(), scopes, certificate: None })
+            (
+                Arc::clone(&id),
+                Client {
+                    id,
+                    secrets: Vec::new(),
+                    assertions: None,
+                    scopes,
+                    audiences: audience.clone(),
+                    lifetime: None,
+                    certificate: None,
+                },
+            )
         };
         let (their_keys, _) = KeySet::from_jwks(they_sign.jwks(NOW).as_bytes(), &[Algorithm::EdDsa]).unwrap();
         let trusted = Verifier::trusted(THEM.to_owned(), audience.clone(), their_keys, SKEW, ClaimPath::parse("sub"));
         Authenticator {
             access: Some(Verifier::own(Kind::Access, US.to_owned(), audience.clone(), keys.clone(), SKEW)),
-            own: Some(Verifier::own(Kind::Customer, US.to_owned(), audience, keys, SKEW)),
+            own: Some(Verifier::own(Kind::Customer, US.to_owned(), audience.clone(), keys, SKEW)),
             trusted: trusts.then(|| (THEM.to_owned(), trusted)).into_iter().collect(),
             clients: clients.iter().map(client).collect(),
             deriver: Some(deriver),
@@ -98,6 +109,7 @@ fn world() -> World {
         access(&signs_new, json!({ "exp": START + 30 })),
         access(&signs_new, json!({ "scope": "profile" })),
         access(&signs_new, json!({ "aud": "other" })),
+        access(&signs_new, json!({ "aud": "reports" })),
         access(&signs_new, json!({ "client_id": "unknown" })),
         customer(&signs_old, json!({})),
         customer(&signs_new, json!({ "exp": START + 40 })),
@@ -109,6 +121,7 @@ fn world() -> World {
         good.to_uppercase(),
         good,
     ];
+    let usual = || AUDIENCE.to_owned();
     let from_header = || vec![CustomerPlace::Header(CUSTOMER_AUTH, Some("JWT".to_owned()))];
     World {
         policies: vec![
@@ -121,9 +134,16 @@ fn world() -> World {
             policy(both, AUDIENCE, wide, true, deriver()),
         ],
         demands: vec![
-            Demand { client: true, customer: true, customer_from: from_header(), ..Demand::default() },
-            Demand { client: true, scopes: vec!["pay".to_owned()], ..Demand::default() },
-            Demand { client: true, ..Demand::default() },
+            Demand {
+                client: true,
+                audience: usual(),
+                customer: true,
+                customer_from: from_header(),
+                ..Demand::default()
+            },
+            Demand { client: true, audience: usual(), scopes: vec!["pay".to_owned()], ..Demand::default() },
+            Demand { client: true, audience: usual(), ..Demand::default() },
+            Demand { client: true, audience: "reports".to_owned(), ..Demand::default() },
             Demand { customer: true, customer_from: from_header(), ..Demand::default() },
             Demand { customer: true, customer_from: vec![CustomerPlace::Bearer], ..Demand::default() },
         ],

@@ -39,6 +39,8 @@ pub enum Verdict {
 pub struct Access {
     /// The client.
     pub client: Arc<str>,
+    /// Whom it is for.
+    pub audience: Arc<str>,
     /// What it may do.
     pub scopes: Arc<[String]>,
     /// The client's certificate, which must be that of the connection. Each request is held against it.

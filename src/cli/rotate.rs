@@ -205,9 +205,9 @@ fn client_secret(config: &Config, what: &Named, now: u64) -> anyhow::Result<()> 
     let position = position.with_context(|| format!("there is no client `{}`", what.id))?;
     let secret = password::new_client_secret();
     let hash = password::hash(secret.as_bytes()).map_err(|fault| anyhow::anyhow!(fault))?;
-    let known = clients.get(position).map(|client| client.secrets.clone()).unwrap_or_default();
+    let known = clients.get(position).map(|client| client.secrets().to_vec()).unwrap_or_default();
     let list = List { at: format!("clients[{position}].secrets"), items: next_items(hash, &known, what, now) };
-    replace_items(config, &list, |raw, items| raw.clients[position].secrets = items)?;
+    replace_items(config, &list, |raw, items| raw.clients[position].secrets = Some(items))?;
     say(&format!("The client secret, shown this once:\n  {}\n", secret.as_str()))?;
     say(&format!("The secret before is good until {}.", format_time(now.saturating_add(what.overlap.as_secs()))))
 }

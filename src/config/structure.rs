@@ -32,13 +32,10 @@ pub(super) fn check(root: &Node, source: &SharedSource, problems: &mut Problems)
 /// The same against another schema.
 pub(super) fn check_only(root: &Node, schema: &Json, source: &SharedSource, problems: &mut Problems) -> Checked {
     let mut walk = Walk { source, problems, replaced: Vec::new() };
-    let place = Place { path: String::new(), pattern: String::new(), mark: root.at };
+    let place = Place { path: String::new(), mark: root.at };
     let value = walk.node(root, schema, &place);
     Checked { value, replaced: walk.replaced }
 }
-
-/// Keys that belong to the product but not yet to this version.
-const NOT_YET: [&str; 1] = ["clients[].jwks"];
 
 struct Walk<'a> {
     source: &'a SharedSource,
@@ -50,22 +47,16 @@ struct Walk<'a> {
 struct Place {
     /// `routes[0].backend`
     path: String,
-    /// `routes[].backend`
-    pattern: String,
     mark: Mark,
 }
 
 impl Place {
     fn key(&self, key: &str, mark: Mark) -> Self {
-        Self { path: join(&self.path, key), pattern: join(&self.pattern, key), mark }
-    }
-
-    fn any_key(&self, key: &str, mark: Mark) -> Self {
-        Self { path: join(&self.path, key), pattern: join(&self.pattern, "*"), mark }
+        Self { path: join(&self.path, key), mark }
     }
 
     fn item(&self, index: usize, mark: Mark) -> Self {
-        Self { path: format!("{}[{index}]", self.path), pattern: format!("{}[]", self.pattern), mark }
+        Self { path: format!("{}[{index}]", self.path), mark }
     }
 }
 
@@ -108,7 +99,7 @@ impl Walk<'_> {
                 let value = self.node(&entry.value, property, &place.key(name, entry.mark()));
                 map.insert(name.to_owned(), value);
             } else if schema["additionalProperties"].is_object() {
-                let place = place.any_key(name, entry.mark());
+                let place = place.key(name, entry.mark());
                 let value = self.node(&entry.value, &schema["additionalProperties"], &place);
                 map.insert(name.to_owned(), value);
             } else {
@@ -141,9 +132,7 @@ impl Walk<'_> {
         let near = closest(name, known.iter().copied());
         let name = if is_secret(&place.path) && near.is_none() { "…".to_owned() } else { shown(name) };
         let unknown = place.key(&name, entry.key.at);
-        let (message, help) = if NOT_YET.contains(&unknown.pattern.as_str()) {
-            (format!("this version does not have `{name}` yet"), "remove it".to_owned())
-        } else if let Some(near) = near {
+        let (message, help) = if let Some(near) = near {
             (format!("unknown key `{name}`"), format!("did you mean `{near}`?"))
         } else if known.is_empty() {
             (format!("unknown key `{name}`"), "remove it: every key of this section is set already".to_owned())

@@ -1,6 +1,7 @@
 //! Who a client is that calls an OAuth endpoint: what it shows of itself, by exactly one method (RFC 6749 section 2.3),
 //! and whether that proves it. One file below here for each method.
 
+mod assertion;
 mod remembered;
 mod secret;
 
@@ -19,30 +20,39 @@ use super::{Gateway, unix_seconds};
 use crate::auth::Client;
 use crate::policy::{AccessToken, Policy};
 use crate::refusal::Refusal;
+use assertion::Assertion;
 pub(super) use remembered::Remembered;
 use secret::Secret;
 
 /// What a client shows of itself.
-enum Shown {
+enum Shown<'f> {
     /// `client_secret_basic` and `client_secret_post`: its id and a secret.
     Secret(Secret),
+    /// `private_key_jwt`: an assertion that it has signed.
+    Assertion(Assertion<'f>),
 }
 
-impl Shown {
+impl<'f> Shown<'f> {
     /// What is shown, by exactly one method.
-    fn read(headers: &HeaderMap, query: &Form, form: &Form) -> Result<Self, Refusal> {
+    fn read(headers: &HeaderMap, query: &'f Form, form: &'f Form) -> Result<Self, Refusal> {
         let mut fields = headers.get_all(header::AUTHORIZATION).iter();
-        match (fields.next(), fields.next()) {
-            (_, Some(_)) => Err(Refusal::ClientAuthentication),
-            (Some(field), None) => Secret::from_basic(field, form).map(Self::Secret),
-            (None, None) => Secret::from_form(query, form).map(Self::Secret),
+        let (field, another) = (fields.next(), fields.next());
+        let secret = form.one("client_secret")?;
+        let assertion = form.one("client_assertion")?.or(form.one("client_assertion_type")?);
+        match (field, secret, assertion) {
+            _ if another.is_some() => Err(Refusal::ClientAuthentication),
+            (Some(field), None, None) => Secret::from_basic(field, form).map(Self::Secret),
+            (None, secret, None) => Secret::from_form(secret, query, form).map(Self::Secret),
+            (None, None, Some(_)) => Assertion::from_form(query, form).map(Self::Assertion),
+            (Some(_), _, _) | (None, Some(_), Some(_)) => Err(Refusal::ClientAuthentication),
         }
     }
 
     /// The ids that it may mean, the likeliest first.
-    fn ids(&self) -> impl Iterator<Item = &str> {
+    fn ids(&self) -> Vec<&str> {
         match self {
-            Self::Secret(secret) => secret.ids(),
+            Self::Secret(secret) => secret.ids().collect(),
+            Self::Assertion(assertion) => assertion.ids().collect(),
         }
     }
 }
@@ -62,8 +72,9 @@ impl Gateway {
     ) -> Result<&'a Client, Refused> {
         let policy = call.policy;
         let shown = Shown::read(&call.parts.headers, query, form)?;
-        let client = shown.ids().find_map(|id| policy.auth.clients.get(id));
-        let name = client.map(|client| &*client.id).or(shown.ids().next()).unwrap_or_default();
+        let ids = shown.ids();
+        let client = ids.iter().find_map(|id| policy.auth.clients.get(*id));
+        let name = client.map(|client| &*client.id).or(ids.first().copied()).unwrap_or_default();
         self.shared.limits.attempt(Attempt::AccessToken, name, &endpoint.limit, Refusal::TokenRate)?;
         let tried = self.try_as(Attempt::AccessToken, name, call.source.address, endpoint.attempts).await?;
         let proved = self.prove(policy, client, &shown, unix_seconds(record.time)).await;
@@ -79,11 +90,12 @@ impl Gateway {
         &self,
         policy: &Arc<Policy>,
         client: Option<&Client>,
-        shown: &Shown,
+        shown: &Shown<'_>,
         now: u64,
     ) -> Result<(), Refusal> {
         match shown {
             Shown::Secret(secret) => self.prove_by_secret(policy, client, secret, now).await,
+            Shown::Assertion(assertion) => self.prove_by_assertion(client, assertion, now).await,
         }
     }
 }
@@ -104,8 +116,7 @@ pub(super) async fn read_forms(call: &mut Call<'_>, record: &mut Record) -> Resu
 /// Whether a client shows anything of itself.
 pub(super) fn is_shown(headers: &HeaderMap, query: &Form, form: &Form) -> bool {
     headers.contains_key(header::AUTHORIZATION)
-        || form.has("client_secret")
-        || form.has("client_id")
+        || ["client_id", "client_secret", "client_assertion", "client_assertion_type"].iter().any(|name| form.has(name))
         || query.has("client_id")
 }
 

@@ -58,9 +58,12 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::RefreshToken | R::RefreshTokenReused => (400, "400-07", "The refresh token is not valid."),
         R::WebsocketHandshake => (400, "400-08", "The WebSocket handshake is not valid."),
         R::ScopeNotAllowed => (400, "400-06", "A requested scope is not available to this client."),
+        R::ResourceNotAllowed => (400, "400-08", "No token for the requested resource is available to this client."),
         R::ClientAuthentication => (400, "400-04", "Use exactly one method of client authentication."),
         R::CustomerToken(TokenFault::Missing) => (401, "401-01", "A customer credential is required."),
-        R::ClientToken(TokenFault::NoKeys) | R::CustomerToken(TokenFault::NoKeys) => {
+        R::ClientToken(TokenFault::NoKeys)
+        | R::CustomerToken(TokenFault::NoKeys)
+        | R::ClientAssertion(TokenFault::NoKeys) => {
             (503, "503-04", "The keys of the token's issuer cannot be had; try again.")
         }
         R::CustomerToken(TokenFault::Expired) => (401, "401-02", "The customer credential has expired."),
@@ -71,7 +74,9 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::ClientToken(TokenFault::Expired) => (401, "401-12", "The access token has expired."),
         R::ClientToken(TokenFault::Missing) => (401, "401-11", "An access token is required."),
         R::ClientToken(_) => (401, "401-11", "The access token is not valid."),
-        R::UnknownClient | R::WrongClientSecret => (401, "401-13", "The client could not be authenticated."),
+        R::UnknownClient | R::WrongClientSecret | R::ClientAssertion(_) => {
+            (401, "401-13", "The client could not be authenticated.")
+        }
         R::ApiKey(_) => (403, "403-01", "The API key does not open this route."),
         R::Scope => (403, "403-02", "The access token lacks a scope."),
         R::CrossSite => (403, "403-05", "A call by cookie must come from the site itself."),
@@ -176,16 +181,22 @@ fn challenge(refusal: Refusal) -> HeaderValue {
 mod tests {
     use super::*;
 
-    /// Refusals that only the token endpoint gives, in a form of its own.
-    const OAUTH: [Refusal; 7] = [
-        Refusal::GrantType,
-        Refusal::UnknownClient,
-        Refusal::WrongClientSecret,
-        Refusal::ClientAuthentication,
-        Refusal::ScopeNotAllowed,
-        Refusal::RefreshToken,
-        Refusal::RefreshTokenReused,
-    ];
+    /// Refusals that only the OAuth endpoints give, in a form of their own.
+    fn is_oauth(refusal: Refusal) -> bool {
+        use Refusal as R;
+        matches!(
+            refusal,
+            R::GrantType
+                | R::UnknownClient
+                | R::WrongClientSecret
+                | R::ClientAssertion(_)
+                | R::ClientAuthentication
+                | R::ScopeNotAllowed
+                | R::ResourceNotAllowed
+                | R::RefreshToken
+                | R::RefreshTokenReused
+        )
+    }
 
     #[test]
     fn the_documentation_has_every_refusal_with_its_status_and_code() {
@@ -196,7 +207,7 @@ mod tests {
             let begin = format!("| `{word}` | {} |", row.status.as_u16());
             let line = text.lines().find(|line| line.starts_with(&begin));
             let line = line.unwrap_or_else(|| panic!("docs/operations.md has no row that begins with {begin}"));
-            assert!(OAUTH.contains(&refusal) || line.contains(row.code), "{line}: {}", row.code);
+            assert!(is_oauth(refusal) || line.contains(row.code), "{line}: {}", row.code);
         }
     }
 
@@ -217,6 +228,9 @@ mod tests {
             |one: Refusal, other: Refusal| (row(one).code, row(one).message) == (row(other).code, row(other).message);
         assert!(same(Refusal::LoginUnknownUser, Refusal::LoginWrongPassword));
         assert!(same(Refusal::UnknownClient, Refusal::WrongClientSecret));
+        for fault in crate::refusal::tests::TOKEN_FAULTS.into_iter().filter(|fault| *fault != TokenFault::NoKeys) {
+            assert!(same(Refusal::UnknownClient, Refusal::ClientAssertion(fault)));
+        }
         let token = Refusal::CustomerToken;
         assert!(same(token(TokenFault::Signature), token(TokenFault::UnknownKey)));
         assert!(same(token(TokenFault::Signature), token(TokenFault::Audience)));

@@ -73,7 +73,10 @@ impl Form {
 /// [`Refusal::SecretInQuery`] where one does.
 pub(super) fn open_query(query: Option<&str>) -> Result<Form, Refusal> {
     let form = Form::parse(query.unwrap_or_default().as_bytes())?;
-    if ["client_secret", "password", "username", "refresh_token", "token"].iter().any(|name| form.has(name)) {
+    if ["client_secret", "client_assertion", "password", "username", "refresh_token", "token"]
+        .iter()
+        .any(|name| form.has(name))
+    {
         return Err(Refusal::SecretInQuery);
     }
     Ok(form)
@@ -117,7 +120,7 @@ mod tests {
     #[test]
     fn contract_3_secrets_in_a_query_are_refused() {
         assert!(open_query(Some("grant_type=client_credentials")).is_ok());
-        for query in ["client_secret=x", "a=b&password=", "username", "%70assword=x"] {
+        for query in ["client_secret=x", "client_assertion=a.b.c", "a=b&password=", "username", "%70assword=x"] {
             assert_eq!(open_query(Some(query)).err(), Some(Refusal::SecretInQuery), "{query}");
         }
     }

@@ -16,7 +16,7 @@ use crate::auth::Caller;
 use crate::config::raw::{Per, RateLimit};
 use crate::customer::Identifier;
 use crate::policy::AttemptCosts;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, TokenFault};
 use crate::state::attempts::AttemptKey;
 
 /// The counts of all limits; all workers share them.
@@ -129,7 +129,14 @@ impl Gateway {
                 state.forgive(&tried.name, true).await;
                 state.forgive(&tried.address, false).await;
             }
-            Err(R::LoginUnknownUser | R::LoginWrongPassword | R::UnknownClient | R::WrongClientSecret) => {
+            Err(R::ClientAssertion(TokenFault::NoKeys)) => {}
+            Err(
+                R::LoginUnknownUser
+                | R::LoginWrongPassword
+                | R::UnknownClient
+                | R::WrongClientSecret
+                | R::ClientAssertion(_),
+            ) => {
                 state.fail(tried.name, tried.costs.name, now).await;
                 state.fail(tried.address, tried.costs.address, now).await;
             }

@@ -118,8 +118,8 @@ fn described(policy: &Policy, token: &Inspected) -> Value {
         Verdict::Customer(customer) => ("JWT", customer.as_str()),
     };
     let mut answer = json!({ "active": true, "token_type": kind, "sub": subject, "exp": claims.expires_at });
+    answer["aud"] = claims.audience.as_str().into();
     if let Some(issuer) = &policy.issuer {
-        answer["aud"] = issuer.audience.as_str().into();
         answer["iss"] = issuer.url.as_str().into();
     }
     let more = [

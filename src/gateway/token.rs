@@ -11,10 +11,11 @@ use super::body::ResponseBody;
 use super::call::Call;
 use super::client::{one_of, read_forms};
 use super::error::{self, Refused};
+use super::form::Form;
 use super::login::{json_response, times, token_id};
 use super::record::Record;
 use crate::auth::Client;
-use crate::policy::{AccessToken, Policy};
+use crate::policy::{AccessToken, Issuer};
 use crate::refusal::Refusal;
 use crate::state::revocation::Subject;
 
@@ -40,6 +41,7 @@ impl Gateway {
     async fn grant(&self, mut call: Box<Call<'_>>, record: &mut Record) -> Result<Response<ResponseBody>, Refused> {
         let policy = call.policy;
         let endpoint = policy.access_token.as_ref().ok_or(Refusal::NoRoute)?;
+        let issuer = policy.issuer.as_ref().ok_or(Refusal::Internal)?;
         let (query, form) = read_forms(&mut call, record).await?;
         match one_of(&query, &form, "grant_type")?.ok_or(Refusal::ParameterMissing)? {
             "client_credentials" => {}
@@ -49,10 +51,21 @@ impl Gateway {
             _ => return Err(Refusal::GrantType.into()),
         }
         let client = self.authenticate(&call, &query, &form, endpoint, record).await?;
+        let audience = audience(issuer, client, &query, &form)?;
         let requested = one_of(&query, &form, "scope")?;
         let earliest = self.shared.state.revocations().earliest(&Subject::Client((*client.id).into()));
-        Ok(issue(policy, endpoint, client, &granted(client, requested)?, earliest)?)
+        Ok(issue(issuer, endpoint, client, audience, &granted(client, requested)?, earliest)?)
     }
+}
+
+/// Whom the token is for: the one resource that is named (RFC 8707 section 2), or the usual audience.
+fn audience<'a>(issuer: &'a Issuer, client: &'a Client, query: &Form, form: &Form) -> Result<&'a str, Refusal> {
+    // It may stand there twice, and a token is for one all the same.
+    let Some(named) = one_of(query, form, "resource").map_err(|_| Refusal::ResourceNotAllowed)? else {
+        return Ok(&issuer.audience);
+    };
+    let allowed = client.audiences.iter().find(|known| *known == named);
+    allowed.map(String::as_str).ok_or(Refusal::ResourceNotAllowed)
 }
 
 fn granted(client: &Client, requested: Option<&str>) -> Result<String, Refusal> {
@@ -66,25 +79,26 @@ fn granted(client: &Client, requested: Option<&str>) -> Result<String, Refusal> 
 }
 
 fn issue(
-    policy: &Policy,
+    issuer: &Issuer,
     endpoint: &AccessToken,
     client: &Client,
+    audience: &str,
     scope: &str,
     earliest: u64,
 ) -> Result<Response<ResponseBody>, Refusal> {
-    let issuer = policy.issuer.as_ref().ok_or(Refusal::Internal)?;
+    let lifetime = client.lifetime.unwrap_or(endpoint.lifetime);
     let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // In the very second of a revocation, what is new must not look old.
     let now = issued.as_secs().max(earliest);
     let mut claims = json!({
-        "iss": issuer.url, "aud": issuer.audience, "sub": &*client.id, "client_id": &*client.id,
-        "iat": now, "nbf": now, "exp": now.saturating_add(endpoint.lifetime), "jti": token_id(),
+        "iss": issuer.url, "aud": audience, "sub": &*client.id, "client_id": &*client.id,
+        "iat": now, "nbf": now, "exp": now.saturating_add(lifetime), "jti": token_id(),
     });
     if !scope.is_empty() {
         claims["scope"] = scope.into();
     }
     let token = issuer.keys.sign("at+jwt", &claims, now).map_err(|_| Refusal::Internal)?;
-    let (issued_at, expires_in) = times(issued, endpoint.lifetime, endpoint.number_style);
+    let (issued_at, expires_in) = times(issued, lifetime, endpoint.number_style);
     let shown = json!(if scope.is_empty() { "client_credentials" } else { scope });
     let id = json!(&*client.id);
     Ok(json_response(format!(
@@ -96,14 +110,17 @@ fn issue(
 pub(super) fn error_response(refused: &Refused) -> Response<ResponseBody> {
     let row = error::row(refused.refusal);
     let (status, word) = match refused.refusal {
-        Refusal::UnknownClient | Refusal::WrongClientSecret => (StatusCode::UNAUTHORIZED, "invalid_client"),
-        Refusal::GrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
-        Refusal::ScopeNotAllowed => (StatusCode::BAD_REQUEST, "invalid_scope"),
-        Refusal::RefreshToken | Refusal::RefreshTokenReused => (StatusCode::BAD_REQUEST, "invalid_grant"),
-        Refusal::ContentType => (StatusCode::BAD_REQUEST, "invalid_request"),
         _ if row.status.is_server_error() || row.status == StatusCode::TOO_MANY_REQUESTS => {
             (row.status, "temporarily_unavailable")
         }
+        Refusal::UnknownClient | Refusal::WrongClientSecret | Refusal::ClientAssertion(_) => {
+            (StatusCode::UNAUTHORIZED, "invalid_client")
+        }
+        Refusal::GrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
+        Refusal::ScopeNotAllowed => (StatusCode::BAD_REQUEST, "invalid_scope"),
+        Refusal::ResourceNotAllowed => (StatusCode::BAD_REQUEST, "invalid_target"),
+        Refusal::RefreshToken | Refusal::RefreshTokenReused => (StatusCode::BAD_REQUEST, "invalid_grant"),
+        Refusal::ContentType => (StatusCode::BAD_REQUEST, "invalid_request"),
         _ => (row.status, "invalid_request"),
     };
     let mut response = json_response(format!(r#"{{"error":"{word}","error_description":"{}"}}"#, row.message));

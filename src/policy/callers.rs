@@ -5,9 +5,16 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use super::client_trust::read_name;
+use super::published::{self, Fault, Publisher};
+use super::trusted::algorithm;
 use super::uses::Uses;
+use super::{Lasting, issuer};
 use crate::auth::api_key::{self, ApiKeys};
+use crate::auth::assertion::Assertions;
 use crate::auth::cookie::{CookieKey, CookieKeys};
+use crate::auth::jwt::Keys;
+use crate::auth::keys::Algorithm;
+use crate::auth::published::Place;
 use crate::auth::{ApiKey, ApiKeyVersion, Client, ClientSecret, SessionCookie, password};
 use crate::config::raw;
 use crate::config::{Config, Problems};
@@ -18,38 +25,117 @@ use crate::state::session::hex;
 /// The clients by id.
 pub(super) fn read_clients(
     config: &Config,
-    uses: &Uses,
+    lasting: &Lasting,
     versions: &mut Vec<KeyVersion>,
     problems: &mut Problems,
 ) -> HashMap<Arc<str>, Client> {
+    let usual = config.raw().issuer.as_ref().map(|issuer| issuer.audience.clone());
     let mut clients = HashMap::new();
     for (number, client) in config.raw().clients.iter().enumerate() {
-        let mut secrets = Vec::new();
-        for (nth, secret) in client.secrets.iter().enumerate() {
-            let dated = Dated::parse(secret).and_then(|dated| Ok((dated, password::parse(dated.value)?)));
-            match dated {
-                Ok((dated, hash)) => {
-                    let version = short_digest(dated.value.as_bytes());
-                    let used = uses.of("client_secret", &client.id, &version);
-                    secrets.push(ClientSecret { hash, until: dated.until, used: Arc::clone(&used) });
-                    let id = client.id.clone();
-                    versions.push(KeyVersion { kind: "client_secret", id, version, from: 0, until: dated.until, used });
-                }
-                Err(fault) => problems.push(config.problem(
-                    &format!("clients[{number}].secrets[{nth}]"),
-                    fault,
-                    "make a secret and its hash with `wicketgate new client-secret`",
-                )),
+        let at = format!("clients[{number}]");
+        let secrets = read_secrets(config, &at, client, &lasting.uses, versions, problems);
+        let assertions = match read_client_keys(config, client, lasting, versions) {
+            Ok(keys) => keys.map(|keys| assertions(config.raw(), client, keys)),
+            Err((key, message, help)) => {
+                problems.push(config.problem(&format!("{at}.{key}"), message, help));
+                None
             }
-        }
+        };
         let id: Arc<str> = client.id.as_str().into();
         let named = client.certificate.as_ref();
-        let certificate =
-            named.and_then(|name| read_name(config, name, &format!("clients[{number}].certificate"), problems));
-        let certificate = certificate.map(Arc::new);
-        clients.insert(Arc::clone(&id), Client { id, secrets, scopes: client.scopes.clone(), certificate });
+        let certificate = named.and_then(|name| read_name(config, name, &format!("{at}.certificate"), problems));
+        let client = Client {
+            id: Arc::clone(&id),
+            secrets,
+            assertions,
+            scopes: client.scopes.clone(),
+            audiences: usual.iter().chain(&client.audiences).cloned().collect(),
+            lifetime: client.lifetime.map(|lifetime| lifetime.as_secs()),
+            certificate: certificate.map(Arc::new),
+        };
+        clients.insert(id, client);
     }
     clients
+}
+
+fn read_secrets(
+    config: &Config,
+    at: &str,
+    client: &raw::Client,
+    uses: &Uses,
+    versions: &mut Vec<KeyVersion>,
+    problems: &mut Problems,
+) -> Vec<ClientSecret> {
+    let mut secrets = Vec::new();
+    for (nth, secret) in client.secrets().iter().enumerate() {
+        let dated = Dated::parse(secret).and_then(|dated| Ok((dated, password::parse(dated.value)?)));
+        match dated {
+            Ok((dated, hash)) => {
+                let version = short_digest(dated.value.as_bytes());
+                let used = uses.of("client_secret", &client.id, &version);
+                secrets.push(ClientSecret { hash, until: dated.until, used: Arc::clone(&used) });
+                let id = client.id.clone();
+                versions.push(KeyVersion { kind: "client_secret", id, version, from: 0, until: dated.until, used });
+            }
+            Err(fault) => problems.push(config.problem(
+                &format!("{at}.secrets[{nth}]"),
+                fault,
+                "make a secret and its hash with `wicketgate new client-secret`",
+            )),
+        }
+    }
+    secrets
+}
+
+/// The keys that a client signs assertions with, where it has any.
+fn read_client_keys(
+    config: &Config,
+    client: &raw::Client,
+    lasting: &Lasting,
+    versions: &mut Vec<KeyVersion>,
+) -> Result<Option<Keys>, Fault> {
+    // Beside the issuers of customers' tokens, whose names are addresses.
+    let name = format!("client {}", client.id);
+    let algorithms: Vec<Algorithm> = client.algorithms().iter().copied().map(algorithm).collect();
+    match &client.jwks {
+        None => Ok(None),
+        Some(raw::Jwks::File(file)) => {
+            let of = |id: &str| lasting.uses.of("client_key", &client.id, id);
+            let keys = published::read_file(config, &name, &file.file, &algorithms, |id| Some(of(id)))?;
+            versions.extend(keys.key_ids().map(|id| KeyVersion {
+                kind: "client_key",
+                id: client.id.clone(),
+                version: id.to_owned(),
+                from: 0,
+                until: u64::MAX,
+                used: of(id),
+            }));
+            Ok(Some(Keys::Fixed(keys)))
+        }
+        Some(raw::Jwks::Url(url)) => {
+            let publisher = Publisher {
+                name: &name,
+                place: Place::Url(url.clone()),
+                algorithms,
+                refresh: &raw::KeyRefresh::default(),
+                ca: client.ca.as_deref(),
+                plain: client.danger_plain_http,
+                private: false,
+            };
+            publisher.keys(config, &lasting.published).map(Some)
+        }
+    }
+}
+
+/// An assertion is for the issuer, by its own name or by the address of its token endpoint (OpenID Connect Core 1.0
+/// section 9), and for nobody else.
+fn assertions(raw: &raw::Raw, client: &raw::Client, keys: Keys) -> Assertions {
+    let audiences = raw.issuer.iter().flat_map(|issuer| {
+        let endpoint = raw.access_token.as_ref().map(|token| issuer::at_root(issuer, &token.path));
+        [issuer.url.clone()].into_iter().chain(endpoint)
+    });
+    let skew = raw.issuer.as_ref().map_or(0, |issuer| issuer.clock_skew.as_secs());
+    Assertions::new(&client.id, audiences.collect(), keys, client.assertion_lifetime.as_secs(), skew)
 }
 
 /// Where API keys stand: gateway.yaml, and a file of their own.

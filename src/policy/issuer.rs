@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::trusted::algorithm;
 use super::uses::Uses;
 use crate::auth::issuer::{KeyFile, Schedule, SigningKeys};
 use crate::auth::jwt::{Kind, Verifier};
@@ -105,12 +106,9 @@ pub(super) fn metadata_path(issuer: &raw::Issuer) -> String {
 
 /// RFC 8414 section 2.
 fn metadata(raw: &Raw, issuer: &raw::Issuer) -> Value {
-    let url = issuer.url.trim_end_matches('/');
-    // Endpoints stand at the root of the host, whatever path the issuer has.
-    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
-    let root = format!("{scheme}://{}", rest.split('/').next().unwrap_or(rest));
+    let at = |path: &str| Value::from(at_root(issuer, path));
     let mut metadata = json!({
-        "issuer": issuer.url, "jwks_uri": format!("{root}/.well-known/jwks.json"), "response_types_supported": [],
+        "issuer": issuer.url, "jwks_uri": at("/.well-known/jwks.json"), "response_types_supported": [],
     });
     let Some(token) = &raw.access_token else { return metadata };
     let mut grants = vec!["client_credentials"];
@@ -119,19 +117,46 @@ fn metadata(raw: &Raw, issuer: &raw::Issuer) -> Value {
     scopes.sort_unstable();
     scopes.dedup();
     let methods = client_authentication_methods(raw);
-    metadata["token_endpoint"] = format!("{root}{}", token.path).into();
+    let algorithms = assertion_algorithms(raw);
+    metadata["token_endpoint"] = at(&token.path);
     metadata["grant_types_supported"] = grants.into();
     metadata["scopes_supported"] = scopes.into();
     for endpoint in ["token", "revocation", "introspection"] {
         metadata[format!("{endpoint}_endpoint_auth_methods_supported")] = methods.clone().into();
+        if !algorithms.is_empty() {
+            metadata[format!("{endpoint}_endpoint_auth_signing_alg_values_supported")] = algorithms.clone().into();
+        }
     }
-    metadata["revocation_endpoint"] = format!("{root}/oauth/revoke").into();
-    metadata["introspection_endpoint"] = format!("{root}/oauth/introspect").into();
+    metadata["revocation_endpoint"] = at("/oauth/revoke");
+    metadata["introspection_endpoint"] = at("/oauth/introspect");
     metadata
 }
 
-fn client_authentication_methods(_raw: &Raw) -> Vec<&'static str> {
-    vec!["client_secret_basic", "client_secret_post"]
+/// The address of a path of ours. Endpoints stand at the root of the host, whatever path the issuer has.
+pub(super) fn at_root(issuer: &raw::Issuer, path: &str) -> String {
+    let (scheme, rest) = issuer.url.split_once("://").unwrap_or(("https", &issuer.url));
+    format!("{scheme}://{}{path}", rest.split('/').next().unwrap_or(rest))
+}
+
+/// By what the clients that there are can prove themselves.
+fn client_authentication_methods(raw: &Raw) -> Vec<&'static str> {
+    let mut methods = Vec::new();
+    if raw.clients.iter().any(|client| !client.secrets().is_empty()) {
+        methods.extend(["client_secret_basic", "client_secret_post"]);
+    }
+    if raw.clients.iter().any(|client| client.jwks.is_some()) {
+        methods.push("private_key_jwt");
+    }
+    methods
+}
+
+/// What the clients that there are may sign assertions with.
+fn assertion_algorithms(raw: &Raw) -> Vec<&'static str> {
+    let signing = raw.clients.iter().filter(|client| client.jwks.is_some());
+    let mut names: Vec<_> = signing.flat_map(|client| client.algorithms()).map(|one| algorithm(*one).name()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// When the file came to its place, in seconds since 1970: what it was before says nothing about who knows it here.
@@ -144,13 +169,25 @@ fn placed(path: &Path) -> u64 {
 /// earlier configuration.
 fn longest_life(raw: &Raw) -> u64 {
     const DAY: u64 = 24 * 3600;
-    let lives = [raw.login.as_ref().map(|login| login.lifetime), raw.access_token.as_ref().map(|token| token.lifetime)];
-    lives.into_iter().flatten().map(|life| life.as_secs()).fold(DAY, u64::max)
+    let usual = [raw.login.as_ref().map(|login| login.lifetime), raw.access_token.as_ref().map(|token| token.lifetime)];
+    let lives = usual.into_iter().chain(raw.clients.iter().map(|client| client.lifetime));
+    lives.flatten().map(|life| life.as_secs()).fold(DAY, u64::max)
 }
 
 impl Issuer {
-    /// Checks the tokens of this kind that this gateway has signed.
-    pub(super) fn verifier(&self, kind: Kind) -> Verifier {
-        Verifier::own(kind, self.url.clone(), vec![self.audience.clone()], self.keys.key_set(), self.clock_skew)
+    /// Checks the customers' tokens that this gateway has signed.
+    pub(super) fn customer_verifier(&self) -> Verifier {
+        let audiences = vec![self.audience.clone()];
+        Verifier::own(Kind::Customer, self.url.clone(), audiences, self.keys.key_set(), self.clock_skew)
+    }
+
+    /// Checks the access tokens that this gateway has signed, whomever of us they are for: each route wants its own.
+    pub(super) fn access_verifier(&self, raw: &Raw) -> Verifier {
+        let mut audiences = vec![self.audience.clone()];
+        audiences.extend(raw.clients.iter().flat_map(|client| client.audiences.iter().cloned()));
+        audiences.extend(raw.routes.iter().filter_map(|route| route.audience.clone()));
+        audiences.sort_unstable();
+        audiences.dedup();
+        Verifier::own(Kind::Access, self.url.clone(), audiences, self.keys.key_set(), self.clock_skew)
     }
 }

@@ -216,6 +216,7 @@ fn read_one(
             customer: requires(Requirement::Customer),
             api_key: requires(Requirement::ApiKey),
             api_key_header: ApiKeyHeader(api_key_header?),
+            audience: audience(config.raw(), route),
             scopes: route.scopes.clone(),
             customer_from,
         },
@@ -251,6 +252,12 @@ fn read_one(
         security_headers: route.security_headers,
         response,
     })
+}
+
+/// Whom a client's token must be for on this route.
+fn audience(raw: &raw::Raw, route: &raw::Route) -> String {
+    let usual = || raw.issuer.as_ref().map(|issuer| issuer.audience.clone());
+    route.audience.clone().or_else(usual).unwrap_or_default()
 }
 
 /// `X-Customer-Id-Previous` beside `X-Customer-Id`, and also where the identifier goes into the body.

@@ -1,39 +1,16 @@
 //! Issuers of customers' tokens besides this gateway, read.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::digest;
 use serde_json::Value;
 
-use super::trust;
+use super::published::{self, Fault, Publisher, Registry};
 use crate::auth::claims::{ClaimPath, ClaimRule, Expected};
 use crate::auth::jwt::{Keys, Verifier};
 use crate::auth::keys::{Algorithm, KeySet};
-use crate::auth::published::{Place, PublishedKeys, Source};
+use crate::auth::published::Place;
 use crate::config::raw::{self, ClaimValue};
 use crate::config::{Config, Problems};
-use crate::fetch::Fetcher;
-use crate::state::session::hex;
-
-/// What outlives a policy: keys that have been fetched.
-#[derive(Debug, Default)]
-pub(super) struct Registry(Mutex<HashMap<String, Weak<PublishedKeys>>>);
-
-impl Registry {
-    /// The keys of this description, as they are held already or made now.
-    fn get(&self, description: String, make: impl FnOnce() -> PublishedKeys) -> Arc<PublishedKeys> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, keys| keys.strong_count() > 0);
-        if let Some(keys) = known.get(&description).and_then(Weak::upgrade) {
-            return keys;
-        }
-        let keys = Arc::new(make());
-        known.insert(description, Arc::downgrade(&keys));
-        keys
-    }
-}
 
 /// The verifiers of other issuers' tokens, by `iss`.
 pub(super) fn read(config: &Config, registry: &Registry, problems: &mut Problems) -> HashMap<String, Verifier> {
@@ -78,9 +55,6 @@ fn claim_rule(claim: &str, rule: &raw::ClaimRule) -> ClaimRule {
     ClaimRule { claim: ClaimPath::parse(claim), expected }
 }
 
-/// The key of the configuration at which something is wrong, what, and what to do.
-type Fault = (&'static str, String, String);
-
 fn read_keys(config: &Config, issuer: &raw::TrustedIssuer, registry: &Registry) -> Result<Keys, Fault> {
     let algorithms: Vec<Algorithm> = issuer.algorithms.iter().copied().map(algorithm).collect();
     if let Some(reference) = &issuer.secret {
@@ -89,70 +63,24 @@ fn read_keys(config: &Config, issuer: &raw::TrustedIssuer, registry: &Registry) 
         let keys = keys.map_err(|fault| ("secret", fault, "agree with the issuer on a longer secret".to_owned()))?;
         return Ok(Keys::Fixed(keys));
     }
-    match &issuer.jwks {
+    let place = match &issuer.jwks {
         Some(raw::Jwks::File(file)) => {
-            let keys = read_file(config, &issuer.issuer, &file.file, &algorithms);
-            keys.map(Keys::Fixed).map_err(|(message, help)| ("jwks", message, help))
+            let keys = published::read_file(config, &issuer.issuer, &file.file, &algorithms, |_| None)?;
+            return Ok(Keys::Fixed(keys));
         }
-        Some(raw::Jwks::Url(url)) => published(config, issuer, Place::Url(url.clone()), algorithms, registry),
-        None => published(config, issuer, Place::Discovery, algorithms, registry),
-    }
-}
-
-/// The usable keys of a JWK set in a file; a warning for each other.
-pub(super) fn read_file(
-    config: &Config,
-    whose: &str,
-    file: &std::path::Path,
-    algorithms: &[Algorithm],
-) -> Result<KeySet, (String, String)> {
-    let json = config.read_file(file)?;
-    let (keys, ignored) = KeySet::from_jwks(&json, algorithms).map_err(|fault| {
-        let message = format!("{}: {fault}", config.resolve(file).display());
-        (message, "put a JWK set with the issuer's public signing keys there".to_owned())
-    })?;
-    for warning in ignored {
-        tracing::warn!(issuer = whose, "a key of this issuer is ignored: {warning}");
-    }
-    Ok(keys)
-}
-
-fn published(
-    config: &Config,
-    issuer: &raw::TrustedIssuer,
-    place: Place,
-    algorithms: Vec<Algorithm>,
-    registry: &Registry,
-) -> Result<Keys, Fault> {
-    let roots = trust::roots(config, issuer.ca.as_deref()).map_err(|(message, help)| ("ca", message, help))?;
-    let refresh = &issuer.refresh;
-    // What decides about the fetching; all else may change without another fetch.
-    let description = format!(
-        "{} {place:?} {algorithms:?} {refresh:?} {} {} {:?}",
-        issuer.issuer, issuer.danger_plain_http, issuer.danger_private_addresses, issuer.ca
-    );
-    let ca: Vec<u8> = roots.roots.iter().flat_map(|anchor| anchor.subject_public_key_info.to_vec()).collect();
-    let description = format!("{description} {}", hex(digest::digest(&digest::SHA256, &ca).as_ref()));
-    let tls = trust::client(roots)
-        .ok_or_else(|| ("ca", "these certificates cannot be used".to_owned(), "give others".to_owned()))?;
-    let name = digest::digest(&digest::SHA256, format!("{} {place:?}", issuer.issuer).as_bytes());
-    let source = Source {
-        issuer: issuer.issuer.clone(),
+        Some(raw::Jwks::Url(url)) => Place::Url(url.clone()),
+        None => Place::Discovery,
+    };
+    let publisher = Publisher {
+        name: &issuer.issuer,
         place,
         algorithms,
-        interval: refresh.interval.get(),
-        cooldown: refresh.cooldown.get(),
-        keep: refresh.keep.get(),
-        fetcher: Fetcher {
-            tls,
-            plain: issuer.danger_plain_http,
-            private: issuer.danger_private_addresses,
-            timeout: refresh.timeout.get(),
-        },
-        copy: config.data_directory().join("issuers").join(format!("{}.json", hex(&name.as_ref()[..16]))),
+        refresh: &issuer.refresh,
+        ca: issuer.ca.as_deref(),
+        plain: issuer.danger_plain_http,
+        private: issuer.danger_private_addresses,
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    Ok(Keys::Published(registry.get(description, || PublishedKeys::new(source, now))))
+    publisher.keys(config, registry)
 }
 
 pub(super) fn algorithm(algorithm: raw::SignatureAlgorithm) -> Algorithm {

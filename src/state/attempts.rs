@@ -49,7 +49,8 @@ impl Failures {
         Self {
             count,
             forgotten_at: now.saturating_add(cost.longest.saturating_mul(2)).saturating_add(cost.delay),
-            locked_until: now.saturating_add(wait),
+            // One that costs nothing locks nobody, not even who looked at the clock before it.
+            locked_until: if wait == 0 { 0 } else { now.saturating_add(wait) },
         }
     }
 
@@ -184,6 +185,12 @@ mod tests {
             failures = failures.and_another(COST, 1_000);
         }
         assert_eq!((failures.count, failures.wait(1_000)), (4, 1_000));
+    }
+
+    #[test]
+    fn failures_that_cost_nothing_lock_nobody_who_came_before_them() {
+        let failures = Failures::default().and_another(COST, 1_000);
+        assert_eq!((failures.count, failures.wait(999)), (1, 0));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::attempts::{AttemptKey, Failures};
 use super::embedded::{Change, Record};
 use super::family::Family;
+use super::once::OnceId;
 use super::quota::{Count, Period};
 use super::revocation::{Rule, Subject};
 use super::session::{Agent, Session, SessionDigest, hex, unhex};
@@ -18,6 +19,7 @@ pub(super) enum Kept {
     Family(SessionDigest, Family),
     Failures(AttemptKey, Failures),
     Count(String, Period, Count),
+    Used(OnceId, u64),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -108,6 +110,14 @@ pub(super) fn put_count(name: &str, period: Period, count: Count) -> Change {
     Change::Put(key(b'q', format!("{} {name}", period.word()).as_bytes()), json(&value))
 }
 
+pub(super) fn put_used(id: &OnceId, until: u64) -> Change {
+    Change::Put(key(b'u', id), json(&until))
+}
+
+pub(super) fn delete_used(id: &OnceId) -> Change {
+    Change::Delete(key(b'u', id))
+}
+
 /// What a record says; `None` where it is none of ours.
 pub(super) fn read((key, value): &Record) -> Option<Kept> {
     let (letter, name) = key.split_first()?;
@@ -149,6 +159,7 @@ pub(super) fn read((key, value): &Record) -> Option<Kept> {
             let count = Count { begun: value.begun, used: value.used };
             Some(Kept::Count(name.to_owned(), Period::from_word(period)?, count))
         }
+        b'u' => Some(Kept::Used(name.try_into().ok()?, serde_json::from_slice(value).ok()?)),
         _ => None,
     }
 }
@@ -193,6 +204,7 @@ mod tests {
         let count = Count { begun: 1, used: 2 };
         let kept = Kept::Count("a key".to_owned(), Period::Month, count);
         assert_eq!(reread(put_count("a key", Period::Month, count)), Some(kept));
+        assert_eq!(reread(put_used(&[6; 32], 7)), Some(Kept::Used([6; 32], 7)));
         assert_eq!(read(&(b"x1".to_vec(), b"{}".to_vec())), None);
         assert_eq!(read(&(b"s1".to_vec(), b"{}".to_vec())), None);
     }

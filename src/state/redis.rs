@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 
 use super::attempts::{AttemptKey, Cost, Failures};
 use super::family::{Family, RefreshToken, Rotated};
+use super::once::OnceId;
 use super::revocation::{Revocations, Rule};
 use super::session::{Session, SessionDigest, hex};
 use super::{Taken, Unavailable};
@@ -325,6 +326,18 @@ impl Redis {
         self.run(move |inner, mut connection| async move {
             let mut invocation = inner.scripts.count.key(key);
             invocation.arg(wanted).arg(most).arg(ends).invoke_async(&mut connection).await
+        })
+        .await
+    }
+
+    /// Uses an id that is then known for so many seconds; whether this is the first time.
+    pub(super) async fn use_once(&self, id: &OnceId, seconds: u64) -> Result<bool, Unavailable> {
+        let mut set = cmd("SET");
+        set.arg(format!("{}u:{}", self.inner.settings.prefix, hex(id))).arg(1).arg("NX").arg("EX").arg(seconds);
+        self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
+            let first: Option<String> = set.query_async(&mut connection).await?;
+            inner.wait(&mut connection).await?;
+            Ok(first.is_some())
         })
         .await
     }

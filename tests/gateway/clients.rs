@@ -55,3 +55,29 @@ fn contract_4_f10_an_oauth_library_gets_tokens_in_both_number_styles_with_any_se
         python("oauth_client.py", &[&base, ca.to_str().unwrap(), CLIENT.name, secret, "/system/x"]);
     }
 }
+
+#[test]
+fn an_oauth_library_gets_looks_at_and_revokes_tokens_with_a_key_of_its_own() {
+    let ec = keys::TokenKey::generate();
+    let (rsa, public) = keys::rsa("one");
+    let signers = [("ES256", &ec.pem, ec.jwk("one")), ("RS256", &rsa, public)];
+    let (_backend, gateway) = world_with(|mut config| {
+        for (algorithm, pem, jwk) in &signers {
+            let file = format!("certs/{algorithm}.json");
+            // Authlib's assertions are good for an hour.
+            let client = json!({
+                "id": algorithm, "jwks": {"file": file}, "scopes": ["profile"], "assertion_lifetime": "1h",
+            });
+            config.yaml["clients"].as_array_mut().unwrap().push(client);
+            let jwks = json!({"keys": [jwk]}).to_string();
+            config = config.file(&file, &jwks).file(&format!("certs/{algorithm}.pem"), pem);
+        }
+        config
+    });
+    let base = format!("https://localhost:{}", gateway.address.port());
+    let path = |name: &str| gateway.files.path.join("certs").join(name).to_str().unwrap().to_owned();
+    for (algorithm, ..) in &signers {
+        let (ca, key) = (path("ca.pem"), path(&format!("{algorithm}.pem")));
+        python("oauth_key_client.py", &[&base, &ca, algorithm, &key, algorithm, "https://gateway.test", "/system/x"]);
+    }
+}

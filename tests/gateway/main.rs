@@ -4,9 +4,11 @@
 //! a letter with a number is a row of the security checklist.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod audiences;
 mod balance;
 mod chaos;
 mod client_certificates;
+mod client_keys;
 mod client_secrets;
 mod clients;
 mod config_cli;

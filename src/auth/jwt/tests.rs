@@ -170,6 +170,7 @@ fn a_right_token_gives_its_claims() {
     let expected = Claims {
         login: None,
         subject: "alice".into(),
+        audience: US.into(),
         issued_at: Some(NOW - 10),
         expires_at: NOW + 600,
         ends: NOW + 600 + SKEW,

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::super::raw::{ApiKey, Client};
+use super::super::raw::{ApiKey, Client, Jwks};
+use super::super::scalar::Duration;
 use super::{Check, grammar};
 use crate::dated::{self, Dated};
 
@@ -56,17 +57,63 @@ impl Check<'_> {
 
     fn client(&mut self, at: &str, client: &Client) {
         self.not_blank(&format!("{at}.id"), &client.id);
+        self.client_proof(at, client);
+        for (index, scope) in client.scopes.iter().enumerate() {
+            self.scope(&format!("{at}.scopes[{index}]"), scope);
+        }
+        for (index, audience) in client.audiences.iter().enumerate() {
+            self.not_blank(&format!("{at}.audiences[{index}]"), audience);
+        }
+        if let Some(lifetime) = client.lifetime {
+            self.some_time(&format!("{at}.lifetime"), lifetime);
+            self.at_most_400_days(&format!("{at}.lifetime"), lifetime);
+        }
+    }
+
+    /// By what a client proves itself: at least one thing, and all that belongs to it.
+    fn client_proof(&mut self, at: &str, client: &Client) {
+        if client.secrets.is_none() && client.jwks.is_none() {
+            let help =
+                "run `wicketgate new client-secret` and add the hash that it prints under `secrets`, or add `jwks`";
+            self.add(at, "nothing says how this client proves itself", help);
+        }
         let secrets = format!("{at}.secrets");
-        self.not_empty(&secrets, &client.secrets, "run `wicketgate new client-secret` and add the hash that it prints");
-        for (index, hash) in client.secrets.iter().enumerate() {
+        if let Some(hashes) = &client.secrets {
+            self.not_empty(&secrets, hashes, "run `wicketgate new client-secret` and add the hash that it prints");
+        }
+        for (index, hash) in client.secrets().iter().enumerate() {
             let at = format!("{secrets}[{index}]");
             let hash = self.dated(&at, hash);
             if let Some((message, help)) = grammar::hash_fault(hash) {
                 self.add(&at, message, help);
             }
         }
-        for (index, scope) in client.scopes.iter().enumerate() {
-            self.scope(&format!("{at}.scopes[{index}]"), scope);
+        let algorithms = format!("{at}.algorithms");
+        if let Some(listed) = &client.algorithms {
+            self.not_empty(&algorithms, listed, "name the algorithms that it uses, such as ES256");
+            if client.jwks.is_none() {
+                let message = "`algorithms` is about what the client signs, and it has no `jwks`";
+                self.add(&algorithms, message, "add `jwks`, or remove `algorithms`");
+            }
+        }
+        for (index, algorithm) in client.algorithms().iter().enumerate() {
+            if algorithm.is_symmetric() {
+                let message = "this algorithm signs with a secret, and a client signs with its own private key";
+                self.add(&format!("{algorithms}[{index}]"), message, "remove it: whoever can read the keys could sign");
+            }
+        }
+        let lifetime = format!("{at}.assertion_lifetime");
+        self.some_time(&lifetime, client.assertion_lifetime);
+        if client.assertion_lifetime > Duration::seconds(3600) {
+            let message = "what was read on its way would be worth something for too long";
+            self.add(&lifetime, message, "write at most 1h");
+        }
+        if let Some(Jwks::Url(url)) = &client.jwks {
+            self.issuer_address(&format!("{at}.jwks"), url, client.danger_plain_http);
+        }
+        if client.jwks.is_some() && self.raw.issuer.is_none() {
+            let message = "assertions are for the issuer, and there is no `issuer`";
+            self.add(&format!("{at}.jwks"), message, "add `issuer`");
         }
         if let Some(certificate) = &client.certificate {
             let at = format!("{at}.certificate");

@@ -41,6 +41,7 @@ impl Check<'_> {
         if let Some(access_token) = &raw.access_token {
             self.path("access_token.path", &access_token.path);
             self.some_time("access_token.lifetime", access_token.lifetime);
+            self.at_most_400_days("access_token.lifetime", access_token.lifetime);
             self.rate_limit("access_token.limits", &access_token.limits);
             self.attempts("access_token.attempts", &access_token.attempts);
             if raw.issuer.is_none() {
@@ -280,10 +281,10 @@ impl Check<'_> {
         }
     }
 
-    /// RFC 6265bis section 5.6.2: browsers keep no cookie longer.
-    fn at_most_400_days(&mut self, at: &str, lifetime: Duration) {
+    /// RFC 6265bis section 5.6.2: browsers keep no cookie longer. Rules about tokens are not kept for longer either.
+    pub(super) fn at_most_400_days(&mut self, at: &str, lifetime: Duration) {
         if lifetime > Duration::seconds(400 * 24 * 3600) {
-            self.add(at, "no login lasts longer than 400 days", "write at most 9600h");
+            self.add(at, "nothing that is issued lasts longer than 400 days", "write at most 9600h");
         }
     }
 

@@ -148,6 +148,25 @@ impl Check<'_> {
             let message = "scopes are in the client's token, and this route does not require `client`";
             self.add(&format!("{at}.scopes"), message, "add client to `require`, or remove `scopes`");
         }
+        if let Some(audience) = &route.audience {
+            self.audience(&format!("{at}.audience"), audience, requires(Requirement::Client));
+        }
+    }
+
+    /// Whom a client's token must be for: somebody that a client may ask for.
+    fn audience(&mut self, at: &str, audience: &str, requires_client: bool) {
+        let raw = self.raw;
+        if !requires_client {
+            let message = "the audience is in the client's token, and this route does not require `client`";
+            self.add(at, message, "add client to `require`, or remove `audience`");
+            return;
+        }
+        let mut known: Vec<&str> = raw.issuer.iter().map(|issuer| issuer.audience.as_str()).collect();
+        known.extend(raw.clients.iter().flat_map(|client| &client.audiences).map(String::as_str));
+        if !known.contains(&audience) {
+            let message = format!("no client may have a token for `{}`", shown(audience));
+            self.add(at, message, "add it to `clients[].audiences`");
+        }
     }
 
     fn placement(&mut self, at: &str, route: &Route, placement: &Placement) {

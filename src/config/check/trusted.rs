@@ -93,7 +93,8 @@ impl Check<'_> {
         }
     }
 
-    fn issuer_address(&mut self, at: &str, url: &str, plain: bool) {
+    /// Where keys are fetched.
+    pub(super) fn issuer_address(&mut self, at: &str, url: &str, plain: bool) {
         match grammar::Address::parse(url) {
             Err((message, _)) => {
                 self.add(at, message, "write it like https://login.example.com/jwks.json, or {file: PATH}")

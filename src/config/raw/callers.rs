@@ -1,13 +1,16 @@
 //! Who may call: `clients`, `api_keys`.
 
+use std::path::PathBuf;
+
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::certificate::CertificateName;
-use crate::config::scalar::Network;
+use super::{Jwks, SignatureAlgorithm};
+use crate::config::scalar::{Duration, Network};
 
-/// A system that may call.
+/// A system that may call. It proves itself by one of its secrets, or by what it signs with its own key.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Client {
@@ -15,12 +18,50 @@ pub struct Client {
     pub id: String,
     /// The argon2id hashes of its secrets; two may be live at once. Made by `wicketgate new client-secret`. An old one ends
     /// by itself with ` until 2026-12-01T00:00:00Z` behind it.
-    pub secrets: Vec<String>,
+    pub secrets: Option<Vec<String>>,
+    /// The public keys that it signs assertions with (`private_key_jwt`, RFC 7523): the https address of its JWK set, or
+    /// {file: PATH}.
+    pub jwks: Option<Jwks>,
+    /// The signature algorithms that it uses. Default: ES256, EdDSA, PS256 and RS256.
+    pub algorithms: Option<Vec<SignatureAlgorithm>>,
+    /// For how long an assertion may still be good when it comes. At most 1h.
+    #[serde(default = "default_assertion_lifetime")]
+    pub assertion_lifetime: Duration,
+    /// A PEM file of the CA certificates that the server of `jwks` is checked by. Default: those of the system.
+    pub ca: Option<PathBuf>,
+    /// Fetch `jwks` by plain http over a network. Whoever is on the way can then call as this client.
+    #[serde(default)]
+    pub danger_plain_http: bool,
     /// What its tokens may do.
     #[serde(default)]
     pub scopes: Vec<String>,
+    /// What its tokens may be for, where it asks by `resource`, beside `issuer.audience`.
+    #[serde(default)]
+    pub audiences: Vec<String>,
+    /// How long its tokens last. Default: `access_token.lifetime`.
+    pub lifetime: Option<Duration>,
     /// Its certificate: its tokens are good only on connections with this one, whatever the listener.
     pub certificate: Option<CertificateName>,
+}
+
+fn default_assertion_lifetime() -> Duration {
+    Duration::seconds(300)
+}
+
+/// The algorithms of assertions where `clients[].algorithms` does not say.
+const ASSERTION_ALGORITHMS: [SignatureAlgorithm; 4] =
+    [SignatureAlgorithm::ES256, SignatureAlgorithm::EdDSA, SignatureAlgorithm::PS256, SignatureAlgorithm::RS256];
+
+impl Client {
+    /// The hashes of its secrets.
+    pub fn secrets(&self) -> &[String] {
+        self.secrets.as_deref().unwrap_or_default()
+    }
+
+    /// The signature algorithms of its assertions.
+    pub fn algorithms(&self) -> &[SignatureAlgorithm] {
+        self.algorithms.as_deref().unwrap_or(&ASSERTION_ALGORITHMS)
+    }
 }
 
 /// An API key.

@@ -31,6 +31,8 @@ pub struct Route {
     /// The header in which the API key stands.
     #[serde(default = "default_api_key_header")]
     pub api_key_header: String,
+    /// Whom the client's token must be for. Default: `issuer.audience`.
+    pub audience: Option<String>,
     /// The scopes that the client's token must have, all of them.
     #[serde(default)]
     pub scopes: Vec<String>,

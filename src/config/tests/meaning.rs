@@ -386,6 +386,43 @@ fn hashes_and_digests_are_what_they_should_be() {
 }
 
 #[test]
+fn a_client_proves_itself_by_something_and_never_by_what_others_can_make() {
+    const JWKS: &str = "    jwks: { file: client-jwks.json }\n";
+    const ALGORITHMS: &str = "algorithms: [ ES256, PS256 ]";
+    assert_said(
+        MAXIMAL,
+        &[
+            (ALGORITHMS, "algorithms: []", "clients[0].algorithms", "`algorithms` is empty"),
+            (ALGORITHMS, "algorithms: [ ES256, HS256 ]", "clients[0].algorithms[1]", "signs with a secret"),
+            (JWKS, "", "clients[0].algorithms", "has no `jwks`"),
+            ("assertion_lifetime: 1m", "assertion_lifetime: 2h", "clients[0].assertion_lifetime", "for too long"),
+            ("assertion_lifetime: 1m", "assertion_lifetime: 0s", "clients[0].assertion_lifetime", "no time at all"),
+            ("lifetime: 15m", "lifetime: 9601h", "clients[0].lifetime", "400 days"),
+            ("[ https://reports.example.com ]", "[ \" \" ]", "clients[0].audiences[0]", "is empty"),
+            ("[ https://reports.example.com ]", "[ other ]", "routes[0].audience", "no client may have a token for"),
+        ],
+    );
+    let text = "listen: [ { address: \"127.0.0.1:0\" } ]\nissuer: { url: https://a.example, audience: a, signing_keys: keys }\nclients: [ { id: a, jwks: https://b.example/keys } ]\n\
+        routes: [ { name: r, path: /, methods: [ GET ], public: true, backend: b } ]\nbackends: { b: { servers: [ \"http://127.0.0.1:9000\" ] } }\n";
+    assert_said(
+        text,
+        &[
+            ("jwks: https://b.example/keys", "scopes: []", "clients[0]", "nothing says how"),
+            ("https://b.example/keys", "http://b.example/keys", "clients[0].jwks", "changed on their way"),
+            (
+                "issuer: { url: https://a.example, audience: a, signing_keys: keys }",
+                "",
+                "clients[0].jwks",
+                "no `issuer`",
+            ),
+            ("public: true", "public: true, audience: a", "routes[0].audience", "does not require `client`"),
+        ],
+    );
+    assert_fine(text, &[("https://b.example/keys", "http://127.0.0.1:9001/keys")]);
+    assert_fine(text, &[("https://b.example/keys", "http://b.example/keys, danger_plain_http: true")]);
+}
+
+#[test]
 fn a_wrong_value_does_not_hide_or_invent_other_problems() {
     let text = SHIPPED
         .replace("require: [ client, customer ]", "require: [ clientt, customr ]")

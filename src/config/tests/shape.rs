@@ -31,7 +31,6 @@ fn every_wrong_shape_has_its_message_and_its_way_out() {
         ("timeout: 10s", "danger_plain_http: yes", "expected true or false", "write true"),
         ("timeout: 10s", "danger_plain_http: \"true\"", "expected true or false", "without quotes"),
         ("timeout: 10s", "timeout:", "there is no value", "remove the key"),
-        ("  - id: asapp\n", "  - id: asapp\n    jwks: x\n", "this version does not have `jwks` yet", "remove it"),
         ("address: 127.0.0.1:8443", "address: localhost:8443", "`localhost:8443` is not an address", "0.0.0.0:8443"),
         (
             "address: 127.0.0.1:8443",

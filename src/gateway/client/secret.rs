@@ -30,21 +30,20 @@ impl Secret {
     /// What stands in `Authorization`. The client's own id in the form beside it is allowed where it says the same.
     ///
     /// # Errors
-    /// It is not Basic, or another method is used too.
+    /// It is not Basic, or the form names another client.
     pub(super) fn from_basic(field: &HeaderValue, form: &Form) -> Result<Self, Refusal> {
         let shown = basic(field).ok_or(Refusal::ClientAuthentication)?;
         let agrees = form.one("client_id")?.is_none_or(|id| shown.ids().any(|known| known == id));
-        let posted = form.one("client_secret")?.is_some();
-        if posted || !agrees { Err(Refusal::ClientAuthentication) } else { Ok(shown) }
+        if agrees { Ok(shown) } else { Err(Refusal::ClientAuthentication) }
     }
 
     /// What stands in the form.
     ///
     /// # Errors
     /// It is not there, or says two things.
-    pub(super) fn from_form(query: &Form, form: &Form) -> Result<Self, Refusal> {
+    pub(super) fn from_form(secret: Option<&str>, query: &Form, form: &Form) -> Result<Self, Refusal> {
         let id = one_of(query, form, "client_id")?.ok_or(Refusal::ParameterMissing)?;
-        let secret = form.one("client_secret")?.ok_or(Refusal::ParameterMissing)?;
+        let secret = secret.ok_or(Refusal::ParameterMissing)?;
         Ok(Self { ids: vec![Zeroizing::new(id.to_owned())], readings: vec![Zeroizing::new(secret.to_owned())] })
     }
 

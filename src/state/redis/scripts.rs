@@ -61,11 +61,11 @@ impl Scripts {
                 if now < locked then return count end
                 if now >= forgotten then count = 0 end
                 count = count + 1
-                local wait = 0
-                if count > free then wait = math.min(delay * 2 ^ math.min(count - free - 1, 40), longest) end
+                locked = 0
+                if count > free then locked = now + math.min(delay * 2 ^ math.min(count - free - 1, 40), longest) end
                 forgotten = now + longest * 2 + delay
                 redis.call('HSET', KEYS[1], 'n', string.format('%.0f', count), 'f', string.format('%.0f', forgotten),
-                    'l', string.format('%.0f', now + wait))
+                    'l', string.format('%.0f', locked))
                 redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', forgotten))
                 return count",
             ),

@@ -146,6 +146,16 @@ impl TokenKey {
     }
 }
 
+/// An RSA key: PEM, and its public half as a JWK that leaves the algorithm open.
+pub(crate) fn rsa(kid: &str) -> (String, Value) {
+    let key = KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
+    // RSAPublicKey (RFC 8017 appendix A.1.1) of 2048 bits: a sequence, a modulus of 257 bytes, and 65537.
+    let public = key.public_key_raw();
+    assert_eq!((public.len(), &public[public.len() - 5..]), (270, &[2, 3, 1, 0, 1][..]));
+    let jwk = json!({"kty": "RSA", "use": "sig", "kid": kid, "n": base64url(&public[9..265]), "e": "AQAB"});
+    (key.serialize_pem(), jwk)
+}
+
 /// HS256 over the same input, with any bytes as the key.
 pub(crate) fn hs256(header: &Value, claims: &Value, key: &[u8]) -> String {
     let input = signing_input(header, claims);
