@@ -2,9 +2,11 @@
 
 pub mod api_key;
 pub mod assertion;
+pub mod binding;
 pub mod certificate;
 pub mod claims;
 pub mod cookie;
+pub mod dpop;
 pub mod inspected;
 pub mod issuer;
 pub mod jws;
@@ -32,12 +34,13 @@ use ipnet::IpNet;
 use crate::body::{self, Pointer};
 use crate::customer::{Deriver, Identifier};
 use crate::dated::LastUse;
-use crate::refusal::{ApiKeyFault, Refusal, SessionFault, TokenFault};
+use crate::refusal::{ApiKeyFault, DpopFault, Refusal, SessionFault, TokenFault};
 use crate::state::State;
 use crate::state::session::{Found, Session, SessionDigest};
 use api_key::ApiKeys;
 use assertion::Assertions;
-use certificate::{Certificate, CertificateName};
+use binding::Binding;
+use certificate::{Certificate, CertificateName, Thumbprint};
 use cookie::CookieKeys;
 use jwt::{Compact, Kind, Verifier};
 use published::PublishedKeys;
@@ -89,10 +92,24 @@ pub struct Demand {
     pub api_key_header: ApiKeyHeader,
     /// Whom the access token must be for.
     pub audience: String,
+    /// Whether the caller must show with each request that it has the key of its access token.
+    pub proof: DpopDemand,
     /// Scopes of the access token.
     pub scopes: Vec<String>,
     /// Where the customer's token may stand.
     pub customer_from: Vec<CustomerPlace>,
+}
+
+/// Whether a caller must show that it has the key of its access token (DPoP, RFC 9449).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DpopDemand {
+    /// It cannot: tokens that are bound to such a key are not taken.
+    #[default]
+    None,
+    /// Where its token is bound to such a key.
+    Optional,
+    /// Its token must be bound to such a key.
+    Required,
 }
 
 /// A place where the customer's token may stand.
@@ -127,6 +144,20 @@ pub struct Client {
     pub lifetime: Option<u64>,
     /// Its certificate, where its tokens are good only together with it.
     pub certificate: Option<Arc<CertificateName>>,
+    /// Whether its tokens are bound to the certificate with which it asks for them.
+    pub certificate_bound: bool,
+    /// Whose certificate proves it, where a CA vouches for that.
+    pub tls_client_auth: Option<CertificateName>,
+    /// The certificates that prove it, whoever has signed them.
+    pub certificates: Vec<Thumbprint>,
+}
+
+impl Client {
+    /// Whether whoever has the key of this certificate is this client (RFC 8705 section 2).
+    pub fn is_proved_by(&self, certificate: &Certificate) -> bool {
+        self.tls_client_auth.as_ref().is_some_and(|name| name.fits(certificate))
+            || self.certificates.contains(&certificate.thumbprint)
+    }
 }
 
 /// A client's secret.
@@ -212,6 +243,8 @@ pub struct Surroundings<'a> {
     pub address: IpAddr,
     /// The caller's certificate, where it has shown one.
     pub certificate: Option<&'a Certificate>,
+    /// Its proof of having a key, where the route asks for such and there is one.
+    pub proof: Option<&'a Result<dpop::Proof, DpopFault>>,
     /// Tokens that this worker has verified before.
     pub verified: &'a mut VerifiedTokens,
     /// Logins and revocations.
@@ -305,7 +338,7 @@ impl Authenticator {
         }
         let mut access = None;
         if demand.client {
-            match self.client(authorization, &demand.audience, around) {
+            match self.client(authorization, demand, around) {
                 Ok(found) => access = Some(found),
                 Err(fault) => refuse(Refusal::ClientToken(fault))?,
             }
@@ -313,6 +346,9 @@ impl Authenticator {
         if let Some(access) = &access {
             if key_client.is_some_and(|client| client != access.client) {
                 refuse(Refusal::ApiKey(ApiKeyFault::Client))?;
+            }
+            if access.binding.is_some() || demand.proof != DpopDemand::None {
+                is_held(access, authorization, demand, around).or_else(&mut *refuse)?;
             }
             if let Some(name) = &access.certificate
                 && !around.certificate.is_some_and(|certificate| name.fits(certificate))
@@ -367,21 +403,21 @@ impl Authenticator {
     fn client(
         &self,
         authorization: Option<&HeaderValue>,
-        audience: &str,
+        demand: &Demand,
         around: &mut Surroundings<'_>,
     ) -> Result<Access, TokenFault> {
-        let access = self.access_token(authorization, around)?;
+        let authorization = authorization.ok_or(TokenFault::Missing)?;
+        let token = match with_proof(authorization) {
+            Some(token) if demand.proof != DpopDemand::None => token,
+            _ => after_scheme(authorization, Some("Bearer"))?,
+        };
+        let access = self.access_token(token, around)?;
         // Also of a token that was verified before, on a route for another audience.
-        if *access.audience == *audience { Ok(access) } else { Err(TokenFault::Audience) }
+        if *access.audience == *demand.audience { Ok(access) } else { Err(TokenFault::Audience) }
     }
 
     /// An access token that is good, whomever of us it is for.
-    fn access_token(
-        &self,
-        authorization: Option<&HeaderValue>,
-        around: &mut Surroundings<'_>,
-    ) -> Result<Access, TokenFault> {
-        let token = after_scheme(authorization.ok_or(TokenFault::Missing)?, Some("Bearer"))?;
+    fn access_token(&self, token: &[u8], around: &mut Surroundings<'_>) -> Result<Access, TokenFault> {
         let revocations = around.state.revocations();
         if let Some(Verdict::Access(access)) = around.verified.find(Kind::Access, token, around.now, revocations) {
             return Ok(access.clone());
@@ -404,6 +440,7 @@ impl Authenticator {
             audience: claims.audience.into(),
             scopes: scopes.map(str::to_owned).collect(),
             certificate: client.certificate.clone(),
+            binding: claims.binding,
         };
         let verdict = Verdict::Access(access.clone());
         if marks.are_revoked(&verdict, revocations) {
@@ -559,6 +596,39 @@ fn of_other_issuer(
         }
         published.judged(fault)
     })
+}
+
+/// Whether whoever sends this token has the key that it is bound to.
+fn is_held(
+    access: &Access,
+    authorization: Option<&HeaderValue>,
+    demand: &Demand,
+    around: &Surroundings<'_>,
+) -> Result<(), Refusal> {
+    let refused = |fault| Err(Refusal::Dpop(fault));
+    let with_proof = authorization.and_then(with_proof);
+    match (access.binding, with_proof) {
+        (None, None) if demand.proof != DpopDemand::Required => Ok(()),
+        (Some(Binding::Certificate(thumbprint)), None) if demand.proof != DpopDemand::Required => {
+            let has_it = around.certificate.is_some_and(|certificate| certificate.thumbprint == thumbprint);
+            if has_it { Ok(()) } else { Err(Refusal::TokenCertificate) }
+        }
+        // RFC 9449 section 7.1: the scheme says that the token is bound.
+        (None | Some(Binding::Certificate(_)), _) => refused(DpopFault::Unbound),
+        (Some(Binding::Key(_)), None) => refused(DpopFault::Scheme),
+        (Some(Binding::Key(key)), Some(token)) => match around.proof {
+            None => refused(DpopFault::Missing),
+            Some(Err(fault)) => refused(*fault),
+            Some(Ok(proof)) if proof.key != key => refused(DpopFault::Key),
+            Some(Ok(proof)) if !proof.is_with(token) => refused(DpopFault::Token),
+            Some(Ok(_)) => Ok(()),
+        },
+    }
+}
+
+/// The token of the scheme `DPoP` (RFC 9449 section 7.1).
+fn with_proof(authorization: &HeaderValue) -> Option<&[u8]> {
+    after_scheme(authorization, Some("DPoP")).ok()
 }
 
 /// What a request shows of its customer.

@@ -27,6 +27,7 @@ mod logout;
 mod oauth;
 mod origin;
 mod original;
+mod possession;
 mod proof;
 mod rates;
 mod record;

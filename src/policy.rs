@@ -377,7 +377,8 @@ fn own_site(cookie: &raw::Cookie) -> OwnSite {
 /// Fields by which a caller could claim an identity, an address or another target, or show a credential.
 /// What a route lets pass of these is decided there.
 fn stripped(raw: &Raw) -> FieldSet {
-    const CLAIMS: [&str; 36] = [
+    const CLAIMS: [&str; 37] = [
+        "dpop",
         "client-cert",
         "client-cert-chain",
         "x-client-cert",

@@ -77,6 +77,37 @@ pub enum SessionFault {
     Expired,
 }
 
+/// What is wrong with a proof of possession (DPoP, RFC 9449 section 4.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DpopFault {
+    /// There is none.
+    Missing,
+    /// Two of them, or one that is no JWT with a public key in its header and all claims that it needs.
+    Malformed,
+    /// `typ` is not `dpop+jwt`.
+    Type,
+    /// `alg` is none of those that are taken.
+    Algorithm,
+    /// The signature is not that of the key in it.
+    Signature,
+    /// `htm` is another method.
+    Method,
+    /// `htu` is another address.
+    Target,
+    /// `iat` is too old, or lies in the future.
+    Time,
+    /// `ath` is not the hash of the access token.
+    Token,
+    /// Its key is not the one that the access token is bound to.
+    Key,
+    /// It was used before.
+    Used,
+    /// The access token is bound to a key, and came by `Bearer`.
+    Scheme,
+    /// The access token is bound to no key, and came by `DPoP` or on a route that wants one that is.
+    Unbound,
+}
+
 /// Why a request was not answered by its backend, or a login or token request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
@@ -86,6 +117,10 @@ pub enum Refusal {
     ClientCertificate,
     /// The client's token came without the client's certificate.
     OtherCertificate,
+    /// The client's token is bound to another certificate than that of the connection.
+    TokenCertificate,
+    /// The proof of possession.
+    Dpop(DpopFault),
     /// A connection was opened for one host, and another is asked on it.
     Misdirected,
     /// Bytes that are not HTTP, or HTTP that can be read in two ways.
@@ -247,6 +282,20 @@ impl Refusal {
             Self::AddressNotAllowed => "address_not_allowed",
             Self::ClientCertificate => "client_certificate",
             Self::OtherCertificate => "other_certificate",
+            Self::TokenCertificate => "token_certificate",
+            Self::Dpop(DpopFault::Missing) => "dpop_missing",
+            Self::Dpop(DpopFault::Malformed) => "dpop_malformed",
+            Self::Dpop(DpopFault::Type) => "dpop_type",
+            Self::Dpop(DpopFault::Algorithm) => "dpop_algorithm",
+            Self::Dpop(DpopFault::Signature) => "dpop_signature",
+            Self::Dpop(DpopFault::Method) => "dpop_method",
+            Self::Dpop(DpopFault::Target) => "dpop_target",
+            Self::Dpop(DpopFault::Time) => "dpop_time",
+            Self::Dpop(DpopFault::Token) => "dpop_token",
+            Self::Dpop(DpopFault::Key) => "dpop_key",
+            Self::Dpop(DpopFault::Used) => "dpop_used",
+            Self::Dpop(DpopFault::Scheme) => "dpop_scheme",
+            Self::Dpop(DpopFault::Unbound) => "dpop_unbound",
             Self::Misdirected => "misdirected",
             Self::MalformedRequest => "malformed_request",
             Self::Host => "host",
@@ -355,6 +404,7 @@ pub(crate) mod tests {
             R::AddressNotAllowed,
             R::ClientCertificate,
             R::OtherCertificate,
+            R::TokenCertificate,
             R::Misdirected,
             R::MalformedRequest,
             R::Host,
@@ -425,6 +475,24 @@ pub(crate) mod tests {
                 ApiKeyFault::Address,
             ]
             .map(R::ApiKey),
+        );
+        all.extend(
+            [
+                DpopFault::Missing,
+                DpopFault::Malformed,
+                DpopFault::Type,
+                DpopFault::Algorithm,
+                DpopFault::Signature,
+                DpopFault::Method,
+                DpopFault::Target,
+                DpopFault::Time,
+                DpopFault::Token,
+                DpopFault::Key,
+                DpopFault::Used,
+                DpopFault::Scheme,
+                DpopFault::Unbound,
+            ]
+            .map(R::Dpop),
         );
         all.extend(TOKEN_FAULTS.map(R::ClientToken));
         all.extend(TOKEN_FAULTS.map(R::CustomerToken));

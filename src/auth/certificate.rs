@@ -23,6 +23,8 @@ pub struct Certificate {
     pub rsa_bits: Option<usize>,
     /// Its two dates, in seconds since 1970.
     pub valid: (i64, i64),
+    /// Whether a CA vouches for what it says. Otherwise it counts only as itself.
+    pub(super) is_vouched_for: bool,
 }
 
 /// The SHA-256 of a certificate's DER.
@@ -146,6 +148,7 @@ impl Certificate {
             names,
             rsa_bits,
             valid: (parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp()),
+            is_vouched_for: true,
         })
     }
 }
@@ -169,6 +172,6 @@ impl CertificateName {
             Some(SubjectName::Whole(subject)) => *subject == certificate.subject,
             Some(SubjectName::Common(name)) => certificate.subject.common_name() == Some(name),
         };
-        subject && self.san.as_ref().is_none_or(|name| certificate.names.contains(name))
+        certificate.is_vouched_for && subject && self.san.as_ref().is_none_or(|name| certificate.names.contains(name))
     }
 }

@@ -54,6 +54,7 @@ impl Authenticator {
                     audience: claims.audience.as_str().into(),
                     scopes: Arc::default(),
                     certificate: None,
+                    binding: None,
                 })
             }
             Kind::Customer => {

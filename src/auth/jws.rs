@@ -63,6 +63,27 @@ impl<'a> Jws<'a> {
         })
     }
 
+    /// Takes apart a token that brings the key that it is signed with, and that key: only where whoever has a key of its
+    /// own may speak (RFC 9449 section 4.2). A `kid` is ignored, for there is nothing to choose.
+    ///
+    /// # Errors
+    /// As [`Jws::parse`], and [`TokenFault::Malformed`] where there is no key.
+    pub fn parse_with_key(token: &'a str) -> Result<(Self, Value), TokenFault> {
+        let malformed = TokenFault::Malformed;
+        let (header, rest) = token.split_once('.').ok_or(malformed)?;
+        if token.len() > LONGEST_TOKEN {
+            return Err(TokenFault::TooLong);
+        }
+        let members = BASE64.decode(header).ok().and_then(|header| Members::parse(&header)).ok_or(malformed)?;
+        let key = members.get("jwk").cloned().ok_or(malformed)?;
+        let header = Header::of(&members, |name| *name != "jwk")?;
+        let (payload, signature) = rest.split_once('.').ok_or(malformed)?;
+        let decode = |part: &str| BASE64.decode(part).map_err(|_| malformed);
+        let signed = token.as_bytes().get(..token.len() - signature.len() - 1).ok_or(malformed)?;
+        let header = Header { key_id: None, ..header };
+        Ok((Self { signed, header, payload: decode(payload)?, signature: decode(signature)? }, key))
+    }
+
     /// The bytes that are signed.
     pub fn signed(&self) -> &[u8] {
         self.signed
@@ -96,8 +117,12 @@ impl<'a> Jws<'a> {
 
 impl Header {
     fn parse(bytes: &[u8]) -> Result<Self, TokenFault> {
-        let members = Members::parse(bytes).ok_or(TokenFault::Malformed)?;
-        if NOT_ALLOWED.iter().any(|name| members.get(name).is_some()) {
+        Self::of(&Members::parse(bytes).ok_or(TokenFault::Malformed)?, |_| true)
+    }
+
+    /// `counts`: whether a parameter that is not allowed counts as one.
+    fn of(members: &Members, counts: impl Fn(&&str) -> bool) -> Result<Self, TokenFault> {
+        if NOT_ALLOWED.iter().filter(|name| counts(name)).any(|name| members.get(name).is_some()) {
             return Err(TokenFault::HeaderNotAllowed);
         }
         let Some(Value::String(algorithm)) = members.get("alg") else {

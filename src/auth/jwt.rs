@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::binding::Binding;
 use super::claims::{ClaimPath, ClaimRule};
 
 use super::jws::{Jws, Members};
@@ -114,6 +115,8 @@ pub struct Claims {
     pub client_id: Option<String>,
     /// `scope`, only of our own tokens: words separated by spaces (RFC 8693 section 4.2).
     pub scope: Option<String>,
+    /// `cnf`, only of our own tokens: what they are bound to.
+    pub binding: Option<Binding>,
 }
 
 impl Verifier {
@@ -258,6 +261,12 @@ impl Verifier {
             login: if self.reads_client { text("sid")? } else { None },
             client_id: if self.reads_client { text("client_id")? } else { None },
             scope: if self.reads_client { text("scope")? } else { None },
+            binding: match claims.get("cnf") {
+                Some(confirmation) if self.reads_client => {
+                    Some(Binding::read(confirmation).ok_or(TokenFault::Malformed)?)
+                }
+                _ => None,
+            },
         })
     }
 

@@ -27,8 +27,10 @@ impl Peer {
     pub fn new(chain: Option<&[CertificateDer<'_>]>, store: Arc<TrustStore>, trust: Arc<Trust>) -> Option<Self> {
         let chain: Vec<CertificateDer<'static>> = chain?.iter().map(|der| der.clone().into_owned()).collect();
         let now = UnixTime::now().as_secs();
+        let mut certificate = Certificate::read(chain.first()?)?;
+        certificate.is_vouched_for = !trust.is_own(&certificate.thumbprint);
         Some(Self {
-            certificate: Certificate::read(chain.first()?)?,
+            certificate,
             until: Cell::new(trust.holds_until(&chain, now)),
             chain,
             store,
@@ -61,6 +63,10 @@ impl Peer {
         let time = UnixTime::since_unix_epoch(Duration::from_secs(now));
         let (first, others) = self.chain.split_first().ok_or(CertificateFault::Missing)?;
         trust.check(first, others, time).map_err(|refused| refused.fault)?;
+        if self.certificate.is_vouched_for == trust.is_own(&self.certificate.thumbprint) {
+            // What it counts for has changed: that is for another connection to find out.
+            return Err(CertificateFault::Name);
+        }
         self.until.set(trust.holds_until(&self.chain, now));
         self.trust.replace(trust);
         Ok(())

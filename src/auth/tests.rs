@@ -74,6 +74,9 @@ fn world() -> World {
                     audiences: audience.clone(),
                     lifetime: None,
                     certificate: None,
+                    certificate_bound: false,
+                    tls_client_auth: None,
+                    certificates: Vec::new(),
                 },
             )
         };
@@ -189,6 +192,7 @@ fn admit(auth: &Authenticator, step: &Step, now: u64, verified: &mut VerifiedTok
         now,
         address: std::net::Ipv4Addr::LOCALHOST.into(),
         certificate: None,
+        proof: None,
         verified,
         state: &state,
         ask: None,

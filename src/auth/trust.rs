@@ -12,7 +12,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 
-use super::certificate::{Certificate, CertificateFault, CertificateName, CertificateRefused};
+use super::certificate::{Certificate, CertificateFault, CertificateName, CertificateRefused, Thumbprint};
 
 /// The shortest RSA key under [`Trust::strict`], in bits.
 const SHORTEST_RSA_KEY: usize = 3072;
@@ -28,6 +28,8 @@ pub struct Trust {
     names: Vec<CertificateName>,
     /// When the lists of revoked certificates end, in seconds since 1970.
     lists_end: Vec<i64>,
+    /// Certificates for which nobody needs to vouch: each is that of one client.
+    own: Vec<Thumbprint>,
 }
 
 impl fmt::Debug for Trust {
@@ -52,7 +54,7 @@ impl Trust {
             .with_crls(revoked)
             .enforce_revocation_expiration()
             .build()?;
-        Ok(Self { chains, strict: false, names: Vec::new(), lists_end })
+        Ok(Self { chains, strict: false, names: Vec::new(), lists_end, own: Vec::new() })
     }
 
     /// Also refuses RSA keys below 3072 bits and certificates that are valid for three years or more.
@@ -63,6 +65,16 @@ impl Trust {
     /// Takes only certificates to which one of these fits; none: all.
     pub fn only(self, names: Vec<CertificateName>) -> Self {
         Self { names, ..self }
+    }
+
+    /// Also takes these certificates, for which nobody vouches.
+    pub fn and_own(self, own: Vec<Thumbprint>) -> Self {
+        Self { own, ..self }
+    }
+
+    /// Whether this is a certificate for which nobody vouches.
+    pub(super) fn is_own(&self, thumbprint: &Thumbprint) -> bool {
+        self.own.contains(thumbprint)
     }
 
     /// Whether this certificate, together with the others of its chain, is good at this time.
@@ -79,6 +91,16 @@ impl Trust {
         let Some(read) = Certificate::read(certificate) else {
             return refused(String::new(), CertificateFault::Malformed);
         };
+        if self.is_own(&read.thumbprint) {
+            let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+            let fault = match read.valid {
+                (from, _) if now < from => CertificateFault::NotYetValid,
+                (_, until) if now > until => CertificateFault::Expired,
+                _ if self.strict && is_weak(&read) => CertificateFault::Policy,
+                _ => return Ok(()),
+            };
+            return refused(read.subject.to_string(), fault);
+        }
         let fault = match self.chains.verify_client_cert(certificate, others, now) {
             Err(error) => Some(fault_of(&error)),
             Ok(_) if self.strict && is_weak(&read) => Some(CertificateFault::Policy),

@@ -10,6 +10,7 @@ use quick_cache::Equivalent;
 use quick_cache::unsync::Cache;
 
 use super::api_key;
+use super::binding::Binding;
 use super::certificate::CertificateName;
 use super::jwt::{Claims, Kind};
 use crate::customer::Identifier;
@@ -45,6 +46,8 @@ pub struct Access {
     pub scopes: Arc<[String]>,
     /// The client's certificate, which must be that of the connection. Each request is held against it.
     pub certificate: Option<Arc<CertificateName>>,
+    /// What it is bound to. Each request is held against it.
+    pub binding: Option<Binding>,
 }
 
 #[derive(PartialEq, Eq, Hash)]

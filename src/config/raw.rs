@@ -26,7 +26,7 @@ use serde::Deserialize;
 
 pub use backend::{Backend, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential, Proof, ProofBody};
 pub use callers::{ApiKey, Client, Quota};
-pub use certificate::{AlternativeName, CertificateName, CertificatePolicy};
+pub use certificate::{AlternativeName, CertificateName, CertificatePolicy, OwnCertificate};
 pub use fields::FieldRules;
 pub use forward_auth::ForwardAuth;
 pub use issuing::{
@@ -37,7 +37,8 @@ pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsV
 pub use process::{AccessLog, Admin, Level, Log, Shutdown};
 pub use response::{Redaction, ResponseRules};
 pub use route::{
-    CustomerFrom, ExactPath, HeaderPlace, Mode, PathMatch, Per, Placement, Requirement, Retry, Route, RouteLimits, Send,
+    CustomerFrom, Dpop, ExactPath, HeaderPlace, Mode, PathMatch, Per, Placement, Requirement, Retry, Route,
+    RouteLimits, Send,
 };
 pub use servers::{Balance, Ejection, Health, Resolve, Server, WeightedServer};
 pub use state::{Embedded, Outage, Redis, RedisTls, State};

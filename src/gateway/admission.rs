@@ -13,12 +13,13 @@ use super::framing::BodyFraming;
 use super::head::Head;
 use super::record::Record;
 use super::upgrade::Handshake;
-use super::{Current, Gateway, forward, origin, unix_seconds};
+use super::{Current, Gateway, forward, origin, possession, unix_seconds};
+use crate::auth::dpop::Proof;
 use crate::auth::verified::VerifiedTokens;
-use crate::auth::{Ask, Caller, Learned, Surroundings};
+use crate::auth::{Ask, Caller, DpopDemand, Learned, Surroundings};
 use crate::policy::Target;
 use crate::policy::route::Route;
-use crate::refusal::Refusal;
+use crate::refusal::{DpopFault, Refusal};
 
 /// Why there is no caller yet.
 enum Undecided {
@@ -54,12 +55,23 @@ impl Gateway {
         if route.reads_token_from_body() {
             call.read_body(limit, record).await?;
         }
-        let caller = match self.admit(current, route, call, record, Learned::default()) {
+        let asks_for_proof = route.demand.proof != DpopDemand::None;
+        let proof = if asks_for_proof { possession::proof(call, unix_seconds(SystemTime::now())) } else { None };
+        let caller = match self.admit(current, route, call, proof.as_ref(), record, Learned::default()) {
             Err(Undecided::Refused(refusal)) => return Err(refusal.into()),
             Ok(caller) => caller,
             // Rare: this process has not seen the session lately, or a key.
-            Err(Undecided::Ask(ask)) => Box::pin(self.admit_after(ask, current, route, call, record)).await?,
+            Err(Undecided::Ask(ask)) => {
+                Box::pin(self.admit_after(ask, current, route, call, proof.as_ref(), record)).await?
+            }
         };
+        if let Some(Ok(proof)) = &proof {
+            match Box::pin(self.use_proof(proof, call, unix_seconds(record.time))).await {
+                Err(refusal) if route.enforce => return Err(refusal.into()),
+                Err(refusal) => drop(record.observed.get_or_insert(refusal)),
+                Ok(()) => {}
+            }
+        }
         self.comes_from_own_site(route, &caller, call, record)?;
         forward::matches_named_customer(route, &caller, &call.parts.headers, record)?;
         call.is_within(limit)?;
@@ -88,8 +100,8 @@ impl Gateway {
         let head = Head { host: Rc::clone(&handshake.host), body: BodyFraming::Length(0) };
         let (source, body) = (Rc::clone(&handshake.source), Upload::Read(Bytes::new()));
         let call = Call { policy: &current.policy, connection, source, head, parts, body };
-        let admitted = match self.admit(&current, route, &call, record, Learned::default()) {
-            Err(Undecided::Ask(ask)) => self.admit_after(ask, &current, route, &call, record).await,
+        let admitted = match self.admit(&current, route, &call, None, record, Learned::default()) {
+            Err(Undecided::Ask(ask)) => self.admit_after(ask, &current, route, &call, None, record).await,
             admitted => admitted,
         };
         admitted.map(drop).map_err(|undecided| Refused::from(undecided).refusal)
@@ -102,6 +114,7 @@ impl Gateway {
         current: &Rc<Current>,
         route: &Route,
         call: &Call<'_>,
+        proof: Option<&Result<Proof, DpopFault>>,
         record: &mut Record,
     ) -> Result<Caller, Undecided> {
         let (mut ask, mut learned, mut failed) = (first, Learned::default(), None);
@@ -120,7 +133,7 @@ impl Gateway {
                     learned.session = Some((digest, told.unwrap_or_default()));
                 }
             }
-            match self.admit(current, route, call, record, learned.clone()) {
+            match self.admit(current, route, call, proof, record, learned.clone()) {
                 Err(Undecided::Ask(next)) => ask = next,
                 outcome => {
                     record.observed = failed.or(record.observed);
@@ -136,6 +149,7 @@ impl Gateway {
         current: &Rc<Current>,
         route: &Route,
         call: &Call<'_>,
+        proof: Option<&Result<Proof, DpopFault>>,
         record: &mut Record,
         learned: Learned,
     ) -> Result<Caller, Undecided> {
@@ -161,6 +175,7 @@ impl Gateway {
                 .connection
                 .certificate(unix_seconds(now))
                 .map_err(|_| Undecided::Refused(Refusal::ClientCertificate))?,
+            proof,
             verified,
             state: &self.shared.state,
             ask: None,

@@ -2,6 +2,7 @@
 //! and whether that proves it. One file below here for each method.
 
 mod assertion;
+mod certificate;
 mod remembered;
 mod secret;
 
@@ -18,9 +19,11 @@ use super::login::MAX_FORM;
 use super::record::Record;
 use super::{Gateway, unix_seconds};
 use crate::auth::Client;
+use crate::auth::certificate::Certificate;
 use crate::policy::{AccessToken, Policy};
 use crate::refusal::Refusal;
 use assertion::Assertion;
+use certificate::ByCertificate;
 pub(super) use remembered::Remembered;
 use secret::Secret;
 
@@ -30,11 +33,18 @@ enum Shown<'f> {
     Secret(Secret),
     /// `private_key_jwt`: an assertion that it has signed.
     Assertion(Assertion<'f>),
+    /// `tls_client_auth` and `self_signed_tls_client_auth`: the certificate of its connection.
+    Certificate(ByCertificate<'f>),
 }
 
 impl<'f> Shown<'f> {
     /// What is shown, by exactly one method.
-    fn read(headers: &HeaderMap, query: &'f Form, form: &'f Form) -> Result<Self, Refusal> {
+    fn read(
+        headers: &HeaderMap,
+        query: &'f Form,
+        form: &'f Form,
+        certificate: Option<&'f Certificate>,
+    ) -> Result<Self, Refusal> {
         let mut fields = headers.get_all(header::AUTHORIZATION).iter();
         let (field, another) = (fields.next(), fields.next());
         let secret = form.one("client_secret")?;
@@ -42,6 +52,9 @@ impl<'f> Shown<'f> {
         match (field, secret, assertion) {
             _ if another.is_some() => Err(Refusal::ClientAuthentication),
             (Some(field), None, None) => Secret::from_basic(field, form).map(Self::Secret),
+            (None, None, None) if let Some(certificate) = certificate => {
+                ByCertificate::from_form(certificate, query, form).map(Self::Certificate)
+            }
             (None, secret, None) => Secret::from_form(secret, query, form).map(Self::Secret),
             (None, None, Some(_)) => Assertion::from_form(query, form).map(Self::Assertion),
             (Some(_), _, _) | (None, Some(_), Some(_)) => Err(Refusal::ClientAuthentication),
@@ -53,6 +66,7 @@ impl<'f> Shown<'f> {
         match self {
             Self::Secret(secret) => secret.ids().collect(),
             Self::Assertion(assertion) => assertion.ids().collect(),
+            Self::Certificate(shown) => vec![shown.id],
         }
     }
 }
@@ -71,7 +85,9 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<&'a Client, Refused> {
         let policy = call.policy;
-        let shown = Shown::read(&call.parts.headers, query, form)?;
+        let certificate = call.connection.certificate(unix_seconds(record.time));
+        let certificate = certificate.map_err(|_| Refusal::ClientCertificate)?;
+        let shown = Shown::read(&call.parts.headers, query, form, certificate)?;
         let ids = shown.ids();
         let client = ids.iter().find_map(|id| policy.auth.clients.get(*id));
         let name = client.map(|client| &*client.id).or(ids.first().copied()).unwrap_or_default();
@@ -81,6 +97,11 @@ impl Gateway {
         self.judge(&tried, &proved).await;
         proved?;
         let client = client.ok_or(Refusal::UnknownClient)?;
+        if let Some(name) = &client.certificate
+            && !certificate.is_some_and(|certificate| name.fits(certificate))
+        {
+            return Err(Refusal::OtherCertificate.into());
+        }
         record.client = Some(Arc::clone(&client.id));
         Ok(client)
     }
@@ -96,6 +117,7 @@ impl Gateway {
         match shown {
             Shown::Secret(secret) => self.prove_by_secret(policy, client, secret, now).await,
             Shown::Assertion(assertion) => self.prove_by_assertion(client, assertion, now).await,
+            Shown::Certificate(certificate) => certificate.prove(client),
         }
     }
 }

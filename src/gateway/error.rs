@@ -6,7 +6,7 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::body::ResponseBody;
 use super::upgrade;
-use crate::refusal::{Refusal, TokenFault};
+use crate::refusal::{DpopFault, Refusal, TokenFault};
 
 /// A refusal with what the answer must say beside it.
 #[derive(Debug)]
@@ -74,6 +74,11 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::ClientToken(TokenFault::Expired) => (401, "401-12", "The access token has expired."),
         R::ClientToken(TokenFault::Missing) => (401, "401-11", "An access token is required."),
         R::ClientToken(_) => (401, "401-11", "The access token is not valid."),
+        R::TokenCertificate => (401, "401-14", "The access token is bound to another certificate."),
+        R::Dpop(DpopFault::Scheme | DpopFault::Unbound) => {
+            (401, "401-15", "The access token does not fit its authentication scheme.")
+        }
+        R::Dpop(_) => (401, "401-15", "The proof of possession is missing or not valid."),
         R::UnknownClient | R::WrongClientSecret | R::ClientAssertion(_) => {
             (401, "401-13", "The client could not be authenticated.")
         }
@@ -164,12 +169,18 @@ pub(crate) fn advise(headers: &mut HeaderMap, refused: &Refused, status: StatusC
     }
 }
 
+/// What a caller learns whose proof of possession is not good, and one whose token does not fit it (RFC 9449 section 7.1).
+const INVALID_PROOF: &str = r#"DPoP error="invalid_dpop_proof", algs="ES256 ES384 EdDSA PS256 RS256""#;
+const INVALID_TOKEN: &str = r#"DPoP error="invalid_token", algs="ES256 ES384 EdDSA PS256 RS256""#;
+
 /// What a 401 asks for, and a 403 for want of a scope (RFC 6750 section 3.1). Only refusals of the client's token say
 /// `Bearer`: OAuth clients renew theirs on that word.
 fn challenge(refusal: Refusal) -> HeaderValue {
     HeaderValue::from_static(match refusal {
         Refusal::NoCredential | Refusal::ClientToken(TokenFault::Missing) => "Bearer",
-        Refusal::ClientToken(_) => r#"Bearer error="invalid_token""#,
+        Refusal::ClientToken(_) | Refusal::TokenCertificate => r#"Bearer error="invalid_token""#,
+        Refusal::Dpop(DpopFault::Scheme | DpopFault::Unbound) => INVALID_TOKEN,
+        Refusal::Dpop(_) => INVALID_PROOF,
         Refusal::Scope => r#"Bearer error="insufficient_scope""#,
         Refusal::CustomerToken(TokenFault::Missing) => r#"JWT realm="customer""#,
         Refusal::CustomerToken(_) | Refusal::Session(_) => r#"JWT realm="customer", error="invalid_token""#,

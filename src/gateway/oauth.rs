@@ -12,6 +12,7 @@ use super::error::Refused;
 use super::login::json_response;
 use super::record::Record;
 use super::{Gateway, unix_seconds};
+use crate::auth::binding::Binding;
 use crate::auth::inspected::Inspected;
 use crate::auth::verified::Verdict;
 use crate::policy::Policy;
@@ -114,7 +115,7 @@ fn read(policy: &Policy, client: &str, token: &str, state: &State) -> Token {
 fn described(policy: &Policy, token: &Inspected) -> Value {
     let claims = &token.claims;
     let (kind, subject) = match &token.verdict {
-        Verdict::Access(access) => ("Bearer", &*access.client),
+        Verdict::Access(access) => (Binding::token_type(claims.binding.as_ref()), &*access.client),
         Verdict::Customer(customer) => ("JWT", customer.as_str()),
     };
     let mut answer = json!({ "active": true, "token_type": kind, "sub": subject, "exp": claims.expires_at });
@@ -127,6 +128,7 @@ fn described(policy: &Policy, token: &Inspected) -> Value {
         ("jti", claims.token_id.as_deref().map(Value::from)),
         ("client_id", claims.client_id.as_deref().map(Value::from)),
         ("scope", claims.scope.as_deref().map(Value::from)),
+        ("cnf", claims.binding.as_ref().map(Binding::confirmation)),
     ];
     for (name, value) in more.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         answer[name] = value;

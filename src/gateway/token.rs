@@ -6,7 +6,6 @@ use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::json;
 
-use super::Gateway;
 use super::body::ResponseBody;
 use super::call::Call;
 use super::client::{one_of, read_forms};
@@ -14,7 +13,9 @@ use super::error::{self, Refused};
 use super::form::Form;
 use super::login::{json_response, times, token_id};
 use super::record::Record;
+use super::{Gateway, unix_seconds};
 use crate::auth::Client;
+use crate::auth::binding::Binding;
 use crate::policy::{AccessToken, Issuer};
 use crate::refusal::Refusal;
 use crate::state::revocation::Subject;
@@ -54,7 +55,9 @@ impl Gateway {
         let audience = audience(issuer, client, &query, &form)?;
         let requested = one_of(&query, &form, "scope")?;
         let earliest = self.shared.state.revocations().earliest(&Subject::Client((*client.id).into()));
-        Ok(issue(issuer, endpoint, client, audience, &granted(client, requested)?, earliest)?)
+        let scope = granted(client, requested)?;
+        let binding = self.binding(&call, client, unix_seconds(record.time)).await?;
+        Ok(issue(issuer, endpoint, client, audience, &scope, binding, earliest)?)
     }
 }
 
@@ -84,6 +87,7 @@ fn issue(
     client: &Client,
     audience: &str,
     scope: &str,
+    binding: Option<Binding>,
     earliest: u64,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let lifetime = client.lifetime.unwrap_or(endpoint.lifetime);
@@ -97,12 +101,16 @@ fn issue(
     if !scope.is_empty() {
         claims["scope"] = scope.into();
     }
+    if let Some(binding) = &binding {
+        claims["cnf"] = binding.confirmation();
+    }
+    let kind = Binding::token_type(binding.as_ref());
     let token = issuer.keys.sign("at+jwt", &claims, now).map_err(|_| Refusal::Internal)?;
     let (issued_at, expires_in) = times(issued, lifetime, endpoint.number_style);
     let shown = json!(if scope.is_empty() { "client_credentials" } else { scope });
     let id = json!(&*client.id);
     Ok(json_response(format!(
-        r#"{{"token_type":"Bearer","issued_at":{issued_at},"client_id":{id},"access_token":"{token}","scope":{shown},"expires_in":{expires_in}}}"#
+        r#"{{"token_type":"{kind}","issued_at":{issued_at},"client_id":{id},"access_token":"{token}","scope":{shown},"expires_in":{expires_in}}}"#
     )))
 }
 
@@ -110,6 +118,8 @@ fn issue(
 pub(super) fn error_response(refused: &Refused) -> Response<ResponseBody> {
     let row = error::row(refused.refusal);
     let (status, word) = match refused.refusal {
+        Refusal::OtherCertificate | Refusal::ClientCertificate => (StatusCode::UNAUTHORIZED, "invalid_client"),
+        Refusal::Dpop(_) => (StatusCode::BAD_REQUEST, "invalid_dpop_proof"),
         _ if row.status.is_server_error() || row.status == StatusCode::TOO_MANY_REQUESTS => {
             (row.status, "temporarily_unavailable")
         }
@@ -123,7 +133,9 @@ pub(super) fn error_response(refused: &Refused) -> Response<ResponseBody> {
         Refusal::ContentType => (StatusCode::BAD_REQUEST, "invalid_request"),
         _ => (row.status, "invalid_request"),
     };
-    let mut response = json_response(format!(r#"{{"error":"{word}","error_description":"{}"}}"#, row.message));
+    // Why a client is not the one that it says must not tell which clients there are.
+    let message = if word == "invalid_client" { error::row(Refusal::UnknownClient).message } else { row.message };
+    let mut response = json_response(format!(r#"{{"error":"{word}","error_description":"{message}"}}"#));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     if status == StatusCode::UNAUTHORIZED {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use super::client_trust::read_name;
+use super::client_trust::{read_name, read_own};
 use super::published::{self, Fault, Publisher};
 use super::trusted::algorithm;
 use super::uses::Uses;
@@ -44,6 +44,10 @@ pub(super) fn read_clients(
         let id: Arc<str> = client.id.as_str().into();
         let named = client.certificate.as_ref();
         let certificate = named.and_then(|name| read_name(config, name, &format!("{at}.certificate"), problems));
+        let named = client.tls_client_auth.as_ref();
+        let tls_client_auth =
+            named.and_then(|name| read_name(config, name, &format!("{at}.tls_client_auth"), problems));
+        let certificates = read_own(config, client, number, problems);
         let client = Client {
             id: Arc::clone(&id),
             secrets,
@@ -52,6 +56,9 @@ pub(super) fn read_clients(
             audiences: usual.iter().chain(&client.audiences).cloned().collect(),
             lifetime: client.lifetime.map(|lifetime| lifetime.as_secs()),
             certificate: certificate.map(Arc::new),
+            certificate_bound: client.certificate_bound_tokens,
+            tls_client_auth,
+            certificates,
         };
         clients.insert(id, client);
     }

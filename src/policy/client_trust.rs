@@ -10,7 +10,8 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use crate::auth::certificate::{AlternativeName, Certificate, CertificateName, SubjectName};
+use crate::auth::api_key;
+use crate::auth::certificate::{AlternativeName, Certificate, CertificateName, SubjectName, Thumbprint};
 use crate::auth::subject::Subject;
 use crate::auth::trust::Trust;
 use crate::config::raw::{self, CertificatePolicy};
@@ -48,6 +49,11 @@ pub fn read(
     for (number, name) in tls.client_names.iter().enumerate() {
         names.extend(read_name(config, name, &format!("{at}.client_names[{number}]"), problems));
     }
+    let mut own = Vec::new();
+    for (number, client) in config.raw().clients.iter().enumerate().filter(|_| tls.client_self_signed) {
+        // What is wrong with one is said where the clients are read.
+        own.extend(read_own(config, client, number, &mut Problems::default()));
+    }
     if problems.len() > count {
         return None;
     }
@@ -57,7 +63,10 @@ pub fn read(
     ends.extend(lists.iter().map(|list| list.end.clone()));
     let revoked = lists.into_iter().map(|list| list.der).collect();
     match Trust::new(roots, revoked, lists_end, provider) {
-        Ok(trust) => Some((trust.strict(tls.client_certificate_policy == CertificatePolicy::Strict).only(names), ends)),
+        Ok(trust) => {
+            let strict = tls.client_certificate_policy == CertificatePolicy::Strict;
+            Some((trust.strict(strict).only(names).and_own(own), ends))
+        }
         Err(fault) => {
             let message = format!("these lists cannot be used: {fault}");
             let help = "give complete lists (RFC 5280 section 5), not deltas or indirect ones";
@@ -66,6 +75,38 @@ pub fn read(
         }
     }
 }
+
+/// The certificates by which a client proves itself, whoever has signed them.
+pub(super) fn read_own(
+    config: &Config,
+    client: &raw::Client,
+    number: usize,
+    problems: &mut Problems,
+) -> Vec<Thumbprint> {
+    let mut own = Vec::new();
+    for (nth, certificate) in client.certificates.iter().enumerate() {
+        let read = match certificate {
+            raw::OwnCertificate::Sha256(digest) => api_key::parse_digest(&digest.replace(':', ""))
+                .map_err(|_| ("this is not a SHA-256 in 64 hex digits".to_owned(), FINGERPRINT.to_owned())),
+            raw::OwnCertificate::File(file) => config.read_file(file).and_then(|pem| {
+                let der = CertificateDer::from_pem_slice(&pem).ok();
+                let read = der.and_then(|der| Certificate::read(&der)).map(|read| read.thumbprint);
+                let shown = config.resolve(file).display().to_string();
+                read.ok_or_else(|| (format!("no certificate in {shown}"), "put it there, in PEM".to_owned()))
+            }),
+        };
+        match read {
+            Ok(thumbprint) => own.push(thumbprint),
+            Err((message, help)) => {
+                problems.push(config.problem(&format!("clients[{number}].certificates[{nth}]"), message, help));
+            }
+        }
+    }
+    own
+}
+
+/// How to come by the digest of a certificate.
+const FINGERPRINT: &str = "take it from `openssl x509 -noout -fingerprint -sha256`";
 
 /// All CA certificates of a file. One that cannot be used is an error: whoever wrote it there means it.
 fn read_roots(config: &Config, file: &Path, ends: &mut Vec<End>) -> Result<RootCertStore, Fault> {

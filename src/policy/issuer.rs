@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::trusted::algorithm;
 use super::uses::Uses;
+use crate::auth::dpop;
 use crate::auth::issuer::{KeyFile, Schedule, SigningKeys};
 use crate::auth::jwt::{Kind, Verifier};
 use crate::config::raw::{self, Raw};
@@ -127,6 +128,13 @@ fn metadata(raw: &Raw, issuer: &raw::Issuer) -> Value {
             metadata[format!("{endpoint}_endpoint_auth_signing_alg_values_supported")] = algorithms.clone().into();
         }
     }
+    if raw.listen.iter().filter_map(|listen| listen.tls.as_ref()).any(|tls| tls.client_ca.is_some()) {
+        metadata["tls_client_certificate_bound_access_tokens"] = true.into();
+    }
+    if raw.routes.iter().any(|route| route.dpop.is_some()) {
+        let names: Vec<&str> = dpop::ALGORITHMS.iter().map(|algorithm| algorithm.name()).collect();
+        metadata["dpop_signing_alg_values_supported"] = names.into();
+    }
     metadata["revocation_endpoint"] = at("/oauth/revoke");
     metadata["introspection_endpoint"] = at("/oauth/introspect");
     metadata
@@ -146,6 +154,12 @@ fn client_authentication_methods(raw: &Raw) -> Vec<&'static str> {
     }
     if raw.clients.iter().any(|client| client.jwks.is_some()) {
         methods.push("private_key_jwt");
+    }
+    if raw.clients.iter().any(|client| client.tls_client_auth.is_some()) {
+        methods.push("tls_client_auth");
+    }
+    if raw.clients.iter().any(|client| !client.certificates.is_empty()) {
+        methods.push("self_signed_tls_client_auth");
     }
     methods
 }

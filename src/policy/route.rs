@@ -8,7 +8,7 @@ use http::{HeaderName, Method};
 
 use super::field_rules::FieldRules;
 use super::response::ResponseRules;
-use crate::auth::{ApiKeyHeader, CUSTOMER_AUTH, CustomerPlace, Demand};
+use crate::auth::{ApiKeyHeader, CUSTOMER_AUTH, CustomerPlace, Demand, DpopDemand};
 use crate::backend::Backend;
 use crate::body::Pointer;
 use crate::config::raw::{self, Per, RateLimit, Requirement, Retry};
@@ -217,6 +217,11 @@ fn read_one(
             api_key: requires(Requirement::ApiKey),
             api_key_header: ApiKeyHeader(api_key_header?),
             audience: audience(config.raw(), route),
+            proof: match route.dpop {
+                None => DpopDemand::None,
+                Some(raw::Dpop::Optional) => DpopDemand::Optional,
+                Some(raw::Dpop::Required) => DpopDemand::Required,
+            },
             scopes: route.scopes.clone(),
             customer_from,
         },

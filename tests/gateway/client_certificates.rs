@@ -316,13 +316,14 @@ fn a_connection_that_goes_over_to_a_new_process_takes_its_certificate_along() {
     for connection in &mut connections {
         gateway.get("/public/x").send_on(connection).ok();
     }
-    let token = gateway.client_token();
+    let answer = gateway.token_request(CLIENT.name, CLIENT.secret).send_on(&mut connections[0]).ok().json();
+    let token = answer["access_token"].as_str().unwrap();
     backend.forget();
     let (new, _old) = gateway.upgrade();
     new.files.write("certs/ca.crl", &revoked(authority(), &[8], 7));
     new.hup("reloaded");
     let [of_good, of_bad, other_host, without] = &mut connections;
-    let call = new.get("/system/x").bearer(&token);
+    let call = new.get("/system/x").bearer(token);
     call.send_on(of_bad).expect(403, "403-09");
     call.send_on(without).expect(403, "403-09");
     call.clone().replace("Host", "other.test").send_on(other_host).expect(421, "421-01");

@@ -81,3 +81,12 @@ fn an_oauth_library_gets_looks_at_and_revokes_tokens_with_a_key_of_its_own() {
         python("oauth_key_client.py", &[&base, &ca, algorithm, &key, algorithm, "https://gateway.test", "/system/x"]);
     }
 }
+
+#[test]
+fn pyjwt_makes_proofs_of_possession_that_are_taken_once() {
+    let (_backend, gateway) = world_with(|c| c.route("system", "dpop", json!("required")));
+    let ca = gateway.files.path.join("certs/ca.pem");
+    let base = format!("https://localhost:{}", gateway.address.port());
+    let args = [&base, ca.to_str().unwrap(), CLIENT.name, CLIENT.secret, "/system/x"];
+    assert_eq!(python("dpop_client.py", &args).trim(), "ok");
+}

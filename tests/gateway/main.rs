@@ -6,6 +6,7 @@
 
 mod audiences;
 mod balance;
+mod bound_tokens;
 mod chaos;
 mod client_certificates;
 mod client_keys;
@@ -19,6 +20,7 @@ mod contract_token;
 mod cookies;
 mod demo;
 mod disk;
+mod dpop;
 mod floods;
 mod forward_auth;
 mod framing;

@@ -168,6 +168,7 @@ fn a_right_token_gives_its_claims() {
     assert_eq!(Compact::parse(&token).unwrap().issuer(), Some(ISSUER));
     let read = bench.check(&token).unwrap();
     let expected = Claims {
+        binding: None,
         login: None,
         subject: "alice".into(),
         audience: US.into(),

@@ -72,7 +72,8 @@ impl Check<'_> {
 
     /// By what a client proves itself: at least one thing, and all that belongs to it.
     fn client_proof(&mut self, at: &str, client: &Client) {
-        if client.secrets.is_none() && client.jwks.is_none() {
+        let by_certificate = client.tls_client_auth.is_some() || !client.certificates.is_empty();
+        if client.secrets.is_none() && client.jwks.is_none() && !by_certificate {
             let help =
                 "run `wicketgate new client-secret` and add the hash that it prints under `secrets`, or add `jwks`";
             self.add(at, "nothing says how this client proves itself", help);
@@ -115,11 +116,7 @@ impl Check<'_> {
             let message = "assertions are for the issuer, and there is no `issuer`";
             self.add(&format!("{at}.jwks"), message, "add `issuer`");
         }
-        if let Some(certificate) = &client.certificate {
-            let at = format!("{at}.certificate");
-            self.certificate_name(&at, certificate);
-            self.some_listener_asks(&at);
-        }
+        self.certificates_of(at, client);
     }
 
     pub(super) fn scope(&mut self, at: &str, scope: &str) {

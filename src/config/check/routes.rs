@@ -116,6 +116,14 @@ impl Check<'_> {
                 self.add(&format!("{require}[{index}]"), "this requirement stands here twice", "remove one");
             }
         }
+        if route.dpop.is_some() && !requires(Requirement::Client) {
+            let message = "`dpop` is about the client's token, and this route does not require `client`";
+            self.add(&format!("{at}.dpop"), message, "add `client` to `require`, or remove `dpop`");
+        }
+        if route.dpop.is_some() && route.websocket {
+            let message = "a proof is for one request, and a WebSocket is checked again while it is open";
+            self.add(&format!("{at}.dpop"), message, "remove `dpop`, or `websocket`");
+        }
         if requires(Requirement::Client) {
             if raw.access_token.is_none() {
                 let message = "this route requires `client`, and no `access_token` gives clients a token";

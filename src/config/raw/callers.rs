@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::certificate::CertificateName;
+use super::certificate::{CertificateName, OwnCertificate};
 use super::{Jwks, SignatureAlgorithm};
 use crate::config::scalar::{Duration, Network};
 
@@ -42,6 +42,17 @@ pub struct Client {
     pub lifetime: Option<Duration>,
     /// Its certificate: its tokens are good only on connections with this one, whatever the listener.
     pub certificate: Option<CertificateName>,
+    /// The certificate by which it proves itself (`tls_client_auth`, RFC 8705 section 2.1): one that a CA of `client_ca` has
+    /// signed. Its tokens are then bound to it.
+    pub tls_client_auth: Option<CertificateName>,
+    /// The certificates by which it proves itself, whoever has signed them (`self_signed_tls_client_auth`, RFC 8705 section
+    /// 2.2); two may be live at once. Its tokens are then bound to the one that it shows.
+    #[serde(default)]
+    pub certificates: Vec<OwnCertificate>,
+    /// Bind its tokens to the certificate with which it asks for them (RFC 8705 section 3): then they are good only on
+    /// connections with the same one.
+    #[serde(default)]
+    pub certificate_bound_tokens: bool,
 }
 
 fn default_assertion_lifetime() -> Duration {

@@ -1,5 +1,7 @@
 //! Certificates of callers: whose they are, and what is asked of them.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -24,6 +26,16 @@ pub enum AlternativeName {
     Uri(String),
     /// An e-mail address.
     Email(String),
+}
+
+/// A client's own certificate, by one of these.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub enum OwnCertificate {
+    /// A PEM file.
+    File(PathBuf),
+    /// Its SHA-256 in hex, as `openssl x509 -noout -fingerprint -sha256` prints it.
+    Sha256(String),
 }
 
 /// What is asked of a certificate beside what its CA vouches for.

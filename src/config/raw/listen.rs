@@ -63,6 +63,9 @@ pub struct Tls {
     /// Whose certificates are good, where not all that the CAs signed are: those to which one of these fits.
     #[serde(default)]
     pub client_names: Vec<CertificateName>,
+    /// Also take the certificates of `clients[].certificates`, whoever has signed them. Each counts for its client alone.
+    #[serde(default)]
+    pub client_self_signed: bool,
     /// `strict` refuses RSA keys below 3072 bits, and certificates that are valid for three years or more.
     #[serde(default)]
     pub client_certificate_policy: CertificatePolicy,

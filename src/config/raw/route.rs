@@ -33,6 +33,9 @@ pub struct Route {
     pub api_key_header: String,
     /// Whom the client's token must be for. Default: `issuer.audience`.
     pub audience: Option<String>,
+    /// Whether the client must show with each call that it has the key of its token (DPoP, RFC 9449): `optional` where its
+    /// token is bound to one, `required` always. Default: tokens that are bound so are not taken.
+    pub dpop: Option<Dpop>,
     /// The scopes that the client's token must have, all of them.
     #[serde(default)]
     pub scopes: Vec<String>,
@@ -192,6 +195,16 @@ pub struct RouteLimits {
     pub lifetime: Option<Duration>,
     /// How often it is checked whether the caller of a WebSocket would still be let in. Default: 30s.
     pub recheck: Option<Duration>,
+}
+
+/// Whether a client must show that it has the key of its token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Dpop {
+    /// Where its token is bound to a key.
+    Optional,
+    /// Always: tokens that are bound to no key are refused.
+    Required,
 }
 
 /// Who is counted by a rate limit.
