@@ -318,6 +318,7 @@ fn route() -> Route {
         request_fields: None,
         response_fields: None,
         security_headers: false,
+        cors: None,
         response: None,
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod body;
 mod call;
 mod client;
 pub(crate) mod connection;
+mod cors;
 mod decision;
 pub mod entrance;
 pub(crate) mod error;
@@ -65,6 +66,7 @@ use body::ResponseBody;
 use call::{Call, Upload};
 use client::Remembered;
 use connection::Connection;
+use cors::Readers;
 use error::Refused;
 use hashing::Hashing;
 use head::Head;
@@ -229,6 +231,9 @@ impl Gateway {
         if let Some(told) = record.told.take() {
             told.write(response.headers_mut());
         }
+        if let Some(readers) = record.readers.take() {
+            readers.sign(response.headers_mut());
+        }
         connection.entrance().sign(response.headers_mut());
         response.headers_mut().insert(REQUEST_ID, record.request_id.clone());
         if let Some(agreed) = record.agreed.take() {
@@ -287,7 +292,14 @@ impl Gateway {
             Target::Route(number) => {
                 let route = &policy.routes[number as usize];
                 record.route = Arc::clone(&route.name);
+                record.readers = route.cors.as_ref().map(|cors| Box::new(Readers::of(cors, &call.parts.headers)));
                 self.route(current, route, call, record).await
+            }
+            Target::Preflight(number) => {
+                let route = &policy.routes[number as usize];
+                record.route = Arc::clone(&route.name);
+                let cors = route.cors.as_ref().ok_or(Refusal::Internal)?;
+                Ok(Readers::of(cors, &call.parts.headers).preflight())
             }
             Target::Login => {
                 record.route = login::NAME.into();
@@ -392,6 +404,13 @@ fn opened<'a>(
 /// Who answers on the listener that this connection came in by.
 fn found(policy: &Policy, connection: &Connection, head: &Head, parts: &request::Parts) -> Result<Target, Refused> {
     let table = policy.tables.get(connection.entrance().number).ok_or(Refusal::NoRoute)?;
+    if policy.has_cors
+        && let Some(method) = cors::asked_method(&parts.method, &parts.headers)
+        && let Ok(Target::Route(number)) = table.find(&head.host.name, parts.uri.path(), &method)
+        && policy.routes[number as usize].cors.is_some()
+    {
+        return Ok(Target::Preflight(number));
+    }
     table.find(&head.host.name, parts.uri.path(), &parts.method).map_err(not_found)
 }
 

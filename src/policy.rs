@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod backends;
 mod callers;
 pub mod client_trust;
+pub mod cors;
 pub mod field_rules;
 pub mod forward_auth;
 mod issuer;
@@ -62,6 +63,8 @@ pub struct Lasting {
 pub enum Target {
     /// The route of this number.
     Route(u32),
+    /// The gateway, to browsers that ask about the route of this number.
+    Preflight(u32),
     /// `POST /auth/customer_authenticate`.
     Login,
     /// `POST /oauth/access_token`.
@@ -92,6 +95,8 @@ pub struct Policy {
     pub tables: Vec<Table<Target>>,
     /// The routes, by number.
     pub routes: Vec<Route>,
+    /// Whether any of them answers to pages of other origins.
+    pub has_cors: bool,
     /// The company's own servers.
     pub backends: Vec<Arc<Backend>>,
     /// The tokens that this gateway signs.
@@ -243,6 +248,7 @@ impl Policy {
         Some(Self {
             auth,
             tables,
+            has_cors: routes.iter().any(|route| route.cors.is_some()),
             routes,
             backends,
             issuer,

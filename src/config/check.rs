@@ -5,6 +5,7 @@
 mod backends;
 mod callers;
 mod certificates;
+mod cors;
 mod forward_auth;
 mod grammar;
 mod own;

@@ -7,6 +7,7 @@
 mod backend;
 mod callers;
 mod certificate;
+mod cors;
 mod fields;
 mod forward_auth;
 mod issuing;
@@ -27,6 +28,7 @@ use serde::Deserialize;
 pub use backend::{Backend, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential, Proof, ProofBody};
 pub use callers::{ApiKey, Client, Quota};
 pub use certificate::{AlternativeName, CertificateName, CertificatePolicy, OwnCertificate};
+pub use cors::Cors;
 pub use fields::FieldRules;
 pub use forward_auth::ForwardAuth;
 pub use issuing::{

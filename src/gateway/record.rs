@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 
 use super::access_log::AccessLog;
 use super::connection::Connection;
+use super::cors::Readers;
 use super::error;
 use super::rates::Told;
 use super::source::Source;
@@ -56,6 +57,8 @@ pub(crate) struct Record {
     pub(crate) observed: Option<Refusal>,
     /// What the caller is told of its limits.
     pub(super) told: Option<Box<Told>>,
+    /// Which pages may read the answer.
+    pub(super) readers: Option<Box<Readers>>,
     /// The client.
     pub(crate) client: Option<Arc<str>>,
     /// The id of the API key.
@@ -108,6 +111,7 @@ impl Record {
             refusal: None,
             observed: None,
             told: None,
+            readers: None,
             client: None,
             api_key: None,
             customer: None,

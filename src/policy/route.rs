@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
+use super::cors::Cors;
 use super::field_rules::FieldRules;
 use super::response::ResponseRules;
 use crate::auth::{ApiKeyHeader, CUSTOMER_AUTH, CustomerPlace, Demand, DpopDemand};
@@ -57,6 +58,8 @@ pub struct Route {
     pub response_fields: Option<Box<FieldRules>>,
     /// Whether browsers are told to be careful with responses.
     pub security_headers: bool,
+    /// What browsers are told about pages of other origins.
+    pub cors: Option<Arc<Cors>>,
     /// What of JSON responses passes.
     pub response: Option<Box<ResponseRules>>,
     /// Bounds on its WebSockets, where it has them.
@@ -205,6 +208,7 @@ fn read_one(
             None
         }
     });
+    let cors = route.cors.as_ref().map(|cors| Arc::new(Cors::read(cors, &methods)));
     let section = config.raw().backends.get(&route.backend);
     let requires = |requirement| route.require.contains(&requirement);
     Some(Route {
@@ -255,6 +259,7 @@ fn read_one(
             route.response_headers.as_ref(),
         ]),
         security_headers: route.security_headers,
+        cors,
         response,
     })
 }

@@ -18,6 +18,7 @@ mod contract_login;
 mod contract_routes;
 mod contract_token;
 mod cookies;
+mod cors;
 mod demo;
 mod disk;
 mod dpop;

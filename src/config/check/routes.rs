@@ -70,6 +70,9 @@ impl Check<'_> {
         if let Some(rules) = &route.response_headers {
             self.response_fields(&format!("{at}.response_headers"), rules);
         }
+        if let Some(cors) = &route.cors {
+            self.cors(&format!("{at}.cors"), cors);
+        }
         if let Some(response) = &route.response {
             self.response(&format!("{at}.response"), response);
         }

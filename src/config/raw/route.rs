@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{FieldRules, ResponseRules};
+use super::{Cors, FieldRules, ResponseRules};
 use crate::config::scalar::{Duration, Rate, Size};
 
 /// Something that may be called.
@@ -74,6 +74,8 @@ pub struct Route {
     /// X-Content-Type-Options, X-Frame-Options, Referrer-Policy, Content-Security-Policy. Those of the backend stay.
     #[serde(default)]
     pub security_headers: bool,
+    /// Which pages of other origins may call this route from a browser. Default: none.
+    pub cors: Option<Cors>,
     /// What of a JSON response passes. Default: responses pass as they come.
     pub response: Option<ResponseRules>,
 }

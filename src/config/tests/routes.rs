@@ -313,10 +313,24 @@ fn backends_are_reached_safely() {
 
 #[test]
 fn rules_about_answers_and_fields_are_checked() {
+    const ORIGINS: &str = "      origins: [ https://www.example.com ]";
     const RESPONSE: &str = "      allow: [ /customer, /orders/*/status ]";
     assert_said(
         MAXIMAL,
         &[
+            (ORIGINS, "      origins: []", "routes[0].cors.origins", "is empty"),
+            (ORIGINS, "      origins: [ \"*\" ]", "routes[0].cors.credentials", "every page on the web"),
+            (ORIGINS, "      origins: [ \"*\", https://a.example ]", "routes[0].cors.origins", "every origin"),
+            (ORIGINS, "      origins: [ https://a.example/ ]", "routes[0].cors.origins[0]", "not an origin"),
+            (ORIGINS, "      origins: [ https://A.example ]", "routes[0].cors.origins[0]", "not an origin"),
+            (ORIGINS, "      origins: [ https://a.example:443 ]", "routes[0].cors.origins[0]", "not an origin"),
+            (ORIGINS, "      origins: [ \"null\" ]", "routes[0].cors.origins[0]", "not an origin"),
+            (
+                "      headers: [ Authorization ]",
+                "      headers: [ \"*\" ]",
+                "routes[0].cors.headers[0]",
+                "name of a header",
+            ),
             (RESPONSE, "      allow: []", "routes[0].response.allow", "is empty"),
             (RESPONSE, "      allow: [ customer ]", "routes[0].response.allow[0]", "starts with `/`"),
             ("[ /customer/ssn ]", "[ /customer/~s ]", "routes[0].response.remove[0]", "`~`"),

@@ -1,0 +1,46 @@
+//! Browsers ask for pages of other origins: preflights are answered here, and never reach a backend.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Method, Response, StatusCode};
+
+use super::Answer;
+use super::body::ResponseBody;
+use crate::policy::cors::Cors;
+
+/// Who may read an answer.
+#[derive(Debug)]
+pub(super) struct Readers {
+    rules: Arc<Cors>,
+    origin: Option<HeaderValue>,
+}
+
+impl Readers {
+    /// As the request with these fields asks.
+    pub(super) fn of(rules: &Arc<Cors>, headers: &HeaderMap) -> Self {
+        Self { rules: Arc::clone(rules), origin: headers.get(header::ORIGIN).cloned() }
+    }
+
+    /// Writes it into the answer, also into a refusal: the page is to see why.
+    pub(super) fn sign(&self, headers: &mut HeaderMap) {
+        self.rules.sign(self.origin.as_ref(), headers);
+    }
+
+    /// The answer to their preflight.
+    pub(super) fn preflight(&self) -> Answer {
+        let mut response = Response::new(ResponseBody::full(Bytes::new()));
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        self.rules.answer_preflight(self.origin.as_ref(), response.headers_mut());
+        response
+    }
+}
+
+/// The method that a preflight is about; `None` where the request is none.
+pub(super) fn asked_method(method: &Method, headers: &HeaderMap) -> Option<Method> {
+    if *method != Method::OPTIONS || !headers.contains_key(header::ORIGIN) {
+        return None;
+    }
+    Method::from_bytes(headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?.as_bytes()).ok()
+}
