@@ -47,6 +47,12 @@ fn contract_42_d22_f17_no_canary_is_found_in_any_output() {
         gateway.post("/auth/customer_authenticate").json("{\"password\":\"CANARY-json-password\"}"),
         gateway.token_request("asapp", "CANARY-client-secret"),
         gateway.token_request("CANARY-client-id", "CANARY-client-secret"),
+        gateway.post("/oauth/access_token?grant_type=client_credentials").form(
+            "client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer&client_assertion=CANARY.a.b",
+        ),
+        gateway
+            .post("/oauth/access_token?grant_type=client_credentials&client_assertion=CANARY-query-assertion")
+            .form("client_assertion_type=CANARY-type"),
         gateway
             .post("/oauth/access_token?grant_type=client_credentials&client_secret=CANARY-query-secret")
             .form("client_id=asapp"),
