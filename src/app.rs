@@ -121,11 +121,14 @@ impl App {
             let tls = tls.map(ListenerTls::settings).transpose()?;
             let store = tls.as_ref().map(|(_, store)| store.clone());
             let listener = Listener::new(number, listen, tls);
-            listeners.push(Reloadable { tls: store, entrance: Arc::clone(&listener.entrance) });
+            listeners.push(Reloadable {
+                tls: store,
+                entrance: Arc::clone(&listener.entrance),
+                bounds: Arc::clone(&listener.bounds),
+            });
             places.listen(listener)?;
         }
         let admin = places.admin(raw.admin.address)?;
-        let operators = places.operators(&socket)?;
         places.nothing_is_left(predecessor.is_some())?;
         // From here on what can go wrong is the state, and only it is waited for.
         if let Some(predecessor) = &predecessor {
@@ -137,6 +140,8 @@ impl App {
         if predecessor.is_some() {
             control.block_on(state.is_ready(READY));
         }
+        // A socket in the file system is made last: nothing is left of a start that fails.
+        let operators = places.operators(&socket)?;
         let noted = plan.config.data_directory().join(LAST_USES);
         lasting.uses.read(&noted);
         let shared = Arc::new(Shared::new(plan.policy, lasting, Arc::clone(&metrics), hashing, state));

@@ -17,6 +17,7 @@ use crate::gateway::Shared;
 use crate::gateway::entrance::{Entrance, InForce};
 use crate::metrics::Metrics;
 use crate::policy::{self, Lasting, Policy};
+use crate::server::bounds;
 use crate::server::tls::{self, ListenerTls, TlsStore};
 use crate::state;
 use watched::Watched;
@@ -104,6 +105,8 @@ pub struct Reloadable {
     pub tls: Option<TlsStore>,
     /// What it is to its requests.
     pub entrance: Arc<InForce>,
+    /// What its connections may cost.
+    pub bounds: Arc<bounds::InForce>,
 }
 
 /// Why the old configuration stays in force.
@@ -175,6 +178,7 @@ impl Reloader {
         let raw = &plan.config.raw().listen;
         for (number, ((listener, raw), tls)) in self.listeners.iter().zip(raw).zip(plan.tls).enumerate() {
             listener.entrance.replace(Entrance::new(number, raw));
+            listener.bounds.replace(&raw.limits);
             if let (Some(store), Some(tls)) = (&listener.tls, tls) {
                 store.replace(tls);
             }
@@ -207,11 +211,11 @@ fn needs_restart(old: &Raw, new: &Raw) -> Option<&'static str> {
     (old.shutdown.grace.get() != new.shutdown.grace.get()).then_some("shutdown.grace")
 }
 
-/// Whether two listeners differ in what their sockets and connections are made with.
+/// Whether two listeners differ in what their sockets are made with.
 fn differ(old: &Listen, new: &Listen) -> bool {
     let fixed = |listen: &Listen| {
         let tls = listen.tls.as_ref().map(|tls| (tls.min_version, tls.client_ca.is_some(), tls.client_certificate));
-        format!("{:?} {:?} {tls:?}", listen.address, listen.limits)
+        (listen.address, tls)
     };
     fixed(old) != fixed(new)
 }

@@ -2,6 +2,7 @@
 
 mod addresses;
 pub mod admin;
+pub mod bounds;
 pub mod departure;
 mod frames;
 pub mod handover;
@@ -11,6 +12,7 @@ mod seldom;
 mod streams;
 pub mod tls;
 mod turns;
+mod watch;
 mod wire;
 pub mod worker;
 
@@ -24,9 +26,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::auth::trust::TrustStore;
 use crate::config::raw;
-use crate::gateway::connection::{Connection, Limits, Shown};
+use crate::gateway::connection::{Connection, Shown};
 use crate::gateway::entrance::{Entrance, InForce};
-use addresses::Addresses;
 use seldom::Seldom;
 use tls::TlsStore;
 
@@ -46,18 +47,12 @@ pub struct Listener {
     pub(crate) clients: Option<Arc<TrustStore>>,
     /// Says on standard error whose certificates are refused.
     pub(crate) refused: Arc<Seldom>,
-    /// Bounds on a connection.
-    pub(crate) limits: Arc<Limits>,
+    /// What its connections may cost.
+    pub(crate) bounds: Arc<bounds::InForce>,
     /// Connections open now, on all workers.
     pub(crate) open: Arc<AtomicUsize>,
-    /// Connections open at once.
-    pub(crate) max_open: usize,
-    /// The connections of each address, where they are bounded.
-    pub(crate) addresses: Option<Arc<Addresses>>,
     /// TLS handshakes going on now, on all workers.
     pub(crate) handshakes: Arc<AtomicUsize>,
-    /// TLS handshakes going on at once.
-    pub(crate) max_handshakes: usize,
 }
 
 /// How far the process is.
@@ -78,7 +73,6 @@ pub enum Phase {
 impl Listener {
     /// As configured; `number` is its place there.
     pub fn new(number: usize, raw: &raw::Listen, tls: Option<(rustls::ServerConfig, TlsStore)>) -> Self {
-        let limits = &raw.limits;
         let (tls, store) = tls.unzip();
         Self {
             address: raw.address,
@@ -86,23 +80,9 @@ impl Listener {
             entrance: Arc::new(InForce::new(Entrance::new(number, raw))),
             clients: store.and_then(|store| store.clients),
             refused: Arc::default(),
-            limits: Arc::new(Limits {
-                target: limits.target.bytes(),
-                head: limits.head.bytes(),
-                fields: limits.headers,
-                body: limits.body.bytes() as u64,
-                handshake_timeout: limits.handshake_timeout.get(),
-                head_timeout: limits.head_timeout.get(),
-                stall_timeout: limits.stall_timeout.get(),
-                total_timeout: limits.total_timeout.get(),
-                idle_timeout: limits.idle_timeout.get(),
-                streams: limits.streams,
-            }),
+            bounds: Arc::new(bounds::InForce::new(&raw.limits)),
             open: Arc::default(),
-            max_open: limits.connections,
-            addresses: limits.connections_per_address.map(Addresses::new),
             handshakes: Arc::default(),
-            max_handshakes: limits.handshakes,
         }
     }
 
@@ -114,7 +94,7 @@ impl Listener {
         is_multiplexed: bool,
         shown: Option<Shown>,
     ) -> Rc<Connection> {
-        let (entrance, limits) = (Arc::clone(&self.entrance), Arc::clone(&self.limits));
+        let (entrance, limits) = (Arc::clone(&self.entrance), Arc::clone(&self.bounds.now().limits));
         Rc::new(Connection::new(ip, secure, is_multiplexed, entrance, limits).showing(shown))
     }
 }

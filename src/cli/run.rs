@@ -29,6 +29,7 @@ pub(super) const EXAMPLE: &str = "Example:\n  wicketgate run --config gateway.ya
 pub(super) fn run(file: &Path) -> anyhow::Result<()> {
     let given = Sockets::of_service_manager().context("cannot use the sockets of the service manager")?;
     let program = Program::this()?;
+    keep_secrets_out_of_dumps().context("cannot rule out core dumps")?;
     start_logging(file);
     let runtime = app::control_runtime()?;
     let signals = Signals::listen(&runtime)?;
@@ -46,6 +47,13 @@ pub(super) fn run(file: &Path) -> anyhow::Result<()> {
     let _guard = control.enter();
     control.spawn(exit_when_hastened(told));
     app.drain()
+}
+
+/// Keys and tokens are in memory: no crash writes it to a disk, and no other process of this user reads it.
+fn keep_secrets_out_of_dumps() -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    Ok(())
 }
 
 /// Why a process ends.

@@ -82,6 +82,8 @@ pub(crate) struct Connection {
     stuck_since: Cell<Option<Instant>>,
     /// Whether it is to end with its next answer.
     is_last: Cell<bool>,
+    /// Whether no request has come yet.
+    is_fresh: Cell<bool>,
     /// What the frames of HTTP/2 say.
     streams: Cell<Streams>,
     /// What it becomes with the end of HTTP on it.
@@ -123,6 +125,7 @@ impl Connection {
             framing: RefCell::default(),
             stuck_since: Cell::new(None),
             is_last: Cell::new(false),
+            is_fresh: Cell::new(true),
             streams: Cell::default(),
             tunnel: Cell::new(None),
         }
@@ -216,6 +219,7 @@ impl Connection {
         if self.active.get() == 0 {
             self.busy_since.set(now);
         }
+        self.is_fresh.set(false);
         self.active.set(self.active.get() + 1);
     }
 
@@ -239,6 +243,11 @@ impl Connection {
     pub(crate) fn is_idle(&self) -> bool {
         let framing = self.framing.borrow();
         self.active.get() == 0 && self.stuck_since.get().is_none() && !framing.is_in_head() && !framing.is_in_body()
+    }
+
+    /// Whether no request has come yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.is_fresh.get()
     }
 
     /// It shall end with its next answer.

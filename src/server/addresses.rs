@@ -1,6 +1,7 @@
 //! How many connections each address has: one caller cannot take the places of all.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::HashMap;
@@ -11,7 +12,7 @@ use crate::gateway::limits::network;
 #[derive(Debug)]
 pub(crate) struct Addresses {
     open: Mutex<HashMap<IpAddr, usize>>,
-    most: usize,
+    most: AtomicUsize,
 }
 
 /// A connection that is counted until this is dropped.
@@ -24,7 +25,12 @@ pub(crate) struct Place {
 impl Addresses {
     /// At most so many connections from one address.
     pub(crate) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { open: Mutex::default(), most })
+        Arc::new(Self { open: Mutex::default(), most: most.into() })
+    }
+
+    /// So many from now on.
+    pub(super) fn bound(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
     }
 
     /// A place for one more connection from this address, where there is one.
@@ -32,7 +38,7 @@ impl Addresses {
         let address = network(address);
         let mut open = self.open();
         let count = open.entry(address).or_default();
-        if *count >= self.most {
+        if *count >= self.most.load(Ordering::Relaxed) {
             return None;
         }
         *count += 1;

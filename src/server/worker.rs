@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -10,7 +9,6 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -23,7 +21,7 @@ use rustls::server::danger::ClientCertVerifier as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -31,6 +29,7 @@ use super::departure::{self, Departed, Leaving};
 use super::handover::Departure;
 use super::streams::Streams;
 use super::turns::Turns;
+use super::watch::{LEAVES, watched};
 use super::wire::Wire;
 use super::{Listener, Phase, proxy_protocol};
 use crate::auth::peer::Peer;
@@ -190,14 +189,20 @@ impl Drop for Counted {
 /// Accepts while the process runs; once it drains, the socket is closed.
 async fn accept(socket: tokio::net::TcpListener, listener: Listener, floor: Floor, mut phase: watch::Receiver<Phase>) {
     let serving = phase.clone();
+    let _entered = floor.open.enter();
     loop {
-        match phase.wait_for(|phase| *phase != Phase::Waiting).await.map(|phase| *phase) {
-            Ok(Phase::Running) => {}
+        let now = phase.wait_for(|phase| *phase != Phase::Waiting).await.map(|phase| *phase);
+        let accepted = match now {
+            Ok(Phase::Running) => tokio::select! {
+                accepted = socket.accept() => accepted,
+                _ = phase.changed() => continue,
+            },
+            // What has been waiting is served: with the socket it would be reset.
+            Ok(Phase::Draining) => match timeout(Duration::ZERO, socket.accept()).await {
+                Ok(accepted) => accepted,
+                Err(_) => return,
+            },
             _ => return,
-        }
-        let accepted = tokio::select! {
-            accepted = socket.accept() => accepted,
-            _ = phase.changed() => continue,
         };
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
@@ -243,7 +248,7 @@ async fn adopt(
 fn count(listener: &Listener, floor: &Floor) -> Option<(Entered, Counted)> {
     let cells = floor.gateway.cells();
     cells.connection_opened();
-    let Some(counted) = Counted::one_of(&listener.open, listener.max_open) else {
+    let Some(counted) = Counted::one_of(&listener.open, listener.bounds.now().connections) else {
         cells.connection_closed("too_many");
         return None;
     };
@@ -263,7 +268,8 @@ async fn serve(
     }
     let mut ip = address.ip().to_canonical();
     if listener.entrance.now().networks.announce_callers(ip) {
-        let announced = Box::pin(timeout(listener.limits.handshake_timeout, proxy_protocol::read(&mut stream)));
+        let announced =
+            Box::pin(timeout(listener.bounds.now().limits.handshake_timeout, proxy_protocol::read(&mut stream)));
         match announced.await {
             Ok(Ok(caller)) => ip = caller.map_or(ip, |caller| caller.to_canonical()),
             Ok(Err(error)) => {
@@ -273,7 +279,7 @@ async fn serve(
             Err(_) => return "handshake_timeout",
         }
     }
-    let _place = match &listener.addresses {
+    let _place = match &listener.bounds.now().addresses {
         None => None,
         Some(addresses) => match addresses.enter(ip) {
             None => return "too_many_from_address",
@@ -312,11 +318,12 @@ async fn handshake(
     listener: &Listener,
     floor: &Floor,
 ) -> Result<TlsStream<Socket>, &'static str> {
-    let Some(_counted) = Counted::one_of(&listener.handshakes, listener.max_handshakes) else {
+    let Some(_counted) = Counted::one_of(&listener.handshakes, listener.bounds.now().handshakes) else {
         return Err("too_many_handshakes");
     };
     let work = floor.turns.work(tls.accept(Socket(stream)));
-    match timeout(listener.limits.handshake_timeout, work).await {
+    let patience = listener.bounds.now().limits.handshake_timeout;
+    match timeout(patience, work).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => {
             tracing::debug!(%ip, %error, "no TLS handshake");
@@ -446,81 +453,4 @@ fn answering(
         let request = Box::new(request);
         async move { Ok(gateway.handle(connection, request).await) }
     })
-}
-
-/// The word for a connection with which another process goes on.
-const LEAVES: &str = "handover";
-
-/// Runs a connection under its deadlines, and lets it end gently when the process drains or it has been idle. While
-/// another process takes over, one that carries nothing waits, and then leaves.
-async fn watched<Serving>(
-    mut serving: Pin<&mut Serving>,
-    end_gently: impl Fn(Pin<&mut Serving>),
-    connection: &Connection,
-    mut phase: watch::Receiver<Phase>,
-) -> &'static str
-where
-    Serving: Future<Output = hyper::Result<()>>,
-{
-    let mut is_ending = false;
-    let mut alarm = pin!(sleep_until(Instant::now() + connection.limits.idle_timeout));
-    loop {
-        let now = *phase.borrow_and_update();
-        // An HTTP/2 connection is told that it ends, and its caller opens another one without losing anything.
-        let goes_over = matches!(now, Phase::Waiting | Phase::Leaving) && !connection.is_multiplexed();
-        if now != Phase::Running && !goes_over && !is_ending {
-            is_ending = true;
-            end_gently(serving.as_mut());
-        }
-        let turn = std::future::poll_fn(|context| {
-            loop {
-                if goes_over && connection.is_idle() {
-                    return if now == Phase::Leaving { Poll::Ready(LEAVES) } else { Poll::Pending };
-                }
-                if let Poll::Ready(outcome) = serving.as_mut().poll(context) {
-                    let reason = if connection.is_flooded() { "flood" } else { ended(&outcome, is_ending) };
-                    return Poll::Ready(reason);
-                }
-                if goes_over && connection.is_idle() {
-                    continue;
-                }
-                let deadline = connection.deadline();
-                if let Some((deadline, _)) = deadline
-                    && Instant::from_std(deadline) < alarm.deadline()
-                {
-                    alarm.as_mut().reset(deadline.into());
-                }
-                if alarm.as_mut().poll(context).is_pending() {
-                    return Poll::Pending;
-                }
-                match deadline {
-                    Some((deadline, why)) if Instant::from_std(deadline) <= Instant::now() => {
-                        if why != "idle" || is_ending {
-                            return Poll::Ready(why);
-                        }
-                        is_ending = true;
-                        end_gently(serving.as_mut());
-                        alarm.as_mut().reset(Instant::now() + connection.limits.head_timeout);
-                    }
-                    Some((deadline, _)) => alarm.as_mut().reset(deadline.into()),
-                    None => alarm.as_mut().reset(Instant::now() + connection.limits.idle_timeout),
-                }
-            }
-        });
-        tokio::select! {
-            biased;
-            Ok(()) = phase.changed() => {}
-            reason = turn => return reason,
-        }
-    }
-}
-
-fn ended(outcome: &hyper::Result<()>, is_ending: bool) -> &'static str {
-    match outcome {
-        Ok(()) if is_ending => "closed",
-        Ok(()) => "caller",
-        Err(error) if error.is_parse() => "malformed",
-        Err(error) if error.is_incomplete_message() => "caller",
-        Err(_) => "error",
-    }
 }

@@ -235,3 +235,28 @@ fn t40_a_token_that_an_old_configuration_let_in_late_is_not_remembered_for_the_n
     assert_eq!(late.receive("POST").unwrap().status, 200, "it began under the old configuration");
     gateway.post("/me/x").body(body).send().expect(401, "401-03");
 }
+
+#[test]
+fn limits_of_a_listener_change_with_a_reload_for_connections_that_come() {
+    let backend = Backend::start();
+    let config = Config::new(&backend);
+    let gateway = Gateway::start(&config);
+    let mut before = gateway.connect();
+    let request = gateway.get("/public/x").header("X-Long", &"x".repeat(3_000));
+    request.send_on(&mut before).ok();
+    let small = config.clone().limit("head", json!("2KiB")).limit("connections_per_address", json!(2));
+    gateway.reload(&small, "reloaded");
+    request.send_on(&mut before).ok();
+    let mut after = gateway.connect();
+    request.send_on(&mut after).expect(431, "");
+    drop(before);
+    drop(after);
+    gateway.expect_metric("wicketgate_connections_open", &[], 0.0);
+    let _two = [gateway.connect(), gateway.connect()].map(|mut open| {
+        gateway.get("/public/x").send_on(&mut open).ok();
+        open
+    });
+    assert!(Connection::with(gateway.address, client::tls(b"http/1.1", None)).is_err(), "a third one");
+    gateway.reload(&small.limit("connections_per_address", json!(3)), "reloaded");
+    gateway.get("/public/x").send().ok();
+}

@@ -1,6 +1,8 @@
 //! SIGTERM: what has begun is finished, and then the process ends.
 
 use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -105,4 +107,89 @@ fn h11_the_gateway_is_alive_but_not_ready_while_it_drains() {
     assert_eq!((gateway.admin("/livez").status, gateway.admin("/readyz").status), (200, 503));
     gate.open();
     waiting.join().unwrap().ok();
+}
+
+#[test]
+fn x44_what_cannot_be_had_at_the_start_is_named_and_nothing_is_left_of_it() {
+    let backend = Backend::start();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = json!(taken.local_addr().unwrap().to_string());
+    let config = Config::new(&backend);
+    let all = [
+        (config.clone().set("/listen/0/address", address.clone()), "change `listen[].address`"),
+        (config.clone().set("/admin/address", address), "change `admin.address`"),
+        (config.clone().set("/state/embedded/path", json!("a-file/data")), "change `state.embedded.path`"),
+        (config.clone().set("/admin/socket", json!("a-file/admin.sock")), "change `admin.socket`"),
+        (config.clone().set("/identifier/key/file", json!("certs/open.key")), "chmod 600"),
+    ];
+    for (config, help) in all {
+        let files = gateway::Workspace::new(&config.file("a-file", "").file("certs/open.key", &keys::key_file()));
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        std::fs::set_permissions(files.path.join("certs/open.key"), open).unwrap();
+        let (code, out, err) = files.run(&["run", "--config", "gateway.yaml"]);
+        assert!(code == 1 && out.is_empty() && err.contains(help), "{help}: {code} {out} {err}");
+        assert!(!files.path.join("data/admin.sock").exists(), "{help}");
+    }
+}
+
+#[test]
+fn x50_a_storm_of_restarts_leaves_nothing_behind() {
+    let backend = Backend::start();
+    let config = Config::new(&backend);
+    let files = Arc::new(gateway::Workspace::new(&config));
+    let mut descriptors = Vec::new();
+    for _ in 0..10 {
+        let mut gateway = Gateway::start_in(Arc::clone(&files), config.signing_key.clone());
+        descriptors.push(gateway.metric("process_open_fds", &[]));
+        assert_eq!(gateway.terminate(), Some(0));
+        let left = std::fs::read_dir(files.path.join("data")).unwrap();
+        let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        left.sort();
+        assert_eq!(left, ["last-uses.json", "state.redb"]);
+    }
+    assert!(descriptors.iter().all(|count| *count <= descriptors[0]), "{descriptors:?}");
+}
+
+#[test]
+fn h13_a_crash_writes_no_memory_to_the_disk() {
+    let backend = Backend::start();
+    let config = Config::new(&backend);
+    let files = Arc::new(gateway::Workspace::new(&config));
+    let script = r#"ulimit -c unlimited; exec "$@""#;
+    let mut gateway = Gateway::start_in_shell(files, config.signing_key.clone(), script);
+    gateway.signal("ABRT");
+    let status = gateway.wait_exit();
+    assert_eq!(status.signal(), Some(6));
+    assert!(!status.core_dumped());
+}
+
+#[test]
+fn x31_a_sigterm_under_load_loses_nothing_that_has_reached_the_backend() {
+    let (backend, mut gateway) = world();
+    let callers: Vec<_> = (0..6)
+        .map(|number| {
+            let request = gateway.profile();
+            thread::spawn(move || {
+                let mut connection = Connection::open(request.address);
+                let mut answered = 0;
+                // Until nobody listens any more, or a connection that was kept has been closed in between.
+                while let Ok(answer) = request.try_on(&mut connection) {
+                    answer.ok();
+                    answered += 1;
+                    if number % 2 == 0 {
+                        let socket = TcpStream::connect(request.address);
+                        match socket.and_then(|socket| Connection::over(socket, client::tls(b"http/1.1", None))) {
+                            Ok(new) => connection = new,
+                            Err(_) => break,
+                        }
+                    }
+                }
+                answered
+            })
+        })
+        .collect();
+    backend.wait_for(50);
+    assert_eq!(gateway.terminate(), Some(0));
+    let answered: usize = callers.into_iter().map(|caller| caller.join().unwrap()).sum();
+    assert_eq!(backend.requests().len(), answered, "each request that was sent on has its answer");
 }

@@ -353,6 +353,26 @@ fn h2_a_websocket_has_the_grace_time_to_end_and_is_written_down() {
 }
 
 #[test]
+fn h3_a_websocket_stays_with_the_old_process_until_it_ends_or_the_grace_time_is_over() {
+    let (address, backend) = backend();
+    for polite in [true, false] {
+        let gateway = world_of(address, |c| c.set("/shutdown/grace", json!(if polite { "10s" } else { "300ms" })));
+        let (mut caller, mut opened) = open(&gateway, &backend, gateway.get("/public/live"));
+        let (new, mut old) = gateway.upgrade();
+        if polite {
+            caller.send(b"still here");
+            assert_eq!(opened.stream.exact(10).unwrap(), b"still here");
+            assert!(old.running());
+            opened.stream.stream.shutdown(Shutdown::Write).unwrap();
+            caller.end_sending();
+        }
+        assert_eq!(old.wait_exit().code(), Some(0));
+        assert_eq!(opened.stream.rest().unwrap(), b"");
+        open(&new, &backend, new.get("/public/live"));
+    }
+}
+
+#[test]
 fn an_open_websocket_is_a_request_in_flight_to_its_backend() {
     let (address, backend) = backend();
     let gateway = world_of(address, |c| c.set("/backends/legacy/concurrency", json!(1)));

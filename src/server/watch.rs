@@ -1,0 +1,98 @@
+//! A connection under its deadlines, and at the end of the process.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::Phase;
+use crate::gateway::connection::Connection;
+
+/// How long the first request of a new connection is waited for when the process is to end.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
+
+/// The word for a connection with which another process goes on.
+pub(super) const LEAVES: &str = "handover";
+
+/// Runs a connection under its deadlines, and lets it end gently when the process drains or it has been idle. While
+/// another process takes over, one that carries nothing waits, and then leaves.
+pub(super) async fn watched<Serving>(
+    mut serving: Pin<&mut Serving>,
+    end_gently: impl Fn(Pin<&mut Serving>),
+    connection: &Connection,
+    mut phase: watch::Receiver<Phase>,
+) -> &'static str
+where
+    Serving: Future<Output = hyper::Result<()>>,
+{
+    let (mut is_ending, mut was_awaited) = (false, false);
+    let mut alarm = pin!(sleep_until(Instant::now() + connection.limits.idle_timeout));
+    loop {
+        let now = *phase.borrow_and_update();
+        // An HTTP/2 connection is told that it ends, and its caller opens another one without losing anything.
+        let goes_over = matches!(now, Phase::Waiting | Phase::Leaving) && !connection.is_multiplexed();
+        let is_awaited =
+            now == Phase::Draining && connection.is_fresh() && !connection.is_multiplexed() && !was_awaited;
+        if is_awaited {
+            was_awaited = true;
+            connection.end_soon();
+        } else if now != Phase::Running && !goes_over && !is_ending {
+            is_ending = true;
+            end_gently(serving.as_mut());
+        }
+        let turn = std::future::poll_fn(|context| {
+            loop {
+                if goes_over && connection.is_idle() {
+                    return if now == Phase::Leaving { Poll::Ready(LEAVES) } else { Poll::Pending };
+                }
+                if let Poll::Ready(outcome) = serving.as_mut().poll(context) {
+                    let reason = if connection.is_flooded() { "flood" } else { ended(&outcome, is_ending) };
+                    return Poll::Ready(reason);
+                }
+                if goes_over && connection.is_idle() {
+                    continue;
+                }
+                let deadline = connection.deadline();
+                if let Some((deadline, _)) = deadline
+                    && Instant::from_std(deadline) < alarm.deadline()
+                {
+                    alarm.as_mut().reset(deadline.into());
+                }
+                if alarm.as_mut().poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+                match deadline {
+                    Some((deadline, why)) if Instant::from_std(deadline) <= Instant::now() => {
+                        if why != "idle" || is_ending {
+                            return Poll::Ready(why);
+                        }
+                        is_ending = true;
+                        end_gently(serving.as_mut());
+                        alarm.as_mut().reset(Instant::now() + connection.limits.head_timeout);
+                    }
+                    Some((deadline, _)) => alarm.as_mut().reset(deadline.into()),
+                    None => alarm.as_mut().reset(Instant::now() + connection.limits.idle_timeout),
+                }
+            }
+        });
+        tokio::select! {
+            biased;
+            Ok(()) = phase.changed() => {}
+            reason = turn => return reason,
+            () = sleep(FIRST_REQUEST), if is_awaited => {}
+        }
+    }
+}
+
+fn ended(outcome: &hyper::Result<()>, is_ending: bool) -> &'static str {
+    match outcome {
+        Ok(()) if is_ending => "closed",
+        Ok(()) => "caller",
+        Err(error) if error.is_parse() => "malformed",
+        Err(error) if error.is_incomplete_message() => "caller",
+        Err(_) => "error",
+    }
+}
