@@ -320,6 +320,8 @@ fn route() -> Route {
         security_headers: false,
         cors: None,
         response: None,
+        allowed_in_path: Default::default(),
+        rewrite: None,
     }
 }
 

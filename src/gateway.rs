@@ -56,6 +56,7 @@ use hyper::body::{Body as _, Incoming};
 use crate::auth::verified::VerifiedTokens;
 use crate::backend::pool::Pool;
 use crate::metrics::{Cells, Metrics};
+use crate::policy::path;
 use crate::policy::route::Route;
 use crate::policy::table::NotFound;
 use crate::policy::{Lasting, Policy, Target};
@@ -353,6 +354,9 @@ impl Gateway {
         if route.reads_body() || forward::is_kept_for_retry(route, &call.head) {
             call.read_body(limit, record).await?;
         }
+        if let Some(rewrite) = &route.rewrite {
+            call.rewrite(rewrite, route.allowed_in_path)?;
+        }
         call.prepare(route, record);
         let named = forward::place(route, &caller, &mut call, record)?;
         proof::add(route, &caller, named, &mut call)?;
@@ -408,10 +412,23 @@ fn found(policy: &Policy, connection: &Connection, head: &Head, parts: &request:
         && let Some(method) = cors::asked_method(&parts.method, &parts.headers)
         && let Ok(Target::Route(number)) = table.find(&head.host.name, parts.uri.path(), &method)
         && policy.routes[number as usize].cors.is_some()
+        && policy.routes[number as usize].allowed_in_path.has(head.odd)
     {
         return Ok(Target::Preflight(number));
     }
-    table.find(&head.host.name, parts.uri.path(), &parts.method).map_err(not_found)
+    let find = |path: &str| table.find(&head.host.name, path, &parts.method);
+    let target = find(parts.uri.path()).map_err(not_found)?;
+    if head.odd.is_none() {
+        return Ok(target);
+    }
+    // Whatever a server makes of this path, it is one of the same route, which lets it pass.
+    let is_allowed =
+        matches!(target, Target::Route(number) if policy.routes[number as usize].allowed_in_path.has(head.odd));
+    let leads_there = |path: &String| find(path) == Ok(target);
+    match path::readings(parts.uri.path(), head.odd) {
+        Ok(all) if is_allowed && all.iter().all(leads_there) => Ok(target),
+        _ => Err(Refusal::AmbiguousPath.into()),
+    }
 }
 
 /// Whether a connection ends with this refusal: because nobody can say any more where its next request begins, or

@@ -11,6 +11,7 @@ mod issuer;
 pub mod path;
 mod published;
 pub mod response;
+pub mod rewrite;
 pub mod route;
 pub mod state;
 pub mod table;

@@ -39,8 +39,8 @@ pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsV
 pub use process::{AccessLog, Admin, Level, Log, Shutdown};
 pub use response::{Redaction, ResponseRules};
 pub use route::{
-    CustomerFrom, Dpop, ExactPath, HeaderPlace, Mode, PathMatch, Per, Placement, Requirement, Retry, Route,
-    RouteLimits, Send,
+    CustomerFrom, Dpop, ExactPath, HeaderPlace, InPath, Mode, PathMatch, Per, Placement, Requirement, Retry, Rewrite,
+    Route, RouteLimits, Send,
 };
 pub use servers::{Balance, Ejection, Health, Resolve, Server, WeightedServer};
 pub use state::{Embedded, Outage, Redis, RedisTls, State};

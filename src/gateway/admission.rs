@@ -18,6 +18,7 @@ use crate::auth::dpop::Proof;
 use crate::auth::verified::VerifiedTokens;
 use crate::auth::{Ask, Caller, DpopDemand, Learned, Surroundings};
 use crate::policy::Target;
+use crate::policy::path::Odd;
 use crate::policy::route::Route;
 use crate::refusal::{DpopFault, Refusal};
 
@@ -72,6 +73,9 @@ impl Gateway {
                 Ok(()) => {}
             }
         }
+        if let Some(handshake) = &mut record.handshake {
+            handshake.proof = proof;
+        }
         self.comes_from_own_site(route, &caller, call, record)?;
         forward::matches_named_customer(route, &caller, &call.parts.headers, record)?;
         call.is_within(limit)?;
@@ -97,11 +101,12 @@ impl Gateway {
         }
         let mut parts = Request::new(()).into_parts().0;
         parts.headers.clone_from(&handshake.shown);
-        let head = Head { host: Rc::clone(&handshake.host), body: BodyFraming::Length(0) };
+        let head = Head { host: Rc::clone(&handshake.host), body: BodyFraming::Length(0), odd: Odd::default() };
         let (source, body) = (Rc::clone(&handshake.source), Upload::Read(Bytes::new()));
         let call = Call { policy: &current.policy, connection, source, head, parts, body };
-        let admitted = match self.admit(&current, route, &call, None, record, Learned::default()) {
-            Err(Undecided::Ask(ask)) => self.admit_after(ask, &current, route, &call, None, record).await,
+        let proof = handshake.proof.as_ref();
+        let admitted = match self.admit(&current, route, &call, proof, record, Learned::default()) {
+            Err(Undecided::Ask(ask)) => self.admit_after(ask, &current, route, &call, proof, record).await,
             admitted => admitted,
         };
         admitted.map(drop).map_err(|undecided| Refused::from(undecided).refusal)

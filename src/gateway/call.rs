@@ -4,7 +4,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, header, request};
+use http::uri::PathAndQuery;
+use http::{Request, Uri, header, request};
 use hyper::body::{Body as _, Incoming};
 
 use super::connection::Connection;
@@ -13,6 +14,8 @@ use super::headers::{self, Passage};
 use super::record::Record;
 use super::source::Source;
 use crate::policy::Policy;
+use crate::policy::path::{Ambiguous, Odd};
+use crate::policy::rewrite::Rewrite;
 use crate::policy::route::Route;
 use crate::refusal::Refusal;
 use crate::stream::{BodyFault, CallerBody, Pace, RequestBody};
@@ -72,6 +75,18 @@ impl Call<'_> {
     pub(super) fn media_type(&self) -> Option<String> {
         let value = self.parts.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
         Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+    }
+
+    /// Changes the path for the backend.
+    pub(super) fn rewrite(&mut self, rewrite: &Rewrite, allowed: Odd) -> Result<(), Refusal> {
+        let uri = &mut self.parts.uri;
+        let path = rewrite.apply(uri.path(), allowed).map_err(|Ambiguous| Refusal::AmbiguousPath)?;
+        let text = match uri.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path,
+        };
+        *uri = Uri::from(PathAndQuery::try_from(text).map_err(|_| Refusal::AmbiguousPath)?);
+        Ok(())
     }
 
     /// Turns the caller's head into that of the request to the backend.

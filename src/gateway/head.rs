@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::framing::BodyFraming;
 use super::host::Host;
 use super::source::Source;
-use crate::policy::path;
+use crate::policy::path::{self, Normal, Odd};
 use crate::refusal::Refusal;
 
 /// What a request asks for, in normal form.
@@ -21,6 +21,8 @@ pub(crate) struct Head {
     pub(crate) host: Rc<Host>,
     /// How the body is framed.
     pub(crate) body: BodyFraming,
+    /// What in the path some servers read differently.
+    pub(crate) odd: Odd,
 }
 
 impl Head {
@@ -56,11 +58,11 @@ impl Head {
         if !connection.is_for(&host.name) {
             return Err(Refusal::Misdirected);
         }
-        target(&mut parts.uri, connection.limits.target)?;
+        let odd = target(&mut parts.uri, connection.limits.target)?;
         if is_http2 {
             join_cookies(&mut parts.headers);
         }
-        Ok(Self { host, body })
+        Ok(Self { host, body, odd })
     }
 
     /// The head of a request that another proxy asks about; how long its body is, nobody says here.
@@ -75,8 +77,8 @@ impl Head {
         source: &Source,
     ) -> Result<Self, Refusal> {
         let host = source.host(host).ok_or(Refusal::Host)?;
-        target(&mut parts.uri, limit)?;
-        Ok(Self { host, body: if has_body { BodyFraming::Chunked } else { BodyFraming::Length(0) } })
+        let odd = target(&mut parts.uri, limit)?;
+        Ok(Self { host, odd, body: if has_body { BodyFraming::Chunked } else { BodyFraming::Length(0) } })
     }
     /// The length of the body, where it is announced.
     pub(crate) fn body_length(&self) -> Option<u64> {
@@ -141,7 +143,7 @@ fn host(parts: &request::Parts, source: &Source) -> Result<Rc<Host>, Refusal> {
 }
 
 /// Makes the target origin-form, with its path in normal form.
-fn target(uri: &mut Uri, limit: usize) -> Result<(), Refusal> {
+fn target(uri: &mut Uri, limit: usize) -> Result<Odd, Refusal> {
     let given = uri.path_and_query().ok_or(Refusal::AmbiguousPath)?;
     if given.as_str().len() > limit {
         return Err(Refusal::TargetTooLong);
@@ -149,10 +151,10 @@ fn target(uri: &mut Uri, limit: usize) -> Result<(), Refusal> {
     if given.query().is_some_and(|query| !query.bytes().all(|byte| byte.is_ascii_graphic())) {
         return Err(Refusal::MalformedRequest);
     }
-    let plain = path::normal(given.path()).map_err(|path::Ambiguous| Refusal::AmbiguousPath)?;
+    let Normal { text, odd } = path::normal(given.path()).map_err(|path::Ambiguous| Refusal::AmbiguousPath)?;
     let is_origin_form = uri.authority().is_none() && uri.scheme().is_none();
-    let rewritten = match plain {
-        Cow::Borrowed(_) if is_origin_form => return Ok(()),
+    let rewritten = match text {
+        Cow::Borrowed(_) if is_origin_form => return Ok(odd),
         Cow::Borrowed(_) => given.clone(),
         Cow::Owned(path) => {
             let text = match given.query() {
@@ -163,7 +165,7 @@ fn target(uri: &mut Uri, limit: usize) -> Result<(), Refusal> {
         }
     };
     *uri = Uri::from(rewritten);
-    Ok(())
+    Ok(odd)
 }
 
 /// HTTP/2 may split the cookies into many fields; HTTP/1.1 has one (RFC 9113 section 8.2.3).

@@ -48,7 +48,7 @@ fn is_target(text: &str, call: &Call<'_>) -> bool {
         && !authority.as_str().contains('@')
         && authority.host().eq_ignore_ascii_case(&host.name)
         && port(authority) == port(&asked)
-        && path::normal(uri.path()).is_ok_and(|path| path == call.parts.uri.path())
+        && path::normal(uri.path()).is_ok_and(|path| path.text == call.parts.uri.path())
 }
 
 impl Gateway {

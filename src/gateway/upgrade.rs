@@ -15,8 +15,9 @@ use super::call::Call;
 use super::framing::BodyFraming;
 use super::host::Host;
 use super::source::Source;
+use crate::auth::dpop::Proof;
 use crate::policy::route::Route;
-use crate::refusal::Refusal;
+use crate::refusal::{DpopFault, Refusal};
 
 /// The protocol, as `Upgrade` and `:protocol` name it.
 const WEBSOCKET: &str = "websocket";
@@ -33,6 +34,8 @@ pub(super) struct Handshake {
     pub(super) stream: Option<OnUpgrade>,
     /// The head as it came, from which the caller is proved again later.
     pub(super) shown: HeaderMap,
+    /// That the caller has the key of its token, as it was shown with the handshake.
+    pub(super) proof: Option<Result<Proof, DpopFault>>,
     /// The path that was asked for.
     pub(super) path: Box<str>,
     /// The host that was asked for.
@@ -100,7 +103,7 @@ impl Handshake {
             return Err(Refusal::Internal);
         }
         let (shown, host, source) = (parts.headers.clone(), Rc::clone(&head.host), Rc::clone(source));
-        Ok(Some(Box::new(Self { key, stream, shown, path: parts.uri.path().into(), host, source })))
+        Ok(Some(Box::new(Self { key, stream, shown, proof: None, path: parts.uri.path().into(), host, source })))
     }
 
     /// Asks the backend for the same.

@@ -1,7 +1,8 @@
 //! Request paths have one reading, or they are refused.
 //!
 //! What is matched against the routes is byte for byte what the backend gets. A path that a server behind us
-//! could read differently (dot segments, `//`, encoded slashes, `;`, double encoding, ...) has no normal form.
+//! could read differently (dot segments, `//`, encoded slashes, `;`, double encoding, ...) has no normal form. Some of
+//! these forms a route can allow; then all readings of the path must lead to that route, and none may have dot segments.
 
 use std::borrow::Cow;
 
@@ -9,34 +10,84 @@ use std::borrow::Cow;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ambiguous;
 
+/// A path as it is matched and forwarded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Normal<'a> {
+    /// The path.
+    pub text: Cow<'a, str>,
+    /// What in it some servers read differently.
+    pub odd: Odd,
+}
+
+/// A set of forms that some servers read differently from others, and that a route can allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Odd(u8);
+
+impl Odd {
+    /// `%2F`
+    pub const ENCODED_SLASH: Self = Self(1);
+    /// `%5C`
+    pub const ENCODED_BACKSLASH: Self = Self(2);
+    /// `%25`
+    pub const ENCODED_PERCENT: Self = Self(4);
+    /// `;`, also as `%3B`
+    pub const SEMICOLON: Self = Self(8);
+    /// `//`, but for the beginning of a path
+    pub const DOUBLE_SLASH: Self = Self(16);
+
+    /// Whether there is nothing odd.
+    pub fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether all of another set is in this one.
+    pub fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Adds another set.
+    pub fn add(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
 /// The path as it is matched and forwarded: escaped letters, digits and `-._~` are written plainly
 /// (RFC 3986 section 6.2.2.2), escapes in upper case, all else as it came.
 ///
 /// # Errors
-/// [`Ambiguous`] where there is no such form.
-pub fn normal(path: &str) -> Result<Cow<'_, str>, Ambiguous> {
+/// [`Ambiguous`] where there is no such form that any route could allow.
+pub fn normal(path: &str) -> Result<Normal<'_>, Ambiguous> {
     let bytes = path.as_bytes();
     if bytes.first() != Some(&b'/') {
         return Err(Ambiguous);
     }
-    let normal = if bytes.contains(&b'%') { Cow::Owned(unescaped(bytes)?) } else { Cow::Borrowed(path) };
-    let plain = normal.as_bytes();
-    let odd = |byte: &u8| !byte.is_ascii_graphic() || matches!(byte, b'\\' | b';' | b'?' | b'#');
-    if plain.iter().any(odd) {
-        return Err(Ambiguous);
-    }
-    // All segments but the last must have content, and none may be dots only.
-    let mut segments = plain[1..].split(|byte| *byte == b'/').peekable();
-    while let Some(segment) = segments.next() {
-        let last = segments.peek().is_none();
-        if (segment.is_empty() && !last) || segment == b"." || segment == b".." {
-            return Err(Ambiguous);
+    let mut odd = Odd::default();
+    let text = if bytes.contains(&b'%') { Cow::Owned(unescaped(bytes, &mut odd)?) } else { Cow::Borrowed(path) };
+    let plain = text.as_bytes();
+    for byte in plain {
+        match byte {
+            b';' => odd.add(Odd::SEMICOLON),
+            b'\\' | b'?' | b'#' => return Err(Ambiguous),
+            byte if !byte.is_ascii_graphic() => return Err(Ambiguous),
+            _ => {}
         }
     }
-    Ok(normal)
+    // A path that begins with two slashes could be taken for the name of a host (RFC 3986 section 4.2).
+    if plain.starts_with(b"//") || has_dots(&text) {
+        return Err(Ambiguous);
+    }
+    if text.contains("//") {
+        odd.add(Odd::DOUBLE_SLASH);
+    }
+    Ok(Normal { text, odd })
 }
 
-fn unescaped(path: &[u8]) -> Result<String, Ambiguous> {
+/// Whether a segment is only dots that lead elsewhere.
+fn has_dots(path: &str) -> bool {
+    path.split('/').any(|segment| segment == "." || segment == "..")
+}
+
+fn unescaped(path: &[u8], odd: &mut Odd) -> Result<String, Ambiguous> {
     let mut normal = String::with_capacity(path.len());
     let mut at = 0;
     while at < path.len() {
@@ -45,20 +96,113 @@ fn unescaped(path: &[u8]) -> Result<String, Ambiguous> {
             at += 1;
             continue;
         }
-        let hex = path.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok()).ok_or(Ambiguous)?;
-        let byte =
-            hex.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u8::from_str_radix(hex, 16).ok()).flatten();
-        match byte.ok_or(Ambiguous)? {
+        match escaped(&path[at..]).ok_or(Ambiguous)? {
             plain @ (b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~') => {
                 normal.push(char::from(plain))
             }
-            // A separator of segments, of parameters or of strings to somebody; a per cent sign that could escape again.
-            b'/' | b'\\' | b';' | b'%' | 0..=0x1f | 0x7f => return Err(Ambiguous),
-            other => normal.push_str(&format!("%{other:02X}")),
+            0..=0x1f | 0x7f => return Err(Ambiguous),
+            other => {
+                // A separator of segments or of parameters to somebody; a per cent sign that could escape again.
+                odd.add(match other {
+                    b'/' => Odd::ENCODED_SLASH,
+                    b'\\' => Odd::ENCODED_BACKSLASH,
+                    b'%' => Odd::ENCODED_PERCENT,
+                    b';' => Odd::SEMICOLON,
+                    _ => Odd::default(),
+                });
+                normal.push_str(&format!("%{other:02X}"));
+            }
         }
         at += 3;
     }
     Ok(normal)
+}
+
+/// The byte for which the escape stands with which these bytes begin.
+fn escaped(bytes: &[u8]) -> Option<u8> {
+    let digit = |at: usize| bytes.get(at).and_then(|digit| char::from(*digit).to_digit(16));
+    u8::try_from(digit(1)? * 16 + digit(2)?).ok()
+}
+
+/// All ways in which servers read a path in which something is odd, itself among them. Each of them does some of this:
+/// decode once more, take encoded slashes and backslashes for slashes, drop parameters, drop empty segments.
+///
+/// # Errors
+/// [`Ambiguous`] where one of them has dot segments or control characters.
+pub fn readings(path: &str, odd: Odd) -> Result<Vec<String>, Ambiguous> {
+    let mut all = vec![path.to_owned()];
+    if odd.has(Odd::ENCODED_PERCENT) {
+        also(&mut all, decoded_again);
+    }
+    // What is decoded again can have any of the rest in it.
+    also(&mut all, |path| path.replace("%2F", "/").replace("%2f", "/"));
+    also(&mut all, |path| path.replace("%5C", "/").replace("%5c", "/").replace('\\', "/"));
+    let whole = all.clone();
+    also(&mut all, |path| {
+        let segments = plain_semicolons(path);
+        let segments: Vec<&str> = segments.split('/').map(before_semicolon).collect();
+        segments.join("/")
+    });
+    all.extend(whole.iter().map(|path| before_semicolon(&plain_semicolons(path)).to_owned()));
+    also(&mut all, |path| {
+        let segments: Vec<&str> = path.split('/').collect();
+        let last = segments.len() - 1;
+        let kept = segments.iter().enumerate().filter(|(at, segment)| *at == 0 || *at == last || !segment.is_empty());
+        kept.map(|(_, segment)| *segment).collect::<Vec<_>>().join("/")
+    });
+    all.sort_unstable();
+    all.dedup();
+    let is_bad = |path: &String| has_dots(path) || path.starts_with("//") || has_controls(path.as_bytes());
+    if all.iter().any(is_bad) { Err(Ambiguous) } else { Ok(all) }
+}
+
+fn also(all: &mut Vec<String>, read: impl Fn(&str) -> String) {
+    let more: Vec<String> = all.iter().map(|path| read(path)).collect();
+    all.extend(more);
+}
+
+fn plain_semicolons(path: &str) -> String {
+    path.replace("%3B", ";").replace("%3b", ";")
+}
+
+fn before_semicolon(text: &str) -> &str {
+    text.split(';').next().unwrap_or_default()
+}
+
+/// Decodes `%25` until there is none, and then what must not hide behind it.
+fn decoded_again(path: &str) -> String {
+    let mut path = path.to_owned();
+    while path.contains("%25") {
+        path = path.replace("%25", "%");
+    }
+    let bytes = path.as_bytes();
+    let mut plain = String::with_capacity(path.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        match escaped(&bytes[at..]).filter(|byte| bytes[at] == b'%' && is_unreserved(*byte)) {
+            Some(byte) => {
+                plain.push(char::from(byte));
+                at += 3;
+            }
+            None => {
+                plain.push(char::from(bytes[at]));
+                at += 1;
+            }
+        }
+    }
+    plain
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+fn has_controls(path: &[u8]) -> bool {
+    let is_control = |at: usize| {
+        path[at].is_ascii_control()
+            || (path[at] == b'%' && escaped(&path[at..]).is_some_and(|byte| byte.is_ascii_control()))
+    };
+    (0..path.len()).any(is_control)
 }
 
 #[cfg(test)]
@@ -66,18 +210,23 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// The normal form, where nothing is odd.
+    fn plain(path: &str) -> Option<String> {
+        normal(path).ok().filter(|normal| normal.odd.is_none()).map(|normal| normal.text.into_owned())
+    }
+
     #[test]
     fn plain_paths_stay_as_they_are() {
         for path in ["/", "/account/getprofile", "/a/b/", "/a.b/..c/d..", "/x%20y", "/caf%C3%A9", "/a:b@c!$&'()*+,=-_~"]
         {
-            assert_eq!(normal(path).as_deref(), Ok(path), "{path}");
+            assert_eq!(plain(path).as_deref(), Some(path), "{path}");
         }
     }
 
     #[test]
     fn escaped_plain_characters_are_written_plainly() {
-        assert_eq!(normal("/%61dmin%2Ephp").as_deref(), Ok("/admin.php"));
-        assert_eq!(normal("/x%c3%a9").as_deref(), Ok("/x%C3%A9"));
+        assert_eq!(plain("/%61dmin%2Ephp").as_deref(), Some("/admin.php"));
+        assert_eq!(plain("/x%c3%a9").as_deref(), Some("/x%C3%A9"));
     }
 
     #[test]
@@ -124,7 +273,7 @@ mod tests {
             "/a#b",
             "/a?b",
         ] {
-            assert_eq!(normal(path), Err(Ambiguous), "{path}");
+            assert_eq!(plain(path), None, "{path}");
         }
     }
 
@@ -132,10 +281,64 @@ mod tests {
         #[test]
         fn a_normal_form_is_its_own_normal_form(path in "/[a-z0-9%./;\\\\~_A-F-]{0,40}") {
             if let Ok(once) = normal(&path) {
-                let twice = normal(&once);
-                prop_assert_eq!(twice.as_deref(), Ok(&*once));
-                prop_assert!(!once.contains("//") && !once.contains("/../") && !once.ends_with("/.."));
+                let twice = normal(&once.text);
+                prop_assert_eq!(twice.as_ref(), Ok(&once));
+                let text = format!("{}/", once.text);
+                prop_assert!(!text.contains("/../") && !text.contains("/./") && !once.text.starts_with("//"));
+                prop_assert!(once.odd.has(Odd::DOUBLE_SLASH) || !once.text.contains("//"));
             }
         }
+
+        /// With everything allowed on open routes, whatever servers make of a path stays out of closed areas.
+        #[test]
+        fn a38_t8_no_reading_of_an_allowed_path_leaves_the_area_of_its_route(pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 1..9)) {
+            let path = format!("/{}", pieces.concat());
+            let Ok(Normal { text, odd }) = normal(&path) else { return Ok(()) };
+            let Ok(all) = readings(&text, odd) else { return Ok(()) };
+            if all.iter().any(|path| is_closed(path)) {
+                return Ok(());
+            }
+            for server in 0..64 {
+                let seen = seen_by(server, &text);
+                prop_assert!(!is_closed(&seen), "{} is {} to server {:b}", path, seen, server);
+            }
+        }
+    }
+
+    const PIECES: [&str; 24] = [
+        "/", "/", "//", "admin", "admin", "x", "%2f", "%2F", "%5c", "%25", "25", "2f", "5c", "2e", ";", "%3b", "3b",
+        "..", ".", "%2e", "%61", "61dmin", "a=b", "\\",
+    ];
+
+    fn is_closed(path: &str) -> bool {
+        path == "/admin" || path.starts_with("/admin/")
+    }
+
+    /// What a careless server makes of a path: bits of its number say what it does.
+    fn seen_by(server: u32, path: &str) -> String {
+        let does = |bit: u32| server & (1 << bit) != 0;
+        let mut path = path.to_owned();
+        let times = if does(0) { 3 } else { usize::from(does(1)) };
+        for _ in 0..times {
+            path = percent_encoding::percent_decode_str(&path).decode_utf8_lossy().into_owned();
+        }
+        if does(2) {
+            path = path.replace('\\', "/");
+        }
+        if does(3) {
+            path = path.split('/').map(before_semicolon).collect::<Vec<_>>().join("/");
+        } else if does(4) {
+            path = before_semicolon(&path).to_owned();
+        }
+        let mut segments: Vec<&str> = Vec::new();
+        for segment in path.split('/').skip(1) {
+            match segment {
+                ".." => drop(segments.pop()),
+                "." => {}
+                "" if does(5) => {}
+                segment => segments.push(segment),
+            }
+        }
+        format!("/{}", segments.join("/"))
     }
 }

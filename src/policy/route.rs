@@ -8,7 +8,9 @@ use http::{HeaderName, Method};
 
 use super::cors::Cors;
 use super::field_rules::FieldRules;
+use super::path::Odd;
 use super::response::ResponseRules;
+use super::rewrite::Rewrite;
 use crate::auth::{ApiKeyHeader, CUSTOMER_AUTH, CustomerPlace, Demand, DpopDemand};
 use crate::backend::Backend;
 use crate::body::Pointer;
@@ -62,6 +64,10 @@ pub struct Route {
     pub cors: Option<Arc<Cors>>,
     /// What of JSON responses passes.
     pub response: Option<Box<ResponseRules>>,
+    /// What may stand in its paths.
+    pub allowed_in_path: Odd,
+    /// How the path is changed for the backend.
+    pub rewrite: Option<Rewrite>,
     /// Bounds on its WebSockets, where it has them.
     pub websocket: Option<Websocket>,
 }
@@ -249,6 +255,8 @@ fn read_one(
         pass_unauthorized: route.pass_unauthorized,
         content_types: route.content_types.iter().map(|kind| kind.to_ascii_lowercase()).collect(),
         own_cookies,
+        allowed_in_path: allowed_in_path(&route.allow_in_path),
+        rewrite: route.rewrite.as_ref().map(Rewrite::new),
         websocket: route.websocket.then(|| Websocket::read(&route.limits)),
         request_fields: FieldRules::read([
             section.and_then(|it| it.request_headers.as_ref()),
@@ -268,6 +276,20 @@ fn read_one(
 fn audience(raw: &raw::Raw, route: &raw::Route) -> String {
     let usual = || raw.issuer.as_ref().map(|issuer| issuer.audience.clone());
     route.audience.clone().or_else(usual).unwrap_or_default()
+}
+
+fn allowed_in_path(forms: &[raw::InPath]) -> Odd {
+    let mut allowed = Odd::default();
+    for form in forms {
+        allowed.add(match form {
+            raw::InPath::EncodedSlash => Odd::ENCODED_SLASH,
+            raw::InPath::EncodedBackslash => Odd::ENCODED_BACKSLASH,
+            raw::InPath::EncodedPercent => Odd::ENCODED_PERCENT,
+            raw::InPath::Semicolon => Odd::SEMICOLON,
+            raw::InPath::DoubleSlash => Odd::DOUBLE_SLASH,
+        });
+    }
+    allowed
 }
 
 /// `X-Customer-Id-Previous` beside `X-Customer-Id`, and also where the identifier goes into the body.

@@ -4,18 +4,99 @@ use crate::harness::*;
 
 /// A gateway where everything below / is open and /admin/ wants an API key.
 fn open_with_a_closed_corner() -> (Backend, Gateway) {
-    world_with(|c| {
-        c.set("/routes", json!([
+    world_with(with_a_closed_corner)
+}
+
+fn with_a_closed_corner(config: Config) -> Config {
+    config.set("/routes", json!([
 {"name": "profile", "path": "/other/", "methods": ["GET"], "require": ["api_key"], "backend": "legacy"},
             {"name": "key", "path": "/admin", "methods": ["GET", "POST"], "require": ["api_key"], "backend": "legacy"},
             {"name": "open", "path": "/", "methods": ["GET", "POST"], "public": true, "backend": "legacy"},
         ]))
-    })
 }
 
 #[test]
 fn a38_t8_no_spelling_of_a_closed_path_gets_through_an_open_route() {
     let (backend, gateway) = open_with_a_closed_corner();
+    no_spelling_gets_through(&backend, &gateway, &[]);
+}
+
+#[test]
+fn a38_t8_nor_through_one_that_allows_all_odd_forms() {
+    let (backend, gateway) = world_with(|c| with_a_closed_corner(c).route("open", "allow_in_path", json!(ODD)));
+    // Three dots are a name, and no reading leads from below it to the closed corner.
+    no_spelling_gets_through(&backend, &gateway, &["/...//admin"]);
+    for spelling in [
+        "/x%2f..%2fadmin",
+        "/x%252f..%252fadmin",
+        "/x;/..;/admin",
+        "/adm%2569n",
+        "/admin%252f",
+        "/%2525252fadmin",
+        "/x/%2e%2e;a/admin",
+    ] {
+        gateway.get(spelling).send().expect(400, "400-01");
+    }
+    backend.assert_untouched();
+}
+
+#[test]
+fn a_route_can_allow_odd_paths_and_forwards_them_as_they_are() {
+    let (backend, gateway) = world_with(|c| with_a_closed_corner(c).route("open", "allow_in_path", json!(ODD)));
+    for path in
+        ["/files/a%2Fb", "/files/a%5Cb", "/files/100%25", "/files;v=1/x;y", "/files//x///y/", "/files/a%3Bb?q=//;%2f"]
+    {
+        gateway.get(path).send().ok();
+        assert_eq!(backend.last().target, path);
+    }
+    gateway.get("/files/%61%2fb").send().ok();
+    assert_eq!(backend.last().target, "/files/a%2Fb");
+    // Only what the route names, and only that route.
+    let (backend, gateway) = world_with(|c| c.route("public", "allow_in_path", json!(["semicolon"])));
+    gateway.get("/public/a;b").send().ok();
+    backend.forget();
+    for path in ["/public/a%2Fb", "/public/a//b", "/public/a;b%2Fc", "/public/a%25", "/me/a;b", "/public;/x"] {
+        gateway.get(path).send().expect_one_of(&[400, 404]);
+    }
+    backend.assert_untouched();
+}
+
+#[test]
+fn t10_a_rewritten_path_is_below_its_new_prefix_or_refused() {
+    let rewrite = json!({"strip_prefix": "/public", "add_prefix": "/v2/legacy"});
+    let (backend, gateway) = world_with(|c| {
+        c.route("public", "rewrite", rewrite).route("public", "allow_in_path", json!(["double_slash", "encoded_slash"]))
+    });
+    for (path, expected) in [
+        ("/public/a/b?c=/public", "/v2/legacy/a/b?c=/public"),
+        ("/public/", "/v2/legacy/"),
+        ("/public/a%2Fb", "/v2/legacy/a%2Fb"),
+        ("/public//a", "/v2/legacy//a"),
+    ] {
+        gateway.get(path).send().ok();
+        assert_eq!(backend.last().target, expected);
+    }
+    let (backend, gateway) = world_with(|c| {
+        c.route("public", "rewrite", json!({"strip_prefix": "/public"})).route(
+            "public",
+            "allow_in_path",
+            json!(["double_slash", "encoded_slash"]),
+        )
+    });
+    gateway.get("/public/a").send().ok();
+    assert_eq!(backend.last().target, "/a");
+    backend.forget();
+    for path in ["/public//evil.test/x", "/public/%2Fevil.test", "/public/../x", "/public/%2e%2e/x"] {
+        gateway.get(path).send().expect(400, "400-01");
+    }
+    backend.assert_untouched();
+}
+
+/// All forms that a route can allow.
+const ODD: [&str; 5] = ["encoded_slash", "encoded_backslash", "encoded_percent", "semicolon", "double_slash"];
+
+#[track_caller]
+fn no_spelling_gets_through(backend: &Backend, gateway: &Gateway, harmless: &[&str]) {
     let spellings = [
         "/admin",
         "/admin/",
@@ -77,7 +158,7 @@ fn a38_t8_no_spelling_of_a_closed_path_gets_through_an_open_route() {
         "/admin/%2f",
     ];
     let mut connection = gateway.connect();
-    for spelling in spellings {
+    for spelling in spellings.into_iter().filter(|spelling| !harmless.contains(spelling)) {
         backend.forget();
         let answer = gateway.get(spelling).try_on(&mut connection);
         match &answer {

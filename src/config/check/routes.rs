@@ -1,6 +1,8 @@
 //! What may be called, and what a caller must show for it.
 
-use super::super::raw::{CustomerFrom, IdentifierMode, Issue, PathMatch, Per, Placement, Requirement, Route, Send};
+use super::super::raw::{
+    CustomerFrom, IdentifierMode, Issue, PathMatch, Per, Placement, Requirement, Rewrite, Route, Send,
+};
 use super::{Check, closest, grammar, shown};
 
 impl PathMatch {
@@ -75,6 +77,10 @@ impl Check<'_> {
         }
         if let Some(response) = &route.response {
             self.response(&format!("{at}.response"), response);
+        }
+        self.odd_paths(at, route);
+        if let Some(rewrite) = &route.rewrite {
+            self.rewrite(&format!("{at}.rewrite"), route, rewrite);
         }
         for (index, content_type) in route.content_types.iter().enumerate() {
             let is_type = content_type
@@ -297,6 +303,37 @@ impl Check<'_> {
         }
         if let Some(timeout) = limits.timeout {
             self.some_time(&format!("{at}.limits.timeout"), timeout);
+        }
+    }
+
+    fn odd_paths(&mut self, at: &str, route: &Route) {
+        for (index, form) in route.allow_in_path.iter().enumerate() {
+            if route.allow_in_path[..index].contains(form) {
+                self.add(&format!("{at}.allow_in_path[{index}]"), "this form stands here twice", "remove one");
+            }
+        }
+    }
+
+    fn rewrite(&mut self, at: &str, route: &Route, rewrite: &Rewrite) {
+        if rewrite.strip_prefix.is_none() && rewrite.add_prefix.is_none() {
+            self.add(at, "nothing says how the path is changed", "add `strip_prefix`, `add_prefix` or both");
+        }
+        for (key, prefix) in [("strip_prefix", &rewrite.strip_prefix), ("add_prefix", &rewrite.add_prefix)] {
+            let Some(prefix) = prefix else { continue };
+            let key = format!("{at}.{key}");
+            if let Some((message, help)) = grammar::path_fault(prefix) {
+                self.add(&key, message, help);
+            } else if prefix.ends_with('/') {
+                self.add(&key, "a prefix is whole segments, without a slash at the end", "write it like /api");
+            }
+        }
+        let path = route.path.as_str();
+        let is_of_route = |prefix: &String| {
+            path.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if let Some(prefix) = rewrite.strip_prefix.as_ref().filter(|prefix| !is_of_route(prefix)) {
+            let message = format!("not all paths of this route begin with {}", shown(prefix));
+            self.add(&format!("{at}.strip_prefix"), message, format!("write a beginning of {}", shown(path)));
         }
     }
 

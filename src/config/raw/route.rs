@@ -78,6 +78,11 @@ pub struct Route {
     pub cors: Option<Cors>,
     /// What of a JSON response passes. Default: responses pass as they come.
     pub response: Option<ResponseRules>,
+    /// What may stand in a path though some servers read it differently from others. Default: nothing.
+    #[serde(default)]
+    pub allow_in_path: Vec<InPath>,
+    /// How the path is changed on its way to the backend.
+    pub rewrite: Option<Rewrite>,
 }
 
 fn default_api_key_header() -> String {
@@ -100,6 +105,32 @@ pub enum PathMatch {
 pub struct ExactPath {
     /// The path.
     pub exact: String,
+}
+
+/// What some servers read differently from others in a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InPath {
+    /// %2F, a slash to some.
+    EncodedSlash,
+    /// %5C, a slash to some.
+    EncodedBackslash,
+    /// %25, which some decode twice.
+    EncodedPercent,
+    /// ; and %3B, the beginning of parameters to some.
+    Semicolon,
+    /// //, one slash to some.
+    DoubleSlash,
+}
+
+/// How the path is changed on its way to the backend.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rewrite {
+    /// The beginning of the path that is taken away, whole segments such as /api.
+    pub strip_prefix: Option<String>,
+    /// What is put in front of the rest, whole segments such as /v2.
+    pub add_prefix: Option<String>,
 }
 
 /// A credential that a route can require.

@@ -254,6 +254,13 @@ impl Response {
         self
     }
 
+    /// The answer has one of these statuses.
+    #[track_caller]
+    pub(crate) fn expect_one_of(self, statuses: &[u16]) -> Self {
+        assert!(statuses.contains(&self.status), "{}: {:?} {}", self.status, self.lines, self.text());
+        self
+    }
+
     /// `Retry-After` in seconds.
     #[track_caller]
     pub(crate) fn retry_after(&self) -> u64 {

@@ -1,0 +1,77 @@
+//! How the path of a route is changed on its way to the backend.
+
+use super::path::{self, Ambiguous, Normal, Odd};
+use crate::config::raw;
+
+/// Takes a prefix away and puts another in its place.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rewrite {
+    strip: Box<str>,
+    add: Box<str>,
+}
+
+impl Rewrite {
+    /// As configured: both are plain paths without a slash at the end.
+    pub fn new(raw: &raw::Rewrite) -> Self {
+        let text = |prefix: &Option<String>| prefix.as_deref().unwrap_or_default().into();
+        Self { strip: text(&raw.strip_prefix), add: text(&raw.add_prefix) }
+    }
+
+    /// The path for the backend, which is checked as one that a caller has sent.
+    ///
+    /// # Errors
+    /// [`Ambiguous`] where it has two readings that are not allowed, or one that is not below the new prefix.
+    pub fn apply(&self, path: &str, allowed: Odd) -> Result<String, Ambiguous> {
+        let rest = path.strip_prefix(&*self.strip).filter(|rest| is_whole(rest)).ok_or(Ambiguous)?;
+        let changed =
+            if rest.is_empty() && self.add.is_empty() { "/".to_owned() } else { format!("{}{rest}", self.add) };
+        let Normal { text, odd } = path::normal(&changed)?;
+        let is_below = |path: &String| path.strip_prefix(&*self.add).is_some_and(is_whole);
+        let stays = odd.is_none() || path::readings(&changed, odd)?.iter().all(is_below);
+        if text == changed && allowed.has(odd) && stays && is_below(&changed) { Ok(changed) } else { Err(Ambiguous) }
+    }
+}
+
+/// Whether a prefix ends before this with a whole segment.
+fn is_whole(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rewrite(strip: &str, add: &str) -> Rewrite {
+        Rewrite { strip: strip.into(), add: add.into() }
+    }
+
+    #[test]
+    fn a_prefix_is_taken_away_and_another_put_in_its_place() {
+        for (strip, add, path, expected) in [
+            ("/api", "", "/api/x/y", "/x/y"),
+            ("/api", "", "/api", "/"),
+            ("/api", "", "/api/", "/"),
+            ("/api", "/v2/legacy", "/api/x", "/v2/legacy/x"),
+            ("/api", "/v2", "/api", "/v2"),
+            ("", "/v2", "/x", "/v2/x"),
+        ] {
+            assert_eq!(rewrite(strip, add).apply(path, Odd::default()).as_deref(), Ok(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn t10_what_would_be_ambiguous_after_a_rewrite_is_refused() {
+        for (strip, path, allowed) in [
+            ("/api", "/apis/x", Odd::default()),
+            ("/api", "/other", Odd::default()),
+            // Without its prefix this would begin like the name of a host.
+            ("/api", "/api//evil", Odd::DOUBLE_SLASH),
+            ("/api", "/api/a//b", Odd::default()),
+            ("/api", "/api/a;b", Odd::ENCODED_SLASH),
+        ] {
+            assert_eq!(rewrite(strip, "").apply(path, allowed), Err(Ambiguous), "{path}");
+        }
+        assert_eq!(rewrite("/api", "").apply("/api/a//b", Odd::DOUBLE_SLASH).as_deref(), Ok("/a//b"));
+        assert_eq!(rewrite("/api", "/v2").apply("/api//b", Odd::DOUBLE_SLASH).as_deref(), Ok("/v2//b"));
+    }
+}
