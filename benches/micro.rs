@@ -21,6 +21,7 @@ use wicketgate::auth::{
     SessionCookie, Surroundings,
 };
 use wicketgate::backend::Backend;
+use wicketgate::backend::circuit::CircuitRule;
 use wicketgate::backend::servers::{Rules, Servers};
 use wicketgate::backend::standing::Ejection;
 use wicketgate::body::{Document, Pointer};
@@ -294,7 +295,10 @@ fn route() -> Route {
         timeout: Duration::from_secs(1),
         idle_timeout: Duration::from_secs(1),
         concurrency: 1,
-        in_flight: Arc::default(),
+        queue: None,
+        circuit: CircuitRule { failures: 0, pause: second },
+        retry_budget: 0,
+        admission: Arc::default(),
     };
     Route {
         previous_header: http::HeaderName::from_static("x-customer-id-previous"),

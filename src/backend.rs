@@ -1,12 +1,15 @@
 //! The company's own servers: what is known of them, and whose fault it is when they do not answer.
 
+pub mod admission;
 mod alarm;
 pub mod answer;
 mod balance;
+pub mod circuit;
 mod dial;
 pub mod health;
 mod link;
 pub mod pool;
+pub mod repeats;
 mod resolve;
 pub mod servers;
 pub mod standing;
@@ -14,12 +17,15 @@ mod stations;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue};
 
+pub use admission::Permit;
+use admission::{Admission, Queue};
+use circuit::CircuitRule;
 use servers::Servers;
+use standing::millis;
 
 /// A named group of servers that answer alike.
 pub struct Backend {
@@ -43,8 +49,14 @@ pub struct Backend {
     pub idle_timeout: Duration,
     /// Requests in flight at once.
     pub concurrency: usize,
-    /// Requests in flight now, on all workers.
-    pub in_flight: Arc<AtomicUsize>,
+    /// How many requests may wait for a place, and for how long.
+    pub queue: Option<Queue>,
+    /// When it is not asked for a while.
+    pub circuit: CircuitRule,
+    /// How many requests may be sent again, in percent of all.
+    pub retry_budget: u32,
+    /// What is in flight, on all workers.
+    pub admission: Arc<Admission>,
 }
 
 /// How a backend is shown that a request came through the gateway.
@@ -73,7 +85,7 @@ pub enum Failure {
     Broken,
     /// Its limit of requests in flight is reached.
     Overload,
-    /// None of its servers is well.
+    /// None of its servers is well, or the circuit is open: it is not asked.
     Unavailable,
 }
 
@@ -91,30 +103,53 @@ impl Failure {
     }
 }
 
-/// A place among the requests that a backend takes at once; given back when dropped.
-#[derive(Debug)]
-pub struct Permit(Arc<AtomicUsize>);
-
 impl Backend {
     /// What decides about the server of a customer, where customers have servers.
     pub fn key_of(&self, customer: Option<&str>) -> Option<u64> {
         customer.filter(|_| self.by_customer).map(balance::seed)
     }
 
-    /// A place for one more request.
+    /// A place for one more request, waiting for it where there is a queue.
     ///
     /// # Errors
-    /// [`Failure::Overload`] where all are taken.
-    pub fn permit(&self) -> Result<Permit, Failure> {
-        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let permit = Permit(Arc::clone(&self.in_flight));
-        if before >= self.concurrency { Err(Failure::Overload) } else { Ok(permit) }
+    /// [`Failure::Unavailable`] while the circuit is open, and [`Failure::Overload`] where all places are taken.
+    pub async fn enter(&self) -> Result<Permit, Failure> {
+        let circuit = &self.admission.circuit;
+        if circuit.is_open() && !circuit.lets_pass(&self.circuit, millis(Instant::now())) {
+            return Err(Failure::Unavailable);
+        }
+        match (self.admission.permit(self.concurrency), self.queue) {
+            // Rare: it does not belong into the state of each request.
+            (Err(_), Some(queue)) => Box::pin(self.admission.wait(self.concurrency, queue)).await,
+            (permit, _) => permit,
+        }
     }
-}
 
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+    /// After how many seconds another try makes sense, where the backend is not available.
+    pub fn retry_after(&self) -> u64 {
+        self.admission.circuit.left(millis(Instant::now())).as_secs() + 1
+    }
+
+    /// It answered, whatever it said.
+    fn answered(&self) {
+        if self.admission.circuit.succeeded() {
+            tracing::info!(backend = &*self.name, "this backend answers again: the circuit is closed");
+        }
+    }
+
+    /// It did not answer.
+    fn failed(&self, failure: Failure) {
+        let counts = matches!(failure, Failure::Connect | Failure::Tls | Failure::Timeout | Failure::Broken);
+        if counts && self.admission.circuit.failed(&self.circuit, millis(Instant::now())) {
+            let (last, seconds) = (failure.word(), self.circuit.pause.as_secs_f64());
+            tracing::warn!(backend = &*self.name, last, seconds, "this backend does not answer: the circuit is open");
+        }
+    }
+
+    /// Whether one more request may be sent again.
+    fn may_repeat(&self) -> bool {
+        let admission = &self.admission;
+        admission.repeats.allow(self.retry_budget, admission.begun(), millis(Instant::now()))
     }
 }
 

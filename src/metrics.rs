@@ -22,7 +22,7 @@ use prometheus::proto::MetricFamily;
 use families::{add_counts, counters, gauges, histograms};
 pub use issuers::{IssuerLevels, KeyUse};
 pub use reloads::Reloads;
-pub use servers::ServerLevels;
+pub use servers::{BackendLevels, ServerLevels};
 pub use state::{Levels, StateMetrics};
 
 /// Upper bounds of the duration buckets, in seconds.
@@ -37,7 +37,7 @@ pub struct Metrics {
     access_log_dropped: AtomicU64,
     issuers: Mutex<Vec<IssuerLevels>>,
     key_uses: Mutex<Vec<KeyUse>>,
-    servers: Mutex<Vec<ServerLevels>>,
+    backends: Mutex<Vec<BackendLevels>>,
     /// What the state store does.
     pub state: Arc<StateMetrics>,
 }
@@ -114,9 +114,9 @@ impl Metrics {
         *locked(&self.issuers) = levels;
     }
 
-    /// Sets how the servers of backends stand.
-    pub fn servers(&self, levels: Vec<ServerLevels>) {
-        *locked(&self.servers) = levels;
+    /// Sets how backends and their servers stand.
+    pub fn backends(&self, levels: Vec<BackendLevels>) {
+        *locked(&self.backends) = levels;
     }
 
     /// Sets when keys were last used.
@@ -179,7 +179,7 @@ impl Metrics {
         ));
         families.extend(self.state.families());
         families.extend(issuers::families(&locked(&self.issuers)));
-        families.extend(servers::families(&locked(&self.servers)));
+        families.extend(servers::families(&locked(&self.backends)));
         families.push(issuers::key_uses(&locked(&self.key_uses)));
         families.push(gauges(
             "wicketgate_build_info",

@@ -13,6 +13,7 @@ mod published;
 pub mod response;
 pub mod rewrite;
 pub mod route;
+pub mod servers;
 pub mod state;
 pub mod table;
 pub mod trust;
@@ -50,7 +51,7 @@ use table::Table;
 #[derive(Debug, Default)]
 pub struct Lasting {
     /// How backends and their servers stand.
-    pub backends: backends::Shared,
+    pub backends: servers::Shared,
     /// Keys that have been fetched from other issuers.
     published: published::Registry,
     /// When keys were last used.

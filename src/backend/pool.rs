@@ -123,6 +123,12 @@ impl Pool {
             let station: Rc<Station> = station;
             backend.servers.failed(&station.server, Failure::Timeout.word());
         }
+        match &sent {
+            Ok(_) => backend.answered(),
+            // It was the caller whose request broke off.
+            Err(_) if upload.is_some_and(|upload| upload.fault().is_some()) => {}
+            Err(failure) => backend.failed(*failure),
+        }
         let (response, lease) = sent?;
         let server = &lease.visit.station().server;
         if is_failure(response.status()) {
@@ -150,6 +156,10 @@ impl Pool {
             let Some((index, station)) = index.and_then(|index| Some((index, stations.get(index)?))) else {
                 return Err(last);
             };
+            // Another server costs nothing, unless that one fails as well.
+            if count > 0 && station.server.standing.is_failing() && !repeated && !backend.may_repeat() {
+                return Err(last);
+            }
             asked.set(Some(Rc::clone(station)));
             let copy = match (errand.repeat, &request) {
                 (Repeat::Once, Some(request)) if !repeated => copied(request).map(Box::new),
@@ -174,12 +184,13 @@ impl Pool {
                     tried.add(index);
                 }
             }
-            if request.is_none() {
-                *request = Some(*copy.ok_or(last)?);
-                repeated = true;
-            }
             if count >= MAX_SERVERS {
                 return Err(last);
+            }
+            if request.is_none() {
+                let copy = copy.filter(|_| backend.may_repeat()).ok_or(last)?;
+                *request = Some(*copy);
+                repeated = true;
             }
         }
     }

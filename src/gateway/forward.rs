@@ -117,7 +117,7 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
         let backend = &route.backend;
-        let permit = backend.permit().map_err(|failure| self.failed(route, failure, record))?;
+        let permit = backend.enter().await.map_err(|failure| self.failed(route, failure, record))?;
         let repeat = request.as_mut().map_or(Repeat::Unsent, |request| settled(route, request));
         let sent = Instant::now();
         let body = Pace { pause: backend.timeout, until: record.until };
@@ -164,7 +164,8 @@ impl Gateway {
             Failure::Overload => Refusal::BackendOverload,
             Failure::Unavailable => Refusal::BackendUnavailable,
         };
-        refusal.into()
+        let retry_after = (failure == Failure::Unavailable).then(|| route.backend.retry_after());
+        Refused { retry_after, ..refusal.into() }
     }
 }
 

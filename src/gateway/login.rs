@@ -123,7 +123,7 @@ impl Gateway {
             self.cells().backend_failed(&backend.name, kind);
             Refusal::LoginBackend
         };
-        let _permit = backend.permit().map_err(|failure| outage(failure.word()))?;
+        let _permit = backend.enter().await.map_err(|failure| outage(failure.word()))?;
         let request = login_request(asked, username, password, record).ok_or(Refusal::Internal)?;
         let sent = std::time::Instant::now();
         let body = Pace { pause: backend.timeout, until: sent + backend.timeout * 2 };

@@ -21,7 +21,48 @@ pub struct ServerLevels {
     pub ejections: u64,
 }
 
-pub(super) fn families(all: &[ServerLevels]) -> Vec<MetricFamily> {
+/// How a backend stands.
+#[derive(Debug, Clone)]
+pub struct BackendLevels {
+    /// Its name.
+    pub backend: Arc<str>,
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// Requests that wait for a place.
+    pub waiting: usize,
+    /// Whether it is not asked for now.
+    pub circuit_open: bool,
+    /// How many requests were sent again.
+    pub repeats: u64,
+    /// Its servers.
+    pub servers: Vec<ServerLevels>,
+}
+
+pub(super) fn families(backends: &[BackendLevels]) -> Vec<MetricFamily> {
+    let of = |level: fn(&BackendLevels) -> usize| {
+        let one = move |levels: &BackendLevels| {
+            let labels: Labels = vec![("backend", levels.backend.to_string())];
+            (labels, i64::try_from(level(levels)).unwrap_or(i64::MAX))
+        };
+        backends.iter().map(one).collect::<Vec<_>>()
+    };
+    let repeats = backends.iter().map(|levels| (vec![("backend", levels.backend.to_string())], levels.repeats));
+    let mut families = vec![
+        gauges("wicketgate_backend_in_flight", "Requests in flight to a backend.", of(|levels| levels.in_flight)),
+        gauges("wicketgate_backend_waiting", "Requests that wait for a place.", of(|levels| levels.waiting)),
+        gauges(
+            "wicketgate_backend_circuit_open",
+            "Whether a backend is not asked because it does not answer.",
+            of(|levels| usize::from(levels.circuit_open)),
+        ),
+        counters("wicketgate_backend_repeats_total", "Requests that were sent again.", repeats),
+    ];
+    let servers: Vec<ServerLevels> = backends.iter().flat_map(|levels| levels.servers.clone()).collect();
+    families.extend(server_families(&servers));
+    families
+}
+
+fn server_families(all: &[ServerLevels]) -> Vec<MetricFamily> {
     let label = |levels: &ServerLevels| -> Labels {
         vec![("backend", levels.backend.to_string()), ("server", levels.server.clone())]
     };

@@ -16,9 +16,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::Phase;
+use crate::backend::Backend;
 use crate::gateway::Shared;
-use crate::metrics::{IssuerLevels, KeyUse, Levels, ServerLevels};
-use crate::policy::Policy;
+use crate::metrics::{BackendLevels, IssuerLevels, KeyUse, Levels, ServerLevels};
 
 /// Serves until another process does.
 pub async fn serve(socket: TcpListener, shared: Arc<Shared>, phase: watch::Receiver<Phase>) {
@@ -101,7 +101,7 @@ fn rendered(shared: &Shared) -> prometheus::Result<String> {
         }
     });
     shared.metrics.issuers(issuers.collect());
-    shared.metrics.servers(servers(&policy));
+    shared.metrics.backends(policy.backends.iter().map(|backend| levels(backend)).collect());
     let uses = policy.versions.iter().filter_map(|version| {
         let seconds = version.used.seconds()?;
         Some(KeyUse { kind: version.kind, id: version.id.clone(), version: version.version.clone(), seconds })
@@ -110,23 +110,24 @@ fn rendered(shared: &Shared) -> prometheus::Result<String> {
     shared.metrics.render()
 }
 
-/// How the servers of all backends stand.
-fn servers(policy: &Policy) -> Vec<ServerLevels> {
-    let now = Instant::now();
-    let mut levels = Vec::new();
-    for backend in &policy.backends {
-        for server in &backend.servers.present().servers {
-            let standing = &server.standing;
-            levels.push(ServerLevels {
-                backend: Arc::clone(&backend.name),
-                server: standing.name.clone(),
-                up: !standing.is_out(now),
-                in_flight: standing.in_flight(),
-                ejections: standing.ejections(),
-            });
-        }
+/// How a backend and its servers stand.
+fn levels(backend: &Backend) -> BackendLevels {
+    let (now, admission, present) = (Instant::now(), &backend.admission, backend.servers.present());
+    let servers = present.servers.iter().map(|server| ServerLevels {
+        backend: Arc::clone(&backend.name),
+        server: server.standing.name.clone(),
+        up: !server.standing.is_out(now),
+        in_flight: server.standing.in_flight(),
+        ejections: server.standing.ejections(),
+    });
+    BackendLevels {
+        backend: Arc::clone(&backend.name),
+        in_flight: admission.in_flight(),
+        waiting: admission.waiting(),
+        circuit_open: admission.circuit.is_open(),
+        repeats: admission.repeats.count(),
+        servers: servers.collect(),
     }
-    levels
 }
 
 /// Whether the tokens of an issuer cannot be checked.

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod audiences;
+mod backend_tls;
 mod balance;
 mod bound_tokens;
 mod chaos;
@@ -22,6 +23,7 @@ mod cors;
 mod demo;
 mod disk;
 mod dpop;
+mod faults;
 mod floods;
 mod forward_auth;
 mod framing;

@@ -70,6 +70,14 @@ impl Check<'_> {
         if let Some(rules) = &backend.response_headers {
             self.response_fields(&format!("{at}.response_headers"), rules);
         }
+        if let Some(queue) = &backend.queue {
+            self.more_than_zero(&format!("{at}.queue.length"), queue.length);
+            self.some_time(&format!("{at}.queue.timeout"), queue.timeout);
+        }
+        self.some_time(&format!("{at}.circuit.pause"), backend.circuit.pause);
+        if backend.retry_budget > 100 {
+            self.add(&format!("{at}.retry_budget"), "more than 100 percent", "write at most 100");
+        }
     }
 
     fn proof(&mut self, at: &str, proof: &Proof) {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::servers::{Balance, Ejection, Health, Resolve, Server};
+use super::servers::{Balance, Circuit, Ejection, Health, Queue, Resolve, Server};
 use super::{FieldRules, SecretRef};
 use crate::config::scalar::Duration;
 
@@ -55,9 +55,17 @@ pub struct Backend {
     /// How long an idle connection is kept. Keep it below the backend's own limit.
     #[serde(default = "default_backend_idle")]
     pub idle_timeout: Duration,
-    /// Requests in flight at once; above it 503.
+    /// Requests in flight at once; above it they wait in `queue`, or get 503.
     #[serde(default = "default_backend_concurrency")]
     pub concurrency: usize,
+    /// Where requests wait while `concurrency` is reached. Default: they do not.
+    pub queue: Option<Queue>,
+    /// When the backend is not asked for a while: 503 at once.
+    #[serde(default)]
+    pub circuit: Circuit,
+    /// How many requests may be sent again, in percent of all; 10 in 10s always may. 0: none.
+    #[serde(default = "default_retry_budget")]
+    pub retry_budget: u32,
 }
 
 fn default_slow_start() -> Duration {
@@ -74,6 +82,10 @@ fn default_backend_timeout() -> Duration {
 
 fn default_backend_idle() -> Duration {
     Duration::seconds(4)
+}
+
+fn default_retry_budget() -> u32 {
+    10
 }
 
 fn default_backend_concurrency() -> usize {

@@ -130,3 +130,34 @@ impl Default for Resolve {
         Self { interval: Duration::seconds(5) }
     }
 }
+
+/// Where requests wait while all places of a backend are taken.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// How many may wait; above it 503.
+    pub length: usize,
+    /// For how long; after it 503.
+    #[serde(default = "default_queue_timeout")]
+    pub timeout: Duration,
+}
+
+fn default_queue_timeout() -> Duration {
+    Duration::seconds(1)
+}
+
+/// When a backend is not asked for a while.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Circuit {
+    /// After how many requests in a row that it did not answer, whatever was asked. 0: never.
+    pub failures: u32,
+    /// For how long; then one request shows whether it answers again.
+    pub pause: Duration,
+}
+
+impl Default for Circuit {
+    fn default() -> Self {
+        Self { failures: 20, pause: Duration::seconds(5) }
+    }
+}

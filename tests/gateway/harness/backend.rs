@@ -58,6 +58,8 @@ pub(crate) enum Behaviour {
     Hold(Gate),
     /// Writes the first part, and the second once the gate is open.
     Staged(Vec<u8>, Gate, Vec<u8>),
+    /// Writes piece after piece, with a pause between them.
+    Dribble(Vec<Vec<u8>>, Duration),
     /// Closes without an answer.
     Close,
     /// Answers the first request on a connection, and closes at the second.
@@ -165,6 +167,11 @@ impl Backend {
         TcpStream::connect(self.address).ok();
         let (mut state, _) = self.shared.changed.wait_timeout_while(state, DEADLINE, |state| state.is_down).unwrap();
         state.open.drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+    }
+
+    /// Closes all connections.
+    pub(crate) fn hang_up(&self) {
+        self.shared.state.lock().unwrap().open.drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
     }
 
     /// Listens again, at the same address.
@@ -342,6 +349,10 @@ fn answer(stream: &mut TcpStream, seen: &Seen, behaviour: Option<Behaviour>, cou
             gate.wait();
             stream.write_all(&second).is_ok()
         }
+        Some(Behaviour::Dribble(pieces, pause)) => pieces.iter().all(|piece| {
+            thread::sleep(pause);
+            stream.write_all(piece).is_ok()
+        }),
         Some(Behaviour::Close) => false,
         Some(Behaviour::CloseWhenReused) => count == 1 && stream.write_all(&ok).is_ok(),
     }

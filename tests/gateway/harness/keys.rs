@@ -44,6 +44,26 @@ pub(crate) fn certificate(names: &[&str], usage: ExtendedKeyUsagePurpose) -> Pai
     Pair { certificate: certificate.pem(), key: key.serialize_pem() }
 }
 
+/// One that only its own key vouches for.
+pub(crate) fn self_signed(names: &[&str]) -> Pair {
+    let names: Vec<String> = names.iter().map(|&n| n.to_owned()).collect();
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+    Pair { certificate: certificate.pem(), key: key.serialize_pem() }
+}
+
+/// One whose time is over.
+pub(crate) fn expired(names: &[&str]) -> Pair {
+    let names: Vec<String> = names.iter().map(|&n| n.to_owned()).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, authority()).unwrap();
+    Pair { certificate: certificate.pem(), key: key.serialize_pem() }
+}
+
 /// The gateway's usual certificate.
 pub(crate) fn server() -> &'static Pair {
     static SERVER: OnceLock<Pair> = OnceLock::new();

@@ -1,0 +1,96 @@
+//! The circuit to a backend: open while it does not answer at all, so that callers are told at once and it can recover.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::standing::whole_millis;
+
+/// When the circuit opens, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct CircuitRule {
+    /// After how many requests in a row without an answer; 0: never.
+    pub failures: u32,
+    /// For how long; then one request shows whether it closes.
+    pub pause: Duration,
+}
+
+/// A circuit. Times are those of `standing::millis`.
+#[derive(Debug, Default)]
+pub struct Circuit {
+    failures: AtomicU32,
+    /// 0: it is closed. Otherwise when the next request may try.
+    open_until: AtomicU64,
+}
+
+impl Circuit {
+    /// Whether it is open.
+    pub fn is_open(&self) -> bool {
+        self.open_until.load(Ordering::Relaxed) != 0
+    }
+
+    /// How long it certainly stays open.
+    pub(super) fn left(&self, now: u64) -> Duration {
+        Duration::from_millis(self.open_until.load(Ordering::Relaxed).saturating_sub(now))
+    }
+
+    /// Whether a request may pass. While it is open one may after each pause.
+    pub(super) fn lets_pass(&self, rule: &CircuitRule, now: u64) -> bool {
+        let until = self.open_until.load(Ordering::Relaxed);
+        if until == 0 {
+            return true;
+        }
+        let next = now.saturating_add(whole_millis(rule.pause));
+        until <= now && self.open_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// The backend answered: whether that closed it.
+    pub(super) fn succeeded(&self) -> bool {
+        if self.failures.load(Ordering::Relaxed) != 0 {
+            self.failures.store(0, Ordering::Relaxed);
+        }
+        self.is_open() && self.open_until.swap(0, Ordering::Relaxed) != 0
+    }
+
+    /// The backend did not answer: whether that opened it.
+    pub(super) fn failed(&self, rule: &CircuitRule, now: u64) -> bool {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if rule.failures == 0 || failures < rule.failures {
+            return false;
+        }
+        let until = now.saturating_add(whole_millis(rule.pause));
+        self.open_until.swap(until, Ordering::Relaxed) == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULE: CircuitRule = CircuitRule { failures: 3, pause: Duration::from_secs(5) };
+
+    #[test]
+    fn it_opens_after_failures_in_a_row_and_one_request_after_the_pause_closes_it() {
+        let circuit = Circuit::default();
+        assert!(!circuit.failed(&RULE, 1) && !circuit.failed(&RULE, 1) && !circuit.succeeded());
+        assert!(!circuit.failed(&RULE, 2) && !circuit.failed(&RULE, 2) && circuit.lets_pass(&RULE, 2));
+        assert!(circuit.failed(&RULE, 10) && circuit.is_open());
+        assert!(!circuit.lets_pass(&RULE, 5_009));
+        assert_eq!(circuit.left(10), RULE.pause);
+        assert!(circuit.lets_pass(&RULE, 5_010));
+        assert!(!circuit.lets_pass(&RULE, 5_010), "only one tries");
+        assert!(!circuit.failed(&RULE, 5_020), "it was open already");
+        assert!(!circuit.lets_pass(&RULE, 10_019) && circuit.lets_pass(&RULE, 10_020));
+        assert!(circuit.succeeded() && !circuit.is_open() && circuit.lets_pass(&RULE, 10_021));
+        assert!(!circuit.failed(&RULE, 10_022), "it needs several again");
+    }
+
+    #[test]
+    fn a_request_that_tries_and_is_never_heard_of_again_does_not_keep_it_open_for_ever() {
+        let circuit = Circuit::default();
+        assert_eq!((0..3).filter(|_| circuit.failed(&RULE, 0)).count(), 1);
+        assert!(circuit.lets_pass(&RULE, 5_000) && circuit.lets_pass(&RULE, 10_000));
+        let never = CircuitRule { failures: 0, ..RULE };
+        let circuit = Circuit::default();
+        assert!((0..100).all(|_| !circuit.failed(&never, 0)) && circuit.lets_pass(&never, 0));
+    }
+}

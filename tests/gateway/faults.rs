@@ -1,0 +1,281 @@
+//! What goes wrong at backends, and what callers get of it: docs/reliability.md has the table.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::balance::{several, up};
+use crate::harness::wire::Fault;
+use crate::harness::*;
+
+/// No circuit, so that each request shows what it meets.
+fn without_circuit(config: Config) -> Config {
+    config.set("/backends/legacy/circuit", json!({"failures": 0}))
+}
+
+/// A web server that is a process of its own: it can be stopped without a word to anybody.
+struct Process {
+    child: Child,
+    address: String,
+}
+
+impl Process {
+    fn start() -> Self {
+        let mut child = Command::new("python3")
+            .args(["-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--protocol", "HTTP/1.1"])
+            .current_dir("/proc/self/task")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let port =
+            line.split("port ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_else(|| panic!("{line}"));
+        Self { child, address: format!("127.0.0.1:{port}") }
+    }
+
+    fn signal(&self, name: &str) {
+        let output = program("kill", "procps", &["-s", name, &self.child.id().to_string()]);
+        assert!(output.status.success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+#[test]
+fn x2_a_backend_that_dies_loses_no_request_that_can_be_sent_again_and_repeats_no_other() {
+    let (backends, gateway) = several::<2>(without_circuit);
+    let gate = Gate::default();
+    backends.iter().for_each(|backend| backend.on("/public/slow", Behaviour::Hold(gate.clone())));
+    let calls: Vec<_> = ["GET", "POST"]
+        .into_iter()
+        .flat_map(|method| [(); 4].map(|()| gateway.request(method, "/public/slow")))
+        .map(|request| thread::spawn(move || (request.method.clone(), request.send())))
+        .collect();
+    let seen = || backends.iter().map(|backend| backend.requests().len()).sum::<usize>();
+    let until = Instant::now() + DEADLINE;
+    while seen() < 8 {
+        assert!(Instant::now() < until);
+        thread::sleep(Duration::from_millis(5));
+    }
+    let (gets, posts): (Vec<_>, Vec<_>) = backends[0].requests().into_iter().partition(|seen| seen.method == "GET");
+    backends[0].stop();
+    backends[1].wait_for(8 - posts.len());
+    gate.open();
+    let mut lost = 0;
+    for call in calls {
+        let (method, answer) = call.join().unwrap();
+        if method == "POST" && answer.status == 502 {
+            lost += 1;
+        } else {
+            answer.ok();
+        }
+    }
+    assert_eq!(lost, posts.len(), "a POST that was sent is not repeated");
+    assert_eq!(seen(), 8 + gets.len());
+    gateway.expect_metric("wicketgate_backend_repeats_total", &[], gets.len() as f64);
+    for _ in 0..10 {
+        gateway.post("/public/x").body("x").send().ok();
+    }
+}
+
+#[test]
+fn x3_x4_a_server_that_hangs_is_504_and_then_left_alone_and_comes_back() {
+    let (process, backend) = (Process::start(), Backend::start());
+    let config = Config::with_server(&format!("http://{}", process.address))
+        .set("/backends/legacy/servers", json!([format!("http://{}", process.address), backend.url()]))
+        .set("/backends/legacy/timeout", json!("200ms"))
+        .set("/backends/legacy/slow_start", json!("0s"))
+        .set("/backends/legacy/ejection", json!({"failures": 2, "time": "300ms", "longest": "300ms"}));
+    let gateway = Gateway::start(&config);
+    let call = || gateway.get("/public/x").send().status;
+    let is_up = |value| gateway.expect_metric("wicketgate_backend_server_up", &[("server", &process.address)], value);
+    // Python has no such file, which is an answer.
+    while call() != 404 {}
+    process.signal("STOP");
+    let until = Instant::now() + DEADLINE;
+    let mut timeouts = 0;
+    while gateway.metric("wicketgate_backend_server_ejections_total", &[("server", &process.address)]) < 1.0 {
+        assert!(Instant::now() < until);
+        let status = call();
+        assert!(matches!(status, 200 | 504), "{status}");
+        timeouts += usize::from(status == 504);
+    }
+    assert_eq!(timeouts, 2);
+    process.signal("CONT");
+    is_up(1.0);
+    while call() != 404 {
+        assert!(Instant::now() < until, "it does not come back");
+    }
+}
+
+#[test]
+fn x4_contract_16_a_backend_that_does_not_answer_opens_the_circuit_until_it_does() {
+    let (backend, gateway) = world_with(|c| {
+        c.set("/backends/legacy/timeout", json!("100ms"))
+            .set("/backends/legacy/circuit", json!({"failures": 3, "pause": "300ms"}))
+    });
+    backend.on("/public/x", Behaviour::Silent);
+    for _ in 0..3 {
+        gateway.get("/public/x").send().expect(504, "504-01");
+    }
+    let open = |value| gateway.expect_metric("wicketgate_backend_circuit_open", &[("backend", "legacy")], value);
+    open(1.0);
+    assert!(gateway.get("/public/x").send().expect(503, "503-05").retry_after() >= 1);
+    assert_eq!(backend.requests().len(), 3, "it is not asked");
+    // After the pause one request tries, and the others do not wait for it.
+    let until = Instant::now() + DEADLINE;
+    while backend.requests().len() < 4 {
+        assert!(Instant::now() < until);
+        assert!(matches!(gateway.get("/public/x").send().status, 503 | 504));
+    }
+    open(1.0);
+    backend.on("/public/x", Behaviour::status(500));
+    while gateway.get("/public/x").send().status == 503 {
+        assert!(Instant::now() < until);
+    }
+    open(0.0);
+    assert_eq!(gateway.get("/public/x").send().status, 500, "a bad answer is an answer");
+    let said = |message| assert!(gateway.stderr.wait(|line| line["message"] == message).is_some(), "{message}");
+    said("this backend does not answer: the circuit is open");
+    said("this backend answers again: the circuit is closed");
+}
+
+#[test]
+fn x5_a_backend_that_refuses_is_asked_hardly_more_often_than_callers_ask() {
+    let (backends, gateway) =
+        several::<2>(|c| without_circuit(c).set("/backends/legacy/ejection", json!({"failures": 0})));
+    backends.iter().for_each(|backend| backend.on("/public/x", Behaviour::Close));
+    for _ in 0..200 {
+        gateway.get("/public/x").send().expect(502, "502-01");
+    }
+    let asked: usize = backends.iter().map(|backend| backend.requests().len()).sum();
+    assert!((200..=220).contains(&asked), "{asked} for 200 requests");
+    backends.iter().for_each(Backend::stop);
+    for _ in 0..20 {
+        gateway.get("/public/x").send().expect(502, "502-01");
+    }
+}
+
+#[test]
+fn x6_a_body_may_take_longer_than_the_timeout_while_it_goes_on_and_no_longer() {
+    let (backend, gateway) = world_with(|c| c.set("/backends/legacy/timeout", json!("400ms")));
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n".to_vec();
+    let pieces = std::iter::once(head).chain(vec![b"x".to_vec(); 10]).collect();
+    backend.on("/public/x", Behaviour::Dribble(pieces, Duration::from_millis(60)));
+    assert_eq!(gateway.get("/public/x").send().ok().text(), "xxxxxxxxxx");
+    let gate = Gate::default();
+    let first = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello".to_vec();
+    backend.on("/public/y", Behaviour::Staged(first, gate.clone(), b"world".to_vec()));
+    let broken = gateway.get("/public/y").try_on(&mut gateway.connect());
+    assert!(matches!(broken, Err(Fault::Truncated(_) | Fault::Closed)), "{broken:?}");
+    gate.open();
+    gateway.get("/public/z").send().ok();
+}
+
+#[test]
+fn x1_a_backend_that_dies_within_a_body_disturbs_no_other_exchange() {
+    let (backends, gateway) = several::<2>(|c| c);
+    let gate = Gate::default();
+    let first = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello".to_vec();
+    let staged = Behaviour::Staged(first, gate.clone(), b"world".to_vec());
+    backends.iter().for_each(|backend| backend.on("/public/x", staged.clone()));
+    let calls: Vec<_> = (0..6)
+        .map(|_| {
+            let request = gateway.get("/public/x");
+            thread::spawn(move || request.try_on(&mut Connection::open(request.address)))
+        })
+        .collect();
+    let seen = |index: usize| backends[index].requests_for("/public/x").len();
+    let until = Instant::now() + DEADLINE;
+    while seen(0) + seen(1) < 6 {
+        assert!(Instant::now() < until);
+        thread::sleep(Duration::from_millis(5));
+    }
+    backends[0].stop();
+    gate.open();
+    let whole = calls.into_iter().map(|call| call.join().unwrap()).filter(|answer| match answer {
+        Ok(answer) => answer.text() == "helloworld",
+        Err(fault) => !matches!(fault, Fault::Truncated(_) | Fault::Closed),
+    });
+    assert_eq!(whole.count(), seen(1));
+}
+
+#[test]
+fn a_connection_that_the_backend_closed_while_it_was_idle_loses_no_post() {
+    let (backend, gateway) = world_with(|c| c.set("/workers", json!(1)));
+    for count in 1..=20 {
+        gateway.post("/public/x").body("pay").send().ok();
+        assert_eq!(backend.requests().len(), count);
+        backend.hang_up();
+    }
+    gateway.expect_metric("wicketgate_backend_failures_total", &[], 0.0);
+}
+
+#[test]
+fn requests_above_the_limit_wait_for_a_place_and_the_queue_has_an_end() {
+    let (backend, gateway) = world_with(|c| {
+        c.set("/backends/legacy/concurrency", json!(1))
+            .set("/backends/legacy/queue", json!({"length": 2, "timeout": "30s"}))
+    });
+    let gate = Gate::default();
+    backend.on("/public/slow", Behaviour::Hold(gate.clone()));
+    let send = |target: &str| {
+        let request = gateway.get(target);
+        thread::spawn(move || request.send())
+    };
+    let first = send("/public/slow");
+    backend.wait_for(1);
+    let waiting = [send("/public/x"), send("/public/x")];
+    gateway.expect_metric("wicketgate_backend_waiting", &[("backend", "legacy")], 2.0);
+    assert!(gateway.get("/public/x").send().expect(503, "503-01").retry_after() >= 1);
+    assert_eq!(backend.requests().len(), 1);
+    gate.open();
+    first.join().unwrap().ok();
+    waiting.into_iter().for_each(|call| drop(call.join().unwrap().ok()));
+    gateway.expect_metric("wicketgate_backend_waiting", &[("backend", "legacy")], 0.0);
+    gateway.expect_metric("wicketgate_backend_in_flight", &[("backend", "legacy")], 0.0);
+}
+
+#[test]
+fn nobody_waits_for_a_place_longer_than_the_queue_allows() {
+    let (backend, gateway) = world_with(|c| {
+        c.set("/backends/legacy/concurrency", json!(1))
+            .set("/backends/legacy/queue", json!({"length": 9, "timeout": "100ms"}))
+    });
+    let gate = Gate::default();
+    backend.on("/public/slow", Behaviour::Hold(gate.clone()));
+    let slow = gateway.get("/public/slow");
+    let first = thread::spawn(move || slow.send());
+    backend.wait_for(1);
+    gateway.get("/public/x").send().expect(503, "503-01");
+    // A caller that leaves while it waits takes no place.
+    let mut gone = gateway.connect();
+    gone.send(&gateway.get("/public/x").bytes());
+    gone.abort();
+    gate.open();
+    first.join().unwrap().ok();
+    gateway.expect_metric("wicketgate_backend_waiting", &[("backend", "legacy")], 0.0);
+    gateway.get("/public/y").send().ok();
+    assert!(backend.requests_for("/public/x").is_empty());
+}
+
+#[test]
+fn the_circuit_and_the_limit_survive_a_reload() {
+    let (backend, gateway) = world_with(|c| c.set("/backends/legacy/circuit", json!({"failures": 2, "pause": "1m"})));
+    backend.on("/public/x", Behaviour::Close);
+    for _ in 0..2 {
+        gateway.post("/public/x").body("x").send().expect(502, "502-01");
+    }
+    let changed = Config::new(&backend).set("/backends/legacy/circuit", json!({"failures": 3, "pause": "1m"}));
+    gateway.reload(&changed, "reloaded");
+    gateway.get("/public/y").send().expect(503, "503-05");
+    up(&gateway, &backend, 1.0);
+}
