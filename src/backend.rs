@@ -4,6 +4,7 @@ pub mod admission;
 mod alarm;
 pub mod answer;
 mod balance;
+mod channel;
 pub mod circuit;
 mod dial;
 pub mod health;

@@ -47,8 +47,8 @@ impl Body for AnswerBody {
         }
         let Self { inner, lease, stall, .. } = this;
         let mut read = |context: &mut Context<'_>| Pin::new(&mut *inner).poll_frame(context);
-        let frame = match lease {
-            Some(lease) => lease.link().poll_until(context, read),
+        let frame = match lease.as_mut().and_then(Lease::link) {
+            Some(link) => link.poll_until(context, read),
             None => read(context),
         };
         let Poll::Ready(frame) = frame else {

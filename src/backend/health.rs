@@ -1,15 +1,17 @@
 //! Asks servers how they are, on the control runtime: a server that is not well gets no requests.
 
+use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::Empty;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
@@ -30,6 +32,8 @@ pub struct Health {
     pub timeout: Duration,
     /// The status codes of a good answer; empty: 200 to 299.
     pub status: Vec<u16>,
+    /// Whether HTTP/2 is spoken.
+    pub http2: bool,
     /// How many answers change what is known.
     pub thresholds: Thresholds,
 }
@@ -59,9 +63,9 @@ pub(super) async fn keep_checking(servers: Weak<Servers>, health: Health) {
 async fn ask(server: &Server, health: &Health) -> Result<(), String> {
     let wire = dial(server).await.map_err(|failure| failure.word().to_owned())?;
     let status = match wire {
-        Wire::Tcp(stream) => exchange(stream, health).await,
-        Wire::Tls(stream) => exchange(stream, health).await,
-        Wire::Unix(stream) => exchange(stream, health).await,
+        Wire::Tcp(stream) => exchange(stream, health, "http").await,
+        Wire::Tls(stream) => exchange(stream, health, "https").await,
+        Wire::Unix(stream) => exchange(stream, health, "http").await,
     };
     let status = status.ok_or_else(|| "the answer broke off or is not HTTP".to_owned())?;
     let is_good = if health.status.is_empty() { status.is_success() } else { health.status.contains(&status.as_u16()) };
@@ -69,16 +73,31 @@ async fn ask(server: &Server, health: &Health) -> Result<(), String> {
 }
 
 /// The status of the answer. Its body is not waited for.
-async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, health: &Health) -> Option<StatusCode> {
+async fn exchange<IO>(stream: IO, health: &Health, scheme: &str) -> Option<StatusCode>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let request =
+        Request::get(&health.path).header(header::USER_AGENT, concat!("wicketgate/", env!("CARGO_PKG_VERSION")));
+    if health.http2 {
+        let authority = health.host.to_str().ok()?;
+        let request = request.uri(format!("{scheme}://{authority}{}", health.path)).body(Empty::new()).ok()?;
+        let (mut sender, connection) =
+            http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), TokioIo::new(stream)).await.ok()?;
+        return answered(sender.send_request(request), connection).await;
+    }
+    let request =
+        request.header(header::HOST, &health.host).header(header::CONNECTION, "close").body(Empty::new()).ok()?;
     let (mut sender, connection) = http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.ok()?;
-    let request = Request::get(&health.path)
-        .header(header::HOST, &health.host)
-        .header(header::USER_AGENT, concat!("wicketgate/", env!("CARGO_PKG_VERSION")))
-        .header(header::CONNECTION, "close")
-        .body(Empty::new())
-        .ok()?;
-    let mut answer = pin!(sender.send_request(request));
-    // The connection ends with this, however it does.
+    answered(sender.send_request(request), connection).await
+}
+
+/// What is answered. The connection ends with this, however it does.
+async fn answered(
+    answer: impl Future<Output = hyper::Result<Response<Incoming>>>,
+    connection: impl Future<Output = hyper::Result<()>>,
+) -> Option<StatusCode> {
+    let mut answer = pin!(answer);
     let response = tokio::select! {
         biased;
         response = &mut answer => response,

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use super::alarm::Alarms;
 use super::answer::AnswerBody;
 use super::balance::{next_random, random_of};
+use super::channel::is_refused;
 use super::link::Link;
 use super::servers::Servers;
 use super::stations::{Station, Stations, Tried, Visit};
@@ -40,7 +41,8 @@ pub struct Pool {
 pub(super) struct Lease {
     visit: Visit,
     limit: Duration,
-    link: Link,
+    /// None where the connection serves others too, and drives itself.
+    link: Option<Link>,
 }
 
 /// How a request is to be sent.
@@ -78,6 +80,8 @@ struct Attempt {
     failure: Failure,
     /// Whether the connection had served another request before.
     reused: bool,
+    /// Whether the server says that it did nothing with the request.
+    refused: bool,
 }
 
 impl Default for Pool {
@@ -161,8 +165,9 @@ impl Pool {
                 return Err(last);
             }
             asked.set(Some(Rc::clone(station)));
-            let copy = match (errand.repeat, &request) {
-                (Repeat::Once, Some(request)) if !repeated => copied(request).map(Box::new),
+            let may_repeat = errand.repeat == Repeat::Once && !repeated;
+            let copy = match &request {
+                Some(request) if may_repeat || backend.servers.speak_http2() => copied(request).map(Box::new),
                 _ => None,
             };
             let upload = upload_of(request);
@@ -177,7 +182,9 @@ impl Pool {
                 return Err(last);
             }
             // An idle connection that had just been closed says nothing about its server.
-            if !attempt.reused {
+            if attempt.refused {
+                count += 1;
+            } else if !attempt.reused {
                 backend.servers.failed(&station.server, last.word());
                 count += 1;
                 if request.is_some() || stations.count() > 1 {
@@ -188,9 +195,9 @@ impl Pool {
                 return Err(last);
             }
             if request.is_none() {
-                let copy = copy.filter(|_| backend.may_repeat()).ok_or(last)?;
+                let copy = copy.filter(|_| attempt.refused || may_repeat && backend.may_repeat()).ok_or(last)?;
                 *request = Some(*copy);
-                repeated = true;
+                repeated = repeated || !attempt.refused;
             }
         }
     }
@@ -227,6 +234,9 @@ async fn attempt(
     now: Instant,
     fresh: bool,
 ) -> Result<(Response<Incoming>, Lease), Attempt> {
+    if backend.servers.speak_http2() {
+        return Box::pin(attempt_http2(backend, station, request)).await;
+    }
     let visit = Visit::new(station);
     let idle = if fresh { None } else { station.take(now) };
     let reused = idle.is_some();
@@ -235,29 +245,51 @@ async fn attempt(
         // Rare and large: it does not belong into the state of each request.
         None => match Box::pin(timeout(backend.connect_timeout, Link::connect(&station.server))).await {
             Ok(Ok(link)) => link,
-            Ok(Err(failure)) => return Err(Attempt { failure, reused }),
-            Err(_) => return Err(Attempt { failure: Failure::Connect, reused }),
+            Ok(Err(failure)) => return Err(Attempt { failure, reused, refused: false }),
+            Err(_) => return Err(Attempt { failure: Failure::Connect, reused, refused: false }),
         },
     };
     match link.exchange(request).await {
-        Ok(response) => Ok((response, Lease { visit, limit: backend.idle_timeout, link })),
+        Ok(response) => Ok((response, Lease { visit, limit: backend.idle_timeout, link: Some(link) })),
         Err(mut error) => {
             *request = error.take_message();
-            Err(Attempt { failure: Failure::Broken, reused })
+            Err(Attempt { failure: Failure::Broken, reused, refused: false })
+        }
+    }
+}
+
+/// The same by HTTP/2.
+async fn attempt_http2(
+    backend: &Backend,
+    station: &Rc<Station>,
+    request: &mut Option<Request<RequestBody>>,
+) -> Result<(Response<Incoming>, Lease), Attempt> {
+    let visit = Visit::new(station);
+    let failed = |failure| Attempt { failure, reused: false, refused: false };
+    let opened = timeout(backend.connect_timeout, station.channel()).await;
+    let (mut channel, reused) = opened.map_err(|_| failed(Failure::Connect))?.map_err(failed)?;
+    match channel.exchange(request, station.server.tls.is_some()).await {
+        Ok(response) => Ok((response, Lease { visit, limit: backend.idle_timeout, link: None })),
+        Err(mut error) => {
+            *request = error.take_message();
+            let refused = is_refused(error.error());
+            Err(Attempt { failure: Failure::Broken, reused, refused })
         }
     }
 }
 
 impl Lease {
-    /// The connection.
-    pub(super) fn link(&mut self) -> &mut Link {
-        &mut self.link
+    /// The connection, where nobody else drives it.
+    pub(super) fn link(&mut self) -> Option<&mut Link> {
+        self.link.as_mut()
     }
 
     /// Gives the connection back. Only right after its response was read to the end.
-    pub(super) fn release(mut self) {
-        self.link.settle();
-        self.visit.station().keep(self.link, self.limit);
+    pub(super) fn release(self) {
+        if let Some(mut link) = self.link {
+            link.settle();
+            self.visit.station().keep(link, self.limit);
+        }
     }
 }
 

@@ -88,6 +88,8 @@ pub struct Rules {
     pub health: Option<Health>,
     /// How often names are looked up.
     pub resolve: Duration,
+    /// Whether HTTP/2 is spoken with them.
+    pub http2: bool,
 }
 
 /// The standings of all servers of all backends: by backend, address, and whether they are checked. What a check said
@@ -249,6 +251,11 @@ impl Servers {
             weight: listed.weight,
             listed: number,
         }
+    }
+
+    /// Whether HTTP/2 is spoken with them.
+    pub fn speak_http2(&self) -> bool {
+        self.rules.http2
     }
 
     /// Milliseconds for which a server that came back gets less than its share.

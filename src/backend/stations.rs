@@ -6,7 +6,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Mutex;
+
+use super::Failure;
 use super::balance::{Load, by_key, least_busy};
+use super::channel::Channel;
 use super::link::Link;
 use super::servers::{Present, Server, Servers};
 use super::standing::millis;
@@ -28,6 +32,10 @@ pub(super) struct Stations {
 pub(super) struct Station {
     pub(super) server: Arc<Server>,
     idle: RefCell<Vec<Idle>>,
+    /// The connection that all requests share, where HTTP/2 is spoken.
+    channel: RefCell<Option<Channel>>,
+    /// Held by whoever opens it.
+    opening: Mutex<()>,
 }
 
 struct Idle {
@@ -61,7 +69,7 @@ impl Stations {
         let station = |server: &Arc<Server>| {
             let known = before.into_iter().flat_map(|before| &before.stations);
             let same = known.into_iter().find(|station| station.server.id == server.id);
-            same.map_or_else(|| Rc::new(Station { server: Arc::clone(server), idle: RefCell::default() }), Rc::clone)
+            same.map_or_else(|| Rc::new(Station::new(server)), Rc::clone)
         };
         let stations = present.servers.iter().map(station).collect();
         Self { version, servers: Arc::downgrade(servers), slow_start: servers.slow_start(), present, stations }
@@ -129,6 +137,37 @@ impl Stations {
 }
 
 impl Station {
+    fn new(server: &Arc<Server>) -> Self {
+        Self {
+            server: Arc::clone(server),
+            idle: RefCell::default(),
+            channel: RefCell::default(),
+            opening: Mutex::default(),
+        }
+    }
+
+    /// The HTTP/2 connection, and whether it was there before.
+    ///
+    /// # Errors
+    /// Those of [`Channel::connect`].
+    pub(super) async fn channel(&self) -> Result<(Channel, bool), Failure> {
+        if let Some(open) = self.open_channel() {
+            return Ok((open, true));
+        }
+        let _alone = self.opening.lock().await;
+        // Somebody else may have opened it meanwhile.
+        if let Some(open) = self.open_channel() {
+            return Ok((open, true));
+        }
+        let channel = Channel::connect(&self.server).await?;
+        *self.channel.borrow_mut() = Some(channel.clone());
+        Ok((channel, false))
+    }
+
+    fn open_channel(&self) -> Option<Channel> {
+        self.channel.borrow().as_ref().filter(|channel| channel.is_open()).cloned()
+    }
+
     /// An idle connection that can take a request, the one used last.
     pub(super) fn take(&self, now: Instant) -> Option<Link> {
         let mut idle = self.idle.borrow_mut();

@@ -187,9 +187,11 @@ fn settled(route: &Route, request: &mut Request<RequestBody>) -> Repeat {
 /// Larger bodies are not kept to be sent again.
 const KEPT_FOR_RETRY: u64 = 64 * 1024;
 
-/// Whether the body must be at hand because the route's requests may be sent twice.
+/// Whether the body must be at hand because the route's requests may be sent twice, or because the backend can refuse
+/// them unseen, as by HTTP/2.
 pub(super) fn is_kept_for_retry(route: &Route, head: &Head) -> bool {
-    route.retry == Retry::Safe && head.body_length().is_some_and(|length| length > 0 && length <= KEPT_FOR_RETRY)
+    let may_be_sent_twice = route.retry == Retry::Safe || route.backend.servers.speak_http2();
+    may_be_sent_twice && head.body_length().is_some_and(|length| length > 0 && length <= KEPT_FOR_RETRY)
 }
 
 fn mismatch(route: &Route, record: &mut Record) -> Result<(), Refusal> {

@@ -79,9 +79,16 @@ fn rules(raw: &raw::Backend) -> Rules {
         interval: health.interval.get(),
         timeout: health.timeout.get(),
         status: health.status.iter().flatten().filter_map(|status| u16::try_from(*status).ok()).collect(),
+        http2: is_http2(raw),
         thresholds: Thresholds { healthy: health.healthy, unhealthy: health.unhealthy },
     });
-    Rules { ejection, slow_start: raw.slow_start.get(), health, resolve: raw.resolve.interval.get() }
+    Rules {
+        ejection,
+        slow_start: raw.slow_start.get(),
+        health,
+        resolve: raw.resolve.interval.get(),
+        http2: is_http2(raw),
+    }
 }
 
 /// The `Host` of requests that the gateway makes itself.
@@ -133,6 +140,10 @@ fn listed(server: &raw::Server, certified: Option<&str>, tls: Option<&Arc<Client
     Some(Listed { at, tls, weight: server.weight() })
 }
 
+fn is_http2(raw: &raw::Backend) -> bool {
+    raw.protocol == raw::Protocol::Http2
+}
+
 /// TLS towards https servers, with a digest of all that was read for it; `None` where no server has it, or where
 /// something is wrong with it.
 fn read_tls(
@@ -168,7 +179,7 @@ fn read_tls(
     };
     let pair = tls.and_then(|tls| tls.certificate.as_deref().zip(tls.private_key.as_deref()));
     let Some((certificate, private_key)) = pair else {
-        return Some((Arc::new(builder.with_no_client_auth()), digest(&material)));
+        return Some((offering(raw, builder.with_no_client_auth()), digest(&material)));
     };
     let chain: Result<Vec<_>, _> = config.read_file(certificate).map(|pem| {
         material.extend_from_slice(&pem);
@@ -195,7 +206,7 @@ fn read_tls(
         }
     };
     match builder.with_client_auth_cert(chain, key) {
-        Ok(config) => Some((Arc::new(config), digest(&material))),
+        Ok(config) => Some((offering(raw, config), digest(&material))),
         Err(fault) => {
             problem(
                 "certificate",
@@ -205,6 +216,14 @@ fn read_tls(
             None
         }
     }
+}
+
+/// With the protocol that is to be spoken (RFC 7301).
+fn offering(raw: &raw::Backend, mut config: ClientConfig) -> Arc<ClientConfig> {
+    if is_http2(raw) {
+        config.alpn_protocols = vec![b"h2".to_vec()];
+    }
+    Arc::new(config)
 }
 
 fn digest(material: &[u8]) -> String {

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod audiences;
+mod backend_http2;
 mod backend_tls;
 mod balance;
 mod bound_tokens;

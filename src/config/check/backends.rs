@@ -1,6 +1,6 @@
 //! The company's own servers.
 
-use super::super::raw::{Backend, BackendAuthorization, CustomerFrom, Proof, Server};
+use super::super::raw::{Backend, BackendAuthorization, CustomerFrom, Proof, Protocol, Server};
 use super::super::scalar::Duration;
 use super::{Check, grammar, shown};
 
@@ -16,6 +16,12 @@ impl Check<'_> {
                 self.add(&at, "a backend has a name", "");
             }
             self.backend(&at, backend);
+            for (index, route) in raw.routes.iter().enumerate() {
+                if route.websocket && route.backend == *name && backend.protocol == Protocol::Http2 {
+                    let message = format!("the backend `{}` speaks HTTP/2, and WebSockets need HTTP/1.1", shown(name));
+                    self.add(&format!("routes[{index}].websocket"), message, "remove it, or `protocol` of the backend");
+                }
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::servers::{Balance, Circuit, Ejection, Health, Queue, Resolve, Server};
+use super::servers::{Balance, Circuit, Ejection, Health, Protocol, Queue, Resolve, Server};
 use super::{FieldRules, SecretRef};
 use crate::config::scalar::Duration;
 
@@ -16,6 +16,9 @@ pub struct Backend {
     /// Its servers: addresses such as http://10.0.0.1:9000, https://app.internal or unix:/run/app.sock, without a path.
     /// With a weight: {url: ADDRESS, weight: 2}.
     pub servers: Vec<Server>,
+    /// What is spoken with them.
+    #[serde(default)]
+    pub protocol: Protocol,
     /// How one of them is chosen.
     #[serde(default)]
     pub balance: Balance,

@@ -48,6 +48,17 @@ fn default_weight() -> u32 {
     1
 }
 
+/// What is spoken with servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2: https servers must offer it by ALPN, and others are taken to know it. Needed for gRPC.
+    Http2,
+}
+
 /// How a server is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -64,8 +64,12 @@ async fn exchange(
     }
     let (parts, mut incoming) = response.await?.into_parts();
     let received = receive_all(&mut incoming).await?;
+    let mut response = Response::from_parts(parts, received);
+    if let Some(trailers) = incoming.trailers().await? {
+        response.extensions_mut().insert(trailers);
+    }
     driver.abort();
-    Ok(Response::from_parts(parts, received))
+    Ok(response)
 }
 
 /// Opens a WebSocket (RFC 8441), sends this and ends its direction: the answer, with all that comes back.

@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod h2;
+pub(crate) mod h2_backend;
 pub(crate) mod keys;
 pub(crate) mod load;
 pub(crate) mod nginx;

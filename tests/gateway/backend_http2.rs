@@ -1,0 +1,141 @@
+//! HTTP/2 towards backends: many requests on one connection, trailers both ways, and what may be sent again.
+
+use std::thread;
+
+use http::HeaderMap;
+use rcgen::ExtendedKeyUsagePurpose::ServerAuth;
+
+use crate::harness::h2_backend::{Act, H2Backend};
+use crate::harness::wire::Fault;
+use crate::harness::*;
+
+fn world() -> (H2Backend, Gateway) {
+    let backend = H2Backend::start(None);
+    let config = Config::with_server(&format!("http://{}", backend.address));
+    let gateway = Gateway::start(&config.set("/backends/legacy/protocol", json!("http2")).set("/workers", json!(1)));
+    (backend, gateway)
+}
+
+#[test]
+fn requests_of_one_worker_share_a_connection() {
+    let (backend, gateway) = world();
+    let calls: Vec<_> = (0..20)
+        .map(|number| {
+            let request = gateway.post("/public/x?a=b").body(format!("body {number}"));
+            thread::spawn(move || (number, request.send()))
+        })
+        .collect();
+    for call in calls {
+        let (number, answer) = call.join().unwrap();
+        assert_eq!(answer.ok().text(), format!("body {number}"));
+    }
+    let seen = backend.requests();
+    assert_eq!(seen.len(), 20);
+    for request in seen {
+        assert_eq!(request.connection, 1);
+        assert_eq!(request.head.uri.to_string(), "http://localhost/public/x?a=b");
+        assert!(!request.head.headers.contains_key("host") && request.head.headers.contains_key("x-request-id"));
+        assert_eq!(request.head.headers["te"], "trailers");
+    }
+    gateway.expect_metric("wicketgate_backend_server_in_flight", &[], 0.0);
+}
+
+#[test]
+fn trailers_pass_both_ways() {
+    let (backend, gateway) = world();
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-sum", "1".parse().unwrap());
+    trailers.insert("x-customer-id", "somebody".parse().unwrap());
+    let request = http::Request::post("https://localhost/public/x").body(()).unwrap();
+    let answer = h2::send(gateway.address, request, b"hello", Some(trailers)).unwrap();
+    assert_eq!((answer.status().as_u16(), answer.body().as_slice()), (200, &b"hello"[..]));
+    let told = answer.extensions().get::<HeaderMap>().expect("trailers");
+    assert_eq!(told["grpc-status"], "0");
+    let seen = backend.requests().remove(0).trailers.unwrap();
+    assert_eq!(seen["x-sum"], "1");
+    assert!(!seen.contains_key("x-customer-id"), "a trailer cannot claim an identity");
+}
+
+#[test]
+fn what_the_backend_refused_to_look_at_is_sent_again_also_a_post() {
+    let (backend, gateway) = world();
+    backend.on("/public/x", Act::Reset(2, ::h2::Reason::REFUSED_STREAM));
+    assert_eq!(gateway.post("/public/x").body("pay").send().ok().text(), "pay");
+    assert_eq!(backend.requests().iter().map(|seen| &seen.body[..]).collect::<Vec<_>>(), [b"pay"]);
+}
+
+#[test]
+fn contract_18_a_post_that_the_backend_gave_up_is_not_sent_again() {
+    let (backend, gateway) = world();
+    backend.on("/public/x", Act::Reset(1, ::h2::Reason::INTERNAL_ERROR));
+    gateway.post("/public/x").body("pay").send().expect(502, "502-01");
+    assert_eq!(backend.requests().len(), 0);
+    gateway.get("/public/x").send().ok();
+}
+
+#[test]
+fn a_backend_that_closes_its_connections_gently_loses_no_request() {
+    let (backend, gateway) = world();
+    backend.on("/public/x", Act::GoAway);
+    let callers: Vec<_> = (0..4)
+        .map(|_| {
+            let request = gateway.post("/public/x").body("pay");
+            thread::spawn(move || {
+                let mut connection = Connection::open(request.address);
+                (0..10).for_each(|_| drop(request.send_on(&mut connection).ok()));
+            })
+        })
+        .collect();
+    callers.into_iter().for_each(|caller| caller.join().unwrap());
+    let seen = backend.requests();
+    assert_eq!(seen.len(), 40);
+    assert!(seen.iter().map(|request| request.connection).max() > Some(1), "it was another connection");
+}
+
+#[test]
+fn a33_an_answer_that_is_cut_off_is_an_abort() {
+    let (backend, gateway) = world();
+    backend.on("/public/x", Act::Cut);
+    let broken = gateway.post("/public/x").body("hello").try_on(&mut gateway.connect());
+    assert!(matches!(broken, Err(Fault::Truncated(_) | Fault::Closed)), "{broken:?}");
+    gateway.get("/public/y").send().ok();
+}
+
+#[test]
+fn over_tls_http2_is_agreed_on_or_nothing_is_sent() {
+    let pair = keys::certificate(&["localhost"], ServerAuth);
+    for (offered, is_good) in [(&[&b"h2"[..]][..], true), (&[b"http/1.1"], false), (&[], false)] {
+        let backend = H2Backend::start(Some((&pair, offered)));
+        let config = Config::with_server(&format!("https://localhost:{}", backend.address.port()))
+            .set("/backends/legacy/protocol", json!("http2"))
+            .set("/backends/legacy/tls", json!({"ca": "certs/ca.pem"}));
+        let gateway = Gateway::start(&config);
+        let answer = gateway.post("/public/x").body("hello").send();
+        if is_good {
+            assert_eq!(answer.ok().text(), "hello");
+            assert_eq!(backend.requests()[0].head.uri.scheme_str(), Some("https"));
+        } else {
+            answer.expect(502, "502-01");
+            assert!(backend.requests().is_empty());
+        }
+    }
+}
+
+#[test]
+fn checks_speak_http2_too() {
+    let backend = H2Backend::start(None);
+    let health = json!({"path": "/health", "interval": "50ms"});
+    let config = Config::with_server(&format!("http://{}", backend.address))
+        .set("/backends/legacy/protocol", json!("http2"))
+        .set("/backends/legacy/health", health);
+    let gateway = Gateway::start(&config);
+    let until = std::time::Instant::now() + DEADLINE;
+    while !backend.requests().iter().any(|seen| seen.head.uri.path() == "/health") {
+        assert!(std::time::Instant::now() < until);
+        thread::yield_now();
+    }
+    gateway.expect_metric("wicketgate_backend_server_up", &[], 1.0);
+    backend.on("/health", Act::Reset(usize::MAX, ::h2::Reason::INTERNAL_ERROR));
+    gateway.expect_metric("wicketgate_backend_server_up", &[], 0.0);
+    gateway.get("/public/x").send().expect(503, "503-05");
+}
