@@ -1,10 +1,13 @@
 //! HTTP/2 towards backends: many requests on one connection, trailers both ways, and what may be sent again.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use http::HeaderMap;
 use rcgen::ExtendedKeyUsagePurpose::ServerAuth;
 
+use crate::clients::{interpreter, python};
 use crate::harness::h2_backend::{Act, H2Backend};
 use crate::harness::wire::Fault;
 use crate::harness::*;
@@ -138,4 +141,31 @@ fn checks_speak_http2_too() {
     backend.on("/health", Act::Reset(usize::MAX, ::h2::Reason::INTERNAL_ERROR));
     gateway.expect_metric("wicketgate_backend_server_up", &[], 0.0);
     gateway.get("/public/x").send().expect(503, "503-05");
+}
+
+/// A program that runs until this is dropped.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+#[test]
+fn a_grpc_library_calls_another_through_an_authenticated_route() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/grpc_server.py");
+    let mut child = Command::new(interpreter()).arg(script).stdout(Stdio::piped()).spawn().unwrap();
+    let mut port = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    let _server = Serving(child);
+    let config = Config::with_server(&format!("http://127.0.0.1:{}", port.trim()))
+        .set("/backends/legacy/protocol", json!("http2"))
+        .route("me", "path", json!("/me.Echo/"));
+    let gateway = Gateway::start(&config);
+    let token = gateway.customer_token();
+    let identifier = keys::decode(&token).1["sub"].as_str().unwrap().to_owned();
+    let ca = gateway.files.path.join("certs/ca.pem");
+    python("grpc_client.py", &[&gateway.address.port().to_string(), ca.to_str().unwrap(), &token, &identifier]);
 }
