@@ -279,3 +279,21 @@ fn the_circuit_and_the_limit_survive_a_reload() {
     gateway.get("/public/y").send().expect(503, "503-05");
     up(&gateway, &backend, 1.0);
 }
+
+#[test]
+fn connections_to_a_backend_survive_a_reload() {
+    let (backend, gateway) = world_with(|c| c.set("/workers", json!(1)));
+    gateway.get("/public/x").send().ok();
+    let config =
+        |timeout: &str| Config::new(&backend).set("/workers", json!(1)).set("/backends/legacy/timeout", json!(timeout));
+    for timeout in ["8s", "9s"] {
+        gateway.reload(&config(timeout), "reloaded");
+        gateway.get("/public/x").send().ok();
+    }
+    assert!(backend.requests().iter().all(|seen| seen.connection == 1), "{:#?}", backend.requests());
+    // Other servers have other connections, and the old ones are closed.
+    let health = json!({"path": "/health", "interval": "1h"});
+    gateway.reload(&config("9s").set("/backends/legacy/health", health), "reloaded");
+    gateway.get("/public/y").send().ok();
+    assert_ne!(backend.requests_for("/public/y")[0].connection, 1);
+}
