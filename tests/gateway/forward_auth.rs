@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::clients;
 use crate::harness::config::FREE_API_KEY;
-use crate::harness::nginx::Nginx;
+use crate::harness::other_proxy::OtherProxy;
 use crate::harness::*;
 
 /// A gateway that other proxies may ask, also without TLS.
@@ -35,12 +35,12 @@ fn documented(language: &str) -> &'static str {
 }
 
 /// nginx as docs/forward-auth.md has it, in front of both.
-fn nginx(backend: &Backend, plain: SocketAddr) -> Nginx {
+fn nginx(backend: &Backend, plain: SocketAddr) -> OtherProxy {
     let snippet = documented("nginx");
     for address in ["127.0.0.1:8000", "127.0.0.1:8080", "127.0.0.1:9000"] {
         assert!(snippet.contains(address), "{address}");
     }
-    Nginx::start(|own| {
+    OtherProxy::nginx(|own| {
         snippet
             .replace("127.0.0.1:8000", &own.to_string())
             .replace("127.0.0.1:8080", &plain.to_string())
@@ -132,6 +132,44 @@ fn g1_nginx_sends_on_no_identity_of_the_callers_own() {
     let odd =
         question(plain, "GET", "/me/orders").customer(&gateway.customer_token()).header("X_Customer_Id", "somebody");
     plainly(&odd).expect(403, "403-03");
+}
+
+#[test]
+fn caddy_lets_pass_what_the_gateway_admits_and_nothing_that_a_caller_says_of_itself() {
+    let (backend, gateway, plain) = asked();
+    let snippet = documented("caddy");
+    let caddy = OtherProxy::caddy(|own| {
+        snippet
+            .replace("api.example.com {", &format!("http://:{} {{\n    bind 127.0.0.1", own.port()))
+            .replace("https://wicketgate.internal:8443", &format!("http://{plain}"))
+            .replace("127.0.0.1:9000", &backend.address.to_string())
+    });
+    let to = |method: &str, target: &str| Request::new(caddy.address, method, target);
+    let token = gateway.customer_token();
+    let call = to("POST", "/me/orders?page=2").customer(&token).body("x=1");
+    assert_eq!(plainly(&call).status, 200);
+    let seen = backend.only();
+    assert_eq!(seen.header("X-Customer-Id"), keys::decode(&token).1["sub"].as_str());
+    assert_eq!(
+        (seen.method.as_str(), seen.target.as_str(), &seen.body[..]),
+        ("POST", "/me/orders?page=2", &b"x=1"[..])
+    );
+    assert_eq!(seen.header("customer-auth"), None);
+    assert_eq!(plainly(&to("GET", "/public/x").header("X-Customer-Id", "somebody")).status, 200);
+    assert_eq!(backend.last().header("X-Customer-Id"), None);
+    backend.forget();
+    // The answer is the gateway's own, with its body.
+    plainly(&to("POST", "/me/orders")).expect(401, "401-10");
+    plainly(&to("PATCH", "/me/orders").customer(&token)).expect(405, "405-01");
+    let named = to("GET", "/me/orders").customer(&token).header("X-Customer-Id", "somebody");
+    plainly(&named).expect(403, "403-03");
+    let lied = to("GET", "/me/orders").header("X-Forwarded-Uri", "/public/x").header("X-Forwarded-Method", "GET");
+    plainly(&lied).expect(401, "401-10");
+    plainly(&to("GET", "/me/orders").header("X-Original-URI", "/public/x")).expect(403, "403-07");
+    for ambiguous in ["/public/../me/orders", "/public//me", "/public/%2e%2e/me/orders", "/me%2forders"] {
+        assert!(plainly(&to("GET", ambiguous)).status >= 400, "{ambiguous}");
+    }
+    backend.assert_untouched();
 }
 
 #[test]

@@ -10,7 +10,7 @@ pub(crate) mod h2;
 pub(crate) mod h2_backend;
 pub(crate) mod keys;
 pub(crate) mod load;
-pub(crate) mod nginx;
+pub(crate) mod other_proxy;
 pub(crate) mod provider;
 pub(crate) mod redis;
 pub(crate) mod wire;
