@@ -94,6 +94,8 @@ pub struct Demand {
     pub audience: String,
     /// Whether the caller must show with each request that it has the key of its access token.
     pub proof: DpopDemand,
+    /// Whom the customer's token must be for, where that is an audience set apart; else it must be for none of those.
+    pub apart: Option<Arc<str>>,
     /// Scopes of the access token.
     pub scopes: Vec<String>,
     /// Where the customer's token may stand.
@@ -233,6 +235,8 @@ pub struct Authenticator {
     pub cookie: Option<SessionCookie>,
     /// Makes identifiers.
     pub deriver: Option<Deriver>,
+    /// Audiences whose tokens are good only where one of them is demanded.
+    pub apart: Vec<Arc<str>>,
 }
 
 /// What a worker brings to a check.
@@ -358,7 +362,7 @@ impl Authenticator {
             caller.client = Some(Arc::clone(&access.client));
         }
         if demand.customer {
-            match self.customer(&presented, around) {
+            match self.customer(&presented, demand.apart.as_deref(), around) {
                 Ok(customer) => {
                     caller.previous = self.previous_of(&customer, around.now);
                     caller.customer = Some(customer);
@@ -429,7 +433,8 @@ impl Authenticator {
         let marks = Marks::of(&claims, verifier.issuer(), true, token);
         let id = claims.client_id.ok_or(TokenFault::Malformed)?;
         let client = self.clients.get(id.as_str()).ok_or(TokenFault::UnknownClient)?;
-        if !client.audiences.contains(&claims.audience) {
+        let is_apart = self.apart.iter().any(|apart| **apart == *claims.audience);
+        if !is_apart && !client.audiences.contains(&claims.audience) {
             return Err(TokenFault::Audience);
         }
         let granted = claims.scope.unwrap_or_default();
@@ -497,9 +502,22 @@ impl Authenticator {
         Ok(presented)
     }
 
-    fn customer(&self, presented: &Presented<'_>, around: &mut Surroundings<'_>) -> Result<Identifier, Refusal> {
+    fn customer(
+        &self,
+        presented: &Presented<'_>,
+        apart: Option<&str>,
+        around: &mut Surroundings<'_>,
+    ) -> Result<Identifier, Refusal> {
         let by_token = match &presented.token {
-            Some(Ok(token)) => Some(self.customer_token(token.as_bytes(), around).map_err(Refusal::CustomerToken)?),
+            Some(Ok(token)) => {
+                let (customer, found) =
+                    self.customer_token(token.as_bytes(), around).map_err(Refusal::CustomerToken)?;
+                // Also of a token that was verified before, on a listener for another audience.
+                if found.as_deref() != apart {
+                    return Err(Refusal::CustomerToken(TokenFault::Audience));
+                }
+                Some(customer)
+            }
             Some(Err(fault)) => return Err(Refusal::CustomerToken(*fault)),
             None => None,
         };
@@ -518,11 +536,16 @@ impl Authenticator {
         self.deriver.as_ref()?.previous_of(customer, now)
     }
 
-    fn customer_token(&self, token: &[u8], around: &mut Surroundings<'_>) -> Result<Identifier, TokenFault> {
+    /// The customer of a token, and whom it is for where that is an audience set apart.
+    fn customer_token(
+        &self,
+        token: &[u8],
+        around: &mut Surroundings<'_>,
+    ) -> Result<(Identifier, Option<Arc<str>>), TokenFault> {
         let revocations = around.state.revocations();
-        if let Some(Verdict::Customer(customer)) = around.verified.find(Kind::Customer, token, around.now, revocations)
-        {
-            return Ok(customer.clone());
+        let known = around.verified.find(Kind::Customer, token, around.now, revocations);
+        if let Some(Verdict::Customer(customer, apart)) = known {
+            return Ok((customer.clone(), apart.clone()));
         }
         let token = readable(token)?;
         let generation = revocations.generation();
@@ -539,14 +562,15 @@ impl Authenticator {
             Some(_) => deriver.accept(&claims.subject, around.now).map_err(|_| TokenFault::Subject)?,
             None => deriver.derive(verifier.tenant(), &claims.subject).map_err(|_| TokenFault::Subject)?,
         };
-        let verdict = Verdict::Customer(customer.clone());
+        let apart = self.apart.iter().find(|apart| ***apart == *claims.audience).cloned();
+        let verdict = Verdict::Customer(customer.clone(), apart.clone());
         let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token)
             .also_known_as(self.previous_of(&customer, around.now));
         if marks.are_revoked(&verdict, revocations) {
             return Err(TokenFault::Revoked);
         }
         around.verified.keep(Kind::Customer, token, claims.ends, verdict, marks, generation);
-        Ok(customer)
+        Ok((customer, apart))
     }
 
     fn session(&self, value: &str, around: &mut Surroundings<'_>) -> Result<Identifier, SessionFault> {

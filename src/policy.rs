@@ -217,11 +217,12 @@ impl Policy {
         }
         let auth = Authenticator {
             access: issuer.as_ref().map(|issuer| issuer.access_verifier(raw)),
-            own: issuer.as_ref().map(Issuer::customer_verifier),
+            own: issuer.as_ref().map(|issuer| issuer.customer_verifier(raw)),
             trusted,
             clients,
             api_keys,
             cookie,
+            apart: raw.listen.iter().filter_map(|listen| listen.audience.as_deref()).map(Arc::from).collect(),
             deriver,
         };
         let access_token = raw.access_token.as_ref().map(|token| AccessToken {
@@ -478,10 +479,8 @@ fn table(raw: &Raw, listen: &raw::Listen, routes: &[Route], publishes_keys: bool
             table.insert_exact(&[], &path, &[Method::GET, Method::HEAD], Target::Metadata);
         }
     }
-    let is_here = |route: &raw::Route| {
-        route.listen.is_empty() || listen.name.as_ref().is_some_and(|name| route.listen.contains(name))
-    };
-    for (route, number) in raw.routes.iter().zip(0..routes.len() as u32).filter(|(route, _)| is_here(route)) {
+    for (route, number) in raw.routes.iter().zip(0..routes.len() as u32).filter(|(route, _)| route.is_served_on(listen))
+    {
         let methods = &routes[number as usize].methods;
         match &route.path {
             raw::PathMatch::Prefix(path) => table.insert_prefix(&route.hosts, path, methods, Target::Route(number)),

@@ -64,11 +64,11 @@ impl Authenticator {
                 } else {
                     deriver.derive(tenant, &claims.subject).map_err(|_| TokenFault::Subject)?
                 };
-                Verdict::Customer(customer)
+                Verdict::Customer(customer, None)
             }
         };
         let marks = match &verdict {
-            Verdict::Customer(customer) => marks.also_known_as(self.previous_of(customer, now)),
+            Verdict::Customer(customer, _) => marks.also_known_as(self.previous_of(customer, now)),
             Verdict::Access(_) => marks,
         };
         if marks.are_revoked(&verdict, state.revocations()) {

@@ -31,8 +31,8 @@ pub struct VerifiedTokens(Cache<Key, Known>);
 pub enum Verdict {
     /// A client's access token.
     Access(Access),
-    /// A customer's token.
-    Customer(Identifier),
+    /// A customer's token, and whom it is for where that is an audience set apart.
+    Customer(Identifier, Option<Arc<str>>),
 }
 
 /// A verified access token.
@@ -109,7 +109,7 @@ impl Marks {
         }
         let owner = match verdict {
             Verdict::Access(access) => Subject::Client((*access.client).into()),
-            Verdict::Customer(customer) => Subject::Customer(customer.as_str().into()),
+            Verdict::Customer(customer, _) => Subject::Customer(customer.as_str().into()),
         };
         let also = self.also.as_ref().map(|name| Subject::Customer(name.as_str().into()));
         revocations.covers(&owner, self.issued_at)
@@ -170,7 +170,7 @@ mod tests {
     use crate::state::revocation::Rule;
 
     fn keep(verified: &mut VerifiedTokens, token: &str, ends: u64) {
-        let verdict = Verdict::Customer(Identifier::from_store("t1-x"));
+        let verdict = Verdict::Customer(Identifier::from_store("t1-x"), None);
         let marks = Marks { id: "id".into(), login: Some("login".into()), issued_at: Some(100), also: None };
         verified.keep(Kind::Customer, token, ends, verdict, marks, 0);
     }

@@ -13,10 +13,10 @@ use super::head::Head;
 use super::headers::{self, Passage};
 use super::record::Record;
 use super::source::Source;
-use crate::policy::Policy;
 use crate::policy::path::{Ambiguous, Odd};
 use crate::policy::rewrite::Rewrite;
 use crate::policy::route::Route;
+use crate::policy::{Issuer, Policy};
 use crate::refusal::Refusal;
 use crate::stream::{BodyFault, CallerBody, Pace, RequestBody};
 
@@ -55,6 +55,11 @@ impl Upload {
 }
 
 impl Call<'_> {
+    /// Whom what is issued here is for.
+    pub(super) fn audience<'a>(&'a self, issuer: &'a Issuer) -> &'a str {
+        self.connection.entrance.audience.as_deref().unwrap_or(&issuer.audience)
+    }
+
     /// Whether the announced body is within the limit. One that is not announced is counted as it comes.
     pub(super) fn is_within(&self, limit: u64) -> Result<(), Refusal> {
         if self.head.body_length().is_some_and(|length| length > limit) { Err(Refusal::BodyTooLarge) } else { Ok(()) }

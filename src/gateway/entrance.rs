@@ -20,6 +20,8 @@ pub struct Entrance {
     pub(crate) number: usize,
     /// Whose callers may call, and whose word about them counts.
     pub(crate) networks: Networks,
+    /// Whom tokens are for that are issued here, where that is an audience set apart.
+    pub(crate) audience: Option<Arc<str>>,
     /// Where callers are sent, where that is all that it does.
     redirect: Option<String>,
     /// What browsers are told about https (RFC 6797).
@@ -57,6 +59,7 @@ impl Entrance {
         Self {
             number,
             networks: Networks::new(raw),
+            audience: raw.audience.as_deref().map(Arc::from),
             redirect: raw.redirect.clone(),
             hsts: hsts.and_then(|time| HeaderValue::from_str(&format!("max-age={}", time.as_secs())).ok()),
             is_over: AtomicBool::new(false),

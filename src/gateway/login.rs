@@ -151,7 +151,6 @@ impl Gateway {
         customer: Identifier,
         claims: Claims,
     ) -> Result<Response<ResponseBody>, Refused> {
-        let policy = call.policy;
         let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         // In the very second of a revocation, what is new must not look old.
         let now = issued.as_secs().max(self.shared.state.earliest(&customer));
@@ -181,7 +180,7 @@ impl Gateway {
         let mut answer = format!(r#"{{"issued_at":{issued_at},"#);
         if login.issue != Issue::Cookie {
             let sid = by_refresh.or(by_cookie);
-            let jwt = sign_customer(policy, &customer, claims, now, login.lifetime, sid.as_deref())?;
+            let jwt = sign_customer(call, &customer, claims, now, login.lifetime, sid.as_deref())?;
             answer.push_str(&format!(r#""JWT":"{jwt}","#));
         }
         if let Some(refresh) = refresh {
@@ -233,17 +232,17 @@ pub(super) fn cookie_line(name: &str, value: &str, lifetime: u64, same_site: &st
 
 /// A customer's JWT. `login` is what ends it before its time.
 pub(super) fn sign_customer(
-    policy: &Policy,
+    call: &Call<'_>,
     customer: &Identifier,
     claims: Claims,
     now: u64,
     lifetime: u64,
     login: Option<&str>,
 ) -> Result<String, Refusal> {
-    let issuer = policy.issuer.as_ref().ok_or(Refusal::Internal)?;
+    let issuer = call.policy.issuer.as_ref().ok_or(Refusal::Internal)?;
     let mut claims = claims;
     let ours = json!({
-        "iss": issuer.url, "aud": issuer.audience, "sub": customer.as_str(),
+        "iss": issuer.url, "aud": call.audience(issuer), "sub": customer.as_str(),
         "iat": now, "nbf": now, "exp": now.saturating_add(lifetime), "jti": token_id(),
     });
     if let Value::Object(ours) = ours {

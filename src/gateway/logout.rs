@@ -51,7 +51,7 @@ impl Gateway {
             state.end(&digest, now.saturating_add(login.lifetime)).await.map_err(|_| Refusal::State)?;
         }
         if let Some(Ok(token)) = token.map(|token| policy.auth.inspect(token, now, state))
-            && let Verdict::Customer(owner) = token.verdict
+            && let Verdict::Customer(owner, _) = token.verdict
         {
             rules.push(Rule::forever(token.subject, token.ends));
             rules.extend(token.login.map(|login| Rule::forever(Subject::Login(login), token.ends.max(now + LONGEST))));

@@ -116,7 +116,7 @@ fn described(policy: &Policy, token: &Inspected) -> Value {
     let claims = &token.claims;
     let (kind, subject) = match &token.verdict {
         Verdict::Access(access) => (Binding::token_type(claims.binding.as_ref()), &*access.client),
-        Verdict::Customer(customer) => ("JWT", customer.as_str()),
+        Verdict::Customer(customer, _) => ("JWT", customer.as_str()),
     };
     let mut answer = json!({ "active": true, "token_type": kind, "sub": subject, "exp": claims.expires_at });
     answer["aud"] = claims.audience.as_str().into();

@@ -66,7 +66,7 @@ impl Gateway {
         };
         let from = now.max(state.earliest(&customer));
         let sid = handle(&presented.family);
-        let jwt = sign_customer(policy, &customer, claims, from, login.lifetime, Some(&sid))?;
+        let jwt = sign_customer(call, &customer, claims, from, login.lifetime, Some(&sid))?;
         let (issued_at, expires_in) = times(issued, login.lifetime, login.number_style);
         Ok(json_response(format!(
             r#"{{"token_type":"JWT","issued_at":{issued_at},"access_token":"{jwt}","JWT":"{jwt}","expires_in":{expires_in},"refresh_token":"{}"}}"#,

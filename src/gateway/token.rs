@@ -52,7 +52,7 @@ impl Gateway {
             _ => return Err(Refusal::GrantType.into()),
         }
         let client = self.authenticate(&call, &query, &form, endpoint, record).await?;
-        let audience = audience(issuer, client, &query, &form)?;
+        let audience = audience(&call, issuer, client, &query, &form)?;
         let requested = one_of(&query, &form, "scope")?;
         let earliest = self.shared.state.revocations().earliest(&Subject::Client((*client.id).into()));
         let scope = granted(client, requested)?;
@@ -62,13 +62,22 @@ impl Gateway {
 }
 
 /// Whom the token is for: the one resource that is named (RFC 8707 section 2), or the usual audience.
-fn audience<'a>(issuer: &'a Issuer, client: &'a Client, query: &Form, form: &Form) -> Result<&'a str, Refusal> {
+fn audience<'a>(
+    call: &'a Call<'_>,
+    issuer: &'a Issuer,
+    client: &'a Client,
+    query: &Form,
+    form: &Form,
+) -> Result<&'a str, Refusal> {
+    let usual = call.audience(issuer);
     // It may stand there twice, and a token is for one all the same.
     let Some(named) = one_of(query, form, "resource").map_err(|_| Refusal::ResourceNotAllowed)? else {
-        return Ok(&issuer.audience);
+        return Ok(usual);
     };
-    let allowed = client.audiences.iter().find(|known| *known == named);
-    allowed.map(String::as_str).ok_or(Refusal::ResourceNotAllowed)
+    // Where an audience is set apart, nothing is issued for others.
+    let others = if call.connection.entrance.audience.is_some() { &[][..] } else { &client.audiences };
+    let mut allowed = others.iter().map(String::as_str).chain([usual]);
+    allowed.find(|known| *known == named).ok_or(Refusal::ResourceNotAllowed)
 }
 
 fn granted(client: &Client, requested: Option<&str>) -> Result<String, Refusal> {

@@ -190,14 +190,20 @@ fn longest_life(raw: &Raw) -> u64 {
 
 impl Issuer {
     /// Checks the customers' tokens that this gateway has signed.
-    pub(super) fn customer_verifier(&self) -> Verifier {
-        let audiences = vec![self.audience.clone()];
+    pub(super) fn customer_verifier(&self, raw: &Raw) -> Verifier {
+        let audiences = self.audiences(raw);
         Verifier::own(Kind::Customer, self.url.clone(), audiences, self.keys.key_set(), self.clock_skew)
+    }
+
+    /// The usual audience, and those that are set apart.
+    fn audiences(&self, raw: &Raw) -> Vec<String> {
+        let apart = raw.listen.iter().filter_map(|listen| listen.audience.clone());
+        std::iter::once(self.audience.clone()).chain(apart).collect()
     }
 
     /// Checks the access tokens that this gateway has signed, whomever of us they are for: each route wants its own.
     pub(super) fn access_verifier(&self, raw: &Raw) -> Verifier {
-        let mut audiences = vec![self.audience.clone()];
+        let mut audiences = self.audiences(raw);
         audiences.extend(raw.clients.iter().flat_map(|client| client.audiences.iter().cloned()));
         audiences.extend(raw.routes.iter().filter_map(|route| route.audience.clone()));
         audiences.sort_unstable();

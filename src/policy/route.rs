@@ -232,6 +232,7 @@ fn read_one(
                 Some(raw::Dpop::Optional) => DpopDemand::Optional,
                 Some(raw::Dpop::Required) => DpopDemand::Required,
             },
+            apart: route.audience_apart(config.raw()).map(Arc::from),
             scopes: route.scopes.clone(),
             customer_from,
         },
@@ -275,7 +276,8 @@ fn read_one(
 /// Whom a client's token must be for on this route.
 fn audience(raw: &raw::Raw, route: &raw::Route) -> String {
     let usual = || raw.issuer.as_ref().map(|issuer| issuer.audience.clone());
-    route.audience.clone().or_else(usual).unwrap_or_default()
+    let apart = || route.audience_apart(raw).map(str::to_owned);
+    route.audience.clone().or_else(apart).or_else(usual).unwrap_or_default()
 }
 
 fn allowed_in_path(forms: &[raw::InPath]) -> Odd {

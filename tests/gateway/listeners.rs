@@ -122,3 +122,71 @@ fn contract_53_contradictions_between_listeners_are_told() {
         assert!(said.contains(part), "{part}: {said}");
     }
 }
+
+/// A listener for tests of others beside the one for customers; each has the same routes.
+fn sandbox(config: Config) -> Config {
+    let mut config = second(json!({"name": "sandbox", "audience": "legacy-sandbox"}))(config);
+    let mut routes = config.yaml["routes"].as_array().unwrap().clone();
+    for route in &mut routes {
+        route["listen"] = json!(["public"]);
+    }
+    let of_sandbox = |route: &Value| {
+        let mut route = route.clone();
+        route["name"] = json!(format!("sandbox-{}", route["name"].as_str().unwrap()));
+        route["listen"] = json!(["sandbox"]);
+        route
+    };
+    let more: Vec<Value> = routes.iter().filter(|route| route["name"] != "key").map(of_sandbox).collect();
+    routes.extend(more);
+    for key in config.yaml["api_keys"].as_array_mut().unwrap() {
+        key["routes"].as_array_mut().unwrap().push(json!("sandbox-profile"));
+    }
+    config.set("/routes", json!(routes))
+}
+
+#[test]
+fn contract_46_tokens_of_the_sandbox_are_refused_in_production_and_the_other_way_round() {
+    let (backend, gateway) = world_with(sandbox);
+    let [production, sandbox] = addresses(&gateway)[..] else { panic!("two listeners") };
+    let at = |address, request: Request| Request { address, ..request };
+    let tokens = [production, sandbox].map(|address| {
+        let login = at(address, gateway.login_request(ALICE.name, ALICE.secret)).send().ok().json();
+        let token = at(address, gateway.token_request(CLIENT.name, CLIENT.secret)).send().ok().json();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        (text(&token["access_token"]), text(&login["JWT"]))
+    });
+    let call = |address, client: &str, customer: &str| {
+        let request = Request::new(address, "POST", "/account/getprofile");
+        request.bearer(client).customer(customer).api_key(API_KEY).send()
+    };
+    let [(client, customer), (their_client, their_customer)] = &tokens;
+    // Twice: what was verified before is not good everywhere either.
+    for _ in 0..2 {
+        call(production, client, customer).ok();
+        call(sandbox, their_client, their_customer).ok();
+        call(production, their_client, customer).expect(401, "401-11");
+        call(production, client, their_customer).expect(401, "401-03");
+        call(sandbox, client, their_customer).expect(401, "401-11");
+        call(sandbox, their_client, customer).expect(401, "401-03");
+    }
+    assert_eq!(backend.requests().len(), 4);
+    let asked = at(production, gateway.token_request(CLIENT.name, CLIENT.secret));
+    let resource = Request { target: format!("{}&resource=legacy-sandbox", asked.target), ..asked };
+    assert_eq!(resource.send().status, 400, "the sandbox's tokens are had in the sandbox only");
+}
+
+#[test]
+fn contract_46_what_knows_no_audience_cannot_stand_beside_one_that_is_set_apart() {
+    let backend = Backend::start();
+    let said = |config: Config| {
+        let (code, _, said) = gateway::Workspace::new(&config).run(&["check"]);
+        assert_eq!(code, 1, "{said}");
+        said
+    };
+    let cookies = said(sandbox(Config::new(&backend)).cookies("both"));
+    assert!(cookies.contains("a session cookie and a refresh token know no audience"), "{cookies}");
+    let everywhere = said(sandbox(Config::new(&backend)).without("/routes/0/listen"));
+    assert!(everywhere.contains("tokens of one would be good on the other"), "{everywhere}");
+    let same = said(sandbox(Config::new(&backend)).set("/listen/1/audience", json!("legacy-api")));
+    assert!(same.contains("write another one than issuer.audience"), "{same}");
+}

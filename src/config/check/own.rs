@@ -55,6 +55,9 @@ impl Check<'_> {
         if let Some(name) = &listen.name {
             self.not_blank(&format!("{at}.name"), name);
         }
+        if let Some(audience) = &listen.audience {
+            self.set_apart(&format!("{at}.audience"), listen, audience);
+        }
         if let Some(target) = &listen.redirect {
             self.redirect(&format!("{at}.redirect"), listen, target);
         }
@@ -108,6 +111,22 @@ impl Check<'_> {
             ("idle_timeout", limits.idle_timeout),
         ] {
             self.some_time(&format!("{at}.limits.{key}"), duration);
+        }
+    }
+
+    fn set_apart(&mut self, at: &str, listen: &Listen, audience: &str) {
+        self.not_blank(at, audience);
+        if listen.redirect.is_some() {
+            self.add(at, "a listener that redirects issues nothing", "remove `audience`, or `redirect`");
+        }
+        if self.raw.issuer.as_ref().is_none_or(|issuer| issuer.audience == audience) {
+            let message = "this is set apart from `issuer.audience`, which is missing or the same";
+            self.add(at, message, "write another one than issuer.audience");
+        }
+        let login = self.raw.login.as_ref();
+        if login.is_some_and(|login| login.issue != Issue::Jwt || login.refresh.is_some()) {
+            let message = "a session cookie and a refresh token know no audience: they would be good everywhere";
+            self.add(at, message, "write login.issue: jwt without `refresh`, or run one gateway for each audience");
         }
     }
 

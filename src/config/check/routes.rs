@@ -1,7 +1,7 @@
 //! What may be called, and what a caller must show for it.
 
 use super::super::raw::{
-    CustomerFrom, IdentifierMode, Issue, PathMatch, Per, Placement, Requirement, Rewrite, Route, Send,
+    CustomerFrom, IdentifierMode, Issue, Listen, PathMatch, Per, Placement, Raw, Requirement, Rewrite, Route, Send,
 };
 use super::{Check, closest, grammar, shown};
 
@@ -12,6 +12,19 @@ impl PathMatch {
             Self::Prefix(path) => path,
             Self::Exact(exact) => &exact.exact,
         }
+    }
+}
+
+impl Route {
+    /// Whether it is served on this listener.
+    pub fn is_served_on(&self, listen: &Listen) -> bool {
+        let is_named = || listen.name.as_ref().is_some_and(|name| self.listen.contains(name));
+        listen.redirect.is_none() && (self.listen.is_empty() || is_named())
+    }
+
+    /// The audience that its listeners set apart; all have the same one, or none.
+    pub fn audience_apart<'a>(&'a self, raw: &'a Raw) -> Option<&'a str> {
+        raw.listen.iter().find(|listen| self.is_served_on(listen))?.audience.as_deref()
     }
 }
 
@@ -47,6 +60,13 @@ impl Check<'_> {
         let names: Vec<&str> = answering.filter_map(|listen| listen.name.as_deref()).collect();
         for (index, name) in route.listen.iter().enumerate() {
             self.known(&format!("{at}.listen[{index}]"), "listener that answers and has the name", name, &names);
+        }
+        let apart = route.audience_apart(raw);
+        let mut listeners = raw.listen.iter().filter(|listen| route.is_served_on(listen));
+        if listeners.any(|listen| listen.audience.as_deref() != apart) {
+            let message =
+                "this route is served on listeners with different audiences: tokens of one would be good on the other";
+            self.add(&format!("{at}.listen"), message, "name the listeners of one audience; write a route for each");
         }
         self.path(&format!("{at}.path"), route.path.as_str());
         self.methods(at, route);

@@ -34,6 +34,8 @@ pub struct Listen {
     #[serde(default)]
     #[schemars(with = "Vec<Network>")]
     pub trusted_proxies: Vec<IpNet>,
+    /// An audience set apart: tokens issued here are for it, and only such are good here. Default: `issuer.audience`.
+    pub audience: Option<String>,
     /// Answers nothing here: callers without credentials are sent to this https address, the others are refused.
     pub redirect: Option<String>,
     /// How large and how slow a caller may be.
