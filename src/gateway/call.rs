@@ -56,8 +56,13 @@ impl Upload {
 
 impl Call<'_> {
     /// Whom what is issued here is for.
-    pub(super) fn audience<'a>(&'a self, issuer: &'a Issuer) -> &'a str {
-        self.connection.entrance.audience.as_deref().unwrap_or(&issuer.audience)
+    pub(super) fn audience(&self, issuer: &Issuer) -> Arc<str> {
+        self.audience_apart().unwrap_or_else(|| issuer.audience.as_str().into())
+    }
+
+    /// The same, where that is an audience set apart.
+    pub(super) fn audience_apart(&self) -> Option<Arc<str>> {
+        self.connection.entrance().audience.clone()
     }
 
     /// Whether the announced body is within the limit. One that is not announced is counted as it comes.

@@ -242,7 +242,7 @@ pub(super) fn sign_customer(
     let issuer = call.policy.issuer.as_ref().ok_or(Refusal::Internal)?;
     let mut claims = claims;
     let ours = json!({
-        "iss": issuer.url, "aud": call.audience(issuer), "sub": customer.as_str(),
+        "iss": issuer.url, "aud": *call.audience(issuer), "sub": customer.as_str(),
         "iat": now, "nbf": now, "exp": now.saturating_add(lifetime), "jti": token_id(),
     });
     if let Value::Object(ours) = ours {

@@ -1,5 +1,6 @@
 //! `POST /oauth/access_token`: the client credentials grant (RFC 6749 section 4.4, RFC 9068; contract 1.2).
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::header::{self, HeaderValue};
@@ -57,27 +58,21 @@ impl Gateway {
         let earliest = self.shared.state.revocations().earliest(&Subject::Client((*client.id).into()));
         let scope = granted(client, requested)?;
         let binding = self.binding(&call, client, unix_seconds(record.time)).await?;
-        Ok(issue(issuer, endpoint, client, audience, &scope, binding, earliest)?)
+        Ok(issue(issuer, endpoint, client, &audience, &scope, binding, earliest)?)
     }
 }
 
 /// Whom the token is for: the one resource that is named (RFC 8707 section 2), or the usual audience.
-fn audience<'a>(
-    call: &'a Call<'_>,
-    issuer: &'a Issuer,
-    client: &'a Client,
-    query: &Form,
-    form: &Form,
-) -> Result<&'a str, Refusal> {
+fn audience(call: &Call<'_>, issuer: &Issuer, client: &Client, query: &Form, form: &Form) -> Result<Arc<str>, Refusal> {
     let usual = call.audience(issuer);
     // It may stand there twice, and a token is for one all the same.
     let Some(named) = one_of(query, form, "resource").map_err(|_| Refusal::ResourceNotAllowed)? else {
         return Ok(usual);
     };
     // Where an audience is set apart, nothing is issued for others.
-    let others = if call.connection.entrance.audience.is_some() { &[][..] } else { &client.audiences };
-    let mut allowed = others.iter().map(String::as_str).chain([usual]);
-    allowed.find(|known| *known == named).ok_or(Refusal::ResourceNotAllowed)
+    let others = if call.audience_apart().is_some() { &[][..] } else { &client.audiences };
+    let is_allowed = *usual == *named || others.iter().any(|known| known == named);
+    if is_allowed { Ok(named.into()) } else { Err(Refusal::ResourceNotAllowed) }
 }
 
 fn granted(client: &Client, requested: Option<&str>) -> Result<String, Refusal> {
