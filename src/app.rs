@@ -37,6 +37,9 @@ const WATCH: Duration = Duration::from_secs(1);
 /// The name of the file, beside the state, that says when keys were last used.
 const LAST_USES: &str = "last-uses.json";
 
+/// How long the checks of a request may take before what they write may come too late.
+const SETTLE: Duration = Duration::from_millis(20);
+
 /// How long another process waits for logins and logouts that this one has begun.
 const QUIET: Duration = Duration::from_secs(3);
 
@@ -248,6 +251,8 @@ impl App {
     pub async fn hand_over(&self, mut successor: Successor) -> Result<u32, HandoverFault> {
         successor.prepare(&self.sockets).await?;
         self.phase.send_replace(Phase::Waiting);
+        // Requests whose head has come are on their way through the checks, which may write too.
+        tokio::time::sleep(SETTLE).await;
         self.shared().is_quiet(QUIET).await;
         let release = self.shared().state.release();
         self.shared().lasting.uses.write(&self.noted);

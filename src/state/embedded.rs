@@ -277,6 +277,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn x32_a_released_file_can_be_opened_by_another_and_what_waits_is_written_once_it_is_back() {
+        let path = directory("released");
+        let (store, _) = Embedded::open(&path).unwrap();
+        store.write(vec![put(b"a", b"1")]).await.unwrap();
+        let released = store.release().unwrap();
+        store.write_later(vec![put(b"b", b"2")]);
+        let (other, records) = Embedded::open(&path).unwrap();
+        assert_eq!(records.len(), 1);
+        other.close();
+        released.take_back();
+        store.write(vec![put(b"c", b"3")]).await.unwrap();
+        drop(store.release().unwrap());
+        // It is another's for good.
+        assert_eq!(store.write(vec![put(b"d", b"4")]).await, Err(Unavailable));
+        let (_other, records) = Embedded::open(&path).unwrap();
+        assert_eq!(records.iter().map(|(key, _)| &key[..]).collect::<Vec<_>>(), [b"a", b"b", b"c"]);
+        fs::remove_dir_all(path).unwrap();
+    }
+
+    #[tokio::test]
     async fn x45_the_queue_before_a_disk_that_does_not_answer_has_an_end() {
         let (queue, _never_read) = sync_channel(MAX_WAITING);
         let store = Embedded {

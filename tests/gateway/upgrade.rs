@@ -2,7 +2,7 @@
 
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,7 @@ type Load = Box<dyn Fn(&mut Option<Connection>) + Send>;
 fn x32_h3_upgrades_under_load_lose_no_request_and_no_session(store: &Store) {
     let (_backend, mut gateway) = store.world_with(|c| c.cookies("both"));
     let stop = Arc::new(AtomicBool::new(false));
-    let count = Arc::new(AtomicUsize::new(0));
+    let (count, longest) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicU64::new(0)));
     let cookie = log_in(&gateway, &mut gateway.connect());
     let (called, session) = (gateway.profile(), by_cookie(&gateway, &cookie));
     let login = gateway.login_request(BOB.name, BOB.secret);
@@ -67,11 +67,13 @@ fn x32_h3_upgrades_under_load_lose_no_request_and_no_session(store: &Store) {
         }),
     ];
     let load = load.map(|act| {
-        let (stop, count) = (Arc::clone(&stop), Arc::clone(&count));
+        let (stop, count, longest) = (Arc::clone(&stop), Arc::clone(&count), Arc::clone(&longest));
         thread::spawn(move || {
             let mut connection = None;
             while !stop.load(Ordering::Relaxed) {
+                let begun = Instant::now();
                 act(&mut connection);
+                longest.fetch_max(begun.elapsed().as_millis() as u64, Ordering::Relaxed);
                 count.fetch_add(1, Ordering::Relaxed);
             }
         })
@@ -89,6 +91,11 @@ fn x32_h3_upgrades_under_load_lose_no_request_and_no_session(store: &Store) {
     for one in load {
         one.join().expect("a request was lost during an upgrade");
     }
+    println!(
+        "{} rounds of calls, the longest took {} ms",
+        count.load(Ordering::Relaxed),
+        longest.load(Ordering::Relaxed)
+    );
     by_cookie(&gateway, &cookie).send().ok();
 }
 
