@@ -47,6 +47,9 @@ const QUIET: Duration = Duration::from_secs(3);
 /// process before this one too.
 const READY: Duration = Duration::from_secs(2);
 
+/// How often it is looked whether there is enough memory.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// How often ended sessions are forgotten.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -378,6 +381,13 @@ fn start_sweep(control: &Runtime, shared: &Arc<Shared>, noted: PathBuf) {
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
             counting.state.note_counts();
+        }
+    });
+    let looking = Arc::clone(shared);
+    control.spawn(async move {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            looking.memory.look(looking.policy().memory_limit);
         }
     });
     let shared = Arc::clone(shared);

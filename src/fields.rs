@@ -92,7 +92,9 @@ impl FieldSet {
 
     /// Whether a trailer of this name may pass.
     pub fn lets_trailer_pass(&self, name: &HeaderName) -> bool {
-        !NOT_IN_TRAILERS.contains(name) && !HOP_BY_HOP.contains(name) && !self.contains(name)
+        // The library lets a quote pass in names of HTTP/2, which no name may have (RFC 9110 section 5.6.2).
+        let is_token = !name.as_str().contains('"');
+        is_token && !NOT_IN_TRAILERS.contains(name) && !HOP_BY_HOP.contains(name) && !self.contains(name)
     }
 }
 

@@ -25,6 +25,7 @@ mod limiter;
 pub(crate) mod limits;
 mod login;
 mod logout;
+pub mod memory;
 mod oauth;
 mod origin;
 mod original;
@@ -55,7 +56,7 @@ use hyper::body::{Body as _, Incoming};
 
 use crate::auth::verified::VerifiedTokens;
 use crate::backend::pool::Pool;
-use crate::metrics::{Cells, Metrics};
+use crate::metrics::{Cells, Metrics, TURN};
 use crate::policy::path;
 use crate::policy::route::Route;
 use crate::policy::table::NotFound;
@@ -73,6 +74,7 @@ use hashing::Hashing;
 use head::Head;
 use limits::Limits;
 pub use logout::customer_rules;
+use memory::Memory;
 use record::{Arrival, Ledger, Record};
 use request_id::{REQUEST_ID, RequestIds};
 use source::Source;
@@ -88,6 +90,8 @@ pub struct Shared {
     pub hashing: Hashing,
     /// What outlives a policy.
     pub lasting: Lasting,
+    /// Whether there is enough of it.
+    pub memory: Memory,
     limits: Limits,
     /// Secrets of clients that were right before.
     remembered: Arc<Remembered>,
@@ -132,6 +136,7 @@ impl Shared {
             state,
             hashing,
             lasting,
+            memory: Memory::default(),
             limits: Limits::default(),
             remembered: Arc::default(),
             own: AtomicUsize::new(0),
@@ -179,6 +184,11 @@ impl Gateway {
         }
     }
 
+    /// Whether nobody new can be served.
+    pub(crate) fn is_short_of_memory(&self) -> bool {
+        self.shared.memory.is_short()
+    }
+
     /// This worker's counters.
     pub(crate) fn cells(&self) -> &Cells {
         &self.ledger.cells
@@ -188,7 +198,8 @@ impl Gateway {
     pub(crate) async fn run(&self) {
         let reap = async {
             loop {
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                tokio::time::sleep(TURN).await;
+                self.cells().turned(Instant::now());
                 self.pool.reap();
             }
         };
@@ -274,6 +285,9 @@ impl Gateway {
         request: Box<Request<Incoming>>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
+        if self.shared.memory.is_short() {
+            return Err(Refusal::Memory.into());
+        }
         let source = connection.source_of(request.headers())?;
         record.source = Rc::clone(&source);
         if !source.allowed {

@@ -9,12 +9,13 @@ mod issuers;
 mod reloads;
 mod servers;
 mod state;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
 use prometheus::proto::MetricFamily;
@@ -24,6 +25,8 @@ pub use issuers::{IssuerLevels, KeyUse};
 pub use reloads::Reloads;
 pub use servers::{BackendLevels, ServerLevels};
 pub use state::{Levels, StateMetrics};
+pub use turns::TURN;
+use turns::Turns;
 
 /// Upper bounds of the duration buckets, in seconds.
 const BOUNDS: [f64; 14] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -48,6 +51,7 @@ pub struct Cells {
     in_flight: AtomicI64,
     connections: AtomicI64,
     tunnels: AtomicI64,
+    turns: Turns,
     counted: Mutex<Counted>,
 }
 
@@ -145,11 +149,15 @@ impl Metrics {
         let mut in_flight = 0;
         let mut connections = 0;
         let mut tunnels = 0;
+        let (mut stall, mut stalls) = (Duration::ZERO, 0);
+        let now = Instant::now();
         let mut sum = Counted::default();
         for cells in workers.iter() {
             in_flight += cells.in_flight.load(Ordering::Relaxed);
             connections += cells.connections.load(Ordering::Relaxed);
             tunnels += cells.tunnels.load(Ordering::Relaxed);
+            stall = stall.max(cells.turns.stall(now));
+            stalls += cells.turns.late();
             sum.add(&locked(&cells.counted));
         }
         let mut families = sum.families();
@@ -164,6 +172,16 @@ impl Metrics {
             [(vec![], connections)],
         ));
         families.push(gauges("wicketgate_websockets_open", "WebSockets that are open.", [(vec![], tunnels)]));
+        families.push(families::seconds(
+            "wicketgate_worker_stall_seconds",
+            "For how long the worker that is most behind has not turned.",
+            stall,
+        ));
+        families.push(counters(
+            "wicketgate_worker_stalls_total",
+            "How often a worker did not turn for a second or more.",
+            [(vec![], stalls)],
+        ));
         let ends: Vec<_> =
             locked(&self.certificates).iter().map(|(file, end)| (vec![("certificate", file.clone())], *end)).collect();
         families.push(gauges(
@@ -206,6 +224,11 @@ impl Cells {
             counted.durations.entry(Arc::clone(&key.route)).or_default().observe(duration);
         }
         *counted.requests.entry(key).or_default() += 1;
+    }
+
+    /// The worker turns; it says so every [`TURN`].
+    pub fn turned(&self, now: Instant) {
+        self.turns.turned(now);
     }
 
     /// A connection was accepted.

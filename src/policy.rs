@@ -117,6 +117,8 @@ pub struct Policy {
     pub stripped: Arc<FieldSet>,
     /// All versions of all keys, newest first within each kind and id.
     pub versions: Vec<KeyVersion>,
+    /// Bytes of memory above which nobody new is served.
+    pub memory_limit: Option<u64>,
 }
 
 /// How customers log in.
@@ -248,7 +250,9 @@ impl Policy {
         let mut backends: Vec<_> = backends.into_values().collect();
         backends.sort_by(|one, other| one.name.cmp(&other.name));
         let forward_auth = ForwardAuth::read(raw);
+        let memory_limit = raw.memory_limit.map(|size| size.bytes() as u64);
         Some(Self {
+            memory_limit,
             auth,
             tables,
             has_cors: routes.iter().any(|route| route.cors.is_some()),

@@ -245,6 +245,8 @@ pub enum Refusal {
     BackendOverload,
     /// The backend is known not to answer: it is not asked.
     BackendUnavailable,
+    /// The gateway has too little memory left.
+    Memory,
     /// A fault of the gateway itself.
     Internal,
 }
@@ -366,6 +368,7 @@ impl Refusal {
             Self::BackendTimeout => "backend_timeout",
             Self::BackendOverload => "backend_overload",
             Self::BackendUnavailable => "backend_unavailable",
+            Self::Memory => "memory",
             Self::Internal => "internal",
         }
     }
@@ -462,6 +465,7 @@ pub(crate) mod tests {
             R::BackendTimeout,
             R::BackendOverload,
             R::BackendUnavailable,
+            R::Memory,
             R::Internal,
         ];
         all.extend(

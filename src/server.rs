@@ -4,6 +4,7 @@ mod addresses;
 pub mod admin;
 pub mod bounds;
 pub mod departure;
+mod descriptors;
 mod frames;
 pub mod handover;
 pub mod operators;

@@ -25,6 +25,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::scalar::Size;
+
 pub use backend::{Backend, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential, Proof, ProofBody};
 pub use callers::{ApiKey, Client, Quota};
 pub use certificate::{AlternativeName, CertificateName, CertificatePolicy, OwnCertificate};
@@ -54,6 +56,8 @@ pub struct Raw {
     pub listen: Vec<Listen>,
     /// How many worker threads serve requests. Default: one per core.
     pub workers: Option<usize>,
+    /// Memory of the process above which new requests get 503 and new connections are closed. Default: no limit.
+    pub memory_limit: Option<Size>,
     /// The operators' listener: /metrics, /livez, /readyz and the status page at /.
     #[serde(default)]
     pub admin: Admin,

@@ -97,8 +97,8 @@ struct Streams {
     in_head_since: Option<Instant>,
     /// Whether the end of an answer has not been taken yet.
     is_open: bool,
-    /// Whether more frames came than there was work to do.
-    is_flooded: bool,
+    /// The word for why they have to end.
+    broken: Option<&'static str>,
 }
 
 impl Connection {
@@ -291,14 +291,14 @@ impl Connection {
         }
     }
 
-    /// Notes that more frames came than there was work to do.
-    pub(crate) fn flooded(&self) {
-        self.streams.set(Streams { is_flooded: true, ..self.streams.get() });
+    /// Notes the word for why the frames have to end.
+    pub(crate) fn broken(&self, why: &'static str) {
+        self.streams.set(Streams { broken: Some(why), ..self.streams.get() });
     }
 
-    /// Whether that is why it ends.
-    pub(crate) fn is_flooded(&self) -> bool {
-        self.streams.get().is_flooded
+    /// That word, where they have.
+    pub(crate) fn broken_by(&self) -> Option<&'static str> {
+        self.streams.get().broken
     }
 
     /// When this connection is to be closed if nothing more happens, and the word for why.

@@ -114,7 +114,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::BackendCredential => (502, "502-02", "The backend refused the gateway."),
         R::ResponseNotJson => (502, "502-03", "The backend's answer is not JSON that may be passed on."),
         R::ResponseTooLarge => (502, "502-04", "The backend's answer is too large."),
-        R::BackendOverload | R::HashQueue => (503, "503-01", "Too much is going on; try again."),
+        R::BackendOverload | R::HashQueue | R::Memory => (503, "503-01", "Too much is going on; try again."),
         R::State => (503, "503-03", "The state of logins cannot be read or written; try again."),
         R::BackendUnavailable => (503, "503-05", "The backend is not available; try again."),
         R::LoginBackend => (503, "503-02", "Login is not available; try again."),

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Uri, Version, request};
+use http::{HeaderMap, Method, Uri, Version, request};
+use memchr::memchr;
 
 use super::connection::Connection;
 use super::framing::BodyFraming;
@@ -37,6 +38,10 @@ impl Head {
         source: &Source,
     ) -> Result<Self, Refusal> {
         let is_http2 = parts.version == Version::HTTP_2;
+        // The library takes an empty `:scheme`, and any other (RFC 9113 section 8.3.1).
+        let has_scheme = parts.method == Method::CONNECT
+            || parts.uri.authority().is_none()
+            || matches!(parts.uri.scheme_str(), Some("http" | "https"));
         let mut body = body_framing(&parts.headers);
         if is_http2 && has_body && body == Ok(BodyFraming::Length(0)) {
             // HTTP/2 bodies need not announce anything.
@@ -60,6 +65,9 @@ impl Head {
         }
         let odd = target(&mut parts.uri, connection.limits.target)?;
         if is_http2 {
+            if !has_scheme || !parts.headers.keys().all(is_token) {
+                return Err(Refusal::MalformedRequest);
+            }
             join_cookies(&mut parts.headers);
         }
         Ok(Self { host, body, odd })
@@ -87,6 +95,12 @@ impl Head {
             BodyFraming::Chunked => None,
         }
     }
+}
+
+/// Whether a name is what the library says that it is: it lets a quote pass (RFC 9110 section 5.6.2), which the parser
+/// of HTTP/1.1 does not.
+fn is_token(name: &HeaderName) -> bool {
+    memchr(b'"', name.as_str().as_bytes()).is_none()
 }
 
 /// How the body is framed, if there is one way to read it (RFC 9112 section 6.3).

@@ -1,7 +1,9 @@
 //! The operators' listener: metrics, liveness, readiness and a status page. It is apart from the callers' ones.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -13,16 +15,27 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 
 use super::Phase;
 use crate::backend::Backend;
 use crate::gateway::Shared;
 use crate::metrics::{BackendLevels, IssuerLevels, KeyUse, Levels, ServerLevels};
 
+/// How many operators' connections may be open at once.
+const MOST: usize = 256;
+
+/// How long a connection is used; then it is closed behind an answer.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// How long the last answer on it may take.
+const LAST: Duration = Duration::from_secs(10);
+
 /// Serves until another process does.
 pub async fn serve(socket: TcpListener, shared: Arc<Shared>, phase: watch::Receiver<Phase>) {
     let mut left = phase.clone();
+    let places = Arc::new(Semaphore::new(MOST));
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
@@ -32,10 +45,11 @@ pub async fn serve(socket: TcpListener, shared: Arc<Shared>, phase: watch::Recei
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept an operator's connection");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
         };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
         let (shared, phase) = (Arc::clone(&shared), phase.clone());
         tokio::spawn(async move {
             let service = service_fn(|request| {
@@ -43,8 +57,13 @@ pub async fn serve(socket: TcpListener, shared: Arc<Shared>, phase: watch::Recei
                 async move { Ok::<_, Infallible>(response) }
             });
             let mut builder = http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(std::time::Duration::from_secs(10));
-            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+            builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
+            let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+            if timeout(LONGEST, serving.as_mut()).await.is_err() {
+                serving.as_mut().graceful_shutdown();
+                let _ = timeout(LAST, serving).await;
+            }
+            drop(place);
         });
     }
 }

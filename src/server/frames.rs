@@ -27,15 +27,22 @@ const ANSWER: u32 = 8;
 /// What a client sends before its first frame (RFC 9113 section 3.4).
 const PREFACE: usize = 24;
 
-/// ENHANCE_YOUR_CALM (RFC 9113 section 7).
+/// PROTOCOL_ERROR, FRAME_SIZE_ERROR and ENHANCE_YOUR_CALM (RFC 9113 section 7).
+const PROTOCOL: u8 = 0x1;
+const FRAME_SIZE: u8 = 0x6;
 const CALM: u8 = 0xb;
 
 const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
+const PRIORITY: u8 = 0x2;
 const RST_STREAM: u8 = 0x3;
+const SETTINGS: u8 = 0x4;
+const PING: u8 = 0x6;
 const GOAWAY: u8 = 0x7;
+const WINDOW_UPDATE: u8 = 0x8;
 const CONTINUATION: u8 = 0x9;
 const END_STREAM: u8 = 0x1;
+const ACK: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 
 /// What goes over one connection, both ways.
@@ -52,6 +59,7 @@ pub(super) struct Frames {
     /// Streams whose answer has not been sent to its end.
     open: Vec<u32>,
     head: RequestHead,
+    has_begun: bool,
 }
 
 /// How much of the head of a request has come.
@@ -64,9 +72,24 @@ enum RequestHead {
     LastFrame,
 }
 
-/// Too many frames for nothing.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Flood;
+/// Why a connection has to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Too many frames for nothing.
+    Flood,
+    /// A frame that cannot be, with the code for it: those for which the library says something else.
+    Malformed(u8),
+}
+
+impl Fault {
+    /// The word for metrics.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Flood => "flood",
+            Self::Malformed(_) => "malformed",
+        }
+    }
+}
 
 impl Frames {
     /// Of a connection that begins now.
@@ -79,39 +102,48 @@ impl Frames {
             last_stream: 0,
             open: Vec::new(),
             head: RequestHead::None,
+            has_begun: false,
         }
     }
 
     /// Notes what was read. `now` is asked only where the budget is used up.
     ///
     /// # Errors
-    /// A flood.
-    pub(super) fn received(&mut self, bytes: &[u8], now: impl FnOnce() -> Instant) -> Result<(), Flood> {
-        let Self { received, last_stream, open, head: request, .. } = self;
+    /// Why the connection has to end.
+    pub(super) fn received(&mut self, bytes: &[u8], now: impl FnOnce() -> Instant) -> Result<(), Fault> {
+        let Self { received, last_stream, open, head: request, has_begun, .. } = self;
         let mut cost = 0;
-        received.cut(bytes, |head| match head.kind {
-            DATA => {}
-            HEADERS => {
-                cost += FRAME;
-                *request = if head.has(END_HEADERS) { RequestHead::LastFrame } else { RequestHead::Begun };
-                if head.stream > *last_stream {
-                    *last_stream = head.stream;
-                    open.push(head.stream);
+        let mut fault = None;
+        received.cut(bytes, |head| {
+            fault = fault.or(head.fault(*has_begun));
+            *has_begun = true;
+            match head.kind {
+                DATA => {}
+                HEADERS => {
+                    cost += FRAME;
+                    *request = if head.has(END_HEADERS) { RequestHead::LastFrame } else { RequestHead::Begun };
+                    if head.stream > *last_stream {
+                        *last_stream = head.stream;
+                        open.push(head.stream);
+                    }
                 }
-            }
-            CONTINUATION => {
-                cost += FRAME;
-                if head.has(END_HEADERS) {
-                    *request = RequestHead::LastFrame;
+                CONTINUATION => {
+                    cost += FRAME;
+                    if head.has(END_HEADERS) {
+                        *request = RequestHead::LastFrame;
+                    }
                 }
+                RST_STREAM => {
+                    cost += RESET;
+                    open.retain(|stream| *stream != head.stream);
+                }
+                _ => cost += FRAME,
             }
-            RST_STREAM => {
-                cost += RESET;
-                open.retain(|stream| *stream != head.stream);
-            }
-            _ => cost += FRAME,
         });
-        self.spend(cost, now)
+        match fault {
+            Some(code) => Err(Fault::Malformed(code)),
+            None => self.spend(cost, now),
+        }
     }
 
     /// Notes what was written.
@@ -135,11 +167,11 @@ impl Frames {
         self.spare = self.spare.min(BUDGET);
     }
 
-    fn spend(&mut self, cost: u32, now: impl FnOnce() -> Instant) -> Result<(), Flood> {
+    fn spend(&mut self, cost: u32, now: impl FnOnce() -> Instant) -> Result<(), Fault> {
         if cost > self.spare {
             let now = now();
             if now.saturating_duration_since(self.filled) < REFILL {
-                return Err(Flood);
+                return Err(Fault::Flood);
             }
             self.filled = now;
             // What came at once is forgiven: it came in ten seconds or more.
@@ -164,12 +196,16 @@ impl Frames {
     }
 
     /// The frame that says why we close, where one can be written now.
-    pub(super) fn farewell(&self) -> Option<[u8; 17]> {
+    pub(super) fn farewell(&self, fault: Fault) -> Option<[u8; 17]> {
         if !self.sent.is_between_frames() {
             return None;
         }
+        let code = match fault {
+            Fault::Flood => CALM,
+            Fault::Malformed(code) => code,
+        };
         let [a, b, c, d] = self.last_stream.to_be_bytes();
-        Some([0, 0, 8, GOAWAY, 0, 0, 0, 0, 0, a, b, c, d, 0, 0, 0, CALM])
+        Some([0, 0, 8, GOAWAY, 0, 0, 0, 0, 0, a, b, c, d, 0, 0, 0, code])
     }
 }
 
@@ -182,6 +218,23 @@ struct FrameHead {
 }
 
 impl FrameHead {
+    /// The code for what is wrong with it. The first frame is SETTINGS (RFC 9113 section 3.4), and some have one length
+    /// (sections 6.3 to 6.7 and 6.9).
+    fn fault(&self, has_begun: bool) -> Option<u8> {
+        if !has_begun && (self.kind != SETTINGS || self.has(ACK)) {
+            return Some(PROTOCOL);
+        }
+        let fits = match self.kind {
+            PRIORITY => self.length == 5,
+            RST_STREAM | WINDOW_UPDATE => self.length == 4,
+            SETTINGS if self.has(ACK) => self.length == 0,
+            SETTINGS => self.length % 6 == 0,
+            PING => self.length == 8,
+            _ => true,
+        };
+        (!fits).then_some(FRAME_SIZE)
+    }
+
     fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }
@@ -237,22 +290,43 @@ mod tests {
     fn begun() -> (Frames, Instant) {
         let now = Instant::now();
         let mut frames = Frames::new(now);
-        frames.received(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", || now).unwrap();
+        let begun = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(SETTINGS, 0, 0, b"")].concat();
+        frames.received(&begun, || now).unwrap();
+        frames.spare = BUDGET;
         (frames, now)
     }
 
-    const PING: u8 = 0x6;
-
     #[test]
     fn frames_for_nothing_are_a_flood_once_the_budget_is_used_up() {
-        for (kind, cost) in
-            [(PING, FRAME), (0x2, FRAME), (0x4, FRAME), (0x8, FRAME), (0xfe, FRAME), (RST_STREAM, RESET)]
-        {
+        let kinds = [(PING, 8, FRAME), (PRIORITY, 5, FRAME), (SETTINGS, 6, FRAME), (WINDOW_UPDATE, 4, FRAME)];
+        for (kind, length, cost) in kinds.into_iter().chain([(0xfe, 8, FRAME), (RST_STREAM, 4, RESET)]) {
             let (mut frames, now) = begun();
+            let frame = frame(kind, 0, 0, &[0; 8][..length]);
             for _ in 0..BUDGET / cost {
-                assert_eq!(frames.received(&frame(kind, 0, 0, &[0; 8]), || now), Ok(()), "{kind}");
+                assert_eq!(frames.received(&frame, || now), Ok(()), "{kind}");
             }
-            assert_eq!(frames.received(&frame(kind, 0, 0, &[0; 8]), || now), Err(Flood), "{kind}");
+            assert_eq!(frames.received(&frame, || now), Err(Fault::Flood), "{kind}");
+        }
+    }
+
+    #[test]
+    fn frames_of_the_wrong_length_and_a_beginning_without_settings_have_their_codes() {
+        for (kind, flags, length) in [
+            (PING, 0, 7),
+            (PRIORITY, 0, 4),
+            (SETTINGS, 0, 5),
+            (SETTINGS, ACK, 6),
+            (WINDOW_UPDATE, 0, 3),
+            (RST_STREAM, 0, 5),
+        ] {
+            let (mut frames, now) = begun();
+            let bad = frame(kind, flags, 1, &[0; 8][..length]);
+            assert_eq!(frames.received(&bad, || now), Err(Fault::Malformed(FRAME_SIZE)), "{kind}");
+        }
+        for first in [frame(PING, 0, 0, &[0; 8]), frame(SETTINGS, ACK, 0, b"")] {
+            let mut frames = Frames::new(Instant::now());
+            let bytes = [&[0; PREFACE][..], &first].concat();
+            assert_eq!(frames.received(&bytes, Instant::now), Err(Fault::Malformed(PROTOCOL)));
         }
     }
 
@@ -313,9 +387,9 @@ mod tests {
             assert_eq!(frames.spare, BUDGET - 2 * FRAME);
             assert!(size > 20 || in_head > 0, "{size}");
             frames.sent(&bytes[..5]);
-            assert_eq!(frames.farewell(), None, "in the middle of a frame");
+            assert_eq!(frames.farewell(Fault::Flood), None, "in the middle of a frame");
             frames.sent(&bytes[5..]);
-            assert_eq!(frames.farewell().unwrap()[9..], [0, 0, 0, 1, 0, 0, 0, CALM]);
+            assert_eq!(frames.farewell(Fault::Flood).unwrap()[9..], [0, 0, 0, 1, 0, 0, 0, CALM]);
         }
     }
 }

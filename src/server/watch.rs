@@ -49,7 +49,7 @@ where
                     return if now == Phase::Leaving { Poll::Ready(LEAVES) } else { Poll::Pending };
                 }
                 if let Poll::Ready(outcome) = serving.as_mut().poll(context) {
-                    let reason = if connection.is_flooded() { "flood" } else { ended(&outcome, is_ending) };
+                    let reason = connection.broken_by().unwrap_or_else(|| ended(&outcome, is_ending));
                     return Poll::Ready(reason);
                 }
                 if goes_over && connection.is_idle() {

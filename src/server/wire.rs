@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use super::frames::{Flood, Frames};
+use super::frames::{Fault, Frames};
 use crate::gateway::Gateway;
 use crate::gateway::connection::Connection;
 use crate::refusal::Refusal;
@@ -101,8 +101,8 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<Stream> {
             this.connection.bytes_read(&buffer.filled()[before..]);
         }
         if let Some(frames) = &mut this.frames {
-            if let Err(Flood) = frames.received(&buffer.filled()[before..], Instant::now) {
-                return Poll::Ready(Err(this.flooded(context)));
+            if let Err(fault) = frames.received(&buffer.filled()[before..], Instant::now) {
+                return Poll::Ready(Err(this.broken(fault, context)));
             }
             this.connection.frames_moved(frames.is_in_head(), frames.has_open_streams());
         }
@@ -112,13 +112,13 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<Stream> {
 
 impl<Stream: AsyncWrite + Unpin> Wire<Stream> {
     /// Says why, where that can be said at once, and ends the connection.
-    fn flooded(&mut self, context: &mut Context<'_>) -> io::Error {
-        self.connection.flooded();
-        if let Some(farewell) = self.frames.as_ref().and_then(|frames| frames.farewell()) {
+    fn broken(&mut self, fault: Fault, context: &mut Context<'_>) -> io::Error {
+        self.connection.broken(fault.word());
+        if let Some(farewell) = self.frames.as_ref().and_then(|frames| frames.farewell(fault)) {
             let _ = Pin::new(&mut self.stream).poll_write(context, &farewell);
             let _ = Pin::new(&mut self.stream).poll_flush(context);
         }
-        io::Error::other("a flood of frames")
+        io::Error::other(fault.word())
     }
 
     /// Notes what was written of these pieces.

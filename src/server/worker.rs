@@ -21,11 +21,12 @@ use rustls::server::danger::ClientCertVerifier as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::departure::{self, Departed, Leaving};
+use super::descriptors::Descriptor;
 use super::handover::Departure;
 use super::streams::Streams;
 use super::turns::Turns;
@@ -41,6 +42,9 @@ use crate::socket::Socket;
 
 /// How long to wait when no descriptor is left for a new connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often that is said.
+const ACCEPT_SAID: Duration = Duration::from_secs(10);
 
 /// How often a worker says that it turns.
 pub const PULSE: Duration = Duration::from_millis(500);
@@ -190,6 +194,7 @@ impl Drop for Counted {
 async fn accept(socket: tokio::net::TcpListener, listener: Listener, floor: Floor, mut phase: watch::Receiver<Phase>) {
     let serving = phase.clone();
     let _entered = floor.open.enter();
+    let mut said = None::<Instant>;
     loop {
         let now = phase.wait_for(|phase| *phase != Phase::Waiting).await.map(|phase| *phase);
         let accepted = match now {
@@ -207,7 +212,10 @@ async fn accept(socket: tokio::net::TcpListener, listener: Listener, floor: Floo
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                if said.is_none_or(|said| said.elapsed() >= ACCEPT_SAID) {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    said = Some(Instant::now());
+                }
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
@@ -245,14 +253,22 @@ async fn adopt(
 }
 
 /// Counts a connection for as long as what this gives lives; `None` where there are too many.
-fn count(listener: &Listener, floor: &Floor) -> Option<(Entered, Counted)> {
+fn count(listener: &Listener, floor: &Floor) -> Option<(Entered, Counted, Descriptor)> {
     let cells = floor.gateway.cells();
     cells.connection_opened();
     let Some(counted) = Counted::one_of(&listener.open, listener.bounds.now().connections) else {
         cells.connection_closed("too_many");
         return None;
     };
-    Some((floor.open.enter(), counted))
+    if floor.gateway.is_short_of_memory() {
+        cells.connection_closed("memory");
+        return None;
+    }
+    let Some(descriptor) = Descriptor::take() else {
+        cells.connection_closed("descriptors");
+        return None;
+    };
+    Some((floor.open.enter(), counted, descriptor))
 }
 
 /// Serves a connection to its end; the word for why it ended.

@@ -10,6 +10,7 @@ use crate::harness::frames::{
 use crate::harness::*;
 
 /// GOAWAY and RST_STREAM codes (RFC 9113 section 7).
+const FLOW_CONTROL: u32 = 0x3;
 const REFUSED: u32 = 0x7;
 const CANCEL: u32 = 0x8;
 const CALM: u32 = 0xb;
@@ -314,6 +315,34 @@ fn b12_an_http2_exchange_that_takes_too_long_in_all_is_ended_however_busy_it_is(
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+#[test]
+fn b15_uploads_to_a_backend_that_does_not_read_stay_within_their_window() {
+    // It takes connections, and nothing that comes on them.
+    let stuck = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    stuck.set_recv_buffer_size(4_096).unwrap();
+    stuck.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    stuck.listen(8).unwrap();
+    let url = format!("http://{}", stuck.local_addr().unwrap().as_socket().unwrap());
+    let backend = Backend::start();
+    let config = Config::with_server(&backend.url())
+        .set("/backends/stuck", json!({"servers": [url]}))
+        .route("key", "backend", json!("stuck"))
+        .route("key", "limits", json!({"body": "100MiB"}));
+    let gateway = Gateway::start(&config);
+    let mut bystander = Bystander::new(&gateway);
+    let mut caller = Caller::open(gateway.address);
+    let mut post = head("POST", "/key/x");
+    post.push(("api-key", API_KEY));
+    caller.send(HEADERS, END_HEADERS, 1, &block(&post));
+    // Nobody reads what says how much more may come, so sooner or later it is too much.
+    for _ in 0..1_000 {
+        caller.send(DATA, 0, 1, &[b'x'; 16_384]);
+    }
+    let end = caller.end_of(1);
+    assert!(matches!(end, End::Reset(FLOW_CONTROL) | End::GoAway(FLOW_CONTROL) | End::Closed), "{end:?}");
+    bystander.is_served(&gateway);
 }
 
 #[test]

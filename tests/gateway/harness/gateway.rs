@@ -391,9 +391,13 @@ impl Gateway {
             .unwrap_or_else(|| panic!("no access-log line for {request_id}:\n{}", self.stdout.all().join("\n")))
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> String {
+        self.child.id().to_string()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        let output = program("kill", "procps", &["-s", name, &id]);
+        let output = program("kill", "procps", &["-s", name, &self.id()]);
         assert!(output.status.success(), "kill -s {name}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
