@@ -68,7 +68,10 @@ fn all_hold(cases: &[Case]) {
 
 fn holds(caller: &mut Caller, must: Must) -> Result<(), End> {
     let end = match must {
-        Live => return Ok(caller.lives()),
+        Live => {
+            caller.lives();
+            return Ok(());
+        }
         Fails(_) => caller.ends(),
         Resets(_) | Answer(_) => caller.end_of(1),
     };

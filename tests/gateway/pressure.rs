@@ -247,7 +247,7 @@ fn x39_garbage_and_half_hellos_end_and_others_are_served() {
         bytes.truncate(count);
         bytes
     };
-    let garbage: Vec<u8> = (0..16_384_u32).map(|number| (number * 7_919 >> 3) as u8).collect();
+    let garbage: Vec<u8> = (0..16_384_u32).map(|number| ((number * 7_919) >> 3) as u8).collect();
     let mut callers = Vec::new();
     for number in 0..100 {
         let mut caller = TcpStream::connect(gateway.address).unwrap();
