@@ -1,5 +1,6 @@
 //! The company's own servers: what is known of them, and whose fault it is when they do not answer.
 
+pub mod adaptive;
 pub mod admission;
 mod alarm;
 pub mod answer;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue};
 
+use adaptive::Adaptive;
 pub use admission::Permit;
 use admission::{Admission, Queue};
 use circuit::CircuitRule;
@@ -50,6 +52,8 @@ pub struct Backend {
     pub idle_timeout: Duration,
     /// Requests in flight at once.
     pub concurrency: usize,
+    /// Fewer than that while answers take longer than usual.
+    pub adaptive: Option<Arc<Adaptive>>,
     /// How many requests may wait for a place, and for how long.
     pub queue: Option<Queue>,
     /// When it is not asked for a while.
@@ -110,6 +114,18 @@ impl Backend {
         customer.filter(|_| self.by_customer).map(balance::seed)
     }
 
+    /// How many requests it takes at once now.
+    pub fn limit(&self) -> usize {
+        self.adaptive.as_ref().map_or(self.concurrency, |adaptive| adaptive.limit())
+    }
+
+    /// Learns from an answer that took so long; `None`: none came.
+    pub fn learn_from(&self, time: Option<Duration>, now: Instant) {
+        if let Some(adaptive) = &self.adaptive {
+            adaptive.answered(now, time, self.admission.in_flight());
+        }
+    }
+
     /// A place for one more request, waiting for it where there is a queue.
     ///
     /// # Errors
@@ -119,9 +135,9 @@ impl Backend {
         if circuit.is_open() && !circuit.lets_pass(&self.circuit, millis(Instant::now())) {
             return Err(Failure::Unavailable);
         }
-        match (self.admission.permit(self.concurrency), self.queue) {
+        match (self.admission.permit(self.limit()), self.queue) {
             // Rare: it does not belong into the state of each request.
-            (Err(_), Some(queue)) => Box::pin(self.admission.wait(self.concurrency, queue)).await,
+            (Err(_), Some(queue)) => Box::pin(self.admission.wait(self.limit(), queue)).await,
             (permit, _) => permit,
         }
     }

@@ -44,7 +44,7 @@ pub use route::{
     CustomerFrom, Dpop, ExactPath, HeaderPlace, InPath, Mode, PathMatch, Per, Placement, Requirement, Retry, Rewrite,
     Route, RouteLimits, Send,
 };
-pub use servers::{Balance, Circuit, Ejection, Health, Protocol, Queue, Resolve, Server, WeightedServer};
+pub use servers::{Adaptive, Balance, Circuit, Ejection, Health, Protocol, Queue, Resolve, Server, WeightedServer};
 pub use state::{Embedded, Outage, Redis, RedisTls, State};
 pub use trusted::{ClaimRule, ClaimValue, Jwks, JwksFile, KeyRefresh, SignatureAlgorithm, TrustedIssuer};
 

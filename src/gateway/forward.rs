@@ -119,6 +119,8 @@ impl Gateway {
         let backend = &route.backend;
         let permit = backend.enter().await.map_err(|failure| self.failed(route, failure, record))?;
         let repeat = request.as_mut().map_or(Repeat::Unsent, |request| settled(route, request));
+        // How long a caller takes with its body says nothing about the backend.
+        let is_at_hand = request.as_ref().is_some_and(|request| request.body().progress().is_none());
         let sent = Instant::now();
         let body = Pace { pause: backend.timeout, until: record.until };
         let errand = Errand {
@@ -129,6 +131,9 @@ impl Gateway {
         let outcome = self.pool.send(backend, request, errand).await;
         let time = sent.elapsed();
         record.backend_time = Some(time);
+        if is_at_hand {
+            backend.learn_from(outcome.is_ok().then_some(time), sent + time);
+        }
         let response = outcome.map_err(|failure| self.failed(route, failure, record))?;
         self.cells().backend_answered(&backend.name, time);
         let (mut head, content) = response.into_parts();

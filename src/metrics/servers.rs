@@ -28,6 +28,8 @@ pub struct BackendLevels {
     pub backend: Arc<str>,
     /// Requests in flight.
     pub in_flight: usize,
+    /// How many it takes at once now.
+    pub limit: usize,
     /// Requests that wait for a place.
     pub waiting: usize,
     /// Whether it is not asked for now.
@@ -49,6 +51,7 @@ pub(super) fn families(backends: &[BackendLevels]) -> Vec<MetricFamily> {
     let repeats = backends.iter().map(|levels| (vec![("backend", levels.backend.to_string())], levels.repeats));
     let mut families = vec![
         gauges("wicketgate_backend_in_flight", "Requests in flight to a backend.", of(|levels| levels.in_flight)),
+        gauges("wicketgate_backend_limit", "Requests that a backend takes at once now.", of(|levels| levels.limit)),
         gauges("wicketgate_backend_waiting", "Requests that wait for a place.", of(|levels| levels.waiting)),
         gauges(
             "wicketgate_backend_circuit_open",

@@ -35,6 +35,7 @@ pub fn read(config: &Config, shared: &Shared, problems: &mut Problems) -> Option
             timeout: raw.timeout.get(),
             idle_timeout: raw.idle_timeout.get(),
             concurrency: raw.concurrency,
+            adaptive: raw.adaptive.as_ref().map(|adaptive| shared.adaptive(&name, adaptive.min, raw.concurrency)),
             queue: raw.queue.as_ref().map(|queue| Queue { length: queue.length, timeout: queue.timeout.get() }),
             circuit: CircuitRule { failures: raw.circuit.failures, pause: raw.circuit.pause.get() },
             retry_budget: raw.retry_budget,

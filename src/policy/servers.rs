@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
 
 use http::{HeaderValue, Uri};
 use rustls::ClientConfig;
@@ -10,6 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use super::trust;
+use crate::backend::adaptive::Adaptive;
 use crate::backend::admission::Admission;
 use crate::backend::health::Health;
 use crate::backend::servers::{At, Listed, Rules, Servers, Standings};
@@ -25,6 +27,7 @@ pub struct Shared {
     /// By all that decides about them.
     servers: Mutex<HashMap<String, Weak<Servers>>>,
     standings: Arc<Standings>,
+    adaptive: Mutex<HashMap<String, Arc<Adaptive>>>,
 }
 
 impl Shared {
@@ -32,6 +35,17 @@ impl Shared {
     pub(super) fn admission(&self, backend: &str) -> Arc<Admission> {
         let mut known = self.admissions.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(known.entry(backend.to_owned()).or_default())
+    }
+
+    /// What has been learnt of a backend, where its bounds are the same.
+    pub(super) fn adaptive(&self, backend: &str, min: usize, max: usize) -> Arc<Adaptive> {
+        let mut known = self.adaptive.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(adaptive) = known.get(backend).filter(|adaptive| adaptive.is_between(min, max)) {
+            return Arc::clone(adaptive);
+        }
+        let adaptive = Arc::new(Adaptive::new(min, max, Instant::now()));
+        known.insert(backend.to_owned(), Arc::clone(&adaptive));
+        adaptive
     }
 
     /// The servers of a backend, as they are held already or made now; `None` where something is wrong with them.

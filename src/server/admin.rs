@@ -141,6 +141,7 @@ fn levels(backend: &Backend) -> BackendLevels {
     BackendLevels {
         backend: Arc::clone(&backend.name),
         in_flight: admission.in_flight(),
+        limit: backend.limit(),
         waiting: admission.waiting(),
         circuit_open: admission.circuit.is_open(),
         repeats: admission.repeats.count(),

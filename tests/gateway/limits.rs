@@ -133,6 +133,38 @@ fn contract_16_overload_is_503_with_retry_after() {
 }
 
 #[test]
+fn load_is_shed_before_the_queue_grows_where_a_backend_has_become_slow() {
+    let (backend, gateway) = world_with(|c| {
+        c.set("/backends/legacy/adaptive", json!({"min": 2})).set("/backends/legacy/concurrency", json!(50))
+    });
+    let call = |path: &'static str, count: usize| {
+        let request = gateway.get(path);
+        thread::spawn(move || {
+            let mut connection = Connection::open(request.address);
+            let answers = (0..count).map(|_| request.send_on(&mut connection));
+            answers.fold((0, 0), |(fine, shed), answer| match answer.status {
+                200 => (fine + 1, shed),
+                _ => {
+                    assert!(answer.expect(503, "503-01").retry_after() >= 1);
+                    (fine, shed + 1)
+                }
+            })
+        })
+    };
+    // It learns what is usual; then the same backend takes far longer, and more is asked of it than it is given.
+    let fast: Vec<_> = (0..4).map(|_| call("/public/x", 150)).collect();
+    for caller in fast {
+        assert_eq!(caller.join().unwrap(), (150, 0));
+    }
+    backend.on("/public/slow", Behaviour::Delay(Duration::from_millis(150)));
+    let slow: Vec<_> = (0..30).map(|_| call("/public/slow", 10)).collect();
+    let (fine, shed) =
+        slow.into_iter().map(|caller| caller.join().unwrap()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+    assert!(fine >= 2 && shed > 0, "{fine} were answered, {shed} were told to come again");
+    gateway.get("/public/x").send().ok();
+}
+
+#[test]
 fn contract_16_a_backend_that_does_not_answer_is_504() {
     let (backend, gateway) = world_with(|c| {
         c.set("/backends/legacy/timeout", json!("300ms")).route("key", "limits", json!({"timeout": "100ms"}))

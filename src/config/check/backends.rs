@@ -70,6 +70,15 @@ impl Check<'_> {
             self.some_time(&format!("{at}.{key}"), duration);
         }
         self.more_than_zero(&format!("{at}.concurrency"), backend.concurrency);
+        if let Some(adaptive) = &backend.adaptive {
+            let min = format!("{at}.adaptive.min");
+            self.more_than_zero(&min, adaptive.min);
+            if adaptive.min >= backend.concurrency {
+                let message =
+                    format!("`min` is not below `concurrency`, {}: nothing could be learnt", backend.concurrency);
+                self.add(&min, message, "write a smaller number, or remove `adaptive`");
+            }
+        }
         if let Some(rules) = &backend.request_headers {
             self.request_fields(&format!("{at}.request_headers"), rules);
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::servers::{Balance, Circuit, Ejection, Health, Protocol, Queue, Resolve, Server};
+use super::servers::{Adaptive, Balance, Circuit, Ejection, Health, Protocol, Queue, Resolve, Server};
 use super::{FieldRules, SecretRef};
 use crate::config::scalar::Duration;
 
@@ -61,6 +61,8 @@ pub struct Backend {
     /// Requests in flight at once; above it they wait in `queue`, or get 503.
     #[serde(default = "default_backend_concurrency")]
     pub concurrency: usize,
+    /// Fewer than `concurrency` while answers take longer than usual, learnt from how long they take. Default: no.
+    pub adaptive: Option<Adaptive>,
     /// Where requests wait while `concurrency` is reached. Default: they do not.
     pub queue: Option<Queue>,
     /// When the backend is not asked for a while: 503 at once.

@@ -142,6 +142,20 @@ impl Default for Resolve {
     }
 }
 
+/// How far a backend that has become slow is spared.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Adaptive {
+    /// Requests in flight that are always let through.
+    pub min: usize,
+}
+
+impl Default for Adaptive {
+    fn default() -> Self {
+        Self { min: 4 }
+    }
+}
+
 /// Where requests wait while all places of a backend are taken.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -11,12 +11,7 @@ use super::{MAXIMAL, SHIPPED, edited, only_problem, problems};
 #[test]
 fn every_wrong_shape_has_its_message_and_its_way_out() {
     let table = [
-        (
-            "    timeout: 10s",
-            "    timeout: 10s\n    timout: 1s",
-            "unknown key `timout`",
-            "not yet set: `authorization`",
-        ),
+        ("    timeout: 10s", "    timeout: 10s\n    timout: 1s", "unknown key `timout`", "not yet set: `adaptive`"),
         ("    timeout: 10s", "    timout: 10s", "unknown key `timout`", "did you mean `timeout`?"),
         ("  audience:", "  audiense:", "unknown key `audiense`", "did you mean `audience`?"),
         ("min_version: \"1.3\"", "min_version: 1.3", "this is a number", "write it in quotes: \"1.3\""),

@@ -60,6 +60,8 @@ pub(crate) enum Behaviour {
     Staged(Vec<u8>, Gate, Vec<u8>),
     /// Writes piece after piece, with a pause between them.
     Dribble(Vec<Vec<u8>>, Duration),
+    /// Answers 200 after so long.
+    Delay(Duration),
     /// Closes without an answer.
     Close,
     /// Answers the first request on a connection, and closes at the second.
@@ -353,6 +355,10 @@ fn answer(stream: &mut TcpStream, seen: &Seen, behaviour: Option<Behaviour>, cou
             thread::sleep(pause);
             stream.write_all(piece).is_ok()
         }),
+        Some(Behaviour::Delay(time)) => {
+            thread::sleep(time);
+            stream.write_all(&ok).is_ok()
+        }
         Some(Behaviour::Close) => false,
         Some(Behaviour::CloseWhenReused) => count == 1 && stream.write_all(&ok).is_ok(),
     }
