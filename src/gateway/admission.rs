@@ -217,9 +217,14 @@ impl Gateway {
         call: &Call<'_>,
         record: &mut Record,
     ) -> Result<(), Refusal> {
-        let at_risk = caller.by_cookie && caller.client.is_none() && caller.api_key.is_none();
-        if !at_risk
-            || !(origin::changes_something(&call.parts.method) || record.handshake.is_some())
+        let by_cookie_alone = caller.by_cookie && caller.client.is_none() && caller.api_key.is_none();
+        let is_harmless = || {
+            !origin::changes_something(&call.parts.method)
+                && !origin::opens_websocket(&call.parts.headers)
+                && record.handshake.is_none()
+        };
+        if !by_cookie_alone
+            || is_harmless()
             || origin::is_own(&call.policy.own_site, &call.head.host, &call.parts.headers)
         {
             return Ok(());

@@ -2,7 +2,7 @@
 //! whatever a strange page makes it call; what such a page cannot do is to forge `Origin`, `Sec-Fetch-Site` or to add a
 //! header of its own (OWASP ASVS 3.5.1).
 
-use http::header::ORIGIN;
+use http::header::{ORIGIN, SEC_WEBSOCKET_VERSION};
 use http::{HeaderMap, Method};
 
 use super::host::Host;
@@ -11,6 +11,12 @@ use crate::policy::OwnSite;
 /// Whether a call changes something (RFC 9110 section 9.2.1: the others are safe).
 pub(super) fn changes_something(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
+}
+
+/// Whether a browser opens a WebSocket with this call (RFC 6455 section 4.1). Other proxies that ask about it keep
+/// `Upgrade` to themselves, but not this.
+pub(super) fn opens_websocket(headers: &HeaderMap) -> bool {
+    headers.contains_key(SEC_WEBSOCKET_VERSION)
 }
 
 /// Whether something shows that the call comes from the company's own site.

@@ -258,6 +258,13 @@ fn a_cookie_from_a_strange_site_is_refused_and_one_from_the_own_site_passes() {
     plainly(&call("https://localhost")).ok();
     plainly(&call("https://evil.example")).expect(403, "403-05");
     plainly(&call("http://localhost")).expect(403, "403-05");
+    // A page of any site may open a WebSocket, and would be read from.
+    let websocket = |origin| {
+        let opened = question(plain, "GET", "/me/live").header("Cookie", &cookie).header("Origin", origin);
+        opened.header("Sec-WebSocket-Version", "13").header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+    };
+    plainly(&websocket("https://localhost")).ok();
+    plainly(&websocket("https://evil.example")).expect(403, "403-05");
 }
 
 #[test]
