@@ -108,9 +108,14 @@ impl Metrics {
         locked(&self.reloads).clone()
     }
 
-    /// Sets when a certificate ends, in seconds since 1970; replaces what was known before.
+    /// Sets when a certificate ends, in seconds since 1970; replaces what was known before. Of several in one file the
+    /// first end counts.
     pub fn certificates(&self, ends: impl IntoIterator<Item = (String, i64)>) {
-        *locked(&self.certificates) = ends.into_iter().collect();
+        let mut first = BTreeMap::new();
+        for (file, end) in ends {
+            first.entry(file).and_modify(|known: &mut i64| *known = end.min(*known)).or_insert(end);
+        }
+        *locked(&self.certificates) = first;
     }
 
     /// Sets how the keys of other issuers stand.

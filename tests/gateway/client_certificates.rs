@@ -303,6 +303,10 @@ fn what_cannot_work_with_certificates_is_a_problem_at_start() {
     says(&tls("client_names", json!([{"san": {"dns": "a", "uri": "b"}}])), "listen[0].tls.client_names[0].san");
     says(&tls("client_crl", json!(["certs/ca.pem"])), "no certificate revocation list in it");
     says(&tls("client_ca", json!("certs/server.key")), "no certificate in");
+    says(&tls("client_self_signed", json!(true)), "would count like one that is required");
+    says(&|c| c.set("/clients/0/certificates", json!([{"file": "x.pem"}])), "no listener takes certificates");
+    says(&|c| c.set("/clients/0/certificate_bound_tokens", json!(true)), "no listener asks callers for a certificate");
+    says(&|c| c.route("me", "dpop", json!("required")), "this route does not require `client`");
 }
 
 #[test]
