@@ -5,7 +5,9 @@ pub mod assertion;
 pub mod binding;
 pub mod certificate;
 pub mod claims;
+pub mod client;
 pub mod cookie;
+pub mod demand;
 pub mod dpop;
 pub mod inspected;
 pub mod issuer;
@@ -14,6 +16,7 @@ pub mod jwt;
 pub mod keys;
 pub mod password;
 pub mod peer;
+mod presented;
 pub mod published;
 pub mod subject;
 #[cfg(test)]
@@ -27,22 +30,22 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, COOKIE};
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use ipnet::IpNet;
 
-use crate::body::{self, Pointer};
+pub use self::api_key::{ApiKey, ApiKeyVersion};
+pub use self::client::{Client, ClientSecret};
+pub use self::demand::{ApiKeyHeader, CustomerPlace, Demand, DpopDemand};
 use crate::customer::{Deriver, Identifier};
-use crate::dated::LastUse;
 use crate::refusal::{ApiKeyFault, DpopFault, Refusal, SessionFault, TokenFault};
 use crate::state::State;
 use crate::state::session::{Found, Session, SessionDigest};
 use api_key::ApiKeys;
-use assertion::Assertions;
-use binding::Binding;
-use certificate::{Certificate, CertificateName, Thumbprint};
+use binding::{is_held, with_proof};
+use certificate::Certificate;
 use cookie::CookieKeys;
 use jwt::{Compact, Kind, Verifier};
+use presented::{Presented, after_scheme, readable, single, single_cookie};
 use published::PublishedKeys;
 use verified::{Access, Marks, Verdict, VerifiedTokens};
 
@@ -75,136 +78,6 @@ impl Caller {
     fn nobody() -> Self {
         Self { client: None, api_key: None, customer: None, previous: None, by_cookie: false, _proof: Proof }
     }
-}
-
-/// What a route demands of its callers.
-#[derive(Debug, Default)]
-pub struct Demand {
-    /// The route's number, which API keys name.
-    pub route: u32,
-    /// An access token.
-    pub client: bool,
-    /// A customer's token or session.
-    pub customer: bool,
-    /// An API key.
-    pub api_key: bool,
-    /// The header in which it stands.
-    pub api_key_header: ApiKeyHeader,
-    /// Whom the access token must be for.
-    pub audience: String,
-    /// Whether the caller must show with each request that it has the key of its access token.
-    pub proof: DpopDemand,
-    /// Whom the customer's token must be for, where that is an audience set apart; else it must be for none of those.
-    pub apart: Option<Arc<str>>,
-    /// Scopes of the access token.
-    pub scopes: Vec<String>,
-    /// Where the customer's token may stand.
-    pub customer_from: Vec<CustomerPlace>,
-}
-
-/// Whether a caller must show that it has the key of its access token (DPoP, RFC 9449).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DpopDemand {
-    /// It cannot: tokens that are bound to such a key are not taken.
-    #[default]
-    None,
-    /// Where its token is bound to such a key.
-    Optional,
-    /// Its token must be bound to such a key.
-    Required,
-}
-
-/// A place where the customer's token may stand.
-#[derive(Debug)]
-pub enum CustomerPlace {
-    /// A header, after a scheme word if there is one.
-    Header(HeaderName, Option<String>),
-    /// The session cookie.
-    Session,
-    /// A cookie that holds a JWT.
-    Cookie(String),
-    /// A member of the JSON body.
-    Body(Pointer),
-    /// `Authorization: Bearer`.
-    Bearer,
-}
-
-/// A client as configured.
-#[derive(Debug)]
-pub struct Client {
-    /// Its id.
-    pub id: Arc<str>,
-    /// Its secrets.
-    pub secrets: Vec<ClientSecret>,
-    /// Checks its assertions, where it has keys.
-    pub assertions: Option<Assertions>,
-    /// What its tokens may do.
-    pub scopes: Vec<String>,
-    /// Whom its tokens may be for.
-    pub audiences: Vec<String>,
-    /// For how many seconds its tokens are, where not for the usual time.
-    pub lifetime: Option<u64>,
-    /// Its certificate, where its tokens are good only together with it.
-    pub certificate: Option<Arc<CertificateName>>,
-    /// Whether its tokens are bound to the certificate with which it asks for them.
-    pub certificate_bound: bool,
-    /// Whose certificate proves it, where a CA vouches for that.
-    pub tls_client_auth: Option<CertificateName>,
-    /// The certificates that prove it, whoever has signed them.
-    pub certificates: Vec<Thumbprint>,
-}
-
-impl Client {
-    /// Whether whoever has the key of this certificate is this client (RFC 8705 section 2).
-    pub fn is_proved_by(&self, certificate: &Certificate) -> bool {
-        self.tls_client_auth.as_ref().is_some_and(|name| name.fits(certificate))
-            || self.certificates.contains(&certificate.thumbprint)
-    }
-}
-
-/// A client's secret.
-#[derive(Debug, Clone)]
-pub struct ClientSecret {
-    /// Its hash.
-    pub hash: password::PasswordHash,
-    /// The first second, since 1970, in which it is no longer good.
-    pub until: u64,
-    /// When it was last used.
-    pub used: Arc<LastUse>,
-}
-
-/// The header of the API key.
-#[derive(Debug, Clone)]
-pub struct ApiKeyHeader(pub HeaderName);
-
-impl Default for ApiKeyHeader {
-    fn default() -> Self {
-        Self(API_KEY)
-    }
-}
-
-/// An API key as configured.
-#[derive(Debug)]
-pub struct ApiKey {
-    /// Its name.
-    pub id: Arc<str>,
-    /// The only client that may use it.
-    pub client: Option<Arc<str>>,
-    /// The numbers of the routes that it opens, sorted.
-    pub routes: Vec<u32>,
-    /// The networks that it may be used from; empty: any.
-    pub allow: Vec<IpNet>,
-}
-
-/// One of the secrets that an API key's id stands for.
-#[derive(Debug, Clone)]
-pub struct ApiKeyVersion {
-    /// The key.
-    pub key: Arc<ApiKey>,
-    /// The first second, since 1970, in which it is no longer good.
-    pub until: u64,
-    /// When it was last used.
-    pub used: Arc<LastUse>,
 }
 
 /// The session cookie as configured.
@@ -325,7 +198,12 @@ impl Authenticator {
         let authorization = single(headers, &AUTHORIZATION)?;
         single(headers, &CUSTOMER_AUTH)?;
         let api_key = single(headers, &demand.api_key_header.0)?;
-        let presented = if demand.customer { self.presented(demand, headers, body)? } else { Presented::default() };
+        let presented = if demand.customer {
+            let cookie = self.cookie.as_ref().map(|cookie| cookie.name.as_str());
+            Presented::read(&demand.customer_from, cookie, headers, body)?
+        } else {
+            Presented::default()
+        };
         let nothing = authorization.is_none() && api_key.is_none() && presented.is_empty();
         if nothing && (demand.client || demand.customer) {
             refuse(Refusal::NoCredential)?;
@@ -455,53 +333,6 @@ impl Authenticator {
         Ok(access)
     }
 
-    /// Every place where the customer's token stands.
-    fn presented<'a>(
-        &self,
-        demand: &Demand,
-        headers: &'a HeaderMap,
-        body: Option<&[u8]>,
-    ) -> Result<Presented<'a>, Refusal> {
-        let mut presented = Presented::default();
-        for place in &demand.customer_from {
-            let token = match place {
-                CustomerPlace::Header(name, scheme) => {
-                    single(headers, name)?.map(|value| after_scheme(value, scheme.as_deref()).map(Token::Borrowed))
-                }
-                CustomerPlace::Bearer => single(headers, &AUTHORIZATION)?
-                    .map(|value| after_scheme(value, Some("Bearer")).map(Token::Borrowed)),
-                CustomerPlace::Cookie(name) => {
-                    single_cookie(headers, name)?.map(|value| Ok(Token::Borrowed(value.as_bytes())))
-                }
-                CustomerPlace::Body(pointer) => match body.map(|body| body::read(body, pointer)) {
-                    Some(Ok(Some(token))) => Some(Ok(Token::Owned(token))),
-                    Some(Err(_)) => return Err(Refusal::Json),
-                    Some(Ok(None)) | None => None,
-                },
-                CustomerPlace::Session => {
-                    if let Some(cookie) = &self.cookie {
-                        presented.session = single_cookie(headers, &cookie.name)?;
-                    }
-                    None
-                }
-            };
-            let is_cookie = matches!(place, CustomerPlace::Cookie(_));
-            presented.by_cookie &= token.is_none() || is_cookie;
-            match (token, &presented.token) {
-                (Some(token), None) => presented.token = Some(token),
-                (Some(Ok(token)), Some(Ok(other))) if token.as_bytes() != other.as_bytes() => {
-                    match readable(other.as_bytes()).and(readable(token.as_bytes())) {
-                        Ok(_) => return Err(Refusal::CredentialConflict),
-                        Err(fault) => presented.token = Some(Err(fault)),
-                    }
-                }
-                (Some(Err(fault)), Some(Ok(_))) => presented.token = Some(Err(fault)),
-                (_, _) => {}
-            }
-        }
-        Ok(presented)
-    }
-
     fn customer(
         &self,
         presented: &Presented<'_>,
@@ -620,111 +451,4 @@ fn of_other_issuer(
         }
         published.judged(fault)
     })
-}
-
-/// Whether whoever sends this token has the key that it is bound to.
-fn is_held(
-    access: &Access,
-    authorization: Option<&HeaderValue>,
-    demand: &Demand,
-    around: &Surroundings<'_>,
-) -> Result<(), Refusal> {
-    let refused = |fault| Err(Refusal::Dpop(fault));
-    let with_proof = authorization.and_then(with_proof);
-    match (access.binding, with_proof) {
-        (None, None) if demand.proof != DpopDemand::Required => Ok(()),
-        (Some(Binding::Certificate(thumbprint)), None) if demand.proof != DpopDemand::Required => {
-            let has_it = around.certificate.is_some_and(|certificate| certificate.thumbprint == thumbprint);
-            if has_it { Ok(()) } else { Err(Refusal::TokenCertificate) }
-        }
-        // RFC 9449 section 7.1: the scheme says that the token is bound.
-        (None | Some(Binding::Certificate(_)), _) => refused(DpopFault::Unbound),
-        (Some(Binding::Key(_)), None) => refused(DpopFault::Scheme),
-        (Some(Binding::Key(key)), Some(token)) => match around.proof {
-            None => refused(DpopFault::Missing),
-            Some(Err(fault)) => refused(*fault),
-            Some(Ok(proof)) if proof.key != key => refused(DpopFault::Key),
-            Some(Ok(proof)) if !proof.is_with(token) => refused(DpopFault::Token),
-            Some(Ok(_)) => Ok(()),
-        },
-    }
-}
-
-/// The token of the scheme `DPoP` (RFC 9449 section 7.1).
-fn with_proof(authorization: &HeaderValue) -> Option<&[u8]> {
-    after_scheme(authorization, Some("DPoP")).ok()
-}
-
-/// What a request shows of its customer.
-struct Presented<'a> {
-    token: Option<Result<Token<'a>, TokenFault>>,
-    session: Option<&'a str>,
-    /// Nothing but cookies.
-    by_cookie: bool,
-}
-
-impl Default for Presented<'_> {
-    fn default() -> Self {
-        Self { token: None, session: None, by_cookie: true }
-    }
-}
-
-/// A token as it was sent; nothing of it has been read.
-enum Token<'a> {
-    Borrowed(&'a [u8]),
-    Owned(String),
-}
-
-impl Token<'_> {
-    fn as_bytes(&self) -> &[u8] {
-        match self {
-            Self::Borrowed(token) => token,
-            Self::Owned(token) => token.as_bytes(),
-        }
-    }
-}
-
-impl Presented<'_> {
-    fn is_empty(&self) -> bool {
-        self.token.is_none() && self.session.is_none()
-    }
-}
-
-/// The only value of a header, if it has one.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Refusal> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (_, Some(_)) => Err(Refusal::CredentialRepeated),
-        (first, None) => Ok(first),
-    }
-}
-
-/// The only cookie of this name, if there is one.
-fn single_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusal> {
-    let mut found = None;
-    for line in headers.get_all(COOKIE) {
-        for pair in line.to_str().unwrap_or_default().split(';') {
-            let Some((key, value)) = pair.trim_matches(' ').split_once('=') else { continue };
-            if key == name && found.replace(value).is_some() {
-                return Err(Refusal::CredentialRepeated);
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// What stands after the scheme word and one space (RFC 9110 section 11.4).
-fn after_scheme<'a>(value: &'a HeaderValue, scheme: Option<&str>) -> Result<&'a [u8], TokenFault> {
-    let bytes = value.as_bytes();
-    let Some(scheme) = scheme else { return Ok(bytes) };
-    match bytes.split_at_checked(scheme.len()) {
-        Some((word, [b' ', token @ ..])) if word.eq_ignore_ascii_case(scheme.as_bytes()) => Ok(token),
-        _ => Err(TokenFault::Malformed),
-    }
-}
-
-/// A token that has not been verified before, as text: one word.
-fn readable(token: &[u8]) -> Result<&str, TokenFault> {
-    let is_word = !token.is_empty() && token.iter().all(|byte| byte.is_ascii_graphic() && *byte != b',');
-    std::str::from_utf8(token).ok().filter(|_| is_word).ok_or(TokenFault::Malformed)
 }

@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest as sha};
+use ipnet::IpNet;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::password::random_text;
+use crate::dated::LastUse;
 
 /// The SHA-256 of a whole key, as it is sent.
 pub type Digest = [u8; 32];
@@ -46,6 +49,30 @@ pub fn parse_digest(hex: &str) -> Result<Digest, String> {
         *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).map_err(|_| fault())?;
     }
     Ok(bytes)
+}
+
+/// An API key as configured.
+#[derive(Debug)]
+pub struct ApiKey {
+    /// Its name.
+    pub id: Arc<str>,
+    /// The only client that may use it.
+    pub client: Option<Arc<str>>,
+    /// The numbers of the routes that it opens, sorted.
+    pub routes: Vec<u32>,
+    /// The networks that it may be used from; empty: any.
+    pub allow: Vec<IpNet>,
+}
+
+/// One of the secrets that an API key's id stands for.
+#[derive(Debug, Clone)]
+pub struct ApiKeyVersion {
+    /// The key.
+    pub key: Arc<ApiKey>,
+    /// The first second, since 1970, in which it is no longer good.
+    pub until: u64,
+    /// When it was last used.
+    pub used: Arc<LastUse>,
 }
 
 /// What each key stands for.

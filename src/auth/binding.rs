@@ -2,9 +2,15 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use http::HeaderValue;
 use serde_json::{Value, json};
 
+use super::Surroundings;
 use super::certificate::Thumbprint;
+use super::demand::{Demand, DpopDemand};
+use super::presented::after_scheme;
+use super::verified::Access;
+use crate::refusal::{DpopFault, Refusal};
 
 /// A key without which a token is not good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +50,39 @@ impl Binding {
             Some(Self::Certificate(_)) | None => "Bearer",
         }
     }
+}
+
+/// Whether whoever sends this token has the key that it is bound to.
+pub(super) fn is_held(
+    access: &Access,
+    authorization: Option<&HeaderValue>,
+    demand: &Demand,
+    around: &Surroundings<'_>,
+) -> Result<(), Refusal> {
+    let refused = |fault| Err(Refusal::Dpop(fault));
+    let with_proof = authorization.and_then(with_proof);
+    match (access.binding, with_proof) {
+        (None, None) if demand.proof != DpopDemand::Required => Ok(()),
+        (Some(Binding::Certificate(thumbprint)), None) if demand.proof != DpopDemand::Required => {
+            let has_it = around.certificate.is_some_and(|certificate| certificate.thumbprint == thumbprint);
+            if has_it { Ok(()) } else { Err(Refusal::TokenCertificate) }
+        }
+        // RFC 9449 section 7.1: the scheme says that the token is bound.
+        (None | Some(Binding::Certificate(_)), _) => refused(DpopFault::Unbound),
+        (Some(Binding::Key(_)), None) => refused(DpopFault::Scheme),
+        (Some(Binding::Key(key)), Some(token)) => match around.proof {
+            None => refused(DpopFault::Missing),
+            Some(Err(fault)) => refused(*fault),
+            Some(Ok(proof)) if proof.key != key => refused(DpopFault::Key),
+            Some(Ok(proof)) if !proof.is_with(token) => refused(DpopFault::Token),
+            Some(Ok(_)) => Ok(()),
+        },
+    }
+}
+
+/// The token of the scheme `DPoP` (RFC 9449 section 7.1).
+pub(super) fn with_proof(authorization: &HeaderValue) -> Option<&[u8]> {
+    after_scheme(authorization, Some("DPoP")).ok()
 }
 
 #[cfg(test)]

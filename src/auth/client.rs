@@ -1,0 +1,52 @@
+//! A system that may call, as configured.
+
+use std::sync::Arc;
+
+use super::assertion::Assertions;
+use super::certificate::{Certificate, CertificateName, Thumbprint};
+use super::password;
+use crate::dated::LastUse;
+
+/// A client as configured.
+#[derive(Debug)]
+pub struct Client {
+    /// Its id.
+    pub id: Arc<str>,
+    /// Its secrets.
+    pub secrets: Vec<ClientSecret>,
+    /// Checks its assertions, where it has keys.
+    pub assertions: Option<Assertions>,
+    /// What its tokens may do.
+    pub scopes: Vec<String>,
+    /// Whom its tokens may be for.
+    pub audiences: Vec<String>,
+    /// For how many seconds its tokens are, where not for the usual time.
+    pub lifetime: Option<u64>,
+    /// Its certificate, where its tokens are good only together with it.
+    pub certificate: Option<Arc<CertificateName>>,
+    /// Whether its tokens are bound to the certificate with which it asks for them.
+    pub certificate_bound: bool,
+    /// Whose certificate proves it, where a CA vouches for that.
+    pub tls_client_auth: Option<CertificateName>,
+    /// The certificates that prove it, whoever has signed them.
+    pub certificates: Vec<Thumbprint>,
+}
+
+impl Client {
+    /// Whether whoever has the key of this certificate is this client (RFC 8705 section 2).
+    pub fn is_proved_by(&self, certificate: &Certificate) -> bool {
+        self.tls_client_auth.as_ref().is_some_and(|name| name.fits(certificate))
+            || self.certificates.contains(&certificate.thumbprint)
+    }
+}
+
+/// A client's secret.
+#[derive(Debug, Clone)]
+pub struct ClientSecret {
+    /// Its hash.
+    pub hash: password::PasswordHash,
+    /// The first second, since 1970, in which it is no longer good.
+    pub until: u64,
+    /// When it was last used.
+    pub used: Arc<LastUse>,
+}

@@ -1,0 +1,135 @@
+//! Credentials as they stand in a request; nothing of them has been verified.
+
+use http::header::{AUTHORIZATION, COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::demand::CustomerPlace;
+use crate::body;
+use crate::refusal::{Refusal, TokenFault};
+
+/// What a request shows of its customer.
+pub(super) struct Presented<'a> {
+    /// Its token, or what is wrong with how it stands there.
+    pub(super) token: Option<Result<Token<'a>, TokenFault>>,
+    /// Its session cookie.
+    pub(super) session: Option<&'a str>,
+    /// Nothing but cookies.
+    pub(super) by_cookie: bool,
+}
+
+impl Default for Presented<'_> {
+    fn default() -> Self {
+        Self { token: None, session: None, by_cookie: true }
+    }
+}
+
+/// A token as it was sent; nothing of it has been read.
+pub(super) enum Token<'a> {
+    Borrowed(&'a [u8]),
+    Owned(String),
+}
+
+impl Token<'_> {
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(token) => token,
+            Self::Owned(token) => token.as_bytes(),
+        }
+    }
+}
+
+impl<'a> Presented<'a> {
+    /// What stands in these places; `cookie` is the name of the session cookie.
+    ///
+    /// # Errors
+    /// A credential stands there twice, two say different things, or the body cannot be read.
+    pub(super) fn read(
+        places: &[CustomerPlace],
+        cookie: Option<&str>,
+        headers: &'a HeaderMap,
+        body: Option<&[u8]>,
+    ) -> Result<Self, Refusal> {
+        let mut presented = Self::default();
+        for place in places {
+            let token = match place {
+                CustomerPlace::Header(name, scheme) => {
+                    single(headers, name)?.map(|value| after_scheme(value, scheme.as_deref()).map(Token::Borrowed))
+                }
+                CustomerPlace::Bearer => single(headers, &AUTHORIZATION)?
+                    .map(|value| after_scheme(value, Some("Bearer")).map(Token::Borrowed)),
+                CustomerPlace::Cookie(name) => {
+                    single_cookie(headers, name)?.map(|value| Ok(Token::Borrowed(value.as_bytes())))
+                }
+                CustomerPlace::Body(pointer) => match body.map(|body| body::read(body, pointer)) {
+                    Some(Ok(Some(token))) => Some(Ok(Token::Owned(token))),
+                    Some(Err(_)) => return Err(Refusal::Json),
+                    Some(Ok(None)) | None => None,
+                },
+                CustomerPlace::Session => {
+                    if let Some(name) = cookie {
+                        presented.session = single_cookie(headers, name)?;
+                    }
+                    None
+                }
+            };
+            let is_cookie = matches!(place, CustomerPlace::Cookie(_));
+            presented.by_cookie &= token.is_none() || is_cookie;
+            match (token, &presented.token) {
+                (Some(token), None) => presented.token = Some(token),
+                (Some(Ok(token)), Some(Ok(other))) if token.as_bytes() != other.as_bytes() => {
+                    match readable(other.as_bytes()).and(readable(token.as_bytes())) {
+                        Ok(_) => return Err(Refusal::CredentialConflict),
+                        Err(fault) => presented.token = Some(Err(fault)),
+                    }
+                }
+                (Some(Err(fault)), Some(Ok(_))) => presented.token = Some(Err(fault)),
+                (_, _) => {}
+            }
+        }
+        Ok(presented)
+    }
+
+    /// Whether it shows nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.token.is_none() && self.session.is_none()
+    }
+}
+
+/// The only value of a header, if it has one.
+pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(Refusal::CredentialRepeated),
+        (first, None) => Ok(first),
+    }
+}
+
+/// The only cookie of this name, if there is one.
+pub(super) fn single_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusal> {
+    let mut found = None;
+    for line in headers.get_all(COOKIE) {
+        for pair in line.to_str().unwrap_or_default().split(';') {
+            let Some((key, value)) = pair.trim_matches(' ').split_once('=') else { continue };
+            if key == name && found.replace(value).is_some() {
+                return Err(Refusal::CredentialRepeated);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What stands after the scheme word and one space (RFC 9110 section 11.4).
+pub(super) fn after_scheme<'a>(value: &'a HeaderValue, scheme: Option<&str>) -> Result<&'a [u8], TokenFault> {
+    let bytes = value.as_bytes();
+    let Some(scheme) = scheme else { return Ok(bytes) };
+    match bytes.split_at_checked(scheme.len()) {
+        Some((word, [b' ', token @ ..])) if word.eq_ignore_ascii_case(scheme.as_bytes()) => Ok(token),
+        _ => Err(TokenFault::Malformed),
+    }
+}
+
+/// A token that has not been verified before, as text: one word.
+pub(super) fn readable(token: &[u8]) -> Result<&str, TokenFault> {
+    let is_word = !token.is_empty() && token.iter().all(|byte| byte.is_ascii_graphic() && *byte != b',');
+    std::str::from_utf8(token).ok().filter(|_| is_word).ok_or(TokenFault::Malformed)
+}
