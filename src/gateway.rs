@@ -51,7 +51,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response, Version, request};
+use http::{Method, Request, Response, StatusCode, Version, request};
 use hyper::body::{Body as _, Incoming};
 
 use crate::auth::verified::VerifiedTokens;
@@ -339,6 +339,7 @@ impl Gateway {
                 let basic = call.parts.headers.contains_key(header::AUTHORIZATION);
                 Box::pin(self.introspect(call, record)).await.map_err(|refused| Refused { basic, ..refused })
             }
+            Target::Everything => Ok(options(None)),
             Target::KeySet => Ok(published(policy, record, "application/jwk-set+json", |issuer| &issuer.jwks)),
             Target::Certificates => {
                 Ok(published(policy, record, "application/x-pem-file", |issuer| &issuer.certificates))
@@ -367,6 +368,9 @@ impl Gateway {
         let limit = route.body_limit.unwrap_or(call.connection.limits.body);
         if route.reads_body() || forward::is_kept_for_retry(route, &call.head) {
             call.read_body(limit, record).await?;
+        }
+        if call.parts.method == Method::OPTIONS && call.goes_no_further() {
+            return Ok(options(Some(route)));
         }
         if let Some(rewrite) = &route.rewrite {
             call.rewrite(rewrite, route.allowed_in_path)?;
@@ -421,6 +425,9 @@ fn opened<'a>(
 
 /// Who answers on the listener that this connection came in by.
 fn found(policy: &Policy, connection: &Connection, head: &Head, parts: &request::Parts) -> Result<Target, Refused> {
+    if parts.uri.path() == "*" {
+        return Ok(Target::Everything);
+    }
     let table = policy.tables.get(connection.entrance().number).ok_or(Refusal::NoRoute)?;
     if policy.has_cors
         && let Some(method) = cors::asked_method(&parts.method, &parts.headers)
@@ -454,6 +461,19 @@ fn ends_connection(refusal: Refusal, connection: &Connection) -> bool {
         R::MalformedRequest | R::Host | R::MalformedBody | R::BodyTimeout | R::ClientCertificate => true,
         _ => false,
     }
+}
+
+/// The answer to an OPTIONS that goes no further (RFC 9110 section 9.3.7).
+fn options(route: Option<&Route>) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::full(""));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    if let Some(route) = route {
+        let methods: Vec<&str> = route.methods.iter().map(Method::as_str).collect();
+        if let Ok(methods) = HeaderValue::from_str(&methods.join(", ")) {
+            response.headers_mut().insert(header::ALLOW, methods);
+        }
+    }
+    response
 }
 
 fn published(

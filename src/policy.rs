@@ -67,6 +67,8 @@ pub enum Target {
     Route(u32),
     /// The gateway, to browsers that ask about the route of this number.
     Preflight(u32),
+    /// `OPTIONS *`: the gateway as a whole (RFC 9110 section 9.3.7).
+    Everything,
     /// `POST /auth/customer_authenticate`.
     Login,
     /// `POST /oauth/access_token`.

@@ -137,13 +137,22 @@ pub struct CallerBody {
     left: u64,
     stall: Stall,
     progress: Rc<Progress>,
+    is_odd: Rc<Cell<bool>>,
     stripped: Arc<FieldSet>,
 }
 
 impl CallerBody {
-    /// Lets at most `limit` bytes pass, under a [`Pace`]. `progress` tells what became of it.
-    pub fn new(inner: Incoming, limit: u64, pace: Pace, progress: Rc<Progress>, stripped: Arc<FieldSet>) -> Self {
-        Self { inner, left: limit, stall: Stall::new(pace), progress, stripped }
+    /// Lets at most `limit` bytes pass, under a [`Pace`]. `progress` tells what became of it; it breaks off where `is_odd`
+    /// turns true.
+    pub fn new(
+        inner: Incoming,
+        limit: u64,
+        pace: Pace,
+        progress: Rc<Progress>,
+        is_odd: Rc<Cell<bool>>,
+        stripped: Arc<FieldSet>,
+    ) -> Self {
+        Self { inner, left: limit, stall: Stall::new(pace), progress, is_odd, stripped }
     }
 
     /// All of it.
@@ -180,6 +189,9 @@ impl Body for CallerBody {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = self.get_mut();
+        if this.is_odd.get() {
+            return this.fail(BodyFault::Malformed);
+        }
         if this.inner.size_hint().lower() > this.left {
             return this.fail(BodyFault::TooLarge);
         }

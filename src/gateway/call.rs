@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{Request, Uri, header, request};
+use http::{HeaderValue, Request, Uri, header, request};
 use hyper::body::{Body as _, Incoming};
 
 use super::connection::Connection;
@@ -87,6 +87,16 @@ impl Call<'_> {
         Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
     }
 
+    /// Counts the hops that an OPTIONS may still go (RFC 9110 section 7.6.2); true where this is the last.
+    pub(super) fn goes_no_further(&mut self) -> bool {
+        let Some(hops) = self.parts.headers.get_mut(header::MAX_FORWARDS) else { return false };
+        let Some(left) = hops.to_str().ok().and_then(|hops| hops.parse::<u64>().ok()) else { return false };
+        if left > 0 {
+            *hops = HeaderValue::from(left - 1);
+        }
+        left == 0
+    }
+
     /// Changes the path for the backend.
     pub(super) fn rewrite(&mut self, rewrite: &Rewrite, allowed: Odd) -> Result<(), Refusal> {
         let uri = &mut self.parts.uri;
@@ -146,7 +156,8 @@ impl Call<'_> {
 
 fn limited(policy: &Policy, connection: &Connection, body: Incoming, limit: u64, record: &Record) -> CallerBody {
     let pace = Pace { pause: connection.limits.stall_timeout, until: record.until };
-    CallerBody::new(body, limit, pace, Rc::clone(&record.progress), Arc::clone(&policy.stripped))
+    let (progress, is_odd) = (Rc::clone(&record.progress), Rc::clone(&connection.is_odd));
+    CallerBody::new(body, limit, pace, progress, is_odd, Arc::clone(&policy.stripped))
 }
 
 /// The refusal for a body that broke off.

@@ -86,6 +86,8 @@ pub(crate) struct Connection {
     is_fresh: Cell<bool>,
     /// What the frames of HTTP/2 say.
     streams: Cell<Streams>,
+    /// Whether the body that comes is not well-formed, for whoever reads it.
+    pub(super) is_odd: Rc<Cell<bool>>,
     /// What it becomes with the end of HTTP on it.
     tunnel: Cell<Option<Box<Tunnel>>>,
 }
@@ -127,6 +129,7 @@ impl Connection {
             is_last: Cell::new(false),
             is_fresh: Cell::new(true),
             streams: Cell::default(),
+            is_odd: Rc::default(),
             tunnel: Cell::new(None),
         }
     }
@@ -169,11 +172,19 @@ impl Connection {
             self.quiet_since.set(None);
         }
         framing.read(bytes);
+        if framing.is_odd() {
+            self.is_odd.set(true);
+        }
     }
 
     /// Whether the head of the request that begins now is ambiguous as it was sent. Each request must be asked for once.
     pub(crate) fn next_head(&self, body: BodyFraming) -> Option<bool> {
-        self.framing.borrow_mut().next(body)
+        let mut framing = self.framing.borrow_mut();
+        let is_ambiguous = framing.next(body);
+        if framing.is_odd() {
+            self.is_odd.set(true);
+        }
+        is_ambiguous
     }
 
     /// Where a request with these fields comes from.

@@ -137,6 +137,8 @@ impl Gateway {
         let response = outcome.map_err(|failure| self.failed(route, failure, record))?;
         self.cells().backend_answered(&backend.name, time);
         let (mut head, content) = response.into_parts();
+        // Each side of a gateway speaks its own version (RFC 9110 section 2.5).
+        head.version = Version::HTTP_11;
         if let Some(handshake) = record.handshake.take_if(|_| head.status == StatusCode::SWITCHING_PROTOCOLS) {
             let switched = self.switched(route, handshake, head, permit, record);
             return switched.map_err(|failure| self.failed(route, failure, record));
@@ -180,6 +182,13 @@ fn settled(route: &Route, request: &mut Request<RequestBody>) -> Repeat {
         && matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH)
     {
         request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    // The HTTP library takes it for granted that these have no body, unless they say so.
+    if matches!(*request.method(), Method::GET | Method::HEAD)
+        && matches!(request.body(), RequestBody::Caller(_))
+        && !request.headers().contains_key(header::CONTENT_LENGTH)
+    {
+        request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     *request.version_mut() = Version::HTTP_11;
     match route.retry {

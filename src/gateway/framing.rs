@@ -13,6 +13,8 @@ pub(crate) struct Framing {
     /// Bytes behind that head, or else behind the last body.
     pending: Vec<u8>,
     body: Body,
+    /// Whether a chunked body was not well-formed. Nothing goes on after that.
+    is_odd: bool,
 }
 
 /// How the body of a request is framed (RFC 9112 section 6.3).
@@ -49,13 +51,14 @@ impl Framing {
                 }
                 used
             }
-            Body::Chunked(chunks) => match chunks.end(bytes) {
-                Some(end) => {
+            Body::Chunked(chunks) => {
+                let end = chunks.end(bytes);
+                self.is_odd |= chunks.is_odd;
+                if end.is_some() {
                     self.body = Body::Over;
-                    end
                 }
-                None => bytes.len(),
-            },
+                end.unwrap_or(bytes.len())
+            }
             Body::Lost => bytes.len(),
         };
         let mut rest = &bytes[used..];
@@ -98,6 +101,11 @@ impl Framing {
     /// Whether a part of a head has come.
     pub(crate) fn is_in_head(&self) -> bool {
         self.seen.is_some() || !self.pending.is_empty()
+    }
+
+    /// Whether a chunked body was not well-formed in what the parser does not look at.
+    pub(crate) fn is_odd(&self) -> bool {
+        self.is_odd
     }
 
     /// Whether bytes of the last request may still be on their way.
@@ -149,11 +157,16 @@ fn is_field(line: &[u8], name: &[u8]) -> bool {
     line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name)
 }
 
-/// Finds the end of a chunked body (RFC 9112 section 7.1). What is not well-formed the parser refuses, so here only
-/// well-formed bodies have to be understood.
+/// Finds the end of a chunked body (RFC 9112 section 7.1). Sizes and line breaks that are not well-formed the parser
+/// refuses; of extensions and of the trailer section it does not, so these are looked at here.
 #[derive(Debug, Default)]
 struct Chunks {
     place: Place,
+    extension: Extension,
+    /// Whether the last byte was a carriage return.
+    returned: bool,
+    /// Whether something was not well-formed.
+    is_odd: bool,
     /// The size of this chunk, or what is left of it and its line break.
     size: u64,
     /// Whether the present line has something on it.
@@ -190,6 +203,8 @@ impl Chunks {
                     continue;
                 }
                 Place::Size | Place::Extension if byte == b'\n' => {
+                    self.is_odd |= !self.returned || !self.extension.may_end();
+                    self.extension = Extension::default();
                     if self.size == 0 {
                         (self.place, self.filled) = (Place::Trailers, false);
                     } else {
@@ -198,10 +213,14 @@ impl Chunks {
                 }
                 Place::Size => match char::from(byte).to_digit(16) {
                     Some(digit) => self.size = self.size.saturating_mul(16).saturating_add(u64::from(digit)),
-                    None => self.place = Place::Extension,
+                    None => {
+                        self.place = Place::Extension;
+                        self.is_odd |= !self.extension.takes(byte);
+                    }
                 },
-                Place::Extension => {}
+                Place::Extension => self.is_odd |= self.returned || !self.extension.takes(byte),
                 Place::Trailers if byte == b'\n' => {
+                    self.is_odd |= !self.returned;
                     if !self.filled {
                         return Some(at + 1);
                     }
@@ -209,10 +228,67 @@ impl Chunks {
                 }
                 Place::Trailers => self.filled |= byte != b'\r',
             }
+            self.returned = byte == b'\r';
             at += 1;
         }
         None
     }
+}
+
+/// Where in the extensions of a chunk a byte stands (RFC 9112 section 7.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Extension {
+    /// Behind the size, or behind a whole extension.
+    #[default]
+    Whole,
+    /// The same, and a blank has come: another extension must follow.
+    Blank,
+    /// Before or in a name.
+    Name { begun: bool },
+    /// Behind a name and a blank.
+    NameBlank,
+    /// Before or in a value.
+    Value { begun: bool },
+    /// In a quoted value.
+    Quoted,
+    /// Behind a backslash in it.
+    Escaped,
+}
+
+impl Extension {
+    /// Whether this byte may come next; a carriage return ends the line.
+    fn takes(&mut self, byte: u8) -> bool {
+        let is_blank = matches!(byte, b' ' | b'\t');
+        let next = match (*self, byte) {
+            (_, b'\r') => return self.may_end(),
+            (Self::Escaped, byte) if !byte.is_ascii_control() || byte == b'\t' => Self::Quoted,
+            (Self::Quoted, b'"') => Self::Whole,
+            (Self::Quoted, b'\\') => Self::Escaped,
+            (Self::Quoted, byte) if !byte.is_ascii_control() || byte == b'\t' => Self::Quoted,
+            (Self::Whole | Self::Blank | Self::NameBlank, b';') => Self::Name { begun: false },
+            (Self::Name { begun: true } | Self::Value { begun: true }, b';') => Self::Name { begun: false },
+            (Self::Name { begun: true } | Self::NameBlank, b'=') => Self::Value { begun: false },
+            (Self::Whole | Self::Blank | Self::Value { begun: true }, _) if is_blank => Self::Blank,
+            (Self::Name { begun: true } | Self::NameBlank, _) if is_blank => Self::NameBlank,
+            (place @ (Self::Name { begun: false } | Self::Value { begun: false }), _) if is_blank => place,
+            (Self::Value { begun: false }, b'"') => Self::Quoted,
+            (Self::Name { .. }, byte) if is_token(byte) => Self::Name { begun: true },
+            (Self::Value { .. }, byte) if is_token(byte) => Self::Value { begun: true },
+            _ => return false,
+        };
+        *self = next;
+        true
+    }
+
+    /// Whether the line may end here.
+    fn may_end(self) -> bool {
+        matches!(self, Self::Whole | Self::Name { begun: true } | Self::Value { begun: true })
+    }
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

@@ -63,7 +63,8 @@ impl Head {
         if !connection.is_for(&host.name) {
             return Err(Refusal::Misdirected);
         }
-        let odd = target(&mut parts.uri, connection.limits.target)?;
+        let is_about_us = parts.method == Method::OPTIONS && parts.uri.path() == "*";
+        let odd = if is_about_us { Odd::default() } else { target(&mut parts.uri, connection.limits.target)? };
         if is_http2 {
             if !has_scheme || !parts.headers.keys().all(is_token) {
                 return Err(Refusal::MalformedRequest);

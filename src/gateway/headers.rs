@@ -158,6 +158,7 @@ pub(crate) fn prepare_response(headers: &mut HeaderMap, route: &Route) {
     if route.security_headers {
         response::secure(headers);
     }
+    via(headers, Version::HTTP_11);
     if route.demand.customer {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }

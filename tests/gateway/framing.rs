@@ -359,6 +359,53 @@ fn a40_a_get_with_a_body_is_forwarded_whole_or_refused() {
 }
 
 #[test]
+fn a40_a_body_without_a_length_is_forwarded_whole_whatever_the_method() {
+    let (backend, gateway) = world();
+    for method in ["GET", "DELETE", "PUT", "POST"] {
+        let head = format!("{method} /public/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let mut caller = gateway.connect();
+        caller.send(format!("{head}5\r\nhello\r\n0\r\n\r\n").as_bytes());
+        caller.receive(method).unwrap().ok();
+        assert_eq!(backend.last().body, b"hello", "{method}");
+        // Nor does one that breaks off arrive as a request without one.
+        backend.forget();
+        gateway.connect().exchange(format!("{head}5\r\nhelloX0\r\n").as_bytes()).unwrap().expect(400, "400-01");
+        assert!(!backend.requests().iter().any(|seen| seen.complete), "{method}");
+    }
+    let request = http::Request::get("https://localhost/public/x").body(()).unwrap();
+    assert_eq!(h2::send(gateway.address, request, b"hello", None).unwrap().status(), 200);
+    assert_eq!(backend.last().body, b"hello");
+    assert_eq!(backend.problems(), [""; 0]);
+}
+
+#[test]
+fn a9_chunk_extensions_have_their_grammar_or_are_refused() {
+    let (backend, gateway) = world();
+    let chunked = |line: &str| post("Transfer-Encoding: chunked\r\n", &format!("{line}\r\nhello\r\n0\r\n\r\n"));
+    for line in ["5;a", "5;a=b", "5;a=b;c=\"d e\\\"f\"", "5 ; a = b"] {
+        gateway.connect().exchange(&chunked(line)).unwrap().ok();
+        assert_eq!(backend.last().body, b"hello", "{line:?}");
+    }
+    backend.forget();
+    for line in [
+        "5;",
+        "5 ",
+        "5;\u{0}ext",
+        "5;a\u{1}=b",
+        "5;bad[=x",
+        "5;a=",
+        "5;a=\"b",
+        "5;=b",
+        "5 a",
+        "5;a=b c",
+        "5;a=\"\u{7f}\"",
+    ] {
+        refused(&backend, &gateway, &chunked(line), &[]);
+    }
+    refused(&backend, &gateway, &post("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\n"), &[]);
+}
+
+#[test]
 fn a1_a2_ambiguous_heads_are_refused_also_behind_other_requests_on_the_connection() {
     let first = [
         "GET /public/x HTTP/1.1\r\nHost: localhost\r\n\r\n",

@@ -17,7 +17,7 @@ struct Case {
     steps: Vec<Vec<u8>>,
 }
 
-fn unhex(text: &str) -> Vec<u8> {
+pub(crate) fn unhex(text: &str) -> Vec<u8> {
     text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
@@ -43,7 +43,7 @@ fn cases() -> Vec<Case> {
     probe.chain(llhttp).collect()
 }
 
-fn with_host(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn with_host(bytes: &[u8]) -> Vec<u8> {
     let mut rest = bytes;
     let mut result = Vec::new();
     while let Some(at) = find(rest, b"@@HOST@@") {

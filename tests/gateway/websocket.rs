@@ -441,7 +441,7 @@ fn b18_extended_connect_opens_nothing_where_the_route_does_not_say_so() {
 }
 
 /// A program that serves until it is dropped.
-struct Serving(Child);
+pub(crate) struct Serving(Child);
 
 impl Drop for Serving {
     fn drop(&mut self) {
@@ -450,7 +450,7 @@ impl Drop for Serving {
     }
 }
 
-fn library_server() -> (Serving, String) {
+pub(crate) fn library_server() -> (Serving, String) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/websocket_server.py");
     let mut child =
         Command::new(interpreter()).arg(script).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();

@@ -36,6 +36,29 @@ async fn connected(
     Ok((sender, tokio::spawn(connection)))
 }
 
+/// The pieces of the answer to a GET, as they come; after the first, something is done.
+pub(crate) fn pieces(address: SocketAddr, url: &str, then: impl FnOnce()) -> Result<Vec<Vec<u8>>, h2::Error> {
+    let request = Request::get(url).body(()).unwrap();
+    within_deadline(async move {
+        let (sender, driver) = connected(address).await?;
+        let (response, _stream) = sender.ready().await?.send_request(request, true)?;
+        let mut incoming = response.await?.into_body();
+        let (mut pieces, mut then) = (Vec::new(), Some(then));
+        while let Some(piece) = incoming.data().await {
+            let piece = piece?;
+            incoming.flow_control().release_capacity(piece.len())?;
+            if !piece.is_empty() {
+                pieces.push(piece.to_vec());
+            }
+            if let Some(then) = then.take() {
+                then();
+            }
+        }
+        driver.abort();
+        Ok(pieces)
+    })
+}
+
 async fn receive_all(incoming: &mut h2::RecvStream) -> Result<Vec<u8>, h2::Error> {
     let mut received = Vec::new();
     while let Some(piece) = incoming.data().await {

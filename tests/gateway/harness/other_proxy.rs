@@ -1,4 +1,4 @@
-//! Proxies of others on a free port: a real nginx, a real Caddy.
+//! Proxies of others on a free port: a real nginx, a real HAProxy, a real Caddy.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -31,6 +31,15 @@ impl OtherProxy {
         Self::start("nginx", "nginx-light", text, |directory| {
             let mut command = Command::new("nginx");
             command.args(["-e", "stderr", "-p"]).arg(directory).args(["-c", "config"]);
+            command
+        })
+    }
+
+    /// HAProxy with these sections, made for the port that it gets.
+    pub(crate) fn haproxy(sections: impl Fn(SocketAddr) -> String) -> Self {
+        Self::start("haproxy", "haproxy", sections, |directory| {
+            let mut command = Command::new("haproxy");
+            command.args(["-db", "-f", "config"]).current_dir(directory);
             command
         })
     }
