@@ -9,6 +9,7 @@ use rcgen::ExtendedKeyUsagePurpose::ServerAuth;
 
 use crate::clients::{interpreter, python};
 use crate::harness::h2_backend::{Act, H2Backend};
+use crate::harness::other_proxy::OtherProxy;
 use crate::harness::wire::Fault;
 use crate::harness::*;
 
@@ -168,4 +169,27 @@ fn a_grpc_library_calls_another_through_an_authenticated_route() {
     let identifier = keys::decode(&token).1["sub"].as_str().unwrap().to_owned();
     let ca = gateway.files.path.join("certs/ca.pem");
     python("grpc_client.py", &[&gateway.address.port().to_string(), ca.to_str().unwrap(), &token, &identifier]);
+}
+
+#[test]
+fn nginx_that_closes_each_connection_after_a_few_requests_loses_no_post() {
+    for (protocol, flag, version) in [("http1", "", "HTTP/1.1"), ("http2", " http2", "HTTP/2.0")] {
+        let server = "keepalive_requests 5; location / { return 200 \"$server_protocol $request_method\"; }";
+        let nginx = OtherProxy::nginx(|own| format!("server {{ listen {own}{flag}; {server} }}"));
+        let config = Config::with_server(&format!("http://{}", nginx.address));
+        let gateway = Gateway::start(&config.set("/backends/legacy/protocol", json!(protocol)));
+        let callers: Vec<_> = (0..4)
+            .map(|_| {
+                let request = gateway.post("/public/x").body("pay");
+                thread::spawn(move || {
+                    let mut connection = Connection::open(request.address);
+                    (0..15).map(|_| request.send_on(&mut connection).ok().text()).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        for caller in callers {
+            assert!(caller.join().unwrap().iter().all(|text| *text == format!("{version} POST")));
+        }
+        gateway.expect_metric("wicketgate_backend_failures_total", &[], 0.0);
+    }
 }
