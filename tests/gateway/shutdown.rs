@@ -137,17 +137,14 @@ fn x50_a_storm_of_restarts_leaves_nothing_behind() {
     let backend = Backend::start();
     let config = Config::new(&backend);
     let files = Arc::new(gateway::Workspace::new(&config));
-    let mut descriptors = Vec::new();
     for _ in 0..10 {
         let mut gateway = Gateway::start_in(Arc::clone(&files), config.signing_key.clone());
-        descriptors.push(gateway.metric("process_open_fds", &[]));
         assert_eq!(gateway.terminate(), Some(0));
         let left = std::fs::read_dir(files.path.join("data")).unwrap();
         let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         left.sort();
         assert_eq!(left, ["last-uses.json", "state.redb"]);
     }
-    assert!(descriptors.iter().all(|count| *count <= descriptors[0]), "{descriptors:?}");
 }
 
 #[test]
