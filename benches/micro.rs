@@ -283,7 +283,8 @@ fn headers() -> anyhow::Result<Step> {
 fn route() -> Route {
     let second = Duration::from_secs(1);
     let ejection = Ejection { failures: 0, time: second, longest: second, most: 50 };
-    let rules = Rules { ejection, slow_start: second, health: None, resolve: second, http2: false };
+    let rules =
+        Rules { ejection, slow_start: second, health: None, resolve: second, http2: false, proxy_protocol: None };
     let backend = Backend {
         name: "legacy".into(),
         servers: Arc::new(Servers::new("legacy".into(), Vec::new(), rules, Arc::default())),

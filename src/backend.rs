@@ -3,6 +3,7 @@
 pub mod adaptive;
 pub mod admission;
 mod alarm;
+pub mod announcement;
 pub mod answer;
 mod balance;
 mod channel;

@@ -30,7 +30,7 @@ impl Channel {
     /// # Errors
     /// [`Failure::Connect`], [`Failure::Tls`] or [`Failure::Broken`].
     pub(super) async fn connect(server: &Server) -> Result<Self, Failure> {
-        match dial(server).await? {
+        match dial(server, None).await? {
             Wire::Tcp(stream) => Self::speak(stream).await,
             Wire::Tls(stream) if stream.get_ref().1.alpn_protocol() != Some(b"h2") => {
                 tracing::warn!(server = &*server.standing.name, "this server does not speak HTTP/2");

@@ -1,7 +1,9 @@
 //! A new connection to a server: TCP or a unix socket, and TLS where it is configured.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
@@ -16,11 +18,11 @@ pub(super) enum Wire {
     Unix(UnixStream),
 }
 
-/// Connects.
+/// Connects. Where the server wants to know for whom, it is told before all else: `caller`, or the gateway itself.
 ///
 /// # Errors
 /// [`Failure::Connect`] or [`Failure::Tls`].
-pub(super) async fn dial(server: &Server) -> Result<Wire, Failure> {
+pub(super) async fn dial(server: &Server, caller: Option<IpAddr>) -> Result<Wire, Failure> {
     let name = &*server.standing.name;
     let no_connection = |error: std::io::Error| {
         tracing::debug!(server = name, %error, "cannot connect to backend");
@@ -30,7 +32,11 @@ pub(super) async fn dial(server: &Server) -> Result<Wire, Failure> {
         Place::Unix(path) => return UnixStream::connect(path).await.map(Wire::Unix).map_err(no_connection),
         Place::Tcp(address) => *address,
     };
-    let stream = TcpStream::connect(address).await.and_then(tuned).map(Socket).map_err(no_connection)?;
+    let mut stream = TcpStream::connect(address).await.and_then(tuned).map_err(no_connection)?;
+    if let Some(version) = server.proxy_protocol {
+        stream.write_all(&version.header(caller, address)).await.map_err(no_connection)?;
+    }
+    let stream = Socket(stream);
     let Some((connector, certified)) = &server.tls else { return Ok(Wire::Tcp(stream)) };
     match connector.connect(certified.clone(), stream).await {
         Ok(stream) => Ok(Wire::Tls(Box::new(stream))),

@@ -61,7 +61,7 @@ pub(super) async fn keep_checking(servers: Weak<Servers>, health: Health) {
 }
 
 async fn ask(server: &Server, health: &Health) -> Result<(), String> {
-    let wire = dial(server).await.map_err(|failure| failure.word().to_owned())?;
+    let wire = dial(server, None).await.map_err(|failure| failure.word().to_owned())?;
     let status = match wire {
         Wire::Tcp(stream) => exchange(stream, health, "http").await,
         Wire::Tls(stream) => exchange(stream, health, "https").await,

@@ -4,6 +4,7 @@
 //! the request that has the connection polls that future itself, so that an exchange costs no change of task.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
@@ -40,12 +41,12 @@ enum Driver {
 }
 
 impl Link {
-    /// Connects.
+    /// Connects; `caller` is told to servers that want to know.
     ///
     /// # Errors
     /// [`Failure::Connect`], [`Failure::Tls`] or [`Failure::Broken`].
-    pub(super) async fn connect(server: &Server) -> Result<Self, Failure> {
-        match dial(server).await? {
+    pub(super) async fn connect(server: &Server, caller: Option<IpAddr>) -> Result<Self, Failure> {
+        match dial(server, caller).await? {
             Wire::Tcp(stream) => Self::speak(stream).await,
             Wire::Tls(stream) => Self::speak(stream).await,
             Wire::Unix(stream) => Self::speak(stream).await,

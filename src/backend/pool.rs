@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future as _;
 use std::hash::BuildHasher as _;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub struct Pool {
 /// A connection that is serving a request.
 pub(super) struct Lease {
     visit: Visit,
+    /// How long it may wait for the next request.
     limit: Duration,
     /// None where the connection serves others too, and drives itself.
     link: Option<Link>,
@@ -52,6 +54,8 @@ pub struct Errand {
     pub repeat: Repeat,
     /// Decides about the server, where customers have servers of their own.
     pub key: Option<u64>,
+    /// For whom: servers may want to know.
+    pub caller: Option<IpAddr>,
     /// How long it may take.
     pub patience: Patience,
 }
@@ -171,7 +175,7 @@ impl Pool {
                 _ => None,
             };
             let upload = upload_of(request);
-            let attempt = match attempt(backend, station, request, errand.patience.now, fresh).await {
+            let attempt = match attempt(backend, station, request, errand, fresh).await {
                 Ok(answer) => return Ok(answer),
                 Err(attempt) => attempt,
             };
@@ -231,26 +235,31 @@ async fn attempt(
     backend: &Backend,
     station: &Rc<Station>,
     request: &mut Option<Request<RequestBody>>,
-    now: Instant,
+    errand: Errand,
     fresh: bool,
 ) -> Result<(Response<Incoming>, Lease), Attempt> {
     if backend.servers.speak_http2() {
         return Box::pin(attempt_http2(backend, station, request)).await;
     }
     let visit = Visit::new(station);
-    let idle = if fresh { None } else { station.take(now) };
+    // A connection that was made for one caller is not another's.
+    let is_announced = station.server.proxy_protocol.is_some();
+    let idle = if fresh || is_announced { None } else { station.take(errand.patience.now) };
     let reused = idle.is_some();
     let mut link = match idle {
         Some(link) => link,
         // Rare and large: it does not belong into the state of each request.
-        None => match Box::pin(timeout(backend.connect_timeout, Link::connect(&station.server))).await {
+        None => match Box::pin(timeout(backend.connect_timeout, Link::connect(&station.server, errand.caller))).await {
             Ok(Ok(link)) => link,
             Ok(Err(failure)) => return Err(Attempt { failure, reused, refused: false }),
             Err(_) => return Err(Attempt { failure: Failure::Connect, reused, refused: false }),
         },
     };
     match link.exchange(request).await {
-        Ok(response) => Ok((response, Lease { visit, limit: backend.idle_timeout, link: Some(link) })),
+        Ok(response) => {
+            let limit = if is_announced { Duration::ZERO } else { backend.idle_timeout };
+            Ok((response, Lease { visit, limit, link: Some(link) }))
+        }
         Err(mut error) => {
             *request = error.take_message();
             Err(Attempt { failure: Failure::Broken, reused, refused: false })
@@ -288,7 +297,9 @@ impl Lease {
     pub(super) fn release(self) {
         if let Some(mut link) = self.link {
             link.settle();
-            self.visit.station().keep(link, self.limit);
+            if !self.limit.is_zero() {
+                self.visit.station().keep(link, self.limit);
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
+use super::announcement::ProxyProtocol;
 use super::balance::{seed, tickets};
 use super::health::{self, Health};
 use super::resolve;
@@ -52,6 +53,8 @@ pub struct Server {
     pub(super) place: Place,
     /// TLS towards it, with the name that its certificate must have.
     pub(super) tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// How it is told for whom a connection is, where it wants to know.
+    pub(super) proxy_protocol: Option<ProxyProtocol>,
     pub(super) weight: u32,
     /// Decides which customers are its own, where that is asked.
     pub(super) seed: u64,
@@ -90,6 +93,8 @@ pub struct Rules {
     pub resolve: Duration,
     /// Whether HTTP/2 is spoken with them.
     pub http2: bool,
+    /// How they are told for whom a connection is, where they want to know.
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// The standings of all servers of all backends: by backend, address, and whether they are checked. What a check said
@@ -248,6 +253,7 @@ impl Servers {
             standing: self.standings.of(&self.backend, address, self.rules.health.is_some()),
             place,
             tls: listed.tls.clone(),
+            proxy_protocol: self.rules.proxy_protocol,
             weight: listed.weight,
             listed: number,
         }

@@ -27,7 +27,9 @@ use serde::Deserialize;
 
 use super::scalar::Size;
 
-pub use backend::{Backend, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential, Proof, ProofBody};
+pub use backend::{
+    Backend, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential, Proof, ProofBody, ProxyProtocol,
+};
 pub use callers::{ApiKey, Client, Quota};
 pub use certificate::{AlternativeName, CertificateName, CertificatePolicy, OwnCertificate};
 pub use cors::Cors;

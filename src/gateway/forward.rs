@@ -126,6 +126,7 @@ impl Gateway {
         let errand = Errand {
             repeat,
             key: backend.key_of(admitted.customer.as_ref().map(Identifier::as_str)),
+            caller: Some(record.source.address),
             patience: Patience { now: sent, head: route.timeout, body },
         };
         let outcome = self.pool.send(backend, request, errand).await;

@@ -128,7 +128,7 @@ impl Gateway {
         let sent = std::time::Instant::now();
         let body = Pace { pause: backend.timeout, until: sent + backend.timeout * 2 };
         let patience = Patience { now: sent, head: backend.timeout, body };
-        let errand = Errand { repeat: Repeat::Unsent, key: None, patience };
+        let errand = Errand { repeat: Repeat::Unsent, key: None, caller: Some(record.source.address), patience };
         let answer = self.pool.send(backend, &mut Some(request), errand).await;
         record.backend_time = Some(sent.elapsed());
         let response = answer.map_err(|failure| outage(failure.word()))?;

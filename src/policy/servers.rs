@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use super::trust;
 use crate::backend::adaptive::Adaptive;
 use crate::backend::admission::Admission;
+use crate::backend::announcement::ProxyProtocol;
 use crate::backend::health::Health;
 use crate::backend::servers::{At, Listed, Rules, Servers, Standings};
 use crate::backend::standing::{Ejection, Thresholds};
@@ -102,6 +103,10 @@ fn rules(raw: &raw::Backend) -> Rules {
         health,
         resolve: raw.resolve.interval.get(),
         http2: is_http2(raw),
+        proxy_protocol: raw.proxy_protocol.map(|version| match version {
+            raw::ProxyProtocol::V1 => ProxyProtocol::V1,
+            raw::ProxyProtocol::V2 => ProxyProtocol::V2,
+        }),
     }
 }
 

@@ -160,6 +160,31 @@ fn contract_53_a_proxy_that_is_everyone_is_a_load_error() {
     assert!(said.contains("0.0.0.0/0 is everyone") && said.contains("::/0 is everyone"), "{said}");
 }
 
+#[test]
+fn contract_38_a_backend_is_told_by_the_proxy_protocol_who_calls() {
+    let backend = Backend::start();
+    let behind =
+        |config: Config| config.without("/listen/0/tls").set("/listen/0/proxy_protocol", json!(["127.0.0.1/32"]));
+    let second = Gateway::start(&behind(Config::new(&backend)));
+    for version in ["v1", "v2"] {
+        let first = Gateway::start(
+            &Config::with_server(&format!("http://{}", second.address))
+                .set("/listen/0/trusted_proxies", json!(["127.0.0.1/32"]))
+                .set("/backends/legacy/proxy_protocol", json!(version))
+                .set("/backends/legacy/health", json!({"path": "/public/health", "interval": "1h"})),
+        );
+        let mut connection = first.connect();
+        for caller in [CALLER, "2001:db8::7", "198.51.100.9"] {
+            let request = first.get("/public/x").header("X-Forwarded-For", caller);
+            let answer = request.send_on(&mut connection).ok();
+            let line = second.access_line(answer.header("X-Request-Id").unwrap());
+            assert_eq!(line["client_address"], caller, "{version}");
+        }
+    }
+    let health = second.stdout.all().into_iter().filter(|line| line.contains("127.0.0.1")).count();
+    assert_eq!(health, 2, "a check is the gateway's own");
+}
+
 /// A real HAProxy in front, which announces each connection.
 struct Haproxy {
     child: Child,

@@ -58,6 +58,10 @@ impl Check<'_> {
                 self.add(&format!("{at}.tls"), message, "write https:// in `servers`, or remove `tls`");
             }
         }
+        if backend.proxy_protocol.is_some() && backend.protocol == Protocol::Http2 {
+            let message = "a connection by HTTP/2 is for many callers, and a PROXY protocol header names one";
+            self.add(&format!("{at}.proxy_protocol"), message, "remove `proxy_protocol`, or `protocol`");
+        }
         self.authorization(&format!("{at}.authorization"), backend);
         if let Some(proof) = &backend.proof {
             self.proof(&format!("{at}.proof"), proof);

@@ -19,6 +19,9 @@ pub struct Backend {
     /// What is spoken with them.
     #[serde(default)]
     pub protocol: Protocol,
+    /// Begin each connection with a PROXY protocol header that names the caller. Then each request has a connection of its
+    /// own.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// How one of them is chosen.
     #[serde(default)]
     pub balance: Balance,
@@ -75,6 +78,16 @@ pub struct Backend {
 
 fn default_slow_start() -> Duration {
     Duration::seconds(10)
+}
+
+/// A version of the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProxyProtocol {
+    /// A line of text.
+    V1,
+    /// Bytes.
+    V2,
 }
 
 fn default_connect_timeout() -> Duration {
