@@ -1,0 +1,143 @@
+//! Holds the list of refusals complete.
+
+use super::*;
+
+pub(crate) const TOKEN_FAULTS: [TokenFault; 19] = [
+    TokenFault::Missing,
+    TokenFault::TooLong,
+    TokenFault::Malformed,
+    TokenFault::HeaderNotAllowed,
+    TokenFault::Algorithm,
+    TokenFault::Type,
+    TokenFault::Issuer,
+    TokenFault::UnknownKey,
+    TokenFault::Signature,
+    TokenFault::Expired,
+    TokenFault::NotYetValid,
+    TokenFault::Audience,
+    TokenFault::Subject,
+    TokenFault::UnknownClient,
+    TokenFault::Revoked,
+    TokenFault::Lifetime,
+    TokenFault::Claim,
+    TokenFault::NoKeys,
+    TokenFault::Used,
+];
+
+/// All refusals, for tables that must be complete.
+pub(crate) fn all() -> Vec<Refusal> {
+    use Refusal as R;
+    let mut all = vec![
+        R::AddressNotAllowed,
+        R::ClientCertificate,
+        R::OtherCertificate,
+        R::TokenCertificate,
+        R::Misdirected,
+        R::MalformedRequest,
+        R::Host,
+        R::ForwardedFor,
+        R::PlainHttp,
+        R::AmbiguousPath,
+        R::MalformedBody,
+        R::BodyTimeout,
+        R::HeadTooLarge,
+        R::TargetTooLong,
+        R::BodyTooLarge,
+        R::Expectation,
+        R::WebsocketHandshake,
+        R::WebsocketVersion,
+        R::Connect,
+        R::NoRoute,
+        R::Method,
+        R::CredentialRepeated,
+        R::CredentialConflict,
+        R::NoCredential,
+        R::Scope,
+        R::CrossSite,
+        R::IdentifierMismatch,
+        R::Original,
+        R::NeedsBody,
+        R::ContentType,
+        R::Json,
+        R::Rate,
+        R::Quota,
+        R::LoginUnknownUser,
+        R::LoginWrongPassword,
+        R::LoginRate,
+        R::LoginLocked,
+        R::ParameterMissing,
+        R::ParameterRepeated,
+        R::SecretInQuery,
+        R::GrantType,
+        R::UnknownClient,
+        R::WrongClientSecret,
+        R::ClientAuthentication,
+        R::ScopeNotAllowed,
+        R::ResourceNotAllowed,
+        R::TokenRate,
+        R::TokenLocked,
+        R::RefreshToken,
+        R::RefreshTokenReused,
+        R::LoginBackend,
+        R::HashQueue,
+        R::State,
+        R::BackendConnect,
+        R::BackendResponse,
+        R::ResponseNotJson,
+        R::ResponseTooLarge,
+        R::BackendCredential,
+        R::BackendTimeout,
+        R::BackendOverload,
+        R::BackendUnavailable,
+        R::Memory,
+        R::Internal,
+    ];
+    all.extend(
+        [
+            ApiKeyFault::Missing,
+            ApiKeyFault::Unknown,
+            ApiKeyFault::Route,
+            ApiKeyFault::Client,
+            ApiKeyFault::Revoked,
+            ApiKeyFault::Expired,
+            ApiKeyFault::Address,
+        ]
+        .map(R::ApiKey),
+    );
+    all.extend(
+        [
+            DpopFault::Missing,
+            DpopFault::Malformed,
+            DpopFault::Type,
+            DpopFault::Algorithm,
+            DpopFault::Signature,
+            DpopFault::Method,
+            DpopFault::Target,
+            DpopFault::Time,
+            DpopFault::Token,
+            DpopFault::Key,
+            DpopFault::Used,
+            DpopFault::Scheme,
+            DpopFault::Unbound,
+        ]
+        .map(R::Dpop),
+    );
+    all.extend(TOKEN_FAULTS.map(R::ClientToken));
+    all.extend(TOKEN_FAULTS.map(R::CustomerToken));
+    all.extend(TOKEN_FAULTS.map(R::ClientAssertion));
+    all.extend([SessionFault::Forged, SessionFault::Unknown, SessionFault::Expired].map(R::Session));
+    all
+}
+
+#[test]
+fn every_refusal_has_a_word_of_its_own_and_the_list_is_complete() {
+    let mut words: Vec<&str> = all().into_iter().map(Refusal::word).collect();
+    words.sort_unstable();
+    words.dedup();
+    assert_eq!(words.len(), all().len());
+    let source = include_str!("../refusal.rs");
+    let arms = source.lines().filter(|line| line.trim_start().starts_with("Self::") && line.contains("=> \""));
+    let tokens =
+        source.lines().filter(|line| line.trim_start().starts_with("TokenFault::") && line.contains("=> ")).count();
+    assert_eq!(all().len(), arms.count() + 3 * tokens);
+}
