@@ -38,6 +38,7 @@ mod relay;
 pub(crate) mod request_id;
 mod response;
 pub(crate) mod source;
+mod target;
 mod token;
 mod tunnel;
 mod upgrade;
@@ -51,33 +52,30 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response, StatusCode, Version, request};
-use hyper::body::{Body as _, Incoming};
+use http::{Method, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
 
 use crate::auth::verified::VerifiedTokens;
 use crate::backend::pool::Pool;
 use crate::metrics::{Cells, Metrics, TURN};
-use crate::policy::path;
 use crate::policy::route::Route;
-use crate::policy::table::NotFound;
 use crate::policy::{Lasting, Policy, Target};
 use crate::refusal::Refusal;
 use crate::state::State;
 use access_log::{AccessLog, AccessLogWriter};
 use body::ResponseBody;
-use call::{Call, Upload};
+use call::Call;
 use client::Remembered;
 use connection::Connection;
 use cors::Readers;
 use error::Refused;
 use hashing::Hashing;
-use head::Head;
 use limits::Limits;
 pub use logout::customer_rules;
 use memory::Memory;
 use record::{Arrival, Ledger, Record};
 use request_id::{REQUEST_ID, RequestIds};
-use source::Source;
+use target::opened;
 
 /// What all workers share and what outlives a policy.
 pub struct Shared {
@@ -404,54 +402,6 @@ impl Gateway {
     }
 }
 
-/// The request, read strictly, and who answers it.
-fn opened<'a>(
-    policy: &'a Arc<Policy>,
-    connection: &'a Connection,
-    source: Rc<Source>,
-    request: Request<Incoming>,
-) -> Result<(Target, Box<Call<'a>>), Refused> {
-    let (mut parts, body) = request.into_parts();
-    if parts.method == Method::CONNECT && parts.version == Version::HTTP_2 {
-        upgrade::connect_as_get(&mut parts)?;
-    }
-    let head = Head::read(&mut parts, !body.is_end_stream(), connection, &source)?;
-    let target = match policy.forward_auth.as_ref().and_then(|endpoint| endpoint.target(parts.uri.path())) {
-        Some(decision) => decision,
-        None => found(policy, connection, &head, &parts)?,
-    };
-    Ok((target, Box::new(Call { policy, connection, source, head, parts, body: Upload::Coming(body) })))
-}
-
-/// Who answers on the listener that this connection came in by.
-fn found(policy: &Policy, connection: &Connection, head: &Head, parts: &request::Parts) -> Result<Target, Refused> {
-    if parts.uri.path() == "*" {
-        return Ok(Target::Everything);
-    }
-    let table = policy.tables.get(connection.entrance().number).ok_or(Refusal::NoRoute)?;
-    if policy.has_cors
-        && let Some(method) = cors::asked_method(&parts.method, &parts.headers)
-        && let Ok(Target::Route(number)) = table.find(&head.host.name, parts.uri.path(), &method)
-        && policy.routes[number as usize].cors.is_some()
-        && policy.routes[number as usize].allowed_in_path.has(head.odd)
-    {
-        return Ok(Target::Preflight(number));
-    }
-    let find = |path: &str| table.find(&head.host.name, path, &parts.method);
-    let target = find(parts.uri.path()).map_err(not_found)?;
-    if head.odd.is_none() {
-        return Ok(target);
-    }
-    // Whatever a server makes of this path, it is one of the same route, which lets it pass.
-    let is_allowed =
-        matches!(target, Target::Route(number) if policy.routes[number as usize].allowed_in_path.has(head.odd));
-    let leads_there = |path: &String| find(path) == Ok(target);
-    match path::readings(parts.uri.path(), head.odd) {
-        Ok(all) if is_allowed && all.iter().all(leads_there) => Ok(target),
-        _ => Err(Refusal::AmbiguousPath.into()),
-    }
-}
-
 /// Whether a connection ends with this refusal: because nobody can say any more where its next request begins, or
 /// because nothing that comes on it will be answered otherwise.
 fn ends_connection(refusal: Refusal, connection: &Connection) -> bool {
@@ -489,13 +439,6 @@ fn published(
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
     response
-}
-
-fn not_found(not_found: NotFound) -> Refused {
-    match not_found {
-        NotFound::Path => Refusal::NoRoute.into(),
-        NotFound::Method(allow) => Refused { allow: Some(allow), ..Refusal::Method.into() },
-    }
 }
 
 fn unix_seconds(time: SystemTime) -> u64 {

@@ -1,0 +1,77 @@
+//! Who answers a request, once its head has been read strictly.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::{Method, Request, Version, request};
+use hyper::body::{Body as _, Incoming};
+
+use super::call::{Call, Upload};
+use super::connection::Connection;
+use super::error::Refused;
+use super::head::Head;
+use super::source::Source;
+use super::{cors, upgrade};
+use crate::policy::table::NotFound;
+use crate::policy::{Policy, Target, path};
+use crate::refusal::Refusal;
+
+/// The request, read strictly, and who answers it.
+pub(super) fn opened<'a>(
+    policy: &'a Arc<Policy>,
+    connection: &'a Connection,
+    source: Rc<Source>,
+    request: Request<Incoming>,
+) -> Result<(Target, Box<Call<'a>>), Refused> {
+    let (mut parts, body) = request.into_parts();
+    if parts.method == Method::CONNECT && parts.version == Version::HTTP_2 {
+        upgrade::connect_as_get(&mut parts)?;
+    }
+    let head = Head::read(&mut parts, !body.is_end_stream(), connection, &source)?;
+    let target = match policy.forward_auth.as_ref().and_then(|endpoint| endpoint.target(parts.uri.path())) {
+        Some(decision) => decision,
+        None => found(policy, connection, &head, &parts)?,
+    };
+    Ok((target, Box::new(Call { policy, connection, source, head, parts, body: Upload::Coming(body) })))
+}
+
+/// Who answers on the listener that this connection came in by.
+pub(super) fn found(
+    policy: &Policy,
+    connection: &Connection,
+    head: &Head,
+    parts: &request::Parts,
+) -> Result<Target, Refused> {
+    if parts.uri.path() == "*" {
+        return Ok(Target::Everything);
+    }
+    let table = policy.tables.get(connection.entrance().number).ok_or(Refusal::NoRoute)?;
+    if policy.has_cors
+        && let Some(method) = cors::asked_method(&parts.method, &parts.headers)
+        && let Ok(Target::Route(number)) = table.find(&head.host.name, parts.uri.path(), &method)
+        && policy.routes[number as usize].cors.is_some()
+        && policy.routes[number as usize].allowed_in_path.has(head.odd)
+    {
+        return Ok(Target::Preflight(number));
+    }
+    let find = |path: &str| table.find(&head.host.name, path, &parts.method);
+    let target = find(parts.uri.path()).map_err(not_found)?;
+    if head.odd.is_none() {
+        return Ok(target);
+    }
+    // Whatever a server makes of this path, it is one of the same route, which lets it pass.
+    let is_allowed =
+        matches!(target, Target::Route(number) if policy.routes[number as usize].allowed_in_path.has(head.odd));
+    let leads_there = |path: &String| find(path) == Ok(target);
+    match path::readings(parts.uri.path(), head.odd) {
+        Ok(all) if is_allowed && all.iter().all(leads_there) => Ok(target),
+        _ => Err(Refusal::AmbiguousPath.into()),
+    }
+}
+
+fn not_found(not_found: NotFound) -> Refused {
+    match not_found {
+        NotFound::Path => Refusal::NoRoute.into(),
+        NotFound::Method(allow) => Refused { allow: Some(allow), ..Refusal::Method.into() },
+    }
+}
