@@ -16,6 +16,7 @@ pub mod route;
 pub mod servers;
 pub mod state;
 pub mod table;
+mod target;
 pub mod trust;
 mod trusted;
 pub mod uses;
@@ -24,7 +25,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use http::{HeaderName, Method};
+use http::HeaderName;
 
 use crate::auth::Authenticator;
 use crate::auth::assertion::Assertions;
@@ -46,6 +47,7 @@ use forward_auth::ForwardAuth;
 pub use issuer::Issuer;
 use route::Route;
 use table::Table;
+pub use target::Target;
 
 /// What outlives a policy.
 #[derive(Debug, Default)]
@@ -58,37 +60,6 @@ pub struct Lasting {
     pub uses: uses::Uses,
     /// Counts what makes earlier verdicts void: another policy, or other keys.
     pub generation: Arc<AtomicU64>,
-}
-
-/// Who answers a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
-    /// The route of this number.
-    Route(u32),
-    /// The gateway, to browsers that ask about the route of this number.
-    Preflight(u32),
-    /// `OPTIONS *`: the gateway as a whole (RFC 9110 section 9.3.7).
-    Everything,
-    /// `POST /auth/customer_authenticate`.
-    Login,
-    /// `POST /oauth/access_token`.
-    AccessToken,
-    /// `POST /auth/logout`.
-    Logout,
-    /// `POST /oauth/revoke`.
-    Revoke,
-    /// `POST /oauth/introspect`.
-    Introspect,
-    /// `GET /.well-known/jwks.json`.
-    KeySet,
-    /// `GET /.well-known/jwks.pem`.
-    Certificates,
-    /// `GET /.well-known/oauth-authorization-server`.
-    Metadata,
-    /// nginx, Traefik or Caddy asks about a request.
-    ForwardAuth,
-    /// Envoy asks about a request.
-    ExtAuthz,
 }
 
 /// What is decided about requests.
@@ -247,7 +218,7 @@ impl Policy {
         }));
         versions.extend(auth.cookie.iter().flat_map(|cookie| cookie.keys.versions()));
         let quotas = all_keys.iter().flat_map(|keys| quotas(keys.raw())).collect();
-        let tables = raw.listen.iter().map(|listen| table(raw, listen, &routes, issuer.is_some())).collect();
+        let tables = raw.listen.iter().map(|listen| target::table(raw, listen, &routes, issuer.is_some())).collect();
         let own_site = raw.login.as_ref().and_then(|login| login.cookie.as_ref()).map(own_site).unwrap_or_default();
         let mut backends: Vec<_> = backends.into_values().collect();
         backends.sort_by(|one, other| one.name.cmp(&other.name));
@@ -463,37 +434,4 @@ fn identity_fields(raw: &Raw) -> Vec<String> {
         }
     }
     names
-}
-
-/// What is served on one listener.
-fn table(raw: &Raw, listen: &raw::Listen, routes: &[Route], publishes_keys: bool) -> Table<Target> {
-    let mut table = Table::default();
-    if let Some(login) = &raw.login {
-        table.insert_exact(&[], &login.path, &[Method::POST], Target::Login);
-        table.insert_exact(&[], "/auth/logout", &[Method::POST], Target::Logout);
-    }
-    if let Some(token) = &raw.access_token {
-        table.insert_exact(&[], &token.path, &[Method::POST], Target::AccessToken);
-        table.insert_exact(&[], "/oauth/revoke", &[Method::POST], Target::Revoke);
-        table.insert_exact(&[], "/oauth/introspect", &[Method::POST], Target::Introspect);
-    }
-    if publishes_keys {
-        table.insert_exact(&[], "/.well-known/jwks.json", &[Method::GET, Method::HEAD], Target::KeySet);
-        table.insert_exact(&[], "/.well-known/jwks.pem", &[Method::GET, Method::HEAD], Target::Certificates);
-        if let Some(issuer) = &raw.issuer {
-            let path = issuer::metadata_path(issuer);
-            table.insert_exact(&[], &path, &[Method::GET, Method::HEAD], Target::Metadata);
-        }
-    }
-    for (route, number) in raw.routes.iter().zip(0..routes.len() as u32).filter(|(route, _)| route.is_served_on(listen))
-    {
-        let methods = &routes[number as usize].methods;
-        match &route.path {
-            raw::PathMatch::Prefix(path) => table.insert_prefix(&route.hosts, path, methods, Target::Route(number)),
-            raw::PathMatch::Exact(path) => {
-                table.insert_exact(&route.hosts, &path.exact, methods, Target::Route(number))
-            }
-        }
-    }
-    table
 }

@@ -269,3 +269,15 @@ fn contract_16_a_login_backend_that_is_down_is_503_never_401() {
     let answer = gateway.login_request("erin", "x").send().expect(503, "503-02");
     assert!(answer.retry_after() >= 1);
 }
+
+#[test]
+fn a_route_of_a_host_with_a_wide_path_gets_no_password() {
+    let wide = json!({"name": "wide", "hosts": ["localhost"], "path": "/", "methods": ["GET", "POST"], "public": true, "backend": "legacy"});
+    let (backend, gateway) = world_with(|config| config.add_route(wide));
+    assert!(gateway.login_request(ALICE.name, ALICE.secret).send().ok().json()["JWT"].is_string());
+    assert!(gateway.token_request(CLIENT.name, CLIENT.secret).send().ok().json()["access_token"].is_string());
+    assert!(gateway.get("/.well-known/jwks.json").send().ok().json()["keys"].is_array());
+    backend.assert_untouched();
+    gateway.post("/auth/other").send().ok();
+    assert_eq!(backend.requests().len(), 1);
+}

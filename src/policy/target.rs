@@ -1,0 +1,79 @@
+//! Who answers which request: the routes of a listener, and the gateway's own endpoints.
+
+use http::Method;
+
+use super::issuer;
+use super::route::Route;
+use super::table::Table;
+use crate::config::raw::{self, Raw};
+
+/// Who answers a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The route of this number.
+    Route(u32),
+    /// The gateway, to browsers that ask about the route of this number.
+    Preflight(u32),
+    /// `OPTIONS *`: the gateway as a whole (RFC 9110 section 9.3.7).
+    Everything,
+    /// `POST /auth/customer_authenticate`.
+    Login,
+    /// `POST /oauth/access_token`.
+    AccessToken,
+    /// `POST /auth/logout`.
+    Logout,
+    /// `POST /oauth/revoke`.
+    Revoke,
+    /// `POST /oauth/introspect`.
+    Introspect,
+    /// `GET /.well-known/jwks.json`.
+    KeySet,
+    /// `GET /.well-known/jwks.pem`.
+    Certificates,
+    /// `GET /.well-known/oauth-authorization-server`.
+    Metadata,
+    /// nginx, Traefik or Caddy asks about a request.
+    ForwardAuth,
+    /// Envoy asks about a request.
+    ExtAuthz,
+}
+
+/// What is served on one listener.
+pub(super) fn table(raw: &Raw, listen: &raw::Listen, routes: &[Route], publishes_keys: bool) -> Table<Target> {
+    let mut table = Table::default();
+    // A route of one host with a wide path must not take a password away to a backend.
+    let mut hosts: Vec<String> = raw.routes.iter().flat_map(|route| &route.hosts).cloned().collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    let mut own = |path: &str, methods: &[Method], target| {
+        table.insert_exact(&[], path, methods, target);
+        hosts.iter().for_each(|host| table.insert_exact(std::slice::from_ref(host), path, methods, target));
+    };
+    if let Some(login) = &raw.login {
+        own(&login.path, &[Method::POST], Target::Login);
+        own("/auth/logout", &[Method::POST], Target::Logout);
+    }
+    if let Some(token) = &raw.access_token {
+        own(&token.path, &[Method::POST], Target::AccessToken);
+        own("/oauth/revoke", &[Method::POST], Target::Revoke);
+        own("/oauth/introspect", &[Method::POST], Target::Introspect);
+    }
+    if publishes_keys {
+        own("/.well-known/jwks.json", &[Method::GET, Method::HEAD], Target::KeySet);
+        own("/.well-known/jwks.pem", &[Method::GET, Method::HEAD], Target::Certificates);
+        if let Some(issuer) = &raw.issuer {
+            own(&issuer::metadata_path(issuer), &[Method::GET, Method::HEAD], Target::Metadata);
+        }
+    }
+    for (route, number) in raw.routes.iter().zip(0..routes.len() as u32).filter(|(route, _)| route.is_served_on(listen))
+    {
+        let methods = &routes[number as usize].methods;
+        match &route.path {
+            raw::PathMatch::Prefix(path) => table.insert_prefix(&route.hosts, path, methods, Target::Route(number)),
+            raw::PathMatch::Exact(path) => {
+                table.insert_exact(&route.hosts, &path.exact, methods, Target::Route(number))
+            }
+        }
+    }
+    table
+}
