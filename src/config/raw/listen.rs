@@ -142,7 +142,7 @@ impl Default for ListenLimits {
         Self {
             connections: 10_000,
             connections_per_address: None,
-            handshakes: 1_000,
+            handshakes: 10_000,
             streams: 100,
             head: Size::kib(32),
             headers: 100,
