@@ -181,8 +181,14 @@ fn contract_38_a_backend_is_told_by_the_proxy_protocol_who_calls() {
             assert_eq!(line["client_address"], caller, "{version}");
         }
     }
-    let health = second.stdout.all().into_iter().filter(|line| line.contains("127.0.0.1")).count();
-    assert_eq!(health, 2, "a check is the gateway's own");
+    // A check is the gateway's own.
+    let checks = || second.stdout.all().iter().filter(|line| line.contains("127.0.0.1")).count();
+    let until = Instant::now() + DEADLINE;
+    while checks() < 2 {
+        assert!(Instant::now() < until, "{:?}", second.stdout.all());
+        std::thread::yield_now();
+    }
+    assert_eq!(checks(), 2);
 }
 
 /// A real HAProxy in front, which announces each connection.
