@@ -70,6 +70,7 @@ use connection::Connection;
 use cors::Readers;
 use error::Refused;
 use hashing::Hashing;
+use head::TakenHead;
 use limits::Limits;
 pub use logout::customer_rules;
 use memory::Memory;
@@ -213,13 +214,14 @@ impl Gateway {
     ///
     /// What is large is boxed on the whole way: each of these futures would have room for it, twice.
     pub(crate) async fn handle(self: &Rc<Self>, connection: Rc<Connection>, request: Box<Request<Incoming>>) -> Answer {
+        let taken = TakenHead::of(&request, &connection);
         connection.renew();
         let arrival = self.arrival(Rc::clone(&connection), self.ids.of(request.headers()));
-        let mut record = Record::open(Rc::clone(&self.ledger), arrival, request.method(), request.version());
+        let mut record = Record::open(Rc::clone(&self.ledger), arrival, &taken, request.method(), request.version());
         let current = self.current();
         let is_http2 = request.version() == Version::HTTP_2;
         record.asks_upgrade = upgrade::is_asked_by(&request);
-        let mut response = match self.answer(&current, &connection, request, &mut record).await {
+        let mut response = match self.answer(&current, &connection, &taken, request, &mut record).await {
             Ok(response) => response,
             Err(refused) => {
                 record.refusal = Some(refused.refusal);
@@ -231,7 +233,7 @@ impl Gateway {
                 } else {
                     error::response(&refused, record.id())
                 };
-                if !is_http2 && ends_connection(refused.refusal, &connection) {
+                if !is_http2 && (!taken.is_clear() || ends_connection(refused.refusal, &connection)) {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
                 response
@@ -259,9 +261,9 @@ impl Gateway {
 
     /// The answer to bytes that were never a request: what to send instead of the parser's own words.
     pub(crate) fn refuse_unparsed(&self, connection: Rc<Connection>, refusal: Refusal) -> Vec<u8> {
-        connection.lost_track();
+        let taken = TakenHead::none(&connection);
         let arrival = self.arrival(connection, self.ids.make());
-        let mut record = Record::open(Rc::clone(&self.ledger), arrival, &Method::default(), Version::HTTP_11);
+        let mut record = Record::open(Rc::clone(&self.ledger), arrival, &taken, &Method::default(), Version::HTTP_11);
         record.unparsed();
         let row = error::row(refusal);
         record.refusal = Some(refusal);
@@ -280,6 +282,7 @@ impl Gateway {
         &self,
         current: &Rc<Current>,
         connection: &Connection,
+        taken: &TakenHead,
         request: Box<Request<Incoming>>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
@@ -299,7 +302,7 @@ impl Gateway {
             return Err(Refusal::ClientCertificate.into());
         }
         let policy = &current.policy;
-        let (target, call) = opened(policy, connection, source, *request)?;
+        let (target, call) = opened(policy, connection, source, taken, *request)?;
         let _own = (!matches!(target, Target::Route(_))).then(|| self.shared.answers_itself());
         match target {
             Target::Route(number) => {

@@ -71,6 +71,9 @@ pub(crate) struct Connection {
     pub(crate) limits: Arc<Limits>,
     /// Requests that are being answered.
     active: Cell<usize>,
+    /// Whether a request has come whose answer has not been written to its end. Until then all that is written is of
+    /// that answer; otherwise it is of the HTTP parser itself.
+    is_answering: Cell<bool>,
     /// Since when it has been without a request, or since when it sends the head of one; `None`: since just now. Mostly
     /// the whole head is there at once, and nobody ever needs to know.
     quiet_since: Cell<Option<Instant>>,
@@ -122,6 +125,7 @@ impl Connection {
             is_multiplexed,
             limits,
             active: Cell::new(0),
+            is_answering: Cell::new(false),
             quiet_since: Cell::new(None),
             busy_since: Cell::new(Instant::now()),
             framing: RefCell::default(),
@@ -231,6 +235,7 @@ impl Connection {
             self.busy_since.set(now);
         }
         self.is_fresh.set(false);
+        self.is_answering.set(true);
         self.active.set(self.active.get() + 1);
     }
 
@@ -238,6 +243,18 @@ impl Connection {
     pub(crate) fn request_ended(&self, now: Instant) {
         self.active.set(self.active.get().saturating_sub(1));
         self.quiet_since.set(Some(now));
+    }
+
+    /// Whether what is written now is of the answer to a request.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.is_answering.get()
+    }
+
+    /// All bytes that there were to write have been written.
+    pub(crate) fn all_written(&self) {
+        if self.active.get() == 0 {
+            self.is_answering.set(false);
+        }
     }
 
     /// Whether bytes of the last request may still be on their way to us.

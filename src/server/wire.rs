@@ -67,9 +67,11 @@ impl<Stream> Wire<Stream> {
         self.stream
     }
 
+    /// What goes out for these bytes, where they are the parser's own: where no answer of ours is on its way, only the
+    /// parser has anything to write, and that is never told from the bytes.
     fn replacement(&self, bytes: &[u8]) -> Option<Replacement> {
-        let gateway = self.gateway.as_ref()?;
-        let refusal = parsers_own(bytes)?;
+        let gateway = self.gateway.as_ref().filter(|_| !self.connection.is_answering())?;
+        let refusal = reason(bytes);
         let ours = gateway.refuse_unparsed(Rc::clone(&self.connection), refusal);
         Some(Replacement { bytes: ours, written: 0, stands_for: bytes.len() })
     }
@@ -80,16 +82,13 @@ impl<Stream> Wire<Stream> {
     }
 }
 
-/// The refusal for which the parser answers by itself. Every answer of ours has a request id.
-fn parsers_own(bytes: &[u8]) -> Option<Refusal> {
-    let refusal = match bytes.get(..12)? {
-        b"HTTP/1.1 400" => Refusal::MalformedRequest,
-        b"HTTP/1.1 414" => Refusal::TargetTooLong,
-        b"HTTP/1.1 431" => Refusal::HeadTooLarge,
-        _ => return None,
-    };
-    let ours = bytes.windows(14).any(|window| window.eq_ignore_ascii_case(b"\r\nx-request-id"));
-    (!ours).then_some(refusal)
+/// The refusal for which the parser has answered so.
+fn reason(answer: &[u8]) -> Refusal {
+    match answer.get(..12) {
+        Some(b"HTTP/1.1 414") => Refusal::TargetTooLong,
+        Some(b"HTTP/1.1 431") => Refusal::HeadTooLarge,
+        _ => Refusal::MalformedRequest,
+    }
 }
 
 impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<Stream> {
@@ -211,6 +210,8 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<Stream> {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // The parser asks for it once it has written all that it had.
+        this.connection.all_written();
         let outcome = Pin::new(&mut this.stream).poll_flush(context);
         this.noted(outcome)
     }
@@ -224,19 +225,5 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<Stream> {
             ready!(this.poll_linger(context));
         }
         Poll::Ready(Ok(()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_answers_without_a_request_id_are_the_parsers_own() {
-        let bare = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-        assert_eq!(parsers_own(bare), Some(Refusal::HeadTooLarge));
-        assert_eq!(parsers_own(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\nx-request-id: 1\r\n\r\n{}"), None);
-        assert_eq!(parsers_own(b"HTTP/1.1 200 OK\r\n\r\n"), None);
-        assert_eq!(parsers_own(b"HTTP"), None);
     }
 }

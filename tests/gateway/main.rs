@@ -25,6 +25,7 @@ mod cors;
 mod demo;
 mod disk;
 mod dpop;
+mod exchange;
 mod faults;
 mod floods;
 mod forward_auth;
