@@ -53,7 +53,6 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 
 use crate::auth::verified::VerifiedTokens;
 use crate::backend::pool::Pool;
@@ -62,6 +61,7 @@ use crate::policy::route::Route;
 use crate::policy::{Lasting, Policy, Target};
 use crate::refusal::Refusal;
 use crate::state::State;
+use crate::stream::ArrivingBody;
 use access_log::{AccessLog, AccessLogWriter};
 use body::ResponseBody;
 use call::Call;
@@ -213,7 +213,11 @@ impl Gateway {
     /// Answers a request. Always gives a response; the record is written when its last byte is gone.
     ///
     /// What is large is boxed on the whole way: each of these futures would have room for it, twice.
-    pub(crate) async fn handle(self: &Rc<Self>, connection: Rc<Connection>, request: Box<Request<Incoming>>) -> Answer {
+    pub(crate) async fn handle(
+        self: &Rc<Self>,
+        connection: Rc<Connection>,
+        request: Box<Request<ArrivingBody>>,
+    ) -> Answer {
         let taken = TakenHead::of(&request, &connection);
         connection.renew();
         let arrival = self.arrival(Rc::clone(&connection), self.ids.of(request.headers()));
@@ -253,7 +257,8 @@ impl Gateway {
             return response;
         }
         // Whatever came behind a wish for another protocol was meant for that.
-        if (connection.ends_soon() || record.asks_upgrade) && !is_http2 {
+        let is_last = connection.ends_soon() || record.asks_upgrade || !connection.goes_on(taken.expects_continue());
+        if is_last && !is_http2 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response.map(|body| body.recorded(record))
@@ -283,7 +288,7 @@ impl Gateway {
         current: &Rc<Current>,
         connection: &Connection,
         taken: &TakenHead,
-        request: Box<Request<Incoming>>,
+        request: Box<Request<ArrivingBody>>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
         if self.shared.memory.is_short() {

@@ -15,6 +15,7 @@ use super::tunnel::Tunnel;
 use crate::auth::certificate::{Certificate, CertificateFault};
 use crate::auth::peer::Peer;
 use crate::refusal::Refusal;
+use crate::stream::Discard;
 
 /// Bounds on what one connection may cost.
 #[derive(Debug, Clone)]
@@ -52,6 +53,13 @@ pub(crate) struct Shown {
 
 /// How much longer than an exchange its connection may live, so that the answer can still say why.
 const AFTER_TOTAL: Duration = Duration::from_secs(1);
+
+/// Over HTTP/1.1 a connection goes on behind a body that nobody wants where no more than this is missing of it.
+const REST: Discard = Discard { bytes: 64 * 1024, patience: Duration::from_secs(1) };
+
+/// The same over HTTP/2, for bodies within the limit too: what is not taken is reset, and many clients then lose the
+/// answer.
+const REST_OF_STREAM: Discard = Discard { bytes: 4 * 1024 * 1024, patience: Duration::from_secs(5) };
 
 /// A caller's connection.
 pub(crate) struct Connection {
@@ -265,6 +273,22 @@ impl Connection {
     /// Whether it carries many requests at once (HTTP/2).
     pub(crate) fn is_multiplexed(&self) -> bool {
         self.is_multiplexed
+    }
+
+    /// What is read of bodies that nobody wants.
+    pub(crate) fn discard(&self) -> Discard {
+        if self.is_multiplexed {
+            Discard { bytes: REST_OF_STREAM.bytes.max(self.limits.body), ..REST_OF_STREAM }
+        } else {
+            REST
+        }
+    }
+
+    /// Whether another request can follow the answer that is given now: where so little is missing of the last one that
+    /// it is read, whoever wants it. A caller that expects to be asked for its body may never send it.
+    pub(crate) fn goes_on(&self, expects_continue: bool) -> bool {
+        let missing = self.framing.borrow().missing();
+        missing.is_some_and(|missing| missing <= if expects_continue { 0 } else { REST.bytes })
     }
 
     /// Whether it carries nothing: no request, no part of one, and no part of an answer.

@@ -21,25 +21,32 @@ use crate::refusal::Refusal;
 pub(crate) struct TakenHead {
     body: Result<BodyFraming, Refusal>,
     is_clear: bool,
+    expects_continue: bool,
 }
 
 impl TakenHead {
     /// The head of this request.
     pub(crate) fn of<Body>(request: &Request<Body>, connection: &Connection) -> Self {
         let body = body_framing(request.headers());
+        let expects_continue = body != Ok(BodyFraming::Length(0)) && request.headers().contains_key(header::EXPECT);
         if connection.is_multiplexed() {
-            return Self { body, is_clear: true };
+            return Self { body, is_clear: true, expects_continue };
         }
         // Nothing that is refused for its framing goes on on this connection, whatever stands here for it.
         let framing = *body.as_ref().unwrap_or(&BodyFraming::Chunked);
         let is_clear = connection.next_head(framing) == Some(false) && body.is_ok();
-        Self { body, is_clear }
+        Self { body, is_clear, expects_continue }
     }
 
     /// No head: what came was no request, and nobody knows where the next one would begin.
     pub(crate) fn none(connection: &Connection) -> Self {
         connection.lost_track();
-        Self { body: Err(Refusal::MalformedRequest), is_clear: false }
+        Self { body: Err(Refusal::MalformedRequest), is_clear: false, expects_continue: false }
+    }
+
+    /// Whether the caller may keep its body to itself until it is asked for it (RFC 9110 section 10.1.1).
+    pub(crate) fn expects_continue(&self) -> bool {
+        self.expects_continue
     }
 
     /// Whether it is clear where the next request begins.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{Method, Request, Version, request};
-use hyper::body::{Body as _, Incoming};
+use http_body::Body as _;
 
 use super::call::{Call, Upload};
 use super::connection::Connection;
@@ -15,6 +15,7 @@ use super::{cors, upgrade};
 use crate::policy::table::NotFound;
 use crate::policy::{Policy, Target, path};
 use crate::refusal::Refusal;
+use crate::stream::ArrivingBody;
 
 /// The request, read strictly, and who answers it.
 pub(super) fn opened<'a>(
@@ -22,7 +23,7 @@ pub(super) fn opened<'a>(
     connection: &'a Connection,
     source: Rc<Source>,
     taken: &TakenHead,
-    request: Request<Incoming>,
+    request: Request<ArrivingBody>,
 ) -> Result<(Target, Box<Call<'a>>), Refused> {
     let (mut parts, body) = request.into_parts();
     if parts.method == Method::CONNECT && parts.version == Version::HTTP_2 {

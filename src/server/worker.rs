@@ -39,6 +39,7 @@ use crate::gateway::access_log::AccessLogWriter;
 use crate::gateway::connection::{Connection, Shown};
 use crate::gateway::{Answer, Gateway, Shared};
 use crate::socket::Socket;
+use crate::stream::ArrivingBody;
 
 /// How long to wait when no descriptor is left for a new connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -466,7 +467,8 @@ fn answering(
     let (gateway, connection) = (Rc::clone(gateway), Rc::clone(connection));
     service_fn(move |request| {
         let (gateway, connection) = (Rc::clone(&gateway), Rc::clone(&connection));
-        let request = Box::new(request);
+        let discard = connection.discard();
+        let request = Box::new(request.map(|body| ArrivingBody::new(body, discard)));
         async move { Ok(gateway.handle(connection, request).await) }
     })
 }

@@ -48,6 +48,7 @@ mod pressure;
 mod privacy;
 mod proof;
 mod proxies;
+mod refused_bodies;
 mod reload;
 mod replicas;
 mod response_rules;
