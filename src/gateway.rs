@@ -45,8 +45,8 @@ mod upgrade;
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -96,6 +96,8 @@ pub struct Shared {
     remembered: Arc<Remembered>,
     /// How many requests of the gateway's own endpoints are being answered.
     own: AtomicUsize,
+    /// While the process drains: from when on callers are told that their connections end, however busy these are.
+    insists_from: OnceLock<Instant>,
 }
 
 /// A request of one of the gateway's own endpoints.
@@ -139,6 +141,7 @@ impl Shared {
             limits: Limits::default(),
             remembered: Arc::default(),
             own: AtomicUsize::new(0),
+            insists_from: OnceLock::new(),
         }
     }
 
@@ -153,6 +156,11 @@ impl Shared {
         while self.own.load(Ordering::Relaxed) > 0 && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+
+    /// The process drains, for so long at most.
+    pub fn drains(&self, grace: Duration) {
+        let _ = self.insists_from.set(Instant::now() + grace.mul_f32(0.75));
     }
 
     fn answers_itself(&self) -> Own<'_> {
@@ -186,6 +194,11 @@ impl Gateway {
     /// Whether nobody new can be served.
     pub(crate) fn is_short_of_memory(&self) -> bool {
         self.shared.memory.is_short()
+    }
+
+    /// While the process drains: from when on callers are told that their connections end, however busy these are.
+    pub(crate) fn insists_from(&self) -> Option<Instant> {
+        self.shared.insists_from.get().copied()
     }
 
     /// This worker's counters.

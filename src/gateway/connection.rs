@@ -61,6 +61,30 @@ const REST: Discard = Discard { bytes: 64 * 1024, patience: Duration::from_secs(
 /// answer.
 const REST_OF_STREAM: Discard = Discard { bytes: 4 * 1024 * 1024, patience: Duration::from_secs(5) };
 
+/// How an HTTP/2 connection is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Goodbye {
+    /// Not yet.
+    #[default]
+    None,
+    /// Once no stream is open the caller is told.
+    WhenIdle,
+    /// The caller is told now, whatever is open.
+    Now,
+    /// The caller has been told: the connection is closed once no stream is open.
+    Close,
+}
+
+/// How long what crosses an idle connection's end may be on its way.
+const CROSSING: Duration = Duration::from_millis(500);
+
+/// The least and the most that what crosses a GOAWAY is waited for, whatever the round trip seems to be.
+const LEAST_PAUSE: Duration = Duration::from_millis(20);
+const MOST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The word for a connection whose end was announced, and that nothing has crossed.
+pub(crate) const ANNOUNCED: &str = "announced";
+
 /// A caller's connection.
 pub(crate) struct Connection {
     /// The other side.
@@ -93,8 +117,6 @@ pub(crate) struct Connection {
     stuck_since: Cell<Option<Instant>>,
     /// Whether it is to end with its next answer.
     is_last: Cell<bool>,
-    /// Whether no request has come yet.
-    is_fresh: Cell<bool>,
     /// What the frames of HTTP/2 say.
     streams: Cell<Streams>,
     /// Whether the body that comes is not well-formed, for whoever reads it.
@@ -112,6 +134,10 @@ struct Streams {
     is_open: bool,
     /// The word for why they have to end.
     broken: Option<&'static str>,
+    /// How it is to end.
+    goodbye: Goodbye,
+    /// How long what crosses its end is waited for, once that is announced.
+    pause: Option<Duration>,
 }
 
 impl Connection {
@@ -139,7 +165,6 @@ impl Connection {
             framing: RefCell::default(),
             stuck_since: Cell::new(None),
             is_last: Cell::new(false),
-            is_fresh: Cell::new(true),
             streams: Cell::default(),
             is_odd: Rc::default(),
             tunnel: Cell::new(None),
@@ -242,7 +267,6 @@ impl Connection {
         if self.active.get() == 0 {
             self.busy_since.set(now);
         }
-        self.is_fresh.set(false);
         self.is_answering.set(true);
         self.active.set(self.active.get() + 1);
     }
@@ -297,11 +321,6 @@ impl Connection {
         self.active.get() == 0 && self.stuck_since.get().is_none() && !framing.is_in_head() && !framing.is_in_body()
     }
 
-    /// Whether no request has come yet.
-    pub(crate) fn is_fresh(&self) -> bool {
-        self.is_fresh.get()
-    }
-
     /// It shall end with its next answer.
     pub(crate) fn end_soon(&self) {
         self.is_last.set(true);
@@ -338,9 +357,30 @@ impl Connection {
     pub(crate) fn frames_moved(&self, is_in_head: bool, is_open: bool) {
         let streams = self.streams.get();
         if is_in_head != streams.in_head_since.is_some() || is_open != streams.is_open {
+            if is_open && !streams.is_open && self.active.get() == 0 {
+                // A request comes; it is counted a little later.
+                self.quiet_since.set(None);
+            }
             let in_head_since = is_in_head.then(|| streams.in_head_since.unwrap_or_else(Instant::now));
             self.streams.set(Streams { in_head_since, is_open, ..streams });
         }
+    }
+
+    /// How an HTTP/2 connection is to end.
+    pub(crate) fn goodbye(&self) -> Goodbye {
+        self.streams.get().goodbye
+    }
+
+    /// An HTTP/2 connection is to end so.
+    pub(crate) fn say_goodbye(&self, goodbye: Goodbye) {
+        self.streams.set(Streams { goodbye, ..self.streams.get() });
+    }
+
+    /// The caller is told now that the connection ends; the round trip to it takes so long.
+    pub(crate) fn is_told(&self, round_trip: Option<Duration>) {
+        let pause = round_trip.unwrap_or(MOST_PAUSE).saturating_mul(2).clamp(LEAST_PAUSE, MOST_PAUSE);
+        self.streams.set(Streams { pause: Some(pause), ..self.streams.get() });
+        self.quiet_since.set(None);
     }
 
     /// Notes the word for why the frames have to end.
@@ -372,8 +412,10 @@ impl Connection {
         } else if streams.is_open {
             // All answers have been handed on, and the caller does not take the end of one.
             (self.limits.stall_timeout, "write_timeout")
+        } else if let Some(pause) = streams.pause {
+            (pause, ANNOUNCED)
         } else {
-            (self.limits.idle_timeout, "idle")
+            (self.limits.idle_timeout + CROSSING, "idle")
         };
         let since = self.quiet_since.get().unwrap_or_else(Instant::now);
         self.quiet_since.set(Some(since));

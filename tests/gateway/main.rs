@@ -30,6 +30,7 @@ mod faults;
 mod floods;
 mod forward_auth;
 mod framing;
+mod goaway;
 mod h2spec;
 mod harness;
 mod headers;
