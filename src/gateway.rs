@@ -96,8 +96,9 @@ pub struct Shared {
     remembered: Arc<Remembered>,
     /// How many requests of the gateway's own endpoints are being answered.
     own: AtomicUsize,
-    /// While the process drains: from when on callers are told that their connections end, however busy these are.
-    insists_from: OnceLock<Instant>,
+    /// While the process drains: from when on callers are told that their connections end that are never quiet, and from
+    /// when on also in the middle of an answer.
+    insists_from: OnceLock<[Instant; 2]>,
 }
 
 /// A request of one of the gateway's own endpoints.
@@ -160,7 +161,7 @@ impl Shared {
 
     /// The process drains, for so long at most.
     pub fn drains(&self, grace: Duration) {
-        let _ = self.insists_from.set(Instant::now() + grace.mul_f32(0.75));
+        let _ = self.insists_from.set([0.75, 0.9].map(|part| Instant::now() + grace.mul_f32(part)));
     }
 
     fn answers_itself(&self) -> Own<'_> {
@@ -196,8 +197,9 @@ impl Gateway {
         self.shared.memory.is_short()
     }
 
-    /// While the process drains: from when on callers are told that their connections end, however busy these are.
-    pub(crate) fn insists_from(&self) -> Option<Instant> {
+    /// While the process drains: from when on callers are told that their connections end that are never quiet, and from
+    /// when on also in the middle of an answer.
+    pub(crate) fn insists_from(&self) -> Option<[Instant; 2]> {
         self.shared.insists_from.get().copied()
     }
 

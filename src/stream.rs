@@ -15,7 +15,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-pub use arriving::{ArrivingBody, Discard};
+pub use arriving::{Arriving, ArrivingBody, Discard};
 
 use crate::fields::FieldSet;
 

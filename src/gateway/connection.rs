@@ -15,7 +15,7 @@ use super::tunnel::Tunnel;
 use crate::auth::certificate::{Certificate, CertificateFault};
 use crate::auth::peer::Peer;
 use crate::refusal::Refusal;
-use crate::stream::Discard;
+use crate::stream::{Arriving, Discard};
 
 /// Bounds on what one connection may cost.
 #[derive(Debug, Clone)]
@@ -67,23 +67,36 @@ pub(crate) enum Goodbye {
     /// Not yet.
     #[default]
     None,
-    /// Once no stream is open the caller is told.
-    WhenIdle,
+    /// Once no stream has been open for a while, as then no call of the caller is on its way.
+    WhenQuiet,
+    /// The caller is told with the end of its next answer.
+    AfterNext,
     /// The caller is told now, whatever is open.
     Now,
-    /// The caller has been told: the connection is closed once no stream is open.
+    /// It is closed once no stream is open.
     Close,
 }
 
 /// How long what crosses an idle connection's end may be on its way.
 const CROSSING: Duration = Duration::from_millis(500);
 
-/// The least and the most that what crosses a GOAWAY is waited for, whatever the round trip seems to be.
-const LEAST_PAUSE: Duration = Duration::from_millis(20);
-const MOST_PAUSE: Duration = Duration::from_secs(1);
+/// The same for what crosses a GOAWAY that names no stream.
+const CROSSING_GOAWAY: Duration = Duration::from_millis(250);
+
+/// How long the caller may take to close its side too.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// The word for a connection whose end was announced, and that nothing has crossed.
 pub(crate) const ANNOUNCED: &str = "announced";
+
+/// The word for a connection that is to end and has been quiet for so long that no call seems to be on its way.
+pub(crate) const QUIET: &str = "quiet";
+
+/// How long that is behind a call: clients that call again and again pause less.
+const QUIET_PAUSE: Duration = Duration::from_millis(100);
+
+/// The same where no call has come since the connection began, or since it is to end.
+pub(crate) const FIRST_CALL: Duration = Duration::from_secs(1);
 
 /// A caller's connection.
 pub(crate) struct Connection {
@@ -117,12 +130,14 @@ pub(crate) struct Connection {
     stuck_since: Cell<Option<Instant>>,
     /// Whether it is to end with its next answer.
     is_last: Cell<bool>,
-    /// Whether no request has come yet.
+    /// Whether no request has come yet, or none since it is to end.
     is_fresh: Cell<bool>,
     /// What the frames of HTTP/2 say.
     streams: Cell<Streams>,
     /// Whether the body that comes is not well-formed, for whoever reads it.
     pub(super) is_odd: Rc<Cell<bool>>,
+    /// Whether a body is arriving, wanted or not.
+    pub(crate) arriving: Arriving,
     /// What it becomes with the end of HTTP on it.
     tunnel: Cell<Option<Box<Tunnel>>>,
 }
@@ -138,8 +153,8 @@ struct Streams {
     broken: Option<&'static str>,
     /// How it is to end.
     goodbye: Goodbye,
-    /// How long what crosses its end is waited for, once that is announced.
-    pause: Option<Duration>,
+    /// Whether the caller has been told so.
+    is_told: bool,
 }
 
 impl Connection {
@@ -170,6 +185,7 @@ impl Connection {
             is_fresh: Cell::new(true),
             streams: Cell::default(),
             is_odd: Rc::default(),
+            arriving: Arriving::default(),
             tunnel: Cell::new(None),
         }
     }
@@ -319,15 +335,16 @@ impl Connection {
         missing.is_some_and(|missing| missing <= if expects_continue { 0 } else { REST.bytes })
     }
 
+    /// Whether a body is arriving that nobody wants any more: nobody is told when it has ended.
+    pub(crate) fn discards(&self) -> bool {
+        self.active.get() == 0 && self.arriving.is_any()
+    }
+
     /// Whether it carries nothing: no request, no part of one, and no part of an answer.
     pub(crate) fn is_idle(&self) -> bool {
         let framing = self.framing.borrow();
-        self.active.get() == 0 && self.stuck_since.get().is_none() && !framing.is_in_head() && !framing.is_in_body()
-    }
-
-    /// Whether no request has come yet.
-    pub(crate) fn is_fresh(&self) -> bool {
-        self.is_fresh.get()
+        let is_answered = self.active.get() == 0 && !self.is_answering.get() && self.stuck_since.get().is_none();
+        is_answered && !framing.is_in_head() && !framing.is_in_body() && !self.arriving.is_any()
     }
 
     /// It shall end with its next answer.
@@ -364,11 +381,15 @@ impl Connection {
 
     /// Notes what the frames show: whether the head of a request is on its way, and an answer.
     pub(crate) fn frames_moved(&self, is_in_head: bool, is_open: bool) {
-        let streams = self.streams.get();
+        let mut streams = self.streams.get();
         if is_in_head != streams.in_head_since.is_some() || is_open != streams.is_open {
             if is_open && !streams.is_open && self.active.get() == 0 {
                 // A request comes; it is counted a little later.
                 self.quiet_since.set(None);
+                if streams.goodbye == Goodbye::Close {
+                    // The caller is at it again.
+                    streams.goodbye = Goodbye::WhenQuiet;
+                }
             }
             let in_head_since = is_in_head.then(|| streams.in_head_since.unwrap_or_else(Instant::now));
             self.streams.set(Streams { in_head_since, is_open, ..streams });
@@ -383,12 +404,18 @@ impl Connection {
     /// An HTTP/2 connection is to end so.
     pub(crate) fn say_goodbye(&self, goodbye: Goodbye) {
         self.streams.set(Streams { goodbye, ..self.streams.get() });
+        if goodbye == Goodbye::WhenQuiet {
+            // Clients that call now and then are least likely to do so soon after a call.
+            self.is_fresh.set(true);
+        }
+        if matches!(goodbye, Goodbye::WhenQuiet | Goodbye::Close) {
+            self.quiet_since.set(None);
+        }
     }
 
-    /// The caller is told now that the connection ends; the round trip to it takes so long.
-    pub(crate) fn is_told(&self, round_trip: Option<Duration>) {
-        let pause = round_trip.unwrap_or(MOST_PAUSE).saturating_mul(2).clamp(LEAST_PAUSE, MOST_PAUSE);
-        self.streams.set(Streams { pause: Some(pause), ..self.streams.get() });
+    /// The caller is told now that the connection ends.
+    pub(crate) fn is_told(&self) {
+        self.streams.set(Streams { is_told: true, ..self.streams.get() });
         self.quiet_since.set(None);
     }
 
@@ -421,8 +448,12 @@ impl Connection {
         } else if streams.is_open {
             // All answers have been handed on, and the caller does not take the end of one.
             (self.limits.stall_timeout, "write_timeout")
-        } else if let Some(pause) = streams.pause {
-            (pause, ANNOUNCED)
+        } else if streams.goodbye == Goodbye::Close {
+            (CLOSING, ANNOUNCED)
+        } else if streams.is_told {
+            (CROSSING_GOAWAY, ANNOUNCED)
+        } else if streams.goodbye == Goodbye::WhenQuiet {
+            (if self.is_fresh.get() { FIRST_CALL } else { QUIET_PAUSE }, QUIET)
         } else {
             (self.limits.idle_timeout + CROSSING, "idle")
         };

@@ -60,9 +60,6 @@ pub(super) struct Frames {
     open: Vec<u32>,
     head: RequestHead,
     has_begun: bool,
-    /// When it began.
-    begun: Instant,
-    round_trip: Option<Duration>,
     /// Whether more frames of a header block that we send must follow.
     is_in_block: bool,
 }
@@ -108,18 +105,16 @@ impl Frames {
             open: Vec::new(),
             head: RequestHead::None,
             has_begun: false,
-            begun: now,
-            round_trip: None,
             is_in_block: false,
         }
     }
 
-    /// Notes what was read. `now` is asked only for the first answer to our SETTINGS, and where the budget is used up.
+    /// Notes what was read. `now` is asked only where the budget is used up.
     ///
     /// # Errors
     /// Why the connection has to end.
-    pub(super) fn received(&mut self, bytes: &[u8], now: impl Fn() -> Instant) -> Result<(), Fault> {
-        let Self { received, last_stream, open, head: request, has_begun, begun, round_trip, .. } = self;
+    pub(super) fn received(&mut self, bytes: &[u8], now: impl FnOnce() -> Instant) -> Result<(), Fault> {
+        let Self { received, last_stream, open, head: request, has_begun, .. } = self;
         let mut cost = 0;
         let mut fault = None;
         received.cut(bytes, |head| {
@@ -144,10 +139,6 @@ impl Frames {
                 RST_STREAM => {
                     cost += RESET;
                     open.retain(|stream| *stream != head.stream);
-                }
-                SETTINGS if head.has(ACK) && round_trip.is_none() => {
-                    cost += FRAME;
-                    *round_trip = Some(now().saturating_duration_since(*begun));
                 }
                 _ => cost += FRAME,
             }
@@ -182,7 +173,7 @@ impl Frames {
         self.spare = self.spare.min(BUDGET);
     }
 
-    fn spend(&mut self, cost: u32, now: impl Fn() -> Instant) -> Result<(), Fault> {
+    fn spend(&mut self, cost: u32, now: impl FnOnce() -> Instant) -> Result<(), Fault> {
         if cost > self.spare {
             let now = now();
             if now.saturating_duration_since(self.filled) < REFILL {
@@ -219,11 +210,6 @@ impl Frames {
     /// The highest stream that the caller has opened.
     pub(super) fn last_stream(&self) -> u32 {
         self.last_stream
-    }
-
-    /// How long the caller took to acknowledge our SETTINGS.
-    pub(super) fn round_trip(&self) -> Option<Duration> {
-        self.round_trip
     }
 
     /// The frame that says why we close, where one can be written now.

@@ -1,10 +1,9 @@
-//! The end of an HTTP/2 connection, in two steps (RFC 9113 section 6.8).
+//! The end of an HTTP/2 connection (RFC 9113 section 6.8).
 //!
-//! The first GOAWAY names no stream: what crosses it on the way is still answered. The second names the last stream that
-//! was, and the connection is closed. The HTTP library has such an end too, which many clients do not survive: Java,
-//! undici and httpx give up calls in flight at any GOAWAY, and httpx fails at any other frame behind one. So the first
-//! one is sent where no stream is open, in one write with the end of the last answer, and nothing between the two but
-//! answers.
+//! The HTTP library has an end of its own, which many clients do not survive. Java, undici and httpx give up calls in
+//! flight at any GOAWAY, and httpx fails at any other frame behind one, and at a GOAWAY that names no stream. So a
+//! connection ends where it has been quiet, by one GOAWAY that names its last stream. Where it never is quiet, a first
+//! GOAWAY that names no stream goes out in one write with the end of an answer, and what crosses it is still answered.
 
 use std::io;
 use std::pin::Pin;
@@ -26,6 +25,8 @@ const NO_STREAM: u32 = 0x7fff_ffff;
 pub(super) struct GoAway {
     is_announced: bool,
     is_over: bool,
+    /// Whether the answer on the last open stream has ended since this began.
+    has_answered: bool,
     gathered: Vec<u8>,
     written: usize,
 }
@@ -36,22 +37,27 @@ impl GoAway {
         self.is_over
     }
 
-    /// Adds the frame that is due. Returns whether the first one has been added now.
+    /// Adds the first frame, where it is due. Returns whether it was.
     pub(super) fn advance(&mut self, wish: Goodbye, frames: &mut Frames) -> bool {
         if self.is_over || !frames.is_between_answers() {
             return false;
         }
         let is_idle = !frames.has_open_streams();
-        if !self.is_announced && (wish == Goodbye::Now || is_idle && wish != Goodbye::None) {
+        let is_first_due = wish == Goodbye::Now || wish == Goodbye::AfterNext && is_idle && self.has_answered;
+        if is_first_due && !self.is_announced {
             self.is_announced = true;
             self.add(frames, NO_STREAM);
             return true;
         }
-        if self.is_announced && is_idle && wish == Goodbye::Close {
+        false
+    }
+
+    /// Adds the last frame, where no stream is open.
+    pub(super) fn close_if_idle(&mut self, frames: &mut Frames) {
+        if !self.is_over && frames.is_between_answers() && !frames.has_open_streams() {
             self.is_over = true;
             self.add(frames, frames.last_stream());
         }
-        false
     }
 
     fn add(&mut self, frames: &mut Frames, last: u32) {
@@ -74,7 +80,9 @@ impl GoAway {
         if self.gathered.len() >= GATHERED {
             ready!(self.poll_write(stream, context))?;
         }
+        let was_open = frames.has_open_streams();
         frames.sent(bytes);
+        self.has_answered |= was_open && !frames.has_open_streams();
         self.gathered.extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
     }

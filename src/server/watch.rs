@@ -10,11 +10,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Phase;
 use crate::gateway::Gateway;
-use crate::gateway::connection::{ANNOUNCED, Connection, Goodbye};
+use crate::gateway::connection::{ANNOUNCED, Connection, FIRST_CALL, Goodbye, QUIET};
 
-/// How long a request that may be on its way is waited for when the process is to end: the next one of an HTTP/1.1
-/// connection, the first one of HTTP/2.
-const NEXT_REQUEST: Duration = Duration::from_secs(1);
+/// How often a connection is looked at that leaves once a body has ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The word for a connection with which another process goes on.
 pub(super) const LEAVES: &str = "handover";
@@ -35,16 +34,19 @@ where
     let mut alarm = pin!(sleep_until(Instant::now() + connection.limits.idle_timeout));
     loop {
         let now = *phase.borrow_and_update();
-        // An HTTP/2 connection is told that it ends, and its caller opens another one without losing anything.
         let goes_over = matches!(now, Phase::Waiting | Phase::Leaving) && !connection.is_multiplexed();
-        let may_come = !connection.is_multiplexed() || connection.is_fresh();
-        let is_awaited = matches!(now, Phase::Draining | Phase::Leaving) && !goes_over && may_come && !was_awaited;
+        let ends = matches!(now, Phase::Leaving | Phase::Draining | Phase::Stopping) && !goes_over;
+        let is_awaited = ends && !connection.is_multiplexed() && !was_awaited;
         if is_awaited {
             was_awaited = true;
             connection.end_soon();
-        } else if now != Phase::Running && !goes_over && !is_ending {
+        } else if ends && !is_ending {
             is_ending = true;
-            end_gently(serving.as_mut());
+            if connection.is_multiplexed() {
+                connection.say_goodbye(Goodbye::WhenQuiet);
+            } else {
+                end_gently(serving.as_mut());
+            }
         }
         let turn = std::future::poll_fn(|context| {
             loop {
@@ -64,16 +66,18 @@ where
                 {
                     alarm.as_mut().reset(deadline.into());
                 }
+                if goes_over && connection.discards() {
+                    alarm.as_mut().reset(Instant::now() + LOOK_AGAIN);
+                }
                 if alarm.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
                 }
                 match deadline {
-                    Some((deadline, ANNOUNCED)) if Instant::from_std(deadline) <= Instant::now() => {
+                    Some((deadline, QUIET | ANNOUNCED)) if Instant::from_std(deadline) <= Instant::now() => {
                         if connection.goodbye() == Goodbye::Close {
                             return Poll::Ready("closed");
                         }
                         connection.say_goodbye(Goodbye::Close);
-                        alarm.as_mut().reset(Instant::now() + connection.limits.head_timeout);
                     }
                     Some((deadline, why)) if Instant::from_std(deadline) <= Instant::now() => {
                         if why != "idle" || is_ending {
@@ -92,18 +96,25 @@ where
             biased;
             Ok(()) = phase.changed() => {}
             reason = turn => return reason,
-            () = sleep(NEXT_REQUEST), if is_awaited => {}
-            () = told_at_last(gateway), if connection.goodbye() == Goodbye::WhenIdle => {
-                connection.say_goodbye(Goodbye::Now);
-            }
+            () = sleep(FIRST_CALL), if is_awaited => {}
+            goodbye = insisted(gateway, connection), if connection.is_multiplexed() => connection.say_goodbye(goodbye),
         }
     }
 }
 
-/// When callers are told that are never idle: the grace time is nearly over.
-async fn told_at_last(gateway: &Gateway) {
-    match gateway.insists_from() {
-        Some(time) => sleep_until(time.into()).await,
+/// Waits until callers have to be told that are never quiet, as the grace time is nearly over: gently at first.
+async fn insisted(gateway: &Gateway, connection: &Connection) -> Goodbye {
+    let next = match connection.goodbye() {
+        Goodbye::WhenQuiet => gateway.insists_from().map(|times| (times[0], Goodbye::AfterNext)),
+        Goodbye::AfterNext => gateway.insists_from().map(|times| (times[1], Goodbye::Now)),
+        Goodbye::None | Goodbye::Now | Goodbye::Close => None,
+    };
+    match next {
+        Some((time, goodbye)) => {
+            // Boxed, as every connection would have room for it.
+            Box::pin(sleep_until(time.into())).await;
+            goodbye
+        }
         None => std::future::pending().await,
     }
 }

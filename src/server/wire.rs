@@ -102,17 +102,21 @@ fn reason(answer: &[u8]) -> Refusal {
 impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<Stream> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.goes_away() {
-            if let Poll::Ready(Err(error)) = this.poll_goaway(context) {
-                return Poll::Ready(Err(error));
-            }
-            if this.has_gone() {
-                // The library closes a connection whose caller has nothing more to say.
-                return Poll::Ready(Ok(()));
-            }
+        // The library closes a connection whose caller has nothing more to say.
+        if this.has_gone() {
+            return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+        if Pin::new(&mut this.stream).poll_read(context, buffer)?.is_pending() {
+            // Only here is it sure that no call has come already.
+            if this.goes_away() {
+                this.close_if_idle();
+                if let Poll::Ready(Err(error)) = this.poll_goaway(context) {
+                    return Poll::Ready(Err(error));
+                }
+            }
+            return if this.has_gone() { Poll::Ready(Ok(())) } else { Poll::Pending };
+        }
         if this.gateway.is_some() {
             this.connection.bytes_read(&buffer.filled()[before..]);
         }
@@ -161,12 +165,21 @@ impl<Stream: AsyncWrite + Unpin> Wire<Stream> {
         self.http2.as_ref().is_some_and(|http2| http2.goaway.is_over())
     }
 
+    /// Says which stream was the last, where the connection is to be closed and none is open.
+    fn close_if_idle(&mut self) {
+        if let Some(http2) = &mut self.http2
+            && self.connection.goodbye() == Goodbye::Close
+        {
+            http2.goaway.close_if_idle(&mut http2.frames);
+        }
+    }
+
     /// Says what is due of the end, and writes all that is to be written before.
     fn poll_goaway(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(http2) = &mut self.http2 else { return Poll::Ready(Ok(())) };
         let Http2 { frames, goaway } = &mut **http2;
         if goaway.advance(self.connection.goodbye(), frames) {
-            self.connection.is_told(frames.round_trip());
+            self.connection.is_told();
         }
         ready!(goaway.poll_write(&mut self.stream, context))?;
         Pin::new(&mut self.stream).poll_flush(context)

@@ -454,7 +454,7 @@ where
         Box::pin(async move { answer.await.map(|answer| answer.map(|body| streams.body(body, reader))) })
     });
     let serving = builder.serve_connection(TokioIo::new(wire), service);
-    watched(pin!(serving), |_| connection.say_goodbye(Goodbye::WhenIdle), &connection, phase, gateway).await
+    watched(pin!(serving), |_| connection.say_goodbye(Goodbye::Close), &connection, phase, gateway).await
 }
 
 /// Hands the requests of a connection to the gateway.
@@ -466,7 +466,7 @@ fn answering(
     service_fn(move |request| {
         let (gateway, connection) = (Rc::clone(&gateway), Rc::clone(&connection));
         let discard = connection.discard();
-        let request = Box::new(request.map(|body| ArrivingBody::new(body, discard)));
+        let request = Box::new(request.map(|body| ArrivingBody::new(body, discard, &connection.arriving)));
         async move { Ok(gateway.handle(connection, request).await) }
     })
 }

@@ -5,6 +5,7 @@
 //! more is read and thrown away, within bounds.
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,14 +27,26 @@ pub struct Discard {
 #[derive(Debug)]
 pub struct ArrivingBody {
     /// None: it has ended, or broken off.
-    incoming: Option<Incoming>,
+    incoming: Option<(Incoming, Arriving)>,
     discard: Discard,
 }
 
+/// Says that a body is arriving, until it has ended and this is dropped.
+#[derive(Debug, Clone, Default)]
+pub struct Arriving(Rc<()>);
+
+impl Arriving {
+    /// Whether some body of which this was told is still arriving.
+    pub fn is_any(&self) -> bool {
+        Rc::strong_count(&self.0) > 1
+    }
+}
+
 impl ArrivingBody {
-    /// What arrives here, on a worker.
-    pub fn new(incoming: Incoming, discard: Discard) -> Self {
-        Self { incoming: Some(incoming).filter(|incoming| !incoming.is_end_stream()), discard }
+    /// What arrives here, on a worker; `arriving` is told until it has ended.
+    pub fn new(incoming: Incoming, discard: Discard, arriving: &Arriving) -> Self {
+        let incoming = (!incoming.is_end_stream()).then(|| (incoming, arriving.clone()));
+        Self { incoming, discard }
     }
 }
 
@@ -43,7 +56,7 @@ impl Body for ArrivingBody {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = self.get_mut();
-        let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
+        let Some((incoming, _)) = &mut this.incoming else { return Poll::Ready(None) };
         let frame = Pin::new(incoming).poll_frame(context);
         if let Poll::Ready(None | Some(Err(_))) = frame {
             this.incoming = None;
@@ -52,28 +65,29 @@ impl Body for ArrivingBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
+        self.incoming.as_ref().is_none_or(|(incoming, _)| incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or(SizeHint::with_exact(0), Incoming::size_hint)
+        self.incoming.as_ref().map_or(SizeHint::with_exact(0), |(incoming, _)| incoming.size_hint())
     }
 }
 
 impl Drop for ArrivingBody {
     fn drop(&mut self) {
         // At the end of a worker there is nobody left to read.
-        if let Some(incoming) = self.incoming.take().filter(|incoming| !incoming.is_end_stream())
+        if let Some((incoming, arriving)) = self.incoming.take()
+            && !incoming.is_end_stream()
             && tokio::runtime::Handle::try_current().is_ok()
         {
-            tokio::task::spawn_local(discard(incoming, self.discard));
+            tokio::task::spawn_local(discard(incoming, self.discard, arriving));
         }
     }
 }
 
 /// Reads the rest. Where it is larger than that, what has come is left until the time is over, so that the answer is
 /// written before HTTP/2 resets the stream.
-async fn discard(mut incoming: Incoming, Discard { bytes, patience }: Discard) {
+async fn discard(mut incoming: Incoming, Discard { bytes, patience }: Discard, _arriving: Arriving) {
     let mut left = bytes;
     let rest = std::future::poll_fn(|context| {
         while left > 0 {

@@ -49,6 +49,7 @@ mod pressure;
 mod privacy;
 mod proof;
 mod proxies;
+mod real_clients;
 mod refused_bodies;
 mod reload;
 mod replicas;
