@@ -29,9 +29,10 @@ supply-chain: ## Checks licences, banned crates and sources (deny.toml)
 advisories: ## Checks known vulnerabilities; needs a connection to the advisory database
 	cargo deny --locked check advisories
 
-deps: ## Installs what is in tests/packages.txt and tests/requirements.txt, where missing
+deps: ## Installs what is in tests/packages.txt and tests/requirements.txt, and undici, where missing
 	scripts/install-packages tests/packages.txt
 	scripts/install-python tests/requirements.txt target/python
+	scripts/install-node undici@6.29.1 target/node
 
 tools: ## Builds cargo-deny and cargo-nextest, where missing
 	scripts/install-tools

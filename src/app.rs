@@ -304,7 +304,10 @@ impl App {
         let successor = self.successor.into_inner().unwrap_or_else(PoisonError::into_inner);
         let is_succeeded = successor.is_some();
         tracing::info!(%grace, handover = is_succeeded, "draining");
-        self.reloader.shared().drains(grace.get());
+        // Connections over which nothing could be decided any more must have ended before that.
+        let decides =
+            Some(&self.reloader.shared().state).filter(|_| is_succeeded).and_then(State::decides_after_handover);
+        self.reloader.shared().drains(decides.map_or(grace.get(), |time| time.min(grace.get())));
         self.phase.send_replace(if is_succeeded { Phase::Leaving } else { Phase::Draining });
         // Whoever still waits on these sockets is another process's now, or nobody's.
         drop(self.sockets);

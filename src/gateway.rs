@@ -159,9 +159,9 @@ impl Shared {
         }
     }
 
-    /// The process drains, for so long at most.
+    /// The process drains: connections can be served for so long at most.
     pub fn drains(&self, grace: Duration) {
-        let _ = self.insists_from.set([0.75, 0.9].map(|part| Instant::now() + grace.mul_f32(part)));
+        let _ = self.insists_from.set([0.5, 0.75].map(|part| Instant::now() + grace.mul_f32(part)));
     }
 
     fn answers_itself(&self) -> Own<'_> {

@@ -362,6 +362,11 @@ impl State {
         Release(store.release().map(|released| (store, released)))
     }
 
+    /// For how long this process goes on deciding after another one has taken over; `None`: for as long as it runs.
+    pub fn decides_after_handover(&self) -> Option<Duration> {
+        matches!(self.store, Store::Embedded(_)).then_some(AFTER_HANDOVER)
+    }
+
     fn write_uses(&self, store: &Embedded) {
         self.note_counts();
         let used = self.sessions.unstored();

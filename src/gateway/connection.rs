@@ -55,11 +55,12 @@ pub(crate) struct Shown {
 const AFTER_TOTAL: Duration = Duration::from_secs(1);
 
 /// Over HTTP/1.1 a connection goes on behind a body that nobody wants where no more than this is missing of it.
-const REST: Discard = Discard { bytes: 64 * 1024, patience: Duration::from_secs(1) };
+const REST: Discard = Discard { bytes: 64 * 1024, patience: Duration::from_secs(1), pause: Duration::from_secs(1) };
 
 /// The same over HTTP/2, for bodies within the limit too: what is not taken is reset, and many clients then lose the
 /// answer.
-const REST_OF_STREAM: Discard = Discard { bytes: 4 * 1024 * 1024, patience: Duration::from_secs(5) };
+const REST_OF_STREAM: Discard =
+    Discard { bytes: 4 * 1024 * 1024, patience: Duration::from_secs(5), pause: Duration::from_secs(1) };
 
 /// How an HTTP/2 connection is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -452,7 +453,7 @@ impl Connection {
             (CLOSING, ANNOUNCED)
         } else if streams.is_told {
             (CROSSING_GOAWAY, ANNOUNCED)
-        } else if streams.goodbye == Goodbye::WhenQuiet {
+        } else if matches!(streams.goodbye, Goodbye::WhenQuiet | Goodbye::AfterNext) {
             (if self.is_fresh.get() { FIRST_CALL } else { QUIET_PAUSE }, QUIET)
         } else {
             (self.limits.idle_timeout + CROSSING, "idle")

@@ -21,6 +21,8 @@ pub struct Discard {
     pub bytes: u64,
     /// How long its end is waited for.
     pub patience: Duration,
+    /// And how long each piece of it: some clients leave a body as it is once they have the answer.
+    pub pause: Duration,
 }
 
 /// A body that is read to its end, or to the bounds of [`Discard`], also where it is dropped before.
@@ -87,16 +89,17 @@ impl Drop for ArrivingBody {
 
 /// Reads the rest. Where it is larger than that, what has come is left until the time is over, so that the answer is
 /// written before HTTP/2 resets the stream.
-async fn discard(mut incoming: Incoming, Discard { bytes, patience }: Discard, _arriving: Arriving) {
+async fn discard(mut incoming: Incoming, Discard { bytes, patience, pause }: Discard, _arriving: Arriving) {
     let mut left = bytes;
-    let rest = std::future::poll_fn(|context| {
+    let rest = async {
         while left > 0 {
-            match std::task::ready!(Pin::new(&mut incoming).poll_frame(context)) {
-                Some(Ok(frame)) => left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64)),
-                None | Some(Err(_)) => return Poll::Ready(()),
+            let piece = std::future::poll_fn(|context| Pin::new(&mut incoming).poll_frame(context));
+            match timeout(pause, piece).await {
+                Ok(Some(Ok(frame))) => left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64)),
+                Ok(None | Some(Err(_))) | Err(_) => return,
             }
         }
-        Poll::Pending
-    });
+        std::future::pending::<()>().await;
+    };
     let _ = timeout(patience, rest).await;
 }

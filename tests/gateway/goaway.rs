@@ -103,8 +103,8 @@ fn the_goaway_of_a_connection_that_is_never_quiet_comes_with_the_end_of_an_answe
     caller.get(1, "/public/slow");
     backend.wait_for(1);
     gateway.signal("TERM");
-    // Between 75 and 90 percent of the grace time.
-    std::thread::sleep(Duration::from_millis(3_200));
+    // Between half and three quarters of the grace time.
+    std::thread::sleep(Duration::from_millis(2_400));
     gate.open();
     // In one record of TLS: a client that has read the answer has read the GOAWAY too.
     while !is_end(&caller.next().unwrap()) {}
@@ -190,4 +190,30 @@ fn the_first_request_of_a_new_connection_is_answered_when_the_process_stops() {
     caller.get(1, "/public/x");
     assert_eq!(caller.end_of(1), End::Answer(200));
     assert_eq!(gateway.wait_exit().code(), Some(0));
+}
+
+#[test]
+fn a_busy_connection_ends_before_the_old_process_may_decide_no_more() {
+    let (_backend, gateway) = world();
+    let mut fields = frames::head("GET", "/me/x");
+    let token = format!("JWT {}", gateway.customer_token());
+    fields.push(("customer-auth", &token));
+    let block = frames::block(&fields);
+    let mut caller = Caller::open(gateway.address);
+    caller.lives();
+    let (_new, mut old) = gateway.upgrade();
+    // Call after call, without a pause: each is answered, and in the end the caller is told.
+    let (mut stream, mut is_told) = (1, false);
+    while !is_told {
+        caller.send(HEADERS, frames::WHOLE, stream, &block);
+        let answer = std::iter::from_fn(|| caller.next()).find(|frame| {
+            is_told |= frame.kind == GOAWAY;
+            frame.kind == HEADERS
+        });
+        assert_eq!(answer.map(|frame| frame.payload[0]), Some(0x88), "the answer on stream {stream} is not 200");
+        while !is_end(&caller.next().unwrap()) {}
+        is_told |= caller.connection.wire.buffer.get(3) == Some(&GOAWAY);
+        stream += 2;
+    }
+    assert_eq!(old.wait_exit().code(), Some(0));
 }

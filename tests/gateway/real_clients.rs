@@ -27,7 +27,7 @@ fn refusals() -> Vec<Call<'static>> {
         ("/public/x", "200,413", ""),
     ];
     let mut plan = Vec::new();
-    for (length, rounds) in [(0, 16), (2, 16), (1_000, 16), (20_000, 16), (300_000, 5), (2_000_000, 5)] {
+    for (length, rounds) in [(0, 18), (2, 18), (1_000, 18), (20_000, 18), (300_000, 4), (2_000_000, 4)] {
         for (path, expected, header) in kinds.repeat(rounds) {
             plan.push(("POST", path, length, expected, header));
             plan.push(("GET", "/public/x", 0, "200", ""));
@@ -114,7 +114,13 @@ fn root() -> PathBuf {
 #[track_caller]
 fn loses_no_refusal(client: &str) {
     let (_backend, gateway) = world();
-    Running::start(&gateway, client, &refusals(), "once").lost_none_of(1_000);
+    let mut plan = refusals();
+    if client.ends_with("undici") {
+        // It never lets go of a body that was answered before it was sent, and refuses to make calls itself
+        // (ENHANCE_YOUR_CALM) once it holds 10 MB of them, whoever answers.
+        plan.retain(|call| call.2 <= 20_000);
+    }
+    Running::start(&gateway, client, &plan, "once").lost_none_of(1_000);
 }
 
 /// Pauses that are shorter and longer than what a stalled write may take, and about as long as an idle connection lives.
