@@ -10,6 +10,7 @@ mod channel;
 pub mod circuit;
 mod dial;
 pub mod health;
+mod io;
 mod link;
 pub mod pool;
 pub mod repeats;
@@ -87,8 +88,10 @@ pub enum Failure {
     Tls,
     /// It did not answer in time.
     Timeout,
-    /// The connection ended, or what came was not HTTP.
+    /// The connection ended before a byte of an answer came.
     Broken,
+    /// What came was no answer: not HTTP, cut off within its head, or a reset of this exchange only.
+    Malformed,
     /// Its limit of requests in flight is reached.
     Overload,
     /// None of its servers is well, or the circuit is open: it is not asked.
@@ -103,9 +106,17 @@ impl Failure {
             Self::Tls => "tls",
             Self::Timeout => "timeout",
             Self::Broken => "broken",
+            Self::Malformed => "malformed",
             Self::Overload => "overload",
             Self::Unavailable => "unavailable",
         }
+    }
+}
+
+impl Failure {
+    /// Whether it says that a server is gone, and not only that one answer was bad or that there was no room.
+    pub fn means_gone(self) -> bool {
+        matches!(self, Self::Connect | Self::Tls | Self::Timeout | Self::Broken)
     }
 }
 
@@ -157,8 +168,7 @@ impl Backend {
 
     /// It did not answer.
     fn failed(&self, failure: Failure) {
-        let counts = matches!(failure, Failure::Connect | Failure::Tls | Failure::Timeout | Failure::Broken);
-        if counts && self.admission.circuit.failed(&self.circuit, millis(Instant::now())) {
+        if failure.means_gone() && self.admission.circuit.failed(&self.circuit, millis(Instant::now())) {
             let (last, seconds) = (failure.word(), self.circuit.pause.as_secs_f64());
             tracing::warn!(backend = &*self.name, last, seconds, "this backend does not answer: the circuit is open");
         }

@@ -1,6 +1,7 @@
 //! An HTTP/2 connection to a server: all requests of a worker share it.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use http::header::{self, HeaderValue};
 use http::uri::{Authority, Scheme};
@@ -14,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Failure;
 use super::dial::{Wire, dial};
+use super::io::{BackendIo, Signs};
 use super::servers::Server;
 use crate::stream::RequestBody;
 
@@ -22,7 +24,10 @@ const PING: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// A connection.
 #[derive(Clone)]
-pub(super) struct Channel(SendRequest<RequestBody>);
+pub(super) struct Channel {
+    sender: SendRequest<RequestBody>,
+    signs: Arc<Signs>,
+}
 
 impl Channel {
     /// Connects.
@@ -53,18 +58,20 @@ impl Channel {
             .max_send_buf_size(64 * 1024)
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING);
-        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|_| Failure::Broken)?;
+        let signs = Arc::<Signs>::default();
+        let stream = TokioIo::new(BackendIo::new(stream, Arc::clone(&signs)));
+        let (sender, connection) = builder.handshake(stream).await.map_err(|_| Failure::Broken)?;
         tokio::task::spawn_local(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "backend connection ended");
             }
         });
-        Ok(Self(sender))
+        Ok(Self { sender, signs })
     }
 
     /// Whether it takes requests.
     pub(super) fn is_open(&self) -> bool {
-        self.0.is_ready()
+        self.sender.is_ready() && !self.signs.is_lost()
     }
 
     /// Sends a request and waits for the head of the response.
@@ -78,7 +85,7 @@ impl Channel {
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
         let mut request = request.take().unwrap_or_default();
         rewrite(&mut request, is_secure);
-        self.0.try_send_request(request).await
+        self.sender.try_send_request(request).await
     }
 }
 
@@ -98,10 +105,19 @@ fn rewrite(request: &mut Request<RequestBody>, is_secure: bool) {
     request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
 }
 
+/// What it means that an exchange failed: a server that resets one stream, or says what no HTTP/2 is, is there.
+pub(super) fn failure_of(error: &hyper::Error) -> Failure {
+    let is_said = h2_error(error).is_some_and(|error| error.is_reset() || error.is_go_away());
+    if is_said { Failure::Malformed } else { Failure::Broken }
+}
+
+fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
+    std::error::Error::source(error).and_then(|source| source.downcast_ref())
+}
+
 /// Whether the server says that it has not looked at the request (RFC 9113 section 8.7).
 pub(super) fn is_refused(error: &hyper::Error) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
-    source.is_some_and(|error| {
+    h2_error(error).is_some_and(|error| {
         error.is_remote()
             && (error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
                 || error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR))

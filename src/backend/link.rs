@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use http::{Request, Response, StatusCode};
@@ -18,6 +19,7 @@ use tokio::task::coop::unconstrained;
 
 use super::Failure;
 use super::dial::{Wire, dial};
+use super::io::{BackendIo, Signs};
 use super::servers::Server;
 use crate::stream::RequestBody;
 
@@ -28,6 +30,7 @@ const MAX_BUFFER: usize = 64 * 1024;
 pub(super) struct Link {
     sender: SendRequest<RequestBody>,
     driver: Driver,
+    signs: Arc<Signs>,
 }
 
 /// Who moves the bytes.
@@ -58,14 +61,16 @@ impl Link {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let handshake = http1::Builder::new().max_buf_size(MAX_BUFFER).handshake(TokioIo::new(stream)).await;
+        let signs = Arc::<Signs>::default();
+        let stream = TokioIo::new(BackendIo::new(stream, Arc::clone(&signs)));
+        let handshake = http1::Builder::new().max_buf_size(MAX_BUFFER).handshake(stream).await;
         let (sender, connection) = handshake.map_err(|_| Failure::Broken)?;
         let driver = Box::pin(async move {
             if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "backend connection ended");
             }
         });
-        Ok(Self { sender, driver: Driver::Here(driver) })
+        Ok(Self { sender, driver: Driver::Here(driver), signs })
     }
 
     /// Sends a request and waits for the head of the response.
@@ -76,6 +81,7 @@ impl Link {
         &mut self,
         request: &mut Option<Request<RequestBody>>,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        self.signs.clear_heard();
         let upload = request.as_ref().and_then(|request| request.body().progress().cloned());
         let mut answer = pin!(self.sender.try_send_request(request.take().unwrap_or_default()));
         let mut is_sent = false;
@@ -94,6 +100,11 @@ impl Link {
             self.driver.detach();
         }
         Ok(response)
+    }
+
+    /// What it means that the last exchange failed.
+    pub(super) fn failure(&self) -> Failure {
+        if self.signs.has_heard() { Failure::Malformed } else { Failure::Broken }
     }
 
     /// Moves bytes until `wanted` is ready.
@@ -117,7 +128,7 @@ impl Link {
 
     /// Whether it has ended.
     pub(super) fn is_closed(&self) -> bool {
-        matches!(self.driver, Driver::Over) || self.sender.is_closed()
+        matches!(self.driver, Driver::Over) || self.sender.is_closed() || self.signs.is_lost()
     }
 }
 

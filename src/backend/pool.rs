@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use super::alarm::Alarms;
 use super::answer::AnswerBody;
 use super::balance::{next_random, random_of};
-use super::channel::is_refused;
+use super::channel::{failure_of, is_refused};
 use super::link::Link;
 use super::servers::Servers;
 use super::stations::{Station, Stations, Tried, Visit};
@@ -132,7 +132,8 @@ impl Pool {
             backend.servers.failed(&station.server, Failure::Timeout.word());
         }
         match &sent {
-            Ok(_) => backend.answered(),
+            // Whatever it said, it is there.
+            Ok(_) | Err(Failure::Malformed) => backend.answered(),
             // It was the caller whose request broke off.
             Err(_) if upload.is_some_and(|upload| upload.fault().is_some()) => {}
             Err(failure) => backend.failed(*failure),
@@ -189,7 +190,9 @@ impl Pool {
             if attempt.refused {
                 count += 1;
             } else if !attempt.reused {
-                backend.servers.failed(&station.server, last.word());
+                if last.means_gone() {
+                    backend.servers.failed(&station.server, last.word());
+                }
                 count += 1;
                 if request.is_some() || stations.count() > 1 {
                     tried.add(index);
@@ -262,7 +265,7 @@ async fn attempt(
         }
         Err(mut error) => {
             *request = error.take_message();
-            Err(Attempt { failure: Failure::Broken, reused, refused: false })
+            Err(Attempt { failure: link.failure(), reused, refused: false })
         }
     }
 }
@@ -281,8 +284,8 @@ async fn attempt_http2(
         Ok(response) => Ok((response, Lease { visit, limit: backend.idle_timeout, link: None })),
         Err(mut error) => {
             *request = error.take_message();
-            let refused = is_refused(error.error());
-            Err(Attempt { failure: Failure::Broken, reused, refused })
+            let (failure, refused) = (failure_of(error.error()), is_refused(error.error()));
+            Err(Attempt { failure, reused, refused })
         }
     }
 }

@@ -168,7 +168,7 @@ impl Gateway {
         let refusal = match failure {
             Failure::Connect | Failure::Tls => Refusal::BackendConnect,
             Failure::Timeout => Refusal::BackendTimeout,
-            Failure::Broken => Refusal::BackendResponse,
+            Failure::Broken | Failure::Malformed => Refusal::BackendResponse,
             Failure::Overload => Refusal::BackendOverload,
             Failure::Unavailable => Refusal::BackendUnavailable,
         };

@@ -54,7 +54,10 @@ impl H2Backend {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let backend = Self { address: listener.local_addr().unwrap(), state: Arc::default() };
-        let (state, acceptor) = (Arc::clone(&backend.state), tls.map(|(pair, protocols)| acceptor(pair, protocols)));
+        let (state, acceptor) = (
+            Arc::clone(&backend.state),
+            tls.map(|(pair, protocols)| tokio_rustls::TlsAcceptor::from(server_tls(pair, protocols))),
+        );
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
@@ -87,14 +90,15 @@ impl H2Backend {
     }
 }
 
-fn acceptor(pair: &Pair, protocols: &[&[u8]]) -> tokio_rustls::TlsAcceptor {
+/// TLS of a server with this certificate, which offers these protocols.
+pub(crate) fn server_tls(pair: &Pair, protocols: &[&[u8]]) -> Arc<rustls::ServerConfig> {
     let chain = CertificateDer::pem_slice_iter(pair.certificate.as_bytes()).map(Result::unwrap).collect();
     let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let mut config = builder.with_no_client_auth().with_single_cert(chain, key).unwrap();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-    Arc::new(config).into()
+    Arc::new(config)
 }
 
 async fn serve(state: Arc<Mutex<State>>, stream: impl AsyncRead + AsyncWrite + Unpin) {
