@@ -7,6 +7,7 @@ pub mod announcement;
 pub mod answer;
 mod balance;
 mod channel;
+mod channels;
 pub mod circuit;
 mod dial;
 pub mod health;
@@ -56,6 +57,8 @@ pub struct Backend {
     pub concurrency: usize,
     /// Fewer than that while answers take longer than usual.
     pub adaptive: Option<Arc<Adaptive>>,
+    /// HTTP/2 connections of a worker to each server.
+    pub max_connections: usize,
     /// How many requests may wait for a place, and for how long.
     pub queue: Option<Queue>,
     /// When it is not asked for a while.

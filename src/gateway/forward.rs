@@ -1,5 +1,6 @@
 //! The way to the backend and back, for callers that have been admitted.
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -122,18 +123,21 @@ impl Gateway {
         // How long a caller takes with its body says nothing about the backend.
         let is_at_hand = request.as_ref().is_some_and(|request| request.body().progress().is_none());
         let sent = Instant::now();
+        let begun = Cell::new(sent);
         let body = Pace { pause: backend.timeout, until: record.until };
         let errand = Errand {
             repeat,
             key: backend.key_of(admitted.customer.as_ref().map(Identifier::as_str)),
             caller: Some(record.source.address),
             patience: Patience { now: sent, head: route.timeout, body },
+            begun: &begun,
         };
         let outcome = self.pool.send(backend, request, errand).await;
-        let time = sent.elapsed();
+        let time = begun.get().elapsed();
         record.backend_time = Some(time);
-        if is_at_hand {
-            backend.learn_from(outcome.is_ok().then_some(time), sent + time);
+        // What found no room, or was answered badly, says nothing about how long answers take.
+        if is_at_hand && outcome.as_ref().err().is_none_or(|failure| failure.means_gone()) {
+            backend.learn_from(outcome.is_ok().then_some(time), begun.get() + time);
         }
         let response = outcome.map_err(|failure| self.failed(route, failure, record))?;
         self.cells().backend_answered(&backend.name, time);

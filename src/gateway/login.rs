@@ -128,9 +128,10 @@ impl Gateway {
         let sent = std::time::Instant::now();
         let body = Pace { pause: backend.timeout, until: sent + backend.timeout * 2 };
         let patience = Patience { now: sent, head: backend.timeout, body };
-        let errand = Errand { repeat: Repeat::Unsent, key: None, caller: Some(record.source.address), patience };
+        let (begun, caller) = (std::cell::Cell::new(sent), Some(record.source.address));
+        let errand = Errand { repeat: Repeat::Unsent, key: None, caller, patience, begun: &begun };
         let answer = self.pool.send(backend, &mut Some(request), errand).await;
-        record.backend_time = Some(sent.elapsed());
+        record.backend_time = Some(begun.get().elapsed());
         let response = answer.map_err(|failure| outage(failure.word()))?;
         match response.status() {
             status if status.is_success() => {}

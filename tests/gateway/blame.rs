@@ -1,6 +1,8 @@
 //! What counts as a server that is gone, for `circuit` and `ejection`: no connection, no TLS, no answer. A bad answer of
 //! one page takes the other pages from nobody.
 
+use std::thread;
+
 use crate::balance::several;
 use crate::harness::h2_backend::{Act, H2Backend};
 use crate::harness::*;
@@ -54,6 +56,27 @@ fn a_connection_that_ends_without_a_word_still_takes_a_server_out_and_opens_the_
     gateway.expect_metric("wicketgate_backend_server_ejections_total", &[], 1.0);
     gateway.expect_metric("wicketgate_backend_circuit_open", &[], 1.0);
     failures(&gateway, "broken", 3.0);
+}
+
+#[test]
+fn one_http2_connection_that_breaks_counts_once_however_many_streams_it_had() {
+    let backend = H2Backend::start(None);
+    let config = circuit(Config::with_server(&format!("http://{}", backend.address)));
+    let gateway = Gateway::start(&config.set("/backends/legacy/protocol", json!("http2")).set("/workers", json!(1)));
+    backend.on("/public/slow", Act::Hold);
+    backend.on("/public/end", Act::HangUp);
+    let calls: Vec<_> = (0..6)
+        .map(|_| {
+            let request = gateway.post("/public/slow").body("x");
+            thread::spawn(move || request.send())
+        })
+        .collect();
+    eventually("all are at work", || backend.begun() == 6);
+    gateway.post("/public/end").body("x").send().expect(502, "502-01");
+    calls.into_iter().for_each(|call| drop(call.join().unwrap().expect(502, "502-01")));
+    gateway.expect_metric("wicketgate_backend_circuit_open", &[], 0.0);
+    gateway.post("/public/other").body("x").send().ok();
+    failures(&gateway, "broken", 7.0);
 }
 
 #[test]

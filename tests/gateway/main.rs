@@ -6,6 +6,7 @@
 
 mod audiences;
 mod backend_http2;
+mod backend_streams;
 mod backend_tls;
 mod balance;
 mod blame;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -24,6 +25,14 @@ pub(crate) enum Act {
     GoAway,
     /// Answers a part of the body, and resets.
     Cut,
+    /// Answers as `Echo`, once `release` has been called.
+    Hold,
+    /// Answers 413 without reading anything, and wants no more of the request (RFC 9113 section 8.1).
+    Early,
+    /// Cuts the connection, with all streams on it.
+    HangUp,
+    /// Answers a body of so many bytes, as fast as it is taken.
+    Large(usize),
 }
 
 /// A request as it arrived.
@@ -41,6 +50,9 @@ struct State {
     begun: usize,
     seen: Vec<Seen>,
     acts: BTreeMap<String, Act>,
+    is_released: bool,
+    /// How many bytes of large bodies were taken.
+    taken: usize,
 }
 
 pub(crate) struct H2Backend {
@@ -51,6 +63,11 @@ pub(crate) struct H2Backend {
 impl H2Backend {
     /// Over TLS with this certificate, which offers these protocols; or without.
     pub(crate) fn start(tls: Option<(&Pair, &[&[u8]])>) -> Self {
+        Self::start_allowing(None, tls)
+    }
+
+    /// The same with at most so many streams at once on a connection (SETTINGS_MAX_CONCURRENT_STREAMS).
+    pub(crate) fn start_allowing(streams: Option<u32>, tls: Option<(&Pair, &[&[u8]])>) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let backend = Self { address: listener.local_addr().unwrap(), state: Arc::default() };
@@ -66,10 +83,10 @@ impl H2Backend {
                     let (state, acceptor) = (Arc::clone(&state), acceptor.clone());
                     tokio::spawn(async move {
                         match acceptor {
-                            None => serve(state, stream).await,
+                            None => serve(state, stream, streams).await,
                             Some(acceptor) => {
                                 if let Ok(stream) = acceptor.accept(stream).await {
-                                    serve(state, stream).await;
+                                    serve(state, stream, streams).await;
                                 }
                             }
                         }
@@ -82,6 +99,26 @@ impl H2Backend {
 
     pub(crate) fn on(&self, path: &str, act: Act) {
         self.state.lock().unwrap().acts.insert(path.to_owned(), act);
+    }
+
+    /// Lets what is held be answered, and all that comes.
+    pub(crate) fn release(&self) {
+        self.state.lock().unwrap().is_released = true;
+    }
+
+    /// How many requests have begun.
+    pub(crate) fn begun(&self) -> usize {
+        self.state.lock().unwrap().begun
+    }
+
+    /// How many connections there were.
+    pub(crate) fn connections(&self) -> usize {
+        self.state.lock().unwrap().connections
+    }
+
+    /// How many bytes of large bodies were taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.state.lock().unwrap().taken
     }
 
     /// What has arrived whole.
@@ -101,13 +138,17 @@ pub(crate) fn server_tls(pair: &Pair, protocols: &[&[u8]]) -> Arc<rustls::Server
     Arc::new(config)
 }
 
-async fn serve(state: Arc<Mutex<State>>, stream: impl AsyncRead + AsyncWrite + Unpin) {
+async fn serve(state: Arc<Mutex<State>>, stream: impl AsyncRead + AsyncWrite + Unpin, streams: Option<u32>) {
     let number = {
         let mut state = state.lock().unwrap();
         state.connections += 1;
         state.connections
     };
-    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+    let mut builder = h2::server::Builder::new();
+    if let Some(streams) = streams {
+        builder.max_concurrent_streams(streams);
+    }
+    let Ok(mut connection) = builder.handshake(stream).await else { return };
     while let Some(Ok((request, respond))) = connection.accept().await {
         let path = request.uri().path().to_owned();
         let (act, count) = {
@@ -115,6 +156,9 @@ async fn serve(state: Arc<Mutex<State>>, stream: impl AsyncRead + AsyncWrite + U
             state.begun += 1;
             (state.acts.get(&path).copied().unwrap_or(Act::Echo), state.begun)
         };
+        if matches!(act, Act::HangUp) {
+            return;
+        }
         if matches!(act, Act::GoAway) {
             connection.graceful_shutdown();
         }
@@ -137,6 +181,28 @@ async fn answer(
         respond.send_reset(reason);
         return None;
     }
+    if let Act::Early = act {
+        let response = Response::builder().status(413).body(()).ok()?;
+        let mut stream = respond.send_response(response, false).ok()?;
+        stream.send_data("too large".into(), true).ok()?;
+        said().await;
+        respond.send_reset(h2::Reason::NO_ERROR);
+        return None;
+    }
+    while matches!(act, Act::Hold) && !state.lock().unwrap().is_released {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    if let Act::Large(mut left) = act {
+        let mut stream = respond.send_response(Response::new(()), false).ok()?;
+        while left > 0 {
+            stream.reserve_capacity(left.min(64 * 1024));
+            let capacity = std::future::poll_fn(|context| stream.poll_capacity(context)).await?.ok()?.min(left);
+            stream.send_data(vec![b'l'; capacity].into(), capacity == left).ok()?;
+            left -= capacity;
+            state.lock().unwrap().taken += capacity;
+        }
+        return Some(());
+    }
     let mut body = Vec::new();
     while let Some(piece) = incoming.data().await {
         let piece = piece.ok()?;
@@ -149,14 +215,18 @@ async fn answer(
     let mut stream = respond.send_response(response, false).ok()?;
     stream.send_data(body.into(), false).ok()?;
     if matches!(act, Act::Cut) {
-        // What was said goes out first.
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
+        said().await;
         stream.send_reset(h2::Reason::INTERNAL_ERROR);
         return None;
     }
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", "0".parse().ok()?);
     stream.send_trailers(trailers).ok()
+}
+
+/// Lets go out what was said.
+async fn said() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
 }
