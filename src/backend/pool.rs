@@ -335,7 +335,7 @@ impl Lease {
     pub(super) fn release(self) {
         if let Some(mut link) = self.link {
             link.settle();
-            if !self.limit.is_zero() {
+            if !self.limit.is_zero() || link.is_uploading() {
                 self.visit.station().keep(link, self.limit);
             }
         }

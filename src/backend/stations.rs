@@ -126,6 +126,11 @@ impl Stations {
             station.channels.reap();
             station.idle.borrow_mut().retain_mut(|entry| {
                 entry.link.settle();
+                // Its caller has the answer. The rest of its upload may take its time, but it must move.
+                if entry.link.is_uploading() {
+                    entry.since = Instant::now();
+                    return !entry.link.is_closed();
+                }
                 !entry.link.is_closed() && entry.since.elapsed() < entry.limit
             });
         }
@@ -144,10 +149,13 @@ impl Station {
         while at > 0 {
             at -= 1;
             let candidate = &idle[at];
-            if candidate.link.is_closed() || now.saturating_duration_since(candidate.since) >= candidate.limit {
-                idle.swap_remove(at);
-            } else if candidate.link.is_ready() {
-                return Some(idle.swap_remove(at).link);
+            let is_over = now.saturating_duration_since(candidate.since) >= candidate.limit;
+            match candidate.link.is_ready() {
+                true if !is_over => return Some(idle.swap_remove(at).link),
+                true => drop(idle.swap_remove(at)),
+                false if candidate.link.is_closed() => drop(idle.swap_remove(at)),
+                // Something is still on its way.
+                false => {}
             }
         }
         None

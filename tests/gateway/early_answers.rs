@@ -16,6 +16,7 @@ use crate::harness::*;
 const TOO_LARGE: &[u8] =
     b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\ntoo large";
 const FINE: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
+const DEAF: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// How a server ends an exchange whose request is an upload.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +27,8 @@ enum Ending {
     InPieces,
     /// Ends its direction and goes on reading.
     Lingering,
+    /// Answers, and then neither reads nor closes.
+    Deaf,
     /// Says a part of a head, and closes.
     Half,
     /// Says nothing at all.
@@ -39,6 +42,10 @@ impl Server {
     fn start(ending: Ending, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
+        if let Ending::Deaf = ending {
+            // What is sent does not fit.
+            socket2::SockRef::from(&listener).set_recv_buffer_size(64 * 1024).unwrap();
+        }
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let tls = tls.clone();
@@ -63,6 +70,7 @@ impl Server {
     fn gateway(&self, scheme: &str) -> Gateway {
         let host = if scheme == "https" { "localhost" } else { "127.0.0.1" };
         let config = Config::with_server(&format!("{scheme}://{host}:{}", self.0.port()))
+            .set("/backends/legacy/idle_timeout", json!("500ms"))
             .set("/backends/legacy/circuit", json!({"failures": 3, "pause": "1m"}))
             .route("public", "limits", json!({"body": "8MiB"}));
         let tls = config.clone().set("/backends/legacy/tls", json!({"ca": "certs/ca.pem"}));
@@ -101,6 +109,11 @@ fn serve(mut stream: impl Read + Write, socket: &TcpStream, ending: Ending) -> O
             socket.shutdown(Shutdown::Write).ok()?;
             while stream.read(&mut piece).is_ok_and(|count| count > 0) {}
             Some(())
+        }
+        Ending::Deaf => {
+            stream.write_all(DEAF).ok()?;
+            thread::sleep(DEADLINE * 2);
+            None
         }
         Ending::Half => stream.write_all(&TOO_LARGE[..40]).ok(),
         Ending::Mute => Some(()),
@@ -157,4 +170,27 @@ fn a_backend_that_cuts_uploads_off_without_a_word_does_not_answer() {
     let gateway = server.gateway("http");
     assert!(upload(&gateway, 6).iter().all(|answer| matches!(answer.status, 502 | 503)));
     gateway.get("/public/x").send().expect(503, "503-05");
+}
+
+#[test]
+fn an_upload_that_a_backend_neither_reads_nor_ends_after_its_answer_is_given_up() {
+    let server = Server::start(Ending::Deaf, None);
+    let gateway = server.gateway("http");
+    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", gateway.id())).unwrap().count();
+    gateway.get("/public/x").send().ok();
+    let before = descriptors();
+    let request = gateway.post("/public/upload").body(vec![b'u'; 8_000_000]).bytes();
+    let callers: Vec<_> = (0..4)
+        .map(|_| {
+            let (mut caller, request) = (gateway.connect(), request.clone());
+            // Its first bytes are enough for an answer.
+            caller.send(&request[..100_000]);
+            let answer = caller.receive("POST").unwrap();
+            assert_eq!((answer.status, &*answer.text()), (200, "ok"));
+            gateway.get("/public/x").send().ok();
+            thread::spawn(move || caller.send(&request[100_000..]))
+        })
+        .collect();
+    eventually("its connections are closed", || descriptors() <= before);
+    callers.into_iter().for_each(|caller| caller.join().unwrap());
 }
