@@ -10,6 +10,7 @@ use std::time::Duration;
 use rcgen::ExtendedKeyUsagePurpose::ServerAuth;
 
 use crate::harness::h2_backend::server_tls;
+use crate::harness::other_proxy::OtherProxy;
 use crate::harness::*;
 
 /// What is answered.
@@ -193,4 +194,21 @@ fn an_upload_that_a_backend_neither_reads_nor_ends_after_its_answer_is_given_up(
         .collect();
     eventually("its connections are closed", || descriptors() <= before);
     callers.into_iter().for_each(|caller| caller.join().unwrap());
+}
+
+#[test]
+fn a_real_nginx_that_refuses_an_upload_is_heard_each_time_by_both_protocols() {
+    for (protocol, flag) in [("http1", ""), ("http2", " http2")] {
+        let server = "client_max_body_size 1k; location / { return 200 fine; }";
+        let nginx = OtherProxy::nginx(|own| format!("server {{ listen {own}{flag}; {server} }}"));
+        let config = Config::with_server(&format!("http://{}", nginx.address))
+            .set("/backends/legacy/protocol", json!(protocol))
+            .route("public", "limits", json!({"body": "8MiB"}));
+        let gateway = Gateway::start(&config);
+        for answer in upload(&gateway, 15) {
+            assert!(answer.status == 413 && answer.text().contains("nginx"), "{protocol} {answer:?}");
+        }
+        assert_eq!(gateway.get("/public/x").send().ok().text(), "fine");
+        gateway.expect_metric("wicketgate_backend_failures_total", &[], 0.0);
+    }
 }
