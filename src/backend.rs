@@ -29,7 +29,7 @@ use http::{HeaderName, HeaderValue};
 use adaptive::Adaptive;
 pub use admission::Permit;
 use admission::{Admission, Queue};
-use circuit::CircuitRule;
+use circuit::{CircuitRule, Try};
 use servers::Servers;
 use standing::millis;
 
@@ -141,14 +141,20 @@ impl Backend {
         }
     }
 
-    /// A place for one more request, waiting for it where there is a queue.
+    /// A place for one more request, waiting for it where there is a queue and the circuit is closed.
     ///
     /// # Errors
     /// [`Failure::Unavailable`] while the circuit is open, and [`Failure::Overload`] where all places are taken.
-    pub async fn enter(&self) -> Result<Permit, Failure> {
+    pub async fn enter(&self, try_by: Try) -> Result<Permit, Failure> {
         let circuit = &self.admission.circuit;
-        if circuit.is_open() && !circuit.lets_pass(&self.circuit, millis(Instant::now())) {
-            return Err(Failure::Unavailable);
+        if circuit.is_open() {
+            let now = millis(Instant::now());
+            if !circuit.is_due(&self.circuit, try_by, now) {
+                return Err(Failure::Unavailable);
+            }
+            // Only what really goes out is a try.
+            let permit = self.admission.permit(self.limit())?;
+            return if circuit.lets_pass(&self.circuit, try_by, now) { Ok(permit) } else { Err(Failure::Unavailable) };
         }
         match (self.admission.permit(self.limit()), self.queue) {
             // Rare: it does not belong into the state of each request.

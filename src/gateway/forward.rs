@@ -15,6 +15,7 @@ use super::record::Record;
 use super::{Gateway, call, headers};
 use crate::auth::Caller;
 use crate::backend::Failure;
+use crate::backend::circuit::Try;
 use crate::backend::pool::{Errand, Patience, Repeat};
 use crate::body;
 use crate::config::raw::Retry;
@@ -118,10 +119,11 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
         let backend = &route.backend;
-        let permit = backend.enter().await.map_err(|failure| self.failed(route, failure, record))?;
-        let repeat = request.as_mut().map_or(Repeat::Unsent, |request| settled(route, request));
         // How long a caller takes with its body says nothing about the backend.
         let is_at_hand = request.as_ref().is_some_and(|request| request.body().progress().is_none());
+        let try_by = if is_at_hand { Try::Complete } else { Try::Upload };
+        let permit = backend.enter(try_by).await.map_err(|failure| self.failed(route, failure, record))?;
+        let repeat = request.as_mut().map_or(Repeat::Unsent, |request| settled(route, request));
         let sent = Instant::now();
         let begun = Cell::new(sent);
         let body = Pace { pause: backend.timeout, until: record.until };

@@ -2,6 +2,7 @@
 //! one page takes the other pages from nobody.
 
 use std::thread;
+use std::time::Duration;
 
 use crate::balance::several;
 use crate::harness::h2_backend::{Act, H2Backend};
@@ -90,4 +91,28 @@ fn a_stream_that_an_http2_server_resets_opens_no_circuit_for_the_others() {
     }
     gateway.post("/public/other").body("x").send().ok();
     failures(&gateway, "malformed", 7.0);
+}
+
+#[test]
+fn uploads_that_send_nothing_do_not_keep_the_circuit_open_for_others() {
+    let (backend, gateway) =
+        world_with(|c| c.set("/backends/legacy/circuit", json!({"failures": 2, "pause": "500ms"})));
+    backend.on("/public/page", Behaviour::Close);
+    for _ in 0..2 {
+        gateway.post("/public/page").body("x").send().expect(502, "502-01");
+    }
+    gateway.expect_metric("wicketgate_backend_circuit_open", &[], 1.0);
+    backend.forget();
+    let mut uploads = Vec::new();
+    eventually("a complete request is let through", || {
+        let mut upload = gateway.connect();
+        upload.send(b"POST /public/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500000\r\n\r\n");
+        upload.patience(Duration::from_millis(50));
+        // Refused at once, or on its way for good.
+        upload.receive("POST").ok();
+        uploads.push(upload);
+        gateway.get("/public/other").send().status == 200
+    });
+    assert_eq!(backend.requests_for("/public/upload").len(), 0);
+    gateway.expect_metric("wicketgate_backend_circuit_open", &[], 0.0);
 }

@@ -178,7 +178,8 @@ fn default_queue_timeout() -> Duration {
 pub struct Circuit {
     /// After how many requests in a row that it did not answer, whatever was asked. 0: never.
     pub failures: u32,
-    /// For how long; then one request shows whether it answers again.
+    /// For how long; then one request shows whether it answers again. One whose body still comes does so only after twice
+    /// that time, where there is no other.
     pub pause: Duration,
 }
 
