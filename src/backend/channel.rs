@@ -36,6 +36,9 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 /// take nothing from the others.
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 
+/// Bounds the head of an answer, as by HTTP/1.1.
+const MAX_BUFFER: u32 = 64 * 1024;
+
 /// Stands for a limit of streams that the server has not told yet.
 const UNTOLD: usize = usize::MAX - 1;
 
@@ -152,6 +155,7 @@ impl Channel {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .initial_max_send_streams(UNTOLD)
+            .max_header_list_size(MAX_BUFFER)
             .max_send_buf_size(64 * 1024)
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING);
@@ -257,12 +261,13 @@ fn rewrite(request: &mut Request<RequestBody>, is_secure: bool) {
     request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
 }
 
-/// What it means that an exchange failed: a server that resets one stream, or says what no HTTP/2 is, is there.
+/// What it means that an exchange failed: a server that resets one stream, or says what no HTTP/2 is, is there; and what the
+/// library does not send is not its fault.
 pub(super) fn failure_of(error: &hyper::Error) -> Failure {
-    let is_said = h2_error(error).is_some_and(|error| error.is_reset() || error.is_go_away());
+    let connection_stands = error.is_user() || h2_error(error).is_some_and(|error| !error.is_io());
     match is_refused(error) {
         true => Failure::Overload,
-        false if is_said => Failure::Malformed,
+        false if connection_stands => Failure::Malformed,
         false => Failure::Broken,
     }
 }

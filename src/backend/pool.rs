@@ -193,6 +193,7 @@ impl Pool {
                 return Err(last);
             }
             way.asked.set(Some(Rc::clone(station)));
+            way.is_counted.set(false);
             let may_repeat = errand.repeat == Repeat::Once && !repeated;
             let copy = match &request {
                 Some(request) if may_repeat || backend.servers.speak_http2() => copied(request).map(Box::new),
@@ -207,6 +208,10 @@ impl Pool {
             fresh = fresh || attempt.reused;
             if upload.is_some_and(|upload| upload.fault().is_some()) {
                 // It was the caller whose request broke off.
+                return Err(last);
+            }
+            // It has waited for as long as the queue allows.
+            if last == Failure::Overload && !attempt.refused && backend.queue.is_some() {
                 return Err(last);
             }
             // An idle connection that had just been closed says nothing about its server.

@@ -97,6 +97,15 @@ fn a_backend_that_closes_its_connections_gently_loses_no_request() {
 }
 
 #[test]
+fn the_head_of_an_answer_may_be_as_large_as_by_http_1_1() {
+    let (backend, gateway) = world();
+    backend.on("/public/x", Act::Head(50_000));
+    assert_eq!(gateway.get("/public/x").send().ok().header("x-large").map(str::len), Some(50_000));
+    backend.on("/public/x", Act::Head(70_000));
+    gateway.get("/public/x").send().expect(502, "502-01");
+}
+
+#[test]
 fn a33_an_answer_that_is_cut_off_is_an_abort() {
     let (backend, gateway) = world();
     backend.on("/public/x", Act::Cut);

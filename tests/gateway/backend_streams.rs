@@ -182,3 +182,30 @@ fn callers_that_do_not_read_keep_nobody_else_waiting() {
     drop(lazy);
     is_without_failure(&gateway);
 }
+
+#[test]
+fn with_several_servers_a_full_one_is_left_out() {
+    let backends = [(); 2].map(|()| H2Backend::start_allowing(Some(1), None));
+    let config = Config::with_server(&format!("http://{}", backends[0].address))
+        .set(
+            "/backends/legacy/servers",
+            json!(backends.iter().map(|one| format!("http://{}", one.address)).collect::<Vec<_>>()),
+        )
+        .set("/backends/legacy/protocol", json!("http2"))
+        .set("/backends/legacy/max_connections", json!(1))
+        .set("/backends/legacy/balance", json!("identifier"))
+        .set("/workers", json!(1));
+    let gateway = Gateway::start(&config);
+    // Of one customer, so of one server.
+    let request = gateway.post("/me/x").customer(&gateway.customer_token());
+    let begun = || backends.iter().map(H2Backend::begun).sum::<usize>();
+    let head = request.clone().header("Content-Length", "500000").bytes();
+    let mut upload = gateway.connect();
+    upload.send(&head);
+    eventually("the upload reaches a server", || begun() == 1);
+    for _ in 0..3 {
+        request.clone().body("hello").send().ok();
+    }
+    assert!(backends.iter().all(|backend| backend.begun() > 0));
+    is_without_failure(&gateway);
+}

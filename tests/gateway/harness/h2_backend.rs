@@ -29,6 +29,8 @@ pub(crate) enum Act {
     Hold,
     /// Answers 413 without reading anything, and wants no more of the request (RFC 9113 section 8.1).
     Early,
+    /// Answers with a header field of so many bytes.
+    Head(usize),
     /// Cuts the connection, with all streams on it.
     HangUp,
     /// Answers a body of so many bytes, as fast as it is taken.
@@ -211,7 +213,11 @@ async fn answer(
     }
     let trailers = incoming.trailers().await.ok()?;
     state.lock().unwrap().seen.push(Seen { connection, head, body: body.clone(), trailers });
-    let response = Response::builder().header("content-type", "application/grpc").body(()).ok()?;
+    let mut response = Response::builder().header("content-type", "application/grpc");
+    if let Act::Head(size) = act {
+        response = response.header("x-large", "h".repeat(size));
+    }
+    let response = response.body(()).ok()?;
     let mut stream = respond.send_response(response, false).ok()?;
     stream.send_data(body.into(), false).ok()?;
     if matches!(act, Act::Cut) {
