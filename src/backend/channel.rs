@@ -137,7 +137,8 @@ impl Channel {
         }
     }
 
-    async fn speak<IO>(stream: IO, waiters: &Rc<Waiters>) -> Result<Self, Failure>
+    /// Starts HTTP/2 on a new connection.
+    pub(super) async fn speak<IO>(stream: IO, waiters: &Rc<Waiters>) -> Result<Self, Failure>
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {

@@ -193,3 +193,62 @@ impl Channels {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    /// A connection to a server that allows so many streams, and what ends it.
+    async fn connected(channels: &Channels, streams: u32) -> (Channel, tokio::task::JoinHandle<()>) {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let server = tokio::task::spawn_local(async move {
+            let mut server = h2::server::Builder::new();
+            let mut server = server.max_concurrent_streams(streams).handshake::<_, bytes::Bytes>(far).await.unwrap();
+            while server.accept().await.is_some() {}
+        });
+        let channel = Channel::speak(near, &channels.waiters).await.unwrap();
+        channels.all.borrow_mut().push(channel.clone());
+        (channel, server)
+    }
+
+    #[tokio::test]
+    async fn there_are_as_many_streams_as_the_server_says_from_the_first_on() {
+        let test = async {
+            let channels = Channels::default();
+            let (channel, server) = connected(&channels, 2).await;
+            let taken = [(); 2].map(|()| channels.take().unwrap());
+            assert!(channels.take().is_none() && taken.iter().all(|taken| taken.reused));
+            let [one, _other] = taken;
+            drop(one);
+            drop(channels.take().unwrap());
+            // Nobody is left waiting at the end of a connection.
+            server.abort();
+            channels.waiters.until(|| !channel.is_open()).await;
+            assert!(channels.take().is_none());
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn connections_that_are_unused_for_long_are_closed_but_one() {
+        let test = async {
+            let channels = Channels::default();
+            for _ in 0..3 {
+                connected(&channels, 1).await;
+            }
+            let taken = [channels.take().unwrap(), channels.take().unwrap()];
+            (0..MAX_UNUSED - 1).for_each(|_| channels.reap());
+            assert_eq!(channels.all.borrow().len(), 3);
+            channels.reap();
+            assert_eq!(channels.all.borrow().len(), 2, "two are in use");
+            drop(taken);
+            (0..MAX_UNUSED * 2).for_each(|_| channels.reap());
+            assert_eq!(channels.all.borrow().len(), 1, "one stays");
+        };
+        LocalSet::new().run_until(test).await;
+    }
+}

@@ -69,6 +69,21 @@ fn what_the_backend_refused_to_look_at_is_sent_again_also_a_post() {
 }
 
 #[test]
+fn what_is_refused_unseen_again_and_again_is_overload_and_opens_no_circuit() {
+    let backend = H2Backend::start(None);
+    let config = Config::with_server(&format!("http://{}", backend.address))
+        .set("/backends/legacy/protocol", json!("http2"))
+        .set("/backends/legacy/circuit", json!({"failures": 2, "pause": "1m"}));
+    let gateway = Gateway::start(&config);
+    backend.on("/public/x", Act::Reset(usize::MAX, ::h2::Reason::REFUSED_STREAM));
+    for _ in 0..4 {
+        assert!(gateway.post("/public/x").body("pay").send().expect(503, "503-01").retry_after() >= 1);
+    }
+    gateway.post("/public/y").body("pay").send().ok();
+    gateway.expect_metric("wicketgate_backend_failures_total", &[("kind", "overload")], 4.0);
+}
+
+#[test]
 fn contract_18_a_post_that_the_backend_gave_up_is_not_sent_again() {
     let (backend, gateway) = world();
     backend.on("/public/x", Act::Reset(1, ::h2::Reason::INTERNAL_ERROR));
