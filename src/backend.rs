@@ -10,6 +10,7 @@ mod channel;
 mod channels;
 pub mod circuit;
 mod dial;
+mod empty_data;
 pub mod health;
 mod io;
 mod link;

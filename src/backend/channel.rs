@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::Failure;
 use super::channels::Waiters;
 use super::dial::{Wire, dial};
+use super::empty_data::WithoutEmptyData;
 use super::io::{BackendIo, Signs};
 use super::servers::Server;
 use crate::stream::{Broken, RequestBody};
@@ -161,7 +162,7 @@ impl Channel {
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING);
         let signs = Arc::<Signs>::default();
-        let stream = TokioIo::new(BackendIo::new(stream, Arc::clone(&signs)));
+        let stream = TokioIo::new(BackendIo::new(WithoutEmptyData::new(stream), Arc::clone(&signs)));
         let (sender, connection) = builder.handshake(stream).await.map_err(|_| Failure::Broken)?;
         let connection = Rc::new(RefCell::new(connection));
         let weak: Weak<dyn Limit> = Rc::downgrade(&(Rc::clone(&connection) as Rc<dyn Limit>));

@@ -45,6 +45,15 @@ fn requests_of_one_worker_share_a_connection() {
 }
 
 #[test]
+fn empty_frames_before_trailers_end_no_connection() {
+    let (backend, gateway) = world();
+    let mut caller = gateway.connect();
+    // A body that is empty comes as an empty frame, and after it a trailer.
+    (0..250).for_each(|_| drop(gateway.get("/public/x").send_on(&mut caller).ok()));
+    assert_eq!((backend.connections(), backend.requests().len()), (1, 250));
+}
+
+#[test]
 fn trailers_pass_both_ways() {
     let (backend, gateway) = world();
     let mut trailers = HeaderMap::new();
