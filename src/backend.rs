@@ -7,9 +7,12 @@ pub mod announcement;
 pub mod answer;
 mod balance;
 mod channel;
+mod channels;
 pub mod circuit;
 mod dial;
+mod empty_data;
 pub mod health;
+mod io;
 mod link;
 pub mod pool;
 pub mod repeats;
@@ -27,7 +30,7 @@ use http::{HeaderName, HeaderValue};
 use adaptive::Adaptive;
 pub use admission::Permit;
 use admission::{Admission, Queue};
-use circuit::CircuitRule;
+use circuit::{CircuitRule, Try};
 use servers::Servers;
 use standing::millis;
 
@@ -55,6 +58,8 @@ pub struct Backend {
     pub concurrency: usize,
     /// Fewer than that while answers take longer than usual.
     pub adaptive: Option<Arc<Adaptive>>,
+    /// HTTP/2 connections of a worker to each server.
+    pub max_connections: usize,
     /// How many requests may wait for a place, and for how long.
     pub queue: Option<Queue>,
     /// When it is not asked for a while.
@@ -87,8 +92,10 @@ pub enum Failure {
     Tls,
     /// It did not answer in time.
     Timeout,
-    /// The connection ended, or what came was not HTTP.
+    /// The connection ended before a byte of an answer came.
     Broken,
+    /// What came was no answer: not HTTP, cut off within its head, or a reset of this exchange only.
+    Malformed,
     /// Its limit of requests in flight is reached.
     Overload,
     /// None of its servers is well, or the circuit is open: it is not asked.
@@ -103,9 +110,17 @@ impl Failure {
             Self::Tls => "tls",
             Self::Timeout => "timeout",
             Self::Broken => "broken",
+            Self::Malformed => "malformed",
             Self::Overload => "overload",
             Self::Unavailable => "unavailable",
         }
+    }
+}
+
+impl Failure {
+    /// Whether it says that a server is gone, and not only that one answer was bad or that there was no room.
+    pub fn means_gone(self) -> bool {
+        matches!(self, Self::Connect | Self::Tls | Self::Timeout | Self::Broken)
     }
 }
 
@@ -127,14 +142,20 @@ impl Backend {
         }
     }
 
-    /// A place for one more request, waiting for it where there is a queue.
+    /// A place for one more request, waiting for it where there is a queue and the circuit is closed.
     ///
     /// # Errors
     /// [`Failure::Unavailable`] while the circuit is open, and [`Failure::Overload`] where all places are taken.
-    pub async fn enter(&self) -> Result<Permit, Failure> {
+    pub async fn enter(&self, try_by: Try) -> Result<Permit, Failure> {
         let circuit = &self.admission.circuit;
-        if circuit.is_open() && !circuit.lets_pass(&self.circuit, millis(Instant::now())) {
-            return Err(Failure::Unavailable);
+        if circuit.is_open() {
+            let now = millis(Instant::now());
+            if !circuit.is_due(&self.circuit, try_by, now) {
+                return Err(Failure::Unavailable);
+            }
+            // Only what really goes out is a try.
+            let permit = self.admission.permit(self.limit())?;
+            return if circuit.lets_pass(&self.circuit, try_by, now) { Ok(permit) } else { Err(Failure::Unavailable) };
         }
         match (self.admission.permit(self.limit()), self.queue) {
             // Rare: it does not belong into the state of each request.
@@ -157,8 +178,7 @@ impl Backend {
 
     /// It did not answer.
     fn failed(&self, failure: Failure) {
-        let counts = matches!(failure, Failure::Connect | Failure::Tls | Failure::Timeout | Failure::Broken);
-        if counts && self.admission.circuit.failed(&self.circuit, millis(Instant::now())) {
+        if failure.means_gone() && self.admission.circuit.failed(&self.circuit, millis(Instant::now())) {
             let (last, seconds) = (failure.word(), self.circuit.pause.as_secs_f64());
             tracing::warn!(backend = &*self.name, last, seconds, "this backend does not answer: the circuit is open");
         }

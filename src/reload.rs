@@ -6,11 +6,12 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
 
 use crate::auth::published::PublishedKeys;
+use crate::backend::servers::FIRST_LOOK;
 use crate::config::raw::{Listen, Raw};
 use crate::config::{self, Config, Problems};
 use crate::gateway::Shared;
@@ -59,8 +60,9 @@ impl Plan {
         for backend in &self.policy.backends {
             backend.servers.start(control);
         }
+        let until = Instant::now() + FIRST_LOOK;
         for backend in &self.policy.backends {
-            backend.servers.first_look().await;
+            backend.servers.first_look(until).await;
         }
     }
 

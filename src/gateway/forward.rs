@@ -1,5 +1,6 @@
 //! The way to the backend and back, for callers that have been admitted.
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use super::record::Record;
 use super::{Gateway, call, headers};
 use crate::auth::Caller;
 use crate::backend::Failure;
+use crate::backend::circuit::Try;
 use crate::backend::pool::{Errand, Patience, Repeat};
 use crate::body;
 use crate::config::raw::Retry;
@@ -117,23 +119,27 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
         let backend = &route.backend;
-        let permit = backend.enter().await.map_err(|failure| self.failed(route, failure, record))?;
-        let repeat = request.as_mut().map_or(Repeat::Unsent, |request| settled(route, request));
         // How long a caller takes with its body says nothing about the backend.
         let is_at_hand = request.as_ref().is_some_and(|request| request.body().progress().is_none());
+        let try_by = if is_at_hand { Try::Complete } else { Try::Upload };
+        let permit = backend.enter(try_by).await.map_err(|failure| self.failed(route, failure, record))?;
+        let repeat = request.as_mut().map_or(Repeat::Unsent, |request| settled(route, request));
         let sent = Instant::now();
+        let begun = Cell::new(sent);
         let body = Pace { pause: backend.timeout, until: record.until };
         let errand = Errand {
             repeat,
             key: backend.key_of(admitted.customer.as_ref().map(Identifier::as_str)),
             caller: Some(record.source.address),
             patience: Patience { now: sent, head: route.timeout, body },
+            begun: &begun,
         };
         let outcome = self.pool.send(backend, request, errand).await;
-        let time = sent.elapsed();
+        let time = begun.get().elapsed();
         record.backend_time = Some(time);
-        if is_at_hand {
-            backend.learn_from(outcome.is_ok().then_some(time), sent + time);
+        // What found no room, or was answered badly, says nothing about how long answers take.
+        if is_at_hand && outcome.as_ref().err().is_none_or(|failure| failure.means_gone()) {
+            backend.learn_from(outcome.is_ok().then_some(time), begun.get() + time);
         }
         let response = outcome.map_err(|failure| self.failed(route, failure, record))?;
         self.cells().backend_answered(&backend.name, time);
@@ -168,7 +174,7 @@ impl Gateway {
         let refusal = match failure {
             Failure::Connect | Failure::Tls => Refusal::BackendConnect,
             Failure::Timeout => Refusal::BackendTimeout,
-            Failure::Broken => Refusal::BackendResponse,
+            Failure::Broken | Failure::Malformed => Refusal::BackendResponse,
             Failure::Overload => Refusal::BackendOverload,
             Failure::Unavailable => Refusal::BackendUnavailable,
         };

@@ -19,6 +19,7 @@ use super::request_id::REQUEST_ID;
 use super::{Gateway, origin};
 use crate::auth::password;
 use crate::backend::answer::AnswerBody;
+use crate::backend::circuit::Try;
 use crate::backend::pool::{Errand, Patience, Repeat};
 use crate::body;
 use crate::config::raw::{Issue, NumberStyle};
@@ -123,14 +124,15 @@ impl Gateway {
             self.cells().backend_failed(&backend.name, kind);
             Refusal::LoginBackend
         };
-        let _permit = backend.enter().await.map_err(|failure| outage(failure.word()))?;
+        let _permit = backend.enter(Try::Complete).await.map_err(|failure| outage(failure.word()))?;
         let request = login_request(asked, username, password, record).ok_or(Refusal::Internal)?;
         let sent = std::time::Instant::now();
         let body = Pace { pause: backend.timeout, until: sent + backend.timeout * 2 };
         let patience = Patience { now: sent, head: backend.timeout, body };
-        let errand = Errand { repeat: Repeat::Unsent, key: None, caller: Some(record.source.address), patience };
+        let (begun, caller) = (std::cell::Cell::new(sent), Some(record.source.address));
+        let errand = Errand { repeat: Repeat::Unsent, key: None, caller, patience, begun: &begun };
         let answer = self.pool.send(backend, &mut Some(request), errand).await;
-        record.backend_time = Some(sent.elapsed());
+        record.backend_time = Some(begun.get().elapsed());
         let response = answer.map_err(|failure| outage(failure.word()))?;
         match response.status() {
             status if status.is_success() => {}

@@ -51,9 +51,9 @@ impl Gateway {
         permit: Permit,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Failure> {
-        let backend = head.extensions.remove::<OnUpgrade>().ok_or(Failure::Broken)?;
+        let backend = head.extensions.remove::<OnUpgrade>().ok_or(Failure::Malformed)?;
         let Some(limits) = route.websocket.filter(|_| handshake.is_answered_by(&head)) else {
-            return Err(Failure::Broken);
+            return Err(Failure::Malformed);
         };
         headers::prepare_response(&mut head.headers, route);
         handshake.answer(&mut head);

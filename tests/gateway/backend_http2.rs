@@ -45,6 +45,15 @@ fn requests_of_one_worker_share_a_connection() {
 }
 
 #[test]
+fn empty_frames_before_trailers_end_no_connection() {
+    let (backend, gateway) = world();
+    let mut caller = gateway.connect();
+    // A body that is empty comes as an empty frame, and after it a trailer.
+    (0..250).for_each(|_| drop(gateway.get("/public/x").send_on(&mut caller).ok()));
+    assert_eq!((backend.connections(), backend.requests().len()), (1, 250));
+}
+
+#[test]
 fn trailers_pass_both_ways() {
     let (backend, gateway) = world();
     let mut trailers = HeaderMap::new();
@@ -66,6 +75,21 @@ fn what_the_backend_refused_to_look_at_is_sent_again_also_a_post() {
     backend.on("/public/x", Act::Reset(2, ::h2::Reason::REFUSED_STREAM));
     assert_eq!(gateway.post("/public/x").body("pay").send().ok().text(), "pay");
     assert_eq!(backend.requests().iter().map(|seen| &seen.body[..]).collect::<Vec<_>>(), [b"pay"]);
+}
+
+#[test]
+fn what_is_refused_unseen_again_and_again_is_overload_and_opens_no_circuit() {
+    let backend = H2Backend::start(None);
+    let config = Config::with_server(&format!("http://{}", backend.address))
+        .set("/backends/legacy/protocol", json!("http2"))
+        .set("/backends/legacy/circuit", json!({"failures": 2, "pause": "1m"}));
+    let gateway = Gateway::start(&config);
+    backend.on("/public/x", Act::Reset(usize::MAX, ::h2::Reason::REFUSED_STREAM));
+    for _ in 0..4 {
+        assert!(gateway.post("/public/x").body("pay").send().expect(503, "503-01").retry_after() >= 1);
+    }
+    gateway.post("/public/y").body("pay").send().ok();
+    gateway.expect_metric("wicketgate_backend_failures_total", &[("kind", "overload")], 4.0);
 }
 
 #[test]
@@ -94,6 +118,15 @@ fn a_backend_that_closes_its_connections_gently_loses_no_request() {
     let seen = backend.requests();
     assert_eq!(seen.len(), 40);
     assert!(seen.iter().map(|request| request.connection).max() > Some(1), "it was another connection");
+}
+
+#[test]
+fn the_head_of_an_answer_may_be_as_large_as_by_http_1_1() {
+    let (backend, gateway) = world();
+    backend.on("/public/x", Act::Head(50_000));
+    assert_eq!(gateway.get("/public/x").send().ok().header("x-large").map(str::len), Some(50_000));
+    backend.on("/public/x", Act::Head(70_000));
+    gateway.get("/public/x").send().expect(502, "502-01");
 }
 
 #[test]

@@ -6,8 +6,10 @@
 
 mod audiences;
 mod backend_http2;
+mod backend_streams;
 mod backend_tls;
 mod balance;
+mod blame;
 mod bound_tokens;
 mod chaos;
 mod client_certificates;
@@ -25,6 +27,7 @@ mod cors;
 mod demo;
 mod disk;
 mod dpop;
+mod early_answers;
 mod exchange;
 mod faults;
 mod floods;

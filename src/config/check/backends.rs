@@ -74,6 +74,14 @@ impl Check<'_> {
             self.some_time(&format!("{at}.{key}"), duration);
         }
         self.more_than_zero(&format!("{at}.concurrency"), backend.concurrency);
+        if let Some(connections) = backend.max_connections {
+            let key = format!("{at}.max_connections");
+            self.more_than_zero(&key, connections);
+            if backend.protocol == Protocol::Http1 {
+                let message = "by HTTP/1.1 each request in flight has a connection, which `concurrency` bounds";
+                self.add(&key, message, "remove `max_connections`, or add `protocol: http2`");
+            }
+        }
         if let Some(adaptive) = &backend.adaptive {
             let min = format!("{at}.adaptive.min");
             self.more_than_zero(&min, adaptive.min);

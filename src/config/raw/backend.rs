@@ -64,9 +64,12 @@ pub struct Backend {
     /// Requests in flight at once; above it they wait in `queue`, or get 503.
     #[serde(default = "default_backend_concurrency")]
     pub concurrency: usize,
+    /// HTTP/2 connections that each worker opens to each server at most. One is enough until the server's limit of streams
+    /// (SETTINGS_MAX_CONCURRENT_STREAMS) is reached; above all of them requests wait in `queue`, or get 503. Default: 10.
+    pub max_connections: Option<usize>,
     /// Fewer than `concurrency` while answers take longer than usual, learnt from how long they take. Default: no.
     pub adaptive: Option<Adaptive>,
-    /// Where requests wait while `concurrency` is reached. Default: they do not.
+    /// Where requests wait while `concurrency` or `max_connections` is reached. Default: they do not.
     pub queue: Option<Queue>,
     /// When the backend is not asked for a while: 503 at once.
     #[serde(default)]
