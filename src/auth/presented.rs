@@ -4,7 +4,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::demand::CustomerPlace;
-use crate::body;
+use crate::body::Document;
 use crate::refusal::{Refusal, TokenFault};
 
 /// What a request shows of its customer.
@@ -60,10 +60,12 @@ impl<'a> Presented<'a> {
                 CustomerPlace::Cookie(name) => {
                     single_cookie(headers, name)?.map(|value| Ok(Token::Borrowed(value.as_bytes())))
                 }
-                CustomerPlace::Body(pointer) => match body.map(|body| body::read(body, pointer)) {
-                    Some(Ok(Some(token))) => Some(Ok(Token::Owned(token))),
-                    Some(Err(_)) => return Err(Refusal::Json),
-                    Some(Ok(None)) | None => None,
+                CustomerPlace::Body(pointer) => match body {
+                    None => None,
+                    Some(body) => {
+                        let document = Document::parse(body, pointer).map_err(|_| Refusal::Json)?;
+                        document.value().map(|token| Ok(Token::Owned(token.into_owned())))
+                    }
                 },
                 CustomerPlace::Session => {
                     if let Some(name) = cookie {
