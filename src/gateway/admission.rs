@@ -54,7 +54,10 @@ impl Gateway {
             record.handshake = Handshake::read(route, call)?;
         }
         if route.reads_token_from_body() {
-            call.read_body(limit, record).await?;
+            let body = call.read_body(limit, record).await?;
+            if !body.is_empty() {
+                call.type_to_read()?;
+            }
         }
         let asks_for_proof = route.demand.proof != DpopDemand::None;
         let proof = if asks_for_proof { possession::proof(call, unix_seconds(SystemTime::now())) } else { None };

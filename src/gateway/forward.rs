@@ -217,7 +217,7 @@ fn mismatch(route: &Route, record: &mut Record) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A body into which something is written must be JSON, and not encoded again.
+/// A body into which something is written must be JSON in UTF-8, and not encoded again.
 fn is_plain_json(call: &Call<'_>, bytes: &Bytes) -> Result<(), Refusal> {
     if bytes.is_empty() {
         return Ok(());
@@ -228,7 +228,7 @@ fn is_plain_json(call: &Call<'_>, bytes: &Bytes) -> Result<(), Refusal> {
         .get_all(header::CONTENT_ENCODING)
         .iter()
         .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    let is_json = call.media_type().is_some_and(|kind| kind == "application/json" || kind.ends_with("+json"));
+    let is_json = call.type_to_read()?.is_some_and(|kind| kind == "application/json" || kind.ends_with("+json"));
     if encoded || !is_json { Err(Refusal::ContentType) } else { Ok(()) }
 }
 

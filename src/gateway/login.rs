@@ -62,7 +62,7 @@ impl Gateway {
         let policy = call.policy;
         let login = policy.login.as_ref().ok_or(Refusal::NoRoute)?;
         form::open_query(call.parts.uri.query())?;
-        let is_json = match call.media_type().as_deref() {
+        let is_json = match call.type_to_read()?.as_deref() {
             None | Some("application/x-www-form-urlencoded") => false,
             Some("application/json") if login.json => true,
             Some(_) => return Err(Refusal::ContentType.into()),

@@ -33,6 +33,7 @@ impl Gateway {
     ) -> Result<Response<ResponseBody>, Refused> {
         let policy = call.policy;
         let login = policy.login.as_ref().ok_or(Refusal::NoRoute)?;
+        call.type_to_read()?;
         let body = call.read_body(MAX_FORM, record).await?;
         let everywhere = Form::parse(&body)?.one("everywhere")? == Some("true");
         let headers = &call.parts.headers;

@@ -89,6 +89,7 @@ impl Check<'_> {
         if let Some(rules) = &route.request_headers {
             self.request_fields(&format!("{at}.request_headers"), rules);
         }
+        self.passed_fields(&format!("{at}.pass_request_headers"), &route.pass_request_headers);
         if let Some(rules) = &route.response_headers {
             self.response_fields(&format!("{at}.response_headers"), rules);
         }

@@ -68,6 +68,10 @@ pub struct Route {
     pub websocket: bool,
     /// Header fields of requests that are set and removed on their way to the backend.
     pub request_headers: Option<FieldRules>,
+    /// Fields of callers that reach the backend in this spelling, though by default such do not: those by which other
+    /// gateways say who calls or what was asked for. Default: none.
+    #[serde(default)]
+    pub pass_request_headers: Vec<String>,
     /// Header fields of responses that are set and removed on their way to the caller.
     pub response_headers: Option<FieldRules>,
     /// Whether responses get the headers by which browsers do nothing with them but hand them to the page that asked:
