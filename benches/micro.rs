@@ -32,7 +32,7 @@ use wicketgate::gateway::headers::{Passage, prepare_request};
 use wicketgate::gateway::host::Host;
 use wicketgate::policy::path;
 use wicketgate::policy::route::{Placement, Route};
-use wicketgate::policy::table::Table;
+use wicketgate::policy::table::{LetterCase, Table};
 use wicketgate::secret::Secret;
 use wicketgate::state::State;
 use wicketgate::state::session::{Agent, Session};
@@ -225,7 +225,7 @@ fn api_key(count: usize) -> anyhow::Result<Step> {
 fn route_find(count: usize) -> anyhow::Result<Step> {
     let mut table = Table::default();
     for number in 0..count {
-        table.insert_prefix(&[], &format!("/service{number}/"), &[Method::POST], number);
+        table.insert_prefix(&[], &format!("/service{number}/"), &[Method::POST], number, LetterCase::Counts);
     }
     let path = format!("/service{}/account/getprofile", count / 2);
     Ok(Box::new(move || {

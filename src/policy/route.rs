@@ -267,7 +267,7 @@ fn read_one(
         content_types: route.content_types.iter().map(|kind| kind.to_ascii_lowercase()).collect(),
         own_cookies,
         allowed_in_path: allowed_in_path(&route.allow_in_path),
-        rewrite: route.rewrite.as_ref().map(Rewrite::new),
+        rewrite: route.rewrite.as_ref().map(|it| Rewrite::new(it, section.is_some_and(|it| it.ignores_case))),
         websocket: route.websocket.then(|| Websocket::read(&route.limits)),
         stripped: on_route(stripped, route, request_fields.as_deref()),
         request_fields,
@@ -297,6 +297,9 @@ fn allowed_in_path(forms: &[raw::InPath]) -> Odd {
             raw::InPath::EncodedPercent => Odd::ENCODED_PERCENT,
             raw::InPath::Semicolon => Odd::SEMICOLON,
             raw::InPath::DoubleSlash => Odd::DOUBLE_SLASH,
+            raw::InPath::TrailingDot => Odd::TRAILING_DOT,
+            raw::InPath::TrailingSpace => Odd::TRAILING_SPACE,
+            raw::InPath::StreamName => Odd::STREAM_NAME,
         });
     }
     allowed

@@ -43,6 +43,7 @@ mod names;
 mod neighbours;
 mod oauth;
 mod observe;
+mod path_readings;
 mod paths;
 mod pressure;
 mod privacy;

@@ -125,6 +125,12 @@ pub enum InPath {
     Semicolon,
     /// //, one slash to some.
     DoubleSlash,
+    /// A dot at the end of a segment, which Windows drops.
+    TrailingDot,
+    /// %20 at the end of a segment, which Windows drops.
+    TrailingSpace,
+    /// :$, as in ::$DATA, by which Windows names a stream of the same file.
+    StreamName,
 }
 
 /// How the path is changed on its way to the backend.
