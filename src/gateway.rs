@@ -72,7 +72,7 @@ use cors::Readers;
 use error::Refused;
 use hashing::Hashing;
 use limits::Limits;
-pub use logout::customer_rules;
+pub use logout::{customer_of_backend, customer_rules};
 use memory::Memory;
 use record::{Arrival, Ledger, Record};
 use request_id::{REQUEST_ID, RequestIds};

@@ -80,7 +80,7 @@ impl Gateway {
             handshake.proof = proof;
         }
         self.comes_from_own_site(route, &caller, call, record)?;
-        forward::matches_named_customer(route, &caller, &call.parts.headers, record)?;
+        forward::matches_named_customer(route, &caller, call, record)?;
         call.is_within(limit)?;
         call.has_type_for(route)?;
         self.within_limits(&current.policy, route, &caller, call.source.address, record).await?;

@@ -1,5 +1,6 @@
 //! `POST /auth/logout`: ends the login that the request shows, by cookie, by JWT, or by both.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::header::{self, HeaderValue};
@@ -14,7 +15,7 @@ use super::record::Record;
 use super::{Gateway, origin, unix_seconds};
 use crate::auth::CUSTOMER_AUTH;
 use crate::auth::verified::Verdict;
-use crate::customer::Identifier;
+use crate::customer::{Identifier, Origin};
 use crate::policy::Policy;
 use crate::refusal::Refusal;
 use crate::state::LONGEST;
@@ -91,6 +92,16 @@ pub fn customer_rules(policy: &Policy, customer: &Identifier, now: u64) -> Vec<R
         Rule { subject, since: now, until: now.saturating_add(LONGEST) }
     };
     names.into_iter().map(rule).collect()
+}
+
+/// The customer whom a backend with identifiers of its own calls so, and that backend's name; `None` where there is no
+/// such backend, or in `one_way` mode, where nobody can tell.
+pub fn customer_of_backend(policy: &Policy, name: &str) -> Option<(Identifier, Arc<str>)> {
+    let deriver = policy.auth.deriver.as_ref()?;
+    policy.routes.iter().find_map(|route| {
+        let Origin { issuer, subject } = route.pairwise.as_ref()?.trace(name).ok()?;
+        Some((deriver.derive(&issuer, &subject).ok()?, Arc::clone(&route.backend.name)))
+    })
 }
 
 /// The token in `customer-auth: JWT ...`.

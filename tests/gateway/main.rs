@@ -39,6 +39,7 @@ mod issuers;
 mod limits;
 mod listeners;
 mod metrics;
+mod named_customers;
 mod names;
 mod neighbours;
 mod oauth;
