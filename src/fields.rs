@@ -101,6 +101,10 @@ const CLAIMS_BEGIN: [&str; 11] = [
     "x-ssl-",
 ];
 
+/// Fields that frame a message or say what its body is: in another spelling they are nobody's business.
+const OF_MESSAGE: [HeaderName; 5] =
+    [header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CONTENT_ENCODING, header::HOST, header::COOKIE];
+
 /// A set of field names, each standing for all of its spellings.
 ///
 /// Programs behind us read `X-Customer-Id`, `X_Customer_Id` and `x.customer.id` as one name (CGI, WSGI, PHP), and
@@ -127,15 +131,22 @@ impl FieldSet {
         let mut set = Self::default();
         OWN.iter().chain(&CLAIMS).for_each(|name| set.insert(name));
         CLAIMS_BEGIN.iter().for_each(|prefix| set.insert_prefix(prefix));
+        for name in OF_MESSAGE {
+            set.insert(name.as_str());
+            set.except(name);
+        }
+        HOP_BY_HOP.iter().for_each(|name| set.insert(name.as_str()));
         set
     }
 
     /// Whether a field is one by which other gateways say something of a caller, and none of our own: a route can let
     /// it pass.
     pub fn is_claim(name: &HeaderName) -> bool {
-        let mut own = Self::default();
+        let (mut own, mut claims) = (Self::default(), Self::default());
         OWN.iter().for_each(|name| own.insert(name));
-        Self::of_callers_claims().contains(name) && !own.contains(name)
+        CLAIMS.iter().for_each(|name| claims.insert(name));
+        CLAIMS_BEGIN.iter().for_each(|prefix| claims.insert_prefix(prefix));
+        claims.contains(name) && !own.contains(name)
     }
 
     /// Adds a name with all of its spellings.
@@ -170,9 +181,11 @@ impl FieldSet {
         {
             return false;
         }
+        if self.except.contains(name) {
+            return false;
+        }
         let normal = normalised(text);
-        let is_in = self.names.contains(&normal) || self.prefixes.iter().any(|prefix| normal.starts_with(prefix));
-        is_in && !self.except.contains(name)
+        self.names.contains(&normal) || self.prefixes.iter().any(|prefix| normal.starts_with(prefix))
     }
 
     /// Whether a trailer of this name may pass.
@@ -277,7 +290,16 @@ mod tests {
     fn what_is_our_own_no_route_can_let_pass() {
         let is_claim = |name: &'static str| FieldSet::is_claim(&HeaderName::from_static(name));
         assert!(["proxy", "x-forwarded-user", "ssl_client_verify", "x-original-url"].into_iter().all(is_claim));
-        assert!(!["forwarded", "x-forwarded-for", "x_forwarded_for", "dpop", "x-tenant"].into_iter().any(is_claim));
+        let own = [
+            "forwarded",
+            "x-forwarded-for",
+            "x_forwarded_for",
+            "dpop",
+            "x-tenant",
+            "content_type",
+            "transfer_encoding",
+        ];
+        assert!(!own.into_iter().any(is_claim));
     }
 
     #[test]
@@ -285,9 +307,10 @@ mod tests {
         let set = FieldSet::of_callers_claims();
         let usual = ["host", "accept", "accept-encoding", "user-agent", "content-type", "content-length"];
         let closer = usual.iter().filter(|name| {
-            let name = name.as_bytes();
-            set.beginnings[name.len()] & beginning(name) != 0 || set.prefix_letters & letters(name) != 0
+            let text = name.as_bytes();
+            set.beginnings[text.len()] & beginning(text) != 0 || set.prefix_letters & letters(text) != 0
         });
+        let closer = closer.filter(|name| !set.except.contains(&HeaderName::from_static(name)));
         assert_eq!(closer.collect::<Vec<_>>(), Vec::<&&str>::new());
     }
 

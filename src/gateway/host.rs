@@ -8,7 +8,7 @@ use http::uri::Authority;
 /// A host, as one caller named it.
 #[derive(Debug)]
 pub struct Host {
-    /// In lower case and without a port: what routes are found by.
+    /// In lower case, without a port and without the dot at its end: what routes are found by.
     pub name: Box<str>,
     /// As the caller wrote it, with its port.
     pub authority: HeaderValue,
@@ -28,7 +28,7 @@ impl Host {
             IpAddr::V6(address) => format!("for=\"[{address}]\";proto={scheme};host=\"{text}\""),
         };
         Some(Self {
-            name: authority.host().to_ascii_lowercase().into(),
+            name: authority.host().strip_suffix('.').unwrap_or(authority.host()).to_ascii_lowercase().into(),
             authority: HeaderValue::from_str(text).ok()?,
             secure,
             forwarded: HeaderValue::from_str(&forwarded).ok()?,
@@ -46,6 +46,9 @@ fn plain(text: &str) -> Option<Authority> {
         .is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
     let port = text.get(host.len()..)?;
     let port_is_good = port.is_empty() || authority.port_u16().is_some();
-    let good = !host.is_empty() && (is_address || host.bytes().all(is_name)) && !text.contains('@') && port_is_good;
+    // All labels but the root's, which may stand at the end, have a letter.
+    let labels_are_good = host.strip_suffix('.').unwrap_or(host).split('.').all(|label| !label.is_empty());
+    let is_good_name = labels_are_good && host.bytes().all(is_name);
+    let good = (is_address || is_good_name) && !text.contains('@') && port_is_good;
     good.then_some(authority)
 }

@@ -217,7 +217,7 @@ impl Gateway {
         };
         let state = &self.shared.state;
         state.begin(new.digest, session, cookie.idle).await.map_err(|_| Refusal::State)?;
-        if let Some(old) = auth.named_session(headers, now) {
+        for old in auth.named_sessions(headers, now) {
             state.end(&old, expires_at).await.map_err(|_| Refusal::State)?;
         }
         Ok((cookie_line(&cookie.name, &new.value, login.lifetime, login.same_site)?, handle(&new.digest)))

@@ -64,6 +64,7 @@ mod spellings;
 mod streaming;
 mod tls;
 mod tokens;
+mod unreadable;
 mod upgrade;
 mod vectors;
 mod websocket;

@@ -1,6 +1,6 @@
 //! Names of a customer that a caller may send itself, and that operators may revoke by.
 
-use crate::harness::keys::decode;
+use crate::harness::keys::{TokenKey, decode, now};
 use crate::harness::*;
 
 fn subject_of(token: &str) -> String {
@@ -35,6 +35,28 @@ fn where_the_subject_is_sent_the_caller_may_send_it_too() {
         gateway.profile().header("X-Account", name).send().expect(403, "403-03");
     }
     backend.assert_untouched();
+}
+
+#[test]
+fn a_subject_that_a_header_cannot_carry_unchanged_is_sent_to_nobody() {
+    let partner = TokenKey::generate();
+    let (backend, gateway) = world_with(|c| {
+        c.trust("https://login.example.com", &partner).route(
+            "me",
+            "identifier",
+            json!({"header": "X-Account", "send": "subject"}),
+        )
+    });
+    let token = |subject: &str| {
+        let claims = json!({"iss": "https://login.example.com", "aud": "legacy-api", "sub": subject, "iat": now(), "exp": now() + 600});
+        partner.sign(&json!({"alg": "ES256", "typ": "JWT", "kid": "partner-1"}), &claims)
+    };
+    for subject in [" 4711", "4711 "] {
+        gateway.get("/me/x").customer(&token(subject)).send().expect(500, "");
+    }
+    backend.assert_untouched();
+    gateway.get("/me/x").customer(&token("47 11")).send().ok();
+    assert_eq!(backend.last().header("X-Account"), Some("47 11"));
 }
 
 #[test]
@@ -98,6 +120,23 @@ fn revoking_by_an_identifier_of_one_backend_revokes_the_customer() {
     let forged = format!("{}AAAA", &own[..own.len() - 4]);
     let (code, out, err) = gateway.files.run(&["revoke", "customer", &forged, "--config", "gateway.yaml"]);
     assert!(code != 0 && err.contains("not made with this identifier key"), "{out}{err}");
+}
+
+#[test]
+fn sessions_are_found_by_an_identifier_of_one_backend() {
+    let (backend, gateway) = world_with(|c| with_own_identifiers(c).cookies("cookie"));
+    let log_in = |who: Account| {
+        let answer = gateway.login_request(who.name, who.secret).send().ok();
+        answer.header("Set-Cookie").unwrap().split(';').next().unwrap().to_owned()
+    };
+    let alice = log_in(ALICE);
+    log_in(BOB);
+    gateway.get("/me/x").header("Cookie", &alice).send().ok();
+    let own = backend.last().header("X-Customer-Id").unwrap().to_owned();
+    let (code, out, err) =
+        gateway.files.run(&["sessions", "list", "--customer", &own, "--json", "--config", "gateway.yaml"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap().as_array().unwrap().len(), 1, "{out}");
 }
 
 #[test]

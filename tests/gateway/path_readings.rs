@@ -170,3 +170,19 @@ fn two_routes_that_differ_in_case_alone_are_one_where_the_backend_ignores_it() {
     let (code, out, err) = said(&config.set("/backends/legacy/ignores_case", json!(true)));
     assert!(code != 0 && format!("{out}{err}").contains("is already the route on line"), "{out}{err}");
 }
+
+#[test]
+fn a_host_with_a_final_dot_finds_the_routes_of_that_host() {
+    let (backend, gateway) = world_with(|c| {
+        with_a_closed_room(c).route("key", "hosts", json!(["admin.example.com"])).route("key", "path", json!("/r/"))
+    });
+    gateway.get("/r/x").send().ok();
+    backend.forget();
+    for host in ["admin.example.com", "ADMIN.example.com", "admin.example.com.", "Admin.Example.Com.:8443"] {
+        gateway.get("/r/x").replace("Host", host).send().expect_one_of(&[401, 403]);
+    }
+    for host in ["admin.example.com..", ".", ".admin.example.com", "admin..example.com"] {
+        gateway.get("/r/x").replace("Host", host).send().expect(400, "400-01");
+    }
+    backend.assert_untouched();
+}

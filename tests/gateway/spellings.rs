@@ -87,6 +87,22 @@ fn all_spellings_of_a_field_that_is_set_or_removed_go() {
     assert!(seen.trailers.is_empty(), "{:?}", seen.trailers);
 }
 
+#[test]
+fn other_spellings_of_what_frames_and_describes_the_message_do_not_pass() {
+    let (backend, gateway) = world();
+    let mut request = gateway.post("/public/x").json("{}").header("Accept_Encoding", "mine");
+    for name in ["Content_Length", "content.length", "Content_Type", "Transfer_Encoding", "Content_Encoding", "%48ost"]
+    {
+        request = request.header(name, "forged");
+    }
+    request.send().ok();
+    let seen = backend.only();
+    let forged: Vec<_> = seen.lines.iter().filter(|(_, value)| value == "forged").collect();
+    assert!(forged.is_empty(), "{forged:?}");
+    assert_eq!((seen.header("content-type"), seen.header("content-length")), (Some("application/json"), Some("2")));
+    assert_eq!(seen.header("accept_encoding"), Some("mine"));
+}
+
 const OF_OTHER_GATEWAYS: [&str; 30] = [
     "Proxy",
     "Remote-User",
