@@ -7,7 +7,6 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr2;
 use percent_encoding::percent_decode_str;
 
 /// The path can be read in more than one way, or in none.
@@ -72,7 +71,8 @@ pub fn normal(path: &str) -> Result<Normal<'_>, Ambiguous> {
         return Err(Ambiguous);
     }
     let mut odd = Odd::default();
-    let text = if bytes.contains(&b'%') { Cow::Owned(unescaped(bytes, &mut odd)?) } else { Cow::Borrowed(path) };
+    let has_escapes = bytes.contains(&b'%');
+    let text = if has_escapes { Cow::Owned(unescaped(bytes, &mut odd)?) } else { Cow::Borrowed(path) };
     let plain = text.as_bytes();
     for byte in plain {
         match byte {
@@ -83,19 +83,23 @@ pub fn normal(path: &str) -> Result<Normal<'_>, Ambiguous> {
         }
     }
     // A path that begins with two slashes could be taken for the name of a host (RFC 3986 section 4.2).
-    if plain.starts_with(b"//") || has_dots(&text) || !is_text(&text) {
+    if plain.starts_with(b"//") || (has_escapes && !is_text(&text)) {
         return Err(Ambiguous);
     }
     for segment in text.split('/') {
-        let dropped = &segment[trimmed(segment).len()..];
+        let kept = trimmed(segment);
+        let dropped = &segment[kept.len()..];
         if dropped.contains('.') {
+            if kept.is_empty() {
+                return Err(Ambiguous);
+            }
             odd.add(Odd::TRAILING_DOT);
         }
         if dropped.contains([' ', '%']) {
             odd.add(Odd::TRAILING_SPACE);
         }
     }
-    if memchr2(b'$', b'%', plain).is_some() && stream_name(&text).is_some() {
+    if (has_escapes || plain.contains(&b'$')) && stream_name(&text).is_some() {
         odd.add(Odd::STREAM_NAME);
     }
     if text.contains("//") {
@@ -209,8 +213,9 @@ pub fn readings(path: &str, odd: Odd) -> Result<Vec<String>, Ambiguous> {
 
 /// Adds another reading of each, where it is another.
 fn also(all: &mut Vec<String>, read: impl Fn(&str) -> String) {
-    let more: Vec<String> = all.iter().map(|path| read(path)).filter(|path| !all.contains(path)).collect();
-    all.extend(more);
+    let others = all.iter().map(|path| (path, read(path))).filter(|(path, other)| *path != other);
+    let others: Vec<String> = others.map(|(_, other)| other).collect();
+    all.extend(others);
 }
 
 fn each_segment(path: &str, read: impl Fn(&str) -> &str) -> String {
@@ -234,12 +239,19 @@ fn before_stream(segment: &str) -> &str {
 
 /// Decodes `%25` until there is none, and then what must not hide behind it.
 fn decoded_again(path: &str) -> String {
-    let mut path = path.to_owned();
-    while path.contains("%25") {
-        path = path.replace("%25", "%");
+    let mut collapsed = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(at) = rest.find('%') {
+        collapsed.push_str(&rest[..=at]);
+        rest = &rest[at + 1..];
+        // Each decoding takes one of these away.
+        while let Some(behind) = rest.strip_prefix("25") {
+            rest = behind;
+        }
     }
-    let bytes = path.as_bytes();
-    let mut plain = String::with_capacity(path.len());
+    collapsed.push_str(rest);
+    let bytes = collapsed.as_bytes();
+    let mut plain = String::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
         match escaped(&bytes[at..]).filter(|byte| bytes[at] == b'%' && is_unreserved(*byte)) {

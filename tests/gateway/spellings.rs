@@ -184,6 +184,8 @@ fn what_a_route_lets_pass_must_be_a_field_that_would_go() {
         ("Authorization", "a meaning of its own"),
         ("X-Forwarded-For", "a meaning of its own"),
         ("X-Tenant", "passes anyway"),
+        ("DPoP", "is for the gateway alone"),
+        ("Content_Type", "is for the gateway alone"),
     ] {
         let backend = Backend::start();
         let config = Config::new(&backend).route("public", "pass_request_headers", json!([name]));

@@ -64,6 +64,9 @@ impl Check<'_> {
             } else if is(&|name| identity.contains(name)) {
                 let message = format!("`{}` carries a credential or an identity", shown(name));
                 self.add(&at, message, "remove it; for credentials see `forward_credentials`");
+            } else if !is_claim && is(&|name| FieldSet::of_callers_claims().contains(name)) {
+                let message = format!("`{}` is for the gateway alone", shown(name));
+                self.add(&at, message, "remove it: no caller's reaches a backend");
             } else if !is_claim {
                 let message = format!("`{}` passes anyway", shown(name));
                 self.add(&at, message, "remove it");
