@@ -5,10 +5,12 @@ use std::net::IpAddr;
 use http::HeaderValue;
 use http::uri::Authority;
 
+use crate::policy::table::host_name;
+
 /// A host, as one caller named it.
 #[derive(Debug)]
 pub struct Host {
-    /// In lower case, without a port and without the dot at its end: what routes are found by.
+    /// Without a port, in the spelling in which routes are found by it.
     pub name: Box<str>,
     /// As the caller wrote it, with its port.
     pub authority: HeaderValue,
@@ -28,7 +30,7 @@ impl Host {
             IpAddr::V6(address) => format!("for=\"[{address}]\";proto={scheme};host=\"{text}\""),
         };
         Some(Self {
-            name: authority.host().strip_suffix('.').unwrap_or(authority.host()).to_ascii_lowercase().into(),
+            name: host_name(authority.host()).into(),
             authority: HeaderValue::from_str(text).ok()?,
             secure,
             forwarded: HeaderValue::from_str(&forwarded).ok()?,

@@ -1,6 +1,7 @@
 //! Which of the configured things answers a request: by host, path and method.
 
 use std::collections::HashMap;
+use std::net::Ipv6Addr;
 
 use http::{HeaderValue, Method};
 
@@ -93,7 +94,7 @@ impl<Target: Copy> Table<Target> {
         }
     }
 
-    /// What answers; `path` is in normal form, `host` in lower case and without a port.
+    /// What answers; `path` is in normal form, `host` as [`host_name`] makes it, without a port.
     ///
     /// # Errors
     /// Why nothing does.
@@ -120,6 +121,16 @@ impl<Target: Copy> Table<Target> {
     }
 }
 
+/// A host as it is looked for, in its one spelling: in lower case, without the dot of the root at its end, an IPv6 address
+/// in its canonical form (RFC 5952).
+pub fn host_name(host: &str) -> String {
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).map(str::parse::<Ipv6Addr>);
+    match address {
+        Some(Ok(address)) => format!("[{address}]"),
+        _ => host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase(),
+    }
+}
+
 impl<Target> Default for Table<Target> {
     fn default() -> Self {
         Self { plain: Hosts::default(), folded: None }
@@ -138,7 +149,7 @@ impl<Target> Hosts<Target> {
             change(&mut self.any_host);
         }
         for host in hosts {
-            change(self.hosts.entry(host.to_ascii_lowercase()).or_default());
+            change(self.hosts.entry(host_name(host)).or_default());
         }
     }
 }
@@ -240,6 +251,22 @@ mod tests {
         assert_eq!(post("/r/ADMIN/x"), Err(NotFound::Method(HeaderValue::from_static("GET"))));
         assert_eq!(post("/login"), Ok(4));
         assert_eq!(post("/Login"), Err(NotFound::Method(HeaderValue::from_static("GET"))));
+    }
+
+    #[test]
+    fn a_host_has_one_spelling() {
+        for (host, expected) in [
+            ("API.example.com", "api.example.com"),
+            ("api.example.com.", "api.example.com"),
+            ("[0:0::0:1]", "[::1]"),
+            ("[2001:DB8::1]", "[2001:db8::1]"),
+            ("127.0.0.1", "127.0.0.1"),
+        ] {
+            assert_eq!(host_name(host), expected);
+        }
+        let mut table = Table::default();
+        table.insert_prefix(&["[2001:db8:0::1]".to_owned()], "/", &[Method::GET], 1, Counts);
+        assert_eq!(table.find(&host_name("[2001:DB8::0:1]"), "/x", &Method::GET), Ok(1));
     }
 
     #[test]
