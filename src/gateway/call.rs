@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Uri, header, request};
-use hyper::body::{Body as _, Incoming};
+use http_body::Body as _;
 
 use super::connection::Connection;
 use super::content_type::ContentType;
@@ -20,7 +20,7 @@ use crate::policy::rewrite::Rewrite;
 use crate::policy::route::Route;
 use crate::policy::{Issuer, Policy};
 use crate::refusal::Refusal;
-use crate::stream::{BodyFault, CallerBody, Pace, RequestBody};
+use crate::stream::{ArrivingBody, BodyFault, CallerBody, Pace, RequestBody};
 
 /// A request on its way.
 pub(super) struct Call<'a> {
@@ -41,7 +41,7 @@ pub(super) struct Call<'a> {
 /// A caller's body on its way.
 pub(super) enum Upload {
     /// As it comes.
-    Coming(Incoming),
+    Coming(ArrivingBody),
     /// At hand.
     Read(Bytes),
 }
@@ -168,7 +168,7 @@ impl Call<'_> {
 fn limited(
     stripped: &Arc<FieldSet>,
     connection: &Connection,
-    body: Incoming,
+    body: ArrivingBody,
     limit: u64,
     record: &Record,
 ) -> CallerBody {
