@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use http::HeaderName;
 use ipnet::IpNet;
 
-use super::{Target, identity_fields};
+use super::Target;
+use super::stripped::identity_fields;
 use crate::config::raw::Raw;
 use crate::fields::FieldSet;
 

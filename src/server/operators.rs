@@ -26,9 +26,9 @@ use super::Phase;
 use super::handover::{self, Successor};
 use crate::auth::{ApiKeyVersion, api_key};
 use crate::config::Config;
-use crate::customer::Identifier;
+use crate::customer::{Identifier, Mode};
 use crate::dated::KeyVersion;
-use crate::gateway::{Shared, customer_rules};
+use crate::gateway::{Shared, customer_of_backend, customer_rules};
 use crate::state::revocation::{Rule, Subject};
 use crate::state::session::{Session, SessionDigest, handle, hex};
 use crate::state::{LONGEST, Unavailable};
@@ -40,6 +40,11 @@ const MAX_BODY: usize = 64 * 1024;
 
 /// No more sessions are listed.
 const MAX_SHOWN: usize = 10_000;
+
+/// Nobody can tell a one-way identifier of one backend from that of all.
+const ONE_WAY: &str = "if this is an identifier of a backend with `pairwise`, it ended nothing: in mode one_way it cannot be \
+     traced to its customer. `wicketgate id for SUBJECT --backend NAME` finds what a backend calls a customer, and without \
+     --backend what to revoke";
 
 /// A revocation as it is asked for.
 #[derive(Debug, Serialize, Deserialize)]
@@ -179,6 +184,8 @@ async fn answer(request: Request<Incoming>, shared: &Shared, wishes: &mpsc::Send
     match (&parts.method, &path[..]) {
         (&Method::GET, ["sessions"]) => {
             let mut live = live(shared).await?;
+            let of_backend = customer.and_then(|customer| customer_of_backend(&shared.policy(), customer));
+            let customer = of_backend.as_ref().map(|(customer, _)| customer.as_str()).or(customer);
             live.retain(|(_, session)| customer.is_none_or(|customer| session.customer.as_str() == customer));
             live.sort_by_key(|(_, session)| std::cmp::Reverse(session.last_seen));
             live.truncate(MAX_SHOWN);
@@ -207,11 +214,11 @@ async fn answer(request: Request<Incoming>, shared: &Shared, wishes: &mpsc::Send
             let bytes = bytes.map_err(|_| Fault(StatusCode::BAD_REQUEST, "the request broke off".to_owned()))?;
             let asked: Revocation = serde_json::from_slice(&bytes.to_bytes())
                 .map_err(|error| Fault(StatusCode::BAD_REQUEST, format!("not a revocation: {error}")))?;
-            let rules = rules(shared, &asked)?;
+            let (rules, note) = rules(shared, &asked)?;
             let shown: Vec<Value> = rules.iter().map(|rule| json!(rule.subject.name())).collect();
             shared.state.revoke(rules).await?;
             tracing::info!(kind = asked.kind, revoked = ?shown, "an operator revoked");
-            Ok(json!({ "kind": asked.kind, "revoked": shown }))
+            Ok(json!({ "kind": asked.kind, "revoked": shown, "note": note }))
         }
         (&Method::GET, ["keys"]) => Ok(key_versions(&shared.policy().versions, now())),
         (&Method::POST, ["reload"]) => {
@@ -257,8 +264,8 @@ fn key_versions(versions: &[KeyVersion], now: u64) -> Value {
     shown.collect()
 }
 
-/// The rules that do what is asked for.
-fn rules(shared: &Shared, asked: &Revocation) -> Result<Vec<Rule>, Fault> {
+/// The rules that do what is asked for, and what whoever asks should know of it.
+fn rules(shared: &Shared, asked: &Revocation) -> Result<(Vec<Rule>, Option<String>), Fault> {
     let missing = |what: &str| Fault(StatusCode::NOT_FOUND, format!("there is no {what} `{}`", asked.name));
     let policy = shared.policy();
     let now = now();
@@ -267,7 +274,8 @@ fn rules(shared: &Shared, asked: &Revocation) -> Result<Vec<Rule>, Fault> {
     if name.is_empty() {
         return Err(Fault(StatusCode::BAD_REQUEST, "nothing is named".to_owned()));
     }
-    Ok(match asked.kind.as_str() {
+    let mut note = None;
+    let rules = match asked.kind.as_str() {
         "token" if name.matches('.').count() == 2 => {
             let token = policy.auth.inspect(&name, now, &shared.state);
             let token = token.map_err(|_| {
@@ -278,8 +286,16 @@ fn rules(shared: &Shared, asked: &Revocation) -> Result<Vec<Rule>, Fault> {
         "token" => vec![Rule::forever(Subject::Token(name), until)],
         "customer" => {
             let deriver = policy.auth.deriver.as_ref().ok_or_else(|| missing("customer"))?;
-            deriver.accept(&name, now).map_err(|fault| Fault(StatusCode::NOT_FOUND, fault.to_string()))?;
-            customer_rules(&policy, &Identifier::from_store(&name), now)
+            if let Some((customer, backend)) = customer_of_backend(&policy, &name) {
+                note = Some(format!("{name} is what the backend `{backend}` calls this customer"));
+                customer_rules(&policy, &customer, now)
+            } else {
+                deriver.accept(&name, now).map_err(|fault| Fault(StatusCode::NOT_FOUND, fault.to_string()))?;
+                if deriver.mode() == Mode::OneWay && policy.routes.iter().any(|route| route.pairwise.is_some()) {
+                    note = Some(ONE_WAY.to_owned());
+                }
+                customer_rules(&policy, &Identifier::from_store(&name), now)
+            }
         }
         "client" => {
             if !policy.auth.clients.contains_key(&*name) {
@@ -298,7 +314,8 @@ fn rules(shared: &Shared, asked: &Revocation) -> Result<Vec<Rule>, Fault> {
             let message = "kinds are token, customer, client and api_key".to_owned();
             return Err(Fault(StatusCode::BAD_REQUEST, message));
         }
-    })
+    };
+    Ok((rules, note))
 }
 
 async fn live(shared: &Shared) -> Result<Vec<(SessionDigest, Session)>, Fault> {
