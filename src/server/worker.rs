@@ -345,7 +345,7 @@ async fn handshake(
             tracing::debug!(%ip, %error, "no TLS handshake");
             if let Some(refused) = refused_certificate(&error) {
                 floor.gateway.cells().client_certificate_refused(refused.fault.word());
-                if let Some(left_out) = listener.refused.may_speak() {
+                if let Some(left_out) = listener.refused.allow() {
                     let (subject, reason) = (refused.subject, refused.fault.word());
                     tracing::info!(%ip, subject, reason, left_out, "a caller's certificate is refused");
                 }
