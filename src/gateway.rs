@@ -291,7 +291,8 @@ impl Gateway {
         if !source.allowed {
             return Err(Refusal::AddressNotAllowed.into());
         }
-        if let Some(answer) = connection.entrance().redirect(request.method(), request.uri(), request.headers()) {
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        if let Some(answer) = connection.entrance().redirect(method, uri, headers, &current.policy.credentials) {
             return Ok(answer?);
         }
         if let Err(fault) = connection.certificate(unix_seconds(record.time)) {

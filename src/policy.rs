@@ -88,6 +88,8 @@ pub struct Policy {
     pub forward_auth: Option<ForwardAuth>,
     /// Fields that callers must not send to backends, in any spelling.
     pub stripped: Arc<FieldSet>,
+    /// Fields in which callers show credentials: none of them may come by plain http.
+    pub credentials: FieldSet,
     /// All versions of all keys, newest first within each kind and id.
     pub versions: Vec<KeyVersion>,
     /// Bytes of memory above which nobody new is served.
@@ -238,6 +240,7 @@ impl Policy {
             own_site,
             forward_auth,
             stripped,
+            credentials: credentials(raw),
             versions,
         })
     }
@@ -413,6 +416,14 @@ fn stripped(raw: &Raw) -> FieldSet {
             set.insert(&proof.header);
         }
     }
+    set
+}
+
+/// Fields in which some route takes a credential, or may be claimed whose it is.
+fn credentials(raw: &Raw) -> FieldSet {
+    let mut set = FieldSet::default();
+    ["cookie", "proxy-authorization", "dpop"].iter().for_each(|name| set.insert(name));
+    identity_fields(raw).iter().for_each(|name| set.insert(name));
     set
 }
 
