@@ -53,6 +53,8 @@ pub struct Backend {
     pub idle_timeout: Duration,
     /// Requests in flight at once.
     pub concurrency: usize,
+    /// Of these, how many one caller may hold by WebSockets.
+    pub websockets_per_caller: usize,
     /// Fewer than that while answers take longer than usual.
     pub adaptive: Option<Arc<Adaptive>>,
     /// How many requests may wait for a place, and for how long.

@@ -43,6 +43,7 @@ mod token;
 mod tunnel;
 mod upgrade;
 
+mod websocket_share;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;

@@ -119,6 +119,10 @@ impl Gateway {
         let backend = &route.backend;
         let permit = backend.enter().await.map_err(|failure| self.failed(route, failure, record))?;
         let repeat = request.as_mut().map_or(Repeat::Unsent, |request| settled(route, request));
+        if let Some(mut handshake) = record.handshake.take() {
+            handshake.held = self.websocket_share(route, admitted, record)?;
+            record.handshake = Some(handshake);
+        }
         // How long a caller takes with its body says nothing about the backend.
         let is_at_hand = request.as_ref().is_some_and(|request| request.body().progress().is_none());
         let sent = Instant::now();

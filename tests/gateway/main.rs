@@ -63,3 +63,4 @@ mod tokens;
 mod upgrade;
 mod vectors;
 mod websocket;
+mod websocket_shares;

@@ -64,6 +64,9 @@ pub struct Backend {
     /// Requests in flight at once; above it they wait in `queue`, or get 503.
     #[serde(default = "default_backend_concurrency")]
     pub concurrency: usize,
+    /// How much of `concurrency` one caller may hold by WebSockets, in percent; one it always may. Above it 429.
+    #[serde(default = "default_websocket_share")]
+    pub websocket_share: u32,
     /// Fewer than `concurrency` while answers take longer than usual, learnt from how long they take. Default: no.
     pub adaptive: Option<Adaptive>,
     /// Where requests wait while `concurrency` is reached. Default: they do not.
@@ -103,6 +106,10 @@ fn default_backend_idle() -> Duration {
 }
 
 fn default_retry_budget() -> u32 {
+    10
+}
+
+fn default_websocket_share() -> u32 {
     10
 }
 
