@@ -37,13 +37,14 @@ mod refresh;
 mod relay;
 pub(crate) mod request_id;
 mod response;
+mod response_framing;
 pub(crate) mod source;
 mod target;
 mod token;
 mod tunnel;
 mod upgrade;
-
 mod websocket_share;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -383,7 +384,7 @@ impl Gateway {
         let answer = self.forward(route, &caller, &mut request, record).await?;
         match &route.response {
             None => Ok(answer),
-            Some(rules) => Ok(Box::pin(response::filtered(rules, answer, is_head, record)).await?),
+            Some(rules) => Ok(Box::pin(response::filtered(rules, answer, is_head, &route.backend, record)).await?),
         }
     }
 

@@ -14,16 +14,16 @@ use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::alarm::Alarms;
-use super::answer::AnswerBody;
+use super::answer::{AnswerBody, Causes};
 use super::balance::{next_random, random_of};
 use super::channel::is_refused;
 use super::link::Link;
-use super::servers::Servers;
+use super::servers::{Server, Servers};
 use super::stations::{Station, Stations, Tried, Visit};
 use super::{Backend, Failure};
 use crate::stream::{Pace, Progress, RequestBody};
@@ -49,7 +49,7 @@ pub(super) struct Lease {
 
 /// How a request is to be sent.
 #[derive(Debug, Clone, Copy)]
-pub struct Errand {
+pub struct Errand<'a> {
     /// Whether it may be sent a second time.
     pub repeat: Repeat,
     /// Decides about the server, where customers have servers of their own.
@@ -58,6 +58,8 @@ pub struct Errand {
     pub caller: Option<IpAddr>,
     /// How long it may take.
     pub patience: Patience,
+    /// The request's id, for the log.
+    pub request_id: &'a HeaderValue,
 }
 
 /// Which requests may be sent a second time.
@@ -79,6 +81,9 @@ pub struct Patience {
     /// How slowly its body may come.
     pub body: Pace,
 }
+
+/// The server whose connection failed last, and how.
+type Broke = Cell<Option<(Rc<Station>, hyper::Error)>>;
 
 struct Attempt {
     failure: Failure,
@@ -105,13 +110,14 @@ impl Pool {
         &self,
         backend: &Backend,
         request: &mut Option<Request<RequestBody>>,
-        errand: Errand,
+        errand: Errand<'_>,
     ) -> Result<Response<AnswerBody>, Failure> {
         let patience = errand.patience;
         let upload = upload_of(request);
         let asked = Cell::new(None);
+        let broke = Cell::new(None);
         let mut alarm = self.alarms.set((patience.now + patience.head).into());
-        let mut sending = pin!(self.send_patiently(backend, request, errand, &asked));
+        let mut sending = pin!(self.send_patiently(backend, request, errand, &asked, &broke));
         let mut known = 0;
         let sent = std::future::poll_fn(|context| {
             if let Poll::Ready(sent) = sending.as_mut().poll(context) {
@@ -135,7 +141,12 @@ impl Pool {
             Ok(_) => backend.answered(),
             // It was the caller whose request broke off.
             Err(_) if upload.is_some_and(|upload| upload.fault().is_some()) => {}
-            Err(failure) => backend.failed(*failure),
+            Err(failure) => {
+                backend.failed(*failure);
+                if let Some((station, error)) = broke.take() {
+                    backend.complain(&station.server.standing.name, errand.request_id, &Causes(&error));
+                }
+            }
         }
         let (response, lease) = sent?;
         let server = &lease.visit.station().server;
@@ -151,8 +162,9 @@ impl Pool {
         &self,
         backend: &Backend,
         request: &mut Option<Request<RequestBody>>,
-        errand: Errand,
+        errand: Errand<'_>,
         asked: &Cell<Option<Rc<Station>>>,
+        broke: &Broke,
     ) -> Result<(Response<Incoming>, Lease), Failure> {
         let stations = self.stations(&backend.servers);
         let mut tried = Tried::default();
@@ -175,7 +187,8 @@ impl Pool {
                 _ => None,
             };
             let upload = upload_of(request);
-            let attempt = match attempt(backend, station, request, errand, fresh).await {
+            broke.take();
+            let attempt = match attempt(backend, station, request, errand, fresh, broke).await {
                 Ok(answer) => return Ok(answer),
                 Err(attempt) => attempt,
             };
@@ -235,11 +248,12 @@ async fn attempt(
     backend: &Backend,
     station: &Rc<Station>,
     request: &mut Option<Request<RequestBody>>,
-    errand: Errand,
+    errand: Errand<'_>,
     fresh: bool,
+    broke: &Broke,
 ) -> Result<(Response<Incoming>, Lease), Attempt> {
     if backend.servers.speak_http2() {
-        return Box::pin(attempt_http2(backend, station, request)).await;
+        return Box::pin(attempt_http2(backend, station, request, broke)).await;
     }
     let visit = Visit::new(station);
     // A connection that was made for one caller is not another's.
@@ -262,6 +276,7 @@ async fn attempt(
         }
         Err(mut error) => {
             *request = error.take_message();
+            broke.set(Some((Rc::clone(station), error.into_error())));
             Err(Attempt { failure: Failure::Broken, reused, refused: false })
         }
     }
@@ -272,6 +287,7 @@ async fn attempt_http2(
     backend: &Backend,
     station: &Rc<Station>,
     request: &mut Option<Request<RequestBody>>,
+    broke: &Broke,
 ) -> Result<(Response<Incoming>, Lease), Attempt> {
     let visit = Visit::new(station);
     let failed = |failure| Attempt { failure, reused: false, refused: false };
@@ -282,12 +298,23 @@ async fn attempt_http2(
         Err(mut error) => {
             *request = error.take_message();
             let refused = is_refused(error.error());
+            broke.set(Some((Rc::clone(station), error.into_error())));
             Err(Attempt { failure: Failure::Broken, reused, refused })
         }
     }
 }
 
 impl Lease {
+    /// Its server.
+    pub(super) fn server(&self) -> Arc<Server> {
+        Arc::clone(&self.visit.station().server)
+    }
+
+    /// Whether it is one of HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.link.is_none()
+    }
+
     /// The connection, where nobody else drives it.
     pub(super) fn link(&mut self) -> Option<&mut Link> {
         self.link.as_mut()

@@ -11,6 +11,7 @@ use memchr::memchr;
 use super::connection::Connection;
 use super::framing::BodyFraming;
 use super::host::Host;
+use super::response_framing::is_padded;
 use super::source::Source;
 use crate::policy::path::{self, Normal, Odd};
 use crate::refusal::Refusal;
@@ -66,7 +67,8 @@ impl Head {
         let is_about_us = parts.method == Method::OPTIONS && parts.uri.path() == "*";
         let odd = if is_about_us { Odd::default() } else { target(&mut parts.uri, connection.limits.target)? };
         if is_http2 {
-            if !has_scheme || !parts.headers.keys().all(is_token) {
+            // No value begins or ends with a blank either (RFC 9113 section 8.2.1).
+            if !has_scheme || !parts.headers.keys().all(is_token) || parts.headers.values().any(is_padded) {
                 return Err(Refusal::MalformedRequest);
             }
             join_cookies(&mut parts.headers);

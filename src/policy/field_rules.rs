@@ -1,12 +1,18 @@
 //! Header fields that are set and removed, compiled.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::config::raw;
+use crate::fields::FieldSet;
 
 /// Changes of header fields, in their order.
 #[derive(Debug, Default)]
-pub struct FieldRules(Vec<Change>);
+pub struct FieldRules {
+    changes: Vec<Change>,
+    names: Arc<FieldSet>,
+}
 
 #[derive(Debug)]
 enum Change {
@@ -25,16 +31,31 @@ impl FieldRules {
             let set = rules.set.iter().filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?)));
             changes.extend(set.map(|(name, value)| Change::Set(name, value)));
         }
-        (!changes.is_empty()).then(|| Box::new(Self(changes)))
+        let mut names = FieldSet::default();
+        changes.iter().for_each(|change| names.insert(change.name().as_str()));
+        (!changes.is_empty()).then(|| Box::new(Self { changes, names: Arc::new(names) }))
     }
 
     /// Carries them out.
     pub fn apply(&self, headers: &mut HeaderMap) {
-        for change in &self.0 {
+        for change in &self.changes {
             match change {
                 Change::Remove(name) => drop(headers.remove(name)),
                 Change::Set(name, value) => drop(headers.insert(name, value.clone())),
             }
+        }
+    }
+
+    /// The names of the fields that they set and remove.
+    pub fn names(&self) -> &Arc<FieldSet> {
+        &self.names
+    }
+}
+
+impl Change {
+    fn name(&self) -> &HeaderName {
+        match self {
+            Self::Remove(name) | Self::Set(name, _) => name,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! a letter with a number is a row of the security checklist.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod answers;
 mod audiences;
 mod backend_http2;
 mod backend_tls;
@@ -60,6 +61,7 @@ mod shutdown;
 mod streaming;
 mod tls;
 mod tokens;
+mod trailers;
 mod upgrade;
 mod vectors;
 mod websocket;

@@ -22,8 +22,23 @@ pub(crate) enum Act {
     Reset(usize, h2::Reason),
     /// Says GOAWAY with each answer.
     GoAway,
-    /// Answers a part of the body, and resets.
-    Cut,
+    /// Answers a part of the body, and resets with this reason.
+    Cut(h2::Reason),
+    /// Answers with this status and these fields, with the body that came, and with these trailers.
+    Say(u16, Fields, Fields),
+    /// Answers at once and as a whole, and wants no more of the request.
+    Early,
+}
+
+/// Header fields or trailers.
+pub(crate) type Fields = &'static [(&'static str, &'static str)];
+
+fn fields(pairs: Fields) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    for (name, value) in pairs {
+        fields.append(*name, value.parse().unwrap());
+    }
+    fields
 }
 
 /// A request as it arrived.
@@ -133,6 +148,10 @@ async fn answer(
         respond.send_reset(reason);
         return None;
     }
+    if matches!(act, Act::Early) {
+        let mut stream = respond.send_response(Response::new(()), false).ok()?;
+        return stream.send_data(Bytes::from_static(b"enough"), true).ok();
+    }
     let mut body = Vec::new();
     while let Some(piece) = incoming.data().await {
         let piece = piece.ok()?;
@@ -141,18 +160,24 @@ async fn answer(
     }
     let trailers = incoming.trailers().await.ok()?;
     state.lock().unwrap().seen.push(Seen { connection, head, body: body.clone(), trailers });
-    let response = Response::builder().header("content-type", "application/grpc").body(()).ok()?;
+    let mut response = Response::builder().header("content-type", "application/grpc").body(()).ok()?;
+    if let Act::Say(status, head, _) = act {
+        *response.status_mut() = status.try_into().unwrap();
+        *response.headers_mut() = fields(head);
+    }
     let mut stream = respond.send_response(response, false).ok()?;
     stream.send_data(body.into(), false).ok()?;
-    if matches!(act, Act::Cut) {
+    if let Act::Cut(reason) = act {
         // What was said goes out first.
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
-        stream.send_reset(h2::Reason::INTERNAL_ERROR);
+        stream.send_reset(reason);
         return None;
     }
-    let mut trailers = HeaderMap::new();
-    trailers.insert("grpc-status", "0".parse().ok()?);
-    stream.send_trailers(trailers).ok()
+    let trailers = match act {
+        Act::Say(_, _, trailers) => fields(trailers),
+        _ => fields(&[("grpc-status", "0")]),
+    };
+    if trailers.is_empty() { stream.send_data(Bytes::new(), true).ok() } else { stream.send_trailers(trailers).ok() }
 }
