@@ -14,7 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use crate::fields::FieldSet;
+use crate::fields::{self, FieldSet};
 
 /// Why a caller's request body ended early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -253,6 +253,7 @@ fn filtered(frame: Frame<Bytes>, stripped: &FieldSet) -> Option<Frame<Bytes>> {
                     kept.append(name.clone(), value.clone());
                 }
             }
+            fields::trim(&mut kept);
             (!kept.is_empty()).then(|| Frame::trailers(kept))
         }
     }

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
+use super::headers;
 use super::record::Record;
-use super::{headers, response_framing};
 use crate::backend::answer::AnswerBody;
-use crate::fields::FieldSet;
+use crate::fields::{self, FieldSet};
 use crate::stream::Broken;
 
 /// The body of an answer.
@@ -126,6 +126,6 @@ fn filtered(frame: Frame<Bytes>, ruled: Option<&FieldSet>) -> Option<Frame<Bytes
     for (name, value) in trailers.iter().filter(|(name, _)| headers::lets_answer_trailer_pass(name, ruled)) {
         kept.append(name.clone(), value.clone());
     }
-    response_framing::trim(&mut kept);
+    fields::trim(&mut kept);
     (!kept.is_empty()).then(|| Frame::trailers(kept))
 }

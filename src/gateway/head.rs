@@ -11,8 +11,8 @@ use memchr::memchr;
 use super::connection::Connection;
 use super::framing::BodyFraming;
 use super::host::Host;
-use super::response_framing::is_padded;
 use super::source::Source;
+use crate::fields::is_padded;
 use crate::policy::path::{self, Normal, Odd};
 use crate::refusal::Refusal;
 

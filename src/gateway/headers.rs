@@ -113,6 +113,25 @@ pub(super) fn remove_cookies(headers: &mut HeaderMap, own: &[String]) {
     };
 }
 
+/// Takes the lines of `Set-Cookie` out that a browser would send back as this cookie: also one without a name, which
+/// comes back as its value alone (RFC 6265bis section 5.6).
+fn remove_set_cookies(headers: &mut HeaderMap, cookie: &str) {
+    let is_it = |line: &HeaderValue| {
+        let pair = line.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii_start();
+        let pair = pair.strip_prefix(b"=").unwrap_or(pair);
+        pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii() == cookie.as_bytes()
+    };
+    if !headers.get_all(header::SET_COOKIE).iter().any(is_it) {
+        return;
+    }
+    let others: Vec<HeaderValue> =
+        headers.get_all(header::SET_COOKIE).iter().filter(|line| !is_it(line)).cloned().collect();
+    headers.remove(header::SET_COOKIE);
+    for line in others {
+        headers.append(header::SET_COOKIE, line);
+    }
+}
+
 /// RFC 9110 section 7.6.3.
 fn via(headers: &mut HeaderMap, version: Version) {
     let ours = match version {
@@ -206,6 +225,9 @@ pub(crate) fn prepare_response(headers: &mut HeaderMap, route: &Route, received:
     fields::remove_hop_by_hop(headers, |_| false, is_not_theirs);
     if let Some(trailers) = trailers {
         headers.insert(header::TRAILER, trailers);
+    }
+    if let Some(cookie) = &route.session_cookie {
+        remove_set_cookies(headers, cookie);
     }
     if let Some(rules) = &route.response_fields {
         rules.apply(headers);
