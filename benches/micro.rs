@@ -296,7 +296,7 @@ fn route() -> Route {
         timeout: Duration::from_secs(1),
         idle_timeout: Duration::from_secs(1),
         concurrency: 1,
-        websockets_per_caller: 100,
+        websocket_share: 10,
         adaptive: None,
         queue: None,
         circuit: CircuitRule { failures: 0, pause: second },

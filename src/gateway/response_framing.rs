@@ -7,6 +7,7 @@ use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode, Version, response};
 
 use crate::fields;
+use crate::refusal::Refusal;
 
 /// What is wrong with an answer whose head could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,12 @@ pub(super) enum AnswerFault {
     Handshake,
     /// The body ended before its end.
     BrokeOff,
+    /// Rules are about JSON, and the head announces something else.
+    NotJson,
+    /// Rules are about JSON, and the body is none.
+    BrokenJson,
+    /// The body is larger than rules read.
+    TooLarge,
 }
 
 impl fmt::Display for AnswerFault {
@@ -34,7 +41,20 @@ impl fmt::Display for AnswerFault {
             Self::Unasked => "101 Switching Protocols, and none was asked for",
             Self::Handshake => "101 does not answer this WebSocket handshake (RFC 6455 section 4.2.2)",
             Self::BrokeOff => "the body broke off",
+            Self::NotJson => "not JSON in UTF-8 by its Content-Type, or encoded",
+            Self::BrokenJson => "not JSON, or with a member that stands there twice",
+            Self::TooLarge => "larger than routes[].response.body",
         })
+    }
+}
+
+impl From<AnswerFault> for Refusal {
+    fn from(fault: AnswerFault) -> Self {
+        match fault {
+            AnswerFault::NotJson | AnswerFault::BrokenJson => Self::ResponseNotJson,
+            AnswerFault::TooLarge => Self::ResponseTooLarge,
+            _ => Self::BackendResponse,
+        }
     }
 }
 

@@ -62,7 +62,7 @@ impl Gateway {
     ) -> Result<Option<HeldWebsocket>, Refusal> {
         let per = caller.customer.as_ref().map(|_| Per::Customer);
         let holder = (Arc::clone(&route.backend.name), Counted::of(per, caller, record.source.address));
-        let held = self.shared.limits.websockets.take(holder, route.backend.websockets_per_caller);
+        let held = self.shared.limits.websockets.take(holder, route.backend.websockets_per_caller());
         if held.is_none() && route.enforce {
             return Err(Refusal::WebsocketShare);
         }

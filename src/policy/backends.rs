@@ -35,7 +35,7 @@ pub fn read(config: &Config, shared: &Shared, problems: &mut Problems) -> Option
             timeout: raw.timeout.get(),
             idle_timeout: raw.idle_timeout.get(),
             concurrency: raw.concurrency,
-            websockets_per_caller: share_of(raw.concurrency, raw.websocket_share),
+            websocket_share: raw.websocket_share,
             adaptive: raw.adaptive.as_ref().map(|adaptive| shared.adaptive(&name, adaptive.min, raw.concurrency)),
             queue: raw.queue.as_ref().map(|queue| Queue { length: queue.length, timeout: queue.timeout.get() }),
             circuit: CircuitRule { failures: raw.circuit.failures, pause: raw.circuit.pause.get() },
@@ -45,11 +45,6 @@ pub fn read(config: &Config, shared: &Shared, problems: &mut Problems) -> Option
         backends.insert(name.to_string(), Arc::new(backend));
     }
     (problems.len() == count).then_some(backends)
-}
-
-/// So many percent, and at least one.
-fn share_of(concurrency: usize, percent: u32) -> usize {
-    (concurrency.saturating_mul(percent as usize) / 100).max(1)
 }
 
 fn read_proof(config: &Config, name: &str, raw: &raw::Proof, problems: &mut Problems) -> Option<Proof> {

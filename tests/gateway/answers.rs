@@ -173,6 +173,8 @@ fn a_502_says_in_the_log_what_was_wrong_with_the_answer() {
         ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: foo\r\nConnection: Upgrade\r\n\r\n", "101"),
         ("", "closed"),
         ("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n{\"x\":1}", "broke off"),
+        ("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 3\r\n\r\n<p>", "Content-Type"),
+        ("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 3\r\n\r\n{]}", "not JSON"),
     ];
     let backend = Backend::start();
     let mut config = Config::new(&backend);
@@ -186,7 +188,7 @@ fn a_502_says_in_the_log_what_was_wrong_with_the_answer() {
     let gateway = Gateway::start(&config);
     for (number, (bytes, reason)) in cases.iter().enumerate() {
         let id = format!("wrong-{number}");
-        gateway.get(&format!("/case{number}/x")).header("X-Request-Id", &id).send().expect(502, "502-01");
+        gateway.get(&format!("/case{number}/x")).header("X-Request-Id", &id).send().expect_one_of(&[502]);
         eventually("a line about the answer", || said_of(&gateway, &id).is_some());
         let line = said_of(&gateway, &id).unwrap();
         assert_eq!((&line["level"], &line["backend"]), (&json!("INFO"), &json!(format!("backend-{number}"))), "{line}");
@@ -196,6 +198,18 @@ fn a_502_says_in_the_log_what_was_wrong_with_the_answer() {
     // What is right is not talked about.
     gateway.get("/public/x").header("X-Request-Id", "right").send().ok();
     assert_eq!(said_of(&gateway, "right"), None);
+}
+
+#[test]
+fn a_502_says_in_the_log_what_was_wrong_by_http2() {
+    let backend = H2Backend::start(None);
+    let config = Config::with_server(&format!("http://{}", backend.address));
+    let gateway = Gateway::start(&config.set("/backends/legacy/protocol", json!("http2")));
+    backend.on("/public/x", Act::Reset(usize::MAX, ::h2::Reason::INTERNAL_ERROR));
+    gateway.post("/public/x").header("X-Request-Id", "reset").send().expect(502, "502-01");
+    eventually("a line about the answer", || said_of(&gateway, "reset").is_some());
+    let line = said_of(&gateway, "reset").unwrap();
+    assert!(line["reason"].as_str().unwrap().contains("internal error"), "{line}");
 }
 
 #[test]
