@@ -134,6 +134,8 @@ impl Progress {
 /// A caller's request body under the limits of its route.
 pub struct CallerBody {
     inner: Incoming,
+    /// Whether it comes by HTTP/2.
+    is_http2: bool,
     left: u64,
     stall: Stall,
     progress: Rc<Progress>,
@@ -146,13 +148,14 @@ impl CallerBody {
     /// turns true.
     pub fn new(
         inner: Incoming,
+        is_http2: bool,
         limit: u64,
         pace: Pace,
         progress: Rc<Progress>,
         is_odd: Rc<Cell<bool>>,
         stripped: Arc<FieldSet>,
     ) -> Self {
-        Self { inner, left: limit, stall: Stall::new(pace), progress, is_odd, stripped }
+        Self { inner, is_http2, left: limit, stall: Stall::new(pace), progress, is_odd, stripped }
     }
 
     /// All of it.
@@ -205,6 +208,8 @@ impl Body for CallerBody {
         };
         this.stall.rest();
         match frame {
+            // The library takes a stream that was reset with NO_ERROR for one that has ended.
+            None if this.is_http2 && !this.inner.is_end_stream() => this.fail(BodyFault::Malformed),
             None => Poll::Ready(None),
             Some(Err(_)) => this.fail(BodyFault::Malformed),
             Some(Ok(frame)) => {

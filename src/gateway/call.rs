@@ -157,7 +157,7 @@ impl Call<'_> {
 fn limited(policy: &Policy, connection: &Connection, body: Incoming, limit: u64, record: &Record) -> CallerBody {
     let pace = Pace { pause: connection.limits.stall_timeout, until: record.until };
     let (progress, is_odd) = (Rc::clone(&record.progress), Rc::clone(&connection.is_odd));
-    CallerBody::new(body, limit, pace, progress, is_odd, Arc::clone(&policy.stripped))
+    CallerBody::new(body, connection.is_multiplexed(), limit, pace, progress, is_odd, Arc::clone(&policy.stripped))
 }
 
 /// The refusal for a body that broke off.
