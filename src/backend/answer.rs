@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 
 use super::Backend;
 use super::pool::Lease;
-use super::servers::Server;
+use super::stations::Station;
 use crate::stream::{Broken, Pace, Stall};
 
 /// Reads on from the connection on which its head came. Read to its end, it gives the connection back; dropped
@@ -21,7 +21,7 @@ use crate::stream::{Broken, Pace, Stall};
 pub struct AnswerBody {
     inner: Incoming,
     lease: Option<Lease>,
-    server: Arc<Server>,
+    station: Rc<Station>,
     /// Whether it came by HTTP/2.
     is_http2: bool,
     stall: Stall,
@@ -30,15 +30,15 @@ pub struct AnswerBody {
 
 impl AnswerBody {
     pub(super) fn new(inner: Incoming, lease: Lease, pace: Pace) -> Self {
-        let (server, is_http2) = (lease.server(), lease.is_http2());
-        let mut body = Self { inner, lease: Some(lease), server, is_http2, stall: Stall::new(pace), is_broken: false };
+        let (station, is_http2) = (lease.station(), lease.is_http2());
+        let mut body = Self { inner, lease: Some(lease), station, is_http2, stall: Stall::new(pace), is_broken: false };
         body.release_at_end();
         body
     }
 
     /// The server that it comes from, as in logs and metrics.
     pub fn server(&self) -> &str {
-        &self.server.standing.name
+        &self.station.server.standing.name
     }
 
     /// What came before goes out first: it would be lost with the caller's connection.

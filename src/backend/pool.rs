@@ -23,7 +23,7 @@ use super::answer::{AnswerBody, Causes};
 use super::balance::{next_random, random_of};
 use super::channel::is_refused;
 use super::link::Link;
-use super::servers::{Server, Servers};
+use super::servers::Servers;
 use super::stations::{Station, Stations, Tried, Visit};
 use super::{Backend, Failure};
 use crate::stream::{Pace, Progress, RequestBody};
@@ -305,9 +305,9 @@ async fn attempt_http2(
 }
 
 impl Lease {
-    /// Its server.
-    pub(super) fn server(&self) -> Arc<Server> {
-        Arc::clone(&self.visit.station().server)
+    /// Where it is.
+    pub(super) fn station(&self) -> Rc<Station> {
+        Rc::clone(self.visit.station())
     }
 
     /// Whether it is one of HTTP/2.

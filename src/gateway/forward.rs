@@ -166,7 +166,7 @@ impl Gateway {
         if !response_framing::has_content(is_head, head.status) {
             return Ok(Response::from_parts(head, ResponseBody::full("")));
         }
-        let ruled = route.response_fields.as_ref().map(|rules| Arc::clone(rules.names()));
+        let ruled = route.response_fields.as_ref().map(|rules| Arc::clone(rules.about()));
         Ok(Response::from_parts(head, ResponseBody::backend(content, ruled)))
     }
 

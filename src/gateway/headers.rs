@@ -216,7 +216,7 @@ fn is_about_origins(name: &HeaderName) -> bool {
 
 /// Turns the fields of a backend that spoke this version into those of the response to the caller.
 pub(crate) fn prepare_response(headers: &mut HeaderMap, route: &Route, received: Version) {
-    let ruled = route.response_fields.as_ref().map(|rules| &**rules.names());
+    let ruled = route.response_fields.as_ref().map(|rules| &**rules.about());
     let trailers = announced_trailers(headers, |name| lets_answer_trailer_pass(name, ruled));
     // Who may read answers, `cors` says, and where else the gateway can be reached, only the gateway.
     let is_not_theirs = |name: &HeaderName| {

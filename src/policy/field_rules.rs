@@ -11,7 +11,8 @@ use crate::fields::FieldSet;
 #[derive(Debug, Default)]
 pub struct FieldRules {
     changes: Vec<Change>,
-    names: Arc<FieldSet>,
+    /// Their names.
+    about: Arc<FieldSet>,
 }
 
 #[derive(Debug)]
@@ -31,9 +32,9 @@ impl FieldRules {
             let set = rules.set.iter().filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?)));
             changes.extend(set.map(|(name, value)| Change::Set(name, value)));
         }
-        let mut names = FieldSet::default();
-        changes.iter().for_each(|change| names.insert(change.name().as_str()));
-        (!changes.is_empty()).then(|| Box::new(Self { changes, names: Arc::new(names) }))
+        let mut about = FieldSet::default();
+        changes.iter().for_each(|change| about.insert(change.name().as_str()));
+        (!changes.is_empty()).then(|| Box::new(Self { changes, about: Arc::new(about) }))
     }
 
     /// Carries them out.
@@ -46,9 +47,9 @@ impl FieldRules {
         }
     }
 
-    /// The names of the fields that they set and remove.
-    pub fn names(&self) -> &Arc<FieldSet> {
-        &self.names
+    /// The fields that they set and remove, in all spellings.
+    pub fn about(&self) -> &Arc<FieldSet> {
+        &self.about
     }
 }
 
