@@ -1,5 +1,7 @@
 //! Bodies as they pass through: bounded in size, in how long they may stall, and in what trailers they carry.
 
+mod arriving;
+
 use std::cell::Cell;
 use std::future::Future as _;
 use std::pin::Pin;
@@ -11,8 +13,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
+
+pub use arriving::{ArrivingBody, Discard};
 
 use crate::fields::{self, FieldSet};
 
@@ -133,9 +136,7 @@ impl Progress {
 
 /// A caller's request body under the limits of its route.
 pub struct CallerBody {
-    inner: Incoming,
-    /// Whether it comes by HTTP/2.
-    is_http2: bool,
+    inner: ArrivingBody,
     left: u64,
     stall: Stall,
     progress: Rc<Progress>,
@@ -147,15 +148,14 @@ impl CallerBody {
     /// Lets at most `limit` bytes pass, under a [`Pace`]. `progress` tells what became of it; it breaks off where `is_odd`
     /// turns true.
     pub fn new(
-        inner: Incoming,
-        is_http2: bool,
+        inner: ArrivingBody,
         limit: u64,
         pace: Pace,
         progress: Rc<Progress>,
         is_odd: Rc<Cell<bool>>,
         stripped: Arc<FieldSet>,
     ) -> Self {
-        Self { inner, is_http2, left: limit, stall: Stall::new(pace), progress, is_odd, stripped }
+        Self { inner, left: limit, stall: Stall::new(pace), progress, is_odd, stripped }
     }
 
     /// All of it.
@@ -208,8 +208,6 @@ impl Body for CallerBody {
         };
         this.stall.rest();
         match frame {
-            // The library takes a stream that was reset with NO_ERROR for one that has ended.
-            None if this.is_http2 && !this.inner.is_end_stream() => this.fail(BodyFault::Malformed),
             None => Poll::Ready(None),
             Some(Err(_)) => this.fail(BodyFault::Malformed),
             Some(Ok(frame)) => {
