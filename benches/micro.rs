@@ -321,6 +321,7 @@ fn route() -> Route {
         pass_unauthorized: false,
         content_types: Vec::new(),
         own_cookies: Vec::new(),
+        session_cookie: None,
         websocket: None,
         request_fields: None,
         response_fields: None,

@@ -29,7 +29,7 @@ pub struct Admission {
     /// How many requests were sent again.
     pub repeats: Repeats,
     /// For log lines about answers that cannot be used.
-    pub(super) wrong_answers: LogThrottle,
+    pub(super) bad_responses: LogThrottle,
 }
 
 /// How many requests may wait for a place, and for how long.

@@ -144,7 +144,7 @@ impl Pool {
             Err(failure) => {
                 backend.failed(*failure);
                 if let Some((station, error)) = broke.take() {
-                    backend.complain(&station.server.standing.name, errand.request_id, &Causes(&error));
+                    backend.log_bad_response(&station.server.standing.name, errand.request_id, &Causes(&error));
                 }
             }
         }

@@ -172,7 +172,7 @@ impl Gateway {
 
     /// Says what is wrong with an answer of which no other reader could be sure, and counts it.
     fn wrong(&self, route: &Route, server: &str, fault: AnswerFault, record: &Record) -> Refused {
-        route.backend.complain(server, &record.request_id, &fault);
+        route.backend.log_bad_response(server, &record.request_id, &fault);
         self.failed(route, Failure::Broken, record)
     }
 

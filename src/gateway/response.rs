@@ -50,7 +50,7 @@ pub(super) async fn filtered(
     };
     let left = match left {
         Err(fault) if head.status.is_success() => {
-            backend.complain(body.server().unwrap_or_default(), &record.request_id, &fault);
+            backend.log_bad_response(body.server().unwrap_or_default(), &record.request_id, &fault);
             return Err(fault.into());
         }
         // What a backend says about its own faults is not for callers; that there was one is.
