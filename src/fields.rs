@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use memchr::memchr;
 
 /// Fields that concern one connection only (RFC 9110 section 7.6.1), and those that a proxy answers itself.
 const HOP_BY_HOP: [HeaderName; 11] = [
@@ -57,6 +58,12 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     options.filter(is_field).filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
 }
 
+/// Whether a name is what the library says that it is: in names of HTTP/2 it lets a quote pass (RFC 9110 section 5.6.2),
+/// which parsers of HTTP/1.1 do not.
+pub fn is_token(name: &HeaderName) -> bool {
+    memchr(b'"', name.as_str().as_bytes()).is_none()
+}
+
 /// Takes blanks around values away, which HTTP/1.1 would not count in, and HTTP/2 does not allow (RFC 9113 section
 /// 8.2.1).
 pub fn trim(headers: &mut HeaderMap) {
@@ -107,9 +114,7 @@ impl FieldSet {
 
     /// Whether a trailer of this name may pass.
     pub fn lets_trailer_pass(&self, name: &HeaderName) -> bool {
-        // The library lets a quote pass in names of HTTP/2, which no name may have (RFC 9110 section 5.6.2).
-        let is_token = !name.as_str().contains('"');
-        is_token && !NOT_IN_TRAILERS.contains(name) && !HOP_BY_HOP.contains(name) && !self.contains(name)
+        is_token(name) && !NOT_IN_TRAILERS.contains(name) && !HOP_BY_HOP.contains(name) && !self.contains(name)
     }
 }
 

@@ -3,16 +3,15 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Uri, Version, request};
-use memchr::memchr;
 
 use super::connection::Connection;
 use super::framing::BodyFraming;
 use super::host::Host;
 use super::source::Source;
-use crate::fields::is_padded;
+use crate::fields::{is_padded, is_token};
 use crate::policy::path::{self, Normal, Odd};
 use crate::refusal::Refusal;
 
@@ -134,12 +133,6 @@ impl Head {
             BodyFraming::Chunked => None,
         }
     }
-}
-
-/// Whether a name is what the library says that it is: it lets a quote pass (RFC 9110 section 5.6.2), which the parser
-/// of HTTP/1.1 does not.
-fn is_token(name: &HeaderName) -> bool {
-    memchr(b'"', name.as_str().as_bytes()).is_none()
 }
 
 /// How the body is framed, if there is one way to read it (RFC 9112 section 6.3).

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode, Version, response};
 
 use crate::fields;
@@ -69,7 +69,7 @@ pub(super) fn settle(head: &mut response::Parts, received: Version) -> Result<()
         return Err(AnswerFault::Unasked);
     }
     if received == Version::HTTP_2 {
-        fields::trim(headers);
+        as_in_http1(headers);
     }
     let has_length = headers.contains_key(header::CONTENT_LENGTH);
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
@@ -95,6 +95,15 @@ pub(super) fn settle(head: &mut response::Parts, received: Version) -> Result<()
     let length = length_of(headers).ok_or(AnswerFault::Length)?;
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     Ok(())
+}
+
+/// Leaves of the fields of HTTP/2 what HTTP/1.1 can say too: names are tokens, and values have no blanks around them.
+fn as_in_http1(headers: &mut HeaderMap) {
+    fields::trim(headers);
+    let odd: Vec<HeaderName> = headers.keys().filter(|name| !fields::is_token(name)).cloned().collect();
+    for name in odd {
+        headers.remove(name);
+    }
 }
 
 /// Whether a body follows this status in answer to this method at all (RFC 9112 section 6.3).

@@ -153,6 +153,16 @@ fn blanks_around_a_value_of_an_http2_backend_are_taken_away() {
     assert_eq!(answer.extensions().get::<http::HeaderMap>().unwrap()["x-sum"], "1");
 }
 
+#[test]
+fn a_field_of_an_http2_backend_whose_name_is_no_token_does_not_pass() {
+    let backend = H2Backend::start(None);
+    let config = Config::with_server(&format!("http://{}", backend.address));
+    let gateway = Gateway::start(&config.set("/backends/legacy/protocol", json!("http2")));
+    backend.on("/public/x", Act::Say(200, &[("x\"y", "1"), ("x-z", "2")], &[]));
+    let answer = gateway.post("/public/x").body("hello").send().ok();
+    assert_eq!((answer.all("x\"y"), answer.header("x-z")), (vec![], Some("2")));
+}
+
 /// The log line about the answer to this request.
 fn said_of(gateway: &Gateway, request_id: &str) -> Option<Value> {
     gateway

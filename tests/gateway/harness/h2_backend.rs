@@ -36,7 +36,7 @@ pub(crate) type Fields = &'static [(&'static str, &'static str)];
 fn fields(pairs: Fields) -> HeaderMap {
     let mut fields = HeaderMap::new();
     for (name, value) in pairs {
-        fields.append(*name, value.parse().unwrap());
+        fields.append(http::HeaderName::from_lowercase(name.as_bytes()).unwrap(), value.parse().unwrap());
     }
     fields
 }
