@@ -117,6 +117,8 @@ pub(crate) struct Connection {
     stuck_since: Cell<Option<Instant>>,
     /// Whether it is to end with its next answer.
     is_last: Cell<bool>,
+    /// Whether no request has come yet.
+    is_fresh: Cell<bool>,
     /// What the frames of HTTP/2 say.
     streams: Cell<Streams>,
     /// Whether the body that comes is not well-formed, for whoever reads it.
@@ -165,6 +167,7 @@ impl Connection {
             framing: RefCell::default(),
             stuck_since: Cell::new(None),
             is_last: Cell::new(false),
+            is_fresh: Cell::new(true),
             streams: Cell::default(),
             is_odd: Rc::default(),
             tunnel: Cell::new(None),
@@ -268,6 +271,7 @@ impl Connection {
             self.busy_since.set(now);
         }
         self.is_answering.set(true);
+        self.is_fresh.set(false);
         self.active.set(self.active.get() + 1);
     }
 
@@ -319,6 +323,11 @@ impl Connection {
     pub(crate) fn is_idle(&self) -> bool {
         let framing = self.framing.borrow();
         self.active.get() == 0 && self.stuck_since.get().is_none() && !framing.is_in_head() && !framing.is_in_body()
+    }
+
+    /// Whether no request has come yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.is_fresh.get()
     }
 
     /// It shall end with its next answer.

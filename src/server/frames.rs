@@ -210,9 +210,10 @@ impl Frames {
         !self.open.is_empty()
     }
 
-    /// Whether a frame of our own can be written now: between two frames, and not within a header block.
+    /// Whether a frame of our own can be written now: behind our SETTINGS, between two frames, and not within a header
+    /// block.
     pub(super) fn is_between_answers(&self) -> bool {
-        self.sent.is_between_frames() && !self.is_in_block
+        self.sent.has_begun && self.sent.is_between_frames() && !self.is_in_block
     }
 
     /// The highest stream that the caller has opened.
@@ -283,6 +284,8 @@ struct Cutter {
     filled: usize,
     /// What is left of the present frame.
     rest: usize,
+    /// Whether a frame has come.
+    has_begun: bool,
 }
 
 impl Cutter {
@@ -302,6 +305,7 @@ impl Cutter {
                 return;
             }
             self.filled = 0;
+            self.has_begun = true;
             let [a, b, c, kind, flags, d, e, f, g] = self.head;
             self.rest = u32::from_be_bytes([0, a, b, c]) as usize;
             each(FrameHead { length: self.rest, kind, flags, stream: u32::from_be_bytes([d, e, f, g]) & 0x7fff_ffff });

@@ -12,7 +12,8 @@ use super::Phase;
 use crate::gateway::Gateway;
 use crate::gateway::connection::{ANNOUNCED, Connection, Goodbye};
 
-/// How long the next request of an HTTP/1.1 connection is waited for when the process is to end: it may be on its way.
+/// How long a request that may be on its way is waited for when the process is to end: the next one of an HTTP/1.1
+/// connection, the first one of HTTP/2.
 const NEXT_REQUEST: Duration = Duration::from_secs(1);
 
 /// The word for a connection with which another process goes on.
@@ -36,7 +37,8 @@ where
         let now = *phase.borrow_and_update();
         // An HTTP/2 connection is told that it ends, and its caller opens another one without losing anything.
         let goes_over = matches!(now, Phase::Waiting | Phase::Leaving) && !connection.is_multiplexed();
-        let is_awaited = now == Phase::Draining && !connection.is_multiplexed() && !was_awaited;
+        let may_come = !connection.is_multiplexed() || connection.is_fresh();
+        let is_awaited = matches!(now, Phase::Draining | Phase::Leaving) && !goes_over && may_come && !was_awaited;
         if is_awaited {
             was_awaited = true;
             connection.end_soon();

@@ -174,3 +174,17 @@ fn http_1_1_a_call_that_was_on_its_way_when_the_process_began_to_stop_is_answere
     assert!(answer.close);
     assert_eq!(gateway.wait_exit().code(), Some(0));
 }
+
+#[test]
+fn the_first_request_of_a_new_connection_is_answered_when_the_process_stops() {
+    let (_backend, mut gateway) = world();
+    let mut caller = Caller::silent(gateway.address);
+    gateway.signal("TERM");
+    eventually("nobody listens", || std::net::TcpStream::connect(gateway.address).is_err());
+    caller.connection.send(&[frames::PREFACE, &frames::frame(frames::SETTINGS, 0, 0, b"")].concat());
+    let first = caller.next().unwrap();
+    assert_eq!(first.kind, frames::SETTINGS, "{first:?}");
+    caller.get(1, "/public/x");
+    assert_eq!(caller.end_of(1), End::Answer(200));
+    assert_eq!(gateway.wait_exit().code(), Some(0));
+}
