@@ -56,6 +56,8 @@ pub struct Backend {
     pub idle_timeout: Duration,
     /// Requests in flight at once.
     pub concurrency: usize,
+    /// How much of that one caller may hold by WebSockets, in percent.
+    pub websocket_share: u32,
     /// Fewer than that while answers take longer than usual.
     pub adaptive: Option<Arc<Adaptive>>,
     /// HTTP/2 connections of a worker to each server.
@@ -133,6 +135,11 @@ impl Backend {
     /// How many requests it takes at once now.
     pub fn limit(&self) -> usize {
         self.adaptive.as_ref().map_or(self.concurrency, |adaptive| adaptive.limit())
+    }
+
+    /// How many of them may be WebSockets of one caller.
+    pub fn websockets_per_caller(&self) -> usize {
+        (self.limit().saturating_mul(self.websocket_share as usize) / 100).max(1)
     }
 
     /// Learns from an answer that took so long; `None`: none came.

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use memchr::memchr;
 
 /// Fields that concern one connection only (RFC 9110 section 7.6.1), and those that a proxy answers itself.
 const HOP_BY_HOP: [HeaderName; 11] = [
@@ -55,6 +56,27 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     let options = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
     let is_field = |option: &&[u8]| !matches!(*option, b"keep-alive" | b"close");
     options.filter(is_field).filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
+}
+
+/// Whether a name is what the library says that it is: in names of HTTP/2 it lets a quote pass (RFC 9110 section 5.6.2),
+/// which parsers of HTTP/1.1 do not.
+pub fn is_token(name: &HeaderName) -> bool {
+    memchr(b'"', name.as_str().as_bytes()).is_none()
+}
+
+/// Takes blanks around values away, which HTTP/1.1 would not count in, and HTTP/2 does not allow (RFC 9113 section
+/// 8.2.1).
+pub fn trim(headers: &mut HeaderMap) {
+    for (_, value) in headers.iter_mut().filter(|(_, value)| is_padded(value)) {
+        let trimmed = value.as_bytes().trim_ascii();
+        *value = HeaderValue::from_bytes(trimmed).unwrap_or(HeaderValue::from_static(""));
+    }
+}
+
+/// Whether a value begins or ends with a blank.
+pub fn is_padded(value: &HeaderValue) -> bool {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    is_blank(value.as_bytes().first()) || is_blank(value.as_bytes().last())
 }
 
 /// Fields that the gateway writes itself, or that are for it alone: no caller's reach a backend.
@@ -190,9 +212,7 @@ impl FieldSet {
 
     /// Whether a trailer of this name may pass.
     pub fn lets_trailer_pass(&self, name: &HeaderName) -> bool {
-        // The library lets a quote pass in names of HTTP/2, which no name may have (RFC 9110 section 5.6.2).
-        let is_token = !name.as_str().contains('"');
-        is_token && !NOT_IN_TRAILERS.contains(name) && !HOP_BY_HOP.contains(name) && !self.contains(name)
+        is_token(name) && !NOT_IN_TRAILERS.contains(name) && !HOP_BY_HOP.contains(name) && !self.contains(name)
     }
 }
 
@@ -330,5 +350,16 @@ mod tests {
         }
         remove_hop_by_hop(&mut headers, |name| name == "x-one", |name| name == "x-three");
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-four", "x-one"]);
+    }
+
+    #[test]
+    fn blanks_around_values_go_with_http2_and_those_within_stay() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("x-a", " a\t"), ("x-a", "b c"), ("x-b", "\t ")] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        trim(&mut headers);
+        let all: Vec<_> = headers.iter().map(|(_, value)| value.to_str().expect("text")).collect();
+        assert_eq!(all, ["a", "b c", ""]);
     }
 }

@@ -38,11 +38,13 @@ mod refresh;
 mod relay;
 pub(crate) mod request_id;
 mod response;
+mod response_framing;
 pub(crate) mod source;
 mod target;
 mod token;
 mod tunnel;
 mod upgrade;
+mod websocket_share;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -315,7 +317,8 @@ impl Gateway {
         if !source.allowed {
             return Err(Refusal::AddressNotAllowed.into());
         }
-        if let Some(answer) = connection.entrance().redirect(request.method(), request.uri(), request.headers()) {
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        if let Some(answer) = connection.entrance().redirect(method, uri, headers, &current.policy.credentials) {
             return Ok(answer?);
         }
         if let Err(fault) = connection.certificate(unix_seconds(record.time)) {
@@ -405,7 +408,7 @@ impl Gateway {
         let answer = self.forward(route, &caller, &mut request, record).await?;
         match &route.response {
             None => Ok(answer),
-            Some(rules) => Ok(Box::pin(response::filtered(rules, answer, is_head, record)).await?),
+            Some(rules) => Ok(Box::pin(response::filtered(rules, answer, is_head, &route.backend, record)).await?),
         }
     }
 

@@ -89,6 +89,8 @@ pub struct Policy {
     pub forward_auth: Option<ForwardAuth>,
     /// Fields that callers must not send to backends, in any spelling.
     pub stripped: Arc<FieldSet>,
+    /// Fields in which callers show credentials: none of them may come by plain http.
+    pub credentials: FieldSet,
     /// All versions of all keys, newest first within each kind and id.
     pub versions: Vec<KeyVersion>,
     /// Bytes of memory above which nobody new is served.
@@ -239,6 +241,7 @@ impl Policy {
             own_site,
             forward_auth,
             stripped,
+            credentials: stripped::credentials(raw),
             versions,
         })
     }

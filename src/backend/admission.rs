@@ -11,6 +11,7 @@ use tokio::time::timeout_at;
 use super::Failure;
 use super::circuit::Circuit;
 use super::repeats::Repeats;
+use crate::log_throttle::LogThrottle;
 
 /// One request, in the upper bits of the counter that both counts requests and those in flight.
 const ONE: u64 = 1 << 32;
@@ -29,6 +30,8 @@ pub struct Admission {
     pub circuit: Circuit,
     /// How many requests were sent again.
     pub repeats: Repeats,
+    /// For log lines about answers that cannot be used.
+    pub(super) bad_responses: LogThrottle,
 }
 
 /// How many requests may wait for a place, and for how long.

@@ -79,7 +79,10 @@ impl Link {
     {
         let signs = Arc::<Signs>::default();
         let stream = TokioIo::new(BackendIo::new(stream, Arc::clone(&signs)));
-        let handshake = http1::Builder::new().max_buf_size(MAX_BUFFER).handshake(stream).await;
+        let mut builder = http1::Builder::new();
+        // A proxy takes a blank between name and colon away (RFC 9112 section 5.1).
+        builder.max_buf_size(MAX_BUFFER).allow_spaces_after_header_name_in_responses(true);
+        let handshake = builder.handshake(stream).await;
         let (sender, connection) = handshake.map_err(|_| Failure::Broken)?;
         let driver = Box::pin(async move {
             if let Err(error) = connection.with_upgrades().await {

@@ -14,12 +14,12 @@ use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::alarm::Alarms;
-use super::answer::AnswerBody;
+use super::answer::{AnswerBody, Causes};
 use super::balance::{next_random, random_of};
 use super::channel::{StreamPermit, failure_of, is_refused};
 use super::channels::Grant;
@@ -63,6 +63,8 @@ pub struct Errand<'a> {
     pub patience: Patience,
     /// Since when it is on its way: later than now where it had to wait for a stream of a connection.
     pub begun: &'a Cell<Instant>,
+    /// The request's id, for the log.
+    pub request_id: &'a HeaderValue,
 }
 
 /// Which requests may be sent a second time.
@@ -94,6 +96,8 @@ struct Way {
     waits: Cell<bool>,
     /// Whether its failure has been counted already, as that of another request.
     is_counted: Cell<bool>,
+    /// The server whose connection failed last, and how.
+    broke: Cell<Option<(Rc<Station>, hyper::Error)>>,
 }
 
 struct Attempt {
@@ -153,13 +157,18 @@ impl Pool {
         if let (Err(Failure::Timeout), Some(station)) = (&sent, way.asked.take()) {
             backend.servers.failed(&station.server, Failure::Timeout.word());
         }
+        // It was the caller whose request broke off.
+        let is_callers_fault = upload.is_some_and(|upload| upload.fault().is_some());
         match &sent {
             // Whatever it said, it is there.
             Ok(_) | Err(Failure::Malformed) => backend.answered(),
-            // It was the caller whose request broke off.
-            Err(_) if upload.is_some_and(|upload| upload.fault().is_some()) => {}
-            Err(_) if way.is_counted.get() => {}
+            Err(_) if is_callers_fault || way.is_counted.get() => {}
             Err(failure) => backend.failed(*failure),
+        }
+        if let (Err(Failure::Broken | Failure::Malformed), Some((station, error))) = (&sent, way.broke.take())
+            && !is_callers_fault
+        {
+            backend.log_bad_response(&station.server.standing.name, errand.request_id, &Causes(&error));
         }
         let (response, lease) = sent?;
         let server = &lease.visit.station().server;
@@ -200,6 +209,7 @@ impl Pool {
                 _ => None,
             };
             let upload = upload_of(request);
+            way.broke.take();
             let attempt = match attempt(backend, station, request, errand, way, fresh).await {
                 Ok(answer) => return Ok(answer),
                 Err(attempt) => attempt,
@@ -294,7 +304,9 @@ async fn attempt(
         }
         Err(mut error) => {
             *request = error.take_message();
-            Err(Attempt { failure: link.failure(), reused, refused: false })
+            let failure = link.failure();
+            way.broke.set(Some((Rc::clone(station), error.into_error())));
+            Err(Attempt { failure, reused, refused: false })
         }
     }
 }
@@ -325,12 +337,23 @@ async fn attempt_http2(
         Err(error) => {
             let (failure, refused) = (failure_of(&error), is_refused(&error));
             way.is_counted.set(failure == Failure::Broken && !channel.is_first_to_blame());
+            way.broke.set(Some((Rc::clone(station), error)));
             Err(Attempt { failure, reused, refused })
         }
     }
 }
 
 impl Lease {
+    /// Where it is.
+    pub(super) fn station(&self) -> Rc<Station> {
+        Rc::clone(self.visit.station())
+    }
+
+    /// Whether it is one of HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.link.is_none()
+    }
+
     /// The connection, where nobody else drives it.
     pub(super) fn link(&mut self) -> Option<&mut Link> {
         self.link.as_mut()

@@ -1,17 +1,19 @@
 //! The way to the backend and back, for callers that have been admitted.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 
 use super::body::ResponseBody;
 use super::call::{Call, Upload};
 use super::error::Refused;
 use super::head::Head;
 use super::record::Record;
+use super::response_framing::{self, AnswerFault};
 use super::{Gateway, call, headers};
 use crate::auth::Caller;
 use crate::backend::Failure;
@@ -135,6 +137,11 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
         let backend = &route.backend;
+        if let Some(mut handshake) = record.handshake.take() {
+            handshake.held = self.websocket_share(route, admitted, record)?;
+            record.handshake = Some(handshake);
+        }
+        let is_head = request.as_ref().is_some_and(|request| *request.method() == Method::HEAD);
         // How long a caller takes with its body says nothing about the backend.
         let is_at_hand = request.as_ref().is_some_and(|request| request.body().progress().is_none());
         let try_by = if is_at_hand { Try::Complete } else { Try::Upload };
@@ -149,6 +156,7 @@ impl Gateway {
             caller: Some(record.source.address),
             patience: Patience { now: sent, head: route.timeout, body },
             begun: &begun,
+            request_id: &record.request_id,
         };
         let outcome = self.pool.send(backend, request, errand).await;
         let time = begun.get().elapsed();
@@ -161,14 +169,13 @@ impl Gateway {
         self.cells().backend_answered(&backend.name, time);
         let (mut head, content) = response.into_parts();
         // Each side of a gateway speaks its own version (RFC 9110 section 2.5).
-        head.version = Version::HTTP_11;
+        let received = std::mem::replace(&mut head.version, Version::HTTP_11);
         if let Some(handshake) = record.handshake.take_if(|_| head.status == StatusCode::SWITCHING_PROTOCOLS) {
             let switched = self.switched(route, handshake, head, permit, record);
-            return switched.map_err(|failure| self.failed(route, failure, record));
+            return switched.map_err(|fault| self.wrong(route, content.server(), fault, record));
         }
-        // Otherwise nobody asked for another protocol, so 101 is no answer.
-        if !is_framed_once(&head.headers) || head.status.is_informational() {
-            return Err(self.failed(route, Failure::Broken, record));
+        if let Err(fault) = response_framing::settle(&mut head, received) {
+            return Err(self.wrong(route, content.server(), fault, record));
         }
         let refused_us = head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
             || (head.status == StatusCode::UNAUTHORIZED && !route.pass_unauthorized);
@@ -176,9 +183,19 @@ impl Gateway {
             self.cells().backend_failed(&backend.name, "credential");
             return Err(Refusal::BackendCredential.into());
         }
-        headers::prepare_response(&mut head.headers, route);
+        headers::prepare_response(&mut head.headers, route, received);
         record.permit = Some(permit);
-        Ok(Response::from_parts(head, ResponseBody::backend(content)))
+        if !response_framing::has_content(is_head, head.status) {
+            return Ok(Response::from_parts(head, ResponseBody::full("")));
+        }
+        let ruled = route.response_fields.as_ref().map(|rules| Arc::clone(rules.about()));
+        Ok(Response::from_parts(head, ResponseBody::backend(content, ruled)))
+    }
+
+    /// Says what is wrong with an answer of which no other reader could be sure, and counts it.
+    fn wrong(&self, route: &Route, server: &str, fault: AnswerFault, record: &Record) -> Refused {
+        route.backend.log_bad_response(server, &record.request_id, &fault);
+        self.failed(route, Failure::Malformed, record)
     }
 
     /// Counts a backend's failure, unless it was the caller whose request broke off.
@@ -257,11 +274,4 @@ fn is_plain_json(call: &Call<'_>, bytes: &Bytes) -> Result<(), Refusal> {
 /// RFC 9110 section 9.2.2.
 fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS)
-}
-
-/// Whether a response's body has exactly one length.
-fn is_framed_once(headers: &HeaderMap) -> bool {
-    let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
-    let codings = headers.get_all(header::TRANSFER_ENCODING).iter().count();
-    lengths + codings <= 1
 }

@@ -129,8 +129,15 @@ impl Gateway {
         let sent = std::time::Instant::now();
         let body = Pace { pause: backend.timeout, until: sent + backend.timeout * 2 };
         let patience = Patience { now: sent, head: backend.timeout, body };
-        let (begun, caller) = (std::cell::Cell::new(sent), Some(record.source.address));
-        let errand = Errand { repeat: Repeat::Unsent, key: None, caller, patience, begun: &begun };
+        let begun = std::cell::Cell::new(sent);
+        let errand = Errand {
+            repeat: Repeat::Unsent,
+            key: None,
+            caller: Some(record.source.address),
+            patience,
+            begun: &begun,
+            request_id: &record.request_id,
+        };
         let answer = self.pool.send(backend, &mut Some(request), errand).await;
         record.backend_time = Some(begun.get().elapsed());
         let response = answer.map_err(|failure| outage(failure.word()))?;

@@ -15,6 +15,7 @@ use super::call::Call;
 use super::framing::BodyFraming;
 use super::host::Host;
 use super::source::Source;
+use super::websocket_share::HeldWebsocket;
 use crate::auth::dpop::Proof;
 use crate::policy::route::Route;
 use crate::refusal::{DpopFault, Refusal};
@@ -36,6 +37,8 @@ pub(super) struct Handshake {
     pub(super) shown: HeaderMap,
     /// That the caller has the key of its token, as it was shown with the handshake.
     pub(super) proof: Option<Result<Proof, DpopFault>>,
+    /// Its place among those of its caller, once it has been let in.
+    pub(super) held: Option<HeldWebsocket>,
     /// The path that was asked for.
     pub(super) path: Box<str>,
     /// The host that was asked for.
@@ -103,7 +106,16 @@ impl Handshake {
             return Err(Refusal::Internal);
         }
         let (shown, host, source) = (parts.headers.clone(), Rc::clone(&head.host), Rc::clone(source));
-        Ok(Some(Box::new(Self { key, stream, shown, proof: None, path: parts.uri.path().into(), host, source })))
+        Ok(Some(Box::new(Self {
+            key,
+            stream,
+            shown,
+            proof: None,
+            held: None,
+            path: parts.uri.path().into(),
+            host,
+            source,
+        })))
     }
 
     /// Asks the backend for the same.

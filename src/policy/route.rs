@@ -56,6 +56,8 @@ pub struct Route {
     pub content_types: Vec<String>,
     /// Cookies of ours, which the backend does not see.
     pub own_cookies: Vec<String>,
+    /// The cookie of a login, which backends cannot set.
+    pub session_cookie: Option<Box<str>>,
     /// Fields of callers that do not reach its backend.
     pub stripped: Arc<FieldSet>,
     /// What changes in the fields of requests.
@@ -266,6 +268,7 @@ fn read_one(
         pass_unauthorized: route.pass_unauthorized,
         content_types: route.content_types.iter().map(|kind| kind.to_ascii_lowercase()).collect(),
         own_cookies,
+        session_cookie: session.map(|cookie| cookie.name.as_str().into()),
         allowed_in_path: allowed_in_path(&route.allow_in_path),
         rewrite: route.rewrite.as_ref().map(|it| Rewrite::new(it, section.is_some_and(|it| it.ignores_case))),
         websocket: route.websocket.then(|| Websocket::read(&route.limits)),

@@ -37,6 +37,14 @@ pub(super) fn on_route(all: &Arc<FieldSet>, route: &raw::Route, rules: Option<&F
     Arc::new(set)
 }
 
+/// Fields in which some route takes a credential, or may be claimed whose it is.
+pub(super) fn credentials(raw: &Raw) -> FieldSet {
+    let mut set = FieldSet::default();
+    ["cookie", "proxy-authorization", "dpop"].iter().for_each(|name| set.insert(name));
+    identity_fields(raw).iter().for_each(|name| set.insert(name));
+    set
+}
+
 /// Fields that carry a caller's credential, or the identifier.
 pub(super) fn identity_fields(raw: &Raw) -> Vec<String> {
     const FIXED: [&str; 5] =

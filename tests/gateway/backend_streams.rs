@@ -129,7 +129,7 @@ fn without_a_queue_what_finds_no_stream_is_503_at_once() {
 #[test]
 fn streams_come_back_however_an_exchange_ends() {
     let (backend, gateway) = world(|c| c.set("/backends/legacy/max_connections", json!(1)));
-    backend.on("/public/cut", Act::Cut);
+    backend.on("/public/cut", Act::Cut(::h2::Reason::INTERNAL_ERROR));
     backend.on("/public/reset", Act::Reset(usize::MAX, ::h2::Reason::INTERNAL_ERROR));
     backend.on("/public/early", Act::Early);
     for _ in 0..STREAMS * 2 {

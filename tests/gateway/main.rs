@@ -4,6 +4,7 @@
 //! a letter with a number is a row of the security checklist.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod answers;
 mod audiences;
 mod backend_http2;
 mod backend_streams;
@@ -71,7 +72,9 @@ mod spellings;
 mod streaming;
 mod tls;
 mod tokens;
+mod trailers;
 mod unreadable;
 mod upgrade;
 mod vectors;
 mod websocket;
+mod websocket_shares;

@@ -82,6 +82,16 @@ impl Check<'_> {
                 self.add(&key, message, "remove `max_connections`, or add `protocol: http2`");
             }
         }
+        let share = format!("{at}.websocket_share");
+        match backend.websocket_share {
+            0 => self.add(
+                &share,
+                "no WebSocket could be opened",
+                "write at least 1, or remove `websocket` from the routes",
+            ),
+            1..=100 => {}
+            _ => self.add(&share, "more than 100 percent", "write at most 100"),
+        }
         if let Some(adaptive) = &backend.adaptive {
             let min = format!("{at}.adaptive.min");
             self.more_than_zero(&min, adaptive.min);

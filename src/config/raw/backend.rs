@@ -71,6 +71,9 @@ pub struct Backend {
     /// HTTP/2 connections that each worker opens to each server at most. One is enough until the server's limit of streams
     /// (SETTINGS_MAX_CONCURRENT_STREAMS) is reached; above all of them requests wait in `queue`, or get 503. Default: 10.
     pub max_connections: Option<usize>,
+    /// How much of `concurrency` one caller may hold by WebSockets, in percent; one it always may. Above it 429.
+    #[serde(default = "default_websocket_share")]
+    pub websocket_share: u32,
     /// Fewer than `concurrency` while answers take longer than usual, learnt from how long they take. Default: no.
     pub adaptive: Option<Adaptive>,
     /// Where requests wait while `concurrency` or `max_connections` is reached. Default: they do not.
@@ -110,6 +113,10 @@ fn default_backend_idle() -> Duration {
 }
 
 fn default_retry_budget() -> u32 {
+    10
+}
+
+fn default_websocket_share() -> u32 {
     10
 }
 

@@ -23,8 +23,10 @@ pub(crate) enum Act {
     Reset(usize, h2::Reason),
     /// Says GOAWAY with each answer.
     GoAway,
-    /// Answers a part of the body, and resets.
-    Cut,
+    /// Answers a part of the body, and resets with this reason.
+    Cut(h2::Reason),
+    /// Answers with this status and these fields, with the body that came, and with these trailers.
+    Say(u16, Fields, Fields),
     /// Answers as `Echo`, once `release` has been called.
     Hold,
     /// Answers 413 without reading anything, and wants no more of the request (RFC 9113 section 8.1).
@@ -35,6 +37,17 @@ pub(crate) enum Act {
     HangUp,
     /// Answers a body of so many bytes, as fast as it is taken.
     Large(usize),
+}
+
+/// Header fields or trailers.
+pub(crate) type Fields = &'static [(&'static str, &'static str)];
+
+fn fields(pairs: Fields) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    for (name, value) in pairs {
+        fields.append(http::HeaderName::from_lowercase(name.as_bytes()).unwrap(), value.parse().unwrap());
+    }
+    fields
 }
 
 /// A request as it arrived.
@@ -213,21 +226,27 @@ async fn answer(
     }
     let trailers = incoming.trailers().await.ok()?;
     state.lock().unwrap().seen.push(Seen { connection, head, body: body.clone(), trailers });
-    let mut response = Response::builder().header("content-type", "application/grpc");
-    if let Act::Head(size) = act {
-        response = response.header("x-large", "h".repeat(size));
+    let mut response = Response::builder().header("content-type", "application/grpc").body(()).ok()?;
+    match act {
+        Act::Say(status, head, _) => {
+            *response.status_mut() = status.try_into().unwrap();
+            *response.headers_mut() = fields(head);
+        }
+        Act::Head(size) => drop(response.headers_mut().insert("x-large", "h".repeat(size).parse().unwrap())),
+        _ => {}
     }
-    let response = response.body(()).ok()?;
     let mut stream = respond.send_response(response, false).ok()?;
     stream.send_data(body.into(), false).ok()?;
-    if matches!(act, Act::Cut) {
+    if let Act::Cut(reason) = act {
         said().await;
-        stream.send_reset(h2::Reason::INTERNAL_ERROR);
+        stream.send_reset(reason);
         return None;
     }
-    let mut trailers = HeaderMap::new();
-    trailers.insert("grpc-status", "0".parse().ok()?);
-    stream.send_trailers(trailers).ok()
+    let trailers = match act {
+        Act::Say(_, _, trailers) => fields(trailers),
+        _ => fields(&[("grpc-status", "0")]),
+    };
+    if trailers.is_empty() { stream.send_data(Bytes::new(), true).ok() } else { stream.send_trailers(trailers).ok() }
 }
 
 /// Lets go out what was said.
