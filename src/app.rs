@@ -107,6 +107,7 @@ impl App {
     ) -> anyhow::Result<Self> {
         let lasting = Lasting::default();
         let plan = Plan::read(file, &lasting)?;
+        plan.warn();
         control.block_on(plan.fetch_keys(&lasting, control.handle()));
         control.block_on(plan.watch_servers(control.handle()));
         let raw = plan.config.raw().clone();

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use crate::auth::published::PublishedKeys;
 use crate::config::raw::{Listen, Raw};
-use crate::config::{self, Config, Problems};
+use crate::config::{self, Config, Problems, Warning};
 use crate::gateway::Shared;
 use crate::gateway::entrance::{Entrance, InForce};
 use crate::metrics::Metrics;
@@ -51,6 +51,13 @@ impl Plan {
         match (policy, tls, state) {
             (Some(policy), Some(tls), Some(state)) if problems.is_empty() => Ok(Self { config, policy, tls, state }),
             _ => Err(problems),
+        }
+    }
+
+    /// Says in the log what may not be meant.
+    pub fn warn(&self) {
+        for Warning { place, message, help } in self.config.warnings() {
+            tracing::warn!(place, help, "{message}");
         }
     }
 
@@ -169,6 +176,7 @@ impl Reloader {
         if let Some(key) = needs_restart(&self.started_with, plan.config.raw()) {
             return Err(ReloadFault::NeedsRestart(key));
         }
+        plan.warn();
         let mut files = plan.config.files_read();
         files.push(self.file.clone());
         self.watched().follow(files);

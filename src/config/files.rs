@@ -2,10 +2,17 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::Warning;
 use crate::secret::Secret;
+
+/// The bit of a mode by which everyone may write, that by which the group may, and that by which only the owner of a file
+/// in a directory may replace it.
+const BY_EVERYONE: u32 = 0o002;
+const BY_GROUP: u32 = 0o020;
+const STICKY: u32 = 0o1000;
 
 /// No certificate, key set or list of accounts is larger. In bytes.
 const LARGEST: usize = 64 << 20;
@@ -111,7 +118,47 @@ fn open(path: &Path) -> Result<File, Failure> {
         // It may be the key itself.
         return Err(("this is not the path of a file".to_owned(), "write the path, not the content".to_owned()));
     }
-    File::open(path).map_err(|error| unreadable(path, &error))
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
+    let mode = metadata.permissions().mode();
+    if metadata.is_file() && mode & BY_EVERYONE != 0 {
+        let (path, mode) = (path.display(), mode & 0o777);
+        return Err((
+            format!("{path} can be written by everyone (mode {mode:04o}): everyone would decide what stands in it"),
+            format!("run: chmod o-w {path}"),
+        ));
+    }
+    Ok(file)
+}
+
+/// Who else than its owner can change a file or what is in a directory, where that is told and not refused: a group,
+/// unless it is that of one user alone, and everyone who can write in its directory.
+pub(super) fn changeable(path: &Path) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let mut warn = |path: &Path, message: String, help: String| {
+        warnings.push(Warning { place: path.display().to_string(), message, help });
+    };
+    if let Ok(metadata) = path.metadata().as_ref()
+        && metadata.mode() & BY_GROUP != 0
+        && metadata.is_file()
+        && metadata.gid() != metadata.uid()
+    {
+        let message = format!("the group {} can write it (mode {:04o})", metadata.gid(), metadata.mode() & 0o777);
+        warn(path, message, format!("run: chmod g-w {}", path.display()));
+    }
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let mut directories = vec![path, &real];
+    directories.dedup();
+    for path in directories {
+        let directory = if path.is_dir() { Some(path) } else { path.parent() };
+        let Some(directory) = directory.filter(|directory| !directory.as_os_str().is_empty()) else { continue };
+        let Ok(metadata) = directory.metadata() else { continue };
+        if metadata.mode() & BY_EVERYONE != 0 && metadata.mode() & STICKY == 0 {
+            let message = format!("everyone can put another file in its place (mode {:04o})", metadata.mode() & 0o7777);
+            warn(path, message, format!("run: chmod o-w {}", directory.display()));
+        }
+    }
+    warnings
 }
 
 fn read_open(file: File, path: &Path, largest: usize) -> Result<Vec<u8>, Failure> {

@@ -28,6 +28,8 @@ mod dpop;
 mod faults;
 mod floods;
 mod forward_auth;
+mod forward_auth_fields;
+mod forward_auth_proxies;
 mod framing;
 mod h2spec;
 mod harness;
