@@ -17,8 +17,8 @@ use crate::gateway::Shared;
 use crate::gateway::entrance::{Entrance, InForce};
 use crate::metrics::Metrics;
 use crate::policy::{self, Lasting, Policy};
-use crate::server::bounds;
 use crate::server::tls::{self, ListenerTls, TlsStore};
+use crate::server::{bounds, operators};
 use crate::state;
 use watched::Watched;
 
@@ -45,6 +45,9 @@ impl Plan {
         let policy = Policy::build(&config, lasting, &mut found);
         let tls = tls::read(&config, &mut found);
         let state = policy::state::read(&config, &mut found);
+        if let Some(fault) = operators::fault_of(&operators::socket_path(&config)) {
+            found.push(config.problem("admin.socket", fault, "name another path, such as data/admin.sock"));
+        }
         // What was found out from the file alone need not be said again.
         let known: HashSet<String> = problems.iter().map(|problem| problem.path.clone()).collect();
         problems.extend(config.about_real_values(found).filter(|problem| !known.contains(&problem.path)));

@@ -92,6 +92,12 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<(), Refusal> {
         let current = self.current();
+        // Where it comes from, by what the listener says now about addresses and proxies.
+        connection.renew();
+        let source = connection.source_of(&handshake.shown)?;
+        if !source.allowed {
+            return Err(Refusal::AddressNotAllowed);
+        }
         let table = current.policy.tables.get(connection.entrance().number).ok_or(Refusal::NoRoute)?;
         let target = table.find(&handshake.host.name, &handshake.path, &Method::GET).map_err(|_| Refusal::NoRoute)?;
         let Target::Route(number) = target else { return Err(Refusal::NoRoute) };
@@ -102,8 +108,7 @@ impl Gateway {
         let mut parts = Request::new(()).into_parts().0;
         parts.headers.clone_from(&handshake.shown);
         let head = Head { host: Rc::clone(&handshake.host), body: BodyFraming::Length(0), odd: Odd::default() };
-        let (source, body) = (Rc::clone(&handshake.source), Upload::Read(Bytes::new()));
-        let call = Call { policy: &current.policy, connection, source, head, parts, body };
+        let call = Call { policy: &current.policy, connection, source, head, parts, body: Upload::Read(Bytes::new()) };
         let proof = handshake.proof.as_ref();
         let admitted = match self.admit(&current, route, &call, proof, record, Learned::default()) {
             Err(Undecided::Ask(ask)) => self.admit_after(ask, &current, route, &call, proof, record).await,

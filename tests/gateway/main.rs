@@ -4,6 +4,7 @@
 //! a letter with a number is a row of the security checklist.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod admin_listener;
 mod audiences;
 mod backend_http2;
 mod backend_tls;
@@ -26,6 +27,7 @@ mod demo;
 mod disk;
 mod dpop;
 mod faults;
+mod file_modes;
 mod floods;
 mod forward_auth;
 mod forward_auth_fields;
@@ -56,6 +58,7 @@ mod responses;
 mod retry;
 mod rfc;
 mod rotation;
+mod rotation_overlap;
 mod service;
 mod sessions;
 mod shutdown;
@@ -65,3 +68,4 @@ mod tokens;
 mod upgrade;
 mod vectors;
 mod websocket;
+mod websocket_addresses;

@@ -15,7 +15,7 @@ use crate::harness::*;
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 /// A route with WebSockets for customers, and one for everybody.
-fn with_websockets(config: Config) -> Config {
+pub(crate) fn with_websockets(config: Config) -> Config {
     config.route("me", "websocket", json!(true)).route("public", "websocket", json!(true))
 }
 
@@ -28,13 +28,13 @@ fn handshake(request: Request) -> Request {
 }
 
 /// What came to a backend with a connection: the field lines of its head.
-struct Opened {
+pub(crate) struct Opened {
     lines: Lines,
-    stream: Wire<TcpStream>,
+    pub(crate) stream: Wire<TcpStream>,
 }
 
 /// A backend that hands each connection with its first head to the test.
-fn backend() -> (SocketAddr, Receiver<Opened>) {
+pub(crate) fn backend() -> (SocketAddr, Receiver<Opened>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, receiver) = channel();
@@ -72,7 +72,7 @@ fn world_of(address: SocketAddr, change: impl FnOnce(Config) -> Config) -> Gatew
 
 /// Opens a WebSocket on an open route: the caller's side and the backend's.
 #[track_caller]
-fn open(gateway: &Gateway, backend: &Receiver<Opened>, request: Request) -> (Connection, Opened) {
+pub(crate) fn open(gateway: &Gateway, backend: &Receiver<Opened>, request: Request) -> (Connection, Opened) {
     let mut caller = gateway.connect();
     caller.send(&handshake(request).bytes());
     let mut opened = backend.recv_timeout(DEADLINE).unwrap();
