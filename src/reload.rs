@@ -57,7 +57,17 @@ impl Plan {
         }
     }
 
-    /// Says in the log what may not be meant.
+    /// What may not be meant.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let expired = expired(&self.tls).into_iter().map(|file| Warning {
+            place: file,
+            message: "what is in this file has expired: it is refused, or nothing passes by it".to_owned(),
+            help: "put one in its place that has not".to_owned(),
+        });
+        self.config.warnings().into_iter().chain(expired).collect()
+    }
+
+    /// Says it in the log; certificates that have expired are told where they are noted.
     pub fn warn(&self) {
         for Warning { place, message, help } in self.config.warnings() {
             tracing::warn!(place, help, "{message}");
@@ -233,12 +243,17 @@ fn differ(old: &Listen, new: &Listen) -> bool {
 
 /// Tells Prometheus when the certificates end.
 pub fn note_certificates(metrics: &Metrics, tls: &[Option<ListenerTls>]) {
-    let now = unix_seconds();
-    let ends: Vec<(String, i64)> = tls.iter().flatten().flat_map(|tls| tls.ends.iter().cloned()).collect();
-    for (file, _) in ends.iter().filter(|(_, end)| u64::try_from(*end).unwrap_or_default() <= now) {
+    for file in expired(tls) {
         tracing::warn!(certificate = file, "what is in this file has expired: it is refused, or nothing passes by it");
     }
-    metrics.certificates(ends);
+    metrics.certificates(tls.iter().flatten().flat_map(|tls| tls.ends.iter().cloned()));
+}
+
+/// The files in which a certificate, or a list of revoked ones, has expired.
+fn expired(tls: &[Option<ListenerTls>]) -> Vec<String> {
+    let now = unix_seconds();
+    let ends = tls.iter().flatten().flat_map(|tls| &tls.ends);
+    ends.filter(|(_, end)| u64::try_from(*end).unwrap_or_default() <= now).map(|(file, _)| file.clone()).collect()
 }
 
 fn unix_seconds() -> u64 {

@@ -16,7 +16,7 @@ pub(super) const EXAMPLE: &str = "Example:\n  wicketgate check --config gateway.
 pub(super) fn check(file: &Path) -> anyhow::Result<()> {
     app::start_logging(Level::Warn);
     let plan = Plan::read(file, &Lasting::default())?;
-    for warning in plan.config.warnings() {
+    for warning in plan.warnings() {
         writeln!(std::io::stderr(), "{warning}")?;
     }
     let raw = plan.config.raw();

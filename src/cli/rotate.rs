@@ -105,7 +105,10 @@ pub(super) fn rotate(what: &Rotate) -> anyhow::Result<()> {
         Rotate::ClientSecret(what) => client_secret(&config, what, now)?,
         Rotate::IdentifierKey(what) => identifier_key(&config, what.overlap, now)?,
     }
-    if is_running(&config) {
+    let file = file.config.display();
+    if is_running(&config)
+        .with_context(|| format!("{file} or a file that it names has been changed; who runs it was not told"))?
+    {
         tell(&config, Method::POST, "/reload").context("the gateway that runs did not take it up")?;
         say("The gateway that runs here has taken it up. Other replicas need the same files.")
     } else {

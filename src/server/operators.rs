@@ -223,8 +223,9 @@ async fn answer(request: Request<Incoming>, shared: &Shared, wishes: &mpsc::Send
     let path: Vec<&str> = parts.uri.path().split('/').skip(1).collect();
     match (&parts.method, &path[..]) {
         (&Method::GET, ["sessions"]) => {
+            let names = customer.map(|customer| names_of(shared, customer)).transpose()?;
             let mut live = live(shared).await?;
-            live.retain(|(_, session)| customer.is_none_or(|customer| session.customer.as_str() == customer));
+            live.retain(|(_, session)| names.as_ref().is_none_or(|names| names.contains(&session.customer)));
             live.sort_by_key(|(_, session)| std::cmp::Reverse(session.last_seen));
             live.truncate(MAX_SHOWN);
             Ok(live.iter().map(|(digest, session)| shown(digest, session)).collect())
@@ -313,6 +314,13 @@ fn rules(shared: &Shared, asked: &Revocation) -> Result<Vec<Rule>, Fault> {
         return Err(Fault(StatusCode::BAD_REQUEST, "nothing is named".to_owned()));
     }
     Ok(match asked.kind.as_str() {
+        // A JWT begins with the base64url of `{"`.
+        "token"
+            if name.contains(char::is_whitespace) || (name.starts_with("eyJ") && name.matches('.').count() != 2) =>
+        {
+            let message = "this is neither a whole JWT, without what stands before it in its header, nor a `jti`";
+            return Err(Fault(StatusCode::BAD_REQUEST, message.to_owned()));
+        }
         "token" if name.matches('.').count() == 2 => {
             let token = policy.auth.inspect(&name, now, &shared.state);
             let token = token.map_err(|_| {
@@ -321,11 +329,7 @@ fn rules(shared: &Shared, asked: &Revocation) -> Result<Vec<Rule>, Fault> {
             vec![Rule::forever(token.subject, token.ends)]
         }
         "token" => vec![Rule::forever(Subject::Token(name), until)],
-        "customer" => {
-            let deriver = policy.auth.deriver.as_ref().ok_or_else(|| missing("customer"))?;
-            deriver.accept(&name, now).map_err(|fault| Fault(StatusCode::NOT_FOUND, fault.to_string()))?;
-            customer_rules(&policy, &Identifier::from_store(&name), now)
-        }
+        "customer" => rules_of(shared, &name)?,
         "client" => {
             if !policy.auth.clients.contains_key(&*name) {
                 return Err(missing("client"));
@@ -344,6 +348,21 @@ fn rules(shared: &Shared, asked: &Revocation) -> Result<Vec<Rule>, Fault> {
             return Err(Fault(StatusCode::BAD_REQUEST, message));
         }
     })
+}
+
+/// The rules that end all logins of the customer whom this identifier names.
+fn rules_of(shared: &Shared, customer: &str) -> Result<Vec<Rule>, Fault> {
+    let (policy, now) = (shared.policy(), now());
+    let fault = |message: String| Fault(StatusCode::NOT_FOUND, message);
+    let deriver = policy.auth.deriver.as_ref().ok_or_else(|| fault(format!("there is no customer `{customer}`")))?;
+    deriver.accept(customer, now).map_err(|found| fault(found.to_string()))?;
+    Ok(customer_rules(&policy, &Identifier::from_store(customer), now))
+}
+
+/// All identifiers of the customer whom this one names: a session keeps the one of its login.
+fn names_of(shared: &Shared, customer: &str) -> Result<Vec<Identifier>, Fault> {
+    let rules = rules_of(shared, customer)?;
+    Ok(rules.iter().map(|rule| Identifier::from_store(rule.subject.name())).collect())
 }
 
 async fn live(shared: &Shared) -> Result<Vec<(SessionDigest, Session)>, Fault> {

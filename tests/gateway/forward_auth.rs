@@ -36,15 +36,19 @@ pub(crate) fn documented(language: &str) -> &'static str {
 
 /// nginx as docs/forward-auth.md has it, in front of both.
 pub(crate) fn nginx(backend: &Backend, plain: SocketAddr) -> OtherProxy {
+    nginx_with(backend, plain, plain)
+}
+
+/// The same where questions are answered on a listener of their own.
+pub(crate) fn nginx_with(backend: &Backend, callers: SocketAddr, questions: SocketAddr) -> OtherProxy {
     let snippet = documented("nginx");
-    for address in ["127.0.0.1:8000", "127.0.0.1:8080", "127.0.0.1:9000"] {
-        assert!(snippet.contains(address), "{address}");
-    }
     OtherProxy::nginx(|own| {
-        snippet
-            .replace("127.0.0.1:8000", &own.to_string())
-            .replace("127.0.0.1:8080", &plain.to_string())
-            .replace("127.0.0.1:9000", &backend.address.to_string())
+        let places = [("8000", own), ("8080", callers), ("8081", questions), ("9000", backend.address)];
+        places.into_iter().fold(snippet.to_owned(), |text, (port, address)| {
+            let documented = format!("127.0.0.1:{port}");
+            assert!(text.contains(&documented), "{documented}");
+            text.replace(&documented, &address.to_string())
+        })
     })
 }
 

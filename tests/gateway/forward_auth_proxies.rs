@@ -1,6 +1,8 @@
 //! Who may ask about requests, where callers too come from where the asking proxies are.
 
-use crate::forward_auth::{asked_with, plainly, question};
+use std::net::SocketAddr;
+
+use crate::forward_auth::{asked_with, nginx_with, plainly, question};
 use crate::harness::*;
 
 /// What a trusted proxy on this machine passes on of a caller's own question.
@@ -33,18 +35,44 @@ fn with_own_listener(config: Config) -> Config {
     by_a_trusted_proxy(config.set("/listen", json!(listeners)))
 }
 
+/// The listener for callers of a trusted proxy, and that of the questions.
+fn places(gateway: &Gateway) -> (SocketAddr, SocketAddr) {
+    let lines = gateway.stderr.all();
+    let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let listening = lines.filter(|line| line["message"] == "listening" && line["role"] == "gateway");
+    let addresses: Vec<SocketAddr> = listening.map(|line| line["address"].as_str().unwrap().parse().unwrap()).collect();
+    let [_, callers, own] = addresses[..] else { panic!("{addresses:?}") };
+    (callers, own)
+}
+
+#[test]
+fn the_documented_nginx_asks_on_one_listener_and_forwards_logins_of_its_callers_to_another() {
+    let (backend, gateway, _) = asked_with(with_own_listener);
+    let (callers, own) = places(&gateway);
+    let nginx = nginx_with(&backend, callers, own);
+    let to = |method: &str, target: &str| Request::new(nginx.address, method, target);
+    let form = format!("username={}&password={}", ALICE.name, ALICE.secret);
+    let login =
+        plainly(&to("POST", "/auth/customer_authenticate").header("X-Forwarded-For", "203.0.113.9").form(&form)).ok();
+    // What the caller says of its own address does not count.
+    assert_eq!(gateway.access_line(login.header("X-Request-Id").unwrap())["client_address"], "127.0.0.1");
+    let token = login.json()["JWT"].as_str().unwrap().to_owned();
+    assert_eq!(plainly(&to("GET", "/me/x").customer(&token)).status, 200);
+    assert_eq!(backend.only().header("X-Customer-Id"), keys::decode(&token).1["sub"].as_str());
+    assert_eq!(plainly(&to("GET", "/me/x")).status, 401);
+    // Nobody asks through it.
+    assert_eq!(plainly(&to("GET", "/_wicketgate/auth")).status, 404);
+    let asked = question(nginx.address, "GET", "/public/x");
+    for target in ["/auth/..%2f_wicketgate/auth", "/auth/../_wicketgate/auth", "/auth/_wicketgate/auth"] {
+        let answer = plainly(&Request { target: target.to_owned(), ..asked.clone() });
+        assert!(answer.status >= 400, "{target}: {}", answer.status);
+    }
+}
+
 #[test]
 fn on_a_listener_of_its_own_the_endpoint_answers_and_nothing_else_does_and_it_answers_nowhere_else() {
     let (backend, gateway, _) = asked_with(with_own_listener);
-    let addresses: Vec<std::net::SocketAddr> = gateway
-        .stderr
-        .all()
-        .iter()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|line| line["message"] == "listening" && line["role"] == "gateway")
-        .map(|line| line["address"].as_str().unwrap().parse().unwrap())
-        .collect();
-    let [_, callers, own] = addresses[..] else { panic!("{addresses:?}") };
+    let (callers, own) = places(&gateway);
     let token = gateway.customer_token();
     let asked = |address| question(address, "GET", "/me/x").customer(&token);
     let told = plainly(&asked(own)).ok();

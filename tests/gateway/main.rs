@@ -15,6 +15,7 @@ mod client_certificates;
 mod client_keys;
 mod client_secrets;
 mod clients;
+mod commands;
 mod config_cli;
 mod conformance;
 mod contract_keys;
