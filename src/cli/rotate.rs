@@ -1,6 +1,8 @@
 //! `wicketgate rotate`: the next version of a key or secret takes over, the one before stays good for a while, and the
 //! gateway that runs takes both up at once.
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -93,6 +95,7 @@ pub(super) fn rotate(what: &Rotate) -> anyhow::Result<()> {
         Rotate::ApiKey(what) | Rotate::ClientSecret(what) => &what.file,
         Rotate::IdentifierKey(what) => &what.file,
     };
+    let lock = wait_for_others(&file.config)?;
     let (config, problems) = config::read(&file.config)?;
     if !problems.is_empty() {
         return Err(problems.into());
@@ -105,6 +108,7 @@ pub(super) fn rotate(what: &Rotate) -> anyhow::Result<()> {
         Rotate::ClientSecret(what) => client_secret(&config, what, now)?,
         Rotate::IdentifierKey(what) => identifier_key(&config, what.overlap, now)?,
     }
+    drop(lock);
     let file = file.config.display();
     if is_running(&config)
         .with_context(|| format!("{file} or a file that it names has been changed; who runs it was not told"))?
@@ -113,6 +117,21 @@ pub(super) fn rotate(what: &Rotate) -> anyhow::Result<()> {
         say("The gateway that runs here has taken it up. Other replicas need the same files.")
     } else {
         say("No gateway runs here; it takes it up when it starts.")
+    }
+}
+
+/// Waits until no other rotation of this file is going on, and keeps others waiting until the lock is dropped: each must
+/// read what the one before has written, or a secret would be shown that stands nowhere.
+fn wait_for_others(file: &Path) -> anyhow::Result<Option<File>> {
+    // Where there is no such file, whoever reads it says so.
+    let Ok(file) = file.canonicalize() else { return Ok(None) };
+    let Some(directory) = file.parent() else { return Ok(None) };
+    // The files themselves are replaced, their directory stays.
+    let lock = File::open(directory).with_context(|| format!("cannot open {}", directory.display()))?;
+    match lock.lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot lock {}", directory.display())),
     }
 }
 

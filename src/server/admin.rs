@@ -21,14 +21,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::Phase;
+use super::{Phase, descriptors};
 use crate::backend::Backend;
 use crate::gateway::Shared;
 use crate::metrics::{BackendLevels, IssuerLevels, KeyUse, Levels, ServerLevels};
 use connections::Connections;
-
-/// How many operators' connections are open at once.
-const MOST: usize = 256;
 
 /// How long a connection is used; then it is closed behind an answer.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -39,7 +36,7 @@ const LAST: Duration = Duration::from_secs(10);
 /// Serves until another process does.
 pub async fn serve(socket: TcpListener, shared: Arc<Shared>, phase: watch::Receiver<Phase>) {
     let mut left = phase.clone();
-    let connections = Connections::new(MOST);
+    let connections = Connections::new(descriptors::for_operators());
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,

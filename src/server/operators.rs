@@ -41,7 +41,7 @@ const LONGEST_PATH: usize = 107;
 const MAX_BODY: usize = 64 * 1024;
 
 /// No more sessions are listed.
-const MAX_SHOWN: usize = 10_000;
+pub const MAX_SHOWN: usize = 10_000;
 
 /// A revocation as it is asked for.
 #[derive(Debug, Serialize, Deserialize)]

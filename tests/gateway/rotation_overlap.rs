@@ -100,3 +100,33 @@ fn a_rotation_that_would_give_nothing_is_refused_and_the_end_that_is_told_is_the
     let said = run(&gateway, &["rotate", "api-key", "free", "--overlap", "3650d"]);
     assert!(said.contains("is good until 2030-01-01T00:00:00Z"), "{said}");
 }
+
+#[test]
+fn rotations_at_the_same_time_lose_none_of_the_secrets_that_they_show() {
+    let (_backend, gateway) = world();
+    let files = &gateway.files;
+    let said: Vec<String> = std::thread::scope(|scope| {
+        let rotations: Vec<_> = (0..8)
+            .map(|number| {
+                let args = if number % 2 == 0 { ["client-secret", CLIENT.name] } else { ["api-key", "free"] };
+                scope.spawn(move || files.run(&["rotate", args[0], args[1]]))
+            })
+            .collect();
+        rotations
+            .into_iter()
+            .map(|rotation| rotation.join().unwrap())
+            .map(|(code, said, complained)| {
+                assert_eq!(code, 0, "{said}{complained}");
+                shown(&said)
+            })
+            .collect()
+    });
+    gateway.hup("reloaded");
+    for (number, secret) in said.iter().enumerate() {
+        let status = match number % 2 {
+            0 => gateway.token_request(CLIENT.name, secret).send().status,
+            _ => gateway.get("/key/x").api_key(secret).send().status,
+        };
+        assert_eq!(status, 200, "{number}");
+    }
+}
