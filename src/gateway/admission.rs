@@ -108,7 +108,9 @@ impl Gateway {
         let mut parts = Request::new(()).into_parts().0;
         parts.headers.clone_from(&handshake.shown);
         let head = Head { host: Rc::clone(&handshake.host), body: BodyFraming::Length(0), odd: Odd::default() };
-        let call = Call { policy: &current.policy, connection, source, head, parts, body: Upload::Read(Bytes::new()) };
+        let body = Upload::Read(Bytes::new());
+        let policy = &current.policy;
+        let call = Call { policy, connection, source, head, parts, body, is_asked_about: false };
         let proof = handshake.proof.as_ref();
         let admitted = match self.admit(&current, route, &call, proof, record, Learned::default()) {
             Err(Undecided::Ask(ask)) => self.admit_after(ask, &current, route, &call, proof, record).await,
@@ -182,7 +184,6 @@ impl Gateway {
             now: unix_seconds(now),
             address: call.source.address,
             certificate: call
-                .connection
                 .certificate(unix_seconds(now))
                 .map_err(|_| Undecided::Refused(Refusal::ClientCertificate))?,
             proof,

@@ -92,7 +92,8 @@ impl Gateway {
         if unnamed == Unnamed::PassedOn && parts.headers.keys().any(|name| is_forged(policy, route, name)) {
             return Err(Refusal::IdentifierMismatch.into());
         }
-        let mut call = Call { policy, connection, source, head, parts, body: Upload::Read(Bytes::new()) };
+        let body = Upload::Read(Bytes::new());
+        let mut call = Call { policy, connection, source, head, parts, body, is_asked_about: true };
         let caller = self.checked(current, route, &mut call, record).await?;
         let came = std::mem::take(&mut call.parts.headers);
         forward::place(route, &caller, &mut call, record)?;

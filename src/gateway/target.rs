@@ -33,7 +33,8 @@ pub(super) fn opened<'a>(
         None if connection.entrance().only_decides => return Err(Refusal::NoRoute.into()),
         None => found(policy, connection, &head, &parts)?,
     };
-    Ok((target, Box::new(Call { policy, connection, source, head, parts, body: Upload::Coming(body) })))
+    let body = Upload::Coming(body);
+    Ok((target, Box::new(Call { policy, connection, source, head, parts, body, is_asked_about: false })))
 }
 
 /// Who answers on the listener that this connection came in by.

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 
 use crate::forward_auth::{asked_with, nginx_with, plainly, question};
+use crate::harness::callers::Caller;
+use crate::harness::client::tls;
 use crate::harness::*;
 
 /// What a trusted proxy on this machine passes on of a caller's own question.
@@ -127,4 +129,19 @@ fn check_says_where_nobody_could_ask_and_where_too_many_can() {
     let narrow = json!(["10.0.0.0/8", "192.0.2.7/32", "fd00::/8", "2001:db8::/64"]);
     let (code, _, complained) = checked(asks(Config::new(&backend)).set("/forward_auth/allow", narrow));
     assert_eq!((code, complained.as_str()), (0, ""));
+}
+
+#[test]
+fn the_certificate_of_the_proxy_that_asks_is_not_taken_for_that_of_its_caller() {
+    let (_backend, gateway, _) = asked_with(|c| {
+        c.set("/listen/0/tls/client_ca", json!("certs/ca.pem"))
+            .set("/listen/0/tls/client_certificate", json!("optional"))
+            .set("/clients/0/certificate_bound_tokens", json!(true))
+    });
+    let pair = Caller::named("asapp").pair();
+    let open = || Connection::with(gateway.address, tls(b"http/1.1", Some(&pair))).unwrap();
+    let bound = gateway.token_request(CLIENT.name, CLIENT.secret).send_on(&mut open()).ok().json();
+    let asked = |token: &str| question(gateway.address, "GET", "/system/x").bearer(token).send_on(&mut open());
+    asked(bound["access_token"].as_str().unwrap()).expect(401, "401-14");
+    asked(&gateway.token(OTHER_CLIENT)).ok();
 }
