@@ -29,17 +29,20 @@ pub(super) fn read_limited(path: &Path, largest: usize) -> Result<Vec<u8>, Failu
     read_open(open(path)?, path, largest)
 }
 
-/// The bytes of a file that only its owner may read.
+/// The bytes of a file that only its owner may read. One of root's may be readable by the group by which another user
+/// reads it, as mounted secrets are.
 pub(super) fn read_private(path: &Path) -> Result<Vec<u8>, Failure> {
-    read_closed(path, 0o077)
+    const ROOT: u32 = 0;
+    let us = rustix::process::geteuid().as_raw();
+    read_closed(path, |owner| if owner == ROOT && us != ROOT { 0o037 } else { 0o077 })
 }
 
-/// The bytes of a file whose mode has none of these bits.
-fn read_closed(path: &Path, forbidden: u32) -> Result<Vec<u8>, Failure> {
+/// The bytes of a file whose mode has none of the bits that are forbidden to files of its owner.
+fn read_closed(path: &Path, forbidden: impl FnOnce(u32) -> u32) -> Result<Vec<u8>, Failure> {
     let file = open(path)?;
     let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
     let mode = metadata.permissions().mode() & 0o777;
-    if metadata.is_file() && mode & forbidden != 0 {
+    if metadata.is_file() && mode & forbidden(metadata.uid()) != 0 {
         let path = path.display();
         return Err((
             format!("{path} is open to others than its owner (mode {mode:04o})"),
@@ -91,7 +94,7 @@ pub(super) fn credential(name: &str) -> Result<PathBuf, Failure> {
 
 /// The secret in a file of a mounted directory: it may be readable by the group, as such directories have it.
 pub(super) fn read_credential(path: &Path) -> Result<Secret, Failure> {
-    secret_of(read_closed(path, 0o037)?, path)
+    secret_of(read_closed(path, |_| 0o037)?, path)
 }
 
 /// The secret in an environment variable.

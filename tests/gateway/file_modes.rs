@@ -1,6 +1,7 @@
 //! Files that the gateway trusts: whoever can write them decides who comes in. And keys that anybody could guess.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 
 use crate::harness::keys::{TokenKey, base64url};
@@ -107,6 +108,41 @@ fn mounts_of_kubernetes_are_taken_as_they_are() {
     let gateway = Gateway::start_with(files, config.signing_key.clone(), &more);
     gateway.login(ALICE);
     assert!(!gateway.stderr.all().iter().any(|line| line.contains("\"WARN\"")), "{:?}", gateway.stderr.all());
+}
+
+/// `check` as another user than the one whose files these are.
+fn check_as(user: u32, files: &gateway::Workspace) -> (bool, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wicketgate"));
+    let output = command.current_dir(&files.path).arg("check").uid(user).gid(user).output().unwrap();
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_key_of_roots_may_be_readable_by_the_group_of_the_gateway_and_of_nobody_else() {
+    const USER: u32 = 65_534;
+    let files = gateway::Workspace::new(&with_files(&Backend::start()));
+    let signing = "certs/signing/20260101T000000Z-es256.pem";
+    let all = TRUSTED.into_iter().chain([signing]).map(|name| files.path.join(name));
+    for path in all.clone() {
+        std::os::unix::fs::chown(&path, Some(0), Some(USER)).unwrap();
+        chmod(&path, 0o440);
+    }
+    assert_eq!(check_as(USER, &files), (true, String::new()));
+    for name in ["certs/server.key", "certs/cookie.key", "certs/identifier.key", signing] {
+        let path = files.path.join(name);
+        for mode in [0o444, 0o460] {
+            chmod(&path, mode);
+            let (good, complained) = check_as(USER, &files);
+            assert!(!good && complained.contains(name), "{name} {mode:o}: {complained}");
+        }
+        // Its own owner needs no group.
+        std::os::unix::fs::chown(&path, Some(USER), Some(USER)).unwrap();
+        chmod(&path, 0o440);
+        let (good, complained) = check_as(USER, &files);
+        assert!(!good && complained.contains(name) && complained.contains("chmod 600"), "{name}: {complained}");
+        chmod(&path, 0o400);
+        assert_eq!(check_as(USER, &files), (true, String::new()));
+    }
 }
 
 #[test]
