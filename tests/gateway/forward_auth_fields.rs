@@ -134,3 +134,21 @@ fn g1_envoy_is_told_to_remove_every_field_that_only_the_gateway_may_write() {
     let said = clients::python("ext_authz_fields.py", &[&port, ca.to_str().unwrap(), &token, &fields.join(" ")]);
     assert!(said.contains("ok"), "{said}");
 }
+
+#[test]
+fn g1_a_caller_cannot_have_the_identifier_taken_out_by_naming_it_in_connection() {
+    let (backend, gateway, plain) = asked_with(|config| config);
+    let token = gateway.customer_token();
+    assert_eq!(gateway.files.run(&["rotate", "identifier-key"]).0, 0);
+    for proxy in [nginx(&backend, plain), caddy(&backend, plain)] {
+        for named in ["X-Customer-Id", "close, x-customer-id", "X-Customer-Id-Previous,X-CUSTOMER-ID"] {
+            backend.forget();
+            let call = Request::new(proxy.address, "GET", "/me/x").customer(&token);
+            plainly(&call.header("Connection", "keep-alive").header("Connection", named));
+            let seen = backend.only();
+            let names = [seen.header("X-Customer-Id"), seen.header("X-Customer-Id-Previous")];
+            let [Some(new), Some(old)] = names else { panic!("{named}: {:?}", seen.lines) };
+            assert!(new.starts_with("t2-") && old.starts_with("t1-"), "{named}: {:?}", seen.lines);
+        }
+    }
+}
