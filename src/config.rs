@@ -44,14 +44,14 @@ pub struct Config {
     files_read: Mutex<BTreeSet<PathBuf>>,
 }
 
-/// Something that is not wrong, and may still not be meant.
+/// A setting or a file mode that is valid and risky.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// File, line and key, or only the file.
     pub place: String,
-    /// What is noticed, in one sentence without secrets.
+    /// The risk, in one sentence without secrets.
     pub message: String,
-    /// What to do about it.
+    /// The way out.
     pub help: String,
 }
 
@@ -191,8 +191,7 @@ impl Config {
         self.source.problem(at, self.mark(at), message, help)
     }
 
-    /// What may not be meant, in the file itself and about those who can change what it names. The files that count are
-    /// those that have been read until now.
+    /// Risky settings, and files that others than their owner can change, among those read until now.
     pub fn warnings(&self) -> Vec<Warning> {
         let files = std::iter::once(self.file.clone()).chain(self.files_read());
         check::warnings(self).into_iter().chain(files.flat_map(|file| files::changeable(&file))).collect()

@@ -46,7 +46,11 @@ impl Plan {
         let tls = tls::read(&config, &mut found);
         let state = policy::state::read(&config, &mut found);
         if let Some(fault) = operators::fault_of(&operators::socket_path(&config)) {
-            found.push(config.problem("admin.socket", fault, "name another path, such as data/admin.sock"));
+            found.push(config.problem(
+                "admin.socket",
+                fault,
+                "change `admin.socket`: name a path at which there is nothing, such as data/admin.sock",
+            ));
         }
         // What was found out from the file alone need not be said again.
         let known: HashSet<String> = problems.iter().map(|problem| problem.path.clone()).collect();
@@ -57,7 +61,7 @@ impl Plan {
         }
     }
 
-    /// What may not be meant.
+    /// Risky settings, files that others can change, and expired certificates.
     pub fn warnings(&self) -> Vec<Warning> {
         let expired = expired(&self.tls).into_iter().map(|file| Warning {
             place: file,
@@ -67,7 +71,7 @@ impl Plan {
         self.config.warnings().into_iter().chain(expired).collect()
     }
 
-    /// Says it in the log; certificates that have expired are told where they are noted.
+    /// Logs risky settings and files that others can change; expired certificates are logged by [`note_certificates`].
     pub fn warn(&self) {
         for Warning { place, message, help } in self.config.warnings() {
             tracing::warn!(place, help, "{message}");

@@ -23,8 +23,7 @@ impl Secret {
         &self.0
     }
 
-    /// Whether the bytes are a shorter piece over and over again, such as zeros: random ones never are, and these anybody
-    /// could guess.
+    /// True for a shorter piece repeated, such as zeros: anybody could guess it, and no random key looks like that.
     pub fn repeats_itself(&self) -> bool {
         repeats_itself(self.expose())
     }
@@ -41,7 +40,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Whether bytes are a shorter piece over and over again.
+/// True for a shorter piece repeated.
 pub fn repeats_itself(bytes: &[u8]) -> bool {
     (1..=bytes.len() / 2).any(|period| bytes.iter().zip(&bytes[period..]).all(|(one, later)| one == later))
 }

@@ -37,7 +37,7 @@ pub(super) struct Verdict {
     pub(super) removed: Vec<HeaderName>,
 }
 
-/// What the proxy does with a caller's fields that the answer does not name.
+/// The caller's fields that a decision does not name, in the hands of the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unnamed {
     /// It sends them to the backend, as nginx, Traefik and Caddy do.

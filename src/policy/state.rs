@@ -20,7 +20,7 @@ pub fn read(config: &Config, problems: &mut Problems) -> Option<Settings> {
             problems.push(config.problem(
                 "state.embedded.path",
                 message,
-                "name a directory; it is made where it is not there",
+                "change `state.embedded.path`: name a directory, which need not be there yet",
             ));
             return None;
         }

@@ -69,8 +69,11 @@ pub fn fault_of(path: &Path) -> Option<String> {
     if length > LONGEST_PATH {
         return Some(format!("the path of a socket has at most {LONGEST_PATH} bytes, and this one has {length}"));
     }
-    let is_other = fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket());
-    is_other.then(|| format!("{} is there and is no socket: it stays as it is", path.display()))
+    if fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket()) {
+        return Some(format!("{} is there and is no socket: it stays as it is", path.display()));
+    }
+    let above = path.ancestors().skip(1).find_map(|path| Some((path, path.metadata().ok()?)));
+    above.filter(|(_, found)| !found.is_dir()).map(|(path, _)| format!("{} is no directory", path.display()))
 }
 
 /// Opens the socket; one that a dead process left behind is replaced, and nothing else.

@@ -114,9 +114,11 @@ fn what_is_no_socket_at_the_place_of_the_operators_socket_stays_there() {
     std::fs::remove_file(files.path.join("orders.db")).unwrap();
     std::fs::create_dir(files.path.join("orders.db")).unwrap();
     assert_eq!(files.run(&["run"]).0, 1);
-    let long = Config::new(&backend).set("/admin/socket", json!("x".repeat(120)));
-    let (code, _, complained) = gateway::Workspace::new(&long).run(&["check"]);
-    assert!(code == 1 && complained.contains("admin.socket"), "{complained}");
+    for impossible in ["x".repeat(120), "accounts.yaml/admin.sock".to_owned()] {
+        let config = Config::new(&backend).set("/admin/socket", json!(impossible));
+        let (code, _, complained) = gateway::Workspace::new(&config).run(&["check"]);
+        assert!(code == 1 && complained.contains("admin.socket"), "{complained}");
+    }
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn speaks_on(network: &IpNet, listen: &Listen) -> bool {
     listen.trusted_proxies.iter().any(|trusted| trusted.contains(network))
 }
 
-/// Whether a network is more than somebody's own proxies: it is neither private, nor one site's, nor this machine's.
+/// True for networks that are more than one company's proxies: neither private, nor loopback, nor as small as a /24 or /48.
 pub(super) fn is_wide(network: &IpNet) -> bool {
     const PRIVATE: [&str; 9] = [
         "127.0.0.0/8",

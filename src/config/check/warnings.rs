@@ -1,9 +1,9 @@
-//! What is not wrong, and may still not be meant.
+//! Warnings: settings that are valid and risky.
 
 use super::super::{Config, Warning};
 use super::forward_auth::is_wide;
 
-/// What somebody should look at in `config`. Nothing here opens a file.
+/// The risky settings of `config`. Nothing here opens a file.
 pub(in crate::config) fn warnings(config: &Config) -> Vec<Warning> {
     let mut warnings = Vec::new();
     admin(config, &mut warnings);

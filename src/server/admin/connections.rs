@@ -1,5 +1,5 @@
-//! The operators' connections. A new one always gets a place: where there are too many, that one goes which was used
-//! longest ago. So nobody who only opens connections keeps Prometheus or a probe out.
+//! Least-recently-used table of the operators' connections: a new one always gets a place, and above the limit the one
+//! whose last request is longest ago is closed. So idle connections keep neither Prometheus nor a probe out.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// Those that are open.
+/// The open connections.
 #[derive(Debug)]
 pub(super) struct Connections {
     most: usize,
