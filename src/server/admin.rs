@@ -72,6 +72,8 @@ pub async fn serve(socket: TcpListener, shared: Arc<Shared>, phase: watch::Recei
                 _ = another_took_it => {}
             }
         });
+        // Whoever has just come is heard before so many others come that its place is taken.
+        tokio::task::yield_now().await;
     }
 }
 

@@ -120,6 +120,11 @@ fn check_says_where_nobody_could_ask_and_where_too_many_can() {
         let (code, _, complained) = checked(config);
         assert!(code == 1 && complained.contains(said), "{said}: {complained}");
     }
+    // Nor one on which none of them may connect.
+    for (allow, good) in [(json!(["192.0.2.0/24"]), 1), (json!(["127.0.0.1/32"]), 0), (json!(["0.0.0.0/0"]), 0)] {
+        let (code, _, complained) = checked(asks(Config::new(&backend)).set("/listen/0/allow", allow));
+        assert!(code == good && complained.contains("forward_auth.allow") == (good == 1), "{complained}");
+    }
     for wide in ["0.0.0.0/0", "::/0", "203.0.0.0/16", "2001:db8::/32"] {
         let config = asks(Config::new(&backend)).set("/forward_auth/allow", json!(["127.0.0.1/32", wide]));
         let (code, _, complained) = checked(config);

@@ -19,6 +19,10 @@ impl Check<'_> {
             let message = "Envoy asks over HTTP/2, and no listener on which it could ask has TLS to agree on it";
             self.add("forward_auth.grpc", message, "add `tls` to a listener");
         }
+        if !forward_auth.allow.is_empty() && !places().any(|listen| forward_auth.some_may_connect_to(listen)) {
+            let message = "none of these may connect to a listener on which questions are answered (`listen[].allow`)";
+            self.add("forward_auth.allow", message, "add them to `allow` of that listener");
+        }
         if places().next().is_some() && places().all(|listen| forward_auth.all_speak_on(listen)) {
             let message = "all that may ask are `trusted_proxies` of the listeners: there they speak for their callers, \
                  and a caller gets no decision";
@@ -48,6 +52,13 @@ impl ForwardAuth {
     /// Whether questions are answered on a listener: on those that are there for it or, where there are none, on all.
     fn is_asked_on(&self, listen: &Listen, all: &[Listen]) -> bool {
         listen.redirect.is_none() && (listen.forward_auth || !all.iter().any(|listen| listen.forward_auth))
+    }
+
+    /// Whether a listener takes connections of some that may ask.
+    fn some_may_connect_to(&self, listen: &Listen) -> bool {
+        let meet = |one: &IpNet, other: &IpNet| one.contains(other) || other.contains(one);
+        let takes = |network: &IpNet| listen.allow.iter().any(|taken| meet(taken, network));
+        listen.allow.is_empty() || self.allow.iter().any(takes)
     }
 
     /// Whether all that may ask speak for their callers on a listener.
