@@ -305,6 +305,7 @@ impl App {
         let successor = self.successor.into_inner().unwrap_or_else(PoisonError::into_inner);
         let is_succeeded = successor.is_some();
         tracing::info!(%grace, handover = is_succeeded, "draining");
+        self.reloader.shared().drains(grace.get());
         self.phase.send_replace(if is_succeeded { Phase::Leaving } else { Phase::Draining });
         // Whoever still waits on these sockets is another process's now, or nobody's.
         drop(self.sockets);

@@ -45,15 +45,14 @@ mod upgrade;
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 
 use crate::auth::verified::VerifiedTokens;
 use crate::backend::pool::Pool;
@@ -62,6 +61,7 @@ use crate::policy::route::Route;
 use crate::policy::{Lasting, Policy, Target};
 use crate::refusal::Refusal;
 use crate::state::State;
+use crate::stream::ArrivingBody;
 use access_log::{AccessLog, AccessLogWriter};
 use body::ResponseBody;
 use call::Call;
@@ -70,6 +70,7 @@ use connection::Connection;
 use cors::Readers;
 use error::Refused;
 use hashing::Hashing;
+use head::TakenHead;
 use limits::Limits;
 pub use logout::customer_rules;
 use memory::Memory;
@@ -95,6 +96,8 @@ pub struct Shared {
     remembered: Arc<Remembered>,
     /// How many requests of the gateway's own endpoints are being answered.
     own: AtomicUsize,
+    /// While the process drains: from when on callers are told that their connections end, however busy these are.
+    insists_from: OnceLock<Instant>,
 }
 
 /// A request of one of the gateway's own endpoints.
@@ -138,6 +141,7 @@ impl Shared {
             limits: Limits::default(),
             remembered: Arc::default(),
             own: AtomicUsize::new(0),
+            insists_from: OnceLock::new(),
         }
     }
 
@@ -152,6 +156,11 @@ impl Shared {
         while self.own.load(Ordering::Relaxed) > 0 && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+
+    /// The process drains, for so long at most.
+    pub fn drains(&self, grace: Duration) {
+        let _ = self.insists_from.set(Instant::now() + grace.mul_f32(0.75));
     }
 
     fn answers_itself(&self) -> Own<'_> {
@@ -187,6 +196,11 @@ impl Gateway {
         self.shared.memory.is_short()
     }
 
+    /// While the process drains: from when on callers are told that their connections end, however busy these are.
+    pub(crate) fn insists_from(&self) -> Option<Instant> {
+        self.shared.insists_from.get().copied()
+    }
+
     /// This worker's counters.
     pub(crate) fn cells(&self) -> &Cells {
         &self.ledger.cells
@@ -212,14 +226,19 @@ impl Gateway {
     /// Answers a request. Always gives a response; the record is written when its last byte is gone.
     ///
     /// What is large is boxed on the whole way: each of these futures would have room for it, twice.
-    pub(crate) async fn handle(self: &Rc<Self>, connection: Rc<Connection>, request: Box<Request<Incoming>>) -> Answer {
+    pub(crate) async fn handle(
+        self: &Rc<Self>,
+        connection: Rc<Connection>,
+        request: Box<Request<ArrivingBody>>,
+    ) -> Answer {
+        let taken = TakenHead::of(&request, &connection);
         connection.renew();
         let arrival = self.arrival(Rc::clone(&connection), self.ids.of(request.headers()));
-        let mut record = Record::open(Rc::clone(&self.ledger), arrival, request.method(), request.version());
+        let mut record = Record::open(Rc::clone(&self.ledger), arrival, &taken, request.method(), request.version());
         let current = self.current();
         let is_http2 = request.version() == Version::HTTP_2;
         record.asks_upgrade = upgrade::is_asked_by(&request);
-        let mut response = match self.answer(&current, &connection, request, &mut record).await {
+        let mut response = match self.answer(&current, &connection, &taken, request, &mut record).await {
             Ok(response) => response,
             Err(refused) => {
                 record.refusal = Some(refused.refusal);
@@ -231,7 +250,7 @@ impl Gateway {
                 } else {
                     error::response(&refused, record.id())
                 };
-                if !is_http2 && ends_connection(refused.refusal, &connection) {
+                if !is_http2 && (!taken.is_clear() || ends_connection(refused.refusal, &connection)) {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
                 response
@@ -251,7 +270,8 @@ impl Gateway {
             return response;
         }
         // Whatever came behind a wish for another protocol was meant for that.
-        if (connection.ends_soon() || record.asks_upgrade) && !is_http2 {
+        let is_last = connection.ends_soon() || record.asks_upgrade || !connection.goes_on(taken.expects_continue());
+        if is_last && !is_http2 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response.map(|body| body.recorded(record))
@@ -259,9 +279,9 @@ impl Gateway {
 
     /// The answer to bytes that were never a request: what to send instead of the parser's own words.
     pub(crate) fn refuse_unparsed(&self, connection: Rc<Connection>, refusal: Refusal) -> Vec<u8> {
-        connection.lost_track();
+        let taken = TakenHead::none(&connection);
         let arrival = self.arrival(connection, self.ids.make());
-        let mut record = Record::open(Rc::clone(&self.ledger), arrival, &Method::default(), Version::HTTP_11);
+        let mut record = Record::open(Rc::clone(&self.ledger), arrival, &taken, &Method::default(), Version::HTTP_11);
         record.unparsed();
         let row = error::row(refusal);
         record.refusal = Some(refusal);
@@ -280,7 +300,8 @@ impl Gateway {
         &self,
         current: &Rc<Current>,
         connection: &Connection,
-        request: Box<Request<Incoming>>,
+        taken: &TakenHead,
+        request: Box<Request<ArrivingBody>>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
         if self.shared.memory.is_short() {
@@ -299,7 +320,7 @@ impl Gateway {
             return Err(Refusal::ClientCertificate.into());
         }
         let policy = &current.policy;
-        let (target, call) = opened(policy, connection, source, *request)?;
+        let (target, call) = opened(policy, connection, source, taken, *request)?;
         let _own = (!matches!(target, Target::Route(_))).then(|| self.shared.answers_itself());
         match target {
             Target::Route(number) => {

@@ -6,6 +6,7 @@ pub mod bounds;
 pub mod departure;
 mod descriptors;
 mod frames;
+mod goaway;
 pub mod handover;
 pub mod operators;
 mod proxy_protocol;
@@ -22,8 +23,9 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use crate::auth::trust::TrustStore;
 use crate::config::raw;
@@ -34,6 +36,10 @@ use tls::TlsStore;
 
 /// How many connections may wait to be accepted; the kernel's own bound may be lower.
 const BACKLOG: i32 = 4096;
+
+/// A connection on which nothing has come for so long is probed, and so often.
+const PROBED_AFTER: Duration = Duration::from_secs(60);
+const PROBED_EVERY: Duration = Duration::from_secs(10);
 
 /// What a worker needs to know of a listener.
 #[derive(Clone)]
@@ -149,6 +155,8 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
     socket.set_nonblocking(true)?;
+    // What is accepted has this too, and so notices callers that are gone though nothing is sent.
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBED_AFTER).with_interval(PROBED_EVERY))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

@@ -1,5 +1,7 @@
 //! Bodies as they pass through: bounded in size, in how long they may stall, and in what trailers they carry.
 
+mod arriving;
+
 use std::cell::Cell;
 use std::future::Future as _;
 use std::pin::Pin;
@@ -11,8 +13,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
+
+pub use arriving::{ArrivingBody, Discard};
 
 use crate::fields::FieldSet;
 
@@ -133,7 +136,7 @@ impl Progress {
 
 /// A caller's request body under the limits of its route.
 pub struct CallerBody {
-    inner: Incoming,
+    inner: ArrivingBody,
     left: u64,
     stall: Stall,
     progress: Rc<Progress>,
@@ -145,7 +148,7 @@ impl CallerBody {
     /// Lets at most `limit` bytes pass, under a [`Pace`]. `progress` tells what became of it; it breaks off where `is_odd`
     /// turns true.
     pub fn new(
-        inner: Incoming,
+        inner: ArrivingBody,
         limit: u64,
         pace: Pace,
         progress: Rc<Progress>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Uri, header, request};
-use hyper::body::{Body as _, Incoming};
+use http_body::Body as _;
 
 use super::connection::Connection;
 use super::head::Head;
@@ -19,7 +19,7 @@ use crate::policy::rewrite::Rewrite;
 use crate::policy::route::Route;
 use crate::policy::{Issuer, Policy};
 use crate::refusal::Refusal;
-use crate::stream::{BodyFault, CallerBody, Pace, RequestBody};
+use crate::stream::{ArrivingBody, BodyFault, CallerBody, Pace, RequestBody};
 
 /// A request on its way.
 pub(super) struct Call<'a> {
@@ -42,7 +42,7 @@ pub(super) struct Call<'a> {
 /// A caller's body on its way.
 pub(super) enum Upload {
     /// As it comes.
-    Coming(Incoming),
+    Coming(ArrivingBody),
     /// At hand.
     Read(Bytes),
 }
@@ -165,7 +165,7 @@ impl Call<'_> {
     }
 }
 
-fn limited(policy: &Policy, connection: &Connection, body: Incoming, limit: u64, record: &Record) -> CallerBody {
+fn limited(policy: &Policy, connection: &Connection, body: ArrivingBody, limit: u64, record: &Record) -> CallerBody {
     let pace = Pace { pause: connection.limits.stall_timeout, until: record.until };
     let (progress, is_odd) = (Rc::clone(&record.progress), Rc::clone(&connection.is_odd));
     CallerBody::new(body, limit, pace, progress, is_odd, Arc::clone(&policy.stripped))

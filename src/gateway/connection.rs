@@ -15,6 +15,7 @@ use super::tunnel::Tunnel;
 use crate::auth::certificate::{Certificate, CertificateFault};
 use crate::auth::peer::Peer;
 use crate::refusal::Refusal;
+use crate::stream::Discard;
 
 /// Bounds on what one connection may cost.
 #[derive(Debug, Clone)]
@@ -53,6 +54,37 @@ pub(crate) struct Shown {
 /// How much longer than an exchange its connection may live, so that the answer can still say why.
 const AFTER_TOTAL: Duration = Duration::from_secs(1);
 
+/// Over HTTP/1.1 a connection goes on behind a body that nobody wants where no more than this is missing of it.
+const REST: Discard = Discard { bytes: 64 * 1024, patience: Duration::from_secs(1) };
+
+/// The same over HTTP/2, for bodies within the limit too: what is not taken is reset, and many clients then lose the
+/// answer.
+const REST_OF_STREAM: Discard = Discard { bytes: 4 * 1024 * 1024, patience: Duration::from_secs(5) };
+
+/// How an HTTP/2 connection is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Goodbye {
+    /// Not yet.
+    #[default]
+    None,
+    /// Once no stream is open the caller is told.
+    WhenIdle,
+    /// The caller is told now, whatever is open.
+    Now,
+    /// The caller has been told: the connection is closed once no stream is open.
+    Close,
+}
+
+/// How long what crosses an idle connection's end may be on its way.
+const CROSSING: Duration = Duration::from_millis(500);
+
+/// The least and the most that what crosses a GOAWAY is waited for, whatever the round trip seems to be.
+const LEAST_PAUSE: Duration = Duration::from_millis(20);
+const MOST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The word for a connection whose end was announced, and that nothing has crossed.
+pub(crate) const ANNOUNCED: &str = "announced";
+
 /// A caller's connection.
 pub(crate) struct Connection {
     /// The other side.
@@ -71,6 +103,9 @@ pub(crate) struct Connection {
     pub(crate) limits: Arc<Limits>,
     /// Requests that are being answered.
     active: Cell<usize>,
+    /// Whether a request has come whose answer has not been written to its end. Until then all that is written is of
+    /// that answer; otherwise it is of the HTTP parser itself.
+    is_answering: Cell<bool>,
     /// Since when it has been without a request, or since when it sends the head of one; `None`: since just now. Mostly
     /// the whole head is there at once, and nobody ever needs to know.
     quiet_since: Cell<Option<Instant>>,
@@ -101,6 +136,10 @@ struct Streams {
     is_open: bool,
     /// The word for why they have to end.
     broken: Option<&'static str>,
+    /// How it is to end.
+    goodbye: Goodbye,
+    /// How long what crosses its end is waited for, once that is announced.
+    pause: Option<Duration>,
 }
 
 impl Connection {
@@ -122,6 +161,7 @@ impl Connection {
             is_multiplexed,
             limits,
             active: Cell::new(0),
+            is_answering: Cell::new(false),
             quiet_since: Cell::new(None),
             busy_since: Cell::new(Instant::now()),
             framing: RefCell::default(),
@@ -230,6 +270,7 @@ impl Connection {
         if self.active.get() == 0 {
             self.busy_since.set(now);
         }
+        self.is_answering.set(true);
         self.is_fresh.set(false);
         self.active.set(self.active.get() + 1);
     }
@@ -240,6 +281,18 @@ impl Connection {
         self.quiet_since.set(Some(now));
     }
 
+    /// Whether what is written now is of the answer to a request.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.is_answering.get()
+    }
+
+    /// All bytes that there were to write have been written.
+    pub(crate) fn all_written(&self) {
+        if self.active.get() == 0 {
+            self.is_answering.set(false);
+        }
+    }
+
     /// Whether bytes of the last request may still be on their way to us.
     pub(crate) fn has_unread(&self) -> bool {
         self.framing.borrow().is_in_body()
@@ -248,6 +301,22 @@ impl Connection {
     /// Whether it carries many requests at once (HTTP/2).
     pub(crate) fn is_multiplexed(&self) -> bool {
         self.is_multiplexed
+    }
+
+    /// What is read of bodies that nobody wants.
+    pub(crate) fn discard(&self) -> Discard {
+        if self.is_multiplexed {
+            Discard { bytes: REST_OF_STREAM.bytes.max(self.limits.body), ..REST_OF_STREAM }
+        } else {
+            REST
+        }
+    }
+
+    /// Whether another request can follow the answer that is given now: where so little is missing of the last one that
+    /// it is read, whoever wants it. A caller that expects to be asked for its body may never send it.
+    pub(crate) fn goes_on(&self, expects_continue: bool) -> bool {
+        let missing = self.framing.borrow().missing();
+        missing.is_some_and(|missing| missing <= if expects_continue { 0 } else { REST.bytes })
     }
 
     /// Whether it carries nothing: no request, no part of one, and no part of an answer.
@@ -297,9 +366,30 @@ impl Connection {
     pub(crate) fn frames_moved(&self, is_in_head: bool, is_open: bool) {
         let streams = self.streams.get();
         if is_in_head != streams.in_head_since.is_some() || is_open != streams.is_open {
+            if is_open && !streams.is_open && self.active.get() == 0 {
+                // A request comes; it is counted a little later.
+                self.quiet_since.set(None);
+            }
             let in_head_since = is_in_head.then(|| streams.in_head_since.unwrap_or_else(Instant::now));
             self.streams.set(Streams { in_head_since, is_open, ..streams });
         }
+    }
+
+    /// How an HTTP/2 connection is to end.
+    pub(crate) fn goodbye(&self) -> Goodbye {
+        self.streams.get().goodbye
+    }
+
+    /// An HTTP/2 connection is to end so.
+    pub(crate) fn say_goodbye(&self, goodbye: Goodbye) {
+        self.streams.set(Streams { goodbye, ..self.streams.get() });
+    }
+
+    /// The caller is told now that the connection ends; the round trip to it takes so long.
+    pub(crate) fn is_told(&self, round_trip: Option<Duration>) {
+        let pause = round_trip.unwrap_or(MOST_PAUSE).saturating_mul(2).clamp(LEAST_PAUSE, MOST_PAUSE);
+        self.streams.set(Streams { pause: Some(pause), ..self.streams.get() });
+        self.quiet_since.set(None);
     }
 
     /// Notes the word for why the frames have to end.
@@ -331,8 +421,10 @@ impl Connection {
         } else if streams.is_open {
             // All answers have been handed on, and the caller does not take the end of one.
             (self.limits.stall_timeout, "write_timeout")
+        } else if let Some(pause) = streams.pause {
+            (pause, ANNOUNCED)
         } else {
-            (self.limits.idle_timeout, "idle")
+            (self.limits.idle_timeout + CROSSING, "idle")
         };
         let since = self.quiet_since.get().unwrap_or_else(Instant::now);
         self.quiet_since.set(Some(since));

@@ -108,6 +108,15 @@ impl Framing {
         self.is_odd
     }
 
+    /// How much of the body of the last request has not come; `None`: nobody knows.
+    pub(crate) fn missing(&self) -> Option<u64> {
+        match self.body {
+            Body::Over => Some(0),
+            Body::Length(left) => Some(left),
+            Body::Chunked(_) | Body::Lost => None,
+        }
+    }
+
     /// Whether bytes of the last request may still be on their way.
     pub(crate) fn is_in_body(&self) -> bool {
         !matches!(self.body, Body::Over)

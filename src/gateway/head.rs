@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Uri, Version, request};
+use http::{HeaderMap, Method, Request, Uri, Version, request};
 use memchr::memchr;
 
 use super::connection::Connection;
@@ -14,6 +14,46 @@ use super::host::Host;
 use super::source::Source;
 use crate::policy::path::{self, Normal, Odd};
 use crate::refusal::Refusal;
+
+/// The head of a request, taken off the bytes of its connection: whatever answers it, the next request begins behind it
+/// and its body. Without one no record is opened, and without a record nothing is answered.
+#[derive(Debug)]
+pub(crate) struct TakenHead {
+    body: Result<BodyFraming, Refusal>,
+    is_clear: bool,
+    expects_continue: bool,
+}
+
+impl TakenHead {
+    /// The head of this request.
+    pub(crate) fn of<Body>(request: &Request<Body>, connection: &Connection) -> Self {
+        let body = body_framing(request.headers());
+        let expects_continue = body != Ok(BodyFraming::Length(0)) && request.headers().contains_key(header::EXPECT);
+        if connection.is_multiplexed() {
+            return Self { body, is_clear: true, expects_continue };
+        }
+        // Nothing that is refused for its framing goes on on this connection, whatever stands here for it.
+        let framing = *body.as_ref().unwrap_or(&BodyFraming::Chunked);
+        let is_clear = connection.next_head(framing) == Some(false) && body.is_ok();
+        Self { body, is_clear, expects_continue }
+    }
+
+    /// No head: what came was no request, and nobody knows where the next one would begin.
+    pub(crate) fn none(connection: &Connection) -> Self {
+        connection.lost_track();
+        Self { body: Err(Refusal::MalformedRequest), is_clear: false, expects_continue: false }
+    }
+
+    /// Whether the caller may keep its body to itself until it is asked for it (RFC 9110 section 10.1.1).
+    pub(crate) fn expects_continue(&self) -> bool {
+        self.expects_continue
+    }
+
+    /// Whether it is clear where the next request begins.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.is_clear
+    }
+}
 
 /// What a request asks for, in normal form.
 #[derive(Debug)]
@@ -32,29 +72,25 @@ impl Head {
     /// # Errors
     /// Why it has no such form.
     pub(crate) fn read(
+        taken: &TakenHead,
         parts: &mut request::Parts,
         has_body: bool,
         connection: &Connection,
         source: &Source,
     ) -> Result<Self, Refusal> {
         let is_http2 = parts.version == Version::HTTP_2;
+        if !taken.is_clear {
+            return Err(Refusal::MalformedRequest);
+        }
         // The library takes an empty `:scheme`, and any other (RFC 9113 section 8.3.1).
         let has_scheme = parts.method == Method::CONNECT
             || parts.uri.authority().is_none()
             || matches!(parts.uri.scheme_str(), Some("http" | "https"));
-        let mut body = body_framing(&parts.headers);
-        if is_http2 && has_body && body == Ok(BodyFraming::Length(0)) {
+        let body = match taken.body? {
             // HTTP/2 bodies need not announce anything.
-            body = Ok(BodyFraming::Chunked);
-        }
-        if !is_http2 {
-            // Nothing that is refused below goes on on this connection, whatever stands here for it.
-            let framing = *body.as_ref().unwrap_or(&BodyFraming::Chunked);
-            if connection.next_head(framing) != Some(false) {
-                return Err(Refusal::MalformedRequest);
-            }
-        }
-        let body = body?;
+            BodyFraming::Length(0) if is_http2 && has_body => BodyFraming::Chunked,
+            body => body,
+        };
         if parts.headers.len() > connection.limits.fields {
             return Err(Refusal::HeadTooLarge);
         }

@@ -11,6 +11,7 @@ use super::access_log::AccessLog;
 use super::connection::Connection;
 use super::cors::Readers;
 use super::error;
+use super::head::TakenHead;
 use super::rates::Told;
 use super::source::Source;
 use super::tunnel::Agreed;
@@ -90,8 +91,14 @@ pub(crate) struct Arrival {
 }
 
 impl Record {
-    /// Opens the record of a request.
-    pub(crate) fn open(ledger: Rc<Ledger>, arrival: Arrival, method: &Method, version: Version) -> Box<Self> {
+    /// Opens the record of a request, whose head has been taken.
+    pub(crate) fn open(
+        ledger: Rc<Ledger>,
+        arrival: Arrival,
+        _taken: &TakenHead,
+        method: &Method,
+        version: Version,
+    ) -> Box<Self> {
         ledger.cells.request_began();
         arrival.connection.request_began(arrival.started);
         let until = arrival.started + arrival.connection.limits.total_timeout;

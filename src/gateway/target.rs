@@ -4,30 +4,32 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{Method, Request, Version, request};
-use hyper::body::{Body as _, Incoming};
+use http_body::Body as _;
 
 use super::call::{Call, Upload};
 use super::connection::Connection;
 use super::error::Refused;
-use super::head::Head;
+use super::head::{Head, TakenHead};
 use super::source::Source;
 use super::{cors, upgrade};
 use crate::policy::table::NotFound;
 use crate::policy::{Policy, Target, path};
 use crate::refusal::Refusal;
+use crate::stream::ArrivingBody;
 
 /// The request, read strictly, and who answers it.
 pub(super) fn opened<'a>(
     policy: &'a Arc<Policy>,
     connection: &'a Connection,
     source: Rc<Source>,
-    request: Request<Incoming>,
+    taken: &TakenHead,
+    request: Request<ArrivingBody>,
 ) -> Result<(Target, Box<Call<'a>>), Refused> {
     let (mut parts, body) = request.into_parts();
     if parts.method == Method::CONNECT && parts.version == Version::HTTP_2 {
         upgrade::connect_as_get(&mut parts)?;
     }
-    let head = Head::read(&mut parts, !body.is_end_stream(), connection, &source)?;
+    let head = Head::read(taken, &mut parts, !body.is_end_stream(), connection, &source)?;
     let target = match policy.forward_auth.as_ref().and_then(|endpoint| endpoint.target(parts.uri.path())) {
         Some(decision) => decision,
         None if connection.entrance().only_decides => return Err(Refusal::NoRoute.into()),

@@ -60,6 +60,11 @@ pub(super) struct Frames {
     open: Vec<u32>,
     head: RequestHead,
     has_begun: bool,
+    /// When it began.
+    begun: Instant,
+    round_trip: Option<Duration>,
+    /// Whether more frames of a header block that we send must follow.
+    is_in_block: bool,
 }
 
 /// How much of the head of a request has come.
@@ -103,15 +108,18 @@ impl Frames {
             open: Vec::new(),
             head: RequestHead::None,
             has_begun: false,
+            begun: now,
+            round_trip: None,
+            is_in_block: false,
         }
     }
 
-    /// Notes what was read. `now` is asked only where the budget is used up.
+    /// Notes what was read. `now` is asked only for the first answer to our SETTINGS, and where the budget is used up.
     ///
     /// # Errors
     /// Why the connection has to end.
-    pub(super) fn received(&mut self, bytes: &[u8], now: impl FnOnce() -> Instant) -> Result<(), Fault> {
-        let Self { received, last_stream, open, head: request, has_begun, .. } = self;
+    pub(super) fn received(&mut self, bytes: &[u8], now: impl Fn() -> Instant) -> Result<(), Fault> {
+        let Self { received, last_stream, open, head: request, has_begun, begun, round_trip, .. } = self;
         let mut cost = 0;
         let mut fault = None;
         received.cut(bytes, |head| {
@@ -137,6 +145,10 @@ impl Frames {
                     cost += RESET;
                     open.retain(|stream| *stream != head.stream);
                 }
+                SETTINGS if head.has(ACK) && round_trip.is_none() => {
+                    cost += FRAME;
+                    *round_trip = Some(now().saturating_duration_since(*begun));
+                }
                 _ => cost += FRAME,
             }
         });
@@ -148,8 +160,11 @@ impl Frames {
 
     /// Notes what was written.
     pub(super) fn sent(&mut self, bytes: &[u8]) {
-        let Self { sent, open, spare, .. } = self;
+        let Self { sent, open, spare, is_in_block, .. } = self;
         sent.cut(bytes, |head| {
+            if matches!(head.kind, HEADERS | CONTINUATION) {
+                *is_in_block = !head.has(END_HEADERS);
+            }
             let has_ended = matches!(head.kind, DATA | HEADERS) && head.has(END_STREAM);
             if head.kind == DATA && head.length > 0 {
                 *spare += PIECE;
@@ -167,7 +182,7 @@ impl Frames {
         self.spare = self.spare.min(BUDGET);
     }
 
-    fn spend(&mut self, cost: u32, now: impl FnOnce() -> Instant) -> Result<(), Fault> {
+    fn spend(&mut self, cost: u32, now: impl Fn() -> Instant) -> Result<(), Fault> {
         if cost > self.spare {
             let now = now();
             if now.saturating_duration_since(self.filled) < REFILL {
@@ -195,17 +210,38 @@ impl Frames {
         !self.open.is_empty()
     }
 
+    /// Whether a frame of our own can be written now: behind our SETTINGS, between two frames, and not within a header
+    /// block.
+    pub(super) fn is_between_answers(&self) -> bool {
+        self.sent.has_begun && self.sent.is_between_frames() && !self.is_in_block
+    }
+
+    /// The highest stream that the caller has opened.
+    pub(super) fn last_stream(&self) -> u32 {
+        self.last_stream
+    }
+
+    /// How long the caller took to acknowledge our SETTINGS.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
     /// The frame that says why we close, where one can be written now.
     pub(super) fn farewell(&self, fault: Fault) -> Option<[u8; 17]> {
-        if !self.sent.is_between_frames() {
+        if !self.is_between_answers() {
             return None;
         }
         let code = match fault {
             Fault::Flood => CALM,
             Fault::Malformed(code) => code,
         };
-        let [a, b, c, d] = self.last_stream.to_be_bytes();
-        Some([0, 0, 8, GOAWAY, 0, 0, 0, 0, 0, a, b, c, d, 0, 0, 0, code])
+        Some(Self::goaway(self.last_stream, code))
+    }
+
+    /// GOAWAY (RFC 9113 section 6.8).
+    pub(super) fn goaway(last_stream: u32, code: u8) -> [u8; 17] {
+        let [a, b, c, d] = last_stream.to_be_bytes();
+        [0, 0, 8, GOAWAY, 0, 0, 0, 0, 0, a, b, c, d, 0, 0, 0, code]
     }
 }
 
@@ -248,6 +284,8 @@ struct Cutter {
     filled: usize,
     /// What is left of the present frame.
     rest: usize,
+    /// Whether a frame has come.
+    has_begun: bool,
 }
 
 impl Cutter {
@@ -267,6 +305,7 @@ impl Cutter {
                 return;
             }
             self.filled = 0;
+            self.has_begun = true;
             let [a, b, c, kind, flags, d, e, f, g] = self.head;
             self.rest = u32::from_be_bytes([0, a, b, c]) as usize;
             each(FrameHead { length: self.rest, kind, flags, stream: u32::from_be_bytes([d, e, f, g]) & 0x7fff_ffff });

@@ -9,10 +9,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Phase;
-use crate::gateway::connection::Connection;
+use crate::gateway::Gateway;
+use crate::gateway::connection::{ANNOUNCED, Connection, Goodbye};
 
-/// How long the first request of a new connection is waited for when the process is to end.
-const FIRST_REQUEST: Duration = Duration::from_secs(1);
+/// How long a request that may be on its way is waited for when the process is to end: the next one of an HTTP/1.1
+/// connection, the first one of HTTP/2.
+const NEXT_REQUEST: Duration = Duration::from_secs(1);
 
 /// The word for a connection with which another process goes on.
 pub(super) const LEAVES: &str = "handover";
@@ -24,6 +26,7 @@ pub(super) async fn watched<Serving>(
     end_gently: impl Fn(Pin<&mut Serving>),
     connection: &Connection,
     mut phase: watch::Receiver<Phase>,
+    gateway: &Gateway,
 ) -> &'static str
 where
     Serving: Future<Output = hyper::Result<()>>,
@@ -34,8 +37,8 @@ where
         let now = *phase.borrow_and_update();
         // An HTTP/2 connection is told that it ends, and its caller opens another one without losing anything.
         let goes_over = matches!(now, Phase::Waiting | Phase::Leaving) && !connection.is_multiplexed();
-        let is_awaited =
-            now == Phase::Draining && connection.is_fresh() && !connection.is_multiplexed() && !was_awaited;
+        let may_come = !connection.is_multiplexed() || connection.is_fresh();
+        let is_awaited = matches!(now, Phase::Draining | Phase::Leaving) && !goes_over && may_come && !was_awaited;
         if is_awaited {
             was_awaited = true;
             connection.end_soon();
@@ -65,6 +68,13 @@ where
                     return Poll::Pending;
                 }
                 match deadline {
+                    Some((deadline, ANNOUNCED)) if Instant::from_std(deadline) <= Instant::now() => {
+                        if connection.goodbye() == Goodbye::Close {
+                            return Poll::Ready("closed");
+                        }
+                        connection.say_goodbye(Goodbye::Close);
+                        alarm.as_mut().reset(Instant::now() + connection.limits.head_timeout);
+                    }
                     Some((deadline, why)) if Instant::from_std(deadline) <= Instant::now() => {
                         if why != "idle" || is_ending {
                             return Poll::Ready(why);
@@ -82,8 +92,19 @@ where
             biased;
             Ok(()) = phase.changed() => {}
             reason = turn => return reason,
-            () = sleep(FIRST_REQUEST), if is_awaited => {}
+            () = sleep(NEXT_REQUEST), if is_awaited => {}
+            () = told_at_last(gateway), if connection.goodbye() == Goodbye::WhenIdle => {
+                connection.say_goodbye(Goodbye::Now);
+            }
         }
+    }
+}
+
+/// When callers are told that are never idle: the grace time is nearly over.
+async fn told_at_last(gateway: &Gateway) {
+    match gateway.insists_from() {
+        Some(time) => sleep_until(time.into()).await,
+        None => std::future::pending().await,
     }
 }
 

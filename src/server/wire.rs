@@ -3,7 +3,7 @@
 //! Five things need the bytes themselves: the head as it was sent (the parser forgives what must not be forgiven),
 //! writes that get stuck, the parser's own answers, which say nothing and are replaced by ours, the end: a
 //! connection that is closed while the caller still sends would be reset, and the answer lost with it;
-//! and the frames of HTTP/2, of which the library takes any number.
+//! and the frames of HTTP/2, of which the library takes any number and sends some that callers do not survive.
 
 use std::future::Future as _;
 use std::io::{self, IoSlice};
@@ -16,8 +16,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::frames::{Fault, Frames};
+use super::goaway::GoAway;
 use crate::gateway::Gateway;
-use crate::gateway::connection::Connection;
+use crate::gateway::connection::{Connection, Goodbye};
 use crate::refusal::Refusal;
 
 /// A stream of a caller's bytes.
@@ -28,12 +29,19 @@ pub(super) struct Wire<Stream> {
     gateway: Option<Rc<Gateway>>,
     replacement: Option<Replacement>,
     lingering: Option<Lingering>,
-    /// Only of HTTP/2.
-    frames: Option<Box<Frames>>,
+    http2: Option<Box<Http2>>,
+}
+
+/// What only HTTP/2 needs.
+struct Http2 {
+    frames: Frames,
+    goaway: GoAway,
 }
 
 /// How long the rest of a request is taken and thrown away after its answer.
 const LINGER: Duration = Duration::from_secs(3);
+/// The same after the last GOAWAY: what still comes was never taken, and its caller knows that.
+const LINGER_GONE: Duration = Duration::from_millis(500);
 /// And how much of it.
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
 
@@ -53,13 +61,13 @@ struct Replacement {
 impl<Stream> Wire<Stream> {
     /// HTTP/1.1.
     pub(super) fn http1(stream: Stream, connection: Rc<Connection>, gateway: Rc<Gateway>) -> Self {
-        Self { stream, connection, gateway: Some(gateway), replacement: None, lingering: None, frames: None }
+        Self { stream, connection, gateway: Some(gateway), replacement: None, lingering: None, http2: None }
     }
 
     /// HTTP/2.
     pub(super) fn http2(stream: Stream, connection: Rc<Connection>) -> Self {
-        let frames = Some(Box::new(Frames::new(Instant::now())));
-        Self { stream, connection, gateway: None, replacement: None, lingering: None, frames }
+        let http2 = Some(Box::new(Http2 { frames: Frames::new(Instant::now()), goaway: GoAway::default() }));
+        Self { stream, connection, gateway: None, replacement: None, lingering: None, http2 }
     }
 
     /// The stream itself, where nothing is on its way any more.
@@ -67,9 +75,11 @@ impl<Stream> Wire<Stream> {
         self.stream
     }
 
+    /// What goes out for these bytes, where they are the parser's own: where no answer of ours is on its way, only the
+    /// parser has anything to write, and that is never told from the bytes.
     fn replacement(&self, bytes: &[u8]) -> Option<Replacement> {
-        let gateway = self.gateway.as_ref()?;
-        let refusal = parsers_own(bytes)?;
+        let gateway = self.gateway.as_ref().filter(|_| !self.connection.is_answering())?;
+        let refusal = reason(bytes);
         let ours = gateway.refuse_unparsed(Rc::clone(&self.connection), refusal);
         Some(Replacement { bytes: ours, written: 0, stands_for: bytes.len() })
     }
@@ -80,27 +90,34 @@ impl<Stream> Wire<Stream> {
     }
 }
 
-/// The refusal for which the parser answers by itself. Every answer of ours has a request id.
-fn parsers_own(bytes: &[u8]) -> Option<Refusal> {
-    let refusal = match bytes.get(..12)? {
-        b"HTTP/1.1 400" => Refusal::MalformedRequest,
-        b"HTTP/1.1 414" => Refusal::TargetTooLong,
-        b"HTTP/1.1 431" => Refusal::HeadTooLarge,
-        _ => return None,
-    };
-    let ours = bytes.windows(14).any(|window| window.eq_ignore_ascii_case(b"\r\nx-request-id"));
-    (!ours).then_some(refusal)
+/// The refusal for which the parser has answered so.
+fn reason(answer: &[u8]) -> Refusal {
+    match answer.get(..12) {
+        Some(b"HTTP/1.1 414") => Refusal::TargetTooLong,
+        Some(b"HTTP/1.1 431") => Refusal::HeadTooLarge,
+        _ => Refusal::MalformedRequest,
+    }
 }
 
 impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<Stream> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.goes_away() {
+            if let Poll::Ready(Err(error)) = this.poll_goaway(context) {
+                return Poll::Ready(Err(error));
+            }
+            if this.has_gone() {
+                // The library closes a connection whose caller has nothing more to say.
+                return Poll::Ready(Ok(()));
+            }
+        }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
         if this.gateway.is_some() {
             this.connection.bytes_read(&buffer.filled()[before..]);
         }
-        if let Some(frames) = &mut this.frames {
+        if let Some(http2) = &mut this.http2 {
+            let frames = &mut http2.frames;
             if let Err(fault) = frames.received(&buffer.filled()[before..], Instant::now) {
                 return Poll::Ready(Err(this.broken(fault, context)));
             }
@@ -114,7 +131,7 @@ impl<Stream: AsyncWrite + Unpin> Wire<Stream> {
     /// Says why, where that can be said at once, and ends the connection.
     fn broken(&mut self, fault: Fault, context: &mut Context<'_>) -> io::Error {
         self.connection.broken(fault.word());
-        if let Some(farewell) = self.frames.as_ref().and_then(|frames| frames.farewell(fault)) {
+        if let Some(farewell) = self.http2.as_ref().and_then(|http2| http2.frames.farewell(fault)) {
             let _ = Pin::new(&mut self.stream).poll_write(context, &farewell);
             let _ = Pin::new(&mut self.stream).poll_flush(context);
         }
@@ -123,7 +140,8 @@ impl<Stream: AsyncWrite + Unpin> Wire<Stream> {
 
     /// Notes what was written of these pieces.
     fn frames_sent<'a>(&mut self, written: usize, pieces: impl IntoIterator<Item = &'a [u8]>) {
-        let Some(frames) = &mut self.frames else { return };
+        let Some(http2) = &mut self.http2 else { return };
+        let frames = &mut http2.frames;
         let mut left = written;
         for piece in pieces {
             let sent = &piece[..piece.len().min(left)];
@@ -131,6 +149,36 @@ impl<Stream: AsyncWrite + Unpin> Wire<Stream> {
             left -= sent.len();
         }
         self.connection.frames_moved(frames.is_in_head(), frames.has_open_streams());
+    }
+
+    /// Whether the connection is to end, and this is HTTP/2.
+    fn goes_away(&self) -> bool {
+        self.http2.is_some() && self.connection.goodbye() != Goodbye::None
+    }
+
+    /// Whether the caller has been told which stream was the last.
+    fn has_gone(&self) -> bool {
+        self.http2.as_ref().is_some_and(|http2| http2.goaway.is_over())
+    }
+
+    /// Says what is due of the end, and writes all that is to be written before.
+    fn poll_goaway(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(http2) = &mut self.http2 else { return Poll::Ready(Ok(())) };
+        let Http2 { frames, goaway } = &mut **http2;
+        if goaway.advance(self.connection.goodbye(), frames) {
+            self.connection.is_told(frames.round_trip());
+        }
+        ready!(goaway.poll_write(&mut self.stream, context))?;
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    /// Gathers what the library writes, to be written together with the frame that follows.
+    fn poll_gather(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let Some(http2) = &mut self.http2 else { return Poll::Ready(Ok(bytes.len())) };
+        let Http2 { frames, goaway } = &mut **http2;
+        let gathered = goaway.poll_gather(&mut self.stream, context, frames, bytes);
+        self.connection.frames_moved(frames.is_in_head(), frames.has_open_streams());
+        gathered
     }
 
     fn poll_replacement(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -151,8 +199,9 @@ impl<Stream: AsyncWrite + Unpin> Wire<Stream> {
 impl<Stream: AsyncRead + Unpin> Wire<Stream> {
     /// Reads until the caller has closed its side too, within bounds.
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let patience = if self.http2.is_some() { LINGER_GONE } else { LINGER };
         let lingering =
-            self.lingering.get_or_insert_with(|| Lingering { until: Box::pin(sleep(LINGER)), left: LINGER_BYTES });
+            self.lingering.get_or_insert_with(|| Lingering { until: Box::pin(sleep(patience)), left: LINGER_BYTES });
         let mut waste = [0; 8 * 1024];
         while lingering.left > 0 && lingering.until.as_mut().poll(context).is_pending() {
             let mut buffer = ReadBuf::new(&mut waste);
@@ -170,6 +219,10 @@ impl<Stream: AsyncRead + Unpin> Wire<Stream> {
 impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<Stream> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.goes_away() {
+            let outcome = this.poll_gather(context, bytes);
+            return this.noted(outcome);
+        }
         if this.replacement.is_none() {
             this.replacement = this.replacement(bytes);
         }
@@ -191,6 +244,10 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<Stream> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
+        if this.goes_away() {
+            let outcome = this.poll_gather(context, first);
+            return this.noted(outcome);
+        }
         if this.replacement.is_none() {
             this.replacement = this.replacement(first);
         }
@@ -211,32 +268,24 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<Stream> {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let outcome = Pin::new(&mut this.stream).poll_flush(context);
+        // The parser asks for it once it has written all that it had.
+        this.connection.all_written();
+        let outcome =
+            if this.goes_away() { this.poll_goaway(context) } else { Pin::new(&mut this.stream).poll_flush(context) };
         this.noted(outcome)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.lingering.is_none() {
+            if this.goes_away() {
+                ready!(this.poll_goaway(context))?;
+            }
             ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
         }
-        if this.gateway.is_some() && this.connection.has_unread() {
+        if this.has_gone() || this.gateway.is_some() && this.connection.has_unread() {
             ready!(this.poll_linger(context));
         }
         Poll::Ready(Ok(()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_answers_without_a_request_id_are_the_parsers_own() {
-        let bare = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-        assert_eq!(parsers_own(bare), Some(Refusal::HeadTooLarge));
-        assert_eq!(parsers_own(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\nx-request-id: 1\r\n\r\n{}"), None);
-        assert_eq!(parsers_own(b"HTTP/1.1 200 OK\r\n\r\n"), None);
-        assert_eq!(parsers_own(b"HTTP"), None);
     }
 }

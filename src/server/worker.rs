@@ -16,7 +16,7 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use rustls::server::danger::ClientCertVerifier as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -36,9 +36,10 @@ use super::{Listener, Phase, proxy_protocol};
 use crate::auth::peer::Peer;
 use crate::auth::trust::refused_certificate;
 use crate::gateway::access_log::AccessLogWriter;
-use crate::gateway::connection::{Connection, Shown};
+use crate::gateway::connection::{Connection, Goodbye, Shown};
 use crate::gateway::{Answer, Gateway, Shared};
 use crate::socket::Socket;
+use crate::stream::ArrivingBody;
 
 /// How long to wait when no descriptor is left for a new connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -402,7 +403,8 @@ async fn serve_http1<Stream: Leaving>(
     let wire = Wire::http1(stream, Rc::clone(&connection), Rc::clone(gateway));
     let service = answering(gateway, &connection);
     let mut serving = builder.serve_connection(TokioIo::new(wire), service);
-    let ended = watched(Pin::new(&mut serving), |serving| serving.graceful_shutdown(), &connection, phase).await;
+    let ended =
+        watched(Pin::new(&mut serving), |serving| serving.graceful_shutdown(), &connection, phase, gateway).await;
     if ended == LEAVES {
         let parts = serving.into_parts();
         // Whatever was read of a next request is still seen as such, so nothing was.
@@ -436,14 +438,11 @@ where
     let streams = Streams::new(limits.stall_timeout);
     let mut builder = http2::Builder::new(streams.clone());
     builder
-        .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
         .initial_stream_window_size(256 * 1024)
         .initial_connection_window_size(1024 * 1024)
         .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
-        .max_send_buf_size(64 * 1024)
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(10));
+        .max_send_buf_size(64 * 1024);
     if gateway.has_websockets() {
         builder.enable_connect_protocol();
     }
@@ -455,7 +454,7 @@ where
         Box::pin(async move { answer.await.map(|answer| answer.map(|body| streams.body(body, reader))) })
     });
     let serving = builder.serve_connection(TokioIo::new(wire), service);
-    watched(pin!(serving), |serving| serving.graceful_shutdown(), &connection, phase).await
+    watched(pin!(serving), |_| connection.say_goodbye(Goodbye::WhenIdle), &connection, phase, gateway).await
 }
 
 /// Hands the requests of a connection to the gateway.
@@ -466,7 +465,8 @@ fn answering(
     let (gateway, connection) = (Rc::clone(gateway), Rc::clone(connection));
     service_fn(move |request| {
         let (gateway, connection) = (Rc::clone(&gateway), Rc::clone(&connection));
-        let request = Box::new(request);
+        let discard = connection.discard();
+        let request = Box::new(request.map(|body| ArrivingBody::new(body, discard)));
         async move { Ok(gateway.handle(connection, request).await) }
     })
 }

@@ -53,7 +53,7 @@ fn each_listener_has_its_own_bounds() {
     assert_eq!((post(public), post(small)), (200, 413));
 }
 
-fn redirecting() -> (Backend, Gateway, std::net::SocketAddr) {
+pub(crate) fn redirecting() -> (Backend, Gateway, std::net::SocketAddr) {
     let listener = json!({"name": "plain", "tls": null, "redirect": "https://api.example.com:8443"});
     let (backend, gateway) = world_with(second(listener));
     let plain = addresses(&gateway)[1];

@@ -322,30 +322,3 @@ fn b17_without_its_alpn_the_preface_of_http2_is_no_request() {
     }
     backend.assert_untouched();
 }
-
-#[test]
-fn b16_a_process_that_stops_says_goaway_in_two_steps_and_finishes_fifty_streams() {
-    let (backend, mut gateway) = world();
-    let gate = Gate::default();
-    backend.on("/public/slow", Behaviour::Hold(gate.clone()));
-    let mut caller = Caller::open(gateway.address);
-    for number in 0..50 {
-        caller.get(2 * number + 1, "/public/slow");
-    }
-    backend.wait_for(50);
-    gateway.signal("TERM");
-    let first = std::iter::from_fn(|| caller.next()).find(|frame| frame.kind == GOAWAY).unwrap();
-    assert_eq!(first.payload[..8], [0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0], "the first names no stream");
-    let ping = std::iter::from_fn(|| caller.next()).find(|frame| frame.kind == PING && frame.flags == 0).unwrap();
-    caller.send(PING, ACK, 0, &ping.payload);
-    let second = std::iter::from_fn(|| caller.next()).find(|frame| frame.kind == GOAWAY).unwrap();
-    assert_eq!(second.payload[..8], [0, 0, 0, 99, 0, 0, 0, 0], "the second names the last");
-    gate.open();
-    let mut ended = 0;
-    while let Some(frame) = caller.next() {
-        assert_ne!(frame.kind, RST_STREAM);
-        ended += usize::from(matches!(frame.kind, DATA | HEADERS) && frame.flags & END_STREAM != 0);
-    }
-    assert_eq!(ended, 50);
-    assert_eq!(gateway.wait_exit().code(), Some(0));
-}
