@@ -9,6 +9,7 @@ pub(crate) mod body;
 mod call;
 mod client;
 pub(crate) mod connection;
+mod content_type;
 mod cors;
 mod decision;
 pub mod entrance;
@@ -72,7 +73,7 @@ use error::Refused;
 use hashing::Hashing;
 use head::TakenHead;
 use limits::Limits;
-pub use logout::customer_rules;
+pub use logout::{customer_of_backend, customer_rules};
 use memory::Memory;
 use record::{Arrival, Ledger, Record};
 use request_id::{REQUEST_ID, RequestIds};
@@ -398,7 +399,7 @@ impl Gateway {
         let named = forward::place(route, &caller, &mut call, record)?;
         proof::add(route, &caller, named, &mut call)?;
         let is_head = call.parts.method == Method::HEAD;
-        let mut request = Some(call.into_request(limit, record));
+        let mut request = Some(call.into_request(route, limit, record));
         let answer = self.forward(route, &caller, &mut request, record).await?;
         match &route.response {
             None => Ok(answer),

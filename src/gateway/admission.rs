@@ -54,7 +54,10 @@ impl Gateway {
             record.handshake = Handshake::read(route, call)?;
         }
         if route.reads_token_from_body() {
-            call.read_body(limit, record).await?;
+            let body = call.read_body(limit, record).await?;
+            if !body.is_empty() {
+                call.type_to_read()?;
+            }
         }
         let asks_for_proof = route.demand.proof != DpopDemand::None;
         let proof = if asks_for_proof { possession::proof(call, unix_seconds(SystemTime::now())) } else { None };
@@ -77,7 +80,7 @@ impl Gateway {
             handshake.proof = proof;
         }
         self.comes_from_own_site(route, &caller, call, record)?;
-        forward::matches_named_customer(route, &caller, &call.parts.headers, record)?;
+        forward::matches_named_customer(route, &caller, call, record)?;
         call.is_within(limit)?;
         call.has_type_for(route)?;
         self.within_limits(&current.policy, route, &caller, call.source.address, record).await?;

@@ -47,7 +47,8 @@ impl Gateway {
         if call.parts.version != Version::HTTP_2 || call.parts.method != Method::POST {
             return Err(Refusal::NoRoute.into());
         }
-        if call.media_type().is_none_or(|kind| kind != "application/grpc" && kind != "application/grpc+proto") {
+        let kind = call.content_type()?.map(|found| found.kind);
+        if !matches!(kind.as_deref(), Some("application/grpc" | "application/grpc+proto")) {
             return Err(Refusal::ContentType.into());
         }
         let body = call.read_body(call.connection.limits.body, record).await?;

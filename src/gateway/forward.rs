@@ -26,16 +26,17 @@ use crate::stream::{Pace, RequestBody};
 pub(super) fn matches_named_customer(
     route: &Route,
     caller: &Caller,
-    headers: &HeaderMap,
+    call: &Call<'_>,
     record: &mut Record,
 ) -> Result<(), Refusal> {
     let Some(Placement::Header(name)) = &route.placement else { return Ok(()) };
-    let ours = [&caller.customer, &caller.previous].map(|name| name.as_ref().map(|name| name.as_str().as_bytes()));
-    let is_ours = |named: &HeaderValue| ours.iter().flatten().any(|name| *name == named.as_bytes());
-    if headers.get_all(name).iter().all(is_ours) {
+    let claimed = || call.parts.headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    // Mostly nobody is named.
+    if claimed().next().is_none() {
         return Ok(());
     }
-    mismatch(route, record)
+    let named = Named::of(route, caller, call, record)?;
+    if claimed().all(|claimed| named.may_be_called(caller, claimed)) { Ok(()) } else { mismatch(route, record) }
 }
 
 /// Writes the identifier where the route wants it: what the backend knows the customer by, where it is told.
@@ -46,7 +47,6 @@ pub(super) fn place(
     record: &mut Record,
 ) -> Result<Option<String>, Refusal> {
     let Some(placement) = &route.placement else { return Ok(None) };
-    let identifier = caller.customer.as_ref().map(Identifier::as_str);
     let named = Named::of(route, caller, call, record)?;
     let value = named.value.as_deref();
     if let Some(previous) = &named.previous {
@@ -56,8 +56,7 @@ pub(super) fn place(
     match placement {
         Placement::Header(name) => {
             if let Some(value) = value {
-                let value = HeaderValue::from_str(value).map_err(|_| Refusal::Internal)?;
-                call.parts.headers.insert(name, value);
+                call.parts.headers.insert(name, field_value(value)?);
             }
         }
         Placement::Body(pointer) => {
@@ -65,8 +64,7 @@ pub(super) fn place(
             is_plain_json(call, &bytes)?;
             let document = body::Document::parse(&bytes, pointer).map_err(|_| Refusal::Json)?;
             let claimed = document.value();
-            let previous = caller.previous.as_ref().map(Identifier::as_str);
-            if claimed.is_some() && claimed.as_deref() != identifier && claimed.as_deref() != previous {
+            if claimed.as_deref().is_some_and(|claimed| !named.may_be_called(caller, claimed.as_bytes())) {
                 mismatch(route, record)?;
             }
             // Where nobody is proved, as can be in mode observe, nobody may be named either.
@@ -105,6 +103,24 @@ impl Named {
         let previous = pairwise.previous_of(&own, super::unix_seconds(record.time));
         Ok(Self { value: Some(own.as_str().to_owned()), previous })
     }
+
+    /// Whether a caller may call its customer so: as the backend does, or by the identifier in the token. Each may be
+    /// the one under the key before.
+    fn may_be_called(&self, caller: &Caller, claimed: &[u8]) -> bool {
+        let identifiers = [&caller.customer, &caller.previous, &self.previous];
+        let identifiers = identifiers.into_iter().flatten().map(Identifier::as_str);
+        identifiers.chain(self.value.as_deref()).any(|name| name.as_bytes() == claimed)
+    }
+}
+
+/// A name of a customer as a header field. A subject may have spaces at its ends, which are no part of the value there
+/// (RFC 9110 section 5.5): it would become another customer's name.
+fn field_value(name: &str) -> Result<HeaderValue, Refusal> {
+    let value = HeaderValue::from_str(name).ok().filter(|_| name.trim_matches([' ', '\t']) == name);
+    value.ok_or_else(|| {
+        tracing::error!("a customer's subject cannot stand in a header: see routes[].identifier");
+        Refusal::Internal
+    })
 }
 
 impl Gateway {
@@ -217,7 +233,7 @@ fn mismatch(route: &Route, record: &mut Record) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A body into which something is written must be JSON, and not encoded again.
+/// A body into which something is written must be JSON in UTF-8, and not encoded again.
 fn is_plain_json(call: &Call<'_>, bytes: &Bytes) -> Result<(), Refusal> {
     if bytes.is_empty() {
         return Ok(());
@@ -228,7 +244,7 @@ fn is_plain_json(call: &Call<'_>, bytes: &Bytes) -> Result<(), Refusal> {
         .get_all(header::CONTENT_ENCODING)
         .iter()
         .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    let is_json = call.media_type().is_some_and(|kind| kind == "application/json" || kind.ends_with("+json"));
+    let is_json = call.type_to_read()?.is_some_and(|kind| kind == "application/json" || kind.ends_with("+json"));
     if encoded || !is_json { Err(Refusal::ContentType) } else { Ok(()) }
 }
 

@@ -17,8 +17,6 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 
 /// What decides about a caller's fields on their way to the backend.
 pub struct Passage<'a> {
-    /// Names that no caller may use.
-    pub stripped: &'a FieldSet,
     /// What is called.
     pub route: &'a Route,
     /// What the caller asked for.
@@ -37,7 +35,8 @@ pub struct Passage<'a> {
 
 /// Turns a caller's fields into those of the request to the backend.
 pub fn prepare_request(headers: &mut HeaderMap, passage: &Passage<'_>) {
-    let Passage { stripped, route, host, .. } = *passage;
+    let Passage { route, host, .. } = *passage;
+    let stripped = &*route.stripped;
     let trailers = if passage.is_chunked { announced_trailers(headers, stripped) } else { None };
     let kept_credential =
         |name: &HeaderName| route.forward.iter().any(|credential| *name == field_of(route, *credential));

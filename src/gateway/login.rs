@@ -62,7 +62,7 @@ impl Gateway {
         let policy = call.policy;
         let login = policy.login.as_ref().ok_or(Refusal::NoRoute)?;
         form::open_query(call.parts.uri.query())?;
-        let is_json = match call.media_type().as_deref() {
+        let is_json = match call.type_to_read()?.as_deref() {
             None | Some("application/x-www-form-urlencoded") => false,
             Some("application/json") if login.json => true,
             Some(_) => return Err(Refusal::ContentType.into()),
@@ -217,7 +217,7 @@ impl Gateway {
         };
         let state = &self.shared.state;
         state.begin(new.digest, session, cookie.idle).await.map_err(|_| Refusal::State)?;
-        if let Some(old) = auth.named_session(headers, now) {
+        for old in auth.named_sessions(headers, now) {
             state.end(&old, expires_at).await.map_err(|_| Refusal::State)?;
         }
         Ok((cookie_line(&cookie.name, &new.value, login.lifetime, login.same_site)?, handle(&new.digest)))

@@ -76,6 +76,7 @@ pub(super) fn found(
 fn not_found(not_found: NotFound) -> Refused {
     match not_found {
         NotFound::Path => Refusal::NoRoute.into(),
+        NotFound::Case => Refusal::AmbiguousPath.into(),
         NotFound::Method(allow) => Refused { allow: Some(allow), ..Refusal::Method.into() },
     }
 }

@@ -28,6 +28,13 @@ impl FieldRules {
         (!changes.is_empty()).then(|| Box::new(Self(changes)))
     }
 
+    /// The fields that they are about.
+    pub(super) fn names(&self) -> impl Iterator<Item = &HeaderName> {
+        self.0.iter().map(|change| match change {
+            Change::Remove(name) | Change::Set(name, _) => name,
+        })
+    }
+
     /// Carries them out.
     pub fn apply(&self, headers: &mut HeaderMap) {
         for change in &self.0 {

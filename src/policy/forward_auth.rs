@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use http::HeaderName;
 use ipnet::IpNet;
 
-use super::{Target, credential_fields, own_fields};
+use super::Target;
+use super::stripped::{credential_fields, own_fields};
 use crate::config::raw::Raw;
 use crate::fields::FieldSet;
 

@@ -26,9 +26,9 @@ use super::Phase;
 use super::handover::{self, Successor};
 use crate::auth::{ApiKeyVersion, api_key};
 use crate::config::Config;
-use crate::customer::Identifier;
+use crate::customer::{Identifier, Mode};
 use crate::dated::KeyVersion;
-use crate::gateway::{Shared, customer_rules};
+use crate::gateway::{Shared, customer_of_backend, customer_rules};
 use crate::state::revocation::{Rule, Subject};
 use crate::state::session::{Session, SessionDigest, handle, hex};
 use crate::state::{LONGEST, Unavailable};
@@ -42,6 +42,11 @@ const MAX_BODY: usize = 64 * 1024;
 
 /// No more sessions are listed.
 pub const MAX_SHOWN: usize = 10_000;
+
+/// Nobody can tell a one-way identifier of one backend from that of all.
+const ONE_WAY: &str = "if this is an identifier of a backend with `pairwise`, it ended nothing: in mode one_way it cannot be \
+     traced to its customer. `wicketgate id for SUBJECT --backend NAME` finds what a backend calls a customer, and without \
+     --backend what to revoke";
 
 /// A revocation as it is asked for.
 #[derive(Debug, Serialize, Deserialize)]
@@ -256,11 +261,11 @@ async fn answer(request: Request<Incoming>, shared: &Shared, wishes: &mpsc::Send
             let bytes = bytes.map_err(|_| Fault(StatusCode::BAD_REQUEST, "the request broke off".to_owned()))?;
             let asked: Revocation = serde_json::from_slice(&bytes.to_bytes())
                 .map_err(|error| Fault(StatusCode::BAD_REQUEST, format!("not a revocation: {error}")))?;
-            let rules = rules(shared, &asked)?;
+            let (rules, note) = rules(shared, &asked)?;
             let shown: Vec<Value> = rules.iter().map(|rule| json!(rule.subject.name())).collect();
             shared.state.revoke(rules).await?;
             tracing::info!(kind = asked.kind, revoked = ?shown, "an operator revoked");
-            Ok(json!({ "kind": asked.kind, "revoked": shown }))
+            Ok(json!({ "kind": asked.kind, "revoked": shown, "note": note }))
         }
         (&Method::GET, ["keys"]) => Ok(key_versions(&shared.policy().versions, now())),
         (&Method::POST, ["reload"]) => {
@@ -306,8 +311,8 @@ fn key_versions(versions: &[KeyVersion], now: u64) -> Value {
     shown.collect()
 }
 
-/// The rules that do what is asked for.
-fn rules(shared: &Shared, asked: &Revocation) -> Result<Vec<Rule>, Fault> {
+/// The rules that do what is asked for, and what whoever asks should know of it.
+fn rules(shared: &Shared, asked: &Revocation) -> Result<(Vec<Rule>, Option<String>), Fault> {
     let missing = |what: &str| Fault(StatusCode::NOT_FOUND, format!("there is no {what} `{}`", asked.name));
     let policy = shared.policy();
     let now = now();
@@ -316,7 +321,8 @@ fn rules(shared: &Shared, asked: &Revocation) -> Result<Vec<Rule>, Fault> {
     if name.is_empty() {
         return Err(Fault(StatusCode::BAD_REQUEST, "nothing is named".to_owned()));
     }
-    Ok(match asked.kind.as_str() {
+    let mut note = None;
+    let rules = match asked.kind.as_str() {
         // A JWT begins with the base64url of `{"`.
         "token"
             if name.contains(char::is_whitespace) || (name.starts_with("eyJ") && name.matches('.').count() != 2) =>
@@ -332,7 +338,11 @@ fn rules(shared: &Shared, asked: &Revocation) -> Result<Vec<Rule>, Fault> {
             vec![Rule::forever(token.subject, token.ends)]
         }
         "token" => vec![Rule::forever(Subject::Token(name), until)],
-        "customer" => rules_of(shared, &name)?,
+        "customer" => {
+            let (rules, about) = rules_of(shared, &name)?;
+            note = about;
+            rules
+        }
         "client" => {
             if !policy.auth.clients.contains_key(&*name) {
                 return Err(missing("client"));
@@ -350,21 +360,30 @@ fn rules(shared: &Shared, asked: &Revocation) -> Result<Vec<Rule>, Fault> {
             let message = "kinds are token, customer, client and api_key".to_owned();
             return Err(Fault(StatusCode::BAD_REQUEST, message));
         }
-    })
+    };
+    Ok((rules, note))
 }
 
-/// The rules that end all logins of the customer whom this identifier names.
-fn rules_of(shared: &Shared, customer: &str) -> Result<Vec<Rule>, Fault> {
+/// The rules that end all logins of the customer whom this identifier names, as all know it or one backend, and what
+/// whoever asks should know of it.
+fn rules_of(shared: &Shared, customer: &str) -> Result<(Vec<Rule>, Option<String>), Fault> {
     let (policy, now) = (shared.policy(), now());
     let fault = |message: String| Fault(StatusCode::NOT_FOUND, message);
     let deriver = policy.auth.deriver.as_ref().ok_or_else(|| fault(format!("there is no customer `{customer}`")))?;
+    if let Some((known, backend)) = customer_of_backend(&policy, customer) {
+        let note = format!("{customer} is what the backend `{backend}` calls this customer");
+        return Ok((customer_rules(&policy, &known, now), Some(note)));
+    }
     deriver.accept(customer, now).map_err(|found| fault(found.to_string()))?;
-    Ok(customer_rules(&policy, &Identifier::from_store(customer), now))
+    let may_be_of_backend =
+        deriver.mode() == Mode::OneWay && policy.routes.iter().any(|route| route.pairwise.is_some());
+    let note = may_be_of_backend.then(|| ONE_WAY.to_owned());
+    Ok((customer_rules(&policy, &Identifier::from_store(customer), now), note))
 }
 
 /// All identifiers of the customer whom this one names: a session keeps the one of its login.
 fn names_of(shared: &Shared, customer: &str) -> Result<Vec<Identifier>, Fault> {
-    let rules = rules_of(shared, customer)?;
+    let (rules, _) = rules_of(shared, customer)?;
     Ok(rules.iter().map(|rule| Identifier::from_store(rule.subject.name())).collect())
 }
 

@@ -251,10 +251,17 @@ fn the_old_identifier_goes_along_with_bodies_and_to_backends_with_identifiers_of
     for known in [&old, &new] {
         assert_eq!(told(json!({"customer": {"id": known}})), (new.clone(), Some(old.clone())), "both are his");
     }
+    for known in [&own_old, &own_new, &old, &new] {
+        let request = gateway.get("/second/x").customer(&gateway.customer_token()).header("X-Account", known);
+        request.send().ok();
+        assert_eq!(other.last().all("x-account"), [own_new.as_str()]);
+    }
     let stranger = json!({"customer": {"id": own_old}}).to_string();
     gateway.post("/me/x").customer(&gateway.customer_token()).json(&stranger).send().expect(403, "403-03");
     let (code, mapped, _) = gateway.files.run_with(&["id", "migrate", "--backend", "second"], ALICE.subject.as_bytes());
     assert_eq!((code, mapped.lines().nth(1)), (0, Some(&*format!("{own_old},{own_new}"))));
+    let said = run(&gateway, &["revoke", "customer", &own_old]);
+    assert!(said.contains(&new) && said.contains(&old) && said.contains("`second`"), "{said}");
 }
 
 #[test]

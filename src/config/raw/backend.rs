@@ -43,6 +43,10 @@ pub struct Backend {
     /// Give this backend identifiers of its own: it cannot compare them with what another gets.
     #[serde(default)]
     pub pairwise: bool,
+    /// Whether it takes paths for one that differ only in letter case, as IIS does and whatever serves files from Windows
+    /// or macOS. Then its routes are found in any.
+    #[serde(default)]
+    pub ignores_case: bool,
     /// A signed header by which this backend can see that a request came through the gateway, for whom, and unchanged.
     pub proof: Option<Proof>,
     /// Header fields that are set and removed on their way to this backend, before those of the route.
