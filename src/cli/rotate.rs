@@ -2,7 +2,6 @@
 //! gateway that runs takes both up at once.
 
 use std::fs::File;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -95,7 +94,7 @@ pub(super) fn rotate(what: &Rotate) -> anyhow::Result<()> {
         Rotate::ApiKey(what) | Rotate::ClientSecret(what) => &what.file,
         Rotate::IdentifierKey(what) => &what.file,
     };
-    let lock = wait_for_others(&file.config)?;
+    let lock = wait_for_others(&file.config);
     let (config, problems) = config::read(&file.config)?;
     if !problems.is_empty() {
         return Err(problems.into());
@@ -121,18 +120,13 @@ pub(super) fn rotate(what: &Rotate) -> anyhow::Result<()> {
 }
 
 /// Waits until no other rotation of this file is going on, and keeps others waiting until the lock is dropped: each must
-/// read what the one before has written, or a secret would be shown that stands nowhere.
-fn wait_for_others(file: &Path) -> anyhow::Result<Option<File>> {
-    // Where there is no such file, whoever reads it says so.
-    let Ok(file) = file.canonicalize() else { return Ok(None) };
-    let Some(directory) = file.parent() else { return Ok(None) };
+/// read what the one before has written, or a secret would be shown that stands nowhere. `None` on file systems that
+/// cannot lock a directory, and where there is no such file, which whoever reads it says.
+fn wait_for_others(file: &Path) -> Option<File> {
     // The files themselves are replaced, their directory stays.
-    let lock = File::open(directory).with_context(|| format!("cannot open {}", directory.display()))?;
-    match lock.lock() {
-        Ok(()) => Ok(Some(lock)),
-        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("cannot lock {}", directory.display())),
-    }
+    let directory = File::open(file.canonicalize().ok()?.parent()?).ok()?;
+    directory.lock().ok()?;
+    Some(directory)
 }
 
 fn signing_key(config: &Config, algorithm: Algorithm, now: u64) -> anyhow::Result<()> {
