@@ -95,6 +95,8 @@ pub struct Policy {
     pub versions: Vec<KeyVersion>,
     /// Bytes of memory above which nobody new is served.
     pub memory_limit: Option<u64>,
+    /// Hosts by which the operators' listener is asked, beside addresses and localhost.
+    pub admin_hosts: Vec<String>,
 }
 
 /// How customers log in.
@@ -229,6 +231,7 @@ impl Policy {
         let memory_limit = raw.memory_limit.map(|size| size.bytes() as u64);
         Some(Self {
             memory_limit,
+            admin_hosts: raw.admin.hosts.clone(),
             auth,
             tables,
             has_cors: routes.iter().any(|route| route.cors.is_some()),

@@ -14,6 +14,7 @@ use super::head::Head;
 use super::headers::{self, Passage};
 use super::record::Record;
 use super::source::Source;
+use crate::auth::certificate::{Certificate, CertificateFault};
 use crate::fields::FieldSet;
 use crate::policy::path::{Ambiguous, Odd};
 use crate::policy::rewrite::Rewrite;
@@ -36,6 +37,8 @@ pub(super) struct Call<'a> {
     pub(super) parts: request::Parts,
     /// Its body.
     pub(super) body: Upload,
+    /// Whether another proxy asks about it: what the connection shows is that proxy's.
+    pub(super) is_asked_about: bool,
 }
 
 /// A caller's body on its way.
@@ -57,6 +60,14 @@ impl Upload {
 }
 
 impl Call<'_> {
+    /// The caller's certificate, where it has shown one here. `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// Why a handshake would not accept it any more.
+    pub(super) fn certificate(&self, now: u64) -> Result<Option<&Certificate>, CertificateFault> {
+        if self.is_asked_about { Ok(None) } else { self.connection.certificate(now) }
+    }
+
     /// Whom what is issued here is for.
     pub(super) fn audience(&self, issuer: &Issuer) -> Arc<str> {
         self.audience_apart().unwrap_or_else(|| issuer.audience.as_str().into())

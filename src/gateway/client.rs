@@ -85,7 +85,7 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<&'a Client, Refused> {
         let policy = call.policy;
-        let certificate = call.connection.certificate(unix_seconds(record.time));
+        let certificate = call.certificate(unix_seconds(record.time));
         let certificate = certificate.map_err(|_| Refusal::ClientCertificate)?;
         let shown = Shown::read(&call.parts.headers, query, form, certificate)?;
         let ids = shown.ids();

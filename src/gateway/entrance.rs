@@ -23,6 +23,8 @@ pub struct Entrance {
     pub(crate) networks: Networks,
     /// Whom tokens are for that are issued here, where that is an audience set apart.
     pub(crate) audience: Option<Arc<str>>,
+    /// Whether it answers only proxies that ask about requests.
+    pub(crate) only_decides: bool,
     /// Where callers are sent, where that is all that it does.
     redirect: Option<String>,
     /// What browsers are told about https (RFC 6797).
@@ -61,6 +63,7 @@ impl Entrance {
             number,
             networks: Networks::new(raw),
             audience: raw.audience.as_deref().map(Arc::from),
+            only_decides: raw.forward_auth,
             redirect: raw.redirect.clone(),
             hsts: hsts.and_then(|time| HeaderValue::from_str(&format!("max-age={}", time.as_secs())).ok()),
             is_over: AtomicBool::new(false),

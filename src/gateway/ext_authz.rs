@@ -12,7 +12,7 @@ use prost::Message as _;
 
 use super::body::ResponseBody;
 use super::call::Call;
-use super::decision::{Verdict, asked_by};
+use super::decision::{Unnamed, Verdict, asked_by};
 use super::error::{self, Refused};
 use super::original::Original;
 use super::record::Record;
@@ -62,7 +62,7 @@ impl Gateway {
             }
         };
         let judged = match original {
-            Ok(original) => self.verdict_on(current, call.connection, original, record).await,
+            Ok(original) => self.verdict_on(current, call.connection, original, Unnamed::Removed, record).await,
             Err(refusal) => Err(refusal.into()),
         };
         let mut fields = HeaderMap::new();

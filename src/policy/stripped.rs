@@ -10,15 +10,7 @@ use crate::fields::FieldSet;
 /// What a route lets pass of these is decided there.
 pub(super) fn stripped(raw: &Raw) -> FieldSet {
     let mut set = FieldSet::of_callers_claims();
-    identity_fields(raw).iter().for_each(|name| set.insert(name));
-    for backend in raw.backends.values() {
-        if let Some(raw::BackendAuthorization::Header(header)) = &backend.authorization {
-            set.insert(&header.name);
-        }
-        if let Some(proof) = &backend.proof {
-            set.insert(&proof.header);
-        }
-    }
+    credential_fields(raw).iter().chain(&own_fields(raw)).for_each(|name| set.insert(name));
     set
 }
 
@@ -41,26 +33,38 @@ pub(super) fn on_route(all: &Arc<FieldSet>, route: &raw::Route, rules: Option<&F
 pub(super) fn credentials(raw: &Raw) -> FieldSet {
     let mut set = FieldSet::default();
     ["cookie", "proxy-authorization", "dpop"].iter().for_each(|name| set.insert(name));
-    identity_fields(raw).iter().for_each(|name| set.insert(name));
+    credential_fields(raw).iter().chain(&own_fields(raw)).for_each(|name| set.insert(name));
     set
 }
 
-/// Fields that carry a caller's credential, or the identifier.
-pub(super) fn identity_fields(raw: &Raw) -> Vec<String> {
-    const FIXED: [&str; 5] =
-        ["authorization", "customer-auth", "api-key", "x-customer-id-previous", "x-wicketgate-proof"];
-    let mut names = FIXED.map(ToOwned::to_owned).to_vec();
+/// Fields that carry a caller's credential.
+pub(super) fn credential_fields(raw: &Raw) -> Vec<String> {
+    let mut names = ["authorization", "customer-auth", "api-key"].map(ToOwned::to_owned).to_vec();
     for route in &raw.routes {
         names.push(route.api_key_header.clone());
-        if let Some(header) = route.identifier.as_ref().and_then(|placement| placement.header.as_deref()) {
-            names.push(header.to_owned());
-            names.push(format!("{header}-previous"));
-        }
         for place in route.customer_from.iter().flatten() {
             if let raw::CustomerFrom::Header(header) = place {
                 names.push(header.name.clone());
             }
         }
+    }
+    names
+}
+
+/// Fields that only the gateway may write: who the customer is, and what a backend knows the gateway by.
+pub(super) fn own_fields(raw: &Raw) -> Vec<String> {
+    let mut names = ["x-customer-id-previous", "x-wicketgate-proof"].map(ToOwned::to_owned).to_vec();
+    for route in &raw.routes {
+        if let Some(header) = route.identifier.as_ref().and_then(|placement| placement.header.as_deref()) {
+            names.push(header.to_owned());
+            names.push(format!("{header}-previous"));
+        }
+    }
+    for backend in raw.backends.values() {
+        if let Some(raw::BackendAuthorization::Header(header)) = &backend.authorization {
+            names.push(header.name.clone());
+        }
+        names.extend(backend.proof.iter().map(|proof| proof.header.clone()));
     }
     names
 }

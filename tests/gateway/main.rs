@@ -4,6 +4,7 @@
 //! a letter with a number is a row of the security checklist.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod admin_listener;
 mod answers;
 mod audiences;
 mod backend_http2;
@@ -17,6 +18,7 @@ mod client_certificates;
 mod client_keys;
 mod client_secrets;
 mod clients;
+mod commands;
 mod config_cli;
 mod conformance;
 mod content_types;
@@ -32,8 +34,11 @@ mod dpop;
 mod early_answers;
 mod exchange;
 mod faults;
+mod file_modes;
 mod floods;
 mod forward_auth;
+mod forward_auth_fields;
+mod forward_auth_proxies;
 mod framing;
 mod goaway;
 mod h2spec;
@@ -65,6 +70,7 @@ mod responses;
 mod retry;
 mod rfc;
 mod rotation;
+mod rotation_overlap;
 mod service;
 mod sessions;
 mod shutdown;
@@ -77,4 +83,5 @@ mod unreadable;
 mod upgrade;
 mod vectors;
 mod websocket;
+mod websocket_addresses;
 mod websocket_shares;

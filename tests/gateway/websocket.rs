@@ -15,7 +15,7 @@ use crate::harness::*;
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 /// A route with WebSockets for customers, and one for everybody.
-fn with_websockets(config: Config) -> Config {
+pub(crate) fn with_websockets(config: Config) -> Config {
     config.route("me", "websocket", json!(true)).route("public", "websocket", json!(true))
 }
 
@@ -30,7 +30,7 @@ pub(crate) fn handshake(request: Request) -> Request {
 /// What came to a backend with a connection: the field lines of its head.
 pub(crate) struct Opened {
     lines: Lines,
-    stream: Wire<TcpStream>,
+    pub(crate) stream: Wire<TcpStream>,
 }
 
 /// A backend that hands each connection with its first head to the test.

@@ -22,6 +22,11 @@ impl Check<'_> {
         if !raw.listen.is_empty() && raw.listen.iter().all(|listen| listen.redirect.is_some()) {
             self.add("listen", "every listener only redirects", "add one with `tls` that answers");
         }
+        for (index, host) in raw.admin.hosts.iter().enumerate() {
+            if let Some((message, help)) = grammar::host_fault(host) {
+                self.add(&format!("admin.hosts[{index}]"), message, help);
+            }
+        }
         if raw.workers.is_some_and(|workers| !(1..=1024).contains(&workers)) {
             self.add(
                 "workers",
