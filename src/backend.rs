@@ -96,7 +96,7 @@ pub enum Failure {
     Timeout,
     /// The connection ended before a byte of an answer came.
     Broken,
-    /// What came was no answer: not HTTP, cut off within its head, or a reset of this exchange only.
+    /// What came was no answer: not HTTP, cut off within its head, a reset of this exchange only, or with two readings.
     Malformed,
     /// Its limit of requests in flight is reached.
     Overload,
