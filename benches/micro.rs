@@ -32,7 +32,7 @@ use wicketgate::gateway::headers::{Passage, prepare_request};
 use wicketgate::gateway::host::Host;
 use wicketgate::policy::path;
 use wicketgate::policy::route::{Placement, Route};
-use wicketgate::policy::table::Table;
+use wicketgate::policy::table::{LetterCase, Table};
 use wicketgate::secret::Secret;
 use wicketgate::state::State;
 use wicketgate::state::session::{Agent, Session};
@@ -225,7 +225,7 @@ fn api_key(count: usize) -> anyhow::Result<Step> {
 fn route_find(count: usize) -> anyhow::Result<Step> {
     let mut table = Table::default();
     for number in 0..count {
-        table.insert_prefix(&[], &format!("/service{number}/"), &[Method::POST], number);
+        table.insert_prefix(&[], &format!("/service{number}/"), &[Method::POST], number, LetterCase::Counts);
     }
     let path = format!("/service{}/account/getprofile", count / 2);
     Ok(Box::new(move || {
@@ -236,10 +236,6 @@ fn route_find(count: usize) -> anyhow::Result<Step> {
 
 /// Everything that a request's head goes through, and the identifier on top.
 fn headers() -> anyhow::Result<Step> {
-    let mut stripped = FieldSet::default();
-    for name in ["authorization", "api-key", "customer-auth", "x-customer-id", "x-forwarded-for", "forwarded"] {
-        stripped.insert(name);
-    }
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let host = Host::parse("api.example.com", address, true).context("no host")?;
     let route = route();
@@ -262,7 +258,6 @@ fn headers() -> anyhow::Result<Step> {
     Ok(Box::new(move || {
         let mut headers = sent.clone();
         let passage = Passage {
-            stripped: &stripped,
             route: &route,
             host: &host,
             forwarded_for: &forwarded_for,
@@ -281,6 +276,10 @@ fn headers() -> anyhow::Result<Step> {
 }
 
 fn route() -> Route {
+    let mut stripped = FieldSet::of_callers_claims();
+    for name in ["authorization", "api-key", "customer-auth", "x-customer-id"] {
+        stripped.insert(name);
+    }
     let second = Duration::from_secs(1);
     let ejection = Ejection { failures: 0, time: second, longest: second, most: 50 };
     let rules =
@@ -296,6 +295,8 @@ fn route() -> Route {
         timeout: Duration::from_secs(1),
         idle_timeout: Duration::from_secs(1),
         concurrency: 1,
+        max_connections: 1,
+        websocket_share: 10,
         adaptive: None,
         queue: None,
         circuit: CircuitRule { failures: 0, pause: second },
@@ -320,7 +321,9 @@ fn route() -> Route {
         pass_unauthorized: false,
         content_types: Vec::new(),
         own_cookies: Vec::new(),
+        session_cookie: None,
         websocket: None,
+        stripped: Arc::new(stripped),
         request_fields: None,
         response_fields: None,
         security_headers: false,

@@ -24,7 +24,7 @@ use crate::policy::Lasting;
 use crate::reload::{self, Plan, ReloadFault, Reloadable, Reloader};
 use crate::server::departure::Departed;
 use crate::server::handover::{HandoverFault, Predecessor, Sockets, Successor};
-use crate::server::operators::{self, Wish};
+use crate::server::operators::{self, BoundSocket, Wish};
 use crate::server::tls::ListenerTls;
 use crate::server::worker::{PULSE, Worker};
 use crate::server::{self, Listener, Phase};
@@ -66,7 +66,7 @@ pub struct App {
     /// What each of them counts while it turns.
     pulses: Vec<Arc<AtomicU64>>,
     /// The operators' socket, removed at the end.
-    socket: PathBuf,
+    socket: BoundSocket,
     /// All sockets, for the process that takes over.
     sockets: Sockets,
     /// Connections that go over to it.
@@ -107,6 +107,7 @@ impl App {
     ) -> anyhow::Result<Self> {
         let lasting = Lasting::default();
         let plan = Plan::read(file, &lasting)?;
+        plan.warn();
         control.block_on(plan.fetch_keys(&lasting, control.handle()));
         control.block_on(plan.watch_servers(control.handle()));
         let raw = plan.config.raw().clone();
@@ -202,7 +203,7 @@ impl App {
             phase,
             workers,
             pulses,
-            socket,
+            socket: BoundSocket::at(socket),
             sockets: places.held,
             departures: departed,
             successor: Mutex::default(),
@@ -325,7 +326,7 @@ impl App {
             let _ = self.control.block_on(departing);
         } else {
             self.reloader.shared().lasting.uses.write(&self.noted);
-            let _ = std::fs::remove_file(&self.socket);
+            self.socket.remove();
         }
         self.reloader.shared().state.close();
         if let Some(log) = &self.log {

@@ -45,7 +45,7 @@ use binding::{is_held, with_proof};
 use certificate::Certificate;
 use cookie::CookieKeys;
 use jwt::{Compact, Kind, Verifier};
-use presented::{Presented, after_scheme, readable, single, single_cookie};
+use presented::{Presented, after_scheme, cookies, readable, single};
 use published::PublishedKeys;
 use verified::{Access, Marks, Verdict, VerifiedTokens};
 
@@ -430,11 +430,21 @@ impl Authenticator {
         }
     }
 
-    /// The session that the cookie of a request names, where it is one of ours. Whether it is live is another question.
-    pub fn named_session(&self, headers: &HeaderMap, now: u64) -> Option<SessionDigest> {
-        let cookie = self.cookie.as_ref()?;
-        let value = single_cookie(headers, &cookie.name).ok().flatten()?;
-        cookie.keys.open(value, now).ok()
+    /// The sessions that the cookies of a request name, where they are ours. Whether they are live is another question.
+    pub fn named_sessions(&self, headers: &HeaderMap, now: u64) -> Vec<SessionDigest> {
+        let Some(cookie) = &self.cookie else { return Vec::new() };
+        let texts = cookies(headers, &cookie.name).filter_map(|value| std::str::from_utf8(value).ok());
+        texts.filter_map(|value| cookie.keys.open(value, now).ok()).collect()
+    }
+
+    /// The customer's token in `customer-auth: JWT ...`; `None` where there is none.
+    ///
+    /// # Errors
+    /// It stands there twice, or in another form.
+    pub fn shown_token<'a>(&self, headers: &'a HeaderMap) -> Result<Option<&'a str>, Refusal> {
+        let Some(value) = single(headers, &CUSTOMER_AUTH)? else { return Ok(None) };
+        let token = after_scheme(value, Some("JWT")).and_then(readable);
+        token.map(Some).map_err(Refusal::CustomerToken)
     }
 }
 

@@ -7,9 +7,12 @@ pub mod announcement;
 pub mod answer;
 mod balance;
 mod channel;
+mod channels;
 pub mod circuit;
 mod dial;
+mod empty_data;
 pub mod health;
+mod io;
 mod link;
 pub mod pool;
 pub mod repeats;
@@ -27,7 +30,7 @@ use http::{HeaderName, HeaderValue};
 use adaptive::Adaptive;
 pub use admission::Permit;
 use admission::{Admission, Queue};
-use circuit::CircuitRule;
+use circuit::{CircuitRule, Try};
 use servers::Servers;
 use standing::millis;
 
@@ -53,8 +56,12 @@ pub struct Backend {
     pub idle_timeout: Duration,
     /// Requests in flight at once.
     pub concurrency: usize,
+    /// How much of that one caller may hold by WebSockets, in percent.
+    pub websocket_share: u32,
     /// Fewer than that while answers take longer than usual.
     pub adaptive: Option<Arc<Adaptive>>,
+    /// HTTP/2 connections of a worker to each server.
+    pub max_connections: usize,
     /// How many requests may wait for a place, and for how long.
     pub queue: Option<Queue>,
     /// When it is not asked for a while.
@@ -87,8 +94,10 @@ pub enum Failure {
     Tls,
     /// It did not answer in time.
     Timeout,
-    /// The connection ended, or what came was not HTTP.
+    /// The connection ended before a byte of an answer came.
     Broken,
+    /// What came was no answer: not HTTP, cut off within its head, a reset of this exchange only, or with two readings.
+    Malformed,
     /// Its limit of requests in flight is reached.
     Overload,
     /// None of its servers is well, or the circuit is open: it is not asked.
@@ -103,9 +112,17 @@ impl Failure {
             Self::Tls => "tls",
             Self::Timeout => "timeout",
             Self::Broken => "broken",
+            Self::Malformed => "malformed",
             Self::Overload => "overload",
             Self::Unavailable => "unavailable",
         }
+    }
+}
+
+impl Failure {
+    /// Whether it says that a server is gone, and not only that one answer was bad or that there was no room.
+    pub fn means_gone(self) -> bool {
+        matches!(self, Self::Connect | Self::Tls | Self::Timeout | Self::Broken)
     }
 }
 
@@ -120,6 +137,11 @@ impl Backend {
         self.adaptive.as_ref().map_or(self.concurrency, |adaptive| adaptive.limit())
     }
 
+    /// How many of them may be WebSockets of one caller.
+    pub fn websockets_per_caller(&self) -> usize {
+        (self.limit().saturating_mul(self.websocket_share as usize) / 100).max(1)
+    }
+
     /// Learns from an answer that took so long; `None`: none came.
     pub fn learn_from(&self, time: Option<Duration>, now: Instant) {
         if let Some(adaptive) = &self.adaptive {
@@ -127,14 +149,20 @@ impl Backend {
         }
     }
 
-    /// A place for one more request, waiting for it where there is a queue.
+    /// A place for one more request, waiting for it where there is a queue and the circuit is closed.
     ///
     /// # Errors
     /// [`Failure::Unavailable`] while the circuit is open, and [`Failure::Overload`] where all places are taken.
-    pub async fn enter(&self) -> Result<Permit, Failure> {
+    pub async fn enter(&self, try_by: Try) -> Result<Permit, Failure> {
         let circuit = &self.admission.circuit;
-        if circuit.is_open() && !circuit.lets_pass(&self.circuit, millis(Instant::now())) {
-            return Err(Failure::Unavailable);
+        if circuit.is_open() {
+            let now = millis(Instant::now());
+            if !circuit.is_due(&self.circuit, try_by, now) {
+                return Err(Failure::Unavailable);
+            }
+            // Only what really goes out is a try.
+            let permit = self.admission.permit(self.limit())?;
+            return if circuit.lets_pass(&self.circuit, try_by, now) { Ok(permit) } else { Err(Failure::Unavailable) };
         }
         match (self.admission.permit(self.limit()), self.queue) {
             // Rare: it does not belong into the state of each request.
@@ -157,8 +185,7 @@ impl Backend {
 
     /// It did not answer.
     fn failed(&self, failure: Failure) {
-        let counts = matches!(failure, Failure::Connect | Failure::Tls | Failure::Timeout | Failure::Broken);
-        if counts && self.admission.circuit.failed(&self.circuit, millis(Instant::now())) {
+        if failure.means_gone() && self.admission.circuit.failed(&self.circuit, millis(Instant::now())) {
             let (last, seconds) = (failure.word(), self.circuit.pause.as_secs_f64());
             tracing::warn!(backend = &*self.name, last, seconds, "this backend does not answer: the circuit is open");
         }

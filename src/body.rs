@@ -1,9 +1,11 @@
 //! One member of a JSON body: read it, or set it and leave every other byte as it was.
 //!
 //! The document is read with one strict reader before anything is decided: what has two readings (a member twice, a
-//! lone surrogate, a number out of range) is refused rather than sent on to a backend that may read it the other way.
+//! lone surrogate, a number out of range, another spelling of the member) is refused rather than sent on to a backend
+//! that may read it the other way.
 
 pub mod filter;
+mod spelling;
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -12,6 +14,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use spelling::Step;
+
 /// The deepest nesting of arrays and objects.
 const DEEPEST: usize = 100;
 /// The most members that a pointer may name.
@@ -19,7 +23,7 @@ const LONGEST_POINTER: usize = 16;
 
 /// A JSON pointer to a member (RFC 6901). Its tokens name members of objects, digits too: arrays are not entered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pointer(Vec<String>);
+pub struct Pointer(Vec<Step>);
 
 impl Pointer {
     /// The pointer that is written so, for example `/customer/id`.
@@ -36,7 +40,7 @@ impl Pointer {
             Some(tokens) if tokens.len() > LONGEST_POINTER => {
                 Err(format!("`{text}` names a member more than {LONGEST_POINTER} objects deep"))
             }
-            Some(tokens) => Ok(Self(tokens)),
+            Some(tokens) => Ok(Self(tokens.into_iter().map(Step::new).collect())),
         }
     }
 }
@@ -69,6 +73,10 @@ pub enum JsonFault {
     /// An object has a member twice, whichever way its name is spelled.
     #[error("an object in the body has a member twice")]
     Repeated,
+    /// Beside the member, or a step on the way to it, stands another spelling of its name: in other letter case, or with
+    /// letters that are the same in their compatibility form (NFKC).
+    #[error("a member of the body that counts has a name in another spelling")]
+    OtherSpelling,
     /// More than 100 levels.
     #[error("the body is nested too deeply")]
     TooDeep,
@@ -78,7 +86,7 @@ pub enum JsonFault {
 #[derive(Debug)]
 pub struct Document<'a> {
     text: &'a str,
-    steps: &'a [String],
+    steps: &'a [Step],
     place: Place<'a>,
 }
 
@@ -99,16 +107,20 @@ impl<'a> Document<'a> {
     /// # Errors
     /// It cannot be read in one way only, or something on the way to the member is not an object.
     pub fn parse(body: &'a [u8], at: &'a Pointer) -> Result<Self, JsonFault> {
+        Self::find(body, at, Spellings::One)
+    }
+
+    fn find(body: &'a [u8], at: &'a Pointer, spellings: Spellings) -> Result<Self, JsonFault> {
         let text = std::str::from_utf8(body).map_err(|_| JsonFault::NotJson)?;
         let steps = &at.0[..];
         if text.bytes().all(|byte| b" \t\r\n".contains(&byte)) {
             return Ok(Self { text: "", steps, place: Place::Nowhere });
         }
         let mut object = text;
-        for (step, name) in steps.iter().enumerate() {
-            match checked(object, step, Some(name))? {
+        for (depth, step) in steps.iter().enumerate() {
+            match checked(object, depth, Some((step, spellings)))? {
                 Found::Member(value) => object = value,
-                Found::NoMember => return Ok(Self { text, steps, place: Place::Missing(object, step) }),
+                Found::NoMember => return Ok(Self { text, steps, place: Place::Missing(object, depth) }),
                 Found::NoObject => return Err(JsonFault::NotObject),
             }
         }
@@ -142,7 +154,7 @@ impl<'a> Document<'a> {
                 let start = offset(self.text, inside);
                 let comma = if inside.trim_ascii_start().starts_with('}') { "" } else { "," };
                 let inserted =
-                    format!("{}:{}{comma}", quoted(&self.steps[step]), nested(&self.steps[step + 1..], value));
+                    format!("{}:{}{comma}", quoted(&self.steps[step].name), nested(&self.steps[step + 1..], value));
                 splice(self.text, start, start, &inserted)
             }
             Place::Nowhere => nested(self.steps, value).into_bytes(),
@@ -150,24 +162,34 @@ impl<'a> Document<'a> {
     }
 }
 
-/// The value of the member: see [`Document::value`].
+/// Which names beside that of the member may stand on its level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spellings {
+    /// None that a reader could take for it.
+    One,
+    /// All.
+    Any,
+}
+
+/// The value of the member in a document of the company's own: see [`Document::value`]. Members with the same name in
+/// other letter case may stand beside it.
 ///
 /// # Errors
 /// See [`Document::parse`].
 pub fn read(body: &[u8], at: &Pointer) -> Result<Option<String>, JsonFault> {
-    Ok(Document::parse(body, at)?.value().map(Cow::into_owned))
+    Ok(Document::find(body, at, Spellings::Any)?.value().map(Cow::into_owned))
 }
 
-/// `value` as a JSON string, in as many objects as there are names.
-fn nested(names: &[String], value: &str) -> String {
+/// `value` as a JSON string, in as many objects as there are steps.
+fn nested(steps: &[Step], value: &str) -> String {
     let mut text = String::new();
-    for name in names {
+    for step in steps {
         text.push('{');
-        text.push_str(&quoted(name));
+        text.push_str(&quoted(&step.name));
         text.push(':');
     }
     text.push_str(&quoted(value));
-    text.extend(std::iter::repeat_n('}', names.len()));
+    text.extend(std::iter::repeat_n('}', steps.len()));
     text
 }
 
@@ -200,7 +222,7 @@ enum Found<'a> {
 }
 
 /// Reads a whole value that stands `depth` levels deep, all but the value of the member that is looked for.
-fn checked<'a>(text: &'a str, depth: usize, wanted: Option<&str>) -> Result<Found<'a>, JsonFault> {
+fn checked<'a>(text: &'a str, depth: usize, wanted: Option<(&Step, Spellings)>) -> Result<Found<'a>, JsonFault> {
     let fault = Cell::new(JsonFault::NotJson);
     let mut reader = serde_json::Deserializer::from_str(text);
     let check = Check { depth, wanted, fault: &fault };
@@ -213,7 +235,7 @@ fn checked<'a>(text: &'a str, depth: usize, wanted: Option<&str>) -> Result<Foun
 #[derive(Clone, Copy)]
 struct Check<'f> {
     depth: usize,
-    wanted: Option<&'f str>,
+    wanted: Option<(&'f Step, Spellings)>,
     fault: &'f Cell<JsonFault>,
 }
 
@@ -277,12 +299,18 @@ impl<'de> Visitor<'de> for Check<'_> {
         let mut found = Found::NoMember;
         let mut names = Vec::new();
         while let Some(name) = map.next_key_seed(Name)? {
-            if self.wanted == Some(&*name) {
+            if self.wanted.is_some_and(|(step, _)| step.name == *name) {
                 found = Found::Member(map.next_value::<&'de RawValue>()?.get());
             } else {
                 map.next_value_seed(inner)?;
             }
             names.push(name);
+        }
+        if let Some((step, Spellings::One)) = self.wanted
+            && names.iter().any(|name| step.is_spelled_otherwise(name))
+        {
+            self.fault.set(JsonFault::OtherSpelling);
+            return Err(A::Error::custom("another spelling"));
         }
         // Sorted, so that looking for repeated names stays cheap however many there are.
         names.sort_unstable();

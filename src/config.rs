@@ -44,6 +44,23 @@ pub struct Config {
     files_read: Mutex<BTreeSet<PathBuf>>,
 }
 
+/// A setting or a file mode that is valid and risky.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// File, line and key, or only the file.
+    pub place: String,
+    /// The risk, in one sentence without secrets.
+    pub message: String,
+    /// The way out.
+    pub help: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "warning: {}: {} ({})", self.place, self.message, self.help)
+    }
+}
+
 /// Where a Redis is.
 pub struct RedisPlace {
     /// Whether it is reached by TLS.
@@ -172,6 +189,18 @@ impl Config {
     /// have that key, the nearest one above it is pointed at. `message` and `help` must not hold secrets.
     pub fn problem(&self, at: &str, message: impl Into<String>, help: impl Into<String>) -> Problem {
         self.source.problem(at, self.mark(at), message, help)
+    }
+
+    /// Risky settings, and files that others than their owner can change, among those read until now.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let files = std::iter::once(self.file.clone()).chain(self.files_read());
+        check::warnings(self).into_iter().chain(files.flat_map(|file| files::changeable(&file))).collect()
+    }
+
+    /// A warning at a key, as [`Config::problem`].
+    fn warning(&self, at: &str, message: String, help: &str) -> Warning {
+        let place = format!("{}:{}: {at}", self.file.display(), self.line(at));
+        Warning { place, message, help: help.to_owned() }
     }
 
     /// Where this process keeps what must survive it, beside a shared store: `state.embedded.path`.

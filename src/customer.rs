@@ -17,7 +17,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use zeroize::Zeroizing;
 
 use crate::dated::LastUse;
-use crate::secret::{Secret, random_bytes};
+use crate::secret::{Secret, random_bytes, repeats_itself};
 pub use deriver::Deriver;
 
 /// The longest subject, in bytes.
@@ -102,6 +102,11 @@ pub enum KeyFault {
         "an identifier key has 64 random bytes, this one has another length; make one with `wicketgate new identifier-key`, or restore the file from your backup"
     )]
     Length,
+    /// Zeros, or another piece over and over again.
+    #[error(
+        "an identifier key has 64 random bytes, and these repeat themselves; make one with `wicketgate new identifier-key`"
+    )]
+    Guessable,
 }
 
 /// Why an identifier cannot be derived.
@@ -190,6 +195,9 @@ impl IdentifierKey {
         let mut master = Zeroizing::new([0; MASTER]);
         if bytes.len() != MASTER {
             return Err(KeyFault::Length);
+        }
+        if repeats_itself(&bytes) {
+            return Err(KeyFault::Guessable);
         }
         master.copy_from_slice(&bytes);
         Ok(Self { version, master })

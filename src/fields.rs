@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use memchr::memchr;
 
 /// Fields that concern one connection only (RFC 9110 section 7.6.1), and those that a proxy answers itself.
 const HOP_BY_HOP: [HeaderName; 11] = [
@@ -57,21 +58,119 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     options.filter(is_field).filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
 }
 
+/// Whether a name is what the library says that it is: in names of HTTP/2 it lets a quote pass (RFC 9110 section 5.6.2),
+/// which parsers of HTTP/1.1 do not.
+pub fn is_token(name: &HeaderName) -> bool {
+    memchr(b'"', name.as_str().as_bytes()).is_none()
+}
+
+/// Takes blanks around values away, which HTTP/1.1 would not count in, and HTTP/2 does not allow (RFC 9113 section
+/// 8.2.1).
+pub fn trim(headers: &mut HeaderMap) {
+    for (_, value) in headers.iter_mut().filter(|(_, value)| is_padded(value)) {
+        let trimmed = value.as_bytes().trim_ascii();
+        *value = HeaderValue::from_bytes(trimmed).unwrap_or(HeaderValue::from_static(""));
+    }
+}
+
+/// Whether a value begins or ends with a blank.
+pub fn is_padded(value: &HeaderValue) -> bool {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    is_blank(value.as_bytes().first()) || is_blank(value.as_bytes().last())
+}
+
+/// Fields that the gateway writes itself, or that are for it alone: no caller's reach a backend.
+const OWN: [&str; 6] =
+    ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id", "dpop"];
+
+/// Fields by which other gateways say who calls, from where, or what was asked for, and `Proxy`, which CGI programs take
+/// for the address of a proxy (httpoxy).
+const CLAIMS: [&str; 20] = [
+    "cf-connecting-ip",
+    "client-cert",
+    "client-cert-chain",
+    "proxy",
+    "remote-addr",
+    "remote-email",
+    "remote-groups",
+    "remote-name",
+    "remote-user",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-real-ip",
+    "x-rewrite-url",
+    "x-ms-client-principal",
+    "x-webauth-user",
+    "x-authenticated-user",
+];
+
+/// The same, by the beginnings of their names.
+const CLAIMS_BEGIN: [&str; 11] = [
+    "ssl-client-",
+    "x-auth-request-",
+    "x-authentik-",
+    "x-client-cert",
+    "x-envoy-",
+    "x-forwarded-",
+    "x-goog-authenticated-user-",
+    "x-ms-client-principal-",
+    "x-original-",
+    "x-remote-",
+    "x-ssl-",
+];
+
+/// Fields that frame a message or say what its body is: in another spelling they are nobody's business.
+const OF_MESSAGE: [HeaderName; 5] =
+    [header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CONTENT_ENCODING, header::HOST, header::COOKIE];
+
 /// A set of field names, each standing for all of its spellings.
 ///
 /// Programs behind us read `X-Customer-Id`, `X_Customer_Id` and `x.customer.id` as one name (CGI, WSGI, PHP), and
 /// some decode `%2d`; so a name is in the set when any such reading is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FieldSet {
     names: HashSet<Box<[u8]>, foldhash::fast::RandomState>,
     /// For each length, the first letters of the names of that length: most fields need no closer look.
     beginnings: [u32; LONGEST + 1],
+    /// In their normal form.
+    prefixes: Vec<Box<[u8]>>,
+    /// One bit for each two letters with which a prefix begins, its first and its third.
+    prefix_letters: u64,
+    /// Fields that are not in the set in this spelling.
+    except: Vec<HeaderName>,
 }
 
 /// Names that are longer always need a closer look.
 const LONGEST: usize = 63;
 
 impl FieldSet {
+    /// What of a caller's fields never reaches a backend, unless a route says so: see [`FieldSet::is_claim`].
+    pub fn of_callers_claims() -> Self {
+        let mut set = Self::default();
+        OWN.iter().chain(&CLAIMS).for_each(|name| set.insert(name));
+        CLAIMS_BEGIN.iter().for_each(|prefix| set.insert_prefix(prefix));
+        for name in OF_MESSAGE {
+            set.insert(name.as_str());
+            set.except(name);
+        }
+        HOP_BY_HOP.iter().for_each(|name| set.insert(name.as_str()));
+        set
+    }
+
+    /// Whether a field is one by which other gateways say something of a caller, and none of our own: a route can let
+    /// it pass.
+    pub fn is_claim(name: &HeaderName) -> bool {
+        let (mut own, mut claims) = (Self::default(), Self::default());
+        OWN.iter().for_each(|name| own.insert(name));
+        CLAIMS.iter().for_each(|name| claims.insert(name));
+        CLAIMS_BEGIN.iter().for_each(|prefix| claims.insert_prefix(prefix));
+        claims.contains(name) && !own.contains(name)
+    }
+
     /// Adds a name with all of its spellings.
     pub fn insert(&mut self, name: &str) {
         let normal = normalised(name.as_bytes());
@@ -79,28 +178,53 @@ impl FieldSet {
         self.names.insert(normal);
     }
 
+    /// Adds all names that begin so, in all of their spellings. Shorter ones than three letters are none.
+    pub fn insert_prefix(&mut self, prefix: &str) {
+        let normal = normalised(prefix.as_bytes());
+        if normal.len() >= 3 {
+            self.prefix_letters |= letters(&normal);
+            self.prefixes.push(normal);
+        }
+    }
+
+    /// Takes a name out again in this one spelling.
+    pub fn except(&mut self, name: HeaderName) {
+        self.except.push(name);
+    }
+
     /// Whether some spelling of this name is in the set.
     pub fn contains(&self, name: &HeaderName) -> bool {
-        let name = name.as_str().as_bytes();
+        let text = name.as_str().as_bytes();
         // A name with an escape in it is longer than its normal form.
-        let is_plain = name.len() < LONGEST && !name.contains(&b'%');
-        if is_plain && self.beginnings[name.len()] & beginning(name) == 0 {
+        let is_plain = text.len() < LONGEST && !text.contains(&b'%');
+        if is_plain
+            && self.beginnings[text.len()] & beginning(text) == 0
+            && (text.len() < 3 || self.prefix_letters & letters(text) == 0)
+        {
             return false;
         }
-        self.names.contains(&normalised(name))
+        if self.except.contains(name) {
+            return false;
+        }
+        let normal = normalised(text);
+        self.names.contains(&normal) || self.prefixes.iter().any(|prefix| normal.starts_with(prefix))
     }
 
     /// Whether a trailer of this name may pass.
     pub fn lets_trailer_pass(&self, name: &HeaderName) -> bool {
-        // The library lets a quote pass in names of HTTP/2, which no name may have (RFC 9110 section 5.6.2).
-        let is_token = !name.as_str().contains('"');
-        is_token && !NOT_IN_TRAILERS.contains(name) && !HOP_BY_HOP.contains(name) && !self.contains(name)
+        is_token(name) && !NOT_IN_TRAILERS.contains(name) && !HOP_BY_HOP.contains(name) && !self.contains(name)
     }
 }
 
 impl Default for FieldSet {
     fn default() -> Self {
-        Self { names: HashSet::default(), beginnings: [0; LONGEST + 1] }
+        Self {
+            names: HashSet::default(),
+            beginnings: [0; LONGEST + 1],
+            prefixes: Vec::new(),
+            prefix_letters: 0,
+            except: Vec::new(),
+        }
     }
 }
 
@@ -108,6 +232,11 @@ impl Default for FieldSet {
 fn beginning(name: &[u8]) -> u32 {
     let first = name.first().map_or(b'-', |first| folded(*first));
     1 << (first & 31)
+}
+
+/// One bit for the first and the third letter of a name that has them.
+fn letters(name: &[u8]) -> u64 {
+    1 << (folded(name[0]).wrapping_mul(7).wrapping_add(folded(name[2])) & 63)
 }
 
 /// The normal form of a name.
@@ -163,6 +292,49 @@ mod tests {
     }
 
     #[test]
+    fn all_that_begin_with_a_prefix_are_found_but_for_the_spelling_that_is_taken_out() {
+        let mut set = FieldSet::default();
+        set.insert_prefix("X-SSL-");
+        set.except(HeaderName::from_static("x-ssl-cipher"));
+        let contains = |name: &str| set.contains(&HeaderName::from_bytes(name.as_bytes()).expect("a token"));
+        for name in ["x-ssl-", "X-SSL-Client", "x_ssl_anything", "x.ssl-1", "%78-ssl-x", "x-%73sl-x", "x_ssl_cipher"] {
+            assert!(contains(name), "{name}");
+        }
+        assert!(contains(&format!("x-ssl-{}", "y".repeat(100))));
+        for name in ["x-ssl-cipher", "x-ssl", "x-sslx", "ssl-x", "x", "xs", "x-s"] {
+            assert!(!contains(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_our_own_no_route_can_let_pass() {
+        let is_claim = |name: &'static str| FieldSet::is_claim(&HeaderName::from_static(name));
+        assert!(["proxy", "x-forwarded-user", "ssl_client_verify", "x-original-url"].into_iter().all(is_claim));
+        let own = [
+            "forwarded",
+            "x-forwarded-for",
+            "x_forwarded_for",
+            "dpop",
+            "x-tenant",
+            "content_type",
+            "transfer_encoding",
+        ];
+        assert!(!own.into_iter().any(is_claim));
+    }
+
+    #[test]
+    fn the_usual_fields_of_a_request_need_no_closer_look() {
+        let set = FieldSet::of_callers_claims();
+        let usual = ["host", "accept", "accept-encoding", "user-agent", "content-type", "content-length"];
+        let closer = usual.iter().filter(|name| {
+            let text = name.as_bytes();
+            set.beginnings[text.len()] & beginning(text) != 0 || set.prefix_letters & letters(text) != 0
+        });
+        let closer = closer.filter(|name| !set.except.contains(&HeaderName::from_static(name)));
+        assert_eq!(closer.collect::<Vec<_>>(), Vec::<&&str>::new());
+    }
+
+    #[test]
     fn what_connection_names_goes_with_it() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
@@ -178,5 +350,16 @@ mod tests {
         }
         remove_hop_by_hop(&mut headers, |name| name == "x-one", |name| name == "x-three");
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-four", "x-one"]);
+    }
+
+    #[test]
+    fn blanks_around_values_go_with_http2_and_those_within_stay() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("x-a", " a\t"), ("x-a", "b c"), ("x-b", "\t ")] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        trim(&mut headers);
+        let all: Vec<_> = headers.iter().map(|(_, value)| value.to_str().expect("text")).collect();
+        assert_eq!(all, ["a", "b c", ""]);
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod body;
 mod call;
 mod client;
 pub(crate) mod connection;
+mod content_type;
 mod cors;
 mod decision;
 pub mod entrance;
@@ -37,11 +38,13 @@ mod refresh;
 mod relay;
 pub(crate) mod request_id;
 mod response;
+mod response_framing;
 pub(crate) mod source;
 mod target;
 mod token;
 mod tunnel;
 mod upgrade;
+mod websocket_share;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -72,7 +75,7 @@ use error::Refused;
 use hashing::Hashing;
 use head::TakenHead;
 use limits::Limits;
-pub use logout::customer_rules;
+pub use logout::{customer_of_backend, customer_rules};
 use memory::Memory;
 use record::{Arrival, Ledger, Record};
 use request_id::{REQUEST_ID, RequestIds};
@@ -314,7 +317,8 @@ impl Gateway {
         if !source.allowed {
             return Err(Refusal::AddressNotAllowed.into());
         }
-        if let Some(answer) = connection.entrance().redirect(request.method(), request.uri(), request.headers()) {
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        if let Some(answer) = connection.entrance().redirect(method, uri, headers, &current.policy.credentials) {
             return Ok(answer?);
         }
         if let Err(fault) = connection.certificate(unix_seconds(record.time)) {
@@ -400,11 +404,11 @@ impl Gateway {
         let named = forward::place(route, &caller, &mut call, record)?;
         proof::add(route, &caller, named, &mut call)?;
         let is_head = call.parts.method == Method::HEAD;
-        let mut request = Some(call.into_request(limit, record));
+        let mut request = Some(call.into_request(route, limit, record));
         let answer = self.forward(route, &caller, &mut request, record).await?;
         match &route.response {
             None => Ok(answer),
-            Some(rules) => Ok(Box::pin(response::filtered(rules, answer, is_head, record)).await?),
+            Some(rules) => Ok(Box::pin(response::filtered(rules, answer, is_head, &route.backend, record)).await?),
         }
     }
 

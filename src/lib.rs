@@ -16,7 +16,7 @@
 //! | 3 | [`auth`] | credentials in, a `Caller` or a refusal out |
 //! | 2 | [`state`], [`backend`], [`config`] | logins and revocations; the company's servers; gateway.yaml |
 //! | 1 | [`customer`], [`fetch`], [`stream`] | the opaque identifier; documents of others; bodies on their way |
-//! | 0 | [`body`], [`dated`], [`fields`], [`metrics`], [`notify`], [`refusal`], [`secret`], [`socket`] | small things that know nothing else |
+//! | 0 | [`body`], [`dated`], [`fields`], [`log_throttle`], [`metrics`], [`notify`], [`refusal`], [`secret`], [`socket`] | small things that know nothing else |
 //!
 //! # The walk of a request
 //!
@@ -51,6 +51,7 @@ pub mod dated;
 pub mod fetch;
 pub mod fields;
 pub mod gateway;
+pub mod log_throttle;
 pub mod metrics;
 pub mod notify;
 pub mod policy;

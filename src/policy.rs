@@ -15,6 +15,7 @@ pub mod rewrite;
 pub mod route;
 pub mod servers;
 pub mod state;
+mod stripped;
 pub mod table;
 mod target;
 pub mod trust;
@@ -88,10 +89,14 @@ pub struct Policy {
     pub forward_auth: Option<ForwardAuth>,
     /// Fields that callers must not send to backends, in any spelling.
     pub stripped: Arc<FieldSet>,
+    /// Fields in which callers show credentials: none of them may come by plain http.
+    pub credentials: FieldSet,
     /// All versions of all keys, newest first within each kind and id.
     pub versions: Vec<KeyVersion>,
     /// Bytes of memory above which nobody new is served.
     pub memory_limit: Option<u64>,
+    /// Hosts by which the operators' listener is asked, beside addresses and localhost.
+    pub admin_hosts: Vec<String>,
 }
 
 /// How customers log in.
@@ -182,10 +187,10 @@ impl Policy {
         let all_keys = callers::all_api_keys(config, problems);
         let api_keys = callers::read_api_keys(&all_keys, &clients, &lasting.uses, &mut versions, problems);
         let trusted = trusted::read(config, &lasting.published, problems);
-        let stripped = Arc::new(stripped(raw));
+        let stripped = Arc::new(stripped::stripped(raw));
         let known = deriver.as_ref().and_then(Option::as_ref);
         let backends = backends?;
-        let routes = route::read(config, &backends, known, problems);
+        let routes = route::read(config, &backends, known, &stripped, problems);
         let (issuer, deriver, login, cookie) = (issuer?, deriver?, login?, cookie?);
         if !problems.is_empty() {
             return None;
@@ -226,6 +231,7 @@ impl Policy {
         let memory_limit = raw.memory_limit.map(|size| size.bytes() as u64);
         Some(Self {
             memory_limit,
+            admin_hosts: raw.admin.hosts.clone(),
             auth,
             tables,
             has_cors: routes.iter().any(|route| route.cors.is_some()),
@@ -238,6 +244,7 @@ impl Policy {
             own_site,
             forward_auth,
             stripped,
+            credentials: stripped::credentials(raw),
             versions,
         })
     }
@@ -358,80 +365,4 @@ fn quotas(raw: &Raw) -> HashMap<Arc<str>, Vec<Quota>> {
 fn own_site(cookie: &raw::Cookie) -> OwnSite {
     let header = cookie.csrf_header.as_ref().and_then(|header| HeaderName::from_bytes(header.as_bytes()).ok());
     OwnSite { origins: cookie.origins.clone(), header }
-}
-
-/// Fields by which a caller could claim an identity, an address or another target, or show a credential.
-/// What a route lets pass of these is decided there.
-fn stripped(raw: &Raw) -> FieldSet {
-    const CLAIMS: [&str; 37] = [
-        "dpop",
-        "client-cert",
-        "client-cert-chain",
-        "x-client-cert",
-        "x-client-certificate",
-        "x-forwarded-client-cert",
-        "x-ssl-cert",
-        "x-ssl-client-cert",
-        "x-ssl-client-dn",
-        "x-ssl-client-s-dn",
-        "x-ssl-client-verify",
-        "forwarded",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-proto",
-        "x-forwarded-port",
-        "x-forwarded-server",
-        "x-forwarded-prefix",
-        "x-forwarded-path",
-        "x-forwarded-uri",
-        "x-forwarded-method",
-        "x-forwarded-ssl",
-        "x-forwarded-scheme",
-        "x-forwarded-user",
-        "x-real-ip",
-        "x-client-ip",
-        "x-cluster-client-ip",
-        "true-client-ip",
-        "cf-connecting-ip",
-        "x-original-url",
-        "x-original-uri",
-        "x-original-host",
-        "x-rewrite-url",
-        "x-http-method-override",
-        "x-http-method",
-        "x-method-override",
-        "x-request-id",
-    ];
-    let mut set = FieldSet::default();
-    CLAIMS.iter().for_each(|name| set.insert(name));
-    identity_fields(raw).iter().for_each(|name| set.insert(name));
-    for backend in raw.backends.values() {
-        if let Some(raw::BackendAuthorization::Header(header)) = &backend.authorization {
-            set.insert(&header.name);
-        }
-        if let Some(proof) = &backend.proof {
-            set.insert(&proof.header);
-        }
-    }
-    set
-}
-
-/// Fields that carry a caller's credential, or the identifier.
-fn identity_fields(raw: &Raw) -> Vec<String> {
-    const FIXED: [&str; 5] =
-        ["authorization", "customer-auth", "api-key", "x-customer-id-previous", "x-wicketgate-proof"];
-    let mut names = FIXED.map(ToOwned::to_owned).to_vec();
-    for route in &raw.routes {
-        names.push(route.api_key_header.clone());
-        if let Some(header) = route.identifier.as_ref().and_then(|placement| placement.header.as_deref()) {
-            names.push(header.to_owned());
-            names.push(format!("{header}-previous"));
-        }
-        for place in route.customer_from.iter().flatten() {
-            if let raw::CustomerFrom::Header(header) = place {
-                names.push(header.name.clone());
-            }
-        }
-    }
-    names
 }

@@ -149,6 +149,8 @@ pub enum Refusal {
     WebsocketHandshake,
     /// A WebSocket of another version than 13.
     WebsocketVersion,
+    /// The caller holds as many WebSockets as one caller may.
+    WebsocketShare,
     /// A CONNECT over HTTP/2 for anything but a WebSocket, or where there are none.
     Connect,
     /// No route has this host and path.
@@ -312,6 +314,7 @@ impl Refusal {
             Self::Expectation => "expectation",
             Self::WebsocketHandshake => "websocket_handshake",
             Self::WebsocketVersion => "websocket_version",
+            Self::WebsocketShare => "websocket_share",
             Self::Connect => "connect",
             Self::NoRoute => "no_route",
             Self::Method => "method",

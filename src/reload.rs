@@ -6,19 +6,20 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
 
 use crate::auth::published::PublishedKeys;
+use crate::backend::servers::FIRST_LOOK;
 use crate::config::raw::{Listen, Raw};
-use crate::config::{self, Config, Problems};
+use crate::config::{self, Config, Problems, Warning};
 use crate::gateway::Shared;
 use crate::gateway::entrance::{Entrance, InForce};
 use crate::metrics::Metrics;
 use crate::policy::{self, Lasting, Policy};
-use crate::server::bounds;
 use crate::server::tls::{self, ListenerTls, TlsStore};
+use crate::server::{bounds, operators};
 use crate::state;
 use watched::Watched;
 
@@ -45,6 +46,13 @@ impl Plan {
         let policy = Policy::build(&config, lasting, &mut found);
         let tls = tls::read(&config, &mut found);
         let state = policy::state::read(&config, &mut found);
+        if let Some(fault) = operators::fault_of(&operators::socket_path(&config)) {
+            found.push(config.problem(
+                "admin.socket",
+                fault,
+                "change `admin.socket`: name a path at which there is nothing, such as data/admin.sock",
+            ));
+        }
         // What was found out from the file alone need not be said again.
         let known: HashSet<String> = problems.iter().map(|problem| problem.path.clone()).collect();
         problems.extend(config.about_real_values(found).filter(|problem| !known.contains(&problem.path)));
@@ -54,13 +62,31 @@ impl Plan {
         }
     }
 
+    /// Risky settings, files that others can change, and expired certificates.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let expired = expired(&self.tls).into_iter().map(|file| Warning {
+            place: file,
+            message: "what is in this file has expired: it is refused, or nothing passes by it".to_owned(),
+            help: "put one in its place that has not".to_owned(),
+        });
+        self.config.warnings().into_iter().chain(expired).collect()
+    }
+
+    /// Logs risky settings and files that others can change; expired certificates are logged by [`note_certificates`].
+    pub fn warn(&self) {
+        for Warning { place, message, help } in self.config.warnings() {
+            tracing::warn!(place, help, "{message}");
+        }
+    }
+
     /// Begins to look up the names of servers and to check servers, and waits a little for the names.
     pub async fn watch_servers(&self, control: &Handle) {
         for backend in &self.policy.backends {
             backend.servers.start(control);
         }
+        let until = Instant::now() + FIRST_LOOK;
         for backend in &self.policy.backends {
-            backend.servers.first_look().await;
+            backend.servers.first_look(until).await;
         }
     }
 
@@ -169,6 +195,7 @@ impl Reloader {
         if let Some(key) = needs_restart(&self.started_with, plan.config.raw()) {
             return Err(ReloadFault::NeedsRestart(key));
         }
+        plan.warn();
         let mut files = plan.config.files_read();
         files.push(self.file.clone());
         self.watched().follow(files);
@@ -222,12 +249,17 @@ fn differ(old: &Listen, new: &Listen) -> bool {
 
 /// Tells Prometheus when the certificates end.
 pub fn note_certificates(metrics: &Metrics, tls: &[Option<ListenerTls>]) {
-    let now = unix_seconds();
-    let ends: Vec<(String, i64)> = tls.iter().flatten().flat_map(|tls| tls.ends.iter().cloned()).collect();
-    for (file, _) in ends.iter().filter(|(_, end)| u64::try_from(*end).unwrap_or_default() <= now) {
+    for file in expired(tls) {
         tracing::warn!(certificate = file, "what is in this file has expired: it is refused, or nothing passes by it");
     }
-    metrics.certificates(ends);
+    metrics.certificates(tls.iter().flatten().flat_map(|tls| tls.ends.iter().cloned()));
+}
+
+/// The files in which a certificate, or a list of revoked ones, has expired.
+fn expired(tls: &[Option<ListenerTls>]) -> Vec<String> {
+    let now = unix_seconds();
+    let ends = tls.iter().flatten().flat_map(|tls| &tls.ends);
+    ends.filter(|(_, end)| u64::try_from(*end).unwrap_or_default() <= now).map(|(file, _)| file.clone()).collect()
 }
 
 fn unix_seconds() -> u64 {

@@ -23,6 +23,11 @@ impl Secret {
         &self.0
     }
 
+    /// True for a shorter piece repeated, such as zeros: anybody could guess it, and no random key looks like that.
+    pub fn repeats_itself(&self) -> bool {
+        repeats_itself(self.expose())
+    }
+
     /// The bytes as text; `None` where they are not UTF-8.
     pub fn expose_str(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
@@ -33,6 +38,11 @@ impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Secret(..)")
     }
+}
+
+/// True for a shorter piece repeated.
+pub fn repeats_itself(bytes: &[u8]) -> bool {
+    (1..=bytes.len() / 2).any(|period| bytes.iter().zip(&bytes[period..]).all(|(one, later)| one == later))
 }
 
 /// `count` random bytes from the operating system.
@@ -96,6 +106,14 @@ pub fn replace_keeping(path: &Path, content: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_that_are_a_shorter_piece_again_and_again_are_told_from_others() {
+        let repeated = [&b"aa"[..], b"\0\0\0\0", b"abcabc", b"abcabca", b"abababab"];
+        assert!(repeated.iter().all(|bytes| repeats_itself(bytes)), "{repeated:?}");
+        let others = [&b""[..], b"a", b"ab", b"aab", b"abcab", b"aaaaaaab", b"0123456789abcdef"];
+        assert!(!others.iter().any(|bytes| repeats_itself(bytes)), "{others:?}");
+    }
 
     #[test]
     fn a_secret_does_not_print() {

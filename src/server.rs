@@ -10,7 +10,6 @@ mod goaway;
 pub mod handover;
 pub mod operators;
 mod proxy_protocol;
-mod seldom;
 mod streams;
 pub mod tls;
 mod turns;
@@ -31,7 +30,7 @@ use crate::auth::trust::TrustStore;
 use crate::config::raw;
 use crate::gateway::connection::{Connection, Shown};
 use crate::gateway::entrance::{Entrance, InForce};
-use seldom::Seldom;
+use crate::log_throttle::LogThrottle;
 use tls::TlsStore;
 
 /// How many connections may wait to be accepted; the kernel's own bound may be lower.
@@ -53,7 +52,7 @@ pub struct Listener {
     /// Whose certificates it takes, where it asks callers for one.
     pub(crate) clients: Option<Arc<TrustStore>>,
     /// Says on standard error whose certificates are refused.
-    pub(crate) refused: Arc<Seldom>,
+    pub(crate) refused: Arc<LogThrottle>,
     /// What its connections may cost.
     pub(crate) bounds: Arc<bounds::InForce>,
     /// Connections open now, on all workers.

@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep};
 
 pub use arriving::{Arriving, ArrivingBody, Discard};
 
-use crate::fields::FieldSet;
+use crate::fields::{self, FieldSet};
 
 /// Why a caller's request body ended early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -256,6 +256,7 @@ fn filtered(frame: Frame<Bytes>, stripped: &FieldSet) -> Option<Frame<Bytes>> {
                     kept.append(name.clone(), value.clone());
                 }
             }
+            fields::trim(&mut kept);
             (!kept.is_empty()).then(|| Frame::trailers(kept))
         }
     }

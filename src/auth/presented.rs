@@ -4,7 +4,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::demand::CustomerPlace;
-use crate::body;
+use crate::body::Document;
 use crate::refusal::{Refusal, TokenFault};
 
 /// What a request shows of its customer.
@@ -57,17 +57,19 @@ impl<'a> Presented<'a> {
                 }
                 CustomerPlace::Bearer => single(headers, &AUTHORIZATION)?
                     .map(|value| after_scheme(value, Some("Bearer")).map(Token::Borrowed)),
-                CustomerPlace::Cookie(name) => {
-                    single_cookie(headers, name)?.map(|value| Ok(Token::Borrowed(value.as_bytes())))
-                }
-                CustomerPlace::Body(pointer) => match body.map(|body| body::read(body, pointer)) {
-                    Some(Ok(Some(token))) => Some(Ok(Token::Owned(token))),
-                    Some(Err(_)) => return Err(Refusal::Json),
-                    Some(Ok(None)) | None => None,
+                CustomerPlace::Cookie(name) => single_cookie(headers, name)?.map(|value| Ok(Token::Borrowed(value))),
+                CustomerPlace::Body(pointer) => match body {
+                    None => None,
+                    Some(body) => {
+                        let document = Document::parse(body, pointer).map_err(|_| Refusal::Json)?;
+                        document.value().map(|token| Ok(Token::Owned(token.into_owned())))
+                    }
                 },
                 CustomerPlace::Session => {
                     if let Some(name) = cookie {
-                        presented.session = single_cookie(headers, name)?;
+                        // Where it is no text it is there all the same, and none of ours.
+                        presented.session =
+                            single_cookie(headers, name)?.map(|value| std::str::from_utf8(value).unwrap_or(""));
                     }
                     None
                 }
@@ -104,18 +106,23 @@ pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Op
     }
 }
 
-/// The only cookie of this name, if there is one.
-pub(super) fn single_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusal> {
-    let mut found = None;
-    for line in headers.get_all(COOKIE) {
-        for pair in line.to_str().unwrap_or_default().split(';') {
-            let Some((key, value)) = pair.trim_matches(' ').split_once('=') else { continue };
-            if key == name && found.replace(value).is_some() {
-                return Err(Refusal::CredentialRepeated);
-            }
-        }
+/// The values of all cookies of this name. What else stands in their lines may be any bytes.
+pub(super) fn cookies<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(move |pair| {
+        let pair = pair.trim_ascii();
+        let at = pair.iter().position(|byte| *byte == b'=')?;
+        (&pair[..at] == name.as_bytes()).then_some(&pair[at + 1..])
+    })
+}
+
+/// The value of the only cookie of this name, if there is one.
+fn single_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u8]>, Refusal> {
+    let mut values = cookies(headers, name);
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(Refusal::CredentialRepeated),
+        (first, None) => Ok(first),
     }
-    Ok(found)
 }
 
 /// What stands after the scheme word and one space (RFC 9110 section 11.4).

@@ -11,6 +11,7 @@ use tokio::time::timeout_at;
 use super::Failure;
 use super::circuit::Circuit;
 use super::repeats::Repeats;
+use crate::log_throttle::LogThrottle;
 
 /// One request, in the upper bits of the counter that both counts requests and those in flight.
 const ONE: u64 = 1 << 32;
@@ -22,11 +23,15 @@ pub struct Admission {
     counter: AtomicU64,
     /// How many wait for a place.
     waiting: AtomicUsize,
+    /// How many have a place and wait for a stream, as there are in HTTP/2.
+    waiting_for_stream: AtomicUsize,
     freed: Notify,
     /// Whether it is asked at all.
     pub circuit: Circuit,
     /// How many requests were sent again.
     pub repeats: Repeats,
+    /// For log lines about answers that cannot be used.
+    pub(super) bad_responses: LogThrottle,
 }
 
 /// How many requests may wait for a place, and for how long.
@@ -43,7 +48,7 @@ pub struct Queue {
 pub struct Permit(Arc<Admission>);
 
 /// A place among those that wait; given back when dropped.
-struct Waiting<'a>(&'a AtomicUsize);
+pub(super) struct Waiting<'a>(&'a AtomicUsize);
 
 impl Admission {
     /// Requests in flight.
@@ -51,9 +56,9 @@ impl Admission {
         (self.counter.load(Ordering::Relaxed) % ONE) as usize
     }
 
-    /// Requests that wait.
+    /// Requests that wait, for a place or for a stream.
     pub fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.waiting.load(Ordering::Relaxed) + self.waiting_for_stream.load(Ordering::Relaxed)
     }
 
     /// How many requests have begun, from some number on.
@@ -79,17 +84,21 @@ impl Admission {
         taken.map(|_| Permit(Arc::clone(self))).map_err(|_| Failure::Overload)
     }
 
+    /// A place in the queue of those that wait for a stream.
+    ///
+    /// # Errors
+    /// [`Failure::Overload`] where the queue is full.
+    pub(super) fn wait_for_stream(&self, queue: Queue) -> Result<Waiting<'_>, Failure> {
+        Waiting::new(&self.waiting_for_stream, queue)
+    }
+
     /// The same, waiting for a place in the queue.
     ///
     /// # Errors
     /// [`Failure::Overload`] where the queue is full or the time is over.
     pub async fn wait(self: &Arc<Self>, limit: usize, queue: Queue) -> Result<Permit, Failure> {
         let deadline = tokio::time::Instant::now() + queue.timeout;
-        let before = self.waiting.fetch_add(1, Ordering::SeqCst);
-        let _waiting = Waiting(&self.waiting);
-        if before >= queue.length {
-            return Err(Failure::Overload);
-        }
+        let _waiting = Waiting::new(&self.waiting, queue)?;
         loop {
             let mut freed = std::pin::pin!(self.freed.notified());
             // From here on no place that is given back is missed.
@@ -99,6 +108,14 @@ impl Admission {
             }
             timeout_at(deadline, freed).await.map_err(|_| Failure::Overload)?;
         }
+    }
+}
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize, queue: Queue) -> Result<Self, Failure> {
+        let before = count.fetch_add(1, Ordering::SeqCst);
+        let waiting = Self(count);
+        if before >= queue.length { Err(Failure::Overload) } else { Ok(waiting) }
     }
 }
 

@@ -1,13 +1,19 @@
-//! The body of a backend's response, as it comes.
+//! The body of a backend's response, as it comes, and what the log says of a response that cannot be used.
 
+use std::error::Error;
+use std::fmt;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::Backend;
 use super::pool::Lease;
+use super::stations::Station;
 use crate::stream::{Broken, Pace, Stall};
 
 /// Reads on from the connection on which its head came. Read to its end, it gives the connection back; dropped
@@ -15,15 +21,31 @@ use crate::stream::{Broken, Pace, Stall};
 pub struct AnswerBody {
     inner: Incoming,
     lease: Option<Lease>,
+    station: Rc<Station>,
+    /// Whether it came by HTTP/2.
+    is_http2: bool,
     stall: Stall,
     is_broken: bool,
 }
 
 impl AnswerBody {
     pub(super) fn new(inner: Incoming, lease: Lease, pace: Pace) -> Self {
-        let mut body = Self { inner, lease: Some(lease), stall: Stall::new(pace), is_broken: false };
+        let (station, is_http2) = (lease.station(), lease.is_http2());
+        let mut body = Self { inner, lease: Some(lease), station, is_http2, stall: Stall::new(pace), is_broken: false };
         body.release_at_end();
         body
+    }
+
+    /// The server that it comes from, as in logs and metrics.
+    pub fn server(&self) -> &str {
+        &self.station.server.standing.name
+    }
+
+    /// What came before goes out first: it would be lost with the caller's connection.
+    fn break_off<T>(&mut self, context: &mut Context<'_>) -> Poll<T> {
+        self.is_broken = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Whoever sees that nothing more comes does not ask for it.
@@ -60,14 +82,12 @@ impl Body for AnswerBody {
                 this.release_at_end();
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(_)) => {
-                // What came before goes out first: it would be lost with the caller's connection.
-                this.is_broken = true;
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
+            // The library takes a stream that was reset with NO_ERROR for one that has ended (RFC 9113 section 8.1): but an
+            // answer is whole only where its end was said.
+            None if this.is_http2 && !this.inner.is_end_stream() => this.break_off(context),
+            Some(Err(_)) => this.break_off(context),
             None => {
-                if let Some(lease) = lease.take() {
+                if let Some(lease) = this.lease.take() {
                     lease.release();
                 }
                 Poll::Ready(None)
@@ -84,8 +104,34 @@ impl Body for AnswerBody {
     }
 }
 
-impl std::fmt::Debug for AnswerBody {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for AnswerBody {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("AnswerBody").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl Backend {
+    /// Says in the log why the answer of a server to this request cannot be used: at most one line a second for each
+    /// backend, with the count of those left out.
+    pub fn log_bad_response(&self, server: &str, request_id: &HeaderValue, reason: &dyn fmt::Display) {
+        if let Some(left_out) = self.admission.bad_responses.allow() {
+            let (backend, request_id) = (&*self.name, request_id.to_str().unwrap_or_default());
+            tracing::info!(backend, server, request_id, %reason, left_out, "the backend's answer cannot be used");
+        }
+    }
+}
+
+/// An error with those that caused it.
+pub(super) struct Causes<'a>(pub(super) &'a dyn Error);
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(formatter, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
     }
 }

@@ -14,6 +14,15 @@ pub struct CircuitRule {
     pub pause: Duration,
 }
 
+/// A request that could show whether a backend answers again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Try {
+    /// All of it is at hand.
+    Complete,
+    /// Its body still comes.
+    Upload,
+}
+
 /// A circuit. Times are those of `standing::millis`.
 #[derive(Debug, Default)]
 pub struct Circuit {
@@ -33,14 +42,26 @@ impl Circuit {
         Duration::from_millis(self.open_until.load(Ordering::Relaxed).saturating_sub(now))
     }
 
-    /// Whether a request may pass. While it is open one may after each pause.
-    pub(super) fn lets_pass(&self, rule: &CircuitRule, now: u64) -> bool {
+    /// Whether a request would pass. While it is open one does after each pause: one that is complete, for a caller that
+    /// sends its body slowly would keep it open for all. Where there is no other, an upload does after two pauses.
+    pub(super) fn is_due(&self, rule: &CircuitRule, try_by: Try, now: u64) -> bool {
+        let until = self.open_until.load(Ordering::Relaxed);
+        let due = match try_by {
+            Try::Complete => until,
+            Try::Upload => until.saturating_add(whole_millis(rule.pause)),
+        };
+        until == 0 || due <= now
+    }
+
+    /// Whether this request passes: of those that would at the same time only the first does.
+    pub(super) fn lets_pass(&self, rule: &CircuitRule, try_by: Try, now: u64) -> bool {
         let until = self.open_until.load(Ordering::Relaxed);
         if until == 0 {
             return true;
         }
         let next = now.saturating_add(whole_millis(rule.pause));
-        until <= now && self.open_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        self.is_due(rule, try_by, now)
+            && self.open_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// The backend answered: whether that closed it.
@@ -72,15 +93,15 @@ mod tests {
     fn it_opens_after_failures_in_a_row_and_one_request_after_the_pause_closes_it() {
         let circuit = Circuit::default();
         assert!(!circuit.failed(&RULE, 1) && !circuit.failed(&RULE, 1) && !circuit.succeeded());
-        assert!(!circuit.failed(&RULE, 2) && !circuit.failed(&RULE, 2) && circuit.lets_pass(&RULE, 2));
+        assert!(!circuit.failed(&RULE, 2) && !circuit.failed(&RULE, 2) && circuit.lets_pass(&RULE, Try::Complete, 2));
         assert!(circuit.failed(&RULE, 10) && circuit.is_open());
-        assert!(!circuit.lets_pass(&RULE, 5_009));
+        assert!(!circuit.lets_pass(&RULE, Try::Complete, 5_009));
         assert_eq!(circuit.left(10), RULE.pause);
-        assert!(circuit.lets_pass(&RULE, 5_010));
-        assert!(!circuit.lets_pass(&RULE, 5_010), "only one tries");
+        assert!(circuit.lets_pass(&RULE, Try::Complete, 5_010));
+        assert!(!circuit.lets_pass(&RULE, Try::Complete, 5_010), "only one tries");
         assert!(!circuit.failed(&RULE, 5_020), "it was open already");
-        assert!(!circuit.lets_pass(&RULE, 10_019) && circuit.lets_pass(&RULE, 10_020));
-        assert!(circuit.succeeded() && !circuit.is_open() && circuit.lets_pass(&RULE, 10_021));
+        assert!(!circuit.lets_pass(&RULE, Try::Complete, 10_019) && circuit.lets_pass(&RULE, Try::Complete, 10_020));
+        assert!(circuit.succeeded() && !circuit.is_open() && circuit.lets_pass(&RULE, Try::Complete, 10_021));
         assert!(!circuit.failed(&RULE, 10_022), "it needs several again");
     }
 
@@ -88,9 +109,20 @@ mod tests {
     fn a_request_that_tries_and_is_never_heard_of_again_does_not_keep_it_open_for_ever() {
         let circuit = Circuit::default();
         assert_eq!((0..3).filter(|_| circuit.failed(&RULE, 0)).count(), 1);
-        assert!(circuit.lets_pass(&RULE, 5_000) && circuit.lets_pass(&RULE, 10_000));
+        assert!(circuit.lets_pass(&RULE, Try::Complete, 5_000) && circuit.lets_pass(&RULE, Try::Complete, 10_000));
         let never = CircuitRule { failures: 0, ..RULE };
         let circuit = Circuit::default();
-        assert!((0..100).all(|_| !circuit.failed(&never, 0)) && circuit.lets_pass(&never, 0));
+        assert!((0..100).all(|_| !circuit.failed(&never, 0)) && circuit.lets_pass(&never, Try::Complete, 0));
+    }
+
+    #[test]
+    fn an_upload_tries_only_where_nothing_else_does() {
+        let circuit = Circuit::default();
+        assert_eq!((0..3).filter(|_| circuit.failed(&RULE, 0)).count(), 1);
+        assert!(!circuit.lets_pass(&RULE, Try::Upload, 9_999));
+        assert!(circuit.lets_pass(&RULE, Try::Complete, 9_999) && !circuit.lets_pass(&RULE, Try::Complete, 9_999));
+        assert!(!circuit.lets_pass(&RULE, Try::Upload, 19_998));
+        assert!(circuit.lets_pass(&RULE, Try::Upload, 19_999) && !circuit.lets_pass(&RULE, Try::Upload, 19_999));
+        assert!(!circuit.lets_pass(&RULE, Try::Complete, 24_998) && circuit.lets_pass(&RULE, Try::Complete, 24_999));
     }
 }

@@ -88,7 +88,10 @@ where
     }
     let request =
         request.header(header::HOST, &health.host).header(header::CONNECTION, "close").body(Empty::new()).ok()?;
-    let (mut sender, connection) = http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.ok()?;
+    let mut builder = http1::Builder::new();
+    // What is taken of its answers is taken of these.
+    builder.allow_spaces_after_header_name_in_responses(true);
+    let (mut sender, connection) = builder.handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.ok()?;
     answered(sender.send_request(request), connection).await
 }
 

@@ -6,6 +6,8 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use http::{Request, Response, StatusCode};
@@ -14,12 +16,14 @@ use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::AbortHandle;
 use tokio::task::coop::unconstrained;
 
 use super::Failure;
 use super::dial::{Wire, dial};
+use super::io::{BackendIo, Signs};
 use super::servers::Server;
-use crate::stream::RequestBody;
+use crate::stream::{Progress, RequestBody};
 
 /// Bounds what a backend can make us buffer for one connection.
 const MAX_BUFFER: usize = 64 * 1024;
@@ -28,6 +32,7 @@ const MAX_BUFFER: usize = 64 * 1024;
 pub(super) struct Link {
     sender: SendRequest<RequestBody>,
     driver: Driver,
+    signs: Arc<Signs>,
 }
 
 /// Who moves the bytes.
@@ -35,9 +40,23 @@ enum Driver {
     /// Whoever polls the link.
     Here(Pin<Box<dyn Future<Output = ()>>>),
     /// A task of its own.
-    Task,
+    Task(Option<Rest>),
     /// Nobody: the connection has ended.
     Over,
+}
+
+/// The rest of an upload, which goes on by itself after its answer has begun: ended when dropped.
+struct Rest {
+    progress: Rc<Progress>,
+    /// How much of it had come when it was last looked.
+    known: u64,
+    task: AbortHandle,
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl Link {
@@ -58,14 +77,19 @@ impl Link {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let handshake = http1::Builder::new().max_buf_size(MAX_BUFFER).handshake(TokioIo::new(stream)).await;
+        let signs = Arc::<Signs>::default();
+        let stream = TokioIo::new(BackendIo::new(stream, Arc::clone(&signs)));
+        let mut builder = http1::Builder::new();
+        // A proxy takes a blank between name and colon away (RFC 9112 section 5.1).
+        builder.max_buf_size(MAX_BUFFER).allow_spaces_after_header_name_in_responses(true);
+        let handshake = builder.handshake(stream).await;
         let (sender, connection) = handshake.map_err(|_| Failure::Broken)?;
         let driver = Box::pin(async move {
             if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "backend connection ended");
             }
         });
-        Ok(Self { sender, driver: Driver::Here(driver) })
+        Ok(Self { sender, driver: Driver::Here(driver), signs })
     }
 
     /// Sends a request and waits for the head of the response.
@@ -76,11 +100,12 @@ impl Link {
         &mut self,
         request: &mut Option<Request<RequestBody>>,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        self.signs.clear_heard();
         let upload = request.as_ref().and_then(|request| request.body().progress().cloned());
         let mut answer = pin!(self.sender.try_send_request(request.take().unwrap_or_default()));
         let mut is_sent = false;
         let response = std::future::poll_fn(|context| {
-            if !is_sent && !matches!(self.driver, Driver::Task) {
+            if !is_sent && !matches!(self.driver, Driver::Task(_)) {
                 is_sent = true;
                 self.driver.poll(context);
                 return quietly(|context| answer.as_mut().poll(context));
@@ -90,10 +115,17 @@ impl Link {
         let response = response.await?;
         // The rest of an upload must not have to wait until somebody asks for more of the response, nor a connection that
         // has changed its protocol.
-        if upload.is_some_and(|upload| !upload.is_over()) || response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            self.driver.detach();
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            self.driver.detach(None);
+        } else if let Some(upload) = upload.filter(|upload| !upload.is_over()) {
+            self.driver.detach(Some(upload));
         }
         Ok(response)
+    }
+
+    /// What it means that the last exchange failed.
+    pub(super) fn failure(&self) -> Failure {
+        if self.signs.has_heard() { Failure::Malformed } else { Failure::Broken }
     }
 
     /// Moves bytes until `wanted` is ready.
@@ -110,6 +142,14 @@ impl Link {
         self.driver.settle();
     }
 
+    /// Whether the rest of an upload has moved since this was last asked, or waits for its caller.
+    pub(super) fn is_uploading(&mut self) -> bool {
+        match &mut self.driver {
+            Driver::Task(Some(rest)) => rest.progress.goes_on(&mut rest.known) && !rest.progress.is_over(),
+            _ => false,
+        }
+    }
+
     /// Whether it can take a request now.
     pub(super) fn is_ready(&self) -> bool {
         !self.is_closed() && self.sender.is_ready()
@@ -117,7 +157,7 @@ impl Link {
 
     /// Whether it has ended.
     pub(super) fn is_closed(&self) -> bool {
-        matches!(self.driver, Driver::Over) || self.sender.is_closed()
+        matches!(self.driver, Driver::Over) || self.sender.is_closed() || self.signs.is_lost()
     }
 }
 
@@ -144,7 +184,7 @@ impl Driver {
         context: &mut Context<'_>,
         mut wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        if matches!(self, Self::Task) {
+        if matches!(self, Self::Task(_)) {
             return wanted(context);
         }
         if let Poll::Ready(found) = quietly(&mut wanted) {
@@ -158,12 +198,13 @@ impl Driver {
         quietly(wanted)
     }
 
-    /// Goes on by itself.
-    fn detach(&mut self) {
+    /// Goes on by itself: with the rest of this upload, or for as long as the connection does.
+    fn detach(&mut self, upload: Option<Rc<Progress>>) {
         if let Self::Here(_) = self
-            && let Self::Here(connection) = std::mem::replace(self, Self::Task)
+            && let Self::Here(connection) = std::mem::replace(self, Self::Task(None))
         {
-            tokio::task::spawn_local(connection);
+            let task = tokio::task::spawn_local(connection).abort_handle();
+            *self = Self::Task(upload.map(|progress| Rest { progress, known: 0, task }));
         }
     }
 }

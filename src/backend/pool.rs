@@ -14,14 +14,15 @@ use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::alarm::Alarms;
-use super::answer::AnswerBody;
+use super::answer::{AnswerBody, Causes};
 use super::balance::{next_random, random_of};
-use super::channel::is_refused;
+use super::channel::{StreamPermit, failure_of, is_refused};
+use super::channels::Grant;
 use super::link::Link;
 use super::servers::Servers;
 use super::stations::{Station, Stations, Tried, Visit};
@@ -45,11 +46,13 @@ pub(super) struct Lease {
     limit: Duration,
     /// None where the connection serves others too, and drives itself.
     link: Option<Link>,
+    /// Its stream, where the connection has several.
+    _stream: Option<Rc<StreamPermit>>,
 }
 
 /// How a request is to be sent.
 #[derive(Debug, Clone, Copy)]
-pub struct Errand {
+pub struct Errand<'a> {
     /// Whether it may be sent a second time.
     pub repeat: Repeat,
     /// Decides about the server, where customers have servers of their own.
@@ -58,6 +61,10 @@ pub struct Errand {
     pub caller: Option<IpAddr>,
     /// How long it may take.
     pub patience: Patience,
+    /// Since when it is on its way: later than now where it had to wait for a stream of a connection.
+    pub begun: &'a Cell<Instant>,
+    /// The request's id, for the log.
+    pub request_id: &'a HeaderValue,
 }
 
 /// Which requests may be sent a second time.
@@ -78,6 +85,19 @@ pub struct Patience {
     pub head: Duration,
     /// How slowly its body may come.
     pub body: Pace,
+}
+
+/// Where a request is.
+#[derive(Default)]
+struct Way {
+    /// The server that was asked last.
+    asked: Cell<Option<Rc<Station>>>,
+    /// Whether it waits for a stream of a connection: its time has not begun.
+    waits: Cell<bool>,
+    /// Whether its failure has been counted already, as that of another request.
+    is_counted: Cell<bool>,
+    /// The server whose connection failed last, and how.
+    broke: Cell<Option<(Rc<Station>, hyper::Error)>>,
 }
 
 struct Attempt {
@@ -105,13 +125,13 @@ impl Pool {
         &self,
         backend: &Backend,
         request: &mut Option<Request<RequestBody>>,
-        errand: Errand,
+        errand: Errand<'_>,
     ) -> Result<Response<AnswerBody>, Failure> {
         let patience = errand.patience;
         let upload = upload_of(request);
-        let asked = Cell::new(None);
+        let way = Way::default();
         let mut alarm = self.alarms.set((patience.now + patience.head).into());
-        let mut sending = pin!(self.send_patiently(backend, request, errand, &asked));
+        let mut sending = pin!(self.send_patiently(backend, request, errand, &way));
         let mut known = 0;
         let sent = std::future::poll_fn(|context| {
             if let Poll::Ready(sent) = sending.as_mut().poll(context) {
@@ -119,23 +139,36 @@ impl Pool {
             }
             loop {
                 ready!(alarm.poll(context));
-                // Nobody answers before the request is complete: for its body, the caller has a time of its own.
-                if !upload.as_ref().is_some_and(|upload| upload.goes_on(&mut known)) {
+                let now = Instant::now();
+                let end = errand.begun.get() + patience.head;
+                if way.waits.get() {
+                    alarm.put_off((now + patience.head).into());
+                } else if end > now {
+                    alarm.put_off(end.into());
+                } else if upload.as_ref().is_some_and(|upload| upload.goes_on(&mut known)) {
+                    // Nobody answers before the request is complete: for its body, the caller has a time of its own.
+                    alarm.put_off((now + patience.head).into());
+                } else {
                     return Poll::Ready(Err(Failure::Timeout));
                 }
-                alarm.put_off(tokio::time::Instant::now() + patience.head);
             }
         });
         let sent = sent.await;
-        if let (Err(Failure::Timeout), Some(station)) = (&sent, asked.take()) {
-            let station: Rc<Station> = station;
+        if let (Err(Failure::Timeout), Some(station)) = (&sent, way.asked.take()) {
             backend.servers.failed(&station.server, Failure::Timeout.word());
         }
+        // It was the caller whose request broke off.
+        let is_callers_fault = upload.is_some_and(|upload| upload.fault().is_some());
         match &sent {
-            Ok(_) => backend.answered(),
-            // It was the caller whose request broke off.
-            Err(_) if upload.is_some_and(|upload| upload.fault().is_some()) => {}
+            // Whatever it said, it is there.
+            Ok(_) | Err(Failure::Malformed) => backend.answered(),
+            Err(_) if is_callers_fault || way.is_counted.get() => {}
             Err(failure) => backend.failed(*failure),
+        }
+        if let (Err(Failure::Broken | Failure::Malformed), Some((station, error))) = (&sent, way.broke.take())
+            && !is_callers_fault
+        {
+            backend.log_bad_response(&station.server.standing.name, errand.request_id, &Causes(&error));
         }
         let (response, lease) = sent?;
         let server = &lease.visit.station().server;
@@ -151,8 +184,8 @@ impl Pool {
         &self,
         backend: &Backend,
         request: &mut Option<Request<RequestBody>>,
-        errand: Errand,
-        asked: &Cell<Option<Rc<Station>>>,
+        errand: Errand<'_>,
+        way: &Way,
     ) -> Result<(Response<Incoming>, Lease), Failure> {
         let stations = self.stations(&backend.servers);
         let mut tried = Tried::default();
@@ -168,14 +201,16 @@ impl Pool {
             if count > 0 && station.server.standing.is_failing() && !repeated && !backend.may_repeat() {
                 return Err(last);
             }
-            asked.set(Some(Rc::clone(station)));
+            way.asked.set(Some(Rc::clone(station)));
+            way.is_counted.set(false);
             let may_repeat = errand.repeat == Repeat::Once && !repeated;
             let copy = match &request {
                 Some(request) if may_repeat || backend.servers.speak_http2() => copied(request).map(Box::new),
                 _ => None,
             };
             let upload = upload_of(request);
-            let attempt = match attempt(backend, station, request, errand, fresh).await {
+            way.broke.take();
+            let attempt = match attempt(backend, station, request, errand, way, fresh).await {
                 Ok(answer) => return Ok(answer),
                 Err(attempt) => attempt,
             };
@@ -185,11 +220,17 @@ impl Pool {
                 // It was the caller whose request broke off.
                 return Err(last);
             }
+            // It has waited for as long as the queue allows.
+            if last == Failure::Overload && !attempt.refused && backend.queue.is_some() {
+                return Err(last);
+            }
             // An idle connection that had just been closed says nothing about its server.
             if attempt.refused {
                 count += 1;
             } else if !attempt.reused {
-                backend.servers.failed(&station.server, last.word());
+                if last.means_gone() {
+                    backend.servers.failed(&station.server, last.word());
+                }
                 count += 1;
                 if request.is_some() || stations.count() > 1 {
                     tried.add(index);
@@ -235,11 +276,12 @@ async fn attempt(
     backend: &Backend,
     station: &Rc<Station>,
     request: &mut Option<Request<RequestBody>>,
-    errand: Errand,
+    errand: Errand<'_>,
+    way: &Way,
     fresh: bool,
 ) -> Result<(Response<Incoming>, Lease), Attempt> {
     if backend.servers.speak_http2() {
-        return Box::pin(attempt_http2(backend, station, request)).await;
+        return Box::pin(attempt_http2(backend, station, request, errand, way)).await;
     }
     let visit = Visit::new(station);
     // A connection that was made for one caller is not another's.
@@ -258,11 +300,13 @@ async fn attempt(
     match link.exchange(request).await {
         Ok(response) => {
             let limit = if is_announced { Duration::ZERO } else { backend.idle_timeout };
-            Ok((response, Lease { visit, limit, link: Some(link) }))
+            Ok((response, Lease { visit, limit, link: Some(link), _stream: None }))
         }
         Err(mut error) => {
             *request = error.take_message();
-            Err(Attempt { failure: Failure::Broken, reused, refused: false })
+            let failure = link.failure();
+            way.broke.set(Some((Rc::clone(station), error.into_error())));
+            Err(Attempt { failure, reused, refused: false })
         }
     }
 }
@@ -272,22 +316,44 @@ async fn attempt_http2(
     backend: &Backend,
     station: &Rc<Station>,
     request: &mut Option<Request<RequestBody>>,
+    errand: Errand<'_>,
+    way: &Way,
 ) -> Result<(Response<Incoming>, Lease), Attempt> {
     let visit = Visit::new(station);
-    let failed = |failure| Attempt { failure, reused: false, refused: false };
-    let opened = timeout(backend.connect_timeout, station.channel()).await;
-    let (mut channel, reused) = opened.map_err(|_| failed(Failure::Connect))?.map_err(failed)?;
-    match channel.exchange(request, station.server.tls.is_some()).await {
-        Ok(response) => Ok((response, Lease { visit, limit: backend.idle_timeout, link: None })),
-        Err(mut error) => {
-            *request = error.take_message();
-            let refused = is_refused(error.error());
-            Err(Attempt { failure: Failure::Broken, reused, refused })
+    let taken = match station.channels.take() {
+        Some(taken) => Ok(taken),
+        None => {
+            way.waits.set(true);
+            let taken = station.channels.wait(backend, &station.server).await;
+            way.waits.set(false);
+            errand.begun.set(Instant::now());
+            taken
+        }
+    };
+    let Grant { mut channel, stream, reused } =
+        taken.map_err(|failure| Attempt { failure, reused: false, refused: false })?;
+    match channel.exchange(request, &stream, station.server.tls.is_some()).await {
+        Ok(response) => Ok((response, Lease { visit, limit: backend.idle_timeout, link: None, _stream: Some(stream) })),
+        Err(error) => {
+            let (failure, refused) = (failure_of(&error), is_refused(&error));
+            way.is_counted.set(failure == Failure::Broken && !channel.is_first_to_blame());
+            way.broke.set(Some((Rc::clone(station), error)));
+            Err(Attempt { failure, reused, refused })
         }
     }
 }
 
 impl Lease {
+    /// Where it is.
+    pub(super) fn station(&self) -> Rc<Station> {
+        Rc::clone(self.visit.station())
+    }
+
+    /// Whether it is one of HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.link.is_none()
+    }
+
     /// The connection, where nobody else drives it.
     pub(super) fn link(&mut self) -> Option<&mut Link> {
         self.link.as_mut()
@@ -297,7 +363,7 @@ impl Lease {
     pub(super) fn release(self) {
         if let Some(mut link) = self.link {
             link.settle();
-            if !self.limit.is_zero() {
+            if !self.limit.is_zero() || link.is_uploading() {
                 self.visit.station().keep(link, self.limit);
             }
         }

@@ -3,7 +3,6 @@
 //! The resolver of the system says nothing about how long an answer is good; so each is asked for anew after a fixed time.
 //! A lookup runs on a thread of its own: it can hang for long, and threads that hash passwords must not wait for it.
 
-use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::Weak;
@@ -16,36 +15,31 @@ use super::servers::Servers;
 /// How soon a name is looked up again that has no address yet.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Looks up all names now and after each interval, for as long as the servers are held.
-pub(super) async fn keep_looking(servers: Weak<Servers>, interval: Duration) {
+/// Looks up a name now and after each interval, for as long as the servers are held. Each name has a task of its own: one
+/// that hangs keeps no other waiting.
+pub(super) async fn keep_looking(servers: Weak<Servers>, name: (String, u16), interval: Duration) {
     // What is said once need not be said again.
-    let mut failing = HashSet::new();
+    let mut is_failing = false;
     loop {
-        let Some(names) = servers.upgrade().map(|servers| servers.names()) else { return };
-        let mut found = HashMap::new();
-        // Each thread has begun before the first is waited for.
-        let lookups: Vec<_> = names.into_iter().map(|name| (name.clone(), look_up(name))).collect();
-        for ((name, port), lookup) in lookups {
-            match lookup.await.unwrap_or_else(|_| Err(io::Error::other("no thread"))) {
-                Ok(addresses) if !addresses.is_empty() => {
-                    if failing.remove(&name) {
-                        tracing::info!(name, "this name can be looked up again");
-                    }
-                    found.insert((name, port), addresses);
+        let found = look_up(name.clone()).await.unwrap_or_else(|_| Err(io::Error::other("no thread")));
+        let Some(servers) = servers.upgrade() else { return };
+        match found {
+            Ok(addresses) if !addresses.is_empty() => {
+                if std::mem::take(&mut is_failing) {
+                    tracing::info!(name = name.0, "this name can be looked up again");
                 }
-                failed => {
-                    let error = failed.map_or_else(|error| error.to_string(), |_| "it has no address".to_owned());
-                    if failing.insert(name.clone()) {
-                        tracing::warn!(name, error, "this name cannot be looked up: the addresses before stay");
-                    }
+                servers.found(&name, &addresses);
+            }
+            failed => {
+                let error = failed.map_or_else(|error| error.to_string(), |_| "it has no address".to_owned());
+                if !std::mem::replace(&mut is_failing, true) {
+                    tracing::warn!(name = name.0, error, "this name cannot be looked up: the addresses before stay");
                 }
             }
         }
-        let pause = {
-            let Some(servers) = servers.upgrade() else { return };
-            servers.found(&found);
-            if servers.lacks_addresses() { interval.min(SOON) } else { interval }
-        };
+        servers.looked_up(&name);
+        let pause = if servers.lacks_addresses(&name) { interval.min(SOON) } else { interval };
+        drop(servers);
         tokio::time::sleep(pause).await;
     }
 }

@@ -3,7 +3,7 @@
 //! They outlive a policy where nothing about them has changed, and with them the connections to them. Names are looked up
 //! and servers are checked on the control runtime; workers see a list that is replaced as a whole.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,8 +21,8 @@ use super::health::{self, Health};
 use super::resolve;
 use super::standing::{Ejection, Standing, may_eject, millis, whole_millis};
 
-/// How long a start or a reload waits for names to be looked up.
-const FIRST_LOOK: Duration = Duration::from_secs(2);
+/// How long a start or a reload waits for names to be looked up, of all backends together.
+pub const FIRST_LOOK: Duration = Duration::from_secs(2);
 
 /// A server as it is listed.
 pub struct Listed {
@@ -117,8 +117,8 @@ pub struct Servers {
     present: Mutex<Arc<Present>>,
     ejecting: Mutex<()>,
     is_started: AtomicBool,
-    /// Whether all names have been looked up once, however that ended.
-    looked: watch::Sender<bool>,
+    /// The names that have not been looked up once, however that ended.
+    unlooked: watch::Sender<HashSet<(String, u16)>>,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
@@ -153,8 +153,9 @@ impl Servers {
             present: Mutex::default(),
             ejecting: Mutex::default(),
             is_started: AtomicBool::new(false),
-            looked: watch::Sender::new(false),
+            unlooked: watch::Sender::default(),
         };
+        servers.unlooked.send_replace(servers.names().into_iter().collect());
         servers.put(|listed, _| match &listed.at {
             At::Address(address) => vec![Place::Tcp(*address)],
             At::Unix(path) => vec![Place::Unix(path.clone())],
@@ -173,20 +174,18 @@ impl Servers {
         if self.is_started.swap(true, Ordering::Relaxed) {
             return;
         }
-        if self.names().is_empty() {
-            self.looked.send_replace(true);
-        } else {
-            control.spawn(resolve::keep_looking(Arc::downgrade(self), self.rules.resolve));
+        for name in self.names() {
+            control.spawn(resolve::keep_looking(Arc::downgrade(self), name, self.rules.resolve));
         }
         if let Some(health) = &self.rules.health {
             control.spawn(health::keep_checking(Arc::downgrade(self), health.clone()));
         }
     }
 
-    /// Waits until names have been looked up once, but not for long.
-    pub async fn first_look(&self) {
-        let mut looked = self.looked.subscribe();
-        if tokio::time::timeout(FIRST_LOOK, looked.wait_for(|looked| *looked)).await.is_err() {
+    /// Waits until names have been looked up once, or until this time.
+    pub async fn first_look(&self, until: Instant) {
+        let mut looked = self.unlooked.subscribe();
+        if tokio::time::timeout_at(until.into(), looked.wait_for(HashSet::is_empty)).await.is_err() {
             tracing::warn!(backend = %self.backend, "names of this backend take long to be looked up");
         }
     }
@@ -199,23 +198,28 @@ impl Servers {
         names
     }
 
-    /// Takes what was found out about names: those that are missing keep what they have.
-    pub(super) fn found(&self, found: &HashMap<(String, u16), Vec<SocketAddr>>) {
-        let places = |listed: &Listed, known: &[Place]| match listed.name().and_then(|name| found.get(&name)) {
-            Some(addresses) => addresses.iter().copied().map(Place::Tcp).collect(),
-            None => known.to_vec(),
+    /// Takes the addresses that a name has now; others keep what they have.
+    pub(super) fn found(&self, name: &(String, u16), addresses: &[SocketAddr]) {
+        let places = |listed: &Listed, known: &[Place]| match listed.name() {
+            Some(its) if its == *name => addresses.iter().copied().map(Place::Tcp).collect(),
+            _ => known.to_vec(),
         };
         if self.put(places) {
             let names: Vec<_> = self.present().servers.iter().map(|server| server.standing.name.clone()).collect();
             tracing::info!(backend = %self.backend, servers = names.join(" "), "the servers of this backend");
         }
-        self.looked.send_replace(true);
+    }
+
+    /// A name has been looked up, however that ended.
+    pub(super) fn looked_up(&self, name: &(String, u16)) {
+        self.unlooked.send_if_modified(|unlooked| unlooked.remove(name));
     }
 
     /// Whether a name has no address at all.
-    pub(super) fn lacks_addresses(&self) -> bool {
+    pub(super) fn lacks_addresses(&self, name: &(String, u16)) -> bool {
         let present = self.present();
-        (0..self.listed.len()).any(|listed| !present.servers.iter().any(|server| server.listed == listed))
+        let is_of_it = |server: &Arc<Server>| self.listed[server.listed].name().as_ref() == Some(name);
+        !present.servers.iter().any(is_of_it)
     }
 
     /// Sets where each listed server is, given where it was; whether that is another place than before.

@@ -6,11 +6,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Mutex;
-
-use super::Failure;
 use super::balance::{Load, by_key, least_busy};
-use super::channel::Channel;
+use super::channels::Channels;
 use super::link::Link;
 use super::servers::{Present, Server, Servers};
 use super::standing::millis;
@@ -32,10 +29,8 @@ pub(super) struct Stations {
 pub(super) struct Station {
     pub(super) server: Arc<Server>,
     idle: RefCell<Vec<Idle>>,
-    /// The connection that all requests share, where HTTP/2 is spoken.
-    channel: RefCell<Option<Channel>>,
-    /// Held by whoever opens it.
-    opening: Mutex<()>,
+    /// The connections that requests share, where HTTP/2 is spoken.
+    pub(super) channels: Channels,
 }
 
 struct Idle {
@@ -128,8 +123,14 @@ impl Stations {
     /// Closes what has been idle for too long, and forgets what the other side closed.
     pub(super) fn reap(&self) {
         for station in &self.stations {
+            station.channels.reap();
             station.idle.borrow_mut().retain_mut(|entry| {
                 entry.link.settle();
+                // Its caller has the answer. The rest of its upload may take its time, but it must move.
+                if entry.link.is_uploading() {
+                    entry.since = Instant::now();
+                    return !entry.link.is_closed();
+                }
                 !entry.link.is_closed() && entry.since.elapsed() < entry.limit
             });
         }
@@ -138,34 +139,7 @@ impl Stations {
 
 impl Station {
     fn new(server: &Arc<Server>) -> Self {
-        Self {
-            server: Arc::clone(server),
-            idle: RefCell::default(),
-            channel: RefCell::default(),
-            opening: Mutex::default(),
-        }
-    }
-
-    /// The HTTP/2 connection, and whether it was there before.
-    ///
-    /// # Errors
-    /// Those of [`Channel::connect`].
-    pub(super) async fn channel(&self) -> Result<(Channel, bool), Failure> {
-        if let Some(open) = self.open_channel() {
-            return Ok((open, true));
-        }
-        let _alone = self.opening.lock().await;
-        // Somebody else may have opened it meanwhile.
-        if let Some(open) = self.open_channel() {
-            return Ok((open, true));
-        }
-        let channel = Channel::connect(&self.server).await?;
-        *self.channel.borrow_mut() = Some(channel.clone());
-        Ok((channel, false))
-    }
-
-    fn open_channel(&self) -> Option<Channel> {
-        self.channel.borrow().as_ref().filter(|channel| channel.is_open()).cloned()
+        Self { server: Arc::clone(server), idle: RefCell::default(), channels: Channels::default() }
     }
 
     /// An idle connection that can take a request, the one used last.
@@ -175,10 +149,13 @@ impl Station {
         while at > 0 {
             at -= 1;
             let candidate = &idle[at];
-            if candidate.link.is_closed() || now.saturating_duration_since(candidate.since) >= candidate.limit {
-                idle.swap_remove(at);
-            } else if candidate.link.is_ready() {
-                return Some(idle.swap_remove(at).link);
+            let is_over = now.saturating_duration_since(candidate.since) >= candidate.limit;
+            match candidate.link.is_ready() {
+                true if !is_over => return Some(idle.swap_remove(at).link),
+                true => drop(idle.swap_remove(at)),
+                false if candidate.link.is_closed() => drop(idle.swap_remove(at)),
+                // Something is still on its way.
+                false => {}
             }
         }
         None

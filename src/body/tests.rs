@@ -9,6 +9,10 @@ fn pointer(text: &str) -> Pointer {
     Pointer::parse(text).unwrap()
 }
 
+fn names(at: &Pointer) -> Vec<String> {
+    at.0.iter().map(|step| step.name.clone()).collect()
+}
+
 fn place(body: &[u8], at: &Pointer, value: &str) -> Result<Vec<u8>, JsonFault> {
     Document::parse(body, at).map(|document| document.with(value))
 }
@@ -205,7 +209,7 @@ fn a_text_that_is_no_pointer_says_why() {
     }
     assert!(Pointer::parse(&"/a".repeat(16)).is_ok());
     assert!(Pointer::parse(&"/a".repeat(17)).unwrap_err().contains("16"));
-    assert_eq!(pointer("/a~01/~1~0/").0, ["a~1", "/~", ""]);
+    assert_eq!(names(&pointer("/a~01/~1~0/")), ["a~1", "/~", ""]);
 }
 
 /// Any document, as a value.
@@ -249,7 +253,7 @@ proptest! {
         let at = pointer(&at);
         let text = if pretty { serde_json::to_string_pretty(&document).unwrap() } else { document.to_string() };
         let mut want = document.clone();
-        let possible = expected(&mut want, &at.0, &value);
+        let possible = expected(&mut want, &names(&at), &value);
         match place(text.as_bytes(), &at, &value) {
             Err(fault) => {
                 prop_assert_eq!(fault, JsonFault::NotObject);
@@ -282,4 +286,23 @@ proptest! {
             prop_assert!(serde_json::from_slice::<Value>(&placed).is_ok());
         }
     }
+}
+
+#[test]
+fn another_spelling_on_the_level_of_a_step_is_refused_and_elsewhere_it_stays() {
+    for body in [
+        r#"{"C":{"id":"x"}}"#,
+        r#"{"c":{"id":"x"},"C":1}"#,
+        r#"{"C":1,"c":{"id":"x"}}"#,
+        r#"{"c":{"ID":"x"}}"#,
+        r#"{"c":{"id":"x","\u0049d":"y"}}"#,
+        r#"{"\u0043":{}}"#,
+        "{\"c\":{\"\u{ff49}d\":1}}",
+    ] {
+        assert_eq!(placed(body, "/c/id"), Err(JsonFault::OtherSpelling), "{body}");
+    }
+    let elsewhere = r#"{"a":{"C":1,"c":2},"ID":3,"c":{"C":4,"x":{"Id":5},"id":"y"}}"#;
+    assert_eq!(placed(elsewhere, "/c/id").unwrap(), elsewhere.replace(r#""y""#, r#""ID""#));
+    // The company's own servers may have it as they like.
+    assert_eq!(value_at(r#"{"c":{"ID":"x","id":"y"}}"#, "/c/id"), Ok(Some("y".to_owned())));
 }

@@ -1,5 +1,6 @@
 //! `wicketgate check`.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use super::say;
@@ -9,12 +10,15 @@ use crate::policy::Lasting;
 use crate::reload::Plan;
 
 pub(super) const EXAMPLE: &str = "Example:\n  wicketgate check --config gateway.yaml\n\n\
-    Exit code: 0 good, 1 problems (all of them are shown), 2 the command was not understood.";
+    Exit code: 0 good, also where there are warnings, 1 problems (all of them are shown), 2 the command was not understood.";
 
 /// Reads everything that `run` would read, and binds nothing.
 pub(super) fn check(file: &Path) -> anyhow::Result<()> {
     app::start_logging(Level::Warn);
     let plan = Plan::read(file, &Lasting::default())?;
+    for warning in plan.warnings() {
+        writeln!(std::io::stderr(), "{warning}")?;
+    }
     let raw = plan.config.raw();
     say(&format!(
         "{} is good: {} listeners, {} routes, {} backends, {} clients, {} API keys",

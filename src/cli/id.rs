@@ -16,8 +16,8 @@ use crate::customer::Deriver;
 use crate::dated::format_time;
 use crate::policy;
 
-pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate id for customer-1001 --config gateway.yaml\n  \
-    wicketgate id for auth0-17 --issuer https://login.example.com\n  wicketgate id trace t1-… --config gateway.yaml\n  \
+pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate id for --config gateway.yaml < subject.txt\n  \
+    wicketgate id for --issuer https://login.example.com < subject.txt\n  wicketgate id trace t1-… --config gateway.yaml\n  \
     wicketgate id migrate < subjects.txt > mapping.csv";
 
 /// The file, beside the state, to which each trace adds a line.
@@ -25,7 +25,7 @@ const AUDIT: &str = "audit.jsonl";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Id {
-    /// The identifier of a customer.
+    /// The identifiers of the customers whose subjects stand on standard input, one on each line.
     #[command(after_help = EXAMPLE)]
     For(For),
     /// The customer of an identifier; needs `identifier.mode: traceable`. Who asked is written to audit.jsonl beside the
@@ -40,8 +40,10 @@ pub(super) enum Id {
 
 #[derive(Debug, Args)]
 pub(super) struct For {
-    /// The company's own key of the customer: `subject` in accounts.yaml, or the subject claim of an issuer's tokens.
-    subject: String,
+    /// The company's own key of one customer: `subject` in accounts.yaml, or the subject claim of an issuer's tokens. As an
+    /// argument, other users of this machine see it while this runs, and the shell keeps it; without it, or with `-`, it
+    /// is read from standard input.
+    subject: Option<String>,
     #[command(flatten)]
     world: World,
 }
@@ -80,7 +82,10 @@ pub(super) fn id(id: &Id) -> anyhow::Result<()> {
     match id {
         Id::For(what) => {
             let mapper = Mapper::of(&what.world)?;
-            say(&mapper.current(&what.subject)?)
+            match what.subject.as_deref() {
+                None | Some("-") => identifiers(&mapper),
+                Some(subject) => say(&mapper.current(subject)?),
+            }
         }
         Id::Trace(what) => {
             let mapper = Mapper::of(&what.world)?;
@@ -95,13 +100,8 @@ pub(super) fn id(id: &Id) -> anyhow::Result<()> {
 
 fn migrate(mapper: &Mapper, with_subjects: bool) -> anyhow::Result<()> {
     say(if with_subjects { "previous,current,subject" } else { "previous,current" })?;
-    for (number, line) in std::io::stdin().lock().lines().enumerate() {
-        let line = line.with_context(|| format!("line {}", number + 1))?;
-        let subject = line.trim_end_matches('\r');
-        if subject.is_empty() {
-            continue;
-        }
-        let current = mapper.current(subject).with_context(|| format!("line {}", number + 1))?;
+    each_subject(|subject| {
+        let current = mapper.current(subject)?;
         let previous = mapper.previous(subject).context(
             "there is no identifier key before the present one: `wicketgate rotate identifier-key` keeps it in its file",
         )?;
@@ -110,8 +110,31 @@ fn migrate(mapper: &Mapper, with_subjects: bool) -> anyhow::Result<()> {
         } else {
             say(&format!("{previous},{current}"))?;
         }
-    }
+        Ok(())
+    })?;
     Ok(())
+}
+
+/// Says the identifier of each subject on standard input.
+fn identifiers(mapper: &Mapper) -> anyhow::Result<()> {
+    let count = each_subject(|subject| say(&mapper.current(subject)?))?;
+    anyhow::ensure!(count > 0, "no subject stands on standard input");
+    Ok(())
+}
+
+/// Does something with each subject on standard input, one on each line; how many there were.
+fn each_subject(mut each: impl FnMut(&str) -> anyhow::Result<()>) -> anyhow::Result<usize> {
+    let mut count = 0;
+    for (number, line) in std::io::stdin().lock().lines().enumerate() {
+        let place = || format!("line {}", number + 1);
+        let line = line.with_context(place)?;
+        let subject = line.trim_end_matches('\r');
+        if !subject.is_empty() {
+            each(subject).with_context(place)?;
+            count += 1;
+        }
+    }
+    Ok(count)
 }
 
 /// What maps subjects and identifiers.

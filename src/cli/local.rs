@@ -1,5 +1,6 @@
 //! The way from a command to the gateway that runs on this machine: its Unix socket.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
@@ -29,8 +30,16 @@ pub(super) fn ask(file: &Path, method: Method, target: &str, body: Option<Value>
 }
 
 /// Whether a gateway runs with this configuration.
-pub(super) fn is_running(config: &Config) -> bool {
-    std::os::unix::net::UnixStream::connect(operators::socket_path(config)).is_ok()
+///
+/// # Errors
+/// Where that cannot be seen, as by another user.
+pub(super) fn is_running(config: &Config) -> anyhow::Result<bool> {
+    let socket = operators::socket_path(config);
+    match std::os::unix::net::UnixStream::connect(&socket) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("cannot see whether a gateway runs at {}", socket.display())),
+    }
 }
 
 /// Tells the gateway that runs with this configuration to do something.

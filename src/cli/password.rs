@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::say;
 use crate::auth::password;
 
-pub(super) const EXAMPLE: &str = "Example:\n  printf %s 'correct horse battery staple' | wicketgate hash-password\n\n\
+pub(super) const EXAMPLE: &str = "Example:\n  wicketgate hash-password < password.txt\n\n\
     Standard input is the password; one line break at its end is not part of it.";
 
 /// More than any password.

@@ -19,7 +19,8 @@ pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate revoke customer t1-…
 pub(super) enum Revoke {
     /// One token: its `jti`, or `-` to read the JWT from standard input.
     Token(Name),
-    /// All sessions and tokens that a customer has now, by identifier.
+    /// All sessions and tokens that a customer has now, by identifier; also by that of a backend with `pairwise`, where it
+    /// can be traced.
     Customer(Name),
     /// All access tokens that a client has now.
     Client(Name),
@@ -57,6 +58,9 @@ pub(super) fn revoke(what: &Revoke) -> anyhow::Result<()> {
     let answer = ask(&name.file.config, Method::POST, "/revocations", Some(body))?;
     for revoked in answer["revoked"].as_array().into_iter().flatten() {
         say(&format!("revoked: {kind} {}", revoked.as_str().unwrap_or_default()))?;
+    }
+    if let Some(note) = answer["note"].as_str() {
+        say(note)?;
     }
     Ok(())
 }

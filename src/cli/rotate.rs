@@ -1,6 +1,7 @@
 //! `wicketgate rotate`: the next version of a key or secret takes over, the one before stays good for a while, and the
 //! gateway that runs takes both up at once.
 
+use std::fs::File;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,7 +19,7 @@ use crate::config::raw::{Cookie, SecretRef};
 use crate::config::scalar::Duration;
 use crate::config::{self, Config};
 use crate::customer::IdentifierKey;
-use crate::dated::{Dated, format_time};
+use crate::dated::{Dated, format_time, parse_time};
 use crate::policy::{KeyLine, key_lines};
 use crate::secret::{Secret, random_bytes, replace_keeping};
 use crate::state::session::hex;
@@ -55,7 +56,7 @@ pub(super) struct Signing {
 
 #[derive(Debug, Args)]
 pub(super) struct CookieFile {
-    /// How long the one before is good. Default: `login.lifetime`.
+    /// How long those before are good that have no end yet. Default: `login.lifetime`.
     #[arg(long, value_name = "TIME")]
     overlap: Option<Duration>,
     /// How long the new one waits before it signs, so that all replicas have it. Default: 5m with a shared state, else 0s.
@@ -69,7 +70,7 @@ pub(super) struct CookieFile {
 pub(super) struct Named {
     /// Whose.
     id: String,
-    /// How long the one before is good.
+    /// How long those before are good that have no end yet.
     #[arg(long, value_name = "TIME", default_value = "7d")]
     overlap: Duration,
     #[command(flatten)]
@@ -93,6 +94,7 @@ pub(super) fn rotate(what: &Rotate) -> anyhow::Result<()> {
         Rotate::ApiKey(what) | Rotate::ClientSecret(what) => &what.file,
         Rotate::IdentifierKey(what) => &what.file,
     };
+    let lock = wait_for_others(&file.config);
     let (config, problems) = config::read(&file.config)?;
     if !problems.is_empty() {
         return Err(problems.into());
@@ -105,12 +107,26 @@ pub(super) fn rotate(what: &Rotate) -> anyhow::Result<()> {
         Rotate::ClientSecret(what) => client_secret(&config, what, now)?,
         Rotate::IdentifierKey(what) => identifier_key(&config, what.overlap, now)?,
     }
-    if is_running(&config) {
+    drop(lock);
+    let file = file.config.display();
+    if is_running(&config)
+        .with_context(|| format!("{file} or a file that it names has been changed; who runs it was not told"))?
+    {
         tell(&config, Method::POST, "/reload").context("the gateway that runs did not take it up")?;
         say("The gateway that runs here has taken it up. Other replicas need the same files.")
     } else {
         say("No gateway runs here; it takes it up when it starts.")
     }
+}
+
+/// Waits until no other rotation of this file is going on, and keeps others waiting until the lock is dropped: each must
+/// read what the one before has written, or a secret would be shown that stands nowhere. `None` on file systems that
+/// cannot lock a directory, and where there is no such file, which whoever reads it says.
+fn wait_for_others(file: &Path) -> Option<File> {
+    // The files themselves are replaced, their directory stays.
+    let directory = File::open(file.canonicalize().ok()?.parent()?).ok()?;
+    directory.lock().ok()?;
+    Some(directory)
 }
 
 fn signing_key(config: &Config, algorithm: Algorithm, now: u64) -> anyhow::Result<()> {
@@ -130,9 +146,12 @@ fn cookie_key(config: &Config, what: &CookieFile, now: u64) -> anyhow::Result<()
     let is_shared = config.raw().state.redis.is_some();
     let delay = what.delay.unwrap_or(Duration::seconds(if is_shared { 300 } else { 0 }));
     let from = if delay.is_zero() { 0 } else { now.saturating_add(delay.as_secs()) };
-    let until = now.max(from).saturating_add(what.overlap.unwrap_or(login.lifetime).as_secs());
-    prepend(config, path, "login.cookie.keys[0]", &hex(&random_bytes::<32>()), from, until, now)?;
-    say(&format!("The key before verifies until {}.", format_time(until)))
+    let new = hex(&random_bytes::<32>());
+    let overlap = what.overlap.unwrap_or(login.lifetime);
+    for until in prepend(config, path, "login.cookie.keys[0]", &new, from, overlap, now)? {
+        say(&format!("The key before verifies until {}.", format_time(until)))?;
+    }
+    Ok(())
 }
 
 fn identifier_key(config: &Config, overlap: Duration, now: u64) -> anyhow::Result<()> {
@@ -151,7 +170,7 @@ fn identifier_key(config: &Config, overlap: Duration, now: u64) -> anyhow::Resul
         );
     }
     let until = now.saturating_add(overlap.as_secs());
-    prepend(config, path, "identifier.key", &next, 0, until, now)?;
+    prepend(config, path, "identifier.key", &next, 0, overlap, now)?;
     say(&format!(
         "Keep a backup of {} in a safe place, with all its lines.\nUntil {} backends get the old identifier too, as X-Customer-Id-Previous.\n\
          `wicketgate id migrate` writes old and new identifiers for a list of subjects.",
@@ -160,19 +179,35 @@ fn identifier_key(config: &Config, overlap: Duration, now: u64) -> anyhow::Resul
     ))
 }
 
-/// Writes a key before those in a file; those get an end.
-fn prepend(config: &Config, path: &Path, at: &str, new: &str, from: u64, until: u64, now: u64) -> anyhow::Result<()> {
+/// Writes a key before those in a file. Those that have no end yet get one; no end that has been told comes earlier. The
+/// ends of those that are live, newest first.
+fn prepend(
+    config: &Config,
+    path: &Path,
+    at: &str,
+    new: &str,
+    from: u64,
+    overlap: Duration,
+    now: u64,
+) -> anyhow::Result<Vec<u64>> {
     let lines = lines_of(config, &SecretRef::File(path.to_owned()), at)?;
     let mut text = zeroize::Zeroizing::new(Dated { value: new, from, until: u64::MAX }.text());
     text.push('\n');
+    let mut ends = Vec::new();
     // An identifier key of long ago still traces; others are no longer of use.
     for line in lines.iter().filter(|line| now < line.until || at == "identifier.key") {
         let value = line.secret.expose_str().context("the present key is not text: it cannot stand on a line")?;
-        text.push_str(&Dated { value, from: line.from, until: line.until.min(until) }.text());
+        // One whose time has not come yet is given out until then.
+        let end = now.max(from).max(line.from).saturating_add(overlap.as_secs());
+        let until = if line.until == u64::MAX { end } else { line.until };
+        text.push_str(&Dated { value, from: line.from, until }.text());
         text.push('\n');
+        ends.extend(Some(until).filter(|until| now < *until));
     }
-    let file = config.resolve(path);
-    replace_keeping(&file, text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))
+    let file =
+        std::fs::canonicalize(config.resolve(path)).with_context(|| format!("cannot find {}", path.display()))?;
+    replace_keeping(&file, text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(ends)
 }
 
 fn lines_of(config: &Config, reference: &SecretRef, at: &str) -> anyhow::Result<Vec<KeyLine>> {
@@ -191,12 +226,21 @@ fn api_key(config: &Config, what: &Named, now: u64) -> anyhow::Result<()> {
     let places = [Some(config), own_file.as_ref()];
     let found = places.into_iter().flatten().find_map(|place| Some((place, position(place)?)));
     let (place, position) = found.with_context(|| format!("there is no API key `{}`", what.id))?;
+    let known = place.raw().api_keys.get(position).cloned();
+    let known = known.with_context(|| format!("there is no API key `{}`", what.id))?;
+    let expires = known.expires.as_deref().and_then(parse_time).unwrap_or(u64::MAX);
+    if expires <= now {
+        bail!("the API key `{}` has `expires` {}: a new key would never be good", what.id, format_time(expires));
+    }
     let (key, digest) = api_key::generate(&what.id);
-    let known = place.raw().api_keys.get(position).map(|key| key.sha256.clone()).unwrap_or_default();
-    let list = List { at: format!("api_keys[{position}].sha256"), items: next_items(digest, &known, what, now) };
+    let versions = Versions::after(digest, &known.sha256, what.overlap, now);
+    let list = List { at: format!("api_keys[{position}].sha256"), items: versions.items };
     replace_items(place, &list, |raw, items| raw.api_keys[position].sha256 = items)?;
     say(&format!("The API key, shown this once:\n  {}\n", key.as_str()))?;
-    say(&format!("The key before is good until {}.", format_time(now.saturating_add(what.overlap.as_secs()))))
+    for until in versions.ends {
+        say(&format!("The key before is good until {}.", format_time(until.min(expires))))?;
+    }
+    Ok(())
 }
 
 fn client_secret(config: &Config, what: &Named, now: u64) -> anyhow::Result<()> {
@@ -206,18 +250,36 @@ fn client_secret(config: &Config, what: &Named, now: u64) -> anyhow::Result<()> 
     let secret = password::new_client_secret();
     let hash = password::hash(secret.as_bytes()).map_err(|fault| anyhow::anyhow!(fault))?;
     let known = clients.get(position).map(|client| client.secrets().to_vec()).unwrap_or_default();
-    let list = List { at: format!("clients[{position}].secrets"), items: next_items(hash, &known, what, now) };
+    let versions = Versions::after(hash, &known, what.overlap, now);
+    let list = List { at: format!("clients[{position}].secrets"), items: versions.items };
     replace_items(config, &list, |raw, items| raw.clients[position].secrets = Some(items))?;
     say(&format!("The client secret, shown this once:\n  {}\n", secret.as_str()))?;
-    say(&format!("The secret before is good until {}.", format_time(now.saturating_add(what.overlap.as_secs()))))
+    for until in versions.ends {
+        say(&format!("The secret before is good until {}.", format_time(until)))?;
+    }
+    Ok(())
 }
 
-/// The new one, and the newest of those before with its end: two are live at once.
-fn next_items(new: String, known: &[String], what: &Named, now: u64) -> Vec<String> {
-    let end = now.saturating_add(what.overlap.as_secs());
-    let live = known.iter().filter_map(|text| Dated::parse(text).ok()).find(|dated| now < dated.until);
-    let before = live.map(|dated| Dated { until: dated.until.min(end), ..dated }.text());
-    std::iter::once(new).chain(before).collect()
+/// The list of a key's or secret's versions with a new one.
+struct Versions {
+    /// Newest first.
+    items: Vec<String>,
+    /// When each of those before the new one ends.
+    ends: Vec<u64>,
+}
+
+impl Versions {
+    /// The new one before all that are live. Those that have no end yet get one; no end that has been told comes earlier.
+    fn after(new: String, known: &[String], overlap: Duration, now: u64) -> Self {
+        let end = now.saturating_add(overlap.as_secs());
+        let live = known.iter().filter_map(|text| Dated::parse(text).ok()).filter(|dated| now < dated.until);
+        let ended = live.map(|dated| Dated { until: if dated.until == u64::MAX { end } else { dated.until }, ..dated });
+        let before: Vec<Dated<'_>> = ended.collect();
+        Self {
+            items: std::iter::once(new).chain(before.iter().map(Dated::text)).collect(),
+            ends: before.iter().map(|dated| dated.until).collect(),
+        }
+    }
 }
 
 fn unix_seconds() -> u64 {

@@ -5,7 +5,8 @@ use http::Method;
 use serde_json::Value;
 
 use super::local::{ask, when};
-use super::{ConfigFile, say};
+use super::{ConfigFile, complain, say};
+use crate::server::operators::MAX_SHOWN;
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate sessions list --config gateway.yaml\n  \
     wicketgate sessions list --customer t1-…\n  wicketgate sessions end 1f0a9c3be2d47788\n\n\
@@ -52,6 +53,9 @@ pub(super) fn sessions(what: &Sessions) -> anyhow::Result<()> {
             let found = ask(&list.file.config, Method::GET, &target, None)?;
             if list.json {
                 return say(&serde_json::to_string_pretty(&found)?);
+            }
+            if found.as_array().is_some_and(|found| found.len() >= MAX_SHOWN) {
+                complain(&anyhow::anyhow!("only the {MAX_SHOWN} that were used last are shown: name a `--customer`"));
             }
             say("id                last seen             began                 agent    customer")?;
             for session in found.as_array().into_iter().flatten() {

@@ -13,6 +13,7 @@ mod response;
 mod routes;
 mod state;
 mod trusted;
+mod warnings;
 
 use std::collections::HashMap;
 
@@ -21,6 +22,7 @@ use super::diagnostic::{Problems, closest, listed, shown};
 use super::raw::{RateLimit, Raw};
 use super::scalar::{Duration, Size};
 pub(super) use state::{RedisAddress, host_and_port};
+pub(super) use warnings::warnings;
 
 /// All that does not make sense in `config`.
 pub(super) fn check(config: &Config) -> Problems {

@@ -2,10 +2,17 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::Warning;
 use crate::secret::Secret;
+
+/// The bit of a mode by which everyone may write, that by which the group may, and that by which only the owner of a file
+/// in a directory may replace it.
+const BY_EVERYONE: u32 = 0o002;
+const BY_GROUP: u32 = 0o020;
+const STICKY: u32 = 0o1000;
 
 /// No certificate, key set or list of accounts is larger. In bytes.
 const LARGEST: usize = 64 << 20;
@@ -22,17 +29,20 @@ pub(super) fn read_limited(path: &Path, largest: usize) -> Result<Vec<u8>, Failu
     read_open(open(path)?, path, largest)
 }
 
-/// The bytes of a file that only its owner may read.
+/// The bytes of a file that only its owner may read. One of root's may be readable by the group by which another user
+/// reads it, as mounted secrets are.
 pub(super) fn read_private(path: &Path) -> Result<Vec<u8>, Failure> {
-    read_closed(path, 0o077)
+    const ROOT: u32 = 0;
+    let us = rustix::process::geteuid().as_raw();
+    read_closed(path, |owner| if owner == ROOT && us != ROOT { 0o037 } else { 0o077 })
 }
 
-/// The bytes of a file whose mode has none of these bits.
-fn read_closed(path: &Path, forbidden: u32) -> Result<Vec<u8>, Failure> {
+/// The bytes of a file whose mode has none of the bits that are forbidden to files of its owner.
+fn read_closed(path: &Path, forbidden: impl FnOnce(u32) -> u32) -> Result<Vec<u8>, Failure> {
     let file = open(path)?;
     let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
     let mode = metadata.permissions().mode() & 0o777;
-    if metadata.is_file() && mode & forbidden != 0 {
+    if metadata.is_file() && mode & forbidden(metadata.uid()) != 0 {
         let path = path.display();
         return Err((
             format!("{path} is open to others than its owner (mode {mode:04o})"),
@@ -84,7 +94,7 @@ pub(super) fn credential(name: &str) -> Result<PathBuf, Failure> {
 
 /// The secret in a file of a mounted directory: it may be readable by the group, as such directories have it.
 pub(super) fn read_credential(path: &Path) -> Result<Secret, Failure> {
-    secret_of(read_closed(path, 0o037)?, path)
+    secret_of(read_closed(path, |_| 0o037)?, path)
 }
 
 /// The secret in an environment variable.
@@ -111,7 +121,47 @@ fn open(path: &Path) -> Result<File, Failure> {
         // It may be the key itself.
         return Err(("this is not the path of a file".to_owned(), "write the path, not the content".to_owned()));
     }
-    File::open(path).map_err(|error| unreadable(path, &error))
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
+    let mode = metadata.permissions().mode();
+    if metadata.is_file() && mode & BY_EVERYONE != 0 {
+        let (path, mode) = (path.display(), mode & 0o777);
+        return Err((
+            format!("{path} can be written by everyone (mode {mode:04o}): everyone would decide what stands in it"),
+            format!("run: chmod o-w {path}"),
+        ));
+    }
+    Ok(file)
+}
+
+/// Who else than its owner can change a file or what is in a directory, where that is told and not refused: a group,
+/// unless it is that of one user alone, and everyone who can write in its directory.
+pub(super) fn changeable(path: &Path) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let mut warn = |path: &Path, message: String, help: String| {
+        warnings.push(Warning { place: path.display().to_string(), message, help });
+    };
+    if let Ok(metadata) = path.metadata().as_ref()
+        && metadata.mode() & BY_GROUP != 0
+        && metadata.is_file()
+        && metadata.gid() != metadata.uid()
+    {
+        let message = format!("the group {} can write it (mode {:04o})", metadata.gid(), metadata.mode() & 0o777);
+        warn(path, message, format!("run: chmod g-w {}", path.display()));
+    }
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let mut directories = vec![path, &real];
+    directories.dedup();
+    for path in directories {
+        let directory = if path.is_dir() { Some(path) } else { path.parent() };
+        let Some(directory) = directory.filter(|directory| !directory.as_os_str().is_empty()) else { continue };
+        let Ok(metadata) = directory.metadata() else { continue };
+        if metadata.mode() & BY_EVERYONE != 0 && metadata.mode() & STICKY == 0 {
+            let message = format!("everyone can put another file in its place (mode {:04o})", metadata.mode() & 0o7777);
+            warn(path, message, format!("run: chmod o-w {}", directory.display()));
+        }
+    }
+    warnings
 }
 
 fn read_open(file: File, path: &Path, largest: usize) -> Result<Vec<u8>, Failure> {

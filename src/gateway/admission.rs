@@ -54,7 +54,10 @@ impl Gateway {
             record.handshake = Handshake::read(route, call)?;
         }
         if route.reads_token_from_body() {
-            call.read_body(limit, record).await?;
+            let body = call.read_body(limit, record).await?;
+            if !body.is_empty() {
+                call.type_to_read()?;
+            }
         }
         let asks_for_proof = route.demand.proof != DpopDemand::None;
         let proof = if asks_for_proof { possession::proof(call, unix_seconds(SystemTime::now())) } else { None };
@@ -77,7 +80,7 @@ impl Gateway {
             handshake.proof = proof;
         }
         self.comes_from_own_site(route, &caller, call, record)?;
-        forward::matches_named_customer(route, &caller, &call.parts.headers, record)?;
+        forward::matches_named_customer(route, &caller, call, record)?;
         call.is_within(limit)?;
         call.has_type_for(route)?;
         self.within_limits(&current.policy, route, &caller, call.source.address, record).await?;
@@ -92,6 +95,12 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<(), Refusal> {
         let current = self.current();
+        // Where it comes from, by what the listener says now about addresses and proxies.
+        connection.renew();
+        let source = connection.source_of(&handshake.shown)?;
+        if !source.allowed {
+            return Err(Refusal::AddressNotAllowed);
+        }
         let table = current.policy.tables.get(connection.entrance().number).ok_or(Refusal::NoRoute)?;
         let target = table.find(&handshake.host.name, &handshake.path, &Method::GET).map_err(|_| Refusal::NoRoute)?;
         let Target::Route(number) = target else { return Err(Refusal::NoRoute) };
@@ -102,8 +111,9 @@ impl Gateway {
         let mut parts = Request::new(()).into_parts().0;
         parts.headers.clone_from(&handshake.shown);
         let head = Head { host: Rc::clone(&handshake.host), body: BodyFraming::Length(0), odd: Odd::default() };
-        let (source, body) = (Rc::clone(&handshake.source), Upload::Read(Bytes::new()));
-        let call = Call { policy: &current.policy, connection, source, head, parts, body };
+        let body = Upload::Read(Bytes::new());
+        let policy = &current.policy;
+        let call = Call { policy, connection, source, head, parts, body, is_asked_about: false };
         let proof = handshake.proof.as_ref();
         let admitted = match self.admit(&current, route, &call, proof, record, Learned::default()) {
             Err(Undecided::Ask(ask)) => self.admit_after(ask, &current, route, &call, proof, record).await,
@@ -177,7 +187,6 @@ impl Gateway {
             now: unix_seconds(now),
             address: call.source.address,
             certificate: call
-                .connection
                 .certificate(unix_seconds(now))
                 .map_err(|_| Undecided::Refused(Refusal::ClientCertificate))?,
             proof,

@@ -1,6 +1,7 @@
 //! The body of an answer, with the record that is closed when it ends, however it ends.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -8,8 +9,10 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
+use super::headers;
 use super::record::Record;
 use crate::backend::answer::AnswerBody;
+use crate::fields::{self, FieldSet};
 use crate::stream::Broken;
 
 /// The body of an answer.
@@ -22,7 +25,8 @@ enum Content {
     Full(Bytes),
     /// With trailers behind it.
     Trailed(Bytes, Option<HeaderMap>),
-    Backend(Box<AnswerBody>),
+    /// Trailers of these names do not pass, beside those that never do.
+    Backend(Box<AnswerBody>, Option<Arc<FieldSet>>),
 }
 
 impl ResponseBody {
@@ -36,9 +40,17 @@ impl ResponseBody {
         Self { content: Content::Trailed(bytes, Some(trailers)), record: None }
     }
 
-    /// A backend's, as it comes.
-    pub(super) fn backend(body: AnswerBody) -> Self {
-        Self { content: Content::Backend(Box::new(body)), record: None }
+    /// A backend's, as it comes. Trailers of names that are `ruled` do not pass.
+    pub(super) fn backend(body: AnswerBody, ruled: Option<Arc<FieldSet>>) -> Self {
+        Self { content: Content::Backend(Box::new(body), ruled), record: None }
+    }
+
+    /// The server that it comes from.
+    pub(super) fn server(&self) -> Option<&str> {
+        match &self.content {
+            Content::Backend(body, _) => Some(body.server()),
+            Content::Full(_) | Content::Trailed(..) => None,
+        }
     }
 
     /// When the exchange must be over.
@@ -72,7 +84,10 @@ impl Body for ResponseBody {
                 trailers.take().map(|all| Ok(Frame::trailers(all)))
             }
             Content::Trailed(bytes, _) => Some(Ok(Frame::data(std::mem::take(bytes)))),
-            Content::Backend(body) => ready!(Pin::new(&mut **body).poll_frame(context)),
+            Content::Backend(body, ruled) => match ready!(Pin::new(&mut **body).poll_frame(context)) {
+                Some(Ok(frame)) if frame.is_trailers() => filtered(frame, ruled.as_deref()).map(Ok),
+                frame => frame,
+            },
         };
         let ended = this.is_end_stream();
         if let Some(record) = &mut this.record {
@@ -92,14 +107,25 @@ impl Body for ResponseBody {
         match &self.content {
             Content::Full(bytes) => bytes.is_empty(),
             Content::Trailed(bytes, trailers) => bytes.is_empty() && trailers.is_none(),
-            Content::Backend(body) => body.is_end_stream(),
+            Content::Backend(body, _) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Full(bytes) | Content::Trailed(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Backend(body) => body.size_hint(),
+            Content::Backend(body, _) => body.size_hint(),
         }
     }
+}
+
+/// What may pass of the trailers of an answer; `None` where nothing may.
+fn filtered(frame: Frame<Bytes>, ruled: Option<&FieldSet>) -> Option<Frame<Bytes>> {
+    let trailers = frame.into_trailers().unwrap_or_default();
+    let mut kept = HeaderMap::new();
+    for (name, value) in trailers.iter().filter(|(name, _)| headers::lets_answer_trailer_pass(name, ruled)) {
+        kept.append(name.clone(), value.clone());
+    }
+    fields::trim(&mut kept);
+    (!kept.is_empty()).then(|| Frame::trailers(kept))
 }

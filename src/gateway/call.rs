@@ -9,10 +9,13 @@ use http::{HeaderValue, Request, Uri, header, request};
 use http_body::Body as _;
 
 use super::connection::Connection;
+use super::content_type::ContentType;
 use super::head::Head;
 use super::headers::{self, Passage};
 use super::record::Record;
 use super::source::Source;
+use crate::auth::certificate::{Certificate, CertificateFault};
+use crate::fields::FieldSet;
 use crate::policy::path::{Ambiguous, Odd};
 use crate::policy::rewrite::Rewrite;
 use crate::policy::route::Route;
@@ -34,6 +37,8 @@ pub(super) struct Call<'a> {
     pub(super) parts: request::Parts,
     /// Its body.
     pub(super) body: Upload,
+    /// Whether another proxy asks about it: what the connection shows is that proxy's.
+    pub(super) is_asked_about: bool,
 }
 
 /// A caller's body on its way.
@@ -55,6 +60,14 @@ impl Upload {
 }
 
 impl Call<'_> {
+    /// The caller's certificate, where it has shown one here. `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// Why a handshake would not accept it any more.
+    pub(super) fn certificate(&self, now: u64) -> Result<Option<&Certificate>, CertificateFault> {
+        if self.is_asked_about { Ok(None) } else { self.connection.certificate(now) }
+    }
+
     /// Whom what is issued here is for.
     pub(super) fn audience(&self, issuer: &Issuer) -> Arc<str> {
         self.audience_apart().unwrap_or_else(|| issuer.audience.as_str().into())
@@ -75,16 +88,26 @@ impl Call<'_> {
         if route.content_types.is_empty() || self.head.body_length() == Some(0) {
             return Ok(());
         }
-        match self.media_type() {
-            Some(kind) if route.content_types.contains(&kind) => Ok(()),
+        match self.content_type()? {
+            Some(found) if route.content_types.contains(&found.kind) => Ok(()),
             _ => Err(Refusal::ContentType),
         }
     }
 
-    /// The media type without its parameters, in lower case (RFC 9110 section 8.3.1).
-    pub(super) fn media_type(&self) -> Option<String> {
-        let value = self.parts.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-        Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+    /// What its body is said to be.
+    ///
+    /// # Errors
+    /// See [`ContentType::of`].
+    pub(super) fn content_type(&self) -> Result<Option<ContentType>, Refusal> {
+        ContentType::of(&self.parts.headers)
+    }
+
+    /// The media type of a body that is read here, in lower case.
+    ///
+    /// # Errors
+    /// [`Refusal::ContentType`] where it is not in UTF-8; see [`ContentType::of`].
+    pub(super) fn type_to_read(&self) -> Result<Option<String>, Refusal> {
+        Ok(self.content_type()?.map(ContentType::in_utf8).transpose()?.map(|found| found.kind))
     }
 
     /// Counts the hops that an OPTIONS may still go (RFC 9110 section 7.6.2); true where this is the last.
@@ -112,7 +135,6 @@ impl Call<'_> {
     /// Turns the caller's head into that of the request to the backend.
     pub(super) fn prepare(&mut self, route: &Route, record: &Record) {
         let passage = Passage {
-            stripped: &self.policy.stripped,
             route,
             host: &self.head.host,
             forwarded_for: &self.source.forwarded_for,
@@ -132,7 +154,7 @@ impl Call<'_> {
         self.is_within(limit)?;
         let coming = match std::mem::replace(&mut self.body, Upload::Read(Bytes::new())) {
             Upload::Coming(body) => {
-                limited(self.policy, self.connection, body, limit, record).collect().await.map_err(refusal)?
+                limited(&self.policy.stripped, self.connection, body, limit, record).collect().await.map_err(refusal)?
             }
             Upload::Read(bytes) => bytes,
         };
@@ -141,23 +163,29 @@ impl Call<'_> {
     }
 
     /// The request as the backend gets it.
-    pub(super) fn into_request(self: Box<Self>, limit: u64, record: &Record) -> Request<RequestBody> {
+    pub(super) fn into_request(self: Box<Self>, route: &Route, limit: u64, record: &Record) -> Request<RequestBody> {
         let body = match self.body {
             Upload::Read(bytes) if bytes.is_empty() => RequestBody::Empty,
             Upload::Read(bytes) => RequestBody::Full(bytes),
             Upload::Coming(body) if body.is_end_stream() => RequestBody::Empty,
             Upload::Coming(body) => {
-                RequestBody::Caller(Box::new(limited(self.policy, self.connection, body, limit, record)))
+                RequestBody::Caller(Box::new(limited(&route.stripped, self.connection, body, limit, record)))
             }
         };
         Request::from_parts(self.parts, body)
     }
 }
 
-fn limited(policy: &Policy, connection: &Connection, body: ArrivingBody, limit: u64, record: &Record) -> CallerBody {
+fn limited(
+    stripped: &Arc<FieldSet>,
+    connection: &Connection,
+    body: ArrivingBody,
+    limit: u64,
+    record: &Record,
+) -> CallerBody {
     let pace = Pace { pause: connection.limits.stall_timeout, until: record.until };
     let (progress, is_odd) = (Rc::clone(&record.progress), Rc::clone(&connection.is_odd));
-    CallerBody::new(body, limit, pace, progress, is_odd, Arc::clone(&policy.stripped))
+    CallerBody::new(body, limit, pace, progress, is_odd, Arc::clone(stripped))
 }
 
 /// The refusal for a body that broke off.

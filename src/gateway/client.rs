@@ -85,7 +85,7 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<&'a Client, Refused> {
         let policy = call.policy;
-        let certificate = call.connection.certificate(unix_seconds(record.time));
+        let certificate = call.certificate(unix_seconds(record.time));
         let certificate = certificate.map_err(|_| Refusal::ClientCertificate)?;
         let shown = Shown::read(&call.parts.headers, query, form, certificate)?;
         let ids = shown.ids();
@@ -128,7 +128,7 @@ impl Gateway {
 /// A body that is no form, or a secret in the query.
 pub(super) async fn read_forms(call: &mut Call<'_>, record: &mut Record) -> Result<(Form, Form), Refused> {
     let query = form::open_query(call.parts.uri.query())?;
-    if !matches!(call.media_type().as_deref(), None | Some("application/x-www-form-urlencoded")) {
+    if !matches!(call.type_to_read()?.as_deref(), None | Some("application/x-www-form-urlencoded")) {
         return Err(Refusal::ContentType.into());
     }
     let body = call.read_body(MAX_FORM, record).await?;

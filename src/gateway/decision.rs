@@ -20,6 +20,7 @@ use super::target::found;
 use super::{Answer, Current, Gateway, forward, headers};
 use crate::config::raw::Requirement;
 use crate::policy::forward_auth::ForwardAuth;
+use crate::policy::route::{Placement, Route};
 use crate::policy::{Policy, Target};
 use crate::refusal::Refusal;
 
@@ -36,6 +37,15 @@ pub(super) struct Verdict {
     pub(super) removed: Vec<HeaderName>,
 }
 
+/// The caller's fields that a decision does not name, in the hands of the proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unnamed {
+    /// It sends them to the backend, as nginx, Traefik and Caddy do.
+    PassedOn,
+    /// It is told by name which of them go no further.
+    Removed,
+}
+
 impl Gateway {
     /// Answers nginx, Traefik or Caddy: 200 with the fields to set, or the refusal that the request would get here.
     pub(super) async fn decide(
@@ -44,13 +54,9 @@ impl Gateway {
         call: Box<Call<'_>>,
         record: &mut Record,
     ) -> Result<Answer, Refused> {
-        let forward_auth = asked_by(&current.policy, call.connection)?;
+        asked_by(&current.policy, call.connection)?;
         let (original, by_nginx) = Original::read(call.parts.headers)?;
-        // These proxies send on what they do not know, and a backend may know it.
-        if original.parts.headers.keys().any(|name| forward_auth.is_odd_identity(name)) {
-            return Err(Refusal::IdentifierMismatch.into());
-        }
-        let judged = self.verdict_on(current, call.connection, original, record).await;
+        let judged = self.verdict_on(current, call.connection, original, Unnamed::PassedOn, record).await;
         let verdict = judged.map_err(|refused| Refused { narrow: by_nginx, ..refused })?;
         let mut response = Response::new(ResponseBody::full(Bytes::new()));
         *response.headers_mut() = verdict.identity;
@@ -64,6 +70,7 @@ impl Gateway {
         current: &Rc<Current>,
         connection: &Connection,
         original: Original,
+        unnamed: Unnamed,
         record: &mut Record,
     ) -> Result<Verdict, Refused> {
         let policy = &current.policy;
@@ -82,7 +89,11 @@ impl Gateway {
         if route.reads_body() {
             return Err(Refusal::NeedsBody.into());
         }
-        let mut call = Call { policy, connection, source, head, parts, body: Upload::Read(Bytes::new()) };
+        if unnamed == Unnamed::PassedOn && parts.headers.keys().any(|name| is_forged(policy, route, name)) {
+            return Err(Refusal::IdentifierMismatch.into());
+        }
+        let body = Upload::Read(Bytes::new());
+        let mut call = Call { policy, connection, source, head, parts, body, is_asked_about: true };
         let caller = self.checked(current, route, &mut call, record).await?;
         let came = std::mem::take(&mut call.parts.headers);
         forward::place(route, &caller, &mut call, record)?;
@@ -90,7 +101,7 @@ impl Gateway {
         let kept: Vec<HeaderName> =
             route.forward.iter().map(|credential| headers::field_of(route, *credential)).collect();
         let is_withheld = |name: &&HeaderName| {
-            policy.forward_auth.as_ref().is_some_and(|forward_auth| forward_auth.is_identity(name))
+            policy.forward_auth.as_ref().is_some_and(|forward_auth| forward_auth.withholds(name))
                 && !kept.contains(name)
                 && !identity.contains_key(*name)
         };
@@ -108,8 +119,23 @@ impl Gateway {
     }
 }
 
-/// The endpoint, where this address may ask.
-pub(super) fn asked_by<'p>(policy: &'p Policy, connection: &Connection) -> Result<&'p ForwardAuth, Refusal> {
-    let forward_auth = policy.forward_auth.as_ref();
-    forward_auth.filter(|endpoint| endpoint.allows(connection.source().address)).ok_or(Refusal::AddressNotAllowed)
+/// Whether a caller sends what only the gateway may write. Only where the route tells its backend the customer may the
+/// caller name it too; that it names the right one is checked with the others.
+fn is_forged(policy: &Policy, route: &Route, name: &HeaderName) -> bool {
+    let is_told = matches!(&route.placement, Some(Placement::Header(told)) if told == name);
+    !is_told && policy.forward_auth.as_ref().is_some_and(|forward_auth| forward_auth.forbids(name))
+}
+
+/// Whether the other side of this connection may ask: one of those that are configured, on the endpoint's own listener
+/// or, where it has none, where nobody speaks for callers.
+///
+/// # Errors
+/// [`Refusal::AddressNotAllowed`] for everybody else.
+pub(super) fn asked_by(policy: &Policy, connection: &Connection) -> Result<(), Refusal> {
+    let is_place = |endpoint: &ForwardAuth| match endpoint.is_apart() {
+        true => connection.entrance().only_decides,
+        false => connection.is_of_one_caller(),
+    };
+    let may_ask = |endpoint: &ForwardAuth| is_place(endpoint) && endpoint.allows(connection.source().address);
+    if policy.forward_auth.as_ref().is_some_and(may_ask) { Ok(()) } else { Err(Refusal::AddressNotAllowed) }
 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
 
 use super::body::ResponseBody;
+use super::form;
 use super::source::Networks;
-use crate::auth::{API_KEY, CUSTOMER_AUTH};
 use crate::config::raw;
+use crate::fields::FieldSet;
 use crate::refusal::Refusal;
 
 /// A listener, as its requests see it.
@@ -22,6 +23,8 @@ pub struct Entrance {
     pub(crate) networks: Networks,
     /// Whom tokens are for that are issued here, where that is an audience set apart.
     pub(crate) audience: Option<Arc<str>>,
+    /// Whether it answers only proxies that ask about requests.
+    pub(crate) only_decides: bool,
     /// Where callers are sent, where that is all that it does.
     redirect: Option<String>,
     /// What browsers are told about https (RFC 6797).
@@ -60,6 +63,7 @@ impl Entrance {
             number,
             networks: Networks::new(raw),
             audience: raw.audience.as_deref().map(Arc::from),
+            only_decides: raw.forward_auth,
             redirect: raw.redirect.clone(),
             hsts: hsts.and_then(|time| HeaderValue::from_str(&format!("max-age={}", time.as_secs())).ok()),
             is_over: AtomicBool::new(false),
@@ -71,7 +75,8 @@ impl Entrance {
         self.is_over.load(Ordering::Acquire)
     }
 
-    /// The answer, where this listener only redirects: the same target by https.
+    /// The answer, where this listener only redirects: the same target by https. `credentials` are the fields in which
+    /// some route takes one.
     ///
     /// # Errors
     /// [`Refusal::PlainHttp`] for whoever shows a credential or sends something: it has been readable on the way, and
@@ -81,10 +86,15 @@ impl Entrance {
         method: &Method,
         target: &Uri,
         headers: &HeaderMap,
+        credentials: &FieldSet,
     ) -> Option<Result<Response<ResponseBody>, Refusal>> {
         let base = self.redirect.as_ref()?;
-        let is_harmless =
-            matches!(*method, Method::GET | Method::HEAD) && !CREDENTIALS.iter().any(|name| headers.contains_key(name));
+        let sends_body = headers.contains_key(header::TRANSFER_ENCODING)
+            || headers.get_all(header::CONTENT_LENGTH).iter().any(|length| length.as_bytes() != b"0");
+        let is_harmless = matches!(*method, Method::GET | Method::HEAD)
+            && !sends_body
+            && !headers.keys().any(|name| credentials.contains(name))
+            && !form::has_credential(target.query());
         let path = target.path_and_query().map_or("/", |path| path.as_str());
         let location =
             HeaderValue::from_str(&format!("{base}{path}")).ok().filter(|_| is_harmless && path.starts_with('/'));
@@ -103,7 +113,3 @@ impl Entrance {
         }
     }
 }
-
-/// The fields in which a credential can stand.
-const CREDENTIALS: [HeaderName; 5] =
-    [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE, CUSTOMER_AUTH, API_KEY];

@@ -102,6 +102,9 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::Expectation => (417, "417-01", "The expectation cannot be met."),
         R::WebsocketVersion => (426, "426-01", "The version of the WebSocket protocol must be 13."),
         R::Quota => (429, "429-03", "The quota of this API key is used up."),
+        R::WebsocketShare => {
+            (429, "429-04", "This caller holds as many WebSockets as it may: close one, then open another.")
+        }
         R::Rate => (429, "429-01", "Too many requests."),
         R::LoginRate | R::TokenRate | R::LoginLocked | R::TokenLocked => (429, "429-02", "Too many attempts."),
         R::Misdirected => (421, "421-01", "This connection was opened for another host."),

@@ -12,7 +12,7 @@ use prost::Message as _;
 
 use super::body::ResponseBody;
 use super::call::Call;
-use super::decision::{Verdict, asked_by};
+use super::decision::{Unnamed, Verdict, asked_by};
 use super::error::{self, Refused};
 use super::original::Original;
 use super::record::Record;
@@ -47,7 +47,8 @@ impl Gateway {
         if call.parts.version != Version::HTTP_2 || call.parts.method != Method::POST {
             return Err(Refusal::NoRoute.into());
         }
-        if call.media_type().is_none_or(|kind| kind != "application/grpc" && kind != "application/grpc+proto") {
+        let kind = call.content_type()?.map(|found| found.kind);
+        if !matches!(kind.as_deref(), Some("application/grpc" | "application/grpc+proto")) {
             return Err(Refusal::ContentType.into());
         }
         let body = call.read_body(call.connection.limits.body, record).await?;
@@ -61,7 +62,7 @@ impl Gateway {
             }
         };
         let judged = match original {
-            Ok(original) => self.verdict_on(current, call.connection, original, record).await,
+            Ok(original) => self.verdict_on(current, call.connection, original, Unnamed::Removed, record).await,
             Err(refusal) => Err(refusal.into()),
         };
         let mut fields = HeaderMap::new();

@@ -1,19 +1,23 @@
 //! The way to the backend and back, for callers that have been admitted.
 
+use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 
 use super::body::ResponseBody;
 use super::call::{Call, Upload};
 use super::error::Refused;
 use super::head::Head;
 use super::record::Record;
+use super::response_framing::{self, AnswerFault};
 use super::{Gateway, call, headers};
 use crate::auth::Caller;
 use crate::backend::Failure;
+use crate::backend::circuit::Try;
 use crate::backend::pool::{Errand, Patience, Repeat};
 use crate::body;
 use crate::config::raw::Retry;
@@ -26,16 +30,17 @@ use crate::stream::{Pace, RequestBody};
 pub(super) fn matches_named_customer(
     route: &Route,
     caller: &Caller,
-    headers: &HeaderMap,
+    call: &Call<'_>,
     record: &mut Record,
 ) -> Result<(), Refusal> {
     let Some(Placement::Header(name)) = &route.placement else { return Ok(()) };
-    let ours = [&caller.customer, &caller.previous].map(|name| name.as_ref().map(|name| name.as_str().as_bytes()));
-    let is_ours = |named: &HeaderValue| ours.iter().flatten().any(|name| *name == named.as_bytes());
-    if headers.get_all(name).iter().all(is_ours) {
+    let claimed = || call.parts.headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    // Mostly nobody is named.
+    if claimed().next().is_none() {
         return Ok(());
     }
-    mismatch(route, record)
+    let named = Named::of(route, caller, call, record)?;
+    if claimed().all(|claimed| named.may_be_called(caller, claimed)) { Ok(()) } else { mismatch(route, record) }
 }
 
 /// Writes the identifier where the route wants it: what the backend knows the customer by, where it is told.
@@ -46,7 +51,6 @@ pub(super) fn place(
     record: &mut Record,
 ) -> Result<Option<String>, Refusal> {
     let Some(placement) = &route.placement else { return Ok(None) };
-    let identifier = caller.customer.as_ref().map(Identifier::as_str);
     let named = Named::of(route, caller, call, record)?;
     let value = named.value.as_deref();
     if let Some(previous) = &named.previous {
@@ -56,8 +60,7 @@ pub(super) fn place(
     match placement {
         Placement::Header(name) => {
             if let Some(value) = value {
-                let value = HeaderValue::from_str(value).map_err(|_| Refusal::Internal)?;
-                call.parts.headers.insert(name, value);
+                call.parts.headers.insert(name, field_value(value)?);
             }
         }
         Placement::Body(pointer) => {
@@ -65,8 +68,7 @@ pub(super) fn place(
             is_plain_json(call, &bytes)?;
             let document = body::Document::parse(&bytes, pointer).map_err(|_| Refusal::Json)?;
             let claimed = document.value();
-            let previous = caller.previous.as_ref().map(Identifier::as_str);
-            if claimed.is_some() && claimed.as_deref() != identifier && claimed.as_deref() != previous {
+            if claimed.as_deref().is_some_and(|claimed| !named.may_be_called(caller, claimed.as_bytes())) {
                 mismatch(route, record)?;
             }
             // Where nobody is proved, as can be in mode observe, nobody may be named either.
@@ -105,6 +107,24 @@ impl Named {
         let previous = pairwise.previous_of(&own, super::unix_seconds(record.time));
         Ok(Self { value: Some(own.as_str().to_owned()), previous })
     }
+
+    /// Whether a caller may call its customer so: as the backend does, or by the identifier in the token. Each may be
+    /// the one under the key before.
+    fn may_be_called(&self, caller: &Caller, claimed: &[u8]) -> bool {
+        let identifiers = [&caller.customer, &caller.previous, &self.previous];
+        let identifiers = identifiers.into_iter().flatten().map(Identifier::as_str);
+        identifiers.chain(self.value.as_deref()).any(|name| name.as_bytes() == claimed)
+    }
+}
+
+/// A name of a customer as a header field. A subject may have spaces at its ends, which are no part of the value there
+/// (RFC 9110 section 5.5): it would become another customer's name.
+fn field_value(name: &str) -> Result<HeaderValue, Refusal> {
+    let value = HeaderValue::from_str(name).ok().filter(|_| name.trim_matches([' ', '\t']) == name);
+    value.ok_or_else(|| {
+        tracing::error!("a customer's subject cannot stand in a header: see routes[].identifier");
+        Refusal::Internal
+    })
 }
 
 impl Gateway {
@@ -117,36 +137,45 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
         let backend = &route.backend;
-        let permit = backend.enter().await.map_err(|failure| self.failed(route, failure, record))?;
-        let repeat = request.as_mut().map_or(Repeat::Unsent, |request| settled(route, request));
+        if let Some(mut handshake) = record.handshake.take() {
+            handshake.held = self.websocket_share(route, admitted, record)?;
+            record.handshake = Some(handshake);
+        }
+        let is_head = request.as_ref().is_some_and(|request| *request.method() == Method::HEAD);
         // How long a caller takes with its body says nothing about the backend.
         let is_at_hand = request.as_ref().is_some_and(|request| request.body().progress().is_none());
+        let try_by = if is_at_hand { Try::Complete } else { Try::Upload };
+        let permit = backend.enter(try_by).await.map_err(|failure| self.failed(route, failure, record))?;
+        let repeat = request.as_mut().map_or(Repeat::Unsent, |request| settled(route, request));
         let sent = Instant::now();
+        let begun = Cell::new(sent);
         let body = Pace { pause: backend.timeout, until: record.until };
         let errand = Errand {
             repeat,
             key: backend.key_of(admitted.customer.as_ref().map(Identifier::as_str)),
             caller: Some(record.source.address),
             patience: Patience { now: sent, head: route.timeout, body },
+            begun: &begun,
+            request_id: &record.request_id,
         };
         let outcome = self.pool.send(backend, request, errand).await;
-        let time = sent.elapsed();
+        let time = begun.get().elapsed();
         record.backend_time = Some(time);
-        if is_at_hand {
-            backend.learn_from(outcome.is_ok().then_some(time), sent + time);
+        // What found no room, or was answered badly, says nothing about how long answers take.
+        if is_at_hand && outcome.as_ref().err().is_none_or(|failure| failure.means_gone()) {
+            backend.learn_from(outcome.is_ok().then_some(time), begun.get() + time);
         }
         let response = outcome.map_err(|failure| self.failed(route, failure, record))?;
         self.cells().backend_answered(&backend.name, time);
         let (mut head, content) = response.into_parts();
         // Each side of a gateway speaks its own version (RFC 9110 section 2.5).
-        head.version = Version::HTTP_11;
+        let received = std::mem::replace(&mut head.version, Version::HTTP_11);
         if let Some(handshake) = record.handshake.take_if(|_| head.status == StatusCode::SWITCHING_PROTOCOLS) {
             let switched = self.switched(route, handshake, head, permit, record);
-            return switched.map_err(|failure| self.failed(route, failure, record));
+            return switched.map_err(|fault| self.wrong(route, content.server(), fault, record));
         }
-        // Otherwise nobody asked for another protocol, so 101 is no answer.
-        if !is_framed_once(&head.headers) || head.status.is_informational() {
-            return Err(self.failed(route, Failure::Broken, record));
+        if let Err(fault) = response_framing::settle(&mut head, received) {
+            return Err(self.wrong(route, content.server(), fault, record));
         }
         let refused_us = head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
             || (head.status == StatusCode::UNAUTHORIZED && !route.pass_unauthorized);
@@ -154,9 +183,19 @@ impl Gateway {
             self.cells().backend_failed(&backend.name, "credential");
             return Err(Refusal::BackendCredential.into());
         }
-        headers::prepare_response(&mut head.headers, route);
+        headers::prepare_response(&mut head.headers, route, received);
         record.permit = Some(permit);
-        Ok(Response::from_parts(head, ResponseBody::backend(content)))
+        if !response_framing::has_content(is_head, head.status) {
+            return Ok(Response::from_parts(head, ResponseBody::full("")));
+        }
+        let ruled = route.response_fields.as_ref().map(|rules| Arc::clone(rules.about()));
+        Ok(Response::from_parts(head, ResponseBody::backend(content, ruled)))
+    }
+
+    /// Says what is wrong with an answer of which no other reader could be sure, and counts it.
+    fn wrong(&self, route: &Route, server: &str, fault: AnswerFault, record: &Record) -> Refused {
+        route.backend.log_bad_response(server, &record.request_id, &fault);
+        self.failed(route, Failure::Malformed, record)
     }
 
     /// Counts a backend's failure, unless it was the caller whose request broke off.
@@ -168,7 +207,7 @@ impl Gateway {
         let refusal = match failure {
             Failure::Connect | Failure::Tls => Refusal::BackendConnect,
             Failure::Timeout => Refusal::BackendTimeout,
-            Failure::Broken => Refusal::BackendResponse,
+            Failure::Broken | Failure::Malformed => Refusal::BackendResponse,
             Failure::Overload => Refusal::BackendOverload,
             Failure::Unavailable => Refusal::BackendUnavailable,
         };
@@ -217,7 +256,7 @@ fn mismatch(route: &Route, record: &mut Record) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A body into which something is written must be JSON, and not encoded again.
+/// A body into which something is written must be JSON in UTF-8, and not encoded again.
 fn is_plain_json(call: &Call<'_>, bytes: &Bytes) -> Result<(), Refusal> {
     if bytes.is_empty() {
         return Ok(());
@@ -228,18 +267,11 @@ fn is_plain_json(call: &Call<'_>, bytes: &Bytes) -> Result<(), Refusal> {
         .get_all(header::CONTENT_ENCODING)
         .iter()
         .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    let is_json = call.media_type().is_some_and(|kind| kind == "application/json" || kind.ends_with("+json"));
+    let is_json = call.type_to_read()?.is_some_and(|kind| kind == "application/json" || kind.ends_with("+json"));
     if encoded || !is_json { Err(Refusal::ContentType) } else { Ok(()) }
 }
 
 /// RFC 9110 section 9.2.2.
 fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS)
-}
-
-/// Whether a response's body has exactly one length.
-fn is_framed_once(headers: &HeaderMap) -> bool {
-    let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
-    let codings = headers.get_all(header::TRANSFER_ENCODING).iter().count();
-    lengths + codings <= 1
 }

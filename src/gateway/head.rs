@@ -3,15 +3,15 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Uri, Version, request};
-use memchr::memchr;
 
 use super::connection::Connection;
 use super::framing::BodyFraming;
 use super::host::Host;
 use super::source::Source;
+use crate::fields::{is_padded, is_token};
 use crate::policy::path::{self, Normal, Odd};
 use crate::refusal::Refusal;
 
@@ -102,7 +102,8 @@ impl Head {
         let is_about_us = parts.method == Method::OPTIONS && parts.uri.path() == "*";
         let odd = if is_about_us { Odd::default() } else { target(&mut parts.uri, connection.limits.target)? };
         if is_http2 {
-            if !has_scheme || !parts.headers.keys().all(is_token) {
+            // No value begins or ends with a blank either (RFC 9113 section 8.2.1).
+            if !has_scheme || !parts.headers.keys().all(is_token) || parts.headers.values().any(is_padded) {
                 return Err(Refusal::MalformedRequest);
             }
             join_cookies(&mut parts.headers);
@@ -132,12 +133,6 @@ impl Head {
             BodyFraming::Chunked => None,
         }
     }
-}
-
-/// Whether a name is what the library says that it is: it lets a quote pass (RFC 9110 section 5.6.2), which the parser
-/// of HTTP/1.1 does not.
-fn is_token(name: &HeaderName) -> bool {
-    memchr(b'"', name.as_str().as_bytes()).is_none()
 }
 
 /// How the body is framed, if there is one way to read it (RFC 9112 section 6.3).

@@ -1,6 +1,8 @@
 //! Header fields on their way: remove first, then insert. Nothing of a caller's that claims an identity, an address
 //! or another target reaches a backend, and ours is written last.
 
+use std::sync::LazyLock;
+
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Version};
 
@@ -17,8 +19,6 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 
 /// What decides about a caller's fields on their way to the backend.
 pub struct Passage<'a> {
-    /// Names that no caller may use.
-    pub stripped: &'a FieldSet,
     /// What is called.
     pub route: &'a Route,
     /// What the caller asked for.
@@ -37,8 +37,10 @@ pub struct Passage<'a> {
 
 /// Turns a caller's fields into those of the request to the backend.
 pub fn prepare_request(headers: &mut HeaderMap, passage: &Passage<'_>) {
-    let Passage { stripped, route, host, .. } = *passage;
-    let trailers = if passage.is_chunked { announced_trailers(headers, stripped) } else { None };
+    let Passage { route, host, .. } = *passage;
+    let stripped = &*route.stripped;
+    let may_pass = |name: &HeaderName| stripped.lets_trailer_pass(name);
+    let trailers = if passage.is_chunked { announced_trailers(headers, may_pass) } else { None };
     let kept_credential =
         |name: &HeaderName| route.forward.iter().any(|credential| *name == field_of(route, *credential));
     // The announced length holds for the body that is sent on, and is written anew where it can be written otherwise.
@@ -81,11 +83,10 @@ pub(super) fn field_of(route: &Route, credential: Requirement) -> HeaderName {
 }
 
 /// The trailer fields that are announced and may pass; without the announcement none are sent on.
-fn announced_trailers(headers: &HeaderMap, stripped: &FieldSet) -> Option<HeaderValue> {
+fn announced_trailers(headers: &HeaderMap, may_pass: impl Fn(&HeaderName) -> bool) -> Option<HeaderValue> {
     let lines = headers.get_all(header::TRAILER).iter();
     let names = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
-    let names: Vec<HeaderName> =
-        names.filter_map(|name| name.trim().parse().ok()).filter(|name| stripped.lets_trailer_pass(name)).collect();
+    let names: Vec<HeaderName> = names.filter_map(|name| name.trim().parse().ok()).filter(may_pass).collect();
     let names: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
     if names.is_empty() { None } else { HeaderValue::from_str(&names.join(", ")).ok() }
 }
@@ -109,6 +110,25 @@ pub(super) fn remove_cookies(headers: &mut HeaderMap, own: &[String]) {
         Ok(line) if !others.is_empty() => headers.insert(header::COOKIE, line),
         _ => headers.remove(header::COOKIE),
     };
+}
+
+/// Takes the lines of `Set-Cookie` out that a browser would send back as this cookie: also one without a name, which
+/// comes back as its value alone (RFC 6265bis section 5.6).
+fn remove_set_cookies(headers: &mut HeaderMap, cookie: &str) {
+    let is_it = |line: &HeaderValue| {
+        let pair = line.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii_start();
+        let pair = pair.strip_prefix(b"=").unwrap_or(pair);
+        pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii() == cookie.as_bytes()
+    };
+    if !headers.get_all(header::SET_COOKIE).iter().any(is_it) {
+        return;
+    }
+    let others: Vec<HeaderValue> =
+        headers.get_all(header::SET_COOKIE).iter().filter(|line| !is_it(line)).cloned().collect();
+    headers.remove(header::SET_COOKIE);
+    for line in others {
+        headers.append(header::SET_COOKIE, line);
+    }
 }
 
 /// RFC 9110 section 7.6.3.
@@ -145,12 +165,68 @@ pub(super) fn body_changed(headers: &mut HeaderMap) {
     }
 }
 
-/// Turns a backend's fields into those of the response to the caller.
-pub(crate) fn prepare_response(headers: &mut HeaderMap, route: &Route) {
-    let trailers = announced_trailers(headers, &FieldSet::default());
-    fields::remove_hop_by_hop(headers, |_| false, |name| *name == REQUEST_ID);
+/// Fields that must not stand in trailers of an answer, beside those that must not stand in any (RFC 9110 section 6.5.1):
+/// they say who may read and keep the answer, or the gateway alone writes them.
+static NOT_IN_ANSWER_TRAILERS: LazyLock<FieldSet> = LazyLock::new(|| {
+    let mut set = FieldSet::default();
+    for name in [
+        "age",
+        "allow",
+        "alt-svc",
+        "clear-site-data",
+        "content-language",
+        "content-location",
+        "content-security-policy",
+        "date",
+        "expires",
+        "location",
+        "ratelimit",
+        "ratelimit-policy",
+        "referrer-policy",
+        "refresh",
+        "retry-after",
+        "set-cookie",
+        "set-cookie2",
+        "strict-transport-security",
+        "vary",
+        "via",
+        "warning",
+        "www-authenticate",
+        "x-content-type-options",
+        "x-frame-options",
+        "x-request-id",
+    ] {
+        set.insert(name);
+    }
+    set
+});
+
+/// Whether a trailer of this name may pass to the caller, where the rules of the route are about these names.
+pub(super) fn lets_answer_trailer_pass(name: &HeaderName, ruled: Option<&FieldSet>) -> bool {
+    NOT_IN_ANSWER_TRAILERS.lets_trailer_pass(name)
+        && !is_about_origins(name)
+        && !ruled.is_some_and(|set| set.contains(name))
+}
+
+/// Whether a field is of the CORS protocol.
+fn is_about_origins(name: &HeaderName) -> bool {
+    name.as_str().starts_with("access-control-")
+}
+
+/// Turns the fields of a backend that spoke this version into those of the response to the caller.
+pub(crate) fn prepare_response(headers: &mut HeaderMap, route: &Route, received: Version) {
+    let ruled = route.response_fields.as_ref().map(|rules| &**rules.about());
+    let trailers = announced_trailers(headers, |name| lets_answer_trailer_pass(name, ruled));
+    // Who may read answers, `cors` says, and where else the gateway can be reached, only the gateway.
+    let is_not_theirs = |name: &HeaderName| {
+        *name == REQUEST_ID || *name == header::ALT_SVC || (route.cors.is_none() && is_about_origins(name))
+    };
+    fields::remove_hop_by_hop(headers, |_| false, is_not_theirs);
     if let Some(trailers) = trailers {
         headers.insert(header::TRAILER, trailers);
+    }
+    if let Some(cookie) = &route.session_cookie {
+        remove_set_cookies(headers, cookie);
     }
     if let Some(rules) = &route.response_fields {
         rules.apply(headers);
@@ -158,7 +234,7 @@ pub(crate) fn prepare_response(headers: &mut HeaderMap, route: &Route) {
     if route.security_headers {
         response::secure(headers);
     }
-    via(headers, Version::HTTP_11);
+    via(headers, received);
     if route.demand.customer {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }

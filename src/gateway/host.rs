@@ -5,10 +5,12 @@ use std::net::IpAddr;
 use http::HeaderValue;
 use http::uri::Authority;
 
+use crate::policy::table::host_name;
+
 /// A host, as one caller named it.
 #[derive(Debug)]
 pub struct Host {
-    /// In lower case and without a port: what routes are found by.
+    /// Without a port, in the spelling in which routes are found by it.
     pub name: Box<str>,
     /// As the caller wrote it, with its port.
     pub authority: HeaderValue,
@@ -28,7 +30,7 @@ impl Host {
             IpAddr::V6(address) => format!("for=\"[{address}]\";proto={scheme};host=\"{text}\""),
         };
         Some(Self {
-            name: authority.host().to_ascii_lowercase().into(),
+            name: host_name(authority.host()).into(),
             authority: HeaderValue::from_str(text).ok()?,
             secure,
             forwarded: HeaderValue::from_str(&forwarded).ok()?,
@@ -46,6 +48,9 @@ fn plain(text: &str) -> Option<Authority> {
         .is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
     let port = text.get(host.len()..)?;
     let port_is_good = port.is_empty() || authority.port_u16().is_some();
-    let good = !host.is_empty() && (is_address || host.bytes().all(is_name)) && !text.contains('@') && port_is_good;
+    // All labels but the root's, which may stand at the end, have a letter.
+    let labels_are_good = host.strip_suffix('.').unwrap_or(host).split('.').all(|label| !label.is_empty());
+    let is_good_name = labels_are_good && host.bytes().all(is_name);
+    let good = (is_address || is_good_name) && !text.contains('@') && port_is_good;
     good.then_some(authority)
 }

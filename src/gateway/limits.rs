@@ -12,6 +12,7 @@ use super::error::Refused;
 use super::limiter::Left;
 use super::limiter::Limiter;
 use super::rates::Leases;
+use super::websocket_share::WebsocketShares;
 use crate::auth::Caller;
 use crate::config::raw::{Per, RateLimit};
 use crate::customer::Identifier;
@@ -26,6 +27,8 @@ pub(super) struct Limits {
     calls: Limiter<(Arc<str>, Counted)>,
     /// What a shared store has granted in advance.
     pub(super) leases: Leases,
+    /// Who holds how many WebSockets.
+    pub(super) websockets: Arc<WebsocketShares>,
     /// Turns names into numbers, so that no name is kept.
     seed: foldhash::fast::RandomState,
 }

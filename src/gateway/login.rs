@@ -19,6 +19,7 @@ use super::request_id::REQUEST_ID;
 use super::{Gateway, origin};
 use crate::auth::password;
 use crate::backend::answer::AnswerBody;
+use crate::backend::circuit::Try;
 use crate::backend::pool::{Errand, Patience, Repeat};
 use crate::body;
 use crate::config::raw::{Issue, NumberStyle};
@@ -62,7 +63,7 @@ impl Gateway {
         let policy = call.policy;
         let login = policy.login.as_ref().ok_or(Refusal::NoRoute)?;
         form::open_query(call.parts.uri.query())?;
-        let is_json = match call.media_type().as_deref() {
+        let is_json = match call.type_to_read()?.as_deref() {
             None | Some("application/x-www-form-urlencoded") => false,
             Some("application/json") if login.json => true,
             Some(_) => return Err(Refusal::ContentType.into()),
@@ -123,14 +124,22 @@ impl Gateway {
             self.cells().backend_failed(&backend.name, kind);
             Refusal::LoginBackend
         };
-        let _permit = backend.enter().await.map_err(|failure| outage(failure.word()))?;
+        let _permit = backend.enter(Try::Complete).await.map_err(|failure| outage(failure.word()))?;
         let request = login_request(asked, username, password, record).ok_or(Refusal::Internal)?;
         let sent = std::time::Instant::now();
         let body = Pace { pause: backend.timeout, until: sent + backend.timeout * 2 };
         let patience = Patience { now: sent, head: backend.timeout, body };
-        let errand = Errand { repeat: Repeat::Unsent, key: None, caller: Some(record.source.address), patience };
+        let begun = std::cell::Cell::new(sent);
+        let errand = Errand {
+            repeat: Repeat::Unsent,
+            key: None,
+            caller: Some(record.source.address),
+            patience,
+            begun: &begun,
+            request_id: &record.request_id,
+        };
         let answer = self.pool.send(backend, &mut Some(request), errand).await;
-        record.backend_time = Some(sent.elapsed());
+        record.backend_time = Some(begun.get().elapsed());
         let response = answer.map_err(|failure| outage(failure.word()))?;
         match response.status() {
             status if status.is_success() => {}
@@ -217,7 +226,7 @@ impl Gateway {
         };
         let state = &self.shared.state;
         state.begin(new.digest, session, cookie.idle).await.map_err(|_| Refusal::State)?;
-        if let Some(old) = auth.named_session(headers, now) {
+        for old in auth.named_sessions(headers, now) {
             state.end(&old, expires_at).await.map_err(|_| Refusal::State)?;
         }
         Ok((cookie_line(&cookie.name, &new.value, login.lifetime, login.same_site)?, handle(&new.digest)))

@@ -1,9 +1,10 @@
 //! `POST /auth/logout`: ends the login that the request shows, by cookie, by JWT, or by both.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
 
 use super::body::ResponseBody;
 use super::call::Call;
@@ -12,9 +13,8 @@ use super::form::Form;
 use super::login::{MAX_FORM, cookie_line};
 use super::record::Record;
 use super::{Gateway, origin, unix_seconds};
-use crate::auth::CUSTOMER_AUTH;
 use crate::auth::verified::Verdict;
-use crate::customer::Identifier;
+use crate::customer::{Identifier, Origin};
 use crate::policy::Policy;
 use crate::refusal::Refusal;
 use crate::state::LONGEST;
@@ -24,7 +24,8 @@ use crate::state::revocation::{Rule, Subject};
 pub(super) const NAME: &str = "logout";
 
 impl Gateway {
-    /// Answers 204 whether there was anything to end or not: afterwards there is nothing. With `everywhere=true` in the
+    /// Answers 204 whether there was anything to end or not: afterwards there is nothing. A token that cannot be read is
+    /// refused. With `everywhere=true` in the
     /// form, all logins of the customer end.
     pub(super) async fn logout(
         &self,
@@ -33,21 +34,22 @@ impl Gateway {
     ) -> Result<Response<ResponseBody>, Refused> {
         let policy = call.policy;
         let login = policy.login.as_ref().ok_or(Refusal::NoRoute)?;
+        call.type_to_read()?;
         let body = call.read_body(MAX_FORM, record).await?;
         let everywhere = Form::parse(&body)?.one("everywhere")? == Some("true");
         let headers = &call.parts.headers;
-        let token = customer_token(headers);
-        let named = policy.auth.named_session(headers, unix_seconds(SystemTime::now()));
-        if named.is_some() && token.is_none() && !origin::is_own(&policy.own_site, &call.head.host, headers) {
+        let token = policy.auth.shown_token(headers)?;
+        let named = policy.auth.named_sessions(headers, unix_seconds(SystemTime::now()));
+        if !named.is_empty() && token.is_none() && !origin::is_own(&policy.own_site, &call.head.host, headers) {
             return Err(Refusal::CrossSite.into());
         }
         let state = &self.shared.state;
         let now = unix_seconds(SystemTime::now());
-        let mut customer = None;
+        let mut customers: Vec<Identifier> = Vec::new();
         let mut rules = Vec::new();
-        if let Some(digest) = named {
+        for digest in named {
             let session = state.find(&digest).await.map_err(|_| Refusal::State)?;
-            customer = session.map(|session| session.customer);
+            customers.extend(session.map(|session| session.customer));
             state.end(&digest, now.saturating_add(login.lifetime)).await.map_err(|_| Refusal::State)?;
         }
         if let Some(Ok(token)) = token.map(|token| policy.auth.inspect(token, now, state))
@@ -55,11 +57,11 @@ impl Gateway {
         {
             rules.push(Rule::forever(token.subject, token.ends));
             rules.extend(token.login.map(|login| Rule::forever(Subject::Login(login), token.ends.max(now + LONGEST))));
-            customer = Some(owner);
+            customers.push(owner);
         }
-        record.customer.clone_from(&customer);
-        if everywhere && let Some(customer) = &customer {
-            rules.extend(customer_rules(policy, customer, now));
+        record.customer = customers.last().cloned();
+        if everywhere {
+            rules.extend(customers.iter().flat_map(|customer| customer_rules(policy, customer, now)));
         }
         if !rules.is_empty() {
             state.revoke(rules).await.map_err(|_| Refusal::State)?;
@@ -92,8 +94,12 @@ pub fn customer_rules(policy: &Policy, customer: &Identifier, now: u64) -> Vec<R
     names.into_iter().map(rule).collect()
 }
 
-/// The token in `customer-auth: JWT ...`.
-fn customer_token(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(CUSTOMER_AUTH)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("JWT").then_some(token)
+/// The customer whom a backend with identifiers of its own calls so, and that backend's name; `None` where there is no
+/// such backend, or in `one_way` mode, where nobody can tell.
+pub fn customer_of_backend(policy: &Policy, name: &str) -> Option<(Identifier, Arc<str>)> {
+    let deriver = policy.auth.deriver.as_ref()?;
+    policy.routes.iter().find_map(|route| {
+        let Origin { issuer, subject } = route.pairwise.as_ref()?.trace(name).ok()?;
+        Some((deriver.derive(&issuer, &subject).ok()?, Arc::clone(&route.backend.name)))
+    })
 }

@@ -3,10 +3,12 @@
 //! header of its own (OWASP ASVS 3.5.1).
 
 use http::header::{ORIGIN, SEC_WEBSOCKET_VERSION};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 
 use super::host::Host;
 use crate::policy::OwnSite;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Whether a call changes something (RFC 9110 section 9.2.1: the others are safe).
 pub(super) fn changes_something(method: &Method) -> bool {
@@ -39,11 +41,18 @@ pub(super) fn is_strange(site: &OwnSite, host: &Host, headers: &HeaderMap) -> bo
 }
 
 fn fetch_site(headers: &HeaderMap) -> Option<&str> {
-    headers.get("sec-fetch-site")?.to_str().ok()
+    only(headers, &SEC_FETCH_SITE)
 }
 
 fn origin(headers: &HeaderMap) -> Option<&str> {
-    headers.get(ORIGIN)?.to_str().ok()
+    only(headers, &ORIGIN)
+}
+
+/// What a field says; where that cannot be read, or is said twice, a word that is nobody's.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next()?;
+    Some(if values.next().is_none() { first.to_str().unwrap_or("") } else { "" })
 }
 
 /// Whether an origin is what the request itself asked for: scheme, host and port (RFC 6454 section 5).

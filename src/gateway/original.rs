@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Uri, request};
 
-use super::source::{X_FORWARDED_FOR, X_FORWARDED_PROTO};
+use super::source::{X_FORWARDED_FOR, X_FORWARDED_PROTO, hop_address};
 use crate::refusal::Refusal;
 
 /// Target, method and host, as nginx is told to name them.
@@ -61,8 +61,8 @@ impl Original {
             b"http" => false,
             _ => return Err(Refusal::Original),
         };
-        let address: IpAddr = address.trim().parse().map_err(|_| Refusal::Original)?;
-        Ok(Self { parts, host: host.to_owned(), secure, address: address.to_canonical() })
+        let address = hop_address(address.trim().as_bytes()).ok_or(Refusal::Original)?;
+        Ok(Self { parts, host: host.to_owned(), secure, address })
     }
 
     /// What the fields say, and whether it is nginx that says so.
@@ -133,6 +133,20 @@ mod tests {
         assert!(by_nginx && original.secure);
         assert_eq!((original.parts.method.as_str(), original.parts.uri.to_string().as_str()), ("POST", "/a?b"));
         assert_eq!((&original.host[..], original.address.to_string().as_str()), (&b"api.test:443"[..], "198.51.100.7"));
+    }
+
+    #[test]
+    fn an_address_may_have_its_port_and_its_brackets() {
+        for (said, address) in [
+            ("198.51.100.7:51234", "198.51.100.7"),
+            ("203.0.113.9,[2001:db8::7]:443", "2001:db8::7"),
+            ("[2001:db8::7]", "2001:db8::7"),
+            ("::ffff:198.51.100.7", "198.51.100.7"),
+        ] {
+            let mut fields = OF_NGINX.to_vec();
+            fields[4].1 = said;
+            assert_eq!(read(&fields).unwrap().0.address.to_string(), address, "{said}");
+        }
     }
 
     #[test]

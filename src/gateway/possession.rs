@@ -68,7 +68,7 @@ impl Gateway {
     pub(super) async fn binding(&self, call: &Call<'_>, client: &Client, now: u64) -> Result<Option<Binding>, Refusal> {
         match (proof(call, now), client.certificate_bound) {
             (None, must) => {
-                let shown = call.connection.certificate(now).map_err(|_| Refusal::ClientCertificate)?;
+                let shown = call.certificate(now).map_err(|_| Refusal::ClientCertificate)?;
                 match shown.filter(|certificate| must || client.is_proved_by(certificate)) {
                     None if must => Err(Refusal::OtherCertificate),
                     certificate => Ok(certificate.map(|certificate| Binding::Certificate(certificate.thumbprint))),

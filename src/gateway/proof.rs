@@ -26,9 +26,11 @@ pub(super) fn add(route: &Route, caller: &Caller, named: Option<String>, call: &
     // A body may have been long in coming.
     let now = unix_seconds(SystemTime::now());
     let target = call.parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let host = call.head.host.authority.to_str().map_err(|_| Refusal::Internal)?;
     let mut claims = json!({
         "iss": issuer.url, "aud": proof.audience, "iat": now, "exp": now.saturating_add(proof.lifetime),
-        "jti": token_id(), "htm": call.parts.method.as_str(), "target": target, "body_sha256": body_digest(&call.body),
+        "jti": token_id(), "htm": call.parts.method.as_str(), "host": host,
+        "target": target, "body_sha256": body_digest(&call.body),
     });
     if let Some(named) = named {
         claims["sub"] = named.into();

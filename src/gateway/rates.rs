@@ -152,7 +152,7 @@ impl Gateway {
     async fn within_quota(&self, key: &str, quota: Quota, record: &Record, told: &mut Told) -> Result<(), Refused> {
         let now = super::unix_seconds(record.time);
         let (begun, ends) = quota.period.bounds(now);
-        let left = match self.shared.state.count(key, quota, begun, ends).await {
+        let left = match self.shared.state.count(key, quota, begun).await {
             Ok(left) => left,
             // Quotas are for invoices and not for safety: nobody is turned away because of a store.
             Err(_) => {

@@ -3,12 +3,14 @@
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response};
 use http_body::Body as _;
 
 use super::body::ResponseBody;
 use super::record::Record;
+use super::response_framing::{self, AnswerFault};
 use super::{Answer, error, headers};
+use crate::backend::Backend;
 use crate::policy::response::ResponseRules;
 use crate::refusal::Refusal;
 
@@ -28,25 +30,29 @@ pub(super) async fn filtered(
     rules: &ResponseRules,
     answer: Answer,
     is_head: bool,
+    backend: &Backend,
     record: &Record,
 ) -> Result<Answer, Refusal> {
-    let (mut head, body) = answer.into_parts();
+    let (mut head, mut body) = answer.into_parts();
     let is_plain = is_plain_json(&head.headers);
     headers::body_changed(&mut head.headers);
     for name in [header::TRAILER, header::ACCEPT_RANGES, header::CONTENT_ENCODING] {
         head.headers.remove(name);
     }
-    if is_head || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-        return Ok(Response::from_parts(head, body));
+    if !response_framing::has_content(is_head, head.status) {
+        return Ok(Response::from_parts(head, ResponseBody::full("")));
     }
-    let left = match collected(body, rules.limit).await {
+    let left = match collected(&mut body, rules.limit).await {
         Ok(bytes) if bytes.is_empty() => Ok(bytes),
-        Ok(bytes) if is_plain => rules.filter.apply(&bytes).map(Bytes::from).map_err(|_| Refusal::ResponseNotJson),
-        Ok(_) => Err(Refusal::ResponseNotJson),
-        Err(refusal) => Err(refusal),
+        Ok(bytes) if is_plain => rules.filter.apply(&bytes).map(Bytes::from).map_err(|_| AnswerFault::BrokenJson),
+        Ok(_) => Err(AnswerFault::NotJson),
+        Err(fault) => Err(fault),
     };
     let left = match left {
-        Err(refusal) if head.status.is_success() => return Err(refusal),
+        Err(fault) if head.status.is_success() => {
+            backend.log_bad_response(body.server().unwrap_or_default(), &record.request_id, &fault);
+            return Err(fault.into());
+        }
         // What a backend says about its own faults is not for callers; that there was one is.
         Err(_) => {
             head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -72,17 +78,17 @@ fn is_plain_json(headers: &HeaderMap) -> bool {
     is_json && is_utf8 && is_plain
 }
 
-async fn collected(mut body: ResponseBody, limit: usize) -> Result<Bytes, Refusal> {
+async fn collected(body: &mut ResponseBody, limit: usize) -> Result<Bytes, AnswerFault> {
     if body.size_hint().lower() > limit as u64 {
-        return Err(Refusal::ResponseTooLarge);
+        return Err(AnswerFault::TooLarge);
     }
     let mut all = Vec::new();
-    let mut body = std::pin::Pin::new(&mut body);
+    let mut body = std::pin::Pin::new(body);
     while let Some(frame) = std::future::poll_fn(|context| body.as_mut().poll_frame(context)).await {
-        let frame = frame.map_err(|_| Refusal::BackendResponse)?;
+        let frame = frame.map_err(|_| AnswerFault::BrokeOff)?;
         let Some(data) = frame.data_ref() else { continue };
         if all.len() + data.len() > limit {
-            return Err(Refusal::ResponseTooLarge);
+            return Err(AnswerFault::TooLarge);
         }
         all.extend_from_slice(data);
     }

@@ -119,7 +119,7 @@ impl Source {
 }
 
 /// One hop of `X-Forwarded-For`: an address, which some proxies write with the port.
-fn hop_address(text: &[u8]) -> Option<IpAddr> {
+pub(super) fn hop_address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let address = bare.parse().or_else(|_| text.parse().map(|with_port: std::net::SocketAddr| with_port.ip()));

@@ -32,9 +32,11 @@ pub(super) fn opened<'a>(
     let head = Head::read(taken, &mut parts, !body.is_end_stream(), connection, &source)?;
     let target = match policy.forward_auth.as_ref().and_then(|endpoint| endpoint.target(parts.uri.path())) {
         Some(decision) => decision,
+        None if connection.entrance().only_decides => return Err(Refusal::NoRoute.into()),
         None => found(policy, connection, &head, &parts)?,
     };
-    Ok((target, Box::new(Call { policy, connection, source, head, parts, body: Upload::Coming(body) })))
+    let body = Upload::Coming(body);
+    Ok((target, Box::new(Call { policy, connection, source, head, parts, body, is_asked_about: false })))
 }
 
 /// Who answers on the listener that this connection came in by.
@@ -74,6 +76,7 @@ pub(super) fn found(
 fn not_found(not_found: NotFound) -> Refused {
     match not_found {
         NotFound::Path => Refusal::NoRoute.into(),
+        NotFound::Case => Refusal::AmbiguousPath.into(),
         NotFound::Method(allow) => Refused { allow: Some(allow), ..Refusal::Method.into() },
     }
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{Response, response};
+use http::{Response, Version, header, response};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -12,9 +12,10 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::connection::Connection;
 use super::record::Record;
 use super::relay::{End, Relay};
+use super::response_framing::AnswerFault;
 use super::upgrade::Handshake;
 use super::{Gateway, ResponseBody, headers};
-use crate::backend::{Failure, Permit};
+use crate::backend::Permit;
 use crate::policy::route::{Route, Websocket};
 use crate::refusal::Refusal;
 
@@ -50,12 +51,14 @@ impl Gateway {
         mut head: response::Parts,
         permit: Permit,
         record: &mut Record,
-    ) -> Result<Response<ResponseBody>, Failure> {
-        let backend = head.extensions.remove::<OnUpgrade>().ok_or(Failure::Broken)?;
+    ) -> Result<Response<ResponseBody>, AnswerFault> {
+        let backend = head.extensions.remove::<OnUpgrade>().ok_or(AnswerFault::Handshake)?;
         let Some(limits) = route.websocket.filter(|_| handshake.is_answered_by(&head)) else {
-            return Err(Failure::Broken);
+            return Err(AnswerFault::Handshake);
         };
-        headers::prepare_response(&mut head.headers, route);
+        headers::prepare_response(&mut head.headers, route, Version::HTTP_11);
+        // What follows has no length (RFC 9110 section 8.6), and over HTTP/2 this is no longer a 101.
+        head.headers.remove(header::CONTENT_LENGTH);
         handshake.answer(&mut head);
         record.permit = Some(permit);
         record.agreed = Some(Box::new(Agreed { handshake, backend, limits }));

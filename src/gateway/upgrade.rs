@@ -14,7 +14,7 @@ use hyper::upgrade::OnUpgrade;
 use super::call::Call;
 use super::framing::BodyFraming;
 use super::host::Host;
-use super::source::Source;
+use super::websocket_share::HeldWebsocket;
 use crate::auth::dpop::Proof;
 use crate::policy::route::Route;
 use crate::refusal::{DpopFault, Refusal};
@@ -36,12 +36,12 @@ pub(super) struct Handshake {
     pub(super) shown: HeaderMap,
     /// That the caller has the key of its token, as it was shown with the handshake.
     pub(super) proof: Option<Result<Proof, DpopFault>>,
+    /// Its place among those of its caller, once it has been let in.
+    pub(super) held: Option<HeldWebsocket>,
     /// The path that was asked for.
     pub(super) path: Box<str>,
     /// The host that was asked for.
     pub(super) host: Rc<Host>,
-    /// Where it came from.
-    pub(super) source: Rc<Source>,
 }
 
 /// Whether a request asks for another protocol, whichever that is.
@@ -72,7 +72,7 @@ impl Handshake {
     /// # Errors
     /// Why there is no such WebSocket.
     pub(super) fn read(route: &Route, call: &mut Call<'_>) -> Result<Option<Box<Self>>, Refusal> {
-        let Call { parts, head, source, .. } = call;
+        let Call { parts, head, .. } = call;
         let is_http2 = parts.version == Version::HTTP_2;
         if route.websocket.is_none() {
             return if is_http2 { Err(Refusal::Connect) } else { Ok(None) };
@@ -102,8 +102,9 @@ impl Handshake {
         if is_http2 && stream.is_none() {
             return Err(Refusal::Internal);
         }
-        let (shown, host, source) = (parts.headers.clone(), Rc::clone(&head.host), Rc::clone(source));
-        Ok(Some(Box::new(Self { key, stream, shown, proof: None, path: parts.uri.path().into(), host, source })))
+        let (shown, host) = (parts.headers.clone(), Rc::clone(&head.host));
+        let path = parts.uri.path().into();
+        Ok(Some(Box::new(Self { key, stream, shown, proof: None, held: None, path, host })))
     }
 
     /// Asks the backend for the same.

@@ -14,6 +14,10 @@ use crate::backend::{Backend, Proof};
 use crate::config::raw::{self, BackendAuthorization};
 use crate::config::{Config, Problems};
 
+/// HTTP/2 connections of a worker to each server, where the configuration does not say: with 100 streams each, as many
+/// servers allow, enough for the usual `concurrency`.
+const MAX_CONNECTIONS: usize = 10;
+
 /// All backends by name; `None` where one is not usable.
 pub fn read(config: &Config, shared: &Shared, problems: &mut Problems) -> Option<HashMap<String, Arc<Backend>>> {
     let count = problems.len();
@@ -35,6 +39,8 @@ pub fn read(config: &Config, shared: &Shared, problems: &mut Problems) -> Option
             timeout: raw.timeout.get(),
             idle_timeout: raw.idle_timeout.get(),
             concurrency: raw.concurrency,
+            max_connections: raw.max_connections.unwrap_or(MAX_CONNECTIONS),
+            websocket_share: raw.websocket_share,
             adaptive: raw.adaptive.as_ref().map(|adaptive| shared.adaptive(&name, adaptive.min, raw.concurrency)),
             queue: raw.queue.as_ref().map(|queue| Queue { length: queue.length, timeout: queue.timeout.get() }),
             circuit: CircuitRule { failures: raw.circuit.failures, pause: raw.circuit.pause.get() },

@@ -253,6 +253,11 @@ pub(super) fn read_cookie(
             .read_secret(reference)
             .and_then(|secret| key_lines(&secret).map_err(|fault| (fault, "write one key on each line".to_owned())));
         match lines {
+            Ok(lines) if lines.iter().any(|line| line.secret.repeats_itself()) => problems.push(config.problem(
+                &at,
+                "this key repeats itself: anybody could guess it",
+                "make one with `openssl rand -hex 32`",
+            )),
             Ok(lines) if lines.iter().all(|line| line.secret.expose().len() >= 32) => {
                 keys.extend(lines.iter().map(|line| {
                     let key = CookieKey::new(&line.secret, line.from, line.until);

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use http::HeaderName;
 use ipnet::IpNet;
 
-use super::{Target, identity_fields};
+use super::Target;
+use super::stripped::{credential_fields, own_fields};
 use crate::config::raw::Raw;
 use crate::fields::FieldSet;
 
@@ -18,24 +19,30 @@ pub struct ForwardAuth {
     path: String,
     grpc: bool,
     allow: Vec<IpNet>,
-    /// Fields that carry a credential or an identity.
-    identity: FieldSet,
-    /// Their names, as configured.
-    names: Vec<HeaderName>,
+    /// Whether it has a listener of its own.
+    is_apart: bool,
+    /// Fields that carry a credential, as configured.
+    credentials: Vec<HeaderName>,
+    /// Fields that carry a credential or that only the gateway may write, in any spelling.
+    withheld: FieldSet,
 }
 
 impl ForwardAuth {
     /// As configured.
     pub(super) fn read(raw: &Raw) -> Option<Self> {
         let forward_auth = raw.forward_auth.as_ref()?;
-        let mut identity = FieldSet::default();
-        let mut names = Vec::new();
-        for name in identity_fields(raw) {
-            identity.insert(&name);
-            names.extend(HeaderName::from_bytes(name.as_bytes()));
-        }
-        let allow = forward_auth.allow.clone();
-        Some(Self { path: forward_auth.path.clone(), grpc: forward_auth.grpc, allow, identity, names })
+        let (credentials, own) = (credential_fields(raw), own_fields(raw));
+        let mut withheld = FieldSet::default();
+        credentials.iter().chain(&own).for_each(|name| withheld.insert(name));
+        let credentials = credentials.iter().filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()).collect();
+        Some(Self {
+            path: forward_auth.path.clone(),
+            grpc: forward_auth.grpc,
+            allow: forward_auth.allow.clone(),
+            is_apart: raw.listen.iter().any(|listen| listen.forward_auth),
+            credentials,
+            withheld,
+        })
     }
 
     /// What is asked at this path. It goes before all routes: what answers here is taken for a decision.
@@ -52,13 +59,18 @@ impl ForwardAuth {
         self.allow.iter().any(|network| network.contains(&address))
     }
 
-    /// Whether a field carries a credential or an identity, in whatever spelling.
-    pub fn is_identity(&self, name: &HeaderName) -> bool {
-        self.identity.contains(name)
+    /// Whether it answers on a listener of its own, and nowhere else.
+    pub fn is_apart(&self) -> bool {
+        self.is_apart
     }
 
-    /// Whether it does so in another spelling than the configured one.
-    pub fn is_odd_identity(&self, name: &HeaderName) -> bool {
-        self.identity.contains(name) && !self.names.contains(name)
+    /// Whether a field goes no further: a credential, or what only the gateway may write, in whatever spelling.
+    pub fn withholds(&self, name: &HeaderName) -> bool {
+        self.withheld.contains(name)
+    }
+
+    /// Whether no caller may send this field: only the gateway may write it, or it is a credential misspelt.
+    pub fn forbids(&self, name: &HeaderName) -> bool {
+        self.withheld.contains(name) && !self.credentials.contains(name)
     }
 }

@@ -8,13 +8,26 @@ use crate::config::raw;
 pub struct Rewrite {
     strip: Box<str>,
     add: Box<str>,
+    /// Whether the letter case of what is taken away does not count.
+    ignores_case: bool,
 }
 
 impl Rewrite {
-    /// As configured: both are plain paths without a slash at the end.
-    pub fn new(raw: &raw::Rewrite) -> Self {
+    /// As configured: both are plain paths without a slash at the end. `ignores_case` says whether the backend does.
+    pub fn new(raw: &raw::Rewrite, ignores_case: bool) -> Self {
         let text = |prefix: &Option<String>| prefix.as_deref().unwrap_or_default().into();
-        Self { strip: text(&raw.strip_prefix), add: text(&raw.add_prefix) }
+        Self { strip: text(&raw.strip_prefix), add: text(&raw.add_prefix), ignores_case }
+    }
+
+    /// What of a path is behind the prefix that is taken away: as many segments as that has, if they are the same.
+    fn behind<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let segments = self.strip.matches('/').count();
+        let end = path.match_indices('/').nth(segments).map_or(path.len(), |(at, _)| at);
+        let (beginning, rest) = path.split_at(end);
+        let beginning = path::decoded(beginning);
+        let is_same =
+            *beginning == *self.strip || (self.ignores_case && path::folded(&beginning) == path::folded(&self.strip));
+        is_same.then_some(rest)
     }
 
     /// The path for the backend, which is checked as one that a caller has sent.
@@ -22,7 +35,7 @@ impl Rewrite {
     /// # Errors
     /// [`Ambiguous`] where it has two readings that are not allowed, or one that is not below the new prefix.
     pub fn apply(&self, path: &str, allowed: Odd) -> Result<String, Ambiguous> {
-        let rest = path.strip_prefix(&*self.strip).filter(|rest| is_whole(rest)).ok_or(Ambiguous)?;
+        let rest = self.behind(path).ok_or(Ambiguous)?;
         let changed =
             if rest.is_empty() && self.add.is_empty() { "/".to_owned() } else { format!("{}{rest}", self.add) };
         let Normal { text, odd } = path::normal(&changed)?;
@@ -42,7 +55,7 @@ mod tests {
     use super::*;
 
     fn rewrite(strip: &str, add: &str) -> Rewrite {
-        Rewrite { strip: strip.into(), add: add.into() }
+        Rewrite { strip: strip.into(), add: add.into(), ignores_case: false }
     }
 
     #[test]

@@ -11,12 +11,14 @@ use super::field_rules::FieldRules;
 use super::path::Odd;
 use super::response::ResponseRules;
 use super::rewrite::Rewrite;
+use super::stripped::on_route;
 use crate::auth::{ApiKeyHeader, CUSTOMER_AUTH, CustomerPlace, Demand, DpopDemand};
 use crate::backend::Backend;
 use crate::body::Pointer;
 use crate::config::raw::{self, Per, RateLimit, Requirement, Retry};
 use crate::config::{Config, Problems, scalar};
 use crate::customer::Deriver;
+use crate::fields::FieldSet;
 
 /// Something that may be called.
 pub struct Route {
@@ -54,6 +56,10 @@ pub struct Route {
     pub content_types: Vec<String>,
     /// Cookies of ours, which the backend does not see.
     pub own_cookies: Vec<String>,
+    /// The cookie of a login, which backends cannot set.
+    pub session_cookie: Option<Box<str>>,
+    /// Fields of callers that do not reach its backend.
+    pub stripped: Arc<FieldSet>,
     /// What changes in the fields of requests.
     pub request_fields: Option<Box<FieldRules>>,
     /// What changes in the fields of responses.
@@ -133,10 +139,13 @@ pub fn read(
     config: &Config,
     backends: &HashMap<String, Arc<Backend>>,
     deriver: Option<&Deriver>,
+    stripped: &Arc<FieldSet>,
     problems: &mut Problems,
 ) -> Vec<Route> {
     let numbered = config.raw().routes.iter().zip(0..);
-    numbered.filter_map(|(route, number)| read_one(config, route, number, backends, deriver, problems)).collect()
+    numbered
+        .filter_map(|(route, number)| read_one(config, route, number, backends, deriver, stripped, problems))
+        .collect()
 }
 
 fn read_one(
@@ -145,6 +154,7 @@ fn read_one(
     number: u32,
     backends: &HashMap<String, Arc<Backend>>,
     deriver: Option<&Deriver>,
+    stripped: &Arc<FieldSet>,
     problems: &mut Problems,
 ) -> Option<Route> {
     let mut problem = |key: &str, message: String, help: &str| {
@@ -217,6 +227,8 @@ fn read_one(
     let cors = route.cors.as_ref().map(|cors| Arc::new(Cors::read(cors, &methods)));
     let section = config.raw().backends.get(&route.backend);
     let requires = |requirement| route.require.contains(&requirement);
+    let request_fields =
+        FieldRules::read([section.and_then(|it| it.request_headers.as_ref()), route.request_headers.as_ref()]);
     Some(Route {
         name: route.name.as_str().into(),
         methods,
@@ -256,13 +268,12 @@ fn read_one(
         pass_unauthorized: route.pass_unauthorized,
         content_types: route.content_types.iter().map(|kind| kind.to_ascii_lowercase()).collect(),
         own_cookies,
+        session_cookie: session.map(|cookie| cookie.name.as_str().into()),
         allowed_in_path: allowed_in_path(&route.allow_in_path),
-        rewrite: route.rewrite.as_ref().map(Rewrite::new),
+        rewrite: route.rewrite.as_ref().map(|it| Rewrite::new(it, section.is_some_and(|it| it.ignores_case))),
         websocket: route.websocket.then(|| Websocket::read(&route.limits)),
-        request_fields: FieldRules::read([
-            section.and_then(|it| it.request_headers.as_ref()),
-            route.request_headers.as_ref(),
-        ]),
+        stripped: on_route(stripped, route, request_fields.as_deref()),
+        request_fields,
         response_fields: FieldRules::read([
             section.and_then(|it| it.response_headers.as_ref()),
             route.response_headers.as_ref(),
@@ -289,6 +300,9 @@ fn allowed_in_path(forms: &[raw::InPath]) -> Odd {
             raw::InPath::EncodedPercent => Odd::ENCODED_PERCENT,
             raw::InPath::Semicolon => Odd::SEMICOLON,
             raw::InPath::DoubleSlash => Odd::DOUBLE_SLASH,
+            raw::InPath::TrailingDot => Odd::TRAILING_DOT,
+            raw::InPath::TrailingSpace => Odd::TRAILING_SPACE,
+            raw::InPath::StreamName => Odd::STREAM_NAME,
         });
     }
     allowed

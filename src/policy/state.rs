@@ -11,6 +11,19 @@ pub fn read(config: &Config, problems: &mut Problems) -> Option<Settings> {
     let raw = &config.raw().state;
     let Some(redis) = &raw.redis else {
         let embedded = raw.embedded.clone().unwrap_or_default();
+        let path = config.resolve(&embedded.path);
+        let known = path.ancestors().find_map(|path| Some((path, path.metadata().ok()?)));
+        if let Some((path, found)) = known
+            && !found.is_dir()
+        {
+            let message = format!("{} is no directory: the state would have no place", path.display());
+            problems.push(config.problem(
+                "state.embedded.path",
+                message,
+                "change `state.embedded.path`: name a directory, which need not be there yet",
+            ));
+            return None;
+        }
         return Some(Settings::Embedded(config.resolve(&embedded.path), embedded.max_sessions));
     };
     let RedisPlace { tls: uses_tls, addresses, database } = config.redis_place()?;

@@ -1,15 +1,28 @@
 //! Which of the configured things answers a request: by host, path and method.
 
 use std::collections::HashMap;
+use std::net::Ipv6Addr;
 
 use http::{HeaderValue, Method};
 
+use super::path::{decoded, folded};
+
 /// Finds a target by host, path and method. The most specific path decides; it never falls back to a shorter one
-/// because of the method.
+/// because of the method, nor because of the letter case, where a server behind ignores that.
 #[derive(Debug)]
 pub struct Table<Target> {
-    any_host: Paths<Target>,
-    hosts: HashMap<String, Paths<Target>, foldhash::fast::RandomState>,
+    plain: Hosts<Target>,
+    /// The same by paths in one letter case, where some target ignores it.
+    folded: Option<Box<Hosts<Target>>>,
+}
+
+/// Whether a target tells paths apart that differ only in letter case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LetterCase {
+    /// It does.
+    Counts,
+    /// It takes them for one.
+    Ignored,
 }
 
 /// Why nothing was found.
@@ -19,72 +32,141 @@ pub enum NotFound {
     Path,
     /// Something has, with these methods.
     Method(HeaderValue),
+    /// What has it ignores letter case, and would take it for a path of something else.
+    Case,
+}
+
+#[derive(Debug)]
+struct Hosts<Target> {
+    any_host: Paths<Target>,
+    hosts: HashMap<String, Paths<Target>, foldhash::fast::RandomState>,
 }
 
 #[derive(Debug)]
 struct Paths<Target> {
-    exact: HashMap<String, Methods<Target>, foldhash::fast::RandomState>,
+    exact: HashMap<String, Vec<Entry<Target>>, foldhash::fast::RandomState>,
     /// By prefix, which ends with a slash.
-    prefixes: HashMap<String, Methods<Target>, foldhash::fast::RandomState>,
+    prefixes: HashMap<String, Vec<Entry<Target>>, foldhash::fast::RandomState>,
 }
 
-type Methods<Target> = Vec<(Method, Target)>;
+#[derive(Debug, Clone)]
+struct Entry<Target> {
+    method: Method,
+    target: Target,
+    case: LetterCase,
+    /// The path or prefix as it was written.
+    written: Box<str>,
+}
 
 impl<Target: Copy> Table<Target> {
+    /// One in which a target can ignore letter case.
+    pub fn with_letter_case_ignored() -> Self {
+        Self { folded: Some(Box::default()), ..Self::default() }
+    }
+
     /// Adds a target under one exact path.
-    pub fn insert_exact(&mut self, hosts: &[String], path: &str, methods: &[Method], target: Target) {
-        self.each_host(hosts, |paths| add(paths.exact.entry(path.to_owned()).or_default(), methods, target));
+    pub fn insert_exact(&mut self, hosts: &[String], path: &str, methods: &[Method], target: Target, case: LetterCase) {
+        let entries = entries(path, methods, target, case);
+        self.plain.each(hosts, |paths| paths.exact.entry(path.to_owned()).or_default().extend(entries.clone()));
+        if let Some(wide) = &mut self.folded {
+            wide.each(hosts, |paths| paths.exact.entry(folded(path)).or_default().extend(entries.clone()));
+        }
     }
 
     /// Adds a target under a prefix: `/a/` is all below it, `/a` is itself and all below it.
-    pub fn insert_prefix(&mut self, hosts: &[String], prefix: &str, methods: &[Method], target: Target) {
-        self.each_host(hosts, |paths| {
-            if prefix.ends_with('/') {
-                add(paths.prefixes.entry(prefix.to_owned()).or_default(), methods, target);
-            } else {
-                add(paths.exact.entry(prefix.to_owned()).or_default(), methods, target);
-                add(paths.prefixes.entry(format!("{prefix}/")).or_default(), methods, target);
-            }
-        });
+    pub fn insert_prefix(
+        &mut self,
+        hosts: &[String],
+        path: &str,
+        methods: &[Method],
+        target: Target,
+        case: LetterCase,
+    ) {
+        let mut prefix = path.to_owned();
+        if !path.ends_with('/') {
+            self.insert_exact(hosts, path, methods, target, case);
+            prefix.push('/');
+        }
+        let entries = entries(&prefix, methods, target, case);
+        self.plain.each(hosts, |paths| paths.prefixes.entry(prefix.clone()).or_default().extend(entries.clone()));
+        if let Some(wide) = &mut self.folded {
+            wide.each(hosts, |paths| paths.prefixes.entry(folded(&prefix)).or_default().extend(entries.clone()));
+        }
     }
 
-    /// What answers; `path` is in normal form, `host` in lower case and without a port.
+    /// What answers; `path` is in normal form, `host` as [`host_name`] makes it, without a port.
     ///
     /// # Errors
     /// Why nothing does.
     pub fn find(&self, host: &str, path: &str, method: &Method) -> Result<Target, NotFound> {
-        let by_host =
-            if self.hosts.is_empty() { None } else { self.hosts.get(host).and_then(|paths| paths.find(path)) };
-        let methods = by_host.or_else(|| self.any_host.find(path)).ok_or(NotFound::Path)?;
-        match methods.iter().find(|(known, _)| known == method) {
-            Some((_, target)) => Ok(*target),
-            None => Err(NotFound::Method(allow(methods))),
+        let path = &*decoded(path);
+        if let Some(wide) = &self.folded
+            && let Some(entries) = wide.find(host, &folded(path))
+        {
+            let takes = |entry: &&Entry<Target>| entry.case == LetterCase::Ignored || path.starts_with(&*entry.written);
+            if let Some(entry) = entries.iter().filter(takes).find(|entry| entry.method == *method) {
+                return Ok(entry.target);
+            }
+            if !entries.iter().any(|entry| entry.method == *method) && entries.iter().any(|entry| takes(&entry)) {
+                return Err(NotFound::Method(allow(entries.iter().filter(takes))));
+            }
         }
-    }
-
-    fn each_host(&mut self, hosts: &[String], mut change: impl FnMut(&mut Paths<Target>)) {
-        if hosts.is_empty() {
-            change(&mut self.any_host);
-        }
-        for host in hosts {
-            change(self.hosts.entry(host.to_ascii_lowercase()).or_default());
+        let entries = self.plain.find(host, path).ok_or(NotFound::Path)?;
+        match entries.iter().find(|entry| entry.method == *method) {
+            // Otherwise it would have been found above.
+            Some(entry) if entry.case == LetterCase::Ignored => Err(NotFound::Case),
+            Some(entry) => Ok(entry.target),
+            None => Err(NotFound::Method(allow(entries.iter()))),
         }
     }
 }
 
+/// A host as it is looked for, in its one spelling: in lower case, without the dot of the root at its end, an IPv6 address
+/// in its canonical form (RFC 5952).
+pub fn host_name(host: &str) -> String {
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).map(str::parse::<Ipv6Addr>);
+    match address {
+        Some(Ok(address)) => format!("[{address}]"),
+        _ => host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase(),
+    }
+}
+
 impl<Target> Default for Table<Target> {
+    fn default() -> Self {
+        Self { plain: Hosts::default(), folded: None }
+    }
+}
+
+impl<Target> Hosts<Target> {
+    fn find(&self, host: &str, path: &str) -> Option<&[Entry<Target>]> {
+        let by_host =
+            if self.hosts.is_empty() { None } else { self.hosts.get(host).and_then(|paths| paths.find(path)) };
+        by_host.or_else(|| self.any_host.find(path))
+    }
+
+    fn each(&mut self, hosts: &[String], mut change: impl FnMut(&mut Paths<Target>)) {
+        if hosts.is_empty() {
+            change(&mut self.any_host);
+        }
+        for host in hosts {
+            change(self.hosts.entry(host_name(host)).or_default());
+        }
+    }
+}
+
+impl<Target> Default for Hosts<Target> {
     fn default() -> Self {
         Self { any_host: Paths::default(), hosts: HashMap::default() }
     }
 }
 
 impl<Target> Paths<Target> {
-    fn find(&self, path: &str) -> Option<&Methods<Target>> {
-        if let Some(methods) = self.exact.get(path) {
-            return Some(methods);
+    fn find(&self, path: &str) -> Option<&[Entry<Target>]> {
+        if let Some(entries) = self.exact.get(path) {
+            return Some(entries);
         }
         let slashes = path.bytes().enumerate().rev().filter(|(_, byte)| *byte == b'/');
-        slashes.map(|(at, _)| &path[..=at]).find_map(|prefix| self.prefixes.get(prefix))
+        slashes.map(|(at, _)| &path[..=at]).find_map(|prefix| self.prefixes.get(prefix)).map(Vec::as_slice)
     }
 }
 
@@ -94,25 +176,26 @@ impl<Target> Default for Paths<Target> {
     }
 }
 
-fn add<Target: Copy>(known: &mut Methods<Target>, methods: &[Method], target: Target) {
-    known.extend(methods.iter().map(|method| (method.clone(), target)));
+fn entries<Target: Copy>(written: &str, methods: &[Method], target: Target, case: LetterCase) -> Vec<Entry<Target>> {
+    methods.iter().map(|method| Entry { method: method.clone(), target, case, written: written.into() }).collect()
 }
 
-fn allow<Target>(methods: &Methods<Target>) -> HeaderValue {
-    let names: Vec<&str> = methods.iter().map(|(method, _)| method.as_str()).collect();
+fn allow<'a, Target: 'a>(entries: impl Iterator<Item = &'a Entry<Target>>) -> HeaderValue {
+    let names: Vec<&str> = entries.map(|entry| entry.method.as_str()).collect();
     HeaderValue::from_str(&names.join(", ")).unwrap_or(HeaderValue::from_static(""))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::LetterCase::{Counts, Ignored};
     use super::*;
 
     fn table() -> Table<u32> {
         let mut table = Table::default();
-        table.insert_prefix(&[], "/account/", &[Method::POST], 1);
-        table.insert_prefix(&[], "/account/admin", &[Method::GET], 2);
-        table.insert_exact(&[], "/health", &[Method::GET, Method::HEAD], 3);
-        table.insert_prefix(&["api.test".to_owned()], "/", &[Method::GET], 4);
+        table.insert_prefix(&[], "/account/", &[Method::POST], 1, Counts);
+        table.insert_prefix(&[], "/account/admin", &[Method::GET], 2, Counts);
+        table.insert_exact(&[], "/health", &[Method::GET, Method::HEAD], 3, Counts);
+        table.insert_prefix(&["api.test".to_owned()], "/", &[Method::GET], 4, Counts);
         table
     }
 
@@ -139,5 +222,60 @@ mod tests {
         for path in ["/", "/account", "/healthz", "/health/", "/Account/x", "/account2/x"] {
             assert_eq!(table.find("", path, &Method::POST), Err(NotFound::Path), "{path}");
         }
+    }
+
+    #[test]
+    fn what_ignores_letter_case_is_found_in_any_and_takes_nothing_of_others() {
+        let mut table = Table::with_letter_case_ignored();
+        table.insert_prefix(&[], "/r/", &[Method::GET, Method::POST], 1, Ignored);
+        table.insert_prefix(&[], "/r/Admin", &[Method::GET], 2, Ignored);
+        table.insert_prefix(&[], "/r/strict/", &[Method::GET], 3, Counts);
+        table.insert_exact(&[], "/login", &[Method::POST], 4, Counts);
+        table.insert_prefix(&[], "/", &[Method::GET], 5, Counts);
+        let find = |path: &str| table.find("", path, &Method::GET);
+        for (path, expected) in [
+            ("/r/x", Ok(1)),
+            ("/R/x", Ok(1)),
+            ("/r/Admin", Ok(2)),
+            ("/r/admin/x", Ok(2)),
+            ("/R/%41DMIN/x", Ok(2)),
+            ("/r/strict/x", Ok(3)),
+            ("/r/Strict/x", Err(NotFound::Case)),
+            // The route that this could be taken for is found in this case alone, and `/` tells cases apart.
+            ("/R/Strict/x", Ok(5)),
+            ("/Login", Ok(5)),
+        ] {
+            assert_eq!(find(path), expected, "{path}");
+        }
+        let post = |path: &str| table.find("", path, &Method::POST);
+        assert_eq!(post("/r/ADMIN/x"), Err(NotFound::Method(HeaderValue::from_static("GET"))));
+        assert_eq!(post("/login"), Ok(4));
+        assert_eq!(post("/Login"), Err(NotFound::Method(HeaderValue::from_static("GET"))));
+    }
+
+    #[test]
+    fn a_host_has_one_spelling() {
+        for (host, expected) in [
+            ("API.example.com", "api.example.com"),
+            ("api.example.com.", "api.example.com"),
+            ("[0:0::0:1]", "[::1]"),
+            ("[2001:DB8::1]", "[2001:db8::1]"),
+            ("127.0.0.1", "127.0.0.1"),
+        ] {
+            assert_eq!(host_name(host), expected);
+        }
+        let mut table = Table::default();
+        table.insert_prefix(&["[2001:db8:0::1]".to_owned()], "/", &[Method::GET], 1, Counts);
+        assert_eq!(table.find(&host_name("[2001:DB8::0:1]"), "/x", &Method::GET), Ok(1));
+    }
+
+    #[test]
+    fn escapes_are_what_they_stand_for() {
+        let mut table = Table::default();
+        table.insert_prefix(&[], "/a$b@c/", &[Method::GET], 1, Counts);
+        for path in ["/a$b@c/x", "/a%24b@c/x", "/a%24b%40c/%C3%A9"] {
+            assert_eq!(table.find("", path, &Method::GET), Ok(1), "{path}");
+        }
+        assert_eq!(table.find("", "/a%2524b@c/x", &Method::GET), Err(NotFound::Path));
     }
 }

@@ -4,7 +4,7 @@ use http::Method;
 
 use super::issuer;
 use super::route::Route;
-use super::table::Table;
+use super::table::{LetterCase, Table};
 use crate::config::raw::{self, Raw};
 
 /// Who answers a request.
@@ -40,14 +40,19 @@ pub enum Target {
 
 /// What is served on one listener.
 pub(super) fn table(raw: &Raw, listen: &raw::Listen, routes: &[Route], publishes_keys: bool) -> Table<Target> {
-    let mut table = Table::default();
+    let ignores_case =
+        |route: &raw::Route| raw.backends.get(&route.backend).is_some_and(|backend| backend.ignores_case);
+    let mut table =
+        if raw.routes.iter().any(ignores_case) { Table::with_letter_case_ignored() } else { Table::default() };
     // A route of one host with a wide path must not take a password away to a backend.
     let mut hosts: Vec<String> = raw.routes.iter().flat_map(|route| &route.hosts).cloned().collect();
     hosts.sort_unstable();
     hosts.dedup();
     let mut own = |path: &str, methods: &[Method], target| {
-        table.insert_exact(&[], path, methods, target);
-        hosts.iter().for_each(|host| table.insert_exact(std::slice::from_ref(host), path, methods, target));
+        table.insert_exact(&[], path, methods, target, LetterCase::Counts);
+        hosts
+            .iter()
+            .for_each(|host| table.insert_exact(std::slice::from_ref(host), path, methods, target, LetterCase::Counts));
     };
     if let Some(login) = &raw.login {
         own(&login.path, &[Method::POST], Target::Login);
@@ -68,11 +73,11 @@ pub(super) fn table(raw: &Raw, listen: &raw::Listen, routes: &[Route], publishes
     for (route, number) in raw.routes.iter().zip(0..routes.len() as u32).filter(|(route, _)| route.is_served_on(listen))
     {
         let methods = &routes[number as usize].methods;
+        let case = if ignores_case(route) { LetterCase::Ignored } else { LetterCase::Counts };
+        let target = Target::Route(number);
         match &route.path {
-            raw::PathMatch::Prefix(path) => table.insert_prefix(&route.hosts, path, methods, Target::Route(number)),
-            raw::PathMatch::Exact(path) => {
-                table.insert_exact(&route.hosts, &path.exact, methods, Target::Route(number))
-            }
+            raw::PathMatch::Prefix(path) => table.insert_prefix(&route.hosts, path, methods, target, case),
+            raw::PathMatch::Exact(path) => table.insert_exact(&route.hosts, &path.exact, methods, target, case),
         }
     }
     table

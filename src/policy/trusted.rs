@@ -59,6 +59,10 @@ fn read_keys(config: &Config, issuer: &raw::TrustedIssuer, registry: &Registry) 
     let algorithms: Vec<Algorithm> = issuer.algorithms.iter().copied().map(algorithm).collect();
     if let Some(reference) = &issuer.secret {
         let secret = config.read_secret(reference).map_err(|(message, help)| ("secret", message, help))?;
+        if secret.repeats_itself() {
+            let message = "this secret repeats itself: anybody could guess it, and sign".to_owned();
+            return Err(("secret", message, "agree with the issuer on a random one".to_owned()));
+        }
         let keys = KeySet::from_secret(&secret, &algorithms);
         let keys = keys.map_err(|fault| ("secret", fault, "agree with the issuer on a longer secret".to_owned()))?;
         return Ok(Keys::Fixed(keys));

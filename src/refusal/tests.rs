@@ -46,6 +46,7 @@ pub(crate) fn all() -> Vec<Refusal> {
         R::Expectation,
         R::WebsocketHandshake,
         R::WebsocketVersion,
+        R::WebsocketShare,
         R::Connect,
         R::NoRoute,
         R::Method,

@@ -1,12 +1,16 @@
 //! The operators' listener: metrics, liveness, readiness and a status page. It is apart from the callers' ones.
 
+mod connections;
+
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
+use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -14,16 +18,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::Phase;
+use super::{Phase, descriptors};
 use crate::backend::Backend;
 use crate::gateway::Shared;
 use crate::metrics::{BackendLevels, IssuerLevels, KeyUse, Levels, ServerLevels};
-
-/// How many operators' connections may be open at once.
-const MOST: usize = 256;
+use connections::Connections;
 
 /// How long a connection is used; then it is closed behind an answer.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -34,7 +36,7 @@ const LAST: Duration = Duration::from_secs(10);
 /// Serves until another process does.
 pub async fn serve(socket: TcpListener, shared: Arc<Shared>, phase: watch::Receiver<Phase>) {
     let mut left = phase.clone();
-    let places = Arc::new(Semaphore::new(MOST));
+    let connections = Connections::new(descriptors::for_operators());
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
@@ -48,22 +50,30 @@ pub async fn serve(socket: TcpListener, shared: Arc<Shared>, phase: watch::Recei
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let (place, another_took_it) = connections.enter();
         let (shared, phase) = (Arc::clone(&shared), phase.clone());
         tokio::spawn(async move {
             let service = service_fn(|request| {
+                place.used();
                 let response = answer(&request, &shared, *phase.borrow());
                 async move { Ok::<_, Infallible>(response) }
             });
             let mut builder = http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
-            let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
-            if timeout(LONGEST, serving.as_mut()).await.is_err() {
-                serving.as_mut().graceful_shutdown();
-                let _ = timeout(LAST, serving).await;
+            let serve = async {
+                let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+                if timeout(LONGEST, serving.as_mut()).await.is_err() {
+                    serving.as_mut().graceful_shutdown();
+                    let _ = timeout(LAST, serving).await;
+                }
+            };
+            tokio::select! {
+                () = serve => {}
+                _ = another_took_it => {}
             }
-            drop(place);
         });
+        // Whoever has just come is heard before so many others come that its place is taken.
+        tokio::task::yield_now().await;
     }
 }
 
@@ -74,7 +84,13 @@ fn answer(request: &Request<Incoming>, shared: &Shared, phase: Phase) -> Respons
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    match request.uri().path() {
+    let path = request.uri().path();
+    // Probes tell nobody anything, and must not fail because of the name by which they ask.
+    if !matches!(path, "/livez" | "/readyz") && !is_asked_by_an_own_name(request, &shared.policy().admin_hosts) {
+        let told = "this listener does not answer to that host: add it to admin.hosts, or ask by address\n".to_owned();
+        return text(StatusCode::MISDIRECTED_REQUEST, "text/plain", told);
+    }
+    match path {
         "/metrics" => match rendered(shared) {
             Ok(metrics) => text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", format!("{error}\n")),
@@ -91,6 +107,20 @@ fn answer(request: &Request<Incoming>, shared: &Shared, phase: Phase) -> Respons
         "/" => text(StatusCode::OK, "text/html; charset=utf-8", page(shared, phase)),
         _ => text(StatusCode::NOT_FOUND, "text/plain", "/metrics /livez /readyz /\n".to_owned()),
     }
+}
+
+/// Whether all hosts that a request names are addresses, this machine or one of these. A page of another site whose name
+/// has been made to lead here (DNS rebinding) names that site. Who names none is no browser.
+fn is_asked_by_an_own_name<B>(request: &Request<B>, names: &[String]) -> bool {
+    let named = request.headers().get_all(header::HOST).iter().map(HeaderValue::as_bytes);
+    let target = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    named.chain(target).all(|named| {
+        let Ok(authority) = Authority::try_from(named) else { return false };
+        let host = authority.host().to_ascii_lowercase();
+        let host = host.strip_suffix('.').unwrap_or(&host);
+        let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        is_address || host == "localhost" || names.iter().any(|name| name == host)
+    })
 }
 
 /// All metrics, with how the state stands now.

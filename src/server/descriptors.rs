@@ -6,14 +6,17 @@
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Descriptors that are neither callers' nor their backends' connections: listeners, files, operators, the state.
+/// Descriptors that are no connections of callers, of their backends or of operators: listeners, files, the state.
 const OTHERS: usize = 64;
 
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
+/// The limit of open files; `None` where there is none.
+static LIMIT: LazyLock<Option<usize>> =
+    LazyLock::new(|| soft_limit(&std::fs::read_to_string("/proc/self/limits").unwrap_or_default()));
+
 static MOST: LazyLock<usize> = LazyLock::new(|| {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let most = soft_limit(&limits).map_or(usize::MAX, share);
+    let most = LIMIT.map_or(usize::MAX, share);
     tracing::info!(connections = most, "as many connections of callers as the limit of open files allows");
     most
 });
@@ -37,9 +40,19 @@ impl Drop for Descriptor {
     }
 }
 
-/// How many a caller's connections may have: each may need another one to a backend.
+/// How many connections operators may have.
+pub(super) fn for_operators() -> usize {
+    operators(LIMIT.unwrap_or(usize::MAX))
+}
+
+/// The same within a limit of open files.
+fn operators(limit: usize) -> usize {
+    (limit / 32).clamp(8, 256)
+}
+
+/// How many callers' connections may have: each may need another one to a backend.
 fn share(limit: usize) -> usize {
-    (limit.saturating_sub(OTHERS) / 2).max(1)
+    (limit.saturating_sub(OTHERS + operators(limit)) / 2).max(1)
 }
 
 /// The limit of open files, in the form of /proc/PID/limits. `None` where there is none.
@@ -53,13 +66,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn x21_half_of_the_descriptors_are_for_callers() {
+    fn x21_half_of_the_descriptors_that_operators_and_files_leave_are_for_callers() {
         let limits =
             |soft| format!("Limit   Soft Limit  Hard Limit  Units\nMax open files   {soft}   1048576   files\n");
         assert_eq!(soft_limit(&limits("1024")), Some(1024));
         assert_eq!(soft_limit(&limits("unlimited")), None);
         assert_eq!(soft_limit(""), None);
-        assert_eq!(share(1024), 480);
-        assert_eq!(share(10), 1);
+        assert_eq!((operators(1024), share(1024)), (32, 464));
+        assert_eq!((operators(65_536), share(65_536)), (256, 32_608));
+        assert_eq!((operators(10), share(10)), (8, 1));
     }
 }

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,20 +26,27 @@ use super::Phase;
 use super::handover::{self, Successor};
 use crate::auth::{ApiKeyVersion, api_key};
 use crate::config::Config;
-use crate::customer::Identifier;
+use crate::customer::{Identifier, Mode};
 use crate::dated::KeyVersion;
-use crate::gateway::{Shared, customer_rules};
+use crate::gateway::{Shared, customer_of_backend, customer_rules};
 use crate::state::revocation::{Rule, Subject};
 use crate::state::session::{Session, SessionDigest, handle, hex};
 use crate::state::{LONGEST, Unavailable};
 
 /// The name of the socket in the directory of the state.
 const SOCKET: &str = "admin.sock";
+/// The longest path that a socket can have, in bytes (`sun_path` of unix(7), with the zero at its end).
+const LONGEST_PATH: usize = 107;
 /// No request is larger.
 const MAX_BODY: usize = 64 * 1024;
 
 /// No more sessions are listed.
-const MAX_SHOWN: usize = 10_000;
+pub const MAX_SHOWN: usize = 10_000;
+
+/// Nobody can tell a one-way identifier of one backend from that of all.
+const ONE_WAY: &str = "if this is an identifier of a backend with `pairwise`, it ended nothing: in mode one_way it cannot be \
+     traced to its customer. `wicketgate id for SUBJECT --backend NAME` finds what a backend calls a customer, and without \
+     --backend what to revoke";
 
 /// A revocation as it is asked for.
 #[derive(Debug, Serialize, Deserialize)]
@@ -60,25 +67,71 @@ pub fn socket_path(config: &Config) -> PathBuf {
     }
 }
 
-/// Opens the socket; one that a dead process left behind is replaced.
+/// Why there can be no socket at a path, whoever runs; `None` where nothing is known against it. What is there may be a
+/// socket: whether somebody listens on it is seen when it is opened.
+pub fn fault_of(path: &Path) -> Option<String> {
+    let length = path.as_os_str().len();
+    if length > LONGEST_PATH {
+        return Some(format!("the path of a socket has at most {LONGEST_PATH} bytes, and this one has {length}"));
+    }
+    if fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket()) {
+        return Some(format!("{} is there and is no socket: it stays as it is", path.display()));
+    }
+    let above = path.ancestors().skip(1).find_map(|path| Some((path, path.metadata().ok()?)));
+    above.filter(|(_, found)| !found.is_dir()).map(|(path, _)| format!("{} is no directory", path.display()))
+}
+
+/// Opens the socket; one that a dead process left behind is replaced, and nothing else.
 ///
 /// # Errors
-/// Where it cannot be had, or another process answers on it.
+/// Where it cannot be had, something else is there, or another process answers on it.
 pub fn bind(path: &Path) -> io::Result<UnixListener> {
-    if UnixStream::connect(path).is_ok() {
-        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process answers there"));
+    if let Some(fault) = fault_of(path) {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, fault));
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process answers there")),
+        // Nobody listens there any more.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => {
+            let fault = format!("a socket is there that may be another program's: {error}");
+            return Err(io::Error::new(error.kind(), fault));
+        }
     }
     if let Some(directory) = path.parent().filter(|directory| !directory.is_dir()) {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
     }
     let socket = UnixListener::bind(path)?;
     socket.set_nonblocking(true)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(socket)
+}
+
+/// A socket in the file system, told from whatever else may come to stand at its path.
+#[derive(Debug)]
+pub struct BoundSocket {
+    path: PathBuf,
+    /// Its device and number there; `None` where it is gone already.
+    file: Option<(u64, u64)>,
+}
+
+impl BoundSocket {
+    /// The one that is at this path now.
+    pub fn at(path: PathBuf) -> Self {
+        Self { file: file_at(&path), path }
+    }
+
+    /// Takes it away, where it is still there.
+    pub fn remove(&self) {
+        if self.file.is_some() && file_at(&self.path) == self.file {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn file_at(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 /// What only the process as a whole can do.
@@ -178,8 +231,9 @@ async fn answer(request: Request<Incoming>, shared: &Shared, wishes: &mpsc::Send
     let path: Vec<&str> = parts.uri.path().split('/').skip(1).collect();
     match (&parts.method, &path[..]) {
         (&Method::GET, ["sessions"]) => {
+            let names = customer.map(|customer| names_of(shared, customer)).transpose()?;
             let mut live = live(shared).await?;
-            live.retain(|(_, session)| customer.is_none_or(|customer| session.customer.as_str() == customer));
+            live.retain(|(_, session)| names.as_ref().is_none_or(|names| names.contains(&session.customer)));
             live.sort_by_key(|(_, session)| std::cmp::Reverse(session.last_seen));
             live.truncate(MAX_SHOWN);
             Ok(live.iter().map(|(digest, session)| shown(digest, session)).collect())
@@ -207,11 +261,11 @@ async fn answer(request: Request<Incoming>, shared: &Shared, wishes: &mpsc::Send
             let bytes = bytes.map_err(|_| Fault(StatusCode::BAD_REQUEST, "the request broke off".to_owned()))?;
             let asked: Revocation = serde_json::from_slice(&bytes.to_bytes())
                 .map_err(|error| Fault(StatusCode::BAD_REQUEST, format!("not a revocation: {error}")))?;
-            let rules = rules(shared, &asked)?;
+            let (rules, note) = rules(shared, &asked)?;
             let shown: Vec<Value> = rules.iter().map(|rule| json!(rule.subject.name())).collect();
             shared.state.revoke(rules).await?;
             tracing::info!(kind = asked.kind, revoked = ?shown, "an operator revoked");
-            Ok(json!({ "kind": asked.kind, "revoked": shown }))
+            Ok(json!({ "kind": asked.kind, "revoked": shown, "note": note }))
         }
         (&Method::GET, ["keys"]) => Ok(key_versions(&shared.policy().versions, now())),
         (&Method::POST, ["reload"]) => {
@@ -257,8 +311,8 @@ fn key_versions(versions: &[KeyVersion], now: u64) -> Value {
     shown.collect()
 }
 
-/// The rules that do what is asked for.
-fn rules(shared: &Shared, asked: &Revocation) -> Result<Vec<Rule>, Fault> {
+/// The rules that do what is asked for, and what whoever asks should know of it.
+fn rules(shared: &Shared, asked: &Revocation) -> Result<(Vec<Rule>, Option<String>), Fault> {
     let missing = |what: &str| Fault(StatusCode::NOT_FOUND, format!("there is no {what} `{}`", asked.name));
     let policy = shared.policy();
     let now = now();
@@ -267,7 +321,15 @@ fn rules(shared: &Shared, asked: &Revocation) -> Result<Vec<Rule>, Fault> {
     if name.is_empty() {
         return Err(Fault(StatusCode::BAD_REQUEST, "nothing is named".to_owned()));
     }
-    Ok(match asked.kind.as_str() {
+    let mut note = None;
+    let rules = match asked.kind.as_str() {
+        // A JWT begins with the base64url of `{"`.
+        "token"
+            if name.contains(char::is_whitespace) || (name.starts_with("eyJ") && name.matches('.').count() != 2) =>
+        {
+            let message = "this is neither a whole JWT, without what stands before it in its header, nor a `jti`";
+            return Err(Fault(StatusCode::BAD_REQUEST, message.to_owned()));
+        }
         "token" if name.matches('.').count() == 2 => {
             let token = policy.auth.inspect(&name, now, &shared.state);
             let token = token.map_err(|_| {
@@ -277,9 +339,9 @@ fn rules(shared: &Shared, asked: &Revocation) -> Result<Vec<Rule>, Fault> {
         }
         "token" => vec![Rule::forever(Subject::Token(name), until)],
         "customer" => {
-            let deriver = policy.auth.deriver.as_ref().ok_or_else(|| missing("customer"))?;
-            deriver.accept(&name, now).map_err(|fault| Fault(StatusCode::NOT_FOUND, fault.to_string()))?;
-            customer_rules(&policy, &Identifier::from_store(&name), now)
+            let (rules, about) = rules_of(shared, &name)?;
+            note = about;
+            rules
         }
         "client" => {
             if !policy.auth.clients.contains_key(&*name) {
@@ -298,7 +360,31 @@ fn rules(shared: &Shared, asked: &Revocation) -> Result<Vec<Rule>, Fault> {
             let message = "kinds are token, customer, client and api_key".to_owned();
             return Err(Fault(StatusCode::BAD_REQUEST, message));
         }
-    })
+    };
+    Ok((rules, note))
+}
+
+/// The rules that end all logins of the customer whom this identifier names, as all know it or one backend, and what
+/// whoever asks should know of it.
+fn rules_of(shared: &Shared, customer: &str) -> Result<(Vec<Rule>, Option<String>), Fault> {
+    let (policy, now) = (shared.policy(), now());
+    let fault = |message: String| Fault(StatusCode::NOT_FOUND, message);
+    let deriver = policy.auth.deriver.as_ref().ok_or_else(|| fault(format!("there is no customer `{customer}`")))?;
+    if let Some((known, backend)) = customer_of_backend(&policy, customer) {
+        let note = format!("{customer} is what the backend `{backend}` calls this customer");
+        return Ok((customer_rules(&policy, &known, now), Some(note)));
+    }
+    deriver.accept(customer, now).map_err(|found| fault(found.to_string()))?;
+    let may_be_of_backend =
+        deriver.mode() == Mode::OneWay && policy.routes.iter().any(|route| route.pairwise.is_some());
+    let note = may_be_of_backend.then(|| ONE_WAY.to_owned());
+    Ok((customer_rules(&policy, &Identifier::from_store(customer), now), note))
+}
+
+/// All identifiers of the customer whom this one names: a session keeps the one of its login.
+fn names_of(shared: &Shared, customer: &str) -> Result<Vec<Identifier>, Fault> {
+    let (rules, _) = rules_of(shared, customer)?;
+    Ok(rules.iter().map(|rule| Identifier::from_store(rule.subject.name())).collect())
 }
 
 async fn live(shared: &Shared) -> Result<Vec<(SessionDigest, Session)>, Fault> {

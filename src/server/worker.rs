@@ -346,7 +346,7 @@ async fn handshake(
             tracing::debug!(%ip, %error, "no TLS handshake");
             if let Some(refused) = refused_certificate(&error) {
                 floor.gateway.cells().client_certificate_refused(refused.fault.word());
-                if let Some(left_out) = listener.refused.may_speak() {
+                if let Some(left_out) = listener.refused.allow() {
                     let (subject, reason) = (refused.subject, refused.fault.word());
                     tracing::info!(%ip, subject, reason, left_out, "a caller's certificate is refused");
                 }
@@ -465,8 +465,8 @@ fn answering(
     let (gateway, connection) = (Rc::clone(gateway), Rc::clone(connection));
     service_fn(move |request| {
         let (gateway, connection) = (Rc::clone(&gateway), Rc::clone(&connection));
-        let discard = connection.discard();
-        let request = Box::new(request.map(|body| ArrivingBody::new(body, discard, &connection.arriving)));
+        let (is_http2, discard) = (connection.is_multiplexed(), connection.discard());
+        let request = Box::new(request.map(|body| ArrivingBody::new(body, is_http2, discard, &connection.arriving)));
         async move { Ok(gateway.handle(connection, request).await) }
     })
 }

@@ -32,6 +32,11 @@ impl Period {
         [Self::Day, Self::Month].into_iter().find(|period| period.word() == word)
     }
 
+    /// When the period after the one that began then begins.
+    fn next(self, begun: u64) -> u64 {
+        self.bounds(begun).1
+    }
+
     /// When the period that `now` is in began and when it ends, in seconds since 1970.
     pub fn bounds(self, now: u64) -> (u64, u64) {
         let day = now - now % DAY;
@@ -106,8 +111,8 @@ pub(super) enum Local {
     Good(u64),
     /// The quota is used up.
     Over,
-    /// The shared store must be asked for more.
-    Ask,
+    /// The shared store must be asked for more, in the period that began then.
+    Ask(u64),
 }
 
 impl Quotas {
@@ -126,18 +131,21 @@ impl Quotas {
     pub(super) fn spend(&self, key: &str, period: Period, most: u64, begun: u64) -> Local {
         self.with(key, period, begun, |entry| {
             if entry.leased == 0 {
-                return if entry.count.used >= most { Local::Over } else { Local::Ask };
+                return if entry.count.used >= most { Local::Over } else { Local::Ask(entry.count.begun) };
             }
             entry.leased -= 1;
             Local::Good(most.saturating_sub(entry.count.used) + entry.leased)
         })
     }
 
-    /// The shared store has given so many more; in all it has given `used`.
+    /// The shared store has given so many more in the period that began then; in all it has given `used`.
     pub(super) fn lease(&self, key: &str, period: Period, begun: u64, granted: u64, used: u64) {
         self.with(key, period, begun, |entry| {
-            entry.leased += granted;
-            entry.count.used = used;
+            // What was given for a period that is over meanwhile is lost.
+            if entry.count.begun == begun {
+                entry.leased += granted;
+                entry.count.used = used;
+            }
         });
     }
 
@@ -155,9 +163,11 @@ impl Quotas {
         changed.map(|entry| (entry.key().0.clone(), entry.key().1, entry.count)).collect()
     }
 
+    /// A request that began before the present period is one of that: it must not begin the last one anew. Where a clock
+    /// was set back by more than that, the count goes with it.
     fn with<T>(&self, key: &str, period: Period, begun: u64, act: impl FnOnce(&mut Entry) -> T) -> T {
         let mut entry = self.counts.entry((key.into(), period)).or_default();
-        if entry.count.begun != begun {
+        if entry.count.begun != begun && entry.count.begun != period.next(begun) {
             *entry = Entry { count: Count { begun, used: 0 }, ..Entry::default() };
         }
         act(&mut entry)
@@ -177,28 +187,28 @@ impl State {
         taken
     }
 
-    /// Counts a call against the quota of an API key; how many are left, or `None` where it is used up. `begun` and
-    /// `ends` bound the period, in seconds since 1970.
+    /// Counts a call against the quota of an API key; how many are left, or `None` where it is used up. `begun` is when the
+    /// period of the call began, in seconds since 1970.
     ///
     /// # Errors
     /// [`Unavailable`]: it was not counted.
-    pub async fn count(&self, key: &str, quota: Quota, begun: u64, ends: u64) -> Result<Option<u64>, Unavailable> {
+    pub async fn count(&self, key: &str, quota: Quota, begun: u64) -> Result<Option<u64>, Unavailable> {
         let Store::Redis(store, _) = &self.store else {
             return Ok(match self.quotas.count(key, quota.period, quota.most, begun) {
                 Local::Good(left) => Some(left),
-                Local::Over | Local::Ask => None,
+                Local::Over | Local::Ask(_) => None,
             });
         };
         loop {
             match self.quotas.spend(key, quota.period, quota.most, begun) {
                 Local::Good(left) => return Ok(Some(left)),
                 Local::Over => return Ok(None),
-                Local::Ask => {
+                Local::Ask(begun) => {
                     // So much that most calls need not ask, and so little that a replica that ends loses hardly any.
                     let wanted = (quota.most / 1_000).clamp(1, 100);
                     let asked = Instant::now();
                     let name = format!("{}:{begun}:{key}", quota.period.word());
-                    let counted = store.count(&name, wanted, quota.most, ends).await;
+                    let counted = store.count(&name, wanted, quota.most, quota.period.next(begun)).await;
                     self.note("count", asked.elapsed(), counted.is_ok());
                     let (granted, used) = counted?;
                     self.quotas.lease(key, quota.period, begun, granted, used);
@@ -246,12 +256,43 @@ mod tests {
     }
 
     #[test]
+    fn requests_that_began_before_the_border_do_not_take_the_count_back() {
+        let quotas = Quotas::default();
+        let count = |begun| quotas.count("key", Period::Day, 25, begun);
+        for left in (20..25).rev() {
+            assert_eq!(count(0), Local::Good(left));
+        }
+        assert_eq!(count(DAY), Local::Good(24));
+        // These took their time: the new day has begun with another call.
+        assert_eq!([count(0), count(0)], [Local::Good(23), Local::Good(22)]);
+        assert_eq!(count(DAY), Local::Good(21));
+        let stored = quotas.unstored().remove(0).2;
+        assert_eq!(stored, Count { begun: DAY, used: 4 });
+        // A clock that was wrong by more is put right.
+        assert_eq!(count(9 * DAY), Local::Good(24));
+        assert_eq!(count(DAY), Local::Good(24));
+    }
+
+    #[test]
+    fn what_a_store_gave_for_a_period_that_is_over_is_not_spent_in_the_next() {
+        let quotas = Quotas::default();
+        let month = Period::Month.next(0);
+        let spend = |begun| quotas.spend("key", Period::Month, 10, begun);
+        assert_eq!(spend(0), Local::Ask(0));
+        assert_eq!(spend(month), Local::Ask(month));
+        quotas.lease("key", Period::Month, 0, 2, 9);
+        assert_eq!(spend(0), Local::Ask(month), "a late call is one of the new month");
+        quotas.lease("key", Period::Month, month, 2, 2);
+        assert_eq!([spend(0), spend(month), spend(0)], [Local::Good(9), Local::Good(8), Local::Ask(month)]);
+    }
+
+    #[test]
     fn what_was_leased_is_spent_before_more_is_asked_for() {
         let quotas = Quotas::default();
         let spend = || quotas.spend("key", Period::Month, 3, 0);
-        assert_eq!(spend(), Local::Ask);
+        assert_eq!(spend(), Local::Ask(0));
         quotas.lease("key", Period::Month, 0, 2, 2);
-        assert_eq!([spend(), spend(), spend()], [Local::Good(2), Local::Good(1), Local::Ask]);
+        assert_eq!([spend(), spend(), spend()], [Local::Good(2), Local::Good(1), Local::Ask(0)]);
         quotas.lease("key", Period::Month, 0, 0, 3);
         assert_eq!(spend(), Local::Over);
     }

@@ -6,13 +6,15 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::timeout;
+
+use super::Broken;
 
 /// How much of a body is read that nobody wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct Discard {
 pub struct ArrivingBody {
     /// None: it has ended, or broken off.
     incoming: Option<(Incoming, Arriving)>,
+    /// Whether it comes by HTTP/2.
+    is_http2: bool,
     discard: Discard,
 }
 
@@ -46,24 +50,28 @@ impl Arriving {
 
 impl ArrivingBody {
     /// What arrives here, on a worker; `arriving` is told until it has ended.
-    pub fn new(incoming: Incoming, discard: Discard, arriving: &Arriving) -> Self {
+    pub fn new(incoming: Incoming, is_http2: bool, discard: Discard, arriving: &Arriving) -> Self {
         let incoming = (!incoming.is_end_stream()).then(|| (incoming, arriving.clone()));
-        Self { incoming, discard }
+        Self { incoming, is_http2, discard }
     }
 }
 
 impl Body for ArrivingBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Broken;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = self.get_mut();
         let Some((incoming, _)) = &mut this.incoming else { return Poll::Ready(None) };
-        let frame = Pin::new(incoming).poll_frame(context);
-        if let Poll::Ready(None | Some(Err(_))) = frame {
-            this.incoming = None;
-        }
-        frame
+        let frame = match ready!(Pin::new(&mut *incoming).poll_frame(context)) {
+            Some(Ok(frame)) => return Poll::Ready(Some(Ok(frame))),
+            Some(Err(_)) => Some(Err(Broken)),
+            // The library takes a stream that was reset with NO_ERROR for one that has ended, but only an end that was
+            // sent makes a body whole (RFC 9113 section 8.1).
+            None => (this.is_http2 && !incoming.is_end_stream()).then_some(Err(Broken)),
+        };
+        this.incoming = None;
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,7 +1,7 @@
 """Runs the Python checker of docs/backend-proof.md on requests as a backend got them.
 
 Usage: proof_check.py CHECKER REQUESTS. CHECKER is the text of the checker, REQUESTS a JSON list of objects with proof,
-method, target and body (in hex). Writes a JSON list: the customer of each, or the name of the error.
+method, host, target and body (in hex). Writes a JSON list: the customer of each, or the name of the error.
 """
 
 import json
@@ -15,7 +15,8 @@ found = []
 with open(requests) as cases:
     for case in json.load(cases):
         try:
-            customer = names["check"](case["proof"], case["method"], case["target"], bytes.fromhex(case["body"]))
+            body = bytes.fromhex(case["body"])
+            customer = names["check"](case["proof"], case["method"], case["host"], case["target"], body)
             found.append({"customer": customer})
         except Exception as error:
             found.append({"refused": type(error).__name__})

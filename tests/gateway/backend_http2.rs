@@ -45,10 +45,19 @@ fn requests_of_one_worker_share_a_connection() {
 }
 
 #[test]
+fn empty_frames_before_trailers_end_no_connection() {
+    let (backend, gateway) = world();
+    let mut caller = gateway.connect();
+    // A body that is empty comes as an empty frame, and after it a trailer.
+    (0..250).for_each(|_| drop(gateway.get("/public/x").send_on(&mut caller).ok()));
+    assert_eq!((backend.connections(), backend.requests().len()), (1, 250));
+}
+
+#[test]
 fn trailers_pass_both_ways() {
     let (backend, gateway) = world();
     let mut trailers = HeaderMap::new();
-    trailers.insert("x-sum", "1".parse().unwrap());
+    trailers.insert("x-sum", " 1\t".parse().unwrap());
     trailers.insert("x-customer-id", "somebody".parse().unwrap());
     let request = http::Request::post("https://localhost/public/x").body(()).unwrap();
     let answer = h2::send(gateway.address, request, b"hello", Some(trailers)).unwrap();
@@ -56,7 +65,7 @@ fn trailers_pass_both_ways() {
     let told = answer.extensions().get::<HeaderMap>().expect("trailers");
     assert_eq!(told["grpc-status"], "0");
     let seen = backend.requests().remove(0).trailers.unwrap();
-    assert_eq!(seen["x-sum"], "1");
+    assert_eq!(seen["x-sum"], "1", "without the blanks around it");
     assert!(!seen.contains_key("x-customer-id"), "a trailer cannot claim an identity");
 }
 
@@ -66,6 +75,21 @@ fn what_the_backend_refused_to_look_at_is_sent_again_also_a_post() {
     backend.on("/public/x", Act::Reset(2, ::h2::Reason::REFUSED_STREAM));
     assert_eq!(gateway.post("/public/x").body("pay").send().ok().text(), "pay");
     assert_eq!(backend.requests().iter().map(|seen| &seen.body[..]).collect::<Vec<_>>(), [b"pay"]);
+}
+
+#[test]
+fn what_is_refused_unseen_again_and_again_is_overload_and_opens_no_circuit() {
+    let backend = H2Backend::start(None);
+    let config = Config::with_server(&format!("http://{}", backend.address))
+        .set("/backends/legacy/protocol", json!("http2"))
+        .set("/backends/legacy/circuit", json!({"failures": 2, "pause": "1m"}));
+    let gateway = Gateway::start(&config);
+    backend.on("/public/x", Act::Reset(usize::MAX, ::h2::Reason::REFUSED_STREAM));
+    for _ in 0..4 {
+        assert!(gateway.post("/public/x").body("pay").send().expect(503, "503-01").retry_after() >= 1);
+    }
+    gateway.post("/public/y").body("pay").send().ok();
+    gateway.expect_metric("wicketgate_backend_failures_total", &[("kind", "overload")], 4.0);
 }
 
 #[test]
@@ -97,12 +121,55 @@ fn a_backend_that_closes_its_connections_gently_loses_no_request() {
 }
 
 #[test]
+fn the_head_of_an_answer_may_be_as_large_as_by_http_1_1() {
+    let (backend, gateway) = world();
+    backend.on("/public/x", Act::Head(50_000));
+    assert_eq!(gateway.get("/public/x").send().ok().header("x-large").map(str::len), Some(50_000));
+    backend.on("/public/x", Act::Head(70_000));
+    gateway.get("/public/x").send().expect(502, "502-01");
+}
+
+#[test]
 fn a33_an_answer_that_is_cut_off_is_an_abort() {
     let (backend, gateway) = world();
-    backend.on("/public/x", Act::Cut);
-    let broken = gateway.post("/public/x").body("hello").try_on(&mut gateway.connect());
-    assert!(matches!(broken, Err(Fault::Truncated(_) | Fault::Closed)), "{broken:?}");
-    gateway.get("/public/y").send().ok();
+    // Also where it says that nothing went wrong: it has not said that this is the end.
+    for reason in [::h2::Reason::INTERNAL_ERROR, ::h2::Reason::NO_ERROR] {
+        backend.on("/public/x", Act::Cut(reason));
+        let broken = gateway.post("/public/x").body("hello").try_on(&mut gateway.connect());
+        assert!(matches!(broken, Err(Fault::Truncated(_) | Fault::Closed)), "{reason:?}: {broken:?}");
+        let request = http::Request::post("https://localhost/public/x").body(()).unwrap();
+        let broken = h2::send(gateway.address, request, b"hello", None);
+        assert!(broken.is_err(), "{reason:?}: {broken:?}");
+        gateway.get("/public/y").send().ok();
+    }
+}
+
+#[test]
+fn a_whole_answer_before_the_end_of_the_request_passes_whole() {
+    let (backend, gateway) = world();
+    backend.on("/public/x", Act::Early);
+    // The backend says with RST_STREAM and NO_ERROR that it wants no more of the request (RFC 9113 section 8.1).
+    let mut connection = gateway.connect();
+    connection
+        .send(&[&gateway.post("/public/x").header("Content-Length", "200000").bytes()[..], &[b'x'; 1000]].concat());
+    let answer = connection.receive("POST").unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (413, "too large"));
+}
+
+#[test]
+fn a31_an_answer_of_204_or_304_has_no_content_whatever_the_backend_sends() {
+    let (backend, gateway) = world();
+    for status in [204, 304] {
+        backend.on("/public/x", Act::Say(status, &[], &[("x-sum", "1")]));
+        let request = http::Request::post("https://localhost/public/x").body(()).unwrap();
+        let answer = h2::send(gateway.address, request, b"secret", None).unwrap();
+        assert_eq!((answer.status().as_u16(), answer.body().as_slice()), (status, &b""[..]));
+        assert!(answer.extensions().get::<HeaderMap>().is_none(), "trailers of no body");
+        let mut connection = gateway.connect();
+        let answer = gateway.post("/public/x").body("secret").send_on(&mut connection);
+        assert_eq!((answer.status, answer.text().as_str()), (status, ""));
+        gateway.post("/public/y").body("next").send_on(&mut connection).ok();
+    }
 }
 
 #[test]

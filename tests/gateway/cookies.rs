@@ -95,6 +95,31 @@ fn e2_every_login_gives_another_cookie_and_a_planted_one_is_not_adopted() {
 }
 
 #[test]
+fn e2_a_backend_sets_its_own_cookies_and_never_that_of_a_login() {
+    let (backend, gateway) = world_with(|c| c.cookies("cookie"));
+    let planted = log_in(&gateway, BOB);
+    let theirs = [
+        ("Set-Cookie", "theme=dark; Path=/".to_owned()),
+        ("Set-Cookie", format!("{planted}; Path=/; Secure")),
+        ("Set-Cookie", format!(" \t{}", planted.replace('=', " = "))),
+        // What has no name is sent back as it is.
+        ("Set-Cookie", format!("={planted}")),
+        ("Set-Cookie", "__Host-session; Path=/".to_owned()),
+        ("Set-Cookie", "__Host-session2=x".to_owned()),
+        ("Set-Cookie", "x=__Host-session=x".to_owned()),
+    ];
+    let theirs: Vec<_> = theirs.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    backend.on("/me/x", Behaviour::reply(200, &theirs, b"{}"));
+    let pair = log_in(&gateway, ALICE);
+    let answer = gateway.get("/me/x").header("Cookie", &pair).send().ok();
+    assert_eq!(answer.all("Set-Cookie"), ["theme=dark; Path=/", "__Host-session2=x", "x=__Host-session=x"]);
+    // Where there are no sessions there is nothing to protect.
+    let (backend, gateway) = world();
+    backend.on("/public/x", Behaviour::reply(200, &theirs[1..2], b"{}"));
+    assert_eq!(gateway.get("/public/x").send().ok().all("Set-Cookie").len(), 1);
+}
+
+#[test]
 fn e4_a_session_ends_with_its_lifetime() {
     let (_backend, gateway) =
         world_with(|c| c.cookies("cookie").set("/login/lifetime", json!("3s")).set("/login/cookie/idle", json!("2s")));

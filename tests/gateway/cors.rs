@@ -85,10 +85,26 @@ fn answers_and_refusals_say_who_may_read_them_and_the_backend_has_no_say() {
     }
     let open = gateway.get("/public/x").header("Origin", "https://anyone.example").send().ok();
     assert_eq!(said(&open), [("access-control-allow-origin", "*")]);
-    // Where nobody configured it, the backend speaks for itself.
+}
+
+#[test]
+fn without_cors_no_page_of_another_origin_may_read_an_answer_whatever_the_backend_says() {
+    let set = json!({"set": {"Access-Control-Allow-Origin": "https://by.hand.example"}});
+    let (backend, gateway) = world_with(|c| c.route("key", "response_headers", set));
+    let theirs = [
+        ("Access-Control-Allow-Origin", "*"),
+        ("access-control-allow-credentials", "true"),
+        ("Access-Control-Expose-Headers", "X-Own"),
+        ("X-Own", "1"),
+        ("Vary", "Origin"),
+    ];
     backend.on("/system/x", Behaviour::reply(200, &theirs, b"{}"));
     let own = gateway.get("/system/x").bearer(&gateway.client_token()).header("Origin", PAGE).send().ok();
-    assert_eq!(own.header("Access-Control-Allow-Origin"), Some("*"));
+    assert_eq!((said(&own), own.header("X-Own"), own.header("Vary")), (vec![], Some("1"), Some("Origin")));
+    // What the operator writes into an answer stays.
+    backend.on("/key/x", Behaviour::reply(200, &theirs, b"{}"));
+    let by_hand = gateway.get("/key/x").api_key(crate::harness::API_KEY).header("Origin", PAGE).send().ok();
+    assert_eq!(said(&by_hand), [("access-control-allow-origin", "https://by.hand.example")]);
 }
 
 #[test]

@@ -93,6 +93,41 @@ fn c11_a_credential_by_plain_http_is_refused_and_not_redirected() {
 }
 
 #[test]
+fn c11_every_credential_that_some_route_takes_is_refused_by_plain_http() {
+    let listener = json!({"name": "plain", "tls": null, "redirect": "https://api.example.com:8443"});
+    let (backend, gateway) = world_with(|config| {
+        second(listener)(config).route("key", "api_key_header", json!("X-Partner-Key")).route(
+            "me",
+            "customer_from",
+            json!([{"header": {"name": "X-Session-Token"}}]),
+        )
+    });
+    let plain = addresses(&gateway)[1];
+    let get = |name: &str, value: &str| Request::new(plain, "GET", "/me/x").header(name, value);
+    for request in [
+        get("X-Partner-Key", API_KEY),
+        get("x_partner_key", API_KEY),
+        get("X-Session-Token", "x"),
+        get("DPoP", "x"),
+        get("Proxy-Authorization", "Basic x"),
+        Request::new(plain, "GET", "/oauth/access_token?client_id=asapp&client_secret=x"),
+        Request::new(plain, "GET", "/me/x?access_token=x"),
+        Request::new(plain, "GET", "/me/x?%70assword=x"),
+        Request::new(plain, "GET", "/me/x").body("token=x"),
+        Request::new(plain, "GET", "/me/x").header("Transfer-Encoding", "chunked"),
+    ] {
+        let answer = request.send_on(&mut Connection::plain(plain));
+        assert_eq!((answer.status, answer.header("Location")), (403, None), "{}", wire::latin1(&request.bytes()));
+    }
+    // What proxies and browsers add is none.
+    for (name, value) in [("X-Forwarded-For", "192.0.2.1"), ("X-Request-Id", "x"), ("User-Agent", "x"), ("Origin", "x")]
+    {
+        get(name, value).send_on(&mut Connection::plain(plain)).expect(308, "");
+    }
+    backend.assert_untouched();
+}
+
+#[test]
 fn c12_browsers_are_told_to_stay_with_https_where_that_is_configured() {
     let (backend, gateway) = world_with(|config| config.set("/listen/0/tls/hsts", json!("365d")));
     let told = |answer: Response| answer.header("Strict-Transport-Security").map(str::to_owned);

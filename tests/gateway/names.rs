@@ -64,3 +64,30 @@ fn a_name_that_leads_nowhere_is_502_until_it_leads_somewhere() {
     gateway.get("/public/x").send().ok();
     assert_eq!(one.requests().len(), 1);
 }
+
+#[test]
+fn a_name_that_takes_long_to_be_looked_up_keeps_no_other_waiting() {
+    // A server of names that never answers.
+    let silent = std::net::UdpSocket::bind("127.77.0.1:53").unwrap();
+    let one = Backend::start();
+    let port = one.address.port();
+    let other = Backend::start_at(&format!("127.0.0.2:{port}"));
+    let server = |name: &str| format!("http://{name}.test:{port}");
+    let mut config = Config::with_server(&server("app"))
+        .set("/backends/legacy/servers", json!([server("slow"), server("app")]))
+        .set("/backends/legacy/danger_plain_http", json!(true))
+        .set("/backends/legacy/resolve", json!({"interval": "50ms"}))
+        .file("resolv.conf", "nameserver 127.77.0.1\noptions timeout:15 attempts:2\n")
+        .file("hosts", "127.0.0.1 app.test\n");
+    for number in 0..6 {
+        let servers = json!([server(&format!("slow{number}"))]);
+        config = config.set(&format!("/backends/slow{number}"), json!({"servers": servers, "danger_plain_http": true}));
+    }
+    // It starts all the same, and knows what can be known.
+    let gateway = Gateway::start_with_hosts(&config);
+    gateway.get("/public/x").send().ok();
+    assert_eq!((one.requests().len(), other.requests().len()), (1, 0));
+    gateway.files.write("hosts", "127.0.0.2 app.test\n");
+    call_until(&gateway, || !other.requests().is_empty());
+    drop(silent);
+}

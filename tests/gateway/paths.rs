@@ -18,14 +18,13 @@ fn with_a_closed_corner(config: Config) -> Config {
 #[test]
 fn a38_t8_no_spelling_of_a_closed_path_gets_through_an_open_route() {
     let (backend, gateway) = open_with_a_closed_corner();
-    no_spelling_gets_through(&backend, &gateway, &[]);
+    no_spelling_gets_through(&backend, &gateway);
 }
 
 #[test]
 fn a38_t8_nor_through_one_that_allows_all_odd_forms() {
     let (backend, gateway) = world_with(|c| with_a_closed_corner(c).route("open", "allow_in_path", json!(ODD)));
-    // Three dots are a name, and no reading leads from below it to the closed corner.
-    no_spelling_gets_through(&backend, &gateway, &["/...//admin"]);
+    no_spelling_gets_through(&backend, &gateway);
     for spelling in [
         "/x%2f..%2fadmin",
         "/x%252f..%252fadmin",
@@ -34,6 +33,14 @@ fn a38_t8_nor_through_one_that_allows_all_odd_forms() {
         "/admin%252f",
         "/%2525252fadmin",
         "/x/%2e%2e;a/admin",
+        "/admin.%2fx",
+        "/admin%2520/x",
+        "/admin%252e",
+        "/admin.;x=1/y",
+        "/admin::$DATA;x",
+        "/admin%253a%2524x",
+        "/x%25c0%25aey",
+        "/x%25c2%2580y",
     ] {
         gateway.get(spelling).send().expect(400, "400-01");
     }
@@ -93,10 +100,19 @@ fn t10_a_rewritten_path_is_below_its_new_prefix_or_refused() {
 }
 
 /// All forms that a route can allow.
-const ODD: [&str; 5] = ["encoded_slash", "encoded_backslash", "encoded_percent", "semicolon", "double_slash"];
+const ODD: [&str; 8] = [
+    "encoded_slash",
+    "encoded_backslash",
+    "encoded_percent",
+    "semicolon",
+    "double_slash",
+    "trailing_dot",
+    "trailing_space",
+    "stream_name",
+];
 
 #[track_caller]
-fn no_spelling_gets_through(backend: &Backend, gateway: &Gateway, harmless: &[&str]) {
+fn no_spelling_gets_through(backend: &Backend, gateway: &Gateway) {
     let spellings = [
         "/admin",
         "/admin/",
@@ -158,7 +174,7 @@ fn no_spelling_gets_through(backend: &Backend, gateway: &Gateway, harmless: &[&s
         "/admin/%2f",
     ];
     let mut connection = gateway.connect();
-    for spelling in spellings.into_iter().filter(|spelling| !harmless.contains(spelling)) {
+    for spelling in spellings {
         backend.forget();
         let answer = gateway.get(spelling).try_on(&mut connection);
         match &answer {
@@ -199,6 +215,7 @@ fn contract_39_a_path_with_two_readings_is_400_01() {
         "a/..",
         ".",
         "..",
+        "...",
         "/",
     ] {
         let answer = gateway.get(&format!("/public/{tail}")).send();
@@ -218,7 +235,7 @@ fn contract_39_what_has_one_reading_is_forwarded_in_normal_form() {
         ("/publi%63/x", "/public/x"),
         ("/public/a%20b", "/public/a%20b"),
         ("/public/a+b", "/public/a+b"),
-        ("/public/...", "/public/..."),
+        ("/public/...a", "/public/...a"),
         ("/public/.well-known", "/public/.well-known"),
         ("/public/a:b@c!$&'()*,=", "/public/a:b@c!$&'()*,="),
         ("/public/x?a=%2f..%2f&b=//;%252e&c", "/public/x?a=%2f..%2f&b=//;%252e&c"),
@@ -234,22 +251,17 @@ fn contract_39_what_has_one_reading_is_forwarded_in_normal_form() {
             "{sent} became {seen}"
         );
     }
-    let answer = gateway.get("/public/%e2%82%ac").send();
-    assert!(matches!(answer.status, 200 | 400), "{}", answer.status);
-    if answer.status == 200 {
-        assert!(backend.last().target.eq_ignore_ascii_case("/public/%e2%82%ac"));
-    }
+    gateway.get("/public/%e2%82%ac").send().ok();
+    assert_eq!(backend.last().target, "/public/%E2%82%AC");
 }
 
 #[test]
-fn a38_bytes_that_are_no_utf_8_are_refused_or_forwarded_as_they_are() {
+fn a38_escapes_that_are_no_utf_8_are_400() {
     let (backend, gateway) = open_with_a_closed_corner();
     for path in ["/%c0%ae%c0%ae/admin", "/x/%c0%ae%c0%ae%c0%afadmin", "/admin%80", "/%ff"] {
-        backend.forget();
-        let answer = gateway.get(path).send();
-        assert!(matches!(answer.status, 200 | 400), "{path}: {}", answer.status);
-        assert!(backend.requests().iter().all(|seen| seen.target.eq_ignore_ascii_case(path)), "{path}");
+        gateway.get(path).send().expect(400, "400-01");
     }
+    backend.assert_untouched();
 }
 
 #[test]

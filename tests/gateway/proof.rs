@@ -22,7 +22,7 @@ fn claims(seen: &Seen) -> Value {
 /// What the Python checker of the documentation is given.
 pub(crate) fn case(seen: &Seen) -> Value {
     let body: String = seen.body.iter().map(|byte| format!("{byte:02x}")).collect();
-    json!({"proof": seen.header(HEADER), "method": seen.method, "target": seen.target, "body": body})
+    json!({"proof": seen.header(HEADER), "method": seen.method, "host": seen.header("host"), "target": seen.target, "body": body})
 }
 
 /// A case with something changed.
@@ -100,6 +100,8 @@ fn the_python_checker_takes_what_came_through_the_gateway_and_nothing_else() {
         ("another path", with(&right, "target", "/me/z?q=a%20b&c=")),
         ("another query", with(&right, "target", "/me/x?q=a+b&c=")),
         ("another method", with(&right, "method", "PUT")),
+        ("another host", with(&right, "host", "shop.localhost")),
+        ("another port of the host", with(&right, "host", "localhost:8443")),
         ("another customer", with(&right, "proof", &moved)),
         ("somebody's own key", changed(stranger, &|_, _| {})),
         ("an unknown key", changed(stranger, &|header, _| header["kid"] = json!("mine"))),
@@ -145,6 +147,7 @@ fn a_proof_says_who_is_meant_for_which_backend_and_for_how_long() {
     assert_eq!(header["kid"], decode(&gateway.customer_token()).0["kid"]);
     assert_eq!((&said["iss"], &said["aud"]), (&json!("https://gateway.test"), &json!("legacy")));
     assert_eq!((&said["client_id"], &said["htm"]), (&json!(CLIENT.name), &json!("POST")));
+    assert_eq!(said["host"], "localhost");
     assert_eq!(said["exp"].as_u64().unwrap() - said["iat"].as_u64().unwrap(), 30);
     assert_eq!(said["body_sha256"], json!(sha256_hex("")));
     assert_eq!(said["sub"], decode(&gateway.customer_token()).1["sub"]);

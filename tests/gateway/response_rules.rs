@@ -1,6 +1,7 @@
 //! What of a backend's answer passes: members of JSON, header fields.
 
 use crate::harness::client::answer;
+use crate::harness::h2_backend::{Act, H2Backend};
 use crate::harness::*;
 
 type Fields<'a> = &'a [(&'a str, &'a str)];
@@ -77,6 +78,26 @@ fn contract_43_contract_49_what_cannot_be_read_does_not_pass() {
     // The next one is right again.
     json_answer(&backend, r#"{"card":"4111111111111111","x":1}"#);
     assert_eq!(gateway.get("/public/x").send().ok().text(), r#"{"x":1}"#);
+}
+
+#[test]
+fn contract_43_a_204_or_304_with_content_by_http2_does_not_pass_by_the_rules() {
+    let backend = H2Backend::start(None);
+    let config =
+        Config::with_server(&format!("http://{}", backend.address)).set("/backends/legacy/protocol", json!("http2"));
+    let gateway = Gateway::start(&config.route("public", "response", json!({"remove": ["/card"]})));
+    for status in [204, 304] {
+        backend.on("/public/x", Act::Say(status, &[("content-type", "application/json")], &[("x-card", SECRET)]));
+        let request = http::Request::post("https://localhost/public/x").body(()).unwrap();
+        let body = format!(r#"{{"card":"{SECRET}"}}"#);
+        let answer = h2::send(gateway.address, request, body.as_bytes(), None).unwrap();
+        assert_eq!((answer.status().as_u16(), answer.body().as_slice()), (status, &b""[..]));
+        assert!(answer.extensions().get::<http::HeaderMap>().is_none());
+    }
+    // What has content is held to the rules.
+    backend.on("/public/x", Act::Say(200, &[("content-type", "application/json")], &[]));
+    let body = format!(r#"{{"card":"{SECRET}","x":1}}"#);
+    assert_eq!(gateway.post("/public/x").body(body).send().ok().text(), r#"{"x":1}"#);
 }
 
 #[test]

@@ -176,18 +176,18 @@ fn e8_two_cookies_of_our_name_are_400(store: &Store) {
 
 fn e11_t30_a_cookie_of_the_key_before_lives_on_and_one_of_a_removed_key_does_not(store: &Store) {
     let backend = Backend::start();
-    let keys = |names: &[&str]| json!(names.iter().map(|name| json!({"file": name})).collect::<Vec<_>>());
+    let listed = |names: &[&str]| json!(names.iter().map(|name| json!({"file": name})).collect::<Vec<_>>());
     let config = Config::new(&backend)
         .cookies("cookie")
-        .file("old.key", &"o".repeat(40))
-        .file("new.key", &"n".repeat(40))
-        .set("/login/cookie/keys", keys(&["old.key"]));
+        .file("old.key", &keys::sha256_hex("old"))
+        .file("new.key", &keys::sha256_hex("new"))
+        .set("/login/cookie/keys", listed(&["old.key"]));
     let gateway = Gateway::start(&store.keeps(config.clone()));
     let pair = log_in(&gateway, ALICE);
-    gateway.reload(&store.keeps(config.clone().set("/login/cookie/keys", keys(&["new.key", "old.key"]))), "reloaded");
+    gateway.reload(&store.keeps(config.clone().set("/login/cookie/keys", listed(&["new.key", "old.key"]))), "reloaded");
     by_cookie(&gateway, &pair).send().ok();
     let new = log_in(&gateway, BOB);
-    gateway.reload(&store.keeps(config.set("/login/cookie/keys", keys(&["new.key"]))), "reloaded");
+    gateway.reload(&store.keeps(config.set("/login/cookie/keys", listed(&["new.key"]))), "reloaded");
     by_cookie(&gateway, &pair).send().expect(401, "401-03");
     by_cookie(&gateway, &new).send().ok();
 }

@@ -190,15 +190,16 @@ fn x32_a_new_process_that_cannot_start_leaves_the_old_one_as_it_was() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut second = config.yaml["listen"][0].clone();
     second["address"] = json!(taken.local_addr().unwrap().to_string());
-    gateway.files.write("a-file", "");
+    std::fs::create_dir(gateway.files.path.join("damaged")).unwrap();
+    gateway.files.write("damaged/state.redb", "");
     let broken = [
         (config.clone().route("key", "backend", json!("nowhere")), "there is no backend"),
         (config.clone().set("/identifier/key/file", json!("certs/missing.key")), "no such file"),
         (config.clone().set("/listen", json!([config.yaml["listen"][0], second])), "cannot listen on"),
         // Only this one fails once the state has been given.
         (
-            config.clone().set("/state/embedded/path", json!("a-file")).set("/admin/socket", json!("data/admin.sock")),
-            "cannot open",
+            config.clone().set("/state/embedded/path", json!("damaged")).set("/admin/socket", json!("data/admin.sock")),
+            "is damaged",
         ),
     ];
     for (broken, why) in broken {

@@ -15,11 +15,11 @@ use crate::harness::*;
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 /// A route with WebSockets for customers, and one for everybody.
-fn with_websockets(config: Config) -> Config {
+pub(crate) fn with_websockets(config: Config) -> Config {
     config.route("me", "websocket", json!(true)).route("public", "websocket", json!(true))
 }
 
-fn handshake(request: Request) -> Request {
+pub(crate) fn handshake(request: Request) -> Request {
     request
         .header("Connection", "keep-alive, Upgrade")
         .header("Upgrade", "websocket")
@@ -28,13 +28,13 @@ fn handshake(request: Request) -> Request {
 }
 
 /// What came to a backend with a connection: the field lines of its head.
-struct Opened {
+pub(crate) struct Opened {
     lines: Lines,
-    stream: Wire<TcpStream>,
+    pub(crate) stream: Wire<TcpStream>,
 }
 
 /// A backend that hands each connection with its first head to the test.
-fn backend() -> (SocketAddr, Receiver<Opened>) {
+pub(crate) fn backend() -> (SocketAddr, Receiver<Opened>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, receiver) = channel();
@@ -55,6 +55,11 @@ fn backend() -> (SocketAddr, Receiver<Opened>) {
 }
 
 impl Opened {
+    /// Answers with these bytes.
+    pub(crate) fn answer(&mut self, bytes: &[u8]) {
+        self.stream.stream.write_all(bytes).unwrap();
+    }
+
     /// Agrees, with more field lines.
     fn accept(&mut self, more: &str) {
         let key = values(&self.lines, "sec-websocket-key")[0].to_owned();
@@ -66,13 +71,13 @@ impl Opened {
     }
 }
 
-fn world_of(address: SocketAddr, change: impl FnOnce(Config) -> Config) -> Gateway {
+pub(crate) fn world_of(address: SocketAddr, change: impl FnOnce(Config) -> Config) -> Gateway {
     Gateway::start(&change(with_websockets(Config::with_server(&format!("http://{address}")))))
 }
 
 /// Opens a WebSocket on an open route: the caller's side and the backend's.
 #[track_caller]
-fn open(gateway: &Gateway, backend: &Receiver<Opened>, request: Request) -> (Connection, Opened) {
+pub(crate) fn open(gateway: &Gateway, backend: &Receiver<Opened>, request: Request) -> (Connection, Opened) {
     let mut caller = gateway.connect();
     caller.send(&handshake(request).bytes());
     let mut opened = backend.recv_timeout(DEADLINE).unwrap();
@@ -377,7 +382,9 @@ fn an_open_websocket_is_a_request_in_flight_to_its_backend() {
     let (address, backend) = backend();
     let gateway = world_of(address, |c| c.set("/backends/legacy/concurrency", json!(1)));
     let (caller, opened) = open(&gateway, &backend, gateway.get("/public/live"));
-    handshake(gateway.get("/public/live")).send().expect(503, "503-01");
+    // It is another caller that asks: the same would be told that it holds its share.
+    handshake(gateway.get("/me/live").customer(&gateway.customer_token())).send().expect(503, "503-01");
+    gateway.get("/public/x").send().expect(503, "503-01");
     drop((caller, opened));
     gateway.expect_metric("wicketgate_websockets_open", &[], 0.0);
     open(&gateway, &backend, gateway.get("/public/live"));

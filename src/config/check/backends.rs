@@ -74,6 +74,24 @@ impl Check<'_> {
             self.some_time(&format!("{at}.{key}"), duration);
         }
         self.more_than_zero(&format!("{at}.concurrency"), backend.concurrency);
+        if let Some(connections) = backend.max_connections {
+            let key = format!("{at}.max_connections");
+            self.more_than_zero(&key, connections);
+            if backend.protocol == Protocol::Http1 {
+                let message = "by HTTP/1.1 each request in flight has a connection, which `concurrency` bounds";
+                self.add(&key, message, "remove `max_connections`, or add `protocol: http2`");
+            }
+        }
+        let share = format!("{at}.websocket_share");
+        match backend.websocket_share {
+            0 => self.add(
+                &share,
+                "no WebSocket could be opened",
+                "write at least 1, or remove `websocket` from the routes",
+            ),
+            1..=100 => {}
+            _ => self.add(&share, "more than 100 percent", "write at most 100"),
+        }
         if let Some(adaptive) = &backend.adaptive {
             let min = format!("{at}.adaptive.min");
             self.more_than_zero(&min, adaptive.min);

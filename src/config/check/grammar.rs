@@ -40,6 +40,12 @@ pub(super) fn path_fault(path: &str) -> Option<Fault> {
             "write the path that they lead to",
         );
     }
+    if path.split('/').any(|segment| segment.ends_with('.')) {
+        return fault("a segment that ends with a dot never matches: Windows drops that dot", "write it without");
+    }
+    if path.contains(":$") {
+        return fault("`:$` never matches: to Windows it names a stream of another path", "write the path without it");
+    }
     None
 }
 

@@ -22,6 +22,11 @@ impl Check<'_> {
         if !raw.listen.is_empty() && raw.listen.iter().all(|listen| listen.redirect.is_some()) {
             self.add("listen", "every listener only redirects", "add one with `tls` that answers");
         }
+        for (index, host) in raw.admin.hosts.iter().enumerate() {
+            if let Some((message, help)) = grammar::host_fault(host) {
+                self.add(&format!("admin.hosts[{index}]"), message, help);
+            }
+        }
         if raw.workers.is_some_and(|workers| !(1..=1024).contains(&workers)) {
             self.add(
                 "workers",
@@ -363,7 +368,9 @@ impl Check<'_> {
         }
         for (index, route) in raw.routes.iter().enumerate() {
             let path = route.path.as_str();
-            if own.iter().any(|(_, own)| *own == path) {
+            let ignores_case = raw.backends.get(&route.backend).is_some_and(|backend| backend.ignores_case);
+            let is_own = |own: &str| own == path || (ignores_case && own.eq_ignore_ascii_case(path));
+            if own.iter().any(|(_, own)| is_own(own)) {
                 let message = format!("`{path}` is answered by the gateway itself");
                 self.add(&format!("routes[{index}].path"), message, "choose another path");
             }

@@ -1,5 +1,7 @@
 //! What of a backend's answer passes, and header fields that are set and removed.
 
+use http::HeaderName;
+
 use super::super::raw::{BackendAuthorization, CustomerFrom, FieldRules, ResponseRules};
 use super::{Check, grammar, shown};
 use crate::body::filter;
@@ -47,6 +49,31 @@ impl Check<'_> {
     pub(super) fn request_fields(&mut self, at: &str, rules: &FieldRules) {
         let identity = self.identity_fields();
         self.field_rules(at, rules, &identity, &[]);
+    }
+
+    /// Fields that pass though by default such do not.
+    pub(super) fn passed_fields(&mut self, at: &str, names: &[String]) {
+        let identity = self.identity_fields();
+        for (index, name) in names.iter().enumerate() {
+            let at = format!("{at}[{index}]");
+            let parsed: Option<HeaderName> = name.parse().ok();
+            let is = |fits: &dyn Fn(&HeaderName) -> bool| parsed.as_ref().is_some_and(fits);
+            let is_claim = is(&FieldSet::is_claim);
+            if let Some((message, _)) = grammar::header_fault(name, &["x-forwarded-port", "x-real-ip"]) {
+                self.add(&at, message, "remove it: no caller's reaches a backend");
+            } else if is(&|name| identity.contains(name)) {
+                let message = format!("`{}` carries a credential or an identity", shown(name));
+                self.add(&at, message, "remove it; for credentials see `forward_credentials`");
+            } else if !is_claim && is(&|name| FieldSet::of_callers_claims().contains(name)) {
+                let message = format!("`{}` is for the gateway alone", shown(name));
+                self.add(&at, message, "remove it: no caller's reaches a backend");
+            } else if !is_claim {
+                let message = format!("`{}` passes anyway", shown(name));
+                self.add(&at, message, "remove it");
+            }
+        }
+        let all = names.iter().enumerate();
+        self.unique("the field", all.map(|(index, name)| (format!("{at}[{index}]"), name.as_str())));
     }
 
     /// Rules about the fields of responses.

@@ -89,6 +89,7 @@ impl Check<'_> {
         if let Some(rules) = &route.request_headers {
             self.request_fields(&format!("{at}.request_headers"), rules);
         }
+        self.passed_fields(&format!("{at}.pass_request_headers"), &route.pass_request_headers);
         if let Some(rules) = &route.response_headers {
             self.response_fields(&format!("{at}.response_headers"), rules);
         }
@@ -408,8 +409,19 @@ impl Check<'_> {
             };
             let shared_method =
                 |other: &Route| other.methods.iter().find(|method| route.methods.contains(method)).cloned();
+            let ignores_case =
+                |route: &Route| raw.backends.get(&route.backend).is_some_and(|backend| backend.ignores_case);
+            let same_path = |other: &Route| match (&other.path, &route.path) {
+                (PathMatch::Prefix(one), PathMatch::Prefix(two)) if ignores_case(other) || ignores_case(route) => {
+                    one.eq_ignore_ascii_case(two)
+                }
+                (PathMatch::Exact(one), PathMatch::Exact(two)) if ignores_case(other) || ignores_case(route) => {
+                    one.exact.eq_ignore_ascii_case(&two.exact)
+                }
+                (one, two) => one == two,
+            };
             let earlier = raw.routes[..later].iter().enumerate().find_map(|(earlier, other)| {
-                let is_same = other.path == route.path && shares_host(other) && shares_listener(other);
+                let is_same = same_path(other) && shares_host(other) && shares_listener(other);
                 shared_method(other).filter(|_| is_same).map(|method| (earlier, method))
             });
             if let Some((earlier, method)) = earlier {

@@ -43,6 +43,10 @@ pub struct Backend {
     /// Give this backend identifiers of its own: it cannot compare them with what another gets.
     #[serde(default)]
     pub pairwise: bool,
+    /// Whether it takes paths for one that differ only in letter case, as IIS does and whatever serves files from Windows
+    /// or macOS. Then its routes are found in any.
+    #[serde(default)]
+    pub ignores_case: bool,
     /// A signed header by which this backend can see that a request came through the gateway, for whom, and unchanged.
     pub proof: Option<Proof>,
     /// Header fields that are set and removed on their way to this backend, before those of the route.
@@ -64,9 +68,15 @@ pub struct Backend {
     /// Requests in flight at once; above it they wait in `queue`, or get 503.
     #[serde(default = "default_backend_concurrency")]
     pub concurrency: usize,
+    /// HTTP/2 connections that each worker opens to each server at most. One is enough until the server's limit of streams
+    /// (SETTINGS_MAX_CONCURRENT_STREAMS) is reached; above all of them requests wait in `queue`, or get 503. Default: 10.
+    pub max_connections: Option<usize>,
+    /// How much of `concurrency` one caller may hold by WebSockets, in percent; one it always may. Above it 429.
+    #[serde(default = "default_websocket_share")]
+    pub websocket_share: u32,
     /// Fewer than `concurrency` while answers take longer than usual, learnt from how long they take. Default: no.
     pub adaptive: Option<Adaptive>,
-    /// Where requests wait while `concurrency` is reached. Default: they do not.
+    /// Where requests wait while `concurrency` or `max_connections` is reached. Default: they do not.
     pub queue: Option<Queue>,
     /// When the backend is not asked for a while: 503 at once.
     #[serde(default)]
@@ -103,6 +113,10 @@ fn default_backend_idle() -> Duration {
 }
 
 fn default_retry_budget() -> u32 {
+    10
+}
+
+fn default_websocket_share() -> u32 {
     10
 }
 

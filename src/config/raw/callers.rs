@@ -16,7 +16,7 @@ use crate::config::scalar::{Duration, Network};
 pub struct Client {
     /// Its `client_id`.
     pub id: String,
-    /// The argon2id hashes of its secrets; two may be live at once. Made by `wicketgate new client-secret`. An old one ends
+    /// The argon2id hashes of its secrets; several may be live at once. Made by `wicketgate new client-secret`. An old one ends
     /// by itself with ` until 2026-12-01T00:00:00Z` behind it.
     pub secrets: Option<Vec<String>>,
     /// The public keys that it signs assertions with (`private_key_jwt`, RFC 7523): the https address of its JWK set, or
@@ -81,7 +81,7 @@ impl Client {
 pub struct ApiKey {
     /// Its name in logs and metrics.
     pub id: String,
-    /// Hex SHA-256 of the whole key as sent; two may be live at once. Made by `wicketgate new api-key`. An old one ends by
+    /// Hex SHA-256 of the whole key as sent; several may be live at once. Made by `wicketgate new api-key`. An old one ends by
     /// itself with ` until 2026-12-01T00:00:00Z` behind it.
     pub sha256: Vec<String>,
     /// The only client that may use it.

@@ -38,6 +38,9 @@ pub struct Listen {
     pub audience: Option<String>,
     /// Answers nothing here: callers without credentials are sent to this https address, the others are refused.
     pub redirect: Option<String>,
+    /// Answers only proxies that ask about requests (`forward_auth`); then no other listener answers them.
+    #[serde(default)]
+    pub forward_auth: bool,
     /// How large and how slow a caller may be.
     #[serde(default)]
     pub limits: ListenLimits,

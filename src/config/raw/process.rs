@@ -15,6 +15,9 @@ pub struct Admin {
     /// IP address and port. It speaks plain HTTP and asks for no credential: keep it on loopback or a private network.
     #[schemars(with = "SocketAddress")]
     pub address: SocketAddr,
+    /// Host names by which it may be asked, beside IP addresses and localhost, such as the name that Prometheus uses. Others
+    /// get 421, except from /livez and /readyz.
+    pub hosts: Vec<String>,
     /// A Unix socket for `wicketgate sessions` and `wicketgate revoke`. Only the user that runs the gateway can open it.
     /// Default: `admin.sock` in `state.embedded.path`.
     pub socket: Option<PathBuf>,
@@ -22,7 +25,7 @@ pub struct Admin {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { address: SocketAddr::from(([127, 0, 0, 1], 9900)), socket: None }
+        Self { address: SocketAddr::from(([127, 0, 0, 1], 9900)), hosts: Vec::new(), socket: None }
     }
 }
 

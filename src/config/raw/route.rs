@@ -68,6 +68,10 @@ pub struct Route {
     pub websocket: bool,
     /// Header fields of requests that are set and removed on their way to the backend.
     pub request_headers: Option<FieldRules>,
+    /// Fields of callers that reach the backend in this spelling, though by default such do not: those by which other
+    /// gateways say who calls or what was asked for. Default: none.
+    #[serde(default)]
+    pub pass_request_headers: Vec<String>,
     /// Header fields of responses that are set and removed on their way to the caller.
     pub response_headers: Option<FieldRules>,
     /// Whether responses get the headers by which browsers do nothing with them but hand them to the page that asked:
@@ -121,6 +125,12 @@ pub enum InPath {
     Semicolon,
     /// //, one slash to some.
     DoubleSlash,
+    /// A dot at the end of a segment, which Windows drops.
+    TrailingDot,
+    /// %20 at the end of a segment, which Windows drops.
+    TrailingSpace,
+    /// :$, as in ::$DATA, by which Windows names a stream of the same file.
+    StreamName,
 }
 
 /// How the path is changed on its way to the backend.

@@ -112,7 +112,8 @@ fn default_unhealthy() -> u32 {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ejection {
-    /// After how many failures in a row: no connection, no answer in time, a broken one, or a status above 499. 0: never.
+    /// After how many failures in a row: no connection, no answer in time, a connection that ended without a word, or a
+    /// status above 499. 0: never.
     pub failures: u32,
     /// For how long; each time in a row twice as long.
     pub time: Duration,
@@ -177,7 +178,8 @@ fn default_queue_timeout() -> Duration {
 pub struct Circuit {
     /// After how many requests in a row that it did not answer, whatever was asked. 0: never.
     pub failures: u32,
-    /// For how long; then one request shows whether it answers again.
+    /// For how long; then one request shows whether it answers again. One whose body still comes does so only after twice
+    /// that time, where there is no other.
     pub pause: Duration,
 }
 

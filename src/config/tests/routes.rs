@@ -278,6 +278,13 @@ fn backends_are_reached_safely() {
             ("    timeout: 10s", "    timeout: 0s", "backends.legacy.timeout", "no time at all"),
             ("    timeout: 10s", "    idle_timeout: 0s", "backends.legacy.idle_timeout", "no time at all"),
             ("    timeout: 10s", "    concurrency: 0", "backends.legacy.concurrency", "zero"),
+            ("    timeout: 10s", "    max_connections: 4", "backends.legacy.max_connections", "by HTTP/1.1"),
+            (
+                "    timeout: 10s",
+                "    protocol: http2\n    max_connections: 0",
+                "backends.legacy.max_connections",
+                "zero",
+            ),
         ],
     );
     let timeout = "    timeout: 10s";

@@ -174,7 +174,12 @@ fn b4_section_8_2_1_bytes_that_may_not_stand_in_names_and_values() {
     }
     assert_eq!(backend.problems(), [""; 0]);
     backend.assert_untouched();
-    assert!(!is_refused(b"y", b"a\tb \xe4"));
+    // Nor a blank at an end of a value.
+    for value in [&b" a"[..], b"a ", b"\ta", b"a\t", b" ", b"\t"] {
+        assert!(is_refused(b"y", value), "{value:?}");
+    }
+    backend.assert_untouched();
+    assert!(!is_refused(b"y", b"a\tb \xe4") && !is_refused(b"y", b""));
     // Nor in trailers.
     let mut caller = Caller::open(gateway.address);
     half(&mut caller);

@@ -191,10 +191,14 @@ impl Gateway {
         Self::start_by(command, files, signing_key)
     }
 
-    /// In a mount namespace of its own, where the file `hosts` beside gateway.yaml is all that names are looked up in.
+    /// In a mount namespace of its own, where the file `hosts` beside gateway.yaml is all that names are looked up in, unless
+    /// there is a `resolv.conf` beside it.
     #[track_caller]
     pub(crate) fn start_with_hosts(config: &Config) -> Self {
-        let config = config.clone().file("resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n");
+        let mut config = config.clone();
+        if !config.files.iter().any(|(name, _)| name == "resolv.conf") {
+            config = config.file("resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n");
+        }
         let mounts = "mount --bind hosts /etc/hosts && mount --bind resolv.conf /etc/resolv.conf";
         let script = format!("exec unshare -m bash -c '{mounts} && exec \"$@\"' bash \"$@\"");
         Self::start_in_shell(Arc::new(Workspace::new(&config)), config.signing_key, &script)

@@ -1,0 +1,43 @@
+"""Asks as Envoy does about requests with fields that only the gateway may write.
+
+Usage: ext_authz_fields.py PORT CA_FILE CUSTOMER_TOKEN FIELDS.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import grpc
+from grpc_tools import protoc
+
+port, ca, token, fields = sys.argv[1:]
+here = Path(__file__).parent
+with tempfile.TemporaryDirectory() as made:
+    code = protoc.main(
+        ["protoc", f"-I{here}", f"--python_out={made}", f"--grpc_python_out={made}", str(here / "ext_authz.proto")]
+    )
+    assert code == 0, code
+    sys.path.insert(0, made)
+    import ext_authz_pb2 as messages
+    import ext_authz_pb2_grpc as services
+
+credentials = grpc.ssl_channel_credentials(Path(ca).read_bytes())
+channel = grpc.secure_channel(f"localhost:{port}", credentials, options=[("grpc.enable_http_proxy", 0)])
+check = services.AuthorizationStub(channel).Check
+
+for path in ("/public/x", "/me/x"):
+    for field in set(fields.split()):
+        asked = messages.CheckRequest()
+        asked.attributes.source.address.socket_address.address = "198.51.100.7"
+        http = asked.attributes.request.http
+        http.method, http.path, http.host, http.scheme = "GET", path, "localhost", "https"
+        http.headers[field] = "t1-somebody-else"
+        http.headers["customer-auth"] = f"JWT {token}"
+        answer = check(asked, timeout=10)
+        if path == "/me/x" and field == "x-customer-id":
+            # The route tells it, and the caller names somebody else.
+            assert answer.denied_response.status.code == 403, answer
+            continue
+        assert answer.WhichOneof("http_response") == "ok_response", (path, field, answer)
+        assert set(answer.ok_response.headers_to_remove) == {field, "customer-auth"}, (path, field, answer)
+print("ok")

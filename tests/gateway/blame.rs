@@ -1,0 +1,118 @@
+//! What counts as a server that is gone, for `circuit` and `ejection`: no connection, no TLS, no answer. A bad answer of
+//! one page takes the other pages from nobody.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::balance::several;
+use crate::harness::h2_backend::{Act, H2Backend};
+use crate::harness::*;
+
+fn circuit(config: Config) -> Config {
+    config.set("/backends/legacy/circuit", json!({"failures": 3, "pause": "1m"}))
+}
+
+fn failures(gateway: &Gateway, kind: &str, count: f64) {
+    gateway.expect_metric("wicketgate_backend_failures_total", &[("kind", kind)], count);
+}
+
+#[test]
+fn what_is_no_answer_opens_no_circuit_for_the_other_pages_of_a_backend() {
+    let (backend, gateway) = world_with(circuit);
+    let answers: [&[u8]; 3] =
+        [b"this is not HTTP\r\n\r\n", b"HTTP/1.1 2x0 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"];
+    for bytes in answers {
+        backend.on("/public/page", Behaviour::RawThenClose(bytes.to_vec()));
+        for _ in 0..7 {
+            gateway.post("/public/page").body("x").send().expect(502, "502-01");
+            gateway.post("/public/page").body("x").send().expect(502, "502-01");
+        }
+        gateway.get("/public/other").send().ok();
+    }
+    failures(&gateway, "malformed", 42.0);
+    failures(&gateway, "broken", 0.0);
+    gateway.expect_metric("wicketgate_backend_circuit_open", &[], 0.0);
+}
+
+#[test]
+fn what_is_no_answer_takes_no_server_out() {
+    let ejection = json!({"failures": 2, "time": "1m"});
+    let (backends, gateway) = several::<2>(|c| circuit(c).set("/backends/legacy/ejection", ejection));
+    backends.iter().for_each(|backend| backend.on("/public/page", Behaviour::RawThenClose(b"HELLO\r\n\r\n".to_vec())));
+    for _ in 0..12 {
+        gateway.post("/public/page").body("x").send().expect(502, "502-01");
+    }
+    gateway.expect_metric("wicketgate_backend_server_ejections_total", &[], 0.0);
+    gateway.expect_metric("wicketgate_backend_server_up", &[], 2.0);
+}
+
+#[test]
+fn a_connection_that_ends_without_a_word_still_takes_a_server_out_and_opens_the_circuit() {
+    let ejection = json!({"failures": 2, "time": "1m"});
+    let (backends, gateway) = several::<2>(|c| circuit(c).set("/backends/legacy/ejection", ejection));
+    backends.iter().for_each(|backend| backend.on("/public/page", Behaviour::Close));
+    for _ in 0..12 {
+        gateway.post("/public/page").body("x").send().expect_one_of(&[502, 503]);
+    }
+    gateway.expect_metric("wicketgate_backend_server_ejections_total", &[], 1.0);
+    gateway.expect_metric("wicketgate_backend_circuit_open", &[], 1.0);
+    failures(&gateway, "broken", 3.0);
+}
+
+#[test]
+fn one_http2_connection_that_breaks_counts_once_however_many_streams_it_had() {
+    let backend = H2Backend::start(None);
+    let config = circuit(Config::with_server(&format!("http://{}", backend.address)));
+    let gateway = Gateway::start(&config.set("/backends/legacy/protocol", json!("http2")).set("/workers", json!(1)));
+    backend.on("/public/slow", Act::Hold);
+    backend.on("/public/end", Act::HangUp);
+    let calls: Vec<_> = (0..6)
+        .map(|_| {
+            let request = gateway.post("/public/slow").body("x");
+            thread::spawn(move || request.send())
+        })
+        .collect();
+    eventually("all are at work", || backend.begun() == 6);
+    gateway.post("/public/end").body("x").send().expect(502, "502-01");
+    calls.into_iter().for_each(|call| drop(call.join().unwrap().expect(502, "502-01")));
+    gateway.expect_metric("wicketgate_backend_circuit_open", &[], 0.0);
+    gateway.post("/public/other").body("x").send().ok();
+    failures(&gateway, "broken", 7.0);
+}
+
+#[test]
+fn a_stream_that_an_http2_server_resets_opens_no_circuit_for_the_others() {
+    let backend = H2Backend::start(None);
+    let config = circuit(Config::with_server(&format!("http://{}", backend.address)));
+    let gateway = Gateway::start(&config.set("/backends/legacy/protocol", json!("http2")).set("/workers", json!(1)));
+    backend.on("/public/page", Act::Reset(usize::MAX, ::h2::Reason::INTERNAL_ERROR));
+    for _ in 0..7 {
+        gateway.post("/public/page").body("x").send().expect(502, "502-01");
+    }
+    gateway.post("/public/other").body("x").send().ok();
+    failures(&gateway, "malformed", 7.0);
+}
+
+#[test]
+fn uploads_that_send_nothing_do_not_keep_the_circuit_open_for_others() {
+    let (backend, gateway) =
+        world_with(|c| c.set("/backends/legacy/circuit", json!({"failures": 2, "pause": "500ms"})));
+    backend.on("/public/page", Behaviour::Close);
+    for _ in 0..2 {
+        gateway.post("/public/page").body("x").send().expect(502, "502-01");
+    }
+    gateway.expect_metric("wicketgate_backend_circuit_open", &[], 1.0);
+    backend.forget();
+    let mut uploads = Vec::new();
+    eventually("a complete request is let through", || {
+        let mut upload = gateway.connect();
+        upload.send(b"POST /public/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500000\r\n\r\n");
+        upload.patience(Duration::from_millis(50));
+        // Refused at once, or on its way for good.
+        upload.receive("POST").ok();
+        uploads.push(upload);
+        gateway.get("/public/other").send().status == 200
+    });
+    assert_eq!(backend.requests_for("/public/upload").len(), 0);
+    gateway.expect_metric("wicketgate_backend_circuit_open", &[], 0.0);
+}

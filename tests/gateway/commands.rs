@@ -1,0 +1,94 @@
+//! Commands say done only of what has been done, and `check` finds what would keep `run` from starting.
+
+use std::os::unix::net::UnixDatagram;
+
+use crate::harness::*;
+
+#[track_caller]
+fn fails(gateway: &Gateway, args: &[&str], input: &str) -> String {
+    let (code, said, complained) = gateway.files.run_with(args, input.as_bytes());
+    assert_eq!(code, 1, "{args:?}: {said}{complained}");
+    assert_eq!(said, "", "{args:?}");
+    complained
+}
+
+#[test]
+fn part_of_a_token_is_not_revoked_as_if_it_were_the_name_of_one() {
+    let (_backend, gateway) = world();
+    let token = gateway.login(ALICE);
+    let half = &token[..token.rfind('.').unwrap()];
+    for pasted in [half, &half[..half.find('.').unwrap()], &format!("JWT {token}"), "two words"] {
+        let complained = fails(&gateway, &["revoke", "token", "-"], pasted);
+        assert!(complained.contains("whole") && !complained.contains(&half[..40]), "{complained}");
+    }
+    gateway.get("/me/x").customer(&token).send().ok();
+    let (code, said, _) = gateway.files.run_with(&["revoke", "token", "-"], token.as_bytes());
+    assert!(code == 0 && said.starts_with("revoked: token "), "{said}");
+    gateway.get("/me/x").customer(&token).send().expect(401, "401-03");
+    assert_eq!(gateway.files.run(&["revoke", "token", "urn:partner:0.1/7=x"]).0, 0);
+}
+
+#[test]
+fn sessions_of_a_customer_are_listed_under_each_of_its_names_and_none_is_not_the_answer_about_nobody() {
+    let (_backend, gateway) = world_with(|config| config.cookies("cookie"));
+    gateway.login_request(ALICE.name, ALICE.secret).send().ok();
+    let name = || gateway.files.run(&["id", "for", ALICE.subject]).1.trim().to_owned();
+    let count = |customer: &str| {
+        let (code, said, complained) = gateway.files.run(&["sessions", "list", "--json", "--customer", customer]);
+        assert_eq!(code, 0, "{complained}");
+        serde_json::from_str::<Vec<Value>>(&said).unwrap().len()
+    };
+    let old = name();
+    assert_eq!(count(&old), 1);
+    assert_eq!(gateway.files.run(&["rotate", "identifier-key"]).0, 0);
+    let new = name();
+    assert_ne!(old, new);
+    gateway.login_request(ALICE.name, ALICE.secret).send().ok();
+    assert_eq!((count(&old), count(&new)), (2, 2));
+    let bob = gateway.files.run(&["id", "for", BOB.subject]).1;
+    assert_eq!(count(bob.trim()), 0);
+    for nobody in ["t1-made-up", "customer-1001", &old[..old.len() - 1]] {
+        let complained = fails(&gateway, &["sessions", "list", "--customer", nobody], "");
+        assert!(complained.contains("identifier"), "{complained}");
+    }
+}
+
+#[test]
+fn a_rotation_that_cannot_see_whether_a_gateway_runs_does_not_say_that_none_does() {
+    let config = Config::new(&Backend::start()).set("/admin/socket", json!("other.sock"));
+    let files = gateway::Workspace::new(&config);
+    let _other = UnixDatagram::bind(files.path.join("other.sock")).unwrap();
+    let (code, said, complained) = files.run(&["rotate", "client-secret", CLIENT.name]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("shown this once") && !said.contains("No gateway runs here"), "{said}");
+    assert!(complained.contains("other.sock") && complained.contains("has been changed"), "{complained}");
+}
+
+#[test]
+fn check_finds_a_state_that_is_no_directory() {
+    let backend = Backend::start();
+    for path in ["accounts.yaml", "accounts.yaml/state"] {
+        let config = Config::new(&backend).set("/state", json!({"embedded": {"path": path}}));
+        let files = gateway::Workspace::new(&config);
+        for command in ["check", "run"] {
+            let (code, _, complained) = files.run(&[command]);
+            assert!(code == 1 && complained.contains("state.embedded.path"), "{command} {path}: {complained}");
+        }
+    }
+    let config = Config::new(&backend).set("/state", json!({"embedded": {"path": "not/yet/there"}}));
+    assert_eq!(gateway::Workspace::new(&config).run(&["check"]).0, 0);
+}
+
+#[test]
+fn check_warns_of_a_certificate_that_has_expired() {
+    let files = gateway::Workspace::new(&Config::new(&Backend::start()));
+    let expired = keys::expired(&["localhost"]);
+    files.write("certs/server.pem", &expired.certificate);
+    files.write("certs/server.key", &expired.key);
+    let (code, said, complained) = files.run(&["check"]);
+    assert!(code == 0 && said.contains("is good"), "{complained}");
+    assert!(
+        complained.contains("warning") && complained.contains("server.pem") && complained.contains("expired"),
+        "{complained}"
+    );
+}

@@ -1,0 +1,67 @@
+//! What a request shows, but not in a way that can be read, is not taken for absent.
+
+use crate::harness::*;
+
+fn log_in(gateway: &Gateway, who: Account) -> String {
+    let answer = gateway.login_request(who.name, who.secret).send().ok();
+    answer.header("Set-Cookie").unwrap().split(';').next().unwrap().to_owned()
+}
+
+fn by_cookie(gateway: &Gateway, pair: &str) -> Request {
+    gateway.get("/me/x").header("Cookie", pair)
+}
+
+fn logout(gateway: &Gateway) -> Request {
+    gateway.post("/auth/logout").header("Sec-Fetch-Site", "same-origin")
+}
+
+#[test]
+fn a_cookie_that_is_not_ascii_hides_no_session() {
+    let (backend, gateway) = world_with(|c| c.cookies("cookie"));
+    let pair = log_in(&gateway, ALICE);
+    for line in [format!("city=Z\u{fc}rich; {pair}"), format!("{pair}; city=Z\u{fc}rich"), format!("a=b;\t{pair}")] {
+        by_cookie(&gateway, &line).send().ok();
+        assert!(!format!("{:?}", backend.last().lines).contains(&pair), "{line}");
+    }
+    logout(&gateway).header("Cookie", &format!("city=Z\u{fc}rich; {pair}")).send().expect(204, "");
+    by_cookie(&gateway, &pair).send().expect(401, "401-03");
+}
+
+#[test]
+fn a_logout_ends_every_session_whose_cookie_it_shows() {
+    let (_backend, gateway) = world_with(|c| c.cookies("cookie"));
+    let pairs = [log_in(&gateway, ALICE), log_in(&gateway, ALICE), log_in(&gateway, ALICE)];
+    let request = logout(&gateway).header("Cookie", &format!("{}; {}", pairs[0], pairs[1])).header("Cookie", &pairs[2]);
+    request.send().expect(204, "");
+    for pair in &pairs {
+        by_cookie(&gateway, pair).send().expect(401, "401-03");
+    }
+}
+
+#[test]
+fn a_logout_that_cannot_read_the_token_is_no_success() {
+    let (_backend, gateway) = world();
+    let (token, other) = (gateway.login(ALICE), gateway.login(ALICE));
+    for value in [token.clone(), format!("JWT  {token}"), format!("Bearer {token}"), format!("JWT {token}\u{fc}")] {
+        logout(&gateway).header("customer-auth", &value).send().expect(401, "");
+    }
+    logout(&gateway).customer(&token).customer(&other).send().expect(400, "400-02");
+    for token in [&token, &other] {
+        gateway.get("/me/x").customer(token).send().ok();
+    }
+    logout(&gateway).customer(&token).send().expect(204, "");
+    gateway.get("/me/x").customer(&token).send().expect(401, "401-03");
+    // What has ended, and what was never good, is over already.
+    logout(&gateway).customer(&token).send().expect(204, "");
+}
+
+#[test]
+fn a_login_from_an_origin_that_cannot_be_read_is_from_a_strange_page() {
+    let (_backend, gateway) = world_with(|c| c.cookies("cookie"));
+    let login = || gateway.login_request(ALICE.name, ALICE.secret);
+    login().header("Origin", "https://\u{e9}vil.example").send().expect(403, "403-05");
+    let port = gateway.address.port();
+    let own = format!("https://localhost:{port}");
+    login().header("Origin", &own).header("Origin", "https://evil.example").send().expect(403, "403-05");
+    login().replace("Host", &format!("localhost:{port}")).header("Origin", &own).send().ok();
+}
