@@ -12,6 +12,7 @@ pub(crate) mod connection;
 mod content_type;
 mod cors;
 mod decision;
+pub(crate) mod drain;
 pub mod entrance;
 pub(crate) mod error;
 mod ext_authz;

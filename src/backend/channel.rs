@@ -46,7 +46,7 @@ const UNTOLD: usize = usize::MAX - 1;
 /// A connection.
 #[derive(Clone)]
 pub(super) struct Channel {
-    sender: SendRequest<StreamBody>,
+    sender: SendRequest<UploadBody>,
     signs: Arc<Signs>,
     capacity: Rc<Capacity>,
 }
@@ -69,7 +69,7 @@ struct Capacity {
 pub(super) struct StreamPermit(Rc<Capacity>);
 
 /// The body of a request, which holds its stream too.
-pub(super) struct StreamBody {
+pub(super) struct UploadBody {
     body: RequestBody,
     _stream: Rc<StreamPermit>,
 }
@@ -79,7 +79,7 @@ trait Limit {
     fn limit(&self) -> usize;
 }
 
-impl<IO> Limit for RefCell<Connection<IO, StreamBody, LocalExecutor>>
+impl<IO> Limit for RefCell<Connection<IO, UploadBody, LocalExecutor>>
 where
     IO: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
 {
@@ -222,7 +222,7 @@ impl Channel {
     ) -> Result<Response<Incoming>, hyper::Error> {
         let mut sent = request.take().unwrap_or_default();
         rewrite(&mut sent, is_secure);
-        let sent = sent.map(|body| StreamBody { body, _stream: Rc::clone(stream) });
+        let sent = sent.map(|body| UploadBody { body, _stream: Rc::clone(stream) });
         self.sender.try_send_request(sent).await.map_err(|mut error: TrySendError<_>| {
             *request = error.take_message().map(|unsent| unsent.map(|sent| sent.body));
             error.into_error()
@@ -230,7 +230,7 @@ impl Channel {
     }
 }
 
-impl Body for StreamBody {
+impl Body for UploadBody {
     type Data = Bytes;
     type Error = Broken;
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 
+use super::drain::{ANNOUNCED, CLOSING, CROSSING, CROSSING_GOAWAY, Drain, FIRST_CALL, QUIET, QUIET_PAUSE};
 use super::entrance::{Entrance, InForce};
 use super::framing::{BodyFraming, Framing};
 use super::source::Source;
@@ -61,43 +62,6 @@ const REST: Discard = Discard { bytes: 64 * 1024, patience: Duration::from_secs(
 /// answer.
 const REST_OF_STREAM: Discard =
     Discard { bytes: 4 * 1024 * 1024, patience: Duration::from_secs(5), pause: Duration::from_secs(1) };
-
-/// How an HTTP/2 connection is to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Goodbye {
-    /// Not yet.
-    #[default]
-    None,
-    /// Once no stream has been open for a while, as then no call of the caller is on its way.
-    WhenQuiet,
-    /// The caller is told with the end of its next answer.
-    AfterNext,
-    /// The caller is told now, whatever is open.
-    Now,
-    /// It is closed once no stream is open.
-    Close,
-}
-
-/// How long what crosses an idle connection's end may be on its way.
-const CROSSING: Duration = Duration::from_millis(500);
-
-/// The same for what crosses a GOAWAY that names no stream.
-const CROSSING_GOAWAY: Duration = Duration::from_millis(250);
-
-/// How long the caller may take to close its side too.
-const CLOSING: Duration = Duration::from_secs(2);
-
-/// The word for a connection whose end was announced, and that nothing has crossed.
-pub(crate) const ANNOUNCED: &str = "announced";
-
-/// The word for a connection that is to end and has been quiet for so long that no call seems to be on its way.
-pub(crate) const QUIET: &str = "quiet";
-
-/// How long that is behind a call: clients that call again and again pause less.
-const QUIET_PAUSE: Duration = Duration::from_millis(100);
-
-/// The same where no call has come since the connection began, or since it is to end.
-pub(crate) const FIRST_CALL: Duration = Duration::from_secs(1);
 
 /// A caller's connection.
 pub(crate) struct Connection {
@@ -153,7 +117,7 @@ struct Streams {
     /// The word for why they have to end.
     broken: Option<&'static str>,
     /// How it is to end.
-    goodbye: Goodbye,
+    drain: Drain,
     /// Whether the caller has been told so.
     is_told: bool,
 }
@@ -387,9 +351,9 @@ impl Connection {
             if is_open && !streams.is_open && self.active.get() == 0 {
                 // A request comes; it is counted a little later.
                 self.quiet_since.set(None);
-                if streams.goodbye == Goodbye::Close {
+                if streams.drain == Drain::Close {
                     // The caller is at it again.
-                    streams.goodbye = Goodbye::WhenQuiet;
+                    streams.drain = Drain::WhenQuiet;
                 }
             }
             let in_head_since = is_in_head.then(|| streams.in_head_since.unwrap_or_else(Instant::now));
@@ -398,18 +362,18 @@ impl Connection {
     }
 
     /// How an HTTP/2 connection is to end.
-    pub(crate) fn goodbye(&self) -> Goodbye {
-        self.streams.get().goodbye
+    pub(crate) fn drain(&self) -> Drain {
+        self.streams.get().drain
     }
 
     /// An HTTP/2 connection is to end so.
-    pub(crate) fn say_goodbye(&self, goodbye: Goodbye) {
-        self.streams.set(Streams { goodbye, ..self.streams.get() });
-        if goodbye == Goodbye::WhenQuiet {
+    pub(crate) fn set_drain(&self, drain: Drain) {
+        self.streams.set(Streams { drain, ..self.streams.get() });
+        if drain == Drain::WhenQuiet {
             // Clients that call now and then are least likely to do so soon after a call.
             self.is_fresh.set(true);
         }
-        if matches!(goodbye, Goodbye::WhenQuiet | Goodbye::Close) {
+        if matches!(drain, Drain::WhenQuiet | Drain::Close) {
             self.quiet_since.set(None);
         }
     }
@@ -449,11 +413,11 @@ impl Connection {
         } else if streams.is_open {
             // All answers have been handed on, and the caller does not take the end of one.
             (self.limits.stall_timeout, "write_timeout")
-        } else if streams.goodbye == Goodbye::Close {
+        } else if streams.drain == Drain::Close {
             (CLOSING, ANNOUNCED)
         } else if streams.is_told {
             (CROSSING_GOAWAY, ANNOUNCED)
-        } else if matches!(streams.goodbye, Goodbye::WhenQuiet | Goodbye::AfterNext) {
+        } else if matches!(streams.drain, Drain::WhenQuiet | Drain::AfterNext) {
             (if self.is_fresh.get() { FIRST_CALL } else { QUIET_PAUSE }, QUIET)
         } else {
             (self.limits.idle_timeout + CROSSING, "idle")

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 
 use super::frames::Frames;
-use crate::gateway::connection::Goodbye;
+use crate::gateway::drain::Drain;
 
 /// So much is gathered before it is written.
 const GATHERED: usize = 64 * 1024;
@@ -38,12 +38,12 @@ impl GoAway {
     }
 
     /// Adds the first frame, where it is due. Returns whether it was.
-    pub(super) fn advance(&mut self, wish: Goodbye, frames: &mut Frames) -> bool {
+    pub(super) fn advance(&mut self, wish: Drain, frames: &mut Frames) -> bool {
         if self.is_over || !frames.is_between_answers() {
             return false;
         }
         let is_idle = !frames.has_open_streams();
-        let is_first_due = wish == Goodbye::Now || wish == Goodbye::AfterNext && is_idle && self.has_answered;
+        let is_first_due = wish == Drain::Now || wish == Drain::AfterNext && is_idle && self.has_answered;
         if is_first_due && !self.is_announced {
             self.is_announced = true;
             self.add(frames, NO_STREAM);

@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Phase;
 use crate::gateway::Gateway;
-use crate::gateway::connection::{ANNOUNCED, Connection, FIRST_CALL, Goodbye, QUIET};
+use crate::gateway::connection::Connection;
+use crate::gateway::drain::{ANNOUNCED, Drain, FIRST_CALL, QUIET};
 
 /// How often a connection is looked at that leaves once a body has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -43,7 +44,7 @@ where
         } else if ends && !is_ending {
             is_ending = true;
             if connection.is_multiplexed() {
-                connection.say_goodbye(Goodbye::WhenQuiet);
+                connection.set_drain(Drain::WhenQuiet);
             } else {
                 end_gently(serving.as_mut());
             }
@@ -74,10 +75,10 @@ where
                 }
                 match deadline {
                     Some((deadline, QUIET | ANNOUNCED)) if Instant::from_std(deadline) <= Instant::now() => {
-                        if connection.goodbye() == Goodbye::Close {
+                        if connection.drain() == Drain::Close {
                             return Poll::Ready("closed");
                         }
-                        connection.say_goodbye(Goodbye::Close);
+                        connection.set_drain(Drain::Close);
                     }
                     Some((deadline, why)) if Instant::from_std(deadline) <= Instant::now() => {
                         if why != "idle" || is_ending {
@@ -97,23 +98,23 @@ where
             Ok(()) = phase.changed() => {}
             reason = turn => return reason,
             () = sleep(FIRST_CALL), if is_awaited => {}
-            goodbye = insisted(gateway, connection), if connection.is_multiplexed() => connection.say_goodbye(goodbye),
+            drain = insisted(gateway, connection), if connection.is_multiplexed() => connection.set_drain(drain),
         }
     }
 }
 
 /// Waits until callers have to be told that are never quiet, as the grace time is nearly over: gently at first.
-async fn insisted(gateway: &Gateway, connection: &Connection) -> Goodbye {
-    let next = match connection.goodbye() {
-        Goodbye::WhenQuiet => gateway.insists_from().map(|times| (times[0], Goodbye::AfterNext)),
-        Goodbye::AfterNext => gateway.insists_from().map(|times| (times[1], Goodbye::Now)),
-        Goodbye::None | Goodbye::Now | Goodbye::Close => None,
+async fn insisted(gateway: &Gateway, connection: &Connection) -> Drain {
+    let next = match connection.drain() {
+        Drain::WhenQuiet => gateway.insists_from().map(|times| (times[0], Drain::AfterNext)),
+        Drain::AfterNext => gateway.insists_from().map(|times| (times[1], Drain::Now)),
+        Drain::None | Drain::Now | Drain::Close => None,
     };
     match next {
-        Some((time, goodbye)) => {
+        Some((time, drain)) => {
             // Boxed, as every connection would have room for it.
             Box::pin(sleep_until(time.into())).await;
-            goodbye
+            drain
         }
         None => std::future::pending().await,
     }

@@ -18,7 +18,8 @@ use tokio::time::{Sleep, sleep};
 use super::frames::{Fault, Frames};
 use super::goaway::GoAway;
 use crate::gateway::Gateway;
-use crate::gateway::connection::{Connection, Goodbye};
+use crate::gateway::connection::Connection;
+use crate::gateway::drain::Drain;
 use crate::refusal::Refusal;
 
 /// A stream of a caller's bytes.
@@ -157,7 +158,7 @@ impl<Stream: AsyncWrite + Unpin> Wire<Stream> {
 
     /// Whether the connection is to end, and this is HTTP/2.
     fn goes_away(&self) -> bool {
-        self.http2.is_some() && self.connection.goodbye() != Goodbye::None
+        self.http2.is_some() && self.connection.drain() != Drain::None
     }
 
     /// Whether the caller has been told which stream was the last.
@@ -168,7 +169,7 @@ impl<Stream: AsyncWrite + Unpin> Wire<Stream> {
     /// Says which stream was the last, where the connection is to be closed and none is open.
     fn close_if_idle(&mut self) {
         if let Some(http2) = &mut self.http2
-            && self.connection.goodbye() == Goodbye::Close
+            && self.connection.drain() == Drain::Close
         {
             http2.goaway.close_if_idle(&mut http2.frames);
         }
@@ -178,7 +179,7 @@ impl<Stream: AsyncWrite + Unpin> Wire<Stream> {
     fn poll_goaway(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(http2) = &mut self.http2 else { return Poll::Ready(Ok(())) };
         let Http2 { frames, goaway } = &mut **http2;
-        if goaway.advance(self.connection.goodbye(), frames) {
+        if goaway.advance(self.connection.drain(), frames) {
             self.connection.is_told();
         }
         ready!(goaway.poll_write(&mut self.stream, context))?;

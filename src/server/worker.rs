@@ -36,7 +36,8 @@ use super::{Listener, Phase, proxy_protocol};
 use crate::auth::peer::Peer;
 use crate::auth::trust::refused_certificate;
 use crate::gateway::access_log::AccessLogWriter;
-use crate::gateway::connection::{Connection, Goodbye, Shown};
+use crate::gateway::connection::{Connection, Shown};
+use crate::gateway::drain::Drain;
 use crate::gateway::{Answer, Gateway, Shared};
 use crate::socket::Socket;
 use crate::stream::ArrivingBody;
@@ -454,7 +455,7 @@ where
         Box::pin(async move { answer.await.map(|answer| answer.map(|body| streams.body(body, reader))) })
     });
     let serving = builder.serve_connection(TokioIo::new(wire), service);
-    watched(pin!(serving), |_| connection.say_goodbye(Goodbye::Close), &connection, phase, gateway).await
+    watched(pin!(serving), |_| connection.set_drain(Drain::Close), &connection, phase, gateway).await
 }
 
 /// Hands the requests of a connection to the gateway.

@@ -5,26 +5,13 @@ Usage: ext_authz_client.py PORT CA_FILE CUSTOMER_TOKEN IDENTIFIER.
 
 import json
 import sys
-import tempfile
-from pathlib import Path
 
 import grpc
-from grpc_tools import protoc
+from ext_authz import check_of, connected, messages
 
 port, ca, token, identifier = sys.argv[1:]
-here = Path(__file__).parent
-with tempfile.TemporaryDirectory() as made:
-    code = protoc.main(
-        ["protoc", f"-I{here}", f"--python_out={made}", f"--grpc_python_out={made}", str(here / "ext_authz.proto")]
-    )
-    assert code == 0, code
-    sys.path.insert(0, made)
-    import ext_authz_pb2 as messages
-    import ext_authz_pb2_grpc as services
-
-credentials = grpc.ssl_channel_credentials(Path(ca).read_bytes())
-channel = grpc.secure_channel(f"localhost:{port}", credentials, options=[("grpc.enable_http_proxy", 0)])
-check = services.AuthorizationStub(channel).Check
+channel = connected(port, ca)
+check = check_of(channel)
 
 
 def request(method="POST", path="/me/orders?a=b", raw=False, address="198.51.100.7", scheme="https", **headers):
