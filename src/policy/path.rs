@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
 use percent_encoding::percent_decode_str;
 
 /// The path can be read in more than one way, or in none.
@@ -71,7 +72,7 @@ pub fn normal(path: &str) -> Result<Normal<'_>, Ambiguous> {
         return Err(Ambiguous);
     }
     let mut odd = Odd::default();
-    let has_escapes = bytes.contains(&b'%');
+    let has_escapes = memchr(b'%', bytes).is_some();
     let text = if has_escapes { Cow::Owned(unescaped(bytes, &mut odd)?) } else { Cow::Borrowed(path) };
     let plain = text.as_bytes();
     for byte in plain {
@@ -86,20 +87,23 @@ pub fn normal(path: &str) -> Result<Normal<'_>, Ambiguous> {
     if plain.starts_with(b"//") || (has_escapes && !is_text(&text)) {
         return Err(Ambiguous);
     }
-    for segment in text.split('/') {
-        let kept = trimmed(segment);
-        let dropped = &segment[kept.len()..];
-        if dropped.contains('.') {
-            if kept.is_empty() {
-                return Err(Ambiguous);
+    // Most paths have nothing that could be dropped.
+    if has_escapes || memchr(b'.', plain).is_some() {
+        for segment in text.split('/') {
+            let kept = trimmed(segment);
+            let dropped = &segment[kept.len()..];
+            if dropped.contains('.') {
+                if kept.is_empty() {
+                    return Err(Ambiguous);
+                }
+                odd.add(Odd::TRAILING_DOT);
             }
-            odd.add(Odd::TRAILING_DOT);
-        }
-        if dropped.contains([' ', '%']) {
-            odd.add(Odd::TRAILING_SPACE);
+            if dropped.contains([' ', '%']) {
+                odd.add(Odd::TRAILING_SPACE);
+            }
         }
     }
-    if (has_escapes || plain.contains(&b'$')) && stream_name(&text).is_some() {
+    if (has_escapes || memchr(b'$', plain).is_some()) && stream_name(&text).is_some() {
         odd.add(Odd::STREAM_NAME);
     }
     if text.contains("//") {
@@ -275,7 +279,7 @@ fn is_unreserved(byte: u8) -> bool {
 /// A path as it is looked for among the routes: escapes are what they stand for, but for those that some servers read
 /// differently from others.
 pub fn decoded(path: &str) -> Cow<'_, str> {
-    if !path.contains('%') {
+    if memchr(b'%', path.as_bytes()).is_none() {
         return Cow::Borrowed(path);
     }
     let bytes = path.as_bytes();
