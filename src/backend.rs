@@ -183,8 +183,17 @@ impl Backend {
         }
     }
 
-    /// It did not answer.
-    fn failed(&self, failure: Failure) {
+    /// It answered at this time.
+    pub fn note_answer(&self, now: Instant) {
+        self.admission.circuit.note_answer(millis(now));
+    }
+
+    /// It did not answer a request that began then.
+    fn failed(&self, failure: Failure, begun: Instant) {
+        // A page may be slow for many callers at once while all others are answered.
+        if failure == Failure::Timeout && self.admission.circuit.has_answered_since(millis(begun)) {
+            return;
+        }
         if failure.means_gone() && self.admission.circuit.failed(&self.circuit, millis(Instant::now())) {
             let (last, seconds) = (failure.word(), self.circuit.pause.as_secs_f64());
             tracing::warn!(backend = &*self.name, last, seconds, "this backend does not answer: the circuit is open");

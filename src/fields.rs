@@ -206,8 +206,12 @@ impl FieldSet {
         if self.except.contains(name) {
             return false;
         }
-        let normal = normalised(text);
-        self.names.contains(&normal) || self.prefixes.iter().any(|prefix| normal.starts_with(prefix))
+        let has = |normal: &[u8]| {
+            self.names.contains(normal) || self.prefixes.iter().any(|prefix| normal.starts_with(prefix))
+        };
+        // Some decode an escape, and to others it is a sign and two letters.
+        has(&normalised(text))
+            || text.contains(&b'%') && has(&text.iter().map(|byte| folded(*byte)).collect::<Vec<_>>())
     }
 
     /// Whether a trailer of this name may pass.
@@ -283,6 +287,7 @@ mod tests {
             "x%2dcustomer%2Did",
             "%78-customer-id",
             "x~customer!id",
+            "x%customer%id",
         ] {
             assert!(set.contains(&HeaderName::from_bytes(spelling.as_bytes()).expect("a token")), "{spelling}");
         }

@@ -243,6 +243,8 @@ impl Gateway {
         let mut record = Record::open(Rc::clone(&self.ledger), arrival, &taken, request.method(), request.version());
         let current = self.current();
         let is_http2 = request.version() == Version::HTTP_2;
+        // HTTP/1.1 leaves the content out by itself.
+        let is_head = is_http2 && *request.method() == Method::HEAD;
         record.asks_upgrade = upgrade::is_asked_by(&request);
         let mut response = match self.answer(&current, &connection, &taken, request, &mut record).await {
             Ok(response) => response,
@@ -280,6 +282,7 @@ impl Gateway {
         if is_last && !is_http2 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        let response = if is_head { body::without_content(response) } else { response };
         response.map(|body| body.recorded(record))
     }
 

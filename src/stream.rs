@@ -103,12 +103,18 @@ pub struct Progress {
     bytes: Cell<u64>,
     /// Whether the caller is waited for.
     waits: Cell<bool>,
-    over: Cell<bool>,
+    /// When the last of it was handed on, or it broke off.
+    over: Cell<Option<std::time::Instant>>,
 }
 
 impl Progress {
     /// Whether nothing more will be read of it.
     pub fn is_over(&self) -> bool {
+        self.over.get().is_some()
+    }
+
+    /// Since when nothing more is read of it.
+    pub fn over_since(&self) -> Option<std::time::Instant> {
         self.over.get()
     }
 
@@ -235,7 +241,7 @@ impl Body for CallerBody {
 
 impl Drop for CallerBody {
     fn drop(&mut self) {
-        self.progress.over.set(true);
+        self.progress.over.set(Some(std::time::Instant::now()));
     }
 }
 

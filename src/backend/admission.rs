@@ -1,10 +1,12 @@
 //! Whether a backend takes one more request: its limit, the queue before it, and the circuit that is open while it does
 //! not answer at all. Outlives a policy.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::HeaderValue;
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
@@ -32,6 +34,8 @@ pub struct Admission {
     pub repeats: Repeats,
     /// For log lines about answers that cannot be used.
     pub(super) bad_responses: LogThrottle,
+    /// The backend's name.
+    backend: Arc<str>,
 }
 
 /// How many requests may wait for a place, and for how long.
@@ -50,7 +54,33 @@ pub struct Permit(Arc<Admission>);
 /// A place among those that wait; given back when dropped.
 pub(super) struct Waiting<'a>(&'a AtomicUsize);
 
+impl Permit {
+    /// The name of the backend.
+    pub fn backend(&self) -> &Arc<str> {
+        &self.0.backend
+    }
+
+    /// Says in the log that the answer of a server to this request broke off, as `log_bad_response` does.
+    pub fn log_broken_off(&self, server: &str, request_id: &HeaderValue) {
+        self.0.log_bad_response(server, request_id, &"the body broke off");
+    }
+}
+
 impl Admission {
+    /// Of the backend of this name.
+    pub fn new(backend: &str) -> Self {
+        Self { backend: backend.into(), ..Self::default() }
+    }
+
+    /// Says in the log why the answer of a server to this request cannot be used: at most one line a second for each
+    /// backend, with the count of those left out.
+    pub(super) fn log_bad_response(&self, server: &str, request_id: &HeaderValue, reason: &dyn fmt::Display) {
+        if let Some(left_out) = self.bad_responses.allow() {
+            let (backend, request_id) = (&*self.backend, request_id.to_str().unwrap_or_default());
+            tracing::info!(backend, server, request_id, %reason, left_out, "the backend's answer cannot be used");
+        }
+    }
+
     /// Requests in flight.
     pub fn in_flight(&self) -> usize {
         (self.counter.load(Ordering::Relaxed) % ONE) as usize

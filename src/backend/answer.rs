@@ -114,10 +114,7 @@ impl Backend {
     /// Says in the log why the answer of a server to this request cannot be used: at most one line a second for each
     /// backend, with the count of those left out.
     pub fn log_bad_response(&self, server: &str, request_id: &HeaderValue, reason: &dyn fmt::Display) {
-        if let Some(left_out) = self.admission.bad_responses.allow() {
-            let (backend, request_id) = (&*self.name, request_id.to_str().unwrap_or_default());
-            tracing::info!(backend, server, request_id, %reason, left_out, "the backend's answer cannot be used");
-        }
+        self.admission.log_bad_response(server, request_id, reason);
     }
 }
 

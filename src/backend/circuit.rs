@@ -29,7 +29,12 @@ pub struct Circuit {
     failures: AtomicU32,
     /// 0: it is closed. Otherwise when the next request may try.
     open_until: AtomicU64,
+    /// When the backend answered last, give or take [`GRAIN`].
+    answered: AtomicU64,
 }
+
+/// Answers so close together, in milliseconds, are noted once: what all workers write is dear.
+const GRAIN: u64 = 20;
 
 impl Circuit {
     /// Whether it is open.
@@ -62,6 +67,18 @@ impl Circuit {
         let next = now.saturating_add(whole_millis(rule.pause));
         self.is_due(rule, try_by, now)
             && self.open_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Whether the backend has answered somebody since then: a page may be slow, but it is there.
+    pub(super) fn has_answered_since(&self, time: u64) -> bool {
+        self.answered.load(Ordering::Relaxed) > time
+    }
+
+    /// The backend answered now.
+    pub(super) fn note_answer(&self, now: u64) {
+        if now > self.answered.load(Ordering::Relaxed) + GRAIN {
+            self.answered.store(now, Ordering::Relaxed);
+        }
     }
 
     /// The backend answered: whether that closed it.
@@ -124,5 +141,17 @@ mod tests {
         assert!(!circuit.lets_pass(&RULE, Try::Upload, 19_998));
         assert!(circuit.lets_pass(&RULE, Try::Upload, 19_999) && !circuit.lets_pass(&RULE, Try::Upload, 19_999));
         assert!(!circuit.lets_pass(&RULE, Try::Complete, 24_998) && circuit.lets_pass(&RULE, Try::Complete, 24_999));
+    }
+
+    #[test]
+    fn who_has_answered_since_a_request_began_is_there() {
+        let circuit = Circuit::default();
+        assert!(!circuit.has_answered_since(0));
+        circuit.note_answer(100);
+        assert!(circuit.has_answered_since(99) && !circuit.has_answered_since(100));
+        circuit.note_answer(110);
+        assert!(!circuit.has_answered_since(105), "it is noted now and then");
+        circuit.note_answer(130);
+        assert!(circuit.has_answered_since(105));
     }
 }

@@ -25,7 +25,9 @@ pub(super) enum Wire {
 pub(super) async fn dial(server: &Server, caller: Option<IpAddr>) -> Result<Wire, Failure> {
     let name = &*server.standing.name;
     let no_connection = |error: std::io::Error| {
-        tracing::debug!(server = name, %error, "cannot connect to backend");
+        if let Some(left_out) = server.standing.unreachable.allow() {
+            tracing::info!(server = name, %error, left_out, "cannot connect to backend");
+        }
         Failure::Connect
     };
     let address = match &server.place {

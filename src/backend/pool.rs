@@ -140,13 +140,14 @@ impl Pool {
             loop {
                 ready!(alarm.poll(context));
                 let now = Instant::now();
-                let end = errand.begun.get() + patience.head;
+                // Nobody answers before the request is complete: for its body, the caller has a time of its own.
+                let complete = upload.as_ref().and_then(|upload| upload.over_since());
+                let end = complete.map_or(errand.begun.get(), |time| time.max(errand.begun.get())) + patience.head;
                 if way.waits.get() {
                     alarm.put_off((now + patience.head).into());
                 } else if end > now {
                     alarm.put_off(end.into());
-                } else if upload.as_ref().is_some_and(|upload| upload.goes_on(&mut known)) {
-                    // Nobody answers before the request is complete: for its body, the caller has a time of its own.
+                } else if upload.as_ref().is_some_and(|upload| !upload.is_over() && upload.goes_on(&mut known)) {
                     alarm.put_off((now + patience.head).into());
                 } else {
                     return Poll::Ready(Err(Failure::Timeout));
@@ -163,7 +164,7 @@ impl Pool {
             // Whatever it said, it is there.
             Ok(_) | Err(Failure::Malformed) => backend.answered(),
             Err(_) if is_callers_fault || way.is_counted.get() => {}
-            Err(failure) => backend.failed(*failure),
+            Err(failure) => backend.failed(*failure, errand.begun.get()),
         }
         if let (Err(Failure::Broken | Failure::Malformed), Some((station, error))) = (&sent, way.broke.take())
             && !is_callers_fault

@@ -5,6 +5,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::balance::FULL;
+use crate::log_throttle::LogThrottle;
 
 /// Out until a check finds it good.
 const UNTIL_GOOD: u64 = u64::MAX;
@@ -26,6 +27,8 @@ pub struct Standing {
     in_a_row: AtomicU32,
     ejections: AtomicU64,
     checks: Mutex<Checks>,
+    /// For log lines that say why it cannot be connected.
+    pub(super) unreachable: LogThrottle,
 }
 
 /// What the checks of a server said last.
@@ -80,6 +83,7 @@ impl Standing {
             in_a_row: AtomicU32::new(0),
             ejections: AtomicU64::new(0),
             checks: Mutex::default(),
+            unreachable: LogThrottle::default(),
         }
     }
 

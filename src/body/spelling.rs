@@ -15,8 +15,11 @@ impl Step {
         Self { folded: folded(&name), name }
     }
 
-    /// Whether some reader takes `name`, which is another one, for this.
+    /// Whether some reader takes `name`, which is another one, for this. To C a name ends at its first NUL.
     pub(super) fn is_spelled_otherwise(&self, name: &str) -> bool {
+        if name.contains('\0') {
+            return true;
+        }
         let is_alike =
             if name.is_ascii() { self.folded.eq_ignore_ascii_case(name) } else { self.folded == folded(name) };
         is_alike && self.name != name
@@ -51,6 +54,7 @@ mod tests {
         ] {
             assert!(step.is_spelled_otherwise(other), "{other}");
         }
+        assert!(step.is_spelled_otherwise("customer\0") && step.is_spelled_otherwise("\0"));
         for other in ["customer", "customers", "custome", "", "c\u{fc}stomer", "customer ", "customer\u{301}"] {
             assert!(!step.is_spelled_otherwise(other), "{other}");
         }

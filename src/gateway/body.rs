@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Response, header};
 use http_body::{Body, Frame, SizeHint};
 
 use super::headers;
@@ -71,6 +71,16 @@ impl ResponseBody {
     }
 }
 
+/// The answer to HEAD: its fields say how long the content would be, and there is none (RFC 9110 section 9.3.2).
+pub(super) fn without_content(answer: Response<ResponseBody>) -> Response<ResponseBody> {
+    let (mut head, body) = answer.into_parts();
+    let Content::Full(content) = &body.content else { return Response::from_parts(head, body) };
+    if !content.is_empty() {
+        head.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| content.len().into());
+    }
+    Response::from_parts(head, ResponseBody::full(""))
+}
+
 impl Body for ResponseBody {
     type Data = Bytes;
     type Error = Broken;
@@ -90,6 +100,10 @@ impl Body for ResponseBody {
             },
         };
         let ended = this.is_end_stream();
+        if let (Some(Err(Broken)), Content::Backend(body, _), Some(record)) = (&frame, &this.content, &mut this.record)
+        {
+            record.broke_off(body.server());
+        }
         if let Some(record) = &mut this.record {
             if let Some(Ok(frame)) = &frame
                 && let Some(data) = frame.data_ref()

@@ -56,7 +56,7 @@ pub(crate) struct Shown {
 const AFTER_TOTAL: Duration = Duration::from_secs(1);
 
 /// Over HTTP/1.1 a connection goes on behind a body that nobody wants where no more than this is missing of it.
-const REST: Discard = Discard { bytes: 64 * 1024, patience: Duration::from_secs(1), pause: Duration::from_secs(1) };
+const REST: Discard = Discard { bytes: 64 * 1024, patience: Duration::from_secs(30), pause: Duration::from_secs(2) };
 
 /// The same over HTTP/2, for bodies within the limit too: what is not taken is reset, and many clients then lose the
 /// answer.
@@ -196,6 +196,11 @@ impl Connection {
         if framing.is_odd() {
             self.is_odd.set(true);
         }
+    }
+
+    /// Whether the body that comes is not well-formed: nothing goes on behind it.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is_odd.get()
     }
 
     /// Whether the head of the request that begins now is ambiguous as it was sent. Each request must be asked for once.

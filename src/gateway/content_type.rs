@@ -57,13 +57,23 @@ impl ContentType {
             let name = token(&mut rest)?;
             rest = rest.strip_prefix('=')?;
             let value = if rest.starts_with('"') { quoted(&mut rest)? } else { token(&mut rest)?.to_owned() };
-            is_utf8 &= !name.eq_ignore_ascii_case("charset") || is_name_of_utf8(&value);
+            is_utf8 &= is_harmless(name, &value);
         }
         Some(Self { kind: format!("{kind}/{subtype}").to_ascii_lowercase(), is_utf8 })
     }
 }
 
 const BLANKS: [char; 2] = [' ', '\t'];
+
+/// Whether no reader takes this parameter for another charset: some know `charset*` and `charset*0` (RFC 2231), and some
+/// find `charset=` in a quoted value too.
+fn is_harmless(name: &str, value: &str) -> bool {
+    if name.eq_ignore_ascii_case("charset") {
+        return is_name_of_utf8(value);
+    }
+    let mentions = |text: &str| text.as_bytes().windows(7).any(|part| part.eq_ignore_ascii_case(b"charset"));
+    !mentions(name) && !mentions(value)
+}
 
 /// UTF-8, or the part of it that is ASCII, by the names that are in use.
 fn is_name_of_utf8(charset: &str) -> bool {

@@ -167,6 +167,7 @@ impl Gateway {
         }
         let response = outcome.map_err(|failure| self.failed(route, failure, record))?;
         self.cells().backend_answered(&backend.name, time);
+        backend.note_answer(begun.get() + time);
         let (mut head, content) = response.into_parts();
         // Each side of a gateway speaks its own version (RFC 9110 section 2.5).
         let received = std::mem::replace(&mut head.version, Version::HTTP_11);

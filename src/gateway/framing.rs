@@ -166,6 +166,9 @@ fn is_field(line: &[u8], name: &[u8]) -> bool {
     line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name)
 }
 
+/// The most digits of a chunk's size: zeros before it could go on for ever.
+const LONGEST_SIZE: u8 = 16;
+
 /// Finds the end of a chunked body (RFC 9112 section 7.1). Sizes and line breaks that are not well-formed the parser
 /// refuses; of extensions and of the trailer section it does not, so these are looked at here.
 #[derive(Debug, Default)]
@@ -178,6 +181,8 @@ struct Chunks {
     is_odd: bool,
     /// The size of this chunk, or what is left of it and its line break.
     size: u64,
+    /// How many digits it has.
+    digits: u8,
     /// Whether the present line has something on it.
     filled: bool,
 }
@@ -214,6 +219,7 @@ impl Chunks {
                 Place::Size | Place::Extension if byte == b'\n' => {
                     self.is_odd |= !self.returned || !self.extension.may_end();
                     self.extension = Extension::default();
+                    self.digits = 0;
                     if self.size == 0 {
                         (self.place, self.filled) = (Place::Trailers, false);
                     } else {
@@ -221,7 +227,11 @@ impl Chunks {
                     }
                 }
                 Place::Size => match char::from(byte).to_digit(16) {
-                    Some(digit) => self.size = self.size.saturating_mul(16).saturating_add(u64::from(digit)),
+                    Some(digit) => {
+                        self.digits = self.digits.saturating_add(1);
+                        self.is_odd |= self.digits > LONGEST_SIZE;
+                        self.size = self.size.saturating_mul(16).saturating_add(u64::from(digit));
+                    }
                     None => {
                         self.place = Place::Extension;
                         self.is_odd |= !self.extension.takes(byte);

@@ -148,6 +148,15 @@ impl Record {
         self.bytes_out += bytes as u64;
     }
 
+    /// The response of this server of the backend broke off, in its body.
+    pub(crate) fn broke_off(&mut self, server: &str) {
+        if let Some(permit) = self.permit.take_if(|_| Instant::now() < self.until) {
+            self.refusal.get_or_insert(Refusal::BackendResponse);
+            self.ledger.cells.backend_failed(permit.backend(), "broken");
+            permit.log_broken_off(server, &self.request_id);
+        }
+    }
+
     /// The response came to its proper end. Otherwise it broke off.
     pub(crate) fn completed(&mut self) {
         self.complete = true;

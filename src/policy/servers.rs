@@ -35,7 +35,7 @@ impl Shared {
     /// What is in flight to a backend.
     pub(super) fn admission(&self, backend: &str) -> Arc<Admission> {
         let mut known = self.admissions.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(known.entry(backend.to_owned()).or_default())
+        Arc::clone(known.entry(backend.to_owned()).or_insert_with(|| Arc::new(Admission::new(backend))))
     }
 
     /// What has been learnt of a backend, where its bounds are the same.

@@ -4,7 +4,7 @@ use http::Method;
 
 use super::issuer;
 use super::route::Route;
-use super::table::{LetterCase, Table};
+use super::table::{LetterCase, Table, host_name};
 use crate::config::raw::{self, Raw};
 
 /// Who answers a request.
@@ -80,5 +80,43 @@ pub(super) fn table(raw: &Raw, listen: &raw::Listen, routes: &[Route], publishes
             raw::PathMatch::Exact(path) => table.insert_exact(&route.hosts, &path.exact, methods, target, case),
         }
     }
+    for (route, number) in raw.routes.iter().zip(0..routes.len() as u32).filter(|(route, _)| route.is_served_on(listen))
+    {
+        let Some(twin) = twin(&route.path) else { continue };
+        let methods = &routes[number as usize].methods;
+        let is_opened = |method: &Method| {
+            let host = route.hosts.first().map_or(String::new(), |host| host_name(host));
+            match table.find(&host, &twin, method) {
+                Ok(Target::Route(other)) => demands_more(route, &raw.routes[other as usize]),
+                _ => false,
+            }
+        };
+        if EVERY_METHOD.iter().chain(methods).any(is_opened) {
+            let case = if ignores_case(route) { LetterCase::Ignored } else { LetterCase::Counts };
+            table.insert_exact(&route.hosts, &twin, methods, Target::Route(number), case);
+        }
+    }
     table
+}
+
+/// The methods by which an open route could be asked for the path of a closed one.
+const EVERY_METHOD: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
+/// The path that many servers take for the same, but for the slash at its end.
+fn twin(path: &raw::PathMatch) -> Option<String> {
+    match path {
+        raw::PathMatch::Prefix(path) => path.strip_suffix('/').map(str::to_owned),
+        raw::PathMatch::Exact(path) => match path.exact.strip_suffix('/') {
+            Some(without) => Some(without.to_owned()),
+            None => Some(format!("{}/", path.exact)),
+        },
+    }
+    .filter(|twin| !twin.is_empty())
+}
+
+/// Whether a route requires a credential that the other one does not.
+fn demands_more(route: &raw::Route, other: &raw::Route) -> bool {
+    route.require.iter().any(|credential| !other.require.contains(credential))
+        || route.scopes.iter().any(|scope| !other.scopes.contains(scope))
 }

@@ -9,6 +9,10 @@ use std::time::{Duration, Instant};
 /// What the frames of a connection may cost before answers earn something back.
 const BUDGET: u32 = 2_000;
 
+/// The same on the connection of a trusted proxy, which carries the requests of many callers: one of them must not end it
+/// for all.
+const BUDGET_OF_PROXY: u32 = 50_000;
+
 /// How often the budget is filled anew.
 const REFILL: Duration = Duration::from_secs(10);
 
@@ -50,6 +54,7 @@ const END_HEADERS: u8 = 0x4;
 pub(super) struct Frames {
     received: Cutter,
     sent: Cutter,
+    budget: u32,
     /// What is left of the budget.
     spare: u32,
     /// When it was filled last.
@@ -94,12 +99,14 @@ impl Fault {
 }
 
 impl Frames {
-    /// Of a connection that begins now.
-    pub(super) fn new(now: Instant) -> Self {
+    /// Of a connection that begins now, of one caller or of a proxy.
+    pub(super) fn new(now: Instant, is_of_proxy: bool) -> Self {
+        let budget = if is_of_proxy { BUDGET_OF_PROXY } else { BUDGET };
         Self {
             received: Cutter { rest: PREFACE, ..Cutter::default() },
             sent: Cutter::default(),
-            spare: BUDGET,
+            budget,
+            spare: budget,
             filled: now,
             last_stream: 0,
             open: Vec::new(),
@@ -170,7 +177,7 @@ impl Frames {
                 open.retain(|stream| *stream != head.stream);
             }
         });
-        self.spare = self.spare.min(BUDGET);
+        self.spare = self.spare.min(self.budget);
     }
 
     fn spend(&mut self, cost: u32, now: impl FnOnce() -> Instant) -> Result<(), Fault> {
@@ -181,7 +188,7 @@ impl Frames {
             }
             self.filled = now;
             // What came at once is forgiven: it came in ten seconds or more.
-            self.spare = BUDGET;
+            self.spare = self.budget;
         }
         self.spare = self.spare.saturating_sub(cost);
         Ok(())
@@ -314,7 +321,7 @@ mod tests {
 
     fn begun() -> (Frames, Instant) {
         let now = Instant::now();
-        let mut frames = Frames::new(now);
+        let mut frames = Frames::new(now, false);
         let begun = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(SETTINGS, 0, 0, b"")].concat();
         frames.received(&begun, || now).unwrap();
         frames.spare = BUDGET;
@@ -349,7 +356,7 @@ mod tests {
             assert_eq!(frames.received(&bad, || now), Err(Fault::Malformed(FRAME_SIZE)), "{kind}");
         }
         for first in [frame(PING, 0, 0, &[0; 8]), frame(SETTINGS, ACK, 0, b"")] {
-            let mut frames = Frames::new(Instant::now());
+            let mut frames = Frames::new(Instant::now(), false);
             let bytes = [&[0; PREFACE][..], &first].concat();
             assert_eq!(frames.received(&bytes, Instant::now), Err(Fault::Malformed(PROTOCOL)));
         }

@@ -67,7 +67,10 @@ impl<Stream> Wire<Stream> {
 
     /// HTTP/2.
     pub(super) fn http2(stream: Stream, connection: Rc<Connection>) -> Self {
-        let http2 = Some(Box::new(Http2 { frames: Frames::new(Instant::now()), goaway: GoAway::default() }));
+        let http2 = Some(Box::new(Http2 {
+            frames: Frames::new(Instant::now(), !connection.is_of_one_caller()),
+            goaway: GoAway::default(),
+        }));
         Self { stream, connection, gateway: None, replacement: None, lingering: None, http2 }
     }
 
@@ -120,6 +123,10 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<Stream> {
         }
         if this.gateway.is_some() {
             this.connection.bytes_read(&buffer.filled()[before..]);
+            if this.connection.is_broken() {
+                // The parser would take more of it, for as long as it comes.
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
         }
         if let Some(http2) = &mut this.http2 {
             let frames = &mut http2.frames;

@@ -90,15 +90,15 @@ impl Drop for ArrivingBody {
             && !incoming.is_end_stream()
             && tokio::runtime::Handle::try_current().is_ok()
         {
-            tokio::task::spawn_local(discard(incoming, self.discard, arriving));
+            tokio::task::spawn_local(discard(incoming, self.is_http2, self.discard, arriving));
         }
     }
 }
 
-/// Reads the rest. Where it is larger than that, what has come is left until the time is over, so that the answer is
-/// written before HTTP/2 resets the stream.
-async fn discard(mut incoming: Incoming, Discard { bytes, patience, pause }: Discard, _arriving: Arriving) {
-    let mut left = bytes;
+/// Reads the rest. Where it is larger than that, a stream of HTTP/2 is left as it is until the time is over, so that the
+/// answer is written before it is reset.
+async fn discard(mut incoming: Incoming, is_http2: bool, bounds: Discard, _arriving: Arriving) {
+    let Discard { bytes: mut left, patience, pause } = bounds;
     let rest = async {
         while left > 0 {
             let piece = std::future::poll_fn(|context| Pin::new(&mut incoming).poll_frame(context));
@@ -107,7 +107,9 @@ async fn discard(mut incoming: Incoming, Discard { bytes, patience, pause }: Dis
                 Ok(None | Some(Err(_))) | Err(_) => return,
             }
         }
-        std::future::pending::<()>().await;
+        if is_http2 {
+            std::future::pending::<()>().await;
+        }
     };
     let _ = timeout(patience, rest).await;
 }

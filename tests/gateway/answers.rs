@@ -244,3 +244,29 @@ fn a_backend_that_always_answers_wrongly_has_a_line_a_second_with_the_count_of_t
     assert!(lines.iter().sum::<u64>() + lines.len() as u64 <= sent, "{lines:?} of {sent}");
     assert!(sent > lines.len() as u64);
 }
+
+#[test]
+fn an_answer_that_breaks_off_in_its_body_is_counted_and_said() {
+    let (backend, gateway) = world();
+    backend.on("/public/x", Behaviour::RawThenClose(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhalf".to_vec()));
+    let mut connection = gateway.connect();
+    connection.send(&gateway.get("/public/x").bytes());
+    assert!(connection.receive("GET").is_err());
+    gateway.expect_metric("wicketgate_backend_failures_total", &[("kind", "broken")], 1.0);
+    let line =
+        gateway.stdout.wait(|line| line["path"] == "/public/x" || line["refusal"] == "backend_response").unwrap();
+    assert_eq!((&line["status"], &line["complete"], &line["code"]), (&json!(200), &json!(false), &json!("502-01")));
+    let said = gateway.stderr.wait(|line| line["message"] == "the backend's answer cannot be used").unwrap();
+    assert_eq!((&said["backend"], &said["reason"]), (&json!("legacy"), &json!("the body broke off")));
+    assert_eq!(said["request_id"], line["request_id"]);
+}
+
+#[test]
+fn a_server_that_cannot_be_connected_is_named_in_the_log() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gateway = Gateway::start(&Config::with_server(&format!("http://{gone}")));
+    gateway.get("/public/x").send().expect(502, "502-01");
+    let said = gateway.stderr.wait(|line| line["message"] == "cannot connect to backend").unwrap();
+    assert_eq!((&said["server"], &said["level"]), (&json!(gone.to_string()), &json!("INFO")));
+    assert!(said["error"].as_str().unwrap().contains("refused"), "{said}");
+}

@@ -116,3 +116,42 @@ fn uploads_that_send_nothing_do_not_keep_the_circuit_open_for_others() {
     assert_eq!(backend.requests_for("/public/upload").len(), 0);
     gateway.expect_metric("wicketgate_backend_circuit_open", &[], 0.0);
 }
+
+#[test]
+fn a_page_that_is_slow_for_many_at_once_opens_no_circuit_while_others_are_answered() {
+    let (backend, gateway) = world_with(|c| circuit(c).set("/backends/legacy/timeout", json!("1s")));
+    backend.on("/public/slow", Behaviour::Silent);
+    let slow: Vec<_> = (0..8)
+        .map(|_| {
+            let request = gateway.get("/public/slow");
+            thread::spawn(move || request.send())
+        })
+        .collect();
+    backend.wait_for(8);
+    while !slow.iter().all(|call| call.is_finished()) {
+        gateway.get("/public/other").send().ok();
+    }
+    slow.into_iter().for_each(|call| drop(call.join().unwrap().expect(504, "504-01")));
+    gateway.get("/public/other").send().ok();
+    gateway.expect_metric("wicketgate_backend_circuit_open", &[], 0.0);
+    // Where nobody is answered it opens as ever.
+    let slow: Vec<_> = (0..4)
+        .map(|_| {
+            let request = gateway.get("/public/slow");
+            thread::spawn(move || request.send())
+        })
+        .collect();
+    slow.into_iter().for_each(|call| drop(call.join().unwrap().expect(504, "504-01")));
+    gateway.expect_metric("wicketgate_backend_circuit_open", &[], 1.0);
+}
+
+#[test]
+fn a_request_with_a_body_waits_no_longer_for_its_answer_than_one_without() {
+    let (backend, gateway) = world_with(|c| c.set("/backends/legacy/timeout", json!("1s")));
+    backend.on("/public/slow", Behaviour::Silent);
+    for body in [1, 1_000, 300_000] {
+        let begun = std::time::Instant::now();
+        gateway.post("/public/slow").body(vec![b'x'; body]).send().expect(504, "504-01");
+        assert!(begun.elapsed() < Duration::from_millis(1_900), "{body}: {:?}", begun.elapsed());
+    }
+}

@@ -84,3 +84,25 @@ fn utf_8_and_ascii_pass_however_they_are_written() {
     // What is only passed on may be written in anything.
     gateway.post("/public/x").header("Content-Type", "application/json; charset=utf-16").body("{}").send().ok();
 }
+
+#[test]
+fn a_charset_that_only_some_readers_find_is_415_too() {
+    let (backend, gateway) = world_with(only_json);
+    let token = gateway.customer_token();
+    for parameters in [
+        "charset*=utf-8''utf-7",
+        "charset*0=utf-7",
+        "charset=utf-8; charset*=utf-8''utf-7",
+        "x=\"a;charset=utf-7\"",
+        "x-charset=utf-7",
+    ] {
+        let kind = format!("application/json; {parameters}");
+        let answer = gateway.post("/me/x").customer(&token).header("Content-Type", &kind).body("{}").send();
+        assert_eq!((answer.status, answer.code().as_str()), (415, "415-01"), "{parameters}");
+    }
+    backend.assert_untouched();
+    for parameters in ["profile=\"https://example.com/x\"", "charset=\"UTF-8\"", "v=1"] {
+        let kind = format!("application/json; {parameters}");
+        gateway.post("/me/x").customer(&token).header("Content-Type", &kind).body("{}").send().ok();
+    }
+}

@@ -132,3 +132,28 @@ fn a_head_with_two_readings_ends_the_connection_whatever_it_is_refused_for() {
     assert!(connection.closes());
     backend.assert_untouched();
 }
+
+#[test]
+fn the_size_of_a_chunk_has_an_end() {
+    let (backend, gateway) = world();
+    for path in ["/public/x", "/oauth/access_token", "/nowhere"] {
+        let mut connection = gateway.connect();
+        connection.send(&gateway.post(path).header("Transfer-Encoding", "chunked").bytes());
+        // Were it read on and on, this would be written whole.
+        let zeros = vec![b'0'; 64 * 1024];
+        let begun = std::time::Instant::now();
+        let mut written = 0;
+        while written < (256 << 20) && begun.elapsed() < DEADLINE {
+            if connection.try_send(&zeros).is_err() {
+                break;
+            }
+            written += zeros.len();
+        }
+        assert!(written < 64 << 20, "{path}: {written} bytes of zeros were taken");
+    }
+    assert!(backend.requests().iter().all(|seen| !seen.complete), "{:?}", backend.requests());
+    let padded = format!("{}5", "0".repeat(15));
+    let chunked = gateway.post("/public/x").header("Transfer-Encoding", "chunked").bytes();
+    let body = format!("{padded}\r\nhello\r\n0\r\n\r\n");
+    gateway.connect().exchange(&[&chunked[..], body.as_bytes()].concat()).unwrap().ok();
+}

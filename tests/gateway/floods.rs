@@ -392,3 +392,22 @@ fn x39_handshakes_above_the_limit_are_closed_and_open_connections_live() {
     gateway.expect_metric("wicketgate_connections_open", &[], 1.0);
     gateway.get("/public/x").send().ok();
 }
+
+#[test]
+fn x38_b9_one_caller_of_a_proxy_that_gives_up_its_requests_does_not_end_the_connection_for_all() {
+    let (backend, gateway) = world_with(|c| c.set("/listen/0/trusted_proxies", json!(["127.0.0.0/8"])));
+    let gate = Gate::default();
+    backend.on("/public/slow", Behaviour::Hold(gate.clone()));
+    let mut proxy = Caller::open(gateway.address);
+    proxy.get(1, "/public/slow");
+    backend.wait_for(1);
+    for number in 1..2_000 {
+        proxy.get(stream(number), "/public/slow");
+        proxy.send(RST_STREAM, 0, stream(number), &8_u32.to_be_bytes());
+        if number % 20 == 0 {
+            proxy.lives();
+        }
+    }
+    gate.open();
+    assert_eq!(proxy.end_of(1), End::Answer(200));
+}

@@ -186,3 +186,26 @@ fn a_host_with_a_final_dot_finds_the_routes_of_that_host() {
     }
     backend.assert_untouched();
 }
+
+#[test]
+fn a_slash_at_the_end_more_or_less_leads_into_the_closed_room_and_not_past_it() {
+    let (backend, gateway) = world_with(|config| {
+        let mut config = with_a_closed_room(config);
+        let exact = json!({"name": "pay", "path": {"exact": "/r/pay"}, "methods": ["POST"], "require": ["client"], "backend": "legacy"});
+        let open = json!({"name": "fine", "path": {"exact": "/r/lobby/"}, "methods": ["GET"], "public": true, "backend": "legacy"});
+        config.yaml["routes"].as_array_mut().unwrap().extend([exact, open]);
+        config
+    });
+    for path in ["/r/admin", "/r/admin/"] {
+        gateway.get(path).send().expect(403, "403-01");
+    }
+    for path in ["/r/pay", "/r/pay/"] {
+        gateway.post(path).send().expect(401, "401-10");
+        gateway.get(path).send().expect(405, "405-01");
+    }
+    backend.assert_untouched();
+    for path in ["/r/lobby", "/r/lobby/", "/r/adminx", "/r/x", "/r/x/"] {
+        gateway.get(path).send().ok();
+        assert_eq!(backend.last().target, path);
+    }
+}

@@ -38,6 +38,20 @@ fn http_1_1_the_rest_of_a_small_body_is_read_and_the_connection_goes_on() {
 }
 
 #[test]
+fn http_1_1_the_rest_of_a_small_body_may_come_slowly() {
+    let (_backend, gateway) = world();
+    let mut connection = gateway.connect();
+    connection.send(&gateway.post("/nowhere").header("Content-Length", "50000").bytes());
+    assert!(!connection.receive("POST").unwrap().expect(404, "404-01").close);
+    for _ in 0..5 {
+        // As on a slow network.
+        std::thread::sleep(Duration::from_millis(500));
+        connection.send(&[b'x'; 10_000]);
+    }
+    gateway.get("/public/x").send_on(&mut connection).ok();
+}
+
+#[test]
 fn http_1_1_the_answer_says_so_where_the_connection_ends_because_of_a_large_body() {
     let (_backend, gateway) = world();
     for (request, status) in refused(&gateway) {

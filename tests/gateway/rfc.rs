@@ -244,3 +244,21 @@ fn a35_a_connection_closes_after_the_request_that_says_so() {
     assert!(rest.is_empty() && caller.wire.buffer.is_empty());
     assert!(backend.requests_for("/public/3").is_empty());
 }
+
+#[test]
+fn the_answer_to_head_has_no_content_by_http_2_either() {
+    let (_backend, gateway) = world();
+    for (path, status) in
+        [("/nowhere", 404), ("/me/x", 401), ("/auth/customer_authenticate", 405), ("/.well-known/jwks.json", 200)]
+    {
+        let request = |method: &str| {
+            let request = http::Request::builder().method(method).uri(format!("https://localhost{path}"));
+            h2::send(gateway.address, request.body(()).unwrap(), b"", None).unwrap()
+        };
+        let (head, get) = (request("HEAD"), request("GET"));
+        assert_eq!((head.status().as_u16(), head.body().len()), (status, 0), "{path}");
+        assert!(!get.body().is_empty(), "{path}");
+        let length = head.headers()["content-length"].to_str().unwrap().parse::<usize>().unwrap();
+        assert_eq!(length, get.body().len(), "{path}");
+    }
+}

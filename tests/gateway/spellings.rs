@@ -26,6 +26,14 @@ fn a_member_spelled_otherwise_beside_the_identifier_is_400() {
         let answer = gateway.post("/me/x").customer(&token).json(&body.to_string()).send();
         assert_eq!((answer.status, answer.code().as_str()), (400, "400-03"), "{body}");
     }
+    // To readers in C a name ends at its first NUL.
+    for body in [
+        r#"{"customer\u0000":{"id":"victim"}}"#,
+        r#"{"customer":{"id\u0000":"victim"}}"#,
+        r#"{"customer":{"id\u0000x":"victim"}}"#,
+    ] {
+        gateway.post("/me/x").customer(&token).json(body).send().expect(400, "400-03");
+    }
     let escaped = r#"{"\u0043ustomer":{"id":"victim"}}"#;
     gateway.post("/me/x").customer(&token).json(escaped).send().expect(400, "400-03");
     backend.assert_untouched();
@@ -193,4 +201,26 @@ fn what_a_route_lets_pass_must_be_a_field_that_would_go() {
         let (code, out, err) = files.run(&["check", "--config", "gateway.yaml"]);
         assert!(code != 0 && format!("{out}{err}").contains(said), "{name}: {out}{err}");
     }
+}
+
+#[test]
+fn a_per_cent_sign_is_a_spelling_of_a_dash_also_where_it_looks_like_an_escape() {
+    let (backend, gateway) = world_with(|c| {
+        c.route("me", "identifier", json!({"header": "X-Account-Id"})).route(
+            "me",
+            "request_headers",
+            json!({"set": {"X-Backend-Key": "k"}, "remove": ["X-Bad"]}),
+        )
+    });
+    let token = gateway.customer_token();
+    let spoofed =
+        ["X%Account-Id", "X%Account%Id", "X%2DAccount%Id", "X%Backend%Key", "X%Bad", "Client%Cert", "Remote%Addr"];
+    let request = spoofed.iter().fold(gateway.get("/me/x").customer(&token), |it, name| it.header(name, "evil"));
+    request.send().ok();
+    let seen = backend.only();
+    let left: Vec<_> = seen.lines.iter().filter(|(_, value)| value == "evil").collect();
+    assert!(left.is_empty(), "{left:?}");
+    // One that is no spelling of anything passes.
+    gateway.get("/me/x").customer(&token).header("X%Fine", "1").send().ok();
+    assert_eq!(backend.last().header("x%fine"), Some("1"));
 }

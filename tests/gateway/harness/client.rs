@@ -128,6 +128,14 @@ impl Connection {
         }
     }
 
+    /// Writes; an error is that of a connection that the other side has closed.
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match &mut self.wire.stream {
+            Stream::Plain(socket) => socket.write_all(bytes),
+            Stream::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        }
+    }
+
     /// Ends our direction without an end of TLS, as a caller does that goes away.
     pub(crate) fn abort(self) {
         self.wire.stream.socket().shutdown(Shutdown::Both).ok();
