@@ -34,6 +34,7 @@ mod dpop;
 mod early_answers;
 mod exchange;
 mod faults;
+mod file_kinds;
 mod file_modes;
 mod floods;
 mod forward_auth;
