@@ -36,6 +36,7 @@ mod exchange;
 mod faults;
 mod file_kinds;
 mod file_modes;
+mod file_writes;
 mod floods;
 mod forward_auth;
 mod forward_auth_fields;
