@@ -94,7 +94,7 @@ pub fn read(path: &Path) -> Result<(Config, Problems), Problems> {
 /// # Errors
 /// The problems, where the file cannot be read, is not YAML, or lacks too much.
 pub fn read_draft(path: &Path) -> Result<(Config, Problems), Problems> {
-    match files::read_limited(path, tree::MAX_BYTES) {
+    match files::read_main(path, tree::MAX_BYTES) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => parse_draft(&text, path),
             Err(error) => {

@@ -4,8 +4,10 @@ use std::fmt;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 /// Bytes that nobody may see.
@@ -65,37 +67,91 @@ pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let outcome = (|| {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&name)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&name, path)
-    })();
+    let new = name_beside(path);
+    let outcome = write_synced(&new, 0o600, content).and_then(|()| fs::rename(&new, path));
     if outcome.is_err() {
-        let _ = fs::remove_file(&name);
+        let _ = fs::remove_file(&new);
     }
     outcome
+}
+
+/// Writes a file that is not there yet, whole or not at all. Until it is on the disk its name ends with `.new`.
+///
+/// # Errors
+/// `AlreadyExists` where there is such a file, which stays as it is; else why there is none.
+pub fn write_new(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+    let new = name_beside(path);
+    let outcome = write_synced(&new, mode, content).and_then(|()| rename_to_free_name(&new, path));
+    if outcome.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    outcome?;
+    // Not every file system can sync a directory, and the file is there.
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let _ = fs::File::open(directory).and_then(|directory| directory.sync_all());
+    Ok(())
+}
+
+fn name_beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    name.into()
+}
+
+fn write_synced(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // NFS, for one, does not know the flag, but a link replaces nothing either.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            fs::hard_link(from, to)?;
+            fs::remove_file(from)
+        }
+        outcome => Ok(outcome?),
+    }
+}
+
+/// Why [`replace_keeping`] could not write.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplaceFault {
+    /// The new content cannot be written, or not take the place of the old.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The new file cannot be given to the user and group that own the old one.
+    #[error("the new file cannot be given to user {uid} and group {gid}: {error}")]
+    Owner {
+        /// The user.
+        uid: u32,
+        /// The group.
+        gid: u32,
+        /// What the system says.
+        error: io::Error,
+    },
 }
 
 /// Writes another content into a file that exists, whole or not at all; mode and owner stay.
 ///
 /// # Errors
 /// Where it cannot be written.
-pub fn replace_keeping(path: &Path, content: &[u8]) -> io::Result<()> {
+pub fn replace_keeping(path: &Path, content: &[u8]) -> Result<(), ReplaceFault> {
     let known = fs::metadata(path)?;
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let new = Path::new(&name);
+    let name = name_beside(path);
+    let new = name.as_path();
     let outcome = (|| {
         write_private(new, content)?;
         let made = fs::metadata(new)?;
         if (made.uid(), made.gid()) != (known.uid(), known.gid()) {
-            std::os::unix::fs::chown(new, Some(known.uid()), Some(known.gid()))?;
+            let (uid, gid) = (known.uid(), known.gid());
+            let given = std::os::unix::fs::chown(new, Some(uid), Some(gid));
+            given.map_err(|error| ReplaceFault::Owner { uid, gid, error })?;
         }
         fs::set_permissions(new, known.permissions())?;
-        fs::rename(new, path)
+        fs::rename(new, path)?;
+        Ok(())
     })();
     if outcome.is_err() {
         let _ = fs::remove_file(new);
@@ -113,6 +169,19 @@ mod tests {
         assert!(repeated.iter().all(|bytes| repeats_itself(bytes)), "{repeated:?}");
         let others = [&b""[..], b"a", b"ab", b"aab", b"abcab", b"aaaaaaab", b"0123456789abcdef"];
         assert!(!others.iter().any(|bytes| repeats_itself(bytes)), "{others:?}");
+    }
+
+    #[test]
+    fn a_new_file_replaces_none_and_leaves_no_other_beside_it() -> io::Result<()> {
+        let directory = std::env::temp_dir().join(format!("wicketgate-secret-{}", std::process::id()));
+        fs::create_dir_all(&directory)?;
+        let path = directory.join("key.pem");
+        write_new(&path, 0o600, b"first")?;
+        let again = write_new(&path, 0o600, b"second").map_err(|error| error.kind());
+        assert_eq!(again, Err(io::ErrorKind::AlreadyExists));
+        assert_eq!((fs::read(&path)?, fs::metadata(&path)?.mode() & 0o777), (b"first".to_vec(), 0o600));
+        assert_eq!(fs::read_dir(&directory)?.count(), 1);
+        fs::remove_dir_all(&directory)
     }
 
     #[test]

@@ -247,12 +247,20 @@ impl SigningKeys {
                 Zeroizing::new(der.as_ref().to_vec())
             }
         };
+        Ok((Self::file_name(algorithm, now)?, to_pem(&der)))
+    }
+
+    /// The name of the file of a key that is made `now`, in seconds since 1970: `20261124T101500Z-es256.pem`.
+    ///
+    /// # Errors
+    /// Where `now` is no time of our millennia.
+    pub fn file_name(algorithm: NewKey, now: u64) -> Result<String, String> {
         let kind = match algorithm {
             NewKey::Es256 => "es256",
             NewKey::EdDsa => "eddsa",
             NewKey::Rs256 => "rs256",
         };
-        Ok((format!("{}-{kind}.pem", basic_time(now)?), to_pem(&der)))
+        Ok(format!("{}-{kind}.pem", basic_time(now)?))
     }
 }
 

@@ -1,10 +1,12 @@
 //! Changes the items of one list in a YAML file, and nothing else of it: comments and order stay.
 
+use std::io;
+
 use anyhow::{Context as _, bail};
 
 use crate::config::raw::Raw;
 use crate::config::{self, Config};
-use crate::secret::replace_keeping;
+use crate::secret::{ReplaceFault, replace_keeping};
 
 /// A list of texts as it should be.
 pub(super) struct List {
@@ -17,23 +19,49 @@ pub(super) struct List {
 /// Writes the items in the place of those that are there. `apply` does the same to what was read; unless the new file
 /// reads just like that, the old one stays.
 pub(super) fn replace_items(config: &Config, list: &List, apply: impl Fn(&mut Raw, Vec<String>)) -> anyhow::Result<()> {
-    let by_hand = || {
+    let by_hand = |cause: &str| {
         let lines: Vec<String> = list.items.iter().map(|item| format!("  - \"{item}\"")).collect();
         format!(
-            "{} cannot be changed at `{}`; write there yourself:\n{}",
-            config.file().display(),
-            list.at,
-            lines.join("\n")
+            "{file} has not been changed: {cause}.\nTo make the change yourself, write this list at `{at}` of {file}:\n{}",
+            lines.join("\n"),
+            file = config.file().display(),
+            at = list.at,
         )
     };
-    let text = replaced(config, list).with_context(by_hand)?;
+    let hard_to_change = "the list is written in a way that this command cannot change";
+    let text = replaced(config, list).with_context(|| by_hand(hard_to_change))?;
     let mut expected = config.raw().clone();
     apply(&mut expected, list.items.clone());
     if !config.reads_as(&text, &expected) {
-        bail!(by_hand());
+        bail!(by_hand(hard_to_change));
     }
-    let file = std::fs::canonicalize(config.file()).with_context(by_hand)?;
-    replace_keeping(&file, text.as_bytes()).with_context(by_hand)
+    let file = std::fs::canonicalize(config.file()).map_err(ReplaceFault::from);
+    let written = file.and_then(|file| replace_keeping(&file, text.as_bytes()));
+    written.map_err(|fault| anyhow::anyhow!(by_hand(&unwritable(&fault))))
+}
+
+/// Why a file cannot be changed, and what helps.
+pub(super) fn unwritable(fault: &ReplaceFault) -> String {
+    let error = match fault {
+        ReplaceFault::Owner { uid, gid, .. } => {
+            return format!("{fault}; run it as root, or as user {uid} with group {gid} among its groups");
+        }
+        ReplaceFault::Io(error) => error,
+    };
+    let help = match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "its file system is read-only here; change the file where it comes from, such as a ConfigMap or an image"
+        }
+        io::ErrorKind::ResourceBusy => {
+            "it is mounted as a single file, which cannot be replaced; change it where it is mounted from"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "run it as the owner of the file, who must also be able to write in its directory"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on its file system, and run it again",
+        _ => return error.to_string(),
+    };
+    format!("{error}: {help}")
 }
 
 /// The whole text with the new items.

@@ -1,7 +1,6 @@
 //! `wicketgate new`: secrets, shown once.
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,6 +11,7 @@ use super::say;
 use crate::auth::issuer::{NewKey, SigningKeys};
 use crate::auth::{api_key, password};
 use crate::customer::IdentifierKey;
+use crate::secret::write_new;
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate new api-key\n  wicketgate new client-secret\n  \
     wicketgate new signing-key --directory certs/signing\n  wicketgate new identifier-key --file certs/identifier.key";
@@ -93,14 +93,16 @@ pub(super) fn new(new: &New) -> anyhow::Result<()> {
         }
         New::SigningKey(what) => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-            let (name, pem) =
-                SigningKeys::generate(what.algorithm.kind(), now).map_err(|fault| anyhow::anyhow!(fault))?;
             match &what.directory {
-                None => say(pem.trim_end()),
+                None => {
+                    let made = SigningKeys::generate(what.algorithm.kind(), now);
+                    let (_, pem) = made.map_err(|fault| anyhow::anyhow!(fault))?;
+                    say(pem.trim_end())
+                }
                 Some(directory) => {
                     std::fs::create_dir_all(directory)
                         .with_context(|| format!("cannot make {}", directory.display()))?;
-                    keep(&directory.join(name), pem.as_bytes())
+                    keep_signing_key(directory, what.algorithm, now).map(|_| ())
                 }
             }
         }
@@ -108,18 +110,51 @@ pub(super) fn new(new: &New) -> anyhow::Result<()> {
             let key = IdentifierKey::generate();
             match &what.file {
                 None => say(key.trim_end()),
-                Some(file) => keep(file, key.as_bytes()),
+                Some(file) => keep(file, &key),
             }
         }
     }
 }
 
+/// Puts a new signing key into a directory. Its name has the first second from `now` on that no other name has, so that
+/// it sorts behind all that were made before; that second.
+pub(super) fn keep_signing_key(directory: &Path, algorithm: Algorithm, now: u64) -> anyhow::Result<u64> {
+    let kind = algorithm.kind();
+    let (_, pem) = SigningKeys::generate(kind, now).map_err(|fault| anyhow::anyhow!(fault))?;
+    let mut second = now;
+    loop {
+        let name = SigningKeys::file_name(kind, second).map_err(|fault| anyhow::anyhow!(fault))?;
+        let file = directory.join(&name);
+        match if has_time_of(directory, &name) { Err(io::ErrorKind::AlreadyExists.into()) } else { write(&file, &pem) }
+        {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => second += 1,
+            outcome => {
+                outcome.with_context(|| format!("cannot write {}", file.display()))?;
+                return say_kept(&file).map(|()| second);
+            }
+        }
+    }
+}
+
+/// Whether a file in this directory has the time of this name: all before the first `-`.
+fn has_time_of(directory: &Path, name: &str) -> bool {
+    let time = name.split('-').next().unwrap_or(name);
+    let listing = std::fs::read_dir(directory);
+    listing.is_ok_and(|listing| {
+        listing.flatten().any(|entry| entry.file_name().as_encoded_bytes().starts_with(time.as_bytes()))
+    })
+}
+
 /// Writes a new file that only its owner can read.
-pub(super) fn keep(file: &Path, secret: &[u8]) -> anyhow::Result<()> {
-    let shown = file.display();
-    let mut open = std::fs::OpenOptions::new();
-    let mut opened =
-        open.write(true).create_new(true).mode(0o600).open(file).with_context(|| format!("cannot make {shown}"))?;
-    opened.write_all(secret).and_then(|()| opened.sync_all()).with_context(|| format!("cannot write {shown}"))?;
-    say(&format!("{shown} was made. Only its owner can read it; keep a backup in a safe place."))
+fn keep(file: &Path, secret: &str) -> anyhow::Result<()> {
+    write(file, secret).with_context(|| format!("cannot write {}", file.display()))?;
+    say_kept(file)
+}
+
+fn write(file: &Path, secret: &str) -> io::Result<()> {
+    write_new(file, 0o600, secret.as_bytes())
+}
+
+fn say_kept(file: &Path) -> anyhow::Result<()> {
+    say(&format!("{} was made. Only its owner can read it; keep a backup in a safe place.", file.display()))
 }

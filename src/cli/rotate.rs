@@ -9,11 +9,10 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use http::Method;
 
-use super::list_edit::{List, replace_items};
+use super::list_edit::{List, replace_items, unwritable};
 use super::local::{is_running, tell};
-use super::new::{Algorithm, keep};
+use super::new::{Algorithm, keep_signing_key};
 use super::{ConfigFile, say};
-use crate::auth::issuer::SigningKeys;
 use crate::auth::{api_key, password};
 use crate::config::raw::{Cookie, SecretRef};
 use crate::config::scalar::Duration;
@@ -131,9 +130,8 @@ fn wait_for_others(file: &Path) -> Option<File> {
 
 fn signing_key(config: &Config, algorithm: Algorithm, now: u64) -> anyhow::Result<()> {
     let issuer = config.raw().issuer.as_ref().context("gateway.yaml has no `issuer`")?;
-    let (name, pem) = SigningKeys::generate(algorithm.kind(), now).map_err(|fault| anyhow::anyhow!(fault))?;
-    keep(&config.resolve(&issuer.signing_keys).join(name), pem.as_bytes())?;
-    let from = now.saturating_add(issuer.publish_delay.as_secs());
+    let made = keep_signing_key(&config.resolve(&issuer.signing_keys), algorithm, now)?;
+    let from = made.saturating_add(issuer.publish_delay.as_secs());
     say(&format!("It signs from {} on. `wicketgate keys` tells when the one before can go.", format_time(from)))
 }
 
@@ -206,7 +204,8 @@ fn prepend(
     }
     let file =
         std::fs::canonicalize(config.resolve(path)).with_context(|| format!("cannot find {}", path.display()))?;
-    replace_keeping(&file, text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))?;
+    replace_keeping(&file, text.as_bytes())
+        .map_err(|fault| anyhow::anyhow!("{} has not been changed: {}", file.display(), unwritable(&fault)))?;
     Ok(ends)
 }
 
@@ -235,8 +234,8 @@ fn api_key(config: &Config, what: &Named, now: u64) -> anyhow::Result<()> {
     let (key, digest) = api_key::generate(&what.id);
     let versions = Versions::after(digest, &known.sha256, what.overlap, now);
     let list = List { at: format!("api_keys[{position}].sha256"), items: versions.items };
-    replace_items(place, &list, |raw, items| raw.api_keys[position].sha256 = items)?;
-    say(&format!("The API key, shown this once:\n  {}\n", key.as_str()))?;
+    let written = replace_items(place, &list, |raw, items| raw.api_keys[position].sha256 = items);
+    show("API key", &key, written)?;
     for until in versions.ends {
         say(&format!("The key before is good until {}.", format_time(until.min(expires))))?;
     }
@@ -252,12 +251,27 @@ fn client_secret(config: &Config, what: &Named, now: u64) -> anyhow::Result<()> 
     let known = clients.get(position).map(|client| client.secrets().to_vec()).unwrap_or_default();
     let versions = Versions::after(hash, &known, what.overlap, now);
     let list = List { at: format!("clients[{position}].secrets"), items: versions.items };
-    replace_items(config, &list, |raw, items| raw.clients[position].secrets = Some(items))?;
-    say(&format!("The client secret, shown this once:\n  {}\n", secret.as_str()))?;
+    let written = replace_items(config, &list, |raw, items| raw.clients[position].secrets = Some(items));
+    show("client secret", &secret, written)?;
     for until in versions.ends {
         say(&format!("The secret before is good until {}.", format_time(until)))?;
     }
     Ok(())
+}
+
+/// Shows a new key or secret, also where the file could not be changed: whoever then writes into it what the error says
+/// needs what is good by it.
+fn show(what: &str, secret: &str, written: anyhow::Result<()>) -> anyhow::Result<()> {
+    let standing = match &written {
+        Ok(()) => "",
+        Err(_) => "It is not good yet: the change has not been made. Make it as the error says, or forget this one.\n",
+    };
+    let shown = say(&format!("The {what}, shown this once:\n  {secret}\n{standing}"));
+    shown.with_context(|| match &written {
+        Ok(()) => format!("the new {what} is good but could not be shown, so nobody has it: rotate again"),
+        Err(_) => format!("the new {what} could not be shown, and no file has been changed: rotate again"),
+    })?;
+    written
 }
 
 /// The list of a key's or secret's versions with a new one.

@@ -1,9 +1,11 @@
 //! Reading what gateway.yaml refers to: files and environment variables. Every error says where and what to do.
 
-use std::fs::File;
+use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use super::Warning;
 use crate::secret::Secret;
@@ -29,6 +31,20 @@ pub(super) fn read_limited(path: &Path, largest: usize) -> Result<Vec<u8>, Failu
     read_open(open(path)?, path, largest)
 }
 
+/// The bytes of gateway.yaml: a file of at most `largest` bytes, or what another program writes into a descriptor that this
+/// process was started with, such as `/dev/stdin`.
+pub(super) fn read_main(path: &Path, largest: usize) -> Result<Vec<u8>, Failure> {
+    let is_inherited = path == Path::new("/dev/stdin")
+        || path.parent().is_some_and(|parent| parent == Path::new("/dev/fd") || parent == Path::new("/proc/self/fd"));
+    if !is_inherited {
+        return read_limited(path, largest);
+    }
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
+    not_for_everyone(path, &metadata)?;
+    read_open(file, path, largest)
+}
+
 /// The bytes of a file that only its owner may read. One of root's may be readable by the group by which another user
 /// reads it, as mounted secrets are.
 pub(super) fn read_private(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -42,7 +58,7 @@ fn read_closed(path: &Path, forbidden: impl FnOnce(u32) -> u32) -> Result<Vec<u8
     let file = open(path)?;
     let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
     let mode = metadata.permissions().mode() & 0o777;
-    if metadata.is_file() && mode & forbidden(metadata.uid()) != 0 {
+    if mode & forbidden(metadata.uid()) != 0 {
         let path = path.display();
         return Err((
             format!("{path} is open to others than its owner (mode {mode:04o})"),
@@ -121,8 +137,41 @@ fn open(path: &Path) -> Result<File, Failure> {
         // It may be the key itself.
         return Err(("this is not the path of a file".to_owned(), "write the path, not the content".to_owned()));
     }
-    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    // To open a device may do something, and a named pipe may make whoever reads it wait for ever.
+    path.metadata().map_err(|error| unreadable(path, &error)).and_then(|metadata| only_a_file(path, &metadata))?;
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = file.map_err(|error| unreadable(path, &error))?;
     let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
+    only_a_file(path, &metadata)?;
+    not_for_everyone(path, &metadata)?;
+    Ok(file)
+}
+
+/// Refuses all that is not a regular file.
+fn only_a_file(path: &Path, metadata: &Metadata) -> Result<(), Failure> {
+    if metadata.is_file() {
+        return Ok(());
+    }
+    if metadata.is_dir() {
+        return Err(unreadable(path, &io::ErrorKind::IsADirectory.into()));
+    }
+    let message = format!("cannot read {}: it is {}, not a file", path.display(), kind_of(metadata.file_type()));
+    Err((message, "put a regular file there, or correct the path".to_owned()))
+}
+
+fn kind_of(kind: FileType) -> &'static str {
+    if kind.is_fifo() {
+        "a named pipe (FIFO)"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+/// Refuses a file that everyone can write.
+fn not_for_everyone(path: &Path, metadata: &Metadata) -> Result<(), Failure> {
     let mode = metadata.permissions().mode();
     if metadata.is_file() && mode & BY_EVERYONE != 0 {
         let (path, mode) = (path.display(), mode & 0o777);
@@ -131,7 +180,7 @@ fn open(path: &Path) -> Result<File, Failure> {
             format!("run: chmod o-w {path}"),
         ));
     }
-    Ok(file)
+    Ok(())
 }
 
 /// Who else than its owner can change a file or what is in a directory, where that is told and not refused: a group,

@@ -124,7 +124,14 @@ pub(super) fn read(
     };
     let shown = config.resolve(file).display().to_string();
     let entries: Vec<RawAccount> = match serde_saphyr::from_str(&text) {
-        Ok(entries) => entries,
+        Ok(Some(entries)) => entries,
+        // As of a file that somebody is about to fill: nobody means to lock all customers out by it.
+        Ok(None) => {
+            let message = format!("{shown} has no accounts");
+            let help = "add {username, password, subject}, with the hash of `wicketgate hash-password`, or write [] to let nobody log in";
+            problems.push(config.problem(at, message, help));
+            return None;
+        }
         Err(fault) => {
             let place = fault.location().map(|at| format!(":{}:{}", at.line(), at.column())).unwrap_or_default();
             let message = format!("{shown}{place} is not a list of accounts");

@@ -1,9 +1,9 @@
 //! Certificates and keys for development: made where there are none, never overwritten.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::{self, DirBuilder};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
@@ -202,13 +202,7 @@ fn private_directory(dir: &Path) -> anyhow::Result<()> {
 
 /// Writes a file that is not there yet. It has its mode from its first moment.
 fn write_new(path: PathBuf, mode: u32, content: &[u8], created: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&path)
-        .and_then(|mut file| file.write_all(content));
-    written.with_context(|| format!("cannot write {}", path.display()))?;
+    crate::secret::write_new(&path, mode, content).with_context(|| format!("cannot write {}", path.display()))?;
     created.push(path);
     Ok(())
 }
