@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{ConfigFile, say};
+use super::{ConfigFile, MARK, say};
 use crate::config::Problems;
 use crate::config::{self, Config};
 use crate::customer::Deriver;
@@ -128,7 +128,8 @@ fn each_subject(mut each: impl FnMut(&str) -> anyhow::Result<()>) -> anyhow::Res
     for (number, line) in std::io::stdin().lock().lines().enumerate() {
         let place = || format!("line {}", number + 1);
         let line = line.with_context(place)?;
-        let subject = line.trim_end_matches('\r');
+        // Files that are put together have one before each.
+        let subject = line.trim_start_matches(MARK).trim_end_matches('\r');
         if !subject.is_empty() {
             each(subject).with_context(place)?;
             count += 1;
@@ -171,7 +172,23 @@ impl Mapper {
                 deriver.pairwise(name)
             }
         };
-        let issuer = world.issuer.clone().unwrap_or_else(|| policy::tenant(config.raw()));
+        let known = policy::tenants(config.raw());
+        let found = match &world.issuer {
+            None => known.first().filter(|known| known.is_own),
+            Some(named) => {
+                let by_issuer = known.iter().find(|known| known.issuer == Some(named));
+                by_issuer.or_else(|| known.iter().find(|known| known.tenant == named))
+            }
+        };
+        let issuer = found.map(|found| found.tenant.to_owned()).with_context(|| {
+            let mut names: Vec<&str> = known.iter().flat_map(|known| known.issuer.or(Some(known.tenant))).collect();
+            names.dedup();
+            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            match &world.issuer {
+                None => format!("there are no accounts of our own: name an issuer with --issuer; there are {names}"),
+                Some(named) => format!("`{named}` is no issuer of customers here: there are {names}"),
+            }
+        })?;
         let is_pairwise = world.backend.is_some();
         Ok(Self { all: deriver, names, is_pairwise, issuer, config })
     }
