@@ -5,7 +5,7 @@ use std::io::{BufRead as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -146,7 +146,8 @@ struct Mapper {
     /// What the backend in question knows.
     names: Deriver,
     is_pairwise: bool,
-    issuer: String,
+    /// `None`: the customers are those of other issuers, and none of these is named.
+    issuer: Option<String>,
 }
 
 impl Mapper {
@@ -180,21 +181,18 @@ impl Mapper {
                 by_issuer.or_else(|| known.iter().find(|known| known.tenant == named))
             }
         };
-        let issuer = found.map(|found| found.tenant.to_owned()).with_context(|| {
-            let mut names: Vec<&str> = known.iter().flat_map(|known| known.issuer.or(Some(known.tenant))).collect();
-            names.dedup();
-            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            match &world.issuer {
-                None => format!("there are no accounts of our own: name an issuer with --issuer; there are {names}"),
-                Some(named) => format!("`{named}` is no issuer of customers here: there are {names}"),
-            }
-        })?;
+        if let (Some(named), None) = (&world.issuer, found) {
+            let names: Vec<&str> = known.iter().map(|known| known.issuer.unwrap_or(known.tenant)).collect();
+            bail!("`{named}` is no issuer of customers here: there are {}", names.join(", "));
+        }
+        let issuer = found.map(|found| found.tenant.to_owned());
         let is_pairwise = world.backend.is_some();
         Ok(Self { all: deriver, names, is_pairwise, issuer, config })
     }
 
     fn current(&self, subject: &str) -> anyhow::Result<String> {
-        let identifier = self.all.derive(&self.issuer, subject).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+        let issuer = self.issuer.as_ref().context("there are no accounts of our own: name the issuer with --issuer")?;
+        let identifier = self.all.derive(issuer, subject).map_err(|fault| anyhow::anyhow!("{fault}"))?;
         let shown = if self.is_pairwise {
             self.names.for_backend(&self.all, &identifier).map_err(|fault| anyhow::anyhow!("{fault}"))?
         } else {
@@ -205,11 +203,12 @@ impl Mapper {
 
     /// For as long as the key before stands in the file, also after its end.
     fn previous(&self, subject: &str) -> Option<String> {
-        let previous = self.all.derive_previous(&self.issuer, subject, 0)?;
+        let issuer = self.issuer.as_ref()?;
+        let previous = self.all.derive_previous(issuer, subject, 0)?;
         if !self.is_pairwise {
             return Some(previous.as_str().to_owned());
         }
-        Some(self.names.previous_for_backend(&self.all, &self.issuer, subject)?.as_str().to_owned())
+        Some(self.names.previous_for_backend(&self.all, issuer, subject)?.as_str().to_owned())
     }
 
     /// Writes down that somebody traces.

@@ -112,6 +112,29 @@ fn an_issuer_that_is_not_configured_has_no_customers_with_identifiers() {
     }
 }
 
+#[test]
+fn where_all_customers_are_those_of_other_issuers_one_must_be_named_and_identifiers_are_traced() {
+    let mut config = Config::new(&Backend::start()).trust("https://partner.test", &TokenKey::generate());
+    let keys = config.yaml.as_object_mut().unwrap();
+    ["login", "issuer", "access_token", "clients"].iter().for_each(|key| drop(keys.remove(*key)));
+    let files = gateway::Workspace::new(
+        &config
+            .set(
+                "/routes",
+                json!([{"name": "me", "path": "/me/", "methods": ["GET"],
+        "require": ["customer"], "identifier": {"header": "X-Customer-Id"}, "backend": "legacy"}]),
+            )
+            .set("/api_keys", json!([])),
+    );
+    assert_eq!(files.run(&["check"]).2, "");
+    let (code, said, complained) = files.run(&["id", "for", "ann"]);
+    assert!(code == 1 && said.is_empty() && complained.contains("--issuer"), "{said}{complained}");
+    let (code, name, complained) = files.run(&["id", "for", "ann", "--issuer", "https://partner.test"]);
+    assert_eq!(code, 0, "{complained}");
+    let (code, said, complained) = files.run(&["id", "trace", name.trim()]);
+    assert!(code == 0 && said.contains("https://partner.test") && said.contains("ann"), "{said}{complained}");
+}
+
 /// The paths of the gateway's own, in the words of its configuration where they have some.
 const OWN_PATHS: [&str; 8] = [
     "/auth/customer_authenticate",

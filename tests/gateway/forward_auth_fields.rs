@@ -150,6 +150,16 @@ fn behind_the_documented_caddy_no_backend_sees_another_method_path_or_user_that_
 }
 
 #[test]
+fn the_documented_middleware_of_traefik_takes_out_each_of_them() {
+    let page = include_str!("../../docs/forward-auth.md");
+    let snippet = page.split("## Traefik").nth(1).unwrap().split("## Caddy").next().unwrap();
+    // Two it writes itself.
+    for name in CLAIMS.iter().filter(|name| !["X-Forwarded-Host", "X-Real-IP"].contains(name)) {
+        assert!(snippet.contains(&format!(" {name}: \"\"")), "{name}");
+    }
+}
+
+#[test]
 fn envoy_is_told_to_remove_what_names_another_method_path_or_user_unless_the_route_lets_it_pass() {
     let (_backend, gateway, _plain) = asked_with(|c| {
         c.set("/forward_auth/grpc", json!(true)).route("public", "pass_request_headers", json!(["Remote-User"]))
