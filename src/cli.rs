@@ -19,6 +19,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+/// The mark of the byte order, with which some programs begin a text: no part of what stands on standard input.
+const MARK: &str = "\u{feff}";
+
 /// Exit codes: 0 good, 1 something is wrong, 2 the command was not understood.
 #[derive(Debug, Parser)]
 #[command(name = "wicketgate", version, about, arg_required_else_help = true)]

@@ -191,10 +191,13 @@ impl Config {
         self.source.problem(at, self.mark(at), message, help)
     }
 
-    /// Risky settings, and files that others than their owner can change, among those read until now.
+    /// Risky settings, files that others than their owner can change, among those read until now, and a state that everyone
+    /// can change.
     pub fn warnings(&self) -> Vec<Warning> {
         let files = std::iter::once(self.file.clone()).chain(self.files_read());
-        check::warnings(self).into_iter().chain(files.flat_map(|file| files::changeable(&file))).collect()
+        let of_files = files.flat_map(|file| files::changeable(&file));
+        let of_state = files::changeable_state(&self.data_directory());
+        check::warnings(self).into_iter().chain(of_files).chain(of_state).collect()
     }
 
     /// A warning at a key, as [`Config::problem`].

@@ -150,14 +150,21 @@ const LONGEST: usize = 63;
 impl FieldSet {
     /// What of a caller's fields never reaches a backend, unless a route says so: see [`FieldSet::is_claim`].
     pub fn of_callers_claims() -> Self {
-        let mut set = Self::default();
-        OWN.iter().chain(&CLAIMS).for_each(|name| set.insert(name));
-        CLAIMS_BEGIN.iter().for_each(|prefix| set.insert_prefix(prefix));
+        let mut set = Self::of_claims();
         for name in OF_MESSAGE {
             set.insert(name.as_str());
             set.except(name);
         }
         HOP_BY_HOP.iter().for_each(|name| set.insert(name.as_str()));
+        set
+    }
+
+    /// The part of it that says who calls, from where, or what is asked for: nothing that concerns one connection or one
+    /// message.
+    pub fn of_claims() -> Self {
+        let mut set = Self::default();
+        OWN.iter().chain(&CLAIMS).for_each(|name| set.insert(name));
+        CLAIMS_BEGIN.iter().for_each(|prefix| set.insert_prefix(prefix));
         set
     }
 

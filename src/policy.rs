@@ -273,6 +273,29 @@ pub fn tenant(raw: &Raw) -> String {
     named.or_else(|| raw.issuer.as_ref().map(|issuer| issuer.url.clone())).unwrap_or_default()
 }
 
+/// Somebody whose customers have identifiers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tenant<'a> {
+    /// The issuer of their tokens, where there is one.
+    pub issuer: Option<&'a str>,
+    /// What they are told apart by, beside their subject.
+    pub tenant: &'a str,
+    /// Whether they are our own accounts.
+    pub is_own: bool,
+}
+
+/// All whose customers have identifiers, our own accounts first.
+pub fn tenants(raw: &Raw) -> Vec<Tenant<'_>> {
+    let named = raw.identifier.as_ref().and_then(|identifier| identifier.tenant.as_deref());
+    let issuer = raw.issuer.as_ref().map(|issuer| issuer.url.as_str());
+    let own = named.or(issuer).map(|tenant| Tenant { issuer, tenant, is_own: true });
+    let of_others = raw.trusted_issuers.iter().map(|trusted| {
+        let issuer = trusted.issuer.as_str();
+        Tenant { issuer: Some(issuer), tenant: trusted.tenant.as_deref().unwrap_or(issuer), is_own: false }
+    });
+    own.into_iter().chain(of_others).collect()
+}
+
 /// Reads the key that identifiers are derived with; what is wrong with it goes to `problems`.
 pub fn read_deriver(config: &Config, identifier: &raw::Identifier, problems: &mut Problems) -> Option<Deriver> {
     let secret = match config.read_secret(&identifier.key) {

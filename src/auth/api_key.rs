@@ -22,6 +22,11 @@ pub fn digest(key: &[u8]) -> Digest {
     bytes
 }
 
+/// What tells a key apart from others of the same id, to operators: the beginning of its digest, in hex.
+pub fn version(digest: &Digest) -> String {
+    digest[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A new key for this id, to be shown once, and its digest in hex, for the configuration: `wgk_ID.SECRET`, which those
 /// who search texts for lost secrets can recognise.
 pub fn generate(id: &str) -> (Zeroizing<String>, String) {

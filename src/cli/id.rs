@@ -5,11 +5,11 @@ use std::io::{BufRead as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{ConfigFile, say};
+use super::{ConfigFile, MARK, say};
 use crate::config::Problems;
 use crate::config::{self, Config};
 use crate::customer::Deriver;
@@ -128,7 +128,8 @@ fn each_subject(mut each: impl FnMut(&str) -> anyhow::Result<()>) -> anyhow::Res
     for (number, line) in std::io::stdin().lock().lines().enumerate() {
         let place = || format!("line {}", number + 1);
         let line = line.with_context(place)?;
-        let subject = line.trim_end_matches('\r');
+        // Files that are put together have one before each.
+        let subject = line.trim_start_matches(MARK).trim_end_matches('\r');
         if !subject.is_empty() {
             each(subject).with_context(place)?;
             count += 1;
@@ -145,7 +146,8 @@ struct Mapper {
     /// What the backend in question knows.
     names: Deriver,
     is_pairwise: bool,
-    issuer: String,
+    /// `None`: the customers are those of other issuers, and none of these is named.
+    issuer: Option<String>,
 }
 
 impl Mapper {
@@ -171,13 +173,26 @@ impl Mapper {
                 deriver.pairwise(name)
             }
         };
-        let issuer = world.issuer.clone().unwrap_or_else(|| policy::tenant(config.raw()));
+        let known = policy::tenants(config.raw());
+        let found = match &world.issuer {
+            None => known.first().filter(|known| known.is_own),
+            Some(named) => {
+                let by_issuer = known.iter().find(|known| known.issuer == Some(named));
+                by_issuer.or_else(|| known.iter().find(|known| known.tenant == named))
+            }
+        };
+        if let (Some(named), None) = (&world.issuer, found) {
+            let names: Vec<&str> = known.iter().map(|known| known.issuer.unwrap_or(known.tenant)).collect();
+            bail!("`{named}` is no issuer of customers here: there are {}", names.join(", "));
+        }
+        let issuer = found.map(|found| found.tenant.to_owned());
         let is_pairwise = world.backend.is_some();
         Ok(Self { all: deriver, names, is_pairwise, issuer, config })
     }
 
     fn current(&self, subject: &str) -> anyhow::Result<String> {
-        let identifier = self.all.derive(&self.issuer, subject).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+        let issuer = self.issuer.as_ref().context("there are no accounts of our own: name the issuer with --issuer")?;
+        let identifier = self.all.derive(issuer, subject).map_err(|fault| anyhow::anyhow!("{fault}"))?;
         let shown = if self.is_pairwise {
             self.names.for_backend(&self.all, &identifier).map_err(|fault| anyhow::anyhow!("{fault}"))?
         } else {
@@ -188,11 +203,12 @@ impl Mapper {
 
     /// For as long as the key before stands in the file, also after its end.
     fn previous(&self, subject: &str) -> Option<String> {
-        let previous = self.all.derive_previous(&self.issuer, subject, 0)?;
+        let issuer = self.issuer.as_ref()?;
+        let previous = self.all.derive_previous(issuer, subject, 0)?;
         if !self.is_pairwise {
             return Some(previous.as_str().to_owned());
         }
-        Some(self.names.previous_for_backend(&self.all, &self.issuer, subject)?.as_str().to_owned())
+        Some(self.names.previous_for_backend(&self.all, issuer, subject)?.as_str().to_owned())
     }
 
     /// Writes down that somebody traces.

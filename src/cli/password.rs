@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Read as _};
 use anyhow::{Context as _, bail};
 use zeroize::Zeroizing;
 
-use super::say;
+use super::{MARK, say};
 use crate::auth::password;
 
 pub(super) const EXAMPLE: &str = "Example:\n  wicketgate hash-password < password.txt\n\n\
@@ -25,7 +25,8 @@ pub(super) fn hash() -> anyhow::Result<()> {
     if password.len() as u64 > MAX_LENGTH {
         bail!("a password has at most {MAX_LENGTH} bytes");
     }
-    let password = password.strip_suffix(b"\n").unwrap_or(&password);
+    let password = password.strip_prefix(MARK.as_bytes()).unwrap_or(&password);
+    let password = password.strip_suffix(b"\n").unwrap_or(password);
     let password = password.strip_suffix(b"\r").unwrap_or(password);
     if password.is_empty() {
         bail!("the password is empty: {EXAMPLE}");

@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::local::{ask, when};
-use super::{ConfigFile, say};
+use super::{ConfigFile, MARK, say};
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate revoke customer t1-…      all logins of this customer until now\n  \
     wicketgate revoke client asapp       all its access tokens until now; it can get new ones\n  \
@@ -50,7 +50,7 @@ pub(super) fn revoke(what: &Revoke) -> anyhow::Result<()> {
     let text = if kind == "token" && name.name == "-" {
         let mut text = String::new();
         std::io::stdin().take(64 * 1024).read_to_string(&mut text)?;
-        text.trim().to_owned()
+        text.trim_start_matches(MARK).trim().to_owned()
     } else {
         name.name.clone()
     };

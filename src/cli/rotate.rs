@@ -1,6 +1,7 @@
 //! `wicketgate rotate`: the next version of a key or secret takes over, the one before stays good for a while, and the
 //! gateway that runs takes both up at once.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -236,10 +237,28 @@ fn api_key(config: &Config, what: &Named, now: u64) -> anyhow::Result<()> {
     let list = List { at: format!("api_keys[{position}].sha256"), items: versions.items };
     let written = replace_items(place, &list, |raw, items| raw.api_keys[position].sha256 = items);
     show("API key", &key, written)?;
-    for until in versions.ends {
-        say(&format!("The key before is good until {}.", format_time(until.min(expires))))?;
+    let revoked = revoked_api_keys(config);
+    for (digest, until) in versions.before {
+        let until = format_time(until.min(expires));
+        say(&match &revoked {
+            Some(revoked) if revoked.contains(&digest.to_ascii_lowercase()) => {
+                "The key before is revoked: it stays refused.".to_owned()
+            }
+            Some(_) => format!("The key before is good until {until}."),
+            None => format!("The key before is good until {until}, unless it is revoked: no gateway here could tell."),
+        })?;
     }
     Ok(())
+}
+
+/// The digests of the API keys that are revoked, in hex; `None` where no gateway runs that says so.
+fn revoked_api_keys(config: &Config) -> Option<HashSet<String>> {
+    if !is_running(config).ok()? {
+        return None;
+    }
+    let rules = tell(config, Method::GET, "/revocations").ok()?;
+    let of_api_keys = rules.as_array()?.iter().filter(|rule| rule["kind"] == "api_key");
+    Some(of_api_keys.filter_map(|rule| rule["name"].as_str()).map(str::to_owned).collect())
 }
 
 fn client_secret(config: &Config, what: &Named, now: u64) -> anyhow::Result<()> {
@@ -253,7 +272,7 @@ fn client_secret(config: &Config, what: &Named, now: u64) -> anyhow::Result<()> 
     let list = List { at: format!("clients[{position}].secrets"), items: versions.items };
     let written = replace_items(config, &list, |raw, items| raw.clients[position].secrets = Some(items));
     show("client secret", &secret, written)?;
-    for until in versions.ends {
+    for (_, until) in versions.before {
         say(&format!("The secret before is good until {}.", format_time(until)))?;
     }
     Ok(())
@@ -278,8 +297,8 @@ fn show(what: &str, secret: &str, written: anyhow::Result<()>) -> anyhow::Result
 struct Versions {
     /// Newest first.
     items: Vec<String>,
-    /// When each of those before the new one ends.
-    ends: Vec<u64>,
+    /// Each of those before the new one, and when it ends.
+    before: Vec<(String, u64)>,
 }
 
 impl Versions {
@@ -291,7 +310,7 @@ impl Versions {
         let before: Vec<Dated<'_>> = ended.collect();
         Self {
             items: std::iter::once(new).chain(before.iter().map(Dated::text)).collect(),
-            ends: before.iter().map(|dated| dated.until).collect(),
+            before: before.iter().map(|dated| (dated.value.to_owned(), dated.until)).collect(),
         }
     }
 }

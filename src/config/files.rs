@@ -1,6 +1,6 @@
 //! Reading what gateway.yaml refers to: files and environment variables. Every error says where and what to do.
 
-use std::fs::{File, FileType, Metadata, OpenOptions};
+use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -213,6 +213,33 @@ pub(super) fn changeable(path: &Path) -> Vec<Warning> {
     warnings
 }
 
+/// Where everyone can change what a directory holds, and so the state: the directory itself, the one above it, or files in
+/// it. Volumes give the group of the gateway the right to write: that is not told.
+pub(super) fn changeable_state(directory: &Path) -> Vec<Warning> {
+    let Ok(directory) = directory.canonicalize() else { return Vec::new() };
+    let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    files.sort_unstable();
+    let places = directory.parent().map(Path::to_owned).into_iter().chain([directory]).chain(files);
+    let by_everyone = places.filter_map(|path| {
+        // A link can be written by everyone, and says nothing of what it leads to.
+        let metadata = path.symlink_metadata().ok()?;
+        let mode = metadata.mode();
+        let replaceable = metadata.is_dir() && mode & STICKY == 0;
+        let message = format!(
+            "everyone can change or replace the state here (mode {:04o}): revocations and logouts can be undone",
+            mode & 0o7777
+        );
+        let help = format!("run: chmod o-w {}", path.display());
+        ((replaceable || metadata.is_file()) && mode & BY_EVERYONE != 0).then(|| Warning {
+            place: path.display().to_string(),
+            message,
+            help,
+        })
+    });
+    by_everyone.collect()
+}
+
 fn read_open(file: File, path: &Path, largest: usize) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     file.take(largest as u64 + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
@@ -245,7 +272,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
     use super::*;
-    use std::fs::{self, Permissions};
+    use std::fs::Permissions;
 
     fn file(name: &str, content: &[u8], mode: u32) -> PathBuf {
         let directory = std::env::temp_dir().join(format!("wicketgate-files-{}", std::process::id()));

@@ -100,8 +100,12 @@ impl Gateway {
         let identity = call.parts.headers;
         let kept: Vec<HeaderName> =
             route.forward.iter().map(|credential| headers::field_of(route, *credential)).collect();
+        // What the route lets pass of claims is not in its own set.
+        let goes = |endpoint: &ForwardAuth, name: &HeaderName| {
+            endpoint.withholds(name) || (endpoint.is_claim_behind_envoy(name) && route.stripped.contains(name))
+        };
         let is_withheld = |name: &&HeaderName| {
-            policy.forward_auth.as_ref().is_some_and(|forward_auth| forward_auth.withholds(name))
+            policy.forward_auth.as_ref().is_some_and(|endpoint| goes(endpoint, name))
                 && !kept.contains(name)
                 && !identity.contains_key(*name)
         };

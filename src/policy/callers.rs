@@ -212,7 +212,7 @@ pub(super) fn read_api_keys(
                 let read = Dated::parse(text).and_then(|dated| Ok((dated.until, api_key::parse_digest(dated.value)?)));
                 match read {
                     Ok((until, digest)) => {
-                        let (version, until) = (hex(&digest[..6]), until.min(expires));
+                        let (version, until) = (api_key::version(&digest), until.min(expires));
                         let used = uses.of("api_key", &key.id, &version);
                         records
                             .push((digest, ApiKeyVersion { key: Arc::clone(&record), until, used: Arc::clone(&used) }));

@@ -13,6 +13,14 @@ use crate::fields::FieldSet;
 /// The path that Envoy asks at.
 const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
+/// Fields of claims that Envoy writes itself, with those of [`OF_ENVOY`]: what callers send of them it has taken away.
+const BY_ENVOY: [&str; 5] =
+    ["x-forwarded-client-cert", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto", "x-request-id"];
+
+/// How fields begin by which Envoy is told something, and tells others; what was asked for is not among them.
+const OF_ENVOY: &str = "x-envoy-";
+const ASKED_OF_ENVOY: &str = "x-envoy-original-";
+
 /// A decision endpoint for other proxies.
 #[derive(Debug)]
 pub struct ForwardAuth {
@@ -25,6 +33,8 @@ pub struct ForwardAuth {
     credentials: Vec<HeaderName>,
     /// Fields that carry a credential or that only the gateway may write, in any spelling.
     withheld: FieldSet,
+    /// Fields by which a caller says something of itself or of its request.
+    claims: FieldSet,
 }
 
 impl ForwardAuth {
@@ -42,6 +52,7 @@ impl ForwardAuth {
             is_apart: raw.listen.iter().any(|listen| listen.forward_auth),
             credentials,
             withheld,
+            claims: FieldSet::of_claims(),
         })
     }
 
@@ -67,6 +78,14 @@ impl ForwardAuth {
     /// Whether a field goes no further: a credential, or what only the gateway may write, in whatever spelling.
     pub fn withholds(&self, name: &HeaderName) -> bool {
         self.withheld.contains(name)
+    }
+
+    /// Whether a caller says by this field, in whatever spelling, who or where it is or what it asks for, and Envoy does
+    /// not write it itself.
+    pub fn is_claim_behind_envoy(&self, name: &HeaderName) -> bool {
+        let text = name.as_str();
+        let is_envoys = BY_ENVOY.contains(&text) || (text.starts_with(OF_ENVOY) && !text.starts_with(ASKED_OF_ENVOY));
+        !is_envoys && self.claims.contains(name)
     }
 
     /// Whether no caller may send this field: only the gateway may write it, or it is a credential misspelt.

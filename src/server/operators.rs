@@ -1,6 +1,7 @@
 //! What operators do to logins: a small HTTP API on a Unix socket that only the user of this process can open. It shows
 //! no secret: sessions go by their handle, API keys by their id.
 
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::fs;
 use std::io;
@@ -29,7 +30,8 @@ use crate::config::Config;
 use crate::customer::{Identifier, Mode};
 use crate::dated::KeyVersion;
 use crate::gateway::{Shared, customer_of_backend, customer_rules};
-use crate::state::revocation::{Rule, Subject};
+use crate::policy::Policy;
+use crate::state::revocation::{Revocations, Rule, Subject};
 use crate::state::session::{Session, SessionDigest, handle, hex};
 use crate::state::{LONGEST, Unavailable};
 
@@ -267,7 +269,7 @@ async fn answer(request: Request<Incoming>, shared: &Shared, wishes: &mpsc::Send
             tracing::info!(kind = asked.kind, revoked = ?shown, "an operator revoked");
             Ok(json!({ "kind": asked.kind, "revoked": shown, "note": note }))
         }
-        (&Method::GET, ["keys"]) => Ok(key_versions(&shared.policy().versions, now())),
+        (&Method::GET, ["keys"]) => Ok(key_versions(&shared.policy(), shared.state.revocations(), now())),
         (&Method::POST, ["reload"]) => {
             let (told, outcome) = oneshot::channel();
             let stopping = || Fault(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping".to_owned());
@@ -283,27 +285,41 @@ async fn answer(request: Request<Incoming>, shared: &Shared, wishes: &mpsc::Send
 }
 
 /// All versions of all keys, with how each stands.
-fn key_versions(versions: &[KeyVersion], now: u64) -> Value {
-    let is_live = |version: &KeyVersion| version.from <= now && (now < version.until || version.until == u64::MAX);
+fn key_versions(policy: &Policy, revocations: &Revocations, now: u64) -> Value {
+    let versions = &policy.versions;
+    let all_keys = policy.auth.api_keys.iter().filter(|(digest, _)| revocations.covers_api_key(digest));
+    let revoked: HashSet<(&str, String)> =
+        all_keys.map(|(digest, version)| (&*version.key.id, api_key::version(digest))).collect();
+    let is_revoked = |version: &KeyVersion| {
+        version.kind == "api_key" && revoked.contains(&(version.id.as_str(), version.version.clone()))
+    };
+    let is_live = |version: &KeyVersion| (now < version.until || version.until == u64::MAX) && !is_revoked(version);
+    // The newest whose time has come; where there is none, the oldest.
+    let mut current: HashMap<(&str, &str), &KeyVersion> = HashMap::new();
+    for version in versions.iter().filter(|version| is_live(version)) {
+        let chosen = current.entry((version.kind, &version.id)).or_insert(version);
+        if chosen.from > now {
+            *chosen = version;
+        }
+    }
     let shown = versions.iter().map(|version| {
-        let current = versions
-            .iter()
-            .filter(|other| other.kind == version.kind && other.id == version.id)
-            .find(|other| is_live(other));
+        let current = current.get(&(version.kind, version.id.as_str()));
         let is_current = current.is_some_and(|current| current.version == version.version);
+        let from = Some(version.from).filter(|from| *from > 0 && !(is_current && *from > now));
         let (standing, remove) = match () {
+            () if is_revoked(version) => ("revoked", "yes".to_owned()),
             // Whoever still has an old identifier may have to know whose it was.
             () if now >= version.until && version.kind == "identifier_key" => ("ended", "no: it traces".to_owned()),
             () if now >= version.until => ("ended", "yes".to_owned()),
-            () if version.from > now => ("next", "no".to_owned()),
             () if is_current => ("current", "no".to_owned()),
+            () if version.from > now => ("next", "no".to_owned()),
             () if version.kind == "identifier_key" => ("previous", "no: it traces".to_owned()),
             () if version.until < u64::MAX => ("previous", "by itself".to_owned()),
             () => ("previous", "when it is not used any more".to_owned()),
         };
         json!({
             "kind": version.kind, "id": version.id, "version": version.version, "standing": standing,
-            "from": (version.from > 0).then_some(version.from),
+            "from": from,
             "until": (version.until < u64::MAX).then_some(version.until),
             "last_used": version.used.seconds(), "remove": remove,
         })

@@ -2,6 +2,7 @@
 
 use std::os::unix::net::UnixDatagram;
 
+use crate::harness::keys::TokenKey;
 use crate::harness::*;
 
 #[track_caller]
@@ -62,6 +63,117 @@ fn a_rotation_that_cannot_see_whether_a_gateway_runs_does_not_say_that_none_does
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("shown this once") && !said.contains("No gateway runs here"), "{said}");
     assert!(complained.contains("other.sock") && complained.contains("has been changed"), "{complained}");
+}
+
+#[test]
+fn a_mark_of_the_byte_order_before_standard_input_is_no_part_of_it() {
+    let (_backend, gateway) = world();
+    let token = gateway.login(ALICE);
+    let marked = format!("\u{feff}{token}\r\n");
+    let (code, said, complained) = gateway.files.run_with(&["revoke", "token", "-"], marked.as_bytes());
+    assert!(code == 0 && said.starts_with("revoked: token "), "{complained}");
+    gateway.get("/me/x").customer(&token).send().expect(401, "401-03");
+    // Nor is it a password.
+    let (code, _, complained) = gateway.files.run_with(&["hash-password"], "\u{feff}\n".as_bytes());
+    assert!(code == 1 && complained.contains("empty"), "{complained}");
+    let marked = format!("\u{feff}{}\n", ALICE.secret);
+    let (_, hash, _) = gateway.files.run_with(&["hash-password"], marked.as_bytes());
+    let accounts = json!([{"username": ALICE.name, "password": hash.trim(), "subject": ALICE.subject}]);
+    gateway.files.write("accounts.yaml", &accounts.to_string());
+    gateway.hup("reloaded");
+    gateway.login(ALICE);
+}
+
+#[test]
+fn an_issuer_that_is_not_configured_has_no_customers_with_identifiers() {
+    let config = Config::new(&Backend::start()).trust("https://partner.test", &TokenKey::generate());
+    let files = gateway::Workspace::new(&config);
+    for command in ["for", "migrate"] {
+        for wrong in ["https://partner.test/", "https://nobody.test", ""] {
+            let args = ["id", command, "--issuer", wrong];
+            let (code, said, complained) = files.run_with(&args, b"ann\n");
+            assert_eq!((code, said.as_str()), (1, ""), "{command} {wrong}");
+            let own = config.yaml["issuer"]["url"].as_str().unwrap();
+            assert!(complained.contains("https://partner.test") && complained.contains(own), "{complained}");
+        }
+    }
+    let id = |more: &[&str]| files.run(&[&["id", "for", "ann"], more].concat());
+    let (code, partners, complained) = id(&["--issuer", "https://partner.test"]);
+    assert_eq!(code, 0, "{complained}");
+    let own = id(&["--issuer", config.yaml["issuer"]["url"].as_str().unwrap()]).1;
+    assert!(own == id(&[]).1 && own != partners);
+    // Where subjects are told apart within a tenant, the issuer stands for it, and the tenant for itself.
+    let shared =
+        config.clone().set("/trusted_issuers/0/tenant", json!("shop")).set("/identifier/tenant", json!("shop"));
+    files.configure(&shared);
+    let own = id(&[]).1;
+    for name in ["https://partner.test", "shop", config.yaml["issuer"]["url"].as_str().unwrap()] {
+        assert_eq!(id(&["--issuer", name]), (0, own.clone(), String::new()), "{name}");
+    }
+}
+
+#[test]
+fn where_all_customers_are_those_of_other_issuers_one_must_be_named_and_identifiers_are_traced() {
+    let mut config = Config::new(&Backend::start()).trust("https://partner.test", &TokenKey::generate());
+    let keys = config.yaml.as_object_mut().unwrap();
+    ["login", "issuer", "access_token", "clients"].iter().for_each(|key| drop(keys.remove(*key)));
+    let files = gateway::Workspace::new(
+        &config
+            .set(
+                "/routes",
+                json!([{"name": "me", "path": "/me/", "methods": ["GET"],
+        "require": ["customer"], "identifier": {"header": "X-Customer-Id"}, "backend": "legacy"}]),
+            )
+            .set("/api_keys", json!([])),
+    );
+    assert_eq!(files.run(&["check"]).2, "");
+    let (code, said, complained) = files.run(&["id", "for", "ann"]);
+    assert!(code == 1 && said.is_empty() && complained.contains("--issuer"), "{said}{complained}");
+    let (code, name, complained) = files.run(&["id", "for", "ann", "--issuer", "https://partner.test"]);
+    assert_eq!(code, 0, "{complained}");
+    let (code, said, complained) = files.run(&["id", "trace", name.trim()]);
+    assert!(code == 0 && said.contains("https://partner.test") && said.contains("ann"), "{said}{complained}");
+}
+
+/// The paths of the gateway's own, in the words of its configuration where they have some.
+const OWN_PATHS: [&str; 8] = [
+    "/auth/customer_authenticate",
+    "/auth/logout",
+    "/oauth/access_token",
+    "/oauth/revoke",
+    "/oauth/introspect",
+    "/.well-known/jwks.json",
+    "/.well-known/jwks.pem",
+    "/.well-known/oauth-authorization-server",
+];
+
+#[test]
+fn each_path_that_cannot_be_a_route_stands_in_the_list_of_them() {
+    let page = include_str!("../../docs/configuration.md");
+    let section = page.split("### `routes[].path`").nth(1).unwrap().split("###").next().unwrap();
+    for path in OWN_PATHS {
+        let route = json!({"name": "own", "path": path, "methods": ["POST"], "public": true, "backend": "legacy"});
+        let config = Config::new(&Backend::start()).add_route(route);
+        let (code, _, complained) = gateway::Workspace::new(&config).run(&["check"]);
+        assert!(code == 1 && complained.contains("answered by the gateway itself"), "{path}: {complained}");
+        assert!(section.contains(path), "{path} is not in the list");
+    }
+}
+
+#[test]
+fn the_documented_logout_ends_the_login() {
+    let page = include_str!("../../docs/configuration.md");
+    let mut blocks = page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let block = blocks.find(|block| block.contains("/auth/logout")).unwrap();
+    let (_backend, gateway) = world();
+    let token = gateway.login(ALICE);
+    let place = format!("localhost:{}", gateway.address.port());
+    assert!(block.contains("localhost:8443") && block.contains("$JWT"), "{block}");
+    let mut command = std::process::Command::new("sh");
+    command.arg("-c").arg(block.replace("localhost:8443", &place)).env("JWT", &token).current_dir(&gateway.files.path);
+    let output = command.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "204", "{output:?}");
+    gateway.get("/me/x").customer(&token).send().expect(401, "401-03");
 }
 
 #[test]

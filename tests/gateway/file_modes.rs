@@ -88,6 +88,44 @@ fn a_file_that_a_group_can_write_is_told_and_taken() {
 }
 
 #[test]
+fn a_state_that_everyone_can_change_is_told_and_taken() {
+    let files = std::sync::Arc::new(gateway::Workspace::new(&Config::new(&Backend::start())));
+    let state = files.path.join("data");
+    let check = || files.run(&["check"]);
+    assert_eq!(check().2, "", "it need not be there yet");
+    let gateway = Gateway::start_in(std::sync::Arc::clone(&files), TokenKey::generate());
+    assert_eq!(check().2, "");
+    let warned = |path: &Path, bits: &str| {
+        let (code, said, complained) = check();
+        assert!(code == 0 && said.contains("is good"), "{complained}");
+        let path = path.to_str().unwrap();
+        let told = |line: &str| line.contains("warning") && line.contains(path) && line.contains(bits);
+        assert!(complained.lines().any(told), "{path}: {complained}");
+    };
+    chmod(&state, 0o777);
+    warned(&state, "chmod o-w");
+    // The log says it too.
+    gateway.hup("reloaded");
+    let told = |line: &String| line.contains("\"WARN\"") && line.contains(state.to_str().unwrap());
+    assert!(gateway.stderr.all().iter().any(told), "{:?}", gateway.stderr.all());
+    // There only the owner of a file can put another one in its place.
+    chmod(&state, 0o1777);
+    assert_eq!(check().2, "");
+    chmod(&state, 0o700);
+    let file = state.join("state.redb");
+    for mode in [0o602, 0o666] {
+        chmod(&file, mode);
+        warned(&file, "chmod o-w");
+    }
+    // Volumes give the group of the gateway the right to write.
+    for (path, mode) in [(&file, 0o660), (&state, 0o770)] {
+        std::os::unix::fs::chown(path, None, Some(1)).unwrap();
+        chmod(path, mode);
+    }
+    assert_eq!(check().2, "");
+}
+
+#[test]
 fn mounts_of_kubernetes_are_taken_as_they_are() {
     let config = with_files(&Backend::start())
         .set("/identifier/key", json!({"credential": "identifier.key"}))
@@ -185,6 +223,10 @@ fn a_customers_number_needs_no_argument_that_others_can_see() {
         let both = format!("{}\n\n{}\n", ALICE.subject, BOB.subject);
         let (code, said, _) = files.run_with(args, both.as_bytes());
         assert_eq!((code, said), (0, format!("{by_argument}{bob}")));
+        // The mark with which Windows begins a text is no part of it.
+        let marked = format!("\u{feff}{}\r\n", ALICE.subject);
+        assert_eq!(files.run_with(args, marked.as_bytes()).1, by_argument);
+        assert_eq!(files.run_with(args, "\u{feff}".as_bytes()).0, 1);
         let (code, said, complained) = files.run_with(args, b"\n");
         assert!(code == 1 && said.is_empty() && complained.contains("standard input"), "{said}{complained}");
     }

@@ -77,6 +77,107 @@ fn g1_behind_the_documented_caddy_no_backend_sees_a_field_of_a_callers_that_only
     no_field_reaches_the_backend(&backend, &gateway, caddy.address);
 }
 
+/// Names under which a caller says another method, path or host, or which user it is, to programs that believe it.
+const CLAIMS: [&str; 40] = [
+    "Client-Cert",
+    "Forwarded",
+    "Proxy",
+    "Remote-Addr",
+    "Remote-Email",
+    "Remote-Groups",
+    "Remote-Name",
+    "Remote-User",
+    "SSL-Client-Verify",
+    "True-Client-IP",
+    "X-Auth-Request-Email",
+    "X-Auth-Request-Groups",
+    "X-Auth-Request-User",
+    "X-Authenticated-User",
+    "X-Authentik-Username",
+    "X-Client-Cert",
+    "X-Client-IP",
+    "X-Envoy-Original-Path",
+    "X-Forwarded-Access-Token",
+    "X-Forwarded-Email",
+    "X-Forwarded-Groups",
+    "X-Forwarded-Host",
+    "X-Forwarded-Method",
+    "X-Forwarded-Path",
+    "X-Forwarded-Preferred-Username",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Uri",
+    "X-Forwarded-User",
+    "X-HTTP-Method",
+    "X-HTTP-Method-Override",
+    "X-Method-Override",
+    "X-MS-Client-Principal",
+    "X-Original-Host",
+    "X-Original-Method",
+    "X-Original-URI",
+    "X-Original-URL",
+    "X-Real-IP",
+    "X-Remote-User",
+    "X-Rewrite-URL",
+    "X-WebAuth-User",
+];
+
+fn no_claim_reaches_the_backend(backend: &Backend, proxy: SocketAddr) {
+    let call = |name: &str| plainly(&Request::new(proxy, "GET", "/public/x").header(name, FORGED)).status;
+    for spelling in CLAIMS.iter().flat_map(|name| spellings(name)) {
+        backend.forget();
+        let status = call(&spelling);
+        assert_eq!(reached(backend), None, "{spelling}: {status}");
+        // Which request it is must not be said in two voices.
+        assert!(
+            status == 200 || (status == 403 && spelling.to_ascii_lowercase().starts_with("x-original-")),
+            "{spelling}"
+        );
+    }
+    backend.forget();
+    assert_eq!((call("X-Ours"), reached(backend).as_deref()), (200, Some("X-Ours")));
+}
+
+#[test]
+fn behind_the_documented_nginx_no_backend_sees_another_method_path_or_user_that_a_caller_names() {
+    let (backend, _gateway, plain) = asked_with(|config| config);
+    no_claim_reaches_the_backend(&backend, nginx(&backend, plain).address);
+}
+
+#[test]
+fn behind_the_documented_caddy_no_backend_sees_another_method_path_or_user_that_a_caller_names() {
+    let (backend, _gateway, plain) = asked_with(|config| config);
+    no_claim_reaches_the_backend(&backend, caddy(&backend, plain).address);
+}
+
+#[test]
+fn the_documented_middleware_of_traefik_takes_out_each_of_them() {
+    let page = include_str!("../../docs/forward-auth.md");
+    let snippet = page.split("## Traefik").nth(1).unwrap().split("## Caddy").next().unwrap();
+    // Two it writes itself.
+    for name in CLAIMS.iter().filter(|name| !["X-Forwarded-Host", "X-Real-IP"].contains(name)) {
+        assert!(snippet.contains(&format!(" {name}: \"\"")), "{name}");
+    }
+}
+
+#[test]
+fn envoy_is_told_to_remove_what_names_another_method_path_or_user_unless_the_route_lets_it_pass() {
+    let (_backend, gateway, _plain) = asked_with(|c| {
+        c.set("/forward_auth/grpc", json!(true)).route("public", "pass_request_headers", json!(["Remote-User"]))
+    });
+    let ca = gateway.files.path.join("certs/ca.pem");
+    let port = gateway.address.port().to_string();
+    let (ca, token) = (ca.to_str().unwrap(), gateway.customer_token());
+    let names = CLAIMS.iter().flat_map(|name| spellings(name)).map(|name| name.to_ascii_lowercase());
+    let fields: Vec<String> = names.filter(|name| name != "remote-user").collect();
+    let said = clients::python("ext_authz_fields.py", &[&port, ca, &token, &fields.join(" ")]);
+    assert!(said.contains("ok"), "{said}");
+    // What the route lets pass, what Envoy itself writes, and what is anybody's.
+    let stay = "remote-user x-forwarded-for x-forwarded-proto x-request-id x-envoy-external-address \
+                x-forwarded-client-cert te upgrade x-ours";
+    let said = clients::python("ext_authz_fields.py", &[&port, ca, &token, stay, "/public/x"]);
+    assert!(said.contains("ok"), "{said}");
+}
+
 #[test]
 fn the_documented_proxies_pass_the_old_identifier_on_that_the_gateway_tells() {
     let (backend, gateway, plain) = asked_with(|config| config);

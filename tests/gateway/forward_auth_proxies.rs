@@ -72,6 +72,28 @@ fn the_documented_nginx_asks_on_one_listener_and_forwards_logins_of_its_callers_
 }
 
 #[test]
+fn a_browser_at_a_port_of_its_own_logs_in_and_out_by_cookie_through_the_documented_nginx() {
+    let (backend, gateway, _) = asked_with(|config| with_own_listener(config.cookies("cookie")));
+    let (callers, own) = places(&gateway);
+    let nginx = nginx_with(&backend, callers, own);
+    let site = nginx.address.to_string();
+    let post = |target: &str, origin: &str| {
+        Request::new(nginx.address, "POST", target).replace("Host", &site).header("Origin", origin)
+    };
+    let (page, strange) = (format!("http://{site}"), "http://127.0.0.1:1");
+    let form = format!("username={}&password={}", ALICE.name, ALICE.secret);
+    plainly(&post("/auth/customer_authenticate", strange).form(&form)).expect(403, "403-05");
+    let login = plainly(&post("/auth/customer_authenticate", &page).form(&form)).ok();
+    let cookie = login.header("Set-Cookie").unwrap().split(';').next().unwrap().to_owned();
+    let with = |target: &str, origin: &str| plainly(&post(target, origin).header("Cookie", &cookie));
+    assert_eq!(with("/me/x", strange).status, 403);
+    assert_eq!(with("/me/x", &page).status, 200);
+    with("/auth/logout", strange).expect(403, "403-05");
+    with("/auth/logout", &page).expect(204, "");
+    assert_eq!(with("/me/x", &page).status, 401);
+}
+
+#[test]
 fn on_a_listener_of_its_own_the_endpoint_answers_and_nothing_else_does_and_it_answers_nowhere_else() {
     let (backend, gateway, _) = asked_with(with_own_listener);
     let (callers, own) = places(&gateway);

@@ -73,6 +73,7 @@ mod retry;
 mod rfc;
 mod rotation;
 mod rotation_overlap;
+mod rotation_standing;
 mod service;
 mod sessions;
 mod shutdown;

@@ -267,7 +267,9 @@ fn the_old_identifier_goes_along_with_bodies_and_to_backends_with_identifiers_of
 #[test]
 fn id_migrate_maps_a_list_and_says_which_line_it_cannot_map() {
     for (mode, letter) in [("traceable", 't'), ("one_way", 'o')] {
-        let config = Config::new(&Backend::start()).set("/identifier/mode", json!(mode));
+        let config = Config::new(&Backend::start())
+            .set("/identifier/mode", json!(mode))
+            .trust("https://login.example.com", &keys::TokenKey::generate());
         let files = gateway::Workspace::new(&config);
         let names = |subject: &str, more: &[&str]| {
             let (code, said, _) = files.run(&[&["id", "for", subject], more].concat());
