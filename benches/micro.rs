@@ -297,6 +297,7 @@ fn route() -> Route {
         concurrency: 1,
         max_connections: 1,
         websocket_share: 10,
+        upload_share: 50,
         adaptive: None,
         queue: None,
         circuit: CircuitRule { failures: 0, pause: second },

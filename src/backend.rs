@@ -58,6 +58,8 @@ pub struct Backend {
     pub concurrency: usize,
     /// How much of that one caller may hold by WebSockets, in percent.
     pub websocket_share: u32,
+    /// The same by uploads that are still coming.
+    pub upload_share: u32,
     /// Fewer than that while answers take longer than usual.
     pub adaptive: Option<Arc<Adaptive>>,
     /// HTTP/2 connections of a worker to each server.
@@ -140,6 +142,11 @@ impl Backend {
     /// How many of them may be WebSockets of one caller.
     pub fn websockets_per_caller(&self) -> usize {
         (self.limit().saturating_mul(self.websocket_share as usize) / 100).max(1)
+    }
+
+    /// How many of them may be uploads of one caller that are still coming.
+    pub fn uploads_per_caller(&self) -> usize {
+        (self.limit().saturating_mul(self.upload_share as usize) / 100).max(1)
     }
 
     /// Learns from an answer that took so long; `None`: none came.

@@ -7,6 +7,7 @@ pub mod access_log;
 mod admission;
 pub(crate) mod body;
 mod call;
+mod caller_share;
 mod client;
 pub(crate) mod connection;
 mod content_type;
@@ -45,7 +46,6 @@ mod target;
 mod token;
 mod tunnel;
 mod upgrade;
-mod websocket_share;
 
 use std::cell::RefCell;
 use std::rc::Rc;

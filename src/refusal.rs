@@ -151,6 +151,8 @@ pub enum Refusal {
     WebsocketVersion,
     /// The caller holds as many WebSockets as one caller may.
     WebsocketShare,
+    /// As many uploads of the caller are still coming as may be of one caller.
+    UploadShare,
     /// A CONNECT over HTTP/2 for anything but a WebSocket, or where there are none.
     Connect,
     /// No route has this host and path.
@@ -315,6 +317,7 @@ impl Refusal {
             Self::WebsocketHandshake => "websocket_handshake",
             Self::WebsocketVersion => "websocket_version",
             Self::WebsocketShare => "websocket_share",
+            Self::UploadShare => "upload_share",
             Self::Connect => "connect",
             Self::NoRoute => "no_route",
             Self::Method => "method",

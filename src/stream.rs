@@ -2,6 +2,7 @@
 
 mod arriving;
 
+use std::any::Any;
 use std::cell::Cell;
 use std::future::Future as _;
 use std::pin::Pin;
@@ -148,9 +149,16 @@ pub struct CallerBody {
     progress: Rc<Progress>,
     is_odd: Rc<Cell<bool>>,
     stripped: Arc<FieldSet>,
+    /// Given back once the body is over.
+    held: Option<Box<dyn Any>>,
 }
 
 impl CallerBody {
+    /// Holds this until it is over.
+    pub fn hold(&mut self, held: impl Any) {
+        self.held = Some(Box::new(held));
+    }
+
     /// Lets at most `limit` bytes pass, under a [`Pace`]. `progress` tells what became of it; it breaks off where `is_odd`
     /// turns true.
     pub fn new(
@@ -161,7 +169,7 @@ impl CallerBody {
         is_odd: Rc<Cell<bool>>,
         stripped: Arc<FieldSet>,
     ) -> Self {
-        Self { inner, left: limit, stall: Stall::new(pace), progress, is_odd, stripped }
+        Self { inner, left: limit, stall: Stall::new(pace), progress, is_odd, stripped, held: None }
     }
 
     /// All of it.

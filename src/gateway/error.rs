@@ -105,6 +105,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::WebsocketShare => {
             (429, "429-04", "This caller holds as many WebSockets as it may: close one, then open another.")
         }
+        R::UploadShare => (429, "429-05", "As many uploads of this caller are coming as may at once."),
         R::Rate => (429, "429-01", "Too many requests."),
         R::LoginRate | R::TokenRate | R::LoginLocked | R::TokenLocked => (429, "429-02", "Too many attempts."),
         R::Misdirected => (421, "421-01", "This connection was opened for another host."),

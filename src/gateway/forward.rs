@@ -141,6 +141,11 @@ impl Gateway {
             handshake.held = self.websocket_share(route, admitted, record)?;
             record.handshake = Some(handshake);
         }
+        if let Some(RequestBody::Caller(body)) = request.as_mut().map(Request::body_mut)
+            && record.awaits_body()
+        {
+            body.hold(self.upload_share(route, admitted, record)?);
+        }
         let is_head = request.as_ref().is_some_and(|request| *request.method() == Method::HEAD);
         // How long a caller takes with its body says nothing about the backend.
         let is_at_hand = request.as_ref().is_some_and(|request| request.body().progress().is_none());

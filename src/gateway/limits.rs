@@ -8,11 +8,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use aws_lc_rs::digest;
 
 use super::Gateway;
+use super::caller_share::CallerShares;
 use super::error::Refused;
 use super::limiter::Left;
 use super::limiter::Limiter;
 use super::rates::Leases;
-use super::websocket_share::WebsocketShares;
 use crate::auth::Caller;
 use crate::config::raw::{Per, RateLimit};
 use crate::customer::Identifier;
@@ -28,7 +28,9 @@ pub(super) struct Limits {
     /// What a shared store has granted in advance.
     pub(super) leases: Leases,
     /// Who holds how many WebSockets.
-    pub(super) websockets: Arc<WebsocketShares>,
+    pub(super) websockets: Arc<CallerShares>,
+    /// Whose uploads, and how many, are still coming.
+    pub(super) uploads: Arc<CallerShares>,
     /// Turns names into numbers, so that no name is kept.
     seed: foldhash::fast::RandomState,
 }

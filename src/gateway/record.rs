@@ -148,6 +148,11 @@ impl Record {
         self.bytes_out += bytes as u64;
     }
 
+    /// Whether the rest of the request's body may take as long as the caller likes.
+    pub(super) fn awaits_body(&self) -> bool {
+        self.connection.is_multiplexed() || self.connection.has_unread()
+    }
+
     /// The response of this server of the backend broke off, in its body.
     pub(crate) fn broke_off(&mut self, server: &str) {
         if let Some(permit) = self.permit.take_if(|_| Instant::now() < self.until) {

@@ -12,9 +12,9 @@ use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 
 use super::call::Call;
+use super::caller_share::HeldShare;
 use super::framing::BodyFraming;
 use super::host::Host;
-use super::websocket_share::HeldWebsocket;
 use crate::auth::dpop::Proof;
 use crate::policy::route::Route;
 use crate::refusal::{DpopFault, Refusal};
@@ -37,7 +37,7 @@ pub(super) struct Handshake {
     /// That the caller has the key of its token, as it was shown with the handshake.
     pub(super) proof: Option<Result<Proof, DpopFault>>,
     /// Its place among those of its caller, once it has been let in.
-    pub(super) held: Option<HeldWebsocket>,
+    pub(super) held: Option<HeldShare>,
     /// The path that was asked for.
     pub(super) path: Box<str>,
     /// The host that was asked for.

@@ -41,6 +41,7 @@ pub fn read(config: &Config, shared: &Shared, problems: &mut Problems) -> Option
             concurrency: raw.concurrency,
             max_connections: raw.max_connections.unwrap_or(MAX_CONNECTIONS),
             websocket_share: raw.websocket_share,
+            upload_share: raw.upload_share,
             adaptive: raw.adaptive.as_ref().map(|adaptive| shared.adaptive(&name, adaptive.min, raw.concurrency)),
             queue: raw.queue.as_ref().map(|queue| Queue { length: queue.length, timeout: queue.timeout.get() }),
             circuit: CircuitRule { failures: raw.circuit.failures, pause: raw.circuit.pause.get() },

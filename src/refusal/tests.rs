@@ -47,6 +47,7 @@ pub(crate) fn all() -> Vec<Refusal> {
         R::WebsocketHandshake,
         R::WebsocketVersion,
         R::WebsocketShare,
+        R::UploadShare,
         R::Connect,
         R::NoRoute,
         R::Method,

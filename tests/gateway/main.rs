@@ -84,6 +84,7 @@ mod tokens;
 mod trailers;
 mod unreadable;
 mod upgrade;
+mod upload_shares;
 mod vectors;
 mod websocket;
 mod websocket_addresses;

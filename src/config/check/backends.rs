@@ -92,6 +92,12 @@ impl Check<'_> {
             1..=100 => {}
             _ => self.add(&share, "more than 100 percent", "write at most 100"),
         }
+        let share = format!("{at}.upload_share");
+        match backend.upload_share {
+            0 => self.add(&share, "no upload would be taken", "write at least 1; 100 bounds nobody"),
+            1..=100 => {}
+            _ => self.add(&share, "more than 100 percent", "write at most 100"),
+        }
         if let Some(adaptive) = &backend.adaptive {
             let min = format!("{at}.adaptive.min");
             self.more_than_zero(&min, adaptive.min);

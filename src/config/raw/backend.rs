@@ -74,6 +74,10 @@ pub struct Backend {
     /// How much of `concurrency` one caller may hold by WebSockets, in percent; one it always may. Above it 429.
     #[serde(default = "default_websocket_share")]
     pub websocket_share: u32,
+    /// How much of `concurrency` one caller may hold by uploads that are still coming, in percent; one it always may. Above
+    /// it 429.
+    #[serde(default = "default_upload_share")]
+    pub upload_share: u32,
     /// Fewer than `concurrency` while answers take longer than usual, learnt from how long they take. Default: no.
     pub adaptive: Option<Adaptive>,
     /// Where requests wait while `concurrency` or `max_connections` is reached. Default: they do not.
@@ -114,6 +118,10 @@ fn default_backend_idle() -> Duration {
 
 fn default_retry_budget() -> u32 {
     10
+}
+
+fn default_upload_share() -> u32 {
+    50
 }
 
 fn default_websocket_share() -> u32 {
