@@ -9,15 +9,16 @@ use crate::harness::provider::{IdentityProvider, token};
 use crate::harness::*;
 use crate::proof;
 
+/// What a command says that must succeed.
 #[track_caller]
-fn run(gateway: &Gateway, args: &[&str]) -> String {
+pub(crate) fn run(gateway: &Gateway, args: &[&str]) -> String {
     let (code, said, complained) = gateway.files.run(args);
     assert_eq!(code, 0, "{args:?}: {said}{complained}");
     said
 }
 
 /// The line behind "shown this once:".
-fn shown(said: &str) -> String {
+pub(crate) fn shown(said: &str) -> String {
     said.lines().find_map(|line| line.strip_prefix("  ")).unwrap_or_else(|| panic!("nothing shown: {said}")).to_owned()
 }
 

@@ -2,17 +2,7 @@
 
 use crate::harness::keys::sha256_hex;
 use crate::harness::*;
-
-#[track_caller]
-fn run(gateway: &Gateway, args: &[&str]) -> String {
-    let (code, said, complained) = gateway.files.run(args);
-    assert_eq!(code, 0, "{args:?}: {said}{complained}");
-    said
-}
-
-fn shown(said: &str) -> String {
-    said.lines().find_map(|line| line.strip_prefix("  ")).unwrap_or_else(|| panic!("nothing shown: {said}")).to_owned()
-}
+use crate::rotation::{run, shown};
 
 #[test]
 fn f23_an_api_key_rotated_twice_keeps_the_end_that_was_announced_first() {

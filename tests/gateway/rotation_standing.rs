@@ -2,13 +2,7 @@
 
 use crate::harness::config::FREE_API_KEY;
 use crate::harness::*;
-
-#[track_caller]
-fn run(gateway: &Gateway, args: &[&str]) -> String {
-    let (code, said, complained) = gateway.files.run(args);
-    assert_eq!(code, 0, "{args:?}: {complained}");
-    said
-}
+use crate::rotation::run;
 
 /// The lines of the table about this.
 fn lines(gateway: &Gateway, about: &str) -> Vec<String> {
