@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import secrets
 import subprocess
 import time
 from pathlib import Path
@@ -66,7 +67,7 @@ class Credentials:
     def __init__(self, workspace: Workspace):
         self.secret, self.secret_hash = made_by(workspace.gateway, "client-secret", "$argon2id$")
         self.api_key, self.api_key_digest = made_by(workspace.gateway, "api-key", "")
-        self.cookie_key = workspace.write("cookie.key", "0123456789abcdef" * 4, 0o600)
+        self.cookie_key = workspace.write("cookie.key", secrets.token_hex(32), 0o600)
         self.identifier_key = workspace.path / "identifier.key"
         made(workspace.gateway, "identifier-key", "--file", self.identifier_key)
         self.issuer = {algorithm: IssuerKey(workspace.kept, algorithm) for algorithm in ("RS256", "ES256")}
