@@ -118,7 +118,7 @@ struct Streams {
     broken: Option<&'static str>,
     /// How it is to end.
     drain: Drain,
-    /// Whether the caller has been told so.
+    /// Whether the caller has been sent a GOAWAY that names no stream.
     is_told: bool,
 }
 
@@ -383,8 +383,8 @@ impl Connection {
         }
     }
 
-    /// The caller is told now that the connection ends.
-    pub(crate) fn is_told(&self) {
+    /// Notes that the caller has been sent a GOAWAY that names no stream: what crosses it is waited for from now on.
+    pub(crate) fn note_goaway(&self) {
         self.streams.set(Streams { is_told: true, ..self.streams.get() });
         self.quiet_since.set(None);
     }

@@ -187,7 +187,7 @@ impl<Stream: AsyncWrite + Unpin> Wire<Stream> {
         let Some(http2) = &mut self.http2 else { return Poll::Ready(Ok(())) };
         let Http2 { frames, goaway } = &mut **http2;
         if goaway.advance(self.connection.drain(), frames) {
-            self.connection.is_told();
+            self.connection.note_goaway();
         }
         ready!(goaway.poll_write(&mut self.stream, context))?;
         Pin::new(&mut self.stream).poll_flush(context)

@@ -4,32 +4,9 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 
+use crate::file_modes::{TRUSTED, with_files};
 use crate::harness::gateway::Workspace;
-use crate::harness::keys::TokenKey;
 use crate::harness::*;
-
-const NAMES: [&str; 10] = [
-    "gateway.yaml",
-    "accounts.yaml",
-    "api-keys.yaml",
-    "certs/partner.json",
-    "certs/ca.pem",
-    "certs/server.pem",
-    "certs/server.key",
-    "certs/cookie.key",
-    "certs/identifier.key",
-    "certs/signing/20260101T000000Z-es256.pem",
-];
-
-fn with_files() -> Config {
-    Config::with_server("http://127.0.0.1:9")
-        .cookies("both")
-        .trust("https://partner.test", &TokenKey::generate())
-        .set("/api_keys_file", json!("api-keys.yaml"))
-        .file("api-keys.yaml", "[]")
-        .set("/listen/0/tls/client_ca", json!("certs/ca.pem"))
-        .set("/listen/0/tls/client_certificate", json!("optional"))
-}
 
 fn make_fifo(path: &std::path::Path) {
     assert!(program("mkfifo", "coreutils", &[path.to_str().unwrap()]).status.success());
@@ -37,9 +14,9 @@ fn make_fifo(path: &std::path::Path) {
 
 #[test]
 fn what_is_no_file_is_an_error_that_says_what_it_is_and_nobody_waits_for_it() {
-    let files = Workspace::new(&with_files());
+    let files = Workspace::new(&with_files(&Backend::start()));
     assert_eq!(files.run(&["check"]).0, 0);
-    for name in NAMES {
+    for name in TRUSTED.into_iter().chain(["certs/signing/20260101T000000Z-es256.pem"]) {
         let path = files.path.join(name);
         let aside = files.path.join("aside");
         std::fs::rename(&path, &aside).unwrap();

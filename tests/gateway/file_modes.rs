@@ -12,7 +12,7 @@ fn chmod(path: &Path, mode: u32) {
 }
 
 /// With all kinds of files beside it.
-fn with_files(backend: &Backend) -> Config {
+pub(crate) fn with_files(backend: &Backend) -> Config {
     Config::new(backend)
         .cookies("both")
         .trust("https://partner.test", &TokenKey::generate())
@@ -22,7 +22,8 @@ fn with_files(backend: &Backend) -> Config {
         .set("/listen/0/tls/client_certificate", json!("optional"))
 }
 
-const TRUSTED: [&str; 9] = [
+/// What it names, and gateway.yaml itself.
+pub(crate) const TRUSTED: [&str; 9] = [
     "gateway.yaml",
     "accounts.yaml",
     "api-keys.yaml",
