@@ -178,27 +178,24 @@ impl PublishedKeys {
             && self.waiting.load(Ordering::Relaxed) < MAX_WAITING
     }
 
-    /// What an unknown key means while the issuer cannot be asked: that nobody knows.
+    /// What an unknown key means while the issuer cannot be asked, or has been and has not answered: that nobody knows.
     pub(super) fn judged(&self, fault: TokenFault) -> TokenFault {
-        let unknown = fault == TokenFault::UnknownKey;
-        if unknown && self.is_failing.load(Ordering::Relaxed) { TokenFault::NoKeys } else { fault }
+        let is_open = self.is_failing.load(Ordering::Relaxed) || self.is_fetching.load(Ordering::Relaxed);
+        if fault == TokenFault::UnknownKey && is_open { TokenFault::NoKeys } else { fault }
     }
 
     /// Waits for the end of a fetch, but not for long.
     pub async fn ask(&self) {
         let mut rounds = self.rounds.subscribe();
-        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting::new(&self.waiting);
         if !self.is_fetching.load(Ordering::Relaxed) {
             if !self.may_fetch() {
                 // The fetch that was worth waiting for has just ended.
-                self.waiting.fetch_sub(1, Ordering::Relaxed);
                 return;
             }
             self.demand.notify_one();
         }
-        let in_time = tokio::time::timeout(PATIENCE, rounds.changed()).await.is_ok();
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        if !in_time {
+        if tokio::time::timeout(PATIENCE, rounds.changed()).await.is_err() {
             // For as long as that fetch takes, nobody knows.
             self.is_failing.store(true, Ordering::Relaxed);
         }
@@ -361,6 +358,22 @@ impl PublishedKeys {
             Place::Url(url) => url.clone(),
             Place::Discovery => "discovery".to_owned(),
         }
+    }
+}
+
+/// A request that waits for a fetch; it may be given up at any time.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

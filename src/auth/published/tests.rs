@@ -86,3 +86,24 @@ fn the_host_of_an_issuer_is_found() {
         assert_eq!(host_of(url), host);
     }
 }
+
+#[tokio::test]
+async fn requests_given_up_by_their_callers_leave_room_for_those_that_wait_after_them() {
+    let keys = PublishedKeys::new(source("none"), NOW);
+    keys.is_started.store(true, Ordering::Relaxed);
+    keys.is_fetching.store(true, Ordering::Relaxed);
+    for _ in 0..=MAX_WAITING {
+        let mut asking = Box::pin(keys.ask());
+        assert!(std::future::poll_fn(|context| std::task::Poll::Ready(asking.as_mut().poll(context))).await.is_pending());
+        drop(asking);
+    }
+    assert!(keys.may_learn(TokenFault::UnknownKey));
+    // As many as may wait do, and one more does not.
+    let mut asking: Vec<_> = (0..MAX_WAITING).map(|_| Box::pin(keys.ask())).collect();
+    for asking in &mut asking {
+        std::future::poll_fn(|context| std::task::Poll::Ready(asking.as_mut().poll(context).is_pending())).await;
+    }
+    assert!(!keys.may_learn(TokenFault::UnknownKey));
+    asking.pop();
+    assert!(keys.may_learn(TokenFault::UnknownKey));
+}
