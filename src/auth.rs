@@ -41,13 +41,13 @@ use crate::refusal::{ApiKeyFault, DpopFault, Refusal, SessionFault, TokenFault};
 use crate::state::State;
 use crate::state::session::{Found, Session, SessionDigest};
 use api_key::ApiKeys;
-use binding::{is_held, with_proof};
+use binding::{is_held, is_held_by_customer, with_proof};
 use certificate::Certificate;
 use cookie::CookieKeys;
 use jwt::{Compact, Kind, Verifier};
 use presented::{Presented, after_scheme, cookies, readable, single};
 use published::PublishedKeys;
-use verified::{Access, Marks, Verdict, VerifiedTokens};
+use verified::{Access, Identity, Marks, Verdict, VerifiedTokens};
 
 /// The header of the API key.
 pub const API_KEY: HeaderName = HeaderName::from_static("api-key");
@@ -341,13 +341,15 @@ impl Authenticator {
     ) -> Result<Identifier, Refusal> {
         let by_token = match &presented.token {
             Some(Ok(token)) => {
-                let (customer, found) =
-                    self.customer_token(token.as_bytes(), around).map_err(Refusal::CustomerToken)?;
+                let found = self.customer_token(token.as_bytes(), around).map_err(Refusal::CustomerToken)?;
                 // Also of a token that was verified before, on a listener for another audience.
-                if found.as_deref() != apart {
+                if found.apart.as_deref() != apart {
                     return Err(Refusal::CustomerToken(TokenFault::Audience));
                 }
-                Some(customer)
+                if found.binding.is_some() || presented.with_proof {
+                    is_held_by_customer(found.binding, token.as_bytes(), around).map_err(Refusal::CustomerToken)?;
+                }
+                Some(found.customer)
             }
             Some(Err(fault)) => return Err(Refusal::CustomerToken(*fault)),
             None => None,
@@ -367,16 +369,12 @@ impl Authenticator {
         self.deriver.as_ref()?.previous_of(customer, now)
     }
 
-    /// The customer of a token, and whom it is for where that is an audience set apart.
-    fn customer_token(
-        &self,
-        token: &[u8],
-        around: &mut Surroundings<'_>,
-    ) -> Result<(Identifier, Option<Arc<str>>), TokenFault> {
+    /// A customer's token that is good, whomever of us it is for and whoever has it.
+    fn customer_token(&self, token: &[u8], around: &mut Surroundings<'_>) -> Result<Identity, TokenFault> {
         let revocations = around.state.revocations();
         let known = around.verified.find(Kind::Customer, token, around.now, revocations);
-        if let Some(Verdict::Customer(customer, apart)) = known {
-            return Ok((customer.clone(), apart.clone()));
+        if let Some(Verdict::Customer(identity)) = known {
+            return Ok(identity.clone());
         }
         let token = readable(token)?;
         let generation = revocations.generation();
@@ -393,15 +391,16 @@ impl Authenticator {
             Some(_) => deriver.accept(&claims.subject, around.now).map_err(|_| TokenFault::Subject)?,
             None => deriver.derive(verifier.tenant(), &claims.subject).map_err(|_| TokenFault::Subject)?,
         };
-        let apart = self.apart.iter().find(|apart| ***apart == *claims.audience).cloned();
-        let verdict = Verdict::Customer(customer.clone(), apart.clone());
         let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token)
             .also_known_as(self.previous_of(&customer, around.now));
+        let apart = self.apart.iter().find(|apart| ***apart == *claims.audience).cloned();
+        let identity = Identity { customer, apart, binding: claims.binding };
+        let verdict = Verdict::Customer(identity.clone());
         if marks.are_revoked(&verdict, revocations) {
             return Err(TokenFault::Revoked);
         }
         around.verified.keep(Kind::Customer, token, claims.ends, verdict, marks, generation);
-        Ok((customer, apart))
+        Ok(identity)
     }
 
     fn session(&self, value: &str, around: &mut Surroundings<'_>) -> Result<Identifier, SessionFault> {

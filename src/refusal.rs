@@ -45,6 +45,8 @@ pub enum TokenFault {
     NoKeys,
     /// It is good once, and was used before.
     Used,
+    /// It is bound to a key (`cnf`, RFC 7800 section 3.1), and the caller has not shown that it has this key.
+    Binding,
 }
 
 /// What is wrong with an API key.
@@ -277,6 +279,7 @@ macro_rules! token_word {
             TokenFault::Claim => concat!($prefix, "_claim"),
             TokenFault::NoKeys => concat!($prefix, "_no_keys"),
             TokenFault::Used => concat!($prefix, "_used"),
+            TokenFault::Binding => concat!($prefix, "_binding"),
         }
     };
 }

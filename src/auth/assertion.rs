@@ -62,6 +62,10 @@ impl Assertions {
         if claims.subject != client {
             return Err(TokenFault::Subject);
         }
+        // It shows that the client has the key that signed it; nothing here shows another.
+        if claims.binding.is_some() {
+            return Err(TokenFault::Binding);
+        }
         if claims.expires_at > now.saturating_add(self.longest).saturating_add(self.skew) {
             return Err(TokenFault::Lifetime);
         }

@@ -10,7 +10,7 @@ use super::certificate::Thumbprint;
 use super::demand::{Demand, DpopDemand};
 use super::presented::after_scheme;
 use super::verified::Access;
-use crate::refusal::{DpopFault, Refusal};
+use crate::refusal::{DpopFault, Refusal, TokenFault};
 
 /// A key without which a token is not good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +78,25 @@ pub(super) fn is_held(
             Some(Ok(_)) => Ok(()),
         },
     }
+}
+
+/// Whether whoever sends this customer's token has the key that it is bound to. By the scheme `DPoP` it must be bound to
+/// one (RFC 9449 section 7.1).
+pub(super) fn is_held_by_customer(
+    binding: Option<Binding>,
+    token: &[u8],
+    around: &Surroundings<'_>,
+) -> Result<(), TokenFault> {
+    let is_held = match binding {
+        None => false,
+        Some(Binding::Certificate(thumbprint)) => {
+            around.certificate.is_some_and(|certificate| certificate.thumbprint == thumbprint)
+        }
+        Some(Binding::Key(key)) => {
+            matches!(around.proof, Some(Ok(proof)) if proof.key == key && proof.is_with(token))
+        }
+    };
+    if is_held { Ok(()) } else { Err(TokenFault::Binding) }
 }
 
 /// The token of the scheme `DPoP` (RFC 9449 section 7.1).

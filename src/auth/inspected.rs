@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::jwt::{self, Compact, Kind, Verifier};
-use super::verified::{Access, Marks, Verdict};
+use super::verified::{Access, Identity, Marks, Verdict};
 use super::{Authenticator, readable};
 use crate::refusal::TokenFault;
 use crate::state::State;
@@ -64,11 +64,11 @@ impl Authenticator {
                 } else {
                     deriver.derive(tenant, &claims.subject).map_err(|_| TokenFault::Subject)?
                 };
-                Verdict::Customer(customer, None)
+                Verdict::Customer(Identity { customer, apart: None, binding: None })
             }
         };
         let marks = match &verdict {
-            Verdict::Customer(customer, _) => marks.also_known_as(self.previous_of(customer, now)),
+            Verdict::Customer(Identity { customer, .. }) => marks.also_known_as(self.previous_of(customer, now)),
             Verdict::Access(_) => marks,
         };
         if marks.are_revoked(&verdict, state.revocations()) {

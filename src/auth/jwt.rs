@@ -115,7 +115,7 @@ pub struct Claims {
     pub client_id: Option<String>,
     /// `scope`, only of our own tokens: words separated by spaces (RFC 8693 section 4.2).
     pub scope: Option<String>,
-    /// `cnf`, only of our own tokens: what they are bound to.
+    /// `cnf`: what it is bound to.
     pub binding: Option<Binding>,
 }
 
@@ -262,10 +262,8 @@ impl Verifier {
             client_id: if self.reads_client { text("client_id")? } else { None },
             scope: if self.reads_client { text("scope")? } else { None },
             binding: match claims.get("cnf") {
-                Some(confirmation) if self.reads_client => {
-                    Some(Binding::read(confirmation).ok_or(TokenFault::Malformed)?)
-                }
-                _ => None,
+                Some(confirmation) => Some(Binding::read(confirmation).ok_or(TokenFault::Binding)?),
+                None => None,
             },
         })
     }

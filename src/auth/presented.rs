@@ -3,6 +3,7 @@
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::binding::with_proof;
 use super::demand::CustomerPlace;
 use crate::body::Document;
 use crate::refusal::{Refusal, TokenFault};
@@ -15,11 +16,13 @@ pub(super) struct Presented<'a> {
     pub(super) session: Option<&'a str>,
     /// Nothing but cookies.
     pub(super) by_cookie: bool,
+    /// The token came by the scheme of those that are bound to a key (RFC 9449 section 7.1).
+    pub(super) with_proof: bool,
 }
 
 impl Default for Presented<'_> {
     fn default() -> Self {
-        Self { token: None, session: None, by_cookie: true }
+        Self { token: None, session: None, by_cookie: true, with_proof: false }
     }
 }
 
@@ -55,8 +58,11 @@ impl<'a> Presented<'a> {
                 CustomerPlace::Header(name, scheme) => {
                     single(headers, name)?.map(|value| after_scheme(value, scheme.as_deref()).map(Token::Borrowed))
                 }
-                CustomerPlace::Bearer => single(headers, &AUTHORIZATION)?
-                    .map(|value| after_scheme(value, Some("Bearer")).map(Token::Borrowed)),
+                CustomerPlace::Bearer => single(headers, &AUTHORIZATION)?.map(|value| {
+                    let bound = with_proof(value);
+                    presented.with_proof |= bound.is_some();
+                    bound.map_or_else(|| after_scheme(value, Some("Bearer")), Ok).map(Token::Borrowed)
+                }),
                 CustomerPlace::Cookie(name) => single_cookie(headers, name)?.map(|value| Ok(Token::Borrowed(value))),
                 CustomerPlace::Body(pointer) => match body {
                     None => None,

@@ -31,8 +31,8 @@ pub struct VerifiedTokens(Cache<Key, Known>);
 pub enum Verdict {
     /// A client's access token.
     Access(Access),
-    /// A customer's token, and whom it is for where that is an audience set apart.
-    Customer(Identifier, Option<Arc<str>>),
+    /// A customer's token.
+    Customer(Identity),
 }
 
 /// A verified access token.
@@ -46,6 +46,17 @@ pub struct Access {
     pub scopes: Arc<[String]>,
     /// The client's certificate, which must be that of the connection. Each request is held against it.
     pub certificate: Option<Arc<CertificateName>>,
+    /// What it is bound to. Each request is held against it.
+    pub binding: Option<Binding>,
+}
+
+/// A verified customer's token.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The customer.
+    pub customer: Identifier,
+    /// Whom it is for, where that is an audience set apart.
+    pub apart: Option<Arc<str>>,
     /// What it is bound to. Each request is held against it.
     pub binding: Option<Binding>,
 }
@@ -109,7 +120,7 @@ impl Marks {
         }
         let owner = match verdict {
             Verdict::Access(access) => Subject::Client((*access.client).into()),
-            Verdict::Customer(customer, _) => Subject::Customer(customer.as_str().into()),
+            Verdict::Customer(Identity { customer, .. }) => Subject::Customer(customer.as_str().into()),
         };
         let also = self.also.as_ref().map(|name| Subject::Customer(name.as_str().into()));
         revocations.covers(&owner, self.issued_at)
@@ -170,7 +181,8 @@ mod tests {
     use crate::state::revocation::Rule;
 
     fn keep(verified: &mut VerifiedTokens, token: &str, ends: u64) {
-        let verdict = Verdict::Customer(Identifier::from_store("t1-x"), None);
+        let customer = Identifier::from_store("t1-x");
+        let verdict = Verdict::Customer(Identity { customer, apart: None, binding: None });
         let marks = Marks { id: "id".into(), login: Some("login".into()), issued_at: Some(100), also: None };
         verified.keep(Kind::Customer, token, ends, verdict, marks, 0);
     }

@@ -13,7 +13,7 @@ use super::form::Form;
 use super::login::{MAX_FORM, cookie_line};
 use super::record::Record;
 use super::{Gateway, origin, unix_seconds};
-use crate::auth::verified::Verdict;
+use crate::auth::verified::{Identity, Verdict};
 use crate::customer::{Identifier, Origin};
 use crate::policy::Policy;
 use crate::refusal::Refusal;
@@ -53,7 +53,7 @@ impl Gateway {
             state.end(&digest, now.saturating_add(login.lifetime)).await.map_err(|_| Refusal::State)?;
         }
         if let Some(Ok(token)) = token.map(|token| policy.auth.inspect(token, now, state))
-            && let Verdict::Customer(owner, _) = token.verdict
+            && let Verdict::Customer(Identity { customer: owner, .. }) = token.verdict
         {
             rules.push(Rule::forever(token.subject, token.ends));
             rules.extend(token.login.map(|login| Rule::forever(Subject::Login(login), token.ends.max(now + LONGEST))));

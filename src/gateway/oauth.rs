@@ -14,7 +14,7 @@ use super::record::Record;
 use super::{Gateway, unix_seconds};
 use crate::auth::binding::Binding;
 use crate::auth::inspected::Inspected;
-use crate::auth::verified::Verdict;
+use crate::auth::verified::{Identity, Verdict};
 use crate::policy::Policy;
 use crate::refusal::Refusal;
 use crate::state::family::RefreshToken;
@@ -116,7 +116,7 @@ fn described(policy: &Policy, token: &Inspected) -> Value {
     let claims = &token.claims;
     let (kind, subject) = match &token.verdict {
         Verdict::Access(access) => (Binding::token_type(claims.binding.as_ref()), &*access.client),
-        Verdict::Customer(customer, _) => ("JWT", customer.as_str()),
+        Verdict::Customer(Identity { customer, .. }) => ("JWT", customer.as_str()),
     };
     let mut answer = json!({ "active": true, "token_type": kind, "sub": subject, "exp": claims.expires_at });
     answer["aud"] = claims.audience.as_str().into();

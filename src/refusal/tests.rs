@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub(crate) const TOKEN_FAULTS: [TokenFault; 19] = [
+pub(crate) const TOKEN_FAULTS: [TokenFault; 20] = [
     TokenFault::Missing,
     TokenFault::TooLong,
     TokenFault::Malformed,
@@ -22,6 +22,7 @@ pub(crate) const TOKEN_FAULTS: [TokenFault; 19] = [
     TokenFault::Claim,
     TokenFault::NoKeys,
     TokenFault::Used,
+    TokenFault::Binding,
 ];
 
 /// All refusals, for tables that must be complete.

@@ -2,7 +2,8 @@
 
 use crate::harness::callers::Caller;
 use crate::harness::client::tls;
-use crate::harness::keys::{Pair, base64url, decode};
+use crate::harness::keys::{Pair, TokenKey, base64url, decode};
+use crate::harness::provider::{IdentityProvider, token_with};
 use crate::harness::*;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -154,4 +155,31 @@ fn self_signed_tls_client_auth_a_certificate_counts_for_its_client_and_nothing_e
     gateway.files.write("certs/second.pem", &first.certificate);
     gateway.hup("reloaded");
     ask(&gateway, CLIENT.name).send_on(&mut open).expect(403, "");
+}
+
+#[test]
+fn a_customers_token_of_another_issuer_that_is_bound_to_a_certificate_is_good_only_with_it() {
+    const ISSUER: &str = "https://login.example.com";
+    let signer = TokenKey::generate();
+    let provider = IdentityProvider::start(&[signer.jwk("one")]);
+    let (backend, gateway) = world_with(|c| {
+        c.set("/listen/0/tls/client_ca", json!("certs/ca.pem"))
+            .set("/listen/0/tls/client_certificate", json!("optional"))
+            .set(
+                "/trusted_issuers",
+                json!([{"issuer": ISSUER, "jwks": provider.jwks_url(), "audiences": ["legacy-api"], "algorithms": ["ES256"]}]),
+            )
+    });
+    let (own, other) = (Caller::named("ann").pair(), Caller::named("ann").pair());
+    let token =
+        token_with(&signer, "one", ISSUER, "ann", |claims| claims["cnf"] = json!({"x5t#S256": thumbprint(&own)}));
+    let call = gateway.get("/me/x").customer(&token);
+    for _ in 0..2 {
+        call.send_on(&mut open(&gateway, &other)).expect(401, "401-03");
+        let id = call.send().expect(401, "401-03").header("X-Request-Id").unwrap().to_owned();
+        assert_eq!(gateway.access_line(&id)["refusal"], "customer_token_binding");
+        backend.assert_untouched();
+        call.send_on(&mut open(&gateway, &own)).ok();
+        backend.forget();
+    }
 }

@@ -1,7 +1,10 @@
 //! Tokens that are bound to a key, and proofs that a caller has it (DPoP, RFC 9449).
 
 use crate::harness::keys::{TokenKey, base64url, decode, now, random};
+use crate::harness::provider::{IdentityProvider, token_with};
 use crate::harness::*;
+
+const ISSUER: &str = "https://login.example.com";
 
 /// What a proof says, before a test changes it.
 struct Proof<'a> {
@@ -248,4 +251,85 @@ fn a_route_that_only_observes_lets_a_wrong_proof_through_and_says_so() {
         word
     });
     assert_eq!(words.len(), 2);
+}
+
+/// A route on which customers of this issuer show that they have the keys of their tokens.
+fn customers_of(provider: &IdentityProvider, place: &str) -> (Backend, Gateway) {
+    world_with(|c| {
+        c.set(
+            "/trusted_issuers",
+            json!([{"issuer": ISSUER, "jwks": provider.jwks_url(), "audiences": ["legacy-api"], "algorithms": ["ES256"]}]),
+        )
+        .route("me", "dpop", json!("optional"))
+        .route("me", "customer_from", json!([serde_json::from_str::<Value>(place).unwrap()]))
+    })
+}
+
+/// What `cnf` says of a token that is bound to this key.
+fn confirmation(key: &TokenKey) -> Value {
+    let jwk = key.jwk("any");
+    let members = format!(r#"{{"crv":{},"kty":{},"x":{},"y":{}}}"#, jwk["crv"], jwk["kty"], jwk["x"], jwk["y"]);
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, members.as_bytes());
+    json!({"jkt": base64url(digest.as_ref())})
+}
+
+#[test]
+fn a_customers_token_of_another_issuer_that_is_bound_to_a_key_is_good_with_a_proof_of_it_only() {
+    let (signer, own, other) = (TokenKey::generate(), TokenKey::generate(), TokenKey::generate());
+    let provider = IdentityProvider::start(&[signer.jwk("one")]);
+    let (backend, gateway) = customers_of(&provider, r#"{"bearer": true}"#);
+    let bound = token_with(&signer, "one", ISSUER, "ann", |claims| claims["cnf"] = confirmation(&own));
+    let proof = |key: &TokenKey, token: &str| Proof::new(key, "GET", "/me/x").with(token).text();
+    let by = |scheme: &str, token: &str| gateway.get("/me/x").header("Authorization", &format!("{scheme} {token}"));
+    // Twice: the second is answered from what is remembered of the token.
+    for _ in 0..2 {
+        by("DPoP", &bound).header("DPoP", &proof(&own, &bound)).send().ok();
+        backend.forget();
+        let free = token_with(&signer, "one", ISSUER, "ann", |_| {});
+        for wrong in [
+            by("Bearer", &bound),
+            by("DPoP", &bound),
+            by("DPoP", &bound).header("DPoP", &proof(&other, &bound)),
+            by("DPoP", &bound).header("DPoP", &proof(&own, &free)),
+            by("DPoP", &bound).header("DPoP", &Proof::new(&own, "GET", "/me/x").text()),
+            by("DPoP", &bound).header("DPoP", &Proof::new(&own, "GET", "/me/y").with(&bound).text()),
+            by("DPoP", &free).header("DPoP", &proof(&own, &free)),
+        ] {
+            let answer = wrong.send().expect(401, "401-03");
+            let line = gateway.access_line(answer.header("X-Request-Id").unwrap());
+            assert_eq!(line["refusal"], "customer_token_binding");
+        }
+        backend.assert_untouched();
+        by("Bearer", &free).send().ok();
+    }
+}
+
+#[test]
+fn a_route_without_proofs_takes_no_customers_token_that_is_bound() {
+    let (signer, own) = (TokenKey::generate(), TokenKey::generate());
+    let provider = IdentityProvider::start(&[signer.jwk("one")]);
+    let (backend, gateway) = world_with(|c| {
+        c.set(
+            "/trusted_issuers",
+            json!([{"issuer": ISSUER, "jwks": provider.jwks_url(), "audiences": ["legacy-api"], "algorithms": ["ES256"]}]),
+        )
+    });
+    let thumbprint = confirmation(&own)["jkt"].clone();
+    for cnf in [
+        json!({"jkt": thumbprint}),
+        json!({"x5t#S256": thumbprint}),
+        json!({"jkt": thumbprint, "x5t#S256": thumbprint}),
+        json!({"kid": "one"}),
+        json!({}),
+        json!(null),
+        json!("key"),
+    ] {
+        let bound = token_with(&signer, "one", ISSUER, "ann", |claims| claims["cnf"] = cnf.clone());
+        let proof = Proof::new(&own, "GET", "/me/x").with(&bound).text();
+        let answer = gateway.get("/me/x").customer(&bound).header("DPoP", &proof).send().expect(401, "401-03");
+        let line = gateway.access_line(answer.header("X-Request-Id").unwrap());
+        assert_eq!(line["refusal"], "customer_token_binding", "{cnf}");
+    }
+    backend.assert_untouched();
+    gateway.get("/me/x").customer(&token_with(&signer, "one", ISSUER, "ann", |_| {})).send().ok();
 }

@@ -94,7 +94,9 @@ async fn requests_given_up_by_their_callers_leave_room_for_those_that_wait_after
     keys.is_fetching.store(true, Ordering::Relaxed);
     for _ in 0..=MAX_WAITING {
         let mut asking = Box::pin(keys.ask());
-        assert!(std::future::poll_fn(|context| std::task::Poll::Ready(asking.as_mut().poll(context))).await.is_pending());
+        assert!(
+            std::future::poll_fn(|context| std::task::Poll::Ready(asking.as_mut().poll(context))).await.is_pending()
+        );
         drop(asking);
     }
     assert!(keys.may_learn(TokenFault::UnknownKey));

@@ -1,7 +1,8 @@
 //! What may be called, and what a caller must show for it.
 
 use super::super::raw::{
-    CustomerFrom, IdentifierMode, Issue, Listen, PathMatch, Per, Placement, Raw, Requirement, Rewrite, Route, Send,
+    CustomerFrom, Dpop, IdentifierMode, Issue, Listen, PathMatch, Per, Placement, Raw, Requirement, Rewrite, Route,
+    Send,
 };
 use super::{Check, closest, grammar, shown};
 
@@ -146,9 +147,16 @@ impl Check<'_> {
                 self.add(&format!("{require}[{index}]"), "this requirement stands here twice", "remove one");
             }
         }
-        if route.dpop.is_some() && !requires(Requirement::Client) {
-            let message = "`dpop` is about the client's token, and this route does not require `client`";
-            self.add(&format!("{at}.dpop"), message, "add `client` to `require`, or remove `dpop`");
+        match route.dpop {
+            Some(Dpop::Required) if !requires(Requirement::Client) => {
+                let message = "`dpop: required` is about the client's token, and this route does not require `client`";
+                self.add(&format!("{at}.dpop"), message, "add `client` to `require`, or write `dpop: optional`");
+            }
+            Some(Dpop::Optional) if !requires(Requirement::Client) && !requires(Requirement::Customer) => {
+                let message = "`dpop` is about tokens, and this route requires neither `client` nor `customer`";
+                self.add(&format!("{at}.dpop"), message, "add one of them to `require`, or remove `dpop`");
+            }
+            _ => {}
         }
         if route.dpop.is_some() && route.websocket {
             let message = "a proof is for one request, and a WebSocket is checked again while it is open";

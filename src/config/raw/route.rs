@@ -34,7 +34,7 @@ pub struct Route {
     /// Whom the client's token must be for. Default: `issuer.audience`.
     pub audience: Option<String>,
     /// Whether the client must show with each call that it has the key of its token (DPoP, RFC 9449): `optional` where its
-    /// token is bound to one, `required` always. Default: tokens that are bound so are not taken.
+    /// token, or the customer's, is bound to one, `required` always. Default: tokens that are bound so are not taken.
     pub dpop: Option<Dpop>,
     /// The scopes that the client's token must have, all of them.
     #[serde(default)]
