@@ -1,9 +1,11 @@
 //! Proxies in front: for whom they speak, and that nobody else can.
 
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use crate::harness::client::tls;
+use crate::harness::other_proxy::OtherProxy;
 use crate::harness::*;
 
 const CALLER: &str = "203.0.113.7";
@@ -246,5 +248,50 @@ fn contract_38_haproxy_tells_who_calls_in_both_versions() {
             .find_map(|line| line.strip_prefix("x-request-id: "))
             .unwrap_or_else(|| panic!("{text} {}", String::from_utf8_lossy(&output.stderr)));
         assert_eq!(gateway.access_line(id.trim())["client_address"], "127.0.0.9", "{how}");
+    }
+}
+
+/// The server block around this location, which leads to the gateway.
+fn nginx_in_front(location: &str, gateway: SocketAddr) -> OtherProxy {
+    let location = location.replace("127.0.0.1:8080", &gateway.to_string());
+    OtherProxy::nginx(|own| format!("server {{ listen {own}; {location} }}"))
+}
+
+#[test]
+fn behind_the_documented_nginx_wrong_passwords_of_one_customer_lock_out_nobody_else() {
+    let text = include_str!("../../docs/configuration.md");
+    let location = text.split_once("```nginx\n").unwrap().1.split_once("```").unwrap().0;
+    let (_backend, gateway) = world_with(|config| {
+        config
+            .set("/listen", json!([{"address": "127.0.0.1:0", "trusted_proxies": ["127.0.0.1/32"]}]))
+            .set("/login/attempts", json!({"free": 1, "free_per_address": 2, "delay": "60s", "longest": "60s"}))
+            .set("/access_token/attempts", json!({"free": 1, "free_per_address": 2, "delay": "60s", "longest": "60s"}))
+    });
+    let nginx = nginx_in_front(location, gateway.address);
+    let send = |source: &str, request: Request| {
+        let request = Request { address: nginx.address, ..request };
+        request.send_on(&mut Connection::plain_from(source, nginx.address)).status
+    };
+    let log_in = |source: &str, password: &str| send(source, gateway.login_request(ALICE.name, password));
+    assert_eq!([(); 3].map(|()| log_in("127.0.0.9", "wrong")), [401, 401, 429]);
+    assert_eq!((log_in("127.0.0.9", ALICE.secret), log_in("127.0.0.8", ALICE.secret)), (429, 200));
+    let ask = |source: &str, secret: &str| send(source, gateway.token_request(CLIENT.name, secret));
+    assert_eq!([(); 3].map(|()| ask("127.0.0.9", "wrong")), [401, 401, 429]);
+    assert_eq!(ask("127.0.0.8", CLIENT.secret), 200);
+}
+
+#[test]
+fn check_warns_where_all_callers_of_a_login_come_from_the_address_of_one_proxy() {
+    let backend = Backend::start();
+    let check = |config: Config| gateway::Workspace::new(&config).run(&["check"]);
+    let listening = |listen: Value| Config::new(&backend).set("/listen", json!([listen]));
+    let (code, _, complained) = check(listening(json!({"address": "127.0.0.1:0"})));
+    assert!(code == 0 && complained.contains("listen[0]") && complained.contains("trusted_proxies"), "{complained}");
+    let trusting = json!({"address": "127.0.0.1:0", "trusted_proxies": ["127.0.0.1/32"]});
+    let announced = json!({"address": "127.0.0.1:0", "proxy_protocol": ["127.0.0.1/32"]});
+    let tls = Config::new(&backend).yaml["listen"][0].clone();
+    for listen in [trusting, announced, tls] {
+        let (code, _, complained) = check(listening(listen));
+        assert_eq!((code, complained.as_str()), (0, ""));
     }
 }

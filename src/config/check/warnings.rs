@@ -8,6 +8,7 @@ pub(in crate::config) fn warnings(config: &Config) -> Vec<Warning> {
     let mut warnings = Vec::new();
     admin(config, &mut warnings);
     forward_auth(config, &mut warnings);
+    logins_of_one_address(config, &mut warnings);
     warnings
 }
 
@@ -33,5 +34,23 @@ fn forward_auth(config: &Config, warnings: &mut Vec<Warning>) {
         let message = format!("who asks from there gets 403 on listen[{number}], where it is one of `trusted_proxies`");
         let help = "add a listener for the questions alone, with forward_auth: true";
         warnings.push(config.warning(&format!("forward_auth.allow[{index}]"), message, help));
+    }
+}
+
+/// Plain http is on loopback only: who calls there is a proxy, and guesses of all its callers would count for one address.
+fn logins_of_one_address(config: &Config, warnings: &mut Vec<Warning>) {
+    let raw = config.raw();
+    if raw.login.is_none() && raw.access_token.is_none() {
+        return;
+    }
+    for (index, listen) in raw.listen.iter().enumerate() {
+        let is_asked = listen.tls.is_none() && listen.redirect.is_none() && !listen.forward_auth;
+        if is_asked && listen.trusted_proxies.is_empty() && listen.proxy_protocol.is_empty() {
+            let message =
+                "all that come through a proxy here count as one address: wrong passwords of one lock out all"
+                    .to_owned();
+            let help = "let the proxy set X-Forwarded-For, and name it in `trusted_proxies`, such as [ 127.0.0.1/32 ]";
+            warnings.push(config.warning(&format!("listen[{index}]"), message, help));
+        }
     }
 }

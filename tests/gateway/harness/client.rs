@@ -116,6 +116,16 @@ impl Connection {
         Self { wire: Wire::new(Stream::Plain(tcp(address))) }
     }
 
+    /// The same from another address of this machine.
+    pub(crate) fn plain_from(source: &str, address: SocketAddr) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&format!("{source}:0").parse::<SocketAddr>().unwrap().into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        let socket = TcpStream::from(socket);
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        Self { wire: Wire::new(Stream::Plain(socket)) }
+    }
+
     pub(crate) fn patience(&self, time: Duration) {
         self.wire.stream.socket().set_read_timeout(Some(time)).unwrap();
     }
