@@ -114,8 +114,8 @@ impl Tried<'_> {
         }
         let lane = if is_known { Lane::Known } else { Lane::Unknown };
         let turn = queue.turn(Origin { network: who.network, name: who.keys.name, lane }).await;
-        if turn.as_ref().is_err_and(|full| *full == Full::Network) {
-            // Whoever fills the share of the own network floods; others are refused only because of them.
+        if !is_known && turn.as_ref().is_err_and(|full| *full == Full::Network) {
+            // Strangers who fill the share of their network are a flood; others are refused only because of them.
             state.fail(&who.keys, self.costs, unix_millis()).await;
         }
         let turn = turn.map_err(|_| Refusal::HashQueue)?;

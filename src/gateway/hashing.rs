@@ -17,15 +17,15 @@ use crate::refusal::Refusal;
 pub struct Hashing {
     runtime: Handle,
     queue: FairQueue,
-    begun: AtomicU64,
     stopwatch: Arc<Stopwatch>,
 }
 
-/// How fast this machine hashes.
+/// How much and how fast this machine hashes.
 #[derive(Debug, Default)]
 pub(super) struct Stopwatch {
     /// Picoseconds for each unit of cost. It rises at once and falls slowly, so that few hashes take longer.
     unit: AtomicU64,
+    hashes: AtomicU64,
 }
 
 /// What came of a job, and when it began.
@@ -48,7 +48,7 @@ impl Hashing {
     /// Hashes on the blocking threads of this runtime, on at most half of the cores.
     pub fn new(runtime: Handle) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { runtime, queue: FairQueue::new((cores / 2).max(1)), begun: AtomicU64::new(0), stopwatch: Arc::default() }
+        Self { runtime, queue: FairQueue::new((cores / 2).max(1)), stopwatch: Arc::default() }
     }
 
     /// Where a permit to hash is waited for.
@@ -66,7 +66,6 @@ impl Hashing {
         permit: Permit,
         job: impl FnOnce(&Stopwatch) -> T + Send + 'static,
     ) -> Result<Hashed<T>, Refusal> {
-        self.begun.fetch_add(1, Ordering::Relaxed);
         let stopwatch = Arc::clone(&self.stopwatch);
         let mut running = Job(self.runtime.spawn_blocking(move || {
             let _permit = permit;
@@ -87,9 +86,9 @@ impl Hashing {
         self.queue.len()
     }
 
-    /// How many jobs have begun since this process started.
-    pub fn begun(&self) -> u64 {
-        self.begun.load(Ordering::Relaxed)
+    /// How many hashes have been verified since this process started.
+    pub fn hashed(&self) -> u64 {
+        self.stopwatch.hashes.load(Ordering::Relaxed)
     }
 }
 
@@ -99,6 +98,7 @@ impl Stopwatch {
         let begun = Instant::now();
         let fits = password::verify(hash, password);
         self.note(begun.elapsed(), hash.cost());
+        self.hashes.fetch_add(1, Ordering::Relaxed);
         fits
     }
 

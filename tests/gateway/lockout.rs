@@ -1,8 +1,11 @@
 //! What failed logins and wrong secrets cost, and whom: the one who fails, and nobody elsewhere.
 
-use std::sync::Arc;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::harness::keys::{argon2id, argon2id_in};
 use crate::harness::*;
@@ -92,7 +95,7 @@ fn a_flood_of_unknown_clients_from_one_address_keeps_no_customer_elsewhere_from_
 }
 
 fn wrong_passwords_from_one_address_do_not_keep_the_customer_out_elsewhere(store: &Store) {
-    let (_backend, gateway) = store.world_with(usual);
+    let (_backend, gateway) = store.world_with(|c| usual(c).set("/login/attempts", json!({"delay": "5m"})));
     for round in 0..10 {
         for _ in 0..4 {
             guess(&gateway, ATTACKER, ALICE.name);
@@ -175,6 +178,76 @@ fn an_office_whose_people_mistype_and_then_log_in_is_not_locked(store: &Store) {
             log_in(&gateway, HOME, account).ok();
         }
     }
+}
+
+#[test]
+fn very_many_logins_of_a_known_customer_at_once_lock_nobody() {
+    let attempts = json!({"free": 1, "free_per_address": 1, "delay": "5m"});
+    let (_backend, gateway) = world_with(|c| usual(c).set("/login/attempts", attempts));
+    log_in(&gateway, HOME, ALICE).ok();
+    let logins: Vec<_> = (0..120)
+        .map(|_| {
+            let request = from(HOME, gateway.login_request(ALICE.name, ALICE.secret));
+            thread::spawn(move || request.send().status)
+        })
+        .collect();
+    let answers: Vec<u16> = logins.into_iter().map(|login| login.join().unwrap()).collect();
+    assert!(answers.iter().all(|status| [200, 503].contains(status)), "{answers:?}");
+    log_in(&gateway, HOME, ALICE).ok();
+}
+
+#[test]
+fn with_a_store_that_is_five_milliseconds_away_a_flood_keeps_nobody_elsewhere_out() {
+    let redis = RedisServer::start();
+    let far = far_away(redis.port, Duration::from_millis(5));
+    let (_backend, gateway) =
+        world_with(|c| usual(c).set("/state", json!({"redis": {"url": format!("redis://127.0.0.1:{far}")}})));
+    gateway.is_ready();
+    let flood = Flood::of(40, |number| {
+        let name = format!("nobody{}", number % 10);
+        from(ATTACKER, gateway.login_request(&name, "wrong"))
+    });
+    eventually("the flood is under way", || flood.answers() > 20);
+    for _ in 0..10 {
+        log_in(&gateway, HOME, ALICE).ok();
+    }
+    eventually("the flood is locked", || guess(&gateway, ATTACKER, "another").status == 429);
+}
+
+/// A port at which everything comes and goes so much later.
+fn far_away(port: u16, delay: Duration) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let here = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for near in listener.incoming().map_while(Result::ok) {
+            let Ok(far) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+            later(near.try_clone().unwrap(), far.try_clone().unwrap(), delay);
+            later(far, near, delay);
+        }
+    });
+    here
+}
+
+/// Passes on what comes, so much later.
+fn later(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
+    let (send, receive) = mpsc::channel::<(Instant, Vec<u8>)>();
+    thread::spawn(move || {
+        let mut buffer = [0; 16_384];
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            if send.send((Instant::now() + delay, buffer[..count].to_vec())).is_err() {
+                break;
+            }
+        }
+    });
+    thread::spawn(move || {
+        for (due, bytes) in receive {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            if to.write_all(&bytes).is_err() {
+                break;
+            }
+        }
+        to.shutdown(Shutdown::Both).ok();
+    });
 }
 
 fn of_guesses_that_come_at_once_no_more_are_tried_than_one_after_another(store: &Store) {
@@ -261,6 +334,21 @@ fn a_known_secret_passes_where_others_are_locked_and_guesses_there_come_to_an_en
 }
 
 #[test]
+fn an_unknown_client_costs_one_hash_whatever_it_shows() {
+    let secrets = json!([argon2id("one"), argon2id("two"), argon2id("three")]);
+    let (_backend, gateway) = world_with(|c| usual(c).set("/clients/0/secrets", secrets));
+    let costs = |id: &str| {
+        let before = gateway.metric("wicketgate_hashed_total", &[]);
+        let basic = format!("Basic {}", keys::base64(format!("{id}:wr%6fng").as_bytes()));
+        let request = gateway.post("/oauth/access_token").header("Authorization", &basic);
+        request.form("grant_type=client_credentials").send().expect(401, "");
+        gateway.metric("wicketgate_hashed_total", &[]) - before
+    };
+    assert_eq!(costs("nobody"), 1.0);
+    assert_eq!(costs(CLIENT.name), 6.0, "each secret in each reading");
+}
+
+#[test]
 fn refusals_take_as_long_as_the_dearest_hash_whoever_is_named() {
     let accounts = json!([
         {"username": "dear", "password": argon2id_in("dear-password", 4 * 19_456), "subject": "account-1"},
@@ -275,7 +363,7 @@ fn refusals_take_as_long_as_the_dearest_hash_whoever_is_named() {
     let fastest = |request: Request| {
         let mut connection = gateway.connect();
         let one = |_| {
-            let start = std::time::Instant::now();
+            let start = Instant::now();
             request.send_on(&mut connection).expect(401, "");
             start.elapsed()
         };
