@@ -151,10 +151,16 @@ impl Tried<'_> {
                 | R::RefreshToken
                 | R::RefreshTokenReused,
             ) => {
-                self.spent.take().map(Spent::keep);
+                self.keep_spent();
                 state.fail(&keys, self.costs, now).await;
             }
             Err(_) => {}
+        }
+    }
+
+    fn keep_spent(&mut self) {
+        if let Some(spent) = self.spent.take() {
+            spent.keep();
         }
     }
 }
@@ -162,7 +168,7 @@ impl Tried<'_> {
 impl Drop for Tried<'_> {
     fn drop(&mut self) {
         if self.is_open {
-            self.spent.take().map(Spent::keep);
+            self.keep_spent();
             self.shared.state.fail_later(&self.who.keys, self.costs, unix_millis());
         }
     }
