@@ -5,6 +5,7 @@
 
 pub mod access_log;
 mod admission;
+mod attempt;
 pub(crate) mod body;
 mod call;
 mod caller_share;
@@ -17,6 +18,7 @@ pub(crate) mod drain;
 pub mod entrance;
 pub(crate) mod error;
 mod ext_authz;
+mod fair_queue;
 mod form;
 mod forward;
 pub(crate) mod framing;
@@ -73,6 +75,7 @@ use client::Remembered;
 use connection::Connection;
 use cors::Readers;
 use error::Refused;
+use fair_queue::FairQueue;
 use hashing::Hashing;
 use head::TakenHead;
 use limits::Limits;
@@ -96,6 +99,8 @@ pub struct Shared {
     /// Whether there is enough of it.
     pub memory: Memory,
     limits: Limits,
+    /// Who asks the company's own login.
+    asking: FairQueue,
     /// Secrets of clients that were right before.
     remembered: Arc<Remembered>,
     /// How many requests of the gateway's own endpoints are being answered.
@@ -144,6 +149,7 @@ impl Shared {
             lasting,
             memory: Memory::default(),
             limits: Limits::default(),
+            asking: FairQueue::new(login::MAX_ASKED),
             remembered: Arc::default(),
             own: AtomicUsize::new(0),
             insists_from: OnceLock::new(),

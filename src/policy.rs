@@ -31,6 +31,7 @@ use http::HeaderName;
 use crate::auth::Authenticator;
 use crate::auth::assertion::Assertions;
 use crate::auth::jwt::Verifier;
+use crate::auth::password::Decoy;
 use crate::auth::published::PublishedKeys;
 use crate::backend::Backend;
 use crate::config::raw::{self, Issue, NumberStyle, Raw};
@@ -40,7 +41,7 @@ use crate::dated::KeyVersion;
 use crate::fields::FieldSet;
 use crate::secret::Secret;
 use crate::state::Quota;
-use crate::state::attempts::Cost;
+use crate::state::attempts::{Cost, Costs};
 use crate::state::quota::Period;
 use accounts::Accounts;
 pub use callers::{KeyLine, key_lines};
@@ -115,10 +116,10 @@ pub struct Login {
     pub tenant: String,
     /// The SameSite word of the cookie.
     pub same_site: &'static str,
-    /// How often one name may be tried.
+    /// How many failures of one name may be verified, from wherever they come.
     pub limit: raw::RateLimit,
     /// What wrong passwords cost.
-    pub attempts: AttemptCosts,
+    pub attempts: Costs,
     /// For how many seconds refresh tokens are given, where they are.
     pub refresh: Option<u64>,
 }
@@ -132,37 +133,18 @@ pub struct OwnSite {
     pub header: Option<HeaderName>,
 }
 
-/// What failed attempts cost.
-#[derive(Debug, Clone, Copy)]
-pub struct AttemptCosts {
-    /// Those under one name from one address.
-    pub name: Cost,
-    /// Those from one address.
-    pub address: Cost,
-}
-
-impl AttemptCosts {
-    fn new(raw: &raw::Attempts) -> Self {
-        let millis =
-            |duration: crate::config::scalar::Duration| u64::try_from(duration.get().as_millis()).unwrap_or(u64::MAX);
-        let (delay, longest) = (millis(raw.delay), millis(raw.longest));
-        Self {
-            name: Cost { free: raw.free.into(), delay, longest },
-            address: Cost { free: raw.free_per_address.into(), delay, longest },
-        }
-    }
-}
-
 /// How clients get a token.
 pub struct AccessToken {
     /// For how many seconds.
     pub lifetime: u64,
     /// How numbers are written.
     pub number_style: NumberStyle,
-    /// How often one client may ask.
+    /// How many failures of one client may be verified, from wherever they come.
     pub limit: raw::RateLimit,
     /// What wrong secrets cost.
-    pub attempts: AttemptCosts,
+    pub attempts: Costs,
+    /// What is hashed for clients that do not exist, and what a refusal of a secret costs.
+    pub decoy: Decoy,
 }
 
 impl Policy {
@@ -209,7 +191,8 @@ impl Policy {
             lifetime: token.lifetime.as_secs(),
             number_style: token.number_style,
             limit: token.limits,
-            attempts: AttemptCosts::new(&token.attempts),
+            attempts: costs(&token.attempts),
+            decoy: Decoy::of(auth.clients.values().map(|client| client.secrets.iter().map(|secret| &secret.hash))),
         });
         versions.extend(issuer.iter().flat_map(|issuer| issuer.keys.versions()));
         let identifier_keys = auth.deriver.iter().flat_map(Deriver::versions);
@@ -370,9 +353,19 @@ fn read_login(
         tenant,
         same_site,
         limit: login.limits,
-        attempts: AttemptCosts::new(&login.attempts),
+        attempts: costs(&login.attempts),
         refresh: login.refresh.as_ref().map(|refresh| refresh.lifetime.as_secs()),
     })
+}
+
+fn costs(raw: &raw::Attempts) -> Costs {
+    let millis =
+        |duration: crate::config::scalar::Duration| u64::try_from(duration.get().as_millis()).unwrap_or(u64::MAX);
+    let (delay, longest) = (millis(raw.delay), millis(raw.longest));
+    Costs {
+        name: Cost { free: raw.free.into(), delay, longest },
+        network: Cost { free: raw.free_per_address.into(), delay, longest },
+    }
 }
 
 fn quotas(raw: &Raw) -> HashMap<Arc<str>, Vec<Quota>> {

@@ -146,6 +146,7 @@ impl State {
                     drop(state.families.insert(digest, family));
                 }
                 Some(Kept::Failures(key, failures)) => state.attempts.set(key, failures),
+                Some(Kept::Right(key, until)) => state.attempts.set_right(key, until),
                 Some(Kept::Count(key, period, count)) => state.quotas.set(&key, period, count),
                 Some(Kept::Used(id, until)) => state.used.set(id, until),
                 Some(Kept::Session(..) | Kept::Family(..)) => {}
@@ -329,7 +330,9 @@ impl State {
         changes.extend(ended.iter().map(record::delete_session));
         let rules = self.revocations.sweep(now);
         changes.extend(rules.iter().map(|rule| record::delete_rule(&rule.subject)));
-        changes.extend(self.attempts.sweep(now.saturating_mul(1_000)).iter().map(record::delete_failures));
+        let millis = now.saturating_mul(1_000);
+        changes.extend(self.attempts.sweep(millis).iter().map(record::delete_failures));
+        changes.extend(self.attempts.sweep_right(millis).iter().map(record::delete_failures));
         changes.extend(self.used.sweep(now).iter().map(record::delete_used));
         self.families.retain(|digest, family| {
             let keep = now < family.expires_at && !self.is_family_revoked(digest, family);

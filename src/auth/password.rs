@@ -29,6 +29,40 @@ impl PasswordHash {
     pub fn text(&self) -> String {
         self.0.to_string()
     }
+
+    /// What verifying it costs: KiB of memory times passes. It takes time in proportion.
+    pub fn cost(&self) -> u64 {
+        Params::try_from(&self.0).map_or(0, |params| u64::from(params.m_cost()) * u64::from(params.t_cost()))
+    }
+}
+
+/// What is hashed for those who do not exist, so that nobody learns from the time of a refusal who does.
+#[derive(Debug, Clone)]
+pub struct Decoy {
+    /// A hash that fits nobody and costs what the dearest in use costs.
+    pub hash: PasswordHash,
+    /// What the dearest refusal costs: one that verifies all hashes of somebody.
+    pub cost: u64,
+}
+
+impl Decoy {
+    /// That of those who have these hashes.
+    pub fn of<'h, Hashes: IntoIterator<Item = &'h PasswordHash>>(all: impl IntoIterator<Item = Hashes>) -> Self {
+        let (mut dearest, mut cost) = (dummy(), 0);
+        let mut is_theirs = false;
+        for hashes in all {
+            let mut sum = 0_u64;
+            for hash in hashes {
+                sum = sum.saturating_add(hash.cost());
+                if !is_theirs || hash.cost() > dearest.cost() {
+                    (dearest, is_theirs) = (dummy_like(hash), true);
+                }
+            }
+            cost = cost.max(sum);
+        }
+        let cost = cost.max(dearest.cost());
+        Self { hash: dearest, cost }
+    }
 }
 
 impl fmt::Debug for PasswordHash {
@@ -105,7 +139,7 @@ pub fn dummy() -> PasswordHash {
 }
 
 /// The same at the cost of another hash, for accounts whose hashes were made with other parameters.
-pub fn dummy_like(like: &PasswordHash) -> PasswordHash {
+fn dummy_like(like: &PasswordHash) -> PasswordHash {
     let PasswordHash(mut hash) = dummy();
     hash.params = like.0.params.clone();
     PasswordHash(hash)
@@ -198,6 +232,22 @@ mod tests {
             let fault = parse(&text).map(|_| ()).unwrap_err();
             assert!(fault.contains(part) && fault.contains("wicketgate"), "{text}: {fault}");
         }
+    }
+
+    #[test]
+    fn f2_a_decoy_costs_what_the_dearest_hash_and_the_dearest_refusal_cost() {
+        const TAIL: &str = "c29tZXNhbHRzb21lc2FsdA$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+        let hash =
+            |memory: u64, passes: u64| parse(&format!("$argon2id$v=19$m={memory},t={passes},p=1${TAIL}")).unwrap();
+        let (usual, dear) = (hash(19_456, 2), hash(65_536, 3));
+        assert_eq!(dear.cost(), 65_536 * 3);
+        let decoy = Decoy::of([vec![&usual; 7], vec![&dear]]);
+        assert_eq!((decoy.hash.cost(), decoy.cost), (dear.cost(), 7 * usual.cost()));
+        let decoy = Decoy::of([vec![&usual], vec![&dear]]);
+        assert_eq!((decoy.hash.cost(), decoy.cost), (dear.cost(), dear.cost()));
+        let nobody: [Vec<&PasswordHash>; 0] = [];
+        assert_eq!(Decoy::of(nobody).cost, dummy().cost());
+        assert!(!verify(&Decoy::of([[&usual]]).hash, b""));
     }
 
     #[test]

@@ -11,16 +11,16 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header;
 
+use super::attempt::{Attempt, Who};
 use super::call::Call;
 use super::error::Refused;
 use super::form::{self, Form};
-use super::limits::Attempt;
 use super::login::MAX_FORM;
 use super::record::Record;
 use super::{Gateway, unix_seconds};
 use crate::auth::Client;
 use crate::auth::certificate::Certificate;
-use crate::policy::{AccessToken, Policy};
+use crate::policy::AccessToken;
 use crate::refusal::Refusal;
 use assertion::Assertion;
 use certificate::ByCertificate;
@@ -91,11 +91,16 @@ impl Gateway {
         let ids = shown.ids();
         let client = ids.iter().find_map(|id| policy.auth.clients.get(*id));
         let name = client.map(|client| &*client.id).or(ids.first().copied()).unwrap_or_default();
-        self.shared.limits.attempt(Attempt::AccessToken, name, &endpoint.limit, Refusal::TokenRate)?;
-        let tried = self.try_as(Attempt::AccessToken, name, call.source.address, endpoint.attempts).await?;
-        let proved = self.prove(policy, client, &shown, unix_seconds(record.time)).await;
-        self.judge(&tried, &proved).await;
-        proved?;
+        let who = Who::new(Attempt::AccessToken, name, call.source.address);
+        let now = unix_seconds(record.time);
+        let costs = endpoint.attempts;
+        match &shown {
+            Shown::Secret(secret) => self.prove_by_secret(policy, client, secret, who, endpoint, now).await?,
+            Shown::Assertion(assertion) => {
+                self.judged(who, costs, self.prove_by_assertion(client, assertion, now)).await?;
+            }
+            Shown::Certificate(certificate) => self.judged(who, costs, async { certificate.prove(client) }).await?,
+        }
         let client = client.ok_or(Refusal::UnknownClient)?;
         if let Some(name) = &client.certificate
             && !certificate.is_some_and(|certificate| name.fits(certificate))
@@ -104,21 +109,6 @@ impl Gateway {
         }
         record.client = Some(Arc::clone(&client.id));
         Ok(client)
-    }
-
-    /// Whether what is shown proves that this is the client. `now` is in seconds since 1970.
-    async fn prove(
-        &self,
-        policy: &Arc<Policy>,
-        client: Option<&Client>,
-        shown: &Shown<'_>,
-        now: u64,
-    ) -> Result<(), Refusal> {
-        match shown {
-            Shown::Secret(secret) => self.prove_by_secret(policy, client, secret, now).await,
-            Shown::Assertion(assertion) => self.prove_by_assertion(client, assertion, now).await,
-            Shown::Certificate(certificate) => certificate.prove(client),
-        }
     }
 }
 

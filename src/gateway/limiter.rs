@@ -51,6 +51,35 @@ impl<Key: Eq + Hash> Limiter<Key> {
         Ok(Left { calls: burst.saturating_sub(full.div_ceil(each.max(1))), full: Duration::from_nanos(full) })
     }
 
+    /// How long to wait for the next, where nothing is left now.
+    pub(super) fn wait(&self, key: &Key, limit: &RateLimit, now: Instant) -> Option<Duration> {
+        let now = nanos(now.saturating_duration_since(self.start));
+        let each = each(limit);
+        let empty_at = self.empty_at.get(key).map_or(0, |empty_at| *empty_at);
+        let then = empty_at.max(now).saturating_add(each);
+        let earliest = then.saturating_sub(each.saturating_mul(burst(limit)));
+        (earliest > now).then(|| Duration::from_nanos(earliest - now))
+    }
+
+    /// Counts one more, until that is dropped, unless it is kept.
+    ///
+    /// # Errors
+    /// How long to wait, where that is one too many.
+    pub(super) fn spend(&self, key: Key, limit: &RateLimit, now: Instant) -> Result<Spent<'_, Key>, Duration>
+    where
+        Key: Copy,
+    {
+        self.take(key, limit, now)?;
+        Ok(Spent { limiter: self, key, each: each(limit), is_kept: false })
+    }
+
+    /// One that was counted does not count after all; `each` is the time that one takes, in nanoseconds.
+    pub(super) fn give_back(&self, key: &Key, each: u64) {
+        if let Some(mut empty_at) = self.empty_at.get_mut(key) {
+            *empty_at = empty_at.saturating_sub(each);
+        }
+    }
+
     /// Forgets keys whose bucket is empty, where there are many keys, and now and then only.
     fn sweep(&self, now: u64) {
         let swept_at = self.swept_at.load(Ordering::Relaxed);
@@ -60,6 +89,29 @@ impl<Key: Eq + Hash> Limiter<Key> {
         let mine = self.swept_at.compare_exchange(swept_at, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if mine {
             self.empty_at.retain(|_, empty_at| *empty_at > now);
+        }
+    }
+}
+
+/// One that is counted; given back when dropped, unless it is kept.
+pub(super) struct Spent<'a, Key: Eq + Hash> {
+    limiter: &'a Limiter<Key>,
+    key: Key,
+    each: u64,
+    is_kept: bool,
+}
+
+impl<Key: Eq + Hash> Spent<'_, Key> {
+    /// It is counted for good.
+    pub(super) fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl<Key: Eq + Hash> Drop for Spent<'_, Key> {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            self.limiter.give_back(&self.key, self.each);
         }
     }
 }
@@ -108,6 +160,23 @@ mod tests {
         assert!(limiter.take("one", &limit, later).is_ok());
         assert!(limiter.take("one", &limit, later).is_err());
         assert!(limiter.take("one", &limit, start + Duration::from_secs(60)).is_ok());
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again_and_what_is_kept_cannot() {
+        let limiter = Limiter::default();
+        let limit = RateLimit { rate: Rate::per_second(1), burst: Some(2) };
+        let now = Instant::now();
+        for _ in 0..5 {
+            assert_eq!(limiter.wait(&1, &limit, now), None);
+            drop(limiter.spend(1, &limit, now));
+        }
+        for _ in 0..2 {
+            limiter.spend(1, &limit, now).map(Spent::keep).expect("within the burst");
+        }
+        assert_eq!(limiter.wait(&1, &limit, now), Some(Duration::from_secs(1)));
+        assert_eq!(limiter.spend(1, &limit, now).err(), Some(Duration::from_secs(1)));
+        assert_eq!(limiter.wait(&2, &limit, now), None);
     }
 
     #[test]

@@ -1,29 +1,27 @@
-//! Who may do what how often: logins and token requests by name, calls of a route by caller.
+//! Who may do what how often: names that are tried, calls of a route by caller.
 
-use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest;
 
-use super::Gateway;
 use super::caller_share::CallerShares;
 use super::error::Refused;
-use super::limiter::Left;
-use super::limiter::Limiter;
+use super::limiter::{Left, Limiter, Spent, each};
 use super::rates::Leases;
 use crate::auth::Caller;
 use crate::config::raw::{Per, RateLimit};
+use crate::config::scalar::Rate;
 use crate::customer::Identifier;
-use crate::policy::AttemptCosts;
-use crate::refusal::{Refusal, TokenFault};
+use crate::refusal::Refusal;
 use crate::state::attempts::AttemptKey;
 
 /// The counts of all limits; all workers share them.
 #[derive(Debug, Default)]
 pub(super) struct Limits {
-    attempts: Limiter<(Attempt, u64)>,
+    names: Limiter<AttemptKey>,
+    looks: Limiter<AttemptKey>,
     calls: Limiter<(Arc<str>, Counted)>,
     /// What a shared store has granted in advance.
     pub(super) leases: Leases,
@@ -31,15 +29,16 @@ pub(super) struct Limits {
     pub(super) websockets: Arc<CallerShares>,
     /// Whose uploads, and how many, are still coming.
     pub(super) uploads: Arc<CallerShares>,
-    /// Turns names into numbers, so that no name is kept.
-    seed: foldhash::fast::RandomState,
 }
 
-/// What is tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Attempt {
-    Login,
-    AccessToken,
+/// What comes of a look for a secret that is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    Found,
+    /// That counts, until the secret is verified and that counts.
+    NotFound,
+    /// Too many others were looked for in vain.
+    NotAllowed,
 }
 
 /// Who is counted by a route's limit.
@@ -52,16 +51,36 @@ pub(super) enum Counted {
 }
 
 impl Limits {
-    /// Counts an attempt under a name; one too many is the refusal.
-    pub(super) fn attempt(
-        &self,
-        what: Attempt,
-        name: &str,
-        limit: &RateLimit,
-        refusal: Refusal,
-    ) -> Result<(), Refused> {
-        let key = (what, self.seed.hash_one(name));
-        self.attempts.take(key, limit, Instant::now()).map(drop).map_err(|wait| retry_later(refusal, wait))
+    /// How long to wait before another attempt under a name that this digest stands for, where there were too many.
+    pub(super) fn name_wait(&self, name: &AttemptKey, limit: &RateLimit) -> Option<Duration> {
+        self.names.wait(name, limit, Instant::now())
+    }
+
+    /// Counts an attempt under a name, unless it is given back.
+    ///
+    /// # Errors
+    /// How long to wait, where that is one too many.
+    pub(super) fn spend_name(&self, name: AttemptKey, limit: &RateLimit) -> Result<Spent<'_, AttemptKey>, Duration> {
+        self.names.spend(name, limit, Instant::now())
+    }
+
+    /// Looks whether a secret is remembered, as often as a name from a network may. Only looks that find nothing count.
+    pub(super) fn look(&self, who: AttemptKey, is_remembered: impl FnOnce() -> bool) -> Look {
+        let now = Instant::now();
+        if self.looks.wait(&who, &looks(), now).is_some() {
+            return Look::NotAllowed;
+        }
+        if is_remembered() {
+            return Look::Found;
+        }
+        self.looks.take(who, &looks(), now).map_or(Look::NotAllowed, |_| Look::NotFound)
+    }
+
+    /// What was looked for in vain has been verified, and counted as that.
+    pub(super) fn has_verified(&self, who: AttemptKey, look: Look) {
+        if look == Look::NotFound {
+            self.looks.give_back(&who, each(&looks()));
+        }
     }
 
     /// Counts a call of a route; what is left.
@@ -100,74 +119,14 @@ impl Counted {
     }
 }
 
-/// What is tried now, under which names failures are counted, and what they cost.
-pub(super) struct Tried {
-    name: AttemptKey,
-    address: AttemptKey,
-    costs: AttemptCosts,
-}
-
-impl Gateway {
-    /// Something is about to be tried under a name and from an address; too many failures before are the refusal,
-    /// whatever is shown now.
-    pub(super) async fn try_as(
-        &self,
-        what: Attempt,
-        name: &str,
-        address: IpAddr,
-        costs: AttemptCosts,
-    ) -> Result<Tried, Refused> {
-        let address = network(address).to_string();
-        let tried = Tried { name: key(&[what.word(), &address, name]), address: key(&[what.word(), &address]), costs };
-        match self.shared.state.wait(&[tried.name, tried.address], unix_millis()).await {
-            0 => Ok(tried),
-            wait => Err(retry_later(what.locked(), Duration::from_millis(wait))),
-        }
-    }
-
-    /// Counts what came of it. Only a clear no is a failure.
-    pub(super) async fn judge<T>(&self, tried: &Tried, outcome: &Result<T, Refusal>) {
-        use Refusal as R;
-        let (state, now) = (&self.shared.state, unix_millis());
-        match outcome {
-            Ok(_) => {
-                state.forgive(&tried.name, true).await;
-                state.forgive(&tried.address, false).await;
-            }
-            Err(R::ClientAssertion(TokenFault::NoKeys)) => {}
-            Err(
-                R::LoginUnknownUser
-                | R::LoginWrongPassword
-                | R::UnknownClient
-                | R::WrongClientSecret
-                | R::ClientAssertion(_),
-            ) => {
-                state.fail(tried.name, tried.costs.name, now).await;
-                state.fail(tried.address, tried.costs.address, now).await;
-            }
-            Err(_) => {}
-        }
-    }
-}
-
-impl Attempt {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Login => "login",
-            Self::AccessToken => "access_token",
-        }
-    }
-
-    fn locked(self) -> Refusal {
-        match self {
-            Self::Login => Refusal::LoginLocked,
-            Self::AccessToken => Refusal::TokenLocked,
-        }
-    }
+/// How often a secret that is not remembered may be looked for, for one client from one network. A look costs no hash and
+/// is possible where too much has failed before, so it must not be an oracle.
+fn looks() -> RateLimit {
+    RateLimit { rate: Rate::per_minute(1), burst: Some(5) }
 }
 
 /// Names in a digest: none is kept as it is.
-fn key(parts: &[&str]) -> AttemptKey {
+pub(super) fn key(parts: &[&str]) -> AttemptKey {
     let mut context = digest::Context::new(&digest::SHA256);
     for part in parts {
         context.update(&part.len().to_be_bytes());
@@ -176,11 +135,6 @@ fn key(parts: &[&str]) -> AttemptKey {
     let mut key = [0; 16];
     key.copy_from_slice(&context.finish().as_ref()[..16]);
     key
-}
-
-fn unix_millis() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 pub(super) fn retry_later(refusal: Refusal, wait: Duration) -> Refused {
@@ -195,9 +149,32 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// How many secrets can be looked for in vain in so many seconds.
+#[cfg(test)]
+pub(super) fn looks_in(seconds: u64) -> u64 {
+    super::limiter::burst(&looks()) + seconds * 1_000_000_000 / each(&looks())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_that_are_not_remembered_are_looked_for_a_few_times_and_what_is_verified_does_not_count() {
+        let limits = Limits::default();
+        for _ in 0..50 {
+            assert_eq!(limits.look([1; 16], || true), Look::Found);
+            assert_eq!(limits.look([1; 16], || false), Look::NotFound);
+            limits.has_verified([1; 16], Look::NotFound);
+        }
+        for _ in 0..5 {
+            assert_eq!(limits.look([1; 16], || false), Look::NotFound);
+        }
+        assert_eq!(limits.look([1; 16], || true), Look::NotAllowed);
+        limits.has_verified([1; 16], Look::NotAllowed);
+        assert_eq!(limits.look([1; 16], || true), Look::NotAllowed);
+        assert_eq!(limits.look([2; 16], || true), Look::Found, "from another network");
+    }
 
     #[test]
     fn the_addresses_of_one_ipv6_network_count_as_one() {

@@ -9,15 +9,15 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Body as _;
 use serde_json::{Value, json};
 
+use super::attempt::{Attempt, Tried, Who};
 use super::body::ResponseBody;
 use super::call::Call;
 use super::error::Refused;
 use super::form::{self, Form};
-use super::limits::Attempt;
+use super::hashing::Stopwatch;
 use super::record::Record;
 use super::request_id::REQUEST_ID;
 use super::{Gateway, origin};
-use crate::auth::password;
 use crate::backend::answer::AnswerBody;
 use crate::backend::circuit::Try;
 use crate::backend::pool::{Errand, Patience, Repeat};
@@ -37,6 +37,10 @@ pub(super) const NAME: &str = "login";
 
 /// No form that logs somebody in is larger.
 pub(super) const MAX_FORM: u64 = 8 * 1024;
+
+/// How many may be asked of the company's own login at once. Others wait in a fair queue, so that nobody takes all places that
+/// its backend has.
+pub(super) const MAX_ASKED: usize = 128;
 
 /// No answer of the company's own login is larger.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -72,41 +76,54 @@ impl Gateway {
         let form = if is_json { Form::parse_json(&body)? } else { Form::parse(&body)? };
         let username = form.one("username")?.ok_or(Refusal::ParameterMissing)?;
         let password = form.one("password")?.ok_or(Refusal::ParameterMissing)?;
-        self.shared.limits.attempt(Attempt::Login, username, &login.limit, Refusal::LoginRate)?;
         if login.issue != Issue::Jwt && origin::is_strange(&policy.own_site, &call.head.host, &call.parts.headers) {
             return Err(Refusal::CrossSite.into());
         }
-        let tried = self.try_as(Attempt::Login, username, call.source.address, login.attempts).await?;
-        let proved = match &login.accounts {
-            Accounts::File(accounts) => self.by_account(accounts, username, password).await,
-            Accounts::Backend(backend) => self.by_backend(policy, login, backend, username, password, record).await,
+        let who = Who::new(Attempt::Login, username, call.source.address);
+        let mut tried = self.try_as(who, login.attempts).await?;
+        let (customer, claims) = match &login.accounts {
+            Accounts::File(accounts) => self.by_account(login, accounts, username, password, tried).await?,
+            Accounts::Backend(backend) => {
+                let _permit = tried.turn(&self.shared.asking, &login.limit).await?;
+                let proved = self.by_backend(policy, login, backend, username, password, record).await;
+                tried.judge(&proved).await;
+                proved?
+            }
         };
-        self.judge(&tried, &proved).await;
-        let (customer, claims) = proved?;
         record.customer = Some(customer.clone());
         self.welcome(&call, login, customer, claims).await
     }
 
-    /// Unknown users cost the same hash as known ones.
+    /// All refusals take as long as that of the account whose hash is the dearest, and unknown users cost that hash.
     async fn by_account(
         &self,
+        login: &Login,
         accounts: &AccountFile,
         username: &str,
         password: &str,
-    ) -> Result<(Identifier, Claims), Refusal> {
-        let (account, dummy) = (accounts.find(username), accounts.dummy());
+        mut tried: Tried<'_>,
+    ) -> Result<(Identifier, Claims), Refused> {
+        let (account, decoy) = (accounts.find(username), accounts.decoy());
         let password = zeroize::Zeroizing::new(password.to_owned());
-        let job = move || match account {
-            Some(account) if password::verify(&account.password, password.as_bytes()) => {
+        let nobody = decoy.hash.clone();
+        let hashing = &self.shared.hashing;
+        let permit = tried.turn(hashing.queue(), &login.limit).await?;
+        let job = move |stopwatch: &Stopwatch| match account {
+            Some(account) if stopwatch.verify(&account.password, password.as_bytes()) => {
                 Ok((account.customer.clone(), account.claims.clone()))
             }
             Some(_) => Err(Refusal::LoginWrongPassword),
             None => {
-                password::verify(&dummy, password.as_bytes());
+                stopwatch.verify(&nobody, password.as_bytes());
                 Err(Refusal::LoginUnknownUser)
             }
         };
-        self.shared.hashing.run(job).await?
+        let hashed = hashing.run(permit, job).await?;
+        tried.judge(&hashed.outcome).await;
+        if hashed.outcome.is_err() {
+            hashing.wait_as_for(&hashed, decoy.cost).await;
+        }
+        Ok(hashed.outcome?)
     }
 
     /// Asks the company's own login. Only its clear no is a no; whatever else goes wrong is an outage, never a 401.

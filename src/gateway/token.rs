@@ -7,9 +7,10 @@ use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::json;
 
+use super::attempt::{Attempt, Who};
 use super::body::ResponseBody;
 use super::call::Call;
-use super::client::{one_of, read_forms};
+use super::client::{is_shown, one_of, read_forms};
 use super::error::{self, Refused};
 use super::form::Form;
 use super::login::{json_response, times, token_id};
@@ -19,7 +20,9 @@ use crate::auth::Client;
 use crate::auth::binding::Binding;
 use crate::policy::{AccessToken, Issuer};
 use crate::refusal::Refusal;
+use crate::state::family::RefreshToken;
 use crate::state::revocation::Subject;
+use crate::state::session::hex;
 
 /// What stands in the place of a route's name.
 pub(super) const NAME: &str = "access_token";
@@ -48,7 +51,12 @@ impl Gateway {
         match one_of(&query, &form, "grant_type")?.ok_or(Refusal::ParameterMissing)? {
             "client_credentials" => {}
             "refresh_token" if policy.login.as_ref().is_some_and(|login| login.refresh.is_some()) => {
-                return self.refresh(&call, &query, &form, endpoint, record).await;
+                let outcome = self.refresh(&call, &query, &form, endpoint, record).await;
+                let is_client = is_shown(&call.parts.headers, &query, &form);
+                return match outcome {
+                    Err(refused) if !is_client => Err(self.refused_refresh(&call, &form, endpoint, refused).await),
+                    outcome => outcome,
+                };
             }
             _ => return Err(Refusal::GrantType.into()),
         }
@@ -59,6 +67,22 @@ impl Gateway {
         let scope = granted(client, requested)?;
         let binding = self.binding(&call, client, unix_seconds(record.time)).await?;
         Ok(issue(issuer, endpoint, client, &audience, &scope, binding, earliest)?)
+    }
+
+    /// Counts a refresh token that is none, of somebody who shows no more than that. One that is good has passed before:
+    /// nobody can guess one, so it need not wait for what others fail.
+    async fn refused_refresh(&self, call: &Call<'_>, form: &Form, endpoint: &AccessToken, refused: Refused) -> Refused {
+        if !matches!(refused.refusal, Refusal::RefreshToken | Refusal::RefreshTokenReused) {
+            return refused;
+        }
+        let shown = form.one("refresh_token").ok().flatten().and_then(RefreshToken::parse);
+        let family = shown.map(|token| hex(&token.family)).unwrap_or_default();
+        let who = Who::new(Attempt::Refresh, &family, call.source.address);
+        if let Some(locked) = self.refusal_here(&who) {
+            return locked;
+        }
+        let outcome = self.judged(who, endpoint.attempts, async { Err::<(), _>(refused.refusal) }).await;
+        outcome.err().unwrap_or(refused)
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Levels {
     pub up: bool,
     /// Password hashes that run or wait.
     pub hashes: usize,
-    /// Logins and client secrets that were hashed.
+    /// Password hashes that were verified.
     pub hashed: u64,
     /// For how long revocations may have been missed.
     pub staleness: Duration,
@@ -81,7 +81,7 @@ impl StateMetrics {
             gauges("wicketgate_hashes", "Password hashes that run or wait.", level(levels.hashes)),
             counters(
                 "wicketgate_hashed_total",
-                "Logins and calls of clients whose password or secret was hashed.",
+                "Password hashes that were verified, of logins and of clients' secrets.",
                 [(vec![], levels.hashed)],
             ),
             seconds(

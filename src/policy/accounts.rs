@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::auth::password::{self, PasswordHash};
+use crate::auth::password::{self, Decoy, PasswordHash};
 use crate::backend::Backend;
 use crate::body::Pointer;
 use crate::config::raw;
@@ -25,8 +25,8 @@ pub enum Accounts {
 pub struct AccountFile {
     by_name: HashMap<String, Arc<Account>>,
     by_customer: HashMap<Identifier, Arc<Account>>,
-    /// As dear to verify as the accounts' own, for names that are not there.
-    dummy: PasswordHash,
+    /// For names that are not there.
+    decoy: Decoy,
 }
 
 impl AccountFile {
@@ -40,9 +40,9 @@ impl AccountFile {
         self.by_customer.get(customer)
     }
 
-    /// What to verify a password against where there is no account, so that it takes as long.
-    pub fn dummy(&self) -> PasswordHash {
-        self.dummy.clone()
+    /// What to verify a password against where there is no account, and what every refusal costs.
+    pub fn decoy(&self) -> &Decoy {
+        &self.decoy
     }
 }
 
@@ -182,7 +182,6 @@ fn read_entries(
         }
     }
     let by_customer = accounts.values().map(|account| (account.customer.clone(), Arc::clone(account))).collect();
-    let dummy =
-        accounts.values().next().map_or_else(password::dummy, |account| password::dummy_like(&account.password));
-    (problems.len() == count).then_some(Accounts::File(Box::new(AccountFile { by_customer, by_name: accounts, dummy })))
+    let decoy = Decoy::of(accounts.values().map(|account| [&account.password]));
+    (problems.len() == count).then_some(Accounts::File(Box::new(AccountFile { by_customer, by_name: accounts, decoy })))
 }

@@ -133,7 +133,7 @@ fn rendered(shared: &Shared) -> prometheus::Result<String> {
         waiting: state.waiting(),
         up: state.is_up(),
         hashes: shared.hashing.waiting(),
-        hashed: shared.hashing.begun(),
+        hashed: shared.hashing.hashed(),
         staleness,
         propagation,
     });

@@ -1,5 +1,8 @@
 //! Failed attempts: after a few, each further one must wait twice as long as the one before. Never for ever: whoever
 //! fails on purpose under another's name must not lock them out.
+//!
+//! They count by network and, within it, by name. A success under a name takes back what failed under that name there,
+//! and nothing else: not what the same network failed under other names.
 
 use dashmap::DashMap;
 
@@ -8,6 +11,17 @@ use super::{State, Store};
 
 /// Whose attempts are counted together: a digest, so that no name is kept.
 pub type AttemptKey = [u8; 16];
+
+/// Under which keys an attempt is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptKeys {
+    /// The name that is tried, from this network.
+    pub name: AttemptKey,
+    /// The network, whatever the names.
+    pub network: AttemptKey,
+    /// Where it is noted that the name was right from this network.
+    pub right: AttemptKey,
+}
 
 /// What failing costs. Times are in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +32,15 @@ pub struct Cost {
     pub delay: u64,
     /// The longest wait. After twice this time without a failure all is forgotten.
     pub longest: u64,
+}
+
+/// What failing costs a name in its network, and the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Costs {
+    /// Failures under one name from one network.
+    pub name: Cost,
+    /// Failures from one network.
+    pub network: Cost,
 }
 
 /// What is known of one key. Times are in milliseconds since 1970.
@@ -32,11 +55,10 @@ pub struct Failures {
 }
 
 impl Failures {
-    /// What is known after one more at `now`.
-    pub fn and_another(self, cost: Cost, now: u64) -> Self {
+    /// What is known after one more at `now`; `None` where it was under way before the lock, and does not count.
+    pub fn and_another(self, cost: Cost, now: u64) -> Option<Self> {
         if now < self.locked_until {
-            // It was under way before the lock.
-            return self;
+            return None;
         }
         let before = if now >= self.forgotten_at { 0 } else { self.count };
         let count = before.saturating_add(1);
@@ -46,12 +68,17 @@ impl Failures {
             // 2^40 milliseconds are longer than anything.
             n => cost.delay.saturating_mul(1 << (n - 1).min(40)).min(cost.longest),
         };
-        Self {
+        Some(Self {
             count,
             forgotten_at: now.saturating_add(cost.longest.saturating_mul(2)).saturating_add(cost.delay),
             // One that costs nothing locks nobody, not even who looked at the clock before it.
             locked_until: if wait == 0 { 0 } else { now.saturating_add(wait) },
-        }
+        })
+    }
+
+    /// How many are not forgotten at `now`.
+    fn remembered(self, now: u64) -> u64 {
+        if now < self.forgotten_at { self.count } else { 0 }
     }
 
     /// How many milliseconds are left to wait.
@@ -60,41 +87,91 @@ impl Failures {
     }
 }
 
-/// The failures that this process knows.
+/// The failures that this process knows, and who was right.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     known: DashMap<AttemptKey, Failures, foldhash::fast::RandomState>,
+    /// Until when it counts that somebody was right.
+    right: DashMap<AttemptKey, u64, foldhash::fast::RandomState>,
 }
 
 /// A flood of keys must not fill the memory: 40 bytes each.
 const MAX_KEYS: usize = 200_000;
+
+/// Nor must customers who log in from everywhere: 24 bytes each. Of more, any one is forgotten.
+const MAX_RIGHT: usize = 200_000;
+
+/// For how long it counts that somebody was right, and how much of it may pass before that is noted again.
+const RIGHT_FOR: u64 = 30 * DAY;
+const DAY: u64 = 24 * 3600 * 1_000;
 
 impl Attempts {
     pub(super) fn of(&self, key: &AttemptKey) -> Failures {
         self.known.get(key).map(|failures| *failures).unwrap_or_default()
     }
 
-    /// Counts a failure; what is known now.
-    pub(super) fn fail(&self, key: AttemptKey, cost: Cost, now: u64) -> Failures {
+    /// Counts a failure; what is known now, where it counts.
+    fn fail(&self, key: AttemptKey, cost: Cost, now: u64) -> Option<Failures> {
         if self.known.len() >= MAX_KEYS {
             self.sweep(now);
         }
         let mut failures = self.known.entry(key).or_default();
-        *failures = failures.and_another(cost, now);
-        *failures
+        *failures = failures.and_another(cost, now)?;
+        Some(*failures)
     }
 
-    /// The right password was given: half of the failures are forgiven, or all.
-    pub(super) fn forgive(&self, key: &AttemptKey, all: bool) {
-        if all {
-            self.known.remove(key);
-        } else if let Some(mut failures) = self.known.get_mut(key) {
-            failures.count /= 2;
-        }
+    /// Counts a failure of a network, and where that counts, also of the name: so a name has no more than its network.
+    fn fail_both(&self, keys: &AttemptKeys, costs: Costs, now: u64) -> Vec<(AttemptKey, Failures)> {
+        let of_network = self.fail(keys.network, costs.network, now).map(|failures| (keys.network, failures));
+        let of_name = of_network.and_then(|_| Some((keys.name, self.fail(keys.name, costs.name, now)?)));
+        of_network.into_iter().chain(of_name).collect()
+    }
+
+    /// The name was right: forgets its failures, and takes them from its network's. What is known of the network now,
+    /// where that is less.
+    fn forgive(&self, keys: &AttemptKeys, now: u64) -> Option<Failures> {
+        let (_, forgiven) = self.known.remove(&keys.name)?;
+        let mut network = self.known.get_mut(&keys.network)?;
+        network.count = network.count.saturating_sub(forgiven.remembered(now));
+        Some(*network)
     }
 
     pub(super) fn set(&self, key: AttemptKey, failures: Failures) {
         self.known.insert(key, failures);
+    }
+
+    /// What a shared store knows counts, unless something has happened here since it was asked.
+    fn learn(&self, key: AttemptKey, before: Failures, shared: Failures) {
+        if before == shared || self.of(&key) != before {
+            return;
+        }
+        if shared == Failures::default() {
+            self.known.remove_if(&key, |_, now| *now == before);
+        } else {
+            self.known.insert(key, shared);
+        }
+    }
+
+    fn is_right(&self, key: &AttemptKey, now: u64) -> bool {
+        self.right.get(key).is_some_and(|until| now < *until)
+    }
+
+    /// Notes that somebody was right; until when that counts, where it was not noted lately, and who had to make room.
+    fn note_right(&self, key: AttemptKey, now: u64) -> Option<(u64, Option<AttemptKey>)> {
+        let until = now.saturating_add(RIGHT_FOR);
+        let known = self.right.get(&key).map(|known| *known);
+        if known.is_some_and(|known| known.saturating_add(DAY) > until) {
+            return None;
+        }
+        let full = known.is_none() && self.right.len() >= MAX_RIGHT;
+        let any = if full { self.right.iter().next().map(|any| *any.key()) } else { None };
+        let gone = any.and_then(|any| self.right.remove(&any)).map(|(key, _)| key);
+        self.right.insert(key, until);
+        Some((until, gone))
+    }
+
+    pub(super) fn set_right(&self, key: AttemptKey, until: u64) {
+        self.right.insert(key, until);
     }
 
     /// Forgets what is due; where that is too little, whatever locks nobody.
@@ -110,58 +187,122 @@ impl Attempts {
         });
         gone
     }
+
+    /// Forgets who was right too long ago.
+    pub(super) fn sweep_right(&self, now: u64) -> Vec<AttemptKey> {
+        let mut gone = Vec::new();
+        self.right.retain(|key, until| {
+            let keep = now < *until;
+            if !keep {
+                gone.push(*key);
+            }
+            keep
+        });
+        gone
+    }
 }
 
 impl State {
-    /// How many milliseconds must pass before something is tried under one of these keys again. `now` is in
-    /// milliseconds since 1970. While a shared store is away, what this process knows counts.
-    pub async fn wait(&self, keys: &[AttemptKey], now: u64) -> u64 {
-        let here = keys.iter().map(|key| self.attempts.of(key).wait(now)).max().unwrap_or_default();
-        let Store::Redis(store, _) = &self.store else { return here };
-        let shared = store.failures(keys).await;
-        if shared.is_err() {
-            self.metrics.failed("attempts");
+    /// How many milliseconds must pass before something is tried under these keys again. `now` is in milliseconds since
+    /// 1970. While a shared store is away, what this process knows counts.
+    pub async fn wait(&self, keys: &AttemptKeys, now: u64) -> u64 {
+        if let Store::Redis(store, _) = &self.store {
+            let both = [keys.name, keys.network];
+            let before = both.map(|key| self.attempts.of(&key));
+            match store.failures(both).await {
+                // Where another replica forgave, what is known here is old.
+                Ok(shared) => (0..2).for_each(|at| self.attempts.learn(both[at], before[at], shared[at])),
+                Err(_) => self.metrics.failed("attempts"),
+            }
         }
-        let shared = shared.unwrap_or_default();
-        // Where another replica forgave, what is known here is old.
-        if shared.is_empty() { here } else { shared.iter().map(|known| known.wait(now)).max().unwrap_or_default() }
+        self.wait_here(keys, now)
+    }
+
+    /// The same by what this process knows.
+    pub fn wait_here(&self, keys: &AttemptKeys, now: u64) -> u64 {
+        let waits = [keys.name, keys.network].map(|key| self.attempts.of(&key).wait(now));
+        waits[0].max(waits[1])
     }
 
     /// Counts a failed attempt. `now` is in milliseconds since 1970.
-    pub async fn fail(&self, key: AttemptKey, cost: Cost, now: u64) {
-        let failures = self.attempts.fail(key, cost, now);
+    pub async fn fail(&self, keys: &AttemptKeys, costs: Costs, now: u64) {
+        self.fail_here(keys, costs, now);
+        if let Store::Redis(store, _) = &self.store
+            && store.fail(*keys, costs, now).await.is_err()
+        {
+            self.metrics.failed("attempts");
+        }
+    }
+
+    /// The same where nobody waits for it.
+    pub fn fail_later(&self, keys: &AttemptKeys, costs: Costs, now: u64) {
+        self.fail_here(keys, costs, now);
+        if let Store::Redis(store, _) = &self.store {
+            store.fail_later(*keys, costs, now);
+        }
+    }
+
+    fn fail_here(&self, keys: &AttemptKeys, costs: Costs, now: u64) {
+        let failures = self.attempts.fail_both(keys, costs, now);
+        if let Store::Embedded(store) = &self.store {
+            store.write_later(failures.iter().map(|(key, failures)| record::put_failures(key, *failures)).collect());
+        }
+    }
+
+    /// An attempt succeeded: forgets what failed under its name from its network before.
+    pub async fn forgive(&self, keys: &AttemptKeys, now: u64) {
+        let network = self.attempts.forgive(keys, now);
         match &self.store {
             Store::Memory => {}
-            Store::Embedded(store) => store.write_later(vec![record::put_failures(&key, failures)]),
+            Store::Embedded(store) => {
+                let network = network.map(|network| record::put_failures(&keys.network, network));
+                store.write_later(network.into_iter().chain([record::delete_failures(&keys.name)]).collect());
+            }
             Store::Redis(store, _) => {
-                if store.fail(&key, cost, now).await.is_err() {
+                if store.forgive(*keys, now).await.is_err() {
                     self.metrics.failed("attempts");
                 }
             }
         }
     }
 
-    /// An attempt succeeded: forgets what failed under this key before, or half of it.
-    pub async fn forgive(&self, key: &AttemptKey, all: bool) {
-        self.attempts.forgive(key, all);
+    /// Whether this name was right from this network within the last weeks. Where a shared store is away: whether it was
+    /// here.
+    pub async fn was_right(&self, keys: &AttemptKeys, now: u64) -> bool {
+        match &self.store {
+            Store::Redis(store, _) if !self.attempts.is_right(&keys.right, now) => {
+                store.was_right(&keys.right).await.unwrap_or_default()
+            }
+            _ => self.attempts.is_right(&keys.right, now),
+        }
+    }
+
+    /// Notes that this name was right from this network.
+    pub fn note_right(&self, keys: &AttemptKeys, now: u64) {
+        let Some((until, gone)) = self.attempts.note_right(keys.right, now) else { return };
         match &self.store {
             Store::Memory => {}
-            Store::Embedded(store) if all => store.write_later(vec![record::delete_failures(key)]),
-            Store::Embedded(_) => {}
-            Store::Redis(store, _) => {
-                if store.forgive(key, all).await.is_err() {
-                    self.metrics.failed("attempts");
-                }
+            Store::Embedded(store) => {
+                let gone = gone.map(|gone| record::delete_failures(&gone));
+                store.write_later(gone.into_iter().chain([record::put_right(&keys.right, until)]).collect());
             }
+            Store::Redis(store, _) => store.note_right(keys.right, RIGHT_FOR),
         }
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
     const COST: Cost = Cost { free: 3, delay: 1_000, longest: 60_000 };
+
+    const COSTS: Costs = Costs { name: COST, network: Cost { free: 10, ..COST } };
+
+    fn keys(name: u8) -> AttemptKeys {
+        AttemptKeys { name: [name; 16], network: [255; 16], right: [name + 100; 16] }
+    }
 
     #[test]
     fn f3_waits_double_up_to_the_longest_and_are_forgotten() {
@@ -169,12 +310,12 @@ mod tests {
         let mut waits = Vec::new();
         let mut now = 1_000_000;
         for _ in 0..12 {
-            failures = failures.and_another(COST, now);
+            failures = failures.and_another(COST, now).unwrap();
             waits.push(failures.wait(now));
             now = failures.locked_until.max(now);
         }
         assert_eq!(waits, [0, 0, 0, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]);
-        let later = failures.and_another(COST, failures.forgotten_at);
+        let later = failures.and_another(COST, failures.forgotten_at).unwrap();
         assert_eq!((later.count, later.wait(failures.forgotten_at)), (1, 0));
     }
 
@@ -182,21 +323,75 @@ mod tests {
     fn failures_that_were_under_way_when_the_lock_fell_count_once() {
         let mut failures = Failures::default();
         for _ in 0..100 {
-            failures = failures.and_another(COST, 1_000);
+            failures = failures.and_another(COST, 1_000).unwrap_or(failures);
         }
         assert_eq!((failures.count, failures.wait(1_000)), (4, 1_000));
     }
 
     #[test]
     fn failures_that_cost_nothing_lock_nobody_who_came_before_them() {
-        let failures = Failures::default().and_another(COST, 1_000);
+        let failures = Failures::default().and_another(COST, 1_000).unwrap();
         assert_eq!((failures.count, failures.wait(999)), (1, 0));
     }
 
     #[test]
     fn very_many_failures_are_no_overflow() {
         let failures = Failures { count: u64::MAX, forgotten_at: u64::MAX, locked_until: 0 };
-        assert_eq!(failures.and_another(COST, 5).wait(5), 60_000);
+        assert_eq!(failures.and_another(COST, 5).unwrap().wait(5), 60_000);
+    }
+
+    #[test]
+    fn a_success_takes_from_its_network_what_failed_under_its_name_and_nothing_else() {
+        let attempts = Attempts::default();
+        for name in [1, 1, 2, 2, 2] {
+            attempts.fail_both(&keys(name), COSTS, 1_000);
+        }
+        assert_eq!(attempts.forgive(&keys(1), 2_000).map(|network| network.count), Some(3));
+        assert_eq!(attempts.forgive(&keys(1), 2_000), None, "there is nothing more to forgive");
+        assert_eq!(attempts.of(&keys(2).name).count, 3);
+        // What has been forgotten is not taken back once more.
+        let later = attempts.of(&keys(2).name).forgotten_at;
+        attempts.fail_both(&keys(3), COSTS, later);
+        assert_eq!(attempts.forgive(&keys(2), later).map(|network| network.count), Some(1));
+    }
+
+    #[test]
+    fn what_does_not_count_for_a_locked_network_does_not_count_for_the_name() {
+        let attempts = Attempts::default();
+        for name in 0..11 {
+            assert_eq!(attempts.fail_both(&keys(name), COSTS, 1_000).len(), 2);
+        }
+        assert!(attempts.fail_both(&keys(50), COSTS, 1_000).is_empty());
+        assert_eq!(attempts.of(&keys(50).name), Failures::default());
+    }
+
+    #[test]
+    fn what_a_shared_store_says_counts_unless_something_failed_here_since() {
+        let attempts = Attempts::default();
+        let (key, shared) = ([1; 16], Failures { count: 4, forgotten_at: 9_000, locked_until: 5_000 });
+        attempts.learn(key, Failures::default(), shared);
+        assert_eq!(attempts.of(&key), shared);
+        attempts.fail(key, COST, 6_000);
+        attempts.learn(key, shared, Failures::default());
+        assert_eq!(attempts.of(&key).count, 5);
+        attempts.learn(key, attempts.of(&key), Failures::default());
+        assert_eq!(attempts.of(&key), Failures::default());
+    }
+
+    #[test]
+    fn who_was_right_is_known_for_weeks_and_of_too_many_any_is_forgotten() {
+        let attempts = Attempts::default();
+        assert_eq!(attempts.note_right([1; 16], 5), Some((RIGHT_FOR + 5, None)));
+        assert_eq!(attempts.note_right([1; 16], 6), None, "it is noted");
+        assert!(attempts.is_right(&[1; 16], RIGHT_FOR) && !attempts.is_right(&[1; 16], RIGHT_FOR + 5));
+        assert!(attempts.note_right([1; 16], 2 * DAY).is_some(), "again, for longer");
+        for number in 0..MAX_RIGHT + 10 {
+            let mut key = [0; 16];
+            key[..8].copy_from_slice(&(number as u64).to_be_bytes());
+            attempts.note_right(key, 1);
+        }
+        assert_eq!(attempts.right.len(), MAX_RIGHT);
+        assert_eq!(attempts.sweep_right(RIGHT_FOR + 3 * DAY).len(), MAX_RIGHT);
     }
 
     #[test]

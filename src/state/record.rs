@@ -18,6 +18,8 @@ pub(super) enum Kept {
     Rule(Rule),
     Family(SessionDigest, Family),
     Failures(AttemptKey, Failures),
+    /// Somebody was right, and until when that counts.
+    Right(AttemptKey, u64),
     Count(String, Period, Count),
     Used(OnceId, u64),
 }
@@ -56,6 +58,9 @@ struct FailuresValue {
     count: u64,
     forgotten: u64,
     locked: u64,
+    /// Set where it says that somebody was right. An older version takes it for failures of which there are none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    right: bool,
 }
 
 pub(super) fn put_session(digest: &SessionDigest, session: &Session) -> Change {
@@ -96,9 +101,12 @@ pub(super) fn delete_family(digest: &SessionDigest) -> Change {
 }
 
 pub(super) fn put_failures(name: &AttemptKey, failures: Failures) -> Change {
-    let value =
-        FailuresValue { count: failures.count, forgotten: failures.forgotten_at, locked: failures.locked_until };
-    Change::Put(key(b'a', name), json(&value))
+    let (count, forgotten, locked) = (failures.count, failures.forgotten_at, failures.locked_until);
+    Change::Put(key(b'a', name), json(&FailuresValue { count, forgotten, locked, right: false }))
+}
+
+pub(super) fn put_right(name: &AttemptKey, until: u64) -> Change {
+    Change::Put(key(b'a', name), json(&FailuresValue { count: 0, forgotten: until, locked: 0, right: true }))
 }
 
 pub(super) fn delete_failures(name: &AttemptKey) -> Change {
@@ -150,6 +158,9 @@ pub(super) fn read((key, value): &Record) -> Option<Kept> {
         }
         b'a' => {
             let value: FailuresValue = serde_json::from_slice(value).ok()?;
+            if value.right {
+                return Some(Kept::Right(name.try_into().ok()?, value.forgotten));
+            }
             let failures = Failures { count: value.count, forgotten_at: value.forgotten, locked_until: value.locked };
             Some(Kept::Failures(name.try_into().ok()?, failures))
         }
@@ -201,6 +212,9 @@ mod tests {
         assert_eq!(reread(put_family(&[4; 32], &family)), Some(Kept::Family([4; 32], family)));
         let failures = Failures { count: 1, forgotten_at: 2, locked_until: 3 };
         assert_eq!(reread(put_failures(&[5; 16], failures)), Some(Kept::Failures([5; 16], failures)));
+        assert_eq!(reread(put_right(&[7; 16], 8)), Some(Kept::Right([7; 16], 8)));
+        let old = br#"{"count":1,"forgotten":2,"locked":3}"#;
+        assert_eq!(read(&(key(b'a', &[5; 16]), old.to_vec())), Some(Kept::Failures([5; 16], failures)));
         let count = Count { begun: 1, used: 2 };
         let kept = Kept::Count("a key".to_owned(), Period::Month, count);
         assert_eq!(reread(put_count("a key", Period::Month, count)), Some(kept));

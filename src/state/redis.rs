@@ -18,7 +18,7 @@ use redis::{Cmd, Pipeline, RedisResult, cmd};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use super::attempts::{AttemptKey, Cost, Failures};
+use super::attempts::{AttemptKey, AttemptKeys, Cost, Costs, Failures};
 use super::family::{Family, RefreshToken, Rotated};
 use super::once::OnceId;
 use super::revocation::{Revocations, Rule};
@@ -73,6 +73,7 @@ pub struct Tls {
 }
 
 /// The shared store.
+#[derive(Clone)]
 pub(super) struct Redis {
     inner: Arc<Inner>,
     control: Handle,
@@ -264,42 +265,68 @@ impl Redis {
     }
 
     /// What is known of these keys, in their order.
-    pub(super) async fn failures(&self, keys: &[AttemptKey]) -> Result<Vec<Failures>, Unavailable> {
-        let mut found = Vec::new();
-        for key in keys {
-            let mut get = cmd("HMGET");
-            get.arg(self.inner.attempt_key(key)).arg("n").arg("f").arg("l");
-            let (count, forgotten_at, locked_until): (Option<u64>, Option<u64>, Option<u64>) = self.one(get).await?;
-            found.push(Failures {
-                count: count.unwrap_or_default(),
-                forgotten_at: forgotten_at.unwrap_or_default(),
-                locked_until: locked_until.unwrap_or_default(),
-            });
-        }
-        Ok(found)
+    pub(super) async fn failures(&self, keys: [AttemptKey; 2]) -> Result<[Failures; 2], Unavailable> {
+        // At once, and not in one command: in a cluster they are in different slots.
+        let (one, other) = tokio::join!(self.failures_of(&keys[0]), self.failures_of(&keys[1]));
+        Ok([one?, other?])
     }
 
-    /// Counts a failure at `now`, in milliseconds since 1970.
-    pub(super) async fn fail(&self, key: &AttemptKey, cost: Cost, now: u64) -> Result<(), Unavailable> {
-        let key = self.inner.attempt_key(key);
-        self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
-            let mut invocation = inner.scripts.fail.key(key);
-            invocation.arg(cost.free).arg(cost.delay).arg(cost.longest).arg(now);
-            invocation.invoke_async::<i64>(&mut connection).await
+    async fn failures_of(&self, key: &AttemptKey) -> Result<Failures, Unavailable> {
+        let mut get = cmd("HMGET");
+        get.arg(self.inner.attempt_key(key)).arg("n").arg("f").arg("l");
+        let (count, forgotten_at, locked_until): (Option<u64>, Option<u64>, Option<u64>) = self.one(get).await?;
+        Ok(Failures {
+            count: count.unwrap_or_default(),
+            forgotten_at: forgotten_at.unwrap_or_default(),
+            locked_until: locked_until.unwrap_or_default(),
         })
-        .await
-        .map(drop)
     }
 
-    /// Forgets what failed under this key, or half of it.
-    pub(super) async fn forgive(&self, key: &AttemptKey, all: bool) -> Result<(), Unavailable> {
-        let key = self.inner.attempt_key(key);
+    /// Counts a failure at `now`, in milliseconds since 1970: of the network, and where it counts there, of the name.
+    pub(super) async fn fail(&self, keys: AttemptKeys, costs: Costs, now: u64) -> Result<(), Unavailable> {
         self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
-            let mut invocation = inner.scripts.forgive.key(key);
-            invocation.arg(u8::from(all)).invoke_async::<i64>(&mut connection).await
+            let counts = fail_one(&inner, &mut connection, &keys.network, costs.network, now).await?;
+            if counts {
+                fail_one(&inner, &mut connection, &keys.name, costs.name, now).await?;
+            }
+            Ok(())
         })
         .await
-        .map(drop)
+    }
+
+    /// The same where nobody waits for it.
+    pub(super) fn fail_later(&self, keys: AttemptKeys, costs: Costs, now: u64) {
+        let store = self.clone();
+        self.control.spawn(async move { store.fail(keys, costs, now).await });
+    }
+
+    /// Forgets what failed under a name, and takes it from what its network failed.
+    pub(super) async fn forgive(&self, keys: AttemptKeys, now: u64) -> Result<(), Unavailable> {
+        self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
+            let mut forgive = inner.scripts.forgive.key(inner.attempt_key(&keys.name));
+            let forgiven: u64 = forgive.arg(now).invoke_async(&mut connection).await?;
+            if forgiven > 0 {
+                let mut excuse = inner.scripts.excuse.key(inner.attempt_key(&keys.network));
+                excuse.arg(forgiven).invoke_async::<i64>(&mut connection).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Whether it is noted that somebody was right.
+    pub(super) async fn was_right(&self, key: &AttemptKey) -> Result<bool, Unavailable> {
+        let mut exists = cmd("EXISTS");
+        exists.arg(self.inner.right_key(key));
+        self.one(exists).await
+    }
+
+    /// Notes for so many milliseconds that somebody was right; nobody waits for it.
+    pub(super) fn note_right(&self, key: AttemptKey, millis: u64) {
+        let mut set = cmd("SET");
+        set.arg(self.inner.right_key(&key)).arg(1).arg("PX").arg(millis);
+        let store = self.clone();
+        self.control.spawn(async move { store.one::<()>(set).await });
     }
 
     /// Takes up to `wanted` calls of a rate limit, by the clock of the store.
@@ -385,4 +412,17 @@ impl Redis {
         });
         task.await.map_err(|_| Unavailable)?
     }
+}
+
+/// Whether the failure counts.
+async fn fail_one(
+    inner: &Inner,
+    connection: &mut Connection,
+    key: &AttemptKey,
+    cost: Cost,
+    now: u64,
+) -> RedisResult<bool> {
+    let mut invocation = inner.scripts.fail.key(inner.attempt_key(key));
+    invocation.arg(cost.free).arg(cost.delay).arg(cost.longest).arg(now);
+    invocation.invoke_async(connection).await
 }

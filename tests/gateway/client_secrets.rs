@@ -83,21 +83,3 @@ fn a_known_secret_is_refused_in_the_second_in_which_it_ends() {
     }
     asks(&gateway, CLIENT.secret, 401);
 }
-
-#[test]
-fn f3_a_known_secret_waits_too_after_too_many_failures_and_is_counted_by_the_rate() {
-    let (_backend, gateway) = world_with(|config| {
-        config
-            .set("/access_token/attempts", json!({"free": 2, "delay": "5m"}))
-            .set("/access_token/limits", json!({"rate": "1/m", "burst": 6}))
-    });
-    asks(&gateway, CLIENT.secret, 200);
-    for _ in 0..3 {
-        asks(&gateway, "wrong", 401);
-    }
-    asks(&gateway, CLIENT.secret, 429);
-    for _ in 0..6 {
-        gateway.token_request(OTHER_CLIENT.name, OTHER_CLIENT.secret).send().ok();
-    }
-    gateway.token_request(OTHER_CLIENT.name, OTHER_CLIENT.secret).send().expect(429, "");
-}

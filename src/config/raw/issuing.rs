@@ -85,8 +85,8 @@ pub struct Login {
     pub claims: Vec<String>,
     /// The session cookie, where `issue` is cookie or both.
     pub cookie: Option<Cookie>,
-    /// How often one login name may be tried, right or wrong.
-    #[serde(default = "default_login_limits")]
+    /// How many wrong passwords of one login name are verified, from wherever they come. Right ones are not counted.
+    #[serde(default = "default_name_limits")]
     pub limits: RateLimit,
     /// What wrong passwords cost.
     #[serde(default)]
@@ -101,7 +101,8 @@ pub struct Login {
 pub struct Attempts {
     /// How many failures under one name from one address cost nothing.
     pub free: u32,
-    /// How many failures from one address cost nothing, whatever the names; IPv6 by /64. A success forgives half of them.
+    /// How many failures from one address cost nothing, whatever the names; IPv6 by /64. A success forgives those of its own
+    /// name only.
     pub free_per_address: u32,
     /// The first wait.
     pub delay: Duration,
@@ -136,8 +137,8 @@ fn default_lifetime() -> Duration {
     Duration::seconds(8 * 3600)
 }
 
-fn default_login_limits() -> RateLimit {
-    RateLimit { rate: Rate::per_minute(30), burst: Some(10) }
+fn default_name_limits() -> RateLimit {
+    RateLimit { rate: Rate::per_second(20), burst: Some(100) }
 }
 
 /// Who may log in: a file of accounts, or the company's own login.
@@ -246,8 +247,8 @@ pub struct AccessToken {
     /// How `issued_at` and `expires_in` are written.
     #[serde(default)]
     pub number_style: NumberStyle,
-    /// How often one client id may ask, with a right or a wrong secret.
-    #[serde(default = "default_token_limits")]
+    /// How many wrong secrets of one client are verified, from wherever they come. Right ones are not counted.
+    #[serde(default = "default_name_limits")]
     pub limits: RateLimit,
     /// What wrong secrets cost.
     #[serde(default)]
@@ -256,8 +257,4 @@ pub struct AccessToken {
 
 fn default_token_path() -> String {
     "/oauth/access_token".to_owned()
-}
-
-fn default_token_limits() -> RateLimit {
-    RateLimit { rate: Rate::per_second(100), burst: Some(200) }
 }

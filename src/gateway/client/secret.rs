@@ -8,15 +8,17 @@ use http::header::HeaderValue;
 use zeroize::Zeroizing;
 
 use super::super::Gateway;
+use super::super::attempt::Who;
+use super::super::error::Refused;
 use super::super::form::{self, Form};
+use super::super::hashing::Stopwatch;
+use super::super::limits::Look;
 use super::one_of;
 use super::remembered::Remembered;
-use crate::auth::{Client, ClientSecret, password};
-use crate::policy::Policy;
+use crate::auth::password::PasswordHash;
+use crate::auth::{Client, ClientSecret};
+use crate::policy::{AccessToken, Policy};
 use crate::refusal::Refusal;
-
-/// How many hashes a refused client costs, whether it exists or not.
-const HASHES: usize = 2;
 
 /// A client's id and secret as shown.
 pub(super) struct Secret {
@@ -54,27 +56,53 @@ impl Secret {
 }
 
 impl Gateway {
-    /// Whether this is a secret of the client. One that was right before costs no hash. `now` is in seconds since 1970.
+    /// Whether this is a secret of the client. One that was right before costs no hash and waits for nobody's failures:
+    /// neither those of other networks nor, now and then, those of its own. `now` is in seconds since 1970.
     ///
     /// # Errors
-    /// It is not, or there is no room for a hash.
+    /// It is not, too much has failed before, or there is no room for a hash.
     pub(super) async fn prove_by_secret(
         &self,
         policy: &Arc<Policy>,
         client: Option<&Client>,
         secret: &Secret,
+        who: Who,
+        endpoint: &AccessToken,
         now: u64,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Refused> {
         let remembered = &self.shared.remembered;
-        if client.is_some_and(|client| is_known(client, &secret.readings, now, remembered)) {
+        let is_remembered = || client.is_some_and(|client| is_known(client, &secret.readings, now, remembered));
+        let limits = &self.shared.limits;
+        // Nothing is kept of names that nobody has.
+        let look = if client.is_some() { limits.look(who.key(), is_remembered) } else { Look::NotAllowed };
+        if look == Look::Found {
+            return Ok(());
+        }
+        let hashing = &self.shared.hashing;
+        let mut tried = self.try_as(who, endpoint.attempts).await?;
+        let permit = tried.turn(hashing.queue(), &endpoint.limit).await?;
+        // Another call of this client may have been before it.
+        if is_remembered() {
+            drop(permit);
+            limits.has_verified(who.key(), look);
+            tried.judge(&Ok(())).await;
             return Ok(());
         }
         let known = client.map(|client| Arc::clone(&client.id));
         let (policy, readings, remembered) = (Arc::clone(policy), secret.readings.clone(), Arc::clone(remembered));
-        self.shared
-            .hashing
-            .run(move || prove(known.and_then(|id| policy.auth.clients.get(&id)), &readings, now, &remembered))
-            .await?
+        let decoy = endpoint.decoy.hash.clone();
+        let job = move |stopwatch: &Stopwatch| {
+            let client = known.and_then(|id| policy.auth.clients.get(&id));
+            prove(client, &readings, now, &remembered, &decoy, stopwatch)
+        };
+        let hashed = hashing.run(permit, job).await?;
+        limits.has_verified(who.key(), look);
+        tried.judge(&hashed.outcome).await;
+        if hashed.outcome.is_err() {
+            let readings = u64::try_from(secret.readings.len()).unwrap_or(u64::MAX);
+            hashing.wait_as_for(&hashed, endpoint.decoy.cost.saturating_mul(readings)).await;
+        }
+        Ok(hashed.outcome?)
     }
 }
 
@@ -90,27 +118,29 @@ fn is_known(client: &Client, secrets: &[Zeroizing<String>], now: u64, remembered
     known.inspect(|known| known.used.note(now)).is_some()
 }
 
-/// Whether one of the secrets is one of the client's. A refusal takes the same time whatever its cause.
+/// Whether one of the secrets is one of the client's. Who has none costs one hash.
 fn prove(
     client: Option<&Client>,
     secrets: &[Zeroizing<String>],
     now: u64,
     remembered: &Remembered,
+    decoy: &PasswordHash,
+    stopwatch: &Stopwatch,
 ) -> Result<(), Refusal> {
+    let mut is_hashed = false;
     for secret in secrets {
-        let mut left = HASHES;
         let all = client.into_iter().flat_map(|client| good(client, now).map(move |known| (client, known)));
         for (client, known) in all {
-            if password::verify(&known.hash, secret.as_bytes()) {
+            is_hashed = true;
+            if stopwatch.verify(&known.hash, secret.as_bytes()) {
                 known.used.note(now);
                 remembered.keep(&client.id, &known.hash, secret.as_bytes());
                 return Ok(());
             }
-            left = left.saturating_sub(1);
         }
-        for _ in 0..left {
-            password::verify(&password::dummy(), secret.as_bytes());
-        }
+    }
+    if let Some(secret) = secrets.first().filter(|_| !is_hashed) {
+        stopwatch.verify(decoy, secret.as_bytes());
     }
     Err(if client.is_some() { Refusal::WrongClientSecret } else { Refusal::UnknownClient })
 }

@@ -53,6 +53,10 @@ impl Inner {
         format!("{}a:{}", self.settings.prefix, hex(key))
     }
 
+    pub(super) fn right_key(&self, key: &AttemptKey) -> String {
+        format!("{}k:{}", self.settings.prefix, hex(key))
+    }
+
     /// The braces keep it and its counter in one slot of a cluster.
     pub(super) fn rules_key(&self) -> String {
         format!("{}{{rules}}", self.settings.prefix)

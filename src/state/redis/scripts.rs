@@ -9,10 +9,12 @@ pub(super) struct Scripts {
     pub(super) touch: Script,
     /// A refresh token for the next; one that was used before ends its family.
     pub(super) rotate: Script,
-    /// A failed attempt: [`super::super::attempts::Failures::and_another`].
+    /// A failed attempt: [`super::super::attempts::Failures::and_another`]; whether it counts.
     pub(super) fail: Script,
-    /// A success forgives all failures, or half of them.
+    /// A success forgives the failures of its name; how many those were.
     pub(super) forgive: Script,
+    /// So many failures fewer of its network.
+    pub(super) excuse: Script,
     /// The generic cell rate algorithm in whole microseconds, by the clock of the store.
     pub(super) take: Script,
     /// Calls towards a quota.
@@ -58,7 +60,7 @@ impl Scripts {
                 local known = redis.call('HMGET', KEYS[1], 'n', 'f', 'l')
                 local count, forgotten, locked =
                     tonumber(known[1] or '0'), tonumber(known[2] or '0'), tonumber(known[3] or '0')
-                if now < locked then return count end
+                if now < locked then return 0 end
                 if now >= forgotten then count = 0 end
                 count = count + 1
                 locked = 0
@@ -67,14 +69,22 @@ impl Scripts {
                 redis.call('HSET', KEYS[1], 'n', string.format('%.0f', count), 'f', string.format('%.0f', forgotten),
                     'l', string.format('%.0f', locked))
                 redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', forgotten))
-                return count",
+                return 1",
             ),
             forgive: Script::new(
                 r"
-                if ARGV[1] == '1' then return redis.call('DEL', KEYS[1]) end
+                local known = redis.call('HMGET', KEYS[1], 'n', 'f')
+                redis.call('DEL', KEYS[1])
+                if tonumber(ARGV[1]) >= tonumber(known[2] or '0') then return 0 end
+                return tonumber(known[1] or '0')",
+            ),
+            excuse: Script::new(
+                r"
                 local count = redis.call('HGET', KEYS[1], 'n')
-                if count then redis.call('HSET', KEYS[1], 'n', string.format('%.0f', math.floor(tonumber(count) / 2))) end
-                return 0",
+                if not count then return 0 end
+                count = math.max(tonumber(count) - tonumber(ARGV[1]), 0)
+                redis.call('HSET', KEYS[1], 'n', string.format('%.0f', count))
+                return count",
             ),
             take: Script::new(
                 r"

@@ -77,11 +77,16 @@ pub(crate) fn argon2id(secret: &str) -> String {
     if let Some(hash) = hashes.get(secret) {
         return hash.clone();
     }
-    let params = argon2::Params::new(19_456, 2, 1, None).unwrap();
-    let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
-    let hash = argon2.hash_password_with_salt(secret.as_bytes(), &random::<16>()).unwrap().to_string();
+    let hash = argon2id_in(secret, 19_456);
     hashes.insert(secret.to_owned(), hash.clone());
     hash
+}
+
+/// A hash that takes so many KiB.
+pub(crate) fn argon2id_in(secret: &str, memory: u32) -> String {
+    let params = argon2::Params::new(memory, 2, 1, None).unwrap();
+    let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
+    argon2.hash_password_with_salt(secret.as_bytes(), &random::<16>()).unwrap().to_string()
 }
 
 /// Lower-case hex SHA-256.

@@ -1,0 +1,260 @@
+//! An attempt to log in, or of a client to prove itself: who fails waits, and nobody else.
+//!
+//! Failures count by network, and by name within a network ([`crate::state::attempts`]). What counts by name alone
+//! protects the queue of hashes: it is taken only where something is really going to be verified for somebody of whom
+//! nothing is known, and given back where that was no failure.
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::error::Refused;
+use super::fair_queue::{FairQueue, Full, Lane, NameHeld, Origin, Permit};
+use super::limiter::Spent;
+use super::limits::{key, network, retry_later};
+use super::{Gateway, Shared};
+use crate::config::raw::RateLimit;
+use crate::refusal::{Refusal, TokenFault};
+use crate::state::attempts::{AttemptKey, AttemptKeys, Costs};
+
+/// What is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attempt {
+    Login,
+    AccessToken,
+    /// A refresh token of somebody who is no client.
+    Refresh,
+}
+
+/// Whose attempt it is: a name in a network, or whoever has that name.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Who {
+    what: Attempt,
+    network: IpAddr,
+    keys: AttemptKeys,
+    /// The name alone.
+    name: AttemptKey,
+}
+
+/// An attempt that may be made. It counts as failed if it has begun and its caller does not wait for what comes of it.
+pub(super) struct Tried<'a> {
+    shared: &'a Shared,
+    who: Who,
+    costs: Costs,
+    /// What it took of the limit of its name.
+    spent: Option<Spent<'a, AttemptKey>>,
+    /// Until it has been judged, nothing else is tried under this name from there.
+    held: Option<NameHeld>,
+    /// Whether it has begun and nobody has judged it.
+    is_open: bool,
+}
+
+impl Who {
+    /// Somebody who says that this is his name.
+    pub(super) fn new(what: Attempt, name: &str, address: IpAddr) -> Self {
+        let network = network(address);
+        let (word, address) = (what.word(), network.to_string());
+        let keys = AttemptKeys {
+            name: key(&[word, &address, name]),
+            network: key(&[word, &address]),
+            right: key(&["right", word, &address, name]),
+        };
+        Self { what, network, keys, name: key(&["name", word, name]) }
+    }
+
+    /// What stands for the name in this network.
+    pub(super) fn key(&self) -> AttemptKey {
+        self.keys.name
+    }
+}
+
+impl Gateway {
+    /// Something is about to be tried; too many failures before are the refusal, whatever is shown now.
+    pub(super) async fn try_as(&self, who: Who, costs: Costs) -> Result<Tried<'_>, Refused> {
+        let shared = &*self.shared;
+        match shared.state.wait(&who.keys, unix_millis()).await {
+            0 => Ok(Tried { shared, who, costs, spent: None, held: None, is_open: false }),
+            wait => Err(who.locked(wait)),
+        }
+    }
+
+    /// Tries what takes nothing scarce, and counts what comes of it.
+    pub(super) async fn judged<T>(
+        &self,
+        who: Who,
+        costs: Costs,
+        proof: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refused> {
+        let tried = self.try_as(who, costs).await?;
+        let outcome = proof.await;
+        tried.judge(&outcome).await;
+        Ok(outcome?)
+    }
+
+    /// How this process would refuse an attempt, without asking a shared store.
+    pub(super) fn refusal_here(&self, who: &Who) -> Option<Refused> {
+        match self.shared.state.wait_here(&who.keys, unix_millis()) {
+            0 => None,
+            wait => Some(who.locked(wait)),
+        }
+    }
+}
+
+impl Tried<'_> {
+    /// Waits for a turn at something scarce. From here on it has begun.
+    ///
+    /// # Errors
+    /// The queue is full, the name is tried too often from everywhere, or too much has failed in the meantime.
+    pub(super) async fn turn(&mut self, queue: &FairQueue, limit: &RateLimit) -> Result<Permit, Refused> {
+        let (limits, state, who) = (&self.shared.limits, &self.shared.state, self.who);
+        let spent_for = limits.name_wait(&who.name, limit);
+        let is_contended = spent_for.is_some() || queue.is_contended();
+        let is_known = is_contended && state.was_right(&who.keys, unix_millis()).await;
+        if let Some(wait) = spent_for.filter(|_| !is_known) {
+            return Err(retry_later(who.what.too_often(), wait));
+        }
+        let lane = if is_known { Lane::Known } else { Lane::Unknown };
+        let turn = queue.turn(Origin { network: who.network, name: who.keys.name, lane }).await;
+        if !is_known && turn.as_ref().is_err_and(|full| *full == Full::Network) {
+            // Strangers who fill the share of their network are a flood; others are refused only because of them.
+            state.fail(&who.keys, self.costs, unix_millis()).await;
+        }
+        let turn = turn.map_err(|_| Refusal::HashQueue)?;
+        if let wait @ 1.. = state.wait_here(&who.keys, unix_millis()) {
+            return Err(who.locked(wait));
+        }
+        if !is_known {
+            let spent = limits.spend_name(who.name, limit);
+            self.spent = Some(spent.map_err(|wait| retry_later(who.what.too_often(), wait))?);
+        }
+        self.held = Some(turn.name);
+        self.is_open = true;
+        Ok(turn.permit)
+    }
+
+    /// Counts what came of it. Only a clear no is a failure.
+    pub(super) async fn judge<T>(mut self, outcome: &Result<T, Refusal>) {
+        use Refusal as R;
+        self.is_open = false;
+        let (state, keys, now) = (&self.shared.state, self.who.keys, unix_millis());
+        match outcome {
+            Ok(_) => {
+                state.note_right(&keys, now);
+                state.forgive(&keys, now).await;
+            }
+            Err(R::ClientAssertion(TokenFault::NoKeys)) => {}
+            Err(
+                R::LoginUnknownUser
+                | R::LoginWrongPassword
+                | R::UnknownClient
+                | R::WrongClientSecret
+                | R::ClientAssertion(_)
+                | R::RefreshToken
+                | R::RefreshTokenReused,
+            ) => {
+                self.keep_spent();
+                state.fail(&keys, self.costs, now).await;
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn keep_spent(&mut self) {
+        if let Some(spent) = self.spent.take() {
+            spent.keep();
+        }
+    }
+}
+
+impl Drop for Tried<'_> {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.keep_spent();
+            self.shared.state.fail_later(&self.who.keys, self.costs, unix_millis());
+        }
+    }
+}
+
+impl Who {
+    fn locked(&self, wait: u64) -> Refused {
+        let refusal = match self.what {
+            Attempt::Login => Refusal::LoginLocked,
+            Attempt::AccessToken | Attempt::Refresh => Refusal::TokenLocked,
+        };
+        retry_later(refusal, Duration::from_millis(wait))
+    }
+}
+
+impl Attempt {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::AccessToken => "access_token",
+            Self::Refresh => "refresh",
+        }
+    }
+
+    fn too_often(self) -> Refusal {
+        match self {
+            Self::Login => Refusal::LoginRate,
+            Self::AccessToken | Self::Refresh => Refusal::TokenRate,
+        }
+    }
+}
+
+fn unix_millis() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use crate::config::raw::Attempts;
+    use crate::state::attempts::{Cost, Failures};
+
+    const DAY: u64 = 24 * 3600 * 1_000;
+
+    /// How many guesses somebody has on the first day who waits until all is forgotten after so many.
+    fn guesses(cost: Cost, at_once: usize) -> usize {
+        let (mut now, mut failures, mut made) = (0, Failures::default(), 0);
+        while now < DAY {
+            made += 1;
+            failures = failures.and_another(cost, now).unwrap();
+            now = if made % at_once == 0 { failures.forgotten_at } else { now.max(failures.locked_until) };
+        }
+        made
+    }
+
+    #[test]
+    fn the_documentation_says_how_often_somebody_can_guess_with_the_defaults() {
+        let text = include_str!("../../docs/operations.md");
+        let raw = Attempts::default();
+        let millis = |duration: crate::config::scalar::Duration| u64::try_from(duration.get().as_millis()).unwrap();
+        let cost = Cost { free: raw.free.into(), delay: millis(raw.delay), longest: millis(raw.longest) };
+        let (most, stubborn) =
+            ((1..100).map(|at_once| guesses(cost, at_once)).max().unwrap(), guesses(cost, usize::MAX));
+        let network = Cost { free: raw.free_per_address.into(), ..cost };
+        let sprayed = (1..300).map(|at_once| guesses(network, at_once)).max().unwrap();
+        let config = serde_json::from_str::<crate::config::raw::AccessToken>("{}").unwrap();
+        let of_name = u64::from(config.limits.burst.unwrap()) + 24 * 3600 * u64::from(config.limits.rate.count());
+        let networks = of_name.div_ceil(u64::try_from(most).unwrap());
+        let looks = super::super::limits::looks_in(24 * 3600);
+        for said in [
+            format!("{most} guesses a day"),
+            format!("{stubborn} who never"),
+            format!("{} guesses a day at all names together", thousands(sprayed as u64)),
+            format!("{} wrong ones a day", thousands(of_name)),
+            format!("{} addresses", thousands(networks)),
+            format!("{} secrets a day", thousands(looks)),
+        ] {
+            assert!(text.contains(&said), "docs/operations.md does not say: {said}");
+        }
+    }
+
+    /// With a comma before the last three digits of each thousand.
+    fn thousands(number: u64) -> String {
+        let text = number.to_string();
+        let comma = |at: usize| if at > 0 && (text.len() - at).is_multiple_of(3) { "," } else { "" };
+        text.char_indices().map(|(at, digit)| format!("{}{digit}", comma(at))).collect()
+    }
+}

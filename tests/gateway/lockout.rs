@@ -1,0 +1,419 @@
+//! What failed logins and wrong secrets cost, and whom: the one who fails, and nobody elsewhere.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::harness::keys::{argon2id, argon2id_in};
+use crate::harness::*;
+
+/// Addresses of an attacker, of a customer or client, and of somebody else.
+const ATTACKER: &str = "198.51.100.1";
+const HOME: &str = "192.0.2.7";
+const ELSEWHERE: &str = "203.0.113.9";
+
+/// Callers say where they are, and the limits are the usual ones.
+fn usual(config: Config) -> Config {
+    config
+        .set("/listen/0/trusted_proxies", json!(["127.0.0.0/8"]))
+        .without("/login/limits")
+        .without("/access_token/limits")
+}
+
+fn from(address: &str, request: Request) -> Request {
+    request.header("X-Forwarded-For", address)
+}
+
+fn log_in(gateway: &Gateway, address: &str, account: Account) -> Response {
+    from(address, gateway.login_request(account.name, account.secret)).send()
+}
+
+fn guess(gateway: &Gateway, address: &str, name: &str) -> Response {
+    from(address, gateway.login_request(name, "wrong")).send()
+}
+
+fn token(gateway: &Gateway, address: &str, secret: &str) -> Response {
+    from(address, gateway.token_request(CLIENT.name, secret)).send()
+}
+
+/// Sends this again and again on so many connections until it is dropped.
+struct Flood {
+    ends: Arc<AtomicBool>,
+    answers: Arc<AtomicUsize>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Flood {
+    fn of(connections: usize, request: impl Fn(usize) -> Request) -> Self {
+        let (ends, answers) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let one = |number| {
+            let (ends, answers, request) = (Arc::clone(&ends), Arc::clone(&answers), request(number));
+            thread::spawn(move || {
+                let mut connection = Connection::open(request.address);
+                while !ends.load(Ordering::Relaxed) {
+                    if request.try_on(&mut connection).is_err() {
+                        connection = Connection::open(request.address);
+                    }
+                    answers.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        };
+        let threads = (0..connections).map(one).collect();
+        Self { ends, answers, threads }
+    }
+
+    fn answers(&self) -> usize {
+        self.answers.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+        self.threads.drain(..).for_each(|thread| drop(thread.join()));
+    }
+}
+
+#[test]
+fn a_flood_of_unknown_clients_from_one_address_keeps_no_customer_elsewhere_from_logging_in_and_locks_itself() {
+    let (_backend, gateway) = world_with(usual);
+    let flood = Flood::of(75, |number| {
+        let basic = format!("Basic {}", keys::base64(format!("nobody{number}:wr%6fng").as_bytes()));
+        let request = gateway.post("/oauth/access_token").header("Authorization", &basic);
+        from(ATTACKER, request.form("grant_type=client_credentials"))
+    });
+    eventually("the flood is under way", || flood.answers() > 20);
+    for _ in 0..10 {
+        log_in(&gateway, HOME, ALICE).ok();
+    }
+    eventually("the flood is locked", || token(&gateway, ATTACKER, "wrong").status == 429);
+    drop(flood);
+    assert!(gateway.metric("wicketgate_tokens_total", &[("outcome", "token_locked")]) > 0.0);
+}
+
+fn wrong_passwords_from_one_address_do_not_keep_the_customer_out_elsewhere(store: &Store) {
+    let (_backend, gateway) = store.world_with(|c| usual(c).set("/login/attempts", json!({"delay": "5m"})));
+    for round in 0..10 {
+        for _ in 0..4 {
+            guess(&gateway, ATTACKER, ALICE.name);
+        }
+        let answer = log_in(&gateway, [HOME, ELSEWHERE][round % 2], ALICE);
+        assert_eq!(answer.status, 200, "in round {round}");
+    }
+    // Who guesses waits, also with the right password.
+    log_in(&gateway, ATTACKER, ALICE).expect(429, "429-02");
+}
+
+fn calls_with_a_wrong_secret_do_not_keep_the_client_out_elsewhere(store: &Store) {
+    let (_backend, gateway) = store.world_with(usual);
+    let flood = Flood::of(8, |_| from(ATTACKER, gateway.token_request(CLIENT.name, "wrong")));
+    eventually("the flood is under way", || flood.answers() > 600);
+    for _ in 0..25 {
+        token(&gateway, HOME, CLIENT.secret).ok();
+    }
+    for _ in 0..5 {
+        let form = format!("client_id={}&client_secret={}&token=x", CLIENT.name, CLIENT.secret);
+        from(ELSEWHERE, gateway.post("/oauth/introspect").form(&form)).send().ok();
+    }
+}
+
+#[test]
+fn right_passwords_and_secrets_are_not_counted_by_the_limit_of_their_name() {
+    let few = json!({"rate": "1/m", "burst": 2});
+    let (_backend, gateway) =
+        world_with(|c| usual(c).set("/login/limits", few.clone()).set("/access_token/limits", few));
+    for _ in 0..6 {
+        log_in(&gateway, HOME, ALICE).ok();
+        token(&gateway, HOME, CLIENT.secret).ok();
+    }
+    // Wrong ones are, from wherever they come; others' names are not.
+    for address in [ATTACKER, ELSEWHERE] {
+        guess(&gateway, address, ALICE.name).expect(401, "401-04");
+    }
+    guess(&gateway, "198.51.100.2", ALICE.name).expect(429, "429-02");
+    log_in(&gateway, HOME, BOB).ok();
+}
+
+#[test]
+fn an_outage_of_the_companys_own_login_is_not_counted_by_the_limit_of_a_name() {
+    let (backend, gateway) = world_with(|c| {
+        usual(c)
+            .set("/login/accounts", json!({"backend": "legacy", "path": "/login", "subject": "/customer/id"}))
+            .set("/login/limits", json!({"rate": "1/m", "burst": 2}))
+    });
+    backend.on("/login", Behaviour::reply(500, &[], b""));
+    for _ in 0..5 {
+        log_in(&gateway, HOME, ALICE).expect(503, "");
+    }
+}
+
+fn a_login_of_ones_own_forgives_nothing_of_what_failed_under_other_names(store: &Store) {
+    let attempts = json!({"free": 5, "free_per_address": 20, "delay": "5m"});
+    let (_backend, gateway) = store.world_with(|c| usual(c).set("/login/attempts", attempts));
+    let mut guessed = 0;
+    while guessed < 21 {
+        for _ in 0..7 {
+            guess(&gateway, ATTACKER, &format!("victim{guessed}")).expect(401, "401-04");
+            guessed += 1;
+        }
+        if guessed < 21 {
+            log_in(&gateway, ATTACKER, BOB).ok();
+        }
+    }
+    guess(&gateway, ATTACKER, "another").expect(429, "429-02");
+    log_in(&gateway, HOME, ALICE).ok();
+}
+
+fn an_office_whose_people_mistype_and_then_log_in_is_not_locked(store: &Store) {
+    let attempts = json!({"free": 5, "free_per_address": 8, "delay": "5m"});
+    let (_backend, gateway) = store.world_with(|c| usual(c).set("/login/attempts", attempts));
+    for _ in 0..4 {
+        for account in [ALICE, BOB] {
+            for _ in 0..3 {
+                guess(&gateway, HOME, account.name).expect(401, "401-04");
+            }
+            log_in(&gateway, HOME, account).ok();
+        }
+    }
+}
+
+#[test]
+fn very_many_logins_of_a_known_customer_at_once_lock_nobody() {
+    let attempts = json!({"free": 1, "free_per_address": 1, "delay": "5m"});
+    let (_backend, gateway) = world_with(|c| usual(c).set("/login/attempts", attempts));
+    log_in(&gateway, HOME, ALICE).ok();
+    let logins: Vec<_> = (0..120)
+        .map(|_| {
+            let request = from(HOME, gateway.login_request(ALICE.name, ALICE.secret));
+            thread::spawn(move || request.send().status)
+        })
+        .collect();
+    let answers: Vec<u16> = logins.into_iter().map(|login| login.join().unwrap()).collect();
+    assert!(answers.iter().all(|status| [200, 503].contains(status)), "{answers:?}");
+    log_in(&gateway, HOME, ALICE).ok();
+}
+
+#[test]
+fn with_a_store_that_is_five_milliseconds_away_a_flood_keeps_nobody_elsewhere_out() {
+    let redis = RedisServer::start();
+    let far = far_away(redis.port, Duration::from_millis(5));
+    let (_backend, gateway) =
+        world_with(|c| usual(c).set("/state", json!({"redis": {"url": format!("redis://127.0.0.1:{far}")}})));
+    gateway.is_ready();
+    let flood = Flood::of(40, |number| {
+        let name = format!("nobody{}", number % 10);
+        from(ATTACKER, gateway.login_request(&name, "wrong"))
+    });
+    eventually("the flood is under way", || flood.answers() > 20);
+    for _ in 0..10 {
+        log_in(&gateway, HOME, ALICE).ok();
+    }
+    eventually("the flood is locked", || guess(&gateway, ATTACKER, "another").status == 429);
+}
+
+/// A port at which everything comes and goes so much later.
+fn far_away(port: u16, delay: Duration) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let here = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for near in listener.incoming().map_while(Result::ok) {
+            let Ok(far) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+            later(near.try_clone().unwrap(), far.try_clone().unwrap(), delay);
+            later(far, near, delay);
+        }
+    });
+    here
+}
+
+/// Passes on what comes, so much later.
+fn later(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
+    let (send, receive) = mpsc::channel::<(Instant, Vec<u8>)>();
+    thread::spawn(move || {
+        let mut buffer = [0; 16_384];
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            if send.send((Instant::now() + delay, buffer[..count].to_vec())).is_err() {
+                break;
+            }
+        }
+    });
+    thread::spawn(move || {
+        for (due, bytes) in receive {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            if to.write_all(&bytes).is_err() {
+                break;
+            }
+        }
+        to.shutdown(Shutdown::Both).ok();
+    });
+}
+
+fn of_guesses_that_come_at_once_no_more_are_tried_than_one_after_another(store: &Store) {
+    let attempts = json!({"free": 3, "delay": "5m"});
+    let (_backend, gateway) = store.world_with(|c| usual(c).set("/login/attempts", attempts));
+    let guesses: Vec<_> = (0..20)
+        .map(|number| {
+            let request = from(ATTACKER, gateway.login_request(ALICE.name, &format!("wrong{number}")));
+            thread::spawn(move || request.send().status)
+        })
+        .collect();
+    let answers: Vec<u16> = guesses.into_iter().map(|guess| guess.join().unwrap()).collect();
+    assert_eq!(answers.iter().filter(|status| **status == 401).count(), 4, "{answers:?}");
+    assert!(answers.iter().all(|status| [401, 429].contains(status)), "{answers:?}");
+}
+
+#[test]
+fn guesses_at_the_companys_own_login_are_asked_one_after_another() {
+    let (backend, gateway) = world_with(|c| {
+        usual(c)
+            .set("/login/accounts", json!({"backend": "legacy", "path": "/login", "subject": "/customer/id"}))
+            .set("/login/attempts", json!({"free": 3, "delay": "5m"}))
+    });
+    backend.on("/login", Behaviour::reply(401, &[], b""));
+    let guesses: Vec<_> = (0..20)
+        .map(|number| {
+            let request = from(ATTACKER, gateway.login_request(ALICE.name, &format!("wrong{number}")));
+            thread::spawn(move || request.send().status)
+        })
+        .collect();
+    assert!(guesses.into_iter().all(|guess| [401, 429].contains(&guess.join().unwrap())));
+    assert_eq!(backend.requests_for("/login").len(), 4);
+}
+
+#[test]
+fn guesses_whose_caller_does_not_wait_for_the_answer_are_counted() {
+    let attempts = json!({"free": 3, "delay": "5m"});
+    let (_backend, gateway) = world_with(|c| usual(c).set("/login/attempts", attempts));
+    eventually("they are locked", || {
+        let mut caller = gateway.connect();
+        caller.send(&from(ATTACKER, gateway.login_request(ALICE.name, "wrong")).bytes());
+        drop(caller);
+        gateway.metric("wicketgate_logins_total", &[("outcome", "login_locked")]) > 0.0
+            || gateway.metric("wicketgate_hashed_total", &[]) > 3.0 && log_in(&gateway, ATTACKER, ALICE).status == 429
+    });
+    log_in(&gateway, HOME, ALICE).ok();
+}
+
+fn a_customer_is_let_in_from_where_he_was_before_while_strangers_use_up_the_limit_of_his_name(store: &Store) {
+    let few = json!({"rate": "1/m", "burst": 2});
+    let (_backend, gateway) = store.world_with(|c| usual(c).set("/login/limits", few));
+    log_in(&gateway, HOME, ALICE).ok();
+    // What is known of him outlives the process.
+    let (mut gateway, key) = (gateway, keys::TokenKey::generate());
+    assert_eq!(gateway.terminate(), Some(0));
+    let gateway = Gateway::start_in(Arc::clone(&gateway.files), key);
+    gateway.is_ready();
+    for address in [ATTACKER, "198.51.100.2"] {
+        guess(&gateway, address, ALICE.name).expect(401, "401-04");
+    }
+    guess(&gateway, "198.51.100.3", ALICE.name).expect(429, "429-02");
+    for _ in 0..5 {
+        log_in(&gateway, HOME, ALICE).ok();
+    }
+    log_in(&gateway, ELSEWHERE, ALICE).expect(429, "429-02");
+}
+
+#[test]
+fn a_known_secret_passes_where_others_are_locked_and_guesses_there_come_to_an_end() {
+    let attempts = json!({"free": 2, "delay": "5m"});
+    let (_backend, gateway) = world_with(|c| usual(c).set("/access_token/attempts", attempts));
+    token(&gateway, HOME, CLIENT.secret).ok();
+    for number in 0..3 {
+        token(&gateway, HOME, &format!("wrong{number}")).expect(401, "");
+    }
+    token(&gateway, HOME, "another").expect(429, "");
+    token(&gateway, HOME, CLIENT.secret).ok();
+    // Somebody goes on guessing from there: what he learns nothing from is not even looked at.
+    for number in 0..20 {
+        token(&gateway, HOME, &format!("guess{number}")).expect(429, "");
+    }
+    token(&gateway, HOME, CLIENT.secret).expect(429, "");
+    token(&gateway, ELSEWHERE, CLIENT.secret).ok();
+}
+
+#[test]
+fn an_unknown_client_costs_one_hash_whatever_it_shows() {
+    let secrets = json!([argon2id("one"), argon2id("two"), argon2id("three")]);
+    let (_backend, gateway) = world_with(|c| usual(c).set("/clients/0/secrets", secrets));
+    let costs = |id: &str| {
+        let before = gateway.metric("wicketgate_hashed_total", &[]);
+        let basic = format!("Basic {}", keys::base64(format!("{id}:wr%6fng").as_bytes()));
+        let request = gateway.post("/oauth/access_token").header("Authorization", &basic);
+        request.form("grant_type=client_credentials").send().expect(401, "");
+        gateway.metric("wicketgate_hashed_total", &[]) - before
+    };
+    assert_eq!(costs("nobody"), 1.0);
+    assert_eq!(costs(CLIENT.name), 6.0, "each secret in each reading");
+}
+
+#[test]
+fn refusals_take_as_long_as_the_dearest_hash_whoever_is_named() {
+    let accounts = json!([
+        {"username": "dear", "password": argon2id_in("dear-password", 4 * 19_456), "subject": "account-1"},
+        {"username": "cheap", "password": argon2id("cheap-password"), "subject": "account-2"},
+    ]);
+    let (_backend, gateway) = world_with(|c| {
+        usual(c)
+            .set("/login/accounts/file", json!("mixed.yaml"))
+            .file("mixed.yaml", &accounts.to_string())
+            .set("/clients/0/secrets", json!([argon2id("one"), argon2id("two"), argon2id("three")]))
+    });
+    let fastest = |request: Request| {
+        let mut connection = gateway.connect();
+        let one = |_| {
+            let start = Instant::now();
+            request.send_on(&mut connection).expect(401, "");
+            start.elapsed()
+        };
+        (0..3).map(one).min().unwrap()
+    };
+    let login = |name: &str| fastest(from(HOME, gateway.login_request(name, "wrong")));
+    let dearest = login("dear");
+    for name in ["cheap", "nobody"] {
+        let took = login(name);
+        assert!(took > dearest / 2, "{name}: {took:?}, the dearest: {dearest:?}");
+    }
+    let client = |id: &str| fastest(from(HOME, gateway.token_request(id, "wrong")));
+    let dearest = client(CLIENT.name);
+    for id in [OTHER_CLIENT.name, "nobody"] {
+        let took = client(id);
+        assert!(took > dearest / 2, "{id}: {took:?}, the dearest: {dearest:?}");
+    }
+}
+
+fn refresh_tokens_that_are_none_are_counted_and_good_ones_pass_from_there_all_the_same(store: &Store) {
+    let attempts = json!({"free": 2, "free_per_address": 4, "delay": "5m"});
+    let (_backend, gateway) = store.world_with(|c| {
+        usual(c).set("/login/refresh", json!({"lifetime": "1h"})).set("/access_token/attempts", attempts)
+    });
+    let refresh = |address: &str, token: &str| {
+        let form = format!("grant_type=refresh_token&refresh_token={token}");
+        from(address, gateway.post("/oauth/access_token").form(&form)).send()
+    };
+    let mut good = log_in(&gateway, HOME, ALICE).ok().json()["refresh_token"].as_str().unwrap().to_owned();
+    let unknown = |number: usize| format!("wgr_{}", keys::base64url(&[u8::try_from(number).unwrap(); 48]));
+    for number in 0..5 {
+        refresh(ATTACKER, &unknown(number)).expect(400, "");
+    }
+    for token in ["x", &unknown(9)] {
+        assert!(refresh(ATTACKER, token).expect(429, "").retry_after() >= 1);
+    }
+    for address in [ATTACKER, HOME, ATTACKER] {
+        good = refresh(address, &good).ok().json()["refresh_token"].as_str().unwrap().to_owned();
+    }
+    // Neither logins nor tokens of clients are locked by it.
+    log_in(&gateway, ATTACKER, BOB).ok();
+    token(&gateway, ATTACKER, CLIENT.secret).ok();
+}
+
+on_both_stores! {
+    wrong_passwords_from_one_address_do_not_keep_the_customer_out_elsewhere
+    calls_with_a_wrong_secret_do_not_keep_the_client_out_elsewhere
+    a_login_of_ones_own_forgives_nothing_of_what_failed_under_other_names
+    an_office_whose_people_mistype_and_then_log_in_is_not_locked
+    of_guesses_that_come_at_once_no_more_are_tried_than_one_after_another
+    a_customer_is_let_in_from_where_he_was_before_while_strangers_use_up_the_limit_of_his_name
+    refresh_tokens_that_are_none_are_counted_and_good_ones_pass_from_there_all_the_same
+}
