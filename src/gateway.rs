@@ -76,7 +76,7 @@ use error::Refused;
 use hashing::Hashing;
 use head::TakenHead;
 use limits::Limits;
-pub use logout::{customer_of_backend, customer_rules};
+pub use logout::{customer_of_backend, customer_rules, last_end};
 use memory::Memory;
 use record::{Arrival, Ledger, Record};
 use request_id::{REQUEST_ID, RequestIds};

@@ -33,7 +33,7 @@ pub use quota::{Quota, Taken};
 use record::Kept;
 use redis::Redis;
 use revocation::{Revocations, Rule, Subject};
-use session::{Found, Session, SessionDigest, Sessions, Trust, handle};
+use session::{Found, LoginId, Session, SessionDigest, Sessions, Trust};
 
 /// How long a rule about a customer or client is kept: no token lives longer (RFC 6265bis caps cookies at 400 days).
 pub const LONGEST: u64 = 400 * 24 * 3600;
@@ -229,7 +229,7 @@ impl State {
     pub fn judge(&self, digest: &SessionDigest, session: Option<&Session>, now: u64, idle: u64) -> Found {
         match session {
             None => Found::Unknown,
-            Some(session) if session::is_revoked(&self.revocations, digest, &session.customer, session.issued_at) => {
+            Some(session) if session::is_revoked(&self.revocations, digest, session.login, &session.customer, session.issued_at) => {
                 Found::Unknown
             }
             Some(session) if session.is_over(now, idle) => Found::Expired,
@@ -284,14 +284,27 @@ impl State {
         Ok(())
     }
 
-    /// Ends a session and all tokens of the same login; returns once the store knows.
+    /// Ends a session, and nothing else of its login; returns once the store knows. The rule is for copies of it elsewhere.
     ///
     /// # Errors
     /// [`Unavailable`]: it is over here, and may not be elsewhere or after a restart.
     pub async fn end(&self, digest: &SessionDigest, until: u64) -> Result<(), Unavailable> {
+        self.end_by(LoginId::of(digest), digest, until).await
+    }
+
+    /// Ends the login that a session is of, and with it the session, its JWTs and its refresh tokens; returns once the store
+    /// knows. `until`: from then on nothing of it can be left.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: it is over here, and may not be elsewhere or after a restart.
+    pub async fn end_login(&self, digest: &SessionDigest, session: &Session, until: u64) -> Result<(), Unavailable> {
+        self.end_by(session.login, digest, until).await
+    }
+
+    async fn end_by(&self, id: LoginId, digest: &SessionDigest, until: u64) -> Result<(), Unavailable> {
         let known = self.sessions.remove(digest);
         let until = known.map_or(until, |session| session.expires_at.max(until));
-        let rule = Rule::forever(Subject::Login(handle(digest).into()), until);
+        let rule = Rule::forever(id.subject(), until);
         self.revocations.apply(rule.clone());
         let changes = || vec![record::delete_session(digest), record::put_rule(&rule)];
         self.keep("end", changes, async |store| store.end(digest, &rule).await).await
@@ -320,6 +333,18 @@ impl State {
             Store::Redis(store, _) => store.find(digest).await,
             Store::Memory | Store::Embedded(_) => Ok(self.sessions.copy(digest).map(|(session, ..)| session)),
         }
+    }
+
+    /// The session of this digest, also one that was idle for too long; `None` where a rule has ended it.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: nobody knows.
+    pub async fn known_session(&self, digest: &SessionDigest) -> Result<Option<Session>, Unavailable> {
+        let known = self.find(digest).await?;
+        let is_revoked = |session: &Session| {
+            session::is_revoked(&self.revocations, digest, session.login, &session.customer, session.issued_at)
+        };
+        Ok(known.filter(|session| !is_revoked(session)))
     }
 
     /// Forgets what is over. Times are in seconds.
@@ -384,7 +409,7 @@ impl State {
         };
         all.retain(|(digest, session)| {
             !session.is_over(now, idle)
-                && !session::is_revoked(&self.revocations, digest, &session.customer, session.issued_at)
+                && !session::is_revoked(&self.revocations, digest, session.login, &session.customer, session.issued_at)
         });
         Ok(all)
     }
@@ -420,9 +445,12 @@ impl State {
         }
     }
 
-    /// The first second in which something new for this customer is good.
-    pub fn earliest(&self, customer: &Identifier) -> u64 {
-        self.revocations.earliest(&Subject::Customer(customer.as_str().into()))
+    /// The first second in which something new for this customer is good, whom it is for included where it says.
+    pub fn earliest(&self, customer: &Identifier, audience: Option<&str>) -> u64 {
+        let of_one = audience.map(|audience| Subject::customer_for(customer.as_str(), audience));
+        let of_all = Subject::Customer(customer.as_str().into());
+        let seconds = of_one.iter().chain([&of_all]).map(|subject| self.revocations.earliest(subject));
+        seconds.max().unwrap_or_default()
     }
 
     fn trust(&self) -> Trust {

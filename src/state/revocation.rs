@@ -13,7 +13,8 @@ pub enum Subject {
     Token(Box<str>),
     /// One login and all its tokens, by its `sid`.
     Login(Box<str>),
-    /// All sessions and tokens of a customer, by identifier.
+    /// All sessions and tokens of a customer, by identifier; with a space and an audience behind it only the tokens that are
+    /// for it: see [`Subject::customer_for`].
     Customer(Box<str>),
     /// All access tokens of a client, by its id.
     Client(Box<str>),
@@ -40,6 +41,17 @@ impl Subject {
                 name
             }
         }
+    }
+
+    /// What a token of another issuer is named by, beside its kind.
+    pub fn token_of(issuer: &str, id: &str) -> Box<str> {
+        format!("{issuer} {id}").into()
+    }
+
+    /// The tokens of a customer that are for this audience. An identifier has no space, so that the two are told apart, and a
+    /// version that does not know this has a rule about nobody.
+    pub fn customer_for(identifier: &str, audience: &str) -> Self {
+        Self::Customer(format!("{identifier} {audience}").into())
     }
 
     /// The subject of this kind and name.
@@ -242,6 +254,15 @@ mod tests {
         assert!(!rules.covers_api_key(&[1; 32]));
         rules.apply(Rule::forever(Subject::ApiKey("01".repeat(32).into()), u64::MAX));
         assert!(rules.covers_api_key(&[1; 32]) && !rules.covers_api_key(&[2; 32]));
+    }
+
+    #[test]
+    fn a_rule_for_one_audience_of_a_customer_is_about_that_one_only() {
+        let rules = Revocations::default();
+        let (one, other) = (Subject::customer_for("t1-x", "one"), Subject::customer_for("t1-x", "other"));
+        rules.apply(Rule { subject: one.clone(), since: 100, until: 1_000 });
+        assert!(rules.covers(&one, Some(100)) && !rules.covers(&one, Some(101)));
+        assert!(!rules.covers(&other, Some(100)) && !rules.covers(&Subject::Customer("t1-x".into()), Some(100)));
     }
 
     #[test]
