@@ -71,6 +71,7 @@ mod replicas;
 mod response_rules;
 mod responses;
 mod retry;
+mod revocations;
 mod rfc;
 mod rotation;
 mod rotation_overlap;
