@@ -178,7 +178,8 @@ fn admit_session(count: usize) -> anyhow::Result<Step> {
         let new = keys.issue(NOW).context("no key")?;
         let customer = deriver.derive(US, &number.to_string())?;
         let (issued_at, last_seen, expires_at) = (NOW, NOW, NOW + 3600);
-        let session = Session { customer, login: LoginId::random(), issued_at, last_seen, expires_at, agent: Agent::Other };
+        let session =
+            Session { customer, login: LoginId::random(), issued_at, last_seen, expires_at, agent: Agent::Other };
         runtime.block_on(state.begin(new.digest, session, 3600))?;
         if number % (count / 1_000) == 0 {
             let mut headers = HeaderMap::new();

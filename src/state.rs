@@ -229,7 +229,15 @@ impl State {
     pub fn judge(&self, digest: &SessionDigest, session: Option<&Session>, now: u64, idle: u64) -> Found {
         match session {
             None => Found::Unknown,
-            Some(session) if session::is_revoked(&self.revocations, digest, session.login, &session.customer, session.issued_at) => {
+            Some(session)
+                if session::is_revoked(
+                    &self.revocations,
+                    digest,
+                    session.login,
+                    &session.customer,
+                    session.issued_at,
+                ) =>
+            {
                 Found::Unknown
             }
             Some(session) if session.is_over(now, idle) => Found::Expired,

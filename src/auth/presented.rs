@@ -180,9 +180,7 @@ fn token_at<'a>(
 ) -> Result<Option<Result<Token<'a>, TokenFault>>, Refusal> {
     let after = |value, scheme| after_scheme(value, scheme).map(Token::Borrowed);
     Ok(match (place, body) {
-        (CustomerPlace::Header(name, scheme), _) => {
-            single(headers, name)?.map(|value| after(value, scheme.as_deref()))
-        }
+        (CustomerPlace::Header(name, scheme), _) => single(headers, name)?.map(|value| after(value, scheme.as_deref())),
         (CustomerPlace::Bearer, _) => single(headers, &AUTHORIZATION)?.map(|value| after(value, Some("Bearer"))),
         (CustomerPlace::Body(pointer), Some(body)) => {
             let document = Document::parse(body, pointer).map_err(|_| Refusal::Json)?;

@@ -103,7 +103,14 @@ impl Marks {
             None => (digest(signed), Some(digest(token))),
         };
         let login = if own { claims.login.as_deref().map(Into::into) } else { None };
-        Self { id, earlier_id, login, issued_at: claims.issued_at, also: None, audience: claims.audience.as_str().into() }
+        Self {
+            id,
+            earlier_id,
+            login,
+            issued_at: claims.issued_at,
+            also: None,
+            audience: claims.audience.as_str().into(),
+        }
     }
 
     /// It counts as one for this audience.
@@ -130,7 +137,10 @@ impl Marks {
             }),
         };
         of_owner
-            || [Some(&self.id), self.earlier_id.as_ref()].into_iter().flatten().any(|id| covered(&Subject::Token(id.clone())))
+            || [Some(&self.id), self.earlier_id.as_ref()]
+                .into_iter()
+                .flatten()
+                .any(|id| covered(&Subject::Token(id.clone())))
             || self.login.as_ref().is_some_and(|login| covered(&Subject::Login(login.clone())))
     }
 }
@@ -201,7 +211,8 @@ mod tests {
 
     #[test]
     fn d25_a_verdict_is_held_against_every_rule_that_comes_after_it() {
-        for (kind, name) in [("token", "id"), ("token", "earlier"), ("login", "login"), ("customer", "t1-x"), ("customer", "t1-x api")]
+        for (kind, name) in
+            [("token", "id"), ("token", "earlier"), ("login", "login"), ("customer", "t1-x"), ("customer", "t1-x api")]
         {
             let (mut verified, rules) = (VerifiedTokens::default(), Revocations::default());
             keep(&mut verified, "a.b.c", 1_000);

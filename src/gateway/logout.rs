@@ -110,9 +110,7 @@ impl Wishes {
                 let text = |name| Ok::<_, Refusal>(form.one(name)?.map(str::to_owned));
                 (text("everywhere")?, text("refresh_token")?, None)
             }
-            Some("application/json") => {
-                (member(&body, "/everywhere")?, member(&body, "/refresh_token")?, Some(body))
-            }
+            Some("application/json") => (member(&body, "/everywhere")?, member(&body, "/refresh_token")?, Some(body)),
             Some(_) => return Err(Refusal::ContentType),
         };
         let everywhere = match everywhere.as_deref() {

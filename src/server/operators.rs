@@ -46,7 +46,8 @@ const MAX_BODY: usize = 64 * 1024;
 pub const MAX_SHOWN: usize = 10_000;
 
 /// Of logins without a cookie nothing is kept.
-const NO_SESSION: &str = "no live session is of this login: if it has JWTs or refresh tokens, they are refused from now on";
+const NO_SESSION: &str =
+    "no live session is of this login: if it has JWTs or refresh tokens, they are refused from now on";
 
 /// Nobody can tell a one-way identifier of one backend from that of all.
 const ONE_WAY: &str = "if this is an identifier of a backend with `pairwise`, it ended nothing: in mode one_way it cannot be \
@@ -417,7 +418,9 @@ fn issuer_of(policy: &Policy, named: Option<&str>) -> Result<String, Fault> {
     found.map(str::to_owned).ok_or_else(|| {
         let message = match named {
             None => "this gateway issues no tokens: name the issuer with --issuer".to_owned(),
-            Some(named) => format!("there is no issuer `{named}`: write it as in `trusted_issuers`, or as `issuer.url`"),
+            Some(named) => {
+                format!("there is no issuer `{named}`: write it as in `trusted_issuers`, or as `issuer.url`")
+            }
         };
         Fault(StatusCode::NOT_FOUND, message)
     })

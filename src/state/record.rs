@@ -202,8 +202,14 @@ mod tests {
     fn what_is_written_is_read_again() {
         let customer = Identifier::from_store("t1-abc");
         let login = LoginId::random();
-        let session =
-            Session { customer: customer.clone(), login, issued_at: 1, last_seen: 2, expires_at: 3, agent: Agent::Edge };
+        let session = Session {
+            customer: customer.clone(),
+            login,
+            issued_at: 1,
+            last_seen: 2,
+            expires_at: 3,
+            agent: Agent::Edge,
+        };
         assert_eq!(reread(put_session(&[9; 32], &session)), Some(Kept::Session([9; 32], session)));
         let rule = Rule { subject: Subject::Token("https://x y".into()), since: u64::MAX, until: 7 };
         assert_eq!(reread(put_rule(&rule)), Some(Kept::Rule(rule)));

@@ -202,10 +202,13 @@ fn introspection_waits_for_a_key_as_a_route_does_and_takes_not_knowing_for_no_no
     let (old, new) = (keys::TokenKey::generate(), keys::TokenKey::generate());
     let issuer = provider::IdentityProvider::start(&[old.jwk("old")]);
     let (_backend, gateway) = world_with(|config| {
-        config.set("/trusted_issuers", json!([{
-            "issuer": PARTNER, "jwks": issuer.jwks_url(), "audiences": ["legacy-api"], "algorithms": ["ES256"],
-            "refresh": {"interval": "10m", "cooldown": "1ms", "timeout": "2s"},
-        }]))
+        config.set(
+            "/trusted_issuers",
+            json!([{
+                "issuer": PARTNER, "jwks": issuer.jwks_url(), "audiences": ["legacy-api"], "algorithms": ["ES256"],
+                "refresh": {"interval": "10m", "cooldown": "1ms", "timeout": "2s"},
+            }]),
+        )
     });
     gateway.is_ready();
     issuer.publish_keys(&[old.jwk("old"), new.jwk("new")]);

@@ -8,8 +8,8 @@ const PARTNER: &str = "https://login.example.com";
 
 /// The order of P-256 (SEC 2 section 2.4.2).
 const ORDER: [u8; 32] = [
-    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17,
-    0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7,
+    0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
 ];
 
 /// The same token with the other signature that is right: `n - s` in place of `s`.
@@ -65,7 +65,11 @@ fn a_revoked_token_without_an_id_is_refused_with_its_other_signature_too() {
         assert_ne!(token, twin);
         assert_eq!((call(&gateway, &token), call(&gateway, &twin)), (200, 200), "both signatures are right");
         end(&gateway, &twin);
-        assert_eq!((call(&gateway, &token), call(&gateway, &twin), call(&gateway, &other)), (401, 401, 200), "{number}");
+        assert_eq!(
+            (call(&gateway, &token), call(&gateway, &twin), call(&gateway, &other)),
+            (401, 401, 200),
+            "{number}"
+        );
     }
 }
 
