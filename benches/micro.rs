@@ -25,7 +25,7 @@ use wicketgate::backend::circuit::CircuitRule;
 use wicketgate::backend::servers::{Rules, Servers};
 use wicketgate::backend::standing::Ejection;
 use wicketgate::body::{Document, Pointer};
-use wicketgate::config::raw::Retry;
+use wicketgate::config::raw::{Retry, TokenReach};
 use wicketgate::customer::{Deriver, IdentifierKey, Mode};
 use wicketgate::fields::FieldSet;
 use wicketgate::gateway::headers::{Passage, prepare_request};
@@ -133,6 +133,8 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
                 certificate_bound: false,
                 tls_client_auth: None,
                 certificates: Vec::new(),
+                introspect: TokenReach::All,
+                revoke: TokenReach::All,
             },
         )]),
         api_keys: ApiKeys::new([(digest(b"key"), key)]).map_err(|_| anyhow!("a key twice"))?,
