@@ -229,17 +229,7 @@ impl State {
     pub fn judge(&self, digest: &SessionDigest, session: Option<&Session>, now: u64, idle: u64) -> Found {
         match session {
             None => Found::Unknown,
-            Some(session)
-                if session::is_revoked(
-                    &self.revocations,
-                    digest,
-                    session.login,
-                    &session.customer,
-                    session.issued_at,
-                ) =>
-            {
-                Found::Unknown
-            }
+            Some(session) if self.is_session_revoked(digest, session) => Found::Unknown,
             Some(session) if session.is_over(now, idle) => Found::Expired,
             Some(session) => {
                 // It is used now: the copy notes that.
@@ -310,12 +300,15 @@ impl State {
     }
 
     async fn end_by(&self, id: LoginId, digest: &SessionDigest, until: u64) -> Result<(), Unavailable> {
-        let known = self.sessions.remove(digest);
-        let until = known.map_or(until, |session| session.expires_at.max(until));
+        let known = self.sessions.copy(digest);
+        let until = known.map_or(until, |(session, ..)| session.expires_at.max(until));
         let rule = Rule::forever(id.subject(), until);
         self.revocations.apply(rule.clone());
         let changes = || vec![record::delete_session(digest), record::put_rule(&rule)];
-        self.keep("end", changes, async |store| store.end(digest, &rule).await).await
+        self.keep("end", changes, async |store| store.end(digest, &rule).await).await?;
+        // Not before: whoever was told that it failed tries again, and must find it.
+        self.sessions.remove(digest);
+        Ok(())
     }
 
     /// Puts rules in force; returns once the store has them. Here they are in force at once.
@@ -343,16 +336,9 @@ impl State {
         }
     }
 
-    /// The session of this digest, also one that was idle for too long; `None` where a rule has ended it.
-    ///
-    /// # Errors
-    /// [`Unavailable`]: nobody knows.
-    pub async fn known_session(&self, digest: &SessionDigest) -> Result<Option<Session>, Unavailable> {
-        let known = self.find(digest).await?;
-        let is_revoked = |session: &Session| {
-            session::is_revoked(&self.revocations, digest, session.login, &session.customer, session.issued_at)
-        };
-        Ok(known.filter(|session| !is_revoked(session)))
+    /// Whether a rule has ended a session.
+    pub fn is_session_revoked(&self, digest: &SessionDigest, session: &Session) -> bool {
+        session::is_revoked(&self.revocations, digest, session.login, &session.customer, session.issued_at)
     }
 
     /// Forgets what is over. Times are in seconds.
@@ -415,10 +401,7 @@ impl State {
             Store::Redis(store, _) => store.sessions(10_000).await?,
             Store::Memory | Store::Embedded(_) => self.sessions.all(),
         };
-        all.retain(|(digest, session)| {
-            !session.is_over(now, idle)
-                && !session::is_revoked(&self.revocations, digest, session.login, &session.customer, session.issued_at)
-        });
+        all.retain(|(digest, session)| !session.is_over(now, idle) && !self.is_session_revoked(digest, session));
         Ok(all)
     }
 

@@ -11,17 +11,18 @@ use http::{Response, StatusCode};
 use super::body::ResponseBody;
 use super::call::Call;
 use super::error::Refused;
-use super::form::Form;
+use super::form::{self, Form};
 use super::login::{MAX_FORM, cookie_line};
 use super::record::Record;
 use super::{Gateway, origin, unix_seconds};
 use crate::auth::Shown;
+use crate::auth::inspected::Inspected;
 use crate::body::{Document, Pointer};
 use crate::customer::{Identifier, Origin};
 use crate::policy::{Login, Policy};
 use crate::refusal::{Refusal, SessionFault, TokenFault};
 use crate::state::family::RefreshToken;
-use crate::state::revocation::{Rule, Subject};
+use crate::state::revocation::{Revocations, Rule, Subject};
 use crate::state::session::SessionDigest;
 use crate::state::{LONGEST, State};
 
@@ -101,6 +102,7 @@ impl Gateway {
 
 impl Wishes {
     async fn read(call: &mut Call<'_>, record: &Record) -> Result<Self, Refusal> {
+        let query = form::open_query(call.parts.uri.query())?;
         let kind = call.type_to_read()?;
         let body = call.read_body(MAX_FORM, record).await?;
         let (everywhere, refresh_token, json) = match kind.as_deref() {
@@ -113,11 +115,11 @@ impl Wishes {
             Some("application/json") => (member(&body, "/everywhere")?, member(&body, "/refresh_token")?, Some(body)),
             Some(_) => return Err(Refusal::ContentType),
         };
-        let everywhere = match everywhere.as_deref() {
-            None | Some("false") => false,
-            Some("true") => true,
+        let everywhere = match (query.one("everywhere")?, everywhere.as_deref()) {
+            (None | Some("false"), None | Some("false")) => false,
+            (Some("true"), None | Some("true")) | (None, Some("true")) => true,
             // Whoever wants something else must not believe to have it.
-            Some(_) => return Err(Refusal::ParameterRepeated),
+            (_, _) => return Err(Refusal::ParameterRepeated),
         };
         let malformed = Refusal::CustomerToken(TokenFault::Malformed);
         let refresh_token = refresh_token.map(|text| RefreshToken::parse(&text).ok_or(malformed)).transpose()?;
@@ -154,7 +156,8 @@ impl Ending<'_> {
         if wishes.everywhere {
             let audience = (!self.policy.auth.apart.is_empty())
                 .then(|| self.apart.clone().unwrap_or_else(|| Arc::clone(&self.policy.auth.audience)));
-            let of = |customer| customer_rules(self.policy, customer, audience.as_deref(), self.now);
+            let rules = self.state.revocations();
+            let of = |customer| customer_rules(self.policy, rules, customer, audience.as_deref(), self.now);
             self.rules.extend(self.customers.iter().flat_map(of));
         }
         if self.rules.is_empty() {
@@ -169,9 +172,7 @@ impl Ending<'_> {
         let fault = match auth.inspect_customer(token, self.now, self.state).await {
             Ok(token) if !token.is_for(self.apart.as_deref(), &auth.apart) => TokenFault::Audience,
             Ok(token) => {
-                let ends = self.nothing_left().max(token.claims.ends);
-                self.rules.push(Rule::forever(token.subject(), token.claims.ends));
-                self.rules.extend(token.login().map(|login| Rule::forever(login, ends)));
+                self.rules.push(end_of(&token, Some(self.login), self.state, self.now).await?);
                 self.customers.extend(token.customer().cloned());
                 return Ok(true);
             }
@@ -191,12 +192,17 @@ impl Ending<'_> {
     async fn session(&mut self, value: &str) -> Result<bool, Refusal> {
         let Some(cookie) = &self.policy.auth.cookie else { return Ok(false) };
         let fault = match cookie.keys.open(value, self.now) {
-            Ok(digest) => match self.state.known_session(&digest).await.map_err(|_| Refusal::State)? {
+            Ok(digest) => match self.state.find(&digest).await.map_err(|_| Refusal::State)? {
                 Some(session) => {
-                    let ended = self.state.end_login(&digest, &session, self.nothing_left()).await;
+                    let was_live = !self.state.is_session_revoked(&digest, &session);
+                    // What is over by a rule may still be in the store: where that could not be written, say.
+                    let ended = self.state.end_login(&digest, &session, last_end(Some(self.login), self.now)).await;
                     ended.map_err(|_| Refusal::State)?;
-                    self.customers.push(session.customer);
-                    return Ok(true);
+                    if was_live {
+                        self.customers.push(session.customer);
+                        return Ok(true);
+                    }
+                    SessionFault::Unknown
                 }
                 None => SessionFault::Unknown,
             },
@@ -210,8 +216,8 @@ impl Ending<'_> {
     async fn family(&mut self, digest: &SessionDigest, fault: TokenFault) -> Result<bool, Refusal> {
         match self.state.live_family(digest, self.now).await.map_err(|_| Refusal::State)? {
             Some(family) => {
-                let ended = self.state.end_family(digest, self.nothing_left().max(family.expires_at)).await;
-                ended.map_err(|_| Refusal::State)?;
+                let last = family.expires_at.saturating_add(self.login.lifetime);
+                self.state.end_family(digest, last).await.map_err(|_| Refusal::State)?;
                 self.customers.push(family.customer);
                 Ok(true)
             }
@@ -221,13 +227,29 @@ impl Ending<'_> {
             }
         }
     }
-
-    fn nothing_left(&self) -> u64 {
-        last_end(Some(self.login), self.now)
-    }
 }
 
-/// From when on nothing of a login that ends now can be left.
+/// What ends a token, with its login where it has one; its refresh tokens have ended by then.
+///
+/// # Errors
+/// [`Refusal::State`].
+pub(super) async fn end_of(token: &Inspected, login: Option<&Login>, state: &State, now: u64) -> Result<Rule, Refusal> {
+    let (ends, Some(subject)) = (token.claims.ends, token.login()) else {
+        return Ok(Rule::forever(token.subject(), token.claims.ends));
+    };
+    let Some(family) = token.claims.family else {
+        return Ok(Rule::forever(subject, last_end(login, now).max(ends)));
+    };
+    let lifetime = login.map_or(LONGEST, |login| login.lifetime);
+    let mut last = ends.max(now.saturating_add(lifetime));
+    if let Some(known) = state.live_family(&family, now).await.map_err(|_| Refusal::State)? {
+        last = last.max(known.expires_at.saturating_add(lifetime));
+        state.end_family(&family, last).await.map_err(|_| Refusal::State)?;
+    }
+    Ok(Rule::forever(subject, last))
+}
+
+/// From when on nothing of a login that ends now can be left, where its refresh tokens are not known.
 pub fn last_end(login: Option<&Login>, now: u64) -> u64 {
     match login {
         // Refresh tokens may have been given for longer than they are now.
@@ -238,7 +260,13 @@ pub fn last_end(login: Option<&Login>, now: u64) -> u64 {
 
 /// What ends all logins of a customer until now, under each name that the customer has; with an audience only the tokens
 /// that are for it.
-pub fn customer_rules(policy: &Policy, customer: &Identifier, audience: Option<&str>, now: u64) -> Vec<Rule> {
+pub fn customer_rules(
+    policy: &Policy,
+    rules: &Revocations,
+    customer: &Identifier,
+    audience: Option<&str>,
+    now: u64,
+) -> Vec<Rule> {
     let known = policy.auth.deriver.as_ref().map(|deriver| {
         let current = deriver.accept(customer.as_str(), now).unwrap_or_else(|_| customer.clone());
         deriver.names(&current, now)
@@ -252,7 +280,7 @@ pub fn customer_rules(policy: &Policy, customer: &Identifier, audience: Option<&
             Some(audience) => Subject::customer_for(name.as_str(), audience),
             None => Subject::Customer(name.as_str().into()),
         };
-        Rule { subject, since: now, until: now.saturating_add(LONGEST) }
+        rules.until_now(subject, now, now.saturating_add(LONGEST))
     };
     names.into_iter().map(rule).collect()
 }

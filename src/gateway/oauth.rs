@@ -10,7 +10,7 @@ use super::call::Call;
 use super::client::read_forms;
 use super::error::Refused;
 use super::login::json_response;
-use super::logout::last_end;
+use super::logout::end_of;
 use super::record::Record;
 use super::{Gateway, unix_seconds};
 use crate::auth::Client;
@@ -19,8 +19,8 @@ use crate::auth::inspected::Inspected;
 use crate::auth::verified::Verdict;
 use crate::config::raw::TokenReach;
 use crate::refusal::{Refusal, TokenFault};
+use crate::state::LONGEST;
 use crate::state::family::RefreshToken;
-use crate::state::revocation::Rule;
 
 /// What stands in the place of a route's name.
 pub(super) const REVOKE: &str = "revoke";
@@ -48,19 +48,18 @@ impl Gateway {
         let token = self.handed_in(call, |client| client.revoke, record).await?;
         let state = &self.shared.state;
         let now = unix_seconds(SystemTime::now());
-        let last = last_end(policy.login.as_ref(), now);
+        let login = policy.login.as_ref();
         match token {
             Token::Good(token) => {
-                let mut rules = vec![Rule::forever(token.subject(), token.claims.ends)];
                 // A customer's token takes its login along, and with it the refresh tokens (section 2.1).
-                rules.extend(token.login().map(|login| Rule::forever(login, last.max(token.claims.ends))));
-                state.revoke(rules).await.map_err(|_| Refusal::State)?;
+                let rule = end_of(&token, login, state, now).await?;
+                state.revoke(vec![rule]).await.map_err(|_| Refusal::State)?;
             }
             Token::Refresh(token) => {
                 let family = state.live_family(&token.family, now).await.map_err(|_| Refusal::State)?;
                 if let Some(family) = family {
-                    let ended = state.end_family(&token.family, last.max(family.expires_at)).await;
-                    ended.map_err(|_| Refusal::State)?;
+                    let last = family.expires_at.saturating_add(login.map_or(LONGEST, |login| login.lifetime));
+                    state.end_family(&token.family, last).await.map_err(|_| Refusal::State)?;
                 }
             }
             Token::Nothing => {}

@@ -390,7 +390,7 @@ async fn rules(shared: &Shared, asked: &Revocation) -> Result<(Vec<Rule>, Option
             if !policy.auth.clients.contains_key(&*name) {
                 return Err(missing("client"));
             }
-            vec![Rule { subject: Subject::Client(name), since: now, until }]
+            vec![shared.state.revocations().until_now(Subject::Client(name), now, until)]
         }
         "api_key" => {
             let of = |(digest, version): (&api_key::Digest, &ApiKeyVersion)| {
@@ -434,13 +434,14 @@ fn rules_of(shared: &Shared, customer: &str) -> Result<(Vec<Rule>, Option<String
     let deriver = policy.auth.deriver.as_ref().ok_or_else(|| fault(format!("there is no customer `{customer}`")))?;
     if let Some((known, backend)) = customer_of_backend(&policy, customer) {
         let note = format!("{customer} is what the backend `{backend}` calls this customer");
-        return Ok((customer_rules(&policy, &known, None, now), Some(note)));
+        return Ok((customer_rules(&policy, shared.state.revocations(), &known, None, now), Some(note)));
     }
     deriver.accept(customer, now).map_err(|found| fault(found.to_string()))?;
     let may_be_of_backend =
         deriver.mode() == Mode::OneWay && policy.routes.iter().any(|route| route.pairwise.is_some());
     let note = may_be_of_backend.then(|| ONE_WAY.to_owned());
-    Ok((customer_rules(&policy, &Identifier::from_store(customer), None, now), note))
+    let known = Identifier::from_store(customer);
+    Ok((customer_rules(&policy, shared.state.revocations(), &known, None, now), note))
 }
 
 /// All identifiers of the customer whom this one names: a session keeps the one of its login.

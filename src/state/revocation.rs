@@ -98,6 +98,10 @@ impl Rule {
     }
 }
 
+/// By how many seconds a rule may be ahead of the clock, however often one is made: what is issued after it is as well, and
+/// other clocks must not find that it lies in the future.
+const MOST_AHEAD: u64 = 5;
+
 /// All rules in force. Of several about one subject the strictest holds.
 #[derive(Debug, Default)]
 pub struct Revocations {
@@ -177,6 +181,13 @@ impl Revocations {
     pub fn earliest(&self, subject: &Subject) -> u64 {
         let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
         rules.get(subject).map_or(0, |reach| reach.since.saturating_add(1))
+    }
+
+    /// A rule about all of a subject that was issued until `now`. What came after an earlier rule of the same second bears a
+    /// later second than this: it is covered too.
+    pub fn until_now(&self, subject: Subject, now: u64, until: u64) -> Rule {
+        let since = self.earliest(&subject).clamp(now, now.saturating_add(MOST_AHEAD));
+        Rule { subject, since, until }
     }
 
     /// Forgets the rules that nothing is left for; returns them.
@@ -263,6 +274,18 @@ mod tests {
         rules.apply(Rule { subject: one.clone(), since: 100, until: 1_000 });
         assert!(rules.covers(&one, Some(100)) && !rules.covers(&one, Some(101)));
         assert!(!rules.covers(&other, Some(100)) && !rules.covers(&Subject::Customer("t1-x".into()), Some(100)));
+    }
+
+    #[test]
+    fn a_second_rule_in_the_same_second_covers_what_was_issued_after_the_first() {
+        let (rules, asapp) = (Revocations::default(), Subject::Client("asapp".into()));
+        for ahead in [0, 1, 2, 3, 4, 5, 5, 5] {
+            let issued = rules.earliest(&asapp).max(100);
+            rules.apply(rules.until_now(asapp.clone(), 100, 1_000));
+            assert_eq!(rules.rule(&asapp).map(|rule| rule.since), Some(100 + ahead));
+            assert!(rules.covers(&asapp, Some(issued)) || ahead == MOST_AHEAD);
+        }
+        assert_eq!(rules.until_now(asapp, 200, 1_000).since, 200);
     }
 
     #[test]

@@ -277,8 +277,16 @@ fn everywhere_is_true_or_false_and_nothing_else_is_taken_for_less() {
         logout(&gateway).customer(&token).form(wrong).send().expect(400, "400-04");
     }
     logout(&gateway).customer(&token).json("{\"everywhere\":\"yes\"}").send().expect(400, "400-04");
+    let at = |query: &str| Request { target: format!("/auth/logout?{query}"), ..logout(&gateway) }.customer(&token);
+    at("everywhere=1").send().expect(400, "400-04");
+    at("everywhere=false").form("everywhere=true").send().expect(400, "400-04");
+    at("refresh_token=x").send().expect(400, "400-04");
     by_jwt(&gateway, &token).ok();
     logout(&gateway).customer(&token).json("{\"everywhere\":true}").send().expect(204, "");
+    by_jwt(&gateway, &other).expect(401, "401-03");
+    let (token, other) = (gateway.login(ALICE), gateway.login(ALICE));
+    let target = "/auth/logout?everywhere=true".to_owned();
+    Request { target, ..logout(&gateway) }.customer(&token).send().expect(204, "");
     by_jwt(&gateway, &other).expect(401, "401-03");
 }
 
