@@ -43,21 +43,6 @@ impl Inspected {
             Verdict::Access(_) => None,
         }
     }
-
-    /// Whether it is for a listener with this audience set apart, or for those without.
-    pub fn is_for(&self, apart: Option<&str>, all: &[Arc<str>]) -> bool {
-        let its = all.iter().find(|known| ***known == *self.claims.audience);
-        its.map(|its| &**its) == apart
-    }
-}
-
-/// The login of a customer's token that opens nothing any more.
-#[derive(Debug)]
-pub struct Past {
-    /// Whose it was.
-    pub customer: Identifier,
-    /// The refresh tokens of its login.
-    pub family: SessionDigest,
 }
 
 impl Authenticator {
@@ -103,8 +88,7 @@ impl Authenticator {
         let marks = Marks::of(&claims, verifier.issuer(), true, token);
         let id = claims.client_id.as_deref().ok_or(TokenFault::Malformed)?;
         let client = self.clients.get(id).ok_or(TokenFault::UnknownClient)?;
-        let is_apart = self.apart.iter().any(|apart| **apart == *claims.audience);
-        if !is_apart && !client.audiences.contains(&claims.audience) {
+        if self.apart_of(&claims).is_none() && !client.audiences.contains(&claims.audience) {
             return Err(TokenFault::Audience);
         }
         let granted = claims.scope.as_deref().unwrap_or_default();
@@ -145,7 +129,7 @@ impl Authenticator {
             Some(_) => deriver.accept(&claims.subject, now).map_err(|_| TokenFault::Subject)?,
             None => deriver.derive(verifier.tenant(), &claims.subject).map_err(|_| TokenFault::Subject)?,
         };
-        let apart = self.apart.iter().find(|apart| ***apart == *claims.audience).cloned();
+        let apart = self.apart_of(&claims).cloned();
         let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token)
             .also_known_as(self.previous_of(&customer, now))
             .counted_for(apart.as_deref().unwrap_or(&self.audience));
@@ -156,14 +140,22 @@ impl Authenticator {
         Ok(Inspected { verdict, marks, claims, issuer: verifier.issuer().to_owned() })
     }
 
-    /// The login of a customer's token of ours that has expired or was revoked by itself, where that has refresh tokens:
-    /// they may live on. `apart`: the audience of the listener, where one is set apart.
-    pub fn past(&self, token: &str, now: u64, apart: Option<&str>) -> Option<Past> {
+    /// The refresh tokens of the login of a customer's token that is no longer good: they may live on. `None` where the token
+    /// is not ours, was never good on a listener with this audience, or its login has none.
+    pub fn family_of_ended(&self, token: &str, now: u64, apart: Option<&str>) -> Option<SessionDigest> {
         let compact = Compact::parse(readable(token.as_bytes()).ok()?).ok()?;
         let claims = self.own.as_ref()?.verify_but_end(&compact, now).ok()?;
-        let its = self.apart.iter().find(|known| ***known == *claims.audience);
-        let family = claims.family.filter(|_| its.map(|its| &**its) == apart)?;
-        Some(Past { customer: self.deriver.as_ref()?.accept(&claims.subject, now).ok()?, family })
+        self.deriver.as_ref()?.accept(&claims.subject, now).ok()?;
+        claims.family.filter(|_| self.is_for(&claims, apart))
+    }
+
+    /// Whether a token is for a listener with this audience set apart; `None`: for those without one.
+    pub fn is_for(&self, claims: &jwt::Claims, apart: Option<&str>) -> bool {
+        self.apart_of(claims).map(|its| &**its) == apart
+    }
+
+    fn apart_of(&self, claims: &jwt::Claims) -> Option<&Arc<str>> {
+        self.apart.iter().find(|apart| ***apart == *claims.audience)
     }
 }
 

@@ -170,15 +170,15 @@ impl Ending<'_> {
     async fn token(&mut self, token: &str) -> Result<bool, Refusal> {
         let auth = &self.policy.auth;
         let fault = match auth.inspect_customer(token, self.now, self.state).await {
-            Ok(token) if !token.is_for(self.apart.as_deref(), &auth.apart) => TokenFault::Audience,
+            Ok(token) if !auth.is_for(&token.claims, self.apart.as_deref()) => TokenFault::Audience,
             Ok(token) => {
                 self.rules.push(end_of(&token, Some(self.login), self.state, self.now).await?);
                 self.customers.extend(token.customer().cloned());
                 return Ok(true);
             }
             Err(fault @ (TokenFault::Expired | TokenFault::Revoked)) => {
-                match auth.past(token, self.now, self.apart.as_deref()) {
-                    Some(past) => return self.family(&past.family, fault).await,
+                match auth.family_of_ended(token, self.now, self.apart.as_deref()) {
+                    Some(family) => return self.family(&family, fault).await,
                     None => fault,
                 }
             }

@@ -118,7 +118,7 @@ impl Gateway {
         }
         let now = unix_seconds(SystemTime::now());
         match policy.auth.inspect(token, now, &self.shared.state).await {
-            Ok(token) if !token.is_for(call.audience_apart().as_deref(), &policy.auth.apart) => Ok(Token::Nothing),
+            Ok(token) if !policy.auth.is_for(&token.claims, call.audience_apart().as_deref()) => Ok(Token::Nothing),
             Ok(token) if !is_within(&token, reach, client) => Ok(Token::Nothing),
             Ok(token) => Ok(Token::Good(Box::new(token))),
             Err(TokenFault::NoKeys) => Err(Refusal::CustomerToken(TokenFault::NoKeys).into()),
