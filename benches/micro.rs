@@ -25,7 +25,7 @@ use wicketgate::backend::circuit::CircuitRule;
 use wicketgate::backend::servers::{Rules, Servers};
 use wicketgate::backend::standing::Ejection;
 use wicketgate::body::{Document, Pointer};
-use wicketgate::config::raw::Retry;
+use wicketgate::config::raw::{Retry, TokenReach};
 use wicketgate::customer::{Deriver, IdentifierKey, Mode};
 use wicketgate::fields::FieldSet;
 use wicketgate::gateway::headers::{Passage, prepare_request};
@@ -35,7 +35,7 @@ use wicketgate::policy::route::{Placement, Route};
 use wicketgate::policy::table::{LetterCase, Table};
 use wicketgate::secret::Secret;
 use wicketgate::state::State;
-use wicketgate::state::session::{Agent, Session};
+use wicketgate::state::session::{Agent, LoginId, Session};
 
 const US: &str = "https://gateway.example.com";
 const AUDIENCE: &str = "legacy-api";
@@ -133,6 +133,8 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
                 certificate_bound: false,
                 tls_client_auth: None,
                 certificates: Vec::new(),
+                introspect: TokenReach::All,
+                revoke: TokenReach::All,
             },
         )]),
         api_keys: ApiKeys::new([(digest(b"key"), key)]).map_err(|_| anyhow!("a key twice"))?,
@@ -178,7 +180,8 @@ fn admit_session(count: usize) -> anyhow::Result<Step> {
         let new = keys.issue(NOW).context("no key")?;
         let customer = deriver.derive(US, &number.to_string())?;
         let (issued_at, last_seen, expires_at) = (NOW, NOW, NOW + 3600);
-        let session = Session { customer, issued_at, last_seen, expires_at, agent: Agent::Other };
+        let session =
+            Session { customer, login: LoginId::random(), issued_at, last_seen, expires_at, agent: Agent::Other };
         runtime.block_on(state.begin(new.digest, session, 3600))?;
         if number % (count / 1_000) == 0 {
             let mut headers = HeaderMap::new();

@@ -44,10 +44,12 @@ use api_key::ApiKeys;
 use binding::{is_held, is_held_by_customer, with_proof};
 use certificate::Certificate;
 use cookie::CookieKeys;
-use jwt::{Compact, Kind, Verifier};
-use presented::{Presented, after_scheme, cookies, readable, single};
+use inspected::Inspected;
+use jwt::{Kind, Verifier};
+pub use presented::Shown;
+use presented::{Presented, after_scheme, cookies, readable, single, text_of};
 use published::PublishedKeys;
-use verified::{Access, Identity, Marks, Verdict, VerifiedTokens};
+use verified::{Access, Identity, Verdict, VerifiedTokens};
 
 /// The header of the API key.
 pub const API_KEY: HeaderName = HeaderName::from_static("api-key");
@@ -110,6 +112,10 @@ pub struct Authenticator {
     pub deriver: Option<Deriver>,
     /// Audiences whose tokens are good only where one of them is demanded.
     pub apart: Vec<Arc<str>>,
+    /// The audience of all others.
+    pub audience: Arc<str>,
+    /// Every place where some route looks for a customer's credential.
+    pub customer_places: Vec<CustomerPlace>,
 }
 
 /// What a worker brings to a check.
@@ -306,29 +312,8 @@ impl Authenticator {
         }
         let token = readable(token)?;
         let generation = revocations.generation();
-        let verifier = self.access.as_ref().ok_or(TokenFault::Issuer)?;
-        let claims = verifier.verify(&Compact::parse(token)?, around.now)?;
-        let marks = Marks::of(&claims, verifier.issuer(), true, token);
-        let id = claims.client_id.ok_or(TokenFault::Malformed)?;
-        let client = self.clients.get(id.as_str()).ok_or(TokenFault::UnknownClient)?;
-        let is_apart = self.apart.iter().any(|apart| **apart == *claims.audience);
-        if !is_apart && !client.audiences.contains(&claims.audience) {
-            return Err(TokenFault::Audience);
-        }
-        let granted = claims.scope.unwrap_or_default();
-        let scopes = granted.split(' ').filter(|scope| client.scopes.iter().any(|known| known == scope));
-        let access = Access {
-            // A name of this worker's own: workers that count references to the same one wait for each other.
-            client: Arc::from(&*client.id),
-            audience: claims.audience.into(),
-            scopes: scopes.map(str::to_owned).collect(),
-            certificate: client.certificate.clone(),
-            binding: claims.binding,
-        };
-        let verdict = Verdict::Access(access.clone());
-        if marks.are_revoked(&verdict, revocations) {
-            return Err(TokenFault::Revoked);
-        }
+        let Inspected { verdict, marks, claims, .. } = self.access_token_of(token, around.now, revocations)?;
+        let Verdict::Access(access) = verdict.clone() else { return Err(TokenFault::Type) };
         around.verified.keep(Kind::Access, token, claims.ends, verdict, marks, generation);
         Ok(access)
     }
@@ -378,27 +363,9 @@ impl Authenticator {
         }
         let token = readable(token)?;
         let generation = revocations.generation();
-        let compact = Compact::parse(token)?;
-        let deriver = self.deriver.as_ref().ok_or(TokenFault::Issuer)?;
-        let issuer = compact.issuer().ok_or(TokenFault::Issuer)?;
-        let own = self.own.as_ref().filter(|own| own.issuer() == issuer);
-        let (verifier, claims) = match (own, self.trusted.get(issuer)) {
-            (Some(own), _) => (own, own.verify(&compact, around.now)?),
-            (None, Some(trusted)) => (trusted, of_other_issuer(trusted, &compact, around)?),
-            (None, None) => return Err(TokenFault::Issuer),
-        };
-        let customer = match own {
-            Some(_) => deriver.accept(&claims.subject, around.now).map_err(|_| TokenFault::Subject)?,
-            None => deriver.derive(verifier.tenant(), &claims.subject).map_err(|_| TokenFault::Subject)?,
-        };
-        let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token)
-            .also_known_as(self.previous_of(&customer, around.now));
-        let apart = self.apart.iter().find(|apart| ***apart == *claims.audience).cloned();
-        let identity = Identity { customer, apart, binding: claims.binding };
-        let verdict = Verdict::Customer(identity.clone());
-        if marks.are_revoked(&verdict, revocations) {
-            return Err(TokenFault::Revoked);
-        }
+        let ask = (!around.learned.keys).then_some(&mut around.ask);
+        let Inspected { verdict, marks, claims, .. } = self.customer_token_of(token, around.now, revocations, ask)?;
+        let Verdict::Customer(identity) = verdict.clone() else { return Err(TokenFault::Type) };
         around.verified.keep(Kind::Customer, token, claims.ends, verdict, marks, generation);
         Ok(identity)
     }
@@ -432,32 +399,15 @@ impl Authenticator {
     /// The sessions that the cookies of a request name, where they are ours. Whether they are live is another question.
     pub fn named_sessions(&self, headers: &HeaderMap, now: u64) -> Vec<SessionDigest> {
         let Some(cookie) = &self.cookie else { return Vec::new() };
-        let texts = cookies(headers, &cookie.name).filter_map(|value| std::str::from_utf8(value).ok());
-        texts.filter_map(|value| cookie.keys.open(value, now).ok()).collect()
+        cookies(headers, &cookie.name).filter_map(|value| cookie.keys.open(text_of(value), now).ok()).collect()
     }
 
-    /// The customer's token in `customer-auth: JWT ...`; `None` where there is none.
+    /// All that a request shows of a customer, wherever some route would look. `body` is JSON.
     ///
     /// # Errors
-    /// It stands there twice, or in another form.
-    pub fn shown_token<'a>(&self, headers: &'a HeaderMap) -> Result<Option<&'a str>, Refusal> {
-        let Some(value) = single(headers, &CUSTOMER_AUTH)? else { return Ok(None) };
-        let token = after_scheme(value, Some("JWT")).and_then(readable);
-        token.map(Some).map_err(Refusal::CustomerToken)
+    /// What stands where only a customer's credential may cannot be read, or stands there twice.
+    pub fn shown<'a>(&self, headers: &'a HeaderMap, body: Option<&[u8]>) -> Result<Shown<'a>, Refusal> {
+        let cookie = self.cookie.as_ref().map(|cookie| cookie.name.as_str());
+        Shown::read(&self.customer_places, cookie, headers, body)
     }
-}
-
-/// Verifies a token of another issuer; one that names a key which is not known here may have to wait for it.
-fn of_other_issuer(
-    trusted: &Verifier,
-    token: &Compact<'_>,
-    around: &mut Surroundings<'_>,
-) -> Result<jwt::Claims, TokenFault> {
-    trusted.verify(token, around.now).map_err(|fault| {
-        let Some(published) = trusted.published() else { return fault };
-        if !around.learned.keys && published.may_learn(fault) {
-            around.ask = Some(Ask::Issuer(Arc::clone(published)));
-        }
-        published.judged(fault)
-    })
 }

@@ -188,10 +188,11 @@ async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, 
 
 /// RFC 9111 section 5.2.2: what must not be kept is old at once.
 fn max_age(headers: &HeaderMap) -> Option<u64> {
-    let lines = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|line| line.to_str().ok());
-    let directives: Vec<String> =
-        lines.flat_map(|line| line.split(',')).map(|directive| directive.trim().to_ascii_lowercase()).collect();
-    if directives.iter().any(|directive| directive == "no-store" || directive == "no-cache") {
+    // One directive that is not ASCII hides no other.
+    let lines = headers.get_all(header::CACHE_CONTROL).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
+    let lines: Vec<String> = lines.map(|line| line.to_ascii_lowercase()).collect();
+    let directives: Vec<&str> = lines.iter().flat_map(|line| line.split(',')).map(str::trim).collect();
+    if directives.iter().any(|directive| ["no-store", "no-cache"].contains(directive)) {
         return Some(0);
     }
     let seconds = directives.iter().find_map(|directive| directive.strip_prefix("max-age="))?;
@@ -256,5 +257,8 @@ mod tests {
         assert_eq!(age("max-age=-1"), None);
         assert_eq!(age("public"), None);
         assert_eq!(max_age(&HeaderMap::new()), None);
+        let mut odd = HeaderMap::new();
+        odd.insert(header::CACHE_CONTROL, http::HeaderValue::from_bytes(b"x=\xfc, no-store").unwrap());
+        assert_eq!(max_age(&odd), Some(0), "what is not ASCII hides nothing beside it");
     }
 }

@@ -36,8 +36,8 @@
 //! # Words
 //!
 //! *customer*: the end user. *client*: a system that calls. *caller*: both, proved. *credential*: what is presented.
-//! *backend*: the company's server. *route*: what may be called. *policy*: what configuration decides. *session*: a
-//! customer's login by cookie. *state*: what outlives a request. *rule*: a revocation. *identifier*: what backends know
+//! *backend*: the company's server. *route*: what may be called. *policy*: what configuration decides. *login*: all that
+//! one password has given, by its `sid`. *session*: its part that a cookie names. *state*: what outlives a request. *rule*: a revocation. *identifier*: what backends know
 //! the customer by. *refusal*: why not.
 
 pub mod app;

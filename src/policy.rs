@@ -28,11 +28,11 @@ use std::sync::atomic::AtomicU64;
 
 use http::HeaderName;
 
-use crate::auth::Authenticator;
 use crate::auth::assertion::Assertions;
 use crate::auth::jwt::Verifier;
 use crate::auth::password::Decoy;
 use crate::auth::published::PublishedKeys;
+use crate::auth::{Authenticator, CustomerPlace};
 use crate::backend::Backend;
 use crate::config::raw::{self, Issue, NumberStyle, Raw};
 use crate::config::{Config, Problems};
@@ -185,6 +185,8 @@ impl Policy {
             api_keys,
             cookie,
             apart: raw.listen.iter().filter_map(|listen| listen.audience.as_deref()).map(Arc::from).collect(),
+            audience: raw.issuer.as_ref().map(|issuer| issuer.audience.as_str()).unwrap_or_default().into(),
+            customer_places: customer_places(&routes),
             deriver,
         };
         let access_token = raw.access_token.as_ref().map(|token| AccessToken {
@@ -240,6 +242,17 @@ impl Policy {
         let issuers = self.auth.trusted.values().filter_map(Verifier::published);
         issuers.chain(clients.filter_map(Assertions::published))
     }
+}
+
+/// Every place where some route looks for a customer's credential; the usual one is always among them.
+fn customer_places(routes: &[Route]) -> Vec<CustomerPlace> {
+    let mut places = vec![CustomerPlace::usual()];
+    for place in routes.iter().filter(|route| route.demand.customer).flat_map(|route| &route.demand.customer_from) {
+        if !places.contains(place) {
+            places.push(place.clone());
+        }
+    }
+    places
 }
 
 /// `Some(None)`: not configured. `None`: configured, and not usable.

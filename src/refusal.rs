@@ -217,6 +217,8 @@ pub enum Refusal {
     ClientAssertion(TokenFault),
     /// Token endpoint: credentials by two methods at once, or in a form that is neither.
     ClientAuthentication,
+    /// Introspection, revocation: the client may not use this endpoint.
+    UnauthorizedClient,
     /// Token endpoint: a scope that the client does not have.
     ScopeNotAllowed,
     /// Token endpoint: a resource that the client may not have a token for, or several.
@@ -360,6 +362,7 @@ impl Refusal {
             Self::WrongClientSecret => "wrong_client_secret",
             Self::ClientAssertion(fault) => token_word!("client_assertion", fault),
             Self::ClientAuthentication => "client_authentication",
+            Self::UnauthorizedClient => "unauthorized_client",
             Self::ScopeNotAllowed => "scope_not_allowed",
             Self::ResourceNotAllowed => "resource_not_allowed",
             Self::TokenRate => "token_rate",

@@ -33,7 +33,7 @@ pub use quota::{Quota, Taken};
 use record::Kept;
 use redis::Redis;
 use revocation::{Revocations, Rule, Subject};
-use session::{Found, Session, SessionDigest, Sessions, Trust, handle};
+use session::{Found, LoginId, Session, SessionDigest, Sessions, Trust};
 
 /// How long a rule about a customer or client is kept: no token lives longer (RFC 6265bis caps cookies at 400 days).
 pub const LONGEST: u64 = 400 * 24 * 3600;
@@ -230,9 +230,7 @@ impl State {
     pub fn judge(&self, digest: &SessionDigest, session: Option<&Session>, now: u64, idle: u64) -> Found {
         match session {
             None => Found::Unknown,
-            Some(session) if session::is_revoked(&self.revocations, digest, &session.customer, session.issued_at) => {
-                Found::Unknown
-            }
+            Some(session) if self.is_session_revoked(digest, session) => Found::Unknown,
             Some(session) if session.is_over(now, idle) => Found::Expired,
             Some(session) => {
                 // It is used now: the copy notes that.
@@ -285,17 +283,33 @@ impl State {
         Ok(())
     }
 
-    /// Ends a session and all tokens of the same login; returns once the store knows.
+    /// Ends a session, and nothing else of its login; returns once the store knows. The rule is for copies of it elsewhere.
     ///
     /// # Errors
     /// [`Unavailable`]: it is over here, and may not be elsewhere or after a restart.
     pub async fn end(&self, digest: &SessionDigest, until: u64) -> Result<(), Unavailable> {
-        let known = self.sessions.remove(digest);
-        let until = known.map_or(until, |session| session.expires_at.max(until));
-        let rule = Rule::forever(Subject::Login(handle(digest).into()), until);
+        self.end_by(LoginId::of(digest), digest, until).await
+    }
+
+    /// Ends the login that a session is of, and with it the session, its JWTs and its refresh tokens; returns once the store
+    /// knows. `until`: from then on nothing of it can be left.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: it is over here, and may not be elsewhere or after a restart.
+    pub async fn end_login(&self, digest: &SessionDigest, session: &Session, until: u64) -> Result<(), Unavailable> {
+        self.end_by(session.login, digest, until).await
+    }
+
+    async fn end_by(&self, id: LoginId, digest: &SessionDigest, until: u64) -> Result<(), Unavailable> {
+        let known = self.sessions.copy(digest);
+        let until = known.map_or(until, |(session, ..)| session.expires_at.max(until));
+        let rule = Rule::forever(id.subject(), until);
         self.revocations.apply(rule.clone());
         let changes = || vec![record::delete_session(digest), record::put_rule(&rule)];
-        self.keep("end", changes, async |store| store.end(digest, &rule).await).await
+        self.keep("end", changes, async |store| store.end(digest, &rule).await).await?;
+        // Not before: whoever was told that it failed tries again, and must find it.
+        self.sessions.remove(digest);
+        Ok(())
     }
 
     /// Puts rules in force; returns once the store has them. Here they are in force at once.
@@ -321,6 +335,11 @@ impl State {
             Store::Redis(store, _) => store.find(digest).await,
             Store::Memory | Store::Embedded(_) => Ok(self.sessions.copy(digest).map(|(session, ..)| session)),
         }
+    }
+
+    /// Whether a rule has ended a session.
+    pub fn is_session_revoked(&self, digest: &SessionDigest, session: &Session) -> bool {
+        session::is_revoked(&self.revocations, digest, session.login, &session.customer, session.issued_at)
     }
 
     /// Forgets what is over. Times are in seconds.
@@ -385,10 +404,7 @@ impl State {
             Store::Redis(store, _) => store.sessions(10_000).await?,
             Store::Memory | Store::Embedded(_) => self.sessions.all(),
         };
-        all.retain(|(digest, session)| {
-            !session.is_over(now, idle)
-                && !session::is_revoked(&self.revocations, digest, &session.customer, session.issued_at)
-        });
+        all.retain(|(digest, session)| !session.is_over(now, idle) && !self.is_session_revoked(digest, session));
         Ok(all)
     }
 
@@ -423,9 +439,12 @@ impl State {
         }
     }
 
-    /// The first second in which something new for this customer is good.
-    pub fn earliest(&self, customer: &Identifier) -> u64 {
-        self.revocations.earliest(&Subject::Customer(customer.as_str().into()))
+    /// The first second in which something new for this customer is good, whom it is for included where it says.
+    pub fn earliest(&self, customer: &Identifier, audience: Option<&str>) -> u64 {
+        let of_one = audience.map(|audience| Subject::customer_for(customer.as_str(), audience));
+        let of_all = Subject::Customer(customer.as_str().into());
+        let seconds = of_one.iter().chain([&of_all]).map(|subject| self.revocations.earliest(subject));
+        seconds.max().unwrap_or_default()
     }
 
     fn trust(&self) -> Trust {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::assertion::Assertions;
 use super::certificate::{Certificate, CertificateName, Thumbprint};
 use super::password;
+use crate::config::raw::TokenReach;
 use crate::dated::LastUse;
 
 /// A client as configured.
@@ -30,6 +31,10 @@ pub struct Client {
     pub tls_client_auth: Option<CertificateName>,
     /// The certificates that prove it, whoever has signed them.
     pub certificates: Vec<Thumbprint>,
+    /// Which tokens it may ask about.
+    pub introspect: TokenReach,
+    /// Which tokens it may revoke.
+    pub revoke: TokenReach,
 }
 
 impl Client {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::API_KEY;
+use super::{API_KEY, CUSTOMER_AUTH};
 use crate::body::Pointer;
 
 /// What a route demands of its callers.
@@ -45,7 +45,7 @@ pub enum DpopDemand {
 }
 
 /// A place where the customer's token may stand.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CustomerPlace {
     /// A header, after a scheme word if there is one.
     Header(HeaderName, Option<String>),
@@ -57,6 +57,18 @@ pub enum CustomerPlace {
     Body(Pointer),
     /// `Authorization: Bearer`.
     Bearer,
+}
+
+impl CustomerPlace {
+    /// `customer-auth: JWT TOKEN`.
+    pub fn usual() -> Self {
+        Self::Header(CUSTOMER_AUTH, Some("JWT".to_owned()))
+    }
+
+    /// Whether it is this header, whatever the scheme.
+    pub fn is_header(&self, name: &HeaderName) -> bool {
+        matches!(self, Self::Header(known, _) if known == name)
+    }
 }
 
 /// The header of the API key.

@@ -1,80 +1,178 @@
-//! A token that is looked at by itself: to be revoked, or described.
+//! What a token is worth, decided in one place: for the calls of routes, and for whoever asks about it, revokes it or
+//! logs out with it.
 
 use std::sync::Arc;
 
-use super::jwt::{self, Compact, Kind, Verifier};
+use super::jwt::{self, Compact, Verifier};
 use super::verified::{Access, Identity, Marks, Verdict};
-use super::{Authenticator, readable};
+use super::{Ask, Authenticator, readable};
+use crate::customer::Identifier;
 use crate::refusal::TokenFault;
 use crate::state::State;
-use crate::state::revocation::Subject;
+use crate::state::revocation::{Revocations, Subject};
+use crate::state::session::SessionDigest;
 
 /// A token that is good.
 #[derive(Debug)]
 pub struct Inspected {
     /// Whose it is.
     pub verdict: Verdict,
-    /// What a rule that revokes it is about.
-    pub subject: Subject,
-    /// The login that it is of, where it says.
-    pub login: Option<Box<str>>,
-    /// The first second in which it is no longer good, clock skew included.
-    pub ends: u64,
+    /// By what it can be revoked.
+    pub marks: Marks,
     /// What it says.
     pub claims: jwt::Claims,
+    /// Its `iss`.
+    pub issuer: String,
+}
+
+impl Inspected {
+    /// What a rule that revokes it is about.
+    pub fn subject(&self) -> Subject {
+        Subject::Token(self.marks.id.clone())
+    }
+
+    /// What a rule that ends its login is about, where it says of which it is.
+    pub fn login(&self) -> Option<Subject> {
+        self.marks.login.clone().map(Subject::Login)
+    }
+
+    /// Whose it is, where that is a customer.
+    pub fn customer(&self) -> Option<&Identifier> {
+        match &self.verdict {
+            Verdict::Customer(Identity { customer, .. }) => Some(customer),
+            Verdict::Access(_) => None,
+        }
+    }
 }
 
 impl Authenticator {
-    /// What a token that is good now says, whatever it is for: of a client, or of a customer.
+    /// What a token that is good now says, of a client or of a customer, as a route would decide. Waits for keys of its
+    /// issuer that are being fetched, but not for long.
     ///
     /// # Errors
-    /// Why it is not good.
-    pub fn inspect<'s>(&'s self, token: &str, now: u64, state: &State) -> Result<Inspected, TokenFault> {
+    /// Why it is not good; [`TokenFault::NoKeys`] where nobody knows.
+    pub async fn inspect(&self, token: &str, now: u64, state: &State) -> Result<Inspected, TokenFault> {
         let token = readable(token.as_bytes())?;
         let compact = Compact::parse(token)?;
-        let issuer = compact.issuer().ok_or(TokenFault::Issuer)?;
-        let by = |verifier: Option<&'s Verifier>, kind| {
-            let verifier = verifier.filter(|verifier| verifier.issuer() == issuer)?;
-            Some((verifier.verify(&compact, now).ok()?, kind, verifier.tenant()))
-        };
-        let own = by(self.access.as_ref(), Kind::Access).or_else(|| by(self.own.as_ref(), Kind::Customer));
-        let is_own = own.is_some();
-        let (claims, kind, tenant) = match (own, self.trusted.get(issuer)) {
-            (Some(own), _) => own,
-            (None, Some(trusted)) => (trusted.verify(&compact, now)?, Kind::Customer, trusted.tenant()),
-            (None, None) => return Err(TokenFault::Signature),
-        };
-        let marks = Marks::of(&claims, issuer, is_own, token);
-        let verdict = match kind {
-            Kind::Access => {
-                let id = claims.client_id.as_deref().ok_or(TokenFault::Malformed)?;
-                let client = self.clients.get(id).ok_or(TokenFault::UnknownClient)?;
-                Verdict::Access(Access {
-                    client: Arc::clone(&client.id),
-                    audience: claims.audience.as_str().into(),
-                    scopes: Arc::default(),
-                    certificate: None,
-                    binding: None,
-                })
+        if self.access.as_ref().is_some_and(|verifier| compact.issuer() == Some(verifier.issuer())) {
+            match self.access_token_of(token, now, state.revocations()) {
+                Err(TokenFault::Type) => {}
+                decided => return decided,
             }
-            Kind::Customer => {
-                let deriver = self.deriver.as_ref().ok_or(TokenFault::Issuer)?;
-                let customer = if is_own {
-                    deriver.accept(&claims.subject, now).map_err(|_| TokenFault::Subject)?
-                } else {
-                    deriver.derive(tenant, &claims.subject).map_err(|_| TokenFault::Subject)?
-                };
-                Verdict::Customer(Identity { customer, apart: None, binding: None })
-            }
-        };
-        let marks = match &verdict {
-            Verdict::Customer(Identity { customer, .. }) => marks.also_known_as(self.previous_of(customer, now)),
-            Verdict::Access(_) => marks,
-        };
-        if marks.are_revoked(&verdict, state.revocations()) {
+        }
+        self.inspect_customer(token, now, state).await
+    }
+
+    /// The same of a customer's token.
+    ///
+    /// # Errors
+    /// As [`Authenticator::inspect`].
+    pub async fn inspect_customer(&self, token: &str, now: u64, state: &State) -> Result<Inspected, TokenFault> {
+        let token = readable(token.as_bytes())?;
+        let mut ask = None;
+        let decided = self.customer_token_of(token, now, state.revocations(), Some(&mut ask));
+        let Some(Ask::Issuer(keys)) = ask else { return decided };
+        keys.ask().await;
+        self.customer_token_of(token, now, state.revocations(), None)
+    }
+
+    /// What an access token is worth, whomever of us it is for.
+    pub(super) fn access_token_of(
+        &self,
+        token: &str,
+        now: u64,
+        revocations: &Revocations,
+    ) -> Result<Inspected, TokenFault> {
+        let verifier = self.access.as_ref().ok_or(TokenFault::Issuer)?;
+        let claims = verifier.verify(&Compact::parse(token)?, now)?;
+        let marks = Marks::of(&claims, verifier.issuer(), true, token);
+        let id = claims.client_id.as_deref().ok_or(TokenFault::Malformed)?;
+        let client = self.clients.get(id).ok_or(TokenFault::UnknownClient)?;
+        if self.apart_of(&claims).is_none() && !client.audiences.contains(&claims.audience) {
+            return Err(TokenFault::Audience);
+        }
+        let granted = claims.scope.as_deref().unwrap_or_default();
+        let scopes = granted.split(' ').filter(|scope| client.scopes.iter().any(|known| known == scope));
+        let verdict = Verdict::Access(Access {
+            // A name of this worker's own: workers that count references to the same one wait for each other.
+            client: Arc::from(&*client.id),
+            audience: claims.audience.as_str().into(),
+            scopes: scopes.map(str::to_owned).collect(),
+            certificate: client.certificate.clone(),
+            binding: claims.binding,
+        });
+        if marks.are_revoked(&verdict, revocations) {
             return Err(TokenFault::Revoked);
         }
-        let ends = claims.ends;
-        Ok(Inspected { verdict, subject: Subject::Token(marks.id), login: marks.login, ends, claims })
+        Ok(Inspected { verdict, marks, claims, issuer: verifier.issuer().to_owned() })
     }
+
+    /// What a customer's token is worth. One that names a key which is not known here may have to wait for it: then `ask`
+    /// has whom to ask, where nobody was asked before.
+    pub(super) fn customer_token_of(
+        &self,
+        token: &str,
+        now: u64,
+        revocations: &Revocations,
+        ask: Option<&mut Option<Ask>>,
+    ) -> Result<Inspected, TokenFault> {
+        let compact = Compact::parse(token)?;
+        let deriver = self.deriver.as_ref().ok_or(TokenFault::Issuer)?;
+        let issuer = compact.issuer().ok_or(TokenFault::Issuer)?;
+        let own = self.own.as_ref().filter(|own| own.issuer() == issuer);
+        let (verifier, claims) = match (own, self.trusted.get(issuer)) {
+            (Some(own), _) => (own, own.verify(&compact, now)?),
+            (None, Some(trusted)) => (trusted, of_other_issuer(trusted, &compact, now, ask)?),
+            (None, None) => return Err(TokenFault::Issuer),
+        };
+        let customer = match own {
+            Some(_) => deriver.accept(&claims.subject, now).map_err(|_| TokenFault::Subject)?,
+            None => deriver.derive(verifier.tenant(), &claims.subject).map_err(|_| TokenFault::Subject)?,
+        };
+        let apart = self.apart_of(&claims).cloned();
+        let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token)
+            .also_known_as(self.previous_of(&customer, now))
+            .counted_for(apart.as_deref().unwrap_or(&self.audience));
+        let verdict = Verdict::Customer(Identity { customer, apart, binding: claims.binding });
+        if marks.are_revoked(&verdict, revocations) {
+            return Err(TokenFault::Revoked);
+        }
+        Ok(Inspected { verdict, marks, claims, issuer: verifier.issuer().to_owned() })
+    }
+
+    /// The refresh tokens of the login of a customer's token that is no longer good: they may live on. `None` where the token
+    /// is not ours, was never good on a listener with this audience, or its login has none.
+    pub fn family_of_ended(&self, token: &str, now: u64, apart: Option<&str>) -> Option<SessionDigest> {
+        let compact = Compact::parse(readable(token.as_bytes()).ok()?).ok()?;
+        let claims = self.own.as_ref()?.verify_but_end(&compact, now).ok()?;
+        self.deriver.as_ref()?.accept(&claims.subject, now).ok()?;
+        claims.family.filter(|_| self.is_for(&claims, apart))
+    }
+
+    /// Whether a token is for a listener with this audience set apart; `None`: for those without one.
+    pub fn is_for(&self, claims: &jwt::Claims, apart: Option<&str>) -> bool {
+        self.apart_of(claims).map(|its| &**its) == apart
+    }
+
+    fn apart_of(&self, claims: &jwt::Claims) -> Option<&Arc<str>> {
+        self.apart.iter().find(|apart| ***apart == *claims.audience)
+    }
+}
+
+/// Verifies a token of another issuer.
+fn of_other_issuer(
+    trusted: &Verifier,
+    token: &Compact<'_>,
+    now: u64,
+    ask: Option<&mut Option<Ask>>,
+) -> Result<jwt::Claims, TokenFault> {
+    trusted.verify(token, now).map_err(|fault| {
+        let Some(published) = trusted.published() else { return fault };
+        if let Some(ask) = ask
+            && published.may_learn(fault)
+        {
+            *ask = Some(Ask::Issuer(Arc::clone(published)));
+        }
+        published.judged(fault)
+    })
 }

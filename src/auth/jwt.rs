@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::Value;
 
 use super::binding::Binding;
@@ -15,6 +17,7 @@ use super::keys::KeySet;
 use super::published::PublishedKeys;
 use crate::customer;
 use crate::refusal::TokenFault;
+use crate::state::session::SessionDigest;
 
 /// A compact JWS whose payload is a JSON object. Nothing of it has been verified.
 #[derive(Debug)]
@@ -40,6 +43,15 @@ impl<'a> Compact<'a> {
     pub fn issuer(&self) -> Option<&str> {
         self.claims.get("iss")?.as_str()
     }
+}
+
+/// The claim by which a JWT finds the refresh tokens of its login, though it has expired itself. It says nothing to others:
+/// it is the digest of a random number.
+pub const FAMILY: &str = "refresh_family";
+
+/// What stands in [`FAMILY`].
+pub fn family_claim(family: &SessionDigest) -> String {
+    BASE64.encode(family)
 }
 
 /// What a token is for. One kind is never taken for the other (RFC 8725 section 3.12).
@@ -111,6 +123,8 @@ pub struct Claims {
     pub token_id: Option<String>,
     /// `sid`, only of our own tokens: the login that it is of.
     pub login: Option<String>,
+    /// [`FAMILY`], only of our own tokens: the refresh tokens of that login, where it has some.
+    pub family: Option<SessionDigest>,
     /// `client_id`, only of our own tokens (RFC 9068 section 2.2).
     pub client_id: Option<String>,
     /// `scope`, only of our own tokens: words separated by spaces (RFC 8693 section 4.2).
@@ -224,6 +238,18 @@ impl Verifier {
     /// # Errors
     /// The first thing that is wrong, in that order.
     pub fn verify(&self, token: &Compact<'_>, now: u64) -> Result<Claims, TokenFault> {
+        self.verified(token, now, false)
+    }
+
+    /// The same of a token that may have expired: it opens nothing any more, but still says of which login it is.
+    ///
+    /// # Errors
+    /// As [`Verifier::verify`], but for [`TokenFault::Expired`].
+    pub fn verify_but_end(&self, token: &Compact<'_>, now: u64) -> Result<Claims, TokenFault> {
+        self.verified(token, now, true)
+    }
+
+    fn verified(&self, token: &Compact<'_>, now: u64, may_have_expired: bool) -> Result<Claims, TokenFault> {
         self.check_type(token.jws.kind())?;
         let key_ends = self.keys.verify_signature(&token.jws, now)?;
         let claims = &token.claims;
@@ -238,7 +264,7 @@ impl Verifier {
         if [issued_at, not_before].into_iter().flatten().any(|time| time > latest) {
             return Err(TokenFault::NotYetValid);
         }
-        if expires_at.saturating_add(self.skew) <= now {
+        if expires_at.saturating_add(self.skew) <= now && !may_have_expired {
             return Err(TokenFault::Expired);
         }
         if let Some(longest) = self.longest_life {
@@ -259,6 +285,7 @@ impl Verifier {
             ends: expires_at.saturating_add(self.skew).min(key_ends),
             token_id: text("jti")?,
             login: if self.reads_client { text("sid")? } else { None },
+            family: if self.reads_client { text(FAMILY)?.map(|text| read_family(&text)).transpose()? } else { None },
             client_id: if self.reads_client { text("client_id")? } else { None },
             scope: if self.reads_client { text("scope")? } else { None },
             binding: match claims.get("cnf") {
@@ -296,6 +323,11 @@ impl Verifier {
             _ => Err(TokenFault::Subject),
         }
     }
+}
+
+fn read_family(text: &str) -> Result<SessionDigest, TokenFault> {
+    let digest = BASE64.decode(text).ok().and_then(|bytes| SessionDigest::try_from(bytes).ok());
+    digest.ok_or(TokenFault::Malformed)
 }
 
 /// A `typ` as types are compared: in small letters and without `application/` (RFC 7515 section 4.1.9).

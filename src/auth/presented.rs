@@ -55,29 +55,17 @@ impl<'a> Presented<'a> {
         let mut presented = Self::default();
         for place in places {
             let token = match place {
-                CustomerPlace::Header(name, scheme) => {
-                    single(headers, name)?.map(|value| after_scheme(value, scheme.as_deref()).map(Token::Borrowed))
-                }
-                CustomerPlace::Bearer => single(headers, &AUTHORIZATION)?.map(|value| {
-                    let bound = with_proof(value);
-                    presented.with_proof |= bound.is_some();
-                    bound.map_or_else(|| after_scheme(value, Some("Bearer")), Ok).map(Token::Borrowed)
-                }),
-                CustomerPlace::Cookie(name) => single_cookie(headers, name)?.map(|value| Ok(Token::Borrowed(value))),
-                CustomerPlace::Body(pointer) => match body {
-                    None => None,
-                    Some(body) => {
-                        let document = Document::parse(body, pointer).map_err(|_| Refusal::Json)?;
-                        document.value().map(|token| Ok(Token::Owned(token.into_owned())))
-                    }
-                },
                 CustomerPlace::Session => {
                     if let Some(name) = cookie {
-                        // Where it is no text it is there all the same, and none of ours.
-                        presented.session =
-                            single_cookie(headers, name)?.map(|value| std::str::from_utf8(value).unwrap_or(""));
+                        presented.session = single_cookie(headers, name)?.map(text_of);
                     }
                     None
+                }
+                CustomerPlace::Cookie(name) => single_cookie(headers, name)?.map(|value| Ok(Token::Borrowed(value))),
+                place => {
+                    let bound = || headers.get(AUTHORIZATION).and_then(with_proof).is_some();
+                    presented.with_proof |= matches!(place, CustomerPlace::Bearer) && bound();
+                    token_at(place, headers, body)?
                 }
             };
             let is_cookie = matches!(place, CustomerPlace::Cookie(_));
@@ -101,6 +89,119 @@ impl<'a> Presented<'a> {
     pub(super) fn is_empty(&self) -> bool {
         self.token.is_none() && self.session.is_none()
     }
+}
+
+/// All that a request shows of a customer, wherever some route would look for it: to be ended.
+#[derive(Debug, Default)]
+pub struct Shown<'a> {
+    /// Tokens, each once.
+    pub tokens: Vec<String>,
+    /// Values of session cookies. One that is not UTF-8 is empty.
+    pub sessions: Vec<&'a str>,
+    /// What is wrong with the first token that is none, where it stands where others may leave something too.
+    pub fault: Option<TokenFault>,
+    /// Something stands in a cookie: a browser sends it along whoever made it call.
+    pub by_cookie: bool,
+    /// Something stands in a header, where a strange page can put nothing.
+    pub by_header: bool,
+}
+
+impl<'a> Shown<'a> {
+    /// What stands in these places; `cookie` is the name of the session cookie.
+    ///
+    /// # Errors
+    /// In a header of the customer's, or in the body, something cannot be read, or stands twice. Of cookies and of
+    /// `Authorization` others have their part, and what is odd there hides nothing else.
+    pub(super) fn read(
+        places: &[CustomerPlace],
+        cookie: Option<&str>,
+        headers: &'a HeaderMap,
+        body: Option<&[u8]>,
+    ) -> Result<Self, Refusal> {
+        let mut shown = Self::default();
+        for place in places {
+            match place {
+                CustomerPlace::Session => {}
+                CustomerPlace::Cookie(name) => {
+                    for value in cookies(headers, name) {
+                        shown.by_cookie = true;
+                        shown.add(value);
+                    }
+                }
+                CustomerPlace::Bearer => {
+                    if let Some(Ok(token)) = token_at(place, headers, body)? {
+                        shown.by_header = true;
+                        shown.add(token.as_bytes());
+                    }
+                }
+                CustomerPlace::Header(name, _) => {
+                    if !headers.contains_key(name) {
+                        continue;
+                    }
+                    shown.by_header = true;
+                    // Routes may want different schemes before it: one of them is right.
+                    let same = places.iter().filter(|other| other.is_header(name));
+                    let mut fault = Some(TokenFault::Malformed);
+                    for place in same {
+                        if let Some(Ok(token)) = token_at(place, headers, body)?
+                            && readable(token.as_bytes()).is_ok()
+                        {
+                            fault = None;
+                            shown.add(token.as_bytes());
+                        }
+                    }
+                    if let Some(fault) = fault {
+                        return Err(Refusal::CustomerToken(fault));
+                    }
+                }
+                CustomerPlace::Body(_) => {
+                    if let Some(token) = token_at(place, headers, body)? {
+                        let token = token.map_err(Refusal::CustomerToken)?;
+                        readable(token.as_bytes()).map_err(Refusal::CustomerToken)?;
+                        shown.add(token.as_bytes());
+                    }
+                }
+            }
+        }
+        if let Some(name) = cookie {
+            shown.sessions = cookies(headers, name).map(text_of).collect();
+            shown.by_cookie |= !shown.sessions.is_empty();
+        }
+        Ok(shown)
+    }
+
+    fn add(&mut self, token: &[u8]) {
+        match readable(token) {
+            Ok(token) if self.tokens.iter().any(|known| known == token) => {}
+            Ok(token) => self.tokens.push(token.to_owned()),
+            Err(fault) => drop(self.fault.get_or_insert(fault)),
+        }
+    }
+}
+
+/// The token in a header or in the body, or what is wrong with how it stands there.
+fn token_at<'a>(
+    place: &CustomerPlace,
+    headers: &'a HeaderMap,
+    body: Option<&[u8]>,
+) -> Result<Option<Result<Token<'a>, TokenFault>>, Refusal> {
+    let after = |value, scheme| after_scheme(value, scheme).map(Token::Borrowed);
+    Ok(match (place, body) {
+        (CustomerPlace::Header(name, scheme), _) => single(headers, name)?.map(|value| after(value, scheme.as_deref())),
+        (CustomerPlace::Bearer, _) => single(headers, &AUTHORIZATION)?.map(|value| {
+            with_proof(value).map_or_else(|| after(value, Some("Bearer")), |token| Ok(Token::Borrowed(token)))
+        }),
+        (CustomerPlace::Body(pointer), Some(body)) => {
+            let document = Document::parse(body, pointer).map_err(|_| Refusal::Json)?;
+            document.value().map(|token| Ok(Token::Owned(token.into_owned())))
+        }
+        (CustomerPlace::Body(_) | CustomerPlace::Cookie(_) | CustomerPlace::Session, _) => None,
+    })
+}
+
+/// The text of a session cookie. One that is no text is there all the same, and none of ours.
+pub(super) fn text_of(value: &[u8]) -> &str {
+    std::str::from_utf8(value).unwrap_or("")
 }
 
 /// The only value of a header, if it has one.

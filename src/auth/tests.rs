@@ -11,6 +11,7 @@ use super::claims::ClaimPath;
 use super::issuer::{NewKey, SigningKeys};
 use super::keys::{Algorithm, KeySet};
 use super::*;
+use crate::config::raw::TokenReach;
 use crate::customer::{IdentifierKey, Mode};
 use crate::secret::Secret;
 
@@ -77,6 +78,8 @@ fn world() -> World {
                     certificate_bound: false,
                     tls_client_auth: None,
                     certificates: Vec::new(),
+                    introspect: TokenReach::All,
+                    revoke: TokenReach::All,
                 },
             )
         };

@@ -88,24 +88,45 @@ struct Known {
 pub struct Marks {
     /// Its id: see [`Subject::Token`].
     pub id: Box<str>,
+    /// Another id, under which a version before has revoked it: the digest of the whole token.
+    pub earlier_id: Option<Box<str>>,
     /// The login that it is of.
     pub login: Option<Box<str>>,
     /// When it was issued, in seconds since 1970.
     pub issued_at: Option<u64>,
     /// Another name of the customer, which a revocation may bear.
     pub also: Option<Identifier>,
+    /// Whom it is for, where a customer's logins are ended for one audience only.
+    pub audience: Box<str>,
 }
 
 impl Marks {
     /// Those of a token. `own`: this gateway issued it.
+    ///
+    /// One without `jti` goes by the digest of what is signed. The signature is not part of it: of ECDSA there are always two
+    /// that are right, and whoever has one has the other.
     pub fn of(claims: &Claims, issuer: &str, own: bool, token: &str) -> Self {
-        let id = match &claims.token_id {
-            Some(id) if own => id.as_str().into(),
-            Some(id) => format!("{issuer} {id}").into(),
-            None => format!("sha256 {}", hex(&api_key::digest(token.as_bytes()))).into(),
+        let digest = |text: &str| format!("sha256 {}", hex(&api_key::digest(text.as_bytes()))).into();
+        let signed = token.rsplit_once('.').map_or(token, |(signed, _)| signed);
+        let (id, earlier_id) = match &claims.token_id {
+            Some(id) if own => (id.as_str().into(), None),
+            Some(id) => (Subject::token_of(issuer, id), None),
+            None => (digest(signed), Some(digest(token))),
         };
         let login = if own { claims.login.as_deref().map(Into::into) } else { None };
-        Self { id, login, issued_at: claims.issued_at, also: None }
+        Self {
+            id,
+            earlier_id,
+            login,
+            issued_at: claims.issued_at,
+            also: None,
+            audience: claims.audience.as_str().into(),
+        }
+    }
+
+    /// It counts as one for this audience.
+    pub fn counted_for(self, audience: &str) -> Self {
+        Self { audience: audience.into(), ..self }
     }
 
     /// The customer has another name too.
@@ -118,18 +139,22 @@ impl Marks {
         if revocations.is_empty() {
             return false;
         }
-        let owner = match verdict {
-            Verdict::Access(access) => Subject::Client((*access.client).into()),
-            Verdict::Customer(Identity { customer, .. }) => Subject::Customer(customer.as_str().into()),
+        let covered = |subject: &Subject| revocations.covers(subject, self.issued_at);
+        let of_owner = match verdict {
+            Verdict::Access(access) => covered(&Subject::Client((*access.client).into())),
+            Verdict::Customer(Identity { customer, .. }) => {
+                [Some(customer), self.also.as_ref()].into_iter().flatten().any(|name| {
+                    covered(&Subject::Customer(name.as_str().into()))
+                        || covered(&Subject::customer_for(name.as_str(), &self.audience))
+                })
+            }
         };
-        let also = self.also.as_ref().map(|name| Subject::Customer(name.as_str().into()));
-        revocations.covers(&owner, self.issued_at)
-            || also.is_some_and(|also| revocations.covers(&also, self.issued_at))
-            || revocations.covers(&Subject::Token(self.id.clone()), self.issued_at)
-            || self
-                .login
-                .as_ref()
-                .is_some_and(|login| revocations.covers(&Subject::Login(login.clone()), self.issued_at))
+        of_owner
+            || [Some(&self.id), self.earlier_id.as_ref()]
+                .into_iter()
+                .flatten()
+                .any(|id| covered(&Subject::Token(id.clone())))
+            || self.login.as_ref().is_some_and(|login| covered(&Subject::Login(login.clone())))
     }
 }
 
@@ -183,7 +208,14 @@ mod tests {
     fn keep(verified: &mut VerifiedTokens, token: &str, ends: u64) {
         let customer = Identifier::from_store("t1-x");
         let verdict = Verdict::Customer(Identity { customer, apart: None, binding: None });
-        let marks = Marks { id: "id".into(), login: Some("login".into()), issued_at: Some(100), also: None };
+        let marks = Marks {
+            id: "id".into(),
+            earlier_id: Some("earlier".into()),
+            login: Some("login".into()),
+            issued_at: Some(100),
+            also: None,
+            audience: "api".into(),
+        };
         verified.keep(Kind::Customer, token, ends, verdict, marks, 0);
     }
 
@@ -193,7 +225,9 @@ mod tests {
 
     #[test]
     fn d25_a_verdict_is_held_against_every_rule_that_comes_after_it() {
-        for (kind, name) in [("token", "id"), ("login", "login"), ("customer", "t1-x")] {
+        for (kind, name) in
+            [("token", "id"), ("token", "earlier"), ("login", "login"), ("customer", "t1-x"), ("customer", "t1-x api")]
+        {
             let (mut verified, rules) = (VerifiedTokens::default(), Revocations::default());
             keep(&mut verified, "a.b.c", 1_000);
             let found = || verified.find(Kind::Customer, b"a.b.c", 1, &rules).is_some();

@@ -13,12 +13,16 @@ pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate revoke customer t1-…
     wicketgate revoke client asapp       all its access tokens until now; it can get new ones\n  \
     wicketgate revoke api-key asapp-prod its present keys, for ever; give it new ones under the same id\n  \
     wicketgate revoke token -            the JWT (or its jti) on standard input\n  \
+    wicketgate revoke token --issuer https://login.example.com JTI   a token of another issuer\n  \
+    wicketgate revoke login 1f0a9c3be2d47788                         its session, JWTs and refresh tokens\n  \
     wicketgate revoke list";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Revoke {
     /// One token: its `jti`, or `-` to read the JWT from standard input.
-    Token(Name),
+    Token(Token),
+    /// One login with all that it has given, by the id that `wicketgate sessions list` shows, or the `sid` of its JWTs.
+    Login(Name),
     /// All sessions and tokens that a customer has now, by identifier; also by that of a backend with `pairwise`, where it
     /// can be traced.
     Customer(Name),
@@ -28,6 +32,15 @@ pub(super) enum Revoke {
     ApiKey(Name),
     /// What is revoked.
     List(ConfigFile),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Token {
+    /// Who has issued the token of this `jti`, as in `trusted_issuers`. Default: this gateway.
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
+    #[command(flatten)]
+    name: Name,
 }
 
 #[derive(Debug, Args)]
@@ -41,7 +54,8 @@ pub(super) struct Name {
 /// Revokes, or shows what is revoked.
 pub(super) fn revoke(what: &Revoke) -> anyhow::Result<()> {
     let (kind, name) = match what {
-        Revoke::Token(name) => ("token", name),
+        Revoke::Token(token) => ("token", &token.name),
+        Revoke::Login(name) => ("login", name),
         Revoke::Customer(name) => ("customer", name),
         Revoke::Client(name) => ("client", name),
         Revoke::ApiKey(name) => ("api_key", name),
@@ -54,7 +68,10 @@ pub(super) fn revoke(what: &Revoke) -> anyhow::Result<()> {
     } else {
         name.name.clone()
     };
-    let body = json!({ "kind": kind, "name": text });
+    let mut body = json!({ "kind": kind, "name": text });
+    if let Revoke::Token(Token { issuer: Some(issuer), .. }) = what {
+        body["issuer"] = issuer.as_str().into();
+    }
     let answer = ask(&name.file.config, Method::POST, "/revocations", Some(body))?;
     for revoked in answer["revoked"].as_array().into_iter().flatten() {
         say(&format!("revoked: {kind} {}", revoked.as_str().unwrap_or_default()))?;

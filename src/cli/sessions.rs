@@ -18,7 +18,7 @@ pub(super) enum Sessions {
     List(List),
     /// One session.
     Show(One),
-    /// End one session and the tokens of the same login.
+    /// End one login: its session, JWTs and refresh tokens.
     End(One),
 }
 
@@ -36,7 +36,7 @@ pub(super) struct List {
 
 #[derive(Debug, Args)]
 pub(super) struct One {
-    /// The id that `sessions list` shows.
+    /// The id of its login, which `sessions list` shows.
     id: String,
     #[command(flatten)]
     file: ConfigFile,

@@ -30,7 +30,7 @@ use super::scalar::Size;
 pub use backend::{
     Backend, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential, Proof, ProofBody, ProxyProtocol,
 };
-pub use callers::{ApiKey, Client, Quota};
+pub use callers::{ApiKey, Client, Quota, TokenReach};
 pub use certificate::{AlternativeName, CertificateName, CertificatePolicy, OwnCertificate};
 pub use cors::Cors;
 pub use fields::FieldRules;

@@ -21,11 +21,13 @@ pub(crate) struct Refused {
     pub(crate) basic: bool,
     /// Whether whoever asks understands no refusal but 401 and 403.
     pub(crate) narrow: bool,
+    /// What removes a cookie that is of no use any more.
+    pub(crate) cookie: Option<HeaderValue>,
 }
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, retry_after: None, allow: None, basic: false, narrow: false }
+        Self { refusal, retry_after: None, allow: None, basic: false, narrow: false, cookie: None }
     }
 }
 
@@ -59,6 +61,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::WebsocketHandshake => (400, "400-08", "The WebSocket handshake is not valid."),
         R::ScopeNotAllowed => (400, "400-06", "A requested scope is not available to this client."),
         R::ResourceNotAllowed => (400, "400-08", "No token for the requested resource is available to this client."),
+        R::UnauthorizedClient => (400, "400-09", "This client may not use this endpoint."),
         R::ClientAuthentication => (400, "400-04", "Use exactly one method of client authentication."),
         R::CustomerToken(TokenFault::Missing) => (401, "401-01", "A customer credential is required."),
         R::ClientToken(TokenFault::NoKeys)
@@ -167,6 +170,9 @@ pub(crate) fn advise(headers: &mut HeaderMap, refused: &Refused, status: StatusC
     if let Some(allow) = &refused.allow {
         headers.insert(header::ALLOW, allow.clone());
     }
+    if let Some(cookie) = &refused.cookie {
+        headers.insert(header::SET_COOKIE, cookie.clone());
+    }
     let default = (status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS).then_some(1);
     if let Some(seconds) = refused.retry_after.or(default) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
@@ -206,6 +212,7 @@ mod tests {
                 | R::WrongClientSecret
                 | R::ClientAssertion(_)
                 | R::ClientAuthentication
+                | R::UnauthorizedClient
                 | R::ScopeNotAllowed
                 | R::ResourceNotAllowed
                 | R::RefreshToken

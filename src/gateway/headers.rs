@@ -85,8 +85,9 @@ pub(super) fn field_of(route: &Route, credential: Requirement) -> HeaderName {
 /// The trailer fields that are announced and may pass; without the announcement none are sent on.
 fn announced_trailers(headers: &HeaderMap, may_pass: impl Fn(&HeaderName) -> bool) -> Option<HeaderValue> {
     let lines = headers.get_all(header::TRAILER).iter();
-    let names = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
-    let names: Vec<HeaderName> = names.filter_map(|name| name.trim().parse().ok()).filter(may_pass).collect();
+    let names = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let names = names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok());
+    let names: Vec<HeaderName> = names.filter(may_pass).collect();
     let names: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
     if names.is_empty() { None } else { HeaderValue::from_str(&names.join(", ")).ok() }
 }

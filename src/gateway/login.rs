@@ -18,6 +18,7 @@ use super::hashing::Stopwatch;
 use super::record::Record;
 use super::request_id::REQUEST_ID;
 use super::{Gateway, origin};
+use crate::auth::jwt;
 use crate::backend::answer::AnswerBody;
 use crate::backend::circuit::Try;
 use crate::backend::pool::{Errand, Patience, Repeat};
@@ -29,7 +30,7 @@ use crate::policy::{Login, Policy};
 use crate::refusal::Refusal;
 use crate::secret::random_bytes;
 use crate::state::family::{Family, RefreshToken};
-use crate::state::session::{Agent, Session, handle};
+use crate::state::session::{Agent, LoginId, Session, SessionDigest};
 use crate::stream::{Pace, RequestBody};
 
 /// What stands in the place of a route's name.
@@ -179,17 +180,17 @@ impl Gateway {
     ) -> Result<Response<ResponseBody>, Refused> {
         let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         // In the very second of a revocation, what is new must not look old.
-        let now = issued.as_secs().max(self.shared.state.earliest(&customer));
-        let (cookie, by_cookie) = match login.issue {
-            Issue::Jwt => (None, None),
-            Issue::Cookie | Issue::Both => {
-                let (line, sid) = self.begin_session(call, login, &customer, now).await?;
-                (Some(line), Some(sid))
-            }
+        let audience = call.policy.issuer.as_ref().map(|issuer| call.audience(issuer));
+        let now = issued.as_secs().max(self.shared.state.earliest(&customer, audience.as_deref()));
+        // All that is given out here bears one name, and ends by it together.
+        let refresh = login.refresh.map(|lifetime| (RefreshToken::first(), lifetime));
+        let id = refresh.as_ref().map_or_else(LoginId::random, |(first, _)| LoginId::of(&first.family));
+        let cookie = match login.issue {
+            Issue::Jwt => None,
+            Issue::Cookie | Issue::Both => Some(self.begin_session(call, login, id, &customer, now).await?),
         };
-        let (refresh, by_refresh) = match login.refresh {
-            Some(lifetime) => {
-                let first = RefreshToken::first();
+        let refresh = match refresh {
+            Some((first, lifetime)) => {
                 let family = Family {
                     customer: customer.clone(),
                     issued_at: now,
@@ -197,16 +198,15 @@ impl Gateway {
                     current: first.digest,
                 };
                 self.shared.state.begin_family(&first, family).await.map_err(|_| Refusal::State)?;
-                let sid = handle(&first.family);
-                (Some(first), Some(sid))
+                Some(first)
             }
-            None => (None, None),
+            None => None,
         };
         let (issued_at, expires_in) = times(issued, login.lifetime, login.number_style);
         let mut answer = format!(r#"{{"issued_at":{issued_at},"#);
         if login.issue != Issue::Cookie {
-            let sid = by_refresh.or(by_cookie);
-            let jwt = sign_customer(call, &customer, claims, now, login.lifetime, sid.as_deref())?;
+            let family = refresh.as_ref().map(|first| &first.family);
+            let jwt = sign_customer(call, &customer, claims, now, login.lifetime, id, family)?;
             answer.push_str(&format!(r#""JWT":"{jwt}","#));
         }
         if let Some(refresh) = refresh {
@@ -220,22 +220,25 @@ impl Gateway {
         Ok(response)
     }
 
-    /// Always a new session, and the one whose cookie came with the request ends: whoever planted it has nothing of it.
+    /// Always a new session, and the one whose cookie came with the request ends: whoever planted it has nothing of it. What
+    /// else its login has given stays good: tokens are bound to no browser.
     async fn begin_session(
         &self,
         call: &Call<'_>,
         login: &Login,
+        id: LoginId,
         customer: &Identifier,
         now: u64,
-    ) -> Result<(HeaderValue, String), Refusal> {
+    ) -> Result<HeaderValue, Refusal> {
         let auth = &call.policy.auth;
         let headers = &call.parts.headers;
         let cookie = auth.cookie.as_ref().ok_or(Refusal::Internal)?;
         let new = cookie.keys.issue(now).ok_or(Refusal::Internal)?;
-        let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).map(Agent::of);
+        let agent = headers.get(header::USER_AGENT).map(|agent| Agent::of(&String::from_utf8_lossy(agent.as_bytes())));
         let expires_at = now.saturating_add(login.lifetime);
         let session = Session {
             customer: customer.clone(),
+            login: id,
             issued_at: now,
             last_seen: now,
             expires_at,
@@ -246,7 +249,7 @@ impl Gateway {
         for old in auth.named_sessions(headers, now) {
             state.end(&old, expires_at).await.map_err(|_| Refusal::State)?;
         }
-        Ok((cookie_line(&cookie.name, &new.value, login.lifetime, login.same_site)?, handle(&new.digest)))
+        cookie_line(&cookie.name, &new.value, login.lifetime, login.same_site)
     }
 }
 
@@ -256,26 +259,27 @@ pub(super) fn cookie_line(name: &str, value: &str, lifetime: u64, same_site: &st
     HeaderValue::from_str(&line).map_err(|_| Refusal::Internal)
 }
 
-/// A customer's JWT. `login` is what ends it before its time.
+/// A customer's JWT of this login, and of its family of refresh tokens where there is one.
 pub(super) fn sign_customer(
     call: &Call<'_>,
     customer: &Identifier,
     claims: Claims,
     now: u64,
     lifetime: u64,
-    login: Option<&str>,
+    login: LoginId,
+    family: Option<&SessionDigest>,
 ) -> Result<String, Refusal> {
     let issuer = call.policy.issuer.as_ref().ok_or(Refusal::Internal)?;
     let mut claims = claims;
     let ours = json!({
         "iss": issuer.url, "aud": *call.audience(issuer), "sub": customer.as_str(),
-        "iat": now, "nbf": now, "exp": now.saturating_add(lifetime), "jti": token_id(),
+        "iat": now, "nbf": now, "exp": now.saturating_add(lifetime), "jti": token_id(), "sid": login.to_string(),
     });
     if let Value::Object(ours) = ours {
         claims.extend(ours);
     }
-    if let Some(login) = login {
-        claims.insert("sid".to_owned(), login.into());
+    if let Some(family) = family {
+        claims.insert(jwt::FAMILY.to_owned(), jwt::family_claim(family).into());
     }
     issuer.keys.sign("JWT", &claims, now).map_err(|_| Refusal::Internal)
 }

@@ -1,32 +1,57 @@
-//! `POST /auth/logout`: ends the login that the request shows, by cookie, by JWT, or by both.
+//! `POST /auth/logout`: ends the logins that the request shows, each with all that it has given: cookie session, JWTs and
+//! refresh tokens. 204 says that something has ended; where nothing has, the answer says why not.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
 use super::body::ResponseBody;
 use super::call::Call;
 use super::error::Refused;
-use super::form::Form;
+use super::form::{self, Form};
 use super::login::{MAX_FORM, cookie_line};
 use super::record::Record;
 use super::{Gateway, origin, unix_seconds};
-use crate::auth::verified::{Identity, Verdict};
+use crate::auth::Shown;
+use crate::auth::inspected::Inspected;
+use crate::body::{Document, Pointer};
 use crate::customer::{Identifier, Origin};
-use crate::policy::Policy;
-use crate::refusal::Refusal;
-use crate::state::LONGEST;
-use crate::state::revocation::{Rule, Subject};
+use crate::policy::{Login, Policy};
+use crate::refusal::{Refusal, SessionFault, TokenFault};
+use crate::state::family::RefreshToken;
+use crate::state::revocation::{Revocations, Rule, Subject};
+use crate::state::session::SessionDigest;
+use crate::state::{LONGEST, State};
 
 /// What stands in the place of a route's name.
 pub(super) const NAME: &str = "logout";
 
+/// What the body of a logout says.
+struct Wishes {
+    everywhere: bool,
+    refresh_token: Option<RefreshToken>,
+    /// Where the body is JSON: a route may look for the customer's token in one.
+    json: Option<Bytes>,
+}
+
+/// What has been found to end, and why the rest has not.
+struct Ending<'a> {
+    policy: &'a Policy,
+    login: &'a Login,
+    state: &'a State,
+    /// The audience of the listener, where one is set apart.
+    apart: Option<Arc<str>>,
+    now: u64,
+    customers: Vec<Identifier>,
+    rules: Vec<Rule>,
+    fault: Option<Refusal>,
+}
+
 impl Gateway {
-    /// Answers 204 whether there was anything to end or not: afterwards there is nothing. A token that cannot be read is
-    /// refused. With `everywhere=true` in the
-    /// form, all logins of the customer end.
+    /// Ends all that is shown. With `everywhere=true` all logins of the customer end.
     pub(super) async fn logout(
         &self,
         mut call: Box<Call<'_>>,
@@ -34,51 +59,214 @@ impl Gateway {
     ) -> Result<Response<ResponseBody>, Refused> {
         let policy = call.policy;
         let login = policy.login.as_ref().ok_or(Refusal::NoRoute)?;
-        call.type_to_read()?;
-        let body = call.read_body(MAX_FORM, record).await?;
-        let everywhere = Form::parse(&body)?.one("everywhere")? == Some("true");
+        let wishes = Wishes::read(&mut call, record).await?;
         let headers = &call.parts.headers;
-        let token = policy.auth.shown_token(headers)?;
-        let named = policy.auth.named_sessions(headers, unix_seconds(SystemTime::now()));
-        if !named.is_empty() && token.is_none() && !origin::is_own(&policy.own_site, &call.head.host, headers) {
+        let shown = policy.auth.shown(headers, wishes.json.as_deref())?;
+        if shown.by_cookie && !shown.by_header && !origin::is_own(&policy.own_site, &call.head.host, headers) {
             return Err(Refusal::CrossSite.into());
         }
-        let state = &self.shared.state;
-        let now = unix_seconds(SystemTime::now());
-        let mut customers: Vec<Identifier> = Vec::new();
-        let mut rules = Vec::new();
-        for digest in named {
-            let session = state.find(&digest).await.map_err(|_| Refusal::State)?;
-            customers.extend(session.map(|session| session.customer));
-            state.end(&digest, now.saturating_add(login.lifetime)).await.map_err(|_| Refusal::State)?;
+        let mut ending = Ending {
+            policy,
+            login,
+            state: &self.shared.state,
+            apart: call.audience_apart(),
+            now: unix_seconds(SystemTime::now()),
+            customers: Vec::new(),
+            rules: Vec::new(),
+            fault: None,
+        };
+        let outcome = ending.end(&shown, wishes).await;
+        record.customer = ending.customers.last().cloned();
+        // Whatever became of it, it is of no use to the browser any more; while the store is away it may be.
+        let cookie = match &policy.auth.cookie {
+            Some(cookie) => Some(cookie_line(&cookie.name, "", 0, login.same_site)?),
+            None => None,
+        };
+        match outcome {
+            Ok(()) => {
+                let mut response = Response::new(ResponseBody::full(""));
+                *response.status_mut() = StatusCode::NO_CONTENT;
+                let headers = response.headers_mut();
+                headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                headers.extend(cookie.map(|line| (header::SET_COOKIE, line)));
+                Ok(response)
+            }
+            Err(refusal @ Refusal::State) => Err(refusal.into()),
+            Err(refusal) => {
+                let cookie = cookie.filter(|_| !shown.sessions.is_empty());
+                Err(Refused { cookie, ..refusal.into() })
+            }
         }
-        if let Some(Ok(token)) = token.map(|token| policy.auth.inspect(token, now, state))
-            && let Verdict::Customer(Identity { customer: owner, .. }) = token.verdict
-        {
-            rules.push(Rule::forever(token.subject, token.ends));
-            rules.extend(token.login.map(|login| Rule::forever(Subject::Login(login), token.ends.max(now + LONGEST))));
-            customers.push(owner);
-        }
-        record.customer = customers.last().cloned();
-        if everywhere {
-            rules.extend(customers.iter().flat_map(|customer| customer_rules(policy, customer, now)));
-        }
-        if !rules.is_empty() {
-            state.revoke(rules).await.map_err(|_| Refusal::State)?;
-        }
-        let mut response = Response::new(ResponseBody::full(""));
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(cookie) = &policy.auth.cookie {
-            headers.insert(header::SET_COOKIE, cookie_line(&cookie.name, "", 0, login.same_site)?);
-        }
-        Ok(response)
     }
 }
 
-/// What ends all logins of a customer until now, under each name that the customer has.
-pub fn customer_rules(policy: &Policy, customer: &Identifier, now: u64) -> Vec<Rule> {
+impl Wishes {
+    async fn read(call: &mut Call<'_>, record: &Record) -> Result<Self, Refusal> {
+        let query = form::open_query(call.parts.uri.query())?;
+        let kind = call.type_to_read()?;
+        let body = call.read_body(MAX_FORM, record).await?;
+        let (everywhere, refresh_token, json) = match kind.as_deref() {
+            _ if body.is_empty() => (None, None, None),
+            None | Some("application/x-www-form-urlencoded") => {
+                let form = Form::parse(&body)?;
+                let text = |name| Ok::<_, Refusal>(form.one(name)?.map(str::to_owned));
+                (text("everywhere")?, text("refresh_token")?, None)
+            }
+            Some("application/json") => (member(&body, "/everywhere")?, member(&body, "/refresh_token")?, Some(body)),
+            Some(_) => return Err(Refusal::ContentType),
+        };
+        let everywhere = match (query.one("everywhere")?, everywhere.as_deref()) {
+            (None | Some("false"), None | Some("false")) => false,
+            (Some("true"), None | Some("true")) | (None, Some("true")) => true,
+            // Whoever wants something else must not believe to have it.
+            (_, _) => return Err(Refusal::ParameterRepeated),
+        };
+        let malformed = Refusal::CustomerToken(TokenFault::Malformed);
+        let refresh_token = refresh_token.map(|text| RefreshToken::parse(&text).ok_or(malformed)).transpose()?;
+        Ok(Self { everywhere, refresh_token, json })
+    }
+}
+
+fn member(body: &[u8], pointer: &str) -> Result<Option<String>, Refusal> {
+    let pointer = Pointer::parse(pointer).map_err(|_| Refusal::Internal)?;
+    let document = Document::parse(body, &pointer).map_err(|_| Refusal::Json)?;
+    Ok(document.value().map(std::borrow::Cow::into_owned).filter(|text| !text.is_empty()))
+}
+
+impl Ending<'_> {
+    /// Ends what can be ended.
+    ///
+    /// # Errors
+    /// Nothing could: the first reason. [`Refusal::State`]: something may live on.
+    async fn end(&mut self, shown: &Shown<'_>, wishes: Wishes) -> Result<(), Refusal> {
+        self.fault = shown.fault.map(Refusal::CustomerToken);
+        let mut any = false;
+        for token in &shown.tokens {
+            any |= self.token(token).await?;
+        }
+        for value in &shown.sessions {
+            any |= self.session(value).await?;
+        }
+        if let Some(token) = &wishes.refresh_token {
+            any |= self.family(&token.family, TokenFault::Revoked).await?;
+        }
+        if !any {
+            return Err(self.fault.unwrap_or(Refusal::NoCredential));
+        }
+        if wishes.everywhere {
+            let audience = (!self.policy.auth.apart.is_empty())
+                .then(|| self.apart.clone().unwrap_or_else(|| Arc::clone(&self.policy.auth.audience)));
+            let rules = self.state.revocations();
+            let of = |customer| customer_rules(self.policy, rules, customer, audience.as_deref(), self.now);
+            self.rules.extend(self.customers.iter().flat_map(of));
+        }
+        if self.rules.is_empty() {
+            return Ok(());
+        }
+        self.state.revoke(std::mem::take(&mut self.rules)).await.map_err(|_| Refusal::State)
+    }
+
+    /// A customer's token, and with it its login; whether there was anything to end.
+    async fn token(&mut self, token: &str) -> Result<bool, Refusal> {
+        let auth = &self.policy.auth;
+        let fault = match auth.inspect_customer(token, self.now, self.state).await {
+            Ok(token) if !auth.is_for(&token.claims, self.apart.as_deref()) => TokenFault::Audience,
+            Ok(token) => {
+                self.rules.push(end_of(&token, Some(self.login), self.state, self.now).await?);
+                self.customers.extend(token.customer().cloned());
+                return Ok(true);
+            }
+            Err(fault @ (TokenFault::Expired | TokenFault::Revoked)) => {
+                match auth.family_of_ended(token, self.now, self.apart.as_deref()) {
+                    Some(family) => return self.family(&family, fault).await,
+                    None => fault,
+                }
+            }
+            Err(fault) => fault,
+        };
+        self.fault.get_or_insert(Refusal::CustomerToken(fault));
+        Ok(false)
+    }
+
+    /// A session, also one that was idle for too long, and with it its login; whether there was one.
+    async fn session(&mut self, value: &str) -> Result<bool, Refusal> {
+        let Some(cookie) = &self.policy.auth.cookie else { return Ok(false) };
+        let fault = match cookie.keys.open(value, self.now) {
+            Ok(digest) => match self.state.find(&digest).await.map_err(|_| Refusal::State)? {
+                Some(session) => {
+                    let was_live = !self.state.is_session_revoked(&digest, &session);
+                    // What is over by a rule may still be in the store: where that could not be written, say.
+                    let ended = self.state.end_login(&digest, &session, last_end(Some(self.login), self.now)).await;
+                    ended.map_err(|_| Refusal::State)?;
+                    if was_live {
+                        self.customers.push(session.customer);
+                        return Ok(true);
+                    }
+                    SessionFault::Unknown
+                }
+                None => SessionFault::Unknown,
+            },
+            Err(fault) => fault,
+        };
+        self.fault.get_or_insert(Refusal::Session(fault));
+        Ok(false)
+    }
+
+    /// The login of a family of refresh tokens; whether it lives.
+    async fn family(&mut self, digest: &SessionDigest, fault: TokenFault) -> Result<bool, Refusal> {
+        match self.state.live_family(digest, self.now).await.map_err(|_| Refusal::State)? {
+            Some(family) => {
+                let last = family.expires_at.saturating_add(self.login.lifetime);
+                self.state.end_family(digest, last).await.map_err(|_| Refusal::State)?;
+                self.customers.push(family.customer);
+                Ok(true)
+            }
+            None => {
+                self.fault.get_or_insert(Refusal::CustomerToken(fault));
+                Ok(false)
+            }
+        }
+    }
+}
+
+/// What ends a token, with its login where it has one; its refresh tokens have ended by then.
+///
+/// # Errors
+/// [`Refusal::State`].
+pub(super) async fn end_of(token: &Inspected, login: Option<&Login>, state: &State, now: u64) -> Result<Rule, Refusal> {
+    let (ends, Some(subject)) = (token.claims.ends, token.login()) else {
+        return Ok(Rule::forever(token.subject(), token.claims.ends));
+    };
+    let Some(family) = token.claims.family else {
+        return Ok(Rule::forever(subject, last_end(login, now).max(ends)));
+    };
+    let lifetime = login.map_or(LONGEST, |login| login.lifetime);
+    let mut last = ends.max(now.saturating_add(lifetime));
+    if let Some(known) = state.live_family(&family, now).await.map_err(|_| Refusal::State)? {
+        last = last.max(known.expires_at.saturating_add(lifetime));
+        state.end_family(&family, last).await.map_err(|_| Refusal::State)?;
+    }
+    Ok(Rule::forever(subject, last))
+}
+
+/// From when on nothing of a login that ends now can be left, where its refresh tokens are not known.
+pub fn last_end(login: Option<&Login>, now: u64) -> u64 {
+    match login {
+        // Refresh tokens may have been given for longer than they are now.
+        Some(Login { refresh: None, lifetime, .. }) => now.saturating_add(*lifetime),
+        Some(_) | None => now.saturating_add(LONGEST),
+    }
+}
+
+/// What ends all logins of a customer until now, under each name that the customer has; with an audience only the tokens
+/// that are for it.
+pub fn customer_rules(
+    policy: &Policy,
+    rules: &Revocations,
+    customer: &Identifier,
+    audience: Option<&str>,
+    now: u64,
+) -> Vec<Rule> {
     let known = policy.auth.deriver.as_ref().map(|deriver| {
         let current = deriver.accept(customer.as_str(), now).unwrap_or_else(|_| customer.clone());
         deriver.names(&current, now)
@@ -88,8 +276,11 @@ pub fn customer_rules(policy: &Policy, customer: &Identifier, now: u64) -> Vec<R
         names.push(customer.clone());
     }
     let rule = |name: Identifier| {
-        let subject = Subject::Customer(name.as_str().into());
-        Rule { subject, since: now, until: now.saturating_add(LONGEST) }
+        let subject = match audience {
+            Some(audience) => Subject::customer_for(name.as_str(), audience),
+            None => Subject::Customer(name.as_str().into()),
+        };
+        rules.until_now(subject, now, now.saturating_add(LONGEST))
     };
     names.into_iter().map(rule).collect()
 }

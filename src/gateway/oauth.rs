@@ -10,16 +10,17 @@ use super::call::Call;
 use super::client::read_forms;
 use super::error::Refused;
 use super::login::json_response;
+use super::logout::end_of;
 use super::record::Record;
 use super::{Gateway, unix_seconds};
+use crate::auth::Client;
 use crate::auth::binding::Binding;
 use crate::auth::inspected::Inspected;
 use crate::auth::verified::{Identity, Verdict};
-use crate::policy::Policy;
-use crate::refusal::Refusal;
+use crate::config::raw::TokenReach;
+use crate::refusal::{Refusal, TokenFault};
+use crate::state::LONGEST;
 use crate::state::family::RefreshToken;
-use crate::state::revocation::{Rule, Subject};
-use crate::state::{LONGEST, State};
 
 /// What stands in the place of a route's name.
 pub(super) const REVOKE: &str = "revoke";
@@ -43,20 +44,22 @@ impl Gateway {
         call: Box<Call<'_>>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
-        let token = self.handed_in(call, record).await?;
+        let policy = call.policy;
+        let token = self.handed_in(call, |client| client.revoke, record).await?;
         let state = &self.shared.state;
         let now = unix_seconds(SystemTime::now());
+        let login = policy.login.as_ref();
         match token {
             Token::Good(token) => {
-                let mut rules = vec![Rule::forever(token.subject, token.ends)];
                 // A customer's token takes its login along, and with it the refresh tokens (section 2.1).
-                rules.extend(token.login.map(|login| Rule::forever(Subject::Login(login), now + LONGEST)));
-                state.revoke(rules).await.map_err(|_| Refusal::State)?;
+                let rule = end_of(&token, login, state, now).await?;
+                state.revoke(vec![rule]).await.map_err(|_| Refusal::State)?;
             }
             Token::Refresh(token) => {
-                let family = state.family(&token, now).await.map_err(|_| Refusal::State)?;
+                let family = state.live_family(&token.family, now).await.map_err(|_| Refusal::State)?;
                 if let Some(family) = family {
-                    state.end_family(&token.family, family.expires_at).await.map_err(|_| Refusal::State)?;
+                    let last = family.expires_at.saturating_add(login.map_or(LONGEST, |login| login.lifetime));
+                    state.end_family(&token.family, last).await.map_err(|_| Refusal::State)?;
                 }
             }
             Token::Nothing => {}
@@ -70,13 +73,17 @@ impl Gateway {
         call: Box<Call<'_>>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
-        let policy = call.policy;
-        let token = self.handed_in(call, record).await?;
+        let state = &self.shared.state;
+        let token = self.handed_in(call, |client| client.introspect, record).await?;
+        // As on a route: a revocation may have been missed.
+        if state.is_stale() {
+            return Err(Refusal::State.into());
+        }
         let now = unix_seconds(SystemTime::now());
         let known = match token {
-            Token::Good(token) => described(policy, &token),
+            Token::Good(token) => described(&token),
             Token::Refresh(token) => {
-                let family = self.shared.state.family(&token, now).await.map_err(|_| Refusal::State)?;
+                let family = state.family(&token, now).await.map_err(|_| Refusal::State)?;
                 family.map_or(Value::Null, |family| {
                     json!({
                         "active": true, "token_type": "refresh_token", "sub": family.customer.as_str(),
@@ -90,44 +97,62 @@ impl Gateway {
         Ok(json_response(answer.to_string()))
     }
 
-    async fn handed_in(&self, mut call: Box<Call<'_>>, record: &mut Record) -> Result<Token, Refused> {
+    /// The token that a client hands in. `reach`: of which tokens it may ask for this.
+    async fn handed_in(
+        &self,
+        mut call: Box<Call<'_>>,
+        reach: fn(&Client) -> TokenReach,
+        record: &mut Record,
+    ) -> Result<Token, Refused> {
         let policy = call.policy;
         let endpoint = policy.access_token.as_ref().ok_or(Refusal::NoRoute)?;
         let (query, form) = read_forms(&mut call, record).await?;
         let client = self.authenticate(&call, &query, &form, endpoint, record).await?;
+        let reach = reach(client);
+        if reach == TokenReach::None {
+            return Err(Refusal::UnauthorizedClient.into());
+        }
         let token = form.one("token")?.ok_or(Refusal::ParameterMissing)?;
-        Ok(read(policy, &client.id, token, &self.shared.state))
+        if let Some(token) = RefreshToken::parse(token) {
+            return Ok(if reach == TokenReach::All { Token::Refresh(token) } else { Token::Nothing });
+        }
+        let now = unix_seconds(SystemTime::now());
+        match policy.auth.inspect(token, now, &self.shared.state).await {
+            Ok(token) if !policy.auth.is_for(&token.claims, call.audience_apart().as_deref()) => Ok(Token::Nothing),
+            Ok(token) if !is_within(&token, reach, client) => Ok(Token::Nothing),
+            Ok(token) => Ok(Token::Good(Box::new(token))),
+            Err(TokenFault::NoKeys) => Err(Refusal::CustomerToken(TokenFault::NoKeys).into()),
+            Err(_) => Ok(Token::Nothing),
+        }
     }
 }
 
-fn read(policy: &Policy, client: &str, token: &str, state: &State) -> Token {
-    if let Some(token) = RefreshToken::parse(token) {
-        return Token::Refresh(token);
-    }
-    match policy.auth.inspect(token, unix_seconds(SystemTime::now()), state) {
-        // Another client's token is none of its business.
-        Ok(token) if matches!(&token.verdict, Verdict::Access(access) if *access.client != *client) => Token::Nothing,
-        Ok(token) => Token::Good(Box::new(token)),
-        Err(_) => Token::Nothing,
+/// Whether a client may see a token: another client's is none of its business, whatever it may.
+fn is_within(token: &Inspected, reach: TokenReach, client: &Client) -> bool {
+    match &token.verdict {
+        Verdict::Access(access) => *access.client == *client.id,
+        Verdict::Customer(..) => reach == TokenReach::All,
     }
 }
 
-fn described(policy: &Policy, token: &Inspected) -> Value {
+/// What a route would take the token for.
+fn described(token: &Inspected) -> Value {
     let claims = &token.claims;
-    let (kind, subject) = match &token.verdict {
-        Verdict::Access(access) => (Binding::token_type(claims.binding.as_ref()), &*access.client),
-        Verdict::Customer(Identity { customer, .. }) => ("JWT", customer.as_str()),
+    let (kind, subject, scopes) = match &token.verdict {
+        Verdict::Access(access) => {
+            (Binding::token_type(access.binding.as_ref()), &*access.client, access.scopes.join(" "))
+        }
+        Verdict::Customer(Identity { customer, .. }) => ("JWT", customer.as_str(), String::new()),
     };
-    let mut answer = json!({ "active": true, "token_type": kind, "sub": subject, "exp": claims.expires_at });
-    answer["aud"] = claims.audience.as_str().into();
-    if let Some(issuer) = &policy.issuer {
-        answer["iss"] = issuer.url.as_str().into();
-    }
+    let mut answer = json!({
+        "active": true, "token_type": kind, "sub": subject, "exp": claims.expires_at, "aud": claims.audience,
+        "iss": token.issuer,
+    });
     let more = [
         ("iat", claims.issued_at.map(Value::from)),
         ("jti", claims.token_id.as_deref().map(Value::from)),
         ("client_id", claims.client_id.as_deref().map(Value::from)),
-        ("scope", claims.scope.as_deref().map(Value::from)),
+        ("scope", Some(scopes).filter(|scopes| !scopes.is_empty()).map(Value::from)),
         ("cnf", claims.binding.as_ref().map(Binding::confirmation)),
     ];
     for (name, value) in more.into_iter().filter_map(|(name, value)| Some((name, value?))) {

@@ -16,7 +16,7 @@ use crate::policy::AccessToken;
 use crate::policy::accounts::Accounts;
 use crate::refusal::Refusal;
 use crate::state::family::{RefreshToken, Rotated};
-use crate::state::session::handle;
+use crate::state::session::LoginId;
 
 impl Gateway {
     /// Takes a refresh token for the next one and another JWT. A client may prove itself as well; it need not, for
@@ -64,9 +64,10 @@ impl Gateway {
             },
             Accounts::Backend(_) => Default::default(),
         };
-        let from = now.max(state.earliest(&customer));
-        let sid = handle(&presented.family);
-        let jwt = sign_customer(call, &customer, claims, from, login.lifetime, Some(&sid))?;
+        let audience = policy.issuer.as_ref().map(|issuer| call.audience(issuer));
+        let from = now.max(state.earliest(&customer, audience.as_deref()));
+        let (id, tokens) = (LoginId::of(&presented.family), Some(&presented.family));
+        let jwt = sign_customer(call, &customer, claims, from, login.lifetime, id, tokens)?;
         let (issued_at, expires_in) = times(issued, login.lifetime, login.number_style);
         Ok(json_response(format!(
             r#"{{"token_type":"JWT","issued_at":{issued_at},"access_token":"{jwt}","JWT":"{jwt}","expires_in":{expires_in},"refresh_token":"{}"}}"#,

@@ -128,10 +128,11 @@ pub(super) fn hop_address(text: &[u8]) -> Option<IpAddr> {
 
 /// Whether the proxy was asked by TLS; `None` where it does not say.
 fn scheme(headers: &HeaderMap) -> Option<bool> {
-    let last = headers.get_all(X_FORWARDED_PROTO).iter().next_back()?.to_str().ok()?;
-    match last.rsplit(',').next()?.trim().to_ascii_lowercase().as_str() {
-        "https" => Some(true),
-        "http" => Some(false),
+    // Only its own word counts: what stands before it may be a caller's, and of any bytes.
+    let last = headers.get_all(X_FORWARDED_PROTO).iter().next_back()?.as_bytes();
+    match last.rsplit(|byte| *byte == b',').next()?.trim_ascii() {
+        word if word.eq_ignore_ascii_case(b"https") => Some(true),
+        word if word.eq_ignore_ascii_case(b"http") => Some(false),
         _ => None,
     }
 }
@@ -228,5 +229,16 @@ mod tests {
             assert_eq!(scheme(&headers), secure, "{line}");
         }
         assert_eq!(scheme(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn what_a_caller_sent_in_odd_bytes_does_not_hide_what_the_proxy_says() {
+        for (line, secure) in
+            [(&b"\xfc, https"[..], Some(true)), (b"\xc3\xbc,http", Some(false)), (b"https,\xfc", None)]
+        {
+            let mut headers = HeaderMap::new();
+            headers.append(X_FORWARDED_PROTO, HeaderValue::from_bytes(line).unwrap());
+            assert_eq!(scheme(&headers), secure);
+        }
     }
 }

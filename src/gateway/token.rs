@@ -155,6 +155,7 @@ pub(super) fn error_response(refused: &Refused) -> Response<ResponseBody> {
             (StatusCode::UNAUTHORIZED, "invalid_client")
         }
         Refusal::GrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
+        Refusal::UnauthorizedClient => (StatusCode::BAD_REQUEST, "unauthorized_client"),
         Refusal::ScopeNotAllowed => (StatusCode::BAD_REQUEST, "invalid_scope"),
         Refusal::ResourceNotAllowed => (StatusCode::BAD_REQUEST, "invalid_target"),
         Refusal::RefreshToken | Refusal::RefreshTokenReused => (StatusCode::BAD_REQUEST, "invalid_grant"),

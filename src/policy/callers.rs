@@ -59,6 +59,8 @@ pub(super) fn read_clients(
             certificate_bound: client.certificate_bound_tokens,
             tls_client_auth,
             certificates,
+            introspect: client.introspect,
+            revoke: client.revoke,
         };
         clients.insert(id, client);
     }

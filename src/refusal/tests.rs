@@ -75,6 +75,7 @@ pub(crate) fn all() -> Vec<Refusal> {
         R::UnknownClient,
         R::WrongClientSecret,
         R::ClientAuthentication,
+        R::UnauthorizedClient,
         R::ScopeNotAllowed,
         R::ResourceNotAllowed,
         R::TokenRate,

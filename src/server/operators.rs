@@ -29,10 +29,10 @@ use crate::auth::{ApiKeyVersion, api_key};
 use crate::config::Config;
 use crate::customer::{Identifier, Mode};
 use crate::dated::KeyVersion;
-use crate::gateway::{Shared, customer_of_backend, customer_rules};
+use crate::gateway::{Shared, customer_of_backend, customer_rules, last_end};
 use crate::policy::Policy;
 use crate::state::revocation::{Revocations, Rule, Subject};
-use crate::state::session::{Session, SessionDigest, handle, hex};
+use crate::state::session::{LoginId, Session, SessionDigest, hex};
 use crate::state::{LONGEST, Unavailable};
 
 /// The name of the socket in the directory of the state.
@@ -45,6 +45,10 @@ const MAX_BODY: usize = 64 * 1024;
 /// No more sessions are listed.
 pub const MAX_SHOWN: usize = 10_000;
 
+/// Of logins without a cookie nothing is kept.
+const NO_SESSION: &str =
+    "no live session is of this login: if it has JWTs or refresh tokens, they are refused from now on";
+
 /// Nobody can tell a one-way identifier of one backend from that of all.
 const ONE_WAY: &str = "if this is an identifier of a backend with `pairwise`, it ended nothing: in mode one_way it cannot be \
      traced to its customer. `wicketgate id for SUBJECT --backend NAME` finds what a backend calls a customer, and without \
@@ -54,10 +58,13 @@ const ONE_WAY: &str = "if this is an identifier of a backend with `pairwise`, it
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revocation {
-    /// `token`, `customer`, `client` or `api_key`.
+    /// `token`, `login`, `customer`, `client` or `api_key`.
     pub kind: String,
-    /// A JWT or its `jti`; an identifier; a client's id; an API key's id.
+    /// A JWT or its `jti`; a login's id; an identifier; a client's id; an API key's id.
     pub name: String,
+    /// Who has issued the token of this `jti`; nothing: this gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
 }
 
 /// Where the socket of a configuration is.
@@ -238,17 +245,18 @@ async fn answer(request: Request<Incoming>, shared: &Shared, wishes: &mpsc::Send
             live.retain(|(_, session)| names.as_ref().is_none_or(|names| names.contains(&session.customer)));
             live.sort_by_key(|(_, session)| std::cmp::Reverse(session.last_seen));
             live.truncate(MAX_SHOWN);
-            Ok(live.iter().map(|(digest, session)| shown(digest, session)).collect())
+            Ok(live.iter().map(|(_, session)| shown(session)).collect())
         }
         (&Method::GET, ["sessions", id]) => {
-            let (digest, session) = one(shared, id).await?;
-            Ok(shown(&digest, &session))
+            let (_, session) = one(shared, id).await?;
+            Ok(shown(&session))
         }
         (&Method::DELETE, ["sessions", id]) => {
             let (digest, session) = one(shared, id).await?;
-            shared.state.end(&digest, session.expires_at).await?;
+            let until = last_end(shared.policy().login.as_ref(), now());
+            shared.state.end_login(&digest, &session, until).await?;
             tracing::info!(session = id, customer = session.customer.as_str(), "an operator ended this session");
-            Ok(shown(&digest, &session))
+            Ok(shown(&session))
         }
         (&Method::GET, ["revocations"]) => {
             let rule = |rule: &Rule| {
@@ -263,7 +271,7 @@ async fn answer(request: Request<Incoming>, shared: &Shared, wishes: &mpsc::Send
             let bytes = bytes.map_err(|_| Fault(StatusCode::BAD_REQUEST, "the request broke off".to_owned()))?;
             let asked: Revocation = serde_json::from_slice(&bytes.to_bytes())
                 .map_err(|error| Fault(StatusCode::BAD_REQUEST, format!("not a revocation: {error}")))?;
-            let (rules, note) = rules(shared, &asked)?;
+            let (rules, note) = rules(shared, &asked).await?;
             let shown: Vec<Value> = rules.iter().map(|rule| json!(rule.subject.name())).collect();
             shared.state.revoke(rules).await?;
             tracing::info!(kind = asked.kind, revoked = ?shown, "an operator revoked");
@@ -328,7 +336,7 @@ fn key_versions(policy: &Policy, revocations: &Revocations, now: u64) -> Value {
 }
 
 /// The rules that do what is asked for, and what whoever asks should know of it.
-fn rules(shared: &Shared, asked: &Revocation) -> Result<(Vec<Rule>, Option<String>), Fault> {
+async fn rules(shared: &Shared, asked: &Revocation) -> Result<(Vec<Rule>, Option<String>), Fault> {
     let missing = |what: &str| Fault(StatusCode::NOT_FOUND, format!("there is no {what} `{}`", asked.name));
     let policy = shared.policy();
     let now = now();
@@ -336,6 +344,10 @@ fn rules(shared: &Shared, asked: &Revocation) -> Result<(Vec<Rule>, Option<Strin
     let name: Box<str> = asked.name.as_str().into();
     if name.is_empty() {
         return Err(Fault(StatusCode::BAD_REQUEST, "nothing is named".to_owned()));
+    }
+    if asked.issuer.is_some() && asked.kind != "token" {
+        let message = "an issuer goes with the `jti` of a token only";
+        return Err(Fault(StatusCode::BAD_REQUEST, message.to_owned()));
     }
     let mut note = None;
     let rules = match asked.kind.as_str() {
@@ -346,14 +358,29 @@ fn rules(shared: &Shared, asked: &Revocation) -> Result<(Vec<Rule>, Option<Strin
             let message = "this is neither a whole JWT, without what stands before it in its header, nor a `jti`";
             return Err(Fault(StatusCode::BAD_REQUEST, message.to_owned()));
         }
-        "token" if name.matches('.').count() == 2 => {
-            let token = policy.auth.inspect(&name, now, &shared.state);
+        "token" if name.matches('.').count() == 2 && asked.issuer.is_none() => {
+            let token = policy.auth.inspect(&name, now, &shared.state).await;
             let token = token.map_err(|_| {
                 Fault(StatusCode::NOT_FOUND, "this token is not good anyway, or none of this gateway's".to_owned())
             })?;
-            vec![Rule::forever(token.subject, token.ends)]
+            vec![Rule::forever(token.subject(), token.claims.ends)]
         }
-        "token" => vec![Rule::forever(Subject::Token(name), until)],
+        "token" => {
+            let issuer = issuer_of(&policy, asked.issuer.as_deref())?;
+            let is_own = policy.issuer.as_ref().is_some_and(|own| own.url == issuer);
+            let id = if is_own { name } else { Subject::token_of(&issuer, &name) };
+            note = Some(format!(
+                "a token of {issuer} with this `jti` is refused from now on, for 400 days. Nobody here can tell whether there is \
+                 one: `revoke token -` with the token itself can. One of another issuer needs --issuer"
+            ));
+            vec![Rule::forever(Subject::Token(id), until)]
+        }
+        "login" => {
+            let id = LoginId::parse(&name).ok_or_else(|| missing("login"))?;
+            let known = live(shared).await?.into_iter().any(|(_, session)| session.login == id);
+            note = (!known).then(|| NO_SESSION.to_owned());
+            vec![Rule::forever(id.subject(), until)]
+        }
         "customer" => {
             let (rules, about) = rules_of(shared, &name)?;
             note = about;
@@ -363,7 +390,7 @@ fn rules(shared: &Shared, asked: &Revocation) -> Result<(Vec<Rule>, Option<Strin
             if !policy.auth.clients.contains_key(&*name) {
                 return Err(missing("client"));
             }
-            vec![Rule { subject: Subject::Client(name), since: now, until }]
+            vec![shared.state.revocations().until_now(Subject::Client(name), now, until)]
         }
         "api_key" => {
             let of = |(digest, version): (&api_key::Digest, &ApiKeyVersion)| {
@@ -373,11 +400,30 @@ fn rules(shared: &Shared, asked: &Revocation) -> Result<(Vec<Rule>, Option<Strin
             if rules.is_empty() { Err(missing("API key"))? } else { rules }
         }
         _ => {
-            let message = "kinds are token, customer, client and api_key".to_owned();
+            let message = "kinds are token, login, customer, client and api_key".to_owned();
             return Err(Fault(StatusCode::BAD_REQUEST, message));
         }
     };
     Ok((rules, note))
+}
+
+/// The issuer of this name, which is known here; without a name this gateway.
+fn issuer_of(policy: &Policy, named: Option<&str>) -> Result<String, Fault> {
+    let own = policy.issuer.as_ref().map(|issuer| issuer.url.as_str());
+    let trusted = policy.auth.trusted.keys().map(String::as_str);
+    let found = match named {
+        None => own,
+        Some(named) => own.into_iter().chain(trusted).find(|known| *known == named),
+    };
+    found.map(str::to_owned).ok_or_else(|| {
+        let message = match named {
+            None => "this gateway issues no tokens: name the issuer with --issuer".to_owned(),
+            Some(named) => {
+                format!("there is no issuer `{named}`: write it as in `trusted_issuers`, or as `issuer.url`")
+            }
+        };
+        Fault(StatusCode::NOT_FOUND, message)
+    })
 }
 
 /// The rules that end all logins of the customer whom this identifier names, as all know it or one backend, and what
@@ -388,13 +434,14 @@ fn rules_of(shared: &Shared, customer: &str) -> Result<(Vec<Rule>, Option<String
     let deriver = policy.auth.deriver.as_ref().ok_or_else(|| fault(format!("there is no customer `{customer}`")))?;
     if let Some((known, backend)) = customer_of_backend(&policy, customer) {
         let note = format!("{customer} is what the backend `{backend}` calls this customer");
-        return Ok((customer_rules(&policy, &known, now), Some(note)));
+        return Ok((customer_rules(&policy, shared.state.revocations(), &known, None, now), Some(note)));
     }
     deriver.accept(customer, now).map_err(|found| fault(found.to_string()))?;
     let may_be_of_backend =
         deriver.mode() == Mode::OneWay && policy.routes.iter().any(|route| route.pairwise.is_some());
     let note = may_be_of_backend.then(|| ONE_WAY.to_owned());
-    Ok((customer_rules(&policy, &Identifier::from_store(customer), now), note))
+    let known = Identifier::from_store(customer);
+    Ok((customer_rules(&policy, shared.state.revocations(), &known, None, now), note))
 }
 
 /// All identifiers of the customer whom this one names: a session keeps the one of its login.
@@ -409,13 +456,13 @@ async fn live(shared: &Shared) -> Result<Vec<(SessionDigest, Session)>, Fault> {
 }
 
 async fn one(shared: &Shared, id: &str) -> Result<(SessionDigest, Session), Fault> {
-    let found = live(shared).await?.into_iter().find(|(digest, _)| handle(digest) == id);
+    let found = live(shared).await?.into_iter().find(|(_, session)| session.login.to_string() == id);
     found.ok_or_else(|| Fault(StatusCode::NOT_FOUND, format!("there is no live session `{id}`")))
 }
 
-fn shown(digest: &SessionDigest, session: &Session) -> Value {
+fn shown(session: &Session) -> Value {
     json!({
-        "id": handle(digest), "customer": session.customer.as_str(), "agent": session.agent.word(),
+        "id": session.login.to_string(), "customer": session.customer.as_str(), "agent": session.agent.word(),
         "issued_at": session.issued_at, "last_seen": session.last_seen, "expires_at": session.expires_at,
     })
 }

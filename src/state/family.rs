@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::record;
 use super::revocation::{Rule, Subject};
-use super::session::{self, SessionDigest, digest_of, handle};
+use super::session::{self, LoginId, SessionDigest, digest_of, handle};
 use super::{State, Store, Unavailable};
 use crate::customer::Identifier;
 use crate::secret::random_bytes;
@@ -155,21 +155,25 @@ impl State {
     /// # Errors
     /// [`Unavailable`]: nobody knows.
     pub async fn family(&self, presented: &RefreshToken, now: u64) -> Result<Option<Family>, Unavailable> {
+        let family = self.live_family(&presented.family, now).await?;
+        Ok(family.filter(|family| family.current == presented.digest))
+    }
+
+    /// The login of this family, whichever of its tokens is the good one.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: nobody knows.
+    pub async fn live_family(&self, digest: &SessionDigest, now: u64) -> Result<Option<Family>, Unavailable> {
         let family = match &self.store {
-            Store::Redis(store, _) => store.family(&presented.family).await?,
-            Store::Memory | Store::Embedded(_) => self.families.get(&presented.family).map(|family| family.clone()),
+            Store::Redis(store, _) => store.family(digest).await?,
+            Store::Memory | Store::Embedded(_) => self.families.get(digest).map(|family| family.clone()),
         };
-        let is_good = |family: &Family| {
-            now < family.expires_at
-                && family.current == presented.digest
-                && !self.is_family_revoked(&presented.family, family)
-        };
-        Ok(family.filter(is_good))
+        Ok(family.filter(|family| now < family.expires_at && !self.is_family_revoked(digest, family)))
     }
 
     /// Whether a rule has ended this login.
     pub fn is_family_revoked(&self, digest: &SessionDigest, family: &Family) -> bool {
-        session::is_revoked(&self.revocations, digest, &family.customer, family.issued_at)
+        session::is_revoked(&self.revocations, digest, LoginId::of(digest), &family.customer, family.issued_at)
     }
 
     /// Ends a family and all tokens of the same login.

@@ -8,7 +8,7 @@ use super::family::Family;
 use super::once::OnceId;
 use super::quota::{Count, Period};
 use super::revocation::{Rule, Subject};
-use super::session::{Agent, Session, SessionDigest, hex, unhex};
+use super::session::{Agent, LoginId, Session, SessionDigest, hex, unhex};
 use crate::customer::Identifier;
 
 /// A record that was read.
@@ -37,6 +37,8 @@ struct SessionValue<'a> {
     seen: u64,
     expires: u64,
     agent: &'a str,
+    /// Versions before wrote none: there the login has the name of its session.
+    login: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -70,6 +72,7 @@ pub(super) fn put_session(digest: &SessionDigest, session: &Session) -> Change {
         seen: session.last_seen,
         expires: session.expires_at,
         agent: session.agent.word(),
+        login: Some(session.login.to_string()),
     };
     Change::Put(key(b's', digest), json(&value))
 }
@@ -132,14 +135,20 @@ pub(super) fn read((key, value): &Record) -> Option<Kept> {
     match letter {
         b's' => {
             let value: SessionValue<'_> = serde_json::from_slice(value).ok()?;
+            let digest: SessionDigest = name.try_into().ok()?;
+            let login = match &value.login {
+                Some(login) => LoginId::parse(login)?,
+                None => LoginId::of(&digest),
+            };
             let session = Session {
                 customer: Identifier::from_store(value.customer),
+                login,
                 issued_at: value.issued,
                 last_seen: value.seen,
                 expires_at: value.expires,
                 agent: Agent::from_word(value.agent),
             };
-            Some(Kept::Session(name.try_into().ok()?, session))
+            Some(Kept::Session(digest, session))
         }
         b'r' => {
             let (kind, name) = std::str::from_utf8(name).ok()?.split_once(' ')?;
@@ -203,8 +212,15 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let customer = Identifier::from_store("t1-abc");
-        let session =
-            Session { customer: customer.clone(), issued_at: 1, last_seen: 2, expires_at: 3, agent: Agent::Edge };
+        let login = LoginId::random();
+        let session = Session {
+            customer: customer.clone(),
+            login,
+            issued_at: 1,
+            last_seen: 2,
+            expires_at: 3,
+            agent: Agent::Edge,
+        };
         assert_eq!(reread(put_session(&[9; 32], &session)), Some(Kept::Session([9; 32], session)));
         let rule = Rule { subject: Subject::Token("https://x y".into()), since: u64::MAX, until: 7 };
         assert_eq!(reread(put_rule(&rule)), Some(Kept::Rule(rule)));
@@ -219,6 +235,9 @@ mod tests {
         let kept = Kept::Count("a key".to_owned(), Period::Month, count);
         assert_eq!(reread(put_count("a key", Period::Month, count)), Some(kept));
         assert_eq!(reread(put_used(&[6; 32], 7)), Some(Kept::Used([6; 32], 7)));
+        let earlier = br#"{"customer":"t1-abc","issued":1,"seen":2,"expires":3,"agent":"edge"}"#.to_vec();
+        let Some(Kept::Session(_, earlier)) = read(&(key(b's', &[9; 32]), earlier)) else { panic!("not readable") };
+        assert_eq!(earlier.login, LoginId::of(&[9; 32]), "of a version that knew no logins");
         assert_eq!(read(&(b"x1".to_vec(), b"{}".to_vec())), None);
         assert_eq!(read(&(b"s1".to_vec(), b"{}".to_vec())), None);
     }

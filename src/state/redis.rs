@@ -153,7 +153,7 @@ impl Redis {
         let mut get = cmd("HGETALL");
         get.arg(self.inner.session_key(digest));
         let fields: Vec<(String, String)> = self.one(get).await?;
-        if fields.is_empty() { Ok(None) } else { session(&fields).map(Some).ok_or(Unavailable) }
+        if fields.is_empty() { Ok(None) } else { session(digest, &fields).map(Some).ok_or(Unavailable) }
     }
 
     /// Notes that a session was used; the store hears of it soon.

@@ -13,7 +13,8 @@ pub enum Subject {
     Token(Box<str>),
     /// One login and all its tokens, by its `sid`.
     Login(Box<str>),
-    /// All sessions and tokens of a customer, by identifier.
+    /// All sessions and tokens of a customer, by identifier; with a space and an audience behind it only the tokens that are
+    /// for it: see [`Subject::customer_for`].
     Customer(Box<str>),
     /// All access tokens of a client, by its id.
     Client(Box<str>),
@@ -40,6 +41,17 @@ impl Subject {
                 name
             }
         }
+    }
+
+    /// What a token of another issuer is named by, beside its kind.
+    pub fn token_of(issuer: &str, id: &str) -> Box<str> {
+        format!("{issuer} {id}").into()
+    }
+
+    /// The tokens of a customer that are for this audience. An identifier has no space, so that the two are told apart, and a
+    /// version that does not know this has a rule about nobody.
+    pub fn customer_for(identifier: &str, audience: &str) -> Self {
+        Self::Customer(format!("{identifier} {audience}").into())
     }
 
     /// The subject of this kind and name.
@@ -85,6 +97,10 @@ impl Rule {
         Some(Self { subject: Subject::new(kind, name)?, since: since.parse().ok()?, until: until.parse().ok()? })
     }
 }
+
+/// By how many seconds a rule may be ahead of the clock, however often one is made: what is issued after it is as well, and
+/// other clocks must not find that it lies in the future.
+const MOST_AHEAD: u64 = 5;
 
 /// All rules in force. Of several about one subject the strictest holds.
 #[derive(Debug, Default)]
@@ -167,6 +183,13 @@ impl Revocations {
         rules.get(subject).map_or(0, |reach| reach.since.saturating_add(1))
     }
 
+    /// A rule about all of a subject that was issued until `now`. What came after an earlier rule of the same second bears a
+    /// later second than this: it is covered too.
+    pub fn until_now(&self, subject: Subject, now: u64, until: u64) -> Rule {
+        let since = self.earliest(&subject).clamp(now, now.saturating_add(MOST_AHEAD));
+        Rule { subject, since, until }
+    }
+
     /// Forgets the rules that nothing is left for; returns them.
     pub fn sweep(&self, now: u64) -> Vec<Rule> {
         let mut gone = Vec::new();
@@ -242,6 +265,27 @@ mod tests {
         assert!(!rules.covers_api_key(&[1; 32]));
         rules.apply(Rule::forever(Subject::ApiKey("01".repeat(32).into()), u64::MAX));
         assert!(rules.covers_api_key(&[1; 32]) && !rules.covers_api_key(&[2; 32]));
+    }
+
+    #[test]
+    fn a_rule_for_one_audience_of_a_customer_is_about_that_one_only() {
+        let rules = Revocations::default();
+        let (one, other) = (Subject::customer_for("t1-x", "one"), Subject::customer_for("t1-x", "other"));
+        rules.apply(Rule { subject: one.clone(), since: 100, until: 1_000 });
+        assert!(rules.covers(&one, Some(100)) && !rules.covers(&one, Some(101)));
+        assert!(!rules.covers(&other, Some(100)) && !rules.covers(&Subject::Customer("t1-x".into()), Some(100)));
+    }
+
+    #[test]
+    fn a_second_rule_in_the_same_second_covers_what_was_issued_after_the_first() {
+        let (rules, asapp) = (Revocations::default(), Subject::Client("asapp".into()));
+        for ahead in [0, 1, 2, 3, 4, 5, 5, 5] {
+            let issued = rules.earliest(&asapp).max(100);
+            rules.apply(rules.until_now(asapp.clone(), 100, 1_000));
+            assert_eq!(rules.rule(&asapp).map(|rule| rule.since), Some(100 + ahead));
+            assert!(rules.covers(&asapp, Some(issued)) || ahead == MOST_AHEAD);
+        }
+        assert_eq!(rules.until_now(asapp, 200, 1_000).since, 200);
     }
 
     #[test]

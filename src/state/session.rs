@@ -7,6 +7,7 @@ use dashmap::DashMap;
 
 use super::revocation::{Revocations, Subject};
 use crate::customer::Identifier;
+use crate::secret::random_bytes;
 
 /// The digest of a session id: the id itself is known to the cookie's holder only.
 pub type SessionDigest = [u8; 32];
@@ -18,9 +19,45 @@ pub fn digest_of(id: &[u8]) -> SessionDigest {
     bytes
 }
 
-/// What operators call a login, and what its tokens say as `sid`: the first 16 hexadecimal digits of its digest.
+/// The name of a login: the `sid` of its JWTs, what operators see, and what ends its session, its JWTs and its refresh
+/// tokens together. Not secret. In text it is 16 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoginId([u8; 8]);
+
+impl LoginId {
+    /// The name of a new login.
+    pub fn random() -> Self {
+        Self(random_bytes())
+    }
+
+    /// The name of a login with this family of refresh tokens; also what ends a single session, by the session's digest.
+    pub fn of(digest: &SessionDigest) -> Self {
+        let mut id = [0; 8];
+        id.copy_from_slice(&digest[..8]);
+        Self(id)
+    }
+
+    /// The name in a text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_hex = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        is_hex.then(|| u64::from_str_radix(text, 16).ok()).flatten().map(|number| Self(number.to_be_bytes()))
+    }
+
+    /// What a rule that ends the login is about.
+    pub fn subject(self) -> Subject {
+        Subject::Login(self.to_string().into())
+    }
+}
+
+impl std::fmt::Display for LoginId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{:016x}", u64::from_be_bytes(self.0))
+    }
+}
+
+/// The first 16 hexadecimal digits of a digest.
 pub fn handle(digest: &SessionDigest) -> String {
-    hex(&digest[..8])
+    LoginId::of(digest).to_string()
 }
 
 /// Bytes in hexadecimal digits.
@@ -45,6 +82,8 @@ pub fn unhex(text: &str) -> Option<SessionDigest> {
 pub struct Session {
     /// The customer.
     pub customer: Identifier,
+    /// The login that it is of.
+    pub login: LoginId,
     /// When it began.
     pub issued_at: u64,
     /// When it was last used.
@@ -152,6 +191,7 @@ pub(super) struct Sessions {
 #[derive(Debug)]
 struct Known {
     customer: Identifier,
+    login: LoginId,
     issued_at: u64,
     expires_at: u64,
     agent: Agent,
@@ -170,6 +210,7 @@ impl Known {
     fn session(&self) -> Session {
         Session {
             customer: self.customer.clone(),
+            login: self.login,
             issued_at: self.issued_at,
             last_seen: self.last_seen.load(Ordering::Relaxed),
             expires_at: self.expires_at,
@@ -187,6 +228,7 @@ impl Sessions {
         };
         let known = Known {
             customer: session.customer,
+            login: session.login,
             issued_at: session.issued_at,
             expires_at: session.expires_at,
             agent: session.agent,
@@ -217,7 +259,7 @@ impl Sessions {
         }
         let generation = revocations.generation();
         if known.ruled.load(Ordering::Relaxed) != generation {
-            if is_revoked(revocations, digest, &known.customer, known.issued_at) {
+            if is_revoked(revocations, digest, known.login, &known.customer, known.issued_at) {
                 return (Found::Unknown, false);
             }
             known.ruled.store(generation, Ordering::Relaxed);
@@ -258,7 +300,7 @@ impl Sessions {
         self.known.retain(|digest, known| {
             let over = now >= known.expires_at
                 || now >= known.last_seen.load(Ordering::Relaxed).saturating_add(idle)
-                || is_revoked(revocations, digest, &known.customer, known.issued_at);
+                || is_revoked(revocations, digest, known.login, &known.customer, known.issued_at);
             if over {
                 gone.push(*digest);
             }
@@ -286,16 +328,18 @@ impl Sessions {
     }
 }
 
-/// Whether a session has been ended by a rule.
+/// Whether a session has been ended by a rule: about itself, its login, or its customer.
 pub(super) fn is_revoked(
     revocations: &Revocations,
     digest: &SessionDigest,
+    login: LoginId,
     customer: &Identifier,
     issued_at: u64,
 ) -> bool {
     !revocations.is_empty()
         && (revocations.covers(&Subject::Customer(customer.as_str().into()), Some(issued_at))
-            || revocations.covers(&Subject::Login(handle(digest).into()), Some(issued_at)))
+            || revocations.covers(&login.subject(), Some(issued_at))
+            || revocations.covers(&LoginId::of(digest).subject(), Some(issued_at)))
 }
 
 #[cfg(test)]
@@ -307,6 +351,7 @@ mod tests {
     fn session(seen: u64) -> Session {
         Session {
             customer: Identifier::from_store("t1-x"),
+            login: LoginId::of(&[7; 32]),
             issued_at: 1_000,
             last_seen: seen,
             expires_at: 9_000,
@@ -363,6 +408,19 @@ mod tests {
     }
 
     #[test]
+    fn a_session_ends_with_its_login_and_by_itself_and_not_with_another_of_the_customer() {
+        let found = |rule: Subject| {
+            let (sessions, rules) = (Sessions::default(), Revocations::default());
+            sessions.insert([1; 32], session(1_000), Trust::Complete, 0);
+            rules.apply(Rule::forever(rule, 10_000));
+            sessions.find(&[1; 32], 1_001, 1_000, Trust::Complete, &rules).0
+        };
+        assert_eq!(found(LoginId::of(&[7; 32]).subject()), Found::Unknown);
+        assert_eq!(found(LoginId::of(&[1; 32]).subject()), Found::Unknown);
+        assert!(matches!(found(LoginId::of(&[2; 32]).subject()), Found::Live(_)));
+    }
+
+    #[test]
     fn browsers_are_told_apart_by_family() {
         let chrome =
             "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36";
@@ -381,5 +439,11 @@ mod tests {
         assert_eq!(unhex("ab"), None);
         assert_eq!(unhex(&"é".repeat(32)), None);
         assert_eq!(handle(&[0xab; 32]), "abababababababab");
+        for id in [LoginId::random(), LoginId::of(&[0; 32]), LoginId::of(&[0xff; 32])] {
+            assert_eq!(LoginId::parse(&id.to_string()), Some(id));
+        }
+        for wrong in ["", "abc", "ABABABABABABABAB", "+bababababababab", "abababababababab0"] {
+            assert_eq!(LoginId::parse(wrong), None, "{wrong}");
+        }
     }
 }

@@ -73,6 +73,21 @@ fn x15_on_a_full_disk_nobody_logs_in_or_out_calls_go_on_and_room_heals_it() {
 }
 
 #[test]
+fn a_logout_that_could_not_be_written_is_made_good_by_the_next_try() {
+    let (_backend, gateway, fault) = on_faulty_disk();
+    let answer = log_in(&gateway).ok();
+    let (pair, token) = (pair(&answer), answer.json()["JWT"].as_str().unwrap().to_owned());
+    fault("full");
+    logout(&gateway, &pair).send().expect(503, "503-03");
+    fault("");
+    // It was over in this process already, and now it is on the disk too.
+    logout(&gateway, &pair).send().expect(401, "401-03");
+    let gateway = gateway.restart();
+    by_cookie(&gateway, &pair).send().expect(401, "401-03");
+    gateway.get("/me/x").customer(&token).send().expect(401, "401-03");
+}
+
+#[test]
 fn x16_after_a_failed_fsync_nothing_is_acknowledged_until_a_restart() {
     let (_backend, gateway, fault) = on_faulty_disk();
     let kept = pair(&log_in(&gateway).ok());

@@ -211,6 +211,75 @@ fn contract_46_tokens_of_the_sandbox_are_refused_in_production_and_the_other_way
 }
 
 #[test]
+fn contract_46_a_token_of_one_audience_ends_nothing_where_another_is_wanted() {
+    let (_backend, gateway) = world_with(sandbox);
+    let [production, sandbox] = addresses(&gateway)[..] else { panic!("two listeners") };
+    let at = |address, request: Request| Request { address, ..request };
+    let log_in = |address| {
+        let answer = at(address, gateway.login_request(ALICE.name, ALICE.secret)).send().ok();
+        answer.json()["JWT"].as_str().unwrap().to_owned()
+    };
+    let call = |address, token: &str| Request::new(address, "GET", "/me/x").customer(token).send().status;
+    let logout = |address, token: &str, form: &str| {
+        Request::new(address, "POST", "/auth/logout").customer(token).form(form).send()
+    };
+    for (here, there) in [(production, sandbox), (sandbox, production)] {
+        let (mine, another, theirs) = (log_in(here), log_in(here), log_in(there));
+        for form in ["", "everywhere=true"] {
+            let answer = logout(here, &theirs, form).expect(401, "401-03");
+            let line = gateway.access_line(answer.header("X-Request-Id").unwrap());
+            assert_eq!(line["refusal"], "customer_token_audience");
+        }
+        assert_eq!((call(here, &mine), call(there, &theirs)), (200, 200));
+        logout(here, &mine, "everywhere=true").expect(204, "");
+        // What has this audience ends, and nothing else.
+        assert_eq!((call(here, &mine), call(here, &another), call(there, &theirs)), (401, 401, 200));
+        // A login in the same second is new.
+        assert_eq!(call(here, &log_in(here)), 200);
+    }
+}
+
+#[test]
+fn contract_46_an_operator_ends_all_logins_of_a_customer_whomever_they_are_for() {
+    let (_backend, gateway) = world_with(sandbox);
+    let config = gateway.files.config();
+    let tokens: Vec<_> = addresses(&gateway)
+        .into_iter()
+        .map(|address| {
+            let answer = Request { address, ..gateway.login_request(ALICE.name, ALICE.secret) }.send().ok();
+            (address, answer.json()["JWT"].as_str().unwrap().to_owned())
+        })
+        .collect();
+    let customer = crate::harness::keys::decode(&tokens[0].1).1["sub"].as_str().unwrap().to_owned();
+    let (code, _, err) = gateway.files.run(&["revoke", "customer", &customer, "--config", config.to_str().unwrap()]);
+    assert_eq!(code, 0, "{err}");
+    for (address, token) in &tokens {
+        Request::new(*address, "GET", "/me/x").customer(token).send().expect(401, "401-03");
+    }
+}
+
+#[test]
+fn contract_46_a_client_is_told_of_tokens_and_revokes_them_where_they_are_good() {
+    let (_backend, gateway) = world_with(sandbox);
+    let [production, sandbox] = addresses(&gateway)[..] else { panic!("two listeners") };
+    let about = |address, path: &str, token: &str| {
+        let form = format!("client_id={}&client_secret={}&token={token}", CLIENT.name, CLIENT.secret);
+        Request::new(address, "POST", path).form(&form).send().ok().json()
+    };
+    for (here, there) in [(production, sandbox), (sandbox, production)] {
+        let login = Request { address: here, ..gateway.login_request(ALICE.name, ALICE.secret) }.send().ok().json();
+        let access = Request { address: here, ..gateway.token_request(CLIENT.name, CLIENT.secret) }.send().ok().json();
+        for token in [login["JWT"].as_str().unwrap(), access["access_token"].as_str().unwrap()] {
+            about(there, "/oauth/revoke", token);
+            assert_eq!(about(there, "/oauth/introspect", token), json!({"active": false}));
+            assert_eq!(about(here, "/oauth/introspect", token)["active"], true);
+            about(here, "/oauth/revoke", token);
+            assert_eq!(about(here, "/oauth/introspect", token), json!({"active": false}));
+        }
+    }
+}
+
+#[test]
 fn contract_46_what_knows_no_audience_cannot_stand_beside_one_that_is_set_apart() {
     let backend = Backend::start();
     let said = |config: Config| {

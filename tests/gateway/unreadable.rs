@@ -20,11 +20,41 @@ fn a_cookie_that_is_not_ascii_hides_no_session() {
     let (backend, gateway) = world_with(|c| c.cookies("cookie"));
     let pair = log_in(&gateway, ALICE);
     for line in [format!("city=Z\u{fc}rich; {pair}"), format!("{pair}; city=Z\u{fc}rich"), format!("a=b;\t{pair}")] {
-        by_cookie(&gateway, &line).send().ok();
-        assert!(!format!("{:?}", backend.last().lines).contains(&pair), "{line}");
+        for bytes in in_utf8_and_latin1(&by_cookie(&gateway, &line)) {
+            gateway.connect().exchange(&bytes).unwrap().ok();
+            assert!(!format!("{:?}", backend.last().lines).contains(&pair), "{line}");
+        }
     }
-    logout(&gateway).header("Cookie", &format!("city=Z\u{fc}rich; {pair}")).send().expect(204, "");
-    by_cookie(&gateway, &pair).send().expect(401, "401-03");
+    for encoding in 0..2 {
+        let pair = log_in(&gateway, ALICE);
+        let request = logout(&gateway).header("Cookie", &format!("city=Z\u{fc}rich; {pair}")).body("");
+        let bytes = &in_utf8_and_latin1(&request)[encoding];
+        gateway.connect().exchange(bytes).unwrap().expect(204, "");
+        by_cookie(&gateway, &pair).send().expect(401, "401-03");
+        gateway.connect().exchange(bytes).unwrap().expect(401, "401-03");
+    }
+}
+
+/// A request with an umlaut in both encodings that browsers have sent.
+fn in_utf8_and_latin1(request: &Request) -> [Vec<u8>; 2] {
+    let utf8 = request.bytes();
+    let at = utf8.windows(2).position(|two| two == [0xc3, 0xbc]);
+    let latin1 = at.map(|at| [&utf8[..at], &[0xfc], &utf8[at + 2..]].concat());
+    [utf8.clone(), latin1.unwrap_or(utf8)]
+}
+
+#[test]
+fn a_jwt_in_a_cookie_is_found_beside_one_that_is_not_ascii_on_a_route_and_at_logout() {
+    let (_backend, gateway) = world_with(|c| c.route("me", "customer_from", json!([{"cookie": "token"}])));
+    for encoding in 0..2 {
+        let pair = format!("token={}", gateway.login(ALICE));
+        let line = format!("city=Z\u{fc}rich; {pair}");
+        let route = &in_utf8_and_latin1(&by_cookie(&gateway, &line))[encoding];
+        gateway.connect().exchange(route).unwrap().ok();
+        let out = &in_utf8_and_latin1(&logout(&gateway).header("Cookie", &line).body(""))[encoding];
+        gateway.connect().exchange(out).unwrap().expect(204, "");
+        gateway.connect().exchange(route).unwrap().expect(401, "401-03");
+    }
 }
 
 #[test]
@@ -51,8 +81,8 @@ fn a_logout_that_cannot_read_the_token_is_no_success() {
     }
     logout(&gateway).customer(&token).send().expect(204, "");
     gateway.get("/me/x").customer(&token).send().expect(401, "401-03");
-    // What has ended, and what was never good, is over already.
-    logout(&gateway).customer(&token).send().expect(204, "");
+    // What has ended already ends no more.
+    logout(&gateway).customer(&token).send().expect(401, "401-03");
 }
 
 #[test]

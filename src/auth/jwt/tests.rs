@@ -170,6 +170,7 @@ fn a_right_token_gives_its_claims() {
     let expected = Claims {
         binding: None,
         login: None,
+        family: None,
         subject: "alice".into(),
         audience: US.into(),
         issued_at: Some(NOW - 10),

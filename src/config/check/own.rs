@@ -7,7 +7,8 @@ use super::super::scalar::Duration;
 use super::{Check, grammar};
 
 /// Claims that the gateway writes itself.
-const OWN_CLAIMS: [&str; 10] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "client_id", "scope"];
+const OWN_CLAIMS: [&str; 11] =
+    ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "refresh_family", "client_id", "scope"];
 
 impl Check<'_> {
     pub(super) fn own(&mut self) {

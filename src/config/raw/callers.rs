@@ -53,6 +53,25 @@ pub struct Client {
     /// connections with the same one.
     #[serde(default)]
     pub certificate_bound_tokens: bool,
+    /// Which tokens it may ask about at `/oauth/introspect`.
+    #[serde(default)]
+    pub introspect: TokenReach,
+    /// Which tokens it may revoke at `/oauth/revoke`.
+    #[serde(default)]
+    pub revoke: TokenReach,
+}
+
+/// Which tokens a client may ask about, or revoke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenReach {
+    /// Those issued to it, and all customers' JWTs and refresh tokens.
+    #[default]
+    All,
+    /// Only those issued to it: its access tokens.
+    Own,
+    /// None: it gets `unauthorized_client`.
+    None,
 }
 
 fn default_assertion_lifetime() -> Duration {

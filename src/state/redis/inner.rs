@@ -15,7 +15,7 @@ use crate::customer::Identifier;
 use crate::state::attempts::AttemptKey;
 use crate::state::family::Family;
 use crate::state::revocation::Revocations;
-use crate::state::session::{Agent, Session, SessionDigest, hex, unhex};
+use crate::state::session::{Agent, LoginId, Session, SessionDigest, hex, unhex};
 
 /// What all operations share.
 pub(super) struct Inner {
@@ -76,6 +76,7 @@ impl Inner {
             .cmd("HSET")
             .arg(&key)
             .arg(&[("c", session.customer.as_str()), ("a", session.agent.word())])
+            .arg(&[("n", session.login.to_string())])
             .arg(&[("i", session.issued_at), ("l", session.last_seen), ("e", session.expires_at)])
             .ignore();
         pipeline.cmd("EXPIREAT").arg(key).arg(ends(session, idle)).ignore();
@@ -173,10 +174,16 @@ pub(super) fn ends(session: &Session, idle: u64) -> u64 {
     session.expires_at.min(session.last_seen.saturating_add(idle)).min(u64::MAX / 4_000)
 }
 
-pub(super) fn session(fields: &[(String, String)]) -> Option<Session> {
+pub(super) fn session(digest: &SessionDigest, fields: &[(String, String)]) -> Option<Session> {
     let number = |name| field(fields, name)?.parse().ok();
+    let login = match field(fields, "n") {
+        Some(login) => LoginId::parse(login)?,
+        // Of a version that knew no logins.
+        None => LoginId::of(digest),
+    };
     Some(Session {
         customer: Identifier::from_store(field(fields, "c")?),
+        login,
         issued_at: number("i")?,
         last_seen: number("l")?,
         expires_at: number("e")?,
