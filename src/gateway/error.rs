@@ -1,5 +1,7 @@
 //! What a refusal looks like to the caller: the one place where refusals become status codes.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
@@ -17,7 +19,11 @@ pub(crate) struct Refused {
     pub(crate) retry_after: Option<u64>,
     /// The methods that there are.
     pub(crate) allow: Option<HeaderValue>,
-    /// Whether the caller used Basic, and is asked for it again.
+    /// The parameter that is the cause.
+    pub(crate) parameter: Option<&'static str>,
+    /// Whether an OAuth endpoint refuses it, before it was reached.
+    pub(crate) oauth: bool,
+    /// Whether the caller sent `Authorization`, and is asked for Basic.
     pub(crate) basic: bool,
     /// Whether whoever asks understands no refusal but 401 and 403.
     pub(crate) narrow: bool,
@@ -25,7 +31,28 @@ pub(crate) struct Refused {
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, retry_after: None, allow: None, basic: false, narrow: false }
+        Self { refusal, retry_after: None, allow: None, parameter: None, oauth: false, basic: false, narrow: false }
+    }
+}
+
+impl Refused {
+    /// For a parameter of this name.
+    pub(super) fn of_parameter(refusal: Refusal, name: &'static str) -> Self {
+        Self { parameter: Some(name), ..refusal.into() }
+    }
+
+    /// What the caller is told: which parameter it is, where one is the cause.
+    pub(super) fn row(&self) -> Row {
+        use Refusal as R;
+        let row = row(self.refusal);
+        let Some(name) = self.parameter else { return row };
+        let what = match self.refusal {
+            R::ParameterMissing | R::ClientAuthenticationMissing => "is missing",
+            R::ParameterRepeated => "is repeated or contradictory",
+            R::SecretInQuery => "must not be sent in the query",
+            _ => return row,
+        };
+        Row { message: format!("The parameter {name} {what}.").into(), ..row }
     }
 }
 
@@ -36,7 +63,7 @@ pub(crate) struct Row {
     /// The code: the status and which of its causes it is.
     pub(crate) code: &'static str,
     /// A sentence for the caller's log.
-    pub(crate) message: &'static str,
+    pub(crate) message: Cow<'static, str>,
 }
 
 /// The table (section 4 of the contract). Words that share a row are told apart in our log only.
@@ -79,6 +106,10 @@ pub(crate) fn row(refusal: Refusal) -> Row {
             (401, "401-15", "The access token does not fit its authentication scheme.")
         }
         R::Dpop(_) => (401, "401-15", "The proof of possession is missing or not valid."),
+        R::ClientAuthenticationMissing => (401, "401-13", "Client authentication is missing."),
+        R::ClientAuthenticationMalformed => {
+            (401, "401-13", "The Authorization field is not Basic with an id and a secret.")
+        }
         R::UnknownClient | R::WrongClientSecret | R::ClientAssertion(_) => {
             (401, "401-13", "The client could not be authenticated.")
         }
@@ -124,12 +155,13 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::LoginBackend => (503, "503-02", "Login is not available; try again."),
         R::BackendTimeout => (504, "504-01", "The backend did not answer in time."),
     };
-    Row { status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), code, message }
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    Row { status, code, message: message.into() }
 }
 
 /// The answer to a refused request.
 pub(crate) fn response(refused: &Refused, request_id: &str) -> Response<ResponseBody> {
-    let row = row(refused.refusal);
+    let row = refused.row();
     let mut response = Response::new(ResponseBody::full(body(&row, request_id)));
     let is_wide = row.status.is_client_error() && row.status != StatusCode::UNAUTHORIZED;
     *response.status_mut() = if refused.narrow && is_wide { StatusCode::FORBIDDEN } else { row.status };
@@ -206,6 +238,8 @@ mod tests {
                 | R::WrongClientSecret
                 | R::ClientAssertion(_)
                 | R::ClientAuthentication
+                | R::ClientAuthenticationMissing
+                | R::ClientAuthenticationMalformed
                 | R::ScopeNotAllowed
                 | R::ResourceNotAllowed
                 | R::RefreshToken

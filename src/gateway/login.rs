@@ -70,8 +70,8 @@ impl Gateway {
         };
         let body = call.read_body(MAX_FORM, record).await?;
         let form = if is_json { Form::parse_json(&body)? } else { Form::parse(&body)? };
-        let username = form.one("username")?.ok_or(Refusal::ParameterMissing)?;
-        let password = form.one("password")?.ok_or(Refusal::ParameterMissing)?;
+        let username = form.required("username")?;
+        let password = form.required("password")?;
         self.shared.limits.attempt(Attempt::Login, username, &login.limit, Refusal::LoginRate)?;
         if login.issue != Issue::Jwt && origin::is_strange(&policy.own_site, &call.head.host, &call.parts.headers) {
             return Err(Refusal::CrossSite.into());

@@ -95,7 +95,7 @@ impl Gateway {
         let endpoint = policy.access_token.as_ref().ok_or(Refusal::NoRoute)?;
         let (query, form) = read_forms(&mut call, record).await?;
         let client = self.authenticate(&call, &query, &form, endpoint, record).await?;
-        let token = form.one("token")?.ok_or(Refusal::ParameterMissing)?;
+        let token = form.required("token")?;
         Ok(read(policy, &client.id, token, &self.shared.state))
     }
 }

@@ -74,6 +74,8 @@ pub(crate) fn all() -> Vec<Refusal> {
         R::UnknownClient,
         R::WrongClientSecret,
         R::ClientAuthentication,
+        R::ClientAuthenticationMissing,
+        R::ClientAuthenticationMalformed,
         R::ScopeNotAllowed,
         R::ResourceNotAllowed,
         R::TokenRate,

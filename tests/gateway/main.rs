@@ -56,6 +56,7 @@ mod named_customers;
 mod names;
 mod neighbours;
 mod oauth;
+mod oauth_errors;
 mod observe;
 mod path_readings;
 mod paths;
