@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use hyper::body::Body as _;
 use serde_json::{Value, json};
 
@@ -16,6 +16,7 @@ use super::form::{self, Form};
 use super::limits::Attempt;
 use super::record::Record;
 use super::request_id::REQUEST_ID;
+use super::source::X_FORWARDED_FOR;
 use super::{Gateway, origin};
 use crate::auth::password;
 use crate::backend::answer::AnswerBody;
@@ -109,7 +110,8 @@ impl Gateway {
         self.shared.hashing.run(job).await?
     }
 
-    /// Asks the company's own login. Only its clear no is a no; whatever else goes wrong is an outage, never a 401.
+    /// Asks the company's own login. Only its clear no is a no, whomever it is about; whatever else goes wrong is an outage,
+    /// never a 401. So is a 429: it has not looked at the password, and mostly counts what comes from this gateway.
     async fn by_backend(
         &self,
         policy: &Policy,
@@ -143,7 +145,7 @@ impl Gateway {
         let response = answer.map_err(|failure| outage(failure.word()))?;
         match response.status() {
             status if status.is_success() => {}
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(Refusal::LoginWrongPassword),
+            status if asked.denials.contains(&status.as_u16()) => return Err(Refusal::LoginWrongPassword),
             _ => return Err(outage("status")),
         }
         let answer = read_answer(response.into_body()).await.ok_or_else(|| outage("answer"))?;
@@ -278,6 +280,7 @@ fn login_request(
         .header(header::HOST, &asked.backend.host)
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .header(header::ACCEPT, "application/json")
+        .header(X_FORWARDED_FOR, &record.source.forwarded_for)
         .header(REQUEST_ID, &record.request_id);
     if let Some((name, value)) = &asked.backend.authorization {
         request = request.header(name, value);

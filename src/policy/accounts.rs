@@ -66,6 +66,8 @@ pub struct LoginBackend {
     pub path: String,
     /// Where the answer names the customer.
     pub subject: Pointer,
+    /// The statuses that say no.
+    pub denials: Vec<u16>,
 }
 
 /// One entry of the file.
@@ -99,7 +101,8 @@ pub(super) fn read(
             }
         };
         let backend = Arc::clone(backends?.get(name)?);
-        return Some(Accounts::Backend(LoginBackend { backend, path, subject }));
+        let denials = raw.no.clone().unwrap_or_default().status;
+        return Some(Accounts::Backend(LoginBackend { backend, path, subject, denials }));
     }
     if tenant.is_empty() {
         // There is neither `identifier.tenant` nor `issuer`, which has been told.

@@ -51,6 +51,7 @@ mod identity;
 mod issuers;
 mod limits;
 mod listeners;
+mod login_backend;
 mod metrics;
 mod named_customers;
 mod names;
