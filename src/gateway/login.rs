@@ -32,6 +32,7 @@ use crate::secret::random_bytes;
 use crate::state::family::{Family, RefreshToken};
 use crate::state::session::{Agent, Session, handle};
 use crate::stream::{Pace, RequestBody};
+use crate::text::folded_name;
 
 /// What stands in the place of a route's name.
 pub(super) const NAME: &str = "login";
@@ -73,11 +74,13 @@ impl Gateway {
         let form = if is_json { Form::parse_json(&body)? } else { Form::parse(&body)? };
         let username = form.required("username")?;
         let password = form.required("password")?;
-        self.shared.limits.attempt(Attempt::Login, username, &login.limit, Refusal::LoginRate)?;
+        // As a login of the company's own may have it: no spelling gets a count of its own.
+        let counted = folded_name(username);
+        self.shared.limits.attempt(Attempt::Login, &counted, &login.limit, Refusal::LoginRate)?;
         if login.issue != Issue::Jwt && origin::is_strange(&policy.own_site, &call.head.host, &call.parts.headers) {
             return Err(Refusal::CrossSite.into());
         }
-        let tried = self.try_as(Attempt::Login, username, call.source.address, login.attempts).await?;
+        let tried = self.try_as(Attempt::Login, &counted, call.source.address, login.attempts).await?;
         let proved = match &login.accounts {
             Accounts::File(accounts) => self.by_account(accounts, username, password).await,
             Accounts::Backend(backend) => self.by_backend(policy, login, backend, username, password, record).await,

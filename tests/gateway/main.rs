@@ -87,6 +87,7 @@ mod trailers;
 mod unreadable;
 mod upgrade;
 mod upload_shares;
+mod user_names;
 mod vectors;
 mod websocket;
 mod websocket_addresses;

@@ -264,6 +264,10 @@ impl Check<'_> {
                 }
             }
             (None, Some(backend)) => {
+                if accounts.fold {
+                    let message = "`fold` belongs to `file`: the backend decides itself which names are one";
+                    self.add(&format!("{at}.fold"), message, "remove it");
+                }
                 let names = self.backend_names();
                 if !names.is_empty() {
                     self.known(&format!("{at}.backend"), "backend", backend, &names);

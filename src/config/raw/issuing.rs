@@ -146,6 +146,9 @@ fn default_login_limits() -> RateLimit {
 pub struct Accounts {
     /// A YAML file: a list of {username, password: "$argon2id$...", subject}. Lines are made by `wicketgate hash-password`.
     pub file: Option<PathBuf>,
+    /// Find accounts of the file whatever the letter case, the width and the spaces around the name (trim, NFKC, case fold).
+    #[serde(default)]
+    pub fold: bool,
     /// The backend that is asked instead of a file: it gets the same form, and answers 2xx for yes.
     pub backend: Option<String>,
     /// The path of the login on that backend.

@@ -242,6 +242,12 @@ fn a_login_has_all_that_it_needs() {
             ("    subject: /customer/id\n", "", "login.accounts", "`subject` is missing"),
             ("subject: /customer/id", "subject: customer.id", "login.accounts.subject", "JSON pointer"),
             ("path: /sign-in", "path: sign-in", "login.accounts.path", "starts with `/`"),
+            (
+                "    path: /sign-in\n",
+                "    path: /sign-in\n    fold: true\n",
+                "login.accounts.fold",
+                "belongs to `file`",
+            ),
             ("[ 401, 404 ]", "[]", "login.accounts.no.status", "empty"),
             ("[ 401, 404 ]", "[ 401, 429 ]", "login.accounts.no.status[1]", "says nothing about"),
             ("[ 401, 404 ]", "[ 302 ]", "login.accounts.no.status[0]", "says nothing about"),
