@@ -52,9 +52,9 @@ impl<'a> Presented<'a> {
         let mut presented = Self::default();
         for place in places {
             let token = match place {
-                CustomerPlace::Header(name, scheme) => {
-                    single(headers, name)?.map(|value| after_scheme(value, scheme.as_deref()).map(Token::Borrowed))
-                }
+                CustomerPlace::Header(name, scheme) => single(headers, name)?
+                    .and_then(|value| in_header(places, name, scheme.as_deref(), value))
+                    .map(|token| token.map(Token::Borrowed)),
                 CustomerPlace::Bearer => single(headers, &AUTHORIZATION)?
                     .map(|value| after_scheme(value, Some("Bearer")).map(Token::Borrowed)),
                 CustomerPlace::Cookie(name) => single_cookie(headers, name)?.map(|value| Ok(Token::Borrowed(value))),
@@ -95,6 +95,24 @@ impl<'a> Presented<'a> {
     pub(super) fn is_empty(&self) -> bool {
         self.token.is_none() && self.session.is_none()
     }
+}
+
+/// What this place reads in its header; `None` where another place reads it. One header may have several schemes, and
+/// beside them none: the one that fits counts.
+fn in_header<'a>(
+    places: &[CustomerPlace],
+    header: &HeaderName,
+    scheme: Option<&str>,
+    value: &'a HeaderValue,
+) -> Option<Result<&'a [u8], TokenFault>> {
+    let token = after_scheme(value, scheme);
+    let is_for = |place: &CustomerPlace| match place {
+        CustomerPlace::Header(name, Some(other)) => name == header && after_scheme(value, Some(other)).is_ok(),
+        CustomerPlace::Header(name, None) => name == header && scheme.is_some(),
+        _ => false,
+    };
+    let fits = token.is_ok() && scheme.is_some();
+    (fits || !places.iter().any(is_for)).then_some(token)
 }
 
 /// The only value of a header, if it has one.

@@ -28,6 +28,7 @@ mod contract_routes;
 mod contract_token;
 mod cookies;
 mod cors;
+mod customer_places;
 mod demo;
 mod disk;
 mod dpop;
