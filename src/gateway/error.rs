@@ -85,7 +85,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::RefreshToken | R::RefreshTokenReused => (400, "400-07", "The refresh token is not valid."),
         R::WebsocketHandshake => (400, "400-08", "The WebSocket handshake is not valid."),
         R::ScopeNotAllowed => (400, "400-06", "A requested scope is not available to this client."),
-        R::ResourceNotAllowed => (400, "400-08", "No token for the requested resource is available to this client."),
+        R::ResourceNotAllowed => (400, "400-09", "No token for the requested resource is available to this client."),
         R::ClientAuthentication => (400, "400-04", "Use exactly one method of client authentication."),
         R::CustomerToken(TokenFault::Missing) => (401, "401-01", "A customer credential is required."),
         R::ClientToken(TokenFault::NoKeys)
@@ -269,6 +269,22 @@ mod tests {
             assert!(end.len() == 2 && end.bytes().all(|byte| byte.is_ascii_digit()), "{code}");
             assert!(!message.contains(['"', '\\']), "{message}");
         }
+    }
+
+    #[test]
+    fn words_share_a_code_only_where_the_caller_makes_nothing_of_the_difference() {
+        use std::collections::{BTreeMap, BTreeSet};
+        let mut messages: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        for refusal in crate::refusal::tests::all() {
+            let row = row(refusal);
+            messages.entry(row.code).or_default().insert(row.message.into_owned());
+        }
+        let several: Vec<_> =
+            messages.iter().map(|(code, all)| (*code, all.len())).filter(|(_, all)| *all > 1).collect();
+        // Heads and bodies that are not HTTP as they should be, credentials too many, parameters, and per kind of token
+        // one that is missing.
+        let known = [("400-01", 5), ("400-02", 2), ("400-04", 4), ("401-11", 2), ("401-13", 3), ("401-15", 2)];
+        assert_eq!(several, known, "{messages:?}");
     }
 
     #[test]

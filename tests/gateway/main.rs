@@ -13,6 +13,7 @@ mod backend_tls;
 mod balance;
 mod blame;
 mod bound_tokens;
+mod broken_http2;
 mod chaos;
 mod client_certificates;
 mod client_keys;
