@@ -259,7 +259,8 @@ impl Gateway {
                 if refused.refusal == Refusal::Internal {
                     tracing::error!(request_id = record.id(), route = &*record.route, "a fault of the gateway itself");
                 }
-                let mut response = if [token::NAME, oauth::REVOKE, oauth::INTROSPECT].contains(&&*record.route) {
+                let is_oauth = [token::NAME, oauth::REVOKE, oauth::INTROSPECT].contains(&&*record.route);
+                let mut response = if refused.oauth || is_oauth {
                     token::error_response(&refused)
                 } else {
                     error::response(&refused, record.id())

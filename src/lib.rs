@@ -15,8 +15,8 @@
 //! | 4 | [`policy`] | all that configuration decides about a request |
 //! | 3 | [`auth`] | credentials in, a `Caller` or a refusal out |
 //! | 2 | [`state`], [`backend`], [`config`] | logins and revocations; the company's servers; gateway.yaml |
-//! | 1 | [`customer`], [`fetch`], [`stream`] | the opaque identifier; documents of others; bodies on their way |
-//! | 0 | [`body`], [`dated`], [`fields`], [`log_throttle`], [`metrics`], [`notify`], [`refusal`], [`secret`], [`socket`] | small things that know nothing else |
+//! | 1 | [`body`], [`customer`], [`fetch`], [`stream`] | members of JSON bodies; the opaque identifier; documents of others; bodies on their way |
+//! | 0 | [`dated`], [`fields`], [`log_throttle`], [`metrics`], [`notify`], [`refusal`], [`secret`], [`socket`], [`text`] | small things that know nothing else |
 //!
 //! # The walk of a request
 //!
@@ -62,6 +62,7 @@ pub mod server;
 pub mod socket;
 pub mod state;
 pub mod stream;
+pub mod text;
 
 #[cfg(test)]
 mod layers;

@@ -215,10 +215,14 @@ pub enum Refusal {
     WrongClientSecret,
     /// Token endpoint: the assertion of a client.
     ClientAssertion(TokenFault),
-    /// Token endpoint: credentials by two methods at once, or in a form that is neither.
+    /// Token endpoint: credentials by two methods at once, or of two clients.
     ClientAuthentication,
     /// Introspection, revocation: the client may not use this endpoint.
     UnauthorizedClient,
+    /// Token endpoint: no credentials, or half of them.
+    ClientAuthenticationMissing,
+    /// Token endpoint: an `Authorization` that is not Basic with an id and a secret.
+    ClientAuthenticationMalformed,
     /// Token endpoint: a scope that the client does not have.
     ScopeNotAllowed,
     /// Token endpoint: a resource that the client may not have a token for, or several.
@@ -363,6 +367,8 @@ impl Refusal {
             Self::ClientAssertion(fault) => token_word!("client_assertion", fault),
             Self::ClientAuthentication => "client_authentication",
             Self::UnauthorizedClient => "unauthorized_client",
+            Self::ClientAuthenticationMissing => "client_authentication_missing",
+            Self::ClientAuthenticationMalformed => "client_authentication_malformed",
             Self::ScopeNotAllowed => "scope_not_allowed",
             Self::ResourceNotAllowed => "resource_not_allowed",
             Self::TokenRate => "token_rate",

@@ -53,6 +53,8 @@ pub struct Listener {
     pub(crate) clients: Option<Arc<TrustStore>>,
     /// Says on standard error whose certificates are refused.
     pub(crate) refused: Arc<LogThrottle>,
+    /// Says on standard error whose connections are not HTTP/2.
+    pub(crate) broken: Arc<LogThrottle>,
     /// What its connections may cost.
     pub(crate) bounds: Arc<bounds::InForce>,
     /// Connections open now, on all workers.
@@ -86,6 +88,7 @@ impl Listener {
             entrance: Arc::new(InForce::new(Entrance::new(number, raw))),
             clients: store.and_then(|store| store.clients),
             refused: Arc::default(),
+            broken: Arc::default(),
             bounds: Arc::new(bounds::InForce::new(&raw.limits)),
             open: Arc::default(),
             handshakes: Arc::default(),

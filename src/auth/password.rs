@@ -1,5 +1,6 @@
 //! Passwords and client secrets: argon2id, as PHC strings.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use argon2::password_hash::phc;
@@ -9,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use zeroize::Zeroizing;
 
 use crate::secret::random_bytes;
+use crate::text;
 
 /// The least memory, in KiB, and the least number of passes (OWASP, argon2id).
 const LEAST_MEMORY: u32 = 19_456;
@@ -71,22 +73,34 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-/// The PHC string of a new hash of this password, every byte of which counts: `$argon2id$v=19$m=19456,t=2,p=1$...`.
+/// The PHC string of a new hash of this password, every character of which counts: `$argon2id$v=19$m=19456,t=2,p=1$...`.
 ///
 /// # Errors
 /// There is no memory for it, or the password has more than 4 GiB.
 pub fn hash(password: &[u8]) -> Result<String, String> {
     let salt = random_bytes::<16>();
+    let opaque = opaque(password);
     hasher()
-        .hash_password_with_salt(password, &salt)
+        .hash_password_with_salt(opaque.as_ref().map_or(password, |opaque| opaque.as_bytes()), &salt)
         .map(|hash: phc::PasswordHash| hash.to_string())
         .map_err(|_| "the password could not be hashed: is there no memory?".to_owned())
 }
 
-/// Whether this is the password of the hash. Takes tens of milliseconds and the memory that the hash names: run it where
-/// it blocks nothing.
+/// Whether this is the password of the hash, as it came or however it was typed. Takes tens of milliseconds and the memory
+/// that the hash names: run it where it blocks nothing.
 pub fn verify(hash: &PasswordHash, password: &[u8]) -> bool {
-    hasher().verify_password(password, &hash.0).is_ok()
+    let fits = |password: &[u8]| hasher().verify_password(password, &hash.0).is_ok();
+    // As it came: so hash earlier versions, and other programs. Whether it costs a second hash is up to the password alone.
+    fits(password) || opaque(password).is_some_and(|opaque| fits(opaque.as_bytes()))
+}
+
+/// The form in which a password is hashed, where it came in another.
+fn opaque(password: &[u8]) -> Option<Zeroizing<String>> {
+    let password = std::str::from_utf8(password).ok()?;
+    match text::opaque(password) {
+        Cow::Owned(opaque) => Some(Zeroizing::new(opaque)).filter(|opaque| **opaque != *password),
+        Cow::Borrowed(_) => None,
+    }
 }
 
 /// The hash that a PHC string names.
@@ -194,6 +208,20 @@ mod tests {
         let unicode = parse(&hash("pässwörd😀\0 ".as_bytes()).unwrap()).unwrap();
         assert!(verify(&unicode, "pässwörd😀\0 ".as_bytes()));
         assert!(!verify(&unicode, "pässwörd😀".as_bytes()));
+    }
+
+    #[test]
+    fn a_password_fits_however_it_was_typed_when_it_was_hashed_and_since() {
+        let (composed, apart) = ("Z\u{fc}rich x", "Zu\u{308}rich\u{a0}x");
+        for hashed in [composed, apart] {
+            let hash = parse(&hash(hashed.as_bytes()).unwrap()).unwrap();
+            assert!(verify(&hash, composed.as_bytes()) && verify(&hash, apart.as_bytes()));
+            for wrong in ["Zurich x", "Z\u{fc}richx", "z\u{fc}rich x", "Z\u{fc}rich x "] {
+                assert!(!verify(&hash, wrong.as_bytes()), "{wrong:?}");
+            }
+        }
+        let old: phc::PasswordHash = hasher().hash_password_with_salt(apart.as_bytes(), &[7; 16]).unwrap();
+        assert!(verify(&parse(&old.to_string()).unwrap(), apart.as_bytes()));
     }
 
     #[test]

@@ -55,6 +55,9 @@ impl<'a> Presented<'a> {
         let mut presented = Self::default();
         for place in places {
             let token = match place {
+                CustomerPlace::Header(name, scheme) => single(headers, name)?
+                    .and_then(|value| in_header(places, name, scheme.as_deref(), value))
+                    .map(|token| token.map(Token::Borrowed)),
                 CustomerPlace::Session => {
                     if let Some(name) = cookie {
                         presented.session = single_cookie(headers, name)?.map(text_of);
@@ -202,6 +205,24 @@ fn token_at<'a>(
 /// The text of a session cookie. One that is no text is there all the same, and none of ours.
 pub(super) fn text_of(value: &[u8]) -> &str {
     std::str::from_utf8(value).unwrap_or("")
+}
+
+/// What this place reads in its header; `None` where another place reads it. One header may have several schemes, and
+/// beside them none: the one that fits counts.
+fn in_header<'a>(
+    places: &[CustomerPlace],
+    header: &HeaderName,
+    scheme: Option<&str>,
+    value: &'a HeaderValue,
+) -> Option<Result<&'a [u8], TokenFault>> {
+    let token = after_scheme(value, scheme);
+    let is_for = |place: &CustomerPlace| match place {
+        CustomerPlace::Header(name, Some(other)) => name == header && after_scheme(value, Some(other)).is_ok(),
+        CustomerPlace::Header(name, None) => name == header && scheme.is_some(),
+        _ => false,
+    };
+    let fits = token.is_ok() && scheme.is_some();
+    (fits || !places.iter().any(is_for)).then_some(token)
 }
 
 /// The only value of a header, if it has one.

@@ -1,7 +1,7 @@
 //! Names of members that readers who ignore letter case take for one: ASP.NET, Newtonsoft, Go, and Jackson where it is
 //! told to.
 
-use icu_normalizer::ComposingNormalizerBorrowed;
+use crate::text::folded;
 
 /// The name of a member, with what all of its spellings have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,18 +24,6 @@ impl Step {
             if name.is_ascii() { self.folded.eq_ignore_ascii_case(name) } else { self.folded == folded(name) };
         is_alike && self.name != name
     }
-}
-
-/// The compatibility form (NFKC) in lower case, after upper case: so `ſ` is `s`, `K` (Kelvin) is `k`, `ß` is `ss`, and
-/// the Turkish `İ` and `ı` are both `i`, as some comparisons have it.
-fn folded(name: &str) -> String {
-    if name.is_ascii() {
-        return name.to_ascii_lowercase();
-    }
-    let compatible = ComposingNormalizerBorrowed::new_nfkc();
-    let lower = compatible.normalize(name).to_uppercase().to_lowercase().replace("i\u{307}", "i");
-    // Changing the case can leave letters and their marks apart.
-    compatible.normalize(&lower).into_owned()
 }
 
 #[cfg(test)]

@@ -31,6 +31,9 @@ pub(super) fn hash() -> anyhow::Result<()> {
     if password.is_empty() {
         bail!("the password is empty: {EXAMPLE}");
     }
+    if std::str::from_utf8(password).is_err() {
+        bail!("the password is not UTF-8, and logins are: nobody could ever send it");
+    }
     say(&password::hash(password).map_err(|fault| anyhow::anyhow!(fault))?)
 }
 

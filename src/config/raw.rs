@@ -36,8 +36,8 @@ pub use cors::Cors;
 pub use fields::FieldRules;
 pub use forward_auth::ForwardAuth;
 pub use issuing::{
-    AccessToken, Accounts, Attempts, Cookie, Identifier, IdentifierMode, Issue, Issuer, Login, NumberStyle, RateLimit,
-    Refresh, SameSite,
+    AccessToken, Accounts, Attempts, Cookie, Identifier, IdentifierMode, Issue, Issuer, Login, LoginDenial,
+    NumberStyle, RateLimit, Refresh, SameSite,
 };
 pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsVersion};
 pub use process::{AccessLog, Admin, Level, Log, Shutdown};

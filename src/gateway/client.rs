@@ -44,20 +44,20 @@ impl<'f> Shown<'f> {
         query: &'f Form,
         form: &'f Form,
         certificate: Option<&'f Certificate>,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Refused> {
         let mut fields = headers.get_all(header::AUTHORIZATION).iter();
         let (field, another) = (fields.next(), fields.next());
         let secret = form.one("client_secret")?;
         let assertion = form.one("client_assertion")?.or(form.one("client_assertion_type")?);
         match (field, secret, assertion) {
-            _ if another.is_some() => Err(Refusal::ClientAuthentication),
+            _ if another.is_some() => Err(Refusal::ClientAuthentication.into()),
             (Some(field), None, None) => Secret::from_basic(field, form).map(Self::Secret),
             (None, None, None) if let Some(certificate) = certificate => {
                 ByCertificate::from_form(certificate, query, form).map(Self::Certificate)
             }
             (None, secret, None) => Secret::from_form(secret, query, form).map(Self::Secret),
             (None, None, Some(_)) => Assertion::from_form(query, form).map(Self::Assertion),
-            (Some(_), _, _) | (None, Some(_), Some(_)) => Err(Refusal::ClientAuthentication),
+            (Some(_), _, _) | (None, Some(_), Some(_)) => Err(Refusal::ClientAuthentication.into()),
         }
     }
 
@@ -125,17 +125,28 @@ pub(super) async fn read_forms(call: &mut Call<'_>, record: &mut Record) -> Resu
     Ok((query, Form::parse(&body)?))
 }
 
-/// Whether a client shows anything of itself.
-pub(super) fn is_shown(headers: &HeaderMap, query: &Form, form: &Form) -> bool {
-    headers.contains_key(header::AUTHORIZATION)
-        || ["client_id", "client_secret", "client_assertion", "client_assertion_type"].iter().any(|name| form.has(name))
-        || query.has("client_id")
+/// Whether a client shows anything that is to prove who it is. An id alone is that of a public client, which has nothing
+/// to prove itself with (RFC 6749 section 3.2.1): it is not even looked up.
+///
+/// # Errors
+/// A parameter is repeated.
+pub(super) fn is_shown(headers: &HeaderMap, form: &Form) -> Result<bool, Refused> {
+    let mut is_shown = headers.contains_key(header::AUTHORIZATION);
+    for name in ["client_secret", "client_assertion", "client_assertion_type"] {
+        is_shown |= form.one(name)?.is_some();
+    }
+    Ok(is_shown)
+}
+
+/// The id that must stand beside what proves it.
+fn client_id<'a>(query: &'a Form, form: &'a Form) -> Result<&'a str, Refused> {
+    one_of(query, form, "client_id")?.ok_or(Refused::of_parameter(Refusal::ClientAuthenticationMissing, "client_id"))
 }
 
 /// A parameter that may stand in the query or in the body, but not say two things.
-pub(super) fn one_of<'a>(query: &'a Form, form: &'a Form, name: &str) -> Result<Option<&'a str>, Refusal> {
+pub(super) fn one_of<'a>(query: &'a Form, form: &'a Form, name: &'static str) -> Result<Option<&'a str>, Refused> {
     match (query.one(name)?, form.one(name)?) {
-        (Some(one), Some(other)) if one != other => Err(Refusal::ParameterRepeated),
+        (Some(one), Some(other)) if one != other => Err(Refused::of_parameter(Refusal::ParameterRepeated, name)),
         (one, other) => Ok(one.or(other)),
     }
 }

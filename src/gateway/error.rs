@@ -1,5 +1,7 @@
 //! What a refusal looks like to the caller: the one place where refusals become status codes.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
@@ -17,7 +19,11 @@ pub(crate) struct Refused {
     pub(crate) retry_after: Option<u64>,
     /// The methods that there are.
     pub(crate) allow: Option<HeaderValue>,
-    /// Whether the caller used Basic, and is asked for it again.
+    /// The parameter that is the cause.
+    pub(crate) parameter: Option<&'static str>,
+    /// Whether an OAuth endpoint refuses it, before it was reached.
+    pub(crate) oauth: bool,
+    /// Whether the caller sent `Authorization`, and is asked for Basic.
     pub(crate) basic: bool,
     /// Whether whoever asks understands no refusal but 401 and 403.
     pub(crate) narrow: bool,
@@ -27,7 +33,37 @@ pub(crate) struct Refused {
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, retry_after: None, allow: None, basic: false, narrow: false, cookie: None }
+        Self {
+            refusal,
+            retry_after: None,
+            allow: None,
+            parameter: None,
+            oauth: false,
+            basic: false,
+            narrow: false,
+            cookie: None,
+        }
+    }
+}
+
+impl Refused {
+    /// For a parameter of this name.
+    pub(super) fn of_parameter(refusal: Refusal, name: &'static str) -> Self {
+        Self { parameter: Some(name), ..refusal.into() }
+    }
+
+    /// What the caller is told: which parameter it is, where one is the cause.
+    pub(super) fn row(&self) -> Row {
+        use Refusal as R;
+        let row = row(self.refusal);
+        let Some(name) = self.parameter else { return row };
+        let what = match self.refusal {
+            R::ParameterMissing | R::ClientAuthenticationMissing => "is missing",
+            R::ParameterRepeated => "is repeated or contradictory",
+            R::SecretInQuery => "must not be sent in the query",
+            _ => return row,
+        };
+        Row { message: format!("The parameter {name} {what}.").into(), ..row }
     }
 }
 
@@ -38,7 +74,7 @@ pub(crate) struct Row {
     /// The code: the status and which of its causes it is.
     pub(crate) code: &'static str,
     /// A sentence for the caller's log.
-    pub(crate) message: &'static str,
+    pub(crate) message: Cow<'static, str>,
 }
 
 /// The table (section 4 of the contract). Words that share a row are told apart in our log only.
@@ -60,8 +96,8 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::RefreshToken | R::RefreshTokenReused => (400, "400-07", "The refresh token is not valid."),
         R::WebsocketHandshake => (400, "400-08", "The WebSocket handshake is not valid."),
         R::ScopeNotAllowed => (400, "400-06", "A requested scope is not available to this client."),
-        R::ResourceNotAllowed => (400, "400-08", "No token for the requested resource is available to this client."),
-        R::UnauthorizedClient => (400, "400-09", "This client may not use this endpoint."),
+        R::ResourceNotAllowed => (400, "400-09", "No token for the requested resource is available to this client."),
+        R::UnauthorizedClient => (400, "400-10", "This client may not use this endpoint."),
         R::ClientAuthentication => (400, "400-04", "Use exactly one method of client authentication."),
         R::CustomerToken(TokenFault::Missing) => (401, "401-01", "A customer credential is required."),
         R::ClientToken(TokenFault::NoKeys)
@@ -82,6 +118,10 @@ pub(crate) fn row(refusal: Refusal) -> Row {
             (401, "401-15", "The access token does not fit its authentication scheme.")
         }
         R::Dpop(_) => (401, "401-15", "The proof of possession is missing or not valid."),
+        R::ClientAuthenticationMissing => (401, "401-13", "Client authentication is missing."),
+        R::ClientAuthenticationMalformed => {
+            (401, "401-13", "The Authorization field is not Basic with an id and a secret.")
+        }
         R::UnknownClient | R::WrongClientSecret | R::ClientAssertion(_) => {
             (401, "401-13", "The client could not be authenticated.")
         }
@@ -127,12 +167,13 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::LoginBackend => (503, "503-02", "Login is not available; try again."),
         R::BackendTimeout => (504, "504-01", "The backend did not answer in time."),
     };
-    Row { status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), code, message }
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    Row { status, code, message: message.into() }
 }
 
 /// The answer to a refused request.
 pub(crate) fn response(refused: &Refused, request_id: &str) -> Response<ResponseBody> {
-    let row = row(refused.refusal);
+    let row = refused.row();
     let mut response = Response::new(ResponseBody::full(body(&row, request_id)));
     let is_wide = row.status.is_client_error() && row.status != StatusCode::UNAUTHORIZED;
     *response.status_mut() = if refused.narrow && is_wide { StatusCode::FORBIDDEN } else { row.status };
@@ -213,6 +254,8 @@ mod tests {
                 | R::ClientAssertion(_)
                 | R::ClientAuthentication
                 | R::UnauthorizedClient
+                | R::ClientAuthenticationMissing
+                | R::ClientAuthenticationMalformed
                 | R::ScopeNotAllowed
                 | R::ResourceNotAllowed
                 | R::RefreshToken
@@ -242,6 +285,22 @@ mod tests {
             assert!(end.len() == 2 && end.bytes().all(|byte| byte.is_ascii_digit()), "{code}");
             assert!(!message.contains(['"', '\\']), "{message}");
         }
+    }
+
+    #[test]
+    fn words_share_a_code_only_where_the_caller_makes_nothing_of_the_difference() {
+        use std::collections::{BTreeMap, BTreeSet};
+        let mut messages: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        for refusal in crate::refusal::tests::all() {
+            let row = row(refusal);
+            messages.entry(row.code).or_default().insert(row.message.into_owned());
+        }
+        let several: Vec<_> =
+            messages.iter().map(|(code, all)| (*code, all.len())).filter(|(_, all)| *all > 1).collect();
+        // Heads and bodies that are not HTTP as they should be, credentials too many, parameters, and per kind of token
+        // one that is missing.
+        let known = [("400-01", 5), ("400-02", 2), ("400-04", 4), ("401-11", 2), ("401-13", 3), ("401-15", 2)];
+        assert_eq!(several, known, "{messages:?}");
     }
 
     #[test]

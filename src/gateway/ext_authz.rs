@@ -91,7 +91,7 @@ fn passed(verdict: Verdict, told: &HeaderMap) -> CheckResponse {
 /// What the caller would get here, for Envoy to give to it.
 fn denied(refused: &Refused, told: HeaderMap, record: &mut Record) -> CheckResponse {
     let (head, _) = error::response(refused, record.id()).into_parts();
-    let row = error::row(refused.refusal);
+    let row = refused.row();
     record.refusal = Some(refused.refusal);
     record.decided = Some(row.status);
     let id = (&super::REQUEST_ID, &record.request_id);

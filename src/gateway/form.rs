@@ -3,6 +3,7 @@
 use percent_encoding::percent_decode;
 use zeroize::Zeroizing;
 
+use super::error::Refused;
 use crate::refusal::Refusal;
 
 /// The parameters of a form. Values may be secret: they are wiped when dropped.
@@ -53,12 +54,20 @@ impl Form {
     ///
     /// # Errors
     /// [`Refusal::ParameterRepeated`] where it stands there twice.
-    pub(super) fn one(&self, name: &str) -> Result<Option<&str>, Refusal> {
+    pub(super) fn one(&self, name: &'static str) -> Result<Option<&str>, Refused> {
         let mut values = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
         match (values.next(), values.next()) {
-            (_, Some(_)) => Err(Refusal::ParameterRepeated),
+            (_, Some(_)) => Err(Refused::of_parameter(Refusal::ParameterRepeated, name)),
             (value, None) => Ok(value.filter(|value| !value.is_empty())),
         }
+    }
+
+    /// The value of a parameter that must be there.
+    ///
+    /// # Errors
+    /// [`Refusal::ParameterMissing`] where it is not, and as [`Self::one`].
+    pub(super) fn required(&self, name: &'static str) -> Result<&str, Refused> {
+        self.one(name)?.ok_or(Refused::of_parameter(Refusal::ParameterMissing, name))
     }
 
     /// Whether there is a parameter of this name, even an empty one.
@@ -71,12 +80,12 @@ impl Form {
 ///
 /// # Errors
 /// [`Refusal::SecretInQuery`] where one does.
-pub(super) fn open_query(query: Option<&str>) -> Result<Form, Refusal> {
+pub(super) fn open_query(query: Option<&str>) -> Result<Form, Refused> {
     let form = Form::parse(query.unwrap_or_default().as_bytes())?;
-    if SECRETS.iter().any(|name| form.has(name)) {
-        return Err(Refusal::SecretInQuery);
+    match SECRETS.into_iter().find(|name| form.has(name)) {
+        Some(name) => Err(Refused::of_parameter(Refusal::SecretInQuery, name)),
+        None => Ok(form),
     }
-    Ok(form)
 }
 
 /// The parameters that must not stand in a query.
@@ -107,23 +116,28 @@ pub(super) fn decoded(text: &[u8]) -> Option<Zeroizing<String>> {
 mod tests {
     use super::*;
 
+    /// The value of a parameter; for what it is refused, and by which name.
+    fn one<'f>(form: &'f Form, name: &'static str) -> Result<Option<&'f str>, (Refusal, Option<&'static str>)> {
+        form.one(name).map_err(|refused| (refused.refusal, refused.parameter))
+    }
+
     #[test]
     fn f12_parameters_stand_once_and_empty_ones_are_absent() {
         let form = Form::parse(b"a=1&b=&c=x%26y+z&d=1&d=1&e").unwrap();
-        assert_eq!(form.one("a"), Ok(Some("1")));
-        assert_eq!(form.one("b"), Ok(None));
-        assert_eq!(form.one("c"), Ok(Some("x&y z")));
-        assert_eq!(form.one("d"), Err(Refusal::ParameterRepeated));
-        assert_eq!(form.one("e"), Ok(None));
-        assert_eq!(form.one("f"), Ok(None));
+        assert_eq!(one(&form, "a"), Ok(Some("1")));
+        assert_eq!(one(&form, "b"), Ok(None));
+        assert_eq!(one(&form, "c"), Ok(Some("x&y z")));
+        assert_eq!(one(&form, "d"), Err((Refusal::ParameterRepeated, Some("d"))));
+        assert_eq!(one(&form, "e"), Ok(None));
+        assert_eq!(one(&form, "f"), Ok(None));
         assert!(Form::parse(b"a=%ff").is_err());
     }
 
     #[test]
     fn a_json_login_has_the_same_rules() {
         let form = Form::parse_json(br#"{"a":"1","d":"1","d":"2"}"#).unwrap();
-        assert_eq!(form.one("a"), Ok(Some("1")));
-        assert_eq!(form.one("d"), Err(Refusal::ParameterRepeated));
+        assert_eq!(one(&form, "a"), Ok(Some("1")));
+        assert_eq!(one(&form, "d"), Err((Refusal::ParameterRepeated, Some("d"))));
         for bad in ["", "[]", "{\"a\":1}", "{\"a\":\"1\"} x", "\"a\""] {
             assert!(Form::parse_json(bad.as_bytes()).is_err(), "{bad}");
         }
@@ -133,7 +147,11 @@ mod tests {
     fn contract_3_secrets_in_a_query_are_refused() {
         assert!(open_query(Some("grant_type=client_credentials")).is_ok());
         for query in ["client_secret=x", "client_assertion=a.b.c", "a=b&password=", "username", "%70assword=x"] {
-            assert_eq!(open_query(Some(query)).err(), Some(Refusal::SecretInQuery), "{query}");
+            assert_eq!(
+                open_query(Some(query)).err().map(|refused| refused.refusal),
+                Some(Refusal::SecretInQuery),
+                "{query}"
+            );
         }
         assert!(has_credential(Some("a=%ff&access%5ftoken=x")) && has_credential(Some("client_secret")));
         assert!(!has_credential(Some("a=%ff&tokens=x&x=password")) && !has_credential(None));

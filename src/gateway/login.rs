@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use hyper::body::Body as _;
 use serde_json::{Value, json};
 
@@ -17,6 +17,7 @@ use super::form::{self, Form};
 use super::hashing::Stopwatch;
 use super::record::Record;
 use super::request_id::REQUEST_ID;
+use super::source::X_FORWARDED_FOR;
 use super::{Gateway, origin};
 use crate::auth::jwt;
 use crate::backend::answer::AnswerBody;
@@ -32,6 +33,7 @@ use crate::secret::random_bytes;
 use crate::state::family::{Family, RefreshToken};
 use crate::state::session::{Agent, LoginId, Session, SessionDigest};
 use crate::stream::{Pace, RequestBody};
+use crate::text::folded_name;
 
 /// What stands in the place of a route's name.
 pub(super) const NAME: &str = "login";
@@ -75,12 +77,14 @@ impl Gateway {
         };
         let body = call.read_body(MAX_FORM, record).await?;
         let form = if is_json { Form::parse_json(&body)? } else { Form::parse(&body)? };
-        let username = form.one("username")?.ok_or(Refusal::ParameterMissing)?;
-        let password = form.one("password")?.ok_or(Refusal::ParameterMissing)?;
+        let username = form.required("username")?;
+        let password = form.required("password")?;
+        // As a login of the company's own may have it: no spelling gets a count of its own.
+        let counted = folded_name(username);
         if login.issue != Issue::Jwt && origin::is_strange(&policy.own_site, &call.head.host, &call.parts.headers) {
             return Err(Refusal::CrossSite.into());
         }
-        let who = Who::new(Attempt::Login, username, call.source.address);
+        let who = Who::new(Attempt::Login, &counted, call.source.address);
         let mut tried = self.try_as(who, login.attempts).await?;
         let (customer, claims) = match &login.accounts {
             Accounts::File(accounts) => self.by_account(login, accounts, username, password, tried).await?,
@@ -127,7 +131,8 @@ impl Gateway {
         Ok(hashed.outcome?)
     }
 
-    /// Asks the company's own login. Only its clear no is a no; whatever else goes wrong is an outage, never a 401.
+    /// Asks the company's own login. Only its clear no is a no, whomever it is about; whatever else goes wrong is an outage,
+    /// never a 401. So is a 429: it has not looked at the password, and mostly counts what comes from this gateway.
     async fn by_backend(
         &self,
         policy: &Policy,
@@ -161,7 +166,7 @@ impl Gateway {
         let response = answer.map_err(|failure| outage(failure.word()))?;
         match response.status() {
             status if status.is_success() => {}
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(Refusal::LoginWrongPassword),
+            status if asked.denials.contains(&status.as_u16()) => return Err(Refusal::LoginWrongPassword),
             _ => return Err(outage("status")),
         }
         let answer = read_answer(response.into_body()).await.ok_or_else(|| outage("answer"))?;
@@ -299,6 +304,7 @@ fn login_request(
         .header(header::HOST, &asked.backend.host)
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .header(header::ACCEPT, "application/json")
+        .header(X_FORWARDED_FOR, &record.source.forwarded_for)
         .header(REQUEST_ID, &record.request_id);
     if let Some((name, value)) = &asked.backend.authorization {
         request = request.header(name, value);

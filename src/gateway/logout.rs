@@ -101,7 +101,7 @@ impl Gateway {
 }
 
 impl Wishes {
-    async fn read(call: &mut Call<'_>, record: &Record) -> Result<Self, Refusal> {
+    async fn read(call: &mut Call<'_>, record: &Record) -> Result<Self, Refused> {
         let query = form::open_query(call.parts.uri.query())?;
         let kind = call.type_to_read()?;
         let body = call.read_body(MAX_FORM, record).await?;
@@ -109,17 +109,17 @@ impl Wishes {
             _ if body.is_empty() => (None, None, None),
             None | Some("application/x-www-form-urlencoded") => {
                 let form = Form::parse(&body)?;
-                let text = |name| Ok::<_, Refusal>(form.one(name)?.map(str::to_owned));
+                let text = |name| Ok::<_, Refused>(form.one(name)?.map(str::to_owned));
                 (text("everywhere")?, text("refresh_token")?, None)
             }
             Some("application/json") => (member(&body, "/everywhere")?, member(&body, "/refresh_token")?, Some(body)),
-            Some(_) => return Err(Refusal::ContentType),
+            Some(_) => return Err(Refusal::ContentType.into()),
         };
         let everywhere = match (query.one("everywhere")?, everywhere.as_deref()) {
             (None | Some("false"), None | Some("false")) => false,
             (Some("true"), None | Some("true")) | (None, Some("true")) => true,
             // Whoever wants something else must not believe to have it.
-            (_, _) => return Err(Refusal::ParameterRepeated),
+            (_, _) => return Err(Refused::of_parameter(Refusal::ParameterRepeated, "everywhere")),
         };
         let malformed = Refusal::CustomerToken(TokenFault::Malformed);
         let refresh_token = refresh_token.map(|text| RefreshToken::parse(&text).ok_or(malformed)).transpose()?;

@@ -112,7 +112,7 @@ impl Gateway {
         if reach == TokenReach::None {
             return Err(Refusal::UnauthorizedClient.into());
         }
-        let token = form.one("token")?.ok_or(Refusal::ParameterMissing)?;
+        let token = form.required("token")?;
         if let Some(token) = RefreshToken::parse(token) {
             return Ok(if reach == TokenReach::All { Token::Refresh(token) } else { Token::Nothing });
         }

@@ -31,8 +31,8 @@ impl Gateway {
     ) -> Result<Response<ResponseBody>, Refused> {
         let policy = call.policy;
         let login = policy.login.as_ref().ok_or(Refusal::GrantType)?;
-        let presented = form.one("refresh_token")?.ok_or(Refusal::ParameterMissing)?;
-        if is_shown(&call.parts.headers, query, form) {
+        let presented = form.required("refresh_token")?;
+        if is_shown(&call.parts.headers, form)? {
             self.authenticate(call, query, form, endpoint, record).await?;
         }
         let presented = RefreshToken::parse(presented).ok_or(Refusal::RefreshToken)?;

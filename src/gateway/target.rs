@@ -59,7 +59,9 @@ pub(super) fn found(
         return Ok(Target::Preflight(number));
     }
     let find = |path: &str| table.find(&head.host.name, path, &parts.method);
-    let target = find(parts.uri.path()).map_err(not_found)?;
+    let is_oauth =
+        || matches!(table.find(&head.host.name, parts.uri.path(), &Method::POST), Ok(target) if target.is_oauth());
+    let target = find(parts.uri.path()).map_err(|fault| not_found(fault, is_oauth))?;
     if head.odd.is_none() {
         return Ok(target);
     }
@@ -73,10 +75,11 @@ pub(super) fn found(
     }
 }
 
-fn not_found(not_found: NotFound) -> Refused {
+/// `is_oauth`: whether an OAuth endpoint has this path.
+fn not_found(not_found: NotFound, is_oauth: impl FnOnce() -> bool) -> Refused {
     match not_found {
         NotFound::Path => Refusal::NoRoute.into(),
         NotFound::Case => Refusal::AmbiguousPath.into(),
-        NotFound::Method(allow) => Refused { allow: Some(allow), ..Refusal::Method.into() },
+        NotFound::Method(allow) => Refused { allow: Some(allow), oauth: is_oauth(), ..Refusal::Method.into() },
     }
 }

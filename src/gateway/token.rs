@@ -48,11 +48,12 @@ impl Gateway {
         let endpoint = policy.access_token.as_ref().ok_or(Refusal::NoRoute)?;
         let issuer = policy.issuer.as_ref().ok_or(Refusal::Internal)?;
         let (query, form) = read_forms(&mut call, record).await?;
-        match one_of(&query, &form, "grant_type")?.ok_or(Refusal::ParameterMissing)? {
+        let missing = Refused::of_parameter(Refusal::ParameterMissing, "grant_type");
+        match one_of(&query, &form, "grant_type")?.ok_or(missing)? {
             "client_credentials" => {}
             "refresh_token" if policy.login.as_ref().is_some_and(|login| login.refresh.is_some()) => {
+                let is_client = is_shown(&call.parts.headers, &form)?;
                 let outcome = self.refresh(&call, &query, &form, endpoint, record).await;
-                let is_client = is_shown(&call.parts.headers, &query, &form);
                 return match outcome {
                     Err(refused) if !is_client => Err(self.refused_refresh(&call, &form, endpoint, refused).await),
                     outcome => outcome,
@@ -144,15 +145,12 @@ fn issue(
 
 /// A refusal in the form of RFC 6749 section 5.2.
 pub(super) fn error_response(refused: &Refused) -> Response<ResponseBody> {
-    let row = error::row(refused.refusal);
+    let row = refused.row();
     let (status, word) = match refused.refusal {
         Refusal::OtherCertificate | Refusal::ClientCertificate => (StatusCode::UNAUTHORIZED, "invalid_client"),
         Refusal::Dpop(_) => (StatusCode::BAD_REQUEST, "invalid_dpop_proof"),
         _ if row.status.is_server_error() || row.status == StatusCode::TOO_MANY_REQUESTS => {
             (row.status, "temporarily_unavailable")
-        }
-        Refusal::UnknownClient | Refusal::WrongClientSecret | Refusal::ClientAssertion(_) => {
-            (StatusCode::UNAUTHORIZED, "invalid_client")
         }
         Refusal::GrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
         Refusal::UnauthorizedClient => (StatusCode::BAD_REQUEST, "unauthorized_client"),
@@ -160,17 +158,20 @@ pub(super) fn error_response(refused: &Refused) -> Response<ResponseBody> {
         Refusal::ResourceNotAllowed => (StatusCode::BAD_REQUEST, "invalid_target"),
         Refusal::RefreshToken | Refusal::RefreshTokenReused => (StatusCode::BAD_REQUEST, "invalid_grant"),
         Refusal::ContentType => (StatusCode::BAD_REQUEST, "invalid_request"),
+        _ if row.status == StatusCode::UNAUTHORIZED => (row.status, "invalid_client"),
         _ => (row.status, "invalid_request"),
     };
-    // Why a client is not the one that it says must not tell which clients there are.
-    let message = if word == "invalid_client" { error::row(Refusal::UnknownClient).message } else { row.message };
+    let message = match refused.refusal {
+        // Why a client is not the one that it says must not tell which clients there are.
+        Refusal::OtherCertificate | Refusal::ClientCertificate => error::row(Refusal::UnknownClient).message,
+        _ => row.message,
+    };
     let mut response = json_response(format!(r#"{{"error":"{word}","error_description":"{message}"}}"#));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    if status == StatusCode::UNAUTHORIZED {
-        let challenge =
-            if refused.basic { r#"Basic realm="access_token""# } else { r#"ClientSecretPost realm="access_token""# };
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    // RFC 6749 section 5.2: only who has tried to authenticate itself by this field is asked for it again.
+    if status == StatusCode::UNAUTHORIZED && refused.basic {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Basic realm="access_token""#));
     }
     error::advise(headers, refused, status);
     response

@@ -11,6 +11,7 @@ use crate::body::Pointer;
 use crate::config::raw;
 use crate::config::{Config, Problems};
 use crate::customer::{Deriver, Identifier};
+use crate::text::folded_name;
 
 /// Who may log in.
 pub enum Accounts {
@@ -24,6 +25,8 @@ pub enum Accounts {
 #[derive(Debug)]
 pub struct AccountFile {
     by_name: HashMap<String, Arc<Account>>,
+    /// Whether names are folded.
+    folds: bool,
     by_customer: HashMap<Identifier, Arc<Account>>,
     /// For names that are not there.
     decoy: Decoy,
@@ -32,7 +35,7 @@ pub struct AccountFile {
 impl AccountFile {
     /// The account of this name.
     pub fn find(&self, name: &str) -> Option<Arc<Account>> {
-        self.by_name.get(name).cloned()
+        if self.folds { self.by_name.get(&folded_name(name)) } else { self.by_name.get(name) }.cloned()
     }
 
     /// The account of this customer.
@@ -66,6 +69,8 @@ pub struct LoginBackend {
     pub path: String,
     /// Where the answer names the customer.
     pub subject: Pointer,
+    /// The statuses that say no.
+    pub denials: Vec<u16>,
 }
 
 /// One entry of the file.
@@ -99,7 +104,8 @@ pub(super) fn read(
             }
         };
         let backend = Arc::clone(backends?.get(name)?);
-        return Some(Accounts::Backend(LoginBackend { backend, path, subject }));
+        let denials = raw.no.clone().unwrap_or_default().status;
+        return Some(Accounts::Backend(LoginBackend { backend, path, subject, denials }));
     }
     if tenant.is_empty() {
         // There is neither `identifier.tenant` nor `issuer`, which has been told.
@@ -143,20 +149,21 @@ pub(super) fn read(
             return None;
         }
     };
-    read_entries(config, entries, &shown, &login.claims, tenant, deriver?, problems)
+    read_entries(config, entries, &shown, login, tenant, deriver?, problems)
 }
 
 fn read_entries(
     config: &Config,
     entries: Vec<RawAccount>,
     file: &str,
-    wanted: &[String],
+    login: &raw::Login,
     tenant: &str,
     deriver: &Deriver,
     problems: &mut Problems,
 ) -> Option<Accounts> {
     let count = problems.len();
-    let mut accounts = HashMap::new();
+    let folds = login.accounts.fold;
+    let (mut accounts, mut written) = (HashMap::new(), HashMap::new());
     for (number, entry) in entries.into_iter().enumerate() {
         let mut problem = |message: String, help: &str| {
             let message = format!("{file}, entry {}: {message}", number + 1);
@@ -176,12 +183,24 @@ fn read_entries(
                 continue;
             }
         };
-        let claims = entry.claims.into_iter().filter(|(name, _)| wanted.contains(name)).collect();
-        if accounts.insert(entry.username, Arc::new(Account { password, customer, claims })).is_some() {
-            problem("this username stands in the file twice".to_owned(), "remove one of the two");
+        let claims = entry.claims.into_iter().filter(|(name, _)| login.claims.contains(name)).collect();
+        let name = if folds { folded_name(&entry.username) } else { entry.username.clone() };
+        match written.insert(name.clone(), entry.username.clone()) {
+            Some(other) if other != entry.username => {
+                let message = format!("`{}` is found as `{other}` is: `fold` makes one name of both", entry.username);
+                problem(message, "remove one of the two, or `login.accounts.fold`");
+            }
+            Some(_) => problem("this username stands in the file twice".to_owned(), "remove one of the two"),
+            None => {}
         }
+        accounts.insert(name, Arc::new(Account { password, customer, claims }));
     }
     let by_customer = accounts.values().map(|account| (account.customer.clone(), Arc::clone(account))).collect();
     let decoy = Decoy::of(accounts.values().map(|account| [&account.password]));
-    (problems.len() == count).then_some(Accounts::File(Box::new(AccountFile { by_customer, by_name: accounts, decoy })))
+    (problems.len() == count).then_some(Accounts::File(Box::new(AccountFile {
+        by_customer,
+        by_name: accounts,
+        folds,
+        decoy,
+    })))
 }

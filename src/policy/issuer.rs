@@ -112,8 +112,9 @@ fn metadata(raw: &Raw, issuer: &raw::Issuer) -> Value {
         "issuer": issuer.url, "jwks_uri": at("/.well-known/jwks.json"), "response_types_supported": [],
     });
     let Some(token) = &raw.access_token else { return metadata };
+    let refreshes = raw.login.as_ref().is_some_and(|login| login.refresh.is_some());
     let mut grants = vec!["client_credentials"];
-    grants.extend(raw.login.iter().filter_map(|login| login.refresh.as_ref()).map(|_| "refresh_token"));
+    grants.extend(refreshes.then_some("refresh_token"));
     let mut scopes: Vec<&str> = raw.clients.iter().flat_map(|client| &client.scopes).map(String::as_str).collect();
     scopes.sort_unstable();
     scopes.dedup();
@@ -127,6 +128,10 @@ fn metadata(raw: &Raw, issuer: &raw::Issuer) -> Value {
         if !algorithms.is_empty() {
             metadata[format!("{endpoint}_endpoint_auth_signing_alg_values_supported")] = algorithms.clone().into();
         }
+    }
+    if refreshes && let Some(methods) = metadata["token_endpoint_auth_methods_supported"].as_array_mut() {
+        // A refresh token is good without any.
+        methods.push("none".into());
     }
     if raw.listen.iter().filter_map(|listen| listen.tls.as_ref()).any(|tls| tls.client_ca.is_some()) {
         metadata["tls_client_certificate_bound_access_tokens"] = true.into();

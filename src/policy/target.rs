@@ -38,6 +38,13 @@ pub enum Target {
     ExtAuthz,
 }
 
+impl Target {
+    /// Whether it refuses in the form of RFC 6749 section 5.2.
+    pub fn is_oauth(self) -> bool {
+        matches!(self, Self::AccessToken | Self::Revoke | Self::Introspect)
+    }
+}
+
 /// What is served on one listener.
 pub(super) fn table(raw: &Raw, listen: &raw::Listen, routes: &[Route], publishes_keys: bool) -> Table<Target> {
     let ignores_case =

@@ -76,6 +76,8 @@ pub(crate) fn all() -> Vec<Refusal> {
         R::WrongClientSecret,
         R::ClientAuthentication,
         R::UnauthorizedClient,
+        R::ClientAuthenticationMissing,
+        R::ClientAuthenticationMalformed,
         R::ScopeNotAllowed,
         R::ResourceNotAllowed,
         R::TokenRate,

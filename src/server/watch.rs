@@ -126,6 +126,17 @@ fn ended(outcome: &hyper::Result<()>, is_ending: bool) -> &'static str {
         Ok(()) => "caller",
         Err(error) if error.is_parse() => "malformed",
         Err(error) if error.is_incomplete_message() => "caller",
-        Err(_) => "error",
+        Err(error) => broken_http2(error).unwrap_or("error"),
+    }
+}
+
+/// The word for what the caller has sent, where the library ends the connection for it.
+fn broken_http2(error: &hyper::Error) -> Option<&'static str> {
+    let cause = std::error::Error::source(error)?.downcast_ref::<h2::Error>()?;
+    match cause.reason() {
+        _ if !cause.is_library() => None,
+        Some(h2::Reason::ENHANCE_YOUR_CALM) => Some("flood"),
+        Some(h2::Reason::INTERNAL_ERROR) => None,
+        reason => reason.map(|_| "malformed"),
     }
 }

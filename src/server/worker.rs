@@ -323,7 +323,7 @@ async fn serve(
     let is_http2 = session.alpn_protocol() == Some(b"h2");
     let connection = listener.connection(ip, true, is_http2, shown);
     if is_http2 {
-        Box::pin(serve_http2(stream, connection, floor, phase)).await
+        Box::pin(serve_http2(stream, connection, listener, floor, phase)).await
     } else {
         Box::pin(serve_http1(stream, connection, listener, floor, phase)).await
     }
@@ -428,6 +428,7 @@ async fn serve_http1<Stream: Leaving>(
 async fn serve_http2<Stream>(
     stream: Box<Stream>,
     connection: Rc<Connection>,
+    listener: &Listener,
     floor: &Floor,
     phase: watch::Receiver<Phase>,
 ) -> &'static str
@@ -455,7 +456,15 @@ where
         Box::pin(async move { answer.await.map(|answer| answer.map(|body| streams.body(body, reader))) })
     });
     let serving = builder.serve_connection(TokioIo::new(wire), service);
-    watched(pin!(serving), |_| connection.set_drain(Drain::Close), &connection, phase, gateway).await
+    let ended = watched(pin!(serving), |_| connection.set_drain(Drain::Close), &connection, phase, gateway).await;
+    // No request, so no line of the access log, as bytes that are not HTTP/1.1 have.
+    if matches!(ended, "malformed" | "flood")
+        && let Some(left_out) = listener.broken.allow()
+    {
+        let ip = connection.source().address;
+        tracing::info!(%ip, reason = ended, left_out, "a caller's HTTP/2 connection is closed for what it sends");
+    }
+    ended
 }
 
 /// Hands the requests of a connection to the gateway.

@@ -111,7 +111,7 @@ fn tls_client_auth_the_certificate_alone_proves_the_client_that_it_names() {
     let wrong = refused(ask(&gateway, CLIENT.name).send_on(&mut open(&gateway, &other)));
     assert_eq!(refused(ask(&gateway, "nobody").send_on(&mut open(&gateway, &other))), wrong);
     refused(ask(&gateway, OTHER_CLIENT.name).send_on(&mut open(&gateway, &own)));
-    assert_eq!(ask(&gateway, CLIENT.name).send().json()["error"], "invalid_request");
+    assert_eq!(ask(&gateway, CLIENT.name).send().expect(401, "").json()["error"], "invalid_client");
     let methods = gateway.get("/.well-known/oauth-authorization-server").send().ok().json();
     let methods = methods["token_endpoint_auth_methods_supported"].as_array().unwrap().clone();
     assert!(methods.contains(&json!("tls_client_auth")) && !methods.contains(&json!("self_signed_tls_client_auth")));

@@ -126,7 +126,7 @@ fn contract_13_f11_unknown_client_and_wrong_secret_look_alike() {
     let (wrong, unknown) =
         (refused(ask(CLIENT.name), 401, "invalid_client"), refused(ask("nobody"), 401, "invalid_client"));
     assert_eq!(wrong.text(), unknown.text());
-    assert!(!wrong.header("WWW-Authenticate").unwrap().contains("Basic"), "Basic was not used");
+    assert_eq!(wrong.header("WWW-Authenticate"), None, "Basic was not used");
     let by_basic = gateway.post(WITH_GRANT).header("Authorization", &basic("asapp", "wrong")).form("").send();
     let by_basic = refused(by_basic, 401, "invalid_client");
     assert!(by_basic.header("WWW-Authenticate").unwrap().starts_with("Basic"));
@@ -161,16 +161,10 @@ fn contract_13_f12_grants_and_parameters_are_checked() {
 fn contract_13_credentials_that_are_not_there_are_no_client() {
     let (_backend, gateway) = world();
     for form in ["", "client_id=asapp", "client_secret=x"] {
-        let answer = gateway.post(WITH_GRANT).form(form).send();
-        let error = answer.json()["error"].as_str().unwrap().to_owned();
-        assert!(
-            matches!((answer.status, error.as_str()), (400, "invalid_request") | (401, "invalid_client")),
-            "{form}: {}",
-            answer.text()
-        );
+        refused(gateway.post(WITH_GRANT).form(form).send(), 401, "invalid_client");
     }
     let broken = gateway.post(WITH_GRANT).header("Authorization", "Basic !!!").form("").send();
-    assert!(matches!(broken.status, 400 | 401), "{}", broken.text());
+    refused(broken, 401, "invalid_client");
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn f19_introspection_needs_a_client_and_says_of_what_is_not_good_only_that(store
     for path in ["/oauth/introspect", "/oauth/revoke"] {
         let answer = gateway.post(path).form(&format!("client_id={}&client_secret=wrong&token={token}", CLIENT.name));
         oauth_error(answer.send(), 401, "invalid_client");
-        oauth_error(gateway.post(path).form(&format!("token={token}")).send(), 400, "invalid_request");
+        oauth_error(gateway.post(path).form(&format!("token={token}")).send(), 401, "invalid_client");
     }
     let known = introspect(&gateway, &token);
     assert_eq!((&known["active"], &known["client_id"]), (&json!(true), &json!(CLIENT.name)));

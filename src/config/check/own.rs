@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::super::raw::{Accounts, Attempts, Cookie, Issue, Issuer, Listen, Login, Refresh};
+use super::super::raw::{Accounts, Attempts, Cookie, Issue, Issuer, Listen, Login, LoginDenial, Refresh};
 use super::super::scalar::Duration;
 use super::{Check, grammar};
 
@@ -259,8 +259,16 @@ impl Check<'_> {
                         self.add(&format!("{at}.{key}"), message, "remove it");
                     }
                 }
+                if accounts.no.is_some() {
+                    let message = "`no` belongs to `backend`; accounts from a file have none";
+                    self.add(&format!("{at}.no"), message, "remove it");
+                }
             }
             (None, Some(backend)) => {
+                if accounts.fold {
+                    let message = "`fold` belongs to `file`: the backend decides itself which names are one";
+                    self.add(&format!("{at}.fold"), message, "remove it");
+                }
                 let names = self.backend_names();
                 if !names.is_empty() {
                     self.known(&format!("{at}.backend"), "backend", backend, &names);
@@ -277,6 +285,20 @@ impl Check<'_> {
         }
         if let Some(subject) = &accounts.subject {
             self.pointer(&format!("{at}.subject"), subject);
+        }
+        if let Some(no) = &accounts.no {
+            self.denial(&format!("{at}.no.status"), no);
+        }
+    }
+
+    fn denial(&mut self, at: &str, no: &LoginDenial) {
+        self.not_empty(at, &no.status, "name a status, such as 401, or remove `no`");
+        for (index, status) in no.status.iter().copied().enumerate() {
+            let says_nothing = matches!(status, 407 | 408 | 429);
+            if says_nothing || !(400..500).contains(&status) {
+                let message = format!("{status} says nothing about a user name and a password");
+                self.add(&format!("{at}[{index}]"), message, "name statuses from 400 to 499 without 407, 408 and 429");
+            }
         }
     }
 

@@ -147,12 +147,37 @@ fn default_name_limits() -> RateLimit {
 pub struct Accounts {
     /// A YAML file: a list of {username, password: "$argon2id$...", subject}. Lines are made by `wicketgate hash-password`.
     pub file: Option<PathBuf>,
-    /// The backend that is asked instead of a file: it gets the same form, and answers 2xx for yes, 401 or 403 for no.
+    /// Find accounts of the file whatever the letter case, the width and the spaces around the name (trim, NFKC, case fold).
+    #[serde(default)]
+    pub fold: bool,
+    /// The backend that is asked instead of a file: it gets the same form, and answers 2xx for yes.
     pub backend: Option<String>,
     /// The path of the login on that backend.
     pub path: Option<String>,
     /// Where the answer of that backend names the customer: a JSON pointer such as /customer/id.
     pub subject: Option<String>,
+    /// What that backend answers for no.
+    pub no: Option<LoginDenial>,
+}
+
+/// How a backend says that a user name and a password do not fit.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoginDenial {
+    /// These statuses: the caller gets 401 as for a wrong password, and a failed attempt is counted. Any other but 2xx is an
+    /// outage: 503.
+    #[serde(default = "default_denials")]
+    pub status: Vec<u16>,
+}
+
+impl Default for LoginDenial {
+    fn default() -> Self {
+        Self { status: default_denials() }
+    }
+}
+
+fn default_denials() -> Vec<u16> {
+    vec![400, 401, 403, 404, 422]
 }
 
 /// What a login gives.

@@ -204,6 +204,7 @@ fn the_reader_takes_every_key_of_the_schema_and_the_sample_has_them_all() {
     // `login.accounts` can have a file or a backend, not both; what is set apart cannot stand beside cookies.
     let apart =
         edited(SHIPPED, "  - address: 127.0.0.1:8443\n", "  - address: 127.0.0.1:8443\n    audience: sandbox\n");
+    let apart = edited(&apart, "accounts: { file: accounts.yaml }", "accounts: { file: accounts.yaml, fold: true }");
     assert!(problems(&apart).is_empty());
     for text in [MAXIMAL, SHIPPED, &apart] {
         let value: Value = serde_saphyr::from_str(text).unwrap();

@@ -2,6 +2,7 @@
 //! good once.
 
 use super::super::Gateway;
+use super::super::error::Refused;
 use super::super::form::Form;
 use super::one_of;
 use crate::auth::Client;
@@ -23,9 +24,9 @@ impl<'f> Assertion<'f> {
     ///
     /// # Errors
     /// Half of it is not there.
-    pub(super) fn from_form(query: &'f Form, form: &'f Form) -> Result<Self, Refusal> {
-        let kind = form.one("client_assertion_type")?.ok_or(Refusal::ParameterMissing)?;
-        let text = form.one("client_assertion")?.ok_or(Refusal::ParameterMissing)?;
+    pub(super) fn from_form(query: &'f Form, form: &'f Form) -> Result<Self, Refused> {
+        let kind = form.required("client_assertion_type")?;
+        let text = form.required("client_assertion")?;
         let jwt = if kind == JWT_BEARER { Compact::parse(text) } else { Err(TokenFault::Type) };
         Ok(Self { jwt, posted: one_of(query, form, "client_id")? })
     }

@@ -1,8 +1,9 @@
 //! `tls_client_auth` and `self_signed_tls_client_auth`: the certificate of the connection proves the client (RFC 8705
 //! section 2).
 
+use super::super::error::Refused;
 use super::super::form::Form;
-use super::one_of;
+use super::client_id;
 use crate::auth::Client;
 use crate::auth::certificate::Certificate;
 use crate::refusal::Refusal;
@@ -19,8 +20,8 @@ impl<'f> ByCertificate<'f> {
     ///
     /// # Errors
     /// There is no id.
-    pub(super) fn from_form(certificate: &'f Certificate, query: &'f Form, form: &'f Form) -> Result<Self, Refusal> {
-        Ok(Self { id: one_of(query, form, "client_id")?.ok_or(Refusal::ParameterMissing)?, certificate })
+    pub(super) fn from_form(certificate: &'f Certificate, query: &'f Form, form: &'f Form) -> Result<Self, Refused> {
+        Ok(Self { id: client_id(query, form)?, certificate })
     }
 
     /// Whether this proves the client.

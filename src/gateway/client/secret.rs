@@ -13,7 +13,7 @@ use super::super::error::Refused;
 use super::super::form::{self, Form};
 use super::super::hashing::Stopwatch;
 use super::super::limits::Look;
-use super::one_of;
+use super::client_id;
 use super::remembered::Remembered;
 use crate::auth::password::PasswordHash;
 use crate::auth::{Client, ClientSecret};
@@ -33,19 +33,19 @@ impl Secret {
     ///
     /// # Errors
     /// It is not Basic, or the form names another client.
-    pub(super) fn from_basic(field: &HeaderValue, form: &Form) -> Result<Self, Refusal> {
-        let shown = basic(field).ok_or(Refusal::ClientAuthentication)?;
+    pub(super) fn from_basic(field: &HeaderValue, form: &Form) -> Result<Self, Refused> {
+        let shown = basic(field).ok_or(Refusal::ClientAuthenticationMalformed)?;
         let agrees = form.one("client_id")?.is_none_or(|id| shown.ids().any(|known| known == id));
-        if agrees { Ok(shown) } else { Err(Refusal::ClientAuthentication) }
+        if agrees { Ok(shown) } else { Err(Refusal::ClientAuthentication.into()) }
     }
 
     /// What stands in the form.
     ///
     /// # Errors
     /// It is not there, or says two things.
-    pub(super) fn from_form(secret: Option<&str>, query: &Form, form: &Form) -> Result<Self, Refusal> {
-        let id = one_of(query, form, "client_id")?.ok_or(Refusal::ParameterMissing)?;
-        let secret = secret.ok_or(Refusal::ParameterMissing)?;
+    pub(super) fn from_form(secret: Option<&str>, query: &Form, form: &Form) -> Result<Self, Refused> {
+        let id = client_id(query, form)?;
+        let secret = secret.ok_or(Refused::of_parameter(Refusal::ClientAuthenticationMissing, "client_secret"))?;
         Ok(Self { ids: vec![Zeroizing::new(id.to_owned())], readings: vec![Zeroizing::new(secret.to_owned())] })
     }
 
