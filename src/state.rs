@@ -38,6 +38,10 @@ use session::{Found, LoginId, Session, SessionDigest, Sessions, Trust};
 /// How long a rule about a customer or client is kept: no token lives longer (RFC 6265bis caps cookies at 400 days).
 pub const LONGEST: u64 = 400 * 24 * 3600;
 
+/// For how many seconds a token may still be good after its end: the most that `issuer.clock_skew` can be. A rule about it
+/// must not be forgotten before.
+pub const LONGEST_SKEW: u64 = 60;
+
 /// For how long this process may still decide after another one has taken the state: what comes later may miss a
 /// revocation.
 const AFTER_HANDOVER: Duration = Duration::from_secs(2);
@@ -302,7 +306,8 @@ impl State {
 
     async fn end_by(&self, id: LoginId, digest: &SessionDigest, until: u64) -> Result<(), Unavailable> {
         let known = self.sessions.copy(digest);
-        let until = known.map_or(until, |(session, ..)| session.expires_at.max(until));
+        let its_end = known.map_or(0, |(session, ..)| session.expires_at.saturating_add(LONGEST_SKEW));
+        let until = its_end.max(until);
         let rule = Rule::forever(id.subject(), until);
         self.revocations.apply(rule.clone());
         let changes = || vec![record::delete_session(digest), record::put_rule(&rule)];

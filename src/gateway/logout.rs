@@ -24,7 +24,7 @@ use crate::refusal::{Refusal, SessionFault, TokenFault};
 use crate::state::family::RefreshToken;
 use crate::state::revocation::{Revocations, Rule, Subject};
 use crate::state::session::SessionDigest;
-use crate::state::{LONGEST, State};
+use crate::state::{LONGEST, LONGEST_SKEW, State};
 
 /// What stands in the place of a route's name.
 pub(super) const NAME: &str = "logout";
@@ -216,7 +216,7 @@ impl Ending<'_> {
     async fn family(&mut self, digest: &SessionDigest, fault: TokenFault) -> Result<bool, Refusal> {
         match self.state.live_family(digest, self.now).await.map_err(|_| Refusal::State)? {
             Some(family) => {
-                let last = family.expires_at.saturating_add(self.login.lifetime);
+                let last = last_jwt(Some(self.login), family.expires_at);
                 self.state.end_family(digest, last).await.map_err(|_| Refusal::State)?;
                 self.customers.push(family.customer);
                 Ok(true)
@@ -240,10 +240,9 @@ pub(super) async fn end_of(token: &Inspected, login: Option<&Login>, state: &Sta
     let Some(family) = token.claims.family else {
         return Ok(Rule::forever(subject, last_end(login, now).max(ends)));
     };
-    let lifetime = login.map_or(LONGEST, |login| login.lifetime);
-    let mut last = ends.max(now.saturating_add(lifetime));
+    let mut last = ends.max(last_jwt(login, now));
     if let Some(known) = state.live_family(&family, now).await.map_err(|_| Refusal::State)? {
-        last = last.max(known.expires_at.saturating_add(lifetime));
+        last = last.max(last_jwt(login, known.expires_at));
         state.end_family(&family, last).await.map_err(|_| Refusal::State)?;
     }
     Ok(Rule::forever(subject, last))
@@ -253,9 +252,14 @@ pub(super) async fn end_of(token: &Inspected, login: Option<&Login>, state: &Sta
 pub fn last_end(login: Option<&Login>, now: u64) -> u64 {
     match login {
         // Refresh tokens may have been given for longer than they are now.
-        Some(Login { refresh: None, lifetime, .. }) => now.saturating_add(*lifetime),
+        Some(login) if login.refresh.is_none() => last_jwt(Some(login), now),
         Some(_) | None => now.saturating_add(LONGEST),
     }
+}
+
+/// When a JWT that is issued then is no longer good, whoever's clock is asked.
+pub(super) fn last_jwt(login: Option<&Login>, issued: u64) -> u64 {
+    issued.saturating_add(login.map_or(LONGEST, |login| login.lifetime)).saturating_add(LONGEST_SKEW)
 }
 
 /// What ends all logins of a customer until now, under each name that the customer has; with an audience only the tokens

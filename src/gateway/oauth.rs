@@ -10,7 +10,7 @@ use super::call::Call;
 use super::client::read_forms;
 use super::error::Refused;
 use super::login::json_response;
-use super::logout::end_of;
+use super::logout::{end_of, last_jwt};
 use super::record::Record;
 use super::{Gateway, unix_seconds};
 use crate::auth::Client;
@@ -19,7 +19,6 @@ use crate::auth::inspected::Inspected;
 use crate::auth::verified::{Identity, Verdict};
 use crate::config::raw::TokenReach;
 use crate::refusal::{Refusal, TokenFault};
-use crate::state::LONGEST;
 use crate::state::family::RefreshToken;
 
 /// What stands in the place of a route's name.
@@ -58,7 +57,7 @@ impl Gateway {
             Token::Refresh(token) => {
                 let family = state.live_family(&token.family, now).await.map_err(|_| Refusal::State)?;
                 if let Some(family) = family {
-                    let last = family.expires_at.saturating_add(login.map_or(LONGEST, |login| login.lifetime));
+                    let last = last_jwt(login, family.expires_at);
                     state.end_family(&token.family, last).await.map_err(|_| Refusal::State)?;
                 }
             }

@@ -420,6 +420,19 @@ mod tests {
         assert!(matches!(found(LoginId::of(&[2; 32]).subject()), Found::Live(_)));
     }
 
+    #[tokio::test]
+    async fn a_login_that_was_ended_stays_so_until_no_clock_takes_its_tokens_any_more() {
+        let state = crate::state::State::in_memory();
+        state.begin([1; 32], session(1_000), 1_000).await.unwrap();
+        state.end_login(&[1; 32], &session(1_000), 0).await.unwrap();
+        // The session ends at 9,000, and so does its JWT, by clocks that are right.
+        state.sweep(9_059, 1_000).await;
+        let ended = || state.revocations().covers(&LoginId::of(&[7; 32]).subject(), Some(1_000));
+        assert!(ended());
+        state.sweep(9_060, 1_000).await;
+        assert!(!ended());
+    }
+
     #[test]
     fn browsers_are_told_apart_by_family() {
         let chrome =
