@@ -32,7 +32,7 @@ use crate::state::State;
 use places::Places;
 
 /// How often it is looked whether a file has changed.
-const WATCH: Duration = Duration::from_secs(1);
+const WATCH: Duration = Duration::from_millis(500);
 
 /// The name of the file, beside the state, that says when keys were last used.
 const LAST_USES: &str = "last-uses.json";

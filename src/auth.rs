@@ -39,6 +39,7 @@ pub use self::demand::{ApiKeyHeader, CustomerPlace, Demand, DpopDemand};
 use crate::customer::{Deriver, Identifier};
 use crate::refusal::{ApiKeyFault, DpopFault, Refusal, SessionFault, TokenFault};
 use crate::state::State;
+use crate::state::account::AccountStamps;
 use crate::state::session::{Found, Session, SessionDigest};
 use api_key::ApiKeys;
 use binding::{is_held, with_proof};
@@ -110,6 +111,8 @@ pub struct Authenticator {
     pub deriver: Option<Deriver>,
     /// Audiences whose tokens are good only where one of them is demanded.
     pub apart: Vec<Arc<str>>,
+    /// The accounts in force: a login ends with its own.
+    pub accounts: AccountStamps,
 }
 
 /// What a worker brings to a check.
@@ -390,6 +393,7 @@ impl Authenticator {
             (None, None) => return Err(TokenFault::Issuer),
         };
         let customer = match own {
+            Some(_) if !self.accounts.admit(claims.account) => return Err(TokenFault::Account),
             Some(_) => deriver.accept(&claims.subject, around.now).map_err(|_| TokenFault::Subject)?,
             None => deriver.derive(verifier.tenant(), &claims.subject).map_err(|_| TokenFault::Subject)?,
         };
@@ -409,9 +413,9 @@ impl Authenticator {
         let digest = cookie.keys.open(value, around.now)?;
         let found = match &around.learned.session {
             Some((told, session)) if *told == digest => {
-                around.state.judge(&digest, session.as_ref(), around.now, cookie.idle)
+                around.state.judge(&digest, session.as_ref(), around.now, cookie.idle, &self.accounts)
             }
-            _ => around.state.session(&digest, around.now, cookie.idle),
+            _ => around.state.session(&digest, around.now, cookie.idle, &self.accounts),
         };
         match found {
             // A login from before a rotation of the key names the customer as of then.
@@ -422,6 +426,7 @@ impl Authenticator {
                 _ => Ok(customer),
             },
             Found::Expired => Err(SessionFault::Expired),
+            Found::NoAccount => Err(SessionFault::Account),
             Found::Unknown => Err(SessionFault::Unknown),
             Found::Ask => {
                 around.ask = Some(Ask::Store(digest));

@@ -25,6 +25,7 @@ pub mod uses;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use http::HeaderName;
 
@@ -119,8 +120,19 @@ pub struct Login {
     pub limit: raw::RateLimit,
     /// What wrong passwords cost.
     pub attempts: AttemptCosts,
-    /// For how many seconds refresh tokens are given, where they are.
-    pub refresh: Option<u64>,
+    /// How many sessions, and families of refresh tokens, a customer has at most.
+    pub max_per_customer: usize,
+    /// Refresh tokens, where they are given.
+    pub refresh: Option<Refresh>,
+}
+
+/// How refresh tokens are given.
+#[derive(Debug, Clone, Copy)]
+pub struct Refresh {
+    /// For how many seconds after the login.
+    pub lifetime: u64,
+    /// How long after its use a token gives the same again.
+    pub grace: Duration,
 }
 
 /// Whose pages may make calls for which only a cookie speaks.
@@ -204,6 +216,7 @@ impl Policy {
             cookie,
             apart: raw.listen.iter().filter_map(|listen| listen.audience.as_deref()).map(Arc::from).collect(),
             deriver,
+            accounts: login.as_ref().map(|login| login.accounts.stamps()).unwrap_or_default(),
         };
         let access_token = raw.access_token.as_ref().map(|token| AccessToken {
             lifetime: token.lifetime.as_secs(),
@@ -371,7 +384,11 @@ fn read_login(
         same_site,
         limit: login.limits,
         attempts: AttemptCosts::new(&login.attempts),
-        refresh: login.refresh.as_ref().map(|refresh| refresh.lifetime.as_secs()),
+        max_per_customer: login.max_per_customer,
+        refresh: login
+            .refresh
+            .as_ref()
+            .map(|refresh| Refresh { lifetime: refresh.lifetime.as_secs(), grace: refresh.grace.get() }),
     })
 }
 

@@ -45,6 +45,8 @@ pub enum TokenFault {
     NoKeys,
     /// It is good once, and was used before.
     Used,
+    /// The account that it was given to is gone, or has another password.
+    Account,
 }
 
 /// What is wrong with an API key.
@@ -75,6 +77,8 @@ pub enum SessionFault {
     Unknown,
     /// It was idle for too long, or is too old.
     Expired,
+    /// Its account is gone, or has another password.
+    Account,
 }
 
 /// What is wrong with a proof of possession (DPoP, RFC 9449 section 4.3).
@@ -277,6 +281,7 @@ macro_rules! token_word {
             TokenFault::Claim => concat!($prefix, "_claim"),
             TokenFault::NoKeys => concat!($prefix, "_no_keys"),
             TokenFault::Used => concat!($prefix, "_used"),
+            TokenFault::Account => concat!($prefix, "_account"),
         }
     };
 }
@@ -336,6 +341,7 @@ impl Refusal {
             Self::Session(SessionFault::Forged) => "session_forged",
             Self::Session(SessionFault::Unknown) => "session_unknown",
             Self::Session(SessionFault::Expired) => "session_expired",
+            Self::Session(SessionFault::Account) => "session_account",
             Self::Scope => "scope",
             Self::CrossSite => "cross_site",
             Self::IdentifierMismatch => "identifier_mismatch",

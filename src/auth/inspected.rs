@@ -59,6 +59,9 @@ impl Authenticator {
             }
             Kind::Customer => {
                 let deriver = self.deriver.as_ref().ok_or(TokenFault::Issuer)?;
+                if is_own && !self.accounts.admit(claims.account) {
+                    return Err(TokenFault::Account);
+                }
                 let customer = if is_own {
                     deriver.accept(&claims.subject, now).map_err(|_| TokenFault::Subject)?
                 } else {

@@ -15,6 +15,10 @@ use super::keys::KeySet;
 use super::published::PublishedKeys;
 use crate::customer;
 use crate::refusal::TokenFault;
+use crate::state::account::AccountStamp;
+
+/// A claim of ours in customers' tokens: the account that they were given to.
+pub const ACCOUNT: &str = "wg_account";
 
 /// A compact JWS whose payload is a JSON object. Nothing of it has been verified.
 #[derive(Debug)]
@@ -117,6 +121,8 @@ pub struct Claims {
     pub scope: Option<String>,
     /// `cnf`, only of our own tokens: what they are bound to.
     pub binding: Option<Binding>,
+    /// [`ACCOUNT`], only of our own tokens: the account that it was given to.
+    pub account: Option<AccountStamp>,
 }
 
 impl Verifier {
@@ -265,6 +271,10 @@ impl Verifier {
                 Some(confirmation) if self.reads_client => {
                     Some(Binding::read(confirmation).ok_or(TokenFault::Malformed)?)
                 }
+                _ => None,
+            },
+            account: match text(ACCOUNT)? {
+                Some(text) if self.reads_client => Some(AccountStamp::parse(&text).ok_or(TokenFault::Malformed)?),
                 _ => None,
             },
         })

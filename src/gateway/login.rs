@@ -28,6 +28,8 @@ use crate::policy::accounts::{AccountFile, Accounts, LoginBackend};
 use crate::policy::{Login, Policy};
 use crate::refusal::Refusal;
 use crate::secret::random_bytes;
+use crate::state::Bound;
+use crate::state::account::AccountStamp;
 use crate::state::family::{Family, RefreshToken};
 use crate::state::session::{Agent, Session, handle};
 use crate::stream::{Pace, RequestBody};
@@ -43,6 +45,9 @@ const MAX_ANSWER: usize = 64 * 1024;
 
 /// Claims of an account that go into its JWT.
 type Claims = BTreeMap<String, Value>;
+
+/// Who has logged in: the customer, what the JWT also says, and the account where it is known.
+type Proved = (Identifier, Claims, Option<AccountStamp>);
 
 impl Gateway {
     /// Answers a login.
@@ -82,23 +87,18 @@ impl Gateway {
             Accounts::Backend(backend) => self.by_backend(policy, login, backend, username, password, record).await,
         };
         self.judge(&tried, &proved).await;
-        let (customer, claims) = proved?;
-        record.customer = Some(customer.clone());
-        self.welcome(&call, login, customer, claims).await
+        let proved = proved?;
+        record.customer = Some(proved.0.clone());
+        self.welcome(&call, login, proved).await
     }
 
     /// Unknown users cost the same hash as known ones.
-    async fn by_account(
-        &self,
-        accounts: &AccountFile,
-        username: &str,
-        password: &str,
-    ) -> Result<(Identifier, Claims), Refusal> {
+    async fn by_account(&self, accounts: &AccountFile, username: &str, password: &str) -> Result<Proved, Refusal> {
         let (account, dummy) = (accounts.find(username), accounts.dummy());
         let password = zeroize::Zeroizing::new(password.to_owned());
         let job = move || match account {
             Some(account) if password::verify(&account.password, password.as_bytes()) => {
-                Ok((account.customer.clone(), account.claims.clone()))
+                Ok((account.customer.clone(), account.claims.clone(), Some(account.stamp)))
             }
             Some(_) => Err(Refusal::LoginWrongPassword),
             None => {
@@ -118,7 +118,7 @@ impl Gateway {
         username: &str,
         password: &str,
         record: &mut Record,
-    ) -> Result<(Identifier, Claims), Refusal> {
+    ) -> Result<Proved, Refusal> {
         let backend = &asked.backend;
         let outage = |kind: &'static str| {
             self.cells().backend_failed(&backend.name, kind);
@@ -150,15 +150,14 @@ impl Gateway {
         let subject = body::read(&answer, &asked.subject).ok().flatten().ok_or_else(|| outage("answer"))?;
         let deriver = policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
         let customer = deriver.derive(&login.tenant, &subject).map_err(|_| outage("answer"))?;
-        Ok((customer, Claims::new()))
+        Ok((customer, Claims::new(), None))
     }
 
     async fn welcome(
         &self,
         call: &Call<'_>,
         login: &Login,
-        customer: Identifier,
-        claims: Claims,
+        (customer, claims, account): Proved,
     ) -> Result<Response<ResponseBody>, Refused> {
         let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         // In the very second of a revocation, what is new must not look old.
@@ -166,20 +165,24 @@ impl Gateway {
         let (cookie, by_cookie) = match login.issue {
             Issue::Jwt => (None, None),
             Issue::Cookie | Issue::Both => {
-                let (line, sid) = self.begin_session(call, login, &customer, now).await?;
+                let (line, sid) = self.begin_session(call, login, &customer, account, now).await?;
                 (Some(line), Some(sid))
             }
         };
         let (refresh, by_refresh) = match login.refresh {
-            Some(lifetime) => {
+            Some(refresh) => {
                 let first = RefreshToken::first();
                 let family = Family {
                     customer: customer.clone(),
                     issued_at: now,
-                    expires_at: now.saturating_add(lifetime),
+                    expires_at: now.saturating_add(refresh.lifetime),
                     current: first.digest,
+                    predecessor: None,
+                    account,
                 };
-                self.shared.state.begin_family(&first, family).await.map_err(|_| Refusal::State)?;
+                let bound =
+                    Bound { most: login.max_per_customer, until: family.expires_at.saturating_add(login.lifetime) };
+                self.shared.state.begin_family(&first, family, bound).await.map_err(|_| Refusal::State)?;
                 let sid = handle(&first.family);
                 (Some(first), Some(sid))
             }
@@ -209,6 +212,7 @@ impl Gateway {
         call: &Call<'_>,
         login: &Login,
         customer: &Identifier,
+        account: Option<AccountStamp>,
         now: u64,
     ) -> Result<(HeaderValue, String), Refusal> {
         let auth = &call.policy.auth;
@@ -223,9 +227,11 @@ impl Gateway {
             last_seen: now,
             expires_at,
             agent: agent.unwrap_or_default(),
+            account,
         };
         let state = &self.shared.state;
-        state.begin(new.digest, session, cookie.idle).await.map_err(|_| Refusal::State)?;
+        let bound = Bound { most: login.max_per_customer, until: expires_at };
+        state.begin(new.digest, session, cookie.idle, bound).await.map_err(|_| Refusal::State)?;
         for old in auth.named_sessions(headers, now) {
             state.end(&old, expires_at).await.map_err(|_| Refusal::State)?;
         }

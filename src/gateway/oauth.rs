@@ -43,6 +43,7 @@ impl Gateway {
         call: Box<Call<'_>>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
+        let policy = call.policy;
         let token = self.handed_in(call, record).await?;
         let state = &self.shared.state;
         let now = unix_seconds(SystemTime::now());
@@ -56,7 +57,9 @@ impl Gateway {
             Token::Refresh(token) => {
                 let family = state.family(&token, now).await.map_err(|_| Refusal::State)?;
                 if let Some(family) = family {
-                    state.end_family(&token.family, family.expires_at).await.map_err(|_| Refusal::State)?;
+                    let lifetime = policy.login.as_ref().map_or(LONGEST, |login| login.lifetime);
+                    let ends = family.expires_at.saturating_add(lifetime);
+                    state.end_family(&token.family, ends).await.map_err(|_| Refusal::State)?;
                 }
             }
             Token::Nothing => {}
@@ -77,6 +80,7 @@ impl Gateway {
             Token::Good(token) => described(policy, &token),
             Token::Refresh(token) => {
                 let family = self.shared.state.family(&token, now).await.map_err(|_| Refusal::State)?;
+                let family = family.filter(|family| policy.auth.accounts.admit(family.account));
                 family.map_or(Value::Null, |family| {
                     json!({
                         "active": true, "token_type": "refresh_token", "sub": family.customer.as_str(),
