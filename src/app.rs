@@ -386,6 +386,7 @@ fn start_sweep(control: &Runtime, shared: &Arc<Shared>, noted: PathBuf) {
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
             counting.state.note_counts();
+            counting.state.note_answers();
         }
     });
     let looking = Arc::clone(shared);

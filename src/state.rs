@@ -29,7 +29,7 @@ use account::AccountStamps;
 use attempts::Attempts;
 pub use embedded::OpenFault;
 use embedded::{Change, Embedded, Released};
-use family::Family;
+use family::{Answered, Family};
 use once::UsedIds;
 use quota::Quotas;
 pub use quota::{Quota, Taken};
@@ -79,6 +79,7 @@ pub struct State {
     sessions: Sessions,
     revocations: Arc<Revocations>,
     families: DashMap<SessionDigest, Family, foldhash::fast::RandomState>,
+    answered: Answered,
     /// What each customer has of both. A shared store knows that itself.
     session_registry: Registry,
     family_registry: Registry,
@@ -147,6 +148,7 @@ impl State {
             sessions: Sessions::default(),
             revocations,
             families: DashMap::default(),
+            answered: Answered::default(),
             session_registry: Registry::default(),
             family_registry: Registry::default(),
             attempts: Attempts::default(),
@@ -187,6 +189,7 @@ impl State {
             sessions: Sessions::default(),
             revocations: Arc::default(),
             families: DashMap::default(),
+            answered: Answered::default(),
             session_registry: Registry::default(),
             family_registry: Registry::default(),
             attempts: Attempts::default(),
@@ -454,6 +457,7 @@ impl State {
 
     fn write_uses(&self, store: &Embedded) {
         self.note_counts();
+        self.note_answers();
         let used = self.sessions.unstored();
         store.write_later(used.iter().map(|(digest, session)| record::put_session(digest, session)).collect());
     }

@@ -5,6 +5,7 @@
 //! which whoever hands it in again gets again: for a grace after the answer was given, and for as long as the successor
 //! has not been used where the store has not said that it was written.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -158,6 +159,26 @@ impl Family {
     }
 }
 
+/// Families whose last rotation was answered, which the store has not been told.
+#[derive(Debug, Default)]
+pub(super) struct Answered(Mutex<Vec<SessionDigest>>);
+
+impl Answered {
+    /// No more wait than this, and no more are written at once: the queue of the store is for others too.
+    const MOST: usize = 1_000;
+
+    fn push(&self, family: SessionDigest) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() < Self::MOST {
+            waiting.push(family);
+        }
+    }
+
+    fn take(&self) -> Vec<SessionDigest> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// What a family says to a token.
 enum Handed {
     Good,
@@ -243,14 +264,24 @@ impl State {
             return Err(Unavailable);
         }
         let until = millis(rotation.now.saturating_add(rotation.grace));
-        if let Some(mut known) = self.families.get_mut(&presented.family)
-            && known.answered(&presented.digest, until)
-            && let Store::Embedded(store) = &self.store
-        {
+        let answered =
+            self.families.get_mut(&presented.family).is_some_and(|mut known| known.answered(&presented.digest, until));
+        if answered && matches!(self.store, Store::Embedded(_)) {
             // Where a crash takes this, the token is taken for longer.
-            store.write_later(vec![record::put_family(&presented.family, &known)]);
+            self.answered.push(presented.family);
         }
         Ok(Rotated::Good(family))
+    }
+
+    /// Writes down which rotations were answered since the last time. Once a second: that needs no commit of its own.
+    pub fn note_answers(&self) {
+        let Store::Embedded(store) = &self.store else { return };
+        for digest in self.answered.take() {
+            // The lock is held until it is in the queue: a rotation that comes now is written later.
+            if let Some(family) = self.families.get(&digest) {
+                store.write_later(vec![record::put_family(&digest, &family)]);
+            }
+        }
     }
 
     /// The login of a refresh token that is good.
