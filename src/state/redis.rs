@@ -4,6 +4,8 @@
 //! (`link`) keeps the connection, listens to what other replicas do, and polls what it might have missed.
 
 mod connect;
+mod customers;
+mod families;
 mod inner;
 mod link;
 mod scripts;
@@ -19,16 +21,13 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::attempts::{AttemptKey, Cost, Failures};
-use super::family::{Family, RefreshToken, Rotated};
 use super::once::OnceId;
-use super::registry::{LoginKind, MOST_ENDED};
 use super::revocation::{Revocations, Rule};
-use super::session::{Session, SessionDigest, hex, unhex};
+use super::session::{Session, SessionDigest, hex};
 use super::{Taken, Unavailable};
-use crate::customer::Identifier;
 use crate::secret::{Secret, random_bytes};
 use connect::Connection;
-use inner::{Inner, family, locked, session};
+use inner::{Inner, locked, session};
 use scripts::Scripts;
 
 /// Where the store is, and how it is asked.
@@ -214,151 +213,9 @@ impl Redis {
         Ok(found)
     }
 
-    /// Begins a family of refresh tokens.
-    pub(super) async fn begin_family(&self, digest: &SessionDigest, family: &Family) -> Result<(), Unavailable> {
-        let key = self.inner.family_key(digest);
-        let mut pipeline = Pipeline::new();
-        pipeline
-            .cmd("HSET")
-            .arg(&key)
-            .arg(&[("c", family.customer.as_str()), ("d", &hex(&family.current))])
-            .arg(&[("i", family.issued_at), ("e", family.expires_at)])
-            .arg(family.account.map(|account| ("u", account.to_string())))
-            .ignore();
-        pipeline.cmd("EXPIREAT").arg(&key).arg(family.expires_at).ignore();
-        self.acknowledged(pipeline).await
-    }
-
-    /// The family of this digest.
-    pub(super) async fn family(&self, digest: &SessionDigest) -> Result<Option<Family>, Unavailable> {
-        let mut get = cmd("HGETALL");
-        get.arg(self.inner.family_key(digest));
-        let fields: Vec<(String, String)> = self.one(get).await?;
-        if fields.is_empty() { Ok(None) } else { family(&fields).map(Some).ok_or(Unavailable) }
-    }
-
-    /// Hands in a refresh token for one of its successors, of which the first is the one to give.
-    pub(super) async fn rotate(
-        &self,
-        presented: &RefreshToken,
-        successors: &[RefreshToken],
-        grace: Duration,
-    ) -> Result<Rotated, Unavailable> {
-        let key = self.inner.family_key(&presented.family);
-        let (old, call) = (hex(&presented.digest), hex(&random_bytes::<8>()));
-        let new: Vec<String> = successors.iter().map(|token| hex(&token.digest)).collect();
-        let (asked, named) = (key.clone(), call.clone());
-        let (word, fields): (String, Vec<(String, String)>) = self
-            .run(move |inner: Arc<Inner>, mut connection: Connection| async move {
-                let mut invocation = inner.scripts.rotate.key(asked);
-                let answer = invocation.arg(old).arg(named).arg(new).invoke_async(&mut connection).await?;
-                inner.wait(&mut connection).await?;
-                Ok(answer)
-            })
-            .await?;
-        match word.as_str() {
-            "good" => {
-                let family = family(&fields).ok_or(Unavailable)?;
-                self.answered(key, call, grace).await;
-                Ok(Rotated::Good(family))
-            }
-            "reused" => family(&fields).map(Rotated::Reused).ok_or(Unavailable),
-            "replaced" => Ok(Rotated::Replaced),
-            _ => Ok(Rotated::Unknown),
-        }
-    }
-
-    /// The call that handed in a refresh token gets its answer. Where this is lost, the token is taken for longer.
-    async fn answered(&self, key: String, call: String, grace: Duration) {
-        let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        let told = self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
-            let mut invocation = inner.scripts.answered.key(key);
-            invocation.arg(call).arg(grace).invoke_async::<i64>(&mut connection).await
-        });
-        let _ = told.await;
-    }
-
-    /// Notes a login that has begun and ends at `ends` at the latest; which are too many of its customer's, where more than
-    /// `most` are live.
-    pub(super) async fn join(
-        &self,
-        kind: LoginKind,
-        customer: &Identifier,
-        new: &SessionDigest,
-        most: usize,
-        ends: u64,
-    ) -> Result<Vec<SessionDigest>, Unavailable> {
-        let (key, new) = (self.inner.customer_key(kind, customer), hex(new));
-        let asked = key.clone();
-        let all: Vec<String> = self
-            .run(move |inner: Arc<Inner>, mut connection: Connection| async move {
-                let mut invocation = inner.scripts.join.key(asked);
-                invocation
-                    .arg(new)
-                    .arg(most)
-                    .arg(ends.min(u64::MAX / 4_000))
-                    .arg(MOST_ENDED)
-                    .invoke_async(&mut connection)
-                    .await
-            })
-            .await?;
-        if all.is_empty() {
-            return Ok(Vec::new());
-        }
-        // Those that have ended by themselves, or by a logout, stand there still.
-        let digests: Vec<SessionDigest> = all.iter().filter_map(|text| unhex(text)).collect();
-        let exist = self.exist(kind, &digests).await?;
-        let count = |wanted| exist.iter().filter(|exists| **exists == wanted).count();
-        let mut left = count(true).saturating_sub(most).min(MOST_ENDED);
-        let (mut too_many, mut remove) = (Vec::new(), cmd("ZREM"));
-        remove.arg(key);
-        for (digest, exists) in digests.iter().zip(&exist) {
-            if *exists && left == 0 {
-                continue;
-            }
-            if *exists {
-                left -= 1;
-                too_many.push(*digest);
-            }
-            remove.arg(hex(digest));
-        }
-        if count(false) + too_many.len() > 0 {
-            self.one::<i64>(remove).await?;
-        }
-        Ok(too_many)
-    }
-
-    /// Which of these logins there are, in their order.
-    async fn exist(&self, kind: LoginKind, digests: &[SessionDigest]) -> Result<Vec<bool>, Unavailable> {
-        let key = |digest| match kind {
-            LoginKind::Session => self.inner.session_key(digest),
-            LoginKind::Family => self.inner.family_key(digest),
-        };
-        let mut found = Vec::new();
-        for some in digests.chunks(self.at_once(digests.len())) {
-            let mut pipeline = Pipeline::new();
-            for digest in some {
-                pipeline.cmd("EXISTS").arg(key(digest));
-            }
-            let exist: Vec<bool> = self
-                .run(move |_, mut connection: Connection| async move { pipeline.query_async(&mut connection).await })
-                .await?;
-            found.extend(exist);
-        }
-        Ok(found)
-    }
-
     /// How many commands go in one pipeline: in a cluster a pipeline is for one slot.
     fn at_once(&self, all: usize) -> usize {
         if matches!(self.inner.settings.kind, Kind::Cluster(_)) { 1 } else { all.max(1) }
-    }
-
-    /// Ends a family.
-    pub(super) async fn end_family(&self, digest: &SessionDigest, rule: &Rule) -> Result<(), Unavailable> {
-        self.revoke(std::slice::from_ref(rule)).await?;
-        let mut delete = cmd("DEL");
-        delete.arg(self.inner.family_key(digest));
-        self.one::<i64>(delete).await.map(drop)
     }
 
     /// What is known of these keys, in their order.
