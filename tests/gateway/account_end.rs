@@ -145,6 +145,32 @@ fn logins_of_an_earlier_version_stay_good_whatever_becomes_of_the_accounts() {
 }
 
 #[test]
+fn each_replica_ends_logins_by_its_own_file_of_accounts() {
+    let redis = RedisServer::start();
+    let backend = Backend::start();
+    let config = all_kinds(Config::new(&backend)).set("/state", json!({"redis": {"url": redis.url()}}));
+    let config = config.file("certs/identifier.key", &keys::key_file());
+    let [a, b] = [0, 1].map(|_| Gateway::start(&config));
+    [&a, &b].into_iter().for_each(Gateway::is_ready);
+    let bob = log_in(&a, BOB);
+    let mut without = config;
+    without.accounts.retain(|account| account.name != BOB.name);
+    for gateway in [&a, &b] {
+        by_cookie(gateway, &bob).send().ok();
+        by_jwt(gateway, &bob).send().ok();
+    }
+    b.reload(&without, "reloaded");
+    by_cookie(&a, &bob).send().ok();
+    by_jwt(&a, &bob).send().ok();
+    for gateway in [&b, &a] {
+        gateway.reload(&without, "reloaded");
+        by_cookie(gateway, &bob).send().expect(401, "401-03");
+        by_jwt(gateway, &bob).send().expect(401, "401-03");
+        refresh(gateway, &bob).send().expect(400, "");
+    }
+}
+
+#[test]
 fn an_open_websocket_ends_with_the_account_of_its_caller() {
     let (address, opened) = backend();
     let change = |c: Config| all_kinds(c).route("me", "limits", json!({"recheck": "100ms"}));
@@ -247,14 +273,17 @@ fn the_oldest_login_goes_in_a_cluster_too_and_the_store_forgets_which_logins_a_c
     let (_backend, gateway) =
         world_with(|c| all_kinds(c).set("/login/max_per_customer", json!(2)).set("/state", redis));
     gateway.is_ready();
-    let mut logins = [0, 1, 2].map(|_| log_in(&gateway, ALICE));
-    eventually("the oldest goes", || by_cookie(&gateway, &logins[0]).send().status == 401);
-    refresh(&gateway, &logins[0]).send().expect(400, "");
-    logins[1..].iter_mut().for_each(|login| is_live(&gateway, login));
+    let mut logins = [0, 1, 2, 3, 4].map(|_| log_in(&gateway, ALICE));
+    for gone in &logins[..3] {
+        by_cookie(&gateway, gone).send().expect(401, "401-03");
+        refresh(&gateway, gone).send().expect(400, "");
+    }
+    logins[3..].iter_mut().for_each(|login| is_live(&gateway, login));
     let keys = node.command(&["KEYS", "wg:c:*"]);
     assert_eq!(keys.lines().count(), 2, "{keys}");
     for key in keys.lines() {
-        assert_eq!(node.command(&["ZCARD", key]), "2");
+        // The one that has just ended is taken out with the next.
+        assert_eq!(node.command(&["ZCARD", key]), "3");
         assert!(node.command(&["TTL", key]).parse::<i64>().unwrap() > 0, "{key}");
     }
 }
