@@ -34,8 +34,8 @@ use wicketgate::policy::path;
 use wicketgate::policy::route::{Placement, Route};
 use wicketgate::policy::table::{LetterCase, Table};
 use wicketgate::secret::Secret;
-use wicketgate::state::State;
 use wicketgate::state::session::{Agent, LoginId, Session};
+use wicketgate::state::{Bound, State};
 
 const US: &str = "https://gateway.example.com";
 const AUDIENCE: &str = "legacy-api";
@@ -180,9 +180,9 @@ fn admit_session(count: usize) -> anyhow::Result<Step> {
         let new = keys.issue(NOW).context("no key")?;
         let customer = deriver.derive(US, &number.to_string())?;
         let (issued_at, last_seen, expires_at) = (NOW, NOW, NOW + 3600);
-        let session =
-            Session { customer, login: LoginId::random(), issued_at, last_seen, expires_at, agent: Agent::Other };
-        runtime.block_on(state.begin(new.digest, session, 3600))?;
+        let (login, agent) = (LoginId::random(), Agent::Other);
+        let session = Session { customer, login, issued_at, last_seen, expires_at, agent, account: None };
+        runtime.block_on(state.begin(new.digest, session, 3600, Bound { most: 20, until: NOW + 3600 }))?;
         if number % (count / 1_000) == 0 {
             let mut headers = HeaderMap::new();
             headers.insert(COOKIE, format!("theme=dark; session={}", new.value).parse()?);

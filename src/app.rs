@@ -32,7 +32,7 @@ use crate::state::State;
 use places::Places;
 
 /// How often it is looked whether a file has changed.
-const WATCH: Duration = Duration::from_secs(1);
+const WATCH: Duration = Duration::from_millis(500);
 
 /// The name of the file, beside the state, that says when keys were last used.
 const LAST_USES: &str = "last-uses.json";
@@ -386,6 +386,7 @@ fn start_sweep(control: &Runtime, shared: &Arc<Shared>, noted: PathBuf) {
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
             counting.state.note_counts();
+            counting.state.note_answers();
         }
     });
     let looking = Arc::clone(shared);

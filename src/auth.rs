@@ -39,6 +39,7 @@ pub use self::demand::{ApiKeyHeader, CustomerPlace, Demand, DpopDemand};
 use crate::customer::{Deriver, Identifier};
 use crate::refusal::{ApiKeyFault, DpopFault, Refusal, SessionFault, TokenFault};
 use crate::state::State;
+use crate::state::account::AccountStamps;
 use crate::state::session::{Found, Session, SessionDigest};
 use api_key::ApiKeys;
 use binding::{is_held, is_held_by_customer, with_proof};
@@ -116,6 +117,8 @@ pub struct Authenticator {
     pub audience: Arc<str>,
     /// Every place where some route looks for a customer's credential.
     pub customer_places: Vec<CustomerPlace>,
+    /// The accounts in force: a login ends with its own.
+    pub accounts: AccountStamps,
 }
 
 /// What a worker brings to a check.
@@ -375,9 +378,9 @@ impl Authenticator {
         let digest = cookie.keys.open(value, around.now)?;
         let found = match &around.learned.session {
             Some((told, session)) if *told == digest => {
-                around.state.judge(&digest, session.as_ref(), around.now, cookie.idle)
+                around.state.judge(&digest, session.as_ref(), around.now, cookie.idle, &self.accounts)
             }
-            _ => around.state.session(&digest, around.now, cookie.idle),
+            _ => around.state.session(&digest, around.now, cookie.idle, &self.accounts),
         };
         match found {
             // A login from before a rotation of the key names the customer as of then.
@@ -388,6 +391,7 @@ impl Authenticator {
                 _ => Ok(customer),
             },
             Found::Expired => Err(SessionFault::Expired),
+            Found::NoAccount => Err(SessionFault::Account),
             Found::Unknown => Err(SessionFault::Unknown),
             Found::Ask => {
                 around.ask = Some(Ask::Store(digest));

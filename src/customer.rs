@@ -41,6 +41,7 @@ const ONE_WAY_DOMAIN: &[u8] = b"wicketgate customer identifier, one way";
 /// The name of a backend follows.
 const PAIRWISE_DOMAIN: &str = "wicketgate customer identifier, pairwise ";
 const TRACEABLE_DOMAIN: &[u8] = b"wicketgate customer identifier, traceable";
+const SUCCESSOR_DOMAIN: &[u8] = b"wicketgate successor of a secret";
 
 const fn padded(length: usize) -> usize {
     length.div_ceil(BLOCK) * BLOCK
@@ -232,6 +233,7 @@ struct Version {
     prefix: String,
     cipher: Zeroizing<[u8; MASTER]>,
     hash: hmac::Key,
+    successor: hmac::Key,
     /// When an identifier of it was last accepted.
     used: Arc<LastUse>,
 }
@@ -250,6 +252,7 @@ impl Version {
             prefix: format!("{}{}-", mode.letter(), key.version),
             cipher: key.subkey(TRACEABLE_DOMAIN),
             hash: hmac::Key::new(hmac::HMAC_SHA256, &key.subkey(ONE_WAY_DOMAIN)[..]),
+            successor: hmac::Key::new(hmac::HMAC_SHA256, &key.subkey(SUCCESSOR_DOMAIN)[..]),
             used: Arc::default(),
             key,
         }
@@ -309,6 +312,13 @@ impl Version {
             Mode::OneWay => self.decode(text).map(drop)?,
         }
         Ok(Identifier(text.into()))
+    }
+
+    /// What follows a secret.
+    fn successor(&self, secret: &[u8]) -> Zeroizing<[u8; 32]> {
+        let mut successor = Zeroizing::new([0; 32]);
+        successor.copy_from_slice(hmac::sign(&self.successor, secret).as_ref());
+        successor
     }
 
     /// The bytes behind the prefix.

@@ -25,6 +25,7 @@ pub mod uses;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use http::HeaderName;
 
@@ -120,8 +121,19 @@ pub struct Login {
     pub limit: raw::RateLimit,
     /// What wrong passwords cost.
     pub attempts: Costs,
-    /// For how many seconds refresh tokens are given, where they are.
-    pub refresh: Option<u64>,
+    /// How many sessions, and families of refresh tokens, a customer has at most.
+    pub max_per_customer: usize,
+    /// Refresh tokens, where they are given.
+    pub refresh: Option<Refresh>,
+}
+
+/// How refresh tokens are given.
+#[derive(Debug, Clone, Copy)]
+pub struct Refresh {
+    /// For how many seconds after the login.
+    pub lifetime: u64,
+    /// How long after its use a token gives the same again.
+    pub grace: Duration,
 }
 
 /// Whose pages may make calls for which only a cookie speaks.
@@ -188,6 +200,7 @@ impl Policy {
             audience: raw.issuer.as_ref().map(|issuer| issuer.audience.as_str()).unwrap_or_default().into(),
             customer_places: customer_places(&routes),
             deriver,
+            accounts: login.as_ref().map(|login| login.accounts.stamps()).unwrap_or_default(),
         };
         let access_token = raw.access_token.as_ref().map(|token| AccessToken {
             lifetime: token.lifetime.as_secs(),
@@ -367,7 +380,11 @@ fn read_login(
         same_site,
         limit: login.limits,
         attempts: costs(&login.attempts),
-        refresh: login.refresh.as_ref().map(|refresh| refresh.lifetime.as_secs()),
+        max_per_customer: login.max_per_customer,
+        refresh: login
+            .refresh
+            .as_ref()
+            .map(|refresh| Refresh { lifetime: refresh.lifetime.as_secs(), grace: refresh.grace.get() }),
     })
 }
 

@@ -47,6 +47,8 @@ pub enum TokenFault {
     Used,
     /// It is bound to a key (`cnf`, RFC 7800 section 3.1), and the caller has not shown that it has this key.
     Binding,
+    /// The account that it was given to is gone, or has another password.
+    Account,
 }
 
 /// What is wrong with an API key.
@@ -77,6 +79,8 @@ pub enum SessionFault {
     Unknown,
     /// It was idle for too long, or is too old.
     Expired,
+    /// Its account is gone, or has another password.
+    Account,
 }
 
 /// What is wrong with a proof of possession (DPoP, RFC 9449 section 4.3).
@@ -286,6 +290,7 @@ macro_rules! token_word {
             TokenFault::NoKeys => concat!($prefix, "_no_keys"),
             TokenFault::Used => concat!($prefix, "_used"),
             TokenFault::Binding => concat!($prefix, "_binding"),
+            TokenFault::Account => concat!($prefix, "_account"),
         }
     };
 }
@@ -345,6 +350,7 @@ impl Refusal {
             Self::Session(SessionFault::Forged) => "session_forged",
             Self::Session(SessionFault::Unknown) => "session_unknown",
             Self::Session(SessionFault::Expired) => "session_expired",
+            Self::Session(SessionFault::Account) => "session_account",
             Self::Scope => "scope",
             Self::CrossSite => "cross_site",
             Self::IdentifierMismatch => "identifier_mismatch",

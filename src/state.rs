@@ -4,6 +4,7 @@
 //! The request path reads memory. Everything that must not be lost is in a store before anybody is told that it
 //! happened: one file of this process, or a Redis that several replicas share.
 
+pub mod account;
 pub mod attempts;
 mod embedded;
 pub mod family;
@@ -11,6 +12,7 @@ pub mod once;
 pub mod quota;
 mod record;
 pub mod redis;
+mod registry;
 pub mod revocation;
 pub mod session;
 
@@ -23,15 +25,17 @@ use tokio::runtime::Handle;
 
 use crate::customer::Identifier;
 use crate::metrics::StateMetrics;
+use account::AccountStamps;
 use attempts::Attempts;
 pub use embedded::OpenFault;
 use embedded::{Change, Embedded, Released};
-use family::Family;
+use family::{Answered, Family};
 use once::UsedIds;
 use quota::Quotas;
 pub use quota::{Quota, Taken};
 use record::Kept;
 use redis::Redis;
+use registry::{LoginKind, Registry};
 use revocation::{Revocations, Rule, Subject};
 use session::{Found, LoginId, Session, SessionDigest, Sessions, Trust};
 
@@ -76,6 +80,10 @@ pub struct State {
     sessions: Sessions,
     revocations: Arc<Revocations>,
     families: DashMap<SessionDigest, Family, foldhash::fast::RandomState>,
+    answered: Answered,
+    /// What each customer has of both. A shared store knows that itself.
+    session_registry: Registry,
+    family_registry: Registry,
     attempts: Attempts,
     quotas: Quotas,
     used: UsedIds,
@@ -102,6 +110,15 @@ impl Release<'_> {
             released.take_back();
         }
     }
+}
+
+/// How many logins of one kind a customer has.
+#[derive(Debug, Clone, Copy)]
+pub struct Bound {
+    /// The newest so many stay.
+    pub most: usize,
+    /// When the last token of those that end will have ended, in seconds since 1970.
+    pub until: u64,
 }
 
 enum Store {
@@ -132,6 +149,9 @@ impl State {
             sessions: Sessions::default(),
             revocations,
             families: DashMap::default(),
+            answered: Answered::default(),
+            session_registry: Registry::default(),
+            family_registry: Registry::default(),
             attempts: Attempts::default(),
             quotas: Quotas::default(),
             used: UsedIds::default(),
@@ -140,13 +160,16 @@ impl State {
             metrics,
             started: Instant::now(),
         };
+        let (mut sessions, mut families) = (Vec::new(), Vec::new());
         for record in &records {
             match record::read(record) {
                 Some(Kept::Session(digest, session)) if now < session.expires_at => {
+                    sessions.push((session.customer.clone(), session.issued_at, digest));
                     state.sessions.insert(digest, session, Trust::Complete, 0);
                 }
                 Some(Kept::Rule(rule)) => drop(state.revocations.apply(rule)),
                 Some(Kept::Family(digest, family)) if now < family.expires_at => {
+                    families.push((family.customer.clone(), family.issued_at, digest));
                     drop(state.families.insert(digest, family));
                 }
                 Some(Kept::Failures(key, failures)) => state.attempts.set(key, failures),
@@ -157,6 +180,8 @@ impl State {
                 None => return Err(OpenFault::Damaged("the state".to_owned(), "a record is not readable".to_owned())),
             }
         }
+        state.session_registry.fill(sessions);
+        state.family_registry.fill(families);
         Ok(state)
     }
 
@@ -166,6 +191,9 @@ impl State {
             sessions: Sessions::default(),
             revocations: Arc::default(),
             families: DashMap::default(),
+            answered: Answered::default(),
+            session_registry: Registry::default(),
+            family_registry: Registry::default(),
             attempts: Attempts::default(),
             quotas: Quotas::default(),
             used: UsedIds::default(),
@@ -182,8 +210,8 @@ impl State {
     }
 
     /// What a session id is worth, as far as this process can tell. `idle` is how many seconds it may go unused.
-    pub fn session(&self, digest: &SessionDigest, now: u64, idle: u64) -> Found {
-        let (found, touch) = self.sessions.find(digest, now, idle, self.trust(), &self.revocations);
+    pub fn session(&self, digest: &SessionDigest, now: u64, idle: u64, accounts: &AccountStamps) -> Found {
+        let (found, touch) = self.sessions.find(digest, now, idle, self.trust(), &self.revocations, accounts);
         if touch && let Some((session, ..)) = self.sessions.copy(digest) {
             match &self.store {
                 Store::Memory => {}
@@ -231,14 +259,22 @@ impl State {
     }
 
     /// Whether a session that the store told of is live.
-    pub fn judge(&self, digest: &SessionDigest, session: Option<&Session>, now: u64, idle: u64) -> Found {
+    pub fn judge(
+        &self,
+        digest: &SessionDigest,
+        session: Option<&Session>,
+        now: u64,
+        idle: u64,
+        accounts: &AccountStamps,
+    ) -> Found {
         match session {
             None => Found::Unknown,
             Some(session) if self.is_session_revoked(digest, session) => Found::Unknown,
+            Some(session) if !accounts.admit(session.account) => Found::NoAccount,
             Some(session) if session.is_over(now, idle) => Found::Expired,
             Some(session) => {
                 // It is used now: the copy notes that.
-                self.session(digest, now, idle);
+                self.session(digest, now, idle, accounts);
                 Found::Live(session.customer.clone())
             }
         }
@@ -261,17 +297,58 @@ impl State {
         }
     }
 
-    /// Keeps a new session; returns once the store has it.
+    /// Keeps a new session; returns once the store has it. Of its customer's others the oldest end where there are too
+    /// many.
     ///
     /// # Errors
     /// [`Unavailable`]: then nobody may be told of it.
-    pub async fn begin(&self, digest: SessionDigest, session: Session, idle: u64) -> Result<(), Unavailable> {
-        if self.sessions.len() >= self.max_sessions {
-            tracing::warn!(sessions = self.max_sessions, "no room for another session: raise `max_sessions`");
-            self.metrics.failed("begin");
-            return Err(Unavailable);
+    pub async fn begin(
+        &self,
+        digest: SessionDigest,
+        session: Session,
+        idle: u64,
+        bound: Bound,
+    ) -> Result<(), Unavailable> {
+        self.has_room()?;
+        let (customer, ends) = (session.customer.clone(), session.expires_at);
+        self.begin_all(vec![(digest, session)], idle).await?;
+        self.bound_sessions(&customer, &digest, bound, ends).await
+    }
+
+    /// Whether another session, or family of refresh tokens, may begin.
+    fn has_room(&self) -> Result<(), Unavailable> {
+        if self.sessions.len() + self.families.len() < self.max_sessions {
+            return Ok(());
         }
-        self.begin_all(vec![(digest, session)], idle).await
+        tracing::warn!(sessions = self.max_sessions, "no room for another login: raise `max_sessions`");
+        self.metrics.failed("begin");
+        Err(Unavailable)
+    }
+
+    /// Ends the oldest sessions of a customer where there are too many, each with its whole login.
+    async fn bound_sessions(
+        &self,
+        customer: &Identifier,
+        new: &SessionDigest,
+        bound: Bound,
+        ends: u64,
+    ) -> Result<(), Unavailable> {
+        if let Store::Redis(store, _) = &self.store {
+            for digest in store.join(LoginKind::Session, customer, new, bound.most, ends).await? {
+                match store.find(&digest).await? {
+                    Some(session) => self.end_login(&digest, &session, bound.until).await?,
+                    None => self.end(&digest, bound.until).await?,
+                }
+            }
+            return Ok(());
+        }
+        for digest in self.session_registry.beyond(customer, bound.most) {
+            let known = self.sessions.copy(&digest).map(|(session, ..)| session);
+            if let Some(session) = known.filter(|session| session.customer == *customer) {
+                self.end_login(&digest, &session, bound.until).await?;
+            }
+        }
+        Ok(())
     }
 
     /// The same for many.
@@ -283,7 +360,12 @@ impl State {
         let changes = || sessions.iter().map(|(digest, session)| record::put_session(digest, session)).collect();
         self.keep("begin", changes, async |store| store.begin(&sessions, idle).await).await?;
         let now = self.millis();
-        sessions.into_iter().for_each(|(digest, session)| self.sessions.insert(digest, session, trust, now));
+        for (digest, session) in sessions {
+            if matches!(trust, Trust::Complete) {
+                self.session_registry.add(&session.customer, session.issued_at, digest);
+            }
+            self.sessions.insert(digest, session, trust, now);
+        }
         Ok(())
     }
 
@@ -313,7 +395,9 @@ impl State {
         let changes = || vec![record::delete_session(digest), record::put_rule(&rule)];
         self.keep("end", changes, async |store| store.end(digest, &rule).await).await?;
         // Not before: whoever was told that it failed tries again, and must find it.
-        self.sessions.remove(digest);
+        if let Some(session) = self.sessions.remove(digest) {
+            self.session_registry.remove(&session.customer, session.issued_at, digest);
+        }
         Ok(())
     }
 
@@ -351,7 +435,10 @@ impl State {
     pub async fn sweep(&self, now: u64, idle: u64) {
         let mut changes: Vec<Change> = Vec::new();
         let ended = self.sessions.sweep(now, idle, &self.revocations);
-        changes.extend(ended.iter().map(record::delete_session));
+        for (digest, session) in &ended {
+            self.session_registry.remove(&session.customer, session.issued_at, digest);
+            changes.push(record::delete_session(digest));
+        }
         let rules = self.revocations.sweep(now);
         changes.extend(rules.iter().map(|rule| record::delete_rule(&rule.subject)));
         let millis = now.saturating_mul(1_000);
@@ -361,6 +448,7 @@ impl State {
         self.families.retain(|digest, family| {
             let keep = now < family.expires_at && !self.is_family_revoked(digest, family);
             if !keep {
+                self.family_registry.remove(&family.customer, family.issued_at, digest);
                 changes.push(record::delete_family(digest));
             }
             keep
@@ -396,6 +484,7 @@ impl State {
 
     fn write_uses(&self, store: &Embedded) {
         self.note_counts();
+        self.note_answers();
         let used = self.sessions.unstored();
         store.write_later(used.iter().map(|(digest, session)| record::put_session(digest, session)).collect());
     }

@@ -126,6 +126,7 @@ impl Authenticator {
             (None, None) => return Err(TokenFault::Issuer),
         };
         let customer = match own {
+            Some(_) if !self.accounts.admit(claims.account) => return Err(TokenFault::Account),
             Some(_) => deriver.accept(&claims.subject, now).map_err(|_| TokenFault::Subject)?,
             None => deriver.derive(verifier.tenant(), &claims.subject).map_err(|_| TokenFault::Subject)?,
         };

@@ -17,7 +17,11 @@ use super::keys::KeySet;
 use super::published::PublishedKeys;
 use crate::customer;
 use crate::refusal::TokenFault;
+use crate::state::account::AccountStamp;
 use crate::state::session::SessionDigest;
+
+/// A claim of ours in customers' tokens: the account that they were given to.
+pub const ACCOUNT: &str = "wg_account";
 
 /// A compact JWS whose payload is a JSON object. Nothing of it has been verified.
 #[derive(Debug)]
@@ -131,6 +135,8 @@ pub struct Claims {
     pub scope: Option<String>,
     /// `cnf`: what it is bound to.
     pub binding: Option<Binding>,
+    /// [`ACCOUNT`], only of our own tokens: the account that it was given to.
+    pub account: Option<AccountStamp>,
 }
 
 impl Verifier {
@@ -291,6 +297,10 @@ impl Verifier {
             binding: match claims.get("cnf") {
                 Some(confirmation) => Some(Binding::read(confirmation).ok_or(TokenFault::Binding)?),
                 None => None,
+            },
+            account: match text(ACCOUNT)? {
+                Some(text) if self.reads_client => Some(AccountStamp::parse(&text).ok_or(TokenFault::Malformed)?),
+                _ => None,
             },
         })
     }

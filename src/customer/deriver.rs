@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use crate::dated::LastUse;
 
 use super::{Identifier, IdentifierKey, Mode, Origin, SubjectFault, TraceFault, Version};
@@ -52,6 +54,13 @@ impl Deriver {
     /// The mode of its identifiers.
     pub fn mode(&self) -> Mode {
         self.current.mode
+    }
+
+    /// What follows a secret by each key, by the present one first: the same wherever the key is, and known to nobody
+    /// without it.
+    pub fn successors(&self, secret: &[u8]) -> impl Iterator<Item = Zeroizing<[u8; 32]>> {
+        let all = std::iter::once(&self.current).chain(self.earlier.iter().map(|(version, _)| version));
+        all.map(move |version| version.successor(secret))
     }
 
     /// Whether an identifier is of the present key, by its form.

@@ -30,6 +30,8 @@ use crate::policy::accounts::{AccountFile, Accounts, LoginBackend};
 use crate::policy::{Login, Policy};
 use crate::refusal::Refusal;
 use crate::secret::random_bytes;
+use crate::state::Bound;
+use crate::state::account::AccountStamp;
 use crate::state::family::{Family, RefreshToken};
 use crate::state::session::{Agent, LoginId, Session, SessionDigest};
 use crate::stream::{Pace, RequestBody};
@@ -50,6 +52,9 @@ const MAX_ANSWER: usize = 64 * 1024;
 
 /// Claims of an account that go into its JWT.
 type Claims = BTreeMap<String, Value>;
+
+/// Who has logged in: the customer, what the JWT also says, and the account where it is known.
+type Proved = (Identifier, Claims, Option<AccountStamp>);
 
 impl Gateway {
     /// Answers a login.
@@ -86,7 +91,7 @@ impl Gateway {
         }
         let who = Who::new(Attempt::Login, &counted, call.source.address);
         let mut tried = self.try_as(who, login.attempts).await?;
-        let (customer, claims) = match &login.accounts {
+        let proved = match &login.accounts {
             Accounts::File(accounts) => self.by_account(login, accounts, username, password, tried).await?,
             Accounts::Backend(backend) => {
                 let _permit = tried.turn(&self.shared.asking, &login.limit).await?;
@@ -95,8 +100,8 @@ impl Gateway {
                 proved?
             }
         };
-        record.customer = Some(customer.clone());
-        self.welcome(&call, login, customer, claims).await
+        record.customer = Some(proved.0.clone());
+        self.welcome(&call, login, proved).await
     }
 
     /// All refusals take as long as that of the account whose hash is the dearest, and unknown users cost that hash.
@@ -107,7 +112,7 @@ impl Gateway {
         username: &str,
         password: &str,
         mut tried: Tried<'_>,
-    ) -> Result<(Identifier, Claims), Refused> {
+    ) -> Result<Proved, Refused> {
         let (account, decoy) = (accounts.find(username), accounts.decoy());
         let password = zeroize::Zeroizing::new(password.to_owned());
         let nobody = decoy.hash.clone();
@@ -115,7 +120,7 @@ impl Gateway {
         let permit = tried.turn(hashing.queue(), &login.limit).await?;
         let job = move |stopwatch: &Stopwatch| match account {
             Some(account) if stopwatch.verify(&account.password, password.as_bytes()) => {
-                Ok((account.customer.clone(), account.claims.clone()))
+                Ok((account.customer.clone(), account.claims.clone(), Some(account.stamp)))
             }
             Some(_) => Err(Refusal::LoginWrongPassword),
             None => {
@@ -141,7 +146,7 @@ impl Gateway {
         username: &str,
         password: &str,
         record: &mut Record,
-    ) -> Result<(Identifier, Claims), Refusal> {
+    ) -> Result<Proved, Refusal> {
         let backend = &asked.backend;
         let outage = |kind: &'static str| {
             self.cells().backend_failed(&backend.name, kind);
@@ -173,26 +178,25 @@ impl Gateway {
         let subject = body::read(&answer, &asked.subject).ok().flatten().ok_or_else(|| outage("answer"))?;
         let deriver = policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
         let customer = deriver.derive(&login.tenant, &subject).map_err(|_| outage("answer"))?;
-        Ok((customer, Claims::new()))
+        Ok((customer, Claims::new(), None))
     }
 
     async fn welcome(
         &self,
         call: &Call<'_>,
         login: &Login,
-        customer: Identifier,
-        claims: Claims,
+        (customer, claims, account): Proved,
     ) -> Result<Response<ResponseBody>, Refused> {
         let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         // In the very second of a revocation, what is new must not look old.
         let audience = call.policy.issuer.as_ref().map(|issuer| call.audience(issuer));
         let now = issued.as_secs().max(self.shared.state.earliest(&customer, audience.as_deref()));
         // All that is given out here bears one name, and ends by it together.
-        let refresh = login.refresh.map(|lifetime| (RefreshToken::first(), lifetime));
+        let refresh = login.refresh.map(|refresh| (RefreshToken::first(), refresh.lifetime));
         let id = refresh.as_ref().map_or_else(LoginId::random, |(first, _)| LoginId::of(&first.family));
         let cookie = match login.issue {
             Issue::Jwt => None,
-            Issue::Cookie | Issue::Both => Some(self.begin_session(call, login, id, &customer, now).await?),
+            Issue::Cookie | Issue::Both => Some(self.begin_session(call, login, id, &customer, account, now).await?),
         };
         let refresh = match refresh {
             Some((first, lifetime)) => {
@@ -201,8 +205,12 @@ impl Gateway {
                     issued_at: now,
                     expires_at: now.saturating_add(lifetime),
                     current: first.digest,
+                    predecessor: None,
+                    account,
                 };
-                self.shared.state.begin_family(&first, family).await.map_err(|_| Refusal::State)?;
+                let bound =
+                    Bound { most: login.max_per_customer, until: family.expires_at.saturating_add(login.lifetime) };
+                self.shared.state.begin_family(&first, family, bound).await.map_err(|_| Refusal::State)?;
                 Some(first)
             }
             None => None,
@@ -233,6 +241,7 @@ impl Gateway {
         login: &Login,
         id: LoginId,
         customer: &Identifier,
+        account: Option<AccountStamp>,
         now: u64,
     ) -> Result<HeaderValue, Refusal> {
         let auth = &call.policy.auth;
@@ -248,9 +257,11 @@ impl Gateway {
             last_seen: now,
             expires_at,
             agent: agent.unwrap_or_default(),
+            account,
         };
         let state = &self.shared.state;
-        state.begin(new.digest, session, cookie.idle).await.map_err(|_| Refusal::State)?;
+        let bound = Bound { most: login.max_per_customer, until: expires_at };
+        state.begin(new.digest, session, cookie.idle, bound).await.map_err(|_| Refusal::State)?;
         for old in auth.named_sessions(headers, now) {
             state.end(&old, expires_at).await.map_err(|_| Refusal::State)?;
         }

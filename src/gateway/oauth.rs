@@ -72,6 +72,7 @@ impl Gateway {
         call: Box<Call<'_>>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
+        let auth = &call.policy.auth;
         let state = &self.shared.state;
         let token = self.handed_in(call, |client| client.introspect, record).await?;
         // As on a route: a revocation may have been missed.
@@ -83,6 +84,7 @@ impl Gateway {
             Token::Good(token) => described(&token),
             Token::Refresh(token) => {
                 let family = state.family(&token, now).await.map_err(|_| Refusal::State)?;
+                let family = family.filter(|family| auth.accounts.admit(family.account));
                 family.map_or(Value::Null, |family| {
                     json!({
                         "active": true, "token_type": "refresh_token", "sub": family.customer.as_str(),

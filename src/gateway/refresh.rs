@@ -15,7 +15,7 @@ use super::record::Record;
 use crate::policy::AccessToken;
 use crate::policy::accounts::Accounts;
 use crate::refusal::Refusal;
-use crate::state::family::{RefreshToken, Rotated};
+use crate::state::family::{Family, RefreshToken, Rotated, Rotation};
 use crate::state::session::LoginId;
 
 impl Gateway {
@@ -39,31 +39,39 @@ impl Gateway {
         let state = &self.shared.state;
         let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = issued.as_secs();
-        let next = presented.next();
-        let family = match state.rotate(&presented, &next, now).await.map_err(|_| Refusal::State)? {
-            Rotated::Good(family) if !state.is_family_revoked(&presented.family, &family) => family,
-            Rotated::Good(_) | Rotated::Unknown => return Err(Refusal::RefreshToken.into()),
+        let deriver = policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
+        let successors = presented.successors(deriver);
+        let rotation = Rotation { now: issued, grace: login.refresh.map(|refresh| refresh.grace).unwrap_or_default() };
+        let rotated = state.rotate(&presented, &successors, rotation).await.map_err(|_| Refusal::State)?;
+        // What was issued last outlives the family.
+        let ends = |family: &Family| family.expires_at.saturating_add(login.lifetime);
+        let family = match rotated {
+            Rotated::Good(family) | Rotated::Reused(family) if state.is_family_revoked(&presented.family, &family) => {
+                return Err(Refusal::RefreshToken.into());
+            }
+            Rotated::Unknown | Rotated::Replaced => return Err(Refusal::RefreshToken.into()),
+            Rotated::Good(family) => family,
             Rotated::Reused(family) => {
+                state.end_family(&presented.family, ends(&family)).await.map_err(|_| Refusal::State)?;
                 record.customer = Some(family.customer);
                 return Err(Refusal::RefreshTokenReused.into());
             }
         };
         // A login from before a rotation of the key names the customer as of then.
-        let deriver = policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
         let customer = deriver.accept(family.customer.as_str(), now).map_err(|_| Refusal::RefreshToken)?;
         record.customer = Some(customer.clone());
         let claims = match &login.accounts {
-            Accounts::File(accounts) => match accounts.of(&customer) {
+            Accounts::File(accounts) => match accounts.of_login(family.account, &customer) {
                 Some(account) => account.claims.clone(),
-                // The account has been removed since.
+                // It has been removed since, or nobody can tell which of several it is.
                 None => {
-                    let ended = state.end_family(&presented.family, family.expires_at).await;
-                    ended.map_err(|_| Refusal::State)?;
+                    state.end_family(&presented.family, ends(&family)).await.map_err(|_| Refusal::State)?;
                     return Err(Refusal::RefreshToken.into());
                 }
             },
             Accounts::Backend(_) => Default::default(),
         };
+        let next = successors.iter().find(|token| token.digest == family.current).ok_or(Refusal::Internal)?;
         let audience = policy.issuer.as_ref().map(|issuer| call.audience(issuer));
         let from = now.max(state.earliest(&customer, audience.as_deref()));
         let (id, tokens) = (LoginId::of(&presented.family), Some(&presented.family));

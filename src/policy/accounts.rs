@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::auth::jwt::ACCOUNT;
 use crate::auth::password::{self, Decoy, PasswordHash};
 use crate::backend::Backend;
 use crate::body::Pointer;
 use crate::config::raw;
 use crate::config::{Config, Problems};
 use crate::customer::{Deriver, Identifier};
+use crate::state::account::{AccountStamp, AccountStamps};
 use crate::text::folded_name;
 
 /// Who may log in.
@@ -21,13 +23,25 @@ pub enum Accounts {
     Backend(LoginBackend),
 }
 
+impl Accounts {
+    /// The accounts in force; nobody knows those of the company's own login.
+    pub fn stamps(&self) -> AccountStamps {
+        match self {
+            Self::File(accounts) => AccountStamps::new(accounts.by_stamp.keys().copied()),
+            Self::Backend(_) => AccountStamps::default(),
+        }
+    }
+}
+
 /// The accounts of the file.
 #[derive(Debug)]
 pub struct AccountFile {
     by_name: HashMap<String, Arc<Account>>,
     /// Whether names are folded.
     folds: bool,
-    by_customer: HashMap<Identifier, Arc<Account>>,
+    by_stamp: HashMap<AccountStamp, Arc<Account>>,
+    /// The only account of a customer; `None` where there are several.
+    by_customer: HashMap<Identifier, Option<Arc<Account>>>,
     /// For names that are not there.
     decoy: Decoy,
 }
@@ -38,9 +52,13 @@ impl AccountFile {
         if self.folds { self.by_name.get(&folded_name(name)) } else { self.by_name.get(name) }.cloned()
     }
 
-    /// The account of this customer.
-    pub fn of(&self, customer: &Identifier) -> Option<&Arc<Account>> {
-        self.by_customer.get(customer)
+    /// The account that a login is of. One that does not say which is of the only account of its customer, where there is
+    /// one.
+    pub fn of_login(&self, account: Option<AccountStamp>, customer: &Identifier) -> Option<&Arc<Account>> {
+        match account {
+            Some(account) => self.by_stamp.get(&account),
+            None => self.by_customer.get(customer)?.as_ref(),
+        }
     }
 
     /// What to verify a password against where there is no account, and what every refusal costs.
@@ -56,8 +74,10 @@ pub struct Account {
     pub password: PasswordHash,
     /// The customer.
     pub customer: Identifier,
-    /// What its JWT also says.
+    /// What its JWT also says; its stamp is there too.
     pub claims: BTreeMap<String, serde_json::Value>,
+    /// What its logins are known by.
+    pub stamp: AccountStamp,
 }
 
 /// The company's own login.
@@ -183,7 +203,9 @@ fn read_entries(
                 continue;
             }
         };
-        let claims = entry.claims.into_iter().filter(|(name, _)| login.claims.contains(name)).collect();
+        let stamp = AccountStamp::of(&entry.username, &entry.subject, &password.text());
+        let claims = entry.claims.into_iter().filter(|(name, _)| login.claims.contains(name));
+        let claims = claims.chain([(ACCOUNT.to_owned(), stamp.to_string().into())]).collect();
         let name = if folds { folded_name(&entry.username) } else { entry.username.clone() };
         match written.insert(name.clone(), entry.username.clone()) {
             Some(other) if other != entry.username => {
@@ -193,12 +215,18 @@ fn read_entries(
             Some(_) => problem("this username stands in the file twice".to_owned(), "remove one of the two"),
             None => {}
         }
-        accounts.insert(name, Arc::new(Account { password, customer, claims }));
+        accounts.insert(name, Arc::new(Account { password, customer, claims, stamp }));
     }
-    let by_customer = accounts.values().map(|account| (account.customer.clone(), Arc::clone(account))).collect();
+    let mut by_customer = HashMap::new();
+    for account in accounts.values() {
+        let only = by_customer.entry(account.customer.clone());
+        only.and_modify(|only| *only = None).or_insert_with(|| Some(Arc::clone(account)));
+    }
+    let by_stamp = accounts.values().map(|account| (account.stamp, Arc::clone(account))).collect();
     let decoy = Decoy::of(accounts.values().map(|account| [&account.password]));
     (problems.len() == count).then_some(Accounts::File(Box::new(AccountFile {
         by_customer,
+        by_stamp,
         by_name: accounts,
         folds,
         decoy,

@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub(crate) const TOKEN_FAULTS: [TokenFault; 20] = [
+pub(crate) const TOKEN_FAULTS: [TokenFault; 21] = [
     TokenFault::Missing,
     TokenFault::TooLong,
     TokenFault::Malformed,
@@ -23,6 +23,7 @@ pub(crate) const TOKEN_FAULTS: [TokenFault; 20] = [
     TokenFault::NoKeys,
     TokenFault::Used,
     TokenFault::Binding,
+    TokenFault::Account,
 ];
 
 /// All refusals, for tables that must be complete.
@@ -131,7 +132,9 @@ pub(crate) fn all() -> Vec<Refusal> {
     all.extend(TOKEN_FAULTS.map(R::ClientToken));
     all.extend(TOKEN_FAULTS.map(R::CustomerToken));
     all.extend(TOKEN_FAULTS.map(R::ClientAssertion));
-    all.extend([SessionFault::Forged, SessionFault::Unknown, SessionFault::Expired].map(R::Session));
+    all.extend(
+        [SessionFault::Forged, SessionFault::Unknown, SessionFault::Expired, SessionFault::Account].map(R::Session),
+    );
     all
 }
 

@@ -451,8 +451,11 @@ fn names_of(shared: &Shared, customer: &str) -> Result<Vec<Identifier>, Fault> {
 }
 
 async fn live(shared: &Shared) -> Result<Vec<(SessionDigest, Session)>, Fault> {
-    let idle = shared.policy().auth.cookie.as_ref().map_or(u64::MAX, |cookie| cookie.idle);
-    Ok(shared.state.sessions(now(), idle).await?)
+    let policy = shared.policy();
+    let idle = policy.auth.cookie.as_ref().map_or(u64::MAX, |cookie| cookie.idle);
+    let mut live = shared.state.sessions(now(), idle).await?;
+    live.retain(|(_, session)| policy.auth.accounts.admit(session.account));
+    Ok(live)
 }
 
 async fn one(shared: &Shared, id: &str) -> Result<(SessionDigest, Session), Fault> {

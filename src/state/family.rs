@@ -1,17 +1,24 @@
 //! Refresh tokens (RFC 6749 section 6): one login is a family, of which only the newest token is good. One that comes
 //! back after it was used has been copied, and ends the family (RFC 9700 section 4.14.2).
+//!
+//! Honest callers use one twice too: two tabs at once, or after an answer that was lost. Each token has one successor,
+//! which whoever hands it in again gets again: for a grace after the answer was given, and for as long as the successor
+//! has not been used where the store has not said that it was written.
 
-use std::time::Instant;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use zeroize::Zeroizing;
 
+use super::account::AccountStamp;
 use super::record;
+use super::registry::LoginKind;
 use super::revocation::{Rule, Subject};
 use super::session::{self, LoginId, SessionDigest, digest_of, handle};
-use super::{State, Store, Unavailable};
-use crate::customer::Identifier;
+use super::{Bound, LONGEST_SKEW, State, Store, Unavailable};
+use crate::customer::{Deriver, Identifier};
 use crate::secret::random_bytes;
 
 const PREFIX: &str = "wgr_";
@@ -29,6 +36,31 @@ pub struct Family {
     pub expires_at: u64,
     /// The digest of the token that is good.
     pub current: SessionDigest,
+    /// The token that it replaced.
+    pub predecessor: Option<Predecessor>,
+    /// The account that it is of, where that is known.
+    pub account: Option<AccountStamp>,
+}
+
+/// A token that has been used, and still gives the same successor for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Predecessor {
+    /// Its digest.
+    pub digest: SessionDigest,
+    /// Until when, in milliseconds since 1970; [`UNANSWERED`] where nobody may have got the successor.
+    pub until: u64,
+}
+
+/// The store has not said that the successor was written: whoever handed the token in may have got a 503.
+pub(super) const UNANSWERED: u64 = u64::MAX;
+
+/// When a refresh token is handed in, and for how long its predecessor is taken after that.
+#[derive(Debug, Clone, Copy)]
+pub struct Rotation {
+    /// Since 1970. A shared store goes by its own clock.
+    pub now: Duration,
+    /// How long a token gives its successor again.
+    pub grace: Duration,
 }
 
 /// A refresh token as its holder has it.
@@ -44,10 +76,13 @@ pub struct RefreshToken {
 /// What came of handing in a refresh token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rotated {
-    /// It was the good one; another is now. The login is this one.
+    /// It was the good one, or the one before within its grace. The login is this one, and its token is one of the
+    /// successors.
     Good(Family),
-    /// It was used before: the family has ended.
+    /// It was used before: there is a copy of it, and the family must end.
     Reused(Family),
+    /// It is within its grace, and nobody here can tell what its successor is.
+    Replaced,
     /// There is no such family, or it has ended.
     Unknown,
 }
@@ -58,9 +93,10 @@ impl RefreshToken {
         Self::of(random_bytes::<FAMILY>(), &random_bytes::<SECRET>())
     }
 
-    /// The next of the same family.
-    pub fn next(&self) -> Self {
-        Self::of(self.id, &random_bytes::<SECRET>())
+    /// Those that may come next in the family, the one to give first: by each key that there is, this one's only
+    /// successor by it.
+    pub fn successors(&self, deriver: &Deriver) -> Vec<Self> {
+        deriver.successors(self.text.as_bytes()).map(|secret| Self::of(self.id, &secret[..])).collect()
     }
 
     /// The token in a text; nothing of it has been checked.
@@ -82,72 +118,170 @@ impl RefreshToken {
     }
 }
 
+impl Family {
+    /// Whether this token is good now, in milliseconds since 1970: the present one, or the one before within its grace.
+    pub fn takes(&self, token: &SessionDigest, now: u64) -> bool {
+        let before = self.predecessor.filter(|before| now < before.until);
+        self.current == *token || before.is_some_and(|before| before.digest == *token)
+    }
+
+    /// Hands in a token for one of its successors, of which the first is the one to give.
+    fn hand_in(&mut self, presented: &SessionDigest, successors: &[RefreshToken], now: u64) -> Handed {
+        if self.current == *presented {
+            let Some(next) = successors.first() else { return Handed::Replaced };
+            self.current = next.digest;
+            self.predecessor = Some(Predecessor { digest: *presented, until: UNANSWERED });
+            return Handed::Good;
+        }
+        if !self.takes(presented, now) {
+            return Handed::Reused;
+        }
+        let is_known = successors.iter().any(|token| token.digest == self.current);
+        if is_known { Handed::Good } else { Handed::Replaced }
+    }
+
+    /// Whoever handed this token in got no answer: what comes again is no theft, however late.
+    fn unanswered(&mut self, presented: &SessionDigest) {
+        if let Some(before) = self.predecessor.as_mut().filter(|before| before.digest == *presented) {
+            before.until = UNANSWERED;
+        }
+    }
+
+    /// The store has the present token, and whoever handed in the one before gets it.
+    fn answered(&mut self, presented: &SessionDigest, until: u64) -> bool {
+        match &mut self.predecessor {
+            Some(before) if before.digest == *presented && before.until == UNANSWERED => {
+                before.until = until;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Families whose last rotation was answered, which the store has not been told.
+#[derive(Debug, Default)]
+pub(super) struct Answered(Mutex<Vec<SessionDigest>>);
+
+impl Answered {
+    /// No more wait than this, and no more are written at once: the queue of the store is for others too.
+    const MOST: usize = 1_000;
+
+    fn push(&self, family: SessionDigest) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() < Self::MOST {
+            waiting.push(family);
+        }
+    }
+
+    fn take(&self) -> Vec<SessionDigest> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What a family says to a token.
+enum Handed {
+    Good,
+    Reused,
+    Replaced,
+}
+
 impl State {
-    /// Begins a family of refresh tokens.
+    /// Begins a family of refresh tokens; of its customer's others the oldest end where there are too many.
     ///
     /// # Errors
     /// [`Unavailable`]: then nobody may be told of it.
-    pub async fn begin_family(&self, first: &RefreshToken, family: Family) -> Result<(), Unavailable> {
+    pub async fn begin_family(&self, first: &RefreshToken, family: Family, bound: Bound) -> Result<(), Unavailable> {
+        self.has_room()?;
         let changes = || vec![record::put_family(&first.family, &family)];
         self.keep("begin_family", changes, async |store| store.begin_family(&first.family, &family).await).await?;
+        let (customer, issued_at, ends) = (family.customer.clone(), family.issued_at, family.expires_at);
         if !matches!(self.store, Store::Redis(..)) {
             self.families.insert(first.family, family);
+            self.family_registry.add(&customer, issued_at, first.family);
+        }
+        self.bound_families(&customer, &first.family, bound, ends).await
+    }
+
+    /// Ends the oldest families of a customer where there are too many.
+    async fn bound_families(
+        &self,
+        customer: &Identifier,
+        new: &SessionDigest,
+        bound: Bound,
+        ends: u64,
+    ) -> Result<(), Unavailable> {
+        if let Store::Redis(store, _) = &self.store {
+            for digest in store.join(LoginKind::Family, customer, new, bound.most, ends).await? {
+                self.end_family(&digest, bound.until).await?;
+            }
+            return Ok(());
+        }
+        for digest in self.family_registry.beyond(customer, bound.most) {
+            if self.families.get(&digest).is_some_and(|family| family.customer == *customer) {
+                self.end_family(&digest, bound.until).await?;
+            }
         }
         Ok(())
     }
 
-    /// Hands in a refresh token for the next one. One that was used before ends its family.
+    /// Hands in a refresh token for one of its successors, of which the first is the one to give.
     ///
     /// # Errors
-    /// [`Unavailable`]: the token handed in may still be good.
+    /// [`Unavailable`]: the token handed in is still good.
     pub async fn rotate(
         &self,
         presented: &RefreshToken,
-        next: &RefreshToken,
-        now: u64,
+        successors: &[RefreshToken],
+        rotation: Rotation,
     ) -> Result<Rotated, Unavailable> {
+        let now = rotation.now.as_secs();
         if let Store::Redis(store, _) = &self.store {
             let begun = Instant::now();
-            let rotated = store.rotate(presented, next).await;
+            let rotated = store.rotate(presented, successors, rotation.grace).await;
             self.note("rotate", begun.elapsed(), rotated.is_ok());
             return match rotated? {
-                Rotated::Good(family) if now >= family.expires_at => Ok(Rotated::Unknown),
-                Rotated::Reused(family) => {
-                    self.end_family(&presented.family, family.expires_at).await?;
-                    Ok(Rotated::Reused(family))
-                }
+                Rotated::Good(family) | Rotated::Reused(family) if now >= family.expires_at => Ok(Rotated::Unknown),
                 rotated => Ok(rotated),
             };
         }
         // The lock of the entry decides between two that come at once; it is not held while the disk is written.
-        let rotated = match self.families.get_mut(&presented.family) {
+        let family = match self.families.get_mut(&presented.family) {
             Some(mut family) if now < family.expires_at => {
-                if family.current == presented.digest {
-                    family.current = next.digest;
-                    Rotated::Good(family.clone())
-                } else {
-                    Rotated::Reused(family.clone())
+                match family.hand_in(&presented.digest, successors, millis(rotation.now)) {
+                    Handed::Good => family.clone(),
+                    Handed::Reused => return Ok(Rotated::Reused(family.clone())),
+                    Handed::Replaced => return Ok(Rotated::Replaced),
                 }
             }
-            _ => Rotated::Unknown,
+            _ => return Ok(Rotated::Unknown),
         };
-        match &rotated {
-            Rotated::Unknown => {}
-            Rotated::Good(family) => {
-                let changes = || vec![record::put_family(&presented.family, family)];
-                let written = self.keep("rotate", changes, async |_| Ok(())).await;
-                if written.is_err() {
-                    if let Some(mut family) = self.families.get_mut(&presented.family)
-                        && family.current == next.digest
-                    {
-                        family.current = presented.digest;
-                    }
-                    return Err(Unavailable);
-                }
+        let changes = || vec![record::put_family(&presented.family, &family)];
+        if let Err(Unavailable) = self.keep("rotate", changes, async |_| Ok(())).await {
+            if let Some(mut known) = self.families.get_mut(&presented.family) {
+                known.unanswered(&presented.digest);
             }
-            Rotated::Reused(family) => self.end_family(&presented.family, family.expires_at).await?,
+            return Err(Unavailable);
         }
-        Ok(rotated)
+        let until = millis(rotation.now.saturating_add(rotation.grace));
+        let answered =
+            self.families.get_mut(&presented.family).is_some_and(|mut known| known.answered(&presented.digest, until));
+        if answered && matches!(self.store, Store::Embedded(_)) {
+            // Where a crash takes this, the token is taken for longer.
+            self.answered.push(presented.family);
+        }
+        Ok(Rotated::Good(family))
+    }
+
+    /// Writes down which rotations were answered since the last time. Once a second: that needs no commit of its own.
+    pub fn note_answers(&self) {
+        let Store::Embedded(store) = &self.store else { return };
+        for digest in self.answered.take() {
+            // The lock is held until it is in the queue: a rotation that comes now is written later.
+            if let Some(family) = self.families.get(&digest) {
+                store.write_later(vec![record::put_family(&digest, &family)]);
+            }
+        }
     }
 
     /// The login of a refresh token that is good.
@@ -156,7 +290,7 @@ impl State {
     /// [`Unavailable`]: nobody knows.
     pub async fn family(&self, presented: &RefreshToken, now: u64) -> Result<Option<Family>, Unavailable> {
         let family = self.live_family(&presented.family, now).await?;
-        Ok(family.filter(|family| family.current == presented.digest))
+        Ok(family.filter(|family| family.takes(&presented.digest, now.saturating_mul(1_000))))
     }
 
     /// The login of this family, whichever of its tokens is the good one.
@@ -176,28 +310,114 @@ impl State {
         session::is_revoked(&self.revocations, digest, LoginId::of(digest), &family.customer, family.issued_at)
     }
 
-    /// Ends a family and all tokens of the same login.
+    /// Ends a family and all tokens of the same login, the last of which ends at `until`.
     ///
     /// # Errors
     /// [`Unavailable`]: it is over here, and may not be after a restart.
     pub async fn end_family(&self, digest: &SessionDigest, until: u64) -> Result<(), Unavailable> {
-        self.families.remove(digest);
-        let rule = Rule::forever(Subject::Login(handle(digest).into()), until);
+        if let Some((_, family)) = self.families.remove(digest) {
+            self.family_registry.remove(&family.customer, family.issued_at, digest);
+        }
+        let rule = Rule::forever(Subject::Login(handle(digest).into()), until.saturating_add(LONGEST_SKEW));
         self.revocations.apply(rule.clone());
         let changes = || vec![record::delete_family(digest), record::put_rule(&rule)];
         self.keep("end_family", changes, async |store| store.end_family(digest, &rule).await).await
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(UNANSWERED - 1)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::customer::{IdentifierKey, Mode};
+    use crate::secret::Secret;
+    use crate::state::Settings;
+
+    fn deriver() -> Deriver {
+        let key = IdentifierKey::parse(&Secret::new(IdentifierKey::generate().as_bytes())).unwrap();
+        Deriver::new(key, Mode::OneWay)
+    }
+
+    fn family(first: &RefreshToken) -> Family {
+        let customer = Identifier::from_store("t1-x");
+        let current = first.digest;
+        Family { customer, issued_at: 1, expires_at: 1_000, current, predecessor: None, account: None }
+    }
+
+    #[test]
+    fn the_same_token_has_the_same_successor_and_without_the_key_nobody_knows_it() {
+        let (ours, others) = (deriver(), deriver());
+        let first = RefreshToken::first();
+        let by = |deriver: &Deriver| first.successors(deriver)[0].as_str().to_owned();
+        assert_eq!(by(&ours), by(&ours));
+        assert_ne!(by(&ours), by(&others));
+        assert_ne!(by(&ours), RefreshToken::first().successors(&ours)[0].as_str());
+    }
+
+    #[test]
+    fn after_a_rotation_of_the_key_a_successor_by_the_key_before_is_found_and_another_one_ends_nothing() {
+        let [old, new] = [1, 2].map(|number: u8| {
+            let text = IdentifierKey::generate().replacen("v1", &format!("v{number}"), 1);
+            move || IdentifierKey::parse(&Secret::new(text.as_bytes())).unwrap()
+        });
+        let before = Deriver::new(old(), Mode::OneWay);
+        let after = Deriver::new(new(), Mode::OneWay).after(old(), u64::MAX);
+        let first = RefreshToken::first();
+        let mut rotated = family(&first);
+        assert!(matches!(rotated.hand_in(&first.digest, &first.successors(&before), 1), Handed::Good));
+        assert!(matches!(rotated.hand_in(&first.digest, &first.successors(&after), 1), Handed::Good));
+        let stranger = first.successors(&deriver());
+        assert!(matches!(rotated.hand_in(&first.digest, &stranger, 1), Handed::Replaced));
+    }
+
+    #[test]
+    fn a_predecessor_is_good_until_its_grace_is_over_and_where_nobody_was_answered_until_its_successor_is_used() {
+        let deriver = deriver();
+        let first = RefreshToken::first();
+        let second = &first.successors(&deriver)[0];
+        let is_good = |family: &mut Family, token: &RefreshToken, now| {
+            matches!(family.hand_in(&token.digest, &token.successors(&deriver), now), Handed::Good)
+        };
+        let mut family = family(&first);
+        assert!(is_good(&mut family, &first, 100) && is_good(&mut family, &first, u64::MAX - 1));
+        assert!(family.answered(&first.digest, 200) && !family.answered(&first.digest, 300));
+        assert!(is_good(&mut family, &first, 199) && !is_good(&mut family, &first, 200));
+        assert!(is_good(&mut family, second, 250) && !is_good(&mut family, &first, 100));
+    }
+
+    #[tokio::test]
+    async fn a_rotation_that_could_not_be_written_ends_no_login_when_its_caller_comes_again() {
+        let path = std::env::temp_dir().join(format!("wicketgate-family-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        let open = || {
+            let settings = Settings::Embedded(path.clone(), 10);
+            State::open(settings, Arc::default(), &tokio::runtime::Handle::current(), 1).unwrap()
+        };
+        let state = open();
+        let (deriver, first) = (deriver(), RefreshToken::first());
+        let successors = first.successors(&deriver);
+        let at = |millis| Rotation { now: Duration::from_millis(millis), grace: Duration::from_millis(10) };
+        state.begin_family(&first, family(&first), Bound { most: 20, until: 2_000 }).await.unwrap();
+        state.close();
+        assert_eq!(state.rotate(&first, &successors, at(1_000)).await, Err(Unavailable));
+        drop(state);
+        let state = open();
+        assert!(matches!(state.rotate(&first, &successors, at(50_000)).await, Ok(Rotated::Good(_))));
+        assert!(matches!(state.rotate(&first, &successors, at(50_009)).await, Ok(Rotated::Good(_))));
+        assert!(matches!(state.rotate(&first, &successors, at(50_010)).await, Ok(Rotated::Reused(_))));
+        std::fs::remove_dir_all(path).unwrap();
+    }
 
     #[test]
     fn tokens_of_one_family_share_it_and_nothing_else() {
         let first = RefreshToken::first();
-        let next = first.next();
+        let next = first.successors(&deriver()).remove(0);
         assert_eq!(first.family, next.family);
         assert_ne!(first.digest, next.digest);
         assert_ne!(first.family, RefreshToken::first().family);

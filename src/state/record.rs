@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::account::AccountStamp;
 use super::attempts::{AttemptKey, Failures};
 use super::embedded::{Change, Record};
-use super::family::Family;
+use super::family::{Family, Predecessor};
 use super::once::OnceId;
 use super::quota::{Count, Period};
 use super::revocation::{Rule, Subject};
@@ -39,6 +40,8 @@ struct SessionValue<'a> {
     agent: &'a str,
     /// Versions before wrote none: there the login has the name of its session.
     login: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -47,6 +50,11 @@ struct FamilyValue<'a> {
     issued: u64,
     expires: u64,
     current: String,
+    /// The token before, and until when it is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<(String, u64)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -73,6 +81,7 @@ pub(super) fn put_session(digest: &SessionDigest, session: &Session) -> Change {
         expires: session.expires_at,
         agent: session.agent.word(),
         login: Some(session.login.to_string()),
+        account: session.account.map(|account| account.to_string()),
     };
     Change::Put(key(b's', digest), json(&value))
 }
@@ -95,6 +104,8 @@ pub(super) fn put_family(digest: &SessionDigest, family: &Family) -> Change {
         issued: family.issued_at,
         expires: family.expires_at,
         current: hex(&family.current),
+        before: family.predecessor.map(|before| (hex(&before.digest), before.until)),
+        account: family.account.map(|account| account.to_string()),
     };
     Change::Put(key(b'f', digest), json(&value))
 }
@@ -147,6 +158,7 @@ pub(super) fn read((key, value): &Record) -> Option<Kept> {
                 last_seen: value.seen,
                 expires_at: value.expires,
                 agent: Agent::from_word(value.agent),
+                account: account(value.account)?,
             };
             Some(Kept::Session(digest, session))
         }
@@ -162,6 +174,11 @@ pub(super) fn read((key, value): &Record) -> Option<Kept> {
                 issued_at: value.issued,
                 expires_at: value.expires,
                 current: unhex(&value.current)?,
+                predecessor: match value.before {
+                    Some((digest, until)) => Some(Predecessor { digest: unhex(&digest)?, until }),
+                    None => None,
+                },
+                account: account(value.account)?,
             };
             Some(Kept::Family(name.try_into().ok()?, family))
         }
@@ -182,6 +199,11 @@ pub(super) fn read((key, value): &Record) -> Option<Kept> {
         b'u' => Some(Kept::Used(name.try_into().ok()?, serde_json::from_slice(value).ok()?)),
         _ => None,
     }
+}
+
+/// The account that a login is of; `None` where this is none.
+fn account(text: Option<String>) -> Option<Option<AccountStamp>> {
+    text.map_or(Some(None), |text| AccountStamp::parse(&text).map(Some))
 }
 
 fn rule_key(subject: &Subject) -> Vec<u8> {
@@ -213,6 +235,7 @@ mod tests {
     fn what_is_written_is_read_again() {
         let customer = Identifier::from_store("t1-abc");
         let login = LoginId::random();
+        let account = Some(AccountStamp::of("alice", "1", "hash"));
         let session = Session {
             customer: customer.clone(),
             login,
@@ -220,11 +243,13 @@ mod tests {
             last_seen: 2,
             expires_at: 3,
             agent: Agent::Edge,
+            account,
         };
         assert_eq!(reread(put_session(&[9; 32], &session)), Some(Kept::Session([9; 32], session)));
         let rule = Rule { subject: Subject::Token("https://x y".into()), since: u64::MAX, until: 7 };
         assert_eq!(reread(put_rule(&rule)), Some(Kept::Rule(rule)));
-        let family = Family { customer, issued_at: 1, expires_at: 2, current: [3; 32] };
+        let predecessor = Some(Predecessor { digest: [2; 32], until: u64::MAX });
+        let family = Family { customer, issued_at: 1, expires_at: 2, current: [3; 32], predecessor, account };
         assert_eq!(reread(put_family(&[4; 32], &family)), Some(Kept::Family([4; 32], family)));
         let failures = Failures { count: 1, forgotten_at: 2, locked_until: 3 };
         assert_eq!(reread(put_failures(&[5; 16], failures)), Some(Kept::Failures([5; 16], failures)));
@@ -240,5 +265,17 @@ mod tests {
         assert_eq!(earlier.login, LoginId::of(&[9; 32]), "of a version that knew no logins");
         assert_eq!(read(&(b"x1".to_vec(), b"{}".to_vec())), None);
         assert_eq!(read(&(b"s1".to_vec(), b"{}".to_vec())), None);
+    }
+
+    #[test]
+    fn logins_of_an_earlier_version_are_read_and_name_no_account() {
+        let session = br#"{"customer":"t1-abc","issued":1,"seen":2,"expires":3,"agent":"edge"}"#;
+        let read_as = |letter: u8, text: &[u8]| read(&(key(letter, &[9; 32]), text.to_vec()));
+        let Some(Kept::Session(_, session)) = read_as(b's', session) else { panic!("no session") };
+        assert_eq!((session.account, session.expires_at), (None, 3));
+        let current = "03".repeat(32);
+        let family = format!(r#"{{"customer":"t1-abc","issued":1,"expires":2,"current":"{current}"}}"#);
+        let Some(Kept::Family(_, family)) = read_as(b'f', family.as_bytes()) else { panic!("no family") };
+        assert_eq!((family.account, family.predecessor, family.current), (None, None, [3; 32]));
     }
 }

@@ -4,6 +4,8 @@
 //! (`link`) keeps the connection, listens to what other replicas do, and polls what it might have missed.
 
 mod connect;
+mod customers;
+mod families;
 mod inner;
 mod link;
 mod scripts;
@@ -19,14 +21,13 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::attempts::{AttemptKey, AttemptKeys, Cost, Costs, Failures};
-use super::family::{Family, RefreshToken, Rotated};
 use super::once::OnceId;
 use super::revocation::{Revocations, Rule};
 use super::session::{Session, SessionDigest, hex};
 use super::{Taken, Unavailable};
 use crate::secret::{Secret, random_bytes};
 use connect::Connection;
-use inner::{Inner, family, locked, session};
+use inner::{Inner, locked, session};
 use scripts::Scripts;
 
 /// Where the store is, and how it is asked.
@@ -136,9 +137,7 @@ impl Redis {
 
     /// Keeps new sessions, each for as long as it can be live.
     pub(super) async fn begin(&self, sessions: &[(SessionDigest, Session)], idle: u64) -> Result<(), Unavailable> {
-        // In a cluster a pipeline is for one slot.
-        let at_once = if matches!(self.inner.settings.kind, Kind::Cluster(_)) { 1 } else { sessions.len().max(1) };
-        for some in sessions.chunks(at_once) {
+        for some in sessions.chunks(self.at_once(sessions.len())) {
             let mut pipeline = Pipeline::new();
             for (digest, session) in some {
                 self.inner.put(&mut pipeline, digest, session, idle);
@@ -215,53 +214,9 @@ impl Redis {
         Ok(found)
     }
 
-    /// Begins a family of refresh tokens.
-    pub(super) async fn begin_family(&self, digest: &SessionDigest, family: &Family) -> Result<(), Unavailable> {
-        let key = self.inner.family_key(digest);
-        let mut pipeline = Pipeline::new();
-        pipeline
-            .cmd("HSET")
-            .arg(&key)
-            .arg(&[("c", family.customer.as_str()), ("d", &hex(&family.current))])
-            .arg(&[("i", family.issued_at), ("e", family.expires_at)])
-            .ignore();
-        pipeline.cmd("EXPIREAT").arg(&key).arg(family.expires_at).ignore();
-        self.acknowledged(pipeline).await
-    }
-
-    /// The family of this digest.
-    pub(super) async fn family(&self, digest: &SessionDigest) -> Result<Option<Family>, Unavailable> {
-        let mut get = cmd("HGETALL");
-        get.arg(self.inner.family_key(digest));
-        let fields: Vec<(String, String)> = self.one(get).await?;
-        if fields.is_empty() { Ok(None) } else { family(&fields).map(Some).ok_or(Unavailable) }
-    }
-
-    /// Hands in a refresh token for the next.
-    pub(super) async fn rotate(&self, presented: &RefreshToken, next: &RefreshToken) -> Result<Rotated, Unavailable> {
-        let key = self.inner.family_key(&presented.family);
-        let (old, new) = (hex(&presented.digest), hex(&next.digest));
-        let (word, fields): (String, Vec<(String, String)>) = self
-            .run(move |inner: Arc<Inner>, mut connection: Connection| async move {
-                let mut invocation = inner.scripts.rotate.key(key);
-                let answer = invocation.arg(old).arg(new).invoke_async(&mut connection).await?;
-                inner.wait(&mut connection).await?;
-                Ok(answer)
-            })
-            .await?;
-        match word.as_str() {
-            "good" => family(&fields).map(Rotated::Good).ok_or(Unavailable),
-            "reused" => family(&fields).map(Rotated::Reused).ok_or(Unavailable),
-            _ => Ok(Rotated::Unknown),
-        }
-    }
-
-    /// Ends a family.
-    pub(super) async fn end_family(&self, digest: &SessionDigest, rule: &Rule) -> Result<(), Unavailable> {
-        self.revoke(std::slice::from_ref(rule)).await?;
-        let mut delete = cmd("DEL");
-        delete.arg(self.inner.family_key(digest));
-        self.one::<i64>(delete).await.map(drop)
+    /// How many commands go in one pipeline: in a cluster a pipeline is for one slot.
+    fn at_once(&self, all: usize) -> usize {
+        if matches!(self.inner.settings.kind, Kind::Cluster(_)) { 1 } else { all.max(1) }
     }
 
     /// What is known of these keys, in their order.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use aws_lc_rs::digest;
 use dashmap::DashMap;
 
+use super::account::{AccountStamp, AccountStamps};
 use super::revocation::{Revocations, Subject};
 use crate::customer::Identifier;
 use crate::secret::random_bytes;
@@ -92,6 +93,8 @@ pub struct Session {
     pub expires_at: u64,
     /// What it was begun with.
     pub agent: Agent,
+    /// The account that it is of, where that is known.
+    pub account: Option<AccountStamp>,
 }
 
 impl Session {
@@ -167,6 +170,8 @@ pub enum Found {
     Expired,
     /// There is none, or it has been ended.
     Unknown,
+    /// Its account is gone, or has another password.
+    NoAccount,
     /// This process cannot tell without the store.
     Ask,
 }
@@ -195,11 +200,14 @@ struct Known {
     issued_at: u64,
     expires_at: u64,
     agent: Agent,
+    account: Option<AccountStamp>,
     last_seen: AtomicU64,
     /// `last_seen` as the store has it.
     stored: AtomicU64,
     /// The generation of the revocations that it was last held against.
     ruled: AtomicU64,
+    /// The generation of the accounts among which its own was last found.
+    admitted: AtomicU64,
     /// Since which time of listening nothing contrary was heard.
     listening: AtomicU32,
     /// When the store last vouched for it, in milliseconds of this process.
@@ -215,6 +223,7 @@ impl Known {
             last_seen: self.last_seen.load(Ordering::Relaxed),
             expires_at: self.expires_at,
             agent: self.agent,
+            account: self.account,
         }
     }
 }
@@ -232,9 +241,11 @@ impl Sessions {
             issued_at: session.issued_at,
             expires_at: session.expires_at,
             agent: session.agent,
+            account: session.account,
             last_seen: session.last_seen.into(),
             stored: session.last_seen.into(),
             ruled: u64::MAX.into(),
+            admitted: 0.into(),
             listening: listening.into(),
             vouched: vouched.into(),
         };
@@ -249,6 +260,7 @@ impl Sessions {
         idle: u64,
         trust: Trust,
         revocations: &Revocations,
+        accounts: &AccountStamps,
     ) -> (Found, bool) {
         let nothing = if matches!(trust, Trust::Complete) { Found::Unknown } else { Found::Ask };
         let Some(known) = self.known.get(digest) else { return (nothing, false) };
@@ -263,6 +275,12 @@ impl Sessions {
                 return (Found::Unknown, false);
             }
             known.ruled.store(generation, Ordering::Relaxed);
+        }
+        if known.admitted.load(Ordering::Relaxed) != accounts.generation {
+            if !accounts.admit(known.account) {
+                return (Found::NoAccount, false);
+            }
+            known.admitted.store(accounts.generation, Ordering::Relaxed);
         }
         if now >= known.expires_at {
             return (Found::Expired, false);
@@ -295,14 +313,14 @@ impl Sessions {
     }
 
     /// Forgets the sessions that are over or have been ended; returns them.
-    pub(super) fn sweep(&self, now: u64, idle: u64, revocations: &Revocations) -> Vec<SessionDigest> {
+    pub(super) fn sweep(&self, now: u64, idle: u64, revocations: &Revocations) -> Vec<(SessionDigest, Session)> {
         let mut gone = Vec::new();
         self.known.retain(|digest, known| {
             let over = now >= known.expires_at
                 || now >= known.last_seen.load(Ordering::Relaxed).saturating_add(idle)
                 || is_revoked(revocations, digest, known.login, &known.customer, known.issued_at);
             if over {
-                gone.push(*digest);
+                gone.push((*digest, known.session()));
             }
             !over
         });
@@ -348,6 +366,10 @@ mod tests {
     use super::*;
     use crate::state::revocation::Rule;
 
+    fn all() -> AccountStamps {
+        AccountStamps::default()
+    }
+
     fn session(seen: u64) -> Session {
         Session {
             customer: Identifier::from_store("t1-x"),
@@ -356,6 +378,7 @@ mod tests {
             last_seen: seen,
             expires_at: 9_000,
             agent: Agent::Other,
+            account: None,
         }
     }
 
@@ -363,21 +386,22 @@ mod tests {
     fn e4_a_session_slides_with_its_use_and_ends_at_its_absolute_time() {
         let (sessions, none) = (Sessions::default(), Revocations::default());
         sessions.insert([1; 32], session(1_000), Trust::Complete, 0);
-        let found = |now| sessions.find(&[1; 32], now, 1_000, Trust::Complete, &none).0;
+        let found = |now| sessions.find(&[1; 32], now, 1_000, Trust::Complete, &none, &all()).0;
         assert!(matches!(found(1_999), Found::Live(_)));
         assert!(matches!(found(2_998), Found::Live(_)));
         assert_eq!(found(3_998), Found::Expired);
         sessions.insert([1; 32], session(8_999), Trust::Complete, 0);
         assert!(matches!(found(8_999), Found::Live(_)));
         assert_eq!(found(9_000), Found::Expired);
-        assert_eq!(sessions.find(&[2; 32], 1_000, 1, Trust::Complete, &none).0, Found::Unknown);
+        assert_eq!(sessions.find(&[2; 32], 1_000, 1, Trust::Complete, &none, &all()).0, Found::Unknown);
     }
 
     #[test]
     fn the_store_hears_of_a_use_only_now_and_then() {
         let (sessions, none) = (Sessions::default(), Revocations::default());
         sessions.insert([1; 32], session(1_000), Trust::Complete, 0);
-        let told = (1_000..1_800).filter(|now| sessions.find(&[1; 32], *now, 800, Trust::Complete, &none).1).count();
+        let told =
+            (1_000..1_800).filter(|now| sessions.find(&[1; 32], *now, 800, Trust::Complete, &none, &all()).1).count();
         assert_eq!(told, 7);
     }
 
@@ -385,26 +409,42 @@ mod tests {
     fn a_copy_is_good_only_while_nothing_can_have_been_missed() {
         let (sessions, none) = (Sessions::default(), Revocations::default());
         sessions.insert([1; 32], session(1_000), Trust::Listening(3), 0);
-        let found = |trust| sessions.find(&[1; 32], 1_001, 1_000, trust, &none).0;
+        let found = |trust| sessions.find(&[1; 32], 1_001, 1_000, trust, &none, &all()).0;
         assert!(matches!(found(Trust::Listening(3)), Found::Live(_)));
         assert_eq!(found(Trust::Listening(4)), Found::Ask);
         assert_eq!(found(Trust::Deaf), Found::Ask);
-        assert_eq!(sessions.find(&[2; 32], 1, 1, Trust::Listening(3), &none).0, Found::Ask);
+        assert_eq!(sessions.find(&[2; 32], 1, 1, Trust::Listening(3), &none, &all()).0, Found::Ask);
         // Idle here may be in use elsewhere.
-        assert_eq!(sessions.find(&[1; 32], 2_500, 1_000, Trust::Listening(3), &none).0, Found::Ask);
+        assert_eq!(sessions.find(&[1; 32], 2_500, 1_000, Trust::Listening(3), &none, &all()).0, Found::Ask);
     }
 
     #[test]
     fn e6_a_rule_for_the_customer_ends_what_began_before_it_and_nothing_later() {
         let (sessions, rules) = (Sessions::default(), Revocations::default());
         sessions.insert([1; 32], session(1_000), Trust::Complete, 0);
-        let found = || sessions.find(&[1; 32], 1_001, 1_000, Trust::Complete, &rules).0;
+        let found = || sessions.find(&[1; 32], 1_001, 1_000, Trust::Complete, &rules, &all()).0;
         assert!(matches!(found(), Found::Live(_)));
         rules.apply(Rule { subject: Subject::Customer("t1-x".into()), since: 999, until: 10_000 });
         assert!(matches!(found(), Found::Live(_)));
         rules.apply(Rule { subject: Subject::Customer("t1-x".into()), since: 1_000, until: 10_000 });
         assert_eq!(found(), Found::Unknown);
-        assert_eq!(sessions.sweep(1_001, 1_000, &rules), [[1; 32]]);
+        assert_eq!(sessions.sweep(1_001, 1_000, &rules).len(), 1);
+    }
+
+    #[test]
+    fn a_session_ends_with_its_account_and_is_held_against_each_set_of_accounts_once() {
+        let (sessions, none) = (Sessions::default(), Revocations::default());
+        let [alice, bob] = ["alice", "bob"].map(|name| AccountStamp::of(name, "1", "hash"));
+        sessions.insert([1; 32], Session { account: Some(alice), ..session(1_000) }, Trust::Complete, 0);
+        sessions.insert([2; 32], session(1_000), Trust::Complete, 0);
+        let found = |digest, accounts| sessions.find(&digest, 1_001, 1_000, Trust::Complete, &none, accounts).0;
+        let (both, without) = (AccountStamps::new([alice, bob]), AccountStamps::new([bob]));
+        for _ in 0..2 {
+            assert!(matches!(found([1; 32], &both), Found::Live(_)));
+            assert_eq!(found([1; 32], &without), Found::NoAccount);
+            // Nobody knows of which account it is.
+            assert!(matches!(found([2; 32], &without), Found::Live(_)));
+        }
     }
 
     #[test]
@@ -413,7 +453,7 @@ mod tests {
             let (sessions, rules) = (Sessions::default(), Revocations::default());
             sessions.insert([1; 32], session(1_000), Trust::Complete, 0);
             rules.apply(Rule::forever(rule, 10_000));
-            sessions.find(&[1; 32], 1_001, 1_000, Trust::Complete, &rules).0
+            sessions.find(&[1; 32], 1_001, 1_000, Trust::Complete, &rules, &AccountStamps::default()).0
         };
         assert_eq!(found(LoginId::of(&[7; 32]).subject()), Found::Unknown);
         assert_eq!(found(LoginId::of(&[1; 32]).subject()), Found::Unknown);
@@ -423,7 +463,7 @@ mod tests {
     #[tokio::test]
     async fn a_login_that_was_ended_stays_so_until_no_clock_takes_its_tokens_any_more() {
         let state = crate::state::State::in_memory();
-        state.begin([1; 32], session(1_000), 1_000).await.unwrap();
+        state.begin([1; 32], session(1_000), 1_000, crate::state::Bound { most: 20, until: 9_000 }).await.unwrap();
         state.end_login(&[1; 32], &session(1_000), 0).await.unwrap();
         // The session ends at 9,000, and so does its JWT, by clocks that are right.
         state.sweep(9_059, 1_000).await;

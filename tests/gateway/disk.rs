@@ -42,8 +42,13 @@ fn faulty_disk() -> PathBuf {
 
 /// A gateway with cookies on a disk that can be told to fail.
 fn on_faulty_disk() -> (Backend, Gateway, impl Fn(&str)) {
+    on_faulty_disk_with(|config| config)
+}
+
+/// The same with a changed configuration.
+fn on_faulty_disk_with(change: impl FnOnce(Config) -> Config) -> (Backend, Gateway, impl Fn(&str)) {
     let backend = Backend::start();
-    let config = Config::new(&backend).cookies("both");
+    let config = change(Config::new(&backend).cookies("both"));
     let files = Arc::new(gateway::Workspace::new(&config));
     let switch = files.path.join("fault");
     let environment = [("LD_PRELOAD", faulty_disk()), ("FAULTY_DISK", switch.clone())];
@@ -105,6 +110,27 @@ fn x16_after_a_failed_fsync_nothing_is_acknowledged_until_a_restart() {
 }
 
 #[test]
+fn a_refresh_token_that_the_disk_did_not_take_is_no_theft_when_it_comes_again() {
+    let (_backend, gateway, fault) = on_faulty_disk_with(|c| c.set("/login/refresh", json!({"grace": "0s"})));
+    let hand_in = |gateway: &Gateway, token: &str| {
+        let form = format!("grant_type=refresh_token&refresh_token={token}");
+        gateway.post("/oauth/access_token").form(&form).send()
+    };
+    let first = answer_member(&log_in(&gateway).ok(), "refresh_token");
+    fault("full");
+    hand_in(&gateway, &first).expect(503, "");
+    fault("");
+    let second = answer_member(&hand_in(&gateway, &first).ok(), "refresh_token");
+    // Nobody knows whether this is on the disk.
+    fault("sync");
+    hand_in(&gateway, &second).expect(503, "");
+    let gateway = gateway.restart();
+    let third = answer_member(&hand_in(&gateway, &second).ok(), "refresh_token");
+    hand_in(&gateway, &second).expect(400, "");
+    hand_in(&gateway, &third).expect(400, "");
+}
+
+#[test]
 fn x45_on_a_slow_disk_logins_wait_and_calls_do_not() {
     let (_backend, gateway, fault) = on_faulty_disk();
     let kept = pair(&log_in(&gateway).ok());
@@ -138,6 +164,7 @@ fn x17_kill_9_at_any_moment_loses_nothing_that_was_acknowledged() {
     let backend = Backend::start();
     // Refresh tokens write as logins do, without the cost of a hash.
     let config = Config::new(&backend).cookies("both").set("/login/refresh", json!({}));
+    let config = config.set("/login/max_per_customer", json!(1000));
     let mut gateway = Gateway::start(&config);
     let mut known = Acknowledged::default();
     let mut refresh = Vec::new();

@@ -4,6 +4,7 @@
 //! a letter with a number is a row of the security checklist.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod account_end;
 mod admin_listener;
 mod answers;
 mod audiences;
@@ -70,6 +71,7 @@ mod privacy;
 mod proof;
 mod proxies;
 mod real_clients;
+mod refresh;
 mod refused_bodies;
 mod reload;
 mod replicas;

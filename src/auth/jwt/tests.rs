@@ -169,6 +169,7 @@ fn a_right_token_gives_its_claims() {
     let read = bench.check(&token).unwrap();
     let expected = Claims {
         binding: None,
+        account: None,
         login: None,
         family: None,
         subject: "alice".into(),

@@ -7,8 +7,8 @@ use super::super::scalar::Duration;
 use super::{Check, grammar};
 
 /// Claims that the gateway writes itself.
-const OWN_CLAIMS: [&str; 11] =
-    ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "refresh_family", "client_id", "scope"];
+const OWN_CLAIMS: [&str; 12] =
+    ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "refresh_family", "client_id", "scope", "wg_account"];
 
 impl Check<'_> {
     pub(super) fn own(&mut self) {
@@ -191,6 +191,10 @@ impl Check<'_> {
         self.at_most_400_days("login.lifetime", login.lifetime);
         self.rate_limit("login.limits", &login.limits);
         self.attempts("login.attempts", &login.attempts);
+        if !(1..=1_000).contains(&login.max_per_customer) {
+            let message = "the number of logins of one customer is from 1 to 1000";
+            self.add("login.max_per_customer", message, "remove `max_per_customer`: the default is 20");
+        }
         if let Some(refresh) = &login.refresh {
             self.refresh(login, refresh);
         }
@@ -318,6 +322,10 @@ impl Check<'_> {
     fn refresh(&mut self, login: &Login, refresh: &Refresh) {
         self.some_time("login.refresh.lifetime", refresh.lifetime);
         self.at_most_400_days("login.refresh.lifetime", refresh.lifetime);
+        if refresh.grace > Duration::seconds(60) {
+            let message = "a thief could use a refresh token for as long after its owner";
+            self.add("login.refresh.grace", message, "write at most 60s");
+        }
         if login.issue == Issue::Cookie {
             let message = "a refresh token is for another JWT, and this login gives none";
             self.add("login.refresh", message, "write issue: jwt or both, or remove `refresh`");

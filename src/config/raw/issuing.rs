@@ -91,6 +91,9 @@ pub struct Login {
     /// What wrong passwords cost.
     #[serde(default)]
     pub attempts: Attempts,
+    /// How many sessions by cookie one customer has at once, and how many refresh tokens. With one more the oldest ends.
+    #[serde(default = "default_max_per_customer")]
+    pub max_per_customer: usize,
     /// Also give a refresh token, good for another JWT without a password. Default: none.
     pub refresh: Option<Refresh>,
 }
@@ -116,17 +119,29 @@ impl Default for Attempts {
     }
 }
 
-/// Refresh tokens (RFC 6749 section 6): each is good once; one that comes back ends the login.
+/// Refresh tokens (RFC 6749 section 6): each is good once; one that comes back after `grace` ends the login.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Refresh {
     /// How long after the login the last of them ends.
     #[serde(default = "default_refresh_lifetime")]
     pub lifetime: Duration,
+    /// How long after its use a refresh token gives the same next one again: two tabs at once, or a lost answer. At most
+    /// 60s. 0s: not at all.
+    #[serde(default = "default_refresh_grace")]
+    pub grace: Duration,
 }
 
 fn default_refresh_lifetime() -> Duration {
     Duration::seconds(30 * 24 * 3600)
+}
+
+fn default_refresh_grace() -> Duration {
+    Duration::seconds(10)
+}
+
+fn default_max_per_customer() -> usize {
+    20
 }
 
 fn default_login_path() -> String {

@@ -26,7 +26,8 @@ pub struct State {
 pub struct Embedded {
     /// The directory of the file. It is made where it is missing. One process at a time can use it.
     pub path: PathBuf,
-    /// How many sessions may be live at once. Above it, logins by cookie are refused with 503.
+    /// How many sessions by cookie and refresh tokens there may be at once, counted together. Above it, logins that give
+    /// one are refused with 503.
     pub max_sessions: usize,
 }
 

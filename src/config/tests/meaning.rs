@@ -325,7 +325,7 @@ fn claims_carry_nothing_about_a_person() {
             assert!(found.iter().any(fits), "{claim}:\n{found}");
         }
     }
-    for claim in ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope"] {
+    for claim in ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "client_id", "scope", "wg_account"] {
         assert_said(
             MAXIMAL,
             &[(
@@ -337,6 +337,19 @@ fn claims_carry_nothing_about_a_person() {
         );
     }
     assert_fine(MAXIMAL, &[("claims: [ tier ]", "claims: [ branch, segment ]"), ("subject: oid", "subject: sub")]);
+}
+
+#[test]
+fn a_refresh_token_is_not_used_twice_for_long_and_a_customer_has_at_least_one_login() {
+    assert_said(
+        MAXIMAL,
+        &[
+            ("grace: 5s", "grace: 61s", "login.refresh.grace", "a thief could use"),
+            ("max_per_customer: 10", "max_per_customer: 0", "login.max_per_customer", "from 1 to 1000"),
+            ("max_per_customer: 10", "max_per_customer: 1001", "login.max_per_customer", "from 1 to 1000"),
+        ],
+    );
+    assert_fine(MAXIMAL, &[("grace: 5s", "grace: 0s"), ("grace: 5s", "grace: 60s")]);
 }
 
 #[test]

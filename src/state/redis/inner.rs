@@ -12,8 +12,10 @@ use super::Settings;
 use super::connect::Connection;
 use super::scripts::Scripts;
 use crate::customer::Identifier;
+use crate::state::account::AccountStamp;
 use crate::state::attempts::AttemptKey;
-use crate::state::family::Family;
+use crate::state::family::{Family, Predecessor, UNANSWERED};
+use crate::state::registry::LoginKind;
 use crate::state::revocation::Revocations;
 use crate::state::session::{Agent, LoginId, Session, SessionDigest, hex, unhex};
 
@@ -49,6 +51,15 @@ impl Inner {
         format!("{}f:{}", self.settings.prefix, hex(digest))
     }
 
+    /// Which logins a customer has.
+    pub(super) fn customer_key(&self, kind: LoginKind, customer: &Identifier) -> String {
+        let letter = match kind {
+            LoginKind::Session => 's',
+            LoginKind::Family => 'f',
+        };
+        format!("{}c:{letter}:{customer}", self.settings.prefix)
+    }
+
     pub(super) fn attempt_key(&self, key: &AttemptKey) -> String {
         format!("{}a:{}", self.settings.prefix, hex(key))
     }
@@ -78,6 +89,7 @@ impl Inner {
             .arg(&[("c", session.customer.as_str()), ("a", session.agent.word())])
             .arg(&[("n", session.login.to_string())])
             .arg(&[("i", session.issued_at), ("l", session.last_seen), ("e", session.expires_at)])
+            .arg(session.account.map(|account| ("u", account.to_string())))
             .ignore();
         pipeline.cmd("EXPIREAT").arg(key).arg(ends(session, idle)).ignore();
     }
@@ -188,6 +200,7 @@ pub(super) fn session(digest: &SessionDigest, fields: &[(String, String)]) -> Op
         last_seen: number("l")?,
         expires_at: number("e")?,
         agent: Agent::from_word(field(fields, "a").unwrap_or_default()),
+        account: account(fields)?,
     })
 }
 
@@ -197,7 +210,24 @@ pub(super) fn family(fields: &[(String, String)]) -> Option<Family> {
         issued_at: field(fields, "i")?.parse().ok()?,
         expires_at: field(fields, "e")?.parse().ok()?,
         current: unhex(field(fields, "d")?)?,
+        predecessor: match field(fields, "p") {
+            None => None,
+            Some(digest) => Some(Predecessor {
+                digest: unhex(digest)?,
+                until: match (field(fields, "r"), field(fields, "g")) {
+                    (Some(_), _) => UNANSWERED,
+                    (None, Some(until)) => until.parse().ok()?,
+                    (None, None) => 0,
+                },
+            }),
+        },
+        account: account(fields)?,
     })
+}
+
+/// The account that a login is of; `None` where this is none.
+fn account(fields: &[(String, String)]) -> Option<Option<AccountStamp>> {
+    field(fields, "u").map_or(Some(None), |text| AccountStamp::parse(text).map(Some))
 }
 
 pub(super) fn field<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {

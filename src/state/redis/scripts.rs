@@ -7,8 +7,12 @@ pub(super) struct Scripts {
     pub(super) add_rules: Script,
     /// A session that is still there was used.
     pub(super) touch: Script,
-    /// A refresh token for the next; one that was used before ends its family.
+    /// A refresh token for the next: [`super::super::family::Family::hand_in`], by the clock of the store.
     pub(super) rotate: Script,
+    /// Whoever handed in a refresh token gets an answer: its grace begins.
+    pub(super) answered: Script,
+    /// One more login of a customer. Says nothing where there are not too many, and otherwise all of them, oldest first.
+    pub(super) join: Script,
     /// A failed attempt: [`super::super::attempts::Failures::and_another`]; whether it counts.
     pub(super) fail: Script,
     /// A success forgives the failures of its name; how many those were.
@@ -44,14 +48,45 @@ impl Scripts {
             ),
             rotate: Script::new(
                 r"
-                local family = redis.call('HGETALL', KEYS[1])
-                if #family == 0 then return {'unknown', {}} end
-                if redis.call('HGET', KEYS[1], 'd') == ARGV[1] then
-                    redis.call('HSET', KEYS[1], 'd', ARGV[2])
-                    return {'good', family}
+                local presented, call = ARGV[1], ARGV[2]
+                local known = redis.call('HMGET', KEYS[1], 'd', 'p', 'g', 'r')
+                local current, before, ends, unanswered = known[1], known[2], known[3], known[4]
+                if not current then return {'unknown', {}} end
+                if current == presented then
+                    redis.call('HSET', KEYS[1], 'd', ARGV[3], 'p', presented, 'r', call)
+                    redis.call('HDEL', KEYS[1], 'g')
+                    return {'good', redis.call('HGETALL', KEYS[1])}
                 end
-                redis.call('DEL', KEYS[1])
-                return {'reused', family}",
+                local time = redis.call('TIME')
+                local now = time[1] * 1000 + math.floor(time[2] / 1000)
+                if before ~= presented or not (unanswered or now < tonumber(ends or '0')) then
+                    return {'reused', redis.call('HGETALL', KEYS[1])}
+                end
+                for at = 3, #ARGV do
+                    if ARGV[at] == current then
+                        redis.call('HSET', KEYS[1], 'r', call)
+                        return {'good', redis.call('HGETALL', KEYS[1])}
+                    end
+                end
+                return {'replaced', {}}",
+            ),
+            answered: Script::new(
+                r"
+                if redis.call('HGET', KEYS[1], 'r') ~= ARGV[1] then return 0 end
+                redis.call('HDEL', KEYS[1], 'r')
+                local time = redis.call('TIME')
+                local ends = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2]
+                return redis.call('HSETNX', KEYS[1], 'g', string.format('%.0f', ends))",
+            ),
+            join: Script::new(
+                r"
+                local most, expires = tonumber(ARGV[2]), ARGV[3]
+                local time = redis.call('TIME')
+                redis.call('ZADD', KEYS[1], string.format('%.0f', time[1] * 1000000 + time[2]), ARGV[1])
+                redis.call('EXPIREAT', KEYS[1], expires, 'NX')
+                redis.call('EXPIREAT', KEYS[1], expires, 'GT')
+                if redis.call('ZCARD', KEYS[1]) <= most then return {} end
+                return redis.call('ZRANGE', KEYS[1], 0, most + tonumber(ARGV[4]))",
             ),
             fail: Script::new(
                 r"

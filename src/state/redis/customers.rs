@@ -1,0 +1,79 @@
+//! Which logins each customer has: a sorted set for each kind, in the order in which they began, which ends with the last.
+
+use std::sync::Arc;
+
+use redis::{Pipeline, cmd};
+
+use super::Redis;
+use super::connect::Connection;
+use super::inner::Inner;
+use crate::customer::Identifier;
+use crate::state::Unavailable;
+use crate::state::registry::{LoginKind, MOST_ENDED};
+use crate::state::session::{SessionDigest, hex, unhex};
+
+impl Redis {
+    /// Notes a login that has begun and ends at `ends` at the latest; which are too many of its customer's, where more than
+    /// `most` are live.
+    pub(in crate::state) async fn join(
+        &self,
+        kind: LoginKind,
+        customer: &Identifier,
+        new: &SessionDigest,
+        most: usize,
+        ends: u64,
+    ) -> Result<Vec<SessionDigest>, Unavailable> {
+        let (key, new) = (self.inner.customer_key(kind, customer), hex(new));
+        let asked = key.clone();
+        let all: Vec<String> = self
+            .run(move |inner: Arc<Inner>, mut connection: Connection| async move {
+                let mut invocation = inner.scripts.join.key(asked);
+                invocation
+                    .arg(new)
+                    .arg(most)
+                    .arg(ends.min(u64::MAX / 4_000))
+                    .arg(MOST_ENDED)
+                    .invoke_async(&mut connection)
+                    .await
+            })
+            .await?;
+        if all.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Those that have ended by themselves, or by a logout, stand there still.
+        let digests: Vec<SessionDigest> = all.iter().filter_map(|text| unhex(text)).collect();
+        let exist = self.exist(kind, &digests).await?;
+        let (mut live, mut gone) = (Vec::new(), Vec::new());
+        for (digest, exists) in digests.iter().zip(exist) {
+            if exists { live.push(*digest) } else { gone.push(hex(digest)) }
+        }
+        if !gone.is_empty() {
+            let mut remove = cmd("ZREM");
+            remove.arg(key).arg(gone);
+            self.one::<i64>(remove).await?;
+        }
+        // Once they have ended they are among those the next time.
+        live.truncate(live.len().saturating_sub(most).min(MOST_ENDED));
+        Ok(live)
+    }
+
+    /// Which of these logins there are, in their order.
+    async fn exist(&self, kind: LoginKind, digests: &[SessionDigest]) -> Result<Vec<bool>, Unavailable> {
+        let key = |digest| match kind {
+            LoginKind::Session => self.inner.session_key(digest),
+            LoginKind::Family => self.inner.family_key(digest),
+        };
+        let mut found = Vec::new();
+        for some in digests.chunks(self.at_once(digests.len())) {
+            let mut pipeline = Pipeline::new();
+            for digest in some {
+                pipeline.cmd("EXISTS").arg(key(digest));
+            }
+            let exist: Vec<bool> = self
+                .run(move |_, mut connection: Connection| async move { pipeline.query_async(&mut connection).await })
+                .await?;
+            found.extend(exist);
+        }
+        Ok(found)
+    }
+}

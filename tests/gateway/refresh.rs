@@ -1,0 +1,205 @@
+//! What honest callers do with refresh tokens, and thieves: the same token twice, answers that are lost, a store that fails.
+
+use std::thread;
+
+use crate::harness::keys::decode;
+use crate::harness::*;
+
+/// Refresh tokens; two uses of one that are `grace` apart are one.
+fn refreshing(config: Config, grace: &str) -> Config {
+    config.set("/login/refresh", json!({"lifetime": "1h", "grace": grace}))
+}
+
+#[track_caller]
+fn member(answer: &Response, name: &str) -> String {
+    answer.json()[name].as_str().unwrap_or_else(|| panic!("{name} in {}", answer.text())).to_owned()
+}
+
+fn refresh(gateway: &Gateway, token: &str) -> Request {
+    gateway.post("/oauth/access_token").form(&format!("grant_type=refresh_token&refresh_token={token}"))
+}
+
+/// A login: its refresh token and its JWT.
+#[track_caller]
+fn log_in(gateway: &Gateway, account: Account) -> (String, String) {
+    let answer = gateway.login_request(account.name, account.secret).send().ok();
+    (member(&answer, "refresh_token"), member(&answer, "JWT"))
+}
+
+#[track_caller]
+fn next(gateway: &Gateway, token: &str) -> (String, String) {
+    let answer = refresh(gateway, token).send().ok();
+    (member(&answer, "refresh_token"), member(&answer, "JWT"))
+}
+
+#[track_caller]
+fn is_refused(gateway: &Gateway, token: &str) {
+    let answer = refresh(gateway, token).send();
+    assert_eq!((answer.status, member(&answer, "error").as_str()), (400, "invalid_grant"), "{}", answer.text());
+}
+
+fn two_tabs_that_hand_in_one_refresh_token_at_once_stay_logged_in(store: &Store) {
+    let (_backend, gateway) = store.world_with(|c| refreshing(c, "10s"));
+    let (mut token, _) = log_in(&gateway, ALICE);
+    for _ in 0..2 {
+        let tabs: Vec<_> = (0..6)
+            .map(|_| {
+                let request = refresh(&gateway, &token);
+                thread::spawn(move || request.send().ok())
+            })
+            .collect();
+        let answers: Vec<Response> = tabs.into_iter().map(|tab| tab.join().unwrap()).collect();
+        token = member(&answers[0], "refresh_token");
+        for answer in &answers {
+            assert_eq!(member(answer, "refresh_token"), token, "all of them go on with the same token");
+            gateway.get("/me/x").customer(&member(answer, "JWT")).send().ok();
+        }
+    }
+    gateway.expect_metric("wicketgate_tokens_total", &[("outcome", "refresh_token_reused")], 0.0);
+}
+
+fn a_refresh_token_whose_answer_was_lost_gives_the_same_successor_and_an_older_one_ends_the_login(store: &Store) {
+    let (_backend, gateway) = store.world_with(|c| refreshing(c, "10s"));
+    let (first, _) = log_in(&gateway, ALICE);
+    let (second, jwt) = next(&gateway, &first);
+    let gateway = gateway.restart();
+    assert_eq!(next(&gateway, &first).0, second);
+    let (third, _) = next(&gateway, &second);
+    // Nobody who got an answer to the second one still has use for the first.
+    is_refused(&gateway, &first);
+    is_refused(&gateway, &third);
+    gateway.get("/me/x").customer(&jwt).send().expect(401, "401-03");
+}
+
+fn a_predecessor_that_comes_after_the_grace_ends_the_login(store: &Store) {
+    // Any two requests are further apart.
+    let (_backend, gateway) = store.world_with(|c| refreshing(c, "1ms"));
+    let (first, _) = log_in(&gateway, ALICE);
+    let (second, jwt) = next(&gateway, &first);
+    is_refused(&gateway, &first);
+    is_refused(&gateway, &second);
+    gateway.get("/me/x").customer(&jwt).send().expect(401, "401-03");
+    gateway.expect_metric("wicketgate_tokens_total", &[("outcome", "refresh_token_reused")], 1.0);
+}
+
+fn a_predecessor_within_the_grace_is_revoked_with_its_login(store: &Store) {
+    let (_backend, gateway) = store.world_with(|c| refreshing(c, "10s"));
+    let (first, _) = log_in(&gateway, ALICE);
+    let (second, _) = next(&gateway, &first);
+    let form = format!("client_id={}&client_secret={}&token={first}", CLIENT.name, CLIENT.secret);
+    assert_eq!(gateway.post("/oauth/introspect").form(&form).send().ok().json()["active"], true);
+    gateway.post("/oauth/revoke").form(&form).send().ok();
+    is_refused(&gateway, &second);
+    is_refused(&gateway, &first);
+}
+
+fn a_refresh_gives_the_claims_of_the_account_that_logged_in(store: &Store) {
+    let entry = |account: Account, role: &str| {
+        let password = keys::argon2id(account.secret);
+        json!({"username": account.name, "password": password, "subject": ALICE.subject, "claims": {"role": role}})
+    };
+    let accounts = |entries: &[Value]| json!(entries).to_string();
+    let both = accounts(&[entry(ALICE, "reader"), entry(BOB, "admin")]);
+    let world = |c: Config| refreshing(c, "10s").set("/login/claims", json!(["role"])).file("accounts.yaml", &both);
+    let (_backend, gateway) = store.world_with(world);
+    let logins = [(ALICE, "reader"), (BOB, "admin")].map(|(account, role)| (log_in(&gateway, account), role));
+    for ((token, jwt), role) in &logins {
+        let (_, again) = next(&gateway, token);
+        assert_eq!((&decode(jwt).1["role"], &decode(&again).1["role"]), (&json!(role), &json!(role)));
+    }
+    // What the account may say has changed: that holds from the next refresh on, and ends no login.
+    gateway.files.write("accounts.yaml", &accounts(&[entry(ALICE, "writer"), entry(BOB, "admin")]));
+    gateway.hup("reloaded");
+    let (token, jwt) = next(&gateway, &logins[0].0.0);
+    assert_eq!(decode(&jwt).1["role"], "writer");
+    // Without its account the login goes, though the customer has another one.
+    gateway.files.write("accounts.yaml", &accounts(&[entry(BOB, "admin")]));
+    gateway.hup("reloaded");
+    is_refused(&gateway, &token);
+}
+
+/// The key of the only family in this store.
+fn family_key(redis: &RedisServer) -> String {
+    redis.command(&["KEYS", "wg:f:*"])
+}
+
+#[test]
+fn a_family_of_an_earlier_version_goes_on_where_its_customer_has_one_account_only() {
+    let store = Store::Redis(RedisServer::start());
+    let Store::Redis(redis) = &store else { return };
+    let twin = Account { name: "alice2", ..BOB };
+    let twin = Account { subject: ALICE.subject, ..twin };
+    let backend = Backend::start();
+    let config = store.keeps(refreshing(Config::new(&backend), "10s"));
+    let gateway = Gateway::start(&config);
+    gateway.is_ready();
+    let (token, _) = log_in(&gateway, ALICE);
+    let key = family_key(redis);
+    redis.command(&["HDEL", &key, "u"]);
+    let (token, jwt) = next(&gateway, &token);
+    gateway.get("/me/x").customer(&jwt).send().ok();
+    gateway.reload(&config.account(twin), "reloaded");
+    is_refused(&gateway, &token);
+    assert_eq!(redis.command(&["EXISTS", &key]), "0", "nobody can tell whose it is");
+}
+
+#[test]
+fn replicas_give_the_same_successor_and_a_retry_at_the_other_is_no_theft() {
+    let redis = RedisServer::start();
+    let backend = Backend::start();
+    let config = refreshing(Config::new(&backend), "10s").set("/state/redis", json!({"url": redis.url()}));
+    let config = config.file("certs/identifier.key", &keys::key_file());
+    let [a, b] = [0, 1].map(|_| Gateway::start(&config));
+    [&a, &b].into_iter().for_each(Gateway::is_ready);
+    let (first, _) = log_in(&a, ALICE);
+    let (second, _) = next(&a, &first);
+    assert_eq!(next(&b, &first).0, second);
+    let (third, _) = next(&b, &second);
+    assert_eq!(next(&a, &second).0, third);
+    is_refused(&b, &first);
+}
+
+#[test]
+fn a_retry_after_503_is_no_theft_however_late_it_comes_and_at_whichever_replica() {
+    let redis = RedisServer::start();
+    let backend = Backend::start();
+    let config = refreshing(Config::new(&backend), "0s").set("/state/redis", json!({"url": redis.url()}));
+    let config = config.file("certs/identifier.key", &keys::key_file());
+    let [a, b] = [0, 1].map(|_| Gateway::start(&config));
+    [&a, &b].into_iter().for_each(Gateway::is_ready);
+    // The store knows how to rotate from here on: all that it still needs is one word.
+    let mut token = next(&a, &log_in(&a, ALICE).0).0;
+    let key = family_key(&redis);
+    for retried_at in [&b, &a] {
+        let current = || redis.command(&["HGET", &key, "d"]);
+        let before = current();
+        redis.pause();
+        refresh(&a, &token).send().expect(503, "");
+        redis.resume();
+        eventually("the rotation is made all the same", || current() != before);
+        let until = std::time::Instant::now() + DEADLINE;
+        let answer = loop {
+            let answer = refresh(retried_at, &token).send();
+            if answer.status != 503 {
+                break answer.ok();
+            }
+            assert!(std::time::Instant::now() < until, "the store does not come back");
+        };
+        let (latest, jwt) = next(retried_at, &member(&answer, "refresh_token"));
+        eventually("the login is good everywhere", || a.get("/me/x").customer(&jwt).send().status == 200);
+        eventually("both see the store", || [&a, &b].iter().all(|gateway| gateway.admin("/readyz").status == 200));
+        token = latest;
+    }
+    // A token whose answer was given is taken no second time, as before.
+    let (_, jwt) = next(&b, &token);
+    is_refused(&b, &token);
+    eventually("theft ends it", || b.get("/me/x").customer(&jwt).send().status == 401);
+}
+
+on_both_stores! {
+    two_tabs_that_hand_in_one_refresh_token_at_once_stay_logged_in
+    a_refresh_token_whose_answer_was_lost_gives_the_same_successor_and_an_older_one_ends_the_login
+    a_predecessor_that_comes_after_the_grace_ends_the_login
+    a_predecessor_within_the_grace_is_revoked_with_its_login
+    a_refresh_gives_the_claims_of_the_account_that_logged_in
+}
