@@ -151,10 +151,9 @@ fn parse_draft(text: &str, file: &Path) -> Result<(Config, Problems), Problems> 
             return Err(problems);
         }
     };
-    let directory = match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
+    // From the root on, so that a path that was resolved leads to the same file when it is resolved again.
+    let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let directory = whole.parent().map_or_else(|| PathBuf::from("."), Path::to_owned);
     let config = Config {
         raw,
         file: file.to_owned(),
