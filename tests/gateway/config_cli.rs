@@ -47,10 +47,10 @@ fn contract_53_wrong_use_is_exit_code_2() {
 fn contract_53_every_fault_is_told_with_file_line_and_column() {
     let config = good()
         .set("/routes/0/backend", json!("nowhere"))
-        .set("/api_keys/0/routes", json!(["no-such-route"]))
+        .set("/routes/1/listen", json!(["no-such-listener"]))
         .set("/clients/1/id", json!("asapp"));
     let said = broken("three faults", &config);
-    for part in ["nowhere", "no-such-route", "asapp"] {
+    for part in ["nowhere", "no-such-listener", "asapp"] {
         assert!(said.contains(part), "{part} in {said}");
     }
     let text = config.text();

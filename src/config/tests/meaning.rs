@@ -132,7 +132,7 @@ fn two_routes_for_different_requests_are_fine() {
 
 #[test]
 fn names_that_lead_nowhere_are_found_with_a_suggestion() {
-    let cases: [Case; 4] = [
+    let cases: [Case; 2] = [
         (
             "backend: legacy\n    path",
             "backend: legaci\n    path",
@@ -140,8 +140,6 @@ fn names_that_lead_nowhere_are_found_with_a_suggestion() {
             "there is no backend `legaci`",
         ),
         ("backend: legacy\n    mode", "backend: legaci\n    mode", "routes[0].backend", "there is no backend `legaci`"),
-        ("client: asapp", "client: asap", "api_keys[0].client", "there is no client `asap`"),
-        ("routes: [ profile ]", "routes: [ profiles ]", "api_keys[0].routes[0]", "there is no route `profiles`"),
     ];
     assert_said(MAXIMAL, &cases);
     for (from, to, path, _) in cases {
@@ -399,7 +397,6 @@ fn a_client_proves_itself_by_something_and_never_by_what_others_can_make() {
             ("assertion_lifetime: 1m", "assertion_lifetime: 0s", "clients[0].assertion_lifetime", "no time at all"),
             ("lifetime: 15m", "lifetime: 9601h", "clients[0].lifetime", "400 days"),
             ("[ https://reports.example.com ]", "[ \" \" ]", "clients[0].audiences[0]", "is empty"),
-            ("[ https://reports.example.com ]", "[ other ]", "routes[0].audience", "no client may have a token for"),
         ],
     );
     let text = "listen: [ { address: \"127.0.0.1:0\" } ]\nissuer: { url: https://a.example, audience: a, signing_keys: keys }\nclients: [ { id: a, jwks: https://b.example/keys } ]\n\
