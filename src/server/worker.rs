@@ -98,6 +98,7 @@ impl Worker {
     }
 
     fn run(self) -> io::Result<()> {
+        Descriptor::announce();
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().max_blocking_threads(2).build_local(Default::default())?;
         runtime.block_on(async move {

@@ -1,6 +1,7 @@
 //! What the file says: names, lists, combinations.
 
-use super::{Case, MAXIMAL, Problem, SHIPPED, assert_fine, assert_said, edited, only_problem, problems};
+use super::{Case, MAXIMAL, Problem, SHIPPED, assert_fine, assert_said, edited, only_problem, problems, read};
+use crate::config::scalar::Duration;
 
 #[test]
 fn customers_of_a_login_without_an_issuer_need_a_tenant() {
@@ -451,4 +452,10 @@ fn proxies_that_ask_need_a_path_of_their_own_and_networks() {
     }
     let plain = problems(&edited(&with("{ grpc: true }"), "    tls:", "    tlx:"));
     assert!(plain.iter().any(|problem| problem.path == "forward_auth.grpc"), "{plain}");
+}
+
+#[test]
+fn the_default_idle_timeout_is_longer_than_that_of_load_balancers() {
+    let (config, _) = read(SHIPPED).unwrap();
+    assert!(config.raw().listen[0].limits.idle_timeout > Duration::seconds(60));
 }
