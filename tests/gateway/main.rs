@@ -51,6 +51,7 @@ mod identity;
 mod issuers;
 mod limits;
 mod listeners;
+mod log_readers;
 mod metrics;
 mod named_customers;
 mod names;
