@@ -15,6 +15,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::raw::{AccessLog, Level, Raw};
+use crate::diagnostics;
 use crate::gateway::Shared;
 use crate::gateway::access_log::AccessLogWriter;
 use crate::gateway::hashing::Hashing;
@@ -355,15 +356,7 @@ pub fn start_logging(level: Level) {
         Level::Info => tracing::Level::INFO,
         Level::Debug => tracing::Level::DEBUG,
     };
-    // Libraries on the data path talk a lot below this.
-    let filter = format!("warn,wicketgate={level}");
-    let _ = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(false)
-        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
-        .try_init();
+    diagnostics::start(level);
 }
 
 /// The runtime for everything that is not a request.
@@ -387,6 +380,7 @@ fn start_sweep(control: &Runtime, shared: &Arc<Shared>, noted: PathBuf) {
             tokio::time::sleep(Duration::from_secs(1)).await;
             counting.state.note_counts();
             counting.state.note_answers();
+            counting.metrics.diagnostics_dropped(diagnostics::dropped());
         }
     });
     let looking = Arc::clone(shared);

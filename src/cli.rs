@@ -91,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Sessions(what) => sessions::sessions(&what),
         Command::Revoke(what) => revoke::revoke(&what),
     };
+    crate::diagnostics::flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

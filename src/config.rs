@@ -42,6 +42,8 @@ pub struct Config {
     /// Paths of values that could not be used and have stand-ins.
     replaced: Vec<String>,
     files_read: Mutex<BTreeSet<PathBuf>>,
+    /// Warnings about `api_keys_file`.
+    of_api_keys_file: Mutex<Vec<Warning>>,
 }
 
 /// A setting or a file mode that is valid and risky.
@@ -151,10 +153,9 @@ fn parse_draft(text: &str, file: &Path) -> Result<(Config, Problems), Problems> 
             return Err(problems);
         }
     };
-    let directory = match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
+    // From the root on, so that a path that was resolved leads to the same file when it is resolved again.
+    let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let directory = whole.parent().map_or_else(|| PathBuf::from("."), Path::to_owned);
     let config = Config {
         raw,
         file: file.to_owned(),
@@ -163,6 +164,7 @@ fn parse_draft(text: &str, file: &Path) -> Result<(Config, Problems), Problems> 
         source,
         replaced: checked.replaced,
         files_read: Mutex::default(),
+        of_api_keys_file: Mutex::default(),
     };
     let meaning = check::check(&config);
     problems.extend(config.about_real_values(meaning));
@@ -197,7 +199,8 @@ impl Config {
         let files = std::iter::once(self.file.clone()).chain(self.files_read());
         let of_files = files.flat_map(|file| files::changeable(&file));
         let of_state = files::changeable_state(&self.data_directory());
-        check::warnings(self).into_iter().chain(of_files).chain(of_state).collect()
+        let of_keys = self.of_api_keys_file.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        check::warnings(self).into_iter().chain(of_keys).chain(of_files).chain(of_state).collect()
     }
 
     /// A warning at a key, as [`Config::problem`].

@@ -15,8 +15,8 @@
 //! | 4 | [`policy`] | all that configuration decides about a request |
 //! | 3 | [`auth`] | credentials in, a `Caller` or a refusal out |
 //! | 2 | [`state`], [`backend`], [`config`] | logins and revocations; the company's servers; gateway.yaml |
-//! | 1 | [`body`], [`customer`], [`fetch`], [`stream`] | members of JSON bodies; the opaque identifier; documents of others; bodies on their way |
-//! | 0 | [`dated`], [`fields`], [`log_throttle`], [`metrics`], [`notify`], [`refusal`], [`secret`], [`socket`], [`text`] | small things that know nothing else |
+//! | 1 | [`body`], [`customer`], [`diagnostics`], [`fetch`], [`stream`] | members of JSON bodies; the opaque identifier; what the process says of itself; documents of others; bodies on their way |
+//! | 0 | [`dated`], [`fields`], [`line_writer`], [`log_throttle`], [`metrics`], [`notify`], [`refusal`], [`secret`], [`socket`], [`text`] | small things that know nothing else |
 //!
 //! # The walk of a request
 //!
@@ -48,9 +48,11 @@ pub mod cli;
 pub mod config;
 pub mod customer;
 pub mod dated;
+pub mod diagnostics;
 pub mod fetch;
 pub mod fields;
 pub mod gateway;
+pub mod line_writer;
 pub mod log_throttle;
 pub mod metrics;
 pub mod notify;

@@ -38,6 +38,7 @@ pub struct Metrics {
     reloads: Mutex<Reloads>,
     certificates: Mutex<BTreeMap<String, i64>>,
     access_log_dropped: AtomicU64,
+    diagnostics_dropped: AtomicU64,
     issuers: Mutex<Vec<IssuerLevels>>,
     key_uses: Mutex<Vec<KeyUse>>,
     backends: Mutex<Vec<BackendLevels>>,
@@ -133,6 +134,11 @@ impl Metrics {
         *locked(&self.key_uses) = uses;
     }
 
+    /// Sets how many lines of standard error have been lost since the process began.
+    pub fn diagnostics_dropped(&self, lines: u64) {
+        self.diagnostics_dropped.store(lines, Ordering::Relaxed);
+    }
+
     /// Counts access-log lines that could not be written.
     pub fn access_log_dropped(&self, lines: u64) {
         self.access_log_dropped.fetch_add(lines, Ordering::Relaxed);
@@ -199,6 +205,11 @@ impl Metrics {
             "wicketgate_access_log_dropped_total",
             "Access-log lines that could not be written.",
             [(vec![], self.access_log_dropped.load(Ordering::Relaxed))],
+        ));
+        families.push(counters(
+            "wicketgate_diagnostics_dropped_total",
+            "Lines of standard error that could not be written.",
+            [(vec![], self.diagnostics_dropped.load(Ordering::Relaxed))],
         ));
         families.extend(self.state.families());
         families.extend(issuers::families(&locked(&self.issuers)));

@@ -29,8 +29,9 @@ use super::stations::{Station, Stations, Tried, Visit};
 use super::{Backend, Failure};
 use crate::stream::{Pace, Progress, RequestBody};
 
-/// How many servers are tried for one request of which nothing was sent.
-const MAX_SERVERS: usize = 3;
+/// How often one request is sent, or refused by a server unread. One that only could not be connected to does not count:
+/// while there is time, another one is tried.
+const MAX_SENT: usize = 3;
 
 /// What a worker has of all backends.
 pub struct Pool {
@@ -194,7 +195,7 @@ impl Pool {
         let (mut fresh, mut repeated) = (false, false);
         let mut last = if stations.are_all_bad() { Failure::Unavailable } else { Failure::Connect };
         loop {
-            let index = stations.choose(errand.key, errand.patience.now, self.random(), tried);
+            let index = stations.choose(errand.key, errand.patience.now, self.random(), &tried);
             let Some((index, station)) = index.and_then(|index| Some((index, stations.get(index)?))) else {
                 return Err(last);
             };
@@ -232,12 +233,13 @@ impl Pool {
                 if last.means_gone() {
                     backend.servers.failed(&station.server, last.word());
                 }
-                count += 1;
+                // Nothing was sent where the request is still here.
+                count += usize::from(request.is_none());
                 if request.is_some() || stations.count() > 1 {
                     tried.add(index);
                 }
             }
-            if count >= MAX_SERVERS {
+            if count >= MAX_SENT {
                 return Err(last);
             }
             if request.is_none() {

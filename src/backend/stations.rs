@@ -43,16 +43,27 @@ struct Idle {
 pub(super) struct Visit(Rc<Station>);
 
 /// Which servers have been asked for one request.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Tried(u64);
+#[derive(Debug, Default)]
+pub(super) struct Tried(Vec<u64>);
 
 impl Tried {
     pub(super) fn add(&mut self, index: u16) {
-        self.0 |= 1_u64.checked_shl(index.into()).unwrap_or(0);
+        let (word, bit) = Self::place(index);
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        if let Some(word) = self.0.get_mut(word) {
+            *word |= bit;
+        }
     }
 
-    fn has(self, index: u16) -> bool {
-        self.0 & 1_u64.checked_shl(index.into()).unwrap_or(0) != 0
+    fn has(&self, index: u16) -> bool {
+        let (word, bit) = Self::place(index);
+        self.0.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    fn place(index: u16) -> (usize, u64) {
+        (usize::from(index / 64), 1 << (index % 64))
     }
 }
 
@@ -94,10 +105,10 @@ impl Stations {
     }
 
     /// The server that is next, of those that have not been tried. `random` decides, or `key` where there is one.
-    pub(super) fn choose(&self, key: Option<u64>, now: Instant, random: u64, tried: Tried) -> Option<u16> {
+    pub(super) fn choose(&self, key: Option<u64>, now: Instant, random: u64, tried: &Tried) -> Option<u16> {
         // Most backends have one server, which is well.
         if let [only] = &self.stations[..] {
-            return (tried.0 == 0 && !only.server.standing.is_known_bad()).then_some(0);
+            return (!tried.has(0) && !only.server.standing.is_known_bad()).then_some(0);
         }
         let now = millis(now);
         let chosen = self.choose_among(key, random, |index, server| {

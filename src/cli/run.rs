@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::{self, App};
 use crate::config;
+use crate::diagnostics;
 use crate::notify::ServiceManager;
 use crate::server::handover::{Sockets, Successor};
 use crate::server::operators::Wish;
@@ -203,6 +204,7 @@ fn exit_when_hastened(told: Told) -> impl Future<Output = ()> {
             }
         }
         tracing::warn!("told to stop twice: exiting now");
+        diagnostics::flush();
         std::process::exit(1);
     }
 }

@@ -1,6 +1,7 @@
 //! API keys in a file of their own: a list, read and checked as the one in gateway.yaml is.
 
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 
 use super::diagnostic::{Mark, Source};
 use super::raw::{ApiKey, Raw};
@@ -55,8 +56,14 @@ impl Config {
             source,
             replaced: Vec::new(),
             files_read: Default::default(),
+            of_api_keys_file: Default::default(),
         };
         let problems = check::check_api_keys(&config);
-        if problems.is_empty() { Ok(config) } else { Err(problems) }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let warnings = check::unreachable_api_keys(&config);
+        *self.of_api_keys_file.lock().unwrap_or_else(PoisonError::into_inner) = warnings;
+        Ok(config)
     }
 }

@@ -9,6 +9,7 @@ mod cors;
 mod forward_auth;
 mod grammar;
 mod own;
+mod reach;
 mod response;
 mod routes;
 mod state;
@@ -21,6 +22,7 @@ use super::Config;
 use super::diagnostic::{Problems, closest, listed, shown};
 use super::raw::{RateLimit, Raw};
 use super::scalar::{Duration, Size};
+pub(super) use reach::api_keys as unreachable_api_keys;
 pub(super) use state::{RedisAddress, host_and_port};
 pub(super) use warnings::warnings;
 
@@ -137,11 +139,6 @@ impl Check<'_> {
         if let Some((message, help)) = grammar::pointer_fault(pointer) {
             self.add(at, message, help);
         }
-    }
-
-    /// Whether anything can prove who a customer is.
-    fn has_customers(&self) -> bool {
-        self.raw.login.is_some() || !self.raw.trusted_issuers.is_empty()
     }
 }
 

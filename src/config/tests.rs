@@ -8,7 +8,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::{Config, Problem, Problems, parse};
+use super::{Config, Problem, Problems, Warning, parse};
 
 const SHIPPED: &str = include_str!("../../gateway.yaml");
 const MAXIMAL: &str = include_str!("tests/maximal.yaml");
@@ -41,6 +41,18 @@ fn assert_said(text: &str, cases: &[Case]) {
         let found = problems(&edited(text, from, to));
         let fits = |problem: &&Problem| problem.path == *path && problem.message.contains(message);
         assert!(found.iter().any(|problem| fits(&problem)), "{to:?} should say {path}: {message}\n{found}");
+    }
+}
+
+/// Such edits are carried out, and that is said.
+fn assert_warned(text: &str, cases: &[Case]) {
+    for (from, to, path, message) in cases {
+        let (config, found) = read(&edited(text, from, to)).unwrap();
+        assert!(found.is_empty(), "{to:?} should not be refused:\n{found}");
+        let warnings = config.warnings();
+        let fits =
+            |warning: &Warning| warning.place.ends_with(&format!(": {path}")) && warning.message.contains(message);
+        assert!(warnings.iter().any(fits), "{to:?} should warn of {path}: {message}\n{warnings:?}");
     }
 }
 
@@ -81,7 +93,7 @@ fn all_problems_of_a_file_are_reported_together() {
     let text = SHIPPED
         .replacen("    backend: legacy\n\n", "    bakend: legacy\n\n", 1)
         .replace("lifetime: 8h\n\n#", "lifetime: soon\n\n#")
-        .replace("routes: [ profile ]", "routes: [ profil ]")
+        .replace("require: [ client, customer ]", "require: [ clent, customer ]")
         .replace("issue: jwt ", "issue: jvt ")
         .replace("127.0.0.1:8443", "8443")
         .replace("http://127.0.0.1:9000", "http://10.0.0.1:9000")
@@ -95,8 +107,8 @@ fn all_problems_of_a_file_are_reported_together() {
         (26, 3, "identifier.mod"),
         (31, 10, "login.issue"),
         (32, 13, "login.lifetime"),
-        (52, 15, "api_keys[0].routes[0]"),
         (62, 5, "routes[0].bakend"),
+        (67, 16, "routes[1].require[0]"),
         (75, 16, "backends.legacy.servers[0]"),
     ];
     assert_eq!(found, expected, "{problems}");
@@ -104,18 +116,18 @@ fn all_problems_of_a_file_are_reported_together() {
 
 #[test]
 fn a_problem_is_shown_with_its_place_its_line_and_a_way_out() {
-    let text = edited(SHIPPED, "routes: [ profile ]", "routes: [ profle ]");
+    let text = edited(SHIPPED, "backend: legacy\n\n#", "backend: legcy\n\n#");
     let shown = only_problem(&text).to_string();
     assert_eq!(
         shown,
         "\
-error: api_keys[0].routes[0]: there is no route `profle`
-  --> /etc/wicketgate/gateway.yaml:52:15
+error: routes[1].backend: there is no backend `legcy`
+  --> /etc/wicketgate/gateway.yaml:70:14
    |
-52 |     routes: [ profle ]
-   |               ^^^^^^
+70 |     backend: legcy
+   |              ^^^^^
    |
-   = help: did you mean `profile`?"
+   = help: did you mean `legacy`?"
     );
 }
 

@@ -2,13 +2,13 @@
 //! never holds up a request. Lines that it cannot take in time are counted and dropped.
 
 use std::cell::RefCell;
-use std::io::Write as _;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::line_writer::LineWriter;
+use crate::log_throttle::LogThrottle;
 use crate::metrics::Metrics;
 
 /// Lines are handed over in pieces of about this size, or after [`DELAY`].
@@ -21,15 +21,8 @@ const QUEUE: usize = 64;
 /// The writer's end, for all workers.
 #[derive(Debug, Clone)]
 pub struct AccessLogWriter {
-    sender: SyncSender<Piece>,
+    writer: LineWriter,
     metrics: Arc<Metrics>,
-}
-
-#[derive(Debug)]
-enum Piece {
-    Lines(Vec<u8>),
-    /// Everything before this has been written when the answer comes.
-    Flush(SyncSender<()>),
 }
 
 /// A worker's end.
@@ -46,38 +39,24 @@ impl AccessLogWriter {
     /// # Errors
     /// Where no thread can be had.
     pub fn start(metrics: Arc<Metrics>) -> std::io::Result<Self> {
-        let (sender, receiver) = sync_channel(QUEUE);
-        std::thread::Builder::new().name("access-log".to_owned()).spawn(move || write(&receiver))?;
-        Ok(Self { sender, metrics })
+        let (counted, throttle) = (Arc::clone(&metrics), LogThrottle::default());
+        let failed = move |lines, error: std::io::Error| {
+            counted.access_log_dropped(lines);
+            if let Some(left_out) = throttle.allow() {
+                tracing::warn!(%error, left_out, "the access log cannot be written to standard output");
+            }
+        };
+        Ok(Self { writer: LineWriter::start("access-log", QUEUE, std::io::stdout(), failed)?, metrics })
     }
 
     /// Waits until everything that was handed over has been written, or `limit` has passed.
     pub fn flush(&self, limit: Duration) {
-        let (done, written) = sync_channel(1);
-        if self.sender.try_send(Piece::Flush(done)).is_ok() {
-            let _ = written.recv_timeout(limit);
-        }
+        self.writer.flush(limit);
     }
 
     fn send(&self, lines: Vec<u8>) {
-        if let Err(TrySendError::Full(Piece::Lines(lines)) | TrySendError::Disconnected(Piece::Lines(lines))) =
-            self.sender.try_send(Piece::Lines(lines))
-        {
-            self.metrics.access_log_dropped(lines.iter().filter(|byte| **byte == b'\n').count() as u64);
-        }
-    }
-}
-
-fn write(pieces: &Receiver<Piece>) {
-    let mut output = std::io::stdout();
-    for piece in pieces {
-        match piece {
-            Piece::Lines(lines) => {
-                let _ = output.write_all(&lines).and_then(|()| output.flush());
-            }
-            Piece::Flush(done) => {
-                let _ = done.try_send(());
-            }
+        if let Err(lost) = self.writer.send(lines) {
+            self.metrics.access_log_dropped(lost);
         }
     }
 }

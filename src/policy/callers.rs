@@ -205,8 +205,12 @@ pub(super) fn read_api_keys(
             let mut routes: Vec<u32> =
                 key.routes.iter().filter_map(|name| numbers.get(name.as_str()).copied()).collect();
             routes.sort_unstable();
-            let client =
-                key.client.as_deref().and_then(|client| clients.get_key_value(client)).map(|(id, _)| Arc::clone(id));
+            let client = match key.client.as_deref().map(|client| clients.get_key_value(client)) {
+                None => None,
+                Some(Some((id, _))) => Some(Arc::clone(id)),
+                // Its client has been taken out, and it speaks for nobody else.
+                Some(None) => continue,
+            };
             let record = ApiKey { id: key.id.as_str().into(), client, routes, allow: key.allow.clone() };
             let record = Arc::new(record);
             let expires = key.expires.as_deref().and_then(parse_time).unwrap_or(u64::MAX);

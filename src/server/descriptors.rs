@@ -26,6 +26,11 @@ static MOST: LazyLock<usize> = LazyLock::new(|| {
 pub(super) struct Descriptor(());
 
 impl Descriptor {
+    /// Says at the start how many connections callers may have.
+    pub(super) fn announce() {
+        LazyLock::force(&MOST);
+    }
+
     /// One for a connection that has been accepted, where callers may have one more.
     pub(super) fn take() -> Option<Self> {
         let before = OPEN.fetch_add(1, Ordering::Relaxed);

@@ -35,6 +35,7 @@ use super::wire::Wire;
 use super::{Listener, Phase, proxy_protocol};
 use crate::auth::peer::Peer;
 use crate::auth::trust::refused_certificate;
+use crate::diagnostics;
 use crate::gateway::access_log::AccessLogWriter;
 use crate::gateway::connection::{Connection, Shown};
 use crate::gateway::drain::Drain;
@@ -98,6 +99,7 @@ impl Worker {
     }
 
     fn run(self) -> io::Result<()> {
+        Descriptor::announce();
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().max_blocking_threads(2).build_local(Default::default())?;
         runtime.block_on(async move {
@@ -157,6 +159,7 @@ impl Drop for DiesLoudly {
     fn drop(&mut self) {
         if std::thread::panicking() {
             tracing::error!("a worker has failed: exiting, so that whoever watches this process restarts it");
+            diagnostics::flush();
             std::process::exit(1);
         }
     }

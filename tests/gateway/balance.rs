@@ -132,3 +132,21 @@ fn a_server_can_be_behind_a_unix_socket() {
     assert_eq!(backend.only().body, b"over a socket");
     gateway.expect_metric("wicketgate_backend_server_up", &[("server", &server)], 1.0);
 }
+
+#[test]
+fn while_one_server_of_a_hundred_lives_every_call_is_answered_also_one_that_is_not_idempotent() {
+    let backend = Backend::start();
+    let port = backend.address.port();
+    // Nobody listens at these addresses of this machine. The one that lives is the last.
+    let mut servers: Vec<String> = (1..100).map(|number| format!("http://127.1.0.{number}:{port}")).collect();
+    servers.push(backend.url());
+    for ejection in [json!({"failures": 0}), json!({})] {
+        let config = Config::new(&backend).set("/backends/legacy/servers", json!(servers));
+        let gateway = Gateway::start(&config.set("/backends/legacy/ejection", ejection));
+        for _ in 0..50 {
+            gateway.get("/public/x").send().ok();
+            gateway.post("/public/x").body("once").send().ok();
+        }
+    }
+    assert_eq!(backend.requests().len(), 200);
+}

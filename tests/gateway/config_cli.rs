@@ -1,6 +1,7 @@
 //! `wicketgate check`, and what keeps the gateway from starting.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use crate::harness::gateway::Workspace;
 use crate::harness::*;
@@ -46,10 +47,10 @@ fn contract_53_wrong_use_is_exit_code_2() {
 fn contract_53_every_fault_is_told_with_file_line_and_column() {
     let config = good()
         .set("/routes/0/backend", json!("nowhere"))
-        .set("/api_keys/0/routes", json!(["no-such-route"]))
+        .set("/routes/1/listen", json!(["no-such-listener"]))
         .set("/clients/1/id", json!("asapp"));
     let said = broken("three faults", &config);
-    for part in ["nowhere", "no-such-route", "asapp"] {
+    for part in ["nowhere", "no-such-listener", "asapp"] {
         assert!(said.contains(part), "{part} in {said}");
     }
     let text = config.text();
@@ -219,4 +220,64 @@ fn contract_53_missing_files_are_told_together_with_wrong_types_and_unknown_keys
         assert_eq!(said.matches(part).count(), 1, "{part} in {said}");
     }
     assert!(!said.contains("hunter2"), "{said}");
+}
+
+/// A configuration in which every key that takes a path has one, spelled so.
+fn with_paths(spell: &dyn Fn(&str) -> String) -> Config {
+    let file = |name: &str| json!({"file": spell(name)});
+    let keys = json!({"keys": [keys::TokenKey::generate().jwk("one")]}).to_string();
+    let pair = |more: &[(&str, Value)]| {
+        let mut pair = json!({"certificate": spell("certs/server.pem"), "private_key": spell("certs/server.key")});
+        more.iter().for_each(|(name, value)| pair[*name] = value.clone());
+        pair
+    };
+    good()
+        .file("certs/partner.json", &keys)
+        .file("certs/cookie.key", &keys::key_file())
+        .file("keys.yaml", "[]")
+        .set("/listen/0/tls", json!({"certificates": [pair(&[])], "client_ca": spell("certs/ca.pem")}))
+        .set("/admin/socket", json!(spell("operators.sock")))
+        .set("/issuer/signing_keys", json!(spell("certs/signing")))
+        .set("/identifier/key", file("certs/identifier.key"))
+        .set("/login/accounts/file", json!(spell("accounts.yaml")))
+        .set("/login/issue", json!("both"))
+        .set("/login/cookie", json!({"keys": [file("certs/cookie.key")]}))
+        .set("/api_keys_file", json!(spell("keys.yaml")))
+        .set(
+            "/trusted_issuers",
+            json!([{"issuer": "https://login.example.com", "jwks": file("certs/partner.json"),
+                "audiences": ["legacy-api"], "algorithms": ["ES256"]}]),
+        )
+        .set("/state/embedded/path", json!(spell("data")))
+        .set("/backends/legacy/servers", json!(["https://127.0.0.1:1"]))
+        .set("/backends/legacy/tls", pair(&[("ca", json!(spell("certs/ca.pem")))]))
+}
+
+#[test]
+fn paths_start_at_the_directory_of_gateway_yaml_from_whatever_directory_it_is_named() {
+    let files = Workspace::new(&good());
+    let home = files.path.clone();
+    let above = home.parent().unwrap();
+    let name = home.file_name().unwrap().to_str().unwrap().to_owned();
+    let absolute = |path: &str| home.join(path).to_str().unwrap().to_owned();
+    let spellings: [(&str, &dyn Fn(&str) -> String); 4] = [
+        ("relative", &|path| path.to_owned()),
+        ("absolute", &absolute),
+        ("with ..", &|path| format!("certs/../{path}")),
+        ("from the one above", &|path| format!("../{name}/{path}")),
+    ];
+    for (how, spell) in spellings {
+        files.configure(&with_paths(spell));
+        let from_root = format!("{}/gateway.yaml", home.strip_prefix("/").unwrap().display());
+        for (directory, config) in [
+            (&*home, "gateway.yaml".to_owned()),
+            (above, format!("{name}/gateway.yaml")),
+            (above, format!("./{name}/../{name}/gateway.yaml")),
+            (Path::new("/"), from_root),
+            (Path::new("/"), absolute("gateway.yaml")),
+        ] {
+            let (code, out, err) = files.run_from(directory, &["check", "--config", &config]);
+            assert_eq!((code, err.as_str()), (0, ""), "{how}, {config} in {}: {out}", directory.display());
+        }
+    }
 }

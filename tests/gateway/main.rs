@@ -55,6 +55,7 @@ mod issuers;
 mod limits;
 mod listeners;
 mod lockout;
+mod log_readers;
 mod login_backend;
 mod logouts;
 mod metrics;

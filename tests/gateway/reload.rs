@@ -260,3 +260,34 @@ fn limits_of_a_listener_change_with_a_reload_for_connections_that_come() {
     gateway.reload(&small.limit("connections_per_address", json!(3)), "reloaded");
     gateway.get("/public/x").send().ok();
 }
+
+#[test]
+fn a_stolen_client_can_be_taken_out_alone_and_its_keys_and_tokens_are_refused_at_once() {
+    let backend = Backend::start();
+    let config = Config::new(&backend).file("keys.yaml", "[]").set("/api_keys_file", json!("keys.yaml"));
+    let gateway = Gateway::start(&config);
+    let (token, customer) = (gateway.client_token(), gateway.customer_token());
+    let call = gateway.get("/system/x").bearer(&token);
+    call.send().ok();
+    gateway.get("/key/x").api_key(API_KEY).send().ok();
+    // Nothing else is touched: `api_keys` still names it, and no client is left to call what requires one.
+    let alone = config.clone().set("/clients", json!([]));
+    gateway.reload(&alone, "reloaded");
+    call.send().expect(401, "401-11");
+    gateway.get("/key/x").api_key(API_KEY).send().expect(403, "403-01");
+    gateway.get("/key/x").api_key(config::FREE_API_KEY).send().ok();
+    gateway.get("/me/x").customer(&customer).send().ok();
+    for said in ["api_keys[0].client", "routes[2].require"] {
+        gateway.stderr.wait(|line| line["place"].as_str().is_some_and(|place| place.ends_with(said))).unwrap();
+    }
+    // The same for a key in the file of keys, and for a route that keys name.
+    let key = json!([{"id": "late", "sha256": [keys::sha256_hex("wgk_late_1aB2cD3eF4gH")], "routes": ["key"], "client": "asapp"}]);
+    gateway.files.write("keys.yaml", &key.to_string());
+    gateway.hup("reloaded");
+    gateway.get("/key/x").api_key("wgk_late_1aB2cD3eF4gH").send().expect(403, "403-01");
+    gateway.stderr.wait(|line| line["place"].as_str().is_some_and(|place| place.contains("keys.yaml"))).unwrap();
+    let routes: Vec<Value> =
+        alone.yaml["routes"].as_array().unwrap().iter().filter(|route| route["name"] != "key").cloned().collect();
+    gateway.reload(&alone.set("/routes", json!(routes)), "reloaded");
+    gateway.get("/key/x").api_key(config::FREE_API_KEY).send().expect(404, "404-01");
+}

@@ -145,3 +145,11 @@ fn h13_the_units_are_good() {
     let ours: Vec<&str> = said.lines().filter(|line| line.contains("wicketgate")).collect();
     assert!(ours.is_empty(), "{ours:#?}");
 }
+
+#[test]
+fn how_many_connections_callers_may_have_is_said_at_the_start() {
+    let (_backend, gateway) = world();
+    let line = gateway.stderr.wait(|line| line["connections"].is_u64()).unwrap();
+    assert!(line["message"].as_str().unwrap().contains("limit of open files"), "{line}");
+    gateway.expect_metric("wicketgate_connections_open", &[], 0.0);
+}

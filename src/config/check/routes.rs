@@ -4,7 +4,7 @@ use super::super::raw::{
     CustomerFrom, Dpop, IdentifierMode, Issue, Listen, PathMatch, Per, Placement, Raw, Requirement, Rewrite, Route,
     Send,
 };
-use super::{Check, closest, grammar, shown};
+use super::{Check, grammar, shown};
 
 impl PathMatch {
     /// The path, whether as a prefix or exactly.
@@ -131,7 +131,6 @@ impl Check<'_> {
     }
 
     fn requirements(&mut self, at: &str, route: &Route) {
-        let raw = self.raw;
         let require = format!("{at}.require");
         let requires = |requirement| route.require.contains(&requirement);
         if route.require.is_empty() && !route.public {
@@ -162,31 +161,6 @@ impl Check<'_> {
             let message = "a proof is for one request, and a WebSocket is checked again while it is open";
             self.add(&format!("{at}.dpop"), message, "remove `dpop`, or `websocket`");
         }
-        if requires(Requirement::Client) {
-            if raw.access_token.is_none() {
-                let message = "this route requires `client`, and no `access_token` gives clients a token";
-                self.add(&require, message, "add `access_token`");
-            } else if raw.clients.is_empty() {
-                self.add(
-                    &require,
-                    "this route requires `client`, and there are no `clients`",
-                    "add one under `clients`",
-                );
-            }
-        }
-        if requires(Requirement::Customer) && !self.has_customers() {
-            let message = "this route requires `customer`, and there is neither `login` nor `trusted_issuers`";
-            self.add(&require, message, "add one of them");
-        }
-        // A misspelt name in a key has been reported there.
-        let opens = |name: &String| closest(name, [route.name.as_str()]).is_some();
-        if requires(Requirement::ApiKey)
-            && raw.api_keys_file.is_none()
-            && !raw.api_keys.iter().flat_map(|key| &key.routes).any(opens)
-        {
-            let message = "this route requires `api_key`, and no key opens it";
-            self.add(&require, message, format!("add `{}` to `routes` of a key under `api_keys`", shown(&route.name)));
-        }
         for (index, scope) in route.scopes.iter().enumerate() {
             self.scope(&format!("{at}.scopes[{index}]"), scope);
         }
@@ -194,24 +168,9 @@ impl Check<'_> {
             let message = "scopes are in the client's token, and this route does not require `client`";
             self.add(&format!("{at}.scopes"), message, "add client to `require`, or remove `scopes`");
         }
-        if let Some(audience) = &route.audience {
-            self.audience(&format!("{at}.audience"), audience, requires(Requirement::Client));
-        }
-    }
-
-    /// Whom a client's token must be for: somebody that a client may ask for.
-    fn audience(&mut self, at: &str, audience: &str, requires_client: bool) {
-        let raw = self.raw;
-        if !requires_client {
+        if route.audience.is_some() && !requires(Requirement::Client) {
             let message = "the audience is in the client's token, and this route does not require `client`";
-            self.add(at, message, "add client to `require`, or remove `audience`");
-            return;
-        }
-        let mut known: Vec<&str> = raw.issuer.iter().map(|issuer| issuer.audience.as_str()).collect();
-        known.extend(raw.clients.iter().flat_map(|client| &client.audiences).map(String::as_str));
-        if !known.contains(&audience) {
-            let message = format!("no client may have a token for `{}`", shown(audience));
-            self.add(at, message, "add it to `clients[].audiences`");
+            self.add(&format!("{at}.audience"), message, "add client to `require`, or remove `audience`");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::super::{Config, Warning};
 use super::forward_auth::is_wide;
+use super::reach;
 
 /// The risky settings of `config`. Nothing here opens a file.
 pub(in crate::config) fn warnings(config: &Config) -> Vec<Warning> {
@@ -9,6 +10,8 @@ pub(in crate::config) fn warnings(config: &Config) -> Vec<Warning> {
     admin(config, &mut warnings);
     forward_auth(config, &mut warnings);
     logins_of_one_address(config, &mut warnings);
+    warnings.extend(reach::routes(config));
+    warnings.extend(reach::api_keys(config));
     warnings
 }
 

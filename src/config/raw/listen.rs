@@ -155,7 +155,7 @@ impl Default for ListenLimits {
             head_timeout: Duration::seconds(10),
             stall_timeout: Duration::seconds(30),
             total_timeout: Duration::seconds(300),
-            idle_timeout: Duration::seconds(60),
+            idle_timeout: Duration::seconds(75),
         }
     }
 }

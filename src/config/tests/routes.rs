@@ -1,6 +1,6 @@
 //! What the file says about routes and backends.
 
-use super::{MAXIMAL, SHIPPED, assert_fine, assert_said, edited, problems};
+use super::{MAXIMAL, SHIPPED, assert_fine, assert_said, assert_warned, edited, problems};
 
 #[test]
 fn a_route_requires_only_what_exists() {
@@ -27,12 +27,6 @@ fn a_route_requires_only_what_exists() {
             ),
             (
                 "    require: [ client, customer ]\n",
-                "    require: [ client, customer, api_key ]\n",
-                "routes[1].require",
-                "no key opens it",
-            ),
-            (
-                "    require: [ client, customer ]\n",
                 "    require: [ customer ]\n",
                 "routes[1].scopes",
                 "does not require `client`",
@@ -42,13 +36,6 @@ fn a_route_requires_only_what_exists() {
                 "    require: [ client ]\n",
                 "routes[1].identifier",
                 "does not require `customer`",
-            ),
-            ("access_token:\n  lifetime: 8h\n  number_style: string ", "# ", "routes[0].require", "no `access_token`"),
-            (
-                "login:\n  accounts: { file: accounts.yaml }\n  issue: jwt                                # jwt | cookie | both\n  lifetime: 8h\n",
-                "",
-                "routes[0].require",
-                "neither `login` nor `trusted_issuers`",
             ),
         ],
     );
@@ -374,6 +361,36 @@ fn rules_about_answers_and_fields_are_checked() {
                 "a meaning of its own",
             ),
             ("X-Served-By: gateway", "Content-Length: x", "routes[0].response_headers.set.Content-Length", "a meaning"),
+        ],
+    );
+}
+
+#[test]
+fn what_nobody_can_reach_any_more_is_a_warning_and_keeps_no_stolen_client_in() {
+    assert_warned(
+        SHIPPED,
+        &[
+            (
+                "    require: [ client, customer ]\n",
+                "    require: [ client, customer, api_key ]\n",
+                "routes[1].require",
+                "no key opens it",
+            ),
+            ("access_token:\n  lifetime: 8h\n  number_style: string ", "# ", "routes[0].require", "no `access_token`"),
+            (
+                "login:\n  accounts: { file: accounts.yaml }\n  issue: jwt                                # jwt | cookie | both\n  lifetime: 8h\n",
+                "",
+                "routes[0].require",
+                "neither `login` nor `trusted_issuers`",
+            ),
+        ],
+    );
+    assert_warned(
+        MAXIMAL,
+        &[
+            ("[ https://reports.example.com ]", "[ other ]", "routes[0].audience", "no client may have a token for"),
+            ("client: asapp", "client: asap", "api_keys[0].client", "there is no client `asap`: this key is refused"),
+            ("routes: [ profile ]", "routes: [ profiles ]", "api_keys[0].routes[0]", "there is no route `profiles`"),
         ],
     );
 }

@@ -119,7 +119,12 @@ impl Workspace {
 
     /// Runs the program to its end: exit code, standard output, standard error.
     pub(crate) fn run(&self, args: &[&str]) -> (i32, String, String) {
-        let output = finish(command(&self.path).args(args)).unwrap();
+        self.run_from(&self.path, args)
+    }
+
+    /// The same in another directory.
+    pub(crate) fn run_from(&self, directory: &Path, args: &[&str]) -> (i32, String, String) {
+        let output = finish(command(directory).args(args)).unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
     }

@@ -1,0 +1,70 @@
+//! Warnings: what nobody can reach. Taking out a client, a key or an issuer that has been stolen must never be refused
+//! because something else is of no use without it.
+
+use std::collections::HashSet;
+
+use super::super::raw::{Requirement, Route};
+use super::super::{Config, Warning};
+use super::{closest, listed, shown};
+
+/// The API keys that belong to nobody, and the routes that they open and that are not there.
+pub(in crate::config) fn api_keys(config: &Config) -> Vec<Warning> {
+    let raw = config.raw();
+    let mut warnings = Vec::new();
+    let clients: HashSet<&str> = raw.clients.iter().map(|client| client.id.as_str()).collect();
+    let routes: HashSet<&str> = raw.routes.iter().map(|route| route.name.as_str()).collect();
+    for (number, key) in raw.api_keys.iter().enumerate() {
+        if let Some(client) = key.client.as_deref().filter(|client| !clients.contains(client)) {
+            let message = format!("there is no client `{}`: this key is refused", shown(client));
+            let near = closest(client, clients.iter().copied());
+            let help = near.map_or("remove the key as well".to_owned(), |near| format!("did you mean `{near}`?"));
+            warnings.push(config.warning(&format!("api_keys[{number}].client"), message, &help));
+        }
+        for (index, route) in key.routes.iter().enumerate().filter(|(_, route)| !routes.contains(route.as_str())) {
+            let message = format!("there is no route `{}`: this key opens none of that name", shown(route));
+            let help = match closest(route, routes.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there is {}", listed(routes.iter().copied())),
+            };
+            warnings.push(config.warning(&format!("api_keys[{number}].routes[{index}]"), message, &help));
+        }
+    }
+    warnings
+}
+
+/// The routes for which nobody can have what they require.
+pub(in crate::config) fn routes(config: &Config) -> Vec<Warning> {
+    let raw = config.raw();
+    let mut warnings = Vec::new();
+    let opened: HashSet<&str> = raw.api_keys.iter().flat_map(|key| &key.routes).map(String::as_str).collect();
+    let mut audiences: HashSet<&str> = raw.issuer.iter().map(|issuer| issuer.audience.as_str()).collect();
+    audiences.extend(raw.clients.iter().flat_map(|client| &client.audiences).map(String::as_str));
+    for (number, route) in raw.routes.iter().enumerate() {
+        let requires = |requirement| route.require.contains(&requirement);
+        let mut warn = |key: &str, message: String, help: &str| {
+            let message = format!("{message}: whoever calls it is refused");
+            warnings.push(config.warning(&format!("routes[{number}].{key}"), message, help));
+        };
+        if requires(Requirement::Client) && (raw.access_token.is_none() || raw.clients.is_empty()) {
+            let message = "this route requires `client`, and no `access_token` gives one of `clients` a token";
+            warn("require", message.to_owned(), "add both, or remove the route");
+        }
+        if requires(Requirement::Customer) && raw.login.is_none() && raw.trusted_issuers.is_empty() {
+            let message = "this route requires `customer`, and there is neither `login` nor `trusted_issuers`";
+            warn("require", message.to_owned(), "add one of them, or remove the route");
+        }
+        if requires(Requirement::ApiKey) && raw.api_keys_file.is_none() && !opened.contains(route.name.as_str()) {
+            let help = format!("add `{}` to `routes` of a key under `api_keys`", shown(&route.name));
+            warn("require", "this route requires `api_key`, and no key opens it".to_owned(), &help);
+        }
+        if let Some(audience) = audience_of(route).filter(|audience| !audiences.contains(audience)) {
+            let message = format!("no client may have a token for `{}`", shown(audience));
+            warn("audience", message, "add it to `clients[].audiences`");
+        }
+    }
+    warnings
+}
+
+fn audience_of(route: &Route) -> Option<&str> {
+    route.audience.as_deref().filter(|_| route.require.contains(&Requirement::Client))
+}
