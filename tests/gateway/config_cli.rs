@@ -222,8 +222,11 @@ fn contract_53_missing_files_are_told_together_with_wrong_types_and_unknown_keys
     assert!(!said.contains("hunter2"), "{said}");
 }
 
+/// How a path below the directory of gateway.yaml is spelled.
+type Spell<'a> = &'a dyn Fn(&str) -> String;
+
 /// A configuration in which every key that takes a path has one, spelled so.
-fn with_paths(spell: &dyn Fn(&str) -> String) -> Config {
+fn with_paths(spell: Spell<'_>) -> Config {
     let file = |name: &str| json!({"file": spell(name)});
     let keys = json!({"keys": [keys::TokenKey::generate().jwk("one")]}).to_string();
     let pair = |more: &[(&str, Value)]| {
@@ -260,7 +263,7 @@ fn paths_start_at_the_directory_of_gateway_yaml_from_whatever_directory_it_is_na
     let above = home.parent().unwrap();
     let name = home.file_name().unwrap().to_str().unwrap().to_owned();
     let absolute = |path: &str| home.join(path).to_str().unwrap().to_owned();
-    let spellings: [(&str, &dyn Fn(&str) -> String); 4] = [
+    let spellings: [(&str, Spell<'_>); 4] = [
         ("relative", &|path| path.to_owned()),
         ("absolute", &absolute),
         ("with ..", &|path| format!("certs/../{path}")),
