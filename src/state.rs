@@ -9,6 +9,7 @@ pub mod attempts;
 mod embedded;
 pub mod family;
 pub mod once;
+mod owed;
 pub mod quota;
 mod record;
 pub mod redis;
@@ -31,6 +32,7 @@ pub use embedded::OpenFault;
 use embedded::{Change, Embedded, Released};
 use family::{Answered, Family};
 use once::UsedIds;
+use owed::Owed;
 use quota::Quotas;
 pub use quota::{Quota, Taken};
 use record::Kept;
@@ -87,6 +89,7 @@ pub struct State {
     attempts: Attempts,
     quotas: Quotas,
     used: UsedIds,
+    owed: Owed,
     store: Store,
     max_sessions: usize,
     metrics: Arc<StateMetrics>,
@@ -155,6 +158,7 @@ impl State {
             attempts: Attempts::default(),
             quotas: Quotas::default(),
             used: UsedIds::default(),
+            owed: Owed::default(),
             store,
             max_sessions,
             metrics,
@@ -197,6 +201,7 @@ impl State {
             attempts: Attempts::default(),
             quotas: Quotas::default(),
             used: UsedIds::default(),
+            owed: Owed::default(),
             store: Store::Memory,
             max_sessions: usize::MAX,
             metrics: Arc::default(),
@@ -393,7 +398,8 @@ impl State {
         let rule = Rule::forever(id.subject(), until);
         self.revocations.apply(rule.clone());
         let changes = || vec![record::delete_session(digest), record::put_rule(&rule)];
-        self.keep("end", changes, async |store| store.end(digest, &rule).await).await?;
+        let kept = self.keep("end", changes, async |store| store.end(digest, &rule).await).await;
+        kept.inspect_err(|_| self.owed.add(&rule.subject))?;
         // Not before: whoever was told that it failed tries again, and must find it.
         if let Some(session) = self.sessions.remove(digest) {
             self.session_registry.remove(&session.customer, session.issued_at, digest);
@@ -404,7 +410,7 @@ impl State {
     /// Puts rules in force; returns once the store has them. Here they are in force at once.
     ///
     /// # Errors
-    /// [`Unavailable`]: they are in force here only, and only until the process ends.
+    /// [`Unavailable`]: they are in force here only, until the store has taken something again.
     pub async fn revoke(&self, rules: Vec<Rule>) -> Result<(), Unavailable> {
         for rule in &rules {
             self.revocations.apply(rule.clone());
@@ -412,7 +418,8 @@ impl State {
         // What has become stricter before must not become looser in the store.
         let stored: Vec<Rule> = rules.iter().filter_map(|rule| self.revocations.rule(&rule.subject)).collect();
         let changes = || stored.iter().map(record::put_rule).collect();
-        self.keep("revoke", changes, async |store| store.revoke(&stored).await).await
+        let kept = self.keep("revoke", changes, async |store| store.revoke(&stored).await).await;
+        kept.inspect_err(|_| stored.iter().for_each(|rule| self.owed.add(&rule.subject)))
     }
 
     /// The session of this digest, over or not.
@@ -453,6 +460,9 @@ impl State {
             }
             keep
         });
+        if matches!(self.store, Store::Embedded(_)) && !self.owed.is_empty() {
+            let _ = self.keep("revoke", Vec::new, async |_| Ok(())).await;
+        }
         match &self.store {
             Store::Memory => {}
             Store::Embedded(store) => store.write_later(changes),
@@ -562,7 +572,14 @@ impl State {
         let begun = Instant::now();
         let outcome = match &self.store {
             Store::Memory => Ok(()),
-            Store::Embedded(store) => store.write(changes()).await,
+            Store::Embedded(store) => {
+                let owed = self.owed.rules(&self.revocations);
+                let mut changes = changes();
+                changes.extend(owed.iter().map(record::put_rule));
+                let written = store.write(changes).await;
+                written.inspect(|()| self.owed.settle(&owed))
+            }
+            // On a new connection it gets all that it lacks.
             Store::Redis(store, _) => shared(store).await,
         };
         self.note(operation, begun.elapsed(), outcome.is_ok());

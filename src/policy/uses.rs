@@ -21,9 +21,15 @@ impl Uses {
 
     /// Reads what an earlier run has noted; a file that is not there or not readable says nothing.
     pub fn read(&self, file: &Path) {
-        let text = std::fs::read(file).unwrap_or_default();
-        let noted: Map<String, Value> = serde_json::from_slice(&text).unwrap_or_default();
-        for (name, seconds) in noted {
+        let noted = match std::fs::read(file) {
+            Ok(text) => serde_json::from_slice::<Map<String, Value>>(&text).map_err(std::io::Error::from),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &noted {
+            tracing::warn!(file = %file.display(), %error, "when keys were last used is not known: the file cannot be read");
+        }
+        for (name, seconds) in noted.unwrap_or_default() {
             if let Some(seconds) = seconds.as_u64() {
                 self.0.entry(name).or_default().note(seconds);
             }

@@ -315,13 +315,15 @@ impl State {
     /// # Errors
     /// [`Unavailable`]: it is over here, and may not be after a restart.
     pub async fn end_family(&self, digest: &SessionDigest, until: u64) -> Result<(), Unavailable> {
-        if let Some((_, family)) = self.families.remove(digest) {
-            self.family_registry.remove(&family.customer, family.issued_at, digest);
-        }
         let rule = Rule::forever(Subject::Login(handle(digest).into()), until.saturating_add(LONGEST_SKEW));
         self.revocations.apply(rule.clone());
         let changes = || vec![record::delete_family(digest), record::put_rule(&rule)];
-        self.keep("end_family", changes, async |store| store.end_family(digest, &rule).await).await
+        let kept = self.keep("end_family", changes, async |store| store.end_family(digest, &rule).await).await;
+        kept.inspect_err(|_| self.owed.add(&rule.subject))?;
+        if let Some((_, family)) = self.families.remove(digest) {
+            self.family_registry.remove(&family.customer, family.issued_at, digest);
+        }
+        Ok(())
     }
 }
 

@@ -93,6 +93,26 @@ fn a_logout_that_could_not_be_written_is_made_good_by_the_next_try() {
 }
 
 #[test]
+fn a_revocation_that_the_disk_did_not_take_is_written_with_what_it_takes_next() {
+    let (_backend, gateway, fault) =
+        on_faulty_disk_with(|c| c.set("/login/issue", json!("jwt")).set("/login/refresh", json!({})));
+    let (first, second) = (log_in(&gateway).ok(), log_in(&gateway).ok());
+    let token = |answer: &Response| answer_member(answer, "JWT");
+    fault("full");
+    gateway.post("/auth/logout").customer(&token(&first)).send().expect(503, "503-03");
+    let form = format!("refresh_token={}", answer_member(&second, "refresh_token"));
+    gateway.post("/auth/logout").form(&form).send().expect(503, "503-03");
+    fault("");
+    gateway.get("/me/x").customer(&token(&first)).send().expect(401, "401-03");
+    let later = log_in(&gateway).ok();
+    let gateway = gateway.restart();
+    for ended in [&first, &second] {
+        gateway.get("/me/x").customer(&token(ended)).send().expect(401, "401-03");
+    }
+    gateway.get("/me/x").customer(&token(&later)).send().ok();
+}
+
+#[test]
 fn x16_after_a_failed_fsync_nothing_is_acknowledged_until_a_restart() {
     let (_backend, gateway, fault) = on_faulty_disk();
     let kept = pair(&log_in(&gateway).ok());
