@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, watch};
 
-use crate::config::raw::{AccessLog, Level, Raw};
+use crate::config::raw::{self, AccessLog, Level, Raw};
 use crate::diagnostics;
 use crate::gateway::Shared;
 use crate::gateway::access_log::AccessLogWriter;
@@ -302,9 +302,14 @@ impl App {
     /// # Errors
     /// Where a worker failed.
     pub fn drain(self) -> anyhow::Result<()> {
-        let grace = self.configuration().shutdown.grace;
+        let raw::Shutdown { grace, delay } = self.configuration().shutdown;
         let successor = self.successor.into_inner().unwrap_or_else(PoisonError::into_inner);
         let is_succeeded = successor.is_some();
+        if !is_succeeded && !delay.is_zero() {
+            tracing::info!(%delay, "closing: connections are still accepted, and end with their next answer");
+            self.phase.send_replace(Phase::Closing);
+            self.control.block_on(tokio::time::sleep(delay.get()));
+        }
         tracing::info!(%grace, handover = is_succeeded, "draining");
         // Connections over which nothing could be decided any more must have ended before that.
         let decides =

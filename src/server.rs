@@ -72,6 +72,8 @@ pub enum Phase {
     Running,
     /// Another process has taken over: each connection goes there once it has no request in flight.
     Leaving,
+    /// Told to stop, and load balancers may not know yet: connections are taken, and end with their next answer.
+    Closing,
     /// No new connections; what is in flight may end.
     Draining,
     /// What is still in flight ends now.

@@ -36,7 +36,7 @@ where
     loop {
         let now = *phase.borrow_and_update();
         let goes_over = matches!(now, Phase::Waiting | Phase::Leaving) && !connection.is_multiplexed();
-        let ends = matches!(now, Phase::Leaving | Phase::Draining | Phase::Stopping) && !goes_over;
+        let ends = matches!(now, Phase::Leaving | Phase::Closing | Phase::Draining | Phase::Stopping) && !goes_over;
         let is_awaited = ends && !connection.is_multiplexed() && !was_awaited;
         if is_awaited {
             was_awaited = true;

@@ -127,7 +127,7 @@ impl Worker {
             }
             tokio::task::spawn_local(adopt(self.arrivals, listeners, floor, self.phase.clone()));
             let mut phase = self.phase;
-            let _ = phase.wait_for(|phase| !matches!(phase, Phase::Waiting | Phase::Running)).await;
+            let _ = phase.wait_for(|phase| !matches!(phase, Phase::Waiting | Phase::Running | Phase::Closing)).await;
             tokio::select! {
                 () = open.drained() => {}
                 _ = phase.wait_for(|phase| *phase == Phase::Stopping) => {}
@@ -203,7 +203,7 @@ async fn accept(socket: tokio::net::TcpListener, listener: Listener, floor: Floo
     loop {
         let now = phase.wait_for(|phase| *phase != Phase::Waiting).await.map(|phase| *phase);
         let accepted = match now {
-            Ok(Phase::Running) => tokio::select! {
+            Ok(Phase::Running | Phase::Closing) => tokio::select! {
                 accepted = socket.accept() => accepted,
                 _ = phase.changed() => continue,
             },

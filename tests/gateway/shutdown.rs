@@ -190,3 +190,35 @@ fn x31_a_sigterm_under_load_loses_nothing_that_has_reached_the_backend() {
     let answered: usize = callers.into_iter().map(|caller| caller.join().unwrap()).sum();
     assert_eq!(backend.requests().len(), answered, "each request that was sent on has its answer");
 }
+
+#[test]
+fn while_load_balancers_do_not_know_yet_calls_are_answered_and_told_that_their_connection_ends() {
+    let (_backend, mut gateway) = world_with(|c| c.set("/shutdown", json!({"delay": "60s", "grace": "5s"})));
+    let mut open = gateway.connect();
+    gateway.get("/public/x").send_on(&mut open).ok();
+    gateway.signal("TERM");
+    let until = Instant::now() + DEADLINE;
+    while gateway.admin("/readyz").status == 200 {
+        assert!(Instant::now() < until, "load balancers learn nothing");
+    }
+    for _ in 0..3 {
+        let answer = gateway.get("/public/x").send().ok();
+        assert!(answer.close, "{:?}", answer.lines);
+    }
+    assert!(open.closes());
+    let request = http::Request::get("https://localhost/public/x").body(()).unwrap();
+    assert_eq!(h2::send(gateway.address, request, b"", None).unwrap().status(), 200);
+    // Who cannot wait says so again.
+    gateway.signal("TERM");
+    gateway.wait_exit();
+}
+
+#[test]
+fn after_the_delay_the_process_drains_and_ends() {
+    let (_backend, mut gateway) = world_with(|c| c.set("/shutdown", json!({"delay": "200ms", "grace": "5s"})));
+    gateway.get("/public/x").send().ok();
+    assert_eq!(gateway.terminate(), Some(0));
+    let said = gateway.stderr.all().join("\n");
+    let place = |word: &str| said.find(word).unwrap_or_else(|| panic!("{word}: {said}"));
+    assert!(place("\"closing: ") < place("\"draining\""));
+}

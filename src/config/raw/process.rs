@@ -69,12 +69,14 @@ pub enum Level {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Shutdown {
-    /// How long requests in flight may take after SIGTERM.
+    /// How long requests in flight may take after SIGTERM and `delay`.
     pub grace: Duration,
+    /// For how long after SIGTERM connections are still accepted, while /readyz is 503 and every answer ends its connection.
+    pub delay: Duration,
 }
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self { grace: Duration::seconds(30) }
+        Self { grace: Duration::seconds(30), delay: Duration::seconds(0) }
     }
 }
