@@ -39,6 +39,7 @@ pub struct Metrics {
     certificates: Mutex<BTreeMap<String, i64>>,
     access_log_dropped: AtomicU64,
     diagnostics_dropped: AtomicU64,
+    degraded: Mutex<Vec<String>>,
     issuers: Mutex<Vec<IssuerLevels>>,
     key_uses: Mutex<Vec<KeyUse>>,
     backends: Mutex<Vec<BackendLevels>>,
@@ -134,6 +135,11 @@ impl Metrics {
         *locked(&self.key_uses) = uses;
     }
 
+    /// Sets what is not as it should be at the time of a scrape.
+    pub fn degraded(&self, parts: Vec<String>) {
+        *locked(&self.degraded) = parts;
+    }
+
     /// Sets how many lines of standard error have been lost since the process began.
     pub fn diagnostics_dropped(&self, lines: u64) {
         self.diagnostics_dropped.store(lines, Ordering::Relaxed);
@@ -205,6 +211,12 @@ impl Metrics {
             "wicketgate_access_log_dropped_total",
             "Access-log lines that could not be written.",
             [(vec![], self.access_log_dropped.load(Ordering::Relaxed))],
+        ));
+        let degraded: Vec<_> = locked(&self.degraded).iter().map(|part| (vec![("part", part.clone())], 1)).collect();
+        families.push(gauges(
+            "wicketgate_degraded",
+            "1: this part is not as it should be; /readyz names it.",
+            degraded,
         ));
         families.push(counters(
             "wicketgate_diagnostics_dropped_total",

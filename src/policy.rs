@@ -99,6 +99,8 @@ pub struct Policy {
     pub memory_limit: Option<u64>,
     /// Hosts by which the operators' listener is asked, beside addresses and localhost.
     pub admin_hosts: Vec<String>,
+    /// Without which parts this replica is not ready: `state`, `issuer:URL`.
+    pub required_parts: Vec<String>,
 }
 
 /// How customers log in.
@@ -230,6 +232,7 @@ impl Policy {
         Some(Self {
             memory_limit,
             admin_hosts: raw.admin.hosts.clone(),
+            required_parts: raw.readiness.require.clone(),
             auth,
             tables,
             has_cors: routes.iter().any(|route| route.cors.is_some()),

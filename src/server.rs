@@ -10,6 +10,7 @@ mod goaway;
 pub mod handover;
 pub mod operators;
 mod proxy_protocol;
+mod readiness;
 mod streams;
 pub mod tls;
 mod turns;

@@ -294,6 +294,14 @@ impl State {
         }
     }
 
+    /// Whether all revocations have been known at any time.
+    pub fn has_been_heard(&self) -> bool {
+        match &self.store {
+            Store::Memory | Store::Embedded(_) => true,
+            Store::Redis(store, _) => store.has_synced(),
+        }
+    }
+
     /// Waits until a shared store has been heard, but not longer than `longest`.
     pub async fn is_ready(&self, longest: Duration) {
         let until = Instant::now() + longest;

@@ -40,7 +40,7 @@ pub use issuing::{
     NumberStyle, RateLimit, Refresh, SameSite,
 };
 pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsVersion};
-pub use process::{AccessLog, Admin, Level, Log, Shutdown};
+pub use process::{AccessLog, Admin, Level, Log, Readiness, Shutdown};
 pub use response::{Redaction, ResponseRules};
 pub use route::{
     CustomerFrom, Dpop, ExactPath, HeaderPlace, InPath, Mode, PathMatch, Per, Placement, Requirement, Retry, Rewrite,
@@ -66,6 +66,9 @@ pub struct Raw {
     /// What is written to the log.
     #[serde(default)]
     pub log: Log,
+    /// What /readyz needs.
+    #[serde(default)]
+    pub readiness: Readiness,
     /// How the gateway stops.
     #[serde(default)]
     pub shutdown: Shutdown,

@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::readiness::Readiness;
 use super::{Phase, descriptors};
 use crate::backend::Backend;
 use crate::gateway::Shared;
@@ -96,13 +97,12 @@ fn answer(request: &Request<Incoming>, shared: &Shared, phase: Phase) -> Respons
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", format!("{error}\n")),
         },
         "/livez" => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
-        "/readyz" if serves && shared.state.is_stale() => {
-            text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the state store is away\n".to_owned())
+        "/readyz" if serves => {
+            let readiness = Readiness::of(shared, unix_seconds());
+            let is_ready = readiness.lacking.is_none();
+            let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            text(status, "text/plain", readiness.text())
         }
-        "/readyz" if serves && lacks_keys(shared) => {
-            text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the keys of an issuer are missing\n".to_owned())
-        }
-        "/readyz" if serves => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "draining\n".to_owned()),
         "/" => text(StatusCode::OK, "text/html; charset=utf-8", page(shared, phase)),
         _ => text(StatusCode::NOT_FOUND, "text/plain", "/metrics /livez /readyz /\n".to_owned()),
@@ -149,6 +149,7 @@ fn rendered(shared: &Shared) -> prometheus::Result<String> {
         }
     });
     shared.metrics.issuers(issuers.collect());
+    shared.metrics.degraded(Readiness::of(shared, unix_seconds()).degraded);
     shared.metrics.backends(policy.backends.iter().map(|backend| levels(backend)).collect());
     let uses = policy.versions.iter().filter_map(|version| {
         let seconds = version.used.seconds()?;
@@ -177,12 +178,6 @@ fn levels(backend: &Backend) -> BackendLevels {
         repeats: admission.repeats.count(),
         servers: servers.collect(),
     }
-}
-
-/// Whether the tokens of an issuer cannot be checked.
-fn lacks_keys(shared: &Shared) -> bool {
-    let now = unix_seconds();
-    shared.policy().published().any(|keys| !keys.has_keys(now))
 }
 
 fn unix_seconds() -> u64 {

@@ -59,19 +59,39 @@ fn x25_customers_of_an_issuer_that_dies_are_served_also_after_a_restart() {
 }
 
 #[test]
-fn x25_a_start_without_the_issuer_is_not_ready_and_serves_all_others() {
+fn x25_a_start_without_the_issuer_serves_all_others_and_says_what_is_missing() {
     let key = TokenKey::generate();
     let address = IdentityProvider::start(&[]).die();
     let (backend, gateway) = trusting(&format!("http://{address}/jwks"), |config| config);
     let ready = gateway.admin("/readyz");
-    assert_eq!((ready.status, ready.text().contains("issuer")), (503, true));
+    assert_eq!((ready.status, ready.text()), (200, format!("ok\ndegraded: issuer:{ISSUER}\n")));
+    gateway.expect_metric("wicketgate_degraded", &[("part", &format!("issuer:{ISSUER}"))], 1.0);
     let answer = gateway.get("/me/x").customer(&token(&key, "one", ISSUER, "ann")).send();
     assert_eq!((answer.status, answer.code().as_str()), (503, "503-04"));
     backend.assert_untouched();
     gateway.get("/me/x").customer(&gateway.customer_token()).send().ok();
     let _provider = IdentityProvider::revive(address, &[key.jwk("one")]);
-    gateway.is_ready();
+    eventually("its keys are there", || gateway.admin("/readyz").text() == "ok\n");
     assert_eq!(status(&gateway, &token(&key, "one", ISSUER, "ann")), 200);
+}
+
+#[test]
+fn a_replica_is_not_ready_without_an_issuer_that_the_operator_requires() {
+    let key = TokenKey::generate();
+    let address = IdentityProvider::start(&[]).die();
+    let (_backend, gateway) = trusting(&format!("http://{address}/jwks"), |config| {
+        config.set("/readiness", json!({"require": [format!("issuer:{ISSUER}")]}))
+    });
+    let ready = gateway.admin("/readyz");
+    assert_eq!((ready.status, ready.text().lines().next()), (503, Some(&*format!("not ready: issuer:{ISSUER}"))));
+    let _provider = IdentityProvider::revive(address, &[key.jwk("one")]);
+    gateway.is_ready();
+    // Who takes the issuer out is not kept from it by what is required.
+    let files = gateway::Workspace::new(
+        &Config::new(&Backend::start()).set("/readiness", json!({"require": [format!("issuer:{ISSUER}")]})),
+    );
+    let (code, _, complained) = files.run(&["check"]);
+    assert!(code == 0 && complained.contains("readiness.require[0]"), "{complained}");
 }
 
 #[test]
@@ -335,7 +355,8 @@ fn keys_that_are_too_old_are_no_keys() {
     assert_eq!(status(&gateway, &known), 200);
     provider.die();
     eventually("the keys are too old", || status(&gateway, &known) == 503);
-    assert_eq!(gateway.admin("/readyz").status, 503);
+    let ready = gateway.admin("/readyz");
+    assert!(ready.status == 200 && ready.text().contains("degraded: issuer:"), "{}", ready.text());
 }
 
 #[test]

@@ -187,7 +187,9 @@ fn a_retry_after_503_is_no_theft_however_late_it_comes_and_at_whichever_replica(
         };
         let (latest, jwt) = next(retried_at, &member(&answer, "refresh_token"));
         eventually("the login is good everywhere", || a.get("/me/x").customer(&jwt).send().status == 200);
-        eventually("both see the store", || [&a, &b].iter().all(|gateway| gateway.admin("/readyz").status == 200));
+        eventually("both see the store", || {
+            [&a, &b].iter().all(|gateway| gateway.metric("wicketgate_state_up", &[]) == 1.0)
+        });
         token = latest;
     }
     // A token whose answer was given is taken no second time, as before.

@@ -165,8 +165,9 @@ fn revocations_fail_closed_once_too_much_may_have_been_missed() {
     away(gateway.get("/key/x").api_key(API_KEY).send());
     away(by_cookie(gateway, &pair).send());
     gateway.get("/public/x").send().ok();
-    let ready = Request::new(gateway.admin, "GET", "/readyz").try_on(&mut Connection::plain(gateway.admin)).unwrap();
-    assert_eq!(ready.status, 503);
+    // All replicas lose it together: none is taken away from its callers.
+    let ready = gateway.admin("/readyz");
+    assert_eq!((ready.status, &*ready.text()), (200, "ok\ndegraded: state\n"));
     redis.restart();
     until("all goes on", || gateway.get("/me/x").customer(&token).send().status == 200);
 }
@@ -432,4 +433,19 @@ fn two_replicas_count_towards_one_quota() {
     for number in 0..4 {
         call(number).expect(429, "429-03");
     }
+}
+
+#[test]
+fn a_replica_that_lacks_the_state_is_not_ready_where_the_operator_requires_it() {
+    let mut redis = RedisServer::start();
+    let world = replicas(1, &redis, |c| {
+        c.set("/state/outage", json!({"revocations": "2s", "sessions": "1s"}))
+            .set("/readiness", json!({"require": ["state"]}))
+    });
+    let gateway = &world.gateways[0];
+    gateway.is_ready();
+    redis.kill();
+    until("it is not ready", || gateway.admin("/readyz").status == 503);
+    redis.restart();
+    gateway.is_ready();
 }

@@ -28,6 +28,12 @@ impl Check<'_> {
                 self.add(&format!("admin.hosts[{index}]"), message, help);
             }
         }
+        for (index, part) in raw.readiness.require.iter().enumerate() {
+            if part != "state" && part.strip_prefix("issuer:").is_none_or(str::is_empty) {
+                let help = "write state, issuer:URL with the `issuer` of a trusted issuer, or issuer:client ID";
+                self.add(&format!("readiness.require[{index}]"), "there is no such part", help);
+            }
+        }
         if raw.workers.is_some_and(|workers| !(1..=1024).contains(&workers)) {
             self.add(
                 "workers",

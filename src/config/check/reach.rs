@@ -65,6 +65,21 @@ pub(in crate::config) fn routes(config: &Config) -> Vec<Warning> {
     warnings
 }
 
+/// The parts that /readyz shall need and that are not there: it needs one thing less.
+pub(in crate::config) fn parts(config: &Config) -> Vec<Warning> {
+    let raw = config.raw();
+    let mut known: HashSet<String> =
+        raw.trusted_issuers.iter().map(|issuer| format!("issuer:{}", issuer.issuer)).collect();
+    known.extend(raw.clients.iter().map(|client| format!("issuer:client {}", client.id)));
+    let gone = |part: &&String| part.as_str() != "state" && !known.contains(part.as_str());
+    let parts = raw.readiness.require.iter().enumerate().filter(|(_, part)| gone(part));
+    let warning = |(index, part): (usize, &String)| {
+        let message = format!("there is no issuer or client of this name: /readyz does not need `{}`", shown(part));
+        config.warning(&format!("readiness.require[{index}]"), message, "remove it, or correct the name")
+    };
+    parts.map(warning).collect()
+}
+
 fn audience_of(route: &Route) -> Option<&str> {
     route.audience.as_deref().filter(|_| route.require.contains(&Requirement::Client))
 }

@@ -12,6 +12,7 @@ pub(in crate::config) fn warnings(config: &Config) -> Vec<Warning> {
     logins_of_one_address(config, &mut warnings);
     warnings.extend(reach::routes(config));
     warnings.extend(reach::api_keys(config));
+    warnings.extend(reach::parts(config));
     warnings
 }
 

@@ -65,6 +65,15 @@ pub enum Level {
     Debug,
 }
 
+/// Whether load balancers are to send calls.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Readiness {
+    /// Without which /readyz is 503: `state`, `issuer:URL` for an issuer whose keys are fetched, `issuer:client ID` for a
+    /// client. What else is missing is told, and calls that need it get 503.
+    pub require: Vec<String>,
+}
+
 /// Stopping.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
