@@ -332,6 +332,9 @@ impl Gateway {
         if let Some(answer) = connection.entrance().redirect(method, uri, headers, &current.policy.credentials) {
             return Ok(answer?);
         }
+        if !connection.entrance().networks.is_secure_enough(&source) {
+            return Err(Refusal::PlainHttp.into());
+        }
         if let Err(fault) = connection.certificate(unix_seconds(record.time)) {
             self.cells().client_certificate_refused(fault.word());
             return Err(Refusal::ClientCertificate.into());

@@ -20,6 +20,9 @@ pub(crate) struct Networks {
     allow: Vec<IpNet>,
     proxy_protocol: Vec<IpNet>,
     trusted_proxies: Vec<IpNet>,
+    plain_http: Vec<IpNet>,
+    /// Whether calls must have come by https to whoever ends TLS.
+    wants_https: bool,
 }
 
 impl Networks {
@@ -29,7 +32,19 @@ impl Networks {
             allow: raw.allow.clone(),
             proxy_protocol: raw.proxy_protocol.clone(),
             trusted_proxies: raw.trusted_proxies.clone(),
+            plain_http: raw.plain_http_from.clone(),
+            wants_https: raw.require_https && !raw.plain_http_from.is_empty(),
         }
+    }
+
+    /// Whether a connection from there may come without TLS, on a listener without.
+    pub(crate) fn take_plain_http(&self, address: IpAddr) -> bool {
+        self.plain_http.is_empty() || contain(&self.plain_http, address)
+    }
+
+    /// Whether a call may come from this source as far as TLS is concerned.
+    pub(super) fn is_secure_enough(&self, source: &Source) -> bool {
+        source.secure || !self.wants_https
     }
 
     /// Whether a connection from there begins with a PROXY protocol header.
@@ -148,6 +163,8 @@ mod tests {
             allow: list("203.0.113.0/24 2001:db8::/32 10.0.0.0/8"),
             proxy_protocol: Vec::new(),
             trusted_proxies: list("10.0.0.0/8 fd00::/8"),
+            plain_http: Vec::new(),
+            wants_https: false,
         }
     }
 

@@ -288,6 +288,10 @@ async fn serve(
         return "error";
     }
     let mut ip = address.ip().to_canonical();
+    if listener.tls.is_none() && !listener.entrance.now().networks.take_plain_http(ip) {
+        tracing::debug!(%ip, "plain http from an address that is not in `plain_http_from`");
+        return "plain_http";
+    }
     if listener.entrance.now().networks.announce_callers(ip) {
         let announced =
             Box::pin(timeout(listener.bounds.now().limits.handshake_timeout, proxy_protocol::read(&mut stream)));

@@ -294,3 +294,57 @@ fn contract_46_what_knows_no_audience_cannot_stand_beside_one_that_is_set_apart(
     let same = said(sandbox(Config::new(&backend)).set("/listen/1/audience", json!("legacy-api")));
     assert!(same.contains("write another one than issuer.audience"), "{same}");
 }
+
+#[test]
+fn plain_http_is_taken_from_load_balancers_alone_and_of_what_came_to_them_by_https() {
+    let (backend, gateway) = world_with(|c| {
+        c.set(
+            "/listen",
+            json!([{
+                "address": "0.0.0.0:0", "plain_http_from": ["127.0.0.9/32"], "trusted_proxies": ["127.0.0.9/32"],
+            }]),
+        )
+    });
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], gateway.address.port()));
+    let by = |source: &str, scheme: Option<&str>| {
+        let request = Request::new(address, "GET", "/public/x").header("X-Forwarded-For", "203.0.113.9");
+        let request = scheme.map_or(request.clone(), |scheme| request.header("X-Forwarded-Proto", scheme));
+        request.send_on(&mut Connection::plain_from(source, address))
+    };
+    by("127.0.0.9", Some("https")).ok();
+    assert_eq!(backend.only().header("X-Forwarded-For"), Some("203.0.113.9, 127.0.0.9"));
+    backend.forget();
+    for scheme in [None, Some("http"), Some("https, http"), Some("wss")] {
+        by("127.0.0.9", scheme).expect(403, "403-06");
+    }
+    // Nobody else, whatever he says.
+    assert!(Connection::plain_from("127.0.0.8", address).closes());
+    backend.assert_untouched();
+    gateway.expect_metric("wicketgate_connections_closed_total", &[("reason", "plain_http")], 1.0);
+}
+
+#[test]
+fn check_takes_plain_http_beyond_loopback_only_from_networks_that_are_named() {
+    let backend = Backend::start();
+    let check =
+        |listen: Value| gateway::Workspace::new(&Config::new(&backend).set("/listen", json!([listen]))).run(&["check"]);
+    let balanced = |from: &str, more: Value| {
+        let mut listen = json!({"address": "0.0.0.0:0", "plain_http_from": [from]});
+        listen.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        listen
+    };
+    let trusted = json!({"trusted_proxies": ["10.0.2.0/24"]});
+    for good in [balanced("10.0.2.0/24", trusted.clone()), balanced("10.0.2.0/24", json!({"require_https": false}))] {
+        assert_eq!(check(good.clone()).0, 0, "{good}: {}", check(good.clone()).2);
+    }
+    for (wrong, place) in [
+        (json!({"address": "0.0.0.0:0"}), "listen[0].address"),
+        (balanced("0.0.0.0/0", trusted), "listen[0].plain_http_from[0]"),
+        (balanced("10.0.2.0/24", json!({})), "listen[0].require_https"),
+        (balanced("10.0.2.0/24", json!({"redirect": "https://a.test"})), "listen[0].plain_http_from"),
+        (json!({"address": "127.0.0.1:0", "require_https": false}), "listen[0].require_https"),
+    ] {
+        let (code, _, complained) = check(wrong.clone());
+        assert!(code == 1 && complained.contains(place), "{wrong}: {complained}");
+    }
+}

@@ -74,11 +74,11 @@ impl Check<'_> {
             self.redirect(&format!("{at}.redirect"), listen, target);
         }
         match &listen.tls {
-            None if listen.redirect.is_some() => {}
+            None if listen.redirect.is_some() || !listen.plain_http_from.is_empty() => {}
             None if !listen.address.ip().to_canonical().is_loopback() => self.add(
                 &format!("{at}.address"),
                 format!("{} is not on loopback and has no `tls`: tokens would be readable on the way", listen.address),
-                "add `tls` with a certificate, or listen on 127.0.0.1",
+                "add `tls` with a certificate, listen on 127.0.0.1, or name the load balancers that end TLS in `plain_http_from`",
             ),
             None => {}
             Some(tls) => {
@@ -87,6 +87,7 @@ impl Check<'_> {
                 self.client_certificates(&format!("{at}.tls"), tls);
             }
         }
+        self.plain_http(at, listen);
         for (key, networks) in
             [("proxy_protocol", &listen.proxy_protocol), ("trusted_proxies", &listen.trusted_proxies)]
         {
@@ -123,6 +124,33 @@ impl Check<'_> {
             ("idle_timeout", limits.idle_timeout),
         ] {
             self.some_time(&format!("{at}.limits.{key}"), duration);
+        }
+    }
+
+    /// TLS that somebody else ends.
+    fn plain_http(&mut self, at: &str, listen: &Listen) {
+        let place = format!("{at}.plain_http_from");
+        if listen.plain_http_from.is_empty() {
+            if !listen.require_https {
+                let message = "this is about `plain_http_from`, which is missing";
+                self.add(&format!("{at}.require_https"), message, "remove it, or add `plain_http_from`");
+            }
+            return;
+        }
+        if listen.tls.is_some() || listen.redirect.is_some() {
+            let message = "plain http from load balancers, on an address with `tls` or `redirect`";
+            self.add(&place, message, "remove one of the two");
+        }
+        for (index, network) in listen.plain_http_from.iter().enumerate() {
+            if network.prefix_len() == 0 {
+                let message = format!("{network} is everyone: tokens would be readable on the way");
+                self.add(&format!("{place}[{index}]"), message, "name only the networks of your own load balancers");
+            }
+        }
+        if listen.require_https && listen.trusted_proxies.is_empty() {
+            let message = "nobody is trusted to say that a call came by https, so that all would be refused";
+            let help = "name the load balancers in `trusted_proxies` too, or write require_https: false";
+            self.add(&format!("{at}.require_https"), message, help);
         }
     }
 

@@ -19,8 +19,17 @@ pub struct Listen {
     /// IP address and port, such as 0.0.0.0:8443. Port 0 picks a free one.
     #[schemars(with = "SocketAddress")]
     pub address: SocketAddr,
-    /// TLS for this address. Without it the address must be on loopback.
+    /// TLS for this address. Without it the address must be on loopback, unless there is `plain_http_from`.
     pub tls: Option<Tls>,
+    /// The load balancers and sidecars that end TLS in front of an address without `tls`, as networks. Connections from
+    /// others are closed.
+    #[serde(default)]
+    #[schemars(with = "Vec<Network>")]
+    pub plain_http_from: Vec<IpNet>,
+    /// With `plain_http_from`: whether a call is refused of which `X-Forwarded-Proto` of `trusted_proxies` does not say
+    /// that it came by https.
+    #[serde(default = "required")]
+    pub require_https: bool,
     /// The callers' addresses that may connect, as networks. Empty: everyone.
     #[serde(default)]
     #[schemars(with = "Vec<Network>")]
@@ -44,6 +53,10 @@ pub struct Listen {
     /// How large and how slow a caller may be.
     #[serde(default)]
     pub limits: ListenLimits,
+}
+
+fn required() -> bool {
+    true
 }
 
 /// TLS of a listener.
