@@ -45,27 +45,31 @@ pub(super) fn read_main(path: &Path, largest: usize) -> Result<Vec<u8>, Failure>
     read_open(file, path, largest)
 }
 
-/// The bytes of a file that only its owner may read. One of root's may be readable by the group by which another user
-/// reads it, as mounted secrets are.
+/// The bytes of a file that only its owner may read, or beside it a group that this process is in, as mounted secrets have
+/// it.
 pub(super) fn read_private(path: &Path) -> Result<Vec<u8>, Failure> {
-    const ROOT: u32 = 0;
-    let us = rustix::process::geteuid().as_raw();
-    read_closed(path, |owner| if owner == ROOT && us != ROOT { 0o037 } else { 0o077 })
+    read_closed(path, |group| if is_in_group(group) { 0o037 } else { 0o077 })
 }
 
-/// The bytes of a file whose mode has none of the bits that are forbidden to files of its owner.
+/// The bytes of a file whose mode has none of the bits that are forbidden to files of its group.
 fn read_closed(path: &Path, forbidden: impl FnOnce(u32) -> u32) -> Result<Vec<u8>, Failure> {
     let file = open(path)?;
     let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
     let mode = metadata.permissions().mode() & 0o777;
-    if mode & forbidden(metadata.uid()) != 0 {
+    if mode & forbidden(metadata.gid()) != 0 {
         let path = path.display();
         return Err((
-            format!("{path} is open to others than its owner (mode {mode:04o})"),
+            format!("{path} is open to others than its owner (mode {mode:04o}, group {})", metadata.gid()),
             format!("run: chmod 600 {path}"),
         ));
     }
     read_open(file, path, LARGEST)
+}
+
+/// Whether this process is in the group of this number.
+fn is_in_group(group: u32) -> bool {
+    let others = || rustix::process::getgroups().unwrap_or_default();
+    rustix::process::getegid().as_raw() == group || others().iter().any(|other| other.as_raw() == group)
 }
 
 /// The secret in a file, without one line break at its end.
@@ -108,7 +112,8 @@ pub(super) fn credential(name: &str) -> Result<PathBuf, Failure> {
     }
 }
 
-/// The secret in a file of a mounted directory: it may be readable by the group, as such directories have it.
+/// The secret in a file of a mounted directory: it may be readable by the group, as such directories have it. Where access
+/// is by a list (ACL), as of systemd, its mode names a group that has nothing to do with it.
 pub(super) fn read_credential(path: &Path) -> Result<Secret, Failure> {
     secret_of(read_closed(path, |_| 0o037)?, path)
 }
@@ -295,8 +300,13 @@ mod tests {
 
     #[test]
     fn a_secret_file_that_others_can_read_is_refused() {
+        let foreign = |path: &Path| std::os::unix::fs::chown(path, None, Some(54_321)).unwrap();
         for mode in [0o640, 0o604, 0o660, 0o644] {
             let path = file(&format!("open-{mode:o}"), b"hunter2", mode);
+            if mode == 0o640 {
+                read_private(&path).unwrap();
+                foreign(&path);
+            }
             let (message, help) = read_secret_file(&path).unwrap_err();
             assert!(message.contains(path.to_str().unwrap()) && !message.contains("hunter2"), "{message}");
             assert_eq!(help, format!("run: chmod 600 {}", path.display()));

@@ -157,8 +157,9 @@ fn check_as(user: u32, files: &gateway::Workspace) -> (bool, String) {
 }
 
 #[test]
-fn a_key_of_roots_may_be_readable_by_the_group_of_the_gateway_and_of_nobody_else() {
+fn a_key_may_be_readable_by_a_group_of_the_gateway_and_by_nobody_else() {
     const USER: u32 = 65_534;
+    const FOREIGN: u32 = 54_321;
     let files = gateway::Workspace::new(&with_files(&Backend::start()));
     let signing = "certs/signing/20260101T000000Z-es256.pem";
     let all = TRUSTED.into_iter().chain([signing]).map(|name| files.path.join(name));
@@ -174,9 +175,11 @@ fn a_key_of_roots_may_be_readable_by_the_group_of_the_gateway_and_of_nobody_else
             let (good, complained) = check_as(USER, &files);
             assert!(!good && complained.contains(name), "{name} {mode:o}: {complained}");
         }
-        // Its own owner needs no group.
-        std::os::unix::fs::chown(&path, Some(USER), Some(USER)).unwrap();
+        // As a volume with `fsGroup` has it, whoever the owner is.
         chmod(&path, 0o440);
+        std::os::unix::fs::chown(&path, Some(USER), Some(USER)).unwrap();
+        assert_eq!(check_as(USER, &files), (true, String::new()));
+        std::os::unix::fs::chown(&path, Some(USER), Some(FOREIGN)).unwrap();
         let (good, complained) = check_as(USER, &files);
         assert!(!good && complained.contains(name) && complained.contains("chmod 600"), "{name}: {complained}");
         chmod(&path, 0o400);
