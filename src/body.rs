@@ -171,13 +171,20 @@ enum Spellings {
     Any,
 }
 
-/// The value of the member in a document of the company's own: see [`Document::value`]. Members with the same name in
-/// other letter case may stand beside it.
+/// The name of somebody in a document of the company's own: a string that is not blank, or an integer as it is written.
+/// `None` for anything else: `null`, `false` and an empty object name nobody. Members with the same name in other letter
+/// case may stand beside it.
 ///
 /// # Errors
 /// See [`Document::parse`].
-pub fn read(body: &[u8], at: &Pointer) -> Result<Option<String>, JsonFault> {
-    Ok(Document::find(body, at, Spellings::Any)?.value().map(Cow::into_owned))
+pub fn read_name(body: &[u8], at: &Pointer) -> Result<Option<String>, JsonFault> {
+    let Place::Here(value) = Document::find(body, at, Spellings::Any)?.place else { return Ok(None) };
+    let name = match serde_json::from_str(value) {
+        Ok(serde_json::Value::String(text)) => Some(text).filter(|text| !text.trim().is_empty()),
+        Ok(serde_json::Value::Number(number)) if number.is_i64() || number.is_u64() => Some(number.to_string()),
+        _ => None,
+    };
+    Ok(name)
 }
 
 /// `value` as a JSON string, in as many objects as there are steps.

@@ -21,13 +21,18 @@ pub fn folded_name(name: &str) -> String {
     folded(name).trim().to_owned()
 }
 
+/// The composed form (NFC): one for letters with marks, whatever keyboard they come from.
+pub fn composed(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() { Cow::Borrowed(text) } else { ComposingNormalizerBorrowed::new_nfc().normalize(text) }
+}
+
 /// A password as it is hashed, whatever keyboard it comes from: composed (NFC), with plain spaces (RFC 8265 section 4.2,
 /// OpaqueString).
 pub fn opaque(password: &str) -> Cow<'_, str> {
     if password.is_ascii() {
         return Cow::Borrowed(password);
     }
-    let composed = ComposingNormalizerBorrowed::new_nfc().normalize(password);
+    let composed = composed(password);
     if composed.contains(is_wide_space) { Cow::Owned(composed.replace(is_wide_space, " ")) } else { composed }
 }
 

@@ -5,6 +5,11 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 
+/// The value of the member, where members in other letter case may stand beside it.
+fn read(body: &[u8], at: &Pointer) -> Result<Option<String>, JsonFault> {
+    Ok(Document::find(body, at, Spellings::Any)?.value().map(Cow::into_owned))
+}
+
 fn pointer(text: &str) -> Pointer {
     Pointer::parse(text).unwrap()
 }

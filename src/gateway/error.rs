@@ -85,7 +85,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::Host => (400, "400-01", "The Host field is missing, repeated or not a host."),
         R::ForwardedFor => (400, "400-01", "X-Forwarded-For does not say where the request comes from."),
         R::AmbiguousPath => (400, "400-01", "The path has more than one reading."),
-        R::MalformedBody => (400, "400-01", "The request body is not framed correctly."),
+        R::MalformedBody => (400, "400-01", "The request body cannot be read: its framing or its encoding is broken."),
         R::CredentialRepeated => (400, "400-02", "A credential is sent more than once."),
         R::CredentialConflict => (400, "400-02", "Two different customer credentials are sent."),
         R::Json => (400, "400-03", "The body must be a JSON object without repeated members."),

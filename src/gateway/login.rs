@@ -175,7 +175,7 @@ impl Gateway {
             _ => return Err(outage("status")),
         }
         let answer = read_answer(response.into_body()).await.ok_or_else(|| outage("answer"))?;
-        let subject = body::read(&answer, &asked.subject).ok().flatten().ok_or_else(|| outage("answer"))?;
+        let subject = body::read_name(&answer, &asked.subject).ok().flatten().ok_or_else(|| outage("answer"))?;
         let deriver = policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
         let customer = deriver.derive(&login.tenant, &subject).map_err(|_| outage("answer"))?;
         Ok((customer, Claims::new(), None))

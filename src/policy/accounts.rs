@@ -13,7 +13,7 @@ use crate::config::raw;
 use crate::config::{Config, Problems};
 use crate::customer::{Deriver, Identifier};
 use crate::state::account::{AccountStamp, AccountStamps};
-use crate::text::folded_name;
+use crate::text::{composed, folded_name};
 
 /// Who may log in.
 pub enum Accounts {
@@ -49,7 +49,12 @@ pub struct AccountFile {
 impl AccountFile {
     /// The account of this name.
     pub fn find(&self, name: &str) -> Option<Arc<Account>> {
-        if self.folds { self.by_name.get(&folded_name(name)) } else { self.by_name.get(name) }.cloned()
+        let found = match self.folds {
+            true => self.by_name.get(&folded_name(name)),
+            // Some keyboards take letters apart that the file has composed.
+            false => self.by_name.get(name).or_else(|| self.by_name.get(&*composed(name))),
+        };
+        found.cloned()
     }
 
     /// The account that a login is of. One that does not say which is of the only account of its customer, where there is

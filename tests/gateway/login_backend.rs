@@ -90,3 +90,19 @@ fn the_companys_own_login_learns_where_the_caller_is_and_nothing_that_the_caller
     gateway.get("/public/x").header("X-Forwarded-For", "192.0.2.1, 203.0.113.7").send().ok();
     assert_eq!(backend.last().all("X-Forwarded-For"), ["203.0.113.7, 127.0.0.1"], "as on routes");
 }
+
+#[test]
+fn what_names_nobody_logs_nobody_in_whatever_status_it_comes_with() {
+    let (backend, gateway) = world_with(|config| asked(config, json!({})));
+    for id in [json!(null), json!(false), json!(true), json!({}), json!([]), json!(""), json!("  "), json!(42.0)] {
+        backend.on("/login", Behaviour::json(200, &json!({"success": false, "customer": {"id": id}})));
+        gateway.login_request("erin", "x").send().expect(503, "503-02");
+    }
+    // A number is the same customer as its digits.
+    let subject = |id: Value| {
+        backend.on("/login", Behaviour::json(200, &json!({"customer": {"id": id}})));
+        keys::decode(gateway.login_request("erin", "x").send().ok().json()["JWT"].as_str().unwrap()).1["sub"].clone()
+    };
+    assert_eq!(subject(json!(42)), subject(json!("42")));
+    assert_ne!(subject(json!("null")), subject(json!(42)));
+}

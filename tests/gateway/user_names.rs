@@ -132,3 +132,20 @@ fn a_hash_of_a_password_as_it_was_typed_then_stays_good() {
         log_in(&gateway, "carol", OTHERS[0]).expect(401, "401-04");
     }
 }
+
+#[test]
+fn an_account_is_found_by_its_name_from_every_keyboard() {
+    let (backend, gateway) = world();
+    let (_, hash, _) = gateway.files.run_with(&["hash-password"], b"secret\n");
+    let account = json!([{"username": "M\u{fc}ller", "password": hash.trim(), "subject": "account-100013"}]);
+    let config = Config::new(&backend).set("/login/accounts/file", json!("names.yaml"));
+    gateway.reload(&config.file("names.yaml", &account.to_string()), "reloaded");
+    log_in_as(&gateway, "M\u{fc}ller").ok();
+    log_in_as(&gateway, "Mu\u{308}ller").ok();
+    log_in_as(&gateway, "Muller").expect(401, "401-04");
+    log_in_as(&gateway, "m\u{fc}ller").expect(401, "401-04");
+}
+
+fn log_in_as(gateway: &Gateway, name: &str) -> Response {
+    gateway.login_request(name, "secret").send()
+}

@@ -169,7 +169,8 @@ pub struct Accounts {
     pub backend: Option<String>,
     /// The path of the login on that backend.
     pub path: Option<String>,
-    /// Where the answer of that backend names the customer: a JSON pointer such as /customer/id.
+    /// Where the answer of that backend names the customer, as a string or an integer: a JSON pointer such as
+    /// /customer/id. Anything else there, such as null, is an outage: 503.
     pub subject: Option<String>,
     /// What that backend answers for no.
     pub no: Option<LoginDenial>,
