@@ -168,12 +168,12 @@ impl State {
         for record in &records {
             match record::read(record) {
                 Some(Kept::Session(digest, session)) if now < session.expires_at => {
-                    sessions.push((session.customer.clone(), session.issued_at, digest));
+                    sessions.push((session.customer.clone(), session.issued_at, session.login, digest));
                     state.sessions.insert(digest, session, Trust::Complete, 0);
                 }
                 Some(Kept::Rule(rule)) => drop(state.revocations.apply(rule)),
                 Some(Kept::Family(digest, family)) if now < family.expires_at => {
-                    families.push((family.customer.clone(), family.issued_at, digest));
+                    families.push((family.customer.clone(), family.issued_at, LoginId::of(&digest), digest));
                     drop(state.families.insert(digest, family));
                 }
                 Some(Kept::Failures(key, failures)) => state.attempts.set(key, failures),

@@ -41,11 +41,11 @@ impl fmt::Display for AccountStamp {
     }
 }
 
-/// The accounts in force, by their stamps. By default nobody knows them, and logins of all accounts are good.
+/// The accounts in force, by their stamps. By default there are none: no file of accounts is in force.
 #[derive(Debug, Default)]
 pub struct AccountStamps {
-    known: Option<HashSet<AccountStamp>>,
-    /// Never the same for two sets; 0 where nobody knows.
+    known: HashSet<AccountStamp>,
+    /// Never the same for two sets; 0 where there are none.
     pub(super) generation: u64,
 }
 
@@ -53,16 +53,13 @@ impl AccountStamps {
     /// These, and no others.
     pub fn new(stamps: impl IntoIterator<Item = AccountStamp>) -> Self {
         static GENERATIONS: AtomicU64 = AtomicU64::new(1);
-        Self { known: Some(stamps.into_iter().collect()), generation: GENERATIONS.fetch_add(1, Ordering::Relaxed) }
+        Self { known: stamps.into_iter().collect(), generation: GENERATIONS.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// Whether a login of this account is good. One that names none is: an earlier version, or the company's own login,
     /// began it.
     pub fn admit(&self, account: Option<AccountStamp>) -> bool {
-        match (&self.known, account) {
-            (Some(known), Some(account)) => known.contains(&account),
-            (None, _) | (_, None) => true,
-        }
+        account.is_none_or(|account| self.known.contains(&account))
     }
 }
 
@@ -91,7 +88,7 @@ mod tests {
         let [alice, bob] = ["alice", "bob"].map(|name| AccountStamp::of(name, "1", "hash"));
         let known = AccountStamps::new([alice]);
         assert!(known.admit(Some(alice)) && known.admit(None) && !known.admit(Some(bob)));
-        assert!(AccountStamps::default().admit(Some(bob)));
+        assert!(!AccountStamps::default().admit(Some(bob)) && AccountStamps::default().admit(None));
         assert_ne!(AccountStamps::new([alice]).generation, known.generation);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::hash::BuildHasher as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::session::SessionDigest;
+use super::session::{LoginId, SessionDigest};
 use crate::customer::Identifier;
 
 /// No login ends more of a customer's others than this; what is left over goes with the next.
@@ -12,6 +12,9 @@ pub(super) const MOST_ENDED: usize = 32;
 
 /// How many logins within one second are told apart by their order, as a power of two.
 const ORDER: u32 = 20;
+
+/// Those that began in this process come after those that it found at its start.
+const AFTER_START: u64 = 1 << (ORDER - 1);
 
 /// What a customer has several of.
 #[derive(Debug, Clone, Copy)]
@@ -41,14 +44,17 @@ impl Registry {
     pub(super) fn add(&self, customer: &Identifier, issued_at: u64, digest: SessionDigest) {
         let customer = self.hasher.hash_one(customer);
         let mut inner = self.locked();
-        inner.begun = (inner.begun + 1) % (1 << ORDER);
-        let begun = (issued_at << ORDER) | inner.begun;
+        inner.begun = (inner.begun + 1) % AFTER_START;
+        let begun = (issued_at << ORDER) | AFTER_START | inner.begun;
         inner.logins.insert((customer, begun, digest));
     }
 
-    /// Begins with these: customer, second and login. Much faster than one after the other.
-    pub(super) fn fill(&self, logins: Vec<(Identifier, u64, SessionDigest)>) {
-        let entry = |(customer, issued_at, digest)| (self.hasher.hash_one(&customer), issued_at << ORDER, digest);
+    /// Begins with these: customer, second, the name of the login, and what is counted. Much faster than one after the other.
+    /// In which order those of one second began is no longer known: for each kind it is the same.
+    pub(super) fn fill(&self, logins: Vec<(Identifier, u64, LoginId, SessionDigest)>) {
+        let entry = |(customer, issued_at, login, digest): (Identifier, u64, LoginId, SessionDigest)| {
+            (self.hasher.hash_one(&customer), (issued_at << ORDER) | login.low_bits(ORDER - 1), digest)
+        };
         self.locked().logins = logins.into_iter().map(entry).collect();
     }
 
@@ -86,7 +92,9 @@ mod tests {
     fn the_oldest_are_beyond_those_that_may_be_also_within_one_second() {
         let (alice, bob) = (Identifier::from_store("t1-alice"), Identifier::from_store("t1-bob"));
         let registry = Registry::default();
-        registry.fill(vec![(alice.clone(), 100, [9; 32]), (bob.clone(), 50, [5; 32])]);
+        let of = |byte| (LoginId::of(&[byte; 32]), [byte; 32]);
+        let ((nine, nines), (five, fives)) = (of(9), of(5));
+        registry.fill(vec![(alice.clone(), 100, nine, nines), (bob.clone(), 50, five, fives)]);
         registry.add(&alice, 200, [1; 32]);
         registry.add(&alice, 200, [0; 32]);
         assert_eq!(registry.beyond(&alice, 3), Vec::<SessionDigest>::new());

@@ -26,6 +26,11 @@ pub fn digest_of(id: &[u8]) -> SessionDigest {
 pub struct LoginId([u8; 8]);
 
 impl LoginId {
+    /// Its last bits as a number.
+    pub(super) fn low_bits(self, count: u32) -> u64 {
+        u64::from_be_bytes(self.0) & ((1 << count) - 1)
+    }
+
     /// The name of a new login.
     pub fn random() -> Self {
         Self(random_bytes())
@@ -245,7 +250,7 @@ impl Sessions {
             last_seen: session.last_seen.into(),
             stored: session.last_seen.into(),
             ruled: u64::MAX.into(),
-            admitted: 0.into(),
+            admitted: u64::MAX.into(),
             listening: listening.into(),
             vouched: vouched.into(),
         };

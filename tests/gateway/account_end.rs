@@ -296,3 +296,21 @@ on_both_stores! {
     logins_that_ended_already_leave_room_for_others
     logins_of_one_customer_that_come_at_once_leave_as_many_as_there_may_be
 }
+
+#[test]
+fn logins_of_accounts_end_where_no_file_of_accounts_is_in_force_any_more() {
+    let backend = Backend::start();
+    let config = all_kinds(Config::new(&backend));
+    let gateway = Gateway::start(&config);
+    let mut alice = log_in(&gateway, ALICE);
+    is_live(&gateway, &mut alice);
+    let asked = json!({"backend": "legacy", "path": "/login", "subject": "/id"});
+    gateway.reload(&config.clone().set("/login/accounts", asked), "reloaded");
+    by_jwt(&gateway, &alice).send().expect(401, "401-03");
+    by_cookie(&gateway, &alice).send().expect(401, "401-03");
+    gateway.reload(&config.clone().without("/login"), "reloaded");
+    by_jwt(&gateway, &alice).send().expect(401, "401-03");
+    // With the file they are what they were.
+    gateway.reload(&config, "reloaded");
+    is_live(&gateway, &mut alice);
+}
