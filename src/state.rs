@@ -507,17 +507,27 @@ impl State {
         store.write_later(used.iter().map(|(digest, session)| record::put_session(digest, session)).collect());
     }
 
-    /// The sessions that are live; of a shared store not more than 10,000.
+    /// The sessions that are live and `wanted`; of a shared store not more than 10,000.
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn sessions(&self, now: u64, idle: u64) -> Result<Vec<(SessionDigest, Session)>, Unavailable> {
-        let mut all = match &self.store {
-            Store::Redis(store, _) => store.sessions(10_000).await?,
-            Store::Memory | Store::Embedded(_) => self.sessions.all(),
+    pub async fn sessions(
+        &self,
+        now: u64,
+        idle: u64,
+        wanted: impl Fn(&Session) -> bool,
+    ) -> Result<Vec<(SessionDigest, Session)>, Unavailable> {
+        let is_live = |digest: &SessionDigest, session: &Session| {
+            !session.is_over(now, idle) && wanted(session) && !self.is_session_revoked(digest, session)
         };
-        all.retain(|(digest, session)| !session.is_over(now, idle) && !self.is_session_revoked(digest, session));
-        Ok(all)
+        match &self.store {
+            Store::Redis(store, _) => store.sessions(10_000, is_live).await,
+            Store::Memory | Store::Embedded(_) => {
+                let mut all = self.sessions.all();
+                all.retain(|(digest, session)| is_live(digest, session));
+                Ok(all)
+            }
+        }
     }
 
     /// How many sessions are known.

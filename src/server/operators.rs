@@ -241,8 +241,8 @@ async fn answer(request: Request<Incoming>, shared: &Shared, wishes: &mpsc::Send
     match (&parts.method, &path[..]) {
         (&Method::GET, ["sessions"]) => {
             let names = customer.map(|customer| names_of(shared, customer)).transpose()?;
-            let mut live = live(shared).await?;
-            live.retain(|(_, session)| names.as_ref().is_none_or(|names| names.contains(&session.customer)));
+            let is_theirs = |session: &Session| names.as_ref().is_none_or(|names| names.contains(&session.customer));
+            let mut live = live(shared, is_theirs).await?;
             live.sort_by_key(|(_, session)| std::cmp::Reverse(session.last_seen));
             live.truncate(MAX_SHOWN);
             Ok(live.iter().map(|(_, session)| shown(session)).collect())
@@ -377,7 +377,7 @@ async fn rules(shared: &Shared, asked: &Revocation) -> Result<(Vec<Rule>, Option
         }
         "login" => {
             let id = LoginId::parse(&name).ok_or_else(|| missing("login"))?;
-            let known = live(shared).await?.into_iter().any(|(_, session)| session.login == id);
+            let known = !live(shared, |session| session.login == id).await?.is_empty();
             note = (!known).then(|| NO_SESSION.to_owned());
             vec![Rule::forever(id.subject(), until)]
         }
@@ -450,16 +450,16 @@ fn names_of(shared: &Shared, customer: &str) -> Result<Vec<Identifier>, Fault> {
     Ok(rules.iter().map(|rule| Identifier::from_store(rule.subject.name())).collect())
 }
 
-async fn live(shared: &Shared) -> Result<Vec<(SessionDigest, Session)>, Fault> {
+/// The live sessions that are wanted.
+async fn live(shared: &Shared, wanted: impl Fn(&Session) -> bool) -> Result<Vec<(SessionDigest, Session)>, Fault> {
     let policy = shared.policy();
     let idle = policy.auth.cookie.as_ref().map_or(u64::MAX, |cookie| cookie.idle);
-    let mut live = shared.state.sessions(now(), idle).await?;
-    live.retain(|(_, session)| policy.auth.accounts.admit(session.account));
-    Ok(live)
+    let is_good = |session: &Session| policy.auth.accounts.admit(session.account) && wanted(session);
+    Ok(shared.state.sessions(now(), idle, is_good).await?)
 }
 
 async fn one(shared: &Shared, id: &str) -> Result<(SessionDigest, Session), Fault> {
-    let found = live(shared).await?.into_iter().find(|(_, session)| session.login.to_string() == id);
+    let found = live(shared, |session| session.login.to_string() == id).await?.into_iter().next();
     found.ok_or_else(|| Fault(StatusCode::NOT_FOUND, format!("there is no live session `{id}`")))
 }
 

@@ -86,6 +86,9 @@ const FRESH: u64 = 1_000;
 /// No more uses of sessions wait to be told than this many; what is lost is when they were last used.
 const MAX_TOUCHED: usize = 100_000;
 
+/// How many sessions are read at once, where all are asked for.
+const PAGE: usize = 200;
+
 impl Redis {
     /// Connects, and connects again, for as long as the process lives.
     pub(super) fn start(settings: Settings, revocations: Arc<Revocations>, control: Handle) -> Self {
@@ -200,15 +203,44 @@ impl Redis {
         self.one::<i64>(remove).await.map(drop)
     }
 
-    /// Live sessions, not more than `most`.
-    pub(super) async fn sessions(&self, most: usize) -> Result<Vec<(SessionDigest, Session)>, Unavailable> {
-        let keys = self
-            .run(move |inner, mut connection| async move { inner.session_keys(&mut connection, most).await })
-            .await?;
+    /// Sessions for which `wanted` is true, not more than `most`. Page by page, so that nobody else waits for all of them.
+    pub(super) async fn sessions(
+        &self,
+        most: usize,
+        wanted: impl Fn(&SessionDigest, &Session) -> bool,
+    ) -> Result<Vec<(SessionDigest, Session)>, Unavailable> {
+        let (mut found, mut cursor) = (Vec::new(), 0);
+        loop {
+            let page = move |inner: Arc<Inner>, mut connection| async move {
+                inner.session_page(&mut connection, cursor).await
+            };
+            let (next, digests) = self.run(page).await?;
+            for (digest, session) in self.find_all(&digests).await? {
+                if wanted(&digest, &session) {
+                    found.push((digest, session));
+                }
+            }
+            cursor = next;
+            if cursor == 0 || found.len() >= most {
+                found.truncate(most);
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Those of these sessions that are there.
+    async fn find_all(&self, digests: &[SessionDigest]) -> Result<Vec<(SessionDigest, Session)>, Unavailable> {
         let mut found = Vec::new();
-        for digest in keys {
-            if let Some(session) = self.find(&digest).await? {
-                found.push((digest, session));
+        for some in digests.chunks(self.at_once(PAGE).min(PAGE)) {
+            let mut pipeline = Pipeline::new();
+            for digest in some {
+                pipeline.cmd("HGETALL").arg(self.inner.session_key(digest));
+            }
+            let all: Vec<Vec<(String, String)>> = self
+                .run(move |_, mut connection: Connection| async move { pipeline.query_async(&mut connection).await })
+                .await?;
+            for (digest, fields) in some.iter().zip(all).filter(|(_, fields)| !fields.is_empty()) {
+                found.push((*digest, session(digest, &fields).ok_or(Unavailable)?));
             }
         }
         Ok(found)

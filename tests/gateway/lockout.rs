@@ -215,7 +215,7 @@ fn with_a_store_that_is_five_milliseconds_away_a_flood_keeps_nobody_elsewhere_ou
 }
 
 /// A port at which everything comes and goes so much later.
-fn far_away(port: u16, delay: Duration) -> u16 {
+pub(crate) fn far_away(port: u16, delay: Duration) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let here = listener.local_addr().unwrap().port();
     thread::spawn(move || {

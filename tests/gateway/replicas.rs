@@ -449,3 +449,38 @@ fn a_replica_that_lacks_the_state_is_not_ready_where_the_operator_requires_it() 
     redis.restart();
     gateway.is_ready();
 }
+
+#[test]
+fn a_list_of_very_many_sessions_of_a_store_that_is_far_away_hinders_nobody() {
+    let redis = RedisServer::start();
+    let url = format!("redis://127.0.0.1:{}", crate::lockout::far_away(redis.port, Duration::from_millis(5)));
+    let world = replicas(1, &redis, |c| c.set("/state/redis", json!({"url": url, "timeout": "500ms"})));
+    let gateway = &world.gateways[0];
+    let now = keys::now();
+    let script = format!(
+        "for number = 1, 12000 do redis.call('HSET', 'wg:s:' .. string.format('%064x', number), \
+         'c', 't1-someone', 'i', {now}, 'l', {now}, 'e', {}, 'a', 'other') end return 'ok'",
+        now + 600
+    );
+    assert_eq!(redis.command(&["EVAL", &script, "0"]), "ok");
+    let kept = log_in(gateway, ALICE);
+    let listing = {
+        let files = Arc::clone(&gateway.files);
+        thread::spawn(move || files.run(&["sessions", "list"]))
+    };
+    let mut calls = 0;
+    while !listing.is_finished() {
+        by_cookie(gateway, &kept).send().ok();
+        let answer = gateway.login_request(BOB.name, BOB.secret).send();
+        assert_eq!(answer.status, 200, "{} {:?}", answer.text(), gateway.stderr.all());
+        assert_eq!(gateway.metric("wicketgate_state_up", &[]), 1.0);
+        calls += 1;
+    }
+    assert!(calls > 0);
+    let (code, listed, complained) = listing.join().unwrap();
+    assert_eq!((code, listed.lines().count() > 9_000), (0, true), "{complained}");
+    // One customer is found among all others.
+    let customer = keys::decode(&gateway.customer_token()).1["sub"].as_str().unwrap().to_owned();
+    let list = gateway.files.run(&["sessions", "list", "--customer", &customer]);
+    assert!(list.0 == 0 && list.1.lines().count() < 10 && list.1.contains(&customer), "{} {}", list.1, list.2);
+}

@@ -115,25 +115,17 @@ impl Inner {
         if have >= wanted { Ok(()) } else { Err((ErrorKind::Client, "too few replicas have the write").into()) }
     }
 
-    pub(super) async fn session_keys(
+    /// Some of the sessions, and where the next ones are; 0: there are no more.
+    pub(super) async fn session_page(
         &self,
         connection: &mut Connection,
-        most: usize,
-    ) -> RedisResult<Vec<SessionDigest>> {
+        cursor: u64,
+    ) -> RedisResult<(u64, Vec<SessionDigest>)> {
         let before = format!("{}s:", self.settings.prefix);
-        let mut found = Vec::new();
-        let mut cursor = 0_u64;
-        loop {
-            let mut scan = cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(format!("{}*", escaped(&before))).arg("COUNT").arg(1_000);
-            let (next, keys): (u64, Vec<String>) = scan.query_async(connection).await?;
-            found.extend(keys.iter().filter_map(|key| unhex(key.strip_prefix(&before)?)));
-            cursor = next;
-            if cursor == 0 || found.len() >= most {
-                found.truncate(most);
-                return Ok(found);
-            }
-        }
+        let mut scan = cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(format!("{}*", escaped(&before))).arg("COUNT").arg(1_000);
+        let (next, keys): (u64, Vec<String>) = scan.query_async(connection).await?;
+        Ok((next, keys.iter().filter_map(|key| unhex(key.strip_prefix(&before)?)).collect()))
     }
 
     /// An operation failed. Some errors are about the connection, others about the operation.
