@@ -14,7 +14,7 @@ use super::limits::{key, network, retry_later};
 use super::{Gateway, Shared};
 use crate::config::raw::RateLimit;
 use crate::refusal::{Refusal, TokenFault};
-use crate::state::attempts::{AttemptKey, AttemptKeys, Costs};
+use crate::state::attempts::{AttemptKey, AttemptKeys, Costs, Spelling};
 
 /// What is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,14 +49,19 @@ pub(super) struct Tried<'a> {
 }
 
 impl Who {
-    /// Somebody who says that this is his name.
-    pub(super) fn new(what: Attempt, name: &str, address: IpAddr) -> Self {
+    /// Somebody who says that this is his name. Where several spellings of a name are counted as one and may be the names
+    /// of several people, `spelling` is the one that is tried: who is right in it is right in no other.
+    pub(super) fn new(what: Attempt, name: &str, spelling: Option<&str>, address: IpAddr) -> Self {
         let network = network(address);
         let (word, address) = (what.word(), network.to_string());
         let keys = AttemptKeys {
             name: key(&[word, &address, name]),
             network: key(&[word, &address]),
-            right: key(&["right", word, &address, name]),
+            right: match spelling {
+                Some(spelling) => key(&["right", word, &address, name, spelling]),
+                None => key(&["right", word, &address, name]),
+            },
+            spelling: spelling_of(spelling.unwrap_or(name)),
         };
         Self { what, network, keys, name: key(&["name", word, name]) }
     }
@@ -184,6 +189,12 @@ impl Who {
     }
 }
 
+fn spelling_of(name: &str) -> Spelling {
+    let digest = key(&["spelling", name]);
+    let (spelling, _) = digest.split_first_chunk().unwrap_or((&[0; 8], &[]));
+    Spelling::from_be_bytes(*spelling)
+}
+
 impl Attempt {
     fn word(self) -> &'static str {
         match self {
@@ -219,7 +230,7 @@ mod tests {
         let (mut now, mut failures, mut made) = (0, Failures::default(), 0);
         while now < DAY {
             made += 1;
-            failures = failures.and_another(cost, now).unwrap();
+            failures = failures.and_another(1, cost, now).unwrap();
             now = if made % at_once == 0 { failures.forgotten_at } else { now.max(failures.locked_until) };
         }
         made

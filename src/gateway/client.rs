@@ -91,7 +91,7 @@ impl Gateway {
         let ids = shown.ids();
         let client = ids.iter().find_map(|id| policy.auth.clients.get(*id));
         let name = client.map(|client| &*client.id).or(ids.first().copied()).unwrap_or_default();
-        let who = Who::new(Attempt::AccessToken, name, call.source.address);
+        let who = Who::new(Attempt::AccessToken, name, None, call.source.address);
         let now = unix_seconds(record.time);
         let costs = endpoint.attempts;
         match &shown {

@@ -79,7 +79,8 @@ impl Drop for Flood {
 
 #[test]
 fn a_flood_of_unknown_clients_from_one_address_keeps_no_customer_elsewhere_from_logging_in_and_locks_itself() {
-    let (_backend, gateway) = world_with(usual);
+    let attempts = json!({"free_per_address": 20});
+    let (_backend, gateway) = world_with(|c| usual(c).set("/access_token/attempts", attempts));
     let flood = Flood::of(75, |number| {
         let basic = format!("Basic {}", keys::base64(format!("nobody{number}:wr%6fng").as_bytes()));
         let request = gateway.post("/oauth/access_token").header("Authorization", &basic);
@@ -360,22 +361,26 @@ fn refusals_take_as_long_as_the_dearest_hash_whoever_is_named() {
             .file("mixed.yaml", &accounts.to_string())
             .set("/clients/0/secrets", json!([argon2id("one"), argon2id("two"), argon2id("three")]))
     });
-    let fastest = |request: Request| {
+    let fastest = |times: usize, request: Request| {
         let mut connection = gateway.connect();
         let one = |_| {
             let start = Instant::now();
             request.send_on(&mut connection).expect(401, "");
             start.elapsed()
         };
-        (0..3).map(one).min().unwrap()
+        (0..times).map(one).min().unwrap()
     };
-    let login = |name: &str| fastest(from(HOME, gateway.login_request(name, "wrong")));
+    let login = |name: &str| fastest(3, from(HOME, gateway.login_request(name, "wrong")));
     let dearest = login("dear");
     for name in ["cheap", "nobody"] {
         let took = login(name);
         assert!(took > dearest / 2, "{name}: {took:?}, the dearest: {dearest:?}");
     }
-    let client = |id: &str| fastest(from(HOME, gateway.token_request(id, "wrong")));
+    // A secret that was wrong before costs nothing, whoever is named.
+    let client = |id: &str| {
+        let secrets = ["wrong1", "wrong2", "wrong3"];
+        secrets.map(|secret| fastest(1, from(HOME, gateway.token_request(id, secret)))).into_iter().min().unwrap()
+    };
     let dearest = client(CLIENT.name);
     for id in [OTHER_CLIENT.name, "nobody"] {
         let took = client(id);
@@ -408,7 +413,70 @@ fn refresh_tokens_that_are_none_are_counted_and_good_ones_pass_from_there_all_th
     token(&gateway, ATTACKER, CLIENT.secret).ok();
 }
 
+/// Accounts whose names differ in their spelling alone.
+fn two_bobs(config: Config) -> Config {
+    let account =
+        |name: &str| json!({"username": name, "password": argon2id(&format!("{name}-password")), "subject": name});
+    usual(config)
+        .set("/login/accounts/file", json!("bobs.yaml"))
+        .file("bobs.yaml", &json!([account("bob"), account("Bob")]).to_string())
+}
+
+const CAPITAL: Account = Account { name: "Bob", secret: "Bob-password", subject: "Bob" };
+const SMALL: Account = Account { name: "bob", secret: "bob-password", subject: "bob" };
+
+fn a_login_under_another_spelling_forgives_nothing_and_one_under_the_same_does(store: &Store) {
+    let attempts = json!({"free": 3, "free_per_address": 100, "delay": "5m"});
+    let (_backend, gateway) = store.world_with(|c| two_bobs(c).set("/login/attempts", attempts));
+    for _ in 0..4 {
+        for _ in 0..3 {
+            guess(&gateway, HOME, CAPITAL.name).expect(401, "401-04");
+        }
+        log_in(&gateway, HOME, CAPITAL).ok();
+    }
+    for _ in 0..3 {
+        guess(&gateway, ATTACKER, SMALL.name).expect(401, "401-04");
+    }
+    log_in(&gateway, ATTACKER, CAPITAL).ok();
+    guess(&gateway, ATTACKER, SMALL.name).expect(401, "401-04");
+    guess(&gateway, ATTACKER, SMALL.name).expect(429, "429-02");
+    // Nor where both spellings have failed.
+    for name in [CAPITAL.name, SMALL.name, SMALL.name] {
+        guess(&gateway, ELSEWHERE, name).expect(401, "401-04");
+    }
+    log_in(&gateway, ELSEWHERE, CAPITAL).ok();
+    guess(&gateway, ELSEWHERE, SMALL.name).expect(401, "401-04");
+    guess(&gateway, ELSEWHERE, SMALL.name).expect(429, "429-02");
+}
+
+fn who_was_right_is_known_by_the_spelling_that_was_right_and_by_no_other(store: &Store) {
+    let few = json!({"rate": "1/m", "burst": 2});
+    let (_backend, gateway) = store.world_with(|c| two_bobs(c).set("/login/limits", few));
+    log_in(&gateway, HOME, CAPITAL).ok();
+    for address in [ATTACKER, "198.51.100.2"] {
+        guess(&gateway, address, SMALL.name).expect(401, "401-04");
+    }
+    guess(&gateway, HOME, SMALL.name).expect(429, "429-02");
+    log_in(&gateway, HOME, SMALL).expect(429, "429-02");
+    log_in(&gateway, HOME, CAPITAL).ok();
+}
+
+#[test]
+fn a_name_that_is_folded_is_one_name_in_every_spelling() {
+    let attempts = json!({"free": 3, "delay": "5m"});
+    let (_backend, gateway) =
+        world_with(|c| usual(c).set("/login/accounts/fold", json!(true)).set("/login/attempts", attempts));
+    for _ in 0..4 {
+        for name in [ALICE.name.to_uppercase(), format!(" {}", ALICE.name), ALICE.name.to_owned()] {
+            guess(&gateway, HOME, &name).expect(401, "401-04");
+        }
+        log_in(&gateway, HOME, ALICE).ok();
+    }
+}
+
 on_both_stores! {
+    a_login_under_another_spelling_forgives_nothing_and_one_under_the_same_does
+    who_was_right_is_known_by_the_spelling_that_was_right_and_by_no_other
     wrong_passwords_from_one_address_do_not_keep_the_customer_out_elsewhere
     calls_with_a_wrong_secret_do_not_keep_the_client_out_elsewhere
     a_login_of_ones_own_forgives_nothing_of_what_failed_under_other_names
