@@ -163,6 +163,11 @@ impl Tried<'_> {
         }
     }
 
+    /// It has been judged before, and is no other now.
+    pub(super) fn is_no_other(mut self) {
+        self.is_open = false;
+    }
+
     fn keep_spent(&mut self) {
         if let Some(spent) = self.spent.take() {
             spent.keep();

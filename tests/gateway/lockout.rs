@@ -474,6 +474,50 @@ fn a_name_that_is_folded_is_one_name_in_every_spelling() {
     }
 }
 
+#[test]
+fn an_instance_with_an_old_secret_behind_the_same_address_counts_once_and_shuts_no_other_out() {
+    let attempts = json!({"free": 2, "free_per_address": 8, "delay": "5m"});
+    let (_backend, gateway) = world_with(|c| usual(c).set("/access_token/attempts", attempts));
+    token(&gateway, HOME, CLIENT.secret).ok();
+    let hashed = || gateway.metric("wicketgate_hashed_total", &[]);
+    let before = hashed();
+    for _ in 0..20 {
+        token(&gateway, HOME, "old").expect(401, "");
+        from(HOME, gateway.token_request("nobody", "old")).send().expect(401, "");
+    }
+    assert_eq!(hashed() - before, 2.0);
+    // New guesses count, and lock the name.
+    for number in 0..2 {
+        token(&gateway, HOME, &format!("wrong{number}")).expect(401, "");
+    }
+    token(&gateway, HOME, "another").expect(429, "");
+    for _ in 0..20 {
+        token(&gateway, HOME, "old").expect(401, "");
+        token(&gateway, HOME, CLIENT.secret).ok();
+    }
+}
+
+#[test]
+fn a_secret_that_was_wrong_is_right_once_it_is_the_clients() {
+    let backend = Backend::start();
+    let config = usual(Config::new(&backend));
+    let gateway = Gateway::start(&config);
+    token(&gateway, HOME, "the-next").expect(401, "");
+    gateway.reload(&config.set("/clients/0/secrets", json!([argon2id("the-next")])), "reloaded");
+    token(&gateway, HOME, "the-next").ok();
+    token(&gateway, HOME, CLIENT.secret).expect(401, "");
+}
+
+#[test]
+fn the_access_log_names_the_known_client_whose_secret_is_wrong_and_no_unknown_one() {
+    let (_backend, gateway) = world_with(usual);
+    for (id, logged) in [(CLIENT.name, json!(CLIENT.name)), ("nobody", json!(null))] {
+        let answer = gateway.token_request(id, "wrong").send().expect(401, "");
+        let line = gateway.access_line(&answer.header("X-Request-Id").unwrap());
+        assert_eq!(line["client"], logged, "{line}");
+    }
+}
+
 on_both_stores! {
     a_login_under_another_spelling_forgives_nothing_and_one_under_the_same_does
     who_was_right_is_known_by_the_spelling_that_was_right_and_by_no_other
