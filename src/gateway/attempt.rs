@@ -14,7 +14,10 @@ use super::limits::{key, network, retry_later};
 use super::{Gateway, Shared};
 use crate::config::raw::RateLimit;
 use crate::refusal::{Refusal, TokenFault};
-use crate::state::attempts::{AttemptKey, AttemptKeys, Costs, Spelling};
+use crate::state::attempts::{AttemptKey, AttemptKeys, Cost, Costs, Spelling};
+
+/// The longest wait for a network of which more come than may wait, in milliseconds.
+const LONGEST_OF_CROWD: u64 = 10_000;
 
 /// What is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub(super) struct Who {
     keys: AttemptKeys,
     /// The name alone.
     name: AttemptKey,
+    /// Those for whom its network has no place in a queue.
+    crowd: AttemptKey,
 }
 
 /// An attempt that may be made. It counts as failed if it has begun and its caller does not wait for what comes of it.
@@ -63,7 +68,8 @@ impl Who {
             },
             spelling: spelling_of(spelling.unwrap_or(name)),
         };
-        Self { what, network, keys, name: key(&["name", word, name]) }
+        let (name, crowd) = (key(&["name", word, name]), key(&["crowd", word, &address]));
+        Self { what, network, keys, name, crowd }
     }
 
     /// What stands for the name in this network.
@@ -112,16 +118,21 @@ impl Tried<'_> {
     pub(super) async fn turn(&mut self, queue: &FairQueue, limit: &RateLimit) -> Result<Permit, Refused> {
         let (limits, state, who) = (&self.shared.limits, &self.shared.state, self.who);
         let spent_for = limits.name_wait(&who.name, limit);
-        let is_contended = spent_for.is_some() || queue.is_contended();
+        let crowd_wait = state.crowd_wait(&who.crowd, unix_millis());
+        let is_contended = spent_for.is_some() || crowd_wait > 0 || queue.is_contended();
         let is_known = is_contended && state.was_right(&who.keys, unix_millis()).await;
         if let Some(wait) = spent_for.filter(|_| !is_known) {
             return Err(retry_later(who.what.too_often(), wait));
         }
+        if crowd_wait > 0 && !is_known {
+            return Err(retry_later(Refusal::HashQueue, Duration::from_millis(crowd_wait)));
+        }
         let lane = if is_known { Lane::Known } else { Lane::Unknown };
         let turn = queue.turn(Origin { network: who.network, name: who.keys.name, lane }).await;
         if !is_known && turn.as_ref().is_err_and(|full| *full == Full::Network) {
-            // Strangers who fill the share of their network are a flood; others are refused only because of them.
-            state.fail(&who.keys, self.costs, unix_millis()).await;
+            // Strangers who go on coming where the share of their network is full are told to come later. That is no
+            // failure: whoever waits has his turn.
+            state.crowd(who.crowd, crowd_cost(self.costs), unix_millis());
         }
         let turn = turn.map_err(|_| Refusal::HashQueue)?;
         if let wait @ 1.. = state.wait_here(&who.keys, unix_millis()) {
@@ -215,6 +226,12 @@ impl Attempt {
             Self::AccessToken | Self::Refresh => Refusal::TokenRate,
         }
     }
+}
+
+/// What it costs a network that more come than may wait: as failing does, but nobody is kept away for long.
+fn crowd_cost(costs: Costs) -> Cost {
+    let longest = costs.network.longest.min(LONGEST_OF_CROWD);
+    Cost { delay: costs.network.delay.min(longest), longest, ..costs.network }
 }
 
 fn unix_millis() -> u64 {

@@ -274,6 +274,16 @@ impl State {
         }
     }
 
+    /// One more came than may wait in this process. Only this process counts that.
+    pub fn crowd(&self, crowd: AttemptKey, cost: Cost, now: u64) {
+        self.attempts.fail(crowd, ANY_SPELLING, cost, now);
+    }
+
+    /// How many milliseconds must pass before more of this crowd may wait.
+    pub fn crowd_wait(&self, crowd: &AttemptKey, now: u64) -> u64 {
+        self.attempts.of(crowd).wait(now)
+    }
+
     /// An attempt succeeded: forgets what failed under its name from its network before, where that was spelled alike.
     pub async fn forgive(&self, keys: &AttemptKeys, now: u64) {
         let network = self.attempts.forgive(keys, now);

@@ -518,6 +518,36 @@ fn the_access_log_names_the_known_client_whose_secret_is_wrong_and_no_unknown_on
     }
 }
 
+#[test]
+fn an_office_whose_people_all_log_in_at_once_is_not_locked_and_who_waits_is_let_in() {
+    let password = argon2id("password");
+    let account = |number: usize| json!({"username": format!("user{number}"), "password": password, "subject": format!("{number}")});
+    let accounts: Vec<_> = (0..150).map(account).collect();
+    let attempts = json!({"free": 1, "free_per_address": 1, "delay": "1s"});
+    let (_backend, gateway) = world_with(|c| {
+        usual(c)
+            .set("/login/attempts", attempts)
+            .set("/login/accounts/file", json!("office.yaml"))
+            .file("office.yaml", &json!(accounts).to_string())
+    });
+    let logins: Vec<_> = (0..150)
+        .map(|number| {
+            let request = from(HOME, gateway.login_request(&format!("user{number}"), "password"));
+            thread::spawn(move || request.send())
+        })
+        .collect();
+    let answers: Vec<Response> = logins.into_iter().map(|login| login.join().unwrap()).collect();
+    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+    assert!(statuses.iter().filter(|status| **status == 200).count() >= 64, "{statuses:?}");
+    assert!(answers.iter().filter(|answer| answer.status == 503).all(|answer| answer.retry_after() >= 1));
+    eventually("the crowd is over", || {
+        let again = from(HOME, gateway.login_request("user1", "password")).send();
+        assert!([200, 503].contains(&again.status), "{}", again.status);
+        again.status == 200
+    });
+}
+
 on_both_stores! {
     a_login_under_another_spelling_forgives_nothing_and_one_under_the_same_does
     who_was_right_is_known_by_the_spelling_that_was_right_and_by_no_other
