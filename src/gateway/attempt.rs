@@ -47,7 +47,7 @@ pub(super) struct Tried<'a> {
     costs: Costs,
     /// What it took of the limit of its name.
     spent: Option<Spent<'a, AttemptKey>>,
-    /// Until it has been judged, nothing else is tried under this name from there.
+    /// While it is held, nothing else is tried under this name from there.
     held: Option<NameHeld>,
     /// Whether it has begun and nobody has judged it.
     is_open: bool,
@@ -111,7 +111,8 @@ impl Gateway {
 }
 
 impl Tried<'_> {
-    /// Waits for a turn at something scarce. From here on it has begun.
+    /// Waits for a turn at something scarce. From here on it has begun. One attempt under a name from its network has its
+    /// turn at a time; of a network whose failures cost nothing no more, one in all: what fails next locks it.
     ///
     /// # Errors
     /// The queue is full, the name is tried too often from everywhere, or too much has failed in the meantime.
@@ -128,16 +129,24 @@ impl Tried<'_> {
             return Err(retry_later(Refusal::HashQueue, Duration::from_millis(crowd_wait)));
         }
         let lane = if is_known { Lane::Known } else { Lane::Unknown };
-        let turn = queue.turn(Origin { network: who.network, name: who.keys.name, lane }).await;
-        if !is_known && turn.as_ref().is_err_and(|full| *full == Full::Network) {
-            // Strangers who go on coming where the share of their network is full are told to come later. That is no
-            // failure: whoever waits has his turn.
-            state.crowd(who.crowd, crowd_cost(self.costs), unix_millis());
-        }
-        let turn = turn.map_err(|_| Refusal::HashQueue)?;
-        if let wait @ 1.. = state.wait_here(&who.keys, unix_millis()) {
-            return Err(who.locked(wait));
-        }
+        let turn = loop {
+            let is_alone = state.has_used_up(&who.keys, self.costs, unix_millis());
+            let name = if is_alone { who.keys.network } else { who.keys.name };
+            let turn = queue.turn(Origin { network: who.network, name, lane }).await;
+            if !is_known && turn.as_ref().is_err_and(|full| *full == Full::Network) {
+                // Strangers who go on coming where the share of their network is full are told to come later. That is no
+                // failure: whoever waits has his turn.
+                state.crowd(who.crowd, crowd_cost(self.costs), unix_millis());
+            }
+            let turn = turn.map_err(|_| Refusal::HashQueue)?;
+            if let wait @ 1.. = state.wait_here(&who.keys, unix_millis()) {
+                return Err(who.locked(wait));
+            }
+            // Failures may have been used up while it waited.
+            if is_alone || !state.has_used_up(&who.keys, self.costs, unix_millis()) {
+                break turn;
+            }
+        };
         if !is_known {
             let spent = limits.spend_name(who.name, limit);
             self.spent = Some(spent.map_err(|wait| retry_later(who.what.too_often(), wait))?);
@@ -147,8 +156,9 @@ impl Tried<'_> {
         Ok(turn.permit)
     }
 
-    /// Counts what came of it. Only a clear no is a failure.
-    pub(super) async fn judge<T>(mut self, outcome: &Result<T, Refusal>) {
+    /// Counts what came of it. Only a clear no is a failure. The name is held for as long as what is returned: until the
+    /// caller learns of it, so that nobody learns from the next attempt how long this one took.
+    pub(super) async fn judge<T>(mut self, outcome: &Result<T, Refusal>) -> Option<NameHeld> {
         use Refusal as R;
         self.is_open = false;
         let (state, keys, now) = (&self.shared.state, self.who.keys, unix_millis());
@@ -172,6 +182,7 @@ impl Tried<'_> {
             }
             Err(_) => {}
         }
+        self.held.take()
     }
 
     /// It has been judged before, and is no other now.

@@ -131,7 +131,7 @@ impl Gateway {
             }
         };
         let hashed = hashing.run(permit, job).await?;
-        tried.judge(&hashed.outcome).await;
+        let _held = tried.judge(&hashed.outcome).await;
         if hashed.outcome.is_err() {
             hashing.wait_as_for(&hashed, decoy.cost).await;
         }

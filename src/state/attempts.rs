@@ -249,6 +249,11 @@ impl State {
         waits[0].max(waits[1])
     }
 
+    /// Whether the next failure of this network locks it, by what this process knows.
+    pub fn has_used_up(&self, keys: &AttemptKeys, costs: Costs, now: u64) -> bool {
+        self.attempts.of(&keys.network).remembered(now) >= costs.network.free
+    }
+
     /// Counts a failed attempt. `now` is in milliseconds since 1970.
     pub async fn fail(&self, keys: &AttemptKeys, costs: Costs, now: u64) {
         self.fail_here(keys, costs, now);

@@ -519,6 +519,28 @@ fn the_access_log_names_the_known_client_whose_secret_is_wrong_and_no_unknown_on
 }
 
 #[test]
+fn a_network_that_has_used_up_its_free_failures_tries_one_name_at_a_time() {
+    let (backend, gateway) = world_with(|c| {
+        usual(c)
+            .set("/login/accounts", json!({"backend": "legacy", "path": "/login", "subject": "/customer/id"}))
+            .set("/login/attempts", json!({"free_per_address": 3, "delay": "5m"}))
+    });
+    let slowly = vec![b"HTTP/1.1 401 No\r\n".to_vec(), b"Content-Length: 0\r\n\r\n".to_vec()];
+    backend.on("/login", Behaviour::Dribble(slowly, Duration::from_millis(200)));
+    for number in 0..3 {
+        guess(&gateway, ATTACKER, &format!("first{number}")).expect(401, "401-04");
+    }
+    let guesses: Vec<_> = (0..20)
+        .map(|number| {
+            let request = from(ATTACKER, gateway.login_request(&format!("victim{number}"), "wrong"));
+            thread::spawn(move || request.send().status)
+        })
+        .collect();
+    assert!(guesses.into_iter().all(|guess| [401, 429].contains(&guess.join().unwrap())));
+    assert_eq!(backend.requests_for("/login").len(), 4);
+}
+
+#[test]
 fn an_office_whose_people_all_log_in_at_once_is_not_locked_and_who_waits_is_let_in() {
     let password = argon2id("password");
     let account = |number: usize| json!({"username": format!("user{number}"), "password": password, "subject": format!("{number}")});
@@ -546,6 +568,31 @@ fn an_office_whose_people_all_log_in_at_once_is_not_locked_and_who_waits_is_let_
         assert!([200, 503].contains(&again.status), "{}", again.status);
         again.status == 200
     });
+}
+
+#[test]
+fn several_attempts_at_one_name_take_as_long_as_the_dearest_hash_each_whoever_is_named() {
+    let accounts = json!([
+        {"username": "dear", "password": argon2id_in("dear-password", 8 * 19_456), "subject": "account-1"},
+        {"username": "cheap", "password": argon2id("cheap-password"), "subject": "account-2"},
+    ]);
+    let (_backend, gateway) = world_with(|c| {
+        usual(c).set("/login/accounts/file", json!("mixed.yaml")).file("mixed.yaml", &accounts.to_string())
+    });
+    let slowest = |name: &str| {
+        let start = Instant::now();
+        let guesses: Vec<_> = (0..4)
+            .map(|_| {
+                let request = from(HOME, gateway.login_request(name, "wrong"));
+                thread::spawn(move || request.send().expect(401, "401-04"))
+            })
+            .collect();
+        guesses.into_iter().for_each(|guess| drop(guess.join().unwrap()));
+        start.elapsed()
+    };
+    let unknown = slowest("nobody");
+    let cheap = slowest("cheap");
+    assert!(cheap > unknown / 2, "{cheap:?}, an unknown name: {unknown:?}");
 }
 
 on_both_stores! {

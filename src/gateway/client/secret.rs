@@ -110,7 +110,7 @@ impl Gateway {
         };
         let hashed = hashing.run(permit, job).await?;
         limits.has_verified(who.key(), look);
-        tried.judge(&hashed.outcome).await;
+        let _held = tried.judge(&hashed.outcome).await;
         if hashed.outcome.is_err() {
             let readings = u64::try_from(secret.readings.len()).unwrap_or(u64::MAX);
             hashing.wait_as_for(&hashed, endpoint.decoy.cost.saturating_mul(readings)).await;
