@@ -14,7 +14,10 @@ use super::limits::{key, network, retry_later};
 use super::{Gateway, Shared};
 use crate::config::raw::RateLimit;
 use crate::refusal::{Refusal, TokenFault};
-use crate::state::attempts::{AttemptKey, AttemptKeys, Costs};
+use crate::state::attempts::{AttemptKey, AttemptKeys, Cost, Costs, Spelling};
+
+/// The longest wait for a network of which more come than may wait, in milliseconds.
+const LONGEST_OF_CROWD: u64 = 10_000;
 
 /// What is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub(super) struct Who {
     keys: AttemptKeys,
     /// The name alone.
     name: AttemptKey,
+    /// Those for whom its network has no place in a queue.
+    crowd: AttemptKey,
 }
 
 /// An attempt that may be made. It counts as failed if it has begun and its caller does not wait for what comes of it.
@@ -42,23 +47,29 @@ pub(super) struct Tried<'a> {
     costs: Costs,
     /// What it took of the limit of its name.
     spent: Option<Spent<'a, AttemptKey>>,
-    /// Until it has been judged, nothing else is tried under this name from there.
+    /// While it is held, nothing else is tried under this name from there.
     held: Option<NameHeld>,
     /// Whether it has begun and nobody has judged it.
     is_open: bool,
 }
 
 impl Who {
-    /// Somebody who says that this is his name.
-    pub(super) fn new(what: Attempt, name: &str, address: IpAddr) -> Self {
+    /// Somebody who says that this is his name. Where several spellings of a name are counted as one and may be the names
+    /// of several people, `spelling` is the one that is tried: who is right in it is right in no other.
+    pub(super) fn new(what: Attempt, name: &str, spelling: Option<&str>, address: IpAddr) -> Self {
         let network = network(address);
         let (word, address) = (what.word(), network.to_string());
         let keys = AttemptKeys {
             name: key(&[word, &address, name]),
             network: key(&[word, &address]),
-            right: key(&["right", word, &address, name]),
+            right: match spelling {
+                Some(spelling) => key(&["right", word, &address, name, spelling]),
+                None => key(&["right", word, &address, name]),
+            },
+            spelling: spelling_of(spelling.unwrap_or(name)),
         };
-        Self { what, network, keys, name: key(&["name", word, name]) }
+        let (name, crowd) = (key(&["name", word, name]), key(&["crowd", word, &address]));
+        Self { what, network, keys, name, crowd }
     }
 
     /// What stands for the name in this network.
@@ -100,28 +111,42 @@ impl Gateway {
 }
 
 impl Tried<'_> {
-    /// Waits for a turn at something scarce. From here on it has begun.
+    /// Waits for a turn at something scarce. From here on it has begun. One attempt under a name from its network has its
+    /// turn at a time; of a network whose failures cost nothing no more, one in all: what fails next locks it.
     ///
     /// # Errors
     /// The queue is full, the name is tried too often from everywhere, or too much has failed in the meantime.
     pub(super) async fn turn(&mut self, queue: &FairQueue, limit: &RateLimit) -> Result<Permit, Refused> {
         let (limits, state, who) = (&self.shared.limits, &self.shared.state, self.who);
         let spent_for = limits.name_wait(&who.name, limit);
-        let is_contended = spent_for.is_some() || queue.is_contended();
+        let crowd_wait = state.crowd_wait(&who.crowd, unix_millis());
+        let is_contended = spent_for.is_some() || crowd_wait > 0 || queue.is_contended();
         let is_known = is_contended && state.was_right(&who.keys, unix_millis()).await;
         if let Some(wait) = spent_for.filter(|_| !is_known) {
             return Err(retry_later(who.what.too_often(), wait));
         }
+        if crowd_wait > 0 && !is_known {
+            return Err(retry_later(Refusal::HashQueue, Duration::from_millis(crowd_wait)));
+        }
         let lane = if is_known { Lane::Known } else { Lane::Unknown };
-        let turn = queue.turn(Origin { network: who.network, name: who.keys.name, lane }).await;
-        if !is_known && turn.as_ref().is_err_and(|full| *full == Full::Network) {
-            // Strangers who fill the share of their network are a flood; others are refused only because of them.
-            state.fail(&who.keys, self.costs, unix_millis()).await;
-        }
-        let turn = turn.map_err(|_| Refusal::HashQueue)?;
-        if let wait @ 1.. = state.wait_here(&who.keys, unix_millis()) {
-            return Err(who.locked(wait));
-        }
+        let turn = loop {
+            let is_alone = state.has_used_up(&who.keys, self.costs, unix_millis());
+            let name = if is_alone { who.keys.network } else { who.keys.name };
+            let turn = queue.turn(Origin { network: who.network, name, lane }).await;
+            if !is_known && turn.as_ref().is_err_and(|full| *full == Full::Network) {
+                // Strangers who go on coming where the share of their network is full are told to come later. That is no
+                // failure: whoever waits has his turn.
+                state.crowd(who.crowd, crowd_cost(self.costs), unix_millis());
+            }
+            let turn = turn.map_err(|_| Refusal::HashQueue)?;
+            if let wait @ 1.. = state.wait_here(&who.keys, unix_millis()) {
+                return Err(who.locked(wait));
+            }
+            // Failures may have been used up while it waited.
+            if is_alone || !state.has_used_up(&who.keys, self.costs, unix_millis()) {
+                break turn;
+            }
+        };
         if !is_known {
             let spent = limits.spend_name(who.name, limit);
             self.spent = Some(spent.map_err(|wait| retry_later(who.what.too_often(), wait))?);
@@ -131,8 +156,9 @@ impl Tried<'_> {
         Ok(turn.permit)
     }
 
-    /// Counts what came of it. Only a clear no is a failure.
-    pub(super) async fn judge<T>(mut self, outcome: &Result<T, Refusal>) {
+    /// Counts what came of it. Only a clear no is a failure. The name is held for as long as what is returned: until the
+    /// caller learns of it, so that nobody learns from the next attempt how long this one took.
+    pub(super) async fn judge<T>(mut self, outcome: &Result<T, Refusal>) -> Option<NameHeld> {
         use Refusal as R;
         self.is_open = false;
         let (state, keys, now) = (&self.shared.state, self.who.keys, unix_millis());
@@ -156,6 +182,12 @@ impl Tried<'_> {
             }
             Err(_) => {}
         }
+        self.held.take()
+    }
+
+    /// It has been judged before, and is no other now.
+    pub(super) fn is_no_other(mut self) {
+        self.is_open = false;
     }
 
     fn keep_spent(&mut self) {
@@ -184,6 +216,12 @@ impl Who {
     }
 }
 
+fn spelling_of(name: &str) -> Spelling {
+    let digest = key(&["spelling", name]);
+    let (spelling, _) = digest.split_first_chunk().unwrap_or((&[0; 8], &[]));
+    Spelling::from_be_bytes(*spelling)
+}
+
 impl Attempt {
     fn word(self) -> &'static str {
         match self {
@@ -199,6 +237,12 @@ impl Attempt {
             Self::AccessToken | Self::Refresh => Refusal::TokenRate,
         }
     }
+}
+
+/// What it costs a network that more come than may wait: as failing does, but nobody is kept away for long.
+fn crowd_cost(costs: Costs) -> Cost {
+    let longest = costs.network.longest.min(LONGEST_OF_CROWD);
+    Cost { delay: costs.network.delay.min(longest), longest, ..costs.network }
 }
 
 fn unix_millis() -> u64 {
@@ -219,7 +263,7 @@ mod tests {
         let (mut now, mut failures, mut made) = (0, Failures::default(), 0);
         while now < DAY {
             made += 1;
-            failures = failures.and_another(cost, now).unwrap();
+            failures = failures.and_another(1, cost, now).unwrap();
             now = if made % at_once == 0 { failures.forgotten_at } else { now.max(failures.locked_until) };
         }
         made

@@ -91,9 +91,11 @@ impl Gateway {
         let ids = shown.ids();
         let client = ids.iter().find_map(|id| policy.auth.clients.get(*id));
         let name = client.map(|client| &*client.id).or(ids.first().copied()).unwrap_or_default();
-        let who = Who::new(Attempt::AccessToken, name, call.source.address);
+        let who = Who::new(Attempt::AccessToken, name, None, call.source.address);
         let now = unix_seconds(record.time);
         let costs = endpoint.attempts;
+        // Also where it does not prove itself: somebody must learn whose secret is wrong.
+        record.client = client.map(|client| Arc::clone(&client.id));
         match &shown {
             Shown::Secret(secret) => self.prove_by_secret(policy, client, secret, who, endpoint, now).await?,
             Shown::Assertion(assertion) => {
@@ -107,7 +109,6 @@ impl Gateway {
         {
             return Err(Refusal::OtherCertificate.into());
         }
-        record.client = Some(Arc::clone(&client.id));
         Ok(client)
     }
 }

@@ -25,7 +25,7 @@ const TURNS: u64 = 4;
 pub(super) struct Origin {
     /// Its network takes turns with others.
     pub(super) network: IpAddr,
-    /// The digest of its name and network, of which one runs at a time.
+    /// The digest of its name and network, or of its network alone: of which one runs at a time.
     pub(super) name: AttemptKey,
     /// In which lane it waits.
     pub(super) lane: Lane,
@@ -56,7 +56,7 @@ pub(super) struct FairQueue(Arc<Shared>);
 /// An attempt whose turn it is.
 #[derive(Debug)]
 pub(super) struct Turn {
-    /// Held until the attempt has been judged.
+    /// Held until the attempt has been judged, and its caller may know of it.
     pub(super) name: NameHeld,
     /// Held for as long as it takes what is scarce, also where its caller has gone.
     pub(super) permit: Permit,

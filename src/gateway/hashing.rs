@@ -76,7 +76,7 @@ impl Hashing {
     }
 
     /// Waits until a refusal of this cost would have taken its time. One waits for each hash at most, and holds nothing but
-    /// its connection.
+    /// its connection and its name.
     pub(super) async fn wait_as_for<T>(&self, hashed: &Hashed<T>, cost: u64) {
         tokio::time::sleep_until((hashed.begun + self.stopwatch.time_of(cost)).into()).await;
     }

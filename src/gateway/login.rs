@@ -84,12 +84,14 @@ impl Gateway {
         let form = if is_json { Form::parse_json(&body)? } else { Form::parse(&body)? };
         let username = form.required("username")?;
         let password = form.required("password")?;
-        // As a login of the company's own may have it: no spelling gets a count of its own.
+        // As a login of the company's own may have it: no spelling gets a count of its own. But who is right in one may be
+        // somebody else than who has another.
         let counted = folded_name(username);
+        let spelling = (!login.accounts.folds()).then_some(username);
         if login.issue != Issue::Jwt && origin::is_strange(&policy.own_site, &call.head.host, &call.parts.headers) {
             return Err(Refusal::CrossSite.into());
         }
-        let who = Who::new(Attempt::Login, &counted, call.source.address);
+        let who = Who::new(Attempt::Login, &counted, spelling, call.source.address);
         let mut tried = self.try_as(who, login.attempts).await?;
         let proved = match &login.accounts {
             Accounts::File(accounts) => self.by_account(login, accounts, username, password, tried).await?,
@@ -129,7 +131,7 @@ impl Gateway {
             }
         };
         let hashed = hashing.run(permit, job).await?;
-        tried.judge(&hashed.outcome).await;
+        let _held = tried.judge(&hashed.outcome).await;
         if hashed.outcome.is_err() {
             hashing.wait_as_for(&hashed, decoy.cost).await;
         }

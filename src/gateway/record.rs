@@ -60,7 +60,7 @@ pub(crate) struct Record {
     pub(super) told: Option<Box<Told>>,
     /// Which pages may read the answer.
     pub(super) readers: Option<Box<Readers>>,
-    /// The client.
+    /// The client; where it has not proved itself, the known one that it says it is.
     pub(crate) client: Option<Arc<str>>,
     /// The id of the API key.
     pub(crate) api_key: Option<Arc<str>>,

@@ -78,7 +78,7 @@ impl Gateway {
         }
         let shown = form.one("refresh_token").ok().flatten().and_then(RefreshToken::parse);
         let family = shown.map(|token| hex(&token.family)).unwrap_or_default();
-        let who = Who::new(Attempt::Refresh, &family, call.source.address);
+        let who = Who::new(Attempt::Refresh, &family, None, call.source.address);
         if let Some(locked) = self.refusal_here(&who) {
             return locked;
         }

@@ -24,6 +24,14 @@ pub enum Accounts {
 }
 
 impl Accounts {
+    /// Whether all spellings of a name are one account; what a login of the company's own does, nobody knows.
+    pub fn folds(&self) -> bool {
+        match self {
+            Self::File(accounts) => accounts.folds,
+            Self::Backend(_) => false,
+        }
+    }
+
     /// The accounts in force; nobody knows those of the company's own login.
     pub fn stamps(&self) -> AccountStamps {
         match self {

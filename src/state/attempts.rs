@@ -1,8 +1,9 @@
 //! Failed attempts: after a few, each further one must wait twice as long as the one before. Never for ever: whoever
 //! fails on purpose under another's name must not lock them out.
 //!
-//! They count by network and, within it, by name. A success under a name takes back what failed under that name there,
-//! and nothing else: not what the same network failed under other names.
+//! They count by network and, within it, by name, in whatever spelling. A success takes back what failed under its name
+//! there where all of that was spelled as the success is, and nothing else: not what the same network failed under other
+//! names, nor under another spelling, which may be the name of somebody else.
 
 use dashmap::DashMap;
 
@@ -12,6 +13,15 @@ use super::{State, Store};
 /// Whose attempts are counted together: a digest, so that no name is kept.
 pub type AttemptKey = [u8; 16];
 
+/// What stands for the spelling of a name: part of a digest, or [`ANY_SPELLING`].
+pub type Spelling = u64;
+
+/// What older versions wrote, and what is counted of a network: any success of the name takes it back.
+pub const ANY_SPELLING: Spelling = 0;
+
+/// Of failures under several spellings: no success takes them back.
+const SEVERAL_SPELLINGS: Spelling = u64::MAX;
+
 /// Under which keys an attempt is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttemptKeys {
@@ -19,8 +29,10 @@ pub struct AttemptKeys {
     pub name: AttemptKey,
     /// The network, whatever the names.
     pub network: AttemptKey,
-    /// Where it is noted that the name was right from this network.
+    /// Where it is noted that the name, in this spelling, was right from this network.
     pub right: AttemptKey,
+    /// How the name is spelled in this attempt.
+    pub spelling: Spelling,
 }
 
 /// What failing costs. Times are in milliseconds.
@@ -52,11 +64,14 @@ pub struct Failures {
     pub forgotten_at: u64,
     /// Until when nothing more may be tried.
     pub locked_until: u64,
+    /// How the name was spelled each time.
+    pub spelling: Spelling,
 }
 
 impl Failures {
-    /// What is known after one more at `now`; `None` where it was under way before the lock, and does not count.
-    pub fn and_another(self, cost: Cost, now: u64) -> Option<Self> {
+    /// What is known after one more of this spelling at `now`; `None` where it was under way before the lock, and does not
+    /// count.
+    pub fn and_another(self, spelling: Spelling, cost: Cost, now: u64) -> Option<Self> {
         if now < self.locked_until {
             return None;
         }
@@ -73,7 +88,16 @@ impl Failures {
             forgotten_at: now.saturating_add(cost.longest.saturating_mul(2)).saturating_add(cost.delay),
             // One that costs nothing locks nobody, not even who looked at the clock before it.
             locked_until: if wait == 0 { 0 } else { now.saturating_add(wait) },
+            spelling: match self.spelling {
+                known if before == 0 || known == ANY_SPELLING || known == spelling => spelling,
+                _ => SEVERAL_SPELLINGS,
+            },
         })
+    }
+
+    /// Whether a success of this spelling takes it back.
+    fn is_of(self, spelling: Spelling) -> bool {
+        [ANY_SPELLING, spelling].contains(&self.spelling)
     }
 
     /// How many are not forgotten at `now`.
@@ -95,7 +119,7 @@ pub(super) struct Attempts {
     right: DashMap<AttemptKey, u64, foldhash::fast::RandomState>,
 }
 
-/// A flood of keys must not fill the memory: 40 bytes each.
+/// A flood of keys must not fill the memory: 48 bytes each.
 const MAX_KEYS: usize = 200_000;
 
 /// Nor must customers who log in from everywhere: 24 bytes each. Of more, any one is forgotten.
@@ -111,26 +135,27 @@ impl Attempts {
     }
 
     /// Counts a failure; what is known now, where it counts.
-    fn fail(&self, key: AttemptKey, cost: Cost, now: u64) -> Option<Failures> {
+    fn fail(&self, key: AttemptKey, spelling: Spelling, cost: Cost, now: u64) -> Option<Failures> {
         if self.known.len() >= MAX_KEYS {
             self.sweep(now);
         }
         let mut failures = self.known.entry(key).or_default();
-        *failures = failures.and_another(cost, now)?;
+        *failures = failures.and_another(spelling, cost, now)?;
         Some(*failures)
     }
 
     /// Counts a failure of a network, and where that counts, also of the name: so a name has no more than its network.
     fn fail_both(&self, keys: &AttemptKeys, costs: Costs, now: u64) -> Vec<(AttemptKey, Failures)> {
-        let of_network = self.fail(keys.network, costs.network, now).map(|failures| (keys.network, failures));
-        let of_name = of_network.and_then(|_| Some((keys.name, self.fail(keys.name, costs.name, now)?)));
+        let of_network = self.fail(keys.network, ANY_SPELLING, costs.network, now);
+        let of_name = of_network.and_then(|_| self.fail(keys.name, keys.spelling, costs.name, now));
+        let (of_network, of_name) = (of_network.map(|one| (keys.network, one)), of_name.map(|one| (keys.name, one)));
         of_network.into_iter().chain(of_name).collect()
     }
 
-    /// The name was right: forgets its failures, and takes them from its network's. What is known of the network now,
-    /// where that is less.
+    /// The name was right in this spelling: forgets its failures, and takes them from its network's. What is known of the
+    /// network now, where that is less.
     fn forgive(&self, keys: &AttemptKeys, now: u64) -> Option<Failures> {
-        let (_, forgiven) = self.known.remove(&keys.name)?;
+        let (_, forgiven) = self.known.remove_if(&keys.name, |_, failures| failures.is_of(keys.spelling))?;
         let mut network = self.known.get_mut(&keys.network)?;
         network.count = network.count.saturating_sub(forgiven.remembered(now));
         Some(*network)
@@ -224,6 +249,11 @@ impl State {
         waits[0].max(waits[1])
     }
 
+    /// Whether the next failure of this network locks it, by what this process knows.
+    pub fn has_used_up(&self, keys: &AttemptKeys, costs: Costs, now: u64) -> bool {
+        self.attempts.of(&keys.network).remembered(now) >= costs.network.free
+    }
+
     /// Counts a failed attempt. `now` is in milliseconds since 1970.
     pub async fn fail(&self, keys: &AttemptKeys, costs: Costs, now: u64) {
         self.fail_here(keys, costs, now);
@@ -249,14 +279,26 @@ impl State {
         }
     }
 
-    /// An attempt succeeded: forgets what failed under its name from its network before.
+    /// One more came than may wait in this process. Only this process counts that.
+    pub fn crowd(&self, crowd: AttemptKey, cost: Cost, now: u64) {
+        self.attempts.fail(crowd, ANY_SPELLING, cost, now);
+    }
+
+    /// How many milliseconds must pass before more of this crowd may wait.
+    pub fn crowd_wait(&self, crowd: &AttemptKey, now: u64) -> u64 {
+        self.attempts.of(crowd).wait(now)
+    }
+
+    /// An attempt succeeded: forgets what failed under its name from its network before, where that was spelled alike.
     pub async fn forgive(&self, keys: &AttemptKeys, now: u64) {
         let network = self.attempts.forgive(keys, now);
         match &self.store {
             Store::Memory => {}
             Store::Embedded(store) => {
                 let network = network.map(|network| record::put_failures(&keys.network, network));
-                store.write_later(network.into_iter().chain([record::delete_failures(&keys.name)]).collect());
+                let is_gone = self.attempts.of(&keys.name) == Failures::default();
+                let gone = is_gone.then(|| record::delete_failures(&keys.name));
+                store.write_later(network.into_iter().chain(gone).collect());
             }
             Store::Redis(store, _) => {
                 if store.forgive(*keys, now).await.is_err() {
@@ -301,7 +343,7 @@ mod tests {
     const COSTS: Costs = Costs { name: COST, network: Cost { free: 10, ..COST } };
 
     fn keys(name: u8) -> AttemptKeys {
-        AttemptKeys { name: [name; 16], network: [255; 16], right: [name + 100; 16] }
+        AttemptKeys { name: [name; 16], network: [255; 16], right: [name + 100; 16], spelling: 7 }
     }
 
     #[test]
@@ -310,12 +352,12 @@ mod tests {
         let mut waits = Vec::new();
         let mut now = 1_000_000;
         for _ in 0..12 {
-            failures = failures.and_another(COST, now).unwrap();
+            failures = failures.and_another(7, COST, now).unwrap();
             waits.push(failures.wait(now));
             now = failures.locked_until.max(now);
         }
         assert_eq!(waits, [0, 0, 0, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]);
-        let later = failures.and_another(COST, failures.forgotten_at).unwrap();
+        let later = failures.and_another(7, COST, failures.forgotten_at).unwrap();
         assert_eq!((later.count, later.wait(failures.forgotten_at)), (1, 0));
     }
 
@@ -323,21 +365,21 @@ mod tests {
     fn failures_that_were_under_way_when_the_lock_fell_count_once() {
         let mut failures = Failures::default();
         for _ in 0..100 {
-            failures = failures.and_another(COST, 1_000).unwrap_or(failures);
+            failures = failures.and_another(7, COST, 1_000).unwrap_or(failures);
         }
         assert_eq!((failures.count, failures.wait(1_000)), (4, 1_000));
     }
 
     #[test]
     fn failures_that_cost_nothing_lock_nobody_who_came_before_them() {
-        let failures = Failures::default().and_another(COST, 1_000).unwrap();
+        let failures = Failures::default().and_another(7, COST, 1_000).unwrap();
         assert_eq!((failures.count, failures.wait(999)), (1, 0));
     }
 
     #[test]
     fn very_many_failures_are_no_overflow() {
-        let failures = Failures { count: u64::MAX, forgotten_at: u64::MAX, locked_until: 0 };
-        assert_eq!(failures.and_another(COST, 5).unwrap().wait(5), 60_000);
+        let failures = Failures { count: u64::MAX, forgotten_at: u64::MAX, ..Failures::default() };
+        assert_eq!(failures.and_another(7, COST, 5).unwrap().wait(5), 60_000);
     }
 
     #[test]
@@ -356,6 +398,29 @@ mod tests {
     }
 
     #[test]
+    fn a_success_takes_back_what_failed_under_its_own_spelling_and_nothing_of_several() {
+        let attempts = Attempts::default();
+        let spelled = |spelling| AttemptKeys { spelling, ..keys(1) };
+        attempts.fail_both(&spelled(7), COSTS, 1_000);
+        assert_eq!(attempts.forgive(&spelled(8), 2_000), None);
+        assert_eq!(attempts.of(&keys(1).name).count, 1);
+        assert_eq!(attempts.forgive(&spelled(7), 2_000).map(|network| network.count), Some(0));
+        for spelling in [7, 8, 7] {
+            attempts.fail_both(&spelled(spelling), COSTS, 1_000);
+        }
+        for spelling in [7, 8] {
+            assert_eq!(attempts.forgive(&spelled(spelling), 2_000), None);
+        }
+        assert_eq!((attempts.of(&keys(1).name).count, attempts.of(&keys(1).network).count), (3, 3));
+        // Once all is forgotten, the next failure says how it is spelled; an older version has said nothing.
+        let later = attempts.of(&keys(1).name).forgotten_at;
+        attempts.fail_both(&spelled(8), COSTS, later);
+        assert!(attempts.forgive(&spelled(8), later).is_some());
+        attempts.set(keys(1).name, Failures { count: 2, forgotten_at: later + 1, ..Failures::default() });
+        assert!(attempts.forgive(&spelled(8), later).is_some());
+    }
+
+    #[test]
     fn what_does_not_count_for_a_locked_network_does_not_count_for_the_name() {
         let attempts = Attempts::default();
         for name in 0..11 {
@@ -368,10 +433,10 @@ mod tests {
     #[test]
     fn what_a_shared_store_says_counts_unless_something_failed_here_since() {
         let attempts = Attempts::default();
-        let (key, shared) = ([1; 16], Failures { count: 4, forgotten_at: 9_000, locked_until: 5_000 });
+        let (key, shared) = ([1; 16], Failures { count: 4, forgotten_at: 9_000, locked_until: 5_000, spelling: 7 });
         attempts.learn(key, Failures::default(), shared);
         assert_eq!(attempts.of(&key), shared);
-        attempts.fail(key, COST, 6_000);
+        attempts.fail(key, 7, COST, 6_000);
         attempts.learn(key, shared, Failures::default());
         assert_eq!(attempts.of(&key).count, 5);
         attempts.learn(key, attempts.of(&key), Failures::default());
@@ -400,7 +465,7 @@ mod tests {
         for number in 0..MAX_KEYS + 10 {
             let mut key = [0; 16];
             key[..8].copy_from_slice(&(number as u64).to_be_bytes());
-            attempts.fail(key, COST, 1);
+            attempts.fail(key, 7, COST, 1);
         }
         assert!(attempts.known.len() <= MAX_KEYS);
     }

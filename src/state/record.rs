@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::account::AccountStamp;
-use super::attempts::{AttemptKey, Failures};
+use super::attempts::{ANY_SPELLING, AttemptKey, Failures, Spelling};
 use super::embedded::{Change, Record};
 use super::family::{Family, Predecessor};
 use super::once::OnceId;
@@ -71,6 +71,9 @@ struct FailuresValue {
     /// Set where it says that somebody was right. An older version takes it for failures of which there are none.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     right: bool,
+    /// Versions before wrote none.
+    #[serde(default, skip_serializing_if = "is_any")]
+    spelling: Spelling,
 }
 
 pub(super) fn put_session(digest: &SessionDigest, session: &Session) -> Change {
@@ -115,12 +118,13 @@ pub(super) fn delete_family(digest: &SessionDigest) -> Change {
 }
 
 pub(super) fn put_failures(name: &AttemptKey, failures: Failures) -> Change {
-    let (count, forgotten, locked) = (failures.count, failures.forgotten_at, failures.locked_until);
-    Change::Put(key(b'a', name), json(&FailuresValue { count, forgotten, locked, right: false }))
+    let Failures { count, forgotten_at: forgotten, locked_until: locked, spelling } = failures;
+    Change::Put(key(b'a', name), json(&FailuresValue { count, forgotten, locked, right: false, spelling }))
 }
 
 pub(super) fn put_right(name: &AttemptKey, until: u64) -> Change {
-    Change::Put(key(b'a', name), json(&FailuresValue { count: 0, forgotten: until, locked: 0, right: true }))
+    let value = FailuresValue { count: 0, forgotten: until, locked: 0, right: true, spelling: ANY_SPELLING };
+    Change::Put(key(b'a', name), json(&value))
 }
 
 pub(super) fn delete_failures(name: &AttemptKey) -> Change {
@@ -187,7 +191,12 @@ pub(super) fn read((key, value): &Record) -> Option<Kept> {
             if value.right {
                 return Some(Kept::Right(name.try_into().ok()?, value.forgotten));
             }
-            let failures = Failures { count: value.count, forgotten_at: value.forgotten, locked_until: value.locked };
+            let failures = Failures {
+                count: value.count,
+                forgotten_at: value.forgotten,
+                locked_until: value.locked,
+                spelling: value.spelling,
+            };
             Some(Kept::Failures(name.try_into().ok()?, failures))
         }
         b'q' => {
@@ -204,6 +213,10 @@ pub(super) fn read((key, value): &Record) -> Option<Kept> {
 /// The account that a login is of; `None` where this is none.
 fn account(text: Option<String>) -> Option<Option<AccountStamp>> {
     text.map_or(Some(None), |text| AccountStamp::parse(&text).map(Some))
+}
+
+fn is_any(spelling: &Spelling) -> bool {
+    *spelling == ANY_SPELLING
 }
 
 fn rule_key(subject: &Subject) -> Vec<u8> {
@@ -251,11 +264,12 @@ mod tests {
         let predecessor = Some(Predecessor { digest: [2; 32], until: u64::MAX });
         let family = Family { customer, issued_at: 1, expires_at: 2, current: [3; 32], predecessor, account };
         assert_eq!(reread(put_family(&[4; 32], &family)), Some(Kept::Family([4; 32], family)));
-        let failures = Failures { count: 1, forgotten_at: 2, locked_until: 3 };
+        let failures = Failures { count: 1, forgotten_at: 2, locked_until: 3, spelling: u64::MAX };
         assert_eq!(reread(put_failures(&[5; 16], failures)), Some(Kept::Failures([5; 16], failures)));
         assert_eq!(reread(put_right(&[7; 16], 8)), Some(Kept::Right([7; 16], 8)));
         let old = br#"{"count":1,"forgotten":2,"locked":3}"#;
-        assert_eq!(read(&(key(b'a', &[5; 16]), old.to_vec())), Some(Kept::Failures([5; 16], failures)));
+        let of_old = Failures { spelling: ANY_SPELLING, ..failures };
+        assert_eq!(read(&(key(b'a', &[5; 16]), old.to_vec())), Some(Kept::Failures([5; 16], of_old)));
         let count = Count { begun: 1, used: 2 };
         let kept = Kept::Count("a key".to_owned(), Period::Month, count);
         assert_eq!(reread(put_count("a key", Period::Month, count)), Some(kept));

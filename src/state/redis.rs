@@ -20,7 +20,7 @@ use redis::{Cmd, Pipeline, RedisResult, cmd};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use super::attempts::{AttemptKey, AttemptKeys, Cost, Costs, Failures};
+use super::attempts::{ANY_SPELLING, AttemptKey, AttemptKeys, Cost, Costs, Failures, Spelling};
 use super::once::OnceId;
 use super::revocation::{Revocations, Rule};
 use super::session::{Session, SessionDigest, hex};
@@ -260,21 +260,22 @@ impl Redis {
 
     async fn failures_of(&self, key: &AttemptKey) -> Result<Failures, Unavailable> {
         let mut get = cmd("HMGET");
-        get.arg(self.inner.attempt_key(key)).arg("n").arg("f").arg("l");
-        let (count, forgotten_at, locked_until): (Option<u64>, Option<u64>, Option<u64>) = self.one(get).await?;
+        get.arg(self.inner.attempt_key(key)).arg("n").arg("f").arg("l").arg("s");
+        let [count, forgotten_at, locked_until, spelling]: [Option<u64>; 4] = self.one(get).await?;
         Ok(Failures {
             count: count.unwrap_or_default(),
             forgotten_at: forgotten_at.unwrap_or_default(),
             locked_until: locked_until.unwrap_or_default(),
+            spelling: spelling.unwrap_or(ANY_SPELLING),
         })
     }
 
     /// Counts a failure at `now`, in milliseconds since 1970: of the network, and where it counts there, of the name.
     pub(super) async fn fail(&self, keys: AttemptKeys, costs: Costs, now: u64) -> Result<(), Unavailable> {
         self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
-            let counts = fail_one(&inner, &mut connection, &keys.network, costs.network, now).await?;
+            let counts = fail_one(&inner, &mut connection, &keys.network, ANY_SPELLING, costs.network, now).await?;
             if counts {
-                fail_one(&inner, &mut connection, &keys.name, costs.name, now).await?;
+                fail_one(&inner, &mut connection, &keys.name, keys.spelling, costs.name, now).await?;
             }
             Ok(())
         })
@@ -287,11 +288,11 @@ impl Redis {
         self.control.spawn(async move { store.fail(keys, costs, now).await });
     }
 
-    /// Forgets what failed under a name, and takes it from what its network failed.
+    /// Forgets what failed under a name, where that was spelled alike, and takes it from what its network failed.
     pub(super) async fn forgive(&self, keys: AttemptKeys, now: u64) -> Result<(), Unavailable> {
         self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
             let mut forgive = inner.scripts.forgive.key(inner.attempt_key(&keys.name));
-            let forgiven: u64 = forgive.arg(now).invoke_async(&mut connection).await?;
+            let forgiven: u64 = forgive.arg(now).arg(keys.spelling).invoke_async(&mut connection).await?;
             if forgiven > 0 {
                 let mut excuse = inner.scripts.excuse.key(inner.attempt_key(&keys.network));
                 excuse.arg(forgiven).invoke_async::<i64>(&mut connection).await?;
@@ -406,10 +407,11 @@ async fn fail_one(
     inner: &Inner,
     connection: &mut Connection,
     key: &AttemptKey,
+    spelling: Spelling,
     cost: Cost,
     now: u64,
 ) -> RedisResult<bool> {
     let mut invocation = inner.scripts.fail.key(inner.attempt_key(key));
-    invocation.arg(cost.free).arg(cost.delay).arg(cost.longest).arg(now);
+    invocation.arg(cost.free).arg(cost.delay).arg(cost.longest).arg(now).arg(spelling);
     invocation.invoke_async(connection).await
 }

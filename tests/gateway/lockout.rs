@@ -79,7 +79,8 @@ impl Drop for Flood {
 
 #[test]
 fn a_flood_of_unknown_clients_from_one_address_keeps_no_customer_elsewhere_from_logging_in_and_locks_itself() {
-    let (_backend, gateway) = world_with(usual);
+    let attempts = json!({"free_per_address": 20});
+    let (_backend, gateway) = world_with(|c| usual(c).set("/access_token/attempts", attempts));
     let flood = Flood::of(75, |number| {
         let basic = format!("Basic {}", keys::base64(format!("nobody{number}:wr%6fng").as_bytes()));
         let request = gateway.post("/oauth/access_token").header("Authorization", &basic);
@@ -360,22 +361,26 @@ fn refusals_take_as_long_as_the_dearest_hash_whoever_is_named() {
             .file("mixed.yaml", &accounts.to_string())
             .set("/clients/0/secrets", json!([argon2id("one"), argon2id("two"), argon2id("three")]))
     });
-    let fastest = |request: Request| {
+    let fastest = |times: usize, request: Request| {
         let mut connection = gateway.connect();
         let one = |_| {
             let start = Instant::now();
             request.send_on(&mut connection).expect(401, "");
             start.elapsed()
         };
-        (0..3).map(one).min().unwrap()
+        (0..times).map(one).min().unwrap()
     };
-    let login = |name: &str| fastest(from(HOME, gateway.login_request(name, "wrong")));
+    let login = |name: &str| fastest(3, from(HOME, gateway.login_request(name, "wrong")));
     let dearest = login("dear");
     for name in ["cheap", "nobody"] {
         let took = login(name);
         assert!(took > dearest / 2, "{name}: {took:?}, the dearest: {dearest:?}");
     }
-    let client = |id: &str| fastest(from(HOME, gateway.token_request(id, "wrong")));
+    // A secret that was wrong before costs nothing, whoever is named.
+    let client = |id: &str| {
+        let secrets = ["wrong1", "wrong2", "wrong3"];
+        secrets.map(|secret| fastest(1, from(HOME, gateway.token_request(id, secret)))).into_iter().min().unwrap()
+    };
     let dearest = client(CLIENT.name);
     for id in [OTHER_CLIENT.name, "nobody"] {
         let took = client(id);
@@ -408,7 +413,191 @@ fn refresh_tokens_that_are_none_are_counted_and_good_ones_pass_from_there_all_th
     token(&gateway, ATTACKER, CLIENT.secret).ok();
 }
 
+/// Accounts whose names differ in their spelling alone.
+fn two_bobs(config: Config) -> Config {
+    let account =
+        |name: &str| json!({"username": name, "password": argon2id(&format!("{name}-password")), "subject": name});
+    usual(config)
+        .set("/login/accounts/file", json!("bobs.yaml"))
+        .file("bobs.yaml", &json!([account("bob"), account("Bob")]).to_string())
+}
+
+const CAPITAL: Account = Account { name: "Bob", secret: "Bob-password", subject: "Bob" };
+const SMALL: Account = Account { name: "bob", secret: "bob-password", subject: "bob" };
+
+fn a_login_under_another_spelling_forgives_nothing_and_one_under_the_same_does(store: &Store) {
+    let attempts = json!({"free": 3, "free_per_address": 100, "delay": "5m"});
+    let (_backend, gateway) = store.world_with(|c| two_bobs(c).set("/login/attempts", attempts));
+    for _ in 0..4 {
+        for _ in 0..3 {
+            guess(&gateway, HOME, CAPITAL.name).expect(401, "401-04");
+        }
+        log_in(&gateway, HOME, CAPITAL).ok();
+    }
+    for _ in 0..3 {
+        guess(&gateway, ATTACKER, SMALL.name).expect(401, "401-04");
+    }
+    log_in(&gateway, ATTACKER, CAPITAL).ok();
+    guess(&gateway, ATTACKER, SMALL.name).expect(401, "401-04");
+    guess(&gateway, ATTACKER, SMALL.name).expect(429, "429-02");
+    // Nor where both spellings have failed.
+    for name in [CAPITAL.name, SMALL.name, SMALL.name] {
+        guess(&gateway, ELSEWHERE, name).expect(401, "401-04");
+    }
+    log_in(&gateway, ELSEWHERE, CAPITAL).ok();
+    guess(&gateway, ELSEWHERE, SMALL.name).expect(401, "401-04");
+    guess(&gateway, ELSEWHERE, SMALL.name).expect(429, "429-02");
+}
+
+fn who_was_right_is_known_by_the_spelling_that_was_right_and_by_no_other(store: &Store) {
+    let few = json!({"rate": "1/m", "burst": 2});
+    let (_backend, gateway) = store.world_with(|c| two_bobs(c).set("/login/limits", few));
+    log_in(&gateway, HOME, CAPITAL).ok();
+    for address in [ATTACKER, "198.51.100.2"] {
+        guess(&gateway, address, SMALL.name).expect(401, "401-04");
+    }
+    guess(&gateway, HOME, SMALL.name).expect(429, "429-02");
+    log_in(&gateway, HOME, SMALL).expect(429, "429-02");
+    log_in(&gateway, HOME, CAPITAL).ok();
+}
+
+#[test]
+fn a_name_that_is_folded_is_one_name_in_every_spelling() {
+    let attempts = json!({"free": 3, "delay": "5m"});
+    let (_backend, gateway) =
+        world_with(|c| usual(c).set("/login/accounts/fold", json!(true)).set("/login/attempts", attempts));
+    for _ in 0..4 {
+        for name in [ALICE.name.to_uppercase(), format!(" {}", ALICE.name), ALICE.name.to_owned()] {
+            guess(&gateway, HOME, &name).expect(401, "401-04");
+        }
+        log_in(&gateway, HOME, ALICE).ok();
+    }
+}
+
+#[test]
+fn an_instance_with_an_old_secret_behind_the_same_address_counts_once_and_shuts_no_other_out() {
+    let attempts = json!({"free": 2, "free_per_address": 8, "delay": "5m"});
+    let (_backend, gateway) = world_with(|c| usual(c).set("/access_token/attempts", attempts));
+    token(&gateway, HOME, CLIENT.secret).ok();
+    let hashed = || gateway.metric("wicketgate_hashed_total", &[]);
+    let before = hashed();
+    for _ in 0..20 {
+        token(&gateway, HOME, "old").expect(401, "");
+        from(HOME, gateway.token_request("nobody", "old")).send().expect(401, "");
+    }
+    assert_eq!(hashed() - before, 2.0);
+    // New guesses count, and lock the name.
+    for number in 0..2 {
+        token(&gateway, HOME, &format!("wrong{number}")).expect(401, "");
+    }
+    token(&gateway, HOME, "another").expect(429, "");
+    for _ in 0..20 {
+        token(&gateway, HOME, "old").expect(401, "");
+        token(&gateway, HOME, CLIENT.secret).ok();
+    }
+}
+
+#[test]
+fn a_secret_that_was_wrong_is_right_once_it_is_the_clients() {
+    let backend = Backend::start();
+    let config = usual(Config::new(&backend));
+    let gateway = Gateway::start(&config);
+    token(&gateway, HOME, "the-next").expect(401, "");
+    gateway.reload(&config.set("/clients/0/secrets", json!([argon2id("the-next")])), "reloaded");
+    token(&gateway, HOME, "the-next").ok();
+    token(&gateway, HOME, CLIENT.secret).expect(401, "");
+}
+
+#[test]
+fn the_access_log_names_the_known_client_whose_secret_is_wrong_and_no_unknown_one() {
+    let (_backend, gateway) = world_with(usual);
+    for (id, logged) in [(CLIENT.name, json!(CLIENT.name)), ("nobody", json!(null))] {
+        let answer = gateway.token_request(id, "wrong").send().expect(401, "");
+        let line = gateway.access_line(&answer.header("X-Request-Id").unwrap());
+        assert_eq!(line["client"], logged, "{line}");
+    }
+}
+
+#[test]
+fn a_network_that_has_used_up_its_free_failures_tries_one_name_at_a_time() {
+    let (backend, gateway) = world_with(|c| {
+        usual(c)
+            .set("/login/accounts", json!({"backend": "legacy", "path": "/login", "subject": "/customer/id"}))
+            .set("/login/attempts", json!({"free_per_address": 3, "delay": "5m"}))
+    });
+    let slowly = vec![b"HTTP/1.1 401 No\r\n".to_vec(), b"Content-Length: 0\r\n\r\n".to_vec()];
+    backend.on("/login", Behaviour::Dribble(slowly, Duration::from_millis(200)));
+    for number in 0..3 {
+        guess(&gateway, ATTACKER, &format!("first{number}")).expect(401, "401-04");
+    }
+    let guesses: Vec<_> = (0..20)
+        .map(|number| {
+            let request = from(ATTACKER, gateway.login_request(&format!("victim{number}"), "wrong"));
+            thread::spawn(move || request.send().status)
+        })
+        .collect();
+    assert!(guesses.into_iter().all(|guess| [401, 429].contains(&guess.join().unwrap())));
+    assert_eq!(backend.requests_for("/login").len(), 4);
+}
+
+#[test]
+fn an_office_whose_people_all_log_in_at_once_is_not_locked_and_who_waits_is_let_in() {
+    let password = argon2id("password");
+    let account = |number: usize| json!({"username": format!("user{number}"), "password": password, "subject": format!("{number}")});
+    let accounts: Vec<_> = (0..150).map(account).collect();
+    let attempts = json!({"free": 1, "free_per_address": 1, "delay": "1s"});
+    let (_backend, gateway) = world_with(|c| {
+        usual(c)
+            .set("/login/attempts", attempts)
+            .set("/login/accounts/file", json!("office.yaml"))
+            .file("office.yaml", &json!(accounts).to_string())
+    });
+    let logins: Vec<_> = (0..150)
+        .map(|number| {
+            let request = from(HOME, gateway.login_request(&format!("user{number}"), "password"));
+            thread::spawn(move || request.send())
+        })
+        .collect();
+    let answers: Vec<Response> = logins.into_iter().map(|login| login.join().unwrap()).collect();
+    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+    assert!(statuses.iter().filter(|status| **status == 200).count() >= 64, "{statuses:?}");
+    assert!(answers.iter().filter(|answer| answer.status == 503).all(|answer| answer.retry_after() >= 1));
+    eventually("the crowd is over", || {
+        let again = from(HOME, gateway.login_request("user1", "password")).send();
+        assert!([200, 503].contains(&again.status), "{}", again.status);
+        again.status == 200
+    });
+}
+
+#[test]
+fn several_attempts_at_one_name_take_as_long_as_the_dearest_hash_each_whoever_is_named() {
+    let accounts = json!([
+        {"username": "dear", "password": argon2id_in("dear-password", 8 * 19_456), "subject": "account-1"},
+        {"username": "cheap", "password": argon2id("cheap-password"), "subject": "account-2"},
+    ]);
+    let (_backend, gateway) = world_with(|c| {
+        usual(c).set("/login/accounts/file", json!("mixed.yaml")).file("mixed.yaml", &accounts.to_string())
+    });
+    let slowest = |name: &str| {
+        let start = Instant::now();
+        let guesses: Vec<_> = (0..4)
+            .map(|_| {
+                let request = from(HOME, gateway.login_request(name, "wrong"));
+                thread::spawn(move || request.send().expect(401, "401-04"))
+            })
+            .collect();
+        guesses.into_iter().for_each(|guess| drop(guess.join().unwrap()));
+        start.elapsed()
+    };
+    let unknown = slowest("nobody");
+    let cheap = slowest("cheap");
+    assert!(cheap > unknown / 2, "{cheap:?}, an unknown name: {unknown:?}");
+}
+
 on_both_stores! {
+    a_login_under_another_spelling_forgives_nothing_and_one_under_the_same_does
+    who_was_right_is_known_by_the_spelling_that_was_right_and_by_no_other
     wrong_passwords_from_one_address_do_not_keep_the_customer_out_elsewhere
     calls_with_a_wrong_secret_do_not_keep_the_client_out_elsewhere
     a_login_of_ones_own_forgives_nothing_of_what_failed_under_other_names

@@ -14,7 +14,7 @@ use super::super::form::{self, Form};
 use super::super::hashing::Stopwatch;
 use super::super::limits::Look;
 use super::client_id;
-use super::remembered::Remembered;
+use super::remembered::{Digest, Remembered};
 use crate::auth::password::PasswordHash;
 use crate::auth::{Client, ClientSecret};
 use crate::policy::{AccessToken, Policy};
@@ -57,7 +57,8 @@ impl Secret {
 
 impl Gateway {
     /// Whether this is a secret of the client. One that was right before costs no hash and waits for nobody's failures:
-    /// neither those of other networks nor, now and then, those of its own. `now` is in seconds since 1970.
+    /// neither those of other networks nor, now and then, those of its own. One that was wrong before costs none either and
+    /// is no new guess, so nobody waits for it. `now` is in seconds since 1970.
     ///
     /// # Errors
     /// It is not, too much has failed before, or there is no room for a hash.
@@ -71,6 +72,10 @@ impl Gateway {
         now: u64,
     ) -> Result<(), Refused> {
         let remembered = &self.shared.remembered;
+        let wrong = wrong(client, secret, now, remembered, &endpoint.decoy.hash);
+        if remembered.is_wrong(&wrong) {
+            return Err(no(client).into());
+        }
         let is_remembered = || client.is_some_and(|client| is_known(client, &secret.readings, now, remembered));
         let limits = &self.shared.limits;
         // Nothing is kept of names that nobody has.
@@ -88,16 +93,24 @@ impl Gateway {
             tried.judge(&Ok(())).await;
             return Ok(());
         }
+        if remembered.is_wrong(&wrong) {
+            limits.has_verified(who.key(), look);
+            tried.is_no_other();
+            return Err(no(client).into());
+        }
         let known = client.map(|client| Arc::clone(&client.id));
         let (policy, readings, remembered) = (Arc::clone(policy), secret.readings.clone(), Arc::clone(remembered));
         let decoy = endpoint.decoy.hash.clone();
         let job = move |stopwatch: &Stopwatch| {
             let client = known.and_then(|id| policy.auth.clients.get(&id));
-            prove(client, &readings, now, &remembered, &decoy, stopwatch)
+            prove(client, &readings, now, &remembered, &decoy, stopwatch).map_err(|()| {
+                remembered.keep_wrong(wrong);
+                no(client)
+            })
         };
         let hashed = hashing.run(permit, job).await?;
         limits.has_verified(who.key(), look);
-        tried.judge(&hashed.outcome).await;
+        let _held = tried.judge(&hashed.outcome).await;
         if hashed.outcome.is_err() {
             let readings = u64::try_from(secret.readings.len()).unwrap_or(u64::MAX);
             hashing.wait_as_for(&hashed, endpoint.decoy.cost.saturating_mul(readings)).await;
@@ -118,6 +131,19 @@ fn is_known(client: &Client, secrets: &[Zeroizing<String>], now: u64, remembered
     known.inspect(|known| known.used.note(now)).is_some()
 }
 
+/// What stands for all that is shown, where it is wrong: with other secrets of the client it may be right. Whoever is not
+/// there takes as long.
+fn wrong(client: Option<&Client>, secret: &Secret, now: u64, remembered: &Remembered, decoy: &PasswordHash) -> Digest {
+    let id = client.map(|client| &*client.id).or(secret.ids().next()).unwrap_or_default();
+    let own = client.into_iter().flat_map(|client| good(client, now).map(|known| &known.hash));
+    let hashes = own.chain(client.is_none().then_some(decoy));
+    remembered.digest(id, hashes, secret.readings.iter().map(|reading| reading.as_bytes()))
+}
+
+fn no(client: Option<&Client>) -> Refusal {
+    if client.is_some() { Refusal::WrongClientSecret } else { Refusal::UnknownClient }
+}
+
 /// Whether one of the secrets is one of the client's. Who has none costs one hash.
 fn prove(
     client: Option<&Client>,
@@ -126,7 +152,7 @@ fn prove(
     remembered: &Remembered,
     decoy: &PasswordHash,
     stopwatch: &Stopwatch,
-) -> Result<(), Refusal> {
+) -> Result<(), ()> {
     let mut is_hashed = false;
     for secret in secrets {
         let all = client.into_iter().flat_map(|client| good(client, now).map(move |known| (client, known)));
@@ -142,7 +168,7 @@ fn prove(
     if let Some(secret) = secrets.first().filter(|_| !is_hashed) {
         stopwatch.verify(decoy, secret.as_bytes());
     }
-    Err(if client.is_some() { Refusal::WrongClientSecret } else { Refusal::UnknownClient })
+    Err(())
 }
 
 /// RFC 6749 section 2.3.1 wants both halves form-urlencoded first; many clients do not do it. Both readings count.

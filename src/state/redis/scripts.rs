@@ -15,7 +15,7 @@ pub(super) struct Scripts {
     pub(super) join: Script,
     /// A failed attempt: [`super::super::attempts::Failures::and_another`]; whether it counts.
     pub(super) fail: Script,
-    /// A success forgives the failures of its name; how many those were.
+    /// A success forgives the failures of its name, where they were spelled alike; how many those were.
     pub(super) forgive: Script,
     /// So many failures fewer of its network.
     pub(super) excuse: Script,
@@ -92,23 +92,28 @@ impl Scripts {
                 r"
                 local free, delay, longest, now =
                     tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-                local known = redis.call('HMGET', KEYS[1], 'n', 'f', 'l')
+                local spelling = ARGV[5]
+                local known = redis.call('HMGET', KEYS[1], 'n', 'f', 'l', 's')
                 local count, forgotten, locked =
                     tonumber(known[1] or '0'), tonumber(known[2] or '0'), tonumber(known[3] or '0')
                 if now < locked then return 0 end
                 if now >= forgotten then count = 0 end
+                local before = known[4] or '0'
+                if count > 0 and before ~= '0' and before ~= spelling then spelling = '18446744073709551615' end
                 count = count + 1
                 locked = 0
                 if count > free then locked = now + math.min(delay * 2 ^ math.min(count - free - 1, 40), longest) end
                 forgotten = now + longest * 2 + delay
                 redis.call('HSET', KEYS[1], 'n', string.format('%.0f', count), 'f', string.format('%.0f', forgotten),
-                    'l', string.format('%.0f', locked))
+                    'l', string.format('%.0f', locked), 's', spelling)
                 redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', forgotten))
                 return 1",
             ),
             forgive: Script::new(
                 r"
-                local known = redis.call('HMGET', KEYS[1], 'n', 'f')
+                local known = redis.call('HMGET', KEYS[1], 'n', 'f', 's')
+                local spelling = known[3] or '0'
+                if spelling ~= '0' and spelling ~= ARGV[2] then return 0 end
                 redis.call('DEL', KEYS[1])
                 if tonumber(ARGV[1]) >= tonumber(known[2] or '0') then return 0 end
                 return tonumber(known[1] or '0')",
