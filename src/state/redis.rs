@@ -136,11 +136,11 @@ impl Redis {
     }
 
     /// Keeps new sessions, each for as long as it can be live.
-    pub(super) async fn begin(&self, sessions: &[(SessionDigest, Session)], idle: u64) -> Result<(), Unavailable> {
+    pub(super) async fn begin(&self, sessions: &[(SessionDigest, Session)]) -> Result<(), Unavailable> {
         for some in sessions.chunks(self.at_once(sessions.len())) {
             let mut pipeline = Pipeline::new();
             for (digest, session) in some {
-                self.inner.put(&mut pipeline, digest, session, idle);
+                self.inner.put(&mut pipeline, digest, session);
             }
             self.acknowledged(pipeline).await?;
         }
@@ -156,10 +156,10 @@ impl Redis {
     }
 
     /// Notes that a session was used; the store hears of it soon.
-    pub(super) fn touch(&self, digest: SessionDigest, session: Session, idle: u64) {
+    pub(super) fn touch(&self, digest: SessionDigest, session: Session) {
         let mut touched = locked(&self.inner.touched);
         if touched.len() < MAX_TOUCHED {
-            touched.push((digest, session, idle));
+            touched.push((digest, session));
         }
     }
 
@@ -200,18 +200,29 @@ impl Redis {
         self.one::<i64>(remove).await.map(drop)
     }
 
-    /// Live sessions, not more than `most`.
-    pub(super) async fn sessions(&self, most: usize) -> Result<Vec<(SessionDigest, Session)>, Unavailable> {
-        let keys = self
-            .run(move |inner, mut connection| async move { inner.session_keys(&mut connection, most).await })
-            .await?;
-        let mut found = Vec::new();
-        for digest in keys {
-            if let Some(session) = self.find(&digest).await? {
-                found.push((digest, session));
+    /// Sessions that are wanted, not more than `most`.
+    pub(super) async fn sessions(
+        &self,
+        most: usize,
+        wanted: impl Fn(&SessionDigest, &Session) -> bool,
+    ) -> Result<Vec<(SessionDigest, Session)>, Unavailable> {
+        let (mut found, mut cursor) = (Vec::new(), 0);
+        loop {
+            let (next, keys) = self
+                .run(move |inner, mut connection| async move { inner.session_keys(&mut connection, cursor).await })
+                .await?;
+            for digest in keys {
+                let session = self.find(&digest).await?.filter(|session| wanted(&digest, session));
+                found.extend(session.map(|session| (digest, session)));
+                if found.len() >= most {
+                    return Ok(found);
+                }
             }
+            if next == 0 {
+                return Ok(found);
+            }
+            cursor = next;
         }
-        Ok(found)
     }
 
     /// How many commands go in one pipeline: in a cluster a pipeline is for one slot.
