@@ -221,7 +221,7 @@ impl State {
             match &self.store {
                 Store::Memory => {}
                 Store::Embedded(store) => store.write_later(vec![record::put_session(digest, &session)]),
-                Store::Redis(store, _) => store.touch(*digest, session, idle),
+                Store::Redis(store, _) => store.touch(*digest, session),
             }
         }
         found
@@ -315,16 +315,10 @@ impl State {
     ///
     /// # Errors
     /// [`Unavailable`]: then nobody may be told of it.
-    pub async fn begin(
-        &self,
-        digest: SessionDigest,
-        session: Session,
-        idle: u64,
-        bound: Bound,
-    ) -> Result<(), Unavailable> {
+    pub async fn begin(&self, digest: SessionDigest, session: Session, bound: Bound) -> Result<(), Unavailable> {
         self.has_room()?;
         let (customer, ends) = (session.customer.clone(), session.expires_at);
-        self.begin_all(vec![(digest, session)], idle).await?;
+        self.begin_all(vec![(digest, session)]).await?;
         self.bound_sessions(&customer, &digest, bound, ends).await
     }
 
@@ -368,10 +362,10 @@ impl State {
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn begin_all(&self, sessions: Vec<(SessionDigest, Session)>, idle: u64) -> Result<(), Unavailable> {
+    pub async fn begin_all(&self, sessions: Vec<(SessionDigest, Session)>) -> Result<(), Unavailable> {
         let trust = self.trust();
         let changes = || sessions.iter().map(|(digest, session)| record::put_session(digest, session)).collect();
-        self.keep("begin", changes, async |store| store.begin(&sessions, idle).await).await?;
+        self.keep("begin", changes, async |store| store.begin(&sessions).await).await?;
         let now = self.millis();
         for (digest, session) in sessions {
             if matches!(trust, Trust::Complete) {
@@ -446,9 +440,12 @@ impl State {
         session::is_revoked(&self.revocations, digest, session.login, &session.customer, session.issued_at)
     }
 
-    /// Forgets what is over. Times are in seconds.
+    /// Forgets what is over. Times are in seconds. A session that was idle for too long still names the login that a logout
+    /// ends: it is kept until its end, unless room is needed or another store has it.
     pub async fn sweep(&self, now: u64, idle: u64) {
         let mut changes: Vec<Change> = Vec::new();
+        let is_crowded = self.sessions.len() + self.families.len() >= self.max_sessions / 2;
+        let idle = if is_crowded || matches!(self.store, Store::Redis(..)) { idle } else { u64::MAX };
         let ended = self.sessions.sweep(now, idle, &self.revocations);
         for (digest, session) in &ended {
             self.session_registry.remove(&session.customer, session.issued_at, digest);

@@ -41,7 +41,7 @@ pub(crate) fn run(config: &Path, sessions: usize, cookies: &Path) -> anyhow::Res
         let session = Session { customer, login, issued_at, last_seen, expires_at, agent, account: None };
         batch.push((new.digest, session));
         if batch.len() == BATCH || number + 1 == sessions {
-            app.control().block_on(app.shared().state.begin_all(std::mem::take(&mut batch), 24 * 60 * 60))?;
+            app.control().block_on(app.shared().state.begin_all(std::mem::take(&mut batch)))?;
         }
         if number % sessions.div_ceil(COOKIES) == 0 {
             writeln!(lines, "{}={}", cookie.name, new.value)?;

@@ -263,7 +263,7 @@ impl Gateway {
         };
         let state = &self.shared.state;
         let bound = Bound { most: login.max_per_customer, until: expires_at };
-        state.begin(new.digest, session, cookie.idle, bound).await.map_err(|_| Refusal::State)?;
+        state.begin(new.digest, session, bound).await.map_err(|_| Refusal::State)?;
         for old in auth.named_sessions(headers, now) {
             state.end(&old, expires_at).await.map_err(|_| Refusal::State)?;
         }

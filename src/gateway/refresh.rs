@@ -42,35 +42,37 @@ impl Gateway {
         let deriver = policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
         let successors = presented.successors(deriver);
         let rotation = Rotation { now: issued, grace: login.refresh.map(|refresh| refresh.grace).unwrap_or_default() };
-        let rotated = state.rotate(&presented, &successors, rotation).await.map_err(|_| Refusal::State)?;
-        // What was issued last outlives the family.
-        let ends = |family: &Family| family.expires_at.saturating_add(login.lifetime);
-        let family = match rotated {
+        // Whose login it is, and what its JWT says; a login from before a rotation of the key names its customer as of then.
+        let holder = |family: &Family| {
+            let customer = deriver.accept(family.customer.as_str(), now).ok()?;
+            let claims = match &login.accounts {
+                Accounts::File(accounts) => accounts.of_login(family.account, &customer)?.claims.clone(),
+                Accounts::Backend(_) => Default::default(),
+            };
+            Some((customer, claims))
+        };
+        let rotated = state.rotate(&presented, &successors, rotation, |family| holder(family).is_some()).await;
+        let family = match rotated.map_err(|_| Refusal::State)? {
             Rotated::Good(family) | Rotated::Reused(family) if state.is_family_revoked(&presented.family, &family) => {
                 return Err(Refusal::RefreshToken.into());
             }
             Rotated::Unknown | Rotated::Replaced => return Err(Refusal::RefreshToken.into()),
             Rotated::Good(family) => family,
+            // Its account, or the key of its customer, is not in force here, and may be tomorrow or at another replica.
+            Rotated::Barred(family) => {
+                record.customer = Some(family.customer);
+                return Err(Refusal::RefreshToken.into());
+            }
             Rotated::Reused(family) => {
-                state.end_family(&presented.family, ends(&family)).await.map_err(|_| Refusal::State)?;
+                // What was issued last outlives the family.
+                let ends = family.expires_at.saturating_add(login.lifetime);
+                state.end_family(&presented.family, ends).await.map_err(|_| Refusal::State)?;
                 record.customer = Some(family.customer);
                 return Err(Refusal::RefreshTokenReused.into());
             }
         };
-        // A login from before a rotation of the key names the customer as of then.
-        let customer = deriver.accept(family.customer.as_str(), now).map_err(|_| Refusal::RefreshToken)?;
+        let (customer, claims) = holder(&family).ok_or(Refusal::RefreshToken)?;
         record.customer = Some(customer.clone());
-        let claims = match &login.accounts {
-            Accounts::File(accounts) => match accounts.of_login(family.account, &customer) {
-                Some(account) => account.claims.clone(),
-                // It has been removed since, or nobody can tell which of several it is.
-                None => {
-                    state.end_family(&presented.family, ends(&family)).await.map_err(|_| Refusal::State)?;
-                    return Err(Refusal::RefreshToken.into());
-                }
-            },
-            Accounts::Backend(_) => Default::default(),
-        };
         let next = successors.iter().find(|token| token.digest == family.current).ok_or(Refusal::Internal)?;
         let audience = policy.issuer.as_ref().map(|issuer| call.audience(issuer));
         let from = now.max(state.earliest(&customer, audience.as_deref()));

@@ -189,11 +189,17 @@ struct Fault(StatusCode, String);
 
 impl From<Unavailable> for Fault {
     fn from(_: Unavailable) -> Self {
-        Self(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the state store is away; what was revoked is in force in this process only: see its log, then do it again"
-                .to_owned(),
-        )
+        let message = "the state store is away, and nobody here can tell: see the log of the gateway, then ask again";
+        Self(StatusCode::SERVICE_UNAVAILABLE, message.to_owned())
+    }
+}
+
+impl Fault {
+    /// Rules are in force here, and the store has not taken them.
+    fn here_only(_: Unavailable) -> Self {
+        let message =
+            "the state store is away; what was revoked is in force in this process only: see its log, then do it again";
+        Self(StatusCode::SERVICE_UNAVAILABLE, message.to_owned())
     }
 }
 
@@ -252,9 +258,15 @@ async fn answer(request: Request<Incoming>, shared: &Shared, wishes: &mpsc::Send
             Ok(shown(&session))
         }
         (&Method::DELETE, ["sessions", id]) => {
-            let (digest, session) = one(shared, id).await?;
             let until = last_end(shared.policy().login.as_ref(), now());
-            shared.state.end_login(&digest, &session, until).await?;
+            let found = one(shared, id).await;
+            if let (Err(Fault(StatusCode::SERVICE_UNAVAILABLE, _)), Some(login)) = (&found, LoginId::parse(id)) {
+                // Whether there is such a login or not, it is over here.
+                let rule = Rule::forever(login.subject(), until);
+                shared.state.revoke(vec![rule]).await.map_err(Fault::here_only)?;
+            }
+            let (digest, session) = found?;
+            shared.state.end_login(&digest, &session, until).await.map_err(Fault::here_only)?;
             tracing::info!(session = id, customer = session.customer.as_str(), "an operator ended this session");
             Ok(shown(&session))
         }
@@ -273,7 +285,7 @@ async fn answer(request: Request<Incoming>, shared: &Shared, wishes: &mpsc::Send
                 .map_err(|error| Fault(StatusCode::BAD_REQUEST, format!("not a revocation: {error}")))?;
             let (rules, note) = rules(shared, &asked).await?;
             let shown: Vec<Value> = rules.iter().map(|rule| json!(rule.subject.name())).collect();
-            shared.state.revoke(rules).await?;
+            shared.state.revoke(rules).await.map_err(Fault::here_only)?;
             tracing::info!(kind = asked.kind, revoked = ?shown, "an operator revoked");
             Ok(json!({ "kind": asked.kind, "revoked": shown, "note": note }))
         }
@@ -377,8 +389,9 @@ async fn rules(shared: &Shared, asked: &Revocation) -> Result<(Vec<Rule>, Option
         }
         "login" => {
             let id = LoginId::parse(&name).ok_or_else(|| missing("login"))?;
-            let known = !live(shared, |session| session.login == id).await?.is_empty();
-            note = (!known).then(|| NO_SESSION.to_owned());
+            let known = live(shared, |session| session.login == id).await.map(|live| !live.is_empty());
+            // While nobody can tell, the rule is in force here all the same.
+            note = matches!(known, Ok(false)).then(|| NO_SESSION.to_owned());
             vec![Rule::forever(id.subject(), until)]
         }
         "customer" => {

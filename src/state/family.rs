@@ -81,6 +81,8 @@ pub enum Rotated {
     Good(Family),
     /// It was used before: there is a copy of it, and the family must end.
     Reused(Family),
+    /// It is good, and its login is not admitted now: it stays good, and so does the login.
+    Barred(Family),
     /// It is within its grace, and nobody here can tell what its successor is.
     Replaced,
     /// There is no such family, or it has ended.
@@ -225,7 +227,8 @@ impl State {
         Ok(())
     }
 
-    /// Hands in a refresh token for one of its successors, of which the first is the one to give.
+    /// Hands in a refresh token for one of its successors, of which the first is the one to give. A login that `admits` says
+    /// no to gets none, and loses none.
     ///
     /// # Errors
     /// [`Unavailable`]: the token handed in is still good.
@@ -234,22 +237,32 @@ impl State {
         presented: &RefreshToken,
         successors: &[RefreshToken],
         rotation: Rotation,
+        admits: impl Fn(&Family) -> bool,
     ) -> Result<Rotated, Unavailable> {
         let now = rotation.now.as_secs();
         if let Store::Redis(store, _) = &self.store {
             let begun = Instant::now();
-            let rotated = store.rotate(presented, successors, rotation.grace).await;
+            let rotated = store.rotate(presented, successors, rotation.grace, admits).await;
             self.note("rotate", begun.elapsed(), rotated.is_ok());
             return match rotated? {
-                Rotated::Good(family) | Rotated::Reused(family) if now >= family.expires_at => Ok(Rotated::Unknown),
+                Rotated::Good(family) | Rotated::Barred(family) | Rotated::Reused(family)
+                    if now >= family.expires_at =>
+                {
+                    Ok(Rotated::Unknown)
+                }
                 rotated => Ok(rotated),
             };
         }
         // The lock of the entry decides between two that come at once; it is not held while the disk is written.
         let family = match self.families.get_mut(&presented.family) {
             Some(mut family) if now < family.expires_at => {
-                match family.hand_in(&presented.digest, successors, millis(rotation.now)) {
-                    Handed::Good => family.clone(),
+                let mut after = family.clone();
+                match after.hand_in(&presented.digest, successors, millis(rotation.now)) {
+                    Handed::Good if !admits(&after) => return Ok(Rotated::Barred(after)),
+                    Handed::Good => {
+                        *family = after.clone();
+                        after
+                    }
                     Handed::Reused => return Ok(Rotated::Reused(family.clone())),
                     Handed::Replaced => return Ok(Rotated::Replaced),
                 }
@@ -407,12 +420,12 @@ mod tests {
         let at = |millis| Rotation { now: Duration::from_millis(millis), grace: Duration::from_millis(10) };
         state.begin_family(&first, family(&first), Bound { most: 20, until: 2_000 }).await.unwrap();
         state.close();
-        assert_eq!(state.rotate(&first, &successors, at(1_000)).await, Err(Unavailable));
+        assert_eq!(state.rotate(&first, &successors, at(1_000), |_| true).await, Err(Unavailable));
         drop(state);
         let state = open();
-        assert!(matches!(state.rotate(&first, &successors, at(50_000)).await, Ok(Rotated::Good(_))));
-        assert!(matches!(state.rotate(&first, &successors, at(50_009)).await, Ok(Rotated::Good(_))));
-        assert!(matches!(state.rotate(&first, &successors, at(50_010)).await, Ok(Rotated::Reused(_))));
+        assert!(matches!(state.rotate(&first, &successors, at(50_000), |_| true).await, Ok(Rotated::Good(_))));
+        assert!(matches!(state.rotate(&first, &successors, at(50_009), |_| true).await, Ok(Rotated::Good(_))));
+        assert!(matches!(state.rotate(&first, &successors, at(50_010), |_| true).await, Ok(Rotated::Reused(_))));
         std::fs::remove_dir_all(path).unwrap();
     }
 

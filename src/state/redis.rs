@@ -139,11 +139,11 @@ impl Redis {
     }
 
     /// Keeps new sessions, each for as long as it can be live.
-    pub(super) async fn begin(&self, sessions: &[(SessionDigest, Session)], idle: u64) -> Result<(), Unavailable> {
+    pub(super) async fn begin(&self, sessions: &[(SessionDigest, Session)]) -> Result<(), Unavailable> {
         for some in sessions.chunks(self.at_once(sessions.len())) {
             let mut pipeline = Pipeline::new();
             for (digest, session) in some {
-                self.inner.put(&mut pipeline, digest, session, idle);
+                self.inner.put(&mut pipeline, digest, session);
             }
             self.acknowledged(pipeline).await?;
         }
@@ -159,10 +159,10 @@ impl Redis {
     }
 
     /// Notes that a session was used; the store hears of it soon.
-    pub(super) fn touch(&self, digest: SessionDigest, session: Session, idle: u64) {
+    pub(super) fn touch(&self, digest: SessionDigest, session: Session) {
         let mut touched = locked(&self.inner.touched);
         if touched.len() < MAX_TOUCHED {
-            touched.push((digest, session, idle));
+            touched.push((digest, session));
         }
     }
 

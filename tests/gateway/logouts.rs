@@ -189,6 +189,26 @@ fn a_token_that_opens_no_route_ends_no_login(store: &Store) {
     refreshed(&gateway, &login.refresh).ok();
 }
 
+fn a_cookie_that_was_idle_for_too_long_still_ends_its_login_and_everywhere_all_of_them(store: &Store) {
+    let (_backend, gateway) = store.world_with(|c| everything(c).set("/login/cookie/idle", json!("1s")));
+    for form in ["everywhere=false", "everywhere=true"] {
+        let (login, other) = (log_in(&gateway), log_in(&gateway));
+        let config = gateway.files.config();
+        // A call by the cookie would be a use of it.
+        eventually("it is idle", || {
+            let (_, listed, _) =
+                gateway.files.run(&["sessions", "list", "--json", "--config", config.to_str().unwrap()]);
+            listed.trim() == "[]"
+        });
+        by_cookie(&gateway, &login.cookie).expect(401, "401-02");
+        by_jwt(&gateway, &login.jwt).ok();
+        logout(&gateway).header("Cookie", &login.cookie).form(form).send().expect(204, "");
+        has_ended(&gateway, &login);
+        logout(&gateway).header("Cookie", &login.cookie).send().expect(401, "401-03");
+        assert_eq!(by_jwt(&gateway, &other.jwt).status, if form.ends_with("true") { 401 } else { 200 });
+    }
+}
+
 #[test]
 fn an_expired_jwt_of_a_login_without_refresh_tokens_ends_nothing_and_that_is_said() {
     let (_backend, gateway) = world();
@@ -350,5 +370,6 @@ on_both_stores! {
     a_login_that_replaces_a_cookie_session_ends_that_session_and_no_jwt
     a_logout_that_ends_nothing_is_401_and_takes_a_dead_cookie_from_the_browser
     a_token_that_opens_no_route_ends_no_login
+    a_cookie_that_was_idle_for_too_long_still_ends_its_login_and_everywhere_all_of_them
     operators_see_a_login_by_the_name_that_its_tokens_bear_and_end_it_by_that
 }

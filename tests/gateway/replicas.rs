@@ -135,6 +135,31 @@ fn x11_while_redis_is_down_tokens_pass_and_what_nobody_can_know_is_503_and_it_re
 }
 
 #[test]
+fn what_operators_end_while_redis_is_away_is_over_here_and_everywhere_once_it_is_back() {
+    for command in [["revoke", "login"], ["sessions", "end"]] {
+        let mut redis = RedisServer::start();
+        let world = replicas(2, &redis, |c| c.set("/state/outage", json!({"revocations": "10m", "sessions": "10m"})));
+        let (a, b) = (&world.gateways[0], &world.gateways[1]);
+        let logins = [0, 1].map(|_| a.login_request(ALICE.name, ALICE.secret).send().ok());
+        let [gone, stays] = logins.map(|answer| answer.json()["JWT"].as_str().unwrap().to_owned());
+        let id = keys::decode(&gone).1["sid"].as_str().unwrap().to_owned();
+        let passes = |gateway: &Gateway, token: &str| gateway.get("/me/x").customer(token).send().status == 200;
+        assert!(passes(a, &gone) && passes(b, &gone));
+        redis.kill();
+        let config = a.files.config();
+        let run = |args: &[&str]| a.files.run(&[args, &["--config", config.to_str().unwrap()]].concat());
+        let (code, _, err) = run(&["sessions", "list"]);
+        assert!(code == 1 && err.contains("the state store is away") && !err.contains("in force"), "{err}");
+        let (code, _, err) = run(&[command[0], command[1], &id]);
+        assert!(code == 1 && err.contains("in force in this process only"), "{err}");
+        assert!(!passes(a, &gone) && passes(a, &stays) && passes(b, &gone), "{command:?}");
+        redis.restart();
+        until("the other has it too", || !passes(b, &gone));
+        assert!(passes(b, &stays));
+    }
+}
+
+#[test]
 fn x12_a_redis_that_hangs_holds_nobody_up() {
     let redis = RedisServer::start();
     let world = replicas(1, &redis, |c| c);

@@ -27,7 +27,8 @@ pub struct Embedded {
     /// The directory of the file. It is made where it is missing. One process at a time can use it.
     pub path: PathBuf,
     /// How many sessions by cookie and refresh tokens there may be at once, counted together. Above it, logins that give
-    /// one are refused with 503.
+    /// one are refused with 503. Sessions that were idle for too long count until `login.lifetime` after the login, or
+    /// until half of these places are taken.
     pub max_sessions: usize,
 }
 

@@ -42,12 +42,14 @@ impl Redis {
         if fields.is_empty() { Ok(None) } else { family(&fields).map(Some).ok_or(Unavailable) }
     }
 
-    /// Hands in a refresh token for one of its successors, of which the first is the one to give.
+    /// Hands in a refresh token for one of its successors, of which the first is the one to give. Who is not admitted gets
+    /// no answer: then the token is good for as long as nobody has used its successor.
     pub(in crate::state) async fn rotate(
         &self,
         presented: &RefreshToken,
         successors: &[RefreshToken],
         grace: Duration,
+        admits: impl Fn(&Family) -> bool,
     ) -> Result<Rotated, Unavailable> {
         let key = self.inner.family_key(&presented.family);
         let (old, call) = (hex(&presented.digest), hex(&random_bytes::<8>()));
@@ -64,6 +66,9 @@ impl Redis {
         match word.as_str() {
             "good" => {
                 let family = family(&fields).ok_or(Unavailable)?;
+                if !admits(&family) {
+                    return Ok(Rotated::Barred(family));
+                }
                 self.answered(key, call, grace).await;
                 Ok(Rotated::Good(family))
             }

@@ -38,8 +38,8 @@ pub(super) struct Inner {
     pub(super) synced: AtomicU64,
     /// How long that heartbeat took, in microseconds.
     pub(super) propagation: AtomicU64,
-    /// Sessions that were used since the store was last told, with their idle time.
-    pub(super) touched: Mutex<Vec<(SessionDigest, Session, u64)>>,
+    /// Sessions that were used since the store was last told.
+    pub(super) touched: Mutex<Vec<(SessionDigest, Session)>>,
 }
 
 impl Inner {
@@ -81,7 +81,7 @@ impl Inner {
         format!("{}events", self.settings.prefix)
     }
 
-    pub(super) fn put(&self, pipeline: &mut Pipeline, digest: &SessionDigest, session: &Session, idle: u64) {
+    pub(super) fn put(&self, pipeline: &mut Pipeline, digest: &SessionDigest, session: &Session) {
         let key = self.session_key(digest);
         pipeline
             .cmd("HSET")
@@ -91,7 +91,7 @@ impl Inner {
             .arg(&[("i", session.issued_at), ("l", session.last_seen), ("e", session.expires_at)])
             .arg(session.account.map(|account| ("u", account.to_string())))
             .ignore();
-        pipeline.cmd("EXPIREAT").arg(key).arg(ends(session, idle)).ignore();
+        pipeline.cmd("EXPIREAT").arg(key).arg(ends(session)).ignore();
     }
 
     pub(super) async fn add_rules(&self, connection: &mut Connection, rules: &[String]) -> RedisResult<()> {
@@ -172,10 +172,10 @@ impl Inner {
     }
 }
 
-/// When a session that is not used again is over.
-pub(super) fn ends(session: &Session, idle: u64) -> u64 {
+/// Until when a session is kept: one that was idle for too long still names the login that a logout ends.
+pub(super) fn ends(session: &Session) -> u64 {
     // Redis counts in milliseconds, with a sign.
-    session.expires_at.min(session.last_seen.saturating_add(idle)).min(u64::MAX / 4_000)
+    session.expires_at.min(u64::MAX / 4_000)
 }
 
 pub(super) fn session(digest: &SessionDigest, fields: &[(String, String)]) -> Option<Session> {

@@ -176,9 +176,9 @@ async fn new_rules(inner: &Inner, connection: &mut Connection, cursor: f64) -> R
 
 async fn tell_touched(inner: &Inner, connection: &mut Connection) -> RedisResult<()> {
     let touched = std::mem::take(&mut *locked(&inner.touched));
-    for (digest, session, idle) in touched {
+    for (digest, session) in touched {
         let mut invocation = inner.scripts.touch.key(inner.session_key(&digest));
-        invocation.arg(session.last_seen).arg(ends(&session, idle)).invoke_async::<i64>(connection).await?;
+        invocation.arg(session.last_seen).arg(ends(&session)).invoke_async::<i64>(connection).await?;
     }
     Ok(())
 }
