@@ -435,6 +435,15 @@ impl State {
         }
     }
 
+    /// The same, or what is known here of one that the store has lost: it passes here until it is ended.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: nobody knows.
+    pub async fn find_or_copy(&self, digest: &SessionDigest) -> Result<Option<Session>, Unavailable> {
+        let found = self.find(digest).await?;
+        Ok(found.or_else(|| self.sessions.copy(digest).map(|(session, ..)| session)))
+    }
+
     /// Whether a rule has ended a session.
     pub fn is_session_revoked(&self, digest: &SessionDigest, session: &Session) -> bool {
         session::is_revoked(&self.revocations, digest, session.login, &session.customer, session.issued_at)

@@ -192,7 +192,7 @@ impl Ending<'_> {
     async fn session(&mut self, value: &str) -> Result<bool, Refusal> {
         let Some(cookie) = &self.policy.auth.cookie else { return Ok(false) };
         let fault = match cookie.keys.open(value, self.now) {
-            Ok(digest) => match self.state.find(&digest).await.map_err(|_| Refusal::State)? {
+            Ok(digest) => match self.state.find_or_copy(&digest).await.map_err(|_| Refusal::State)? {
                 Some(session) => {
                     let was_live = !self.state.is_session_revoked(&digest, &session);
                     // What is over by a rule may still be in the store: where that could not be written, say.

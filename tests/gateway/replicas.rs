@@ -509,3 +509,19 @@ fn a_list_of_very_many_sessions_of_a_store_that_is_far_away_hinders_nobody() {
     let list = gateway.files.run(&["sessions", "list", "--customer", &customer]);
     assert!(list.0 == 0 && list.1.lines().count() < 10 && list.1.contains(&customer), "{} {}", list.1, list.2);
 }
+
+#[test]
+fn a_session_that_the_store_has_lost_and_that_still_passes_ends_with_its_logout_everywhere() {
+    let redis = RedisServer::start();
+    let world = replicas(2, &redis, |c| c);
+    let (a, b) = (&world.gateways[0], &world.gateways[1]);
+    let answer = a.login_request(ALICE.name, ALICE.secret).send().ok();
+    let (pair, token) = (pair(&answer), answer.json()["JWT"].as_str().unwrap().to_owned());
+    [a, b].iter().for_each(|gateway| drop(by_cookie(gateway, &pair).send().ok()));
+    redis.command(&["FLUSHALL"]);
+    by_cookie(b, &pair).send().ok();
+    let logout = b.post("/auth/logout").header("Sec-Fetch-Site", "same-origin").header("Cookie", &pair);
+    logout.send().expect(204, "");
+    until("it is over everywhere", || [a, b].iter().all(|gateway| by_cookie(gateway, &pair).send().status == 401));
+    until("its token too", || [a, b].iter().all(|gateway| gateway.get("/me/x").customer(&token).send().status == 401));
+}
