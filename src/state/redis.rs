@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 
 use super::attempts::{AttemptKey, AttemptKeys, Cost, Costs, Failures};
 use super::once::OnceId;
+use super::registry::LoginKind;
 use super::revocation::{Revocations, Rule};
 use super::session::{Session, SessionDigest, hex};
 use super::{Taken, Unavailable};
@@ -208,9 +209,7 @@ impl Redis {
     ) -> Result<Vec<(SessionDigest, Session)>, Unavailable> {
         let (mut found, mut cursor) = (Vec::new(), 0);
         loop {
-            let (next, keys) = self
-                .run(move |inner, mut connection| async move { inner.session_keys(&mut connection, cursor).await })
-                .await?;
+            let (next, keys) = self.keys(LoginKind::Session, String::new(), cursor).await?;
             for digest in keys {
                 let session = self.find(&digest).await?.filter(|session| wanted(&digest, session));
                 found.extend(session.map(|session| (digest, session)));
@@ -223,6 +222,19 @@ impl Redis {
             }
             cursor = next;
         }
+    }
+
+    /// Some logins of a kind whose digest begins so, from this place on, and the next place.
+    async fn keys(
+        &self,
+        kind: LoginKind,
+        start: String,
+        cursor: u64,
+    ) -> Result<(u64, Vec<SessionDigest>), Unavailable> {
+        self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
+            inner.logins(&mut connection, kind, &start, cursor).await
+        })
+        .await
     }
 
     /// How many commands go in one pipeline: in a cluster a pipeline is for one slot.
