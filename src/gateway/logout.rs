@@ -33,6 +33,8 @@ pub(super) const NAME: &str = "logout";
 struct Wishes {
     everywhere: bool,
     refresh_token: Option<RefreshToken>,
+    /// What stands in the place of a refresh token, where that is none.
+    fault: Option<TokenFault>,
     /// Where the body is JSON: a route may look for the customer's token in one.
     json: Option<Bytes>,
 }
@@ -121,9 +123,11 @@ impl Wishes {
             // Whoever wants something else must not believe to have it.
             (_, _) => return Err(Refused::of_parameter(Refusal::ParameterRepeated, "everywhere")),
         };
-        let malformed = Refusal::CustomerToken(TokenFault::Malformed);
-        let refresh_token = refresh_token.map(|text| RefreshToken::parse(&text).ok_or(malformed)).transpose()?;
-        Ok(Self { everywhere, refresh_token, json })
+        let (is_shown, refresh_token) =
+            (refresh_token.is_some(), refresh_token.as_deref().and_then(RefreshToken::parse));
+        // A page that has lost its refresh token may still send its name: what else it shows is ended.
+        let fault = (is_shown && refresh_token.is_none()).then_some(TokenFault::Malformed);
+        Ok(Self { everywhere, refresh_token, fault, json })
     }
 }
 
@@ -149,6 +153,9 @@ impl Ending<'_> {
         }
         if let Some(token) = &wishes.refresh_token {
             any |= self.family(&token.family, TokenFault::Revoked).await?;
+        }
+        if let Some(fault) = wishes.fault {
+            self.fault.get_or_insert(Refusal::CustomerToken(fault));
         }
         if !any {
             return Err(self.fault.unwrap_or(Refusal::NoCredential));

@@ -194,6 +194,31 @@ fn operators_see_and_end_logins_of_which_only_refresh_tokens_are_left(store: &St
     }
 }
 
+fn a_refresh_token_that_is_none_hinders_no_logout_by_what_is_shown_beside_it(store: &Store) {
+    let (_backend, gateway) = store.world_with(everything);
+    type Shows = fn(Request, &Login) -> Request;
+    let shows: [Shows; 2] =
+        [|request, login| request.header("Cookie", &login.cookie), |request, login| request.customer(&login.jwt)];
+    let bodies: [fn(Request) -> Request; 7] = [
+        |request| request.form("refresh_token=wgr_AAAA"),
+        |request| request.form("refresh_token=null"),
+        |request| request.form("refresh_token="),
+        |request| request.json("{\"refresh_token\":null}"),
+        |request| request.json("{\"refresh_token\":\"undefined\"}"),
+        |request| request.json("{\"refresh_token\":[1]}"),
+        |request| request.json("{\"refresh_token\":\"\"}"),
+    ];
+    for (number, body) in bodies.into_iter().enumerate() {
+        for show in shows {
+            let login = log_in(&gateway);
+            assert_eq!(show(body(logout(&gateway)), &login).send().status, 204, "{number}");
+            has_ended(&gateway, &login);
+        }
+        // Alone it ends nothing, and that is said.
+        assert_eq!(body(logout(&gateway)).send().status, 401, "{number}");
+    }
+}
+
 fn a_jwt_of_a_refresh_ends_the_cookie_session_of_its_login(store: &Store) {
     let (_backend, gateway) = store.world_with(everything);
     let login = log_in(&gateway);
@@ -449,6 +474,7 @@ fn a_login_that_gives_nothing_but_a_jwt_has_a_name_and_ends_by_it() {
 on_both_stores! {
     whichever_member_of_a_login_is_shown_at_logout_all_end_and_no_other_login
     a_revocation_by_a_client_ends_the_cookie_session_too
+    a_refresh_token_that_is_none_hinders_no_logout_by_what_is_shown_beside_it
     a_jwt_of_a_refresh_ends_the_cookie_session_of_its_login
     an_expired_jwt_ends_the_refresh_tokens_of_its_login_at_the_hands_of_clients_and_operators_too
     operators_end_a_login_by_its_refresh_token_or_cookie_and_no_secret_is_kept_or_shown
