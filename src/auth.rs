@@ -367,7 +367,8 @@ impl Authenticator {
         let token = readable(token)?;
         let generation = revocations.generation();
         let ask = (!around.learned.keys).then_some(&mut around.ask);
-        let Inspected { verdict, marks, claims, .. } = self.customer_token_of(token, around.now, revocations, ask)?;
+        let Inspected { verdict, marks, claims, .. } =
+            self.customer_token_of(token, around.now, revocations, &self.accounts, ask)?;
         let Verdict::Customer(identity) = verdict.clone() else { return Err(TokenFault::Type) };
         around.verified.keep(Kind::Customer, token, claims.ends, verdict, marks, generation);
         Ok(identity)

@@ -79,7 +79,7 @@ use fair_queue::FairQueue;
 use hashing::Hashing;
 use head::TakenHead;
 use limits::Limits;
-pub use logout::{customer_of_backend, customer_rules, last_end};
+pub use logout::{customer_of_backend, customer_rules, end_family, end_of, last_end};
 use memory::Memory;
 use record::{Arrival, Ledger, Record};
 use request_id::{REQUEST_ID, RequestIds};

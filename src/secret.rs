@@ -36,6 +36,16 @@ impl Secret {
     }
 }
 
+/// Whether a text has the shape of a secret of ours, or of a token: it is no name of anything, and must be neither kept nor
+/// shown.
+pub fn has_secret_shape(text: &str) -> bool {
+    let is_key = ["wgr_", "wgs_", "wgk_"].iter().any(|prefix| text.contains(prefix));
+    // base64url of `{"`, as all JWTs begin.
+    let is_jwt = text.contains("eyJ") && text.contains('.');
+    let is_cookie = text.split('.').count() == 5 && (text.starts_with("v1.") || text.contains("=v1."));
+    is_key || is_jwt || is_cookie
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Secret(..)")

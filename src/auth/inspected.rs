@@ -9,8 +9,18 @@ use super::{Ask, Authenticator, readable};
 use crate::customer::Identifier;
 use crate::refusal::TokenFault;
 use crate::state::State;
+use crate::state::account::AccountStamps;
 use crate::state::revocation::{Revocations, Subject};
 use crate::state::session::SessionDigest;
+
+/// What a token is looked at for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To go by it.
+    Use,
+    /// To end it: then it does not matter whether its account is in force, for that may be so for a while only.
+    End,
+}
 
 /// A token that is good.
 #[derive(Debug)]
@@ -51,7 +61,13 @@ impl Authenticator {
     ///
     /// # Errors
     /// Why it is not good; [`TokenFault::NoKeys`] where nobody knows.
-    pub async fn inspect(&self, token: &str, now: u64, state: &State) -> Result<Inspected, TokenFault> {
+    pub async fn inspect(
+        &self,
+        token: &str,
+        now: u64,
+        state: &State,
+        purpose: Purpose,
+    ) -> Result<Inspected, TokenFault> {
         let token = readable(token.as_bytes())?;
         let compact = Compact::parse(token)?;
         if self.access.as_ref().is_some_and(|verifier| compact.issuer() == Some(verifier.issuer())) {
@@ -60,20 +76,28 @@ impl Authenticator {
                 decided => return decided,
             }
         }
-        self.inspect_customer(token, now, state).await
+        self.inspect_customer(token, now, state, purpose).await
     }
 
     /// The same of a customer's token.
     ///
     /// # Errors
     /// As [`Authenticator::inspect`].
-    pub async fn inspect_customer(&self, token: &str, now: u64, state: &State) -> Result<Inspected, TokenFault> {
+    pub async fn inspect_customer(
+        &self,
+        token: &str,
+        now: u64,
+        state: &State,
+        purpose: Purpose,
+    ) -> Result<Inspected, TokenFault> {
         let token = readable(token.as_bytes())?;
+        let all = AccountStamps::default();
+        let accounts = if purpose == Purpose::End { &all } else { &self.accounts };
         let mut ask = None;
-        let decided = self.customer_token_of(token, now, state.revocations(), Some(&mut ask));
+        let decided = self.customer_token_of(token, now, state.revocations(), accounts, Some(&mut ask));
         let Some(Ask::Issuer(keys)) = ask else { return decided };
         keys.ask().await;
-        self.customer_token_of(token, now, state.revocations(), None)
+        self.customer_token_of(token, now, state.revocations(), accounts, None)
     }
 
     /// What an access token is worth, whomever of us it is for.
@@ -107,13 +131,14 @@ impl Authenticator {
         Ok(Inspected { verdict, marks, claims, issuer: verifier.issuer().to_owned() })
     }
 
-    /// What a customer's token is worth. One that names a key which is not known here may have to wait for it: then `ask`
+    /// What a customer's token is worth where these accounts are in force. One that names a key which is not known here may have to wait for it: then `ask`
     /// has whom to ask, where nobody was asked before.
     pub(super) fn customer_token_of(
         &self,
         token: &str,
         now: u64,
         revocations: &Revocations,
+        accounts: &AccountStamps,
         ask: Option<&mut Option<Ask>>,
     ) -> Result<Inspected, TokenFault> {
         let compact = Compact::parse(token)?;
@@ -126,7 +151,7 @@ impl Authenticator {
             (None, None) => return Err(TokenFault::Issuer),
         };
         let customer = match own {
-            Some(_) if !self.accounts.admit(claims.account) => return Err(TokenFault::Account),
+            Some(_) if !accounts.admit(claims.account) => return Err(TokenFault::Account),
             Some(_) => deriver.accept(&claims.subject, now).map_err(|_| TokenFault::Subject)?,
             None => deriver.derive(verifier.tenant(), &claims.subject).map_err(|_| TokenFault::Subject)?,
         };
@@ -142,12 +167,17 @@ impl Authenticator {
     }
 
     /// The refresh tokens of the login of a customer's token that is no longer good: they may live on. `None` where the token
-    /// is not ours, was never good on a listener with this audience, or its login has none.
-    pub fn family_of_ended(&self, token: &str, now: u64, apart: Option<&str>) -> Option<SessionDigest> {
+    /// is not ours, was never good where `is_meant` says no, or its login has none.
+    pub fn family_of_ended(
+        &self,
+        token: &str,
+        now: u64,
+        is_meant: impl FnOnce(&jwt::Claims) -> bool,
+    ) -> Option<SessionDigest> {
         let compact = Compact::parse(readable(token.as_bytes()).ok()?).ok()?;
         let claims = self.own.as_ref()?.verify_but_end(&compact, now).ok()?;
         self.deriver.as_ref()?.accept(&claims.subject, now).ok()?;
-        claims.family.filter(|_| self.is_for(&claims, apart))
+        claims.family.filter(|_| is_meant(&claims))
     }
 
     /// Whether a token is for a listener with this audience set apart; `None`: for those without one.

@@ -12,14 +12,15 @@ use super::{ConfigFile, MARK, say};
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate revoke customer t1-…      all logins of this customer until now\n  \
     wicketgate revoke client asapp       all its access tokens until now; it can get new ones\n  \
     wicketgate revoke api-key asapp-prod its present keys, for ever; give it new ones under the same id\n  \
-    wicketgate revoke token -            the JWT (or its jti) on standard input\n  \
+    wicketgate revoke token -            the JWT (or its jti), refresh token or cookie on standard input\n  \
     wicketgate revoke token --issuer https://login.example.com JTI   a token of another issuer\n  \
     wicketgate revoke login 1f0a9c3be2d47788                         its session, JWTs and refresh tokens\n  \
     wicketgate revoke list";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Revoke {
-    /// One token: its `jti`, or `-` to read the JWT from standard input.
+    /// One token: its `jti`, or `-` to read the JWT from standard input. A refresh token, the value of a session cookie, or a
+    /// JWT that has expired or whose account is not in force, ends its whole login.
     Token(Token),
     /// One login with all that it has given, by the id that `wicketgate sessions list` shows, or the `sid` of its JWTs.
     Login(Name),
@@ -53,7 +54,7 @@ pub(super) struct Name {
 
 /// Revokes, or shows what is revoked.
 pub(super) fn revoke(what: &Revoke) -> anyhow::Result<()> {
-    let (kind, name) = match what {
+    let (asked, name) = match what {
         Revoke::Token(token) => ("token", &token.name),
         Revoke::Login(name) => ("login", name),
         Revoke::Customer(name) => ("customer", name),
@@ -61,18 +62,20 @@ pub(super) fn revoke(what: &Revoke) -> anyhow::Result<()> {
         Revoke::ApiKey(name) => ("api_key", name),
         Revoke::List(file) => return list(file),
     };
-    let text = if kind == "token" && name.name == "-" {
+    let text = if asked == "token" && name.name == "-" {
         let mut text = String::new();
         std::io::stdin().take(64 * 1024).read_to_string(&mut text)?;
         text.trim_start_matches(MARK).trim().to_owned()
     } else {
         name.name.clone()
     };
-    let mut body = json!({ "kind": kind, "name": text });
+    let mut body = json!({ "kind": asked, "name": text });
     if let Revoke::Token(Token { issuer: Some(issuer), .. }) = what {
         body["issuer"] = issuer.as_str().into();
     }
     let answer = ask(&name.file.config, Method::POST, "/revocations", Some(body))?;
+    // What is shown in place of a name may be of a login.
+    let kind = answer["kind"].as_str().unwrap_or(asked);
     for revoked in answer["revoked"].as_array().into_iter().flatten() {
         say(&format!("revoked: {kind} {}", revoked.as_str().unwrap_or_default()))?;
     }

@@ -1,4 +1,4 @@
-//! `wicketgate sessions`: who is logged in by cookie. Asks the gateway that runs.
+//! `wicketgate sessions`: who is logged in by cookie, or has refresh tokens. Asks the gateway that runs.
 
 use clap::{Args, Subcommand};
 use http::Method;
@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::local::{ask, when};
 use super::{ConfigFile, complain, say};
+use crate::secret::has_secret_shape;
 use crate::server::operators::MAX_SHOWN;
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate sessions list --config gateway.yaml\n  \
@@ -14,9 +15,9 @@ pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate sessions list --config
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Sessions {
-    /// The live sessions, those used last first.
+    /// The live sessions and the logins that have refresh tokens, those used last first.
     List(List),
-    /// One session.
+    /// One of them.
     Show(One),
     /// End one login: its session, JWTs and refresh tokens.
     End(One),
@@ -57,7 +58,7 @@ pub(super) fn sessions(what: &Sessions) -> anyhow::Result<()> {
             if found.as_array().is_some_and(|found| found.len() >= MAX_SHOWN) {
                 complain(&anyhow::anyhow!("only the {MAX_SHOWN} that were used last are shown: name a `--customer`"));
             }
-            say("id                last seen             began                 agent    customer")?;
+            say("id                kind             last seen             began                 agent    customer")?;
             for session in found.as_array().into_iter().flatten() {
                 say(&line(session))?;
             }
@@ -65,7 +66,7 @@ pub(super) fn sessions(what: &Sessions) -> anyhow::Result<()> {
         }
         Sessions::Show(one) => {
             let session = ask(&one.file.config, Method::GET, &format!("/sessions/{}", word(&one.id)?), None)?;
-            for key in ["id", "customer", "agent"] {
+            for key in ["id", "kind", "customer", "agent"] {
                 say(&format!("{key:<10}{}", session[key].as_str().unwrap_or_default()))?;
             }
             for (name, key) in [("began", "issued_at"), ("last seen", "last_seen"), ("ends", "expires_at")] {
@@ -83,8 +84,9 @@ pub(super) fn sessions(what: &Sessions) -> anyhow::Result<()> {
 fn line(session: &Value) -> String {
     let text = |key: &str| session[key].as_str().unwrap_or_default().to_owned();
     format!(
-        "{}  {}  {}  {:<7}  {}",
+        "{}  {:<15}  {:<20}  {}  {:<7}  {}",
         text("id"),
+        text("kind"),
         when(&session["last_seen"]),
         when(&session["issued_at"]),
         text("agent"),
@@ -94,6 +96,7 @@ fn line(session: &Value) -> String {
 
 /// Ids and identifiers are plain words: anything else would be another request.
 fn word(text: &str) -> anyhow::Result<&str> {
+    anyhow::ensure!(!has_secret_shape(text), "this is a secret, and no id: see `wicketgate sessions list`");
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     plain.then_some(text).ok_or_else(|| anyhow::anyhow!("`{text}` is not an id: see `wicketgate sessions list`"))
 }

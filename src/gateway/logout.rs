@@ -16,15 +16,15 @@ use super::login::{MAX_FORM, cookie_line};
 use super::record::Record;
 use super::{Gateway, origin, unix_seconds};
 use crate::auth::Shown;
-use crate::auth::inspected::Inspected;
+use crate::auth::inspected::{Inspected, Purpose};
 use crate::body::{Document, Pointer};
 use crate::customer::{Identifier, Origin};
 use crate::policy::{Login, Policy};
 use crate::refusal::{Refusal, SessionFault, TokenFault};
-use crate::state::family::RefreshToken;
+use crate::state::family::{Family, RefreshToken};
 use crate::state::revocation::{Revocations, Rule, Subject};
 use crate::state::session::SessionDigest;
-use crate::state::{LONGEST, LONGEST_SKEW, State};
+use crate::state::{LONGEST, LONGEST_SKEW, State, Unavailable};
 
 /// What stands in the place of a route's name.
 pub(super) const NAME: &str = "logout";
@@ -33,6 +33,8 @@ pub(super) const NAME: &str = "logout";
 struct Wishes {
     everywhere: bool,
     refresh_token: Option<RefreshToken>,
+    /// What stands in the place of a refresh token, where that is none.
+    fault: Option<TokenFault>,
     /// Where the body is JSON: a route may look for the customer's token in one.
     json: Option<Bytes>,
 }
@@ -121,9 +123,11 @@ impl Wishes {
             // Whoever wants something else must not believe to have it.
             (_, _) => return Err(Refused::of_parameter(Refusal::ParameterRepeated, "everywhere")),
         };
-        let malformed = Refusal::CustomerToken(TokenFault::Malformed);
-        let refresh_token = refresh_token.map(|text| RefreshToken::parse(&text).ok_or(malformed)).transpose()?;
-        Ok(Self { everywhere, refresh_token, json })
+        let (is_shown, refresh_token) =
+            (refresh_token.is_some(), refresh_token.as_deref().and_then(RefreshToken::parse));
+        // A page that has lost its refresh token may still send its name: what else it shows is ended.
+        let fault = (is_shown && refresh_token.is_none()).then_some(TokenFault::Malformed);
+        Ok(Self { everywhere, refresh_token, fault, json })
     }
 }
 
@@ -150,6 +154,9 @@ impl Ending<'_> {
         if let Some(token) = &wishes.refresh_token {
             any |= self.family(&token.family, TokenFault::Revoked).await?;
         }
+        if let Some(fault) = wishes.fault {
+            self.fault.get_or_insert(Refusal::CustomerToken(fault));
+        }
         if !any {
             return Err(self.fault.unwrap_or(Refusal::NoCredential));
         }
@@ -169,7 +176,7 @@ impl Ending<'_> {
     /// A customer's token, and with it its login; whether there was anything to end.
     async fn token(&mut self, token: &str) -> Result<bool, Refusal> {
         let auth = &self.policy.auth;
-        let fault = match auth.inspect_customer(token, self.now, self.state).await {
+        let fault = match auth.inspect_customer(token, self.now, self.state, Purpose::End).await {
             Ok(token) if !auth.is_for(&token.claims, self.apart.as_deref()) => TokenFault::Audience,
             Ok(token) => {
                 self.rules.push(end_of(&token, Some(self.login), self.state, self.now).await?);
@@ -177,7 +184,8 @@ impl Ending<'_> {
                 return Ok(true);
             }
             Err(fault @ (TokenFault::Expired | TokenFault::Revoked)) => {
-                match auth.family_of_ended(token, self.now, self.apart.as_deref()) {
+                let apart = self.apart.as_deref();
+                match auth.family_of_ended(token, self.now, |claims| auth.is_for(claims, apart)) {
                     Some(family) => return self.family(&family, fault).await,
                     None => fault,
                 }
@@ -214,10 +222,9 @@ impl Ending<'_> {
 
     /// The login of a family of refresh tokens; whether it lives.
     async fn family(&mut self, digest: &SessionDigest, fault: TokenFault) -> Result<bool, Refusal> {
-        match self.state.live_family(digest, self.now).await.map_err(|_| Refusal::State)? {
+        let ended = end_family(digest, Some(self.login), self.state, self.now).await;
+        match ended.map_err(|_| Refusal::State)? {
             Some(family) => {
-                let last = last_jwt(Some(self.login), family.expires_at);
-                self.state.end_family(digest, last).await.map_err(|_| Refusal::State)?;
                 self.customers.push(family.customer);
                 Ok(true)
             }
@@ -229,11 +236,26 @@ impl Ending<'_> {
     }
 }
 
+/// Ends the login of a family of refresh tokens; which one that was, where it lived.
+///
+/// # Errors
+/// [`Unavailable`]: it may live on.
+pub async fn end_family(
+    digest: &SessionDigest,
+    login: Option<&Login>,
+    state: &State,
+    now: u64,
+) -> Result<Option<Family>, Unavailable> {
+    let Some(family) = state.live_family(digest, now).await? else { return Ok(None) };
+    state.end_family(digest, last_jwt(login, family.expires_at)).await?;
+    Ok(Some(family))
+}
+
 /// What ends a token, with its login where it has one; its refresh tokens have ended by then.
 ///
 /// # Errors
 /// [`Refusal::State`].
-pub(super) async fn end_of(token: &Inspected, login: Option<&Login>, state: &State, now: u64) -> Result<Rule, Refusal> {
+pub async fn end_of(token: &Inspected, login: Option<&Login>, state: &State, now: u64) -> Result<Rule, Refusal> {
     let (ends, Some(subject)) = (token.claims.ends, token.login()) else {
         return Ok(Rule::forever(token.subject(), token.claims.ends));
     };

@@ -10,16 +10,18 @@ use super::call::Call;
 use super::client::read_forms;
 use super::error::Refused;
 use super::login::json_response;
-use super::logout::{end_of, last_jwt};
+use super::logout::{end_family, end_of};
 use super::record::Record;
 use super::{Gateway, unix_seconds};
 use crate::auth::Client;
 use crate::auth::binding::Binding;
-use crate::auth::inspected::Inspected;
+use crate::auth::inspected::{Inspected, Purpose};
+use crate::auth::jwt;
 use crate::auth::verified::{Identity, Verdict};
 use crate::config::raw::TokenReach;
 use crate::refusal::{Refusal, TokenFault};
 use crate::state::family::RefreshToken;
+use crate::state::session::SessionDigest;
 
 /// What stands in the place of a route's name.
 pub(super) const REVOKE: &str = "revoke";
@@ -32,6 +34,8 @@ enum Token {
     Good(Box<Inspected>),
     /// A refresh token.
     Refresh(RefreshToken),
+    /// A JWT that is over, whose login has these refresh tokens.
+    Over(SessionDigest),
     /// Anything else.
     Nothing,
 }
@@ -44,7 +48,7 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
         let policy = call.policy;
-        let token = self.handed_in(call, |client| client.revoke, record).await?;
+        let token = self.handed_in(call, Purpose::End, |client| client.revoke, record).await?;
         let state = &self.shared.state;
         let now = unix_seconds(SystemTime::now());
         let login = policy.login.as_ref();
@@ -54,12 +58,8 @@ impl Gateway {
                 let rule = end_of(&token, login, state, now).await?;
                 state.revoke(vec![rule]).await.map_err(|_| Refusal::State)?;
             }
-            Token::Refresh(token) => {
-                let family = state.live_family(&token.family, now).await.map_err(|_| Refusal::State)?;
-                if let Some(family) = family {
-                    let last = last_jwt(login, family.expires_at);
-                    state.end_family(&token.family, last).await.map_err(|_| Refusal::State)?;
-                }
+            Token::Refresh(RefreshToken { family, .. }) | Token::Over(family) => {
+                end_family(&family, login, state, now).await.map_err(|_| Refusal::State)?;
             }
             Token::Nothing => {}
         }
@@ -74,7 +74,7 @@ impl Gateway {
     ) -> Result<Response<ResponseBody>, Refused> {
         let auth = &call.policy.auth;
         let state = &self.shared.state;
-        let token = self.handed_in(call, |client| client.introspect, record).await?;
+        let token = self.handed_in(call, Purpose::Use, |client| client.introspect, record).await?;
         // As on a route: a revocation may have been missed.
         if state.is_stale() {
             return Err(Refusal::State.into());
@@ -92,7 +92,7 @@ impl Gateway {
                     })
                 })
             }
-            Token::Nothing => Value::Null,
+            Token::Over(_) | Token::Nothing => Value::Null,
         };
         let answer = if known.is_null() { json!({ "active": false }) } else { known };
         Ok(json_response(answer.to_string()))
@@ -102,6 +102,7 @@ impl Gateway {
     async fn handed_in(
         &self,
         mut call: Box<Call<'_>>,
+        purpose: Purpose,
         reach: fn(&Client) -> TokenReach,
         record: &mut Record,
     ) -> Result<Token, Refused> {
@@ -118,11 +119,16 @@ impl Gateway {
             return Ok(if reach == TokenReach::All { Token::Refresh(token) } else { Token::Nothing });
         }
         let now = unix_seconds(SystemTime::now());
-        match policy.auth.inspect(token, now, &self.shared.state).await {
-            Ok(token) if !policy.auth.is_for(&token.claims, call.audience_apart().as_deref()) => Ok(Token::Nothing),
+        let apart = call.audience_apart();
+        let is_meant = |claims: &jwt::Claims| policy.auth.is_for(claims, apart.as_deref());
+        match policy.auth.inspect(token, now, &self.shared.state, purpose).await {
+            Ok(token) if !is_meant(&token.claims) => Ok(Token::Nothing),
             Ok(token) if !is_within(&token, reach, client) => Ok(Token::Nothing),
             Ok(token) => Ok(Token::Good(Box::new(token))),
             Err(TokenFault::NoKeys) => Err(Refusal::CustomerToken(TokenFault::NoKeys).into()),
+            Err(TokenFault::Expired | TokenFault::Revoked) if purpose == Purpose::End && reach == TokenReach::All => {
+                Ok(policy.auth.family_of_ended(token, now, is_meant).map_or(Token::Nothing, Token::Over))
+            }
             Err(_) => Ok(Token::Nothing),
         }
     }

@@ -7,7 +7,7 @@ use http::Response;
 use super::Gateway;
 use super::body::ResponseBody;
 use super::call::Call;
-use super::client::is_shown;
+use super::client::{is_shown, one_of};
 use super::error::Refused;
 use super::form::Form;
 use super::login::{json_response, sign_customer, times};
@@ -34,6 +34,10 @@ impl Gateway {
         let presented = form.required("refresh_token")?;
         if is_shown(&call.parts.headers, form)? {
             self.authenticate(call, query, form, endpoint, record).await?;
+        }
+        // A login grants none, so that any is more than was granted (RFC 6749 section 6).
+        if one_of(query, form, "scope")?.is_some_and(|scope| !scope.trim().is_empty()) {
+            return Err(Refusal::ScopeNotAllowed.into());
         }
         let presented = RefreshToken::parse(presented).ok_or(Refusal::RefreshToken)?;
         let state = &self.shared.state;
@@ -78,7 +82,7 @@ impl Gateway {
         let from = now.max(state.earliest(&customer, audience.as_deref()));
         let (id, tokens) = (LoginId::of(&presented.family), Some(&presented.family));
         let jwt = sign_customer(call, &customer, claims, from, login.lifetime, id, tokens)?;
-        let (issued_at, expires_in) = times(issued, login.lifetime, login.number_style);
+        let (issued_at, expires_in) = times(issued, login.lifetime, endpoint.number_style);
         Ok(json_response(format!(
             r#"{{"token_type":"JWT","issued_at":{issued_at},"access_token":"{jwt}","JWT":"{jwt}","expires_in":{expires_in},"refresh_token":"{}"}}"#,
             next.as_str()

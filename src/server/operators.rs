@@ -25,12 +25,16 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Phase;
 use super::handover::{self, Successor};
+use crate::auth::inspected::Purpose;
 use crate::auth::{ApiKeyVersion, api_key};
 use crate::config::Config;
 use crate::customer::{Identifier, Mode};
 use crate::dated::KeyVersion;
-use crate::gateway::{Shared, customer_of_backend, customer_rules, last_end};
+use crate::gateway::{Shared, customer_of_backend, customer_rules, end_family, end_of, last_end};
 use crate::policy::Policy;
+use crate::refusal::TokenFault;
+use crate::secret::has_secret_shape;
+use crate::state::family::{Family, RefreshToken};
 use crate::state::revocation::{Revocations, Rule, Subject};
 use crate::state::session::{LoginId, Session, SessionDigest, hex};
 use crate::state::{LONGEST, Unavailable};
@@ -45,9 +49,16 @@ const MAX_BODY: usize = 64 * 1024;
 /// No more sessions are listed.
 pub const MAX_SHOWN: usize = 10_000;
 
-/// Of logins without a cookie nothing is kept.
+/// Of logins that have given nothing but JWTs nothing is kept.
 const NO_SESSION: &str =
-    "no live session is of this login: if it has JWTs or refresh tokens, they are refused from now on";
+    "no live session is of this login, nor a refresh token: if it has JWTs, they are refused from now on";
+
+/// Neither is there anything to end by it.
+const NOT_GOOD: &str = "this token is not good anyway, or none of this gateway's: there is nothing to end by it";
+
+/// What was named is no name.
+const SECRET: &str = "this is a secret, and no name of anything: a JWT, a refresh token or the value of a session cookie goes to \
+     `wicketgate revoke token -`, on standard input and without --issuer; API keys go by their id, and clients by theirs";
 
 /// Nobody can tell a one-way identifier of one backend from that of all.
 const ONE_WAY: &str = "if this is an identifier of a backend with `pairwise`, it ended nothing: in mode one_way it cannot be \
@@ -247,34 +258,28 @@ async fn answer(request: Request<Incoming>, shared: &Shared, wishes: &mpsc::Send
     match (&parts.method, &path[..]) {
         (&Method::GET, ["sessions"]) => {
             let names = customer.map(|customer| names_of(shared, customer)).transpose()?;
-            let is_theirs = |session: &Session| names.as_ref().is_none_or(|names| names.contains(&session.customer));
+            let is_theirs = |customer: &Identifier| names.as_ref().is_none_or(|names| names.contains(customer));
             let mut live = live(shared, is_theirs).await?;
-            live.sort_by_key(|(_, session)| std::cmp::Reverse(session.last_seen));
+            live.sort_by_key(|login| std::cmp::Reverse(login.last_seen()));
             live.truncate(MAX_SHOWN);
-            Ok(live.iter().map(|(_, session)| shown(session)).collect())
+            Ok(live.iter().map(Login::shown).collect())
         }
         (&Method::GET, ["sessions", id]) => {
-            let (_, session) = one(shared, id).await?;
-            Ok(shown(&session))
+            let login = live(shared, |_| true).await?.into_iter().find(|login| login.id().to_string() == *id);
+            Ok(login.ok_or_else(|| no_login(id))?.shown())
         }
         (&Method::DELETE, ["sessions", id]) => {
-            let until = last_end(shared.policy().login.as_ref(), now());
-            let found = one(shared, id).await;
-            if let (Err(Fault(StatusCode::SERVICE_UNAVAILABLE, _)), Some(login)) = (&found, LoginId::parse(id)) {
-                // Whether there is such a login or not, it is over here.
-                let rule = Rule::forever(login.subject(), until);
-                shared.state.revoke(vec![rule]).await.map_err(Fault::here_only)?;
-            }
-            let (digest, session) = found?;
-            shared.state.end_login(&digest, &session, until).await.map_err(Fault::here_only)?;
-            tracing::info!(session = id, customer = session.customer.as_str(), "an operator ended this session");
-            Ok(shown(&session))
+            let login = end_login(shared, LoginId::parse(id).ok_or_else(|| no_login(id))?).await?;
+            tracing::info!(login = id, customer = login.customer().as_str(), "an operator ended this login");
+            Ok(login.shown())
         }
         (&Method::GET, ["revocations"]) => {
             let rule = |rule: &Rule| {
                 let since = (rule.since != u64::MAX).then_some(rule.since);
                 let until = (rule.until != u64::MAX).then_some(rule.until);
-                json!({ "kind": rule.subject.kind(), "name": rule.subject.name(), "since": since, "until": until })
+                // An earlier version kept whatever it was given.
+                let name = Some(rule.subject.name()).filter(|name| !has_secret_shape(name)).unwrap_or("(a secret)");
+                json!({ "kind": rule.subject.kind(), "name": name, "since": since, "until": until })
             };
             Ok(shared.state.revocations().all().iter().map(rule).collect())
         }
@@ -283,6 +288,10 @@ async fn answer(request: Request<Incoming>, shared: &Shared, wishes: &mpsc::Send
             let bytes = bytes.map_err(|_| Fault(StatusCode::BAD_REQUEST, "the request broke off".to_owned()))?;
             let asked: Revocation = serde_json::from_slice(&bytes.to_bytes())
                 .map_err(|error| Fault(StatusCode::BAD_REQUEST, format!("not a revocation: {error}")))?;
+            if let Some(login) = end_shown(shared, &asked).await? {
+                tracing::info!(kind = login.kind(), revoked = login.name(), "an operator revoked");
+                return Ok(json!({ "kind": login.kind(), "revoked": [login.name()], "note": null }));
+            }
             let (rules, note) = rules(shared, &asked).await?;
             let shown: Vec<Value> = rules.iter().map(|rule| json!(rule.subject.name())).collect();
             shared.state.revoke(rules).await.map_err(Fault::here_only)?;
@@ -371,11 +380,12 @@ async fn rules(shared: &Shared, asked: &Revocation) -> Result<(Vec<Rule>, Option
             return Err(Fault(StatusCode::BAD_REQUEST, message.to_owned()));
         }
         "token" if name.matches('.').count() == 2 && asked.issuer.is_none() => {
-            let token = policy.auth.inspect(&name, now, &shared.state).await;
-            let token = token.map_err(|_| {
-                Fault(StatusCode::NOT_FOUND, "this token is not good anyway, or none of this gateway's".to_owned())
-            })?;
+            let token = policy.auth.inspect(&name, now, &shared.state, Purpose::Use).await;
+            let token = token.map_err(|_| Fault(StatusCode::NOT_FOUND, NOT_GOOD.to_owned()))?;
             vec![Rule::forever(token.subject(), token.claims.ends)]
+        }
+        _ if has_secret_shape(&name) || asked.issuer.as_deref().is_some_and(has_secret_shape) => {
+            return Err(Fault(StatusCode::BAD_REQUEST, SECRET.to_owned()));
         }
         "token" => {
             let issuer = issuer_of(&policy, asked.issuer.as_deref())?;
@@ -389,7 +399,7 @@ async fn rules(shared: &Shared, asked: &Revocation) -> Result<(Vec<Rule>, Option
         }
         "login" => {
             let id = LoginId::parse(&name).ok_or_else(|| missing("login"))?;
-            let known = live(shared, |session| session.login == id).await.map(|live| !live.is_empty());
+            let known = logins(shared, Some(id)).await.map(|found| !found.is_empty());
             // While nobody can tell, the rule is in force here all the same.
             note = matches!(known, Ok(false)).then(|| NO_SESSION.to_owned());
             vec![Rule::forever(id.subject(), until)]
@@ -463,24 +473,159 @@ fn names_of(shared: &Shared, customer: &str) -> Result<Vec<Identifier>, Fault> {
     Ok(rules.iter().map(|rule| Identifier::from_store(rule.subject.name())).collect())
 }
 
-/// The live sessions that are wanted.
-async fn live(shared: &Shared, wanted: impl Fn(&Session) -> bool) -> Result<Vec<(SessionDigest, Session)>, Fault> {
+/// A login of which there is more than JWTs.
+enum Login {
+    /// A session, and whether it has refresh tokens too.
+    Session(SessionDigest, Session, bool),
+    /// Refresh tokens only.
+    Family(SessionDigest, Family),
+}
+
+impl Login {
+    fn id(&self) -> LoginId {
+        match self {
+            Self::Session(_, session, _) => session.login,
+            Self::Family(digest, _) => LoginId::of(digest),
+        }
+    }
+
+    fn customer(&self) -> &Identifier {
+        match self {
+            Self::Session(_, session, _) => &session.customer,
+            Self::Family(_, family) => &family.customer,
+        }
+    }
+
+    /// Nobody notes when refresh tokens are used: then it is when the login was.
+    fn last_seen(&self) -> u64 {
+        match self {
+            Self::Session(_, session, _) => session.last_seen,
+            Self::Family(_, family) => family.issued_at,
+        }
+    }
+
+    fn shown(&self) -> Value {
+        let (kind, agent, seen, issued_at, expires_at) = match self {
+            Self::Session(_, session, has_family) => {
+                let kind = if *has_family { "session+refresh" } else { "session" };
+                (kind, session.agent.word(), Some(session.last_seen), session.issued_at, session.expires_at)
+            }
+            Self::Family(_, family) => ("refresh", "", None, family.issued_at, family.expires_at),
+        };
+        json!({
+            "id": self.id().to_string(), "kind": kind, "customer": self.customer().as_str(), "agent": agent,
+            "issued_at": issued_at, "last_seen": seen, "expires_at": expires_at,
+        })
+    }
+}
+
+/// The logins of customers who are wanted that are good now.
+async fn live(shared: &Shared, wanted: impl Fn(&Identifier) -> bool) -> Result<Vec<Login>, Fault> {
     let policy = shared.policy();
     let idle = policy.auth.cookie.as_ref().map_or(u64::MAX, |cookie| cookie.idle);
-    let is_good = |session: &Session| policy.auth.accounts.admit(session.account) && wanted(session);
-    Ok(shared.state.sessions(now(), idle, is_good).await?)
+    let is_good = |customer: &Identifier, account| policy.auth.accounts.admit(account) && wanted(customer);
+    let sessions = shared.state.sessions(now(), idle, |session| is_good(&session.customer, session.account)).await?;
+    let families = shared.state.live_families(now(), None, |family| is_good(&family.customer, family.account)).await?;
+    Ok(together(sessions, families))
 }
 
-async fn one(shared: &Shared, id: &str) -> Result<(SessionDigest, Session), Fault> {
-    let found = live(shared, |session| session.login.to_string() == id).await?.into_iter().next();
-    found.ok_or_else(|| Fault(StatusCode::NOT_FOUND, format!("there is no live session `{id}`")))
+/// What there is of a login, good now or not: that may be so for a while only.
+async fn logins(shared: &Shared, id: Option<LoginId>) -> Result<Vec<Login>, Fault> {
+    let is_asked = |session: &Session| id.is_none_or(|id| session.login == id);
+    let sessions = shared.state.sessions(now(), u64::MAX, is_asked).await?;
+    Ok(together(sessions, shared.state.live_families(now(), id, |_| true).await?))
 }
 
-fn shown(session: &Session) -> Value {
-    json!({
-        "id": session.login.to_string(), "customer": session.customer.as_str(), "agent": session.agent.word(),
-        "issued_at": session.issued_at, "last_seen": session.last_seen, "expires_at": session.expires_at,
-    })
+fn together(sessions: Vec<(SessionDigest, Session)>, families: Vec<(SessionDigest, Family)>) -> Vec<Login> {
+    let mut families: HashMap<String, _> =
+        families.into_iter().map(|found| (LoginId::of(&found.0).to_string(), found)).collect();
+    let mut all: Vec<Login> = sessions
+        .into_iter()
+        .map(|(digest, session)| {
+            let has_family = families.remove(&session.login.to_string()).is_some();
+            Login::Session(digest, session, has_family)
+        })
+        .collect();
+    all.extend(families.into_values().map(|(digest, family)| Login::Family(digest, family)));
+    all
+}
+
+fn no_login(id: &str) -> Fault {
+    let message = if has_secret_shape(id) {
+        SECRET.to_owned()
+    } else {
+        format!("there is no live session `{id}`, nor a refresh token of this login")
+    };
+    Fault(StatusCode::NOT_FOUND, message)
+}
+
+/// Ends a login of which there is anything.
+async fn end_login(shared: &Shared, id: LoginId) -> Result<Login, Fault> {
+    let state = &shared.state;
+    let until = last_end(shared.policy().login.as_ref(), now());
+    let found = match logins(shared, Some(id)).await {
+        Ok(found) => found,
+        Err(fault) => {
+            // Whether there is such a login or not, it is over here.
+            end_here(shared, id.subject(), until).await?;
+            return Err(fault);
+        }
+    };
+    let login = found.into_iter().next().ok_or_else(|| no_login(&id.to_string()))?;
+    match &login {
+        Login::Session(digest, session, _) => state.end_login(digest, session, until).await,
+        Login::Family(digest, family) => state.end_family(digest, until.max(family.expires_at)).await,
+    }
+    .map_err(Fault::here_only)?;
+    Ok(login)
+}
+
+/// Ends the login of what an operator shows in place of a name: a refresh token, a session's cookie, or a JWT that is not good
+/// as it stands though its login is, or may be again. `None` where it is something else.
+async fn end_shown(shared: &Shared, asked: &Revocation) -> Result<Option<Subject>, Fault> {
+    if asked.kind != "token" || asked.issuer.is_some() {
+        return Ok(None);
+    }
+    let (policy, state, now, text) = (shared.policy(), &shared.state, now(), asked.name.as_str());
+    let (auth, login) = (&policy.auth, policy.login.as_ref());
+    let until = last_end(login, now);
+    let nothing = || Fault(StatusCode::NOT_FOUND, NOT_GOOD.to_owned());
+    // As the value alone, and with the name before it.
+    let cookie = text.rsplit('=').next().unwrap_or_default();
+    if let Some(Ok(digest)) = auth.cookie.as_ref().map(|known| known.keys.open(cookie, now)) {
+        let Ok(found) = state.find(&digest).await else {
+            return end_here(shared, LoginId::of(&digest).subject(), until).await.map(Some);
+        };
+        let session = found.filter(|session| !state.is_session_revoked(&digest, session)).ok_or_else(nothing)?;
+        state.end_login(&digest, &session, until).await.map_err(Fault::here_only)?;
+        return Ok(Some(session.login.subject()));
+    }
+    let family = match RefreshToken::parse(text) {
+        Some(token) => token.family,
+        None => match auth.inspect(text, now, state, Purpose::Use).await {
+            Err(TokenFault::Account) => {
+                let token = auth.inspect(text, now, state, Purpose::End).await.map_err(|_| nothing())?;
+                let rule = end_of(&token, login, state, now).await;
+                let subject = token.login().unwrap_or_else(|| token.subject());
+                let until = rule.map_or(until, |rule| rule.until);
+                return end_here(shared, subject, until).await.map(Some);
+            }
+            Err(TokenFault::Expired | TokenFault::Revoked) => {
+                auth.family_of_ended(text, now, |_| true).ok_or_else(nothing)?
+            }
+            Ok(_) | Err(_) => return Ok(None),
+        },
+    };
+    match end_family(&family, login, state, now).await {
+        Ok(ended) => ended.map(|_| Some(LoginId::of(&family).subject())).ok_or_else(nothing),
+        Err(Unavailable) => end_here(shared, LoginId::of(&family).subject(), until).await.map(Some),
+    }
+}
+
+/// Ends something by a rule alone: here at once, whatever the store says.
+async fn end_here(shared: &Shared, subject: Subject, until: u64) -> Result<Subject, Fault> {
+    shared.state.revoke(vec![Rule::forever(subject.clone(), until)]).await.map_err(Fault::here_only)?;
+    Ok(subject)
 }
 
 fn now() -> u64 {

@@ -318,6 +318,29 @@ impl State {
         Ok(family.filter(|family| now < family.expires_at && !self.is_family_revoked(digest, family)))
     }
 
+    /// The logins with refresh tokens that live; of a shared store not more than 10,000. `login`: only this one.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn live_families(
+        &self,
+        now: u64,
+        login: Option<LoginId>,
+        wanted: impl Fn(&Family) -> bool,
+    ) -> Result<Vec<(SessionDigest, Family)>, Unavailable> {
+        let lives = |digest: &SessionDigest, family: &Family| {
+            now < family.expires_at
+                && login.is_none_or(|login| login == LoginId::of(digest))
+                && wanted(family)
+                && !self.is_family_revoked(digest, family)
+        };
+        if let Store::Redis(store, _) = &self.store {
+            return store.families(10_000, login, lives).await;
+        }
+        let found = self.families.iter().filter(|found| lives(found.key(), found.value()));
+        Ok(found.map(|found| (*found.key(), found.value().clone())).collect())
+    }
+
     /// Whether a rule has ended this login.
     pub fn is_family_revoked(&self, digest: &SessionDigest, family: &Family) -> bool {
         session::is_revoked(&self.revocations, digest, LoginId::of(digest), &family.customer, family.issued_at)

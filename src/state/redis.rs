@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 
 use super::attempts::{ANY_SPELLING, AttemptKey, AttemptKeys, Cost, Costs, Failures, Spelling};
 use super::once::OnceId;
+use super::registry::LoginKind;
 use super::revocation::{Revocations, Rule};
 use super::session::{Session, SessionDigest, hex};
 use super::{Taken, Unavailable};
@@ -211,13 +212,15 @@ impl Redis {
     ) -> Result<Vec<(SessionDigest, Session)>, Unavailable> {
         let (mut found, mut cursor) = (Vec::new(), 0);
         loop {
-            let page = move |inner: Arc<Inner>, mut connection| async move {
-                inner.session_page(&mut connection, cursor).await
-            };
-            let (next, digests) = self.run(page).await?;
-            for (digest, session) in self.find_all(&digests).await? {
-                if wanted(&digest, &session) {
-                    found.push((digest, session));
+            let (next, digests) = self.keys(LoginKind::Session, String::new(), cursor).await?;
+            let keys = digests.iter().map(|digest| self.inner.session_key(digest)).collect();
+            for (digest, fields) in digests.iter().zip(self.hashes(keys).await?) {
+                if fields.is_empty() {
+                    continue;
+                }
+                let session = session(digest, &fields).ok_or(Unavailable)?;
+                if wanted(digest, &session) {
+                    found.push((*digest, session));
                 }
             }
             cursor = next;
@@ -228,22 +231,33 @@ impl Redis {
         }
     }
 
-    /// Those of these sessions that are there.
-    async fn find_all(&self, digests: &[SessionDigest]) -> Result<Vec<(SessionDigest, Session)>, Unavailable> {
+    /// What stands under these keys, in their order; nothing where there is none.
+    async fn hashes(&self, keys: Vec<String>) -> Result<Vec<Vec<(String, String)>>, Unavailable> {
         let mut found = Vec::new();
-        for some in digests.chunks(self.at_once(PAGE).min(PAGE)) {
+        for some in keys.chunks(self.at_once(PAGE).min(PAGE)) {
             let mut pipeline = Pipeline::new();
-            for digest in some {
-                pipeline.cmd("HGETALL").arg(self.inner.session_key(digest));
+            for key in some {
+                pipeline.cmd("HGETALL").arg(key);
             }
             let all: Vec<Vec<(String, String)>> = self
                 .run(move |_, mut connection: Connection| async move { pipeline.query_async(&mut connection).await })
                 .await?;
-            for (digest, fields) in some.iter().zip(all).filter(|(_, fields)| !fields.is_empty()) {
-                found.push((*digest, session(digest, &fields).ok_or(Unavailable)?));
-            }
+            found.extend(all);
         }
         Ok(found)
+    }
+
+    /// Some logins of a kind whose digest begins so, from this place on, and the next place.
+    async fn keys(
+        &self,
+        kind: LoginKind,
+        start: String,
+        cursor: u64,
+    ) -> Result<(u64, Vec<SessionDigest>), Unavailable> {
+        self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
+            inner.logins(&mut connection, kind, &start, cursor).await
+        })
+        .await
     }
 
     /// How many commands go in one pipeline: in a cluster a pipeline is for one slot.

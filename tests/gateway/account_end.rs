@@ -114,6 +114,56 @@ fn an_account_that_names_another_customer_ends_the_logins_of_the_one_before(stor
     is_over(&gateway, &alice);
 }
 
+fn what_is_ended_while_its_account_is_not_in_force_stays_so_when_the_entry_is_put_back(store: &Store) {
+    let backend = Backend::start();
+    let config = store.keeps(all_kinds(Config::new(&backend)));
+    let mut without = config.clone();
+    without.accounts.retain(|account| account.name != BOB.name);
+    let gateway = Gateway::start(&config);
+    gateway.is_ready();
+    fn run(gateway: &Gateway, args: &[&str], input: &str) {
+        let config = gateway.files.config();
+        let args = [args, &["--config", config.to_str().unwrap()]].concat();
+        let (code, said, err) = gateway.files.run_with(&args, input.as_bytes());
+        assert_eq!(code, 0, "{said}{err}");
+    }
+    fn logout(gateway: &Gateway) -> Request {
+        gateway.post("/auth/logout").header("Sec-Fetch-Site", "same-origin")
+    }
+    fn revoke(gateway: &Gateway, token: &str) {
+        let form = format!("client_id={}&client_secret={}&token={token}", CLIENT.name, CLIENT.secret);
+        gateway.post("/oauth/revoke").form(&form).send().ok();
+    }
+    type Ends = fn(&Gateway, &Login);
+    let ends: [Ends; 7] = [
+        |gateway, login| revoke(gateway, &login.jwt),
+        |gateway, login| revoke(gateway, &login.refresh),
+        |gateway, login| drop(logout(gateway).customer(&login.jwt).send().expect(204, "")),
+        |gateway, login| drop(logout(gateway).header("Cookie", &login.cookie).send().expect(204, "")),
+        |gateway, login| run(gateway, &["revoke", "token", "-"], &login.jwt),
+        |gateway, login| {
+            let id = keys::decode(&login.jwt).1["sid"].as_str().unwrap().to_owned();
+            run(gateway, &["sessions", "end", &id], "");
+        },
+        |gateway, login| {
+            let form = format!("refresh_token={}", login.refresh);
+            logout(gateway).form(&form).send().expect(204, "");
+        },
+    ];
+    let (logins, mut stays) = (ends.map(|_| log_in(&gateway, BOB)), log_in(&gateway, BOB));
+    gateway.reload(&without, "reloaded");
+    for (end, login) in ends.iter().zip(&logins) {
+        assert_eq!(introspect(&gateway, &login.jwt), false);
+        end(&gateway, login);
+    }
+    gateway.reload(&config, "reloaded");
+    for (number, login) in logins.iter().enumerate() {
+        let answers = [by_cookie(&gateway, login), by_jwt(&gateway, login), refresh(&gateway, login)];
+        assert_eq!(answers.map(|request| request.send().status), [401, 401, 400], "{number}");
+    }
+    is_live(&gateway, &mut stays);
+}
+
 #[test]
 fn a_changed_file_of_accounts_ends_logins_without_anybody_asking_for_it() {
     let (_backend, gateway) = world_with(all_kinds);
@@ -292,6 +342,7 @@ on_both_stores! {
     a_removed_account_takes_its_cookies_jwts_and_refresh_tokens_along
     another_password_ends_the_logins_by_the_old_one_and_other_claims_or_accounts_end_none
     an_account_that_names_another_customer_ends_the_logins_of_the_one_before
+    what_is_ended_while_its_account_is_not_in_force_stays_so_when_the_entry_is_put_back
     the_oldest_login_of_a_customer_goes_when_there_are_too_many
     logins_that_ended_already_leave_room_for_others
     logins_of_one_customer_that_come_at_once_leave_as_many_as_there_may_be

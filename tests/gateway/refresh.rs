@@ -142,6 +142,23 @@ fn a_refresh_while_the_account_is_not_in_force_is_refused_and_uses_no_token_up(s
     gateway.get("/me/x").customer(&jwt).send().expect(401, "401-03");
 }
 
+#[test]
+fn a_refresh_writes_numbers_as_its_endpoint_does_and_grants_no_scope() {
+    let change = |c: Config| refreshing(c, "0s").set("/access_token/number_style", json!("number"));
+    let (_backend, gateway) = world_with(change);
+    let login = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
+    assert!(login.json()["expires_in"].is_string(), "{}", login.text());
+    let token = member(&login, "refresh_token");
+    let with_scope = |scope: &str| {
+        let form = format!("grant_type=refresh_token&refresh_token={token}&scope={scope}");
+        gateway.post("/oauth/access_token").form(&form).send()
+    };
+    // What was refused has used nothing up.
+    assert_eq!(member(&with_scope("profile").expect(400, ""), "error"), "invalid_scope");
+    let answer = with_scope("").ok();
+    assert!(answer.json()["expires_in"].is_u64() && answer.json()["issued_at"].is_u64(), "{}", answer.text());
+}
+
 /// The key of the only family in this store.
 fn family_key(redis: &RedisServer) -> String {
     redis.command(&["KEYS", "wg:f:*"])
