@@ -204,7 +204,7 @@ impl Config {
     }
 
     /// A warning at a key, as [`Config::problem`].
-    fn warning(&self, at: &str, message: String, help: &str) -> Warning {
+    pub fn warning(&self, at: &str, message: String, help: &str) -> Warning {
         let place = format!("{}:{}: {at}", self.file.display(), self.line(at));
         Warning { place, message, help: help.to_owned() }
     }

@@ -20,6 +20,7 @@ pub mod table;
 mod target;
 pub mod trust;
 mod trusted;
+pub mod uneven;
 pub mod uses;
 
 use std::collections::HashMap;

@@ -62,19 +62,23 @@ impl Plan {
         }
     }
 
-    /// Risky settings, files that others can change, and expired certificates.
+    /// Risky settings, files that others can change, hashes that differ in cost, and expired certificates.
     pub fn warnings(&self) -> Vec<Warning> {
         let expired = expired(&self.tls).into_iter().map(|file| Warning {
             place: file,
             message: "what is in this file has expired: it is refused, or nothing passes by it".to_owned(),
             help: "put one in its place that has not".to_owned(),
         });
-        self.config.warnings().into_iter().chain(expired).collect()
+        self.risks().into_iter().chain(expired).collect()
     }
 
-    /// Logs risky settings and files that others can change; expired certificates are logged by [`note_certificates`].
+    fn risks(&self) -> Vec<Warning> {
+        self.config.warnings().into_iter().chain(policy::uneven::warnings(&self.config, &self.policy)).collect()
+    }
+
+    /// Logs risky settings, files that others can change and hashes that differ in cost; expired certificates are logged by [`note_certificates`].
     pub fn warn(&self) {
-        for Warning { place, message, help } in self.config.warnings() {
+        for Warning { place, message, help } in self.risks() {
             tracing::warn!(place, help, "{message}");
         }
     }

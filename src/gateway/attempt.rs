@@ -185,8 +185,8 @@ impl Tried<'_> {
         self.held.take()
     }
 
-    /// It has been judged before, and is no other now.
-    pub(super) fn is_no_other(mut self) {
+    /// It has been judged before: it is not counted again.
+    pub(super) fn retract(mut self) {
         self.is_open = false;
     }
 

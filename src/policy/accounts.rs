@@ -52,6 +52,8 @@ pub struct AccountFile {
     by_customer: HashMap<Identifier, Option<Arc<Account>>>,
     /// For names that are not there.
     decoy: Decoy,
+    /// What each hash costs, in the order of the file.
+    pub(super) costs: Vec<u64>,
 }
 
 impl AccountFile {
@@ -196,6 +198,7 @@ fn read_entries(
 ) -> Option<Accounts> {
     let count = problems.len();
     let folds = login.accounts.fold;
+    let mut costs = Vec::new();
     let (mut accounts, mut written) = (HashMap::new(), HashMap::new());
     for (number, entry) in entries.into_iter().enumerate() {
         let mut problem = |message: String, help: &str| {
@@ -216,6 +219,7 @@ fn read_entries(
                 continue;
             }
         };
+        costs.push(password.cost());
         let stamp = AccountStamp::of(&entry.username, &entry.subject, &password.text());
         let claims = entry.claims.into_iter().filter(|(name, _)| login.claims.contains(name));
         let claims = claims.chain([(ACCOUNT.to_owned(), stamp.to_string().into())]).collect();
@@ -243,5 +247,6 @@ fn read_entries(
         by_name: accounts,
         folds,
         decoy,
+        costs,
     })))
 }

@@ -204,3 +204,30 @@ fn check_warns_of_a_certificate_that_has_expired() {
         "{complained}"
     );
 }
+
+#[test]
+fn check_warns_where_hashes_of_accounts_or_of_clients_secrets_differ_in_cost_and_names_them() {
+    let account = |name: &str, hash: String| json!({"username": name, "password": hash, "subject": name});
+    let (usual, dear) = (|| keys::argon2id("secret"), || keys::argon2id_in("secret", 2 * 19_456));
+    let complained = |accounts: Value, secrets: Value| {
+        let config = Config::new(&Backend::start()).set("/login/accounts/file", json!("some.yaml"));
+        let config = config.file("some.yaml", &accounts.to_string()).set("/clients/0/secrets", secrets);
+        let (code, _, complained) = gateway::Workspace::new(&config).run(&["check"]);
+        assert_eq!(code, 0, "{complained}");
+        complained
+    };
+    let even = complained(json!([account("a", usual()), account("b", usual())]), json!([usual()]));
+    assert!(!even.contains("cost"), "{even}");
+    let uneven =
+        complained(json!([account("a", usual()), account("b", dear()), account("c", usual())]), json!([dear()]));
+    for said in [
+        "some.yaml, entry 1: ",
+        "2 of 3 hashes cost less",
+        "that of entry 2",
+        "clients[1].secrets[0]: ",
+        "clients[0].secrets[0]",
+    ] {
+        assert!(uneven.contains(said), "{said}: {uneven}");
+    }
+    assert!(uneven.contains("wicketgate hash-password") && uneven.contains("wicketgate new client-secret"), "{uneven}");
+}

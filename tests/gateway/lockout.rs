@@ -577,22 +577,28 @@ fn several_attempts_at_one_name_take_as_long_as_the_dearest_hash_each_whoever_is
         {"username": "cheap", "password": argon2id("cheap-password"), "subject": "account-2"},
     ]);
     let (_backend, gateway) = world_with(|c| {
-        usual(c).set("/login/accounts/file", json!("mixed.yaml")).file("mixed.yaml", &accounts.to_string())
+        usual(c)
+            .set("/login/accounts/file", json!("mixed.yaml"))
+            .file("mixed.yaml", &accounts.to_string())
+            .set("/clients/0/secrets", Value::from(vec![argon2id("one"); 10]))
     });
-    let slowest = |name: &str| {
+    let slowest = |request: &dyn Fn(&str) -> Request| {
         let start = Instant::now();
-        let guesses: Vec<_> = (0..4)
-            .map(|_| {
-                let request = from(HOME, gateway.login_request(name, "wrong"));
-                thread::spawn(move || request.send().expect(401, "401-04"))
+        let guesses: Vec<_> = (0..5)
+            .map(|number| {
+                let request = from(HOME, request(&format!("wrong{number}")));
+                thread::spawn(move || request.send().expect(401, ""))
             })
             .collect();
         guesses.into_iter().for_each(|guess| drop(guess.join().unwrap()));
         start.elapsed()
     };
-    let unknown = slowest("nobody");
-    let cheap = slowest("cheap");
+    let login = |name: &str| slowest(&|password| gateway.login_request(name, password));
+    let (unknown, cheap) = (login("nobody"), login("cheap"));
     assert!(cheap > unknown / 2, "{cheap:?}, an unknown name: {unknown:?}");
+    let client = |id: &str| slowest(&|secret| gateway.token_request(id, secret));
+    let (known, unknown) = (client(CLIENT.name), client("nobody"));
+    assert!(unknown > known / 2, "{unknown:?}, a client with many secrets: {known:?}");
 }
 
 on_both_stores! {

@@ -95,7 +95,7 @@ impl Gateway {
         }
         if remembered.is_wrong(&wrong) {
             limits.has_verified(who.key(), look);
-            tried.is_no_other();
+            tried.retract();
             return Err(no(client).into());
         }
         let known = client.map(|client| Arc::clone(&client.id));
