@@ -23,7 +23,7 @@ fn in_seconds(seconds: u64) -> String {
 }
 
 #[test]
-fn a_secret_that_was_right_once_is_not_hashed_again_and_a_wrong_one_is_each_time() {
+fn a_secret_that_was_right_once_is_not_hashed_again_and_a_wrong_one_is_not_either() {
     let (_backend, gateway) = world();
     asks(&gateway, CLIENT.secret, 200);
     assert_eq!(hashed(&gateway), 1.0);
@@ -35,10 +35,10 @@ fn a_secret_that_was_right_once_is_not_hashed_again_and_a_wrong_one_is_each_time
     by_basic.form("grant_type=client_credentials").send().ok();
     assert_eq!(hashed(&gateway), 1.0, "whatever the method");
     let mut cost = 1.0;
-    for _ in 0..2 {
+    for round in 0..2 {
         for (id, secret) in [(CLIENT.name, "wrong"), (OTHER_CLIENT.name, CLIENT.secret), ("nobody", CLIENT.secret)] {
             gateway.token_request(id, secret).send().expect(401, "");
-            cost += 1.0;
+            cost += if round == 0 { 1.0 } else { 0.0 };
             assert_eq!(hashed(&gateway), cost, "{id}");
         }
     }
@@ -64,7 +64,7 @@ fn a_known_secret_survives_a_reload_and_not_its_removal_replacement_or_move_to_a
     gateway.reload(&replaced.set("/clients/1/secrets", json!([hash])), "reloaded");
     asks(&gateway, CLIENT.secret, 401);
     gateway.token_request(OTHER_CLIENT.name, CLIENT.secret).send().ok();
-    assert_eq!(hashed(&gateway), before + 2.0);
+    assert_eq!(hashed(&gateway), before + 1.0);
 }
 
 #[test]

@@ -255,8 +255,8 @@ fn contract_34_two_secrets_are_live_at_once_and_one_can_be_taken_away_without_re
 #[test]
 fn contract_17_a_client_that_asks_too_often_is_429() {
     let (_backend, gateway) = world_with(|c| c.set("/access_token/limits", json!({"rate": "1/m", "burst": 2})));
-    for _ in 0..2 {
-        refused(gateway.token_request(CLIENT.name, "wrong").send(), 401, "invalid_client");
+    for secret in ["wrong1", "wrong2"] {
+        refused(gateway.token_request(CLIENT.name, secret).send(), 401, "invalid_client");
     }
     gateway.token_request(CLIENT.name, CLIENT.secret).send().expect(429, "");
     gateway.token_request(OTHER_CLIENT.name, OTHER_CLIENT.secret).send().ok();

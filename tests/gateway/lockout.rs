@@ -513,7 +513,7 @@ fn the_access_log_names_the_known_client_whose_secret_is_wrong_and_no_unknown_on
     let (_backend, gateway) = world_with(usual);
     for (id, logged) in [(CLIENT.name, json!(CLIENT.name)), ("nobody", json!(null))] {
         let answer = gateway.token_request(id, "wrong").send().expect(401, "");
-        let line = gateway.access_line(&answer.header("X-Request-Id").unwrap());
+        let line = gateway.access_line(answer.header("X-Request-Id").unwrap());
         assert_eq!(line["client"], logged, "{line}");
     }
 }
