@@ -368,7 +368,7 @@ impl Authenticator {
         let generation = revocations.generation();
         let ask = (!around.learned.keys).then_some(&mut around.ask);
         let Inspected { verdict, marks, claims, .. } =
-            self.customer_token_of(token, around.now, revocations, &self.accounts, ask)?;
+            self.customer_token_of(token, around.now, revocations, Some(&self.accounts), ask)?;
         let Verdict::Customer(identity) = verdict.clone() else { return Err(TokenFault::Type) };
         around.verified.keep(Kind::Customer, token, claims.ends, verdict, marks, generation);
         Ok(identity)

@@ -91,8 +91,7 @@ impl Authenticator {
         purpose: Purpose,
     ) -> Result<Inspected, TokenFault> {
         let token = readable(token.as_bytes())?;
-        let all = AccountStamps::default();
-        let accounts = if purpose == Purpose::End { &all } else { &self.accounts };
+        let accounts = (purpose != Purpose::End).then_some(&self.accounts);
         let mut ask = None;
         let decided = self.customer_token_of(token, now, state.revocations(), accounts, Some(&mut ask));
         let Some(Ask::Issuer(keys)) = ask else { return decided };
@@ -131,14 +130,15 @@ impl Authenticator {
         Ok(Inspected { verdict, marks, claims, issuer: verifier.issuer().to_owned() })
     }
 
-    /// What a customer's token is worth where these accounts are in force. One that names a key which is not known here may have to wait for it: then `ask`
+    /// What a customer's token is worth where these accounts are in force; `None`: whichever are. One that names a key which
+    /// is not known here may have to wait for it: then `ask`
     /// has whom to ask, where nobody was asked before.
     pub(super) fn customer_token_of(
         &self,
         token: &str,
         now: u64,
         revocations: &Revocations,
-        accounts: &AccountStamps,
+        accounts: Option<&AccountStamps>,
         ask: Option<&mut Option<Ask>>,
     ) -> Result<Inspected, TokenFault> {
         let compact = Compact::parse(token)?;
@@ -151,7 +151,7 @@ impl Authenticator {
             (None, None) => return Err(TokenFault::Issuer),
         };
         let customer = match own {
-            Some(_) if !accounts.admit(claims.account) => return Err(TokenFault::Account),
+            Some(_) if accounts.is_some_and(|known| !known.admit(claims.account)) => return Err(TokenFault::Account),
             Some(_) => deriver.accept(&claims.subject, now).map_err(|_| TokenFault::Subject)?,
             None => deriver.derive(verifier.tenant(), &claims.subject).map_err(|_| TokenFault::Subject)?,
         };
