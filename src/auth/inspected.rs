@@ -131,8 +131,7 @@ impl Authenticator {
     }
 
     /// What a customer's token is worth where these accounts are in force; `None`: whichever are. One that names a key which
-    /// is not known here may have to wait for it: then `ask`
-    /// has whom to ask, where nobody was asked before.
+    /// is not known here may have to wait for it: then `ask` has whom to ask, where nobody was asked before.
     pub(super) fn customer_token_of(
         &self,
         token: &str,
