@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, watch};
 
@@ -26,10 +26,11 @@ use crate::reload::{self, Plan, ReloadFault, Reloadable, Reloader};
 use crate::server::departure::Departed;
 use crate::server::handover::{HandoverFault, Predecessor, Sockets, Successor};
 use crate::server::operators::{self, BoundSocket, Wish};
+use crate::server::owner::Owner;
 use crate::server::tls::ListenerTls;
 use crate::server::worker::{PULSE, Worker};
 use crate::server::{self, Listener, Phase};
-use crate::state::State;
+use crate::state::{self, OpenFault, State};
 use places::Places;
 
 /// How often it is looked whether a file has changed.
@@ -72,6 +73,8 @@ pub struct App {
     sockets: Sockets,
     /// Connections that go over to it.
     departures: mpsc::UnboundedReceiver<Departed>,
+    /// This process, as it stands beside the state.
+    owner: StateOwner,
     /// That process.
     successor: Mutex<Option<Successor>>,
     /// Where it is written when keys were last used.
@@ -88,7 +91,15 @@ impl App {
     /// # Errors
     /// What is wrong with the configuration, or with the machine.
     pub fn start(file: &Path, given: Sockets, control: Runtime) -> anyhow::Result<Self> {
-        Self::begin(file, given, control, |_| Ok(None))
+        Self::begin(file, given, control, |socket, own| match Owner::at(socket) {
+            Ok(None) => Ok(None),
+            Ok(Some(other)) => bail!("{}", other.refusal(own, socket)),
+            Err(error) => bail!(
+                "the state is in use: a process answers at {} that does not say which it is ({error}). Stop it first, or \
+                 set another `state.embedded.path` or `admin.socket`",
+                socket.display()
+            ),
+        })
     }
 
     /// The same, taking over from the process that runs with this configuration, if there is one. It goes on until
@@ -96,16 +107,23 @@ impl App {
     ///
     /// # Errors
     /// As [`App::start`]; then the other process goes on.
-    pub fn take_over(file: &Path, given: Sockets, control: Runtime) -> anyhow::Result<Self> {
-        Self::begin(file, given, control, |path| Ok(Predecessor::meet(path)?))
+    pub fn upgrade(file: &Path, given: Sockets, control: Runtime) -> anyhow::Result<Self> {
+        Self::begin(file, given, control, |socket, own| {
+            let met = Predecessor::meet(socket, own)?;
+            if met.is_none() {
+                tracing::info!(socket = %socket.display(), "nobody runs here to take over from: starting as without --upgrade");
+            }
+            Ok(met)
+        })
     }
 
     fn begin(
         file: &Path,
         mut given: Sockets,
         control: Runtime,
-        meet: impl FnOnce(&Path) -> anyhow::Result<Option<(Predecessor, Sockets)>>,
+        meet: impl FnOnce(&Path, &Owner) -> anyhow::Result<Option<(Predecessor, Sockets)>>,
     ) -> anyhow::Result<Self> {
+        let owner = Owner::this(file);
         let lasting = Lasting::default();
         let plan = Plan::read(file, &lasting)?;
         plan.warn();
@@ -113,7 +131,7 @@ impl App {
         control.block_on(plan.watch_servers(control.handle()));
         let raw = plan.config.raw().clone();
         let socket = operators::socket_path(&plan.config);
-        let predecessor = match meet(&socket)? {
+        let predecessor = match meet(&socket, &owner)? {
             Some((predecessor, sockets)) => {
                 given = sockets;
                 Some(predecessor)
@@ -144,7 +162,14 @@ impl App {
         }
         let hashing = Hashing::new(control.handle().clone());
         let now = u64::try_from(unix_seconds()).unwrap_or_default();
-        let state = State::open(plan.state, Arc::clone(&metrics.state), control.handle(), now)?;
+        let directory = match &plan.state {
+            state::Settings::Embedded(directory, _) => Some(directory.clone()),
+            state::Settings::Redis(..) | state::Settings::Memory => None,
+        };
+        let owner = StateOwner { owner, directory };
+        let state = State::open(plan.state, Arc::clone(&metrics.state), control.handle(), now)
+            .map_err(|fault| owner.explain(fault))?;
+        owner.note();
         if predecessor.is_some() {
             control.block_on(state.is_ready(READY));
         }
@@ -194,7 +219,7 @@ impl App {
             let admin = tokio::net::TcpListener::from_std(admin)?;
             control.spawn(server::admin::serve(admin, Arc::clone(&shared), watched.clone()));
             let operators = tokio::net::UnixListener::from_std(operators)?;
-            control.spawn(operators::serve(operators, Arc::clone(&shared), wishing, watched));
+            control.spawn(operators::serve(operators, owner.owner.clone(), Arc::clone(&shared), wishing, watched));
         }
         start_sweep(&control, &shared, noted.clone());
         Ok(Self {
@@ -207,6 +232,7 @@ impl App {
             socket: BoundSocket::at(socket),
             sockets: places.held,
             departures: departed,
+            owner,
             successor: Mutex::default(),
             noted,
             log,
@@ -265,6 +291,7 @@ impl App {
             Ok(id) => id,
             Err(fault) => {
                 release.take_back();
+                self.owner.note();
                 self.phase.send_replace(Phase::Running);
                 return Err(fault);
             }
@@ -333,6 +360,7 @@ impl App {
         } else {
             self.reloader.shared().lasting.uses.write(&self.noted);
             self.socket.remove();
+            self.owner.forget();
         }
         self.reloader.shared().state.close();
         if let Some(log) = &self.log {
@@ -341,6 +369,32 @@ impl App {
         self.control.shutdown_timeout(Duration::from_secs(1));
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// The note beside the state that says which process has it.
+struct StateOwner {
+    owner: Owner,
+    /// `None` where no file is locked.
+    directory: Option<PathBuf>,
+}
+
+impl StateOwner {
+    fn note(&self) {
+        self.directory.iter().for_each(|directory| self.owner.write(directory));
+    }
+
+    fn forget(&self) {
+        self.directory.iter().for_each(|directory| Owner::remove(directory));
+    }
+
+    /// Who has the state, where that is why it cannot be opened.
+    fn explain(&self, fault: OpenFault) -> anyhow::Error {
+        let is_locked = matches!(fault, OpenFault::Locked(_));
+        match self.directory.as_deref().filter(|_| is_locked).and_then(Owner::read) {
+            Some(other) => anyhow::Error::new(fault).context(format!("{other} has the state, and goes on as before")),
+            None => fault.into(),
+        }
     }
 }
 

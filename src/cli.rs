@@ -34,7 +34,7 @@ struct Cli {
 enum Command {
     /// Run the gateway.
     #[command(after_help = run::EXAMPLE)]
-    Run(ConfigFile),
+    Run(run::Run),
     /// Check gateway.yaml and all files that it names; say everything that is wrong.
     #[command(after_help = check::EXAMPLE)]
     Check(ConfigFile),
@@ -79,7 +79,7 @@ struct ConfigFile {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
-        Command::Run(file) => run::run(&file.config),
+        Command::Run(what) => run::run(&what),
         Command::Check(file) => check::check(&file.config),
         Command::Schema => schema(),
         Command::Demo(file) => demo::demo(&file.config),

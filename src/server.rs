@@ -9,6 +9,7 @@ mod frames;
 mod goaway;
 pub mod handover;
 pub mod operators;
+pub mod owner;
 mod proxy_protocol;
 mod readiness;
 mod streams;

@@ -89,6 +89,7 @@ mod sessions;
 mod shutdown;
 mod spellings;
 mod streaming;
+mod takeover;
 mod tls;
 mod tokens;
 mod trailers;
