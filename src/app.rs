@@ -341,7 +341,7 @@ impl App {
         // Connections over which nothing could be decided any more must have ended before that.
         let decides =
             Some(&self.reloader.shared().state).filter(|_| is_succeeded).and_then(State::decides_after_handover);
-        self.reloader.shared().drains(decides.map_or(grace.get(), |time| time.min(grace.get())));
+        self.reloader.shared().drains(grace.get(), decides.unwrap_or(Duration::MAX));
         self.phase.send_replace(if is_succeeded { Phase::Leaving } else { Phase::Draining });
         // Whoever still waits on these sockets is another process's now, or nobody's.
         drop(self.sockets);

@@ -46,6 +46,7 @@ mod forward_auth_fields;
 mod forward_auth_proxies;
 mod framing;
 mod goaway;
+mod goodbye;
 mod h2spec;
 mod harness;
 mod headers;
