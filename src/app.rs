@@ -1,6 +1,7 @@
 //! Build everything, bind everything, run, drain.
 
 mod places;
+pub mod rehearsal;
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::raw::{self, AccessLog, Level, Raw};
+use crate::config::{Config, Problems};
 use crate::diagnostics;
 use crate::gateway::Shared;
 use crate::gateway::access_log::AccessLogWriter;
@@ -30,7 +32,7 @@ use crate::server::owner::Owner;
 use crate::server::tls::ListenerTls;
 use crate::server::worker::{PULSE, Worker};
 use crate::server::{self, Listener, Phase};
-use crate::state::{self, OpenFault, State};
+use crate::state::{OpenFault, State};
 use places::Places;
 
 /// How often it is looked whether a file has changed.
@@ -94,11 +96,7 @@ impl App {
         Self::begin(file, given, control, |socket, own| match Owner::at(socket) {
             Ok(None) => Ok(None),
             Ok(Some(other)) => bail!("{}", other.refusal(own, socket)),
-            Err(error) => bail!(
-                "the state is in use: a process answers at {} that does not say which it is ({error}). Stop it first, or \
-                 set another `state.embedded.path` or `admin.socket`",
-                socket.display()
-            ),
+            Err(error) => bail!("{}", silent(socket, &error)),
         })
     }
 
@@ -123,13 +121,14 @@ impl App {
         control: Runtime,
         meet: impl FnOnce(&Path, &Owner) -> anyhow::Result<Option<(Predecessor, Sockets)>>,
     ) -> anyhow::Result<Self> {
-        let owner = Owner::this(file);
+        let mut owner = Owner::this(file);
         let lasting = Lasting::default();
         let plan = Plan::read(file, &lasting)?;
         plan.warn();
         control.block_on(plan.fetch_keys(&lasting, control.handle()));
         control.block_on(plan.watch_servers(control.handle()));
         let raw = plan.config.raw().clone();
+        owner.listens = raw.listen.iter().map(|listen| listen.address).chain([raw.admin.address]).collect();
         let socket = operators::socket_path(&plan.config);
         let predecessor = match meet(&socket, &owner)? {
             Some((predecessor, sockets)) => {
@@ -138,6 +137,10 @@ impl App {
             }
             None => None,
         };
+        let problems = rehearsal::directories(&plan);
+        if !problems.is_empty() {
+            return Err(problems.into());
+        }
         let metrics = Arc::new(Metrics::default());
         reload::note_certificates(&metrics, &plan.tls);
         let count = raw.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
@@ -152,9 +155,9 @@ impl App {
                 entrance: Arc::clone(&listener.entrance),
                 bounds: Arc::clone(&listener.bounds),
             });
-            places.listen(listener)?;
+            places.listen(&plan.config, number, listener)?;
         }
-        let admin = places.admin(raw.admin.address)?;
+        let admin = places.admin(&plan.config, raw.admin.address)?;
         places.nothing_is_left(predecessor.is_some())?;
         // From here on what can go wrong is the state, and only it is waited for.
         if let Some(predecessor) = &predecessor {
@@ -162,19 +165,16 @@ impl App {
         }
         let hashing = Hashing::new(control.handle().clone());
         let now = u64::try_from(unix_seconds()).unwrap_or_default();
-        let directory = match &plan.state {
-            state::Settings::Embedded(directory, _) => Some(directory.clone()),
-            state::Settings::Redis(..) | state::Settings::Memory => None,
-        };
+        let directory = plan.state.directory().map(Path::to_owned);
         let owner = StateOwner { owner, directory };
         let state = State::open(plan.state, Arc::clone(&metrics.state), control.handle(), now)
-            .map_err(|fault| owner.explain(fault))?;
+            .map_err(|fault| owner.explain(&plan.config, fault))?;
         owner.note();
         if predecessor.is_some() {
             control.block_on(state.is_ready(READY));
         }
         // A socket in the file system is made last: nothing is left of a start that fails.
-        let operators = places.operators(&socket)?;
+        let operators = places.operators(&plan.config, &socket)?;
         let noted = plan.config.data_directory().join(LAST_USES);
         lasting.uses.read(&noted);
         let shared = Arc::new(Shared::new(plan.policy, lasting, Arc::clone(&metrics), hashing, state));
@@ -372,6 +372,15 @@ impl App {
     }
 }
 
+/// That nobody knows which process has what this one needs.
+fn silent(socket: &Path, error: &io::Error) -> String {
+    format!(
+        "the state is in use: a process answers at {} that does not say which it is ({error}). Stop it first, or set \
+         another `state.embedded.path` or `admin.socket`",
+        socket.display()
+    )
+}
+
 /// The note beside the state that says which process has it.
 struct StateOwner {
     owner: Owner,
@@ -389,11 +398,13 @@ impl StateOwner {
     }
 
     /// Who has the state, where that is why it cannot be opened.
-    fn explain(&self, fault: OpenFault) -> anyhow::Error {
+    fn explain(&self, config: &Config, fault: OpenFault) -> anyhow::Error {
         let is_locked = matches!(fault, OpenFault::Locked(_));
-        match self.directory.as_deref().filter(|_| is_locked).and_then(Owner::read) {
-            Some(other) => anyhow::Error::new(fault).context(format!("{other} has the state, and goes on as before")),
-            None => fault.into(),
+        let other = self.directory.as_deref().filter(|_| is_locked).and_then(Owner::read);
+        let error = anyhow::Error::new(Problems::from(rehearsal::no_state(config, &fault)));
+        match other {
+            Some(other) => error.context(format!("{other} has the state, and goes on as before")),
+            None => error,
         }
     }
 }

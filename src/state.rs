@@ -17,7 +17,7 @@ mod registry;
 pub mod revocation;
 pub mod session;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -66,6 +66,16 @@ pub enum Settings {
     Redis(Box<redis::Settings>, Outage),
     /// In memory only. For tests and measurements: it ends with the process.
     Memory,
+}
+
+impl Settings {
+    /// The directory of the file that only one process can have.
+    pub fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::Embedded(directory, _) => Some(directory),
+            Self::Redis(..) | Self::Memory => None,
+        }
+    }
 }
 
 /// What passes while a shared store is away.
@@ -131,6 +141,25 @@ enum Store {
 }
 
 impl State {
+    /// Looks whether the file could be opened, and changes nothing.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub fn examine(settings: &Settings) -> Result<(), OpenFault> {
+        settings.directory().map_or(Ok(()), embedded::examine)
+    }
+
+    /// Tries the connection to a shared store once.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn try_connect(settings: &Settings) -> Result<(), String> {
+        match settings {
+            Settings::Redis(settings, _) => redis::try_connect(settings).await,
+            Settings::Embedded(..) | Settings::Memory => Ok(()),
+        }
+    }
+
     /// Opens the store and reads what it holds. `now` is in seconds since 1970.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,9 @@ pub struct Owner {
     pub pid: u32,
     /// The absolute path of its gateway.yaml.
     pub config: PathBuf,
+    /// The addresses on which it listens, as configured.
+    #[serde(default)]
+    pub listens: Vec<SocketAddr>,
     /// The name of the machine or container that it runs in.
     host: String,
     /// The number of its network namespace; `None` where the machine does not say.
@@ -48,10 +52,16 @@ impl Owner {
     pub fn this(file: &Path) -> Self {
         Self {
             pid: std::process::id(),
+            listens: Vec::new(),
             config: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
             host: host(),
             network: fs::metadata("/proc/self/ns/net").ok().map(|namespace| namespace.ino()),
         }
+    }
+
+    /// Whether both run with one file.
+    pub fn has_same_file(&self, other: &Self) -> bool {
+        is_same_file(&self.config, &other.config)
     }
 
     /// Asks who answers on an operators' socket. `None`: nobody.
@@ -86,7 +96,7 @@ impl Owner {
                 "{self} runs in another network namespace: its sockets would be of no use to the one that asks"
             ));
         }
-        if !is_same_file(&self.config, &other.config) {
+        if !self.has_same_file(other) {
             return Err(format!("{self} runs, and the one that asks has {}", other.config.display()));
         }
         Ok(())
@@ -95,7 +105,7 @@ impl Owner {
     /// Why a process that was not asked to take over does not start, and what to do.
     pub fn refusal(&self, other: &Self, socket: &Path) -> String {
         let socket = socket.display();
-        let take_over = if is_same_file(&self.config, &other.config) {
+        let take_over = if self.has_same_file(other) {
             "to take over from it without loss, use `wicketgate run --upgrade`, or send it SIGUSR2; "
         } else {
             ""

@@ -95,6 +95,14 @@ const MAX_TOUCHED: usize = 100_000;
 /// How many sessions are read at once, where all are asked for.
 const PAGE: usize = 200;
 
+/// Connects once.
+///
+/// # Errors
+/// Why that failed.
+pub(super) async fn try_connect(settings: &Settings) -> Result<(), String> {
+    connect::connect(settings).await.map(drop).map_err(|error| error.to_string())
+}
+
 impl Redis {
     /// Connects, and connects again, for as long as the process lives.
     pub(super) fn start(settings: Settings, revocations: Arc<Revocations>, control: Handle) -> Self {

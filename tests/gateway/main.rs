@@ -76,6 +76,7 @@ mod proxies;
 mod real_clients;
 mod refresh;
 mod refused_bodies;
+mod rehearsal;
 mod reload;
 mod replicas;
 mod response_rules;
