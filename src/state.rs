@@ -209,6 +209,13 @@ impl State {
         }
     }
 
+    /// Takes what can be replaced while the process runs: the credentials of a shared store.
+    pub fn renew(&self, settings: &Settings) {
+        if let (Store::Redis(store, _), Settings::Redis(settings, _)) = (&self.store, settings) {
+            store.renew(settings.access.load_full());
+        }
+    }
+
     /// What has been revoked.
     pub fn revocations(&self) -> &Revocations {
         &self.revocations

@@ -3,7 +3,9 @@
 //! Every operation has an end within its timeout, and none is tried while the store is known to be away. One task
 //! (`link`) keeps the connection, listens to what other replicas do, and polls what it might have missed.
 
+pub mod access;
 mod connect;
+mod connect_log;
 mod customers;
 mod families;
 mod inner;
@@ -15,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use redis::{Cmd, Pipeline, RedisResult, cmd};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -26,8 +28,10 @@ use super::registry::LoginKind;
 use super::revocation::{Revocations, Rule};
 use super::session::{Session, SessionDigest, hex};
 use super::{Taken, Unavailable};
-use crate::secret::{Secret, random_bytes};
+use crate::secret::random_bytes;
+use access::Access;
 use connect::Connection;
+use connect_log::ConnectLog;
 use inner::{Inner, locked, session};
 use scripts::Scripts;
 
@@ -38,12 +42,8 @@ pub struct Settings {
     pub kind: Kind,
     /// What stands before every key.
     pub prefix: String,
-    /// The ACL user.
-    pub username: Option<String>,
-    /// The password.
-    pub password: Option<Secret>,
-    /// TLS, where it is used.
-    pub tls: Option<Tls>,
+    /// How it is entered from the next connection on.
+    pub access: ArcSwap<Access>,
     /// The number of the database.
     pub database: i64,
     /// How long an operation may take.
@@ -63,15 +63,6 @@ pub enum Kind {
     Sentinel(Vec<(String, u16)>, String),
     /// Some nodes of a cluster.
     Cluster(Vec<(String, u16)>),
-}
-
-/// TLS towards the store. Everything is PEM.
-#[derive(Debug)]
-pub struct Tls {
-    /// Who may have signed its certificate; `None`: those whom this machine trusts.
-    pub ca: Option<Vec<u8>>,
-    /// Our own certificate and key.
-    pub identity: Option<(Vec<u8>, Secret)>,
 }
 
 /// The shared store.
@@ -100,6 +91,8 @@ impl Redis {
             name: hex(&random_bytes::<8>()),
             link: ArcSwapOption::empty(),
             lost: Notify::new(),
+            renewed: Notify::new(),
+            connect_log: ConnectLog::default(),
             was_up: AtomicBool::new(true),
             started: Instant::now(),
             listening: AtomicU32::new(0),
@@ -110,6 +103,14 @@ impl Redis {
         });
         control.spawn(link::keep(Arc::clone(&inner)));
         Self { inner, control }
+    }
+
+    /// Takes other credentials: for every connection from now on, and the present one is replaced once another is open.
+    pub(super) fn renew(&self, access: Arc<Access>) {
+        if self.inner.settings.access.load().as_ref() != access.as_ref() {
+            self.inner.settings.access.store(access);
+            self.inner.renewed.notify_one();
+        }
     }
 
     /// Whether the store answers.

@@ -72,6 +72,7 @@ mod privacy;
 mod proof;
 mod proxies;
 mod real_clients;
+mod redis_access;
 mod refresh;
 mod refused_bodies;
 mod reload;

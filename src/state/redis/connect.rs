@@ -1,13 +1,23 @@
 //! Ways to the store.
 
+use std::io;
+use std::time::Duration;
+
 use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
-    IntoConnectionInfo as _, Pipeline, RedisConnectionInfo, RedisFuture, RedisResult, TlsCertificates, Value, cmd,
+    AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo as _, Pipeline,
+    RedisError, RedisFuture, RedisResult, ServerErrorKind, Value, cmd,
 };
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
+use super::access::{Access, Credentials};
+use super::connect_log::ConnectLog;
 use super::{Kind, Settings};
 
 /// A connection that many operations share.
@@ -19,106 +29,171 @@ pub(super) enum Connection {
     Cluster(ClusterConnection),
 }
 
-/// A connection for operations, and one that listens.
-pub(super) async fn connect(settings: &Settings) -> RedisResult<(Connection, PubSub)> {
-    match &settings.kind {
-        Kind::Single(host, port) => single(settings, host, *port).await,
-        Kind::Sentinel(sentinels, master) => {
-            let mut last = (ErrorKind::Io, "no sentinel answers").into();
-            for (host, port) in sentinels {
-                match ask_sentinel(settings, host, *port, master).await {
-                    Ok((host, port)) => return single(settings, &host, port).await,
-                    Err(error) => last = error,
-                }
-            }
-            Err(last)
-        }
-        Kind::Cluster(nodes) => {
-            let infos =
-                nodes.iter().map(|(host, port)| info(settings, host, *port)).collect::<RedisResult<Vec<_>>>()?;
-            let mut builder = ClusterClient::builder(infos)
-                .connection_timeout(settings.connect_timeout)
-                .response_timeout(settings.timeout)
-                .retries(2);
-            if settings.tls.is_some() {
-                builder = builder.certs(certificates(settings));
-            }
-            let connection = builder.build()?.get_async_connection().await?;
-            // What is published reaches every node.
-            let mut last = (ErrorKind::Io, "no node answers").into();
-            for (host, port) in nodes {
-                match client(settings, host, *port)?.get_async_pubsub().await {
-                    Ok(events) => return Ok((Connection::Cluster(connection), events)),
-                    Err(error) => last = error,
-                }
-            }
-            Err(last)
-        }
-    }
+/// Bytes both ways.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// A connection for operations, and one that listens. Each failure on the way goes to the log.
+///
+/// # Errors
+/// The last failure.
+pub(super) async fn connect(settings: &Settings, log: &ConnectLog) -> RedisResult<(Connection, PubSub)> {
+    let access = settings.access.load_full();
+    let ways = match &settings.kind {
+        Kind::Single(host, port) => noted(log, host, *port, single(settings, &access, host, *port).await),
+        Kind::Sentinel(sentinels, master) => sentinel(settings, &access, sentinels, master, log).await,
+        Kind::Cluster(nodes) => cluster(settings, &access, nodes, log).await,
+    };
+    ways.inspect(|_| log.succeeded())
 }
 
-async fn single(settings: &Settings, host: &str, port: u16) -> RedisResult<(Connection, PubSub)> {
-    let client = client(settings, host, port)?;
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(settings.connect_timeout))
-        .set_response_timeout(Some(settings.timeout));
-    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-    let role: Vec<Value> = cmd("ROLE").query_async(&mut connection).await?;
-    if !matches!(role.first(), Some(Value::BulkString(role)) if role == b"master") {
-        return Err((ErrorKind::Io, "this server is a replica: it takes no writes").into());
+/// The master of which a sentinel tells. One that is cut off may tell of a server that is none any more: then the next.
+async fn sentinel(
+    settings: &Settings,
+    access: &Access,
+    sentinels: &[(String, u16)],
+    master: &str,
+    log: &ConnectLog,
+) -> RedisResult<(Connection, PubSub)> {
+    let mut last = (ErrorKind::Io, "no sentinel answers").into();
+    for (host, port) in sentinels {
+        let told = noted(log, host, *port, ask_sentinel(settings, &access.sentinels, host, *port, master).await);
+        let ways = match told {
+            Ok((host, port)) => noted(log, &host, port, single(settings, access, &host, port).await),
+            Err(error) => Err(error),
+        };
+        match ways {
+            Ok(ways) => return Ok(ways),
+            Err(error) => last = error,
+        }
     }
-    Ok((Connection::Single(connection), client.get_async_pubsub().await?))
+    Err(last)
 }
 
-async fn ask_sentinel(settings: &Settings, host: &str, port: u16, master: &str) -> RedisResult<(String, u16)> {
-    let address = address(settings, host, port).into_connection_info()?;
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(settings.connect_timeout))
-        .set_response_timeout(Some(settings.timeout));
-    let client = open(settings, address)?;
-    let mut sentinel = client.get_multiplexed_async_connection_with_config(&config).await?;
+async fn cluster(
+    settings: &Settings,
+    access: &Access,
+    nodes: &[(String, u16)],
+    log: &ConnectLog,
+) -> RedisResult<(Connection, PubSub)> {
+    let credentials = &access.servers;
+    let info = |(host, port): &(String, u16)| -> RedisResult<ConnectionInfo> {
+        let (host, port) = (host.clone(), *port);
+        let address = match credentials.tls {
+            None => ConnectionAddr::Tcp(host, port),
+            Some(_) => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
+        };
+        Ok(address.into_connection_info()?.set_redis_settings(credentials.login(settings.database)))
+    };
+    let infos = nodes.iter().map(info).collect::<RedisResult<Vec<_>>>()?;
+    let mut builder = ClusterClient::builder(infos)
+        .connection_timeout(settings.connect_timeout)
+        .response_timeout(settings.timeout)
+        .retries(2);
+    if let Some(tls) = &credentials.tls {
+        builder = builder.certs(tls.pem.certificates());
+    }
+    let client = builder.build()?;
+    let connection = match within(settings.connect_timeout * 3, client.get_async_connection()).await {
+        Ok(connection) => connection,
+        Err(error) => {
+            let all: Vec<String> = nodes.iter().map(|(host, port)| address(host, *port)).collect();
+            log.failed(&all.join(", "), &error);
+            return Err(error);
+        }
+    };
+    // What is published reaches every node.
+    let mut last = (ErrorKind::Io, "no node answers").into();
+    for (host, port) in nodes {
+        match noted(log, host, *port, listen(settings, credentials, host, *port).await) {
+            Ok(events) => return Ok((Connection::Cluster(connection), events)),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+async fn single(settings: &Settings, access: &Access, host: &str, port: u16) -> RedisResult<(Connection, PubSub)> {
+    let mut connection = open(settings, &access.servers, settings.database, host, port).await?;
+    match cmd("ROLE").query_async::<Vec<Value>>(&mut connection).await {
+        Ok(role) if matches!(role.first(), Some(Value::BulkString(role)) if role == b"master") => {}
+        Ok(_) => return Err((ErrorKind::Io, "this server is a replica: it takes no writes").into()),
+        Err(error) if is_withheld(&error) => {}
+        Err(error) => return Err(error),
+    }
+    Ok((Connection::Single(connection), listen(settings, &access.servers, host, port).await?))
+}
+
+/// Whether a command is kept from us, or not offered at all: some services do so.
+fn is_withheld(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
+        || error.detail().is_some_and(|detail| detail.starts_with("unknown command"))
+}
+
+async fn ask_sentinel(
+    settings: &Settings,
+    credentials: &Credentials,
+    host: &str,
+    port: u16,
+    master: &str,
+) -> RedisResult<(String, u16)> {
+    let mut sentinel = open(settings, credentials, 0, host, port).await?;
     let found: Option<(String, u16)> =
         cmd("SENTINEL").arg("get-master-addr-by-name").arg(master).query_async(&mut sentinel).await?;
     found.ok_or_else(|| (ErrorKind::MasterNameNotFoundBySentinel, "the sentinel knows no master of this name").into())
 }
 
-fn client(settings: &Settings, host: &str, port: u16) -> RedisResult<Client> {
-    open(settings, info(settings, host, port)?)
+/// A connection for operations on one server.
+async fn open(
+    settings: &Settings,
+    credentials: &Credentials,
+    database: i64,
+    host: &str,
+    port: u16,
+) -> RedisResult<MultiplexedConnection> {
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(settings.timeout));
+    within(settings.connect_timeout, async {
+        let stream = dial(credentials, host, port).await?;
+        let login = credentials.login(database);
+        let (connection, driver) = MultiplexedConnection::new_with_config(&login, stream, config).await?;
+        // It ends with the last user of the connection.
+        tokio::spawn(driver);
+        Ok(connection)
+    })
+    .await
 }
 
-fn open(settings: &Settings, info: ConnectionInfo) -> RedisResult<Client> {
-    if settings.tls.is_some() { Client::build_with_tls(info, certificates(settings)) } else { Client::open(info) }
+/// A connection that listens to one server.
+async fn listen(settings: &Settings, credentials: &Credentials, host: &str, port: u16) -> RedisResult<PubSub> {
+    within(settings.connect_timeout, async {
+        let stream = dial(credentials, host, port).await?;
+        PubSub::new(&credentials.login(settings.database), stream).await
+    })
+    .await
 }
 
-fn info(settings: &Settings, host: &str, port: u16) -> RedisResult<ConnectionInfo> {
-    let mut server = RedisConnectionInfo::default().set_db(settings.database);
-    if let Some(username) = &settings.username {
-        server = server.set_username(username);
-    }
-    if let Some(password) = settings.password.as_ref().and_then(|password| password.expose_str()) {
-        server = server.set_password(password);
-    }
-    Ok(address(settings, host, port).into_connection_info()?.set_redis_settings(server))
+async fn dial(credentials: &Credentials, host: &str, port: u16) -> io::Result<Box<dyn Stream>> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    let Some(tls) = &credentials.tls else { return Ok(Box::new(stream)) };
+    let name = match &tls.server_name {
+        Some(name) => name.clone(),
+        None => ServerName::try_from(host.to_owned()).map_err(io::Error::other)?,
+    };
+    Ok(Box::new(TlsConnector::from(tls.config.clone()).connect(name, stream).await?))
 }
 
-fn address(settings: &Settings, host: &str, port: u16) -> ConnectionAddr {
-    let host = host.to_owned();
-    match settings.tls {
-        None => ConnectionAddr::Tcp(host, port),
-        Some(_) => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
-    }
+async fn within<T>(time: Duration, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    timeout(time, work).await.unwrap_or_else(|_| Err((ErrorKind::Io, "no connection in time").into()))
 }
 
-fn certificates(settings: &Settings) -> TlsCertificates {
-    let tls = settings.tls.as_ref();
-    let identity = tls.and_then(|tls| tls.identity.as_ref());
-    TlsCertificates {
-        client_tls: identity.map(|(certificate, key)| ClientTlsConfig {
-            client_cert: certificate.clone(),
-            client_key: key.expose().to_vec(),
-        }),
-        root_cert: tls.and_then(|tls| tls.ca.clone()),
-    }
+fn noted<T>(log: &ConnectLog, host: &str, port: u16, outcome: RedisResult<T>) -> RedisResult<T> {
+    outcome.inspect_err(|error| log.failed(&address(host, port), error))
+}
+
+fn address(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 impl ConnectionLike for Connection {

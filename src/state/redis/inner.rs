@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::Settings;
 use super::connect::Connection;
+use super::connect_log::ConnectLog;
 use super::scripts::Scripts;
 use crate::customer::Identifier;
 use crate::state::account::AccountStamp;
@@ -28,6 +29,9 @@ pub(super) struct Inner {
     pub(super) name: String,
     pub(super) link: ArcSwapOption<Connection>,
     pub(super) lost: Notify,
+    /// There are other credentials.
+    pub(super) renewed: Notify,
+    pub(super) connect_log: ConnectLog,
     pub(super) was_up: AtomicBool,
     pub(super) started: Instant,
     /// How often listening has begun.

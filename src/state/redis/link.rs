@@ -15,6 +15,9 @@ use crate::state::revocation::Rule;
 /// How often the store is asked, and how soon after a failure it is tried again.
 const BEAT: Duration = Duration::from_millis(250);
 
+/// How soon credentials that the store does not take are tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
 /// Without a heartbeat that came back for so long, in milliseconds, nothing is heard any more: listen anew.
 const DEAF: u64 = 2_000;
 
@@ -23,17 +26,47 @@ const PAGE: usize = 1_000;
 
 /// Connects and serves, for ever.
 pub(super) async fn keep(inner: Arc<Inner>) {
+    let mut ready = None;
     loop {
-        let patience = inner.settings.connect_timeout * 3;
-        match timeout(patience, connect(&inner.settings)).await {
-            Ok(Ok((connection, events))) => {
-                let reason = serve(&inner, connection, events).await;
-                inner.lose(&reason);
+        let ways = match ready.take() {
+            Some(ways) => Ok(ways),
+            None => connect(&inner.settings, &inner.connect_log).await,
+        };
+        match ways {
+            Ok((connection, events)) => {
+                tokio::select! {
+                    reason = serve(&inner, connection, events) => inner.lose(&reason),
+                    // What goes on over the old connection ends there.
+                    ways = renewed(&inner) => {
+                        ready = Some(ways);
+                        continue;
+                    }
+                }
             }
-            Ok(Err(error)) => inner.lose(&error.to_string()),
-            Err(_) => inner.lose("cannot connect in time"),
+            Err(error) => inner.lose(&error.to_string()),
         }
         sleep(BEAT).await;
+    }
+}
+
+/// Waits for other credentials; a connection that was made with them. Where they are no good yet, the present one goes on.
+async fn renewed(inner: &Inner) -> (Connection, PubSub) {
+    inner.renewed.notified().await;
+    loop {
+        match connect(&inner.settings, &inner.connect_log).await {
+            Ok(ways) => {
+                tracing::info!("the state store has taken the new credentials");
+                return ways;
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                tracing::error!(
+                    reason,
+                    "the state store does not take the new credentials: the present connection goes on"
+                );
+            }
+        }
+        let _ = timeout(RETRY, inner.renewed.notified()).await;
     }
 }
 

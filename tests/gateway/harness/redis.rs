@@ -78,15 +78,31 @@ impl RedisServer {
         assert!(status.success());
     }
 
+    /// The same after AUTH.
+    pub(crate) fn command_as(&self, password: &str, words: &[&str]) -> String {
+        let answers = self.commands(&[&["AUTH", password], words]).unwrap_or_else(|error| panic!("{words:?}: {error}"));
+        assert_eq!(answers[0], "OK");
+        answers[1].clone()
+    }
+
     fn try_command(&self, words: &[&str]) -> std::io::Result<String> {
+        self.commands(&[words]).map(|mut answers| answers.remove(0))
+    }
+
+    /// The answers to commands on one connection.
+    fn commands(&self, commands: &[&[&str]]) -> std::io::Result<Vec<String>> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         stream.set_read_timeout(Some(DEADLINE))?;
-        let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-        for word in words {
-            bytes.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
+        let mut bytes = Vec::new();
+        for words in commands {
+            bytes.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
+            for word in *words {
+                bytes.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
+            }
         }
         stream.write_all(&bytes)?;
-        read_value(&mut BufReader::new(stream))
+        let mut reader = BufReader::new(stream);
+        commands.iter().map(|_| read_value(&mut reader)).collect()
     }
 
     fn answers(&mut self) -> bool {
