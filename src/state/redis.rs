@@ -10,6 +10,7 @@ mod customers;
 mod families;
 mod inner;
 mod link;
+mod listing;
 mod scripts;
 
 use std::future::Future;
@@ -24,7 +25,6 @@ use tokio::sync::Notify;
 
 use super::attempts::{ANY_SPELLING, AttemptKey, AttemptKeys, Cost, Costs, Failures, Spelling};
 use super::once::OnceId;
-use super::registry::LoginKind;
 use super::revocation::{Revocations, Rule};
 use super::session::{Session, SessionDigest, hex};
 use super::{Taken, Unavailable};
@@ -33,6 +33,7 @@ use access::Access;
 use connect::Connection;
 use connect_log::ConnectLog;
 use inner::{Inner, locked, session};
+pub use listing::Among;
 use scripts::Scripts;
 
 /// Where the store is, and how it is asked.
@@ -77,9 +78,6 @@ const FRESH: u64 = 1_000;
 
 /// No more uses of sessions wait to be told than this many; what is lost is when they were last used.
 const MAX_TOUCHED: usize = 100_000;
-
-/// How many sessions are read at once, where all are asked for.
-const PAGE: usize = 200;
 
 impl Redis {
     /// Connects, and connects again, for as long as the process lives.
@@ -203,62 +201,6 @@ impl Redis {
             remove.arg(rule.to_string());
         }
         self.one::<i64>(remove).await.map(drop)
-    }
-
-    /// Sessions for which `wanted` is true, not more than `most`. Page by page, so that nobody else waits for all of them.
-    pub(super) async fn sessions(
-        &self,
-        most: usize,
-        wanted: impl Fn(&SessionDigest, &Session) -> bool,
-    ) -> Result<Vec<(SessionDigest, Session)>, Unavailable> {
-        let (mut found, mut cursor) = (Vec::new(), 0);
-        loop {
-            let (next, digests) = self.keys(LoginKind::Session, String::new(), cursor).await?;
-            let keys = digests.iter().map(|digest| self.inner.session_key(digest)).collect();
-            for (digest, fields) in digests.iter().zip(self.hashes(keys).await?) {
-                if fields.is_empty() {
-                    continue;
-                }
-                let session = session(digest, &fields).ok_or(Unavailable)?;
-                if wanted(digest, &session) {
-                    found.push((*digest, session));
-                }
-            }
-            cursor = next;
-            if cursor == 0 || found.len() >= most {
-                found.truncate(most);
-                return Ok(found);
-            }
-        }
-    }
-
-    /// What stands under these keys, in their order; nothing where there is none.
-    async fn hashes(&self, keys: Vec<String>) -> Result<Vec<Vec<(String, String)>>, Unavailable> {
-        let mut found = Vec::new();
-        for some in keys.chunks(self.at_once(PAGE).min(PAGE)) {
-            let mut pipeline = Pipeline::new();
-            for key in some {
-                pipeline.cmd("HGETALL").arg(key);
-            }
-            let all: Vec<Vec<(String, String)>> = self
-                .run(move |_, mut connection: Connection| async move { pipeline.query_async(&mut connection).await })
-                .await?;
-            found.extend(all);
-        }
-        Ok(found)
-    }
-
-    /// Some logins of a kind whose digest begins so, from this place on, and the next place.
-    async fn keys(
-        &self,
-        kind: LoginKind,
-        start: String,
-        cursor: u64,
-    ) -> Result<(u64, Vec<SessionDigest>), Unavailable> {
-        self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
-            inner.logins(&mut connection, kind, &start, cursor).await
-        })
-        .await
     }
 
     /// How many commands go in one pipeline: in a cluster a pipeline is for one slot.

@@ -73,6 +73,7 @@ mod proof;
 mod proxies;
 mod real_clients;
 mod redis_access;
+mod redis_nodes;
 mod refresh;
 mod refused_bodies;
 mod reload;

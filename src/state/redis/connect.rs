@@ -48,6 +48,63 @@ pub(super) async fn connect(settings: &Settings, log: &ConnectLog) -> RedisResul
     ways.inspect(|_| log.succeeded())
 }
 
+/// A connection of its own to each server that has keys: to the one that `link` leads to, or to every master of a cluster.
+pub(super) async fn nodes(
+    settings: &Settings,
+    link: &Connection,
+    log: &ConnectLog,
+) -> RedisResult<Vec<MultiplexedConnection>> {
+    let access = settings.access.load_full();
+    let addresses = match (&settings.kind, link) {
+        (Kind::Single(host, port), _) => vec![(host.clone(), *port)],
+        (Kind::Sentinel(sentinels, master), _) => vec![told_of(settings, &access, sentinels, master, log).await?],
+        (Kind::Cluster(nodes), link) => masters(link.clone(), nodes).await?,
+    };
+    let mut nodes = Vec::new();
+    for (host, port) in addresses {
+        let patient = AsyncConnectionConfig::new().set_response_timeout(None);
+        let node = open(settings, &access.servers, settings.database, (&host, port), patient).await;
+        nodes.push(noted(log, &host, port, node)?);
+    }
+    Ok(nodes)
+}
+
+/// The master, as the first sentinel that answers knows it.
+async fn told_of(
+    settings: &Settings,
+    access: &Access,
+    sentinels: &[(String, u16)],
+    master: &str,
+    log: &ConnectLog,
+) -> RedisResult<(String, u16)> {
+    let mut last = (ErrorKind::Io, "no sentinel answers").into();
+    for (host, port) in sentinels {
+        match noted(log, host, *port, ask_sentinel(settings, &access.sentinels, host, *port, master).await) {
+            Ok(found) => return Ok(found),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// The masters of a cluster (CLUSTER SLOTS). One that does not know its own address has that of the first one configured.
+async fn masters(mut link: Connection, known: &[(String, u16)]) -> RedisResult<Vec<(String, u16)>> {
+    // First and last slot, then the master, then its replicas; of each its host, port and more.
+    let ranges: Vec<Vec<Value>> = cmd("CLUSTER").arg("SLOTS").query_async(&mut link).await?;
+    let mut masters = Vec::new();
+    for range in ranges {
+        let Some(Value::Array(master)) = range.into_iter().nth(2) else { continue };
+        let (host, port): (Option<String>, u16) =
+            redis::from_redis_value(Value::Array(master.into_iter().take(2).collect()))?;
+        let unknown = known.first().map(|(host, _)| host.clone());
+        let Some(host) = host.filter(|host| !host.is_empty() && host != "?").or(unknown) else { continue };
+        if !masters.contains(&(host.clone(), port)) {
+            masters.push((host, port));
+        }
+    }
+    Ok(masters)
+}
+
 /// The master of which a sentinel tells. One that is cut off may tell of a server that is none any more: then the next.
 async fn sentinel(
     settings: &Settings,
@@ -115,7 +172,8 @@ async fn cluster(
 }
 
 async fn single(settings: &Settings, access: &Access, host: &str, port: u16) -> RedisResult<(Connection, PubSub)> {
-    let mut connection = open(settings, &access.servers, settings.database, host, port).await?;
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(settings.timeout));
+    let mut connection = open(settings, &access.servers, settings.database, (host, port), config).await?;
     match cmd("ROLE").query_async::<Vec<Value>>(&mut connection).await {
         Ok(role) if matches!(role.first(), Some(Value::BulkString(role)) if role == b"master") => {}
         Ok(_) => return Err((ErrorKind::Io, "this server is a replica: it takes no writes").into()),
@@ -138,7 +196,8 @@ async fn ask_sentinel(
     port: u16,
     master: &str,
 ) -> RedisResult<(String, u16)> {
-    let mut sentinel = open(settings, credentials, 0, host, port).await?;
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(settings.timeout));
+    let mut sentinel = open(settings, credentials, 0, (host, port), config).await?;
     let found: Option<(String, u16)> =
         cmd("SENTINEL").arg("get-master-addr-by-name").arg(master).query_async(&mut sentinel).await?;
     found.ok_or_else(|| (ErrorKind::MasterNameNotFoundBySentinel, "the sentinel knows no master of this name").into())
@@ -149,10 +208,9 @@ async fn open(
     settings: &Settings,
     credentials: &Credentials,
     database: i64,
-    host: &str,
-    port: u16,
+    (host, port): (&str, u16),
+    config: AsyncConnectionConfig,
 ) -> RedisResult<MultiplexedConnection> {
-    let config = AsyncConnectionConfig::new().set_response_timeout(Some(settings.timeout));
     within(settings.connect_timeout, async {
         let stream = dial(credentials, host, port).await?;
         let login = credentials.login(database);

@@ -11,9 +11,8 @@ use super::inner::{Inner, family};
 use crate::secret::random_bytes;
 use crate::state::Unavailable;
 use crate::state::family::{Family, RefreshToken, Rotated};
-use crate::state::registry::LoginKind;
 use crate::state::revocation::Rule;
-use crate::state::session::{LoginId, SessionDigest, hex};
+use crate::state::session::{SessionDigest, hex};
 
 impl Redis {
     /// Begins a family of refresh tokens.
@@ -41,35 +40,6 @@ impl Redis {
         get.arg(self.inner.family_key(digest));
         let fields: Vec<(String, String)> = self.one(get).await?;
         if fields.is_empty() { Ok(None) } else { family(&fields).map(Some).ok_or(Unavailable) }
-    }
-
-    /// Families that are wanted, not more than `most`; `login`: only of this one.
-    pub(in crate::state) async fn families(
-        &self,
-        most: usize,
-        login: Option<LoginId>,
-        wanted: impl Fn(&SessionDigest, &Family) -> bool,
-    ) -> Result<Vec<(SessionDigest, Family)>, Unavailable> {
-        let start = login.map(|login| login.to_string()).unwrap_or_default();
-        let (mut found, mut cursor) = (Vec::new(), 0);
-        loop {
-            let (next, digests) = self.keys(LoginKind::Family, start.clone(), cursor).await?;
-            let keys = digests.iter().map(|digest| self.inner.family_key(digest)).collect();
-            for (digest, fields) in digests.iter().zip(self.hashes(keys).await?) {
-                if fields.is_empty() {
-                    continue;
-                }
-                let family = family(&fields).ok_or(Unavailable)?;
-                if wanted(digest, &family) {
-                    found.push((*digest, family));
-                }
-            }
-            cursor = next;
-            if cursor == 0 || found.len() >= most {
-                found.truncate(most);
-                return Ok(found);
-            }
-        }
     }
 
     /// Hands in a refresh token for one of its successors, of which the first is the one to give. Who is not admitted gets

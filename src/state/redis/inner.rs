@@ -119,24 +119,13 @@ impl Inner {
         if have >= wanted { Ok(()) } else { Err((ErrorKind::Client, "too few replicas have the write").into()) }
     }
 
-    /// Some logins of a kind whose digest begins so, from this place of all keys on, and the next place; 0: the first, and
-    /// after the last.
-    pub(super) async fn logins(
-        &self,
-        connection: &mut Connection,
-        kind: LoginKind,
-        start: &str,
-        cursor: u64,
-    ) -> RedisResult<(u64, Vec<SessionDigest>)> {
+    /// What stands before the digest of a login of this kind.
+    pub(super) fn login_prefix(&self, kind: LoginKind) -> String {
         let letter = match kind {
             LoginKind::Session => 's',
             LoginKind::Family => 'f',
         };
-        let before = format!("{}{letter}:", self.settings.prefix);
-        let mut scan = cmd("SCAN");
-        scan.arg(cursor).arg("MATCH").arg(format!("{}{start}*", escaped(&before))).arg("COUNT").arg(1_000);
-        let (next, keys): (u64, Vec<String>) = scan.query_async(connection).await?;
-        Ok((next, keys.iter().filter_map(|key| unhex(key.strip_prefix(&before)?)).collect()))
+        format!("{}{letter}:", self.settings.prefix)
     }
 
     /// An operation failed. Some errors are about the connection, others about the operation.

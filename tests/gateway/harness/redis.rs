@@ -169,3 +169,32 @@ fn read_value(reader: &mut impl BufRead) -> std::io::Result<String> {
         _ => rest.to_owned(),
     })
 }
+
+/// A cluster whose slots are spread over three nodes.
+pub(crate) struct RedisCluster {
+    pub(crate) nodes: Vec<RedisServer>,
+}
+
+impl RedisCluster {
+    pub(crate) fn start() -> Self {
+        let node = |_| RedisServer::with(&[("cluster-enabled", "yes"), ("cluster-node-timeout", "2000")]);
+        let nodes: Vec<RedisServer> = (0..3).map(node).collect();
+        for (number, (node, [first, last])) in
+            nodes.iter().zip([["0", "5460"], ["5461", "10922"], ["10923", "16383"]]).enumerate()
+        {
+            assert_eq!(node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &(number + 1).to_string()]), "OK");
+            assert_eq!(node.command(&["CLUSTER", "ADDSLOTSRANGE", first, last]), "OK");
+            assert_eq!(node.command(&["CLUSTER", "MEET", "127.0.0.1", &nodes[0].port.to_string()]), "OK");
+        }
+        let begun = Instant::now();
+        let is_up = |node: &RedisServer| {
+            let info = node.command(&["CLUSTER", "INFO"]);
+            info.contains("cluster_state:ok") && info.contains("cluster_size:3")
+        };
+        while !nodes.iter().all(is_up) {
+            assert!(begun.elapsed() < 3 * DEADLINE, "no cluster: {}", nodes[0].command(&["CLUSTER", "NODES"]));
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        Self { nodes }
+    }
+}
