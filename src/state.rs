@@ -137,7 +137,10 @@ impl State {
     /// # Errors
     /// Why the store cannot be used.
     pub fn open(settings: Settings, metrics: Arc<StateMetrics>, control: &Handle, now: u64) -> Result<Self, OpenFault> {
-        let revocations = Arc::<Revocations>::default();
+        let revocations = Arc::new(match settings {
+            Settings::Redis(..) => Revocations::shared(),
+            Settings::Embedded(..) | Settings::Memory => Revocations::default(),
+        });
         let (store, records, max_sessions) = match settings {
             Settings::Memory => (Store::Memory, Vec::new(), usize::MAX),
             Settings::Embedded(directory, max_sessions) => {
@@ -172,7 +175,7 @@ impl State {
                     sessions.push((session.customer.clone(), session.issued_at, session.login, digest));
                     state.sessions.insert(digest, session, Trust::Complete, 0);
                 }
-                Some(Kept::Rule(rule)) => drop(state.revocations.apply(rule)),
+                Some(Kept::Rule(rule)) => state.revocations.restore(rule),
                 Some(Kept::Family(digest, family)) if now < family.expires_at => {
                     families.push((family.customer.clone(), family.issued_at, LoginId::of(&digest), digest));
                     drop(state.families.insert(digest, family));
@@ -407,6 +410,8 @@ impl State {
         let until = its_end.max(until);
         let rule = Rule::forever(id.subject(), until);
         self.revocations.apply(rule.clone());
+        // As it is in force: with its number, and not looser than before.
+        let rule = self.revocations.rule(&rule.subject).unwrap_or(rule);
         let changes = || vec![record::delete_session(digest), record::put_rule(&rule)];
         let kept = self.keep("end", changes, async |store| store.end(digest, &rule).await).await;
         kept.inspect_err(|_| self.owed.add(&rule.subject))?;
@@ -468,8 +473,10 @@ impl State {
             self.session_registry.remove(&session.customer, session.issued_at, digest);
             changes.push(record::delete_session(digest));
         }
-        let rules = self.revocations.sweep(now);
-        changes.extend(rules.iter().map(|rule| record::delete_rule(&rule.subject)));
+        // Those of a shared store end by its clock.
+        if !matches!(self.store, Store::Redis(..)) {
+            changes.extend(self.revocations.sweep(now).iter().map(record::delete_rule));
+        }
         let millis = now.saturating_mul(1_000);
         changes.extend(self.attempts.sweep(millis).iter().map(record::delete_failures));
         changes.extend(self.attempts.sweep_right(millis).iter().map(record::delete_failures));
@@ -486,10 +493,8 @@ impl State {
             let _ = self.keep("revoke", Vec::new, async |_| Ok(())).await;
         }
         match &self.store {
-            Store::Memory => {}
+            Store::Memory | Store::Redis(..) => {}
             Store::Embedded(store) => store.write_later(changes),
-            // What cannot be removed now is when it is read again.
-            Store::Redis(store, _) => drop(store.forget(&rules).await),
         }
     }
 
@@ -612,7 +617,7 @@ impl State {
                 let written = store.write(changes).await;
                 written.inspect(|()| self.owed.settle(&owed))
             }
-            // On a new connection it gets all that it lacks.
+            // It gets all that it lacks once it is there.
             Store::Redis(store, _) => shared(store).await,
         };
         self.note(operation, begun.elapsed(), outcome.is_ok());

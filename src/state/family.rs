@@ -353,6 +353,7 @@ impl State {
     pub async fn end_family(&self, digest: &SessionDigest, until: u64) -> Result<(), Unavailable> {
         let rule = Rule::forever(Subject::Login(handle(digest).into()), until.saturating_add(LONGEST_SKEW));
         self.revocations.apply(rule.clone());
+        let rule = self.revocations.rule(&rule.subject).unwrap_or(rule);
         let changes = || vec![record::delete_family(digest), record::put_rule(&rule)];
         let kept = self.keep("end_family", changes, async |store| store.end_family(digest, &rule).await).await;
         kept.inspect_err(|_| self.owed.add(&rule.subject))?;

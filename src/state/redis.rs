@@ -1,9 +1,12 @@
 //! State that several replicas share: Redis or Valkey, alone, behind sentinels, or a cluster.
 //!
 //! Every operation has an end within its timeout, and none is tried while the store is known to be away. One task
-//! (`link`) keeps the connection, listens to what other replicas do, and polls what it might have missed.
+//! (`link`) keeps the connection, listens to what other replicas do, and polls what it might have missed. What grows
+//! (`chores`) has a connection of its own.
 
 pub mod access;
+mod chores;
+mod compare;
 mod connect;
 mod connect_log;
 mod customers;
@@ -11,10 +14,11 @@ mod families;
 mod inner;
 mod link;
 mod listing;
+mod rules;
 mod scripts;
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -30,9 +34,10 @@ use super::session::{Session, SessionDigest, hex};
 use super::{Taken, Unavailable};
 use crate::secret::random_bytes;
 use access::Access;
+use chores::Chores;
 use connect::Connection;
 use connect_log::ConnectLog;
-use inner::{Inner, locked, session};
+use inner::{Inner, session};
 pub use listing::Among;
 use scripts::Scripts;
 
@@ -98,8 +103,12 @@ impl Redis {
             synced: AtomicU64::new(0),
             propagation: AtomicU64::new(0),
             touched: Mutex::default(),
+            cursor: AtomicU64::new(0),
+            page: AtomicUsize::new(link::PAGE),
+            chores: Chores::default(),
         });
         control.spawn(link::keep(Arc::clone(&inner)));
+        control.spawn(chores::keep(Arc::clone(&inner)));
         Self { inner, control }
     }
 
@@ -160,10 +169,7 @@ impl Redis {
 
     /// Notes that a session was used; the store hears of it soon.
     pub(super) fn touch(&self, digest: SessionDigest, session: Session) {
-        let mut touched = locked(&self.inner.touched);
-        if touched.len() < MAX_TOUCHED {
-            touched.push((digest, session));
-        }
+        self.inner.touch(digest, session);
     }
 
     /// Ends a session. The rule comes first: it ends the copies of other replicas, and should the rest be lost, it is
@@ -177,30 +183,12 @@ impl Redis {
 
     /// Puts rules in force everywhere.
     pub(super) async fn revoke(&self, rules: &[Rule]) -> Result<(), Unavailable> {
-        let texts: Vec<String> = rules.iter().map(Rule::to_string).collect();
-        let sent = texts.clone();
+        let rules = rules.to_vec();
         self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
-            inner.add_rules(&mut connection, &sent).await?;
+            inner.send_rules(&mut connection, &rules, true).await?;
             inner.wait(&mut connection).await
         })
-        .await?;
-        for text in texts {
-            self.publish(format!("rule {text}")).await?;
-        }
-        Ok(())
-    }
-
-    /// Forgets rules that nothing is left for.
-    pub(super) async fn forget(&self, rules: &[Rule]) -> Result<(), Unavailable> {
-        if rules.is_empty() {
-            return Ok(());
-        }
-        let mut remove = cmd("ZREM");
-        remove.arg(self.inner.rules_key());
-        for rule in rules {
-            remove.arg(rule.to_string());
-        }
-        self.one::<i64>(remove).await.map(drop)
+        .await
     }
 
     /// How many commands go in one pipeline: in a cluster a pipeline is for one slot.
@@ -314,12 +302,6 @@ impl Redis {
         .await
     }
 
-    async fn publish(&self, news: String) -> Result<(), Unavailable> {
-        let mut publish = cmd("PUBLISH");
-        publish.arg(self.inner.channel()).arg(news);
-        self.one::<i64>(publish).await.map(drop)
-    }
-
     async fn one<T: redis::FromRedisValue + Send + 'static>(&self, command: Cmd) -> Result<T, Unavailable> {
         self.run(move |_, mut connection| async move { command.query_async(&mut connection).await }).await
     }
@@ -346,11 +328,11 @@ impl Redis {
             match tokio::time::timeout(inner.settings.timeout, operation).await {
                 Ok(Ok(value)) => Ok(value),
                 Ok(Err(error)) => {
-                    inner.failed(&error);
+                    inner.failed(&link, &error);
                     Err(Unavailable)
                 }
                 Err(_) => {
-                    inner.lose("it does not answer in time");
+                    inner.lose_link(&link, "it does not answer in time");
                     Err(Unavailable)
                 }
             }

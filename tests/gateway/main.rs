@@ -33,6 +33,7 @@ mod cors;
 mod customer_places;
 mod demo;
 mod disk;
+mod distance;
 mod dpop;
 mod early_answers;
 mod exchange;

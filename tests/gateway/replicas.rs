@@ -478,8 +478,8 @@ fn a_replica_that_lacks_the_state_is_not_ready_where_the_operator_requires_it() 
 #[test]
 fn a_list_of_very_many_sessions_of_a_store_that_is_far_away_hinders_nobody() {
     let redis = RedisServer::start();
-    let url = format!("redis://127.0.0.1:{}", crate::lockout::far_away(redis.port, Duration::from_millis(5)));
-    let world = replicas(1, &redis, |c| c.set("/state/redis", json!({"url": url, "timeout": "500ms"})));
+    let far = Distance::to(redis.port, Duration::from_millis(5));
+    let world = replicas(1, &redis, |c| c.set("/state/redis", json!({"url": far.url(), "timeout": "500ms"})));
     let gateway = &world.gateways[0];
     let now = keys::now();
     let script = format!(

@@ -40,12 +40,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 /// The last failure.
 pub(super) async fn connect(settings: &Settings, log: &ConnectLog) -> RedisResult<(Connection, PubSub)> {
     let access = settings.access.load_full();
-    let ways = match &settings.kind {
+    match &settings.kind {
         Kind::Single(host, port) => noted(log, host, *port, single(settings, &access, host, *port).await),
         Kind::Sentinel(sentinels, master) => sentinel(settings, &access, sentinels, master, log).await,
         Kind::Cluster(nodes) => cluster(settings, &access, nodes, log).await,
-    };
-    ways.inspect(|_| log.succeeded())
+    }
 }
 
 /// A connection of its own to each server that has keys: to the one that `link` leads to, or to every master of a cluster.
@@ -152,14 +151,10 @@ async fn cluster(
         builder = builder.certs(tls.pem.certificates());
     }
     let client = builder.build()?;
-    let connection = match within(settings.connect_timeout * 3, client.get_async_connection()).await {
-        Ok(connection) => connection,
-        Err(error) => {
-            let all: Vec<String> = nodes.iter().map(|(host, port)| address(host, *port)).collect();
-            log.failed(&all.join(", "), &error);
-            return Err(error);
-        }
-    };
+    let all: Vec<String> = nodes.iter().map(|(host, port)| address(host, *port)).collect();
+    let connection = within(settings.connect_timeout * 3, client.get_async_connection()).await;
+    let connection = connection.inspect_err(|error| log.failed(&all.join(", "), error))?;
+    log.succeeded(&all.join(", "));
     // What is published reaches every node.
     let mut last = (ErrorKind::Io, "no node answers").into();
     for (host, port) in nodes {
@@ -247,7 +242,12 @@ async fn within<T>(time: Duration, work: impl Future<Output = RedisResult<T>>) -
 }
 
 fn noted<T>(log: &ConnectLog, host: &str, port: u16, outcome: RedisResult<T>) -> RedisResult<T> {
-    outcome.inspect_err(|error| log.failed(&address(host, port), error))
+    let address = address(host, port);
+    match &outcome {
+        Ok(_) => log.succeeded(&address),
+        Err(error) => log.failed(&address, error),
+    }
+    outcome
 }
 
 fn address(host: &str, port: u16) -> String {

@@ -39,8 +39,8 @@ impl ConnectLog {
         tracing::warn!(address, reason, failures, "cannot connect to the state store");
     }
 
-    /// There is a connection: what fails from here on is new.
-    pub(super) fn succeeded(&self) {
-        locked(&self.0).clear();
+    /// There is a connection to this address: what fails from here on is new.
+    pub(super) fn succeeded(&self, address: &str) {
+        locked(&self.0).remove(address);
     }
 }

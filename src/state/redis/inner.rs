@@ -1,6 +1,7 @@
 //! What the operations and the link share: names of keys, what stands in them, and whether the store is there.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use redis::{ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, cmd};
 use tokio::sync::Notify;
 
 use super::Settings;
+use super::chores::Chores;
 use super::connect::Connection;
 use super::connect_log::ConnectLog;
 use super::scripts::Scripts;
@@ -42,8 +44,14 @@ pub(super) struct Inner {
     pub(super) synced: AtomicU64,
     /// How long that heartbeat took, in microseconds.
     pub(super) propagation: AtomicU64,
-    /// Sessions that were used since the store was last told.
-    pub(super) touched: Mutex<Vec<(SessionDigest, Session)>>,
+    /// Sessions that were used since the store was last told, and when.
+    pub(super) touched: Mutex<HashMap<SessionDigest, Session>>,
+    /// All rules of the store up to this number have been read.
+    pub(super) cursor: AtomicU64,
+    /// How many rules are read at once.
+    pub(super) page: AtomicUsize,
+    /// What is done beside the calls.
+    pub(super) chores: Chores,
 }
 
 impl Inner {
@@ -72,15 +80,6 @@ impl Inner {
         format!("{}k:{}", self.settings.prefix, hex(key))
     }
 
-    /// The braces keep it and its counter in one slot of a cluster.
-    pub(super) fn rules_key(&self) -> String {
-        format!("{}{{rules}}", self.settings.prefix)
-    }
-
-    pub(super) fn count_key(&self) -> String {
-        format!("{}{{rules}}:count", self.settings.prefix)
-    }
-
     pub(super) fn channel(&self) -> String {
         format!("{}events", self.settings.prefix)
     }
@@ -96,15 +95,6 @@ impl Inner {
             .arg(session.account.map(|account| ("u", account.to_string())))
             .ignore();
         pipeline.cmd("EXPIREAT").arg(key).arg(ends(session)).ignore();
-    }
-
-    pub(super) async fn add_rules(&self, connection: &mut Connection, rules: &[String]) -> RedisResult<()> {
-        let mut invocation = self.scripts.add_rules.key(self.rules_key());
-        invocation.key(self.count_key());
-        for rule in rules {
-            invocation.arg(rule);
-        }
-        invocation.invoke_async::<i64>(connection).await.map(drop)
     }
 
     /// Waits until as many replicas as wanted have what was written on this connection.
@@ -128,33 +118,26 @@ impl Inner {
         format!("{}{letter}:", self.settings.prefix)
     }
 
-    /// An operation failed. Some errors are about the connection, others about the operation.
-    pub(super) fn failed(&self, error: &RedisError) {
-        let away = error.is_io_error()
-            || error.is_connection_dropped()
-            || error.is_timeout()
-            || matches!(
-                error.kind(),
-                ErrorKind::ClusterConnectionNotFound
-                    | ErrorKind::AuthenticationFailed
-                    | ErrorKind::Server(
-                        ServerErrorKind::ReadOnly
-                            | ServerErrorKind::BusyLoading
-                            | ServerErrorKind::MasterDown
-                            | ServerErrorKind::ClusterDown
-                    )
-            );
-        if away {
-            self.lose(&error.to_string());
+    /// An operation on this link failed. Some errors are about the connection, others about the operation.
+    pub(super) fn failed(&self, link: &Arc<Connection>, error: &RedisError) {
+        if is_away(error) {
+            self.lose_link(link, &error.to_string());
         } else {
             tracing::warn!(%error, "the state store refused an operation");
+        }
+    }
+
+    /// This link does not work. What failed on one that has been replaced since says nothing of the next.
+    pub(super) fn lose_link(&self, link: &Arc<Connection>, reason: &str) {
+        if self.link.load().as_ref().is_some_and(|present| Arc::ptr_eq(present, link)) {
+            self.lose(reason);
+            self.lost.notify_one();
         }
     }
 
     /// The store is away, until `link` has found it again.
     pub(super) fn lose(&self, reason: &str) {
         self.link.store(None);
-        self.lost.notify_one();
         if self.was_up.swap(false, Ordering::AcqRel) {
             tracing::error!(reason, "the state store is away: what needs it is refused with 503 until it is back");
         }
@@ -170,6 +153,24 @@ impl Inner {
     pub(super) fn millis(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
+}
+
+/// Whether this is about the connection, or the server at its end.
+pub(super) fn is_away(error: &RedisError) -> bool {
+    error.is_io_error()
+        || error.is_connection_dropped()
+        || error.is_timeout()
+        || matches!(
+            error.kind(),
+            ErrorKind::ClusterConnectionNotFound
+                | ErrorKind::AuthenticationFailed
+                | ErrorKind::Server(
+                    ServerErrorKind::ReadOnly
+                        | ServerErrorKind::BusyLoading
+                        | ServerErrorKind::MasterDown
+                        | ServerErrorKind::ClusterDown
+                )
+        )
 }
 
 /// Until when a session is kept: one that was idle for too long still names the login that a logout ends.
