@@ -93,18 +93,6 @@ impl Inner {
         pipeline.cmd("EXPIREAT").arg(key).arg(ends(session)).ignore();
     }
 
-    /// Waits until as many replicas as wanted have what was written on this connection.
-    pub(super) async fn wait(&self, connection: &mut Connection) -> RedisResult<()> {
-        let wanted = self.settings.replicas;
-        if wanted == 0 {
-            return Ok(());
-        }
-        // Before the operation itself is given up.
-        let patience = u64::try_from((self.settings.timeout / 2).as_millis()).unwrap_or(u64::MAX).max(1);
-        let have: u32 = cmd("WAIT").arg(wanted).arg(patience).query_async(connection).await?;
-        if have >= wanted { Ok(()) } else { Err((ErrorKind::Client, "too few replicas have the write").into()) }
-    }
-
     /// Some logins of a kind whose digest begins so, from this place of all keys on, and the next place; 0: the first, and
     /// after the last.
     pub(super) async fn logins(
