@@ -6,6 +6,7 @@
 
 pub mod access;
 mod chores;
+mod commit;
 mod compare;
 mod connect;
 mod connect_log;
@@ -35,6 +36,7 @@ use super::{Taken, Unavailable};
 use crate::secret::random_bytes;
 use access::Access;
 use chores::Chores;
+use commit::Commits;
 use connect::Connection;
 use connect_log::ConnectLog;
 use inner::{Inner, session};
@@ -76,6 +78,8 @@ pub enum Kind {
 pub(super) struct Redis {
     inner: Arc<Inner>,
     control: Handle,
+    /// Where writes go that replicas must have.
+    commits: Option<Commits>,
 }
 
 /// A copy is good for so long after the last proof that nothing was missed, in milliseconds.
@@ -95,6 +99,7 @@ impl Redis {
             link: ArcSwapOption::empty(),
             lost: Notify::new(),
             renewed: Notify::new(),
+            renewals: AtomicU32::new(0),
             connect_log: ConnectLog::default(),
             was_up: AtomicBool::new(true),
             started: Instant::now(),
@@ -109,7 +114,12 @@ impl Redis {
         });
         control.spawn(link::keep(Arc::clone(&inner)));
         control.spawn(chores::keep(Arc::clone(&inner)));
-        Self { inner, control }
+        let commits = (inner.settings.replicas > 0).then(|| {
+            let (commits, queue) = Commits::new();
+            control.spawn(queue.keep(Arc::clone(&inner)));
+            commits
+        });
+        Self { inner, control, commits }
     }
 
     /// Takes other credentials: for every connection from now on, and the present one is replaced once another is open.
@@ -154,7 +164,7 @@ impl Redis {
             for (digest, session) in some {
                 self.inner.put(&mut pipeline, digest, session);
             }
-            self.acknowledged(pipeline).await?;
+            self.write(pipeline).await?;
         }
         Ok(())
     }
@@ -178,15 +188,14 @@ impl Redis {
         self.revoke(std::slice::from_ref(rule)).await?;
         let mut pipeline = Pipeline::new();
         pipeline.cmd("DEL").arg(self.inner.session_key(digest)).ignore();
-        self.acknowledged(pipeline).await
+        self.write(pipeline).await
     }
 
     /// Puts rules in force everywhere.
     pub(super) async fn revoke(&self, rules: &[Rule]) -> Result<(), Unavailable> {
         let rules = rules.to_vec();
-        self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
-            inner.send_rules(&mut connection, &rules, true).await?;
-            inner.wait(&mut connection).await
+        self.acknowledged(move |inner: Arc<Inner>, mut connection: Connection| async move {
+            inner.send_rules(&mut connection, &rules, true).await
         })
         .await
     }
@@ -294,9 +303,8 @@ impl Redis {
     pub(super) async fn use_once(&self, id: &OnceId, seconds: u64) -> Result<bool, Unavailable> {
         let mut set = cmd("SET");
         set.arg(format!("{}u:{}", self.inner.settings.prefix, hex(id))).arg(1).arg("NX").arg("EX").arg(seconds);
-        self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
+        self.acknowledged(move |_, mut connection: Connection| async move {
             let first: Option<String> = set.query_async(&mut connection).await?;
-            inner.wait(&mut connection).await?;
             Ok(first.is_some())
         })
         .await
@@ -307,12 +315,48 @@ impl Redis {
     }
 
     /// Runs commands, and waits until as many replicas as wanted have them.
-    async fn acknowledged(&self, pipeline: Pipeline) -> Result<(), Unavailable> {
-        self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
-            pipeline.query_async::<()>(&mut connection).await?;
-            inner.wait(&mut connection).await
-        })
+    async fn write(&self, pipeline: Pipeline) -> Result<(), Unavailable> {
+        self.acknowledged(
+            move |_, mut connection: Connection| async move { pipeline.query_async(&mut connection).await },
+        )
         .await
+    }
+
+    /// Runs an operation that writes, and waits until as many replicas as wanted have it.
+    async fn acknowledged<T, F>(
+        &self,
+        operation: impl FnOnce(Arc<Inner>, Connection) -> F + Send + 'static,
+    ) -> Result<T, Unavailable>
+    where
+        T: Send + 'static,
+        F: Future<Output = RedisResult<T>> + Send + 'static,
+    {
+        let Some(commits) = &self.commits else { return self.run(operation).await };
+        if !self.is_up() {
+            return Err(Unavailable);
+        }
+        let inner = Arc::clone(&self.inner);
+        commits.write(&self.inner, move |connection| operation(inner, connection)).await
+    }
+
+    /// Runs an operation that reads a lot, and that no call waits for, on a connection of its own.
+    async fn beside<T, F>(
+        &self,
+        operation: impl FnOnce(Arc<Inner>, Connection) -> F + Send + 'static,
+    ) -> Result<T, Unavailable>
+    where
+        T: Send + 'static,
+        F: Future<Output = RedisResult<T>> + Send + 'static,
+    {
+        if !self.is_up() {
+            return Err(Unavailable);
+        }
+        let inner = Arc::clone(&self.inner);
+        let task = self.control.spawn(async move {
+            let outcome = inner.beside(async |connection| operation(Arc::clone(&inner), connection).await).await;
+            outcome.inspect_err(|error| tracing::warn!(%error, "the state store did not answer an operator's question"))
+        });
+        task.await.map_err(|_| Unavailable)?.map_err(|_| Unavailable)
     }
 
     /// Runs an operation where the connections live, within its time.

@@ -120,7 +120,8 @@ fn another_user_is_taken_by_a_reload_and_the_one_before_can_go() {
     let other = settings("two").as_object().unwrap().clone().into_iter().chain([("prefix".to_owned(), json!("x:"))]);
     let other = Value::Object(other.collect());
     gateway.reload(&world.config.clone().set("/state/redis", other), "reload failed");
-    let is_refused = |line: &Value| line["reason"].as_str().is_some_and(|reason| reason.contains("`state` has changed"));
+    let is_refused =
+        |line: &Value| line["reason"].as_str().is_some_and(|reason| reason.contains("`state` has changed"));
     assert!(gateway.stderr.wait(is_refused).is_some());
 }
 

@@ -31,7 +31,7 @@ impl Redis {
             .arg(family.account.map(|account| ("u", account.to_string())))
             .ignore();
         pipeline.cmd("EXPIREAT").arg(&key).arg(family.expires_at).ignore();
-        self.acknowledged(pipeline).await
+        self.write(pipeline).await
     }
 
     /// The family of this digest.
@@ -56,11 +56,9 @@ impl Redis {
         let new: Vec<String> = successors.iter().map(|token| hex(&token.digest)).collect();
         let (asked, named) = (key.clone(), call.clone());
         let (word, fields): (String, Vec<(String, String)>) = self
-            .run(move |inner: Arc<Inner>, mut connection: Connection| async move {
+            .acknowledged(move |inner: Arc<Inner>, mut connection: Connection| async move {
                 let mut invocation = inner.scripts.rotate.key(asked);
-                let answer = invocation.arg(old).arg(named).arg(new).invoke_async(&mut connection).await?;
-                inner.wait(&mut connection).await?;
-                Ok(answer)
+                invocation.arg(old).arg(named).arg(new).invoke_async(&mut connection).await
             })
             .await?;
         match word.as_str() {

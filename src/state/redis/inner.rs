@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
-use redis::{ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, cmd};
+use redis::{ErrorKind, Pipeline, RedisError, ServerErrorKind};
 use tokio::sync::Notify;
 
 use super::Settings;
@@ -33,6 +33,8 @@ pub(super) struct Inner {
     pub(super) lost: Notify,
     /// There are other credentials.
     pub(super) renewed: Notify,
+    /// How often connections have been made with such.
+    pub(super) renewals: AtomicU32,
     pub(super) connect_log: ConnectLog,
     pub(super) was_up: AtomicBool,
     pub(super) started: Instant,
@@ -95,18 +97,6 @@ impl Inner {
             .arg(session.account.map(|account| ("u", account.to_string())))
             .ignore();
         pipeline.cmd("EXPIREAT").arg(key).arg(ends(session)).ignore();
-    }
-
-    /// Waits until as many replicas as wanted have what was written on this connection.
-    pub(super) async fn wait(&self, connection: &mut Connection) -> RedisResult<()> {
-        let wanted = self.settings.replicas;
-        if wanted == 0 {
-            return Ok(());
-        }
-        // Before the operation itself is given up.
-        let patience = u64::try_from((self.settings.timeout / 2).as_millis()).unwrap_or(u64::MAX).max(1);
-        let have: u32 = cmd("WAIT").arg(wanted).arg(patience).query_async(connection).await?;
-        if have >= wanted { Ok(()) } else { Err((ErrorKind::Client, "too few replicas have the write").into()) }
     }
 
     /// What stands before the digest of a login of this kind.

@@ -126,13 +126,14 @@ impl Redis {
     async fn noted(&self, kind: LoginKind, customer: &Identifier) -> Result<Vec<(SessionDigest, Fields)>, Unavailable> {
         let mut range = cmd("ZRANGE");
         range.arg(self.inner.customer_key(kind, customer)).arg(0).arg(-1);
-        let names: Vec<String> = self.one(range).await?;
+        let names: Vec<String> =
+            self.beside(move |_, mut connection| async move { range.query_async(&mut connection).await }).await?;
         let digests: Vec<SessionDigest> = names.iter().filter_map(|name| unhex(name)).collect();
         let mut logins = Vec::new();
         for some in digests.chunks(self.at_once(PAGE).min(PAGE)) {
             let hashes = self.inner.hashes(kind, some);
             let fields: Vec<Fields> =
-                self.run(move |_, mut connection| async move { hashes.query_async(&mut connection).await }).await?;
+                self.beside(move |_, mut connection| async move { hashes.query_async(&mut connection).await }).await?;
             logins.extend(some.iter().copied().zip(fields));
         }
         Ok(logins)
