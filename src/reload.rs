@@ -214,6 +214,7 @@ impl Reloader {
                 store.replace(tls);
             }
         }
+        self.shared.state.renew(&plan.state);
         self.shared.replace_policy(plan.policy);
         Ok(())
     }
@@ -230,7 +231,7 @@ fn needs_restart(old: &Raw, new: &Raw) -> Option<&'static str> {
     if old.admin.socket != new.admin.socket {
         return Some("admin.socket");
     }
-    if old.state != new.state {
+    if old.state.without_credentials() != new.state.without_credentials() {
         return Some("state");
     }
     if old.log.access != new.log.access || old.log.level != new.log.level {

@@ -36,6 +36,7 @@ use owed::Owed;
 use quota::Quotas;
 pub use quota::{Quota, Taken};
 use record::Kept;
+pub use redis::Among;
 use redis::Redis;
 use registry::{LoginKind, Registry};
 use revocation::{Revocations, Rule, Subject};
@@ -238,6 +239,13 @@ impl State {
             max_sessions: usize::MAX,
             metrics: Arc::default(),
             started: Instant::now(),
+        }
+    }
+
+    /// Takes what can be replaced while the process runs: the credentials of a shared store.
+    pub fn renew(&self, settings: &Settings) {
+        if let (Store::Redis(store, _), Settings::Redis(settings, _)) = (&self.store, settings) {
+            store.renew(settings.access.load_full());
         }
     }
 
@@ -547,7 +555,7 @@ impl State {
         store.write_later(used.iter().map(|(digest, session)| record::put_session(digest, session)).collect());
     }
 
-    /// The sessions that are live and `wanted`; of a shared store not more than 10,000.
+    /// The sessions that are live and `wanted`; of a shared store not more than 10,000, and only those among these.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -555,13 +563,14 @@ impl State {
         &self,
         now: u64,
         idle: u64,
+        among: Among<'_>,
         wanted: impl Fn(&Session) -> bool,
     ) -> Result<Vec<(SessionDigest, Session)>, Unavailable> {
         let is_live = |digest: &SessionDigest, session: &Session| {
             !session.is_over(now, idle) && wanted(session) && !self.is_session_revoked(digest, session)
         };
         match &self.store {
-            Store::Redis(store, _) => store.sessions(10_000, is_live).await,
+            Store::Redis(store, _) => store.sessions(10_000, among, is_live).await,
             Store::Memory | Store::Embedded(_) => {
                 let mut all = self.sessions.all();
                 all.retain(|(digest, session)| is_live(digest, session));

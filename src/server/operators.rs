@@ -39,7 +39,7 @@ use crate::secret::has_secret_shape;
 use crate::state::family::{Family, RefreshToken};
 use crate::state::revocation::{Revocations, Rule, Subject};
 use crate::state::session::{LoginId, Session, SessionDigest, hex};
-use crate::state::{LONGEST, Unavailable};
+use crate::state::{Among, LONGEST, Unavailable};
 
 /// The name of the socket in the directory of the state.
 const SOCKET: &str = "admin.sock";
@@ -283,14 +283,13 @@ async fn answer(
     match (&parts.method, &path[..]) {
         (&Method::GET, ["sessions"]) => {
             let names = customer.map(|customer| names_of(shared, customer)).transpose()?;
-            let is_theirs = |customer: &Identifier| names.as_ref().is_none_or(|names| names.contains(customer));
-            let mut live = live(shared, is_theirs).await?;
+            let mut live = live(shared, names.as_deref()).await?;
             live.sort_by_key(|login| std::cmp::Reverse(login.last_seen()));
             live.truncate(MAX_SHOWN);
             Ok(live.iter().map(Login::shown).collect())
         }
         (&Method::GET, ["sessions", id]) => {
-            let login = live(shared, |_| true).await?.into_iter().find(|login| login.id().to_string() == *id);
+            let login = live(shared, None).await?.into_iter().find(|login| login.id().to_string() == *id);
             Ok(login.ok_or_else(|| no_login(id))?.shown())
         }
         (&Method::DELETE, ["sessions", id]) => {
@@ -546,21 +545,26 @@ impl Login {
     }
 }
 
-/// The logins of customers who are wanted that are good now.
-async fn live(shared: &Shared, wanted: impl Fn(&Identifier) -> bool) -> Result<Vec<Login>, Fault> {
+/// The logins that are good now; with names only those of the customers who have one of them.
+async fn live(shared: &Shared, names: Option<&[Identifier]>) -> Result<Vec<Login>, Fault> {
     let policy = shared.policy();
     let idle = policy.auth.cookie.as_ref().map_or(u64::MAX, |cookie| cookie.idle);
-    let is_good = |customer: &Identifier, account| policy.auth.accounts.admit(account) && wanted(customer);
-    let sessions = shared.state.sessions(now(), idle, |session| is_good(&session.customer, session.account)).await?;
-    let families = shared.state.live_families(now(), None, |family| is_good(&family.customer, family.account)).await?;
+    let among = names.map_or(Among::All, Among::Customers);
+    let is_good = |customer: &Identifier, account| {
+        policy.auth.accounts.admit(account) && names.is_none_or(|names| names.contains(customer))
+    };
+    let state = &shared.state;
+    let sessions = state.sessions(now(), idle, among, |session| is_good(&session.customer, session.account)).await?;
+    let families = state.live_families(now(), among, |family| is_good(&family.customer, family.account)).await?;
     Ok(together(sessions, families))
 }
 
 /// What there is of a login, good now or not: that may be so for a while only.
 async fn logins(shared: &Shared, id: Option<LoginId>) -> Result<Vec<Login>, Fault> {
     let is_asked = |session: &Session| id.is_none_or(|id| session.login == id);
-    let sessions = shared.state.sessions(now(), u64::MAX, is_asked).await?;
-    Ok(together(sessions, shared.state.live_families(now(), id, |_| true).await?))
+    let among = id.map_or(Among::All, Among::Login);
+    let sessions = shared.state.sessions(now(), u64::MAX, among, is_asked).await?;
+    Ok(together(sessions, shared.state.live_families(now(), among, |_| true).await?))
 }
 
 fn together(sessions: Vec<(SessionDigest, Session)>, families: Vec<(SessionDigest, Family)>) -> Vec<Login> {

@@ -487,7 +487,7 @@ mod tests {
         state.sweep(8_999, 1_000).await;
         assert!(kept(&state).await);
         assert_eq!(state.session(&[1; 32], 8_999, 1_000, &all()), Found::Expired);
-        assert!(state.sessions(8_999, 1_000, |_| true).await.unwrap().is_empty());
+        assert!(state.sessions(8_999, 1_000, crate::state::Among::All, |_| true).await.unwrap().is_empty());
         state.sweep(9_000, 1_000).await;
         assert!(!kept(&state).await);
         state.max_sessions = 2;

@@ -1,7 +1,7 @@
 //! A store that is far away, or that nothing reaches for a while: what grows there must not keep anybody waiting.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::harness::*;
 
@@ -132,4 +132,185 @@ fn an_older_version_that_puts_and_reads_revocations_is_understood() {
     assert!(!passes());
     let subject = format!("client {}", CLIENT.name);
     assert_eq!(redis.command(&["HGET", "wg:{rules}:of", &subject]), format!("client {now} {until} {}", CLIENT.name));
+}
+
+/// Calls that need nothing but what this process knows, until it is so; none of them may be refused.
+fn calls_pass_until(gateway: &Gateway, token: &str, is_so: impl Fn() -> bool) -> usize {
+    let mut connection = gateway.connect();
+    let mut passed = 0;
+    while !is_so() {
+        gateway.get("/me/x").customer(token).send_on(&mut connection).ok();
+        passed += 1;
+        assert!(passed < 100_000, "never");
+    }
+    passed
+}
+
+#[test]
+fn a_killed_connection_is_back_soon_however_many_revocations_there_are_and_no_call_is_refused() {
+    // The numbers of docs/benchmarks.md: WICKETGATE_RULES=1000000 WICKETGATE_DELAY=5 and a release binary.
+    let number = |name: &str, usual: u64| std::env::var(name).map_or(usual, |text| text.parse().unwrap());
+    let (count, delay) = (number("WICKETGATE_RULES", 100_000), number("WICKETGATE_DELAY", 2));
+    let redis = RedisServer::start();
+    fill(&redis, count as usize, keys::now() + 3_600);
+    let far = Distance::to(redis.port, Duration::from_millis(delay) + Duration::from_micros(400));
+    let begun = Instant::now();
+    let world = world(1, &far.url(), |c| c.set("/state/redis/timeout", json!("250ms")));
+    let gateway = &world.gateways[0];
+    within_a_minute("it has read all", || gateway.admin("/readyz").status == 200);
+    println!("{count} revocations at {delay} ms: read after {:?}", begun.elapsed());
+    gateway.expect_metric("wicketgate_revocations", &[], count as f64);
+    let token = gateway.customer_token();
+    let is_back = |since: usize| gateway.stderr.all()[since..].iter().any(|line| line.contains("there again"));
+    for kill in ["CLIENT KILL", "cut"] {
+        let since = gateway.stderr.count();
+        let read = calls(&redis, "zrangebyscore");
+        let begun = Instant::now();
+        if kill == "cut" {
+            far.cut();
+        } else {
+            redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+            redis.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+        }
+        let passed = calls_pass_until(gateway, &token, || is_back(since));
+        println!("{kill}: back after {:?}, {passed} calls meanwhile", begun.elapsed());
+        gateway.expect_metric("wicketgate_state_up", &[], 1.0);
+        // Rules are not read again. Every look reads those that have ended: four a second.
+        let again = calls(&redis, "zrangebyscore") - read;
+        assert!(again < count / 1_000, "{kill}: read {again} pages again");
+    }
+    assert!(gateway.metric("wicketgate_state_staleness_seconds", &[]) < 5.0);
+    revoke(gateway, &["client", CLIENT.name]);
+    assert_eq!(rules(&redis), count + 1);
+}
+
+#[test]
+fn a_store_that_lost_some_of_very_many_revocations_gets_those_and_no_others() {
+    let redis = RedisServer::start();
+    fill(&redis, 10_000, keys::now() + 3_600);
+    let far = Distance::to(redis.port, Duration::from_millis(2));
+    let world = world(2, &far.url(), |c| c);
+    world.gateways.iter().for_each(|gateway| within_a_minute("ready", || gateway.admin("/readyz").status == 200));
+    let lost = redis.command(&["ZRANGE", "wg:{rules}", "3000", "3019"]);
+    let digest = || {
+        redis.command(&[
+            "EVAL",
+            "return redis.sha1hex(table.concat(redis.call('ZRANGE', 'wg:{rules}', 0, -1, 'WITHSCORES'), ' '))",
+            "0",
+        ])
+    };
+    let before = digest();
+    let added = calls(&redis, "zadd");
+    for text in lost.lines() {
+        redis.command(&["ZREM", "wg:{rules}", text]);
+        redis.command(&["ZREM", "wg:{rules}:ends", text]);
+        let name = text.split(' ').next_back().unwrap();
+        redis.command(&["HDEL", "wg:{rules}:of", &format!("token {name}")]);
+    }
+    eventually("they are there again", || rules(&redis) == 10_000);
+    assert_eq!(digest(), before, "with the numbers that they had");
+    let added = calls(&redis, "zadd") - added;
+    assert!((40..2_000).contains(&added), "{added}");
+    // All of them.
+    redis.command(&["FLUSHALL"]);
+    within_a_minute("they are there once more", || rules(&redis) == 10_000);
+    assert_eq!(digest(), before);
+    let late = Gateway::start(&world.config);
+    late.is_ready();
+    late.expect_metric("wicketgate_revocations", &[], 10_000.0);
+}
+
+#[test]
+fn revocations_that_expire_are_removed_and_nobody_sends_anything_again() {
+    let redis = RedisServer::start();
+    let world = world(2, &redis.url(), |c| c);
+    fill(&redis, 5_000, keys::now() + 3_600);
+    let now = keys::now();
+    // Two that end, at every stage: over for this second, for less than the margin, and for longer.
+    let script = format!(
+        "for at = 1, 20 do local until_ = {now} - 130 + at \
+           local text = string.format('token 18446744073709551615 %d old-%d', until_, at) \
+           redis.call('ZADD', 'wg:{{rules}}', redis.call('INCR', 'wg:{{rules}}:count'), text) \
+           redis.call('ZADD', 'wg:{{rules}}:ends', until_, text) \
+           redis.call('HSET', 'wg:{{rules}}:of', 'token old-' .. at, text) end return 'ok'"
+    );
+    assert_eq!(redis.command(&["EVAL", &script, "0"]), "ok");
+    world.gateways.iter().for_each(Gateway::is_ready);
+    let added = calls(&redis, "zadd");
+    within_a_minute("those that ended are gone", || rules(&redis) == 5_000);
+    assert_eq!(redis.command(&["HLEN", "wg:{rules}:of"]), "5000");
+    assert_eq!(redis.command(&["ZCARD", "wg:{rules}:ends"]), "5000");
+    for gateway in &world.gateways {
+        eventually("here too", || gateway.metric("wicketgate_revocations", &[]) == 5_000.0);
+        gateway.expect_metric("wicketgate_state_up", &[], 1.0);
+    }
+    assert_eq!(calls(&redis, "zadd"), added, "something was sent again");
+}
+
+#[test]
+fn the_use_of_very_many_sessions_at_once_never_hinders_a_call() {
+    let redis = RedisServer::start();
+    let far = Distance::to(redis.port, Duration::from_millis(20));
+    let world = world(1, &far.url(), |c| {
+        c.set("/login/cookie/idle", json!("16s")).set("/login/max_per_customer", json!(1_000)).without("/login/limits")
+    });
+    let gateway = &world.gateways[0];
+    gateway.is_ready();
+    let request = gateway.login_request(ALICE.name, ALICE.secret);
+    let logins = (0..8).map(|_| {
+        let request = request.clone();
+        thread::spawn(move || (0..15).map(|_| cookie(&request.send().ok())).collect::<Vec<_>>())
+    });
+    let logins: Vec<_> = logins.collect();
+    let cookies: Vec<String> = logins.into_iter().flat_map(|login| login.join().unwrap()).collect();
+    let told = || calls(&redis, "hset") - 120;
+    let mut connection = gateway.connect();
+    let begun = Instant::now();
+    while told() < 240 {
+        for cookie in &cookies {
+            gateway.get("/me/x").header("Cookie", cookie).send_on(&mut connection).ok();
+        }
+        assert!(begun.elapsed() < DEADLINE * 3, "the store is not told: {}", told());
+    }
+    assert!(!gateway.stderr.all().iter().any(|line| line.contains("is away")), "{:?}", gateway.stderr.all());
+    gateway.expect_metric("wicketgate_state_up", &[], 1.0);
+}
+
+fn cookie(answer: &Response) -> String {
+    answer.header("Set-Cookie").unwrap().split(';').next().unwrap().to_owned()
+}
+
+#[test]
+fn where_too_few_replicas_have_a_write_it_is_refused_and_everything_else_goes_on() {
+    let redis = RedisServer::start();
+    let follower = RedisServer::with(&[("replicaof", &format!("127.0.0.1 {}", redis.port))]);
+    eventually("the replica follows", || follower.command(&["ROLE"]).contains("connected"));
+    let world = world(2, &redis.url(), |c| c.set("/state/redis/replicas", json!(1)).without("/login/limits"));
+    world.gateways.iter().for_each(Gateway::is_ready);
+    let gateway = &world.gateways[0];
+    let kept = cookie(&gateway.login_request(ALICE.name, ALICE.secret).send().ok());
+    follower.pause();
+    let request = gateway.login_request(BOB.name, BOB.secret);
+    let logins: Vec<_> = (0..12)
+        .map(|_| {
+            let request = request.clone();
+            thread::spawn(move || (0..3).map(|_| request.send().status).collect::<Vec<_>>())
+        })
+        .collect();
+    let mut calls = 0;
+    while !logins.iter().all(thread::JoinHandle::is_finished) || calls < 20 {
+        for gateway in &world.gateways {
+            gateway.get("/me/x").header("Cookie", &kept).send().ok();
+            gateway.expect_metric("wicketgate_state_up", &[], 1.0);
+        }
+        calls += 1;
+    }
+    let statuses: Vec<u16> = logins.into_iter().flat_map(|login| login.join().unwrap()).collect();
+    assert!(statuses.iter().all(|status| *status == 503), "{statuses:?}");
+    let said = gateway.stderr.all();
+    assert!(said.iter().any(|line| line.contains("too few replicas have a write")), "{said:?}");
+    assert!(!said.iter().any(|line| line.contains("is away")), "{said:?}");
+    follower.resume();
+    eventually("logins go on", || request.send().status == 200);
+    drop(follower);
 }

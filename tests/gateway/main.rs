@@ -74,6 +74,8 @@ mod privacy;
 mod proof;
 mod proxies;
 mod real_clients;
+mod redis_access;
+mod redis_nodes;
 mod refresh;
 mod refused_bodies;
 mod rehearsal;

@@ -57,6 +57,11 @@ impl Chores {
         self.wanted.notify_one();
     }
 
+    /// The next chore is done on a new connection.
+    pub(super) async fn reconnect(&self) {
+        *self.connection.lock().await = None;
+    }
+
     /// Rules that were read: those of an older version get what a later one notes beside them.
     pub(super) fn adopt(&self, rules: Vec<Numbered>) {
         let mut adopted = locked(&self.adopted);
@@ -205,10 +210,8 @@ impl Inner {
         if let Some(connection) = &*connection {
             return Ok(connection.clone());
         }
-        let Ok(connected) = timeout(self.settings.connect_timeout * 3, connect(&self.settings)).await else {
-            return Err((ErrorKind::Io, "cannot connect in time").into());
-        };
-        Ok(connection.insert(connected?.0).clone())
+        let (connected, _) = connect(&self.settings, &self.connect_log).await?;
+        Ok(connection.insert(connected).clone())
     }
 
     /// Notes that a session was used. There is a bound: what may be lost is when it was last used.

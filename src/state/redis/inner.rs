@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
-use redis::{ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, cmd};
+use redis::{ErrorKind, Pipeline, RedisError, ServerErrorKind};
 use tokio::sync::Notify;
 
 use super::Settings;
 use super::chores::Chores;
 use super::connect::Connection;
+use super::connect_log::ConnectLog;
 use super::scripts::Scripts;
 use crate::customer::Identifier;
 use crate::state::account::AccountStamp;
@@ -30,6 +31,11 @@ pub(super) struct Inner {
     pub(super) name: String,
     pub(super) link: ArcSwapOption<Connection>,
     pub(super) lost: Notify,
+    /// There are other credentials.
+    pub(super) renewed: Notify,
+    /// How often connections have been made with such.
+    pub(super) renewals: AtomicU32,
+    pub(super) connect_log: ConnectLog,
     pub(super) was_up: AtomicBool,
     pub(super) started: Instant,
     /// How often listening has begun.
@@ -93,36 +99,13 @@ impl Inner {
         pipeline.cmd("EXPIREAT").arg(key).arg(ends(session)).ignore();
     }
 
-    /// Waits until as many replicas as wanted have what was written on this connection.
-    pub(super) async fn wait(&self, connection: &mut Connection) -> RedisResult<()> {
-        let wanted = self.settings.replicas;
-        if wanted == 0 {
-            return Ok(());
-        }
-        // Before the operation itself is given up.
-        let patience = u64::try_from((self.settings.timeout / 2).as_millis()).unwrap_or(u64::MAX).max(1);
-        let have: u32 = cmd("WAIT").arg(wanted).arg(patience).query_async(connection).await?;
-        if have >= wanted { Ok(()) } else { Err((ErrorKind::Client, "too few replicas have the write").into()) }
-    }
-
-    /// Some logins of a kind whose digest begins so, from this place of all keys on, and the next place; 0: the first, and
-    /// after the last.
-    pub(super) async fn logins(
-        &self,
-        connection: &mut Connection,
-        kind: LoginKind,
-        start: &str,
-        cursor: u64,
-    ) -> RedisResult<(u64, Vec<SessionDigest>)> {
+    /// What stands before the digest of a login of this kind.
+    pub(super) fn login_prefix(&self, kind: LoginKind) -> String {
         let letter = match kind {
             LoginKind::Session => 's',
             LoginKind::Family => 'f',
         };
-        let before = format!("{}{letter}:", self.settings.prefix);
-        let mut scan = cmd("SCAN");
-        scan.arg(cursor).arg("MATCH").arg(format!("{}{start}*", escaped(&before))).arg("COUNT").arg(1_000);
-        let (next, keys): (u64, Vec<String>) = scan.query_async(connection).await?;
-        Ok((next, keys.iter().filter_map(|key| unhex(key.strip_prefix(&before)?)).collect()))
+        format!("{}{letter}:", self.settings.prefix)
     }
 
     /// An operation on this link failed. Some errors are about the connection, others about the operation.

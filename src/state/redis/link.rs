@@ -20,6 +20,9 @@ use crate::state::revocation::Rule;
 /// How often the store is asked.
 const BEAT: Duration = Duration::from_millis(250);
 
+/// How soon credentials that the store does not take are tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
 /// Without a heartbeat that came back for so long, in milliseconds, nothing is heard any more: listen anew.
 const DEAF: u64 = 2_000;
 
@@ -35,24 +38,56 @@ const GOOD: Duration = Duration::from_secs(2);
 
 /// Connects and serves, for ever.
 pub(super) async fn keep(inner: Arc<Inner>) {
-    let mut failures = 0;
+    let (mut failures, mut ready) = (0, None);
     loop {
-        let patience = inner.settings.connect_timeout * 3;
         let begun = Instant::now();
-        let reason = match timeout(patience, connect(&inner.settings)).await {
-            Ok(Ok((connection, events))) => {
-                let (reason, has_served) = serve(&inner, connection, events).await;
+        let ways = match ready.take() {
+            Some(ways) => Ok(ways),
+            None => connect(&inner.settings, &inner.connect_log).await,
+        };
+        let reason = match ways {
+            Ok((connection, events)) => {
+                let (reason, has_served) = tokio::select! {
+                    ended = serve(&inner, connection, events) => ended,
+                    // What goes on over the old connection ends there.
+                    ways = renewed(&inner) => {
+                        ready = Some(ways);
+                        continue;
+                    }
+                };
                 if has_served && begun.elapsed() >= GOOD {
                     failures = 0;
                 }
                 reason
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "cannot connect in time".to_owned(),
+            Err(error) => error.to_string(),
         };
         inner.lose(&reason);
         sleep(pause(failures)).await;
         failures += 1;
+    }
+}
+
+/// Waits for other credentials; a connection that was made with them. Where they are no good yet, the present one goes on.
+async fn renewed(inner: &Inner) -> (Connection, PubSub) {
+    inner.renewed.notified().await;
+    loop {
+        match connect(&inner.settings, &inner.connect_log).await {
+            Ok(ways) => {
+                inner.chores.reconnect().await;
+                inner.renewals.fetch_add(1, Ordering::AcqRel);
+                tracing::info!("the state store has taken the new credentials");
+                return ways;
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                tracing::error!(
+                    reason,
+                    "the state store does not take the new credentials: the present connection goes on"
+                );
+            }
+        }
+        let _ = timeout(RETRY, inner.renewed.notified()).await;
     }
 }
 

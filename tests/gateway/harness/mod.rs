@@ -27,7 +27,7 @@ pub(crate) use config::{ALICE, API_KEY, Account, BOB, CLIENT, Config, OTHER_CLIE
 pub(crate) use distance::Distance;
 pub(crate) use gateway::Gateway;
 pub(crate) use load::Load;
-pub(crate) use redis::RedisServer;
+pub(crate) use redis::{RedisCluster, RedisServer};
 pub(crate) use serde_json::{Value, json};
 
 /// How long anything that must happen may take.
