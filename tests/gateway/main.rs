@@ -66,6 +66,7 @@ mod neighbours;
 mod oauth;
 mod oauth_errors;
 mod observe;
+mod outages;
 mod path_readings;
 mod paths;
 mod pressure;
