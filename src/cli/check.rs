@@ -48,6 +48,9 @@ pub(super) fn check(what: &Check) -> anyhow::Result<()> {
     for warning in plan.warnings() {
         writeln!(std::io::stderr(), "{warning}")?;
     }
+    for note in plan.config.wider_secrets() {
+        say(&format!("note: {note}"))?;
+    }
     if !what.files_only {
         nothing_is_wrong(rehearsal::rehearse(&plan, file))?;
     }

@@ -30,6 +30,7 @@ mod contract_routes;
 mod contract_token;
 mod cookies;
 mod cors;
+mod credentials;
 mod customer_places;
 mod demo;
 mod disk;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::SecretRef;
+use super::{FilePath, SecretRef};
 use crate::config::scalar::Duration;
 
 /// Where logins, revocations and failed attempts are kept: `embedded` or `redis`. Default: embedded.
@@ -93,11 +93,11 @@ fn default_connect_timeout() -> Duration {
 #[serde(deny_unknown_fields, default)]
 pub struct RedisTls {
     /// Certificates (PEM) of those who may have signed that of Redis. Default: those that this machine trusts.
-    pub ca: Option<PathBuf>,
+    pub ca: Option<FilePath>,
     /// Our own certificate (PEM), where Redis asks for one.
-    pub certificate: Option<PathBuf>,
+    pub certificate: Option<FilePath>,
     /// Its private key.
-    pub private_key: Option<PathBuf>,
+    pub private_key: Option<FilePath>,
     /// The name that the certificate of the server must bear. Default: the host of its address. Not with `cluster`.
     pub server_name: Option<String>,
 }
