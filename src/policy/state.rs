@@ -4,7 +4,7 @@ use crate::config::raw;
 use crate::config::{Config, Problems, RedisPlace};
 use crate::secret::Secret;
 use crate::state::redis::{Kind, Settings as RedisSettings, Tls};
-use crate::state::{Outage, Settings};
+use crate::state::{Most, Outage, Settings};
 
 /// Reads it; what is wrong goes to `problems`.
 pub fn read(config: &Config, problems: &mut Problems) -> Option<Settings> {
@@ -24,7 +24,8 @@ pub fn read(config: &Config, problems: &mut Problems) -> Option<Settings> {
             ));
             return None;
         }
-        return Some(Settings::Embedded(config.resolve(&embedded.path), embedded.max_sessions));
+        let most = Most { sessions: embedded.max_sessions, replay_ids: embedded.max_replay_ids };
+        return Some(Settings::Embedded(config.resolve(&embedded.path), most));
     };
     let RedisPlace { tls: uses_tls, addresses, database } = config.redis_place()?;
     let kind = match (&redis.sentinel, redis.cluster) {

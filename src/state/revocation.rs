@@ -1,10 +1,10 @@
 //! What is no longer good before its time: tokens, logins, customers, clients, API keys.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock};
+
+use super::shards::{PARTS, Shards};
 
 /// What a rule is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -103,18 +103,29 @@ impl Rule {
 const MOST_AHEAD: u64 = 5;
 
 /// All rules in force. Of several about one subject the strictest holds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Revocations {
-    rules: RwLock<HashMap<Subject, Reach>>,
+    rules: Shards<Subject, Reach>,
     generation: AtomicU64,
-    count: AtomicUsize,
     api_keys: AtomicUsize,
+}
+
+impl Default for Revocations {
+    fn default() -> Self {
+        Self { rules: Shards::scattered(), generation: AtomicU64::default(), api_keys: AtomicUsize::default() }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Reach {
     since: u64,
     until: u64,
+}
+
+impl Reach {
+    fn about(self, subject: &Subject) -> Rule {
+        Rule { subject: subject.clone(), since: self.since, until: self.until }
+    }
 }
 
 impl Revocations {
@@ -126,19 +137,18 @@ impl Revocations {
 
     /// Whether there is no rule at all.
     pub fn is_empty(&self) -> bool {
-        self.count.load(Ordering::Acquire) == 0
+        self.rules.len() == 0
     }
 
     /// How many rules there are.
     pub fn len(&self) -> usize {
-        self.count.load(Ordering::Acquire)
+        self.rules.len()
     }
 
     /// Puts a rule in force; tells whether anything became stricter.
     pub fn apply(&self, rule: Rule) -> bool {
-        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
         let is_key = matches!(rule.subject, Subject::ApiKey(_));
-        let changed = match rules.entry(rule.subject) {
+        let changed = self.rules.entry(rule.subject, |entry| match entry {
             Entry::Vacant(vacant) => {
                 vacant.insert(Reach { since: rule.since, until: rule.until });
                 self.api_keys.fetch_add(usize::from(is_key), Ordering::Release);
@@ -149,9 +159,7 @@ impl Revocations {
                     Reach { since: known.get().since.max(rule.since), until: known.get().until.max(rule.until) };
                 known.insert(stricter) != stricter
             }
-        };
-        self.count.store(rules.len(), Ordering::Release);
-        drop(rules);
+        });
         if changed {
             self.generation.fetch_add(1, Ordering::Release);
         }
@@ -160,8 +168,8 @@ impl Revocations {
 
     /// Whether what was issued then is no longer good; what does not say when counts as old.
     pub fn covers(&self, subject: &Subject, issued_at: Option<u64>) -> bool {
-        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
-        rules.get(subject).is_some_and(|reach| issued_at.is_none_or(|issued| issued <= reach.since))
+        let is_old = |reach: &Reach| issued_at.is_none_or(|issued| issued <= reach.since);
+        self.rules.with(subject, is_old).unwrap_or_default()
     }
 
     /// Whether this API key, by the digest of it, is no longer good. Costs nothing where none has been revoked.
@@ -172,15 +180,12 @@ impl Revocations {
 
     /// What holds about this subject.
     pub fn rule(&self, subject: &Subject) -> Option<Rule> {
-        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
-        let reach = rules.get(subject)?;
-        Some(Rule { subject: subject.clone(), since: reach.since, until: reach.until })
+        self.rules.with(subject, |reach| reach.about(subject))
     }
 
     /// The first second in which something new of this subject is good.
     pub fn earliest(&self, subject: &Subject) -> u64 {
-        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
-        rules.get(subject).map_or(0, |reach| reach.since.saturating_add(1))
+        self.rules.with(subject, |reach| reach.since.saturating_add(1)).unwrap_or_default()
     }
 
     /// A rule about all of a subject that was issued until `now`. What came after an earlier rule of the same second bears a
@@ -190,32 +195,34 @@ impl Revocations {
         Rule { subject, since, until }
     }
 
+    /// Up to `most` of the rules in this part of them that nothing is left for. While `then` runs none of this part changes.
+    pub(super) fn over<R>(&self, part: usize, most: usize, now: u64, then: impl FnOnce(Vec<Subject>) -> R) -> R {
+        self.rules.select(part, most, |_, reach| reach.until <= now, then)
+    }
+
+    /// Forgets a rule, where nothing is left for it; returns it.
+    pub(super) fn forget(&self, subject: &Subject, now: u64) -> Option<Rule> {
+        let reach = self.rules.remove_if(subject, |_, reach| reach.until <= now)?;
+        if matches!(subject, Subject::ApiKey(_)) {
+            self.api_keys.fetch_sub(1, Ordering::Release);
+        }
+        Some(reach.about(subject))
+    }
+
+    /// Gives memory back where a part of them has become much smaller.
+    pub(super) fn shrink(&self, part: usize) {
+        self.rules.shrink(part);
+    }
+
     /// Forgets the rules that nothing is left for; returns them.
     pub fn sweep(&self, now: u64) -> Vec<Rule> {
-        let mut gone = Vec::new();
-        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
-        rules.retain(|subject, reach| {
-            if reach.until <= now {
-                if matches!(subject, Subject::ApiKey(_)) {
-                    self.api_keys.fetch_sub(1, Ordering::Release);
-                }
-                gone.push(Rule { subject: subject.clone(), since: reach.since, until: reach.until });
-            }
-            reach.until > now
-        });
-        self.count.store(rules.len(), Ordering::Release);
-        gone
+        let over = |part| self.over(part, usize::MAX, now, |subjects| subjects);
+        (0..PARTS).flat_map(over).filter_map(|subject| self.forget(&subject, now)).collect()
     }
 
     /// All of them.
     pub fn all(&self) -> Vec<Rule> {
-        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
-        let rule = |(subject, reach): (&Subject, &Reach)| Rule {
-            subject: subject.clone(),
-            since: reach.since,
-            until: reach.until,
-        };
-        rules.iter().map(rule).collect()
+        self.rules.collect(|subject, reach| Some(reach.about(subject)))
     }
 }
 
