@@ -159,6 +159,8 @@ pub enum Refusal {
     WebsocketShare,
     /// As many uploads of the caller are still coming as may be of one caller.
     UploadShare,
+    /// The client, or whoever makes these proofs, has as many unexpired ones as are left for all others.
+    ReplayShare,
     /// A CONNECT over HTTP/2 for anything but a WebSocket, or where there are none.
     Connect,
     /// No route has this host and path.
@@ -332,6 +334,7 @@ impl Refusal {
             Self::WebsocketVersion => "websocket_version",
             Self::WebsocketShare => "websocket_share",
             Self::UploadShare => "upload_share",
+            Self::ReplayShare => "replay_share",
             Self::Connect => "connect",
             Self::NoRoute => "no_route",
             Self::Method => "method",

@@ -16,12 +16,13 @@ pub mod redis;
 mod registry;
 pub mod revocation;
 pub mod session;
+mod shards;
+mod sweep;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dashmap::DashMap;
 use tokio::runtime::Handle;
 
 use crate::customer::Identifier;
@@ -29,7 +30,7 @@ use crate::metrics::StateMetrics;
 use account::AccountStamps;
 use attempts::Attempts;
 pub use embedded::OpenFault;
-use embedded::{Change, Embedded, Released};
+use embedded::{Change, Embedded, Fate, Released};
 use family::{Answered, Family};
 use once::UsedIds;
 use owed::Owed;
@@ -41,6 +42,7 @@ use redis::Redis;
 use registry::{LoginKind, Registry};
 use revocation::{Revocations, Rule, Subject};
 use session::{Found, LoginId, Session, SessionDigest, Sessions, Trust};
+use shards::Shards;
 
 /// How long a rule about a customer or client is kept: no token lives longer (RFC 6265bis caps cookies at 400 days).
 pub const LONGEST: u64 = 400 * 24 * 3600;
@@ -61,8 +63,8 @@ pub struct Unavailable;
 /// Where state is kept.
 #[derive(Debug)]
 pub enum Settings {
-    /// In a file in this directory, with at most so many sessions.
-    Embedded(PathBuf, usize),
+    /// In a file in this directory.
+    Embedded(PathBuf, Most),
     /// In a store that several replicas share.
     Redis(Box<redis::Settings>, Outage),
     /// In memory only. For tests and measurements: it ends with the process.
@@ -79,6 +81,15 @@ impl Settings {
     }
 }
 
+/// How much the state of one process may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    /// Sessions and families of refresh tokens.
+    pub sessions: usize,
+    /// Ids that are good once.
+    pub replay_ids: usize,
+}
+
 /// What passes while a shared store is away.
 #[derive(Debug, Clone, Copy)]
 pub struct Outage {
@@ -93,7 +104,7 @@ pub struct Outage {
 pub struct State {
     sessions: Sessions,
     revocations: Arc<Revocations>,
-    families: DashMap<SessionDigest, Family, foldhash::fast::RandomState>,
+    families: Shards<SessionDigest, Family>,
     answered: Answered,
     /// What each customer has of both. A shared store knows that itself.
     session_registry: Registry,
@@ -136,6 +147,39 @@ pub struct Bound {
     pub until: u64,
 }
 
+/// What becomes of a change whose caller has left, or was told that nobody knows, before it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum UnlessLeft {
+    /// It is written all the same: it makes something stricter, or is in force here already.
+    Write,
+    /// Nothing is written: what nobody was told of is not.
+    Drop,
+}
+
+/// Gives up what was begun, unless it is disarmed: also where the caller has left in the middle.
+struct Abandon<F: FnMut()> {
+    give_up: F,
+    is_armed: bool,
+}
+
+impl<F: FnMut()> Abandon<F> {
+    fn new(give_up: F) -> Self {
+        Self { give_up, is_armed: true }
+    }
+
+    fn disarm(&mut self) {
+        self.is_armed = false;
+    }
+}
+
+impl<F: FnMut()> Drop for Abandon<F> {
+    fn drop(&mut self) {
+        if self.is_armed {
+            (self.give_up)();
+        }
+    }
+}
+
 enum Store {
     Memory,
     Embedded(Embedded),
@@ -167,59 +211,45 @@ impl State {
     /// # Errors
     /// Why the store cannot be used.
     pub fn open(settings: Settings, metrics: Arc<StateMetrics>, control: &Handle, now: u64) -> Result<Self, OpenFault> {
-        let revocations = Arc::new(match settings {
-            Settings::Redis(..) => Revocations::shared(),
-            Settings::Embedded(..) | Settings::Memory => Revocations::default(),
-        });
-        let (store, records, max_sessions) = match settings {
-            Settings::Memory => (Store::Memory, Vec::new(), usize::MAX),
-            Settings::Embedded(directory, max_sessions) => {
-                let (embedded, records) = Embedded::open(&directory)?;
-                (Store::Embedded(embedded), records, max_sessions)
+        let mut state = Self { metrics, ..Self::in_memory() };
+        match settings {
+            Settings::Memory => {}
+            Settings::Embedded(directory, most) => {
+                state.max_sessions = most.sessions;
+                state.used = UsedIds::of(most.replay_ids);
+                let (mut sessions, mut families) = (Vec::new(), Vec::new());
+                let embedded = Embedded::open(&directory, |key, value| {
+                    let kept = record::read(key, value)?;
+                    if kept.is_over(now) {
+                        return Ok(Fate::Dead);
+                    }
+                    match kept {
+                        Kept::Session(digest, session) => {
+                            sessions.push((session.customer.clone(), session.issued_at, session.login, digest));
+                            state.sessions.insert(digest, session, Trust::Complete, 0);
+                        }
+                        Kept::Rule(rule) => state.revocations.restore(rule),
+                        Kept::Family(digest, family) => {
+                            families.push((family.customer.clone(), family.issued_at, LoginId::of(&digest), digest));
+                            state.families.insert(digest, family);
+                        }
+                        Kept::Failures(key, failures) => state.attempts.set(key, failures),
+                        Kept::Right(key, until) => state.attempts.set_right(key, until),
+                        Kept::Count(key, period, count) => state.quotas.set(&key, period, count),
+                        Kept::Used(id, until) => state.used.set(id, until),
+                    }
+                    Ok(Fate::Live)
+                })?;
+                state.session_registry.fill(sessions);
+                state.family_registry.fill(families);
+                state.store = Store::Embedded(embedded);
             }
             Settings::Redis(settings, outage) => {
-                let redis = Redis::start(*settings, Arc::clone(&revocations), control.clone());
-                (Store::Redis(redis, outage), Vec::new(), usize::MAX)
-            }
-        };
-        let state = Self {
-            sessions: Sessions::default(),
-            revocations,
-            families: DashMap::default(),
-            answered: Answered::default(),
-            session_registry: Registry::default(),
-            family_registry: Registry::default(),
-            attempts: Attempts::default(),
-            quotas: Quotas::default(),
-            used: UsedIds::default(),
-            owed: Owed::default(),
-            store,
-            max_sessions,
-            metrics,
-            started: Instant::now(),
-        };
-        let (mut sessions, mut families) = (Vec::new(), Vec::new());
-        for record in &records {
-            match record::read(record) {
-                Some(Kept::Session(digest, session)) if now < session.expires_at => {
-                    sessions.push((session.customer.clone(), session.issued_at, session.login, digest));
-                    state.sessions.insert(digest, session, Trust::Complete, 0);
-                }
-                Some(Kept::Rule(rule)) => state.revocations.restore(rule),
-                Some(Kept::Family(digest, family)) if now < family.expires_at => {
-                    families.push((family.customer.clone(), family.issued_at, LoginId::of(&digest), digest));
-                    drop(state.families.insert(digest, family));
-                }
-                Some(Kept::Failures(key, failures)) => state.attempts.set(key, failures),
-                Some(Kept::Right(key, until)) => state.attempts.set_right(key, until),
-                Some(Kept::Count(key, period, count)) => state.quotas.set(&key, period, count),
-                Some(Kept::Used(id, until)) => state.used.set(id, until),
-                Some(Kept::Session(..) | Kept::Family(..)) => {}
-                None => return Err(OpenFault::Damaged("the state".to_owned(), "a record is not readable".to_owned())),
+                state.revocations = Arc::new(Revocations::shared());
+                let redis = Redis::start(*settings, Arc::clone(&state.revocations), control.clone());
+                state.store = Store::Redis(redis, outage);
             }
         }
-        state.session_registry.fill(sessions);
-        state.family_registry.fill(families);
         Ok(state)
     }
 
@@ -228,7 +258,7 @@ impl State {
         Self {
             sessions: Sessions::default(),
             revocations: Arc::default(),
-            families: DashMap::default(),
+            families: Shards::in_order(),
             answered: Answered::default(),
             session_registry: Registry::default(),
             family_registry: Registry::default(),
@@ -407,14 +437,23 @@ impl State {
     /// [`Unavailable`].
     pub async fn begin_all(&self, sessions: Vec<(SessionDigest, Session)>) -> Result<(), Unavailable> {
         let trust = self.trust();
+        let is_here = matches!(trust, Trust::Complete);
+        // Nobody knows their ids yet. Where nobody ever will, the sweep finds them.
+        let mut begun = Abandon::new(|| sessions.iter().for_each(|(digest, _)| self.sessions.abandon(digest)));
+        if is_here {
+            sessions.iter().for_each(|(digest, session)| self.sessions.insert(*digest, session.clone(), trust, 0));
+        }
         let changes = || sessions.iter().map(|(digest, session)| record::put_session(digest, session)).collect();
-        self.keep("begin", changes, async |store| store.begin(&sessions).await).await?;
+        self.keep("begin", UnlessLeft::Drop, changes, async |store| store.begin(&sessions).await).await?;
+        begun.disarm();
+        drop(begun);
         let now = self.millis();
         for (digest, session) in sessions {
-            if matches!(trust, Trust::Complete) {
+            if is_here {
                 self.session_registry.add(&session.customer, session.issued_at, digest);
+            } else {
+                self.sessions.insert(digest, session, trust, now);
             }
-            self.sessions.insert(digest, session, trust, now);
         }
         Ok(())
     }
@@ -445,7 +484,7 @@ impl State {
         // As it is in force: with its number, and not looser than before.
         let rule = self.revocations.rule(&rule.subject).unwrap_or(rule);
         let changes = || vec![record::delete_session(digest), record::put_rule(&rule)];
-        let kept = self.keep("end", changes, async |store| store.end(digest, &rule).await).await;
+        let kept = self.keep("end", UnlessLeft::Write, changes, async |store| store.end(digest, &rule).await).await;
         kept.inspect_err(|_| self.owed.add(&rule.subject))?;
         // Not before: whoever was told that it failed tries again, and must find it.
         if let Some(session) = self.sessions.remove(digest) {
@@ -465,7 +504,7 @@ impl State {
         // What has become stricter before must not become looser in the store.
         let stored: Vec<Rule> = rules.iter().filter_map(|rule| self.revocations.rule(&rule.subject)).collect();
         let changes = || stored.iter().map(record::put_rule).collect();
-        let kept = self.keep("revoke", changes, async |store| store.revoke(&stored).await).await;
+        let kept = self.keep("revoke", UnlessLeft::Write, changes, async |store| store.revoke(&stored).await).await;
         kept.inspect_err(|_| stored.iter().for_each(|rule| self.owed.add(&rule.subject)))
     }
 
@@ -492,42 +531,6 @@ impl State {
     /// Whether a rule has ended a session.
     pub fn is_session_revoked(&self, digest: &SessionDigest, session: &Session) -> bool {
         session::is_revoked(&self.revocations, digest, session.login, &session.customer, session.issued_at)
-    }
-
-    /// Forgets what is over. Times are in seconds. A session that was idle for too long still names the login that a logout
-    /// ends: it is kept until its end, unless room is needed or another store has it.
-    pub async fn sweep(&self, now: u64, idle: u64) {
-        let mut changes: Vec<Change> = Vec::new();
-        let is_crowded = self.sessions.len() + self.families.len() >= self.max_sessions / 2;
-        let idle = if is_crowded || matches!(self.store, Store::Redis(..)) { idle } else { u64::MAX };
-        let ended = self.sessions.sweep(now, idle, &self.revocations);
-        for (digest, session) in &ended {
-            self.session_registry.remove(&session.customer, session.issued_at, digest);
-            changes.push(record::delete_session(digest));
-        }
-        // Those of a shared store end by its clock.
-        if !matches!(self.store, Store::Redis(..)) {
-            changes.extend(self.revocations.sweep(now).iter().map(record::delete_rule));
-        }
-        let millis = now.saturating_mul(1_000);
-        changes.extend(self.attempts.sweep(millis).iter().map(record::delete_failures));
-        changes.extend(self.attempts.sweep_right(millis).iter().map(record::delete_failures));
-        changes.extend(self.used.sweep(now).iter().map(record::delete_used));
-        self.families.retain(|digest, family| {
-            let keep = now < family.expires_at && !self.is_family_revoked(digest, family);
-            if !keep {
-                self.family_registry.remove(&family.customer, family.issued_at, digest);
-                changes.push(record::delete_family(digest));
-            }
-            keep
-        });
-        if matches!(self.store, Store::Embedded(_)) && !self.owed.is_empty() {
-            let _ = self.keep("revoke", Vec::new, async |_| Ok(())).await;
-        }
-        match &self.store {
-            Store::Memory | Store::Redis(..) => {}
-            Store::Embedded(store) => store.write_later(changes),
-        }
     }
 
     /// Writes what has not been written yet, and closes the store.
@@ -636,6 +639,7 @@ impl State {
     async fn keep(
         &self,
         operation: &'static str,
+        unless_left: UnlessLeft,
         changes: impl FnOnce() -> Vec<Change>,
         shared: impl AsyncFnOnce(&Redis) -> Result<(), Unavailable>,
     ) -> Result<(), Unavailable> {
@@ -646,7 +650,7 @@ impl State {
                 let owed = self.owed.rules(&self.revocations);
                 let mut changes = changes();
                 changes.extend(owed.iter().map(record::put_rule));
-                let written = store.write(changes).await;
+                let written = store.write(changes, unless_left == UnlessLeft::Drop).await;
                 written.inspect(|()| self.owed.settle(&owed))
             }
             // It gets all that it lacks once it is there.

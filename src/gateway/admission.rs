@@ -70,7 +70,8 @@ impl Gateway {
             }
         };
         if let Some(Ok(proof)) = &proof {
-            match Box::pin(self.use_proof(proof, call, unix_seconds(record.time))).await {
+            let owner = possession::owner_of(&caller, call);
+            match Box::pin(self.use_proof(proof, &owner, call, unix_seconds(record.time))).await {
                 Err(refusal) if route.enforce => return Err(refusal.into()),
                 Err(refusal) => drop(record.observed.get_or_insert(refusal)),
                 Ok(()) => {}

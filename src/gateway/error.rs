@@ -149,6 +149,11 @@ pub(crate) fn row(refusal: Refusal) -> Row {
             (429, "429-04", "This caller holds as many WebSockets as it may: close one, then open another.")
         }
         R::UploadShare => (429, "429-05", "As many uploads of this caller are coming as may at once."),
+        R::ReplayShare => (
+            429,
+            "429-06",
+            "Too many unexpired assertions or proofs of this caller: send fewer, or let them expire sooner.",
+        ),
         R::Rate => (429, "429-01", "Too many requests."),
         R::LoginRate | R::TokenRate | R::LoginLocked | R::TokenLocked => (429, "429-02", "Too many attempts."),
         R::Misdirected => (421, "421-01", "This connection was opened for another host."),

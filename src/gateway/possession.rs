@@ -5,11 +5,13 @@ use http::uri::{Authority, Uri};
 
 use super::Gateway;
 use super::call::Call;
-use crate::auth::Client;
+use super::limits::network;
 use crate::auth::binding::Binding;
 use crate::auth::dpop::Proof;
+use crate::auth::{Caller, Client};
 use crate::policy::path;
 use crate::refusal::{DpopFault, Refusal};
+use crate::state::once::{self, Use};
 
 /// The field of the proof (RFC 9449 section 4.1).
 const DPOP: HeaderName = HeaderName::from_static("dpop");
@@ -51,14 +53,34 @@ fn is_target(text: &str, call: &Call<'_>) -> bool {
         && path::normal(uri.path()).is_ok_and(|path| path.text == call.parts.uri.path())
 }
 
+/// Whose share of the ids that are good once an assertion or a proof of this client takes.
+pub(super) fn once_owner(client: &str) -> String {
+    format!("client {client}")
+}
+
+/// The same of a caller: nobody can make another one of these as easily as a key.
+pub(super) fn owner_of(caller: &Caller, call: &Call<'_>) -> String {
+    match (&caller.client, &caller.customer, &caller.api_key) {
+        (Some(client), ..) => once_owner(client),
+        (None, Some(customer), _) => format!("customer {}", customer.as_str()),
+        (None, None, Some(key)) => format!("api_key {key}"),
+        (None, None, None) => format!("network {}", network(call.source.address)),
+    }
+}
+
 impl Gateway {
     /// Uses a proof, which nobody can do again.
     ///
     /// # Errors
     /// It was used before, or nobody knows.
-    pub(super) async fn use_proof(&self, proof: &Proof, call: &Call<'_>, now: u64) -> Result<(), Refusal> {
-        let first = self.shared.state.use_once(proof.id, proof.ends(skew(call)), now).await;
-        if first.map_err(|_| Refusal::State)? { Ok(()) } else { Err(Refusal::Dpop(DpopFault::Used)) }
+    /// `owner` is who has shown it, by [`once_owner`] or [`owner_of`].
+    pub(super) async fn use_proof(&self, proof: &Proof, owner: &str, call: &Call<'_>, now: u64) -> Result<(), Refusal> {
+        let id = once::owned(proof.id, owner);
+        match self.shared.state.use_once(id, proof.ends(skew(call)), now).await.map_err(|_| Refusal::State)? {
+            Use::First => Ok(()),
+            Use::Again => Err(Refusal::Dpop(DpopFault::Used)),
+            Use::ShareIsFull => Err(Refusal::ReplayShare),
+        }
     }
 
     /// What a new access token of this client is bound to. `now` is in seconds since 1970.
@@ -76,7 +98,7 @@ impl Gateway {
             }
             (Some(proof), false) => {
                 let proof = proof.map_err(Refusal::Dpop)?;
-                self.use_proof(&proof, call, now).await?;
+                self.use_proof(&proof, &once_owner(&client.id), call, now).await?;
                 Ok(Some(Binding::Key(proof.key)))
             }
             // A token is bound to one key.

@@ -28,6 +28,10 @@ pub struct Levels {
     pub revocations: usize,
     /// Writes that wait.
     pub waiting: usize,
+    /// Ids of assertions and proofs that this process remembers.
+    pub used_ids: usize,
+    /// How many it can.
+    pub used_ids_limit: usize,
     /// Whether the last exchange with the store worked.
     pub up: bool,
     /// Password hashes that run or wait.
@@ -77,6 +81,16 @@ impl StateMetrics {
             gauges("wicketgate_sessions", "Sessions that this process knows.", level(levels.sessions)),
             gauges("wicketgate_revocations", "Revocations in force.", level(levels.revocations)),
             gauges("wicketgate_state_queue", "Writes that wait for the state store.", level(levels.waiting)),
+            gauges(
+                "wicketgate_replay_ids",
+                "Ids of client assertions and DPoP proofs that are remembered until they expire.",
+                level(levels.used_ids),
+            ),
+            gauges(
+                "wicketgate_replay_ids_limit",
+                "How many ids can be remembered. Above half of it, callers with many are refused.",
+                level(levels.used_ids_limit),
+            ),
             gauges("wicketgate_state_up", "Whether the state store answers.", level(usize::from(levels.up))),
             gauges("wicketgate_hashes", "Password hashes that run or wait.", level(levels.hashes)),
             counters(

@@ -12,7 +12,7 @@ use crate::config::{Config, Problems, RedisPlace};
 use crate::secret::Secret;
 use crate::state::redis::access::{Access, Credentials, Pem, Tls};
 use crate::state::redis::{Kind, Settings as RedisSettings};
-use crate::state::{Outage, Settings};
+use crate::state::{Most, Outage, Settings};
 
 /// Reads it; what is wrong goes to `problems`.
 pub fn read(config: &Config, problems: &mut Problems) -> Option<Settings> {
@@ -32,7 +32,8 @@ pub fn read(config: &Config, problems: &mut Problems) -> Option<Settings> {
             ));
             return None;
         }
-        return Some(Settings::Embedded(config.resolve(&embedded.path), embedded.max_sessions));
+        let most = Most { sessions: embedded.max_sessions, replay_ids: embedded.max_replay_ids };
+        return Some(Settings::Embedded(config.resolve(&embedded.path), most));
     };
     let RedisPlace { tls: uses_tls, addresses, database } = config.redis_place()?;
     let kind = match (&redis.sentinel, redis.cluster) {

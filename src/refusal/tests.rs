@@ -50,6 +50,7 @@ pub(crate) fn all() -> Vec<Refusal> {
         R::WebsocketVersion,
         R::WebsocketShare,
         R::UploadShare,
+        R::ReplayShare,
         R::Connect,
         R::NoRoute,
         R::Method,

@@ -127,10 +127,13 @@ fn is_asked_by_an_own_name<B>(request: &Request<B>, names: &[String]) -> bool {
 fn rendered(shared: &Shared) -> prometheus::Result<String> {
     let state = &shared.state;
     let (staleness, propagation) = state.lag().unwrap_or_default();
+    let (used_ids, used_ids_limit) = state.used_ids();
     shared.metrics.state.stands(Levels {
         sessions: state.session_count(),
         revocations: state.revocations().len(),
         waiting: state.waiting(),
+        used_ids,
+        used_ids_limit,
         up: state.is_up(),
         hashes: shared.hashing.waiting(),
         hashed: shared.hashing.hashed(),

@@ -5,9 +5,10 @@
 //! there where all of that was spelled as the success is, and nothing else: not what the same network failed under other
 //! names, nor under another spelling, which may be the name of somebody else.
 
-use dashmap::DashMap;
+use std::collections::hash_map::Entry;
 
 use super::record;
+use super::shards::{PARTS, Shards};
 use super::{State, Store};
 
 /// Whose attempts are counted together: a digest, so that no name is kept.
@@ -112,42 +113,81 @@ impl Failures {
 }
 
 /// The failures that this process knows, and who was right.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Attempts {
-    known: DashMap<AttemptKey, Failures, foldhash::fast::RandomState>,
+    known: Shards<AttemptKey, Failures>,
     /// Until when it counts that somebody was right.
-    right: DashMap<AttemptKey, u64, foldhash::fast::RandomState>,
+    right: Shards<AttemptKey, u64>,
+    /// How many of each are in one part at most.
+    most: usize,
 }
 
-/// A flood of keys must not fill the memory: 48 bytes each.
-const MAX_KEYS: usize = 200_000;
+impl Default for Attempts {
+    fn default() -> Self {
+        Self::of_size(MAX_KEYS)
+    }
+}
 
-/// Nor must customers who log in from everywhere: 24 bytes each. Of more, any one is forgotten.
-const MAX_RIGHT: usize = 200_000;
+/// A flood of keys must not fill the memory: 48 bytes each. A part of them that is full forgets those that lock nobody. Nor
+/// must customers who log in from everywhere: 24 bytes each. Of more, any one is forgotten.
+const MAX_KEYS: usize = 256 * PARTS;
 
 /// For how long it counts that somebody was right, and how much of it may pass before that is noted again.
 const RIGHT_FOR: u64 = 30 * DAY;
 const DAY: u64 = 24 * 3600 * 1_000;
 
 impl Attempts {
-    pub(super) fn of(&self, key: &AttemptKey) -> Failures {
-        self.known.get(key).map(|failures| *failures).unwrap_or_default()
+    /// Of each kind at most so many.
+    pub(super) fn of_size(most: usize) -> Self {
+        // Names are chosen by whoever tries them.
+        Self { known: Shards::scattered(), right: Shards::scattered(), most: most / PARTS }
     }
 
-    /// Counts a failure; what is known now, where it counts.
-    fn fail(&self, key: AttemptKey, spelling: Spelling, cost: Cost, now: u64) -> Option<Failures> {
-        if self.known.len() >= MAX_KEYS {
-            self.sweep(now);
-        }
-        let mut failures = self.known.entry(key).or_default();
-        *failures = failures.and_another(spelling, cost, now)?;
-        Some(*failures)
+    pub(super) fn of(&self, key: &AttemptKey) -> Failures {
+        self.known.with(key, |failures| *failures).unwrap_or_default()
+    }
+
+    /// Counts a failure; what is known now, where it counts. `note` is told, before anything else can be counted of them, who
+    /// had to make room and what is known now.
+    fn fail(
+        &self,
+        key: AttemptKey,
+        spelling: Spelling,
+        cost: Cost,
+        now: u64,
+        note: impl FnOnce(&[AttemptKey], Option<Failures>),
+    ) -> Option<Failures> {
+        self.known.part(&key, |part| {
+            let mut evicted = Vec::new();
+            if part.len() >= self.most && !part.contains_key(&key) {
+                evicted.extend(part.extract_if(|_, failures| now >= failures.locked_until).map(|(key, _)| key));
+                let first = part.iter().min_by_key(|(_, failures)| failures.locked_until).map(|(key, _)| *key);
+                if let Some(first) = first.filter(|_| evicted.is_empty()) {
+                    part.remove(&first);
+                    evicted.push(first);
+                }
+            }
+            let failures = part.entry(key).or_default();
+            let counted = failures.and_another(spelling, cost, now);
+            *failures = counted.unwrap_or(*failures);
+            note(&evicted, counted);
+            counted
+        })
     }
 
     /// Counts a failure of a network, and where that counts, also of the name: so a name has no more than its network.
-    fn fail_both(&self, keys: &AttemptKeys, costs: Costs, now: u64) -> Vec<(AttemptKey, Failures)> {
-        let of_network = self.fail(keys.network, ANY_SPELLING, costs.network, now);
-        let of_name = of_network.and_then(|_| self.fail(keys.name, keys.spelling, costs.name, now));
+    fn fail_both(
+        &self,
+        keys: &AttemptKeys,
+        costs: Costs,
+        now: u64,
+        note: impl Fn(&AttemptKey, &[AttemptKey], Option<Failures>),
+    ) -> Vec<(AttemptKey, Failures)> {
+        let fail = |key: AttemptKey, spelling, cost| {
+            self.fail(key, spelling, cost, now, |evicted, counted| note(&key, evicted, counted))
+        };
+        let of_network = fail(keys.network, ANY_SPELLING, costs.network);
+        let of_name = of_network.and_then(|_| fail(keys.name, keys.spelling, costs.name));
         let (of_network, of_name) = (of_network.map(|one| (keys.network, one)), of_name.map(|one| (keys.name, one)));
         of_network.into_iter().chain(of_name).collect()
     }
@@ -155,10 +195,11 @@ impl Attempts {
     /// The name was right in this spelling: forgets its failures, and takes them from its network's. What is known of the
     /// network now, where that is less.
     fn forgive(&self, keys: &AttemptKeys, now: u64) -> Option<Failures> {
-        let (_, forgiven) = self.known.remove_if(&keys.name, |_, failures| failures.is_of(keys.spelling))?;
-        let mut network = self.known.get_mut(&keys.network)?;
-        network.count = network.count.saturating_sub(forgiven.remembered(now));
-        Some(*network)
+        let forgiven = self.known.remove_if(&keys.name, |_, failures| failures.is_of(keys.spelling))?;
+        self.known.change(&keys.network, |network| {
+            network.count = network.count.saturating_sub(forgiven.remembered(now));
+            *network
+        })
     }
 
     pub(super) fn set(&self, key: AttemptKey, failures: Failures) {
@@ -178,52 +219,45 @@ impl Attempts {
     }
 
     fn is_right(&self, key: &AttemptKey, now: u64) -> bool {
-        self.right.get(key).is_some_and(|until| now < *until)
+        self.right.with(key, |until| now < *until).unwrap_or_default()
     }
 
-    /// Notes that somebody was right; until when that counts, where it was not noted lately, and who had to make room.
-    fn note_right(&self, key: AttemptKey, now: u64) -> Option<(u64, Option<AttemptKey>)> {
+    /// Notes that somebody was right; until when that counts, where it was not noted lately. `evict` is told who had to make
+    /// room, while nothing can be noted of them anew.
+    fn note_right(&self, key: AttemptKey, now: u64, evict: impl FnOnce(&[AttemptKey])) -> Option<u64> {
         let until = now.saturating_add(RIGHT_FOR);
-        let known = self.right.get(&key).map(|known| *known);
-        if known.is_some_and(|known| known.saturating_add(DAY) > until) {
-            return None;
-        }
-        let full = known.is_none() && self.right.len() >= MAX_RIGHT;
-        let any = if full { self.right.iter().next().map(|any| *any.key()) } else { None };
-        let gone = any.and_then(|any| self.right.remove(&any)).map(|(key, _)| key);
-        self.right.insert(key, until);
-        Some((until, gone))
+        self.right.part(&key, |part| {
+            let is_full = part.len() >= self.most;
+            let any = part.keys().next().copied().filter(|_| is_full);
+            match part.entry(key) {
+                Entry::Occupied(known) if known.get().saturating_add(DAY) > until => return None,
+                Entry::Occupied(mut known) => {
+                    known.insert(until);
+                }
+                Entry::Vacant(free) => {
+                    free.insert(until);
+                    if let Some(any) = any {
+                        part.remove(&any);
+                        evict(&[any]);
+                    }
+                }
+            }
+            Some(until)
+        })
     }
 
     pub(super) fn set_right(&self, key: AttemptKey, until: u64) {
         self.right.insert(key, until);
     }
 
-    /// Forgets what is due; where that is too little, whatever locks nobody.
-    pub(super) fn sweep(&self, now: u64) -> Vec<AttemptKey> {
-        let mut gone = Vec::new();
-        let full = self.known.len() >= MAX_KEYS;
-        self.known.retain(|key, failures| {
-            let keep = now < failures.forgotten_at && (!full || now < failures.locked_until);
-            if !keep {
-                gone.push(*key);
-            }
-            keep
-        });
-        gone
+    /// The failures, for the sweep.
+    pub(super) fn failures(&self) -> &Shards<AttemptKey, Failures> {
+        &self.known
     }
 
-    /// Forgets who was right too long ago.
-    pub(super) fn sweep_right(&self, now: u64) -> Vec<AttemptKey> {
-        let mut gone = Vec::new();
-        self.right.retain(|key, until| {
-            let keep = now < *until;
-            if !keep {
-                gone.push(*key);
-            }
-            keep
-        });
-        gone
+    /// Who was right, for the sweep.
+    pub(super) fn right(&self) -> &Shards<AttemptKey, u64> {
+        &self.right
     }
 }
 
@@ -273,15 +307,24 @@ impl State {
     }
 
     fn fail_here(&self, keys: &AttemptKeys, costs: Costs, now: u64) {
-        let failures = self.attempts.fail_both(keys, costs, now);
-        if let Store::Embedded(store) = &self.store {
-            store.write_later(failures.iter().map(|(key, failures)| record::put_failures(key, *failures)).collect());
-        }
+        self.attempts.fail_both(keys, costs, now, |key, evicted, counted| {
+            self.delete_attempts(evicted);
+            if let (Store::Embedded(store), Some(failures)) = (&self.store, counted) {
+                store.write_later(vec![record::put_failures(key, failures)]);
+            }
+        });
     }
 
     /// One more came than may wait in this process. Only this process counts that.
     pub fn crowd(&self, crowd: AttemptKey, cost: Cost, now: u64) {
-        self.attempts.fail(crowd, ANY_SPELLING, cost, now);
+        self.attempts.fail(crowd, ANY_SPELLING, cost, now, |evicted, _| self.delete_attempts(evicted));
+    }
+
+    /// What this process has forgotten does not stay in its file either.
+    fn delete_attempts(&self, evicted: &[AttemptKey]) {
+        if let Store::Embedded(store) = &self.store {
+            store.delete_later(evicted.iter().map(record::attempt_key).collect());
+        }
     }
 
     /// How many milliseconds must pass before more of this crowd may wait.
@@ -321,12 +364,12 @@ impl State {
 
     /// Notes that this name was right from this network.
     pub fn note_right(&self, keys: &AttemptKeys, now: u64) {
-        let Some((until, gone)) = self.attempts.note_right(keys.right, now) else { return };
+        let evict = |evicted: &[AttemptKey]| self.delete_attempts(evicted);
+        let Some(until) = self.attempts.note_right(keys.right, now, evict) else { return };
         match &self.store {
             Store::Memory => {}
             Store::Embedded(store) => {
-                let gone = gone.map(|gone| record::delete_failures(&gone));
-                store.write_later(gone.into_iter().chain([record::put_right(&keys.right, until)]).collect());
+                store.write_later(vec![record::put_right(&keys.right, until)]);
             }
             Store::Redis(store, _) => store.note_right(keys.right, RIGHT_FOR),
         }
@@ -339,6 +382,8 @@ mod tests {
     use super::*;
 
     const COST: Cost = Cost { free: 3, delay: 1_000, longest: 60_000 };
+
+    const MOST: usize = 8 * PARTS;
 
     const COSTS: Costs = Costs { name: COST, network: Cost { free: 10, ..COST } };
 
@@ -386,14 +431,14 @@ mod tests {
     fn a_success_takes_from_its_network_what_failed_under_its_name_and_nothing_else() {
         let attempts = Attempts::default();
         for name in [1, 1, 2, 2, 2] {
-            attempts.fail_both(&keys(name), COSTS, 1_000);
+            attempts.fail_both(&keys(name), COSTS, 1_000, |_, _, _| ());
         }
         assert_eq!(attempts.forgive(&keys(1), 2_000).map(|network| network.count), Some(3));
         assert_eq!(attempts.forgive(&keys(1), 2_000), None, "there is nothing more to forgive");
         assert_eq!(attempts.of(&keys(2).name).count, 3);
         // What has been forgotten is not taken back once more.
         let later = attempts.of(&keys(2).name).forgotten_at;
-        attempts.fail_both(&keys(3), COSTS, later);
+        attempts.fail_both(&keys(3), COSTS, later, |_, _, _| ());
         assert_eq!(attempts.forgive(&keys(2), later).map(|network| network.count), Some(1));
     }
 
@@ -401,12 +446,12 @@ mod tests {
     fn a_success_takes_back_what_failed_under_its_own_spelling_and_nothing_of_several() {
         let attempts = Attempts::default();
         let spelled = |spelling| AttemptKeys { spelling, ..keys(1) };
-        attempts.fail_both(&spelled(7), COSTS, 1_000);
+        attempts.fail_both(&spelled(7), COSTS, 1_000, |_, _, _| ());
         assert_eq!(attempts.forgive(&spelled(8), 2_000), None);
         assert_eq!(attempts.of(&keys(1).name).count, 1);
         assert_eq!(attempts.forgive(&spelled(7), 2_000).map(|network| network.count), Some(0));
         for spelling in [7, 8, 7] {
-            attempts.fail_both(&spelled(spelling), COSTS, 1_000);
+            attempts.fail_both(&spelled(spelling), COSTS, 1_000, |_, _, _| ());
         }
         for spelling in [7, 8] {
             assert_eq!(attempts.forgive(&spelled(spelling), 2_000), None);
@@ -414,7 +459,7 @@ mod tests {
         assert_eq!((attempts.of(&keys(1).name).count, attempts.of(&keys(1).network).count), (3, 3));
         // Once all is forgotten, the next failure says how it is spelled; an older version has said nothing.
         let later = attempts.of(&keys(1).name).forgotten_at;
-        attempts.fail_both(&spelled(8), COSTS, later);
+        attempts.fail_both(&spelled(8), COSTS, later, |_, _, _| ());
         assert!(attempts.forgive(&spelled(8), later).is_some());
         attempts.set(keys(1).name, Failures { count: 2, forgotten_at: later + 1, ..Failures::default() });
         assert!(attempts.forgive(&spelled(8), later).is_some());
@@ -424,9 +469,9 @@ mod tests {
     fn what_does_not_count_for_a_locked_network_does_not_count_for_the_name() {
         let attempts = Attempts::default();
         for name in 0..11 {
-            assert_eq!(attempts.fail_both(&keys(name), COSTS, 1_000).len(), 2);
+            assert_eq!(attempts.fail_both(&keys(name), COSTS, 1_000, |_, _, _| ()).len(), 2);
         }
-        assert!(attempts.fail_both(&keys(50), COSTS, 1_000).is_empty());
+        assert!(attempts.fail_both(&keys(50), COSTS, 1_000, |_, _, _| ()).is_empty());
         assert_eq!(attempts.of(&keys(50).name), Failures::default());
     }
 
@@ -436,7 +481,7 @@ mod tests {
         let (key, shared) = ([1; 16], Failures { count: 4, forgotten_at: 9_000, locked_until: 5_000, spelling: 7 });
         attempts.learn(key, Failures::default(), shared);
         assert_eq!(attempts.of(&key), shared);
-        attempts.fail(key, 7, COST, 6_000);
+        attempts.fail(key, 7, COST, 6_000, |_, _| ());
         attempts.learn(key, shared, Failures::default());
         assert_eq!(attempts.of(&key).count, 5);
         attempts.learn(key, attempts.of(&key), Failures::default());
@@ -445,28 +490,37 @@ mod tests {
 
     #[test]
     fn who_was_right_is_known_for_weeks_and_of_too_many_any_is_forgotten() {
-        let attempts = Attempts::default();
-        assert_eq!(attempts.note_right([1; 16], 5), Some((RIGHT_FOR + 5, None)));
-        assert_eq!(attempts.note_right([1; 16], 6), None, "it is noted");
+        let attempts = Attempts::of_size(MOST);
+        let (evicted, none) = (std::cell::RefCell::new(Vec::new()), |_: &[AttemptKey]| ());
+        assert_eq!(attempts.note_right([1; 16], 5, none), Some(RIGHT_FOR + 5));
+        assert_eq!(attempts.note_right([1; 16], 6, none), None, "it is noted");
         assert!(attempts.is_right(&[1; 16], RIGHT_FOR) && !attempts.is_right(&[1; 16], RIGHT_FOR + 5));
-        assert!(attempts.note_right([1; 16], 2 * DAY).is_some(), "again, for longer");
-        for number in 0..MAX_RIGHT + 10 {
-            let mut key = [0; 16];
-            key[..8].copy_from_slice(&(number as u64).to_be_bytes());
-            attempts.note_right(key, 1);
+        assert!(attempts.note_right([1; 16], 2 * DAY, none).is_some(), "again, for longer");
+        for number in 0..2 * MOST {
+            attempts.note_right(key(number), 1, |gone| evicted.borrow_mut().extend_from_slice(gone));
         }
-        assert_eq!(attempts.right.len(), MAX_RIGHT);
-        assert_eq!(attempts.sweep_right(RIGHT_FOR + 3 * DAY).len(), MAX_RIGHT);
+        assert!(attempts.right.len() <= MOST);
+        assert_eq!(attempts.right.len() + evicted.borrow().len(), 2 * MOST + 1);
+        assert!(evicted.borrow().iter().all(|gone| !attempts.is_right(gone, 1)));
     }
 
     #[test]
     fn a_flood_of_keys_does_not_fill_the_memory() {
-        let attempts = Attempts::default();
-        for number in 0..MAX_KEYS + 10 {
-            let mut key = [0; 16];
-            key[..8].copy_from_slice(&(number as u64).to_be_bytes());
-            attempts.fail(key, 7, COST, 1);
+        let attempts = Attempts::of_size(MOST);
+        let evicted = std::cell::Cell::new(0);
+        // Also where each of them locks.
+        for cost in [COST, Cost { free: 0, ..COST }] {
+            for number in 0..2 * MOST {
+                attempts.fail(key(number), 7, cost, 1, |gone, _| evicted.set(evicted.get() + gone.len()));
+                assert!(attempts.known.len() <= MOST);
+            }
         }
-        assert!(attempts.known.len() <= MAX_KEYS);
+        assert!(evicted.get() >= 2 * MOST);
+    }
+
+    fn key(number: usize) -> AttemptKey {
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&(number as u64).to_be_bytes());
+        key
     }
 }

@@ -1,14 +1,16 @@
 //! State in one file of this process: redb, one writer thread, many changes in one commit. Nothing reads from it while
 //! the process runs; what it holds is in memory too.
 
+mod backlog;
+mod rewrite;
 mod writer;
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -16,7 +18,9 @@ use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, S
 use tokio::sync::oneshot;
 
 use super::Unavailable;
-use writer::{Job, Writer};
+pub(super) use backlog::SLICE;
+use rewrite::beside;
+use writer::{Job, Waiter, Waiting, Writer, bytes_of};
 
 /// The name of the file.
 const FILE: &str = "state.redb";
@@ -24,8 +28,10 @@ const FILE: &str = "state.redb";
 const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("wicketgate");
 /// What stands under the key without bytes: the version of all else.
 const VERSION: &[u8] = b"1";
-/// How many changes may wait to be written.
+/// How many writes may wait.
 const MAX_WAITING: usize = 4_096;
+/// How many deletions may: of those beyond, the records are read and deleted after the next start.
+const MAX_DELETIONS: usize = 65_536;
 /// How long a caller waits for its change to be on the disk.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What redb may keep in memory: everything is read once only.
@@ -40,13 +46,27 @@ pub(super) enum Change {
     Delete(Vec<u8>),
 }
 
-/// One record: key and value.
-pub(super) type Record = (Vec<u8>, Vec<u8>);
+impl Change {
+    /// Of which.
+    pub(super) fn key(&self) -> &[u8] {
+        match self {
+            Self::Put(key, _) | Self::Delete(key) => key,
+        }
+    }
+}
+
+/// Whether a record that was read is still of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Live,
+    /// It is deleted from the file, when there is time.
+    Dead,
+}
 
 /// The file.
 pub(super) struct Embedded {
-    queue: SyncSender<Job>,
-    waiting: Arc<AtomicUsize>,
+    queue: Sender<Job>,
+    waiting: Waiting,
     failed: Arc<AtomicBool>,
     writer: std::sync::Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Since when the file has been another process's.
@@ -74,42 +94,47 @@ pub enum OpenFault {
         "{0} is damaged ({1}): put your backup of it there, or move it away to begin without any login and revocation"
     )]
     Damaged(String, String),
-    /// A later version of wicketgate wrote it.
-    #[error("{0} was written by a later version of wicketgate: run that version, or move the file away")]
-    Later(String),
+    /// A later version of wicketgate wrote it, or some of it.
+    #[error("{0} was written by a later version of wicketgate ({1}): run that version, or move the file away")]
+    Later(String, String),
     /// The directory or file cannot be opened.
     #[error("cannot open {0}: {1}; let the user that runs wicketgate write there, or change `state.embedded.path`")]
     Unusable(String, String),
 }
 
 impl Embedded {
-    /// Opens the file in this directory, and gives all that it holds. Makes both where there is nothing.
+    /// Opens the file in this directory, and gives all that it holds to `take`. Makes both where there is nothing.
     ///
     /// # Errors
     /// [`OpenFault`]; nothing is begun anew where something was before.
-    pub(super) fn open(directory: &Path) -> Result<(Self, Vec<Record>), OpenFault> {
+    pub(super) fn open(
+        directory: &Path,
+        take: impl FnMut(&[u8], &[u8]) -> Result<Fate, Unreadable>,
+    ) -> Result<Self, OpenFault> {
         private_directory(directory)
             .map_err(|error| OpenFault::Unusable(directory.display().to_string(), error.to_string()))?;
         let path = directory.join(FILE);
         let database = if path.exists() { open_existing(&path)? } else { create(&path)? };
-        let records = read_all(&database).map_err(|fault| damaged(&path, &fault))?;
-        let (queue, jobs) = sync_channel(MAX_WAITING);
-        let (waiting, failed) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
-        let writer = Writer::new(database, path.clone(), Arc::clone(&waiting), Arc::clone(&failed));
+        // Left behind by a process that died while it made the file smaller.
+        let _ = fs::remove_file(beside(&path));
+        let contents = read_all(&database, take).map_err(|fault| fault.of(&path))?;
+        let (queue, jobs) = channel();
+        let (waiting, failed) = (Waiting::default(), Arc::<AtomicBool>::default());
+        let writer = Writer::new(database, path.clone(), (waiting.clone(), Arc::clone(&failed)), contents);
         let thread = std::thread::Builder::new()
             .name("state".to_owned())
             .spawn(move || writer.run(&jobs))
             .map_err(|error| OpenFault::Unusable(path.display().to_string(), error.to_string()))?;
-        Ok((Self { queue, waiting, failed, writer: Some(thread).into(), given: OnceLock::new() }, records))
+        Ok(Self { queue, waiting, failed, writer: Some(thread).into(), given: OnceLock::new() })
     }
 
-    /// Writes; returns once it is on the disk.
+    /// Writes; returns once it is on the disk. With `unless_left` nothing is written where the caller gave up before it began.
     ///
     /// # Errors
     /// [`Unavailable`]: it is not, or that is not known.
-    pub(super) async fn write(&self, changes: Vec<Change>) -> Result<(), Unavailable> {
+    pub(super) async fn write(&self, changes: Vec<Change>, unless_left: bool) -> Result<(), Unavailable> {
         let (done, written) = oneshot::channel();
-        self.send(Job::Write(changes, Some(done)))?;
+        self.send(changes, Some(Waiter { done, unless_left }))?;
         match tokio::time::timeout(PATIENCE, written).await {
             Ok(Ok(true)) => Ok(()),
             Ok(Ok(false) | Err(_)) | Err(_) => Err(Unavailable),
@@ -119,13 +144,27 @@ impl Embedded {
     /// Writes at some time soon, unless too much waits already. For what a crash may take.
     pub(super) fn write_later(&self, changes: Vec<Change>) {
         if !changes.is_empty() {
-            let _ = self.send(Job::Write(changes, None));
+            let _ = self.send(changes, None);
+        }
+    }
+
+    /// Deletes in slices between the writes, unless it is written anew meanwhile. What comes of it says whether it is done.
+    pub(super) fn delete(&self, keys: Vec<Vec<u8>>) -> oneshot::Receiver<bool> {
+        let (done, deleted) = oneshot::channel();
+        self.send_deletion(keys, Some(done));
+        deleted
+    }
+
+    /// The same where nobody waits.
+    pub(super) fn delete_later(&self, keys: Vec<Vec<u8>>) {
+        if !keys.is_empty() {
+            self.send_deletion(keys, None);
         }
     }
 
     /// How many writes wait.
     pub(super) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.waiting.writes.load(Ordering::Relaxed)
     }
 
     /// Whether the last write worked.
@@ -163,13 +202,25 @@ impl Embedded {
         }
     }
 
-    fn send(&self, job: Job) -> Result<(), Unavailable> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        self.queue.try_send(job).map_err(|_| {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            Unavailable
-        })
+    fn send(&self, changes: Vec<Change>, waiter: Option<Waiter>) -> Result<(), Unavailable> {
+        let sent = claim(&self.waiting.writes, MAX_WAITING) && self.queue.send(Job::Write(changes, waiter)).is_ok();
+        sent.then_some(()).ok_or(Unavailable)
     }
+
+    fn send_deletion(&self, keys: Vec<Vec<u8>>, waiter: Option<oneshot::Sender<bool>>) {
+        if claim(&self.waiting.deletes, MAX_DELETIONS) {
+            let _ = self.queue.send(Job::Delete(keys, waiter));
+        }
+    }
+}
+
+/// Takes a place in a queue of so many, where there is one.
+fn claim(waiting: &AtomicUsize, most: usize) -> bool {
+    let has_room = waiting.fetch_add(1, Ordering::Relaxed) < most;
+    if !has_room {
+        waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+    has_room
 }
 
 /// A directory that only its owner can look into.
@@ -183,20 +234,23 @@ fn private_directory(directory: &Path) -> io::Result<()> {
 /// Made under another name first: a crash in between must not leave what looks like a damaged file.
 fn create(path: &Path) -> Result<Database, OpenFault> {
     let unusable = |error: &dyn std::fmt::Display| OpenFault::Unusable(path.display().to_string(), error.to_string());
-    let new = path.with_extension("new");
-    if new.exists() {
-        fs::remove_file(&new).map_err(|error| unusable(&error))?;
-    }
-    let database = Database::builder().set_cache_size(CACHE).create(&new).map_err(|error| unusable(&error))?;
-    let versioned = || -> Result<(), redb::Error> {
-        let transaction = database.begin_write()?;
-        transaction.open_table(TABLE)?.insert(&[][..], VERSION)?;
-        Ok(transaction.commit()?)
-    };
-    versioned().map_err(|error| unusable(&error))?;
-    fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).map_err(|error| unusable(&error))?;
+    let new = beside(path);
+    let database = begin_file(&new).map_err(|error| unusable(&error))?;
     // The lock stays with the open file, whatever its name.
     fs::rename(&new, path).and_then(|()| sync_directory(path)).map_err(|error| unusable(&error))?;
+    Ok(database)
+}
+
+/// A new file without records.
+fn begin_file(path: &Path) -> Result<Database, Box<dyn std::error::Error>> {
+    if path.exists() {
+        fs::remove_file(path)?;
+    }
+    let database = Database::builder().set_cache_size(CACHE).create(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    let transaction = database.begin_write()?;
+    transaction.open_table(TABLE)?.insert(&[][..], VERSION)?;
+    transaction.commit()?;
     Ok(database)
 }
 
@@ -209,7 +263,15 @@ fn open_existing(path: &Path) -> Result<Database, OpenFault> {
     if fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0) {
         return Err(OpenFault::Damaged(path.display().to_string(), "it is empty".to_owned()));
     }
-    open_database(path).map_err(|fault| match fault {
+    // Whoever had it may have put a smaller one in its place just now.
+    let opened = loop {
+        let before = inode(path);
+        let opened = open_database(path);
+        if opened.is_err() || before == inode(path) {
+            break opened;
+        }
+    };
+    opened.map_err(|fault| match fault {
         DatabaseError::DatabaseAlreadyOpen => OpenFault::Locked(path.display().to_string()),
         DatabaseError::Storage(StorageError::Io(error)) if error.kind() != io::ErrorKind::InvalidData => {
             OpenFault::Unusable(path.display().to_string(), error.to_string())
@@ -251,9 +313,13 @@ pub(super) fn examine(directory: &Path) -> Result<(), OpenFault> {
     };
     match version() {
         Ok(true) => Ok(()),
-        Ok(false) => Err(damaged(&path, &LATER)),
+        Ok(false) => Err(OpenFault::Later(shown(), "all of it".to_owned())),
         Err(fault) => Err(damaged(&path, &fault)),
     }
+}
+
+fn inode(path: &Path) -> Option<u64> {
+    fs::metadata(path).ok().map(|metadata| metadata.ino())
 }
 
 fn open_database(path: &Path) -> Result<Database, DatabaseError> {
@@ -261,24 +327,56 @@ fn open_database(path: &Path) -> Result<Database, DatabaseError> {
 }
 
 fn damaged(path: &Path, fault: &dyn std::fmt::Display) -> OpenFault {
-    let (path, fault) = (path.display().to_string(), fault.to_string());
-    if fault == LATER { OpenFault::Later(path) } else { OpenFault::Damaged(path, fault) }
+    OpenFault::Damaged(path.display().to_string(), fault.to_string())
 }
 
-const LATER: &str = "another version";
+/// Why a record says nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    /// It is of a kind that only a later version knows: this one.
+    Later(String),
+    /// It is not what was written.
+    Damaged(String),
+}
 
-fn read_all(database: &Database) -> Result<Vec<Record>, Box<dyn std::error::Error>> {
-    let table = database.begin_read()?.open_table(TABLE)?;
-    let mut records = Vec::new();
-    for entry in table.iter()? {
-        let (key, value) = entry?;
-        match key.value() {
-            [] if value.value() == VERSION => {}
-            [] => return Err(LATER.into()),
-            key => records.push((key.to_vec(), value.value().to_vec())),
+impl Unreadable {
+    fn of(self, path: &Path) -> OpenFault {
+        match self {
+            Self::Later(kind) => OpenFault::Later(path.display().to_string(), kind),
+            Self::Damaged(fault) => OpenFault::Damaged(path.display().to_string(), fault),
         }
     }
-    Ok(records)
+}
+
+impl From<redb::Error> for Unreadable {
+    fn from(error: redb::Error) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}
+
+/// Gives all records to `take`; the keys of those that are dead, and how many bytes all have.
+fn read_all(
+    database: &Database,
+    mut take: impl FnMut(&[u8], &[u8]) -> Result<Fate, Unreadable>,
+) -> Result<(Vec<Vec<u8>>, u64), Unreadable> {
+    let opened = || -> Result<_, redb::Error> { Ok(database.begin_read()?.open_table(TABLE)?) };
+    let table = opened()?;
+    let (mut dead, mut bytes) = (Vec::new(), 0);
+    for entry in table.iter().map_err(redb::Error::from)? {
+        let (key, value) = entry.map_err(redb::Error::from)?;
+        let (key, value) = (key.value(), value.value());
+        bytes += bytes_of(key, value);
+        match key {
+            [] if value == VERSION => {}
+            [] => return Err(Unreadable::Later("all of it".to_owned())),
+            key => {
+                if take(key, value)? == Fate::Dead {
+                    dead.push(key.to_vec());
+                }
+            }
+        }
+    }
+    Ok((dead, bytes))
 }
 
 #[cfg(test)]
@@ -294,6 +392,18 @@ mod tests {
         path
     }
 
+    /// One record: key and value.
+    type Record = (Vec<u8>, Vec<u8>);
+
+    fn open(directory: &Path) -> Result<(Embedded, Vec<Record>), OpenFault> {
+        let mut records = Vec::new();
+        let embedded = Embedded::open(directory, |key, value| {
+            records.push((key.to_vec(), value.to_vec()));
+            Ok(Fate::Live)
+        })?;
+        Ok((embedded, records))
+    }
+
     fn put(key: &[u8], value: &[u8]) -> Change {
         Change::Put(key.to_vec(), value.to_vec())
     }
@@ -301,15 +411,15 @@ mod tests {
     #[tokio::test]
     async fn what_was_acknowledged_is_there_after_opening_again() {
         let path = directory("again");
-        let (store, records) = Embedded::open(&path).unwrap();
+        let (store, records) = open(&path).unwrap();
         assert!(records.is_empty());
-        store.write(vec![put(b"a", b"1"), put(b"b", b"2")]).await.unwrap();
-        store.write(vec![Change::Delete(b"a".to_vec())]).await.unwrap();
+        store.write(vec![put(b"a", b"1"), put(b"b", b"2")], false).await.unwrap();
+        store.write(vec![Change::Delete(b"a".to_vec())], false).await.unwrap();
         store.write_later(vec![put(b"c", b"3")]);
         store.close();
-        assert_eq!(store.write(vec![put(b"d", b"4")]).await, Err(Unavailable));
+        assert_eq!(store.write(vec![put(b"d", b"4")], false).await, Err(Unavailable));
         drop(store);
-        let (_store, records) = Embedded::open(&path).unwrap();
+        let (_store, records) = open(&path).unwrap();
         assert_eq!(records, [(b"b".to_vec(), b"2".to_vec()), (b"c".to_vec(), b"3".to_vec())]);
         fs::remove_dir_all(path).unwrap();
     }
@@ -317,29 +427,29 @@ mod tests {
     #[tokio::test]
     async fn x32_a_released_file_can_be_opened_by_another_and_what_waits_is_written_once_it_is_back() {
         let path = directory("released");
-        let (store, _) = Embedded::open(&path).unwrap();
-        store.write(vec![put(b"a", b"1")]).await.unwrap();
+        let (store, _) = open(&path).unwrap();
+        store.write(vec![put(b"a", b"1")], false).await.unwrap();
         let released = store.release().unwrap();
         store.write_later(vec![put(b"b", b"2")]);
-        let (other, records) = Embedded::open(&path).unwrap();
+        let (other, records) = open(&path).unwrap();
         assert_eq!(records.len(), 1);
         other.close();
         released.take_back();
-        store.write(vec![put(b"c", b"3")]).await.unwrap();
+        store.write(vec![put(b"c", b"3")], false).await.unwrap();
         drop(store.release().unwrap());
         // It is another's for good.
-        assert_eq!(store.write(vec![put(b"d", b"4")]).await, Err(Unavailable));
-        let (_other, records) = Embedded::open(&path).unwrap();
+        assert_eq!(store.write(vec![put(b"d", b"4")], false).await, Err(Unavailable));
+        let (_other, records) = open(&path).unwrap();
         assert_eq!(records.iter().map(|(key, _)| &key[..]).collect::<Vec<_>>(), [b"a", b"b", b"c"]);
         fs::remove_dir_all(path).unwrap();
     }
 
     #[tokio::test]
     async fn x45_the_queue_before_a_disk_that_does_not_answer_has_an_end() {
-        let (queue, _never_read) = sync_channel(MAX_WAITING);
+        let (queue, _never_read) = channel();
         let store = Embedded {
             queue,
-            waiting: Arc::default(),
+            waiting: Waiting::default(),
             failed: Arc::default(),
             writer: None.into(),
             given: OnceLock::new(),
@@ -349,15 +459,15 @@ mod tests {
         }
         assert_eq!(store.waiting(), MAX_WAITING);
         // At once, without the patience that a place in the queue gives.
-        assert_eq!(store.write(vec![put(b"b", b"2")]).await, Err(Unavailable));
+        assert_eq!(store.write(vec![put(b"b", b"2")], false).await, Err(Unavailable));
         assert_eq!(store.waiting(), MAX_WAITING);
     }
 
     #[test]
     fn x46_a_file_in_use_is_not_opened_twice_and_the_message_says_so() {
         let path = directory("locked");
-        let (_store, _) = Embedded::open(&path).unwrap();
-        let fault = Embedded::open(&path).err().unwrap();
+        let (_store, _) = open(&path).unwrap();
+        let fault = open(&path).err().unwrap();
         assert!(matches!(fault, OpenFault::Locked(_)), "{fault}");
         assert!(fault.to_string().contains("in use by another process"), "{fault}");
         assert!(matches!(examine(&path).unwrap_err(), OpenFault::Locked(_)));
@@ -371,7 +481,7 @@ mod tests {
         let file = path.join(FILE);
         for content in [&b""[..], b"x", &[7; 100_000]] {
             fs::write(&file, content).unwrap();
-            let fault = Embedded::open(&path).err().unwrap();
+            let fault = open(&path).err().unwrap();
             assert!(matches!(fault, OpenFault::Damaged(..)), "{fault:?}");
             assert!(fault.to_string().contains("backup"), "{fault}");
             assert_eq!(fs::read(&file).unwrap(), content);
@@ -382,7 +492,7 @@ mod tests {
     #[test]
     fn a_file_of_a_later_version_is_refused_by_name() {
         let path = directory("later");
-        drop(Embedded::open(&path).unwrap().0);
+        drop(open(&path).unwrap());
         // The writer lets go of the file when its queue is gone.
         let database = loop {
             match Database::open(path.join(FILE)) {
@@ -394,8 +504,8 @@ mod tests {
         transaction.open_table(TABLE).unwrap().insert(&[][..], &b"2"[..]).unwrap();
         transaction.commit().unwrap();
         drop(database);
-        assert!(matches!(examine(&path).unwrap_err(), OpenFault::Later(_)));
-        assert!(matches!(Embedded::open(&path).err().unwrap(), OpenFault::Later(_)));
+        assert!(matches!(examine(&path).unwrap_err(), OpenFault::Later(..)));
+        assert!(matches!(open(&path).err().unwrap(), OpenFault::Later(..)));
         fs::remove_dir_all(path).unwrap();
     }
 }

@@ -17,7 +17,7 @@ use super::record;
 use super::registry::LoginKind;
 use super::revocation::{Rule, Subject};
 use super::session::{self, LoginId, SessionDigest, digest_of, handle};
-use super::{Among, Bound, LONGEST_SKEW, State, Store, Unavailable};
+use super::{Abandon, Among, Bound, LONGEST_SKEW, Redis, State, Store, Unavailable, UnlessLeft};
 use crate::customer::{Deriver, Identifier};
 use crate::secret::random_bytes;
 
@@ -195,11 +195,20 @@ impl State {
     /// [`Unavailable`]: then nobody may be told of it.
     pub async fn begin_family(&self, first: &RefreshToken, family: Family, bound: Bound) -> Result<(), Unavailable> {
         self.has_room()?;
+        let is_here = !matches!(self.store, Store::Redis(..));
+        // Nobody knows its tokens yet. Where nobody ever will, the sweep finds it.
+        let mut begun = Abandon::new(|| {
+            self.families.change(&first.family, |family| family.expires_at = 0);
+        });
+        if is_here {
+            self.families.insert(first.family, family.clone());
+        }
         let changes = || vec![record::put_family(&first.family, &family)];
-        self.keep("begin_family", changes, async |store| store.begin_family(&first.family, &family).await).await?;
+        let shared = async |store: &Redis| store.begin_family(&first.family, &family).await;
+        self.keep("begin_family", UnlessLeft::Drop, changes, shared).await?;
+        begun.disarm();
         let (customer, issued_at, ends) = (family.customer.clone(), family.issued_at, family.expires_at);
-        if !matches!(self.store, Store::Redis(..)) {
-            self.families.insert(first.family, family);
+        if is_here {
             self.family_registry.add(&customer, issued_at, first.family);
         }
         self.bound_families(&customer, &first.family, bound, ends).await
@@ -220,7 +229,7 @@ impl State {
             return Ok(());
         }
         for digest in self.family_registry.beyond(customer, bound.most) {
-            if self.families.get(&digest).is_some_and(|family| family.customer == *customer) {
+            if self.families.with(&digest, |family| family.customer == *customer).unwrap_or_default() {
                 self.end_family(&digest, bound.until).await?;
             }
         }
@@ -254,32 +263,33 @@ impl State {
             };
         }
         // The lock of the entry decides between two that come at once; it is not held while the disk is written.
-        let family = match self.families.get_mut(&presented.family) {
-            Some(mut family) if now < family.expires_at => {
-                let mut after = family.clone();
-                match after.hand_in(&presented.digest, successors, millis(rotation.now)) {
-                    Handed::Good if !admits(&after) => return Ok(Rotated::Barred(after)),
-                    Handed::Good => {
-                        *family = after.clone();
-                        after
-                    }
-                    Handed::Reused => return Ok(Rotated::Reused(family.clone())),
-                    Handed::Replaced => return Ok(Rotated::Replaced),
-                }
+        let handed_in = self.families.change(&presented.family, |family| {
+            if now >= family.expires_at {
+                return Rotated::Unknown;
             }
-            _ => return Ok(Rotated::Unknown),
+            let mut after = family.clone();
+            match after.hand_in(&presented.digest, successors, millis(rotation.now)) {
+                Handed::Good if !admits(&after) => Rotated::Barred(after),
+                Handed::Good => {
+                    *family = after.clone();
+                    Rotated::Good(after)
+                }
+                Handed::Reused => Rotated::Reused(family.clone()),
+                Handed::Replaced => Rotated::Replaced,
+            }
+        });
+        let family = match handed_in.unwrap_or(Rotated::Unknown) {
+            Rotated::Good(family) => family,
+            rotated => return Ok(rotated),
         };
         let changes = || vec![record::put_family(&presented.family, &family)];
-        if let Err(Unavailable) = self.keep("rotate", changes, async |_| Ok(())).await {
-            if let Some(mut known) = self.families.get_mut(&presented.family) {
-                known.unanswered(&presented.digest);
-            }
+        if let Err(Unavailable) = self.keep("rotate", UnlessLeft::Write, changes, async |_| Ok(())).await {
+            self.families.change(&presented.family, |known| known.unanswered(&presented.digest));
             return Err(Unavailable);
         }
         let until = millis(rotation.now.saturating_add(rotation.grace));
-        let answered =
-            self.families.get_mut(&presented.family).is_some_and(|mut known| known.answered(&presented.digest, until));
-        if answered && matches!(self.store, Store::Embedded(_)) {
+        let answered = self.families.change(&presented.family, |known| known.answered(&presented.digest, until));
+        if answered == Some(true) && matches!(self.store, Store::Embedded(_)) {
             // Where a crash takes this, the token is taken for longer.
             self.answered.push(presented.family);
         }
@@ -291,9 +301,7 @@ impl State {
         let Store::Embedded(store) = &self.store else { return };
         for digest in self.answered.take() {
             // The lock is held until it is in the queue: a rotation that comes now is written later.
-            if let Some(family) = self.families.get(&digest) {
-                store.write_later(vec![record::put_family(&digest, &family)]);
-            }
+            self.families.with(&digest, |family| store.write_later(vec![record::put_family(&digest, family)]));
         }
     }
 
@@ -313,7 +321,7 @@ impl State {
     pub async fn live_family(&self, digest: &SessionDigest, now: u64) -> Result<Option<Family>, Unavailable> {
         let family = match &self.store {
             Store::Redis(store, _) => store.family(digest).await?,
-            Store::Memory | Store::Embedded(_) => self.families.get(digest).map(|family| family.clone()),
+            Store::Memory | Store::Embedded(_) => self.families.with(digest, Family::clone),
         };
         Ok(family.filter(|family| now < family.expires_at && !self.is_family_revoked(digest, family)))
     }
@@ -337,8 +345,7 @@ impl State {
         if let Store::Redis(store, _) = &self.store {
             return store.families(10_000, among, lives).await;
         }
-        let found = self.families.iter().filter(|found| lives(found.key(), found.value()));
-        Ok(found.map(|found| (*found.key(), found.value().clone())).collect())
+        Ok(self.families.collect(|digest, family| lives(digest, family).then(|| (*digest, family.clone()))))
     }
 
     /// Whether a rule has ended this login.
@@ -355,9 +362,11 @@ impl State {
         self.revocations.apply(rule.clone());
         let rule = self.revocations.rule(&rule.subject).unwrap_or(rule);
         let changes = || vec![record::delete_family(digest), record::put_rule(&rule)];
-        let kept = self.keep("end_family", changes, async |store| store.end_family(digest, &rule).await).await;
+        let kept = self
+            .keep("end_family", UnlessLeft::Write, changes, async |store| store.end_family(digest, &rule).await)
+            .await;
         kept.inspect_err(|_| self.owed.add(&rule.subject))?;
-        if let Some((_, family)) = self.families.remove(digest) {
+        if let Some(family) = self.families.remove(digest) {
             self.family_registry.remove(&family.customer, family.issued_at, digest);
         }
         Ok(())
@@ -376,7 +385,7 @@ mod tests {
     use super::*;
     use crate::customer::{IdentifierKey, Mode};
     use crate::secret::Secret;
-    use crate::state::Settings;
+    use crate::state::{Most, Settings};
 
     fn deriver() -> Deriver {
         let key = IdentifierKey::parse(&Secret::new(IdentifierKey::generate().as_bytes())).unwrap();
@@ -435,7 +444,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("wicketgate-family-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         let open = || {
-            let settings = Settings::Embedded(path.clone(), 10);
+            let settings = Settings::Embedded(path.clone(), Most { sessions: 10, replay_ids: 10 });
             State::open(settings, Arc::default(), &tokio::runtime::Handle::current(), 1).unwrap()
         };
         let state = open();

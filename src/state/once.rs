@@ -1,83 +1,164 @@
 //! Ids that are good once, such as the `jti` of a client's assertion (RFC 7523 section 3): whoever uses one first has it,
 //! on whichever replica, and also after a restart.
+//!
+//! In this process they have an end, and each owner a share: as many as are still free for all others. So one client that
+//! makes more than that is refused, and everybody else goes on.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
+use super::shards::Shards;
+use super::{State, Store, Unavailable, UnlessLeft, record};
+use crate::state::session::digest_of;
 
-use super::{State, Store, Unavailable, record};
-
-/// What an id is known by: a digest, so that none is kept as it is.
+/// What an id is known by: a digest, so that none is kept as it is. The last eight bytes are its owner's.
 pub type OnceId = [u8; 32];
 
-/// A flood of ids must not fill the memory: 40 bytes each.
-const MAX_IDS: usize = 200_000;
+const OWNER: usize = 8;
+type Owner = [u8; OWNER];
+
+/// What came of using an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// It was the first time.
+    First,
+    /// It was used before.
+    Again,
+    /// Its owner has as many as are free for all others: this one cannot be remembered, and was not used.
+    ShareIsFull,
+}
+
+/// The id of this owner, by the digest of what it is. An owner is whoever can make as many of them as they like.
+pub fn owned(digest: OnceId, owner: &str) -> OnceId {
+    let (mut id, owner) = (digest, digest_of(owner.as_bytes()));
+    id[32 - OWNER..].copy_from_slice(&owner[..OWNER]);
+    id
+}
+
+fn owner_of(id: &OnceId) -> Owner {
+    let mut owner = Owner::default();
+    owner.copy_from_slice(&id[32 - OWNER..]);
+    owner
+}
 
 /// The ids that were used, with the first second in which each may be forgotten.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct UsedIds {
-    known: DashMap<OnceId, u64, foldhash::fast::RandomState>,
+    known: Shards<OnceId, u64>,
+    shares: Shares,
+    /// At 48 bytes each.
+    most: usize,
+}
+
+impl Default for UsedIds {
+    fn default() -> Self {
+        Self::of(usize::MAX)
+    }
+}
+
+/// How many ids each owner has.
+#[derive(Debug, Default)]
+struct Shares(Mutex<HashMap<Owner, usize, foldhash::fast::RandomState>>);
+
+impl Shares {
+    /// One more, unless the owner has as many as this already.
+    fn take(&self, owner: Owner, most: usize) -> bool {
+        let mut shares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = shares.entry(owner).or_default();
+        let has_room = *share < most;
+        *share += usize::from(has_room);
+        if *share == 0 {
+            shares.remove(&owner);
+        }
+        has_room
+    }
+
+    fn give_back(&self, owner: Owner) {
+        let mut shares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut share) = shares.entry(owner) {
+            *share.get_mut() -= 1;
+            if *share.get() == 0 {
+                share.remove();
+            }
+        }
+        if shares.capacity() > 4 * shares.len() + 1_024 {
+            shares.shrink_to_fit();
+        }
+    }
 }
 
 impl UsedIds {
-    /// Notes that an id is used; whether this is the first time.
-    ///
-    /// # Errors
-    /// [`Unavailable`]: there is no room to note it.
-    fn note(&self, id: OnceId, until: u64) -> Result<bool, Unavailable> {
-        if self.known.len() >= MAX_IDS {
-            return Err(Unavailable);
-        }
-        match self.known.entry(id) {
-            Entry::Vacant(free) => {
-                free.insert(until);
-                Ok(true)
+    /// At most so many.
+    pub(super) fn of(most: usize) -> Self {
+        Self { known: Shards::in_order(), shares: Shares::default(), most }
+    }
+
+    /// Notes that an id is used.
+    fn note(&self, id: OnceId, until: u64, now: u64) -> Use {
+        let free = self.most.saturating_sub(self.known.len());
+        self.known.entry(id, |entry| match entry {
+            Entry::Occupied(known) if now < *known.get() => Use::Again,
+            // It is over, or was noted in vain.
+            Entry::Occupied(mut known) => {
+                known.insert(until);
+                Use::First
             }
-            Entry::Occupied(_) => Ok(false),
-        }
+            Entry::Vacant(_) if !self.shares.take(owner_of(&id), free) => Use::ShareIsFull,
+            Entry::Vacant(unused) => {
+                unused.insert(until);
+                Use::First
+            }
+        })
+    }
+
+    /// Nobody was let in by it: it is as good as before.
+    fn abandon(&self, id: &OnceId) {
+        self.known.change(id, |until| *until = 0);
     }
 
     pub(super) fn set(&self, id: OnceId, until: u64) {
+        self.shares.take(owner_of(&id), usize::MAX);
         self.known.insert(id, until);
     }
 
-    pub(super) fn sweep(&self, now: u64) -> Vec<OnceId> {
-        let mut gone = Vec::new();
-        self.known.retain(|id, until| {
-            let keep = now < *until;
-            if !keep {
-                gone.push(*id);
-            }
-            keep
-        });
-        gone
+    /// All of them, for the sweep.
+    pub(super) fn known(&self) -> &Shards<OnceId, u64> {
+        &self.known
+    }
+
+    /// The sweep has removed one.
+    pub(super) fn forgotten(&self, id: &OnceId) {
+        self.shares.give_back(owner_of(id));
     }
 }
 
 impl State {
-    /// Uses an id that nobody may use again before `until`; whether this is the first time. Times are in seconds since
-    /// 1970. Returns once the store has it.
+    /// Uses an id that nobody may use again before `until`. Times are in seconds since 1970. Returns once the store has it.
     ///
     /// # Errors
     /// [`Unavailable`]: nobody knows.
-    pub async fn use_once(&self, id: OnceId, until: u64, now: u64) -> Result<bool, Unavailable> {
+    pub async fn use_once(&self, id: OnceId, until: u64, now: u64) -> Result<Use, Unavailable> {
         if let Store::Redis(store, _) = &self.store {
             let begun = Instant::now();
             let first = store.use_once(&id, until.saturating_sub(now).max(1)).await;
             self.note("use_once", begun.elapsed(), first.is_ok());
-            return first;
+            return first.map(|first| if first { Use::First } else { Use::Again });
         }
-        let first = self.used.note(id, until).inspect_err(|Unavailable| self.metrics.failed("use_once"))?;
-        if first {
+        let used = self.used.note(id, until, now);
+        if used == Use::First {
             let changes = || vec![record::put_used(&id, until)];
-            if let Err(unavailable) = self.keep("use_once", changes, async |_| Ok(())).await {
-                // Nobody was let in by it.
-                self.used.known.remove(&id);
-                return Err(unavailable);
-            }
+            let kept = self.keep("use_once", UnlessLeft::Drop, changes, async |_| Ok(())).await;
+            // Whoever left meanwhile has used it.
+            kept.inspect_err(|Unavailable| self.used.abandon(&id))?;
         }
-        Ok(first)
+        Ok(used)
+    }
+
+    /// How many ids that are good once this process remembers, and how many it can. A shared store remembers them itself.
+    pub fn used_ids(&self) -> (usize, usize) {
+        if matches!(self.store, Store::Redis(..)) { (0, 0) } else { (self.used.known.len(), self.used.most) }
     }
 }
 
@@ -87,21 +168,20 @@ mod tests {
     use super::*;
 
     fn id(number: usize) -> OnceId {
-        let mut id = OnceId::default();
-        id[..8].copy_from_slice(&number.to_be_bytes());
-        id
+        owned(digest_of(&number.to_be_bytes()), "client")
     }
 
     #[tokio::test]
     async fn an_id_is_good_once_until_it_is_forgotten() {
         let state = State::in_memory();
-        assert_eq!(state.use_once(id(1), 100, 10).await, Ok(true));
-        assert_eq!(state.use_once(id(1), 100, 10).await, Ok(false));
-        assert_eq!(state.use_once(id(2), 100, 10).await, Ok(true));
+        assert_eq!(state.use_once(id(1), 100, 10).await, Ok(Use::First));
+        assert_eq!(state.use_once(id(1), 100, 10).await, Ok(Use::Again));
+        assert_eq!(state.use_once(id(2), 100, 10).await, Ok(Use::First));
         state.sweep(99, 1).await;
-        assert_eq!(state.use_once(id(1), 100, 99).await, Ok(false));
+        assert_eq!(state.use_once(id(1), 100, 99).await, Ok(Use::Again));
         state.sweep(100, 1).await;
-        assert_eq!(state.use_once(id(1), 200, 100).await, Ok(true));
+        assert_eq!(state.used_ids().0, 0);
+        assert_eq!(state.use_once(id(1), 200, 100).await, Ok(Use::First));
     }
 
     #[tokio::test]
@@ -115,19 +195,34 @@ mod tests {
             .collect();
         let mut first = 0;
         for one in all {
-            first += usize::from(one.await.unwrap() == Ok(true));
+            first += usize::from(one.await.unwrap() == Ok(Use::First));
         }
         assert_eq!(first, 1);
     }
 
     #[test]
-    fn where_there_is_no_room_nothing_is_said_to_be_used_for_the_first_time() {
-        let used = UsedIds::default();
-        for number in 0..MAX_IDS {
-            assert_eq!(used.note(id(number), 100), Ok(true));
+    fn whoever_makes_more_ids_than_are_left_for_others_is_refused_and_others_go_on() {
+        let used = UsedIds::of(1_000);
+        let of = |owner: &str, number: usize| owned(digest_of(&number.to_be_bytes()), owner);
+        let filled = (0..10_000).filter(|number| used.note(of("greedy", *number), 100, 10) == Use::First).count();
+        assert_eq!(filled, 500);
+        assert_eq!(used.note(of("greedy", 0), 100, 10), Use::Again, "what was used stays used");
+        // One after the other: there is something for each.
+        for (owner, share) in [("second", 250), ("third", 125), ("fourth", 63)] {
+            let taken = (0..10_000).filter(|number| used.note(of(owner, *number), 100, 10) == Use::First).count();
+            assert_eq!(taken, share, "{owner}");
         }
-        assert_eq!(used.note(id(MAX_IDS), 100), Err(Unavailable));
-        assert_eq!(used.sweep(100).len(), MAX_IDS);
-        assert_eq!(used.note(id(MAX_IDS), 200), Ok(true));
+        assert_eq!(used.note(of("modest", 1), 100, 10), Use::First);
+        // After a restart as well.
+        let again = UsedIds::of(1_000);
+        used.known.collect(|id, until| Some((*id, *until))).into_iter().for_each(|(id, until)| again.set(id, until));
+        assert_eq!(again.note(of("greedy", 20_000), 100, 10), Use::ShareIsFull);
+        assert_eq!(again.note(of("modest", 2), 100, 10), Use::First);
+        for id in again.known.collect(|id, _| Some(*id)) {
+            again.known.remove(&id);
+            again.forgotten(&id);
+        }
+        assert_eq!(again.shares.0.lock().unwrap().len(), 0);
+        assert_eq!(again.note(of("greedy", 20_000), 200, 100), Use::First);
     }
 }

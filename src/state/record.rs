@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::AccountStamp;
 use super::attempts::{ANY_SPELLING, AttemptKey, Failures, Spelling};
-use super::embedded::{Change, Record};
+use super::embedded::{Change, Unreadable};
 use super::family::{Family, Predecessor};
 use super::once::OnceId;
 use super::quota::{Count, Period};
@@ -93,16 +93,16 @@ pub(super) fn put_session(digest: &SessionDigest, session: &Session) -> Change {
 }
 
 pub(super) fn delete_session(digest: &SessionDigest) -> Change {
-    Change::Delete(key(b's', digest))
+    Change::Delete(session_key(digest))
+}
+
+pub(super) fn session_key(digest: &SessionDigest) -> Vec<u8> {
+    key(b's', digest)
 }
 
 pub(super) fn put_rule(rule: &Rule) -> Change {
     let Rule { subject, since, until, number } = rule;
     Change::Put(rule_key(subject), json(&RuleValue { since: *since, until: *until, number: *number }))
-}
-
-pub(super) fn delete_rule(subject: &Subject) -> Change {
-    Change::Delete(rule_key(subject))
 }
 
 pub(super) fn put_family(digest: &SessionDigest, family: &Family) -> Change {
@@ -118,7 +118,11 @@ pub(super) fn put_family(digest: &SessionDigest, family: &Family) -> Change {
 }
 
 pub(super) fn delete_family(digest: &SessionDigest) -> Change {
-    Change::Delete(key(b'f', digest))
+    Change::Delete(family_key(digest))
+}
+
+pub(super) fn family_key(digest: &SessionDigest) -> Vec<u8> {
+    key(b'f', digest)
 }
 
 pub(super) fn put_failures(name: &AttemptKey, failures: Failures) -> Change {
@@ -132,7 +136,11 @@ pub(super) fn put_right(name: &AttemptKey, until: u64) -> Change {
 }
 
 pub(super) fn delete_failures(name: &AttemptKey) -> Change {
-    Change::Delete(key(b'a', name))
+    Change::Delete(attempt_key(name))
+}
+
+pub(super) fn attempt_key(name: &AttemptKey) -> Vec<u8> {
+    key(b'a', name)
 }
 
 pub(super) fn put_count(name: &str, period: Period, count: Count) -> Change {
@@ -144,12 +152,49 @@ pub(super) fn put_used(id: &OnceId, until: u64) -> Change {
     Change::Put(key(b'u', id), json(&until))
 }
 
-pub(super) fn delete_used(id: &OnceId) -> Change {
-    Change::Delete(key(b'u', id))
+pub(super) fn used_key(id: &OnceId) -> Vec<u8> {
+    key(b'u', id)
 }
 
-/// What a record says; `None` where it is none of ours.
-pub(super) fn read((key, value): &Record) -> Option<Kept> {
+impl Kept {
+    /// Whether nothing is left for it. `now` is in seconds since 1970.
+    pub(super) fn is_over(&self, now: u64) -> bool {
+        let millis = now.saturating_mul(1_000);
+        match self {
+            Self::Session(_, session) => now >= session.expires_at,
+            Self::Rule(rule) => now >= rule.until,
+            Self::Family(_, family) => now >= family.expires_at,
+            Self::Failures(_, failures) => millis >= failures.forgotten_at,
+            Self::Right(_, until) => millis >= *until,
+            Self::Count(_, period, count) => now >= period.bounds(count.begun).1,
+            Self::Used(_, until) => now >= *until,
+        }
+    }
+}
+
+/// What a record says.
+///
+/// # Errors
+/// It is of a kind that this version does not know, or not what was written.
+pub(super) fn read(key: &[u8], value: &[u8]) -> Result<Kept, Unreadable> {
+    let letter = *key.first().unwrap_or(&0);
+    if !LETTERS.contains(&letter) {
+        return Err(Unreadable::Later(format!("a record of kind `{}`", letter.escape_ascii())));
+    }
+    if letter == b'r'
+        && let Some(kind) = std::str::from_utf8(&key[1..]).ok().and_then(|name| name.split(' ').next())
+        && Subject::new(kind, "").is_none()
+        && kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    {
+        return Err(Unreadable::Later(format!("a revocation of kind `{kind}`")));
+    }
+    read_known(key, value).ok_or_else(|| Unreadable::Damaged("a record is not readable".to_owned()))
+}
+
+/// What keys begin with.
+const LETTERS: &[u8] = b"srfaqu";
+
+fn read_known(key: &[u8], value: &[u8]) -> Option<Kept> {
     let (letter, name) = key.split_first()?;
     match letter {
         b's' => {
@@ -223,7 +268,7 @@ fn is_any(spelling: &Spelling) -> bool {
     *spelling == ANY_SPELLING
 }
 
-fn rule_key(subject: &Subject) -> Vec<u8> {
+pub(super) fn rule_key(subject: &Subject) -> Vec<u8> {
     key(b'r', format!("{} {}", subject.kind(), subject.name()).as_bytes())
 }
 
@@ -241,9 +286,13 @@ fn json(value: &impl Serialize) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    fn read_as(letter: u8, name: &[u8], text: &[u8]) -> Option<Kept> {
+        read(&key(letter, name), text).ok()
+    }
+
     fn reread(change: Change) -> Option<Kept> {
         match change {
-            Change::Put(key, value) => read(&(key, value)),
+            Change::Put(key, value) => read(&key, &value).ok(),
             Change::Delete(_) => None,
         }
     }
@@ -265,8 +314,8 @@ mod tests {
         assert_eq!(reread(put_session(&[9; 32], &session)), Some(Kept::Session([9; 32], session)));
         let rule = Rule { subject: Subject::Token("https://x y".into()), since: u64::MAX, until: 7, number: Some(8) };
         assert_eq!(reread(put_rule(&rule)), Some(Kept::Rule(rule.clone())));
-        let earlier = read(&(key(b'r', b"token https://x y"), br#"{"since":18446744073709551615,"until":7}"#.to_vec()));
-        assert_eq!(earlier, Some(Kept::Rule(Rule { number: None, ..rule })), "of a version that knew no numbers");
+        let earlier = read(&key(b'r', b"token https://x y"), br#"{"since":18446744073709551615,"until":7}"#);
+        assert_eq!(earlier, Ok(Kept::Rule(Rule { number: None, ..rule })), "of a version that knew no numbers");
         let predecessor = Some(Predecessor { digest: [2; 32], until: u64::MAX });
         let family = Family { customer, issued_at: 1, expires_at: 2, current: [3; 32], predecessor, account };
         assert_eq!(reread(put_family(&[4; 32], &family)), Some(Kept::Family([4; 32], family)));
@@ -275,22 +324,32 @@ mod tests {
         assert_eq!(reread(put_right(&[7; 16], 8)), Some(Kept::Right([7; 16], 8)));
         let old = br#"{"count":1,"forgotten":2,"locked":3}"#;
         let of_old = Failures { spelling: ANY_SPELLING, ..failures };
-        assert_eq!(read(&(key(b'a', &[5; 16]), old.to_vec())), Some(Kept::Failures([5; 16], of_old)));
+        assert_eq!(read_as(b'a', &[5; 16], old), Some(Kept::Failures([5; 16], of_old)));
         let count = Count { begun: 1, used: 2 };
         let kept = Kept::Count("a key".to_owned(), Period::Month, count);
         assert_eq!(reread(put_count("a key", Period::Month, count)), Some(kept));
         assert_eq!(reread(put_used(&[6; 32], 7)), Some(Kept::Used([6; 32], 7)));
-        let earlier = br#"{"customer":"t1-abc","issued":1,"seen":2,"expires":3,"agent":"edge"}"#.to_vec();
-        let Some(Kept::Session(_, earlier)) = read(&(key(b's', &[9; 32]), earlier)) else { panic!("not readable") };
+        let earlier = br#"{"customer":"t1-abc","issued":1,"seen":2,"expires":3,"agent":"edge"}"#;
+        let Some(Kept::Session(_, earlier)) = read_as(b's', &[9; 32], earlier) else { panic!("not readable") };
         assert_eq!(earlier.login, LoginId::of(&[9; 32]), "of a version that knew no logins");
-        assert_eq!(read(&(b"x1".to_vec(), b"{}".to_vec())), None);
-        assert_eq!(read(&(b"s1".to_vec(), b"{}".to_vec())), None);
+        let damaged = Err(Unreadable::Damaged("a record is not readable".to_owned()));
+        for (key, value) in [(&b"s1"[..], &b"{}"[..]), (b"r\xff\xff", b"{}"), (b"rclient x", b"{")] {
+            assert_eq!(read(key, value), damaged);
+        }
+    }
+
+    #[test]
+    fn a_record_of_a_later_version_is_named_and_never_called_damaged() {
+        let later = |kind: &str| Err(Unreadable::Later(kind.to_owned()));
+        assert_eq!(read(b"x1", b"{}"), later("a record of kind `x`"));
+        assert_eq!(read(b"\x001", b"{}"), later("a record of kind `\\x00`"));
+        assert_eq!(read(b"rgalaxy far away", b"{}"), later("a revocation of kind `galaxy`"));
     }
 
     #[test]
     fn logins_of_an_earlier_version_are_read_and_name_no_account() {
         let session = br#"{"customer":"t1-abc","issued":1,"seen":2,"expires":3,"agent":"edge"}"#;
-        let read_as = |letter: u8, text: &[u8]| read(&(key(letter, &[9; 32]), text.to_vec()));
+        let read_as = |letter: u8, text: &[u8]| read_as(letter, &[9; 32], text);
         let Some(Kept::Session(_, session)) = read_as(b's', session) else { panic!("no session") };
         assert_eq!((session.account, session.expires_at), (None, 3));
         let current = "03".repeat(32);

@@ -266,24 +266,36 @@ impl Revocations {
         Rule::new(subject, since, until)
     }
 
+    /// Up to `most` rules that nothing is left for, those that ended first. While `then` runs no rule changes.
+    pub(super) fn over<R>(&self, most: usize, now: u64, then: impl FnOnce(Vec<Arc<Subject>>) -> R) -> R {
+        let _rules = self.rules();
+        let over = self.log().ended(now, most);
+        then(over)
+    }
+
+    /// Forgets a rule, where nothing is left for it.
+    pub(super) fn forget(&self, subject: &Subject, now: u64) {
+        let mut rules = self.rules();
+        let Some(reach) = rules.get(subject).copied().filter(|reach| reach.until <= now) else { return };
+        let Some((subject, _)) = rules.remove_entry(subject) else { return };
+        self.log().replace(&subject, Some(reach), None);
+        self.api_keys.fetch_sub(usize::from(matches!(*subject, Subject::ApiKey(_))), Ordering::Release);
+        self.count.store(rules.len(), Ordering::Release);
+        if rules.len() < rules.capacity() / 4 {
+            rules.shrink_to_fit();
+        }
+    }
+
     /// Forgets the rules that nothing is left for; returns their subjects.
-    pub fn sweep(&self, now: u64) -> Vec<Subject> {
+    pub fn sweep(&self, now: u64) -> Vec<Arc<Subject>> {
         let mut gone = Vec::new();
         loop {
-            let ended = self.log().ended(now, SLICE);
-            if ended.is_empty() {
+            let over = self.over(SLICE, now, |over| over);
+            if over.is_empty() {
                 return gone;
             }
-            let mut rules = self.rules();
-            for subject in ended {
-                // One that was revoked again in between stays.
-                let Some(reach) = rules.get(&subject).copied().filter(|reach| reach.until <= now) else { continue };
-                rules.remove(&subject);
-                self.log().replace(&subject, Some(reach), None);
-                self.api_keys.fetch_sub(usize::from(matches!(*subject, Subject::ApiKey(_))), Ordering::Release);
-                gone.push(Arc::unwrap_or_clone(subject));
-            }
-            self.count.store(rules.len(), Ordering::Release);
+            over.iter().for_each(|subject| self.forget(subject, now));
+            gone.extend(over);
         }
     }
 

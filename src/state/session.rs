@@ -2,13 +2,12 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use aws_lc_rs::digest;
-use dashmap::DashMap;
-
 use super::account::{AccountStamp, AccountStamps};
 use super::revocation::{Revocations, Subject};
+use super::shards::Shards;
 use crate::customer::Identifier;
 use crate::secret::random_bytes;
+use aws_lc_rs::digest;
 
 /// The digest of a session id: the id itself is known to the cookie's holder only.
 pub type SessionDigest = [u8; 32];
@@ -193,13 +192,20 @@ pub(super) enum Trust {
 }
 
 /// The sessions that this process knows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sessions {
-    known: DashMap<SessionDigest, Known, foldhash::fast::RandomState>,
+    known: Shards<SessionDigest, Known>,
 }
 
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { known: Shards::in_order() }
+    }
+}
+
+/// A session that this process knows.
 #[derive(Debug)]
-struct Known {
+pub(super) struct Known {
     customer: Identifier,
     login: LoginId,
     issued_at: u64,
@@ -220,7 +226,70 @@ struct Known {
 }
 
 impl Known {
-    fn session(&self) -> Session {
+    /// What it is worth, and whether the store should be told that it was used.
+    fn find(
+        &self,
+        digest: &SessionDigest,
+        now: u64,
+        idle: u64,
+        trust: Trust,
+        revocations: &Revocations,
+        accounts: &AccountStamps,
+    ) -> (Found, bool) {
+        match trust {
+            Trust::Complete => {}
+            Trust::Listening(since) if self.listening.load(Ordering::Relaxed) == since => {}
+            Trust::Listening(_) | Trust::Deaf => return (Found::Ask, false),
+        }
+        let generation = revocations.generation();
+        if self.ruled.load(Ordering::Relaxed) != generation {
+            if is_revoked(revocations, digest, self.login, &self.customer, self.issued_at) {
+                return (Found::Unknown, false);
+            }
+            self.ruled.store(generation, Ordering::Relaxed);
+        }
+        if self.admitted.load(Ordering::Relaxed) != accounts.generation {
+            if !accounts.admit(self.account) {
+                return (Found::NoAccount, false);
+            }
+            self.admitted.store(accounts.generation, Ordering::Relaxed);
+        }
+        if now >= self.expires_at {
+            return (Found::Expired, false);
+        }
+        if now >= self.last_seen.load(Ordering::Relaxed).saturating_add(idle) {
+            // Another replica may have seen it since.
+            let found = if matches!(trust, Trust::Complete) { Found::Expired } else { Found::Ask };
+            return (found, false);
+        }
+        if self.last_seen.load(Ordering::Relaxed) < now {
+            self.last_seen.store(now, Ordering::Relaxed);
+        }
+        // The store hears of a use now and then only: an eighth of the idle time is what a crash may take from it.
+        let stored = self.stored.load(Ordering::Relaxed);
+        let touch = now.saturating_sub(stored) >= (idle / 8).max(1)
+            && self.stored.compare_exchange(stored, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        (Found::Live(self.customer.clone()), touch)
+    }
+
+    /// Whether it is over: too old, unused for `idle` seconds, or ended by a rule.
+    pub(super) fn is_over(&self, digest: &SessionDigest, now: u64, idle: u64, revocations: &Revocations) -> bool {
+        if now >= self.expires_at || now >= self.last_seen.load(Ordering::Relaxed).saturating_add(idle) {
+            return true;
+        }
+        // Most were held against the same rules before.
+        let generation = revocations.generation();
+        if self.ruled.load(Ordering::Relaxed) == generation {
+            return false;
+        }
+        let is_revoked = is_revoked(revocations, digest, self.login, &self.customer, self.issued_at);
+        if !is_revoked {
+            self.ruled.store(generation, Ordering::Relaxed);
+        }
+        is_revoked
+    }
+
+    pub(super) fn session(&self) -> Session {
         Session {
             customer: self.customer.clone(),
             login: self.login,
@@ -268,82 +337,43 @@ impl Sessions {
         accounts: &AccountStamps,
     ) -> (Found, bool) {
         let nothing = if matches!(trust, Trust::Complete) { Found::Unknown } else { Found::Ask };
-        let Some(known) = self.known.get(digest) else { return (nothing, false) };
-        match trust {
-            Trust::Complete => {}
-            Trust::Listening(since) if known.listening.load(Ordering::Relaxed) == since => {}
-            Trust::Listening(_) | Trust::Deaf => return (Found::Ask, false),
-        }
-        let generation = revocations.generation();
-        if known.ruled.load(Ordering::Relaxed) != generation {
-            if is_revoked(revocations, digest, known.login, &known.customer, known.issued_at) {
-                return (Found::Unknown, false);
-            }
-            known.ruled.store(generation, Ordering::Relaxed);
-        }
-        if known.admitted.load(Ordering::Relaxed) != accounts.generation {
-            if !accounts.admit(known.account) {
-                return (Found::NoAccount, false);
-            }
-            known.admitted.store(accounts.generation, Ordering::Relaxed);
-        }
-        if now >= known.expires_at {
-            return (Found::Expired, false);
-        }
-        if now >= known.last_seen.load(Ordering::Relaxed).saturating_add(idle) {
-            // Another replica may have seen it since.
-            let found = if matches!(trust, Trust::Complete) { Found::Expired } else { Found::Ask };
-            return (found, false);
-        }
-        if known.last_seen.load(Ordering::Relaxed) < now {
-            known.last_seen.store(now, Ordering::Relaxed);
-        }
-        // The store hears of a use now and then only: an eighth of the idle time is what a crash may take from it.
-        let stored = known.stored.load(Ordering::Relaxed);
-        let touch = now.saturating_sub(stored) >= (idle / 8).max(1)
-            && known.stored.compare_exchange(stored, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        (Found::Live(known.customer.clone()), touch)
+        let found = self.known.with(digest, |known| known.find(digest, now, idle, trust, revocations, accounts));
+        found.unwrap_or((nothing, false))
     }
 
     /// What is known of a session, and when the store last vouched for it.
     pub(super) fn copy(&self, digest: &SessionDigest) -> Option<(Session, u64, u32)> {
-        self.known.get(digest).map(|known| {
+        self.known.with(digest, |known| {
             (known.session(), known.vouched.load(Ordering::Relaxed), known.listening.load(Ordering::Relaxed))
         })
     }
 
     /// Forgets a session.
     pub(super) fn remove(&self, digest: &SessionDigest) -> Option<Session> {
-        self.known.remove(digest).map(|(_, known)| known.session())
+        self.known.remove(digest).map(|known| known.session())
     }
 
-    /// Forgets the sessions that are over or have been ended; returns them.
-    pub(super) fn sweep(&self, now: u64, idle: u64, revocations: &Revocations) -> Vec<(SessionDigest, Session)> {
-        let mut gone = Vec::new();
-        self.known.retain(|digest, known| {
-            let over = now >= known.expires_at
-                || now >= known.last_seen.load(Ordering::Relaxed).saturating_add(idle)
-                || is_revoked(revocations, digest, known.login, &known.customer, known.issued_at);
-            if over {
-                gone.push((*digest, known.session()));
-            }
-            !over
-        });
-        gone
+    /// Nobody is told of this session: the next sweep forgets it, here and in the file.
+    pub(super) fn abandon(&self, digest: &SessionDigest) {
+        self.known.change(digest, |known| known.expires_at = 0);
+    }
+
+    /// All of them, for the sweep.
+    pub(super) fn known(&self) -> &Shards<SessionDigest, Known> {
+        &self.known
     }
 
     /// Sessions that were used since the store was last told.
     pub(super) fn unstored(&self) -> Vec<(SessionDigest, Session)> {
-        let used = self.known.iter().filter(|known| {
+        self.known.collect(|digest, known| {
             let seen = known.last_seen.load(Ordering::Relaxed);
-            known.stored.swap(seen, Ordering::Relaxed) < seen
-        });
-        used.map(|known| (*known.key(), known.session())).collect()
+            (known.stored.swap(seen, Ordering::Relaxed) < seen).then(|| (*digest, known.session()))
+        })
     }
 
     /// All of them.
     pub(super) fn all(&self) -> Vec<(SessionDigest, Session)> {
-        self.known.iter().map(|known| (*known.key(), known.session())).collect()
+        self.known.collect(|digest, known| Some((*digest, known.session())))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -433,7 +463,8 @@ mod tests {
         assert!(matches!(found(), Found::Live(_)));
         rules.apply(Rule::new(Subject::Customer("t1-x".into()), 1_000, 10_000));
         assert_eq!(found(), Found::Unknown);
-        assert_eq!(sessions.sweep(1_001, 1_000, &rules).len(), 1);
+        let is_over = sessions.known.with(&[1; 32], |known| known.is_over(&[1; 32], 1_001, 1_000, &rules));
+        assert_eq!(is_over, Some(true));
     }
 
     #[test]

@@ -189,6 +189,44 @@ fn t36_an_assertion_is_good_once_on_every_endpoint_and_after_a_restart(store: &S
     gateway.token_request(CLIENT.name, CLIENT.secret).send().ok();
 }
 
+#[test]
+fn a_client_that_fills_the_ids_that_are_good_once_is_told_so_and_every_other_goes_on_also_after_a_restart() {
+    let (greedy, modest) = (TokenKey::generate(), TokenKey::generate());
+    let (_backend, gateway) = world_with(|config| {
+        let mut config = in_file(config, &[greedy.jwk("one")]);
+        let client = json!({"id": "modest", "jwks": {"file": "certs/modest.json"}, "scopes": ["profile"]});
+        config.yaml["clients"].as_array_mut().unwrap().push(client);
+        config
+            .file("certs/modest.json", &json!({"keys": [modest.jwk("one")]}).to_string())
+            .set("/state/embedded", json!({"path": "data/", "max_replay_ids": 20}))
+    });
+    let is_full = |gateway: &Gateway| {
+        let answer = ask(gateway, &assertion(&greedy, |_| {})).expect(429, "");
+        assert_eq!(answer.json()["error"], "temporarily_unavailable", "{}", answer.text());
+        assert!(answer.header("Retry-After").is_some());
+        let line = gateway.access_line(answer.header("X-Request-Id").unwrap());
+        assert_eq!((&line["refusal"], &line["client"]), (&json!("replay_share"), &json!(SIGNER)), "{line}");
+    };
+    let others_go_on = |gateway: &Gateway| {
+        let of_modest = |claims: &mut Value| {
+            claims["iss"] = json!("modest");
+            claims["sub"] = json!("modest");
+        };
+        ask(gateway, &assertion(&modest, of_modest)).ok();
+    };
+    for _ in 0..10 {
+        ask(&gateway, &assertion(&greedy, |_| {})).ok();
+    }
+    is_full(&gateway);
+    others_go_on(&gateway);
+    is_full(&gateway);
+    assert_eq!(gateway.metric("wicketgate_replay_ids", &[]), 11.0);
+    assert_eq!(gateway.metric("wicketgate_replay_ids_limit", &[]), 20.0);
+    let gateway = gateway.restart();
+    is_full(&gateway);
+    others_go_on(&gateway);
+}
+
 fn of_many_who_send_the_same_assertion_at_once_one_gets_a_token(store: &Store) {
     let key = TokenKey::generate();
     let (_backend, gateway) = store.world_with(|config| {

@@ -17,6 +17,7 @@ impl Check<'_> {
         let state = &self.raw.state;
         if let Some(embedded) = &state.embedded {
             self.more_than_zero("state.embedded.max_sessions", embedded.max_sessions);
+            self.more_than_zero("state.embedded.max_replay_ids", embedded.max_replay_ids);
             if state.redis.is_some() {
                 self.add("state", "`embedded` and `redis` stand side by side", "keep one of them");
             }

@@ -30,11 +30,14 @@ pub struct Embedded {
     /// one are refused with 503. Sessions that were idle for too long count until `login.lifetime` after the login, or
     /// until half of these places are taken.
     pub max_sessions: usize,
+    /// How many ids of client assertions and DPoP proofs are remembered until they expire. A client that has as many as
+    /// are left for all others is refused with 429, and the others go on.
+    pub max_replay_ids: usize,
 }
 
 impl Default for Embedded {
     fn default() -> Self {
-        Self { path: PathBuf::from("data/"), max_sessions: 2_000_000 }
+        Self { path: PathBuf::from("data/"), max_sessions: 2_000_000, max_replay_ids: 1_000_000 }
     }
 }
 

@@ -4,10 +4,12 @@
 use super::super::Gateway;
 use super::super::error::Refused;
 use super::super::form::Form;
+use super::super::possession::once_owner;
 use super::one_of;
 use crate::auth::Client;
 use crate::auth::jwt::Compact;
 use crate::refusal::{Refusal, TokenFault};
+use crate::state::once::{self, Use};
 
 /// The only `client_assertion_type` that there is.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -59,7 +61,11 @@ impl Gateway {
         let assertions = client.assertions.as_ref().ok_or(refused(TokenFault::UnknownKey))?;
         let verified = assertions.verify(jwt, now).await.map_err(refused)?;
         // Last, so that nothing but a right one is used up.
-        let first = self.shared.state.use_once(verified.id, verified.ends, now).await;
-        if first.map_err(|_| Refusal::State)? { Ok(()) } else { Err(refused(TokenFault::Used)) }
+        let id = once::owned(verified.id, &once_owner(&client.id));
+        match self.shared.state.use_once(id, verified.ends, now).await.map_err(|_| Refusal::State)? {
+            Use::First => Ok(()),
+            Use::Again => Err(refused(TokenFault::Used)),
+            Use::ShareIsFull => Err(Refusal::ReplayShare),
+        }
     }
 }

@@ -4,81 +4,259 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+use std::time::{Duration, Instant};
 
 use redb::Database;
 use tokio::sync::oneshot;
 
+use super::backlog::Backlog;
+use super::rewrite::{Rewrite, is_worth_it};
 use super::{Change, TABLE, open_database};
 
 /// How many jobs go into one commit at most.
 const MAX_GROUP: usize = 1_024;
+/// After a copy that came to nothing, or made the file no smaller, none is tried for so long.
+const PAUSE: Duration = Duration::from_secs(600);
 
 /// What the writer is told.
 pub(super) enum Job {
     /// Write, and say whether it is on the disk.
-    Write(Vec<Change>, Option<oneshot::Sender<bool>>),
+    Write(Vec<Change>, Option<Waiter>),
+    /// Delete, when there is time, and say when it is done.
+    Delete(Vec<Vec<u8>>, Option<oneshot::Sender<bool>>),
     /// Close the file, say so, and write on only when that is said.
     Release(SyncSender<()>, Receiver<()>),
     /// Close the file.
     Stop,
 }
 
+/// Who waits for a write.
+pub(super) struct Waiter {
+    pub(super) done: oneshot::Sender<bool>,
+    /// Where they have left before it began, nothing is written.
+    pub(super) unless_left: bool,
+}
+
+impl Waiter {
+    fn has_left(&self) -> bool {
+        self.unless_left && self.done.is_closed()
+    }
+}
+
+/// How many jobs wait.
+#[derive(Clone, Default)]
+pub(super) struct Waiting {
+    pub(super) writes: Arc<AtomicUsize>,
+    pub(super) deletes: Arc<AtomicUsize>,
+}
+
 pub(super) struct Writer {
     /// `None` after the disk was full, until it can be opened again.
     database: Option<Database>,
     path: PathBuf,
-    waiting: Arc<AtomicUsize>,
+    waiting: Waiting,
     failed: Arc<AtomicBool>,
     /// The disk failed in a way after which nobody knows what is on it: only a restart reads it anew.
     lost: bool,
+    backlog: Backlog,
+    /// How many bytes all records have.
+    live: u64,
+    rewrite: Option<Rewrite>,
+    /// When a copy may be tried again.
+    rewrite_after: Instant,
+    /// Whether the file may have become mostly empty since that was last looked at.
+    has_deleted: bool,
+}
+
+/// What one turn of the writer has taken from the queue.
+#[derive(Default)]
+struct Turn {
+    changes: Vec<Change>,
+    waiters: Vec<Waiter>,
+    writes: usize,
+    deletes: usize,
+    release: Option<(SyncSender<()>, Receiver<()>)>,
+    stop: bool,
 }
 
 impl Writer {
-    pub(super) fn new(database: Database, path: PathBuf, waiting: Arc<AtomicUsize>, failed: Arc<AtomicBool>) -> Self {
-        Self { database: Some(database), path, waiting, failed, lost: false }
+    /// `dead` are records that nothing is left for, and `live` the bytes of all.
+    pub(super) fn new(
+        database: Database,
+        path: PathBuf,
+        (waiting, failed): (Waiting, Arc<AtomicBool>),
+        (dead, live): (Vec<Vec<u8>>, u64),
+    ) -> Self {
+        Self {
+            database: Some(database),
+            path,
+            waiting,
+            failed,
+            lost: false,
+            backlog: Backlog::new(dead),
+            live,
+            rewrite: None,
+            rewrite_after: Instant::now(),
+            has_deleted: true,
+        }
     }
 
     /// Writes until it is told to stop, or nobody is left who could tell.
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
-        while let Ok(first) = jobs.recv() {
-            let mut changes = Vec::new();
-            let mut waiters = Vec::new();
-            let mut stop = false;
-            let mut release = None;
-            let mut count = 0;
-            for job in std::iter::once(first).chain(std::iter::from_fn(|| jobs.try_recv().ok())).take(MAX_GROUP) {
-                match job {
-                    Job::Write(more, waiter) => {
-                        changes.extend(more);
-                        waiters.extend(waiter);
-                        count += 1;
-                    }
-                    Job::Release(done, back) => {
-                        release = Some((done, back));
-                        break;
-                    }
-                    Job::Stop => {
-                        stop = true;
-                        break;
-                    }
+        loop {
+            // Between the writes there is other work, a slice at a time.
+            let first = if self.has_spare_work() {
+                match jobs.try_recv() {
+                    Ok(job) => Some(job),
+                    Err(TryRecvError::Empty) => None,
+                    Err(TryRecvError::Disconnected) => return,
                 }
-            }
-            let written = changes.is_empty() || self.write(&changes);
-            self.waiting.fetch_sub(count, Ordering::Relaxed);
-            for waiter in waiters {
-                let _ = waiter.send(written);
-            }
-            if let Some((done, back)) = release {
-                self.database = None;
-                let _ = done.send(());
-                // What comes meanwhile waits; once the file is another process's, nothing is written here any more.
-                self.lost |= back.recv().is_err();
-            }
-            if stop {
+            } else {
+                match jobs.recv() {
+                    Ok(job) => Some(job),
+                    Err(_) => return,
+                }
+            };
+            if self.turn(first, jobs) {
                 return;
             }
         }
+    }
+
+    /// Writes what waits, and then does one slice of other work; whether it was told to stop.
+    fn turn(&mut self, first: Option<Job>, jobs: &Receiver<Job>) -> bool {
+        let turn = self.take(first, jobs);
+        let written = turn.changes.is_empty() || self.write(&turn.changes);
+        self.waiting.writes.fetch_sub(turn.writes, Ordering::Relaxed);
+        self.waiting.deletes.fetch_sub(turn.deletes, Ordering::Relaxed);
+        for waiter in turn.waiters {
+            let _ = waiter.done.send(written);
+        }
+        if let Some((done, back)) = turn.release {
+            self.abandon_rewrite();
+            self.database = None;
+            let _ = done.send(());
+            // What comes meanwhile waits; once the file is another process's, nothing is written here any more.
+            self.lost |= back.recv().is_err();
+        } else if turn.stop {
+            self.abandon_rewrite();
+            return true;
+        }
+        self.work_a_slice();
+        false
+    }
+
+    /// What is to be written next. A write whose caller has left is no longer.
+    fn take(&mut self, first: Option<Job>, jobs: &Receiver<Job>) -> Turn {
+        let mut turn = Turn::default();
+        let more = std::iter::from_fn(|| jobs.try_recv().ok());
+        for job in first.into_iter().chain(more).take(MAX_GROUP) {
+            match job {
+                Job::Write(changes, waiter) => {
+                    turn.writes += 1;
+                    if waiter.as_ref().is_none_or(|waiter| !waiter.has_left()) {
+                        self.backlog.written(&changes);
+                        turn.changes.extend(changes);
+                        turn.waiters.extend(waiter);
+                    }
+                }
+                Job::Delete(keys, waiter) => {
+                    turn.deletes += 1;
+                    // What was written before in this turn is on the disk by then.
+                    self.backlog.add(keys, waiter);
+                }
+                Job::Release(done, back) => {
+                    turn.release = Some((done, back));
+                    break;
+                }
+                Job::Stop => {
+                    turn.stop = true;
+                    break;
+                }
+            }
+        }
+        turn
+    }
+
+    fn has_spare_work(&self) -> bool {
+        // After a failure the next write finds out whether the disk is back.
+        let is_good = !self.lost && !self.failed.load(Ordering::Relaxed) && self.database.is_some();
+        is_good && (!self.backlog.is_empty() || self.rewrite.is_some() || self.wants_rewrite())
+    }
+
+    /// Deletes one slice of what is to be deleted, or else copies one slice into a new file. A write waits for this at most.
+    fn work_a_slice(&mut self) {
+        if !self.backlog.is_empty() {
+            let slice = self.backlog.slice();
+            let begun = Instant::now();
+            if self.write(&slice) {
+                self.has_deleted = true;
+                self.backlog.deleted(&slice, begun.elapsed());
+            } else {
+                self.backlog.fail();
+            }
+            return;
+        }
+        if self.rewrite.is_none() && self.wants_rewrite() {
+            self.has_deleted = false;
+            self.rewrite =
+                is_worth_it(self.file_bytes(), self.live).then(|| Rewrite::begin(&self.path)).and_then(|begun| {
+                    begun.inspect_err(|error| tracing::warn!(%error, "the file of the state cannot be copied")).ok()
+                });
+            if self.rewrite.is_none() {
+                self.rewrite_after = Instant::now() + PAUSE;
+            }
+            return;
+        }
+        let (Some(rewrite), Some(database)) = (&mut self.rewrite, &self.database) else { return };
+        match rewrite.step(database) {
+            Ok(false) => {}
+            Ok(true) => self.take_place(),
+            Err(error) => {
+                tracing::warn!(%error, "the file of the state stays as large as it is: it cannot be copied");
+                self.abandon_rewrite();
+            }
+        }
+    }
+
+    fn wants_rewrite(&self) -> bool {
+        self.has_deleted && self.database.is_some() && Instant::now() >= self.rewrite_after
+    }
+
+    /// The new file is complete.
+    fn take_place(&mut self) {
+        let Some(rewrite) = self.rewrite.take() else { return };
+        let before = self.file_bytes();
+        match rewrite.take_place(&self.path) {
+            Ok(new) => {
+                // Closing the old one may take long, and nobody needs it.
+                let old = self.database.replace(new);
+                let _ = std::thread::Builder::new().name("state-old".to_owned()).spawn(move || drop(old));
+                let after = self.file_bytes();
+                tracing::info!(before, after, "the file of the state has become smaller, in bytes");
+                if is_worth_it(after, self.live) {
+                    self.rewrite_after = Instant::now() + PAUSE;
+                }
+            }
+            Err(Some(rewrite)) => {
+                tracing::warn!("the file of the state stays as large as it is: the new one cannot take its place");
+                rewrite.abandon();
+                self.rewrite_after = Instant::now() + PAUSE;
+            }
+            Err(None) => self.lose(&io::Error::other("the directory cannot be written")),
+        }
+    }
+
+    fn abandon_rewrite(&mut self) {
+        if let Some(rewrite) = self.rewrite.take() {
+            rewrite.abandon();
+            self.rewrite_after = Instant::now() + PAUSE;
+        }
+    }
+
+    fn file_bytes(&self) -> u64 {
+        self.path.metadata().map_or(0, |file| file.len())
     }
 
     /// Whether all of it is on the disk now.
@@ -93,7 +271,11 @@ impl Writer {
         let outcome = commit(database, changes);
         let had_failed = self.failed.swap(outcome.is_err(), Ordering::Relaxed);
         match outcome {
-            Ok(()) => {
+            Ok(Difference { more, less }) => {
+                self.live = self.live.saturating_add(more).saturating_sub(less);
+                if let Some(rewrite) = &mut self.rewrite {
+                    rewrite.changed(changes);
+                }
                 if had_failed {
                     tracing::info!("the state can be written again");
                 }
@@ -105,33 +287,59 @@ impl Writer {
                 }
                 // redb takes nothing more after an error. What was committed before is read again from the file.
                 self.database = None;
+                self.abandon_rewrite();
                 false
             }
             Err(error) => {
-                tracing::error!(
-                    file = %self.path.display(), %error,
-                    "the disk under the state has failed: nothing more is written until wicketgate is restarted"
-                );
-                self.lost = true;
-                self.database = None;
+                self.lose(&error);
                 false
             }
         }
     }
+
+    fn lose(&mut self, error: &dyn std::fmt::Display) {
+        tracing::error!(
+            file = %self.path.display(), %error,
+            "the disk under the state has failed: nothing more is written until wicketgate is restarted"
+        );
+        self.lost = true;
+        self.failed.store(true, Ordering::Relaxed);
+        self.database = None;
+        self.abandon_rewrite();
+    }
 }
 
-fn commit(database: &Database, changes: &[Change]) -> Result<(), redb::Error> {
+/// By how many bytes the records have become more and less.
+#[derive(Default)]
+struct Difference {
+    more: u64,
+    less: u64,
+}
+
+fn commit(database: &Database, changes: &[Change]) -> Result<Difference, redb::Error> {
     let transaction = database.begin_write()?;
+    let mut difference = Difference::default();
     {
         let mut table = transaction.open_table(TABLE)?;
         for change in changes {
-            match change {
-                Change::Put(key, value) => drop(table.insert(&key[..], &value[..])?),
-                Change::Delete(key) => drop(table.remove(&key[..])?),
-            }
+            let key = change.key();
+            let before = match change {
+                Change::Put(_, value) => {
+                    difference.more += bytes_of(key, value);
+                    table.insert(key, &value[..])?
+                }
+                Change::Delete(_) => table.remove(key)?,
+            };
+            difference.less += before.map_or(0, |before| bytes_of(key, before.value()));
         }
     }
-    Ok(transaction.commit()?)
+    transaction.commit()?;
+    Ok(difference)
+}
+
+/// What a record is counted as.
+pub(super) fn bytes_of(key: &[u8], value: &[u8]) -> u64 {
+    u64::try_from(key.len() + value.len()).unwrap_or(u64::MAX)
 }
 
 /// Whether room is what is missing. After anything else, what fsync(2) has said once it does not say again, and what
@@ -139,4 +347,137 @@ fn commit(database: &Database, changes: &[Change]) -> Result<(), redb::Error> {
 fn is_full(error: &redb::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error, redb::Error::Io(error) if matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::path::Path;
+    use std::sync::mpsc::channel;
+
+    use redb::{ReadableDatabase as _, ReadableTableMetadata as _};
+
+    use super::super::backlog::SLICE;
+    use super::super::{begin_file, read_all};
+    use super::*;
+
+    fn key(number: u32) -> Vec<u8> {
+        [b"k", &number.to_be_bytes()[..]].concat()
+    }
+
+    /// A writer of a file with so many records of 1,000 bytes.
+    fn writer(name: &str, records: u32) -> (Writer, PathBuf) {
+        let directory = std::env::temp_dir().join(format!("wicketgate-writer-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("state.redb");
+        let database = begin_file(&path).unwrap();
+        let mut writer = Writer::new(database, path, Default::default(), Default::default());
+        let all: Vec<_> = (0..records).map(|number| Change::Put(key(number), vec![7; 1_000])).collect();
+        all.chunks(5_000).for_each(|some| assert!(writer.write(some)));
+        writer.has_deleted = false;
+        (writer, directory)
+    }
+
+    fn count(writer: &Writer) -> u64 {
+        let table = writer.database.as_ref().unwrap().begin_read().unwrap().open_table(TABLE).unwrap();
+        table.len().unwrap() - 1
+    }
+
+    /// What a process finds that starts on a copy of these files, as they are on the disk now.
+    fn after_a_crash(directory: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let copy = directory.with_extension("crashed");
+        let _ = std::fs::remove_dir_all(&copy);
+        std::fs::create_dir_all(&copy).unwrap();
+        for name in ["state.redb", "state.new"] {
+            let _ = std::fs::copy(directory.join(name), copy.join(name));
+        }
+        let mut found = Vec::new();
+        let store = super::super::Embedded::open(&copy, |key, value| {
+            found.push((key.to_vec(), value.to_vec()));
+            Ok(super::super::Fate::Live)
+        });
+        store.unwrap().close();
+        assert!(!copy.join("state.new").exists(), "what a crash has left behind goes");
+        std::fs::remove_dir_all(copy).unwrap();
+        found
+    }
+
+    #[test]
+    fn a_write_waits_for_one_slice_of_deletions_at_most() {
+        let (mut writer, directory) = writer("slices", 5_000);
+        let (queue, jobs) = channel();
+        queue.send(Job::Delete((0..4_000).map(key).collect(), None)).unwrap();
+        let mut before = count(&writer);
+        for number in 10_000..10_006 {
+            let (done, mut written) = oneshot::channel();
+            let waiter = Waiter { done, unless_left: true };
+            queue.send(Job::Write(vec![Change::Put(key(number), vec![1])], Some(waiter))).unwrap();
+            writer.turn(None, &jobs);
+            assert_eq!(written.try_recv(), Ok(true), "written in the first turn");
+            let after = count(&writer);
+            assert!(before + 1 - after <= SLICE as u64 && (after <= before || before <= 1_006), "{before} {after}");
+            before = after;
+        }
+        while writer.has_spare_work() && !writer.backlog.is_empty() {
+            let before = count(&writer);
+            writer.work_a_slice();
+            assert!(before - count(&writer) <= SLICE as u64);
+        }
+        assert_eq!(count(&writer), 1_006);
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_write_whose_caller_gave_up_before_it_began_never_lands_and_a_revocation_does() {
+        let (mut writer, directory) = writer("left", 0);
+        let (queue, jobs) = channel();
+        for (name, unless_left) in [(1, true), (2, false)] {
+            let (done, written) = oneshot::channel();
+            queue.send(Job::Write(vec![Change::Put(key(name), vec![1])], Some(Waiter { done, unless_left }))).unwrap();
+            drop(written);
+        }
+        writer.turn(None, &jobs);
+        assert_eq!(after_a_crash(&directory), [(key(2), vec![1])]);
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_has_become_mostly_empty_becomes_small_and_a_crash_at_any_step_loses_nothing() {
+        let (mut writer, directory) = writer("rewrite", 20_000);
+        let large = writer.file_bytes();
+        writer.backlog.add((1_000..20_000).map(key).collect(), None);
+        let mut expected: std::collections::BTreeMap<_, _> =
+            (0..1_000).map(|number| (key(number), vec![7_u8; 1_000])).collect();
+        let mut steps = 0;
+        while writer.has_spare_work() {
+            let is_copying = writer.rewrite.is_some();
+            writer.work_a_slice();
+            if is_copying {
+                steps += 1;
+                assert!(after_a_crash(&directory).into_iter().eq(expected.clone()), "step {steps}");
+                // Writes go on meanwhile, before and behind what was copied.
+                for (number, value) in [(steps, Some(steps)), (900 - steps, None), (5_000 + steps, Some(1))] {
+                    let change = match value {
+                        Some(value) => Change::Put(key(number), vec![u8::try_from(value).unwrap(); 10]),
+                        None => Change::Delete(key(number)),
+                    };
+                    assert!(writer.write(&[change]));
+                    match value {
+                        Some(value) => drop(expected.insert(key(number), vec![u8::try_from(value).unwrap(); 10])),
+                        None => drop(expected.remove(&key(number))),
+                    }
+                }
+                assert!(after_a_crash(&directory).into_iter().eq(expected.clone()), "after the writes of step {steps}");
+            }
+        }
+        assert!(steps > 2, "{steps}");
+        let small = writer.file_bytes();
+        assert!(small * 3 < large, "{small} of {large}");
+        let (_, live) = read_all(writer.database.as_ref().unwrap(), |_, _| Ok(super::super::Fate::Live)).unwrap();
+        assert_eq!(writer.live + bytes_of(&[], super::super::VERSION), live);
+        drop(writer);
+        assert!(after_a_crash(&directory).into_iter().eq(expected));
+        std::fs::remove_dir_all(directory).unwrap();
+    }
 }

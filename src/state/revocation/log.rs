@@ -41,13 +41,10 @@ impl RuleLog {
         }
     }
 
-    /// Takes out some subjects whose rule has ended.
-    pub(super) fn ended(&mut self, now: u64, most: usize) -> Vec<Arc<Subject>> {
-        let mut ended = Vec::new();
-        while ended.len() < most && self.by_end.first().is_some_and(|(until, _)| *until <= now) {
-            ended.extend(self.by_end.pop_first().map(|(_, subject)| subject));
-        }
-        ended
+    /// Some subjects whose rule has ended.
+    pub(super) fn ended(&self, now: u64, most: usize) -> Vec<Arc<Subject>> {
+        let ended = self.by_end.iter().take_while(|(until, _)| *until <= now);
+        ended.map(|(_, subject)| Arc::clone(subject)).take(most).collect()
     }
 
     /// How many rules have a number up to this one.
