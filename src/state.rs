@@ -39,7 +39,7 @@ use record::Kept;
 pub use redis::Among;
 use redis::Redis;
 use registry::{LoginKind, Registry};
-use revocation::{Revocations, Rule, Subject};
+use revocation::{Revocations, Rule};
 use session::{Found, LoginId, Session, SessionDigest, Sessions, Trust};
 
 /// How long a rule about a customer or client is kept: no token lives longer (RFC 6265bis caps cookies at 400 days).
@@ -172,11 +172,13 @@ impl State {
         for record in &records {
             match record::read(record) {
                 Some(Kept::Session(digest, session)) if now < session.expires_at => {
+                    state.revocations.see(session.number.unwrap_or_default());
                     sessions.push((session.customer.clone(), session.issued_at, session.login, digest));
                     state.sessions.insert(digest, session, Trust::Complete, 0);
                 }
                 Some(Kept::Rule(rule)) => state.revocations.restore(rule),
                 Some(Kept::Family(digest, family)) if now < family.expires_at => {
+                    state.revocations.see(family.number.unwrap_or_default());
                     families.push((family.customer.clone(), family.issued_at, LoginId::of(&digest), digest));
                     drop(state.families.insert(digest, family));
                 }
@@ -459,7 +461,7 @@ impl State {
 
     /// Whether a rule has ended a session.
     pub fn is_session_revoked(&self, digest: &SessionDigest, session: &Session) -> bool {
-        session::is_revoked(&self.revocations, digest, session.login, &session.customer, session.issued_at)
+        session::is_revoked(&self.revocations, digest, session.login, &session.customer, session.issued())
     }
 
     /// Forgets what is over. Times are in seconds. A session that was idle for too long still names the login that a logout
@@ -579,14 +581,6 @@ impl State {
             Store::Memory | Store::Embedded(_) => None,
             Store::Redis(store, _) => Some((store.staleness(), store.propagation())),
         }
-    }
-
-    /// The first second in which something new for this customer is good, whom it is for included where it says.
-    pub fn earliest(&self, customer: &Identifier, audience: Option<&str>) -> u64 {
-        let of_one = audience.map(|audience| Subject::customer_for(customer.as_str(), audience));
-        let of_all = Subject::Customer(customer.as_str().into());
-        let seconds = of_one.iter().chain([&of_all]).map(|subject| self.revocations.earliest(subject));
-        seconds.max().unwrap_or_default()
     }
 
     fn trust(&self) -> Trust {

@@ -6,7 +6,7 @@ use aws_lc_rs::digest;
 use dashmap::DashMap;
 
 use super::account::{AccountStamp, AccountStamps};
-use super::revocation::{Revocations, Subject};
+use super::revocation::{Issued, Revocations, Subject};
 use crate::customer::Identifier;
 use crate::secret::random_bytes;
 
@@ -100,9 +100,16 @@ pub struct Session {
     pub agent: Agent,
     /// The account that it is of, where that is known.
     pub account: Option<AccountStamp>,
+    /// The number of [`Issued`].
+    pub number: Option<u64>,
 }
 
 impl Session {
+    /// When it was issued.
+    pub fn issued(&self) -> Issued {
+        Issued { at: self.issued_at, number: self.number }
+    }
+
     /// Whether it is over: too old, or unused for `idle` seconds.
     pub fn is_over(&self, now: u64, idle: u64) -> bool {
         now >= self.expires_at || now >= self.last_seen.saturating_add(idle)
@@ -206,6 +213,7 @@ struct Known {
     expires_at: u64,
     agent: Agent,
     account: Option<AccountStamp>,
+    number: Option<u64>,
     last_seen: AtomicU64,
     /// `last_seen` as the store has it.
     stored: AtomicU64,
@@ -229,7 +237,12 @@ impl Known {
             expires_at: self.expires_at,
             agent: self.agent,
             account: self.account,
+            number: self.number,
         }
+    }
+
+    fn issued(&self) -> Issued {
+        Issued { at: self.issued_at, number: self.number }
     }
 }
 
@@ -247,6 +260,7 @@ impl Sessions {
             expires_at: session.expires_at,
             agent: session.agent,
             account: session.account,
+            number: session.number,
             last_seen: session.last_seen.into(),
             stored: session.last_seen.into(),
             ruled: u64::MAX.into(),
@@ -276,7 +290,7 @@ impl Sessions {
         }
         let generation = revocations.generation();
         if known.ruled.load(Ordering::Relaxed) != generation {
-            if is_revoked(revocations, digest, known.login, &known.customer, known.issued_at) {
+            if is_revoked(revocations, digest, known.login, &known.customer, known.issued()) {
                 return (Found::Unknown, false);
             }
             known.ruled.store(generation, Ordering::Relaxed);
@@ -323,7 +337,7 @@ impl Sessions {
         self.known.retain(|digest, known| {
             let over = now >= known.expires_at
                 || now >= known.last_seen.load(Ordering::Relaxed).saturating_add(idle)
-                || is_revoked(revocations, digest, known.login, &known.customer, known.issued_at);
+                || is_revoked(revocations, digest, known.login, &known.customer, known.issued());
             if over {
                 gone.push((*digest, known.session()));
             }
@@ -357,12 +371,12 @@ pub(super) fn is_revoked(
     digest: &SessionDigest,
     login: LoginId,
     customer: &Identifier,
-    issued_at: u64,
+    issued: Issued,
 ) -> bool {
     !revocations.is_empty()
-        && (revocations.covers(&Subject::Customer(customer.as_str().into()), Some(issued_at))
-            || revocations.covers(&login.subject(), Some(issued_at))
-            || revocations.covers(&LoginId::of(digest).subject(), Some(issued_at)))
+        && (revocations.covers(&Subject::Customer(customer.as_str().into()), Some(issued))
+            || revocations.covers(&login.subject(), Some(issued))
+            || revocations.covers(&LoginId::of(digest).subject(), Some(issued)))
 }
 
 #[cfg(test)]
@@ -384,6 +398,7 @@ mod tests {
             expires_at: 9_000,
             agent: Agent::Other,
             account: None,
+            number: None,
         }
     }
 
@@ -472,7 +487,7 @@ mod tests {
         state.end_login(&[1; 32], &session(1_000), 0).await.unwrap();
         // The session ends at 9,000, and so does its JWT, by clocks that are right.
         state.sweep(9_059, 1_000).await;
-        let ended = || state.revocations().covers(&LoginId::of(&[7; 32]).subject(), Some(1_000));
+        let ended = || state.revocations().covers(&LoginId::of(&[7; 32]).subject(), Some(session(1_000).issued()));
         assert!(ended());
         state.sweep(9_060, 1_000).await;
         assert!(!ended());
