@@ -72,7 +72,8 @@ pub enum Settings {
 /// What passes while a shared store is away.
 #[derive(Debug, Clone, Copy)]
 pub struct Outage {
-    /// For how long a session that the store has vouched for may pass without it.
+    /// For how long a session that the store has vouched for may pass without it, from when its end was last sure to be
+    /// heard of.
     pub sessions: Duration,
     /// For how long credentials pass though a revocation of them may have been missed.
     pub revocations: Duration,
@@ -265,8 +266,10 @@ impl State {
                 Ok(None)
             }
             Err(Unavailable) => {
-                let (session, vouched, _) = self.sessions.copy(digest).ok_or(Unavailable)?;
-                let age = Duration::from_millis(self.millis().saturating_sub(vouched));
+                let (session, vouched, listening) = self.sessions.copy(digest).ok_or(Unavailable)?;
+                let asked = Duration::from_millis(self.millis().saturating_sub(vouched));
+                // For as long as its end would have been heard of it was as good as asked about.
+                let age = store.heard_ago(listening).map_or(asked, |heard| heard.min(asked));
                 if age > outage.sessions {
                     return Err(Unavailable);
                 }

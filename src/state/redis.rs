@@ -39,7 +39,7 @@ use chores::Chores;
 use commit::Commits;
 use connect::Connection;
 use connect_log::ConnectLog;
-use inner::{Inner, session};
+use inner::{Inner, locked, session};
 pub use listing::Among;
 use scripts::Scripts;
 
@@ -105,6 +105,7 @@ impl Redis {
             started: Instant::now(),
             listening: AtomicU32::new(0),
             heard: AtomicU64::new(0),
+            last_heard: Mutex::default(),
             synced: AtomicU64::new(0),
             propagation: AtomicU64::new(0),
             touched: Mutex::default(),
@@ -140,6 +141,12 @@ impl Redis {
         let heard = self.inner.heard.load(Ordering::Acquire);
         let fresh = heard > 0 && self.inner.millis().saturating_sub(heard) <= FRESH;
         fresh.then(|| self.inner.listening.load(Ordering::Acquire))
+    }
+
+    /// How long ago it was that nothing could have been missed in this time of listening.
+    pub(super) fn heard_ago(&self, listening: u32) -> Option<Duration> {
+        let (then, heard) = *locked(&self.inner.last_heard);
+        (then == listening && heard > 0).then(|| Duration::from_millis(self.inner.millis().saturating_sub(heard)))
     }
 
     /// Since when there may be rules that this process does not know.

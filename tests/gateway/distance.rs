@@ -221,6 +221,33 @@ fn a_store_that_lost_some_of_very_many_revocations_gets_those_and_no_others() {
 }
 
 #[test]
+fn revocations_that_have_ended_are_sent_to_nobody_where_an_older_version_removes_them() {
+    let redis = RedisServer::start();
+    let world = world(2, &redis.url(), |c| c);
+    let (now, ends) = (keys::now(), keys::now() + 6);
+    fill(&redis, 4_980, now + 3_600);
+    let script = format!(
+        "for at = 1, 20 do redis.call('ZADD', 'wg:{{rules}}', redis.call('INCR', 'wg:{{rules}}:count'), \
+         string.format('token 18446744073709551615 {ends} old-%d', at)) end return 'ok'"
+    );
+    assert_eq!(redis.command(&["EVAL", &script, "0"]), "ok");
+    world.gateways.iter().for_each(Gateway::is_ready);
+    for gateway in &world.gateways {
+        eventually("all are known", || gateway.metric("wicketgate_revocations", &[]) == 5_000.0);
+    }
+    eventually("they have ended", || keys::now() > ends);
+    let before = calls(&redis, "zadd");
+    for at in 1..=20 {
+        redis.command(&["ZREM", "wg:{rules}", &format!("token 18446744073709551615 {ends} old-{at}")]);
+    }
+    // Both have looked several times.
+    let looked = calls(&redis, "publish");
+    eventually("they look", || calls(&redis, "publish") >= looked + 20);
+    assert_eq!(calls(&redis, "zadd"), before, "something was sent again");
+    assert_eq!(rules(&redis), 4_980);
+}
+
+#[test]
 fn revocations_that_expire_are_removed_and_nobody_sends_anything_again() {
     let redis = RedisServer::start();
     let world = world(2, &redis.url(), |c| c);

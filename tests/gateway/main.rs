@@ -67,6 +67,7 @@ mod neighbours;
 mod oauth;
 mod oauth_errors;
 mod observe;
+mod outages;
 mod path_readings;
 mod paths;
 mod pressure;

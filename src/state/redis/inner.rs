@@ -42,6 +42,8 @@ pub(super) struct Inner {
     pub(super) listening: AtomicU32,
     /// When the last heartbeat that came back was sent, in milliseconds since `started`; 0: none has.
     pub(super) heard: AtomicU64,
+    /// In which time of listening a heartbeat last came back at all, and when that was sent, likewise.
+    pub(super) last_heard: Mutex<(u32, u64)>,
     /// When all rules were last known, likewise.
     pub(super) synced: AtomicU64,
     /// How long that heartbeat took, in microseconds.

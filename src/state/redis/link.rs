@@ -12,7 +12,7 @@ use redis::{RedisResult, cmd};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::connect::{Connection, connect};
-use super::inner::Inner;
+use super::inner::{Inner, locked};
 use super::rules::{MARGIN, Status};
 use crate::secret::random_bytes;
 use crate::state::revocation::Rule;
@@ -158,7 +158,9 @@ fn hear(inner: &Inner, text: &str) {
             if let Some(sent) = sent {
                 let now = u64::try_from(inner.started.elapsed().as_micros()).unwrap_or(u64::MAX);
                 inner.propagation.store(now.saturating_sub(sent), Ordering::Relaxed);
-                inner.heard.store(sent / 1_000 + 1, Ordering::Release);
+                let heard = sent / 1_000 + 1;
+                inner.heard.store(heard, Ordering::Release);
+                *locked(&inner.last_heard) = (inner.listening.load(Ordering::Acquire), heard);
             }
         }
         _ => {}
