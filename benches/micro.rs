@@ -181,7 +181,7 @@ fn admit_session(count: usize) -> anyhow::Result<Step> {
         let customer = deriver.derive(US, &number.to_string())?;
         let (issued_at, last_seen, expires_at) = (NOW, NOW, NOW + 3600);
         let (login, agent) = (LoginId::random(), Agent::Other);
-        let session = Session { customer, login, issued_at, last_seen, expires_at, agent, account: None };
+        let session = Session { customer, login, issued_at, last_seen, expires_at, agent, account: None, number: None };
         runtime.block_on(state.begin(new.digest, session, Bound { most: 20, until: NOW + 3600 }))?;
         if number % (count / 1_000) == 0 {
             let mut headers = HeaderMap::new();

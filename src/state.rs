@@ -40,7 +40,7 @@ use record::Kept;
 pub use redis::Among;
 use redis::Redis;
 use registry::{LoginKind, Registry};
-use revocation::{Revocations, Rule, Subject};
+use revocation::{Revocations, Rule};
 use session::{Found, LoginId, Session, SessionDigest, Sessions, Trust};
 use shards::Shards;
 
@@ -225,11 +225,13 @@ impl State {
                     }
                     match kept {
                         Kept::Session(digest, session) => {
+                            state.revocations.see(session.number.unwrap_or_default());
                             sessions.push((session.customer.clone(), session.issued_at, session.login, digest));
                             state.sessions.insert(digest, session, Trust::Complete, 0);
                         }
                         Kept::Rule(rule) => state.revocations.restore(rule),
                         Kept::Family(digest, family) => {
+                            state.revocations.see(family.number.unwrap_or_default());
                             families.push((family.customer.clone(), family.issued_at, LoginId::of(&digest), digest));
                             state.families.insert(digest, family);
                         }
@@ -530,7 +532,7 @@ impl State {
 
     /// Whether a rule has ended a session.
     pub fn is_session_revoked(&self, digest: &SessionDigest, session: &Session) -> bool {
-        session::is_revoked(&self.revocations, digest, session.login, &session.customer, session.issued_at)
+        session::is_revoked(&self.revocations, digest, session.login, &session.customer, session.issued())
     }
 
     /// Writes what has not been written yet, and closes the store.
@@ -614,14 +616,6 @@ impl State {
             Store::Memory | Store::Embedded(_) => None,
             Store::Redis(store, _) => Some((store.staleness(), store.propagation())),
         }
-    }
-
-    /// The first second in which something new for this customer is good, whom it is for included where it says.
-    pub fn earliest(&self, customer: &Identifier, audience: Option<&str>) -> u64 {
-        let of_one = audience.map(|audience| Subject::customer_for(customer.as_str(), audience));
-        let of_all = Subject::Customer(customer.as_str().into());
-        let seconds = of_one.iter().chain([&of_all]).map(|subject| self.revocations.earliest(subject));
-        seconds.max().unwrap_or_default()
     }
 
     fn trust(&self) -> Trust {

@@ -38,7 +38,7 @@ pub(crate) fn run(config: &Path, sessions: usize, cookies: &Path) -> anyhow::Res
         let customer = deriver.derive("bench", &format!("customer{number}"))?;
         let (issued_at, last_seen, expires_at) = (now, now, now + 24 * 60 * 60);
         let (login, agent) = (LoginId::random(), Agent::Other);
-        let session = Session { customer, login, issued_at, last_seen, expires_at, agent, account: None };
+        let session = Session { customer, login, issued_at, last_seen, expires_at, agent, account: None, number: None };
         batch.push((new.digest, session));
         if batch.len() == BATCH || number + 1 == sessions {
             app.control().block_on(app.shared().state.begin_all(std::mem::take(&mut batch)))?;

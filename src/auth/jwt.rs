@@ -53,6 +53,10 @@ impl<'a> Compact<'a> {
 /// it is the digest of a random number.
 pub const FAMILY: &str = "refresh_family";
 
+/// The claim of our own tokens by which rules are held against them: every rule up to this number had been given before the
+/// token was earned. See [`crate::state::revocation::Issued`].
+pub const RULES: &str = "wg_rules";
+
 /// What stands in [`FAMILY`].
 pub fn family_claim(family: &SessionDigest) -> String {
     BASE64.encode(family)
@@ -119,6 +123,8 @@ pub struct Claims {
     pub audience: String,
     /// `iat`, in seconds since 1970.
     pub issued_at: Option<u64>,
+    /// [`RULES`], only of our own tokens; earlier versions wrote none.
+    pub rules: Option<u64>,
     /// `exp`, in seconds since 1970; the allowed clock skew is not in it.
     pub expires_at: u64,
     /// The first second, since 1970, in which a fresh check would refuse it: clock skew and the end of its key are in it.
@@ -287,6 +293,10 @@ impl Verifier {
             subject: self.subject(claims)?.to_owned(),
             audience: audience.to_owned(),
             issued_at,
+            rules: match claims.get(RULES) {
+                Some(number) if self.reads_client => Some(number.as_u64().ok_or(TokenFault::Malformed)?),
+                _ => None,
+            },
             expires_at,
             ends: expires_at.saturating_add(self.skew).min(key_ends),
             token_id: text("jti")?,

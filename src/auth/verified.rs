@@ -14,7 +14,7 @@ use super::binding::Binding;
 use super::certificate::CertificateName;
 use super::jwt::{Claims, Kind};
 use crate::customer::Identifier;
-use crate::state::revocation::{Revocations, Subject};
+use crate::state::revocation::{Issued, Revocations, Subject};
 use crate::state::session::hex;
 
 /// How many tokens a worker remembers.
@@ -92,8 +92,8 @@ pub struct Marks {
     pub earlier_id: Option<Box<str>>,
     /// The login that it is of.
     pub login: Option<Box<str>>,
-    /// When it was issued, in seconds since 1970.
-    pub issued_at: Option<u64>,
+    /// When it was issued, where it says.
+    pub issued: Option<Issued>,
     /// Another name of the customer, which a revocation may bear.
     pub also: Option<Identifier>,
     /// Whom it is for, where a customer's logins are ended for one audience only.
@@ -118,7 +118,7 @@ impl Marks {
             id,
             earlier_id,
             login,
-            issued_at: claims.issued_at,
+            issued: claims.issued_at.map(|at| Issued { at, number: claims.rules.filter(|_| own) }),
             also: None,
             audience: claims.audience.as_str().into(),
         }
@@ -139,7 +139,7 @@ impl Marks {
         if revocations.is_empty() {
             return false;
         }
-        let covered = |subject: &Subject| revocations.covers(subject, self.issued_at);
+        let covered = |subject: &Subject| revocations.covers(subject, self.issued);
         let of_owner = match verdict {
             Verdict::Access(access) => covered(&Subject::Client((*access.client).into())),
             Verdict::Customer(Identity { customer, .. }) => {
@@ -212,7 +212,7 @@ mod tests {
             id: "id".into(),
             earlier_id: Some("earlier".into()),
             login: Some("login".into()),
-            issued_at: Some(100),
+            issued: Some(Issued { at: 100, number: None }),
             also: None,
             audience: "api".into(),
         };

@@ -33,6 +33,7 @@ use crate::secret::random_bytes;
 use crate::state::Bound;
 use crate::state::account::AccountStamp;
 use crate::state::family::{Family, RefreshToken};
+use crate::state::revocation::Issued;
 use crate::state::session::{Agent, LoginId, Session, SessionDigest};
 use crate::stream::{Pace, RequestBody};
 use crate::text::folded_name;
@@ -73,6 +74,8 @@ impl Gateway {
 
     async fn log_in(&self, mut call: Box<Call<'_>>, record: &mut Record) -> Result<Response<ResponseBody>, Refused> {
         let policy = call.policy;
+        // Before the password is looked at: what is revoked in between is revoked.
+        let known = self.shared.state.revocations().seen();
         let login = policy.login.as_ref().ok_or(Refusal::NoRoute)?;
         form::open_query(call.parts.uri.query())?;
         let is_json = match call.type_to_read()?.as_deref() {
@@ -103,7 +106,7 @@ impl Gateway {
             }
         };
         record.customer = Some(proved.0.clone());
-        self.welcome(&call, login, proved).await
+        self.welcome(&call, login, proved, known).await
     }
 
     /// All refusals take as long as that of the account whose hash is the dearest, and unknown users cost that hash.
@@ -188,17 +191,17 @@ impl Gateway {
         call: &Call<'_>,
         login: &Login,
         (customer, claims, account): Proved,
+        known: u64,
     ) -> Result<Response<ResponseBody>, Refused> {
         let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        // In the very second of a revocation, what is new must not look old.
-        let audience = call.policy.issuer.as_ref().map(|issuer| call.audience(issuer));
-        let now = issued.as_secs().max(self.shared.state.earliest(&customer, audience.as_deref()));
+        let now = issued.as_secs();
+        let stamp = Issued { at: now, number: Some(known) };
         // All that is given out here bears one name, and ends by it together.
         let refresh = login.refresh.map(|refresh| (RefreshToken::first(), refresh.lifetime));
         let id = refresh.as_ref().map_or_else(LoginId::random, |(first, _)| LoginId::of(&first.family));
         let cookie = match login.issue {
             Issue::Jwt => None,
-            Issue::Cookie | Issue::Both => Some(self.begin_session(call, login, id, &customer, account, now).await?),
+            Issue::Cookie | Issue::Both => Some(self.begin_session(call, login, id, &customer, account, stamp).await?),
         };
         let refresh = match refresh {
             Some((first, lifetime)) => {
@@ -209,6 +212,7 @@ impl Gateway {
                     current: first.digest,
                     predecessor: None,
                     account,
+                    number: stamp.number,
                 };
                 let bound =
                     Bound { most: login.max_per_customer, until: family.expires_at.saturating_add(login.lifetime) };
@@ -221,7 +225,7 @@ impl Gateway {
         let mut answer = format!(r#"{{"issued_at":{issued_at},"#);
         if login.issue != Issue::Cookie {
             let family = refresh.as_ref().map(|first| &first.family);
-            let jwt = sign_customer(call, &customer, claims, now, login.lifetime, id, family)?;
+            let jwt = sign_customer(call, &customer, claims, stamp, login.lifetime, id, family)?;
             answer.push_str(&format!(r#""JWT":"{jwt}","#));
         }
         if let Some(refresh) = refresh {
@@ -244,7 +248,7 @@ impl Gateway {
         id: LoginId,
         customer: &Identifier,
         account: Option<AccountStamp>,
-        now: u64,
+        Issued { at: now, number }: Issued,
     ) -> Result<HeaderValue, Refusal> {
         let auth = &call.policy.auth;
         let headers = &call.parts.headers;
@@ -260,6 +264,7 @@ impl Gateway {
             expires_at,
             agent: agent.unwrap_or_default(),
             account,
+            number,
         };
         let state = &self.shared.state;
         let bound = Bound { most: login.max_per_customer, until: expires_at };
@@ -282,7 +287,7 @@ pub(super) fn sign_customer(
     call: &Call<'_>,
     customer: &Identifier,
     claims: Claims,
-    now: u64,
+    Issued { at: now, number }: Issued,
     lifetime: u64,
     login: LoginId,
     family: Option<&SessionDigest>,
@@ -295,6 +300,10 @@ pub(super) fn sign_customer(
     });
     if let Value::Object(ours) = ours {
         claims.extend(ours);
+    }
+    claims.remove(jwt::RULES);
+    if let Some(number) = number {
+        claims.insert(jwt::RULES.to_owned(), number.into());
     }
     if let Some(family) = family {
         claims.insert(jwt::FAMILY.to_owned(), jwt::family_claim(family).into());

@@ -16,6 +16,7 @@ use crate::policy::AccessToken;
 use crate::policy::accounts::Accounts;
 use crate::refusal::Refusal;
 use crate::state::family::{Family, RefreshToken, Rotated, Rotation};
+use crate::state::revocation::Issued;
 use crate::state::session::LoginId;
 
 impl Gateway {
@@ -78,10 +79,10 @@ impl Gateway {
         let (customer, claims) = holder(&family).ok_or(Refusal::RefreshToken)?;
         record.customer = Some(customer.clone());
         let next = successors.iter().find(|token| token.digest == family.current).ok_or(Refusal::Internal)?;
-        let audience = policy.issuer.as_ref().map(|issuer| call.audience(issuer));
-        let from = now.max(state.earliest(&customer, audience.as_deref()));
+        // A rule that ends the login ends this too, however much is known now.
+        let stamp = Issued { at: now, number: family.number };
         let (id, tokens) = (LoginId::of(&presented.family), Some(&presented.family));
-        let jwt = sign_customer(call, &customer, claims, from, login.lifetime, id, tokens)?;
+        let jwt = sign_customer(call, &customer, claims, stamp, login.lifetime, id, tokens)?;
         let (issued_at, expires_in) = times(issued, login.lifetime, endpoint.number_style);
         Ok(json_response(format!(
             r#"{{"token_type":"JWT","issued_at":{issued_at},"access_token":"{jwt}","JWT":"{jwt}","expires_in":{expires_in},"refresh_token":"{}"}}"#,

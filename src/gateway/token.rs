@@ -18,10 +18,10 @@ use super::record::Record;
 use super::{Gateway, unix_seconds};
 use crate::auth::Client;
 use crate::auth::binding::Binding;
+use crate::auth::jwt;
 use crate::policy::{AccessToken, Issuer};
 use crate::refusal::Refusal;
 use crate::state::family::RefreshToken;
-use crate::state::revocation::Subject;
 use crate::state::session::hex;
 
 /// What stands in the place of a route's name.
@@ -45,6 +45,8 @@ impl Gateway {
 
     async fn grant(&self, mut call: Box<Call<'_>>, record: &mut Record) -> Result<Response<ResponseBody>, Refused> {
         let policy = call.policy;
+        // Before the secret is looked at: what is revoked in between is revoked.
+        let known = self.shared.state.revocations().seen();
         let endpoint = policy.access_token.as_ref().ok_or(Refusal::NoRoute)?;
         let issuer = policy.issuer.as_ref().ok_or(Refusal::Internal)?;
         let (query, form) = read_forms(&mut call, record).await?;
@@ -64,10 +66,9 @@ impl Gateway {
         let client = self.authenticate(&call, &query, &form, endpoint, record).await?;
         let audience = audience(&call, issuer, client, &query, &form)?;
         let requested = one_of(&query, &form, "scope")?;
-        let earliest = self.shared.state.revocations().earliest(&Subject::Client((*client.id).into()));
         let scope = granted(client, requested)?;
         let binding = self.binding(&call, client, unix_seconds(record.time)).await?;
-        Ok(issue(issuer, endpoint, client, &audience, &scope, binding, earliest)?)
+        Ok(issue(issuer, endpoint, client, &audience, &scope, binding, known)?)
     }
 
     /// Counts a refresh token that is none, of somebody who shows no more than that. One that is good has passed before:
@@ -117,16 +118,16 @@ fn issue(
     audience: &str,
     scope: &str,
     binding: Option<Binding>,
-    earliest: u64,
+    known: u64,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let lifetime = client.lifetime.unwrap_or(endpoint.lifetime);
     let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    // In the very second of a revocation, what is new must not look old.
-    let now = issued.as_secs().max(earliest);
+    let now = issued.as_secs();
     let mut claims = json!({
         "iss": issuer.url, "aud": audience, "sub": &*client.id, "client_id": &*client.id,
         "iat": now, "nbf": now, "exp": now.saturating_add(lifetime), "jti": token_id(),
     });
+    claims[jwt::RULES] = known.into();
     if !scope.is_empty() {
         claims["scope"] = scope.into();
     }

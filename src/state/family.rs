@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::account::AccountStamp;
 use super::record;
 use super::registry::LoginKind;
-use super::revocation::{Rule, Subject};
+use super::revocation::{Issued, Rule, Subject};
 use super::session::{self, LoginId, SessionDigest, digest_of, handle};
 use super::{Abandon, Among, Bound, LONGEST_SKEW, Redis, State, Store, Unavailable, UnlessLeft};
 use crate::customer::{Deriver, Identifier};
@@ -40,6 +40,8 @@ pub struct Family {
     pub predecessor: Option<Predecessor>,
     /// The account that it is of, where that is known.
     pub account: Option<AccountStamp>,
+    /// The number of [`Issued`], also of all JWTs that its tokens give.
+    pub number: Option<u64>,
 }
 
 /// A token that has been used, and still gives the same successor for a while.
@@ -121,6 +123,11 @@ impl RefreshToken {
 }
 
 impl Family {
+    /// When its login was.
+    pub fn issued(&self) -> Issued {
+        Issued { at: self.issued_at, number: self.number }
+    }
+
     /// Whether this token is good now, in milliseconds since 1970: the present one, or the one before within its grace.
     pub fn takes(&self, token: &SessionDigest, now: u64) -> bool {
         let before = self.predecessor.filter(|before| now < before.until);
@@ -350,7 +357,7 @@ impl State {
 
     /// Whether a rule has ended this login.
     pub fn is_family_revoked(&self, digest: &SessionDigest, family: &Family) -> bool {
-        session::is_revoked(&self.revocations, digest, LoginId::of(digest), &family.customer, family.issued_at)
+        session::is_revoked(&self.revocations, digest, LoginId::of(digest), &family.customer, family.issued())
     }
 
     /// Ends a family and all tokens of the same login, the last of which ends at `until`.
@@ -395,7 +402,7 @@ mod tests {
     fn family(first: &RefreshToken) -> Family {
         let customer = Identifier::from_store("t1-x");
         let current = first.digest;
-        Family { customer, issued_at: 1, expires_at: 1_000, current, predecessor: None, account: None }
+        Family { customer, issued_at: 1, expires_at: 1_000, current, predecessor: None, account: None, number: None }
     }
 
     #[test]

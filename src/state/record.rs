@@ -42,6 +42,9 @@ struct SessionValue<'a> {
     login: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<String>,
+    /// Versions before wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    number: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -55,6 +58,9 @@ struct FamilyValue<'a> {
     before: Option<(String, u64)>,
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<String>,
+    /// Versions before wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    number: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -88,6 +94,7 @@ pub(super) fn put_session(digest: &SessionDigest, session: &Session) -> Change {
         agent: session.agent.word(),
         login: Some(session.login.to_string()),
         account: session.account.map(|account| account.to_string()),
+        number: session.number,
     };
     Change::Put(key(b's', digest), json(&value))
 }
@@ -113,6 +120,7 @@ pub(super) fn put_family(digest: &SessionDigest, family: &Family) -> Change {
         current: hex(&family.current),
         before: family.predecessor.map(|before| (hex(&before.digest), before.until)),
         account: family.account.map(|account| account.to_string()),
+        number: family.number,
     };
     Change::Put(key(b'f', digest), json(&value))
 }
@@ -212,6 +220,7 @@ fn read_known(key: &[u8], value: &[u8]) -> Option<Kept> {
                 expires_at: value.expires,
                 agent: Agent::from_word(value.agent),
                 account: account(value.account)?,
+                number: value.number,
             };
             Some(Kept::Session(digest, session))
         }
@@ -232,6 +241,7 @@ fn read_known(key: &[u8], value: &[u8]) -> Option<Kept> {
                     None => None,
                 },
                 account: account(value.account)?,
+                number: value.number,
             };
             Some(Kept::Family(name.try_into().ok()?, family))
         }
@@ -310,6 +320,7 @@ mod tests {
             expires_at: 3,
             agent: Agent::Edge,
             account,
+            number: Some(4),
         };
         assert_eq!(reread(put_session(&[9; 32], &session)), Some(Kept::Session([9; 32], session)));
         let rule = Rule { subject: Subject::Token("https://x y".into()), since: u64::MAX, until: 7, number: Some(8) };
@@ -317,7 +328,8 @@ mod tests {
         let earlier = read(&key(b'r', b"token https://x y"), br#"{"since":18446744073709551615,"until":7}"#);
         assert_eq!(earlier, Ok(Kept::Rule(Rule { number: None, ..rule })), "of a version that knew no numbers");
         let predecessor = Some(Predecessor { digest: [2; 32], until: u64::MAX });
-        let family = Family { customer, issued_at: 1, expires_at: 2, current: [3; 32], predecessor, account };
+        let family =
+            Family { customer, issued_at: 1, expires_at: 2, current: [3; 32], predecessor, account, number: Some(3) };
         assert_eq!(reread(put_family(&[4; 32], &family)), Some(Kept::Family([4; 32], family)));
         let failures = Failures { count: 1, forgotten_at: 2, locked_until: 3, spelling: u64::MAX };
         assert_eq!(reread(put_failures(&[5; 16], failures)), Some(Kept::Failures([5; 16], failures)));

@@ -110,9 +110,15 @@ impl Rule {
     }
 }
 
-/// By how many seconds a rule may be ahead of the clock, however often one is made: what is issued after it is as well, and
-/// other clocks must not find that it lies in the future.
-const MOST_AHEAD: u64 = 5;
+/// When something was issued, as it says itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Issued {
+    /// In seconds since 1970, by the clock of whoever issued it.
+    pub at: u64,
+    /// Every rule up to this number had been given before it was earned. `None`: it is of an earlier version, or of another
+    /// issuer.
+    pub number: Option<u64>,
+}
 
 /// So many rules are forgotten before a call may look again.
 const SLICE: usize = 1_000;
@@ -127,6 +133,7 @@ pub struct Revocations {
     /// A store gives the numbers.
     is_shared: bool,
     number: AtomicU64,
+    seen: AtomicU64,
     generation: AtomicU64,
     count: AtomicUsize,
     api_keys: AtomicUsize,
@@ -138,11 +145,25 @@ struct Reach {
     until: u64,
     /// 0: none.
     number: u64,
+    /// The last number that the rule ever had: what did not know that one is covered, whatever has become of the rule.
+    covers: u64,
 }
 
 impl Reach {
     fn is_as_strict_as(self, other: Self) -> bool {
         self.since >= other.since && self.until >= other.until
+    }
+
+    /// Where both have numbers they decide, and no clock is asked.
+    fn covers(self, issued: Issued) -> bool {
+        if self.since == u64::MAX {
+            return true;
+        }
+        match issued.number {
+            Some(known) if known < self.covers => true,
+            Some(_) if self.number > 0 => false,
+            _ => issued.at <= self.since,
+        }
     }
 
     fn rule(self, subject: &Subject) -> Rule {
@@ -165,6 +186,18 @@ impl Revocations {
     /// Every rule of the shared store up to this number is known.
     pub(super) fn know(&self, number: u64) {
         self.number.fetch_max(number, Ordering::AcqRel);
+        self.see(number);
+    }
+
+    /// The highest number that is known to have been given: what is earned from now on comes after every rule up to it, also
+    /// after one that is not known here yet. Ask for it before a credential is checked.
+    pub fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Acquire)
+    }
+
+    /// This number has been given.
+    pub(super) fn see(&self, number: u64) {
+        self.seen.fetch_max(number, Ordering::AcqRel);
     }
 
     /// Grows with every rule: what was held against the rules of this generation need not be held against them again.
@@ -195,7 +228,7 @@ impl Revocations {
     }
 
     fn put(&self, rule: Rule, numbers: bool) -> bool {
-        let told = Reach { since: rule.since, until: rule.until, number: rule.number.unwrap_or_default() };
+        let told = Reach { since: rule.since, until: rule.until, number: rule.number.unwrap_or_default(), covers: 0 };
         let mut rules = self.rules();
         let known = rules.get_key_value(&rule.subject).map(|(subject, reach)| (Arc::clone(subject), *reach));
         let before = known.as_ref().map(|(_, reach)| *reach);
@@ -203,6 +236,7 @@ impl Revocations {
             since: known.since.max(told.since),
             until: known.until.max(told.until),
             number: known.number,
+            covers: known.covers,
         });
         let is_stricter = before.is_none_or(|before| !before.is_as_strict_as(after));
         if told.number > 0 && told.is_as_strict_as(after) {
@@ -211,9 +245,11 @@ impl Revocations {
             // As it is now nobody has kept it.
             after.number = if numbers { self.next(told.number) } else { 0 };
         }
+        after.covers = after.covers.max(after.number).max(told.number);
         if !self.is_shared {
             self.know(after.number);
         }
+        self.see(after.covers);
         if before == Some(after) {
             return false;
         }
@@ -232,13 +268,13 @@ impl Revocations {
     fn next(&self, given: u64) -> u64 {
         let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         let now = u64::try_from(micros).unwrap_or(u64::MAX);
-        self.number().saturating_add(1).max(now).max(given)
+        self.seen().saturating_add(1).max(now).max(given)
     }
 
     /// Whether what was issued then is no longer good; what does not say when counts as old.
-    pub fn covers(&self, subject: &Subject, issued_at: Option<u64>) -> bool {
+    pub fn covers(&self, subject: &Subject, issued: Option<Issued>) -> bool {
         let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
-        rules.get(subject).is_some_and(|reach| issued_at.is_none_or(|issued| issued <= reach.since))
+        rules.get(subject).is_some_and(|reach| issued.is_none_or(|issued| reach.covers(issued)))
     }
 
     /// Whether this API key, by the digest of it, is no longer good. Costs nothing where none has been revoked.
@@ -253,17 +289,14 @@ impl Revocations {
         rules.get(subject).map(|reach| reach.rule(subject))
     }
 
-    /// The first second in which something new of this subject is good.
-    pub fn earliest(&self, subject: &Subject) -> u64 {
-        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
-        rules.get(subject).map_or(0, |reach| reach.since.saturating_add(1))
-    }
-
-    /// A rule about all of a subject that was issued until `now`. What came after an earlier rule of the same second bears a
-    /// later second than this: it is covered too.
+    /// A rule about all of a subject that was issued until `now`. It gets a number of its own also where one of the same
+    /// second is in force: what came in between is covered too.
     pub fn until_now(&self, subject: Subject, now: u64, until: u64) -> Rule {
-        let since = self.earliest(&subject).clamp(now, now.saturating_add(MOST_AHEAD));
-        Rule::new(subject, since, until)
+        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+        let known = rules.get(&subject).filter(|known| known.since >= now && known.since < u64::MAX);
+        let until = known.map_or(until, |known| until.max(known.until.saturating_add(1)));
+        drop(rules);
+        Rule::new(subject, now, until)
     }
 
     /// Up to `most` rules that nothing is left for, those that ended first. While `then` runs no rule changes.
@@ -345,6 +378,10 @@ mod tests {
         Rule::new(Subject::Client("asapp".into()), since, until)
     }
 
+    fn at(at: u64) -> Option<Issued> {
+        Some(Issued { at, number: None })
+    }
+
     #[test]
     fn t32_the_strictest_of_several_rules_holds_in_any_order() {
         for order in [[100, 300, 200], [300, 200, 100], [200, 100, 300]] {
@@ -353,9 +390,8 @@ mod tests {
                 rules.apply(client(since, since + 1_000));
             }
             let asapp = Subject::Client("asapp".into());
-            assert!(rules.covers(&asapp, Some(300)) && !rules.covers(&asapp, Some(301)));
+            assert!(rules.covers(&asapp, at(300)) && !rules.covers(&asapp, at(301)));
             assert!(rules.covers(&asapp, None));
-            assert_eq!(rules.earliest(&asapp), 301);
             assert!(rules.sweep(1_299).is_empty());
             assert_eq!(rules.sweep(1_300).len(), 1);
             assert!(rules.is_empty());
@@ -377,8 +413,8 @@ mod tests {
     fn a_rule_is_about_its_subject_only() {
         let rules = Revocations::default();
         rules.apply(Rule::forever(Subject::Token("asapp".into()), 1_000));
-        assert!(!rules.covers(&Subject::Client("asapp".into()), Some(1)));
-        assert!(rules.covers(&Subject::Token("asapp".into()), Some(u64::MAX)));
+        assert!(!rules.covers(&Subject::Client("asapp".into()), at(1)));
+        assert!(rules.covers(&Subject::Token("asapp".into()), at(u64::MAX)));
         assert!(!rules.covers_api_key(&[1; 32]));
         rules.apply(Rule::forever(Subject::ApiKey("01".repeat(32).into()), u64::MAX));
         assert!(rules.covers_api_key(&[1; 32]) && !rules.covers_api_key(&[2; 32]));
@@ -389,20 +425,38 @@ mod tests {
         let rules = Revocations::default();
         let (one, other) = (Subject::customer_for("t1-x", "one"), Subject::customer_for("t1-x", "other"));
         rules.apply(Rule::new(one.clone(), 100, 1_000));
-        assert!(rules.covers(&one, Some(100)) && !rules.covers(&one, Some(101)));
-        assert!(!rules.covers(&other, Some(100)) && !rules.covers(&Subject::Customer("t1-x".into()), Some(100)));
+        assert!(rules.covers(&one, at(100)) && !rules.covers(&one, at(101)));
+        assert!(!rules.covers(&other, at(100)) && !rules.covers(&Subject::Customer("t1-x".into()), at(100)));
     }
 
     #[test]
-    fn a_second_rule_in_the_same_second_covers_what_was_issued_after_the_first() {
+    fn however_many_rules_one_second_has_each_covers_what_was_issued_before_it_and_nothing_after() {
         let (rules, asapp) = (Revocations::default(), Subject::Client("asapp".into()));
-        for ahead in [0, 1, 2, 3, 4, 5, 5, 5] {
-            let issued = rules.earliest(&asapp).max(100);
+        // The clock of whoever issues is behind, ahead, or right.
+        for at in [100, 80, 120, 100, 100, 80, 120, 100] {
+            let issued = Some(Issued { at, number: Some(rules.seen()) });
+            assert!(!rules.covers(&asapp, issued));
             rules.apply(rules.until_now(asapp.clone(), 100, 1_000));
-            assert_eq!(rules.rule(&asapp).map(|rule| rule.since), Some(100 + ahead));
-            assert!(rules.covers(&asapp, Some(issued)) || ahead == MOST_AHEAD);
+            assert!(rules.covers(&asapp, issued), "{at}");
         }
-        assert_eq!(rules.until_now(asapp, 200, 1_000).since, 200);
+        assert_eq!(rules.rule(&asapp).map(|rule| rule.since), Some(100), "for what says no number");
+        assert!(rules.covers(&asapp, at(100)) && !rules.covers(&asapp, at(101)));
+        rules.apply(Rule::forever(asapp.clone(), 1_000));
+        assert!(rules.covers(&asapp, Some(Issued { at: 200, number: Some(rules.seen()) })));
+    }
+
+    #[test]
+    fn what_a_number_has_covered_stays_covered_while_a_stricter_rule_waits_for_its_own() {
+        let (rules, asapp) = (Revocations::shared(), Subject::Client("asapp".into()));
+        rules.apply(Rule { number: Some(50), ..client(100, 1_000) });
+        let issued = |at, number| Some(Issued { at, number: Some(number) });
+        assert!(rules.covers(&asapp, issued(120, 49)) && !rules.covers(&asapp, issued(80, 50)));
+        rules.apply(client(110, 2_000));
+        assert!(rules.covers(&asapp, issued(120, 49)), "its replica is ahead");
+        assert!(rules.covers(&asapp, issued(110, 50)) && !rules.covers(&asapp, issued(111, 50)), "by time till then");
+        rules.apply(Rule { number: Some(60), ..client(110, 2_000) });
+        assert!(rules.covers(&asapp, issued(130, 59)) && !rules.covers(&asapp, issued(90, 60)));
+        assert_eq!((rules.seen(), rules.number()), (60, 0));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::account::{AccountStamp, AccountStamps};
-use super::revocation::{Revocations, Subject};
+use super::revocation::{Issued, Revocations, Subject};
 use super::shards::Shards;
 use crate::customer::Identifier;
 use crate::secret::random_bytes;
@@ -99,9 +99,16 @@ pub struct Session {
     pub agent: Agent,
     /// The account that it is of, where that is known.
     pub account: Option<AccountStamp>,
+    /// The number of [`Issued`].
+    pub number: Option<u64>,
 }
 
 impl Session {
+    /// When it was issued.
+    pub fn issued(&self) -> Issued {
+        Issued { at: self.issued_at, number: self.number }
+    }
+
     /// Whether it is over: too old, or unused for `idle` seconds.
     pub fn is_over(&self, now: u64, idle: u64) -> bool {
         now >= self.expires_at || now >= self.last_seen.saturating_add(idle)
@@ -212,6 +219,7 @@ pub(super) struct Known {
     expires_at: u64,
     agent: Agent,
     account: Option<AccountStamp>,
+    number: Option<u64>,
     last_seen: AtomicU64,
     /// `last_seen` as the store has it.
     stored: AtomicU64,
@@ -243,7 +251,7 @@ impl Known {
         }
         let generation = revocations.generation();
         if self.ruled.load(Ordering::Relaxed) != generation {
-            if is_revoked(revocations, digest, self.login, &self.customer, self.issued_at) {
+            if is_revoked(revocations, digest, self.login, &self.customer, self.issued()) {
                 return (Found::Unknown, false);
             }
             self.ruled.store(generation, Ordering::Relaxed);
@@ -282,7 +290,7 @@ impl Known {
         if self.ruled.load(Ordering::Relaxed) == generation {
             return false;
         }
-        let is_revoked = is_revoked(revocations, digest, self.login, &self.customer, self.issued_at);
+        let is_revoked = is_revoked(revocations, digest, self.login, &self.customer, self.issued());
         if !is_revoked {
             self.ruled.store(generation, Ordering::Relaxed);
         }
@@ -298,7 +306,12 @@ impl Known {
             expires_at: self.expires_at,
             agent: self.agent,
             account: self.account,
+            number: self.number,
         }
+    }
+
+    fn issued(&self) -> Issued {
+        Issued { at: self.issued_at, number: self.number }
     }
 }
 
@@ -316,6 +329,7 @@ impl Sessions {
             expires_at: session.expires_at,
             agent: session.agent,
             account: session.account,
+            number: session.number,
             last_seen: session.last_seen.into(),
             stored: session.last_seen.into(),
             ruled: u64::MAX.into(),
@@ -387,12 +401,12 @@ pub(super) fn is_revoked(
     digest: &SessionDigest,
     login: LoginId,
     customer: &Identifier,
-    issued_at: u64,
+    issued: Issued,
 ) -> bool {
     !revocations.is_empty()
-        && (revocations.covers(&Subject::Customer(customer.as_str().into()), Some(issued_at))
-            || revocations.covers(&login.subject(), Some(issued_at))
-            || revocations.covers(&LoginId::of(digest).subject(), Some(issued_at)))
+        && (revocations.covers(&Subject::Customer(customer.as_str().into()), Some(issued))
+            || revocations.covers(&login.subject(), Some(issued))
+            || revocations.covers(&LoginId::of(digest).subject(), Some(issued)))
 }
 
 #[cfg(test)]
@@ -414,6 +428,7 @@ mod tests {
             expires_at: 9_000,
             agent: Agent::Other,
             account: None,
+            number: None,
         }
     }
 
@@ -503,7 +518,7 @@ mod tests {
         state.end_login(&[1; 32], &session(1_000), 0).await.unwrap();
         // The session ends at 9,000, and so does its JWT, by clocks that are right.
         state.sweep(9_059, 1_000).await;
-        let ended = || state.revocations().covers(&LoginId::of(&[7; 32]).subject(), Some(1_000));
+        let ended = || state.revocations().covers(&LoginId::of(&[7; 32]).subject(), Some(session(1_000).issued()));
         assert!(ended());
         state.sweep(9_060, 1_000).await;
         assert!(!ended());

@@ -159,6 +159,7 @@ mod tests {
             last_seen: 1_000,
             expires_at,
             agent: Agent::Other,
+            number: None,
             account: None,
         }
     }
@@ -170,6 +171,7 @@ mod tests {
             expires_at,
             current: token.digest,
             predecessor: None,
+            number: None,
             account: None,
         }
     }

@@ -20,6 +20,7 @@ mod client_certificates;
 mod client_keys;
 mod client_secrets;
 mod clients;
+mod clock_skew;
 mod commands;
 mod config_cli;
 mod conformance;

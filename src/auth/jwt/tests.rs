@@ -175,6 +175,7 @@ fn a_right_token_gives_its_claims() {
         subject: "alice".into(),
         audience: US.into(),
         issued_at: Some(NOW - 10),
+        rules: None,
         expires_at: NOW + 600,
         ends: NOW + 600 + SKEW,
         token_id: Some("7".into()),

@@ -7,8 +7,21 @@ use super::super::scalar::Duration;
 use super::{Check, grammar};
 
 /// Claims that the gateway writes itself.
-const OWN_CLAIMS: [&str; 12] =
-    ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "refresh_family", "client_id", "scope", "wg_account"];
+const OWN_CLAIMS: [&str; 13] = [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "sid",
+    "refresh_family",
+    "client_id",
+    "scope",
+    "wg_account",
+    "wg_rules",
+];
 
 impl Check<'_> {
     pub(super) fn own(&mut self) {

@@ -29,6 +29,7 @@ impl Redis {
             .arg(&[("c", family.customer.as_str()), ("d", &hex(&family.current))])
             .arg(&[("i", family.issued_at), ("e", family.expires_at)])
             .arg(family.account.map(|account| ("u", account.to_string())))
+            .arg(family.number.map(|number| ("k", number)))
             .ignore();
         pipeline.cmd("EXPIREAT").arg(&key).arg(family.expires_at).ignore();
         self.write(pipeline).await

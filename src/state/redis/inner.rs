@@ -97,6 +97,7 @@ impl Inner {
             .arg(&[("n", session.login.to_string())])
             .arg(&[("i", session.issued_at), ("l", session.last_seen), ("e", session.expires_at)])
             .arg(session.account.map(|account| ("u", account.to_string())))
+            .arg(session.number.map(|number| ("k", number)))
             .ignore();
         pipeline.cmd("EXPIREAT").arg(key).arg(ends(session)).ignore();
     }
@@ -186,6 +187,7 @@ pub(super) fn session(digest: &SessionDigest, fields: &[(String, String)]) -> Op
         expires_at: number("e")?,
         agent: Agent::from_word(field(fields, "a").unwrap_or_default()),
         account: account(fields)?,
+        number: number_of(fields)?,
     })
 }
 
@@ -207,12 +209,18 @@ pub(super) fn family(fields: &[(String, String)]) -> Option<Family> {
             }),
         },
         account: account(fields)?,
+        number: number_of(fields)?,
     })
 }
 
 /// The account that a login is of; `None` where this is none.
 fn account(fields: &[(String, String)]) -> Option<Option<AccountStamp>> {
     field(fields, "u").map_or(Some(None), |text| AccountStamp::parse(text).map(Some))
+}
+
+/// The number that it bears; `None` where this is none.
+fn number_of(fields: &[(String, String)]) -> Option<Option<u64>> {
+    field(fields, "k").map_or(Some(None), |text| text.parse().ok().map(Some))
 }
 
 pub(super) fn field<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {

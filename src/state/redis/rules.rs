@@ -52,7 +52,7 @@ impl Inner {
             let mut invocation = self.on_rules(&self.scripts.put_rules);
             invocation.arg(if announces { self.channel() } else { String::new() });
             // Also after the store was emptied no number comes twice.
-            invocation.arg(self.revocations.number());
+            invocation.arg(self.revocations.seen());
             for (text, number) in some {
                 invocation.arg(number).arg(text);
             }

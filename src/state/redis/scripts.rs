@@ -42,11 +42,14 @@ impl Scripts {
                 local now = time[1] * 1000000 + time[2]
                 local had = tonumber(redis.call('GET', count) or '0')
                 local last = math.max(had, tonumber(ARGV[2]))
-                local numbers = {}
+                local numbers, forever = {}, '18446744073709551615'
                 for at = 3, #ARGV, 2 do
                     local given, text = tonumber(ARGV[at]), ARGV[at + 1]
                     local kind, since, until_, name = string.match(text, '^(%S+) (%d+) (%d+) (.*)$')
                     local subject = kind .. ' ' .. name
+                    -- What says no number goes by the later of the clocks.
+                    if given == 0 and since ~= forever then since = later(since, time[1]) end
+                    text = string.format('%s %s %s %s', kind, since, until_, name)
                     local stands = redis.call('ZSCORE', rules, text)
                     local known = redis.call('HGET', of, subject)
                     local number = known and tonumber(redis.call('ZSCORE', rules, known) or nil)
@@ -56,7 +59,9 @@ impl Scripts {
                         since, until_ = later(its_since, since), later(its_until, until_)
                         member = string.format('%s %s %s %s', kind, since, until_, name)
                     end
-                    if number and member == known then
+                    -- Whatever was issued since the same was said before is to end too.
+                    local again = given == 0 and since ~= forever
+                    if number and member == known and not again then
                         -- Another version may have put it beside the one that holds.
                         if stands and text ~= known then redis.call('ZREM', rules, text) end
                     else
