@@ -9,6 +9,7 @@ use redis::{ErrorKind, Pipeline, RedisResult};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use super::compare::compare;
 use super::connect::{Connection, connect};
 use super::inner::{Inner, ends, is_away, locked};
 use super::link::pause;
@@ -89,7 +90,9 @@ pub(super) async fn keep(inner: Arc<Inner>) {
             Ok(()) => failures = 0,
             Err(error) => {
                 inner.chores.compares.fetch_or(compares, Ordering::AcqRel);
-                tracing::debug!(%error, "the state store does not take what is done beside the calls: it is tried again");
+                if failures == 0 {
+                    tracing::warn!(%error, "the state store does not take what is done beside the calls: tried again");
+                }
                 failures += 1;
                 sleep(pause(failures)).await;
             }
@@ -98,15 +101,19 @@ pub(super) async fn keep(inner: Arc<Inner>) {
 }
 
 async fn all(inner: &Inner, compares: bool) -> RedisResult<()> {
-    tell_touched(inner).await?;
     send_pending(inner).await?;
-    adopt(inner).await?;
     if compares {
         let status = inner.beside(async |mut connection| inner.look(&mut connection).await).await?;
-        super::compare::compare(inner, status).await?;
-        inner.chores.ahead.store(ahead(inner, status), Ordering::Release);
+        if compare(inner, status).await? {
+            tracing::info!("the state store and this process had other revocations: both have all again");
+            // Until nothing more is found.
+            inner.chores.compares.store(true, Ordering::Release);
+        } else {
+            inner.chores.ahead.store(ahead(inner, status), Ordering::Release);
+        }
     }
-    Ok(())
+    adopt(inner).await?;
+    tell_touched(inner).await
 }
 
 /// Tells the store which sessions were used. What it was not told of waits for the next time.
