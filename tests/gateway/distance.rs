@@ -375,3 +375,46 @@ fn a_cluster_that_was_emptied_gets_the_revocations_again_and_is_told_of_sessions
         assert!(!said.contains("beside the calls") && !said.contains("is away"), "{said}");
     }
 }
+
+#[test]
+fn an_earlier_version_beside_this_one_has_the_same_revocations() {
+    let Ok(earlier) = std::env::var("WICKETGATE_EARLIER") else {
+        println!("NOT TESTED: WICKETGATE_EARLIER names no binary of an earlier version");
+        return;
+    };
+    let redis = RedisServer::start();
+    let world = world(1, &redis.url(), |c| c);
+    let new = &world.gateways[0];
+    let files = std::sync::Arc::new(gateway::Workspace::new(&world.config));
+    let script = format!("shift; exec {earlier} \"$@\"");
+    let old = Gateway::start_in_shell(files, world.config.signing_key.clone(), &script);
+    [new, &old].iter().for_each(|gateway| gateway.is_ready());
+    let passes = |gateway: &Gateway, token: &str| gateway.get("/system/x").bearer(token).send().status == 200;
+    let (one, other) = (new.token(CLIENT), new.token(OTHER_CLIENT));
+    assert!([new, &old].iter().all(|gateway| passes(gateway, &one)));
+    // Each revokes for both, and again what the other has revoked.
+    revoke(new, &["client", CLIENT.name]);
+    eventually("the earlier one has it", || !passes(&old, &one));
+    revoke(&old, &["client", OTHER_CLIENT.name]);
+    eventually("this one has it", || !passes(new, &other));
+    for round in 0..4 {
+        revoke([new, &old][round % 2], &["client", CLIENT.name]);
+        revoke([&old, new][round % 2], &["client", OTHER_CLIENT.name]);
+    }
+    eventually("one entry each", || rules(&redis) == 2);
+    redis.command(&["FLUSHALL"]);
+    eventually("they are there again", || rules(&redis) >= 2);
+    redis.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    eventually("one entry each again", || rules(&redis) == 2);
+    for gateway in [new, &old] {
+        eventually("all hold", || !passes(gateway, &one) && !passes(gateway, &other));
+        eventually("it is up", || gateway.metric("wicketgate_state_up", &[]) == 1.0);
+        gateway.expect_metric("wicketgate_revocations", &[], 2.0);
+    }
+    // Neither sends anything again and again.
+    eventually("it is quiet", || {
+        let (sent, looked) = (calls(&redis, "zadd"), calls(&redis, "publish"));
+        eventually("both look", || calls(&redis, "publish") >= looked + 20);
+        calls(&redis, "zadd") == sent
+    });
+}

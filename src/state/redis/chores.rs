@@ -31,7 +31,8 @@ const COMPARE: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Chores {
     wanted: Notify,
-    connection: tokio::sync::Mutex<Option<Connection>>,
+    /// With the time of listening in which it was made: after a failover it may lead elsewhere than the link does.
+    connection: tokio::sync::Mutex<Option<(u32, Connection)>>,
     /// The rules are to be compared with those of the store.
     compares: AtomicBool,
     /// By how many rules more the store was ahead when nothing was found missing: it has some that cannot be read here.
@@ -209,13 +210,16 @@ impl Inner {
 
     async fn connection_beside(&self) -> RedisResult<Connection> {
         let mut connection = self.chores.connection.lock().await;
-        if let Some(connection) = &*connection {
+        let listening = self.listening.load(Ordering::Acquire);
+        if let Some((then, connection)) = &*connection
+            && *then == listening
+        {
             return Ok(connection.clone());
         }
         let Ok(connected) = timeout(self.settings.connect_timeout * 3, connect(&self.settings)).await else {
             return Err((ErrorKind::Io, "cannot connect in time").into());
         };
-        Ok(connection.insert(connected?.0).clone())
+        Ok(connection.insert((listening, connected?.0)).1.clone())
     }
 
     /// Notes that a session was used. There is a bound: what may be lost is when it was last used.

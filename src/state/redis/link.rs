@@ -196,7 +196,10 @@ async fn catch_up(inner: &Inner, connection: &mut Connection) -> Result<Status, 
             }
         }
         let is_last = page.len() < most;
-        inner.chores.adopt(page);
+        // On a new link all are looked at where any lacks its end.
+        if inner.link.load().is_some() {
+            inner.chores.adopt(page);
+        }
         if is_last {
             cursor = cursor.max(status.number);
         }
