@@ -86,6 +86,7 @@ mod revocations;
 mod rfc;
 mod rotation;
 mod rotation_overlap;
+mod rotation_replicas;
 mod rotation_standing;
 mod service;
 mod sessions;
