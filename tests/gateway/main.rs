@@ -54,6 +54,7 @@ mod headers;
 mod health;
 mod identity;
 mod issuers;
+mod kubernetes;
 mod limits;
 mod listeners;
 mod lockout;
