@@ -8,6 +8,7 @@ mod list_edit;
 mod local;
 mod new;
 mod password;
+mod replicas;
 mod revoke;
 mod rotate;
 mod run;

@@ -13,7 +13,7 @@ use http::Method;
 use super::list_edit::{List, replace_items, unwritable};
 use super::local::{is_running, tell};
 use super::new::{Algorithm, keep_signing_key};
-use super::{ConfigFile, say};
+use super::{ConfigFile, replicas, say};
 use crate::auth::{api_key, password};
 use crate::config::raw::{Cookie, SecretRef};
 use crate::config::scalar::Duration;
@@ -69,7 +69,7 @@ pub(super) struct CookieFile {
 #[derive(Debug, Args)]
 pub(super) struct Named {
     /// Whose.
-    id: String,
+    pub(super) id: String,
     /// How long those before are good that have no end yet.
     #[arg(long, value_name = "TIME", default_value = "7d")]
     overlap: Duration,
@@ -108,14 +108,19 @@ pub(super) fn rotate(what: &Rotate) -> anyhow::Result<()> {
         Rotate::IdentifierKey(what) => identifier_key(&config, what.overlap, now)?,
     }
     drop(lock);
+    let others = replicas::steps(what, &file.config);
     let file = file.config.display();
     if is_running(&config)
         .with_context(|| format!("{file} or a file that it names has been changed; who runs it was not told"))?
     {
         tell(&config, Method::POST, "/reload").context("the gateway that runs did not take it up")?;
-        say("The gateway that runs here has taken it up. Other replicas need the same files.")
+        say("The gateway that runs here has taken it up.")?;
     } else {
-        say("No gateway runs here; it takes it up when it starts.")
+        say("No gateway runs here; it takes it up when it starts.")?;
+    }
+    match others? {
+        Some(steps) => say(&steps),
+        None => Ok(()),
     }
 }
 
