@@ -15,6 +15,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::raw::{self, AccessLog, Level, Raw};
+use crate::config::{self, Draft};
 use crate::diagnostics;
 use crate::gateway::Shared;
 use crate::gateway::access_log::AccessLogWriter;
@@ -88,29 +89,29 @@ impl App {
     /// # Errors
     /// What is wrong with the configuration, or with the machine.
     pub fn start(file: &Path, given: Sockets, control: Runtime) -> anyhow::Result<Self> {
-        Self::begin(file, given, control, |_| Ok(None))
+        Self::begin(file, config::read_draft(file), given, control, |_| Ok(None))
     }
 
-    /// The same, taking over from the process that runs with this configuration, if there is one. It goes on until
+    /// The same of a configuration that has been read, taking over from the process that runs with this configuration, if there is one. It goes on until
     /// nothing can go wrong here any more.
     ///
     /// # Errors
     /// As [`App::start`]; then the other process goes on.
-    pub fn take_over(file: &Path, given: Sockets, control: Runtime) -> anyhow::Result<Self> {
-        Self::begin(file, given, control, |path| Ok(Predecessor::meet(path)?))
+    pub fn take_over(file: &Path, draft: Draft, given: Sockets, control: Runtime) -> anyhow::Result<Self> {
+        Self::begin(file, draft, given, control, |path| Ok(Predecessor::meet(path)?))
     }
 
     fn begin(
         file: &Path,
+        draft: Draft,
         mut given: Sockets,
         control: Runtime,
         meet: impl FnOnce(&Path) -> anyhow::Result<Option<(Predecessor, Sockets)>>,
     ) -> anyhow::Result<Self> {
         let lasting = Lasting::default();
-        let plan = Plan::read(file, &lasting)?;
+        let plan = Plan::of(draft, &lasting)?;
         plan.warn();
-        control.block_on(plan.fetch_keys(&lasting, control.handle()));
-        control.block_on(plan.watch_servers(control.handle()));
+        control.block_on(reload::look_around(&plan.policy, &lasting, control.handle()));
         let raw = plan.config.raw().clone();
         let socket = operators::socket_path(&plan.config);
         let predecessor = match meet(&socket)? {
@@ -142,7 +143,7 @@ impl App {
         if let Some(predecessor) = &predecessor {
             predecessor.give()?;
         }
-        let hashing = Hashing::new(control.handle().clone());
+        let hashing = Hashing::default();
         let now = u64::try_from(unix_seconds()).unwrap_or_default();
         let state = State::open(plan.state, Arc::clone(&metrics.state), control.handle(), now)?;
         if predecessor.is_some() {
@@ -215,7 +216,7 @@ impl App {
         })
     }
 
-    /// The configuration that it was started with.
+    /// The configuration that it was started with, without routes, clients and API keys.
     pub fn configuration(&self) -> &Raw {
         self.reloader.started_with()
     }
@@ -399,9 +400,18 @@ fn start_sweep(control: &Runtime, shared: &Arc<Shared>, noted: PathBuf) {
     control.spawn(async move {
         loop {
             tokio::time::sleep(SWEEP).await;
-            shared.lasting.uses.write(&noted);
+            let (sweeping, noted) = (Arc::clone(&shared), noted.clone());
+            // Of many keys, or on a disk that hangs, this takes long.
+            let swept = tokio::task::spawn_blocking(move || {
+                sweeping.lasting.forget_gone();
+                sweeping.forget_idle_limits();
+                sweeping.lasting.uses.write(&noted);
+            });
+            let _ = swept.await;
             let idle = shared.policy().auth.cookie.as_ref().map_or(u64::MAX, |cookie| cookie.idle);
-            shared.state.sweep(u64::try_from(unix_seconds()).unwrap_or_default(), idle).await;
+            let now = u64::try_from(unix_seconds()).unwrap_or_default();
+            shared.state.forget_counts(now);
+            shared.state.sweep(now, idle).await;
         }
     });
 }

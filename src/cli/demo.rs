@@ -14,7 +14,7 @@ use anyhow::Context as _;
 
 use super::{run, say};
 use crate::app::{self, App};
-use crate::config::raw::Raw;
+use crate::config::{self, raw::Raw};
 use crate::notify::ServiceManager;
 use crate::server::handover::Sockets;
 
@@ -25,7 +25,7 @@ pub(super) fn demo(file: &Path) -> anyhow::Result<()> {
     for made in certificates::ensure(&certs)? {
         say(&format!("made {}", made.display()))?;
     }
-    run::start_logging(file);
+    run::start_logging(&config::read_draft(file));
     let runtime = app::control_runtime()?;
     let signals = run::Signals::listen(&runtime)?;
     let app = App::start(file, Sockets::default(), runtime)?;
