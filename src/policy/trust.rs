@@ -63,7 +63,11 @@ impl Authority {
     }
 }
 
-fn roots(config: &Config, file: Option<&Path>) -> Result<RootCertStore, Fault> {
+/// The CA certificates in this file, or those of the system.
+///
+/// # Errors
+/// Message and help, where there are none.
+pub(super) fn roots(config: &Config, file: Option<&Path>) -> Result<RootCertStore, Fault> {
     let mut roots = RootCertStore::empty();
     let Some(file) = file else {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

@@ -276,7 +276,9 @@ mod tests {
     fn counts_that_are_long_over_are_forgotten_whoever_has_the_key() {
         let quotas = Quotas::default();
         let count = |key: &str, begun| quotas.count(key, Period::Day, 2, begun);
-        (count("gone", 0), count("used", 0), count("used", DAY));
+        for (key, begun) in [("gone", 0), ("used", 0), ("used", DAY)] {
+            assert_eq!(count(key, begun), Local::Good(1));
+        }
         assert!(quotas.forget_over(2 * DAY - 1).is_empty(), "a late call may still be of the day before");
         assert_eq!(quotas.forget_over(2 * DAY), [("gone".into(), Period::Day)]);
         assert_eq!(count("used", DAY), Local::Good(0), "within its day nothing is forgotten");
