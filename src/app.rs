@@ -1,6 +1,7 @@
 //! Build everything, bind everything, run, drain.
 
 mod places;
+pub mod rehearsal;
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,12 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::raw::{self, AccessLog, Level, Raw};
-use crate::config::{self, Draft};
+use crate::config::{Config, Draft, Problems};
 use crate::diagnostics;
 use crate::gateway::Shared;
 use crate::gateway::access_log::AccessLogWriter;
@@ -27,10 +28,11 @@ use crate::reload::{self, Plan, ReloadFault, Reloadable, Reloader};
 use crate::server::departure::Departed;
 use crate::server::handover::{HandoverFault, Predecessor, Sockets, Successor};
 use crate::server::operators::{self, BoundSocket, Wish};
+use crate::server::owner::Owner;
 use crate::server::tls::ListenerTls;
 use crate::server::worker::{PULSE, Worker};
 use crate::server::{self, Listener, Phase};
-use crate::state::State;
+use crate::state::{OpenFault, State};
 use places::Places;
 
 /// How often it is looked whether a file has changed.
@@ -73,6 +75,8 @@ pub struct App {
     sockets: Sockets,
     /// Connections that go over to it.
     departures: mpsc::UnboundedReceiver<Departed>,
+    /// This process, as it stands beside the state.
+    owner: StateOwner,
     /// That process.
     successor: Mutex<Option<Successor>>,
     /// Where it is written when keys were last used.
@@ -83,22 +87,32 @@ pub struct App {
 }
 
 impl App {
-    /// Reads the configuration, binds all addresses and starts the workers. `given` are sockets that are open already.
-    /// `control` runs everything that is not a request.
+    /// Reads all that the configuration of `file` names, binds all addresses and starts the workers. `given` are sockets that
+    /// are open already. `control` runs everything that is not a request.
     ///
     /// # Errors
     /// What is wrong with the configuration, or with the machine.
-    pub fn start(file: &Path, given: Sockets, control: Runtime) -> anyhow::Result<Self> {
-        Self::begin(file, config::read_draft(file), given, control, |_| Ok(None))
+    pub fn start(file: &Path, draft: Draft, given: Sockets, control: Runtime) -> anyhow::Result<Self> {
+        Self::begin(file, draft, given, control, |socket, own| match Owner::at(socket) {
+            Ok(None) => Ok(None),
+            Ok(Some(other)) => bail!("{}", other.refusal(own, socket)),
+            Err(error) => bail!("{}", silent(socket, &error)),
+        })
     }
 
-    /// The same of a configuration that has been read, taking over from the process that runs with this configuration, if there is one. It goes on until
+    /// The same, taking over from the process that runs with this configuration, if there is one. It goes on until
     /// nothing can go wrong here any more.
     ///
     /// # Errors
     /// As [`App::start`]; then the other process goes on.
-    pub fn take_over(file: &Path, draft: Draft, given: Sockets, control: Runtime) -> anyhow::Result<Self> {
-        Self::begin(file, draft, given, control, |path| Ok(Predecessor::meet(path)?))
+    pub fn upgrade(file: &Path, draft: Draft, given: Sockets, control: Runtime) -> anyhow::Result<Self> {
+        Self::begin(file, draft, given, control, |socket, own| {
+            let met = Predecessor::meet(socket, own)?;
+            if met.is_none() {
+                tracing::info!(socket = %socket.display(), "nobody runs here to take over from: starting as without --upgrade");
+            }
+            Ok(met)
+        })
     }
 
     fn begin(
@@ -106,21 +120,27 @@ impl App {
         draft: Draft,
         mut given: Sockets,
         control: Runtime,
-        meet: impl FnOnce(&Path) -> anyhow::Result<Option<(Predecessor, Sockets)>>,
+        meet: impl FnOnce(&Path, &Owner) -> anyhow::Result<Option<(Predecessor, Sockets)>>,
     ) -> anyhow::Result<Self> {
+        let mut owner = Owner::this(file);
         let lasting = Lasting::default();
         let plan = Plan::of(draft, &lasting)?;
         plan.warn();
         control.block_on(reload::look_around(&plan.policy, &lasting, control.handle()));
         let raw = plan.config.raw().clone();
+        owner.listens = raw.listen.iter().map(|listen| listen.address).chain([raw.admin.address]).collect();
         let socket = operators::socket_path(&plan.config);
-        let predecessor = match meet(&socket)? {
+        let predecessor = match meet(&socket, &owner)? {
             Some((predecessor, sockets)) => {
                 given = sockets;
                 Some(predecessor)
             }
             None => None,
         };
+        let problems = rehearsal::directories(&plan);
+        if !problems.is_empty() {
+            return Err(problems.into());
+        }
         let metrics = Arc::new(Metrics::default());
         reload::note_certificates(&metrics, &plan.tls);
         let count = raw.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
@@ -135,9 +155,9 @@ impl App {
                 entrance: Arc::clone(&listener.entrance),
                 bounds: Arc::clone(&listener.bounds),
             });
-            places.listen(listener)?;
+            places.listen(&plan.config, number, listener)?;
         }
-        let admin = places.admin(raw.admin.address)?;
+        let admin = places.admin(&plan.config, raw.admin.address)?;
         places.nothing_is_left(predecessor.is_some())?;
         // From here on what can go wrong is the state, and only it is waited for.
         if let Some(predecessor) = &predecessor {
@@ -145,12 +165,16 @@ impl App {
         }
         let hashing = Hashing::default();
         let now = u64::try_from(unix_seconds()).unwrap_or_default();
-        let state = State::open(plan.state, Arc::clone(&metrics.state), control.handle(), now)?;
+        let directory = plan.state.directory().map(Path::to_owned);
+        let owner = StateOwner { owner, directory };
+        let state = State::open(plan.state, Arc::clone(&metrics.state), control.handle(), now)
+            .map_err(|fault| owner.explain(&plan.config, fault))?;
+        owner.note();
         if predecessor.is_some() {
             control.block_on(state.is_ready(READY));
         }
         // A socket in the file system is made last: nothing is left of a start that fails.
-        let operators = places.operators(&socket)?;
+        let operators = places.operators(&plan.config, &socket)?;
         let noted = plan.config.data_directory().join(LAST_USES);
         lasting.uses.read(&noted);
         let shared = Arc::new(Shared::new(plan.policy, lasting, Arc::clone(&metrics), hashing, state));
@@ -195,7 +219,7 @@ impl App {
             let admin = tokio::net::TcpListener::from_std(admin)?;
             control.spawn(server::admin::serve(admin, Arc::clone(&shared), watched.clone()));
             let operators = tokio::net::UnixListener::from_std(operators)?;
-            control.spawn(operators::serve(operators, Arc::clone(&shared), wishing, watched));
+            control.spawn(operators::serve(operators, owner.owner.clone(), Arc::clone(&shared), wishing, watched));
         }
         start_sweep(&control, &shared, noted.clone());
         Ok(Self {
@@ -208,6 +232,7 @@ impl App {
             socket: BoundSocket::at(socket),
             sockets: places.held,
             departures: departed,
+            owner,
             successor: Mutex::default(),
             noted,
             log,
@@ -266,6 +291,7 @@ impl App {
             Ok(id) => id,
             Err(fault) => {
                 release.take_back();
+                self.owner.note();
                 self.phase.send_replace(Phase::Running);
                 return Err(fault);
             }
@@ -315,7 +341,7 @@ impl App {
         // Connections over which nothing could be decided any more must have ended before that.
         let decides =
             Some(&self.reloader.shared().state).filter(|_| is_succeeded).and_then(State::decides_after_handover);
-        self.reloader.shared().drains(decides.map_or(grace.get(), |time| time.min(grace.get())));
+        self.reloader.shared().drains(grace.get(), decides.unwrap_or(Duration::MAX));
         self.phase.send_replace(if is_succeeded { Phase::Leaving } else { Phase::Draining });
         // Whoever still waits on these sockets is another process's now, or nobody's.
         drop(self.sockets);
@@ -334,6 +360,7 @@ impl App {
         } else {
             self.reloader.shared().lasting.uses.write(&self.noted);
             self.socket.remove();
+            self.owner.forget();
         }
         self.reloader.shared().state.close();
         if let Some(log) = &self.log {
@@ -342,6 +369,43 @@ impl App {
         self.control.shutdown_timeout(Duration::from_secs(1));
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// That nobody knows which process has what this one needs.
+fn silent(socket: &Path, error: &io::Error) -> String {
+    format!(
+        "the state is in use: a process answers at {} that does not say which it is ({error}). Stop it first, or set \
+         another `state.embedded.path` or `admin.socket`",
+        socket.display()
+    )
+}
+
+/// The note beside the state that says which process has it.
+struct StateOwner {
+    owner: Owner,
+    /// `None` where no file is locked.
+    directory: Option<PathBuf>,
+}
+
+impl StateOwner {
+    fn note(&self) {
+        self.directory.iter().for_each(|directory| self.owner.write(directory));
+    }
+
+    fn forget(&self) {
+        self.directory.iter().for_each(|directory| Owner::remove(directory));
+    }
+
+    /// Who has the state, where that is why it cannot be opened.
+    fn explain(&self, config: &Config, fault: OpenFault) -> anyhow::Error {
+        let is_locked = matches!(fault, OpenFault::Locked(_));
+        let other = self.directory.as_deref().filter(|_| is_locked).and_then(Owner::read);
+        let error = anyhow::Error::new(Problems::from(rehearsal::no_state(config, &fault)));
+        match other {
+            Some(other) => error.context(format!("{other} has the state, and goes on as before")),
+            None => error,
+        }
     }
 }
 

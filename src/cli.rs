@@ -34,10 +34,10 @@ struct Cli {
 enum Command {
     /// Run the gateway.
     #[command(after_help = run::EXAMPLE)]
-    Run(ConfigFile),
-    /// Check gateway.yaml and all files that it names; say everything that is wrong.
+    Run(run::Run),
+    /// Check gateway.yaml, all files that it names and what a start needs here; say everything that is wrong.
     #[command(after_help = check::EXAMPLE)]
-    Check(ConfigFile),
+    Check(check::Check),
     /// Print the JSON Schema of gateway.yaml, for editors.
     #[command(after_help = "Example:\n  wicketgate schema > gateway.schema.json\n  \
                             then put `# yaml-language-server: $schema=gateway.schema.json` at the top of gateway.yaml")]
@@ -79,8 +79,8 @@ struct ConfigFile {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
-        Command::Run(file) => run::run(&file.config),
-        Command::Check(file) => check::check(&file.config),
+        Command::Run(what) => run::run(&what),
+        Command::Check(what) => check::check(&what),
         Command::Schema => schema(),
         Command::Demo(file) => demo::demo(&file.config),
         Command::New(new) => new::new(&new),

@@ -29,7 +29,7 @@ pub use schema::schema;
 
 use crate::secret::Secret;
 use diagnostic::{Mark, SharedSource, Source};
-use raw::{Raw, SecretRef};
+use raw::{CREDENTIALS, Raw, SecretRef};
 use tree::Node;
 
 /// A gateway.yaml that could be read. Only [`read`] and [`parse`] make one.
@@ -42,6 +42,8 @@ pub struct Config {
     /// Paths of values that could not be used and have stand-ins.
     replaced: structure::Replaced,
     files_read: Mutex<BTreeSet<PathBuf>>,
+    /// Those of them that hold a secret.
+    private_read: Mutex<BTreeSet<PathBuf>>,
     /// Warnings about `api_keys_file`.
     of_api_keys_file: Mutex<Vec<Warning>>,
 }
@@ -167,6 +169,7 @@ fn parse_draft(text: &str, file: &Path) -> Draft {
         source,
         replaced: checked.replaced,
         files_read: Mutex::default(),
+        private_read: Mutex::default(),
         of_api_keys_file: Mutex::default(),
     };
     let meaning = check::check(&config);
@@ -187,7 +190,15 @@ impl Config {
 
     /// Where a path in the file leads: relative ones start at the directory of the file.
     pub fn resolve(&self, path: &Path) -> PathBuf {
-        self.directory.join(path)
+        self.locate(path).unwrap_or_else(|_| path.to_owned())
+    }
+
+    /// The same of a file that is to be read; message and help, where it is a credential and there are none.
+    fn locate(&self, path: &Path) -> Result<PathBuf, (String, String)> {
+        match path.strip_prefix(CREDENTIALS) {
+            Ok(name) => files::credential(&name.to_string_lossy()),
+            Err(_) => Ok(self.directory.join(path)),
+        }
     }
 
     /// A problem at a key such as `routes[0].backend` or `backends.legacy.servers[1]`. Where the file does not
@@ -240,13 +251,13 @@ impl Config {
         match reference {
             SecretRef::File(path) => {
                 let path = self.resolve(path);
-                self.note_read(&path);
+                self.note_private(&path);
                 files::read_secret_file(&path)
             }
             SecretRef::Env(name) => files::read_secret_variable(name),
             SecretRef::Credential(name) => {
                 let path = files::credential(name)?;
-                self.note_read(&path);
+                self.note_private(&path);
                 files::read_credential(&path)
             }
         }
@@ -257,9 +268,9 @@ impl Config {
     /// # Errors
     /// Message and help, where it cannot be read or is open to group or others.
     pub fn read_private_file(&self, path: &Path) -> Result<Vec<u8>, (String, String)> {
-        let path = self.resolve(path);
-        self.note_read(&path);
-        files::read_private(&path)
+        let path = self.locate(path)?;
+        self.note_private(&path);
+        if files::is_credential(&path) { files::read_private_credential(&path) } else { files::read_private(&path) }
     }
 
     /// The bytes of a file.
@@ -267,7 +278,7 @@ impl Config {
     /// # Errors
     /// Message with the full path and help, where it cannot be read.
     pub fn read_file(&self, path: &Path) -> Result<Vec<u8>, (String, String)> {
-        let path = self.resolve(path);
+        let path = self.locate(path)?;
         self.note_read(&path);
         files::read(&path)
     }
@@ -287,6 +298,17 @@ impl Config {
     /// All files and directories that have been read for this configuration, besides gateway.yaml.
     pub fn files_read(&self) -> Vec<PathBuf> {
         self.files_read.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Files of secrets among them that others than their owner can read, and why that is accepted.
+    pub fn wider_secrets(&self) -> Vec<String> {
+        let private = self.private_read.lock().unwrap_or_else(PoisonError::into_inner);
+        private.iter().filter_map(|path| files::wider(path)).collect()
+    }
+
+    fn note_private(&self, path: &Path) {
+        self.note_read(path);
+        self.private_read.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
     }
 
     fn note_read(&self, path: &Path) {

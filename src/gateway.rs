@@ -17,8 +17,10 @@ mod decision;
 pub(crate) mod drain;
 pub mod entrance;
 pub(crate) mod error;
+mod event_stream;
 mod ext_authz;
 mod fair_queue;
+mod farewell;
 mod form;
 mod forward;
 pub(crate) mod framing;
@@ -48,6 +50,7 @@ mod target;
 mod token;
 mod tunnel;
 mod upgrade;
+mod websocket_frames;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -76,6 +79,7 @@ use connection::Connection;
 use cors::Readers;
 use error::Refused;
 use fair_queue::FairQueue;
+use farewell::Farewell;
 use hashing::Hashing;
 use head::TakenHead;
 use limits::Limits;
@@ -110,6 +114,8 @@ pub struct Shared {
     /// While the process drains: from when on callers are told that their connections end that are never quiet, and from
     /// when on also in the middle of an answer.
     insists_from: OnceLock<[Instant; 2]>,
+    /// The grace time, while the process drains.
+    grace: OnceLock<Duration>,
 }
 
 /// A request of one of the gateway's own endpoints.
@@ -129,6 +135,7 @@ pub(crate) struct Gateway {
     ids: RequestIds,
     verified: RefCell<VerifiedTokens>,
     current: RefCell<Rc<Current>>,
+    farewell: Rc<Farewell>,
 }
 
 /// The policy as this worker last saw it.
@@ -156,6 +163,7 @@ impl Shared {
             remembered: Arc::default(),
             own: AtomicUsize::new(0),
             insists_from: OnceLock::new(),
+            grace: OnceLock::new(),
         }
     }
 
@@ -172,9 +180,11 @@ impl Shared {
         }
     }
 
-    /// The process drains: connections can be served for so long at most.
-    pub fn drains(&self, grace: Duration) {
-        let _ = self.insists_from.set([0.5, 0.75].map(|part| Instant::now() + grace.mul_f32(part)));
+    /// The process drains: all is cut off after the grace time, and requests can be decided for so long at most.
+    pub fn drains(&self, grace: Duration, decides: Duration) {
+        let served = decides.min(grace);
+        let _ = self.insists_from.set([0.5, 0.75].map(|part| Instant::now() + served.mul_f32(part)));
+        let _ = self.grace.set(grace);
     }
 
     fn answers_itself(&self) -> Own<'_> {
@@ -221,6 +231,7 @@ impl Gateway {
             ids: RequestIds::new(),
             verified: RefCell::default(),
             current: RefCell::new(Rc::new(current)),
+            farewell: Rc::default(),
             shared,
         }
     }
@@ -234,6 +245,11 @@ impl Gateway {
     /// when on also in the middle of an answer.
     pub(crate) fn insists_from(&self) -> Option<[Instant; 2]> {
         self.shared.insists_from.get().copied()
+    }
+
+    /// The process drains: what never ends by itself on this worker is given an end.
+    pub(crate) fn drains(&self) {
+        self.farewell.begin(self.shared.grace.get().copied().unwrap_or_default());
     }
 
     /// This worker's counters.

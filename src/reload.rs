@@ -209,7 +209,7 @@ impl Reloader {
     }
 
     async fn replace_all(&self) -> Result<(), ReloadFault> {
-        let Ready { policy, tls, listen, files } = self.read().await?;
+        let Ready { policy, tls, state, listen, files } = self.read().await?;
         self.watched().follow(files);
         look_around(&policy, &self.shared.lasting, &Handle::current()).await;
         note_certificates(&self.shared.metrics, &tls);
@@ -220,6 +220,7 @@ impl Reloader {
                 store.replace(tls);
             }
         }
+        self.shared.state.renew(&state);
         tokio::spawn(retire(self.shared.replace_policy(policy), Arc::clone(&self.shared)));
         Ok(())
     }
@@ -240,6 +241,7 @@ impl Reloader {
 struct Ready {
     policy: Policy,
     tls: Vec<Option<ListenerTls>>,
+    state: state::Settings,
     listen: Vec<Listen>,
     /// All files that it stands in.
     files: Vec<PathBuf>,
@@ -254,7 +256,8 @@ impl Ready {
         plan.warn();
         let mut files = plan.config.files_read();
         files.push(file);
-        Ok(Self { listen: plan.config.raw().listen.clone(), policy: plan.policy, tls: plan.tls, files })
+        let listen = plan.config.raw().listen.clone();
+        Ok(Self { policy: plan.policy, tls: plan.tls, state: plan.state, listen, files })
     }
 }
 
@@ -281,7 +284,7 @@ fn needs_restart(old: &Raw, new: &Raw) -> Option<&'static str> {
     if old.admin.socket != new.admin.socket {
         return Some("admin.socket");
     }
-    if old.state != new.state {
+    if old.state.without_credentials() != new.state.without_credentials() {
         return Some("state");
     }
     if old.log.access != new.log.access || old.log.level != new.log.level {

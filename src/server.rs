@@ -9,6 +9,7 @@ mod frames;
 mod goaway;
 pub mod handover;
 pub mod operators;
+pub mod owner;
 mod proxy_protocol;
 mod readiness;
 mod streams;
@@ -155,7 +156,21 @@ pub fn bind_alone(address: SocketAddr) -> io::Result<TcpListener> {
     socket(address, false)
 }
 
+/// Whether there could be a listener on an address. Nobody's connections come here meanwhile.
+///
+/// # Errors
+/// Why there could not.
+pub fn try_bind(address: SocketAddr) -> io::Result<()> {
+    bound(address, false).map(drop)
+}
+
 fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let socket = bound(address, shared)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn bound(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
@@ -163,6 +178,5 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     // What is accepted has this too, and so notices callers that are gone though nothing is sent.
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBED_AFTER).with_interval(PROBED_EVERY))?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }

@@ -17,7 +17,7 @@ mod registry;
 pub mod revocation;
 pub mod session;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,7 @@ use owed::Owed;
 use quota::Quotas;
 pub use quota::{Quota, Taken};
 use record::Kept;
+pub use redis::Among;
 use redis::Redis;
 use registry::{LoginKind, Registry};
 use revocation::{Revocations, Rule, Subject};
@@ -68,10 +69,21 @@ pub enum Settings {
     Memory,
 }
 
+impl Settings {
+    /// The directory of the file that only one process can have.
+    pub fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::Embedded(directory, _) => Some(directory),
+            Self::Redis(..) | Self::Memory => None,
+        }
+    }
+}
+
 /// What passes while a shared store is away.
 #[derive(Debug, Clone, Copy)]
 pub struct Outage {
-    /// For how long a session that the store has vouched for may pass without it.
+    /// For how long a session that the store has vouched for may pass without it, from when its end was last sure to be
+    /// heard of.
     pub sessions: Duration,
     /// For how long credentials pass though a revocation of them may have been missed.
     pub revocations: Duration,
@@ -131,12 +143,34 @@ enum Store {
 }
 
 impl State {
+    /// Looks whether the file could be opened, and changes nothing.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub fn examine(settings: &Settings) -> Result<(), OpenFault> {
+        settings.directory().map_or(Ok(()), embedded::examine)
+    }
+
+    /// Tries the connection to a shared store once.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn try_connect(settings: &Settings) -> Result<(), String> {
+        match settings {
+            Settings::Redis(settings, _) => redis::try_connect(settings).await,
+            Settings::Embedded(..) | Settings::Memory => Ok(()),
+        }
+    }
+
     /// Opens the store and reads what it holds. `now` is in seconds since 1970.
     ///
     /// # Errors
     /// Why the store cannot be used.
     pub fn open(settings: Settings, metrics: Arc<StateMetrics>, control: &Handle, now: u64) -> Result<Self, OpenFault> {
-        let revocations = Arc::<Revocations>::default();
+        let revocations = Arc::new(match settings {
+            Settings::Redis(..) => Revocations::shared(),
+            Settings::Embedded(..) | Settings::Memory => Revocations::default(),
+        });
         let (store, records, max_sessions) = match settings {
             Settings::Memory => (Store::Memory, Vec::new(), usize::MAX),
             Settings::Embedded(directory, max_sessions) => {
@@ -171,7 +205,7 @@ impl State {
                     sessions.push((session.customer.clone(), session.issued_at, session.login, digest));
                     state.sessions.insert(digest, session, Trust::Complete, 0);
                 }
-                Some(Kept::Rule(rule)) => drop(state.revocations.apply(rule)),
+                Some(Kept::Rule(rule)) => state.revocations.restore(rule),
                 Some(Kept::Family(digest, family)) if now < family.expires_at => {
                     families.push((family.customer.clone(), family.issued_at, LoginId::of(&digest), digest));
                     drop(state.families.insert(digest, family));
@@ -206,6 +240,13 @@ impl State {
             max_sessions: usize::MAX,
             metrics: Arc::default(),
             started: Instant::now(),
+        }
+    }
+
+    /// Takes what can be replaced while the process runs: the credentials of a shared store.
+    pub fn renew(&self, settings: &Settings) {
+        if let (Store::Redis(store, _), Settings::Redis(settings, _)) = (&self.store, settings) {
+            store.renew(settings.access.load_full());
         }
     }
 
@@ -252,8 +293,10 @@ impl State {
                 Ok(None)
             }
             Err(Unavailable) => {
-                let (session, vouched, _) = self.sessions.copy(digest).ok_or(Unavailable)?;
-                let age = Duration::from_millis(self.millis().saturating_sub(vouched));
+                let (session, vouched, listening) = self.sessions.copy(digest).ok_or(Unavailable)?;
+                let asked = Duration::from_millis(self.millis().saturating_sub(vouched));
+                // For as long as its end would have been heard of it was as good as asked about.
+                let age = store.heard_ago(listening).map_or(asked, |heard| heard.min(asked));
                 if age > outage.sessions {
                     return Err(Unavailable);
                 }
@@ -399,6 +442,8 @@ impl State {
         let until = its_end.max(until);
         let rule = Rule::forever(id.subject(), until);
         self.revocations.apply(rule.clone());
+        // As it is in force: with its number, and not looser than before.
+        let rule = self.revocations.rule(&rule.subject).unwrap_or(rule);
         let changes = || vec![record::delete_session(digest), record::put_rule(&rule)];
         let kept = self.keep("end", changes, async |store| store.end(digest, &rule).await).await;
         kept.inspect_err(|_| self.owed.add(&rule.subject))?;
@@ -460,8 +505,10 @@ impl State {
             self.session_registry.remove(&session.customer, session.issued_at, digest);
             changes.push(record::delete_session(digest));
         }
-        let rules = self.revocations.sweep(now);
-        changes.extend(rules.iter().map(|rule| record::delete_rule(&rule.subject)));
+        // Those of a shared store end by its clock.
+        if !matches!(self.store, Store::Redis(..)) {
+            changes.extend(self.revocations.sweep(now).iter().map(record::delete_rule));
+        }
         let millis = now.saturating_mul(1_000);
         changes.extend(self.attempts.sweep(millis).iter().map(record::delete_failures));
         changes.extend(self.attempts.sweep_right(millis).iter().map(record::delete_failures));
@@ -478,10 +525,8 @@ impl State {
             let _ = self.keep("revoke", Vec::new, async |_| Ok(())).await;
         }
         match &self.store {
-            Store::Memory => {}
+            Store::Memory | Store::Redis(..) => {}
             Store::Embedded(store) => store.write_later(changes),
-            // What cannot be removed now is when it is read again.
-            Store::Redis(store, _) => drop(store.forget(&rules).await),
         }
     }
 
@@ -513,7 +558,7 @@ impl State {
         store.write_later(used.iter().map(|(digest, session)| record::put_session(digest, session)).collect());
     }
 
-    /// The sessions that are live and `wanted`; of a shared store not more than 10,000.
+    /// The sessions that are live and `wanted`; of a shared store not more than 10,000, and only those among these.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -521,13 +566,14 @@ impl State {
         &self,
         now: u64,
         idle: u64,
+        among: Among<'_>,
         wanted: impl Fn(&Session) -> bool,
     ) -> Result<Vec<(SessionDigest, Session)>, Unavailable> {
         let is_live = |digest: &SessionDigest, session: &Session| {
             !session.is_over(now, idle) && wanted(session) && !self.is_session_revoked(digest, session)
         };
         match &self.store {
-            Store::Redis(store, _) => store.sessions(10_000, is_live).await,
+            Store::Redis(store, _) => store.sessions(10_000, among, is_live).await,
             Store::Memory | Store::Embedded(_) => {
                 let mut all = self.sessions.all();
                 all.retain(|(digest, session)| is_live(digest, session));
@@ -603,7 +649,7 @@ impl State {
                 let written = store.write(changes).await;
                 written.inspect(|()| self.owed.settle(&owed))
             }
-            // On a new connection it gets all that it lacks.
+            // It gets all that it lacks once it is there.
             Store::Redis(store, _) => shared(store).await,
         };
         self.note(operation, begun.elapsed(), outcome.is_ok());

@@ -5,8 +5,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
+use super::rehearsal::{no_address, no_socket};
+use crate::config::{Config, Problems};
 use crate::server::handover::{Role, Sockets};
 use crate::server::{self, Listener, operators};
 
@@ -32,12 +34,12 @@ impl Places {
     ///
     /// # Errors
     /// Where its address cannot be had.
-    pub(super) fn listen(&mut self, mut listener: Listener) -> anyhow::Result<()> {
+    pub(super) fn listen(&mut self, config: &Config, number: usize, mut listener: Listener) -> anyhow::Result<()> {
         let (address, workers) = (listener.address, self.per_worker.len());
         let mut sockets = self.given.take(Role::Callers, address)?;
         if sockets.is_empty() {
-            sockets = server::bind(address, workers).with_context(|| {
-                format!("cannot listen on {address}: change `listen[].address`, or stop what is there")
+            sockets = server::bind(address, workers).map_err(|error| {
+                Problems::from(no_address(config, &format!("listen[{number}].address"), address, &error))
             })?;
         }
         self.held.hold(Role::Callers, address, &sockets)?;
@@ -55,12 +57,11 @@ impl Places {
     ///
     /// # Errors
     /// Where its address cannot be had.
-    pub(super) fn admin(&mut self, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    pub(super) fn admin(&mut self, config: &Config, address: SocketAddr) -> anyhow::Result<TcpListener> {
         let socket = match self.given.take(Role::Operators, address)?.pop() {
             Some(socket) => socket,
-            None => server::bind_alone(address).with_context(|| {
-                format!("cannot listen on {address}: change `admin.address`, or stop what is there")
-            })?,
+            None => server::bind_alone(address)
+                .map_err(|error| Problems::from(no_address(config, "admin.address", address, &error)))?,
         };
         self.held.hold(Role::Operators, address, std::slice::from_ref(&socket))?;
         Ok(socket)
@@ -70,11 +71,10 @@ impl Places {
     ///
     /// # Errors
     /// Where it cannot be had.
-    pub(super) fn operators(&mut self, path: &Path) -> anyhow::Result<UnixListener> {
+    pub(super) fn operators(&mut self, config: &Config, path: &Path) -> anyhow::Result<UnixListener> {
         let socket = match self.given.unix.take() {
             Some(socket) => socket,
-            None => operators::bind(path)
-                .with_context(|| format!("cannot listen on {}: change `admin.socket`", path.display()))?,
+            None => operators::bind(path).map_err(|error| Problems::from(no_socket(config, path, &error)))?,
         };
         self.held.unix = Some(socket.try_clone()?);
         Ok(socket)

@@ -201,6 +201,14 @@ impl PublishedKeys {
         }
     }
 
+    /// Fetches once and keeps nothing; how many keys there are.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub async fn try_fetch(&self) -> Result<usize, String> {
+        self.found().await.map(|(_, set)| set.len()).map_err(|(_, message)| message)
+    }
+
     /// Waits for the first fetch to end, however it does, or until this time.
     pub async fn first_round(&self, until: Instant) {
         let mut rounds = self.rounds.subscribe();

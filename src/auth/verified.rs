@@ -232,7 +232,7 @@ mod tests {
             keep(&mut verified, "a.b.c", 1_000);
             let found = || verified.find(Kind::Customer, b"a.b.c", 1, &rules).is_some();
             assert!(found());
-            let rule = |name: &str, since| Rule { subject: Subject::new(kind, name).unwrap(), since, until: 1_000 };
+            let rule = |name: &str, since| Rule::new(Subject::new(kind, name).unwrap(), since, 1_000);
             rules.apply(rule("another", u64::MAX));
             rules.apply(rule(name, 99));
             assert!(found());

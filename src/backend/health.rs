@@ -13,10 +13,11 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 
 use super::dial::{Wire, dial};
-use super::servers::{Server, Servers};
+use super::servers::{Place, Server, Servers};
 use super::standing::Thresholds;
 
 /// How a server is asked.
@@ -57,6 +58,19 @@ pub(super) async fn keep_checking(servers: Weak<Servers>, health: Health) {
             servers.checked(&server, &health, outcome);
         }
         tokio::time::sleep(health.interval).await;
+    }
+}
+
+/// Connects to a server, and asks it how it is where it is checked. Why it cannot be used.
+pub(super) async fn try_server(server: &Server, health: Option<&Health>) -> Result<(), String> {
+    let connected = match &server.place {
+        Place::Tcp(address) => TcpStream::connect(address).await.map(drop),
+        Place::Unix(path) => UnixStream::connect(path).await.map(drop),
+    };
+    connected.map_err(|error| format!("no connection: {error}"))?;
+    match health {
+        Some(health) => ask(server, health).await.map_err(|why| format!("{}: {why}", health.path)),
+        None => dial(server, None).await.map(drop).map_err(|failure| format!("no connection: {}", failure.word())),
     }
 }
 

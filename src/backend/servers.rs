@@ -180,12 +180,37 @@ impl Servers {
         if self.is_started.swap(true, Ordering::Relaxed) {
             return;
         }
-        for name in self.names() {
-            control.spawn(resolve::keep_looking(Arc::downgrade(self), name, self.rules.resolve));
-        }
+        self.look_up(control);
         if let Some(health) = &self.rules.health {
             control.spawn(health::keep_checking(Arc::downgrade(self), health.clone()));
         }
+    }
+
+    /// Begins to look up names.
+    pub fn look_up(self: &Arc<Self>, control: &Handle) {
+        for name in self.names() {
+            control.spawn(resolve::keep_looking(Arc::downgrade(self), name, self.rules.resolve));
+        }
+    }
+
+    /// Connects to each server once, over TLS where that is configured, and asks how it is where it is checked: its name,
+    /// and why it cannot be used within this time.
+    pub async fn try_each(&self, patience: Duration) -> Vec<(String, Result<(), String>)> {
+        let mut tries = tokio::task::JoinSet::new();
+        for server in &self.present().servers {
+            let (server, health) = (Arc::clone(server), self.rules.health.clone());
+            tries.spawn(async move {
+                let asked = health::try_server(&server, health.as_ref());
+                let outcome = tokio::time::timeout(patience, asked).await;
+                let outcome = outcome.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+                (server.standing.name.clone(), outcome)
+            });
+        }
+        let mut outcomes = tries.join_all().await;
+        let lacking = self.names().into_iter().filter(|name| self.lacks_addresses(name));
+        outcomes.extend(lacking.map(|(name, _)| (name, Err("this name cannot be looked up".to_owned()))));
+        outcomes.sort();
+        outcomes
     }
 
     /// Waits until names have been looked up once, or until this time.

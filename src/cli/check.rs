@@ -2,23 +2,67 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
-use super::say;
-use crate::app;
+use anyhow::bail;
+use clap::Args;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::{ConfigFile, say};
+use crate::app::{self, rehearsal};
+use crate::backend::servers::FIRST_LOOK;
+use crate::config::Problems;
 use crate::config::raw::Level;
 use crate::policy::Lasting;
 use crate::reload::Plan;
+use crate::state::State;
 
-pub(super) const EXAMPLE: &str = "Example:\n  wicketgate check --config gateway.yaml\n\n\
+pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate check --config gateway.yaml\n  \
+    wicketgate check --connect --config gateway.yaml\n  \
+    wicketgate check --files-only --config gateway.yaml    in a pipeline, for another machine\n\n\
+    Reads all files, and tries what a start needs of this machine: addresses, the directory and file of the state, the\n\
+    operators' socket. A gateway that runs with the same file is not disturbed. Run it as the user that runs the gateway.\n\n\
     Exit code: 0 good, also where there are warnings, 1 problems (all of them are shown), 2 the command was not understood.";
 
-/// Reads everything that `run` would read, and binds nothing.
-pub(super) fn check(file: &Path) -> anyhow::Result<()> {
+/// How long each of the others may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Ask Redis, issuers and backends too; each has a few seconds.
+    #[arg(long)]
+    connect: bool,
+    /// Read files only, and try nothing of this machine.
+    #[arg(long, conflicts_with = "connect")]
+    files_only: bool,
+}
+
+/// Reads everything that `run` would read, and tries what it needs.
+pub(super) fn check(what: &Check) -> anyhow::Result<()> {
+    let file = &what.file.config;
     app::start_logging(Level::Warn);
     let plan = Plan::read(file, &Lasting::default())?;
     for warning in plan.warnings() {
         writeln!(std::io::stderr(), "{warning}")?;
     }
+    for note in plan.config.wider_secrets() {
+        say(&format!("note: {note}"))?;
+    }
+    if !what.files_only {
+        nothing_is_wrong(rehearsal::rehearse(&plan, file))?;
+    }
+    say_good(&plan, file)?;
+    if what.connect { connect(plan) } else { Ok(()) }
+}
+
+fn nothing_is_wrong(problems: Problems) -> anyhow::Result<()> {
+    if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
+}
+
+fn say_good(plan: &Plan, file: &Path) -> anyhow::Result<()> {
     let raw = plan.config.raw();
     say(&format!(
         "{} is good: {} listeners, {} routes, {} backends, {} clients, {} API keys",
@@ -29,4 +73,55 @@ pub(super) fn check(file: &Path) -> anyhow::Result<()> {
         raw.clients.len(),
         raw.api_keys.len()
     ))
+}
+
+/// One of the others, and why it cannot be used.
+type Asked = (String, Result<(), String>);
+
+/// Asks all others at once, and says of each whether it answers.
+fn connect(plan: Plan) -> anyhow::Result<()> {
+    let runtime = app::control_runtime()?;
+    let control = runtime.handle().clone();
+    let mut asked = runtime.block_on(async move {
+        let mut questions = JoinSet::<Vec<Asked>>::new();
+        for keys in plan.policy.published().cloned().collect::<Vec<_>>() {
+            questions.spawn(async move {
+                let outcome = in_time(async { keys.try_fetch().await.map(drop) }).await;
+                vec![(format!("issuer {}", keys.issuer()), outcome)]
+            });
+        }
+        for backend in plan.policy.backends.clone() {
+            let control = control.clone();
+            questions.spawn(async move {
+                backend.servers.look_up(&control);
+                backend.servers.first_look((std::time::Instant::now() + FIRST_LOOK).into()).await;
+                let name = |server: &str| format!("backend {} at {server}", backend.name);
+                let servers = backend.servers.try_each(PATIENCE).await;
+                servers.into_iter().map(|(server, outcome)| (name(&server), outcome)).collect()
+            });
+        }
+        if plan.config.redis_place().is_some() {
+            questions
+                .spawn(async move { vec![("state.redis".to_owned(), in_time(State::try_connect(&plan.state)).await)] });
+        }
+        questions.join_all().await.concat()
+    });
+    asked.sort();
+    let mut silent = 0;
+    for (who, outcome) in asked {
+        silent += usize::from(outcome.is_err());
+        say(&match outcome {
+            Ok(()) => format!("{who}: answers"),
+            Err(why) => format!("{who}: {why}"),
+        })?;
+    }
+    runtime.shutdown_background();
+    if silent > 0 {
+        bail!("{silent} of them cannot be used");
+    }
+    Ok(())
+}
+
+async fn in_time(question: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    timeout(PATIENCE, question).await.unwrap_or_else(|_| Err("no answer in time".to_owned()))
 }

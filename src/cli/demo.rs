@@ -25,10 +25,11 @@ pub(super) fn demo(file: &Path) -> anyhow::Result<()> {
     for made in certificates::ensure(&certs)? {
         say(&format!("made {}", made.display()))?;
     }
-    run::start_logging(&config::read_draft(file));
+    let draft = config::read_draft(file);
+    run::start_logging(&draft);
     let runtime = app::control_runtime()?;
     let signals = run::Signals::listen(&runtime)?;
-    let app = App::start(file, Sockets::default(), runtime)?;
+    let app = App::start(file, draft, Sockets::default(), runtime)?;
     let place = sample_place(app.configuration())?;
     let listener = app.control().block_on(tokio::net::TcpListener::bind(&place));
     let listener =

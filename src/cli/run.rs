@@ -3,13 +3,15 @@
 use std::ffi::OsString;
 use std::future::Future;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Context as _;
+use clap::Args;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::ConfigFile;
 use crate::app::{self, App};
 use crate::config::{self, Draft};
 use crate::diagnostics;
@@ -20,14 +22,29 @@ use crate::server::operators::Wish;
 pub(super) const EXAMPLE: &str = "Example:\n  wicketgate run --config gateway.yaml\n\nSignals:\n  \
     SIGTERM, SIGINT  stop accepting, finish what is in flight, exit 0; a second one exits now\n  \
     SIGHUP           read the configuration again; where it is wrong, the old one stays in force\n  \
-    SIGUSR2          upgrade: start the program anew from its file, with the same arguments\n\n\
-    Upgrade without loss: start a second process on the same file. It reads and checks everything, and then takes over\n\
-    the listening sockets, the state and the connections of the first one, which finishes the requests in flight within\n\
-    shutdown.grace and exits 0, with or without a SIGTERM. Where the second one fails, the first one goes on.\n\n\
+    SIGUSR2          upgrade: start the program anew from its file, with the same arguments and --upgrade\n\n\
+    Upgrade without loss: SIGUSR2, or a second process with --upgrade, of the same user, in the same network namespace\n\
+    and with the same configuration file. It reads and checks everything, and then takes over the listening sockets, the\n\
+    state and the connections of the first one, which finishes the requests in flight within shutdown.grace and exits 0,\n\
+    with or without a SIGTERM. Where the second one fails, the first one goes on. Without --upgrade a second process\n\
+    says which one has the state, exits 1 and changes nothing.\n\n\
     The access log goes to standard output, all else to standard error.";
 
+/// What makes a process take over from the one that runs.
+const UPGRADE: &str = "--upgrade";
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Take over from the process that runs with this configuration file; where none runs, start as without it.
+    #[arg(long)]
+    upgrade: bool,
+}
+
 /// Runs the gateway until it is told to stop.
-pub(super) fn run(file: &Path) -> anyhow::Result<()> {
+pub(super) fn run(run: &Run) -> anyhow::Result<()> {
+    let file = &run.file.config;
     let given = Sockets::of_service_manager().context("cannot use the sockets of the service manager")?;
     let program = Program::this()?;
     keep_secrets_out_of_dumps().context("cannot rule out core dumps")?;
@@ -35,7 +52,8 @@ pub(super) fn run(file: &Path) -> anyhow::Result<()> {
     start_logging(&draft);
     let runtime = app::control_runtime()?;
     let signals = Signals::listen(&runtime)?;
-    let app = App::take_over(file, draft, given, runtime)?;
+    let app =
+        if run.upgrade { App::upgrade(file, draft, given, runtime)? } else { App::start(file, draft, given, runtime)? };
     announce(&app);
     let manager = ServiceManager::from_environment();
     manager.ready("serving");
@@ -67,7 +85,7 @@ pub(super) enum Told {
     HandedOver(u32),
 }
 
-/// How this process was started, so that it can be once more.
+/// How this process was started, so that it can be once more, as the one that takes over.
 pub(super) struct Program {
     path: PathBuf,
     arguments: Vec<OsString>,
@@ -76,10 +94,14 @@ pub(super) struct Program {
 impl Program {
     /// To be asked before the file can be replaced by that of another version.
     fn this() -> io::Result<Self> {
-        Ok(Self { path: std::env::current_exe()?, arguments: std::env::args_os().skip(1).collect() })
+        let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+        if !arguments.iter().any(|argument| argument == UPGRADE) {
+            arguments.push(UPGRADE.into());
+        }
+        Ok(Self { path: std::env::current_exe()?, arguments })
     }
 
-    /// Starts it once more, as it is now. What becomes of it, it says itself.
+    /// Starts it once more, as it is now, to take over. What becomes of it, it says itself.
     fn start(&self) {
         // The watchdog watches whoever is the service, and that is to be the new process.
         let mut command = Command::new(&self.path);

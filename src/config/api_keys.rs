@@ -16,7 +16,8 @@ impl Config {
     pub fn read_api_keys(&self, file: &Path) -> Result<Config, Problems> {
         let path = self.resolve(file);
         self.note_read(&path);
-        let (text, unreadable) = match files::read_limited(&path, tree::MAX_BYTES).map(String::from_utf8) {
+        let read = self.locate(file).and_then(|path| files::read_limited(&path, tree::MAX_BYTES));
+        let (text, unreadable) = match read.map(String::from_utf8) {
             Ok(Ok(text)) => (text, None),
             Ok(Err(_)) => (String::new(), Some(("the file is not UTF-8".to_owned(), "save it as UTF-8".to_owned()))),
             Err(fault) => (String::new(), Some(fault)),
@@ -56,6 +57,7 @@ impl Config {
             source,
             replaced: structure::Replaced::default(),
             files_read: Default::default(),
+            private_read: Default::default(),
             of_api_keys_file: Default::default(),
         };
         let problems = check::check_api_keys(&config);

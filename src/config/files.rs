@@ -115,7 +115,32 @@ pub(super) fn credential(name: &str) -> Result<PathBuf, Failure> {
 /// The secret in a file of a mounted directory: it may be readable by the group, as such directories have it. Where access
 /// is by a list (ACL), as of systemd, its mode names a group that has nothing to do with it.
 pub(super) fn read_credential(path: &Path) -> Result<Secret, Failure> {
-    secret_of(read_closed(path, |_| 0o037)?, path)
+    secret_of(read_private_credential(path)?, path)
+}
+
+/// The same of a private key.
+pub(super) fn read_private_credential(path: &Path) -> Result<Vec<u8>, Failure> {
+    read_closed(path, |_| 0o037)
+}
+
+/// Whether a file is in the directory of credentials.
+pub(super) fn is_credential(path: &Path) -> bool {
+    let directory = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|directory| !directory.is_empty());
+    directory.is_some_and(|directory| path.parent() == Some(Path::new(&directory)))
+}
+
+/// That a group can read a file of a secret, and why that is accepted; `None` where only its owner can.
+pub(super) fn wider(path: &Path) -> Option<String> {
+    let metadata = path.metadata().ok()?;
+    let (mode, group) = (metadata.mode() & 0o777, metadata.gid());
+    let why = if is_credential(path) {
+        "credentials of systemd and mounted secrets have it"
+    } else {
+        "the gateway is in this group, and mounts with fsGroup have it"
+    };
+    let path = path.display();
+    (mode & 0o077 != 0)
+        .then(|| format!("{path} can be read by the group {group} too (mode {mode:04o}): accepted, as {why}"))
 }
 
 /// The secret in an environment variable.

@@ -9,6 +9,7 @@ mod callers;
 mod certificate;
 mod cors;
 mod fields;
+mod file_path;
 mod forward_auth;
 mod issuing;
 mod listen;
@@ -34,6 +35,7 @@ pub use callers::{ApiKey, Client, Quota, TokenReach};
 pub use certificate::{AlternativeName, CertificateName, CertificatePolicy, OwnCertificate};
 pub use cors::Cors;
 pub use fields::FieldRules;
+pub use file_path::{CREDENTIALS, FilePath};
 pub use forward_auth::ForwardAuth;
 pub use issuing::{
     AccessToken, Accounts, Attempts, Cookie, Identifier, IdentifierMode, Issue, Issuer, Login, LoginDenial,
@@ -90,7 +92,7 @@ pub struct Raw {
     #[serde(default)]
     pub api_keys: Vec<ApiKey>,
     /// A YAML file with a list of more API keys, as under `api_keys`. It is read again whenever it changes.
-    pub api_keys_file: Option<PathBuf>,
+    pub api_keys_file: Option<FilePath>,
     /// Issuers of customers' tokens besides this gateway.
     #[serde(default)]
     pub trusted_issuers: Vec<TrustedIssuer>,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, header};
 use http_body::{Body, Frame, SizeHint};
 
+use super::event_stream::EventStream;
 use super::headers;
 use super::record::Record;
 use crate::backend::answer::AnswerBody;
@@ -27,6 +28,8 @@ enum Content {
     Trailed(Bytes, Option<HeaderMap>),
     /// Trailers of these names do not pass, beside those that never do.
     Backend(Box<AnswerBody>, Option<Arc<FieldSet>>),
+    /// The same of a body that never ends by itself.
+    Events(Box<EventStream>, Option<Arc<FieldSet>>),
 }
 
 impl ResponseBody {
@@ -45,10 +48,16 @@ impl ResponseBody {
         Self { content: Content::Backend(Box::new(body), ruled), record: None }
     }
 
+    /// The same of one that never ends by itself.
+    pub(super) fn events(body: EventStream, ruled: Option<Arc<FieldSet>>) -> Self {
+        Self { content: Content::Events(Box::new(body), ruled), record: None }
+    }
+
     /// The server that it comes from.
     pub(super) fn server(&self) -> Option<&str> {
         match &self.content {
             Content::Backend(body, _) => Some(body.server()),
+            Content::Events(body, _) => Some(body.server()),
             Content::Full(_) | Content::Trailed(..) => None,
         }
     }
@@ -94,15 +103,21 @@ impl Body for ResponseBody {
                 trailers.take().map(|all| Ok(Frame::trailers(all)))
             }
             Content::Trailed(bytes, _) => Some(Ok(Frame::data(std::mem::take(bytes)))),
-            Content::Backend(body, ruled) => match ready!(Pin::new(&mut **body).poll_frame(context)) {
-                Some(Ok(frame)) if frame.is_trailers() => filtered(frame, ruled.as_deref()).map(Ok),
-                frame => frame,
-            },
+            Content::Backend(body, ruled) => {
+                passed(ready!(Pin::new(&mut **body).poll_frame(context)), ruled.as_deref())
+            }
+            Content::Events(body, ruled) => passed(ready!(Pin::new(&mut **body).poll_frame(context)), ruled.as_deref()),
         };
         let ended = this.is_end_stream();
-        if let (Some(Err(Broken)), Content::Backend(body, _), Some(record)) = (&frame, &this.content, &mut this.record)
-        {
-            record.broke_off(body.server());
+        if let Some(Err(Broken)) = &frame {
+            let server = match &this.content {
+                Content::Backend(body, _) => Some(body.server()),
+                Content::Events(body, _) => Some(body.server()),
+                Content::Full(_) | Content::Trailed(..) => None,
+            };
+            if let (Some(server), Some(record)) = (server, &mut this.record) {
+                record.broke_off(server);
+            }
         }
         if let Some(record) = &mut this.record {
             if let Some(Ok(frame)) = &frame
@@ -122,6 +137,7 @@ impl Body for ResponseBody {
             Content::Full(bytes) => bytes.is_empty(),
             Content::Trailed(bytes, trailers) => bytes.is_empty() && trailers.is_none(),
             Content::Backend(body, _) => body.is_end_stream(),
+            Content::Events(body, _) => body.is_end_stream(),
         }
     }
 
@@ -129,7 +145,19 @@ impl Body for ResponseBody {
         match &self.content {
             Content::Full(bytes) | Content::Trailed(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
             Content::Backend(body, _) => body.size_hint(),
+            Content::Events(body, _) => body.size_hint(),
         }
+    }
+}
+
+/// A frame of a backend's answer, without trailers that may not pass.
+fn passed(
+    frame: Option<Result<Frame<Bytes>, Broken>>,
+    ruled: Option<&FieldSet>,
+) -> Option<Result<Frame<Bytes>, Broken>> {
+    match frame {
+        Some(Ok(frame)) if frame.is_trailers() => filtered(frame, ruled).map(Ok),
+        frame => frame,
     }
 }
 

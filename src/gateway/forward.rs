@@ -11,6 +11,7 @@ use http::{Method, Request, Response, StatusCode, Version};
 use super::body::ResponseBody;
 use super::call::{Call, Upload};
 use super::error::Refused;
+use super::event_stream::{self, EventStream};
 use super::head::Head;
 use super::record::Record;
 use super::response_framing::{self, AnswerFault};
@@ -195,7 +196,12 @@ impl Gateway {
             return Ok(Response::from_parts(head, ResponseBody::full("")));
         }
         let ruled = route.response_fields.as_ref().map(|rules| Arc::clone(rules.about()));
-        Ok(Response::from_parts(head, ResponseBody::backend(content, ruled)))
+        let body = if event_stream::is_one(&head.headers) {
+            ResponseBody::events(EventStream::new(content, &self.farewell), ruled)
+        } else {
+            ResponseBody::backend(content, ruled)
+        };
+        Ok(Response::from_parts(head, body))
     }
 
     /// Says what is wrong with an answer of which no other reader could be sure, and counts it.

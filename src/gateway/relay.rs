@@ -2,6 +2,9 @@
 //!
 //! What is read is written at once, from the stack: a relay on which nothing moves keeps no buffer. While one side
 //! does not take its bytes, the other is not read. The end of one side is passed on as an end of writing.
+//!
+//! A relay that is to end says so to both sides with a Close frame, behind a frame of theirs and never inside one. What
+//! still comes then is not passed on, until the Close frame that answers it.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -12,6 +15,8 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
+
+use super::websocket_frames::WebsocketFrames;
 
 /// How much is read at once.
 const PIECE: usize = 16 * 1024;
@@ -45,13 +50,27 @@ pub(super) enum End {
 }
 
 /// One direction.
-#[derive(Default)]
 struct Pipe {
+    frames: WebsocketFrames,
+    goodbye: Goodbye,
     /// Read, and not yet taken.
     pending: Bytes,
     has_ended: bool,
     is_over: bool,
     moved: u64,
+}
+
+/// How far the end of a direction is that this gateway wants.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Goodbye {
+    /// It does not.
+    None,
+    /// It is said behind the frame that is on its way.
+    Wanted,
+    /// It is said next.
+    Next,
+    /// It has been said.
+    Said,
 }
 
 /// Which side broke.
@@ -71,8 +90,8 @@ where
         Self {
             caller,
             backend,
-            up: Pipe { pending: early, ..Pipe::default() },
-            down: Pipe::default(),
+            up: Pipe::new(true, early),
+            down: Pipe::new(false, Bytes::new()),
             idle,
             alarm: Box::pin(tokio::time::sleep_until(now + idle)),
             moved_at: now,
@@ -83,6 +102,12 @@ where
     /// Bytes that went to the backend, and to the caller.
     pub(super) fn moved(&self) -> (u64, u64) {
         (self.up.moved, self.down.moved)
+    }
+
+    /// Lets both sides know that this gateway goes away, and has them end.
+    pub(super) fn close(&mut self) {
+        self.up.goodbye = Goodbye::Wanted;
+        self.down.goodbye = Goodbye::Wanted;
     }
 
     /// Moves bytes until there is an end. `true` beside it: both sides have ended in good order.
@@ -129,6 +154,35 @@ where
 }
 
 impl Pipe {
+    /// Of what a client sends, or a server; `early` has come already.
+    fn new(is_of_client: bool, early: Bytes) -> Self {
+        let mut frames = WebsocketFrames::new(is_of_client);
+        frames.advance(&early);
+        Self { frames, goodbye: Goodbye::None, pending: early, has_ended: false, is_over: false, moved: 0 }
+    }
+
+    /// What passes of bytes that have just come.
+    fn take<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let first_end = self.frames.advance(bytes);
+        match (self.goodbye, first_end) {
+            (Goodbye::None | Goodbye::Next, _) => bytes,
+            (Goodbye::Said, _) => {
+                self.has_ended |= self.frames.has_closed() || self.frames.is_lost();
+                &[]
+            }
+            // Both sides are ending by themselves, or speak something else.
+            (Goodbye::Wanted, _) if self.frames.has_closed() || self.frames.is_lost() => {
+                self.goodbye = Goodbye::None;
+                bytes
+            }
+            (Goodbye::Wanted, Some(end)) => {
+                self.goodbye = Goodbye::Next;
+                &bytes[..end]
+            }
+            (Goodbye::Wanted, None) => bytes,
+        }
+    }
+
     fn poll(
         &mut self,
         context: &mut Context<'_>,
@@ -143,6 +197,14 @@ impl Pipe {
             let sent = self.send(context, &mut pending, writer);
             self.pending = pending;
             ready!(sent).map_err(|_| Broken::Writer)?;
+            let is_now = self.goodbye == Goodbye::Wanted && self.frames.is_between();
+            if (is_now || self.goodbye == Goodbye::Next) && !self.has_ended {
+                match self.frames.going_away() {
+                    Some(frame) => (self.goodbye, self.pending) = (Goodbye::Said, frame),
+                    None => self.goodbye = Goodbye::None,
+                }
+                continue;
+            }
             if self.has_ended {
                 ready!(Pin::new(&mut *writer).poll_shutdown(context)).map_err(|_| Broken::Writer)?;
                 self.is_over = true;
@@ -161,7 +223,7 @@ impl Pipe {
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Reader)),
                 Poll::Ready(Ok(())) if buffer.filled().is_empty() => self.has_ended = true,
                 Poll::Ready(Ok(())) => {
-                    let mut rest = buffer.filled();
+                    let mut rest = self.take(buffer.filled());
                     let sent = self.send(context, &mut rest, writer);
                     self.pending = Bytes::copy_from_slice(rest);
                     ready!(sent).map_err(|_| Broken::Writer)?;

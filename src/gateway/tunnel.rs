@@ -107,21 +107,29 @@ impl Tunnel {
         let relay = Relay::new(caller, TokioIo::new(backend), early, limits.idle);
         gateway.cells().tunnel_opened();
         let mut open = Open { relay, record, gateway: &gateway, reason: "shutdown" };
-        open.reason = tokio::select! {
-            (end, is_whole) = open.relay.run() => {
-                if is_whole {
-                    open.record.completed();
+        let mut is_closing = false;
+        open.reason = loop {
+            tokio::select! {
+                (end, is_whole) = open.relay.run() => {
+                    if is_whole {
+                        open.record.completed();
+                    }
+                    break match end {
+                        _ if is_closing => "shutdown",
+                        End::Caller => "caller",
+                        End::Backend => "backend",
+                        End::Idle => "idle",
+                    };
                 }
-                match end {
-                    End::Caller => "caller",
-                    End::Backend => "backend",
-                    End::Idle => "idle",
+                () = sleep_until(until) => break "lifetime",
+                refusal = gateway.refuses(&handshake, &limits, &connection, &mut open.record) => {
+                    open.record.refusal = Some(refusal);
+                    break "refused";
                 }
-            }
-            () = sleep_until(until) => "lifetime",
-            refusal = gateway.refuses(&handshake, &limits, &connection, &mut open.record) => {
-                open.record.refusal = Some(refusal);
-                "refused"
+                () = Rc::clone(&gateway.farewell).is_due(), if !is_closing => {
+                    is_closing = true;
+                    open.relay.close();
+                }
             }
         };
     }

@@ -1,9 +1,17 @@
 //! Where state is kept, read: the secrets and certificates of the store.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+
+use super::trust;
 use crate::config::raw;
 use crate::config::{Config, Problems, RedisPlace};
 use crate::secret::Secret;
-use crate::state::redis::{Kind, Settings as RedisSettings, Tls};
+use crate::state::redis::access::{Access, Credentials, Pem, Tls};
+use crate::state::redis::{Kind, Settings as RedisSettings};
 use crate::state::{Outage, Settings};
 
 /// Reads it; what is wrong goes to `problems`.
@@ -28,29 +36,33 @@ pub fn read(config: &Config, problems: &mut Problems) -> Option<Settings> {
     };
     let RedisPlace { tls: uses_tls, addresses, database } = config.redis_place()?;
     let kind = match (&redis.sentinel, redis.cluster) {
-        (Some(master), _) => Kind::Sentinel(addresses, master.clone()),
+        (Some(sentinel), _) => Kind::Sentinel(addresses, sentinel.master().to_owned()),
         (None, true) => Kind::Cluster(addresses),
         (None, false) => addresses.into_iter().next().map(|(host, port)| Kind::Single(host, port))?,
     };
-    let mut taken = |at: &str, outcome: Result<Secret, (String, String)>| match outcome {
-        Ok(secret) => Some(secret),
-        Err((message, help)) => {
-            problems.push(config.problem(at, message, help));
-            None
+    let default_tls = raw::RedisTls::default();
+    let tls = uses_tls.then(|| redis.tls.as_ref().unwrap_or(&default_tls));
+    let at = "state.redis";
+    let servers = credentials(config, at, redis.username.as_ref(), redis.password.as_ref(), (at, tls), problems)?;
+    let sentinels = match redis.sentinel.as_ref() {
+        None => Credentials::default(),
+        Some(sentinel) => {
+            let own = "state.redis.sentinel";
+            let access = sentinel.access();
+            let (username, password) =
+                access.map(|access| (access.username.as_ref(), access.password.as_ref())).unzip();
+            let tls = match access.and_then(|access| access.tls.as_ref()) {
+                Some(tls) => (own, Some(tls)),
+                None => (at, tls),
+            };
+            credentials(config, own, username.flatten(), password.flatten(), tls, problems)?
         }
     };
-    let password = match &redis.password {
-        Some(password) => Some(taken("state.redis.password", config.read_secret(password))?),
-        None => None,
-    };
-    let tls = if uses_tls { Some(read_tls(config, redis.tls.as_ref(), &mut taken)?) } else { None };
     let outage = Outage { sessions: raw.outage.sessions.get(), revocations: raw.outage.revocations.get() };
     let settings = RedisSettings {
         kind,
         prefix: redis.prefix.clone(),
-        username: redis.username.clone(),
-        password,
-        tls,
+        access: ArcSwap::from_pointee(Access { servers, sentinels }),
         database,
         timeout: redis.timeout.get(),
         connect_timeout: redis.connect_timeout.get(),
@@ -59,26 +71,57 @@ pub fn read(config: &Config, problems: &mut Problems) -> Option<Settings> {
     Some(Settings::Redis(Box::new(settings), outage))
 }
 
-fn read_tls(
+/// Reads what is shown to one kind of server. TLS has a place of its own: sentinels may have that of the servers.
+fn credentials(
     config: &Config,
-    tls: Option<&raw::RedisTls>,
-    taken: &mut impl FnMut(&str, Result<Secret, (String, String)>) -> Option<Secret>,
-) -> Option<Tls> {
-    let Some(tls) = tls else { return Some(Tls { ca: None, identity: None }) };
-    let ca = match &tls.ca {
-        Some(path) => {
-            let pem = taken("state.redis.tls.ca", config.read_file(path).map(Secret::new))?;
-            Some(pem.expose().to_vec())
+    at: &str,
+    username: Option<&String>,
+    password: Option<&raw::SecretRef>,
+    (tls_at, tls): (&str, Option<&raw::RedisTls>),
+    problems: &mut Problems,
+) -> Option<Credentials> {
+    let password = match password.map(|password| config.read_secret(password)).transpose() {
+        Ok(password) => password,
+        Err((message, help)) => {
+            problems.push(config.problem(&format!("{at}.password"), message, help));
+            return None;
         }
-        None => None,
     };
-    let identity = match (&tls.certificate, &tls.private_key) {
+    let tls = match tls.map(|tls| read_tls(config, tls)).transpose() {
+        Ok(tls) => tls,
+        Err((key, (message, help))) => {
+            problems.push(config.problem(&format!("{tls_at}.tls.{key}"), message, help));
+            return None;
+        }
+    };
+    Some(Credentials { username: username.cloned(), password, tls })
+}
+
+/// TLS towards Redis; otherwise the key that is wrong, and why.
+fn read_tls(config: &Config, raw: &raw::RedisTls) -> Result<Tls, (&'static str, (String, String))> {
+    let of = |key| move |fault| (key, fault);
+    let roots = trust::roots(config, raw.ca.as_deref()).map_err(of("ca"))?;
+    let ca = raw.ca.as_deref().map(|path| config.read_file(path)).transpose().map_err(of("ca"))?;
+    let no_tls = || ("ca", ("this machine has no TLS".to_owned(), "use redis://".to_owned()));
+    let builder = trust::builder().ok_or_else(no_tls)?.with_root_certificates(roots);
+    let (client, identity) = match (raw.certificate.as_deref(), raw.private_key.as_deref()) {
         (Some(certificate), Some(key)) => {
-            let certificate = taken("state.redis.tls.certificate", config.read_file(certificate).map(Secret::new))?;
-            let key = taken("state.redis.tls.private_key", config.read_private_file(key).map(Secret::new))?;
-            Some((certificate.expose().to_vec(), key))
+            let chain_pem = config.read_file(certificate).map_err(of("certificate"))?;
+            let key_pem = config.read_private_file(key).map(Secret::new).map_err(of("private_key"))?;
+            let key_fault = |fault: &dyn std::fmt::Display| {
+                let message = format!("{}: {fault}", config.resolve(key).display());
+                ("private_key", (message, "put a private key there, in PEM".to_owned()))
+            };
+            let key = PrivateKeyDer::from_pem_slice(key_pem.expose()).map_err(|fault| key_fault(&fault))?;
+            let chain = CertificateDer::pem_slice_iter(&chain_pem).filter_map(Result::ok).collect();
+            let client = builder.with_client_auth_cert(chain, key).map_err(|fault| {
+                let help = "give a certificate and the private key that belongs to it".to_owned();
+                ("certificate", (fault.to_string(), help))
+            })?;
+            (client, Some((chain_pem, key_pem)))
         }
-        _ => None,
+        _ => (builder.with_no_client_auth(), None),
     };
-    Some(Tls { ca, identity })
+    let server_name = raw.server_name.clone().and_then(|name| ServerName::try_from(name).ok());
+    Ok(Tls { config: Arc::new(client), server_name, pem: Pem { ca, identity } })
 }

@@ -1,6 +1,7 @@
 //! A new process takes over from the one that runs, so that an upgrade loses nothing.
 //!
-//! The new one reads and checks everything first, then asks over the operators' socket. It gets the listening sockets
+//! The new one has been told to take over. It reads and checks everything first, then asks over the operators' socket, and
+//! says who it is: the old one hands over to the same user, network namespace and configuration file only. It gets the listening sockets
 //! themselves: a socket that is closed takes with it the connections that wait there. Then it asks for what only one
 //! process can have, the file of the state; meanwhile connections wait in the kernel. Until the new one says that it
 //! serves, the old one can go on as if nothing had happened. Afterwards each connection goes over too, as soon as it has
@@ -24,12 +25,16 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, Interest};
 
+use super::owner::Owner;
 use crate::auth::peer::Peer;
 use crate::auth::trust::TrustStore;
 use crate::gateway::connection::Shown;
 
 /// What `Upgrade` says on the operators' socket.
 pub const PROTOCOL: &str = "wicketgate-handover";
+
+/// The field of a request to take over that says who asks.
+pub const SUCCESSOR: &str = "wicketgate-successor";
 
 /// How long the other process may take for a step: a large state is read in some seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -124,7 +129,10 @@ pub enum HandoverFault {
     #[error("the other process broke off: {0}")]
     Broken(#[from] io::Error),
     /// It does not want to.
-    #[error("the process that runs does not hand over: {0}; stop it first")]
+    #[error(
+        "the state is in use: {0}. It goes on as before; stop it first, or start without --upgrade and with another \
+         `state.embedded.path`"
+    )]
     Refused(String),
     /// It said something else than expected.
     #[error("the other process is of a version that hands over differently: stop the old one first")]
@@ -185,17 +193,19 @@ impl Sockets {
 pub struct Predecessor(UnixStream);
 
 impl Predecessor {
-    /// Asks the process that answers on this operators' socket for its sockets. `None` where there is none.
+    /// Asks the process that answers on this operators' socket for its sockets, as the one that this process is. `None`
+    /// where there is none.
     ///
     /// # Errors
     /// Where it does not hand over.
-    pub fn meet(path: &Path) -> Result<Option<(Self, Sockets)>, HandoverFault> {
+    pub fn meet(path: &Path, own: &Owner) -> Result<Option<(Self, Sockets)>, HandoverFault> {
         let Ok(mut stream) = UnixStream::connect(path) else { return Ok(None) };
         stream.set_read_timeout(Some(GREETING))?;
+        let own = serde_json::to_string(own).map_err(io::Error::from)?;
         write!(
             stream,
             "POST /handover HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: {PROTOCOL}\r\n\
-             Content-Length: 0\r\n\r\n"
+             {SUCCESSOR}: {own}\r\nContent-Length: 0\r\n\r\n"
         )?;
         greeting(&mut stream)?;
         stream.set_read_timeout(Some(PATIENCE))?;

@@ -21,10 +21,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::net::unix::UCred;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Phase;
 use super::handover::{self, Successor};
+use super::owner::Owner;
 use crate::auth::inspected::Purpose;
 use crate::auth::{ApiKeyVersion, api_key};
 use crate::config::Config;
@@ -37,7 +39,7 @@ use crate::secret::has_secret_shape;
 use crate::state::family::{Family, RefreshToken};
 use crate::state::revocation::{Revocations, Rule, Subject};
 use crate::state::session::{LoginId, Session, SessionDigest, hex};
-use crate::state::{LONGEST, Unavailable};
+use crate::state::{Among, LONGEST, Unavailable};
 
 /// The name of the socket in the directory of the state.
 const SOCKET: &str = "admin.sock";
@@ -158,17 +160,19 @@ fn file_at(path: &Path) -> Option<(u64, u64)> {
 pub enum Wish {
     /// The configuration is to be read again; who asks is told why not.
     Reload(oneshot::Sender<Result<(), String>>),
-    /// Another process wants to take over.
+    /// Another process wants to take over, and may.
     Handover(Successor),
 }
 
-/// Serves until another process does. What only the process as a whole can do is passed on.
+/// Serves until another process does. What only the process as a whole can do is passed on. `owner` is this process.
 pub async fn serve(
     socket: tokio::net::UnixListener,
+    owner: Owner,
     shared: Arc<Shared>,
     wishes: mpsc::Sender<Wish>,
     mut phase: watch::Receiver<Phase>,
 ) {
+    let owner = Arc::new(owner);
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
@@ -182,11 +186,19 @@ pub async fn serve(
                 continue;
             }
         };
-        let (shared, wishes) = (Arc::clone(&shared), wishes.clone());
+        let (owner, shared, wishes) = (Arc::clone(&owner), Arc::clone(&shared), wishes.clone());
         tokio::spawn(async move {
+            let peer = stream.peer_cred();
             let service = service_fn(|request| {
-                let (shared, wishes) = (Arc::clone(&shared), wishes.clone());
-                async move { Ok::<_, Infallible>(handle_request(request, &shared, &wishes).await) }
+                let (owner, shared, wishes) = (Arc::clone(&owner), Arc::clone(&shared), wishes.clone());
+                let may_take_over = asks_for_handover(&request).then(|| successor(&owner, &request, &peer));
+                async move {
+                    Ok::<_, Infallible>(match may_take_over {
+                        Some(Ok(())) => hand_over(request, wishes),
+                        Some(Err(fault)) => response(Err(fault)),
+                        None => response(answer(request, &owner, &shared, &wishes).await),
+                    })
+                }
             });
             let mut builder = http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(std::time::Duration::from_secs(10));
@@ -214,15 +226,8 @@ impl Fault {
     }
 }
 
-async fn handle_request(
-    request: Request<Incoming>,
-    shared: &Shared,
-    wishes: &mpsc::Sender<Wish>,
-) -> Response<Full<Bytes>> {
-    if request.uri().path() == "/handover" && asks_for_handover(&request) {
-        return hand_over(request, wishes.clone());
-    }
-    let (status, body) = match answer(request, shared, wishes).await {
+fn response(outcome: Result<Value, Fault>) -> Response<Full<Bytes>> {
+    let (status, body) = match outcome {
         Ok(body) => (StatusCode::OK, body),
         Err(Fault(status, message)) => (status, json!({ "error": message })),
     };
@@ -234,7 +239,22 @@ async fn handle_request(
 
 fn asks_for_handover(request: &Request<Incoming>) -> bool {
     request.method() == Method::POST
+        && request.uri().path() == "/handover"
         && request.headers().get(header::UPGRADE).is_some_and(|protocol| protocol == handover::PROTOCOL)
+}
+
+/// Whether the process that asks may take over.
+fn successor(owner: &Owner, request: &Request<Incoming>, peer: &io::Result<UCred>) -> Result<(), Fault> {
+    let fault = |message: String| {
+        tracing::warn!(reason = message, "another process may not take over: this one goes on");
+        Fault(StatusCode::CONFLICT, message)
+    };
+    let told = request.headers().get(handover::SUCCESSOR);
+    let other: Owner = told
+        .and_then(|told| serde_json::from_slice(told.as_bytes()).ok())
+        .ok_or_else(|| fault(format!("{owner} runs, and the one that asks does not say who it is")))?;
+    let peer = peer.as_ref().map_err(|error| fault(format!("{owner} cannot see who asks: {error}")))?;
+    owner.admits(&other, peer).map_err(fault)
 }
 
 /// From here on the connection speaks another protocol.
@@ -251,21 +271,25 @@ fn hand_over(request: Request<Incoming>, wishes: mpsc::Sender<Wish>) -> Response
     response
 }
 
-async fn answer(request: Request<Incoming>, shared: &Shared, wishes: &mpsc::Sender<Wish>) -> Result<Value, Fault> {
+async fn answer(
+    request: Request<Incoming>,
+    owner: &Owner,
+    shared: &Shared,
+    wishes: &mpsc::Sender<Wish>,
+) -> Result<Value, Fault> {
     let (parts, body) = request.into_parts();
     let customer = parts.uri.query().and_then(|query| query.strip_prefix("customer="));
     let path: Vec<&str> = parts.uri.path().split('/').skip(1).collect();
     match (&parts.method, &path[..]) {
         (&Method::GET, ["sessions"]) => {
             let names = customer.map(|customer| names_of(shared, customer)).transpose()?;
-            let is_theirs = |customer: &Identifier| names.as_ref().is_none_or(|names| names.contains(customer));
-            let mut live = live(shared, is_theirs).await?;
+            let mut live = live(shared, names.as_deref()).await?;
             live.sort_by_key(|login| std::cmp::Reverse(login.last_seen()));
             live.truncate(MAX_SHOWN);
             Ok(live.iter().map(Login::shown).collect())
         }
         (&Method::GET, ["sessions", id]) => {
-            let login = live(shared, |_| true).await?.into_iter().find(|login| login.id().to_string() == *id);
+            let login = live(shared, None).await?.into_iter().find(|login| login.id().to_string() == *id);
             Ok(login.ok_or_else(|| no_login(id))?.shown())
         }
         (&Method::DELETE, ["sessions", id]) => {
@@ -298,6 +322,7 @@ async fn answer(request: Request<Incoming>, shared: &Shared, wishes: &mpsc::Send
             tracing::info!(kind = asked.kind, revoked = ?shown, "an operator revoked");
             Ok(json!({ "kind": asked.kind, "revoked": shown, "note": note }))
         }
+        (&Method::GET, ["process"]) => Ok(json!(owner)),
         (&Method::GET, ["keys"]) => Ok(key_versions(&shared.policy(), shared.state.revocations(), now())),
         (&Method::POST, ["reload"]) => {
             let (told, outcome) = oneshot::channel();
@@ -307,9 +332,10 @@ async fn answer(request: Request<Incoming>, shared: &Shared, wishes: &mpsc::Send
             outcome.map_err(|fault| Fault(StatusCode::CONFLICT, fault))?;
             Ok(json!({ "reloaded": true }))
         }
-        _ => {
-            Err(Fault(StatusCode::NOT_FOUND, "/sessions /sessions/ID /revocations /keys /reload /handover".to_owned()))
-        }
+        _ => Err(Fault(
+            StatusCode::NOT_FOUND,
+            "/sessions /sessions/ID /revocations /keys /process /reload /handover".to_owned(),
+        )),
     }
 }
 
@@ -519,21 +545,26 @@ impl Login {
     }
 }
 
-/// The logins of customers who are wanted that are good now.
-async fn live(shared: &Shared, wanted: impl Fn(&Identifier) -> bool) -> Result<Vec<Login>, Fault> {
+/// The logins that are good now; with names only those of the customers who have one of them.
+async fn live(shared: &Shared, names: Option<&[Identifier]>) -> Result<Vec<Login>, Fault> {
     let policy = shared.policy();
     let idle = policy.auth.cookie.as_ref().map_or(u64::MAX, |cookie| cookie.idle);
-    let is_good = |customer: &Identifier, account| policy.auth.accounts.admit(account) && wanted(customer);
-    let sessions = shared.state.sessions(now(), idle, |session| is_good(&session.customer, session.account)).await?;
-    let families = shared.state.live_families(now(), None, |family| is_good(&family.customer, family.account)).await?;
+    let among = names.map_or(Among::All, Among::Customers);
+    let is_good = |customer: &Identifier, account| {
+        policy.auth.accounts.admit(account) && names.is_none_or(|names| names.contains(customer))
+    };
+    let state = &shared.state;
+    let sessions = state.sessions(now(), idle, among, |session| is_good(&session.customer, session.account)).await?;
+    let families = state.live_families(now(), among, |family| is_good(&family.customer, family.account)).await?;
     Ok(together(sessions, families))
 }
 
 /// What there is of a login, good now or not: that may be so for a while only.
 async fn logins(shared: &Shared, id: Option<LoginId>) -> Result<Vec<Login>, Fault> {
     let is_asked = |session: &Session| id.is_none_or(|id| session.login == id);
-    let sessions = shared.state.sessions(now(), u64::MAX, is_asked).await?;
-    Ok(together(sessions, shared.state.live_families(now(), id, |_| true).await?))
+    let among = id.map_or(Among::All, Among::Login);
+    let sessions = shared.state.sessions(now(), u64::MAX, among, is_asked).await?;
+    Ok(together(sessions, shared.state.live_families(now(), among, |_| true).await?))
 }
 
 fn together(sessions: Vec<(SessionDigest, Session)>, families: Vec<(SessionDigest, Family)>) -> Vec<Login> {

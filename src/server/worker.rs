@@ -128,6 +128,7 @@ impl Worker {
             tokio::task::spawn_local(adopt(self.arrivals, listeners, floor, self.phase.clone()));
             let mut phase = self.phase;
             let _ = phase.wait_for(|phase| !matches!(phase, Phase::Waiting | Phase::Running | Phase::Closing)).await;
+            gateway.drains();
             tokio::select! {
                 () = open.drained() => {}
                 _ = phase.wait_for(|phase| *phase == Phase::Stopping) => {}

@@ -218,6 +218,44 @@ fn open_existing(path: &Path) -> Result<Database, OpenFault> {
     })
 }
 
+/// Looks whether the file in this directory could be opened, and changes nothing.
+///
+/// # Errors
+/// [`OpenFault`], but for what only reading all of it shows.
+pub(super) fn examine(directory: &Path) -> Result<(), OpenFault> {
+    let path = directory.join(FILE);
+    let shown = || path.display().to_string();
+    let length = match fs::metadata(&path) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(OpenFault::Unusable(shown(), error.to_string())),
+    };
+    if length == 0 {
+        return Err(OpenFault::Damaged(shown(), "it is empty".to_owned()));
+    }
+    fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .map_err(|error| OpenFault::Unusable(shown(), error.to_string()))?;
+    let database = match Database::builder().open_read_only(&path) {
+        Ok(database) => database,
+        // The process before has not closed it: the next one mends that.
+        Err(DatabaseError::RepairAborted) => return Ok(()),
+        Err(DatabaseError::DatabaseAlreadyOpen) => return Err(OpenFault::Locked(shown())),
+        Err(fault) => return Err(damaged(&path, &fault)),
+    };
+    let version = || -> Result<bool, redb::Error> {
+        let table = database.begin_read()?.open_table(TABLE)?;
+        Ok(table.get(&[][..])?.is_none_or(|version| version.value() == VERSION))
+    };
+    match version() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(damaged(&path, &LATER)),
+        Err(fault) => Err(damaged(&path, &fault)),
+    }
+}
+
 fn open_database(path: &Path) -> Result<Database, DatabaseError> {
     Database::builder().set_cache_size(CACHE).open(path)
 }
@@ -322,6 +360,7 @@ mod tests {
         let fault = Embedded::open(&path).err().unwrap();
         assert!(matches!(fault, OpenFault::Locked(_)), "{fault}");
         assert!(fault.to_string().contains("in use by another process"), "{fault}");
+        assert!(matches!(examine(&path).unwrap_err(), OpenFault::Locked(_)));
         fs::remove_dir_all(path).unwrap();
     }
 
@@ -355,6 +394,7 @@ mod tests {
         transaction.open_table(TABLE).unwrap().insert(&[][..], &b"2"[..]).unwrap();
         transaction.commit().unwrap();
         drop(database);
+        assert!(matches!(examine(&path).unwrap_err(), OpenFault::Later(_)));
         assert!(matches!(Embedded::open(&path).err().unwrap(), OpenFault::Later(_)));
         fs::remove_dir_all(path).unwrap();
     }

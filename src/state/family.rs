@@ -17,7 +17,7 @@ use super::record;
 use super::registry::LoginKind;
 use super::revocation::{Rule, Subject};
 use super::session::{self, LoginId, SessionDigest, digest_of, handle};
-use super::{Bound, LONGEST_SKEW, State, Store, Unavailable};
+use super::{Among, Bound, LONGEST_SKEW, State, Store, Unavailable};
 use crate::customer::{Deriver, Identifier};
 use crate::secret::random_bytes;
 
@@ -318,24 +318,24 @@ impl State {
         Ok(family.filter(|family| now < family.expires_at && !self.is_family_revoked(digest, family)))
     }
 
-    /// The logins with refresh tokens that live; of a shared store not more than 10,000. `login`: only this one.
+    /// The logins with refresh tokens that live; of a shared store not more than 10,000, and only those among these.
     ///
     /// # Errors
     /// [`Unavailable`].
     pub async fn live_families(
         &self,
         now: u64,
-        login: Option<LoginId>,
+        among: Among<'_>,
         wanted: impl Fn(&Family) -> bool,
     ) -> Result<Vec<(SessionDigest, Family)>, Unavailable> {
         let lives = |digest: &SessionDigest, family: &Family| {
             now < family.expires_at
-                && login.is_none_or(|login| login == LoginId::of(digest))
+                && !matches!(among, Among::Login(login) if login != LoginId::of(digest))
                 && wanted(family)
                 && !self.is_family_revoked(digest, family)
         };
         if let Store::Redis(store, _) = &self.store {
-            return store.families(10_000, login, lives).await;
+            return store.families(10_000, among, lives).await;
         }
         let found = self.families.iter().filter(|found| lives(found.key(), found.value()));
         Ok(found.map(|found| (*found.key(), found.value().clone())).collect())
@@ -353,6 +353,7 @@ impl State {
     pub async fn end_family(&self, digest: &SessionDigest, until: u64) -> Result<(), Unavailable> {
         let rule = Rule::forever(Subject::Login(handle(digest).into()), until.saturating_add(LONGEST_SKEW));
         self.revocations.apply(rule.clone());
+        let rule = self.revocations.rule(&rule.subject).unwrap_or(rule);
         let changes = || vec![record::delete_family(digest), record::put_rule(&rule)];
         let kept = self.keep("end_family", changes, async |store| store.end_family(digest, &rule).await).await;
         kept.inspect_err(|_| self.owed.add(&rule.subject))?;

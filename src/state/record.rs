@@ -61,6 +61,9 @@ struct FamilyValue<'a> {
 struct RuleValue {
     since: u64,
     until: u64,
+    /// Versions before gave none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    number: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -94,7 +97,8 @@ pub(super) fn delete_session(digest: &SessionDigest) -> Change {
 }
 
 pub(super) fn put_rule(rule: &Rule) -> Change {
-    Change::Put(rule_key(&rule.subject), json(&RuleValue { since: rule.since, until: rule.until }))
+    let Rule { subject, since, until, number } = rule;
+    Change::Put(rule_key(subject), json(&RuleValue { since: *since, until: *until, number: *number }))
 }
 
 pub(super) fn delete_rule(subject: &Subject) -> Change {
@@ -172,8 +176,8 @@ pub(super) fn read((key, value): &Record) -> Option<Kept> {
         }
         b'r' => {
             let (kind, name) = std::str::from_utf8(name).ok()?.split_once(' ')?;
-            let value: RuleValue = serde_json::from_slice(value).ok()?;
-            Some(Kept::Rule(Rule { subject: Subject::new(kind, name)?, since: value.since, until: value.until }))
+            let RuleValue { since, until, number } = serde_json::from_slice(value).ok()?;
+            Some(Kept::Rule(Rule { subject: Subject::new(kind, name)?, since, until, number }))
         }
         b'f' => {
             let value: FamilyValue<'_> = serde_json::from_slice(value).ok()?;
@@ -263,8 +267,10 @@ mod tests {
             account,
         };
         assert_eq!(reread(put_session(&[9; 32], &session)), Some(Kept::Session([9; 32], session)));
-        let rule = Rule { subject: Subject::Token("https://x y".into()), since: u64::MAX, until: 7 };
-        assert_eq!(reread(put_rule(&rule)), Some(Kept::Rule(rule)));
+        let rule = Rule { subject: Subject::Token("https://x y".into()), since: u64::MAX, until: 7, number: Some(8) };
+        assert_eq!(reread(put_rule(&rule)), Some(Kept::Rule(rule.clone())));
+        let earlier = read(&(key(b'r', b"token https://x y"), br#"{"since":18446744073709551615,"until":7}"#.to_vec()));
+        assert_eq!(earlier, Some(Kept::Rule(Rule { number: None, ..rule })), "of a version that knew no numbers");
         let predecessor = Some(Predecessor { digest: [2; 32], until: u64::MAX });
         let family = Family { customer, issued_at: 1, expires_at: 2, current: [3; 32], predecessor, account };
         assert_eq!(reread(put_family(&[4; 32], &family)), Some(Kept::Family([4; 32], family)));

@@ -1,34 +1,46 @@
 //! State that several replicas share: Redis or Valkey, alone, behind sentinels, or a cluster.
 //!
 //! Every operation has an end within its timeout, and none is tried while the store is known to be away. One task
-//! (`link`) keeps the connection, listens to what other replicas do, and polls what it might have missed.
+//! (`link`) keeps the connection, listens to what other replicas do, and polls what it might have missed. What grows
+//! (`chores`) has a connection of its own.
 
+pub mod access;
+mod chores;
+mod commit;
+mod compare;
 mod connect;
+mod connect_log;
 mod customers;
 mod families;
 mod inner;
 mod link;
+mod listing;
+mod rules;
 mod scripts;
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use redis::{Cmd, Pipeline, RedisResult, cmd};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::attempts::{ANY_SPELLING, AttemptKey, AttemptKeys, Cost, Costs, Failures, Spelling};
 use super::once::OnceId;
-use super::registry::LoginKind;
 use super::revocation::{Revocations, Rule};
 use super::session::{Session, SessionDigest, hex};
 use super::{Taken, Unavailable};
-use crate::secret::{Secret, random_bytes};
+use crate::secret::random_bytes;
+use access::Access;
+use chores::Chores;
+use commit::Commits;
 use connect::Connection;
+use connect_log::ConnectLog;
 use inner::{Inner, locked, session};
+pub use listing::Among;
 use scripts::Scripts;
 
 /// Where the store is, and how it is asked.
@@ -38,12 +50,8 @@ pub struct Settings {
     pub kind: Kind,
     /// What stands before every key.
     pub prefix: String,
-    /// The ACL user.
-    pub username: Option<String>,
-    /// The password.
-    pub password: Option<Secret>,
-    /// TLS, where it is used.
-    pub tls: Option<Tls>,
+    /// How it is entered from the next connection on.
+    pub access: ArcSwap<Access>,
     /// The number of the database.
     pub database: i64,
     /// How long an operation may take.
@@ -65,20 +73,13 @@ pub enum Kind {
     Cluster(Vec<(String, u16)>),
 }
 
-/// TLS towards the store. Everything is PEM.
-#[derive(Debug)]
-pub struct Tls {
-    /// Who may have signed its certificate; `None`: those whom this machine trusts.
-    pub ca: Option<Vec<u8>>,
-    /// Our own certificate and key.
-    pub identity: Option<(Vec<u8>, Secret)>,
-}
-
 /// The shared store.
 #[derive(Clone)]
 pub(super) struct Redis {
     inner: Arc<Inner>,
     control: Handle,
+    /// Where writes go that replicas must have.
+    commits: Option<Commits>,
 }
 
 /// A copy is good for so long after the last proof that nothing was missed, in milliseconds.
@@ -87,8 +88,13 @@ const FRESH: u64 = 1_000;
 /// No more uses of sessions wait to be told than this many; what is lost is when they were last used.
 const MAX_TOUCHED: usize = 100_000;
 
-/// How many sessions are read at once, where all are asked for.
-const PAGE: usize = 200;
+/// Connects once.
+///
+/// # Errors
+/// Why that failed.
+pub(super) async fn try_connect(settings: &Settings) -> Result<(), String> {
+    connect::connect(settings, &ConnectLog::default()).await.map(drop).map_err(|error| error.to_string())
+}
 
 impl Redis {
     /// Connects, and connects again, for as long as the process lives.
@@ -100,16 +106,37 @@ impl Redis {
             name: hex(&random_bytes::<8>()),
             link: ArcSwapOption::empty(),
             lost: Notify::new(),
+            renewed: Notify::new(),
+            renewals: AtomicU32::new(0),
+            connect_log: ConnectLog::default(),
             was_up: AtomicBool::new(true),
             started: Instant::now(),
             listening: AtomicU32::new(0),
             heard: AtomicU64::new(0),
+            last_heard: Mutex::default(),
             synced: AtomicU64::new(0),
             propagation: AtomicU64::new(0),
             touched: Mutex::default(),
+            cursor: AtomicU64::new(0),
+            page: AtomicUsize::new(link::PAGE),
+            chores: Chores::default(),
         });
         control.spawn(link::keep(Arc::clone(&inner)));
-        Self { inner, control }
+        control.spawn(chores::keep(Arc::clone(&inner)));
+        let commits = (inner.settings.replicas > 0).then(|| {
+            let (commits, queue) = Commits::new();
+            control.spawn(queue.keep(Arc::clone(&inner)));
+            commits
+        });
+        Self { inner, control, commits }
+    }
+
+    /// Takes other credentials: for every connection from now on, and the present one is replaced once another is open.
+    pub(super) fn renew(&self, access: Arc<Access>) {
+        if self.inner.settings.access.load().as_ref() != access.as_ref() {
+            self.inner.settings.access.store(access);
+            self.inner.renewed.notify_one();
+        }
     }
 
     /// Whether the store answers.
@@ -122,6 +149,12 @@ impl Redis {
         let heard = self.inner.heard.load(Ordering::Acquire);
         let fresh = heard > 0 && self.inner.millis().saturating_sub(heard) <= FRESH;
         fresh.then(|| self.inner.listening.load(Ordering::Acquire))
+    }
+
+    /// How long ago it was that nothing could have been missed in this time of listening.
+    pub(super) fn heard_ago(&self, listening: u32) -> Option<Duration> {
+        let (then, heard) = *locked(&self.inner.last_heard);
+        (then == listening && heard > 0).then(|| Duration::from_millis(self.inner.millis().saturating_sub(heard)))
     }
 
     /// Since when there may be rules that this process does not know.
@@ -146,7 +179,7 @@ impl Redis {
             for (digest, session) in some {
                 self.inner.put(&mut pipeline, digest, session);
             }
-            self.acknowledged(pipeline).await?;
+            self.write(pipeline).await?;
         }
         Ok(())
     }
@@ -161,10 +194,7 @@ impl Redis {
 
     /// Notes that a session was used; the store hears of it soon.
     pub(super) fn touch(&self, digest: SessionDigest, session: Session) {
-        let mut touched = locked(&self.inner.touched);
-        if touched.len() < MAX_TOUCHED {
-            touched.push((digest, session));
-        }
+        self.inner.touch(digest, session);
     }
 
     /// Ends a session. The rule comes first: it ends the copies of other replicas, and should the rest be lost, it is
@@ -173,89 +203,14 @@ impl Redis {
         self.revoke(std::slice::from_ref(rule)).await?;
         let mut pipeline = Pipeline::new();
         pipeline.cmd("DEL").arg(self.inner.session_key(digest)).ignore();
-        self.acknowledged(pipeline).await
+        self.write(pipeline).await
     }
 
     /// Puts rules in force everywhere.
     pub(super) async fn revoke(&self, rules: &[Rule]) -> Result<(), Unavailable> {
-        let texts: Vec<String> = rules.iter().map(Rule::to_string).collect();
-        let sent = texts.clone();
-        self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
-            inner.add_rules(&mut connection, &sent).await?;
-            inner.wait(&mut connection).await
-        })
-        .await?;
-        for text in texts {
-            self.publish(format!("rule {text}")).await?;
-        }
-        Ok(())
-    }
-
-    /// Forgets rules that nothing is left for.
-    pub(super) async fn forget(&self, rules: &[Rule]) -> Result<(), Unavailable> {
-        if rules.is_empty() {
-            return Ok(());
-        }
-        let mut remove = cmd("ZREM");
-        remove.arg(self.inner.rules_key());
-        for rule in rules {
-            remove.arg(rule.to_string());
-        }
-        self.one::<i64>(remove).await.map(drop)
-    }
-
-    /// Sessions for which `wanted` is true, not more than `most`. Page by page, so that nobody else waits for all of them.
-    pub(super) async fn sessions(
-        &self,
-        most: usize,
-        wanted: impl Fn(&SessionDigest, &Session) -> bool,
-    ) -> Result<Vec<(SessionDigest, Session)>, Unavailable> {
-        let (mut found, mut cursor) = (Vec::new(), 0);
-        loop {
-            let (next, digests) = self.keys(LoginKind::Session, String::new(), cursor).await?;
-            let keys = digests.iter().map(|digest| self.inner.session_key(digest)).collect();
-            for (digest, fields) in digests.iter().zip(self.hashes(keys).await?) {
-                if fields.is_empty() {
-                    continue;
-                }
-                let session = session(digest, &fields).ok_or(Unavailable)?;
-                if wanted(digest, &session) {
-                    found.push((*digest, session));
-                }
-            }
-            cursor = next;
-            if cursor == 0 || found.len() >= most {
-                found.truncate(most);
-                return Ok(found);
-            }
-        }
-    }
-
-    /// What stands under these keys, in their order; nothing where there is none.
-    async fn hashes(&self, keys: Vec<String>) -> Result<Vec<Vec<(String, String)>>, Unavailable> {
-        let mut found = Vec::new();
-        for some in keys.chunks(self.at_once(PAGE).min(PAGE)) {
-            let mut pipeline = Pipeline::new();
-            for key in some {
-                pipeline.cmd("HGETALL").arg(key);
-            }
-            let all: Vec<Vec<(String, String)>> = self
-                .run(move |_, mut connection: Connection| async move { pipeline.query_async(&mut connection).await })
-                .await?;
-            found.extend(all);
-        }
-        Ok(found)
-    }
-
-    /// Some logins of a kind whose digest begins so, from this place on, and the next place.
-    async fn keys(
-        &self,
-        kind: LoginKind,
-        start: String,
-        cursor: u64,
-    ) -> Result<(u64, Vec<SessionDigest>), Unavailable> {
-        self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
-            inner.logins(&mut connection, kind, &start, cursor).await
+        let rules = rules.to_vec();
+        self.acknowledged(move |inner: Arc<Inner>, mut connection: Connection| async move {
+            inner.send_rules(&mut connection, &rules, true).await
         })
         .await
     }
@@ -363,18 +318,11 @@ impl Redis {
     pub(super) async fn use_once(&self, id: &OnceId, seconds: u64) -> Result<bool, Unavailable> {
         let mut set = cmd("SET");
         set.arg(format!("{}u:{}", self.inner.settings.prefix, hex(id))).arg(1).arg("NX").arg("EX").arg(seconds);
-        self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
+        self.acknowledged(move |_, mut connection: Connection| async move {
             let first: Option<String> = set.query_async(&mut connection).await?;
-            inner.wait(&mut connection).await?;
             Ok(first.is_some())
         })
         .await
-    }
-
-    async fn publish(&self, news: String) -> Result<(), Unavailable> {
-        let mut publish = cmd("PUBLISH");
-        publish.arg(self.inner.channel()).arg(news);
-        self.one::<i64>(publish).await.map(drop)
     }
 
     async fn one<T: redis::FromRedisValue + Send + 'static>(&self, command: Cmd) -> Result<T, Unavailable> {
@@ -382,12 +330,48 @@ impl Redis {
     }
 
     /// Runs commands, and waits until as many replicas as wanted have them.
-    async fn acknowledged(&self, pipeline: Pipeline) -> Result<(), Unavailable> {
-        self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
-            pipeline.query_async::<()>(&mut connection).await?;
-            inner.wait(&mut connection).await
-        })
+    async fn write(&self, pipeline: Pipeline) -> Result<(), Unavailable> {
+        self.acknowledged(
+            move |_, mut connection: Connection| async move { pipeline.query_async(&mut connection).await },
+        )
         .await
+    }
+
+    /// Runs an operation that writes, and waits until as many replicas as wanted have it.
+    async fn acknowledged<T, F>(
+        &self,
+        operation: impl FnOnce(Arc<Inner>, Connection) -> F + Send + 'static,
+    ) -> Result<T, Unavailable>
+    where
+        T: Send + 'static,
+        F: Future<Output = RedisResult<T>> + Send + 'static,
+    {
+        let Some(commits) = &self.commits else { return self.run(operation).await };
+        if !self.is_up() {
+            return Err(Unavailable);
+        }
+        let inner = Arc::clone(&self.inner);
+        commits.write(&self.inner, move |connection| operation(inner, connection)).await
+    }
+
+    /// Runs an operation that reads a lot, and that no call waits for, on a connection of its own.
+    async fn beside<T, F>(
+        &self,
+        operation: impl FnOnce(Arc<Inner>, Connection) -> F + Send + 'static,
+    ) -> Result<T, Unavailable>
+    where
+        T: Send + 'static,
+        F: Future<Output = RedisResult<T>> + Send + 'static,
+    {
+        if !self.is_up() {
+            return Err(Unavailable);
+        }
+        let inner = Arc::clone(&self.inner);
+        let task = self.control.spawn(async move {
+            let outcome = inner.beside(async |connection| operation(Arc::clone(&inner), connection).await).await;
+            outcome.inspect_err(|error| tracing::warn!(%error, "the state store did not answer an operator's question"))
+        });
+        task.await.map_err(|_| Unavailable)?.map_err(|_| Unavailable)
     }
 
     /// Runs an operation where the connections live, within its time.
@@ -403,11 +387,11 @@ impl Redis {
             match tokio::time::timeout(inner.settings.timeout, operation).await {
                 Ok(Ok(value)) => Ok(value),
                 Ok(Err(error)) => {
-                    inner.failed(&error);
+                    inner.failed(&link, &error);
                     Err(Unavailable)
                 }
                 Err(_) => {
-                    inner.lose("it does not answer in time");
+                    inner.lose_link(&link, "it does not answer in time");
                     Err(Unavailable)
                 }
             }

@@ -1,13 +1,17 @@
 //! What is no longer good before its time: tokens, logins, customers, clients, API keys.
 
+mod log;
+
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use log::RuleLog;
 
 /// What a rule is about.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// One token, by its `jti`; one of another issuer by that issuer and its `jti`, or by its digest.
     Token(Box<str>),
@@ -76,6 +80,9 @@ pub struct Rule {
     pub since: u64,
     /// From then on nothing can be left that it is about, in seconds since 1970.
     pub until: u64,
+    /// The place of the rule among all: a hybrid logical clock in microseconds since 1970, given when it was first kept, by
+    /// the shared store or by this process. `None`: not given yet, or by an earlier version. No text has it.
+    pub number: Option<u64>,
 }
 
 impl fmt::Display for Rule {
@@ -87,14 +94,19 @@ impl fmt::Display for Rule {
 impl Rule {
     /// Whatever it says, for as long as anything of it could be good.
     pub fn forever(subject: Subject, until: u64) -> Self {
-        Self { subject, since: u64::MAX, until }
+        Self::new(subject, u64::MAX, until)
+    }
+
+    /// A rule that has no number yet.
+    pub fn new(subject: Subject, since: u64, until: u64) -> Self {
+        Self { subject, since, until, number: None }
     }
 
     /// The rule in a text that [`fmt::Display`] made.
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.splitn(4, ' ');
         let (kind, since, until, name) = (words.next()?, words.next()?, words.next()?, words.next()?);
-        Some(Self { subject: Subject::new(kind, name)?, since: since.parse().ok()?, until: until.parse().ok()? })
+        Some(Self::new(Subject::new(kind, name)?, since.parse().ok()?, until.parse().ok()?))
     }
 }
 
@@ -102,10 +114,19 @@ impl Rule {
 /// other clocks must not find that it lies in the future.
 const MOST_AHEAD: u64 = 5;
 
+/// So many rules are forgotten before a call may look again.
+const SLICE: usize = 1_000;
+
 /// All rules in force. Of several about one subject the strictest holds.
+///
+/// By default this process numbers them; [`Self::shared`]: a store does.
 #[derive(Debug, Default)]
 pub struct Revocations {
-    rules: RwLock<HashMap<Subject, Reach>>,
+    rules: RwLock<HashMap<Arc<Subject>, Reach>>,
+    log: Mutex<RuleLog>,
+    /// A store gives the numbers.
+    is_shared: bool,
+    number: AtomicU64,
     generation: AtomicU64,
     count: AtomicUsize,
     api_keys: AtomicUsize,
@@ -115,9 +136,37 @@ pub struct Revocations {
 struct Reach {
     since: u64,
     until: u64,
+    /// 0: none.
+    number: u64,
+}
+
+impl Reach {
+    fn is_as_strict_as(self, other: Self) -> bool {
+        self.since >= other.since && self.until >= other.until
+    }
+
+    fn rule(self, subject: &Subject) -> Rule {
+        let number = (self.number > 0).then_some(self.number);
+        Rule { subject: subject.clone(), since: self.since, until: self.until, number }
+    }
 }
 
 impl Revocations {
+    /// Rules that a shared store numbers.
+    pub fn shared() -> Self {
+        Self { is_shared: true, ..Self::default() }
+    }
+
+    /// The number up to which every rule is known here. It never goes back. 0: nothing has been read or given yet.
+    pub fn number(&self) -> u64 {
+        self.number.load(Ordering::Acquire)
+    }
+
+    /// Every rule of the shared store up to this number is known.
+    pub(super) fn know(&self, number: u64) {
+        self.number.fetch_max(number, Ordering::AcqRel);
+    }
+
     /// Grows with every rule: what was held against the rules of this generation need not be held against them again.
     /// Ask for it before [`Self::covers`].
     pub fn generation(&self) -> u64 {
@@ -136,26 +185,54 @@ impl Revocations {
 
     /// Puts a rule in force; tells whether anything became stricter.
     pub fn apply(&self, rule: Rule) -> bool {
-        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
-        let is_key = matches!(rule.subject, Subject::ApiKey(_));
-        let changed = match rules.entry(rule.subject) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(Reach { since: rule.since, until: rule.until });
-                self.api_keys.fetch_add(usize::from(is_key), Ordering::Release);
-                true
-            }
-            Entry::Occupied(mut known) => {
-                let stricter =
-                    Reach { since: known.get().since.max(rule.since), until: known.get().until.max(rule.until) };
-                known.insert(stricter) != stricter
-            }
-        };
+        self.put(rule, !self.is_shared)
+    }
+
+    /// Puts a rule in force that was kept before. One without a number gets none: what has been issued since would seem to
+    /// be older.
+    pub fn restore(&self, rule: Rule) {
+        self.put(rule, false);
+    }
+
+    fn put(&self, rule: Rule, numbers: bool) -> bool {
+        let told = Reach { since: rule.since, until: rule.until, number: rule.number.unwrap_or_default() };
+        let mut rules = self.rules();
+        let known = rules.get_key_value(&rule.subject).map(|(subject, reach)| (Arc::clone(subject), *reach));
+        let before = known.as_ref().map(|(_, reach)| *reach);
+        let mut after = before.map_or(told, |known| Reach {
+            since: known.since.max(told.since),
+            until: known.until.max(told.until),
+            number: known.number,
+        });
+        let is_stricter = before.is_none_or(|before| !before.is_as_strict_as(after));
+        if told.number > 0 && told.is_as_strict_as(after) {
+            after.number = told.number;
+        } else if is_stricter {
+            // As it is now nobody has kept it.
+            after.number = if numbers { self.next(told.number) } else { 0 };
+        }
+        if !self.is_shared {
+            self.know(after.number);
+        }
+        if before == Some(after) {
+            return false;
+        }
+        let is_new_key = known.is_none() && matches!(rule.subject, Subject::ApiKey(_));
+        let subject = known.map_or_else(|| Arc::new(rule.subject), |(subject, _)| subject);
+        self.log().replace(&subject, before, Some(after));
+        rules.insert(subject, after);
+        self.api_keys.fetch_add(usize::from(is_new_key), Ordering::Release);
         self.count.store(rules.len(), Ordering::Release);
         drop(rules);
-        if changed {
-            self.generation.fetch_add(1, Ordering::Release);
-        }
-        changed
+        self.generation.fetch_add(1, Ordering::Release);
+        is_stricter
+    }
+
+    /// The next number of this process, or this one where it is later: it grows also where the clock goes back.
+    fn next(&self, given: u64) -> u64 {
+        let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        let now = u64::try_from(micros).unwrap_or(u64::MAX);
+        self.number().saturating_add(1).max(now).max(given)
     }
 
     /// Whether what was issued then is no longer good; what does not say when counts as old.
@@ -173,8 +250,7 @@ impl Revocations {
     /// What holds about this subject.
     pub fn rule(&self, subject: &Subject) -> Option<Rule> {
         let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
-        let reach = rules.get(subject)?;
-        Some(Rule { subject: subject.clone(), since: reach.since, until: reach.until })
+        rules.get(subject).map(|reach| reach.rule(subject))
     }
 
     /// The first second in which something new of this subject is good.
@@ -187,35 +263,64 @@ impl Revocations {
     /// later second than this: it is covered too.
     pub fn until_now(&self, subject: Subject, now: u64, until: u64) -> Rule {
         let since = self.earliest(&subject).clamp(now, now.saturating_add(MOST_AHEAD));
-        Rule { subject, since, until }
+        Rule::new(subject, since, until)
     }
 
-    /// Forgets the rules that nothing is left for; returns them.
-    pub fn sweep(&self, now: u64) -> Vec<Rule> {
+    /// Forgets the rules that nothing is left for; returns their subjects.
+    pub fn sweep(&self, now: u64) -> Vec<Subject> {
         let mut gone = Vec::new();
-        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
-        rules.retain(|subject, reach| {
-            if reach.until <= now {
-                if matches!(subject, Subject::ApiKey(_)) {
-                    self.api_keys.fetch_sub(1, Ordering::Release);
-                }
-                gone.push(Rule { subject: subject.clone(), since: reach.since, until: reach.until });
+        loop {
+            let ended = self.log().ended(now, SLICE);
+            if ended.is_empty() {
+                return gone;
             }
-            reach.until > now
-        });
-        self.count.store(rules.len(), Ordering::Release);
-        gone
+            let mut rules = self.rules();
+            for subject in ended {
+                // One that was revoked again in between stays.
+                let Some(reach) = rules.get(&subject).copied().filter(|reach| reach.until <= now) else { continue };
+                rules.remove(&subject);
+                self.log().replace(&subject, Some(reach), None);
+                self.api_keys.fetch_sub(usize::from(matches!(*subject, Subject::ApiKey(_))), Ordering::Release);
+                gone.push(Arc::unwrap_or_clone(subject));
+            }
+            self.count.store(rules.len(), Ordering::Release);
+        }
     }
 
     /// All of them.
     pub fn all(&self) -> Vec<Rule> {
         let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
-        let rule = |(subject, reach): (&Subject, &Reach)| Rule {
-            subject: subject.clone(),
-            since: reach.since,
-            until: reach.until,
-        };
-        rules.iter().map(rule).collect()
+        rules.iter().map(|(subject, reach)| reach.rule(subject)).collect()
+    }
+
+    /// How many rules have a number of the store, up to this one.
+    pub(super) fn count_until(&self, last: u64) -> usize {
+        self.log().count(last)
+    }
+
+    /// The highest number of a rule; 0: none has one.
+    pub(super) fn highest(&self) -> u64 {
+        self.log().highest()
+    }
+
+    /// Numbers of rules above `after` up to `last`, in their order.
+    pub(super) fn numbers(&self, after: u64, last: u64, most: usize) -> Vec<u64> {
+        self.log().numbers(after, last, most)
+    }
+
+    /// The rules of these numbers; both 0: those that the store has given none.
+    pub(super) fn between(&self, first: u64, last: u64, most: usize) -> Vec<Rule> {
+        let subjects = self.log().subjects(first, last, most);
+        subjects.iter().filter_map(|subject| self.rule(subject)).collect()
+    }
+
+    fn rules(&self) -> RwLockWriteGuard<'_, HashMap<Arc<Subject>, Reach>> {
+        self.rules.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Never held while the rules are waited for.
+    fn log(&self) -> MutexGuard<'_, RuleLog> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -225,7 +330,7 @@ mod tests {
     use super::*;
 
     fn client(since: u64, until: u64) -> Rule {
-        Rule { subject: Subject::Client("asapp".into()), since, until }
+        Rule::new(Subject::Client("asapp".into()), since, until)
     }
 
     #[test]
@@ -271,7 +376,7 @@ mod tests {
     fn a_rule_for_one_audience_of_a_customer_is_about_that_one_only() {
         let rules = Revocations::default();
         let (one, other) = (Subject::customer_for("t1-x", "one"), Subject::customer_for("t1-x", "other"));
-        rules.apply(Rule { subject: one.clone(), since: 100, until: 1_000 });
+        rules.apply(Rule::new(one.clone(), 100, 1_000));
         assert!(rules.covers(&one, Some(100)) && !rules.covers(&one, Some(101)));
         assert!(!rules.covers(&other, Some(100)) && !rules.covers(&Subject::Customer("t1-x".into()), Some(100)));
     }
@@ -291,10 +396,42 @@ mod tests {
     #[test]
     fn rules_survive_their_text() {
         for subject in ["token", "login", "customer", "client", "api_key"] {
-            let rule = Rule { subject: Subject::new(subject, "a b c").unwrap(), since: 5, until: u64::MAX };
+            let rule = Rule::new(Subject::new(subject, "a b c").unwrap(), 5, u64::MAX);
             assert_eq!(Rule::parse(&rule.to_string()), Some(rule));
         }
         assert_eq!(Rule::parse("token 5"), None);
         assert_eq!(Rule::parse("other 5 5 x"), None);
+    }
+
+    #[test]
+    fn numbers_of_this_process_grow_with_every_stricter_rule_and_after_those_that_it_found() {
+        let rules = Revocations::default();
+        let later = rules.next(0) + 3_600_000_000;
+        rules.apply(Rule { number: Some(later), ..client(100, 1_000) });
+        assert_eq!(rules.number(), later);
+        rules.apply(client(50, 500));
+        assert_eq!(rules.number(), later, "nothing became stricter");
+        rules.apply(client(200, 1_000));
+        let number = rules.rule(&client(0, 0).subject).unwrap().number;
+        assert_eq!((number, rules.number()), (Some(later + 1), later + 1));
+    }
+
+    #[test]
+    fn a_rule_of_a_shared_store_has_the_number_under_which_the_store_has_it_as_it_is() {
+        let rules = Revocations::shared();
+        let number = || rules.rule(&client(0, 0).subject).unwrap().number;
+        rules.apply(client(100, 1_000));
+        assert_eq!((number(), rules.number(), rules.count_until(u64::MAX)), (None, 0, 0));
+        assert_eq!(rules.between(0, 0, 10), [client(100, 1_000)]);
+        rules.apply(Rule { number: Some(7), ..client(100, 1_000) });
+        assert_eq!((number(), rules.count_until(6), rules.count_until(7)), (Some(7), 0, 1));
+        // The store has a weaker one: it does not have what is in force here.
+        rules.apply(client(300, 1_000));
+        rules.apply(Rule { number: Some(8), ..client(200, 2_000) });
+        assert_eq!((number(), rules.between(0, 0, 10)), (None, vec![client(300, 2_000)]));
+        rules.apply(Rule { number: Some(9), ..client(300, 2_000) });
+        assert_eq!((rules.numbers(0, 100, 10), rules.numbers(9, 100, 10)), (vec![9], vec![]));
+        assert_eq!(rules.sweep(2_000).len(), 1);
+        assert_eq!(rules.count_until(u64::MAX), 0);
     }
 }

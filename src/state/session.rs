@@ -429,9 +429,9 @@ mod tests {
         sessions.insert([1; 32], session(1_000), Trust::Complete, 0);
         let found = || sessions.find(&[1; 32], 1_001, 1_000, Trust::Complete, &rules, &all()).0;
         assert!(matches!(found(), Found::Live(_)));
-        rules.apply(Rule { subject: Subject::Customer("t1-x".into()), since: 999, until: 10_000 });
+        rules.apply(Rule::new(Subject::Customer("t1-x".into()), 999, 10_000));
         assert!(matches!(found(), Found::Live(_)));
-        rules.apply(Rule { subject: Subject::Customer("t1-x".into()), since: 1_000, until: 10_000 });
+        rules.apply(Rule::new(Subject::Customer("t1-x".into()), 1_000, 10_000));
         assert_eq!(found(), Found::Unknown);
         assert_eq!(sessions.sweep(1_001, 1_000, &rules).len(), 1);
     }
@@ -487,7 +487,7 @@ mod tests {
         state.sweep(8_999, 1_000).await;
         assert!(kept(&state).await);
         assert_eq!(state.session(&[1; 32], 8_999, 1_000, &all()), Found::Expired);
-        assert!(state.sessions(8_999, 1_000, |_| true).await.unwrap().is_empty());
+        assert!(state.sessions(8_999, 1_000, crate::state::Among::All, |_| true).await.unwrap().is_empty());
         state.sweep(9_000, 1_000).await;
         assert!(!kept(&state).await);
         state.max_sessions = 2;

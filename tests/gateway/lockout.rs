@@ -1,9 +1,7 @@
 //! What failed logins and wrong secrets cost, and whom: the one who fails, and nobody elsewhere.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -200,9 +198,8 @@ fn very_many_logins_of_a_known_customer_at_once_lock_nobody() {
 #[test]
 fn with_a_store_that_is_five_milliseconds_away_a_flood_keeps_nobody_elsewhere_out() {
     let redis = RedisServer::start();
-    let far = far_away(redis.port, Duration::from_millis(5));
-    let (_backend, gateway) =
-        world_with(|c| usual(c).set("/state", json!({"redis": {"url": format!("redis://127.0.0.1:{far}")}})));
+    let far = Distance::to(redis.port, Duration::from_millis(5));
+    let (_backend, gateway) = world_with(|c| usual(c).set("/state", json!({"redis": {"url": far.url()}})));
     gateway.is_ready();
     let flood = Flood::of(40, |number| {
         let name = format!("nobody{}", number % 10);
@@ -213,42 +210,6 @@ fn with_a_store_that_is_five_milliseconds_away_a_flood_keeps_nobody_elsewhere_ou
         log_in(&gateway, HOME, ALICE).ok();
     }
     eventually("the flood is locked", || guess(&gateway, ATTACKER, "another").status == 429);
-}
-
-/// A port at which everything comes and goes so much later.
-pub(crate) fn far_away(port: u16, delay: Duration) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let here = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for near in listener.incoming().map_while(Result::ok) {
-            let Ok(far) = TcpStream::connect(("127.0.0.1", port)) else { continue };
-            later(near.try_clone().unwrap(), far.try_clone().unwrap(), delay);
-            later(far, near, delay);
-        }
-    });
-    here
-}
-
-/// Passes on what comes, so much later.
-fn later(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
-    let (send, receive) = mpsc::channel::<(Instant, Vec<u8>)>();
-    thread::spawn(move || {
-        let mut buffer = [0; 16_384];
-        while let Ok(count @ 1..) = from.read(&mut buffer) {
-            if send.send((Instant::now() + delay, buffer[..count].to_vec())).is_err() {
-                break;
-            }
-        }
-    });
-    thread::spawn(move || {
-        for (due, bytes) in receive {
-            thread::sleep(due.saturating_duration_since(Instant::now()));
-            if to.write_all(&bytes).is_err() {
-                break;
-            }
-        }
-        to.shutdown(Shutdown::Both).ok();
-    });
 }
 
 fn of_guesses_that_come_at_once_no_more_are_tried_than_one_after_another(store: &Store) {

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use crate::harness::*;
 
 /// Gateways that share a Redis and all keys.
-struct Replicas {
-    backend: Backend,
-    config: Config,
-    gateways: Vec<Gateway>,
+pub(crate) struct Replicas {
+    pub(crate) backend: Backend,
+    pub(crate) config: Config,
+    pub(crate) gateways: Vec<Gateway>,
 }
 
-fn replicas(count: usize, redis: &RedisServer, change: impl FnOnce(Config) -> Config) -> Replicas {
+pub(crate) fn replicas(count: usize, redis: &RedisServer, change: impl FnOnce(Config) -> Config) -> Replicas {
     let backend = Backend::start();
     let config = Config::new(&backend).cookies("both").set("/state/redis", json!({"url": redis.url()}));
     let config = change(config.file("certs/identifier.key", &keys::key_file()));
@@ -26,27 +26,27 @@ fn replicas(count: usize, redis: &RedisServer, change: impl FnOnce(Config) -> Co
 }
 
 #[track_caller]
-fn pair(answer: &Response) -> String {
+pub(crate) fn pair(answer: &Response) -> String {
     let text = answer.header("Set-Cookie").unwrap_or_else(|| panic!("no cookie: {:?}", answer.lines));
     text.split(';').next().unwrap().to_owned()
 }
 
 #[track_caller]
-fn log_in(gateway: &Gateway, account: Account) -> String {
+pub(crate) fn log_in(gateway: &Gateway, account: Account) -> String {
     pair(&gateway.login_request(account.name, account.secret).send().ok())
 }
 
-fn by_cookie(gateway: &Gateway, pair: &str) -> Request {
+pub(crate) fn by_cookie(gateway: &Gateway, pair: &str) -> Request {
     gateway.get("/me/x").header("Cookie", pair)
 }
 
-fn logout(gateway: &Gateway, pair: &str) -> Request {
+pub(crate) fn logout(gateway: &Gateway, pair: &str) -> Request {
     gateway.post("/auth/logout").header("Sec-Fetch-Site", "same-origin").header("Cookie", pair)
 }
 
 /// Repeats until it is so; how long that took.
 #[track_caller]
-fn until(what: &str, is_so: impl Fn() -> bool) -> Duration {
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) -> Duration {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < DEADLINE, "not in time: {what}");
@@ -57,7 +57,7 @@ fn until(what: &str, is_so: impl Fn() -> bool) -> Duration {
 
 /// A refusal that tells the caller to come again, and is no logout.
 #[track_caller]
-fn away(answer: Response) {
+pub(crate) fn away(answer: Response) {
     assert!(answer.expect(503, "503-03").retry_after() >= 1);
 }
 
@@ -478,8 +478,8 @@ fn a_replica_that_lacks_the_state_is_not_ready_where_the_operator_requires_it() 
 #[test]
 fn a_list_of_very_many_sessions_of_a_store_that_is_far_away_hinders_nobody() {
     let redis = RedisServer::start();
-    let url = format!("redis://127.0.0.1:{}", crate::lockout::far_away(redis.port, Duration::from_millis(5)));
-    let world = replicas(1, &redis, |c| c.set("/state/redis", json!({"url": url, "timeout": "500ms"})));
+    let far = Distance::to(redis.port, Duration::from_millis(5));
+    let world = replicas(1, &redis, |c| c.set("/state/redis", json!({"url": far.url(), "timeout": "500ms"})));
     let gateway = &world.gateways[0];
     let now = keys::now();
     let script = format!(

@@ -68,7 +68,7 @@ fn after_an_upgrade_the_new_process_is_the_service() {
     let environment = [("NOTIFY_SOCKET", PathBuf::from(format!("@{name}")))];
     let mut gateway = Gateway::start_with(Arc::clone(&files), config.signing_key.clone(), &environment);
     manager.hears("READY=1");
-    let mut new = Gateway::start_in(files, config.signing_key.clone());
+    let mut new = Gateway::start_to_take_over(files, config.signing_key.clone());
     let line = gateway.stderr.wait(|line| line["message"] == "another process has taken over").unwrap();
     manager.hears(&format!("MAINPID={}", line["id"]));
     assert_eq!(gateway.wait_exit().code(), Some(0));

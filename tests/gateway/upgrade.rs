@@ -1,4 +1,4 @@
-//! A second process on the same file takes over from the first one, and nothing is lost.
+//! A second process that is asked to takes over from the first one, and nothing is lost.
 
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
@@ -204,7 +204,7 @@ fn x32_a_new_process_that_cannot_start_leaves_the_old_one_as_it_was() {
     ];
     for (broken, why) in broken {
         gateway.files.configure(&broken);
-        let (code, _, err) = gateway.files.run(&["run", "--config", "gateway.yaml"]);
+        let (code, _, err) = gateway.files.run(&["run", "--upgrade", "--config", "gateway.yaml"]);
         assert!(code == 1 && err.contains(why), "{why}: {err}");
         by_cookie(&gateway, &cookie).send_on(&mut connection).ok();
         let other = log_in(&gateway, &mut gateway.connect());
@@ -279,7 +279,12 @@ fn an_operators_socket_that_does_not_answer_is_no_reason_to_wait_for_ever() {
     let files = gateway::Workspace::new(&Config::new(&backend).set("/admin/socket", json!("dumb.sock")));
     let _dumb = UnixListener::bind(files.path.join("dumb.sock")).unwrap();
     let begun = Instant::now();
-    let (code, _, err) = files.run(&["run", "--config", "gateway.yaml"]);
-    assert!(code == 1 && err.contains("the other process broke off"), "{err}");
+    for (arguments, why) in [
+        (&["run", "--upgrade", "--config", "gateway.yaml"][..], "the other process broke off"),
+        (&["run", "--config", "gateway.yaml"], "that does not say which it is"),
+    ] {
+        let (code, _, err) = files.run(arguments);
+        assert!(code == 1 && err.contains(why), "{err}");
+    }
     assert!(begun.elapsed() < DEADLINE);
 }

@@ -1,6 +1,6 @@
 //! Where state is kept.
 
-use super::super::raw::Redis;
+use super::super::raw::{Redis, RedisTls, SecretRef};
 use super::super::scalar::Duration;
 use super::Check;
 
@@ -63,18 +63,47 @@ impl Check<'_> {
             let message = "WAIT says nothing about the nodes of a cluster";
             self.add("state.redis.replicas", message, "remove `replicas`");
         }
-        if redis.username.is_some() && redis.password.is_none() {
-            self.add("state.redis.username", "a user without a password", "add `password: {file: PATH}`");
+        self.credentials(at, redis.username.as_ref(), redis.password.as_ref(), redis.tls.as_ref());
+        if redis.cluster && redis.tls.as_ref().is_some_and(|tls| tls.server_name.is_some()) {
+            let help = "remove it, and let the cluster announce names that are in its certificates: \
+                        cluster-announce-hostname, and cluster-preferred-endpoint-type hostname";
+            self.add("state.redis.tls.server_name", "each node of a cluster has a name of its own", help);
         }
-        let tls = redis.tls.as_ref();
-        if tls.is_some_and(|tls| tls.certificate.is_some() != tls.private_key.is_some()) {
-            let message = "`certificate` and `private_key` belong together";
-            self.add("state.redis.tls", message, "add the other, or remove both");
+        if let Some(sentinel) = redis.sentinel.as_ref() {
+            if sentinel.master().is_empty() {
+                self.add("state.redis.sentinel", "the master has no name", "write the name that the sentinels know");
+            }
+            if let Some(access) = sentinel.access() {
+                let at = "state.redis.sentinel";
+                self.credentials(at, access.username.as_ref(), access.password.as_ref(), access.tls.as_ref());
+            }
         }
         self.some_time("state.redis.timeout", redis.timeout);
         self.some_time("state.redis.connect_timeout", redis.connect_timeout);
         if redis.timeout > Duration::seconds(5) {
             self.add("state.redis.timeout", "callers would wait as long", "write at most 5s");
+        }
+    }
+
+    fn credentials(
+        &mut self,
+        at: &str,
+        username: Option<&String>,
+        password: Option<&SecretRef>,
+        tls: Option<&RedisTls>,
+    ) {
+        if username.is_some() && password.is_none() {
+            self.add(&format!("{at}.username"), "a user without a password", "add `password: {file: PATH}`");
+        }
+        let Some(tls) = tls else { return };
+        if tls.certificate.is_some() != tls.private_key.is_some() {
+            let message = "`certificate` and `private_key` belong together";
+            self.add(&format!("{at}.tls"), message, "add the other, or remove both");
+        }
+        let name = tls.server_name.clone();
+        if name.is_some_and(|name| rustls::pki_types::ServerName::try_from(name).is_err()) {
+            let help = "write it as it stands in the certificate, such as redis.internal";
+            self.add(&format!("{at}.tls.server_name"), "this is neither a host name nor an IP address", help);
         }
     }
 }
@@ -85,8 +114,8 @@ impl RedisAddress {
         let how = || "write it like redis://127.0.0.1:6379, or rediss:// for TLS".to_owned();
         let (scheme, rest) = text.split_once("://").ok_or_else(|| ("this is not an address".to_owned(), how()))?;
         let tls = match scheme {
-            "redis" => false,
-            "rediss" => true,
+            "redis" | "valkey" => false,
+            "rediss" | "valkeys" => true,
             _ => return Err(("the address begins with neither redis:// nor rediss://".to_owned(), how())),
         };
         if rest.contains('@') {

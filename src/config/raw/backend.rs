@@ -1,12 +1,10 @@
 //! The company's own servers: `backends`.
 
-use std::path::PathBuf;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::servers::{Adaptive, Balance, Circuit, Ejection, Health, Protocol, Queue, Resolve, Server};
-use super::{FieldRules, SecretRef};
+use super::{FieldRules, FilePath, SecretRef};
 use crate::config::scalar::Duration;
 
 /// The company's own servers.
@@ -173,11 +171,11 @@ pub enum ProofBody {
 #[serde(deny_unknown_fields)]
 pub struct BackendTls {
     /// A PEM file of the CA certificates to trust. Default: those of the operating system.
-    pub ca: Option<PathBuf>,
+    pub ca: Option<FilePath>,
     /// The PEM file of a client certificate chain.
-    pub certificate: Option<PathBuf>,
+    pub certificate: Option<FilePath>,
     /// The PEM file of its private key.
-    pub private_key: Option<PathBuf>,
+    pub private_key: Option<FilePath>,
     /// The name that is asked for (SNI) and that its certificate must have. Default: the host in its address.
     pub name: Option<String>,
     /// Takes any certificate. Whoever is on the way can then read and change everything.

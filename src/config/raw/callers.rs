@@ -1,13 +1,11 @@
 //! Who may call: `clients`, `api_keys`.
 
-use std::path::PathBuf;
-
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::certificate::{CertificateName, OwnCertificate};
-use super::{Jwks, SignatureAlgorithm};
+use super::{FilePath, Jwks, SignatureAlgorithm};
 use crate::config::scalar::{Duration, Network};
 
 /// A system that may call. It proves itself by one of its secrets, or by what it signs with its own key.
@@ -28,7 +26,7 @@ pub struct Client {
     #[serde(default = "default_assertion_lifetime")]
     pub assertion_lifetime: Duration,
     /// A PEM file of the CA certificates that the server of `jwks` is checked by. Default: those of the system.
-    pub ca: Option<PathBuf>,
+    pub ca: Option<FilePath>,
     /// Fetch `jwks` by plain http over a network. Whoever is on the way can then call as this client.
     #[serde(default)]
     pub danger_plain_http: bool,

@@ -1,9 +1,9 @@
 //! Certificates of callers: whose they are, and what is asked of them.
 
-use std::path::PathBuf;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use super::FilePath;
 
 /// Whose certificate: all that stands here must fit.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -33,7 +33,7 @@ pub enum AlternativeName {
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum OwnCertificate {
     /// A PEM file.
-    File(PathBuf),
+    File(FilePath),
     /// Its SHA-256 in hex, as `openssl x509 -noout -fingerprint -sha256` prints it.
     Sha256(String),
 }

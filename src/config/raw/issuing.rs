@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::SecretRef;
+use super::{FilePath, SecretRef};
 use crate::config::scalar::{Duration, Rate};
 
 /// The tokens that this gateway signs.
@@ -161,7 +161,7 @@ fn default_name_limits() -> RateLimit {
 #[serde(deny_unknown_fields)]
 pub struct Accounts {
     /// A YAML file: a list of {username, password: "$argon2id$...", subject}. Lines are made by `wicketgate hash-password`.
-    pub file: Option<PathBuf>,
+    pub file: Option<FilePath>,
     /// Find accounts of the file whatever the letter case, the width and the spaces around the name (trim, NFKC, case fold).
     #[serde(default)]
     pub fold: bool,

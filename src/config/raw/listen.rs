@@ -1,12 +1,11 @@
 //! Where callers connect: `listen`.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::net::SocketAddr;
 
+use super::FilePath;
 use super::certificate::{CertificateName, CertificatePolicy};
 use crate::config::scalar::{Duration, Network, Size, SocketAddress};
 
@@ -69,7 +68,7 @@ pub struct Tls {
     #[serde(default)]
     pub min_version: TlsVersion,
     /// A PEM file of CA certificates: callers are asked for a certificate that one of them signed.
-    pub client_ca: Option<PathBuf>,
+    pub client_ca: Option<FilePath>,
     /// Whether a caller without a certificate is refused.
     pub client_certificate: Option<ClientCertificate>,
     /// For how long browsers are told to use https only with this host (`Strict-Transport-Security`).
@@ -77,7 +76,7 @@ pub struct Tls {
     /// Files of revoked certificates (CRLs), PEM or DER. Where there is one, each CA in a caller's chain needs one that has
     /// not expired. Default: revocation is not checked.
     #[serde(default)]
-    pub client_crl: Vec<PathBuf>,
+    pub client_crl: Vec<FilePath>,
     /// Whose certificates are good, where not all that the CAs signed are: those to which one of these fits.
     #[serde(default)]
     pub client_names: Vec<CertificateName>,
@@ -94,9 +93,9 @@ pub struct Tls {
 #[serde(deny_unknown_fields)]
 pub struct Certificate {
     /// The PEM file of the chain, the server's own certificate first.
-    pub certificate: PathBuf,
+    pub certificate: FilePath,
     /// The PEM file of the private key. It must not be readable by others.
-    pub private_key: PathBuf,
+    pub private_key: FilePath,
 }
 
 /// A TLS version.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::SecretRef;
+use super::{FilePath, SecretRef};
 use crate::config::scalar::Duration;
 
 /// Where logins, revocations and failed attempts are kept: `embedded` or `redis`. Default: embedded.
@@ -42,24 +42,25 @@ impl Default for Embedded {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Redis {
-    /// Its address: redis://HOST:PORT/DATABASE, or rediss:// with TLS. No password stands in it.
+    /// Its address: redis://HOST:PORT/DATABASE, or rediss:// with TLS; valkey:// and valkeys:// mean the same. No password
+    /// stands in it.
     pub url: String,
     /// Further addresses, HOST:PORT: of sentinels, or of nodes of the cluster.
     #[serde(default)]
     pub nodes: Vec<String>,
-    /// The addresses are sentinels, and this is the name of their master.
-    pub sentinel: Option<String>,
+    /// The addresses are sentinels: the name of their master, and how they are entered.
+    pub sentinel: Option<Sentinel>,
     /// The addresses are nodes of a cluster.
     #[serde(default)]
     pub cluster: bool,
     /// What stands before every key. Gateways with the same prefix share their state.
     #[serde(default = "default_prefix")]
     pub prefix: String,
-    /// The ACL user. Default: the default user.
+    /// The ACL user. Default: the default user. Taken by reload.
     pub username: Option<String>,
-    /// The password.
+    /// The password. Taken by reload.
     pub password: Option<SecretRef>,
-    /// TLS, where the address is rediss://.
+    /// TLS, where the address is rediss://. Taken by reload.
     pub tls: Option<RedisTls>,
     /// Allow redis:// to other machines: whoever reads the network sees who is logged in.
     #[serde(default)]
@@ -92,11 +93,67 @@ fn default_connect_timeout() -> Duration {
 #[serde(deny_unknown_fields, default)]
 pub struct RedisTls {
     /// Certificates (PEM) of those who may have signed that of Redis. Default: those that this machine trusts.
-    pub ca: Option<PathBuf>,
+    pub ca: Option<FilePath>,
     /// Our own certificate (PEM), where Redis asks for one.
-    pub certificate: Option<PathBuf>,
+    pub certificate: Option<FilePath>,
     /// Its private key.
-    pub private_key: Option<PathBuf>,
+    pub private_key: Option<FilePath>,
+    /// The name that the certificate of the server must bear. Default: the host of its address. Not with `cluster`.
+    pub server_name: Option<String>,
+}
+
+/// The sentinels that name the master: by its name alone, or with what they ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Sentinel {
+    /// The name of the master, where sentinels ask for no password and have the TLS of the servers.
+    Master(String),
+    /// The name of the master, and how sentinels are entered.
+    Section(SentinelAccess),
+}
+
+impl Sentinel {
+    /// The name of the master.
+    pub fn master(&self) -> &str {
+        match self {
+            Self::Master(name) => name,
+            Self::Section(section) => &section.master,
+        }
+    }
+
+    /// How sentinels are entered, where that is said.
+    pub fn access(&self) -> Option<&SentinelAccess> {
+        match self {
+            Self::Master(_) => None,
+            Self::Section(section) => Some(section),
+        }
+    }
+}
+
+/// Sentinels that ask for a password, or have TLS of their own.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SentinelAccess {
+    /// The name of the master.
+    pub master: String,
+    /// The ACL user of the sentinels. Default: their default user.
+    pub username: Option<String>,
+    /// The password of the sentinels: that of the servers is not shown to them.
+    pub password: Option<SecretRef>,
+    /// TLS towards the sentinels, also where the address is redis://. Default: as towards the servers.
+    pub tls: Option<RedisTls>,
+}
+
+impl State {
+    /// The same without what a running process can take anew: users, passwords and TLS.
+    pub fn without_credentials(&self) -> Self {
+        let mut state = self.clone();
+        if let Some(redis) = &mut state.redis {
+            (redis.username, redis.password, redis.tls) = (None, None, None);
+            redis.sentinel = redis.sentinel.take().map(|sentinel| Sentinel::Master(sentinel.master().to_owned()));
+        }
+        state
+    }
 }
 
 /// What passes while Redis is away. What is not named here and needs it is refused with 503.

@@ -1,12 +1,10 @@
 //! Issuers of customers' tokens besides this gateway: `trusted_issuers`.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
-use super::SecretRef;
+use super::{FilePath, SecretRef};
 use crate::config::scalar::Duration;
 
 /// An issuer of customers' tokens besides this gateway. Its keys come from `jwks`, `discovery` or `secret`.
@@ -23,7 +21,7 @@ pub struct TrustedIssuer {
     /// A secret that the issuer signs with (HS256, HS384, HS512), and nobody else has.
     pub secret: Option<SecretRef>,
     /// A PEM file of the CA certificates that its server is checked by. Default: those of the system.
-    pub ca: Option<PathBuf>,
+    pub ca: Option<FilePath>,
     /// Fetch its keys by plain http over a network. Whoever is on the way can then forge every token.
     #[serde(default)]
     pub danger_plain_http: bool,
@@ -74,7 +72,7 @@ pub enum Jwks {
 #[serde(deny_unknown_fields)]
 pub struct JwksFile {
     /// The path of the file.
-    pub file: PathBuf,
+    pub file: FilePath,
 }
 
 /// When keys are fetched, and how long they are kept.

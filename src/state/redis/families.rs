@@ -11,9 +11,8 @@ use super::inner::{Inner, family};
 use crate::secret::random_bytes;
 use crate::state::Unavailable;
 use crate::state::family::{Family, RefreshToken, Rotated};
-use crate::state::registry::LoginKind;
 use crate::state::revocation::Rule;
-use crate::state::session::{LoginId, SessionDigest, hex};
+use crate::state::session::{SessionDigest, hex};
 
 impl Redis {
     /// Begins a family of refresh tokens.
@@ -32,7 +31,7 @@ impl Redis {
             .arg(family.account.map(|account| ("u", account.to_string())))
             .ignore();
         pipeline.cmd("EXPIREAT").arg(&key).arg(family.expires_at).ignore();
-        self.acknowledged(pipeline).await
+        self.write(pipeline).await
     }
 
     /// The family of this digest.
@@ -41,35 +40,6 @@ impl Redis {
         get.arg(self.inner.family_key(digest));
         let fields: Vec<(String, String)> = self.one(get).await?;
         if fields.is_empty() { Ok(None) } else { family(&fields).map(Some).ok_or(Unavailable) }
-    }
-
-    /// Families that are wanted, not more than `most`; `login`: only of this one.
-    pub(in crate::state) async fn families(
-        &self,
-        most: usize,
-        login: Option<LoginId>,
-        wanted: impl Fn(&SessionDigest, &Family) -> bool,
-    ) -> Result<Vec<(SessionDigest, Family)>, Unavailable> {
-        let start = login.map(|login| login.to_string()).unwrap_or_default();
-        let (mut found, mut cursor) = (Vec::new(), 0);
-        loop {
-            let (next, digests) = self.keys(LoginKind::Family, start.clone(), cursor).await?;
-            let keys = digests.iter().map(|digest| self.inner.family_key(digest)).collect();
-            for (digest, fields) in digests.iter().zip(self.hashes(keys).await?) {
-                if fields.is_empty() {
-                    continue;
-                }
-                let family = family(&fields).ok_or(Unavailable)?;
-                if wanted(digest, &family) {
-                    found.push((*digest, family));
-                }
-            }
-            cursor = next;
-            if cursor == 0 || found.len() >= most {
-                found.truncate(most);
-                return Ok(found);
-            }
-        }
     }
 
     /// Hands in a refresh token for one of its successors, of which the first is the one to give. Who is not admitted gets
@@ -86,11 +56,9 @@ impl Redis {
         let new: Vec<String> = successors.iter().map(|token| hex(&token.digest)).collect();
         let (asked, named) = (key.clone(), call.clone());
         let (word, fields): (String, Vec<(String, String)>) = self
-            .run(move |inner: Arc<Inner>, mut connection: Connection| async move {
+            .acknowledged(move |inner: Arc<Inner>, mut connection: Connection| async move {
                 let mut invocation = inner.scripts.rotate.key(asked);
-                let answer = invocation.arg(old).arg(named).arg(new).invoke_async(&mut connection).await?;
-                inner.wait(&mut connection).await?;
-                Ok(answer)
+                invocation.arg(old).arg(named).arg(new).invoke_async(&mut connection).await
             })
             .await?;
         match word.as_str() {

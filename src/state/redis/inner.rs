@@ -1,15 +1,18 @@
 //! What the operations and the link share: names of keys, what stands in them, and whether the store is there.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
-use redis::{ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, cmd};
+use redis::{ErrorKind, Pipeline, RedisError, ServerErrorKind};
 use tokio::sync::Notify;
 
 use super::Settings;
+use super::chores::Chores;
 use super::connect::Connection;
+use super::connect_log::ConnectLog;
 use super::scripts::Scripts;
 use crate::customer::Identifier;
 use crate::state::account::AccountStamp;
@@ -28,18 +31,31 @@ pub(super) struct Inner {
     pub(super) name: String,
     pub(super) link: ArcSwapOption<Connection>,
     pub(super) lost: Notify,
+    /// There are other credentials.
+    pub(super) renewed: Notify,
+    /// How often connections have been made with such.
+    pub(super) renewals: AtomicU32,
+    pub(super) connect_log: ConnectLog,
     pub(super) was_up: AtomicBool,
     pub(super) started: Instant,
     /// How often listening has begun.
     pub(super) listening: AtomicU32,
     /// When the last heartbeat that came back was sent, in milliseconds since `started`; 0: none has.
     pub(super) heard: AtomicU64,
+    /// In which time of listening a heartbeat last came back at all, and when that was sent, likewise.
+    pub(super) last_heard: Mutex<(u32, u64)>,
     /// When all rules were last known, likewise.
     pub(super) synced: AtomicU64,
     /// How long that heartbeat took, in microseconds.
     pub(super) propagation: AtomicU64,
-    /// Sessions that were used since the store was last told.
-    pub(super) touched: Mutex<Vec<(SessionDigest, Session)>>,
+    /// Sessions that were used since the store was last told, and when.
+    pub(super) touched: Mutex<HashMap<SessionDigest, Session>>,
+    /// All rules of the store up to this number have been read.
+    pub(super) cursor: AtomicU64,
+    /// How many rules are read at once.
+    pub(super) page: AtomicUsize,
+    /// What is done beside the calls.
+    pub(super) chores: Chores,
 }
 
 impl Inner {
@@ -68,15 +84,6 @@ impl Inner {
         format!("{}k:{}", self.settings.prefix, hex(key))
     }
 
-    /// The braces keep it and its counter in one slot of a cluster.
-    pub(super) fn rules_key(&self) -> String {
-        format!("{}{{rules}}", self.settings.prefix)
-    }
-
-    pub(super) fn count_key(&self) -> String {
-        format!("{}{{rules}}:count", self.settings.prefix)
-    }
-
     pub(super) fn channel(&self) -> String {
         format!("{}events", self.settings.prefix)
     }
@@ -94,74 +101,35 @@ impl Inner {
         pipeline.cmd("EXPIREAT").arg(key).arg(ends(session)).ignore();
     }
 
-    pub(super) async fn add_rules(&self, connection: &mut Connection, rules: &[String]) -> RedisResult<()> {
-        let mut invocation = self.scripts.add_rules.key(self.rules_key());
-        invocation.key(self.count_key());
-        for rule in rules {
-            invocation.arg(rule);
-        }
-        invocation.invoke_async::<i64>(connection).await.map(drop)
-    }
-
-    /// Waits until as many replicas as wanted have what was written on this connection.
-    pub(super) async fn wait(&self, connection: &mut Connection) -> RedisResult<()> {
-        let wanted = self.settings.replicas;
-        if wanted == 0 {
-            return Ok(());
-        }
-        // Before the operation itself is given up.
-        let patience = u64::try_from((self.settings.timeout / 2).as_millis()).unwrap_or(u64::MAX).max(1);
-        let have: u32 = cmd("WAIT").arg(wanted).arg(patience).query_async(connection).await?;
-        if have >= wanted { Ok(()) } else { Err((ErrorKind::Client, "too few replicas have the write").into()) }
-    }
-
-    /// Some logins of a kind whose digest begins so, from this place of all keys on, and the next place; 0: the first, and
-    /// after the last.
-    pub(super) async fn logins(
-        &self,
-        connection: &mut Connection,
-        kind: LoginKind,
-        start: &str,
-        cursor: u64,
-    ) -> RedisResult<(u64, Vec<SessionDigest>)> {
+    /// What stands before the digest of a login of this kind.
+    pub(super) fn login_prefix(&self, kind: LoginKind) -> String {
         let letter = match kind {
             LoginKind::Session => 's',
             LoginKind::Family => 'f',
         };
-        let before = format!("{}{letter}:", self.settings.prefix);
-        let mut scan = cmd("SCAN");
-        scan.arg(cursor).arg("MATCH").arg(format!("{}{start}*", escaped(&before))).arg("COUNT").arg(1_000);
-        let (next, keys): (u64, Vec<String>) = scan.query_async(connection).await?;
-        Ok((next, keys.iter().filter_map(|key| unhex(key.strip_prefix(&before)?)).collect()))
+        format!("{}{letter}:", self.settings.prefix)
     }
 
-    /// An operation failed. Some errors are about the connection, others about the operation.
-    pub(super) fn failed(&self, error: &RedisError) {
-        let away = error.is_io_error()
-            || error.is_connection_dropped()
-            || error.is_timeout()
-            || matches!(
-                error.kind(),
-                ErrorKind::ClusterConnectionNotFound
-                    | ErrorKind::AuthenticationFailed
-                    | ErrorKind::Server(
-                        ServerErrorKind::ReadOnly
-                            | ServerErrorKind::BusyLoading
-                            | ServerErrorKind::MasterDown
-                            | ServerErrorKind::ClusterDown
-                    )
-            );
-        if away {
-            self.lose(&error.to_string());
+    /// An operation on this link failed. Some errors are about the connection, others about the operation.
+    pub(super) fn failed(&self, link: &Arc<Connection>, error: &RedisError) {
+        if is_away(error) {
+            self.lose_link(link, &error.to_string());
         } else {
             tracing::warn!(%error, "the state store refused an operation");
+        }
+    }
+
+    /// This link does not work. What failed on one that has been replaced since says nothing of the next.
+    pub(super) fn lose_link(&self, link: &Arc<Connection>, reason: &str) {
+        if self.link.load().as_ref().is_some_and(|present| Arc::ptr_eq(present, link)) {
+            self.lose(reason);
+            self.lost.notify_one();
         }
     }
 
     /// The store is away, until `link` has found it again.
     pub(super) fn lose(&self, reason: &str) {
         self.link.store(None);
-        self.lost.notify_one();
         if self.was_up.swap(false, Ordering::AcqRel) {
             tracing::error!(reason, "the state store is away: what needs it is refused with 503 until it is back");
         }
@@ -177,6 +145,24 @@ impl Inner {
     pub(super) fn millis(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
+}
+
+/// Whether this is about the connection, or the server at its end.
+pub(super) fn is_away(error: &RedisError) -> bool {
+    error.is_io_error()
+        || error.is_connection_dropped()
+        || error.is_timeout()
+        || matches!(
+            error.kind(),
+            ErrorKind::ClusterConnectionNotFound
+                | ErrorKind::AuthenticationFailed
+                | ErrorKind::Server(
+                    ServerErrorKind::ReadOnly
+                        | ServerErrorKind::BusyLoading
+                        | ServerErrorKind::MasterDown
+                        | ServerErrorKind::ClusterDown
+                )
+        )
 }
 
 /// Until when a session is kept: one that was idle for too long still names the login that a logout ends.

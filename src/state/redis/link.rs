@@ -1,96 +1,154 @@
-//! The task that keeps the connection, listens to other replicas, and polls what it might have missed.
+//! The task that keeps the connection, listens to other replicas, and reads what it might have missed.
 
+use std::future::{pending, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use futures_core::Stream as _;
 use redis::aio::PubSub;
-use redis::{Pipeline, RedisResult, cmd};
+use redis::{RedisResult, cmd};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::connect::{Connection, connect};
-use super::inner::{Inner, ends, locked};
+use super::inner::{Inner, locked};
+use super::rules::{MARGIN, Status};
+use crate::secret::random_bytes;
 use crate::state::revocation::Rule;
 
-/// How often the store is asked, and how soon after a failure it is tried again.
+/// How often the store is asked.
 const BEAT: Duration = Duration::from_millis(250);
+
+/// How soon credentials that the store does not take are tried again.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Without a heartbeat that came back for so long, in milliseconds, nothing is heard any more: listen anew.
 const DEAF: u64 = 2_000;
 
-/// How many rules are read at once.
-const PAGE: usize = 1_000;
+/// How many rules are read at once, where the network allows it, and where it is slow.
+pub(super) const PAGE: usize = 10_000;
+const SMALLEST_PAGE: usize = 100;
+
+/// The longest pauses after the second failure in turn, and after many.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// A link that has served for so long was a good one.
+const GOOD: Duration = Duration::from_secs(2);
 
 /// Connects and serves, for ever.
 pub(super) async fn keep(inner: Arc<Inner>) {
+    let (mut failures, mut ready) = (0, None);
     loop {
-        let patience = inner.settings.connect_timeout * 3;
-        match timeout(patience, connect(&inner.settings)).await {
-            Ok(Ok((connection, events))) => {
-                let reason = serve(&inner, connection, events).await;
-                inner.lose(&reason);
+        let begun = Instant::now();
+        let ways = match ready.take() {
+            Some(ways) => Ok(ways),
+            None => connect(&inner.settings, &inner.connect_log).await,
+        };
+        let reason = match ways {
+            Ok((connection, events)) => {
+                let (reason, has_served) = tokio::select! {
+                    ended = serve(&inner, connection, events) => ended,
+                    // What goes on over the old connection ends there.
+                    ways = renewed(&inner) => {
+                        ready = Some(ways);
+                        continue;
+                    }
+                };
+                if has_served && begun.elapsed() >= GOOD {
+                    failures = 0;
+                }
+                reason
             }
-            Ok(Err(error)) => inner.lose(&error.to_string()),
-            Err(_) => inner.lose("cannot connect in time"),
-        }
-        sleep(BEAT).await;
+            Err(error) => error.to_string(),
+        };
+        inner.lose(&reason);
+        sleep(pause(failures)).await;
+        failures += 1;
     }
 }
 
-/// Serves until something is wrong; says what.
-async fn serve(inner: &Inner, mut connection: Connection, mut events: PubSub) -> String {
-    if let Err(error) = events.subscribe(inner.channel()).await {
-        return error.to_string();
+/// Waits for other credentials; a connection that was made with them. Where they are no good yet, the present one goes on.
+async fn renewed(inner: &Inner) -> (Connection, PubSub) {
+    inner.renewed.notified().await;
+    loop {
+        match connect(&inner.settings, &inner.connect_log).await {
+            Ok(ways) => {
+                inner.chores.reconnect().await;
+                inner.renewals.fetch_add(1, Ordering::AcqRel);
+                tracing::info!("the state store has taken the new credentials");
+                return ways;
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                tracing::error!(
+                    reason,
+                    "the state store does not take the new credentials: the present connection goes on"
+                );
+            }
+        }
+        let _ = timeout(RETRY, inner.renewed.notified()).await;
+    }
+}
+
+/// How long after so many failures in turn the next try is: at once, and then longer and longer, by chance: all replicas
+/// lose the store at the same time.
+pub(super) fn pause(failures: u32) -> Duration {
+    let Some(doubled) = failures.checked_sub(1) else { return Duration::ZERO };
+    let longest = (PAUSES.0 * 2_u32.pow(doubled.min(8))).min(PAUSES.1);
+    longest.mul_f64(0.5 + f64::from(u16::from_be_bytes(random_bytes())) / f64::from(u16::MAX) / 2.0)
+}
+
+/// Serves until something is wrong; says what, and whether there was a link.
+async fn serve(inner: &Inner, connection: Connection, mut events: PubSub) -> (String, bool) {
+    match timeout(inner.settings.timeout, events.subscribe(inner.channel())).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return (error.to_string(), false),
+        Err(_) => return ("the subscription is not confirmed in time".to_owned(), false),
     }
     inner.listening.fetch_add(1, Ordering::AcqRel);
     inner.heard.store(0, Ordering::Release);
-    let begun = inner.millis();
-    let mut cursor = 0.0;
-    let (_sink, mut news) = events.split();
-    let mut beat = interval(BEAT);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let serves = AtomicBool::new(false);
+    let reason = tokio::select! {
+        reason = hear_all(inner, events) => reason,
+        reason = ask_all(inner, connection, &serves) => reason,
+        reason = is_lost(inner, &serves) => reason,
+    };
+    (reason, serves.into_inner())
+}
+
+/// Waits for an operation that finds the link broken.
+async fn is_lost(inner: &Inner, serves: &AtomicBool) -> String {
     loop {
-        tokio::select! {
-            message = next(&mut news) => match message {
-                Some(text) => hear(inner, &text),
-                None => return "the subscription ended".to_owned(),
-            },
-            _ = beat.tick() => {
-                let begin = inner.millis();
-                match timeout(inner.settings.timeout, ask(inner, &mut connection, &mut cursor)).await {
-                    Ok(Ok(())) => {
-                        inner.synced.store(begin, Ordering::Release);
-                        inner.link.store(Some(Arc::new(connection.clone())));
-                        inner.found();
-                    }
-                    Ok(Err(error)) => return error.to_string(),
-                    Err(_) => return "it does not answer in time".to_owned(),
-                }
-                let heard = inner.heard.load(Ordering::Acquire).max(begun);
-                if inner.millis().saturating_sub(heard) > DEAF {
-                    return "nothing is heard on the subscription".to_owned();
-                }
-            }
-            () = inner.lost.notified() => {
-                if inner.link.load().is_none() && inner.synced.load(Ordering::Acquire) >= begun {
-                    return "an operation failed".to_owned();
-                }
-            }
+        inner.lost.notified().await;
+        if serves.load(Ordering::Acquire) && inner.link.load().is_none() {
+            return "an operation failed".to_owned();
         }
     }
 }
 
-async fn next(news: &mut redis::aio::PubSubStream) -> Option<String> {
-    use futures_core::Stream as _;
-    let message = std::future::poll_fn(|context| std::pin::Pin::new(&mut *news).poll_next(context)).await?;
-    Some(String::from_utf8_lossy(message.get_payload_bytes()).into_owned())
+async fn hear_all(inner: &Inner, events: PubSub) -> String {
+    let (_sink, mut news) = events.split();
+    while let Some(message) = poll_fn(|context| Pin::new(&mut news).poll_next(context)).await {
+        hear(inner, &String::from_utf8_lossy(message.get_payload_bytes()));
+    }
+    "the subscription ended".to_owned()
 }
 
 /// What another replica, or this one, has said.
 fn hear(inner: &Inner, text: &str) {
     match text.split_once(' ') {
+        // Of an older version.
         Some(("rule", rule)) => {
             if let Some(rule) = Rule::parse(rule) {
+                inner.revocations.apply(rule);
+            }
+        }
+        Some(("numbered", numbered)) => {
+            let rule = numbered
+                .split_once(' ')
+                .and_then(|(number, rule)| Some(Rule { number: Some(number.parse().ok()?), ..Rule::parse(rule)? }));
+            if let Some(rule) = rule {
                 inner.revocations.apply(rule);
             }
         }
@@ -100,85 +158,110 @@ fn hear(inner: &Inner, text: &str) {
             if let Some(sent) = sent {
                 let now = u64::try_from(inner.started.elapsed().as_micros()).unwrap_or(u64::MAX);
                 inner.propagation.store(now.saturating_sub(sent), Ordering::Relaxed);
-                inner.heard.store(sent / 1_000 + 1, Ordering::Release);
+                let heard = sent / 1_000 + 1;
+                inner.heard.store(heard, Ordering::Release);
+                *locked(&inner.last_heard) = (inner.listening.load(Ordering::Acquire), heard);
             }
         }
         _ => {}
     }
 }
 
-/// Reads the rules that are new, notes which sessions were used, and sends a heartbeat.
-async fn ask(inner: &Inner, connection: &mut Connection, cursor: &mut f64) -> RedisResult<()> {
-    let first = *cursor == 0.0;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let mut news = new_rules(inner, connection, *cursor).await?;
-    // The counter went back, or rules are missing: the store was emptied, or a replica took over that lacked writes.
-    let known = inner.revocations.all();
-    if (first && !known.is_empty()) || news.count < *cursor || news.total < known.len() {
-        let texts: Vec<String> = known.iter().map(Rule::to_string).collect();
-        for some in texts.chunks(PAGE) {
-            inner.add_rules(connection, some).await?;
+/// Asks for news again and again. Once nothing is missing there is a link.
+async fn ask_all(inner: &Inner, mut connection: Connection, serves: &AtomicBool) -> String {
+    let mut beat = interval(BEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut begun = None;
+    loop {
+        beat.tick().await;
+        let asked = inner.millis();
+        let status = match catch_up(inner, &mut connection).await {
+            Ok(status) => status,
+            Err(reason) => return reason,
+        };
+        inner.synced.store(asked, Ordering::Release);
+        if !serves.swap(true, Ordering::AcqRel) {
+            inner.link.store(Some(Arc::new(connection.clone())));
+            inner.found();
         }
-        *cursor = 0.0;
-        news = new_rules(inner, connection, 0.0).await?;
+        if inner.link.load().is_none() {
+            // `is_lost` is about to say so.
+            pending::<()>().await;
+        }
+        inner.chores.look(inner, status, begun.is_none());
+        if let Err(reason) = within(inner, heartbeat(inner, &mut connection)).await {
+            return reason;
+        }
+        let heard = inner.heard.load(Ordering::Acquire).max(*begun.get_or_insert(inner.millis()));
+        if inner.millis().saturating_sub(heard) > DEAF {
+            return "nothing is heard on the subscription".to_owned();
+        }
     }
-    while !news.rules.is_empty() {
-        let mut over = cmd("ZREM");
-        over.arg(inner.rules_key());
-        let mut any = false;
-        for (text, number) in &news.rules {
-            *cursor = cursor.max(*number);
-            match Rule::parse(text) {
-                Some(rule) if rule.until > now => drop(inner.revocations.apply(rule)),
-                Some(_) => {
-                    over.arg(text);
-                    any = true;
-                }
-                // Of a later version: that one obeys it.
-                None => {}
+}
+
+/// Reads the rules that are new, page by page. Each has its own time, and what has been read is not read again.
+async fn catch_up(inner: &Inner, connection: &mut Connection) -> Result<Status, String> {
+    let status = within(inner, inner.look(connection)).await?;
+    inner.revocations.sweep(status.time.saturating_sub(MARGIN));
+    // The counter went back: the store was emptied, or a replica took over that lacked writes.
+    let mut cursor = inner.cursor.load(Ordering::Acquire).min(status.number);
+    while cursor < status.number {
+        let most = inner.page.load(Ordering::Relaxed);
+        let page = match within(inner, inner.page(connection, cursor, u64::MAX, most)).await {
+            Ok(page) => page,
+            Err(reason) => {
+                inner.page.store((most / 2).max(SMALLEST_PAGE), Ordering::Relaxed);
+                return Err(reason);
             }
+        };
+        inner.page.store((most * 2).min(PAGE), Ordering::Relaxed);
+        for (text, number) in &page {
+            // One that cannot be read is of a later version: that one obeys it.
+            if let Some(rule) = Rule::parse(text) {
+                inner.revocations.apply(Rule { number: Some(*number), ..rule });
+            }
+            cursor = cursor.max(*number);
         }
-        if any {
-            over.query_async::<i64>(connection).await?;
+        let is_last = page.len() < most;
+        inner.chores.adopt(page);
+        if is_last {
+            cursor = cursor.max(status.number);
         }
-        if news.rules.len() < PAGE {
-            break;
-        }
-        news = new_rules(inner, connection, *cursor).await?;
+        inner.cursor.store(cursor, Ordering::Release);
+        // Others of this runtime have something to do too.
+        tokio::task::yield_now().await;
     }
-    tell_touched(inner, connection).await?;
+    inner.cursor.store(cursor, Ordering::Release);
+    inner.revocations.know(cursor);
+    Ok(status)
+}
+
+async fn heartbeat(inner: &Inner, connection: &mut Connection) -> RedisResult<()> {
     let sent = u64::try_from(inner.started.elapsed().as_micros()).unwrap_or(u64::MAX);
     cmd("PUBLISH").arg(inner.channel()).arg(format!("beat {} {sent}", inner.name)).query_async(connection).await
 }
 
-struct News {
-    rules: Vec<(String, f64)>,
-    total: usize,
-    count: f64,
-}
-
-async fn new_rules(inner: &Inner, connection: &mut Connection, cursor: f64) -> RedisResult<News> {
-    let mut pipeline = Pipeline::new();
-    pipeline
-        .cmd("ZRANGEBYSCORE")
-        .arg(inner.rules_key())
-        .arg(format!("({cursor}"))
-        .arg("+inf")
-        .arg("WITHSCORES")
-        .arg("LIMIT")
-        .arg(0)
-        .arg(PAGE);
-    pipeline.cmd("ZCARD").arg(inner.rules_key());
-    pipeline.cmd("GET").arg(inner.count_key());
-    let (rules, total, count): (Vec<(String, f64)>, usize, Option<f64>) = pipeline.query_async(connection).await?;
-    Ok(News { rules, total, count: count.unwrap_or_default() })
-}
-
-async fn tell_touched(inner: &Inner, connection: &mut Connection) -> RedisResult<()> {
-    let touched = std::mem::take(&mut *locked(&inner.touched));
-    for (digest, session) in touched {
-        let mut invocation = inner.scripts.touch.key(inner.session_key(&digest));
-        invocation.arg(session.last_seen).arg(ends(&session)).invoke_async::<i64>(connection).await?;
+/// One exchange, within its time.
+async fn within<T>(inner: &Inner, exchange: impl Future<Output = RedisResult<T>>) -> Result<T, String> {
+    match timeout(inner.settings.timeout, exchange).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("it does not answer in time".to_owned()),
     }
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_try_is_at_once_and_later_ones_come_ever_later_by_chance() {
+        assert_eq!(pause(0), Duration::ZERO);
+        for (failures, longest) in [(1, 100), (2, 200), (3, 400), (5, 1_600), (6, 2_000), (u32::MAX, 2_000)] {
+            let longest = Duration::from_millis(longest);
+            let all: Vec<Duration> = (0..50).map(|_| pause(failures)).collect();
+            assert!(all.iter().all(|pause| *pause <= longest && *pause >= longest / 2), "{failures}: {all:?}");
+            assert!(all.iter().any(|pause| *pause != all[0]), "{all:?}");
+        }
+    }
 }

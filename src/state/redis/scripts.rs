@@ -3,8 +3,12 @@
 use redis::Script;
 
 pub(super) struct Scripts {
-    /// Rules that are not there yet get the next numbers.
-    pub(super) add_rules: Script,
+    /// Rules in a log: a subject has one entry, the strictest of all that were said of it, and what becomes stricter gets
+    /// the next number, or the one that it had before. Tells the numbers.
+    pub(super) put_rules: Script,
+    /// Removes rules that ended long ago, by the clock of the store. The last number; how many rules there are, of how many
+    /// the end is known, and of how many it is overdue; the time in seconds.
+    pub(super) look: Script,
     /// A session that is still there was used.
     pub(super) touch: Script,
     /// A refresh token for the next: [`super::super::family::Family::hand_in`], by the clock of the store.
@@ -28,14 +32,72 @@ pub(super) struct Scripts {
 impl Scripts {
     pub(super) fn new() -> Self {
         Self {
-            add_rules: Script::new(
+            put_rules: Script::new(
                 r"
-                for _, rule in ipairs(ARGV) do
-                    if not redis.call('ZSCORE', KEYS[1], rule) then
-                        redis.call('ZADD', KEYS[1], redis.call('INCR', KEYS[2]), rule)
-                    end
+                local rules, count, of, ends = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+                local function later(one, other)
+                    if tonumber(one) > tonumber(other) then return one else return other end
                 end
-                return #ARGV",
+                local time = redis.call('TIME')
+                local now = time[1] * 1000000 + time[2]
+                local had = tonumber(redis.call('GET', count) or '0')
+                local last = math.max(had, tonumber(ARGV[2]))
+                local numbers = {}
+                for at = 3, #ARGV, 2 do
+                    local given, text = tonumber(ARGV[at]), ARGV[at + 1]
+                    local kind, since, until_, name = string.match(text, '^(%S+) (%d+) (%d+) (.*)$')
+                    local subject = kind .. ' ' .. name
+                    local stands = redis.call('ZSCORE', rules, text)
+                    local known = redis.call('HGET', of, subject)
+                    local number = known and tonumber(redis.call('ZSCORE', rules, known) or nil)
+                    local member = text
+                    if number then
+                        local _, its_since, its_until = string.match(known, '^(%S+) (%d+) (%d+) ')
+                        since, until_ = later(its_since, since), later(its_until, until_)
+                        member = string.format('%s %s %s %s', kind, since, until_, name)
+                    end
+                    if number and member == known then
+                        -- Another version may have put it beside the one that holds.
+                        if stands and text ~= known then redis.call('ZREM', rules, text) end
+                    else
+                        local is_new = true
+                        if stands and not number then
+                            number, is_new = tonumber(stands), false
+                        elseif given > (number or 0) then
+                            number = given
+                        else
+                            number = math.max(last + 1, now)
+                        end
+                        if known then redis.call('ZREM', rules, known) redis.call('ZREM', ends, known) end
+                        if stands then redis.call('ZREM', rules, text) end
+                        redis.call('ZADD', rules, string.format('%.0f', number), member)
+                        redis.call('ZADD', ends, until_, member)
+                        redis.call('HSET', of, subject, member)
+                        last = math.max(last, number)
+                        if is_new and ARGV[1] ~= '' then
+                            redis.call('PUBLISH', ARGV[1], string.format('numbered %.0f %s', number, member))
+                            redis.call('PUBLISH', ARGV[1], 'rule ' .. member)
+                        end
+                    end
+                    table.insert(numbers, string.format('%.0f', number))
+                end
+                if last > had then redis.call('SET', count, string.format('%.0f', last)) end
+                return numbers",
+            ),
+            look: Script::new(
+                r"
+                local rules, count, of, ends = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+                local now = tonumber(redis.call('TIME')[1])
+                local due = string.format('%.0f', now - ARGV[1])
+                for _, member in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', due, 'LIMIT', 0, ARGV[2])) do
+                    local kind, name = string.match(member, '^(%S+) %d+ %d+ (.*)$')
+                    local subject = kind .. ' ' .. name
+                    if redis.call('HGET', of, subject) == member then redis.call('HDEL', of, subject) end
+                    redis.call('ZREM', rules, member)
+                    redis.call('ZREM', ends, member)
+                end
+                return {tonumber(redis.call('GET', count) or '0'), redis.call('ZCARD', rules),
+                    redis.call('ZCARD', ends), redis.call('ZCOUNT', ends, '-inf', due), now}",
             ),
             touch: Script::new(
                 r"

@@ -210,10 +210,16 @@ impl Gateway {
     }
 
     #[track_caller]
-    fn start_by(mut command: Command, files: Arc<Workspace>, signing_key: TokenKey) -> Self {
+    fn start_by(command: Command, files: Arc<Workspace>, signing_key: TokenKey) -> Self {
+        Self::start_with_arguments(command, files, signing_key, &[])
+    }
+
+    #[track_caller]
+    fn start_with_arguments(mut command: Command, files: Arc<Workspace>, signing_key: TokenKey, more: &[&str]) -> Self {
         let mut child = command
             .args(["run", "--config"])
             .arg(files.config())
+            .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -274,10 +280,16 @@ impl Gateway {
         gateway
     }
 
-    /// Starts the program once more on the same directory: it takes over. This one is given back, ending.
+    /// The same, to take over from the one that runs on this directory.
+    #[track_caller]
+    pub(crate) fn start_to_take_over(files: Arc<Workspace>, signing_key: TokenKey) -> Self {
+        Self::start_with_arguments(command(&files.path), files, signing_key, &["--upgrade"])
+    }
+
+    /// Starts the program once more on the same directory, to take over. This one is given back, ending.
     #[track_caller]
     pub(crate) fn upgrade(self) -> (Self, Self) {
-        let new = Self::start_in(Arc::clone(&self.files), self.signing_key.clone());
+        let new = Self::start_to_take_over(Arc::clone(&self.files), self.signing_key.clone());
         assert_eq!((new.address, new.admin), (self.address, self.admin));
         (new, self)
     }

@@ -4,6 +4,7 @@ pub(crate) mod backend;
 pub(crate) mod callers;
 pub(crate) mod client;
 pub(crate) mod config;
+pub(crate) mod distance;
 pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod h2;
@@ -23,9 +24,10 @@ use std::time::{Duration, Instant};
 pub(crate) use backend::{Backend, Behaviour, Gate};
 pub(crate) use client::{Connection, Request, Response};
 pub(crate) use config::{ALICE, API_KEY, Account, BOB, CLIENT, Config, OTHER_CLIENT};
+pub(crate) use distance::Distance;
 pub(crate) use gateway::Gateway;
 pub(crate) use load::Load;
-pub(crate) use redis::RedisServer;
+pub(crate) use redis::{RedisCluster, RedisServer};
 pub(crate) use serde_json::{Value, json};
 
 /// How long anything that must happen may take.

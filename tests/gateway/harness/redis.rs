@@ -78,15 +78,31 @@ impl RedisServer {
         assert!(status.success());
     }
 
+    /// The same after AUTH.
+    pub(crate) fn command_as(&self, password: &str, words: &[&str]) -> String {
+        let answers = self.commands(&[&["AUTH", password], words]).unwrap_or_else(|error| panic!("{words:?}: {error}"));
+        assert_eq!(answers[0], "OK");
+        answers[1].clone()
+    }
+
     fn try_command(&self, words: &[&str]) -> std::io::Result<String> {
+        self.commands(&[words]).map(|mut answers| answers.remove(0))
+    }
+
+    /// The answers to commands on one connection.
+    fn commands(&self, commands: &[&[&str]]) -> std::io::Result<Vec<String>> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         stream.set_read_timeout(Some(DEADLINE))?;
-        let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-        for word in words {
-            bytes.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
+        let mut bytes = Vec::new();
+        for words in commands {
+            bytes.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
+            for word in *words {
+                bytes.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
+            }
         }
         stream.write_all(&bytes)?;
-        read_value(&mut BufReader::new(stream))
+        let mut reader = BufReader::new(stream);
+        commands.iter().map(|_| read_value(&mut reader)).collect()
     }
 
     fn answers(&mut self) -> bool {
@@ -152,4 +168,33 @@ fn read_value(reader: &mut impl BufRead) -> std::io::Result<String> {
         "$" | "*" => String::new(),
         _ => rest.to_owned(),
     })
+}
+
+/// A cluster whose slots are spread over three nodes.
+pub(crate) struct RedisCluster {
+    pub(crate) nodes: Vec<RedisServer>,
+}
+
+impl RedisCluster {
+    pub(crate) fn start() -> Self {
+        let node = |_| RedisServer::with(&[("cluster-enabled", "yes"), ("cluster-node-timeout", "2000")]);
+        let nodes: Vec<RedisServer> = (0..3).map(node).collect();
+        for (number, (node, [first, last])) in
+            nodes.iter().zip([["0", "5460"], ["5461", "10922"], ["10923", "16383"]]).enumerate()
+        {
+            assert_eq!(node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &(number + 1).to_string()]), "OK");
+            assert_eq!(node.command(&["CLUSTER", "ADDSLOTSRANGE", first, last]), "OK");
+            assert_eq!(node.command(&["CLUSTER", "MEET", "127.0.0.1", &nodes[0].port.to_string()]), "OK");
+        }
+        let begun = Instant::now();
+        let is_up = |node: &RedisServer| {
+            let info = node.command(&["CLUSTER", "INFO"]);
+            info.contains("cluster_state:ok") && info.contains("cluster_size:3")
+        };
+        while !nodes.iter().all(is_up) {
+            assert!(begun.elapsed() < 3 * DEADLINE, "no cluster: {}", nodes[0].command(&["CLUSTER", "NODES"]));
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        Self { nodes }
+    }
 }

@@ -1,0 +1,154 @@
+//! Who runs: what a process says of itself to another one that wants its place, and beside the state to whoever finds
+//! that locked.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::net::SocketAddr;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::net::unix::UCred;
+
+/// The name of the file in the directory of the state.
+const FILE: &str = "owner.json";
+/// How long the process that runs may take to say who it is.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// No answer and no file is larger.
+const MAX_SIZE: u64 = 16 * 1024;
+
+/// A process, as another one has to know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// Its number, in its own namespace of processes.
+    pub pid: u32,
+    /// The absolute path of its gateway.yaml.
+    pub config: PathBuf,
+    /// The addresses on which it listens, as configured.
+    #[serde(default)]
+    pub listens: Vec<SocketAddr>,
+    /// The name of the machine or container that it runs in.
+    host: String,
+    /// The number of its network namespace; `None` where the machine does not say.
+    network: Option<u64>,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (pid, config) = (self.pid, self.config.display());
+        if self.host == host() {
+            write!(formatter, "process {pid} with {config}")
+        } else {
+            write!(formatter, "process {pid} on {} with {config}", self.host)
+        }
+    }
+}
+
+impl Owner {
+    /// This process, running with this file.
+    pub fn this(file: &Path) -> Self {
+        Self {
+            pid: std::process::id(),
+            listens: Vec::new(),
+            config: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
+            host: host(),
+            network: fs::metadata("/proc/self/ns/net").ok().map(|namespace| namespace.ino()),
+        }
+    }
+
+    /// Whether both run with one file.
+    pub fn has_same_file(&self, other: &Self) -> bool {
+        is_same_file(&self.config, &other.config)
+    }
+
+    /// Asks who answers on an operators' socket. `None`: nobody.
+    ///
+    /// # Errors
+    /// Where somebody is there and does not say who.
+    pub fn at(socket: &Path) -> io::Result<Option<Self>> {
+        let Ok(mut stream) = UnixStream::connect(socket) else { return Ok(None) };
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.write_all(b"GET /process HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.take(MAX_SIZE).read_to_end(&mut answer)?;
+        let body = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").map(|end| &answer[end + 4..]);
+        Ok(Some(serde_json::from_slice(body.unwrap_or_default())?))
+    }
+
+    /// Whether a process that asks to take over from this one may; `peer` is what the kernel says of it.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admits(&self, other: &Self, peer: &UCred) -> Result<(), String> {
+        let own = rustix::process::geteuid().as_raw();
+        if peer.uid() != own {
+            return Err(format!("{self} runs as user {own}, and the one that asks as user {}", peer.uid()));
+        }
+        // Another user's, or one whose memory is closed to others, does not show its namespace: then its word counts.
+        let seen = peer.pid().and_then(|pid| fs::metadata(format!("/proc/{pid}/ns/net")).ok());
+        let network = seen.map(|namespace| namespace.ino()).or(other.network);
+        if network != self.network {
+            return Err(format!(
+                "{self} runs in another network namespace: its sockets would be of no use to the one that asks"
+            ));
+        }
+        if !self.has_same_file(other) {
+            return Err(format!("{self} runs, and the one that asks has {}", other.config.display()));
+        }
+        Ok(())
+    }
+
+    /// Why a process that was not asked to take over does not start, and what to do.
+    pub fn refusal(&self, other: &Self, socket: &Path) -> String {
+        let socket = socket.display();
+        let take_over = if self.has_same_file(other) {
+            "to take over from it without loss, use `wicketgate run --upgrade`, or send it SIGUSR2; "
+        } else {
+            ""
+        };
+        format!(
+            "the state is in use: {self} answers at {socket}; it goes on as before. {take_over}to run beside it, set \
+             another `state.embedded.path`, and another `admin.socket` where that is set"
+        )
+    }
+
+    /// Writes it beside the state, which this process has locked.
+    pub fn write(&self, directory: &Path) {
+        let (path, new) = (directory.join(FILE), directory.join("owner.new"));
+        let written = serde_json::to_vec(self).map_err(io::Error::from).and_then(|text| {
+            fs::write(&new, text)?;
+            fs::set_permissions(&new, fs::Permissions::from_mode(0o600))?;
+            fs::rename(&new, &path)
+        });
+        if let Err(error) = written {
+            // It says more to others, and nothing depends on it.
+            tracing::warn!(path = %path.display(), %error, "cannot write which process has the state");
+        }
+    }
+
+    /// What stands beside a state that another process has locked.
+    pub fn read(directory: &Path) -> Option<Self> {
+        let mut text = Vec::new();
+        fs::File::open(directory.join(FILE)).ok()?.take(MAX_SIZE).read_to_end(&mut text).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// Takes the file away, before the state is anybody's.
+    pub fn remove(directory: &Path) {
+        let _ = fs::remove_file(directory.join(FILE));
+    }
+}
+
+/// Whether two paths lead to one file now: what is mounted there may have changed since the start of either.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    one == other || real(one).is_some_and(|one| real(other) == Some(one))
+}
+
+fn host() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}

@@ -1,0 +1,163 @@
+//! Writes that count only once replicas have them. Those that wait together are sent together, with one WAIT for all, on a
+//! connection of their own: a WAIT holds up whatever comes after it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use redis::{RedisError, RedisResult, cmd};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::connect::{Connection, connect};
+use super::inner::{Inner, is_away};
+use crate::state::Unavailable;
+
+/// Not more writes wait than this, and not more are sent at once than the second.
+const MOST_WAITING: usize = 10_000;
+const MOST_AT_ONCE: usize = 500;
+
+/// How often it is said that replicas are missing.
+const SAY: Duration = Duration::from_secs(10);
+
+type Writing = Pin<Box<dyn Future<Output = RedisResult<()>> + Send>>;
+
+/// A write, and who waits for it.
+struct Write {
+    run: Box<dyn FnOnce(Connection) -> Writing + Send>,
+    done: oneshot::Sender<bool>,
+}
+
+/// Where writes are handed in.
+#[derive(Clone)]
+pub(super) struct Commits(mpsc::Sender<Write>);
+
+impl Commits {
+    /// The queue, and what empties it.
+    pub(super) fn new() -> (Self, CommitQueue) {
+        let (sender, receiver) = mpsc::channel(MOST_WAITING);
+        (Self(sender), CommitQueue(receiver))
+    }
+
+    /// Writes; returns once enough replicas have it.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: they do not, or nobody knows.
+    pub(super) async fn write<T, F>(
+        &self,
+        inner: &Inner,
+        write: impl FnOnce(Connection) -> F + Send + 'static,
+    ) -> Result<T, Unavailable>
+    where
+        T: Send + 'static,
+        F: Future<Output = RedisResult<T>> + Send + 'static,
+    {
+        let (done, is_done) = oneshot::channel();
+        let (told, answer) = oneshot::channel();
+        let run = move |connection| {
+            let writing = write(connection);
+            Box::pin(async move {
+                let value = writing.await?;
+                let _ = told.send(value);
+                Ok(())
+            }) as Writing
+        };
+        self.0.try_send(Write { run: Box::new(run), done }).map_err(|_| Unavailable)?;
+        // Those before, and these: each is written and waited for.
+        match timeout(inner.settings.timeout * 4, is_done).await {
+            Ok(Ok(true)) => answer.await.map_err(|_| Unavailable),
+            Ok(_) | Err(_) => Err(Unavailable),
+        }
+    }
+}
+
+/// The writes that wait.
+pub(super) struct CommitQueue(mpsc::Receiver<Write>);
+
+impl CommitQueue {
+    /// Writes what comes, for ever.
+    pub(super) async fn keep(mut self, inner: Arc<Inner>) {
+        let (mut connection, mut said) = (None::<Connection>, None::<Instant>);
+        let (mut writes, mut renewals) = (Vec::new(), 0);
+        while self.0.recv_many(&mut writes, MOST_AT_ONCE).await > 0 {
+            // Whoever has gone on wants nothing written any more.
+            writes.retain(|write| !write.done.is_closed());
+            // What becomes of these is not known to those who are told that nothing was written: as after any outage.
+            let (runs, waiting): (Vec<_>, Vec<_>) = writes.drain(..).map(|write| (write.run, write.done)).unzip();
+            let renewed = inner.renewals.load(Ordering::Acquire);
+            if std::mem::replace(&mut renewals, renewed) != renewed {
+                connection = None;
+            }
+            let outcome = match connected(&inner, &mut connection).await {
+                Ok(connection) => commit(&inner, connection, runs).await,
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Ok((worked, have)) => {
+                    let enough = have >= inner.settings.replicas;
+                    if !enough && said.is_none_or(|then| then.elapsed() >= SAY) {
+                        said = Some(Instant::now());
+                        let wanted = inner.settings.replicas;
+                        tracing::error!(
+                            have,
+                            wanted,
+                            "too few replicas have a write: logins, logouts and revocations are refused with 503, \
+                             everything else goes on"
+                        );
+                    }
+                    for (done, worked) in waiting.into_iter().zip(worked) {
+                        let _ = done.send(worked && enough);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "writes were lost: their callers are refused with 503");
+                    connection = None;
+                }
+            }
+        }
+    }
+}
+
+async fn connected<'a>(inner: &Inner, connection: &'a mut Option<Connection>) -> RedisResult<&'a Connection> {
+    if connection.is_none() {
+        let connected = timeout(inner.settings.connect_timeout, connect(&inner.settings, &inner.connect_log)).await;
+        *connection = Some(connected.map_err(|_| late())??.0);
+    }
+    connection.as_ref().ok_or_else(late)
+}
+
+/// Runs all at once; which of them worked, and how many replicas have them.
+async fn commit(
+    inner: &Arc<Inner>,
+    connection: &Connection,
+    runs: Vec<Box<dyn FnOnce(Connection) -> Writing + Send>>,
+) -> RedisResult<(Vec<bool>, u32)> {
+    let mut worked = vec![false; runs.len()];
+    let mut running = JoinSet::new();
+    for (at, run) in runs.into_iter().enumerate() {
+        let (writing, patience) = (run(connection.clone()), inner.settings.timeout);
+        running.spawn(async move { (at, timeout(patience, writing).await.unwrap_or_else(|_| Err(late()))) });
+    }
+    while let Some(done) = running.join_next().await {
+        match done {
+            Ok((at, Ok(()))) => worked[at] = true,
+            Ok((_, Err(error))) if is_away(&error) => return Err(error),
+            Ok((_, Err(error))) => tracing::warn!(%error, "the state store refused an operation"),
+            Err(_) => {}
+        }
+    }
+    // Before the connection gives up on the answer.
+    let patience = u64::try_from((inner.settings.timeout / 2).as_millis()).unwrap_or(u64::MAX).max(1);
+    let mut wait = cmd("WAIT");
+    wait.arg(inner.settings.replicas).arg(patience);
+    let have =
+        timeout(inner.settings.timeout, wait.query_async(&mut connection.clone())).await.map_err(|_| late())??;
+    Ok((worked, have))
+}
+
+fn late() -> RedisError {
+    (redis::ErrorKind::Io, "it does not answer in time").into()
+}

@@ -1,0 +1,189 @@
+//! Many logins at once, for operators. All keys are walked through, page by page and node by node, on connections that are
+//! made for it: nobody else waits, and what fails here ends nothing but the list.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{FromRedisValue, Pipeline, RedisResult, cmd};
+use tokio::time::timeout;
+
+use super::Redis;
+use super::connect::nodes;
+use super::inner::{Inner, escaped, family, session};
+use crate::customer::Identifier;
+use crate::state::Unavailable;
+use crate::state::family::Family;
+use crate::state::registry::LoginKind;
+use crate::state::session::{LoginId, Session, SessionDigest, unhex};
+
+/// How many keys the store looks at in one step.
+const STEP: usize = 1_000;
+
+/// How many logins are read at once.
+const PAGE: usize = 200;
+
+/// How long one step, or one page, may take: nobody waits but the operator.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What stands under the key of a login.
+type Fields = Vec<(String, String)>;
+
+/// Which logins are looked at.
+#[derive(Debug, Clone, Copy)]
+pub enum Among<'a> {
+    /// All of the store.
+    All,
+    /// The one with this name, where it is one of refresh tokens; every session.
+    Login(LoginId),
+    /// Those that the store has noted for these customers.
+    Customers(&'a [Identifier]),
+}
+
+impl Redis {
+    /// Sessions for which `wanted` is true, not more than `most`.
+    pub(in crate::state) async fn sessions(
+        &self,
+        most: usize,
+        among: Among<'_>,
+        wanted: impl Fn(&SessionDigest, &Session) -> bool,
+    ) -> Result<Vec<(SessionDigest, Session)>, Unavailable> {
+        self.list(LoginKind::Session, most, among, |digest, fields| {
+            session(digest, fields).map(|session| wanted(digest, &session).then_some(session))
+        })
+        .await
+    }
+
+    /// Families for which `wanted` is true, not more than `most`.
+    pub(in crate::state) async fn families(
+        &self,
+        most: usize,
+        among: Among<'_>,
+        wanted: impl Fn(&SessionDigest, &Family) -> bool,
+    ) -> Result<Vec<(SessionDigest, Family)>, Unavailable> {
+        self.list(LoginKind::Family, most, among, |digest, fields| {
+            family(fields).map(|family| wanted(digest, &family).then_some(family))
+        })
+        .await
+    }
+
+    /// What `read` makes of logins; outside it says whether they can be read, inside whether they are wanted.
+    async fn list<T>(
+        &self,
+        kind: LoginKind,
+        most: usize,
+        among: Among<'_>,
+        read: impl Fn(&SessionDigest, &Fields) -> Option<Option<T>>,
+    ) -> Result<Vec<(SessionDigest, T)>, Unavailable> {
+        // A key may come more than once, also of two nodes.
+        let mut found = HashMap::new();
+        let mut take = |logins: Vec<(SessionDigest, Fields)>| {
+            for (digest, fields) in logins {
+                // It has ended in between.
+                if fields.is_empty() {
+                    continue;
+                }
+                if let Some(login) = read(&digest, &fields).ok_or(Unavailable)? {
+                    found.insert(digest, login);
+                }
+            }
+            Ok(found.len() < most)
+        };
+        if let Among::Customers(customers) = among {
+            for customer in customers {
+                if !take(self.noted(kind, customer).await?)? {
+                    break;
+                }
+            }
+        } else {
+            let start = match (kind, among) {
+                (LoginKind::Family, Among::Login(login)) => login.to_string(),
+                _ => String::new(),
+            };
+            let link = self.inner.link.load_full();
+            let link = link.as_deref().ok_or(Unavailable)?;
+            let all = nodes(&self.inner.settings, link, &self.inner.connect_log).await;
+            'nodes: for mut node in all.map_err(|error| told(&error))? {
+                let mut cursor = 0;
+                loop {
+                    let (next, logins) = self.inner.some(&mut node, kind, &start, cursor).await?;
+                    if !take(logins)? {
+                        break 'nodes;
+                    }
+                    cursor = next;
+                    if cursor == 0 {
+                        break;
+                    }
+                }
+            }
+        }
+        let mut found: Vec<_> = found.into_iter().collect();
+        found.truncate(most);
+        Ok(found)
+    }
+
+    /// The logins that the store has noted for a customer.
+    async fn noted(&self, kind: LoginKind, customer: &Identifier) -> Result<Vec<(SessionDigest, Fields)>, Unavailable> {
+        let mut range = cmd("ZRANGE");
+        range.arg(self.inner.customer_key(kind, customer)).arg(0).arg(-1);
+        let names: Vec<String> =
+            self.beside(move |_, mut connection| async move { range.query_async(&mut connection).await }).await?;
+        let digests: Vec<SessionDigest> = names.iter().filter_map(|name| unhex(name)).collect();
+        let mut logins = Vec::new();
+        for some in digests.chunks(self.at_once(PAGE).min(PAGE)) {
+            let hashes = self.inner.hashes(kind, some);
+            let fields: Vec<Fields> =
+                self.beside(move |_, mut connection| async move { hashes.query_async(&mut connection).await }).await?;
+            logins.extend(some.iter().copied().zip(fields));
+        }
+        Ok(logins)
+    }
+}
+
+impl Inner {
+    /// Some logins of a node whose digest begins so, from this place of all its keys on, and the next place; 0: the first,
+    /// and after the last.
+    async fn some(
+        &self,
+        node: &mut MultiplexedConnection,
+        kind: LoginKind,
+        start: &str,
+        cursor: u64,
+    ) -> Result<(u64, Vec<(SessionDigest, Fields)>), Unavailable> {
+        let before = self.login_prefix(kind);
+        let mut scan = cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(format!("{}{start}*", escaped(&before))).arg("COUNT").arg(STEP);
+        let (next, keys): (u64, Vec<String>) = patiently(scan.query_async(node)).await?;
+        let digests: Vec<SessionDigest> = keys.iter().filter_map(|key| unhex(key.strip_prefix(&before)?)).collect();
+        let mut logins = Vec::new();
+        for some in digests.chunks(PAGE) {
+            let fields: Vec<Fields> = patiently(self.hashes(kind, some).query_async(node)).await?;
+            logins.extend(some.iter().copied().zip(fields));
+        }
+        Ok((next, logins))
+    }
+
+    fn hashes(&self, kind: LoginKind, digests: &[SessionDigest]) -> Pipeline {
+        let mut pipeline = Pipeline::new();
+        for digest in digests {
+            pipeline.cmd("HGETALL").arg(match kind {
+                LoginKind::Session => self.session_key(digest),
+                LoginKind::Family => self.family_key(digest),
+            });
+        }
+        pipeline
+    }
+}
+
+async fn patiently<T: FromRedisValue>(exchange: impl Future<Output = RedisResult<T>>) -> Result<T, Unavailable> {
+    match timeout(PATIENCE, exchange).await {
+        Ok(outcome) => outcome.map_err(|error| told(&error)),
+        Err(_) => Err(told(&"it does not answer in time")),
+    }
+}
+
+fn told(reason: &dyn std::fmt::Display) -> Unavailable {
+    let reason = reason.to_string();
+    tracing::warn!(reason, "the logins of the state store cannot be listed");
+    Unavailable
+}

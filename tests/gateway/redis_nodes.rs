@@ -1,0 +1,141 @@
+//! A real cluster of three nodes, a real trio of sentinels, and databases with much else in them.
+
+use std::sync::Arc;
+use std::thread;
+
+use crate::harness::*;
+use crate::replicas::{by_cookie, log_in, logout, replicas, until};
+
+/// The logins that are listed.
+fn listed(gateway: &Gateway, more: &[&str]) -> Vec<Value> {
+    let (code, out, err) = gateway.files.run(&[&["sessions", "list", "--json"][..], more].concat());
+    assert_eq!(code, 0, "{err}");
+    serde_json::from_str(&out).unwrap()
+}
+
+#[test]
+fn sessions_and_refresh_tokens_on_all_nodes_of_a_cluster_are_listed_and_ended() {
+    let cluster = RedisCluster::start();
+    let world = replicas(2, &cluster.nodes[0], |c| {
+        c.set("/state/redis/cluster", json!(true)).set("/login/refresh", json!({"lifetime": "1h"}))
+    });
+    let (a, b) = (&world.gateways[0], &world.gateways[1]);
+    let logins: Vec<Response> = (0..12).map(|_| a.login_request(ALICE.name, ALICE.secret).send().ok()).collect();
+    let pairs: Vec<String> = logins.iter().map(crate::replicas::pair).collect();
+    let bob = log_in(b, BOB);
+    let kept = |node: &RedisServer, kind: &str| node.command(&["KEYS", kind]).lines().count();
+    for kind in ["wg:s:*", "wg:f:*"] {
+        let counts: Vec<usize> = cluster.nodes.iter().map(|node| kept(node, kind)).collect();
+        assert!(counts.iter().all(|count| *count > 0) && counts.iter().sum::<usize>() == 13, "{kind}: {counts:?}");
+    }
+    let all = listed(b, &[]);
+    assert_eq!(all.len(), 13);
+    assert!(all.iter().all(|login| login["kind"] == "session+refresh"), "{all:?}");
+    let customer = keys::decode(logins[0].json()["JWT"].as_str().unwrap()).1["sub"].as_str().unwrap().to_owned();
+    let theirs = listed(b, &["--customer", &customer]);
+    assert_eq!(theirs.len(), 12);
+    for login in &theirs {
+        let (code, _, err) = b.files.run(&["sessions", "end", login["id"].as_str().unwrap()]);
+        assert_eq!(code, 0, "{err}");
+    }
+    for gateway in [a, b] {
+        until("all are over", || pairs.iter().all(|pair| by_cookie(gateway, pair).send().status == 401));
+        by_cookie(gateway, &bob).send().ok();
+    }
+    assert_eq!(listed(a, &[]).len(), 1);
+    let counts: Vec<usize> = cluster.nodes.iter().map(|node| kept(node, "wg:s:*")).collect();
+    assert_eq!(counts.iter().sum::<usize>(), 1);
+}
+
+#[test]
+fn the_logins_of_one_customer_are_found_without_looking_at_all_others() {
+    let redis = RedisServer::start();
+    let world = replicas(1, &redis, |c| c.set("/login/refresh", json!({"lifetime": "1h"})));
+    let gateway = &world.gateways[0];
+    let answer = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
+    let customer = keys::decode(answer.json()["JWT"].as_str().unwrap()).1["sub"].as_str().unwrap().to_owned();
+    log_in(gateway, BOB);
+    redis.command(&["CONFIG", "RESETSTAT"]);
+    let theirs = listed(gateway, &["--customer", &customer]);
+    assert_eq!((theirs.len(), &theirs[0]["kind"]), (1, &json!("session+refresh")));
+    assert!(!redis.command(&["INFO", "commandstats"]).contains("cmdstat_scan:"));
+    // Without a name all are looked at, also those of versions that noted nothing for the customer.
+    let noted = redis.command(&["KEYS", "wg:c:*"]);
+    noted.lines().for_each(|key| drop(redis.command(&["DEL", key])));
+    assert_eq!(listed(gateway, &[]).len(), 2);
+    assert!(redis.command(&["INFO", "commandstats"]).contains("cmdstat_scan:"));
+}
+
+#[test]
+fn very_many_keys_of_others_in_the_database_hinder_nobody() {
+    let redis = RedisServer::with(&[("enable-debug-command", "yes")]);
+    assert_eq!(redis.command(&["DEBUG", "POPULATE", "800000", "foreign"]), "OK");
+    let world = replicas(1, &redis, |c| c);
+    let gateway = &world.gateways[0];
+    let kept = log_in(gateway, ALICE);
+    let listing = {
+        let files = Arc::clone(&gateway.files);
+        thread::spawn(move || files.run(&["sessions", "list", "--json"]))
+    };
+    let mut calls = 0;
+    while !listing.is_finished() || calls == 0 {
+        by_cookie(gateway, &kept).send().ok();
+        gateway.login_request(BOB.name, BOB.secret).send().ok();
+        gateway.expect_metric("wicketgate_state_up", &[], 1.0);
+        calls += 1;
+    }
+    let (code, out, err) = listing.join().unwrap();
+    let all: Vec<Value> = serde_json::from_str(&out).unwrap();
+    assert!(code == 0 && !all.is_empty(), "{err}");
+    assert!(all.iter().all(|login| login["kind"] == "session"), "{all:?}");
+}
+
+#[test]
+fn gateways_come_back_after_a_failover_by_a_trio_of_sentinels_that_ask_for_passwords() {
+    let guarded = [("requirepass", "server-secret"), ("masterauth", "server-secret")];
+    let first = RedisServer::with(&guarded);
+    let port = first.port.to_string();
+    let second = RedisServer::with(&[&guarded[..], &[("replicaof", &format!("127.0.0.1 {port}"))]].concat());
+    let role = |server: &RedisServer| server.command_as("server-secret", &["ROLE"]);
+    until("the replica follows", || role(&second).contains("connected"));
+    let mut trio: Vec<RedisServer> =
+        (0..3).map(|_| RedisServer::with(&[("sentinel", ""), ("requirepass", "sentinel-secret")])).collect();
+    let ask = |sentinel: &RedisServer, words: &[&str]| sentinel.command_as("sentinel-secret", words);
+    for sentinel in &trio {
+        assert_eq!(ask(sentinel, &["SENTINEL", "MONITOR", "main", "127.0.0.1", &port, "2"]), "OK");
+        for (name, value) in
+            [("auth-pass", "server-secret"), ("down-after-milliseconds", "500"), ("failover-timeout", "1000")]
+        {
+            assert_eq!(ask(sentinel, &["SENTINEL", "SET", "main", name, value]), "OK");
+        }
+    }
+    until("the three know each other, and the replica", || {
+        let knows = |sentinel: &RedisServer| {
+            ask(sentinel, &["SENTINEL", "CKQUORUM", "main"]).starts_with("OK 3")
+                && ask(sentinel, &["SENTINEL", "REPLICAS", "main"]).contains("slave")
+        };
+        trio.iter().all(knows)
+    });
+    let nodes: Vec<String> = trio[1..].iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port)).collect();
+    let settings = json!({
+        "url": trio[0].url(), "nodes": nodes, "password": {"file": "server.key"},
+        "sentinel": {"master": "main", "password": {"file": "sentinel.key"}},
+    });
+    let world = replicas(2, &trio[0], |c| {
+        c.file("server.key", "server-secret").file("sentinel.key", "sentinel-secret").set("/state/redis", settings)
+    });
+    let (a, b) = (&world.gateways[0], &world.gateways[1]);
+    let (stays, goes) = (log_in(a, ALICE), log_in(b, BOB));
+    logout(a, &goes).send().expect(204, "");
+    let is_there = |server: &RedisServer| server.command_as("server-secret", &["KEYS", "wg:s:*"]).lines().count() == 1;
+    until("the replica has it", || is_there(&second));
+    // The sentinel that gateways ask first goes with it.
+    drop(first);
+    drop(trio.remove(0));
+    until("the replica takes over", || role(&second).starts_with("master"));
+    for gateway in [a, b] {
+        until("logins go on", || gateway.login_request(BOB.name, BOB.secret).send().status == 200);
+        until("the session is known", || by_cookie(gateway, &stays).send().status == 200);
+        by_cookie(gateway, &goes).send().expect(401, "401-03");
+    }
+}
