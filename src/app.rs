@@ -16,7 +16,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::raw::{self, AccessLog, Level, Raw};
-use crate::config::{Config, Problems};
+use crate::config::{Config, Draft, Problems};
 use crate::diagnostics;
 use crate::gateway::Shared;
 use crate::gateway::access_log::AccessLogWriter;
@@ -87,13 +87,13 @@ pub struct App {
 }
 
 impl App {
-    /// Reads the configuration, binds all addresses and starts the workers. `given` are sockets that are open already.
-    /// `control` runs everything that is not a request.
+    /// Reads all that the configuration of `file` names, binds all addresses and starts the workers. `given` are sockets that
+    /// are open already. `control` runs everything that is not a request.
     ///
     /// # Errors
     /// What is wrong with the configuration, or with the machine.
-    pub fn start(file: &Path, given: Sockets, control: Runtime) -> anyhow::Result<Self> {
-        Self::begin(file, given, control, |socket, own| match Owner::at(socket) {
+    pub fn start(file: &Path, draft: Draft, given: Sockets, control: Runtime) -> anyhow::Result<Self> {
+        Self::begin(file, draft, given, control, |socket, own| match Owner::at(socket) {
             Ok(None) => Ok(None),
             Ok(Some(other)) => bail!("{}", other.refusal(own, socket)),
             Err(error) => bail!("{}", silent(socket, &error)),
@@ -105,8 +105,8 @@ impl App {
     ///
     /// # Errors
     /// As [`App::start`]; then the other process goes on.
-    pub fn upgrade(file: &Path, given: Sockets, control: Runtime) -> anyhow::Result<Self> {
-        Self::begin(file, given, control, |socket, own| {
+    pub fn upgrade(file: &Path, draft: Draft, given: Sockets, control: Runtime) -> anyhow::Result<Self> {
+        Self::begin(file, draft, given, control, |socket, own| {
             let met = Predecessor::meet(socket, own)?;
             if met.is_none() {
                 tracing::info!(socket = %socket.display(), "nobody runs here to take over from: starting as without --upgrade");
@@ -117,16 +117,16 @@ impl App {
 
     fn begin(
         file: &Path,
+        draft: Draft,
         mut given: Sockets,
         control: Runtime,
         meet: impl FnOnce(&Path, &Owner) -> anyhow::Result<Option<(Predecessor, Sockets)>>,
     ) -> anyhow::Result<Self> {
         let mut owner = Owner::this(file);
         let lasting = Lasting::default();
-        let plan = Plan::read(file, &lasting)?;
+        let plan = Plan::of(draft, &lasting)?;
         plan.warn();
-        control.block_on(plan.fetch_keys(&lasting, control.handle()));
-        control.block_on(plan.watch_servers(control.handle()));
+        control.block_on(reload::look_around(&plan.policy, &lasting, control.handle()));
         let raw = plan.config.raw().clone();
         owner.listens = raw.listen.iter().map(|listen| listen.address).chain([raw.admin.address]).collect();
         let socket = operators::socket_path(&plan.config);
@@ -163,7 +163,7 @@ impl App {
         if let Some(predecessor) = &predecessor {
             predecessor.give()?;
         }
-        let hashing = Hashing::new(control.handle().clone());
+        let hashing = Hashing::default();
         let now = u64::try_from(unix_seconds()).unwrap_or_default();
         let directory = plan.state.directory().map(Path::to_owned);
         let owner = StateOwner { owner, directory };
@@ -241,7 +241,7 @@ impl App {
         })
     }
 
-    /// The configuration that it was started with.
+    /// The configuration that it was started with, without routes, clients and API keys.
     pub fn configuration(&self) -> &Raw {
         self.reloader.started_with()
     }
@@ -464,9 +464,18 @@ fn start_sweep(control: &Runtime, shared: &Arc<Shared>, noted: PathBuf) {
     control.spawn(async move {
         loop {
             tokio::time::sleep(SWEEP).await;
-            shared.lasting.uses.write(&noted);
+            let (sweeping, noted) = (Arc::clone(&shared), noted.clone());
+            // Of many keys, or on a disk that hangs, this takes long.
+            let swept = tokio::task::spawn_blocking(move || {
+                sweeping.lasting.forget_gone();
+                sweeping.forget_idle_limits();
+                sweeping.lasting.uses.write(&noted);
+            });
+            let _ = swept.await;
             let idle = shared.policy().auth.cookie.as_ref().map_or(u64::MAX, |cookie| cookie.idle);
-            shared.state.sweep(u64::try_from(unix_seconds()).unwrap_or_default(), idle).await;
+            let now = u64::try_from(unix_seconds()).unwrap_or_default();
+            shared.state.forget_counts(now);
+            shared.state.sweep(now, idle).await;
         }
     });
 }

@@ -40,13 +40,16 @@ pub struct Config {
     tree: Node,
     source: SharedSource,
     /// Paths of values that could not be used and have stand-ins.
-    replaced: Vec<String>,
+    replaced: structure::Replaced,
     files_read: Mutex<BTreeSet<PathBuf>>,
     /// Those of them that hold a secret.
     private_read: Mutex<BTreeSet<PathBuf>>,
     /// Warnings about `api_keys_file`.
     of_api_keys_file: Mutex<Vec<Warning>>,
 }
+
+/// A configuration and all that does not make sense in it, or only the problems.
+pub type Draft = Result<(Config, Problems), Problems>;
 
 /// A setting or a file mode that is valid and risky.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +91,7 @@ impl fmt::Debug for Config {
 ///
 /// # Errors
 /// The problems, where the file cannot be read, is not YAML, or where keys are missing or have the wrong type.
-pub fn read(path: &Path) -> Result<(Config, Problems), Problems> {
+pub fn read(path: &Path) -> Draft {
     read_draft(path).and_then(faithful)
 }
 
@@ -97,7 +100,7 @@ pub fn read(path: &Path) -> Result<(Config, Problems), Problems> {
 ///
 /// # Errors
 /// The problems, where the file cannot be read, is not YAML, or lacks too much.
-pub fn read_draft(path: &Path) -> Result<(Config, Problems), Problems> {
+pub fn read_draft(path: &Path) -> Draft {
     match files::read_main(path, tree::MAX_BYTES) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => parse_draft(&text, path),
@@ -116,7 +119,7 @@ pub fn read_draft(path: &Path) -> Result<(Config, Problems), Problems> {
 ///
 /// # Errors
 /// As for [`read`].
-pub fn parse(text: &str, file: &Path) -> Result<(Config, Problems), Problems> {
+pub fn parse(text: &str, file: &Path) -> Draft {
     parse_draft(text, file).and_then(faithful)
 }
 
@@ -130,11 +133,11 @@ pub fn parse_like(config: &Config, text: &str) -> Option<Raw> {
 }
 
 /// Only a configuration without stand-ins.
-fn faithful((config, problems): (Config, Problems)) -> Result<(Config, Problems), Problems> {
+fn faithful((config, problems): (Config, Problems)) -> Draft {
     if config.replaced.is_empty() { Ok((config, problems)) } else { Err(problems) }
 }
 
-fn parse_draft(text: &str, file: &Path) -> Result<(Config, Problems), Problems> {
+fn parse_draft(text: &str, file: &Path) -> Draft {
     let source = Source::new(text, file);
     let mut problems = Problems::new();
     let tree = tree::read(&source, &mut problems)?;
@@ -227,7 +230,7 @@ impl Config {
 
     /// The problems that are not merely about stand-ins.
     pub fn about_real_values(&self, problems: impl IntoIterator<Item = Problem>) -> impl Iterator<Item = Problem> {
-        problems.into_iter().filter(|problem| !structure::is_touched(&self.replaced, &problem.path))
+        problems.into_iter().filter(|problem| !self.replaced.touch(&problem.path))
     }
 
     /// Where `state.redis` is; `None` where that makes no sense, which has been said.

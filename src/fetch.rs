@@ -1,6 +1,6 @@
 //! A small document from another server, by HTTPS: bounded in size and time, and never from where it redirects to.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+
+use crate::resolver;
 
 /// No document is larger.
 const LARGEST: usize = 1 << 20;
@@ -130,8 +132,8 @@ impl Fetcher {
 
     /// To the first address that answers, of those that are allowed.
     async fn connect(&self, host: &str, port: u16, secure: bool, chosen: ChosenBy<'_>) -> Result<TcpStream, Fault> {
-        let found = tokio::net::lookup_host((host, port)).await.map_err(|_| Fault::Dns(host.to_owned()))?;
-        let addresses: Vec<SocketAddr> = found.collect();
+        let found = resolver::look_up_or_last(host, port).await;
+        let addresses = found.map_err(|_| Fault::Dns(host.to_owned()))?;
         let mut last = Fault::Dns(host.to_owned());
         for address in addresses {
             let ip = address.ip().to_canonical();

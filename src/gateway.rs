@@ -55,7 +55,7 @@ mod websocket_frames;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -92,6 +92,8 @@ use target::opened;
 /// What all workers share and what outlives a policy.
 pub struct Shared {
     policy: ArcSwap<Policy>,
+    /// Policies of before, while somebody holds them.
+    earlier: Mutex<Vec<Weak<Policy>>>,
     /// Everything that is counted.
     pub metrics: Arc<Metrics>,
     /// Logins, revocations and failed attempts.
@@ -150,6 +152,7 @@ impl Shared {
     pub fn new(policy: Policy, lasting: Lasting, metrics: Arc<Metrics>, hashing: Hashing, state: State) -> Self {
         Self {
             policy: ArcSwap::from_pointee(policy),
+            earlier: Mutex::default(),
             metrics,
             state,
             hashing,
@@ -189,10 +192,30 @@ impl Shared {
         Own(&self.own)
     }
 
-    /// Puts another policy in force: each request that begins from now on is decided by it.
-    pub fn replace_policy(&self, policy: Policy) {
-        self.policy.store(Arc::new(policy));
+    /// Puts another policy in force: each request that begins from now on is decided by it. Whoever takes the one before
+    /// keeps it until nobody else does: to drop a large one takes long, and no worker may have to.
+    #[must_use]
+    pub fn replace_policy(&self, policy: Policy) -> Arc<Policy> {
+        let before = self.policy.swap(Arc::new(policy));
         self.lasting.generation.fetch_add(1, Ordering::Release);
+        self.earlier().push(Arc::downgrade(&before));
+        before
+    }
+
+    /// How many policies of before are still held.
+    pub fn earlier_policies(&self) -> usize {
+        self.earlier().len()
+    }
+
+    fn earlier(&self) -> MutexGuard<'_, Vec<Weak<Policy>>> {
+        let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
+        earlier.retain(|policy| policy.strong_count() > 0);
+        earlier
+    }
+
+    /// Forgets limits that hold nobody back any more.
+    pub fn forget_idle_limits(&self) {
+        self.limits.forget_idle();
     }
 }
 
@@ -240,6 +263,8 @@ impl Gateway {
             loop {
                 tokio::time::sleep(TURN).await;
                 self.cells().turned(Instant::now());
+                // A worker without requests lets go of a policy of before as well.
+                drop(self.current());
                 self.pool.reap();
             }
         };

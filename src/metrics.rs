@@ -105,6 +105,11 @@ impl Metrics {
         locked(&self.reloads).note(fault, now);
     }
 
+    /// Sets how many policies of before a reload are still held.
+    pub fn earlier_policies(&self, count: usize) {
+        locked(&self.reloads).earlier_policies = count;
+    }
+
     /// How reloads went.
     pub fn reloads(&self) -> Reloads {
         locked(&self.reloads).clone()

@@ -52,6 +52,7 @@ pub use issuer::Issuer;
 use route::Route;
 use table::Table;
 pub use target::Target;
+use trust::Authorities;
 
 /// What outlives a policy.
 #[derive(Debug, Default)]
@@ -64,6 +65,15 @@ pub struct Lasting {
     pub uses: uses::Uses,
     /// Counts what makes earlier verdicts void: another policy, or other keys.
     pub generation: Arc<AtomicU64>,
+}
+
+impl Lasting {
+    /// Forgets what belongs to names that no policy in use has any more: keys, backends, servers, issuers.
+    pub fn forget_gone(&self) {
+        self.uses.forget_gone();
+        self.backends.forget_gone();
+        self.published.forget_gone();
+    }
 }
 
 /// What is decided about requests.
@@ -168,22 +178,23 @@ impl Policy {
     /// What is wrong goes to `problems`; then there is no policy.
     pub fn build(config: &Config, lasting: &Lasting, problems: &mut Problems) -> Option<Self> {
         let raw = config.raw();
+        let authorities = Authorities::new(config);
         let issuer = raw.issuer.as_ref().map(|raw| issuer::read(config, raw, &lasting.uses, problems));
         let deriver = raw.identifier.as_ref().map(|identifier| read_deriver(config, identifier, problems));
         let uses_of = |version: u8| lasting.uses.of("identifier_key", "", &format!("v{version}"));
         let deriver = deriver.map(|deriver| deriver.map(|deriver| deriver.noted(uses_of)));
         let (issuer, deriver) = (flattened(issuer), flattened(deriver));
-        let backends = backends::read(config, &lasting.backends, problems);
+        let backends = backends::read(config, &authorities, &lasting.backends, problems);
         let known = deriver.as_ref().and_then(Option::as_ref);
         let login =
             flattened(raw.login.as_ref().map(|login| read_login(config, login, known, backends.as_ref(), problems)));
         let cookie = raw.login.as_ref().and_then(|login| login.cookie.as_ref());
         let cookie = flattened(cookie.map(|cookie| callers::read_cookie(config, cookie, &lasting.uses, problems)));
         let mut versions = Vec::new();
-        let clients = callers::read_clients(config, lasting, &mut versions, problems);
+        let clients = callers::read_clients(config, &authorities, lasting, &mut versions, problems);
         let all_keys = callers::all_api_keys(config, problems);
         let api_keys = callers::read_api_keys(&all_keys, &clients, &lasting.uses, &mut versions, problems);
-        let trusted = trusted::read(config, &lasting.published, problems);
+        let trusted = trusted::read(config, &authorities, &lasting.published, problems);
         let stripped = Arc::new(stripped::stripped(raw));
         let known = deriver.as_ref().and_then(Option::as_ref);
         let backends = backends?;

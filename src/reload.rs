@@ -6,14 +6,15 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use crate::auth::published::PublishedKeys;
 use crate::backend::servers::FIRST_LOOK;
 use crate::config::raw::{Listen, Raw};
-use crate::config::{self, Config, Problems, Warning};
+use crate::config::{self, Config, Draft, Problems, Warning};
 use crate::gateway::Shared;
 use crate::gateway::entrance::{Entrance, InForce};
 use crate::metrics::Metrics;
@@ -22,6 +23,9 @@ use crate::server::tls::{self, ListenerTls, TlsStore};
 use crate::server::{bounds, operators};
 use crate::state;
 use watched::Watched;
+
+/// How often it is looked whether anybody still holds a policy of before.
+const RETIRE: Duration = Duration::from_millis(250);
 
 /// A configuration whose files have all been read: ready to run.
 pub struct Plan {
@@ -41,7 +45,15 @@ impl Plan {
     /// # Errors
     /// Everything that is wrong, at once.
     pub fn read(file: &Path, lasting: &Lasting) -> Result<Self, Problems> {
-        let (config, mut problems) = config::read_draft(file)?;
+        Self::of(config::read_draft(file), lasting)
+    }
+
+    /// Reads all files that a gateway.yaml names which has been read itself.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn of(draft: Draft, lasting: &Lasting) -> Result<Self, Problems> {
+        let (config, mut problems) = draft?;
         let mut found = Problems::default();
         let policy = Policy::build(&config, lasting, &mut found);
         let tls = tls::read(&config, &mut found);
@@ -82,46 +94,43 @@ impl Plan {
             tracing::warn!(place, help, "{message}");
         }
     }
+}
 
-    /// Begins to look up the names of servers and to check servers, and waits a little for the names.
-    pub async fn watch_servers(&self, control: &Handle) {
-        for backend in &self.policy.backends {
-            backend.servers.start(control);
-        }
-        let until = Instant::now() + FIRST_LOOK;
-        for backend in &self.policy.backends {
-            backend.servers.first_look(until).await;
-        }
+/// Begins to look up the names of servers, to check servers and to fetch the keys of other issuers. Waits a little for
+/// what comes of it, all at the same time: whatever hangs is told, and goes on beside the requests.
+pub async fn look_around(policy: &Policy, lasting: &Lasting, control: &Handle) {
+    let published: Vec<&Arc<PublishedKeys>> = policy.published().collect();
+    for keys in &published {
+        let generation = Arc::clone(&lasting.generation);
+        keys.start(control, move || {
+            generation.fetch_add(1, Ordering::Release);
+        });
     }
-
-    /// Begins to fetch the keys of other issuers, and waits until each has been asked once, whatever it said.
-    pub async fn fetch_keys(&self, lasting: &Lasting, control: &Handle) {
-        let published: Vec<Arc<PublishedKeys>> = self.policy.published().cloned().collect();
-        for keys in &published {
-            let generation = Arc::clone(&lasting.generation);
-            keys.start(control, move || {
-                generation.fetch_add(1, Ordering::Release);
-            });
+    for backend in &policy.backends {
+        backend.servers.start(control);
+    }
+    let until = Instant::now() + FIRST_LOOK;
+    for backend in &policy.backends {
+        backend.servers.first_look(until).await;
+    }
+    for keys in published {
+        // A copy that is not too old is as good.
+        if !keys.has_keys(unix_seconds()) {
+            keys.first_round(until).await;
         }
-        for keys in published {
-            // A copy that is not too old is as good.
-            if !keys.has_keys(unix_seconds()) {
-                keys.first_round().await;
-            }
-            if !keys.has_keys(unix_seconds()) {
-                tracing::error!(
-                    issuer = keys.issuer(),
-                    "there are no keys of this issuer: its customers get 503 until it answers"
-                );
-            }
+        if !keys.has_keys(unix_seconds()) {
+            tracing::error!(
+                issuer = keys.issuer(),
+                "there are no keys of this issuer: its customers get 503 until it answers"
+            );
         }
     }
 }
 
 /// What a running process can read again.
 pub struct Reloader {
-    /// Tells what needs a restart.
-    started_with: Raw,
+    /// Tells what needs a restart: all but what is called, and who may.
+    started_with: Arc<Raw>,
     file: PathBuf,
     shared: Arc<Shared>,
     /// The listeners, in their order.
@@ -148,22 +157,27 @@ pub enum ReloadFault {
     /// The new one differs in what only a new process can take over.
     #[error("`{0}` has changed, and that needs a restart")]
     NeedsRestart(&'static str),
+    /// It cannot be read.
+    #[error("no thread reads it: {0}")]
+    Thread(String),
 }
 
 impl Reloader {
     /// For a process that was started with `started_with`, which stands in `file`.
     pub fn new(
-        started_with: Raw,
+        mut started_with: Raw,
         file: PathBuf,
         shared: Arc<Shared>,
         listeners: Vec<Reloadable>,
         mut files: Vec<PathBuf>,
     ) -> Self {
         files.push(file.clone());
+        (started_with.clients, started_with.api_keys, started_with.routes) = Default::default();
+        let started_with = Arc::new(started_with);
         Self { started_with, file, shared, listeners, watched: Mutex::new(Watched::new(files)) }
     }
 
-    /// The configuration at the start.
+    /// The configuration at the start, without routes, clients and API keys.
     pub fn started_with(&self) -> &Raw {
         &self.started_with
     }
@@ -195,29 +209,68 @@ impl Reloader {
     }
 
     async fn replace_all(&self) -> Result<(), ReloadFault> {
-        let plan = Plan::read(&self.file, &self.shared.lasting).map_err(ReloadFault::Problems)?;
-        if let Some(key) = needs_restart(&self.started_with, plan.config.raw()) {
-            return Err(ReloadFault::NeedsRestart(key));
-        }
-        plan.warn();
-        let mut files = plan.config.files_read();
-        files.push(self.file.clone());
+        let Ready { policy, tls, state, listen, files } = self.read().await?;
         self.watched().follow(files);
-        plan.fetch_keys(&self.shared.lasting, &Handle::current()).await;
-        plan.watch_servers(&Handle::current()).await;
-        note_certificates(&self.shared.metrics, &plan.tls);
-        let raw = &plan.config.raw().listen;
-        for (number, ((listener, raw), tls)) in self.listeners.iter().zip(raw).zip(plan.tls).enumerate() {
+        look_around(&policy, &self.shared.lasting, &Handle::current()).await;
+        note_certificates(&self.shared.metrics, &tls);
+        for (number, ((listener, raw), tls)) in self.listeners.iter().zip(&listen).zip(tls).enumerate() {
             listener.entrance.replace(Entrance::new(number, raw));
             listener.bounds.replace(&raw.limits);
             if let (Some(store), Some(tls)) = (&listener.tls, tls) {
                 store.replace(tls);
             }
         }
-        self.shared.state.renew(&plan.state);
-        self.shared.replace_policy(plan.policy);
+        self.shared.state.renew(&state);
+        tokio::spawn(retire(self.shared.replace_policy(policy), Arc::clone(&self.shared)));
         Ok(())
     }
+
+    /// Reads everything on a thread of its own: it may take seconds, or wait for a disk for ever.
+    async fn read(&self) -> Result<Ready, ReloadFault> {
+        let (file, shared, started_with) =
+            (self.file.clone(), Arc::clone(&self.shared), Arc::clone(&self.started_with));
+        let (tell, told) = oneshot::channel();
+        let work = move || drop(tell.send(Ready::read(file, &shared.lasting, &started_with)));
+        let thread = std::thread::Builder::new().name("reload".to_owned()).spawn(work);
+        thread.map_err(|error| ReloadFault::Thread(error.to_string()))?;
+        told.await.unwrap_or_else(|_| Err(ReloadFault::Thread("it ended".to_owned())))
+    }
+}
+
+/// What is needed of a configuration that was read, to put it in force.
+struct Ready {
+    policy: Policy,
+    tls: Vec<Option<ListenerTls>>,
+    state: state::Settings,
+    listen: Vec<Listen>,
+    /// All files that it stands in.
+    files: Vec<PathBuf>,
+}
+
+impl Ready {
+    fn read(file: PathBuf, lasting: &Lasting, started_with: &Raw) -> Result<Self, ReloadFault> {
+        let plan = Plan::read(&file, lasting).map_err(ReloadFault::Problems)?;
+        if let Some(key) = needs_restart(started_with, plan.config.raw()) {
+            return Err(ReloadFault::NeedsRestart(key));
+        }
+        plan.warn();
+        let mut files = plan.config.files_read();
+        files.push(file);
+        let listen = plan.config.raw().listen.clone();
+        Ok(Self { policy: plan.policy, tls: plan.tls, state: plan.state, listen, files })
+    }
+}
+
+/// Holds a policy of before until nobody else does, and drops it where nobody waits for that. What belongs to names that
+/// are gone with it is forgotten then.
+async fn retire(before: Arc<Policy>, shared: Arc<Shared>) {
+    while Arc::strong_count(&before) > 1 {
+        tokio::time::sleep(RETIRE).await;
+    }
+    let _ = std::thread::Builder::new().name("retire".to_owned()).spawn(move || {
+        drop(before);
+        shared.lasting.forget_gone();
+    });
 }
 
 /// The first key that differs and cannot be changed while running.

@@ -21,7 +21,7 @@ pub(crate) fn run(config: &Path, sessions: usize, cookies: &Path) -> anyhow::Res
         let _guard = control.enter();
         signal(SignalKind::terminate())?
     };
-    let app = App::start(config, Default::default(), control)?;
+    let app = App::start(config, wicketgate::config::read_draft(config), Default::default(), control)?;
     // A shared store is there a moment later.
     let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while !app.shared().state.is_up() && std::time::Instant::now() < until {

@@ -209,10 +209,10 @@ impl PublishedKeys {
         self.found().await.map(|(_, set)| set.len()).map_err(|(_, message)| message)
     }
 
-    /// Waits for the first fetch to end, however it does.
-    pub async fn first_round(&self) {
+    /// Waits for the first fetch to end, however it does, or until this time.
+    pub async fn first_round(&self, until: Instant) {
         let mut rounds = self.rounds.subscribe();
-        let _ = tokio::time::timeout(self.source.fetcher.timeout * 3, rounds.wait_for(|count| *count > 0)).await;
+        let _ = tokio::time::timeout_at(until.into(), rounds.wait_for(|count| *count > 0)).await;
     }
 
     /// Fetches from now on, for as long as somebody holds the keys. `changed` is called when they are others than before.

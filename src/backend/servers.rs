@@ -21,7 +21,7 @@ use super::health::{self, Health};
 use super::resolve;
 use super::standing::{Ejection, Standing, may_eject, millis, whole_millis};
 
-/// How long a start or a reload waits for names to be looked up, of all backends together.
+/// How long a start or a reload waits for names to be looked up and for keys of issuers, all together.
 pub const FIRST_LOOK: Duration = Duration::from_secs(2);
 
 /// A server as it is listed.
@@ -130,13 +130,19 @@ fn next_id() -> u64 {
 impl Standings {
     fn of(&self, backend: &Arc<str>, address: String, is_checked: bool) -> Arc<Standing> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, standing| standing.strong_count() > 0);
         let place = known.entry((Arc::clone(backend), address.clone(), is_checked)).or_default();
         place.upgrade().unwrap_or_else(|| {
             let standing = Arc::new(Standing::new(address));
             *place = Arc::downgrade(&standing);
             standing
         })
+    }
+
+    /// Forgets those of servers that are gone.
+    pub fn forget_gone(&self) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, standing| standing.strong_count() > 0);
+        known.shrink_to_fit();
     }
 }
 
@@ -211,7 +217,9 @@ impl Servers {
     pub async fn first_look(&self, until: Instant) {
         let mut looked = self.unlooked.subscribe();
         if tokio::time::timeout_at(until.into(), looked.wait_for(HashSet::is_empty)).await.is_err() {
-            tracing::warn!(backend = %self.backend, "names of this backend take long to be looked up");
+            let names: Vec<String> = self.unlooked.borrow().iter().map(|(name, _)| name.clone()).collect();
+            let (backend, names) = (&*self.backend, names.join(" "));
+            tracing::warn!(backend, names, "names of this backend take long to be looked up");
         }
     }
 

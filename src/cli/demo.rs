@@ -14,7 +14,7 @@ use anyhow::Context as _;
 
 use super::{run, say};
 use crate::app::{self, App};
-use crate::config::raw::Raw;
+use crate::config::{self, raw::Raw};
 use crate::notify::ServiceManager;
 use crate::server::handover::Sockets;
 
@@ -25,10 +25,11 @@ pub(super) fn demo(file: &Path) -> anyhow::Result<()> {
     for made in certificates::ensure(&certs)? {
         say(&format!("made {}", made.display()))?;
     }
-    run::start_logging(file);
+    let draft = config::read_draft(file);
+    run::start_logging(&draft);
     let runtime = app::control_runtime()?;
     let signals = run::Signals::listen(&runtime)?;
-    let app = App::start(file, Sockets::default(), runtime)?;
+    let app = App::start(file, draft, Sockets::default(), runtime)?;
     let place = sample_place(app.configuration())?;
     let listener = app.control().block_on(tokio::net::TcpListener::bind(&place));
     let listener =

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::future::Future;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Context as _;
@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ConfigFile;
 use crate::app::{self, App};
-use crate::config;
+use crate::config::{self, Draft};
 use crate::diagnostics;
 use crate::notify::ServiceManager;
 use crate::server::handover::{Sockets, Successor};
@@ -48,10 +48,12 @@ pub(super) fn run(run: &Run) -> anyhow::Result<()> {
     let given = Sockets::of_service_manager().context("cannot use the sockets of the service manager")?;
     let program = Program::this()?;
     keep_secrets_out_of_dumps().context("cannot rule out core dumps")?;
-    start_logging(file);
+    let draft = config::read_draft(file);
+    start_logging(&draft);
     let runtime = app::control_runtime()?;
     let signals = Signals::listen(&runtime)?;
-    let app = if run.upgrade { App::upgrade(file, given, runtime)? } else { App::start(file, given, runtime)? };
+    let app =
+        if run.upgrade { App::upgrade(file, draft, given, runtime)? } else { App::start(file, draft, given, runtime)? };
     announce(&app);
     let manager = ServiceManager::from_environment();
     manager.ready("serving");
@@ -118,8 +120,8 @@ impl Program {
 }
 
 /// Lets the process say what happens, from the first thing that can happen on. What is wrong with the file is said later.
-pub(super) fn start_logging(file: &Path) {
-    let level = config::read_draft(file).map(|(config, _)| config.raw().log.level).unwrap_or_default();
+pub(super) fn start_logging(draft: &Draft) {
+    let level = draft.as_ref().map(|(config, _)| config.raw().log.level).unwrap_or_default();
     app::start_logging(level);
 }
 

@@ -55,7 +55,7 @@ impl Config {
             directory: self.directory.clone(),
             tree: root,
             source,
-            replaced: Vec::new(),
+            replaced: structure::Replaced::default(),
             files_read: Default::default(),
             private_read: Default::default(),
             of_api_keys_file: Default::default(),

@@ -16,19 +16,22 @@ mod state;
 mod trusted;
 mod warnings;
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::Config;
-use super::diagnostic::{Problems, closest, listed, shown};
+use super::diagnostic::{Problems, Suggestions, shown};
 use super::raw::{RateLimit, Raw};
 use super::scalar::{Duration, Size};
+use crate::fields::FieldSet;
 pub(super) use reach::api_keys as unreachable_api_keys;
 pub(super) use state::{RedisAddress, host_and_port};
 pub(super) use warnings::warnings;
 
 /// All that does not make sense in `config`.
 pub(super) fn check(config: &Config) -> Problems {
-    let mut check = Check { config, raw: config.raw(), problems: Problems::new() };
+    let mut check = Check::new(config);
     check.own();
     check.state();
     check.callers();
@@ -40,7 +43,7 @@ pub(super) fn check(config: &Config) -> Problems {
 
 /// All that does not make sense in the API keys of `config`.
 pub(super) fn check_api_keys(config: &Config) -> Problems {
-    let mut check = Check { config, raw: config.raw(), problems: Problems::new() };
+    let mut check = Check::new(config);
     check.api_keys();
     check.problems
 }
@@ -49,6 +52,16 @@ struct Check<'a> {
     config: &'a Config,
     raw: &'a Raw,
     problems: Problems,
+    suggestions: Suggestions,
+    /// See [`Check::identity_fields`].
+    identity: OnceCell<Rc<FieldSet>>,
+}
+
+impl<'a> Check<'a> {
+    fn new(config: &'a Config) -> Self {
+        let (problems, suggestions) = Default::default();
+        Self { config, raw: config.raw(), problems, suggestions, identity: OnceCell::new() }
+    }
 }
 
 impl Check<'_> {
@@ -121,10 +134,9 @@ impl Check<'_> {
         if names.contains(&name) {
             return;
         }
-        let help = match closest(name, names.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if names.is_empty() => format!("add that {what}"),
-            None => format!("there is {}", listed(names.iter().copied())),
+        let help = match names {
+            [] => format!("add that {what}"),
+            names => self.suggestions.of(name, names),
         };
         self.add(at, format!("there is no {what} `{}`", shown(name)), help);
     }
@@ -142,8 +154,12 @@ impl Check<'_> {
     }
 }
 
-impl<'a> Check<'a> {
-    fn backend_names(&self) -> Vec<&'a str> {
-        self.raw.backends.keys().map(String::as_str).collect()
+impl Check<'_> {
+    /// Reports a backend that is not there.
+    fn known_backend(&mut self, at: &str, name: &str) {
+        if !self.raw.backends.is_empty() && !self.raw.backends.contains_key(name) {
+            let names: Vec<&str> = self.raw.backends.keys().map(String::as_str).collect();
+            self.known(at, "backend", name, &names);
+        }
     }
 }

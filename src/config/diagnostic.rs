@@ -157,18 +157,21 @@ pub(super) fn shown(text: &str) -> String {
 
 /// Whether the value at `path` is a secret, or stands where people put one by mistake.
 pub(super) fn is_secret(path: &str) -> bool {
+    is_not_reference(path) && path.split(['.', '[', ']']).any(is_secret_key)
+}
+
+/// Whether what is below `key` is a secret, or stands where people put one by mistake.
+pub(super) fn is_secret_key(key: &str) -> bool {
     const EXACT: [&str; 9] = ["key", "keys", "value", "bearer", "basic", "authorization", "token", "api_key", "digest"];
     const PARTS: [&str; 5] = ["secret", "passw", "sha256", "hash", "argon"];
     const MISSPELT: [&str; 3] = ["secrets", "sha256", "password"];
-    let is_secret_key = |key: &str| {
-        let key = key.to_ascii_lowercase();
-        EXACT.contains(&key.as_str())
-            || PARTS.iter().any(|part| key.contains(part))
-            || closest(&key, MISSPELT).is_some()
-    };
-    let mut keys = path.split(['.', '[', ']']).filter(|key| !key.is_empty());
-    let references = ["file", "env", "username", "name"];
-    !references.iter().any(|reference| last_key(path) == *reference) && keys.any(is_secret_key)
+    let key = key.to_ascii_lowercase();
+    EXACT.contains(&key.as_str()) || PARTS.iter().any(|part| key.contains(part)) || closest(&key, MISSPELT).is_some()
+}
+
+/// Whether `path` does not end with a key that only says where a secret is.
+pub(super) fn is_not_reference(path: &str) -> bool {
+    !["file", "env", "username", "name"].contains(&last_key(path))
 }
 
 /// Whether `text` looks like a hash, a digest or a key, wherever it stands.
@@ -192,17 +195,60 @@ pub(super) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     if word.len() > 100 {
         return None;
     }
+    let length = word.chars().count();
+    // Words differ by what one is longer than the other, at least.
+    let may_be_near = |candidate: &&str| candidate.chars().count().abs_diff(length) <= (candidate.len() / 3).max(1) + 1;
     known
         .into_iter()
+        .filter(may_be_near)
         .map(|candidate| (strsim::damerau_levenshtein(&word, &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
 
-/// `a`, `b` and `c`.
+/// What to write in the place of names that lead nowhere. Among many names only so many are looked through: a file in which
+/// all of them are wrong is not worth an hour.
+#[derive(Debug)]
+pub(super) struct Suggestions {
+    /// How many names are still compared with.
+    left: usize,
+}
+
+impl Default for Suggestions {
+    fn default() -> Self {
+        Self { left: 200_000 }
+    }
+}
+
+impl Suggestions {
+    /// The name that was probably meant, or all that there are.
+    pub(super) fn of(&mut self, name: &str, names: &[&str]) -> String {
+        match self.closest(name, names) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there is {}", listed(names.iter().copied())),
+        }
+    }
+
+    /// The name that was probably meant.
+    pub(super) fn closest<'a>(&mut self, name: &str, names: &[&'a str]) -> Option<&'a str> {
+        self.left = self.left.checked_sub(names.len()).or_else(|| {
+            self.left = 0;
+            None
+        })?;
+        closest(name, names.iter().copied())
+    }
+}
+
+/// `a`, `b` and `c`; of many only the first.
 pub(super) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    let words: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
+    const MOST: usize = 60;
+    let mut rest = words.into_iter();
+    let mut words: Vec<String> = rest.by_ref().take(MOST).map(|word| format!("`{word}`")).collect();
+    let others = rest.count();
+    if others > 0 {
+        words.push(format!("{others} more"));
+    }
     match words.split_last() {
         Some((last, [])) => last.clone(),
         Some((last, others)) => format!("{} and {last}", others.join(", ")),

@@ -3,7 +3,8 @@
 
 mod expected;
 
-use std::collections::HashSet;
+use std::cell::LazyCell;
+use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
@@ -12,7 +13,7 @@ use serde_json::{Map, Value as Json, json};
 use super::diagnostic::{Mark, Problems, SharedSource, closest, is_secret, listed, shown};
 use super::scalar::{Duration, Network, Rate, Size, SocketAddress};
 use super::schema::{self, resolve};
-use super::tree::{Entry, Node, Value, join};
+use super::tree::{Entry, Node, Path, Value};
 use expected::{accepts, allows, describe, is_secret_reference, placeholder, takes_text};
 
 /// What the check leaves.
@@ -21,7 +22,7 @@ pub(super) struct Checked {
     /// read, so that the rest can still be checked.
     pub(super) value: Json,
     /// Where that was needed. Where this is not empty, `value` must not be used for anything but checking.
-    pub(super) replaced: Vec<String>,
+    pub(super) replaced: Replaced,
 }
 
 /// Checks `root` against the schema of the whole file and adds what is wrong to `problems`.
@@ -31,8 +32,8 @@ pub(super) fn check(root: &Node, source: &SharedSource, problems: &mut Problems)
 
 /// The same against another schema.
 pub(super) fn check_only(root: &Node, schema: &Json, source: &SharedSource, problems: &mut Problems) -> Checked {
-    let mut walk = Walk { source, problems, replaced: Vec::new() };
-    let place = Place { path: String::new(), mark: root.at };
+    let mut walk = Walk { source, problems, replaced: Replaced::default() };
+    let place = Place { path: Path::Root, mark: root.at };
     let value = walk.node(root, schema, &place);
     Checked { value, replaced: walk.replaced }
 }
@@ -40,28 +41,27 @@ pub(super) fn check_only(root: &Node, schema: &Json, source: &SharedSource, prob
 struct Walk<'a> {
     source: &'a SharedSource,
     problems: &'a mut Problems,
-    replaced: Vec<String>,
+    replaced: Replaced,
 }
 
 /// Where a value stands.
-struct Place {
-    /// `routes[0].backend`
-    path: String,
+struct Place<'a> {
+    path: Path<'a>,
     mark: Mark,
 }
 
-impl Place {
-    fn key(&self, key: &str, mark: Mark) -> Self {
-        Self { path: join(&self.path, key), mark }
+impl Place<'_> {
+    fn key<'p>(&'p self, key: &'p str, mark: Mark) -> Place<'p> {
+        Place { path: Path::Key(&self.path, key), mark }
     }
 
-    fn item(&self, index: usize, mark: Mark) -> Self {
-        Self { path: format!("{}[{index}]", self.path), mark }
+    fn item(&self, index: usize, mark: Mark) -> Place<'_> {
+        Place { path: Path::Item(&self.path, index), mark }
     }
 }
 
 impl Walk<'_> {
-    fn node(&mut self, node: &Node, schema: &Json, place: &Place) -> Json {
+    fn node(&mut self, node: &Node, schema: &Json, place: &Place<'_>) -> Json {
         let schema = resolve(schema);
         if matches!(node.value, Value::Null) {
             let help = "give it a value, or remove the key";
@@ -87,12 +87,15 @@ impl Walk<'_> {
         }
     }
 
-    fn map(&mut self, entries: &[Entry], schema: &Json, place: &Place) -> Json {
+    fn map(&mut self, entries: &[Entry], schema: &Json, place: &Place<'_>) -> Json {
         let mut map = Map::new();
         let properties = schema["properties"].as_object();
-        let set: HashSet<&str> = entries.iter().map(Entry::name).collect();
-        let known = properties.into_iter().flatten().map(|(name, _)| name.as_str());
-        let unset: Vec<&str> = known.filter(|known| !set.contains(known)).collect();
+        // Only mistakes are worth this, and many of them only once.
+        let unset: LazyCell<Vec<&str>, _> = LazyCell::new(|| {
+            let set: HashSet<&str> = entries.iter().map(Entry::name).collect();
+            let known = properties.into_iter().flatten().map(|(name, _)| name.as_str());
+            known.filter(|known| !set.contains(known)).collect()
+        });
         for entry in entries {
             let name = entry.name();
             if let Some(property) = properties.and_then(|properties| properties.get(name)) {
@@ -115,7 +118,7 @@ impl Walk<'_> {
             let is_unknown = |entry: &&Entry| properties.is_none_or(|known| !known.contains_key(entry.name()));
             if entries.iter().filter(is_unknown).any(|entry| closest(entry.name(), [name]).is_some()) {
                 // One mistake, one problem: the key is there, misspelt.
-                self.replaced.push(missing.path);
+                self.replaced.push(missing.path.to_string());
                 map.insert(name.to_owned(), placeholder(property));
                 continue;
             }
@@ -127,10 +130,10 @@ impl Walk<'_> {
         Json::Object(map)
     }
 
-    fn unknown_key(&mut self, entry: &Entry, known: Vec<&str>, place: &Place) {
+    fn unknown_key(&mut self, entry: &Entry, known: Vec<&str>, place: &Place<'_>) {
         let name = entry.name();
         let near = closest(name, known.iter().copied());
-        let name = if is_secret(&place.path) && near.is_none() { "…".to_owned() } else { shown(name) };
+        let name = if is_secret(&place.path.to_string()) && near.is_none() { "…".to_owned() } else { shown(name) };
         let unknown = place.key(&name, entry.key.at);
         let (message, help) = if let Some(near) = near {
             (format!("unknown key `{name}`"), format!("did you mean `{near}`?"))
@@ -139,10 +142,10 @@ impl Walk<'_> {
         } else {
             (format!("unknown key `{name}`"), format!("known here and not yet set: {}", listed(known)))
         };
-        self.problems.push(self.source.problem(&unknown.path, unknown.mark, message, help));
+        self.problems.push(self.source.problem(&unknown.path.to_string(), unknown.mark, message, help));
     }
 
-    fn alternatives(&mut self, node: &Node, schema: &Json, alternatives: &[Json], place: &Place) -> Json {
+    fn alternatives(&mut self, node: &Node, schema: &Json, alternatives: &[Json], place: &Place<'_>) -> Json {
         let alternatives: Vec<&Json> = alternatives.iter().map(resolve).collect();
         let words: Vec<&str> = alternatives.iter().filter_map(|alternative| alternative["const"].as_str()).collect();
         if !words.is_empty() {
@@ -162,7 +165,7 @@ impl Walk<'_> {
     }
 
     /// An object that has exactly one of several keys.
-    fn variant(&mut self, entries: &[Entry], schema: &Json, objects: &[&Json], place: &Place) -> Json {
+    fn variant(&mut self, entries: &[Entry], schema: &Json, objects: &[&Json], place: &Place<'_>) -> Json {
         let names: Vec<&str> = objects.iter().filter_map(|object| object["required"][0].as_str()).collect();
         let chosen: Vec<&Entry> = entries.iter().filter(|entry| names.contains(&entry.name())).collect();
         for entry in entries.iter().filter(|entry| !names.contains(&entry.name())) {
@@ -171,7 +174,7 @@ impl Walk<'_> {
         let one_of = if names.len() == 1 { listed(names) } else { format!("exactly one of {}", listed(names)) };
         match chosen.as_slice() {
             [] if !entries.is_empty() => {
-                self.replaced.push(place.path.clone());
+                self.replaced.push(place.path.to_string());
                 placeholder(schema)
             }
             [] => self.replace(schema, place, format!("{one_of} is needed here"), "add it"),
@@ -189,7 +192,7 @@ impl Walk<'_> {
         }
     }
 
-    fn word(&mut self, node: &Node, schema: &Json, words: Vec<&str>, place: &Place) -> Json {
+    fn word(&mut self, node: &Node, schema: &Json, words: Vec<&str>, place: &Place<'_>) -> Json {
         let written = match &node.value {
             Value::Text(text) if words.contains(&text.as_str()) => return json!(text),
             Value::Text(text) => text.as_str(),
@@ -207,7 +210,7 @@ impl Walk<'_> {
         self.replace(schema, place, message, help)
     }
 
-    fn text(&mut self, text: &str, schema: &Json, place: &Place) -> Json {
+    fn text(&mut self, text: &str, schema: &Json, place: &Place<'_>) -> Json {
         let (what, error) = match schema["format"].as_str() {
             Some(Duration::FORMAT) => ("a length of time", text.parse::<Duration>().err()),
             Some(Size::FORMAT) => ("a size", text.parse::<Size>().err()),
@@ -232,7 +235,7 @@ impl Walk<'_> {
         }
     }
 
-    fn integer(&mut self, number: &serde_json::Number, schema: &Json, place: &Place) -> Json {
+    fn integer(&mut self, number: &serde_json::Number, schema: &Json, place: &Place<'_>) -> Json {
         let largest = match schema["format"].as_str() {
             Some("uint32") => u64::from(u32::MAX),
             Some(Size::FORMAT) => 1 << 40,
@@ -247,7 +250,7 @@ impl Walk<'_> {
         }
     }
 
-    fn mismatch(&mut self, node: &Node, schema: &Json, place: &Place) -> Json {
+    fn mismatch(&mut self, node: &Node, schema: &Json, place: &Place<'_>) -> Json {
         let expected = describe(schema);
         let kind = node.value.kind();
         let is_plain = matches!(node.value, Value::Bool(_) | Value::Integer(_) | Value::Float);
@@ -257,7 +260,7 @@ impl Walk<'_> {
             return self.replace(schema, place, "a secret is never written here", help);
         }
         let help = match &node.value {
-            _ if is_plain && takes_text(schema) && !is_secret(&place.path) && !written.is_empty() => {
+            _ if is_plain && takes_text(schema) && !is_secret(&place.path.to_string()) && !written.is_empty() => {
                 format!("write it in quotes: \"{}\"", shown(written))
             }
             _ if is_plain && takes_text(schema) => "write it in quotes".to_owned(),
@@ -278,28 +281,54 @@ impl Walk<'_> {
     }
 
     /// Adds a problem and gives something in place of the value.
-    fn replace(&mut self, schema: &Json, place: &Place, message: impl Into<String>, help: impl Into<String>) -> Json {
-        self.problems.push(self.source.problem(&place.path, place.mark, message, help));
-        self.replaced.push(place.path.clone());
+    fn replace(
+        &mut self,
+        schema: &Json,
+        place: &Place<'_>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Json {
+        self.problems.push(self.source.problem(&place.path.to_string(), place.mark, message, help));
+        self.replaced.push(place.path.to_string());
         placeholder(schema)
     }
 
-    fn quoted(&self, written: &str, place: &Place) -> String {
-        if is_secret(&place.path) { "…".to_owned() } else { shown(written) }
+    fn quoted(&self, written: &str, place: &Place<'_>) -> String {
+        if is_secret(&place.path.to_string()) { "…".to_owned() } else { shown(written) }
     }
 }
 
-/// Whether a problem at `path` may come from something that was put in place of a value.
-pub(super) fn is_touched(replaced: &[String], path: &str) -> bool {
-    replaced.iter().any(|replaced| {
-        let below = path.strip_prefix(replaced.as_str()).is_some_and(starts_child);
-        let its_list = replaced.strip_prefix(path).is_some_and(|rest| rest.starts_with('['));
-        // What a route requires decides about most of the rest of it.
-        let its_route = replaced.find(".require").is_some_and(|end| path.starts_with(&replaced[..=end]));
-        below || its_list || its_route
-    })
+/// Paths of values that could not be used and have stand-ins.
+#[derive(Debug, Default)]
+pub(super) struct Replaced {
+    paths: BTreeSet<String>,
+    /// The beginnings of paths in routes of which the requirements have stand-ins.
+    routes: HashSet<String>,
 }
 
-fn starts_child(rest: &str) -> bool {
-    rest.is_empty() || rest.starts_with(['.', '['])
+impl Replaced {
+    pub(super) fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
+    fn push(&mut self, path: String) {
+        self.routes.extend(path.find(".require").map(|end| path[..=end].to_owned()));
+        self.paths.insert(path);
+    }
+
+    /// Whether a problem at `path` may come from something that was put in place of a value.
+    pub(super) fn touch(&self, path: &str) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let ends = || path.bytes().enumerate().filter(|(_, byte)| matches!(byte, b'.' | b'['));
+        let mut parents = ends().map(|(end, _)| &path[..end]).chain([path]);
+        let is_below = parents.any(|parent| self.paths.contains(parent));
+        let list = format!("{path}[");
+        let is_its_list =
+            || self.paths.range(list.clone()..).next().is_some_and(|replaced| replaced.starts_with(&list));
+        // What a route requires decides about most of the rest of it.
+        let is_in_route = || ends().any(|(end, _)| self.routes.contains(&path[..=end]));
+        is_below || is_its_list() || is_in_route()
+    }
 }

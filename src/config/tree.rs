@@ -1,6 +1,6 @@
 //! gateway.yaml as a tree: what stands where, before anyone asks what it means.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::Range;
 
@@ -8,7 +8,10 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{Location, Options, Spanned};
 
-use super::diagnostic::{Mark, Problem, Problems, SharedSource, is_key_below_secret, is_secret, looks_secret, shown};
+use super::diagnostic::{
+    Mark, Problem, Problems, SharedSource, is_key_below_secret, is_not_reference, is_secret, is_secret_key,
+    looks_secret, shown,
+};
 
 /// The largest file that is read, in bytes: a hundred thousand clients and as many API keys need half of it.
 pub(super) const MAX_BYTES: usize = 64 << 20;
@@ -83,7 +86,7 @@ pub(super) fn read(source: &SharedSource, problems: &mut Problems) -> Result<Nod
     let mut root: Node =
         serde_saphyr::from_str_with_options(text, options()).map_err(|error| not_yaml(source, &error))?;
     source.hide(secret_ranges(&root));
-    remove_bad_keys(&mut root, "", source, problems);
+    remove_bad_keys(&mut root, &Path::Root, source, problems);
     Ok(root)
 }
 
@@ -152,41 +155,89 @@ fn not_yaml(source: &SharedSource, error: &serde_saphyr::Error) -> Problem {
     source.problem("", mark, message, help)
 }
 
+/// The way to a value from the root: put into words only where something is wrong.
+#[derive(Clone, Copy)]
+pub(super) enum Path<'a> {
+    Root,
+    Key(&'a Path<'a>, &'a str),
+    Item(&'a Path<'a>, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    /// `routes[0].backend`
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Key(Self::Root, key) => formatter.write_str(key),
+            Self::Key(parent, key) => write!(formatter, "{parent}.{key}"),
+            Self::Item(parent, index) => write!(formatter, "{parent}[{index}]"),
+        }
+    }
+}
+
 /// Reports keys that are not texts and keys that are written twice, and removes them.
-fn remove_bad_keys(node: &mut Node, path: &str, source: &SharedSource, problems: &mut Problems) {
+fn remove_bad_keys(node: &mut Node, path: &Path<'_>, source: &SharedSource, problems: &mut Problems) {
     match &mut node.value {
         Value::List(items) => {
             for (index, item) in items.iter_mut().enumerate() {
-                remove_bad_keys(item, &format!("{path}[{index}]"), source, problems);
+                remove_bad_keys(item, &Path::Item(path, index), source, problems);
             }
         }
         Value::Map(entries) => {
-            let mut kept: Vec<Entry> = Vec::with_capacity(entries.len());
-            let mut lines: HashMap<String, usize> = HashMap::with_capacity(entries.len());
-            for entry in entries.drain(..) {
-                let Value::Text(name) = &entry.key.value else {
-                    let message = format!("a key must be a text, this is {}", entry.key.value.kind());
-                    problems.push(source.problem(path, entry.key.at, message, "write it in quotes"));
-                    continue;
-                };
-                if let Some(first) = lines.get(name) {
-                    let name = if is_secret(path) { "…".to_owned() } else { shown(name) };
-                    let message = format!("`{name}` is already set on line {first}");
-                    let help = format!("keep one of lines {first} and {}", entry.key.at.line);
-                    problems.push(source.problem(&join(path, &name), entry.key.at, message, help));
-                    continue;
+            if has_bad_key(entries) {
+                *entries = without_bad_keys(std::mem::take(entries), path, source, problems);
+            }
+            for entry in entries {
+                if let Value::Text(name) = &entry.key.value {
+                    remove_bad_keys(&mut entry.value, &Path::Key(path, name), source, problems);
                 }
-                lines.insert(name.clone(), entry.key.at.line);
-                kept.push(entry);
             }
-            for entry in &mut kept {
-                let path = join(path, entry.name());
-                remove_bad_keys(&mut entry.value, &path, source, problems);
-            }
-            *entries = kept;
         }
         _ => {}
     }
+}
+
+fn has_bad_key(entries: &[Entry]) -> bool {
+    // Most mappings are so small that to look through them is less work than to hash their keys.
+    const SMALL: usize = 16;
+    if !entries.iter().all(|entry| matches!(entry.key.value, Value::Text(_))) {
+        return true;
+    }
+    let mut names = entries.iter().map(Entry::name);
+    if entries.len() > SMALL {
+        let mut known = HashSet::with_capacity(entries.len());
+        return !names.all(|name| known.insert(name));
+    }
+    let is_repeated = |(at, name): (usize, &str)| entries[..at].iter().any(|other| other.name() == name);
+    names.enumerate().any(is_repeated)
+}
+
+fn without_bad_keys(
+    entries: Vec<Entry>,
+    path: &Path<'_>,
+    source: &SharedSource,
+    problems: &mut Problems,
+) -> Vec<Entry> {
+    let path = path.to_string();
+    let mut kept: Vec<Entry> = Vec::with_capacity(entries.len());
+    let mut lines: HashMap<String, usize> = HashMap::with_capacity(entries.len());
+    for entry in entries {
+        let Value::Text(name) = &entry.key.value else {
+            let message = format!("a key must be a text, this is {}", entry.key.value.kind());
+            problems.push(source.problem(&path, entry.key.at, message, "write it in quotes"));
+            continue;
+        };
+        if let Some(first) = lines.get(name) {
+            let name = if is_secret(&path) { "…".to_owned() } else { shown(name) };
+            let message = format!("`{name}` is already set on line {first}");
+            let help = format!("keep one of lines {first} and {}", entry.key.at.line);
+            problems.push(source.problem(&join(&path, &name), entry.key.at, message, help));
+            continue;
+        }
+        lines.insert(name.clone(), entry.key.at.line);
+        kept.push(entry);
+    }
+    kept
 }
 
 /// `path` and a key below it.
@@ -234,32 +285,45 @@ fn step_into_list<'a, 'p>(items: &'a [Node], rest: &'p str) -> Option<(&'a Node,
 
 /// The bytes of the file that hold secrets, or what someone took for the place of one.
 fn secret_ranges(root: &Node) -> Vec<Range<usize>> {
-    fn visit(node: &Node, path: &str, ranges: &mut Vec<Range<usize>>) {
-        let hidden = is_secret(path);
+    let mut search = SecretSearch::default();
+    search.visit(root, false, false);
+    search.ranges
+}
+
+#[derive(Default)]
+struct SecretSearch<'a> {
+    ranges: Vec<Range<usize>>,
+    /// Whether what is below a key is secret: there are few keys, and each stands in many places.
+    keys: HashMap<&'a str, bool>,
+}
+
+impl<'a> SecretSearch<'a> {
+    /// `is_below`: some key above is one of a secret. `is_hidden`: and so is this value.
+    fn visit(&mut self, node: &'a Node, is_below: bool, is_hidden: bool) {
         match &node.value {
-            Value::List(items) => items.iter().for_each(|item| visit(item, &format!("{path}[]"), ranges)),
+            Value::List(items) => items.iter().for_each(|item| self.visit(item, is_below, is_below)),
             Value::Map(entries) => {
                 for entry in entries {
-                    let path = join(path, entry.name());
-                    let is_pasted = hidden && is_secret(&path) && !is_key_below_secret(entry.name());
-                    if is_pasted || looks_secret(entry.name()) {
-                        ranges.push(entry.key.at.range());
+                    let key = entry.name();
+                    let is_one = || key.split(['.', '[', ']']).any(is_secret_key);
+                    let is_below = is_below || *self.keys.entry(key).or_insert_with(is_one);
+                    let is_value_hidden = is_below && is_not_reference(key);
+                    let is_pasted = is_hidden && is_value_hidden && !is_key_below_secret(key);
+                    if is_pasted || looks_secret(key) {
+                        self.ranges.push(entry.key.at.range());
                     }
-                    visit(&entry.value, &path, ranges);
+                    self.visit(&entry.value, is_below, is_value_hidden);
                 }
             }
             Value::Null => {}
-            _ if hidden => ranges.push(node.at.range()),
+            _ if is_hidden => self.ranges.push(node.at.range()),
             // An address with user name and password counts as well.
             Value::Text(text) if looks_secret(text) || (text.contains("://") && text.contains('@')) => {
-                ranges.push(node.at.range());
+                self.ranges.push(node.at.range());
             }
             _ => {}
         }
     }
-    let mut ranges = Vec::new();
-    visit(root, "", &mut ranges);
-    ranges
 }
 
 impl From<Location> for Mark {

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
 use super::fair_queue::{FairQueue, Permit};
 use crate::auth::password::{self, PasswordHash};
@@ -15,7 +14,6 @@ use crate::refusal::Refusal;
 /// Where passwords are hashed.
 #[derive(Debug)]
 pub struct Hashing {
-    runtime: Handle,
     queue: FairQueue,
     stopwatch: Arc<Stopwatch>,
 }
@@ -35,44 +33,44 @@ pub(super) struct Hashed<T> {
     begun: Instant,
 }
 
-/// A job on another thread: given up by its caller before it has begun, it does not begin.
-struct Job<T>(JoinHandle<T>);
-
-impl<T> Drop for Job<T> {
-    fn drop(&mut self) {
-        self.0.abort();
+impl Default for Hashing {
+    /// Hashes on at most half of the cores.
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { queue: FairQueue::new((cores / 2).max(1)), stopwatch: Arc::default() }
     }
 }
 
 impl Hashing {
-    /// Hashes on the blocking threads of this runtime, on at most half of the cores.
-    pub fn new(runtime: Handle) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { runtime, queue: FairQueue::new((cores / 2).max(1)), stopwatch: Arc::default() }
-    }
-
     /// Where a permit to hash is waited for.
     pub(super) fn queue(&self) -> &FairQueue {
         &self.queue
     }
 
-    /// Runs a job that hashes. The permit is held until it has ended, also where its caller has gone: so much memory is in
-    /// use.
+    /// Runs a job that hashes, on a thread of its own: nothing else that may take long stands before it. The permit is held
+    /// until it has ended, also where its caller has gone: so much memory is in use.
     ///
     /// # Errors
-    /// [`Refusal::Internal`]: it did not end.
+    /// [`Refusal::Internal`]: it did not begin, or did not end.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         permit: Permit,
         job: impl FnOnce(&Stopwatch) -> T + Send + 'static,
     ) -> Result<Hashed<T>, Refusal> {
         let stopwatch = Arc::clone(&self.stopwatch);
-        let mut running = Job(self.runtime.spawn_blocking(move || {
-            let _permit = permit;
-            let begun = Instant::now();
-            Hashed { outcome: job(&stopwatch), begun }
-        }));
-        (&mut running.0).await.map_err(|_| Refusal::Internal)
+        let (tell, told) = oneshot::channel();
+        let work = move || {
+            // Given up by its caller before it has begun, it does not begin.
+            if !tell.is_closed() {
+                let begun = Instant::now();
+                let hashed = Hashed { outcome: job(&stopwatch), begun };
+                drop(permit);
+                let _ = tell.send(hashed);
+            }
+        };
+        let begun = std::thread::Builder::new().name("hash".to_owned()).spawn(work);
+        begun.map_err(|_| Refusal::Internal)?;
+        told.await.map_err(|_| Refusal::Internal)
     }
 
     /// Waits until a refusal of this cost would have taken its time. One waits for each hash at most, and holds nothing but
@@ -127,7 +125,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_whose_caller_goes_holds_its_permit_to_its_end_and_then_others_run() {
-        let hashing = Arc::new(Hashing::new(Handle::current()));
+        let hashing = Arc::new(Hashing::default());
         let (begun, has_begun) = tokio::sync::oneshot::channel();
         let (open, gate) = std::sync::mpsc::channel::<()>();
         let running = Arc::clone(&hashing);

@@ -80,7 +80,14 @@ impl<Key: Eq + Hash> Limiter<Key> {
         }
     }
 
-    /// Forgets keys whose bucket is empty, where there are many keys, and now and then only.
+    /// Forgets keys whose bucket is empty: they are as good as new.
+    pub(super) fn forget_idle(&self, now: Instant) {
+        let now = nanos(now.saturating_duration_since(self.start));
+        self.empty_at.retain(|_, empty_at| *empty_at > now);
+        self.empty_at.shrink_to_fit();
+    }
+
+    /// The same, where there are many keys, and now and then only.
     fn sweep(&self, now: u64) {
         let swept_at = self.swept_at.load(Ordering::Relaxed);
         if now.saturating_sub(swept_at) < SWEEP_EVERY || self.empty_at.len() < SWEEP_AT {
@@ -177,6 +184,21 @@ mod tests {
         assert_eq!(limiter.wait(&1, &limit, now), Some(Duration::from_secs(1)));
         assert_eq!(limiter.spend(1, &limit, now).err(), Some(Duration::from_secs(1)));
         assert_eq!(limiter.wait(&2, &limit, now), None);
+    }
+
+    #[test]
+    fn keys_that_hold_nobody_back_are_forgotten_and_no_others() {
+        let limiter = Limiter::default();
+        let limit = RateLimit { rate: Rate::per_second(1), burst: Some(2) };
+        let start = Instant::now();
+        for key in ["one", "two", "two"] {
+            assert!(limiter.take(key, &limit, start).is_ok());
+        }
+        limiter.forget_idle(start + Duration::from_millis(1_500));
+        assert_eq!(limiter.empty_at.len(), 1);
+        assert_eq!(limiter.wait(&"two", &limit, start), Some(Duration::from_secs(1)));
+        limiter.forget_idle(start + Duration::from_secs(2));
+        assert_eq!((limiter.empty_at.len(), limiter.empty_at.capacity()), (0, 0));
     }
 
     #[test]

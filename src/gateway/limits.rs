@@ -83,6 +83,15 @@ impl Limits {
         }
     }
 
+    /// Forgets whoever is not held back any more, and with that names that are gone.
+    pub(super) fn forget_idle(&self) {
+        let now = Instant::now();
+        self.names.forget_idle(now);
+        self.looks.forget_idle(now);
+        self.calls.forget_idle(now);
+        self.leases.forget_idle(now);
+    }
+
     /// Counts a call of a route; what is left.
     ///
     /// # Errors

@@ -170,6 +170,11 @@ impl Gateway {
 }
 
 impl Leases {
+    /// Forgets leases that are over.
+    pub(super) fn forget_idle(&self, now: Instant) {
+        self.0.retain(|_, lease| lease.until > now || lease.denied.is_some_and(|denied| denied > now));
+    }
+
     /// A call by what is known here; `None` where the store must be asked.
     fn spend(&self, key: &AttemptKey, now: Instant) -> Option<Result<Left, Duration>> {
         let mut lease = self.0.get_mut(key)?;
@@ -186,7 +191,7 @@ impl Leases {
     /// Takes what the store has granted, and spends one of it.
     fn keep(&self, key: AttemptKey, taken: crate::state::Taken, now: Instant) -> Result<Left, Duration> {
         if self.0.len() >= MAX_LEASES {
-            self.0.retain(|_, lease| lease.until > now || lease.denied.is_some_and(|denied| denied > now));
+            self.forget_idle(now);
         }
         let wait = Duration::from_micros(taken.wait);
         let left = Left { calls: taken.left, full: Duration::from_micros(taken.full) };

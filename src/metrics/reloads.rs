@@ -11,6 +11,8 @@ pub struct Reloads {
     failed: Past,
     /// Why the last one failed; `None` where it did not, so that what runs is what the files say.
     pub fault: Option<String>,
+    /// How many policies of before are still held.
+    pub(super) earlier_policies: usize,
 }
 
 /// Reloads that ended alike.
@@ -43,6 +45,11 @@ impl Reloads {
                 "wicketgate_configuration_in_force",
                 "1: what runs is what the files say. 0: the last reload has failed.",
                 [(vec![], i64::from(self.fault.is_none()))],
+            ),
+            gauges(
+                "wicketgate_earlier_policies",
+                "Policies of before a reload that are still in memory, because a request or WebSocket has one.",
+                [(vec![], i64::try_from(self.earlier_policies).unwrap_or(i64::MAX))],
             ),
         ]
     }

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderName, HeaderValue, header};
 
 use super::servers::{self, Shared};
+use super::trust::Authorities;
 use crate::backend::admission::Queue;
 use crate::backend::circuit::CircuitRule;
 use crate::backend::{Backend, Proof};
@@ -19,12 +20,17 @@ use crate::config::{Config, Problems};
 const MAX_CONNECTIONS: usize = 10;
 
 /// All backends by name; `None` where one is not usable.
-pub fn read(config: &Config, shared: &Shared, problems: &mut Problems) -> Option<HashMap<String, Arc<Backend>>> {
+pub(super) fn read(
+    config: &Config,
+    authorities: &Authorities<'_>,
+    shared: &Shared,
+    problems: &mut Problems,
+) -> Option<HashMap<String, Arc<Backend>>> {
     let count = problems.len();
     let mut backends = HashMap::new();
     for (name, raw) in &config.raw().backends {
         let name: Arc<str> = name.as_str().into();
-        let servers = shared.servers(config, &name, raw, problems);
+        let servers = shared.servers(config, authorities, &name, raw, problems);
         let authorization = raw.authorization.as_ref().and_then(|raw| read_authorization(config, &name, raw, problems));
         let proof = raw.proof.as_ref().and_then(|raw| read_proof(config, &name, raw, problems));
         let Some(servers) = servers else { continue };

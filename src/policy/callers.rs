@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::client_trust::{read_name, read_own};
 use super::published::{self, Fault, Publisher};
+use super::trust::Authorities;
 use super::trusted::algorithm;
 use super::uses::Uses;
 use super::{Lasting, issuer};
@@ -25,6 +27,7 @@ use crate::state::session::hex;
 /// The clients by id.
 pub(super) fn read_clients(
     config: &Config,
+    authorities: &Authorities<'_>,
     lasting: &Lasting,
     versions: &mut Vec<KeyVersion>,
     problems: &mut Problems,
@@ -34,7 +37,7 @@ pub(super) fn read_clients(
     for (number, client) in config.raw().clients.iter().enumerate() {
         let at = format!("clients[{number}]");
         let secrets = read_secrets(config, &at, client, &lasting.uses, versions, problems);
-        let assertions = match read_client_keys(config, client, lasting, versions) {
+        let assertions = match read_client_keys(config, authorities, client, lasting, versions) {
             Ok(keys) => keys.map(|keys| assertions(config.raw(), client, keys)),
             Err((key, message, help)) => {
                 problems.push(config.problem(&format!("{at}.{key}"), message, help));
@@ -99,6 +102,7 @@ fn read_secrets(
 /// The keys that a client signs assertions with, where it has any.
 fn read_client_keys(
     config: &Config,
+    authorities: &Authorities<'_>,
     client: &raw::Client,
     lasting: &Lasting,
     versions: &mut Vec<KeyVersion>,
@@ -131,7 +135,7 @@ fn read_client_keys(
                 plain: client.danger_plain_http,
                 private: false,
             };
-            publisher.keys(config, &lasting.published).map(Some)
+            publisher.keys(config, authorities, &lasting.published).map(Some)
         }
     }
 }
@@ -187,16 +191,16 @@ pub(super) fn read_api_keys(
     problems: &mut Problems,
 ) -> ApiKeys<ApiKeyVersion> {
     let mut records = Vec::new();
-    let mut ids: HashMap<String, String> = HashMap::new();
+    let mut ids: HashMap<&str, &Path> = HashMap::new();
     for config in sources.iter().map(Source::config) {
         let raw = config.raw();
         let numbers: HashMap<&str, u32> = raw.routes.iter().map(|route| route.name.as_str()).zip(0..).collect();
         for (number, key) in raw.api_keys.iter().enumerate() {
             let at = format!("api_keys[{number}]");
-            match ids.entry(key.id.clone()) {
-                Entry::Vacant(free) => drop(free.insert(config.file().display().to_string())),
-                Entry::Occupied(taken) if *taken.get() != config.file().display().to_string() => {
-                    let message = format!("the API key id is already used in {}", taken.get());
+            match ids.entry(&key.id) {
+                Entry::Vacant(free) => drop(free.insert(config.file())),
+                Entry::Occupied(taken) if *taken.get() != config.file() => {
+                    let message = format!("the API key id is already used in {}", taken.get().display());
                     problems.push(config.problem(&format!("{at}.id"), message, "change or remove one of the two"));
                 }
                 // Within one file that has been said.

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest;
 
-use super::trust;
+use super::trust::{Authorities, Authority};
 use crate::auth::jwt::Keys;
 use crate::auth::keys::{Algorithm, KeySet};
 use crate::auth::published::{Place, PublishedKeys, Source};
@@ -25,13 +25,19 @@ impl Registry {
     /// The keys of this description, as they are held already or made now.
     fn get(&self, description: String, make: impl FnOnce() -> PublishedKeys) -> Arc<PublishedKeys> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, keys| keys.strong_count() > 0);
         if let Some(keys) = known.get(&description).and_then(Weak::upgrade) {
             return keys;
         }
         let keys = Arc::new(make());
         known.insert(description, Arc::downgrade(&keys));
         keys
+    }
+
+    /// Forgets those that nobody uses any more.
+    pub(super) fn forget_gone(&self) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, keys| keys.strong_count() > 0);
+        known.shrink_to_fit();
     }
 }
 
@@ -81,15 +87,17 @@ impl Publisher<'_> {
     ///
     /// # Errors
     /// The CA certificates cannot be used.
-    pub(super) fn keys(self, config: &Config, registry: &Registry) -> Result<Keys, Fault> {
+    pub(super) fn keys(
+        self,
+        config: &Config,
+        authorities: &Authorities<'_>,
+        registry: &Registry,
+    ) -> Result<Keys, Fault> {
         let Self { name, place, algorithms, refresh, ca, plain, private } = self;
-        let roots = trust::roots(config, ca).map_err(|(message, help)| ("ca", message, help))?;
+        let Authority { digest: trusted, client: tls, .. } =
+            authorities.of(ca).map_err(|(message, help)| ("ca", message, help))?;
         // What decides about the fetching; all else may change without another fetch.
-        let description = format!("{name} {place:?} {algorithms:?} {refresh:?} {plain} {private} {ca:?}");
-        let trusted: Vec<u8> = roots.roots.iter().flat_map(|anchor| anchor.subject_public_key_info.to_vec()).collect();
-        let description = format!("{description} {}", hex(digest::digest(&digest::SHA256, &trusted).as_ref()));
-        let tls = trust::client(roots)
-            .ok_or_else(|| ("ca", "these certificates cannot be used".to_owned(), "give others".to_owned()))?;
+        let description = format!("{name} {place:?} {algorithms:?} {refresh:?} {plain} {private} {ca:?} {trusted}");
         let file = digest::digest(&digest::SHA256, format!("{name} {place:?}").as_bytes());
         let source = Source {
             issuer: name.to_owned(),

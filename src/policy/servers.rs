@@ -10,7 +10,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
-use super::trust;
+use super::trust::{self, Authorities, Authority};
 use crate::backend::adaptive::Adaptive;
 use crate::backend::admission::Admission;
 use crate::backend::announcement::ProxyProtocol;
@@ -32,6 +32,20 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// Forgets what belongs to backends and servers that are gone: nobody but this holds it.
+    pub(super) fn forget_gone(&self) {
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.retain(|_, servers| servers.strong_count() > 0);
+        servers.shrink_to_fit();
+        let mut admissions = self.admissions.lock().unwrap_or_else(PoisonError::into_inner);
+        admissions.retain(|_, admission| Arc::strong_count(admission) > 1);
+        admissions.shrink_to_fit();
+        let mut adaptive = self.adaptive.lock().unwrap_or_else(PoisonError::into_inner);
+        adaptive.retain(|_, adaptive| Arc::strong_count(adaptive) > 1);
+        adaptive.shrink_to_fit();
+        self.standings.forget_gone();
+    }
+
     /// What is in flight to a backend.
     pub(super) fn admission(&self, backend: &str) -> Arc<Admission> {
         let mut known = self.admissions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,12 +67,13 @@ impl Shared {
     pub(super) fn servers(
         &self,
         config: &Config,
+        authorities: &Authorities<'_>,
         name: &Arc<str>,
         raw: &raw::Backend,
         problems: &mut Problems,
     ) -> Option<Arc<Servers>> {
         let count = problems.len();
-        let tls = read_tls(config, name, raw, problems);
+        let tls = read_tls(config, authorities, name, raw, problems);
         let listed = read_servers(config, name, raw, tls.as_ref().map(|(tls, _)| tls), problems);
         let rules = rules(raw);
         // All else may change, and the servers stay as they are with all connections to them.
@@ -71,7 +86,6 @@ impl Shared {
     /// The servers of this description, as they are held already or made now.
     fn held(&self, description: String, make: impl FnOnce(Arc<Standings>) -> Servers) -> Arc<Servers> {
         let mut known = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, servers| servers.strong_count() > 0);
         if let Some(servers) = known.get(&description).and_then(Weak::upgrade) {
             return servers;
         }
@@ -167,6 +181,7 @@ fn is_http2(raw: &raw::Backend) -> bool {
 /// something is wrong with it.
 fn read_tls(
     config: &Config,
+    authorities: &Authorities<'_>,
     name: &str,
     raw: &raw::Backend,
     problems: &mut Problems,
@@ -178,14 +193,14 @@ fn read_tls(
         problems.push(config.problem(&format!("backends.{name}.tls.{key}"), message, help));
     };
     let tls = raw.tls.as_ref();
-    let roots = match trust::roots(config, tls.and_then(|tls| tls.ca.as_deref())) {
-        Ok(roots) => roots,
+    let Authority { roots, digest: trusted, .. } = match authorities.of(tls.and_then(|tls| tls.ca.as_deref())) {
+        Ok(authority) => authority,
         Err((message, help)) => {
             problem("ca", message, help);
             return None;
         }
     };
-    let mut material: Vec<u8> = roots.roots.iter().flat_map(|anchor| anchor.subject_public_key_info.to_vec()).collect();
+    let mut material = trusted.into_bytes();
     let builder = if tls.is_some_and(|tls| tls.danger_accept_any_certificate) {
         tracing::warn!(
             backend = name,

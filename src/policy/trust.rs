@@ -1,8 +1,11 @@
 //! Whom TLS trusts: the CA certificates of a file, or of the system.
 
-use std::path::Path;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
@@ -11,12 +14,60 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme, WantsVerifier};
 
 use crate::config::Config;
+use crate::state::session::hex;
+
+/// The CA certificates that one configuration names: each file, and what the system has, is read once, however many name
+/// it.
+pub(super) struct Authorities<'c> {
+    config: &'c Config,
+    read: RefCell<HashMap<Option<PathBuf>, Result<Authority, Fault>>>,
+}
+
+/// CA certificates that were read.
+#[derive(Clone)]
+pub(super) struct Authority {
+    pub(super) roots: Arc<RootCertStore>,
+    /// Tells them from others.
+    pub(super) digest: String,
+    /// TLS towards a server that one of these vouches for, without a certificate of our own.
+    pub(super) client: Arc<ClientConfig>,
+}
+
+/// Message and help.
+type Fault = (String, String);
+
+impl<'c> Authorities<'c> {
+    pub(super) fn new(config: &'c Config) -> Self {
+        Self { config, read: RefCell::default() }
+    }
+
+    /// Those in this file, or those of the system.
+    ///
+    /// # Errors
+    /// Message and help, where there are none.
+    pub(super) fn of(&self, file: Option<&Path>) -> Result<Authority, Fault> {
+        let mut read = self.read.borrow_mut();
+        read.entry(file.map(Path::to_owned)).or_insert_with(|| Authority::read(self.config, file)).clone()
+    }
+}
+
+impl Authority {
+    fn read(config: &Config, file: Option<&Path>) -> Result<Self, Fault> {
+        let roots = Arc::new(roots(config, file)?);
+        let keys: Vec<u8> = roots.roots.iter().flat_map(|anchor| anchor.subject_public_key_info.to_vec()).collect();
+        let builder = builder()
+            .ok_or_else(|| ("these certificates cannot be used".to_owned(), "give others".to_owned()))?
+            .with_root_certificates(Arc::clone(&roots));
+        let client = Arc::new(builder.with_no_client_auth());
+        Ok(Self { roots, digest: hex(digest::digest(&digest::SHA256, &keys).as_ref()), client })
+    }
+}
 
 /// The CA certificates in this file, or those of the system.
 ///
 /// # Errors
 /// Message and help, where there are none.
-pub fn roots(config: &Config, file: Option<&Path>) -> Result<RootCertStore, (String, String)> {
+pub(super) fn roots(config: &Config, file: Option<&Path>) -> Result<RootCertStore, Fault> {
     let mut roots = RootCertStore::empty();
     let Some(file) = file else {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -29,11 +80,6 @@ pub fn roots(config: &Config, file: Option<&Path>) -> Result<RootCertStore, (Str
         return Err((format!("no certificate in {shown}"), "put the CA's certificate there, in PEM".to_owned()));
     }
     Ok(roots)
-}
-
-/// TLS towards a server that one of these vouches for, without a certificate of our own.
-pub fn client(roots: RootCertStore) -> Option<Arc<ClientConfig>> {
-    Some(Arc::new(builder()?.with_root_certificates(roots).with_no_client_auth()))
 }
 
 /// TLS as a client, before it is said whom to trust.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::published::{self, Fault, Publisher, Registry};
+use super::trust::Authorities;
 use crate::auth::claims::{ClaimPath, ClaimRule, Expected};
 use crate::auth::jwt::{Keys, Verifier};
 use crate::auth::keys::{Algorithm, KeySet};
@@ -13,11 +14,16 @@ use crate::config::raw::{self, ClaimValue};
 use crate::config::{Config, Problems};
 
 /// The verifiers of other issuers' tokens, by `iss`.
-pub(super) fn read(config: &Config, registry: &Registry, problems: &mut Problems) -> HashMap<String, Verifier> {
+pub(super) fn read(
+    config: &Config,
+    authorities: &Authorities<'_>,
+    registry: &Registry,
+    problems: &mut Problems,
+) -> HashMap<String, Verifier> {
     let mut trusted = HashMap::new();
     for (number, issuer) in config.raw().trusted_issuers.iter().enumerate() {
         let at = format!("trusted_issuers[{number}]");
-        match read_keys(config, issuer, registry) {
+        match read_keys(config, authorities, issuer, registry) {
             Ok(keys) => {
                 trusted.insert(issuer.issuer.clone(), verifier(issuer, keys));
             }
@@ -55,7 +61,12 @@ fn claim_rule(claim: &str, rule: &raw::ClaimRule) -> ClaimRule {
     ClaimRule { claim: ClaimPath::parse(claim), expected }
 }
 
-fn read_keys(config: &Config, issuer: &raw::TrustedIssuer, registry: &Registry) -> Result<Keys, Fault> {
+fn read_keys(
+    config: &Config,
+    authorities: &Authorities<'_>,
+    issuer: &raw::TrustedIssuer,
+    registry: &Registry,
+) -> Result<Keys, Fault> {
     let algorithms: Vec<Algorithm> = issuer.algorithms.iter().copied().map(algorithm).collect();
     if let Some(reference) = &issuer.secret {
         let secret = config.read_secret(reference).map_err(|(message, help)| ("secret", message, help))?;
@@ -84,7 +95,7 @@ fn read_keys(config: &Config, issuer: &raw::TrustedIssuer, registry: &Registry) 
         plain: issuer.danger_plain_http,
         private: issuer.danger_private_addresses,
     };
-    publisher.keys(config, registry)
+    publisher.keys(config, authorities, registry)
 }
 
 pub(super) fn algorithm(algorithm: raw::SignatureAlgorithm) -> Algorithm {

@@ -19,6 +19,12 @@ impl Uses {
         Arc::clone(&self.0.entry(format!("{kind} {id} {version}")).or_default())
     }
 
+    /// Forgets keys that no policy has any more. Before the first policy that would be all of them.
+    pub(super) fn forget_gone(&self) {
+        self.0.retain(|_, used| Arc::strong_count(used) > 1);
+        self.0.shrink_to_fit();
+    }
+
     /// Reads what an earlier run has noted; a file that is not there or not readable says nothing.
     pub fn read(&self, file: &Path) {
         let noted = match std::fs::read(file) {

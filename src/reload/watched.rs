@@ -1,6 +1,7 @@
 //! The files that a configuration names: whether one of them has changed. Looked at now and then, which also sees what
 //! happens on network disks and where a mounted directory is swapped as a whole.
 
+use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
@@ -32,12 +33,10 @@ impl Watched {
 
     /// Other files are named from now on. Those that were not named before count as read.
     pub(super) fn follow(&mut self, files: Vec<PathBuf>) {
-        let known = std::mem::replace(&mut self.files, files);
+        let known: HashMap<PathBuf, Mark> =
+            std::mem::replace(&mut self.files, files).into_iter().zip(self.read.drain(..)).collect();
         let now = marks(&self.files);
-        let mark_of = |(file, now): (&PathBuf, Mark)| match known.iter().position(|other| other == file) {
-            Some(at) => self.read.get(at).copied().unwrap_or(now),
-            None => now,
-        };
+        let mark_of = |(file, now)| known.get(file).copied().unwrap_or(now);
         self.read = self.files.iter().zip(now).map(mark_of).collect();
         self.seen.clone_from(&self.read);
     }

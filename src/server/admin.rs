@@ -140,6 +140,7 @@ fn rendered(shared: &Shared) -> prometheus::Result<String> {
         staleness,
         propagation,
     });
+    shared.metrics.earlier_policies(shared.earlier_policies());
     let policy = shared.policy();
     let issuers = policy.published().map(|keys| {
         let standing = keys.standing(unix_seconds());

@@ -163,6 +163,15 @@ impl Quotas {
         changed.map(|entry| (entry.key().0.clone(), entry.key().1, entry.count)).collect()
     }
 
+    /// Forgets counts that nothing can go on from: the period after theirs is over too. Their names and periods.
+    fn forget_over(&self, now: u64) -> Vec<(Box<str>, Period)> {
+        let is_over = |period: Period, count: Count| period.next(period.next(count.begun)) <= now;
+        let over = self.counts.iter().filter(|entry| is_over(entry.key().1, entry.count));
+        let over: Vec<(Box<str>, Period)> = over.map(|entry| entry.key().clone()).collect();
+        let forget = |name: &(Box<str>, Period)| self.counts.remove_if(name, |_, entry| is_over(name.1, entry.count));
+        over.into_iter().filter(|name| forget(name).is_some()).collect()
+    }
+
     /// A request that began before the present period is one of that: it must not begin the last one anew. Where a clock
     /// was set back by more than that, the count goes with it.
     fn with<T>(&self, key: &str, period: Period, begun: u64, act: impl FnOnce(&mut Entry) -> T) -> T {
@@ -229,6 +238,14 @@ impl State {
             );
         }
     }
+
+    /// Forgets counts that are long over. `now` is in seconds since 1970.
+    pub fn forget_counts(&self, now: u64) {
+        let over = self.quotas.forget_over(now);
+        if let Store::Embedded(store) = &self.store {
+            store.write_later(over.iter().map(|(key, period)| record::delete_count(key, *period)).collect());
+        }
+    }
 }
 
 #[cfg(test)]
@@ -253,6 +270,19 @@ mod tests {
         assert_eq!(count(DAY), Local::Good(1));
         assert_eq!(quotas.unstored().len(), 2);
         assert!(quotas.unstored().is_empty());
+    }
+
+    #[test]
+    fn counts_that_are_long_over_are_forgotten_whoever_has_the_key() {
+        let quotas = Quotas::default();
+        let count = |key: &str, begun| quotas.count(key, Period::Day, 2, begun);
+        for (key, begun) in [("gone", 0), ("used", 0), ("used", DAY)] {
+            assert_eq!(count(key, begun), Local::Good(1));
+        }
+        assert!(quotas.forget_over(2 * DAY - 1).is_empty(), "a late call may still be of the day before");
+        assert_eq!(quotas.forget_over(2 * DAY), [("gone".into(), Period::Day)]);
+        assert_eq!(count("used", DAY), Local::Good(0), "within its day nothing is forgotten");
+        assert_eq!(quotas.counts.len(), 1);
     }
 
     #[test]

@@ -156,6 +156,10 @@ pub(super) fn put_count(name: &str, period: Period, count: Count) -> Change {
     Change::Put(key(b'q', format!("{} {name}", period.word()).as_bytes()), json(&value))
 }
 
+pub(super) fn delete_count(name: &str, period: Period) -> Change {
+    Change::Delete(key(b'q', format!("{} {name}", period.word()).as_bytes()))
+}
+
 pub(super) fn put_used(id: &OnceId, until: u64) -> Change {
     Change::Put(key(b'u', id), json(&until))
 }

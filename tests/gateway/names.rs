@@ -91,3 +91,32 @@ fn a_name_that_takes_long_to_be_looked_up_keeps_no_other_waiting() {
     call_until(&gateway, || !other.requests().is_empty());
     drop(silent);
 }
+
+#[test]
+fn names_of_partners_that_hang_keep_neither_the_start_nor_logins_waiting() {
+    // A server of names that never answers; the system asks it for much longer than this test may take.
+    let silent = std::net::UdpSocket::bind("127.77.0.2:53").unwrap();
+    let backend = Backend::start();
+    let mut config = Config::new(&backend)
+        .file("hosts", "127.0.0.1 localhost\n")
+        .file("resolv.conf", "nameserver 127.77.0.2\noptions timeout:30 attempts:5\n");
+    for number in 0..8 {
+        let url = format!("https://partner{number}.test/jwks.json");
+        config.yaml["clients"].as_array_mut().unwrap().push(json!({"id": format!("partner{number}"), "jwks": url}));
+        let servers = json!([format!("http://slow{number}.test:80")]);
+        config = config.set(&format!("/backends/slow{number}"), json!({"servers": servers, "danger_plain_http": true}));
+    }
+    let gateway = Gateway::start_with_hosts(&config);
+    for number in 0..8 {
+        let name = format!("slow{number}.test");
+        gateway.stderr.wait(|line| line["names"] == *name).unwrap_or_else(|| panic!("nothing says that {name} hangs"));
+    }
+    // All of them are being looked up now, and passwords and secrets are hashed all the same.
+    gateway.login(ALICE);
+    gateway.token(CLIENT);
+    gateway.profile().send().ok();
+    // So are they while a reload comes, which waits for them as little.
+    gateway.reload(&config.without("/api_keys/2"), "reloaded");
+    gateway.login(BOB);
+    drop(silent);
+}

@@ -291,3 +291,31 @@ fn a_stolen_client_can_be_taken_out_alone_and_its_keys_and_tokens_are_refused_at
     gateway.reload(&alone.set("/routes", json!(routes)), "reloaded");
     gateway.get("/key/x").api_key(config::FREE_API_KEY).send().expect(404, "404-01");
 }
+
+#[test]
+fn what_is_gone_with_a_reload_is_forgotten_also_where_no_request_comes_afterwards() {
+    let backend = Backend::start();
+    let config = Config::new(&backend).set("/workers", json!(2));
+    let mut gateway = Gateway::start(&config);
+    for key in [API_KEY, config::FREE_API_KEY] {
+        gateway.get("/key/x").api_key(key).send().ok();
+    }
+    let gate = Gate::default();
+    backend.on("/public/slow", Behaviour::Hold(gate.clone()));
+    let slow = gateway.get("/public/slow");
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| slow.send());
+        backend.wait_for(3);
+        gateway.reload(&config.clone().without("/api_keys/2"), "reloaded");
+        // The request that is on its way has the policy under which it began.
+        gateway.expect_metric("wicketgate_earlier_policies", &[], 1.0);
+        gate.open();
+        waiting.join().unwrap().ok();
+    });
+    // From here on no worker has anything to do.
+    gateway.expect_metric("wicketgate_earlier_policies", &[], 0.0);
+    assert_eq!(gateway.terminate(), Some(0));
+    let uses = std::fs::read_to_string(gateway.files.path.join("data/last-uses.json")).unwrap();
+    assert!(uses.contains("api_key asapp-prod "), "{uses}");
+    assert!(!uses.contains("api_key free "), "{uses}");
+}

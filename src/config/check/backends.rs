@@ -16,11 +16,12 @@ impl Check<'_> {
                 self.add(&at, "a backend has a name", "");
             }
             self.backend(&at, backend);
-            for (index, route) in raw.routes.iter().enumerate() {
-                if route.websocket && route.backend == *name && backend.protocol == Protocol::Http2 {
-                    let message = format!("the backend `{}` speaks HTTP/2, and WebSockets need HTTP/1.1", shown(name));
-                    self.add(&format!("routes[{index}].websocket"), message, "remove it, or `protocol` of the backend");
-                }
+        }
+        for (index, route) in raw.routes.iter().enumerate().filter(|(_, route)| route.websocket) {
+            let name = &route.backend;
+            if raw.backends.get(name).is_some_and(|backend| backend.protocol == Protocol::Http2) {
+                let message = format!("the backend `{}` speaks HTTP/2, and WebSockets need HTTP/1.1", shown(name));
+                self.add(&format!("routes[{index}].websocket"), message, "remove it, or `protocol` of the backend");
             }
         }
     }

@@ -1,5 +1,7 @@
 //! What names, paths, claims and hashes may look like.
 
+use super::super::diagnostic::closest;
+
 type Fault = (String, String);
 
 fn fault(message: impl Into<String>, help: impl Into<String>) -> Option<Fault> {
@@ -123,7 +125,7 @@ pub(super) fn method_fault(method: &str) -> Option<Fault> {
     if COMMON.contains(&method) {
         return None;
     }
-    let near = super::closest(&upper, COMMON);
+    let near = closest(&upper, COMMON);
     if method != upper || near.is_some() {
         return fault(
             format!("`{}` is not a method that anyone sends", super::shown(method)),

@@ -320,10 +320,7 @@ impl Check<'_> {
                     let message = "`fold` belongs to `file`: the backend decides itself which names are one";
                     self.add(&format!("{at}.fold"), message, "remove it");
                 }
-                let names = self.backend_names();
-                if !names.is_empty() {
-                    self.known(&format!("{at}.backend"), "backend", backend, &names);
-                }
+                self.known_backend(&format!("{at}.backend"), backend);
                 for (key, value) in [("path", &accounts.path), ("subject", &accounts.subject)] {
                     if value.is_none() {
                         self.add(at, format!("`{key}` is missing beside `backend`"), format!("add `{key}`"));

@@ -3,31 +3,48 @@
 
 use std::collections::HashSet;
 
+use super::super::diagnostic::Suggestions;
 use super::super::raw::{Requirement, Route};
 use super::super::{Config, Warning};
-use super::{closest, listed, shown};
+use super::shown;
+
+/// More than these are counted, not named.
+const MOST_NAMED: usize = 100;
 
 /// The API keys that belong to nobody, and the routes that they open and that are not there.
 pub(in crate::config) fn api_keys(config: &Config) -> Vec<Warning> {
     let raw = config.raw();
     let mut warnings = Vec::new();
+    let mut suggestions = Suggestions::default();
     let clients: HashSet<&str> = raw.clients.iter().map(|client| client.id.as_str()).collect();
     let routes: HashSet<&str> = raw.routes.iter().map(|route| route.name.as_str()).collect();
+    let client_names: Vec<&str> = raw.clients.iter().map(|client| client.id.as_str()).collect();
+    let route_names: Vec<&str> = raw.routes.iter().map(|route| route.name.as_str()).collect();
+    let mut left_out = None::<(usize, usize)>;
     for (number, key) in raw.api_keys.iter().enumerate() {
-        if let Some(client) = key.client.as_deref().filter(|client| !clients.contains(client)) {
+        let client = key.client.as_deref().filter(|client| !clients.contains(client));
+        let gone = key.routes.iter().enumerate().filter(|(_, route)| !routes.contains(route.as_str()));
+        if warnings.len() >= MOST_NAMED {
+            if client.is_some() || gone.count() > 0 {
+                left_out.get_or_insert((number, 0)).1 += 1;
+            }
+            continue;
+        }
+        if let Some(client) = client {
             let message = format!("there is no client `{}`: this key is refused", shown(client));
-            let near = closest(client, clients.iter().copied());
+            let near = suggestions.closest(client, &client_names);
             let help = near.map_or("remove the key as well".to_owned(), |near| format!("did you mean `{near}`?"));
             warnings.push(config.warning(&format!("api_keys[{number}].client"), message, &help));
         }
-        for (index, route) in key.routes.iter().enumerate().filter(|(_, route)| !routes.contains(route.as_str())) {
+        for (index, route) in gone {
             let message = format!("there is no route `{}`: this key opens none of that name", shown(route));
-            let help = match closest(route, routes.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("there is {}", listed(routes.iter().copied())),
-            };
+            let help = suggestions.of(route, &route_names);
             warnings.push(config.warning(&format!("api_keys[{number}].routes[{index}]"), message, &help));
         }
+    }
+    if let Some((number, count)) = left_out {
+        let message = format!("{count} more keys name a client or a route that is not there, this one first");
+        warnings.push(config.warning(&format!("api_keys[{number}]"), message, "remove them as well"));
     }
     warnings
 }

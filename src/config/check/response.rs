@@ -1,5 +1,7 @@
 //! What of a backend's answer passes, and header fields that are set and removed.
 
+use std::rc::Rc;
+
 use http::HeaderName;
 
 use super::super::raw::{BackendAuthorization, CustomerFrom, FieldRules, ResponseRules};
@@ -108,7 +110,11 @@ impl Check<'_> {
     }
 
     /// Fields in which a credential or an identity stands, toward us or toward a backend.
-    fn identity_fields(&self) -> FieldSet {
+    fn identity_fields(&self) -> Rc<FieldSet> {
+        Rc::clone(self.identity.get_or_init(|| Rc::new(self.find_identity_fields())))
+    }
+
+    fn find_identity_fields(&self) -> FieldSet {
         let mut set = FieldSet::default();
         ["authorization", "customer-auth", "api-key", "x-customer-id-previous", "x-request-id"]
             .iter()

@@ -1,5 +1,7 @@
 //! What may be called, and what a caller must show for it.
 
+use std::collections::HashMap;
+
 use super::super::raw::{
     CustomerFrom, Dpop, IdentifierMode, Issue, Listen, PathMatch, Per, Placement, Raw, Requirement, Rewrite, Route,
     Send,
@@ -78,10 +80,7 @@ impl Check<'_> {
         if let Some(places) = &route.customer_from {
             self.customer_from(at, route, places);
         }
-        let backends = self.backend_names();
-        if !backends.is_empty() {
-            self.known(&format!("{at}.backend"), "backend", &route.backend, &backends);
-        }
+        self.known_backend(&format!("{at}.backend"), &route.backend);
         if let Some((message, help)) = grammar::header_fault(&route.api_key_header, &["api-key"]) {
             self.add(&format!("{at}.api_key_header"), message, help);
         }
@@ -365,44 +364,48 @@ impl Check<'_> {
     /// Two routes for the same request: one of them would never be used.
     fn overlaps(&mut self) {
         let raw = self.raw;
+        let ignores_case = |route: &Route| raw.backends.get(&route.backend).is_some_and(|backend| backend.ignores_case);
+        let shares_listener = |one: &Route, other: &Route| {
+            let everywhere = other.listen.is_empty() || one.listen.is_empty();
+            everywhere || other.listen.iter().any(|name| one.listen.contains(name))
+        };
+        let same_path = |one: &Route, other: &Route| one.path == other.path || ignores_case(one) || ignores_case(other);
+        // Those of one host, path and method, whatever its letter case.
+        let mut earlier: HashMap<(bool, String, &str, &str), Vec<usize>> = HashMap::new();
         for (later, route) in raw.routes.iter().enumerate() {
-            let shares_host = |other: &Route| {
-                (other.hosts.is_empty() && route.hosts.is_empty())
-                    || other.hosts.iter().any(|host| route.hosts.contains(host))
-            };
-            let shares_listener = |other: &Route| {
-                let everywhere = other.listen.is_empty() || route.listen.is_empty();
-                everywhere || other.listen.iter().any(|name| route.listen.contains(name))
-            };
-            let shared_method =
-                |other: &Route| other.methods.iter().find(|method| route.methods.contains(method)).cloned();
-            let ignores_case =
-                |route: &Route| raw.backends.get(&route.backend).is_some_and(|backend| backend.ignores_case);
-            let same_path = |other: &Route| match (&other.path, &route.path) {
-                (PathMatch::Prefix(one), PathMatch::Prefix(two)) if ignores_case(other) || ignores_case(route) => {
-                    one.eq_ignore_ascii_case(two)
+            let is_prefix = matches!(route.path, PathMatch::Prefix(_));
+            let hosts = route.hosts.iter().map(String::as_str).chain(route.hosts.is_empty().then_some(""));
+            let pairs = hosts.flat_map(|host| route.methods.iter().map(move |method| (host, method.as_str())));
+            let mut found: Option<usize> = None;
+            for (host, method) in pairs {
+                let place = (is_prefix, route.path.as_str().to_ascii_lowercase(), host, method);
+                let others = earlier.entry(place).or_default();
+                let is_same = |other: &&usize| {
+                    let other = &raw.routes[**other];
+                    same_path(route, other) && shares_listener(route, other)
+                };
+                let met = others.iter().find(is_same).copied();
+                found = found.into_iter().chain(met).filter(|other| *other != later).min();
+                let is_within = |other: usize| {
+                    let other = &raw.routes[other];
+                    let takes_all = other.listen.is_empty() || other.listen == route.listen;
+                    takes_all && other.path == route.path && (ignores_case(other) || !ignores_case(route))
+                };
+                // Otherwise whatever meets this one meets that one.
+                if !met.is_some_and(is_within) {
+                    others.push(later);
                 }
-                (PathMatch::Exact(one), PathMatch::Exact(two)) if ignores_case(other) || ignores_case(route) => {
-                    one.exact.eq_ignore_ascii_case(&two.exact)
-                }
-                (one, two) => one == two,
-            };
-            let earlier = raw.routes[..later].iter().enumerate().find_map(|(earlier, other)| {
-                let is_same = same_path(other) && shares_host(other) && shares_listener(other);
-                shared_method(other).filter(|_| is_same).map(|method| (earlier, method))
-            });
-            if let Some((earlier, method)) = earlier {
-                let at = format!("routes[{later}].path");
-                let line = self.config.line(&format!("routes[{earlier}].path"));
-                let here = self.config.line(&at);
-                let path = shown(route.path.as_str());
-                let message = format!("{} {path} is already the route on line {line}", shown(&method));
-                self.add(
-                    &at,
-                    message,
-                    format!("lines {line} and {here}: change path, hosts, methods or listeners of one"),
-                );
             }
+            let Some(other) = found else { continue };
+            let methods = &raw.routes[other].methods;
+            let Some(method) = methods.iter().find(|method| route.methods.contains(method)) else { continue };
+            let at = format!("routes[{later}].path");
+            let line = self.config.line(&format!("routes[{other}].path"));
+            let here = self.config.line(&at);
+            let message =
+                format!("{} {} is already the route on line {line}", shown(method), shown(route.path.as_str()));
+            let help = format!("lines {line} and {here}: change path, hosts, methods or listeners of one");
+            self.add(&at, message, help);
         }
     }
 }
