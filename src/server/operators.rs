@@ -298,6 +298,12 @@ async fn answer(request: Request<Incoming>, shared: &Shared, wishes: &mpsc::Send
             tracing::info!(kind = asked.kind, revoked = ?shown, "an operator revoked");
             Ok(json!({ "kind": asked.kind, "revoked": shown, "note": note }))
         }
+        (&Method::GET, ["state", "records"]) => {
+            let place = parts.uri.query().and_then(|query| query.strip_prefix("at="));
+            let page = shared.state.records(place).await;
+            let (records, next) = page.map_err(|fault| Fault(StatusCode::CONFLICT, fault.to_owned()))?;
+            Ok(json!({ "records": records, "next": next }))
+        }
         (&Method::GET, ["keys"]) => Ok(key_versions(&shared.policy(), shared.state.revocations(), now())),
         (&Method::POST, ["reload"]) => {
             let (told, outcome) = oneshot::channel();
@@ -307,9 +313,10 @@ async fn answer(request: Request<Incoming>, shared: &Shared, wishes: &mpsc::Send
             outcome.map_err(|fault| Fault(StatusCode::CONFLICT, fault))?;
             Ok(json!({ "reloaded": true }))
         }
-        _ => {
-            Err(Fault(StatusCode::NOT_FOUND, "/sessions /sessions/ID /revocations /keys /reload /handover".to_owned()))
-        }
+        _ => Err(Fault(
+            StatusCode::NOT_FOUND,
+            "/sessions /sessions/ID /revocations /state/records /keys /reload /handover".to_owned(),
+        )),
     }
 }
 

@@ -20,6 +20,8 @@ pub enum Subject {
     Client(Box<str>),
     /// One API key, by the hex SHA-256 of it.
     ApiKey(Box<str>),
+    /// All sessions and tokens of everybody, as after a backup was restored.
+    All,
 }
 
 impl Subject {
@@ -31,6 +33,7 @@ impl Subject {
             Self::Customer(_) => "customer",
             Self::Client(_) => "client",
             Self::ApiKey(_) => "api_key",
+            Self::All => "all",
         }
     }
 
@@ -40,6 +43,7 @@ impl Subject {
             Self::Token(name) | Self::Login(name) | Self::Customer(name) | Self::Client(name) | Self::ApiKey(name) => {
                 name
             }
+            Self::All => "*",
         }
     }
 
@@ -62,6 +66,7 @@ impl Subject {
             "customer" => Self::Customer(name.into()),
             "client" => Self::Client(name.into()),
             "api_key" => Self::ApiKey(name.into()),
+            "all" => Self::All,
             _ => return None,
         })
     }
@@ -108,11 +113,18 @@ pub struct Revocations {
     rules: Shards<Subject, Reach>,
     generation: AtomicU64,
     api_keys: AtomicUsize,
+    /// The first second in which anything at all is good.
+    all_from: AtomicU64,
 }
 
 impl Default for Revocations {
     fn default() -> Self {
-        Self { rules: Shards::scattered(), generation: AtomicU64::default(), api_keys: AtomicUsize::default() }
+        Self {
+            rules: Shards::scattered(),
+            generation: AtomicU64::default(),
+            api_keys: AtomicUsize::default(),
+            all_from: AtomicU64::default(),
+        }
     }
 }
 
@@ -148,6 +160,9 @@ impl Revocations {
     /// Puts a rule in force; tells whether anything became stricter.
     pub fn apply(&self, rule: Rule) -> bool {
         let is_key = matches!(rule.subject, Subject::ApiKey(_));
+        if rule.subject == Subject::All {
+            self.all_from.fetch_max(rule.since.saturating_add(1), Ordering::AcqRel);
+        }
         let changed = self.rules.entry(rule.subject, |entry| match entry {
             Entry::Vacant(vacant) => {
                 vacant.insert(Reach { since: rule.since, until: rule.until });
@@ -170,6 +185,8 @@ impl Revocations {
     pub fn covers(&self, subject: &Subject, issued_at: Option<u64>) -> bool {
         let is_old = |reach: &Reach| issued_at.is_none_or(|issued| issued <= reach.since);
         self.rules.with(subject, is_old).unwrap_or_default()
+            || issued_at.unwrap_or_default() < self.all_from.load(Ordering::Acquire)
+                && !matches!(subject, Subject::ApiKey(_))
     }
 
     /// Whether this API key, by the digest of it, is no longer good. Costs nothing where none has been revoked.
@@ -185,7 +202,9 @@ impl Revocations {
 
     /// The first second in which something new of this subject is good.
     pub fn earliest(&self, subject: &Subject) -> u64 {
-        self.rules.with(subject, |reach| reach.since.saturating_add(1)).unwrap_or_default()
+        let of_subject = self.rules.with(subject, |reach| reach.since.saturating_add(1)).unwrap_or_default();
+        let of_all = if matches!(subject, Subject::ApiKey(_)) { 0 } else { self.all_from.load(Ordering::Acquire) };
+        of_subject.max(of_all)
     }
 
     /// A rule about all of a subject that was issued until `now`. What came after an earlier rule of the same second bears a
@@ -205,6 +224,9 @@ impl Revocations {
         let reach = self.rules.remove_if(subject, |_, reach| reach.until <= now)?;
         if matches!(subject, Subject::ApiKey(_)) {
             self.api_keys.fetch_sub(1, Ordering::Release);
+        }
+        if *subject == Subject::All {
+            self.all_from.store(0, Ordering::Release);
         }
         Some(reach.about(subject))
     }
@@ -296,8 +318,25 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_about_everything_is_about_what_was_issued_until_then_and_about_no_api_key() {
+        let rules = Revocations::default();
+        let (client, key) = (Subject::Client("asapp".into()), Subject::ApiKey("01".into()));
+        rules.apply(Rule { subject: Subject::All, since: 100, until: 1_000 });
+        for subject in
+            [&client, &Subject::Token("t".into()), &Subject::Login("l".into()), &Subject::Customer("c".into())]
+        {
+            assert!(rules.covers(subject, Some(100)) && rules.covers(subject, None), "{subject:?}");
+            assert!(!rules.covers(subject, Some(101)), "{subject:?}");
+        }
+        assert!(!rules.covers(&key, None));
+        assert_eq!((rules.earliest(&client), rules.earliest(&key)), (101, 0));
+        assert_eq!(rules.sweep(1_000).len(), 1);
+        assert!(!rules.covers(&client, Some(100)));
+    }
+
+    #[test]
     fn rules_survive_their_text() {
-        for subject in ["token", "login", "customer", "client", "api_key"] {
+        for subject in ["token", "login", "customer", "client", "api_key", "all"] {
             let rule = Rule { subject: Subject::new(subject, "a b c").unwrap(), since: 5, until: u64::MAX };
             assert_eq!(Rule::parse(&rule.to_string()), Some(rule));
         }
