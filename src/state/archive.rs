@@ -166,21 +166,16 @@ pub fn restore(directory: &Path, path: &Path, keep_logins: bool, now: u64) -> Re
     let (mut count, mut rules) = (0, Vec::new());
     let ended = Rule { subject: Subject::All, since: now, until: now.saturating_add(LONGEST + LONGEST_SKEW) };
     let before = replace_file(directory, now, |put| {
-        loop {
-            match reader.next(count)? {
-                Line::Record(key, value) => {
-                    count += 1;
-                    match record::read(&key, &value) {
-                        Ok(Kept::Rule(rule)) => rules.push(rule),
-                        // What was issued is refused by the rule; failed attempts, quotas and used ids stay.
-                        Ok(_) => {}
-                        Err(Unreadable::Later(kind)) => return Err(ArchiveFault::Later(reader.name(), kind)),
-                        Err(Unreadable::Damaged(_)) => return Err(reader.damaged()),
-                    }
-                    put(&key, &value)?;
-                }
-                Line::End => break,
+        while let Line::Record(key, value) = reader.next(count)? {
+            count += 1;
+            match record::read(&key, &value) {
+                Ok(Kept::Rule(rule)) => rules.push(rule),
+                // What was issued is refused by the rule; failed attempts, quotas and used ids stay.
+                Ok(_) => {}
+                Err(Unreadable::Later(kind)) => return Err(ArchiveFault::Later(reader.name(), kind)),
+                Err(Unreadable::Damaged(_)) => return Err(reader.damaged()),
             }
+            put(&key, &value)?;
         }
         if !keep_logins && let super::embedded::Change::Put(key, value) = record::put_rule(&ended) {
             put(&key, &value)?;
