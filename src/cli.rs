@@ -13,6 +13,7 @@ mod revoke;
 mod rotate;
 mod run;
 mod sessions;
+mod state;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -67,6 +68,9 @@ enum Command {
     /// Revoke tokens, customers' logins, clients' tokens or API keys in the gateway that runs.
     #[command(subcommand, after_help = revoke::EXAMPLE)]
     Revoke(revoke::Revoke),
+    /// Back up the state in a file, or restore it.
+    #[command(subcommand, after_help = state::EXAMPLE)]
+    State(state::State),
 }
 
 #[derive(Debug, Args)]
@@ -91,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Id(id) => id::id(&id),
         Command::Sessions(what) => sessions::sessions(&what),
         Command::Revoke(what) => revoke::revoke(&what),
+        Command::State(what) => state::state(&what),
     };
     crate::diagnostics::flush();
     match outcome {

@@ -5,6 +5,7 @@
 //! happened: one file of this process, or a Redis that several replicas share.
 
 pub mod account;
+pub mod archive;
 pub mod attempts;
 mod embedded;
 pub mod family;
@@ -30,7 +31,7 @@ use crate::metrics::StateMetrics;
 use account::AccountStamps;
 use attempts::Attempts;
 pub use embedded::OpenFault;
-use embedded::{Change, Embedded, Fate, Released};
+use embedded::{Change, Embedded, Fate, Place, Released};
 use family::{Answered, Family};
 use once::UsedIds;
 use owed::Owed;
@@ -554,6 +555,37 @@ impl State {
     /// For how long this process goes on deciding after another one has taken over; `None`: for as long as it runs.
     pub fn decides_after_handover(&self) -> Option<Duration> {
         matches!(self.store, Store::Embedded(_)).then_some(AFTER_HANDOVER)
+    }
+
+    /// Some records of this process's file, as lines of a backup, and where the next ones are: all of one moment. Without a
+    /// place the first ones.
+    ///
+    /// # Errors
+    /// In a sentence, why there are none.
+    pub async fn records(&self, place: Option<&str>) -> Result<(Vec<String>, Option<String>), &'static str> {
+        let Store::Embedded(store) = &self.store else {
+            return Err("the state is not in a file of this gateway: back it up where it is");
+        };
+        let place = match place {
+            None => {
+                self.write_uses(store);
+                None
+            }
+            Some(text) => {
+                let place = text.split_once('-').and_then(|(snapshot, after)| {
+                    let digits = (0..after.len() / 2).map(|at| after.get(2 * at..2 * at + 2));
+                    let after = digits.map(|byte| u8::from_str_radix(byte?, 16).ok()).collect::<Option<_>>()?;
+                    Some(Place { snapshot: snapshot.parse().ok()?, after })
+                });
+                Some(place.ok_or("there is no such place")?)
+            }
+        };
+        let gone = "the state cannot be read any more, or another backup has begun, or another process has taken over: \
+                    begin again";
+        let page = store.read(place).await.ok_or(gone)?;
+        let lines = page.records.iter().map(|(key, value)| archive::line(key, value)).collect::<Option<_>>();
+        let next = page.next.map(|next| format!("{}-{}", next.snapshot, session::hex(&next.after)));
+        Ok((lines.ok_or("a record of the state is no text")?, next))
     }
 
     fn write_uses(&self, store: &Embedded) {

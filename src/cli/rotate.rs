@@ -113,7 +113,11 @@ pub(super) fn rotate(what: &Rotate) -> anyhow::Result<()> {
     if is_running(&config)
         .with_context(|| format!("{file} or a file that it names has been changed; who runs it was not told"))?
     {
-        tell(&config, Method::POST, "/reload").context("the gateway that runs did not take it up")?;
+        tell(&config, Method::POST, "/reload").context(
+            "the files have the new one, and the gateway that runs did not say that it took it up: what was in force there \
+             before still is, and `wicketgate keys` shows whether the new one is too. It will be after the next reload or \
+             start that succeeds",
+        )?;
         say("The gateway that runs here has taken it up.")?;
     } else {
         say("No gateway runs here; it takes it up when it starts.")?;

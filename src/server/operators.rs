@@ -323,6 +323,12 @@ async fn answer(
             Ok(json!({ "kind": asked.kind, "revoked": shown, "note": note }))
         }
         (&Method::GET, ["process"]) => Ok(json!(owner)),
+        (&Method::GET, ["state", "records"]) => {
+            let place = parts.uri.query().and_then(|query| query.strip_prefix("at="));
+            let page = shared.state.records(place).await;
+            let (records, next) = page.map_err(|fault| Fault(StatusCode::CONFLICT, fault.to_owned()))?;
+            Ok(json!({ "records": records, "next": next }))
+        }
         (&Method::GET, ["keys"]) => Ok(key_versions(&shared.policy(), shared.state.revocations(), now())),
         (&Method::POST, ["reload"]) => {
             let (told, outcome) = oneshot::channel();
@@ -334,7 +340,7 @@ async fn answer(
         }
         _ => Err(Fault(
             StatusCode::NOT_FOUND,
-            "/sessions /sessions/ID /revocations /keys /process /reload /handover".to_owned(),
+            "/sessions /sessions/ID /revocations /state/records /keys /process /reload /handover".to_owned(),
         )),
     }
 }

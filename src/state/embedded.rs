@@ -3,12 +3,13 @@
 
 mod backlog;
 mod rewrite;
+mod snapshot;
 mod writer;
 
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, OnceLock};
@@ -20,10 +21,11 @@ use tokio::sync::oneshot;
 use super::Unavailable;
 pub(super) use backlog::SLICE;
 use rewrite::beside;
+pub(super) use snapshot::{Page, Place};
 use writer::{Job, Waiter, Waiting, Writer, bytes_of};
 
 /// The name of the file.
-const FILE: &str = "state.redb";
+pub(super) const FILE: &str = "state.redb";
 /// All that is kept: the first byte of a key says what it is of.
 const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("wicketgate");
 /// What stands under the key without bytes: the version of all else.
@@ -34,6 +36,8 @@ const MAX_WAITING: usize = 4_096;
 const MAX_DELETIONS: usize = 65_536;
 /// How long a caller waits for its change to be on the disk.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How many records are restored in one commit.
+const RESTORED_AT_ONCE: usize = 10_000;
 /// What redb may keep in memory: everything is read once only.
 const CACHE: usize = 16 << 20;
 
@@ -91,7 +95,7 @@ pub enum OpenFault {
     Locked(String),
     /// It is not what was written.
     #[error(
-        "{0} is damaged ({1}): put your backup of it there, or move it away to begin without any login and revocation"
+        "{0} is damaged ({1}): restore a backup with `wicketgate state restore`, or move it away to begin without any login and revocation"
     )]
     Damaged(String, String),
     /// A later version of wicketgate wrote it, or some of it.
@@ -160,6 +164,14 @@ impl Embedded {
         if !keys.is_empty() {
             self.send_deletion(keys, None);
         }
+    }
+
+    /// Records as they were at one moment: the first of them, or those at this place. `None`: that moment is gone, as after
+    /// another process has taken over.
+    pub(super) async fn read(&self, place: Option<Place>) -> Option<Page> {
+        let (reply, page) = oneshot::channel();
+        self.queue.send(Job::Read(place, reply)).ok()?;
+        tokio::time::timeout(PATIENCE, page).await.ok()?.ok()?
     }
 
     /// How many writes wait.
@@ -318,6 +330,71 @@ pub(super) fn examine(directory: &Path) -> Result<(), OpenFault> {
     }
 }
 
+/// Makes a new file of what `fill` puts into it, and puts it in the place of the one in this directory, which nobody may have
+/// open. Where that one is now. `now` is in seconds since 1970.
+///
+/// # Errors
+/// What `fill` says, or [`OpenFault`]: the file is what it was.
+pub(super) fn replace_file<E: From<OpenFault>>(
+    directory: &Path,
+    now: u64,
+    fill: impl FnOnce(&mut dyn FnMut(&[u8], &[u8]) -> Result<(), OpenFault>) -> Result<(), E>,
+) -> Result<Option<PathBuf>, E> {
+    let path = directory.join(FILE);
+    let unusable = |error: &dyn std::fmt::Display| OpenFault::Unusable(path.display().to_string(), error.to_string());
+    // Held until the new file is there. One that cannot be opened nobody else has open either.
+    let held = if path.exists() { open_existing(&path) } else { Err(unusable(&"")) };
+    if let Err(OpenFault::Locked(path)) = held {
+        return Err(OpenFault::Locked(path).into());
+    }
+    let new = beside(&path);
+    let database = begin_file(&new).map_err(|error| unusable(&error))?;
+    let filled = fill_all(&database, fill, |error| unusable(&error));
+    if let Err(fault) = filled {
+        drop(database);
+        let _ = fs::remove_file(new);
+        return Err(fault);
+    }
+    drop(database);
+    let placed = || -> io::Result<Option<PathBuf>> {
+        let mut before = None;
+        if path.exists() {
+            let time = crate::dated::format_time(now).replace(':', "");
+            let names = (0..100).map(|number| match number {
+                0 => format!("{FILE}.before-restore-{time}"),
+                number => format!("{FILE}.before-restore-{time}-{number}"),
+            });
+            let free = names.map(|name| directory.join(name)).find(|path| !path.exists());
+            let aside = free.ok_or(io::ErrorKind::AlreadyExists)?;
+            // By another name first: at no moment there is none.
+            fs::hard_link(&path, &aside)?;
+            before = Some(aside);
+        }
+        fs::rename(&new, &path)?;
+        sync_directory(&path)?;
+        Ok(before)
+    };
+    Ok(placed().map_err(|error| unusable(&error))?)
+}
+
+fn fill_all<E: From<OpenFault>>(
+    database: &Database,
+    fill: impl FnOnce(&mut dyn FnMut(&[u8], &[u8]) -> Result<(), OpenFault>) -> Result<(), E>,
+    unusable: impl Fn(redb::Error) -> OpenFault,
+) -> Result<(), E> {
+    let write = |changes: &mut Vec<Change>| -> Result<(), OpenFault> {
+        let written = writer::commit(database, changes).map_err(&unusable);
+        changes.clear();
+        written.map(drop)
+    };
+    let mut changes = Vec::new();
+    fill(&mut |key, value| {
+        changes.push(Change::Put(key.to_vec(), value.to_vec()));
+        if changes.len() < RESTORED_AT_ONCE { Ok(()) } else { write(&mut changes) }
+    })?;
+    Ok(write(&mut changes)?)
+}
+
 fn inode(path: &Path) -> Option<u64> {
     fs::metadata(path).ok().map(|metadata| metadata.ino())
 }
@@ -382,8 +459,6 @@ fn read_all(
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     fn directory(name: &str) -> PathBuf {

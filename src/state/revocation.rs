@@ -4,7 +4,7 @@ mod log;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -24,6 +24,8 @@ pub enum Subject {
     Client(Box<str>),
     /// One API key, by the hex SHA-256 of it.
     ApiKey(Box<str>),
+    /// All sessions and tokens of everybody, as after a backup was restored.
+    All,
 }
 
 impl Subject {
@@ -35,6 +37,7 @@ impl Subject {
             Self::Customer(_) => "customer",
             Self::Client(_) => "client",
             Self::ApiKey(_) => "api_key",
+            Self::All => "all",
         }
     }
 
@@ -44,6 +47,7 @@ impl Subject {
             Self::Token(name) | Self::Login(name) | Self::Customer(name) | Self::Client(name) | Self::ApiKey(name) => {
                 name
             }
+            Self::All => "*",
         }
     }
 
@@ -66,6 +70,7 @@ impl Subject {
             "customer" => Self::Customer(name.into()),
             "client" => Self::Client(name.into()),
             "api_key" => Self::ApiKey(name.into()),
+            "all" => Self::All,
             _ => return None,
         })
     }
@@ -137,6 +142,8 @@ pub struct Revocations {
     generation: AtomicU64,
     count: AtomicUsize,
     api_keys: AtomicUsize,
+    /// Whether there is a rule about all that was issued.
+    has_all: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -253,6 +260,9 @@ impl Revocations {
         if before == Some(after) {
             return false;
         }
+        if rule.subject == Subject::All {
+            self.has_all.store(true, Ordering::Release);
+        }
         let is_new_key = known.is_none() && matches!(rule.subject, Subject::ApiKey(_));
         let subject = known.map_or_else(|| Arc::new(rule.subject), |(subject, _)| subject);
         self.log().replace(&subject, before, Some(after));
@@ -274,7 +284,11 @@ impl Revocations {
     /// Whether what was issued then is no longer good; what does not say when counts as old.
     pub fn covers(&self, subject: &Subject, issued: Option<Issued>) -> bool {
         let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
-        rules.get(subject).is_some_and(|reach| issued.is_none_or(|issued| reach.covers(issued)))
+        let covers = |subject: &Subject| {
+            rules.get(subject).is_some_and(|reach| issued.is_none_or(|issued| reach.covers(issued)))
+        };
+        let is_about_all = self.has_all.load(Ordering::Acquire) && !matches!(subject, Subject::ApiKey(_));
+        covers(subject) || is_about_all && covers(&Subject::All)
     }
 
     /// Whether this API key, by the digest of it, is no longer good. Costs nothing where none has been revoked.
@@ -316,6 +330,9 @@ impl Revocations {
         self.count.store(rules.len(), Ordering::Release);
         if rules.len() < rules.capacity() / 4 {
             rules.shrink_to_fit();
+        }
+        if *subject == Subject::All {
+            self.has_all.store(false, Ordering::Release);
         }
     }
 
@@ -460,8 +477,25 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_about_everything_is_about_what_was_issued_until_then_and_about_no_api_key() {
+        let rules = Revocations::default();
+        let (client, key) = (Subject::Client("asapp".into()), Subject::ApiKey("01".into()));
+        rules.restore(Rule::new(Subject::All, 100, 1_000));
+        for subject in
+            [&client, &Subject::Token("t".into()), &Subject::Login("l".into()), &Subject::Customer("c".into())]
+        {
+            assert!(rules.covers(subject, at(100)) && rules.covers(subject, None), "{subject:?}");
+            assert!(rules.covers(subject, Some(Issued { at: 100, number: Some(7) })), "{subject:?}");
+            assert!(!rules.covers(subject, at(101)), "{subject:?}");
+        }
+        assert!(!rules.covers(&key, None));
+        assert_eq!(rules.sweep(1_000).len(), 1);
+        assert!(!rules.covers(&client, at(100)));
+    }
+
+    #[test]
     fn rules_survive_their_text() {
-        for subject in ["token", "login", "customer", "client", "api_key"] {
+        for subject in ["token", "login", "customer", "client", "api_key", "all"] {
             let rule = Rule::new(Subject::new(subject, "a b c").unwrap(), 5, u64::MAX);
             assert_eq!(Rule::parse(&rule.to_string()), Some(rule));
         }

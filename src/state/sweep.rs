@@ -317,10 +317,13 @@ mod tests {
         let path = directory("many");
         let count: u64 = std::env::var("WICKETGATE_ENDED").ok().and_then(|text| text.parse().ok()).unwrap_or(100_000);
         let state = Arc::new(open(&path, 1_000));
-        for first in (0..count).step_by(20_000) {
-            let some = (first..count.min(first + 20_000)).map(|number| (digest(number), session(number, 2_000)));
-            state.begin_all(some.collect()).await.unwrap();
+        // In the order of the file, which is much faster.
+        let mut all: Vec<_> = (0..count).map(|number| (digest(number), session(number, 2_000))).collect();
+        all.sort_by_key(|(digest, _)| *digest);
+        for some in all.chunks(10_000) {
+            state.begin_all(some.to_vec()).await.unwrap();
         }
+        drop(all);
         let file = |path: &Path| std::fs::metadata(path.join("state.redb")).unwrap().len() / 1_000_000;
         println!("{count} sessions, file {} MB", file(&path));
         let sweeping = Arc::clone(&state);

@@ -11,6 +11,7 @@ mod audiences;
 mod backend_http2;
 mod backend_streams;
 mod backend_tls;
+mod backups;
 mod balance;
 mod blame;
 mod bound_tokens;

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::backlog::Backlog;
 use super::rewrite::{Rewrite, is_worth_it};
+use super::snapshot::{Page, Place, Snapshot};
 use super::{Change, TABLE, open_database};
 
 /// How many jobs go into one commit at most.
@@ -25,6 +26,8 @@ pub(super) enum Job {
     Write(Vec<Change>, Option<Waiter>),
     /// Delete, when there is time, and say when it is done.
     Delete(Vec<Vec<u8>>, Option<oneshot::Sender<bool>>),
+    /// Give the first records of a new snapshot, or those at this place of the one there is.
+    Read(Option<Place>, oneshot::Sender<Option<Page>>),
     /// Close the file, say so, and write on only when that is said.
     Release(SyncSender<()>, Receiver<()>),
     /// Close the file.
@@ -65,6 +68,9 @@ pub(super) struct Writer {
     rewrite: Option<Rewrite>,
     /// When a copy may be tried again.
     rewrite_after: Instant,
+    /// What is read a page at a time.
+    snapshot: Option<Snapshot>,
+    snapshots: u64,
     /// Whether the file may have become mostly empty since that was last looked at.
     has_deleted: bool,
 }
@@ -76,6 +82,7 @@ struct Turn {
     waiters: Vec<Waiter>,
     writes: usize,
     deletes: usize,
+    reads: Vec<(Option<Place>, oneshot::Sender<Option<Page>>)>,
     release: Option<(SyncSender<()>, Receiver<()>)>,
     stop: bool,
 }
@@ -98,6 +105,8 @@ impl Writer {
             live,
             rewrite: None,
             rewrite_after: Instant::now(),
+            snapshot: None,
+            snapshots: 0,
             has_deleted: true,
         }
     }
@@ -133,8 +142,12 @@ impl Writer {
         for waiter in turn.waiters {
             let _ = waiter.done.send(written);
         }
+        for (place, reply) in turn.reads {
+            let _ = reply.send(self.read(place));
+        }
         if let Some((done, back)) = turn.release {
             self.abandon_rewrite();
+            self.snapshot = None;
             self.database = None;
             let _ = done.send(());
             // What comes meanwhile waits; once the file is another process's, nothing is written here any more.
@@ -166,6 +179,7 @@ impl Writer {
                     // What was written before in this turn is on the disk by then.
                     self.backlog.add(keys, waiter);
                 }
+                Job::Read(place, reply) => turn.reads.push((place, reply)),
                 Job::Release(done, back) => {
                     turn.release = Some((done, back));
                     break;
@@ -177,6 +191,24 @@ impl Writer {
             }
         }
         turn
+    }
+
+    /// Records of a snapshot; `None` where it is gone.
+    fn read(&mut self, place: Option<Place>) -> Option<Page> {
+        let after = match place {
+            Some(place) if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.id == place.snapshot) => place.after,
+            Some(_) => return None,
+            None => {
+                self.snapshots += 1;
+                self.snapshot = Snapshot::take(self.database.as_ref()?, self.snapshots).ok();
+                Vec::new()
+            }
+        };
+        let page = self.snapshot.as_ref()?.page(&after).ok();
+        if page.as_ref().is_none_or(|page| page.next.is_none()) {
+            self.snapshot = None;
+        }
+        page
     }
 
     fn has_spare_work(&self) -> bool {
@@ -311,12 +343,12 @@ impl Writer {
 
 /// By how many bytes the records have become more and less.
 #[derive(Default)]
-struct Difference {
+pub(super) struct Difference {
     more: u64,
     less: u64,
 }
 
-fn commit(database: &Database, changes: &[Change]) -> Result<Difference, redb::Error> {
+pub(super) fn commit(database: &Database, changes: &[Change]) -> Result<Difference, redb::Error> {
     let transaction = database.begin_write()?;
     let mut difference = Difference::default();
     {

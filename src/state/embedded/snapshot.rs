@@ -1,0 +1,53 @@
+//! All records as they were at one moment, read a page at a time between the writes.
+
+use std::ops::Bound;
+
+use redb::{Database, ReadOnlyTable, ReadableDatabase as _};
+
+use super::TABLE;
+
+/// How many bytes one page has, about: a write waits for one page.
+const PAGE: usize = 256 * 1_024;
+
+/// The records of a moment. As long as there is one, the file does not use the room of what has been deleted since.
+pub(super) struct Snapshot {
+    /// What tells it from others.
+    pub(super) id: u64,
+    table: ReadOnlyTable<&'static [u8], &'static [u8]>,
+}
+
+/// Where a page begins: in which snapshot, and after which key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::state) struct Place {
+    pub(in crate::state) snapshot: u64,
+    pub(in crate::state) after: Vec<u8>,
+}
+
+/// Some records, and where the next ones are.
+#[derive(Debug, Default)]
+pub(in crate::state) struct Page {
+    pub(in crate::state) records: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(in crate::state) next: Option<Place>,
+}
+
+impl Snapshot {
+    pub(super) fn take(database: &Database, id: u64) -> Result<Self, redb::Error> {
+        Ok(Self { id, table: database.begin_read()?.open_table(TABLE)? })
+    }
+
+    /// The records after this key.
+    pub(super) fn page(&self, after: &[u8]) -> Result<Page, redb::Error> {
+        let mut page = Page::default();
+        let mut bytes = 0;
+        for entry in self.table.range::<&[u8]>((Bound::Excluded(after), Bound::Unbounded))? {
+            let (key, value) = entry?;
+            bytes += key.value().len() + value.value().len();
+            page.records.push((key.value().to_vec(), value.value().to_vec()));
+            if bytes >= PAGE {
+                page.next = Some(Place { snapshot: self.id, after: key.value().to_vec() });
+                break;
+            }
+        }
+        Ok(page)
+    }
+}

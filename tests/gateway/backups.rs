@@ -1,0 +1,136 @@
+//! `wicketgate state backup` and `restore`: what holds after a restore, and what is never lost.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::harness::config::FREE_API_KEY;
+use crate::harness::gateway::Workspace;
+use crate::harness::*;
+
+/// The commands of the chapter in docs/operations.md, without the program's name.
+fn documented() -> Vec<Vec<&'static str>> {
+    let chapter = include_str!("../../docs/operations.md").split("\n### Backups\n").nth(1).unwrap();
+    let chapter = chapter.split("\n#").next().unwrap();
+    let lines = chapter.lines().filter_map(|line| line.strip_prefix("wicketgate "));
+    lines.map(|line| line.split_whitespace().collect()).collect()
+}
+
+#[track_caller]
+fn good(files: &Workspace, args: &[&str]) -> String {
+    let (code, said, complained) = files.run(args);
+    assert_eq!(code, 0, "{args:?}: {said}{complained}");
+    said
+}
+
+#[track_caller]
+fn refused(files: &Workspace, args: &[&str]) -> String {
+    let (code, said, complained) = files.run(args);
+    assert_eq!(code, 1, "{args:?}: {said}{complained}");
+    complained
+}
+
+fn log_in(gateway: &Gateway, account: Account) -> String {
+    let answer = gateway.login_request(account.name, account.secret).send().ok();
+    answer.header("Set-Cookie").unwrap().split(';').next().unwrap().to_owned()
+}
+
+fn by_cookie(gateway: &Gateway, pair: &str) -> Request {
+    gateway.get("/me/x").header("Cookie", pair)
+}
+
+fn states(files: &Workspace) -> Vec<String> {
+    let names = std::fs::read_dir(files.path.join("data")).unwrap();
+    let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name.starts_with("state"));
+    names.sort();
+    names
+}
+
+#[test]
+fn a_restored_backup_brings_nothing_back_to_life_that_was_ended_and_what_it_cannot_know_it_says() {
+    let (_backend, gateway) = world_with(|c| c.cookies("cookie"));
+    let (stays, goes) = (log_in(&gateway, ALICE), log_in(&gateway, BOB));
+    let client = gateway.client_token();
+    gateway.get("/key/x").api_key(FREE_API_KEY).send().ok();
+    good(&gateway.files, &["revoke", "api-key", "asapp-prod"]);
+    let [backup, restore, keep] = &documented()[..] else { panic!("{:?}", documented()) };
+    // The gateway runs, and goes on.
+    let said = good(&gateway.files, backup);
+    assert!(said.contains(" records are in "), "{said}");
+    let file = gateway.files.path.join(backup[2]);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    // What comes after it: a logout, and a login.
+    gateway.post("/auth/logout").header("Sec-Fetch-Site", "same-origin").header("Cookie", &goes).send().expect(204, "");
+    let late = log_in(&gateway, BOB);
+
+    let complained = refused(&gateway.files, restore);
+    assert!(complained.contains("a gateway runs with this state"), "{complained}");
+    by_cookie(&gateway, &stays).send().ok();
+    let key = gateway.signing_key.clone();
+    let files = gateway.kill();
+    let said = good(&files, restore);
+    for words in ["customers log in again", "Not known here", "api_key", "The state before is"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let kept = states(&files);
+    assert!(kept.len() == 2 && kept[1].starts_with("state.redb.before-restore-"), "{kept:?}");
+    let gateway = Gateway::start_in(files, key.clone());
+    for ended in [&stays, &goes, &late] {
+        by_cookie(&gateway, ended).send().expect(401, "401-03");
+    }
+    gateway.get("/system/x").bearer(&client).send().expect(401, "");
+    // API keys go by what the backup knows, and everybody can begin again.
+    gateway.get("/key/x").api_key(API_KEY).send().expect(403, "403-01");
+    gateway.get("/key/x").api_key(FREE_API_KEY).send().ok();
+    by_cookie(&gateway, &log_in(&gateway, ALICE)).send().ok();
+    gateway.get("/system/x").bearer(&gateway.client_token()).send().ok();
+
+    // Whoever asks for it gets the logins of the backup back, with what that risks.
+    let files = gateway.kill();
+    let said = good(&files, keep);
+    assert!(said.contains("Risk: ") && said.contains("are good again"), "{said}");
+    let gateway = Gateway::start_in(files, key);
+    by_cookie(&gateway, &stays).send().ok();
+    by_cookie(&gateway, &goes).send().ok();
+    by_cookie(&gateway, &late).send().expect(401, "401-03");
+    assert_eq!(states(&gateway.files).len(), 3);
+}
+
+#[test]
+fn a_backup_that_is_cut_off_changed_or_of_a_later_version_is_refused_by_name_and_the_state_stays() {
+    let (_backend, gateway) = world_with(|c| c.cookies("cookie"));
+    let stays = log_in(&gateway, ALICE);
+    let key = gateway.signing_key.clone();
+    let files = gateway.kill();
+    // Also while no gateway runs.
+    good(&files, &["state", "backup", "good"]);
+    let text = std::fs::read_to_string(files.path.join("good")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let count = lines.len() - 2;
+    assert!(count >= 1 && lines[0].starts_with("wicketgate-state 1 "), "{text}");
+    let later = format!("{}\n780000 {{}}\n{}\n", lines[..=count].join("\n"), lines[count + 1]);
+    let cases = [
+        ("cut off", format!("{}\n", lines[..=count].join("\n")), "is cut off after"),
+        ("cut within", text[..text.len() - 20].to_owned(), "is cut off after"),
+        ("changed", text.replacen("\"issued\":1", "\"issued\":2", 1), "is damaged in line"),
+        ("one less", format!("{}\n{}\n", lines[0], lines[count + 1]), "is damaged in line"),
+        ("later record", later, "was made by a later version of wicketgate (a record of kind `x`)"),
+        (
+            "later format",
+            text.replacen("wicketgate-state 1", "wicketgate-state 2", 1),
+            "later version of wicketgate (format 2)",
+        ),
+        ("another", "hello\n".to_owned(), "is no backup of wicketgate's state"),
+    ];
+    for (name, bad, why) in cases {
+        files.write(name, &bad);
+        let complained = refused(&files, &["state", "restore", name]);
+        assert!(complained.contains(why) && complained.contains(name), "{name}: {complained}");
+        assert_eq!(states(&files), ["state.redb"], "{name}");
+    }
+    // A backup that cannot be written leaves nothing behind.
+    refused(&files, &["state", "backup", "no/such/place"]);
+    let gateway = Gateway::start_in(files, key);
+    by_cookie(&gateway, &stays).send().ok();
+    let left = std::fs::read_dir(&gateway.files.path).unwrap();
+    assert!(left.flatten().all(|entry| !entry.file_name().to_string_lossy().contains("partial")));
+}
