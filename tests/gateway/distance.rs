@@ -189,6 +189,27 @@ fn a_killed_connection_is_back_soon_however_many_revocations_there_are_and_no_ca
 }
 
 #[test]
+fn a_first_read_that_is_cut_again_and_again_goes_on_where_it_was() {
+    let redis = RedisServer::start();
+    fill(&redis, 60_000, keys::now() + 3_600);
+    let far = Distance::to(redis.port, Duration::from_millis(20));
+    let world = world(1, &far.url(), |c| c);
+    let gateway = &world.gateways[0];
+    let pages = || calls(&redis, "zrangebyscore");
+    for _ in 0..5 {
+        // Honest as long as it does not know all.
+        let answer = gateway.get("/key/x").api_key(API_KEY).send().status;
+        assert!(answer == 503 || gateway.metric("wicketgate_revocations", &[]) == 60_000.0);
+        let before = pages();
+        within_a_minute("it reads", || pages() > before + 1 || gateway.admin("/readyz").status == 200);
+        far.cut();
+    }
+    within_a_minute("it has read all", || gateway.admin("/readyz").status == 200);
+    gateway.expect_metric("wicketgate_revocations", &[], 60_000.0);
+    gateway.get("/key/x").api_key(API_KEY).send().ok();
+}
+
+#[test]
 fn a_store_that_lost_some_of_very_many_revocations_gets_those_and_no_others() {
     let redis = RedisServer::start();
     fill(&redis, 10_000, keys::now() + 3_600);
