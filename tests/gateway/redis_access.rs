@@ -214,7 +214,9 @@ fn the_certificate_of_redis_is_held_against_the_name_that_is_configured() {
     let (redis, port, directory) = with_tls(&["redis.internal"]);
     let settings = |name: Option<&str>| {
         let mut tls = json!({"ca": "certs/ca.pem"});
-        name.map(|name| tls["server_name"] = json!(name));
+        if let Some(name) = name {
+            tls["server_name"] = json!(name);
+        }
         json!({"url": format!("valkeys://127.0.0.1:{port}"), "tls": tls})
     };
     let world = replicas(1, &redis, |c| c.set("/state/redis", settings(Some("redis.internal"))));

@@ -22,7 +22,8 @@ pub struct Issuer {
     /// How long a new key is published before it signs: longer than others keep the key set.
     #[serde(default = "default_publish_delay")]
     pub publish_delay: Duration,
-    /// By how much other clocks may differ, for `exp`, `nbf` and `iat`. At most 60s.
+    /// By how much other clocks may differ, for `exp`, `nbf` and `iat`. At most 60s. Revocations of what this gateway issues
+    /// go by no clock.
     #[serde(default = "default_clock_skew")]
     pub clock_skew: Duration,
 }

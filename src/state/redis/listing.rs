@@ -18,7 +18,7 @@ use crate::state::registry::LoginKind;
 use crate::state::session::{LoginId, Session, SessionDigest, unhex};
 
 /// How many keys the store looks at in one step.
-const STEP: usize = 1_000;
+const STEP: usize = 5_000;
 
 /// How many logins are read at once.
 const PAGE: usize = 200;
