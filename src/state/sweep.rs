@@ -326,30 +326,39 @@ mod tests {
         drop(all);
         let file = |path: &Path| std::fs::metadata(path.join("state.redb")).unwrap().len() / 1_000_000;
         println!("{count} sessions, file {} MB", file(&path));
-        let sweeping = Arc::clone(&state);
-        let begun = Instant::now();
-        let sweep = tokio::spawn(async move { sweeping.sweep(3_000, u64::MAX).await });
-        let (mut logins, mut finds) = (Vec::new(), Duration::ZERO);
-        let mut number = count;
-        while !sweep.is_finished() {
-            let start = Instant::now();
-            state.begin(digest(number), session(number, 9_000), BOUND).await.unwrap();
-            logins.push(start.elapsed());
-            for of in 0..1_000 {
+        let (mut logins, mut number) = (Vec::new(), count);
+        // The same without a sweep, for what the machine does besides.
+        for is_sweeping in [false, true] {
+            let sweeping = Arc::clone(&state);
+            let begun = Instant::now();
+            let sweep = tokio::spawn(async move {
+                if is_sweeping {
+                    sweeping.sweep(3_000, u64::MAX).await;
+                } else {
+                    tokio::time::sleep(Duration::from_secs(20)).await;
+                }
+            });
+            let mut finds = Vec::new();
+            logins.clear();
+            while !sweep.is_finished() {
                 let start = Instant::now();
-                state.session(&digest(of * count / 1_000), 3_000, u64::MAX, &Default::default());
-                finds = finds.max(start.elapsed());
+                state.begin(digest(number), session(number, 9_000), BOUND).await.unwrap();
+                logins.push(start.elapsed());
+                for of in 0..1_000 {
+                    let start = Instant::now();
+                    state.session(&digest(of * count / 1_000), 3_000, u64::MAX, &Default::default());
+                    finds.push(start.elapsed());
+                }
+                number += 1;
             }
-            number += 1;
+            let of = |times: &mut Vec<Duration>| {
+                times.sort();
+                let [half, most, all] = [times.len() / 2, times.len() * 99 / 100, times.len() - 1].map(|at| times[at]);
+                format!("median {half:?}, 99% {most:?}, longest {all:?} of {}", times.len())
+            };
+            println!("sweep: {is_sweeping}, {:?}; logins {}", begun.elapsed(), of(&mut logins));
+            println!("  look-ups {}", of(&mut finds));
         }
-        logins.sort();
-        println!(
-            "swept in {:?}; {} logins: median {:?}, longest {:?}; longest look-up of a session {finds:?}",
-            begun.elapsed(),
-            logins.len(),
-            logins[logins.len() / 2],
-            logins[logins.len() - 1],
-        );
         let deadline = Instant::now() + Duration::from_secs(60);
         while file(&path) > 20 && Instant::now() < deadline {
             let start = Instant::now();
