@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use clap::Args;
@@ -94,7 +94,7 @@ fn connect(plan: Plan) -> anyhow::Result<()> {
             let control = control.clone();
             questions.spawn(async move {
                 backend.servers.look_up(&control);
-                backend.servers.first_look((std::time::Instant::now() + FIRST_LOOK).into()).await;
+                backend.servers.first_look(Instant::now() + FIRST_LOOK).await;
                 let name = |server: &str| format!("backend {} at {server}", backend.name);
                 let servers = backend.servers.try_each(PATIENCE).await;
                 servers.into_iter().map(|(server, outcome)| (name(&server), outcome)).collect()

@@ -75,14 +75,18 @@ fn streaming(head: &'static str, first: &'static str) -> (String, std::sync::mps
     let ((sender, more), (ended, is_ended)) = (channel::<&'static str>(), channel());
     thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let mut read = [0; 4096];
-        stream.read(&mut read).unwrap();
+        let mut read = [0; 1];
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut read).unwrap();
+            request.extend(read);
+        }
         write!(stream, "HTTP/1.1 200 OK\r\n{head}Transfer-Encoding: chunked\r\n\r\n").unwrap();
         let chunk = |mut stream: &TcpStream, text: &str| write!(stream, "{:x}\r\n{text}\r\n", text.len());
         chunk(&stream, first).unwrap();
         let mut watched = stream.try_clone().unwrap();
         thread::spawn(move || {
-            watched.read(&mut [0; 1]).ok();
+            watched.read_exact(&mut [0; 1]).ok();
             ended.send(()).ok();
         });
         while let Ok(text) = more.recv() {
