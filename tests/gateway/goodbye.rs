@@ -76,10 +76,10 @@ fn streaming(head: &'static str, first: &'static str) -> (String, std::sync::mps
     thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut read = [0; 1];
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
             stream.read_exact(&mut read).unwrap();
-            head.extend(read);
+            request.extend(read);
         }
         write!(stream, "HTTP/1.1 200 OK\r\n{head}Transfer-Encoding: chunked\r\n\r\n").unwrap();
         let chunk = |mut stream: &TcpStream, text: &str| write!(stream, "{:x}\r\n{text}\r\n", text.len());

@@ -130,6 +130,10 @@ fn h13_the_units_are_good() {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(units).unwrap() {
         let path = entry.unwrap().path();
+        // A configuration to begin with stands beside them.
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            continue;
+        }
         let text = std::fs::read_to_string(&path).unwrap();
         // It wants to see the program, and that of Debian 12 does not know this type yet.
         let text = text.replace("/usr/local/bin/wicketgate", env!("CARGO_BIN_EXE_wicketgate"));
