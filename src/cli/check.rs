@@ -94,7 +94,7 @@ fn connect(plan: Plan) -> anyhow::Result<()> {
             let control = control.clone();
             questions.spawn(async move {
                 backend.servers.look_up(&control);
-                backend.servers.first_look((std::time::Instant::now() + FIRST_LOOK).into()).await;
+                backend.servers.first_look(std::time::Instant::now() + FIRST_LOOK).await;
                 let name = |server: &str| format!("backend {} at {server}", backend.name);
                 let servers = backend.servers.try_each(PATIENCE).await;
                 servers.into_iter().map(|(server, outcome)| (name(&server), outcome)).collect()
