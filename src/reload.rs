@@ -12,8 +12,9 @@ use tokio::runtime::Handle;
 
 use crate::auth::published::PublishedKeys;
 use crate::backend::servers::FIRST_LOOK;
-use crate::config::raw::{Listen, Raw};
+use crate::config::raw::{Level, Listen, Raw};
 use crate::config::{self, Config, Problems, Warning};
+use crate::diagnostics;
 use crate::gateway::Shared;
 use crate::gateway::entrance::{Entrance, InForce};
 use crate::metrics::Metrics;
@@ -146,8 +147,8 @@ pub enum ReloadFault {
     #[error("{0}")]
     Problems(Problems),
     /// The new one differs in what only a new process can take over.
-    #[error("`{0}` has changed, and that needs a restart")]
-    NeedsRestart(&'static str),
+    #[error("{}, and that needs a restart", changed(.0))]
+    NeedsRestart(Vec<&'static str>),
 }
 
 impl Reloader {
@@ -196,8 +197,9 @@ impl Reloader {
 
     async fn replace_all(&self) -> Result<(), ReloadFault> {
         let plan = Plan::read(&self.file, &self.shared.lasting).map_err(ReloadFault::Problems)?;
-        if let Some(key) = needs_restart(&self.started_with, plan.config.raw()) {
-            return Err(ReloadFault::NeedsRestart(key));
+        let keys = needs_restart(&self.started_with, plan.config.raw());
+        if !keys.is_empty() {
+            return Err(ReloadFault::NeedsRestart(keys));
         }
         plan.warn();
         let mut files = plan.config.files_read();
@@ -215,31 +217,52 @@ impl Reloader {
             }
         }
         self.shared.replace_policy(plan.policy);
+        diagnostics::set_level(level(plan.config.raw().log.level));
         Ok(())
+    }
+
+    /// The keys of the file that differ from what was started and that no reload takes.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn needs_restart(&self) -> Result<Vec<&'static str>, String> {
+        let (config, _) = config::read_draft(&self.file).map_err(|problems| problems.to_string())?;
+        Ok(needs_restart(&self.started_with, config.raw()))
     }
 }
 
-/// The first key that differs and cannot be changed while running.
-fn needs_restart(old: &Raw, new: &Raw) -> Option<&'static str> {
-    if old.workers != new.workers {
-        return Some("workers");
+/// The keys that differ and cannot be changed while running.
+fn needs_restart(old: &Raw, new: &Raw) -> Vec<&'static str> {
+    let listen = || {
+        old.listen.len() != new.listen.len() || old.listen.iter().zip(&new.listen).any(|(old, new)| differ(old, new))
+    };
+    let all = [
+        ("workers", old.workers != new.workers),
+        ("admin.address", old.admin.address != new.admin.address),
+        ("admin.socket", old.admin.socket != new.admin.socket),
+        ("state", old.state != new.state),
+        ("log.access", old.log.access != new.log.access),
+        ("listen", listen()),
+        ("shutdown.grace", old.shutdown.grace.get() != new.shutdown.grace.get()),
+        ("shutdown.delay", old.shutdown.delay.get() != new.shutdown.delay.get()),
+    ];
+    all.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
+}
+
+/// That these keys have changed.
+fn changed(keys: &[&str]) -> String {
+    let names: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+    format!("{} {} changed", names.join(", "), if keys.len() == 1 { "has" } else { "have" })
+}
+
+/// A level as the log takes it.
+pub fn level(level: Level) -> tracing::Level {
+    match level {
+        Level::Error => tracing::Level::ERROR,
+        Level::Warn => tracing::Level::WARN,
+        Level::Info => tracing::Level::INFO,
+        Level::Debug => tracing::Level::DEBUG,
     }
-    if old.admin.address != new.admin.address {
-        return Some("admin.address");
-    }
-    if old.admin.socket != new.admin.socket {
-        return Some("admin.socket");
-    }
-    if old.state != new.state {
-        return Some("state");
-    }
-    if old.log.access != new.log.access || old.log.level != new.log.level {
-        return Some("log");
-    }
-    if old.listen.len() != new.listen.len() || old.listen.iter().zip(&new.listen).any(|(old, new)| differ(old, new)) {
-        return Some("listen");
-    }
-    (old.shutdown.grace.get() != new.shutdown.grace.get()).then_some("shutdown.grace")
 }
 
 /// Whether two listeners differ in what their sockets are made with.

@@ -86,7 +86,7 @@ pub struct State {
     /// What each customer has of both. A shared store knows that itself.
     session_registry: Registry,
     family_registry: Registry,
-    attempts: Attempts,
+    attempts: Arc<Attempts>,
     quotas: Quotas,
     used: UsedIds,
     owed: Owed,
@@ -137,6 +137,7 @@ impl State {
     /// Why the store cannot be used.
     pub fn open(settings: Settings, metrics: Arc<StateMetrics>, control: &Handle, now: u64) -> Result<Self, OpenFault> {
         let revocations = Arc::<Revocations>::default();
+        let attempts = Arc::<Attempts>::default();
         let (store, records, max_sessions) = match settings {
             Settings::Memory => (Store::Memory, Vec::new(), usize::MAX),
             Settings::Embedded(directory, max_sessions) => {
@@ -144,7 +145,7 @@ impl State {
                 (Store::Embedded(embedded), records, max_sessions)
             }
             Settings::Redis(settings, outage) => {
-                let redis = Redis::start(*settings, Arc::clone(&revocations), control.clone());
+                let redis = Redis::start(*settings, Arc::clone(&revocations), Arc::clone(&attempts), control.clone());
                 (Store::Redis(redis, outage), Vec::new(), usize::MAX)
             }
         };
@@ -155,7 +156,7 @@ impl State {
             answered: Answered::default(),
             session_registry: Registry::default(),
             family_registry: Registry::default(),
-            attempts: Attempts::default(),
+            attempts,
             quotas: Quotas::default(),
             used: UsedIds::default(),
             owed: Owed::default(),
@@ -198,7 +199,7 @@ impl State {
             answered: Answered::default(),
             session_registry: Registry::default(),
             family_registry: Registry::default(),
-            attempts: Attempts::default(),
+            attempts: Arc::default(),
             quotas: Quotas::default(),
             used: UsedIds::default(),
             owed: Owed::default(),
@@ -442,6 +443,11 @@ impl State {
     pub async fn find_or_copy(&self, digest: &SessionDigest) -> Result<Option<Session>, Unavailable> {
         let found = self.find(digest).await?;
         Ok(found.or_else(|| self.sessions.copy(digest).map(|(session, ..)| session)))
+    }
+
+    /// Whose session this is or was, where this process knows.
+    pub fn customer_of(&self, digest: &SessionDigest) -> Option<Identifier> {
+        self.sessions.copy(digest).map(|(session, ..)| session.customer)
     }
 
     /// Whether a rule has ended a session.

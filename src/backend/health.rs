@@ -14,6 +14,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::dial::{Wire, dial};
 use super::servers::{Server, Servers};
@@ -61,7 +62,7 @@ pub(super) async fn keep_checking(servers: Weak<Servers>, health: Health) {
 }
 
 async fn ask(server: &Server, health: &Health) -> Result<(), String> {
-    let wire = dial(server, None).await.map_err(|failure| failure.word().to_owned())?;
+    let wire = dial(server, None, Instant::now() + health.timeout).await.map_err(|fault| fault.to_string())?;
     let status = match wire {
         Wire::Tcp(stream) => exchange(stream, health, "http").await,
         Wire::Tls(stream) => exchange(stream, health, "https").await,

@@ -102,7 +102,7 @@ impl Body for ResponseBody {
         let ended = this.is_end_stream();
         if let (Some(Err(Broken)), Content::Backend(body, _), Some(record)) = (&frame, &this.content, &mut this.record)
         {
-            record.broke_off(body.server());
+            record.broke_off(body);
         }
         if let Some(record) = &mut this.record {
             if let Some(Ok(frame)) = &frame

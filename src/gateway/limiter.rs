@@ -80,6 +80,11 @@ impl<Key: Eq + Hash> Limiter<Key> {
         }
     }
 
+    /// Forgets what was counted of a key.
+    pub(super) fn forget(&self, key: &Key) {
+        self.empty_at.remove(key);
+    }
+
     /// Forgets keys whose bucket is empty, where there are many keys, and now and then only.
     fn sweep(&self, now: u64) {
         let swept_at = self.swept_at.load(Ordering::Relaxed);

@@ -5,10 +5,13 @@
 //! there where all of that was spelled as the success is, and nothing else: not what the same network failed under other
 //! names, nor under another spelling, which may be the name of somebody else.
 
+use std::sync::OnceLock;
+
 use dashmap::DashMap;
 
 use super::record;
-use super::{State, Store};
+use super::redis::Redis;
+use super::{State, Store, Unavailable};
 
 /// Whose attempts are counted together: a digest, so that no name is kept.
 pub type AttemptKey = [u8; 16];
@@ -33,7 +36,12 @@ pub struct AttemptKeys {
     pub right: AttemptKey,
     /// How the name is spelled in this attempt.
     pub spelling: Spelling,
+    /// The name, from whatever network: what operators lift locks by.
+    pub who: AttemptKey,
 }
+
+/// In place of a name: what failed is that of a network, or was counted by a version that did not note whose it is.
+pub const NOBODY: AttemptKey = [0; 16];
 
 /// What failing costs. Times are in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +74,8 @@ pub struct Failures {
     pub locked_until: u64,
     /// How the name was spelled each time.
     pub spelling: Spelling,
+    /// Whose they are, from whatever network; or [`NOBODY`].
+    pub who: AttemptKey,
 }
 
 impl Failures {
@@ -92,6 +102,7 @@ impl Failures {
                 known if before == 0 || known == ANY_SPELLING || known == spelling => spelling,
                 _ => SEVERAL_SPELLINGS,
             },
+            who: self.who,
         })
     }
 
@@ -117,9 +128,20 @@ pub(super) struct Attempts {
     known: DashMap<AttemptKey, Failures, foldhash::fast::RandomState>,
     /// Until when it counts that somebody was right.
     right: DashMap<AttemptKey, u64, foldhash::fast::RandomState>,
+    /// Who else counts by name.
+    on_clear: OnceLock<OnClear>,
 }
 
-/// A flood of keys must not fill the memory: 48 bytes each.
+/// Learns that operators have lifted the locks of a name.
+struct OnClear(Box<dyn Fn(&AttemptKey) + Send + Sync>);
+
+impl std::fmt::Debug for OnClear {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("OnClear")
+    }
+}
+
+/// A flood of keys must not fill the memory: 64 bytes each.
 const MAX_KEYS: usize = 200_000;
 
 /// Nor must customers who log in from everywhere: 24 bytes each. Of more, any one is forgotten.
@@ -135,19 +157,19 @@ impl Attempts {
     }
 
     /// Counts a failure; what is known now, where it counts.
-    fn fail(&self, key: AttemptKey, spelling: Spelling, cost: Cost, now: u64) -> Option<Failures> {
+    fn fail(&self, key: AttemptKey, who: AttemptKey, spelling: Spelling, cost: Cost, now: u64) -> Option<Failures> {
         if self.known.len() >= MAX_KEYS {
             self.sweep(now);
         }
         let mut failures = self.known.entry(key).or_default();
-        *failures = failures.and_another(spelling, cost, now)?;
+        *failures = Failures { who, ..failures.and_another(spelling, cost, now)? };
         Some(*failures)
     }
 
     /// Counts a failure of a network, and where that counts, also of the name: so a name has no more than its network.
     fn fail_both(&self, keys: &AttemptKeys, costs: Costs, now: u64) -> Vec<(AttemptKey, Failures)> {
-        let of_network = self.fail(keys.network, ANY_SPELLING, costs.network, now);
-        let of_name = of_network.and_then(|_| self.fail(keys.name, keys.spelling, costs.name, now));
+        let of_network = self.fail(keys.network, NOBODY, ANY_SPELLING, costs.network, now);
+        let of_name = of_network.and_then(|_| self.fail(keys.name, keys.who, keys.spelling, costs.name, now));
         let (of_network, of_name) = (of_network.map(|one| (keys.network, one)), of_name.map(|one| (keys.name, one)));
         of_network.into_iter().chain(of_name).collect()
     }
@@ -175,6 +197,22 @@ impl Attempts {
         } else {
             self.known.insert(key, shared);
         }
+    }
+
+    /// Forgets all failures of a name, in whatever network; those that there were.
+    pub(super) fn clear(&self, who: &AttemptKey) -> Vec<AttemptKey> {
+        let mut gone = Vec::new();
+        self.known.retain(|key, failures| {
+            let keep = failures.who != *who;
+            if !keep {
+                gone.push(*key);
+            }
+            keep
+        });
+        if let Some(OnClear(on_clear)) = self.on_clear.get() {
+            on_clear(who);
+        }
+        gone
     }
 
     fn is_right(&self, key: &AttemptKey, now: u64) -> bool {
@@ -281,12 +319,48 @@ impl State {
 
     /// One more came than may wait in this process. Only this process counts that.
     pub fn crowd(&self, crowd: AttemptKey, cost: Cost, now: u64) {
-        self.attempts.fail(crowd, ANY_SPELLING, cost, now);
+        self.attempts.fail(crowd, NOBODY, ANY_SPELLING, cost, now);
     }
 
     /// How many milliseconds must pass before more of this crowd may wait.
     pub fn crowd_wait(&self, crowd: &AttemptKey, now: u64) -> u64 {
         self.attempts.of(crowd).wait(now)
+    }
+
+    /// Has somebody told, who counts by name too, when operators lift the locks of a name. Once.
+    pub fn on_clear(&self, told: impl Fn(&AttemptKey) + Send + Sync + 'static) {
+        let _ = self.attempts.on_clear.set(OnClear(Box::new(told)));
+    }
+
+    /// Forgets all failures of a name, and those of a network where one is named: on every replica. How many keys there
+    /// were to forget; returns once the store knows.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: they are forgotten here only.
+    pub async fn clear_attempts(&self, who: &AttemptKey, network: Option<&AttemptKey>) -> Result<usize, Unavailable> {
+        let mut gone = self.attempts.clear(who);
+        gone.extend(network.filter(|network| self.attempts.known.remove(*network).is_some()));
+        let changes = || gone.iter().map(record::delete_failures).collect();
+        let mut count = gone.len();
+        let shared = async |store: &Redis| {
+            count = store.clear_attempts(who, network).await?;
+            Ok(())
+        };
+        self.keep("clear", changes, shared).await?;
+        Ok(count)
+    }
+
+    /// What has failed and is not forgotten, not more than `most`: what a shared store knows, or what this process does.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn attempts(&self, now: u64, most: usize) -> Result<Vec<(AttemptKey, Failures)>, Unavailable> {
+        let is_remembered = |failures: &Failures| failures.remembered(now) > 0;
+        if let Store::Redis(store, _) = &self.store {
+            return store.attempts(most, is_remembered).await;
+        }
+        let known = self.attempts.known.iter().map(|entry| (*entry.key(), *entry.value()));
+        Ok(known.filter(|(_, failures)| is_remembered(failures)).take(most).collect())
     }
 
     /// An attempt succeeded: forgets what failed under its name from its network before, where that was spelled alike.
@@ -343,7 +417,7 @@ mod tests {
     const COSTS: Costs = Costs { name: COST, network: Cost { free: 10, ..COST } };
 
     fn keys(name: u8) -> AttemptKeys {
-        AttemptKeys { name: [name; 16], network: [255; 16], right: [name + 100; 16], spelling: 7 }
+        AttemptKeys { name: [name; 16], network: [255; 16], right: [name + 100; 16], spelling: 7, who: [name; 16] }
     }
 
     #[test]
@@ -421,6 +495,20 @@ mod tests {
     }
 
     #[test]
+    fn clearing_a_name_forgets_it_in_every_network_and_nobody_else() {
+        let attempts = Attempts::default();
+        let from =
+            |network: u8, name: u8| AttemptKeys { name: [network ^ name; 16], network: [network; 16], ..keys(name) };
+        for (network, name) in [(200, 1), (210, 1), (200, 2)] {
+            attempts.fail_both(&from(network, name), COSTS, 1_000);
+        }
+        assert_eq!(attempts.clear(&[1; 16]).len(), 2);
+        assert!(attempts.clear(&[1; 16]).is_empty());
+        assert_eq!(attempts.of(&from(200, 2).name).count, 1);
+        assert_eq!(attempts.of(&[200; 16]).count, 2, "a network's failures are its own");
+    }
+
+    #[test]
     fn what_does_not_count_for_a_locked_network_does_not_count_for_the_name() {
         let attempts = Attempts::default();
         for name in 0..11 {
@@ -433,10 +521,11 @@ mod tests {
     #[test]
     fn what_a_shared_store_says_counts_unless_something_failed_here_since() {
         let attempts = Attempts::default();
-        let (key, shared) = ([1; 16], Failures { count: 4, forgotten_at: 9_000, locked_until: 5_000, spelling: 7 });
+        let (key, shared) =
+            ([1; 16], Failures { count: 4, forgotten_at: 9_000, locked_until: 5_000, spelling: 7, who: NOBODY });
         attempts.learn(key, Failures::default(), shared);
         assert_eq!(attempts.of(&key), shared);
-        attempts.fail(key, 7, COST, 6_000);
+        attempts.fail(key, NOBODY, 7, COST, 6_000);
         attempts.learn(key, shared, Failures::default());
         assert_eq!(attempts.of(&key).count, 5);
         attempts.learn(key, attempts.of(&key), Failures::default());
@@ -465,7 +554,7 @@ mod tests {
         for number in 0..MAX_KEYS + 10 {
             let mut key = [0; 16];
             key[..8].copy_from_slice(&(number as u64).to_be_bytes());
-            attempts.fail(key, 7, COST, 1);
+            attempts.fail(key, NOBODY, 7, COST, 1);
         }
         assert!(attempts.known.len() <= MAX_KEYS);
     }

@@ -20,15 +20,15 @@ use redis::{Cmd, Pipeline, RedisResult, cmd};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use super::attempts::{ANY_SPELLING, AttemptKey, AttemptKeys, Cost, Costs, Failures, Spelling};
+use super::attempts::{ANY_SPELLING, AttemptKey, AttemptKeys, Attempts, Cost, Costs, Failures, NOBODY, Spelling};
 use super::once::OnceId;
 use super::registry::LoginKind;
 use super::revocation::{Revocations, Rule};
-use super::session::{Session, SessionDigest, hex};
+use super::session::{Session, SessionDigest, hex, unhex};
 use super::{Taken, Unavailable};
 use crate::secret::{Secret, random_bytes};
 use connect::Connection;
-use inner::{Inner, locked, session};
+use inner::{Inner, field, locked, session};
 use scripts::Scripts;
 
 /// Where the store is, and how it is asked.
@@ -92,11 +92,17 @@ const PAGE: usize = 200;
 
 impl Redis {
     /// Connects, and connects again, for as long as the process lives.
-    pub(super) fn start(settings: Settings, revocations: Arc<Revocations>, control: Handle) -> Self {
+    pub(super) fn start(
+        settings: Settings,
+        revocations: Arc<Revocations>,
+        attempts: Arc<Attempts>,
+        control: Handle,
+    ) -> Self {
         let inner = Arc::new(Inner {
             settings,
             scripts: Scripts::new(),
             revocations,
+            attempts,
             name: hex(&random_bytes::<8>()),
             link: ArcSwapOption::empty(),
             lost: Notify::new(),
@@ -274,22 +280,84 @@ impl Redis {
 
     async fn failures_of(&self, key: &AttemptKey) -> Result<Failures, Unavailable> {
         let mut get = cmd("HMGET");
-        get.arg(self.inner.attempt_key(key)).arg("n").arg("f").arg("l").arg("s");
-        let [count, forgotten_at, locked_until, spelling]: [Option<u64>; 4] = self.one(get).await?;
-        Ok(Failures {
-            count: count.unwrap_or_default(),
-            forgotten_at: forgotten_at.unwrap_or_default(),
-            locked_until: locked_until.unwrap_or_default(),
-            spelling: spelling.unwrap_or(ANY_SPELLING),
-        })
+        get.arg(self.inner.attempt_key(key)).arg("n").arg("f").arg("l").arg("s").arg("w");
+        let (count, forgotten_at, locked_until, spelling, who): FailuresValue = self.one(get).await?;
+        Ok(failures_from((count, forgotten_at, locked_until, spelling), who.as_deref()))
+    }
+
+    /// What has failed and is `wanted`, not more than `most`. Page by page, so that nobody else waits for all of it.
+    pub(super) async fn attempts(
+        &self,
+        most: usize,
+        wanted: impl Fn(&Failures) -> bool,
+    ) -> Result<Vec<(AttemptKey, Failures)>, Unavailable> {
+        let (mut found, mut cursor) = (Vec::new(), 0);
+        loop {
+            let page = self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
+                inner.failed_keys(&mut connection, cursor).await
+            });
+            let (next, keys) = page.await?;
+            let names = keys.iter().map(|key| self.inner.attempt_key(key)).collect();
+            for (key, fields) in keys.iter().zip(self.hashes(names).await?) {
+                let number = |name| field(&fields, name).and_then(|text| text.parse().ok());
+                let numbers = (number("n"), number("f"), number("l"), number("s"));
+                let failures = failures_from(numbers, field(&fields, "w"));
+                if wanted(&failures) {
+                    found.push((*key, failures));
+                }
+            }
+            if found.len() >= most {
+                found.truncate(most);
+                return Ok(found);
+            }
+            cursor = next;
+            if cursor == 0 {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Forgets all failures of a name, and those of a network where one is named; how many keys there were. All replicas
+    /// hear of it.
+    pub(super) async fn clear_attempts(
+        &self,
+        who: &AttemptKey,
+        network: Option<&AttemptKey>,
+    ) -> Result<usize, Unavailable> {
+        let mut members = cmd("SMEMBERS");
+        members.arg(self.inner.name_key(who));
+        let names: Vec<String> = self.one(members).await?;
+        let keys: Vec<AttemptKey> = names.iter().filter_map(|name| unhex(name)).chain(network.copied()).collect();
+        let mut count = 0;
+        for some in keys.chunks(self.at_once(PAGE)) {
+            let mut pipeline = Pipeline::new();
+            for key in some {
+                pipeline.cmd("DEL").arg(self.inner.attempt_key(key));
+            }
+            let gone: Vec<usize> = self
+                .run(move |_, mut connection: Connection| async move { pipeline.query_async(&mut connection).await })
+                .await?;
+            count += gone.iter().sum::<usize>();
+        }
+        let mut delete = cmd("DEL");
+        delete.arg(self.inner.name_key(who));
+        self.one::<usize>(delete).await?;
+        self.publish(format!("attempts {}", hex(who))).await?;
+        Ok(count)
     }
 
     /// Counts a failure at `now`, in milliseconds since 1970: of the network, and where it counts there, of the name.
     pub(super) async fn fail(&self, keys: AttemptKeys, costs: Costs, now: u64) -> Result<(), Unavailable> {
         self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
-            let counts = fail_one(&inner, &mut connection, &keys.network, ANY_SPELLING, costs.network, now).await?;
+            let counts =
+                fail_one(&inner, &mut connection, &keys.network, &NOBODY, ANY_SPELLING, costs.network, now).await?;
             if counts {
-                fail_one(&inner, &mut connection, &keys.name, keys.spelling, costs.name, now).await?;
+                fail_one(&inner, &mut connection, &keys.name, &keys.who, keys.spelling, costs.name, now).await?;
+                let ends = costs.name.longest.saturating_mul(2).saturating_add(costs.name.delay);
+                let (index, mut pipeline) = (inner.name_key(&keys.who), Pipeline::new());
+                pipeline.cmd("SADD").arg(&index).arg(hex(&keys.name)).ignore();
+                pipeline.cmd("PEXPIRE").arg(&index).arg(ends).ignore();
+                pipeline.query_async::<()>(&mut connection).await?;
             }
             Ok(())
         })
@@ -416,16 +484,35 @@ impl Redis {
     }
 }
 
+/// What stands under a key of failures: how many, when they are forgotten, until when it is locked, how the name was
+/// spelled, whose they are.
+type FailuresValue = (Option<u64>, Option<u64>, Option<u64>, Option<u64>, Option<String>);
+
+fn failures_from(
+    (count, forgotten_at, locked_until, spelling): (Option<u64>, Option<u64>, Option<u64>, Option<u64>),
+    who: Option<&str>,
+) -> Failures {
+    Failures {
+        count: count.unwrap_or_default(),
+        forgotten_at: forgotten_at.unwrap_or_default(),
+        locked_until: locked_until.unwrap_or_default(),
+        spelling: spelling.unwrap_or(ANY_SPELLING),
+        who: who.and_then(unhex).unwrap_or(NOBODY),
+    }
+}
+
 /// Whether the failure counts.
 async fn fail_one(
     inner: &Inner,
     connection: &mut Connection,
     key: &AttemptKey,
+    who: &AttemptKey,
     spelling: Spelling,
     cost: Cost,
     now: u64,
 ) -> RedisResult<bool> {
     let mut invocation = inner.scripts.fail.key(inner.attempt_key(key));
-    invocation.arg(cost.free).arg(cost.delay).arg(cost.longest).arg(now).arg(spelling);
+    let who = if *who == NOBODY { String::new() } else { hex(who) };
+    invocation.arg(cost.free).arg(cost.delay).arg(cost.longest).arg(now).arg(spelling).arg(who);
     invocation.invoke_async(connection).await
 }

@@ -13,7 +13,7 @@ use super::connect::Connection;
 use super::scripts::Scripts;
 use crate::customer::Identifier;
 use crate::state::account::AccountStamp;
-use crate::state::attempts::AttemptKey;
+use crate::state::attempts::{AttemptKey, Attempts};
 use crate::state::family::{Family, Predecessor, UNANSWERED};
 use crate::state::registry::LoginKind;
 use crate::state::revocation::Revocations;
@@ -24,6 +24,7 @@ pub(super) struct Inner {
     pub(super) settings: Settings,
     pub(super) scripts: Scripts,
     pub(super) revocations: Arc<Revocations>,
+    pub(super) attempts: Arc<Attempts>,
     /// Tells our own heartbeats from those of other replicas.
     pub(super) name: String,
     pub(super) link: ArcSwapOption<Connection>,
@@ -62,6 +63,11 @@ impl Inner {
 
     pub(super) fn attempt_key(&self, key: &AttemptKey) -> String {
         format!("{}a:{}", self.settings.prefix, hex(key))
+    }
+
+    /// Under which keys a name has failed.
+    pub(super) fn name_key(&self, who: &AttemptKey) -> String {
+        format!("{}n:{}", self.settings.prefix, hex(who))
     }
 
     pub(super) fn right_key(&self, key: &AttemptKey) -> String {
@@ -131,6 +137,19 @@ impl Inner {
         let before = format!("{}{letter}:", self.settings.prefix);
         let mut scan = cmd("SCAN");
         scan.arg(cursor).arg("MATCH").arg(format!("{}{start}*", escaped(&before))).arg("COUNT").arg(1_000);
+        let (next, keys): (u64, Vec<String>) = scan.query_async(connection).await?;
+        Ok((next, keys.iter().filter_map(|key| unhex(key.strip_prefix(&before)?)).collect()))
+    }
+
+    /// Some keys under which something has failed, from this place of all keys on, and the next place, as [`Self::logins`].
+    pub(super) async fn failed_keys(
+        &self,
+        connection: &mut Connection,
+        cursor: u64,
+    ) -> RedisResult<(u64, Vec<AttemptKey>)> {
+        let before = format!("{}a:", self.settings.prefix);
+        let mut scan = cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(format!("{}*", escaped(&before))).arg("COUNT").arg(1_000);
         let (next, keys): (u64, Vec<String>) = scan.query_async(connection).await?;
         Ok((next, keys.iter().filter_map(|key| unhex(key.strip_prefix(&before)?)).collect()))
     }

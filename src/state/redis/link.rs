@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::connect::{Connection, connect};
 use super::inner::{Inner, ends, locked};
 use crate::state::revocation::Rule;
+use crate::state::session::unhex;
 
 /// How often the store is asked, and how soon after a failure it is tried again.
 const BEAT: Duration = Duration::from_millis(250);
@@ -92,6 +93,11 @@ fn hear(inner: &Inner, text: &str) {
         Some(("rule", rule)) => {
             if let Some(rule) = Rule::parse(rule) {
                 inner.revocations.apply(rule);
+            }
+        }
+        Some(("attempts", who)) => {
+            if let Some(who) = unhex(who) {
+                inner.attempts.clear(&who);
             }
         }
         Some(("beat", beat)) => {
