@@ -15,6 +15,7 @@ use wicketgate::auth::api_key::{ApiKeys, digest};
 use wicketgate::auth::cookie::CookieKeys;
 use wicketgate::auth::issuer::{NewKey, SigningKeys};
 use wicketgate::auth::jwt::{Kind, Verifier};
+use wicketgate::auth::known::Known;
 use wicketgate::auth::verified::VerifiedTokens;
 use wicketgate::auth::{
     API_KEY, ApiKey, ApiKeyVersion, Authenticator, CUSTOMER_AUTH, Client, CustomerPlace, Demand, Learned,
@@ -164,8 +165,10 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
             state: &state,
             ask: None,
             learned: Learned::default(),
+            known: Known::default(),
         };
-        black_box(auth.admit(&demand, headers, None, &mut around).map_err(|refusal| anyhow!("{refusal:?}"))?);
+        let admitted = auth.admit(&demand, headers, None, &mut around).noted_in(&mut Known::default());
+        black_box(admitted.map_err(|refusal| anyhow!("{refusal:?}"))?);
         Ok(())
     }))
 }
@@ -206,8 +209,10 @@ fn admit_session(count: usize) -> anyhow::Result<Step> {
             state: &state,
             ask: None,
             learned: Learned::default(),
+            known: Known::default(),
         };
-        black_box(auth.admit(&demand, headers, None, &mut around).map_err(|refusal| anyhow!("{refusal:?}"))?);
+        let admitted = auth.admit(&demand, headers, None, &mut around).noted_in(&mut Known::default());
+        black_box(admitted.map_err(|refusal| anyhow!("{refusal:?}"))?);
         Ok(())
     }))
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use tokio::runtime::{Handle, Runtime};
@@ -259,6 +259,14 @@ impl App {
         self.reloader.reload().await
     }
 
+    /// The keys of the file that differ from what runs here and that no reload takes.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn needs_restart(&self) -> Result<Vec<&'static str>, String> {
+        self.reloader.needs_restart()
+    }
+
     /// Waits until somebody wishes something of the process as a whole, or a file has changed that the configuration
     /// names: `None`.
     pub async fn wish(&self) -> Option<Wish> {
@@ -420,13 +428,7 @@ async fn depart(successor: Successor, mut departures: mpsc::UnboundedReceiver<De
 
 /// Says on standard error what happens, one JSON line each.
 pub fn start_logging(level: Level) {
-    let level = match level {
-        Level::Error => tracing::Level::ERROR,
-        Level::Warn => tracing::Level::WARN,
-        Level::Info => tracing::Level::INFO,
-        Level::Debug => tracing::Level::DEBUG,
-    };
-    diagnostics::start(level);
+    diagnostics::start(reload::level(level));
 }
 
 /// The runtime for everything that is not a request.
@@ -472,6 +474,7 @@ fn start_sweep(control: &Runtime, shared: &Arc<Shared>, noted: PathBuf) {
                 sweeping.lasting.uses.write(&noted);
             });
             let _ = swept.await;
+            shared.metrics.forget(Instant::now());
             let idle = shared.policy().auth.cookie.as_ref().map_or(u64::MAX, |cookie| cookie.idle);
             let now = u64::try_from(unix_seconds()).unwrap_or_default();
             shared.state.forget_counts(now);

@@ -14,6 +14,7 @@ pub mod issuer;
 pub mod jws;
 pub mod jwt;
 pub mod keys;
+pub mod known;
 pub mod password;
 pub mod peer;
 mod presented;
@@ -47,6 +48,7 @@ use certificate::Certificate;
 use cookie::CookieKeys;
 use inspected::Inspected;
 use jwt::{Kind, Verifier};
+use known::{Checked, Known};
 pub use presented::Shown;
 use presented::{Presented, after_scheme, cookies, readable, single, text_of};
 use published::PublishedKeys;
@@ -80,6 +82,14 @@ struct Proof;
 impl Caller {
     fn nobody() -> Self {
         Self { client: None, api_key: None, customer: None, previous: None, by_cookie: false, _proof: Proof }
+    }
+
+    /// Whose credentials held, and whose are authentic at least.
+    fn known(&self, around: &mut Surroundings<'_>) -> Known {
+        let mut known = std::mem::take(&mut around.known);
+        let Self { client, api_key, customer, .. } = self;
+        known.add(Known { client: client.clone(), api_key: api_key.clone(), customer: customer.clone(), lacks: None });
+        known
     }
 }
 
@@ -139,6 +149,8 @@ pub struct Surroundings<'a> {
     pub ask: Option<Ask>,
     /// What they told.
     pub learned: Learned,
+    /// Whose credentials were shown that are authentic and yet refused.
+    pub known: Known,
 }
 
 /// Who knows what this worker does not know.
@@ -161,19 +173,16 @@ pub struct Learned {
 
 impl Authenticator {
     /// Checks everything that the route demands, in the order of section 4 of the contract: the first failure answers.
-    ///
-    /// # Errors
-    /// The refusal.
     pub fn admit(
         &self,
         demand: &Demand,
         headers: &HeaderMap,
         body: Option<&[u8]>,
         around: &mut Surroundings<'_>,
-    ) -> Result<Caller, Refusal> {
+    ) -> Checked<Result<Caller, Refusal>> {
         let mut caller = Caller::nobody();
-        self.check(demand, headers, body, around, &mut caller, &mut Err)?;
-        Ok(caller)
+        let outcome = self.check(demand, headers, body, around, &mut caller, &mut Err);
+        Checked::new(caller.known(around), outcome.map(|()| caller))
     }
 
     /// Checks everything and refuses nothing: what could be proved, and the first failure.
@@ -183,7 +192,7 @@ impl Authenticator {
         headers: &HeaderMap,
         body: Option<&[u8]>,
         around: &mut Surroundings<'_>,
-    ) -> (Caller, Option<Refusal>) {
+    ) -> Checked<(Caller, Option<Refusal>)> {
         let mut caller = Caller::nobody();
         let mut first = None;
         let mut note = |refusal| {
@@ -191,7 +200,7 @@ impl Authenticator {
             Ok(())
         };
         let end = self.check(demand, headers, body, around, &mut caller, &mut note);
-        (caller, first.or(end.err()))
+        Checked::new(caller.known(around), (caller, first.or(end.err())))
     }
 
     /// Fills in the caller. Each failure goes to `refuse`, which ends the check or lets it go on.
@@ -235,6 +244,8 @@ impl Authenticator {
             }
         }
         if let Some(access) = &access {
+            // Where the rest shows that somebody else has it, it is known whose it is.
+            caller.client = Some(Arc::clone(&access.client));
             if key_client.is_some_and(|client| client != access.client) {
                 refuse(Refusal::ApiKey(ApiKeyFault::Client))?;
             }
@@ -246,7 +257,6 @@ impl Authenticator {
             {
                 refuse(Refusal::OtherCertificate)?;
             }
-            caller.client = Some(Arc::clone(&access.client));
         }
         if demand.customer {
             match self.customer(&presented, demand.apart.as_deref(), around) {
@@ -261,6 +271,8 @@ impl Authenticator {
         if let Some(access) = &access
             && !demand.scopes.iter().all(|scope| access.scopes.contains(scope))
         {
+            let lacks = demand.scopes.iter().filter(|scope| !access.scopes.contains(scope));
+            around.known.lacks = Some(lacks.map(String::as_str).collect::<Vec<_>>().join(" ").into());
             refuse(Refusal::Scope)?;
         }
         Ok(())
@@ -270,23 +282,27 @@ impl Authenticator {
         &self,
         demand: &Demand,
         presented: Option<&HeaderValue>,
-        around: &Surroundings<'_>,
+        around: &mut Surroundings<'_>,
     ) -> Result<&ApiKey, ApiKeyFault> {
         let presented = presented.ok_or(ApiKeyFault::Missing)?;
         let digest = api_key::digest(presented.as_bytes());
         let ApiKeyVersion { key, until, used } = self.api_keys.find(&digest).ok_or(ApiKeyFault::Unknown)?;
+        let mut refused = |fault| {
+            around.known.api_key = Some(Arc::clone(&key.id));
+            Err(fault)
+        };
         if around.state.revocations().covers_api_key(&digest) {
-            return Err(ApiKeyFault::Revoked);
+            return refused(ApiKeyFault::Revoked);
         }
         if around.now >= *until {
-            return Err(ApiKeyFault::Expired);
+            return refused(ApiKeyFault::Expired);
         }
         used.note(around.now);
         if !key.allow.is_empty() && !key.allow.iter().any(|network| network.contains(&around.address)) {
-            return Err(ApiKeyFault::Address);
+            return refused(ApiKeyFault::Address);
         }
         if key.routes.binary_search(&demand.route).is_err() {
-            return Err(ApiKeyFault::Route);
+            return refused(ApiKeyFault::Route);
         }
         Ok(key)
     }
@@ -304,7 +320,11 @@ impl Authenticator {
         };
         let access = self.access_token(token, around)?;
         // Also of a token that was verified before, on a route for another audience.
-        if *access.audience == *demand.audience { Ok(access) } else { Err(TokenFault::Audience) }
+        if *access.audience == *demand.audience {
+            return Ok(access);
+        }
+        around.known.client = Some(access.client);
+        Err(TokenFault::Audience)
     }
 
     /// An access token that is good, whomever of us it is for.
@@ -315,7 +335,8 @@ impl Authenticator {
         }
         let token = readable(token)?;
         let generation = revocations.generation();
-        let Inspected { verdict, marks, claims, .. } = self.access_token_of(token, around.now, revocations)?;
+        let Inspected { verdict, marks, claims, .. } =
+            self.access_token_of(token, around.now, revocations, &mut around.known)?;
         let Verdict::Access(access) = verdict.clone() else { return Err(TokenFault::Type) };
         around.verified.keep(Kind::Access, token, claims.ends, verdict, marks, generation);
         Ok(access)
@@ -331,11 +352,13 @@ impl Authenticator {
             Some(Ok(token)) => {
                 let found = self.customer_token(token.as_bytes(), around).map_err(Refusal::CustomerToken)?;
                 // Also of a token that was verified before, on a listener for another audience.
-                if found.apart.as_deref() != apart {
-                    return Err(Refusal::CustomerToken(TokenFault::Audience));
+                let mut fits = if found.apart.as_deref() == apart { Ok(()) } else { Err(TokenFault::Audience) };
+                if fits.is_ok() && (found.binding.is_some() || presented.with_proof) {
+                    fits = is_held_by_customer(found.binding, token.as_bytes(), around);
                 }
-                if found.binding.is_some() || presented.with_proof {
-                    is_held_by_customer(found.binding, token.as_bytes(), around).map_err(Refusal::CustomerToken)?;
+                if let Err(fault) = fits {
+                    around.known.customer = Some(found.customer);
+                    return Err(Refusal::CustomerToken(fault));
                 }
                 Some(found.customer)
             }
@@ -368,7 +391,7 @@ impl Authenticator {
         let generation = revocations.generation();
         let ask = (!around.learned.keys).then_some(&mut around.ask);
         let Inspected { verdict, marks, claims, .. } =
-            self.customer_token_of(token, around.now, revocations, Some(&self.accounts), ask)?;
+            self.customer_token_of(token, around.now, revocations, Some(&self.accounts), ask, &mut around.known)?;
         let Verdict::Customer(identity) = verdict.clone() else { return Err(TokenFault::Type) };
         around.verified.keep(Kind::Customer, token, claims.ends, verdict, marks, generation);
         Ok(identity)
@@ -383,6 +406,12 @@ impl Authenticator {
             }
             _ => around.state.session(&digest, around.now, cookie.idle, &self.accounts),
         };
+        if matches!(found, Found::Expired | Found::NoAccount) {
+            around.known.customer = match &around.learned.session {
+                Some((told, Some(session))) if *told == digest => Some(session.customer.clone()),
+                _ => around.state.customer_of(&digest),
+            };
+        }
         match found {
             // A login from before a rotation of the key names the customer as of then.
             Found::Live(customer) => match &self.deriver {

@@ -20,6 +20,7 @@ mod resolve;
 pub mod servers;
 pub mod standing;
 mod stations;
+mod trouble;
 
 use std::fmt;
 use std::sync::Arc;

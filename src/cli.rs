@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod attempts;
 mod check;
 mod demo;
 mod id;
@@ -21,12 +22,14 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::version;
+
 /// The mark of the byte order, with which some programs begin a text: no part of what stands on standard input.
 const MARK: &str = "\u{feff}";
 
 /// Exit codes: 0 good, 1 something is wrong, 2 the command was not understood.
 #[derive(Debug, Parser)]
-#[command(name = "wicketgate", version, about, arg_required_else_help = true)]
+#[command(name = "wicketgate", version = version::FULL, about, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -65,6 +68,9 @@ enum Command {
     /// See and end customers' sessions in the gateway that runs.
     #[command(subcommand, after_help = sessions::EXAMPLE)]
     Sessions(sessions::Sessions),
+    /// See who has failed to log in and must wait, and lift that, in the gateway that runs.
+    #[command(subcommand, after_help = attempts::EXAMPLE)]
+    Attempts(attempts::Attempts),
     /// Revoke tokens, customers' logins, clients' tokens or API keys in the gateway that runs.
     #[command(subcommand, after_help = revoke::EXAMPLE)]
     Revoke(revoke::Revoke),
@@ -94,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::HashPassword => password::hash(),
         Command::Id(id) => id::id(&id),
         Command::Sessions(what) => sessions::sessions(&what),
+        Command::Attempts(what) => attempts::attempts(&what),
         Command::Revoke(what) => revoke::revoke(&what),
         Command::State(what) => state::state(&what),
     };

@@ -2,10 +2,11 @@
 //! reader of standard error, and the process can end without one.
 
 use std::io::{self, Write};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -20,16 +21,45 @@ const LAST: Duration = Duration::from_secs(1);
 static WRITER: OnceLock<LineWriter> = OnceLock::new();
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
+/// What changes the level, and the present one.
+static LEVEL: OnceLock<(SetFilter, Mutex<Level>)> = OnceLock::new();
+
+type SetFilter = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
+
 /// Says from now on what is at least as grave as `level`; where there is no thread to be had, without one.
-pub fn start(level: tracing::Level) {
+pub fn start(level: Level) {
     if let Ok(writer) = LineWriter::start("diagnostics", QUEUE, io::stderr(), |lines, _| dropped_now(lines)) {
         let _ = WRITER.set(writer);
     }
-    // Libraries on the data path talk a lot below this.
-    let filter = EnvFilter::new(format!("warn,wicketgate={level}"));
     let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_current_span(false);
-    let _ = subscriber.with_env_filter(filter).with_writer(Lines).try_init();
+    let subscriber = subscriber.with_env_filter(filter(level)).with_writer(Lines).with_filter_reloading();
+    let handle = subscriber.reload_handle();
+    let _ = LEVEL.set((Box::new(move |filter| handle.reload(filter).is_ok()), Mutex::new(level)));
+    let _ = subscriber.try_init();
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+}
+
+/// Says from now on what is at least as grave as `level`; where that is another level than before, it says so, by the one
+/// that lets more through.
+pub fn set_level(level: Level) {
+    let Some((set, present)) = LEVEL.get() else { return };
+    let mut present = present.lock().unwrap_or_else(PoisonError::into_inner);
+    if *present == level {
+        return;
+    }
+    let say = |from: Level| tracing::warn!(%from, to = %level, "log.level has changed");
+    if level < *present {
+        say(*present);
+    }
+    if set(filter(level)) && level > *present {
+        say(*present);
+    }
+    *present = level;
+}
+
+/// Libraries on the data path talk a lot below warnings.
+fn filter(level: Level) -> EnvFilter {
+    EnvFilter::new(format!("warn,wicketgate={level}"))
 }
 
 /// Waits until all that was said has been written, but not for long: before the process ends.

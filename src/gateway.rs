@@ -72,6 +72,7 @@ use crate::refusal::Refusal;
 use crate::state::State;
 use crate::stream::ArrivingBody;
 use access_log::{AccessLog, AccessLogWriter};
+pub use attempt::{attempts_from, attempts_of, shown as shown_attempt};
 use body::ResponseBody;
 use call::Call;
 use client::Remembered;
@@ -150,6 +151,9 @@ pub(crate) type Answer = Response<ResponseBody>;
 impl Shared {
     /// Begins with this policy.
     pub fn new(policy: Policy, lasting: Lasting, metrics: Arc<Metrics>, hashing: Hashing, state: State) -> Self {
+        name(&metrics, &policy);
+        let limits = Limits::default();
+        state.on_clear(limits.forget_name());
         Self {
             policy: ArcSwap::from_pointee(policy),
             earlier: Mutex::default(),
@@ -158,7 +162,7 @@ impl Shared {
             hashing,
             lasting,
             memory: Memory::default(),
-            limits: Limits::default(),
+            limits,
             asking: FairQueue::new(login::MAX_ASKED),
             remembered: Arc::default(),
             own: AtomicUsize::new(0),
@@ -196,6 +200,7 @@ impl Shared {
     /// keeps it until nobody else does: to drop a large one takes long, and no worker may have to.
     #[must_use]
     pub fn replace_policy(&self, policy: Policy) -> Arc<Policy> {
+        name(&self.metrics, &policy);
         let before = self.policy.swap(Arc::new(policy));
         self.lasting.generation.fetch_add(1, Ordering::Release);
         self.earlier().push(Arc::downgrade(&before));
@@ -364,24 +369,13 @@ impl Gateway {
         if self.shared.memory.is_short() {
             return Err(Refusal::Memory.into());
         }
-        let source = connection.source_of(request.headers())?;
-        record.source = Rc::clone(&source);
-        if !source.allowed {
-            return Err(Refusal::AddressNotAllowed.into());
+        let entered = self.enter(current, connection, &request, record);
+        if let Some(redirect) = entered.inspect_err(|_| record.lost(request.uri().path()))? {
+            return Ok(redirect);
         }
-        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-        if let Some(answer) = connection.entrance().redirect(method, uri, headers, &current.policy.credentials) {
-            return Ok(answer?);
-        }
-        if !connection.entrance().networks.is_secure_enough(&source) {
-            return Err(Refusal::PlainHttp.into());
-        }
-        if let Err(fault) = connection.certificate(unix_seconds(record.time)) {
-            self.cells().client_certificate_refused(fault.word());
-            return Err(Refusal::ClientCertificate.into());
-        }
+        let source = Rc::clone(&record.source);
         let policy = &current.policy;
-        let (target, call) = opened(policy, connection, source, taken, *request)?;
+        let (target, call) = opened(policy, connection, source, taken, *request, record)?;
         let _own = (!matches!(target, Target::Route(_))).then(|| self.shared.answers_itself());
         match target {
             Target::Route(number) => {
@@ -436,6 +430,33 @@ impl Gateway {
         }
     }
 
+    /// Whether whoever calls may come in by this listener, whatever is asked; a redirect, where that is the answer.
+    fn enter(
+        &self,
+        current: &Current,
+        connection: &Connection,
+        request: &Request<ArrivingBody>,
+        record: &mut Record,
+    ) -> Result<Option<Response<ResponseBody>>, Refused> {
+        let source = connection.source_of(request.headers())?;
+        record.source = Rc::clone(&source);
+        if !source.allowed {
+            return Err(Refusal::AddressNotAllowed.into());
+        }
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        if let Some(answer) = connection.entrance().redirect(method, uri, headers, &current.policy.credentials) {
+            return Ok(Some(answer?));
+        }
+        if !connection.entrance().networks.is_secure_enough(&source) {
+            return Err(Refusal::PlainHttp.into());
+        }
+        if let Err(fault) = connection.certificate(unix_seconds(record.time)) {
+            self.cells().client_certificate_refused(fault.word());
+            return Err(Refusal::ClientCertificate.into());
+        }
+        Ok(None)
+    }
+
     /// A call of a backend: check it, prepare the request, send it.
     async fn route(
         &self,
@@ -482,6 +503,24 @@ impl Gateway {
     fn arrival(&self, connection: Rc<Connection>, request_id: HeaderValue) -> Arrival {
         Arrival { connection, started: Instant::now(), time: SystemTime::now(), request_id }
     }
+}
+
+/// Tells the metrics what there is. Names of routes that stand for something else too are not theirs to forget.
+fn name(metrics: &Metrics, policy: &Policy) {
+    const OTHERS: [&str; 9] = [
+        "none",
+        "keys",
+        login::NAME,
+        token::NAME,
+        logout::NAME,
+        oauth::REVOKE,
+        oauth::INTROSPECT,
+        decision::NAME,
+        ext_authz::NAME,
+    ];
+    let is_its_own = |name: &&Arc<str>| !OTHERS.contains(&&***name);
+    let routes = policy.routes.iter().map(|route| &route.name).filter(is_its_own);
+    metrics.names(routes, policy.backends.iter().map(|backend| &backend.name), Instant::now());
 }
 
 /// Whether a connection ends with this refusal: because nobody can say any more where its next request begins, or

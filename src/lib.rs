@@ -16,7 +16,7 @@
 //! | 3 | [`auth`] | credentials in, a `Caller` or a refusal out |
 //! | 2 | [`state`], [`backend`], [`config`] | logins and revocations; the company's servers; gateway.yaml |
 //! | 1 | [`body`], [`customer`], [`diagnostics`], [`fetch`], [`stream`] | members of JSON bodies; the opaque identifier; what the process says of itself; documents of others; bodies on their way |
-//! | 0 | [`dated`], [`fields`], [`line_writer`], [`log_throttle`], [`metrics`], [`notify`], [`refusal`], [`resolver`], [`secret`], [`socket`], [`text`] | small things that know nothing else |
+//! | 0 | [`dated`], [`fields`], [`line_writer`], [`log_throttle`], [`metrics`], [`notify`], [`refusal`], [`resolver`], [`secret`], [`socket`], [`text`], [`version`] | small things that know nothing else |
 //!
 //! # The walk of a request
 //!
@@ -66,6 +66,7 @@ pub mod socket;
 pub mod state;
 pub mod stream;
 pub mod text;
+pub mod version;
 
 #[cfg(test)]
 mod layers;

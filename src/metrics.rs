@@ -6,12 +6,13 @@
 
 mod families;
 mod issuers;
+mod names;
 mod reloads;
 mod servers;
 mod state;
 mod turns;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::Hash;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,7 @@ use prometheus::proto::MetricFamily;
 
 use families::{add_counts, counters, gauges, histograms};
 pub use issuers::{IssuerLevels, KeyUse};
+use names::{Name, Names};
 pub use reloads::Reloads;
 pub use servers::{BackendLevels, ServerLevels};
 pub use state::{Levels, StateMetrics};
@@ -36,6 +38,7 @@ const BOUNDS: [f64; 14] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.
 pub struct Metrics {
     workers: Mutex<Vec<Arc<Cells>>>,
     reloads: Mutex<Reloads>,
+    names: Mutex<Names>,
     certificates: Mutex<BTreeMap<String, i64>>,
     access_log_dropped: AtomicU64,
     diagnostics_dropped: AtomicU64,
@@ -98,6 +101,30 @@ impl Metrics {
         let cells = Arc::new(Cells::default());
         locked(&self.workers).push(Arc::clone(&cells));
         cells
+    }
+
+    /// From now on these are the routes and backends. What was counted of others stays until [`Metrics::forget`].
+    pub fn names<'a>(
+        &self,
+        routes: impl IntoIterator<Item = &'a Arc<str>>,
+        backends: impl IntoIterator<Item = &'a Arc<str>>,
+        now: Instant,
+    ) {
+        let routes = routes.into_iter().map(|name| Name::Route(Arc::clone(name)));
+        let backends = backends.into_iter().map(|name| Name::Backend(Arc::clone(name)));
+        locked(&self.names).replace(routes.chain(backends).collect(), now);
+    }
+
+    /// Forgets what was counted of routes and backends that have been gone for five minutes, as they are at `now`. One that
+    /// comes back begins with nothing.
+    pub fn forget(&self, now: Instant) {
+        let due = locked(&self.names).due(now);
+        if due.is_empty() {
+            return;
+        }
+        for cells in locked(&self.workers).iter() {
+            locked(&cells.counted).forget(&due);
+        }
     }
 
     /// Counts a reload that ended at `now`, in seconds since 1970, and perhaps failed for this reason.
@@ -234,8 +261,15 @@ impl Metrics {
         families.push(issuers::key_uses(&locked(&self.key_uses)));
         families.push(gauges(
             "wicketgate_build_info",
-            "The version that runs.",
-            [(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1)],
+            "The version that runs, the commit that it was built from, and the day of that.",
+            [(
+                vec![
+                    ("version", env!("CARGO_PKG_VERSION").to_owned()),
+                    ("commit", env!("WICKETGATE_COMMIT").to_owned()),
+                    ("date", env!("WICKETGATE_DATE").to_owned()),
+                ],
+                1,
+            )],
         ));
         families
     }
@@ -328,6 +362,31 @@ impl Cells {
 }
 
 impl Counted {
+    /// Whoever counts waits meanwhile, so nothing is looked through that has nothing to be forgotten.
+    fn forget(&mut self, names: &[Name]) {
+        let (mut routes, mut backends) = (HashSet::new(), HashSet::new());
+        for name in names {
+            match name {
+                // With each request a duration is counted.
+                Name::Route(route) if self.durations.remove(route).is_some() => drop(routes.insert(&**route)),
+                Name::Backend(backend) => {
+                    self.backend_durations.remove(backend);
+                    backends.insert(&**backend);
+                }
+                Name::Route(_) => {}
+            }
+        }
+        if !routes.is_empty() {
+            self.requests.retain(|key, _| !routes.contains(&*key.route));
+            self.observed.retain(|(route, _), _| !routes.contains(&**route));
+            self.tunnels_closed.retain(|(route, _), _| !routes.contains(&**route));
+        }
+        // Of these there are few: one of each kind.
+        if !backends.is_empty() {
+            self.backend_failures.retain(|(backend, _), _| !backends.contains(&**backend));
+        }
+    }
+
     fn add(&mut self, other: &Self) {
         add_counts(&mut self.requests, &other.requests);
         add_counts(&mut self.backend_failures, &other.backend_failures);
@@ -458,6 +517,56 @@ mod tests {
         let text = include_str!("../docs/operations.md");
         for family in Metrics::default().families() {
             assert!(text.contains(&format!("| `{}` |", family.name())), "docs/operations.md lacks {}", family.name());
+        }
+    }
+
+    #[test]
+    fn series_of_routes_and_backends_that_are_gone_stay_for_the_last_scrape_and_then_go() {
+        let (metrics, begin) = (Metrics::default(), Instant::now());
+        let minutes = |count: u64| begin + Duration::from_secs(60 * count);
+        let [old, kept, backend]: [Arc<str>; 3] = ["old".into(), "kept".into(), "legacy".into()];
+        let cells = [metrics.worker(), metrics.worker()];
+        let count = |route: &Arc<str>| {
+            for cells in &cells {
+                cells.request_began();
+                let key = RequestKey { route: Arc::clone(route), method: "GET", status: 200, refusal: "" };
+                cells.request_ended(key, Duration::from_millis(3));
+                cells.observed(route, "scope");
+                cells.tunnel_opened();
+                cells.tunnel_closed(route, "caller");
+                cells.backend_failed(&backend, "connect");
+                cells.backend_answered(&backend, Duration::from_millis(3));
+            }
+        };
+        let series = |name: &str| {
+            let text = metrics.render().unwrap_or_default();
+            text.lines().filter(|line| line.contains(&format!("\"{name}\""))).count()
+        };
+        metrics.names([&old, &kept], [&backend], begin);
+        (0..3).for_each(|_| count(&old));
+        count(&kept);
+        let before = [series("old"), series("kept"), series("legacy")];
+        assert!(before.iter().all(|count| *count > 3), "{before:?}");
+        metrics.names([&kept], [], minutes(1));
+        for now in [1, 3, 5] {
+            metrics.forget(minutes(now));
+            assert_eq!([series("old"), series("kept"), series("legacy")], before, "after {now} minutes");
+        }
+        metrics.forget(minutes(6));
+        assert_eq!([series("old"), series("kept"), series("legacy")], [0, before[1], 0]);
+        // What was in flight ends.
+        count(&old);
+        assert!(series("old") > 0);
+        metrics.forget(minutes(7));
+        assert_eq!([series("old"), series("legacy")], [0, 0]);
+        // It comes back, with nothing, and stays.
+        metrics.names([&kept, &old], [&backend], minutes(8));
+        count(&old);
+        for now in [8, 20, 2_000] {
+            metrics.forget(minutes(now));
+            let text = metrics.render().unwrap_or_default();
+            let one = r#"wicketgate_requests_total{route="old",method="GET",status="200",refusal=""} 2"#;
+            assert!(text.contains(one), "{text}");
         }
     }
 

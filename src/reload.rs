@@ -13,8 +13,9 @@ use tokio::sync::oneshot;
 
 use crate::auth::published::PublishedKeys;
 use crate::backend::servers::FIRST_LOOK;
-use crate::config::raw::{Listen, Raw};
+use crate::config::raw::{Level, Listen, Raw};
 use crate::config::{self, Config, Draft, Problems, Warning};
+use crate::diagnostics;
 use crate::gateway::Shared;
 use crate::gateway::entrance::{Entrance, InForce};
 use crate::metrics::Metrics;
@@ -155,8 +156,8 @@ pub enum ReloadFault {
     #[error("{0}")]
     Problems(Problems),
     /// The new one differs in what only a new process can take over.
-    #[error("`{0}` has changed, and that needs a restart")]
-    NeedsRestart(&'static str),
+    #[error("{}, and that needs a restart", changed(.0))]
+    NeedsRestart(Vec<&'static str>),
     /// It cannot be read.
     #[error("no thread reads it: {0}")]
     Thread(String),
@@ -209,7 +210,7 @@ impl Reloader {
     }
 
     async fn replace_all(&self) -> Result<(), ReloadFault> {
-        let Ready { policy, tls, state, listen, files } = self.read().await?;
+        let Ready { policy, tls, state, listen, files, level } = self.read().await?;
         self.watched().follow(files);
         look_around(&policy, &self.shared.lasting, &Handle::current()).await;
         note_certificates(&self.shared.metrics, &tls);
@@ -222,7 +223,17 @@ impl Reloader {
         }
         self.shared.state.renew(&state);
         tokio::spawn(retire(self.shared.replace_policy(policy), Arc::clone(&self.shared)));
+        diagnostics::set_level(level);
         Ok(())
+    }
+
+    /// The keys of the file that differ from what was started and that no reload takes.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn needs_restart(&self) -> Result<Vec<&'static str>, String> {
+        let (config, _) = config::read_draft(&self.file).map_err(|problems| problems.to_string())?;
+        Ok(needs_restart(&self.started_with, config.raw()))
     }
 
     /// Reads everything on a thread of its own: it may take seconds, or wait for a disk for ever.
@@ -245,19 +256,23 @@ struct Ready {
     listen: Vec<Listen>,
     /// All files that it stands in.
     files: Vec<PathBuf>,
+    /// Of the log.
+    level: tracing::Level,
 }
 
 impl Ready {
     fn read(file: PathBuf, lasting: &Lasting, started_with: &Raw) -> Result<Self, ReloadFault> {
         let plan = Plan::read(&file, lasting).map_err(ReloadFault::Problems)?;
-        if let Some(key) = needs_restart(started_with, plan.config.raw()) {
-            return Err(ReloadFault::NeedsRestart(key));
+        let keys = needs_restart(started_with, plan.config.raw());
+        if !keys.is_empty() {
+            return Err(ReloadFault::NeedsRestart(keys));
         }
         plan.warn();
         let mut files = plan.config.files_read();
         files.push(file);
         let listen = plan.config.raw().listen.clone();
-        Ok(Self { policy: plan.policy, tls: plan.tls, state: plan.state, listen, files })
+        let level = level(plan.config.raw().log.level);
+        Ok(Self { policy: plan.policy, tls: plan.tls, state: plan.state, listen, files, level })
     }
 }
 
@@ -273,27 +288,38 @@ async fn retire(before: Arc<Policy>, shared: Arc<Shared>) {
     });
 }
 
-/// The first key that differs and cannot be changed while running.
-fn needs_restart(old: &Raw, new: &Raw) -> Option<&'static str> {
-    if old.workers != new.workers {
-        return Some("workers");
+/// The keys that differ and cannot be changed while running.
+fn needs_restart(old: &Raw, new: &Raw) -> Vec<&'static str> {
+    let listen = || {
+        old.listen.len() != new.listen.len() || old.listen.iter().zip(&new.listen).any(|(old, new)| differ(old, new))
+    };
+    let all = [
+        ("workers", old.workers != new.workers),
+        ("admin.address", old.admin.address != new.admin.address),
+        ("admin.socket", old.admin.socket != new.admin.socket),
+        ("state", old.state.without_credentials() != new.state.without_credentials()),
+        ("log.access", old.log.access != new.log.access),
+        ("listen", listen()),
+        ("shutdown.grace", old.shutdown.grace.get() != new.shutdown.grace.get()),
+        ("shutdown.delay", old.shutdown.delay.get() != new.shutdown.delay.get()),
+    ];
+    all.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
+}
+
+/// That these keys have changed.
+fn changed(keys: &[&str]) -> String {
+    let names: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+    format!("{} {} changed", names.join(", "), if keys.len() == 1 { "has" } else { "have" })
+}
+
+/// A level as the log takes it.
+pub fn level(level: Level) -> tracing::Level {
+    match level {
+        Level::Error => tracing::Level::ERROR,
+        Level::Warn => tracing::Level::WARN,
+        Level::Info => tracing::Level::INFO,
+        Level::Debug => tracing::Level::DEBUG,
     }
-    if old.admin.address != new.admin.address {
-        return Some("admin.address");
-    }
-    if old.admin.socket != new.admin.socket {
-        return Some("admin.socket");
-    }
-    if old.state.without_credentials() != new.state.without_credentials() {
-        return Some("state");
-    }
-    if old.log.access != new.log.access || old.log.level != new.log.level {
-        return Some("log");
-    }
-    if old.listen.len() != new.listen.len() || old.listen.iter().zip(&new.listen).any(|(old, new)| differ(old, new)) {
-        return Some("listen");
-    }
-    (old.shutdown.grace.get() != new.shutdown.grace.get()).then_some("shutdown.grace")
 }
 
 /// Whether two listeners differ in what their sockets are made with.

@@ -110,7 +110,7 @@ pub struct State {
     /// What each customer has of both. A shared store knows that itself.
     session_registry: Registry,
     family_registry: Registry,
-    attempts: Attempts,
+    attempts: Arc<Attempts>,
     quotas: Quotas,
     used: UsedIds,
     owed: Owed,
@@ -249,7 +249,12 @@ impl State {
             }
             Settings::Redis(settings, outage) => {
                 state.revocations = Arc::new(Revocations::shared());
-                let redis = Redis::start(*settings, Arc::clone(&state.revocations), control.clone());
+                let redis = Redis::start(
+                    *settings,
+                    Arc::clone(&state.revocations),
+                    Arc::clone(&state.attempts),
+                    control.clone(),
+                );
                 state.store = Store::Redis(redis, outage);
             }
         }
@@ -265,7 +270,7 @@ impl State {
             answered: Answered::default(),
             session_registry: Registry::default(),
             family_registry: Registry::default(),
-            attempts: Attempts::default(),
+            attempts: Arc::default(),
             quotas: Quotas::default(),
             used: UsedIds::default(),
             owed: Owed::default(),
@@ -529,6 +534,11 @@ impl State {
     pub async fn find_or_copy(&self, digest: &SessionDigest) -> Result<Option<Session>, Unavailable> {
         let found = self.find(digest).await?;
         Ok(found.or_else(|| self.sessions.copy(digest).map(|(session, ..)| session)))
+    }
+
+    /// Whose session this is or was, where this process knows.
+    pub fn customer_of(&self, digest: &SessionDigest) -> Option<Identifier> {
+        self.sessions.copy(digest).map(|(session, ..)| session.customer)
     }
 
     /// Whether a rule has ended a session.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::jwt::{self, Compact, Verifier};
+use super::known::Known;
 use super::verified::{Access, Identity, Marks, Verdict};
 use super::{Ask, Authenticator, readable};
 use crate::customer::Identifier;
@@ -48,10 +49,7 @@ impl Inspected {
 
     /// Whose it is, where that is a customer.
     pub fn customer(&self) -> Option<&Identifier> {
-        match &self.verdict {
-            Verdict::Customer(Identity { customer, .. }) => Some(customer),
-            Verdict::Access(_) => None,
-        }
+        self.verdict.customer()
     }
 }
 
@@ -71,15 +69,15 @@ impl Authenticator {
         let token = readable(token.as_bytes())?;
         let compact = Compact::parse(token)?;
         if self.access.as_ref().is_some_and(|verifier| compact.issuer() == Some(verifier.issuer())) {
-            match self.access_token_of(token, now, state.revocations()) {
+            match self.access_token_of(token, now, state.revocations(), &mut Known::default()) {
                 Err(TokenFault::Type) => {}
                 decided => return decided,
             }
         }
-        self.inspect_customer(token, now, state, purpose).await
+        self.inspect_customer(token, now, state, purpose, &mut Known::default()).await
     }
 
-    /// The same of a customer's token.
+    /// The same of a customer's token. Whose it is, is noted in `known` where it is authentic, good or not.
     ///
     /// # Errors
     /// As [`Authenticator::inspect`].
@@ -89,30 +87,38 @@ impl Authenticator {
         now: u64,
         state: &State,
         purpose: Purpose,
+        known: &mut Known,
     ) -> Result<Inspected, TokenFault> {
         let token = readable(token.as_bytes())?;
         let accounts = (purpose != Purpose::End).then_some(&self.accounts);
         let mut ask = None;
-        let decided = self.customer_token_of(token, now, state.revocations(), accounts, Some(&mut ask));
+        let decided = self.customer_token_of(token, now, state.revocations(), accounts, Some(&mut ask), known);
         let Some(Ask::Issuer(keys)) = ask else { return decided };
         keys.ask().await;
-        self.customer_token_of(token, now, state.revocations(), accounts, None)
+        self.customer_token_of(token, now, state.revocations(), accounts, None, known)
     }
 
-    /// What an access token is worth, whomever of us it is for.
+    /// What an access token is worth, whomever of us it is for. Whose it is, is noted in `known` where it is authentic.
     pub(super) fn access_token_of(
         &self,
         token: &str,
         now: u64,
         revocations: &Revocations,
+        known: &mut Known,
     ) -> Result<Inspected, TokenFault> {
         let verifier = self.access.as_ref().ok_or(TokenFault::Issuer)?;
-        let claims = verifier.verify(&Compact::parse(token)?, now)?;
+        let compact = Compact::parse(token)?;
+        let claims =
+            verifier.verify_for(&compact, now, |token| known.client = token.text("client_id").map(Arc::from))?;
         let marks = Marks::of(&claims, verifier.issuer(), true, token);
         let id = claims.client_id.as_deref().ok_or(TokenFault::Malformed)?;
-        let client = self.clients.get(id).ok_or(TokenFault::UnknownClient)?;
+        let mut refused = |fault| {
+            known.client = Some(id.into());
+            fault
+        };
+        let client = self.clients.get(id).ok_or_else(|| refused(TokenFault::UnknownClient))?;
         if self.apart_of(&claims).is_none() && !client.audiences.contains(&claims.audience) {
-            return Err(TokenFault::Audience);
+            return Err(refused(TokenFault::Audience));
         }
         let granted = claims.scope.as_deref().unwrap_or_default();
         let scopes = granted.split(' ').filter(|scope| client.scopes.iter().any(|known| known == scope));
@@ -125,7 +131,7 @@ impl Authenticator {
             binding: claims.binding,
         });
         if marks.are_revoked(&verdict, revocations) {
-            return Err(TokenFault::Revoked);
+            return Err(refused(TokenFault::Revoked));
         }
         Ok(Inspected { verdict, marks, claims, issuer: verifier.issuer().to_owned() })
     }
@@ -139,27 +145,36 @@ impl Authenticator {
         revocations: &Revocations,
         accounts: Option<&AccountStamps>,
         ask: Option<&mut Option<Ask>>,
+        known: &mut Known,
     ) -> Result<Inspected, TokenFault> {
         let compact = Compact::parse(token)?;
         let deriver = self.deriver.as_ref().ok_or(TokenFault::Issuer)?;
         let issuer = compact.issuer().ok_or(TokenFault::Issuer)?;
         let own = self.own.as_ref().filter(|own| own.issuer() == issuer);
+        let named = |verifier: &Verifier, subject: &str| match own {
+            Some(_) => deriver.accept(subject, now).map_err(|_| TokenFault::Subject),
+            None => deriver.derive(verifier.tenant(), subject).map_err(|_| TokenFault::Subject),
+        };
+        let mut note = |verifier: &Verifier, token: &Compact<'_>| {
+            known.customer = verifier.subject_of(token).and_then(|subject| named(verifier, subject).ok());
+        };
         let (verifier, claims) = match (own, self.trusted.get(issuer)) {
-            (Some(own), _) => (own, own.verify(&compact, now)?),
-            (None, Some(trusted)) => (trusted, of_other_issuer(trusted, &compact, now, ask)?),
+            (Some(own), _) => (own, own.verify_for(&compact, now, |token| note(own, token))?),
+            (None, Some(trusted)) => (trusted, of_other_issuer(trusted, &compact, now, ask, note)?),
             (None, None) => return Err(TokenFault::Issuer),
         };
-        let customer = match own {
-            Some(_) if accounts.is_some_and(|known| !known.admit(claims.account)) => return Err(TokenFault::Account),
-            Some(_) => deriver.accept(&claims.subject, now).map_err(|_| TokenFault::Subject)?,
-            None => deriver.derive(verifier.tenant(), &claims.subject).map_err(|_| TokenFault::Subject)?,
-        };
+        if own.is_some() && accounts.is_some_and(|accounts| !accounts.admit(claims.account)) {
+            known.customer = named(verifier, &claims.subject).ok();
+            return Err(TokenFault::Account);
+        }
+        let customer = named(verifier, &claims.subject)?;
         let apart = self.apart_of(&claims).cloned();
         let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token)
             .also_known_as(self.previous_of(&customer, now))
             .counted_for(apart.as_deref().unwrap_or(&self.audience));
         let verdict = Verdict::Customer(Identity { customer, apart, binding: claims.binding });
         if marks.are_revoked(&verdict, revocations) {
+            known.customer = verdict.customer().cloned();
             return Err(TokenFault::Revoked);
         }
         Ok(Inspected { verdict, marks, claims, issuer: verifier.issuer().to_owned() })
@@ -195,8 +210,9 @@ fn of_other_issuer(
     token: &Compact<'_>,
     now: u64,
     ask: Option<&mut Option<Ask>>,
+    mut note: impl FnMut(&Verifier, &Compact<'_>),
 ) -> Result<jwt::Claims, TokenFault> {
-    trusted.verify(token, now).map_err(|fault| {
+    trusted.verify_for(token, now, |token| note(trusted, token)).map_err(|fault| {
         let Some(published) = trusted.published() else { return fault };
         if let Some(ask) = ask
             && published.may_learn(fault)

@@ -47,6 +47,11 @@ impl<'a> Compact<'a> {
     pub fn issuer(&self) -> Option<&str> {
         self.claims.get("iss")?.as_str()
     }
+
+    /// A claim that is a string.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.claims.get(name)?.as_str()
+    }
 }
 
 /// The claim by which a JWT finds the refresh tokens of its login, though it has expired itself. It says nothing to others:
@@ -250,7 +255,31 @@ impl Verifier {
     /// # Errors
     /// The first thing that is wrong, in that order.
     pub fn verify(&self, token: &Compact<'_>, now: u64) -> Result<Claims, TokenFault> {
-        self.verified(token, now, false)
+        self.verified(token, now, false, &mut false)
+    }
+
+    /// The same. A token that is refused though its signature and issuer are right goes to `authentic`: its claims are
+    /// its issuer's.
+    ///
+    /// # Errors
+    /// As [`Verifier::verify`].
+    pub(super) fn verify_for(
+        &self,
+        token: &Compact<'_>,
+        now: u64,
+        authentic: impl FnOnce(&Compact<'_>),
+    ) -> Result<Claims, TokenFault> {
+        let mut is_authentic = false;
+        let outcome = self.verified(token, now, false, &mut is_authentic);
+        if outcome.is_err() && is_authentic {
+            authentic(token);
+        }
+        outcome
+    }
+
+    /// The subject that a token claims, where it can be one.
+    pub(super) fn subject_of<'c>(&self, token: &'c Compact<'_>) -> Option<&'c str> {
+        self.subject(&token.claims).ok()
     }
 
     /// The same of a token that may have expired: it opens nothing any more, but still says of which login it is.
@@ -258,16 +287,23 @@ impl Verifier {
     /// # Errors
     /// As [`Verifier::verify`], but for [`TokenFault::Expired`].
     pub fn verify_but_end(&self, token: &Compact<'_>, now: u64) -> Result<Claims, TokenFault> {
-        self.verified(token, now, true)
+        self.verified(token, now, true, &mut false)
     }
 
-    fn verified(&self, token: &Compact<'_>, now: u64, may_have_expired: bool) -> Result<Claims, TokenFault> {
+    fn verified(
+        &self,
+        token: &Compact<'_>,
+        now: u64,
+        may_have_expired: bool,
+        is_authentic: &mut bool,
+    ) -> Result<Claims, TokenFault> {
         self.check_type(token.jws.kind())?;
         let key_ends = self.keys.verify_signature(&token.jws, now)?;
         let claims = &token.claims;
         if token.issuer() != Some(&self.issuer) {
             return Err(TokenFault::Issuer);
         }
+        *is_authentic = true;
         let audience = self.audience(claims.get("aud"))?;
         let expires_at = time(claims, "exp")?.ok_or(TokenFault::Malformed)?;
         let issued_at = time(claims, "iat")?;

@@ -200,8 +200,10 @@ fn admit(auth: &Authenticator, step: &Step, now: u64, verified: &mut VerifiedTok
         state: &state,
         ask: None,
         learned: Learned::default(),
+        known: Known::default(),
     };
-    let caller = auth.admit(&WORLD.demands[step.demand], &headers, None, &mut around)?;
+    let admitted = auth.admit(&WORLD.demands[step.demand], &headers, None, &mut around);
+    let caller = admitted.noted_in(&mut Known::default())?;
     Ok((caller.client, caller.customer))
 }
 

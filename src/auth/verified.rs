@@ -35,6 +35,16 @@ pub enum Verdict {
     Customer(Identity),
 }
 
+impl Verdict {
+    /// Whose token it is, where that is a customer.
+    pub fn customer(&self) -> Option<&Identifier> {
+        match self {
+            Self::Customer(Identity { customer, .. }) => Some(customer),
+            Self::Access(_) => None,
+        }
+    }
+}
+
 /// A verified access token.
 #[derive(Debug, Clone)]
 pub struct Access {

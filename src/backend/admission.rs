@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use tokio::sync::Notify;
@@ -13,6 +13,7 @@ use tokio::time::timeout_at;
 use super::Failure;
 use super::circuit::Circuit;
 use super::repeats::Repeats;
+use super::standing::millis;
 use crate::log_throttle::LogThrottle;
 
 /// One request, in the upper bits of the counter that both counts requests and those in flight.
@@ -34,6 +35,8 @@ pub struct Admission {
     pub repeats: Repeats,
     /// For log lines about answers that cannot be used.
     pub(super) bad_responses: LogThrottle,
+    /// For log lines about logins that it was asked for and said nothing about.
+    login_outages: LogThrottle,
     /// The backend's name.
     backend: Arc<str>,
 }
@@ -59,11 +62,6 @@ impl Permit {
     pub fn backend(&self) -> &Arc<str> {
         &self.0.backend
     }
-
-    /// Says in the log that the answer of a server to this request broke off, as `log_bad_response` does.
-    pub fn log_broken_off(&self, server: &str, request_id: &HeaderValue) {
-        self.0.log_bad_response(server, request_id, &"the body broke off");
-    }
 }
 
 impl Admission {
@@ -77,8 +75,22 @@ impl Admission {
     pub(super) fn log_bad_response(&self, server: &str, request_id: &HeaderValue, reason: &dyn fmt::Display) {
         if let Some(left_out) = self.bad_responses.allow() {
             let (backend, request_id) = (&*self.backend, request_id.to_str().unwrap_or_default());
-            tracing::info!(backend, server, request_id, %reason, left_out, "the backend's answer cannot be used");
+            tracing::warn!(backend, server, request_id, %reason, left_out, "the backend's answer cannot be used");
         }
+    }
+
+    /// Says in the log why this backend said nothing about a login: at most one line a second, with the count of those
+    /// left out.
+    pub fn log_login_outage(&self, status: Option<u16>, reason: &str, request_id: &HeaderValue) {
+        if let Some(left_out) = self.login_outages.allow() {
+            let (backend, request_id) = (&*self.backend, request_id.to_str().unwrap_or_default());
+            tracing::warn!(backend, status, reason, request_id, left_out, "the company's own login is not available");
+        }
+    }
+
+    /// Whether it has answered nobody since then.
+    pub fn is_silent_since(&self, time: Instant) -> bool {
+        !self.circuit.has_answered_since(millis(time))
     }
 
     /// Requests in flight.

@@ -11,9 +11,10 @@ use http::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::Backend;
 use super::pool::Lease;
 use super::stations::Station;
+use super::trouble::{Doing, Fault};
+use super::{Backend, Failure};
 use crate::stream::{Broken, Pace, Stall};
 
 /// Reads on from the connection on which its head came. Read to its end, it gives the connection back; dropped
@@ -26,12 +27,22 @@ pub struct AnswerBody {
     is_http2: bool,
     stall: Stall,
     is_broken: bool,
+    /// Why it broke off; `None`: nothing came for too long.
+    reason: Option<String>,
 }
 
 impl AnswerBody {
     pub(super) fn new(inner: Incoming, lease: Lease, pace: Pace) -> Self {
         let (station, is_http2) = (lease.station(), lease.is_http2());
-        let mut body = Self { inner, lease: Some(lease), station, is_http2, stall: Stall::new(pace), is_broken: false };
+        let mut body = Self {
+            inner,
+            lease: Some(lease),
+            station,
+            is_http2,
+            stall: Stall::new(pace),
+            is_broken: false,
+            reason: None,
+        };
         body.release_at_end();
         body
     }
@@ -41,9 +52,16 @@ impl AnswerBody {
         &self.station.server.standing.name
     }
 
+    /// Says in the log that it broke off, in the answer to this request.
+    pub fn log_broken_off(&self, request_id: &HeaderValue) {
+        let reason = self.reason.as_deref().unwrap_or("timed out (timeout): nothing more of the answer came");
+        self.station.server.standing.note_fault(&Fault::new(Failure::Broken, Doing::ReadBody, reason), request_id);
+    }
+
     /// What came before goes out first: it would be lost with the caller's connection.
-    fn break_off<T>(&mut self, context: &mut Context<'_>) -> Poll<T> {
+    fn break_off<T>(&mut self, reason: impl fmt::Display, context: &mut Context<'_>) -> Poll<T> {
         self.is_broken = true;
+        self.reason = Some(reason.to_string());
         context.waker().wake_by_ref();
         Poll::Pending
     }
@@ -84,8 +102,8 @@ impl Body for AnswerBody {
             }
             // The library takes a stream that was reset with NO_ERROR for one that has ended (RFC 9113 section 8.1): but an
             // answer is whole only where its end was said.
-            None if this.is_http2 && !this.inner.is_end_stream() => this.break_off(context),
-            Some(Err(_)) => this.break_off(context),
+            None if this.is_http2 && !this.inner.is_end_stream() => this.break_off("the stream was reset", context),
+            Some(Err(error)) => this.break_off(Causes(&error), context),
             None => {
                 if let Some(lease) = this.lease.take() {
                     lease.release();

@@ -18,13 +18,16 @@ use hyper::client::conn::http2::{self, Connection, SendRequest};
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
 
 use super::Failure;
+use super::answer::Causes;
 use super::channels::Waiters;
 use super::dial::{Wire, dial};
 use super::empty_data::WithoutEmptyData;
 use super::io::{BackendIo, Signs};
 use super::servers::Server;
+use super::trouble::{Doing, Fault};
 use crate::stream::{Broken, RequestBody};
 
 /// How often a connection is asked for a sign of life while requests wait on it, and for how long.
@@ -122,24 +125,30 @@ impl Drop for StreamPermit {
 }
 
 impl Channel {
-    /// Connects, and waits for the server's first word: it says how many streams it allows (RFC 9113 section 3.4).
+    /// Connects within this time, and waits for the server's first word: it says how many streams it allows (RFC 9113
+    /// section 3.4).
     ///
     /// # Errors
     /// [`Failure::Connect`], [`Failure::Tls`] or [`Failure::Broken`].
-    pub(super) async fn connect(server: &Server, waiters: &Rc<Waiters>) -> Result<Self, Failure> {
-        match dial(server, None).await? {
-            Wire::Tcp(stream) => Self::speak(stream, waiters).await,
-            Wire::Tls(stream) if stream.get_ref().1.alpn_protocol() != Some(b"h2") => {
-                tracing::warn!(server = &*server.standing.name, "this server does not speak HTTP/2");
-                Err(Failure::Tls)
+    pub(super) async fn connect(server: &Server, waiters: &Rc<Waiters>, until: Instant) -> Result<Self, Fault> {
+        let wire = dial(server, None, until).await?;
+        let spoken = async {
+            match wire {
+                Wire::Tcp(stream) => Self::speak(stream, waiters).await,
+                Wire::Tls(stream) if stream.get_ref().1.alpn_protocol() != Some(b"h2") => {
+                    Err(Fault::new(Failure::Tls, Doing::Tls, "this server does not speak HTTP/2 (no ALPN h2)"))
+                }
+                Wire::Tls(stream) => Self::speak(stream, waiters).await,
+                Wire::Unix(stream) => Self::speak(stream, waiters).await,
             }
-            Wire::Tls(stream) => Self::speak(stream, waiters).await,
-            Wire::Unix(stream) => Self::speak(stream, waiters).await,
-        }
+        };
+        let silent =
+            || Err(Fault::new(Failure::Connect, Doing::Connect, "no HTTP/2 SETTINGS in time (connect_timeout)"));
+        timeout_at(until, spoken).await.unwrap_or_else(|_| silent())
     }
 
     /// Starts HTTP/2 on a new connection.
-    pub(super) async fn speak<IO>(stream: IO, waiters: &Rc<Waiters>) -> Result<Self, Failure>
+    pub(super) async fn speak<IO>(stream: IO, waiters: &Rc<Waiters>) -> Result<Self, Fault>
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -163,7 +172,9 @@ impl Channel {
             .keep_alive_timeout(PING);
         let signs = Arc::<Signs>::default();
         let stream = TokioIo::new(BackendIo::new(WithoutEmptyData::new(stream), Arc::clone(&signs)));
-        let (sender, connection) = builder.handshake(stream).await.map_err(|_| Failure::Broken)?;
+        let broken = |reason: &dyn std::fmt::Display| Fault::new(Failure::Broken, Doing::Connect, reason);
+        let handshake = builder.handshake(stream).await;
+        let (sender, connection) = handshake.map_err(|error| broken(&Causes(&error)))?;
         let connection = Rc::new(RefCell::new(connection));
         let weak: Weak<dyn Limit> = Rc::downgrade(&(Rc::clone(&connection) as Rc<dyn Limit>));
         // It is new.
@@ -179,7 +190,7 @@ impl Channel {
         });
         waiters.until(|| capacity.is_told()).await;
         let channel = Self { sender, signs, capacity };
-        if channel.is_open() { Ok(channel) } else { Err(Failure::Broken) }
+        if channel.is_open() { Ok(channel) } else { Err(broken(&"the connection ended before HTTP/2 began")) }
     }
 
     /// Whether it takes requests.

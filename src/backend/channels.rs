@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::channel::{Channel, StreamPermit};
 use super::servers::Server;
+use super::trouble::Fault;
 use super::{Backend, Failure};
 
 /// For how many looks a connection may be unused while there are others.
@@ -103,7 +104,7 @@ impl Channels {
     /// # Errors
     /// Those of [`Channel::connect`] where there is no connection, and [`Failure::Overload`] where the queue is full, there
     /// is none, or its time is over.
-    pub(super) async fn wait(&self, backend: &Backend, server: &Server) -> Result<Grant, Failure> {
+    pub(super) async fn wait(&self, backend: &Backend, server: &Server) -> Result<Grant, Fault> {
         let start = Instant::now();
         let _waiter = self.waiters.enter();
         if let Some(taken) = self.opened(backend, server, start + backend.connect_timeout).await? {
@@ -129,7 +130,7 @@ impl Channels {
 
     /// A stream on a connection that is opened now, by this request or by one before it; `None` where no further one may be
     /// opened, or where that failed while there are others.
-    async fn opened(&self, backend: &Backend, server: &Server, until: Instant) -> Result<Option<Grant>, Failure> {
+    async fn opened(&self, backend: &Backend, server: &Server, until: Instant) -> Result<Option<Grant>, Fault> {
         while self.may_open(backend) {
             let mut changed = pin!(self.waiters.changed.notified());
             changed.as_mut().enable();
@@ -143,7 +144,7 @@ impl Channels {
                     () = changed => None,
                 }
             };
-            let Ok(turn) = timeout_at(until, turn).await else { return self.not_opened(Failure::Connect) };
+            let Ok(turn) = timeout_at(until, turn).await else { return self.not_opened(Failure::Connect.into()) };
             let Some(_alone) = turn else { continue };
             // Somebody else may have opened one meanwhile.
             if let Some(taken) = self.take() {
@@ -152,15 +153,14 @@ impl Channels {
             if !self.may_open(backend) {
                 break;
             }
-            let opened = timeout_at(until, Channel::connect(server, &self.waiters)).await;
-            match opened.unwrap_or(Err(Failure::Connect)) {
+            match Channel::connect(server, &self.waiters, until).await {
                 Ok(channel) => {
                     let stream = channel.permit();
                     self.all.borrow_mut().push(channel.clone());
                     self.waiters.wake_all();
                     return Ok(stream.map(|stream| Grant { channel, stream, reused: false }));
                 }
-                Err(failure) => return self.not_opened(failure),
+                Err(fault) => return self.not_opened(fault),
             }
         }
         Ok(None)
@@ -173,9 +173,9 @@ impl Channels {
     }
 
     /// Whoever has other connections waits for those.
-    fn not_opened(&self, failure: Failure) -> Result<Option<Grant>, Failure> {
+    fn not_opened(&self, fault: Fault) -> Result<Option<Grant>, Fault> {
         if !self.all.borrow().iter().any(Channel::is_open) {
-            return Err(failure);
+            return Err(fault);
         }
         self.closed_until.set(Some(Instant::now() + Duration::from_secs(1)));
         Ok(None)

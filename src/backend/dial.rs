@@ -1,14 +1,17 @@
 //! A new connection to a server: TCP or a unix socket, and TLS where it is configured.
 
+use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use super::Failure;
 use super::servers::{Place, Server};
+use super::trouble::{Doing, Fault};
 use crate::socket::Socket;
 
 /// A connection that is ready for HTTP.
@@ -21,32 +24,34 @@ pub(super) enum Wire {
 /// Connects. Where the server wants to know for whom, it is told before all else: `caller`, or the gateway itself.
 ///
 /// # Errors
-/// [`Failure::Connect`] or [`Failure::Tls`].
-pub(super) async fn dial(server: &Server, caller: Option<IpAddr>) -> Result<Wire, Failure> {
-    let name = &*server.standing.name;
-    let no_connection = |error: std::io::Error| {
-        if let Some(left_out) = server.standing.unreachable.allow() {
-            tracing::info!(server = name, %error, left_out, "cannot connect to backend");
-        }
-        Failure::Connect
+/// [`Failure::Connect`] or [`Failure::Tls`], also where it takes longer than `until`.
+pub(super) async fn dial(server: &Server, caller: Option<IpAddr>, until: Instant) -> Result<Wire, Fault> {
+    let stream = match within(until, connected(server, caller)).await {
+        Ok(Wire::Tcp(stream)) => stream,
+        Ok(wire) => return Ok(wire),
+        Err(error) => return Err(Fault::new(Failure::Connect, Doing::Connect, error)),
     };
+    let Some((connector, certified)) = &server.tls else { return Ok(Wire::Tcp(stream)) };
+    let secured = within(until, connector.connect(certified.clone(), stream)).await;
+    secured.map(|stream| Wire::Tls(Box::new(stream))).map_err(|error| Fault::new(Failure::Tls, Doing::Tls, error))
+}
+
+async fn connected(server: &Server, caller: Option<IpAddr>) -> io::Result<Wire> {
     let address = match &server.place {
-        Place::Unix(path) => return UnixStream::connect(path).await.map(Wire::Unix).map_err(no_connection),
+        Place::Unix(path) => return UnixStream::connect(path).await.map(Wire::Unix),
         Place::Tcp(address) => *address,
     };
-    let mut stream = TcpStream::connect(address).await.and_then(tuned).map_err(no_connection)?;
+    let mut stream = TcpStream::connect(address).await.and_then(tuned)?;
     if let Some(version) = server.proxy_protocol {
-        stream.write_all(&version.header(caller, address)).await.map_err(no_connection)?;
+        stream.write_all(&version.header(caller, address)).await?;
     }
-    let stream = Socket(stream);
-    let Some((connector, certified)) = &server.tls else { return Ok(Wire::Tcp(stream)) };
-    match connector.connect(certified.clone(), stream).await {
-        Ok(stream) => Ok(Wire::Tls(Box::new(stream))),
-        Err(error) => {
-            tracing::warn!(server = name, %error, "no TLS with backend");
-            Err(Failure::Tls)
-        }
-    }
+    Ok(Wire::Tcp(Socket(stream)))
+}
+
+/// What comes of this in time.
+async fn within<T>(until: Instant, doing: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let late = || io::Error::new(io::ErrorKind::TimedOut, "timed out (connect_timeout)");
+    timeout_at(until, doing).await.unwrap_or_else(|_| Err(late()))
 }
 
 fn tuned(stream: TcpStream) -> std::io::Result<TcpStream> {

@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::dial::{Wire, dial};
 use super::servers::{Place, Server, Servers};
@@ -61,6 +62,9 @@ pub(super) async fn keep_checking(servers: Weak<Servers>, health: Health) {
     }
 }
 
+/// How long a server may take to be connected to, where it is only tried.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Connects to a server, and asks it how it is where it is checked. Why it cannot be used.
 pub(super) async fn try_server(server: &Server, health: Option<&Health>) -> Result<(), String> {
     let connected = match &server.place {
@@ -70,12 +74,15 @@ pub(super) async fn try_server(server: &Server, health: Option<&Health>) -> Resu
     connected.map_err(|error| format!("no connection: {error}"))?;
     match health {
         Some(health) => ask(server, health).await.map_err(|why| format!("{}: {why}", health.path)),
-        None => dial(server, None).await.map(drop).map_err(|failure| format!("no connection: {}", failure.word())),
+        None => dial(server, None, Instant::now() + PATIENCE)
+            .await
+            .map(drop)
+            .map_err(|fault| format!("no connection: {fault}")),
     }
 }
 
 async fn ask(server: &Server, health: &Health) -> Result<(), String> {
-    let wire = dial(server, None).await.map_err(|failure| failure.word().to_owned())?;
+    let wire = dial(server, None, Instant::now() + health.timeout).await.map_err(|fault| fault.to_string())?;
     let status = match wire {
         Wire::Tcp(stream) => exchange(stream, health, "http").await,
         Wire::Tls(stream) => exchange(stream, health, "https").await,

@@ -18,11 +18,14 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
 use tokio::task::coop::unconstrained;
+use tokio::time::Instant;
 
 use super::Failure;
+use super::answer::Causes;
 use super::dial::{Wire, dial};
 use super::io::{BackendIo, Signs};
 use super::servers::Server;
+use super::trouble::{Doing, Fault};
 use crate::stream::{Progress, RequestBody};
 
 /// Bounds what a backend can make us buffer for one connection.
@@ -60,12 +63,12 @@ impl Drop for Rest {
 }
 
 impl Link {
-    /// Connects; `caller` is told to servers that want to know.
+    /// Connects within this time; `caller` is told to servers that want to know.
     ///
     /// # Errors
     /// [`Failure::Connect`], [`Failure::Tls`] or [`Failure::Broken`].
-    pub(super) async fn connect(server: &Server, caller: Option<IpAddr>) -> Result<Self, Failure> {
-        match dial(server, caller).await? {
+    pub(super) async fn connect(server: &Server, caller: Option<IpAddr>, until: Instant) -> Result<Self, Fault> {
+        match dial(server, caller, until).await? {
             Wire::Tcp(stream) => Self::speak(stream).await,
             Wire::Tls(stream) => Self::speak(stream).await,
             Wire::Unix(stream) => Self::speak(stream).await,
@@ -73,7 +76,7 @@ impl Link {
     }
 
     /// Starts HTTP/1.1 on a new connection.
-    async fn speak<IO>(stream: IO) -> Result<Self, Failure>
+    async fn speak<IO>(stream: IO) -> Result<Self, Fault>
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -83,7 +86,8 @@ impl Link {
         // A proxy takes a blank between name and colon away (RFC 9112 section 5.1).
         builder.max_buf_size(MAX_BUFFER).allow_spaces_after_header_name_in_responses(true);
         let handshake = builder.handshake(stream).await;
-        let (sender, connection) = handshake.map_err(|_| Failure::Broken)?;
+        let (sender, connection) =
+            handshake.map_err(|error| Fault::new(Failure::Broken, Doing::Connect, Causes(&error)))?;
         let driver = Box::pin(async move {
             if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "backend connection ended");

@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use foldhash::HashMap;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use tokio::time::timeout;
 
 use super::alarm::Alarms;
 use super::answer::{AnswerBody, Causes};
@@ -26,6 +25,7 @@ use super::channels::Grant;
 use super::link::Link;
 use super::servers::Servers;
 use super::stations::{Station, Stations, Tried, Visit};
+use super::trouble::{Doing, Fault};
 use super::{Backend, Failure};
 use crate::stream::{Pace, Progress, RequestBody};
 
@@ -97,12 +97,12 @@ struct Way {
     waits: Cell<bool>,
     /// Whether its failure has been counted already, as that of another request.
     is_counted: Cell<bool>,
-    /// The server whose connection failed last, and how.
-    broke: Cell<Option<(Rc<Station>, hyper::Error)>>,
+    /// The last failure of which the log says nothing yet.
+    unsaid: Cell<Option<(Rc<Station>, Fault)>>,
 }
 
 struct Attempt {
-    failure: Failure,
+    fault: Fault,
     /// Whether the connection had served another request before.
     reused: bool,
     /// Whether the server says that it did nothing with the request.
@@ -158,6 +158,7 @@ impl Pool {
         let sent = sent.await;
         if let (Err(Failure::Timeout), Some(station)) = (&sent, way.asked.take()) {
             backend.servers.failed(&station.server, Failure::Timeout.word());
+            station.server.standing.note_fault(&late(upload.as_deref(), patience.head), errand.request_id);
         }
         // It was the caller whose request broke off.
         let is_callers_fault = upload.is_some_and(|upload| upload.fault().is_some());
@@ -167,13 +168,15 @@ impl Pool {
             Err(_) if is_callers_fault || way.is_counted.get() => {}
             Err(failure) => backend.failed(*failure, errand.begun.get()),
         }
-        if let (Err(Failure::Broken | Failure::Malformed), Some((station, error))) = (&sent, way.broke.take())
+        // What broke on a connection that was idle before is said where nothing better came of it.
+        if let (Err(Failure::Broken | Failure::Malformed), Some((station, fault))) = (&sent, way.unsaid.take())
             && !is_callers_fault
         {
-            backend.log_bad_response(&station.server.standing.name, errand.request_id, &Causes(&error));
+            station.server.standing.note_fault(&fault, errand.request_id);
         }
         let (response, lease) = sent?;
         let server = &lease.visit.station().server;
+        server.standing.note_answer();
         if is_failure(response.status()) {
             backend.servers.failed(server, "status");
         } else {
@@ -211,12 +214,12 @@ impl Pool {
                 _ => None,
             };
             let upload = upload_of(request);
-            way.broke.take();
+            way.unsaid.take();
             let attempt = match attempt(backend, station, request, errand, way, fresh).await {
                 Ok(answer) => return Ok(answer),
                 Err(attempt) => attempt,
             };
-            last = attempt.failure;
+            last = attempt.fault.failure;
             fresh = fresh || attempt.reused;
             if upload.is_some_and(|upload| upload.fault().is_some()) {
                 // It was the caller whose request broke off.
@@ -233,11 +236,15 @@ impl Pool {
                 if last.means_gone() {
                     backend.servers.failed(&station.server, last.word());
                 }
+                station.server.standing.note_fault(&attempt.fault, errand.request_id);
                 // Nothing was sent where the request is still here.
                 count += usize::from(request.is_none());
                 if request.is_some() || stations.count() > 1 {
                     tried.add(index);
                 }
+            }
+            if attempt.reused {
+                way.unsaid.set(Some((Rc::clone(station), attempt.fault)));
             }
             if count >= MAX_SENT {
                 return Err(last);
@@ -294,12 +301,13 @@ async fn attempt(
     let mut link = match idle {
         Some(link) => link,
         // Rare and large: it does not belong into the state of each request.
-        None => match Box::pin(timeout(backend.connect_timeout, Link::connect(&station.server, errand.caller))).await {
-            Ok(Ok(link)) => link,
-            Ok(Err(failure)) => return Err(Attempt { failure, reused, refused: false }),
-            Err(_) => return Err(Attempt { failure: Failure::Connect, reused, refused: false }),
-        },
+        None => {
+            let until = tokio::time::Instant::now() + backend.connect_timeout;
+            let connected = Box::pin(Link::connect(&station.server, errand.caller, until)).await;
+            connected.map_err(|fault| Attempt { fault, reused, refused: false })?
+        }
     };
+    let upload = upload_of(request);
     match link.exchange(request).await {
         Ok(response) => {
             let limit = if is_announced { Duration::ZERO } else { backend.idle_timeout };
@@ -307,9 +315,8 @@ async fn attempt(
         }
         Err(mut error) => {
             *request = error.take_message();
-            let failure = link.failure();
-            way.broke.set(Some((Rc::clone(station), error.into_error())));
-            Err(Attempt { failure, reused, refused: false })
+            let fault = Fault::new(link.failure(), doing(upload.as_deref()), Causes(&error.into_error()));
+            Err(Attempt { fault, reused, refused: false })
         }
     }
 }
@@ -334,14 +341,19 @@ async fn attempt_http2(
         }
     };
     let Grant { mut channel, stream, reused } =
-        taken.map_err(|failure| Attempt { failure, reused: false, refused: false })?;
+        taken.map_err(|fault| Attempt { fault, reused: false, refused: false })?;
+    let upload = upload_of(request);
     match channel.exchange(request, &stream, station.server.tls.is_some()).await {
         Ok(response) => Ok((response, Lease { visit, limit: backend.idle_timeout, link: None, _stream: Some(stream) })),
         Err(error) => {
             let (failure, refused) = (failure_of(&error), is_refused(&error));
             way.is_counted.set(failure == Failure::Broken && !channel.is_first_to_blame());
-            way.broke.set(Some((Rc::clone(station), error)));
-            Err(Attempt { failure, reused, refused })
+            let fault = if failure == Failure::Overload {
+                failure.into()
+            } else {
+                Fault::new(failure, doing(upload.as_deref()), Causes(&error))
+            };
+            Err(Attempt { fault, reused, refused })
         }
     }
 }
@@ -371,6 +383,19 @@ impl Lease {
             }
         }
     }
+}
+
+/// What an exchange was at when it ended: the request, or the head of its answer.
+fn doing(upload: Option<&Progress>) -> Doing {
+    if upload.is_some_and(|upload| !upload.is_over()) { Doing::Write } else { Doing::ReadHead }
+}
+
+/// Nothing moved for so long.
+fn late(upload: Option<&Progress>, time: Duration) -> Fault {
+    let doing = doing(upload);
+    let what =
+        if doing == Doing::Write { "nothing more of the request was taken" } else { "no head of an answer came" };
+    Fault::new(Failure::Timeout, doing, format_args!("timed out (timeout): {what} for {} s", time.as_secs_f64()))
 }
 
 /// What becomes of a body that is still coming.

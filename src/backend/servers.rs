@@ -132,7 +132,7 @@ impl Standings {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = known.entry((Arc::clone(backend), address.clone(), is_checked)).or_default();
         place.upgrade().unwrap_or_else(|| {
-            let standing = Arc::new(Standing::new(address));
+            let standing = Arc::new(Standing::new(Arc::clone(backend), address));
             *place = Arc::downgrade(&standing);
             standing
         })
@@ -336,12 +336,9 @@ impl Servers {
     /// A server was checked.
     pub(super) fn checked(&self, server: &Server, health: &Health, outcome: Result<(), String>) {
         let changed = server.standing.checked(outcome.is_ok(), health.thresholds, millis(Instant::now()));
-        let (backend, server) = (&*self.backend, &*server.standing.name);
         match (changed, outcome) {
-            (Some(true), _) => tracing::info!(backend, server, "this server is well again"),
-            (Some(false), Err(why)) => {
-                tracing::warn!(backend, server, why, "this server is not well: it gets no requests");
-            }
+            (Some(true), _) => server.standing.note_good(),
+            (Some(false), Err(why)) => server.standing.note_bad(&why),
             _ => {}
         }
     }

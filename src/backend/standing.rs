@@ -1,11 +1,11 @@
 //! How one server stands: whether it gets requests, since when, and why not. It outlives a policy.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::balance::FULL;
-use crate::log_throttle::LogThrottle;
+use super::trouble::Trouble;
 
 /// Out until a check finds it good.
 const UNTIL_GOOD: u64 = u64::MAX;
@@ -27,8 +27,10 @@ pub struct Standing {
     in_a_row: AtomicU32,
     ejections: AtomicU64,
     checks: Mutex<Checks>,
-    /// For log lines that say why it cannot be connected.
-    pub(super) unreachable: LogThrottle,
+    /// The name of its backend.
+    pub(super) backend: Arc<str>,
+    /// What the log says of its failures.
+    pub(super) trouble: Trouble,
 }
 
 /// What the checks of a server said last.
@@ -74,7 +76,7 @@ pub(super) fn whole_millis(duration: Duration) -> u64 {
 
 impl Standing {
     /// That of a server of which nothing is known yet.
-    pub fn new(name: String) -> Self {
+    pub fn new(backend: Arc<str>, name: String) -> Self {
         Self {
             name,
             in_flight: AtomicUsize::new(0),
@@ -83,7 +85,8 @@ impl Standing {
             in_a_row: AtomicU32::new(0),
             ejections: AtomicU64::new(0),
             checks: Mutex::default(),
-            unreachable: LogThrottle::default(),
+            backend,
+            trouble: Trouble::default(),
         }
     }
 
@@ -202,7 +205,7 @@ mod tests {
     const THRESHOLDS: Thresholds = Thresholds { healthy: 2, unhealthy: 3 };
 
     fn fresh() -> Standing {
-        Standing::new("10.0.0.1:9000".to_owned())
+        Standing::new("legacy".into(), "10.0.0.1:9000".to_owned())
     }
 
     #[test]

@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use clap::Args;
+use http::Method;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::local::{is_running, tell};
 use super::{ConfigFile, say};
 use crate::app::{self, rehearsal};
 use crate::backend::servers::FIRST_LOOK;
-use crate::config::Problems;
 use crate::config::raw::Level;
+use crate::config::{Config, Problems};
 use crate::policy::Lasting;
 use crate::reload::Plan;
 use crate::state::State;
@@ -64,6 +66,7 @@ fn nothing_is_wrong(problems: Problems) -> anyhow::Result<()> {
 
 fn say_good(plan: &Plan, file: &Path) -> anyhow::Result<()> {
     let raw = plan.config.raw();
+    needs_restart(&plan.config)?;
     say(&format!(
         "{} is good: {} listeners, {} routes, {} backends, {} clients, {} API keys",
         file.display(),
@@ -124,4 +127,25 @@ fn connect(plan: Plan) -> anyhow::Result<()> {
 
 async fn in_time(question: impl Future<Output = Result<(), String>>) -> Result<(), String> {
     timeout(PATIENCE, question).await.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+}
+
+/// Says what the gateway that runs with this file would not take by a reload. Where none runs here, or it is another
+/// user's, there is nothing to say.
+fn needs_restart(config: &Config) -> anyhow::Result<()> {
+    if !is_running(config).unwrap_or_default() {
+        return Ok(());
+    }
+    let Ok(answer) = tell(config, Method::GET, "/reload") else { return Ok(()) };
+    let keys: Vec<String> = answer["needs_restart"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|key| Some(format!("`{}`", key.as_str()?)))
+        .collect();
+    if !keys.is_empty() {
+        let keys = keys.join(", ");
+        let told = format!("the gateway that runs here needs an upgrade for this, a reload does not take it: {keys}");
+        writeln!(std::io::stderr(), "warning: {told}")?;
+    }
+    Ok(())
 }

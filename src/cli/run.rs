@@ -18,6 +18,7 @@ use crate::diagnostics;
 use crate::notify::ServiceManager;
 use crate::server::handover::{Sockets, Successor};
 use crate::server::operators::Wish;
+use crate::version;
 
 pub(super) const EXAMPLE: &str = "Example:\n  wicketgate run --config gateway.yaml\n\nSignals:\n  \
     SIGTERM, SIGINT  stop accepting, finish what is in flight, exit 0; a second one exits now\n  \
@@ -131,7 +132,7 @@ pub(super) fn announce(app: &App) {
         tracing::info!(role = "gateway", %address, "listening");
     }
     tracing::info!(role = "admin", address = %app.admin, "listening");
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    tracing::info!(version = version::VERSION, commit = version::COMMIT, date = version::DATE, "ready");
 }
 
 /// What the process is told from outside. A signal that comes while the gateway starts waits here until it has.
@@ -170,6 +171,7 @@ impl Signals {
                     wish = app.wish() => match wish {
                         None => drop(reload(app, manager, "files").await),
                         Some(Wish::Reload(asked)) => drop(asked.send(reload(app, manager, "operator").await)),
+                        Some(Wish::Compare(asked)) => drop(asked.send(app.needs_restart())),
                         Some(Wish::Handover(successor)) => tokio::select! {
                             _ = self.terminate.recv() => return Told::Stop,
                             id = hand_over(app, successor) => if let Some(id) = id {

@@ -63,6 +63,12 @@ impl Deriver {
         all.map(move |version| version.successor(secret))
     }
 
+    /// What stands for something in logs: the same wherever the key is, and nobody without it can try what it stands for.
+    pub fn pseudonym(&self, of: &[u8]) -> [u8; 8] {
+        let digest = self.current.successor(&[b"pseudonym ", of].concat());
+        digest.first_chunk().copied().unwrap_or_default()
+    }
+
     /// Whether an identifier is of the present key, by its form.
     pub fn is_current(&self, customer: &Identifier) -> bool {
         customer.as_str().starts_with(&self.current.prefix)

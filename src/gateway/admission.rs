@@ -15,6 +15,7 @@ use super::record::Record;
 use super::upgrade::Handshake;
 use super::{Current, Gateway, forward, origin, possession, unix_seconds};
 use crate::auth::dpop::Proof;
+use crate::auth::known::Known;
 use crate::auth::verified::VerifiedTokens;
 use crate::auth::{Ask, Caller, DpopDemand, Learned, Surroundings};
 use crate::policy::Target;
@@ -61,14 +62,17 @@ impl Gateway {
         }
         let asks_for_proof = route.demand.proof != DpopDemand::None;
         let proof = if asks_for_proof { possession::proof(call, unix_seconds(SystemTime::now())) } else { None };
-        let caller = match self.admit(current, route, call, proof.as_ref(), record, Learned::default()) {
-            Err(Undecided::Refused(refusal)) => return Err(refusal.into()),
-            Ok(caller) => caller,
+        let admitted = match self.admit(current, route, call, proof.as_ref(), record, Learned::default()) {
             // Rare: this process has not seen the session lately, or a key.
             Err(Undecided::Ask(ask)) => {
-                Box::pin(self.admit_after(ask, current, route, call, proof.as_ref(), record)).await?
+                Box::pin(self.admit_after(ask, current, route, call, proof.as_ref(), record)).await
             }
+            decided => decided,
         };
+        let caller = admitted.map_err(|undecided| match undecided {
+            Undecided::Refused(Refusal::Scope) => Refused::of_scopes(&route.demand.scopes),
+            undecided => undecided.into(),
+        })?;
         if let Some(Ok(proof)) = &proof {
             let owner = possession::owner_of(&caller, call);
             match Box::pin(self.use_proof(proof, &owner, call, unix_seconds(record.time))).await {
@@ -195,26 +199,24 @@ impl Gateway {
             state: &self.shared.state,
             ask: None,
             learned,
+            known: Known::default(),
         };
         let (auth, headers, body) =
             (&current.policy.auth, &call.parts.headers, call.body.bytes().map(|body| &body[..]));
         let caller = if route.enforce {
-            let admitted = auth.admit(demand, headers, body, &mut around);
+            let admitted = auth.admit(demand, headers, body, &mut around).noted_in(&mut record.known);
             if let Some(ask) = around.ask.take() {
                 return Err(Undecided::Ask(ask));
             }
             admitted.map_err(Undecided::Refused)?
         } else {
-            let (caller, refusal) = auth.observe(demand, headers, body, &mut around);
+            let (caller, refusal) = auth.observe(demand, headers, body, &mut around).noted_in(&mut record.known);
             if let Some(ask) = around.ask.take() {
                 return Err(Undecided::Ask(ask));
             }
             record.observed = refusal;
             caller
         };
-        record.client.clone_from(&caller.client);
-        record.api_key.clone_from(&caller.api_key);
-        record.customer.clone_from(&caller.customer);
         Ok(caller)
     }
 

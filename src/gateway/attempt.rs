@@ -5,19 +5,28 @@
 //! nothing is known, and given back where that was no failure.
 
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::error::Refused;
 use super::fair_queue::{FairQueue, Full, Lane, NameHeld, Origin, Permit};
 use super::limiter::Spent;
 use super::limits::{key, network, retry_later};
 use super::{Gateway, Shared};
+use crate::backend::Backend;
+use crate::backend::admission::Admission;
 use crate::config::raw::RateLimit;
+use crate::policy::Policy;
 use crate::refusal::{Refusal, TokenFault};
 use crate::state::attempts::{AttemptKey, AttemptKeys, Cost, Costs, Spelling};
+use crate::state::session::hex;
+use crate::text::folded_name;
 
 /// The longest wait for a network of which more come than may wait, in milliseconds.
 const LONGEST_OF_CROWD: u64 = 10_000;
+
+/// How long a caller has waited in vain who gives up on a login that answers nobody.
+const IN_VAIN: Duration = Duration::from_secs(1);
 
 /// What is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +43,12 @@ pub(super) struct Who {
     what: Attempt,
     network: IpAddr,
     keys: AttemptKeys,
-    /// The name alone.
-    name: AttemptKey,
     /// Those for whom its network has no place in a queue.
     crowd: AttemptKey,
 }
 
-/// An attempt that may be made. It counts as failed if it has begun and its caller does not wait for what comes of it.
+/// An attempt that may be made. It counts as failed if it has begun and its caller does not wait for what comes of it,
+/// unless nothing would have come.
 pub(super) struct Tried<'a> {
     shared: &'a Shared,
     who: Who,
@@ -51,6 +59,8 @@ pub(super) struct Tried<'a> {
     held: Option<NameHeld>,
     /// Whether it has begun and nobody has judged it.
     is_open: bool,
+    /// Who is asked about it, and since when.
+    asked: Option<(Arc<Admission>, Instant)>,
 }
 
 impl Who {
@@ -67,9 +77,14 @@ impl Who {
                 None => key(&["right", word, &address, name]),
             },
             spelling: spelling_of(spelling.unwrap_or(name)),
+            who: name_key(word, name),
         };
-        let (name, crowd) = (key(&["name", word, name]), key(&["crowd", word, &address]));
-        Self { what, network, keys, name, crowd }
+        Self { what, network, keys, crowd: key(&["crowd", word, &address]) }
+    }
+
+    /// What stands for the name in the log.
+    pub(super) fn shown(&self, policy: &Policy) -> Box<str> {
+        shown(policy, &self.keys.who).into()
     }
 
     /// What stands for the name in this network.
@@ -83,7 +98,7 @@ impl Gateway {
     pub(super) async fn try_as(&self, who: Who, costs: Costs) -> Result<Tried<'_>, Refused> {
         let shared = &*self.shared;
         match shared.state.wait(&who.keys, unix_millis()).await {
-            0 => Ok(Tried { shared, who, costs, spent: None, held: None, is_open: false }),
+            0 => Ok(Tried { shared, who, costs, spent: None, held: None, is_open: false, asked: None }),
             wait => Err(who.locked(wait)),
         }
     }
@@ -118,7 +133,7 @@ impl Tried<'_> {
     /// The queue is full, the name is tried too often from everywhere, or too much has failed in the meantime.
     pub(super) async fn turn(&mut self, queue: &FairQueue, limit: &RateLimit) -> Result<Permit, Refused> {
         let (limits, state, who) = (&self.shared.limits, &self.shared.state, self.who);
-        let spent_for = limits.name_wait(&who.name, limit);
+        let spent_for = limits.name_wait(&who.keys.who, limit);
         let crowd_wait = state.crowd_wait(&who.crowd, unix_millis());
         let is_contended = spent_for.is_some() || crowd_wait > 0 || queue.is_contended();
         let is_known = is_contended && state.was_right(&who.keys, unix_millis()).await;
@@ -148,7 +163,7 @@ impl Tried<'_> {
             }
         };
         if !is_known {
-            let spent = limits.spend_name(who.name, limit);
+            let spent = limits.spend_name(who.keys.who, limit);
             self.spent = Some(spent.map_err(|wait| retry_later(who.what.too_often(), wait))?);
         }
         self.held = Some(turn.name);
@@ -185,6 +200,19 @@ impl Tried<'_> {
         self.held.take()
     }
 
+    /// From here on this backend is asked about it.
+    pub(super) fn asks(&mut self, backend: &Backend) {
+        self.asked = Some((Arc::clone(&backend.admission), Instant::now()));
+    }
+
+    /// Whether its caller has waited in vain: who asks a login that answers nobody is no guesser.
+    fn is_outage(&self) -> bool {
+        let waited = |(admission, since): &(Arc<Admission>, Instant)| {
+            since.elapsed() >= IN_VAIN && admission.is_silent_since(*since)
+        };
+        self.asked.as_ref().is_some_and(waited)
+    }
+
     /// It has been judged before: it is not counted again.
     pub(super) fn retract(mut self) {
         self.is_open = false;
@@ -199,7 +227,7 @@ impl Tried<'_> {
 
 impl Drop for Tried<'_> {
     fn drop(&mut self) {
-        if self.is_open {
+        if self.is_open && !self.is_outage() {
             self.keep_spent();
             self.shared.state.fail_later(&self.who.keys, self.costs, unix_millis());
         }
@@ -214,6 +242,39 @@ impl Who {
         };
         retry_later(refusal, Duration::from_millis(wait))
     }
+}
+
+/// The key of a name, whatever the network: `login` and what is typed in as the name of a user, or `client` and an id.
+/// `None` for another kind.
+pub fn attempts_of(kind: &str, name: &str) -> Option<AttemptKey> {
+    match kind {
+        "login" => Some(name_key(Attempt::Login.word(), &folded_name(name))),
+        "client" => Some(name_key(Attempt::AccessToken.word(), name)),
+        _ => None,
+    }
+}
+
+/// The key of the network of an address, for attempts of the same kinds.
+pub fn attempts_from(kind: &str, address: IpAddr) -> Option<AttemptKey> {
+    let word = match kind {
+        "login" => Attempt::Login.word(),
+        "client" => Attempt::AccessToken.word(),
+        _ => return None,
+    };
+    Some(key(&[word, &network(address).to_string()]))
+}
+
+/// What stands for a name in logs and lists. Names can be guessed, so nobody can try them without the key of identifiers.
+pub fn shown(policy: &Policy, who: &AttemptKey) -> String {
+    match &policy.auth.deriver {
+        Some(deriver) => hex(&deriver.pseudonym(who)),
+        // Where nobody logs in: ids of clients are no secret.
+        None => hex(who.first_chunk::<8>().unwrap_or(&[0; 8])),
+    }
+}
+
+fn name_key(word: &str, name: &str) -> AttemptKey {
+    key(&["name", word, name])
 }
 
 fn spelling_of(name: &str) -> Spelling {

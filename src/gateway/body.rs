@@ -57,7 +57,7 @@ impl ResponseBody {
     pub(super) fn server(&self) -> Option<&str> {
         match &self.content {
             Content::Backend(body, _) => Some(body.server()),
-            Content::Events(body, _) => Some(body.server()),
+            Content::Events(body, _) => Some(body.backend().server()),
             Content::Full(_) | Content::Trailed(..) => None,
         }
     }
@@ -110,13 +110,13 @@ impl Body for ResponseBody {
         };
         let ended = this.is_end_stream();
         if let Some(Err(Broken)) = &frame {
-            let server = match &this.content {
-                Content::Backend(body, _) => Some(body.server()),
-                Content::Events(body, _) => Some(body.server()),
+            let body = match &this.content {
+                Content::Backend(body, _) => Some(&**body),
+                Content::Events(body, _) => Some(body.backend()),
                 Content::Full(_) | Content::Trailed(..) => None,
             };
-            if let (Some(server), Some(record)) = (server, &mut this.record) {
-                record.broke_off(server);
+            if let (Some(body), Some(record)) = (body, &mut this.record) {
+                record.broke_off(body);
             }
         }
         if let Some(record) = &mut this.record {

@@ -10,6 +10,7 @@ use http_body::Body as _;
 
 use super::connection::Connection;
 use super::content_type::ContentType;
+use super::error::{Detail, Refused};
 use super::head::Head;
 use super::headers::{self, Passage};
 use super::record::Record;
@@ -79,18 +80,21 @@ impl Call<'_> {
     }
 
     /// Whether the announced body is within the limit. One that is not announced is counted as it comes.
-    pub(super) fn is_within(&self, limit: u64) -> Result<(), Refusal> {
-        if self.head.body_length().is_some_and(|length| length > limit) { Err(Refusal::BodyTooLarge) } else { Ok(()) }
+    pub(super) fn is_within(&self, limit: u64) -> Result<(), Refused> {
+        if self.head.body_length().is_some_and(|length| length > limit) {
+            return Err(Refused::of_limit(limit));
+        }
+        Ok(())
     }
 
     /// Whether the body is of a type that the route takes. No body needs no type.
-    pub(super) fn has_type_for(&self, route: &Route) -> Result<(), Refusal> {
+    pub(super) fn has_type_for(&self, route: &Route) -> Result<(), Refused> {
         if route.content_types.is_empty() || self.head.body_length() == Some(0) {
             return Ok(());
         }
         match self.content_type()? {
             Some(found) if route.content_types.contains(&found.kind) => Ok(()),
-            _ => Err(Refusal::ContentType),
+            _ => Err(Refused::of_types(&route.content_types)),
         }
     }
 
@@ -106,8 +110,10 @@ impl Call<'_> {
     ///
     /// # Errors
     /// [`Refusal::ContentType`] where it is not in UTF-8; see [`ContentType::of`].
-    pub(super) fn type_to_read(&self) -> Result<Option<String>, Refusal> {
-        Ok(self.content_type()?.map(ContentType::in_utf8).transpose()?.map(|found| found.kind))
+    pub(super) fn type_to_read(&self) -> Result<Option<String>, Refused> {
+        let found = self.content_type()?.map(ContentType::in_utf8).transpose();
+        let found = found.map_err(|refusal| Refused::with(Detail::Charset, refusal))?;
+        Ok(found.map(|found| found.kind))
     }
 
     /// Counts the hops that an OPTIONS may still go (RFC 9110 section 7.6.2); true where this is the last.
@@ -150,11 +156,12 @@ impl Call<'_> {
     }
 
     /// The whole body; from now on it is at hand.
-    pub(super) async fn read_body(&mut self, limit: u64, record: &Record) -> Result<Bytes, Refusal> {
+    pub(super) async fn read_body(&mut self, limit: u64, record: &Record) -> Result<Bytes, Refused> {
         self.is_within(limit)?;
         let coming = match std::mem::replace(&mut self.body, Upload::Read(Bytes::new())) {
             Upload::Coming(body) => {
-                limited(&self.policy.stripped, self.connection, body, limit, record).collect().await.map_err(refusal)?
+                let body = limited(&self.policy.stripped, self.connection, body, limit, record);
+                body.collect().await.map_err(|fault| refused(fault, Some(limit)))?
             }
             Upload::Read(bytes) => bytes,
         };
@@ -188,11 +195,12 @@ fn limited(
     CallerBody::new(body, limit, pace, progress, is_odd, Arc::clone(stripped))
 }
 
-/// The refusal for a body that broke off.
-pub(super) fn refusal(fault: BodyFault) -> Refusal {
-    match fault {
-        BodyFault::Malformed => Refusal::MalformedBody,
-        BodyFault::TooLarge => Refusal::BodyTooLarge,
-        BodyFault::TimedOut => Refusal::BodyTimeout,
+/// The refusal for a body that broke off, with its limit in bytes where that is known.
+pub(super) fn refused(fault: BodyFault, limit: Option<u64>) -> Refused {
+    match (fault, limit) {
+        (BodyFault::Malformed, _) => Refusal::MalformedBody.into(),
+        (BodyFault::TooLarge, Some(limit)) => Refused::of_limit(limit),
+        (BodyFault::TooLarge, None) => Refusal::BodyTooLarge.into(),
+        (BodyFault::TimedOut, _) => Refusal::BodyTimeout.into(),
     }
 }

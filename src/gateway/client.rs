@@ -14,7 +14,7 @@ use http::header;
 use super::attempt::{Attempt, Who};
 use super::call::Call;
 use super::error::Refused;
-use super::form::{self, Form};
+use super::form::{self, FORM, Form};
 use super::login::MAX_FORM;
 use super::record::Record;
 use super::{Gateway, unix_seconds};
@@ -95,7 +95,8 @@ impl Gateway {
         let now = unix_seconds(record.time);
         let costs = endpoint.attempts;
         // Also where it does not prove itself: somebody must learn whose secret is wrong.
-        record.client = client.map(|client| Arc::clone(&client.id));
+        record.attempt = Some(who.shown(policy));
+        record.known.client = client.map(|client| Arc::clone(&client.id));
         match &shown {
             Shown::Secret(secret) => self.prove_by_secret(policy, client, secret, who, endpoint, now).await?,
             Shown::Assertion(assertion) => {
@@ -119,8 +120,8 @@ impl Gateway {
 /// A body that is no form, or a secret in the query.
 pub(super) async fn read_forms(call: &mut Call<'_>, record: &mut Record) -> Result<(Form, Form), Refused> {
     let query = form::open_query(call.parts.uri.query())?;
-    if !matches!(call.type_to_read()?.as_deref(), None | Some("application/x-www-form-urlencoded")) {
-        return Err(Refusal::ContentType.into());
+    if !matches!(call.type_to_read()?.as_deref(), None | Some(FORM)) {
+        return Err(Refused::of_types(&[FORM]));
     }
     let body = call.read_body(MAX_FORM, record).await?;
     Ok((query, Form::parse(&body)?))

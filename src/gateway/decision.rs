@@ -81,9 +81,12 @@ impl Gateway {
         let has_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH)
             || parts.headers.contains_key(header::CONTENT_TYPE);
         let head = Head::of(&mut parts, &host, has_body, connection.limits.target, &source)?;
-        let Target::Route(number) = found(policy, connection, &head, &parts)? else {
-            return Err(Refusal::NoRoute.into());
+        let target = match found(policy, connection, &head, &parts) {
+            Ok(Target::Route(number)) => Ok(number),
+            Ok(_) => Err(Refusal::NoRoute.into()),
+            Err(refused) => Err(refused),
         };
+        let number = target.inspect_err(|_| record.lost(parts.uri.path()))?;
         let route = &policy.routes[number as usize];
         record.route = Arc::clone(&route.name);
         if route.reads_body() {

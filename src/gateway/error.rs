@@ -8,7 +8,7 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::body::ResponseBody;
 use super::upgrade;
-use crate::refusal::{DpopFault, Refusal, TokenFault};
+use crate::refusal::{ApiKeyFault, DpopFault, Refusal, TokenFault};
 
 /// A refusal with what the answer must say beside it.
 #[derive(Debug)]
@@ -19,8 +19,8 @@ pub(crate) struct Refused {
     pub(crate) retry_after: Option<u64>,
     /// The methods that there are.
     pub(crate) allow: Option<HeaderValue>,
-    /// The parameter that is the cause.
-    pub(crate) parameter: Option<&'static str>,
+    /// What the caller may know beside the refusal.
+    pub(crate) detail: Option<Box<Detail>>,
     /// Whether an OAuth endpoint refuses it, before it was reached.
     pub(crate) oauth: bool,
     /// Whether the caller sent `Authorization`, and is asked for Basic.
@@ -37,7 +37,7 @@ impl From<Refusal> for Refused {
             refusal,
             retry_after: None,
             allow: None,
-            parameter: None,
+            detail: None,
             oauth: false,
             basic: false,
             narrow: false,
@@ -47,24 +47,84 @@ impl From<Refusal> for Refused {
 }
 
 impl Refused {
-    /// For a parameter of this name.
-    pub(super) fn of_parameter(refusal: Refusal, name: &'static str) -> Self {
-        Self { parameter: Some(name), ..refusal.into() }
+    /// With what the caller may know beside it.
+    pub(super) fn with(detail: Detail, refusal: Refusal) -> Self {
+        Self { detail: Some(Box::new(detail)), ..refusal.into() }
     }
 
-    /// What the caller is told: which parameter it is, where one is the cause.
+    /// For a parameter of this name.
+    pub(super) fn of_parameter(refusal: Refusal, name: &'static str) -> Self {
+        Self::with(Detail::Parameter(name), refusal)
+    }
+
+    /// For want of scopes: those that the route demands.
+    pub(super) fn of_scopes(scopes: &[String]) -> Self {
+        Self::with(Detail::Scopes(scopes.join(" ").into()), Refusal::Scope)
+    }
+
+    /// For a content type that is none of these.
+    pub(super) fn of_types<Type: AsRef<str>>(accepted: &[Type]) -> Self {
+        let accepted: Vec<&str> = accepted.iter().map(AsRef::as_ref).collect();
+        Self::with(Detail::Types(accepted.join(", ").into()), Refusal::ContentType)
+    }
+
+    /// For a body above a limit in bytes.
+    pub(super) fn of_limit(limit: u64) -> Self {
+        Self::with(Detail::Limit(limit), Refusal::BodyTooLarge)
+    }
+
+    /// What the caller is told, with what is the cause.
     pub(super) fn row(&self) -> Row {
         use Refusal as R;
         let row = row(self.refusal);
-        let Some(name) = self.parameter else { return row };
-        let what = match self.refusal {
-            R::ParameterMissing | R::ClientAuthenticationMissing => "is missing",
-            R::ParameterRepeated => "is repeated or contradictory",
-            R::SecretInQuery => "must not be sent in the query",
-            _ => return row,
+        let Some(detail) = &self.detail else { return row };
+        let message = match &**detail {
+            Detail::Parameter(name) => {
+                let what = match self.refusal {
+                    R::ParameterMissing | R::ClientAuthenticationMissing => "is missing",
+                    R::ParameterRepeated => "is repeated or contradictory",
+                    R::SecretInQuery => "must not be sent in the query",
+                    _ => return row,
+                };
+                format!("The parameter {name} {what}.")
+            }
+            Detail::Scopes(scopes) => format!("The access token lacks a scope; this route needs: {scopes}."),
+            Detail::Types(types) => format!("The content type is not supported here; accepted: {types}."),
+            Detail::Charset => "The body must be in UTF-8.".to_owned(),
+            Detail::Coding => "The body must not be encoded.".to_owned(),
+            Detail::Limit(bytes) => format!("The request body is too large; the limit is {bytes} bytes."),
+            Detail::Available(scopes) if scopes.is_empty() => {
+                "This client has no scopes: leave the parameter out.".to_owned()
+            }
+            Detail::Available(scopes) => {
+                format!("A requested scope is not available to this client; available: {scopes}.")
+            }
+            Detail::Grants(grants) => format!("The grant type is not supported; accepted: {grants}."),
         };
-        Row { message: format!("The parameter {name} {what}.").into(), ..row }
+        Row { message: message.into(), ..row }
     }
+}
+
+/// What a caller may know beside its refusal, so that its developer knows what to do. All of it is ASCII without quotes
+/// and backslashes, and none of it is the caller's.
+#[derive(Debug)]
+pub(crate) enum Detail {
+    /// The parameter that is the cause.
+    Parameter(&'static str),
+    /// The scopes that the route demands.
+    Scopes(Box<str>),
+    /// The scopes that the client may ask for.
+    Available(Box<str>),
+    /// The content types that are accepted.
+    Types(Box<str>),
+    /// The body is not in UTF-8.
+    Charset,
+    /// The body is encoded.
+    Coding,
+    /// The limit of the body, in bytes.
+    Limit(u64),
+    /// The grant types that are accepted.
+    Grants(&'static str),
 }
 
 /// What the caller is told.
@@ -125,6 +185,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::UnknownClient | R::WrongClientSecret | R::ClientAssertion(_) => {
             (401, "401-13", "The client could not be authenticated.")
         }
+        R::ApiKey(ApiKeyFault::Missing) => (403, "403-01", "An API key is required."),
         R::ApiKey(_) => (403, "403-01", "The API key does not open this route."),
         R::Scope => (403, "403-02", "The access token lacks a scope."),
         R::CrossSite => (403, "403-05", "A call by cookie must come from the site itself."),
@@ -185,7 +246,7 @@ pub(crate) fn response(refused: &Refused, request_id: &str) -> Response<Response
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if row.status == StatusCode::UNAUTHORIZED || refused.refusal == Refusal::Scope {
-        headers.insert(header::WWW_AUTHENTICATE, challenge(refused.refusal));
+        headers.insert(header::WWW_AUTHENTICATE, challenge(refused));
     }
     if refused.refusal == Refusal::WebsocketVersion {
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -216,6 +277,14 @@ pub(crate) fn advise(headers: &mut HeaderMap, refused: &Refused, status: StatusC
     if let Some(allow) = &refused.allow {
         headers.insert(header::ALLOW, allow.clone());
     }
+    // RFC 9110 section 15.5.16.
+    match refused.detail.as_deref() {
+        Some(Detail::Types(types)) => {
+            drop(HeaderValue::from_str(types).map(|types| headers.insert(header::ACCEPT, types)))
+        }
+        Some(Detail::Coding) => drop(headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))),
+        _ => {}
+    }
     if let Some(cookie) = &refused.cookie {
         headers.insert(header::SET_COOKIE, cookie.clone());
     }
@@ -231,8 +300,13 @@ const INVALID_TOKEN: &str = r#"DPoP error="invalid_token", algs="ES256 ES384 EdD
 
 /// What a 401 asks for, and a 403 for want of a scope (RFC 6750 section 3.1). Only refusals of the client's token say
 /// `Bearer`: OAuth clients renew theirs on that word.
-fn challenge(refusal: Refusal) -> HeaderValue {
-    HeaderValue::from_static(match refusal {
+fn challenge(refused: &Refused) -> HeaderValue {
+    if let Some(Detail::Scopes(scopes)) = refused.detail.as_deref()
+        && let Ok(value) = HeaderValue::from_str(&format!(r#"Bearer error="insufficient_scope", scope="{scopes}""#))
+    {
+        return value;
+    }
+    HeaderValue::from_static(match refused.refusal {
         Refusal::NoCredential | Refusal::ClientToken(TokenFault::Missing) => "Bearer",
         Refusal::ClientToken(_) | Refusal::TokenCertificate => r#"Bearer error="invalid_token""#,
         Refusal::Dpop(DpopFault::Scheme | DpopFault::Unbound) => INVALID_TOKEN,
@@ -302,9 +376,10 @@ mod tests {
         }
         let several: Vec<_> =
             messages.iter().map(|(code, all)| (*code, all.len())).filter(|(_, all)| *all > 1).collect();
-        // Heads and bodies that are not HTTP as they should be, credentials too many, parameters, and per kind of token
-        // one that is missing.
-        let known = [("400-01", 5), ("400-02", 2), ("400-04", 4), ("401-11", 2), ("401-13", 3), ("401-15", 2)];
+        // Heads and bodies that are not HTTP as they should be, credentials too many, parameters, and per kind of
+        // credential one that is missing.
+        let known =
+            [("400-01", 5), ("400-02", 2), ("400-04", 4), ("401-11", 2), ("401-13", 3), ("401-15", 2), ("403-01", 2)];
         assert_eq!(several, known, "{messages:?}");
     }
 

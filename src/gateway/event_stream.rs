@@ -48,9 +48,9 @@ impl EventStream {
         }
     }
 
-    /// The server that it comes from.
-    pub(super) fn server(&self) -> &str {
-        self.inner.server()
+    /// The answer as the backend sends it.
+    pub(super) fn backend(&self) -> &AnswerBody {
+        &self.inner
     }
 
     fn is_between_events(&self) -> bool {

@@ -49,7 +49,7 @@ impl Gateway {
         }
         let kind = call.content_type()?.map(|found| found.kind);
         if !matches!(kind.as_deref(), Some("application/grpc" | "application/grpc+proto")) {
-            return Err(Refusal::ContentType.into());
+            return Err(Refused::of_types(&["application/grpc"]));
         }
         let body = call.read_body(call.connection.limits.body, record).await?;
         let asked =

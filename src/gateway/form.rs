@@ -6,6 +6,9 @@ use zeroize::Zeroizing;
 use super::error::Refused;
 use crate::refusal::Refusal;
 
+/// The media type of forms.
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
+
 /// The parameters of a form. Values may be secret: they are wiped when dropped.
 pub(super) struct Form(Vec<(String, Zeroizing<String>)>);
 
@@ -114,11 +117,15 @@ pub(super) fn decoded(text: &[u8]) -> Option<Zeroizing<String>> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
+    use super::super::error::Detail;
     use super::*;
 
     /// The value of a parameter; for what it is refused, and by which name.
     fn one<'f>(form: &'f Form, name: &'static str) -> Result<Option<&'f str>, (Refusal, Option<&'static str>)> {
-        form.one(name).map_err(|refused| (refused.refusal, refused.parameter))
+        form.one(name).map_err(|refused| match refused.detail.as_deref() {
+            Some(Detail::Parameter(name)) => (refused.refusal, Some(*name)),
+            _ => (refused.refusal, None),
+        })
     }
 
     #[test]

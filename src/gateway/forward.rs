@@ -10,7 +10,7 @@ use http::{Method, Request, Response, StatusCode, Version};
 
 use super::body::ResponseBody;
 use super::call::{Call, Upload};
-use super::error::Refused;
+use super::error::{Detail, Refused};
 use super::event_stream::{self, EventStream};
 use super::head::Head;
 use super::record::Record;
@@ -50,7 +50,7 @@ pub(super) fn place(
     caller: &Caller,
     call: &mut Call<'_>,
     record: &mut Record,
-) -> Result<Option<String>, Refusal> {
+) -> Result<Option<String>, Refused> {
     let Some(placement) = &route.placement else { return Ok(None) };
     let named = Named::of(route, caller, call, record)?;
     let value = named.value.as_deref();
@@ -213,7 +213,7 @@ impl Gateway {
     /// Counts a backend's failure, unless it was the caller whose request broke off.
     fn failed(&self, route: &Route, failure: Failure, record: &Record) -> Refused {
         if let Some(fault) = record.progress.fault() {
-            return call::refusal(fault).into();
+            return call::refused(fault, route.body_limit);
         }
         self.cells().backend_failed(&route.backend.name, failure.word());
         let refusal = match failure {
@@ -269,7 +269,7 @@ fn mismatch(route: &Route, record: &mut Record) -> Result<(), Refusal> {
 }
 
 /// A body into which something is written must be JSON in UTF-8, and not encoded again.
-fn is_plain_json(call: &Call<'_>, bytes: &Bytes) -> Result<(), Refusal> {
+fn is_plain_json(call: &Call<'_>, bytes: &Bytes) -> Result<(), Refused> {
     if bytes.is_empty() {
         return Ok(());
     }
@@ -280,7 +280,11 @@ fn is_plain_json(call: &Call<'_>, bytes: &Bytes) -> Result<(), Refusal> {
         .iter()
         .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
     let is_json = call.type_to_read()?.is_some_and(|kind| kind == "application/json" || kind.ends_with("+json"));
-    if encoded || !is_json { Err(Refusal::ContentType) } else { Ok(()) }
+    match (encoded, is_json) {
+        (true, _) => Err(Refused::with(Detail::Coding, Refusal::ContentType)),
+        (false, false) => Err(Refused::of_types(&["application/json"])),
+        (false, true) => Ok(()),
+    }
 }
 
 /// RFC 9110 section 9.2.2.

@@ -80,6 +80,11 @@ impl<Key: Eq + Hash> Limiter<Key> {
         }
     }
 
+    /// Forgets what was counted of a key.
+    pub(super) fn forget(&self, key: &Key) {
+        self.empty_at.remove(key);
+    }
+
     /// Forgets keys whose bucket is empty: they are as good as new.
     pub(super) fn forget_idle(&self, now: Instant) {
         let now = nanos(now.saturating_duration_since(self.start));

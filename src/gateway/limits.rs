@@ -20,7 +20,7 @@ use crate::state::attempts::AttemptKey;
 /// The counts of all limits; all workers share them.
 #[derive(Debug, Default)]
 pub(super) struct Limits {
-    names: Limiter<AttemptKey>,
+    names: Arc<Limiter<AttemptKey>>,
     looks: Limiter<AttemptKey>,
     calls: Limiter<(Arc<str>, Counted)>,
     /// What a shared store has granted in advance.
@@ -62,6 +62,12 @@ impl Limits {
     /// How long to wait, where that is one too many.
     pub(super) fn spend_name(&self, name: AttemptKey, limit: &RateLimit) -> Result<Spent<'_, AttemptKey>, Duration> {
         self.names.spend(name, limit, Instant::now())
+    }
+
+    /// What forgets how often a name was tried.
+    pub(super) fn forget_name(&self) -> impl Fn(&AttemptKey) + Send + Sync + 'static {
+        let names = Arc::clone(&self.names);
+        move |name| names.forget(name)
     }
 
     /// Looks whether a secret is remembered, as often as a name from a network may. Only looks that find nothing count.

@@ -13,7 +13,7 @@ use super::attempt::{Attempt, Tried, Who};
 use super::body::ResponseBody;
 use super::call::Call;
 use super::error::Refused;
-use super::form::{self, Form};
+use super::form::{self, FORM, Form};
 use super::hashing::Stopwatch;
 use super::record::Record;
 use super::request_id::REQUEST_ID;
@@ -79,9 +79,10 @@ impl Gateway {
         let login = policy.login.as_ref().ok_or(Refusal::NoRoute)?;
         form::open_query(call.parts.uri.query())?;
         let is_json = match call.type_to_read()?.as_deref() {
-            None | Some("application/x-www-form-urlencoded") => false,
+            None | Some(FORM) => false,
             Some("application/json") if login.json => true,
-            Some(_) => return Err(Refusal::ContentType.into()),
+            Some(_) if login.json => return Err(Refused::of_types(&[FORM, "application/json"])),
+            Some(_) => return Err(Refused::of_types(&[FORM])),
         };
         let body = call.read_body(MAX_FORM, record).await?;
         let form = if is_json { Form::parse_json(&body)? } else { Form::parse(&body)? };
@@ -95,17 +96,19 @@ impl Gateway {
             return Err(Refusal::CrossSite.into());
         }
         let who = Who::new(Attempt::Login, &counted, spelling, call.source.address);
+        record.attempt = Some(who.shown(policy));
         let mut tried = self.try_as(who, login.attempts).await?;
         let proved = match &login.accounts {
             Accounts::File(accounts) => self.by_account(login, accounts, username, password, tried).await?,
             Accounts::Backend(backend) => {
                 let _permit = tried.turn(&self.shared.asking, &login.limit).await?;
+                tried.asks(&backend.backend);
                 let proved = self.by_backend(policy, login, backend, username, password, record).await;
                 tried.judge(&proved).await;
                 proved?
             }
         };
-        record.customer = Some(proved.0.clone());
+        record.known.customer = Some(proved.0.clone());
         self.welcome(&call, login, proved, known).await
     }
 
@@ -153,11 +156,13 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Proved, Refusal> {
         let backend = &asked.backend;
-        let outage = |kind: &'static str| {
+        let request_id = record.request_id.clone();
+        let outage = |kind: &'static str, status: Option<u16>| {
             self.cells().backend_failed(&backend.name, kind);
+            backend.admission.log_login_outage(status, kind, &request_id);
             Refusal::LoginBackend
         };
-        let _permit = backend.enter(Try::Complete).await.map_err(|failure| outage(failure.word()))?;
+        let _permit = backend.enter(Try::Complete).await.map_err(|failure| outage(failure.word(), None))?;
         let request = login_request(asked, username, password, record).ok_or(Refusal::Internal)?;
         let sent = std::time::Instant::now();
         let body = Pace { pause: backend.timeout, until: sent + backend.timeout * 2 };
@@ -173,16 +178,19 @@ impl Gateway {
         };
         let answer = self.pool.send(backend, &mut Some(request), errand).await;
         record.backend_time = Some(begun.get().elapsed());
-        let response = answer.map_err(|failure| outage(failure.word()))?;
-        match response.status() {
+        let response = answer.map_err(|failure| outage(failure.word(), None))?;
+        backend.note_answer(std::time::Instant::now());
+        let status = response.status();
+        match status {
             status if status.is_success() => {}
             status if asked.denials.contains(&status.as_u16()) => return Err(Refusal::LoginWrongPassword),
-            _ => return Err(outage("status")),
+            _ => return Err(outage("status", Some(status.as_u16()))),
         }
-        let answer = read_answer(response.into_body()).await.ok_or_else(|| outage("answer"))?;
-        let subject = body::read_name(&answer, &asked.subject).ok().flatten().ok_or_else(|| outage("answer"))?;
+        let unreadable = || outage("answer", Some(status.as_u16()));
+        let answer = read_answer(response.into_body()).await.ok_or_else(unreadable)?;
+        let subject = body::read_name(&answer, &asked.subject).ok().flatten().ok_or_else(unreadable)?;
         let deriver = policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
-        let customer = deriver.derive(&login.tenant, &subject).map_err(|_| outage("answer"))?;
+        let customer = deriver.derive(&login.tenant, &subject).map_err(|_| unreadable())?;
         Ok((customer, Claims::new(), None))
     }
 

@@ -11,12 +11,13 @@ use http::{Response, StatusCode};
 use super::body::ResponseBody;
 use super::call::Call;
 use super::error::Refused;
-use super::form::{self, Form};
+use super::form::{self, FORM, Form};
 use super::login::{MAX_FORM, cookie_line};
 use super::record::Record;
 use super::{Gateway, origin, unix_seconds};
 use crate::auth::Shown;
 use crate::auth::inspected::{Inspected, Purpose};
+use crate::auth::known::Known;
 use crate::body::{Document, Pointer};
 use crate::customer::{Identifier, Origin};
 use crate::policy::{Login, Policy};
@@ -50,6 +51,8 @@ struct Ending<'a> {
     customers: Vec<Identifier>,
     rules: Vec<Rule>,
     fault: Option<Refusal>,
+    /// Whose tokens were shown that are refused.
+    known: Known,
 }
 
 impl Gateway {
@@ -76,9 +79,12 @@ impl Gateway {
             customers: Vec::new(),
             rules: Vec::new(),
             fault: None,
+            known: Known::default(),
         };
         let outcome = ending.end(&shown, wishes).await;
-        record.customer = ending.customers.last().cloned();
+        record
+            .known
+            .add(Known { customer: ending.customers.last().cloned().or(ending.known.customer), ..Known::default() });
         // Whatever became of it, it is of no use to the browser any more; while the store is away it may be.
         let cookie = match &policy.auth.cookie {
             Some(cookie) => Some(cookie_line(&cookie.name, "", 0, login.same_site)?),
@@ -109,13 +115,13 @@ impl Wishes {
         let body = call.read_body(MAX_FORM, record).await?;
         let (everywhere, refresh_token, json) = match kind.as_deref() {
             _ if body.is_empty() => (None, None, None),
-            None | Some("application/x-www-form-urlencoded") => {
+            None | Some(FORM) => {
                 let form = Form::parse(&body)?;
                 let text = |name| Ok::<_, Refused>(form.one(name)?.map(str::to_owned));
                 (text("everywhere")?, text("refresh_token")?, None)
             }
             Some("application/json") => (member(&body, "/everywhere")?, member(&body, "/refresh_token")?, Some(body)),
-            Some(_) => return Err(Refusal::ContentType.into()),
+            Some(_) => return Err(Refused::of_types(&[FORM, "application/json"])),
         };
         let everywhere = match (query.one("everywhere")?, everywhere.as_deref()) {
             (None | Some("false"), None | Some("false")) => false,
@@ -176,7 +182,7 @@ impl Ending<'_> {
     /// A customer's token, and with it its login; whether there was anything to end.
     async fn token(&mut self, token: &str) -> Result<bool, Refusal> {
         let auth = &self.policy.auth;
-        let fault = match auth.inspect_customer(token, self.now, self.state, Purpose::End).await {
+        let fault = match auth.inspect_customer(token, self.now, self.state, Purpose::End, &mut self.known).await {
             Ok(token) if !auth.is_for(&token.claims, self.apart.as_deref()) => TokenFault::Audience,
             Ok(token) => {
                 self.rules.push(end_of(&token, Some(self.login), self.state, self.now).await?);

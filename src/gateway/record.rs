@@ -16,10 +16,13 @@ use super::rates::Told;
 use super::source::Source;
 use super::tunnel::Agreed;
 use super::upgrade::Handshake;
+use crate::auth::known::Known;
 use crate::backend::Permit;
+use crate::backend::answer::AnswerBody;
 use crate::customer::Identifier;
 use crate::metrics::{Cells, RequestKey};
 use crate::refusal::Refusal;
+use crate::secret::has_secret_shape;
 use crate::stream::Progress;
 
 /// Stands for a caller that left before there was an answer.
@@ -60,12 +63,13 @@ pub(crate) struct Record {
     pub(super) told: Option<Box<Told>>,
     /// Which pages may read the answer.
     pub(super) readers: Option<Box<Readers>>,
-    /// The client; where it has not proved itself, the known one that it says it is.
-    pub(crate) client: Option<Arc<str>>,
-    /// The id of the API key.
-    pub(crate) api_key: Option<Arc<str>>,
-    /// The customer.
-    pub(crate) customer: Option<Identifier>,
+    /// Whose credentials it has shown. A client that asks for a token and has not proved itself is the one of
+    /// gateway.yaml that it says it is.
+    pub(crate) known: Known,
+    /// What stands for the name that it tries to prove.
+    pub(super) attempt: Option<Box<str>>,
+    /// Its path, where it was refused before a route was found for it.
+    path: Option<Box<str>>,
     /// What of the request's body has come.
     pub(crate) progress: Rc<Progress>,
     bytes_out: u64,
@@ -119,9 +123,9 @@ impl Record {
             observed: None,
             told: None,
             readers: None,
-            client: None,
-            api_key: None,
-            customer: None,
+            known: Known::default(),
+            attempt: None,
+            path: None,
             progress: Rc::default(),
             bytes_out: 0,
             backend_time: None,
@@ -136,6 +140,11 @@ impl Record {
     /// Notes what is answered.
     pub(crate) fn answered(&mut self, status: StatusCode) {
         self.status = self.decided.unwrap_or(status).as_u16();
+    }
+
+    /// It is refused before a route was found for it: this is its path.
+    pub(crate) fn lost(&mut self, path: &str) {
+        self.path = Some(shown_path(path));
     }
 
     /// What came was no request, so it has no method.
@@ -153,12 +162,12 @@ impl Record {
         self.connection.is_multiplexed() || self.connection.has_unread()
     }
 
-    /// The response of this server of the backend broke off, in its body.
-    pub(crate) fn broke_off(&mut self, server: &str) {
+    /// The response of the backend broke off, in its body.
+    pub(crate) fn broke_off(&mut self, body: &AnswerBody) {
         if let Some(permit) = self.permit.take_if(|_| Instant::now() < self.until) {
             self.refusal.get_or_insert(Refusal::BackendResponse);
             self.ledger.cells.backend_failed(permit.backend(), "broken");
-            permit.log_broken_off(server, &self.request_id);
+            body.log_broken_off(&self.request_id);
         }
     }
 
@@ -187,9 +196,16 @@ impl Record {
         optional(line, ",\"refusal\":", self.refusal.map(Refusal::word));
         optional(line, ",\"code\":", self.refusal.map(|refusal| error::row(refusal).code));
         optional(line, ",\"observed\":", self.observed.map(Refusal::word));
-        optional(line, ",\"client\":", self.client.as_deref());
-        optional(line, ",\"api_key\":", self.api_key.as_deref());
-        optional(line, ",\"customer\":", self.customer.as_ref().map(Identifier::as_str));
+        let Known { client, api_key, customer, lacks } = &self.known;
+        optional(line, ",\"client\":", client.as_deref());
+        optional(line, ",\"api_key\":", api_key.as_deref());
+        optional(line, ",\"customer\":", customer.as_ref().map(Identifier::as_str));
+        // Of refusals only.
+        for (before, value) in [(",\"scope\":", lacks), (",\"attempt\":", &self.attempt), (",\"path\":", &self.path)] {
+            if value.is_some() && (self.refusal.is_some() || self.observed.is_some()) {
+                optional(line, before, value.as_deref());
+            }
+        }
         number(line, ",\"bytes_in\":", self.progress.bytes());
         number(line, ",\"bytes_out\":", self.bytes_out);
         number(line, ",\"duration_us\":", micros(duration));
@@ -220,6 +236,38 @@ impl Drop for Record {
             self.ledger.log.line(|line| self.write(line, duration));
         }
     }
+}
+
+/// No more of a path is logged.
+const LONGEST_PATH: usize = 200;
+
+/// A path as it is logged: so much of it, in visible ASCII, and without what has the shape of a secret.
+fn shown_path(path: &str) -> Box<str> {
+    let mut shown = String::new();
+    for (at, segment) in path.split('/').enumerate() {
+        if at > 0 {
+            shown.push('/');
+        }
+        if has_secret_shape(segment) {
+            shown.push_str("(secret)");
+            continue;
+        }
+        for byte in segment.bytes() {
+            if byte.is_ascii_graphic() {
+                shown.push(char::from(byte));
+            } else {
+                shown.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        if shown.len() > LONGEST_PATH {
+            break;
+        }
+    }
+    if shown.len() > LONGEST_PATH {
+        shown.truncate(LONGEST_PATH);
+        shown.push_str("...");
+    }
+    shown.into()
 }
 
 const NO_ROUTE: &str = "none";
@@ -315,6 +363,17 @@ mod tests {
         let mut line = Vec::new();
         text(&mut line, "\"", "a\"b\\c\nd\u{1b}[31m");
         assert_eq!(String::from_utf8_lossy(&line), r#""a\"b\\c\u000ad\u001b[31m"#);
+    }
+
+    #[test]
+    fn a_path_in_a_line_is_short_visible_and_without_what_looks_like_a_secret() {
+        assert_eq!(&*shown_path("/a/b"), "/a/b");
+        assert_eq!(&*shown_path("/\u{e9}\u{9b}31m"), "/%C3%A9%C2%9B31m");
+        assert_eq!(&*shown_path("/x/wgr_abc/y/eyJh.eyJi.c"), "/x/(secret)/y/(secret)");
+        for path in [format!("/{}", "x".repeat(5_000)), "/x".repeat(5_000), format!("/{}", "\u{e9}".repeat(300))] {
+            let shown = shown_path(&path);
+            assert!(shown.len() == LONGEST_PATH + 3 && shown.ends_with("..."), "{shown}");
+        }
     }
 
     #[test]

@@ -59,25 +59,26 @@ impl Gateway {
         let rotated = state.rotate(&presented, &successors, rotation, |family| holder(family).is_some()).await;
         let family = match rotated.map_err(|_| Refusal::State)? {
             Rotated::Good(family) | Rotated::Reused(family) if state.is_family_revoked(&presented.family, &family) => {
+                record.known.customer = Some(family.customer);
                 return Err(Refusal::RefreshToken.into());
             }
             Rotated::Unknown | Rotated::Replaced => return Err(Refusal::RefreshToken.into()),
             Rotated::Good(family) => family,
             // Its account, or the key of its customer, is not in force here, and may be tomorrow or at another replica.
             Rotated::Barred(family) => {
-                record.customer = Some(family.customer);
+                record.known.customer = Some(family.customer);
                 return Err(Refusal::RefreshToken.into());
             }
             Rotated::Reused(family) => {
                 // What was issued last outlives the family.
                 let ends = family.expires_at.saturating_add(login.lifetime);
                 state.end_family(&presented.family, ends).await.map_err(|_| Refusal::State)?;
-                record.customer = Some(family.customer);
+                record.known.customer = Some(family.customer);
                 return Err(Refusal::RefreshTokenReused.into());
             }
         };
         let (customer, claims) = holder(&family).ok_or(Refusal::RefreshToken)?;
-        record.customer = Some(customer.clone());
+        record.known.customer = Some(customer.clone());
         let next = successors.iter().find(|token| token.digest == family.current).ok_or(Refusal::Internal)?;
         // A rule that ends the login ends this too, however much is known now.
         let stamp = Issued { at: now, number: family.number };

@@ -10,6 +10,7 @@ use super::call::{Call, Upload};
 use super::connection::Connection;
 use super::error::Refused;
 use super::head::{Head, TakenHead};
+use super::record::Record;
 use super::source::Source;
 use super::{cors, upgrade};
 use crate::policy::table::NotFound;
@@ -24,19 +25,33 @@ pub(super) fn opened<'a>(
     source: Rc<Source>,
     taken: &TakenHead,
     request: Request<ArrivingBody>,
+    record: &mut Record,
 ) -> Result<(Target, Box<Call<'a>>), Refused> {
     let (mut parts, body) = request.into_parts();
+    let aimed = aimed(policy, connection, &source, taken, &mut parts, &body);
+    let (target, head) = aimed.inspect_err(|_| record.lost(parts.uri.path()))?;
+    let body = Upload::Coming(body);
+    Ok((target, Box::new(Call { policy, connection, source, head, parts, body, is_asked_about: false })))
+}
+
+fn aimed(
+    policy: &Policy,
+    connection: &Connection,
+    source: &Source,
+    taken: &TakenHead,
+    parts: &mut request::Parts,
+    body: &ArrivingBody,
+) -> Result<(Target, Head), Refused> {
     if parts.method == Method::CONNECT && parts.version == Version::HTTP_2 {
-        upgrade::connect_as_get(&mut parts)?;
+        upgrade::connect_as_get(parts)?;
     }
-    let head = Head::read(taken, &mut parts, !body.is_end_stream(), connection, &source)?;
+    let head = Head::read(taken, parts, !body.is_end_stream(), connection, source)?;
     let target = match policy.forward_auth.as_ref().and_then(|endpoint| endpoint.target(parts.uri.path())) {
         Some(decision) => decision,
         None if connection.entrance().only_decides => return Err(Refusal::NoRoute.into()),
-        None => found(policy, connection, &head, &parts)?,
+        None => found(policy, connection, &head, parts)?,
     };
-    let body = Upload::Coming(body);
-    Ok((target, Box::new(Call { policy, connection, source, head, parts, body, is_asked_about: false })))
+    Ok((target, head))
 }
 
 /// Who answers on the listener that this connection came in by.

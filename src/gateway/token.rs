@@ -11,7 +11,7 @@ use super::attempt::{Attempt, Who};
 use super::body::ResponseBody;
 use super::call::Call;
 use super::client::{is_shown, one_of, read_forms};
-use super::error::{self, Refused};
+use super::error::{self, Detail, Refused};
 use super::form::Form;
 use super::login::{json_response, times, token_id};
 use super::record::Record;
@@ -26,6 +26,9 @@ use crate::state::session::hex;
 
 /// What stands in the place of a route's name.
 pub(super) const NAME: &str = "access_token";
+
+/// No more is logged of a scope that a client has not.
+const LONGEST_SCOPE: usize = 64;
 
 impl Gateway {
     /// Answers a token request.
@@ -61,12 +64,16 @@ impl Gateway {
                     outcome => outcome,
                 };
             }
-            _ => return Err(Refusal::GrantType.into()),
+            _ => {
+                let refreshes = policy.login.as_ref().is_some_and(|login| login.refresh.is_some());
+                let grants = if refreshes { "client_credentials, refresh_token" } else { "client_credentials" };
+                return Err(Refused::with(Detail::Grants(grants), Refusal::GrantType));
+            }
         }
         let client = self.authenticate(&call, &query, &form, endpoint, record).await?;
         let audience = audience(&call, issuer, client, &query, &form)?;
         let requested = one_of(&query, &form, "scope")?;
-        let scope = granted(client, requested)?;
+        let scope = granted(client, requested, record)?;
         let binding = self.binding(&call, client, unix_seconds(record.time)).await?;
         Ok(issue(issuer, endpoint, client, &audience, &scope, binding, known)?)
     }
@@ -101,11 +108,14 @@ fn audience(call: &Call<'_>, issuer: &Issuer, client: &Client, query: &Form, for
     if is_allowed { Ok(named.into()) } else { Err(Refusal::ResourceNotAllowed) }
 }
 
-fn granted(client: &Client, requested: Option<&str>) -> Result<String, Refusal> {
+fn granted(client: &Client, requested: Option<&str>, record: &mut Record) -> Result<String, Refused> {
     let Some(requested) = requested else { return Ok(client.scopes.join(" ")) };
     let mut scopes: Vec<&str> = requested.split(' ').filter(|scope| !scope.is_empty()).collect();
-    if !scopes.iter().all(|scope| client.scopes.iter().any(|known| known == scope)) {
-        return Err(Refusal::ScopeNotAllowed);
+    let is_had = |scope: &&str| client.scopes.iter().any(|known| known == *scope);
+    if let Some(lacking) = scopes.iter().find(|scope| !is_had(scope)) {
+        // As it comes from the client, in the log only, and not all of it.
+        record.known.lacks = Some(lacking.chars().filter(char::is_ascii_graphic).take(LONGEST_SCOPE).collect());
+        return Err(Refused::with(Detail::Available(client.scopes.join(" ").into()), Refusal::ScopeNotAllowed));
     }
     scopes.dedup();
     Ok(scopes.join(" "))

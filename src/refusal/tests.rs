@@ -26,6 +26,21 @@ pub(crate) const TOKEN_FAULTS: [TokenFault; 21] = [
     TokenFault::Account,
 ];
 
+#[test]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+fn the_alert_about_guesses_at_logins_counts_each_refusal_of_a_name_or_password_and_no_outage() {
+    let alerts = include_str!("../../deploy/prometheus/alerts.yml");
+    let (_, guessing) = alerts.split_once("alert: WicketgateLoginGuessing").unwrap();
+    let (_, pattern) = guessing.split_once("outcome=~\"").unwrap();
+    let (pattern, _) = pattern.split_once('"').unwrap();
+    let guesses = regex::Regex::new(&format!("^(?:{pattern})$")).unwrap();
+    use Refusal as R;
+    for refusal in all() {
+        let is_guess = matches!(refusal, R::LoginUnknownUser | R::LoginWrongPassword | R::LoginRate | R::LoginLocked);
+        assert_eq!(guesses.is_match(refusal.word()), is_guess, "{}", refusal.word());
+    }
+}
+
 /// All refusals, for tables that must be complete.
 pub(crate) fn all() -> Vec<Refusal> {
     use Refusal as R;

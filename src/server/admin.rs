@@ -26,6 +26,7 @@ use super::{Phase, descriptors};
 use crate::backend::Backend;
 use crate::gateway::Shared;
 use crate::metrics::{BackendLevels, IssuerLevels, KeyUse, Levels, ServerLevels};
+use crate::version;
 use connections::Connections;
 
 /// How long a connection is used; then it is closed behind an answer.
@@ -166,10 +167,12 @@ fn rendered(shared: &Shared) -> prometheus::Result<String> {
 /// How a backend and its servers stand.
 fn levels(backend: &Backend) -> BackendLevels {
     let (now, admission, present) = (Instant::now(), &backend.admission, backend.servers.present());
+    let is_open = admission.circuit.is_open();
     let servers = present.servers.iter().map(|server| ServerLevels {
         backend: Arc::clone(&backend.name),
         server: server.standing.name.clone(),
-        up: !server.standing.is_out(now),
+        // While the circuit is open none of them is asked.
+        up: !server.standing.is_out(now) && !is_open,
         in_flight: server.standing.in_flight(),
         ejections: server.standing.ejections(),
     });
@@ -178,7 +181,7 @@ fn levels(backend: &Backend) -> BackendLevels {
         in_flight: admission.in_flight(),
         limit: backend.limit(),
         waiting: admission.waiting(),
-        circuit_open: admission.circuit.is_open(),
+        circuit_open: is_open,
         repeats: admission.repeats.count(),
         servers: servers.collect(),
     }
@@ -227,7 +230,7 @@ fn page(shared: &Shared, phase: Phase) -> String {
          <style>body{{font:16px/1.5 system-ui;margin:2rem;max-width:50rem}}td,th{{text-align:left;padding:.2rem 1.5rem .2rem 0}}</style>\n\
          <h1>wicketgate {}</h1>\n<p>{state}, {} live sessions. <a href=/metrics>metrics</a> <a href=/livez>livez</a> <a href=/readyz>readyz</a>\n\
          {}<table><tr><th>route<th>demands<th>backend<th>mode\n{rows}</table>\n",
-        env!("CARGO_PKG_VERSION"),
+        version::FULL,
         shared.state.session_count(),
         fault.unwrap_or_default(),
     )

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::net::unix::UCred;
@@ -32,10 +34,14 @@ use crate::auth::{ApiKeyVersion, api_key};
 use crate::config::Config;
 use crate::customer::{Identifier, Mode};
 use crate::dated::KeyVersion;
-use crate::gateway::{Shared, customer_of_backend, customer_rules, end_family, end_of, last_end};
+use crate::gateway::{
+    Shared, attempts_from, attempts_of, customer_of_backend, customer_rules, end_family, end_of, last_end,
+    shown_attempt,
+};
 use crate::policy::Policy;
 use crate::refusal::TokenFault;
 use crate::secret::has_secret_shape;
+use crate::state::attempts::{AttemptKey, Failures, NOBODY};
 use crate::state::family::{Family, RefreshToken};
 use crate::state::revocation::{Revocations, Rule, Subject};
 use crate::state::session::{LoginId, Session, SessionDigest, hex};
@@ -160,6 +166,8 @@ fn file_at(path: &Path) -> Option<(u64, u64)> {
 pub enum Wish {
     /// The configuration is to be read again; who asks is told why not.
     Reload(oneshot::Sender<Result<(), String>>),
+    /// The configuration is to be compared with what runs: which keys no reload takes.
+    Compare(oneshot::Sender<Result<Vec<&'static str>, String>>),
     /// Another process wants to take over, and may.
     Handover(Successor),
 }
@@ -308,10 +316,7 @@ async fn answer(
             Ok(shared.state.revocations().all().iter().map(rule).collect())
         }
         (&Method::POST, ["revocations"]) => {
-            let bytes = Limited::new(body, MAX_BODY).collect().await;
-            let bytes = bytes.map_err(|_| Fault(StatusCode::BAD_REQUEST, "the request broke off".to_owned()))?;
-            let asked: Revocation = serde_json::from_slice(&bytes.to_bytes())
-                .map_err(|error| Fault(StatusCode::BAD_REQUEST, format!("not a revocation: {error}")))?;
+            let asked: Revocation = read(body).await?;
             if let Some(login) = end_shown(shared, &asked).await? {
                 tracing::info!(kind = login.kind(), revoked = login.name(), "an operator revoked");
                 return Ok(json!({ "kind": login.kind(), "revoked": [login.name()], "note": null }));
@@ -329,6 +334,30 @@ async fn answer(
             let (records, next) = page.map_err(|fault| Fault(StatusCode::CONFLICT, fault.to_owned()))?;
             Ok(json!({ "records": records, "next": next }))
         }
+        (&Method::GET, ["attempts"]) => {
+            let asked: Option<Named> = read(body).await?;
+            let who = asked.map(|asked| asked.who()).transpose()?;
+            let (policy, millis) = (shared.policy(), now().saturating_mul(1_000));
+            let known = shared.state.attempts(millis, if who.is_some() { usize::MAX } else { MAX_SHOWN }).await?;
+            let shown = |(_, failures): &(_, Failures)| {
+                let attempt = (failures.who != NOBODY).then(|| shown_attempt(&policy, &failures.who));
+                json!({
+                    "attempt": attempt, "failures": failures.count, "wait": failures.wait(millis).div_ceil(1_000),
+                    "forgotten_at": failures.forgotten_at / 1_000,
+                })
+            };
+            let is_wanted = |(_, failures): &&(_, Failures)| who.is_none_or(|who| failures.who == who);
+            Ok(known.iter().filter(is_wanted).map(shown).collect())
+        }
+        (&Method::DELETE, ["attempts"]) => {
+            let asked: Named = read(body).await?;
+            let who = asked.who()?;
+            let from = asked.from.and_then(|address| attempts_from(&asked.kind, address));
+            let cleared = shared.state.clear_attempts(&who, from.as_ref()).await?;
+            let attempt = shown_attempt(&shared.policy(), &who);
+            tracing::info!(kind = asked.kind, attempt, cleared, "an operator cleared failed attempts");
+            Ok(json!({ "attempt": attempt, "cleared": cleared }))
+        }
         (&Method::GET, ["keys"]) => Ok(key_versions(&shared.policy(), shared.state.revocations(), now())),
         (&Method::POST, ["reload"]) => {
             let (told, outcome) = oneshot::channel();
@@ -338,10 +367,48 @@ async fn answer(
             outcome.map_err(|fault| Fault(StatusCode::CONFLICT, fault))?;
             Ok(json!({ "reloaded": true }))
         }
-        _ => Err(Fault(
-            StatusCode::NOT_FOUND,
-            "/sessions /sessions/ID /revocations /state/records /keys /process /reload /handover".to_owned(),
-        )),
+        (&Method::GET, ["reload"]) => {
+            let (told, outcome) = oneshot::channel();
+            let stopping = || Fault(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping".to_owned());
+            wishes.send(Wish::Compare(told)).await.map_err(|_| stopping())?;
+            let keys = outcome.await.map_err(|_| stopping())?;
+            Ok(json!({ "needs_restart": keys.map_err(|fault| Fault(StatusCode::CONFLICT, fault))? }))
+        }
+        _ => {
+            let known = "/sessions /sessions/ID /revocations /attempts /state/records /keys /process /reload /handover";
+            Err(Fault(StatusCode::NOT_FOUND, known.to_owned()))
+        }
+    }
+}
+
+/// What is asked; an empty body is `null`.
+async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Fault> {
+    let bytes = Limited::new(body, MAX_BODY).collect().await;
+    let bytes = bytes.map_err(|_| Fault(StatusCode::BAD_REQUEST, "the request broke off".to_owned()))?.to_bytes();
+    let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
+    serde_json::from_slice(text).map_err(|error| Fault(StatusCode::BAD_REQUEST, format!("not understood: {error}")))
+}
+
+/// A name under which something was tried.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    /// `login` or `client`.
+    kind: String,
+    /// What is typed in as a username, or a client's id.
+    name: String,
+    /// An address of a network.
+    #[serde(default)]
+    from: Option<IpAddr>,
+}
+
+impl Named {
+    fn who(&self) -> Result<AttemptKey, Fault> {
+        if has_secret_shape(&self.name) {
+            return Err(Fault(StatusCode::BAD_REQUEST, SECRET.to_owned()));
+        }
+        let unknown = || Fault(StatusCode::BAD_REQUEST, format!("`{}` is neither login nor client", self.kind));
+        attempts_of(&self.kind, &self.name).ok_or_else(unknown)
     }
 }
 

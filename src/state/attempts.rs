@@ -6,10 +6,12 @@
 //! names, nor under another spelling, which may be the name of somebody else.
 
 use std::collections::hash_map::Entry;
+use std::sync::OnceLock;
 
 use super::record;
+use super::redis::Redis;
 use super::shards::{PARTS, Shards};
-use super::{State, Store};
+use super::{State, Store, Unavailable, UnlessLeft};
 
 /// Whose attempts are counted together: a digest, so that no name is kept.
 pub type AttemptKey = [u8; 16];
@@ -34,7 +36,12 @@ pub struct AttemptKeys {
     pub right: AttemptKey,
     /// How the name is spelled in this attempt.
     pub spelling: Spelling,
+    /// The name, from whatever network: what operators lift locks by.
+    pub who: AttemptKey,
 }
+
+/// In place of a name: what failed is that of a network, or was counted by a version that did not note whose it is.
+pub const NOBODY: AttemptKey = [0; 16];
 
 /// What failing costs. Times are in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +74,8 @@ pub struct Failures {
     pub locked_until: u64,
     /// How the name was spelled each time.
     pub spelling: Spelling,
+    /// Whose they are, from whatever network; or [`NOBODY`].
+    pub who: AttemptKey,
 }
 
 impl Failures {
@@ -93,6 +102,7 @@ impl Failures {
                 known if before == 0 || known == ANY_SPELLING || known == spelling => spelling,
                 _ => SEVERAL_SPELLINGS,
             },
+            who: self.who,
         })
     }
 
@@ -120,11 +130,22 @@ pub(super) struct Attempts {
     right: Shards<AttemptKey, u64>,
     /// How many of each are in one part at most.
     most: usize,
+    /// Who else counts by name.
+    on_clear: OnceLock<OnClear>,
 }
 
 impl Default for Attempts {
     fn default() -> Self {
         Self::of_size(MAX_KEYS)
+    }
+}
+
+/// Learns that operators have lifted the locks of a name.
+struct OnClear(Box<dyn Fn(&AttemptKey) + Send + Sync>);
+
+impl std::fmt::Debug for OnClear {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("OnClear")
     }
 }
 
@@ -140,7 +161,7 @@ impl Attempts {
     /// Of each kind at most so many.
     pub(super) fn of_size(most: usize) -> Self {
         // Names are chosen by whoever tries them.
-        Self { known: Shards::scattered(), right: Shards::scattered(), most: most / PARTS }
+        Self { known: Shards::scattered(), right: Shards::scattered(), most: most / PARTS, on_clear: OnceLock::new() }
     }
 
     pub(super) fn of(&self, key: &AttemptKey) -> Failures {
@@ -152,6 +173,7 @@ impl Attempts {
     fn fail(
         &self,
         key: AttemptKey,
+        who: AttemptKey,
         spelling: Spelling,
         cost: Cost,
         now: u64,
@@ -168,7 +190,7 @@ impl Attempts {
                 }
             }
             let failures = part.entry(key).or_default();
-            let counted = failures.and_another(spelling, cost, now);
+            let counted = failures.and_another(spelling, cost, now).map(|counted| Failures { who, ..counted });
             *failures = counted.unwrap_or(*failures);
             note(&evicted, counted);
             counted
@@ -183,11 +205,11 @@ impl Attempts {
         now: u64,
         note: impl Fn(&AttemptKey, &[AttemptKey], Option<Failures>),
     ) -> Vec<(AttemptKey, Failures)> {
-        let fail = |key: AttemptKey, spelling, cost| {
-            self.fail(key, spelling, cost, now, |evicted, counted| note(&key, evicted, counted))
+        let fail = |key: AttemptKey, who, spelling, cost| {
+            self.fail(key, who, spelling, cost, now, |evicted, counted| note(&key, evicted, counted))
         };
-        let of_network = fail(keys.network, ANY_SPELLING, costs.network);
-        let of_name = of_network.and_then(|_| fail(keys.name, keys.spelling, costs.name));
+        let of_network = fail(keys.network, NOBODY, ANY_SPELLING, costs.network);
+        let of_name = of_network.and_then(|_| fail(keys.name, keys.who, keys.spelling, costs.name));
         let (of_network, of_name) = (of_network.map(|one| (keys.network, one)), of_name.map(|one| (keys.name, one)));
         of_network.into_iter().chain(of_name).collect()
     }
@@ -216,6 +238,28 @@ impl Attempts {
         } else {
             self.known.insert(key, shared);
         }
+    }
+
+    /// Forgets all failures of a name, in whatever network; those that there were. `note` is told of each before anything
+    /// else can be counted of it.
+    pub(super) fn clear(&self, who: &AttemptKey, note: impl Fn(&AttemptKey)) -> Vec<AttemptKey> {
+        let mut gone = self.known.collect(|key, failures| (failures.who == *who).then_some(*key));
+        gone.retain(|key| self.clear_one(key, |failures| failures.who == *who, &note));
+        if let Some(OnClear(on_clear)) = self.on_clear.get() {
+            on_clear(who);
+        }
+        gone
+    }
+
+    fn clear_one(&self, key: &AttemptKey, is_it: impl Fn(&Failures) -> bool, note: impl Fn(&AttemptKey)) -> bool {
+        self.known.part(key, |part| {
+            let is_there = part.get(key).is_some_and(is_it);
+            if is_there {
+                note(key);
+                part.remove(key);
+            }
+            is_there
+        })
     }
 
     fn is_right(&self, key: &AttemptKey, now: u64) -> bool {
@@ -317,7 +361,7 @@ impl State {
 
     /// One more came than may wait in this process. Only this process counts that.
     pub fn crowd(&self, crowd: AttemptKey, cost: Cost, now: u64) {
-        self.attempts.fail(crowd, ANY_SPELLING, cost, now, |evicted, _| self.delete_attempts(evicted));
+        self.attempts.fail(crowd, NOBODY, ANY_SPELLING, cost, now, |evicted, _| self.delete_attempts(evicted));
     }
 
     /// What this process has forgotten does not stay in its file either.
@@ -330,6 +374,43 @@ impl State {
     /// How many milliseconds must pass before more of this crowd may wait.
     pub fn crowd_wait(&self, crowd: &AttemptKey, now: u64) -> u64 {
         self.attempts.of(crowd).wait(now)
+    }
+
+    /// Has somebody told, who counts by name too, when operators lift the locks of a name. Once.
+    pub fn on_clear(&self, told: impl Fn(&AttemptKey) + Send + Sync + 'static) {
+        let _ = self.attempts.on_clear.set(OnClear(Box::new(told)));
+    }
+
+    /// Forgets all failures of a name, and those of a network where one is named: on every replica. How many keys there
+    /// were to forget; returns once the store knows.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: they are forgotten here only.
+    pub async fn clear_attempts(&self, who: &AttemptKey, network: Option<&AttemptKey>) -> Result<usize, Unavailable> {
+        let forget = |key: &AttemptKey| self.delete_attempts(&[*key]);
+        let gone = self.attempts.clear(who, forget).len();
+        let of_network = network.is_some_and(|network| self.attempts.clear_one(network, |_| true, forget));
+        let mut count = gone + usize::from(of_network);
+        let shared = async |store: &Redis| {
+            count = store.clear_attempts(who, network).await?;
+            Ok(())
+        };
+        self.keep("clear", UnlessLeft::Write, Vec::new, shared).await?;
+        Ok(count)
+    }
+
+    /// What has failed and is not forgotten, not more than `most`: what a shared store knows, or what this process does.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn attempts(&self, now: u64, most: usize) -> Result<Vec<(AttemptKey, Failures)>, Unavailable> {
+        let is_remembered = |failures: &Failures| failures.remembered(now) > 0;
+        if let Store::Redis(store, _) = &self.store {
+            return store.attempts(most, is_remembered).await;
+        }
+        let mut known = self.attempts.known.collect(|key, known| is_remembered(known).then_some((*key, *known)));
+        known.truncate(most);
+        Ok(known)
     }
 
     /// An attempt succeeded: forgets what failed under its name from its network before, where that was spelled alike.
@@ -388,7 +469,7 @@ mod tests {
     const COSTS: Costs = Costs { name: COST, network: Cost { free: 10, ..COST } };
 
     fn keys(name: u8) -> AttemptKeys {
-        AttemptKeys { name: [name; 16], network: [255; 16], right: [name + 100; 16], spelling: 7 }
+        AttemptKeys { name: [name; 16], network: [255; 16], right: [name + 100; 16], spelling: 7, who: [name; 16] }
     }
 
     #[test]
@@ -466,6 +547,20 @@ mod tests {
     }
 
     #[test]
+    fn clearing_a_name_forgets_it_in_every_network_and_nobody_else() {
+        let attempts = Attempts::default();
+        let from =
+            |network: u8, name: u8| AttemptKeys { name: [network ^ name; 16], network: [network; 16], ..keys(name) };
+        for (network, name) in [(200, 1), (210, 1), (200, 2)] {
+            attempts.fail_both(&from(network, name), COSTS, 1_000, |_, _, _| ());
+        }
+        assert_eq!(attempts.clear(&[1; 16], |_| ()).len(), 2);
+        assert!(attempts.clear(&[1; 16], |_| ()).is_empty());
+        assert_eq!(attempts.of(&from(200, 2).name).count, 1);
+        assert_eq!(attempts.of(&[200; 16]).count, 2, "a network's failures are its own");
+    }
+
+    #[test]
     fn what_does_not_count_for_a_locked_network_does_not_count_for_the_name() {
         let attempts = Attempts::default();
         for name in 0..11 {
@@ -478,10 +573,11 @@ mod tests {
     #[test]
     fn what_a_shared_store_says_counts_unless_something_failed_here_since() {
         let attempts = Attempts::default();
-        let (key, shared) = ([1; 16], Failures { count: 4, forgotten_at: 9_000, locked_until: 5_000, spelling: 7 });
+        let (key, shared) =
+            ([1; 16], Failures { count: 4, forgotten_at: 9_000, locked_until: 5_000, spelling: 7, who: NOBODY });
         attempts.learn(key, Failures::default(), shared);
         assert_eq!(attempts.of(&key), shared);
-        attempts.fail(key, 7, COST, 6_000, |_, _| ());
+        attempts.fail(key, NOBODY, 7, COST, 6_000, |_, _| ());
         attempts.learn(key, shared, Failures::default());
         assert_eq!(attempts.of(&key).count, 5);
         attempts.learn(key, attempts.of(&key), Failures::default());
@@ -511,7 +607,7 @@ mod tests {
         // Also where each of them locks.
         for cost in [COST, Cost { free: 0, ..COST }] {
             for number in 0..2 * MOST {
-                attempts.fail(key(number), 7, cost, 1, |gone, _| evicted.set(evicted.get() + gone.len()));
+                attempts.fail(key(number), NOBODY, 7, cost, 1, |gone, _| evicted.set(evicted.get() + gone.len()));
                 assert!(attempts.known.len() <= MOST);
             }
         }

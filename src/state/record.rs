@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::account::AccountStamp;
-use super::attempts::{ANY_SPELLING, AttemptKey, Failures, Spelling};
+use super::attempts::{ANY_SPELLING, AttemptKey, Failures, NOBODY, Spelling};
 use super::embedded::{Change, Unreadable};
 use super::family::{Family, Predecessor};
 use super::once::OnceId;
@@ -83,6 +83,9 @@ struct FailuresValue {
     /// Versions before wrote none.
     #[serde(default, skip_serializing_if = "is_any")]
     spelling: Spelling,
+    /// Whose they are. Versions before wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    who: Option<String>,
 }
 
 pub(super) fn put_session(digest: &SessionDigest, session: &Session) -> Change {
@@ -134,12 +137,13 @@ pub(super) fn family_key(digest: &SessionDigest) -> Vec<u8> {
 }
 
 pub(super) fn put_failures(name: &AttemptKey, failures: Failures) -> Change {
-    let Failures { count, forgotten_at: forgotten, locked_until: locked, spelling } = failures;
-    Change::Put(key(b'a', name), json(&FailuresValue { count, forgotten, locked, right: false, spelling }))
+    let Failures { count, forgotten_at: forgotten, locked_until: locked, spelling, who } = failures;
+    let who = (who != NOBODY).then(|| hex(&who));
+    Change::Put(key(b'a', name), json(&FailuresValue { count, forgotten, locked, right: false, spelling, who }))
 }
 
 pub(super) fn put_right(name: &AttemptKey, until: u64) -> Change {
-    let value = FailuresValue { count: 0, forgotten: until, locked: 0, right: true, spelling: ANY_SPELLING };
+    let value = FailuresValue { count: 0, forgotten: until, locked: 0, right: true, spelling: ANY_SPELLING, who: None };
     Change::Put(key(b'a', name), json(&value))
 }
 
@@ -259,6 +263,7 @@ fn read_known(key: &[u8], value: &[u8]) -> Option<Kept> {
                 forgotten_at: value.forgotten,
                 locked_until: value.locked,
                 spelling: value.spelling,
+                who: value.who.and_then(|who| unhex(&who)).unwrap_or(NOBODY),
             };
             Some(Kept::Failures(name.try_into().ok()?, failures))
         }
@@ -335,11 +340,11 @@ mod tests {
         let family =
             Family { customer, issued_at: 1, expires_at: 2, current: [3; 32], predecessor, account, number: Some(3) };
         assert_eq!(reread(put_family(&[4; 32], &family)), Some(Kept::Family([4; 32], family)));
-        let failures = Failures { count: 1, forgotten_at: 2, locked_until: 3, spelling: u64::MAX };
+        let failures = Failures { count: 1, forgotten_at: 2, locked_until: 3, spelling: u64::MAX, who: [9; 16] };
         assert_eq!(reread(put_failures(&[5; 16], failures)), Some(Kept::Failures([5; 16], failures)));
         assert_eq!(reread(put_right(&[7; 16], 8)), Some(Kept::Right([7; 16], 8)));
         let old = br#"{"count":1,"forgotten":2,"locked":3}"#;
-        let of_old = Failures { spelling: ANY_SPELLING, ..failures };
+        let of_old = Failures { spelling: ANY_SPELLING, who: NOBODY, ..failures };
         assert_eq!(read_as(b'a', &[5; 16], old), Some(Kept::Failures([5; 16], of_old)));
         let count = Count { begun: 1, used: 2 };
         let kept = Kept::Count("a key".to_owned(), Period::Month, count);

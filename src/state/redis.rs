@@ -11,6 +11,7 @@ mod compare;
 mod connect;
 mod connect_log;
 mod customers;
+mod failures;
 mod families;
 mod inner;
 mod link;
@@ -28,10 +29,10 @@ use redis::{Cmd, Pipeline, RedisResult, cmd};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use super::attempts::{ANY_SPELLING, AttemptKey, AttemptKeys, Cost, Costs, Failures, Spelling};
+use super::attempts::{ANY_SPELLING, AttemptKey, AttemptKeys, Attempts, Cost, Costs, Failures, NOBODY, Spelling};
 use super::once::OnceId;
 use super::revocation::{Revocations, Rule};
-use super::session::{Session, SessionDigest, hex};
+use super::session::{Session, SessionDigest, hex, unhex};
 use super::{Taken, Unavailable};
 use crate::secret::random_bytes;
 use access::Access;
@@ -98,11 +99,17 @@ pub(super) async fn try_connect(settings: &Settings) -> Result<(), String> {
 
 impl Redis {
     /// Connects, and connects again, for as long as the process lives.
-    pub(super) fn start(settings: Settings, revocations: Arc<Revocations>, control: Handle) -> Self {
+    pub(super) fn start(
+        settings: Settings,
+        revocations: Arc<Revocations>,
+        attempts: Arc<Attempts>,
+        control: Handle,
+    ) -> Self {
         let inner = Arc::new(Inner {
             settings,
             scripts: Scripts::new(),
             revocations,
+            attempts,
             name: hex(&random_bytes::<8>()),
             link: ArcSwapOption::empty(),
             lost: Notify::new(),
@@ -229,22 +236,23 @@ impl Redis {
 
     async fn failures_of(&self, key: &AttemptKey) -> Result<Failures, Unavailable> {
         let mut get = cmd("HMGET");
-        get.arg(self.inner.attempt_key(key)).arg("n").arg("f").arg("l").arg("s");
-        let [count, forgotten_at, locked_until, spelling]: [Option<u64>; 4] = self.one(get).await?;
-        Ok(Failures {
-            count: count.unwrap_or_default(),
-            forgotten_at: forgotten_at.unwrap_or_default(),
-            locked_until: locked_until.unwrap_or_default(),
-            spelling: spelling.unwrap_or(ANY_SPELLING),
-        })
+        get.arg(self.inner.attempt_key(key)).arg("n").arg("f").arg("l").arg("s").arg("w");
+        let (count, forgotten_at, locked_until, spelling, who): FailuresValue = self.one(get).await?;
+        Ok(failures_from((count, forgotten_at, locked_until, spelling), who.as_deref()))
     }
 
     /// Counts a failure at `now`, in milliseconds since 1970: of the network, and where it counts there, of the name.
     pub(super) async fn fail(&self, keys: AttemptKeys, costs: Costs, now: u64) -> Result<(), Unavailable> {
         self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
-            let counts = fail_one(&inner, &mut connection, &keys.network, ANY_SPELLING, costs.network, now).await?;
+            let counts =
+                fail_one(&inner, &mut connection, &keys.network, &NOBODY, ANY_SPELLING, costs.network, now).await?;
             if counts {
-                fail_one(&inner, &mut connection, &keys.name, keys.spelling, costs.name, now).await?;
+                fail_one(&inner, &mut connection, &keys.name, &keys.who, keys.spelling, costs.name, now).await?;
+                let ends = costs.name.longest.saturating_mul(2).saturating_add(costs.name.delay);
+                let (index, mut pipeline) = (inner.name_key(&keys.who), Pipeline::new());
+                pipeline.cmd("SADD").arg(&index).arg(hex(&keys.name)).ignore();
+                pipeline.cmd("PEXPIRE").arg(&index).arg(ends).ignore();
+                pipeline.query_async::<()>(&mut connection).await?;
             }
             Ok(())
         })
@@ -400,16 +408,35 @@ impl Redis {
     }
 }
 
+/// What stands under a key of failures: how many, when they are forgotten, until when it is locked, how the name was
+/// spelled, whose they are.
+type FailuresValue = (Option<u64>, Option<u64>, Option<u64>, Option<u64>, Option<String>);
+
+fn failures_from(
+    (count, forgotten_at, locked_until, spelling): (Option<u64>, Option<u64>, Option<u64>, Option<u64>),
+    who: Option<&str>,
+) -> Failures {
+    Failures {
+        count: count.unwrap_or_default(),
+        forgotten_at: forgotten_at.unwrap_or_default(),
+        locked_until: locked_until.unwrap_or_default(),
+        spelling: spelling.unwrap_or(ANY_SPELLING),
+        who: who.and_then(unhex).unwrap_or(NOBODY),
+    }
+}
+
 /// Whether the failure counts.
 async fn fail_one(
     inner: &Inner,
     connection: &mut Connection,
     key: &AttemptKey,
+    who: &AttemptKey,
     spelling: Spelling,
     cost: Cost,
     now: u64,
 ) -> RedisResult<bool> {
     let mut invocation = inner.scripts.fail.key(inner.attempt_key(key));
-    invocation.arg(cost.free).arg(cost.delay).arg(cost.longest).arg(now).arg(spelling);
+    let who = if *who == NOBODY { String::new() } else { hex(who) };
+    invocation.arg(cost.free).arg(cost.delay).arg(cost.longest).arg(now).arg(spelling).arg(who);
     invocation.invoke_async(connection).await
 }

@@ -258,7 +258,7 @@ mod tests {
     async fn failed_attempts_that_had_to_make_room_leave_the_file_too() {
         let path = directory("evicted");
         let mut state = open(&path, 1_000);
-        state.attempts = Attempts::of_size(8 * PARTS);
+        state.attempts = Arc::new(Attempts::of_size(8 * PARTS));
         let cost = Cost { free: 1_000_000, delay: 1_000, longest: 60_000 };
         let key = |number: u64, kind: u8| {
             let mut key = [kind; 16];
@@ -266,8 +266,13 @@ mod tests {
             key
         };
         for number in 0..10_000_u64 {
-            let keys =
-                AttemptKeys { name: key(number, 1), network: key(number, 2), right: key(number, 3), spelling: 7 };
+            let keys = AttemptKeys {
+                name: key(number, 1),
+                network: key(number, 2),
+                right: key(number, 3),
+                spelling: 7,
+                who: key(number, 1),
+            };
             state.fail_later(&keys, Costs { name: cost, network: cost }, 1_000_000);
             if number % 3 == 0 {
                 state.note_right(&keys, 1_000_000);

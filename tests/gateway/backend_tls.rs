@@ -24,16 +24,16 @@ fn ca() -> Value {
 fn c7_x20_a_backend_whose_certificate_is_not_good_is_502_and_gets_no_request() {
     let right = certificate(&["localhost"], ServerAuth);
     let cases = [
-        ("self-signed", self_signed(&["localhost"]), false),
-        ("of another name", certificate(&["other.test"], ServerAuth), false),
-        ("expired", expired(&["localhost"]), false),
-        ("of a client", certificate(&["localhost"], ClientAuth), false),
-        ("good", right, true),
+        ("self-signed", self_signed(&["localhost"]), "UnknownIssuer"),
+        ("of another name", certificate(&["other.test"], ServerAuth), "not valid for name"),
+        ("expired", expired(&["localhost"]), "expired"),
+        ("of a client", certificate(&["localhost"], ClientAuth), "invalid peer certificate"),
+        ("good", right, ""),
     ];
-    for (what, shown, is_good) in cases {
+    for (what, shown, why) in cases {
         let (backend, _inner, outer) = chain(&shown, ca(), |c| c);
         let answer = outer.post("/public/x").body("secret").send();
-        if is_good {
+        if why.is_empty() {
             answer.ok();
             assert_eq!(backend.only().body, b"secret");
             continue;
@@ -41,7 +41,11 @@ fn c7_x20_a_backend_whose_certificate_is_not_good_is_502_and_gets_no_request() {
         answer.expect(502, "502-01");
         backend.assert_untouched();
         outer.expect_metric("wicketgate_backend_failures_total", &[("kind", "tls")], 1.0);
-        assert!(outer.stderr.wait(|line| line["message"] == "no TLS with backend").is_some(), "{what}");
+        let line =
+            outer.stderr.wait(|line| line["message"] == "a server of a backend failed" && line["doing"] == "tls");
+        let line = line.unwrap_or_else(|| panic!("{what}"));
+        let reason = line["reason"].as_str().unwrap();
+        assert!(reason.contains(why), "{what}: {line}");
     }
 }
 

@@ -319,3 +319,65 @@ fn what_is_gone_with_a_reload_is_forgotten_also_where_no_request_comes_afterward
     assert!(uses.contains("api_key asapp-prod "), "{uses}");
     assert!(!uses.contains("api_key free "), "{uses}");
 }
+
+#[test]
+fn the_level_of_the_log_changes_with_a_reload_and_the_log_says_so() {
+    let backend = Backend::start();
+    let config = Config::new(&backend);
+    let gateway = Gateway::start(&config);
+    let at = |level: &str| config.clone().set("/log/level", json!(level));
+    // What somebody sends who knows nothing of TLS is something for debugging.
+    let stray = || drop(Connection::plain(gateway.address).exchange(b"garbage\r\n\r\n"));
+    let seen = || gateway.stderr.all().iter().any(|line| line.contains("no TLS handshake"));
+    stray();
+    gateway.reload(&at("debug"), "reloaded");
+    assert!(!seen());
+    let line = gateway.stderr.wait(|line| line["message"] == "log.level has changed").unwrap();
+    assert_eq!((&line["from"], &line["to"]), (&json!("INFO"), &json!("DEBUG")));
+    eventually("a line for debugging", || {
+        stray();
+        seen()
+    });
+    let from = gateway.stderr.count();
+    gateway.reload(&at("error"), "log.level has changed");
+    let reloads = || gateway.metric("wicketgate_reloads_total", &[("outcome", "ok")]);
+    eventually("that reload is over", || reloads() >= 2.0);
+    gateway.reload(&at("info"), "log.level has changed");
+    assert!(gateway.stderr.wait_after(from, |line| line["message"] == "reloaded").is_some());
+    let said = gateway.stderr.all()[from..].to_vec();
+    let place = |text: &str| said.iter().position(|line| line.contains(text)).unwrap();
+    let (silent, again) = (place(r#""to":"ERROR""#), place(r#""to":"INFO""#));
+    assert!(!said[silent..again].iter().any(|line| line.contains(r#""message":"reloaded""#)), "{said:?}");
+}
+
+#[test]
+fn check_and_reload_name_every_key_that_needs_an_upgrade() {
+    let backend = Backend::start();
+    let config = Config::new(&backend);
+    let gateway = Gateway::start(&config);
+    let check = || gateway.files.run(&["check"]);
+    assert!(!check().2.contains("upgrade"));
+    let changed = config
+        .clone()
+        .set("/workers", json!(7))
+        .set("/shutdown/delay", json!("3s"))
+        .set("/log/level", json!("warn"))
+        .route("key", "path", json!("/other/"));
+    gateway.files.configure(&changed);
+    let (code, _, complained) = check();
+    assert_eq!(code, 0, "it is good all the same: {complained}");
+    assert!(
+        complained.contains("needs an upgrade") && complained.ends_with("`workers`, `shutdown.delay`\n"),
+        "{complained}"
+    );
+    let from = gateway.stderr.count();
+    gateway.signal("HUP");
+    let line = gateway.stderr.wait_after(from, |line| line["message"] == "reload failed").unwrap();
+    assert_eq!(line["reason"], "`workers`, `shutdown.delay` have changed, and that needs a restart");
+    gateway.files.configure(&config);
+    assert!(!check().2.contains("upgrade"));
+    // Where nothing runs there is nothing to compare with.
+    let files = gateway.kill();
+    files.configure(&changed);
+    assert!(!files.run(&["check"]).2.contains("upgrade"));
+}

@@ -18,7 +18,7 @@ pub struct Admin {
     /// Host names by which it may be asked, beside IP addresses and localhost, such as the name that Prometheus uses. Others
     /// get 421, except from /livez and /readyz.
     pub hosts: Vec<String>,
-    /// A Unix socket for `wicketgate sessions` and `wicketgate revoke`. Only the user that runs the gateway can open it.
+    /// A Unix socket for `wicketgate sessions`, `revoke` and `attempts`. Only the user that runs the gateway can open it.
     /// Default: `admin.sock` in `state.embedded.path`.
     pub socket: Option<PathBuf>,
 }

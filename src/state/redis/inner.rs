@@ -16,7 +16,7 @@ use super::connect_log::ConnectLog;
 use super::scripts::Scripts;
 use crate::customer::Identifier;
 use crate::state::account::AccountStamp;
-use crate::state::attempts::AttemptKey;
+use crate::state::attempts::{AttemptKey, Attempts};
 use crate::state::family::{Family, Predecessor, UNANSWERED};
 use crate::state::registry::LoginKind;
 use crate::state::revocation::Revocations;
@@ -27,6 +27,7 @@ pub(super) struct Inner {
     pub(super) settings: Settings,
     pub(super) scripts: Scripts,
     pub(super) revocations: Arc<Revocations>,
+    pub(super) attempts: Arc<Attempts>,
     /// Tells our own heartbeats from those of other replicas.
     pub(super) name: String,
     pub(super) link: ArcSwapOption<Connection>,
@@ -76,8 +77,17 @@ impl Inner {
         format!("{}c:{letter}:{customer}", self.settings.prefix)
     }
 
+    pub(super) fn attempt_prefix(&self) -> String {
+        format!("{}a:", self.settings.prefix)
+    }
+
     pub(super) fn attempt_key(&self, key: &AttemptKey) -> String {
-        format!("{}a:{}", self.settings.prefix, hex(key))
+        format!("{}{}", self.attempt_prefix(), hex(key))
+    }
+
+    /// Under which keys a name has failed.
+    pub(super) fn name_key(&self, who: &AttemptKey) -> String {
+        format!("{}n:{}", self.settings.prefix, hex(who))
     }
 
     pub(super) fn right_key(&self, key: &AttemptKey) -> String {

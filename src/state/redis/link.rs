@@ -17,6 +17,7 @@ use super::inner::{Inner, locked};
 use super::rules::{MARGIN, Status};
 use crate::secret::random_bytes;
 use crate::state::revocation::Rule;
+use crate::state::session::unhex;
 
 /// How often the store is asked.
 const BEAT: Duration = Duration::from_millis(250);
@@ -154,6 +155,11 @@ fn hear(inner: &Inner, text: &str) {
                 .and_then(|(number, rule)| Some(Rule { number: Some(number.parse().ok()?), ..Rule::parse(rule)? }));
             if let Some(rule) = rule {
                 inner.revocations.apply(rule);
+            }
+        }
+        Some(("attempts", who)) => {
+            if let Some(who) = unhex(who) {
+                inner.attempts.clear(&who, |_| ());
             }
         }
         Some(("beat", beat)) => {

@@ -21,13 +21,13 @@ use crate::state::session::{LoginId, Session, SessionDigest, unhex};
 const STEP: usize = 5_000;
 
 /// How many logins are read at once.
-const PAGE: usize = 200;
+pub(super) const PAGE: usize = 200;
 
 /// How long one step, or one page, may take: nobody waits but the operator.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What stands under the key of a login.
-type Fields = Vec<(String, String)>;
+pub(super) type Fields = Vec<(String, String)>;
 
 /// Which logins are looked at.
 #[derive(Debug, Clone, Copy)]
@@ -100,10 +100,7 @@ impl Redis {
                 (LoginKind::Family, Among::Login(login)) => login.to_string(),
                 _ => String::new(),
             };
-            let link = self.inner.link.load_full();
-            let link = link.as_deref().ok_or(Unavailable)?;
-            let all = nodes(&self.inner.settings, link, &self.inner.connect_log).await;
-            'nodes: for mut node in all.map_err(|error| told(&error))? {
+            'nodes: for mut node in self.nodes().await? {
                 let mut cursor = 0;
                 loop {
                     let (next, logins) = self.inner.some(&mut node, kind, &start, cursor).await?;
@@ -122,6 +119,13 @@ impl Redis {
         Ok(found)
     }
 
+    /// A connection to the server, or to each master of a cluster.
+    pub(super) async fn nodes(&self) -> Result<Vec<MultiplexedConnection>, Unavailable> {
+        let link = self.inner.link.load_full();
+        let link = link.as_deref().ok_or(Unavailable)?;
+        nodes(&self.inner.settings, link, &self.inner.connect_log).await.map_err(|error| told(&error))
+    }
+
     /// The logins that the store has noted for a customer.
     async fn noted(&self, kind: LoginKind, customer: &Identifier) -> Result<Vec<(SessionDigest, Fields)>, Unavailable> {
         let mut range = cmd("ZRANGE");
@@ -131,7 +135,7 @@ impl Redis {
         let digests: Vec<SessionDigest> = names.iter().filter_map(|name| unhex(name)).collect();
         let mut logins = Vec::new();
         for some in digests.chunks(self.at_once(PAGE).min(PAGE)) {
-            let hashes = self.inner.hashes(kind, some);
+            let hashes = all_of(some.iter().map(|digest| self.inner.login_key(kind, digest)));
             let fields: Vec<Fields> =
                 self.beside(move |_, mut connection| async move { hashes.query_async(&mut connection).await }).await?;
             logins.extend(some.iter().copied().zip(fields));
@@ -150,29 +154,53 @@ impl Inner {
         start: &str,
         cursor: u64,
     ) -> Result<(u64, Vec<(SessionDigest, Fields)>), Unavailable> {
-        let before = self.login_prefix(kind);
-        let mut scan = cmd("SCAN");
-        scan.arg(cursor).arg("MATCH").arg(format!("{}{start}*", escaped(&before))).arg("COUNT").arg(STEP);
-        let (next, keys): (u64, Vec<String>) = patiently(scan.query_async(node)).await?;
-        let digests: Vec<SessionDigest> = keys.iter().filter_map(|key| unhex(key.strip_prefix(&before)?)).collect();
+        let (next, names) = self.names(node, &self.login_prefix(kind), start, cursor).await?;
+        let digests: Vec<SessionDigest> = names.iter().filter_map(|name| unhex(name)).collect();
         let mut logins = Vec::new();
         for some in digests.chunks(PAGE) {
-            let fields: Vec<Fields> = patiently(self.hashes(kind, some).query_async(node)).await?;
+            let fields = Self::hashes(node, some.iter().map(|digest| self.login_key(kind, digest))).await?;
             logins.extend(some.iter().copied().zip(fields));
         }
         Ok((next, logins))
     }
 
-    fn hashes(&self, kind: LoginKind, digests: &[SessionDigest]) -> Pipeline {
-        let mut pipeline = Pipeline::new();
-        for digest in digests {
-            pipeline.cmd("HGETALL").arg(match kind {
-                LoginKind::Session => self.session_key(digest),
-                LoginKind::Family => self.family_key(digest),
-            });
-        }
-        pipeline
+    /// What stands behind this prefix in some keys of a node, of those that go on with `start`, and the next place.
+    pub(super) async fn names(
+        &self,
+        node: &mut MultiplexedConnection,
+        before: &str,
+        start: &str,
+        cursor: u64,
+    ) -> Result<(u64, Vec<String>), Unavailable> {
+        let mut scan = cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(format!("{}{start}*", escaped(before))).arg("COUNT").arg(STEP);
+        let (next, keys): (u64, Vec<String>) = patiently(scan.query_async(node)).await?;
+        Ok((next, keys.iter().filter_map(|key| key.strip_prefix(before).map(str::to_owned)).collect()))
     }
+
+    /// What stands under these keys of a node, in their order; nothing where there is none.
+    pub(super) async fn hashes(
+        node: &mut MultiplexedConnection,
+        keys: impl Iterator<Item = String>,
+    ) -> Result<Vec<Fields>, Unavailable> {
+        patiently(all_of(keys).query_async(node)).await
+    }
+
+    fn login_key(&self, kind: LoginKind, digest: &SessionDigest) -> String {
+        match kind {
+            LoginKind::Session => self.session_key(digest),
+            LoginKind::Family => self.family_key(digest),
+        }
+    }
+}
+
+/// The commands that read these keys.
+fn all_of(keys: impl Iterator<Item = String>) -> Pipeline {
+    let mut pipeline = Pipeline::new();
+    for key in keys {
+        pipeline.cmd("HGETALL").arg(key);
+    }
+    pipeline
 }
 
 async fn patiently<T: FromRedisValue>(exchange: impl Future<Output = RedisResult<T>>) -> Result<T, Unavailable> {
@@ -182,8 +210,8 @@ async fn patiently<T: FromRedisValue>(exchange: impl Future<Output = RedisResult
     }
 }
 
-fn told(reason: &dyn std::fmt::Display) -> Unavailable {
+pub(super) fn told(reason: &dyn std::fmt::Display) -> Unavailable {
     let reason = reason.to_string();
-    tracing::warn!(reason, "the logins of the state store cannot be listed");
+    tracing::warn!(reason, "what is in the state store cannot be listed");
     Unavailable
 }

@@ -173,6 +173,7 @@ impl Scripts {
                 forgotten = now + longest * 2 + delay
                 redis.call('HSET', KEYS[1], 'n', string.format('%.0f', count), 'f', string.format('%.0f', forgotten),
                     'l', string.format('%.0f', locked), 's', spelling)
+                if ARGV[6] ~= '' then redis.call('HSET', KEYS[1], 'w', ARGV[6]) end
                 redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', forgotten))
                 return 1",
             ),

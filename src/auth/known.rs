@@ -1,0 +1,58 @@
+//! Who is behind a request, as far as its credentials say so themselves, however its check ends.
+
+use std::sync::Arc;
+
+use crate::customer::Identifier;
+
+/// Whose credentials a request has shown. A name stands here only where its credential is authentic: an API key of
+/// gateway.yaml, a token whose signature is right, a session cookie of ours. It may be refused all the same, as one that
+/// has expired.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// The client of the access token.
+    pub client: Option<Arc<str>>,
+    /// The id of the API key.
+    pub api_key: Option<Arc<str>>,
+    /// The customer.
+    pub customer: Option<Identifier>,
+    /// The scopes that the access token lacks, separated by spaces.
+    pub lacks: Option<Box<str>>,
+}
+
+impl Known {
+    /// Adds what another one knows, and keeps the rest.
+    pub fn add(&mut self, more: Self) {
+        let Self { client, api_key, customer, lacks } = more;
+        take(&mut self.client, client);
+        take(&mut self.api_key, api_key);
+        take(&mut self.customer, customer);
+        take(&mut self.lacks, lacks);
+    }
+}
+
+fn take<T>(place: &mut Option<T>, value: Option<T>) {
+    if value.is_some() {
+        *place = value;
+    }
+}
+
+/// What came of a check. Whoever wants to see it says where it is noted whose credentials were shown: no way out of the
+/// check skips that.
+#[must_use]
+#[derive(Debug)]
+pub struct Checked<T> {
+    known: Known,
+    outcome: T,
+}
+
+impl<T> Checked<T> {
+    pub(super) fn new(known: Known, outcome: T) -> Self {
+        Self { known, outcome }
+    }
+
+    /// The outcome.
+    pub fn noted_in(self, place: &mut Known) -> T {
+        place.add(self.known);
+        self.outcome
+    }
+}

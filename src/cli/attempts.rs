@@ -1,0 +1,108 @@
+//! `wicketgate attempts`: who has failed to log in or to prove itself, and must wait. Asks the gateway that runs.
+
+use std::net::IpAddr;
+
+use clap::{Args, Subcommand, ValueEnum};
+use http::Method;
+use serde_json::{Value, json};
+
+use super::local::{ask, when};
+use super::{ConfigFile, complain, say};
+use crate::server::operators::MAX_SHOWN;
+
+pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate attempts list\n  \
+    wicketgate attempts list --login alice\n  \
+    wicketgate attempts clear login alice                     from wherever alice has tried\n  \
+    wicketgate attempts clear login alice --from 192.0.2.7    and all that has failed from this network\n  \
+    wicketgate attempts clear client asapp\n\n\
+    Names are kept as digests only. The access log has the same digest in `attempt` where a login is refused.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Attempts {
+    /// What has failed and is not forgotten: by name within a network, and by network.
+    List(List),
+    /// Forget what has failed under a name, so that it can be tried again at once.
+    Clear(Clear),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Only what has failed under this username.
+    #[arg(long, value_name = "NAME", conflicts_with = "client")]
+    login: Option<String>,
+    /// Only what has failed under this client's id.
+    #[arg(long, value_name = "ID")]
+    client: Option<String>,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Clear {
+    /// What it is the name of.
+    kind: Kind,
+    /// The username as it is typed in, or the client's id.
+    name: String,
+    /// Also what has failed from the network of this address, under whatever names.
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<IpAddr>,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    Login,
+    Client,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Client => "client",
+        }
+    }
+}
+
+/// Lists or clears.
+pub(super) fn attempts(what: &Attempts) -> anyhow::Result<()> {
+    match what {
+        Attempts::List(list) => {
+            let named = match (&list.login, &list.client) {
+                (Some(name), _) => Some((Kind::Login, name)),
+                (None, Some(id)) => Some((Kind::Client, id)),
+                (None, None) => None,
+            };
+            let body = named.map(|(kind, name)| json!({ "kind": kind.word(), "name": name }));
+            let found = ask(&list.file.config, Method::GET, "/attempts", body)?;
+            if list.json {
+                return say(&serde_json::to_string_pretty(&found)?);
+            }
+            if found.as_array().is_some_and(|found| found.len() >= MAX_SHOWN) {
+                complain(&anyhow::anyhow!("only {MAX_SHOWN} are shown: name one, by --login or --client"));
+            }
+            say("attempt           failures  wait     forgotten at")?;
+            for one in found.as_array().into_iter().flatten() {
+                say(&line(one))?;
+            }
+            Ok(())
+        }
+        Attempts::Clear(clear) => {
+            let from = clear.from.map(|address| address.to_string());
+            let body = json!({ "kind": clear.kind.word(), "name": clear.name, "from": from });
+            let answer = ask(&clear.file.config, Method::DELETE, "/attempts", Some(body))?;
+            let (attempt, count) = (answer["attempt"].as_str().unwrap_or_default(), &answer["cleared"]);
+            say(&format!("cleared: {} {attempt}: {count} counts of failures", clear.kind.word()))
+        }
+    }
+}
+
+fn line(one: &Value) -> String {
+    let wait = format!("{} s", one["wait"]);
+    let attempt = one["attempt"].as_str().unwrap_or("(a network)");
+    format!("{attempt:<16}  {:<8}  {wait:<7}  {}", one["failures"].to_string(), when(&one["forgotten_at"]))
+}
