@@ -130,6 +130,8 @@ fn x11_while_redis_is_down_tokens_pass_and_what_nobody_can_know_is_503_and_it_re
     by_cookie(a, &forged).send().expect(401, "401-03");
     redis.restart();
     until("logins work again", || a.login_request(ALICE.name, ALICE.secret).send().status == 200);
+    // Each finds it by itself.
+    until("the other has it too", || b.metric("wicketgate_state_up", &[]) == 1.0);
     by_cookie(b, &log_in(a, ALICE)).send().ok();
     a.expect_metric("wicketgate_state_up", &[], 1.0);
 }
