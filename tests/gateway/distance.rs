@@ -134,16 +134,19 @@ fn an_older_version_that_puts_and_reads_revocations_is_understood() {
     assert_eq!(redis.command(&["HGET", "wg:{rules}:of", &subject]), format!("client {now} {until} {}", CLIENT.name));
 }
 
-/// Calls that need nothing but what this process knows, until it is so; none of them may be refused.
-fn calls_pass_until(gateway: &Gateway, token: &str, is_so: impl Fn() -> bool) -> usize {
+/// Calls that need nothing but what this process knows, until it is so; none of them may be refused. How many there were,
+/// and how long the longest took.
+fn calls_pass_until(gateway: &Gateway, token: &str, is_so: impl Fn() -> bool) -> (usize, Duration) {
     let mut connection = gateway.connect();
-    let mut passed = 0;
+    let (mut passed, mut longest) = (0, Duration::ZERO);
     while !is_so() {
+        let begun = Instant::now();
         gateway.get("/me/x").customer(token).send_on(&mut connection).ok();
+        longest = longest.max(begun.elapsed());
         passed += 1;
         assert!(passed < 100_000, "never");
     }
-    passed
+    (passed, longest)
 }
 
 #[test]
@@ -172,8 +175,9 @@ fn a_killed_connection_is_back_soon_however_many_revocations_there_are_and_no_ca
             redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
             redis.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
         }
-        let passed = calls_pass_until(gateway, &token, || is_back(since));
-        println!("{kill}: back after {:?}, {passed} calls meanwhile", begun.elapsed());
+        let (passed, longest) = calls_pass_until(gateway, &token, || is_back(since));
+        let memory = gateway.metric("process_resident_memory_bytes", &[]) / 1e6;
+        println!("{kill}: back after {:?}, {passed} calls took {longest:?} at most, {memory} MB", begun.elapsed());
         gateway.expect_metric("wicketgate_state_up", &[], 1.0);
         // Rules are not read again. Every look reads those that have ended: four a second.
         let again = calls(&redis, "zrangebyscore") - read;
@@ -182,6 +186,27 @@ fn a_killed_connection_is_back_soon_however_many_revocations_there_are_and_no_ca
     assert!(gateway.metric("wicketgate_state_staleness_seconds", &[]) < 5.0);
     revoke(gateway, &["client", CLIENT.name]);
     assert_eq!(rules(&redis), count + 1);
+}
+
+#[test]
+fn a_first_read_that_is_cut_again_and_again_goes_on_where_it_was() {
+    let redis = RedisServer::start();
+    fill(&redis, 60_000, keys::now() + 3_600);
+    let far = Distance::to(redis.port, Duration::from_millis(20));
+    let world = world(1, &far.url(), |c| c);
+    let gateway = &world.gateways[0];
+    let pages = || calls(&redis, "zrangebyscore");
+    for _ in 0..5 {
+        // Honest as long as it does not know all.
+        let answer = gateway.get("/key/x").api_key(API_KEY).send().status;
+        assert!(answer == 503 || gateway.metric("wicketgate_revocations", &[]) == 60_000.0);
+        let before = pages();
+        within_a_minute("it reads", || pages() > before + 1 || gateway.admin("/readyz").status == 200);
+        far.cut();
+    }
+    within_a_minute("it has read all", || gateway.admin("/readyz").status == 200);
+    gateway.expect_metric("wicketgate_revocations", &[], 60_000.0);
+    gateway.get("/key/x").api_key(API_KEY).send().ok();
 }
 
 #[test]
@@ -279,21 +304,24 @@ fn the_use_of_very_many_sessions_at_once_never_hinders_a_call() {
     let redis = RedisServer::start();
     let far = Distance::to(redis.port, Duration::from_millis(20));
     let world = world(1, &far.url(), |c| {
-        c.set("/login/cookie/idle", json!("16s")).set("/login/max_per_customer", json!(1_000)).without("/login/limits")
+        c.set("/login/cookie/idle", json!("40s"))
+            .set("/state/redis/timeout", json!("1s"))
+            .set("/login/max_per_customer", json!(1_000))
+            .without("/login/limits")
     });
     let gateway = &world.gateways[0];
     gateway.is_ready();
     let request = gateway.login_request(ALICE.name, ALICE.secret);
-    let logins = (0..8).map(|_| {
+    let logins = (0..4).map(|_| {
         let request = request.clone();
-        thread::spawn(move || (0..15).map(|_| cookie(&request.send().ok())).collect::<Vec<_>>())
+        thread::spawn(move || (0..30).map(|_| cookie(&request.send().ok())).collect::<Vec<_>>())
     });
     let logins: Vec<_> = logins.collect();
     let cookies: Vec<String> = logins.into_iter().flat_map(|login| login.join().unwrap()).collect();
     let told = || calls(&redis, "hset") - 120;
     let mut connection = gateway.connect();
     let begun = Instant::now();
-    while told() < 240 {
+    while told() < 120 {
         for cookie in &cookies {
             gateway.get("/me/x").header("Cookie", cookie).send_on(&mut connection).ok();
         }
@@ -340,4 +368,74 @@ fn where_too_few_replicas_have_a_write_it_is_refused_and_everything_else_goes_on
     follower.resume();
     eventually("logins go on", || request.send().status == 200);
     drop(follower);
+}
+
+#[test]
+fn a_cluster_that_was_emptied_gets_the_revocations_again_and_is_told_of_sessions_in_use() {
+    let node = RedisServer::with(&[("cluster-enabled", "yes")]);
+    node.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    eventually("the cluster is up", || node.command(&["CLUSTER", "INFO"]).contains("cluster_state:ok"));
+    let world = world(2, &node.url(), |c| {
+        c.set("/state/redis/cluster", json!(true)).set("/login/cookie/idle", json!("8s")).without("/login/limits")
+    });
+    world.gateways.iter().for_each(Gateway::is_ready);
+    let (a, b) = (&world.gateways[0], &world.gateways[1]);
+    revoke(a, &["client", CLIENT.name]);
+    revoke(b, &["client", OTHER_CLIENT.name]);
+    eventually("both know both", || world.gateways.iter().all(|g| g.metric("wicketgate_revocations", &[]) == 2.0));
+    node.command(&["FLUSHALL"]);
+    eventually("both are there again", || rules(&node) == 2);
+    let cookies: Vec<String> =
+        [ALICE, BOB].map(|account| cookie(&a.login_request(account.name, account.secret).send().ok())).into();
+    let begun = Instant::now();
+    while begun.elapsed() < DEADLINE {
+        cookies.iter().for_each(|pair| drop(b.get("/me/x").header("Cookie", pair).send().ok()));
+    }
+    for gateway in &world.gateways {
+        let said = gateway.stderr.all().join("\n");
+        assert!(!said.contains("beside the calls") && !said.contains("is away"), "{said}");
+    }
+}
+
+#[test]
+fn an_earlier_version_beside_this_one_has_the_same_revocations() {
+    let Ok(earlier) = std::env::var("WICKETGATE_EARLIER") else {
+        println!("NOT TESTED: WICKETGATE_EARLIER names no binary of an earlier version");
+        return;
+    };
+    let redis = RedisServer::start();
+    let world = world(1, &redis.url(), |c| c);
+    let new = &world.gateways[0];
+    let files = std::sync::Arc::new(gateway::Workspace::new(&world.config));
+    let script = format!("shift; exec {earlier} \"$@\"");
+    let old = Gateway::start_in_shell(files, world.config.signing_key.clone(), &script);
+    [new, &old].iter().for_each(|gateway| gateway.is_ready());
+    let passes = |gateway: &Gateway, token: &str| gateway.get("/system/x").bearer(token).send().status == 200;
+    let (one, other) = (new.token(CLIENT), new.token(OTHER_CLIENT));
+    assert!([new, &old].iter().all(|gateway| passes(gateway, &one)));
+    // Each revokes for both, and again what the other has revoked.
+    revoke(new, &["client", CLIENT.name]);
+    eventually("the earlier one has it", || !passes(&old, &one));
+    revoke(&old, &["client", OTHER_CLIENT.name]);
+    eventually("this one has it", || !passes(new, &other));
+    for round in 0..4 {
+        revoke([new, &old][round % 2], &["client", CLIENT.name]);
+        revoke([&old, new][round % 2], &["client", OTHER_CLIENT.name]);
+    }
+    eventually("one entry each", || rules(&redis) == 2);
+    redis.command(&["FLUSHALL"]);
+    eventually("they are there again", || rules(&redis) >= 2);
+    redis.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    eventually("one entry each again", || rules(&redis) == 2);
+    for gateway in [new, &old] {
+        eventually("all hold", || !passes(gateway, &one) && !passes(gateway, &other));
+        eventually("it is up", || gateway.metric("wicketgate_state_up", &[]) == 1.0);
+        gateway.expect_metric("wicketgate_revocations", &[], 2.0);
+    }
+    // Neither sends anything again and again.
+    eventually("it is quiet", || {
+        let (sent, looked) = (calls(&redis, "zadd"), calls(&redis, "publish"));
+        eventually("both look", || calls(&redis, "publish") >= looked + 20);
+        calls(&redis, "zadd") == sent
+    });
 }

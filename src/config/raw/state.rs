@@ -71,7 +71,8 @@ pub struct Redis {
     /// How long connecting may take.
     #[serde(default = "default_connect_timeout")]
     pub connect_timeout: Duration,
-    /// How many replicas must have a write before it is acknowledged (WAIT). 0: a failover may lose the last writes.
+    /// How many replicas must have a write before it is acknowledged (WAIT). Too few: those writes get 503, everything else
+    /// goes on. 0: a failover may lose the last writes.
     #[serde(default)]
     pub replicas: u32,
 }
@@ -160,7 +161,7 @@ impl State {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Outage {
-    /// For how long a session passes that Redis has vouched for.
+    /// For how long a session that this replica has seen passes while Redis is away, from the beginning of the outage.
     pub sessions: Duration,
     /// For how long tokens and API keys pass though a revocation may have been missed. Then all is refused with 503.
     pub revocations: Duration,

@@ -9,6 +9,7 @@ use redis::{ErrorKind, Pipeline, RedisResult};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use super::compare::compare;
 use super::connect::{Connection, connect};
 use super::inner::{Inner, ends, is_away, locked};
 use super::link::pause;
@@ -30,7 +31,8 @@ const COMPARE: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Chores {
     wanted: Notify,
-    connection: tokio::sync::Mutex<Option<Connection>>,
+    /// With the time of listening in which it was made: after a failover it may lead elsewhere than the link does.
+    connection: tokio::sync::Mutex<Option<(u32, Connection)>>,
     /// The rules are to be compared with those of the store.
     compares: AtomicBool,
     /// By how many rules more the store was ahead when nothing was found missing: it has some that cannot be read here.
@@ -55,11 +57,6 @@ impl Chores {
             self.adopts_all.store(true, Ordering::Release);
         }
         self.wanted.notify_one();
-    }
-
-    /// The next chore is done on a new connection.
-    pub(super) async fn reconnect(&self) {
-        *self.connection.lock().await = None;
     }
 
     /// Rules that were read: those of an older version get what a later one notes beside them.
@@ -94,7 +91,9 @@ pub(super) async fn keep(inner: Arc<Inner>) {
             Ok(()) => failures = 0,
             Err(error) => {
                 inner.chores.compares.fetch_or(compares, Ordering::AcqRel);
-                tracing::debug!(%error, "the state store does not take what is done beside the calls: it is tried again");
+                if failures == 0 {
+                    tracing::warn!(%error, "the state store does not take what is done beside the calls: tried again");
+                }
                 failures += 1;
                 sleep(pause(failures)).await;
             }
@@ -103,15 +102,19 @@ pub(super) async fn keep(inner: Arc<Inner>) {
 }
 
 async fn all(inner: &Inner, compares: bool) -> RedisResult<()> {
-    tell_touched(inner).await?;
     send_pending(inner).await?;
-    adopt(inner).await?;
     if compares {
         let status = inner.beside(async |mut connection| inner.look(&mut connection).await).await?;
-        super::compare::compare(inner, status).await?;
-        inner.chores.ahead.store(ahead(inner, status), Ordering::Release);
+        if compare(inner, status).await? {
+            tracing::info!("the state store and this process had other revocations: both have all again");
+            // Until nothing more is found.
+            inner.chores.compares.store(true, Ordering::Release);
+        } else {
+            inner.chores.ahead.store(ahead(inner, status), Ordering::Release);
+        }
     }
-    Ok(())
+    adopt(inner).await?;
+    tell_touched(inner).await
 }
 
 /// Tells the store which sessions were used. What it was not told of waits for the next time.
@@ -207,11 +210,14 @@ impl Inner {
 
     async fn connection_beside(&self) -> RedisResult<Connection> {
         let mut connection = self.chores.connection.lock().await;
-        if let Some(connection) = &*connection {
+        let listening = self.listening.load(Ordering::Acquire);
+        if let Some((then, connection)) = &*connection
+            && *then == listening
+        {
             return Ok(connection.clone());
         }
         let (connected, _) = connect(&self.settings, &self.connect_log).await?;
-        Ok(connection.insert(connected).clone())
+        Ok(connection.insert((listening, connected)).1.clone())
     }
 
     /// Notes that a session was used. There is a bound: what may be lost is when it was last used.

@@ -80,17 +80,12 @@ pub(super) struct CommitQueue(mpsc::Receiver<Write>);
 impl CommitQueue {
     /// Writes what comes, for ever.
     pub(super) async fn keep(mut self, inner: Arc<Inner>) {
-        let (mut connection, mut said) = (None::<Connection>, None::<Instant>);
-        let (mut writes, mut renewals) = (Vec::new(), 0);
+        let (mut connection, mut said) = (None::<(u32, Connection)>, None::<Instant>);
+        let mut writes = Vec::new();
         while self.0.recv_many(&mut writes, MOST_AT_ONCE).await > 0 {
             // Whoever has gone on wants nothing written any more.
             writes.retain(|write| !write.done.is_closed());
-            // What becomes of these is not known to those who are told that nothing was written: as after any outage.
             let (runs, waiting): (Vec<_>, Vec<_>) = writes.drain(..).map(|write| (write.run, write.done)).unzip();
-            let renewed = inner.renewals.load(Ordering::Acquire);
-            if std::mem::replace(&mut renewals, renewed) != renewed {
-                connection = None;
-            }
             let outcome = match connected(&inner, &mut connection).await {
                 Ok(connection) => commit(&inner, connection, runs).await,
                 Err(error) => Err(error),
@@ -121,12 +116,14 @@ impl CommitQueue {
     }
 }
 
-async fn connected<'a>(inner: &Inner, connection: &'a mut Option<Connection>) -> RedisResult<&'a Connection> {
-    if connection.is_none() {
+/// The connection for writes. With a new link it is another one: after a failover it may lead elsewhere.
+async fn connected<'a>(inner: &Inner, connection: &'a mut Option<(u32, Connection)>) -> RedisResult<&'a Connection> {
+    let listening = inner.listening.load(Ordering::Acquire);
+    if connection.as_ref().is_none_or(|(then, _)| *then != listening) {
         let connected = timeout(inner.settings.connect_timeout, connect(&inner.settings, &inner.connect_log)).await;
-        *connection = Some(connected.map_err(|_| late())??.0);
+        *connection = Some((listening, connected.map_err(|_| late())??.0));
     }
-    connection.as_ref().ok_or_else(late)
+    connection.as_ref().map(|(_, connection)| connection).ok_or_else(late)
 }
 
 /// Runs all at once; which of them worked, and how many replicas have them.

@@ -27,8 +27,9 @@ struct Range {
     count: usize,
 }
 
-/// Finds what is missing on one side, and puts it there.
-pub(super) async fn compare(inner: &Inner, status: Status) -> RedisResult<()> {
+/// Finds what is missing on one side, and puts it there; whether anything was.
+pub(super) async fn compare(inner: &Inner, status: Status) -> RedisResult<bool> {
+    let mut found = false;
     let numbers = snapshot(inner).await;
     let whole = Range { after: 0, last: u64::MAX, count: numbers.len() };
     // All replicas begin elsewhere: they share the work.
@@ -47,11 +48,11 @@ pub(super) async fn compare(inner: &Inner, status: Status) -> RedisResult<()> {
             if parts.len() > 1 {
                 ranges.extend(parts);
             } else {
-                settle(inner, range, status.time).await?;
+                found |= settle(inner, range, status.time).await?;
             }
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// All numbers in their order, taken so that nobody waits.
@@ -89,8 +90,9 @@ fn split(range: Range, numbers: &[u64]) -> Vec<Range> {
     ranges
 }
 
-/// Reads what the store has in a range, puts that in force, and sends what it lacks.
-async fn settle(inner: &Inner, range: Range, time: u64) -> RedisResult<()> {
+/// Reads what the store has in a range, puts that in force, and sends what it lacks; whether anything was missing.
+async fn settle(inner: &Inner, range: Range, time: u64) -> RedisResult<bool> {
+    let mut found = false;
     let mut there: HashSet<Numbered> = HashSet::new();
     let mut after = range.after;
     loop {
@@ -99,7 +101,7 @@ async fn settle(inner: &Inner, range: Range, time: u64) -> RedisResult<()> {
         for (text, number) in page {
             after = after.max(number);
             if let Some(rule) = Rule::parse(&text) {
-                inner.revocations.apply(Rule { number: Some(number), ..rule });
+                found |= inner.revocations.apply(Rule { number: Some(number), ..rule });
             }
             there.insert((text, number));
         }
@@ -114,13 +116,13 @@ async fn settle(inner: &Inner, range: Range, time: u64) -> RedisResult<()> {
     };
     let missing: Vec<Rule> = here.into_iter().filter(is_missing).collect();
     if missing.is_empty() {
-        return Ok(());
+        return Ok(found);
     }
-    tracing::info!(rules = missing.len(), "the state store lacked revocations: it has them again");
+    tracing::debug!(rules = missing.len(), "the state store lacks revocations: they are sent again");
     for some in missing.chunks(CHUNK) {
         inner.beside(async |mut connection| inner.send_rules(&mut connection, some, false).await).await?;
     }
-    Ok(())
+    Ok(true)
 }
 
 #[cfg(test)]

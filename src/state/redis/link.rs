@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use futures_core::Stream as _;
 use redis::aio::PubSub;
 use redis::{RedisResult, cmd};
+use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::connect::{Connection, connect};
@@ -29,6 +30,9 @@ const DEAF: u64 = 2_000;
 /// How many rules are read at once, where the network allows it, and where it is slow.
 pub(super) const PAGE: usize = 10_000;
 const SMALLEST_PAGE: usize = 100;
+
+/// After so many rules something else may run.
+const YIELD: usize = 500;
 
 /// The longest pauses after the second failure in turn, and after many.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -74,8 +78,6 @@ async fn renewed(inner: &Inner) -> (Connection, PubSub) {
     loop {
         match connect(&inner.settings, &inner.connect_log).await {
             Ok(ways) => {
-                inner.chores.reconnect().await;
-                inner.renewals.fetch_add(1, Ordering::AcqRel);
                 tracing::info!("the state store has taken the new credentials");
                 return ways;
             }
@@ -215,21 +217,26 @@ async fn catch_up(inner: &Inner, connection: &mut Connection) -> Result<Status, 
             }
         };
         inner.page.store((most * 2).min(PAGE), Ordering::Relaxed);
-        for (text, number) in &page {
+        for (at, (text, number)) in page.iter().enumerate() {
             // One that cannot be read is of a later version: that one obeys it.
             if let Some(rule) = Rule::parse(text) {
                 inner.revocations.apply(Rule { number: Some(*number), ..rule });
             }
             cursor = cursor.max(*number);
+            // Others of this runtime have something to do too.
+            if at % YIELD == 0 {
+                yield_now().await;
+            }
         }
         let is_last = page.len() < most;
-        inner.chores.adopt(page);
+        // On a new link all are looked at where any lacks its end.
+        if inner.link.load().is_some() {
+            inner.chores.adopt(page);
+        }
         if is_last {
             cursor = cursor.max(status.number);
         }
         inner.cursor.store(cursor, Ordering::Release);
-        // Others of this runtime have something to do too.
-        tokio::task::yield_now().await;
     }
     inner.cursor.store(cursor, Ordering::Release);
     inner.revocations.know(cursor);
