@@ -114,7 +114,6 @@ impl Redis {
             link: ArcSwapOption::empty(),
             lost: Notify::new(),
             renewed: Notify::new(),
-            renewals: AtomicU32::new(0),
             connect_log: ConnectLog::default(),
             was_up: AtomicBool::new(true),
             started: Instant::now(),

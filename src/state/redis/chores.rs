@@ -59,11 +59,6 @@ impl Chores {
         self.wanted.notify_one();
     }
 
-    /// The next chore is done on a new connection.
-    pub(super) async fn reconnect(&self) {
-        *self.connection.lock().await = None;
-    }
-
     /// Rules that were read: those of an older version get what a later one notes beside them.
     pub(super) fn adopt(&self, rules: Vec<Numbered>) {
         let mut adopted = locked(&self.adopted);

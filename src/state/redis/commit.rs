@@ -81,15 +81,11 @@ impl CommitQueue {
     /// Writes what comes, for ever.
     pub(super) async fn keep(mut self, inner: Arc<Inner>) {
         let (mut connection, mut said) = (None::<(u32, Connection)>, None::<Instant>);
-        let (mut writes, mut renewals) = (Vec::new(), 0);
+        let mut writes = Vec::new();
         while self.0.recv_many(&mut writes, MOST_AT_ONCE).await > 0 {
             // Whoever has gone on wants nothing written any more.
             writes.retain(|write| !write.done.is_closed());
             let (runs, waiting): (Vec<_>, Vec<_>) = writes.drain(..).map(|write| (write.run, write.done)).unzip();
-            let renewed = inner.renewals.load(Ordering::Acquire);
-            if std::mem::replace(&mut renewals, renewed) != renewed {
-                connection = None;
-            }
             let outcome = match connected(&inner, &mut connection).await {
                 Ok(connection) => commit(&inner, connection, runs).await,
                 Err(error) => Err(error),

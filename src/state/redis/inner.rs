@@ -34,8 +34,6 @@ pub(super) struct Inner {
     pub(super) lost: Notify,
     /// There are other credentials.
     pub(super) renewed: Notify,
-    /// How often connections have been made with such.
-    pub(super) renewals: AtomicU32,
     pub(super) connect_log: ConnectLog,
     pub(super) was_up: AtomicBool,
     pub(super) started: Instant,

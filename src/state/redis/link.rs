@@ -79,8 +79,6 @@ async fn renewed(inner: &Inner) -> (Connection, PubSub) {
     loop {
         match connect(&inner.settings, &inner.connect_log).await {
             Ok(ways) => {
-                inner.chores.reconnect().await;
-                inner.renewals.fetch_add(1, Ordering::AcqRel);
                 tracing::info!("the state store has taken the new credentials");
                 return ways;
             }
