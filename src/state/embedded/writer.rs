@@ -232,12 +232,14 @@ impl Writer {
         }
         if self.rewrite.is_none() && self.wants_rewrite() {
             self.has_deleted = false;
-            self.rewrite =
-                is_worth_it(self.file_bytes(), self.live).then(|| Rewrite::begin(&self.path)).and_then(|begun| {
-                    begun.inspect_err(|error| tracing::warn!(%error, "the file of the state cannot be copied")).ok()
-                });
-            if self.rewrite.is_none() {
-                self.rewrite_after = Instant::now() + PAUSE;
+            if is_worth_it(self.file_bytes(), self.live) {
+                match Rewrite::begin(&self.path) {
+                    Ok(rewrite) => self.rewrite = Some(rewrite),
+                    Err(error) => {
+                        tracing::warn!(%error, "the file of the state cannot be copied");
+                        self.rewrite_after = Instant::now() + PAUSE;
+                    }
+                }
             }
             return;
         }
