@@ -164,7 +164,9 @@ pub fn restore(directory: &Path, path: &Path, keep_logins: bool, now: u64) -> Re
     let mut reader = Reader { lines: BufReader::new(file), path, line: 0, digest: Context::new(&SHA256) };
     let made = reader.first()?;
     let (mut count, mut rules) = (0, Vec::new());
-    let ended = Rule::new(Subject::All, now, now.saturating_add(LONGEST + LONGEST_SKEW));
+    // With a number: what is issued in the rest of this second is good.
+    let number = Some(now.saturating_add(1).saturating_mul(1_000_000));
+    let ended = Rule { number, ..Rule::new(Subject::All, now, now.saturating_add(LONGEST + LONGEST_SKEW)) };
     let before = replace_file(directory, now, |put| {
         while let Line::Record(key, value) = reader.next(count)? {
             count += 1;

@@ -94,7 +94,7 @@ const MAX_TOUCHED: usize = 100_000;
 /// # Errors
 /// Why that failed.
 pub(super) async fn try_connect(settings: &Settings) -> Result<(), String> {
-    connect::connect(settings, &ConnectLog::default()).await.map(drop).map_err(|error| error.to_string())
+    connect::connect(settings, &ConnectLog::silent()).await.map(drop).map_err(|error| error.to_string())
 }
 
 impl Redis {

@@ -12,7 +12,11 @@ const AGAIN: Duration = Duration::from_secs(60);
 
 /// What was last said of each address.
 #[derive(Debug, Default)]
-pub(super) struct ConnectLog(Mutex<HashMap<String, Said>>);
+pub(super) struct ConnectLog {
+    said: Mutex<HashMap<String, Said>>,
+    /// Nothing is said.
+    is_silent: bool,
+}
 
 #[derive(Debug)]
 struct Said {
@@ -23,10 +27,18 @@ struct Said {
 }
 
 impl ConnectLog {
+    /// One for whoever says the outcome itself.
+    pub(super) fn silent() -> Self {
+        Self { is_silent: true, ..Self::default() }
+    }
+
     /// An attempt failed.
     pub(super) fn failed(&self, address: &str, reason: &dyn Display) {
+        if self.is_silent {
+            return;
+        }
         let reason = reason.to_string();
-        let mut all = locked(&self.0);
+        let mut all = locked(&self.said);
         let failures = match all.get_mut(address) {
             Some(said) if said.reason == reason && said.at.elapsed() < AGAIN => {
                 said.since += 1;
@@ -41,6 +53,6 @@ impl ConnectLog {
 
     /// There is a connection to this address: what fails from here on is new.
     pub(super) fn succeeded(&self, address: &str) {
-        locked(&self.0).remove(address);
+        locked(&self.said).remove(address);
     }
 }
