@@ -1,22 +1,31 @@
-//! `wicketgate state`: backups of the state that is in a file.
+//! `wicketgate state`: backups of the state that is in a file, and its way between a file and Redis.
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::Value;
 
 use super::local::{is_running, tell};
 use super::{ConfigFile, say};
-use crate::config::{self, Config};
+use crate::app;
+use crate::config::{self, Config, Problems};
 use crate::dated::format_time;
+use crate::policy;
 use crate::secret::has_secret_shape;
-use crate::state::archive::{Archive, back_up_closed, restore};
+use crate::state::Settings;
+use crate::state::archive::{Archive, Logins, back_up_closed, restore};
+use crate::state::redis::{self, transfer};
+
+/// A file that is older than so many seconds may miss what has ended since.
+const A_WHILE: u64 = 300;
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate state backup state-2026-11-27.backup\n  \
-    systemctl stop wicketgate && wicketgate state restore state-2026-11-27.backup";
+    systemctl stop wicketgate && wicketgate state restore state-2026-11-27.backup\n  \
+    wicketgate state export moved.state    with the gateway.yaml of the store that it leaves\n  \
+    wicketgate state import moved.state    with the one of the store that it goes to";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum State {
@@ -25,6 +34,22 @@ pub(super) enum State {
     /// Put a backup in the place of the state of a gateway that does not run. Customers log in again, and clients get new
     /// tokens; the state before is kept beside.
     Restore(Restore),
+    /// Write all of it into a file, also from Redis, for another store.
+    Export(Backup),
+    /// Bring what was exported into the store of this configuration: into Redis, or into the file of a gateway that does not
+    /// run. Logins go on.
+    Import(Import),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// What was exported.
+    from: PathBuf,
+    /// Into a Redis that has logins already: what is there stays, and nothing becomes looser.
+    #[arg(long)]
+    merge: bool,
+    #[command(flatten)]
+    file: ConfigFile,
 }
 
 #[derive(Debug, Args)]
@@ -46,24 +71,42 @@ pub(super) struct Restore {
     file: ConfigFile,
 }
 
-/// Backs up or restores.
+/// Backs up, restores or moves.
 pub(super) fn state(what: &State) -> anyhow::Result<()> {
     match what {
-        State::Backup(what) => back_up(&what.to, &configuration(&what.file)?),
-        State::Restore(what) => restore_from(&what.from, what.keep_logins, &configuration(&what.file)?),
+        State::Backup(what) => back_up(&what.to, &not_in_redis(&what.file)?),
+        State::Restore(what) => restore_from(&what.from, what.keep_logins, &not_in_redis(&what.file)?),
+        State::Export(what) => export_to(&what.to, &configuration(&what.file)?),
+        State::Import(what) => import_from(&what.from, what.merge, &configuration(&what.file)?),
     }
 }
 
 fn configuration(file: &ConfigFile) -> anyhow::Result<Config> {
     let (config, problems) = config::read(&file.config)?;
+    if problems.is_empty() { Ok(config) } else { Err(problems.into()) }
+}
+
+fn not_in_redis(file: &ConfigFile) -> anyhow::Result<Config> {
+    let config = configuration(file)?;
+    ensure!(
+        config.raw().state.redis.is_none(),
+        "the state is in Redis: back it up there (its file of `appendonly yes`, or a snapshot), or move it with \
+         `wicketgate state export`"
+    );
+    Ok(config)
+}
+
+/// Where the state is in Redis, how it is entered.
+fn redis(config: &Config) -> anyhow::Result<Option<redis::Settings>> {
+    let mut problems = Problems::default();
+    let settings = policy::state::read(config, &mut problems);
     if !problems.is_empty() {
         return Err(problems.into());
     }
-    ensure!(
-        config.raw().state.redis.is_none(),
-        "the state is in Redis: back it up there (its file of `appendonly yes`, or a snapshot)"
-    );
-    Ok(config)
+    Ok(match settings {
+        Some(Settings::Redis(settings, _)) => Some(*settings),
+        _ => None,
+    })
 }
 
 fn directory(config: &Config) -> PathBuf {
@@ -91,21 +134,43 @@ fn back_up(to: &Path, config: &Config) -> anyhow::Result<()> {
     say(&format!("{count} records are in {}. Keep it as safe as the state itself.", to.display()))
 }
 
+fn export_to(to: &Path, config: &Config) -> anyhow::Result<()> {
+    let Some(settings) = redis(config)? else { return back_up(to, config) };
+    let count = app::control_runtime()?.block_on(transfer::export(settings, to, now()))?;
+    say(&format!("{count} records are in {}. Keep it as safe as the state itself.", to.display()))
+}
+
+fn import_from(from: &Path, merge: bool, config: &Config) -> anyhow::Result<()> {
+    let (made, count) = if let Some(settings) = redis(config)? {
+        let imported = app::control_runtime()?.block_on(transfer::import(settings, from, merge, now()))?;
+        (imported.made, imported.count)
+    } else {
+        ensure!(
+            !merge,
+            "`--merge` is for Redis: a state in a file is replaced, and what was revoked in it stays revoked"
+        );
+        not_while_it_runs(config)?;
+        let restored = restore(&directory(config), from, Logins::Move, now())?;
+        if let Some(before) = &restored.before {
+            say(&format!("The state before is {}.", before.display()))?;
+        }
+        (restored.made, restored.count)
+    };
+    say(&format!("imported: {count} records, of {}. Logins go on.", format_time(made)))?;
+    if now().saturating_sub(made) > A_WHILE { say(&risk(made)) } else { Ok(()) }
+}
+
 fn restore_from(from: &Path, keep_logins: bool, config: &Config) -> anyhow::Result<()> {
-    if is_running(config)? {
-        bail!("a gateway runs with this state: stop it first");
-    }
-    let restored = restore(&directory(config), from, keep_logins, now())?;
+    not_while_it_runs(config)?;
+    let logins = if keep_logins { Logins::Keep } else { Logins::End };
+    let restored = restore(&directory(config), from, logins, now())?;
     let made = format_time(restored.made);
     say(&format!("restored: {} records, of {made}", restored.count))?;
     if let Some(before) = &restored.before {
         say(&format!("The state before is {}.", before.display()))?;
     }
     say(&if keep_logins {
-        format!(
-            "Sessions, JWTs and refresh tokens go on. Risk: logins that have ended since {made}, and tokens, customers and \
-             clients that were revoked since then, are good again."
-        )
+        format!("Sessions, JWTs and refresh tokens go on. {}", risk(restored.made))
     } else {
         "Sessions, JWTs and refresh tokens from before now are refused: customers log in again, clients get new tokens."
             .to_owned()
@@ -122,6 +187,19 @@ fn restore_from(from: &Path, keep_logins: bool, config: &Config) -> anyhow::Resu
         say("  none")?;
     }
     Ok(())
+}
+
+fn not_while_it_runs(config: &Config) -> anyhow::Result<()> {
+    ensure!(!is_running(config)?, "a gateway runs with this state: stop it first");
+    Ok(())
+}
+
+fn risk(made: u64) -> String {
+    format!(
+        "Risk: logins that have ended since {}, and tokens, customers and clients that were revoked since then, are good \
+         again.",
+        format_time(made)
+    )
 }
 
 fn now() -> u64 {

@@ -2,24 +2,26 @@
 //! that names the version and a last one with the number of records and the SHA-256 of all before. A file that was cut off or
 //! changed is recognised by the last line.
 
+mod reader;
+
+use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::embedded::{Embedded, Fate, OpenFault, Unreadable, replace_file};
+use super::embedded::{Change, Embedded, Fate, OpenFault, Put, Unreadable, replace_file};
 use super::record::{self, Kept};
 use super::revocation::{Rule, Subject};
 use super::session::hex;
 use super::{LONGEST, LONGEST_SKEW};
+pub(super) use reader::{Contents, Reader, Record};
 
 /// What the first line begins with, and the version of all that follows.
 const MAGIC: &str = "wicketgate-state";
 const VERSION: &str = "1";
-/// No line is longer, in bytes.
-const LONGEST_LINE: u64 = 1 << 20;
 
 /// Why there is no backup, or no restore; each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +41,35 @@ pub enum ArchiveFault {
     /// The state cannot be used.
     #[error(transparent)]
     Open(#[from] OpenFault),
+    /// The state in Redis cannot be read or written.
+    #[error("the state in Redis: {0}")]
+    Redis(String),
+    /// There is something already where it would go.
+    #[error(
+        "the state in Redis has {sessions} sessions, {families} logins with refresh tokens and {rules} revocations already: \
+         with `--merge` what is there stays, and what is not comes to it"
+    )]
+    NotEmpty {
+        /// Sessions by cookie.
+        sessions: usize,
+        /// Families of refresh tokens.
+        families: usize,
+        /// Rules.
+        rules: u64,
+    },
+    /// Some of it was written.
+    #[error(
+        "broken off after {done} of {count} records: {why}. \
+         Run it again with `--merge`: what is there already stays"
+    )]
+    BrokenOff {
+        /// How many records are there.
+        done: u64,
+        /// How many there are.
+        count: u64,
+        /// Why.
+        why: String,
+    },
     /// A file cannot be read or written.
     #[error("{0}: {1}")]
     Io(String, io::Error),
@@ -69,6 +100,17 @@ impl Archive {
         let mut archive = Self { file, path, beside, count: 0, digest, is_whole: false };
         archive.line(&format!("{MAGIC} {VERSION} {now}"))?;
         Ok(archive)
+    }
+
+    /// Writes a record.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn put(&mut self, kept: &Kept) -> Result<(), ArchiveFault> {
+        match kept.put() {
+            Change::Put(key, value) => line(&key, &value).map_or(Ok(()), |line| self.record(&line)),
+            Change::Delete(_) => Ok(()),
+        }
     }
 
     /// Writes a record, as [`line`] made it.
@@ -150,102 +192,77 @@ pub struct Restored {
     pub before: Option<PathBuf>,
 }
 
-/// Puts a backup in the place of the state in this directory, which nobody may have open. What was issued until `now` is
-/// refused from then on, unless `keep_logins`.
+/// What becomes of the logins in a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Logins {
+    /// What was issued until now is refused from then on.
+    End,
+    /// They go on, and of the state before nothing is kept.
+    Keep,
+    /// They go on, and what was revoked in the state before stays revoked.
+    Move,
+}
+
+/// Puts a backup in the place of the state in this directory, which nobody may have open.
 ///
 /// # Errors
 /// [`ArchiveFault`]: the state is what it was.
-pub fn restore(directory: &Path, path: &Path, keep_logins: bool, now: u64) -> Result<Restored, ArchiveFault> {
+pub fn restore(directory: &Path, path: &Path, logins: Logins, now: u64) -> Result<Restored, ArchiveFault> {
+    let (mut reader, made) = Reader::open(path)?;
     if !directory.is_dir() {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
         made.map_err(|error| io_fault(directory, error))?;
     }
-    let file = File::open(path).map_err(|error| io_fault(path, error))?;
-    let mut reader = Reader { lines: BufReader::new(file), path, line: 0, digest: Context::new(&SHA256) };
-    let made = reader.first()?;
-    let (mut count, mut rules) = (0, Vec::new());
-    // With a number: what is issued in the rest of this second is good.
-    let number = Some(now.saturating_add(1).saturating_mul(1_000_000));
-    let ended = Rule { number, ..Rule::new(Subject::All, now, now.saturating_add(LONGEST + LONGEST_SKEW)) };
+    let mut stays = if logins == Logins::Move { all_but_logins(directory, now)? } else { HashMap::new() };
+    let mut rules = Vec::new();
     let before = replace_file(directory, now, |put| {
-        while let Line::Record(key, value) = reader.next(count)? {
-            count += 1;
-            match record::read(&key, &value) {
-                Ok(Kept::Rule(rule)) => rules.push(rule),
-                // What was issued is refused by the rule; failed attempts, quotas and used ids stay.
-                Ok(_) => {}
-                Err(Unreadable::Later(kind)) => return Err(ArchiveFault::Later(reader.name(), kind)),
-                Err(Unreadable::Damaged(_)) => return Err(reader.damaged()),
+        while let Some(Record { key, value, kept }) = reader.record()? {
+            match (kept, stays.remove(&key)) {
+                (Kept::Rule(rule), Some(Kept::Rule(standing))) => {
+                    put_kept(put, &Kept::Rule(rule.clone().strictest(standing)))?;
+                    rules.push(rule);
+                }
+                // Also where what was issued is refused: failed attempts, quotas and used ids stay.
+                (kept, _) => {
+                    put(&key, &value)?;
+                    if let Kept::Rule(rule) = kept {
+                        rules.push(rule);
+                    }
+                }
             }
-            put(&key, &value)?;
         }
-        if !keep_logins && let super::embedded::Change::Put(key, value) = record::put_rule(&ended) {
-            put(&key, &value)?;
+        stays.values().try_for_each(|kept| put_kept(put, kept))?;
+        if logins == Logins::End {
+            // With a number: what is issued in the rest of this second is good.
+            let number = Some(now.saturating_add(1).saturating_mul(1_000_000));
+            let until = now.saturating_add(LONGEST + LONGEST_SKEW);
+            put_kept(put, &Kept::Rule(Rule { number, ..Rule::new(Subject::All, now, until) }))?;
         }
-        Ok(())
+        Ok::<_, ArchiveFault>(())
     })?;
-    Ok(Restored { made, count, rules, before })
+    Ok(Restored { made, count: reader.count(), rules, before })
 }
 
-struct Reader<'a> {
-    lines: BufReader<File>,
-    path: &'a Path,
-    line: u64,
-    digest: Context,
+/// What stands in the state in this directory beside logins, by its key.
+fn all_but_logins(directory: &Path, now: u64) -> Result<HashMap<Vec<u8>, Kept>, OpenFault> {
+    let mut stands = HashMap::new();
+    if directory.join(super::embedded::FILE).exists() {
+        let state = Embedded::open(directory, |key, value| {
+            let kept = record::read(key, value)?;
+            if !kept.is_over(now) && !matches!(kept, Kept::Session(..) | Kept::Family(..)) {
+                stands.insert(key.to_vec(), kept);
+            }
+            Ok(Fate::Live)
+        })?;
+        state.close();
+    }
+    Ok(stands)
 }
 
-enum Line {
-    Record(Vec<u8>, Vec<u8>),
-    /// All was as the last line says.
-    End,
-}
-
-impl Reader<'_> {
-    /// When the backup was made.
-    fn first(&mut self) -> Result<u64, ArchiveFault> {
-        let first = self.read().ok().flatten().unwrap_or_default();
-        let Some(rest) = first.strip_prefix(MAGIC) else { return Err(ArchiveFault::Other(self.name())) };
-        self.digest.update(format!("{first}\n").as_bytes());
-        match rest.split(' ').collect::<Vec<_>>()[..] {
-            ["", VERSION, made] => made.parse().map_err(|_| self.damaged()),
-            ["", version, ..] => Err(ArchiveFault::Later(self.name(), format!("format {version}"))),
-            _ => Err(self.damaged()),
-        }
-    }
-
-    /// The next line, of which `count` records came before.
-    fn next(&mut self, count: u64) -> Result<Line, ArchiveFault> {
-        let Some(line) = self.read()? else { return Err(ArchiveFault::CutOff(self.name(), count)) };
-        if let Some(end) = line.strip_prefix("end ") {
-            let expected = format!("{count} {}", hex_of(self.digest.clone()));
-            let is_whole = end == expected && self.read()?.is_none();
-            return if is_whole { Ok(Line::End) } else { Err(self.damaged()) };
-        }
-        self.digest.update(format!("{line}\n").as_bytes());
-        let (key, value) = line.split_once(' ').ok_or_else(|| self.damaged())?;
-        let digits = (0..key.len() / 2).map(|at| key.get(2 * at..2 * at + 2));
-        let key: Option<Vec<u8>> = digits.map(|byte| u8::from_str_radix(byte?, 16).ok()).collect();
-        Ok(Line::Record(key.ok_or_else(|| self.damaged())?, value.as_bytes().to_vec()))
-    }
-
-    /// A line that has its end; `None` where there is no other.
-    fn read(&mut self) -> Result<Option<String>, ArchiveFault> {
-        let mut line = Vec::new();
-        self.line += 1;
-        let read = io::Read::take(&mut self.lines, LONGEST_LINE).read_until(b'\n', &mut line);
-        read.map_err(|error| io_fault(self.path, error))?;
-        if line.pop() != Some(b'\n') {
-            return Ok(None);
-        }
-        String::from_utf8(line).map(Some).map_err(|_| self.damaged())
-    }
-
-    fn name(&self) -> String {
-        self.path.display().to_string()
-    }
-
-    fn damaged(&self) -> ArchiveFault {
-        ArchiveFault::Damaged(self.name(), self.line)
+fn put_kept(put: &mut Put<'_>, kept: &Kept) -> Result<(), OpenFault> {
+    match kept.put() {
+        Change::Put(key, value) => put(&key, &value),
+        Change::Delete(_) => Ok(()),
     }
 }
 

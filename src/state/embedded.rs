@@ -41,6 +41,9 @@ const RESTORED_AT_ONCE: usize = 10_000;
 /// What redb may keep in memory: everything is read once only.
 const CACHE: usize = 16 << 20;
 
+/// What takes records by key and value.
+pub(super) type Put<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), OpenFault> + 'a;
+
 /// A change of one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
@@ -338,7 +341,7 @@ pub(super) fn examine(directory: &Path) -> Result<(), OpenFault> {
 pub(super) fn replace_file<E: From<OpenFault>>(
     directory: &Path,
     now: u64,
-    fill: impl FnOnce(&mut dyn FnMut(&[u8], &[u8]) -> Result<(), OpenFault>) -> Result<(), E>,
+    fill: impl FnOnce(&mut Put<'_>) -> Result<(), E>,
 ) -> Result<Option<PathBuf>, E> {
     let path = directory.join(FILE);
     let unusable = |error: &dyn std::fmt::Display| OpenFault::Unusable(path.display().to_string(), error.to_string());
@@ -379,7 +382,7 @@ pub(super) fn replace_file<E: From<OpenFault>>(
 
 fn fill_all<E: From<OpenFault>>(
     database: &Database,
-    fill: impl FnOnce(&mut dyn FnMut(&[u8], &[u8]) -> Result<(), OpenFault>) -> Result<(), E>,
+    fill: impl FnOnce(&mut Put<'_>) -> Result<(), E>,
     unusable: impl Fn(redb::Error) -> OpenFault,
 ) -> Result<(), E> {
     let write = |changes: &mut Vec<Change>| -> Result<(), OpenFault> {

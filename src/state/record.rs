@@ -173,6 +173,30 @@ pub(super) fn used_key(id: &OnceId) -> Vec<u8> {
 }
 
 impl Kept {
+    /// The change that writes it.
+    pub(super) fn put(&self) -> Change {
+        match self {
+            Self::Session(digest, session) => put_session(digest, session),
+            Self::Rule(rule) => put_rule(rule),
+            Self::Family(digest, family) => put_family(digest, family),
+            Self::Failures(key, failures) => put_failures(key, *failures),
+            Self::Right(key, until) => put_right(key, *until),
+            Self::Count(name, period, count) => put_count(name, *period, *count),
+            Self::Used(id, until) => put_used(id, *until),
+        }
+    }
+
+    /// The number that it bears among those of all rules; 0: none.
+    pub(super) fn number(&self) -> u64 {
+        let number = match self {
+            Self::Session(_, session) => session.number,
+            Self::Rule(rule) => rule.number,
+            Self::Family(_, family) => family.number,
+            Self::Failures(..) | Self::Right(..) | Self::Count(..) | Self::Used(..) => None,
+        };
+        number.unwrap_or_default()
+    }
+
     /// Whether nothing is left for it. `now` is in seconds since 1970.
     pub(super) fn is_over(&self, now: u64) -> bool {
         let millis = now.saturating_mul(1_000);

@@ -18,31 +18,28 @@ mod link;
 mod listing;
 mod rules;
 mod scripts;
+pub mod transfer;
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use redis::{Cmd, Pipeline, RedisResult, cmd};
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 
 use super::attempts::{ANY_SPELLING, AttemptKey, AttemptKeys, Attempts, Cost, Costs, Failures, NOBODY, Spelling};
 use super::once::OnceId;
 use super::revocation::{Revocations, Rule};
 use super::session::{Session, SessionDigest, hex, unhex};
 use super::{Taken, Unavailable};
-use crate::secret::random_bytes;
 use access::Access;
-use chores::Chores;
 use commit::Commits;
 use connect::Connection;
 use connect_log::ConnectLog;
 use inner::{Inner, locked, session};
 pub use listing::Among;
-use scripts::Scripts;
 
 /// Where the store is, and how it is asked.
 #[derive(Debug)]
@@ -105,28 +102,7 @@ impl Redis {
         attempts: Arc<Attempts>,
         control: Handle,
     ) -> Self {
-        let inner = Arc::new(Inner {
-            settings,
-            scripts: Scripts::new(),
-            revocations,
-            attempts,
-            name: hex(&random_bytes::<8>()),
-            link: ArcSwapOption::empty(),
-            lost: Notify::new(),
-            renewed: Notify::new(),
-            connect_log: ConnectLog::default(),
-            was_up: AtomicBool::new(true),
-            started: Instant::now(),
-            listening: AtomicU32::new(0),
-            heard: AtomicU64::new(0),
-            last_heard: Mutex::default(),
-            synced: AtomicU64::new(0),
-            propagation: AtomicU64::new(0),
-            touched: Mutex::default(),
-            cursor: AtomicU64::new(0),
-            page: AtomicUsize::new(link::PAGE),
-            chores: Chores::default(),
-        });
+        let inner = Arc::new(Inner::new(settings, revocations, attempts, ConnectLog::default()));
         control.spawn(link::keep(Arc::clone(&inner)));
         control.spawn(chores::keep(Arc::clone(&inner)));
         let commits = (inner.settings.replicas > 0).then(|| {

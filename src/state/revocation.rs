@@ -107,6 +107,22 @@ impl Rule {
         Self { subject, since, until, number: None }
     }
 
+    /// Both rules about one subject as one, which is as strict as either.
+    pub(super) fn strictest(self, other: Self) -> Self {
+        let number = match (self.number, other.number) {
+            (None, None) => None,
+            // What says no number goes by the clock: as one, it is given that of the second in which it ends.
+            _ => Some(self.reckoned().max(other.reckoned())),
+        };
+        let (since, until) = (self.since.max(other.since), self.until.max(other.until));
+        Self { subject: self.subject, since, until, number }
+    }
+
+    fn reckoned(&self) -> u64 {
+        let by_clock = if self.since == u64::MAX { 0 } else { self.since.saturating_add(1).saturating_mul(1_000_000) };
+        self.number.unwrap_or(by_clock)
+    }
+
     /// The rule in a text that [`fmt::Display`] made.
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.splitn(4, ' ');
@@ -424,6 +440,21 @@ mod tests {
         assert_ne!(first, second);
         assert!(!rules.apply(client(50, 900)));
         assert_eq!(rules.generation(), second);
+    }
+
+    #[test]
+    fn two_rules_as_one_are_as_strict_as_either() {
+        let of = |since, until, number| Rule { number, ..client(since, until) };
+        let merged = |one: Rule, other: Rule| {
+            let both = one.clone().strictest(other.clone());
+            assert_eq!(both, other.strictest(one));
+            (both.since, both.until, both.number)
+        };
+        assert_eq!(merged(of(100, 900, Some(7)), of(200, 800, Some(5))), (200, 900, Some(7)));
+        assert_eq!(merged(of(100, 900, None), of(200, 800, None)), (200, 900, None));
+        // A number must not make good what goes by the clock.
+        assert_eq!(merged(of(100, 900, None), of(50, 800, Some(60_000_000))), (100, 900, Some(101_000_000)));
+        assert_eq!(merged(of(u64::MAX, 900, None), of(50, 800, Some(5))), (u64::MAX, 900, Some(5)));
     }
 
     #[test]

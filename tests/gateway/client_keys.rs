@@ -21,7 +21,7 @@ fn with_signer(config: Config, jwks: Value) -> Config {
     config
 }
 
-fn in_file(config: Config, keys: &[Value]) -> Config {
+pub(crate) fn in_file(config: Config, keys: &[Value]) -> Config {
     with_signer(config, json!({"file": "certs/signer.json"}))
         .file("certs/signer.json", &json!({"keys": keys}).to_string())
 }
@@ -41,7 +41,7 @@ fn header() -> Value {
     json!({"alg": "ES256", "kid": "one", "typ": "JWT"})
 }
 
-fn assertion(key: &TokenKey, change: impl FnOnce(&mut Value)) -> String {
+pub(crate) fn assertion(key: &TokenKey, change: impl FnOnce(&mut Value)) -> String {
     let mut claims = claims();
     change(&mut claims);
     key.sign(&header(), &claims)
@@ -51,13 +51,13 @@ fn form(assertion: &str) -> String {
     format!("client_assertion_type={}&client_assertion={assertion}", form_encode(TYPE))
 }
 
-fn ask(gateway: &Gateway, assertion: &str) -> Response {
+pub(crate) fn ask(gateway: &Gateway, assertion: &str) -> Response {
     gateway.post(TOKEN).form(&format!("grant_type=client_credentials&{}", form(assertion))).send()
 }
 
 /// The answer is `invalid_client` and nothing else, and the log has this word and no client but a known one.
 #[track_caller]
-fn refused(gateway: &Gateway, answer: Response, word: &str) {
+pub(crate) fn refused(gateway: &Gateway, answer: Response, word: &str) {
     let answer = answer.expect(401, "");
     let same = json!({"error": "invalid_client", "error_description": "The client could not be authenticated."});
     assert_eq!(answer.json(), same);

@@ -6,11 +6,17 @@ use redis::{Pipeline, cmd};
 
 use super::connect::Connection;
 use super::inner::{Inner, field};
-use super::listing::PAGE;
+use super::listing::{Fields, PAGE};
 use super::{Redis, failures_from};
 use crate::state::Unavailable;
 use crate::state::attempts::{AttemptKey, Failures};
 use crate::state::session::{hex, unhex};
+
+/// What stands under a key of failures.
+pub(super) fn failures_in(fields: &Fields) -> Failures {
+    let number = |name| field(fields, name).and_then(|text| text.parse().ok());
+    failures_from((number("n"), number("f"), number("l"), number("s")), field(fields, "w"))
+}
 
 impl Redis {
     /// What has failed and is `wanted`, not more than `most`, of all nodes.
@@ -30,9 +36,7 @@ impl Redis {
                 for some in keys.chunks(PAGE) {
                     let hashes = some.iter().map(|key| self.inner.attempt_key(key));
                     for (key, fields) in some.iter().zip(Inner::hashes(&mut node, hashes).await?) {
-                        let number = |name| field(&fields, name).and_then(|text| text.parse().ok());
-                        let numbers = (number("n"), number("f"), number("l"), number("s"));
-                        let failures = failures_from(numbers, field(&fields, "w"));
+                        let failures = failures_in(&fields);
                         if wanted(&failures) {
                             found.insert(*key, failures);
                         }

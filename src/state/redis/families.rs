@@ -7,7 +7,7 @@ use redis::{Pipeline, cmd};
 
 use super::Redis;
 use super::connect::Connection;
-use super::inner::{Inner, family};
+use super::inner::{Inner, family, family_fields};
 use crate::secret::random_bytes;
 use crate::state::Unavailable;
 use crate::state::family::{Family, RefreshToken, Rotated};
@@ -23,14 +23,7 @@ impl Redis {
     ) -> Result<(), Unavailable> {
         let key = self.inner.family_key(digest);
         let mut pipeline = Pipeline::new();
-        pipeline
-            .cmd("HSET")
-            .arg(&key)
-            .arg(&[("c", family.customer.as_str()), ("d", &hex(&family.current))])
-            .arg(&[("i", family.issued_at), ("e", family.expires_at)])
-            .arg(family.account.map(|account| ("u", account.to_string())))
-            .arg(family.number.map(|number| ("k", number)))
-            .ignore();
+        pipeline.cmd("HSET").arg(&key).arg(family_fields(family)).ignore();
         pipeline.cmd("EXPIREAT").arg(&key).arg(family.expires_at).ignore();
         self.write(pipeline).await
     }

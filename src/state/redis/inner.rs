@@ -13,8 +13,10 @@ use super::Settings;
 use super::chores::Chores;
 use super::connect::Connection;
 use super::connect_log::ConnectLog;
+use super::link;
 use super::scripts::Scripts;
 use crate::customer::Identifier;
+use crate::secret::random_bytes;
 use crate::state::account::AccountStamp;
 use crate::state::attempts::{AttemptKey, Attempts};
 use crate::state::family::{Family, Predecessor, UNANSWERED};
@@ -58,6 +60,37 @@ pub(super) struct Inner {
 }
 
 impl Inner {
+    /// Before anything is connected.
+    pub(super) fn new(
+        settings: Settings,
+        revocations: Arc<Revocations>,
+        attempts: Arc<Attempts>,
+        connect_log: ConnectLog,
+    ) -> Self {
+        Self {
+            settings,
+            scripts: Scripts::new(),
+            revocations,
+            attempts,
+            name: hex(&random_bytes::<8>()),
+            link: ArcSwapOption::empty(),
+            lost: Notify::new(),
+            renewed: Notify::new(),
+            connect_log,
+            was_up: AtomicBool::new(true),
+            started: Instant::now(),
+            listening: AtomicU32::new(0),
+            heard: AtomicU64::new(0),
+            last_heard: Mutex::default(),
+            synced: AtomicU64::new(0),
+            propagation: AtomicU64::new(0),
+            touched: Mutex::default(),
+            cursor: AtomicU64::new(0),
+            page: AtomicUsize::new(link::PAGE),
+            chores: Chores::default(),
+        }
+    }
+
     pub(super) fn session_key(&self, digest: &SessionDigest) -> String {
         format!("{}s:{}", self.settings.prefix, hex(digest))
     }
@@ -98,15 +131,7 @@ impl Inner {
 
     pub(super) fn put(&self, pipeline: &mut Pipeline, digest: &SessionDigest, session: &Session) {
         let key = self.session_key(digest);
-        pipeline
-            .cmd("HSET")
-            .arg(&key)
-            .arg(&[("c", session.customer.as_str()), ("a", session.agent.word())])
-            .arg(&[("n", session.login.to_string())])
-            .arg(&[("i", session.issued_at), ("l", session.last_seen), ("e", session.expires_at)])
-            .arg(session.account.map(|account| ("u", account.to_string())))
-            .arg(session.number.map(|number| ("k", number)))
-            .ignore();
+        pipeline.cmd("HSET").arg(&key).arg(session_fields(session)).ignore();
         pipeline.cmd("EXPIREAT").arg(key).arg(ends(session)).ignore();
     }
 
@@ -178,6 +203,39 @@ pub(super) fn is_away(error: &RedisError) -> bool {
 pub(super) fn ends(session: &Session) -> u64 {
     // Redis counts in milliseconds, with a sign.
     session.expires_at.min(u64::MAX / 4_000)
+}
+
+/// What stands under the key of a session.
+pub(super) fn session_fields(session: &Session) -> Vec<(&'static str, String)> {
+    let mut fields = vec![
+        ("c", session.customer.as_str().to_owned()),
+        ("a", session.agent.word().to_owned()),
+        ("n", session.login.to_string()),
+        ("i", session.issued_at.to_string()),
+        ("l", session.last_seen.to_string()),
+        ("e", session.expires_at.to_string()),
+    ];
+    fields.extend(session.account.map(|account| ("u", account.to_string())));
+    fields.extend(session.number.map(|number| ("k", number.to_string())));
+    fields
+}
+
+/// What stands under the key of a family.
+pub(super) fn family_fields(family: &Family) -> Vec<(&'static str, String)> {
+    let mut fields = vec![
+        ("c", family.customer.as_str().to_owned()),
+        ("d", hex(&family.current)),
+        ("i", family.issued_at.to_string()),
+        ("e", family.expires_at.to_string()),
+    ];
+    if let Some(Predecessor { digest, until }) = family.predecessor {
+        fields.push(("p", hex(&digest)));
+        // Nobody waits for an answer under this name.
+        fields.push(if until == UNANSWERED { ("r", "moved".to_owned()) } else { ("g", until.to_string()) });
+    }
+    fields.extend(family.account.map(|account| ("u", account.to_string())));
+    fields.extend(family.number.map(|number| ("k", number.to_string())));
+    fields
 }
 
 pub(super) fn session(digest: &SessionDigest, fields: &[(String, String)]) -> Option<Session> {

@@ -62,6 +62,13 @@ impl Inner {
         Ok(numbers)
     }
 
+    /// No rule gets a number from now on that is not above all that are known here to have been given.
+    pub(super) async fn keep_number(&self, connection: &mut Connection) -> RedisResult<()> {
+        let mut invocation = self.on_rules(&self.scripts.put_rules);
+        invocation.arg("").arg(self.revocations.seen());
+        invocation.invoke_async::<Vec<u64>>(connection).await.map(drop)
+    }
+
     /// Puts rules, and notes here which numbers they have there.
     pub(super) async fn send_rules(
         &self,

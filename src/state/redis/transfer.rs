@@ -1,0 +1,72 @@
+//! State on its way between a file and the store, on connections of its own: no gateway waits for it.
+
+mod export;
+mod import;
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{RedisResult, cmd};
+use tokio::time::timeout;
+
+use super::Settings;
+use super::connect::{self, Connection, connect};
+use super::connect_log::ConnectLog;
+use super::inner::{Inner, escaped};
+use crate::state::archive::ArchiveFault;
+use crate::state::revocation::Revocations;
+pub use export::export;
+pub use import::{Imported, import};
+
+/// How long one exchange may take: nobody waits but the operator.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many keys the store looks at in one step.
+const STEP: usize = 5_000;
+
+/// How many keys are read or written at once.
+const PAGE: usize = 500;
+
+/// The store, and the way to it.
+struct Transfer {
+    inner: Inner,
+    connection: Connection,
+}
+
+impl Transfer {
+    async fn open(mut settings: Settings) -> Result<Self, ArchiveFault> {
+        settings.timeout = settings.timeout.max(PATIENCE);
+        let inner = Inner::new(settings, Arc::new(Revocations::shared()), Arc::default(), ConnectLog::silent());
+        let (connection, _) = connect(&inner.settings, &inner.connect_log).await.map_err(|error| told(&error))?;
+        Ok(Self { inner, connection })
+    }
+
+    /// A connection to the server, or to each master of a cluster.
+    async fn nodes(&self) -> Result<Vec<MultiplexedConnection>, ArchiveFault> {
+        patiently(connect::nodes(&self.inner.settings, &self.connection, &self.inner.connect_log)).await
+    }
+
+    /// What stands behind our prefix in some keys of a node, and the next place; 0: the first, and after the last.
+    async fn names(&self, node: &mut MultiplexedConnection, cursor: u64) -> Result<(u64, Vec<String>), ArchiveFault> {
+        let prefix = &self.inner.settings.prefix;
+        let mut scan = cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(format!("{}*", escaped(prefix))).arg("COUNT").arg(STEP);
+        let (next, keys): (u64, Vec<Vec<u8>>) = patiently(scan.query_async(node)).await?;
+        // Keys of others need not be texts.
+        let texts = keys.into_iter().filter_map(|key| String::from_utf8(key).ok());
+        Ok((next, texts.filter_map(|key| key.strip_prefix(prefix.as_str()).map(str::to_owned)).collect()))
+    }
+}
+
+async fn patiently<T>(exchange: impl Future<Output = RedisResult<T>>) -> Result<T, ArchiveFault> {
+    match timeout(PATIENCE, exchange).await {
+        Ok(outcome) => outcome.map_err(|error| told(&error)),
+        Err(_) => Err(told(&"it does not answer in time")),
+    }
+}
+
+fn told(reason: &dyn Display) -> ArchiveFault {
+    ArchiveFault::Redis(reason.to_string())
+}

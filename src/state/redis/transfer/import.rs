@@ -1,0 +1,255 @@
+//! A file into the store. It merges: what is there stays or gets stricter, so that it can be done again.
+
+use std::path::Path;
+
+use redis::{Cmd, Pipeline, cmd};
+use tokio::task::JoinSet;
+
+use super::{PAGE, PATIENCE, Settings, Transfer, patiently, told};
+use crate::customer::Identifier;
+use crate::state::archive::{ArchiveFault, Contents, Reader, Record};
+use crate::state::attempts::{AttemptKey, Failures, NOBODY};
+use crate::state::record::Kept;
+use crate::state::redis::Kind;
+use crate::state::redis::connect::Connection;
+use crate::state::redis::inner::{ends, family_fields, session_fields};
+use crate::state::registry::LoginKind;
+use crate::state::session::{LoginId, SessionDigest, hex};
+
+/// How many logins of one second are told apart by their order, as a power of two: fewer than a second has microseconds.
+const ORDER: u32 = 19;
+
+/// A hash where there is none: when it ends, when it was last used or nothing, and its fields. One that is there only learns
+/// of a later use.
+const PUT_NEW: &str = r"
+    if redis.call('EXISTS', KEYS[1]) == 0 then
+        redis.call('HSET', KEYS[1], unpack(ARGV, 3))
+        return redis.call('EXPIREAT', KEYS[1], ARGV[1])
+    end
+    local seen = redis.call('HGET', KEYS[1], 'l')
+    if ARGV[2] ~= '' and seen and tonumber(seen) < tonumber(ARGV[2]) then redis.call('HSET', KEYS[1], 'l', ARGV[2]) end
+    return 0";
+
+/// Failures, merged with those that are there: the more, the longer, and of different spellings none.
+const MERGE_FAILURES: &str = r"
+    local known = redis.call('HMGET', KEYS[1], 'n', 'f', 'l', 's', 'w')
+    local function larger(at)
+        local one, other = known[at] or '0', ARGV[at]
+        if tonumber(one) > tonumber(other) then return one else return other end
+    end
+    local spelling, who = known[4] or '0', known[5] or ARGV[5]
+    if spelling == '0' then spelling = ARGV[4]
+    elseif ARGV[4] ~= '0' and ARGV[4] ~= spelling then spelling = '18446744073709551615' end
+    local forgotten = larger(2)
+    redis.call('HSET', KEYS[1], 'n', larger(1), 'f', forgotten, 'l', larger(3), 's', spelling)
+    if who ~= '' then redis.call('HSET', KEYS[1], 'w', who) end
+    return redis.call('PEXPIREAT', KEYS[1], forgotten)";
+
+/// Calls that were counted, where there are not more.
+const PUT_COUNT: &str = r"
+    if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
+    return redis.call('EXPIREAT', KEYS[1], ARGV[2])";
+
+/// What came to the store.
+#[derive(Debug)]
+pub struct Imported {
+    /// When the file was made, in seconds since 1970.
+    pub made: u64,
+    /// How many records it has.
+    pub count: u64,
+}
+
+/// Commands about one key.
+type OfKey = Vec<Cmd>;
+
+/// Brings a file into the store: one without logins, unless it `merges`. `now` is in seconds since 1970.
+///
+/// # Errors
+/// [`ArchiveFault`]: nothing was written, or [`ArchiveFault::BrokenOff`].
+pub async fn import(settings: Settings, path: &Path, merges: bool, now: u64) -> Result<Imported, ArchiveFault> {
+    // Read twice: of a file that is not whole nothing is written.
+    let contents = Contents::read(path)?;
+    let mut transfer = Transfer::open(settings).await?;
+    if !merges {
+        transfer.has_no_logins().await?;
+    }
+    let (mut done, count) = (0, contents.count);
+    let put = transfer.put_all(path, &contents, now, &mut done).await;
+    put.map_err(|why| ArchiveFault::BrokenOff { done, count, why: why.to_string() })?;
+    Ok(Imported { made: contents.made, count })
+}
+
+impl Transfer {
+    async fn has_no_logins(&mut self) -> Result<(), ArchiveFault> {
+        let (mut sessions, mut families) = (0, 0);
+        for mut node in self.nodes().await? {
+            let mut cursor = 0;
+            loop {
+                let (next, names) = self.names(&mut node, cursor).await?;
+                let count = |letter: &str| names.iter().filter(|name| name.starts_with(letter)).count();
+                sessions += count("s:");
+                families += count("f:");
+                cursor = next;
+                if cursor == 0 {
+                    break;
+                }
+            }
+        }
+        if sessions + families == 0 {
+            return Ok(());
+        }
+        let rules = patiently(self.inner.look(&mut self.connection)).await?.live;
+        Err(ArchiveFault::NotEmpty { sessions, families, rules })
+    }
+
+    async fn put_all(
+        &mut self,
+        path: &Path,
+        contents: &Contents,
+        now: u64,
+        done: &mut u64,
+    ) -> Result<(), ArchiveFault> {
+        // First what ends logins, so that none is good in between. Gateways that run hear of it.
+        self.inner.revocations.see(contents.highest);
+        let live = contents.rules.iter().filter(|rule| now < rule.until);
+        let rules: Vec<_> = live.map(|rule| (rule.to_string(), rule.number.unwrap_or_default())).collect();
+        for some in rules.chunks(PAGE) {
+            patiently(self.inner.put_rules(&mut self.connection, some, true)).await?;
+        }
+        patiently(self.inner.keep_number(&mut self.connection)).await?;
+        let (mut reader, _) = Reader::open(path)?;
+        let mut page = Vec::new();
+        while let Some(Record { kept, .. }) = reader.record()? {
+            if !kept.is_over(now) {
+                self.commands(&kept, &mut page);
+            }
+            if page.len() >= PAGE {
+                self.put(std::mem::take(&mut page)).await?;
+                *done = reader.count();
+            }
+        }
+        self.put(page).await?;
+        self.wait_for_replicas().await
+    }
+
+    /// The commands that write a record, key by key.
+    fn commands(&self, kept: &Kept, page: &mut Vec<OfKey>) {
+        let prefix = &self.inner.settings.prefix;
+        match kept {
+            // They are there.
+            Kept::Rule(_) => {}
+            Kept::Session(digest, session) => {
+                let key = self.inner.session_key(digest);
+                let mut put = eval(PUT_NEW, &key);
+                put.arg(ends(session)).arg(session.last_seen).arg(session_fields(session));
+                page.push(vec![put]);
+                let began = (session.issued_at, session.login);
+                page.push(self.join(LoginKind::Session, &session.customer, digest, began, ends(session)));
+            }
+            Kept::Family(digest, family) => {
+                let mut put = eval(PUT_NEW, &self.inner.family_key(digest));
+                put.arg(family.expires_at).arg("").arg(family_fields(family));
+                page.push(vec![put]);
+                let began = (family.issued_at, LoginId::of(digest));
+                page.push(self.join(LoginKind::Family, &family.customer, digest, began, family.expires_at));
+            }
+            Kept::Failures(key, failures) => self.merge_failures(key, *failures, page),
+            Kept::Right(key, until) => {
+                let mut set = cmd("SET");
+                set.arg(self.inner.right_key(key)).arg(1).arg("NX").arg("PXAT").arg(*until);
+                page.push(vec![set]);
+            }
+            Kept::Count(name, period, count) => {
+                let mut put = eval(PUT_COUNT, &format!("{prefix}q:{}:{}:{name}", period.word(), count.begun));
+                put.arg(count.used).arg(period.bounds(count.begun).1);
+                page.push(vec![put]);
+            }
+            Kept::Used(id, until) => {
+                let key = format!("{prefix}u:{}", hex(id));
+                let mut set = cmd("SET");
+                set.arg(&key).arg(1).arg("NX").arg("EXAT").arg(*until);
+                page.push(vec![set, expire("EXPIREAT", &key, *until, "GT")]);
+            }
+        }
+    }
+
+    /// Notes a login with its customer, in the order in which they began.
+    fn join(
+        &self,
+        kind: LoginKind,
+        customer: &Identifier,
+        digest: &SessionDigest,
+        (issued_at, login): (u64, LoginId),
+        ends: u64,
+    ) -> OfKey {
+        let key = self.inner.customer_key(kind, customer);
+        let mut add = cmd("ZADD");
+        let began = issued_at.saturating_mul(1_000_000).saturating_add(login.low_bits(ORDER));
+        add.arg(&key).arg("NX").arg(began).arg(hex(digest));
+        vec![add, expire("EXPIREAT", &key, ends, "NX"), expire("EXPIREAT", &key, ends, "GT")]
+    }
+
+    fn merge_failures(&self, key: &AttemptKey, failures: Failures, page: &mut Vec<OfKey>) {
+        let Failures { count, forgotten_at, locked_until, spelling, who } = failures;
+        let name = if who == NOBODY { String::new() } else { hex(&who) };
+        let mut merge = eval(MERGE_FAILURES, &self.inner.attempt_key(key));
+        merge.arg(count).arg(forgotten_at).arg(locked_until).arg(spelling).arg(name);
+        page.push(vec![merge]);
+        if who != NOBODY {
+            let index = self.inner.name_key(&who);
+            let mut add = cmd("SADD");
+            add.arg(&index).arg(hex(key));
+            let expires = ["NX", "GT"].map(|when| expire("PEXPIREAT", &index, forgotten_at, when));
+            page.push([vec![add], expires.to_vec()].concat());
+        }
+    }
+
+    /// Writes a page: at once, or to a cluster each key by itself, as they are in different slots.
+    async fn put(&self, page: Vec<OfKey>) -> Result<(), ArchiveFault> {
+        if matches!(self.inner.settings.kind, Kind::Cluster(_)) {
+            let mut writing = JoinSet::new();
+            for commands in page {
+                writing.spawn(run(self.connection.clone(), commands));
+            }
+            while let Some(written) = writing.join_next().await {
+                written.map_err(|error| told(&error))??;
+            }
+            return Ok(());
+        }
+        run(self.connection.clone(), page.concat()).await
+    }
+
+    async fn wait_for_replicas(&mut self) -> Result<(), ArchiveFault> {
+        let wanted = self.inner.settings.replicas;
+        if wanted == 0 {
+            return Ok(());
+        }
+        let mut wait = cmd("WAIT");
+        wait.arg(wanted).arg(u64::try_from((PATIENCE / 2).as_millis()).unwrap_or(u64::MAX));
+        let have: u32 = patiently(wait.query_async(&mut self.connection)).await?;
+        if have < wanted { Err(told(&format!("{have} replicas have it, and not {wanted}"))) } else { Ok(()) }
+    }
+}
+
+async fn run(mut connection: Connection, commands: Vec<Cmd>) -> Result<(), ArchiveFault> {
+    if commands.is_empty() {
+        return Ok(());
+    }
+    let mut pipeline = Pipeline::new();
+    for command in commands {
+        pipeline.add_command(command).ignore();
+    }
+    patiently(pipeline.query_async(&mut connection)).await
+}
+
+fn eval(script: &str, key: &str) -> Cmd {
+    let mut eval = cmd("EVAL");
+    eval.arg(script).arg(1).arg(key);
+    eval
+}
+
+fn expire(command: &str, key: &str, at: u64, when: &str) -> Cmd {
+    let mut expire = cmd(command);
+    expire.arg(key).arg(at).arg(when);
+    expire
+}
