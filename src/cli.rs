@@ -74,7 +74,7 @@ enum Command {
     /// Revoke tokens, customers' logins, clients' tokens or API keys in the gateway that runs.
     #[command(subcommand, after_help = revoke::EXAMPLE)]
     Revoke(revoke::Revoke),
-    /// Back up the state in a file, or restore it.
+    /// Back up the state in a file, restore it, or move it to Redis and back.
     #[command(subcommand, after_help = state::EXAMPLE)]
     State(state::State),
 }

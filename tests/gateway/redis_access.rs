@@ -12,7 +12,7 @@ use crate::harness::*;
 use crate::replicas::{by_cookie, log_in, replicas, until};
 
 const TAKEN: &str = "the state store has taken the new credentials";
-const RIGHTS: [&str; 7] = ["~wg:*", "&wg:*", "+@all", "-@admin", "-@dangerous", "+role", "+wait"];
+pub(crate) const RIGHTS: [&str; 7] = ["~wg:*", "&wg:*", "+@all", "-@admin", "-@dangerous", "+role", "+wait"];
 
 /// Calls that need the store, one after the other, until it is told to end; how many were not answered with 200.
 struct Callers {

@@ -6,6 +6,7 @@ use crate::client_keys;
 use crate::harness::gateway::Workspace;
 use crate::harness::keys::{TokenKey, now, sha256_hex};
 use crate::harness::*;
+use crate::redis_access::RIGHTS;
 use crate::replicas::{by_cookie, logout, pair};
 
 const CAROL: Account = Account { name: "carol", secret: "carol's password", subject: "3" };
@@ -394,4 +395,43 @@ fn every_kind_of_record_comes_back_as_it_went_and_of_two_counts_the_stricter_sta
     assert_eq!((of(0), of(1)["used"].clone(), of(3)), (both, json!(7), json!(ends)));
     assert_eq!((&of(2)["since"], &of(2)["until"]), (&json!(now), &json!(ends + 50)));
     assert!(of(2)["number"].as_u64().unwrap() > now * 1_000_000 + 3);
+}
+
+#[test]
+fn a_move_needs_no_more_rights_in_redis_than_a_gateway_touches_no_other_keys_and_waits_for_replicas() {
+    let backend = Backend::start();
+    let config = Config::new(&backend).file("redis.key", "a-secret").file("wrong.key", "another-secret");
+    let files = Workspace::new(&config);
+    let redis = RedisServer::start();
+    redis.command(&[&["ACL", "SETUSER", "gateway", "on", ">a-secret"][..], &RIGHTS].concat());
+    let other = format!("other:s:{}", "0a".repeat(32));
+    redis.command(&["SET", &other, "1"]);
+    let settings = |key: &str, replicas: u32| {
+        let password = json!({"file": key});
+        let redis = json!({"url": redis.url(), "username": "gateway", "password": password, "replicas": replicas});
+        files.write("gateway.yaml", &config.clone().set("/state", json!({"redis": redis})).text());
+    };
+    let until = now() + 3_600;
+    let session = json!({"customer": "t1-a", "issued": now(), "seen": now(), "expires": until, "agent": "edge",
+        "login": "0102030405060708"});
+    let records = [
+        record(b's', &[1; 32], &session),
+        record(b'r', b"client c", &json!({"since": 1, "until": until, "number": 5})),
+    ];
+    let first = format!("wicketgate-state 1 {}", now());
+    files.write("in", &whole(&[&first, &records[0], &records[1]]));
+    settings("wrong.key", 0);
+    for command in ["import", "export"] {
+        let complained = refused(&files, &["state", command, "in"]);
+        assert!(complained.contains("the state in Redis: ") && !complained.contains("secret"), "{complained}");
+    }
+    settings("redis.key", 0);
+    good(&files, &["state", "import", "in"]);
+    let there = exported(&files);
+    assert!(records.iter().all(|line| there.contains(&read(line))) && there.len() == 2, "{there:?}");
+    assert_eq!(redis.command(&["GET", &other]), "1");
+    // As many replicas as a gateway waits for must have it; there is none.
+    settings("redis.key", 1);
+    let complained = refused(&files, &["state", "import", "in", "--merge"]);
+    assert!(complained.contains("0 replicas have it, and not 1"), "{complained}");
 }
