@@ -126,8 +126,8 @@ enum Message {
 #[derive(Debug, thiserror::Error)]
 pub enum HandoverFault {
     /// The other process is not there any more, or does not answer.
-    #[error("the other process broke off: {0}")]
-    Broken(#[from] io::Error),
+    #[error("the process that ran {0}")]
+    Broken(String),
     /// It does not want to.
     #[error(
         "the state is in use: {0}. It goes on as before; stop it first, or start without --upgrade and with another \
@@ -137,6 +137,18 @@ pub enum HandoverFault {
     /// It said something else than expected.
     #[error("the other process is of a version that hands over differently: stop the old one first")]
     Confused,
+}
+
+impl From<io::Error> for HandoverFault {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+                "has ended in between, or another one has taken over from it: see who runs, and try again".to_owned()
+            }
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "does not answer in time".to_owned(),
+            _ => format!("broke off: {error}"),
+        })
+    }
 }
 
 impl Sockets {

@@ -226,10 +226,10 @@ impl From<Unavailable> for Fault {
 }
 
 impl Fault {
-    /// Rules are in force here, and the store has not taken them.
+    /// Rules are in force here, and nobody knows whether the store has them.
     fn here_only(_: Unavailable) -> Self {
-        let message =
-            "the state store is away; what was revoked is in force in this process only: see its log, then do it again";
+        let message = "the state store has not acknowledged this: what was revoked is in force in this process, and may not \
+                       be elsewhere or after a restart; see its log, then do it again";
         Self(StatusCode::SERVICE_UNAVAILABLE, message.to_owned())
     }
 }
@@ -322,9 +322,9 @@ async fn answer(
                 return Ok(json!({ "kind": login.kind(), "revoked": [login.name()], "note": null }));
             }
             let (rules, note) = rules(shared, &asked).await?;
-            let shown: Vec<Value> = rules.iter().map(|rule| json!(rule.subject.name())).collect();
+            let shown: Vec<String> = rules.iter().map(|rule| rule.subject.name().to_owned()).collect();
             shared.state.revoke(rules).await.map_err(Fault::here_only)?;
-            tracing::info!(kind = asked.kind, revoked = ?shown, "an operator revoked");
+            tracing::info!(kind = asked.kind, revoked = shown.join(", "), "an operator revoked");
             Ok(json!({ "kind": asked.kind, "revoked": shown, "note": note }))
         }
         (&Method::GET, ["process"]) => Ok(json!(owner)),

@@ -17,7 +17,7 @@ impl Readiness {
     pub(super) fn of(shared: &Shared, now: u64) -> Self {
         let policy = shared.policy();
         let mut degraded = Vec::new();
-        if shared.state.is_stale() {
+        if shared.state.is_stale() || !shared.state.is_up() {
             degraded.push("state".to_owned());
         }
         let without_keys = policy.published().filter(|keys| !keys.has_keys(now));

@@ -179,6 +179,20 @@ fn x12_a_redis_that_hangs_holds_nobody_up() {
 }
 
 #[test]
+fn that_the_store_is_away_is_told_at_once_and_not_when_calls_begin_to_fail() {
+    let mut redis = RedisServer::start();
+    let world = replicas(1, &redis, |c| c);
+    let gateway = &world.gateways[0];
+    let token = gateway.customer_token();
+    redis.kill();
+    until("it is degraded", || gateway.admin("/readyz").text() == "ok\ndegraded: state\n");
+    gateway.expect_metric("wicketgate_degraded", &[("part", "state")], 1.0);
+    gateway.get("/me/x").customer(&token).send().ok();
+    redis.restart();
+    until("it is whole again", || gateway.admin("/readyz").text() == "ok\n");
+}
+
+#[test]
 fn revocations_fail_closed_once_too_much_may_have_been_missed() {
     let mut redis = RedisServer::start();
     let world = replicas(1, &redis, |c| c.set("/state/outage", json!({"revocations": "2s", "sessions": "1s"})));

@@ -280,7 +280,7 @@ fn an_operators_socket_that_does_not_answer_is_no_reason_to_wait_for_ever() {
     let _dumb = UnixListener::bind(files.path.join("dumb.sock")).unwrap();
     let begun = Instant::now();
     for (arguments, why) in [
-        (&["run", "--upgrade", "--config", "gateway.yaml"][..], "the other process broke off"),
+        (&["run", "--upgrade", "--config", "gateway.yaml"][..], "does not answer in time"),
         (&["run", "--config", "gateway.yaml"], "that does not say which it is"),
     ] {
         let (code, _, err) = files.run(arguments);

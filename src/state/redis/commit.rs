@@ -93,6 +93,9 @@ impl CommitQueue {
             match outcome {
                 Ok((worked, have)) => {
                     let enough = have >= inner.settings.replicas;
+                    if enough && said.take().is_some() {
+                        tracing::info!(have, "enough replicas have the writes again");
+                    }
                     if !enough && said.is_none_or(|then| then.elapsed() >= SAY) {
                         said = Some(Instant::now());
                         let wanted = inner.settings.replicas;
