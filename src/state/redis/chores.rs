@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::compare::compare;
-use super::connect::{Connection, connect};
+use super::connect::Connection;
 use super::inner::{Inner, ends, is_away, locked};
 use super::link::pause;
 use super::rules::{Numbered, Status};
@@ -216,9 +216,7 @@ impl Inner {
         {
             return Ok(connection.clone());
         }
-        let Ok(connected) =
-            timeout(self.settings.connect_timeout * 3, connect(&self.settings, &self.connect_log)).await
-        else {
+        let Ok(connected) = timeout(self.settings.connect_timeout * 3, self.connect()).await else {
             return Err((ErrorKind::Io, "cannot connect in time").into());
         };
         Ok(connection.insert((listening, connected?.0)).1.clone())
