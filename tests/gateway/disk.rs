@@ -46,7 +46,7 @@ fn on_faulty_disk() -> (Backend, Gateway, impl Fn(&str)) {
 }
 
 /// The same with a changed configuration.
-fn on_faulty_disk_with(change: impl FnOnce(Config) -> Config) -> (Backend, Gateway, impl Fn(&str)) {
+pub(crate) fn on_faulty_disk_with(change: impl FnOnce(Config) -> Config) -> (Backend, Gateway, impl Fn(&str)) {
     let backend = Backend::start();
     let config = change(Config::new(&backend).cookies("both"));
     let files = Arc::new(gateway::Workspace::new(&config));

@@ -120,3 +120,22 @@ fn names_of_partners_that_hang_keep_neither_the_start_nor_logins_waiting() {
     gateway.login(BOB);
     drop(silent);
 }
+
+#[test]
+fn a_name_of_redis_that_hangs_keeps_no_secret_waiting() {
+    // A server of names that never answers; the system asks it for much longer than this test may take.
+    let silent = std::net::UdpSocket::bind("127.77.0.3:53").unwrap();
+    let backend = Backend::start();
+    let settings = json!({"url": "redis://redis.test:6379", "connect_timeout": "20ms", "danger_plain": true});
+    let config = Config::new(&backend)
+        .set("/state/redis", settings)
+        .file("certs/identifier.key", &keys::key_file())
+        .file("hosts", "127.0.0.1 localhost\n")
+        .file("resolv.conf", "nameserver 127.77.0.3\noptions timeout:30 attempts:5\n");
+    let gateway = Gateway::start_with_hosts(&config);
+    let fails = |line: &Value| line["address"] == "redis.test:6379" && line["reason"] != "";
+    gateway.stderr.wait(fails).unwrap();
+    // Meanwhile connecting is tried again and again.
+    (0..40).for_each(|_| drop(gateway.token(CLIENT)));
+    drop(silent);
+}
