@@ -125,7 +125,7 @@ async fn cluster(
     let mut builder = ClusterClient::builder(infos)
         .connection_timeout(settings.connect_timeout)
         .response_timeout(settings.timeout)
-        .async_dns_resolver(Names)
+        .async_dns_resolver(Names(settings.connect_timeout))
         .retries(2);
     if let Some(tls) = &credentials.tls {
         builder = builder.certs(tls.pem.certificates());
@@ -174,7 +174,7 @@ pub(super) async fn open(
     config: AsyncConnectionConfig,
 ) -> RedisResult<MultiplexedConnection> {
     within(settings.connect_timeout, async {
-        let stream = dial(credentials, host, port).await?;
+        let stream = dial(settings, credentials, host, port).await?;
         let login = credentials.login(database);
         let (connection, driver) = MultiplexedConnection::new_with_config(&login, stream, config).await?;
         // It ends with the last user of the connection.
@@ -187,14 +187,14 @@ pub(super) async fn open(
 /// A connection that listens to one server.
 async fn listen(settings: &Settings, credentials: &Credentials, host: &str, port: u16) -> RedisResult<PubSub> {
     within(settings.connect_timeout, async {
-        let stream = dial(credentials, host, port).await?;
+        let stream = dial(settings, credentials, host, port).await?;
         PubSub::new(&credentials.login(settings.database), stream).await
     })
     .await
 }
 
-/// Looks names up for the nodes of a cluster, which are dialled elsewhere.
-struct Names;
+/// Looks names up for the nodes of a cluster, which are dialled elsewhere, so long as connecting may take.
+struct Names(Duration);
 
 impl AsyncDNSResolver for Names {
     fn resolve<'a, 'b: 'a>(
@@ -203,14 +203,19 @@ impl AsyncDNSResolver for Names {
         port: u16,
     ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
         Box::pin(async move {
-            let found = resolver::look_up_or_last(host, port).await.map_err(io::Error::other)?;
+            let found = look_up(host, port, self.0).await?;
             Ok(Box::new(found.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
         })
     }
 }
 
-async fn dial(credentials: &Credentials, host: &str, port: u16) -> io::Result<Box<dyn Stream>> {
-    let addresses = resolver::look_up_or_last(host, port).await.map_err(io::Error::other)?;
+/// Where a name leads. The last address that is known leaves time to connect there.
+async fn look_up(host: &str, port: u16, connect_timeout: Duration) -> io::Result<Vec<SocketAddr>> {
+    resolver::look_up_or_last(host, port, connect_timeout / 4).await.map_err(io::Error::other)
+}
+
+async fn dial(settings: &Settings, credentials: &Credentials, host: &str, port: u16) -> io::Result<Box<dyn Stream>> {
+    let addresses = look_up(host, port, settings.connect_timeout).await?;
     let stream = TcpStream::connect(&addresses[..]).await?;
     stream.set_nodelay(true)?;
     let Some(tls) = &credentials.tls else { return Ok(Box::new(stream)) };
