@@ -165,12 +165,14 @@ pub fn restore(directory: &Path, path: &Path, keep_logins: bool, now: u64) -> Re
     let made = reader.first()?;
     let (mut count, mut rules) = (0, Vec::new());
     // With a number: what is issued in the rest of this second is good.
-    let number = Some(now.saturating_add(1).saturating_mul(1_000_000));
-    let ended = Rule { number, ..Rule::new(Subject::All, now, now.saturating_add(LONGEST + LONGEST_SKEW)) };
+    let mut number = now.saturating_add(1).saturating_mul(1_000_000);
     let before = replace_file(directory, now, |put| {
         while let Line::Record(key, value) = reader.next(count)? {
             count += 1;
-            match record::read(&key, &value) {
+            let kept = record::read(&key, &value);
+            // Where the clock was ahead, what was issued bears a later one.
+            number = number.max(kept.as_ref().map_or(0, |kept| kept.number().saturating_add(1)));
+            match kept {
                 Ok(Kept::Rule(rule)) => rules.push(rule),
                 // What was issued is refused by the rule; failed attempts, quotas and used ids stay.
                 Ok(_) => {}
@@ -179,6 +181,8 @@ pub fn restore(directory: &Path, path: &Path, keep_logins: bool, now: u64) -> Re
             }
             put(&key, &value)?;
         }
+        let ended =
+            Rule { number: Some(number), ..Rule::new(Subject::All, now, now.saturating_add(LONGEST + LONGEST_SKEW)) };
         if !keep_logins && let super::embedded::Change::Put(key, value) = record::put_rule(&ended) {
             put(&key, &value)?;
         }
