@@ -13,7 +13,7 @@ use super::compare::compare;
 use super::connect::Connection;
 use super::inner::{Inner, ends, is_away, locked};
 use super::link::pause;
-use super::rules::{Numbered, Status};
+use super::rules::{Numbered, Put, Status};
 use super::{Kind, MAX_TOUCHED};
 use crate::state::revocation::Rule;
 use crate::state::session::{Session, SessionDigest};
@@ -191,7 +191,7 @@ async fn adopt_some(inner: &Inner, rules: Vec<Numbered>) -> RedisResult<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    inner.beside(async |mut c| inner.put_rules(&mut c, &missing, false).await.map(drop)).await
+    inner.beside(async |mut c| inner.put_rules(&mut c, &missing, Put::Standing).await.map(drop)).await
 }
 
 impl Inner {
