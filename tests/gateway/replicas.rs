@@ -494,7 +494,7 @@ fn a_list_of_very_many_sessions_of_a_store_that_is_far_away_hinders_nobody() {
     // On a busy machine a call may be late by itself, though not at each list.
     let hinders_nobody = || {
         let files = Arc::clone(&gateway.files);
-        let listing = thread::spawn(move || files.run(&["sessions", "list"]));
+        let listing = thread::spawn(move || files.run_with(&["sessions", "list"], b""));
         let (mut calls, mut hindered) = (0, 0);
         while !listing.is_finished() {
             let used = by_cookie(gateway, &kept).send().status;
