@@ -35,9 +35,6 @@ use crate::server::{self, Listener, Phase};
 use crate::state::{OpenFault, State};
 use places::Places;
 
-/// How often it is looked whether a file has changed.
-const WATCH: Duration = Duration::from_millis(500);
-
 /// The name of the file, beside the state, that says when keys were last used.
 const LAST_USES: &str = "last-uses.json";
 
@@ -263,23 +260,17 @@ impl App {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn needs_restart(&self) -> Result<Vec<&'static str>, String> {
-        self.reloader.needs_restart()
+    pub async fn needs_restart(&self) -> Result<Vec<&'static str>, String> {
+        self.reloader.needs_restart().await
     }
 
     /// Waits until somebody wishes something of the process as a whole, or a file has changed that the configuration
     /// names: `None`.
     pub async fn wish(&self) -> Option<Wish> {
         let mut wishes = self.wishes.lock().await;
-        loop {
-            tokio::select! {
-                Some(wish) = wishes.recv() => return Some(wish),
-                () = tokio::time::sleep(WATCH) => {
-                    if self.reloader.files_have_changed() {
-                        return None;
-                    }
-                }
-            }
+        tokio::select! {
+            Some(wish) = wishes.recv() => Some(wish),
+            () = self.reloader.files_have_changed() => None,
         }
     }
 

@@ -132,7 +132,7 @@ impl Fetcher {
 
     /// To the first address that answers, of those that are allowed.
     async fn connect(&self, host: &str, port: u16, secure: bool, chosen: ChosenBy<'_>) -> Result<TcpStream, Fault> {
-        let found = resolver::look_up_or_last(host, port).await;
+        let found = resolver::look_up_or_last(host, port, resolver::PATIENCE).await;
         let addresses = found.map_err(|_| Fault::Dns(host.to_owned()))?;
         let mut last = Fault::Dns(host.to_owned());
         for address in addresses {

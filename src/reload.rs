@@ -4,8 +4,8 @@ mod watched;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
@@ -136,7 +136,7 @@ pub struct Reloader {
     shared: Arc<Shared>,
     /// The listeners, in their order.
     listeners: Vec<Reloadable>,
-    watched: Mutex<Watched>,
+    watched: Arc<Watched>,
 }
 
 /// What can be replaced of a listener.
@@ -175,7 +175,7 @@ impl Reloader {
         files.push(file.clone());
         (started_with.clients, started_with.api_keys, started_with.routes) = Default::default();
         let started_with = Arc::new(started_with);
-        Self { started_with, file, shared, listeners, watched: Mutex::new(Watched::new(files)) }
+        Self { started_with, file, shared, listeners, watched: Watched::start(files) }
     }
 
     /// The configuration at the start, without routes, clients and API keys.
@@ -193,25 +193,19 @@ impl Reloader {
     /// # Errors
     /// Why the old one stays.
     pub async fn reload(&self) -> Result<(), ReloadFault> {
-        // What changes while it is read is seen afterwards.
-        self.watched().begin();
+        self.watched.begin();
         let outcome = self.replace_all().await;
         self.shared.metrics.reloaded(outcome.as_ref().err().map(ReloadFault::to_string), unix_seconds());
         outcome
     }
 
-    /// Whether the content of a file that the configuration names has changed, and nobody is writing it just now.
-    pub fn files_have_changed(&self) -> bool {
-        self.watched().have_changed()
-    }
-
-    fn watched(&self) -> MutexGuard<'_, Watched> {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until the content of a file that the configuration names has changed, and nobody is writing it any more.
+    pub async fn files_have_changed(&self) {
+        self.watched.changed().await;
     }
 
     async fn replace_all(&self) -> Result<(), ReloadFault> {
-        let Ready { policy, tls, state, listen, files, level } = self.read().await?;
-        self.watched().follow(files);
+        let Ready { policy, tls, state, listen, level } = self.read().await?;
         look_around(&policy, &self.shared.lasting, &Handle::current()).await;
         note_certificates(&self.shared.metrics, &tls);
         for (number, ((listener, raw), tls)) in self.listeners.iter().zip(&listen).zip(tls).enumerate() {
@@ -231,21 +225,36 @@ impl Reloader {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn needs_restart(&self) -> Result<Vec<&'static str>, String> {
-        let (config, _) = config::read_draft(&self.file).map_err(|problems| problems.to_string())?;
-        Ok(needs_restart(&self.started_with, config.raw()))
+    pub async fn needs_restart(&self) -> Result<Vec<&'static str>, String> {
+        let (file, started_with) = (self.file.clone(), Arc::clone(&self.started_with));
+        let read = move || {
+            let (config, _) = config::read_draft(&file).map_err(|problems| problems.to_string())?;
+            Ok(needs_restart(&started_with, config.raw()))
+        };
+        on_a_thread(read).await.map_err(|fault| fault.to_string())?
     }
 
-    /// Reads everything on a thread of its own: it may take seconds, or wait for a disk for ever.
     async fn read(&self) -> Result<Ready, ReloadFault> {
         let (file, shared, started_with) =
             (self.file.clone(), Arc::clone(&self.shared), Arc::clone(&self.started_with));
-        let (tell, told) = oneshot::channel();
-        let work = move || drop(tell.send(Ready::read(file, &shared.lasting, &started_with)));
-        let thread = std::thread::Builder::new().name("reload".to_owned()).spawn(work);
-        thread.map_err(|error| ReloadFault::Thread(error.to_string()))?;
-        told.await.unwrap_or_else(|_| Err(ReloadFault::Thread("it ended".to_owned())))
+        let watched = Arc::clone(&self.watched);
+        let read = move || {
+            // What changes while it is read is seen afterwards.
+            watched.read();
+            let (ready, files) = Ready::read(file, &shared.lasting, &started_with)?;
+            watched.follow(files);
+            Ok(ready)
+        };
+        on_a_thread(read).await?
     }
+}
+
+/// Reads on a thread of its own: it may take seconds, or wait for a disk for ever. Whoever waits for it may go.
+async fn on_a_thread<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Result<T, ReloadFault> {
+    let (tell, told) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("reload".to_owned()).spawn(move || drop(tell.send(read())));
+    thread.map_err(|error| ReloadFault::Thread(error.to_string()))?;
+    told.await.map_err(|_| ReloadFault::Thread("it ended".to_owned()))
 }
 
 /// What is needed of a configuration that was read, to put it in force.
@@ -254,14 +263,13 @@ struct Ready {
     tls: Vec<Option<ListenerTls>>,
     state: state::Settings,
     listen: Vec<Listen>,
-    /// All files that it stands in.
-    files: Vec<PathBuf>,
     /// Of the log.
     level: tracing::Level,
 }
 
 impl Ready {
-    fn read(file: PathBuf, lasting: &Lasting, started_with: &Raw) -> Result<Self, ReloadFault> {
+    /// With all files that it stands in.
+    fn read(file: PathBuf, lasting: &Lasting, started_with: &Raw) -> Result<(Self, Vec<PathBuf>), ReloadFault> {
         let plan = Plan::read(&file, lasting).map_err(ReloadFault::Problems)?;
         let keys = needs_restart(started_with, plan.config.raw());
         if !keys.is_empty() {
@@ -272,7 +280,7 @@ impl Ready {
         files.push(file);
         let listen = plan.config.raw().listen.clone();
         let level = level(plan.config.raw().log.level);
-        Ok(Self { policy: plan.policy, tls: plan.tls, state: plan.state, listen, files, level })
+        Ok((Self { policy: plan.policy, tls: plan.tls, state: plan.state, listen, level }, files))
     }
 }
 

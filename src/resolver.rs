@@ -19,8 +19,8 @@ const THREADS: usize = 64;
 /// How many of them are of names that took long before: names that hang leave threads for those that do not.
 const SLOW_THREADS: usize = THREADS / 2;
 
-/// A look-up that takes longer is a slow one; whoever knows an earlier answer waits no longer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A look-up that takes longer is a slow one; whoever knows an earlier answer waits no longer, unless in a hurry.
+pub const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long an answer is kept for which nobody has asked again.
 const KEEP: Duration = Duration::from_secs(3600);
@@ -46,12 +46,12 @@ pub async fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, Unresolve
     Ok(at_port(&SYSTEM.look_up(host).await?, port))
 }
 
-/// The same. Where the system fails or takes long, the addresses that it gave the last time.
+/// The same. Where the system fails, or takes longer than `patience`, the addresses that it gave the last time.
 ///
 /// # Errors
 /// What the system says, where it has given none before.
-pub async fn look_up_or_last(host: &str, port: u16) -> Result<Vec<SocketAddr>, Unresolved> {
-    Ok(at_port(&SYSTEM.look_up_or_last(host).await?, port))
+pub async fn look_up_or_last(host: &str, port: u16, patience: Duration) -> Result<Vec<SocketAddr>, Unresolved> {
+    Ok(at_port(&SYSTEM.look_up_or_last(host, patience).await?, port))
 }
 
 static SYSTEM: LazyLock<Resolver> = LazyLock::new(|| Resolver::new(Arc::new(by_system)));
@@ -114,9 +114,9 @@ impl Resolver {
         found.unwrap_or_else(|| Err(Unresolved("the look-up has ended without an answer".into())))
     }
 
-    async fn look_up_or_last(&self, host: &str) -> Found {
+    async fn look_up_or_last(&self, host: &str, patience: Duration) -> Found {
         let Some(last) = self.last(host) else { return self.look_up(host).await };
-        Ok(timeout(PATIENCE, self.look_up(host)).await.ok().and_then(Result::ok).unwrap_or(last))
+        Ok(timeout(patience, self.look_up(host)).await.ok().and_then(Result::ok).unwrap_or(last))
     }
 
     /// The look-up of this name that runs, or one that is begun as soon as there is a thread for it.

@@ -221,18 +221,18 @@ impl State {
                 let (mut sessions, mut families) = (Vec::new(), Vec::new());
                 let embedded = Embedded::open(&directory, |key, value| {
                     let kept = record::read(key, value)?;
+                    // Also of what is over: what bears a lower number may not be.
+                    state.revocations.see(kept.number());
                     if kept.is_over(now) {
                         return Ok(Fate::Dead);
                     }
                     match kept {
                         Kept::Session(digest, session) => {
-                            state.revocations.see(session.number.unwrap_or_default());
                             sessions.push((session.customer.clone(), session.issued_at, session.login, digest));
                             state.sessions.insert(digest, session, Trust::Complete, 0);
                         }
                         Kept::Rule(rule) => state.revocations.restore(rule),
                         Kept::Family(digest, family) => {
-                            state.revocations.see(family.number.unwrap_or_default());
                             families.push((family.customer.clone(), family.issued_at, LoginId::of(&digest), digest));
                             state.families.insert(digest, family);
                         }
@@ -240,6 +240,7 @@ impl State {
                         Kept::Right(key, until) => state.attempts.set_right(key, until),
                         Kept::Count(key, period, count) => state.quotas.set(&key, period, count),
                         Kept::Used(id, until) => state.used.set(id, until),
+                        Kept::Highest(_) => {}
                     }
                     Ok(Fate::Live)
                 })?;
@@ -686,6 +687,9 @@ impl State {
                 let owed = self.owed.rules(&self.revocations);
                 let mut changes = changes();
                 changes.extend(owed.iter().map(record::put_rule));
+                if changes.iter().any(record::is_rule) {
+                    changes.push(record::put_highest(self.revocations.seen()));
+                }
                 let written = store.write(changes, unless_left == UnlessLeft::Drop).await;
                 written.inspect(|()| self.owed.settle(&owed))
             }

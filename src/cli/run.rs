@@ -1,15 +1,17 @@
 //! `wicketgate run`.
 
 use std::ffi::OsString;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::Command;
 
 use anyhow::Context as _;
 use clap::Args;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use super::ConfigFile;
 use crate::app::{self, App};
@@ -159,19 +161,25 @@ impl Signals {
     }
 
     /// Reloads on SIGHUP, starts `program` on SIGUSR2; returns on SIGTERM or SIGINT, or when another process has taken
-    /// over.
+    /// over. A reload may wait for a disk for ever: it is no reason not to hear the rest.
     pub(super) fn until_told_to_stop(mut self, app: &App, manager: &ServiceManager, program: Option<&Program>) -> Told {
+        let mut reloads = Reloads { app, manager, running: None, next: None };
         app.control().block_on(async {
             loop {
                 tokio::select! {
                     _ = self.terminate.recv() => return Told::Stop,
                     _ = self.interrupt.recv() => return Told::Stop,
-                    _ = self.hang_up.recv() => drop(reload(app, manager, "signal").await),
+                    _ = self.hang_up.recv() => reloads.ask("signal", None),
                     _ = self.upgrade.recv() => program.into_iter().for_each(Program::start),
+                    () = reloads.run() => {}
                     wish = app.wish() => match wish {
-                        None => drop(reload(app, manager, "files").await),
-                        Some(Wish::Reload(asked)) => drop(asked.send(reload(app, manager, "operator").await)),
-                        Some(Wish::Compare(asked)) => drop(asked.send(app.needs_restart())),
+                        None => reloads.ask("files", None),
+                        Some(Wish::Reload(asked)) => reloads.ask("operator", Some(asked)),
+                        Some(Wish::Compare(asked)) => tokio::select! {
+                            _ = self.terminate.recv() => return Told::Stop,
+                            _ = self.interrupt.recv() => return Told::Stop,
+                            keys = app.needs_restart() => drop(asked.send(keys)),
+                        },
                         Some(Wish::Handover(successor)) => tokio::select! {
                             _ = self.terminate.recv() => return Told::Stop,
                             id = hand_over(app, successor) => if let Some(id) = id {
@@ -182,6 +190,45 @@ impl Signals {
                 }
             }
         })
+    }
+}
+
+/// Who waits for what became of a reload.
+type Asked = oneshot::Sender<Result<(), String>>;
+
+/// The reload that runs, and the one after it: all that ask meanwhile ask for one.
+struct Reloads<'a> {
+    app: &'a App,
+    manager: &'a ServiceManager,
+    running: Option<Pin<Box<dyn Future<Output = ()> + 'a>>>,
+    /// What caused it first, and all who wait for it.
+    next: Option<(&'static str, Vec<Asked>)>,
+}
+
+impl Reloads<'_> {
+    fn ask(&mut self, cause: &'static str, asked: Option<Asked>) {
+        if self.running.is_some() && self.next.is_none() {
+            tracing::info!(cause, "a reload is still running: another one comes after it");
+        }
+        self.next.get_or_insert_with(|| (cause, Vec::new())).1.extend(asked);
+    }
+
+    /// Runs the one that runs, or the next; without one it never ends.
+    async fn run(&mut self) {
+        if self.running.is_none() {
+            let Some((cause, asked)) = self.next.take() else { return pending().await };
+            let (app, manager) = (self.app, self.manager);
+            self.running = Some(Box::pin(async move {
+                let outcome = reload(app, manager, cause).await;
+                for asked in asked {
+                    let _ = asked.send(outcome.clone());
+                }
+            }));
+        }
+        if let Some(running) = &mut self.running {
+            running.await;
+        }
+        self.running = None;
     }
 }
 

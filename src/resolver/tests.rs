@@ -110,15 +110,15 @@ async fn names_that_were_slow_leave_threads_for_others() {
 async fn the_last_answer_stays_good_while_the_system_fails_or_hangs() {
     let (gate, resolver) = behind_gate();
     gate.gone.lock().unwrap().insert("app.test".to_owned());
-    let failed = resolver.look_up_or_last("app.test").await;
+    let failed = resolver.look_up_or_last("app.test", PATIENCE).await;
     assert_eq!(failed.unwrap_err().to_string(), "gone");
     gate.gone.lock().unwrap().clear();
-    let answer = resolver.look_up_or_last("app.test").await.unwrap();
+    let answer = resolver.look_up_or_last("app.test", PATIENCE).await.unwrap();
     gate.gone.lock().unwrap().insert("app.test".to_owned());
-    assert_eq!(resolver.look_up_or_last("app.test").await.unwrap(), answer);
+    assert_eq!(resolver.look_up_or_last("app.test", PATIENCE).await.unwrap(), answer);
     assert!(resolver.look_up("app.test").await.is_err(), "who wants news gets none");
     gate.close(true);
-    assert_eq!(resolver.look_up_or_last("app.test").await.unwrap(), answer);
+    assert_eq!(resolver.look_up_or_last("app.test", PATIENCE).await.unwrap(), answer);
     gate.close(false);
 }
 

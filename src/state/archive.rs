@@ -215,8 +215,12 @@ pub fn restore(directory: &Path, path: &Path, logins: Logins, now: u64) -> Resul
     }
     let mut stays = if logins == Logins::Move { all_but_logins(directory, now)? } else { HashMap::new() };
     let mut rules = Vec::new();
+    // With a number: what is issued in the rest of this second is good.
+    let mut number = now.saturating_add(1).saturating_mul(1_000_000);
     let before = replace_file(directory, now, |put| {
         while let Some(Record { key, value, kept }) = reader.record()? {
+            // Where the clock was ahead, what was issued bears a later one.
+            number = number.max(kept.number().saturating_add(1));
             match (kept, stays.remove(&key)) {
                 (Kept::Rule(rule), Some(Kept::Rule(standing))) => {
                     put_kept(put, &Kept::Rule(rule.clone().strictest(standing)))?;
@@ -233,10 +237,8 @@ pub fn restore(directory: &Path, path: &Path, logins: Logins, now: u64) -> Resul
         }
         stays.values().try_for_each(|kept| put_kept(put, kept))?;
         if logins == Logins::End {
-            // With a number: what is issued in the rest of this second is good.
-            let number = Some(now.saturating_add(1).saturating_mul(1_000_000));
             let until = now.saturating_add(LONGEST + LONGEST_SKEW);
-            put_kept(put, &Kept::Rule(Rule { number, ..Rule::new(Subject::All, now, until) }))?;
+            put_kept(put, &Kept::Rule(Rule { number: Some(number), ..Rule::new(Subject::All, now, until) }))?;
         }
         Ok::<_, ArchiveFault>(())
     })?;

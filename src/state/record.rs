@@ -23,6 +23,8 @@ pub(super) enum Kept {
     Right(AttemptKey, u64),
     Count(String, Period, Count),
     Used(OnceId, u64),
+    /// The highest number that a rule was ever given.
+    Highest(u64),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -115,6 +117,17 @@ pub(super) fn put_rule(rule: &Rule) -> Change {
     Change::Put(rule_key(subject), json(&RuleValue { since: *since, until: *until, number: *number }))
 }
 
+/// The highest number that was ever given, for the time when no rule is left that has it: what bears it may be good for
+/// longer. A version that does not know this has a rule about a token that nobody has.
+pub(super) fn put_highest(number: u64) -> Change {
+    Change::Put(HIGHEST.to_vec(), json(&RuleValue { since: 0, until: NEVER, number: Some(number) }))
+}
+
+/// Whether this is about a rule.
+pub(super) fn is_rule(change: &Change) -> bool {
+    change.key().first() == Some(&b'r')
+}
+
 pub(super) fn put_family(digest: &SessionDigest, family: &Family) -> Change {
     let value = FamilyValue {
         customer: family.customer.as_str(),
@@ -183,18 +196,8 @@ impl Kept {
             Self::Right(key, until) => put_right(key, *until),
             Self::Count(name, period, count) => put_count(name, *period, *count),
             Self::Used(id, until) => put_used(id, *until),
+            Self::Highest(number) => put_highest(*number),
         }
-    }
-
-    /// The number that it bears among those of all rules; 0: none.
-    pub(super) fn number(&self) -> u64 {
-        let number = match self {
-            Self::Session(_, session) => session.number,
-            Self::Rule(rule) => rule.number,
-            Self::Family(_, family) => family.number,
-            Self::Failures(..) | Self::Right(..) | Self::Count(..) | Self::Used(..) => None,
-        };
-        number.unwrap_or_default()
     }
 
     /// Whether nothing is left for it. `now` is in seconds since 1970.
@@ -208,7 +211,20 @@ impl Kept {
             Self::Right(_, until) => millis >= *until,
             Self::Count(_, period, count) => now >= period.bounds(count.begun).1,
             Self::Used(_, until) => now >= *until,
+            Self::Highest(_) => false,
         }
+    }
+
+    /// A number of a rule that had been given when this was written; 0: it says none.
+    pub(super) fn number(&self) -> u64 {
+        let number = match self {
+            Self::Session(_, session) => session.number,
+            Self::Rule(rule) => rule.number,
+            Self::Family(_, family) => family.number,
+            Self::Highest(number) => Some(*number),
+            Self::Failures(..) | Self::Right(..) | Self::Count(..) | Self::Used(..) => None,
+        };
+        number.unwrap_or_default()
     }
 }
 
@@ -230,6 +246,12 @@ pub(super) fn read(key: &[u8], value: &[u8]) -> Result<Kept, Unreadable> {
     }
     read_known(key, value).ok_or_else(|| Unreadable::Damaged("a record is not readable".to_owned()))
 }
+
+/// The key of the highest number: that of a rule about a token without a name.
+const HIGHEST: &[u8] = b"rtoken ";
+
+/// The end of the year 9999, in seconds since 1970.
+const NEVER: u64 = 253_402_300_799;
 
 /// What keys begin with.
 const LETTERS: &[u8] = b"srfaqu";
@@ -259,6 +281,9 @@ fn read_known(key: &[u8], value: &[u8]) -> Option<Kept> {
         b'r' => {
             let (kind, name) = std::str::from_utf8(name).ok()?.split_once(' ')?;
             let RuleValue { since, until, number } = serde_json::from_slice(value).ok()?;
+            if key == HIGHEST {
+                return Some(Kept::Highest(number?));
+            }
             Some(Kept::Rule(Rule { subject: Subject::new(kind, name)?, since, until, number }))
         }
         b'f' => {
@@ -359,7 +384,9 @@ mod tests {
         let rule = Rule { subject: Subject::Token("https://x y".into()), since: u64::MAX, until: 7, number: Some(8) };
         assert_eq!(reread(put_rule(&rule)), Some(Kept::Rule(rule.clone())));
         let earlier = read(&key(b'r', b"token https://x y"), br#"{"since":18446744073709551615,"until":7}"#);
-        assert_eq!(earlier, Ok(Kept::Rule(Rule { number: None, ..rule })), "of a version that knew no numbers");
+        assert_eq!(earlier, Ok(Kept::Rule(Rule { number: None, ..rule.clone() })), "of a version that knew no numbers");
+        assert!(is_rule(&put_highest(9)) && is_rule(&put_rule(&rule)) && !is_rule(&delete_session(&[0; 32])));
+        assert_eq!(reread(put_highest(9)), Some(Kept::Highest(9)));
         let predecessor = Some(Predecessor { digest: [2; 32], until: u64::MAX });
         let family =
             Family { customer, issued_at: 1, expires_at: 2, current: [3; 32], predecessor, account, number: Some(3) };

@@ -1,8 +1,8 @@
 //! State that several replicas share: Redis or Valkey, alone, behind sentinels, or a cluster.
 //!
 //! Every operation has an end within its timeout, and none is tried while the store is known to be away. One task
-//! (`link`) keeps the connection, listens to what other replicas do, and polls what it might have missed. What grows
-//! (`chores`) has a connection of its own.
+//! (`link`) keeps the connection, listens to what other replicas do, and polls what it might have missed. Another
+//! (`sentinels`) asks where the master is. What grows (`chores`) has a connection of its own.
 
 pub mod access;
 mod chores;
@@ -18,6 +18,7 @@ mod link;
 mod listing;
 mod rules;
 mod scripts;
+mod sentinels;
 pub mod transfer;
 
 use std::future::Future;
@@ -40,6 +41,7 @@ use connect::Connection;
 use connect_log::ConnectLog;
 use inner::{Inner, locked, session};
 pub use listing::Among;
+use sentinels::Sentinels;
 
 /// Where the store is, and how it is asked.
 #[derive(Debug)]
@@ -91,7 +93,15 @@ const MAX_TOUCHED: usize = 100_000;
 /// # Errors
 /// Why that failed.
 pub(super) async fn try_connect(settings: &Settings) -> Result<(), String> {
-    connect::connect(settings, &ConnectLog::silent()).await.map(drop).map_err(|error| error.to_string())
+    let (sentinels, log) = (Sentinels::of(settings), ConnectLog::silent());
+    tokio::select! {
+        connected = connect::connect(settings, &sentinels, &log) => {
+            connected.map(drop).map_err(|error| error.to_string())
+        }
+        () = sentinels.keep_asking(settings, &log), if matches!(settings.kind, Kind::Sentinel(..)) => {
+            Err("nobody asks the sentinels".to_owned())
+        }
+    }
 }
 
 impl Redis {
@@ -105,6 +115,8 @@ impl Redis {
         let inner = Arc::new(Inner::new(settings, revocations, attempts, ConnectLog::default()));
         control.spawn(link::keep(Arc::clone(&inner)));
         control.spawn(chores::keep(Arc::clone(&inner)));
+        let asking = Arc::clone(&inner);
+        control.spawn(async move { asking.sentinels.keep_asking(&asking.settings, &asking.connect_log).await });
         let commits = (inner.settings.replicas > 0).then(|| {
             let (commits, queue) = Commits::new();
             control.spawn(queue.keep(Arc::clone(&inner)));

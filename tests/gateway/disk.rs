@@ -46,7 +46,7 @@ fn on_faulty_disk() -> (Backend, Gateway, impl Fn(&str)) {
 }
 
 /// The same with a changed configuration.
-fn on_faulty_disk_with(change: impl FnOnce(Config) -> Config) -> (Backend, Gateway, impl Fn(&str)) {
+pub(crate) fn on_faulty_disk_with(change: impl FnOnce(Config) -> Config) -> (Backend, Gateway, impl Fn(&str)) {
     let backend = Backend::start();
     let config = change(Config::new(&backend).cookies("both"));
     let files = Arc::new(gateway::Workspace::new(&config));
@@ -223,7 +223,11 @@ fn x17_kill_9_at_any_moment_loses_nothing_that_was_acknowledged() {
                 })
             })
             .collect();
-        // Every moment in turn, in steps of a prime number.
+        // Every moment in turn, in steps of a prime number: after the start, and after the first login however long it takes.
+        let are_calling = || callers.iter().any(|caller| !caller.is_finished());
+        while round % 2 == 1 && acknowledged.lock().unwrap().live.is_empty() && are_calling() {
+            thread::sleep(Duration::from_millis(1));
+        }
         thread::sleep(Duration::from_millis(60 + round * 37 % 400));
         let files = gateway.kill();
         stop.store(true, Ordering::Relaxed);
@@ -247,7 +251,7 @@ fn x17_kill_9_at_any_moment_loses_nothing_that_was_acknowledged() {
             gateway.post("/oauth/access_token").form(&form).send_on(&mut connection).ok();
         }
     }
-    assert!(known.live.len() > kills as usize / 2, "{} logins", known.live.len());
+    assert!(known.live.len() >= kills as usize / 2, "{} logins", known.live.len());
 }
 
 #[track_caller]

@@ -548,7 +548,7 @@ fn several_attempts_at_one_name_take_as_long_as_the_dearest_hash_each_whoever_is
         let guesses: Vec<_> = (0..5)
             .map(|number| {
                 let request = from(HOME, request(&format!("wrong{number}")));
-                thread::spawn(move || request.send().expect(401, ""))
+                thread::spawn(move || request.send_patiently().expect(401, ""))
             })
             .collect();
         guesses.into_iter().for_each(|guess| drop(guess.join().unwrap()));

@@ -54,6 +54,7 @@ mod framing;
 mod goaway;
 mod goodbye;
 mod h2spec;
+mod hanging_files;
 mod harness;
 mod headers;
 mod health;

@@ -120,3 +120,24 @@ fn names_of_partners_that_hang_keep_neither_the_start_nor_logins_waiting() {
     gateway.login(BOB);
     drop(silent);
 }
+
+#[test]
+fn while_the_name_of_redis_hangs_its_last_address_is_connected_to() {
+    // A server of names that never answers; the system asks it for much longer than this test may take.
+    let silent = std::net::UdpSocket::bind("127.77.0.3:53").unwrap();
+    let redis = RedisServer::start();
+    let network = Distance::to(redis.port, std::time::Duration::ZERO);
+    let settings = json!({"url": format!("redis://redis.test:{}", network.port), "danger_plain": true});
+    let config = Config::new(&Backend::start())
+        .set("/state/redis", settings)
+        .file("certs/identifier.key", &keys::key_file())
+        .file("hosts", "127.0.0.1 redis.test\n")
+        .file("resolv.conf", "nameserver 127.77.0.3\noptions timeout:30 attempts:5\n");
+    let gateway = Gateway::start_with_hosts(&config);
+    gateway.is_ready();
+    gateway.files.write("hosts", "127.0.0.1 localhost\n");
+    network.cut();
+    gateway.stderr.wait(|line| line["message"] == "the state store is there again").unwrap();
+    gateway.expect_metric("wicketgate_state_up", &[], 1.0);
+    drop(silent);
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::harness::*;
-use crate::replicas::{by_cookie, log_in, logout, replicas, until};
+use crate::replicas::{Replicas, by_cookie, log_in, logout, replicas, until};
 
 /// The logins that are listed.
 fn listed(gateway: &Gateway, more: &[&str]) -> Vec<Value> {
@@ -91,52 +91,117 @@ fn very_many_keys_of_others_in_the_database_hinder_nobody() {
     assert!(all.iter().all(|login| login["kind"] == "session"), "{all:?}");
 }
 
+/// A master, its replica, and three sentinels that ask for passwords and watch both.
+struct Trio {
+    first: RedisServer,
+    second: RedisServer,
+    sentinels: Vec<RedisServer>,
+}
+
+impl Trio {
+    fn start() -> Self {
+        let guarded = [("requirepass", "server-secret"), ("masterauth", "server-secret")];
+        let first = RedisServer::with(&guarded);
+        let port = first.port.to_string();
+        let second = RedisServer::with(&[&guarded[..], &[("replicaof", &format!("127.0.0.1 {port}"))]].concat());
+        until("the replica follows", || Self::role(&second).contains("connected"));
+        let sentinel = |_| RedisServer::with(&[("sentinel", ""), ("requirepass", "sentinel-secret")]);
+        let sentinels: Vec<RedisServer> = (0..3).map(sentinel).collect();
+        for sentinel in &sentinels {
+            assert_eq!(Self::ask(sentinel, &["SENTINEL", "MONITOR", "main", "127.0.0.1", &port, "2"]), "OK");
+            for (name, value) in
+                [("auth-pass", "server-secret"), ("down-after-milliseconds", "500"), ("failover-timeout", "1000")]
+            {
+                assert_eq!(Self::ask(sentinel, &["SENTINEL", "SET", "main", name, value]), "OK");
+            }
+        }
+        until("the three know each other, and the replica", || {
+            let knows = |sentinel: &RedisServer| {
+                Self::ask(sentinel, &["SENTINEL", "CKQUORUM", "main"]).starts_with("OK 3")
+                    && Self::ask(sentinel, &["SENTINEL", "REPLICAS", "main"]).contains("slave")
+            };
+            sentinels.iter().all(knows)
+        });
+        Self { first, second, sentinels }
+    }
+
+    fn ask(sentinel: &RedisServer, words: &[&str]) -> String {
+        sentinel.command_as("sentinel-secret", words)
+    }
+
+    fn role(server: &RedisServer) -> String {
+        server.command_as("server-secret", &["ROLE"])
+    }
+
+    /// How many sessions a server has.
+    fn sessions(server: &RedisServer) -> usize {
+        server.command_as("server-secret", &["KEYS", "wg:s:*"]).lines().count()
+    }
+
+    /// Gateways that know all three sentinels, and how long they wait for Redis.
+    fn gateways(&self, count: usize, timeout: &str) -> Replicas {
+        let nodes: Vec<String> =
+            self.sentinels[1..].iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port)).collect();
+        let settings = json!({
+            "url": self.sentinels[0].url(), "nodes": nodes, "password": {"file": "server.key"}, "timeout": timeout,
+            "sentinel": {"master": "main", "password": {"file": "sentinel.key"}},
+        });
+        replicas(count, &self.sentinels[0], |c| {
+            c.file("server.key", "server-secret").file("sentinel.key", "sentinel-secret").set("/state/redis", settings)
+        })
+    }
+}
+
 #[test]
 fn gateways_come_back_after_a_failover_by_a_trio_of_sentinels_that_ask_for_passwords() {
-    let guarded = [("requirepass", "server-secret"), ("masterauth", "server-secret")];
-    let first = RedisServer::with(&guarded);
-    let port = first.port.to_string();
-    let second = RedisServer::with(&[&guarded[..], &[("replicaof", &format!("127.0.0.1 {port}"))]].concat());
-    let role = |server: &RedisServer| server.command_as("server-secret", &["ROLE"]);
-    until("the replica follows", || role(&second).contains("connected"));
-    let mut trio: Vec<RedisServer> =
-        (0..3).map(|_| RedisServer::with(&[("sentinel", ""), ("requirepass", "sentinel-secret")])).collect();
-    let ask = |sentinel: &RedisServer, words: &[&str]| sentinel.command_as("sentinel-secret", words);
-    for sentinel in &trio {
-        assert_eq!(ask(sentinel, &["SENTINEL", "MONITOR", "main", "127.0.0.1", &port, "2"]), "OK");
-        for (name, value) in
-            [("auth-pass", "server-secret"), ("down-after-milliseconds", "500"), ("failover-timeout", "1000")]
-        {
-            assert_eq!(ask(sentinel, &["SENTINEL", "SET", "main", name, value]), "OK");
-        }
-    }
-    until("the three know each other, and the replica", || {
-        let knows = |sentinel: &RedisServer| {
-            ask(sentinel, &["SENTINEL", "CKQUORUM", "main"]).starts_with("OK 3")
-                && ask(sentinel, &["SENTINEL", "REPLICAS", "main"]).contains("slave")
-        };
-        trio.iter().all(knows)
-    });
-    let nodes: Vec<String> = trio[1..].iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port)).collect();
-    let settings = json!({
-        "url": trio[0].url(), "nodes": nodes, "password": {"file": "server.key"},
-        "sentinel": {"master": "main", "password": {"file": "sentinel.key"}},
-    });
-    let world = replicas(2, &trio[0], |c| {
-        c.file("server.key", "server-secret").file("sentinel.key", "sentinel-secret").set("/state/redis", settings)
-    });
+    let trio = Trio::start();
+    let world = trio.gateways(2, "250ms");
+    let Trio { first, second, mut sentinels } = trio;
     let (a, b) = (&world.gateways[0], &world.gateways[1]);
     let (stays, goes) = (log_in(a, ALICE), log_in(b, BOB));
     logout(a, &goes).send().expect(204, "");
-    let is_there = |server: &RedisServer| server.command_as("server-secret", &["KEYS", "wg:s:*"]).lines().count() == 1;
-    until("the replica has it", || is_there(&second));
+    until("the replica has it", || Trio::sessions(&second) == 1);
     // The sentinel that gateways ask first goes with it.
     drop(first);
-    drop(trio.remove(0));
-    until("the replica takes over", || role(&second).starts_with("master"));
+    drop(sentinels.remove(0));
+    until("the replica takes over", || Trio::role(&second).starts_with("master"));
     for gateway in [a, b] {
         until("logins go on", || gateway.login_request(BOB.name, BOB.secret).send().status == 200);
         until("the session is known", || by_cookie(gateway, &stays).send().status == 200);
         by_cookie(gateway, &goes).send().expect(401, "401-03");
+    }
+}
+
+#[test]
+fn gateways_follow_a_failover_in_which_nobody_dies_before_the_old_master_is_demoted() {
+    let trio = Trio::start();
+    // Long enough that no operation fails by itself.
+    let world = trio.gateways(2, "2s");
+    let stays = log_in(&world.gateways[0], ALICE);
+    until("the replica has it", || Trio::sessions(&trio.second) == 1);
+    // The one that is named first hangs.
+    trio.sentinels[0].pause();
+    assert_eq!(Trio::ask(&trio.sentinels[1], &["SENTINEL", "FAILOVER", "main"]), "OK");
+    let told = |sentinel: &RedisServer| Trio::ask(sentinel, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"]);
+    until("the sentinels switch", || {
+        trio.sentinels[1..].iter().all(|sentinel| told(sentinel).ends_with(&trio.second.port.to_string()))
+    });
+    let is_there = |before: usize| Trio::sessions(&trio.second) > before;
+    for gateway in &world.gateways {
+        until("a login is in the new master", || {
+            let before = Trio::sessions(&trio.second);
+            gateway.login_request(BOB.name, BOB.secret).send().status == 200 && is_there(before)
+        });
+    }
+    assert!(Trio::role(&trio.first).starts_with("master"), "the old master was demoted before gateways followed");
+    trio.sentinels[0].resume();
+    // From then on nothing goes elsewhere, whatever becomes of the old one.
+    let pairs: Vec<String> = (0..10).map(|number| log_in(&world.gateways[number % 2], ALICE)).collect();
+    trio.first.command_as("server-secret", &["REPLICAOF", "127.0.0.1", &trio.second.port.to_string()]);
+    until("the old master follows", || Trio::role(&trio.first).contains("connected"));
+    for pair in pairs.iter().chain([&stays]) {
+        for gateway in &world.gateways {
+            until("the login is there", || by_cookie(gateway, pair).send().status == 200);
+        }
     }
 }

@@ -10,10 +10,10 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::compare::compare;
-use super::connect::{Connection, connect};
+use super::connect::Connection;
 use super::inner::{Inner, ends, is_away, locked};
 use super::link::pause;
-use super::rules::{Numbered, Status};
+use super::rules::{Numbered, Put, Status};
 use super::{Kind, MAX_TOUCHED};
 use crate::state::revocation::Rule;
 use crate::state::session::{Session, SessionDigest};
@@ -191,7 +191,7 @@ async fn adopt_some(inner: &Inner, rules: Vec<Numbered>) -> RedisResult<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    inner.beside(async |mut c| inner.put_rules(&mut c, &missing, false).await.map(drop)).await
+    inner.beside(async |mut c| inner.put_rules(&mut c, &missing, Put::Standing).await.map(drop)).await
 }
 
 impl Inner {
@@ -216,9 +216,7 @@ impl Inner {
         {
             return Ok(connection.clone());
         }
-        let Ok(connected) =
-            timeout(self.settings.connect_timeout * 3, connect(&self.settings, &self.connect_log)).await
-        else {
+        let Ok(connected) = timeout(self.settings.connect_timeout * 3, self.connect()).await else {
             return Err((ErrorKind::Io, "cannot connect in time").into());
         };
         Ok(connection.insert((listening, connected?.0)).1.clone())

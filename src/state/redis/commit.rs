@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::connect::{Connection, connect};
+use super::connect::Connection;
 use super::inner::{Inner, is_away};
 use crate::state::Unavailable;
 
@@ -123,7 +123,7 @@ impl CommitQueue {
 async fn connected<'a>(inner: &Inner, connection: &'a mut Option<(u32, Connection)>) -> RedisResult<&'a Connection> {
     let listening = inner.listening.load(Ordering::Acquire);
     if connection.as_ref().is_none_or(|(then, _)| *then != listening) {
-        let connected = timeout(inner.settings.connect_timeout, connect(&inner.settings, &inner.connect_log)).await;
+        let connected = timeout(inner.settings.connect_timeout, inner.connect()).await;
         *connection = Some((listening, connected.map_err(|_| late())??.0));
     }
     connection.as_ref().map(|(_, connection)| connection).ok_or_else(late)

@@ -1,11 +1,14 @@
 //! Ways to the store.
 
 use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
+use redis::io::AsyncDNSResolver;
 use redis::{
     AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo as _, Pipeline,
     RedisError, RedisFuture, RedisResult, ServerErrorKind, Value, cmd,
@@ -18,13 +21,18 @@ use tokio_rustls::TlsConnector;
 
 use super::access::{Access, Credentials};
 use super::connect_log::ConnectLog;
+use super::sentinels::Sentinels;
 use super::{Kind, Settings};
+use crate::resolver;
+
+/// Host and port.
+pub(super) type Address = (String, u16);
 
 /// A connection that many operations share.
 #[derive(Clone)]
 pub(super) enum Connection {
-    /// To one server.
-    Single(MultiplexedConnection),
+    /// To one server, and where it is.
+    Single(MultiplexedConnection, Arc<Address>),
     /// To the nodes of a cluster.
     Cluster(ClusterConnection),
 }
@@ -38,13 +46,25 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 ///
 /// # Errors
 /// The last failure.
-pub(super) async fn connect(settings: &Settings, log: &ConnectLog) -> RedisResult<(Connection, PubSub)> {
+pub(super) async fn connect(
+    settings: &Settings,
+    sentinels: &Sentinels,
+    log: &ConnectLog,
+) -> RedisResult<(Connection, PubSub)> {
     let access = settings.access.load_full();
-    match &settings.kind {
-        Kind::Single(host, port) => noted(log, host, *port, single(settings, &access, host, *port).await),
-        Kind::Sentinel(sentinels, master) => sentinel(settings, &access, sentinels, master, log).await,
-        Kind::Cluster(nodes) => cluster(settings, &access, nodes, log).await,
+    let servers = match &settings.kind {
+        Kind::Single(host, port) => vec![(host.clone(), *port)],
+        Kind::Sentinel(..) => sentinels.masters().await?,
+        Kind::Cluster(nodes) => return cluster(settings, &access, nodes, log).await,
+    };
+    let mut last = (ErrorKind::Io, "no server is named").into();
+    for (host, port) in servers {
+        match noted(log, &host, port, single(settings, &access, &host, port).await) {
+            Ok(ways) => return Ok(ways),
+            Err(error) => last = error,
+        }
     }
+    Err(last)
 }
 
 /// A connection of its own to each server that has keys: to the one that `link` leads to, or to every master of a cluster.
@@ -54,10 +74,10 @@ pub(super) async fn nodes(
     log: &ConnectLog,
 ) -> RedisResult<Vec<MultiplexedConnection>> {
     let access = settings.access.load_full();
-    let addresses = match (&settings.kind, link) {
-        (Kind::Single(host, port), _) => vec![(host.clone(), *port)],
-        (Kind::Sentinel(sentinels, master), _) => vec![told_of(settings, &access, sentinels, master, log).await?],
-        (Kind::Cluster(nodes), link) => masters(link.clone(), nodes).await?,
+    let addresses = match (link, &settings.kind) {
+        (Connection::Single(_, address), _) => vec![Address::clone(address)],
+        (link, Kind::Cluster(known)) => masters(link.clone(), known).await?,
+        (link, Kind::Single(..) | Kind::Sentinel(..)) => masters(link.clone(), &[]).await?,
     };
     let mut nodes = Vec::new();
     for (host, port) in addresses {
@@ -66,24 +86,6 @@ pub(super) async fn nodes(
         nodes.push(noted(log, &host, port, node)?);
     }
     Ok(nodes)
-}
-
-/// The master, as the first sentinel that answers knows it.
-async fn told_of(
-    settings: &Settings,
-    access: &Access,
-    sentinels: &[(String, u16)],
-    master: &str,
-    log: &ConnectLog,
-) -> RedisResult<(String, u16)> {
-    let mut last = (ErrorKind::Io, "no sentinel answers").into();
-    for (host, port) in sentinels {
-        match noted(log, host, *port, ask_sentinel(settings, &access.sentinels, host, *port, master).await) {
-            Ok(found) => return Ok(found),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }
 
 /// The masters of a cluster (CLUSTER SLOTS). One that does not know its own address has that of the first one configured.
@@ -102,29 +104,6 @@ async fn masters(mut link: Connection, known: &[(String, u16)]) -> RedisResult<V
         }
     }
     Ok(masters)
-}
-
-/// The master of which a sentinel tells. One that is cut off may tell of a server that is none any more: then the next.
-async fn sentinel(
-    settings: &Settings,
-    access: &Access,
-    sentinels: &[(String, u16)],
-    master: &str,
-    log: &ConnectLog,
-) -> RedisResult<(Connection, PubSub)> {
-    let mut last = (ErrorKind::Io, "no sentinel answers").into();
-    for (host, port) in sentinels {
-        let told = noted(log, host, *port, ask_sentinel(settings, &access.sentinels, host, *port, master).await);
-        let ways = match told {
-            Ok((host, port)) => noted(log, &host, port, single(settings, access, &host, port).await),
-            Err(error) => Err(error),
-        };
-        match ways {
-            Ok(ways) => return Ok(ways),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }
 
 async fn cluster(
@@ -146,6 +125,7 @@ async fn cluster(
     let mut builder = ClusterClient::builder(infos)
         .connection_timeout(settings.connect_timeout)
         .response_timeout(settings.timeout)
+        .async_dns_resolver(Names(settings.connect_timeout))
         .retries(2);
     if let Some(tls) = &credentials.tls {
         builder = builder.certs(tls.pem.certificates());
@@ -175,7 +155,8 @@ async fn single(settings: &Settings, access: &Access, host: &str, port: u16) -> 
         Err(error) if is_withheld(&error) => {}
         Err(error) => return Err(error),
     }
-    Ok((Connection::Single(connection), listen(settings, &access.servers, host, port).await?))
+    let events = listen(settings, &access.servers, host, port).await?;
+    Ok((Connection::Single(connection, Arc::new((host.to_owned(), port))), events))
 }
 
 /// Whether a command is kept from us, or not offered at all: some services do so.
@@ -184,22 +165,8 @@ fn is_withheld(error: &RedisError) -> bool {
         || error.detail().is_some_and(|detail| detail.starts_with("unknown command"))
 }
 
-async fn ask_sentinel(
-    settings: &Settings,
-    credentials: &Credentials,
-    host: &str,
-    port: u16,
-    master: &str,
-) -> RedisResult<(String, u16)> {
-    let config = AsyncConnectionConfig::new().set_response_timeout(Some(settings.timeout));
-    let mut sentinel = open(settings, credentials, 0, (host, port), config).await?;
-    let found: Option<(String, u16)> =
-        cmd("SENTINEL").arg("get-master-addr-by-name").arg(master).query_async(&mut sentinel).await?;
-    found.ok_or_else(|| (ErrorKind::MasterNameNotFoundBySentinel, "the sentinel knows no master of this name").into())
-}
-
 /// A connection for operations on one server.
-async fn open(
+pub(super) async fn open(
     settings: &Settings,
     credentials: &Credentials,
     database: i64,
@@ -207,7 +174,7 @@ async fn open(
     config: AsyncConnectionConfig,
 ) -> RedisResult<MultiplexedConnection> {
     within(settings.connect_timeout, async {
-        let stream = dial(credentials, host, port).await?;
+        let stream = dial(settings, credentials, host, port).await?;
         let login = credentials.login(database);
         let (connection, driver) = MultiplexedConnection::new_with_config(&login, stream, config).await?;
         // It ends with the last user of the connection.
@@ -220,14 +187,36 @@ async fn open(
 /// A connection that listens to one server.
 async fn listen(settings: &Settings, credentials: &Credentials, host: &str, port: u16) -> RedisResult<PubSub> {
     within(settings.connect_timeout, async {
-        let stream = dial(credentials, host, port).await?;
+        let stream = dial(settings, credentials, host, port).await?;
         PubSub::new(&credentials.login(settings.database), stream).await
     })
     .await
 }
 
-async fn dial(credentials: &Credentials, host: &str, port: u16) -> io::Result<Box<dyn Stream>> {
-    let stream = TcpStream::connect((host, port)).await?;
+/// Looks names up for the nodes of a cluster, which are dialled elsewhere, so long as connecting may take.
+struct Names(Duration);
+
+impl AsyncDNSResolver for Names {
+    fn resolve<'a, 'b: 'a>(
+        &'a self,
+        host: &'b str,
+        port: u16,
+    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
+        Box::pin(async move {
+            let found = look_up(host, port, self.0).await?;
+            Ok(Box::new(found.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
+        })
+    }
+}
+
+/// Where a name leads. The last address that is known leaves time to connect there.
+async fn look_up(host: &str, port: u16, connect_timeout: Duration) -> io::Result<Vec<SocketAddr>> {
+    resolver::look_up_or_last(host, port, connect_timeout / 4).await.map_err(io::Error::other)
+}
+
+async fn dial(settings: &Settings, credentials: &Credentials, host: &str, port: u16) -> io::Result<Box<dyn Stream>> {
+    let addresses = look_up(host, port, settings.connect_timeout).await?;
+    let stream = TcpStream::connect(&addresses[..]).await?;
     stream.set_nodelay(true)?;
     let Some(tls) = &credentials.tls else { return Ok(Box::new(stream)) };
     let name = match &tls.server_name {
@@ -241,7 +230,7 @@ async fn within<T>(time: Duration, work: impl Future<Output = RedisResult<T>>) -
     timeout(time, work).await.unwrap_or_else(|_| Err((ErrorKind::Io, "no connection in time").into()))
 }
 
-fn noted<T>(log: &ConnectLog, host: &str, port: u16, outcome: RedisResult<T>) -> RedisResult<T> {
+pub(super) fn noted<T>(log: &ConnectLog, host: &str, port: u16, outcome: RedisResult<T>) -> RedisResult<T> {
     let address = address(host, port);
     match &outcome {
         Ok(_) => log.succeeded(&address),
@@ -250,14 +239,14 @@ fn noted<T>(log: &ConnectLog, host: &str, port: u16, outcome: RedisResult<T>) ->
     outcome
 }
 
-fn address(host: &str, port: u16) -> String {
+pub(super) fn address(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         match self {
-            Self::Single(connection) => connection.req_packed_command(cmd),
+            Self::Single(connection, _) => connection.req_packed_command(cmd),
             Self::Cluster(connection) => connection.req_packed_command(cmd),
         }
     }
@@ -269,14 +258,14 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         match self {
-            Self::Single(connection) => connection.req_packed_commands(pipeline, offset, count),
+            Self::Single(connection, _) => connection.req_packed_commands(pipeline, offset, count),
             Self::Cluster(connection) => connection.req_packed_commands(pipeline, offset, count),
         }
     }
 
     fn get_db(&self) -> i64 {
         match self {
-            Self::Single(connection) => connection.get_db(),
+            Self::Single(connection, _) => connection.get_db(),
             Self::Cluster(connection) => connection.get_db(),
         }
     }

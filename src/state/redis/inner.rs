@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
-use redis::{ErrorKind, Pipeline, RedisError, ServerErrorKind};
+use redis::aio::PubSub;
+use redis::{ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind};
 use tokio::sync::Notify;
 
 use super::Settings;
 use super::chores::Chores;
-use super::connect::Connection;
+use super::connect::{Connection, connect};
 use super::connect_log::ConnectLog;
 use super::link;
 use super::scripts::Scripts;
+use super::sentinels::Sentinels;
 use crate::customer::Identifier;
 use crate::secret::random_bytes;
 use crate::state::account::AccountStamp;
@@ -36,6 +38,7 @@ pub(super) struct Inner {
     pub(super) lost: Notify,
     /// There are other credentials.
     pub(super) renewed: Notify,
+    pub(super) sentinels: Sentinels,
     pub(super) connect_log: ConnectLog,
     pub(super) was_up: AtomicBool,
     pub(super) started: Instant,
@@ -68,6 +71,7 @@ impl Inner {
         connect_log: ConnectLog,
     ) -> Self {
         Self {
+            sentinels: Sentinels::of(&settings),
             settings,
             scripts: Scripts::new(),
             revocations,
@@ -89,6 +93,11 @@ impl Inner {
             page: AtomicUsize::new(link::PAGE),
             chores: Chores::default(),
         }
+    }
+
+    /// A connection for operations, and one that listens.
+    pub(super) async fn connect(&self) -> RedisResult<(Connection, PubSub)> {
+        connect(&self.settings, &self.sentinels, &self.connect_log).await
     }
 
     pub(super) fn session_key(&self, digest: &SessionDigest) -> String {

@@ -12,7 +12,8 @@ use redis::{RedisResult, cmd};
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::connect::{Connection, connect};
+use super::Kind;
+use super::connect::{Address, Connection, address};
 use super::inner::{Inner, locked};
 use super::rules::{MARGIN, Status};
 use crate::secret::random_bytes;
@@ -20,7 +21,7 @@ use crate::state::revocation::Rule;
 use crate::state::session::unhex;
 
 /// How often the store is asked.
-const BEAT: Duration = Duration::from_millis(250);
+pub(super) const BEAT: Duration = Duration::from_millis(250);
 
 /// How soon credentials that the store does not take are tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -48,7 +49,7 @@ pub(super) async fn keep(inner: Arc<Inner>) {
         let begun = Instant::now();
         let ways = match ready.take() {
             Some(ways) => Ok(ways),
-            None => connect(&inner.settings, &inner.connect_log).await,
+            None => inner.connect().await,
         };
         let reason = match ways {
             Ok((connection, events)) => {
@@ -68,7 +69,10 @@ pub(super) async fn keep(inner: Arc<Inner>) {
             Err(error) => error.to_string(),
         };
         inner.lose(&reason);
-        sleep(pause(failures)).await;
+        tokio::select! {
+            () = sleep(pause(failures)) => {}
+            () = inner.sentinels.news() => {}
+        }
         failures += 1;
     }
 }
@@ -77,7 +81,7 @@ pub(super) async fn keep(inner: Arc<Inner>) {
 async fn renewed(inner: &Inner) -> (Connection, PubSub) {
     inner.renewed.notified().await;
     loop {
-        match connect(&inner.settings, &inner.connect_log).await {
+        match inner.connect().await {
             Ok(ways) => {
                 tracing::info!("the state store has taken the new credentials");
                 return ways;
@@ -112,12 +116,23 @@ async fn serve(inner: &Inner, connection: Connection, mut events: PubSub) -> (St
     inner.listening.fetch_add(1, Ordering::AcqRel);
     inner.heard.store(0, Ordering::Release);
     let serves = AtomicBool::new(false);
+    let at = if let Connection::Single(_, at) = &connection { Some(Arc::clone(at)) } else { None };
     let reason = tokio::select! {
+        reason = has_moved(inner, at) => reason,
         reason = hear_all(inner, events) => reason,
         reason = ask_all(inner, connection, &serves) => reason,
         reason = is_lost(inner, &serves) => reason,
     };
     (reason, serves.into_inner())
+}
+
+/// Waits until the sentinels name another master than the one at this address. What it still took would be lost: it is
+/// left at once, also by those that have other connections.
+async fn has_moved(inner: &Inner, at: Option<Arc<Address>>) -> String {
+    let (Some(at), Kind::Sentinel(..)) = (at, &inner.settings.kind) else { return pending().await };
+    let (host, port) = inner.sentinels.moved_from(&at).await;
+    inner.listening.fetch_add(1, Ordering::AcqRel);
+    format!("the sentinels name another master: {}", address(&host, port))
 }
 
 /// Waits for an operation that finds the link broken.

@@ -39,20 +39,31 @@ pub(super) struct Status {
 /// A rule's text and number.
 pub(super) type Numbered = (String, u64);
 
+/// How rules are put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Put {
+    /// Other replicas hear of what has become stricter.
+    Announced,
+    /// They hear nothing.
+    Quiet,
+    /// They hear nothing, and only what is still in the log is put: another replica may just have removed what has ended.
+    Standing,
+}
+
 impl Inner {
-    /// Puts rules, those that have a number with that. `announces`: other replicas hear of what has become stricter.
+    /// Puts rules, those that have a number with that.
     pub(super) async fn put_rules(
         &self,
         connection: &mut Connection,
         rules: &[Numbered],
-        announces: bool,
+        how: Put,
     ) -> RedisResult<Vec<u64>> {
         let mut numbers = Vec::with_capacity(rules.len());
         for some in rules.chunks(CHUNK) {
             let mut invocation = self.on_rules(&self.scripts.put_rules);
-            invocation.arg(if announces { self.channel() } else { String::new() });
+            invocation.arg(if how == Put::Announced { self.channel() } else { String::new() });
             // Also after the store was emptied no number comes twice.
-            invocation.arg(self.revocations.seen());
+            invocation.arg(self.revocations.seen()).arg(u8::from(how == Put::Standing));
             for (text, number) in some {
                 invocation.arg(number).arg(text);
             }
@@ -78,7 +89,8 @@ impl Inner {
     ) -> RedisResult<()> {
         for some in rules.chunks(CHUNK) {
             let texts: Vec<_> = some.iter().map(|rule| (rule.to_string(), rule.number.unwrap_or_default())).collect();
-            let numbers = self.put_rules(connection, &texts, announces).await?;
+            let how = if announces { Put::Announced } else { Put::Quiet };
+            let numbers = self.put_rules(connection, &texts, how).await?;
             for (rule, number) in some.iter().zip(numbers) {
                 self.revocations.apply(Rule { number: Some(number), ..rule.clone() });
             }

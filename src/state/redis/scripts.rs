@@ -4,7 +4,7 @@ use redis::Script;
 
 pub(super) struct Scripts {
     /// Rules in a log: a subject has one entry, the strictest of all that were said of it, and what becomes stricter gets
-    /// the next number, or the one that it had before. Tells the numbers.
+    /// the next number, or the one that it had before. Tells the numbers; 0 of one that was to be put only where it stands.
     pub(super) put_rules: Script,
     /// Removes rules that ended long ago, by the clock of the store. The last number; how many rules there are, of how many
     /// the end is known, and of how many it is overdue; the time in seconds.
@@ -43,7 +43,7 @@ impl Scripts {
                 local had = tonumber(redis.call('GET', count) or '0')
                 local last = math.max(had, tonumber(ARGV[2]))
                 local numbers, forever = {}, '18446744073709551615'
-                for at = 3, #ARGV, 2 do
+                for at = 4, #ARGV, 2 do
                     local given, text = tonumber(ARGV[at]), ARGV[at + 1]
                     local kind, since, until_, name = string.match(text, '^(%S+) (%d+) (%d+) (.*)$')
                     local subject = kind .. ' ' .. name
@@ -61,7 +61,9 @@ impl Scripts {
                     end
                     -- Whatever was issued since the same was said before is to end too.
                     local again = given == 0 and since ~= forever
-                    if number and member == known and not again then
+                    if ARGV[3] == '1' and not stands then
+                        number = 0
+                    elseif number and member == known and not again then
                         -- Another version may have put it beside the one that holds.
                         if stands and text ~= known then redis.call('ZREM', rules, text) end
                     else

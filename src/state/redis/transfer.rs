@@ -11,10 +11,10 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, cmd};
 use tokio::time::timeout;
 
-use super::Settings;
 use super::connect::{self, Connection, connect};
 use super::connect_log::ConnectLog;
 use super::inner::{Inner, escaped};
+use super::{Kind, Settings};
 use crate::state::archive::ArchiveFault;
 use crate::state::revocation::Revocations;
 pub use export::export;
@@ -39,7 +39,14 @@ impl Transfer {
     async fn open(mut settings: Settings) -> Result<Self, ArchiveFault> {
         settings.timeout = settings.timeout.max(PATIENCE);
         let inner = Inner::new(settings, Arc::new(Revocations::shared()), Arc::default(), ConnectLog::silent());
-        let (connection, _) = connect(&inner.settings, &inner.connect_log).await.map_err(|error| told(&error))?;
+        let (settings, sentinels, log) = (&inner.settings, &inner.sentinels, &inner.connect_log);
+        let connected = tokio::select! {
+            connected = connect(settings, sentinels, log) => connected,
+            () = sentinels.keep_asking(settings, log), if matches!(settings.kind, Kind::Sentinel(..)) => {
+                return Err(told(&"nobody asks the sentinels"));
+            }
+        };
+        let (connection, _) = connected.map_err(|error| told(&error))?;
         Ok(Self { inner, connection })
     }
 

@@ -375,6 +375,14 @@ impl Request {
         self.send_on(&mut Connection::open(self.address))
     }
 
+    /// The same for what takes long on a busy machine, such as many hashes at once.
+    #[track_caller]
+    pub(crate) fn send_patiently(&self) -> Response {
+        let mut connection = Connection::open(self.address);
+        connection.patience(6 * DEADLINE);
+        self.send_on(&mut connection)
+    }
+
     #[track_caller]
     pub(crate) fn send_on(&self, connection: &mut Connection) -> Response {
         self.try_on(connection).unwrap_or_else(|fault| panic!("{} {}: {fault:?}", self.method, self.target))

@@ -1,9 +1,12 @@
 /* A disk that fails when told to: preloaded into the program under test. What it does stands in the file that
- * FAULTY_DISK names: "full" (no write gets room), "sync" (nothing reaches the disk), "slow" (it takes 200 ms). */
+ * FAULTY_DISK names: "full" (no write gets room), "sync" (nothing reaches the disk), "slow" (it takes 200 ms), "hang" (whoever
+ * opens accounts.yaml or asks about it waits, and the file of this name with .hangs is there). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -74,4 +77,31 @@ ssize_t pwrite64(int file, const void *bytes, size_t count, off64_t at) {
 int ftruncate64(int file, off64_t length) {
     int (*real)(int, off64_t) = (int (*)(int, off64_t))dlsym(RTLD_NEXT, "ftruncate64");
     return room_fault(file) ? -1 : real(file, length);
+}
+
+static void hang(const char *path) {
+    struct timespec pause = {0, 5000000};
+    char told[4096];
+    while (path && strstr(path, "accounts.yaml") && is_on("hang")) {
+        snprintf(told, sizeof told, "%s.hangs", getenv("FAULTY_DISK"));
+        close(open(told, O_WRONLY | O_CREAT, 0600));
+        nanosleep(&pause, NULL);
+    }
+}
+
+int open64(const char *path, int flags, ...) {
+    int (*real)(const char *, int, ...) = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open64");
+    va_list more;
+    va_start(more, flags);
+    int mode = va_arg(more, int);
+    va_end(more);
+    hang(path);
+    return real(path, flags, mode);
+}
+
+int statx(int directory, const char *restrict path, int flags, unsigned int mask, struct statx *restrict found) {
+    int (*real)(int, const char *, int, unsigned int, struct statx *) =
+        (int (*)(int, const char *, int, unsigned int, struct statx *))dlsym(RTLD_NEXT, "statx");
+    hang(path);
+    return real(directory, path, flags, mask, found);
 }

@@ -13,6 +13,7 @@ use crate::state::record::Kept;
 use crate::state::redis::Kind;
 use crate::state::redis::connect::Connection;
 use crate::state::redis::inner::{ends, family_fields, session_fields};
+use crate::state::redis::rules::Put;
 use crate::state::registry::LoginKind;
 use crate::state::session::{LoginId, SessionDigest, hex};
 
@@ -114,7 +115,7 @@ impl Transfer {
         let live = contents.rules.iter().filter(|rule| now < rule.until);
         let rules: Vec<_> = live.map(|rule| (rule.to_string(), rule.number.unwrap_or_default())).collect();
         for some in rules.chunks(PAGE) {
-            patiently(self.inner.put_rules(&mut self.connection, some, true)).await?;
+            patiently(self.inner.put_rules(&mut self.connection, some, Put::Announced)).await?;
         }
         patiently(self.inner.keep_number(&mut self.connection)).await?;
         let (mut reader, _) = Reader::open(path)?;
@@ -137,7 +138,7 @@ impl Transfer {
         let prefix = &self.inner.settings.prefix;
         match kept {
             // They are there.
-            Kept::Rule(_) => {}
+            Kept::Rule(_) | Kept::Highest(_) => {}
             Kept::Session(digest, session) => {
                 let key = self.inner.session_key(digest);
                 let mut put = eval(PUT_NEW, &key);
