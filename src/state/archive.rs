@@ -233,10 +233,11 @@ pub fn restore(directory: &Path, path: &Path, logins: Logins, now: u64) -> Resul
         }
         stays.values().try_for_each(|kept| put_kept(put, kept))?;
         if logins == Logins::End {
-            // With a number: what is issued in the rest of this second is good.
+            // With a number: what is issued in the rest of this second is good. What has none may be dated ahead.
             let number = Some(now.saturating_add(1).saturating_mul(1_000_000));
-            let until = now.saturating_add(LONGEST + LONGEST_SKEW);
-            put_kept(put, &Kept::Rule(Rule { number, ..Rule::new(Subject::All, now, until) }))?;
+            let since = now.saturating_add(LONGEST_SKEW);
+            let until = since.saturating_add(LONGEST);
+            put_kept(put, &Kept::Rule(Rule { number, ..Rule::new(Subject::All, since, until) }))?;
         }
         Ok::<_, ArchiveFault>(())
     })?;
