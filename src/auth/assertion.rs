@@ -22,6 +22,8 @@ pub struct Assertions {
 pub struct Assertion {
     /// What its client and its `jti` are known by.
     pub id: OnceId,
+    /// When it was made at the earliest, in seconds since 1970: by its `iat`, and by how long an assertion may be good.
+    pub made: u64,
     /// The first second, since 1970, in which nobody takes it any more, whose clock is off by the allowed skew.
     pub ends: u64,
 }
@@ -70,7 +72,9 @@ impl Assertions {
             return Err(TokenFault::Lifetime);
         }
         let id = claims.token_id.filter(|id| !id.is_empty()).ok_or(TokenFault::Claim)?;
+        let made = claims.expires_at.saturating_sub(self.longest).max(claims.issued_at.unwrap_or_default());
         Ok(Assertion {
+            made,
             id: digest_of(format!("assertion {} {client} {id}", client.len()).as_bytes()),
             ends: claims.expires_at.saturating_add(self.skew).saturating_add(self.skew),
         })

@@ -31,7 +31,8 @@ pub struct Proof {
     method: String,
     /// The address that it is for.
     pub target: String,
-    issued_at: u64,
+    /// When it was made, in seconds since 1970.
+    pub issued_at: u64,
     /// The digest of the token that it is for.
     token: Option<Thumbprint>,
     /// What its key and its `jti` are known by.

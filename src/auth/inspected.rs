@@ -130,6 +130,7 @@ impl Authenticator {
             certificate: client.certificate.clone(),
             binding: claims.binding,
         });
+        revocations.note(marks.issued, now);
         if marks.are_revoked(&verdict, revocations) {
             return Err(refused(TokenFault::Revoked));
         }
@@ -173,6 +174,7 @@ impl Authenticator {
             .also_known_as(self.previous_of(&customer, now))
             .counted_for(apart.as_deref().unwrap_or(&self.audience));
         let verdict = Verdict::Customer(Identity { customer, apart, binding: claims.binding });
+        revocations.note(marks.issued, now);
         if marks.are_revoked(&verdict, revocations) {
             known.customer = verdict.customer().cloned();
             return Err(TokenFault::Revoked);

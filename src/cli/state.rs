@@ -18,6 +18,7 @@ use crate::secret::has_secret_shape;
 use crate::state::Settings;
 use crate::state::archive::{Archive, Logins, back_up_closed, restore};
 use crate::state::redis::{self, transfer};
+use crate::state::revocation::{Rule, Subject};
 
 /// A file that is older than so many seconds may miss what has ended since.
 const A_WHILE: u64 = 300;
@@ -172,16 +173,30 @@ fn restore_from(from: &Path, keep_logins: bool, config: &Config) -> anyhow::Resu
     say(&if keep_logins {
         format!("Sessions, JWTs and refresh tokens go on. {}", risk(restored.made))
     } else {
-        "Sessions, JWTs and refresh tokens from before now are refused: customers log in again, clients get new tokens."
+        "Sessions, JWTs and refresh tokens from before now are refused: customers log in again, clients get new tokens. \
+         Tokens of other issuers, clients' assertions and DPoP proofs that are dated before the next minute is over are refused \
+         too."
             .to_owned()
     })?;
     say(&format!(
         "Not known here: which API keys were revoked since {made}. They are good again: revoke them again, or take them out \
          of the configuration. Revocations in this backup:"
     ))?;
-    for rule in &restored.rules {
-        let name = Some(rule.subject.name()).filter(|name| !has_secret_shape(name)).unwrap_or("(a secret)");
-        say(&format!("  {} {name}", rule.subject.kind()))?;
+    let (mut logins, mut tokens) = (0, 0);
+    for Rule { subject, .. } in &restored.rules {
+        match subject {
+            Subject::Login(_) => logins += 1,
+            Subject::Token(_) => tokens += 1,
+            _ => {
+                let name = Some(subject.name()).filter(|name| !has_secret_shape(name)).unwrap_or("(a secret)");
+                say(&format!("  {} {name}", subject.kind()))?;
+            }
+        }
+    }
+    for (count, what) in [(logins, "logins"), (tokens, "tokens")] {
+        if count > 0 {
+            say(&format!("  {what}: {count}"))?;
+        }
     }
     if restored.rules.is_empty() {
         say("  none")?;
@@ -197,7 +212,8 @@ fn not_while_it_runs(config: &Config) -> anyhow::Result<()> {
 fn risk(made: u64) -> String {
     format!(
         "Risk: logins that have ended since {}, and tokens, customers and clients that were revoked since then, are good \
-         again.",
+         again. Clients' assertions and DPoP proofs that were used since then can be used again until they end: assertions for \
+         up to `assertion_lifetime`, proofs for a minute.",
         format_time(made)
     )
 }

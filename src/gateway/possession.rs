@@ -76,7 +76,8 @@ impl Gateway {
     /// `owner` is who has shown it, by [`once_owner`] or [`owner_of`].
     pub(super) async fn use_proof(&self, proof: &Proof, owner: &str, call: &Call<'_>, now: u64) -> Result<(), Refusal> {
         let id = once::owned(proof.id, owner);
-        match self.shared.state.use_once(id, proof.ends(skew(call)), now).await.map_err(|_| Refusal::State)? {
+        let used = self.shared.state.use_once(id, proof.issued_at, proof.ends(skew(call)), now).await;
+        match used.map_err(|_| Refusal::State)? {
             Use::First => Ok(()),
             Use::Again => Err(Refusal::Dpop(DpopFault::Used)),
             Use::ShareIsFull => Err(Refusal::ReplayShare),

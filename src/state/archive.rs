@@ -237,8 +237,10 @@ pub fn restore(directory: &Path, path: &Path, logins: Logins, now: u64) -> Resul
         }
         stays.values().try_for_each(|kept| put_kept(put, kept))?;
         if logins == Logins::End {
-            let until = now.saturating_add(LONGEST + LONGEST_SKEW);
-            put_kept(put, &Kept::Rule(Rule { number: Some(number), ..Rule::new(Subject::All, now, until) }))?;
+            // What has no number may be dated ahead.
+            let since = now.saturating_add(LONGEST_SKEW);
+            let until = since.saturating_add(LONGEST);
+            put_kept(put, &Kept::Rule(Rule { number: Some(number), ..Rule::new(Subject::All, since, until) }))?;
         }
         Ok::<_, ArchiveFault>(())
     })?;

@@ -135,11 +135,16 @@ impl UsedIds {
 }
 
 impl State {
-    /// Uses an id that nobody may use again before `until`. Times are in seconds since 1970. Returns once the store has it.
+    /// Uses an id that nobody may use again before `until`. Its credential was made at `made` at the earliest: where a backup
+    /// was restored since, it may have been used, and counts as that. Times are in seconds since 1970. Returns once the store
+    /// has it.
     ///
     /// # Errors
     /// [`Unavailable`]: nobody knows.
-    pub async fn use_once(&self, id: OnceId, until: u64, now: u64) -> Result<Use, Unavailable> {
+    pub async fn use_once(&self, id: OnceId, made: u64, until: u64, now: u64) -> Result<Use, Unavailable> {
+        if self.revocations().covers_all_of(made) {
+            return Ok(Use::Again);
+        }
         if let Store::Redis(store, _) = &self.store {
             let begun = Instant::now();
             let first = store.use_once(&id, until.saturating_sub(now).max(1)).await;
@@ -166,6 +171,7 @@ impl State {
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+    use crate::state::revocation::{Rule, Subject};
 
     fn id(number: usize) -> OnceId {
         owned(digest_of(&number.to_be_bytes()), "client")
@@ -174,14 +180,23 @@ mod tests {
     #[tokio::test]
     async fn an_id_is_good_once_until_it_is_forgotten() {
         let state = State::in_memory();
-        assert_eq!(state.use_once(id(1), 100, 10).await, Ok(Use::First));
-        assert_eq!(state.use_once(id(1), 100, 10).await, Ok(Use::Again));
-        assert_eq!(state.use_once(id(2), 100, 10).await, Ok(Use::First));
+        assert_eq!(state.use_once(id(1), 10, 100, 10).await, Ok(Use::First));
+        assert_eq!(state.use_once(id(1), 10, 100, 10).await, Ok(Use::Again));
+        assert_eq!(state.use_once(id(2), 10, 100, 10).await, Ok(Use::First));
         state.sweep(99, 1).await;
-        assert_eq!(state.use_once(id(1), 100, 99).await, Ok(Use::Again));
+        assert_eq!(state.use_once(id(1), 10, 100, 99).await, Ok(Use::Again));
         state.sweep(100, 1).await;
         assert_eq!(state.used_ids().0, 0);
-        assert_eq!(state.use_once(id(1), 200, 100).await, Ok(Use::First));
+        assert_eq!(state.use_once(id(1), 10, 200, 100).await, Ok(Use::First));
+    }
+
+    #[tokio::test]
+    async fn what_may_have_been_used_before_a_backup_was_restored_counts_as_used() {
+        let state = State::in_memory();
+        state.revocations().restore(Rule::new(Subject::All, 60, 1_000));
+        assert_eq!(state.use_once(id(1), 60, 200, 100).await, Ok(Use::Again));
+        assert_eq!(state.use_once(id(1), 61, 200, 100).await, Ok(Use::First));
+        assert_eq!(state.use_once(id(1), 61, 200, 100).await, Ok(Use::Again));
     }
 
     #[tokio::test]
@@ -190,7 +205,7 @@ mod tests {
         let all: Vec<_> = (0..50)
             .map(|_| {
                 let state = std::sync::Arc::clone(&state);
-                tokio::spawn(async move { state.use_once(id(1), 100, 10).await })
+                tokio::spawn(async move { state.use_once(id(1), 10, 100, 10).await })
             })
             .collect();
         let mut first = 0;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::LONGEST_SKEW;
 use log::RuleLog;
 
 /// What a rule is about.
@@ -160,6 +161,8 @@ pub struct Revocations {
     api_keys: AtomicUsize,
     /// Whether there is a rule about all that was issued.
     has_all: AtomicBool,
+    /// By how many seconds credentials without a number have been dated ahead of this process's clock, at most.
+    ahead: AtomicU64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -313,15 +316,32 @@ impl Revocations {
             && self.covers(&Subject::ApiKey(super::session::hex(digest).into()), None)
     }
 
+    /// Whether the rule about all is about what was issued in this second, by no number. Costs nothing without such a rule.
+    pub(super) fn covers_all_of(&self, at: u64) -> bool {
+        self.has_all.load(Ordering::Acquire) && self.covers(&Subject::All, Some(Issued { at, number: None }))
+    }
+
+    /// Notes when a credential was issued that is right, before it is held against the rules: one without a number may be
+    /// dated ahead of this clock, by the allowed skew at most, and rules that come later are to cover it.
+    pub fn note(&self, issued: Option<Issued>, now: u64) {
+        if let Some(Issued { at, number: None }) = issued
+            && at > now
+        {
+            self.ahead.fetch_max((at - now).min(LONGEST_SKEW), Ordering::AcqRel);
+        }
+    }
+
     /// What holds about this subject.
     pub fn rule(&self, subject: &Subject) -> Option<Rule> {
         let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
         rules.get(subject).map(|reach| reach.rule(subject))
     }
 
-    /// A rule about all of a subject that was issued until `now`. It gets a number of its own also where one of the same
-    /// second is in force: what came in between is covered too.
+    /// A rule about all of a subject that was issued until `now`; without a number also what is dated as far ahead of this
+    /// clock as anything that was accepted here. It gets a number of its own also where one of the same second is in force:
+    /// what came in between is covered too.
     pub fn until_now(&self, subject: Subject, now: u64, until: u64) -> Rule {
+        let now = now.saturating_add(self.ahead.load(Ordering::Acquire));
         let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
         let known = rules.get(&subject).filter(|known| known.since >= now && known.since < u64::MAX);
         let until = known.map_or(until, |known| until.max(known.until.saturating_add(1)));
@@ -491,6 +511,27 @@ mod tests {
         assert!(rules.covers(&asapp, at(100)) && !rules.covers(&asapp, at(101)));
         rules.apply(Rule::forever(asapp.clone(), 1_000));
         assert!(rules.covers(&asapp, Some(Issued { at: 200, number: Some(rules.seen()) })));
+    }
+
+    #[test]
+    fn a_rule_by_time_reaches_as_far_ahead_as_a_credential_without_a_number_was_dated() {
+        let (rules, asapp) = (Revocations::default(), Subject::Client("asapp".into()));
+        let since = || rules.until_now(asapp.clone(), 100, 1_000).since;
+        rules.note(None, 100);
+        rules.note(at(90), 100);
+        rules.note(Some(Issued { at: 120, number: Some(1) }), 100);
+        assert_eq!(since(), 100);
+        rules.note(at(120), 100);
+        rules.note(at(105), 100);
+        assert_eq!(since(), 120);
+        rules.note(at(u64::MAX), 100);
+        assert_eq!(since(), 160, "no further than any clock may be off");
+        // Numbers go by no clock.
+        let before = Some(Issued { at: 90, number: Some(rules.seen()) });
+        rules.apply(rules.until_now(asapp.clone(), 100, 1_000));
+        let after = Some(Issued { at: 100, number: Some(rules.seen()) });
+        assert!(rules.covers(&asapp, before) && !rules.covers(&asapp, after));
+        assert!(rules.covers(&asapp, at(160)) && !rules.covers(&asapp, at(161)));
     }
 
     #[test]

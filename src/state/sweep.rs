@@ -218,7 +218,7 @@ mod tests {
         let (kept, over) = (RefreshToken::first(), RefreshToken::first());
         state.begin_family(&kept, family(&kept, 9_000), BOUND).await.unwrap();
         state.begin_family(&over, family(&over, 2_000), BOUND).await.unwrap();
-        assert_eq!(state.use_once([1; 32], 2_000, 1_000).await, Ok(Use::First));
+        assert_eq!(state.use_once([1; 32], 1_000, 2_000, 1_000).await, Ok(Use::First));
         let rule = |name: &str, until| Rule::new(Subject::Client(name.into()), 1_000, until);
         state.revoke(vec![rule("kept", 9_000), rule("over", 2_000)]).await.unwrap();
         let (held, known) = closed(state, &path);

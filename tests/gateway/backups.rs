@@ -2,8 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use crate::client_keys::{ask, assertion, in_file};
+use crate::clock_skew::clock;
+use crate::dpop::Proof;
 use crate::harness::config::FREE_API_KEY;
 use crate::harness::gateway::Workspace;
+use crate::harness::keys::{TokenKey, now};
+use crate::harness::provider::token_with;
 use crate::harness::*;
 
 /// The commands of the chapter in docs/operations.md, without the program's name.
@@ -133,4 +138,86 @@ fn a_backup_that_is_cut_off_changed_or_of_a_later_version_is_refused_by_name_and
     by_cookie(&gateway, &stays).send().ok();
     let left = std::fs::read_dir(&gateway.files.path).unwrap();
     assert!(left.flatten().all(|entry| !entry.file_name().to_string_lossy().contains("partial")));
+}
+
+#[test]
+fn what_was_good_once_is_not_good_again_after_a_restore_nor_is_a_token_of_a_clock_that_is_ahead() {
+    const PARTNER: &str = "https://login.example.com";
+    let (key, partner) = (TokenKey::generate(), TokenKey::generate());
+    let (_backend, gateway) = world_with(|c| in_file(c, &[key.jwk("one")]).trust(PARTNER, &partner));
+    let asked = |gateway: &Gateway, text: &str| ask(gateway, text).status;
+    let proved = |gateway: &Gateway, proof: &str| {
+        gateway.token_request(CLIENT.name, CLIENT.secret).header("DPoP", proof).send().status
+    };
+    let with = |ahead: u64, has_date: bool| {
+        assertion(&key, |claims| {
+            claims["iat"] = json!(now() + ahead);
+            claims["exp"] = json!(now() + ahead + 290);
+            if !has_date {
+                claims.as_object_mut().unwrap().remove("iat");
+            }
+        })
+    };
+    let proof = |ahead: u64| {
+        let mut proof = Proof::new(&key, "POST", "/oauth/access_token");
+        proof.claims["iat"] = json!(now() + ahead);
+        proof.text()
+    };
+    let partners =
+        |ahead: u64| token_with(&partner, "partner-1", PARTNER, "ann", |claims| claims["iat"] = json!(now() + ahead));
+    let called = |gateway: &Gateway, token: &str| gateway.get("/me/x").customer(token).send().status;
+    good(&gateway.files, &["state", "backup", "it"]);
+    // Used after the backup.
+    let (assertions, proofs, token) =
+        ([with(0, true), with(0, false), with(20, true)], [proof(0), proof(20)], partners(20));
+    assertions.iter().for_each(|text| assert_eq!(asked(&gateway, text), 200));
+    proofs.iter().for_each(|text| assert_eq!(proved(&gateway, text), 200));
+    assert_eq!(called(&gateway, &token), 200);
+    let signing_key = gateway.signing_key.clone();
+    let files = gateway.kill();
+    good(&files, &["state", "restore", "it"]);
+    let gateway = Gateway::start_in(files, signing_key.clone());
+    for text in &assertions {
+        let answer = ask(&gateway, text).expect(401, "");
+        let line = gateway.access_line(answer.header("X-Request-Id").unwrap());
+        assert_eq!(line["refusal"], "client_assertion_used");
+    }
+    proofs.iter().for_each(|text| assert_ne!(proved(&gateway, text), 200));
+    assert_eq!(called(&gateway, &token), 401);
+    gateway.client_token();
+    // Two minutes later everything new is good, once.
+    let files = gateway.kill();
+    let gateway = Gateway::start_with(files, signing_key.clone(), &clock("+120s"));
+    for text in [with(120, true), with(120, false)] {
+        assert_eq!((asked(&gateway, &text), asked(&gateway, &text)), (200, 401));
+    }
+    let fresh = proof(120);
+    assert_eq!(proved(&gateway, &fresh), 200);
+    assert_ne!(proved(&gateway, &fresh), 200);
+    assert_eq!(called(&gateway, &partners(120)), 200);
+
+    // With `--keep-logins` that is a risk, and said.
+    let files = gateway.kill();
+    let said = good(&files, &["state", "restore", "it", "--keep-logins"]);
+    assert!(said.contains("`assertion_lifetime`"), "{said}");
+    let gateway = Gateway::start_in(files, signing_key);
+    assert_eq!(asked(&gateway, &assertions[0]), 200);
+}
+
+#[test]
+fn a_restore_names_what_must_be_looked_after_and_counts_the_rest() {
+    let (_backend, gateway) = world_with(|c| c.cookies("cookie"));
+    for _ in 0..3 {
+        let cookie = log_in(&gateway, BOB);
+        let out = gateway.post("/auth/logout").header("Sec-Fetch-Site", "same-origin").header("Cookie", &cookie);
+        out.send().expect(204, "");
+    }
+    for args in [["revoke", "token", "one"], ["revoke", "token", "two"], ["revoke", "client", CLIENT.name]] {
+        good(&gateway.files, &args);
+    }
+    good(&gateway.files, &["state", "backup", "it"]);
+    let files = gateway.kill();
+    let said = good(&files, &["state", "restore", "it"]);
+    let listed: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+    assert_eq!(listed, [&*format!("client {}", CLIENT.name), "logins: 3", "tokens: 2"], "{said}");
 }

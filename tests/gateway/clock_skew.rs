@@ -8,6 +8,13 @@ use std::time::Duration;
 use crate::harness::*;
 use crate::replicas::{by_cookie, pair, until};
 
+/// The environment of a gateway whose clock is so far ahead.
+pub(crate) fn clock(ahead: &str) -> [(&'static str, PathBuf); 3] {
+    let library = format!("/usr/lib/{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH);
+    assert!(PathBuf::from(&library).exists(), "{library} is missing: install the Debian package libfaketime");
+    [("LD_PRELOAD", library.into()), ("FAKETIME", ahead.into()), ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into())]
+}
+
 /// Two gateways on one Redis, the first with a clock that is 20 seconds ahead.
 fn apart(redis: &RedisServer, backend: &Backend) -> [Gateway; 2] {
     let config = Config::new(backend)
@@ -16,13 +23,7 @@ fn apart(redis: &RedisServer, backend: &Backend) -> [Gateway; 2] {
         .set("/issuer/clock_skew", json!("30s"))
         .set("/login/refresh", json!({"lifetime": "1h"}))
         .file("certs/identifier.key", &keys::key_file());
-    let library = format!("/usr/lib/{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH);
-    assert!(PathBuf::from(&library).exists(), "{library} is missing: install the Debian package libfaketime");
-    let clock = [
-        ("LD_PRELOAD", PathBuf::from(library)),
-        ("FAKETIME", "+20s".into()),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
-    ];
+    let clock = clock("+20s");
     let files = || Arc::new(gateway::Workspace::new(&config));
     let ahead = Gateway::start_with(files(), config.signing_key.clone(), &clock);
     let right = Gateway::start_with(files(), config.signing_key.clone(), &[]);

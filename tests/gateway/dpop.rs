@@ -7,14 +7,14 @@ use crate::harness::*;
 const ISSUER: &str = "https://login.example.com";
 
 /// What a proof says, before a test changes it.
-struct Proof<'a> {
+pub(crate) struct Proof<'a> {
     key: &'a TokenKey,
     header: Value,
-    claims: Value,
+    pub(crate) claims: Value,
 }
 
 impl<'a> Proof<'a> {
-    fn new(key: &'a TokenKey, method: &str, path: &str) -> Self {
+    pub(crate) fn new(key: &'a TokenKey, method: &str, path: &str) -> Self {
         let jwk = key.jwk("any");
         let jwk = json!({"kty": jwk["kty"], "crv": jwk["crv"], "x": jwk["x"], "y": jwk["y"]});
         Self {
@@ -32,7 +32,7 @@ impl<'a> Proof<'a> {
         self
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.key.sign(&self.header, &self.claims)
     }
 }

@@ -130,3 +130,30 @@ fn a_session_that_an_earlier_version_wrote_ends_together_with_the_jwt_of_its_log
     out(&gateway).header("Cookie", &pair).send().expect(204, "");
     assert_eq!((by_cookie(&gateway, &pair), call(&gateway, &token)), (401, 401));
 }
+
+#[test]
+fn a_token_of_another_issuer_whose_clock_is_ahead_is_over_with_all_that_its_customer_has() {
+    let key = TokenKey::generate();
+    for store in [Store::Embedded, Store::Redis(RedisServer::start())] {
+        let (backend, gateway) = store.world_with(|c| c.trust(PARTNER, &key));
+        let ahead = |name: &str, seconds: u64| {
+            token_with(&key, "partner-1", PARTNER, name, |claims| claims["iat"] = json!(keys::now() + seconds))
+        };
+        let (anns, last, bobs) = (ahead("ann", 25), ahead("ann", 5), ahead("bob", 25));
+        for token in [&bobs, &last, &anns] {
+            assert_eq!(call(&gateway, token), 200);
+        }
+        let ann = backend.last().header("X-Customer-Id").unwrap().to_owned();
+        let (code, _, err) = run(&gateway, &["revoke", "customer", &ann], "");
+        assert!(code == 0, "{err}");
+        assert_eq!((call(&gateway, &anns), call(&gateway, &last), call(&gateway, &bobs)), (401, 401, 200));
+        // One that this process sees only now, of a clock that it knows.
+        assert_eq!(call(&gateway, &ahead("ann", 15)), 401);
+        gateway.post("/auth/logout?everywhere=true").customer(&bobs).send().expect(204, "");
+        assert_eq!(call(&gateway, &bobs), 401);
+        // What this gateway issues goes by no clock.
+        let first = gateway.login(ALICE);
+        gateway.post("/auth/logout?everywhere=true").customer(&first).send().expect(204, "");
+        assert_eq!((call(&gateway, &first), call(&gateway, &gateway.login(ALICE))), (401, 200));
+    }
+}

@@ -62,7 +62,8 @@ impl Gateway {
         let verified = assertions.verify(jwt, now).await.map_err(refused)?;
         // Last, so that nothing but a right one is used up.
         let id = once::owned(verified.id, &once_owner(&client.id));
-        match self.shared.state.use_once(id, verified.ends, now).await.map_err(|_| Refusal::State)? {
+        let used = self.shared.state.use_once(id, verified.made, verified.ends, now).await;
+        match used.map_err(|_| Refusal::State)? {
             Use::First => Ok(()),
             Use::Again => Err(refused(TokenFault::Used)),
             Use::ShareIsFull => Err(Refusal::ReplayShare),
