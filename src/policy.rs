@@ -166,7 +166,7 @@ pub struct AccessToken {
     pub number_style: NumberStyle,
     /// How many failures of one client may be verified, from wherever they come.
     pub limit: raw::RateLimit,
-    /// What wrong secrets cost.
+    /// What wrong secrets and assertions cost.
     pub attempts: Costs,
     /// What is hashed for clients that do not exist, and what a refusal of a secret costs.
     pub decoy: Decoy,

@@ -103,16 +103,25 @@ impl Gateway {
         }
     }
 
-    /// Tries what takes nothing scarce, and counts what comes of it.
+    /// Tries what takes nothing scarce and nobody can guess, such as a signature, and counts what comes of it. What is right
+    /// passes whatever failed before, and lifts no lock, as somebody may be guessing at a secret of the same name.
+    ///
+    /// # Errors
+    /// That of the proof; or, where that is a failure, that too much has failed before.
     pub(super) async fn judged<T>(
         &self,
         who: Who,
         costs: Costs,
         proof: impl Future<Output = Result<T, Refusal>>,
     ) -> Result<T, Refused> {
-        let tried = self.try_as(who, costs).await?;
         let outcome = proof.await;
-        tried.judge(&outcome).await;
+        if outcome.as_ref().err().is_none_or(|refusal| is_failure(*refusal)) {
+            match self.try_as(who, costs).await {
+                Ok(tried) => drop(tried.judge(&outcome).await),
+                Err(locked) if outcome.is_err() => return Err(locked),
+                Err(_) => {}
+            }
+        }
         Ok(outcome?)
     }
 
@@ -174,7 +183,6 @@ impl Tried<'_> {
     /// Counts what came of it. Only a clear no is a failure. The name is held for as long as what is returned: until the
     /// caller learns of it, so that nobody learns from the next attempt how long this one took.
     pub(super) async fn judge<T>(mut self, outcome: &Result<T, Refusal>) -> Option<NameHeld> {
-        use Refusal as R;
         self.is_open = false;
         let (state, keys, now) = (&self.shared.state, self.who.keys, unix_millis());
         match outcome {
@@ -182,16 +190,7 @@ impl Tried<'_> {
                 state.note_right(&keys, now);
                 state.forgive(&keys, now).await;
             }
-            Err(R::ClientAssertion(TokenFault::NoKeys)) => {}
-            Err(
-                R::LoginUnknownUser
-                | R::LoginWrongPassword
-                | R::UnknownClient
-                | R::WrongClientSecret
-                | R::ClientAssertion(_)
-                | R::RefreshToken
-                | R::RefreshTokenReused,
-            ) => {
+            Err(refusal) if is_failure(*refusal) => {
                 self.keep_spent();
                 state.fail(&keys, self.costs, now).await;
             }
@@ -241,6 +240,21 @@ impl Who {
             Attempt::AccessToken | Attempt::Refresh => Refusal::TokenLocked,
         };
         retry_later(refusal, Duration::from_millis(wait))
+    }
+}
+
+/// Whether it is a clear no. An assertion that comes again is none: its client has signed it.
+fn is_failure(refusal: Refusal) -> bool {
+    use Refusal as R;
+    match refusal {
+        R::ClientAssertion(fault) => !matches!(fault, TokenFault::NoKeys | TokenFault::Used),
+        R::LoginUnknownUser
+        | R::LoginWrongPassword
+        | R::UnknownClient
+        | R::WrongClientSecret
+        | R::RefreshToken
+        | R::RefreshTokenReused => true,
+        _ => false,
     }
 }
 

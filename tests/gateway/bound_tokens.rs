@@ -78,11 +78,12 @@ fn a_client_that_is_held_to_its_certificate_gets_a_token_only_with_it() {
 }
 
 /// A gateway on which the first client proves itself by certificates alone.
-fn by_certificate(client: Value) -> (Backend, Gateway) {
+fn by_certificate(client: Value, change: impl FnOnce(Config) -> Config) -> (Backend, Gateway) {
     world_with(|c| {
         let mut own = json!({"id": CLIENT.name, "scopes": ["profile"]});
         own.as_object_mut().unwrap().extend(client.as_object().unwrap().clone());
-        c.set("/listen/0/tls/client_ca", json!("certs/ca.pem"))
+        change(c)
+            .set("/listen/0/tls/client_ca", json!("certs/ca.pem"))
             .set("/listen/0/tls/client_certificate", json!("optional"))
             .set("/listen/0/tls/client_self_signed", json!(client.get("certificates").is_some()))
             .set("/clients/0", own)
@@ -101,7 +102,8 @@ fn refused(answer: Response) -> String {
 
 #[test]
 fn tls_client_auth_the_certificate_alone_proves_the_client_that_it_names() {
-    let (_backend, gateway) = by_certificate(json!({"tls_client_auth": {"subject": "CN=asapp,O=ASAPP\\, Inc.,C=US"}}));
+    let own = json!({"tls_client_auth": {"subject": "CN=asapp,O=ASAPP\\, Inc.,C=US"}});
+    let (_backend, gateway) = by_certificate(own, |c| c);
     let (own, other) = (Caller::named("asapp").pair(), Caller::named("other").pair());
     let answer = ask(&gateway, CLIENT.name).send_on(&mut open(&gateway, &own)).ok().json();
     let token = answer["access_token"].as_str().unwrap();
@@ -115,6 +117,24 @@ fn tls_client_auth_the_certificate_alone_proves_the_client_that_it_names() {
     let methods = gateway.get("/.well-known/oauth-authorization-server").send().ok().json();
     let methods = methods["token_endpoint_auth_methods_supported"].as_array().unwrap().clone();
     assert!(methods.contains(&json!("tls_client_auth")) && !methods.contains(&json!("self_signed_tls_client_auth")));
+}
+
+#[test]
+fn tls_client_auth_a_certificate_passes_whatever_others_fail_under_the_name_of_its_client_where_it_is() {
+    let own = json!({"tls_client_auth": {"subject": "CN=asapp,O=ASAPP\\, Inc.,C=US"}});
+    let (_backend, gateway) = by_certificate(own, |c| {
+        c.set("/access_token/attempts", json!({"free": 2, "free_per_address": 2, "delay": "5m"}))
+    });
+    let (own, other) = (Caller::named("asapp").pair(), Caller::named("other").pair());
+    for (secret, status) in [("one", 401), ("two", 401), ("three", 401), ("four", 429)] {
+        gateway.token_request(CLIENT.name, secret).send().expect(status, "");
+    }
+    for _ in 0..3 {
+        ask(&gateway, CLIENT.name).send_on(&mut open(&gateway, &own)).ok();
+        refused(ask(&gateway, CLIENT.name).send_on(&mut open(&gateway, &other)));
+        ask(&gateway, "nobody").send_on(&mut open(&gateway, &other)).expect(429, "");
+        gateway.token_request(CLIENT.name, "five").send().expect(429, "");
+    }
 }
 
 #[test]

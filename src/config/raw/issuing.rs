@@ -292,7 +292,7 @@ pub struct AccessToken {
     /// How many wrong secrets of one client are verified, from wherever they come. Right ones are not counted.
     #[serde(default = "default_name_limits")]
     pub limits: RateLimit,
-    /// What wrong secrets cost.
+    /// What wrong secrets and assertions cost. A right assertion or certificate passes whatever failed before.
     #[serde(default)]
     pub attempts: Attempts,
 }
