@@ -218,7 +218,7 @@ impl App {
             let operators = tokio::net::UnixListener::from_std(operators)?;
             control.spawn(operators::serve(operators, owner.owner.clone(), Arc::clone(&shared), wishing, watched));
         }
-        start_sweep(&control, &shared, noted.clone());
+        start_sweep(&control, &shared, noted.clone(), owner.clone());
         Ok(Self {
             reloader: Reloader::new(raw, file.to_owned(), shared, listeners, plan.config.files_read()),
             addresses: places.addresses,
@@ -381,6 +381,7 @@ fn silent(socket: &Path, error: &io::Error) -> String {
 }
 
 /// The note beside the state that says which process has it.
+#[derive(Clone)]
 struct StateOwner {
     owner: Owner,
     /// `None` where no file is locked.
@@ -389,7 +390,16 @@ struct StateOwner {
 
 impl StateOwner {
     fn note(&self) {
-        self.directory.iter().for_each(|directory| self.owner.write(directory));
+        let Some(directory) = &self.directory else { return };
+        if let Err(error) = self.owner.write(directory) {
+            let directory = directory.display();
+            tracing::warn!(%directory, %error, "cannot write which process has the state: it is tried again");
+        }
+    }
+
+    /// Writes it where it could not be written before, or has been changed.
+    fn keep(&self) {
+        self.directory.iter().for_each(|directory| drop(self.owner.keep(directory)));
     }
 
     fn forget(&self) {
@@ -436,7 +446,7 @@ pub fn control_runtime() -> io::Result<Runtime> {
         .build()
 }
 
-fn start_sweep(control: &Runtime, shared: &Arc<Shared>, noted: PathBuf) {
+fn start_sweep(control: &Runtime, shared: &Arc<Shared>, noted: PathBuf, owner: StateOwner) {
     let counting = Arc::clone(shared);
     control.spawn(async move {
         loop {
@@ -457,12 +467,15 @@ fn start_sweep(control: &Runtime, shared: &Arc<Shared>, noted: PathBuf) {
     control.spawn(async move {
         loop {
             tokio::time::sleep(SWEEP).await;
-            let (sweeping, noted) = (Arc::clone(&shared), noted.clone());
+            let (sweeping, noted, owner) = (Arc::clone(&shared), noted.clone(), owner.clone());
             // Of many keys, or on a disk that hangs, this takes long.
             let swept = tokio::task::spawn_blocking(move || {
                 sweeping.lasting.forget_gone();
                 sweeping.forget_idle_limits();
                 sweeping.lasting.uses.write(&noted);
+                if !sweeping.state.is_given() {
+                    owner.keep();
+                }
             });
             let _ = swept.await;
             shared.metrics.forget(Instant::now());

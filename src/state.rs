@@ -367,6 +367,11 @@ impl State {
         }
     }
 
+    /// Whether the file is another process's for good.
+    pub fn is_given(&self) -> bool {
+        matches!(&self.store, Store::Embedded(store) if store.given_for().is_some())
+    }
+
     /// Whether revocations may have been missed for longer than is allowed.
     pub fn is_stale(&self) -> bool {
         match &self.store {

@@ -120,14 +120,20 @@ impl Owner {
     }
 
     /// Writes it beside the state, which this process has locked.
-    pub fn write(&self, directory: &Path) {
-        let path = directory.join(FILE);
-        let text = serde_json::to_vec(self).map_err(io::Error::from);
-        let written = text.and_then(|text| crate::secret::write_private(&path, &text));
-        if let Err(error) = written {
-            // It says more to others, and nothing depends on it.
-            tracing::warn!(path = %path.display(), %error, "cannot write which process has the state");
-        }
+    ///
+    /// # Errors
+    /// It is not there: it says more to others, and nothing depends on it.
+    pub fn write(&self, directory: &Path) -> io::Result<()> {
+        let text = serde_json::to_vec(self).map_err(io::Error::from)?;
+        crate::secret::write_private(&directory.join(FILE), &text)
+    }
+
+    /// Writes it again where something else stands there, or nothing.
+    ///
+    /// # Errors
+    /// As of [`Owner::write`].
+    pub fn keep(&self, directory: &Path) -> io::Result<()> {
+        if Self::read(directory).as_ref() == Some(self) { Ok(()) } else { self.write(directory) }
     }
 
     /// What stands beside a state that another process has locked.
@@ -185,4 +191,30 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
 
 fn host() -> String {
     fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_written_is_written_once_there_is_room_and_leaves_nothing_behind() {
+        let directory = std::env::temp_dir().join(format!("wicketgate-owner-{}", std::process::id()));
+        fs::create_dir_all(directory.join(FILE)).unwrap();
+        let owner = Owner::this(Path::new("gateway.yaml"));
+        // A directory in its place keeps the file from getting its name.
+        assert!(owner.write(&directory).is_err());
+        assert!(owner.keep(&directory).is_err());
+        assert!(!directory.join("owner.new").exists());
+        fs::remove_dir(directory.join(FILE)).unwrap();
+        let before = Owner { pid: 1, ..owner.clone() };
+        before.write(&directory).unwrap();
+        owner.keep(&directory).unwrap();
+        assert_eq!(Owner::read(&directory), Some(owner.clone()));
+        let inode = fs::metadata(directory.join(FILE)).unwrap().ino();
+        owner.keep(&directory).unwrap();
+        assert_eq!(fs::metadata(directory.join(FILE)).unwrap().ino(), inode, "not without need");
+        fs::remove_dir_all(directory).unwrap();
+    }
 }

@@ -6,7 +6,7 @@ mod reader;
 
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufWriter, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -29,6 +29,9 @@ pub enum ArchiveFault {
     /// It is no backup.
     #[error("{0} is no backup of wicketgate's state")]
     Other(String),
+    /// Something else stands where it would go.
+    #[error("{0} exists and is no backup of wicketgate's state: it stays as it is; name another file")]
+    Occupied(String),
     /// It, or a record in it, is of a later version.
     #[error("{0} was made by a later version of wicketgate ({1}): restore it with that version")]
     Later(String, String),
@@ -89,8 +92,9 @@ impl Archive {
     /// Begins one. `now` is in seconds since 1970.
     ///
     /// # Errors
-    /// It cannot be written there.
+    /// It cannot be written there, or what is there is no backup.
     pub fn begin(path: &Path, now: u64) -> Result<Self, ArchiveFault> {
+        may_replace(path)?;
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".{}.partial", std::process::id()));
         let beside = PathBuf::from(name);
@@ -150,6 +154,27 @@ impl Drop for Archive {
             let _ = fs::remove_file(&self.beside);
         }
     }
+}
+
+/// Only an older backup is replaced, or what is empty.
+fn may_replace(path: &Path) -> Result<(), ArchiveFault> {
+    let occupied = || ArchiveFault::Occupied(path.display().to_string());
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io_fault(path, error)),
+    };
+    if !metadata.is_file() {
+        return Err(occupied());
+    }
+    if metadata.len() == 0 {
+        return Ok(());
+    }
+    let mut first = Vec::new();
+    let beginning = format!("{MAGIC} ");
+    let read = File::open(path).and_then(|file| file.take(beginning.len() as u64).read_to_end(&mut first));
+    read.map_err(|error| io_fault(path, error))?;
+    if first == beginning.as_bytes() { Ok(()) } else { Err(occupied()) }
 }
 
 /// A record as a line of a backup; `None` where it is none of ours.

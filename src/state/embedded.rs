@@ -2,6 +2,7 @@
 //! the process runs; what it holds is in memory too.
 
 mod backlog;
+mod guard;
 mod rewrite;
 mod snapshot;
 mod writer;
@@ -22,9 +23,10 @@ use tokio::sync::oneshot;
 use super::Unavailable;
 use crate::own_file;
 pub(super) use backlog::SLICE;
+use guard::{guarded, read_guarded};
 use rewrite::beside;
 pub(super) use snapshot::{Page, Place};
-use writer::{Job, Waiter, Waiting, Writer, bytes_of};
+use writer::{Job, Waiter, Waiting, Writer, bytes_of, is_full};
 
 /// The name of the file.
 pub(super) const FILE: &str = "state.redb";
@@ -109,6 +111,17 @@ pub enum OpenFault {
     /// The directory or file cannot be opened.
     #[error("cannot open {0}: {1}; let the user that runs wicketgate write there, or change `state.embedded.path`")]
     Unusable(String, String),
+    /// The disk is full.
+    #[error("cannot write {0}: {1}; make room there, or change `state.embedded.path`")]
+    Full(String, String),
+}
+
+impl OpenFault {
+    /// Why this path cannot be read or written.
+    fn of(path: &Path, error: &redb::Error) -> Self {
+        let (path, said) = (path.display().to_string(), error.to_string());
+        if is_full(error) { Self::Full(path, said) } else { Self::Unusable(path, said) }
+    }
 }
 
 impl Embedded {
@@ -120,13 +133,15 @@ impl Embedded {
         directory: &Path,
         take: impl FnMut(&[u8], &[u8]) -> Result<Fate, Unreadable>,
     ) -> Result<Self, OpenFault> {
-        private_directory(directory)
-            .map_err(|error| OpenFault::Unusable(directory.display().to_string(), error.to_string()))?;
+        private_directory(directory).map_err(|error| OpenFault::of(directory, &redb::Error::Io(error)))?;
         let path = directory.join(FILE);
-        let database = if path.exists() { open_existing(&path)? } else { create(&path)? };
-        // Left behind by a process that died while it made the file smaller.
-        let _ = fs::remove_file(beside(&path));
-        let contents = read_all(&database, take).map_err(|fault| fault.of(&path))?;
+        let (database, contents) = read_guarded(&path, || {
+            let database = if path.exists() { open_existing(&path)? } else { create(&path)? };
+            // Left behind by a process that died while it made the file smaller.
+            let _ = fs::remove_file(beside(&path));
+            let contents = read_all(&database, take).map_err(|fault| fault.of(&path))?;
+            Ok::<_, OpenFault>((database, contents))
+        })?;
         let (queue, jobs) = channel();
         let (waiting, failed) = (Waiting::default(), Arc::<AtomicBool>::default());
         let writer = Writer::new(database, path.clone(), (waiting.clone(), Arc::clone(&failed)), contents);
@@ -220,13 +235,18 @@ impl Embedded {
     }
 
     fn send(&self, changes: Vec<Change>, waiter: Option<Waiter>) -> Result<(), Unavailable> {
-        let sent = claim(&self.waiting.writes, MAX_WAITING) && self.queue.send(Job::Write(changes, waiter)).is_ok();
-        sent.then_some(()).ok_or(Unavailable)
+        if !claim(&self.waiting.writes, MAX_WAITING) {
+            return Err(Unavailable);
+        }
+        self.queue.send(Job::Write(changes, waiter)).map_err(|_| {
+            self.waiting.writes.fetch_sub(1, Ordering::Relaxed);
+            Unavailable
+        })
     }
 
     fn send_deletion(&self, keys: Vec<Vec<u8>>, waiter: Option<oneshot::Sender<bool>>) {
-        if claim(&self.waiting.deletes, MAX_DELETIONS) {
-            let _ = self.queue.send(Job::Delete(keys, waiter));
+        if claim(&self.waiting.deletes, MAX_DELETIONS) && self.queue.send(Job::Delete(keys, waiter)).is_err() {
+            self.waiting.deletes.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
@@ -250,22 +270,27 @@ fn private_directory(directory: &Path) -> io::Result<()> {
 
 /// Made under another name first: a crash in between must not leave what looks like a damaged file.
 fn create(path: &Path) -> Result<Database, OpenFault> {
-    let unusable = |error: &dyn std::fmt::Display| OpenFault::Unusable(path.display().to_string(), error.to_string());
     let new = beside(path);
-    let database = begin_file(&new).map_err(|error| unusable(&error))?;
+    let database = begin_file(&new).map_err(|error| OpenFault::of(path, &error))?;
     // The lock stays with the open file, whatever its name.
-    fs::rename(&new, path).and_then(|()| sync_directory(path)).map_err(|error| unusable(&error))?;
+    let named = fs::rename(&new, path).and_then(|()| sync_directory(path));
+    named.map_err(|error| OpenFault::of(path, &redb::Error::Io(error)))?;
     Ok(database)
 }
 
-/// A new file without records.
-fn begin_file(path: &Path) -> Result<Database, Box<dyn std::error::Error>> {
+/// A new file without records; none is left where that fails.
+fn begin_file(path: &Path) -> Result<Database, redb::Error> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(redb::Error::Io(error)),
         _ => {}
     }
+    fill_new_file(path).inspect_err(|_| drop(fs::remove_file(path)))
+}
+
+fn fill_new_file(path: &Path) -> Result<Database, redb::Error> {
     // Nothing that somebody has put there meanwhile, nor through a link.
-    let file = fs::OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+    let mut options = fs::OpenOptions::new();
+    let file = options.read(true).write(true).create_new(true).mode(0o600).open(path).map_err(redb::Error::Io)?;
     let database = Database::builder().set_cache_size(CACHE).create_with_backend(FileBackend::new(file)?)?;
     let transaction = database.begin_write()?;
     transaction.open_table(TABLE)?.insert(&[][..], VERSION)?;
@@ -300,7 +325,7 @@ fn open_existing(path: &Path) -> Result<Database, OpenFault> {
     opened.map_err(|fault| match fault {
         DatabaseError::DatabaseAlreadyOpen => OpenFault::Locked(path.display().to_string()),
         DatabaseError::Storage(StorageError::Io(error)) if error.kind() != io::ErrorKind::InvalidData => {
-            OpenFault::Unusable(path.display().to_string(), error.to_string())
+            OpenFault::of(path, &redb::Error::Io(error))
         }
         fault => damaged(path, &fault),
     })
@@ -312,8 +337,12 @@ fn open_existing(path: &Path) -> Result<Database, OpenFault> {
 /// [`OpenFault`], but for what only reading all of it shows.
 pub(super) fn examine(directory: &Path) -> Result<(), OpenFault> {
     let path = directory.join(FILE);
+    read_guarded(&path, || examine_file(&path))
+}
+
+fn examine_file(path: &Path) -> Result<(), OpenFault> {
     let shown = || path.display().to_string();
-    let length = match fs::metadata(&path) {
+    let length = match fs::metadata(path) {
         Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(OpenFault::Unusable(shown(), error.to_string())),
@@ -325,14 +354,14 @@ pub(super) fn examine(directory: &Path) -> Result<(), OpenFault> {
     fs::OpenOptions::new()
         .read(true)
         .write(true)
-        .open(&path)
+        .open(path)
         .map_err(|error| OpenFault::Unusable(shown(), error.to_string()))?;
-    let database = match Database::builder().open_read_only(&path) {
+    let database = match Database::builder().open_read_only(path) {
         Ok(database) => database,
         // The process before has not closed it: the next one mends that.
         Err(DatabaseError::RepairAborted) => return Ok(()),
         Err(DatabaseError::DatabaseAlreadyOpen) => return Err(OpenFault::Locked(shown())),
-        Err(fault) => return Err(damaged(&path, &fault)),
+        Err(fault) => return Err(damaged(path, &fault)),
     };
     let version = || -> Result<bool, redb::Error> {
         let table = database.begin_read()?.open_table(TABLE)?;
@@ -341,7 +370,7 @@ pub(super) fn examine(directory: &Path) -> Result<(), OpenFault> {
     match version() {
         Ok(true) => Ok(()),
         Ok(false) => Err(OpenFault::Later(shown(), "all of it".to_owned())),
-        Err(fault) => Err(damaged(&path, &fault)),
+        Err(fault) => Err(damaged(path, &fault)),
     }
 }
 
@@ -356,15 +385,27 @@ pub(super) fn replace_file<E: From<OpenFault>>(
     fill: impl FnOnce(&mut Put<'_>) -> Result<(), E>,
 ) -> Result<Option<PathBuf>, E> {
     let path = directory.join(FILE);
-    let unusable = |error: &dyn std::fmt::Display| OpenFault::Unusable(path.display().to_string(), error.to_string());
     // Held until the new file is there. One that cannot be opened nobody else has open either.
-    let held = if path.exists() { open_existing(&path) } else { Err(unusable(&"")) };
-    if let Err(OpenFault::Locked(path)) = held {
+    let held = path.exists().then(|| read_guarded(&path, || open_existing(&path)));
+    if let Some(Err(OpenFault::Locked(path))) = held {
         return Err(OpenFault::Locked(path).into());
     }
-    let new = beside(&path);
-    let database = begin_file(&new).map_err(|error| unusable(&error))?;
-    let filled = fill_all(&database, fill, |error| unusable(&error));
+    let replaced = replace_held(&path, now, fill);
+    let _ = guarded(|| drop(held));
+    replaced
+}
+
+/// The same of a file that is held.
+fn replace_held<E: From<OpenFault>>(
+    path: &Path,
+    now: u64,
+    fill: impl FnOnce(&mut Put<'_>) -> Result<(), E>,
+) -> Result<Option<PathBuf>, E> {
+    let unusable = |error: redb::Error| OpenFault::of(path, &error);
+    let directory = path.parent().unwrap_or(path);
+    let new = beside(path);
+    let database = begin_file(&new).map_err(unusable)?;
+    let filled = fill_all(&database, fill, unusable);
     if let Err(fault) = filled {
         drop(database);
         let _ = fs::remove_file(new);
@@ -382,14 +423,17 @@ pub(super) fn replace_file<E: From<OpenFault>>(
             let free = names.map(|name| directory.join(name)).find(|path| !path.exists());
             let aside = free.ok_or(io::ErrorKind::AlreadyExists)?;
             // By another name first: at no moment there is none.
-            fs::hard_link(&path, &aside)?;
+            fs::hard_link(path, &aside)?;
             before = Some(aside);
         }
-        fs::rename(&new, &path)?;
-        sync_directory(&path)?;
+        fs::rename(&new, path)?;
+        sync_directory(path)?;
         Ok(before)
     };
-    Ok(placed().map_err(|error| unusable(&error))?)
+    placed().map_err(|error| {
+        let _ = fs::remove_file(&new);
+        unusable(redb::Error::Io(error)).into()
+    })
 }
 
 fn fill_all<E: From<OpenFault>>(

@@ -221,3 +221,72 @@ fn a_restore_names_what_must_be_looked_after_and_counts_the_rest() {
     let listed: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("  ")).collect();
     assert_eq!(listed, [&*format!("client {}", CLIENT.name), "logins: 3", "tokens: 2"], "{said}");
 }
+
+#[test]
+fn whatever_page_of_the_state_is_damaged_a_backup_can_be_restored_and_no_command_breaks_down() {
+    let (_backend, gateway) = world_with(|c| c.cookies("cookie"));
+    log_in(&gateway, ALICE);
+    let mut gateway = gateway.restart();
+    let stays = log_in(&gateway, BOB);
+    let key = gateway.signing_key.clone();
+    assert_eq!(gateway.terminate(), Some(0));
+    let files = gateway.kill();
+    good(&files, &["state", "backup", "good"]);
+    let state = files.path.join("data/state.redb");
+    let whole = std::fs::read(&state).unwrap();
+    let mut refused = 0;
+    for offset in (4_096..whole.len()).step_by(4_096) {
+        let mut damaged = whole.clone();
+        let page = damaged.iter_mut().skip(offset).take(4_096).enumerate();
+        page.for_each(|(at, byte)| *byte = u8::try_from((at * 37 + 11) % 251).unwrap());
+        let damage = || std::fs::write(&state, &damaged).unwrap();
+        let mut commands = vec![vec!["check"], vec!["state", "backup", "other"]];
+        while let Some(command) = commands.pop() {
+            damage();
+            let (code, said, complained) = files.run(&command);
+            assert!(!complained.contains("panicked") && !complained.contains("backtrace"), "{offset}: {complained}");
+            assert!(matches!(code, 0 | 1), "{offset} {command:?}: {said}{complained}");
+            if code == 1 {
+                let told = format!("{said}{complained}");
+                assert!(told.contains("is damaged") && told.contains("state restore"), "{offset} {command:?}: {told}");
+                refused += 1;
+                // What `check` finds, a start finds too.
+                if command == ["check"] {
+                    commands.push(vec!["run"]);
+                }
+            }
+        }
+        damage();
+        let said = good(&files, &["state", "restore", "good", "--keep-logins"]);
+        let aside = said.lines().find_map(|line| line.strip_prefix("The state before is ")).unwrap();
+        let aside = files.path.join(aside.trim_end_matches('.'));
+        assert!(aside.exists() && states(&files).len() == 2, "{said}");
+        std::fs::remove_file(aside).unwrap();
+    }
+    assert!(refused > 2, "{refused}");
+    let gateway = Gateway::start_in(files, key);
+    by_cookie(&gateway, &stays).send().ok();
+}
+
+#[test]
+fn a_backup_takes_the_place_of_an_older_one_and_of_no_other_file() {
+    let (_backend, gateway) = world_with(|c| c.cookies("cookie"));
+    log_in(&gateway, ALICE);
+    let before = std::fs::read(gateway.files.config()).unwrap();
+    gateway.files.write("notes", "wicketgate-states are kept elsewhere\n");
+    for command in ["backup", "export"] {
+        for name in ["gateway.yaml", "notes", "data"] {
+            let complained = refused(&gateway.files, &["state", command, name]);
+            assert!(complained.contains("is no backup of wicketgate's state"), "{name}: {complained}");
+            assert!(complained.contains("name another file"), "{name}: {complained}");
+        }
+        good(&gateway.files, &["state", command, "state.backup"]);
+        good(&gateway.files, &["state", command, "state.backup"]);
+    }
+    assert_eq!(std::fs::read(gateway.files.config()).unwrap(), before);
+    // Also while no gateway runs.
+    let files = gateway.kill();
+    refused(&files, &["state", "backup", "gateway.yaml"]);
+    good(&files, &["state", "backup", "state.backup"]);
+    assert_eq!(std::fs::read(files.config()).unwrap(), before);
+}

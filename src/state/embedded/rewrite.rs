@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase as _};
 
+use super::guard::guarded;
 use super::{Change, TABLE, begin_file, sync_directory};
 
 /// How many bytes one step copies, about: a write waits for one step.
@@ -31,7 +32,7 @@ pub(super) struct Rewrite {
 
 impl Rewrite {
     /// Begins a copy of the file at this path.
-    pub(super) fn begin(path: &Path) -> Result<Self, Box<dyn std::error::Error>> {
+    pub(super) fn begin(path: &Path) -> Result<Self, redb::Error> {
         let beside = beside(path);
         Ok(Self { new: begin_file(&beside)?, path: beside, copied: None, missed: Vec::new() })
     }
@@ -92,7 +93,7 @@ impl Rewrite {
     /// Ends the copy: the old file stays.
     pub(super) fn abandon(self) {
         let Self { new, path, .. } = self;
-        drop(new);
+        let _ = guarded(|| drop(new));
         let _ = fs::remove_file(path);
     }
 }

@@ -11,6 +11,7 @@ use redb::Database;
 use tokio::sync::oneshot;
 
 use super::backlog::Backlog;
+use super::guard::guarded;
 use super::rewrite::{Rewrite, is_worth_it};
 use super::snapshot::{Page, Place, Snapshot};
 use super::{Change, TABLE, open_database};
@@ -147,8 +148,7 @@ impl Writer {
         }
         if let Some((done, back)) = turn.release {
             self.abandon_rewrite();
-            self.snapshot = None;
-            self.database = None;
+            self.close_file();
             let _ = done.send(());
             // What comes meanwhile waits; once the file is another process's, nothing is written here any more.
             self.lost |= back.recv().is_err();
@@ -195,6 +195,16 @@ impl Writer {
 
     /// Records of a snapshot; `None` where it is gone.
     fn read(&mut self, place: Option<Place>) -> Option<Page> {
+        match guarded(|| self.page(place)) {
+            Ok(page) => page,
+            Err(said) => {
+                self.find_damaged(&said);
+                None
+            }
+        }
+    }
+
+    fn page(&mut self, place: Option<Place>) -> Option<Page> {
         let after = match place {
             Some(place) if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.id == place.snapshot) => place.after,
             Some(_) => return None,
@@ -244,10 +254,11 @@ impl Writer {
             return;
         }
         let (Some(rewrite), Some(database)) = (&mut self.rewrite, &self.database) else { return };
-        match rewrite.step(database) {
-            Ok(false) => {}
-            Ok(true) => self.take_place(),
-            Err(error) => {
+        match guarded(|| rewrite.step(database)) {
+            Ok(Ok(false)) => {}
+            Ok(Ok(true)) => self.take_place(),
+            Err(said) => self.find_damaged(&said),
+            Ok(Err(error)) => {
                 tracing::warn!(%error, "the file of the state stays as large as it is: it cannot be copied");
                 self.abandon_rewrite();
             }
@@ -266,7 +277,7 @@ impl Writer {
             Ok(new) => {
                 // Closing the old one may take long, and nobody needs it.
                 let old = self.database.replace(new);
-                let _ = std::thread::Builder::new().name("state-old".to_owned()).spawn(move || drop(old));
+                let _ = std::thread::Builder::new().name("state-old".to_owned()).spawn(move || guarded(|| drop(old)));
                 let after = self.file_bytes();
                 tracing::info!(before, after, "the file of the state has become smaller, in bytes");
                 if is_worth_it(after, self.live) {
@@ -299,10 +310,19 @@ impl Writer {
             return false;
         }
         if self.database.is_none() {
-            self.database = open_database(&self.path).ok();
+            match guarded(|| open_database(&self.path)) {
+                Ok(opened) => self.database = opened.ok(),
+                Err(said) => self.find_damaged(&said),
+            }
         }
         let Some(database) = &self.database else { return false };
-        let outcome = commit(database, changes);
+        let outcome = match guarded(|| commit(database, changes)) {
+            Ok(Err(redb::Error::Corrupted(said))) | Err(said) => {
+                self.find_damaged(&said);
+                return false;
+            }
+            Ok(outcome) => outcome,
+        };
         let had_failed = self.failed.swap(outcome.is_err(), Ordering::Relaxed);
         match outcome {
             Ok(Difference { more, less }) => {
@@ -320,7 +340,7 @@ impl Writer {
                     tracing::error!(file = %self.path.display(), %error, "the state cannot be written: make room");
                 }
                 // redb takes nothing more after an error. What was committed before is read again from the file.
-                self.database = None;
+                self.close_file();
                 self.abandon_rewrite();
                 false
             }
@@ -336,10 +356,39 @@ impl Writer {
             file = %self.path.display(), %error,
             "the disk under the state has failed: nothing more is written until wicketgate is restarted"
         );
+        self.give_up();
+    }
+
+    /// What is read from the file is not what was written.
+    fn find_damaged(&mut self, said: &str) {
+        tracing::error!(
+            file = %self.path.display(), error = said,
+            "the file of the state is damaged: nothing more is written. Stop wicketgate, look at the disk, and restore a \
+             backup with `wicketgate state restore`"
+        );
+        self.give_up();
+    }
+
+    fn give_up(&mut self) {
         self.lost = true;
         self.failed.store(true, Ordering::Relaxed);
-        self.database = None;
+        self.close_file();
         self.abandon_rewrite();
+    }
+
+    fn close_file(&mut self) {
+        let open = (self.snapshot.take(), self.database.take());
+        let _ = guarded(|| drop(open));
+    }
+}
+
+/// Nothing is written once the thread has ended, whatever the reason.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        self.close_file();
     }
 }
 
@@ -378,7 +427,7 @@ pub(super) fn bytes_of(key: &[u8], value: &[u8]) -> u64 {
 
 /// Whether room is what is missing. After anything else, what fsync(2) has said once it does not say again, and what
 /// is on the disk is not known.
-fn is_full(error: &redb::Error) -> bool {
+pub(super) fn is_full(error: &redb::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error, redb::Error::Io(error) if matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge))
 }
@@ -435,6 +484,31 @@ mod tests {
         assert!(!copy.join("state.new").exists(), "what a crash has left behind goes");
         std::fs::remove_dir_all(copy).unwrap();
         found
+    }
+
+    #[test]
+    fn a_damaged_page_ends_the_writing_and_not_the_writer() {
+        let (mut writer, directory) = writer("damaged", 20_000);
+        // More than is kept in memory, so that it is read from the disk.
+        let whole = std::fs::read(&writer.path).unwrap();
+        let junk: Vec<u8> = (0..whole.len()).map(|at| u8::try_from((at % 4_096 * 37 + 11) % 251).unwrap()).collect();
+        std::fs::write(&writer.path, [&whole[..4_096], &junk[4_096..]].concat()).unwrap();
+        let (queue, jobs) = channel();
+        let mut answers = Vec::new();
+        for number in (0..20_000).step_by(100) {
+            let (done, written) = oneshot::channel();
+            let changes = vec![Change::Put(key(number), vec![1; 500])];
+            writer.waiting.writes.fetch_add(1, Ordering::Relaxed);
+            queue.send(Job::Write(changes, Some(Waiter { done, unless_left: true }))).unwrap();
+            writer.turn(None, &jobs);
+            answers.push(written);
+        }
+        assert_eq!(answers.last_mut().unwrap().try_recv(), Ok(false), "answered at once");
+        assert!(answers.iter_mut().take(199).all(|answer| answer.try_recv().is_ok()));
+        assert!(writer.lost && writer.failed.load(Ordering::Relaxed));
+        assert_eq!(writer.waiting.writes.load(Ordering::Relaxed), 0);
+        drop(writer);
+        std::fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
