@@ -207,14 +207,16 @@ impl Config {
         self.source.problem(at, self.mark(at), message, help)
     }
 
-    /// Risky settings, files that others than their owner can change, among those read until now, and a state that everyone
-    /// can change.
+    /// Risky settings, files that others than their owner can change, among those read until now, a state that everyone
+    /// can change, and a socket in whose place others can put theirs.
     pub fn warnings(&self) -> Vec<Warning> {
         let files = std::iter::once(self.file.clone()).chain(self.files_read());
         let of_files = files.flat_map(|file| files::changeable(&file));
         let of_state = files::changeable_state(&self.data_directory());
+        let socket = self.raw.admin.socket.as_ref().map(|path| self.resolve(path));
+        let of_socket = socket.and_then(|socket| files::changeable_socket(&socket));
         let of_keys = self.of_api_keys_file.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        check::warnings(self).into_iter().chain(of_keys).chain(of_files).chain(of_state).collect()
+        check::warnings(self).into_iter().chain(of_keys).chain(of_files).chain(of_state).chain(of_socket).collect()
     }
 
     /// A warning at a key, as [`Config::problem`].

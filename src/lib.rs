@@ -16,7 +16,7 @@
 //! | 3 | [`auth`] | credentials in, a `Caller` or a refusal out |
 //! | 2 | [`state`], [`backend`], [`config`] | logins and revocations; the company's servers; gateway.yaml |
 //! | 1 | [`body`], [`customer`], [`diagnostics`], [`fetch`], [`stream`] | members of JSON bodies; the opaque identifier; what the process says of itself; documents of others; bodies on their way |
-//! | 0 | [`dated`], [`fields`], [`line_writer`], [`log_throttle`], [`metrics`], [`notify`], [`refusal`], [`resolver`], [`secret`], [`socket`], [`text`], [`version`] | small things that know nothing else |
+//! | 0 | [`dated`], [`fields`], [`line_writer`], [`log_throttle`], [`metrics`], [`notify`], [`own_file`], [`refusal`], [`resolver`], [`secret`], [`socket`], [`text`], [`version`] | small things that know nothing else |
 //!
 //! # The walk of a request
 //!
@@ -56,6 +56,7 @@ pub mod line_writer;
 pub mod log_throttle;
 pub mod metrics;
 pub mod notify;
+pub mod own_file;
 pub mod policy;
 pub mod refusal;
 pub mod reload;

@@ -109,7 +109,12 @@ fn name_beside(path: &Path) -> PathBuf {
 }
 
 fn write_synced(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
+    // What an earlier process has left, or somebody else: nothing is written into that, nor through a link.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(content)?;
     file.sync_all()
 }

@@ -4,7 +4,7 @@
 //! However many tokens name unknown keys, there is one fetch at a time and none within the cooldown after it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 use super::jws::Jws;
 use super::keys::{Algorithm, KeySet};
 use crate::fetch::{ChosenBy, Document, Fault, Fetcher};
+use crate::own_file;
 use crate::refusal::TokenFault;
 
 /// How long a request waits for a key that it names.
@@ -342,10 +343,28 @@ impl PublishedKeys {
     }
 
     fn read_copy(&self) -> Option<(u64, Vec<u8>)> {
-        let copy: Value = serde_json::from_slice(&std::fs::read(&self.source.copy).ok()?).ok()?;
+        let file = &self.source.copy;
+        let text = match own_file::read(file, self.state_directory()) {
+            Ok(text) => text,
+            Err(error) => {
+                if error.kind() != std::io::ErrorKind::NotFound {
+                    // Whoever can write it could sign for any customer of this issuer.
+                    let file = file.display();
+                    tracing::warn!(%file, %error, "the copy of an issuer's keys is not used: others can have made it");
+                }
+                return None;
+            }
+        };
+        let copy: Value = serde_json::from_slice(&text).ok()?;
         let is_ours = copy["issuer"] == self.source.issuer.as_str() && copy["place"] == self.place_text();
         is_ours.then_some(())?;
         Some((copy["fetched_at"].as_u64()?, copy["jwks"].as_str()?.as_bytes().to_vec()))
+    }
+
+    /// The copies are in a directory of their own there.
+    fn state_directory(&self) -> &Path {
+        let copies = self.source.copy.parent();
+        copies.and_then(Path::parent).unwrap_or(Path::new(""))
     }
 
     /// Losing the copy costs nothing but a start without the issuer.
@@ -355,7 +374,11 @@ impl PublishedKeys {
         let copy = json!({
             "issuer": self.source.issuer, "place": self.place_text(), "fetched_at": current.fetched_at, "jwks": text,
         });
-        let written = crate::secret::write_private(&self.source.copy, copy.to_string().as_bytes());
+        let file = &self.source.copy;
+        let written = match own_file::is_place_own(file, self.state_directory()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => crate::secret::write_private(file, copy.to_string().as_bytes()),
+        };
         if let Err(error) = written {
             tracing::warn!(file = %self.source.copy.display(), %error, "cannot keep a copy of an issuer's keys");
         }

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::local::{ask, when};
+use super::local::{Expected, ask, when};
 use super::{ConfigFile, complain, say};
 use crate::server::operators::MAX_SHOWN;
 
@@ -78,7 +78,13 @@ pub(super) fn attempts(what: &Attempts) -> anyhow::Result<()> {
                 (None, None) => None,
             };
             let body = named.map(|(kind, name)| json!({ "kind": kind.word(), "name": name }));
-            let found = ask(&list.file.config, Method::GET, "/attempts", body)?;
+            let found = ask(
+                &list.file.config,
+                Method::GET,
+                "/attempts",
+                body,
+                Expected { at: "", what: "what attempts there were" },
+            )?;
             if list.json {
                 return say(&serde_json::to_string_pretty(&found)?);
             }
@@ -94,7 +100,13 @@ pub(super) fn attempts(what: &Attempts) -> anyhow::Result<()> {
         Attempts::Clear(clear) => {
             let from = clear.from.map(|address| address.to_string());
             let body = json!({ "kind": clear.kind.word(), "name": clear.name, "from": from });
-            let answer = ask(&clear.file.config, Method::DELETE, "/attempts", Some(body))?;
+            let answer = ask(
+                &clear.file.config,
+                Method::DELETE,
+                "/attempts",
+                Some(body),
+                Expected { at: "/cleared", what: "that it cleared anything" },
+            )?;
             let (attempt, count) = (answer["attempt"].as_str().unwrap_or_default(), &answer["cleared"]);
             say(&format!("cleared: {} {attempt}: {count} counts of failures", clear.kind.word()))
         }

@@ -10,7 +10,7 @@ use http::Method;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::local::{is_running, tell};
+use super::local::{Expected, is_running, tell};
 use super::{ConfigFile, say};
 use crate::app::{self, rehearsal};
 use crate::backend::servers::FIRST_LOOK;
@@ -135,7 +135,11 @@ fn needs_restart(config: &Config) -> anyhow::Result<()> {
     if !is_running(config).unwrap_or_default() {
         return Ok(());
     }
-    let Ok(answer) = tell(config, Method::GET, "/reload") else { return Ok(()) };
+    let Ok(answer) =
+        tell(config, Method::GET, "/reload", Expected { at: "/needs_restart", what: "what needs a restart" })
+    else {
+        return Ok(());
+    };
     let keys: Vec<String> = answer["needs_restart"]
         .as_array()
         .into_iter()

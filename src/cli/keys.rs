@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::local::{ask, when};
+use super::local::{Expected, ask, when};
 use super::{ConfigFile, say};
 
 pub(super) const EXAMPLE: &str = "Example:\n  wicketgate keys --config gateway.yaml\n\nAsks the gateway that runs. \
@@ -10,7 +10,7 @@ pub(super) const EXAMPLE: &str = "Example:\n  wicketgate keys --config gateway.y
 
 /// Shows them.
 pub(super) fn keys(file: &ConfigFile) -> anyhow::Result<()> {
-    let versions = ask(&file.config, Method::GET, "/keys", None)?;
+    let versions = ask(&file.config, Method::GET, "/keys", None, Expected { at: "", what: "what keys there are" })?;
     say(
         "kind            id                version                                      standing  from                  until                 last used             remove?",
     )?;

@@ -13,20 +13,35 @@ use time::OffsetDateTime;
 use tokio::net::UnixStream;
 
 use crate::config::{self, Config};
-use crate::server::operators;
+use crate::server::{operators, owner};
+
+/// What an answer must have, to be one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expected {
+    /// Where, as a JSON pointer; an empty one stands for a list.
+    pub at: &'static str,
+    /// What that says: the end of "did not say ...".
+    pub what: &'static str,
+}
 
 /// Asks the gateway that runs with this configuration.
 ///
 /// # Errors
 /// Where it does not run, or says why not.
-pub(super) fn ask(file: &Path, method: Method, target: &str, body: Option<Value>) -> anyhow::Result<Value> {
+pub(super) fn ask(
+    file: &Path,
+    method: Method,
+    target: &str,
+    body: Option<Value>,
+    expected: Expected,
+) -> anyhow::Result<Value> {
     let (config, problems) = config::read(file)?;
     if !problems.is_empty() {
         return Err(problems.into());
     }
     let socket = operators::socket_path(&config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(exchange(&socket, method, target, body))
+    runtime.block_on(exchange(&socket, method, target, body, expected))
 }
 
 /// Whether a gateway runs with this configuration.
@@ -46,18 +61,26 @@ pub(super) fn is_running(config: &Config) -> anyhow::Result<bool> {
 ///
 /// # Errors
 /// Where it says why not.
-pub(super) fn tell(config: &Config, method: Method, target: &str) -> anyhow::Result<Value> {
+pub(super) fn tell(config: &Config, method: Method, target: &str, expected: Expected) -> anyhow::Result<Value> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(exchange(&operators::socket_path(config), method, target, None))
+    runtime.block_on(exchange(&operators::socket_path(config), method, target, None, expected))
 }
 
-async fn exchange(socket: &Path, method: Method, target: &str, body: Option<Value>) -> anyhow::Result<Value> {
+async fn exchange(
+    socket: &Path,
+    method: Method,
+    target: &str,
+    body: Option<Value>,
+    expected: Expected,
+) -> anyhow::Result<Value> {
     let stream = UnixStream::connect(socket).await.with_context(|| {
         format!(
             "cannot reach the gateway at {}: it must run with this gateway.yaml, and you must be the user that runs it",
             socket.display()
         )
     })?;
+    // Secrets are sent: not to whoever answers.
+    owner::vouch(socket, &stream)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let body = body.map(|body| body.to_string()).unwrap_or_default();
@@ -68,9 +91,18 @@ async fn exchange(socket: &Path, method: Method, target: &str, body: Option<Valu
         .body(Full::<Bytes>::new(body.into()))?;
     let response = sender.send_request(request).await?;
     let status = response.status();
-    let answer: Value = serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?;
+    let bytes = response.into_body().collect().await?.to_bytes();
+    let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     if !status.is_success() {
         bail!("{}", answer["error"].as_str().unwrap_or("the gateway refused"));
+    }
+    let is_said = |said: &Value| if expected.at.is_empty() { said.is_array() } else { !said.is_null() };
+    if !answer.pointer(expected.at).is_some_and(is_said) {
+        bail!(
+            "who answers at {} did not say {}: it is no gateway, or one of another version",
+            socket.display(),
+            expected.what
+        );
     }
     Ok(answer)
 }

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::local::{ask, when};
+use super::local::{Expected, ask, when};
 use super::{ConfigFile, MARK, say};
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate revoke customer t1-…      all logins of this customer until now\n  \
@@ -73,7 +73,13 @@ pub(super) fn revoke(what: &Revoke) -> anyhow::Result<()> {
     if let Revoke::Token(Token { issuer: Some(issuer), .. }) = what {
         body["issuer"] = issuer.as_str().into();
     }
-    let answer = ask(&name.file.config, Method::POST, "/revocations", Some(body))?;
+    let answer = ask(
+        &name.file.config,
+        Method::POST,
+        "/revocations",
+        Some(body),
+        Expected { at: "/revoked/0", what: "that it revoked anything" },
+    )?;
     // What is shown in place of a name may be of a login.
     let kind = answer["kind"].as_str().unwrap_or(asked);
     for revoked in answer["revoked"].as_array().into_iter().flatten() {
@@ -86,7 +92,7 @@ pub(super) fn revoke(what: &Revoke) -> anyhow::Result<()> {
 }
 
 fn list(file: &ConfigFile) -> anyhow::Result<()> {
-    let rules = ask(&file.config, Method::GET, "/revocations", None)?;
+    let rules = ask(&file.config, Method::GET, "/revocations", None, Expected { at: "", what: "what is revoked" })?;
     say("kind      issued until          forgotten at          name")?;
     for rule in rules.as_array().into_iter().flatten() {
         let text = |key: &str| rule[key].as_str().unwrap_or_default().to_owned();

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use http::Method;
 
 use super::list_edit::{List, replace_items, unwritable};
-use super::local::{is_running, tell};
+use super::local::{Expected, is_running, tell};
 use super::new::{Algorithm, keep_signing_key};
 use super::{ConfigFile, replicas, say};
 use crate::auth::{api_key, password};
@@ -113,7 +113,7 @@ pub(super) fn rotate(what: &Rotate) -> anyhow::Result<()> {
     if is_running(&config)
         .with_context(|| format!("{file} or a file that it names has been changed; who runs it was not told"))?
     {
-        tell(&config, Method::POST, "/reload").context(
+        tell(&config, Method::POST, "/reload", Expected { at: "/reloaded", what: "that it reloaded" }).context(
             "the files have the new one, and the gateway that runs did not say that it took it up: what was in force there \
              before still is, and `wicketgate keys` shows whether the new one is too. It will be after the next reload or \
              start that succeeds",
@@ -265,7 +265,7 @@ fn revoked_api_keys(config: &Config) -> Option<HashSet<String>> {
     if !is_running(config).ok()? {
         return None;
     }
-    let rules = tell(config, Method::GET, "/revocations").ok()?;
+    let rules = tell(config, Method::GET, "/revocations", Expected { at: "", what: "what is revoked" }).ok()?;
     let of_api_keys = rules.as_array()?.iter().filter(|rule| rule["kind"] == "api_key");
     Some(of_api_keys.filter_map(|rule| rule["name"].as_str()).map(str::to_owned).collect())
 }

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::Value;
 
-use super::local::{ask, when};
+use super::local::{Expected, ask, when};
 use super::{ConfigFile, complain, say};
 use crate::secret::has_secret_shape;
 use crate::server::operators::MAX_SHOWN;
@@ -51,7 +51,13 @@ pub(super) fn sessions(what: &Sessions) -> anyhow::Result<()> {
                 Some(customer) => format!("/sessions?customer={}", word(customer)?),
                 None => "/sessions".to_owned(),
             };
-            let found = ask(&list.file.config, Method::GET, &target, None)?;
+            let found = ask(
+                &list.file.config,
+                Method::GET,
+                &target,
+                None,
+                Expected { at: "", what: "what sessions there are" },
+            )?;
             if list.json {
                 return say(&serde_json::to_string_pretty(&found)?);
             }
@@ -65,7 +71,13 @@ pub(super) fn sessions(what: &Sessions) -> anyhow::Result<()> {
             Ok(())
         }
         Sessions::Show(one) => {
-            let session = ask(&one.file.config, Method::GET, &format!("/sessions/{}", word(&one.id)?), None)?;
+            let session = ask(
+                &one.file.config,
+                Method::GET,
+                &format!("/sessions/{}", word(&one.id)?),
+                None,
+                Expected { at: "/id", what: "which session that is" },
+            )?;
             for key in ["id", "kind", "customer", "agent"] {
                 say(&format!("{key:<10}{}", session[key].as_str().unwrap_or_default()))?;
             }
@@ -75,7 +87,13 @@ pub(super) fn sessions(what: &Sessions) -> anyhow::Result<()> {
             Ok(())
         }
         Sessions::End(one) => {
-            let session = ask(&one.file.config, Method::DELETE, &format!("/sessions/{}", word(&one.id)?), None)?;
+            let session = ask(
+                &one.file.config,
+                Method::DELETE,
+                &format!("/sessions/{}", word(&one.id)?),
+                None,
+                Expected { at: "/id", what: "that it ended anything" },
+            )?;
             say(&format!("ended: {}", line(&session)))
         }
     }

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::Value;
 
-use super::local::{is_running, tell};
+use super::local::{Expected, is_running, tell};
 use super::{ConfigFile, say};
 use crate::app;
 use crate::config::{self, Config, Problems};
@@ -118,7 +118,7 @@ fn back_up(to: &Path, config: &Config) -> anyhow::Result<()> {
         let mut archive = Archive::begin(to, now())?;
         let mut target = "/state/records".to_owned();
         loop {
-            let page = tell(config, Method::GET, &target)?;
+            let page = tell(config, Method::GET, &target, Expected { at: "/records", what: "what is in the state" })?;
             for record in page["records"].as_array().context("the gateway that runs is of another version")? {
                 archive.record(record.as_str().context("the gateway that runs is of another version")?)?;
             }

@@ -243,23 +243,22 @@ pub(super) fn changeable(path: &Path) -> Vec<Warning> {
     warnings
 }
 
-/// Where everyone can change what a directory holds, and so the state: the directory itself, the one above it, or files in
+/// Where another user has the state, and where everyone can change it: the directory itself, the one above it, or files in
 /// it. Volumes give the group of the gateway the right to write: that is not told.
 pub(super) fn changeable_state(directory: &Path) -> Vec<Warning> {
     let Ok(directory) = directory.canonicalize() else { return Vec::new() };
     let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     files.sort_unstable();
+    let state = directory.clone();
+    let of_others = others_state(&directory);
     let places = directory.parent().map(Path::to_owned).into_iter().chain([directory]).chain(files);
     let by_everyone = places.filter_map(|path| {
         // A link can be written by everyone, and says nothing of what it leads to.
         let metadata = path.symlink_metadata().ok()?;
         let mode = metadata.mode();
-        let replaceable = metadata.is_dir() && mode & STICKY == 0;
-        let message = format!(
-            "everyone can change or replace the state here (mode {:04o}): revocations and logouts can be undone",
-            mode & 0o7777
-        );
+        let replaceable = metadata.is_dir() && (mode & STICKY == 0 || path == state);
+        let message = format!("everyone can put files of state here (mode {:04o}): {FORGED}", mode & 0o7777);
         let help = format!("run: chmod o-w {}", path.display());
         ((replaceable || metadata.is_file()) && mode & BY_EVERYONE != 0).then(|| Warning {
             place: path.display().to_string(),
@@ -267,7 +266,38 @@ pub(super) fn changeable_state(directory: &Path) -> Vec<Warning> {
             help,
         })
     });
-    by_everyone.collect()
+    of_others.into_iter().chain(by_everyone).collect()
+}
+
+/// What follows where others have the state.
+const FORGED: &str = "customers can be forged, and revocations and logouts undone";
+
+/// That the directory of the state belongs to a user who is neither this one nor root.
+fn others_state(directory: &Path) -> Option<Warning> {
+    let owner = directory.metadata().ok()?.uid();
+    let own = rustix::process::geteuid().as_raw();
+    let path = directory.display();
+    (owner != own && owner != 0).then(|| Warning {
+        place: path.to_string(),
+        message: format!("the state belongs to user {owner}, and this is user {own}: by that user, {FORGED}"),
+        help: format!("run: chown {own} {path} (or run wicketgate as user {owner})"),
+    })
+}
+
+/// That others can put a socket of theirs in the place of the operators'.
+pub(super) fn changeable_socket(socket: &Path) -> Option<Warning> {
+    let directory = socket.parent().filter(|directory| !directory.as_os_str().is_empty())?;
+    let metadata = directory.metadata().ok()?;
+    let mode = metadata.mode();
+    let by_group = mode & BY_GROUP != 0 && metadata.gid() != metadata.uid();
+    (mode & BY_EVERYONE != 0 || by_group).then(|| Warning {
+        place: directory.display().to_string(),
+        message: format!(
+            "others can put a socket of theirs in the place of `admin.socket` (mode {:04o}): commands would ask them",
+            mode & 0o7777
+        ),
+        help: format!("run: chmod go-w {}, or set `admin.socket` to a path in another directory", directory.display()),
+    })
 }
 
 fn read_open(file: File, path: &Path, largest: usize) -> Result<Vec<u8>, Failure> {

@@ -248,7 +248,7 @@ fn shown_path(path: &str) -> Box<str> {
         if at > 0 {
             shown.push('/');
         }
-        if has_secret_shape(segment) {
+        if has_secret_shape(segment) || has_userinfo(segment) {
             shown.push_str("(secret)");
             continue;
         }
@@ -268,6 +268,14 @@ fn shown_path(path: &str) -> Box<str> {
         shown.push_str("...");
     }
     shown.into()
+}
+
+/// Whether a segment has something like the `user:password@` of a URL, as it stands or percent-encoded.
+fn has_userinfo(segment: &str) -> bool {
+    let first = |signs: [&str; 3]| signs.iter().filter_map(|sign| segment.find(sign)).min();
+    let last = |signs: [&str; 2]| signs.iter().filter_map(|sign| segment.rfind(sign)).max();
+    let at = last(["@", "%40"]);
+    at.is_some_and(|at| first([":", "%3A", "%3a"]).is_some_and(|colon| colon < at))
 }
 
 const NO_ROUTE: &str = "none";
@@ -370,6 +378,7 @@ mod tests {
         assert_eq!(&*shown_path("/a/b"), "/a/b");
         assert_eq!(&*shown_path("/\u{e9}\u{9b}31m"), "/%C3%A9%C2%9B31m");
         assert_eq!(&*shown_path("/x/wgr_abc/y/eyJh.eyJi.c"), "/x/(secret)/y/(secret)");
+        assert_eq!(&*shown_path("//user:hunter2@h/x%3ay%40/z@a:b"), "//(secret)/(secret)/z@a:b");
         for path in [format!("/{}", "x".repeat(5_000)), "/x".repeat(5_000), format!("/{}", "\u{e9}".repeat(300))] {
             let shown = shown_path(&path);
             assert!(shown.len() == LONGEST_PATH + 3 && shown.ends_with("..."), "{shown}");

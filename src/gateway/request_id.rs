@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::secret::random_bytes;
+use crate::secret::{has_secret_shape, random_bytes};
 
 /// The header of the request id, in both directions.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -20,7 +20,8 @@ impl RequestIds {
         Self { prefix: u64::from_be_bytes(random_bytes()), next: std::cell::Cell::new(0) }
     }
 
-    /// The id of this request. A value that could break out of a log line or a header is not kept.
+    /// The id of this request. A value that could break out of a log line or a header is not kept,
+    /// nor what has the shape of a secret: ids are logged.
     pub(crate) fn of(&self, headers: &HeaderMap) -> HeaderValue {
         let mut given = headers.get_all(REQUEST_ID).iter();
         match (given.next(), given.next()) {
@@ -51,6 +52,7 @@ fn is_usable(value: &HeaderValue) -> bool {
     let bytes = value.as_bytes();
     (1..=128).contains(&bytes.len())
         && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        && !value.to_str().is_ok_and(has_secret_shape)
 }
 
 #[cfg(test)]
@@ -63,7 +65,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(REQUEST_ID, HeaderValue::from_static("abc-1.2_3"));
         assert_eq!(ids.of(&headers), "abc-1.2_3");
-        for bad in ["", "a b", "a\"b", "a{b", &"x".repeat(129)] {
+        for bad in ["", "a b", "a\"b", "a{b", "wgr_abc", "eyJh.eyJi.c", &"x".repeat(129)] {
             headers.insert(REQUEST_ID, HeaderValue::from_str(bad).expect("a value"));
             assert_ne!(ids.of(&headers), bad);
         }

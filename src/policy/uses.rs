@@ -7,6 +7,7 @@ use dashmap::DashMap;
 use serde_json::{Map, Value};
 
 use crate::dated::LastUse;
+use crate::own_file;
 use crate::secret::write_private;
 
 /// The last use of each version of each key.
@@ -27,7 +28,7 @@ impl Uses {
 
     /// Reads what an earlier run has noted; a file that is not there or not readable says nothing.
     pub fn read(&self, file: &Path) {
-        let noted = match std::fs::read(file) {
+        let noted = match own_file::read(file, file.parent().unwrap_or(Path::new(""))) {
             Ok(text) => serde_json::from_slice::<Map<String, Value>>(&text).map_err(std::io::Error::from),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
             Err(error) => Err(error),

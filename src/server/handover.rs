@@ -25,7 +25,7 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, Interest};
 
-use super::owner::Owner;
+use super::owner::{self, Owner};
 use crate::auth::peer::Peer;
 use crate::auth::trust::TrustStore;
 use crate::gateway::connection::Shown;
@@ -200,6 +200,7 @@ impl Predecessor {
     /// Where it does not hand over.
     pub fn meet(path: &Path, own: &Owner) -> Result<Option<(Self, Sockets)>, HandoverFault> {
         let Ok(mut stream) = UnixStream::connect(path) else { return Ok(None) };
+        owner::vouch(path, &stream)?;
         stream.set_read_timeout(Some(GREETING))?;
         let own = serde_json::to_string(own).map_err(io::Error::from)?;
         write!(

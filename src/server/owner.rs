@@ -5,13 +5,16 @@ use std::fmt;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::net::unix::UCred;
+
+use crate::own_file;
 
 /// The name of the file in the directory of the state.
 const FILE: &str = "owner.json";
@@ -118,12 +121,9 @@ impl Owner {
 
     /// Writes it beside the state, which this process has locked.
     pub fn write(&self, directory: &Path) {
-        let (path, new) = (directory.join(FILE), directory.join("owner.new"));
-        let written = serde_json::to_vec(self).map_err(io::Error::from).and_then(|text| {
-            fs::write(&new, text)?;
-            fs::set_permissions(&new, fs::Permissions::from_mode(0o600))?;
-            fs::rename(&new, &path)
-        });
+        let path = directory.join(FILE);
+        let text = serde_json::to_vec(self).map_err(io::Error::from);
+        let written = text.and_then(|text| crate::secret::write_private(&path, &text));
         if let Err(error) = written {
             // It says more to others, and nothing depends on it.
             tracing::warn!(path = %path.display(), %error, "cannot write which process has the state");
@@ -133,7 +133,7 @@ impl Owner {
     /// What stands beside a state that another process has locked.
     pub fn read(directory: &Path) -> Option<Self> {
         let mut text = Vec::new();
-        fs::File::open(directory.join(FILE)).ok()?.take(MAX_SIZE).read_to_end(&mut text).ok()?;
+        own_file::open(&directory.join(FILE)).ok()?.take(MAX_SIZE).read_to_end(&mut text).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
@@ -141,6 +141,40 @@ impl Owner {
     pub fn remove(directory: &Path) {
         let _ = fs::remove_file(directory.join(FILE));
     }
+}
+
+/// Looks whether who answers on an operators' socket is this user or root, or for root a user whom nobody can have
+/// supplanted there. To be asked before anything is sent.
+///
+/// # Errors
+/// Who answers, and what to do.
+pub fn vouch(socket: &Path, stream: impl AsFd) -> io::Result<()> {
+    let peer = rustix::net::sockopt::socket_peercred(stream)?.uid.as_raw();
+    let own = rustix::process::geteuid().as_raw();
+    if peer == own || peer == 0 {
+        return Ok(());
+    }
+    let shown = socket.display();
+    let refusal = |help: String| {
+        let message = format!("user {peer} answers at {shown}, and this is user {own}: nothing was sent. {help}");
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+    };
+    if own != 0 {
+        return refusal(format!("Run this as user {peer} if the gateway is theirs, or set another `admin.socket`"));
+    }
+    let directory = socket.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let metadata = fs::metadata(directory)?;
+    let directory = directory.display();
+    if metadata.mode() & 0o022 != 0 {
+        return refusal(format!(
+            "Others can put a socket there (mode {:04o}): run: chmod go-w {directory}",
+            metadata.mode() & 0o7777
+        ));
+    }
+    if metadata.uid() != 0 && metadata.uid() != peer {
+        return refusal(format!("The directory is user {}'s: run: chown {peer} {directory}", metadata.uid()));
+    }
+    Ok(())
 }
 
 /// Whether two paths lead to one file now: what is mounted there may have changed since the start of either.

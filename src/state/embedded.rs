@@ -8,17 +8,19 @@ mod writer;
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageError, TableDefinition};
 use tokio::sync::oneshot;
 
 use super::Unavailable;
+use crate::own_file;
 pub(super) use backlog::SLICE;
 use rewrite::beside;
 pub(super) use snapshot::{Page, Place};
@@ -258,11 +260,13 @@ fn create(path: &Path) -> Result<Database, OpenFault> {
 
 /// A new file without records.
 fn begin_file(path: &Path) -> Result<Database, Box<dyn std::error::Error>> {
-    if path.exists() {
-        fs::remove_file(path)?;
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
     }
-    let database = Database::builder().set_cache_size(CACHE).create(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    // Nothing that somebody has put there meanwhile, nor through a link.
+    let file = fs::OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+    let database = Database::builder().set_cache_size(CACHE).create_with_backend(FileBackend::new(file)?)?;
     let transaction = database.begin_write()?;
     transaction.open_table(TABLE)?.insert(&[][..], VERSION)?;
     transaction.commit()?;
@@ -273,7 +277,14 @@ fn sync_directory(file: &Path) -> io::Result<()> {
     file.parent().map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
 }
 
+/// To open a named pipe would wait for ever.
+fn only_a_file(path: &Path) -> Result<(), OpenFault> {
+    let seen = fs::metadata(path).and_then(|metadata| own_file::only_a_file(path, &metadata));
+    seen.map_err(|error| OpenFault::Unusable(path.display().to_string(), error.to_string()))
+}
+
 fn open_existing(path: &Path) -> Result<Database, OpenFault> {
+    only_a_file(path)?;
     // redb would take an empty file for a new one.
     if fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0) {
         return Err(OpenFault::Damaged(path.display().to_string(), "it is empty".to_owned()));
@@ -307,6 +318,7 @@ pub(super) fn examine(directory: &Path) -> Result<(), OpenFault> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(OpenFault::Unusable(shown(), error.to_string())),
     };
+    only_a_file(&path)?;
     if length == 0 {
         return Err(OpenFault::Damaged(shown(), "it is empty".to_owned()));
     }

@@ -102,6 +102,7 @@ mod service;
 mod sessions;
 mod shutdown;
 mod spellings;
+mod state_directory;
 mod state_moves;
 mod streaming;
 mod takeover;

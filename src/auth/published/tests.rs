@@ -19,7 +19,7 @@ fn source(copy: &str) -> Source {
         cooldown: Duration::from_secs(30),
         keep: Duration::from_secs(3600),
         fetcher: Fetcher { tls: Arc::new(tls), plain: false, private: false, timeout: Duration::from_secs(1) },
-        copy: directory.join(copy),
+        copy: directory.join("issuers").join(copy),
     }
 }
 
