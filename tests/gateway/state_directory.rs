@@ -181,7 +181,7 @@ fn an_answer_that_says_nothing_is_no_success() {
         "attempts list",
         "attempts clear login ann",
         "keys",
-        "state backup --to b",
+        "state backup b",
     ];
     for command in commands {
         let args: Vec<&str> = command.split(' ').collect();
