@@ -153,7 +153,7 @@ fn what_operators_end_while_redis_is_away_is_over_here_and_everywhere_once_it_is
         let (code, _, err) = run(&["sessions", "list"]);
         assert!(code == 1 && err.contains("the state store is away") && !err.contains("in force"), "{err}");
         let (code, _, err) = run(&[command[0], command[1], &id]);
-        assert!(code == 1 && err.contains("in force in this process only"), "{err}");
+        assert!(code == 1 && err.contains("is in force in this process, and may not be elsewhere"), "{err}");
         assert!(!passes(a, &gone) && passes(a, &stays) && passes(b, &gone), "{command:?}");
         redis.restart();
         until("the other has it too", || !passes(b, &gone));
