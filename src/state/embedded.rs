@@ -347,7 +347,7 @@ fn examine_file(path: &Path) -> Result<(), OpenFault> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(OpenFault::Unusable(shown(), error.to_string())),
     };
-    only_a_file(&path)?;
+    only_a_file(path)?;
     if length == 0 {
         return Err(OpenFault::Damaged(shown(), "it is empty".to_owned()));
     }
