@@ -33,12 +33,13 @@ use tokio::runtime::Handle;
 use super::attempts::{ANY_SPELLING, AttemptKey, AttemptKeys, Attempts, Cost, Costs, Failures, NOBODY, Spelling};
 use super::once::OnceId;
 use super::revocation::{Revocations, Rule};
-use super::session::{Session, SessionDigest, hex, unhex};
+use super::session::{Session, SessionDigest, hex};
 use super::{Taken, Unavailable};
 use access::Access;
 use commit::Commits;
 use connect::Connection;
 use connect_log::ConnectLog;
+use failures::failures_from;
 use inner::{Inner, locked, session};
 pub use listing::Among;
 use sentinels::Sentinels;
@@ -398,19 +399,6 @@ impl Redis {
 /// What stands under a key of failures: how many, when they are forgotten, until when it is locked, how the name was
 /// spelled, whose they are.
 type FailuresValue = (Option<u64>, Option<u64>, Option<u64>, Option<u64>, Option<String>);
-
-fn failures_from(
-    (count, forgotten_at, locked_until, spelling): (Option<u64>, Option<u64>, Option<u64>, Option<u64>),
-    who: Option<&str>,
-) -> Failures {
-    Failures {
-        count: count.unwrap_or_default(),
-        forgotten_at: forgotten_at.unwrap_or_default(),
-        locked_until: locked_until.unwrap_or_default(),
-        spelling: spelling.unwrap_or(ANY_SPELLING),
-        who: who.and_then(unhex).unwrap_or(NOBODY),
-    }
-}
 
 /// Whether the failure counts.
 async fn fail_one(

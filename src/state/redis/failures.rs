@@ -4,18 +4,31 @@ use std::collections::HashMap;
 
 use redis::{Pipeline, cmd};
 
+use super::Redis;
 use super::connect::Connection;
-use super::inner::{Inner, field};
+use super::inner::field;
 use super::listing::{Fields, PAGE};
-use super::{Redis, failures_from};
 use crate::state::Unavailable;
-use crate::state::attempts::{AttemptKey, Failures};
+use crate::state::attempts::{ANY_SPELLING, AttemptKey, Failures, NOBODY};
 use crate::state::session::{hex, unhex};
 
 /// What stands under a key of failures.
 pub(super) fn failures_in(fields: &Fields) -> Failures {
     let number = |name| field(fields, name).and_then(|text| text.parse().ok());
     failures_from((number("n"), number("f"), number("l"), number("s")), field(fields, "w"))
+}
+
+pub(super) fn failures_from(
+    (count, forgotten_at, locked_until, spelling): (Option<u64>, Option<u64>, Option<u64>, Option<u64>),
+    who: Option<&str>,
+) -> Failures {
+    Failures {
+        count: count.unwrap_or_default(),
+        forgotten_at: forgotten_at.unwrap_or_default(),
+        locked_until: locked_until.unwrap_or_default(),
+        spelling: spelling.unwrap_or(ANY_SPELLING),
+        who: who.and_then(unhex).unwrap_or(NOBODY),
+    }
 }
 
 impl Redis {
@@ -25,32 +38,14 @@ impl Redis {
         most: usize,
         wanted: impl Fn(&Failures) -> bool,
     ) -> Result<Vec<(AttemptKey, Failures)>, Unavailable> {
-        let before = self.inner.attempt_prefix();
         // A key may come more than once, also of two nodes.
         let mut found = HashMap::new();
-        'nodes: for mut node in self.nodes().await? {
-            let mut cursor = 0;
-            loop {
-                let (next, names) = self.inner.names(&mut node, &before, "", cursor).await?;
-                let keys: Vec<AttemptKey> = names.iter().filter_map(|name| unhex(name)).collect();
-                for some in keys.chunks(PAGE) {
-                    let hashes = some.iter().map(|key| self.inner.attempt_key(key));
-                    for (key, fields) in some.iter().zip(Inner::hashes(&mut node, hashes).await?) {
-                        let failures = failures_in(&fields);
-                        if wanted(&failures) {
-                            found.insert(*key, failures);
-                        }
-                    }
-                }
-                if found.len() >= most {
-                    break 'nodes;
-                }
-                cursor = next;
-                if cursor == 0 {
-                    break;
-                }
-            }
-        }
+        let take = |some: Vec<(AttemptKey, Fields)>| {
+            let some = some.into_iter().map(|(key, fields)| (key, failures_in(&fields)));
+            found.extend(some.filter(|(_, failures)| wanted(failures)));
+            Ok(found.len() < most)
+        };
+        self.walk(&self.inner.attempt_prefix(), "", take).await?;
         let mut found: Vec<_> = found.into_iter().collect();
         found.truncate(most);
         Ok(found)

@@ -100,27 +100,39 @@ impl Redis {
                 (LoginKind::Family, Among::Login(login)) => login.to_string(),
                 _ => String::new(),
             };
-            'nodes: for mut node in self.nodes().await? {
-                let mut cursor = 0;
-                loop {
-                    let (next, logins) = self.inner.some(&mut node, kind, &start, cursor).await?;
-                    if !take(logins)? {
-                        break 'nodes;
-                    }
-                    cursor = next;
-                    if cursor == 0 {
-                        break;
-                    }
-                }
-            }
+            self.walk(&self.inner.login_prefix(kind), &start, take).await?;
         }
         let mut found: Vec<_> = found.into_iter().collect();
         found.truncate(most);
         Ok(found)
     }
 
+    /// Walks through what stands behind this prefix and goes on with `start`, on all nodes, until `take` wants no more. A key
+    /// may come more than once.
+    pub(super) async fn walk<const COUNT: usize>(
+        &self,
+        before: &str,
+        start: &str,
+        mut take: impl FnMut(Vec<([u8; COUNT], Fields)>) -> Result<bool, Unavailable>,
+    ) -> Result<(), Unavailable> {
+        for mut node in self.nodes().await? {
+            let mut cursor = 0;
+            loop {
+                let (next, some) = page(&mut node, before, start, cursor).await?;
+                if !take(some)? {
+                    return Ok(());
+                }
+                cursor = next;
+                if cursor == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// A connection to the server, or to each master of a cluster.
-    pub(super) async fn nodes(&self) -> Result<Vec<MultiplexedConnection>, Unavailable> {
+    async fn nodes(&self) -> Result<Vec<MultiplexedConnection>, Unavailable> {
         let link = self.inner.link.load_full();
         let link = link.as_deref().ok_or(Unavailable)?;
         nodes(&self.inner.settings, link, &self.inner.connect_log).await.map_err(|error| told(&error))
@@ -145,53 +157,34 @@ impl Redis {
 }
 
 impl Inner {
-    /// Some logins of a node whose digest begins so, from this place of all its keys on, and the next place; 0: the first,
-    /// and after the last.
-    async fn some(
-        &self,
-        node: &mut MultiplexedConnection,
-        kind: LoginKind,
-        start: &str,
-        cursor: u64,
-    ) -> Result<(u64, Vec<(SessionDigest, Fields)>), Unavailable> {
-        let (next, names) = self.names(node, &self.login_prefix(kind), start, cursor).await?;
-        let digests: Vec<SessionDigest> = names.iter().filter_map(|name| unhex(name)).collect();
-        let mut logins = Vec::new();
-        for some in digests.chunks(PAGE) {
-            let fields = Self::hashes(node, some.iter().map(|digest| self.login_key(kind, digest))).await?;
-            logins.extend(some.iter().copied().zip(fields));
-        }
-        Ok((next, logins))
-    }
-
-    /// What stands behind this prefix in some keys of a node, of those that go on with `start`, and the next place.
-    pub(super) async fn names(
-        &self,
-        node: &mut MultiplexedConnection,
-        before: &str,
-        start: &str,
-        cursor: u64,
-    ) -> Result<(u64, Vec<String>), Unavailable> {
-        let mut scan = cmd("SCAN");
-        scan.arg(cursor).arg("MATCH").arg(format!("{}{start}*", escaped(before))).arg("COUNT").arg(STEP);
-        let (next, keys): (u64, Vec<String>) = patiently(scan.query_async(node)).await?;
-        Ok((next, keys.iter().filter_map(|key| key.strip_prefix(before).map(str::to_owned)).collect()))
-    }
-
-    /// What stands under these keys of a node, in their order; nothing where there is none.
-    pub(super) async fn hashes(
-        node: &mut MultiplexedConnection,
-        keys: impl Iterator<Item = String>,
-    ) -> Result<Vec<Fields>, Unavailable> {
-        patiently(all_of(keys).query_async(node)).await
-    }
-
     fn login_key(&self, kind: LoginKind, digest: &SessionDigest) -> String {
         match kind {
             LoginKind::Session => self.session_key(digest),
             LoginKind::Family => self.family_key(digest),
         }
     }
+}
+
+/// What stands behind this prefix in some keys of a node, of those that go on with `start`, from this place of all its keys
+/// on, and the next place; 0: the first, and after the last.
+async fn page<const COUNT: usize>(
+    node: &mut MultiplexedConnection,
+    before: &str,
+    start: &str,
+    cursor: u64,
+) -> Result<(u64, Vec<([u8; COUNT], Fields)>), Unavailable> {
+    let mut scan = cmd("SCAN");
+    scan.arg(cursor).arg("MATCH").arg(format!("{}{start}*", escaped(before))).arg("COUNT").arg(STEP);
+    let (next, keys): (u64, Vec<String>) = patiently(scan.query_async(node)).await?;
+    let name = |key: String| Some((unhex(key.strip_prefix(before)?)?, key));
+    let named: Vec<([u8; COUNT], String)> = keys.into_iter().filter_map(name).collect();
+    let mut found = Vec::new();
+    for some in named.chunks(PAGE) {
+        let keys = some.iter().map(|(_, key)| key.clone());
+        let fields: Vec<Fields> = patiently(all_of(keys).query_async(node)).await?;
+        found.extend(some.iter().map(|(name, _)| *name).zip(fields));
+    }
+    Ok((next, found))
 }
 
 /// The commands that read these keys.
@@ -210,7 +203,7 @@ async fn patiently<T: FromRedisValue>(exchange: impl Future<Output = RedisResult
     }
 }
 
-pub(super) fn told(reason: &dyn std::fmt::Display) -> Unavailable {
+fn told(reason: &dyn std::fmt::Display) -> Unavailable {
     let reason = reason.to_string();
     tracing::warn!(reason, "what is in the state store cannot be listed");
     Unavailable
