@@ -15,11 +15,11 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
-use super::announcement::ProxyProtocol;
 use super::balance::{seed, tickets};
+use super::endpoint_status::{Ejection, Standing, may_eject, millis, whole_millis};
 use super::health::{self, Health};
+use super::proxy_protocol::ProxyProtocol;
 use super::resolve;
-use super::standing::{Ejection, Standing, may_eject, millis, whole_millis};
 
 /// How long a start or a reload waits for names to be looked up and for keys of issuers, all together.
 pub const FIRST_LOOK: Duration = Duration::from_secs(2);
