@@ -105,7 +105,7 @@ impl Record {
     ) -> Box<Self> {
         ledger.cells.request_began();
         arrival.connection.request_began(arrival.started);
-        let until = arrival.started + arrival.connection.limits.total_timeout;
+        let until = arrival.started + arrival.connection.limits.request_timeout;
         Box::new(Self {
             ledger,
             until,

@@ -445,7 +445,7 @@ where
 {
     let gateway = &floor.gateway;
     let limits = &connection.limits;
-    let streams = Streams::new(limits.stall_timeout);
+    let streams = Streams::new(limits.body_idle_timeout);
     let mut builder = http2::Builder::new(streams.clone());
     builder
         .max_concurrent_streams(limits.streams)

@@ -217,7 +217,7 @@ fn t40_a_token_that_an_old_configuration_let_in_late_is_not_remembered_for_the_n
     let partner = keys::TokenKey::generate();
     let config = Config::new(&backend)
         .set("/workers", json!(1))
-        .route("me", "customer_from", json!([{"body": "/token"}]))
+        .route("me", "customer_token_sources", json!([{"body": "/token"}]))
         .trust("https://partner.test", &partner);
     let gateway = Gateway::start(&config);
     let header = json!({"alg": "ES256", "typ": "JWT", "kid": "partner-1"});
