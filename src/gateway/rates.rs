@@ -143,7 +143,7 @@ impl Gateway {
         match self.shared.state.take(key, each.div_ceil(1_000), burst(limit), wanted).await {
             Ok(taken) => leases.keep(key, taken, now),
             Err(_) => {
-                self.cells().limit_was_local();
+                self.cells().rate_limit_fell_back();
                 self.shared.limits.call(Arc::clone(&route.name), counted.clone(), limit)
             }
         }
@@ -156,7 +156,7 @@ impl Gateway {
             Ok(left) => left,
             // Quotas are for invoices and not for safety: nobody is turned away because of a store.
             Err(_) => {
-                self.cells().limit_was_local();
+                self.cells().rate_limit_fell_back();
                 return Ok(());
             }
         };

@@ -80,7 +80,7 @@ fn x2_a_backend_that_dies_loses_no_request_that_can_be_sent_again_and_repeats_no
     }
     assert_eq!(lost, posts.len(), "a POST that was sent is not repeated");
     assert_eq!(seen(), 8 + gets.len());
-    gateway.expect_metric("wicketgate_backend_repeats_total", &[], gets.len() as f64);
+    gateway.expect_metric("wicketgate_backend_retries_total", &[], gets.len() as f64);
     for _ in 0..10 {
         gateway.post("/public/x").body("x").send().ok();
     }
