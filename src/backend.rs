@@ -109,7 +109,7 @@ pub enum Failure {
 
 impl Failure {
     /// The word for metrics and logs.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Connect => "connect",
             Self::Tls => "tls",
@@ -207,7 +207,7 @@ impl Backend {
             return;
         }
         if failure.means_gone() && self.admission.circuit.failed(&self.circuit_breaker, millis(Instant::now())) {
-            let (last, seconds) = (failure.word(), self.circuit_breaker.pause.as_secs_f64());
+            let (last, seconds) = (failure.as_str(), self.circuit_breaker.pause.as_secs_f64());
             tracing::warn!(backend = &*self.name, last, seconds, "this backend does not answer: the circuit is open");
         }
     }

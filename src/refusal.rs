@@ -299,7 +299,7 @@ macro_rules! token_word {
 
 impl Refusal {
     /// The word for logs, metrics and documentation: snake case, unique.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::AddressNotAllowed => "address_not_allowed",
             Self::ClientCertificate => "client_certificate",

@@ -346,7 +346,7 @@ mod tests {
     fn the_documentation_has_every_refusal_with_its_status_and_code() {
         let text = include_str!("../../docs/operations.md");
         for refusal in crate::refusal::tests::all() {
-            let word = refusal.word();
+            let word = refusal.as_str();
             let row = row(refusal);
             let begin = format!("| `{word}` | {} |", row.status.as_u16());
             let line = text.lines().find(|line| line.starts_with(&begin));

@@ -161,7 +161,7 @@ impl Gateway {
             }
         };
         let reset = ends.saturating_sub(now).max(1);
-        told.add(quota.period.word(), quota.most, ends - begun, left.unwrap_or_default(), reset);
+        told.add(quota.period.as_str(), quota.most, ends - begun, left.unwrap_or_default(), reset);
         match left {
             Some(_) => Ok(()),
             None => Err(retry_later(Refusal::Quota, Duration::from_secs(reset))),

@@ -354,9 +354,9 @@ async fn handshake(
         Ok(Err(error)) => {
             tracing::debug!(%ip, %error, "no TLS handshake");
             if let Some(refused) = refused_certificate(&error) {
-                floor.gateway.cells().client_certificate_refused(refused.fault.word());
+                floor.gateway.cells().client_certificate_refused(refused.fault.as_str());
                 if let Some(left_out) = listener.refused.allow() {
-                    let (subject, reason) = (refused.subject, refused.fault.word());
+                    let (subject, reason) = (refused.subject, refused.fault.as_str());
                     tracing::info!(%ip, subject, reason, left_out, "a caller's certificate is refused");
                 }
             }
