@@ -192,7 +192,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::IdentifierMismatch => (403, "403-03", "The request names another customer than its token."),
         R::AddressNotAllowed => (403, "403-04", "This address may not call."),
         R::PlainHttp => (403, "403-06", "Use https, and change what was sent: it was readable on the way."),
-        R::Original => (403, "403-07", "It is not clear which request is asked about."),
+        R::BadForwardedRequest => (403, "403-07", "It is not clear which request is asked about."),
         R::NeedsBody => (403, "403-08", "Only the request body could decide, and it is not seen here."),
         R::ClientCertificate | R::OtherCertificate => {
             (403, "403-09", "The certificate of this connection is not the right one.")
@@ -215,12 +215,12 @@ pub(crate) fn row(refusal: Refusal) -> Row {
             "429-06",
             "Too many unexpired assertions or proofs of this caller: send fewer, or let them expire sooner.",
         ),
-        R::Rate => (429, "429-01", "Too many requests."),
+        R::RateLimited => (429, "429-01", "Too many requests."),
         R::LoginRate | R::TokenRate | R::LoginLocked | R::TokenLocked => (429, "429-02", "Too many attempts."),
         R::Misdirected => (421, "421-01", "This connection was opened for another host."),
         R::HeadTooLarge => (431, "431-01", "The request head is too large."),
         R::Internal => (500, "500-01", "The gateway failed."),
-        R::Connect => (501, "501-01", "Nothing can be opened here by CONNECT."),
+        R::ConnectNotAllowed => (501, "501-01", "Nothing can be opened here by CONNECT."),
         R::BackendConnect | R::BackendResponse => {
             (502, "502-01", "The backend could not be reached or answered wrongly.")
         }
@@ -228,7 +228,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::ResponseNotJson => (502, "502-03", "The backend's answer is not JSON that may be passed on."),
         R::ResponseTooLarge => (502, "502-04", "The backend's answer is too large."),
         R::BackendOverload | R::HashQueue | R::Memory => (503, "503-01", "Too much is going on; try again."),
-        R::State => (503, "503-03", "The state of logins cannot be read or written; try again."),
+        R::StateUnavailable => (503, "503-03", "The state of logins cannot be read or written; try again."),
         R::BackendUnavailable => (503, "503-05", "The backend is not available; try again."),
         R::LoginBackend => (503, "503-02", "Login is not available; try again."),
         R::BackendTimeout => (504, "504-01", "The backend did not answer in time."),

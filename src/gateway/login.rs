@@ -224,7 +224,7 @@ impl Gateway {
                 };
                 let bound =
                     Bound { most: login.max_per_customer, until: family.expires_at.saturating_add(login.lifetime) };
-                self.shared.state.begin_family(&first, family, bound).await.map_err(|_| Refusal::State)?;
+                self.shared.state.begin_family(&first, family, bound).await.map_err(|_| Refusal::StateUnavailable)?;
                 Some(first)
             }
             None => None,
@@ -276,9 +276,9 @@ impl Gateway {
         };
         let state = &self.shared.state;
         let bound = Bound { most: login.max_per_customer, until: expires_at };
-        state.begin(new.digest, session, bound).await.map_err(|_| Refusal::State)?;
+        state.begin(new.digest, session, bound).await.map_err(|_| Refusal::StateUnavailable)?;
         for old in auth.named_sessions(headers, now) {
-            state.end(&old, expires_at).await.map_err(|_| Refusal::State)?;
+            state.end(&old, expires_at).await.map_err(|_| Refusal::StateUnavailable)?;
         }
         cookie_line(&cookie.name, &new.value, login.lifetime, login.same_site)
     }

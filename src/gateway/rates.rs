@@ -124,7 +124,7 @@ impl Gateway {
             }
             Err(wait) => {
                 told.add("rate", most, window, 0, seconds(wait));
-                Err(retry_later(Refusal::Rate, wait))
+                Err(retry_later(Refusal::RateLimited, wait))
             }
         }
     }
