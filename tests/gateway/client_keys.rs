@@ -59,7 +59,7 @@ pub(crate) fn ask(gateway: &Gateway, assertion: &str) -> Response {
 #[track_caller]
 pub(crate) fn refused(gateway: &Gateway, answer: Response, word: &str) {
     let answer = answer.expect(401, "");
-    let same = json!({"error": "invalid_client", "error_description": "The client could not be authenticated."});
+    let same = json!({"error": "invalid_client", "error_description": "Client authentication failed."});
     assert_eq!(answer.json(), same);
     let line = gateway.access_line(answer.header("X-Request-Id").unwrap());
     let known = [Value::Null, json!(SIGNER), json!(CLIENT.name), json!(OTHER_CLIENT.name)];
