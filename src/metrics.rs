@@ -521,6 +521,23 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_has_present_metrics_for_those_that_were_renamed() {
+        let text = include_str!("../docs/operations.md");
+        let present: Vec<String> =
+            Metrics::default().families().iter().map(|family| family.name().to_owned()).collect();
+        let rows: Vec<Vec<&str>> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("| metric | "))
+            .map(|row| row.split(['`', '|', ' ']).filter(|cell| !cell.is_empty()).collect())
+            .collect();
+        assert!(!rows.is_empty());
+        let is_present = |name: &str| present.iter().any(|one| one == name);
+        for row in rows {
+            assert!(row.len() == 2 && !is_present(row[0]) && is_present(row[1]), "{row:?}");
+        }
+    }
+
+    #[test]
     fn series_of_routes_and_backends_that_are_gone_stay_for_the_last_scrape_and_then_go() {
         let (metrics, begin) = (Metrics::default(), Instant::now());
         let minutes = |count: u64| begin + Duration::from_secs(60 * count);
