@@ -38,7 +38,7 @@ use credentials::{Presented, after_scheme, cookies, readable, single, text_of};
 use introspection::Inspected;
 use jwt::remote_jwks::PublishedKeys;
 use jwt::{Kind, Verifier};
-pub use requirements::{ApiKeyHeader, CustomerPlace, Demand, DpopDemand};
+pub use requirements::{ApiKeyHeader, CustomerTokenSource, Demand, DpopDemand};
 use tls::certificate::Certificate;
 use token_binding::{is_held, is_held_by_customer, with_proof};
 use token_cache::{Access, Identity, Verdict, VerifiedTokens};
@@ -115,7 +115,7 @@ pub struct Authenticator {
     /// The audience of all others.
     pub audience: Arc<str>,
     /// Every place where some route looks for a customer's credential.
-    pub customer_places: Vec<CustomerPlace>,
+    pub customer_places: Vec<CustomerTokenSource>,
     /// The accounts in force: a login ends with its own.
     pub accounts: AccountStamps,
 }
@@ -207,7 +207,7 @@ impl Authenticator {
         let api_key = single(headers, &demand.api_key_header.0)?;
         let presented = if demand.customer {
             let cookie = self.cookie.as_ref().map(|cookie| cookie.name.as_str());
-            Presented::read(&demand.customer_from, cookie, headers, body)?
+            Presented::read(&demand.customer_token_sources, cookie, headers, body)?
         } else {
             Presented::default()
         };
