@@ -10,7 +10,7 @@ mod names;
 mod reloads;
 mod servers;
 mod state;
-mod turns;
+mod worker_heartbeat;
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::Hash;
@@ -27,8 +27,8 @@ use names::{Name, Names};
 pub use reloads::Reloads;
 pub use servers::{BackendLevels, ServerLevels};
 pub use state::{Levels, StateMetrics};
-pub use turns::TURN;
-use turns::Turns;
+pub use worker_heartbeat::TURN;
+use worker_heartbeat::Turns;
 
 /// Upper bounds of the duration buckets, in seconds.
 const BOUNDS: [f64; 14] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
