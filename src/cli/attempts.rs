@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::local::{Expected, ask, when};
 use super::{ConfigFile, complain, say};
 use crate::server::operators::MAX_SHOWN;
+use crate::text::counted;
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate attempts list\n  \
     wicketgate attempts list --login alice\n  \
@@ -108,7 +109,8 @@ pub(super) fn attempts(what: &Attempts) -> anyhow::Result<()> {
                 Expected { at: "/cleared", what: "that it cleared anything" },
             )?;
             let (attempt, count) = (answer["attempt"].as_str().unwrap_or_default(), &answer["cleared"]);
-            say(&format!("cleared: {} {attempt}: {count} counts of failures", clear.kind.word()))
+            let count = count.as_u64().unwrap_or_default();
+            say(&format!("cleared: {} {attempt}: {}", clear.kind.word(), counted(count, "failure count")))
         }
     }
 }

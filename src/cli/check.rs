@@ -19,6 +19,7 @@ use crate::config::{Config, Problems};
 use crate::policy::Lasting;
 use crate::reload::Plan;
 use crate::state::State;
+use crate::text::counted;
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate check --config gateway.yaml\n  \
     wicketgate check --connect --config gateway.yaml\n  \
@@ -68,13 +69,13 @@ fn say_good(plan: &Plan, file: &Path) -> anyhow::Result<()> {
     let raw = plan.config.raw();
     needs_restart(&plan.config)?;
     say(&format!(
-        "{} is good: {} listeners, {} routes, {} backends, {} clients, {} API keys",
+        "{} is good: {}, {}, {}, {}, {}",
         file.display(),
-        raw.listen.len(),
-        raw.routes.len(),
-        raw.backends.len(),
-        raw.clients.len(),
-        raw.api_keys.len()
+        counted(raw.listen.len() as u64, "listener"),
+        counted(raw.routes.len() as u64, "route"),
+        counted(raw.backends.len() as u64, "backend"),
+        counted(raw.clients.len() as u64, "client"),
+        counted(raw.api_keys.len() as u64, "API key")
     ))
 }
 

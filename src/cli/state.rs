@@ -19,6 +19,7 @@ use crate::state::Settings;
 use crate::state::archive::{Archive, Logins, back_up_closed, restore};
 use crate::state::redis::{self, transfer};
 use crate::state::revocation::{Rule, Subject};
+use crate::text::counted;
 
 /// A file that is older than so many seconds may miss what has ended since.
 const A_WHILE: u64 = 300;
@@ -132,13 +133,13 @@ fn back_up(to: &Path, config: &Config) -> anyhow::Result<()> {
     } else {
         back_up_closed(&directory(config), to, now())?
     };
-    say(&format!("{count} records are in {}. Keep it as safe as the state itself.", to.display()))
+    say(&format!("{} written to {}. Keep it as safe as the state itself.", counted(count, "record"), to.display()))
 }
 
 fn export_to(to: &Path, config: &Config) -> anyhow::Result<()> {
     let Some(settings) = redis(config)? else { return back_up(to, config) };
     let count = app::control_runtime()?.block_on(transfer::export(settings, to, now()))?;
-    say(&format!("{count} records are in {}. Keep it as safe as the state itself.", to.display()))
+    say(&format!("{} written to {}. Keep it as safe as the state itself.", counted(count, "record"), to.display()))
 }
 
 fn import_from(from: &Path, merge: bool, config: &Config) -> anyhow::Result<()> {
@@ -157,7 +158,7 @@ fn import_from(from: &Path, merge: bool, config: &Config) -> anyhow::Result<()> 
         }
         (restored.made, restored.count)
     };
-    say(&format!("imported: {count} records, of {}. Logins go on.", format_time(made)))?;
+    say(&format!("imported: {}, of {}. Logins go on.", counted(count, "record"), format_time(made)))?;
     if now().saturating_sub(made) > A_WHILE { say(&risk(made)) } else { Ok(()) }
 }
 
@@ -166,7 +167,7 @@ fn restore_from(from: &Path, keep_logins: bool, config: &Config) -> anyhow::Resu
     let logins = if keep_logins { Logins::Keep } else { Logins::End };
     let restored = restore(&directory(config), from, logins, now())?;
     let made = format_time(restored.made);
-    say(&format!("restored: {} records, of {made}", restored.count))?;
+    say(&format!("restored: {}, of {made}", counted(restored.count, "record")))?;
     if let Some(before) = &restored.before {
         say(&format!("The state before is {}.", before.display()))?;
     }

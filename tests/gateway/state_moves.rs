@@ -141,7 +141,7 @@ fn a_move_to_redis_and_back_ends_no_login_and_brings_none_back_that_has_ended() 
     let [export, import] = &documented();
     let files = gateway.kill();
     let said = good(&files, export);
-    assert!(said.contains(" records are in "), "{said}");
+    assert!(said.contains(" records written to "), "{said}");
     let redis = RedisServer::start();
     scene.move_to(&files, &in_redis(&redis));
     let said = good(&files, import);
