@@ -36,7 +36,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub use self::api_key::{ApiKey, ApiKeyVersion};
 pub use self::client::{Client, ClientSecret};
-pub use self::demand::{ApiKeyHeader, CustomerPlace, Demand, DpopDemand};
+pub use self::demand::{ApiKeyHeader, CustomerTokenSource, Demand, DpopDemand};
 use crate::customer::{Deriver, Identifier};
 use crate::refusal::{ApiKeyFault, DpopFault, Refusal, SessionFault, TokenFault};
 use crate::state::State;
@@ -126,7 +126,7 @@ pub struct Authenticator {
     /// The audience of all others.
     pub audience: Arc<str>,
     /// Every place where some route looks for a customer's credential.
-    pub customer_places: Vec<CustomerPlace>,
+    pub customer_places: Vec<CustomerTokenSource>,
     /// The accounts in force: a login ends with its own.
     pub accounts: AccountStamps,
 }
@@ -218,7 +218,7 @@ impl Authenticator {
         let api_key = single(headers, &demand.api_key_header.0)?;
         let presented = if demand.customer {
             let cookie = self.cookie.as_ref().map(|cookie| cookie.name.as_str());
-            Presented::read(&demand.customer_from, cookie, headers, body)?
+            Presented::read(&demand.customer_token_sources, cookie, headers, body)?
         } else {
             Presented::default()
         };

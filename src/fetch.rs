@@ -85,7 +85,7 @@ pub enum Fault {
 
 impl Fault {
     /// The word for metrics.
-    pub fn word(&self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Address(_) => "address",
             Self::Dns(_) => "dns",

@@ -451,7 +451,7 @@ impl Gateway {
             return Err(Refusal::PlainHttp.into());
         }
         if let Err(fault) = connection.certificate(unix_seconds(record.time)) {
-            self.cells().client_certificate_refused(fault.word());
+            self.cells().client_certificate_refused(fault.as_str());
             return Err(Refusal::ClientCertificate.into());
         }
         Ok(None)

@@ -34,7 +34,7 @@ use crate::auth::assertion::Assertions;
 use crate::auth::jwt::Verifier;
 use crate::auth::password::Decoy;
 use crate::auth::published::PublishedKeys;
-use crate::auth::{Authenticator, CustomerPlace};
+use crate::auth::{Authenticator, CustomerTokenSource};
 use crate::backend::Backend;
 use crate::config::raw::{self, Issue, NumberStyle, Raw};
 use crate::config::{Config, Problems};
@@ -273,9 +273,11 @@ impl Policy {
 }
 
 /// Every place where some route looks for a customer's credential; the usual one is always among them.
-fn customer_places(routes: &[Route]) -> Vec<CustomerPlace> {
-    let mut places = vec![CustomerPlace::usual()];
-    for place in routes.iter().filter(|route| route.demand.customer).flat_map(|route| &route.demand.customer_from) {
+fn customer_places(routes: &[Route]) -> Vec<CustomerTokenSource> {
+    let mut places = vec![CustomerTokenSource::usual()];
+    for place in
+        routes.iter().filter(|route| route.demand.customer).flat_map(|route| &route.demand.customer_token_sources)
+    {
         if !places.contains(place) {
             places.push(place.clone());
         }

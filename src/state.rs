@@ -339,7 +339,7 @@ impl State {
                 if age > outage.sessions {
                     return Err(Unavailable);
                 }
-                self.metrics.passed();
+                self.metrics.session_served_stale();
                 Ok(Some(session))
             }
         }

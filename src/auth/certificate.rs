@@ -97,7 +97,7 @@ pub struct CertificateRefused {
 
 impl CertificateFault {
     /// The word for logs, metrics and documentation.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Missing => "missing",
             Self::Malformed => "malformed",
@@ -116,7 +116,7 @@ impl CertificateFault {
 
 impl fmt::Display for CertificateRefused {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} ({})", self.fault.word(), self.subject)
+        write!(formatter, "{} ({})", self.fault.as_str(), self.subject)
     }
 }
 

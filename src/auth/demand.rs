@@ -29,7 +29,7 @@ pub struct Demand {
     /// Scopes of the access token.
     pub scopes: Vec<String>,
     /// Where the customer's token may stand.
-    pub customer_from: Vec<CustomerPlace>,
+    pub customer_token_sources: Vec<CustomerTokenSource>,
 }
 
 /// Whether a caller must show that it has the key of its access token (DPoP, RFC 9449).
@@ -46,7 +46,7 @@ pub enum DpopDemand {
 
 /// A place where the customer's token may stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CustomerPlace {
+pub enum CustomerTokenSource {
     /// A header, after a scheme word if there is one.
     Header(HeaderName, Option<String>),
     /// The session cookie.
@@ -59,7 +59,7 @@ pub enum CustomerPlace {
     Bearer,
 }
 
-impl CustomerPlace {
+impl CustomerTokenSource {
     /// `customer-auth: JWT TOKEN`.
     pub fn usual() -> Self {
         Self::Header(CUSTOMER_AUTH, Some("JWT".to_owned()))

@@ -4,7 +4,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::binding::with_proof;
-use super::demand::CustomerPlace;
+use super::demand::CustomerTokenSource;
 use crate::body::Document;
 use crate::refusal::{Refusal, TokenFault};
 
@@ -47,7 +47,7 @@ impl<'a> Presented<'a> {
     /// # Errors
     /// A credential stands there twice, two say different things, or the body cannot be read.
     pub(super) fn read(
-        places: &[CustomerPlace],
+        places: &[CustomerTokenSource],
         cookie: Option<&str>,
         headers: &'a HeaderMap,
         body: Option<&[u8]>,
@@ -55,23 +55,25 @@ impl<'a> Presented<'a> {
         let mut presented = Self::default();
         for place in places {
             let token = match place {
-                CustomerPlace::Header(name, scheme) => single(headers, name)?
+                CustomerTokenSource::Header(name, scheme) => single(headers, name)?
                     .and_then(|value| in_header(places, name, scheme.as_deref(), value))
                     .map(|token| token.map(Token::Borrowed)),
-                CustomerPlace::Session => {
+                CustomerTokenSource::Session => {
                     if let Some(name) = cookie {
                         presented.session = single_cookie(headers, name)?.map(text_of);
                     }
                     None
                 }
-                CustomerPlace::Cookie(name) => single_cookie(headers, name)?.map(|value| Ok(Token::Borrowed(value))),
+                CustomerTokenSource::Cookie(name) => {
+                    single_cookie(headers, name)?.map(|value| Ok(Token::Borrowed(value)))
+                }
                 place => {
                     let bound = || headers.get(AUTHORIZATION).and_then(with_proof).is_some();
-                    presented.with_proof |= matches!(place, CustomerPlace::Bearer) && bound();
+                    presented.with_proof |= matches!(place, CustomerTokenSource::Bearer) && bound();
                     token_at(place, headers, body)?
                 }
             };
-            let is_cookie = matches!(place, CustomerPlace::Cookie(_));
+            let is_cookie = matches!(place, CustomerTokenSource::Cookie(_));
             presented.by_cookie &= token.is_none() || is_cookie;
             match (token, &presented.token) {
                 (Some(token), None) => presented.token = Some(token),
@@ -116,7 +118,7 @@ impl<'a> Shown<'a> {
     /// In a header of the customer's, or in the body, something cannot be read, or stands twice. Of cookies and of
     /// `Authorization` others have their part, and what is odd there hides nothing else.
     pub(super) fn read(
-        places: &[CustomerPlace],
+        places: &[CustomerTokenSource],
         cookie: Option<&str>,
         headers: &'a HeaderMap,
         body: Option<&[u8]>,
@@ -124,20 +126,20 @@ impl<'a> Shown<'a> {
         let mut shown = Self::default();
         for place in places {
             match place {
-                CustomerPlace::Session => {}
-                CustomerPlace::Cookie(name) => {
+                CustomerTokenSource::Session => {}
+                CustomerTokenSource::Cookie(name) => {
                     for value in cookies(headers, name) {
                         shown.by_cookie = true;
                         shown.add(value);
                     }
                 }
-                CustomerPlace::Bearer => {
+                CustomerTokenSource::Bearer => {
                     if let Some(Ok(token)) = token_at(place, headers, body)? {
                         shown.by_header = true;
                         shown.add(token.as_bytes());
                     }
                 }
-                CustomerPlace::Header(name, _) => {
+                CustomerTokenSource::Header(name, _) => {
                     if !headers.contains_key(name) {
                         continue;
                     }
@@ -157,7 +159,7 @@ impl<'a> Shown<'a> {
                         return Err(Refusal::CustomerToken(fault));
                     }
                 }
-                CustomerPlace::Body(_) => {
+                CustomerTokenSource::Body(_) => {
                     if let Some(token) = token_at(place, headers, body)? {
                         let token = token.map_err(Refusal::CustomerToken)?;
                         readable(token.as_bytes()).map_err(Refusal::CustomerToken)?;
@@ -184,21 +186,23 @@ impl<'a> Shown<'a> {
 
 /// The token in a header or in the body, or what is wrong with how it stands there.
 fn token_at<'a>(
-    place: &CustomerPlace,
+    place: &CustomerTokenSource,
     headers: &'a HeaderMap,
     body: Option<&[u8]>,
 ) -> Result<Option<Result<Token<'a>, TokenFault>>, Refusal> {
     let after = |value, scheme| after_scheme(value, scheme).map(Token::Borrowed);
     Ok(match (place, body) {
-        (CustomerPlace::Header(name, scheme), _) => single(headers, name)?.map(|value| after(value, scheme.as_deref())),
-        (CustomerPlace::Bearer, _) => single(headers, &AUTHORIZATION)?.map(|value| {
+        (CustomerTokenSource::Header(name, scheme), _) => {
+            single(headers, name)?.map(|value| after(value, scheme.as_deref()))
+        }
+        (CustomerTokenSource::Bearer, _) => single(headers, &AUTHORIZATION)?.map(|value| {
             with_proof(value).map_or_else(|| after(value, Some("Bearer")), |token| Ok(Token::Borrowed(token)))
         }),
-        (CustomerPlace::Body(pointer), Some(body)) => {
+        (CustomerTokenSource::Body(pointer), Some(body)) => {
             let document = Document::parse(body, pointer).map_err(|_| Refusal::Json)?;
             document.value().map(|token| Ok(Token::Owned(token.into_owned())))
         }
-        (CustomerPlace::Body(_) | CustomerPlace::Cookie(_) | CustomerPlace::Session, _) => None,
+        (CustomerTokenSource::Body(_) | CustomerTokenSource::Cookie(_) | CustomerTokenSource::Session, _) => None,
     })
 }
 
@@ -210,15 +214,15 @@ pub(super) fn text_of(value: &[u8]) -> &str {
 /// What this place reads in its header; `None` where another place reads it. One header may have several schemes, and
 /// beside them none: the one that fits counts.
 fn in_header<'a>(
-    places: &[CustomerPlace],
+    places: &[CustomerTokenSource],
     header: &HeaderName,
     scheme: Option<&str>,
     value: &'a HeaderValue,
 ) -> Option<Result<&'a [u8], TokenFault>> {
     let token = after_scheme(value, scheme);
-    let is_for = |place: &CustomerPlace| match place {
-        CustomerPlace::Header(name, Some(other)) => name == header && after_scheme(value, Some(other)).is_ok(),
-        CustomerPlace::Header(name, None) => name == header && scheme.is_some(),
+    let is_for = |place: &CustomerTokenSource| match place {
+        CustomerTokenSource::Header(name, Some(other)) => name == header && after_scheme(value, Some(other)).is_ok(),
+        CustomerTokenSource::Header(name, None) => name == header && scheme.is_some(),
         _ => false,
     };
     let fits = token.is_ok() && scheme.is_some();

@@ -262,7 +262,7 @@ impl PublishedKeys {
 
     async fn found(&self) -> Result<(Document, KeySet), (&'static str, String)> {
         let fetcher = &self.source.fetcher;
-        let fault = |url: &str, fault: &Fault| (fault.word(), format!("{url}: {fault}"));
+        let fault = |url: &str, fault: &Fault| (fault.as_str(), format!("{url}: {fault}"));
         let (url, chosen) = match &self.source.place {
             Place::Url(url) => (url.clone(), ChosenBy::Us),
             Place::Discovery => {
@@ -283,7 +283,7 @@ impl PublishedKeys {
             let document = match self.source.fetcher.get(&url, ChosenBy::Us).await {
                 Ok(document) => document,
                 Err(fault) => {
-                    last = (fault.word(), format!("{url}: {fault}"));
+                    last = (fault.as_str(), format!("{url}: {fault}"));
                     if matches!(fault, Fault::Status(_)) {
                         continue;
                     }

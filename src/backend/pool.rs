@@ -157,7 +157,7 @@ impl Pool {
         });
         let sent = sent.await;
         if let (Err(Failure::Timeout), Some(station)) = (&sent, way.asked.take()) {
-            backend.servers.failed(&station.server, Failure::Timeout.word());
+            backend.servers.failed(&station.server, Failure::Timeout.as_str());
             station.server.standing.note_fault(&late(upload.as_deref(), patience.head), errand.request_id);
         }
         // It was the caller whose request broke off.
@@ -234,7 +234,7 @@ impl Pool {
                 count += 1;
             } else if !attempt.reused {
                 if last.means_gone() {
-                    backend.servers.failed(&station.server, last.word());
+                    backend.servers.failed(&station.server, last.as_str());
                 }
                 station.server.standing.note_fault(&attempt.fault, errand.request_id);
                 // Nothing was sent where the request is still here.

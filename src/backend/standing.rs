@@ -44,15 +44,15 @@ struct Checks {
 
 /// When a server is ejected, and for how long.
 #[derive(Debug, Clone, Copy)]
-pub struct Ejection {
+pub struct OutlierDetection {
     /// After how many failures in a row; 0: never.
     pub failures: u32,
     /// For how long, the first time.
-    pub time: Duration,
+    pub base_ejection_time: Duration,
     /// The longest time.
-    pub longest: Duration,
+    pub max_ejection_time: Duration,
     /// How many servers may be out at once, in percent.
-    pub most: u32,
+    pub max_ejection_percent: u32,
 }
 
 /// How many checks of one kind, in a row, change what is known of a server.
@@ -156,11 +156,11 @@ impl Standing {
     }
 
     /// Takes it out; for how long. Only one thread at a time.
-    pub(super) fn eject(&self, now: u64, rule: &Ejection) -> Duration {
+    pub(super) fn eject(&self, now: u64, rule: &OutlierDetection) -> Duration {
         let last = self.out_until.load(Ordering::Relaxed);
-        let is_again = last != 0 && now.saturating_sub(last) < whole_millis(rule.longest);
+        let is_again = last != 0 && now.saturating_sub(last) < whole_millis(rule.max_ejection_time);
         let row = if is_again { self.in_a_row.load(Ordering::Relaxed).saturating_add(1) } else { 1 };
-        let time = rule.time.saturating_mul(1 << (row - 1).min(20)).min(rule.longest);
+        let time = rule.base_ejection_time.saturating_mul(1 << (row - 1).min(20)).min(rule.max_ejection_time);
         self.in_a_row.store(row, Ordering::Relaxed);
         // One more failure ejects it again, until it has answered once.
         self.failures.store(rule.failures.saturating_sub(1), Ordering::Relaxed);
@@ -200,8 +200,12 @@ mod tests {
 
     use super::*;
 
-    const RULE: Ejection =
-        Ejection { failures: 3, time: Duration::from_secs(10), longest: Duration::from_secs(60), most: 50 };
+    const RULE: OutlierDetection = OutlierDetection {
+        failures: 3,
+        base_ejection_time: Duration::from_secs(10),
+        max_ejection_time: Duration::from_secs(60),
+        max_ejection_percent: 50,
+    };
     const THRESHOLDS: Thresholds = Thresholds { healthy: 2, unhealthy: 3 };
 
     fn fresh() -> Standing {
@@ -224,7 +228,7 @@ mod tests {
             now += 1_000;
         }
         // Long enough without a failure: all is forgotten.
-        assert_eq!(server.eject(now + 60_001, &RULE), RULE.time);
+        assert_eq!(server.eject(now + 60_001, &RULE), RULE.base_ejection_time);
         assert_eq!(server.ejections(), 6);
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::balance::{Load, by_key, least_busy};
+use super::balance::{Load, by_key, least_request};
 use super::channels::Channels;
 use super::link::Link;
 use super::servers::{Present, Server, Servers};
@@ -126,7 +126,7 @@ impl Stations {
 
     fn choose_among(&self, key: Option<u64>, random: u64, load: impl Fn(u16, &Server) -> Option<Load>) -> Option<u16> {
         let load = |index: u16| load(index, &self.get(index)?.server);
-        let Some(key) = key else { return least_busy(&self.present.tickets, random, load) };
+        let Some(key) = key else { return least_request(&self.present.tickets, random, load) };
         let candidates = (0..).zip(&self.stations).filter(|(index, _)| load(*index).is_some());
         by_key(key, candidates.map(|(index, station)| (index, station.server.seed, station.server.weight)))
     }

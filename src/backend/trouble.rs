@@ -41,7 +41,7 @@ pub(super) struct Trouble {
 
 impl Doing {
     /// The word for logs.
-    fn word(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Connect => "connect",
             Self::Tls => "tls",
@@ -68,8 +68,8 @@ impl From<Failure> for Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
-            Some((doing, reason)) => write!(formatter, "{}: {reason}", doing.word()),
-            None => formatter.write_str(self.failure.word()),
+            Some((doing, reason)) => write!(formatter, "{}: {reason}", doing.as_str()),
+            None => formatter.write_str(self.failure.as_str()),
         }
     }
 }
@@ -106,7 +106,7 @@ impl Standing {
         let Some((doing, reason)) = &fault.cause else { return };
         if let Some(left_out) = self.trouble.failed(millis(Instant::now())) {
             let (backend, server) = (&*self.backend, &*self.name);
-            let (doing, request_id) = (doing.word(), request_id.to_str().unwrap_or_default());
+            let (doing, request_id) = (doing.as_str(), request_id.to_str().unwrap_or_default());
             tracing::warn!(backend, server, doing, reason, request_id, left_out, "a server of a backend failed");
         }
     }

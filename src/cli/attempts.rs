@@ -61,7 +61,7 @@ enum Kind {
 }
 
 impl Kind {
-    fn word(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Login => "login",
             Self::Client => "client",
@@ -78,7 +78,7 @@ pub(super) fn attempts(what: &Attempts) -> anyhow::Result<()> {
                 (None, Some(id)) => Some((Kind::Client, id)),
                 (None, None) => None,
             };
-            let body = named.map(|(kind, name)| json!({ "kind": kind.word(), "name": name }));
+            let body = named.map(|(kind, name)| json!({ "kind": kind.as_str(), "name": name }));
             let found = ask(
                 &list.file.config,
                 Method::GET,
@@ -100,7 +100,7 @@ pub(super) fn attempts(what: &Attempts) -> anyhow::Result<()> {
         }
         Attempts::Clear(clear) => {
             let from = clear.from.map(|address| address.to_string());
-            let body = json!({ "kind": clear.kind.word(), "name": clear.name, "from": from });
+            let body = json!({ "kind": clear.kind.as_str(), "name": clear.name, "from": from });
             let answer = ask(
                 &clear.file.config,
                 Method::DELETE,
@@ -110,7 +110,7 @@ pub(super) fn attempts(what: &Attempts) -> anyhow::Result<()> {
             )?;
             let (attempt, count) = (answer["attempt"].as_str().unwrap_or_default(), &answer["cleared"]);
             let count = count.as_u64().unwrap_or_default();
-            say(&format!("cleared: {} {attempt}: {}", clear.kind.word(), counted(count, "failure count")))
+            say(&format!("cleared: {} {attempt}: {}", clear.kind.as_str(), counted(count, "failure count")))
         }
     }
 }

@@ -36,7 +36,7 @@ impl From<Undecided> for Refused {
         match undecided {
             Undecided::Refused(refusal) => refusal.into(),
             // It was asked already.
-            Undecided::Ask(_) => Refusal::State.into(),
+            Undecided::Ask(_) => Refusal::StateUnavailable.into(),
         }
     }
 }
@@ -147,9 +147,9 @@ impl Gateway {
                 Ask::Store(digest) => {
                     let told = self.shared.state.fetch(&digest).await;
                     if told.is_err() && route.enforce {
-                        return Err(Undecided::Refused(Refusal::State));
+                        return Err(Undecided::Refused(Refusal::StateUnavailable));
                     }
-                    failed = told.as_ref().err().map(|_| Refusal::State);
+                    failed = told.as_ref().err().map(|_| Refusal::StateUnavailable);
                     learned.session = Some((digest, told.unwrap_or_default()));
                 }
             }
@@ -175,7 +175,7 @@ impl Gateway {
     ) -> Result<Caller, Undecided> {
         let demand = &route.demand;
         if self.shared.state.is_stale() && (demand.client || demand.customer || demand.api_key) && route.enforce {
-            return Err(Undecided::Refused(Refusal::State));
+            return Err(Undecided::Refused(Refusal::StateUnavailable));
         }
         let mut verified = self.verified.borrow_mut();
         // What is found out under a policy that has been replaced meanwhile must not be remembered.

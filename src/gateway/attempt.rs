@@ -68,7 +68,7 @@ impl Who {
     /// of several people, `spelling` is the one that is tried: who is right in it is right in no other.
     pub(super) fn new(what: Attempt, name: &str, spelling: Option<&str>, address: IpAddr) -> Self {
         let network = network(address);
-        let (word, address) = (what.word(), network.to_string());
+        let (word, address) = (what.as_str(), network.to_string());
         let keys = AttemptKeys {
             name: key(&[word, &address, name]),
             network: key(&[word, &address]),
@@ -262,8 +262,8 @@ fn is_failure(refusal: Refusal) -> bool {
 /// `None` for another kind.
 pub fn attempts_of(kind: &str, name: &str) -> Option<AttemptKey> {
     match kind {
-        "login" => Some(name_key(Attempt::Login.word(), &folded_name(name))),
-        "client" => Some(name_key(Attempt::AccessToken.word(), name)),
+        "login" => Some(name_key(Attempt::Login.as_str(), &folded_name(name))),
+        "client" => Some(name_key(Attempt::AccessToken.as_str(), name)),
         _ => None,
     }
 }
@@ -271,8 +271,8 @@ pub fn attempts_of(kind: &str, name: &str) -> Option<AttemptKey> {
 /// The key of the network of an address, for attempts of the same kinds.
 pub fn attempts_from(kind: &str, address: IpAddr) -> Option<AttemptKey> {
     let word = match kind {
-        "login" => Attempt::Login.word(),
-        "client" => Attempt::AccessToken.word(),
+        "login" => Attempt::Login.as_str(),
+        "client" => Attempt::AccessToken.as_str(),
         _ => return None,
     };
     Some(key(&[word, &network(address).to_string()]))
@@ -298,7 +298,7 @@ fn spelling_of(name: &str) -> Spelling {
 }
 
 impl Attempt {
-    fn word(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Login => "login",
             Self::AccessToken => "access_token",

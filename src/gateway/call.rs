@@ -190,7 +190,7 @@ fn limited(
     limit: u64,
     record: &Record,
 ) -> CallerBody {
-    let pace = Pace { pause: connection.limits.stall_timeout, until: record.until };
+    let pace = Pace { pause: connection.limits.body_idle_timeout, until: record.until };
     let (progress, is_odd) = (Rc::clone(&record.progress), Rc::clone(&connection.is_odd));
     CallerBody::new(body, limit, pace, progress, is_odd, Arc::clone(stripped))
 }

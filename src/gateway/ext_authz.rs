@@ -57,7 +57,7 @@ impl Gateway {
         let original = match asked {
             Ok(request) => request.original(),
             Err(code) => {
-                record.refusal = Some(Refusal::Original);
+                record.refusal = Some(Refusal::BadForwardedRequest);
                 return Ok(failed(code));
             }
         };

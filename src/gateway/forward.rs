@@ -215,7 +215,7 @@ impl Gateway {
         if let Some(fault) = record.progress.fault() {
             return call::refused(fault, route.body_limit);
         }
-        self.cells().backend_failed(&route.backend.name, failure.word());
+        self.cells().backend_failed(&route.backend.name, failure.as_str());
         let refusal = match failure {
             Failure::Connect | Failure::Tls => Refusal::BackendConnect,
             Failure::Timeout => Refusal::BackendTimeout,

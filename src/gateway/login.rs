@@ -67,7 +67,7 @@ impl Gateway {
         let outcome = self.log_in(call, record).await;
         self.cells().login(match &outcome {
             Ok(_) => "ok",
-            Err(refused) => refused.refusal.word(),
+            Err(refused) => refused.refusal.as_str(),
         });
         outcome
     }
@@ -162,7 +162,7 @@ impl Gateway {
             backend.admission.log_login_outage(status, kind, &request_id);
             Refusal::LoginBackend
         };
-        let _permit = backend.enter(Try::Complete).await.map_err(|failure| outage(failure.word(), None))?;
+        let _permit = backend.enter(Try::Complete).await.map_err(|failure| outage(failure.as_str(), None))?;
         let request = login_request(asked, username, password, record).ok_or(Refusal::Internal)?;
         let sent = std::time::Instant::now();
         let body = Pace { pause: backend.timeout, until: sent + backend.timeout * 2 };
@@ -178,7 +178,7 @@ impl Gateway {
         };
         let answer = self.pool.send(backend, &mut Some(request), errand).await;
         record.backend_time = Some(begun.get().elapsed());
-        let response = answer.map_err(|failure| outage(failure.word(), None))?;
+        let response = answer.map_err(|failure| outage(failure.as_str(), None))?;
         backend.note_answer(std::time::Instant::now());
         let status = response.status();
         match status {
@@ -224,7 +224,7 @@ impl Gateway {
                 };
                 let bound =
                     Bound { most: login.max_per_customer, until: family.expires_at.saturating_add(login.lifetime) };
-                self.shared.state.begin_family(&first, family, bound).await.map_err(|_| Refusal::State)?;
+                self.shared.state.begin_family(&first, family, bound).await.map_err(|_| Refusal::StateUnavailable)?;
                 Some(first)
             }
             None => None,
@@ -276,9 +276,9 @@ impl Gateway {
         };
         let state = &self.shared.state;
         let bound = Bound { most: login.max_per_customer, until: expires_at };
-        state.begin(new.digest, session, bound).await.map_err(|_| Refusal::State)?;
+        state.begin(new.digest, session, bound).await.map_err(|_| Refusal::StateUnavailable)?;
         for old in auth.named_sessions(headers, now) {
-            state.end(&old, expires_at).await.map_err(|_| Refusal::State)?;
+            state.end(&old, expires_at).await.map_err(|_| Refusal::StateUnavailable)?;
         }
         cookie_line(&cookie.name, &new.value, login.lifetime, login.same_site)
     }

@@ -99,7 +99,7 @@ impl Gateway {
                 headers.extend(cookie.map(|line| (header::SET_COOKIE, line)));
                 Ok(response)
             }
-            Err(refusal @ Refusal::State) => Err(refusal.into()),
+            Err(refusal @ Refusal::StateUnavailable) => Err(refusal.into()),
             Err(refusal) => {
                 let cookie = cookie.filter(|_| !shown.sessions.is_empty());
                 Err(Refused { cookie, ..refusal.into() })
@@ -147,7 +147,7 @@ impl Ending<'_> {
     /// Ends what can be ended.
     ///
     /// # Errors
-    /// Nothing could: the first reason. [`Refusal::State`]: something may live on.
+    /// Nothing could: the first reason. [`Refusal::StateUnavailable`]: something may live on.
     async fn end(&mut self, shown: &Shown<'_>, wishes: Wishes) -> Result<(), Refusal> {
         self.fault = shown.fault.map(Refusal::CustomerToken);
         let mut any = false;
@@ -176,7 +176,7 @@ impl Ending<'_> {
         if self.rules.is_empty() {
             return Ok(());
         }
-        self.state.revoke(std::mem::take(&mut self.rules)).await.map_err(|_| Refusal::State)
+        self.state.revoke(std::mem::take(&mut self.rules)).await.map_err(|_| Refusal::StateUnavailable)
     }
 
     /// A customer's token, and with it its login; whether there was anything to end.
@@ -206,12 +206,12 @@ impl Ending<'_> {
     async fn session(&mut self, value: &str) -> Result<bool, Refusal> {
         let Some(cookie) = &self.policy.auth.cookie else { return Ok(false) };
         let fault = match cookie.keys.open(value, self.now) {
-            Ok(digest) => match self.state.find_or_copy(&digest).await.map_err(|_| Refusal::State)? {
+            Ok(digest) => match self.state.find_or_copy(&digest).await.map_err(|_| Refusal::StateUnavailable)? {
                 Some(session) => {
                     let was_live = !self.state.is_session_revoked(&digest, &session);
                     // What is over by a rule may still be in the store: where that could not be written, say.
                     let ended = self.state.end_login(&digest, &session, last_end(Some(self.login), self.now)).await;
-                    ended.map_err(|_| Refusal::State)?;
+                    ended.map_err(|_| Refusal::StateUnavailable)?;
                     if was_live {
                         self.customers.push(session.customer);
                         return Ok(true);
@@ -229,7 +229,7 @@ impl Ending<'_> {
     /// The login of a family of refresh tokens; whether it lives.
     async fn family(&mut self, digest: &SessionDigest, fault: TokenFault) -> Result<bool, Refusal> {
         let ended = end_family(digest, Some(self.login), self.state, self.now).await;
-        match ended.map_err(|_| Refusal::State)? {
+        match ended.map_err(|_| Refusal::StateUnavailable)? {
             Some(family) => {
                 self.customers.push(family.customer);
                 Ok(true)
@@ -260,7 +260,7 @@ pub async fn end_family(
 /// What ends a token, with its login where it has one; its refresh tokens have ended by then.
 ///
 /// # Errors
-/// [`Refusal::State`].
+/// [`Refusal::StateUnavailable`].
 pub async fn end_of(token: &Inspected, login: Option<&Login>, state: &State, now: u64) -> Result<Rule, Refusal> {
     let (ends, Some(subject)) = (token.claims.ends, token.login()) else {
         return Ok(Rule::forever(token.subject(), token.claims.ends));
@@ -269,9 +269,9 @@ pub async fn end_of(token: &Inspected, login: Option<&Login>, state: &State, now
         return Ok(Rule::forever(subject, last_end(login, now).max(ends)));
     };
     let mut last = ends.max(last_jwt(login, now));
-    if let Some(known) = state.live_family(&family, now).await.map_err(|_| Refusal::State)? {
+    if let Some(known) = state.live_family(&family, now).await.map_err(|_| Refusal::StateUnavailable)? {
         last = last.max(last_jwt(login, known.expires_at));
-        state.end_family(&family, last).await.map_err(|_| Refusal::State)?;
+        state.end_family(&family, last).await.map_err(|_| Refusal::StateUnavailable)?;
     }
     Ok(Rule::forever(subject, last))
 }

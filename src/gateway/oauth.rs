@@ -56,10 +56,10 @@ impl Gateway {
             Token::Good(token) => {
                 // A customer's token takes its login along, and with it the refresh tokens (section 2.1).
                 let rule = end_of(&token, login, state, now).await?;
-                state.revoke(vec![rule]).await.map_err(|_| Refusal::State)?;
+                state.revoke(vec![rule]).await.map_err(|_| Refusal::StateUnavailable)?;
             }
             Token::Refresh(RefreshToken { family, .. }) | Token::Over(family) => {
-                end_family(&family, login, state, now).await.map_err(|_| Refusal::State)?;
+                end_family(&family, login, state, now).await.map_err(|_| Refusal::StateUnavailable)?;
             }
             Token::Nothing => {}
         }
@@ -77,13 +77,13 @@ impl Gateway {
         let token = self.handed_in(call, Purpose::Use, |client| client.introspect, record).await?;
         // As on a route: a revocation may have been missed.
         if state.is_stale() {
-            return Err(Refusal::State.into());
+            return Err(Refusal::StateUnavailable.into());
         }
         let now = unix_seconds(SystemTime::now());
         let known = match token {
             Token::Good(token) => described(&token),
             Token::Refresh(token) => {
-                let family = state.family(&token, now).await.map_err(|_| Refusal::State)?;
+                let family = state.family(&token, now).await.map_err(|_| Refusal::StateUnavailable)?;
                 let family = family.filter(|family| auth.accounts.admit(family.account));
                 family.map_or(Value::Null, |family| {
                     json!({

@@ -39,7 +39,7 @@ impl Original {
     /// The request with this head.
     ///
     /// # Errors
-    /// [`Refusal::Original`] where a part of it is none.
+    /// [`Refusal::BadForwardedRequest`] where a part of it is none.
     pub(super) fn new(
         method: &[u8],
         target: &[u8],
@@ -50,37 +50,41 @@ impl Original {
     ) -> Result<Self, Refusal> {
         // What stands behind a `#` would be dropped without a word.
         if target.first() != Some(&b'/') || !target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#') {
-            return Err(Refusal::Original);
+            return Err(Refusal::BadForwardedRequest);
         }
         let (mut parts, ()) = Request::new(()).into_parts();
-        parts.method = Method::from_bytes(method).map_err(|_| Refusal::Original)?;
-        parts.uri = Uri::try_from(target).map_err(|_| Refusal::Original)?;
+        parts.method = Method::from_bytes(method).map_err(|_| Refusal::BadForwardedRequest)?;
+        parts.uri = Uri::try_from(target).map_err(|_| Refusal::BadForwardedRequest)?;
         parts.headers = headers;
         let secure = match scheme {
             b"https" => true,
             b"http" => false,
-            _ => return Err(Refusal::Original),
+            _ => return Err(Refusal::BadForwardedRequest),
         };
-        let address = hop_address(address.trim().as_bytes()).ok_or(Refusal::Original)?;
+        let address = hop_address(address.trim().as_bytes()).ok_or(Refusal::BadForwardedRequest)?;
         Ok(Self { parts, host: host.to_owned(), secure, address })
     }
 
     /// What the fields say, and whether it is nginx that says so.
     ///
     /// # Errors
-    /// [`Refusal::Original`] where they say nothing, not everything, or two things.
+    /// [`Refusal::BadForwardedRequest`] where they say nothing, not everything, or two things.
     pub(super) fn read(mut headers: HeaderMap) -> Result<(Self, bool), Refusal> {
         let (nginx, forwarded) = (all_or_none(&headers, &NGINX)?, all_or_none(&headers, &FORWARDED)?);
         let [target, method, host] = match (&nginx, &forwarded) {
-            (Some(one), Some(other)) if one != other => return Err(Refusal::Original),
+            (Some(one), Some(other)) if one != other => return Err(Refusal::BadForwardedRequest),
             (Some(named), _) | (None, Some(named)) => named.clone(),
-            (None, None) => return Err(Refusal::Original),
+            (None, None) => return Err(Refusal::BadForwardedRequest),
         };
-        let scheme = once(&headers, &X_FORWARDED_PROTO)?.ok_or(Refusal::Original)?;
-        let addresses = once(&headers, &X_FORWARDED_FOR)?.ok_or(Refusal::Original)?;
+        let scheme = once(&headers, &X_FORWARDED_PROTO)?.ok_or(Refusal::BadForwardedRequest)?;
+        let addresses = once(&headers, &X_FORWARDED_FOR)?.ok_or(Refusal::BadForwardedRequest)?;
         // The last one is whom the proxy itself has seen; those before it are hearsay.
-        let address =
-            addresses.to_str().ok().and_then(|all| all.rsplit(',').next()).ok_or(Refusal::Original)?.to_owned();
+        let address = addresses
+            .to_str()
+            .ok()
+            .and_then(|all| all.rsplit(',').next())
+            .ok_or(Refusal::BadForwardedRequest)?
+            .to_owned();
         // Those of the question, not of the request.
         headers.remove(header::HOST);
         let original =
@@ -94,7 +98,7 @@ fn all_or_none(headers: &HeaderMap, names: &[HeaderName; 3]) -> Result<Option<[H
     match (once(headers, target)?, once(headers, method)?, once(headers, host)?) {
         (None, None, None) => Ok(None),
         (Some(target), Some(method), Some(host)) => Ok(Some([target, method, host])),
-        _ => Err(Refusal::Original),
+        _ => Err(Refusal::BadForwardedRequest),
     }
 }
 
@@ -102,7 +106,7 @@ fn once(headers: &HeaderMap, name: &HeaderName) -> Result<Option<HeaderValue>, R
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (value, None) => Ok(value.cloned()),
-        (_, Some(_)) => Err(Refusal::Original),
+        (_, Some(_)) => Err(Refusal::BadForwardedRequest),
     }
 }
 
@@ -154,20 +158,20 @@ mod tests {
         for (missing, field) in OF_NGINX.iter().enumerate() {
             let mut fields = OF_NGINX.to_vec();
             fields.remove(missing);
-            assert_eq!(read(&fields).unwrap_err(), Refusal::Original, "without {field:?}");
+            assert_eq!(read(&fields).unwrap_err(), Refusal::BadForwardedRequest, "without {field:?}");
             let repeated = [&OF_NGINX[..], &[*field]].concat();
-            assert_eq!(read(&repeated).unwrap_err(), Refusal::Original, "twice {field:?}");
+            assert_eq!(read(&repeated).unwrap_err(), Refusal::BadForwardedRequest, "twice {field:?}");
         }
         let other = |uri, method, host| {
             let more = [("x-forwarded-uri", uri), ("x-forwarded-method", method), ("x-forwarded-host", host)];
             read(&[&OF_NGINX[..], &more].concat())
         };
         assert!(other("/a?b", "POST", "api.test:443").is_ok());
-        assert_eq!(other("/public", "POST", "api.test:443").unwrap_err(), Refusal::Original);
-        assert_eq!(other("/a?b", "GET", "api.test:443").unwrap_err(), Refusal::Original);
-        assert_eq!(other("/a?b", "POST", "public.test").unwrap_err(), Refusal::Original);
+        assert_eq!(other("/public", "POST", "api.test:443").unwrap_err(), Refusal::BadForwardedRequest);
+        assert_eq!(other("/a?b", "GET", "api.test:443").unwrap_err(), Refusal::BadForwardedRequest);
+        assert_eq!(other("/a?b", "POST", "public.test").unwrap_err(), Refusal::BadForwardedRequest);
         let partly = [&OF_NGINX[..], &[("x-forwarded-uri", "/a?b")]].concat();
-        assert_eq!(read(&partly).unwrap_err(), Refusal::Original);
+        assert_eq!(read(&partly).unwrap_err(), Refusal::BadForwardedRequest);
     }
 
     #[test]
@@ -185,7 +189,7 @@ mod tests {
         ] {
             let mut fields = OF_NGINX.to_vec();
             fields[at].1 = value;
-            assert_eq!(read(&fields).unwrap_err(), Refusal::Original, "{value:?}");
+            assert_eq!(read(&fields).unwrap_err(), Refusal::BadForwardedRequest, "{value:?}");
         }
     }
 }

@@ -77,7 +77,7 @@ impl Gateway {
     pub(super) async fn use_proof(&self, proof: &Proof, owner: &str, call: &Call<'_>, now: u64) -> Result<(), Refusal> {
         let id = once::owned(proof.id, owner);
         let used = self.shared.state.use_once(id, proof.issued_at, proof.ends(skew(call)), now).await;
-        match used.map_err(|_| Refusal::State)? {
+        match used.map_err(|_| Refusal::StateUnavailable)? {
             Use::First => Ok(()),
             Use::Again => Err(Refusal::Dpop(DpopFault::Used)),
             Use::ShareIsFull => Err(Refusal::ReplayShare),

@@ -1,4 +1,4 @@
-//! Proof for a backend: a signed header that binds the customer to the one request that it came with.
+//! The backend assertion: a signed header that binds the customer to the one request that it came with.
 
 use std::time::SystemTime;
 
@@ -18,17 +18,17 @@ use crate::state::session::hex;
 /// Its `typ`: whoever takes access tokens or customers' tokens does not take this (RFC 8725 section 3.11).
 const TYPE: &str = "proof+jwt";
 
-/// Adds the proof where the backend wants one. All else of the request must be as it will be sent; `named` is what it
+/// Adds the assertion where the backend wants one. All else of the request must be as it will be sent; `named` is what it
 /// tells of the customer.
 pub(super) fn add(route: &Route, caller: &Caller, named: Option<String>, call: &mut Call<'_>) -> Result<(), Refusal> {
-    let Some(proof) = &route.backend.proof else { return Ok(()) };
+    let Some(assertion) = &route.backend.backend_assertion else { return Ok(()) };
     let issuer = call.policy.issuer.as_ref().ok_or(Refusal::Internal)?;
     // A body may have been long in coming.
     let now = unix_seconds(SystemTime::now());
     let target = call.parts.uri.path_and_query().map_or("/", |target| target.as_str());
     let host = call.head.host.authority.to_str().map_err(|_| Refusal::Internal)?;
     let mut claims = json!({
-        "iss": issuer.url, "aud": proof.audience, "iat": now, "exp": now.saturating_add(proof.lifetime),
+        "iss": issuer.url, "aud": assertion.audience, "iat": now, "exp": now.saturating_add(assertion.lifetime),
         "jti": token_id(), "htm": call.parts.method.as_str(), "host": host,
         "target": target, "body_sha256": body_digest(&call.body),
     });
@@ -40,7 +40,7 @@ pub(super) fn add(route: &Route, caller: &Caller, named: Option<String>, call: &
     }
     let signed = issuer.keys.sign(TYPE, &claims, now).map_err(|_| Refusal::Internal)?;
     let value = HeaderValue::try_from(signed).map_err(|_| Refusal::Internal)?;
-    call.parts.headers.insert(proof.header.clone(), value);
+    call.parts.headers.insert(assertion.header.clone(), value);
     Ok(())
 }
 

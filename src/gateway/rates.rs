@@ -124,7 +124,7 @@ impl Gateway {
             }
             Err(wait) => {
                 told.add("rate", most, window, 0, seconds(wait));
-                Err(retry_later(Refusal::Rate, wait))
+                Err(retry_later(Refusal::RateLimited, wait))
             }
         }
     }
@@ -143,7 +143,7 @@ impl Gateway {
         match self.shared.state.take(key, each.div_ceil(1_000), burst(limit), wanted).await {
             Ok(taken) => leases.keep(key, taken, now),
             Err(_) => {
-                self.cells().limit_was_local();
+                self.cells().rate_limit_fell_back();
                 self.shared.limits.call(Arc::clone(&route.name), counted.clone(), limit)
             }
         }
@@ -156,12 +156,12 @@ impl Gateway {
             Ok(left) => left,
             // Quotas are for invoices and not for safety: nobody is turned away because of a store.
             Err(_) => {
-                self.cells().limit_was_local();
+                self.cells().rate_limit_fell_back();
                 return Ok(());
             }
         };
         let reset = ends.saturating_sub(now).max(1);
-        told.add(quota.period.word(), quota.most, ends - begun, left.unwrap_or_default(), reset);
+        told.add(quota.period.as_str(), quota.most, ends - begun, left.unwrap_or_default(), reset);
         match left {
             Some(_) => Ok(()),
             None => Err(retry_later(Refusal::Quota, Duration::from_secs(reset))),

@@ -105,7 +105,7 @@ impl Record {
     ) -> Box<Self> {
         ledger.cells.request_began();
         arrival.connection.request_began(arrival.started);
-        let until = arrival.started + arrival.connection.limits.total_timeout;
+        let until = arrival.started + arrival.connection.limits.request_timeout;
         Box::new(Self {
             ledger,
             until,
@@ -193,9 +193,9 @@ impl Record {
         line.push(b'"');
         optional(line, ",\"route\":", Some(&self.route).filter(|route| ***route != *NO_ROUTE).map(|route| &**route));
         number(line, ",\"status\":", u64::from(self.status));
-        optional(line, ",\"refusal\":", self.refusal.map(Refusal::word));
+        optional(line, ",\"refusal\":", self.refusal.map(Refusal::as_str));
         optional(line, ",\"code\":", self.refusal.map(|refusal| error::row(refusal).code));
-        optional(line, ",\"observed\":", self.observed.map(Refusal::word));
+        optional(line, ",\"observed\":", self.observed.map(Refusal::as_str));
         let Known { client, api_key, customer, lacks } = &self.known;
         optional(line, ",\"client\":", client.as_deref());
         optional(line, ",\"api_key\":", api_key.as_deref());
@@ -226,10 +226,10 @@ impl Drop for Record {
             route: Arc::clone(&self.route),
             method: self.method,
             status: self.status,
-            refusal: self.refusal.map_or("", Refusal::word),
+            refusal: self.refusal.map_or("", Refusal::as_str),
         };
         if let Some(observed) = self.observed {
-            self.ledger.cells.observed(&self.route, observed.word());
+            self.ledger.cells.observed(&self.route, observed.as_str());
         }
         self.ledger.cells.request_ended(key, duration);
         if self.ledger.log.is_on() {

@@ -57,7 +57,7 @@ impl Gateway {
             Some((customer, claims))
         };
         let rotated = state.rotate(&presented, &successors, rotation, |family| holder(family).is_some()).await;
-        let family = match rotated.map_err(|_| Refusal::State)? {
+        let family = match rotated.map_err(|_| Refusal::StateUnavailable)? {
             Rotated::Good(family) | Rotated::Reused(family) if state.is_family_revoked(&presented.family, &family) => {
                 record.known.customer = Some(family.customer);
                 return Err(Refusal::RefreshToken.into());
@@ -72,7 +72,7 @@ impl Gateway {
             Rotated::Reused(family) => {
                 // What was issued last outlives the family.
                 let ends = family.expires_at.saturating_add(login.lifetime);
-                state.end_family(&presented.family, ends).await.map_err(|_| Refusal::State)?;
+                state.end_family(&presented.family, ends).await.map_err(|_| Refusal::StateUnavailable)?;
                 record.known.customer = Some(family.customer);
                 return Err(Refusal::RefreshTokenReused.into());
             }

@@ -41,7 +41,7 @@ impl Gateway {
         let outcome = self.grant(call, record).await.map_err(|refused| Refused { basic, ..refused });
         self.cells().token(match &outcome {
             Ok(_) => "ok",
-            Err(refused) => refused.refusal.word(),
+            Err(refused) => refused.refusal.as_str(),
         });
         outcome
     }

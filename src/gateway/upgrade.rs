@@ -60,7 +60,7 @@ pub(super) fn is_asked_by<B>(request: &Request<B>) -> bool {
 pub(super) fn connect_as_get(parts: &mut request::Parts) -> Result<(), Refusal> {
     let protocol = parts.extensions.get::<Protocol>().map(Protocol::as_str);
     if protocol != Some(WEBSOCKET) {
-        return Err(Refusal::Connect);
+        return Err(Refusal::ConnectNotAllowed);
     }
     parts.method = Method::GET;
     Ok(())
@@ -75,7 +75,7 @@ impl Handshake {
         let Call { parts, head, .. } = call;
         let is_http2 = parts.version == Version::HTTP_2;
         if route.websocket.is_none() {
-            return if is_http2 { Err(Refusal::Connect) } else { Ok(None) };
+            return if is_http2 { Err(Refusal::ConnectNotAllowed) } else { Ok(None) };
         }
         let is_asked = is_http2 || (parts.version == Version::HTTP_11 && names_websocket(&parts.headers));
         if !is_asked {

@@ -37,12 +37,12 @@ impl Reloads {
         vec![
             counters("wicketgate_reloads_total", "Reloads of the configuration, by outcome.", counts),
             gauges(
-                "wicketgate_last_reload_seconds",
+                "wicketgate_config_last_reload_timestamp_seconds",
                 "When the last reload with this outcome was, in seconds since 1970.",
                 last,
             ),
             gauges(
-                "wicketgate_configuration_in_force",
+                "wicketgate_config_last_reload_successful",
                 "1: what runs is what the files say. 0: the last reload has failed.",
                 [(vec![], i64::from(self.fault.is_none()))],
             ),

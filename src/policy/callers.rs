@@ -132,7 +132,7 @@ fn read_client_keys(
                 algorithms,
                 refresh: &raw::KeyRefresh::default(),
                 ca: client.ca.as_deref(),
-                plain: client.danger_plain_http,
+                plain: client.danger_plaintext,
                 private: false,
             };
             publisher.keys(config, authorities, &lasting.published).map(Some)

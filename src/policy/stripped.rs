@@ -42,8 +42,8 @@ pub(super) fn credential_fields(raw: &Raw) -> Vec<String> {
     let mut names = ["authorization", "customer-auth", "api-key"].map(ToOwned::to_owned).to_vec();
     for route in &raw.routes {
         names.push(route.api_key_header.clone());
-        for place in route.customer_from.iter().flatten() {
-            if let raw::CustomerFrom::Header(header) = place {
+        for place in route.customer_token_sources.iter().flatten() {
+            if let raw::CustomerTokenSource::Header(header) = place {
                 names.push(header.name.clone());
             }
         }
@@ -64,7 +64,7 @@ pub(super) fn own_fields(raw: &Raw) -> Vec<String> {
         if let Some(raw::BackendAuthorization::Header(header)) = &backend.authorization {
             names.push(header.name.clone());
         }
-        names.extend(backend.proof.iter().map(|proof| proof.header.clone()));
+        names.extend(backend.backend_assertion.iter().map(|assertion| assertion.header.clone()));
     }
     names
 }

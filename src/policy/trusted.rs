@@ -92,7 +92,7 @@ fn read_keys(
         algorithms,
         refresh: &issuer.refresh,
         ca: issuer.ca.as_deref(),
-        plain: issuer.danger_plain_http,
+        plain: issuer.danger_plaintext,
         private: issuer.danger_private_addresses,
     };
     publisher.keys(config, authorities, registry)

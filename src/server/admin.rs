@@ -137,8 +137,8 @@ fn rendered(shared: &Shared) -> prometheus::Result<String> {
         used_ids,
         used_ids_limit,
         up: state.is_up(),
-        hashes: shared.hashing.waiting(),
-        hashed: shared.hashing.hashed(),
+        password_hashes_in_flight: shared.hashing.waiting(),
+        password_hashes: shared.hashing.hashed(),
         staleness,
         propagation,
     });
@@ -183,7 +183,7 @@ fn levels(backend: &Backend) -> BackendLevels {
         limit: backend.limit(),
         waiting: admission.waiting(),
         circuit_open: is_open,
-        repeats: admission.repeats.count(),
+        retries: admission.repeats.count(),
         servers: servers.collect(),
     }
 }

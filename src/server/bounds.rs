@@ -34,8 +34,8 @@ impl Bounds {
             body: raw.body.bytes() as u64,
             handshake_timeout: raw.handshake_timeout.get(),
             head_timeout: raw.head_timeout.get(),
-            stall_timeout: raw.stall_timeout.get(),
-            total_timeout: raw.total_timeout.get(),
+            body_idle_timeout: raw.body_idle_timeout.get(),
+            request_timeout: raw.request_timeout.get(),
             idle_timeout: raw.idle_timeout.get(),
             streams: raw.streams,
         };

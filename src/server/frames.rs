@@ -90,7 +90,7 @@ pub(super) enum Fault {
 
 impl Fault {
     /// The word for metrics.
-    pub(super) fn word(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Flood => "flood",
             Self::Malformed(_) => "malformed",

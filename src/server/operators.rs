@@ -607,7 +607,7 @@ impl Login {
         let (kind, agent, seen, issued_at, expires_at) = match self {
             Self::Session(_, session, has_family) => {
                 let kind = if *has_family { "session+refresh" } else { "session" };
-                (kind, session.agent.word(), Some(session.last_seen), session.issued_at, session.expires_at)
+                (kind, session.agent.as_str(), Some(session.last_seen), session.issued_at, session.expires_at)
             }
             Self::Family(_, family) => ("refresh", "", None, family.issued_at, family.expires_at),
         };

@@ -142,12 +142,12 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<Stream> {
 impl<Stream: AsyncWrite + Unpin> Wire<Stream> {
     /// Says why, where that can be said at once, and ends the connection.
     fn broken(&mut self, fault: Fault, context: &mut Context<'_>) -> io::Error {
-        self.connection.broken(fault.word());
+        self.connection.broken(fault.as_str());
         if let Some(farewell) = self.http2.as_ref().and_then(|http2| http2.frames.farewell(fault)) {
             let _ = Pin::new(&mut self.stream).poll_write(context, &farewell);
             let _ = Pin::new(&mut self.stream).poll_flush(context);
         }
-        io::Error::other(fault.word())
+        io::Error::other(fault.as_str())
     }
 
     /// Notes what was written of these pieces.

@@ -354,9 +354,9 @@ async fn handshake(
         Ok(Err(error)) => {
             tracing::debug!(%ip, %error, "no TLS handshake");
             if let Some(refused) = refused_certificate(&error) {
-                floor.gateway.cells().client_certificate_refused(refused.fault.word());
+                floor.gateway.cells().client_certificate_refused(refused.fault.as_str());
                 if let Some(left_out) = listener.refused.allow() {
-                    let (subject, reason) = (refused.subject, refused.fault.word());
+                    let (subject, reason) = (refused.subject, refused.fault.as_str());
                     tracing::info!(%ip, subject, reason, left_out, "a caller's certificate is refused");
                 }
             }
@@ -445,7 +445,7 @@ where
 {
     let gateway = &floor.gateway;
     let limits = &connection.limits;
-    let streams = Streams::new(limits.stall_timeout);
+    let streams = Streams::new(limits.body_idle_timeout);
     let mut builder = http2::Builder::new(streams.clone());
     builder
         .max_concurrent_streams(limits.streams)

@@ -20,7 +20,7 @@ pub enum Period {
 
 impl Period {
     /// Its word.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Day => "day",
             Self::Month => "month",
@@ -29,7 +29,7 @@ impl Period {
 
     /// The period of this word.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Day, Self::Month].into_iter().find(|period| period.word() == word)
+        [Self::Day, Self::Month].into_iter().find(|period| period.as_str() == word)
     }
 
     /// When the period after the one that began then begins.
@@ -216,7 +216,7 @@ impl State {
                     // So much that most calls need not ask, and so little that a replica that ends loses hardly any.
                     let wanted = (quota.most / 1_000).clamp(1, 100);
                     let asked = Instant::now();
-                    let name = format!("{}:{begun}:{key}", quota.period.word());
+                    let name = format!("{}:{begun}:{key}", quota.period.as_str());
                     let counted = store.count(&name, wanted, quota.most, quota.period.next(begun)).await;
                     self.note("count", asked.elapsed(), counted.is_ok());
                     let (granted, used) = counted?;

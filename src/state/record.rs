@@ -96,7 +96,7 @@ pub(super) fn put_session(digest: &SessionDigest, session: &Session) -> Change {
         issued: session.issued_at,
         seen: session.last_seen,
         expires: session.expires_at,
-        agent: session.agent.word(),
+        agent: session.agent.as_str(),
         login: Some(session.login.to_string()),
         account: session.account.map(|account| account.to_string()),
         number: session.number,
@@ -170,11 +170,11 @@ pub(super) fn attempt_key(name: &AttemptKey) -> Vec<u8> {
 
 pub(super) fn put_count(name: &str, period: Period, count: Count) -> Change {
     let value = CountValue { begun: count.begun, used: count.used };
-    Change::Put(key(b'q', format!("{} {name}", period.word()).as_bytes()), json(&value))
+    Change::Put(key(b'q', format!("{} {name}", period.as_str()).as_bytes()), json(&value))
 }
 
 pub(super) fn delete_count(name: &str, period: Period) -> Change {
-    Change::Delete(key(b'q', format!("{} {name}", period.word()).as_bytes()))
+    Change::Delete(key(b'q', format!("{} {name}", period.as_str()).as_bytes()))
 }
 
 pub(super) fn put_used(id: &OnceId, until: u64) -> Change {

@@ -163,7 +163,7 @@ impl Agent {
     }
 
     /// Its word.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         Self::ALL.iter().find(|(agent, _)| *agent == self).map_or("other", |(_, word)| word)
     }
 
@@ -552,7 +552,7 @@ mod tests {
         assert_eq!(Agent::of("curl/8.5.0"), Agent::Tool);
         assert_eq!(Agent::of(""), Agent::Other);
         for (agent, word) in Agent::ALL {
-            assert_eq!((agent.word(), Agent::from_word(word)), (word, agent));
+            assert_eq!((agent.as_str(), Agent::from_word(word)), (word, agent));
         }
     }
 

@@ -477,8 +477,9 @@ fn d27_another_issuers_keys_take_turns_and_no_call_is_refused() {
 
 #[test]
 fn proofs_hold_while_signing_keys_take_turns() {
-    let (backend, gateway) =
-        world_with(|config| config.set("/issuer/publish_delay", json!("1s")).set("/backends/legacy/proof", json!({})));
+    let (backend, gateway) = world_with(|config| {
+        config.set("/issuer/publish_delay", json!("1s")).set("/backends/legacy/backend_assertion", json!({}))
+    });
     let kid = |seen: &Seen| decode(seen.header(proof::HEADER).unwrap()).0["kid"].clone();
     let load = Load::of(gateway.get("/me/x").customer(&gateway.customer_token()));
     let first = kid(&backend.last());

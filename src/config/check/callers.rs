@@ -110,7 +110,7 @@ impl Check<'_> {
             self.add(&lifetime, message, "write at most 1h");
         }
         if let Some(Jwks::Url(url)) = &client.jwks {
-            self.issuer_address(&format!("{at}.jwks"), url, client.danger_plain_http);
+            self.issuer_address(&format!("{at}.jwks"), url, client.danger_plaintext);
         }
         if client.jwks.is_some() && self.raw.issuer.is_none() {
             let message = "assertions are for the issuer, and there is no `issuer`";

@@ -132,8 +132,8 @@ impl Check<'_> {
         for (key, duration) in [
             ("handshake_timeout", limits.handshake_timeout),
             ("head_timeout", limits.head_timeout),
-            ("stall_timeout", limits.stall_timeout),
-            ("total_timeout", limits.total_timeout),
+            ("body_idle_timeout", limits.body_idle_timeout),
+            ("request_timeout", limits.request_timeout),
             ("idle_timeout", limits.idle_timeout),
         ] {
             self.some_time(&format!("{at}.limits.{key}"), duration);

@@ -23,8 +23,8 @@ fn every_wrong_shape_has_its_message_and_its_way_out() {
         ("timeout: 10s", "concurrency: -1", "`-1` is out of range", "from 0 to"),
         ("timeout: 10s", "concurrency: 1.5", "expected a whole number, this is a number", ""),
         ("timeout: 10s", "concurrency: \"5\"", "expected a whole number, this is a text", "without quotes"),
-        ("timeout: 10s", "danger_plain_http: yes", "expected true or false", "write true"),
-        ("timeout: 10s", "danger_plain_http: \"true\"", "expected true or false", "without quotes"),
+        ("timeout: 10s", "danger_plaintext: yes", "expected true or false", "write true"),
+        ("timeout: 10s", "danger_plaintext: \"true\"", "expected true or false", "without quotes"),
         ("timeout: 10s", "timeout:", "there is no value", "remove the key"),
         ("address: 127.0.0.1:8443", "address: localhost:8443", "`localhost:8443` is not an address", "0.0.0.0:8443"),
         (
@@ -97,8 +97,8 @@ fn an_issuer_has_one_source_of_keys_and_algorithms_that_belong_to_it() {
     }
     let plain = source("    jwks: http://login.example.com/jwks\n");
     let plain =
-        edited(&plain, "danger_plain_http: true\n    danger_private", "danger_plain_http: false\n    danger_private");
-    assert!(only_problem(&plain).help.contains("danger_plain_http: true"));
+        edited(&plain, "danger_plaintext: true\n    danger_private", "danger_plaintext: false\n    danger_private");
+    assert!(only_problem(&plain).help.contains("danger_plaintext: true"));
     let symmetric = edited(MAXIMAL, "algorithms: [ RS256, EdDSA ]", "algorithms: [ RS256, HS256 ]");
     assert!(only_problem(&symmetric).message.contains("signs with a secret"));
     let secret =

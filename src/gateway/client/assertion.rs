@@ -63,7 +63,7 @@ impl Gateway {
         // Last, so that nothing but a right one is used up.
         let id = once::owned(verified.id, &once_owner(&client.id));
         let used = self.shared.state.use_once(id, verified.made, verified.ends, now).await;
-        match used.map_err(|_| Refusal::State)? {
+        match used.map_err(|_| Refusal::StateUnavailable)? {
             Use::First => Ok(()),
             Use::Again => Err(refused(TokenFault::Used)),
             Use::ShareIsFull => Err(Refusal::ReplayShare),

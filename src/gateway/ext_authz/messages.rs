@@ -167,11 +167,12 @@ impl CheckRequest {
     /// The request that is asked about.
     ///
     /// # Errors
-    /// [`Refusal::Original`] where a part of it is missing or unusable.
+    /// [`Refusal::BadForwardedRequest`] where a part of it is missing or unusable.
     pub(super) fn original(self) -> Result<Original, Refusal> {
-        let attributes = self.attributes.ok_or(Refusal::Original)?;
-        let address = attributes.source.and_then(|peer| peer.address?.socket).ok_or(Refusal::Original)?.address;
-        let http = attributes.request.and_then(|request| request.http).ok_or(Refusal::Original)?;
+        let attributes = self.attributes.ok_or(Refusal::BadForwardedRequest)?;
+        let address =
+            attributes.source.and_then(|peer| peer.address?.socket).ok_or(Refusal::BadForwardedRequest)?.address;
+        let http = attributes.request.and_then(|request| request.http).ok_or(Refusal::BadForwardedRequest)?;
         let mut headers = HeaderMap::new();
         for (name, value) in &http.headers {
             add(&mut headers, name, value.as_bytes())?;
@@ -190,7 +191,7 @@ fn add(headers: &mut HeaderMap, name: &str, value: &[u8]) -> Result<(), Refusal>
     if name.starts_with(':') || name.eq_ignore_ascii_case(header::HOST.as_str()) {
         return Ok(());
     }
-    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Refusal::Original)?;
-    headers.append(name, HeaderValue::from_bytes(value).map_err(|_| Refusal::Original)?);
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Refusal::BadForwardedRequest)?;
+    headers.append(name, HeaderValue::from_bytes(value).map_err(|_| Refusal::BadForwardedRequest)?);
     Ok(())
 }

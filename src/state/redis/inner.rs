@@ -218,7 +218,7 @@ pub(super) fn ends(session: &Session) -> u64 {
 pub(super) fn session_fields(session: &Session) -> Vec<(&'static str, String)> {
     let mut fields = vec![
         ("c", session.customer.as_str().to_owned()),
-        ("a", session.agent.word().to_owned()),
+        ("a", session.agent.as_str().to_owned()),
         ("n", session.login.to_string()),
         ("i", session.issued_at.to_string()),
         ("l", session.last_seen.to_string()),

@@ -161,7 +161,7 @@ impl Transfer {
                 page.push(vec![set]);
             }
             Kept::Count(name, period, count) => {
-                let mut put = eval(PUT_COUNT, &format!("{prefix}q:{}:{}:{name}", period.word(), count.begun));
+                let mut put = eval(PUT_COUNT, &format!("{prefix}q:{}:{}:{name}", period.as_str(), count.begun));
                 put.arg(count.used).arg(period.bounds(count.begun).1);
                 page.push(vec![put]);
             }
