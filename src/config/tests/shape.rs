@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::super::structure::renamed::{KEYS, WORDS};
 use super::super::{schema, schema::resolve};
 use super::{MAXIMAL, SHIPPED, edited, only_problem, problems};
 
@@ -57,6 +58,45 @@ fn every_wrong_shape_has_its_message_and_its_way_out() {
         let fits = |problem: &&super::Problem| problem.message.contains(message) && problem.help.contains(help);
         assert!(found.iter().any(|problem| fits(&problem)), "{to:?} should say {message:?}, {help:?}:\n{found}");
     }
+}
+
+#[test]
+fn an_earlier_name_of_a_key_or_word_is_refused_with_the_present_one() {
+    for (earlier, present) in KEYS {
+        let places = regex::Regex::new(&format!(r"\b{present}:")).unwrap();
+        let mut count = 0;
+        for place in places.find_iter(MAXIMAL) {
+            let text = format!("{}{earlier}:{}", &MAXIMAL[..place.start()], &MAXIMAL[place.end()..]);
+            let problem = only_problem(&text);
+            assert!(problem.path.ends_with(&format!(".{earlier}")), "{problem}");
+            assert_eq!(problem.message, format!("unknown key `{earlier}`"));
+            assert_eq!(problem.help, format!("it is now `{present}`"));
+            count += 1;
+        }
+        assert!(count > 0, "there is no key `{present}`, which is to be the present name of `{earlier}`");
+    }
+    for (earlier, present) in WORDS {
+        assert!(problems(&edited(MAXIMAL, "balance: consistent_hash", &format!("balance: {present}"))).is_empty());
+        let problem = only_problem(&edited(MAXIMAL, "balance: consistent_hash", &format!("balance: {earlier}")));
+        assert_eq!(problem.path, "backends.legacy.balance");
+        assert_eq!(problem.message, format!("`{earlier}` is not a word that is known here"));
+        assert_eq!(problem.help, format!("it is now `{present}`"));
+    }
+}
+
+#[test]
+fn what_stands_under_an_earlier_name_is_checked_too() {
+    let timeout = "    timeout: 10s";
+    let told = |with: &str| -> Vec<(String, String)> {
+        let found = problems(&edited(SHIPPED, timeout, with));
+        found.iter().map(|problem| (problem.path.clone(), problem.help.clone())).collect()
+    };
+    let renamed = ("backends.legacy.circuit".to_owned(), "it is now `circuit_breaker`".to_owned());
+    let key = "backends.legacy.circuit_breaker.failures";
+    let both = told("    circuit: { failures: -1 }");
+    assert!(both.contains(&renamed) && both.iter().any(|(path, _)| path == key) && both.len() == 2, "{both:?}");
+    let beside = told("    circuit: { failures: -1 }\n    circuit_breaker: { failures: 3 }");
+    assert_eq!(beside, [renamed], "the present name counts where both are written");
 }
 
 #[test]
