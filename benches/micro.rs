@@ -11,26 +11,26 @@ use anyhow::{Context as _, anyhow};
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Version};
 use serde_json::json;
-use wicketgate::auth::api_key::{ApiKeys, digest};
-use wicketgate::auth::cookie::CookieKeys;
-use wicketgate::auth::issuer::{NewKey, SigningKeys};
+use wicketgate::auth::attribution::Known;
+use wicketgate::auth::credentials::api_key::{ApiKeys, digest};
+use wicketgate::auth::credentials::cookie::CookieKeys;
+use wicketgate::auth::jwt::signing_keys::{NewKey, SigningKeys};
 use wicketgate::auth::jwt::{Kind, Verifier};
-use wicketgate::auth::known::Known;
-use wicketgate::auth::verified::VerifiedTokens;
+use wicketgate::auth::token_cache::VerifiedTokens;
 use wicketgate::auth::{
     API_KEY, ApiKey, ApiKeyVersion, Authenticator, CUSTOMER_AUTH, Client, CustomerTokenSource, Demand, Learned,
     SessionCookie, Surroundings,
 };
 use wicketgate::backend::Backend;
 use wicketgate::backend::circuit::CircuitRule;
+use wicketgate::backend::endpoint_status::OutlierDetection;
 use wicketgate::backend::servers::{Rules, Servers};
-use wicketgate::backend::standing::OutlierDetection;
-use wicketgate::body::{Document, Pointer};
 use wicketgate::config::raw::{Retry, TokenReach};
 use wicketgate::customer::{Deriver, IdentifierKey, Mode};
 use wicketgate::fields::FieldSet;
-use wicketgate::gateway::headers::{Passage, prepare_request};
+use wicketgate::gateway::forward::headers::{Passage, prepare_request};
 use wicketgate::gateway::host::Host;
+use wicketgate::json_body::{Document, Pointer};
 use wicketgate::policy::path;
 use wicketgate::policy::route::{Placement, Route};
 use wicketgate::policy::table::{LetterCase, Table};

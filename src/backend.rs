@@ -2,25 +2,25 @@
 
 pub mod adaptive;
 pub mod admission;
-mod alarm;
-pub mod announcement;
-pub mod answer;
 mod balance;
-mod channel;
-mod channels;
 pub mod circuit;
 mod dial;
 mod empty_data;
+pub mod endpoint_status;
+mod failure_log;
+mod half_close;
 pub mod health;
-mod io;
-mod link;
+mod http1_conn;
+mod http2_conn;
+mod http2_pool;
 pub mod pool;
-pub mod repeats;
+pub mod proxy_protocol;
 mod resolve;
+pub mod response_body;
+pub mod retry_budget;
 pub mod servers;
-pub mod standing;
-mod stations;
-mod trouble;
+mod timer_pool;
+mod worker_endpoints;
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ use adaptive::Adaptive;
 pub use admission::Permit;
 use admission::{Admission, Queue};
 use circuit::{CircuitRule, Try};
+use endpoint_status::millis;
 use servers::Servers;
-use standing::millis;
 
 /// A named group of servers that answer alike.
 pub struct Backend {

@@ -10,7 +10,7 @@ mod names;
 mod reloads;
 mod servers;
 mod state;
-mod turns;
+mod worker_heartbeat;
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::Hash;
@@ -27,8 +27,8 @@ use names::{Name, Names};
 pub use reloads::Reloads;
 pub use servers::{BackendLevels, ServerLevels};
 pub use state::{Levels, StateMetrics};
-pub use turns::TURN;
-use turns::Turns;
+pub use worker_heartbeat::TURN;
+use worker_heartbeat::Turns;
 
 /// Upper bounds of the duration buckets, in seconds.
 const BOUNDS: [f64; 14] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -517,6 +517,23 @@ mod tests {
         let text = include_str!("../docs/operations.md");
         for family in Metrics::default().families() {
             assert!(text.contains(&format!("| `{}` |", family.name())), "docs/operations.md lacks {}", family.name());
+        }
+    }
+
+    #[test]
+    fn the_documentation_has_present_metrics_for_those_that_were_renamed() {
+        let text = include_str!("../docs/operations.md");
+        let present: Vec<String> =
+            Metrics::default().families().iter().map(|family| family.name().to_owned()).collect();
+        let rows: Vec<Vec<&str>> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("| metric | "))
+            .map(|row| row.split(['`', '|', ' ']).filter(|cell| !cell.is_empty()).collect())
+            .collect();
+        assert!(!rows.is_empty());
+        let is_present = |name: &str| present.iter().any(|one| one == name);
+        for row in rows {
+            assert!(row.len() == 2 && !is_present(row[0]) && is_present(row[1]), "{row:?}");
         }
     }
 

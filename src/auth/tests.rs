@@ -7,9 +7,9 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::claims::ClaimPath;
-use super::issuer::{NewKey, SigningKeys};
-use super::keys::{Algorithm, KeySet};
+use super::jwt::claims::ClaimPath;
+use super::jwt::jwk_set::{Algorithm, KeySet};
+use super::jwt::signing_keys::{NewKey, SigningKeys};
 use super::*;
 use crate::config::raw::TokenReach;
 use crate::customer::{IdentifierKey, Mode};

@@ -18,8 +18,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::dial::{Wire, dial};
+use super::endpoint_status::Thresholds;
 use super::servers::{Place, Server, Servers};
-use super::standing::Thresholds;
 
 /// How a server is asked.
 #[derive(Debug, Clone)]

@@ -15,11 +15,11 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
-use super::announcement::ProxyProtocol;
 use super::balance::{seed, tickets};
+use super::endpoint_status::{OutlierDetection, Standing, may_eject, millis, whole_millis};
 use super::health::{self, HealthCheck};
+use super::proxy_protocol::ProxyProtocol;
 use super::resolve;
-use super::standing::{OutlierDetection, Standing, may_eject, millis, whole_millis};
 
 /// How long a start or a reload waits for names to be looked up and for keys of issuers, all together.
 pub const FIRST_LOOK: Duration = Duration::from_secs(2);

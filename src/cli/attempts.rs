@@ -6,9 +6,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::local::{Expected, ask, when};
+use super::admin_client::{Expected, ask, when};
 use super::{ConfigFile, complain, say};
-use crate::server::operators::MAX_SHOWN;
+use crate::server::admin_socket::MAX_SHOWN;
 use crate::text::counted;
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate attempts list\n  \

@@ -1,5 +1,10 @@
 //! What the requests of one connection share: who is there, and how far the bytes have come.
 
+pub(crate) mod client_address;
+pub(crate) mod drain;
+pub(crate) mod framing;
+pub mod listener_settings;
+
 use std::cell::{Cell, Ref, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -8,15 +13,15 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 
-use super::drain::{ANNOUNCED, CLOSING, CROSSING, CROSSING_GOAWAY, Drain, FIRST_CALL, QUIET, QUIET_PAUSE};
-use super::entrance::{Entrance, InForce};
-use super::framing::{BodyFraming, Framing};
-use super::source::Source;
-use super::tunnel::Tunnel;
-use crate::auth::certificate::{Certificate, CertificateFault};
-use crate::auth::peer::Peer;
+use super::websocket::tunnel::Tunnel;
+use crate::auth::tls::certificate::{Certificate, CertificateFault};
+use crate::auth::tls::peer::Peer;
+use crate::body_stream::{Arriving, Discard};
 use crate::refusal::Refusal;
-use crate::stream::{Arriving, Discard};
+use client_address::Source;
+use drain::{ANNOUNCED, CLOSING, CROSSING, CROSSING_GOAWAY, Drain, FIRST_CALL, QUIET, QUIET_PAUSE};
+use framing::{BodyFraming, Framing};
+use listener_settings::{Entrance, InForce};
 
 /// Bounds on what one connection may cost.
 #[derive(Debug, Clone)]

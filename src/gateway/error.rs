@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 
-use super::body::ResponseBody;
-use super::upgrade;
+use super::response::body::ResponseBody;
+use super::websocket::handshake;
 use crate::refusal::{ApiKeyFault, DpopFault, Refusal, TokenFault};
 
 /// A refusal with what the answer must say beside it.
@@ -246,7 +246,7 @@ pub(crate) fn response(refused: &Refused, request_id: &str) -> Response<Response
     }
     if refused.refusal == Refusal::WebsocketVersion {
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(upgrade::VERSION));
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(handshake::VERSION));
     }
     advise(headers, refused, row.status);
     response

@@ -1,8 +1,7 @@
 //! How reloads of the configuration went.
 
-use prometheus::proto::MetricFamily;
-
 use super::families::{counters, gauges};
+use prometheus::proto::MetricFamily;
 
 /// All reloads so far. Times are in seconds since 1970.
 #[derive(Debug, Clone, Default)]

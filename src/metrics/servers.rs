@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use prometheus::proto::MetricFamily;
-
 use super::families::{Labels, counters, gauges};
+use prometheus::proto::MetricFamily;
 
 /// How one server stands.
 #[derive(Debug, Clone)]

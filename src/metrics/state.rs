@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use prometheus::proto::MetricFamily;
-
 use super::families::{counters, gauges, histograms, seconds};
 use super::{Durations, HashMap, locked};
+use prometheus::proto::MetricFamily;
 
 /// What is counted of it.
 #[derive(Debug, Default)]

@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderName, HeaderValue, header};
 
+use super::ca_certificates::Authorities;
 use super::servers::{self, Shared};
-use super::trust::Authorities;
 use crate::backend::admission::Queue;
 use crate::backend::circuit::CircuitRule;
 use crate::backend::{Backend, BackendAssertion};

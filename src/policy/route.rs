@@ -11,14 +11,14 @@ use super::field_rules::FieldRules;
 use super::path::Odd;
 use super::response::ResponseRules;
 use super::rewrite::Rewrite;
-use super::stripped::on_route;
+use super::stripped_headers::on_route;
 use crate::auth::{ApiKeyHeader, CUSTOMER_AUTH, CustomerTokenSource, Demand, DpopDemand};
 use crate::backend::Backend;
-use crate::body::Pointer;
 use crate::config::raw::{self, Per, RateLimit, Requirement, Retry};
 use crate::config::{Config, Problems, scalar};
 use crate::customer::Deriver;
 use crate::fields::FieldSet;
+use crate::json_body::Pointer;
 
 /// Something that may be called.
 pub struct Route {

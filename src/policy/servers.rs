@@ -10,15 +10,14 @@ use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
-use super::trust::{self, Authorities, Authority};
+use super::ca_certificates::{self, Authorities, Authority};
 use crate::backend::adaptive::Adaptive;
 use crate::backend::admission::Admission;
-use crate::backend::announcement::ProxyProtocol;
+use crate::backend::endpoint_status::{OutlierDetection, Thresholds};
 use crate::backend::health::HealthCheck;
+use crate::backend::proxy_protocol::ProxyProtocol;
 use crate::backend::servers::{At, Listed, Rules, Servers, Standings};
-use crate::backend::standing::{OutlierDetection, Thresholds};
-use crate::config::raw;
-use crate::config::{Config, Problems};
+use crate::config::{Config, Problems, raw};
 use crate::state::session::hex;
 
 /// What outlives a policy: how many requests are in flight to which backend, and how its servers stand.
@@ -207,9 +206,9 @@ fn read_tls(
             "danger_accept_any_certificate: this backend's certificate is not checked, and whoever is on the way can read \
              and change everything"
         );
-        trust::nobody()?
+        ca_certificates::nobody()?
     } else {
-        trust::builder()?.with_root_certificates(roots)
+        ca_certificates::builder()?.with_root_certificates(roots)
     };
     let pair = tls.and_then(|tls| tls.certificate.as_deref().zip(tls.private_key.as_deref()));
     let Some((certificate, private_key)) = pair else {

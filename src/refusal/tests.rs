@@ -166,3 +166,18 @@ fn every_refusal_has_a_word_of_its_own_and_the_list_is_complete() {
         source.lines().filter(|line| line.trim_start().starts_with("TokenFault::") && line.contains("=> ")).count();
     assert_eq!(all().len(), arms.count() + 3 * tokens);
 }
+
+#[test]
+fn the_documentation_has_present_words_for_those_that_were_renamed() {
+    let text = include_str!("../../docs/operations.md");
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| refusal | "))
+        .map(|row| row.split(['`', '|', ' ']).filter(|cell| !cell.is_empty()).collect())
+        .collect();
+    assert!(!rows.is_empty());
+    let is_present = |word: &str| all().into_iter().any(|refusal| refusal.as_str() == word);
+    for row in rows {
+        assert!(row.len() == 2 && !is_present(row[0]) && is_present(row[1]), "{row:?}");
+    }
+}

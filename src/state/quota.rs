@@ -3,11 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::login_lockout::AttemptKey;
+use super::{State, Store, Unavailable, codec};
 use dashmap::DashMap;
 use time::{Date, Month, OffsetDateTime};
-
-use super::attempts::AttemptKey;
-use super::{State, Store, Unavailable, record};
 
 /// What a quota is counted over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -234,7 +233,7 @@ impl State {
         if let Store::Embedded(store) = &self.store {
             let counted = self.quotas.unstored();
             store.write_later(
-                counted.iter().map(|(key, period, count)| record::put_count(key, *period, *count)).collect(),
+                counted.iter().map(|(key, period, count)| codec::put_count(key, *period, *count)).collect(),
             );
         }
     }
@@ -243,7 +242,7 @@ impl State {
     pub fn forget_counts(&self, now: u64) {
         let over = self.quotas.forget_over(now);
         if let Store::Embedded(store) = &self.store {
-            store.write_later(over.iter().map(|(key, period)| record::delete_count(key, *period)).collect());
+            store.write_later(over.iter().map(|(key, period)| codec::delete_count(key, *period)).collect());
         }
     }
 }

@@ -2,13 +2,12 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use aws_lc_rs::digest;
-
-use super::account::{AccountStamp, AccountStamps};
+use super::account_stamp::{AccountStamp, AccountStamps};
 use super::revocation::{Issued, Revocations, Subject};
-use super::shards::Shards;
+use super::sharded_map::Shards;
 use crate::customer::Identifier;
 use crate::secret::random_bytes;
+use aws_lc_rs::digest;
 
 /// The digest of a session id: the id itself is known to the cookie's holder only.
 pub type SessionDigest = [u8; 32];

@@ -6,8 +6,8 @@ use http::HeaderName;
 
 use super::super::raw::{BackendAuthorization, CustomerTokenSource, FieldRules, ResponseRules};
 use super::{Check, grammar, shown};
-use crate::body::filter;
 use crate::fields::FieldSet;
+use crate::json_body::filter;
 
 impl Check<'_> {
     pub(super) fn response(&mut self, at: &str, response: &ResponseRules) {

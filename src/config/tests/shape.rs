@@ -85,6 +85,22 @@ fn an_earlier_name_of_a_key_or_word_is_refused_with_the_present_one() {
 }
 
 #[test]
+fn the_documentation_has_every_earlier_name() {
+    const DOCUMENT: &str = include_str!("../../../docs/operations.md");
+    let has = |earlier: &str, present: &str, what: &str| {
+        let begins = |line: &&str| line.starts_with(&format!("| {what}"));
+        let names = |line: &str| line.contains(&format!("{earlier}`")) && line.ends_with(&format!("| `{present}` |"));
+        DOCUMENT.lines().filter(begins).any(names)
+    };
+    for (earlier, present) in KEYS {
+        assert!(has(earlier, present, "key |"), "docs/operations.md does not say what became of the key {earlier}");
+    }
+    for (earlier, present) in WORDS {
+        assert!(has(earlier, present, "value of "), "docs/operations.md does not say what became of {earlier}");
+    }
+}
+
+#[test]
 fn what_stands_under_an_earlier_name_is_checked_too() {
     let timeout = "    timeout: 10s";
     let told = |with: &str| -> Vec<(String, String)> {
