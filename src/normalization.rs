@@ -16,11 +16,6 @@ pub fn folded(text: &str) -> String {
     compatible.normalize(&lower).into_owned()
 }
 
-/// A number with its noun in singular or plural: `1 listener`, `2 listeners`.
-pub fn counted(number: u64, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
-}
-
 /// What the spellings of one user name have in common: the folded text without spaces around it.
 pub fn folded_name(name: &str) -> String {
     folded(name).trim().to_owned()
@@ -49,11 +44,6 @@ fn is_wide_space(letter: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_thing_is_singular() {
-        assert_eq!([0, 1, 2].map(|number| counted(number, "API key")), ["0 API keys", "1 API key", "2 API keys"]);
-    }
 
     #[test]
     fn spellings_of_a_user_name_have_one_form_and_other_names_have_another() {

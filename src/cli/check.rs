@@ -16,10 +16,10 @@ use crate::app::{self, startup_check};
 use crate::backend::servers::FIRST_LOOK;
 use crate::config::raw::Level;
 use crate::config::{Config, Problems};
+use crate::plural::counted;
 use crate::policy::Lasting;
 use crate::reload::Plan;
 use crate::state::State;
-use crate::text::counted;
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate check --config gateway.yaml\n  \
     wicketgate check --connect --config gateway.yaml\n  \

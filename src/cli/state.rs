@@ -11,12 +11,12 @@ use serde_json::Value;
 use super::admin_client::{Expected, is_running, tell};
 use super::{ConfigFile, say};
 use crate::config::{self, Config, Problems};
+use crate::plural::counted;
 use crate::secret::has_secret_shape;
 use crate::state::Settings;
 use crate::state::archive::{Archive, Logins, back_up_closed, restore};
 use crate::state::redis::{self, transfer};
 use crate::state::revocation::{Rule, Subject};
-use crate::text::counted;
 use crate::validity::format_time;
 use crate::{app, policy};
 

@@ -26,7 +26,7 @@ use super::{Phase, fd_limit};
 use crate::backend::Backend;
 use crate::gateway::Shared;
 use crate::metrics::{BackendLevels, IssuerLevels, KeyUse, Levels, ServerLevels};
-use crate::text::counted;
+use crate::plural::counted;
 use crate::version;
 use connections::Connections;
 

@@ -7,7 +7,7 @@ use super::super::diagnostic::Suggestions;
 use super::super::raw::{Requirement, Route};
 use super::super::{Config, Warning};
 use super::shown;
-use crate::text::counted;
+use crate::plural::counted;
 
 /// More than these are counted, not named.
 const MOST_NAMED: usize = 100;
