@@ -30,23 +30,23 @@ pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate state backup state-202
 
 #[derive(Debug, Subcommand)]
 pub(super) enum State {
-    /// Write all of it into a file, while the gateway runs or not.
+    /// Back up the state to a file, while the gateway runs or not.
     Backup(Backup),
-    /// Put a backup in the place of the state of a gateway that does not run. Customers log in again, and clients get new
-    /// tokens; the state before is kept beside.
+    /// Replace the state of a stopped gateway by a backup. Customers log in again, and clients get new tokens; the previous
+    /// state is kept beside it.
     Restore(Restore),
-    /// Write all of it into a file, also from Redis, for another store.
+    /// Export the state to a file, also from Redis, for another store.
     Export(Backup),
-    /// Bring what was exported into the store of this configuration: into Redis, or into the file of a gateway that does not
-    /// run. Logins go on.
+    /// Import an export into the store of this configuration: into Redis, or into the file of a stopped gateway. Logins stay
+    /// valid.
     Import(Import),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// What was exported.
+    /// The exported file.
     from: PathBuf,
-    /// Into a Redis that has logins already: what is there stays, and nothing becomes looser.
+    /// Import into a Redis that already has logins: existing records stay, and no revocation becomes weaker.
     #[arg(long)]
     merge: bool,
     #[command(flatten)]
@@ -55,7 +55,7 @@ pub(super) struct Import {
 
 #[derive(Debug, Args)]
 pub(super) struct Backup {
-    /// Where to: a file that only its owner can read.
+    /// The file to write; only its owner can read it.
     to: PathBuf,
     #[command(flatten)]
     file: ConfigFile,
@@ -65,7 +65,7 @@ pub(super) struct Backup {
 pub(super) struct Restore {
     /// The backup.
     from: PathBuf,
-    /// Sessions, JWTs and refresh tokens go on, also those that were ended or revoked after the backup was made.
+    /// Keep sessions, JWTs and refresh tokens valid, also those that were ended or revoked after the backup was made.
     #[arg(long)]
     keep_logins: bool,
     #[command(flatten)]
