@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use crate::client_keys::{ask, assertion, in_file};
 use crate::clock_skew::clock;
-use crate::dpop::Proof;
+use crate::auth::dpop::Proof;
 use crate::harness::config::FREE_API_KEY;
 use crate::harness::gateway::Workspace;
 use crate::harness::keys::{TokenKey, now};
