@@ -6,15 +6,8 @@
 
 mod account_end;
 mod admin_listener;
-mod answers;
 mod attempts;
-mod backend_http2;
-mod backend_lines;
-mod backend_streams;
-mod backend_tls;
 mod backups;
-mod balance;
-mod blame;
 mod broken_http2;
 mod chaos;
 mod client_certificates;
@@ -34,9 +27,7 @@ mod credentials;
 mod demo;
 mod disk;
 mod distance;
-mod early_answers;
 mod exchange;
-mod faults;
 mod file_kinds;
 mod file_modes;
 mod file_writes;
@@ -51,7 +42,6 @@ mod h2spec;
 mod hanging_files;
 mod harness;
 mod headers;
-mod health;
 mod identity;
 mod kubernetes;
 mod limits;
@@ -62,7 +52,6 @@ mod login_backend;
 mod logouts;
 mod metrics;
 mod named_customers;
-mod names;
 mod neighbours;
 mod oauth;
 mod oauth_errors;
@@ -82,9 +71,6 @@ mod refused_bodies;
 mod rehearsal;
 mod reload;
 mod replicas;
-mod response_rules;
-mod responses;
-mod retry;
 mod rfc;
 mod rotation;
 mod rotation_overlap;
@@ -122,4 +108,22 @@ mod auth {
     mod revocation;
     mod route_credentials;
     mod signing_keys;
+}
+
+/// The way to a backend and back: load balancing, health, failures, responses.
+mod backend {
+    mod circuit_breaker;
+    mod dns;
+    mod early_responses;
+    mod failure_log;
+    mod failures;
+    mod health_checks;
+    mod http2;
+    mod http2_streams;
+    mod load_balancing;
+    mod response_framing;
+    mod response_rules;
+    mod responses;
+    mod retry;
+    mod tls;
 }

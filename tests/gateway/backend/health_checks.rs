@@ -1,6 +1,6 @@
 //! Servers that are not well: found out by checks or by failures, left alone for a while, and asked again.
 
-use crate::balance::{several, up};
+use crate::backend::load_balancing::{several, up};
 use crate::harness::*;
 
 fn unwell() -> Behaviour {

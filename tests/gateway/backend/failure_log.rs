@@ -4,7 +4,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use crate::balance::{several, up};
+use crate::backend::load_balancing::{several, up};
 use crate::harness::*;
 
 const FAILED: &str = "a server of a backend failed";

@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::balance::several;
+use crate::backend::load_balancing::several;
 use crate::harness::h2_backend::{Act, H2Backend};
 use crate::harness::*;
 

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::balance::{several, up};
+use crate::backend::load_balancing::{several, up};
 use crate::harness::wire::Fault;
 use crate::harness::*;
 
