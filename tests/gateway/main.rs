@@ -15,7 +15,6 @@ mod client_keys;
 mod client_secrets;
 mod clients;
 mod clock_skew;
-mod commands;
 mod config_cli;
 mod conformance;
 mod content_types;
@@ -24,13 +23,11 @@ mod contract_token;
 mod cookies;
 mod cors;
 mod credentials;
-mod demo;
 mod disk;
 mod distance;
 mod exchange;
 mod file_kinds;
 mod file_modes;
-mod file_writes;
 mod floods;
 mod forward_auth;
 mod forward_auth_fields;
@@ -90,7 +87,6 @@ mod upgrade;
 mod upload_shares;
 mod user_names;
 mod vectors;
-mod version;
 mod websocket;
 mod websocket_addresses;
 mod websocket_shares;
@@ -126,4 +122,12 @@ mod backend {
     mod responses;
     mod retry;
     mod tls;
+}
+
+/// Commands other than `check` and `state`.
+mod cli {
+    mod commands;
+    mod demo;
+    mod file_writes;
+    mod version;
 }

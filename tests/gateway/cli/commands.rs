@@ -149,7 +149,7 @@ const OWN_PATHS: [&str; 8] = [
 
 #[test]
 fn each_path_that_cannot_be_a_route_stands_in_the_list_of_them() {
-    let page = include_str!("../../docs/configuration.md");
+    let page = include_str!("../../../docs/configuration.md");
     let section = page.split("### `routes[].path`").nth(1).unwrap().split("###").next().unwrap();
     for path in OWN_PATHS {
         let route = json!({"name": "own", "path": path, "methods": ["POST"], "public": true, "backend": "legacy"});
@@ -162,7 +162,7 @@ fn each_path_that_cannot_be_a_route_stands_in_the_list_of_them() {
 
 #[test]
 fn the_documented_logout_ends_the_login() {
-    let page = include_str!("../../docs/configuration.md");
+    let page = include_str!("../../../docs/configuration.md");
     let mut blocks = page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let block = blocks.find(|block| block.contains("/auth/logout")).unwrap();
     let (_backend, gateway) = world();
