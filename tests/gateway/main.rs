@@ -9,25 +9,20 @@ mod admin_listener;
 mod attempts;
 mod backups;
 mod broken_http2;
-mod chaos;
 mod client_certificates;
 mod client_keys;
 mod client_secrets;
 mod clients;
 mod clock_skew;
-mod config_cli;
 mod conformance;
 mod content_types;
 mod contract_login;
 mod contract_token;
 mod cookies;
 mod cors;
-mod credentials;
 mod disk;
 mod distance;
 mod exchange;
-mod file_kinds;
-mod file_modes;
 mod floods;
 mod forward_auth;
 mod forward_auth_fields;
@@ -36,11 +31,9 @@ mod framing;
 mod goaway;
 mod goodbye;
 mod h2spec;
-mod hanging_files;
 mod harness;
 mod headers;
 mod identity;
-mod kubernetes;
 mod limits;
 mod listeners;
 mod lockout;
@@ -65,8 +58,6 @@ mod redis_nodes;
 mod refresh;
 mod refusal_lines;
 mod refused_bodies;
-mod rehearsal;
-mod reload;
 mod replicas;
 mod rfc;
 mod rotation;
@@ -130,4 +121,17 @@ mod cli {
     mod demo;
     mod file_writes;
     mod version;
+}
+
+/// The configuration: `check`, reload, files, Kubernetes.
+mod config {
+    mod check;
+    mod check_preflight;
+    mod file_permissions;
+    mod file_types;
+    mod hanging_disk;
+    mod kubernetes;
+    mod reload;
+    mod reload_under_load;
+    mod systemd_credentials;
 }

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 
-use crate::file_modes::{TRUSTED, with_files};
+use crate::config::file_permissions::{TRUSTED, with_files};
 use crate::harness::gateway::Workspace;
 use crate::harness::*;
 

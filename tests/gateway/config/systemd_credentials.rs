@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
-use crate::file_modes::with_files;
+use crate::config::file_permissions::with_files;
 use crate::harness::*;
 
 /// Every key of gateway.yaml that takes a reference, as the schema has them: `listen[].tls.private_key`.
@@ -84,7 +84,7 @@ fn with_credentials(config: Config) -> (Arc<gateway::Workspace>, std::path::Path
     let files = Arc::new(gateway::Workspace::new(&config));
     let credentials = files.path.join("credentials");
     std::fs::create_dir(&credentials).unwrap();
-    for name in crate::file_modes::TRUSTED.into_iter().filter(|name| *name != "gateway.yaml") {
+    for name in crate::config::file_permissions::TRUSTED.into_iter().filter(|name| *name != "gateway.yaml") {
         let to = credentials.join(name.rsplit('/').next().unwrap());
         std::fs::rename(files.path.join(name), &to).unwrap();
         std::os::unix::fs::chown(&to, None, Some(54_321)).unwrap();
@@ -156,8 +156,8 @@ fn a_name_of_a_credential_leads_out_of_no_directory_and_a_key_that_all_can_read_
 /// The unit hands over what the configuration beside it names, and that configuration is good.
 #[test]
 fn the_shipped_unit_and_its_configuration_fit_together() {
-    let text = include_str!("../../deploy/systemd/gateway.yaml");
-    let unit = include_str!("../../deploy/systemd/wicketgate.service");
+    let text = include_str!("../../../deploy/systemd/gateway.yaml");
+    let unit = include_str!("../../../deploy/systemd/wicketgate.service");
     let names = |text: &str, mark: &str, end: char| -> BTreeSet<String> {
         text.split(mark).skip(1).map(|rest| rest.split(end).next().unwrap().trim().to_owned()).collect()
     };

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::harness::redis::RedisServer;
 use crate::harness::*;
 
-const PAGE: &str = include_str!("../../docs/kubernetes.md");
+const PAGE: &str = include_str!("../../../docs/kubernetes.md");
 
 /// The documents of each set of manifests.
 fn sets() -> Vec<Vec<Value>> {
