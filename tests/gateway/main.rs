@@ -24,9 +24,6 @@ mod disk;
 mod distance;
 mod exchange;
 mod floods;
-mod forward_auth;
-mod forward_auth_fields;
-mod forward_auth_proxies;
 mod framing;
 mod goaway;
 mod goodbye;
@@ -134,4 +131,11 @@ mod config {
     mod reload;
     mod reload_under_load;
     mod systemd_credentials;
+}
+
+/// Other proxies ask before they forward: nginx, Caddy, Traefik, Envoy.
+mod forward_auth {
+    mod allowed_proxies;
+    mod decisions;
+    mod header_spoofing;
 }

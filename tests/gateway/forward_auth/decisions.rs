@@ -28,7 +28,7 @@ pub(crate) fn asked() -> (Backend, Gateway, SocketAddr) {
 
 /// The block of docs/forward-auth.md in this language.
 pub(crate) fn documented(language: &str) -> &'static str {
-    let text = include_str!("../../docs/forward-auth.md");
+    let text = include_str!("../../../docs/forward-auth.md");
     let begin = format!("```{language}\n");
     let rest = &text[text.find(&begin).unwrap() + begin.len()..];
     &rest[..rest.find("```").unwrap()]

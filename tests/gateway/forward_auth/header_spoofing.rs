@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use crate::clients;
-use crate::forward_auth::{asked_with, caddy, nginx, plainly, question};
+use crate::forward_auth::decisions::{asked_with, caddy, nginx, plainly, question};
 use crate::harness::*;
 
 /// What a caller would like to be.
@@ -151,7 +151,7 @@ fn behind_the_documented_caddy_no_backend_sees_another_method_path_or_user_that_
 
 #[test]
 fn the_documented_middleware_of_traefik_takes_out_each_of_them() {
-    let page = include_str!("../../docs/forward-auth.md");
+    let page = include_str!("../../../docs/forward-auth.md");
     let snippet = page.split("## Traefik").nth(1).unwrap().split("## Caddy").next().unwrap();
     // Two it writes itself.
     for name in CLAIMS.iter().filter(|name| !["X-Forwarded-Host", "X-Real-IP"].contains(name)) {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::forward_auth::{asked_with, nginx_with, plainly, question};
+use crate::forward_auth::decisions::{asked_with, nginx_with, plainly, question};
 use crate::harness::callers::Caller;
 use crate::harness::client::tls;
 use crate::harness::*;
