@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::harness::wire::{Framing, Lines, Wire, framing, latin1, parse_head, values};
 use crate::harness::*;
-use crate::vectors::{unhex, with_host};
+use crate::http::smuggling_corpus::{unhex, with_host};
 
 /// Cases of Http11Probe that are answered otherwise than it wants.
 const PROBE_EXCEPTIONS: [(&str, &str); 3] = [
@@ -225,7 +225,7 @@ fn plain_origin() -> Gateway {
 
 #[test]
 fn a36_all_but_the_named_of_207_cases_of_http11probe_pass() {
-    let cases = all_of(include_str!("../vectors/http1/http11probe_cases.json"), |case| case["payload_hex"].is_array());
+    let cases = all_of(include_str!("../../vectors/http1/http11probe_cases.json"), |case| case["payload_hex"].is_array());
     assert_eq!(cases.len(), 207);
     let failing = failing(&plain_origin(), &cases, is_accepted);
     println!("Http11Probe: {} of {} pass", cases.len() - failing.len(), cases.len());
@@ -234,7 +234,7 @@ fn a36_all_but_the_named_of_207_cases_of_http11probe_pass() {
 
 #[test]
 fn a36_all_but_the_named_of_134_cases_of_llhttp_pass() {
-    let cases = all_of(include_str!("../vectors/http1/llhttp_cases.json"), |case| case["meta"]["type"] == "request");
+    let cases = all_of(include_str!("../../vectors/http1/llhttp_cases.json"), |case| case["meta"]["type"] == "request");
     assert_eq!(cases.len(), 134);
     let failing = failing(&plain_origin(), &cases, fits);
     println!("llhttp: {} of {} pass", cases.len() - failing.len(), cases.len());

@@ -23,8 +23,8 @@ pub(crate) fn unhex(text: &str) -> Vec<u8> {
 
 /// All cases with the bytes of a request; `@@HOST@@` becomes localhost.
 fn cases() -> Vec<Case> {
-    let probe: Value = serde_json::from_str(include_str!("../vectors/http1/http11probe_cases.json")).unwrap();
-    let llhttp: Value = serde_json::from_str(include_str!("../vectors/http1/llhttp_cases.json")).unwrap();
+    let probe: Value = serde_json::from_str(include_str!("../../vectors/http1/http11probe_cases.json")).unwrap();
+    let llhttp: Value = serde_json::from_str(include_str!("../../vectors/http1/llhttp_cases.json")).unwrap();
     let probe =
         probe["cases"].as_array().unwrap().iter().filter(|case| case["payload_hex"].is_array()).map(|case| Case {
             name: case["id"].as_str().unwrap().to_owned(),
