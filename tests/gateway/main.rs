@@ -8,7 +8,6 @@ mod account_end;
 mod admin_listener;
 mod attempts;
 mod backups;
-mod broken_http2;
 mod client_certificates;
 mod client_keys;
 mod client_secrets;
@@ -19,10 +18,7 @@ mod contract_token;
 mod cookies;
 mod disk;
 mod distance;
-mod floods;
-mod goaway;
 mod goodbye;
-mod h2spec;
 mod harness;
 mod identity;
 mod limits;
@@ -142,4 +138,12 @@ mod http {
     mod smuggling_corpus;
     mod streaming;
     mod trailers;
+}
+
+/// HTTP/2 towards callers.
+mod http2 {
+    mod floods;
+    mod goaway;
+    mod h2spec;
+    mod protocol_errors;
 }
