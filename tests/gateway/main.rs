@@ -20,7 +20,6 @@ mod disk;
 mod distance;
 mod goodbye;
 mod harness;
-mod identity;
 mod limits;
 mod listeners;
 mod lockout;
@@ -28,14 +27,12 @@ mod log_readers;
 mod login_backend;
 mod logouts;
 mod metrics;
-mod named_customers;
 mod neighbours;
 mod oauth;
 mod oauth_errors;
 mod outages;
 mod pressure;
 mod privacy;
-mod proof;
 mod proxies;
 mod real_clients;
 mod redis_access;
@@ -146,4 +143,11 @@ mod http2 {
     mod goaway;
     mod h2spec;
     mod protocol_errors;
+}
+
+/// The customer identifier: what it is, who may send it, how a backend checks it.
+mod identity {
+    pub(crate) mod backend_assertion;
+    mod identifier;
+    mod subjects;
 }

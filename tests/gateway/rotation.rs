@@ -7,7 +7,7 @@ use crate::harness::backend::Seen;
 use crate::harness::keys::{TokenKey, decode, key_file, sha256_hex};
 use crate::harness::provider::{IdentityProvider, token};
 use crate::harness::*;
-use crate::proof;
+use crate::identity::backend_assertion;
 
 /// What a command says that must succeed.
 #[track_caller]
@@ -479,16 +479,16 @@ fn d27_another_issuers_keys_take_turns_and_no_call_is_refused() {
 fn proofs_hold_while_signing_keys_take_turns() {
     let (backend, gateway) =
         world_with(|config| config.set("/issuer/publish_delay", json!("1s")).set("/backends/legacy/proof", json!({})));
-    let kid = |seen: &Seen| decode(seen.header(proof::HEADER).unwrap()).0["kid"].clone();
+    let kid = |seen: &Seen| decode(seen.header(backend_assertion::HEADER).unwrap()).0["kid"].clone();
     let load = Load::of(gateway.get("/me/x").customer(&gateway.customer_token()));
     let first = kid(&backend.last());
     run(&gateway, &["rotate", "signing-key", "--algorithm", "eddsa"]);
     eventually("the new key signs", || kid(&backend.last()) != first);
     load.finish();
     let seen = backend.requests();
-    let cases: Vec<Value> = seen.iter().map(proof::case).collect();
+    let cases: Vec<Value> = seen.iter().map(backend_assertion::case).collect();
     let customer = json!({"customer": seen[0].header("x-customer-id")});
-    for found in proof::checked(&gateway, &cases) {
+    for found in backend_assertion::checked(&gateway, &cases) {
         assert_eq!(found, customer);
     }
     assert!(kid(&seen[0]) == first && kid(&seen[seen.len() - 1]) != first);
