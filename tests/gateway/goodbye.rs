@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use crate::clients::interpreter;
+use crate::interop::tools::interpreter;
 use crate::harness::*;
 use crate::websocket::{backend, library_server, open, with_websockets, world_of};
 

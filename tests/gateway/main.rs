@@ -11,7 +11,6 @@ mod backups;
 mod client_certificates;
 mod client_keys;
 mod client_secrets;
-mod clients;
 mod clock_skew;
 mod contract_login;
 mod contract_token;
@@ -27,14 +26,12 @@ mod log_readers;
 mod login_backend;
 mod logouts;
 mod metrics;
-mod neighbours;
 mod oauth;
 mod oauth_errors;
 mod outages;
 mod pressure;
 mod privacy;
 mod proxies;
-mod real_clients;
 mod redis_access;
 mod redis_nodes;
 mod refresh;
@@ -150,4 +147,11 @@ mod identity {
     pub(crate) mod backend_assertion;
     mod identifier;
     mod subjects;
+}
+
+/// Programs of others: TLS scanner, OAuth libraries, HTTP clients, proxies on both sides.
+mod interop {
+    mod http_clients;
+    mod proxy_chain;
+    pub(crate) mod tools;
 }

@@ -1,6 +1,6 @@
 //! What the OAuth endpoints say to callers that they refuse: RFC 6749 section 5.2, RFC 7009 and RFC 7662 section 2.
 
-use crate::clients::python;
+use crate::interop::tools::python;
 use crate::harness::keys::base64;
 use crate::harness::*;
 

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use crate::clients::{interpreter, python};
+use crate::interop::tools::{interpreter, python};
 use crate::harness::backend::message;
 use crate::harness::keys::{decode, websocket_accept};
 use crate::harness::wire::{Lines, Wire, parse_head, values};

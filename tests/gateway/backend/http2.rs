@@ -7,7 +7,7 @@ use std::thread;
 use http::HeaderMap;
 use rcgen::ExtendedKeyUsagePurpose::ServerAuth;
 
-use crate::clients::{interpreter, python};
+use crate::interop::tools::{interpreter, python};
 use crate::harness::h2_backend::{Act, H2Backend};
 use crate::harness::other_proxy::OtherProxy;
 use crate::harness::wire::Fault;

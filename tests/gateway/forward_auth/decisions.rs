@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::clients;
+use crate::interop::tools;
 use crate::harness::config::FREE_API_KEY;
 use crate::harness::other_proxy::OtherProxy;
 use crate::harness::*;
@@ -307,7 +307,7 @@ fn envoy_is_told_by_grpc_what_to_set_what_to_remove_and_what_to_refuse_with() {
     let ca = gateway.files.path.join("certs/ca.pem");
     let port = gateway.address.port().to_string();
     let sub = keys::decode(&token).1["sub"].as_str().unwrap().to_owned();
-    let said = clients::python("ext_authz_client.py", &[&port, ca.to_str().unwrap(), &token, &sub]);
+    let said = tools::python("ext_authz_client.py", &[&port, ca.to_str().unwrap(), &token, &sub]);
     assert!(said.contains("ok"), "{said}");
     backend.assert_untouched();
     let line = gateway.stdout.wait(|line| line["refusal"] == "no_credential").unwrap();

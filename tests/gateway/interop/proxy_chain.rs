@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::clients::python;
+use crate::interop::tools::python;
 use crate::harness::keys::decode;
 use crate::harness::other_proxy::OtherProxy;
 use crate::harness::wire::Fault;

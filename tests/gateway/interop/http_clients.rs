@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::clients::interpreter;
+use crate::interop::tools::interpreter;
 use crate::harness::*;
 
 /// How long a client may take for its whole plan.
