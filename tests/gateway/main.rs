@@ -17,7 +17,6 @@ mod contract_token;
 mod cookies;
 mod disk;
 mod distance;
-mod goodbye;
 mod harness;
 mod limits;
 mod listeners;
@@ -41,14 +40,10 @@ mod rotation;
 mod rotation_overlap;
 mod rotation_replicas;
 mod rotation_standing;
-mod service;
 mod sessions;
-mod shutdown;
 mod state_directory;
 mod state_moves;
-mod takeover;
 mod tls;
-mod upgrade;
 mod upload_shares;
 mod user_names;
 mod websocket;
@@ -154,4 +149,13 @@ mod interop {
     mod http_clients;
     mod proxy_chain;
     pub(crate) mod tools;
+}
+
+/// Start, shutdown, upgrade to a new process, systemd.
+mod lifecycle {
+    mod graceful_close;
+    mod shutdown;
+    mod systemd;
+    mod takeover;
+    mod upgrade;
 }
