@@ -18,7 +18,6 @@ mod cookies;
 mod disk;
 mod distance;
 mod harness;
-mod limits;
 mod listeners;
 mod lockout;
 mod log_readers;
@@ -28,7 +27,6 @@ mod metrics;
 mod oauth;
 mod oauth_errors;
 mod outages;
-mod pressure;
 mod privacy;
 mod proxies;
 mod redis_access;
@@ -44,7 +42,6 @@ mod sessions;
 mod state_directory;
 mod state_moves;
 mod tls;
-mod upload_shares;
 mod user_names;
 mod websocket;
 mod websocket_addresses;
@@ -158,4 +155,11 @@ mod lifecycle {
     mod systemd;
     mod takeover;
     mod upgrade;
+}
+
+/// Limits of size, time and rate, and what happens above them.
+mod limits {
+    mod overload;
+    mod request_limits;
+    mod upload_share;
 }
