@@ -18,7 +18,6 @@ mod cookies;
 mod disk;
 mod distance;
 mod harness;
-mod listeners;
 mod lockout;
 mod log_readers;
 mod login_backend;
@@ -28,7 +27,6 @@ mod oauth;
 mod oauth_errors;
 mod outages;
 mod privacy;
-mod proxies;
 mod redis_access;
 mod redis_nodes;
 mod refresh;
@@ -162,4 +160,10 @@ mod limits {
     mod overload;
     mod request_limits;
     mod upload_share;
+}
+
+/// Listeners, their routes, and the proxies in front of them.
+mod listener {
+    pub(crate) mod listeners;
+    mod trusted_proxies;
 }

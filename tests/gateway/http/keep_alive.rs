@@ -69,7 +69,7 @@ fn resident(gateway: &Gateway) -> u64 {
 
 #[test]
 fn a_listener_that_redirects_keeps_nothing_of_what_was_asked() {
-    let (_backend, gateway, plain) = crate::listeners::redirecting();
+    let (_backend, gateway, plain) = crate::listener::listeners::redirecting();
     let request = Request::new(plain, "GET", "/x").header("X-Long", &"x".repeat(30_000));
     let mut connection = Connection::plain(plain);
     let mut ask = |count: usize| (0..count).for_each(|_| drop(request.send_on(&mut connection).expect(308, "")));

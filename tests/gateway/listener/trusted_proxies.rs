@@ -259,7 +259,7 @@ fn nginx_in_front(location: &str, gateway: SocketAddr) -> OtherProxy {
 
 #[test]
 fn behind_the_documented_nginx_wrong_passwords_of_one_customer_lock_out_nobody_else() {
-    let text = include_str!("../../docs/configuration.md");
+    let text = include_str!("../../../docs/configuration.md");
     let location = text.split_once("```nginx\n").unwrap().1.split_once("```").unwrap().0;
     let (_backend, gateway) = world_with(|config| {
         config
