@@ -4,24 +4,17 @@
 //! a letter with a number is a row of the security checklist.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-mod account_end;
 mod admin_listener;
-mod attempts;
 mod backups;
 mod client_certificates;
 mod client_keys;
 mod client_secrets;
 mod clock_skew;
-mod contract_login;
 mod contract_token;
-mod cookies;
 mod disk;
 mod distance;
 mod harness;
-mod lockout;
 mod log_readers;
-mod login_backend;
-mod logouts;
 mod metrics;
 mod oauth;
 mod oauth_errors;
@@ -36,11 +29,9 @@ mod rotation;
 mod rotation_overlap;
 mod rotation_replicas;
 mod rotation_standing;
-mod sessions;
 mod state_directory;
 mod state_moves;
 mod tls;
-mod user_names;
 mod websocket;
 mod websocket_addresses;
 mod websocket_shares;
@@ -166,4 +157,17 @@ mod limits {
 mod listener {
     pub(crate) mod listeners;
     mod trusted_proxies;
+}
+
+/// Logins of customers: the endpoint, cookies, sessions, logout, lockout.
+mod login {
+    mod account_changes;
+    mod backend;
+    mod cookies;
+    mod endpoint;
+    mod lockout;
+    mod lockout_admin;
+    mod logout;
+    mod sessions;
+    mod unicode_names;
 }
