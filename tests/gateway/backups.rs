@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::client_keys::{ask, assertion, in_file};
+use crate::oauth::private_key_jwt::{ask, assertion, in_file};
 use crate::clock_skew::clock;
 use crate::auth::dpop::Proof;
 use crate::harness::config::FREE_API_KEY;

@@ -7,22 +7,16 @@
 mod admin_listener;
 mod backups;
 mod client_certificates;
-mod client_keys;
-mod client_secrets;
 mod clock_skew;
-mod contract_token;
 mod disk;
 mod distance;
 mod harness;
 mod log_readers;
 mod metrics;
-mod oauth;
-mod oauth_errors;
 mod outages;
 mod privacy;
 mod redis_access;
 mod redis_nodes;
-mod refresh;
 mod refusal_lines;
 mod replicas;
 mod rotation;
@@ -170,4 +164,14 @@ mod login {
     mod logout;
     mod sessions;
     mod unicode_names;
+}
+
+/// The OAuth endpoints and how clients authenticate at them.
+mod oauth {
+    mod client_secrets;
+    mod errors;
+    pub(crate) mod private_key_jwt;
+    mod refresh_tokens;
+    mod revocation_and_introspection;
+    mod token_endpoint;
 }

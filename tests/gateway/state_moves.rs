@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::client_keys;
+use crate::oauth::private_key_jwt;
 use crate::harness::gateway::Workspace;
 use crate::harness::keys::{TokenKey, now, sha256_hex};
 use crate::harness::*;
@@ -60,11 +60,11 @@ impl Scene {
     /// Lives through it on a gateway whose state is in a file.
     fn begin() -> (Self, Gateway) {
         let (backend, signer) = (Backend::start(), TokenKey::generate());
-        let config = client_keys::in_file(Config::new(&backend).cookies("both").account(CAROL), &[signer.jwk("one")])
+        let config = private_key_jwt::in_file(Config::new(&backend).cookies("both").account(CAROL), &[signer.jwk("one")])
             .set("/login/refresh", json!({"lifetime": "1h", "grace": "0s"}))
             .set("/login/attempts", json!({"free": 1, "delay": "5m"}));
         let gateway = Gateway::start(&config);
-        let assertion = client_keys::assertion(&signer, |_| {});
+        let assertion = private_key_jwt::assertion(&signer, |_| {});
         let mut scene = Self {
             backend,
             config,
@@ -87,7 +87,7 @@ impl Scene {
         for status in [401, 401, 429] {
             gateway.login_request(CAROL.name, "wrong").send().expect(status, "");
         }
-        client_keys::ask(&gateway, &scene.assertion).ok();
+        private_key_jwt::ask(&gateway, &scene.assertion).ok();
         scene.holds(&gateway);
         (scene, gateway)
     }
@@ -109,8 +109,8 @@ impl Scene {
         }
         self.refresh_token = named(&refresh(gateway, &self.refresh_token).ok(), "refresh_token");
         gateway.login_request(CAROL.name, CAROL.secret).send().expect(429, "429-02");
-        client_keys::refused(gateway, client_keys::ask(gateway, &self.assertion), "client_assertion_used");
-        client_keys::ask(gateway, &client_keys::assertion(&self.signer, |_| {})).ok();
+        private_key_jwt::refused(gateway, private_key_jwt::ask(gateway, &self.assertion), "client_assertion_used");
+        private_key_jwt::ask(gateway, &private_key_jwt::assertion(&self.signer, |_| {})).ok();
     }
 
     /// The same files with the state elsewhere.
