@@ -4,20 +4,15 @@
 //! a letter with a number is a row of the security checklist.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-mod admin_listener;
 mod backups;
 mod client_certificates;
 mod clock_skew;
 mod disk;
 mod distance;
 mod harness;
-mod log_readers;
-mod metrics;
 mod outages;
-mod privacy;
 mod redis_access;
 mod redis_nodes;
-mod refusal_lines;
 mod replicas;
 mod rotation;
 mod rotation_overlap;
@@ -174,4 +169,13 @@ mod oauth {
     mod refresh_tokens;
     mod revocation_and_introspection;
     mod token_endpoint;
+}
+
+/// Metrics, access log, messages of refusals, the admin listener.
+mod observability {
+    mod access_log;
+    mod admin_listener;
+    mod blocked_log_output;
+    mod metrics;
+    mod refusal_messages;
 }
