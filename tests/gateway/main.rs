@@ -14,10 +14,6 @@ mod outages;
 mod redis_access;
 mod redis_nodes;
 mod replicas;
-mod rotation;
-mod rotation_overlap;
-mod rotation_replicas;
-mod rotation_standing;
 mod state_directory;
 mod state_moves;
 mod tls;
@@ -178,4 +174,12 @@ mod observability {
     mod blocked_log_output;
     mod metrics;
     mod refusal_messages;
+}
+
+/// Rotation of keys and secrets without a lost call.
+mod rotation {
+    mod keys;
+    mod overlap;
+    mod replicas;
+    mod status;
 }

@@ -2,7 +2,7 @@
 
 use crate::harness::keys::sha256_hex;
 use crate::harness::*;
-use crate::rotation::{run, shown};
+use crate::rotation::keys::{run, shown};
 
 #[test]
 fn f23_an_api_key_rotated_twice_keeps_the_end_that_was_announced_first() {

@@ -2,7 +2,7 @@
 
 use crate::harness::redis::RedisServer;
 use crate::harness::*;
-use crate::rotation::{run, shown};
+use crate::rotation::keys::{run, shown};
 
 /// Two replicas with directories and gateway.yaml files of their own, and one Redis.
 fn replicas(redis: &RedisServer) -> (Backend, Gateway, Gateway) {

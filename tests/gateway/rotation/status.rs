@@ -2,7 +2,7 @@
 
 use crate::harness::config::FREE_API_KEY;
 use crate::harness::*;
-use crate::rotation::run;
+use crate::rotation::keys::run;
 
 /// The lines of the table about this.
 fn lines(gateway: &Gateway, about: &str) -> Vec<String> {

@@ -109,9 +109,9 @@ fn rotating_changes_one_list_of_a_file_for_people_and_leaves_the_rest() {
     let hash = keys::argon2id(CLIENT.secret);
     let yaml = format!(
         "# ours\n{}clients:   # who calls\n  - id: asapp # them\n    secrets:\n      # made in spring\n      - '{hash}'\n    scopes: [ profile ]\n",
-        include_str!("../../gateway.yaml").split("clients:").next().unwrap()
+        include_str!("../../../gateway.yaml").split("clients:").next().unwrap()
     );
-    let rest = include_str!("../../gateway.yaml");
+    let rest = include_str!("../../../gateway.yaml");
     let rest = &rest[rest.find("\napi_keys:").unwrap()..];
     let files = &gateway.files;
     files.write("people.yaml", &(yaml.clone() + rest));
