@@ -4,18 +4,8 @@
 //! a letter with a number is a row of the security checklist.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-mod backups;
 mod client_certificates;
-mod clock_skew;
-mod disk;
-mod distance;
 mod harness;
-mod outages;
-mod redis_access;
-mod redis_nodes;
-mod replicas;
-mod state_directory;
-mod state_moves;
 mod tls;
 mod websocket;
 mod websocket_addresses;
@@ -182,4 +172,18 @@ mod rotation {
     mod overlap;
     mod replicas;
     mod status;
+}
+
+/// Sessions and revocations: Redis, the embedded store, backup, moves.
+mod state {
+    mod backup_restore;
+    mod clock_skew;
+    mod directory_permissions;
+    pub(crate) mod disk_failures;
+    mod export_import;
+    mod redis_auth_and_tls;
+    mod redis_cluster_and_sentinel;
+    mod redis_latency;
+    mod redis_outages;
+    mod replicas;
 }

@@ -1,6 +1,6 @@
 //! Files of the configuration on a disk that hangs, such as a network disk whose server is gone.
 
-use crate::disk::on_faulty_disk_with;
+use crate::state::disk_failures::on_faulty_disk_with;
 use crate::harness::*;
 
 /// Whether there is a thread of this name.

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::oauth::private_key_jwt::{ask, assertion, in_file};
-use crate::clock_skew::clock;
+use crate::state::clock_skew::clock;
 use crate::auth::dpop::Proof;
 use crate::harness::config::FREE_API_KEY;
 use crate::harness::gateway::Workspace;
@@ -13,7 +13,7 @@ use crate::harness::*;
 
 /// The commands of the chapter in docs/operations.md, without the program's name.
 fn documented() -> Vec<Vec<&'static str>> {
-    let chapter = include_str!("../../docs/operations.md").split("\n### Backups\n").nth(1).unwrap();
+    let chapter = include_str!("../../../docs/operations.md").split("\n### Backups\n").nth(1).unwrap();
     let chapter = chapter.split("\n#").next().unwrap();
     let lines = chapter.lines().filter_map(|line| line.strip_prefix("wicketgate "));
     lines.map(|line| line.split_whitespace().collect()).collect()

@@ -6,14 +6,14 @@ use crate::oauth::private_key_jwt;
 use crate::harness::gateway::Workspace;
 use crate::harness::keys::{TokenKey, now, sha256_hex};
 use crate::harness::*;
-use crate::redis_access::RIGHTS;
-use crate::replicas::{by_cookie, logout, pair};
+use crate::state::redis_auth_and_tls::RIGHTS;
+use crate::state::replicas::{by_cookie, logout, pair};
 
 const CAROL: Account = Account { name: "carol", secret: "carol's password", subject: "3" };
 
 /// The commands of the chapter in docs/operations.md, without the program's name.
 fn documented() -> [Vec<&'static str>; 2] {
-    let chapter = include_str!("../../docs/operations.md").split("\n#### Moving to Redis and back\n").nth(1).unwrap();
+    let chapter = include_str!("../../../docs/operations.md").split("\n#### Moving to Redis and back\n").nth(1).unwrap();
     let chapter = chapter.split("\n#").next().unwrap();
     let lines = chapter.lines().filter_map(|line| line.strip_prefix("wicketgate "));
     let commands: Vec<Vec<&str>> = lines.map(|line| line.split_whitespace().collect()).collect();

@@ -9,7 +9,7 @@ use std::thread;
 use rcgen::ExtendedKeyUsagePurpose;
 
 use crate::harness::*;
-use crate::replicas::{by_cookie, log_in, replicas, until};
+use crate::state::replicas::{by_cookie, log_in, replicas, until};
 
 const TAKEN: &str = "the state store has taken the new credentials";
 pub(crate) const RIGHTS: [&str; 7] = ["~wg:*", "&wg:*", "+@all", "-@admin", "-@dangerous", "+role", "+wait"];

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::harness::*;
-use crate::replicas::{by_cookie, pair, until};
+use crate::state::replicas::{by_cookie, pair, until};
 
 /// The environment of a gateway whose clock is so far ahead.
 pub(crate) fn clock(ahead: &str) -> [(&'static str, PathBuf); 3] {

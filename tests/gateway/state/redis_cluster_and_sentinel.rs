@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::harness::*;
-use crate::replicas::{Replicas, by_cookie, log_in, logout, replicas, until};
+use crate::state::replicas::{Replicas, by_cookie, log_in, logout, replicas, until};
 
 /// The logins that are listed.
 fn listed(gateway: &Gateway, more: &[&str]) -> Vec<Value> {
@@ -21,7 +21,7 @@ fn sessions_and_refresh_tokens_on_all_nodes_of_a_cluster_are_listed_and_ended() 
     });
     let (a, b) = (&world.gateways[0], &world.gateways[1]);
     let logins: Vec<Response> = (0..12).map(|_| a.login_request(ALICE.name, ALICE.secret).send().ok()).collect();
-    let pairs: Vec<String> = logins.iter().map(crate::replicas::pair).collect();
+    let pairs: Vec<String> = logins.iter().map(crate::state::replicas::pair).collect();
     let bob = log_in(b, BOB);
     let kept = |node: &RedisServer, kind: &str| node.command(&["KEYS", kind]).lines().count();
     for kind in ["wg:s:*", "wg:f:*"] {
