@@ -4,9 +4,7 @@
 //! a letter with a number is a row of the security checklist.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-mod client_certificates;
 mod harness;
-mod tls;
 mod websocket;
 mod websocket_addresses;
 mod websocket_shares;
@@ -186,4 +184,10 @@ mod state {
     mod redis_latency;
     mod redis_outages;
     mod replicas;
+}
+
+/// TLS towards callers, and their certificates.
+mod tls {
+    mod client_certificates;
+    mod server;
 }
