@@ -5,9 +5,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod harness;
-mod websocket;
-mod websocket_addresses;
-mod websocket_shares;
 
 /// Credentials of a call: which a route requires, which are accepted, which are refused.
 mod auth {
@@ -190,4 +187,11 @@ mod state {
 mod tls {
     mod client_certificates;
     mod server;
+}
+
+/// WebSockets: handshake, tunnel, how long one stays open.
+mod websocket {
+    mod allow_list;
+    mod share;
+    pub(crate) mod tunnel;
 }

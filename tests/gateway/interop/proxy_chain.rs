@@ -8,7 +8,7 @@ use crate::harness::keys::decode;
 use crate::harness::other_proxy::OtherProxy;
 use crate::harness::wire::Fault;
 use crate::harness::*;
-use crate::websocket::library_server;
+use crate::websocket::tunnel::library_server;
 
 /// What begins with /me/live goes to `live`, all else to `other`.
 fn haproxy(other: SocketAddr, live: SocketAddr) -> OtherProxy {

@@ -9,7 +9,7 @@ use std::thread;
 
 use crate::interop::tools::interpreter;
 use crate::harness::*;
-use crate::websocket::{backend, library_server, open, with_websockets, world_of};
+use crate::websocket::tunnel::{backend, library_server, open, with_websockets, world_of};
 
 /// What a server says with a Close frame that goes away, and the same masked by a client with no secret in it.
 const GOING_AWAY: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];

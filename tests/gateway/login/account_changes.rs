@@ -3,7 +3,7 @@
 use std::thread;
 
 use crate::harness::*;
-use crate::websocket::{backend, open, world_of};
+use crate::websocket::tunnel::{backend, open, world_of};
 
 /// What a login gives.
 struct Login {
@@ -231,7 +231,7 @@ fn an_open_websocket_ends_with_the_account_of_its_caller() {
     let (mut goes, _other_side) = open(&gateway, &opened, shown(&bob).header("X-Request-Id", "goes"));
     let cookie = gateway.get("/me/live").header("Cookie", &bob.cookie).header("Sec-Fetch-Site", "same-origin");
     let (mut goes_too, _its_other_side) = open(&gateway, &opened, cookie);
-    let mut config = change(crate::websocket::with_websockets(Config::with_server(&format!("http://{address}"))));
+    let mut config = change(crate::websocket::tunnel::with_websockets(Config::with_server(&format!("http://{address}"))));
     config.accounts.retain(|account| account.name != BOB.name);
     gateway.reload(&config, "reloaded");
     assert!(goes.closes() && goes_too.closes());

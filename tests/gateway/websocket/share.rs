@@ -1,7 +1,7 @@
 //! How many WebSockets one caller may hold: others are to be served too.
 
 use crate::harness::*;
-use crate::websocket::{backend, handshake, open, world_of};
+use crate::websocket::tunnel::{backend, handshake, open, world_of};
 
 fn four_in_flight(config: Config) -> Config {
     config.set("/backends/legacy/concurrency", json!(4)).set("/backends/legacy/websocket_share", json!(50))

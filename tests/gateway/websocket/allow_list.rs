@@ -1,7 +1,7 @@
 //! Open WebSockets, where addresses are no longer allowed.
 
 use crate::harness::*;
-use crate::websocket::{backend, open, with_websockets};
+use crate::websocket::tunnel::{backend, open, with_websockets};
 
 fn config(address: std::net::SocketAddr) -> Config {
     with_websockets(Config::with_server(&format!("http://{address}")))
