@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn contract_14_every_code_begins_with_its_status() {
+    fn every_code_begins_with_its_status() {
         for refusal in crate::refusal::tests::all() {
             let Row { status, code, message } = row(refusal);
             let (begin, end) = code.split_once('-').unwrap();
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn d21_what_would_teach_an_attacker_shares_a_code_and_a_message() {
+    fn what_would_teach_an_attacker_shares_a_code_and_a_message() {
         let same =
             |one: Refusal, other: Refusal| (row(one).code, row(one).message) == (row(other).code, row(other).message);
         assert!(same(Refusal::LoginUnknownUser, Refusal::LoginWrongPassword));
