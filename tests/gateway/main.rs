@@ -1,7 +1,4 @@
-//! The gateway from outside: real processes, real sockets, raw bytes.
-//!
-//! Names of tests begin with what they prove: `contract_N` is requirement N of the contract with ASAPP's calls,
-//! a letter with a number is a row of the security checklist.
+//! The gateway from outside: real processes, real sockets, raw bytes. tests/README.md says where a new test goes.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod harness;

@@ -30,7 +30,7 @@ fn token_for(gateway: &Gateway, resource: &str) -> String {
 }
 
 #[test]
-fn t40_a_token_is_good_on_routes_of_its_own_audience_only_also_where_it_was_verified_before() {
+fn a_token_is_good_on_routes_of_its_own_audience_only_also_where_it_was_verified_before() {
     let (backend, gateway) = world_with(reporting);
     let (usual, reports) = (gateway.token(CLIENT), token_for(&gateway, REPORTS));
     assert_eq!(decode(&usual).1["aud"], "legacy-api");
@@ -90,7 +90,7 @@ fn a_client_that_may_no_longer_have_tokens_for_an_audience_has_none() {
 }
 
 #[test]
-fn f19_introspection_tells_whom_a_token_is_for() {
+fn introspection_tells_whom_a_token_is_for() {
     let (_backend, gateway) = world_with(reporting);
     for (token, audience) in [(token_for(&gateway, REPORTS), REPORTS), (gateway.token(CLIENT), "legacy-api")] {
         let form = format!("client_id={}&client_secret={}&token={token}", CLIENT.name, CLIENT.secret);
@@ -100,7 +100,7 @@ fn f19_introspection_tells_whom_a_token_is_for() {
 }
 
 #[test]
-fn f16_tokens_are_limited_to_the_lifetime_scopes_and_audiences_of_their_client() {
+fn tokens_are_limited_to_the_lifetime_scopes_and_audiences_of_their_client() {
     let (_backend, gateway) = world_with(|config| {
         reporting(config).set("/clients/0/lifetime", json!("15m")).set("/access_token/lifetime", json!("1h"))
     });

@@ -35,7 +35,7 @@ fn status(gateway: &Gateway, token: &str) -> u16 {
 }
 
 #[test]
-fn x25_customers_of_an_issuer_that_dies_are_served_also_after_a_restart() {
+fn customers_of_an_issuer_that_dies_are_served_also_after_a_restart() {
     let key = TokenKey::generate();
     let provider = IdentityProvider::start(&[key.jwk("one")]);
     let (_backend, gateway) = trusting(&provider.jwks_url(), |config| config);
@@ -59,7 +59,7 @@ fn x25_customers_of_an_issuer_that_dies_are_served_also_after_a_restart() {
 }
 
 #[test]
-fn x25_a_start_without_the_issuer_serves_all_others_and_says_what_is_missing() {
+fn a_start_without_the_issuer_serves_all_others_and_says_what_is_missing() {
     let key = TokenKey::generate();
     let address = IdentityProvider::start(&[]).die();
     let (backend, gateway) = trusting(&format!("http://{address}/jwks"), |config| config);
@@ -95,7 +95,7 @@ fn a_replica_is_not_ready_without_an_issuer_that_the_operator_requires() {
 }
 
 #[test]
-fn x26_a_hanging_issuer_delays_nobody_whose_key_is_known() {
+fn a_hanging_issuer_delays_nobody_whose_key_is_known() {
     let (key, next) = (TokenKey::generate(), TokenKey::generate());
     let provider = IdentityProvider::start(&[key.jwk("one")]);
     let (_backend, gateway) = trusting(&provider.jwks_url(), slowly);
@@ -125,7 +125,7 @@ fn x26_a_hanging_issuer_delays_nobody_whose_key_is_known() {
 }
 
 #[test]
-fn x27_d27_a_new_key_is_accepted_with_its_first_token_and_the_old_one_meanwhile() {
+fn a_new_key_is_accepted_with_its_first_token_and_the_old_one_meanwhile() {
     let (old, new) = (TokenKey::generate(), TokenKey::generate());
     let provider = IdentityProvider::start(&[old.jwk("old")]);
     let (_backend, gateway) = trusting(&provider.jwks_url(), |config| {
@@ -153,7 +153,7 @@ fn a_key_that_changes_under_its_old_name_is_found_too() {
 }
 
 #[test]
-fn t40_a_token_that_was_verified_before_is_refused_when_its_key_is_withdrawn() {
+fn a_token_that_was_verified_before_is_refused_when_its_key_is_withdrawn() {
     let (bad, good) = (TokenKey::generate(), TokenKey::generate());
     let provider = IdentityProvider::start(&[bad.jwk("bad"), good.jwk("good")]);
     let (_backend, gateway) = trusting(&provider.jwks_url(), |config| config);
@@ -165,7 +165,7 @@ fn t40_a_token_that_was_verified_before_is_refused_when_its_key_is_withdrawn() {
 }
 
 #[test]
-fn d6_t21_ten_thousand_unknown_keys_cause_one_fetch_in_a_cooldown() {
+fn ten_thousand_unknown_keys_cause_one_fetch_in_a_cooldown() {
     const CALLERS: usize = 8;
     const AT_ONCE: usize = 50;
     const ROUNDS: usize = 25;
@@ -205,7 +205,7 @@ fn d6_t21_ten_thousand_unknown_keys_cause_one_fetch_in_a_cooldown() {
 }
 
 #[test]
-fn d5_t16_a_kid_of_any_form_is_looked_up_in_memory_and_nowhere_else() {
+fn a_kid_of_any_form_is_looked_up_in_memory_and_nowhere_else() {
     let elsewhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     elsewhere.set_nonblocking(true).unwrap();
     let url = format!("http://{}/jwks", elsewhere.local_addr().unwrap());
@@ -258,7 +258,7 @@ fn d5_t16_a_kid_of_any_form_is_looked_up_in_memory_and_nowhere_else() {
 }
 
 #[test]
-fn x27_fifty_that_wait_for_the_same_key_cause_one_fetch() {
+fn fifty_that_wait_for_the_same_key_cause_one_fetch() {
     let (old, new) = (TokenKey::generate(), TokenKey::generate());
     let provider = IdentityProvider::start(&[old.jwk("old")]);
     let (_backend, gateway) =
@@ -282,7 +282,7 @@ fn x27_fifty_that_wait_for_the_same_key_cause_one_fetch() {
 }
 
 #[test]
-fn x28_t21_whatever_an_issuer_publishes_by_mistake_the_last_good_keys_stay() {
+fn whatever_an_issuer_publishes_by_mistake_the_last_good_keys_stay() {
     let key = TokenKey::generate();
     let provider = IdentityProvider::start(&[key.jwk("one")]);
     let (_backend, gateway) = trusting(&provider.jwks_url(), |config| config);
@@ -325,7 +325,7 @@ fn x28_t21_whatever_an_issuer_publishes_by_mistake_the_last_good_keys_stay() {
 }
 
 #[test]
-fn x29_two_tokens_while_no_keys_can_be_had_are_a_refusal_and_no_crash() {
+fn two_tokens_while_no_keys_can_be_had_are_a_refusal_and_no_crash() {
     let key = TokenKey::generate();
     let address = IdentityProvider::start(&[]).die();
     let (backend, mut gateway) = trusting(&format!("http://{address}/jwks"), |config| {
@@ -392,7 +392,7 @@ fn an_issuer_is_asked_where_its_keys_are() {
 }
 
 #[test]
-fn t21_metadata_of_another_issuer_or_of_a_private_network_lead_nowhere() {
+fn metadata_of_another_issuer_or_of_a_private_network_lead_nowhere() {
     let key = TokenKey::generate();
     let other = IdentityProvider::start(&[key.jwk("one")]);
     for (word, said) in [

@@ -19,7 +19,7 @@ fn observe_lets_through_what_enforce_would_refuse_and_says_so() {
 }
 
 #[test]
-fn contract_23_a_caller_cannot_say_who_he_is_in_observe_mode_either() {
+fn a_caller_cannot_say_who_he_is_in_observe_mode_either() {
     let (backend, gateway) = observing();
     for name in ["X-Customer-Id", "x_customer_id", "X-CUSTOMER_ID"] {
         gateway.post("/account/x").header(name, "admin").send().ok();

@@ -5,7 +5,7 @@ use crate::harness::keys;
 use crate::harness::*;
 
 #[test]
-fn contract_5_7_the_documented_call_with_an_empty_body_is_forwarded() {
+fn the_documented_call_with_an_empty_body_is_forwarded() {
     let (backend, gateway) = world();
     gateway.profile().send().ok();
     gateway.profile().body("").send().ok();
@@ -19,7 +19,7 @@ fn contract_5_7_the_documented_call_with_an_empty_body_is_forwarded() {
 }
 
 #[test]
-fn contract_5_each_route_wants_just_what_it_names() {
+fn each_route_wants_just_what_it_names() {
     let (_backend, gateway) = world();
     gateway.get("/public/x").send().ok();
     gateway.get("/key/x").api_key(API_KEY).send().ok();
@@ -28,7 +28,7 @@ fn contract_5_each_route_wants_just_what_it_names() {
 }
 
 #[test]
-fn contract_5_without_any_credential_401_10_and_the_backend_sees_nothing() {
+fn without_any_credential_401_10_and_the_backend_sees_nothing() {
     let (backend, gateway) = world();
     for target in ["/account/getprofile", "/me/x", "/system/x"] {
         let answer = gateway.post(target).send().expect(401, "401-10");
@@ -38,7 +38,7 @@ fn contract_5_without_any_credential_401_10_and_the_backend_sees_nothing() {
 }
 
 #[test]
-fn contract_5_each_missing_credential_has_its_own_code() {
+fn each_missing_credential_has_its_own_code() {
     let (backend, gateway) = world();
     let all = gateway.profile();
     all.clone().drop_header("api-key").send().expect(403, "403-01");
@@ -48,7 +48,7 @@ fn contract_5_each_missing_credential_has_its_own_code() {
 }
 
 #[test]
-fn contract_6_names_and_schemes_are_matched_without_regard_to_case() {
+fn names_and_schemes_are_matched_without_regard_to_case() {
     let (_backend, gateway) = world();
     let (client, customer) = (gateway.client_token(), gateway.customer_token());
     gateway
@@ -61,7 +61,7 @@ fn contract_6_names_and_schemes_are_matched_without_regard_to_case() {
 }
 
 #[test]
-fn contract_6_a_repeated_credential_header_is_400_02() {
+fn a_repeated_credential_header_is_400_02() {
     let (backend, gateway) = world();
     let all = gateway.profile();
     for name in ["Authorization", "customer-auth", "api-key"] {
@@ -73,7 +73,7 @@ fn contract_6_a_repeated_credential_header_is_400_02() {
 }
 
 #[test]
-fn contract_6_a_bare_jwt_is_malformed_unless_configured() {
+fn a_bare_jwt_is_malformed_unless_configured() {
     let (_backend, gateway) = world();
     let token = gateway.customer_token();
     gateway.get("/me/x").header("customer-auth", &token).send().expect(401, "401-03");
@@ -83,7 +83,7 @@ fn contract_6_a_bare_jwt_is_malformed_unless_configured() {
 }
 
 #[test]
-fn contract_12_api_keys_that_do_not_fit_are_403() {
+fn api_keys_that_do_not_fit_are_403() {
     let (backend, gateway) = world();
     let all = gateway.profile();
     for key in ["unknown", "", OTHER_API_KEY, NARROW_API_KEY, &API_KEY[..API_KEY.len() - 1], &format!("{API_KEY}x")] {
@@ -98,7 +98,7 @@ fn contract_12_api_keys_that_do_not_fit_are_403() {
 
 /// Each token with each key: only those that belong together pass.
 #[test]
-fn d23_of_tokens_and_keys_only_those_that_belong_together_pass() {
+fn of_tokens_and_keys_only_those_that_belong_together_pass() {
     let (backend, gateway) = world();
     let (good, other) = (gateway.client_token(), gateway.token(OTHER_CLIENT));
     let mut seen = Vec::new();
@@ -116,7 +116,7 @@ fn d23_of_tokens_and_keys_only_those_that_belong_together_pass() {
 }
 
 #[test]
-fn contract_12_a_bad_client_token_is_401_with_its_own_code() {
+fn a_bad_client_token_is_401_with_its_own_code() {
     let (_backend, gateway) = world();
     let (header, mut claims) = keys::decode(&gateway.client_token());
     claims["exp"] = json!(keys::now() - 3600);
@@ -132,7 +132,7 @@ fn contract_12_a_bad_client_token_is_401_with_its_own_code() {
 }
 
 #[test]
-fn contract_12_a_faulty_integration_never_looks_like_an_expired_login() {
+fn a_faulty_integration_never_looks_like_an_expired_login() {
     let (_backend, gateway) = world();
     let all = gateway.profile().replace("customer-auth", "JWT garbage");
     all.clone().send().expect(401, "401-03");
@@ -141,7 +141,7 @@ fn contract_12_a_faulty_integration_never_looks_like_an_expired_login() {
 }
 
 #[test]
-fn contract_33_f24_customer_and_client_tokens_are_not_exchangeable() {
+fn customer_and_client_tokens_are_not_exchangeable() {
     let (backend, gateway) = world();
     let (client, customer) = (gateway.client_token(), gateway.customer_token());
     let all = gateway.profile();
@@ -153,7 +153,7 @@ fn contract_33_f24_customer_and_client_tokens_are_not_exchangeable() {
 }
 
 #[test]
-fn contract_29_d24_a_client_without_the_scope_is_403_and_told_which() {
+fn a_client_without_the_scope_is_403_and_told_which() {
     let (backend, gateway) = world();
     let token = gateway.token(OTHER_CLIENT);
     let all = gateway.profile().replace("Authorization", &format!("Bearer {token}")).replace("api-key", FREE_API_KEY);
@@ -167,7 +167,7 @@ fn contract_29_d24_a_client_without_the_scope_is_403_and_told_which() {
 }
 
 #[test]
-fn contract_14_g4_what_matches_no_route_is_404_and_no_backend_is_asked() {
+fn what_matches_no_route_is_404_and_no_backend_is_asked() {
     let (backend, gateway) = world();
     for target in
         ["/", "/account", "/accounts/x", "/ACCOUNT/x", "/metrics", "/livez", "/readyz", "/.well-known/x", "/publi"]
@@ -179,7 +179,7 @@ fn contract_14_g4_what_matches_no_route_is_404_and_no_backend_is_asked() {
 }
 
 #[test]
-fn contract_14_methods_that_are_not_listed_are_405() {
+fn methods_that_are_not_listed_are_405() {
     let (backend, gateway) = world();
     let answer = gateway.get("/account/getprofile").send().expect(405, "405-01");
     assert_eq!(answer.header("Allow"), Some("POST"));
@@ -191,7 +191,7 @@ fn contract_14_methods_that_are_not_listed_are_405() {
 }
 
 #[test]
-fn contract_14_errors_are_json_with_a_code_and_nothing_else() {
+fn errors_are_json_with_a_code_and_nothing_else() {
     let (_backend, gateway) = world();
     for target in ["/nowhere", "/me/x", "/key/x", "/public/%00"] {
         let answer = gateway.get(target).send();
@@ -207,7 +207,7 @@ fn contract_14_errors_are_json_with_a_code_and_nothing_else() {
 }
 
 #[test]
-fn contract_49_a_content_type_that_the_route_does_not_take_is_415() {
+fn a_content_type_that_the_route_does_not_take_is_415() {
     let (backend, gateway) = world_with(|c| c.route("public", "content_types", json!(["application/json"])));
     gateway.post("/public/x").form("a=b").send().expect(415, "415-01");
     backend.assert_untouched();
@@ -217,7 +217,7 @@ fn contract_49_a_content_type_that_the_route_does_not_take_is_415() {
 }
 
 #[test]
-fn contract_52_routes_can_be_told_apart_by_host() {
+fn routes_can_be_told_apart_by_host() {
     let backend = Backend::start();
     let other = json!({"name": "v2", "hosts": ["localhost"], "path": "/v/", "methods": ["GET"], "public": true, "backend": "legacy"});
     let gateway = Gateway::start(&Config::new(&backend).add_route(other));

@@ -4,7 +4,7 @@ use crate::harness::keys::decode;
 use crate::harness::*;
 
 #[test]
-fn contract_30_the_public_keys_are_published_and_nothing_private() {
+fn the_public_keys_are_published_and_nothing_private() {
     let (backend, gateway) = world();
     let answer = gateway.get("/.well-known/jwks.json").send().ok();
     let keys = answer.json()["keys"].as_array().unwrap().clone();
@@ -28,7 +28,7 @@ fn contract_30_the_public_keys_are_published_and_nothing_private() {
 }
 
 #[test]
-fn contract_32_a_token_is_good_for_another_process_with_the_same_keys() {
+fn a_token_is_good_for_another_process_with_the_same_keys() {
     let (_backend, gateway) = world();
     let (client, customer) = (gateway.client_token(), gateway.customer_token());
     let gateway = gateway.restart();
@@ -37,7 +37,7 @@ fn contract_32_a_token_is_good_for_another_process_with_the_same_keys() {
 }
 
 #[test]
-fn contract_46_a_token_of_another_environment_is_401() {
+fn a_token_of_another_environment_is_401() {
     let (_sandbox_backend, sandbox) = world_with(|c| c.set("/issuer/url", json!("https://sandbox.test")));
     let (backend, production) = world();
     production.get("/me/x").customer(&sandbox.customer_token()).send().expect(401, "401-03");
@@ -46,7 +46,7 @@ fn contract_46_a_token_of_another_environment_is_401() {
 }
 
 #[test]
-fn contract_30_each_algorithm_signs_and_a_new_key_takes_over_without_a_restart() {
+fn each_algorithm_signs_and_a_new_key_takes_over_without_a_restart() {
     let (_backend, gateway) = world_with(|config| config.set("/issuer/publish_delay", json!("0s")));
     let mut tokens = vec![gateway.login(ALICE)];
     for (algorithm, name) in [("rs256", "RS256"), ("eddsa", "EdDSA")] {

@@ -24,7 +24,7 @@ fn call_until(gateway: &Gateway, condition: impl Fn() -> bool) {
 }
 
 #[test]
-fn x10_requests_follow_a_name_to_its_new_address_and_none_is_lost() {
+fn requests_follow_a_name_to_its_new_address_and_none_is_lost() {
     let (one, other, gateway) = named("127.0.0.1 app.test\n");
     (0..10).for_each(|_| drop(gateway.get("/public/x").send().ok()));
     assert_eq!((one.requests().len(), other.requests().len()), (10, 0));
@@ -46,7 +46,7 @@ fn each_address_of_a_name_is_a_server() {
 }
 
 #[test]
-fn x9_while_a_name_cannot_be_looked_up_its_last_address_stays() {
+fn while_a_name_cannot_be_looked_up_its_last_address_stays() {
     let (one, _other, gateway) = named("127.0.0.1 app.test\n");
     gateway.files.write("hosts", "127.0.0.1 localhost\n");
     let line = gateway.stderr.wait(|line| line["name"] == "app.test").unwrap();

@@ -50,7 +50,7 @@ impl Drop for Process {
 }
 
 #[test]
-fn x2_a_backend_that_dies_loses_no_request_that_can_be_sent_again_and_repeats_no_other() {
+fn a_backend_that_dies_loses_no_request_that_can_be_sent_again_and_repeats_no_other() {
     let (backends, gateway) = several::<2>(without_circuit);
     let gate = Gate::default();
     backends.iter().for_each(|backend| backend.on("/public/slow", Behaviour::Hold(gate.clone())));
@@ -87,7 +87,7 @@ fn x2_a_backend_that_dies_loses_no_request_that_can_be_sent_again_and_repeats_no
 }
 
 #[test]
-fn x3_x4_a_server_that_hangs_is_504_and_then_left_alone_and_comes_back() {
+fn a_server_that_hangs_is_504_and_then_left_alone_and_comes_back() {
     let (process, backend) = (Process::start(), Backend::start());
     let config = Config::with_server(&format!("http://{}", process.address))
         .set("/backends/legacy/servers", json!([format!("http://{}", process.address), backend.url()]))
@@ -117,7 +117,7 @@ fn x3_x4_a_server_that_hangs_is_504_and_then_left_alone_and_comes_back() {
 }
 
 #[test]
-fn x4_contract_16_a_backend_that_does_not_answer_opens_the_circuit_until_it_does() {
+fn a_backend_that_does_not_answer_opens_the_circuit_until_it_does() {
     let (backend, gateway) = world_with(|c| {
         c.set("/backends/legacy/timeout", json!("100ms"))
             .set("/backends/legacy/circuit", json!({"failures": 3, "pause": "300ms"}))
@@ -149,7 +149,7 @@ fn x4_contract_16_a_backend_that_does_not_answer_opens_the_circuit_until_it_does
 }
 
 #[test]
-fn x5_a_backend_that_refuses_is_asked_hardly_more_often_than_callers_ask() {
+fn a_backend_that_refuses_is_asked_hardly_more_often_than_callers_ask() {
     let (backends, gateway) =
         several::<2>(|c| without_circuit(c).set("/backends/legacy/ejection", json!({"failures": 0})));
     backends.iter().for_each(|backend| backend.on("/public/x", Behaviour::Close));
@@ -165,7 +165,7 @@ fn x5_a_backend_that_refuses_is_asked_hardly_more_often_than_callers_ask() {
 }
 
 #[test]
-fn x6_a_body_may_take_longer_than_the_timeout_while_it_goes_on_and_no_longer() {
+fn a_body_may_take_longer_than_the_timeout_while_it_goes_on_and_no_longer() {
     let (backend, gateway) = world_with(|c| c.set("/backends/legacy/timeout", json!("400ms")));
     let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n".to_vec();
     let pieces = std::iter::once(head).chain(vec![b"x".to_vec(); 10]).collect();
@@ -181,7 +181,7 @@ fn x6_a_body_may_take_longer_than_the_timeout_while_it_goes_on_and_no_longer() {
 }
 
 #[test]
-fn x1_a_backend_that_dies_within_a_body_disturbs_no_other_exchange() {
+fn a_backend_that_dies_within_a_body_disturbs_no_other_exchange() {
     let (backends, gateway) = several::<2>(|c| c);
     let gate = Gate::default();
     let first = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello".to_vec();

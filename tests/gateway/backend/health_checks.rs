@@ -53,7 +53,7 @@ fn a_server_that_a_check_finds_bad_gets_no_requests_until_it_is_well() {
 }
 
 #[test]
-fn contract_16_while_all_servers_are_bad_callers_get_503_at_once_and_no_server_is_asked() {
+fn while_all_servers_are_bad_callers_get_503_at_once_and_no_server_is_asked() {
     let (backends, gateway) = several::<2>(checked);
     backends.iter().for_each(|backend| backend.on("/health", unwell()));
     backends.iter().for_each(|backend| up(&gateway, backend, 0.0));
@@ -128,7 +128,7 @@ fn the_last_server_is_never_ejected() {
 }
 
 #[test]
-fn n5_what_callers_do_wrong_does_not_count_against_a_server() {
+fn what_callers_do_wrong_does_not_count_against_a_server() {
     let (backends, gateway) = several::<2>(|c| ejecting(c, "1m").limit("stall_timeout", json!("100ms")));
     for _ in 0..10 {
         let mut broken = gateway.post("/public/x").header("Transfer-Encoding", "chunked").bytes();

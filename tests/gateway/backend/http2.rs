@@ -7,11 +7,11 @@ use std::thread;
 use http::HeaderMap;
 use rcgen::ExtendedKeyUsagePurpose::ServerAuth;
 
-use crate::interop::tools::{interpreter, python};
 use crate::harness::h2_backend::{Act, H2Backend};
 use crate::harness::other_proxy::OtherProxy;
 use crate::harness::wire::Fault;
 use crate::harness::*;
+use crate::interop::tools::{interpreter, python};
 
 fn world() -> (H2Backend, Gateway) {
     let backend = H2Backend::start(None);
@@ -93,7 +93,7 @@ fn what_is_refused_unseen_again_and_again_is_overload_and_opens_no_circuit() {
 }
 
 #[test]
-fn contract_18_a_post_that_the_backend_gave_up_is_not_sent_again() {
+fn a_post_that_the_backend_gave_up_is_not_sent_again() {
     let (backend, gateway) = world();
     backend.on("/public/x", Act::Reset(1, ::h2::Reason::INTERNAL_ERROR));
     gateway.post("/public/x").body("pay").send().expect(502, "502-01");
@@ -130,7 +130,7 @@ fn the_head_of_an_answer_may_be_as_large_as_by_http_1_1() {
 }
 
 #[test]
-fn a33_an_answer_that_is_cut_off_is_an_abort() {
+fn an_answer_that_is_cut_off_is_an_abort() {
     let (backend, gateway) = world();
     // Also where it says that nothing went wrong: it has not said that this is the end.
     for reason in [::h2::Reason::INTERNAL_ERROR, ::h2::Reason::NO_ERROR] {
@@ -157,7 +157,7 @@ fn a_whole_answer_before_the_end_of_the_request_passes_whole() {
 }
 
 #[test]
-fn a31_an_answer_of_204_or_304_has_no_content_whatever_the_backend_sends() {
+fn an_answer_of_204_or_304_has_no_content_whatever_the_backend_sends() {
     let (backend, gateway) = world();
     for status in [204, 304] {
         backend.on("/public/x", Act::Say(status, &[], &[("x-sum", "1")]));

@@ -12,7 +12,7 @@ fn over_h2(gateway: &Gateway) -> http::Response<Vec<u8>> {
 }
 
 #[test]
-fn a32_lengths_that_are_equal_become_one() {
+fn lengths_that_are_equal_become_one() {
     let (backend, gateway) = world();
     for lines in [
         "Content-Length: 11, 11\r\n",
@@ -34,7 +34,7 @@ fn a32_lengths_that_are_equal_become_one() {
 }
 
 #[test]
-fn a32_lengths_that_differ_are_502_also_to_head() {
+fn lengths_that_differ_are_502_also_to_head() {
     let (backend, gateway) = world();
     for lines in [
         "Content-Length: 5, 6\r\n",
@@ -53,7 +53,7 @@ fn a32_lengths_that_differ_are_502_also_to_head() {
 }
 
 #[test]
-fn a32_codings_other_than_a_single_chunked_are_502() {
+fn codings_other_than_a_single_chunked_are_502() {
     let (backend, gateway) = world();
     for lines in [
         "Transfer-Encoding: gzip, chunked\r\n",
@@ -80,7 +80,7 @@ fn a32_codings_other_than_a_single_chunked_are_502() {
 }
 
 #[test]
-fn a32_a_blank_between_name_and_colon_is_taken_away() {
+fn a_blank_between_name_and_colon_is_taken_away() {
     let (backend, gateway) =
         world_with(|c| c.set("/backends/legacy/health", json!({"path": "/health", "interval": "50ms"})));
     backend.on("/health", Behaviour::Raw(b"HTTP/1.1 200 OK\r\nX-A : a\r\nContent-Length: 0\r\n\r\n".to_vec()));
@@ -103,7 +103,7 @@ fn a32_a_blank_between_name_and_colon_is_taken_away() {
 }
 
 #[test]
-fn a31_what_a_204_says_about_a_length_does_not_pass() {
+fn what_a_204_says_about_a_length_does_not_pass() {
     let (backend, gateway) = world();
     backend.on("/public/x", Behaviour::RawThenClose(b"HTTP/1.1 204 No Content\r\nContent-Length: 6\r\n\r\n".to_vec()));
     let answer = over_h2(&gateway);

@@ -14,7 +14,7 @@ fn canary(backend: &Backend, gateway: &Gateway) {
 }
 
 #[test]
-fn a31_answers_that_have_no_body_have_none_whatever_the_backend_sends() {
+fn answers_that_have_no_body_have_none_whatever_the_backend_sends() {
     let (backend, gateway) = world();
     let table = [
         ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret"),
@@ -38,7 +38,7 @@ fn a31_answers_that_have_no_body_have_none_whatever_the_backend_sends() {
 }
 
 #[test]
-fn a32_an_answer_that_two_readers_read_differently_is_502_or_an_abort() {
+fn an_answer_that_two_readers_read_differently_is_502_or_an_abort() {
     let (backend, gateway) = world();
     let faults = [
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -64,7 +64,7 @@ fn a32_an_answer_that_two_readers_read_differently_is_502_or_an_abort() {
 }
 
 #[test]
-fn a32_bytes_after_the_body_reach_nobody() {
+fn bytes_after_the_body_reach_nobody() {
     let (backend, gateway) = world();
     let extra = [answer(&[], "hello"), b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison".to_vec()].concat();
     backend.on("/public/x", Behaviour::Raw(extra));
@@ -76,7 +76,7 @@ fn a32_bytes_after_the_body_reach_nobody() {
 }
 
 #[test]
-fn a33_a_body_that_breaks_off_is_an_abort_and_no_clean_end() {
+fn a_body_that_breaks_off_is_an_abort_and_no_clean_end() {
     let (backend, gateway) = world();
     for bytes in [
         "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello",
@@ -95,7 +95,7 @@ fn a33_a_body_that_breaks_off_is_an_abort_and_no_clean_end() {
 }
 
 #[test]
-fn a33_curl_sees_that_a_body_broke_off() {
+fn curl_sees_that_a_body_broke_off() {
     let (backend, gateway) = world();
     backend.on("/public/x", Behaviour::RawThenClose(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello".to_vec()));
     let url = format!("https://localhost:{}/public/x", gateway.address.port());
@@ -115,7 +115,7 @@ fn a_body_without_a_length_ends_with_the_backends_connection() {
 }
 
 #[test]
-fn contract_11_a_backend_that_refuses_the_gateways_credential_is_502() {
+fn a_backend_that_refuses_the_gateways_credential_is_502() {
     let (backend, gateway) = world();
     for status in [401, 407] {
         backend.on(
@@ -132,7 +132,7 @@ fn contract_11_a_backend_that_refuses_the_gateways_credential_is_502() {
 }
 
 #[test]
-fn contract_11_a_backends_401_about_the_customer_passes_where_the_route_says_so() {
+fn a_backends_401_about_the_customer_passes_where_the_route_says_so() {
     let (backend, gateway) = world_with(|c| c.route("me", "pass_unauthorized", json!(true)));
     backend.on("/me/x", Behaviour::status(401));
     let answer = gateway.get("/me/x").customer(&gateway.customer_token()).send();
@@ -164,7 +164,7 @@ fn other_answers_of_the_backend_pass_as_they_are() {
 }
 
 #[test]
-fn a29_interim_answers_of_the_backend_do_not_disturb_the_final_one() {
+fn interim_answers_of_the_backend_do_not_disturb_the_final_one() {
     let (backend, gateway) = world();
     let bytes = [
         b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n".to_vec(),
@@ -183,7 +183,7 @@ fn a29_interim_answers_of_the_backend_do_not_disturb_the_final_one() {
 }
 
 #[test]
-fn a45_an_answer_streams_through() {
+fn an_answer_streams_through() {
     let (backend, gateway) = world();
     let gate = Gate::default();
     let first = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n".to_vec();
@@ -198,7 +198,7 @@ fn a45_an_answer_streams_through() {
 }
 
 #[test]
-fn a32_an_answer_to_head_with_two_framings_is_502() {
+fn an_answer_to_head_with_two_framings_is_502() {
     let (backend, gateway) = world();
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n";
     backend.on("/public/x", Behaviour::Raw(head.into()));

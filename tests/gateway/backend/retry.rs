@@ -12,7 +12,7 @@ fn with_a_dying_connection(change: impl FnOnce(Config) -> Config) -> (Backend, G
 }
 
 #[test]
-fn contract_18_a34_an_idempotent_request_on_a_dead_connection_is_sent_once_more() {
+fn an_idempotent_request_on_a_dead_connection_is_sent_once_more() {
     for method in ["GET", "PUT", "DELETE"] {
         let (backend, gateway) = with_a_dying_connection(|c| c);
         gateway.request(method, "/public/x").send().ok();
@@ -23,14 +23,14 @@ fn contract_18_a34_an_idempotent_request_on_a_dead_connection_is_sent_once_more(
 }
 
 #[test]
-fn contract_18_a34_a_post_is_not_sent_again_once_bytes_went_out() {
+fn a_post_is_not_sent_again_once_bytes_went_out() {
     let (backend, gateway) = with_a_dying_connection(|c| c);
     gateway.post("/public/x").body("pay").send().expect(502, "502-01");
     assert_eq!(backend.requests().iter().filter(|s| s.method == "POST").count(), 1);
 }
 
 #[test]
-fn contract_18_a_post_on_a_route_marked_safe_is_sent_again() {
+fn a_post_on_a_route_marked_safe_is_sent_again() {
     let (backend, gateway) = with_a_dying_connection(|c| c.route("public", "retry", json!("safe")));
     gateway.post("/public/x").body("ask").send().ok();
     let posts: Vec<_> = backend.requests().into_iter().filter(|s| s.method == "POST").collect();
@@ -39,14 +39,14 @@ fn contract_18_a_post_on_a_route_marked_safe_is_sent_again() {
 }
 
 #[test]
-fn contract_18_never_means_that_a_request_whose_bytes_went_out_is_not_repeated() {
+fn never_means_that_a_request_whose_bytes_went_out_is_not_repeated() {
     let (backend, gateway) = with_a_dying_connection(|c| c.route("public", "retry", json!("never")));
     gateway.get("/public/x").send().expect(502, "502-01");
     assert_eq!(backend.requests().len(), 2);
 }
 
 #[test]
-fn contract_18_a_backend_that_always_closes_is_asked_twice_at_most() {
+fn a_backend_that_always_closes_is_asked_twice_at_most() {
     let (backend, gateway) = world();
     backend.on("/public/x", Behaviour::Close);
     gateway.get("/public/x").send().expect(502, "502-01");
@@ -55,7 +55,7 @@ fn contract_18_a_backend_that_always_closes_is_asked_twice_at_most() {
 }
 
 #[test]
-fn contract_18_another_server_takes_over_when_nothing_was_sent() {
+fn another_server_takes_over_when_nothing_was_sent() {
     let backend = Backend::start();
     let servers = json!(["http://127.0.0.1:9", backend.url()]);
     let gateway = Gateway::start(&Config::new(&backend).set("/backends/legacy/servers", servers));

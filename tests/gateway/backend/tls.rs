@@ -21,7 +21,7 @@ fn ca() -> Value {
 }
 
 #[test]
-fn c7_x20_a_backend_whose_certificate_is_not_good_is_502_and_gets_no_request() {
+fn a_backend_whose_certificate_is_not_good_is_502_and_gets_no_request() {
     let right = certificate(&["localhost"], ServerAuth);
     let cases = [
         ("self-signed", self_signed(&["localhost"]), "UnknownIssuer"),
@@ -97,7 +97,7 @@ fn a_backend_that_asks_for_a_certificate_gets_ours() {
 }
 
 #[test]
-fn x20_a_certificate_of_a_backend_that_is_replaced_is_believed_after_a_reload_of_the_ca() {
+fn a_certificate_of_a_backend_that_is_replaced_is_believed_after_a_reload_of_the_ca() {
     let (backend, inner, outer) = chain(&self_signed(&["localhost"]), ca(), |c| c);
     outer.get("/public/x").send().expect(502, "502-01");
     let good = certificate(&["localhost"], ServerAuth);

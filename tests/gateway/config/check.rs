@@ -28,13 +28,13 @@ fn broken(what: &str, config: &Config) -> String {
 }
 
 #[test]
-fn contract_53_a_good_configuration_is_exit_code_0() {
+fn a_good_configuration_is_exit_code_0() {
     let (code, said) = check(&Workspace::new(&good()));
     assert_eq!(code, 0, "{said}");
 }
 
 #[test]
-fn contract_53_wrong_use_is_exit_code_2() {
+fn wrong_use_is_exit_code_2() {
     let files = Workspace::new(&good());
     for args in [&["check", "--nonsense"][..], &["nonsense"], &[]] {
         assert_eq!(files.run(args).0, 2, "{args:?}");
@@ -44,7 +44,7 @@ fn contract_53_wrong_use_is_exit_code_2() {
 }
 
 #[test]
-fn contract_53_every_fault_is_told_with_file_line_and_column() {
+fn every_fault_is_told_with_file_line_and_column() {
     let config = good()
         .set("/routes/0/backend", json!("nowhere"))
         .set("/routes/1/listen", json!(["no-such-listener"]))
@@ -59,7 +59,7 @@ fn contract_53_every_fault_is_told_with_file_line_and_column() {
 }
 
 #[test]
-fn contract_53_what_is_not_known_is_not_accepted() {
+fn what_is_not_known_is_not_accepted() {
     for pointer in [
         "/lisen",
         "/listen/0/tls/min_versio",
@@ -75,7 +75,7 @@ fn contract_53_what_is_not_known_is_not_accepted() {
 }
 
 #[test]
-fn contract_53_t37_nothing_is_there_twice() {
+fn nothing_is_there_twice() {
     let config = good();
     let repeated = |list: &str| {
         let first = config.yaml[list][0].clone();
@@ -92,7 +92,7 @@ fn contract_53_t37_nothing_is_there_twice() {
 }
 
 #[test]
-fn contract_53_protection_is_never_left_out_by_mistake() {
+fn protection_is_never_left_out_by_mistake() {
     let config = good();
     broken("neither require nor public", &config.clone().route("public", "public", json!(false)));
     broken("require and public", &config.clone().route("me", "public", json!(true)));
@@ -103,7 +103,7 @@ fn contract_53_protection_is_never_left_out_by_mistake() {
 }
 
 #[test]
-fn contract_53_t23_empty_lists_are_not_nothing_to_check() {
+fn empty_lists_are_not_nothing_to_check() {
     let key = keys::TokenKey::generate();
     let trusting = good().trust("https://login.example.com", &key);
     broken("no algorithms", &trusting.clone().set("/trusted_issuers/0/algorithms", json!([])));
@@ -119,7 +119,7 @@ fn contract_53_t23_empty_lists_are_not_nothing_to_check() {
 }
 
 #[test]
-fn contract_53_weak_hashes_and_digests_are_refused() {
+fn weak_hashes_and_digests_are_refused() {
     broken("a secret in clear", &good().set("/clients/0/secrets", json!(["asapp-secret"])));
     let weak = keys::argon2id("x").replace("m=19456", "m=1024");
     broken("a weak hash", &good().set("/clients/0/secrets", json!([weak])));
@@ -132,7 +132,7 @@ fn contract_53_weak_hashes_and_digests_are_refused() {
 }
 
 #[test]
-fn contract_34_f1_weak_password_hashes_in_the_accounts_are_refused() {
+fn weak_password_hashes_in_the_accounts_are_refused() {
     let files = Workspace::new(&good());
     let weak = files.path.join("accounts.yaml");
     let text = std::fs::read_to_string(&weak).unwrap();
@@ -143,14 +143,14 @@ fn contract_34_f1_weak_password_hashes_in_the_accounts_are_refused() {
 }
 
 #[test]
-fn contract_21_a_claim_that_says_who_it_is_keeps_the_gateway_from_starting() {
+fn a_claim_that_says_who_it_is_keeps_the_gateway_from_starting() {
     for claim in ["email", "name", "phone_number", "given_name"] {
         broken(claim, &good().set("/login/claims", json!([claim])));
     }
 }
 
 #[test]
-fn c10_t38_secrets_that_others_can_read_or_that_are_not_there_are_refused() {
+fn secrets_that_others_can_read_or_that_are_not_there_are_refused() {
     let files = Workspace::new(&good());
     for name in ["certs/identifier.key", "certs/server.key", "certs/signing/20260101T000000Z-es256.pem"] {
         let path = files.path.join(name);
@@ -167,7 +167,7 @@ fn c10_t38_secrets_that_others_can_read_or_that_are_not_there_are_refused() {
 }
 
 #[test]
-fn contract_36_plain_http_to_a_backend_elsewhere_needs_to_be_said() {
+fn plain_http_to_a_backend_elsewhere_needs_to_be_said() {
     let config = Config::with_server("http://192.0.2.1:80");
     broken("plain http", &config);
     let (code, said) = check(&Workspace::new(&config.set("/backends/legacy/danger_plain_http", json!(true))));
@@ -195,7 +195,7 @@ fn made_keys_and_hashes_are_taken_by_the_configuration() {
 }
 
 #[test]
-fn x44_a_port_that_is_taken_is_one_clear_line_and_no_half_start() {
+fn a_port_that_is_taken_is_one_clear_line_and_no_half_start() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let files = Workspace::new(&good().set("/listen/0/address", json!(address)));
@@ -204,7 +204,7 @@ fn x44_a_port_that_is_taken_is_one_clear_line_and_no_half_start() {
 }
 
 #[test]
-fn contract_53_missing_files_are_told_together_with_wrong_types_and_unknown_keys() {
+fn missing_files_are_told_together_with_wrong_types_and_unknown_keys() {
     let backend = Backend::start();
     let config = Config::new(&backend)
         .set("/listen/0/tls/min_version", json!(1.3))

@@ -188,7 +188,7 @@ fn a_key_may_be_readable_by_a_group_of_the_gateway_and_by_nobody_else() {
 }
 
 #[test]
-fn f1_keys_that_repeat_themselves_are_refused() {
+fn keys_that_repeat_themselves_are_refused() {
     let backend = Backend::start();
     let identifier = |bytes: &[u8]| format!("v1:{}\n", base64url(bytes));
     for key in [identifier(&[0; 64]), identifier(&[7; 64]), identifier(&b"abcdefgh".repeat(8))] {

@@ -1,7 +1,7 @@
 //! Files of the configuration on a disk that hangs, such as a network disk whose server is gone.
 
-use crate::state::disk_failures::on_faulty_disk_with;
 use crate::harness::*;
+use crate::state::disk_failures::on_faulty_disk_with;
 
 /// Whether there is a thread of this name.
 fn is_reading(gateway: &Gateway, name: &str) -> bool {

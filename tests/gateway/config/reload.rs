@@ -8,7 +8,7 @@ use std::thread;
 use crate::harness::*;
 
 #[test]
-fn contract_34_a_removed_api_key_is_refused_on_the_next_request() {
+fn a_removed_api_key_is_refused_on_the_next_request() {
     let backend = Backend::start();
     let config = Config::new(&backend);
     let gateway = Gateway::start(&config);
@@ -22,7 +22,7 @@ fn contract_34_a_removed_api_key_is_refused_on_the_next_request() {
 }
 
 #[test]
-fn contract_34_tokens_of_a_removed_client_are_refused_on_the_next_request() {
+fn tokens_of_a_removed_client_are_refused_on_the_next_request() {
     let backend = Backend::start();
     let config = Config::new(&backend);
     let gateway = Gateway::start(&config);
@@ -35,7 +35,7 @@ fn contract_34_tokens_of_a_removed_client_are_refused_on_the_next_request() {
 }
 
 #[test]
-fn contract_34_tokens_of_a_removed_signing_key_are_refused() {
+fn tokens_of_a_removed_signing_key_are_refused() {
     let (_backend, gateway) = world();
     let old = gateway.login(ALICE);
     gateway.files.write("certs/signing/20270101T000000Z-es256.pem", &keys::TokenKey::generate().pem);
@@ -63,7 +63,7 @@ fn accounts_routes_and_scopes_change_with_a_reload() {
 }
 
 #[test]
-fn h1_x18_a_broken_file_leaves_the_old_configuration_in_force() {
+fn a_broken_file_leaves_the_old_configuration_in_force() {
     let (_backend, gateway) = world();
     let good = std::fs::read_to_string(gateway.files.config()).unwrap();
     let broken = [
@@ -86,7 +86,7 @@ fn h1_x18_a_broken_file_leaves_the_old_configuration_in_force() {
 }
 
 #[test]
-fn t38_a_secret_that_cannot_be_had_leaves_the_old_one_in_force_and_is_never_its_own_name() {
+fn a_secret_that_cannot_be_had_leaves_the_old_one_in_force_and_is_never_its_own_name() {
     let (backend, gateway) = world_with(|config| {
         config
             .set("/backends/legacy/authorization", json!({"bearer": {"file": "certs/backend.token"}}))
@@ -121,7 +121,7 @@ fn t38_a_secret_that_cannot_be_had_leaves_the_old_one_in_force_and_is_never_its_
 }
 
 #[test]
-fn h1_x19_no_request_is_lost_while_the_configuration_is_reloaded() {
+fn no_request_is_lost_while_the_configuration_is_reloaded() {
     let (_backend, gateway) = world();
     let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let workers: Vec<_> = [true, false]
@@ -151,7 +151,7 @@ fn h1_x19_no_request_is_lost_while_the_configuration_is_reloaded() {
 }
 
 #[test]
-fn h1_a_broken_file_is_on_the_status_page_and_in_the_metrics_until_a_good_one_is_read() {
+fn a_broken_file_is_on_the_status_page_and_in_the_metrics_until_a_good_one_is_read() {
     let backend = Backend::start();
     let config = Config::new(&backend);
     let gateway = Gateway::start(&config);
@@ -170,7 +170,7 @@ fn h1_a_broken_file_is_on_the_status_page_and_in_the_metrics_until_a_good_one_is
 }
 
 #[test]
-fn contract_38_who_may_connect_changes_with_a_reload_also_on_open_connections() {
+fn who_may_connect_changes_with_a_reload_also_on_open_connections() {
     let backend = Backend::start();
     let config = Config::new(&backend);
     let gateway = Gateway::start(&config);
@@ -212,7 +212,7 @@ fn a_directory_that_is_swapped_as_a_whole_is_read_without_a_signal() {
 }
 
 #[test]
-fn t40_a_token_that_an_old_configuration_let_in_late_is_not_remembered_for_the_new_one() {
+fn a_token_that_an_old_configuration_let_in_late_is_not_remembered_for_the_new_one() {
     let backend = Backend::start();
     let partner = keys::TokenKey::generate();
     let config = Config::new(&backend)

@@ -76,7 +76,7 @@ fn held(gateway: &Gateway, descriptors: f64) -> (f64, f64) {
 }
 
 #[test]
-fn t50_x18_x19_random_reloads_under_load_change_nothing_that_they_must_not() {
+fn random_reloads_under_load_change_nothing_that_they_must_not() {
     let backend = Backend::start();
     // What an earlier configuration has connected to backends is closed after this time.
     let config = Config::new(&backend).cookies("both").set("/backends/legacy/idle_timeout", json!("500ms"));

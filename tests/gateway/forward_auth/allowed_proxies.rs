@@ -13,7 +13,7 @@ fn by_a_trusted_proxy(config: Config) -> Config {
 }
 
 #[test]
-fn t2_a_caller_behind_a_trusted_proxy_gets_no_decision() {
+fn a_caller_behind_a_trusted_proxy_gets_no_decision() {
     let (backend, gateway, plain) = asked_with(|c| {
         by_a_trusted_proxy(c).route("public", "limits", json!({"rate": "1/h", "burst": 1, "per": "address"}))
     });

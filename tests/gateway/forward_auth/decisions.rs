@@ -4,10 +4,10 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::interop::tools;
 use crate::harness::config::FREE_API_KEY;
 use crate::harness::other_proxy::OtherProxy;
 use crate::harness::*;
+use crate::interop::tools;
 
 /// A gateway that other proxies may ask, also without TLS.
 pub(crate) fn asked_with(change: impl FnOnce(Config) -> Config) -> (Backend, Gateway, SocketAddr) {
@@ -113,7 +113,7 @@ fn nginx_refuses_what_the_gateway_refuses_and_its_backend_sees_nothing() {
 }
 
 #[test]
-fn g3_t2_a_caller_cannot_tell_the_gateway_through_nginx_what_it_asks_for() {
+fn a_caller_cannot_tell_the_gateway_through_nginx_what_it_asks_for() {
     let (backend, _gateway, plain) = asked();
     let nginx = nginx(&backend, plain);
     let to = |target: &str| Request::new(nginx.address, "GET", target);
@@ -137,7 +137,7 @@ fn g3_t2_a_caller_cannot_tell_the_gateway_through_nginx_what_it_asks_for() {
 }
 
 #[test]
-fn g1_nginx_sends_on_no_identity_of_the_callers_own() {
+fn nginx_sends_on_no_identity_of_the_callers_own() {
     let (backend, gateway, plain) = asked();
     let nginx = nginx(&backend, plain);
     let call = Request::new(nginx.address, "GET", "/public/x").header("X-Customer-Id", "somebody");

@@ -3,9 +3,9 @@
 
 use std::net::SocketAddr;
 
-use crate::interop::tools;
 use crate::forward_auth::decisions::{asked_with, caddy, nginx, plainly, question};
 use crate::harness::*;
+use crate::interop::tools;
 
 /// What a caller would like to be.
 const FORGED: &str = "t1-somebody-else";
@@ -64,14 +64,14 @@ fn no_field_reaches_the_backend(backend: &Backend, gateway: &Gateway, proxy: Soc
 }
 
 #[test]
-fn g1_behind_the_documented_nginx_no_backend_sees_a_field_of_a_callers_that_only_the_gateway_may_write() {
+fn behind_the_documented_nginx_no_backend_sees_a_field_of_a_callers_that_only_the_gateway_may_write() {
     let (backend, gateway, plain) = asked_with(with_all_fields);
     let nginx = nginx(&backend, plain);
     no_field_reaches_the_backend(&backend, &gateway, nginx.address);
 }
 
 #[test]
-fn g1_behind_the_documented_caddy_no_backend_sees_a_field_of_a_callers_that_only_the_gateway_may_write() {
+fn behind_the_documented_caddy_no_backend_sees_a_field_of_a_callers_that_only_the_gateway_may_write() {
     let (backend, gateway, plain) = asked_with(with_all_fields);
     let caddy = caddy(&backend, plain);
     no_field_reaches_the_backend(&backend, &gateway, caddy.address);
@@ -201,7 +201,7 @@ fn the_documented_proxies_pass_the_old_identifier_on_that_the_gateway_tells() {
 }
 
 #[test]
-fn g1_who_asks_about_a_request_with_a_field_that_only_the_gateway_may_write_is_told_no() {
+fn who_asks_about_a_request_with_a_field_that_only_the_gateway_may_write_is_told_no() {
     let (backend, gateway, plain) = asked_with(with_all_fields);
     let token = gateway.customer_token();
     let me = question(plain, "GET", "/me/x").customer(&token);
@@ -225,7 +225,7 @@ fn g1_who_asks_about_a_request_with_a_field_that_only_the_gateway_may_write_is_t
 }
 
 #[test]
-fn g1_envoy_is_told_to_remove_every_field_that_only_the_gateway_may_write() {
+fn envoy_is_told_to_remove_every_field_that_only_the_gateway_may_write() {
     let (_backend, gateway, _plain) = asked_with(|c| with_all_fields(c).set("/forward_auth/grpc", json!(true)));
     let ca = gateway.files.path.join("certs/ca.pem");
     let port = gateway.address.port().to_string();
@@ -237,7 +237,7 @@ fn g1_envoy_is_told_to_remove_every_field_that_only_the_gateway_may_write() {
 }
 
 #[test]
-fn g1_a_caller_cannot_have_the_identifier_taken_out_by_naming_it_in_connection() {
+fn a_caller_cannot_have_the_identifier_taken_out_by_naming_it_in_connection() {
     let (backend, gateway, plain) = asked_with(|config| config);
     let token = gateway.customer_token();
     assert_eq!(gateway.files.run(&["rotate", "identifier-key"]).0, 0);

@@ -224,8 +224,9 @@ fn plain_origin() -> Gateway {
 }
 
 #[test]
-fn a36_all_but_the_named_of_207_cases_of_http11probe_pass() {
-    let cases = all_of(include_str!("../../vectors/http1/http11probe_cases.json"), |case| case["payload_hex"].is_array());
+fn all_but_the_named_of_207_cases_of_http11probe_pass() {
+    let cases =
+        all_of(include_str!("../../vectors/http1/http11probe_cases.json"), |case| case["payload_hex"].is_array());
     assert_eq!(cases.len(), 207);
     let failing = failing(&plain_origin(), &cases, is_accepted);
     println!("Http11Probe: {} of {} pass", cases.len() - failing.len(), cases.len());
@@ -233,7 +234,7 @@ fn a36_all_but_the_named_of_207_cases_of_http11probe_pass() {
 }
 
 #[test]
-fn a36_all_but_the_named_of_134_cases_of_llhttp_pass() {
+fn all_but_the_named_of_134_cases_of_llhttp_pass() {
     let cases = all_of(include_str!("../../vectors/http1/llhttp_cases.json"), |case| case["meta"]["type"] == "request");
     assert_eq!(cases.len(), 134);
     let failing = failing(&plain_origin(), &cases, fits);

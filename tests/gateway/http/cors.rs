@@ -27,7 +27,7 @@ fn said(answer: &Response) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn g6_a_preflight_is_answered_without_credentials_and_never_reaches_a_backend() {
+fn a_preflight_is_answered_without_credentials_and_never_reaches_a_backend() {
     let (backend, gateway) = shared_with(|c| c);
     let asked = preflight(&gateway, "/me/orders", PAGE, "POST");
     for request in [asked.clone(), asked.customer(&gateway.customer_token()).header("X-Customer-Id", "somebody")] {
@@ -43,7 +43,7 @@ fn g6_a_preflight_is_answered_without_credentials_and_never_reaches_a_backend() 
 }
 
 #[test]
-fn g6_a_preflight_of_another_page_method_or_route_gets_no_leave() {
+fn a_preflight_of_another_page_method_or_route_gets_no_leave() {
     let (backend, gateway) = shared_with(|c| c.route("system", "methods", json!(["GET", "OPTIONS"])));
     for origin in
         ["https://evil.example", "https://www.example.com.evil.example", "http://www.example.com", "null", "*"]

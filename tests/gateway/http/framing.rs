@@ -32,7 +32,7 @@ fn get(lines: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a1_contract_39_content_length_with_transfer_encoding_is_refused() {
+fn content_length_with_transfer_encoding_is_refused() {
     let (backend, gateway) = world();
     refused(&backend, &gateway, &post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), &[]);
     refused(&backend, &gateway, &post("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"), &[]);
@@ -40,7 +40,7 @@ fn a1_contract_39_content_length_with_transfer_encoding_is_refused() {
 }
 
 #[test]
-fn a2_contract_39_several_content_lengths_are_refused() {
+fn several_content_lengths_are_refused() {
     let (backend, gateway) = world();
     for lines in [
         "Content-Length: 5\r\nContent-Length: 10\r\n",
@@ -53,7 +53,7 @@ fn a2_contract_39_several_content_lengths_are_refused() {
 }
 
 #[test]
-fn a3_a_content_length_is_digits_and_nothing_else() {
+fn a_content_length_is_digits_and_nothing_else() {
     let (backend, gateway) = world();
     for value in ["+5", "-5", "0x5", "5_0", "", "5.0", "5 5", "18446744073709551616", "99999999999999999999999", "five"]
     {
@@ -62,7 +62,7 @@ fn a3_a_content_length_is_digits_and_nothing_else() {
 }
 
 #[test]
-fn a4_a_content_length_with_leading_zeros_is_refused_or_written_anew() {
+fn a_content_length_with_leading_zeros_is_refused_or_written_anew() {
     let (backend, gateway) = world();
     let answer = gateway.connect().exchange(&post("Content-Length: 010\r\n", "0123456789")).unwrap();
     assert!(matches!(answer.status, 200 | 400), "{}", answer.status);
@@ -73,7 +73,7 @@ fn a4_a_content_length_with_leading_zeros_is_refused_or_written_anew() {
 }
 
 #[test]
-fn a5_a6_every_transfer_encoding_but_one_line_chunked_is_refused() {
+fn every_transfer_encoding_but_one_line_chunked_is_refused() {
     let (backend, gateway) = world();
     let odd = [
         "chunked, identity",
@@ -104,7 +104,7 @@ fn a5_a6_every_transfer_encoding_but_one_line_chunked_is_refused() {
 }
 
 #[test]
-fn a7_transfer_encoding_in_http_1_0_is_refused_and_the_connection_ends() {
+fn transfer_encoding_in_http_1_0_is_refused_and_the_connection_ends() {
     let (backend, gateway) = world();
     let smuggled = "0\r\n\r\nGET /public/second HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let bytes = format!(
@@ -114,7 +114,7 @@ fn a7_transfer_encoding_in_http_1_0_is_refused_and_the_connection_ends() {
 }
 
 #[test]
-fn a8_a9_a10_a_bad_chunked_body_is_400_and_the_backend_stays_usable() {
+fn a_bad_chunked_body_is_400_and_the_backend_stays_usable() {
     let (backend, gateway) = world();
     let bad = [
         "+5\r\nhello\r\n0\r\n\r\n",
@@ -149,7 +149,7 @@ fn a8_a9_a10_a_bad_chunked_body_is_400_and_the_backend_stays_usable() {
 }
 
 #[test]
-fn a11_control_bytes_in_header_values_are_refused() {
+fn control_bytes_in_header_values_are_refused() {
     let (backend, gateway) = world();
     for byte in (0_u8..0x20).chain([0x7f]).filter(|&b| b != b'\t' && b != b'\n' && b != b'\r') {
         let mut bytes = b"GET /public/x HTTP/1.1\r\nHost: localhost\r\nX-A: a".to_vec();
@@ -162,7 +162,7 @@ fn a11_control_bytes_in_header_values_are_refused() {
 }
 
 #[test]
-fn a11_a_bare_line_feed_never_ends_a_field_differently_for_the_backend() {
+fn a_bare_line_feed_never_ends_a_field_differently_for_the_backend() {
     let (backend, gateway) = world();
     let answer = gateway.connect().exchange(&get("X-A: a\nX-Customer-Id: admin\r\n"));
     if let Ok(answer) = answer {
@@ -175,7 +175,7 @@ fn a11_a_bare_line_feed_never_ends_a_field_differently_for_the_backend() {
 }
 
 #[test]
-fn a12_a14_a15_odd_field_lines_are_refused() {
+fn odd_field_lines_are_refused() {
     let (backend, gateway) = world();
     for line in
         ["X-A : a", "X-A\t: a", "no colon", ": empty name", "X A: a", "X(A): a", "X-A=: a\x01", "Host : localhost"]
@@ -187,7 +187,7 @@ fn a12_a14_a15_odd_field_lines_are_refused() {
 }
 
 #[test]
-fn a13_a_folded_line_is_refused_or_becomes_one_line() {
+fn a_folded_line_is_refused_or_becomes_one_line() {
     let (backend, gateway) = world();
     for bytes in [
         get("X-A: a\r\n b\r\n"),
@@ -203,7 +203,7 @@ fn a13_a_folded_line_is_refused_or_becomes_one_line() {
 }
 
 #[test]
-fn a16_a_host_that_is_missing_repeated_or_no_host_is_400() {
+fn a_host_that_is_missing_repeated_or_no_host_is_400() {
     let (backend, gateway) = world();
     for host in [
         "",
@@ -223,7 +223,7 @@ fn a16_a_host_that_is_missing_repeated_or_no_host_is_400() {
 }
 
 #[test]
-fn a17_the_authority_of_an_absolute_target_replaces_host() {
+fn the_authority_of_an_absolute_target_replaces_host() {
     let (backend, gateway) = world();
     let bytes = b"GET https://wanted.test/public/x HTTP/1.1\r\nHost: other.test\r\n\r\n";
     let answer = gateway.connect().exchange(bytes).unwrap();
@@ -237,7 +237,7 @@ fn a17_the_authority_of_an_absolute_target_replaces_host() {
 }
 
 #[test]
-fn a26_bytes_after_an_early_refusal_are_never_taken_for_a_request() {
+fn bytes_after_an_early_refusal_are_never_taken_for_a_request() {
     let (backend, gateway) = world();
     let inner = "GET /public/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let request = gateway.post("/me/x").body(inner);
@@ -252,7 +252,7 @@ fn a26_bytes_after_an_early_refusal_are_never_taken_for_a_request() {
 }
 
 #[test]
-fn a35_pipelined_requests_are_answered_in_order_and_each_is_checked() {
+fn pipelined_requests_are_answered_in_order_and_each_is_checked() {
     let (backend, gateway) = world();
     let mut bytes = gateway.get("/public/1").bytes();
     bytes.extend(gateway.get("/me/2").bytes());
@@ -265,7 +265,7 @@ fn a35_pipelined_requests_are_answered_in_order_and_each_is_checked() {
 }
 
 #[test]
-fn a36_request_lines_have_two_spaces_and_a_version() {
+fn request_lines_have_two_spaces_and_a_version() {
     let (backend, gateway) = world();
     for line in [
         "GET /public/x",
@@ -288,7 +288,7 @@ fn a36_request_lines_have_two_spaces_and_a_version() {
 }
 
 #[test]
-fn a27_an_upgrade_is_not_a_tunnel() {
+fn an_upgrade_is_not_a_tunnel() {
     let (backend, gateway) = world();
     let mut bytes = gateway.get("/public/x").header("Connection", "Upgrade").header("Upgrade", "foo").bytes();
     bytes.extend(gateway.get("/me/secret").bytes());
@@ -304,7 +304,7 @@ fn a27_an_upgrade_is_not_a_tunnel() {
 }
 
 #[test]
-fn a24_connect_and_trace_reach_no_backend() {
+fn connect_and_trace_reach_no_backend() {
     let (backend, gateway) = world();
     for bytes in [
         &b"CONNECT 127.0.0.1:9 HTTP/1.1\r\nHost: 127.0.0.1:9\r\n\r\n"[..],
@@ -317,7 +317,7 @@ fn a24_connect_and_trace_reach_no_backend() {
 }
 
 #[test]
-fn a25_expect_continue_is_answered_before_the_body_and_other_expectations_are_417() {
+fn expect_continue_is_answered_before_the_body_and_other_expectations_are_417() {
     let (backend, gateway) = world();
     let mut connection = gateway.connect();
     connection.send(&post("Content-Length: 5\r\nExpect: 100-continue\r\n", ""));
@@ -336,7 +336,7 @@ fn a25_expect_continue_is_answered_before_the_body_and_other_expectations_are_41
 }
 
 #[test]
-fn b6_over_http_2_host_must_not_differ_from_the_authority() {
+fn over_http_2_host_must_not_differ_from_the_authority() {
     let (backend, gateway) = world();
     let request = http::Request::get("https://localhost/public/x").header("host", "evil.test");
     if let Ok(answer) = h2::send(gateway.address, request.body(()).unwrap(), b"", None) {
@@ -349,7 +349,7 @@ fn b6_over_http_2_host_must_not_differ_from_the_authority() {
 }
 
 #[test]
-fn a40_a_get_with_a_body_is_forwarded_whole_or_refused() {
+fn a_get_with_a_body_is_forwarded_whole_or_refused() {
     let (backend, gateway) = world();
     let answer = gateway.get("/public/x").body("hello").send();
     assert!(matches!(answer.status, 200 | 400), "{}", answer.status);
@@ -359,7 +359,7 @@ fn a40_a_get_with_a_body_is_forwarded_whole_or_refused() {
 }
 
 #[test]
-fn a40_a_body_without_a_length_is_forwarded_whole_whatever_the_method() {
+fn a_body_without_a_length_is_forwarded_whole_whatever_the_method() {
     let (backend, gateway) = world();
     for method in ["GET", "DELETE", "PUT", "POST"] {
         let head = format!("{method} /public/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -379,7 +379,7 @@ fn a40_a_body_without_a_length_is_forwarded_whole_whatever_the_method() {
 }
 
 #[test]
-fn a9_chunk_extensions_have_their_grammar_or_are_refused() {
+fn chunk_extensions_have_their_grammar_or_are_refused() {
     let (backend, gateway) = world();
     let chunked = |line: &str| post("Transfer-Encoding: chunked\r\n", &format!("{line}\r\nhello\r\n0\r\n\r\n"));
     for line in ["5;a", "5;a=b", "5;a=b;c=\"d e\\\"f\"", "5 ; a = b"] {
@@ -406,7 +406,7 @@ fn a9_chunk_extensions_have_their_grammar_or_are_refused() {
 }
 
 #[test]
-fn a1_a2_ambiguous_heads_are_refused_also_behind_other_requests_on_the_connection() {
+fn ambiguous_heads_are_refused_also_behind_other_requests_on_the_connection() {
     let first = [
         "GET /public/x HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "POST /public/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello",

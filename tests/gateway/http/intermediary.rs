@@ -9,7 +9,7 @@ use crate::harness::wire::{Fault, Wire};
 use crate::harness::*;
 
 #[test]
-fn a17_an_absolute_target_names_the_host_and_never_the_backend() {
+fn an_absolute_target_names_the_host_and_never_the_backend() {
     let (backend, gateway) = world_with(|c| c.route("public", "hosts", json!(["wanted.test"])));
     let absolute = |target: &str, host: &str| {
         let bytes = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
@@ -24,7 +24,7 @@ fn a17_an_absolute_target_names_the_host_and_never_the_backend() {
 }
 
 #[test]
-fn a18_a_host_that_no_route_serves_is_not_found() {
+fn a_host_that_no_route_serves_is_not_found() {
     let (backend, gateway) = world_with(|c| c.route("public", "hosts", json!(["api.test"])));
     for host in ["evil.test", "localhost", "api.test.evil.test", "127.0.0.1"] {
         gateway.get("/public/x").replace("Host", host).send().expect(404, "404-01");
@@ -37,7 +37,7 @@ fn a18_a_host_that_no_route_serves_is_not_found() {
 }
 
 #[test]
-fn a22_via_names_the_gateway_once_in_both_directions_and_keeps_what_stands_there() {
+fn via_names_the_gateway_once_in_both_directions_and_keeps_what_stands_there() {
     let (backend, gateway) = world();
     backend.on("/public/old", Behaviour::reply(200, &[("Via", "1.0 legacy-cache")], b""));
     assert_eq!(gateway.get("/public/x").send().ok().header("Via"), Some("1.1 wicketgate"));
@@ -52,7 +52,7 @@ fn a22_via_names_the_gateway_once_in_both_directions_and_keeps_what_stands_there
 }
 
 #[test]
-fn a23_max_forwards_is_counted_for_options_and_the_last_hop_answers() {
+fn max_forwards_is_counted_for_options_and_the_last_hop_answers() {
     let (backend, gateway) = world_with(|c| c.route("public", "methods", json!(["GET", "OPTIONS"])));
     let options = |hops: &str| gateway.request("OPTIONS", "/public/x").header("Max-Forwards", hops);
     let answer = options("0").send().expect(204, "");
@@ -72,7 +72,7 @@ fn a23_max_forwards_is_counted_for_options_and_the_last_hop_answers() {
 }
 
 #[test]
-fn a25_a_final_answer_that_comes_before_the_body_ends_the_exchange() {
+fn a_final_answer_that_comes_before_the_body_ends_the_exchange() {
     let (backend, gateway) = world();
     // Refused by the gateway: no 100, and the body that comes nevertheless is no request.
     let mut caller = gateway.connect();
@@ -100,7 +100,7 @@ fn a25_a_final_answer_that_comes_before_the_body_ends_the_exchange() {
 }
 
 #[test]
-fn a29_no_interim_answer_reaches_http_1_0_and_others_get_100_only() {
+fn no_interim_answer_reaches_http_1_0_and_others_get_100_only() {
     let (backend, gateway) = world();
     let hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".to_vec();
     backend.on("/public/x", Behaviour::Raw([hints, answer(&[], "final")].concat()));
@@ -113,7 +113,7 @@ fn a29_no_interim_answer_reaches_http_1_0_and_others_get_100_only() {
 }
 
 #[test]
-fn a30_trailers_stay_trailers_and_lose_what_must_not_stand_there() {
+fn trailers_stay_trailers_and_lose_what_must_not_stand_there() {
     let (backend, gateway) = world();
     let names = ["Host", "Content-Length", "Authorization", "Cookie", "X-Customer-Id", "X-Forwarded-For", "X-Checksum"];
     let head = format!(
@@ -128,7 +128,7 @@ fn a30_trailers_stay_trailers_and_lose_what_must_not_stand_there() {
 }
 
 #[test]
-fn a39_limits_of_a_head_hold_before_all_of_it_has_come() {
+fn limits_of_a_head_hold_before_all_of_it_has_come() {
     let (backend, gateway) = world();
     let mut caller = gateway.connect();
     caller.send(b"GET /public/x HTTP/1.1\r\nHost: localhost\r\nX-Endless: ");
@@ -143,7 +143,7 @@ fn a39_limits_of_a_head_hold_before_all_of_it_has_come() {
 }
 
 #[test]
-fn a41_answers_of_the_gateway_itself_have_a_date_and_a_type() {
+fn answers_of_the_gateway_itself_have_a_date_and_a_type() {
     let (_backend, gateway) = world();
     for answer in [gateway.get("/nowhere").send(), gateway.get("/me/x").send(), gateway.get("/account/x").send()] {
         let date = answer.header("Date").unwrap();
@@ -154,7 +154,7 @@ fn a41_answers_of_the_gateway_itself_have_a_date_and_a_type() {
 }
 
 #[test]
-fn a41_date_and_server_of_the_backend_pass_as_they_are() {
+fn date_and_server_of_the_backend_pass_as_they_are() {
     let (backend, gateway) = world();
     let headers = [("Date", "Tue, 15 Nov 1994 08:12:31 GMT"), ("Server", "Legacy/2.4")];
     backend.on("/public/x", Behaviour::reply(200, &headers, b""));
@@ -166,7 +166,7 @@ fn a41_date_and_server_of_the_backend_pass_as_they_are() {
 }
 
 #[test]
-fn a42_refusals_say_how_to_be_let_in() {
+fn refusals_say_how_to_be_let_in() {
     let (_backend, gateway) = world_with(|c| c.route("public", "limits", json!({"rate": "1/h", "burst": 1})));
     assert!(gateway.get("/me/x").send().expect(401, "401-10").header("WWW-Authenticate").is_some());
     let allow = gateway.get("/account/x").send().expect(405, "405-01");
@@ -176,7 +176,7 @@ fn a42_refusals_say_how_to_be_let_in() {
 }
 
 #[test]
-fn a43_encoded_bodies_pass_byte_for_byte_both_ways() {
+fn encoded_bodies_pass_byte_for_byte_both_ways() {
     let (backend, gateway) = world();
     // The encoder's own bytes: gzip of "hello", and what only says that it is br.
     let gzip = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xcbH\xcd\xc9\xc9\x07\x00\x86\xa6\x106\x05\x00\x00\x00";
@@ -198,7 +198,7 @@ fn a43_encoded_bodies_pass_byte_for_byte_both_ways() {
 }
 
 #[test]
-fn a45_events_pass_one_by_one_over_http_2_too() {
+fn events_pass_one_by_one_over_http_2_too() {
     let (backend, gateway) = world();
     let gate = Gate::default();
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -232,7 +232,7 @@ fn http_1_0_callers_and_backends_get_what_they_can_read() {
 }
 
 #[test]
-fn a35_a_connection_closes_after_the_request_that_says_so() {
+fn a_connection_closes_after_the_request_that_says_so() {
     let (backend, gateway) = world();
     let mut caller = gateway.connect();
     let last = gateway.get("/public/2").header("Connection", "close");

@@ -111,7 +111,7 @@ fn everything(public: bool) -> (Backend, Gateway) {
 }
 
 #[test]
-fn a36_t43_no_collected_request_desynchronises_the_open_gateway() {
+fn no_collected_request_desynchronises_the_open_gateway() {
     let cases = cases();
     assert!(cases.len() > 300, "{}", cases.len());
     let faults = Mutex::new(Vec::new());
@@ -131,7 +131,7 @@ fn a36_t43_no_collected_request_desynchronises_the_open_gateway() {
 }
 
 #[test]
-fn t43_no_collected_request_passes_the_closed_gateway() {
+fn no_collected_request_passes_the_closed_gateway() {
     let cases = cases();
     let (backend, gateway) = everything(false);
     let (threads, cases, shared) = (16, &cases, &gateway);

@@ -39,7 +39,7 @@ fn answered_before_goaway(frames: &[Frame]) -> usize {
 }
 
 #[test]
-fn b16_a_process_that_stops_finishes_fifty_streams_and_then_says_goaway() {
+fn a_process_that_stops_finishes_fifty_streams_and_then_says_goaway() {
     let (backend, mut gateway) = world();
     let gate = Gate::default();
     backend.on("/public/slow", Behaviour::Hold(gate.clone()));

@@ -106,7 +106,7 @@ fn given_up(caller: &mut Caller) {
 }
 
 #[test]
-fn b1_section_3_4_the_preface() {
+fn section_3_4_the_preface() {
     let (backend, gateway) = world();
     let begun = |bytes: &[u8]| {
         let mut caller = Caller::silent(gateway.address);
@@ -126,7 +126,7 @@ fn b1_section_3_4_the_preface() {
 }
 
 #[test]
-fn b1_section_4_frames() {
+fn section_4_frames() {
     all_hold(&[
         ("4.1 a frame of an unknown type", |c| c.send(0x16, 0, 0, b"12345678"), Live),
         ("4.1 an unknown flag", |c| c.send(PING, 0x16, 0, b"12345678"), Live),
@@ -170,7 +170,7 @@ fn b1_section_4_frames() {
 }
 
 #[test]
-fn b1_section_5_1_states_of_streams() {
+fn section_5_1_states_of_streams() {
     let cases: &[Case] = &[
         ("idle: DATA", |c| c.send(DATA, END_STREAM, 1, b"x"), Fails(&[PROTOCOL])),
         ("idle: RST_STREAM", |c| c.send(RST_STREAM, 0, 1, &CANCEL.to_be_bytes()), Fails(&[PROTOCOL])),
@@ -353,7 +353,7 @@ fn b1_section_5_1_states_of_streams() {
 }
 
 #[test]
-fn b1_section_5_4_errors_of_the_connection_are_said_with_the_last_stream() {
+fn section_5_4_errors_of_the_connection_are_said_with_the_last_stream() {
     let (_backend, gateway) = world();
     let mut caller = Caller::open(gateway.address);
     done(&mut caller);

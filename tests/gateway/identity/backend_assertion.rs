@@ -178,7 +178,7 @@ fn a_proof_says_who_is_meant_for_which_backend_and_for_how_long() {
 }
 
 #[test]
-fn g1_what_a_caller_sends_as_proof_never_arrives() {
+fn what_a_caller_sends_as_proof_never_arrives() {
     let plain = Backend::start();
     let (backend, gateway) = world_with(|config| {
         proved(config)
@@ -213,7 +213,7 @@ fn g1_what_a_caller_sends_as_proof_never_arrives() {
 }
 
 #[test]
-fn d16_a_proof_is_neither_an_access_token_nor_a_customers() {
+fn a_proof_is_neither_an_access_token_nor_a_customers() {
     let (backend, gateway) = world_with(proved);
     gateway.profile().send().ok();
     let proof = backend.only().header(HEADER).unwrap().to_owned();

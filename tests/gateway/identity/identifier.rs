@@ -11,7 +11,7 @@ fn identifier(backend: &Backend, gateway: &Gateway, token: &str) -> String {
 }
 
 #[test]
-fn contract_19_the_identifier_is_unique_opaque_and_safe_in_headers_and_addresses() {
+fn the_identifier_is_unique_opaque_and_safe_in_headers_and_addresses() {
     let (backend, gateway) = world();
     let alice = identifier(&backend, &gateway, &gateway.login(ALICE));
     let bob = identifier(&backend, &gateway, &gateway.login(BOB));
@@ -24,7 +24,7 @@ fn contract_19_the_identifier_is_unique_opaque_and_safe_in_headers_and_addresses
 }
 
 #[test]
-fn contract_19_the_identifier_is_the_same_at_each_login_and_after_a_restart() {
+fn the_identifier_is_the_same_at_each_login_and_after_a_restart() {
     let (backend, gateway) = world();
     let before = identifier(&backend, &gateway, &gateway.login(ALICE));
     assert_eq!(before, identifier(&backend, &gateway, &gateway.login(ALICE)));
@@ -35,7 +35,7 @@ fn contract_19_the_identifier_is_the_same_at_each_login_and_after_a_restart() {
 }
 
 #[test]
-fn contract_19_another_identifier_key_or_tenant_gives_other_identifiers() {
+fn another_identifier_key_or_tenant_gives_other_identifiers() {
     let (backend, gateway) = world();
     let before = identifier(&backend, &gateway, &gateway.login(ALICE));
     gateway.files.write("certs/identifier.key", &key_file());
@@ -49,7 +49,7 @@ fn contract_19_another_identifier_key_or_tenant_gives_other_identifiers() {
 }
 
 #[test]
-fn contract_19_id_for_and_id_trace_map_both_ways() {
+fn id_for_and_id_trace_map_both_ways() {
     let (backend, gateway) = world();
     let id = identifier(&backend, &gateway, &gateway.login(ALICE));
     let (code, out, err) = gateway.files.run(&["id", "for", ALICE.subject, "--config", "gateway.yaml"]);
@@ -63,7 +63,7 @@ fn contract_19_id_for_and_id_trace_map_both_ways() {
 }
 
 #[test]
-fn contract_19_one_way_identifiers_can_be_found_but_not_traced() {
+fn one_way_identifiers_can_be_found_but_not_traced() {
     let (backend, gateway) = world_with(|c| c.set("/identifier/mode", json!("one_way")));
     let id = identifier(&backend, &gateway, &gateway.login(ALICE));
     let (code, out, _) = gateway.files.run(&["id", "for", ALICE.subject, "--config", "gateway.yaml"]);
@@ -73,7 +73,7 @@ fn contract_19_one_way_identifiers_can_be_found_but_not_traced() {
 }
 
 #[test]
-fn contract_20_rotating_the_signing_key_changes_no_identifier_and_old_tokens_stay_good() {
+fn rotating_the_signing_key_changes_no_identifier_and_old_tokens_stay_good() {
     let (backend, gateway) = world_with(|config| config.set("/issuer/publish_delay", json!("0s")));
     let old_token = gateway.login(ALICE);
     let before = identifier(&backend, &gateway, &old_token);
@@ -88,7 +88,7 @@ fn contract_20_rotating_the_signing_key_changes_no_identifier_and_old_tokens_sta
 }
 
 #[test]
-fn contract_21_the_subject_is_the_identifier_and_no_claim_tells_who_it_is() {
+fn the_subject_is_the_identifier_and_no_claim_tells_who_it_is() {
     let (backend, gateway) = world();
     let token = gateway.login(ALICE);
     let (_, claims) = decode(&token);
@@ -98,7 +98,7 @@ fn contract_21_the_subject_is_the_identifier_and_no_claim_tells_who_it_is() {
 }
 
 #[test]
-fn contract_22_the_identifier_in_a_header_must_be_the_tokens_own() {
+fn the_identifier_in_a_header_must_be_the_tokens_own() {
     let (backend, gateway) = world();
     let token = gateway.login(ALICE);
     let (own, other) = (identifier(&backend, &gateway, &token), identifier(&backend, &gateway, &gateway.login(BOB)));
@@ -119,7 +119,7 @@ fn in_the_body(config: Config) -> Config {
 }
 
 #[test]
-fn contract_22_the_identifier_in_a_body_must_be_the_tokens_own() {
+fn the_identifier_in_a_body_must_be_the_tokens_own() {
     let (backend, gateway) = world_with(in_the_body);
     let token = gateway.login(ALICE);
     let own = decode(&token).1["sub"].as_str().unwrap().to_owned();
@@ -139,7 +139,7 @@ fn contract_22_the_identifier_in_a_body_must_be_the_tokens_own() {
 }
 
 #[test]
-fn a44_a_body_that_two_readers_read_differently_is_refused() {
+fn a_body_that_two_readers_read_differently_is_refused() {
     let (backend, gateway) = world_with(in_the_body);
     let token = gateway.customer_token();
     let own = decode(&token).1["sub"].as_str().unwrap().to_owned();
@@ -160,7 +160,7 @@ fn a44_a_body_that_two_readers_read_differently_is_refused() {
 }
 
 #[test]
-fn contract_23_the_company_key_goes_to_the_backend_only_where_configured() {
+fn the_company_key_goes_to_the_backend_only_where_configured() {
     let placed = json!({"header": "X-Account", "send": "subject"});
     let (backend, gateway) = world_with(|c| c.route("me", "identifier", placed));
     gateway.get("/me/x").customer(&gateway.customer_token()).send().ok();
@@ -168,7 +168,7 @@ fn contract_23_the_company_key_goes_to_the_backend_only_where_configured() {
 }
 
 #[test]
-fn contract_25_tokens_are_bound_to_no_channel_and_a_second_login_ends_nothing() {
+fn tokens_are_bound_to_no_channel_and_a_second_login_ends_nothing() {
     let (_backend, gateway) = world();
     let first = gateway.login(ALICE);
     gateway.get("/me/x").customer(&first).header("User-Agent", "web").send().ok();
@@ -180,7 +180,7 @@ fn contract_25_tokens_are_bound_to_no_channel_and_a_second_login_ends_nothing() 
 }
 
 #[test]
-fn contract_26_the_customer_token_can_stand_where_the_route_says() {
+fn the_customer_token_can_stand_where_the_route_says() {
     let places = json!([{"header": {"name": "X-Auth"}}, {"cookie": "jwt"}, {"body": "/auth/token"}, {"bearer": true}]);
     let (backend, gateway) = world_with(|c| c.route("me", "customer_from", places));
     let token = gateway.customer_token();
@@ -198,7 +198,7 @@ fn contract_26_the_customer_token_can_stand_where_the_route_says() {
 }
 
 #[test]
-fn contract_26_d20_two_different_customer_tokens_at_once_are_400() {
+fn two_different_customer_tokens_at_once_are_400() {
     let places = json!([{"header": {"name": "customer-auth", "scheme": "JWT"}}, {"cookie": "jwt"}]);
     let (backend, gateway) = world_with(|c| c.route("me", "customer_from", places));
     let (alice, bob) = (gateway.login(ALICE), gateway.login(BOB));
@@ -211,7 +211,7 @@ fn contract_26_d20_two_different_customer_tokens_at_once_are_400() {
 }
 
 #[test]
-fn contract_19_the_issuer_is_part_of_the_identifier() {
+fn the_issuer_is_part_of_the_identifier() {
     let partner = TokenKey::generate();
     let (backend, gateway) = world_with(|c| c.trust("https://login.example.com", &partner));
     let claims = json!({"iss": "https://login.example.com", "aud": "legacy-api", "sub": ALICE.subject, "iat": now(), "exp": now() + 600});

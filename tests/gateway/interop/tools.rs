@@ -28,14 +28,14 @@ fn scan(gateway: &Gateway) -> String {
 }
 
 #[test]
-fn c1_c2_sslyze_finds_tls_1_3_only_and_mozillas_intermediate_profile() {
+fn sslyze_finds_tls_1_3_only_and_mozillas_intermediate_profile() {
     let (_backend, gateway) = world();
     let said = scan(&gateway);
     assert!(said.contains("'tls_1_2': 0, 'tls_1_3': 3"), "{said}");
 }
 
 #[test]
-fn c1_c2_sslyze_finds_the_same_profile_where_tls_1_2_is_let_in() {
+fn sslyze_finds_the_same_profile_where_tls_1_2_is_let_in() {
     let (_backend, gateway) = world_with(|c| c.set("/listen/0/tls/min_version", json!("1.2")));
     let said = scan(&gateway);
     assert!(said.contains("'tls_1_1': 0, 'tls_1_2': 2, 'tls_1_3': 3"), "{said}");
@@ -45,7 +45,7 @@ fn c1_c2_sslyze_finds_the_same_profile_where_tls_1_2_is_let_in() {
 const AWKWARD: [&str; 2] = [CLIENT.secret, "a%2Bb+c:d&e=f \u{e9}"];
 
 #[test]
-fn contract_4_f10_an_oauth_library_gets_tokens_in_both_number_styles_with_any_secret() {
+fn an_oauth_library_gets_tokens_in_both_number_styles_with_any_secret() {
     for (style, secret) in [("string", AWKWARD[0]), ("number", AWKWARD[1])] {
         let (_backend, gateway) = world_with(|c| {
             c.set("/access_token/number_style", json!(style)).set("/clients/0/secrets", json!([keys::argon2id(secret)]))

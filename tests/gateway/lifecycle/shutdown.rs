@@ -19,7 +19,7 @@ fn wait_until_refused(gateway: &Gateway) {
 }
 
 #[test]
-fn h2_a_gateway_without_work_ends_at_once_with_exit_code_0() {
+fn a_gateway_without_work_ends_at_once_with_exit_code_0() {
     let (_backend, mut gateway) = world();
     let mut idle = gateway.connect();
     gateway.get("/public/x").send_on(&mut idle).ok();
@@ -30,7 +30,7 @@ fn h2_a_gateway_without_work_ends_at_once_with_exit_code_0() {
 }
 
 #[test]
-fn h2_a_request_in_flight_gets_its_whole_answer() {
+fn a_request_in_flight_gets_its_whole_answer() {
     let (backend, mut gateway) = world();
     let gate = Gate::default();
     backend.on("/public/slow", Behaviour::Hold(gate.clone()));
@@ -48,7 +48,7 @@ fn h2_a_request_in_flight_gets_its_whole_answer() {
 }
 
 #[test]
-fn h2_over_http_2_a_request_in_flight_gets_its_whole_answer() {
+fn over_http_2_a_request_in_flight_gets_its_whole_answer() {
     let (backend, mut gateway) = world();
     let gate = Gate::default();
     backend.on("/public/slow", Behaviour::Hold(gate.clone()));
@@ -66,7 +66,7 @@ fn h2_over_http_2_a_request_in_flight_gets_its_whole_answer() {
 }
 
 #[test]
-fn h2_after_the_grace_time_the_process_ends_anyway() {
+fn after_the_grace_time_the_process_ends_anyway() {
     let (backend, mut gateway) = world_with(|c| c.set("/shutdown/grace", json!("300ms")));
     backend.on("/public/slow", Behaviour::Silent);
     let mut connection = gateway.connect();
@@ -79,7 +79,7 @@ fn h2_after_the_grace_time_the_process_ends_anyway() {
 }
 
 #[test]
-fn h2_a_second_signal_ends_it_now() {
+fn a_second_signal_ends_it_now() {
     let (backend, mut gateway) =
         world_with(|c| c.set("/shutdown/grace", json!("60s")).set("/backends/legacy/timeout", json!("60s")));
     backend.on("/public/slow", Behaviour::Silent);
@@ -94,7 +94,7 @@ fn h2_a_second_signal_ends_it_now() {
 }
 
 #[test]
-fn h11_the_gateway_is_alive_but_not_ready_while_it_drains() {
+fn the_gateway_is_alive_but_not_ready_while_it_drains() {
     let (backend, gateway) = world();
     assert_eq!((gateway.admin("/livez").status, gateway.admin("/readyz").status), (200, 200));
     let gate = Gate::default();
@@ -110,7 +110,7 @@ fn h11_the_gateway_is_alive_but_not_ready_while_it_drains() {
 }
 
 #[test]
-fn x44_what_cannot_be_had_at_the_start_is_named_and_nothing_is_left_of_it() {
+fn what_cannot_be_had_at_the_start_is_named_and_nothing_is_left_of_it() {
     let backend = Backend::start();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = json!(taken.local_addr().unwrap().to_string());
@@ -133,7 +133,7 @@ fn x44_what_cannot_be_had_at_the_start_is_named_and_nothing_is_left_of_it() {
 }
 
 #[test]
-fn x50_a_storm_of_restarts_leaves_nothing_behind() {
+fn a_storm_of_restarts_leaves_nothing_behind() {
     let backend = Backend::start();
     let config = Config::new(&backend);
     let files = Arc::new(gateway::Workspace::new(&config));
@@ -148,7 +148,7 @@ fn x50_a_storm_of_restarts_leaves_nothing_behind() {
 }
 
 #[test]
-fn h13_a_crash_writes_no_memory_to_the_disk() {
+fn a_crash_writes_no_memory_to_the_disk() {
     let backend = Backend::start();
     let config = Config::new(&backend);
     let files = Arc::new(gateway::Workspace::new(&config));
@@ -161,7 +161,7 @@ fn h13_a_crash_writes_no_memory_to_the_disk() {
 }
 
 #[test]
-fn x31_a_sigterm_under_load_loses_nothing_that_has_reached_the_backend() {
+fn a_sigterm_under_load_loses_nothing_that_has_reached_the_backend() {
     let (backend, mut gateway) = world();
     let callers: Vec<_> = (0..6)
         .map(|number| {

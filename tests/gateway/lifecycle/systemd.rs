@@ -123,7 +123,7 @@ fn a_socket_of_the_service_manager_that_nothing_is_configured_for_is_an_error() 
 }
 
 #[test]
-fn h13_the_units_are_good() {
+fn the_units_are_good() {
     let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/systemd");
     let directory = std::env::temp_dir().join(format!("wicketgate-units-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();

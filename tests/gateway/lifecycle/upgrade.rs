@@ -37,7 +37,7 @@ fn send(request: &Request, connection: &mut Option<Connection>) -> Response {
 /// What one caller does over and over, on a connection that it keeps while it can.
 type Load = Box<dyn Fn(&mut Option<Connection>) + Send>;
 
-fn x32_h3_upgrades_under_load_lose_no_request_and_no_session(store: &Store) {
+fn upgrades_under_load_lose_no_request_and_no_session(store: &Store) {
     let (_backend, mut gateway) = store.world_with(|c| c.cookies("both"));
     let stop = Arc::new(AtomicBool::new(false));
     let (count, longest) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicU64::new(0)));
@@ -122,12 +122,12 @@ fn what_the_new_process_knows_holds_on_connections_of_the_old_one(store: &Store)
 }
 
 on_both_stores! {
-    x32_h3_upgrades_under_load_lose_no_request_and_no_session
+    upgrades_under_load_lose_no_request_and_no_session
     what_the_new_process_knows_holds_on_connections_of_the_old_one
 }
 
 #[test]
-fn h3_a_request_in_flight_is_answered_by_the_old_process_and_the_next_one_by_the_new() {
+fn a_request_in_flight_is_answered_by_the_old_process_and_the_next_one_by_the_new() {
     let backend = Backend::start();
     let config = Config::new(&backend);
     let gateway = Gateway::start(&config);
@@ -149,7 +149,7 @@ fn h3_a_request_in_flight_is_answered_by_the_old_process_and_the_next_one_by_the
 }
 
 #[test]
-fn h3_over_http_2_a_request_in_flight_gets_its_whole_answer() {
+fn over_http_2_a_request_in_flight_gets_its_whole_answer() {
     let (backend, gateway) = world();
     let gate = Gate::default();
     backend.on("/public/slow", Behaviour::Hold(gate.clone()));
@@ -166,7 +166,7 @@ fn h3_over_http_2_a_request_in_flight_gets_its_whole_answer() {
 }
 
 #[test]
-fn h3_connections_without_tls_go_over_as_they_are() {
+fn connections_without_tls_go_over_as_they_are() {
     let (_backend, gateway) = world_with(|c| c.without("/listen/0/tls"));
     let mut connection = Connection::plain(gateway.address);
     gateway.get("/public/x").send_on(&mut connection).ok();
@@ -181,7 +181,7 @@ fn h3_connections_without_tls_go_over_as_they_are() {
 }
 
 #[test]
-fn x32_a_new_process_that_cannot_start_leaves_the_old_one_as_it_was() {
+fn a_new_process_that_cannot_start_leaves_the_old_one_as_it_was() {
     let backend = Backend::start();
     let config = Config::new(&backend).cookies("cookie");
     let gateway = Gateway::start(&config);

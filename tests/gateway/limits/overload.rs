@@ -32,7 +32,7 @@ fn within<T>(gateway: &Gateway, bytes: f64, work: impl FnOnce() -> T) -> T {
 }
 
 #[test]
-fn x7_h4_callers_that_do_not_read_are_closed_and_nothing_is_kept_for_them() {
+fn callers_that_do_not_read_are_closed_and_nothing_is_kept_for_them() {
     let (backend, gateway) = world_with(|c| c.limit("stall_timeout", json!("600ms")));
     backend.on("/public/large", Behaviour::reply(200, &[], &vec![b'x'; 32 << 20]));
     let stall = |count: usize, closed: u32| {
@@ -46,7 +46,7 @@ fn x7_h4_callers_that_do_not_read_are_closed_and_nothing_is_kept_for_them() {
 }
 
 #[test]
-fn x8_h4_heads_and_bodies_that_do_not_end_are_given_up_and_no_backend_hears_of_the_heads() {
+fn heads_and_bodies_that_do_not_end_are_given_up_and_no_backend_hears_of_the_heads() {
     let (backend, gateway) = world_with(|c| c.limit("head_timeout", json!("1s")).limit("stall_timeout", json!("1s")));
     let mut served = gateway.connect();
     gateway.get("/public/x").send_on(&mut served).ok();
@@ -78,7 +78,7 @@ fn x8_h4_heads_and_bodies_that_do_not_end_are_given_up_and_no_backend_hears_of_t
 }
 
 #[test]
-fn x21_h6_callers_leave_descriptors_for_backends_and_operators() {
+fn callers_leave_descriptors_for_backends_and_operators() {
     let backend = Backend::start();
     let config = Config::new(&backend);
     let files = Arc::new(Workspace::new(&config));
@@ -102,7 +102,7 @@ fn x21_h6_callers_leave_descriptors_for_backends_and_operators() {
 }
 
 #[test]
-fn x21_h6_when_none_is_left_all_the_same_it_waits_says_so_once_and_goes_on() {
+fn when_none_is_left_all_the_same_it_waits_says_so_once_and_goes_on() {
     let (_backend, gateway) = world();
     let limit = |files: &str| {
         let output = program("prlimit", "util-linux", &["--pid", &gateway.id(), &format!("--nofile={files}:")]);
@@ -126,7 +126,7 @@ fn x21_h6_when_none_is_left_all_the_same_it_waits_says_so_once_and_goes_on() {
 }
 
 #[test]
-fn x22_h7_above_its_memory_limit_new_requests_are_503_until_there_is_enough_again() {
+fn above_its_memory_limit_new_requests_are_503_until_there_is_enough_again() {
     let backend = Backend::start();
     let config = Config::new(&backend);
     let gateway = Gateway::start(&config);
@@ -147,7 +147,7 @@ fn x22_h7_above_its_memory_limit_new_requests_are_503_until_there_is_enough_agai
 }
 
 #[test]
-fn x23_h7_an_idle_connection_costs_little_memory_and_lives() {
+fn an_idle_connection_costs_little_memory_and_lives() {
     const COUNT: usize = 1_000;
     let own = std::process::id().to_string();
     program("prlimit", "util-linux", &["--pid", &own, "--nofile=8192:"]);
@@ -165,7 +165,7 @@ fn x23_h7_an_idle_connection_costs_little_memory_and_lives() {
 }
 
 #[test]
-fn x24_callers_that_come_and_go_do_not_wear_out_connections_to_the_backend() {
+fn callers_that_come_and_go_do_not_wear_out_connections_to_the_backend() {
     let (backend, gateway) = world();
     let callers: Vec<_> = (0..4)
         .map(|_| {
@@ -181,7 +181,7 @@ fn x24_callers_that_come_and_go_do_not_wear_out_connections_to_the_backend() {
 }
 
 #[test]
-fn x34_huge_heads_are_431_and_take_no_memory() {
+fn huge_heads_are_431_and_take_no_memory() {
     let (backend, gateway) = world();
     let large = "x".repeat(100_000);
     let cookies = (0..10_000).map(|number| format!("c{number}=1")).collect::<Vec<_>>().join("; ");
@@ -205,7 +205,7 @@ fn x34_huge_heads_are_431_and_take_no_memory() {
 }
 
 #[test]
-fn x35_a_body_without_end_is_413_at_the_limit_and_a_large_one_passes_without_being_kept() {
+fn a_body_without_end_is_413_at_the_limit_and_a_large_one_passes_without_being_kept() {
     let (backend, gateway) = world_with(|c| c.route("key", "limits", json!({"body": "100MiB"})));
     within(&gateway, 3e6, || {
         let mut caller = gateway.connect();
@@ -224,7 +224,7 @@ fn x35_a_body_without_end_is_413_at_the_limit_and_a_large_one_passes_without_bei
 }
 
 #[test]
-fn x36_a_compressed_body_is_415_where_something_is_written_into_it() {
+fn a_compressed_body_is_415_where_something_is_written_into_it() {
     let (backend, gateway) = world_with(|c| c.route("me", "identifier", json!({"body": "/customer_id"})));
     let token = gateway.customer_token();
     for coding in ["gzip", "br", "deflate", "gzip, identity"] {
@@ -235,7 +235,7 @@ fn x36_a_compressed_body_is_415_where_something_is_written_into_it() {
 }
 
 #[test]
-fn x39_garbage_and_half_hellos_end_and_others_are_served() {
+fn garbage_and_half_hellos_end_and_others_are_served() {
     let (_backend, gateway) = world_with(|c| c.limit("handshake_timeout", json!("1s")));
     let mut served = gateway.connect();
     let hello = {
@@ -263,7 +263,7 @@ fn x39_garbage_and_half_hellos_end_and_others_are_served() {
 }
 
 #[test]
-fn x42_a_process_that_stood_still_goes_on_and_says_so() {
+fn a_process_that_stood_still_goes_on_and_says_so() {
     let (_backend, gateway) = world();
     let mut open = gateway.connect();
     gateway.get("/public/x").send_on(&mut open).ok();
@@ -282,7 +282,7 @@ fn x42_a_process_that_stood_still_goes_on_and_says_so() {
 }
 
 #[test]
-fn x43_scrapes_that_are_stuck_or_many_disturb_nobody() {
+fn scrapes_that_are_stuck_or_many_disturb_nobody() {
     let (_backend, gateway) = world();
     let stuck: Vec<TcpStream> = (0..100)
         .map(|number| {
@@ -306,7 +306,7 @@ fn x43_scrapes_that_are_stuck_or_many_disturb_nobody() {
 }
 
 #[test]
-fn x47_callers_that_leave_in_the_middle_leave_nothing_behind() {
+fn callers_that_leave_in_the_middle_leave_nothing_behind() {
     let (backend, gateway) = world();
     backend.on("/public/large", Behaviour::reply(200, &[], &vec![b'x'; 4 << 20]));
     gateway.get("/public/x").send().ok();
@@ -348,7 +348,7 @@ fn x47_callers_that_leave_in_the_middle_leave_nothing_behind() {
 }
 
 #[test]
-fn x49_a_listener_can_be_on_ipv6_alone_and_one_that_cannot_be_had_is_named() {
+fn a_listener_can_be_on_ipv6_alone_and_one_that_cannot_be_had_is_named() {
     let backend = Backend::start();
     let gateway = Gateway::start(&Config::new(&backend).set("/listen/0/address", json!("[::1]:0")));
     gateway.get("/public/x").send().ok();
@@ -363,7 +363,7 @@ fn x49_a_listener_can_be_on_ipv6_alone_and_one_that_cannot_be_had_is_named() {
 }
 
 #[test]
-fn h8_what_callers_send_makes_no_series() {
+fn what_callers_send_makes_no_series() {
     let (_backend, gateway) = world();
     let mut connection = gateway.connect();
     let mut call = |number: usize| {

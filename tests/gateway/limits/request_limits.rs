@@ -8,7 +8,7 @@ use crate::harness::wire::Fault;
 use crate::harness::*;
 
 #[test]
-fn contract_40_a_head_that_is_too_large_is_431() {
+fn a_head_that_is_too_large_is_431() {
     let (backend, gateway) = world_with(|c| c.limit("head", json!("4KiB")).limit("target", json!("1KiB")));
     gateway.get("/public/x").header("X-Long", &"x".repeat(3_000)).send().ok();
     gateway.get("/public/x").header("X-Long", &"x".repeat(5_000)).send().expect(431, "431-01");
@@ -19,7 +19,7 @@ fn contract_40_a_head_that_is_too_large_is_431() {
 }
 
 #[test]
-fn contract_40_too_many_header_fields_are_431() {
+fn too_many_header_fields_are_431() {
     let (backend, gateway) = world_with(|c| c.limit("headers", json!(20)));
     let many =
         |count: usize| (0..count).fold(gateway.get("/public/x"), |request, n| request.header(&format!("X-{n}"), "1"));
@@ -29,7 +29,7 @@ fn contract_40_too_many_header_fields_are_431() {
 }
 
 #[test]
-fn contract_40_a_target_that_is_too_long_is_414() {
+fn a_target_that_is_too_long_is_414() {
     let (backend, gateway) = world_with(|c| c.limit("target", json!("1KiB")));
     gateway.get(&format!("/public/{}", "x".repeat(900))).send().ok();
     gateway.get(&format!("/public/{}", "x".repeat(1_100))).send().expect(414, "414-01");
@@ -38,7 +38,7 @@ fn contract_40_a_target_that_is_too_long_is_414() {
 }
 
 #[test]
-fn contract_40_a_body_that_is_too_large_is_413() {
+fn a_body_that_is_too_large_is_413() {
     let (backend, gateway) =
         world_with(|c| c.limit("body", json!("1KiB")).route("key", "limits", json!({"body": "2KiB"})));
     gateway.post("/public/x").body(vec![b'x'; 1024]).send().ok();
@@ -51,7 +51,7 @@ fn contract_40_a_body_that_is_too_large_is_413() {
 }
 
 #[test]
-fn contract_40_a_chunked_body_that_grows_too_large_is_413() {
+fn a_chunked_body_that_grows_too_large_is_413() {
     let (backend, gateway) = world_with(|c| c.limit("body", json!("1KiB")));
     let mut bytes = gateway.post("/public/x").header("Transfer-Encoding", "chunked").bytes();
     bytes.extend_from_slice(
@@ -62,7 +62,7 @@ fn contract_40_a_chunked_body_that_grows_too_large_is_413() {
 }
 
 #[test]
-fn contract_40_c9_a_caller_that_does_not_finish_the_handshake_is_closed() {
+fn a_caller_that_does_not_finish_the_handshake_is_closed() {
     let (_backend, gateway) = world_with(|c| c.limit("handshake_timeout", json!("300ms")));
     let mut silent = Connection::plain(gateway.address);
     assert!(silent.closes());
@@ -72,7 +72,7 @@ fn contract_40_c9_a_caller_that_does_not_finish_the_handshake_is_closed() {
 }
 
 #[test]
-fn contract_40_h4_a_head_that_does_not_end_is_closed() {
+fn a_head_that_does_not_end_is_closed() {
     let (backend, gateway) = world_with(|c| c.limit("head_timeout", json!("300ms")));
     let mut connection = gateway.connect();
     connection.send(b"GET /public/x HTTP/1.1\r\nHost: loc");
@@ -85,7 +85,7 @@ fn contract_40_h4_a_head_that_does_not_end_is_closed() {
 }
 
 #[test]
-fn contract_40_an_idle_connection_is_closed() {
+fn an_idle_connection_is_closed() {
     let (_backend, gateway) = world_with(|c| c.limit("idle_timeout", json!("300ms")));
     let mut connection = gateway.connect();
     gateway.get("/public/x").send_on(&mut connection).ok();
@@ -93,7 +93,7 @@ fn contract_40_an_idle_connection_is_closed() {
 }
 
 #[test]
-fn contract_40_a_body_that_stalls_is_408() {
+fn a_body_that_stalls_is_408() {
     let (backend, gateway) = world_with(|c| c.limit("stall_timeout", json!("300ms")));
     let mut connection = gateway.connect();
     let mut bytes = gateway.post("/public/x").header("Content-Length", "10").bytes();
@@ -107,7 +107,7 @@ fn contract_40_a_body_that_stalls_is_408() {
 }
 
 #[test]
-fn contract_40_connections_above_the_limit_are_closed_and_open_ones_live() {
+fn connections_above_the_limit_are_closed_and_open_ones_live() {
     let (_backend, gateway) = world_with(|c| c.limit("connections", json!(2)));
     let (mut first, mut second) = (gateway.connect(), gateway.connect());
     gateway.get("/public/x").send_on(&mut first).ok();
@@ -118,7 +118,7 @@ fn contract_40_connections_above_the_limit_are_closed_and_open_ones_live() {
 }
 
 #[test]
-fn contract_16_overload_is_503_with_retry_after() {
+fn overload_is_503_with_retry_after() {
     let (backend, gateway) = world_with(|c| c.set("/backends/legacy/concurrency", json!(1)));
     let gate = Gate::default();
     backend.on("/public/slow", Behaviour::Hold(gate.clone()));
@@ -165,7 +165,7 @@ fn load_is_shed_before_the_queue_grows_where_a_backend_has_become_slow() {
 }
 
 #[test]
-fn contract_16_a_backend_that_does_not_answer_is_504() {
+fn a_backend_that_does_not_answer_is_504() {
     let (backend, gateway) = world_with(|c| {
         c.set("/backends/legacy/timeout", json!("300ms")).route("key", "limits", json!({"timeout": "100ms"}))
     });
@@ -178,7 +178,7 @@ fn contract_16_a_backend_that_does_not_answer_is_504() {
 }
 
 #[test]
-fn contract_16_a_backend_that_cannot_be_reached_is_502() {
+fn a_backend_that_cannot_be_reached_is_502() {
     let gateway = Gateway::start(&Config::with_server("http://127.0.0.1:9"));
     gateway.get("/public/x").send().expect(502, "502-01");
     gateway.post("/public/x").body("x").send().expect(502, "502-01");
@@ -189,7 +189,7 @@ fn contract_16_a_backend_that_cannot_be_reached_is_502() {
 }
 
 #[test]
-fn contract_17_a_rate_limit_is_429_with_retry_after_and_counts_each_client_apart() {
+fn a_rate_limit_is_429_with_retry_after_and_counts_each_client_apart() {
     let (backend, gateway) = world_with(|c| c.route("system", "limits", json!({"rate": "1/m", "burst": 3})));
     let (first, second) = (gateway.token(CLIENT), gateway.token(OTHER_CLIENT));
     for _ in 0..3 {
@@ -202,7 +202,7 @@ fn contract_17_a_rate_limit_is_429_with_retry_after_and_counts_each_client_apart
 }
 
 #[test]
-fn contract_17_a_rate_limit_can_count_customers_keys_and_addresses() {
+fn a_rate_limit_can_count_customers_keys_and_addresses() {
     for per in ["customer", "address"] {
         let (_backend, gateway) =
             world_with(|c| c.route("me", "limits", json!({"rate": "1/m", "burst": 1, "per": per})));
@@ -220,7 +220,7 @@ fn contract_17_a_rate_limit_can_count_customers_keys_and_addresses() {
 }
 
 #[test]
-fn f5_logins_above_what_can_be_hashed_are_503_and_other_requests_go_on() {
+fn logins_above_what_can_be_hashed_are_503_and_other_requests_go_on() {
     let (_backend, gateway) = world();
     let logins: Vec<_> = (0..60)
         .map(|number| {
@@ -239,7 +239,7 @@ fn f5_logins_above_what_can_be_hashed_are_503_and_other_requests_go_on() {
 }
 
 #[test]
-fn a26_a_refusal_reaches_a_caller_that_is_still_sending() {
+fn a_refusal_reaches_a_caller_that_is_still_sending() {
     let (backend, gateway) = world();
     let body = vec![b'x'; 3 * 1024 * 1024];
     for _ in 0..5 {
@@ -250,7 +250,7 @@ fn a26_a_refusal_reaches_a_caller_that_is_still_sending() {
 }
 
 #[test]
-fn contract_40_an_exchange_that_takes_too_long_in_all_is_ended_however_busy_it_is() {
+fn an_exchange_that_takes_too_long_in_all_is_ended_however_busy_it_is() {
     let (backend, gateway) = world_with(|c| c.limit("total_timeout", json!("600ms")));
     let mut caller = gateway.connect();
     caller.send(b"POST /public/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -315,7 +315,7 @@ fn a_quota_of_an_api_key_ends_and_survives_a_restart(store: &Store) {
     gateway.get("/key/x").api_key(config::FREE_API_KEY).send().ok();
 }
 
-fn x41_a_noisy_caller_takes_nothing_from_the_quiet_ones(store: &Store) {
+fn a_noisy_caller_takes_nothing_from_the_quiet_ones(store: &Store) {
     let (_backend, gateway) =
         store.world_with(|c| c.route("key", "limits", json!({"rate": "5/m", "burst": 20, "per": "api_key"})));
     let noisy: Vec<_> = (0..4)
@@ -336,5 +336,5 @@ fn x41_a_noisy_caller_takes_nothing_from_the_quiet_ones(store: &Store) {
 
 on_both_stores! {
     a_quota_of_an_api_key_ends_and_survives_a_restart
-    x41_a_noisy_caller_takes_nothing_from_the_quiet_ones
+    a_noisy_caller_takes_nothing_from_the_quiet_ones
 }

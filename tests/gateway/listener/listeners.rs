@@ -73,7 +73,7 @@ fn a_listener_that_redirects_sends_callers_to_the_same_target_by_https() {
 }
 
 #[test]
-fn c11_a_credential_by_plain_http_is_refused_and_not_redirected() {
+fn a_credential_by_plain_http_is_refused_and_not_redirected() {
     let (backend, gateway, plain) = redirecting();
     let get = |name: &str, value: &str| Request::new(plain, "GET", "/me/x").header(name, value);
     let form = Request::new(plain, "POST", "/auth/customer_authenticate").form("username=alice&password=x");
@@ -93,7 +93,7 @@ fn c11_a_credential_by_plain_http_is_refused_and_not_redirected() {
 }
 
 #[test]
-fn c11_every_credential_that_some_route_takes_is_refused_by_plain_http() {
+fn every_credential_that_some_route_takes_is_refused_by_plain_http() {
     let listener = json!({"name": "plain", "tls": null, "redirect": "https://api.example.com:8443"});
     let (backend, gateway) = world_with(|config| {
         second(listener)(config).route("key", "api_key_header", json!("X-Partner-Key")).route(
@@ -128,7 +128,7 @@ fn c11_every_credential_that_some_route_takes_is_refused_by_plain_http() {
 }
 
 #[test]
-fn c12_browsers_are_told_to_stay_with_https_where_that_is_configured() {
+fn browsers_are_told_to_stay_with_https_where_that_is_configured() {
     let (backend, gateway) = world_with(|config| config.set("/listen/0/tls/hsts", json!("365d")));
     let told = |answer: Response| answer.header("Strict-Transport-Security").map(str::to_owned);
     let year = Some("max-age=31536000".to_owned());
@@ -142,7 +142,7 @@ fn c12_browsers_are_told_to_stay_with_https_where_that_is_configured() {
 }
 
 #[test]
-fn contract_53_contradictions_between_listeners_are_told() {
+fn contradictions_between_listeners_are_told() {
     let backend = Backend::start();
     let listener = json!({"name": "public", "redirect": "http://api.example.com/x"});
     let config = second(listener)(Config::new(&backend)).route("public", "listen", json!(["publik"]));
@@ -180,7 +180,7 @@ fn sandbox(config: Config) -> Config {
 }
 
 #[test]
-fn contract_46_tokens_of_the_sandbox_are_refused_in_production_and_the_other_way_round() {
+fn tokens_of_the_sandbox_are_refused_in_production_and_the_other_way_round() {
     let (backend, gateway) = world_with(sandbox);
     let [production, sandbox] = addresses(&gateway)[..] else { panic!("two listeners") };
     let at = |address, request: Request| Request { address, ..request };
@@ -211,7 +211,7 @@ fn contract_46_tokens_of_the_sandbox_are_refused_in_production_and_the_other_way
 }
 
 #[test]
-fn contract_46_a_token_of_one_audience_ends_nothing_where_another_is_wanted() {
+fn a_token_of_one_audience_ends_nothing_where_another_is_wanted() {
     let (_backend, gateway) = world_with(sandbox);
     let [production, sandbox] = addresses(&gateway)[..] else { panic!("two listeners") };
     let at = |address, request: Request| Request { address, ..request };
@@ -240,7 +240,7 @@ fn contract_46_a_token_of_one_audience_ends_nothing_where_another_is_wanted() {
 }
 
 #[test]
-fn contract_46_an_operator_ends_all_logins_of_a_customer_whomever_they_are_for() {
+fn an_operator_ends_all_logins_of_a_customer_whomever_they_are_for() {
     let (_backend, gateway) = world_with(sandbox);
     let config = gateway.files.config();
     let tokens: Vec<_> = addresses(&gateway)
@@ -259,7 +259,7 @@ fn contract_46_an_operator_ends_all_logins_of_a_customer_whomever_they_are_for()
 }
 
 #[test]
-fn contract_46_a_client_is_told_of_tokens_and_revokes_them_where_they_are_good() {
+fn a_client_is_told_of_tokens_and_revokes_them_where_they_are_good() {
     let (_backend, gateway) = world_with(sandbox);
     let [production, sandbox] = addresses(&gateway)[..] else { panic!("two listeners") };
     let about = |address, path: &str, token: &str| {
@@ -280,7 +280,7 @@ fn contract_46_a_client_is_told_of_tokens_and_revokes_them_where_they_are_good()
 }
 
 #[test]
-fn contract_46_what_knows_no_audience_cannot_stand_beside_one_that_is_set_apart() {
+fn what_knows_no_audience_cannot_stand_beside_one_that_is_set_apart() {
     let backend = Backend::start();
     let said = |config: Config| {
         let (code, _, said) = gateway::Workspace::new(&config).run(&["check"]);

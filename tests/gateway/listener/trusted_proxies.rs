@@ -38,7 +38,7 @@ fn told(backend: &Backend, gateway: &Gateway, answer: Response) -> (String, Opti
 }
 
 #[test]
-fn contract_38_a_proxy_protocol_header_names_the_caller() {
+fn a_proxy_protocol_header_names_the_caller() {
     let (backend, gateway) = announcing(|config| config.set("/listen/0/allow", json!(["203.0.113.0/24"])));
     let sources = [line(), binary(0x21, [203, 0, 113, 7], &[]), binary(0x21, [203, 0, 113, 7], &[0x04; 300])];
     for preamble in sources {
@@ -52,7 +52,7 @@ fn contract_38_a_proxy_protocol_header_names_the_caller() {
 }
 
 #[test]
-fn contract_38_the_allow_list_is_about_the_caller_and_not_about_the_proxy() {
+fn the_allow_list_is_about_the_caller_and_not_about_the_proxy() {
     let (backend, gateway) = announcing(|config| config.set("/listen/0/allow", json!(["127.0.0.0/8"])));
     let mut connection = after(&gateway, &line()).unwrap();
     gateway.get("/public/x").send_on(&mut connection).expect(403, "403-04");
@@ -82,7 +82,7 @@ fn a_connection_that_does_not_begin_as_agreed_is_closed() {
 }
 
 #[test]
-fn t2_from_others_no_proxy_protocol_header_is_taken() {
+fn from_others_no_proxy_protocol_header_is_taken() {
     let (backend, gateway) =
         world_with(|config| config.set("/listen/0/proxy_protocol", json!(["10.0.0.0/8", "192.0.2.1/32"])));
     assert!(after(&gateway, &line()).is_err());
@@ -152,7 +152,7 @@ fn the_scheme_that_a_trusted_proxy_names_reaches_backends_and_that_of_others_doe
 }
 
 #[test]
-fn contract_53_a_proxy_that_is_everyone_is_a_load_error() {
+fn a_proxy_that_is_everyone_is_a_load_error() {
     let backend = Backend::start();
     let config = Config::new(&backend)
         .set("/listen/0/proxy_protocol", json!(["0.0.0.0/0"]))
@@ -163,7 +163,7 @@ fn contract_53_a_proxy_that_is_everyone_is_a_load_error() {
 }
 
 #[test]
-fn contract_38_a_backend_is_told_by_the_proxy_protocol_who_calls() {
+fn a_backend_is_told_by_the_proxy_protocol_who_calls() {
     let backend = Backend::start();
     let behind =
         |config: Config| config.without("/listen/0/tls").set("/listen/0/proxy_protocol", json!(["127.0.0.1/32"]));
@@ -233,7 +233,7 @@ impl Drop for Haproxy {
 }
 
 #[test]
-fn contract_38_haproxy_tells_who_calls_in_both_versions() {
+fn haproxy_tells_who_calls_in_both_versions() {
     let (_backend, gateway) = world_with(|config| config.set("/listen/0/proxy_protocol", json!(["127.0.0.1/32"])));
     for how in ["send-proxy", "send-proxy-v2"] {
         let haproxy = Haproxy::start(&gateway, how);

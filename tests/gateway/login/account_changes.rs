@@ -231,7 +231,8 @@ fn an_open_websocket_ends_with_the_account_of_its_caller() {
     let (mut goes, _other_side) = open(&gateway, &opened, shown(&bob).header("X-Request-Id", "goes"));
     let cookie = gateway.get("/me/live").header("Cookie", &bob.cookie).header("Sec-Fetch-Site", "same-origin");
     let (mut goes_too, _its_other_side) = open(&gateway, &opened, cookie);
-    let mut config = change(crate::websocket::tunnel::with_websockets(Config::with_server(&format!("http://{address}"))));
+    let mut config =
+        change(crate::websocket::tunnel::with_websockets(Config::with_server(&format!("http://{address}"))));
     config.accounts.retain(|account| account.name != BOB.name);
     gateway.reload(&config, "reloaded");
     assert!(goes.closes() && goes_too.closes());

@@ -17,7 +17,7 @@ fn log_in(gateway: &Gateway, account: Account) -> String {
 }
 
 #[test]
-fn contract_27_the_cookie_has_the_attributes_that_keep_it_apart() {
+fn the_cookie_has_the_attributes_that_keep_it_apart() {
     let (_backend, gateway) = world_with(|c| c.cookies("cookie"));
     let answer = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
     let (pair, attributes) = cookie(&answer);
@@ -34,7 +34,7 @@ fn contract_27_the_cookie_has_the_attributes_that_keep_it_apart() {
 }
 
 #[test]
-fn contract_27_both_gives_jwt_and_cookie_and_they_mean_the_same_customer() {
+fn both_gives_jwt_and_cookie_and_they_mean_the_same_customer() {
     let (backend, gateway) = world_with(|c| c.cookies("both"));
     let answer = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
     let (pair, token) = (cookie(&answer).0, answer.json()["JWT"].as_str().unwrap().to_owned());
@@ -46,7 +46,7 @@ fn contract_27_both_gives_jwt_and_cookie_and_they_mean_the_same_customer() {
 }
 
 #[test]
-fn contract_27_a_tampered_cookie_is_401() {
+fn a_tampered_cookie_is_401() {
     let (backend, gateway) = world_with(|c| c.cookies("cookie"));
     let pair = log_in(&gateway, ALICE);
     let (name, value) = pair.split_once('=').unwrap();
@@ -67,7 +67,7 @@ fn contract_27_a_tampered_cookie_is_401() {
 }
 
 #[test]
-fn d20_header_and_cookie_of_two_customers_are_400() {
+fn header_and_cookie_of_two_customers_are_400() {
     let (backend, gateway) = world_with(|c| c.cookies("both"));
     let pair = log_in(&gateway, BOB);
     gateway.get("/me/x").customer(&gateway.customer_token()).header("Cookie", &pair).send().expect(400, "400-02");
@@ -76,7 +76,7 @@ fn d20_header_and_cookie_of_two_customers_are_400() {
 }
 
 #[test]
-fn g5_our_cookie_does_not_reach_the_backend_and_others_do() {
+fn our_cookie_does_not_reach_the_backend_and_others_do() {
     let (backend, gateway) = world_with(|c| c.cookies("cookie"));
     let pair = log_in(&gateway, ALICE);
     gateway.get("/me/x").header("Cookie", &format!("theme=dark; {pair}; lang=en")).send().ok();
@@ -87,7 +87,7 @@ fn g5_our_cookie_does_not_reach_the_backend_and_others_do() {
 }
 
 #[test]
-fn e2_every_login_gives_another_cookie_and_a_planted_one_is_not_adopted() {
+fn every_login_gives_another_cookie_and_a_planted_one_is_not_adopted() {
     let (_backend, gateway) = world_with(|c| c.cookies("cookie"));
     let first = log_in(&gateway, ALICE);
     let again = gateway.login_request(ALICE.name, ALICE.secret).header("Cookie", &first).send().ok();
@@ -95,7 +95,7 @@ fn e2_every_login_gives_another_cookie_and_a_planted_one_is_not_adopted() {
 }
 
 #[test]
-fn e2_a_backend_sets_its_own_cookies_and_never_that_of_a_login() {
+fn a_backend_sets_its_own_cookies_and_never_that_of_a_login() {
     let (backend, gateway) = world_with(|c| c.cookies("cookie"));
     let planted = log_in(&gateway, BOB);
     let theirs = [
@@ -120,7 +120,7 @@ fn e2_a_backend_sets_its_own_cookies_and_never_that_of_a_login() {
 }
 
 #[test]
-fn e4_a_session_ends_with_its_lifetime() {
+fn a_session_ends_with_its_lifetime() {
     let (_backend, gateway) =
         world_with(|c| c.cookies("cookie").set("/login/lifetime", json!("3s")).set("/login/cookie/idle", json!("2s")));
     let pair = log_in(&gateway, ALICE);

@@ -6,7 +6,7 @@ use crate::harness::keys::{decode, now};
 use crate::harness::*;
 
 #[test]
-fn contract_1_login_answers_exactly_three_string_members() {
+fn login_answers_exactly_three_string_members() {
     let (backend, gateway) = world();
     let answer = gateway
         .post("/auth/customer_authenticate")
@@ -26,13 +26,13 @@ fn contract_1_login_answers_exactly_three_string_members() {
 }
 
 #[test]
-fn contract_1_login_without_content_type_is_read_as_a_form() {
+fn login_without_content_type_is_read_as_a_form() {
     let (_backend, gateway) = world();
     gateway.post("/auth/customer_authenticate").body("username=alice&password=Alice-and-the-white-rabbit").send().ok();
 }
 
 #[test]
-fn contract_1_login_path_can_be_the_bare_form() {
+fn login_path_can_be_the_bare_form() {
     let (_backend, gateway) = world_with(|c| c.set("/login/path", json!("/customer_authenticate")));
     gateway.login_request(ALICE.name, ALICE.secret).send().expect(404, "404-01");
     let form = format!("username={}&password={}", ALICE.name, ALICE.secret);
@@ -40,7 +40,7 @@ fn contract_1_login_path_can_be_the_bare_form() {
 }
 
 #[test]
-fn contract_1_the_documented_curl_line_logs_in() {
+fn the_documented_curl_line_logs_in() {
     let (_backend, gateway) = world();
     let url = format!("https://localhost:{}/auth/customer_authenticate", gateway.address.port());
     let ca = gateway.files.path.join("certs/ca.pem");
@@ -54,7 +54,7 @@ fn contract_1_the_documented_curl_line_logs_in() {
 }
 
 #[test]
-fn contract_8_times_of_answer_and_token_agree() {
+fn times_of_answer_and_token_agree() {
     let (_backend, gateway) = world();
     let answer = gateway.login_request(ALICE.name, ALICE.secret).send().ok().json();
     let (_, claims) = decode(answer["JWT"].as_str().unwrap());
@@ -66,7 +66,7 @@ fn contract_8_times_of_answer_and_token_agree() {
 }
 
 #[test]
-fn contract_9_number_style_number_writes_json_numbers_at_login() {
+fn number_style_number_writes_json_numbers_at_login() {
     let (_backend, gateway) =
         world_with(|c| c.set("/login/number_style", json!("number")).set("/login/lifetime", json!("1h")));
     let answer = gateway.login_request(ALICE.name, ALICE.secret).send().ok().json();
@@ -75,7 +75,7 @@ fn contract_9_number_style_number_writes_json_numbers_at_login() {
 }
 
 #[test]
-fn contract_3_a_secret_in_the_query_of_the_login_is_refused() {
+fn a_secret_in_the_query_of_the_login_is_refused() {
     let (_backend, gateway) = world();
     for query in ["password=x", "username=alice", "username=alice&password=Alice-and-the-white-rabbit"] {
         let form = format!("username={}&password={}", ALICE.name, ALICE.secret);
@@ -84,7 +84,7 @@ fn contract_3_a_secret_in_the_query_of_the_login_is_refused() {
 }
 
 #[test]
-fn contract_15_f2_wrong_password_and_unknown_user_look_alike() {
+fn wrong_password_and_unknown_user_look_alike() {
     let (_backend, gateway) = world();
     let ask = |name: &str| {
         gateway.login_request(name, "wrong").header("X-Request-Id", "same-id").send().expect(401, "401-04")
@@ -97,7 +97,7 @@ fn contract_15_f2_wrong_password_and_unknown_user_look_alike() {
 }
 
 #[test]
-fn f1_f2_an_unknown_user_costs_a_hash_as_a_known_one_does() {
+fn an_unknown_user_costs_a_hash_as_a_known_one_does() {
     let (_backend, gateway) = world();
     let fastest = |name: &str| {
         let mut connection = gateway.connect();
@@ -114,7 +114,7 @@ fn f1_f2_an_unknown_user_costs_a_hash_as_a_known_one_does() {
 }
 
 #[test]
-fn contract_15_missing_and_repeated_fields_are_400() {
+fn missing_and_repeated_fields_are_400() {
     let (_backend, gateway) = world();
     let forms = [
         "",
@@ -132,7 +132,7 @@ fn contract_15_missing_and_repeated_fields_are_400() {
 }
 
 #[test]
-fn contract_15_other_methods_are_405_with_allow() {
+fn other_methods_are_405_with_allow() {
     let (_backend, gateway) = world();
     for method in ["GET", "PUT", "DELETE"] {
         let answer = gateway.request(method, "/auth/customer_authenticate").send().expect(405, "405-01");
@@ -141,7 +141,7 @@ fn contract_15_other_methods_are_405_with_allow() {
 }
 
 #[test]
-fn contract_15_a_json_login_is_415_unless_enabled() {
+fn a_json_login_is_415_unless_enabled() {
     let body = json!({"username": ALICE.name, "password": ALICE.secret}).to_string();
     let (_backend, gateway) = world();
     gateway.post("/auth/customer_authenticate").json(&body).send().expect(415, "415-01");
@@ -153,7 +153,7 @@ fn contract_15_a_json_login_is_415_unless_enabled() {
 }
 
 #[test]
-fn contract_15_f6_an_oversize_login_is_413() {
+fn an_oversize_login_is_413() {
     let (_backend, gateway) = world();
     let form = format!("username=alice&password={}", "x".repeat(1_200_000));
     gateway.post("/auth/customer_authenticate").form(&form).send().expect(413, "413-01");
@@ -168,7 +168,7 @@ fn a_password_of_one_megabyte_is_refused_before_it_is_hashed() {
 }
 
 #[test]
-fn f4_passwords_are_compared_exactly() {
+fn passwords_are_compared_exactly() {
     let long = "ünïcödé-0123456789-0123456789-0123456789-0123456789-0123456789-0123456789-tail one";
     let carol = Account { name: "carol", secret: long, subject: "account-100003" };
     let dave = Account { name: "dave", secret: " spaces around ", subject: "account-100004" };
@@ -184,7 +184,7 @@ fn f4_passwords_are_compared_exactly() {
 }
 
 #[test]
-fn t34_extra_fields_of_the_login_form_never_reach_the_token() {
+fn extra_fields_of_the_login_form_never_reach_the_token() {
     let (_backend, gateway) = world();
     let form = format!(
         "username={}&password={}&sub=x&iss=x&aud=x&exp=99999999999&scope=admin&admin=1&kid=x",
@@ -201,7 +201,7 @@ fn t34_extra_fields_of_the_login_form_never_reach_the_token() {
 }
 
 #[test]
-fn contract_41_f7_the_login_answer_is_never_stored() {
+fn the_login_answer_is_never_stored() {
     let (_backend, gateway) = world();
     let answer = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
     assert_eq!(answer.header("Cache-Control"), Some("no-store"));
@@ -210,7 +210,7 @@ fn contract_41_f7_the_login_answer_is_never_stored() {
 }
 
 #[test]
-fn contract_17_a_login_name_that_is_tried_too_often_is_429_and_others_are_not() {
+fn a_login_name_that_is_tried_too_often_is_429_and_others_are_not() {
     let (_backend, gateway) = world_with(|c| c.set("/login/limits", json!({"rate": "1/m", "burst": 2})));
     for _ in 0..2 {
         gateway.login_request(ALICE.name, "wrong").send().expect(401, "401-04");
@@ -264,7 +264,7 @@ fn a_no_of_the_companys_own_login_is_401_and_anything_else_is_503() {
 }
 
 #[test]
-fn contract_16_a_login_backend_that_is_down_is_503_never_401() {
+fn a_login_backend_that_is_down_is_503_never_401() {
     let gateway = Gateway::start(&login_by_backend(Config::with_server("http://127.0.0.1:9")));
     let answer = gateway.login_request("erin", "x").send().expect(503, "503-02");
     assert!(answer.retry_after() >= 1);

@@ -47,7 +47,7 @@ fn a_restart_by_kill_9_loses_nobodys_login_and_no_logout(store: &Store) {
     by_cookie(&gateway, &goes).send().expect(401, "401-03");
 }
 
-fn e5_t27_logout_ends_the_session_on_the_server_and_deletes_the_cookie_with_the_same_attributes(store: &Store) {
+fn logout_ends_the_session_on_the_server_and_deletes_the_cookie_with_the_same_attributes(store: &Store) {
     let (_backend, gateway) = store.world_with(|c| c.cookies("cookie"));
     let answer = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
     let (pair, other) = (pair(&answer), log_in(&gateway, ALICE));
@@ -68,7 +68,7 @@ fn e5_t27_logout_ends_the_session_on_the_server_and_deletes_the_cookie_with_the_
     logout(&gateway).send().expect(401, "401-10");
 }
 
-fn d25_a_jwt_is_no_good_after_its_logout_also_after_a_restart_and_where_it_was_verified_before(store: &Store) {
+fn a_jwt_is_no_good_after_its_logout_also_after_a_restart_and_where_it_was_verified_before(store: &Store) {
     let (_backend, gateway) = store.world();
     let (token, other) = (gateway.login(ALICE), gateway.login(ALICE));
     for _ in 0..4 {
@@ -106,7 +106,7 @@ fn everywhere_ends_all_logins_of_the_customer_and_of_nobody_else(store: &Store) 
     gateway.get("/me/x").customer(&gateway.login(ALICE)).send().ok();
 }
 
-fn e3_a_login_ends_the_session_whose_cookie_came_with_it(store: &Store) {
+fn a_login_ends_the_session_whose_cookie_came_with_it(store: &Store) {
     let (_backend, gateway) = store.world_with(|c| c.cookies("cookie"));
     let old = log_in(&gateway, ALICE);
     let request = gateway.login_request(ALICE.name, ALICE.secret).header("Cookie", &old);
@@ -118,7 +118,7 @@ fn e3_a_login_ends_the_session_whose_cookie_came_with_it(store: &Store) {
     by_cookie(&gateway, &new).send().ok();
 }
 
-fn e10_a_call_by_cookie_that_changes_something_must_come_from_the_site_itself(store: &Store) {
+fn a_call_by_cookie_that_changes_something_must_come_from_the_site_itself(store: &Store) {
     let (backend, gateway) = store.world_with(|c| {
         c.cookies("cookie")
             .set("/login/cookie/origins", json!(["https://www.example.com"]))
@@ -166,7 +166,7 @@ fn a_strange_page_can_neither_log_in_nor_out(store: &Store) {
     by_cookie(&gateway, &pair).send().ok();
 }
 
-fn e8_two_cookies_of_our_name_are_400(store: &Store) {
+fn two_cookies_of_our_name_are_400(store: &Store) {
     let (backend, gateway) = store.world_with(|c| c.cookies("cookie"));
     let (one, other) = (log_in(&gateway, ALICE), log_in(&gateway, BOB));
     by_cookie(&gateway, &format!("{one}; {other}")).send().expect(400, "400-02");
@@ -174,7 +174,7 @@ fn e8_two_cookies_of_our_name_are_400(store: &Store) {
     backend.assert_untouched();
 }
 
-fn e11_t30_a_cookie_of_the_key_before_lives_on_and_one_of_a_removed_key_does_not(store: &Store) {
+fn a_cookie_of_the_key_before_lives_on_and_one_of_a_removed_key_does_not(store: &Store) {
     let backend = Backend::start();
     let listed = |names: &[&str]| json!(names.iter().map(|name| json!({"file": name})).collect::<Vec<_>>());
     let config = Config::new(&backend)
@@ -192,7 +192,7 @@ fn e11_t30_a_cookie_of_the_key_before_lives_on_and_one_of_a_removed_key_does_not
     by_cookie(&gateway, &new).send().ok();
 }
 
-fn e6_operators_see_and_end_sessions_and_never_see_a_secret(store: &Store) {
+fn operators_see_and_end_sessions_and_never_see_a_secret(store: &Store) {
     let (backend, gateway) = store.world_with(|c| c.cookies("cookie"));
     let request = gateway.login_request(ALICE.name, ALICE.secret);
     let alice = pair(&request.header("User-Agent", "Mozilla/5.0 Firefox/140.0").send().ok());
@@ -259,7 +259,7 @@ fn a_command_without_a_gateway_says_where_it_looked() {
 }
 
 #[test]
-fn x46_a_second_process_on_the_same_state_does_not_start_and_says_why() {
+fn a_second_process_on_the_same_state_does_not_start_and_says_why() {
     let backend = Backend::start();
     let config = Config::new(&backend).cookies("cookie");
     let gateway = Gateway::start(&config);
@@ -284,7 +284,7 @@ fn a_damaged_state_file_is_named_and_never_replaced() {
 }
 
 #[test]
-fn e7_the_cookie_is_small_and_lives_at_most_400_days() {
+fn the_cookie_is_small_and_lives_at_most_400_days() {
     let (_backend, gateway) = world_with(|c| c.cookies("cookie"));
     assert!(log_in(&gateway, ALICE).len() <= 4096);
     let backend = Backend::start();
@@ -296,21 +296,21 @@ fn e7_the_cookie_is_small_and_lives_at_most_400_days() {
 
 on_both_stores! {
     a_restart_by_kill_9_loses_nobodys_login_and_no_logout
-    e5_t27_logout_ends_the_session_on_the_server_and_deletes_the_cookie_with_the_same_attributes
-    d25_a_jwt_is_no_good_after_its_logout_also_after_a_restart_and_where_it_was_verified_before
+    logout_ends_the_session_on_the_server_and_deletes_the_cookie_with_the_same_attributes
+    a_jwt_is_no_good_after_its_logout_also_after_a_restart_and_where_it_was_verified_before
     a_logout_by_cookie_takes_the_jwt_of_the_same_login_along
     everywhere_ends_all_logins_of_the_customer_and_of_nobody_else
-    e3_a_login_ends_the_session_whose_cookie_came_with_it
-    e10_a_call_by_cookie_that_changes_something_must_come_from_the_site_itself
+    a_login_ends_the_session_whose_cookie_came_with_it
+    a_call_by_cookie_that_changes_something_must_come_from_the_site_itself
     a_strange_page_can_neither_log_in_nor_out
-    e8_two_cookies_of_our_name_are_400
-    e11_t30_a_cookie_of_the_key_before_lives_on_and_one_of_a_removed_key_does_not
-    e6_operators_see_and_end_sessions_and_never_see_a_secret
+    two_cookies_of_our_name_are_400
+    a_cookie_of_the_key_before_lives_on_and_one_of_a_removed_key_does_not
+    operators_see_and_end_sessions_and_never_see_a_secret
     clients_tokens_and_api_keys_are_revoked_at_once_and_across_a_restart
 }
 
 #[test]
-fn e12_the_session_of_one_customer_never_answers_another() {
+fn the_session_of_one_customer_never_answers_another() {
     let (backend, gateway) = world_with(|c| {
         let names = ["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7"];
         names.iter().fold(c.cookies("cookie"), |c, name| c.account(Account { name, secret: "s3cret", subject: name }))

@@ -30,7 +30,7 @@ fn introspect(gateway: &Gateway, token: &str) -> Value {
     about(gateway, "/oauth/introspect", token).send().ok().json()
 }
 
-fn contract_28_a_refresh_token_gives_another_jwt_of_the_same_customer_and_the_next_token(store: &Store) {
+fn a_refresh_token_gives_another_jwt_of_the_same_customer_and_the_next_token(store: &Store) {
     let (_backend, gateway) = store.world_with(refreshing);
     let login = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
     let first = member(&login, "refresh_token");
@@ -44,7 +44,7 @@ fn contract_28_a_refresh_token_gives_another_jwt_of_the_same_customer_and_the_ne
     refresh(&gateway, &second).send().ok();
 }
 
-fn contract_28_a_refresh_token_that_comes_back_ends_the_login_and_all_its_tokens(store: &Store) {
+fn a_refresh_token_that_comes_back_ends_the_login_and_all_its_tokens(store: &Store) {
     let (_backend, gateway) = store.world_with(|c| refreshing(c).set("/login/refresh/grace", json!("0s")));
     let login = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
     let first = member(&login, "refresh_token");
@@ -112,7 +112,7 @@ fn rfc_7009_a_revoked_access_token_is_refused_at_once_and_others_are_not(store: 
     gateway.get("/me/x").customer(&customer).send().expect(401, "401-03");
 }
 
-fn f18_what_is_no_token_or_another_clients_is_200_and_changes_nothing(store: &Store) {
+fn what_is_no_token_or_another_clients_is_200_and_changes_nothing(store: &Store) {
     let (_backend, gateway) = store.world();
     let others = gateway.token(OTHER_CLIENT);
     for token in ["x", "a.b.c", "wgr_AAAA", &others] {
@@ -124,7 +124,7 @@ fn f18_what_is_no_token_or_another_clients_is_200_and_changes_nothing(store: &St
     oauth_error(no_token.send(), 400, "invalid_request");
 }
 
-fn f19_introspection_needs_a_client_and_says_of_what_is_not_good_only_that(store: &Store) {
+fn introspection_needs_a_client_and_says_of_what_is_not_good_only_that(store: &Store) {
     let (_backend, gateway) = store.world_with(refreshing);
     let token = gateway.token(CLIENT);
     for path in ["/oauth/introspect", "/oauth/revoke"] {
@@ -237,7 +237,7 @@ fn a_client_asks_about_and_revokes_only_the_tokens_that_it_may() {
     gateway.get("/system/x").bearer(&token).send().expect(401, "401-11");
 }
 
-fn f3_wrong_passwords_must_wait_longer_and_longer_and_the_right_one_works_later(store: &Store) {
+fn wrong_passwords_must_wait_longer_and_longer_and_the_right_one_works_later(store: &Store) {
     let (_backend, gateway) = store.world_with(|c| {
         c.set("/login/attempts", json!({"free": 2, "delay": "1s", "longest": "2s"}))
             .set("/login/limits", json!({"rate": "1000/s", "burst": 1000}))
@@ -269,7 +269,7 @@ fn f3_wrong_passwords_must_wait_longer_and_longer_and_the_right_one_works_later(
     gateway.login_request(ALICE.name, ALICE.secret).send().ok();
 }
 
-fn f3_one_address_that_fails_under_many_names_must_wait_too(store: &Store) {
+fn one_address_that_fails_under_many_names_must_wait_too(store: &Store) {
     let (_backend, gateway) = store.world_with(|c| {
         c.set("/login/attempts", json!({"free_per_address": 4, "delay": "5m"}))
             .set("/access_token/attempts", json!({"free_per_address": 2, "delay": "5m"}))
@@ -286,13 +286,13 @@ fn f3_one_address_that_fails_under_many_names_must_wait_too(store: &Store) {
 }
 
 on_both_stores! {
-    contract_28_a_refresh_token_gives_another_jwt_of_the_same_customer_and_the_next_token
-    contract_28_a_refresh_token_that_comes_back_ends_the_login_and_all_its_tokens
+    a_refresh_token_gives_another_jwt_of_the_same_customer_and_the_next_token
+    a_refresh_token_that_comes_back_ends_the_login_and_all_its_tokens
     refresh_tokens_are_off_by_default_and_end_with_logout_account_and_lifetime
     a_client_that_shows_itself_beside_a_refresh_token_must_be_right
     rfc_7009_a_revoked_access_token_is_refused_at_once_and_others_are_not
-    f18_what_is_no_token_or_another_clients_is_200_and_changes_nothing
-    f19_introspection_needs_a_client_and_says_of_what_is_not_good_only_that
-    f3_wrong_passwords_must_wait_longer_and_longer_and_the_right_one_works_later
-    f3_one_address_that_fails_under_many_names_must_wait_too
+    what_is_no_token_or_another_clients_is_200_and_changes_nothing
+    introspection_needs_a_client_and_says_of_what_is_not_good_only_that
+    wrong_passwords_must_wait_longer_and_longer_and_the_right_one_works_later
+    one_address_that_fails_under_many_names_must_wait_too
 }

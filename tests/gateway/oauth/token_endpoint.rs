@@ -26,7 +26,7 @@ fn refused(answer: Response, status: u16, error: &str) -> Response {
 }
 
 #[test]
-fn contract_2_f13_the_token_answer_has_exactly_six_string_members() {
+fn the_token_answer_has_exactly_six_string_members() {
     let (backend, gateway) = world();
     let answer = gateway.post(WITH_GRANT).form("client_id=asapp&client_secret=asapp-secret-Zk3vQ9").send().ok();
     let body = answer.json();
@@ -45,14 +45,14 @@ fn contract_2_f13_the_token_answer_has_exactly_six_string_members() {
 }
 
 #[test]
-fn contract_2_a_client_without_scopes_gets_the_documented_scope() {
+fn a_client_without_scopes_gets_the_documented_scope() {
     let (_backend, gateway) = world();
     let body = gateway.token_request(OTHER_CLIENT.name, OTHER_CLIENT.secret).send().ok().json();
     assert_eq!(body["scope"], "client_credentials");
 }
 
 #[test]
-fn contract_8_times_of_answer_and_access_token_agree() {
+fn times_of_answer_and_access_token_agree() {
     let (_backend, gateway) = world();
     let body = gateway.token_request(CLIENT.name, CLIENT.secret).send().ok().json();
     let (_, claims) = decode(body["access_token"].as_str().unwrap());
@@ -63,7 +63,7 @@ fn contract_8_times_of_answer_and_access_token_agree() {
 }
 
 #[test]
-fn contract_9_number_style_number_writes_json_numbers() {
+fn number_style_number_writes_json_numbers() {
     let (_backend, gateway) = world_with(|c| c.set("/access_token/number_style", json!("number")));
     let body = gateway.token_request(CLIENT.name, CLIENT.secret).send().ok().json();
     assert_eq!(body["expires_in"], 28_800);
@@ -71,7 +71,7 @@ fn contract_9_number_style_number_writes_json_numbers() {
 }
 
 #[test]
-fn contract_3_grant_type_may_stand_in_the_body_or_in_both_alike() {
+fn grant_type_may_stand_in_the_body_or_in_both_alike() {
     let (_backend, gateway) = world();
     let form = "grant_type=client_credentials&client_id=asapp&client_secret=asapp-secret-Zk3vQ9";
     gateway.post(PATH).form(form).send().ok();
@@ -80,7 +80,7 @@ fn contract_3_grant_type_may_stand_in_the_body_or_in_both_alike() {
 }
 
 #[test]
-fn contract_3_a_client_secret_in_the_query_is_refused() {
+fn a_client_secret_in_the_query_is_refused() {
     let (_backend, gateway) = world();
     for query in ["client_secret=asapp-secret-Zk3vQ9", "password=x", "username=x"] {
         let target = format!("{WITH_GRANT}&{query}");
@@ -90,7 +90,7 @@ fn contract_3_a_client_secret_in_the_query_is_refused() {
 }
 
 #[test]
-fn contract_4_f9_basic_and_body_each_work_and_both_at_once_do_not() {
+fn basic_and_body_each_work_and_both_at_once_do_not() {
     let (_backend, gateway) = world();
     let with_basic = gateway.post(WITH_GRANT).header("Authorization", &basic("asapp", CLIENT.secret));
     with_basic.clone().form("").send().ok();
@@ -100,7 +100,7 @@ fn contract_4_f9_basic_and_body_each_work_and_both_at_once_do_not() {
 }
 
 #[test]
-fn f10_basic_credentials_are_read_form_urlencoded_and_raw() {
+fn basic_credentials_are_read_form_urlencoded_and_raw() {
     let odd = "a+b%41:c/d~e f";
     let client = json!({"id": "odd", "secrets": [argon2id(odd)], "scopes": []});
     let (_backend, gateway) = world_with(|mut c| {
@@ -120,7 +120,7 @@ fn f10_basic_credentials_are_read_form_urlencoded_and_raw() {
 }
 
 #[test]
-fn contract_13_f11_unknown_client_and_wrong_secret_look_alike() {
+fn unknown_client_and_wrong_secret_look_alike() {
     let (_backend, gateway) = world();
     let ask = |id: &str| gateway.token_request(id, "wrong").header("X-Request-Id", "same-id").send();
     let (wrong, unknown) =
@@ -133,7 +133,7 @@ fn contract_13_f11_unknown_client_and_wrong_secret_look_alike() {
 }
 
 #[test]
-fn contract_13_f12_grants_and_parameters_are_checked() {
+fn grants_and_parameters_are_checked() {
     let (_backend, gateway) = world();
     let credentials = "client_id=asapp&client_secret=asapp-secret-Zk3vQ9";
     let table = [
@@ -158,7 +158,7 @@ fn contract_13_f12_grants_and_parameters_are_checked() {
 }
 
 #[test]
-fn contract_13_credentials_that_are_not_there_are_no_client() {
+fn credentials_that_are_not_there_are_no_client() {
     let (_backend, gateway) = world();
     for form in ["", "client_id=asapp", "client_secret=x"] {
         refused(gateway.post(WITH_GRANT).form(form).send(), 401, "invalid_client");
@@ -168,7 +168,7 @@ fn contract_13_credentials_that_are_not_there_are_no_client() {
 }
 
 #[test]
-fn f8_the_token_endpoint_takes_forms_by_post_only() {
+fn the_token_endpoint_takes_forms_by_post_only() {
     let (_backend, gateway) = world();
     let answer = gateway.get(WITH_GRANT).send();
     assert_eq!((answer.status, answer.header("Allow")), (405, Some("POST")));
@@ -178,7 +178,7 @@ fn f8_the_token_endpoint_takes_forms_by_post_only() {
 }
 
 #[test]
-fn contract_2_the_documented_curl_line_gets_a_token() {
+fn the_documented_curl_line_gets_a_token() {
     let (_backend, gateway) = world();
     let url = format!("https://localhost:{}{WITH_GRANT}", gateway.address.port());
     let ca = gateway.files.path.join("certs/ca.pem");
@@ -204,7 +204,7 @@ fn contract_2_the_documented_curl_line_gets_a_token() {
 }
 
 #[test]
-fn f15_access_tokens_follow_rfc_9068() {
+fn access_tokens_follow_rfc_9068() {
     let (_backend, gateway) = world();
     let (header, claims) = decode(&gateway.token(CLIENT));
     assert_eq!((header["typ"].as_str(), header["alg"].as_str()), (Some("at+jwt"), Some("ES256")));
@@ -220,7 +220,7 @@ fn f15_access_tokens_follow_rfc_9068() {
 }
 
 #[test]
-fn f16_a_token_lives_as_long_and_may_do_as_much_as_is_configured() {
+fn a_token_lives_as_long_and_may_do_as_much_as_is_configured() {
     let (_backend, gateway) = world_with(|config| config.set("/access_token/lifetime", json!("5m")));
     let ask = |more: &str| {
         let form =
@@ -239,7 +239,7 @@ fn f16_a_token_lives_as_long_and_may_do_as_much_as_is_configured() {
 }
 
 #[test]
-fn contract_34_two_secrets_are_live_at_once_and_one_can_be_taken_away_without_restart() {
+fn two_secrets_are_live_at_once_and_one_can_be_taken_away_without_restart() {
     let backend = Backend::start();
     let secrets = json!([argon2id("first-secret"), argon2id("second-secret")]);
     let config = Config::new(&backend).set("/clients/0/secrets", secrets);
@@ -253,7 +253,7 @@ fn contract_34_two_secrets_are_live_at_once_and_one_can_be_taken_away_without_re
 }
 
 #[test]
-fn contract_17_a_client_that_asks_too_often_is_429() {
+fn a_client_that_asks_too_often_is_429() {
     let (_backend, gateway) = world_with(|c| c.set("/access_token/limits", json!({"rate": "1/m", "burst": 2})));
     for secret in ["wrong1", "wrong2"] {
         refused(gateway.token_request(CLIENT.name, secret).send(), 401, "invalid_client");

@@ -16,7 +16,7 @@ fn said(gateway: &Gateway, answers: &[Response]) -> String {
 }
 
 #[test]
-fn contract_42_d22_f17_no_canary_is_found_in_any_output() {
+fn no_canary_is_found_in_any_output() {
     let backend = Backend::start();
     let config = Config::new(&backend)
         .cookies("both")
@@ -101,7 +101,7 @@ fn contract_42_d22_f17_no_canary_is_found_in_any_output() {
 }
 
 #[test]
-fn contract_44_each_request_leaves_one_audit_line_without_secrets() {
+fn each_request_leaves_one_audit_line_without_secrets() {
     let (_backend, gateway) = world();
     gateway.profile().header("X-Request-Id", "good-one").send().ok();
     let line = gateway.access_line("good-one");
@@ -127,7 +127,7 @@ fn contract_44_each_request_leaves_one_audit_line_without_secrets() {
 }
 
 #[test]
-fn h10_the_access_log_is_one_json_object_a_line_whatever_is_sent() {
+fn the_access_log_is_one_json_object_a_line_whatever_is_sent() {
     let (_backend, gateway) = world();
     for odd in ["\"quoted\"", "\u{1b}[31mred", "a\\nb", "{\"x\":1}", "\u{fc}"] {
         gateway.get("/public/x").header("User-Agent", odd).header("Referer", odd).try_on(&mut gateway.connect()).ok();

@@ -3,7 +3,7 @@
 use crate::harness::*;
 
 #[test]
-fn contract_50_g8_metrics_and_probes_are_on_the_admin_address_only() {
+fn metrics_and_probes_are_on_the_admin_address_only() {
     let (backend, gateway) = world();
     for path in ["/metrics", "/livez", "/readyz"] {
         assert_eq!(gateway.admin(path).status, 200, "{path}");
@@ -15,7 +15,7 @@ fn contract_50_g8_metrics_and_probes_are_on_the_admin_address_only() {
 }
 
 #[test]
-fn contract_50_requests_are_counted_by_route_method_status_and_refusal() {
+fn requests_are_counted_by_route_method_status_and_refusal() {
     let (_backend, gateway) = world();
     for _ in 0..3 {
         gateway.get("/public/x").send().ok();
@@ -31,7 +31,7 @@ fn contract_50_requests_are_counted_by_route_method_status_and_refusal() {
 }
 
 #[test]
-fn contract_50_logins_tokens_and_backend_failures_are_counted() {
+fn logins_tokens_and_backend_failures_are_counted() {
     let (backend, gateway) = world();
     gateway.customer_token();
     gateway.client_token();
@@ -45,7 +45,7 @@ fn contract_50_logins_tokens_and_backend_failures_are_counted() {
 }
 
 #[test]
-fn contract_50_build_process_and_certificate_are_told() {
+fn build_process_and_certificate_are_told() {
     let (_backend, gateway) = world();
     gateway.get("/public/x").send().ok();
     let text = gateway.metrics();
@@ -61,7 +61,7 @@ fn contract_50_build_process_and_certificate_are_told() {
 }
 
 #[test]
-fn h8_paths_methods_and_names_of_callers_make_no_new_series() {
+fn paths_methods_and_names_of_callers_make_no_new_series() {
     let (_backend, gateway) = world();
     let visit = |n: usize| {
         gateway.get(&format!("/nowhere/{n}")).send();

@@ -23,7 +23,7 @@ pub(crate) fn shown(said: &str) -> String {
 }
 
 #[test]
-fn d27_a_new_signing_key_is_published_then_signs_and_no_call_is_refused() {
+fn a_new_signing_key_is_published_then_signs_and_no_call_is_refused() {
     let (_backend, gateway) = world_with(|config| config.set("/issuer/publish_delay", json!("2s")));
     let first = gateway.login(ALICE);
     let kid = |token: &str| decode(token).0["kid"].as_str().unwrap().to_owned();
@@ -56,7 +56,7 @@ fn d27_a_new_signing_key_is_published_then_signs_and_no_call_is_refused() {
 }
 
 #[test]
-fn f23_an_api_key_has_a_next_version_and_the_one_before_ends_by_itself() {
+fn an_api_key_has_a_next_version_and_the_one_before_ends_by_itself() {
     let (_backend, gateway) = world();
     let load = Load::of(gateway.get("/key/x").api_key(API_KEY));
     let said = run(&gateway, &["rotate", "api-key", "asapp-prod", "--overlap", "1h"]);
@@ -334,7 +334,7 @@ fn api_keys_of_a_file_of_their_own_change_without_a_signal() {
 }
 
 #[test]
-fn t37_the_same_api_key_id_in_two_files_is_a_fault_that_names_both() {
+fn the_same_api_key_id_in_two_files_is_a_fault_that_names_both() {
     let backend = Backend::start();
     let entry = json!([{"id": "asapp-prod", "sha256": [sha256_hex("x")], "routes": ["key"]}]).to_string();
     let config = Config::new(&backend).set("/api_keys_file", json!("more.yaml")).file("more.yaml", &entry);
@@ -439,7 +439,7 @@ fn a_renewed_certificate_is_served_without_a_signal() {
 }
 
 #[test]
-fn d27_another_issuers_keys_take_turns_and_no_call_is_refused() {
+fn another_issuers_keys_take_turns_and_no_call_is_refused() {
     let keys: [TokenKey; 3] = std::array::from_fn(|_| TokenKey::generate());
     let published = |from: usize, to: usize| -> Vec<Value> {
         (from..=to).map(|number| keys[number].jwk(&format!("k{number}"))).collect()
@@ -519,7 +519,7 @@ fn backends_with_identifiers_of_their_own_get_different_ones() {
 }
 
 #[test]
-fn f20_clients_find_the_endpoints_in_the_metadata() {
+fn clients_find_the_endpoints_in_the_metadata() {
     let (_backend, gateway) = world();
     let metadata = gateway.get("/.well-known/oauth-authorization-server").send().ok().json();
     assert_eq!(metadata["issuer"], "https://gateway.test");

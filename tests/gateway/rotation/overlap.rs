@@ -5,7 +5,7 @@ use crate::harness::*;
 use crate::rotation::keys::{run, shown};
 
 #[test]
-fn f23_an_api_key_rotated_twice_keeps_the_end_that_was_announced_first() {
+fn an_api_key_rotated_twice_keeps_the_end_that_was_announced_first() {
     let (_backend, gateway) = world();
     let get = |key: &str| gateway.get("/key/x").api_key(key).send();
     let said = run(&gateway, &["rotate", "api-key", "asapp-prod", "--overlap", "1h"]);

@@ -2,14 +2,14 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::oauth::private_key_jwt::{ask, assertion, in_file};
-use crate::state::clock_skew::clock;
 use crate::auth::dpop::Proof;
 use crate::harness::config::FREE_API_KEY;
 use crate::harness::gateway::Workspace;
 use crate::harness::keys::{TokenKey, now};
 use crate::harness::provider::token_with;
 use crate::harness::*;
+use crate::oauth::private_key_jwt::{ask, assertion, in_file};
+use crate::state::clock_skew::clock;
 
 /// The commands of the chapter in docs/operations.md, without the program's name.
 fn documented() -> Vec<Vec<&'static str>> {

@@ -57,7 +57,7 @@ pub(crate) fn on_faulty_disk_with(change: impl FnOnce(Config) -> Config) -> (Bac
 }
 
 #[test]
-fn x15_on_a_full_disk_nobody_logs_in_or_out_calls_go_on_and_room_heals_it() {
+fn on_a_full_disk_nobody_logs_in_or_out_calls_go_on_and_room_heals_it() {
     let (_backend, gateway, fault) = on_faulty_disk();
     let answer = log_in(&gateway).ok();
     let (kept, token) = (pair(&answer), answer.json()["JWT"].as_str().unwrap().to_owned());
@@ -113,7 +113,7 @@ fn a_revocation_that_the_disk_did_not_take_is_written_with_what_it_takes_next() 
 }
 
 #[test]
-fn x16_after_a_failed_fsync_nothing_is_acknowledged_until_a_restart() {
+fn after_a_failed_fsync_nothing_is_acknowledged_until_a_restart() {
     let (_backend, gateway, fault) = on_faulty_disk();
     let kept = pair(&log_in(&gateway).ok());
     fault("sync");
@@ -151,7 +151,7 @@ fn a_refresh_token_that_the_disk_did_not_take_is_no_theft_when_it_comes_again() 
 }
 
 #[test]
-fn x45_on_a_slow_disk_logins_wait_and_calls_do_not() {
+fn on_a_slow_disk_logins_wait_and_calls_do_not() {
     let (_backend, gateway, fault) = on_faulty_disk();
     let kept = pair(&log_in(&gateway).ok());
     fault("slow");
@@ -179,7 +179,7 @@ struct Acknowledged {
 }
 
 #[test]
-fn x17_kill_9_at_any_moment_loses_nothing_that_was_acknowledged() {
+fn kill_9_at_any_moment_loses_nothing_that_was_acknowledged() {
     let kills: u64 = std::env::var("WICKETGATE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
     let backend = Backend::start();
     // Refresh tokens write as logins do, without the cost of a hash.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::oauth::private_key_jwt;
 use crate::harness::gateway::Workspace;
 use crate::harness::keys::{TokenKey, now, sha256_hex};
 use crate::harness::*;
+use crate::oauth::private_key_jwt;
 use crate::state::redis_auth_and_tls::RIGHTS;
 use crate::state::replicas::{by_cookie, logout, pair};
 
@@ -13,7 +13,8 @@ const CAROL: Account = Account { name: "carol", secret: "carol's password", subj
 
 /// The commands of the chapter in docs/operations.md, without the program's name.
 fn documented() -> [Vec<&'static str>; 2] {
-    let chapter = include_str!("../../../docs/operations.md").split("\n#### Moving to Redis and back\n").nth(1).unwrap();
+    let chapter =
+        include_str!("../../../docs/operations.md").split("\n#### Moving to Redis and back\n").nth(1).unwrap();
     let chapter = chapter.split("\n#").next().unwrap();
     let lines = chapter.lines().filter_map(|line| line.strip_prefix("wicketgate "));
     let commands: Vec<Vec<&str>> = lines.map(|line| line.split_whitespace().collect()).collect();
@@ -60,9 +61,10 @@ impl Scene {
     /// Lives through it on a gateway whose state is in a file.
     fn begin() -> (Self, Gateway) {
         let (backend, signer) = (Backend::start(), TokenKey::generate());
-        let config = private_key_jwt::in_file(Config::new(&backend).cookies("both").account(CAROL), &[signer.jwk("one")])
-            .set("/login/refresh", json!({"lifetime": "1h", "grace": "0s"}))
-            .set("/login/attempts", json!({"free": 1, "delay": "5m"}));
+        let config =
+            private_key_jwt::in_file(Config::new(&backend).cookies("both").account(CAROL), &[signer.jwk("one")])
+                .set("/login/refresh", json!({"lifetime": "1h", "grace": "0s"}))
+                .set("/login/attempts", json!({"free": 1, "delay": "5m"}));
         let gateway = Gateway::start(&config);
         let assertion = private_key_jwt::assertion(&signer, |_| {});
         let mut scene = Self {

@@ -107,7 +107,7 @@ fn revocations_of_one_replica_are_in_force_at_the_other_and_at_one_that_starts_l
 }
 
 #[test]
-fn x11_while_redis_is_down_tokens_pass_and_what_nobody_can_know_is_503_and_it_recovers_by_itself() {
+fn while_redis_is_down_tokens_pass_and_what_nobody_can_know_is_503_and_it_recovers_by_itself() {
     let mut redis = RedisServer::start();
     let world = replicas(2, &redis, |c| c);
     let (a, b) = (&world.gateways[0], &world.gateways[1]);
@@ -162,7 +162,7 @@ fn what_operators_end_while_redis_is_away_is_over_here_and_everywhere_once_it_is
 }
 
 #[test]
-fn x12_a_redis_that_hangs_holds_nobody_up() {
+fn a_redis_that_hangs_holds_nobody_up() {
     let redis = RedisServer::start();
     let world = replicas(1, &redis, |c| c);
     let gateway = &world.gateways[0];
@@ -296,7 +296,7 @@ fn failures_at_one_replica_count_at_the_other() {
 }
 
 #[test]
-fn x13_after_a_failover_nothing_acknowledged_is_lost() {
+fn after_a_failover_nothing_acknowledged_is_lost() {
     let mut master = RedisServer::start();
     let port = master.port.to_string();
     let replica = RedisServer::with(&[("replicaof", &format!("127.0.0.1 {port}"))]);
@@ -379,7 +379,7 @@ fn an_acl_user_and_tls_are_used_and_what_is_wrong_with_them_is_said() {
 }
 
 #[test]
-fn x14_a_redis_that_answers_garbage_or_is_full_is_a_503_and_no_harm() {
+fn a_redis_that_answers_garbage_or_is_full_is_a_503_and_no_harm() {
     let redis = RedisServer::start();
     let world = replicas(1, &redis, |c| c);
     let gateway = &world.gateways[0];

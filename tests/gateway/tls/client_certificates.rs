@@ -37,7 +37,7 @@ fn refused_for(gateway: &Gateway, identity: Option<&Pair>, reason: &str) {
 }
 
 #[test]
-fn c8_t48_contract_37_a_certificate_is_refused_for_a_reason_that_is_counted_and_logged() {
+fn a_certificate_is_refused_for_a_reason_that_is_counted_and_logged() {
     let (backend, gateway) = world_with(required);
     refused_for(&gateway, None, "missing");
     refused_for(&gateway, Some(&Caller::named("a").signed_by(&another_authority())), "unknown_ca");
@@ -53,7 +53,7 @@ fn c8_t48_contract_37_a_certificate_is_refused_for_a_reason_that_is_counted_and_
 }
 
 #[test]
-fn contract_37_the_log_names_the_subject_in_the_form_that_is_configured() {
+fn the_log_names_the_subject_in_the_form_that_is_configured() {
     let (_backend, gateway) = world_with(required);
     refused_for(&gateway, Some(&Caller::named("asapp").valid(-20, -1).pair()), "expired");
     let said = gateway.stderr.wait(|line| line["message"] == "a caller's certificate is refused").unwrap();
@@ -62,7 +62,7 @@ fn contract_37_the_log_names_the_subject_in_the_form_that_is_configured() {
 }
 
 #[test]
-fn c8_a_revoked_certificate_is_refused_also_on_connections_that_are_open() {
+fn a_revoked_certificate_is_refused_also_on_connections_that_are_open() {
     let (good, bad) = (Caller::named("good").serial(7).pair(), Caller::named("bad").serial(8).pair());
     let list = |serials: &[u64]| revoked(authority(), serials, 7);
     let (_backend, gateway) = world_with(|c| {
@@ -85,7 +85,7 @@ fn c8_a_revoked_certificate_is_refused_also_on_connections_that_are_open() {
 }
 
 #[test]
-fn c8_where_revocation_cannot_be_looked_up_a_certificate_is_refused() {
+fn where_revocation_cannot_be_looked_up_a_certificate_is_refused() {
     let with = |lists: &[&str], texts: &[String]| {
         let (lists, texts) = (json!(lists), texts.to_vec());
         world_with(move |c| {
@@ -111,7 +111,7 @@ fn c8_where_revocation_cannot_be_looked_up_a_certificate_is_refused() {
 }
 
 #[test]
-fn contract_37_another_ca_is_taken_up_on_reload_and_a_broken_one_is_not() {
+fn another_ca_is_taken_up_on_reload_and_a_broken_one_is_not() {
     let (old, new, another) = (Caller::named("a").pair(), Caller::named("b"), another_authority());
     let new = new.signed_by(&another);
     let (_backend, gateway) = world_with(|c| {
@@ -132,7 +132,7 @@ fn contract_37_another_ca_is_taken_up_on_reload_and_a_broken_one_is_not() {
 }
 
 #[test]
-fn contract_37_weak_keys_and_long_validity_are_refused_where_the_policy_is_strict() {
+fn weak_keys_and_long_validity_are_refused_where_the_policy_is_strict() {
     let rsa = |size| KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, size).unwrap();
     let short = Caller::named("a").key(rsa(RsaKeySize::_2048)).pair();
     let long = Caller::named("a").valid(-1, 3 * 365 - 1).pair();
@@ -147,7 +147,7 @@ fn contract_37_weak_keys_and_long_validity_are_refused_where_the_policy_is_stric
 }
 
 #[test]
-fn contract_37_only_named_certificates_are_taken_where_names_stand() {
+fn only_named_certificates_are_taken_where_names_stand() {
     let names = json!([
         {"subject": "CN=whole,O=ASAPP\\, Inc.,C=US"}, {"subject": "common"},
         {"san": {"dns": "Asapp.example.com"}}, {"san": {"uri": "spiffe://a/b"}}, {"subject": "both", "san": {"email": "a@b.c"}},
@@ -182,7 +182,7 @@ fn bound(demand: &str) -> (Backend, Gateway) {
 }
 
 #[test]
-fn contract_37_a_clients_token_is_good_only_with_the_clients_certificate() {
+fn a_clients_token_is_good_only_with_the_clients_certificate() {
     let (backend, gateway) = bound("optional");
     let (right, wrong) = (Caller::named("asapp").pair(), Caller::named("other").pair());
     let token = |client: Account| {
@@ -206,7 +206,7 @@ fn contract_37_a_clients_token_is_good_only_with_the_clients_certificate() {
 }
 
 #[test]
-fn t49_a_connection_that_showed_a_certificate_to_one_host_is_not_good_for_another() {
+fn a_connection_that_showed_a_certificate_to_one_host_is_not_good_for_another() {
     let (backend, gateway) = world_with(|c| asking(c, "optional"));
     let caller = Caller::named("a").pair();
     gateway.get("/public/x").replace("Host", "LOCALHOST:8443").send_on(&mut open(&gateway, &caller)).ok();
@@ -236,7 +236,7 @@ fn curl(gateway: &Gateway, identity: &Pair, more: &[&str]) -> String {
 }
 
 #[test]
-fn c8_t49_curl_passes_with_its_certificate_and_only_for_its_host() {
+fn curl_passes_with_its_certificate_and_only_for_its_host() {
     let (_backend, gateway) = world_with(required);
     let good = Caller::named("a").pair();
     assert_eq!(curl(&gateway, &good, &["--http2"]), "2 200");
@@ -247,7 +247,7 @@ fn c8_t49_curl_passes_with_its_certificate_and_only_for_its_host() {
 }
 
 #[test]
-fn t49_openssl_cannot_resume_a_session_on_a_listener_that_asks_for_certificates() {
+fn openssl_cannot_resume_a_session_on_a_listener_that_asks_for_certificates() {
     let caller = Caller::named("a").pair();
     let session = |gateway: &Gateway, version: &str, way: &str| {
         gateway.files.write("caller.pem", &caller.certificate);

@@ -28,7 +28,7 @@ fn s_client(gateway: &Gateway, args: &[&str]) -> (bool, String) {
 }
 
 #[test]
-fn c1_contract_36_only_tls_1_3_by_default() {
+fn only_tls_1_3_by_default() {
     let (_backend, gateway) = world();
     let (done, text) = s_client(&gateway, &["-tls1_3"]);
     assert!(done, "{text}");
@@ -39,7 +39,7 @@ fn c1_contract_36_only_tls_1_3_by_default() {
 }
 
 #[test]
-fn c2_contract_36_tls_1_2_is_an_opt_in_with_ecdhe_and_aead_only() {
+fn tls_1_2_is_an_opt_in_with_ecdhe_and_aead_only() {
     let (_backend, gateway) = world_with(|c| c.set("/listen/0/tls/min_version", json!("1.2")));
     for suite in ["ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"] {
         let (done, text) = s_client(&gateway, &["-tls1_2", "-cipher", suite]);
@@ -67,7 +67,7 @@ fn c2_contract_36_tls_1_2_is_an_opt_in_with_ecdhe_and_aead_only() {
 }
 
 #[test]
-fn b17_the_protocol_is_agreed_by_alpn() {
+fn the_protocol_is_agreed_by_alpn() {
     let (_backend, gateway) = world();
     for protocol in ["h2", "http/1.1"] {
         let (_, text) = s_client(&gateway, &["-alpn", protocol]);
@@ -76,7 +76,7 @@ fn b17_the_protocol_is_agreed_by_alpn() {
 }
 
 #[test]
-fn c11_plain_http_on_the_tls_port_gets_no_answer_and_no_redirect() {
+fn plain_http_on_the_tls_port_gets_no_answer_and_no_redirect() {
     let (backend, gateway) = world();
     let mut connection = Connection::plain(gateway.address);
     if let Ok(answer) = connection.exchange(&gateway.profile().bytes()) {
@@ -86,7 +86,7 @@ fn c11_plain_http_on_the_tls_port_gets_no_answer_and_no_redirect() {
 }
 
 #[test]
-fn contract_36_plain_http_is_served_on_loopback_and_refused_elsewhere() {
+fn plain_http_is_served_on_loopback_and_refused_elsewhere() {
     let backend = Backend::start();
     let config = Config::new(&backend).without("/listen/0/tls");
     let gateway = Gateway::start(&config);
@@ -107,7 +107,7 @@ fn admitted(gateway: &Gateway, identity: Option<&keys::Pair>) -> bool {
 }
 
 #[test]
-fn c8_contract_37_callers_certificates_are_checked() {
+fn callers_certificates_are_checked() {
     let (backend, gateway) = world_with(|c| with_client_certificates(c, "required"));
     assert!(!admitted(&gateway, None), "no certificate");
     assert!(!admitted(&gateway, Some(&certificate(&["caller.test"], ServerAuth))), "a server's certificate");
@@ -119,7 +119,7 @@ fn c8_contract_37_callers_certificates_are_checked() {
 }
 
 #[test]
-fn c8_contract_37_an_optional_certificate_is_checked_where_there_is_one() {
+fn an_optional_certificate_is_checked_where_there_is_one() {
     let (_backend, gateway) = world_with(|c| with_client_certificates(c, "optional"));
     assert!(admitted(&gateway, None));
     assert!(admitted(&gateway, Some(&certificate(&["caller.test"], ClientAuth))));
@@ -140,7 +140,7 @@ fn resumes(gateway: &Gateway, identity: Option<&keys::Pair>) -> bool {
 }
 
 #[test]
-fn contract_36_37_sessions_are_resumed_but_never_past_the_check_of_a_certificate() {
+fn sessions_are_resumed_but_never_past_the_check_of_a_certificate() {
     // One worker or many: tickets are good at all of them.
     let (_backend, open) = world();
     assert!(resumes(&open, None));
@@ -159,7 +159,7 @@ fn shown(gateway: &Gateway) -> String {
 }
 
 #[test]
-fn c4_c5_a_new_certificate_is_taken_up_on_reload_and_a_broken_one_is_not() {
+fn a_new_certificate_is_taken_up_on_reload_and_a_broken_one_is_not() {
     let (_backend, gateway) = world();
     let mut old = gateway.connect();
     let before = shown(&gateway);
@@ -188,21 +188,21 @@ fn chain(ca: bool) -> (Backend, Gateway, Gateway) {
 }
 
 #[test]
-fn c7_a_backend_over_tls_is_asked_when_its_certificate_is_good() {
+fn a_backend_over_tls_is_asked_when_its_certificate_is_good() {
     let (backend, _inner, outer) = chain(true);
     outer.get("/public/x").send().ok();
     assert_eq!(backend.requests().len(), 1);
 }
 
 #[test]
-fn c7_a_backend_whose_certificate_cannot_be_verified_is_not_asked() {
+fn a_backend_whose_certificate_cannot_be_verified_is_not_asked() {
     let (backend, _inner, outer) = chain(false);
     outer.get("/public/x").send().expect(502, "502-01");
     backend.assert_untouched();
 }
 
 #[test]
-fn contract_38_callers_from_other_addresses_are_403() {
+fn callers_from_other_addresses_are_403() {
     let (backend, gateway) = world_with(|c| c.set("/listen/0/allow", json!(["203.0.113.0/24"])));
     gateway.get("/public/x").send().expect(403, "403-04");
     gateway.get("/public/x").header("X-Forwarded-For", "203.0.113.5").send().expect(403, "403-04");

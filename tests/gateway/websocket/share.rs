@@ -61,7 +61,7 @@ fn a_handshake_that_fails_holds_no_share() {
 }
 
 #[test]
-fn contract_53_a_share_is_a_percentage() {
+fn a_share_is_a_percentage() {
     let backend = Backend::start();
     for (share, fault) in [(0, "no WebSocket"), (101, "more than 100 percent")] {
         let config = Config::new(&backend).set("/backends/legacy/websocket_share", json!(share));

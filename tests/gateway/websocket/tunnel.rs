@@ -6,11 +6,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use crate::interop::tools::{interpreter, python};
 use crate::harness::backend::message;
 use crate::harness::keys::{decode, websocket_accept};
 use crate::harness::wire::{Lines, Wire, parse_head, values};
 use crate::harness::*;
+use crate::interop::tools::{interpreter, python};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
@@ -87,7 +87,7 @@ pub(crate) fn open(gateway: &Gateway, backend: &Receiver<Opened>, request: Reque
 }
 
 #[test]
-fn a27_a_websocket_passes_bytes_both_ways_once_both_sides_agree() {
+fn a_websocket_passes_bytes_both_ways_once_both_sides_agree() {
     let (address, backend) = backend();
     let gateway = world_of(address, |c| c);
     let request = gateway
@@ -140,7 +140,7 @@ fn a27_a_websocket_passes_bytes_both_ways_once_both_sides_agree() {
 }
 
 #[test]
-fn a27_t42_what_follows_a_handshake_that_fails_reaches_nobody() {
+fn what_follows_a_handshake_that_fails_reaches_nobody() {
     let early = "GET /public/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
     // The backend answers otherwise.
     let (address, backend) = backend();
@@ -175,7 +175,7 @@ fn a27_t42_what_follows_a_handshake_that_fails_reaches_nobody() {
 }
 
 #[test]
-fn a28_a_handshake_that_is_none_reaches_no_backend() {
+fn a_handshake_that_is_none_reaches_no_backend() {
     let (backend, gateway) = world_with(with_websockets);
     let good = handshake(gateway.get("/public/x"));
     let post = handshake(gateway.post("/public/x"));
@@ -203,7 +203,7 @@ fn a28_a_handshake_that_is_none_reaches_no_backend() {
 }
 
 #[test]
-fn a29_a_101_that_answers_no_handshake_is_502() {
+fn a_101_that_answers_no_handshake_is_502() {
     let head = "HTTP/1.1 101 Switching Protocols\r\n";
     let accept = format!("Sec-WebSocket-Accept: {}\r\n", websocket_accept(KEY));
     for lines in [
@@ -226,14 +226,14 @@ fn a29_a_101_that_answers_no_handshake_is_502() {
 }
 
 #[test]
-fn a27_a_route_without_websockets_opens_none() {
+fn a_route_without_websockets_opens_none() {
     let (backend, gateway) = world();
     handshake(gateway.get("/public/x")).send().ok();
     assert!(backend.only().all("upgrade").is_empty());
 }
 
 #[test]
-fn e6_a_browsers_websocket_by_cookie_must_come_from_the_own_site() {
+fn a_browsers_websocket_by_cookie_must_come_from_the_own_site() {
     let (address, backend) = backend();
     let gateway =
         world_of(address, |c| c.cookies("cookie").set("/login/cookie/origins", json!(["https://www.example.com"])));
@@ -289,7 +289,7 @@ fn a_websocket_ends_with_either_side_also_where_it_breaks() {
 }
 
 #[test]
-fn x_a_websocket_that_is_idle_or_old_is_closed() {
+fn a_websocket_that_is_idle_or_old_is_closed() {
     let (address, backend) = backend();
     for (limits, reason) in [(json!({"idle": "200ms"}), "idle"), (json!({"lifetime": "200ms"}), "lifetime")] {
         let gateway = world_of(address, |c| c.route("public", "limits", limits));
@@ -334,7 +334,7 @@ fn a_websocket_is_cut_off_when_its_caller_would_not_be_let_in_any_more() {
 }
 
 #[test]
-fn h2_a_websocket_has_the_grace_time_to_end_and_is_written_down() {
+fn a_websocket_has_the_grace_time_to_end_and_is_written_down() {
     let (address, backend) = backend();
     for polite in [true, false] {
         let mut gateway = world_of(address, |c| {
@@ -358,7 +358,7 @@ fn h2_a_websocket_has_the_grace_time_to_end_and_is_written_down() {
 }
 
 #[test]
-fn h3_a_websocket_stays_with_the_old_process_until_it_ends_or_the_grace_time_is_over() {
+fn a_websocket_stays_with_the_old_process_until_it_ends_or_the_grace_time_is_over() {
     let (address, backend) = backend();
     for polite in [true, false] {
         let gateway = world_of(address, |c| c.set("/shutdown/grace", json!(if polite { "10s" } else { "300ms" })));
@@ -392,7 +392,7 @@ fn an_open_websocket_is_a_request_in_flight_to_its_backend() {
 }
 
 #[test]
-fn a27_websockets_over_http_2_reach_the_backend_by_http_1_1() {
+fn websockets_over_http_2_reach_the_backend_by_http_1_1() {
     let (address, backend) = backend();
     let gateway = world_of(address, |c| c);
     let token = gateway.customer_token();
@@ -429,7 +429,7 @@ fn a27_websockets_over_http_2_reach_the_backend_by_http_1_1() {
 }
 
 #[test]
-fn b18_extended_connect_opens_nothing_where_the_route_does_not_say_so() {
+fn extended_connect_opens_nothing_where_the_route_does_not_say_so() {
     let (backend, gateway) = world_with(|c| c.route("me", "websocket", json!(true)));
     let connect = |path: &str, protocol: &str| {
         let request =

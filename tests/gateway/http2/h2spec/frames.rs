@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn b1_section_6_1_to_6_4_data_headers_priority_rst_stream() {
+fn section_6_1_to_6_4_data_headers_priority_rst_stream() {
     all_hold(&[
         ("6.1 DATA on stream 0", |c| c.send(DATA, END_STREAM, 0, b"x"), Fails(&[PROTOCOL])),
         (
@@ -78,7 +78,7 @@ fn b1_section_6_1_to_6_4_data_headers_priority_rst_stream() {
 }
 
 #[test]
-fn b1_section_6_5_settings() {
+fn section_6_5_settings() {
     all_hold(&[
         ("6.5 an ACK with a payload", |c| c.send(SETTINGS, ACK, 0, &[0; 6]), Fails(&[FRAME_SIZE])),
         ("6.5 on a stream", |c| c.send(SETTINGS, 0, 1, b""), Fails(&[PROTOCOL])),
@@ -120,7 +120,7 @@ fn b1_section_6_5_settings() {
 }
 
 #[test]
-fn b1_section_6_6_to_6_8_push_promise_ping_goaway() {
+fn section_6_6_to_6_8_push_promise_ping_goaway() {
     all_hold(&[
         (
             "6.6 PUSH_PROMISE",
@@ -147,7 +147,7 @@ fn b1_section_6_6_to_6_8_push_promise_ping_goaway() {
 }
 
 #[test]
-fn b1_section_6_9_windows() {
+fn section_6_9_windows() {
     all_hold(&[
         ("6.9 an increment of 0", |c| c.send(WINDOW_UPDATE, 0, 0, &[0; 4]), Fails(&[PROTOCOL])),
         (
@@ -225,7 +225,7 @@ fn b1_section_6_9_windows() {
 }
 
 #[test]
-fn b1_section_6_10_continuation() {
+fn section_6_10_continuation() {
     all_hold(&[
         (
             "several of them",

@@ -11,7 +11,7 @@ fn ending(caller: &mut Caller, bytes: &[u8]) {
 const BROKEN: Must = Fails(UNREADABLE);
 
 #[test]
-fn b1_rfc_7541_header_blocks_that_cannot_be_read() {
+fn rfc_7541_header_blocks_that_cannot_be_read() {
     all_hold(&[
         ("2.3.3 an index above both tables", |c| ending(c, &[0xc6]), BROKEN),
         ("2.3.3 a name with an index above both tables", |c| ending(c, &[0x7e, 1, b'x']), BROKEN),
@@ -39,7 +39,7 @@ fn b1_rfc_7541_header_blocks_that_cannot_be_read() {
 }
 
 #[test]
-fn b1_rfc_7541_header_blocks_in_every_form() {
+fn rfc_7541_header_blocks_in_every_form() {
     let (backend, gateway) = world();
     let mut caller = Caller::open(gateway.address);
     let path = b"/public/x";

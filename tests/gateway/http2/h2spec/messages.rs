@@ -37,7 +37,7 @@ fn twice(caller: &mut Caller, name: &str) {
 const MALFORMED: Must = Resets(&[PROTOCOL]);
 
 #[test]
-fn b1_section_8_1_messages() {
+fn section_8_1_messages() {
     all_hold(&[
         ("GET", |c| c.get(1, "/public/x"), Answer(200)),
         ("HEAD", |c| send(c, &head("HEAD", "/public/x")), Answer(200)),
@@ -72,7 +72,7 @@ fn b1_section_8_1_messages() {
 }
 
 #[test]
-fn b1_section_8_1_a_pseudo_header_field_in_trailers_says_nothing() {
+fn section_8_1_a_pseudo_header_field_in_trailers_says_nothing() {
     let (backend, gateway) = world();
     let mut caller = Caller::open(gateway.address);
     half(&mut caller);
@@ -89,7 +89,7 @@ fn b1_section_8_1_a_pseudo_header_field_in_trailers_says_nothing() {
 }
 
 #[test]
-fn b2_section_8_1_1_content_length_is_the_length_of_the_data() {
+fn section_8_1_1_content_length_is_the_length_of_the_data() {
     fn post(caller: &mut Caller, lengths: &[&str], data: &[u8]) {
         let mut fields = head("POST", "/public/x");
         fields.extend(lengths.iter().map(|length| ("content-length", *length)));
@@ -127,7 +127,7 @@ fn b2_section_8_1_1_content_length_is_the_length_of_the_data() {
 }
 
 #[test]
-fn b3_section_8_2_2_fields_of_the_connection() {
+fn section_8_2_2_fields_of_the_connection() {
     let (backend, gateway) = world();
     let fields = [
         ("connection", "keep-alive"),
@@ -152,7 +152,7 @@ fn b3_section_8_2_2_fields_of_the_connection() {
 }
 
 #[test]
-fn b4_section_8_2_1_bytes_that_may_not_stand_in_names_and_values() {
+fn section_8_2_1_bytes_that_may_not_stand_in_names_and_values() {
     let (backend, gateway) = world();
     let is_refused = |name: &[u8], value: &[u8]| {
         let mut caller = Caller::open(gateway.address);
@@ -189,7 +189,7 @@ fn b4_section_8_2_1_bytes_that_may_not_stand_in_names_and_values() {
 }
 
 #[test]
-fn b5_section_8_3_pseudo_header_fields() {
+fn section_8_3_pseudo_header_fields() {
     all_hold(&[
         ("an unknown one", |c| send(c, &[&[(":test", "1")], &head("GET", "/public/x")[..]].concat()), MALFORMED),
         ("that of responses", |c| send(c, &[&[(":status", "200")], &head("GET", "/public/x")[..]].concat()), MALFORMED),
@@ -220,7 +220,7 @@ fn b5_section_8_3_pseudo_header_fields() {
 }
 
 #[test]
-fn b7_section_8_3_1_pseudo_header_fields_that_are_not_what_they_should_be() {
+fn section_8_3_1_pseudo_header_fields_that_are_not_what_they_should_be() {
     let (backend, gateway) = world();
     let cases = [
         (":path", ""),
@@ -256,7 +256,7 @@ fn b7_section_8_3_1_pseudo_header_fields_that_are_not_what_they_should_be() {
 }
 
 #[test]
-fn b7_t9_a_fragment_takes_no_part_in_what_is_asked() {
+fn a_fragment_takes_no_part_in_what_is_asked() {
     let (backend, gateway) = world();
     for path in ["/public/x#y", "/public/x#/../../key/x", "/public/x#?a=b"] {
         let mut caller = Caller::open(gateway.address);
@@ -270,7 +270,7 @@ fn b7_t9_a_fragment_takes_no_part_in_what_is_asked() {
 }
 
 #[test]
-fn b6_section_8_3_1_the_host_that_is_asked() {
+fn section_8_3_1_the_host_that_is_asked() {
     let (backend, gateway) = world();
     for (host, is_fine) in [("localhost", true), ("evil.test", false), ("localhost:1", false), ("", false)] {
         let mut caller = Caller::open(gateway.address);
@@ -287,7 +287,7 @@ fn b6_section_8_3_1_the_host_that_is_asked() {
 }
 
 #[test]
-fn b18_connect_and_extended_connect_are_refused() {
+fn connect_and_extended_connect_are_refused() {
     let (backend, gateway) = world();
     for fields in [
         vec![(":method", "CONNECT"), (":authority", "localhost")],
@@ -310,7 +310,7 @@ fn b18_connect_and_extended_connect_are_refused() {
 }
 
 #[test]
-fn b17_without_its_alpn_the_preface_of_http2_is_no_request() {
+fn without_its_alpn_the_preface_of_http2_is_no_request() {
     let (backend, gateway) = world_with(|mut config| {
         config.yaml["listen"].as_array_mut().unwrap().push(json!({"address": "127.0.0.1:0"}));
         config
