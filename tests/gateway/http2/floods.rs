@@ -1,4 +1,4 @@
-//! Callers that want nothing but to cost something: HTTP/2 floods (fault X38), too many connections, slow readers.
+//! Callers that want nothing but to cost something: HTTP/2 floods, too many connections, slow readers.
 //! Each is ended within a number of frames, takes no memory to speak of, and keeps nobody else from being served.
 
 use std::time::Duration;
@@ -90,39 +90,39 @@ fn stream(number: usize) -> u32 {
 }
 
 #[test]
-fn x38_b11_a_flood_of_pings_is_ended() {
+fn a_flood_of_pings_is_ended() {
     frames_are_a_flood(&frame(PING, 0, 0, b"floodfld"));
 }
 
 #[test]
-fn x38_b11_a_flood_of_settings_is_ended() {
+fn a_flood_of_settings_is_ended() {
     frames_are_a_flood(&frame(SETTINGS, 0, 0, b""));
 }
 
 #[test]
-fn x38_b11_a_flood_of_priorities_is_ended() {
+fn a_flood_of_priorities_is_ended() {
     frames_are_a_flood(&frame(PRIORITY, 0, 3, &[0, 0, 0, 0, 7]));
 }
 
 #[test]
-fn x38_b11_a_flood_of_window_updates_is_ended() {
+fn a_flood_of_window_updates_is_ended() {
     frames_are_a_flood(&frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]));
 }
 
 #[test]
-fn x38_b11_a_flood_of_unknown_frames_is_ended() {
+fn a_flood_of_unknown_frames_is_ended() {
     frames_are_a_flood(&frame(0xee, 0, 0, b""));
 }
 
 #[test]
-fn x38_b11_a_flood_of_empty_data_is_ended() {
+fn a_flood_of_empty_data_is_ended() {
     let post = |caller: &mut Caller| caller.send(HEADERS, END_HEADERS, 1, &block(&head("POST", "/public/x")));
     let end = is_ended(5_000, post, |_| frame(DATA, 0, 1, b""));
     assert!(matches!(end, End::GoAway(CALM) | End::Closed), "{end:?}");
 }
 
 #[test]
-fn x38_b9_rapid_reset_is_ended() {
+fn rapid_reset_is_ended() {
     let pair = |number| [frame(HEADERS, WHOLE, stream(number), &get("/public/x")), reset(stream(number))].concat();
     let end = is_ended(1_000, |_| {}, pair);
     assert!(matches!(end, End::GoAway(CALM) | End::Closed), "{end:?}");
@@ -133,7 +133,7 @@ fn reset(stream: u32) -> Vec<u8> {
 }
 
 #[test]
-fn x38_b9_made_you_reset_is_ended() {
+fn made_you_reset_is_ended() {
     let pair = |number| {
         let post = block(&head("POST", "/public/x"));
         let bad = frame(WINDOW_UPDATE, 0, stream(number), &[0; 4]);
@@ -144,7 +144,7 @@ fn x38_b9_made_you_reset_is_ended() {
 }
 
 #[test]
-fn x38_b9_requests_that_are_given_up_once_the_backend_has_them_are_a_flood_too() {
+fn requests_that_are_given_up_once_the_backend_has_them_are_a_flood_too() {
     let (backend, gateway) = world();
     backend.on("/public/slow", Behaviour::Silent);
     let mut bystander = Bystander::new(&gateway);
@@ -167,7 +167,7 @@ fn x38_b9_requests_that_are_given_up_once_the_backend_has_them_are_a_flood_too()
 }
 
 #[test]
-fn x38_b10_a_flood_of_continuations_is_ended_within_64_kib() {
+fn a_flood_of_continuations_is_ended_within_64_kib() {
     let begin = |caller: &mut Caller| caller.send(HEADERS, 0, 1, &get("/public/x"));
     for payload in [literal("x", &[b'x'; 600]), Vec::new()] {
         let end = is_ended(100, begin, |_| frame(CONTINUATION, 0, 1, &payload));
@@ -176,7 +176,7 @@ fn x38_b10_a_flood_of_continuations_is_ended_within_64_kib() {
 }
 
 #[test]
-fn x38_b13_an_hpack_bomb_is_ended() {
+fn an_hpack_bomb_is_ended() {
     let (backend, gateway) = world();
     let mut bystander = Bystander::new(&gateway);
     let before = backend.requests().len();
@@ -196,7 +196,7 @@ fn x38_b13_an_hpack_bomb_is_ended() {
 }
 
 #[test]
-fn t47_ten_thousand_fields_of_a_byte_and_five_thousand_cookie_crumbs_are_431() {
+fn ten_thousand_fields_of_a_byte_and_five_thousand_cookie_crumbs_are_431() {
     let (backend, gateway) = world();
     let mut bystander = Bystander::new(&gateway);
     let before = backend.requests().len();
@@ -228,7 +228,7 @@ fn t47_ten_thousand_fields_of_a_byte_and_five_thousand_cookie_crumbs_are_431() {
 }
 
 #[test]
-fn x38_b14_streams_above_the_limit_are_refused() {
+fn streams_above_the_limit_are_refused() {
     let (backend, gateway) = world_with(|c| c.limit("streams", json!(10)));
     let gate = Gate::default();
     backend.on("/public/slow", Behaviour::Hold(gate.clone()));
@@ -253,7 +253,7 @@ fn x38_b14_streams_above_the_limit_are_refused() {
 }
 
 #[test]
-fn x38_b12_streams_without_a_window_are_reset_and_the_connection_lives() {
+fn streams_without_a_window_are_reset_and_the_connection_lives() {
     let (backend, gateway) = world_with(|c| c.limit("stall_timeout", json!("400ms")));
     backend.on("/public/large", Behaviour::reply(200, &[], &vec![b'x'; 1_000_000]));
     let mut caller = Caller::with(gateway.address, &[(4, 0)]);
@@ -287,7 +287,7 @@ fn x38_b12_streams_without_a_window_are_reset_and_the_connection_lives() {
 }
 
 #[test]
-fn b12_a_caller_that_takes_all_but_the_end_of_an_answer_is_closed() {
+fn a_caller_that_takes_all_but_the_end_of_an_answer_is_closed() {
     let (backend, gateway) =
         world_with(|c| c.limit("stall_timeout", json!("400ms")).limit("idle_timeout", json!("60s")));
     backend.on("/public/small", Behaviour::reply(200, &[], &[b'x'; 10_000]));
@@ -299,7 +299,7 @@ fn b12_a_caller_that_takes_all_but_the_end_of_an_answer_is_closed() {
 }
 
 #[test]
-fn b12_an_http2_exchange_that_takes_too_long_in_all_is_ended_however_busy_it_is() {
+fn an_http2_exchange_that_takes_too_long_in_all_is_ended_however_busy_it_is() {
     let (backend, gateway) =
         world_with(|c| c.limit("total_timeout", json!("700ms")).limit("stall_timeout", json!("20s")));
     backend.on("/public/large", Behaviour::reply(200, &[], &vec![b'x'; 1_000_000]));
@@ -318,7 +318,7 @@ fn b12_an_http2_exchange_that_takes_too_long_in_all_is_ended_however_busy_it_is(
 }
 
 #[test]
-fn b15_uploads_to_a_backend_that_does_not_read_stay_within_their_window() {
+fn uploads_to_a_backend_that_does_not_read_stay_within_their_window() {
     // It takes connections, and nothing that comes on them.
     let stuck = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     stuck.set_recv_buffer_size(4_096).unwrap();
@@ -346,7 +346,7 @@ fn b15_uploads_to_a_backend_that_does_not_read_stay_within_their_window() {
 }
 
 #[test]
-fn h4_a_request_head_that_does_not_end_is_closed_on_http2_too() {
+fn a_request_head_that_does_not_end_is_closed_on_http2_too() {
     let (backend, gateway) = world_with(|c| c.limit("head_timeout", json!("300ms")));
     backend.on("/public/slow", Behaviour::Silent);
     let mut caller = Caller::open(gateway.address);
@@ -358,7 +358,7 @@ fn h4_a_request_head_that_does_not_end_is_closed_on_http2_too() {
 }
 
 #[test]
-fn h5_connections_above_the_limit_of_an_address_are_closed_and_others_are_taken() {
+fn connections_above_the_limit_of_an_address_are_closed_and_others_are_taken() {
     let (_backend, gateway) =
         world_with(|c| c.set("/listen/0/address", json!("0.0.0.0:0")).limit("connections_per_address", json!(3)));
     let mut open: Vec<Connection> = (0..3).map(|_| gateway.connect()).collect();
@@ -379,7 +379,7 @@ fn h5_connections_above_the_limit_of_an_address_are_closed_and_others_are_taken(
 }
 
 #[test]
-fn x39_handshakes_above_the_limit_are_closed_and_open_connections_live() {
+fn handshakes_above_the_limit_are_closed_and_open_connections_live() {
     let (_backend, gateway) = world_with(|c| c.limit("handshakes", json!(2)).limit("handshake_timeout", json!("60s")));
     let mut open = gateway.connect();
     gateway.get("/public/x").send_on(&mut open).ok();
@@ -394,7 +394,7 @@ fn x39_handshakes_above_the_limit_are_closed_and_open_connections_live() {
 }
 
 #[test]
-fn x38_b9_one_caller_of_a_proxy_that_gives_up_its_requests_does_not_end_the_connection_for_all() {
+fn one_caller_of_a_proxy_that_gives_up_its_requests_does_not_end_the_connection_for_all() {
     let (backend, gateway) = world_with(|c| c.set("/listen/0/trusted_proxies", json!(["127.0.0.0/8"])));
     let gate = Gate::default();
     backend.on("/public/slow", Behaviour::Hold(gate.clone()));

@@ -1,4 +1,4 @@
-//! `private_key_jwt`: a client proves itself by what it signs with its own key (RFC 7523, threat T36).
+//! `private_key_jwt`: a client proves itself by what it signs with its own key (RFC 7523).
 
 use crate::harness::gateway::form_encode;
 use crate::harness::keys::{TokenKey, base64url, hs256, now, random};
@@ -95,7 +95,7 @@ fn a_client_that_signs_gets_a_token_without_a_secret_by_either_name_of_the_issue
 }
 
 #[test]
-fn t36_an_assertion_that_is_not_for_us_alone_now_and_from_this_client_is_no_client() {
+fn an_assertion_that_is_not_for_us_alone_now_and_from_this_client_is_no_client() {
     let (key, stranger) = (TokenKey::generate(), TokenKey::generate());
     let (backend, gateway) = world_with(|config| {
         in_file(config, &[key.jwk("one")])
@@ -157,7 +157,7 @@ fn t36_an_assertion_that_is_not_for_us_alone_now_and_from_this_client_is_no_clie
     backend.assert_untouched();
 }
 
-fn t36_an_assertion_is_good_once_on_every_endpoint_and_after_a_restart(store: &Store) {
+fn an_assertion_is_good_once_on_every_endpoint_and_after_a_restart(store: &Store) {
     let key = TokenKey::generate();
     let (_backend, gateway) = store.world_with(|config| in_file(config, &[key.jwk("one")]));
     let first = assertion(&key, |_| {});
@@ -228,13 +228,13 @@ fn a_client_that_fills_the_ids_that_are_good_once_is_told_so_and_every_other_goe
 }
 
 on_both_stores! {
-    t36_an_assertion_is_good_once_on_every_endpoint_and_after_a_restart
-    f3_a_client_that_signs_is_not_locked_out_by_what_others_forge_under_its_name_where_it_is
-    f3_of_many_who_send_the_same_assertion_at_once_one_gets_a_token_and_neither_the_client_nor_its_network_is_locked
+    an_assertion_is_good_once_on_every_endpoint_and_after_a_restart
+    a_client_that_signs_is_not_locked_out_by_what_others_forge_under_its_name_where_it_is
+    of_many_who_send_the_same_assertion_at_once_one_gets_a_token_and_neither_the_client_nor_its_network_is_locked
 }
 
 #[test]
-fn t36_an_assertion_that_one_replica_has_taken_is_refused_by_another_and_without_the_store_nobody_knows() {
+fn an_assertion_that_one_replica_has_taken_is_refused_by_another_and_without_the_store_nobody_knows() {
     let key = TokenKey::generate();
     let mut server = RedisServer::start();
     let backend = Backend::start();
@@ -258,7 +258,7 @@ fn t36_an_assertion_that_one_replica_has_taken_is_refused_by_another_and_without
 }
 
 #[test]
-fn f9_two_methods_of_client_authentication_at_once_are_an_invalid_request() {
+fn two_methods_of_client_authentication_at_once_are_an_invalid_request() {
     let key = TokenKey::generate();
     let (_backend, gateway) = world_with(|config| {
         in_file(config, &[key.jwk("one")]).set("/clients/2/secrets", json!([keys::argon2id(CLIENT.secret)]))
@@ -344,7 +344,7 @@ fn all_at_once(request: &Request, times: usize) -> Vec<u16> {
 }
 
 #[test]
-fn f3_assertions_that_are_wrong_are_counted_as_wrong_secrets_are() {
+fn assertions_that_are_wrong_are_counted_as_wrong_secrets_are() {
     let key = TokenKey::generate();
     let (_backend, gateway) = world_with(|config| locking(in_file(config, &[key.jwk("one")])));
     for _ in 0..3 {
@@ -356,7 +356,7 @@ fn f3_assertions_that_are_wrong_are_counted_as_wrong_secrets_are() {
     gateway.token_request(CLIENT.name, CLIENT.secret).send().ok();
 }
 
-fn f3_a_client_that_signs_is_not_locked_out_by_what_others_forge_under_its_name_where_it_is(store: &Store) {
+fn a_client_that_signs_is_not_locked_out_by_what_others_forge_under_its_name_where_it_is(store: &Store) {
     let key = TokenKey::generate();
     let attempts = json!({"free": 2, "free_per_address": 2, "delay": "5m"});
     let (_backend, gateway) =
@@ -381,7 +381,7 @@ fn f3_a_client_that_signs_is_not_locked_out_by_what_others_forge_under_its_name_
     }
 }
 
-fn f3_of_many_who_send_the_same_assertion_at_once_one_gets_a_token_and_neither_the_client_nor_its_network_is_locked(
+fn of_many_who_send_the_same_assertion_at_once_one_gets_a_token_and_neither_the_client_nor_its_network_is_locked(
     store: &Store,
 ) {
     let key = TokenKey::generate();
@@ -407,7 +407,7 @@ fn f3_of_many_who_send_the_same_assertion_at_once_one_gets_a_token_and_neither_t
 }
 
 #[test]
-fn f3_a_client_with_keys_and_a_secret_signs_its_way_past_a_lock_and_does_not_lift_it_for_who_guesses_its_secret() {
+fn a_client_with_keys_and_a_secret_signs_its_way_past_a_lock_and_does_not_lift_it_for_who_guesses_its_secret() {
     let key = TokenKey::generate();
     let (_backend, gateway) = world_with(|config| {
         locking(in_file(config, &[key.jwk("one")])).set("/clients/2/secrets", json!([keys::argon2id(CLIENT.secret)]))
@@ -424,7 +424,7 @@ fn f3_a_client_with_keys_and_a_secret_signs_its_way_past_a_lock_and_does_not_lif
 }
 
 #[test]
-fn f3_junk_that_names_unknown_keys_has_keys_fetched_no_more_often_than_the_cooldown_allows_also_in_a_lock() {
+fn junk_that_names_unknown_keys_has_keys_fetched_no_more_often_than_the_cooldown_allows_also_in_a_lock() {
     let key = TokenKey::generate();
     let provider = IdentityProvider::start(&[key.jwk("one")]);
     let (_backend, gateway) = world_with(|config| locking(with_signer(config, json!(provider.jwks_url()))));
@@ -445,7 +445,7 @@ fn f3_junk_that_names_unknown_keys_has_keys_fetched_no_more_often_than_the_coold
 }
 
 #[test]
-fn x25_x27_keys_at_an_address_are_fetched_before_the_first_call_and_new_ones_with_their_first_assertion() {
+fn keys_at_an_address_are_fetched_before_the_first_call_and_new_ones_with_their_first_assertion() {
     let (key, next) = (TokenKey::generate(), TokenKey::generate());
     let provider = IdentityProvider::start(&[key.jwk("one")]);
     let (_backend, gateway) = world_with(|config| with_signer(config, json!(provider.jwks_url())));
@@ -468,7 +468,7 @@ fn x25_x27_keys_at_an_address_are_fetched_before_the_first_call_and_new_ones_wit
 }
 
 #[test]
-fn x25_a_gateway_without_the_keys_of_a_client_serves_all_others_and_says_what_is_missing() {
+fn a_gateway_without_the_keys_of_a_client_serves_all_others_and_says_what_is_missing() {
     let key = TokenKey::generate();
     let address = IdentityProvider::start(&[]).die();
     let (_backend, gateway) = world_with(|config| with_signer(config, json!(format!("http://{address}/jwks"))));
@@ -495,7 +495,7 @@ fn keys_by_https_are_those_that_the_ca_vouches_for_and_a_file_that_changes_is_re
 }
 
 #[test]
-fn f20_the_metadata_name_the_methods_and_algorithms_that_clients_can_use() {
+fn the_metadata_name_the_methods_and_algorithms_that_clients_can_use() {
     let key = TokenKey::generate();
     let methods = |gateway: &Gateway| {
         let metadata = gateway.get("/.well-known/oauth-authorization-server").send().ok().json();
