@@ -1,6 +1,7 @@
 //! The gateway from outside: real processes, real sockets, raw bytes. tests/README.md says where a new test goes.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod docs;
 mod harness;
 
 /// Credentials of a call: which a route requires, which are accepted, which are refused.

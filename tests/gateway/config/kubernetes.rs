@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use crate::docs::{cited_tests, missing_tests};
 use crate::harness::redis::RedisServer;
 use crate::harness::*;
 
@@ -172,26 +173,14 @@ fn the_gateway_starts_on_what_is_mounted_and_answers_the_probes() {
 /// What the table says is shown by a test is named as the test is, or is said not to be tried.
 #[test]
 fn each_statement_of_the_page_names_its_test_or_says_that_it_is_not_tried() {
-    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gateway");
-    let sources: Vec<String> = std::fs::read_dir(&directory)
-        .unwrap()
-        .filter_map(|file| std::fs::read_to_string(file.unwrap().path()).ok())
-        .collect();
     let rows = PAGE.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| topic"));
     let mut count = 0;
     for row in rows {
         let shown = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
-        let is_tried = |word: &str| match word.strip_suffix(".rs") {
-            Some(_) => directory.join(word.rsplit('/').next().unwrap()).exists(),
-            None => sources.iter().any(|source| source.contains(&format!("fn {word}"))),
-        };
-        let words = shown.split(['`', ' ', ',', ';']).filter(|word| word.len() > 20 && word.contains(['_', '/']));
-        let mut named = 0;
-        for word in words {
-            assert!(is_tried(word), "{word}: {row}");
-            named += 1;
-        }
-        assert!(named > 0 || shown.contains("*not tried here*") || shown.contains("in the test"), "{row}");
+        let tests = cited_tests(shown);
+        let missing = missing_tests(&tests);
+        assert!(missing.is_empty(), "{missing:?}: {row}");
+        assert!(!tests.is_empty() || shown.contains("*not tried here*") || shown.contains("in the test"), "{row}");
         count += 1;
     }
     assert!(count > 10);
