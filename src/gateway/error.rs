@@ -137,7 +137,7 @@ pub(crate) struct Row {
     pub(crate) message: Cow<'static, str>,
 }
 
-/// The table (section 4 of the contract). Words that share a row are told apart in our log only.
+/// The table (docs/asapp.md, "Status codes"). Words that share a row are told apart in our log only.
 pub(crate) fn row(refusal: Refusal) -> Row {
     use Refusal as R;
     let (status, code, message) = match refusal {

@@ -206,7 +206,7 @@ fn who_asks_about_a_request_with_a_field_that_only_the_gateway_may_write_is_told
     let token = gateway.customer_token();
     let me = question(plain, "GET", "/me/x").customer(&token);
     let own = plainly(&me).ok().header("X-Customer-Id").unwrap().to_owned();
-    // Whoever names itself rightly, where the route tells it (contract 22).
+    // Whoever names itself rightly, where the route tells it (docs/asapp.md, requirement 22).
     plainly(&me.clone().header("X-Customer-Id", &own)).ok();
     for name in NAMES {
         for spelling in spellings(name) {

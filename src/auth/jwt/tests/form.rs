@@ -74,7 +74,7 @@ fn signatures_out_of_range_are_refused() {
     for s in edge {
         assert!(bench.check(&format!("{signed}.{}", BASE64.encode([&right[..32], &s].concat()))).is_err());
     }
-    // DER in place of r and s side by side (T15).
+    // DER in place of r and s side by side.
     let pkcs8 = bench.issuer.ec.to_pkcs8v1().unwrap();
     let der = EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_ref())
         .unwrap()
