@@ -1,19 +1,7 @@
 //! What a request shows, but not in a way that can be read, is not taken for absent.
 
+use crate::harness::customer::{by_cookie, log_in, logout};
 use crate::harness::*;
-
-fn log_in(gateway: &Gateway, who: Account) -> String {
-    let answer = gateway.login_request(who.name, who.secret).send().ok();
-    answer.header("Set-Cookie").unwrap().split(';').next().unwrap().to_owned()
-}
-
-fn by_cookie(gateway: &Gateway, pair: &str) -> Request {
-    gateway.get("/me/x").header("Cookie", pair)
-}
-
-fn logout(gateway: &Gateway) -> Request {
-    gateway.post("/auth/logout").header("Sec-Fetch-Site", "same-origin")
-}
 
 #[test]
 fn a_cookie_that_is_not_ascii_hides_no_session() {

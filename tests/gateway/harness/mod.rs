@@ -4,6 +4,7 @@ pub(crate) mod backend;
 pub(crate) mod callers;
 pub(crate) mod client;
 pub(crate) mod config;
+pub(crate) mod customer;
 pub(crate) mod distance;
 pub(crate) mod frames;
 pub(crate) mod gateway;

@@ -33,19 +33,15 @@ impl Bystander {
             caller.get(1, "/public/x");
             assert_eq!(caller.end_of(1), End::Answer(200));
         }
-        Self { connection, memory: memory(gateway) }
+        Self { connection, memory: gateway.memory() }
     }
 
     #[track_caller]
     fn is_served(&mut self, gateway: &Gateway) {
         gateway.get("/public/x").send_on(&mut self.connection).ok();
-        let more = memory(gateway) - self.memory;
+        let more = gateway.memory() - self.memory;
         assert!(more < MEMORY, "the flood took {more} bytes");
     }
-}
-
-fn memory(gateway: &Gateway) -> f64 {
-    gateway.metric("process_resident_memory_bytes", &[])
 }
 
 fn closed(gateway: &Gateway, reason: &str) -> f64 {

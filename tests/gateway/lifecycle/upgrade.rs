@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::harness::customer::{by_cookie, logout_by_cookie};
 use crate::harness::*;
 
 /// `name=value` of the cookie of a new login, over this connection.
@@ -13,14 +14,6 @@ use crate::harness::*;
 fn log_in(gateway: &Gateway, connection: &mut Connection) -> String {
     let answer = gateway.login_request(ALICE.name, ALICE.secret).send_on(connection).ok();
     answer.header("Set-Cookie").unwrap().split(';').next().unwrap().to_owned()
-}
-
-fn by_cookie(gateway: &Gateway, cookie: &str) -> Request {
-    gateway.get("/me/x").header("Cookie", cookie)
-}
-
-fn logout(gateway: &Gateway, cookie: &str) -> Request {
-    gateway.post("/auth/logout").header("Sec-Fetch-Site", "same-origin").header("Cookie", cookie)
 }
 
 /// Sends on a connection, on a new one where the last answer ended it.
@@ -108,11 +101,11 @@ fn what_the_new_process_knows_holds_on_connections_of_the_old_one(store: &Store)
     }
     let (new, mut old) = gateway.upgrade();
     let later = log_in(&new, &mut new.connect());
-    logout(&new, &goes).send().expect(204, "");
+    logout_by_cookie(&new, &goes).send().expect(204, "");
     let answer = by_cookie(&new, &goes).send_on(&mut one).expect(401, "401-03");
     assert!(answer.close, "it ends soon, so that the old process can: {:?}", answer.lines);
     by_cookie(&new, &later).send_on(&mut other).ok();
-    logout(&new, &stays).send_on(&mut third).expect(204, "");
+    logout_by_cookie(&new, &stays).send_on(&mut third).expect(204, "");
     by_cookie(&new, &stays).send().expect(401, "401-03");
     drop((one, other, third));
     assert_eq!(old.wait_exit().code(), Some(0));

@@ -10,10 +10,6 @@ use crate::harness::gateway::Workspace;
 use crate::harness::wire::Fault;
 use crate::harness::*;
 
-fn memory(gateway: &Gateway) -> f64 {
-    gateway.metric("process_resident_memory_bytes", &[])
-}
-
 /// That many connections have been closed for this reason.
 #[track_caller]
 fn were_closed(gateway: &Gateway, reason: &str, count: u32) {
@@ -24,9 +20,9 @@ fn were_closed(gateway: &Gateway, reason: &str, count: u32) {
 #[track_caller]
 fn within<T>(gateway: &Gateway, bytes: f64, work: impl FnOnce() -> T) -> T {
     gateway.get("/public/x").send().ok();
-    let before = memory(gateway);
+    let before = gateway.memory();
     let outcome = work();
-    let more = memory(gateway) - before;
+    let more = gateway.memory() - before;
     assert!(more < bytes, "it took {more} bytes");
     outcome
 }
@@ -153,10 +149,10 @@ fn an_idle_connection_costs_little_memory_and_lives() {
     program("prlimit", "util-linux", &["--pid", &own, "--nofile=8192:"]);
     let (_backend, gateway) = world();
     gateway.get("/public/x").send().ok();
-    let before = memory(&gateway);
+    let before = gateway.memory();
     let mut idle: Vec<Connection> = (0..COUNT).map(|_| gateway.connect()).collect();
     gateway.expect_metric("wicketgate_connections_open", &[], COUNT as f64);
-    let each = (memory(&gateway) - before) / COUNT as f64;
+    let each = (gateway.memory() - before) / COUNT as f64;
     println!("{each} bytes for each idle TLS connection");
     assert!(each < 40e3, "{each} bytes for each idle TLS connection");
     for connection in idle.iter_mut().step_by(50) {

@@ -1,5 +1,6 @@
 //! What is given together ends together, whichever member of it is shown; and 204 says that something has ended.
 
+use crate::harness::customer::{logout, session_cookie};
 use crate::harness::keys::{base64url, decode, now};
 use crate::harness::*;
 
@@ -20,14 +21,9 @@ fn text(answer: &Response, name: &str) -> String {
 }
 
 #[track_caller]
-fn cookie(answer: &Response) -> String {
-    answer.header("Set-Cookie").unwrap().split(';').next().unwrap().to_owned()
-}
-
-#[track_caller]
 fn log_in(gateway: &Gateway) -> Login {
     let answer = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
-    Login { cookie: cookie(&answer), jwt: text(&answer, "JWT"), refresh: text(&answer, "refresh_token") }
+    Login { cookie: session_cookie(&answer), jwt: text(&answer, "JWT"), refresh: text(&answer, "refresh_token") }
 }
 
 fn by_cookie(gateway: &Gateway, pair: &str) -> Response {
@@ -40,10 +36,6 @@ fn by_jwt(gateway: &Gateway, token: &str) -> Response {
 
 fn refreshed(gateway: &Gateway, token: &str) -> Response {
     gateway.post("/oauth/access_token").form(&format!("grant_type=refresh_token&refresh_token={token}")).send()
-}
-
-fn logout(gateway: &Gateway) -> Request {
-    gateway.post("/auth/logout").header("Sec-Fetch-Site", "same-origin")
 }
 
 #[track_caller]
@@ -232,7 +224,7 @@ fn without_refresh_tokens_a_jwt_ends_its_cookie_session_and_the_other_way_round(
     let (_backend, gateway) = store.world_with(|c| c.cookies("both"));
     for by in ["cookie", "jwt"] {
         let answer = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
-        let (cookie, jwt) = (cookie(&answer), text(&answer, "JWT"));
+        let (cookie, jwt) = (session_cookie(&answer), text(&answer, "JWT"));
         let request = logout(&gateway);
         let request = if by == "jwt" { request.customer(&jwt) } else { request.header("Cookie", &cookie) };
         request.send().expect(204, "");
@@ -245,9 +237,10 @@ fn a_login_that_replaces_a_cookie_session_ends_that_session_and_no_jwt(store: &S
     for config in [everything as fn(Config) -> Config, |c| c.cookies("both")] {
         let (_backend, gateway) = store.world_with(config);
         let first = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
-        let second = gateway.login_request(ALICE.name, ALICE.secret).header("Cookie", &cookie(&first)).send().ok();
-        by_cookie(&gateway, &cookie(&first)).expect(401, "401-03");
-        by_cookie(&gateway, &cookie(&second)).ok();
+        let second =
+            gateway.login_request(ALICE.name, ALICE.secret).header("Cookie", &session_cookie(&first)).send().ok();
+        by_cookie(&gateway, &session_cookie(&first)).expect(401, "401-03");
+        by_cookie(&gateway, &session_cookie(&second)).ok();
         by_jwt(&gateway, &text(&first, "JWT")).ok();
         if let Some(refresh) = first.json()["refresh_token"].as_str() {
             refreshed(&gateway, refresh).ok();
@@ -380,7 +373,7 @@ fn a_client_of_its_own_beside_a_customer_hinders_no_logout_and_ends_none() {
 fn what_cannot_be_read_where_a_route_would_look_is_no_logout() {
     let (_backend, gateway) = world_with(|c| elsewhere(c).cookies("both"));
     let answer = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
-    let (pair, token) = (cookie(&answer), text(&answer, "JWT"));
+    let (pair, token) = (session_cookie(&answer), text(&answer, "JWT"));
     for request in [
         logout(&gateway).header("X-Token", &format!("Wrong {token}")),
         logout(&gateway).header("X-Token", &format!("{token}\u{fc}")),

@@ -1,26 +1,7 @@
 //! Logins that last and end: restarts, logout, cross-site calls, operators.
 
+use crate::harness::customer::{by_cookie, log_in, logout, session_cookie};
 use crate::harness::*;
-
-/// `name=value` of the cookie of a new login.
-#[track_caller]
-fn log_in(gateway: &Gateway, account: Account) -> String {
-    pair(&gateway.login_request(account.name, account.secret).send().ok())
-}
-
-#[track_caller]
-fn pair(answer: &Response) -> String {
-    let text = answer.header("Set-Cookie").unwrap_or_else(|| panic!("no cookie: {:?}", answer.lines));
-    text.split(';').next().unwrap().to_owned()
-}
-
-fn by_cookie(gateway: &Gateway, pair: &str) -> Request {
-    gateway.get("/me/x").header("Cookie", pair)
-}
-
-fn logout(gateway: &Gateway) -> Request {
-    gateway.post("/auth/logout").header("Sec-Fetch-Site", "same-origin")
-}
 
 /// The identifier that the backend got with its last request.
 fn identifier(backend: &Backend) -> String {
@@ -50,7 +31,7 @@ fn a_restart_by_kill_9_loses_nobodys_login_and_no_logout(store: &Store) {
 fn logout_ends_the_session_on_the_server_and_deletes_the_cookie_with_the_same_attributes(store: &Store) {
     let (_backend, gateway) = store.world_with(|c| c.cookies("cookie"));
     let answer = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
-    let (pair, other) = (pair(&answer), log_in(&gateway, ALICE));
+    let (pair, other) = (session_cookie(&answer), log_in(&gateway, ALICE));
     by_cookie(&gateway, &pair).send().ok();
     let gone = logout(&gateway).header("Cookie", &pair).send().expect(204, "");
     let attributes = |answer: &Response| {
@@ -88,7 +69,7 @@ fn a_logout_by_cookie_takes_the_jwt_of_the_same_login_along(store: &Store) {
     let answer = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
     let token = answer.json()["JWT"].as_str().unwrap().to_owned();
     gateway.get("/me/x").customer(&token).send().ok();
-    logout(&gateway).header("Cookie", &pair(&answer)).send().expect(204, "");
+    logout(&gateway).header("Cookie", &session_cookie(&answer)).send().expect(204, "");
     gateway.get("/me/x").customer(&token).send().expect(401, "401-03");
 }
 
@@ -98,7 +79,7 @@ fn everywhere_ends_all_logins_of_the_customer_and_of_nobody_else(store: &Store) 
     let token = first.json()["JWT"].as_str().unwrap().to_owned();
     let (second, bob) = (log_in(&gateway, ALICE), log_in(&gateway, BOB));
     logout(&gateway).header("Cookie", &second).form("everywhere=true").send().expect(204, "");
-    by_cookie(&gateway, &pair(&first)).send().expect(401, "401-03");
+    by_cookie(&gateway, &session_cookie(&first)).send().expect(401, "401-03");
     gateway.get("/me/x").customer(&token).send().expect(401, "401-03");
     by_cookie(&gateway, &bob).send().ok();
     // A login in the same second is new.
@@ -195,7 +176,7 @@ fn a_cookie_of_the_key_before_lives_on_and_one_of_a_removed_key_does_not(store: 
 fn operators_see_and_end_sessions_and_never_see_a_secret(store: &Store) {
     let (backend, gateway) = store.world_with(|c| c.cookies("cookie"));
     let request = gateway.login_request(ALICE.name, ALICE.secret);
-    let alice = pair(&request.header("User-Agent", "Mozilla/5.0 Firefox/140.0").send().ok());
+    let alice = session_cookie(&request.header("User-Agent", "Mozilla/5.0 Firefox/140.0").send().ok());
     let (again, bob) = (log_in(&gateway, ALICE), log_in(&gateway, BOB));
     by_cookie(&gateway, &bob).send().ok();
     let bobs = identifier(&backend);
@@ -318,7 +299,7 @@ fn the_session_of_one_customer_never_answers_another() {
     let customers: Vec<(String, String)> = (0..8)
         .map(|number| {
             let name = format!("c{number}");
-            let pair = pair(&gateway.login_request(&name, "s3cret").send().ok());
+            let pair = session_cookie(&gateway.login_request(&name, "s3cret").send().ok());
             by_cookie(&gateway, &pair).send().ok();
             (pair, identifier(&backend))
         })

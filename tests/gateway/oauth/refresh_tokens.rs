@@ -2,17 +2,13 @@
 
 use std::thread;
 
+use crate::harness::customer::member;
 use crate::harness::keys::decode;
 use crate::harness::*;
 
 /// Refresh tokens; two uses of one that are `grace` apart are one.
 fn refreshing(config: Config, grace: &str) -> Config {
     config.set("/login/refresh", json!({"lifetime": "1h", "grace": grace}))
-}
-
-#[track_caller]
-fn member(answer: &Response, name: &str) -> String {
-    answer.json()[name].as_str().unwrap_or_else(|| panic!("{name} in {}", answer.text())).to_owned()
 }
 
 fn refresh(gateway: &Gateway, token: &str) -> Request {

@@ -1,15 +1,11 @@
 //! Refresh tokens, revocation and introspection at the OAuth endpoints.
 
+use crate::harness::customer::member;
 use crate::harness::keys::decode;
 use crate::harness::*;
 
 fn refreshing(config: Config) -> Config {
     config.set("/login/refresh", json!({"lifetime": "1h"}))
-}
-
-#[track_caller]
-fn member(answer: &Response, name: &str) -> String {
-    answer.json()[name].as_str().unwrap_or_else(|| panic!("{name} in {}", answer.text())).to_owned()
 }
 
 fn refresh(gateway: &Gateway, token: &str) -> Request {

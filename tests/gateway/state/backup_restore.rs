@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use crate::auth::dpop::Proof;
 use crate::harness::config::FREE_API_KEY;
+use crate::harness::customer::{by_cookie, log_in};
 use crate::harness::gateway::Workspace;
 use crate::harness::keys::{TokenKey, now};
 use crate::harness::provider::token_with;
@@ -17,29 +18,6 @@ fn documented() -> Vec<Vec<&'static str>> {
     let chapter = chapter.split("\n#").next().unwrap();
     let lines = chapter.lines().filter_map(|line| line.strip_prefix("wicketgate "));
     lines.map(|line| line.split_whitespace().collect()).collect()
-}
-
-#[track_caller]
-fn good(files: &Workspace, args: &[&str]) -> String {
-    let (code, said, complained) = files.run(args);
-    assert_eq!(code, 0, "{args:?}: {said}{complained}");
-    said
-}
-
-#[track_caller]
-fn refused(files: &Workspace, args: &[&str]) -> String {
-    let (code, said, complained) = files.run(args);
-    assert_eq!(code, 1, "{args:?}: {said}{complained}");
-    complained
-}
-
-fn log_in(gateway: &Gateway, account: Account) -> String {
-    let answer = gateway.login_request(account.name, account.secret).send().ok();
-    answer.header("Set-Cookie").unwrap().split(';').next().unwrap().to_owned()
-}
-
-fn by_cookie(gateway: &Gateway, pair: &str) -> Request {
-    gateway.get("/me/x").header("Cookie", pair)
 }
 
 fn states(files: &Workspace) -> Vec<String> {
@@ -56,10 +34,10 @@ fn a_restored_backup_brings_nothing_back_to_life_that_was_ended_and_what_it_cann
     let (stays, goes) = (log_in(&gateway, ALICE), log_in(&gateway, BOB));
     let client = gateway.client_token();
     gateway.get("/key/x").api_key(FREE_API_KEY).send().ok();
-    good(&gateway.files, &["revoke", "api-key", "asapp-prod"]);
+    gateway.files.succeeds(&["revoke", "api-key", "asapp-prod"]);
     let [backup, restore, keep] = &documented()[..] else { panic!("{:?}", documented()) };
     // The gateway runs, and goes on.
-    let said = good(&gateway.files, backup);
+    let said = gateway.files.succeeds(backup);
     assert!(said.contains(" records are in "), "{said}");
     let file = gateway.files.path.join(backup[2]);
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
@@ -67,12 +45,12 @@ fn a_restored_backup_brings_nothing_back_to_life_that_was_ended_and_what_it_cann
     gateway.post("/auth/logout").header("Sec-Fetch-Site", "same-origin").header("Cookie", &goes).send().expect(204, "");
     let late = log_in(&gateway, BOB);
 
-    let complained = refused(&gateway.files, restore);
+    let complained = gateway.files.fails(restore);
     assert!(complained.contains("a gateway runs with this state"), "{complained}");
     by_cookie(&gateway, &stays).send().ok();
     let key = gateway.signing_key.clone();
     let files = gateway.kill();
-    let said = good(&files, restore);
+    let said = files.succeeds(restore);
     for words in ["customers log in again", "Not known here", "api_key", "The state before is"] {
         assert!(said.contains(words), "{words}: {said}");
     }
@@ -91,7 +69,7 @@ fn a_restored_backup_brings_nothing_back_to_life_that_was_ended_and_what_it_cann
 
     // Whoever asks for it gets the logins of the backup back, with what that risks.
     let files = gateway.kill();
-    let said = good(&files, keep);
+    let said = files.succeeds(keep);
     assert!(said.contains("Risk: ") && said.contains("are good again"), "{said}");
     let gateway = Gateway::start_in(files, key);
     by_cookie(&gateway, &stays).send().ok();
@@ -107,7 +85,7 @@ fn a_backup_that_is_cut_off_changed_or_of_a_later_version_is_refused_by_name_and
     let key = gateway.signing_key.clone();
     let files = gateway.kill();
     // Also while no gateway runs.
-    good(&files, &["state", "backup", "good"]);
+    files.succeeds(&["state", "backup", "good"]);
     let text = std::fs::read_to_string(files.path.join("good")).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let count = lines.len() - 2;
@@ -128,12 +106,12 @@ fn a_backup_that_is_cut_off_changed_or_of_a_later_version_is_refused_by_name_and
     ];
     for (name, bad, why) in cases {
         files.write(name, &bad);
-        let complained = refused(&files, &["state", "restore", name]);
+        let complained = files.fails(&["state", "restore", name]);
         assert!(complained.contains(why) && complained.contains(name), "{name}: {complained}");
         assert_eq!(states(&files), ["state.redb"], "{name}");
     }
     // A backup that cannot be written leaves nothing behind.
-    refused(&files, &["state", "backup", "no/such/place"]);
+    files.fails(&["state", "backup", "no/such/place"]);
     let gateway = Gateway::start_in(files, key);
     by_cookie(&gateway, &stays).send().ok();
     let left = std::fs::read_dir(&gateway.files.path).unwrap();
@@ -166,7 +144,7 @@ fn what_was_good_once_is_not_good_again_after_a_restore_nor_is_a_token_of_a_cloc
     let partners =
         |ahead: u64| token_with(&partner, "partner-1", PARTNER, "ann", |claims| claims["iat"] = json!(now() + ahead));
     let called = |gateway: &Gateway, token: &str| gateway.get("/me/x").customer(token).send().status;
-    good(&gateway.files, &["state", "backup", "it"]);
+    gateway.files.succeeds(&["state", "backup", "it"]);
     // Used after the backup.
     let (assertions, proofs, token) =
         ([with(0, true), with(0, false), with(20, true)], [proof(0), proof(20)], partners(20));
@@ -175,7 +153,7 @@ fn what_was_good_once_is_not_good_again_after_a_restore_nor_is_a_token_of_a_cloc
     assert_eq!(called(&gateway, &token), 200);
     let signing_key = gateway.signing_key.clone();
     let files = gateway.kill();
-    good(&files, &["state", "restore", "it"]);
+    files.succeeds(&["state", "restore", "it"]);
     let gateway = Gateway::start_in(files, signing_key.clone());
     for text in &assertions {
         let answer = ask(&gateway, text).expect(401, "");
@@ -198,7 +176,7 @@ fn what_was_good_once_is_not_good_again_after_a_restore_nor_is_a_token_of_a_cloc
 
     // With `--keep-logins` that is a risk, and said.
     let files = gateway.kill();
-    let said = good(&files, &["state", "restore", "it", "--keep-logins"]);
+    let said = files.succeeds(&["state", "restore", "it", "--keep-logins"]);
     assert!(said.contains("`assertion_lifetime`"), "{said}");
     let gateway = Gateway::start_in(files, signing_key);
     assert_eq!(asked(&gateway, &assertions[0]), 200);
@@ -213,11 +191,11 @@ fn a_restore_names_what_must_be_looked_after_and_counts_the_rest() {
         out.send().expect(204, "");
     }
     for args in [["revoke", "token", "one"], ["revoke", "token", "two"], ["revoke", "client", CLIENT.name]] {
-        good(&gateway.files, &args);
+        gateway.files.succeeds(&args);
     }
-    good(&gateway.files, &["state", "backup", "it"]);
+    gateway.files.succeeds(&["state", "backup", "it"]);
     let files = gateway.kill();
-    let said = good(&files, &["state", "restore", "it"]);
+    let said = files.succeeds(&["state", "restore", "it"]);
     let listed: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("  ")).collect();
     assert_eq!(listed, [&*format!("client {}", CLIENT.name), "logins: 3", "tokens: 2"], "{said}");
 }
@@ -231,7 +209,7 @@ fn whatever_page_of_the_state_is_damaged_a_backup_can_be_restored_and_no_command
     let key = gateway.signing_key.clone();
     assert_eq!(gateway.terminate(), Some(0));
     let files = gateway.kill();
-    good(&files, &["state", "backup", "good"]);
+    files.succeeds(&["state", "backup", "good"]);
     let state = files.path.join("data/state.redb");
     let whole = std::fs::read(&state).unwrap();
     let mut refused = 0;
@@ -257,7 +235,7 @@ fn whatever_page_of_the_state_is_damaged_a_backup_can_be_restored_and_no_command
             }
         }
         damage();
-        let said = good(&files, &["state", "restore", "good", "--keep-logins"]);
+        let said = files.succeeds(&["state", "restore", "good", "--keep-logins"]);
         let aside = said.lines().find_map(|line| line.strip_prefix("The state before is ")).unwrap();
         let aside = files.path.join(aside.trim_end_matches('.'));
         assert!(aside.exists() && states(&files).len() == 2, "{said}");
@@ -276,17 +254,17 @@ fn a_backup_takes_the_place_of_an_older_one_and_of_no_other_file() {
     gateway.files.write("notes", "wicketgate-states are kept elsewhere\n");
     for command in ["backup", "export"] {
         for name in ["gateway.yaml", "notes", "data"] {
-            let complained = refused(&gateway.files, &["state", command, name]);
+            let complained = gateway.files.fails(&["state", command, name]);
             assert!(complained.contains("is no backup of wicketgate's state"), "{name}: {complained}");
             assert!(complained.contains("name another file"), "{name}: {complained}");
         }
-        good(&gateway.files, &["state", command, "state.backup"]);
-        good(&gateway.files, &["state", command, "state.backup"]);
+        gateway.files.succeeds(&["state", command, "state.backup"]);
+        gateway.files.succeeds(&["state", command, "state.backup"]);
     }
     assert_eq!(std::fs::read(gateway.files.config()).unwrap(), before);
     // Also while no gateway runs.
     let files = gateway.kill();
-    refused(&files, &["state", "backup", "gateway.yaml"]);
-    good(&files, &["state", "backup", "state.backup"]);
+    files.fails(&["state", "backup", "gateway.yaml"]);
+    files.succeeds(&["state", "backup", "state.backup"]);
     assert_eq!(std::fs::read(files.config()).unwrap(), before);
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use crate::harness::customer::{by_cookie, session_cookie};
 use crate::harness::*;
-use crate::state::replicas::{by_cookie, pair, until};
+use crate::state::replicas::until;
 
 /// The environment of a gateway whose clock is so far ahead.
 pub(crate) fn clock(ahead: &str) -> [(&'static str, PathBuf); 3] {
@@ -33,12 +34,6 @@ fn apart(redis: &RedisServer, backend: &Backend) -> [Gateway; 2] {
     [ahead, right]
 }
 
-#[track_caller]
-fn run(gateway: &Gateway, args: &[&str]) {
-    let (code, _, err) = gateway.files.run(args);
-    assert_eq!(code, 0, "{args:?}: {err}");
-}
-
 /// All that one login gives.
 struct Login {
     cookie: String,
@@ -50,7 +45,7 @@ struct Login {
 fn log_in(gateway: &Gateway) -> Login {
     let answer = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
     let text = |name: &str| answer.json()[name].as_str().unwrap().to_owned();
-    Login { cookie: pair(&answer), token: text("JWT"), refresh: text("refresh_token") }
+    Login { cookie: session_cookie(&answer), token: text("JWT"), refresh: text("refresh_token") }
 }
 
 impl Login {
@@ -94,8 +89,8 @@ fn what_is_revoked_at_either_replica_is_over_at_both_and_what_comes_after_is_goo
             of_clients.chain(of_customers).chain([by_refreshed(gateway)]).collect()
         });
         let customer = keys::decode(&refreshed).1["sub"].as_str().unwrap().to_owned();
-        run(&gateways[revoking], &["revoke", "client", CLIENT.name]);
-        run(&gateways[revoking], &["revoke", "customer", &customer]);
+        gateways[revoking].files.succeeds(&["revoke", "client", CLIENT.name]);
+        gateways[revoking].files.succeeds(&["revoke", "customer", &customer]);
         for gateway in &gateways {
             until("the client's are over", || tokens.iter().all(|token| called(gateway, token) == 401));
             until("the customer's are over", || logins.iter().all(|login| login.statuses(gateway) == [401, 401]));

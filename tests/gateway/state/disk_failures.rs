@@ -6,24 +6,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::harness::customer::{by_cookie, logout_by_cookie, session_cookie};
 use crate::harness::*;
-
-#[track_caller]
-fn pair(answer: &Response) -> String {
-    let text = answer.header("Set-Cookie").unwrap_or_else(|| panic!("no cookie: {:?}", answer.lines));
-    text.split(';').next().unwrap().to_owned()
-}
 
 fn log_in(gateway: &Gateway) -> Response {
     gateway.login_request(ALICE.name, ALICE.secret).send()
-}
-
-fn by_cookie(gateway: &Gateway, pair: &str) -> Request {
-    gateway.get("/me/x").header("Cookie", pair)
-}
-
-fn logout(gateway: &Gateway, pair: &str) -> Request {
-    gateway.post("/auth/logout").header("Sec-Fetch-Site", "same-origin").header("Cookie", pair)
 }
 
 /// The library that makes a disk fail, compiled once.
@@ -60,7 +47,7 @@ pub(crate) fn on_faulty_disk_with(change: impl FnOnce(Config) -> Config) -> (Bac
 fn on_a_full_disk_nobody_logs_in_or_out_calls_go_on_and_room_heals_it() {
     let (_backend, gateway, fault) = on_faulty_disk();
     let answer = log_in(&gateway).ok();
-    let (kept, token) = (pair(&answer), answer.json()["JWT"].as_str().unwrap().to_owned());
+    let (kept, token) = (session_cookie(&answer), answer.json()["JWT"].as_str().unwrap().to_owned());
     fault("full");
     for _ in 0..3 {
         assert!(log_in(&gateway).expect(503, "503-03").retry_after() >= 1);
@@ -69,7 +56,7 @@ fn on_a_full_disk_nobody_logs_in_or_out_calls_go_on_and_room_heals_it() {
     }
     gateway.expect_metric("wicketgate_state_up", &[], 0.0);
     fault("");
-    let new = pair(&log_in(&gateway).ok());
+    let new = session_cookie(&log_in(&gateway).ok());
     by_cookie(&gateway, &new).send().ok();
     gateway.expect_metric("wicketgate_state_up", &[], 1.0);
     let gateway = gateway.restart();
@@ -81,12 +68,12 @@ fn on_a_full_disk_nobody_logs_in_or_out_calls_go_on_and_room_heals_it() {
 fn a_logout_that_could_not_be_written_is_made_good_by_the_next_try() {
     let (_backend, gateway, fault) = on_faulty_disk();
     let answer = log_in(&gateway).ok();
-    let (pair, token) = (pair(&answer), answer.json()["JWT"].as_str().unwrap().to_owned());
+    let (pair, token) = (session_cookie(&answer), answer.json()["JWT"].as_str().unwrap().to_owned());
     fault("full");
-    logout(&gateway, &pair).send().expect(503, "503-03");
+    logout_by_cookie(&gateway, &pair).send().expect(503, "503-03");
     fault("");
     // It was over in this process already, and now it is on the disk too.
-    logout(&gateway, &pair).send().expect(401, "401-03");
+    logout_by_cookie(&gateway, &pair).send().expect(401, "401-03");
     let gateway = gateway.restart();
     by_cookie(&gateway, &pair).send().expect(401, "401-03");
     gateway.get("/me/x").customer(&token).send().expect(401, "401-03");
@@ -115,7 +102,7 @@ fn a_revocation_that_the_disk_did_not_take_is_written_with_what_it_takes_next() 
 #[test]
 fn after_a_failed_fsync_nothing_is_acknowledged_until_a_restart() {
     let (_backend, gateway, fault) = on_faulty_disk();
-    let kept = pair(&log_in(&gateway).ok());
+    let kept = session_cookie(&log_in(&gateway).ok());
     fault("sync");
     log_in(&gateway).expect(503, "503-03");
     fault("");
@@ -153,7 +140,7 @@ fn a_refresh_token_that_the_disk_did_not_take_is_no_theft_when_it_comes_again() 
 #[test]
 fn on_a_slow_disk_logins_wait_and_calls_do_not() {
     let (_backend, gateway, fault) = on_faulty_disk();
-    let kept = pair(&log_in(&gateway).ok());
+    let kept = session_cookie(&log_in(&gateway).ok());
     fault("slow");
     let request = gateway.login_request(ALICE.name, ALICE.secret);
     let slow = thread::spawn(move || {
@@ -196,12 +183,12 @@ fn kill_9_at_any_moment_loses_nothing_that_was_acknowledged() {
             .map(|_| {
                 let (acknowledged, tokens, stop) = (Arc::clone(&acknowledged), Arc::clone(&tokens), Arc::clone(&stop));
                 let login = gateway.login_request(ALICE.name, ALICE.secret);
-                let (out, renew) = (logout(&gateway, "x"), gateway.post("/oauth/access_token"));
+                let (out, renew) = (logout_by_cookie(&gateway, "x"), gateway.post("/oauth/access_token"));
                 thread::spawn(move || {
                     let mut connection = Connection::open(login.address);
                     while !stop.load(Ordering::Relaxed) {
                         let Ok(answer) = login.try_on(&mut connection) else { return };
-                        let cookie = pair(&answer);
+                        let cookie = session_cookie(&answer);
                         let ends = acknowledged.lock().unwrap().live.len() % 2 == 1;
                         if ends {
                             // Until it is answered, nobody knows whether it holds.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::harness::customer::{by_cookie, logout_by_cookie, member, session_cookie};
 use crate::harness::gateway::Workspace;
 use crate::harness::keys::{TokenKey, now, sha256_hex};
 use crate::harness::*;
 use crate::oauth::private_key_jwt;
 use crate::state::redis_auth_and_tls::RIGHTS;
-use crate::state::replicas::{by_cookie, logout, pair};
 
 const CAROL: Account = Account { name: "carol", secret: "carol's password", subject: "3" };
 
@@ -19,24 +19,6 @@ fn documented() -> [Vec<&'static str>; 2] {
     let lines = chapter.lines().filter_map(|line| line.strip_prefix("wicketgate "));
     let commands: Vec<Vec<&str>> = lines.map(|line| line.split_whitespace().collect()).collect();
     commands.try_into().unwrap_or_else(|other| panic!("{other:?}"))
-}
-
-#[track_caller]
-fn good(files: &Workspace, args: &[&str]) -> String {
-    let (code, said, complained) = files.run(args);
-    assert_eq!(code, 0, "{args:?}: {said}{complained}");
-    said
-}
-
-#[track_caller]
-fn refused(files: &Workspace, args: &[&str]) -> String {
-    let (code, said, complained) = files.run(args);
-    assert_eq!(code, 1, "{args:?}: {said}{complained}");
-    complained
-}
-
-fn named(answer: &Response, name: &str) -> String {
-    answer.json()[name].as_str().unwrap_or_else(|| panic!("{name} in {}", answer.text())).to_owned()
 }
 
 fn refresh(gateway: &Gateway, token: &str) -> Response {
@@ -78,14 +60,14 @@ impl Scene {
             bob: String::new(),
         };
         let answer = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
-        scene.stays.push(pair(&answer));
-        scene.refresh_token = named(&refresh(&gateway, &named(&answer, "refresh_token")).ok(), "refresh_token");
+        scene.stays.push(session_cookie(&answer));
+        scene.refresh_token = member(&refresh(&gateway, &member(&answer, "refresh_token")).ok(), "refresh_token");
         scene.log_out(&gateway);
         let answer = gateway.login_request(BOB.name, BOB.secret).send().ok();
-        scene.bob = keys::decode(&named(&answer, "JWT")).1["sub"].as_str().unwrap().to_owned();
-        scene.ended.push(pair(&answer));
-        good(&gateway.files, &["revoke", "customer", &scene.bob]);
-        scene.stays.push(pair(&gateway.login_request(BOB.name, BOB.secret).send().ok()));
+        scene.bob = keys::decode(&member(&answer, "JWT")).1["sub"].as_str().unwrap().to_owned();
+        scene.ended.push(session_cookie(&answer));
+        gateway.files.succeeds(&["revoke", "customer", &scene.bob]);
+        scene.stays.push(session_cookie(&gateway.login_request(BOB.name, BOB.secret).send().ok()));
         for status in [401, 401, 429] {
             gateway.login_request(CAROL.name, "wrong").send().expect(status, "");
         }
@@ -96,8 +78,8 @@ impl Scene {
 
     /// Another login of Alice ends by a logout.
     fn log_out(&mut self, gateway: &Gateway) {
-        let out = pair(&gateway.login_request(ALICE.name, ALICE.secret).send().ok());
-        logout(gateway, &out).send().expect(204, "");
+        let out = session_cookie(&gateway.login_request(ALICE.name, ALICE.secret).send().ok());
+        logout_by_cookie(gateway, &out).send().expect(204, "");
         self.ended.push(out);
     }
 
@@ -109,7 +91,7 @@ impl Scene {
         for ended in &self.ended {
             by_cookie(gateway, ended).send().expect(401, "401-03");
         }
-        self.refresh_token = named(&refresh(gateway, &self.refresh_token).ok(), "refresh_token");
+        self.refresh_token = member(&refresh(gateway, &self.refresh_token).ok(), "refresh_token");
         gateway.login_request(CAROL.name, CAROL.secret).send().expect(429, "429-02");
         private_key_jwt::refused(gateway, private_key_jwt::ask(gateway, &self.assertion), "client_assertion_used");
         private_key_jwt::ask(gateway, &private_key_jwt::assertion(&self.signer, |_| {})).ok();
@@ -142,11 +124,11 @@ fn a_move_to_redis_and_back_ends_no_login_and_brings_none_back_that_has_ended() 
     let (mut scene, gateway) = Scene::begin();
     let [export, import] = &documented();
     let files = gateway.kill();
-    let said = good(&files, export);
+    let said = files.succeeds(export);
     assert!(said.contains(" records are in "), "{said}");
     let redis = RedisServer::start();
     scene.move_to(&files, &in_redis(&redis));
-    let said = good(&files, import);
+    let said = files.succeeds(import);
     assert!(said.contains("Logins go on.") && !said.contains("Risk"), "{said}");
     let keys = redis.command(&["KEYS", "*"]);
     for key in keys.lines().filter(|key| !key.starts_with("wg:{rules}")) {
@@ -155,32 +137,32 @@ fn a_move_to_redis_and_back_ends_no_login_and_brings_none_back_that_has_ended() 
     let gateway = scene.start(files);
     scene.holds(&gateway);
     // What comes after the move gets higher numbers: it ends what was begun before.
-    good(&gateway.files, &["revoke", "customer", &scene.bob]);
+    gateway.files.succeeds(&["revoke", "customer", &scene.bob]);
     scene.ended.extend(scene.stays.pop());
     scene.log_out(&gateway);
     scene.holds(&gateway);
 
     // While it runs; the file of the first move makes nothing good again.
-    let complained = refused(&gateway.files, import);
+    let complained = gateway.files.fails(import);
     assert!(complained.contains("sessions") && complained.contains("`--merge`"), "{complained}");
-    good(&gateway.files, &[&import[..], &["--merge"]].concat());
+    gateway.files.succeeds(&[&import[..], &["--merge"]].concat());
     scene.holds(&gateway);
     let gateway = gateway.restart();
     scene.holds(&gateway);
 
-    good(&gateway.files, export);
+    gateway.files.succeeds(export);
     let files = gateway.kill();
     scene.move_to(&files, &json!({}));
-    let complained = refused(&files, &[&import[..], &["--merge"]].concat());
+    let complained = files.fails(&[&import[..], &["--merge"]].concat());
     assert!(complained.contains("is for Redis"), "{complained}");
-    let said = good(&files, import);
+    let said = files.succeeds(import);
     assert!(said.contains("The state before is "), "{said}");
     let gateway = scene.start(files);
     scene.holds(&gateway);
-    scene.stays.push(pair(&gateway.login_request(BOB.name, BOB.secret).send().ok()));
+    scene.stays.push(session_cookie(&gateway.login_request(BOB.name, BOB.secret).send().ok()));
     let gateway = gateway.restart();
     scene.holds(&gateway);
-    good(&gateway.files, &["revoke", "customer", &scene.bob]);
+    gateway.files.succeeds(&["revoke", "customer", &scene.bob]);
     scene.ended.extend(scene.stays.pop());
     scene.holds(&gateway);
     assert!(scene.backend.problems().is_empty());
@@ -190,31 +172,31 @@ fn a_move_to_redis_and_back_ends_no_login_and_brings_none_back_that_has_ended() 
 fn a_move_to_a_cluster_of_three_nodes_and_back_takes_all_of_each_node() {
     let (mut scene, gateway) = Scene::begin();
     let more: Vec<String> =
-        (0..9).map(|_| pair(&gateway.login_request(ALICE.name, ALICE.secret).send().ok())).collect();
+        (0..9).map(|_| session_cookie(&gateway.login_request(ALICE.name, ALICE.secret).send().ok())).collect();
     scene.stays.extend(more);
     let [export, import] = &documented();
     let files = gateway.kill();
-    good(&files, export);
+    files.succeeds(export);
     let cluster = RedisCluster::start();
     let mut state = in_redis(&cluster.nodes[0]);
     state["redis"]["cluster"] = json!(true);
     scene.move_to(&files, &state);
-    good(&files, import);
+    files.succeeds(import);
     for node in &cluster.nodes {
         assert!(node.command(&["KEYS", "wg:s:*"]).lines().count() > 0);
     }
     let gateway = scene.start(files);
     scene.holds(&gateway);
     // By customer, and by name: both are sets of their own in Redis.
-    let listed = good(&gateway.files, &["sessions", "list", "--json", "--customer", &scene.bob]);
+    let listed = gateway.files.succeeds(&["sessions", "list", "--json", "--customer", &scene.bob]);
     assert_eq!(serde_json::from_str::<Value>(&listed).unwrap().as_array().unwrap().len(), 1, "{listed}");
-    good(&gateway.files, export);
-    let said = good(&gateway.files, &["attempts", "clear", "login", CAROL.name]);
+    gateway.files.succeeds(export);
+    let said = gateway.files.succeeds(&["attempts", "clear", "login", CAROL.name]);
     assert!(said.contains(": 1 counts"), "{said}");
     gateway.login_request(CAROL.name, CAROL.secret).send().ok();
     let files = gateway.kill();
     scene.move_to(&files, &json!({}));
-    good(&files, import);
+    files.succeeds(import);
     let gateway = scene.start(files);
     scene.holds(&gateway);
 }
@@ -224,7 +206,7 @@ fn of_a_file_that_is_cut_off_or_of_a_later_version_nothing_is_imported_and_what_
     let (mut scene, gateway) = Scene::begin();
     let [export, import] = &documented();
     let files = gateway.kill();
-    good(&files, export);
+    files.succeeds(export);
     let name = export[2];
     let text = std::fs::read_to_string(files.path.join(name)).unwrap();
     let lines: Vec<&str> = text.lines().collect();
@@ -239,19 +221,19 @@ fn of_a_file_that_is_cut_off_or_of_a_later_version_nothing_is_imported_and_what_
         files.write("bad", &bad);
         for state in &states {
             scene.move_to(&files, state);
-            let complained = refused(&files, &["state", "import", "bad"]);
+            let complained = files.fails(&["state", "import", "bad"]);
             assert!(complained.contains(why) && complained.contains("bad"), "{complained}");
         }
         assert_eq!(redis.command(&["DBSIZE"]), "0", "{why}");
     }
     // A store that takes nothing.
     redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
-    let complained = refused(&files, import);
+    let complained = files.fails(import);
     assert!(complained.contains("broken off after 0 of") && complained.contains("`--merge`"), "{complained}");
     redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
     let old = records[0].rsplit_once(' ').unwrap().0.to_owned() + &format!(" {}", now() - 3_600);
     files.write(name, &whole(&[&[old.as_str()], &records[1..]].concat()));
-    let said = good(&files, &[&import[..], &["--merge"]].concat());
+    let said = files.succeeds(&[&import[..], &["--merge"]].concat());
     assert!(said.contains("Risk: logins that have ended since"), "{said}");
     let gateway = scene.start(files);
     scene.holds(&gateway);
@@ -261,15 +243,15 @@ fn of_a_file_that_is_cut_off_or_of_a_later_version_nothing_is_imported_and_what_
 fn what_was_revoked_in_the_file_that_an_import_replaces_stays_revoked() {
     let (mut scene, gateway) = Scene::begin();
     let [export, import] = &documented();
-    good(&gateway.files, export);
-    good(&gateway.files, &["revoke", "customer", &scene.bob]);
-    good(&gateway.files, &["revoke", "api-key", "asapp-prod"]);
+    gateway.files.succeeds(export);
+    gateway.files.succeeds(&["revoke", "customer", &scene.bob]);
+    gateway.files.succeeds(&["revoke", "api-key", "asapp-prod"]);
     scene.ended.extend(scene.stays.pop());
     scene.log_out(&gateway);
-    let complained = refused(&gateway.files, import);
+    let complained = gateway.files.fails(import);
     assert!(complained.contains("a gateway runs with this state"), "{complained}");
     let files = gateway.kill();
-    good(&files, import);
+    files.succeeds(import);
     let gateway = scene.start(files);
     scene.holds(&gateway);
     gateway.get("/key/x").api_key(API_KEY).send().expect(403, "403-01");
@@ -289,7 +271,7 @@ fn the_highest_number_of_a_revocation_moves_also_where_nothing_bears_it_and_what
     let redis = RedisServer::start();
     let start = |files: Arc<Workspace>, state: Value| {
         files.write("gateway.yaml", &config.clone().set("/state", state).text());
-        good(&files, import);
+        files.succeeds(import);
         let gateway = Gateway::start_in(files, config.signing_key.clone());
         gateway.is_ready();
         gateway
@@ -297,10 +279,10 @@ fn the_highest_number_of_a_revocation_moves_also_where_nothing_bears_it_and_what
     let gateway = start(files, in_redis(&redis));
     assert_eq!(redis.command(&["GET", "wg:{rules}:count"]), number.to_string());
     let token = gateway.client_token();
-    good(&gateway.files, export);
+    gateway.files.succeeds(export);
     let gateway = start(gateway.kill(), json!({}));
     gateway.get("/system/x").bearer(&token).send().ok();
-    good(&gateway.files, &["revoke", "client", CLIENT.name]);
+    gateway.files.succeeds(&["revoke", "client", CLIENT.name]);
     gateway.get("/system/x").bearer(&token).send().expect(401, "");
 }
 
@@ -313,7 +295,7 @@ fn record(kind: u8, name: &[u8], value: &Value) -> String {
 /// What a store holds, by key.
 #[track_caller]
 fn exported(files: &Workspace) -> Vec<(String, Value)> {
-    good(files, &["state", "export", "out"]);
+    files.succeeds(&["state", "export", "out"]);
     let text = std::fs::read_to_string(files.path.join("out")).unwrap();
     let records = text.lines().skip(1).filter(|line| !line.starts_with("end "));
     let mut records: Vec<_> = records.map(read).collect();
@@ -366,18 +348,18 @@ fn every_kind_of_record_comes_back_as_it_went_and_of_two_counts_the_stricter_sta
     files.write("in", &file(&records));
     let mut expected: Vec<_> = records.iter().map(|line| read(line)).collect();
     expected.sort_by(|one, other| one.0.cmp(&other.0));
-    good(&files, &["state", "import", "in"]);
+    files.succeeds(&["state", "import", "in"]);
     assert_eq!(exported(&files), expected);
     files.write("gateway.yaml", &config.clone().set("/state", in_redis(&redis)).text());
-    good(&files, &["state", "import", "out"]);
+    files.succeeds(&["state", "import", "out"]);
     assert_eq!(exported(&files), expected);
     // Nothing but what is made of other records.
     let other = RedisServer::start();
     other.command(&["SADD", "wg:n:0b", "0a"]);
     files.write("redis.yaml", &config.clone().set("/state", in_redis(&other)).text());
-    let said = good(&files, &["state", "export", "none", "--config", "redis.yaml"]);
+    let said = files.succeeds(&["state", "export", "none", "--config", "redis.yaml"]);
     assert!(said.starts_with("0 records"), "{said}");
-    good(&files, &["state", "import", "out", "--merge"]);
+    files.succeeds(&["state", "import", "out", "--merge"]);
     assert_eq!(exported(&files), expected);
 
     // What the file knows better, and what it knows worse.
@@ -390,7 +372,7 @@ fn every_kind_of_record_comes_back_as_it_went_and_of_two_counts_the_stricter_sta
         record(b'u', &[1; 32], &json!(ends - 50)),
     ];
     files.write("in", &file(&more));
-    good(&files, &["state", "import", "in", "--merge"]);
+    files.succeeds(&["state", "import", "in", "--merge"]);
     let merged = exported(&files);
     let of = |at: usize| merged.iter().find(|(key, _)| *key == read(&more[at]).0).unwrap().1.clone();
     let both = json!({"count": 3, "forgotten": millis + 5, "locked": millis - 9, "spelling": u64::MAX, "who": who});
@@ -424,16 +406,16 @@ fn a_move_needs_no_more_rights_in_redis_than_a_gateway_touches_no_other_keys_and
     files.write("in", &whole(&[&first, &records[0], &records[1]]));
     settings("wrong.key", 0);
     for command in ["import", "export"] {
-        let complained = refused(&files, &["state", command, "in"]);
+        let complained = files.fails(&["state", command, "in"]);
         assert!(complained.contains("the state in Redis: ") && !complained.contains("secret"), "{complained}");
     }
     settings("redis.key", 0);
-    good(&files, &["state", "import", "in"]);
+    files.succeeds(&["state", "import", "in"]);
     let there = exported(&files);
     assert!(records.iter().all(|line| there.contains(&read(line))) && there.len() == 2, "{there:?}");
     assert_eq!(redis.command(&["GET", &other]), "1");
     // As many replicas as a gateway waits for must have it; there is none.
     settings("redis.key", 1);
-    let complained = refused(&files, &["state", "import", "in", "--merge"]);
+    let complained = files.fails(&["state", "import", "in", "--merge"]);
     assert!(complained.contains("0 replicas have it, and not 1"), "{complained}");
 }

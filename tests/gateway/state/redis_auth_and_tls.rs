@@ -8,8 +8,9 @@ use std::thread;
 
 use rcgen::ExtendedKeyUsagePurpose;
 
+use crate::harness::customer::{by_cookie, log_in};
 use crate::harness::*;
-use crate::state::replicas::{by_cookie, log_in, replicas, until};
+use crate::state::replicas::{replicas, until};
 
 const TAKEN: &str = "the state store has taken the new credentials";
 pub(crate) const RIGHTS: [&str; 7] = ["~wg:*", "&wg:*", "+@all", "-@admin", "-@dangerous", "+role", "+wait"];

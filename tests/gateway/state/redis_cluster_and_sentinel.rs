@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::thread;
 
+use crate::harness::customer::{by_cookie, log_in, logout_by_cookie, session_cookie};
 use crate::harness::*;
-use crate::state::replicas::{Replicas, by_cookie, log_in, logout, replicas, until};
+use crate::state::replicas::{Replicas, replicas, until};
 
 /// The logins that are listed.
 fn listed(gateway: &Gateway, more: &[&str]) -> Vec<Value> {
@@ -21,7 +22,7 @@ fn sessions_and_refresh_tokens_on_all_nodes_of_a_cluster_are_listed_and_ended() 
     });
     let (a, b) = (&world.gateways[0], &world.gateways[1]);
     let logins: Vec<Response> = (0..12).map(|_| a.login_request(ALICE.name, ALICE.secret).send().ok()).collect();
-    let pairs: Vec<String> = logins.iter().map(crate::state::replicas::pair).collect();
+    let pairs: Vec<String> = logins.iter().map(session_cookie).collect();
     let bob = log_in(b, BOB);
     let kept = |node: &RedisServer, kind: &str| node.command(&["KEYS", kind]).lines().count();
     for kind in ["wg:s:*", "wg:f:*"] {
@@ -160,7 +161,7 @@ fn gateways_come_back_after_a_failover_by_a_trio_of_sentinels_that_ask_for_passw
     let Trio { first, second, mut sentinels } = trio;
     let (a, b) = (&world.gateways[0], &world.gateways[1]);
     let (stays, goes) = (log_in(a, ALICE), log_in(b, BOB));
-    logout(a, &goes).send().expect(204, "");
+    logout_by_cookie(a, &goes).send().expect(204, "");
     until("the replica has it", || Trio::sessions(&second) == 1);
     // The sentinel that gateways ask first goes with it.
     drop(first);

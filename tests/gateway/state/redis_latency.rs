@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::harness::customer::session_cookie;
 use crate::harness::*;
 
 /// Replicas on one Redis behind a network.
@@ -314,7 +315,7 @@ fn the_use_of_very_many_sessions_at_once_never_hinders_a_call() {
     let request = gateway.login_request(ALICE.name, ALICE.secret);
     let logins = (0..4).map(|_| {
         let request = request.clone();
-        thread::spawn(move || (0..30).map(|_| cookie(&request.send_patiently().ok())).collect::<Vec<_>>())
+        thread::spawn(move || (0..30).map(|_| session_cookie(&request.send_patiently().ok())).collect::<Vec<_>>())
     });
     let logins: Vec<_> = logins.collect();
     let cookies: Vec<String> = logins.into_iter().flat_map(|login| login.join().unwrap()).collect();
@@ -331,10 +332,6 @@ fn the_use_of_very_many_sessions_at_once_never_hinders_a_call() {
     gateway.expect_metric("wicketgate_state_up", &[], 1.0);
 }
 
-fn cookie(answer: &Response) -> String {
-    answer.header("Set-Cookie").unwrap().split(';').next().unwrap().to_owned()
-}
-
 #[test]
 fn where_too_few_replicas_have_a_write_it_is_refused_and_everything_else_goes_on() {
     let redis = RedisServer::start();
@@ -343,7 +340,7 @@ fn where_too_few_replicas_have_a_write_it_is_refused_and_everything_else_goes_on
     let world = world(2, &redis.url(), |c| c.set("/state/redis/replicas", json!(1)).without("/login/limits"));
     world.gateways.iter().for_each(Gateway::is_ready);
     let gateway = &world.gateways[0];
-    let kept = cookie(&gateway.login_request(ALICE.name, ALICE.secret).send().ok());
+    let kept = session_cookie(&gateway.login_request(ALICE.name, ALICE.secret).send().ok());
     follower.pause();
     let request = gateway.login_request(BOB.name, BOB.secret);
     let logins: Vec<_> = (0..12)
@@ -393,7 +390,7 @@ fn a_cluster_that_was_emptied_gets_the_revocations_again_and_is_told_of_sessions
     node.command(&["FLUSHALL"]);
     eventually("both are there again", || rules(&node) == 2);
     let cookies: Vec<String> =
-        [ALICE, BOB].map(|account| cookie(&a.login_request(account.name, account.secret).send().ok())).into();
+        [ALICE, BOB].map(|account| session_cookie(&a.login_request(account.name, account.secret).send().ok())).into();
     let begun = Instant::now();
     while begun.elapsed() < DEADLINE {
         cookies.iter().for_each(|pair| drop(b.get("/me/x").header("Cookie", pair).send().ok()));

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::harness::customer::{by_cookie, member, session_cookie};
 use crate::harness::gateway::form_encode;
 use crate::harness::keys::{TokenKey, base64url, now, random};
 use crate::harness::*;
@@ -41,18 +42,6 @@ impl World {
 fn away(answer: Response) {
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert!(answer.retry_after() >= 1);
-}
-
-fn member(answer: &Response, name: &str) -> String {
-    answer.json()[name].as_str().unwrap().to_owned()
-}
-
-fn cookie(answer: &Response) -> String {
-    answer.header("Set-Cookie").unwrap().split(';').next().unwrap().to_owned()
-}
-
-fn by_cookie(gateway: &Gateway, pair: &str) -> Request {
-    gateway.get("/me/x").header("Cookie", pair)
 }
 
 #[test]
@@ -135,7 +124,7 @@ fn what_is_good_once_and_refresh_tokens_need_the_store_and_wait_for_it() {
 fn a_session_passes_from_the_beginning_of_the_outage_on_however_long_ago_the_store_was_asked_about_it() {
     let world = world(|c| c.cookies("both").set("/state/outage", json!({"sessions": "5s", "revocations": "10m"})));
     let gateway = &world.gateway;
-    let log_in = |account: Account| cookie(&gateway.login_request(account.name, account.secret).send().ok());
+    let log_in = |account: Account| session_cookie(&gateway.login_request(account.name, account.secret).send().ok());
     let (kept, gone) = (log_in(ALICE), log_in(BOB));
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(7) {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::harness::customer::{by_cookie, log_in, logout_by_cookie, session_cookie};
 use crate::harness::*;
 
 /// Gateways that share a Redis and all keys.
@@ -23,25 +24,6 @@ pub(crate) fn replicas(count: usize, redis: &RedisServer, change: impl FnOnce(Co
     let gateways: Vec<Gateway> = (0..count).map(|_| Gateway::start(&config)).collect();
     gateways.iter().for_each(Gateway::is_ready);
     Replicas { backend, config, gateways }
-}
-
-#[track_caller]
-pub(crate) fn pair(answer: &Response) -> String {
-    let text = answer.header("Set-Cookie").unwrap_or_else(|| panic!("no cookie: {:?}", answer.lines));
-    text.split(';').next().unwrap().to_owned()
-}
-
-#[track_caller]
-pub(crate) fn log_in(gateway: &Gateway, account: Account) -> String {
-    pair(&gateway.login_request(account.name, account.secret).send().ok())
-}
-
-pub(crate) fn by_cookie(gateway: &Gateway, pair: &str) -> Request {
-    gateway.get("/me/x").header("Cookie", pair)
-}
-
-pub(crate) fn logout(gateway: &Gateway, pair: &str) -> Request {
-    gateway.post("/auth/logout").header("Sec-Fetch-Site", "same-origin").header("Cookie", pair)
 }
 
 /// Repeats until it is so; how long that took.
@@ -67,12 +49,12 @@ fn a_login_at_one_replica_is_good_at_the_other_and_so_is_a_logout() {
     let world = replicas(2, &redis, |c| c);
     let (a, b) = (&world.gateways[0], &world.gateways[1]);
     let answer = a.login_request(ALICE.name, ALICE.secret).send().ok();
-    let (pair, token) = (pair(&answer), answer.json()["JWT"].as_str().unwrap().to_owned());
+    let (pair, token) = (session_cookie(&answer), answer.json()["JWT"].as_str().unwrap().to_owned());
     for gateway in [b, a, b, a] {
         by_cookie(gateway, &pair).send().ok();
         gateway.get("/me/x").customer(&token).send().ok();
     }
-    logout(b, &pair).send().expect(204, "");
+    logout_by_cookie(b, &pair).send().expect(204, "");
     until("the logout holds at the other", || by_cookie(a, &pair).send().status == 401);
     until("also for its token", || a.get("/me/x").customer(&token).send().status == 401);
     by_cookie(b, &pair).send().expect(401, "401-03");
@@ -112,7 +94,7 @@ fn while_redis_is_down_tokens_pass_and_what_nobody_can_know_is_503_and_it_recove
     let world = replicas(2, &redis, |c| c);
     let (a, b) = (&world.gateways[0], &world.gateways[1]);
     let answer = a.login_request(ALICE.name, ALICE.secret).send().ok();
-    let (seen, token) = (pair(&answer), answer.json()["JWT"].as_str().unwrap().to_owned());
+    let (seen, token) = (session_cookie(&answer), answer.json()["JWT"].as_str().unwrap().to_owned());
     let unseen = log_in(b, BOB);
     by_cookie(a, &seen).send().ok();
     redis.kill();
@@ -125,7 +107,7 @@ fn while_redis_is_down_tokens_pass_and_what_nobody_can_know_is_503_and_it_recove
         away(by_cookie(a, &unseen).send());
     }
     away(a.login_request(ALICE.name, ALICE.secret).send());
-    away(logout(a, &unseen).send());
+    away(logout_by_cookie(a, &unseen).send());
     let forged = format!("{}x", &unseen);
     by_cookie(a, &forged).send().expect(401, "401-03");
     redis.restart();
@@ -175,7 +157,7 @@ fn a_redis_that_hangs_holds_nobody_up() {
         gateway.get("/public/x").send().ok();
     }
     redis.resume();
-    until("sessions are known again", || by_cookie(gateway, &pair(&answer)).send().status == 200);
+    until("sessions are known again", || by_cookie(gateway, &session_cookie(&answer)).send().status == 200);
 }
 
 #[test]
@@ -219,10 +201,10 @@ fn a_redis_that_comes_back_empty_gets_the_revocations_again() {
     let world = replicas(2, &redis, |c| c);
     let (a, b) = (&world.gateways[0], &world.gateways[1]);
     let answer = a.login_request(ALICE.name, ALICE.secret).send().ok();
-    let (gone, token) = (pair(&answer), answer.json()["JWT"].as_str().unwrap().to_owned());
+    let (gone, token) = (session_cookie(&answer), answer.json()["JWT"].as_str().unwrap().to_owned());
     let kept = log_in(a, BOB);
     by_cookie(b, &kept).send().ok();
-    logout(a, &gone).send().expect(204, "");
+    logout_by_cookie(a, &gone).send().expect(204, "");
     for _ in 0..3 {
         redis.command(&["FLUSHALL"]);
         until("the rules are there again", || redis.command(&["ZCARD", "wg:{rules}"]) != "0");
@@ -311,7 +293,7 @@ fn after_a_failover_nothing_acknowledged_is_lost() {
     let world = replicas(1, &sentinel, |c| c.set("/state/redis", redis));
     let gateway = &world.gateways[0];
     let (stays, goes) = (log_in(gateway, ALICE), log_in(gateway, BOB));
-    logout(gateway, &goes).send().expect(204, "");
+    logout_by_cookie(gateway, &goes).send().expect(204, "");
     master.kill();
     until("the replica takes over", || replica.command(&["ROLE"]).starts_with("master"));
     until("the session is known", || by_cookie(gateway, &stays).send().status == 200);
@@ -334,7 +316,7 @@ fn a_cluster_keeps_state_too() {
     let (a, b) = (&world.gateways[0], &world.gateways[1]);
     let pair = log_in(a, ALICE);
     by_cookie(b, &pair).send().ok();
-    logout(b, &pair).send().expect(204, "");
+    logout_by_cookie(b, &pair).send().expect(204, "");
     until("the logout holds", || by_cookie(a, &pair).send().status == 401);
 }
 
@@ -535,7 +517,7 @@ fn a_session_that_the_store_has_lost_and_that_still_passes_ends_with_its_logout_
     let world = replicas(2, &redis, |c| c);
     let (a, b) = (&world.gateways[0], &world.gateways[1]);
     let answer = a.login_request(ALICE.name, ALICE.secret).send().ok();
-    let (pair, token) = (pair(&answer), answer.json()["JWT"].as_str().unwrap().to_owned());
+    let (pair, token) = (session_cookie(&answer), answer.json()["JWT"].as_str().unwrap().to_owned());
     [a, b].iter().for_each(|gateway| drop(by_cookie(gateway, &pair).send().ok()));
     redis.command(&["FLUSHALL"]);
     by_cookie(b, &pair).send().ok();
