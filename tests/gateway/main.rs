@@ -102,7 +102,7 @@ mod identity {
 mod interop {
     mod http_clients;
     mod proxy_chain;
-    pub(crate) mod tools;
+    mod scanners_and_libraries;
 }
 
 /// Start, shutdown, upgrade to a new process, systemd.

@@ -9,9 +9,9 @@ use rcgen::ExtendedKeyUsagePurpose::ServerAuth;
 
 use crate::harness::h2_backend::{Act, H2Backend};
 use crate::harness::other_proxy::OtherProxy;
+use crate::harness::python::{interpreter, python};
 use crate::harness::wire::Fault;
 use crate::harness::*;
-use crate::interop::tools::{interpreter, python};
 
 fn world() -> (H2Backend, Gateway) {
     let backend = H2Backend::start(None);

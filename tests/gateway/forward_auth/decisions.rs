@@ -6,8 +6,8 @@ use std::path::Path;
 
 use crate::harness::config::FREE_API_KEY;
 use crate::harness::other_proxy::OtherProxy;
+use crate::harness::python::python;
 use crate::harness::*;
-use crate::interop::tools;
 
 /// A gateway that other proxies may ask, also without TLS.
 pub(crate) fn asked_with(change: impl FnOnce(Config) -> Config) -> (Backend, Gateway, SocketAddr) {
@@ -307,7 +307,7 @@ fn envoy_is_told_by_grpc_what_to_set_what_to_remove_and_what_to_refuse_with() {
     let ca = gateway.files.path.join("certs/ca.pem");
     let port = gateway.address.port().to_string();
     let sub = keys::decode(&token).1["sub"].as_str().unwrap().to_owned();
-    let said = tools::python("ext_authz_client.py", &[&port, ca.to_str().unwrap(), &token, &sub]);
+    let said = python("ext_authz_client.py", &[&port, ca.to_str().unwrap(), &token, &sub]);
     assert!(said.contains("ok"), "{said}");
     backend.assert_untouched();
     let line = gateway.stdout.wait(|line| line["refusal"] == "no_credential").unwrap();

@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 
 use crate::forward_auth::decisions::{asked_with, caddy, nginx, plainly, question};
+use crate::harness::python::python;
 use crate::harness::*;
-use crate::interop::tools;
 
 /// What a caller would like to be.
 const FORGED: &str = "t1-somebody-else";
@@ -169,12 +169,12 @@ fn envoy_is_told_to_remove_what_names_another_method_path_or_user_unless_the_rou
     let (ca, token) = (ca.to_str().unwrap(), gateway.customer_token());
     let names = CLAIMS.iter().flat_map(|name| spellings(name)).map(|name| name.to_ascii_lowercase());
     let fields: Vec<String> = names.filter(|name| name != "remote-user").collect();
-    let said = tools::python("ext_authz_fields.py", &[&port, ca, &token, &fields.join(" ")]);
+    let said = python("ext_authz_fields.py", &[&port, ca, &token, &fields.join(" ")]);
     assert!(said.contains("ok"), "{said}");
     // What the route lets pass, what Envoy itself writes, and what is anybody's.
     let stay = "remote-user x-forwarded-for x-forwarded-proto x-request-id x-envoy-external-address \
                 x-forwarded-client-cert te upgrade x-ours";
-    let said = tools::python("ext_authz_fields.py", &[&port, ca, &token, stay, "/public/x"]);
+    let said = python("ext_authz_fields.py", &[&port, ca, &token, stay, "/public/x"]);
     assert!(said.contains("ok"), "{said}");
 }
 
@@ -232,7 +232,7 @@ fn envoy_is_told_to_remove_every_field_that_only_the_gateway_may_write() {
     let fields: Vec<String> =
         NAMES.iter().flat_map(|name| spellings(name)).map(|name| name.to_ascii_lowercase()).collect();
     let token = gateway.customer_token();
-    let said = tools::python("ext_authz_fields.py", &[&port, ca.to_str().unwrap(), &token, &fields.join(" ")]);
+    let said = python("ext_authz_fields.py", &[&port, ca.to_str().unwrap(), &token, &fields.join(" ")]);
     assert!(said.contains("ok"), "{said}");
 }
 

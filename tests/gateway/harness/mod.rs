@@ -14,6 +14,7 @@ pub(crate) mod keys;
 pub(crate) mod load;
 pub(crate) mod other_proxy;
 pub(crate) mod provider;
+pub(crate) mod python;
 pub(crate) mod redis;
 pub(crate) mod wire;
 

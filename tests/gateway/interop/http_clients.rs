@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::harness::python::interpreter;
 use crate::harness::*;
-use crate::interop::tools::interpreter;
 
 /// How long a client may take for its whole plan.
 const PATIENCE: Duration = Duration::from_secs(240);

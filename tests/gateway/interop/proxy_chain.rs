@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::harness::keys::decode;
 use crate::harness::other_proxy::OtherProxy;
+use crate::harness::python::python;
 use crate::harness::wire::Fault;
 use crate::harness::*;
-use crate::interop::tools::python;
 use crate::websocket::tunnel::library_server;
 
 /// What begins with /me/live goes to `live`, all else to `other`.

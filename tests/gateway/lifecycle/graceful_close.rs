@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
+use crate::harness::python::interpreter;
 use crate::harness::*;
-use crate::interop::tools::interpreter;
 use crate::websocket::tunnel::{backend, library_server, open, with_websockets, world_of};
 
 /// What a server says with a Close frame that goes away, and the same masked by a client with no secret in it.

@@ -1,8 +1,8 @@
 //! What the OAuth endpoints say to callers that they refuse: RFC 6749 section 5.2, RFC 7009 and RFC 7662 section 2.
 
 use crate::harness::keys::base64;
+use crate::harness::python::python;
 use crate::harness::*;
-use crate::interop::tools::python;
 
 const TOKEN: &str = "/oauth/access_token";
 const REVOKE: &str = "/oauth/revoke";

@@ -8,9 +8,9 @@ use std::thread;
 
 use crate::harness::backend::message;
 use crate::harness::keys::{decode, websocket_accept};
+use crate::harness::python::{interpreter, python};
 use crate::harness::wire::{Lines, Wire, parse_head, values};
 use crate::harness::*;
-use crate::interop::tools::{interpreter, python};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
