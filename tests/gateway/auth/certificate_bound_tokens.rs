@@ -1,9 +1,9 @@
 //! Access tokens that are bound to a client's certificate (RFC 8705 section 3).
 
-use crate::harness::callers::Caller;
 use crate::harness::client::tls;
+use crate::harness::client_certificates::Caller;
+use crate::harness::identity_provider::{IdentityProvider, token_with};
 use crate::harness::keys::{Pair, TokenKey, base64url, decode};
-use crate::harness::provider::{IdentityProvider, token_with};
 use crate::harness::*;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;

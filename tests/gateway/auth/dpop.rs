@@ -1,7 +1,7 @@
 //! Tokens that are bound to a key, and proofs that a caller has it (DPoP, RFC 9449).
 
+use crate::harness::identity_provider::{IdentityProvider, token_with};
 use crate::harness::keys::{TokenKey, base64url, decode, now, random};
-use crate::harness::provider::{IdentityProvider, token_with};
 use crate::harness::*;
 
 const ISSUER: &str = "https://login.example.com";

@@ -4,8 +4,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::harness::identity_provider::{IdentityProvider, Published, token, token_with};
 use crate::harness::keys::{TokenKey, authority, base64url, decode, hs256, key_file, now, signing_input};
-use crate::harness::provider::{IdentityProvider, Published, token, token_with};
 use crate::harness::*;
 
 const ISSUER: &str = "https://login.example.com";

@@ -1,7 +1,7 @@
 //! What is revoked stays refused, also in another form, and nobody is told of a revocation that is none.
 
+use crate::harness::identity_provider::token_with;
 use crate::harness::keys::{TokenKey, base64url, unbase64url};
-use crate::harness::provider::token_with;
 use crate::harness::*;
 
 const PARTNER: &str = "https://login.example.com";

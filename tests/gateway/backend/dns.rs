@@ -126,7 +126,7 @@ fn while_the_name_of_redis_hangs_its_last_address_is_connected_to() {
     // A server of names that never answers; the system asks it for much longer than this test may take.
     let silent = std::net::UdpSocket::bind("127.77.0.3:53").unwrap();
     let redis = RedisServer::start();
-    let network = Distance::to(redis.port, std::time::Duration::ZERO);
+    let network = NetworkLink::to(redis.port, std::time::Duration::ZERO);
     let settings = json!({"url": format!("redis://redis.test:{}", network.port), "danger_plain": true});
     let config = Config::new(&Backend::start())
         .set("/state/redis", settings)

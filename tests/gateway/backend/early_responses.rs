@@ -85,7 +85,7 @@ fn serve(mut stream: impl Read + Write, socket: &TcpStream, ending: Ending) -> O
     let head = loop {
         let count = stream.read(&mut piece).ok().filter(|count| *count > 0)?;
         read.extend_from_slice(&piece[..count]);
-        if let Some(head) = wire::find(&read, b"\r\n\r\n") {
+        if let Some(head) = http1::find(&read, b"\r\n\r\n") {
             break head + 4;
         }
     };

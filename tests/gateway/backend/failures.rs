@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::backend::load_balancing::{several, up};
-use crate::harness::wire::Fault;
+use crate::harness::http1::Fault;
 use crate::harness::*;
 
 /// No circuit, so that each request shows what it meets.

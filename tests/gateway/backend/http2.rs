@@ -8,9 +8,9 @@ use http::HeaderMap;
 use rcgen::ExtendedKeyUsagePurpose::ServerAuth;
 
 use crate::harness::h2_backend::{Act, H2Backend};
+use crate::harness::http1::Fault;
 use crate::harness::other_proxy::OtherProxy;
 use crate::harness::python::{interpreter, python};
-use crate::harness::wire::Fault;
 use crate::harness::*;
 
 fn world() -> (H2Backend, Gateway) {
@@ -60,7 +60,7 @@ fn trailers_pass_both_ways() {
     trailers.insert("x-sum", " 1\t".parse().unwrap());
     trailers.insert("x-customer-id", "somebody".parse().unwrap());
     let request = http::Request::post("https://localhost/public/x").body(()).unwrap();
-    let answer = h2::send(gateway.address, request, b"hello", Some(trailers)).unwrap();
+    let answer = h2_client::send(gateway.address, request, b"hello", Some(trailers)).unwrap();
     assert_eq!((answer.status().as_u16(), answer.body().as_slice()), (200, &b"hello"[..]));
     let told = answer.extensions().get::<HeaderMap>().expect("trailers");
     assert_eq!(told["grpc-status"], "0");
@@ -138,7 +138,7 @@ fn an_answer_that_is_cut_off_is_an_abort() {
         let broken = gateway.post("/public/x").body("hello").try_on(&mut gateway.connect());
         assert!(matches!(broken, Err(Fault::Truncated(_) | Fault::Closed)), "{reason:?}: {broken:?}");
         let request = http::Request::post("https://localhost/public/x").body(()).unwrap();
-        let broken = h2::send(gateway.address, request, b"hello", None);
+        let broken = h2_client::send(gateway.address, request, b"hello", None);
         assert!(broken.is_err(), "{reason:?}: {broken:?}");
         gateway.get("/public/y").send().ok();
     }
@@ -162,7 +162,7 @@ fn an_answer_of_204_or_304_has_no_content_whatever_the_backend_sends() {
     for status in [204, 304] {
         backend.on("/public/x", Act::Say(status, &[], &[("x-sum", "1")]));
         let request = http::Request::post("https://localhost/public/x").body(()).unwrap();
-        let answer = h2::send(gateway.address, request, b"secret", None).unwrap();
+        let answer = h2_client::send(gateway.address, request, b"secret", None).unwrap();
         assert_eq!((answer.status().as_u16(), answer.body().as_slice()), (status, &b""[..]));
         assert!(answer.extensions().get::<HeaderMap>().is_none(), "trailers of no body");
         let mut connection = gateway.connect();

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::harness::h2_backend::{Act, H2Backend};
-use crate::harness::wire::Fault;
+use crate::harness::http1::Fault;
 use crate::harness::*;
 
 /// How many streams the backend allows.

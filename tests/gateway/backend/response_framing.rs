@@ -8,7 +8,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\n";
 /// The answer to a GET over HTTP/2.
 fn over_h2(gateway: &Gateway) -> http::Response<Vec<u8>> {
     let request = http::Request::get("https://localhost/public/x").body(()).unwrap();
-    h2::send(gateway.address, request, b"", None).unwrap()
+    h2_client::send(gateway.address, request, b"", None).unwrap()
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn blanks_around_a_value_of_an_http2_backend_are_taken_away() {
     let gateway = Gateway::start(&config.set("/backends/legacy/protocol", json!("http2")));
     backend.on("/public/x", Act::Say(200, &[("x-a", " a\t"), ("x-b", "b b"), ("x-a", "c ")], &[("x-sum", " 1 ")]));
     let request = http::Request::post("https://localhost/public/x").body(()).unwrap();
-    let answer = h2::send(gateway.address, request, b"hello", None).unwrap();
+    let answer = h2_client::send(gateway.address, request, b"hello", None).unwrap();
     let all: Vec<_> = answer.headers().get_all("x-a").iter().collect();
     assert_eq!(all, ["a", "c"]);
     assert_eq!(answer.headers()["x-b"], "b b");

@@ -90,7 +90,7 @@ fn a_204_or_304_with_content_by_http2_does_not_pass_by_the_rules() {
         backend.on("/public/x", Act::Say(status, &[("content-type", "application/json")], &[("x-card", SECRET)]));
         let request = http::Request::post("https://localhost/public/x").body(()).unwrap();
         let body = format!(r#"{{"card":"{SECRET}"}}"#);
-        let answer = h2::send(gateway.address, request, body.as_bytes(), None).unwrap();
+        let answer = h2_client::send(gateway.address, request, body.as_bytes(), None).unwrap();
         assert_eq!((answer.status().as_u16(), answer.body().as_slice()), (status, &b""[..]));
         assert!(answer.extensions().get::<http::HeaderMap>().is_none());
     }

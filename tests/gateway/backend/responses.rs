@@ -1,7 +1,7 @@
 //! What a backend answers, rightly or wrongly, and what the caller gets of it.
 
 use crate::harness::client::answer;
-use crate::harness::wire::Fault;
+use crate::harness::http1::Fault;
 use crate::harness::*;
 
 /// The next caller gets its own answer.
@@ -88,7 +88,7 @@ fn a_body_that_breaks_off_is_an_abort_and_no_clean_end() {
             other => panic!("{other:?} for {bytes:?}"),
         }
         let request = http::Request::get("https://localhost/public/x").body(()).unwrap();
-        let over_h2 = h2::send(gateway.address, request, b"", None);
+        let over_h2 = h2_client::send(gateway.address, request, b"", None);
         assert!(over_h2.is_err(), "{over_h2:?}");
         canary(&backend, &gateway);
     }

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use crate::harness::gateway::Workspace;
+use crate::harness::identity_provider::IdentityProvider;
 use crate::harness::keys::TokenKey;
-use crate::harness::provider::IdentityProvider;
 use crate::harness::redis::RedisServer;
 use crate::harness::*;
 

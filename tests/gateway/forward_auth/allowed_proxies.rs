@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use crate::forward_auth::decisions::{asked_with, nginx_with, plainly, question};
-use crate::harness::callers::Caller;
 use crate::harness::client::tls;
+use crate::harness::client_certificates::Caller;
 use crate::harness::*;
 
 /// What a trusted proxy on this machine passes on of a caller's own question.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::wire::{Framing, Lines, Wire, framing, latin1, parse_head, values};
+use crate::harness::http1::{Framing, Lines, Wire, framing, latin1, parse_head, values};
 use crate::harness::*;
 use crate::http::smuggling_corpus::{unhex, with_host};
 

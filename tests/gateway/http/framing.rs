@@ -1,6 +1,6 @@
 //! Requests that two readers could read in two ways: refused, and nothing of them reaches a backend.
 
-use crate::harness::wire::Fault;
+use crate::harness::http1::Fault;
 use crate::harness::*;
 
 /// Sends bytes on a connection of their own: a 400 (or one of `others`), the connection ends, the backend sees nothing whole.
@@ -339,12 +339,12 @@ fn expect_continue_is_answered_before_the_body_and_other_expectations_are_417() 
 fn over_http_2_host_must_not_differ_from_the_authority() {
     let (backend, gateway) = world();
     let request = http::Request::get("https://localhost/public/x").header("host", "evil.test");
-    if let Ok(answer) = h2::send(gateway.address, request.body(()).unwrap(), b"", None) {
+    if let Ok(answer) = h2_client::send(gateway.address, request.body(()).unwrap(), b"", None) {
         assert_eq!(answer.status(), 400);
     }
     backend.assert_untouched();
     let request = http::Request::get("https://localhost/public/x").header("host", "localhost");
-    assert_eq!(h2::send(gateway.address, request.body(()).unwrap(), b"", None).unwrap().status(), 200);
+    assert_eq!(h2_client::send(gateway.address, request.body(()).unwrap(), b"", None).unwrap().status(), 200);
     assert_eq!(backend.only().header("Host"), Some("localhost"));
 }
 
@@ -373,7 +373,7 @@ fn a_body_without_a_length_is_forwarded_whole_whatever_the_method() {
         assert!(!backend.requests().iter().any(|seen| seen.complete), "{method}");
     }
     let request = http::Request::get("https://localhost/public/x").body(()).unwrap();
-    assert_eq!(h2::send(gateway.address, request, b"hello", None).unwrap().status(), 200);
+    assert_eq!(h2_client::send(gateway.address, request, b"hello", None).unwrap().status(), 200);
     assert_eq!(backend.last().body, b"hello");
     assert_eq!(backend.problems(), [""; 0]);
 }
@@ -465,7 +465,7 @@ fn a_body_over_http_2_without_a_length_is_held_to_its_content_type() {
     let (_backend, gateway) = world_with(|c| c.route("public", "content_types", json!(["application/json"])));
     let request = |kind: &str| {
         let builder = http::Request::post("https://localhost/public/x").header("content-type", kind);
-        h2::send(gateway.address, builder.body(()).unwrap(), b"{}", None).unwrap()
+        h2_client::send(gateway.address, builder.body(()).unwrap(), b"{}", None).unwrap()
     };
     assert_eq!(request("text/plain").status(), 415);
     assert_eq!(request("application/json").status(), 200);

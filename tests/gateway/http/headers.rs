@@ -88,7 +88,7 @@ fn over_http_2_the_same_holds() {
         let request = http::Request::get("https://localhost/me/x")
             .header("customer-auth", format!("JWT {token}"))
             .header(spelling, "admin");
-        let answer = h2::send(gateway.address, request.body(()).unwrap(), b"", None);
+        let answer = h2_client::send(gateway.address, request.body(()).unwrap(), b"", None);
         if let Ok(answer) = answer {
             assert!(matches!(answer.status().as_u16(), 200 | 400 | 403), "{spelling}: {}", answer.status());
         }
@@ -101,7 +101,7 @@ fn over_http_2_the_same_holds() {
     let mut trailers = HeaderMap::new();
     trailers.insert(HeaderName::from_static("x-customer-id"), HeaderValue::from_static("admin"));
     let request = http::Request::post("https://localhost/me/x").header("customer-auth", format!("JWT {token}"));
-    drop(h2::send(gateway.address, request.body(()).unwrap(), b"{}", Some(trailers)));
+    drop(h2_client::send(gateway.address, request.body(()).unwrap(), b"{}", Some(trailers)));
     for seen in backend.requests() {
         assert_eq!((identity_like(&seen).len(), seen.trailers.len()), (1, 0));
     }
@@ -113,7 +113,7 @@ fn http_2_requests_are_forwarded_with_the_same_headers() {
     let request = http::Request::post("https://localhost/public/x?a=1")
         .header("content-type", "text/plain")
         .header("x-request-id", "over-h2");
-    let answer = h2::send(gateway.address, request.body(()).unwrap(), b"hello", None).unwrap();
+    let answer = h2_client::send(gateway.address, request.body(()).unwrap(), b"hello", None).unwrap();
     assert_eq!((answer.status().as_u16(), answer.body().as_slice()), (200, &br#"{"ok":true}"#[..]));
     assert_eq!(answer.headers()["x-request-id"], "over-h2");
     let seen = backend.only();

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::thread;
 
 use crate::harness::client::answer;
-use crate::harness::wire::{Fault, Wire};
+use crate::harness::http1::{Fault, Wire};
 use crate::harness::*;
 
 #[test]
@@ -46,7 +46,7 @@ fn via_names_the_gateway_once_in_both_directions_and_keeps_what_stands_there() {
     assert_eq!(answer.header("Via"), Some("1.0 legacy-cache, 1.1 wicketgate"));
     assert_eq!(backend.last().header("Via"), Some("1.1 edge, 2 cdn, 1.1 wicketgate"));
     let request = http::Request::get("https://localhost/public/x").body(()).unwrap();
-    let answer = h2::send(gateway.address, request, b"", None).unwrap();
+    let answer = h2_client::send(gateway.address, request, b"", None).unwrap();
     assert_eq!(answer.headers()["via"], "1.1 wicketgate");
     assert_eq!(backend.last().header("Via"), Some("2.0 wicketgate"));
 }
@@ -207,7 +207,7 @@ fn events_pass_one_by_one_over_http_2_too() {
         "/public/x",
         Behaviour::Staged(first.into_bytes(), gate.clone(), b"e\r\ndata: second\n\n\r\n0\r\n\r\n".to_vec()),
     );
-    let pieces = h2::pieces(gateway.address, "https://localhost/public/x", || gate.open()).unwrap();
+    let pieces = h2_client::pieces(gateway.address, "https://localhost/public/x", || gate.open()).unwrap();
     assert_eq!(pieces.concat(), b"data: first\n\ndata: second\n\n");
     assert_eq!(pieces[0], b"data: first\n\n", "the first event comes before the second exists");
 }
@@ -253,7 +253,7 @@ fn the_answer_to_head_has_no_content_by_http_2_either() {
     {
         let request = |method: &str| {
             let request = http::Request::builder().method(method).uri(format!("https://localhost{path}"));
-            h2::send(gateway.address, request.body(()).unwrap(), b"", None).unwrap()
+            h2_client::send(gateway.address, request.body(()).unwrap(), b"", None).unwrap()
         };
         let (head, get) = (request("HEAD"), request("GET"));
         assert_eq!((head.status().as_u16(), head.body().len()), (status, 0), "{path}");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::frames::{
+use crate::harness::h2_frames::{
     Caller, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, WINDOW_UPDATE, block, head,
 };
 use crate::harness::*;
@@ -180,7 +180,7 @@ fn http_2_a_refused_body_is_taken_to_its_end_and_nothing_is_reset() {
         }
     }
     caller.get(stream, "/public/x");
-    assert_eq!(caller.end_of(stream), frames::End::Answer(200));
+    assert_eq!(caller.end_of(stream), h2_frames::End::Answer(200));
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn http_2_the_answer_comes_before_the_body_does_and_nothing_is_reset_behind_it()
     for _ in 0..3 {
         let (mut caller, mut windows) = (Caller::open(gateway.address), Windows::new());
         post(&mut caller, 1, "/account/getprofile");
-        assert_eq!(caller.end_of(1), frames::End::Answer(401));
+        assert_eq!(caller.end_of(1), h2_frames::End::Answer(401));
         assert!(!windows.is_reset(&mut caller, 1));
         caller.send(DATA, END_STREAM, 1, b"late");
         assert!(!windows.is_reset(&mut caller, 1));
@@ -201,9 +201,9 @@ fn http_2_a_body_without_end_is_reset_after_a_while_without_an_error() {
     let (_backend, gateway) = world();
     let mut caller = Caller::open(gateway.address);
     post(&mut caller, 1, "/nowhere");
-    assert_eq!(caller.end_of(1), frames::End::Answer(404));
+    assert_eq!(caller.end_of(1), h2_frames::End::Answer(404));
     let begun = Instant::now();
-    assert_eq!(caller.end_of(1), frames::End::Reset(0));
+    assert_eq!(caller.end_of(1), h2_frames::End::Reset(0));
     assert!(begun.elapsed() > Duration::from_millis(300), "{:?}", begun.elapsed());
     // What is more than the bounds is not taken: the window ends.
     post(&mut caller, 3, "/nowhere");

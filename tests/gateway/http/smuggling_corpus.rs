@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::wire::find;
+use crate::harness::http1::find;
 use crate::harness::*;
 
 struct Case {

@@ -113,11 +113,16 @@ fn an_upload_goes_on_while_nobody_reads_the_answer() {
 fn an_upload_that_its_caller_gives_up_never_looks_whole_whatever_the_reason() {
     let (backend, gateway) = world();
     for (number, reason) in [0_u32, 8].into_iter().enumerate() {
-        let mut caller = frames::Caller::open(gateway.address);
-        caller.send(frames::HEADERS, frames::END_HEADERS, 1, &frames::block(&frames::head("POST", "/public/x")));
-        caller.send(frames::DATA, 0, 1, b"half");
+        let mut caller = h2_frames::Caller::open(gateway.address);
+        caller.send(
+            h2_frames::HEADERS,
+            h2_frames::END_HEADERS,
+            1,
+            &h2_frames::block(&h2_frames::head("POST", "/public/x")),
+        );
+        caller.send(h2_frames::DATA, 0, 1, b"half");
         backend.wait_for(number + 1);
-        caller.send(frames::RST_STREAM, 0, 1, &reason.to_be_bytes());
+        caller.send(h2_frames::RST_STREAM, 0, 1, &reason.to_be_bytes());
         caller.lives();
         gateway.expect_metric("wicketgate_requests_in_flight", &[], 0.0);
         gateway.expect_metric("wicketgate_backend_server_in_flight", &[], 0.0);

@@ -47,7 +47,7 @@ fn chunked(trailers: &[(&str, &str)], announced: bool) -> Behaviour {
 /// The names of the trailers that come over HTTP/2.
 fn trailers_of(gateway: &Gateway) -> Vec<String> {
     let request = http::Request::post("https://localhost/public/x").body(()).unwrap();
-    let answer = h2::send(gateway.address, request, b"hello", None).unwrap();
+    let answer = h2_client::send(gateway.address, request, b"hello", None).unwrap();
     assert_eq!((answer.status().as_u16(), answer.body().as_slice()), (200, &b"hello"[..]));
     let trailers = answer.extensions().get::<HeaderMap>();
     let mut names: Vec<_> = trailers.into_iter().flat_map(HeaderMap::keys).map(ToString::to_string).collect();
@@ -70,7 +70,7 @@ fn only_what_may_stand_in_trailers_passes_announced_or_not() {
     backend.on("/public/x", chunked(&all, true));
     let mut connection = gateway.connect();
     connection.send(&gateway.get("/public/x").header("TE", "trailers").header("Connection", "TE").bytes());
-    let head = wire::latin1(&connection.wire.head().unwrap()).to_ascii_lowercase();
+    let head = http1::latin1(&connection.wire.head().unwrap()).to_ascii_lowercase();
     assert!(head.contains("trailer: grpc-status, x-sum, etag\r\n"), "{head}");
     let (body, trailers) = connection.wire.chunked().unwrap();
     let mut names: Vec<_> = trailers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::harness::frames::{
+use crate::harness::h2_frames::{
     CONTINUATION, Caller, DATA, END_HEADERS, End, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, WHOLE, WINDOW_UPDATE,
     block, frame, get, head, integer, literal,
 };
@@ -229,7 +229,7 @@ fn streams_above_the_limit_are_refused() {
     let gate = Gate::default();
     backend.on("/public/slow", Behaviour::Hold(gate.clone()));
     let mut caller = Caller::silent(gateway.address);
-    caller.connection.send(&[crate::harness::frames::PREFACE, &frame(SETTINGS, 0, 0, b"")].concat());
+    caller.connection.send(&[crate::harness::h2_frames::PREFACE, &frame(SETTINGS, 0, 0, b"")].concat());
     let said = caller.next().unwrap();
     assert!(said.payload.chunks(6).any(|setting| setting == [0, 3, 0, 0, 0, 10]), "{said:?}");
     caller.send(SETTINGS, 1, 0, b"");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::frames::{Caller, DATA, END_STREAM, End, Frame, GOAWAY, HEADERS, RST_STREAM};
+use crate::harness::h2_frames::{Caller, DATA, END_STREAM, End, Frame, GOAWAY, HEADERS, RST_STREAM};
 use crate::harness::*;
 
 /// What GOAWAY says when no stream is named yet, and when this one was the last.
@@ -184,9 +184,9 @@ fn the_first_request_of_a_new_connection_is_answered_when_the_process_stops() {
     let mut caller = Caller::silent(gateway.address);
     gateway.signal("TERM");
     eventually("nobody listens", || std::net::TcpStream::connect(gateway.address).is_err());
-    caller.connection.send(&[frames::PREFACE, &frames::frame(frames::SETTINGS, 0, 0, b"")].concat());
+    caller.connection.send(&[h2_frames::PREFACE, &h2_frames::frame(h2_frames::SETTINGS, 0, 0, b"")].concat());
     let first = caller.next().unwrap();
-    assert_eq!(first.kind, frames::SETTINGS, "{first:?}");
+    assert_eq!(first.kind, h2_frames::SETTINGS, "{first:?}");
     caller.get(1, "/public/x");
     assert_eq!(caller.end_of(1), End::Answer(200));
     assert_eq!(gateway.wait_exit().code(), Some(0));
@@ -195,17 +195,17 @@ fn the_first_request_of_a_new_connection_is_answered_when_the_process_stops() {
 #[test]
 fn a_busy_connection_ends_before_the_old_process_may_decide_no_more() {
     let (_backend, gateway) = world();
-    let mut fields = frames::head("GET", "/me/x");
+    let mut fields = h2_frames::head("GET", "/me/x");
     let token = format!("JWT {}", gateway.customer_token());
     fields.push(("customer-auth", &token));
-    let block = frames::block(&fields);
+    let block = h2_frames::block(&fields);
     let mut caller = Caller::open(gateway.address);
     caller.lives();
     let (_new, mut old) = gateway.upgrade();
     // Call after call, without a pause: each is answered, and in the end the caller is told.
     let (mut stream, mut is_told) = (1, false);
     while !is_told {
-        caller.send(HEADERS, frames::WHOLE, stream, &block);
+        caller.send(HEADERS, h2_frames::WHOLE, stream, &block);
         let answer = std::iter::from_fn(|| caller.next()).find(|frame| {
             is_told |= frame.kind == GOAWAY;
             frame.kind == HEADERS

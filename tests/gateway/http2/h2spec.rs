@@ -7,7 +7,7 @@ mod frames;
 mod hpack;
 mod messages;
 
-use crate::harness::frames::{
+use crate::harness::h2_frames::{
     ACK, CONTINUATION, Caller, DATA, END_HEADERS, END_STREAM, End, GOAWAY, HEADERS, PADDED, PING, PREFACE, PRIORITY,
     PUSH_PROMISE, RST_STREAM, SETTINGS, WHOLE, WINDOW_UPDATE, WITH_PRIORITY, block, frame, get, head, settings,
 };

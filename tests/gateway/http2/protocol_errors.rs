@@ -1,6 +1,6 @@
 //! Connections that turn out not to be HTTP/2 leave a line that says where they came from.
 
-use crate::harness::frames::{Caller, End, frame};
+use crate::harness::h2_frames::{Caller, End, frame};
 use crate::harness::*;
 
 const MESSAGE: &str = "a caller's HTTP/2 connection is closed for what it sends";

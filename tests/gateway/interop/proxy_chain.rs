@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::harness::http1::Fault;
 use crate::harness::keys::decode;
 use crate::harness::other_proxy::OtherProxy;
 use crate::harness::python::python;
-use crate::harness::wire::Fault;
 use crate::harness::*;
 use crate::websocket::tunnel::library_server;
 

@@ -55,7 +55,7 @@ fn over_http_2_a_request_in_flight_gets_its_whole_answer() {
     let address = gateway.address;
     let waiting = thread::spawn(move || {
         let request = http::Request::get("https://localhost/public/slow").body(()).unwrap();
-        h2::send(address, request, b"", None)
+        h2_client::send(address, request, b"", None)
     });
     backend.wait_for(1);
     gateway.signal("TERM");
@@ -207,7 +207,7 @@ fn while_load_balancers_do_not_know_yet_calls_are_answered_and_told_that_their_c
     }
     assert!(open.closes());
     let request = http::Request::get("https://localhost/public/x").body(()).unwrap();
-    assert_eq!(h2::send(gateway.address, request, b"", None).unwrap().status(), 200);
+    assert_eq!(h2_client::send(gateway.address, request, b"", None).unwrap().status(), 200);
     // Who cannot wait says so again.
     gateway.signal("TERM");
     gateway.wait_exit();

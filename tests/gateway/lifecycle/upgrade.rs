@@ -149,7 +149,7 @@ fn over_http_2_a_request_in_flight_gets_its_whole_answer() {
     let address = gateway.address;
     let waiting = thread::spawn(move || {
         let request = http::Request::get("https://localhost/public/slow").body(()).unwrap();
-        h2::send(address, request, b"", None)
+        h2_client::send(address, request, b"", None)
     });
     backend.wait_for(1);
     let (_new, mut old) = gateway.upgrade();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::wire::Fault;
+use crate::harness::http1::Fault;
 use crate::harness::*;
 
 #[test]

@@ -117,7 +117,7 @@ fn every_credential_that_some_route_takes_is_refused_by_plain_http() {
         Request::new(plain, "GET", "/me/x").header("Transfer-Encoding", "chunked"),
     ] {
         let answer = request.send_on(&mut Connection::plain(plain));
-        assert_eq!((answer.status, answer.header("Location")), (403, None), "{}", wire::latin1(&request.bytes()));
+        assert_eq!((answer.status, answer.header("Location")), (403, None), "{}", http1::latin1(&request.bytes()));
     }
     // What proxies and browsers add is none.
     for (name, value) in [("X-Forwarded-For", "192.0.2.1"), ("X-Request-Id", "x"), ("User-Agent", "x"), ("Origin", "x")]

@@ -198,7 +198,7 @@ fn very_many_logins_of_a_known_customer_at_once_lock_nobody() {
 #[test]
 fn with_a_store_that_is_five_milliseconds_away_a_flood_keeps_nobody_elsewhere_out() {
     let redis = RedisServer::start();
-    let far = Distance::to(redis.port, Duration::from_millis(5));
+    let far = NetworkLink::to(redis.port, Duration::from_millis(5));
     let (_backend, gateway) = world_with(|c| usual(c).set("/state", json!({"redis": {"url": far.url()}})));
     gateway.is_ready();
     let flood = Flood::of(40, |number| {

@@ -1,8 +1,8 @@
 //! `private_key_jwt`: a client proves itself by what it signs with its own key (RFC 7523).
 
 use crate::harness::gateway::form_encode;
+use crate::harness::identity_provider::{IdentityProvider, Published};
 use crate::harness::keys::{TokenKey, base64url, hs256, now, random};
-use crate::harness::provider::{IdentityProvider, Published};
 use crate::harness::*;
 
 const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

@@ -149,7 +149,7 @@ fn introspection_names_the_issuer_of_the_token_itself() {
     const PARTNER: &str = "https://login.example.com";
     let key = keys::TokenKey::generate();
     let (_backend, gateway) = world_with(|c| c.trust(PARTNER, &key));
-    let theirs = provider::token(&key, "partner-1", PARTNER, "ann");
+    let theirs = identity_provider::token(&key, "partner-1", PARTNER, "ann");
     let known = introspect(&gateway, &theirs);
     assert_eq!((&known["active"], &known["iss"]), (&json!(true), &json!(PARTNER)));
     assert_eq!(introspect(&gateway, &gateway.login(ALICE))["iss"], "https://gateway.test");
@@ -182,7 +182,7 @@ fn introspection_answers_what_a_route_would_decide_now() {
 fn introspection_waits_for_a_key_as_a_route_does_and_takes_not_knowing_for_no_no() {
     const PARTNER: &str = "https://login.example.com";
     let (old, new) = (keys::TokenKey::generate(), keys::TokenKey::generate());
-    let issuer = provider::IdentityProvider::start(&[old.jwk("old")]);
+    let issuer = identity_provider::IdentityProvider::start(&[old.jwk("old")]);
     let (_backend, gateway) = world_with(|config| {
         config.set(
             "/trusted_issuers",
@@ -194,9 +194,9 @@ fn introspection_waits_for_a_key_as_a_route_does_and_takes_not_knowing_for_no_no
     });
     gateway.is_ready();
     issuer.publish_keys(&[old.jwk("old"), new.jwk("new")]);
-    assert_eq!(introspect(&gateway, &provider::token(&new, "new", PARTNER, "ann"))["active"], true);
+    assert_eq!(introspect(&gateway, &identity_provider::token(&new, "new", PARTNER, "ann"))["active"], true);
     issuer.die();
-    let unknown = provider::token(&new, "newer", PARTNER, "ann");
+    let unknown = identity_provider::token(&new, "newer", PARTNER, "ann");
     oauth_error(about(&gateway, "/oauth/introspect", &unknown).send(), 503, "temporarily_unavailable");
     gateway.post("/auth/logout").customer(&unknown).send().expect(503, "503-04");
 }

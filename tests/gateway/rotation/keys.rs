@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::harness::backend::Seen;
+use crate::harness::identity_provider::{IdentityProvider, token};
 use crate::harness::keys::{TokenKey, decode, key_file, sha256_hex};
-use crate::harness::provider::{IdentityProvider, token};
 use crate::harness::*;
 use crate::identity::backend_assertion;
 

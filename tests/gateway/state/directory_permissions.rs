@@ -9,8 +9,8 @@ use std::sync::mpsc;
 use std::thread;
 
 use crate::harness::gateway::Workspace;
+use crate::harness::identity_provider::{IdentityProvider, token};
 use crate::harness::keys::TokenKey;
-use crate::harness::provider::{IdentityProvider, token};
 use crate::harness::*;
 
 const ISSUER: &str = "https://login.example.com";

@@ -157,7 +157,7 @@ fn a_killed_connection_is_back_soon_however_many_revocations_there_are_and_no_ca
     let (count, delay) = (number("WICKETGATE_RULES", 100_000), number("WICKETGATE_DELAY", 2));
     let redis = RedisServer::start();
     fill(&redis, count as usize, keys::now() + 3_600);
-    let far = Distance::to(redis.port, Duration::from_millis(delay) + Duration::from_micros(400));
+    let far = NetworkLink::to(redis.port, Duration::from_millis(delay) + Duration::from_micros(400));
     let begun = Instant::now();
     let world = world(1, &far.url(), |c| c.set("/state/redis/timeout", json!("250ms")));
     let gateway = &world.gateways[0];
@@ -193,7 +193,7 @@ fn a_killed_connection_is_back_soon_however_many_revocations_there_are_and_no_ca
 fn a_first_read_that_is_cut_again_and_again_goes_on_where_it_was() {
     let redis = RedisServer::start();
     fill(&redis, 60_000, keys::now() + 3_600);
-    let far = Distance::to(redis.port, Duration::from_millis(20));
+    let far = NetworkLink::to(redis.port, Duration::from_millis(20));
     let world = world(1, &far.url(), |c| c);
     let gateway = &world.gateways[0];
     let pages = || calls(&redis, "zrangebyscore");
@@ -214,7 +214,7 @@ fn a_first_read_that_is_cut_again_and_again_goes_on_where_it_was() {
 fn a_store_that_lost_some_of_very_many_revocations_gets_those_and_no_others() {
     let redis = RedisServer::start();
     fill(&redis, 10_000, keys::now() + 3_600);
-    let far = Distance::to(redis.port, Duration::from_millis(2));
+    let far = NetworkLink::to(redis.port, Duration::from_millis(2));
     let world = world(2, &far.url(), |c| c);
     world.gateways.iter().for_each(|gateway| within_a_minute("ready", || gateway.admin("/readyz").status == 200));
     let lost = redis.command(&["ZRANGE", "wg:{rules}", "3000", "3019"]);
@@ -303,7 +303,7 @@ fn revocations_that_expire_are_removed_and_nobody_sends_anything_again() {
 #[test]
 fn the_use_of_very_many_sessions_at_once_never_hinders_a_call() {
     let redis = RedisServer::start();
-    let far = Distance::to(redis.port, Duration::from_millis(20));
+    let far = NetworkLink::to(redis.port, Duration::from_millis(20));
     let world = world(1, &far.url(), |c| {
         c.set("/login/cookie/idle", json!("2m"))
             .set("/state/redis/timeout", json!("3s"))

@@ -8,7 +8,7 @@ use crate::harness::keys::{TokenKey, base64url, now, random};
 use crate::harness::*;
 
 struct World {
-    network: Distance,
+    network: NetworkLink,
     gateway: Gateway,
     backend: Backend,
     _redis: RedisServer,
@@ -16,7 +16,7 @@ struct World {
 
 fn world(change: impl FnOnce(Config) -> Config) -> World {
     let redis = RedisServer::start();
-    let network = Distance::to(redis.port, Duration::ZERO);
+    let network = NetworkLink::to(redis.port, Duration::ZERO);
     let backend = Backend::start();
     let config = change(Config::new(&backend).set("/state/redis", json!({"url": network.url()})));
     let gateway = Gateway::start(&config);

@@ -476,7 +476,7 @@ fn a_replica_that_lacks_the_state_is_not_ready_where_the_operator_requires_it() 
 #[test]
 fn a_list_of_very_many_sessions_of_a_store_that_is_far_away_hinders_nobody() {
     let redis = RedisServer::start();
-    let far = Distance::to(redis.port, Duration::from_millis(5));
+    let far = NetworkLink::to(redis.port, Duration::from_millis(5));
     let world = replicas(1, &redis, |c| c.set("/state/redis", json!({"url": far.url(), "timeout": "500ms"})));
     let gateway = &world.gateways[0];
     let now = keys::now();

@@ -3,8 +3,8 @@
 use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
 use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize, SanType};
 
-use crate::harness::callers::{Caller, another_authority, revoked};
 use crate::harness::client::tls;
+use crate::harness::client_certificates::{Caller, another_authority, revoked};
 use crate::harness::keys::{Pair, authority};
 use crate::harness::*;
 

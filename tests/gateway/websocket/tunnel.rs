@@ -7,9 +7,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use crate::harness::backend::message;
+use crate::harness::http1::{Lines, Wire, parse_head, values};
 use crate::harness::keys::{decode, websocket_accept};
 use crate::harness::python::{interpreter, python};
-use crate::harness::wire::{Lines, Wire, parse_head, values};
 use crate::harness::*;
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -415,7 +415,7 @@ fn websockets_over_http_2_reach_the_backend_by_http_1_1() {
         all.len()
     });
     let size = 3 * 1024 * 1024;
-    let answer = h2::websocket(gateway.address, request, &vec![b'w'; size]).unwrap();
+    let answer = h2_client::websocket(gateway.address, request, &vec![b'w'; size]).unwrap();
     assert_eq!((answer.status().as_u16(), answer.body().len()), (200, size));
     assert_eq!(answer.headers()["sec-websocket-protocol"], "chat");
     for gone in ["sec-websocket-accept", "upgrade", "connection"] {
@@ -434,7 +434,7 @@ fn extended_connect_opens_nothing_where_the_route_does_not_say_so() {
     let connect = |path: &str, protocol: &str| {
         let request =
             http::Request::builder().uri(format!("https://localhost{path}")).header("sec-websocket-version", "13");
-        h2::connect(gateway.address, request, protocol).unwrap()
+        h2_client::connect(gateway.address, request, protocol).unwrap()
     };
     assert_eq!(connect("/public/x", "websocket"), 501);
     assert_eq!(connect("/me/x", "connect-udp"), 501);
@@ -444,7 +444,7 @@ fn extended_connect_opens_nothing_where_the_route_does_not_say_so() {
     // Without any such route it is not even offered.
     let (backend, gateway) = world();
     let request = http::Request::builder().uri("https://localhost/public/x");
-    assert!(h2::connect(gateway.address, request, "websocket").is_err());
+    assert!(h2_client::connect(gateway.address, request, "websocket").is_err());
     backend.assert_untouched();
 }
 

@@ -1,7 +1,7 @@
 //! Header compression (RFC 7541): every form is read, and what is no header block ends the connection.
 
 use super::*;
-use crate::harness::frames::{integer, literal};
+use crate::harness::h2_frames::{integer, literal};
 
 /// A request whose header block ends with these bytes.
 fn ending(caller: &mut Caller, bytes: &[u8]) {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::harness::client::tls;
-use crate::harness::frames::literal;
+use crate::harness::h2_frames::literal;
 
 fn send(caller: &mut Caller, fields: &[(&str, &str)]) {
     caller.send(HEADERS, WHOLE, 1, &block(fields));

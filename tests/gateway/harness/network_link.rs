@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// A way to a port, through which all that is sent takes so long, each way. It ends with the process.
 #[derive(Clone)]
-pub(crate) struct Distance {
+pub(crate) struct NetworkLink {
     /// Where one end of the way is.
     pub(crate) port: u16,
     state: Arc<State>,
@@ -26,7 +26,7 @@ struct Network {
     connections: Vec<TcpStream>,
 }
 
-impl Distance {
+impl NetworkLink {
     /// A way to this port, with this delay each way.
     pub(crate) fn to(port: u16, delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
