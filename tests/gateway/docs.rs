@@ -87,3 +87,16 @@ fn every_test_that_a_page_names_exists() {
         assert!(count >= least, "docs/{page}: {count} rows with tests");
     }
 }
+
+#[test]
+fn each_file_of_tests_has_its_topic_in_the_readme() {
+    let page = include_str!("../README.md");
+    let files = SOURCES.iter().filter_map(|(path, _)| path.strip_prefix("tests/gateway/"));
+    let topics = files.filter(|path| !path.starts_with("harness/") && !path.contains("/h2spec/") && *path != "main.rs");
+    let missing: Vec<&str> = topics.filter(|path| !page.contains(path)).collect();
+    assert!(missing.is_empty(), "tests/README.md does not say what is in {missing:?}");
+    let words = page.split([' ', '|', ',', '\n']).filter(|word| word.ends_with(".rs") && word.contains('/'));
+    let gone: Vec<&str> =
+        words.filter(|word| !Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gateway").join(word).exists()).collect();
+    assert!(gone.is_empty(), "tests/README.md names files that are not there: {gone:?}");
+}
