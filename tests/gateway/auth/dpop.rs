@@ -90,7 +90,7 @@ fn a_token_that_is_bound_to_a_key_is_good_with_a_proof_of_it() {
 }
 
 #[test]
-fn each_part_of_a_proof_counts() {
+fn every_claim_of_a_dpop_proof_is_checked() {
     let (backend, gateway) = asking("required");
     let (key, other) = (TokenKey::generate(), TokenKey::generate());
     let token = bound(&gateway, &key);
@@ -175,7 +175,7 @@ fn each_part_of_a_proof_counts() {
 }
 
 #[test]
-fn a_proof_is_good_once() {
+fn a_dpop_proof_is_good_once() {
     let (backend, gateway) = asking("required");
     let key = TokenKey::generate();
     let token = bound(&gateway, &key);

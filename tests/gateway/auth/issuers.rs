@@ -282,7 +282,7 @@ fn fifty_that_wait_for_the_same_key_cause_one_fetch() {
 }
 
 #[test]
-fn whatever_an_issuer_publishes_by_mistake_the_last_good_keys_stay() {
+fn a_malformed_jwks_keeps_the_last_good_keys() {
     let key = TokenKey::generate();
     let provider = IdentityProvider::start(&[key.jwk("one")]);
     let (_backend, gateway) = trusting(&provider.jwks_url(), |config| config);

@@ -74,7 +74,7 @@ fn a_revoked_token_without_an_id_is_refused_with_its_other_signature_too() {
 }
 
 #[test]
-fn what_an_earlier_version_revoked_by_the_digest_of_the_whole_token_stays_revoked() {
+fn revocations_of_an_earlier_version_by_token_digest_stay_in_force() {
     let key = TokenKey::generate();
     let server = RedisServer::start();
     let store = Store::Redis(server);

@@ -19,7 +19,7 @@ fn the_documented_call_with_an_empty_body_is_forwarded() {
 }
 
 #[test]
-fn each_route_wants_just_what_it_names() {
+fn a_route_requires_exactly_the_credentials_that_it_names() {
     let (_backend, gateway) = world();
     gateway.get("/public/x").send().ok();
     gateway.get("/key/x").api_key(API_KEY).send().ok();
@@ -98,7 +98,7 @@ fn api_keys_that_do_not_fit_are_403() {
 
 /// Each token with each key: only those that belong together pass.
 #[test]
-fn of_tokens_and_keys_only_those_that_belong_together_pass() {
+fn a_token_and_an_api_key_of_different_clients_are_refused() {
     let (backend, gateway) = world();
     let (good, other) = (gateway.client_token(), gateway.token(OTHER_CLIENT));
     let mut seen = Vec::new();
@@ -167,7 +167,7 @@ fn a_client_without_the_scope_is_403_and_told_which() {
 }
 
 #[test]
-fn what_matches_no_route_is_404_and_no_backend_is_asked() {
+fn a_request_without_a_route_is_404_and_no_backend_is_asked() {
     let (backend, gateway) = world();
     for target in
         ["/", "/account", "/accounts/x", "/ACCOUNT/x", "/metrics", "/livez", "/readyz", "/.well-known/x", "/publi"]

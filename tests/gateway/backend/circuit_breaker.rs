@@ -17,7 +17,7 @@ fn failures(gateway: &Gateway, kind: &str, count: f64) {
 }
 
 #[test]
-fn what_is_no_answer_opens_no_circuit_for_the_other_pages_of_a_backend() {
+fn a_malformed_response_does_not_open_the_circuit_breaker() {
     let (backend, gateway) = world_with(circuit);
     let answers: [&[u8]; 3] =
         [b"this is not HTTP\r\n\r\n", b"HTTP/1.1 2x0 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"];
@@ -35,7 +35,7 @@ fn what_is_no_answer_opens_no_circuit_for_the_other_pages_of_a_backend() {
 }
 
 #[test]
-fn what_is_no_answer_takes_no_server_out() {
+fn a_malformed_response_ejects_no_server() {
     let ejection = json!({"failures": 2, "time": "1m"});
     let (backends, gateway) = several::<2>(|c| circuit(c).set("/backends/legacy/ejection", ejection));
     backends.iter().for_each(|backend| backend.on("/public/page", Behaviour::RawThenClose(b"HELLO\r\n\r\n".to_vec())));
@@ -47,7 +47,7 @@ fn what_is_no_answer_takes_no_server_out() {
 }
 
 #[test]
-fn a_connection_that_ends_without_a_word_still_takes_a_server_out_and_opens_the_circuit() {
+fn a_connection_closed_without_a_response_ejects_the_server_and_opens_the_circuit_breaker() {
     let ejection = json!({"failures": 2, "time": "1m"});
     let (backends, gateway) = several::<2>(|c| circuit(c).set("/backends/legacy/ejection", ejection));
     backends.iter().for_each(|backend| backend.on("/public/page", Behaviour::Close));
@@ -81,7 +81,7 @@ fn one_http2_connection_that_breaks_counts_once_however_many_streams_it_had() {
 }
 
 #[test]
-fn a_stream_that_an_http2_server_resets_opens_no_circuit_for_the_others() {
+fn a_stream_reset_by_an_http2_server_does_not_open_the_circuit_breaker() {
     let backend = H2Backend::start(None);
     let config = circuit(Config::with_server(&format!("http://{}", backend.address)));
     let gateway = Gateway::start(&config.set("/backends/legacy/protocol", json!("http2")).set("/workers", json!(1)));
@@ -94,7 +94,7 @@ fn a_stream_that_an_http2_server_resets_opens_no_circuit_for_the_others() {
 }
 
 #[test]
-fn uploads_that_send_nothing_do_not_keep_the_circuit_open_for_others() {
+fn stalled_uploads_do_not_keep_the_circuit_breaker_open() {
     let (backend, gateway) =
         world_with(|c| c.set("/backends/legacy/circuit", json!({"failures": 2, "pause": "500ms"})));
     backend.on("/public/page", Behaviour::Close);
@@ -118,7 +118,7 @@ fn uploads_that_send_nothing_do_not_keep_the_circuit_open_for_others() {
 }
 
 #[test]
-fn a_page_that_is_slow_for_many_at_once_opens_no_circuit_while_others_are_answered() {
+fn a_slow_page_does_not_open_the_circuit_breaker_while_others_are_answered() {
     let (backend, gateway) = world_with(|c| circuit(c).set("/backends/legacy/timeout", json!("1s")));
     backend.on("/public/slow", Behaviour::Silent);
     let slow: Vec<_> = (0..8)

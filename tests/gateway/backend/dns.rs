@@ -24,7 +24,7 @@ fn call_until(gateway: &Gateway, condition: impl Fn() -> bool) {
 }
 
 #[test]
-fn requests_follow_a_name_to_its_new_address_and_none_is_lost() {
+fn requests_follow_a_dns_change_and_none_is_lost() {
     let (one, other, gateway) = named("127.0.0.1 app.test\n");
     (0..10).for_each(|_| drop(gateway.get("/public/x").send().ok()));
     assert_eq!((one.requests().len(), other.requests().len()), (10, 0));
@@ -46,7 +46,7 @@ fn each_address_of_a_name_is_a_server() {
 }
 
 #[test]
-fn while_a_name_cannot_be_looked_up_its_last_address_stays() {
+fn a_failed_dns_lookup_keeps_the_previous_addresses() {
     let (one, _other, gateway) = named("127.0.0.1 app.test\n");
     gateway.files.write("hosts", "127.0.0.1 localhost\n");
     let line = gateway.stderr.wait(|line| line["name"] == "app.test").unwrap();
@@ -56,7 +56,7 @@ fn while_a_name_cannot_be_looked_up_its_last_address_stays() {
 }
 
 #[test]
-fn a_name_that_leads_nowhere_is_502_until_it_leads_somewhere() {
+fn a_dns_name_without_addresses_is_502_until_it_has_one() {
     let (one, _other, gateway) = named("127.0.0.1 localhost\n");
     gateway.get("/public/x").send().expect(502, "502-01");
     gateway.files.write("hosts", "127.0.0.1 app.test\n");
@@ -66,7 +66,7 @@ fn a_name_that_leads_nowhere_is_502_until_it_leads_somewhere() {
 }
 
 #[test]
-fn a_name_that_takes_long_to_be_looked_up_keeps_no_other_waiting() {
+fn a_slow_dns_lookup_delays_no_other_name() {
     // A server of names that never answers.
     let silent = std::net::UdpSocket::bind("127.77.0.1:53").unwrap();
     let one = Backend::start();
@@ -93,7 +93,7 @@ fn a_name_that_takes_long_to_be_looked_up_keeps_no_other_waiting() {
 }
 
 #[test]
-fn names_of_partners_that_hang_keep_neither_the_start_nor_logins_waiting() {
+fn hanging_dns_lookups_delay_neither_the_start_nor_logins() {
     // A server of names that never answers; the system asks it for much longer than this test may take.
     let silent = std::net::UdpSocket::bind("127.77.0.2:53").unwrap();
     let backend = Backend::start();
@@ -122,7 +122,7 @@ fn names_of_partners_that_hang_keep_neither_the_start_nor_logins_waiting() {
 }
 
 #[test]
-fn while_the_name_of_redis_hangs_its_last_address_is_connected_to() {
+fn while_the_dns_lookup_of_redis_hangs_its_previous_address_is_used() {
     // A server of names that never answers; the system asks it for much longer than this test may take.
     let silent = std::net::UdpSocket::bind("127.77.0.3:53").unwrap();
     let redis = RedisServer::start();

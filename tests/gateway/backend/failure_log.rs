@@ -29,7 +29,7 @@ fn call_until(gateway: &Gateway, what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 #[test]
-fn a_server_that_is_killed_is_named_once_taken_out_and_named_again_when_it_is_back() {
+fn a_killed_server_is_logged_once_ejected_and_logged_again_when_it_is_back() {
     let (backends, gateway) = several::<2>(|c| {
         c.set("/backends/legacy/ejection", json!({"failures": 3, "time": "300ms", "longest": "1m", "most": 50}))
             .set("/backends/legacy/slow_start", json!("0s"))
@@ -60,7 +60,7 @@ fn a_server_that_is_killed_is_named_once_taken_out_and_named_again_when_it_is_ba
 }
 
 #[test]
-fn while_the_only_server_is_away_line_metric_and_circuit_agree() {
+fn while_the_only_server_is_away_log_metric_and_circuit_breaker_agree() {
     let (backend, gateway) =
         world_with(|c| c.set("/backends/legacy/circuit", json!({"failures": 3, "pause": "200ms"})));
     up(&gateway, &backend, 1.0);

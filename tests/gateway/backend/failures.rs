@@ -87,7 +87,7 @@ fn a_backend_that_dies_loses_no_request_that_can_be_sent_again_and_repeats_no_ot
 }
 
 #[test]
-fn a_server_that_hangs_is_504_and_then_left_alone_and_comes_back() {
+fn a_server_that_hangs_is_504_then_ejected_and_comes_back() {
     let (process, backend) = (Process::start(), Backend::start());
     let config = Config::with_server(&format!("http://{}", process.address))
         .set("/backends/legacy/servers", json!([format!("http://{}", process.address), backend.url()]))
@@ -117,7 +117,7 @@ fn a_server_that_hangs_is_504_and_then_left_alone_and_comes_back() {
 }
 
 #[test]
-fn a_backend_that_does_not_answer_opens_the_circuit_until_it_does() {
+fn a_backend_that_does_not_answer_opens_the_circuit_breaker_until_it_does() {
     let (backend, gateway) = world_with(|c| {
         c.set("/backends/legacy/timeout", json!("100ms"))
             .set("/backends/legacy/circuit", json!({"failures": 3, "pause": "300ms"}))
@@ -268,7 +268,7 @@ fn nobody_waits_for_a_place_longer_than_the_queue_allows() {
 }
 
 #[test]
-fn the_circuit_and_the_limit_survive_a_reload() {
+fn the_circuit_breaker_and_the_concurrency_limit_survive_a_reload() {
     let (backend, gateway) = world_with(|c| c.set("/backends/legacy/circuit", json!({"failures": 2, "pause": "1m"})));
     backend.on("/public/x", Behaviour::Close);
     for _ in 0..2 {

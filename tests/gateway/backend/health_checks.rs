@@ -99,7 +99,7 @@ fn a_server_that_fails_is_ejected_and_comes_back() {
 }
 
 #[test]
-fn how_servers_stand_survives_a_reload() {
+fn the_health_of_servers_survives_a_reload() {
     let (backends, gateway) = several::<2>(|c| ejecting(c, "1m"));
     backends[0].on("/public/x", unwell());
     call_until(&gateway, "/public/x", &backends[0], 3);
@@ -128,7 +128,7 @@ fn the_last_server_is_never_ejected() {
 }
 
 #[test]
-fn what_callers_do_wrong_does_not_count_against_a_server() {
+fn faults_of_callers_do_not_count_against_a_server() {
     let (backends, gateway) = several::<2>(|c| ejecting(c, "1m").limit("stall_timeout", json!("100ms")));
     for _ in 0..10 {
         let mut broken = gateway.post("/public/x").header("Transfer-Encoding", "chunked").bytes();

@@ -70,7 +70,7 @@ fn trailers_pass_both_ways() {
 }
 
 #[test]
-fn what_the_backend_refused_to_look_at_is_sent_again_also_a_post() {
+fn refused_streams_are_retried_also_a_post() {
     let (backend, gateway) = world();
     backend.on("/public/x", Act::Reset(2, ::h2::Reason::REFUSED_STREAM));
     assert_eq!(gateway.post("/public/x").body("pay").send().ok().text(), "pay");
@@ -78,7 +78,7 @@ fn what_the_backend_refused_to_look_at_is_sent_again_also_a_post() {
 }
 
 #[test]
-fn what_is_refused_unseen_again_and_again_is_overload_and_opens_no_circuit() {
+fn a_stream_refused_again_and_again_is_overload_and_does_not_open_the_circuit_breaker() {
     let backend = H2Backend::start(None);
     let config = Config::with_server(&format!("http://{}", backend.address))
         .set("/backends/legacy/protocol", json!("http2"))

@@ -43,7 +43,7 @@ fn is_without_failure(gateway: &Gateway) {
 }
 
 #[test]
-fn uploads_that_send_nothing_take_an_http2_backend_away_from_nobody() {
+fn stalled_uploads_do_not_use_up_the_streams_of_an_http2_backend() {
     let (backend, gateway) = world(|c| c);
     let uploads = stuck_uploads(&backend, &gateway, STREAMS * 2 + 2);
     for _ in 0..10 {
@@ -56,7 +56,7 @@ fn uploads_that_send_nothing_take_an_http2_backend_away_from_nobody() {
 }
 
 #[test]
-fn honest_calls_above_the_limit_of_streams_go_out_on_further_connections() {
+fn requests_above_the_stream_limit_open_further_connections() {
     let (backend, gateway) = world(|c| c);
     backend.on("/public/slow", Act::Hold);
     let calls: Vec<_> = (0..STREAMS * 4)
@@ -73,7 +73,7 @@ fn honest_calls_above_the_limit_of_streams_go_out_on_further_connections() {
 }
 
 #[test]
-fn what_finds_no_stream_waits_in_the_queue_and_is_never_the_backends_timeout() {
+fn requests_without_a_free_stream_wait_in_the_queue_and_are_never_a_backend_timeout() {
     let queue = json!({"length": 2, "timeout": "1500ms"});
     let (backend, gateway) =
         world(|c| c.set("/backends/legacy/max_connections", json!(1)).set("/backends/legacy/queue", queue));
@@ -115,7 +115,7 @@ fn a_caller_that_leaves_while_it_waits_for_a_stream_takes_none() {
 }
 
 #[test]
-fn without_a_queue_what_finds_no_stream_is_503_at_once() {
+fn without_a_queue_a_request_without_a_free_stream_is_503_at_once() {
     let (backend, gateway) = world(|c| c.set("/backends/legacy/max_connections", json!(2)));
     let uploads = stuck_uploads(&backend, &gateway, STREAMS * 2);
     for _ in 0..5 {

@@ -103,7 +103,7 @@ fn a_blank_between_name_and_colon_is_taken_away() {
 }
 
 #[test]
-fn what_a_204_says_about_a_length_does_not_pass() {
+fn a_content_length_of_a_204_does_not_pass() {
     let (backend, gateway) = world();
     backend.on("/public/x", Behaviour::RawThenClose(b"HTTP/1.1 204 No Content\r\nContent-Length: 6\r\n\r\n".to_vec()));
     let answer = over_h2(&gateway);
@@ -128,7 +128,7 @@ fn an_answer_of_http_1_0_passes_to_the_end_of_its_connection() {
 }
 
 #[test]
-fn what_is_said_of_the_way_to_the_gateway_is_not_the_backends_to_say() {
+fn headers_about_the_connection_to_the_gateway_are_not_the_backends_to_set() {
     let theirs =
         [("Alt-Svc", "h3=\":8443\""), ("Proxy-Authenticate", "Basic"), ("X-Request-Id", "theirs"), ("X-Own", "1")];
     let (backend, gateway) = world();

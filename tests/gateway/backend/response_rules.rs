@@ -38,7 +38,7 @@ fn only_what_is_allowed_passes_and_the_rest_stays_byte_for_byte() {
 }
 
 #[test]
-fn what_cannot_be_read_does_not_pass() {
+fn a_response_that_cannot_be_parsed_does_not_pass() {
     let (backend, gateway) = ruled(json!({"remove": ["/card"], "body": "1KiB"}));
     let json = ("Content-Type", "application/json");
     let large = format!(r#"{{"x":"{}"}}"#, SECRET.repeat(100));

@@ -59,7 +59,7 @@ fn every_fault_is_told_with_file_line_and_column() {
 }
 
 #[test]
-fn what_is_not_known_is_not_accepted() {
+fn unknown_keys_are_refused() {
     for pointer in [
         "/lisen",
         "/listen/0/tls/min_versio",

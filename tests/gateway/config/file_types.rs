@@ -13,7 +13,7 @@ fn make_fifo(path: &std::path::Path) {
 }
 
 #[test]
-fn what_is_no_file_is_an_error_that_says_what_it_is_and_nobody_waits_for_it() {
+fn a_pipe_socket_or_device_in_place_of_a_file_is_an_error_and_nobody_waits_for_it() {
     let files = Workspace::new(&with_files(&Backend::start()));
     assert_eq!(files.run(&["check"]).0, 0);
     for name in TRUSTED.into_iter().chain(["certs/signing/20260101T000000Z-es256.pem"]) {

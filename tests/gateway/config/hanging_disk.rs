@@ -24,7 +24,7 @@ fn sigterm_ends_the_process_while_a_reload_waits_for_a_disk_that_hangs() {
 }
 
 #[test]
-fn whoever_asks_for_a_reload_while_one_waits_for_a_disk_gets_the_one_after_it() {
+fn a_reload_requested_while_one_waits_for_a_disk_runs_after_it() {
     let (_backend, gateway, fault) = on_faulty_disk_with(|c| c);
     fault("hang");
     gateway.signal("HUP");

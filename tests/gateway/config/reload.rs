@@ -170,7 +170,7 @@ fn a_broken_file_is_on_the_status_page_and_in_the_metrics_until_a_good_one_is_re
 }
 
 #[test]
-fn who_may_connect_changes_with_a_reload_also_on_open_connections() {
+fn the_allow_list_changes_with_a_reload_also_on_open_connections() {
     let backend = Backend::start();
     let config = Config::new(&backend);
     let gateway = Gateway::start(&config);
@@ -293,7 +293,7 @@ fn a_stolen_client_can_be_taken_out_alone_and_its_keys_and_tokens_are_refused_at
 }
 
 #[test]
-fn what_is_gone_with_a_reload_is_forgotten_also_where_no_request_comes_afterwards() {
+fn policies_and_last_uses_removed_by_a_reload_are_freed_without_further_requests() {
     let backend = Backend::start();
     let config = Config::new(&backend).set("/workers", json!(2));
     let mut gateway = Gateway::start(&config);

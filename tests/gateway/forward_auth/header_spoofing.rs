@@ -201,7 +201,7 @@ fn the_documented_proxies_pass_the_old_identifier_on_that_the_gateway_tells() {
 }
 
 #[test]
-fn who_asks_about_a_request_with_a_field_that_only_the_gateway_may_write_is_told_no() {
+fn a_question_about_a_request_with_a_header_that_only_the_gateway_may_write_is_refused() {
     let (backend, gateway, plain) = asked_with(with_all_fields);
     let token = gateway.customer_token();
     let me = question(plain, "GET", "/me/x").customer(&token);

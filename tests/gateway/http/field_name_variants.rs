@@ -145,7 +145,7 @@ const OF_OTHER_GATEWAYS: [&str; 30] = [
 ];
 
 #[test]
-fn what_other_gateways_say_of_a_caller_does_not_reach_the_backend() {
+fn identity_headers_of_other_gateways_do_not_reach_the_backend() {
     let (backend, gateway) = world();
     let mut request = gateway.get("/public/x").header("X-Auth", "1").header("X-Sslx", "2").header("Proxy-Hint", "3");
     for name in OF_OTHER_GATEWAYS {
@@ -186,7 +186,7 @@ fn a_route_can_let_such_fields_pass_in_the_spelling_that_it_names() {
 }
 
 #[test]
-fn what_a_route_lets_pass_must_be_a_field_that_would_go() {
+fn pass_request_headers_takes_only_headers_that_are_removed_by_default() {
     for (name, said) in [
         ("X-Customer-Id", "carries a credential or an identity"),
         ("Authorization", "a meaning of its own"),

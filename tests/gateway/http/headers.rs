@@ -79,7 +79,7 @@ fn a_trailer_never_becomes_the_identity() {
 }
 
 #[test]
-fn over_http_2_the_same_holds() {
+fn over_http_2_no_spelling_of_the_identity_header_passes() {
     let (backend, gateway) = world();
     let token = gateway.customer_token();
     let own = decode(&token).1["sub"].as_str().unwrap().to_owned();

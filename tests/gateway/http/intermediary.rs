@@ -166,7 +166,7 @@ fn date_and_server_of_the_backend_pass_as_they_are() {
 }
 
 #[test]
-fn refusals_say_how_to_be_let_in() {
+fn refusals_have_www_authenticate_allow_or_retry_after() {
     let (_backend, gateway) = world_with(|c| c.route("public", "limits", json!({"rate": "1/h", "burst": 1})));
     assert!(gateway.get("/me/x").send().expect(401, "401-10").header("WWW-Authenticate").is_some());
     let allow = gateway.get("/account/x").send().expect(405, "405-01");

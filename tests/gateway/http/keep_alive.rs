@@ -45,7 +45,7 @@ fn a_long_text_of_such_answers_passes_whatever_the_pieces_in_which_it_comes() {
 }
 
 #[test]
-fn what_is_no_request_gets_our_answer_also_behind_other_requests() {
+fn malformed_requests_get_our_answer_also_behind_other_requests() {
     let (_backend, gateway) = world();
     let good = gateway.get("/public/x").bytes();
     for before in 0..3 {

@@ -22,7 +22,7 @@ fn no_spelling_of_a_closed_path_gets_through_an_open_route() {
 }
 
 #[test]
-fn nor_through_one_that_allows_all_odd_forms() {
+fn no_spelling_of_a_closed_path_gets_through_a_route_that_allows_all_noncanonical_forms() {
     let (backend, gateway) = world_with(|c| with_a_closed_corner(c).route("open", "allow_in_path", json!(ODD)));
     no_spelling_gets_through(&backend, &gateway);
     for spelling in [
@@ -226,7 +226,7 @@ fn a_path_with_two_readings_is_400_01() {
 }
 
 #[test]
-fn what_has_one_reading_is_forwarded_in_normal_form() {
+fn a_path_with_one_reading_is_forwarded_in_normal_form() {
     let (backend, gateway) = world();
     let table = [
         ("/public/a", "/public/a"),

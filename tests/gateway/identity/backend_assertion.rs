@@ -123,7 +123,7 @@ fn the_python_checker_takes_what_came_through_the_gateway_and_nothing_else() {
 }
 
 #[test]
-fn a_proof_says_who_is_meant_for_which_backend_and_for_how_long() {
+fn a_backend_assertion_names_the_customer_the_backend_and_its_lifetime() {
     let other = Backend::start();
     let (backend, gateway) = world_with(|config| {
         let route = |name: &str, require: Value, placed: Value| {
@@ -178,7 +178,7 @@ fn a_proof_says_who_is_meant_for_which_backend_and_for_how_long() {
 }
 
 #[test]
-fn what_a_caller_sends_as_proof_never_arrives() {
+fn a_backend_assertion_sent_by_a_caller_never_arrives() {
     let plain = Backend::start();
     let (backend, gateway) = world_with(|config| {
         proved(config)
@@ -213,7 +213,7 @@ fn what_a_caller_sends_as_proof_never_arrives() {
 }
 
 #[test]
-fn a_proof_is_neither_an_access_token_nor_a_customers() {
+fn a_backend_assertion_is_neither_an_access_token_nor_a_customer_token() {
     let (backend, gateway) = world_with(proved);
     gateway.profile().send().ok();
     let proof = backend.only().header(HEADER).unwrap().to_owned();

@@ -110,7 +110,7 @@ fn the_gateway_is_alive_but_not_ready_while_it_drains() {
 }
 
 #[test]
-fn what_cannot_be_had_at_the_start_is_named_and_nothing_is_left_of_it() {
+fn a_resource_that_is_missing_at_the_start_is_named_and_nothing_is_left_behind() {
     let backend = Backend::start();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = json!(taken.local_addr().unwrap().to_string());
@@ -161,7 +161,7 @@ fn a_crash_writes_no_memory_to_the_disk() {
 }
 
 #[test]
-fn a_sigterm_under_load_loses_nothing_that_has_reached_the_backend() {
+fn a_sigterm_under_load_loses_no_request_that_has_reached_the_backend() {
     let (backend, mut gateway) = world();
     let callers: Vec<_> = (0..6)
         .map(|number| {
@@ -192,7 +192,7 @@ fn a_sigterm_under_load_loses_nothing_that_has_reached_the_backend() {
 }
 
 #[test]
-fn while_load_balancers_do_not_know_yet_calls_are_answered_and_told_that_their_connection_ends() {
+fn during_the_shutdown_delay_calls_are_answered_with_connection_close() {
     let (_backend, mut gateway) = world_with(|c| c.set("/shutdown", json!({"delay": "60s", "grace": "5s"})));
     let mut open = gateway.connect();
     gateway.get("/public/x").send_on(&mut open).ok();

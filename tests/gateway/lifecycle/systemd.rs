@@ -151,7 +151,7 @@ fn the_units_are_good() {
 }
 
 #[test]
-fn how_many_connections_callers_may_have_is_said_at_the_start() {
+fn the_limit_of_client_connections_is_logged_at_the_start() {
     let (_backend, gateway) = world();
     let line = gateway.stderr.wait(|line| line["connections"].is_u64()).unwrap();
     assert!(line["message"].as_str().unwrap().contains("limit of open files"), "{line}");

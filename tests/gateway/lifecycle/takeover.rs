@@ -38,7 +38,7 @@ fn names(said: &str, gateway: &Gateway, file: &str) {
 }
 
 #[test]
-fn who_is_not_asked_to_take_over_is_told_who_runs_and_changes_nothing() {
+fn a_start_without_take_over_names_the_running_process_and_changes_nothing() {
     let backend = Backend::start();
     let mut gateway = Gateway::start(&Config::new(&backend));
     let said = refused(&mut gateway, &["--config", "gateway.yaml"]);
@@ -85,7 +85,7 @@ fn with_a_shared_state_the_operators_socket_is_what_nobody_takes_over_unasked() 
 }
 
 #[test]
-fn who_finds_the_state_locked_and_nobody_at_the_socket_is_told_who_has_it() {
+fn a_locked_state_without_an_admin_socket_names_the_process_that_holds_it() {
     let backend = Backend::start();
     let mut gateway = Gateway::start(&Config::new(&backend));
     // As in a pod that has the volume and not this process's sockets.

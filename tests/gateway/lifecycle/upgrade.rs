@@ -92,7 +92,7 @@ fn upgrades_under_load_lose_no_request_and_no_session(store: &Store) {
     by_cookie(&gateway, &cookie).send().ok();
 }
 
-fn what_the_new_process_knows_holds_on_connections_of_the_old_one(store: &Store) {
+fn logins_and_logouts_at_the_new_process_hold_on_connections_of_the_old_one(store: &Store) {
     let (_backend, gateway) = store.world_with(|c| c.cookies("cookie"));
     let (mut one, mut other, mut third) = (gateway.connect(), gateway.connect(), gateway.connect());
     let (stays, goes) = (log_in(&gateway, &mut one), log_in(&gateway, &mut other));
@@ -116,7 +116,7 @@ fn what_the_new_process_knows_holds_on_connections_of_the_old_one(store: &Store)
 
 on_both_stores! {
     upgrades_under_load_lose_no_request_and_no_session
-    what_the_new_process_knows_holds_on_connections_of_the_old_one
+    logins_and_logouts_at_the_new_process_hold_on_connections_of_the_old_one
 }
 
 #[test]

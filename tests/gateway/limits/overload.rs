@@ -74,7 +74,7 @@ fn heads_and_bodies_that_do_not_end_are_given_up_and_no_backend_hears_of_the_hea
 }
 
 #[test]
-fn callers_leave_descriptors_for_backends_and_operators() {
+fn callers_leave_file_descriptors_for_backends_and_operators() {
     let backend = Backend::start();
     let config = Config::new(&backend);
     let files = Arc::new(Workspace::new(&config));
@@ -98,7 +98,7 @@ fn callers_leave_descriptors_for_backends_and_operators() {
 }
 
 #[test]
-fn when_none_is_left_all_the_same_it_waits_says_so_once_and_goes_on() {
+fn without_file_descriptors_accepting_waits_logs_once_and_resumes() {
     let (_backend, gateway) = world();
     let limit = |files: &str| {
         let output = program("prlimit", "util-linux", &["--pid", &gateway.id(), &format!("--nofile={files}:")]);
@@ -259,7 +259,7 @@ fn garbage_and_half_hellos_end_and_others_are_served() {
 }
 
 #[test]
-fn a_process_that_stood_still_goes_on_and_says_so() {
+fn a_stalled_process_resumes_and_counts_the_stall() {
     let (_backend, gateway) = world();
     let mut open = gateway.connect();
     gateway.get("/public/x").send_on(&mut open).ok();
@@ -359,7 +359,7 @@ fn a_listener_can_be_on_ipv6_alone_and_one_that_cannot_be_had_is_named() {
 }
 
 #[test]
-fn what_callers_send_makes_no_series() {
+fn requests_of_callers_make_no_new_time_series() {
     let (_backend, gateway) = world();
     let mut connection = gateway.connect();
     let mut call = |number: usize| {

@@ -280,7 +280,7 @@ fn a_client_is_told_of_tokens_and_revokes_them_where_they_are_good() {
 }
 
 #[test]
-fn what_knows_no_audience_cannot_stand_beside_one_that_is_set_apart() {
+fn check_refuses_cookies_and_shared_routes_beside_a_listener_with_its_own_audience() {
     let backend = Backend::start();
     let said = |config: Config| {
         let (code, _, said) = gateway::Workspace::new(&config).run(&["check"]);

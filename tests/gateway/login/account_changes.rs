@@ -114,7 +114,7 @@ fn an_account_that_names_another_customer_ends_the_logins_of_the_one_before(stor
     is_over(&gateway, &alice);
 }
 
-fn what_is_ended_while_its_account_is_not_in_force_stays_so_when_the_entry_is_put_back(store: &Store) {
+fn a_login_ended_while_its_account_is_removed_stays_ended_when_the_account_returns(store: &Store) {
     let backend = Backend::start();
     let config = store.keeps(all_kinds(Config::new(&backend)));
     let mut without = config.clone();
@@ -343,7 +343,7 @@ on_both_stores! {
     a_removed_account_takes_its_cookies_jwts_and_refresh_tokens_along
     another_password_ends_the_logins_by_the_old_one_and_other_claims_or_accounts_end_none
     an_account_that_names_another_customer_ends_the_logins_of_the_one_before
-    what_is_ended_while_its_account_is_not_in_force_stays_so_when_the_entry_is_put_back
+    a_login_ended_while_its_account_is_removed_stays_ended_when_the_account_returns
     the_oldest_login_of_a_customer_goes_when_there_are_too_many
     logins_that_ended_already_leave_room_for_others
     logins_of_one_customer_that_come_at_once_leave_as_many_as_there_may_be

@@ -48,7 +48,7 @@ fn a_user_that_the_companys_own_login_does_not_know_is_counted_as_a_wrong_passwo
 }
 
 #[test]
-fn what_is_no_answer_about_the_password_is_an_outage_and_counts_against_nobody() {
+fn a_failure_of_the_companys_own_login_is_an_outage_and_no_failed_attempt() {
     let attempts = json!({"free": 1, "free_per_address": 1, "delay": "5m"});
     let (backend, gateway) = world_with(|config| asked(config, json!({})).set("/login/attempts", attempts));
     for status in [302, 405, 408, 409, 410, 418, 429, 500, 502, 503] {
@@ -60,7 +60,7 @@ fn what_is_no_answer_about_the_password_is_an_outage_and_counts_against_nobody()
 }
 
 #[test]
-fn the_statuses_that_mean_no_can_be_named_and_then_no_other_does() {
+fn the_statuses_of_a_wrong_password_are_configurable() {
     let (backend, gateway) = world_with(|config| asked(config, json!({"no": {"status": [401, 409]}})));
     for (status, expected, code) in [(401, 401, "401-04"), (409, 401, "401-04"), (404, 503, "503-02")] {
         backend.on("/login", Behaviour::status(status));
@@ -92,7 +92,7 @@ fn the_companys_own_login_learns_where_the_caller_is_and_nothing_that_the_caller
 }
 
 #[test]
-fn what_names_nobody_logs_nobody_in_whatever_status_it_comes_with() {
+fn a_login_response_without_a_subject_logs_nobody_in_whatever_its_status() {
     let (backend, gateway) = world_with(|config| asked(config, json!({})));
     for id in [json!(null), json!(false), json!(true), json!({}), json!([]), json!(""), json!("  "), json!(42.0)] {
         backend.on("/login", Behaviour::json(200, &json!({"success": false, "customer": {"id": id}})));

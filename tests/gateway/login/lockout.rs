@@ -212,7 +212,7 @@ fn with_a_store_that_is_five_milliseconds_away_a_flood_keeps_nobody_elsewhere_ou
     eventually("the flood is locked", || guess(&gateway, ATTACKER, "another").status == 429);
 }
 
-fn of_guesses_that_come_at_once_no_more_are_tried_than_one_after_another(store: &Store) {
+fn concurrent_guesses_get_no_more_attempts_than_sequential_ones(store: &Store) {
     let attempts = json!({"free": 3, "delay": "5m"});
     let (_backend, gateway) = store.world_with(|c| usual(c).set("/login/attempts", attempts));
     let guesses: Vec<_> = (0..20)
@@ -410,7 +410,7 @@ fn a_login_under_another_spelling_forgives_nothing_and_one_under_the_same_does(s
     guess(&gateway, ELSEWHERE, SMALL.name).expect(429, "429-02");
 }
 
-fn who_was_right_is_known_by_the_spelling_that_was_right_and_by_no_other(store: &Store) {
+fn a_successful_login_is_remembered_by_its_spelling_alone(store: &Store) {
     let few = json!({"rate": "1/m", "burst": 2});
     let (_backend, gateway) = store.world_with(|c| two_bobs(c).set("/login/limits", few));
     log_in(&gateway, HOME, CAPITAL).ok();
@@ -564,12 +564,12 @@ fn several_attempts_at_one_name_take_as_long_as_the_dearest_hash_each_whoever_is
 
 on_both_stores! {
     a_login_under_another_spelling_forgives_nothing_and_one_under_the_same_does
-    who_was_right_is_known_by_the_spelling_that_was_right_and_by_no_other
+    a_successful_login_is_remembered_by_its_spelling_alone
     wrong_passwords_from_one_address_do_not_keep_the_customer_out_elsewhere
     calls_with_a_wrong_secret_do_not_keep_the_client_out_elsewhere
     a_login_of_ones_own_forgives_nothing_of_what_failed_under_other_names
     an_office_whose_people_mistype_and_then_log_in_is_not_locked
-    of_guesses_that_come_at_once_no_more_are_tried_than_one_after_another
+    concurrent_guesses_get_no_more_attempts_than_sequential_ones
     a_customer_is_let_in_from_where_he_was_before_while_strangers_use_up_the_limit_of_his_name
     refresh_tokens_that_are_none_are_counted_and_good_ones_pass_from_there_all_the_same
 }

@@ -84,7 +84,7 @@ fn a_network_is_lifted_only_where_it_is_named(store: &Store) {
     log_in(&gateway, HOME, ALICE.name, ALICE.secret).ok();
 }
 
-fn what_counts_by_name_alone_is_lifted_too(store: &Store) {
+fn lockouts_by_name_alone_are_lifted_too(store: &Store) {
     let (_backend, gateway) = store.world_with(|c| strict(c).set("/login/limits", json!({"rate": "1/m", "burst": 2})));
     for address in [HOME, ELSEWHERE] {
         log_in(&gateway, address, ALICE.name, "wrong").expect(401, "");
@@ -113,12 +113,12 @@ fn a_client_is_lifted_by_its_id_and_not_by_that_of_a_user(store: &Store) {
 on_both_stores! {
     an_operator_lifts_the_locks_of_a_name_wherever_it_failed_and_no_others
     a_network_is_lifted_only_where_it_is_named
-    what_counts_by_name_alone_is_lifted_too
+    lockouts_by_name_alone_are_lifted_too
     a_client_is_lifted_by_its_id_and_not_by_that_of_a_user
 }
 
 #[test]
-fn what_is_lifted_at_one_replica_is_lifted_at_all() {
+fn a_lockout_lifted_at_one_replica_is_lifted_at_all() {
     let store = Store::Redis(RedisServer::start());
     let backend = Backend::start();
     let config = strict(Config::new(&backend))

@@ -370,7 +370,7 @@ fn a_client_of_its_own_beside_a_customer_hinders_no_logout_and_ends_none() {
 }
 
 #[test]
-fn what_cannot_be_read_where_a_route_would_look_is_no_logout() {
+fn an_unreadable_credential_where_a_route_looks_is_no_logout() {
     let (_backend, gateway) = world_with(|c| elsewhere(c).cookies("both"));
     let answer = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
     let (pair, token) = (session_cookie(&answer), text(&answer, "JWT"));

@@ -230,7 +230,7 @@ fn a_client_that_fills_the_ids_that_are_good_once_is_told_so_and_every_other_goe
 on_both_stores! {
     an_assertion_is_good_once_on_every_endpoint_and_after_a_restart
     a_client_that_signs_is_not_locked_out_by_what_others_forge_under_its_name_where_it_is
-    of_many_who_send_the_same_assertion_at_once_one_gets_a_token_and_neither_the_client_nor_its_network_is_locked
+    concurrent_uses_of_one_assertion_give_one_token_and_lock_neither_client_nor_network
 }
 
 #[test]
@@ -381,9 +381,7 @@ fn a_client_that_signs_is_not_locked_out_by_what_others_forge_under_its_name_whe
     }
 }
 
-fn of_many_who_send_the_same_assertion_at_once_one_gets_a_token_and_neither_the_client_nor_its_network_is_locked(
-    store: &Store,
-) {
+fn concurrent_uses_of_one_assertion_give_one_token_and_lock_neither_client_nor_network(store: &Store) {
     let key = TokenKey::generate();
     let attempts = json!({"free": 2, "free_per_address": 2, "delay": "5m"});
     let (_backend, gateway) =

@@ -108,7 +108,7 @@ fn rfc_7009_a_revoked_access_token_is_refused_at_once_and_others_are_not(store: 
     gateway.get("/me/x").customer(&customer).send().expect(401, "401-03");
 }
 
-fn what_is_no_token_or_another_clients_is_200_and_changes_nothing(store: &Store) {
+fn revoking_an_unknown_token_or_one_of_another_client_is_200_and_changes_nothing(store: &Store) {
     let (_backend, gateway) = store.world();
     let others = gateway.token(OTHER_CLIENT);
     for token in ["x", "a.b.c", "wgr_AAAA", &others] {
@@ -287,7 +287,7 @@ on_both_stores! {
     refresh_tokens_are_off_by_default_and_end_with_logout_account_and_lifetime
     a_client_that_shows_itself_beside_a_refresh_token_must_be_right
     rfc_7009_a_revoked_access_token_is_refused_at_once_and_others_are_not
-    what_is_no_token_or_another_clients_is_200_and_changes_nothing
+    revoking_an_unknown_token_or_one_of_another_client_is_200_and_changes_nothing
     introspection_needs_a_client_and_says_of_what_is_not_good_only_that
     wrong_passwords_must_wait_longer_and_longer_and_the_right_one_works_later
     one_address_that_fails_under_many_names_must_wait_too

@@ -101,7 +101,7 @@ fn check_warns_where_the_operators_listener_is_open_to_networks() {
 }
 
 #[test]
-fn what_is_no_socket_at_the_place_of_the_operators_socket_stays_there() {
+fn a_file_that_is_no_socket_in_place_of_the_admin_socket_stays() {
     let backend = Backend::start();
     let config = Config::new(&backend).set("/admin/socket", json!("orders.db")).file("orders.db", "all our orders");
     let files = gateway::Workspace::new(&config);

@@ -61,7 +61,7 @@ fn build_process_and_certificate_are_told() {
 }
 
 #[test]
-fn paths_methods_and_names_of_callers_make_no_new_series() {
+fn paths_methods_hosts_and_names_make_no_new_time_series() {
     let (_backend, gateway) = world();
     let visit = |n: usize| {
         gateway.get(&format!("/nowhere/{n}")).send();

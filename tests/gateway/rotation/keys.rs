@@ -437,7 +437,7 @@ fn a_renewed_certificate_is_served_without_a_signal() {
 }
 
 #[test]
-fn another_issuers_keys_take_turns_and_no_call_is_refused() {
+fn another_issuers_keys_rotate_and_no_call_is_refused() {
     let keys: [TokenKey; 3] = std::array::from_fn(|_| TokenKey::generate());
     let published = |from: usize, to: usize| -> Vec<Value> {
         (from..=to).map(|number| keys[number].jwk(&format!("k{number}"))).collect()
@@ -474,7 +474,7 @@ fn another_issuers_keys_take_turns_and_no_call_is_refused() {
 }
 
 #[test]
-fn proofs_hold_while_signing_keys_take_turns() {
+fn backend_assertions_verify_during_a_key_rotation() {
     let (backend, gateway) =
         world_with(|config| config.set("/issuer/publish_delay", json!("1s")).set("/backends/legacy/proof", json!({})));
     let kid = |seen: &Seen| decode(seen.header(backend_assertion::HEADER).unwrap()).0["kid"].clone();
@@ -531,7 +531,7 @@ fn clients_find_the_endpoints_in_the_metadata() {
 }
 
 #[test]
-fn when_keys_were_last_used_is_known_after_a_restart() {
+fn the_last_use_of_keys_is_known_after_a_restart() {
     let (_backend, mut gateway) = world();
     gateway.get("/key/x").api_key(API_KEY).send().ok();
     assert_eq!(gateway.terminate(), Some(0));

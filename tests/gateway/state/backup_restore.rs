@@ -119,7 +119,7 @@ fn a_backup_that_is_cut_off_changed_or_of_a_later_version_is_refused_by_name_and
 }
 
 #[test]
-fn what_was_good_once_is_not_good_again_after_a_restore_nor_is_a_token_of_a_clock_that_is_ahead() {
+fn one_time_tokens_stay_used_after_a_restore_and_tokens_of_a_clock_ahead_stay_revoked() {
     const PARTNER: &str = "https://login.example.com";
     let (key, partner) = (TokenKey::generate(), TokenKey::generate());
     let (_backend, gateway) = world_with(|c| in_file(c, &[key.jwk("one")]).trust(PARTNER, &partner));
@@ -201,7 +201,7 @@ fn a_restore_names_what_must_be_looked_after_and_counts_the_rest() {
 }
 
 #[test]
-fn whatever_page_of_the_state_is_damaged_a_backup_can_be_restored_and_no_command_breaks_down() {
+fn a_backup_can_be_restored_whichever_page_of_the_state_is_damaged_and_no_command_crashes() {
     let (_backend, gateway) = world_with(|c| c.cookies("cookie"));
     log_in(&gateway, ALICE);
     let mut gateway = gateway.restart();

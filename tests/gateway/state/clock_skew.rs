@@ -73,7 +73,7 @@ fn stays_good(gateways: &[Gateway; 2], statuses: impl Fn(&Gateway) -> Vec<u16>) 
 }
 
 #[test]
-fn what_is_revoked_at_either_replica_is_over_at_both_and_what_comes_after_is_good_at_both() {
+fn a_revocation_at_either_replica_ends_logins_at_both_and_later_logins_are_good_at_both() {
     let (redis, backend) = (RedisServer::start(), Backend::start());
     let gateways = apart(&redis, &backend);
     for revoking in [0, 1, 0] {

@@ -202,7 +202,7 @@ fn a_move_to_a_cluster_of_three_nodes_and_back_takes_all_of_each_node() {
 }
 
 #[test]
-fn of_a_file_that_is_cut_off_or_of_a_later_version_nothing_is_imported_and_what_broke_off_can_be_done_again() {
+fn a_truncated_or_newer_export_is_not_imported_and_an_interrupted_import_can_be_repeated() {
     let (mut scene, gateway) = Scene::begin();
     let [export, import] = &documented();
     let files = gateway.kill();
@@ -240,7 +240,7 @@ fn of_a_file_that_is_cut_off_or_of_a_later_version_nothing_is_imported_and_what_
 }
 
 #[test]
-fn what_was_revoked_in_the_file_that_an_import_replaces_stays_revoked() {
+fn revocations_in_a_state_that_an_import_replaces_stay() {
     let (mut scene, gateway) = Scene::begin();
     let [export, import] = &documented();
     gateway.files.succeeds(export);

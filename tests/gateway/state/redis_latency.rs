@@ -333,7 +333,7 @@ fn the_use_of_very_many_sessions_at_once_never_hinders_a_call() {
 }
 
 #[test]
-fn where_too_few_replicas_have_a_write_it_is_refused_and_everything_else_goes_on() {
+fn a_write_that_too_few_redis_replicas_have_is_refused_and_everything_else_goes_on() {
     let redis = RedisServer::start();
     let follower = RedisServer::with(&[("replicaof", &format!("127.0.0.1 {}", redis.port))]);
     eventually("the replica follows", || follower.command(&["ROLE"]).contains("connected"));

@@ -72,7 +72,7 @@ fn logins_by_jwt_and_client_tokens_go_on_while_the_store_is_away() {
 }
 
 #[test]
-fn what_is_good_once_and_refresh_tokens_need_the_store_and_wait_for_it() {
+fn one_time_tokens_and_refresh_tokens_need_the_store_and_wait_for_it() {
     let key = TokenKey::generate();
     let world = world(|c| {
         let mut c = c

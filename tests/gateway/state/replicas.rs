@@ -89,7 +89,7 @@ fn revocations_of_one_replica_are_in_force_at_the_other_and_at_one_that_starts_l
 }
 
 #[test]
-fn while_redis_is_down_tokens_pass_and_what_nobody_can_know_is_503_and_it_recovers_by_itself() {
+fn while_redis_is_down_tokens_pass_unknown_sessions_are_503_and_it_recovers_by_itself() {
     let mut redis = RedisServer::start();
     let world = replicas(2, &redis, |c| c);
     let (a, b) = (&world.gateways[0], &world.gateways[1]);
@@ -119,7 +119,7 @@ fn while_redis_is_down_tokens_pass_and_what_nobody_can_know_is_503_and_it_recove
 }
 
 #[test]
-fn what_operators_end_while_redis_is_away_is_over_here_and_everywhere_once_it_is_back() {
+fn logins_ended_by_operators_during_a_redis_outage_end_here_at_once_and_everywhere_afterwards() {
     for command in [["revoke", "login"], ["sessions", "end"]] {
         let mut redis = RedisServer::start();
         let world = replicas(2, &redis, |c| c.set("/state/outage", json!({"revocations": "10m", "sessions": "10m"})));
@@ -161,7 +161,7 @@ fn a_redis_that_hangs_holds_nobody_up() {
 }
 
 #[test]
-fn that_the_store_is_away_is_told_at_once_and_not_when_calls_begin_to_fail() {
+fn a_redis_outage_is_reported_at_once_and_not_with_the_first_failed_call() {
     let mut redis = RedisServer::start();
     let world = replicas(1, &redis, |c| c);
     let gateway = &world.gateways[0];

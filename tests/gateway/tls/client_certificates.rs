@@ -85,7 +85,7 @@ fn a_revoked_certificate_is_refused_also_on_connections_that_are_open() {
 }
 
 #[test]
-fn where_revocation_cannot_be_looked_up_a_certificate_is_refused() {
+fn a_certificate_whose_revocation_cannot_be_checked_is_refused() {
     let with = |lists: &[&str], texts: &[String]| {
         let (lists, texts) = (json!(lists), texts.to_vec());
         world_with(move |c| {
@@ -275,7 +275,7 @@ fn openssl_cannot_resume_a_session_on_a_listener_that_asks_for_certificates() {
 }
 
 #[test]
-fn what_a_caller_says_of_its_certificate_reaches_no_backend() {
+fn certificate_headers_of_a_caller_reach_no_backend() {
     let (backend, gateway) = world_with(required);
     let names =
         ["Client-Cert", "Client-Cert-Chain", "X-Forwarded-Client-Cert", "X_Ssl_Client_Cert", "X-SSL-Client-Verify"];
@@ -286,7 +286,7 @@ fn what_a_caller_says_of_its_certificate_reaches_no_backend() {
 }
 
 #[test]
-fn what_cannot_work_with_certificates_is_a_problem_at_start() {
+fn unusable_settings_of_client_certificates_are_refused_by_check() {
     let backend = Backend::start();
     let says = |change: &dyn Fn(Config) -> Config, said: &str| {
         let files = gateway::Workspace::new(&change(Config::new(&backend)));

@@ -140,7 +140,7 @@ fn a_websocket_passes_bytes_both_ways_once_both_sides_agree() {
 }
 
 #[test]
-fn what_follows_a_handshake_that_fails_reaches_nobody() {
+fn bytes_after_a_failed_websocket_handshake_reach_nobody() {
     let early = "GET /public/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
     // The backend answers otherwise.
     let (address, backend) = backend();
