@@ -11,26 +11,26 @@ use anyhow::{Context as _, anyhow};
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Version};
 use serde_json::json;
-use wicketgate::auth::api_key::{ApiKeys, digest};
-use wicketgate::auth::cookie::CookieKeys;
-use wicketgate::auth::issuer::{NewKey, SigningKeys};
+use wicketgate::auth::attribution::Known;
+use wicketgate::auth::credentials::api_key::{ApiKeys, digest};
+use wicketgate::auth::credentials::cookie::CookieKeys;
+use wicketgate::auth::jwt::signing_keys::{NewKey, SigningKeys};
 use wicketgate::auth::jwt::{Kind, Verifier};
-use wicketgate::auth::known::Known;
-use wicketgate::auth::verified::VerifiedTokens;
+use wicketgate::auth::token_cache::VerifiedTokens;
 use wicketgate::auth::{
-    API_KEY, ApiKey, ApiKeyVersion, Authenticator, CUSTOMER_AUTH, Client, CustomerPlace, Demand, Learned,
+    API_KEY, ApiKey, ApiKeyVersion, Authenticator, CUSTOMER_AUTH, Client, CustomerTokenSource, Demand, Learned,
     SessionCookie, Surroundings,
 };
 use wicketgate::backend::Backend;
 use wicketgate::backend::circuit::CircuitRule;
+use wicketgate::backend::endpoint_status::OutlierDetection;
 use wicketgate::backend::servers::{Rules, Servers};
-use wicketgate::backend::standing::Ejection;
-use wicketgate::body::{Document, Pointer};
 use wicketgate::config::raw::{Retry, TokenReach};
 use wicketgate::customer::{Deriver, IdentifierKey, Mode};
 use wicketgate::fields::FieldSet;
-use wicketgate::gateway::headers::{Passage, prepare_request};
+use wicketgate::gateway::forward::headers::{Passage, prepare_request};
 use wicketgate::gateway::host::Host;
+use wicketgate::json_body::{Document, Pointer};
 use wicketgate::policy::path;
 use wicketgate::policy::route::{Placement, Route};
 use wicketgate::policy::table::{LetterCase, Table};
@@ -148,7 +148,7 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
         api_key: true,
         audience: AUDIENCE.to_owned(),
         scopes: vec!["profile".to_owned()],
-        customer_from: vec![CustomerPlace::Header(CUSTOMER_AUTH, Some("JWT".to_owned()))],
+        customer_token_sources: vec![CustomerTokenSource::Header(CUSTOMER_AUTH, Some("JWT".to_owned()))],
         ..Demand::default()
     };
     let (mut verified, state) = (VerifiedTokens::default(), State::in_memory());
@@ -194,7 +194,8 @@ fn admit_session(count: usize) -> anyhow::Result<Step> {
     }
     let cookie = SessionCookie { name: "session".to_owned(), keys, idle: 3600 };
     let auth = Authenticator { cookie: Some(cookie), deriver: Some(deriver), ..Authenticator::default() };
-    let demand = Demand { customer: true, customer_from: vec![CustomerPlace::Session], ..Demand::default() };
+    let demand =
+        Demand { customer: true, customer_token_sources: vec![CustomerTokenSource::Session], ..Demand::default() };
     let mut verified = VerifiedTokens::default();
     let mut turn = 0;
     Ok(Box::new(move || {
@@ -289,16 +290,27 @@ fn route() -> Route {
         stripped.insert(name);
     }
     let second = Duration::from_secs(1);
-    let ejection = Ejection { failures: 0, time: second, longest: second, most: 50 };
-    let rules =
-        Rules { ejection, slow_start: second, health: None, resolve: second, http2: false, proxy_protocol: None };
+    let outlier_detection = OutlierDetection {
+        failures: 0,
+        base_ejection_time: second,
+        max_ejection_time: second,
+        max_ejection_percent: 50,
+    };
+    let rules = Rules {
+        outlier_detection,
+        slow_start: second,
+        health_check: None,
+        resolve: second,
+        http2: false,
+        proxy_protocol: None,
+    };
     let backend = Backend {
         name: "legacy".into(),
         servers: Arc::new(Servers::new("legacy".into(), Vec::new(), rules, Arc::default())),
         by_customer: false,
         host: HeaderValue::from_static("localhost"),
         authorization: None,
-        proof: None,
+        backend_assertion: None,
         connect_timeout: Duration::from_secs(1),
         timeout: Duration::from_secs(1),
         idle_timeout: Duration::from_secs(1),
@@ -308,7 +320,7 @@ fn route() -> Route {
         upload_share: 50,
         adaptive: None,
         queue: None,
-        circuit: CircuitRule { failures: 0, pause: second },
+        circuit_breaker: CircuitRule { failures: 0, pause: second },
         retry_budget: 0,
         admission: Arc::default(),
     };

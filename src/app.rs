@@ -1,7 +1,7 @@
 //! Build everything, bind everything, run, drain.
 
-mod places;
-pub mod rehearsal;
+mod listen_sockets;
+pub mod startup_check;
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,23 +17,23 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::raw::{self, AccessLog, Level, Raw};
 use crate::config::{Config, Draft, Problems};
-use crate::diagnostics;
 use crate::gateway::Shared;
-use crate::gateway::access_log::AccessLogWriter;
-use crate::gateway::hashing::Hashing;
+use crate::gateway::endpoints::password_hashing::Hashing;
+use crate::gateway::observe::access_log::AccessLogWriter;
 use crate::metrics::Metrics;
-use crate::notify::{Pulse, ServiceManager};
 use crate::policy::Lasting;
+use crate::process_log;
 use crate::reload::{self, Plan, ReloadFault, Reloadable, Reloader};
-use crate::server::departure::Departed;
-use crate::server::handover::{HandoverFault, Predecessor, Sockets, Successor};
-use crate::server::operators::{self, BoundSocket, Wish};
-use crate::server::owner::Owner;
+use crate::server::admin_socket::{self, BoundSocket, Wish};
+use crate::server::connection_handoff::Departed;
+use crate::server::lock_owner::Owner;
 use crate::server::tls::ListenerTls;
+use crate::server::upgrade::{HandoverFault, Predecessor, Sockets, Successor};
 use crate::server::worker::{PULSE, Worker};
 use crate::server::{self, Listener, Phase};
 use crate::state::{OpenFault, State};
-use places::Places;
+use crate::systemd::{Pulse, ServiceManager};
+use listen_sockets::Places;
 
 /// The name of the file, beside the state, that says when keys were last used.
 const LAST_USES: &str = "last-uses.json";
@@ -126,7 +126,7 @@ impl App {
         control.block_on(reload::look_around(&plan.policy, &lasting, control.handle()));
         let raw = plan.config.raw().clone();
         owner.listens = raw.listen.iter().map(|listen| listen.address).chain([raw.admin.address]).collect();
-        let socket = operators::socket_path(&plan.config);
+        let socket = admin_socket::socket_path(&plan.config);
         let predecessor = match meet(&socket, &owner)? {
             Some((predecessor, sockets)) => {
                 given = sockets;
@@ -134,7 +134,7 @@ impl App {
             }
             None => None,
         };
-        let problems = rehearsal::directories(&plan);
+        let problems = startup_check::directories(&plan);
         if !problems.is_empty() {
             return Err(problems.into());
         }
@@ -214,9 +214,9 @@ impl App {
         {
             let _guard = control.enter();
             let admin = tokio::net::TcpListener::from_std(admin)?;
-            control.spawn(server::admin::serve(admin, Arc::clone(&shared), watched.clone()));
+            control.spawn(server::admin_http::serve(admin, Arc::clone(&shared), watched.clone()));
             let operators = tokio::net::UnixListener::from_std(operators)?;
-            control.spawn(operators::serve(operators, owner.owner.clone(), Arc::clone(&shared), wishing, watched));
+            control.spawn(admin_socket::serve(operators, owner.owner.clone(), Arc::clone(&shared), wishing, watched));
         }
         start_sweep(&control, &shared, noted.clone(), owner.clone());
         Ok(Self {
@@ -410,7 +410,7 @@ impl StateOwner {
     fn explain(&self, config: &Config, fault: OpenFault) -> anyhow::Error {
         let is_locked = matches!(fault, OpenFault::Locked(_));
         let other = self.directory.as_deref().filter(|_| is_locked).and_then(Owner::read);
-        let error = anyhow::Error::new(Problems::from(rehearsal::no_state(config, &fault)));
+        let error = anyhow::Error::new(Problems::from(startup_check::no_state(config, &fault)));
         match other {
             Some(other) => error.context(format!("{other} has the state, and goes on as before")),
             None => error,
@@ -429,7 +429,7 @@ async fn depart(successor: Successor, mut departures: mpsc::UnboundedReceiver<De
 
 /// Says on standard error what happens, one JSON line each.
 pub fn start_logging(level: Level) {
-    diagnostics::start(reload::level(level));
+    process_log::start(reload::level(level));
 }
 
 /// The runtime for everything that is not a request.
@@ -453,7 +453,7 @@ fn start_sweep(control: &Runtime, shared: &Arc<Shared>, noted: PathBuf, owner: S
             tokio::time::sleep(Duration::from_secs(1)).await;
             counting.state.note_counts();
             counting.state.note_answers();
-            counting.metrics.diagnostics_dropped(diagnostics::dropped());
+            counting.metrics.diagnostics_dropped(process_log::dropped());
         }
     });
     let looking = Arc::clone(shared);

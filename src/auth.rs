@@ -1,31 +1,20 @@
 //! Who calls? Credentials as presented in, a [`Caller`] or a refusal out. Only this module makes a `Caller`.
 
-pub mod api_key;
-pub mod assertion;
-pub mod binding;
-pub mod certificate;
-pub mod claims;
+pub mod attribution;
 pub mod client;
-pub mod cookie;
-pub mod demand;
+pub mod client_assertion;
+pub mod credentials;
 pub mod dpop;
-pub mod inspected;
-pub mod issuer;
-pub mod jws;
+pub mod introspection;
 pub mod jwt;
-pub mod keys;
-pub mod known;
-pub mod password;
-pub mod peer;
-mod presented;
-pub mod published;
-pub mod subject;
+pub mod requirements;
 #[cfg(test)]
 mod tests;
-pub mod trust;
+pub mod tls;
+pub mod token_binding;
+pub mod token_cache;
 #[cfg(test)]
 mod vectors;
-pub mod verified;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -34,25 +23,25 @@ use std::sync::Arc;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-pub use self::api_key::{ApiKey, ApiKeyVersion};
 pub use self::client::{Client, ClientSecret};
-pub use self::demand::{ApiKeyHeader, CustomerPlace, Demand, DpopDemand};
 use crate::customer::{Deriver, Identifier};
 use crate::refusal::{ApiKeyFault, DpopFault, Refusal, SessionFault, TokenFault};
 use crate::state::State;
-use crate::state::account::AccountStamps;
+use crate::state::account_stamp::AccountStamps;
 use crate::state::session::{Found, Session, SessionDigest};
-use api_key::ApiKeys;
-use binding::{is_held, is_held_by_customer, with_proof};
-use certificate::Certificate;
-use cookie::CookieKeys;
-use inspected::Inspected;
+use attribution::{Checked, Known};
+pub use credentials::Shown;
+use credentials::api_key::ApiKeys;
+pub use credentials::api_key::{ApiKey, ApiKeyVersion};
+use credentials::cookie::CookieKeys;
+use credentials::{Presented, after_scheme, cookies, readable, single, text_of};
+use introspection::Inspected;
+use jwt::remote_jwks::PublishedKeys;
 use jwt::{Kind, Verifier};
-use known::{Checked, Known};
-pub use presented::Shown;
-use presented::{Presented, after_scheme, cookies, readable, single, text_of};
-use published::PublishedKeys;
-use verified::{Access, Identity, Verdict, VerifiedTokens};
+pub use requirements::{ApiKeyHeader, CustomerTokenSource, Demand, DpopDemand};
+use tls::certificate::Certificate;
+use token_binding::{is_held, is_held_by_customer, with_proof};
+use token_cache::{Access, Identity, Verdict, VerifiedTokens};
 
 /// The header of the API key.
 pub const API_KEY: HeaderName = HeaderName::from_static("api-key");
@@ -126,7 +115,7 @@ pub struct Authenticator {
     /// The audience of all others.
     pub audience: Arc<str>,
     /// Every place where some route looks for a customer's credential.
-    pub customer_places: Vec<CustomerPlace>,
+    pub customer_places: Vec<CustomerTokenSource>,
     /// The accounts in force: a login ends with its own.
     pub accounts: AccountStamps,
 }
@@ -218,7 +207,7 @@ impl Authenticator {
         let api_key = single(headers, &demand.api_key_header.0)?;
         let presented = if demand.customer {
             let cookie = self.cookie.as_ref().map(|cookie| cookie.name.as_str());
-            Presented::read(&demand.customer_from, cookie, headers, body)?
+            Presented::read(&demand.customer_token_sources, cookie, headers, body)?
         } else {
             Presented::default()
         };
@@ -285,7 +274,7 @@ impl Authenticator {
         around: &mut Surroundings<'_>,
     ) -> Result<&ApiKey, ApiKeyFault> {
         let presented = presented.ok_or(ApiKeyFault::Missing)?;
-        let digest = api_key::digest(presented.as_bytes());
+        let digest = credentials::api_key::digest(presented.as_bytes());
         let ApiKeyVersion { key, until, used } = self.api_keys.find(&digest).ok_or(ApiKeyFault::Unknown)?;
         let mut refused = |fault| {
             around.known.api_key = Some(Arc::clone(&key.id));

@@ -2,25 +2,25 @@
 
 pub mod adaptive;
 pub mod admission;
-mod alarm;
-pub mod announcement;
-pub mod answer;
 mod balance;
-mod channel;
-mod channels;
 pub mod circuit;
 mod dial;
 mod empty_data;
+pub mod endpoint_status;
+mod failure_log;
+mod half_close;
 pub mod health;
-mod io;
-mod link;
+mod http1_conn;
+mod http2_conn;
+mod http2_pool;
 pub mod pool;
-pub mod repeats;
+pub mod proxy_protocol;
 mod resolve;
+pub mod response_body;
+pub mod retry_budget;
 pub mod servers;
-pub mod standing;
-mod stations;
-mod trouble;
+mod timer_pool;
+mod worker_endpoints;
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ use adaptive::Adaptive;
 pub use admission::Permit;
 use admission::{Admission, Queue};
 use circuit::{CircuitRule, Try};
+use endpoint_status::millis;
 use servers::Servers;
-use standing::millis;
 
 /// A named group of servers that answer alike.
 pub struct Backend {
@@ -47,8 +47,8 @@ pub struct Backend {
     pub host: HeaderValue,
     /// The gateway's own credential.
     pub authorization: Option<(HeaderName, HeaderValue)>,
-    /// The proof that goes along with each request, where one is wanted.
-    pub proof: Option<Proof>,
+    /// The signed header that goes along with each request, where one is wanted.
+    pub backend_assertion: Option<BackendAssertion>,
     /// The time to connect.
     pub connect_timeout: Duration,
     /// The time from sending a request to the head of its response, and between two pieces of its body.
@@ -68,7 +68,7 @@ pub struct Backend {
     /// How many requests may wait for a place, and for how long.
     pub queue: Option<Queue>,
     /// When it is not asked for a while.
-    pub circuit: CircuitRule,
+    pub circuit_breaker: CircuitRule,
     /// How many requests may be sent again, in percent of all.
     pub retry_budget: u32,
     /// What is in flight, on all workers.
@@ -77,14 +77,14 @@ pub struct Backend {
 
 /// How a backend is shown that a request came through the gateway.
 #[derive(Debug)]
-pub struct Proof {
-    /// The header of the proof.
+pub struct BackendAssertion {
+    /// The name of the header.
     pub header: HeaderName,
     /// Its `aud`.
     pub audience: String,
     /// For how many seconds it is good.
     pub lifetime: u64,
-    /// Whether each body is read before it is sent on, so that the proof can cover it.
+    /// Whether each body is read before it is sent on, so that the assertion can cover it.
     pub covers_body: bool,
 }
 
@@ -109,7 +109,7 @@ pub enum Failure {
 
 impl Failure {
     /// The word for metrics and logs.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Connect => "connect",
             Self::Tls => "tls",
@@ -165,12 +165,16 @@ impl Backend {
         let circuit = &self.admission.circuit;
         if circuit.is_open() {
             let now = millis(Instant::now());
-            if !circuit.is_due(&self.circuit, try_by, now) {
+            if !circuit.is_due(&self.circuit_breaker, try_by, now) {
                 return Err(Failure::Unavailable);
             }
             // Only what really goes out is a try.
             let permit = self.admission.permit(self.limit())?;
-            return if circuit.lets_pass(&self.circuit, try_by, now) { Ok(permit) } else { Err(Failure::Unavailable) };
+            return if circuit.lets_pass(&self.circuit_breaker, try_by, now) {
+                Ok(permit)
+            } else {
+                Err(Failure::Unavailable)
+            };
         }
         match (self.admission.permit(self.limit()), self.queue) {
             // Rare: it does not belong into the state of each request.
@@ -202,8 +206,8 @@ impl Backend {
         if failure == Failure::Timeout && self.admission.circuit.has_answered_since(millis(begun)) {
             return;
         }
-        if failure.means_gone() && self.admission.circuit.failed(&self.circuit, millis(Instant::now())) {
-            let (last, seconds) = (failure.word(), self.circuit.pause.as_secs_f64());
+        if failure.means_gone() && self.admission.circuit.failed(&self.circuit_breaker, millis(Instant::now())) {
+            let (last, seconds) = (failure.as_str(), self.circuit_breaker.pause.as_secs_f64());
             tracing::warn!(backend = &*self.name, last, seconds, "this backend does not answer: the circuit is open");
         }
     }

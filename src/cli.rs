@@ -1,12 +1,11 @@
 //! The command line: one file per command.
 
+mod admin_client;
 mod attempts;
 mod check;
 mod demo;
 mod id;
 mod keys;
-mod list_edit;
-mod local;
 mod new;
 mod password;
 mod replicas;
@@ -15,14 +14,14 @@ mod rotate;
 mod run;
 mod sessions;
 mod state;
+mod yaml_edit;
 
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-
 use crate::version;
+use clap::{Args, Parser, Subcommand};
 
 /// The mark of the byte order, with which some programs begin a text: no part of what stands on standard input.
 const MARK: &str = "\u{feff}";
@@ -104,7 +103,7 @@ pub fn main() -> ExitCode {
         Command::Revoke(what) => revoke::revoke(&what),
         Command::State(what) => state::state(&what),
     };
-    crate::diagnostics::flush();
+    crate::process_log::flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -9,16 +9,15 @@ mod deriver;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::secret::{Secret, random_bytes, repeats_itself};
+use crate::validity::LastUse;
 use aes_siv::KeyInit as _;
 use aes_siv::siv::Aes256Siv;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use zeroize::Zeroizing;
-
-use crate::dated::LastUse;
-use crate::secret::{Secret, random_bytes, repeats_itself};
 pub use deriver::Deriver;
+use zeroize::Zeroizing;
 
 /// The longest subject, in bytes.
 pub const LONGEST_SUBJECT: usize = 256;

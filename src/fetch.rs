@@ -15,7 +15,7 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use crate::resolver;
+use crate::dns;
 
 /// No document is larger.
 const LARGEST: usize = 1 << 20;
@@ -85,7 +85,7 @@ pub enum Fault {
 
 impl Fault {
     /// The word for metrics.
-    pub fn word(&self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Address(_) => "address",
             Self::Dns(_) => "dns",
@@ -132,7 +132,7 @@ impl Fetcher {
 
     /// To the first address that answers, of those that are allowed.
     async fn connect(&self, host: &str, port: u16, secure: bool, chosen: ChosenBy<'_>) -> Result<TcpStream, Fault> {
-        let found = resolver::look_up_or_last(host, port, resolver::PATIENCE).await;
+        let found = dns::look_up_or_last(host, port, dns::PATIENCE).await;
         let addresses = found.map_err(|_| Fault::Dns(host.to_owned()))?;
         let mut last = Fault::Dns(host.to_owned());
         for address in addresses {

@@ -3,54 +3,20 @@
 //! [`Gateway::handle`] is total: it always gives a response and closes the record of the request exactly once.
 //! Around it, [`Gateway::answer`] is one straight line of checks, each of which can refuse.
 
-pub mod access_log;
-mod admission;
-mod attempt;
-pub(crate) mod body;
-mod call;
-mod caller_share;
-mod client;
-pub(crate) mod connection;
-mod content_type;
+mod authorize;
+pub mod connection;
 mod cors;
-mod decision;
-pub(crate) mod drain;
-pub mod entrance;
+pub mod endpoints;
 pub(crate) mod error;
-mod event_stream;
-mod ext_authz;
-mod fair_queue;
-mod farewell;
-mod form;
-mod forward;
-pub(crate) mod framing;
-pub mod hashing;
-mod head;
-pub mod headers;
+pub mod forward;
+mod forward_auth;
 pub mod host;
-mod limiter;
-pub(crate) mod limits;
-mod login;
-mod logout;
 pub mod memory;
-mod oauth;
-mod origin;
-mod original;
-mod possession;
-mod proof;
-mod rates;
-mod record;
-mod refresh;
-mod relay;
-pub(crate) mod request_id;
-mod response;
-mod response_framing;
-pub(crate) mod source;
-mod target;
-mod token;
-mod tunnel;
-mod upgrade;
-mod websocket_frames;
+pub mod observe;
+pub(crate) mod rate_limit;
+pub(crate) mod request;
+pub(crate) mod response;
+mod websocket;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -63,32 +29,32 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
 
-use crate::auth::verified::VerifiedTokens;
+use crate::auth::token_cache::VerifiedTokens;
 use crate::backend::pool::Pool;
+use crate::body_stream::ArrivingBody;
 use crate::metrics::{Cells, Metrics, TURN};
 use crate::policy::route::Route;
 use crate::policy::{Lasting, Policy, Target};
 use crate::refusal::Refusal;
 use crate::state::State;
-use crate::stream::ArrivingBody;
-use access_log::{AccessLog, AccessLogWriter};
-pub use attempt::{attempts_from, attempts_of, shown as shown_attempt};
-use body::ResponseBody;
-use call::Call;
-use client::Remembered;
 use connection::Connection;
 use cors::Readers;
+use endpoints::client_authentication::Remembered;
+use endpoints::fair_queue::FairQueue;
+pub use endpoints::lockout::{attempts_from, attempts_of, shown as shown_attempt};
+pub use endpoints::logout::{customer_of_backend, customer_rules, end_family, end_of, last_end};
+use endpoints::password_hashing::Hashing;
 use error::Refused;
-use fair_queue::FairQueue;
-use farewell::Farewell;
-use hashing::Hashing;
-use head::TakenHead;
-use limits::Limits;
-pub use logout::{customer_of_backend, customer_rules, end_family, end_of, last_end};
 use memory::Memory;
-use record::{Arrival, Ledger, Record};
-use request_id::{REQUEST_ID, RequestIds};
-use target::opened;
+use observe::access_log::{AccessLog, AccessLogWriter};
+use observe::record::{Arrival, Ledger, Record};
+use rate_limit::keys::Limits;
+use request::call::Call;
+use request::head::TakenHead;
+use request::request_id::{REQUEST_ID, RequestIds};
+use request::target::opened;
+use response::body::ResponseBody;
+use response::farewell::Farewell;
 
 /// What all workers share and what outlives a policy.
 pub struct Shared {
@@ -140,7 +106,7 @@ pub(crate) struct Gateway {
 }
 
 /// The policy as this worker last saw it.
-struct Current {
+pub(crate) struct Current {
     generation: u64,
     policy: Arc<Policy>,
 }
@@ -163,7 +129,7 @@ impl Shared {
             lasting,
             memory: Memory::default(),
             limits,
-            asking: FairQueue::new(login::MAX_ASKED),
+            asking: FairQueue::new(endpoints::login::MAX_ASKED),
             remembered: Arc::default(),
             own: AtomicUsize::new(0),
             insists_from: OnceLock::new(),
@@ -297,7 +263,7 @@ impl Gateway {
         let is_http2 = request.version() == Version::HTTP_2;
         // HTTP/1.1 leaves the content out by itself.
         let is_head = is_http2 && *request.method() == Method::HEAD;
-        record.asks_upgrade = upgrade::is_asked_by(&request);
+        record.asks_upgrade = websocket::handshake::is_asked_by(&request);
         let mut response = match self.answer(&current, &connection, &taken, request, &mut record).await {
             Ok(response) => response,
             Err(refused) => {
@@ -305,9 +271,10 @@ impl Gateway {
                 if refused.refusal == Refusal::Internal {
                     tracing::error!(request_id = record.id(), route = &*record.route, "a fault of the gateway itself");
                 }
-                let is_oauth = [token::NAME, oauth::REVOKE, oauth::INTROSPECT].contains(&&*record.route);
+                let is_oauth = [endpoints::token::NAME, endpoints::oauth::REVOKE, endpoints::oauth::INTROSPECT]
+                    .contains(&&*record.route);
                 let mut response = if refused.oauth || is_oauth {
-                    token::error_response(&refused)
+                    endpoints::token::error_response(&refused)
                 } else {
                     error::response(&refused, record.id())
                 };
@@ -335,7 +302,7 @@ impl Gateway {
         if is_last && !is_http2 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        let response = if is_head { body::without_content(response) } else { response };
+        let response = if is_head { response::body::without_content(response) } else { response };
         response.map(|body| body.recorded(record))
     }
 
@@ -391,25 +358,25 @@ impl Gateway {
                 Ok(Readers::of(cors, &call.parts.headers).preflight())
             }
             Target::Login => {
-                record.route = login::NAME.into();
+                record.route = endpoints::login::NAME.into();
                 // Rare and large, as the next.
                 Box::pin(self.login(call, record)).await
             }
             Target::AccessToken => {
-                record.route = token::NAME.into();
+                record.route = endpoints::token::NAME.into();
                 Box::pin(self.access_token(call, record)).await
             }
             Target::Logout => {
-                record.route = logout::NAME.into();
+                record.route = endpoints::logout::NAME.into();
                 Box::pin(self.logout(call, record)).await
             }
             Target::Revoke => {
-                record.route = oauth::REVOKE.into();
+                record.route = endpoints::oauth::REVOKE.into();
                 let basic = call.parts.headers.contains_key(header::AUTHORIZATION);
                 Box::pin(self.revoke(call, record)).await.map_err(|refused| Refused { basic, ..refused })
             }
             Target::Introspect => {
-                record.route = oauth::INTROSPECT.into();
+                record.route = endpoints::oauth::INTROSPECT.into();
                 let basic = call.parts.headers.contains_key(header::AUTHORIZATION);
                 Box::pin(self.introspect(call, record)).await.map_err(|refused| Refused { basic, ..refused })
             }
@@ -419,11 +386,11 @@ impl Gateway {
                 Ok(published(policy, record, "application/x-pem-file", |issuer| &issuer.certificates))
             }
             Target::ForwardAuth => {
-                record.route = decision::NAME.into();
+                record.route = forward_auth::NAME.into();
                 Box::pin(self.decide(current, call, record)).await
             }
             Target::ExtAuthz => {
-                record.route = ext_authz::NAME.into();
+                record.route = forward_auth::ext_authz::NAME.into();
                 Box::pin(self.ext_authz(current, call, record)).await
             }
             Target::Metadata => Ok(published(policy, record, "application/json", |issuer| &issuer.metadata)),
@@ -451,7 +418,7 @@ impl Gateway {
             return Err(Refusal::PlainHttp.into());
         }
         if let Err(fault) = connection.certificate(unix_seconds(record.time)) {
-            self.cells().client_certificate_refused(fault.word());
+            self.cells().client_certificate_refused(fault.as_str());
             return Err(Refusal::ClientCertificate.into());
         }
         Ok(None)
@@ -478,13 +445,15 @@ impl Gateway {
         }
         call.prepare(route, record);
         let named = forward::place(route, &caller, &mut call, record)?;
-        proof::add(route, &caller, named, &mut call)?;
+        forward::backend_assertion::add(route, &caller, named, &mut call)?;
         let is_head = call.parts.method == Method::HEAD;
         let mut request = Some(call.into_request(route, limit, record));
         let answer = self.forward(route, &caller, &mut request, record).await?;
         match &route.response {
             None => Ok(answer),
-            Some(rules) => Ok(Box::pin(response::filtered(rules, answer, is_head, &route.backend, record)).await?),
+            Some(rules) => {
+                Ok(Box::pin(forward::json_response::filtered(rules, answer, is_head, &route.backend, record)).await?)
+            }
         }
     }
 
@@ -510,13 +479,13 @@ fn name(metrics: &Metrics, policy: &Policy) {
     const OTHERS: [&str; 9] = [
         "none",
         "keys",
-        login::NAME,
-        token::NAME,
-        logout::NAME,
-        oauth::REVOKE,
-        oauth::INTROSPECT,
-        decision::NAME,
-        ext_authz::NAME,
+        endpoints::login::NAME,
+        endpoints::token::NAME,
+        endpoints::logout::NAME,
+        endpoints::oauth::REVOKE,
+        endpoints::oauth::INTROSPECT,
+        forward_auth::NAME,
+        forward_auth::ext_authz::NAME,
     ];
     let is_its_own = |name: &&Arc<str>| !OTHERS.contains(&&***name);
     let routes = policy.routes.iter().map(|route| &route.name).filter(is_its_own);

@@ -15,15 +15,15 @@
 //! | 4 | [`policy`] | all that configuration decides about a request |
 //! | 3 | [`auth`] | credentials in, a `Caller` or a refusal out |
 //! | 2 | [`state`], [`backend`], [`config`] | logins and revocations; the company's servers; gateway.yaml |
-//! | 1 | [`body`], [`customer`], [`diagnostics`], [`fetch`], [`stream`] | members of JSON bodies; the opaque identifier; what the process says of itself; documents of others; bodies on their way |
-//! | 0 | [`dated`], [`fields`], [`line_writer`], [`log_throttle`], [`metrics`], [`notify`], [`own_file`], [`refusal`], [`resolver`], [`secret`], [`socket`], [`text`], [`version`] | small things that know nothing else |
+//! | 1 | [`json_body`], [`customer`], [`process_log`], [`fetch`], [`body_stream`] | members of JSON bodies; the opaque identifier; what the process says of itself; documents of others; bodies on their way |
+//! | 0 | [`validity`], [`fields`], [`log_writer`], [`log_throttle`], [`metrics`], [`systemd`], [`private_file`], [`refusal`], [`dns`], [`secret`], [`socket`], [`normalization`], [`version`] | small things that know nothing else |
 //!
 //! # The walk of a request
 //!
 //! `server::worker` accepts a connection and finishes its TLS handshake under a deadline; hyper parses;
 //! `gateway::Gateway::handle` opens the record of the request and takes the policy once. `answer` reads the head
 //! strictly, finds who answers, and for a route: `Authenticator::admit` proves the caller (API key, client token,
-//! customer token, in this order), `gateway::headers` removes what the caller claims and writes what is proved, and
+//! customer token, in this order), `gateway::forward::headers` removes what the caller claims and writes what is proved, and
 //! `gateway::forward` sends it on a connection of this worker and streams both ways. The record closes with the last
 //! byte: one log line, one set of counts.
 //!
@@ -43,30 +43,30 @@
 pub mod app;
 pub mod auth;
 pub mod backend;
-pub mod body;
+pub mod body_stream;
 pub mod cli;
 pub mod config;
 pub mod customer;
-pub mod dated;
-pub mod diagnostics;
+pub mod dns;
 pub mod fetch;
 pub mod fields;
 pub mod gateway;
-pub mod line_writer;
+pub mod json_body;
 pub mod log_throttle;
+pub mod log_writer;
 pub mod metrics;
-pub mod notify;
-pub mod own_file;
+pub mod normalization;
 pub mod policy;
+pub mod private_file;
+pub mod process_log;
 pub mod refusal;
 pub mod reload;
-pub mod resolver;
 pub mod secret;
 pub mod server;
 pub mod socket;
 pub mod state;
-pub mod stream;
-pub mod text;
+pub mod systemd;
+pub mod validity;
 pub mod version;
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod names;
 mod reloads;
 mod servers;
 mod state;
-mod turns;
+mod worker_heartbeat;
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::Hash;
@@ -27,8 +27,8 @@ use names::{Name, Names};
 pub use reloads::Reloads;
 pub use servers::{BackendLevels, ServerLevels};
 pub use state::{Levels, StateMetrics};
-pub use turns::TURN;
-use turns::Turns;
+pub use worker_heartbeat::TURN;
+use worker_heartbeat::Turns;
 
 /// Upper bounds of the duration buckets, in seconds.
 const BOUNDS: [f64; 14] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -72,7 +72,7 @@ struct Counted {
     connections_closed: HashMap<&'static str, u64>,
     tunnels_closed: HashMap<(Arc<str>, &'static str), u64>,
     certificates_refused: HashMap<&'static str, u64>,
-    local_limits: u64,
+    rate_limit_fallbacks: u64,
 }
 
 /// The labels of one request.
@@ -234,7 +234,7 @@ impl Metrics {
         let ends: Vec<_> =
             locked(&self.certificates).iter().map(|(file, end)| (vec![("certificate", file.clone())], *end)).collect();
         families.push(gauges(
-            "wicketgate_certificate_expiry_seconds",
+            "wicketgate_certificate_expiry_timestamp_seconds",
             "When a certificate ends, in seconds since 1970.",
             ends,
         ));
@@ -341,8 +341,8 @@ impl Cells {
     }
 
     /// A limit that replicas share was counted here alone: the store is away.
-    pub fn limit_was_local(&self) {
-        locked(&self.counted).local_limits += 1;
+    pub fn rate_limit_fell_back(&self) {
+        locked(&self.counted).rate_limit_fallbacks += 1;
     }
 
     /// A login ended like this.
@@ -396,7 +396,7 @@ impl Counted {
         add_counts(&mut self.connections_closed, &other.connections_closed);
         add_counts(&mut self.tunnels_closed, &other.tunnels_closed);
         add_counts(&mut self.certificates_refused, &other.certificates_refused);
-        self.local_limits += other.local_limits;
+        self.rate_limit_fallbacks += other.rate_limit_fallbacks;
         for (route, durations) in &other.durations {
             self.durations.entry(Arc::clone(route)).or_default().add(durations);
         }
@@ -440,9 +440,9 @@ impl Counted {
                 self.tokens.iter().map(|(outcome, count)| (vec![("outcome", word(outcome))], *count)),
             ),
             counters(
-                "wicketgate_limits_local_total",
+                "wicketgate_rate_limit_fallback_total",
                 "Calls whose shared limit this process counted alone, because the state store was away.",
-                [(vec![], self.local_limits)],
+                [(vec![], self.rate_limit_fallbacks)],
             ),
             counters(
                 "wicketgate_connections_closed_total",
@@ -517,6 +517,23 @@ mod tests {
         let text = include_str!("../docs/operations.md");
         for family in Metrics::default().families() {
             assert!(text.contains(&format!("| `{}` |", family.name())), "docs/operations.md lacks {}", family.name());
+        }
+    }
+
+    #[test]
+    fn the_documentation_has_present_metrics_for_those_that_were_renamed() {
+        let text = include_str!("../docs/operations.md");
+        let present: Vec<String> =
+            Metrics::default().families().iter().map(|family| family.name().to_owned()).collect();
+        let rows: Vec<Vec<&str>> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("| metric | "))
+            .map(|row| row.split(['`', '|', ' ']).filter(|cell| !cell.is_empty()).collect())
+            .collect();
+        assert!(!rows.is_empty());
+        let is_present = |name: &str| present.iter().any(|one| one == name);
+        for row in rows {
+            assert!(row.len() == 2 && !is_present(row[0]) && is_present(row[1]), "{row:?}");
         }
     }
 

@@ -2,26 +2,26 @@
 
 pub mod accounts;
 pub mod backends;
+pub mod ca_certificates;
 mod callers;
-pub mod client_trust;
+pub mod client_certificates;
 pub mod cors;
 pub mod field_rules;
 pub mod forward_auth;
+pub mod hash_costs;
 mod issuer;
+pub mod key_usage;
 pub mod path;
-mod published;
+mod remote_jwks;
 pub mod response;
 pub mod rewrite;
 pub mod route;
 pub mod servers;
 pub mod state;
-mod stripped;
+mod stripped_headers;
 pub mod table;
 mod target;
-pub mod trust;
-mod trusted;
-pub mod uneven;
-pub mod uses;
+mod trusted_issuers;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,29 +30,29 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use crate::auth::assertion::Assertions;
+use crate::auth::client_assertion::Assertions;
+use crate::auth::credentials::password::Decoy;
 use crate::auth::jwt::Verifier;
-use crate::auth::password::Decoy;
-use crate::auth::published::PublishedKeys;
-use crate::auth::{Authenticator, CustomerPlace};
+use crate::auth::jwt::remote_jwks::PublishedKeys;
+use crate::auth::{Authenticator, CustomerTokenSource};
 use crate::backend::Backend;
 use crate::config::raw::{self, Issue, NumberStyle, Raw};
 use crate::config::{Config, Problems};
 use crate::customer::{self, Deriver, IdentifierKey, Mode};
-use crate::dated::KeyVersion;
 use crate::fields::FieldSet;
 use crate::secret::Secret;
 use crate::state::Quota;
-use crate::state::attempts::{Cost, Costs};
+use crate::state::login_lockout::{Cost, Costs};
 use crate::state::quota::Period;
+use crate::validity::KeyVersion;
 use accounts::Accounts;
+use ca_certificates::Authorities;
 pub use callers::{KeyLine, key_lines};
 use forward_auth::ForwardAuth;
 pub use issuer::Issuer;
 use route::Route;
 use table::Table;
 pub use target::Target;
-use trust::Authorities;
 
 /// What outlives a policy.
 #[derive(Debug, Default)]
@@ -60,9 +60,9 @@ pub struct Lasting {
     /// How backends and their servers stand.
     pub backends: servers::Shared,
     /// Keys that have been fetched from other issuers.
-    published: published::Registry,
+    published: remote_jwks::Registry,
     /// When keys were last used.
-    pub uses: uses::Uses,
+    pub uses: key_usage::Uses,
     /// Counts what makes earlier verdicts void: another policy, or other keys.
     pub generation: Arc<AtomicU64>,
 }
@@ -194,8 +194,8 @@ impl Policy {
         let clients = callers::read_clients(config, &authorities, lasting, &mut versions, problems);
         let all_keys = callers::all_api_keys(config, problems);
         let api_keys = callers::read_api_keys(&all_keys, &clients, &lasting.uses, &mut versions, problems);
-        let trusted = trusted::read(config, &authorities, &lasting.published, problems);
-        let stripped = Arc::new(stripped::stripped(raw));
+        let trusted = trusted_issuers::read(config, &authorities, &lasting.published, problems);
+        let stripped = Arc::new(stripped_headers::stripped(raw));
         let known = deriver.as_ref().and_then(Option::as_ref);
         let backends = backends?;
         let routes = route::read(config, &backends, known, &stripped, problems);
@@ -257,7 +257,7 @@ impl Policy {
             own_site,
             forward_auth,
             stripped,
-            credentials: stripped::credentials(raw),
+            credentials: stripped_headers::credentials(raw),
             versions,
         })
     }
@@ -273,9 +273,11 @@ impl Policy {
 }
 
 /// Every place where some route looks for a customer's credential; the usual one is always among them.
-fn customer_places(routes: &[Route]) -> Vec<CustomerPlace> {
-    let mut places = vec![CustomerPlace::usual()];
-    for place in routes.iter().filter(|route| route.demand.customer).flat_map(|route| &route.demand.customer_from) {
+fn customer_places(routes: &[Route]) -> Vec<CustomerTokenSource> {
+    let mut places = vec![CustomerTokenSource::usual()];
+    for place in
+        routes.iter().filter(|route| route.demand.customer).flat_map(|route| &route.demand.customer_token_sources)
+    {
         if !places.contains(place) {
             places.push(place.clone());
         }

@@ -162,7 +162,7 @@ pub enum Refusal {
     /// The client, or whoever makes these proofs, has as many unexpired ones as are left for all others.
     ReplayShare,
     /// A CONNECT over HTTP/2 for anything but a WebSocket, or where there are none.
-    Connect,
+    ConnectNotAllowed,
     /// No route has this host and path.
     NoRoute,
     /// The route does not list this method.
@@ -188,7 +188,7 @@ pub enum Refusal {
     /// The request names another customer than the token.
     IdentifierMismatch,
     /// Another proxy asks about a request, and does not say which one, or names two.
-    Original,
+    BadForwardedRequest,
     /// Another proxy asks about a request whose body alone could decide.
     NeedsBody,
     /// The content type is not one that this path takes.
@@ -196,7 +196,7 @@ pub enum Refusal {
     /// The body must be a JSON object and is not, or has a member twice.
     Json,
     /// A rate limit.
-    Rate,
+    RateLimited,
     /// The quota of the API key is used up.
     Quota,
     /// Login: no such user.
@@ -246,7 +246,7 @@ pub enum Refusal {
     /// Too many passwords wait for their hash.
     HashQueue,
     /// The state store cannot be asked or written.
-    State,
+    StateUnavailable,
     /// The backend could not be reached.
     BackendConnect,
     /// The backend's answer broke off or was not HTTP.
@@ -299,7 +299,7 @@ macro_rules! token_word {
 
 impl Refusal {
     /// The word for logs, metrics and documentation: snake case, unique.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::AddressNotAllowed => "address_not_allowed",
             Self::ClientCertificate => "client_certificate",
@@ -335,7 +335,7 @@ impl Refusal {
             Self::WebsocketShare => "websocket_share",
             Self::UploadShare => "upload_share",
             Self::ReplayShare => "replay_share",
-            Self::Connect => "connect",
+            Self::ConnectNotAllowed => "connect_not_allowed",
             Self::NoRoute => "no_route",
             Self::Method => "method",
             Self::CredentialRepeated => "credential_repeated",
@@ -357,11 +357,11 @@ impl Refusal {
             Self::Scope => "scope",
             Self::CrossSite => "cross_site",
             Self::IdentifierMismatch => "identifier_mismatch",
-            Self::Original => "original",
+            Self::BadForwardedRequest => "bad_forwarded_request",
             Self::NeedsBody => "needs_body",
             Self::ContentType => "content_type",
             Self::Json => "json",
-            Self::Rate => "rate",
+            Self::RateLimited => "rate_limited",
             Self::Quota => "quota",
             Self::LoginUnknownUser => "login_unknown_user",
             Self::LoginWrongPassword => "login_wrong_password",
@@ -386,7 +386,7 @@ impl Refusal {
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::LoginBackend => "login_backend",
             Self::HashQueue => "hash_queue",
-            Self::State => "state",
+            Self::StateUnavailable => "state_unavailable",
             Self::BackendConnect => "backend_connect",
             Self::BackendResponse => "backend_response",
             Self::ResponseNotJson => "response_not_json",

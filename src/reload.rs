@@ -1,6 +1,6 @@
 //! Another configuration without a restart: built whole beside the old one, then swapped; on any error nothing changes.
 
-mod watched;
+mod watched_files;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -11,19 +11,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::auth::published::PublishedKeys;
+use crate::auth::jwt::remote_jwks::PublishedKeys;
 use crate::backend::servers::FIRST_LOOK;
 use crate::config::raw::{Level, Listen, Raw};
 use crate::config::{self, Config, Draft, Problems, Warning};
-use crate::diagnostics;
 use crate::gateway::Shared;
-use crate::gateway::entrance::{Entrance, InForce};
+use crate::gateway::connection::listener_settings::{Entrance, InForce};
 use crate::metrics::Metrics;
 use crate::policy::{self, Lasting, Policy};
 use crate::server::tls::{self, ListenerTls, TlsStore};
-use crate::server::{bounds, operators};
-use crate::state;
-use watched::Watched;
+use crate::server::{admin_socket, conn_limits};
+use crate::{process_log, state};
+use watched_files::Watched;
 
 /// How often it is looked whether anybody still holds a policy of before.
 const RETIRE: Duration = Duration::from_millis(250);
@@ -59,7 +58,7 @@ impl Plan {
         let policy = Policy::build(&config, lasting, &mut found);
         let tls = tls::read(&config, &mut found);
         let state = policy::state::read(&config, &mut found);
-        if let Some(fault) = operators::fault_of(&operators::socket_path(&config)) {
+        if let Some(fault) = admin_socket::fault_of(&admin_socket::socket_path(&config)) {
             found.push(config.problem(
                 "admin.socket",
                 fault,
@@ -86,7 +85,7 @@ impl Plan {
     }
 
     fn risks(&self) -> Vec<Warning> {
-        self.config.warnings().into_iter().chain(policy::uneven::warnings(&self.config, &self.policy)).collect()
+        self.config.warnings().into_iter().chain(policy::hash_costs::warnings(&self.config, &self.policy)).collect()
     }
 
     /// Logs risky settings, files that others can change and hashes that differ in cost; expired certificates are logged by [`note_certificates`].
@@ -146,7 +145,7 @@ pub struct Reloadable {
     /// What it is to its requests.
     pub entrance: Arc<InForce>,
     /// What its connections may cost.
-    pub bounds: Arc<bounds::InForce>,
+    pub bounds: Arc<conn_limits::InForce>,
 }
 
 /// Why the old configuration stays in force.
@@ -217,7 +216,7 @@ impl Reloader {
         }
         self.shared.state.renew(&state);
         tokio::spawn(retire(self.shared.replace_policy(policy), Arc::clone(&self.shared)));
-        diagnostics::set_level(level);
+        process_log::set_level(level);
         Ok(())
     }
 

@@ -1,22 +1,22 @@
 //! From sockets to requests.
 
-mod addresses;
-pub mod admin;
-pub mod bounds;
-pub mod departure;
-mod descriptors;
-mod frames;
+pub mod admin_http;
+pub mod admin_socket;
+mod client_io;
+pub mod conn_limits;
+pub mod connection_handoff;
+mod deadlines;
+mod fd_limit;
 mod goaway;
-pub mod handover;
-pub mod operators;
-pub mod owner;
+mod h2_flood;
+mod h2_streams;
+mod handshake_scheduler;
+pub mod lock_owner;
+mod per_ip_limit;
 mod proxy_protocol;
 mod readiness;
-mod streams;
 pub mod tls;
-mod turns;
-mod watch;
-mod wire;
+pub mod upgrade;
 pub mod worker;
 
 use std::io;
@@ -28,10 +28,10 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
-use crate::auth::trust::TrustStore;
+use crate::auth::tls::trust::TrustStore;
 use crate::config::raw;
+use crate::gateway::connection::listener_settings::{Entrance, InForce};
 use crate::gateway::connection::{Connection, Shown};
-use crate::gateway::entrance::{Entrance, InForce};
 use crate::log_throttle::LogThrottle;
 use tls::TlsStore;
 
@@ -58,7 +58,7 @@ pub struct Listener {
     /// Says on standard error whose connections are not HTTP/2.
     pub(crate) broken: Arc<LogThrottle>,
     /// What its connections may cost.
-    pub(crate) bounds: Arc<bounds::InForce>,
+    pub(crate) bounds: Arc<conn_limits::InForce>,
     /// Connections open now, on all workers.
     pub(crate) open: Arc<AtomicUsize>,
     /// TLS handshakes going on now, on all workers.
@@ -93,7 +93,7 @@ impl Listener {
             clients: store.and_then(|store| store.clients),
             refused: Arc::default(),
             broken: Arc::default(),
-            bounds: Arc::new(bounds::InForce::new(&raw.limits)),
+            bounds: Arc::new(conn_limits::InForce::new(&raw.limits)),
             open: Arc::default(),
             handshakes: Arc::default(),
         }

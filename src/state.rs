@@ -4,21 +4,21 @@
 //! The request path reads memory. Everything that must not be lost is in a store before anybody is told that it
 //! happened: one file of this process, or a Redis that several replicas share.
 
-pub mod account;
+pub mod account_stamp;
 pub mod archive;
-pub mod attempts;
+mod codec;
+mod customer_logins;
 mod embedded;
-pub mod family;
-pub mod once;
-mod owed;
+mod expiry;
+pub mod login_lockout;
 pub mod quota;
-mod record;
 pub mod redis;
-mod registry;
+pub mod refresh_token;
+pub mod replay;
 pub mod revocation;
 pub mod session;
-mod shards;
-mod sweep;
+mod sharded_map;
+mod unwritten_rules;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,22 +28,22 @@ use tokio::runtime::Handle;
 
 use crate::customer::Identifier;
 use crate::metrics::StateMetrics;
-use account::AccountStamps;
-use attempts::Attempts;
+use account_stamp::AccountStamps;
+use codec::Kept;
+use customer_logins::{LoginKind, Registry};
 pub use embedded::OpenFault;
 use embedded::{Change, Embedded, Fate, Place, Released};
-use family::{Answered, Family};
-use once::UsedIds;
-use owed::Owed;
+use login_lockout::Attempts;
 use quota::Quotas;
 pub use quota::{Quota, Taken};
-use record::Kept;
 pub use redis::Among;
 use redis::Redis;
-use registry::{LoginKind, Registry};
+use refresh_token::{Answered, Family};
+use replay::UsedIds;
 use revocation::{Revocations, Rule};
 use session::{Found, LoginId, Session, SessionDigest, Sessions, Trust};
-use shards::Shards;
+use sharded_map::Shards;
+use unwritten_rules::Owed;
 
 /// How long a rule about a customer or client is kept: no token lives longer (RFC 6265bis caps cookies at 400 days).
 pub const LONGEST: u64 = 400 * 24 * 3600;
@@ -220,7 +220,7 @@ impl State {
                 state.used = UsedIds::of(most.replay_ids);
                 let (mut sessions, mut families) = (Vec::new(), Vec::new());
                 let embedded = Embedded::open(&directory, |key, value| {
-                    let kept = record::read(key, value)?;
+                    let kept = codec::read(key, value)?;
                     // Also of what is over: what bears a lower number may not be.
                     state.revocations.see(kept.number());
                     if kept.is_over(now) {
@@ -300,7 +300,7 @@ impl State {
         if touch && let Some((session, ..)) = self.sessions.copy(digest) {
             match &self.store {
                 Store::Memory => {}
-                Store::Embedded(store) => store.write_later(vec![record::put_session(digest, &session)]),
+                Store::Embedded(store) => store.write_later(vec![codec::put_session(digest, &session)]),
                 Store::Redis(store, _) => store.touch(*digest, session),
             }
         }
@@ -339,7 +339,7 @@ impl State {
                 if age > outage.sessions {
                     return Err(Unavailable);
                 }
-                self.metrics.passed();
+                self.metrics.session_served_stale();
                 Ok(Some(session))
             }
         }
@@ -457,7 +457,7 @@ impl State {
         if is_here {
             sessions.iter().for_each(|(digest, session)| self.sessions.insert(*digest, session.clone(), trust, 0));
         }
-        let changes = || sessions.iter().map(|(digest, session)| record::put_session(digest, session)).collect();
+        let changes = || sessions.iter().map(|(digest, session)| codec::put_session(digest, session)).collect();
         self.keep("begin", UnlessLeft::Drop, changes, async |store| store.begin(&sessions).await).await?;
         begun.disarm();
         drop(begun);
@@ -497,7 +497,7 @@ impl State {
         self.revocations.apply(rule.clone());
         // As it is in force: with its number, and not looser than before.
         let rule = self.revocations.rule(&rule.subject).unwrap_or(rule);
-        let changes = || vec![record::delete_session(digest), record::put_rule(&rule)];
+        let changes = || vec![codec::delete_session(digest), codec::put_rule(&rule)];
         let kept = self.keep("end", UnlessLeft::Write, changes, async |store| store.end(digest, &rule).await).await;
         kept.inspect_err(|_| self.owed.add(&rule.subject))?;
         // Not before: whoever was told that it failed tries again, and must find it.
@@ -517,7 +517,7 @@ impl State {
         }
         // What has become stricter before must not become looser in the store.
         let stored: Vec<Rule> = rules.iter().filter_map(|rule| self.revocations.rule(&rule.subject)).collect();
-        let changes = || stored.iter().map(record::put_rule).collect();
+        let changes = || stored.iter().map(codec::put_rule).collect();
         let kept = self.keep("revoke", UnlessLeft::Write, changes, async |store| store.revoke(&stored).await).await;
         kept.inspect_err(|_| stored.iter().for_each(|rule| self.owed.add(&rule.subject)))
     }
@@ -608,7 +608,7 @@ impl State {
         self.note_counts();
         self.note_answers();
         let used = self.sessions.unstored();
-        store.write_later(used.iter().map(|(digest, session)| record::put_session(digest, session)).collect());
+        store.write_later(used.iter().map(|(digest, session)| codec::put_session(digest, session)).collect());
     }
 
     /// The sessions that are live and `wanted`; of a shared store not more than 10,000, and only those among these.
@@ -691,9 +691,9 @@ impl State {
             Store::Embedded(store) => {
                 let owed = self.owed.rules(&self.revocations);
                 let mut changes = changes();
-                changes.extend(owed.iter().map(record::put_rule));
-                if changes.iter().any(record::is_rule) {
-                    changes.push(record::put_highest(self.revocations.seen()));
+                changes.extend(owed.iter().map(codec::put_rule));
+                if changes.iter().any(codec::is_rule) {
+                    changes.push(codec::put_highest(self.revocations.seen()));
                 }
                 let written = store.write(changes, unless_left == UnlessLeft::Drop).await;
                 written.inspect(|()| self.owed.settle(&owed))

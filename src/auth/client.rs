@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::assertion::Assertions;
-use super::certificate::{Certificate, CertificateName, Thumbprint};
-use super::password;
+use super::client_assertion::Assertions;
+use super::credentials::password;
+use super::tls::certificate::{Certificate, CertificateName, Thumbprint};
 use crate::config::raw::TokenReach;
-use crate::dated::LastUse;
+use crate::validity::LastUse;
 
 /// A client as configured.
 #[derive(Debug)]

@@ -8,9 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::{Map, Value, json};
 
-use super::certificate::Thumbprint;
-use super::jws::{Jws, Members};
-use super::keys::{Algorithm, KeySet};
+use super::jwt::jwk_set::{Algorithm, KeySet};
+use super::jwt::jws::{Jws, Members};
+use super::tls::certificate::Thumbprint;
 use crate::refusal::{DpopFault, TokenFault};
 
 /// The signature algorithms of proofs, all of key pairs.

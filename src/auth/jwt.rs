@@ -3,22 +3,23 @@
 //! The order is the defence: what costs nothing is checked before a key is looked up, the signature before any claim.
 //! `now` is an argument, in seconds since 1970.
 
+pub mod signing_keys;
+
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::Value;
 
-use super::binding::Binding;
-use super::claims::{ClaimPath, ClaimRule};
-
-use super::jws::{Jws, Members};
-use super::keys::KeySet;
-use super::published::PublishedKeys;
+use super::token_binding::Binding;
 use crate::customer;
 use crate::refusal::TokenFault;
-use crate::state::account::AccountStamp;
+use crate::state::account_stamp::AccountStamp;
 use crate::state::session::SessionDigest;
+use claims::{ClaimPath, ClaimRule};
+use jwk_set::KeySet;
+use jws::{Jws, Members};
+use remote_jwks::PublishedKeys;
 
 /// A claim of ours in customers' tokens: the account that they were given to.
 pub const ACCOUNT: &str = "wg_account";
@@ -407,5 +408,9 @@ fn time(claims: &Members, name: &str) -> Result<Option<u64>, TokenFault> {
     }
 }
 
+pub mod claims;
+pub mod jwk_set;
+pub mod jws;
+pub mod remote_jwks;
 #[cfg(test)]
 mod tests;

@@ -7,9 +7,9 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::claims::ClaimPath;
-use super::issuer::{NewKey, SigningKeys};
-use super::keys::{Algorithm, KeySet};
+use super::jwt::claims::ClaimPath;
+use super::jwt::jwk_set::{Algorithm, KeySet};
+use super::jwt::signing_keys::{NewKey, SigningKeys};
 use super::*;
 use crate::config::raw::TokenReach;
 use crate::customer::{IdentifierKey, Mode};
@@ -128,7 +128,7 @@ fn world() -> World {
         good,
     ];
     let usual = || AUDIENCE.to_owned();
-    let from_header = || vec![CustomerPlace::Header(CUSTOMER_AUTH, Some("JWT".to_owned()))];
+    let from_header = || vec![CustomerTokenSource::Header(CUSTOMER_AUTH, Some("JWT".to_owned()))];
     World {
         policies: vec![
             policy(both.clone(), AUDIENCE, wide, true, ours()),
@@ -144,14 +144,14 @@ fn world() -> World {
                 client: true,
                 audience: usual(),
                 customer: true,
-                customer_from: from_header(),
+                customer_token_sources: from_header(),
                 ..Demand::default()
             },
             Demand { client: true, audience: usual(), scopes: vec!["pay".to_owned()], ..Demand::default() },
             Demand { client: true, audience: usual(), ..Demand::default() },
             Demand { client: true, audience: "reports".to_owned(), ..Demand::default() },
-            Demand { customer: true, customer_from: from_header(), ..Demand::default() },
-            Demand { customer: true, customer_from: vec![CustomerPlace::Bearer], ..Demand::default() },
+            Demand { customer: true, customer_token_sources: from_header(), ..Demand::default() },
+            Demand { customer: true, customer_token_sources: vec![CustomerTokenSource::Bearer], ..Demand::default() },
         ],
         tokens,
     }

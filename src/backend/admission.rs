@@ -12,8 +12,8 @@ use tokio::time::timeout_at;
 
 use super::Failure;
 use super::circuit::Circuit;
-use super::repeats::Repeats;
-use super::standing::millis;
+use super::endpoint_status::millis;
+use super::retry_budget::Repeats;
 use crate::log_throttle::LogThrottle;
 
 /// One request, in the upper bits of the counter that both counts requests and those in flight.

@@ -44,7 +44,7 @@ fn common_divisor(one: u32, other: u32) -> u32 {
 
 /// Of two servers that are drawn, the one that is less busy for its weight. `load` gives nothing for those that must not
 /// be chosen.
-pub(super) fn least_busy(tickets: &[u16], random: u64, load: impl Fn(u16) -> Option<Load>) -> Option<u16> {
+pub(super) fn least_request(tickets: &[u16], random: u64, load: impl Fn(u16) -> Option<Load>) -> Option<u16> {
     let (first, second) = two_of(tickets, random)?;
     match (load(first), load(second)) {
         (Some(one), Some(other)) => Some(if is_better(other, one, random) { second } else { first }),
@@ -151,7 +151,7 @@ mod tests {
         let tickets = tickets(&weights);
         let mut counts = [0_usize; 3];
         for random in draws(80_000) {
-            let chosen = least_busy(&tickets, random, |index| Some(idle(weights[usize::from(index)])));
+            let chosen = least_request(&tickets, random, |index| Some(idle(weights[usize::from(index)])));
             counts[usize::from(chosen.expect("a server"))] += 1;
         }
         for (count, weight) in counts.iter().zip(weights) {
@@ -164,15 +164,15 @@ mod tests {
     fn the_busier_of_two_is_never_chosen_and_a_busy_one_gets_less_of_many() {
         let busy = [5, 4];
         let load = |index: u16| Some(Load { busy: busy[usize::from(index)], weight: 1, ramp: FULL });
-        assert!(draws(1_000).all(|random| least_busy(&[0, 1], random, load) == Some(1)));
+        assert!(draws(1_000).all(|random| least_request(&[0, 1], random, load) == Some(1)));
         let load = |index: u16| Some(Load { busy: if index == 0 { 10 } else { 1 }, weight: 1, ramp: FULL });
-        assert!(draws(1_000).all(|random| least_busy(&[0, 1, 2, 3], random, load) != Some(0)));
+        assert!(draws(1_000).all(|random| least_request(&[0, 1, 2, 3], random, load) != Some(0)));
     }
 
     #[test]
     fn a_server_that_has_just_come_back_gets_little() {
         let load = |index: u16| Some(Load { busy: 0, weight: 1, ramp: if index == 0 { 100 } else { FULL } });
-        let count = draws(10_000).filter(|random| least_busy(&[0, 1, 2, 3], *random, load) == Some(0)).count();
+        let count = draws(10_000).filter(|random| least_request(&[0, 1, 2, 3], *random, load) == Some(0)).count();
         assert!((100..500).contains(&count), "{count}");
     }
 
@@ -193,7 +193,7 @@ mod tests {
             let tickets = tickets(&weights);
             let load = |index: u16| (out >> index & 1 == 0).then(|| idle(weights[usize::from(index)]));
             let open = (0..weights.len()).any(|index| out >> index & 1 == 0);
-            let chosen = least_busy(&tickets, random, load);
+            let chosen = least_request(&tickets, random, load);
             prop_assert_eq!(chosen.is_some(), open);
             prop_assert!(chosen.is_none_or(|index| load(index).is_some()));
         }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::standing::whole_millis;
+use super::endpoint_status::whole_millis;
 
 /// When the circuit opens, and for how long.
 #[derive(Debug, Clone, Copy)]

@@ -10,8 +10,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use super::Failure;
+use super::failure_log::{Doing, Fault};
 use super::servers::{Place, Server};
-use super::trouble::{Doing, Fault};
 use crate::socket::Socket;
 
 /// A connection that is ready for HTTP.

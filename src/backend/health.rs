@@ -18,12 +18,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::dial::{Wire, dial};
+use super::endpoint_status::Thresholds;
 use super::servers::{Place, Server, Servers};
-use super::standing::Thresholds;
 
 /// How a server is asked.
 #[derive(Debug, Clone)]
-pub struct Health {
+pub struct HealthCheck {
     /// The path.
     pub path: String,
     /// The `Host` that is sent.
@@ -41,7 +41,7 @@ pub struct Health {
 }
 
 /// Checks all servers now and after each interval, for as long as they are held.
-pub(super) async fn keep_checking(servers: Weak<Servers>, health: Health) {
+pub(super) async fn keep_checking(servers: Weak<Servers>, health: HealthCheck) {
     loop {
         let Some(present) = servers.upgrade().map(|servers| servers.present()) else { return };
         let mut checks = JoinSet::new();
@@ -66,7 +66,7 @@ pub(super) async fn keep_checking(servers: Weak<Servers>, health: Health) {
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connects to a server, and asks it how it is where it is checked. Why it cannot be used.
-pub(super) async fn try_server(server: &Server, health: Option<&Health>) -> Result<(), String> {
+pub(super) async fn try_server(server: &Server, health: Option<&HealthCheck>) -> Result<(), String> {
     let connected = match &server.place {
         Place::Tcp(address) => TcpStream::connect(address).await.map(drop),
         Place::Unix(path) => UnixStream::connect(path).await.map(drop),
@@ -81,7 +81,7 @@ pub(super) async fn try_server(server: &Server, health: Option<&Health>) -> Resu
     }
 }
 
-async fn ask(server: &Server, health: &Health) -> Result<(), String> {
+async fn ask(server: &Server, health: &HealthCheck) -> Result<(), String> {
     let wire = dial(server, None, Instant::now() + health.timeout).await.map_err(|fault| fault.to_string())?;
     let status = match wire {
         Wire::Tcp(stream) => exchange(stream, health, "http").await,
@@ -94,7 +94,7 @@ async fn ask(server: &Server, health: &Health) -> Result<(), String> {
 }
 
 /// The status of the answer. Its body is not waited for.
-async fn exchange<IO>(stream: IO, health: &Health, scheme: &str) -> Option<StatusCode>
+async fn exchange<IO>(stream: IO, health: &HealthCheck, scheme: &str) -> Option<StatusCode>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

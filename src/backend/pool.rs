@@ -17,17 +17,17 @@ use foldhash::HashMap;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use super::alarm::Alarms;
-use super::answer::{AnswerBody, Causes};
 use super::balance::{next_random, random_of};
-use super::channel::{StreamPermit, failure_of, is_refused};
-use super::channels::Grant;
-use super::link::Link;
+use super::failure_log::{Doing, Fault};
+use super::http1_conn::Link;
+use super::http2_conn::{StreamPermit, failure_of, is_refused};
+use super::http2_pool::Grant;
+use super::response_body::{AnswerBody, Causes};
 use super::servers::Servers;
-use super::stations::{Station, Stations, Tried, Visit};
-use super::trouble::{Doing, Fault};
+use super::timer_pool::Alarms;
+use super::worker_endpoints::{Station, Stations, Tried, Visit};
 use super::{Backend, Failure};
-use crate::stream::{Pace, Progress, RequestBody};
+use crate::body_stream::{Pace, Progress, RequestBody};
 
 /// How often one request is sent, or refused by a server unread. One that only could not be connected to does not count:
 /// while there is time, another one is tried.
@@ -157,7 +157,7 @@ impl Pool {
         });
         let sent = sent.await;
         if let (Err(Failure::Timeout), Some(station)) = (&sent, way.asked.take()) {
-            backend.servers.failed(&station.server, Failure::Timeout.word());
+            backend.servers.failed(&station.server, Failure::Timeout.as_str());
             station.server.standing.note_fault(&late(upload.as_deref(), patience.head), errand.request_id);
         }
         // It was the caller whose request broke off.
@@ -234,7 +234,7 @@ impl Pool {
                 count += 1;
             } else if !attempt.reused {
                 if last.means_gone() {
-                    backend.servers.failed(&station.server, last.word());
+                    backend.servers.failed(&station.server, last.as_str());
                 }
                 station.server.standing.note_fault(&attempt.fault, errand.request_id);
                 // Nothing was sent where the request is still here.

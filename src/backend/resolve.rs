@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::servers::Servers;
-use crate::resolver;
+use crate::dns;
 
 /// How soon a name is looked up again that has no address yet.
 const SOON: Duration = Duration::from_secs(1);
@@ -47,7 +47,7 @@ pub(super) async fn keep_looking(servers: Weak<Servers>, name: (String, u16), in
 
 /// The addresses of a name, always in the same order; why there are none.
 async fn look_up((host, port): &(String, u16)) -> Result<Vec<SocketAddr>, String> {
-    let found = timeout(PATIENCE, resolver::look_up(host, *port)).await;
+    let found = timeout(PATIENCE, dns::look_up(host, *port)).await;
     let found = found.map_err(|_| "the system does not answer".to_owned())?;
     let mut addresses = found.map_err(|error| error.to_string())?;
     addresses.sort_unstable();

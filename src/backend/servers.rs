@@ -15,11 +15,11 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
-use super::announcement::ProxyProtocol;
 use super::balance::{seed, tickets};
-use super::health::{self, Health};
+use super::endpoint_status::{OutlierDetection, Standing, may_eject, millis, whole_millis};
+use super::health::{self, HealthCheck};
+use super::proxy_protocol::ProxyProtocol;
 use super::resolve;
-use super::standing::{Ejection, Standing, may_eject, millis, whole_millis};
 
 /// How long a start or a reload waits for names to be looked up and for keys of issuers, all together.
 pub const FIRST_LOOK: Duration = Duration::from_secs(2);
@@ -84,11 +84,11 @@ pub struct Present {
 #[derive(Debug, Clone)]
 pub struct Rules {
     /// When a failing one gets no requests.
-    pub ejection: Ejection,
+    pub outlier_detection: OutlierDetection,
     /// How long one that came back gets less than its share.
     pub slow_start: Duration,
     /// How each is asked how it is.
-    pub health: Option<Health>,
+    pub health_check: Option<HealthCheck>,
     /// How often names are looked up.
     pub resolve: Duration,
     /// Whether HTTP/2 is spoken with them.
@@ -181,7 +181,7 @@ impl Servers {
             return;
         }
         self.look_up(control);
-        if let Some(health) = &self.rules.health {
+        if let Some(health) = &self.rules.health_check {
             control.spawn(health::keep_checking(Arc::downgrade(self), health.clone()));
         }
     }
@@ -198,7 +198,7 @@ impl Servers {
     pub async fn try_each(&self, patience: Duration) -> Vec<(String, Result<(), String>)> {
         let mut tries = tokio::task::JoinSet::new();
         for server in &self.present().servers {
-            let (server, health) = (Arc::clone(server), self.rules.health.clone());
+            let (server, health) = (Arc::clone(server), self.rules.health_check.clone());
             tries.spawn(async move {
                 let asked = health::try_server(&server, health.as_ref());
                 let outcome = tokio::time::timeout(patience, asked).await;
@@ -287,7 +287,7 @@ impl Servers {
         Server {
             id: next_id(),
             seed: seed(&address),
-            standing: self.standings.of(&self.backend, address, self.rules.health.is_some()),
+            standing: self.standings.of(&self.backend, address, self.rules.health_check.is_some()),
             place,
             tls: listed.tls.clone(),
             proxy_protocol: self.rules.proxy_protocol,
@@ -309,7 +309,7 @@ impl Servers {
     /// A server failed a request: takes it out where that is due and others are left.
     pub(super) fn failed(&self, server: &Server, why: &'static str) {
         let failures = server.standing.failed();
-        let rule = &self.rules.ejection;
+        let rule = &self.rules.outlier_detection;
         if rule.failures == 0 || failures < rule.failures {
             return;
         }
@@ -317,7 +317,7 @@ impl Servers {
         let now = millis(Instant::now());
         let present = self.present();
         let out = present.servers.iter().filter(|server| server.standing.is_out_at(now)).count();
-        if server.standing.is_out_at(now) || !may_eject(out, present.servers.len(), rule.most) {
+        if server.standing.is_out_at(now) || !may_eject(out, present.servers.len(), rule.max_ejection_percent) {
             return;
         }
         let time = server.standing.eject(now, rule);
@@ -334,7 +334,7 @@ impl Servers {
     }
 
     /// A server was checked.
-    pub(super) fn checked(&self, server: &Server, health: &Health, outcome: Result<(), String>) {
+    pub(super) fn checked(&self, server: &Server, health: &HealthCheck, outcome: Result<(), String>) {
         let changed = server.standing.checked(outcome.is_ok(), health.thresholds, millis(Instant::now()));
         match (changed, outcome) {
             (Some(true), _) => server.standing.note_good(),

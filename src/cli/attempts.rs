@@ -6,9 +6,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::local::{Expected, ask, when};
+use super::admin_client::{Expected, ask, when};
 use super::{ConfigFile, complain, say};
-use crate::server::operators::MAX_SHOWN;
+use crate::server::admin_socket::MAX_SHOWN;
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate attempts list\n  \
     wicketgate attempts list --login alice\n  \
@@ -60,7 +60,7 @@ enum Kind {
 }
 
 impl Kind {
-    fn word(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Login => "login",
             Self::Client => "client",
@@ -77,7 +77,7 @@ pub(super) fn attempts(what: &Attempts) -> anyhow::Result<()> {
                 (None, Some(id)) => Some((Kind::Client, id)),
                 (None, None) => None,
             };
-            let body = named.map(|(kind, name)| json!({ "kind": kind.word(), "name": name }));
+            let body = named.map(|(kind, name)| json!({ "kind": kind.as_str(), "name": name }));
             let found = ask(
                 &list.file.config,
                 Method::GET,
@@ -99,7 +99,7 @@ pub(super) fn attempts(what: &Attempts) -> anyhow::Result<()> {
         }
         Attempts::Clear(clear) => {
             let from = clear.from.map(|address| address.to_string());
-            let body = json!({ "kind": clear.kind.word(), "name": clear.name, "from": from });
+            let body = json!({ "kind": clear.kind.as_str(), "name": clear.name, "from": from });
             let answer = ask(
                 &clear.file.config,
                 Method::DELETE,
@@ -108,7 +108,7 @@ pub(super) fn attempts(what: &Attempts) -> anyhow::Result<()> {
                 Expected { at: "/cleared", what: "that it cleared anything" },
             )?;
             let (attempt, count) = (answer["attempt"].as_str().unwrap_or_default(), &answer["cleared"]);
-            say(&format!("cleared: {} {attempt}: {count} counts of failures", clear.kind.word()))
+            say(&format!("cleared: {} {attempt}: {count} counts of failures", clear.kind.as_str()))
         }
     }
 }

@@ -10,9 +10,9 @@ use http::Method;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::local::{Expected, is_running, tell};
+use super::admin_client::{Expected, is_running, tell};
 use super::{ConfigFile, say};
-use crate::app::{self, rehearsal};
+use crate::app::{self, startup_check};
 use crate::backend::servers::FIRST_LOOK;
 use crate::config::raw::Level;
 use crate::config::{Config, Problems};
@@ -54,7 +54,7 @@ pub(super) fn check(what: &Check) -> anyhow::Result<()> {
         say(&format!("note: {note}"))?;
     }
     if !what.files_only {
-        nothing_is_wrong(rehearsal::rehearse(&plan, file))?;
+        nothing_is_wrong(startup_check::rehearse(&plan, file))?;
     }
     say_good(&plan, file)?;
     if what.connect { connect(plan) } else { Ok(()) }

@@ -10,13 +10,12 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::Context as _;
-
 use super::{run, say};
 use crate::app::{self, App};
 use crate::config::{self, raw::Raw};
-use crate::notify::ServiceManager;
-use crate::server::handover::Sockets;
+use crate::server::upgrade::Sockets;
+use crate::systemd::ServiceManager;
+use anyhow::Context as _;
 
 /// Runs the gateway and the sample backend until they are told to stop.
 pub(super) fn demo(file: &Path) -> anyhow::Result<()> {

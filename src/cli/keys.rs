@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::local::{Expected, ask, when};
+use super::admin_client::{Expected, ask, when};
 use super::{ConfigFile, say};
 
 pub(super) const EXAMPLE: &str = "Example:\n  wicketgate keys --config gateway.yaml\n\nAsks the gateway that runs. \

@@ -4,14 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
-use clap::{Args, Subcommand, ValueEnum};
-
 use super::say;
-use crate::auth::issuer::{NewKey, SigningKeys};
-use crate::auth::{api_key, password};
+use crate::auth::credentials::{api_key, password};
+use crate::auth::jwt::signing_keys::{NewKey, SigningKeys};
 use crate::customer::IdentifierKey;
 use crate::secret::write_new;
+use anyhow::Context as _;
+use clap::{Args, Subcommand, ValueEnum};
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate new api-key\n  wicketgate new client-secret\n  \
     wicketgate new signing-key --directory certs/signing\n  wicketgate new identifier-key --file certs/identifier.key";

@@ -2,11 +2,10 @@
 
 use std::io::{IsTerminal as _, Read as _};
 
+use super::{MARK, say};
+use crate::auth::credentials::password;
 use anyhow::{Context as _, bail};
 use zeroize::Zeroizing;
-
-use super::{MARK, say};
-use crate::auth::password;
 
 pub(super) const EXAMPLE: &str = "Example:\n  wicketgate hash-password < password.txt\n\n\
     Standard input is the password; one line break at its end is not part of it.";

@@ -3,11 +3,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-
 use super::rotate::Rotate;
 use crate::config::raw::SecretRef;
 use crate::config::{self, Config};
+use anyhow::Context as _;
 
 /// What must reach the other replicas.
 struct Change {

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::local::{Expected, ask, when};
+use super::admin_client::{Expected, ask, when};
 use super::{ConfigFile, MARK, say};
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate revoke customer t1-…      all logins of this customer until now\n  \

@@ -10,19 +10,19 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use http::Method;
 
-use super::list_edit::{List, replace_items, unwritable};
-use super::local::{Expected, is_running, tell};
+use super::admin_client::{Expected, is_running, tell};
 use super::new::{Algorithm, keep_signing_key};
+use super::yaml_edit::{List, replace_items, unwritable};
 use super::{ConfigFile, replicas, say};
-use crate::auth::{api_key, password};
+use crate::auth::credentials::{api_key, password};
 use crate::config::raw::{Cookie, SecretRef};
 use crate::config::scalar::Duration;
 use crate::config::{self, Config};
 use crate::customer::IdentifierKey;
-use crate::dated::{Dated, format_time, parse_time};
 use crate::policy::{KeyLine, key_lines};
 use crate::secret::{Secret, random_bytes, replace_keeping};
 use crate::state::session::hex;
+use crate::validity::{Dated, format_time, parse_time};
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate rotate signing-key\n  \
     wicketgate rotate cookie-key --overlap 8h\n  wicketgate rotate api-key asapp-prod --overlap 7d\n  \

@@ -16,11 +16,10 @@ use tokio::sync::oneshot;
 use super::ConfigFile;
 use crate::app::{self, App};
 use crate::config::{self, Draft};
-use crate::diagnostics;
-use crate::notify::ServiceManager;
-use crate::server::handover::{Sockets, Successor};
-use crate::server::operators::Wish;
-use crate::version;
+use crate::server::admin_socket::Wish;
+use crate::server::upgrade::{Sockets, Successor};
+use crate::systemd::ServiceManager;
+use crate::{process_log, version};
 
 pub(super) const EXAMPLE: &str = "Example:\n  wicketgate run --config gateway.yaml\n\nSignals:\n  \
     SIGTERM, SIGINT  stop accepting, finish what is in flight, exit 0; a second one exits now\n  \
@@ -276,7 +275,7 @@ fn exit_when_hastened(told: Told) -> impl Future<Output = ()> {
             }
         }
         tracing::warn!("told to stop twice: exiting now");
-        diagnostics::flush();
+        process_log::flush();
         std::process::exit(1);
     }
 }

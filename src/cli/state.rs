@@ -8,17 +8,16 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::Value;
 
-use super::local::{Expected, is_running, tell};
+use super::admin_client::{Expected, is_running, tell};
 use super::{ConfigFile, say};
-use crate::app;
 use crate::config::{self, Config, Problems};
-use crate::dated::format_time;
-use crate::policy;
 use crate::secret::has_secret_shape;
 use crate::state::Settings;
 use crate::state::archive::{Archive, Logins, back_up_closed, restore};
 use crate::state::redis::{self, transfer};
 use crate::state::revocation::{Rule, Subject};
+use crate::validity::format_time;
+use crate::{app, policy};
 
 /// A file that is older than so many seconds may miss what has ended since.
 const A_WHILE: u64 = 300;

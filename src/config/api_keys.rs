@@ -5,8 +5,8 @@ use std::sync::PoisonError;
 
 use super::diagnostic::{Mark, Source};
 use super::raw::{ApiKey, Raw};
-use super::tree::{Entry, Node, Value};
-use super::{Config, Problems, check, files, schema, structure, tree};
+use super::tree::{self, Entry, Node, Value};
+use super::{Config, Problems, check, files, schema, structure};
 
 impl Config {
     /// The API keys of a file, as a configuration that has only them, so that problems name that file and its lines.

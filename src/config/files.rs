@@ -5,10 +5,9 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
-
 use super::Warning;
 use crate::secret::Secret;
+use rustix::fs::OFlags;
 
 /// The bit of a mode by which everyone may write, that by which the group may, and that by which only the owner of a file
 /// in a directory may replace it.

@@ -29,7 +29,8 @@ use serde::Deserialize;
 use super::scalar::Size;
 
 pub use backend::{
-    Backend, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential, Proof, ProofBody, ProxyProtocol,
+    AssertionBody, Backend, BackendAssertion, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential,
+    ProxyProtocol,
 };
 pub use callers::{ApiKey, Client, Quota, TokenReach};
 pub use certificate::{AlternativeName, CertificateName, CertificatePolicy, OwnCertificate};
@@ -45,10 +46,12 @@ pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsV
 pub use process::{AccessLog, Admin, Level, Log, Readiness, Shutdown};
 pub use response::{Redaction, ResponseRules};
 pub use route::{
-    CustomerFrom, Dpop, ExactPath, HeaderPlace, InPath, Mode, PathMatch, Per, Placement, Requirement, Retry, Rewrite,
-    Route, RouteLimits, Send,
+    CustomerTokenSource, Dpop, ExactPath, HeaderPlace, InPath, Mode, PathMatch, Per, Placement, Requirement, Retry,
+    Rewrite, Route, RouteLimits, Send,
 };
-pub use servers::{Adaptive, Balance, Circuit, Ejection, Health, Protocol, Queue, Resolve, Server, WeightedServer};
+pub use servers::{
+    Adaptive, Balance, CircuitBreaker, HealthCheck, OutlierDetection, Protocol, Queue, Resolve, Server, WeightedServer,
+};
 pub use state::{Embedded, Outage, Redis, RedisTls, State};
 pub use trusted::{ClaimRule, ClaimValue, Jwks, JwksFile, KeyRefresh, SignatureAlgorithm, TrustedIssuer};
 

@@ -2,6 +2,7 @@
 //! and malformed amount, all in one run.
 
 mod expected;
+pub(super) mod renamed;
 
 use std::cell::LazyCell;
 use std::collections::{BTreeSet, HashSet};
@@ -105,6 +106,16 @@ impl Walk<'_> {
                 let place = place.key(name, entry.mark());
                 let value = self.node(&entry.value, &schema["additionalProperties"], &place);
                 map.insert(name.to_owned(), value);
+            } else if let Some((present, property)) = present_key(name, properties) {
+                let message = format!("unknown key `{name}`");
+                let earlier = place.key(name, entry.key.at);
+                let help = format!("it is now `{present}`");
+                self.problems.push(self.source.problem(&earlier.path.to_string(), earlier.mark, message, help));
+                // Checked as the key that it is now: one run tells all that is wrong in it.
+                if !entries.iter().any(|entry| entry.name() == present) {
+                    let value = self.node(&entry.value, property, &place.key(present, entry.mark()));
+                    map.insert(present.to_owned(), value);
+                }
             } else {
                 self.unknown_key(entry, unset.clone(), place);
             }
@@ -203,6 +214,11 @@ impl Walk<'_> {
             return self.mismatch(node, schema, place);
         }
         let message = format!("`{}` is not a word that is known here", self.quoted(written, place));
+        if let Some(present) = renamed::word(written, &words) {
+            let help = format!("it is now `{present}`");
+            self.problems.push(self.source.problem(&place.path.to_string(), place.mark, message, help));
+            return json!(present);
+        }
         let help = match closest(written, words.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("the words are {}", listed(words)),
@@ -296,6 +312,13 @@ impl Walk<'_> {
     fn quoted(&self, written: &str, place: &Place<'_>) -> String {
         if is_secret(&place.path.to_string()) { "…".to_owned() } else { shown(written) }
     }
+}
+
+/// The present name and the schema of a key that has the name of an earlier version.
+fn present_key<'a>(name: &str, properties: Option<&'a Map<String, Json>>) -> Option<(&'static str, &'a Json)> {
+    let properties = properties?;
+    let present = renamed::key(name, |present| properties.contains_key(present))?;
+    Some((present, &properties[present]))
 }
 
 /// Paths of values that could not be used and have stand-ins.

@@ -7,9 +7,8 @@ mod shape;
 
 use std::path::Path;
 
-use proptest::prelude::*;
-
 use super::{Config, Problem, Problems, Warning, parse};
+use proptest::prelude::*;
 
 const SHIPPED: &str = include_str!("../../gateway.yaml");
 const MAXIMAL: &str = include_str!("tests/maximal.yaml");

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::validity::LastUse;
 use zeroize::Zeroizing;
-
-use crate::dated::LastUse;
 
 use super::{Identifier, IdentifierKey, Mode, Origin, SubjectFault, TraceFault, Version};
 

@@ -2,9 +2,8 @@
 
 use std::collections::HashSet;
 
-use proptest::prelude::*;
-
 use super::*;
+use proptest::prelude::*;
 
 const KEY: &str = "v1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0-Pw";
 const ISSUER: &str = "https://api.example.com";

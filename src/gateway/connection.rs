@@ -1,5 +1,10 @@
 //! What the requests of one connection share: who is there, and how far the bytes have come.
 
+pub(crate) mod client_address;
+pub(crate) mod drain;
+pub(crate) mod framing;
+pub mod listener_settings;
+
 use std::cell::{Cell, Ref, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -8,15 +13,15 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 
-use super::drain::{ANNOUNCED, CLOSING, CROSSING, CROSSING_GOAWAY, Drain, FIRST_CALL, QUIET, QUIET_PAUSE};
-use super::entrance::{Entrance, InForce};
-use super::framing::{BodyFraming, Framing};
-use super::source::Source;
-use super::tunnel::Tunnel;
-use crate::auth::certificate::{Certificate, CertificateFault};
-use crate::auth::peer::Peer;
+use super::websocket::tunnel::Tunnel;
+use crate::auth::tls::certificate::{Certificate, CertificateFault};
+use crate::auth::tls::peer::Peer;
+use crate::body_stream::{Arriving, Discard};
 use crate::refusal::Refusal;
-use crate::stream::{Arriving, Discard};
+use client_address::Source;
+use drain::{ANNOUNCED, CLOSING, CROSSING, CROSSING_GOAWAY, Drain, FIRST_CALL, QUIET, QUIET_PAUSE};
+use framing::{BodyFraming, Framing};
+use listener_settings::{Entrance, InForce};
 
 /// Bounds on what one connection may cost.
 #[derive(Debug, Clone)]
@@ -34,9 +39,9 @@ pub(crate) struct Limits {
     /// From the first to the last byte of a request head.
     pub(crate) head_timeout: Duration,
     /// Between two pieces of a body, in either direction.
-    pub(crate) stall_timeout: Duration,
+    pub(crate) body_idle_timeout: Duration,
     /// From the head of a request to the last byte of its response.
-    pub(crate) total_timeout: Duration,
+    pub(crate) request_timeout: Duration,
     /// Without a request.
     pub(crate) idle_timeout: Duration,
     /// Streams open at once, on HTTP/2.
@@ -402,7 +407,7 @@ impl Connection {
     /// When this connection is to be closed if nothing more happens, and the word for why.
     pub(crate) fn deadline(&self) -> Option<(Instant, &'static str)> {
         if let Some(since) = self.stuck_since.get() {
-            return Some((since + self.limits.stall_timeout, "write_timeout"));
+            return Some((since + self.limits.body_idle_timeout, "write_timeout"));
         }
         let streams = self.streams.get();
         if let Some(since) = streams.in_head_since {
@@ -410,14 +415,14 @@ impl Connection {
         }
         if self.active.get() > 0 {
             // The body ends itself in time, unless the caller takes it so slowly that nobody asks for more of it.
-            let limit = self.limits.total_timeout + AFTER_TOTAL;
-            return (!self.is_multiplexed).then(|| (self.busy_since.get() + limit, "total_timeout"));
+            let limit = self.limits.request_timeout + AFTER_TOTAL;
+            return (!self.is_multiplexed).then(|| (self.busy_since.get() + limit, "request_timeout"));
         }
         let (limit, why) = if self.framing.borrow().is_in_head() {
             (self.limits.head_timeout, "head_timeout")
         } else if streams.is_open {
             // All answers have been handed on, and the caller does not take the end of one.
-            (self.limits.stall_timeout, "write_timeout")
+            (self.limits.body_idle_timeout, "write_timeout")
         } else if streams.drain == Drain::Close {
             (CLOSING, ANNOUNCED)
         } else if streams.is_told {

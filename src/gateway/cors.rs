@@ -7,12 +7,12 @@ use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Response, StatusCode};
 
 use super::Answer;
-use super::body::ResponseBody;
+use super::response::body::ResponseBody;
 use crate::policy::cors::Cors;
 
 /// Who may read an answer.
 #[derive(Debug)]
-pub(super) struct Readers {
+pub(crate) struct Readers {
     rules: Arc<Cors>,
     origin: Option<HeaderValue>,
 }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 
-use super::body::ResponseBody;
-use super::upgrade;
+use super::response::body::ResponseBody;
+use super::websocket::handshake;
 use crate::refusal::{ApiKeyFault, DpopFault, Refusal, TokenFault};
 
 /// A refusal with what the answer must say beside it.
@@ -142,13 +142,13 @@ pub(crate) fn row(refusal: Refusal) -> Row {
     use Refusal as R;
     let (status, code, message) = match refusal {
         R::MalformedRequest => (400, "400-01", "The request is not well-formed HTTP."),
-        R::Host => (400, "400-01", "The Host field is missing, repeated or not a host."),
-        R::ForwardedFor => (400, "400-01", "X-Forwarded-For does not say where the request comes from."),
-        R::AmbiguousPath => (400, "400-01", "The path has more than one reading."),
-        R::MalformedBody => (400, "400-01", "The request body cannot be read: its framing or its encoding is broken."),
+        R::Host => (400, "400-01", "The Host header is missing, repeated or not a valid host."),
+        R::ForwardedFor => (400, "400-01", "X-Forwarded-For contains an invalid address."),
+        R::AmbiguousPath => (400, "400-01", "The path is ambiguous."),
+        R::MalformedBody => (400, "400-01", "The request body is malformed: its framing or its encoding is broken."),
         R::CredentialRepeated => (400, "400-02", "A credential is sent more than once."),
         R::CredentialConflict => (400, "400-02", "Two different customer credentials are sent."),
-        R::Json => (400, "400-03", "The body must be a JSON object without repeated members."),
+        R::Json => (400, "400-03", "The body must be a JSON object without duplicate members."),
         R::ParameterMissing => (400, "400-04", "A parameter is missing."),
         R::ParameterRepeated => (400, "400-04", "A parameter is repeated or contradictory."),
         R::SecretInQuery => (400, "400-04", "Secrets must not be sent in the query."),
@@ -156,15 +156,13 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::RefreshToken | R::RefreshTokenReused => (400, "400-07", "The refresh token is not valid."),
         R::WebsocketHandshake => (400, "400-08", "The WebSocket handshake is not valid."),
         R::ScopeNotAllowed => (400, "400-06", "A requested scope is not available to this client."),
-        R::ResourceNotAllowed => (400, "400-09", "No token for the requested resource is available to this client."),
+        R::ResourceNotAllowed => (400, "400-09", "The requested resource is not available to this client."),
         R::UnauthorizedClient => (400, "400-10", "This client may not use this endpoint."),
         R::ClientAuthentication => (400, "400-04", "Use exactly one method of client authentication."),
         R::CustomerToken(TokenFault::Missing) => (401, "401-01", "A customer credential is required."),
         R::ClientToken(TokenFault::NoKeys)
         | R::CustomerToken(TokenFault::NoKeys)
-        | R::ClientAssertion(TokenFault::NoKeys) => {
-            (503, "503-04", "The keys of the token's issuer cannot be had; try again.")
-        }
+        | R::ClientAssertion(TokenFault::NoKeys) => (503, "503-04", "The issuer's keys are unavailable; retry later."),
         R::CustomerToken(TokenFault::Expired) => (401, "401-02", "The customer credential has expired."),
         R::Session(crate::refusal::SessionFault::Expired) => (401, "401-02", "The customer credential has expired."),
         R::CustomerToken(_) | R::Session(_) => (401, "401-03", "The customer credential is not valid."),
@@ -175,29 +173,29 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::ClientToken(_) => (401, "401-11", "The access token is not valid."),
         R::TokenCertificate => (401, "401-14", "The access token is bound to another certificate."),
         R::Dpop(DpopFault::Scheme | DpopFault::Unbound) => {
-            (401, "401-15", "The access token does not fit its authentication scheme.")
+            (401, "401-15", "The access token does not match its authentication scheme.")
         }
-        R::Dpop(_) => (401, "401-15", "The proof of possession is missing or not valid."),
+        R::Dpop(_) => (401, "401-15", "The DPoP proof is missing or not valid."),
         R::ClientAuthenticationMissing => (401, "401-13", "Client authentication is missing."),
         R::ClientAuthenticationMalformed => {
-            (401, "401-13", "The Authorization field is not Basic with an id and a secret.")
+            (401, "401-13", "The Authorization header is not Basic with a client id and a secret.")
         }
         R::UnknownClient | R::WrongClientSecret | R::ClientAssertion(_) => {
-            (401, "401-13", "The client could not be authenticated.")
+            (401, "401-13", "Client authentication failed.")
         }
         R::ApiKey(ApiKeyFault::Missing) => (403, "403-01", "An API key is required."),
-        R::ApiKey(_) => (403, "403-01", "The API key does not open this route."),
+        R::ApiKey(_) => (403, "403-01", "The API key is not valid for this route."),
         R::Scope => (403, "403-02", "The access token lacks a scope."),
-        R::CrossSite => (403, "403-05", "A call by cookie must come from the site itself."),
-        R::IdentifierMismatch => (403, "403-03", "The request names another customer than its token."),
-        R::AddressNotAllowed => (403, "403-04", "This address may not call."),
-        R::PlainHttp => (403, "403-06", "Use https, and change what was sent: it was readable on the way."),
-        R::Original => (403, "403-07", "It is not clear which request is asked about."),
-        R::NeedsBody => (403, "403-08", "Only the request body could decide, and it is not seen here."),
+        R::CrossSite => (403, "403-05", "A request authenticated by cookie must come from an allowed origin."),
+        R::IdentifierMismatch => (403, "403-03", "The request names a different customer than its token."),
+        R::AddressNotAllowed => (403, "403-04", "The client address is not allowed."),
+        R::PlainHttp => (403, "403-06", "Use HTTPS, and replace any secret in this request: plain HTTP exposed it."),
+        R::BadForwardedRequest => (403, "403-07", "The forwarded request is incomplete or contradictory."),
+        R::NeedsBody => (403, "403-08", "The decision needs the request body, which is not available here."),
         R::ClientCertificate | R::OtherCertificate => {
-            (403, "403-09", "The certificate of this connection is not the right one.")
+            (403, "403-09", "The client certificate of this connection is not accepted.")
         }
-        R::NoRoute => (404, "404-01", "There is nothing here."),
+        R::NoRoute => (404, "404-01", "No route matches."),
         R::Method => (405, "405-01", "The method is not allowed here."),
         R::BodyTimeout => (408, "408-01", "The request body did not arrive in time."),
         R::BodyTooLarge => (413, "413-01", "The request body is too large."),
@@ -205,33 +203,31 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::ContentType => (415, "415-01", "The content type or encoding is not supported here."),
         R::Expectation => (417, "417-01", "The expectation cannot be met."),
         R::WebsocketVersion => (426, "426-01", "The version of the WebSocket protocol must be 13."),
-        R::Quota => (429, "429-03", "The quota of this API key is used up."),
-        R::WebsocketShare => {
-            (429, "429-04", "This caller holds as many WebSockets as it may: close one, then open another.")
-        }
-        R::UploadShare => (429, "429-05", "As many uploads of this caller are coming as may at once."),
+        R::Quota => (429, "429-03", "The quota of this API key is exhausted."),
+        R::WebsocketShare => (429, "429-04", "Too many open WebSockets of this caller: close one, then open another."),
+        R::UploadShare => (429, "429-05", "Too many concurrent uploads of this caller."),
         R::ReplayShare => (
             429,
             "429-06",
             "Too many unexpired assertions or proofs of this caller: send fewer, or let them expire sooner.",
         ),
-        R::Rate => (429, "429-01", "Too many requests."),
+        R::RateLimited => (429, "429-01", "Too many requests."),
         R::LoginRate | R::TokenRate | R::LoginLocked | R::TokenLocked => (429, "429-02", "Too many attempts."),
         R::Misdirected => (421, "421-01", "This connection was opened for another host."),
         R::HeadTooLarge => (431, "431-01", "The request head is too large."),
-        R::Internal => (500, "500-01", "The gateway failed."),
-        R::Connect => (501, "501-01", "Nothing can be opened here by CONNECT."),
+        R::Internal => (500, "500-01", "Internal gateway error."),
+        R::ConnectNotAllowed => (501, "501-01", "CONNECT is not allowed here."),
         R::BackendConnect | R::BackendResponse => {
-            (502, "502-01", "The backend could not be reached or answered wrongly.")
+            (502, "502-01", "The backend could not be reached, or its response is not valid.")
         }
-        R::BackendCredential => (502, "502-02", "The backend refused the gateway."),
-        R::ResponseNotJson => (502, "502-03", "The backend's answer is not JSON that may be passed on."),
-        R::ResponseTooLarge => (502, "502-04", "The backend's answer is too large."),
-        R::BackendOverload | R::HashQueue | R::Memory => (503, "503-01", "Too much is going on; try again."),
-        R::State => (503, "503-03", "The state of logins cannot be read or written; try again."),
-        R::BackendUnavailable => (503, "503-05", "The backend is not available; try again."),
-        R::LoginBackend => (503, "503-02", "Login is not available; try again."),
-        R::BackendTimeout => (504, "504-01", "The backend did not answer in time."),
+        R::BackendCredential => (502, "502-02", "The backend rejected the gateway's credential."),
+        R::ResponseNotJson => (502, "502-03", "The backend's response is not valid JSON."),
+        R::ResponseTooLarge => (502, "502-04", "The backend's response is too large."),
+        R::BackendOverload | R::HashQueue | R::Memory => (503, "503-01", "The gateway is overloaded; retry later."),
+        R::StateUnavailable => (503, "503-03", "The session store is unavailable; retry later."),
+        R::BackendUnavailable => (503, "503-05", "The backend is unavailable; retry later."),
+        R::LoginBackend => (503, "503-02", "Login is unavailable; retry later."),
+        R::BackendTimeout => (504, "504-01", "The backend did not respond in time."),
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     Row { status, code, message: message.into() }
@@ -250,7 +246,7 @@ pub(crate) fn response(refused: &Refused, request_id: &str) -> Response<Response
     }
     if refused.refusal == Refusal::WebsocketVersion {
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(upgrade::VERSION));
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(handshake::VERSION));
     }
     advise(headers, refused, row.status);
     response
@@ -265,7 +261,7 @@ pub(crate) fn body(row: &Row, request_id: &str) -> Bytes {
 pub(crate) fn of_backend(status: StatusCode, request_id: &str) -> Bytes {
     let status = status.as_u16();
     format!(
-        r#"{{"error":{{"requestId":"{request_id}","message":"The backend answered with status {status}.","code":"{status}-00"}}}}"#
+        r#"{{"error":{{"requestId":"{request_id}","message":"The backend responded with status {status}.","code":"{status}-00"}}}}"#
     )
     .into()
 }
@@ -346,7 +342,7 @@ mod tests {
     fn the_documentation_has_every_refusal_with_its_status_and_code() {
         let text = include_str!("../../docs/operations.md");
         for refusal in crate::refusal::tests::all() {
-            let word = refusal.word();
+            let word = refusal.as_str();
             let row = row(refusal);
             let begin = format!("| `{word}` | {} |", row.status.as_u16());
             let line = text.lines().find(|line| line.starts_with(&begin));

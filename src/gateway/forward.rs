@@ -1,5 +1,10 @@
 //! The way to the backend and back, for callers that have been admitted.
 
+pub(crate) mod backend_assertion;
+pub mod headers;
+pub(crate) mod json_response;
+pub(crate) mod response_framing;
+
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,24 +13,24 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
 
-use super::body::ResponseBody;
-use super::call::{Call, Upload};
+use super::Gateway;
 use super::error::{Detail, Refused};
-use super::event_stream::{self, EventStream};
-use super::head::Head;
-use super::record::Record;
-use super::response_framing::{self, AnswerFault};
-use super::{Gateway, call, headers};
+use super::observe::record::Record;
+use super::request::call::{self, Call, Upload};
+use super::request::head::Head;
+use super::response::body::ResponseBody;
+use super::response::event_stream::{self, EventStream};
 use crate::auth::Caller;
 use crate::backend::Failure;
 use crate::backend::circuit::Try;
 use crate::backend::pool::{Errand, Patience, Repeat};
-use crate::body;
+use crate::body_stream::{Pace, RequestBody};
 use crate::config::raw::Retry;
 use crate::customer::Identifier;
+use crate::json_body;
 use crate::policy::route::{Placement, Route};
 use crate::refusal::Refusal;
-use crate::stream::{Pace, RequestBody};
+use response_framing::AnswerFault;
 
 /// A customer that the caller names in the configured header must be the one of the token (docs/asapp.md, requirement 22).
 pub(super) fn matches_named_customer(
@@ -67,7 +72,7 @@ pub(super) fn place(
         Placement::Body(pointer) => {
             let bytes = call.body.bytes().cloned().ok_or(Refusal::Internal)?;
             is_plain_json(call, &bytes)?;
-            let document = body::Document::parse(&bytes, pointer).map_err(|_| Refusal::Json)?;
+            let document = json_body::Document::parse(&bytes, pointer).map_err(|_| Refusal::Json)?;
             let claimed = document.value();
             if claimed.as_deref().is_some_and(|claimed| !named.may_be_called(caller, claimed.as_bytes())) {
                 mismatch(route, record)?;
@@ -215,7 +220,7 @@ impl Gateway {
         if let Some(fault) = record.progress.fault() {
             return call::refused(fault, route.body_limit);
         }
-        self.cells().backend_failed(&route.backend.name, failure.word());
+        self.cells().backend_failed(&route.backend.name, failure.as_str());
         let refusal = match failure {
             Failure::Connect | Failure::Tls => Refusal::BackendConnect,
             Failure::Timeout => Refusal::BackendTimeout,

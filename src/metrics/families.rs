@@ -4,9 +4,8 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
-
 use super::{BOUNDS, Durations, HashMap};
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
 pub(super) type Labels = Vec<(&'static str, String)>;
 
@@ -89,4 +88,25 @@ fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> Met
     family.set_field_type(kind);
     family.set_metric(metrics);
     family
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Metrics;
+    use super::*;
+
+    /// prometheus.io/docs/practices/naming.
+    #[test]
+    fn names_say_what_kind_a_metric_is_and_its_unit() {
+        for family in Metrics::default().families() {
+            let (name, kind) = (family.name(), family.get_field_type());
+            let word = name.strip_prefix("wicketgate_").unwrap_or_default();
+            assert!(!word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+            assert_eq!(word.ends_with("_total"), kind == MetricType::COUNTER, "{name}");
+            assert!(kind != MetricType::HISTOGRAM || word.ends_with("_duration_seconds"), "{name}");
+            // A time is in seconds since 1970, and a length of time in seconds.
+            let is_time = family.help().starts_with("When ");
+            assert_eq!(word.ends_with("_timestamp_seconds"), is_time, "{name}: {}", family.help());
+        }
+    }
 }

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use prometheus::proto::MetricFamily;
-
 use super::families::{Labels, counters, gauges};
+use prometheus::proto::MetricFamily;
 
 /// How the keys of one issuer stand.
 #[derive(Debug, Clone)]

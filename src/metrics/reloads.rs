@@ -1,8 +1,7 @@
 //! How reloads of the configuration went.
 
-use prometheus::proto::MetricFamily;
-
 use super::families::{counters, gauges};
+use prometheus::proto::MetricFamily;
 
 /// All reloads so far. Times are in seconds since 1970.
 #[derive(Debug, Clone, Default)]
@@ -37,12 +36,12 @@ impl Reloads {
         vec![
             counters("wicketgate_reloads_total", "Reloads of the configuration, by outcome.", counts),
             gauges(
-                "wicketgate_last_reload_seconds",
+                "wicketgate_config_last_reload_timestamp_seconds",
                 "When the last reload with this outcome was, in seconds since 1970.",
                 last,
             ),
             gauges(
-                "wicketgate_configuration_in_force",
+                "wicketgate_config_last_reload_successful",
                 "1: what runs is what the files say. 0: the last reload has failed.",
                 [(vec![], i64::from(self.fault.is_none()))],
             ),

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use prometheus::proto::MetricFamily;
-
 use super::families::{Labels, counters, gauges};
+use prometheus::proto::MetricFamily;
 
 /// How one server stands.
 #[derive(Debug, Clone)]
@@ -35,7 +34,7 @@ pub struct BackendLevels {
     /// Whether it is not asked for now.
     pub circuit_open: bool,
     /// How many requests were sent again.
-    pub repeats: u64,
+    pub retries: u64,
     /// Its servers.
     pub servers: Vec<ServerLevels>,
 }
@@ -48,7 +47,7 @@ pub(super) fn families(backends: &[BackendLevels]) -> Vec<MetricFamily> {
         };
         backends.iter().map(one).collect::<Vec<_>>()
     };
-    let repeats = backends.iter().map(|levels| (vec![("backend", levels.backend.to_string())], levels.repeats));
+    let retries = backends.iter().map(|levels| (vec![("backend", levels.backend.to_string())], levels.retries));
     let mut families = vec![
         gauges("wicketgate_backend_in_flight", "Requests in flight to a backend.", of(|levels| levels.in_flight)),
         gauges("wicketgate_backend_limit", "Requests that a backend takes at once now.", of(|levels| levels.limit)),
@@ -58,7 +57,7 @@ pub(super) fn families(backends: &[BackendLevels]) -> Vec<MetricFamily> {
             "Whether a backend is not asked because it does not answer.",
             of(|levels| usize::from(levels.circuit_open)),
         ),
-        counters("wicketgate_backend_repeats_total", "Requests that were sent again.", repeats),
+        counters("wicketgate_backend_retries_total", "Requests that were sent again.", retries),
     ];
     let servers: Vec<ServerLevels> = backends.iter().flat_map(|levels| levels.servers.clone()).collect();
     families.extend(server_families(&servers));

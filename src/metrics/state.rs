@@ -5,17 +5,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use prometheus::proto::MetricFamily;
-
 use super::families::{counters, gauges, histograms, seconds};
 use super::{Durations, HashMap, locked};
+use prometheus::proto::MetricFamily;
 
 /// What is counted of it.
 #[derive(Debug, Default)]
 pub struct StateMetrics {
     durations: Mutex<HashMap<Arc<str>, Durations>>,
     failures: Mutex<BTreeMap<&'static str, u64>>,
-    passed: AtomicU64,
+    sessions_served_stale: AtomicU64,
     levels: Mutex<Levels>,
 }
 
@@ -35,9 +34,9 @@ pub struct Levels {
     /// Whether the last exchange with the store worked.
     pub up: bool,
     /// Password hashes that run or wait.
-    pub hashes: usize,
+    pub password_hashes_in_flight: usize,
     /// Password hashes that were verified.
-    pub hashed: u64,
+    pub password_hashes: u64,
     /// For how long revocations may have been missed.
     pub staleness: Duration,
     /// How long news take to other replicas.
@@ -61,8 +60,8 @@ impl StateMetrics {
     }
 
     /// A session passed by what was known of it, while the store was away.
-    pub fn passed(&self) {
-        self.passed.fetch_add(1, Ordering::Relaxed);
+    pub fn session_served_stale(&self) {
+        self.sessions_served_stale.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Sets how the state stands.
@@ -92,11 +91,15 @@ impl StateMetrics {
                 level(levels.used_ids_limit),
             ),
             gauges("wicketgate_state_up", "Whether the state store answers.", level(usize::from(levels.up))),
-            gauges("wicketgate_hashes", "Password hashes that run or wait.", level(levels.hashes)),
+            gauges(
+                "wicketgate_password_hashes_in_flight",
+                "Password hashes that run or wait.",
+                level(levels.password_hashes_in_flight),
+            ),
             counters(
-                "wicketgate_hashed_total",
+                "wicketgate_password_hashes_total",
                 "Password hashes that were verified, of logins and of clients' secrets.",
-                [(vec![], levels.hashed)],
+                [(vec![], levels.password_hashes)],
             ),
             seconds(
                 "wicketgate_state_staleness_seconds",
@@ -109,9 +112,9 @@ impl StateMetrics {
                 levels.propagation,
             ),
             counters(
-                "wicketgate_sessions_passed_total",
+                "wicketgate_sessions_served_stale_total",
                 "Calls that passed by what was known of their session while the state store was away.",
-                [(vec![], self.passed.load(Ordering::Relaxed))],
+                [(vec![], self.sessions_served_stale.load(Ordering::Relaxed))],
             ),
             counters(
                 "wicketgate_state_failures_total",

@@ -5,15 +5,14 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::auth::credentials::password::{self, Decoy, PasswordHash};
 use crate::auth::jwt::ACCOUNT;
-use crate::auth::password::{self, Decoy, PasswordHash};
 use crate::backend::Backend;
-use crate::body::Pointer;
-use crate::config::raw;
-use crate::config::{Config, Problems};
+use crate::config::{Config, Problems, raw};
 use crate::customer::{Deriver, Identifier};
-use crate::state::account::{AccountStamp, AccountStamps};
-use crate::text::{composed, folded_name};
+use crate::json_body::Pointer;
+use crate::normalization::{composed, folded_name};
+use crate::state::account_stamp::{AccountStamp, AccountStamps};
 
 /// Who may log in.
 pub enum Accounts {

@@ -7,11 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderName, HeaderValue, header};
 
+use super::ca_certificates::Authorities;
 use super::servers::{self, Shared};
-use super::trust::Authorities;
 use crate::backend::admission::Queue;
 use crate::backend::circuit::CircuitRule;
-use crate::backend::{Backend, Proof};
+use crate::backend::{Backend, BackendAssertion};
 use crate::config::raw::{self, BackendAuthorization};
 use crate::config::{Config, Problems};
 
@@ -32,15 +32,16 @@ pub(super) fn read(
         let name: Arc<str> = name.as_str().into();
         let servers = shared.servers(config, authorities, &name, raw, problems);
         let authorization = raw.authorization.as_ref().and_then(|raw| read_authorization(config, &name, raw, problems));
-        let proof = raw.proof.as_ref().and_then(|raw| read_proof(config, &name, raw, problems));
+        let backend_assertion =
+            raw.backend_assertion.as_ref().and_then(|raw| read_assertion(config, &name, raw, problems));
         let Some(servers) = servers else { continue };
         let backend = Backend {
             servers,
             host: servers::host(raw),
             name: Arc::clone(&name),
-            by_customer: raw.balance == raw::Balance::Identifier,
+            by_customer: raw.balance == raw::Balance::ConsistentHash,
             authorization,
-            proof,
+            backend_assertion,
             connect_timeout: raw.connect_timeout.get(),
             timeout: raw.timeout.get(),
             idle_timeout: raw.idle_timeout.get(),
@@ -50,7 +51,10 @@ pub(super) fn read(
             upload_share: raw.upload_share,
             adaptive: raw.adaptive.as_ref().map(|adaptive| shared.adaptive(&name, adaptive.min, raw.concurrency)),
             queue: raw.queue.as_ref().map(|queue| Queue { length: queue.length, timeout: queue.timeout.get() }),
-            circuit: CircuitRule { failures: raw.circuit.failures, pause: raw.circuit.pause.get() },
+            circuit_breaker: CircuitRule {
+                failures: raw.circuit_breaker.failures,
+                pause: raw.circuit_breaker.pause.get(),
+            },
             retry_budget: raw.retry_budget,
             admission: shared.admission(&name),
         };
@@ -59,21 +63,26 @@ pub(super) fn read(
     (problems.len() == count).then_some(backends)
 }
 
-fn read_proof(config: &Config, name: &str, raw: &raw::Proof, problems: &mut Problems) -> Option<Proof> {
+fn read_assertion(
+    config: &Config,
+    name: &str,
+    raw: &raw::BackendAssertion,
+    problems: &mut Problems,
+) -> Option<BackendAssertion> {
     let Ok(header) = HeaderName::from_bytes(raw.header.as_bytes()) else {
         let message = format!("`{}` is not a header name", raw.header);
         problems.push(config.problem(
-            &format!("backends.{name}.proof.header"),
+            &format!("backends.{name}.backend_assertion.header"),
             message,
             "write it like X-Wicketgate-Proof",
         ));
         return None;
     };
-    Some(Proof {
+    Some(BackendAssertion {
         header,
         audience: raw.audience.clone().unwrap_or_else(|| name.to_owned()),
         lifetime: raw.lifetime.as_secs(),
-        covers_body: raw.body == raw::ProofBody::Covered,
+        covers_body: raw.body == raw::AssertionBody::Covered,
     })
 }
 

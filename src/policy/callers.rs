@@ -5,24 +5,24 @@ use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::client_trust::{read_name, read_own};
-use super::published::{self, Fault, Publisher};
-use super::trust::Authorities;
-use super::trusted::algorithm;
-use super::uses::Uses;
+use super::ca_certificates::Authorities;
+use super::client_certificates::{read_name, read_own};
+use super::key_usage::Uses;
+use super::remote_jwks::{self, Fault, Publisher};
+use super::trusted_issuers::algorithm;
 use super::{Lasting, issuer};
-use crate::auth::api_key::{self, ApiKeys};
-use crate::auth::assertion::Assertions;
-use crate::auth::cookie::{CookieKey, CookieKeys};
+use crate::auth::client_assertion::Assertions;
+use crate::auth::credentials::api_key::{self, ApiKeys};
+use crate::auth::credentials::cookie::{CookieKey, CookieKeys};
+use crate::auth::credentials::password;
 use crate::auth::jwt::Keys;
-use crate::auth::keys::Algorithm;
-use crate::auth::published::Place;
-use crate::auth::{ApiKey, ApiKeyVersion, Client, ClientSecret, SessionCookie, password};
-use crate::config::raw;
-use crate::config::{Config, Problems};
-use crate::dated::{Dated, KeyVersion, parse_time};
+use crate::auth::jwt::jwk_set::Algorithm;
+use crate::auth::jwt::remote_jwks::Place;
+use crate::auth::{ApiKey, ApiKeyVersion, Client, ClientSecret, SessionCookie};
+use crate::config::{Config, Problems, raw};
 use crate::secret::Secret;
 use crate::state::session::hex;
+use crate::validity::{Dated, KeyVersion, parse_time};
 
 /// The clients by id.
 pub(super) fn read_clients(
@@ -114,7 +114,7 @@ fn read_client_keys(
         None => Ok(None),
         Some(raw::Jwks::File(file)) => {
             let of = |id: &str| lasting.uses.of("client_key", &client.id, id);
-            let keys = published::read_file(config, &name, &file.file, &algorithms, |id| Some(of(id)))?;
+            let keys = remote_jwks::read_file(config, &name, &file.file, &algorithms, |id| Some(of(id)))?;
             versions.extend(keys.key_ids().map(|id| KeyVersion {
                 kind: "client_key",
                 id: client.id.clone(),
@@ -132,7 +132,7 @@ fn read_client_keys(
                 algorithms,
                 refresh: &raw::KeyRefresh::default(),
                 ca: client.ca.as_deref(),
-                plain: client.danger_plain_http,
+                plain: client.danger_plaintext,
                 private: false,
             };
             publisher.keys(config, authorities, &lasting.published).map(Some)

@@ -6,7 +6,7 @@ use http::HeaderName;
 use ipnet::IpNet;
 
 use super::Target;
-use super::stripped::{credential_fields, own_fields};
+use super::stripped_headers::{credential_fields, own_fields};
 use crate::config::raw::Raw;
 use crate::fields::FieldSet;
 

@@ -7,10 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::trusted::algorithm;
-use super::uses::Uses;
+use super::key_usage::Uses;
+use super::trusted_issuers::algorithm;
 use crate::auth::dpop;
-use crate::auth::issuer::{KeyFile, Schedule, SigningKeys};
+use crate::auth::jwt::signing_keys::{KeyFile, Schedule, SigningKeys};
 use crate::auth::jwt::{Kind, Verifier};
 use crate::config::raw::{self, Raw};
 use crate::config::{Config, Problems};

@@ -1,7 +1,7 @@
 //! What of a backend's answer passes, compiled.
 
-use crate::body::filter::{self, Filter, MemberPath, Redaction};
 use crate::config::raw;
+use crate::json_body::filter::{self, Filter, MemberPath, Redaction};
 
 /// What is asked of a backend's answers.
 #[derive(Debug)]

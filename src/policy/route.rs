@@ -11,14 +11,14 @@ use super::field_rules::FieldRules;
 use super::path::Odd;
 use super::response::ResponseRules;
 use super::rewrite::Rewrite;
-use super::stripped::on_route;
-use crate::auth::{ApiKeyHeader, CUSTOMER_AUTH, CustomerPlace, Demand, DpopDemand};
+use super::stripped_headers::on_route;
+use crate::auth::{ApiKeyHeader, CUSTOMER_AUTH, CustomerTokenSource, Demand, DpopDemand};
 use crate::backend::Backend;
-use crate::body::Pointer;
 use crate::config::raw::{self, Per, RateLimit, Requirement, Retry};
 use crate::config::{Config, Problems, scalar};
 use crate::customer::Deriver;
 use crate::fields::FieldSet;
+use crate::json_body::Pointer;
 
 /// Something that may be called.
 pub struct Route {
@@ -125,12 +125,12 @@ impl Route {
     pub fn reads_body(&self) -> bool {
         matches!(self.placement, Some(Placement::Body(_)))
             || self.reads_token_from_body()
-            || self.backend.proof.as_ref().is_some_and(|proof| proof.covers_body)
+            || self.backend.backend_assertion.as_ref().is_some_and(|assertion| assertion.covers_body)
     }
 
     /// Whether the customer's token may stand in the body.
     pub fn reads_token_from_body(&self) -> bool {
-        self.demand.customer_from.iter().any(|place| matches!(place, CustomerPlace::Body(_)))
+        self.demand.customer_token_sources.iter().any(|place| matches!(place, CustomerTokenSource::Body(_)))
     }
 }
 
@@ -187,24 +187,24 @@ fn read_one(
         },
     };
     let session = config.raw().login.as_ref().and_then(|login| login.cookie.as_ref());
-    let mut customer_from = Vec::new();
+    let mut customer_token_sources = Vec::new();
     let mut own_cookies: Vec<String> = session.iter().map(|cookie| cookie.name.clone()).collect();
-    match &route.customer_from {
+    match &route.customer_token_sources {
         None => {
-            customer_from.push(CustomerPlace::Header(CUSTOMER_AUTH, Some("JWT".to_owned())));
-            customer_from.push(CustomerPlace::Session);
+            customer_token_sources.push(CustomerTokenSource::Header(CUSTOMER_AUTH, Some("JWT".to_owned())));
+            customer_token_sources.push(CustomerTokenSource::Session);
         }
         Some(places) => {
             for place in places {
                 match read_place(place) {
                     Ok(Some(place)) => {
-                        if let CustomerPlace::Cookie(name) = &place {
+                        if let CustomerTokenSource::Cookie(name) = &place {
                             own_cookies.push(name.clone());
                         }
-                        customer_from.push(place);
+                        customer_token_sources.push(place);
                     }
                     Ok(None) => {}
-                    Err(fault) => problem("customer_from", fault, "see docs/configuration.md"),
+                    Err(fault) => problem("customer_token_sources", fault, "see docs/configuration.md"),
                 }
             }
         }
@@ -246,7 +246,7 @@ fn read_one(
             },
             apart: route.audience_apart(config.raw()).map(Arc::from),
             scopes: route.scopes.clone(),
-            customer_from,
+            customer_token_sources,
         },
         previous_header: previous_header(placement.as_ref()),
         pairwise: deriver
@@ -317,16 +317,16 @@ pub(super) fn previous_header(placement: Option<&Placement>) -> HeaderName {
     beside.unwrap_or(HeaderName::from_static("x-customer-id-previous"))
 }
 
-fn read_place(place: &raw::CustomerFrom) -> Result<Option<CustomerPlace>, String> {
+fn read_place(place: &raw::CustomerTokenSource) -> Result<Option<CustomerTokenSource>, String> {
     Ok(match place {
-        raw::CustomerFrom::Header(header) => {
+        raw::CustomerTokenSource::Header(header) => {
             let name = HeaderName::from_bytes(header.name.as_bytes())
                 .map_err(|_| format!("`{}` is not a header name", header.name))?;
-            Some(CustomerPlace::Header(name, header.scheme.clone()))
+            Some(CustomerTokenSource::Header(name, header.scheme.clone()))
         }
-        raw::CustomerFrom::Session(on) => on.then_some(CustomerPlace::Session),
-        raw::CustomerFrom::Cookie(name) => Some(CustomerPlace::Cookie(name.clone())),
-        raw::CustomerFrom::Body(pointer) => Some(CustomerPlace::Body(Pointer::parse(pointer)?)),
-        raw::CustomerFrom::Bearer(on) => on.then_some(CustomerPlace::Bearer),
+        raw::CustomerTokenSource::Session(on) => on.then_some(CustomerTokenSource::Session),
+        raw::CustomerTokenSource::Cookie(name) => Some(CustomerTokenSource::Cookie(name.clone())),
+        raw::CustomerTokenSource::Body(pointer) => Some(CustomerTokenSource::Body(Pointer::parse(pointer)?)),
+        raw::CustomerTokenSource::Bearer(on) => on.then_some(CustomerTokenSource::Bearer),
     })
 }

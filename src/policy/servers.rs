@@ -10,15 +10,14 @@ use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
-use super::trust::{self, Authorities, Authority};
+use super::ca_certificates::{self, Authorities, Authority};
 use crate::backend::adaptive::Adaptive;
 use crate::backend::admission::Admission;
-use crate::backend::announcement::ProxyProtocol;
-use crate::backend::health::Health;
+use crate::backend::endpoint_status::{OutlierDetection, Thresholds};
+use crate::backend::health::HealthCheck;
+use crate::backend::proxy_protocol::ProxyProtocol;
 use crate::backend::servers::{At, Listed, Rules, Servers, Standings};
-use crate::backend::standing::{Ejection, Thresholds};
-use crate::config::raw;
-use crate::config::{Config, Problems};
+use crate::config::{Config, Problems, raw};
 use crate::state::session::hex;
 
 /// What outlives a policy: how many requests are in flight to which backend, and how its servers stand.
@@ -96,25 +95,25 @@ impl Shared {
 }
 
 fn rules(raw: &raw::Backend) -> Rules {
-    let ejection = Ejection {
-        failures: raw.ejection.failures,
-        time: raw.ejection.time.get(),
-        longest: raw.ejection.longest.get(),
-        most: raw.ejection.most,
+    let outlier_detection = OutlierDetection {
+        failures: raw.outlier_detection.failures,
+        base_ejection_time: raw.outlier_detection.base_ejection_time.get(),
+        max_ejection_time: raw.outlier_detection.max_ejection_time.get(),
+        max_ejection_percent: raw.outlier_detection.max_ejection_percent,
     };
-    let health = raw.health.as_ref().map(|health| Health {
+    let health_check = raw.health_check.as_ref().map(|health| HealthCheck {
         path: health.path.clone(),
         host: host(raw),
         interval: health.interval.get(),
         timeout: health.timeout.get(),
         status: health.status.iter().flatten().filter_map(|status| u16::try_from(*status).ok()).collect(),
         http2: is_http2(raw),
-        thresholds: Thresholds { healthy: health.healthy, unhealthy: health.unhealthy },
+        thresholds: Thresholds { healthy: health.healthy_threshold, unhealthy: health.unhealthy_threshold },
     });
     Rules {
-        ejection,
+        outlier_detection,
         slow_start: raw.slow_start.get(),
-        health,
+        health_check,
         resolve: raw.resolve.interval.get(),
         http2: is_http2(raw),
         proxy_protocol: raw.proxy_protocol.map(|version| match version {
@@ -138,7 +137,7 @@ fn read_servers(
     tls: Option<&Arc<ClientConfig>>,
     problems: &mut Problems,
 ) -> Vec<Listed> {
-    let certified = raw.tls.as_ref().and_then(|tls| tls.name.as_deref());
+    let certified = raw.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
     let mut all = Vec::new();
     for (number, server) in raw.servers.iter().enumerate() {
         match listed(server, certified, tls) {
@@ -207,9 +206,9 @@ fn read_tls(
             "danger_accept_any_certificate: this backend's certificate is not checked, and whoever is on the way can read \
              and change everything"
         );
-        trust::nobody()?
+        ca_certificates::nobody()?
     } else {
-        trust::builder()?.with_root_certificates(roots)
+        ca_certificates::builder()?.with_root_certificates(roots)
     };
     let pair = tls.and_then(|tls| tls.certificate.as_deref().zip(tls.private_key.as_deref()));
     let Some((certificate, private_key)) = pair else {

@@ -6,9 +6,8 @@ use arc_swap::ArcSwap;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
-use super::trust;
-use crate::config::raw;
-use crate::config::{Config, Problems, RedisPlace};
+use super::ca_certificates;
+use crate::config::{Config, Problems, RedisPlace, raw};
 use crate::secret::Secret;
 use crate::state::redis::access::{Access, Credentials, Pem, Tls};
 use crate::state::redis::{Kind, Settings as RedisSettings};
@@ -101,10 +100,10 @@ fn credentials(
 /// TLS towards Redis; otherwise the key that is wrong, and why.
 fn read_tls(config: &Config, raw: &raw::RedisTls) -> Result<Tls, (&'static str, (String, String))> {
     let of = |key| move |fault| (key, fault);
-    let roots = trust::roots(config, raw.ca.as_deref()).map_err(of("ca"))?;
+    let roots = ca_certificates::roots(config, raw.ca.as_deref()).map_err(of("ca"))?;
     let ca = raw.ca.as_deref().map(|path| config.read_file(path)).transpose().map_err(of("ca"))?;
     let no_tls = || ("ca", ("this machine has no TLS".to_owned(), "use redis://".to_owned()));
-    let builder = trust::builder().ok_or_else(no_tls)?.with_root_certificates(roots);
+    let builder = ca_certificates::builder().ok_or_else(no_tls)?.with_root_certificates(roots);
     let (client, identity) = match (raw.certificate.as_deref(), raw.private_key.as_deref()) {
         (Some(certificate), Some(key)) => {
             let chain_pem = config.read_file(certificate).map_err(of("certificate"))?;

@@ -37,7 +37,7 @@ fn the_alert_about_guesses_at_logins_counts_each_refusal_of_a_name_or_password_a
     use Refusal as R;
     for refusal in all() {
         let is_guess = matches!(refusal, R::LoginUnknownUser | R::LoginWrongPassword | R::LoginRate | R::LoginLocked);
-        assert_eq!(guesses.is_match(refusal.word()), is_guess, "{}", refusal.word());
+        assert_eq!(guesses.is_match(refusal.as_str()), is_guess, "{}", refusal.as_str());
     }
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn all() -> Vec<Refusal> {
         R::WebsocketShare,
         R::UploadShare,
         R::ReplayShare,
-        R::Connect,
+        R::ConnectNotAllowed,
         R::NoRoute,
         R::Method,
         R::CredentialRepeated,
@@ -75,11 +75,11 @@ pub(crate) fn all() -> Vec<Refusal> {
         R::Scope,
         R::CrossSite,
         R::IdentifierMismatch,
-        R::Original,
+        R::BadForwardedRequest,
         R::NeedsBody,
         R::ContentType,
         R::Json,
-        R::Rate,
+        R::RateLimited,
         R::Quota,
         R::LoginUnknownUser,
         R::LoginWrongPassword,
@@ -103,7 +103,7 @@ pub(crate) fn all() -> Vec<Refusal> {
         R::RefreshTokenReused,
         R::LoginBackend,
         R::HashQueue,
-        R::State,
+        R::StateUnavailable,
         R::BackendConnect,
         R::BackendResponse,
         R::ResponseNotJson,
@@ -156,7 +156,7 @@ pub(crate) fn all() -> Vec<Refusal> {
 
 #[test]
 fn every_refusal_has_a_word_of_its_own_and_the_list_is_complete() {
-    let mut words: Vec<&str> = all().into_iter().map(Refusal::word).collect();
+    let mut words: Vec<&str> = all().into_iter().map(Refusal::as_str).collect();
     words.sort_unstable();
     words.dedup();
     assert_eq!(words.len(), all().len());
@@ -165,4 +165,19 @@ fn every_refusal_has_a_word_of_its_own_and_the_list_is_complete() {
     let tokens =
         source.lines().filter(|line| line.trim_start().starts_with("TokenFault::") && line.contains("=> ")).count();
     assert_eq!(all().len(), arms.count() + 3 * tokens);
+}
+
+#[test]
+fn the_documentation_has_present_words_for_those_that_were_renamed() {
+    let text = include_str!("../../docs/operations.md");
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| refusal | "))
+        .map(|row| row.split(['`', '|', ' ']).filter(|cell| !cell.is_empty()).collect())
+        .collect();
+    assert!(!rows.is_empty());
+    let is_present = |word: &str| all().into_iter().any(|refusal| refusal.as_str() == word);
+    for row in rows {
+        assert!(row.len() == 2 && !is_present(row[0]) && is_present(row[1]), "{row:?}");
+    }
 }

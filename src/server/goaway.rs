@@ -11,8 +11,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 
-use super::frames::Frames;
-use crate::gateway::drain::Drain;
+use super::h2_flood::Frames;
+use crate::gateway::connection::drain::Drain;
 
 /// So much is gathered before it is written.
 const GATHERED: usize = 64 * 1024;

@@ -13,10 +13,10 @@ use rustls::{CipherSuite, ServerConfig, ticketer::TicketRotator};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use crate::auth::trust::{Trust, TrustStore};
+use crate::auth::tls::trust::{Trust, TrustStore};
 use crate::config::raw::{self, ClientCertificate, TlsVersion};
 use crate::config::{Config, Problems};
-use crate::policy::client_trust::{self, End};
+use crate::policy::client_certificates::{self, End};
 
 /// A ticket key is used for half of the 300 seconds in which a session can be resumed (docs/asapp.md, requirement 36).
 const TICKET_ROTATION: u32 = 150;
@@ -77,7 +77,7 @@ fn read_listener(config: &Config, tls: &raw::Tls, number: usize, problems: &mut 
         }
     }
     let provider = Arc::new(provider(tls.min_version));
-    let trust = client_trust::read(config, tls, &format!("listen[{number}].tls"), provider, problems);
+    let trust = client_certificates::read(config, tls, &format!("listen[{number}].tls"), provider, problems);
     let clients = trust.map(|(trust, more)| {
         ends.extend(more);
         (trust, tls.client_certificate.unwrap_or(ClientCertificate::Required))

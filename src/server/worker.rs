@@ -25,23 +25,23 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::departure::{self, Departed, Leaving};
-use super::descriptors::Descriptor;
-use super::handover::Departure;
-use super::streams::Streams;
-use super::turns::Turns;
-use super::watch::{LEAVES, watched};
-use super::wire::Wire;
+use super::client_io::Wire;
+use super::connection_handoff::{self, Departed, Leaving};
+use super::deadlines::{LEAVES, watched};
+use super::fd_limit::Descriptor;
+use super::h2_streams::Streams;
+use super::handshake_scheduler::Turns;
+use super::upgrade::Departure;
 use super::{Listener, Phase, proxy_protocol};
-use crate::auth::peer::Peer;
-use crate::auth::trust::refused_certificate;
-use crate::diagnostics;
-use crate::gateway::access_log::AccessLogWriter;
+use crate::auth::tls::peer::Peer;
+use crate::auth::tls::trust::refused_certificate;
+use crate::body_stream::ArrivingBody;
+use crate::gateway::connection::drain::Drain;
 use crate::gateway::connection::{Connection, Shown};
-use crate::gateway::drain::Drain;
+use crate::gateway::observe::access_log::AccessLogWriter;
 use crate::gateway::{Answer, Gateway, Shared};
+use crate::process_log;
 use crate::socket::Socket;
-use crate::stream::ArrivingBody;
 
 /// How long to wait when no descriptor is left for a new connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -160,7 +160,7 @@ impl Drop for DiesLoudly {
     fn drop(&mut self) {
         if std::thread::panicking() {
             tracing::error!("a worker has failed: exiting, so that whoever watches this process restarts it");
-            diagnostics::flush();
+            process_log::flush();
             std::process::exit(1);
         }
     }
@@ -354,9 +354,9 @@ async fn handshake(
         Ok(Err(error)) => {
             tracing::debug!(%ip, %error, "no TLS handshake");
             if let Some(refused) = refused_certificate(&error) {
-                floor.gateway.cells().client_certificate_refused(refused.fault.word());
+                floor.gateway.cells().client_certificate_refused(refused.fault.as_str());
                 if let Some(left_out) = listener.refused.allow() {
-                    let (subject, reason) = (refused.subject, refused.fault.word());
+                    let (subject, reason) = (refused.subject, refused.fault.as_str());
                     tracing::info!(%ip, subject, reason, left_out, "a caller's certificate is refused");
                 }
             }
@@ -419,7 +419,7 @@ async fn serve_http1<Stream: Leaving>(
         // Whatever was read of a next request is still seen as such, so nothing was.
         if parts.read_buf.is_empty() {
             let stream = *parts.io.into_inner().into_stream();
-            departure::depart(stream, &connection, listener, &floor.departures).await;
+            connection_handoff::depart(stream, &connection, listener, &floor.departures).await;
         }
         return ended;
     }
@@ -445,7 +445,7 @@ where
 {
     let gateway = &floor.gateway;
     let limits = &connection.limits;
-    let streams = Streams::new(limits.stall_timeout);
+    let streams = Streams::new(limits.body_idle_timeout);
     let mut builder = http2::Builder::new(streams.clone());
     builder
         .max_concurrent_streams(limits.streams)

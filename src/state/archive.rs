@@ -10,13 +10,12 @@ use std::io::{self, BufWriter, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest::{Context, SHA256};
-
+use super::codec::{self, Kept};
 use super::embedded::{Change, Embedded, Fate, OpenFault, Put, Unreadable, replace_file};
-use super::record::{self, Kept};
 use super::revocation::{Rule, Subject};
 use super::session::hex;
 use super::{LONGEST, LONGEST_SKEW};
+use aws_lc_rs::digest::{Context, SHA256};
 pub(super) use reader::{Contents, Reader, Record};
 
 /// What the first line begins with, and the version of all that follows.
@@ -277,7 +276,7 @@ fn all_but_logins(directory: &Path, now: u64) -> Result<HashMap<Vec<u8>, Kept>, 
     let mut stands = HashMap::new();
     if directory.join(super::embedded::FILE).exists() {
         let state = Embedded::open(directory, |key, value| {
-            let kept = record::read(key, value)?;
+            let kept = codec::read(key, value)?;
             if !kept.is_over(now) && !matches!(kept, Kept::Session(..) | Kept::Family(..)) {
                 stands.insert(key.to_vec(), kept);
             }

@@ -1,9 +1,9 @@
 //! State in one file of this process: redb, one writer thread, many changes in one commit. Nothing reads from it while
 //! the process runs; what it holds is in memory too.
 
-mod backlog;
-mod guard;
-mod rewrite;
+mod compaction;
+mod deletions;
+mod redb_guard;
 mod snapshot;
 mod writer;
 
@@ -21,10 +21,10 @@ use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, S
 use tokio::sync::oneshot;
 
 use super::Unavailable;
-use crate::own_file;
-pub(super) use backlog::SLICE;
-use guard::{guarded, read_guarded};
-use rewrite::beside;
+use crate::private_file;
+use compaction::beside;
+pub(super) use deletions::SLICE;
+use redb_guard::{guarded, read_guarded};
 pub(super) use snapshot::{Page, Place};
 use writer::{Job, Waiter, Waiting, Writer, bytes_of, is_full};
 
@@ -304,7 +304,7 @@ fn sync_directory(file: &Path) -> io::Result<()> {
 
 /// To open a named pipe would wait for ever.
 fn only_a_file(path: &Path) -> Result<(), OpenFault> {
-    let seen = fs::metadata(path).and_then(|metadata| own_file::only_a_file(path, &metadata));
+    let seen = fs::metadata(path).and_then(|metadata| private_file::only_a_file(path, &metadata));
     seen.map_err(|error| OpenFault::Unusable(path.display().to_string(), error.to_string()))
 }
 
@@ -415,7 +415,7 @@ fn replace_held<E: From<OpenFault>>(
     let placed = || -> io::Result<Option<PathBuf>> {
         let mut before = None;
         if path.exists() {
-            let time = crate::dated::format_time(now).replace(':', "");
+            let time = crate::validity::format_time(now).replace(':', "");
             let names = (0..100).map(|number| match number {
                 0 => format!("{FILE}.before-restore-{time}"),
                 number => format!("{FILE}.before-restore-{time}-{number}"),

@@ -3,11 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::login_lockout::AttemptKey;
+use super::{State, Store, Unavailable, codec};
 use dashmap::DashMap;
 use time::{Date, Month, OffsetDateTime};
-
-use super::attempts::AttemptKey;
-use super::{State, Store, Unavailable, record};
 
 /// What a quota is counted over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,7 +19,7 @@ pub enum Period {
 
 impl Period {
     /// Its word.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Day => "day",
             Self::Month => "month",
@@ -29,7 +28,7 @@ impl Period {
 
     /// The period of this word.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Day, Self::Month].into_iter().find(|period| period.word() == word)
+        [Self::Day, Self::Month].into_iter().find(|period| period.as_str() == word)
     }
 
     /// When the period after the one that began then begins.
@@ -216,7 +215,7 @@ impl State {
                     // So much that most calls need not ask, and so little that a replica that ends loses hardly any.
                     let wanted = (quota.most / 1_000).clamp(1, 100);
                     let asked = Instant::now();
-                    let name = format!("{}:{begun}:{key}", quota.period.word());
+                    let name = format!("{}:{begun}:{key}", quota.period.as_str());
                     let counted = store.count(&name, wanted, quota.most, quota.period.next(begun)).await;
                     self.note("count", asked.elapsed(), counted.is_ok());
                     let (granted, used) = counted?;
@@ -234,7 +233,7 @@ impl State {
         if let Store::Embedded(store) = &self.store {
             let counted = self.quotas.unstored();
             store.write_later(
-                counted.iter().map(|(key, period, count)| record::put_count(key, *period, *count)).collect(),
+                counted.iter().map(|(key, period, count)| codec::put_count(key, *period, *count)).collect(),
             );
         }
     }
@@ -243,7 +242,7 @@ impl State {
     pub fn forget_counts(&self, now: u64) {
         let over = self.quotas.forget_over(now);
         if let Store::Embedded(store) = &self.store {
-            store.write_later(over.iter().map(|(key, period)| record::delete_count(key, *period)).collect());
+            store.write_later(over.iter().map(|(key, period)| codec::delete_count(key, *period)).collect());
         }
     }
 }

@@ -5,20 +5,20 @@
 //! (`sentinels`) asks where the master is. What grows (`chores`) has a connection of its own.
 
 pub mod access;
-mod chores;
+mod background;
 mod commit;
-mod compare;
 mod connect;
 mod connect_log;
 mod customers;
 mod failures;
 mod families;
-mod inner;
-mod link;
 mod listing;
+mod reconcile;
 mod rules;
 mod scripts;
 mod sentinels;
+mod store;
+mod sync;
 pub mod transfer;
 
 use std::future::Future;
@@ -30,8 +30,8 @@ use arc_swap::ArcSwap;
 use redis::{Cmd, Pipeline, RedisResult, cmd};
 use tokio::runtime::Handle;
 
-use super::attempts::{ANY_SPELLING, AttemptKey, AttemptKeys, Attempts, Cost, Costs, Failures, NOBODY, Spelling};
-use super::once::OnceId;
+use super::login_lockout::{ANY_SPELLING, AttemptKey, AttemptKeys, Attempts, Cost, Costs, Failures, NOBODY, Spelling};
+use super::replay::OnceId;
 use super::revocation::{Revocations, Rule};
 use super::session::{Session, SessionDigest, hex};
 use super::{Taken, Unavailable};
@@ -40,9 +40,9 @@ use commit::Commits;
 use connect::Connection;
 use connect_log::ConnectLog;
 use failures::failures_from;
-use inner::{Inner, locked, session};
 pub use listing::Among;
 use sentinels::Sentinels;
+use store::{Inner, locked, session};
 
 /// Where the store is, and how it is asked.
 #[derive(Debug)]
@@ -114,8 +114,8 @@ impl Redis {
         control: Handle,
     ) -> Self {
         let inner = Arc::new(Inner::new(settings, revocations, attempts, ConnectLog::default()));
-        control.spawn(link::keep(Arc::clone(&inner)));
-        control.spawn(chores::keep(Arc::clone(&inner)));
+        control.spawn(sync::keep(Arc::clone(&inner)));
+        control.spawn(background::keep(Arc::clone(&inner)));
         let asking = Arc::clone(&inner);
         control.spawn(async move { asking.sentinels.keep_asking(&asking.settings, &asking.connect_log).await });
         let commits = (inner.settings.replicas > 0).then(|| {

@@ -2,13 +2,12 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use aws_lc_rs::digest;
-
-use super::account::{AccountStamp, AccountStamps};
+use super::account_stamp::{AccountStamp, AccountStamps};
 use super::revocation::{Issued, Revocations, Subject};
-use super::shards::Shards;
+use super::sharded_map::Shards;
 use crate::customer::Identifier;
 use crate::secret::random_bytes;
+use aws_lc_rs::digest;
 
 /// The digest of a session id: the id itself is known to the cookie's holder only.
 pub type SessionDigest = [u8; 32];
@@ -163,7 +162,7 @@ impl Agent {
     }
 
     /// Its word.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         Self::ALL.iter().find(|(agent, _)| *agent == self).map_or("other", |(_, word)| word)
     }
 
@@ -552,7 +551,7 @@ mod tests {
         assert_eq!(Agent::of("curl/8.5.0"), Agent::Tool);
         assert_eq!(Agent::of(""), Agent::Other);
         for (agent, word) in Agent::ALL {
-            assert_eq!((agent.word(), Agent::from_word(word)), (word, agent));
+            assert_eq!((agent.as_str(), Agent::from_word(word)), (word, agent));
         }
     }
 

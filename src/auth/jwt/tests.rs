@@ -14,9 +14,9 @@ use proptest::prelude::*;
 use serde_json::json;
 use x509_parser::prelude::FromDer as _;
 
+use super::claims::ClaimPath;
+use super::jwk_set::Algorithm;
 use super::*;
-use crate::auth::claims::ClaimPath;
-use crate::auth::keys::Algorithm;
 
 mod claims;
 mod form;

@@ -1,6 +1,6 @@
 //! The company's own servers.
 
-use super::super::raw::{Backend, BackendAuthorization, CustomerFrom, Proof, Protocol, Server};
+use super::super::raw::{Backend, BackendAssertion, BackendAuthorization, CustomerTokenSource, Protocol, Server};
 use super::super::scalar::Duration;
 use super::{Check, grammar, shown};
 
@@ -30,7 +30,7 @@ impl Check<'_> {
         let servers = format!("{at}.servers");
         self.not_empty(&servers, &backend.servers, "add an address, such as \"https://backend.example.com\"");
         for (index, server) in backend.servers.iter().enumerate() {
-            self.server(&format!("{servers}[{index}]"), server, backend.danger_plain_http);
+            self.server(&format!("{servers}[{index}]"), server, backend.danger_plaintext);
         }
         self.balancing(at, backend);
         let all = backend.servers.iter().enumerate();
@@ -45,10 +45,10 @@ impl Check<'_> {
                     self.add(&format!("{at}.tls.{present}"), message, format!("add `{missing}`"));
                 }
             }
-            if let Some(name) = &tls.name
+            if let Some(name) = &tls.server_name
                 && let Some((message, help)) = grammar::host_fault(name)
             {
-                self.add(&format!("{at}.tls.name"), message, help);
+                self.add(&format!("{at}.tls.server_name"), message, help);
             }
             if tls.danger_accept_any_certificate && tls.ca.is_some() {
                 let message = "`danger_accept_any_certificate` is set, and `ca` says whom to trust";
@@ -64,8 +64,8 @@ impl Check<'_> {
             self.add(&format!("{at}.proxy_protocol"), message, "remove `proxy_protocol`, or `protocol`");
         }
         self.authorization(&format!("{at}.authorization"), backend);
-        if let Some(proof) = &backend.proof {
-            self.proof(&format!("{at}.proof"), proof);
+        if let Some(assertion) = &backend.backend_assertion {
+            self.backend_assertion(&format!("{at}.backend_assertion"), assertion);
         }
         for (key, duration) in [
             ("connect_timeout", backend.connect_timeout),
@@ -118,29 +118,29 @@ impl Check<'_> {
             self.more_than_zero(&format!("{at}.queue.length"), queue.length);
             self.some_time(&format!("{at}.queue.timeout"), queue.timeout);
         }
-        self.some_time(&format!("{at}.circuit.pause"), backend.circuit.pause);
+        self.some_time(&format!("{at}.circuit_breaker.pause"), backend.circuit_breaker.pause);
         if backend.retry_budget > 100 {
             self.add(&format!("{at}.retry_budget"), "more than 100 percent", "write at most 100");
         }
     }
 
-    fn proof(&mut self, at: &str, proof: &Proof) {
+    fn backend_assertion(&mut self, at: &str, assertion: &BackendAssertion) {
         if self.raw.issuer.is_none() {
             self.add(at, "proofs are signed, and there is no `issuer`", "add `issuer`");
         }
         let header = format!("{at}.header");
-        if let Some((message, help)) = grammar::header_fault(&proof.header, &[]) {
+        if let Some((message, help)) = grammar::header_fault(&assertion.header, &[]) {
             self.add(&header, message, help.replace("X-Customer-Id", "X-Wicketgate-Proof"));
-        } else if self.has_another_use(&proof.header) {
-            let message = format!("`{}` has another use here", shown(&proof.header));
+        } else if self.has_another_use(&assertion.header) {
+            let message = format!("`{}` has another use here", shown(&assertion.header));
             self.add(&header, message, "choose another name, such as X-Wicketgate-Proof");
         }
-        if let Some(audience) = &proof.audience {
+        if let Some(audience) = &assertion.audience {
             self.not_blank(&format!("{at}.audience"), audience);
         }
         let lifetime = format!("{at}.lifetime");
-        self.some_time(&lifetime, proof.lifetime);
-        if proof.lifetime > Duration::seconds(300) {
+        self.some_time(&lifetime, assertion.lifetime);
+        if assertion.lifetime > Duration::seconds(300) {
             let message = "a proof is for one request: what is stolen would be good for long";
             self.add(&lifetime, message, "write at most 5m");
         }
@@ -152,8 +152,8 @@ impl Check<'_> {
         let of_routes = raw.routes.iter().flat_map(|route| {
             let placed = route.identifier.iter().filter_map(|placement| placement.header.clone());
             let placed = placed.flat_map(|name| [format!("{name}-previous"), name]);
-            let shown = route.customer_from.iter().flatten().filter_map(|place| match place {
-                CustomerFrom::Header(header) => Some(header.name.clone()),
+            let shown = route.customer_token_sources.iter().flatten().filter_map(|place| match place {
+                CustomerTokenSource::Header(header) => Some(header.name.clone()),
                 _ => None,
             });
             placed.chain(shown).chain([route.api_key_header.clone()])
@@ -167,13 +167,13 @@ impl Check<'_> {
     }
 
     fn balancing(&mut self, at: &str, backend: &Backend) {
-        if let Some(health) = &backend.health {
-            let at = format!("{at}.health");
+        if let Some(health) = &backend.health_check {
+            let at = format!("{at}.health_check");
             self.path(&format!("{at}.path"), &health.path);
             self.some_time(&format!("{at}.interval"), health.interval);
             self.some_time(&format!("{at}.timeout"), health.timeout);
-            self.more_than_zero(&format!("{at}.healthy"), health.healthy as usize);
-            self.more_than_zero(&format!("{at}.unhealthy"), health.unhealthy as usize);
+            self.more_than_zero(&format!("{at}.healthy_threshold"), health.healthy_threshold as usize);
+            self.more_than_zero(&format!("{at}.unhealthy_threshold"), health.unhealthy_threshold as usize);
             if let Some(statuses) = &health.status {
                 self.not_empty(&format!("{at}.status"), statuses, "add a status, such as 200");
                 for (index, status) in statuses.iter().enumerate().filter(|(_, status)| !(200..600).contains(*status)) {
@@ -181,13 +181,24 @@ impl Check<'_> {
                 }
             }
         }
-        let ejection = format!("{at}.ejection");
-        self.some_time(&format!("{ejection}.time"), backend.ejection.time);
-        if backend.ejection.longest < backend.ejection.time {
-            self.add(&format!("{ejection}.longest"), "`longest` is shorter than `time`", "write a longer one");
+        let outlier_detection = format!("{at}.outlier_detection");
+        self.some_time(
+            &format!("{outlier_detection}.base_ejection_time"),
+            backend.outlier_detection.base_ejection_time,
+        );
+        if backend.outlier_detection.max_ejection_time < backend.outlier_detection.base_ejection_time {
+            self.add(
+                &format!("{outlier_detection}.max_ejection_time"),
+                "`max_ejection_time` is shorter than `base_ejection_time`",
+                "write a longer one",
+            );
         }
-        if backend.ejection.most > 100 {
-            self.add(&format!("{ejection}.most"), "more than 100 percent", "write at most 100");
+        if backend.outlier_detection.max_ejection_percent > 100 {
+            self.add(
+                &format!("{outlier_detection}.max_ejection_percent"),
+                "more than 100 percent",
+                "write at most 100",
+            );
         }
         self.some_time(&format!("{at}.resolve.interval"), backend.resolve.interval);
     }
@@ -212,7 +223,7 @@ impl Check<'_> {
         }
         if address.scheme == "http" && !address.is_loopback() && !plain_is_allowed {
             let message = "plain http leaves this machine: identifiers and bodies would be readable on the way";
-            self.add(at, message, "write https://, or add danger_plain_http: true to this backend");
+            self.add(at, message, "write https://, or add danger_plaintext: true to this backend");
         }
     }
 

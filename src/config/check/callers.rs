@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::super::raw::{ApiKey, Client, Jwks};
 use super::super::scalar::Duration;
 use super::{Check, grammar};
-use crate::dated::{self, Dated};
+use crate::validity::{self, Dated};
 
 impl Check<'_> {
     pub(super) fn callers(&mut self) {
@@ -110,7 +110,7 @@ impl Check<'_> {
             self.add(&lifetime, message, "write at most 1h");
         }
         if let Some(Jwks::Url(url)) = &client.jwks {
-            self.issuer_address(&format!("{at}.jwks"), url, client.danger_plain_http);
+            self.issuer_address(&format!("{at}.jwks"), url, client.danger_plaintext);
         }
         if client.jwks.is_some() && self.raw.issuer.is_none() {
             let message = "assertions are for the issuer, and there is no `issuer`";
@@ -143,7 +143,7 @@ impl Check<'_> {
             }
         }
         if let Some(expires) = &key.expires
-            && dated::parse_time(expires).is_none()
+            && validity::parse_time(expires).is_none()
         {
             self.add(&format!("{at}.expires"), "this is not a time", "write it like 2027-01-01T00:00:00Z, in UTC");
         }

@@ -1,9 +1,8 @@
 //! Proxies that ask before they forward.
 
-use ipnet::IpNet;
-
 use super::super::raw::{ForwardAuth, Listen};
 use super::Check;
+use ipnet::IpNet;
 
 impl Check<'_> {
     pub(super) fn forward_auth(&mut self) {

@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use http::HeaderName;
 
-use super::super::raw::{BackendAuthorization, CustomerFrom, FieldRules, ResponseRules};
+use super::super::raw::{BackendAuthorization, CustomerTokenSource, FieldRules, ResponseRules};
 use super::{Check, grammar, shown};
-use crate::body::filter;
 use crate::fields::FieldSet;
+use crate::json_body::filter;
 
 impl Check<'_> {
     pub(super) fn response(&mut self, at: &str, response: &ResponseRules) {
@@ -125,8 +125,8 @@ impl Check<'_> {
                 set.insert(header);
                 set.insert(&format!("{header}-previous"));
             }
-            for place in route.customer_from.iter().flatten() {
-                if let CustomerFrom::Header(header) = place {
+            for place in route.customer_token_sources.iter().flatten() {
+                if let CustomerTokenSource::Header(header) = place {
                     set.insert(&header.name);
                 }
             }
@@ -135,8 +135,8 @@ impl Check<'_> {
             if let Some(BackendAuthorization::Header(header)) = &backend.authorization {
                 set.insert(&header.name);
             }
-            if let Some(proof) = &backend.proof {
-                set.insert(&proof.header);
+            if let Some(assertion) = &backend.backend_assertion {
+                set.insert(&assertion.header);
             }
         }
         set

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::super::raw::{
-    CustomerFrom, Dpop, IdentifierMode, Issue, Listen, PathMatch, Per, Placement, Raw, Requirement, Rewrite, Route,
-    Send,
+    CustomerTokenSource, Dpop, IdentifierMode, Issue, Listen, PathMatch, Per, Placement, Raw, Requirement, Rewrite,
+    Route, Send,
 };
 use super::{Check, grammar, shown};
 
@@ -77,8 +77,8 @@ impl Check<'_> {
         if let Some(placement) = &route.identifier {
             self.placement(at, route, placement);
         }
-        if let Some(places) = &route.customer_from {
-            self.customer_from(at, route, places);
+        if let Some(places) = &route.customer_token_sources {
+            self.customer_token_sources(at, route, places);
         }
         self.known_backend(&format!("{at}.backend"), &route.backend);
         if let Some((message, help)) = grammar::header_fault(&route.api_key_header, &["api-key"]) {
@@ -198,13 +198,13 @@ impl Check<'_> {
         }
     }
 
-    fn customer_from(&mut self, at: &str, route: &Route, places: &[CustomerFrom]) {
-        let all = format!("{at}.customer_from");
-        self.not_empty(&all, places, "name a place, or remove `customer_from`");
+    fn customer_token_sources(&mut self, at: &str, route: &Route, places: &[CustomerTokenSource]) {
+        let all = format!("{at}.customer_token_sources");
+        self.not_empty(&all, places, "name a place, or remove `customer_token_sources`");
         if !route.require.contains(&Requirement::Customer) {
             let message =
-                "`customer_from` says where a customer's token is, and this route does not require `customer`";
-            self.add(&all, message, "add customer to `require`, or remove `customer_from`");
+                "`customer_token_sources` says where a customer's token is, and this route does not require `customer`";
+            self.add(&all, message, "add customer to `require`, or remove `customer_token_sources`");
         }
         for (index, place) in places.iter().enumerate() {
             let at = format!("{all}[{index}]");
@@ -212,7 +212,7 @@ impl Check<'_> {
                 self.add(&at, "this place stands here twice", "remove one");
             }
             match place {
-                CustomerFrom::Header(header) => {
+                CustomerTokenSource::Header(header) => {
                     if let Some((message, help)) = grammar::header_fault(&header.name, &["customer-auth"]) {
                         let help = match header.name.to_ascii_lowercase().as_str() {
                             "authorization" => "write { bearer: true }".to_owned(),
@@ -225,32 +225,32 @@ impl Check<'_> {
                         self.add(&format!("{at}.header.scheme"), "this is not one word", "write it like JWT or Bearer");
                     }
                 }
-                CustomerFrom::Session(true) => {
+                CustomerTokenSource::Session(true) => {
                     let has_sessions = self.raw.login.as_ref().is_some_and(|login| login.issue != Issue::Jwt);
                     if !has_sessions {
                         let message = "no login gives a session cookie";
                         self.add(&at, message, "write login.issue: cookie or both, or remove this place");
                     }
                 }
-                CustomerFrom::Session(false) | CustomerFrom::Bearer(false) => {
+                CustomerTokenSource::Session(false) | CustomerTokenSource::Bearer(false) => {
                     self.add(&at, "`false` names no place", "write true, or remove this place");
                 }
-                CustomerFrom::Cookie(name) if !grammar::is_token(name) => {
+                CustomerTokenSource::Cookie(name) if !grammar::is_token(name) => {
                     self.add(&format!("{at}.cookie"), "this is not the name of a cookie", "");
                 }
-                CustomerFrom::Cookie(name) => {
+                CustomerTokenSource::Cookie(name) => {
                     let session = self.raw.login.as_ref().and_then(|login| login.cookie.as_ref());
                     if session.is_some_and(|session| session.name == *name) {
                         let message = "this cookie is the session cookie, which is not a JWT";
                         self.add(&format!("{at}.cookie"), message, "write { session: true }");
                     }
                 }
-                CustomerFrom::Body(pointer) => self.pointer(&format!("{at}.body"), pointer),
-                CustomerFrom::Bearer(true) if route.require.contains(&Requirement::Client) => {
+                CustomerTokenSource::Body(pointer) => self.pointer(&format!("{at}.body"), pointer),
+                CustomerTokenSource::Bearer(true) if route.require.contains(&Requirement::Client) => {
                     let message = "`Authorization: Bearer` cannot hold both the customer's and the client's token";
                     self.add(&at, message, "remove `bearer`, or remove client from `require`");
                 }
-                CustomerFrom::Bearer(true) => {}
+                CustomerTokenSource::Bearer(true) => {}
             }
         }
     }
@@ -354,10 +354,10 @@ impl Check<'_> {
             let message = "what passes on a WebSocket is not looked at, and `response` says what may pass";
             self.add(&key, message, "remove `websocket` or `response`");
         }
-        let reads_body = |place: &CustomerFrom| matches!(place, CustomerFrom::Body(_));
-        if route.customer_from.iter().flatten().any(reads_body) {
+        let reads_body = |place: &CustomerTokenSource| matches!(place, CustomerTokenSource::Body(_));
+        if route.customer_token_sources.iter().flatten().any(reads_body) {
             let message = "a WebSocket is opened without a body, and the customer's token may stand in the body";
-            self.add(&key, message, "remove that place from `customer_from`");
+            self.add(&key, message, "remove that place from `customer_token_sources`");
         }
     }
 

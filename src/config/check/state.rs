@@ -39,9 +39,9 @@ impl Check<'_> {
                 if redis.tls.is_some() && !address.tls {
                     self.add("state.redis.tls", "this address does not use TLS", "write rediss://, or remove `tls`");
                 }
-                if !address.tls && !redis.danger_plain && !is_loopback(&address.host) {
+                if !address.tls && !redis.danger_plaintext && !is_loopback(&address.host) {
                     let message = "redis:// to another machine: whoever reads the network sees who is logged in";
-                    self.add("state.redis.url", message, "write rediss://, or add danger_plain: true");
+                    self.add("state.redis.url", message, "write rediss://, or add danger_plaintext: true");
                 }
                 if address.database != 0 && redis.cluster {
                     self.add("state.redis.url", "a cluster has no databases", "remove the number");

@@ -86,10 +86,10 @@ impl Check<'_> {
             self.add(&format!("{algorithms}[{index}]"), message, help);
         }
         if let Some(Jwks::Url(url)) = &issuer.jwks {
-            self.issuer_address(&format!("{at}.jwks"), url, issuer.danger_plain_http);
+            self.issuer_address(&format!("{at}.jwks"), url, issuer.danger_plaintext);
         }
         if issuer.discovery {
-            self.issuer_address(&format!("{at}.issuer"), &issuer.issuer, issuer.danger_plain_http);
+            self.issuer_address(&format!("{at}.issuer"), &issuer.issuer, issuer.danger_plaintext);
         }
     }
 
@@ -101,7 +101,7 @@ impl Check<'_> {
             }
             Ok(address) if address.scheme == "http" && !address.is_loopback() && !plain => {
                 let message = "keys that come by plain http can be changed on their way";
-                self.add(at, message, "write https://, or add `danger_plain_http: true` beside it");
+                self.add(at, message, "write https://, or add `danger_plaintext: true` beside it");
             }
             Ok(_) => {}
         }

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::servers::{Adaptive, Balance, Circuit, Ejection, Health, Protocol, Queue, Resolve, Server};
+use super::servers::{
+    Adaptive, Balance, CircuitBreaker, HealthCheck, OutlierDetection, Protocol, Queue, Resolve, Server,
+};
 use super::{FieldRules, FilePath, SecretRef};
 use crate::config::scalar::Duration;
 
@@ -27,10 +29,10 @@ pub struct Backend {
     #[serde(default = "default_slow_start")]
     pub slow_start: Duration,
     /// Ask each server now and then how it is. Default: no.
-    pub health: Option<Health>,
+    pub health_check: Option<HealthCheck>,
     /// When a server that fails gets no requests for a while.
     #[serde(default)]
-    pub ejection: Ejection,
+    pub outlier_detection: OutlierDetection,
     /// How names are looked up.
     #[serde(default)]
     pub resolve: Resolve,
@@ -46,14 +48,14 @@ pub struct Backend {
     #[serde(default)]
     pub ignores_case: bool,
     /// A signed header by which this backend can see that a request came through the gateway, for whom, and unchanged.
-    pub proof: Option<Proof>,
+    pub backend_assertion: Option<BackendAssertion>,
     /// Header fields that are set and removed on their way to this backend, before those of the route.
     pub request_headers: Option<FieldRules>,
     /// Header fields that are set and removed on their way from it, before those of the route.
     pub response_headers: Option<FieldRules>,
     /// Allows plain http towards servers that are not on loopback.
     #[serde(default)]
-    pub danger_plain_http: bool,
+    pub danger_plaintext: bool,
     /// The time to connect.
     #[serde(default = "default_connect_timeout")]
     pub connect_timeout: Duration,
@@ -82,7 +84,7 @@ pub struct Backend {
     pub queue: Option<Queue>,
     /// When the backend is not asked for a while: 503 at once.
     #[serde(default)]
-    pub circuit: Circuit,
+    pub circuit_breaker: CircuitBreaker,
     /// How many requests may be sent again, in percent of all; 10 in 10s always may. 0: none.
     #[serde(default = "default_retry_budget")]
     pub retry_budget: u32,
@@ -133,7 +135,7 @@ fn default_backend_concurrency() -> usize {
 /// The proof that goes along with each request: docs/backend-proof.md says what is in it and how it is checked.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Proof {
+pub struct BackendAssertion {
     /// The name of the header.
     pub header: String,
     /// The `aud` of the proof. Default: the name of the backend.
@@ -141,16 +143,16 @@ pub struct Proof {
     /// How long a proof is good, from `iat` to `exp`. At most 5m.
     pub lifetime: Duration,
     /// Whether the body is proved too.
-    pub body: ProofBody,
+    pub body: AssertionBody,
 }
 
-impl Default for Proof {
+impl Default for BackendAssertion {
     fn default() -> Self {
         Self {
             header: "X-Wicketgate-Proof".to_owned(),
             audience: None,
             lifetime: Duration::seconds(30),
-            body: ProofBody::Covered,
+            body: AssertionBody::Covered,
         }
     }
 }
@@ -158,7 +160,7 @@ impl Default for Proof {
 /// Whether the body is proved too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum ProofBody {
+pub enum AssertionBody {
     /// Each body is read whole before it is sent on, up to the limit of bodies, and the proof has its SHA-256.
     #[default]
     Covered,
@@ -177,7 +179,7 @@ pub struct BackendTls {
     /// The PEM file of its private key.
     pub private_key: Option<FilePath>,
     /// The name that is asked for (SNI) and that its certificate must have. Default: the host in its address.
-    pub name: Option<String>,
+    pub server_name: Option<String>,
     /// Takes any certificate. Whoever is on the way can then read and change everything.
     #[serde(default)]
     pub danger_accept_any_certificate: bool,

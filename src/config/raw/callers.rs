@@ -29,7 +29,7 @@ pub struct Client {
     pub ca: Option<FilePath>,
     /// Fetch `jwks` by plain http over a network. Whoever is on the way can then call as this client.
     #[serde(default)]
-    pub danger_plain_http: bool,
+    pub danger_plaintext: bool,
     /// What its tokens may do.
     #[serde(default)]
     pub scopes: Vec<String>,

@@ -145,9 +145,9 @@ pub struct ListenLimits {
     /// From the first to the last byte of a request head.
     pub head_timeout: Duration,
     /// Between two pieces of a request body, and for the caller to take a piece of the response.
-    pub stall_timeout: Duration,
+    pub body_idle_timeout: Duration,
     /// From the head of a request to the last byte of its response, however busy both sides are.
-    pub total_timeout: Duration,
+    pub request_timeout: Duration,
     /// How long a connection without a request stays open.
     pub idle_timeout: Duration,
 }
@@ -165,8 +165,8 @@ impl Default for ListenLimits {
             body: Size::mib(1),
             handshake_timeout: Duration::seconds(10),
             head_timeout: Duration::seconds(10),
-            stall_timeout: Duration::seconds(30),
-            total_timeout: Duration::seconds(300),
+            body_idle_timeout: Duration::seconds(30),
+            request_timeout: Duration::seconds(300),
             idle_timeout: Duration::seconds(75),
         }
     }

@@ -42,7 +42,7 @@ pub struct Route {
     /// Where the customer identifier goes.
     pub identifier: Option<Placement>,
     /// Where the customer's token may stand. Default: the `customer-auth: JWT` header and the session cookie.
-    pub customer_from: Option<Vec<CustomerFrom>>,
+    pub customer_token_sources: Option<Vec<CustomerTokenSource>>,
     /// The name of the backend.
     pub backend: String,
     /// Whether refusals are carried out.
@@ -182,7 +182,7 @@ pub enum Send {
 /// A place where the customer's token may stand.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
-pub enum CustomerFrom {
+pub enum CustomerTokenSource {
     /// A header field.
     Header(HeaderPlace),
     /// The session cookie.

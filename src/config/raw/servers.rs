@@ -65,15 +65,15 @@ pub enum Protocol {
 pub enum Balance {
     /// Of two that are drawn, the one with fewer requests in flight.
     #[default]
-    LeastBusy,
-    /// The same server for the same customer, for as long as it is there. Calls without a customer as in `least_busy`.
-    Identifier,
+    LeastRequest,
+    /// The same server for the same customer, for as long as it is there. Calls without a customer as in `least_request`.
+    ConsistentHash,
 }
 
 /// Ask each server now and then how it is: `GET path`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Health {
+pub struct HealthCheck {
     /// The path that is asked for.
     pub path: String,
     /// How often.
@@ -83,11 +83,11 @@ pub struct Health {
     #[serde(default = "default_health_timeout")]
     pub timeout: Duration,
     /// How many good answers in a row bring a server back.
-    #[serde(default = "default_healthy")]
-    pub healthy: u32,
+    #[serde(default = "default_healthy_threshold")]
+    pub healthy_threshold: u32,
     /// How many bad answers in a row take a server out.
-    #[serde(default = "default_unhealthy")]
-    pub unhealthy: u32,
+    #[serde(default = "default_unhealthy_threshold")]
+    pub unhealthy_threshold: u32,
     /// The status codes of a good answer. Default: 200 to 299.
     pub status: Option<Vec<u32>>,
 }
@@ -100,32 +100,37 @@ fn default_health_timeout() -> Duration {
     Duration::seconds(2)
 }
 
-fn default_healthy() -> u32 {
+fn default_healthy_threshold() -> u32 {
     2
 }
 
-fn default_unhealthy() -> u32 {
+fn default_unhealthy_threshold() -> u32 {
     3
 }
 
 /// When a server that fails gets no requests for a while. The last one is never taken out like this.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Ejection {
+pub struct OutlierDetection {
     /// After how many failures in a row: no connection, no answer in time, a connection that ended without a word, or a
     /// status above 499. 0: never.
     pub failures: u32,
     /// For how long; each time in a row twice as long.
-    pub time: Duration,
+    pub base_ejection_time: Duration,
     /// The longest time.
-    pub longest: Duration,
+    pub max_ejection_time: Duration,
     /// How many of the servers may be out at once, in percent. One always may.
-    pub most: u32,
+    pub max_ejection_percent: u32,
 }
 
-impl Default for Ejection {
+impl Default for OutlierDetection {
     fn default() -> Self {
-        Self { failures: 5, time: Duration::seconds(10), longest: Duration::seconds(300), most: 50 }
+        Self {
+            failures: 5,
+            base_ejection_time: Duration::seconds(10),
+            max_ejection_time: Duration::seconds(300),
+            max_ejection_percent: 50,
+        }
     }
 }
 
@@ -175,7 +180,7 @@ fn default_queue_timeout() -> Duration {
 /// When a backend is not asked for a while.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Circuit {
+pub struct CircuitBreaker {
     /// After how many requests in a row that it did not answer, whatever was asked. 0: never.
     pub failures: u32,
     /// For how long; then one request shows whether it answers again. One whose body still comes does so only after twice
@@ -183,7 +188,7 @@ pub struct Circuit {
     pub pause: Duration,
 }
 
-impl Default for Circuit {
+impl Default for CircuitBreaker {
     fn default() -> Self {
         Self { failures: 20, pause: Duration::seconds(5) }
     }

@@ -67,7 +67,7 @@ pub struct Redis {
     pub tls: Option<RedisTls>,
     /// Allow redis:// to other machines: whoever reads the network sees who is logged in.
     #[serde(default)]
-    pub danger_plain: bool,
+    pub danger_plaintext: bool,
     /// How long an operation may take.
     #[serde(default = "default_timeout")]
     pub timeout: Duration,

@@ -24,7 +24,7 @@ pub struct TrustedIssuer {
     pub ca: Option<FilePath>,
     /// Fetch its keys by plain http over a network. Whoever is on the way can then forge every token.
     #[serde(default)]
-    pub danger_plain_http: bool,
+    pub danger_plaintext: bool,
     /// Let `discovery` lead to another host within a private network.
     #[serde(default)]
     pub danger_private_addresses: bool,

@@ -37,7 +37,7 @@ fn lists_that_need_something_are_not_empty() {
                 "routes[1].methods",
                 "`methods` is empty",
             ),
-            ("[ bearer: true ]", "[]", "routes[1].customer_from", "`customer_from` is empty"),
+            ("[ bearer: true ]", "[]", "routes[1].customer_token_sources", "`customer_token_sources` is empty"),
         ],
     );
     let digest = "[ \"090d1548c9d65f413a1a2c828a0bee3a7ae02d2137caf51e6029e6c3cb1f1fa4\" ]";
@@ -108,7 +108,12 @@ fn what_is_named_twice_names_both_lines() {
             ),
             ("path: /token\n  l", "path: /login\n  l", "access_token.path", "the path `/login` is already used"),
             ("require: [ customer ]", "require: [ customer, customer ]", "routes[1].require[1]", "twice"),
-            ("[ bearer: true ]", "[ { bearer: true }, { bearer: true } ]", "routes[1].customer_from[1]", "twice"),
+            (
+                "[ bearer: true ]",
+                "[ { bearer: true }, { bearer: true } ]",
+                "routes[1].customer_token_sources[1]",
+                "twice",
+            ),
         ],
     );
     let same_port = "  - { address: 127.0.0.1:0 }\n  - { address: 127.0.0.1:0 }\nworkers: 4";
@@ -175,8 +180,8 @@ fn listeners_are_safe_and_possible() {
         "body: 0KiB",
         "handshake_timeout: 0s",
         "head_timeout: 0ms",
-        "stall_timeout: 0s",
-        "total_timeout: 0s",
+        "body_idle_timeout: 0s",
+        "request_timeout: 0s",
         "idle_timeout: 0s",
     ] {
         let name = key.split(':').next().unwrap();
@@ -446,7 +451,7 @@ fn a_client_proves_itself_by_something_and_never_by_what_others_can_make() {
         ],
     );
     assert_fine(text, &[("https://b.example/keys", "http://127.0.0.1:9001/keys")]);
-    assert_fine(text, &[("https://b.example/keys", "http://b.example/keys, danger_plain_http: true")]);
+    assert_fine(text, &[("https://b.example/keys", "http://b.example/keys, danger_plaintext: true")]);
 }
 
 #[test]

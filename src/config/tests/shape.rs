@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::super::structure::renamed::{KEYS, WORDS};
 use super::super::{schema, schema::resolve};
 use super::{MAXIMAL, SHIPPED, edited, only_problem, problems};
 
@@ -23,8 +24,8 @@ fn every_wrong_shape_has_its_message_and_its_way_out() {
         ("timeout: 10s", "concurrency: -1", "`-1` is out of range", "from 0 to"),
         ("timeout: 10s", "concurrency: 1.5", "expected a whole number, this is a number", ""),
         ("timeout: 10s", "concurrency: \"5\"", "expected a whole number, this is a text", "without quotes"),
-        ("timeout: 10s", "danger_plain_http: yes", "expected true or false", "write true"),
-        ("timeout: 10s", "danger_plain_http: \"true\"", "expected true or false", "without quotes"),
+        ("timeout: 10s", "danger_plaintext: yes", "expected true or false", "write true"),
+        ("timeout: 10s", "danger_plaintext: \"true\"", "expected true or false", "without quotes"),
         ("timeout: 10s", "timeout:", "there is no value", "remove the key"),
         ("address: 127.0.0.1:8443", "address: localhost:8443", "`localhost:8443` is not an address", "0.0.0.0:8443"),
         (
@@ -57,6 +58,61 @@ fn every_wrong_shape_has_its_message_and_its_way_out() {
         let fits = |problem: &&super::Problem| problem.message.contains(message) && problem.help.contains(help);
         assert!(found.iter().any(|problem| fits(&problem)), "{to:?} should say {message:?}, {help:?}:\n{found}");
     }
+}
+
+#[test]
+fn an_earlier_name_of_a_key_or_word_is_refused_with_the_present_one() {
+    for (earlier, present) in KEYS {
+        let places = regex::Regex::new(&format!(r"\b{present}:")).unwrap();
+        let mut count = 0;
+        for place in places.find_iter(MAXIMAL) {
+            let text = format!("{}{earlier}:{}", &MAXIMAL[..place.start()], &MAXIMAL[place.end()..]);
+            let problem = only_problem(&text);
+            assert!(problem.path.ends_with(&format!(".{earlier}")), "{problem}");
+            assert_eq!(problem.message, format!("unknown key `{earlier}`"));
+            assert_eq!(problem.help, format!("it is now `{present}`"));
+            count += 1;
+        }
+        assert!(count > 0, "there is no key `{present}`, which is to be the present name of `{earlier}`");
+    }
+    for (earlier, present) in WORDS {
+        assert!(problems(&edited(MAXIMAL, "balance: consistent_hash", &format!("balance: {present}"))).is_empty());
+        let problem = only_problem(&edited(MAXIMAL, "balance: consistent_hash", &format!("balance: {earlier}")));
+        assert_eq!(problem.path, "backends.legacy.balance");
+        assert_eq!(problem.message, format!("`{earlier}` is not a word that is known here"));
+        assert_eq!(problem.help, format!("it is now `{present}`"));
+    }
+}
+
+#[test]
+fn the_documentation_has_every_earlier_name() {
+    const DOCUMENT: &str = include_str!("../../../docs/operations.md");
+    let has = |earlier: &str, present: &str, what: &str| {
+        let begins = |line: &&str| line.starts_with(&format!("| {what}"));
+        let names = |line: &str| line.contains(&format!("{earlier}`")) && line.ends_with(&format!("| `{present}` |"));
+        DOCUMENT.lines().filter(begins).any(names)
+    };
+    for (earlier, present) in KEYS {
+        assert!(has(earlier, present, "key |"), "docs/operations.md does not say what became of the key {earlier}");
+    }
+    for (earlier, present) in WORDS {
+        assert!(has(earlier, present, "value of "), "docs/operations.md does not say what became of {earlier}");
+    }
+}
+
+#[test]
+fn what_stands_under_an_earlier_name_is_checked_too() {
+    let timeout = "    timeout: 10s";
+    let told = |with: &str| -> Vec<(String, String)> {
+        let found = problems(&edited(SHIPPED, timeout, with));
+        found.iter().map(|problem| (problem.path.clone(), problem.help.clone())).collect()
+    };
+    let renamed = ("backends.legacy.circuit".to_owned(), "it is now `circuit_breaker`".to_owned());
+    let key = "backends.legacy.circuit_breaker.failures";
+    let both = told("    circuit: { failures: -1 }");
+    assert!(both.contains(&renamed) && both.iter().any(|(path, _)| path == key) && both.len() == 2, "{both:?}");
+    let beside = told("    circuit: { failures: -1 }\n    circuit_breaker: { failures: 3 }");
+    assert_eq!(beside, [renamed], "the present name counts where both are written");
 }
 
 #[test]
@@ -97,8 +153,8 @@ fn an_issuer_has_one_source_of_keys_and_algorithms_that_belong_to_it() {
     }
     let plain = source("    jwks: http://login.example.com/jwks\n");
     let plain =
-        edited(&plain, "danger_plain_http: true\n    danger_private", "danger_plain_http: false\n    danger_private");
-    assert!(only_problem(&plain).help.contains("danger_plain_http: true"));
+        edited(&plain, "danger_plaintext: true\n    danger_private", "danger_plaintext: false\n    danger_private");
+    assert!(only_problem(&plain).help.contains("danger_plaintext: true"));
     let symmetric = edited(MAXIMAL, "algorithms: [ RS256, EdDSA ]", "algorithms: [ RS256, HS256 ]");
     assert!(only_problem(&symmetric).message.contains("signs with a secret"));
     let secret =

@@ -4,12 +4,11 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
 
-use aws_lc_rs::digest::{Context, SHA256};
-
 use super::{ArchiveFault, MAGIC, VERSION, hex_of, io_fault};
+use crate::state::codec::{self, Kept};
 use crate::state::embedded::Unreadable;
-use crate::state::record::{self, Kept};
 use crate::state::revocation::Rule;
+use aws_lc_rs::digest::{Context, SHA256};
 
 /// No line is longer, in bytes.
 const LONGEST_LINE: u64 = 1 << 20;
@@ -101,7 +100,7 @@ impl<'a> Reader<'a> {
         let key: Option<Vec<u8>> = digits.map(|byte| u8::from_str_radix(byte?, 16).ok()).collect();
         let (key, value) = (key.ok_or_else(|| self.damaged())?, value.as_bytes().to_vec());
         self.count += 1;
-        match record::read(&key, &value) {
+        match codec::read(&key, &value) {
             Ok(kept) => Ok(Some(Record { key, value, kept })),
             Err(Unreadable::Later(kind)) => Err(ArchiveFault::Later(self.name(), kind)),
             Err(Unreadable::Damaged(_)) => Err(self.damaged()),

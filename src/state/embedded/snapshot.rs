@@ -2,9 +2,8 @@
 
 use std::ops::Bound;
 
-use redb::{Database, ReadOnlyTable, ReadableDatabase as _};
-
 use super::TABLE;
+use redb::{Database, ReadOnlyTable, ReadableDatabase as _};
 
 /// How many bytes one page has, about: a write waits for one page.
 const PAGE: usize = 256 * 1_024;

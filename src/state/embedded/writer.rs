@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use redb::Database;
 use tokio::sync::oneshot;
 
-use super::backlog::Backlog;
-use super::guard::guarded;
-use super::rewrite::{Rewrite, is_worth_it};
+use super::compaction::{Rewrite, is_worth_it};
+use super::deletions::Backlog;
+use super::redb_guard::guarded;
 use super::snapshot::{Page, Place, Snapshot};
 use super::{Change, TABLE, open_database};
 
@@ -440,9 +440,9 @@ mod tests {
 
     use redb::{ReadableDatabase as _, ReadableTableMetadata as _};
 
-    use super::super::backlog::SLICE;
     use super::super::{begin_file, read_all};
     use super::*;
+    use crate::state::embedded::deletions::SLICE;
 
     fn key(number: u32) -> Vec<u8> {
         [b"k", &number.to_be_bytes()[..]].concat()

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::secret::Secret;
 use redis::{ClientTlsConfig, RedisConnectionInfo, TlsCertificates};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-
-use crate::secret::Secret;
 
 /// Credentials for the servers, and for the sentinels that name them.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::connect::Connection;
-use super::inner::{Inner, is_away};
+use super::store::{Inner, is_away};
 use crate::state::Unavailable;
 
 /// Not more writes wait than this, and not more are sent at once than the second.

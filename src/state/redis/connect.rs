@@ -23,7 +23,7 @@ use super::access::{Access, Credentials};
 use super::connect_log::ConnectLog;
 use super::sentinels::Sentinels;
 use super::{Kind, Settings};
-use crate::resolver;
+use crate::dns;
 
 /// Host and port.
 pub(super) type Address = (String, u16);
@@ -211,7 +211,7 @@ impl AsyncDNSResolver for Names {
 
 /// Where a name leads. The last address that is known leaves time to connect there.
 async fn look_up(host: &str, port: u16, connect_timeout: Duration) -> io::Result<Vec<SocketAddr>> {
-    resolver::look_up_or_last(host, port, connect_timeout / 4).await.map_err(io::Error::other)
+    dns::look_up_or_last(host, port, connect_timeout / 4).await.map_err(io::Error::other)
 }
 
 async fn dial(settings: &Settings, credentials: &Credentials, host: &str, port: u16) -> io::Result<Box<dyn Stream>> {

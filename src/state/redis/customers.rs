@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use redis::{Pipeline, cmd};
-
 use super::Redis;
 use super::connect::Connection;
-use super::inner::Inner;
+use super::store::Inner;
 use crate::customer::Identifier;
 use crate::state::Unavailable;
-use crate::state::registry::{LoginKind, MOST_ENDED};
+use crate::state::customer_logins::{LoginKind, MOST_ENDED};
 use crate::state::session::{SessionDigest, hex, unhex};
+use redis::{Pipeline, cmd};
 
 impl Redis {
     /// Notes a login that has begun and ends at `ends` at the latest; which are too many of its customer's, where more than

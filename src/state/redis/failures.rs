@@ -2,15 +2,14 @@
 
 use std::collections::HashMap;
 
-use redis::{Pipeline, cmd};
-
 use super::Redis;
 use super::connect::Connection;
-use super::inner::field;
 use super::listing::{Fields, PAGE};
+use super::store::field;
 use crate::state::Unavailable;
-use crate::state::attempts::{ANY_SPELLING, AttemptKey, Failures, NOBODY};
+use crate::state::login_lockout::{ANY_SPELLING, AttemptKey, Failures, NOBODY};
 use crate::state::session::{hex, unhex};
+use redis::{Pipeline, cmd};
 
 /// What stands under a key of failures.
 pub(super) fn failures_in(fields: &Fields) -> Failures {

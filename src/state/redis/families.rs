@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Pipeline, cmd};
-
 use super::Redis;
 use super::connect::Connection;
-use super::inner::{Inner, family, family_fields};
+use super::store::{Inner, family, family_fields};
 use crate::secret::random_bytes;
 use crate::state::Unavailable;
-use crate::state::family::{Family, RefreshToken, Rotated};
+use crate::state::refresh_token::{Family, RefreshToken, Rotated};
 use crate::state::revocation::Rule;
 use crate::state::session::{SessionDigest, hex};
+use redis::{Pipeline, cmd};
 
 impl Redis {
     /// Begins a family of refresh tokens.

@@ -10,11 +10,11 @@ use tokio::time::timeout;
 
 use super::Redis;
 use super::connect::nodes;
-use super::inner::{Inner, escaped, family, session};
+use super::store::{Inner, escaped, family, session};
 use crate::customer::Identifier;
 use crate::state::Unavailable;
-use crate::state::family::Family;
-use crate::state::registry::LoginKind;
+use crate::state::customer_logins::LoginKind;
+use crate::state::refresh_token::Family;
 use crate::state::session::{LoginId, Session, SessionDigest, unhex};
 
 /// How many keys the store looks at in one step.

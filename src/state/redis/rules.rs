@@ -7,11 +7,10 @@
 //! | `{rules}:of` | hash | subject to its text |
 //! | `{rules}:ends` | sorted set | the texts by end, in seconds since 1970 |
 
-use redis::{Pipeline, RedisResult, Script, ScriptInvocation, cmd};
-
 use super::connect::Connection;
-use super::inner::Inner;
+use super::store::Inner;
 use crate::state::revocation::Rule;
+use redis::{Pipeline, RedisResult, Script, ScriptInvocation, cmd};
 
 /// By so many seconds a rule outlives its end in the store, by the clock of that: no replica may miss it before its own
 /// clock says that it is over.

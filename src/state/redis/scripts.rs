@@ -11,13 +11,13 @@ pub(super) struct Scripts {
     pub(super) look: Script,
     /// A session that is still there was used.
     pub(super) touch: Script,
-    /// A refresh token for the next: [`super::super::family::Family::hand_in`], by the clock of the store.
+    /// A refresh token for the next: [`crate::state::refresh_token::Family::hand_in`], by the clock of the store.
     pub(super) rotate: Script,
     /// Whoever handed in a refresh token gets an answer: its grace begins.
     pub(super) answered: Script,
     /// One more login of a customer. Says nothing where there are not too many, and otherwise all of them, oldest first.
     pub(super) join: Script,
-    /// A failed attempt: [`super::super::attempts::Failures::and_another`]; whether it counts.
+    /// A failed attempt: [`crate::state::login_lockout::Failures::and_another`]; whether it counts.
     pub(super) fail: Script,
     /// A success forgives the failures of its name, where they were spelled alike; how many those were.
     pub(super) forgive: Script,

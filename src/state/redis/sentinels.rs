@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::connect::{Address, address, noted, open};
 use super::connect_log::ConnectLog;
-use super::link::{BEAT, pause};
+use super::sync::{BEAT, pause};
 use super::{Kind, Settings};
 
 /// The sentinels that are configured, in their order. There are none where the store has none.

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::connect::{self, Connection, connect};
 use super::connect_log::ConnectLog;
-use super::inner::{Inner, escaped};
+use super::store::{Inner, escaped};
 use super::{Kind, Settings};
 use crate::state::archive::ArchiveFault;
 use crate::state::revocation::Revocations;

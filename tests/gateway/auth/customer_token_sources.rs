@@ -1,4 +1,4 @@
-//! Where a customer's token may stand (`routes[].customer_from`).
+//! Where a customer's token may stand (`routes[].customer_token_sources`).
 
 use crate::harness::*;
 
@@ -13,7 +13,7 @@ fn header(name: &str, scheme: Option<&str>) -> Value {
 fn a_header_with_two_schemes_is_read_by_the_one_that_fits_whatever_their_order() {
     let schemes = [header("X-Token", Some("JWT")), header("X-Token", Some("Bearer"))];
     for places in [json!(schemes), json!([schemes[1], schemes[0]])] {
-        let (_backend, gateway) = world_with(|config| config.route("me", "customer_from", places));
+        let (_backend, gateway) = world_with(|config| config.route("me", "customer_token_sources", places));
         let (code, _, complained) = gateway.files.run(&["check"]);
         assert_eq!(code, 0, "{complained}");
         let token = gateway.customer_token();
@@ -35,7 +35,7 @@ fn a_header_with_two_schemes_is_read_by_the_one_that_fits_whatever_their_order()
 fn a_header_with_and_without_a_scheme_takes_both_and_nothing_else() {
     let schemes = [header("X-Token", None), header("x-token", Some("JWT"))];
     for places in [json!(schemes), json!([schemes[1], schemes[0]])] {
-        let (_backend, gateway) = world_with(|config| config.route("me", "customer_from", places));
+        let (_backend, gateway) = world_with(|config| config.route("me", "customer_token_sources", places));
         let (code, _, complained) = gateway.files.run(&["check"]);
         assert_eq!(code, 0, "{complained}");
         let token = gateway.customer_token();
@@ -51,7 +51,7 @@ fn a_header_with_and_without_a_scheme_takes_both_and_nothing_else() {
 #[test]
 fn another_token_in_another_header_is_a_conflict_beside_a_header_with_two_schemes() {
     let places = json!([header("X-Token", Some("JWT")), header("X-Token", Some("Bearer")), header("X-Other", None)]);
-    let (backend, gateway) = world_with(|config| config.route("me", "customer_from", places));
+    let (backend, gateway) = world_with(|config| config.route("me", "customer_token_sources", places));
     let (one, other) = (gateway.login(ALICE), gateway.login(BOB));
     for word in ["JWT", "Bearer"] {
         let request = gateway.get("/me/x").header("X-Token", &format!("{word} {one}"));

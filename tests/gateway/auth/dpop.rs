@@ -261,7 +261,7 @@ fn customers_of(provider: &IdentityProvider, place: &str) -> (Backend, Gateway) 
             json!([{"issuer": ISSUER, "jwks": provider.jwks_url(), "audiences": ["legacy-api"], "algorithms": ["ES256"]}]),
         )
         .route("me", "dpop", json!("optional"))
-        .route("me", "customer_from", json!([serde_json::from_str::<Value>(place).unwrap()]))
+        .route("me", "customer_token_sources", json!([serde_json::from_str::<Value>(place).unwrap()]))
     })
 }
 

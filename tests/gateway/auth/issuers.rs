@@ -214,7 +214,7 @@ fn a_kid_of_any_form_is_looked_up_in_memory_and_nowhere_else() {
     let (backend, gateway) = trusting(&provider.jwks_url(), |config| {
         slowly(config).set("/trusted_issuers/0/refresh/cooldown", json!("1ms")).route(
             "me",
-            "customer_from",
+            "customer_token_sources",
             json!([{"header": {"name": "customer-auth", "scheme": "JWT"}}, {"body": "/token"}]),
         )
     });
@@ -331,7 +331,7 @@ fn two_tokens_while_no_keys_can_be_had_are_a_refusal_and_no_crash() {
     let (backend, mut gateway) = trusting(&format!("http://{address}/jwks"), |config| {
         config.route(
             "me",
-            "customer_from",
+            "customer_token_sources",
             json!([{"bearer": true}, {"header": {"name": "customer-auth", "scheme": "JWT"}}]),
         )
     });

@@ -33,7 +33,7 @@ fn in_utf8_and_latin1(request: &Request) -> [Vec<u8>; 2] {
 
 #[test]
 fn a_jwt_in_a_cookie_is_found_beside_one_that_is_not_ascii_on_a_route_and_at_logout() {
-    let (_backend, gateway) = world_with(|c| c.route("me", "customer_from", json!([{"cookie": "token"}])));
+    let (_backend, gateway) = world_with(|c| c.route("me", "customer_token_sources", json!([{"cookie": "token"}])));
     for encoding in 0..2 {
         let pair = format!("token={}", gateway.login(ALICE));
         let line = format!("city=Z\u{fc}rich; {pair}");

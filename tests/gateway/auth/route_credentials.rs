@@ -78,7 +78,7 @@ fn a_bare_jwt_is_malformed_unless_configured() {
     let token = gateway.customer_token();
     gateway.get("/me/x").header("customer-auth", &token).send().expect(401, "401-03");
     let bare = json!([{"header": {"name": "customer-auth"}}]);
-    let (_backend, gateway) = world_with(|c| c.route("me", "customer_from", bare));
+    let (_backend, gateway) = world_with(|c| c.route("me", "customer_token_sources", bare));
     gateway.get("/me/x").header("customer-auth", &gateway.customer_token()).send().ok();
 }
 

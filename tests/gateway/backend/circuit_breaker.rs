@@ -1,4 +1,4 @@
-//! What counts as a server that is gone, for `circuit` and `ejection`: no connection, no TLS, no answer. A bad answer of
+//! What counts as a server that is gone, for `circuit_breaker` and `outlier_detection`: no connection, no TLS, no answer. A bad answer of
 //! one page takes the other pages from nobody.
 
 use std::thread;
@@ -9,7 +9,7 @@ use crate::harness::h2_backend::{Act, H2Backend};
 use crate::harness::*;
 
 fn circuit(config: Config) -> Config {
-    config.set("/backends/legacy/circuit", json!({"failures": 3, "pause": "1m"}))
+    config.set("/backends/legacy/circuit_breaker", json!({"failures": 3, "pause": "1m"}))
 }
 
 fn failures(gateway: &Gateway, kind: &str, count: f64) {
@@ -36,8 +36,8 @@ fn a_malformed_response_does_not_open_the_circuit_breaker() {
 
 #[test]
 fn a_malformed_response_ejects_no_server() {
-    let ejection = json!({"failures": 2, "time": "1m"});
-    let (backends, gateway) = several::<2>(|c| circuit(c).set("/backends/legacy/ejection", ejection));
+    let ejection = json!({"failures": 2, "base_ejection_time": "1m"});
+    let (backends, gateway) = several::<2>(|c| circuit(c).set("/backends/legacy/outlier_detection", ejection));
     backends.iter().for_each(|backend| backend.on("/public/page", Behaviour::RawThenClose(b"HELLO\r\n\r\n".to_vec())));
     for _ in 0..12 {
         gateway.post("/public/page").body("x").send().expect(502, "502-01");
@@ -48,8 +48,8 @@ fn a_malformed_response_ejects_no_server() {
 
 #[test]
 fn a_connection_closed_without_a_response_ejects_the_server_and_opens_the_circuit_breaker() {
-    let ejection = json!({"failures": 2, "time": "1m"});
-    let (backends, gateway) = several::<2>(|c| circuit(c).set("/backends/legacy/ejection", ejection));
+    let ejection = json!({"failures": 2, "base_ejection_time": "1m"});
+    let (backends, gateway) = several::<2>(|c| circuit(c).set("/backends/legacy/outlier_detection", ejection));
     backends.iter().for_each(|backend| backend.on("/public/page", Behaviour::Close));
     for _ in 0..12 {
         gateway.post("/public/page").body("x").send().expect_one_of(&[502, 503]);
@@ -96,7 +96,7 @@ fn a_stream_reset_by_an_http2_server_does_not_open_the_circuit_breaker() {
 #[test]
 fn stalled_uploads_do_not_keep_the_circuit_breaker_open() {
     let (backend, gateway) =
-        world_with(|c| c.set("/backends/legacy/circuit", json!({"failures": 2, "pause": "500ms"})));
+        world_with(|c| c.set("/backends/legacy/circuit_breaker", json!({"failures": 2, "pause": "500ms"})));
     backend.on("/public/page", Behaviour::Close);
     for _ in 0..2 {
         gateway.post("/public/page").body("x").send().expect(502, "502-01");

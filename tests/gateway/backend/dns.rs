@@ -7,7 +7,7 @@ fn named(hosts: &str) -> (Backend, Backend, Gateway) {
     let one = Backend::start();
     let other = Backend::start_at(&format!("127.0.0.2:{}", one.address.port()));
     let config = Config::with_server(&format!("http://app.test:{}", one.address.port()))
-        .set("/backends/legacy/danger_plain_http", json!(true))
+        .set("/backends/legacy/danger_plaintext", json!(true))
         .set("/backends/legacy/resolve", json!({"interval": "50ms"}))
         .file("hosts", hosts);
     (one, other, Gateway::start_with_hosts(&config))
@@ -75,13 +75,13 @@ fn a_slow_dns_lookup_delays_no_other_name() {
     let server = |name: &str| format!("http://{name}.test:{port}");
     let mut config = Config::with_server(&server("app"))
         .set("/backends/legacy/servers", json!([server("slow"), server("app")]))
-        .set("/backends/legacy/danger_plain_http", json!(true))
+        .set("/backends/legacy/danger_plaintext", json!(true))
         .set("/backends/legacy/resolve", json!({"interval": "50ms"}))
         .file("resolv.conf", "nameserver 127.77.0.1\noptions timeout:15 attempts:2\n")
         .file("hosts", "127.0.0.1 app.test\n");
     for number in 0..6 {
         let servers = json!([server(&format!("slow{number}"))]);
-        config = config.set(&format!("/backends/slow{number}"), json!({"servers": servers, "danger_plain_http": true}));
+        config = config.set(&format!("/backends/slow{number}"), json!({"servers": servers, "danger_plaintext": true}));
     }
     // It starts all the same, and knows what can be known.
     let gateway = Gateway::start_with_hosts(&config);
@@ -104,7 +104,7 @@ fn hanging_dns_lookups_delay_neither_the_start_nor_logins() {
         let url = format!("https://partner{number}.test/jwks.json");
         config.yaml["clients"].as_array_mut().unwrap().push(json!({"id": format!("partner{number}"), "jwks": url}));
         let servers = json!([format!("http://slow{number}.test:80")]);
-        config = config.set(&format!("/backends/slow{number}"), json!({"servers": servers, "danger_plain_http": true}));
+        config = config.set(&format!("/backends/slow{number}"), json!({"servers": servers, "danger_plaintext": true}));
     }
     let gateway = Gateway::start_with_hosts(&config);
     for number in 0..8 {
@@ -127,7 +127,7 @@ fn while_the_dns_lookup_of_redis_hangs_its_previous_address_is_used() {
     let silent = std::net::UdpSocket::bind("127.77.0.3:53").unwrap();
     let redis = RedisServer::start();
     let network = NetworkLink::to(redis.port, std::time::Duration::ZERO);
-    let settings = json!({"url": format!("redis://redis.test:{}", network.port), "danger_plain": true});
+    let settings = json!({"url": format!("redis://redis.test:{}", network.port), "danger_plaintext": true});
     let config = Config::new(&Backend::start())
         .set("/state/redis", settings)
         .file("certs/identifier.key", &keys::key_file())

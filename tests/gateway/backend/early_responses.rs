@@ -72,7 +72,7 @@ impl Server {
         let host = if scheme == "https" { "localhost" } else { "127.0.0.1" };
         let config = Config::with_server(&format!("{scheme}://{host}:{}", self.0.port()))
             .set("/backends/legacy/idle_timeout", json!("500ms"))
-            .set("/backends/legacy/circuit", json!({"failures": 3, "pause": "1m"}))
+            .set("/backends/legacy/circuit_breaker", json!({"failures": 3, "pause": "1m"}))
             .route("public", "limits", json!({"body": "8MiB"}));
         let tls = config.clone().set("/backends/legacy/tls", json!({"ca": "certs/ca.pem"}));
         Gateway::start(if scheme == "https" { &tls } else { &config })

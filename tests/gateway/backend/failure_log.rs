@@ -31,7 +31,7 @@ fn call_until(gateway: &Gateway, what: &str, mut holds: impl FnMut() -> bool) {
 #[test]
 fn a_killed_server_is_logged_once_ejected_and_logged_again_when_it_is_back() {
     let (backends, gateway) = several::<2>(|c| {
-        c.set("/backends/legacy/ejection", json!({"failures": 3, "time": "300ms", "longest": "1m", "most": 50}))
+        c.set("/backends/legacy/outlier_detection", json!({"failures": 3, "base_ejection_time": "300ms", "max_ejection_time": "1m", "max_ejection_percent": 50}))
             .set("/backends/legacy/slow_start", json!("0s"))
     });
     let name = backends[0].address.to_string();
@@ -62,7 +62,7 @@ fn a_killed_server_is_logged_once_ejected_and_logged_again_when_it_is_back() {
 #[test]
 fn while_the_only_server_is_away_log_metric_and_circuit_breaker_agree() {
     let (backend, gateway) =
-        world_with(|c| c.set("/backends/legacy/circuit", json!({"failures": 3, "pause": "200ms"})));
+        world_with(|c| c.set("/backends/legacy/circuit_breaker", json!({"failures": 3, "pause": "200ms"})));
     up(&gateway, &backend, 1.0);
     backend.stop();
     for _ in 0..3 {
@@ -81,7 +81,7 @@ fn while_the_only_server_is_away_log_metric_and_circuit_breaker_agree() {
 
 #[test]
 fn a_server_that_goes_on_failing_has_a_line_a_second_at_most_with_the_count_of_the_others() {
-    let (backend, gateway) = world_with(|c| c.set("/backends/legacy/circuit", json!({"failures": 0})));
+    let (backend, gateway) = world_with(|c| c.set("/backends/legacy/circuit_breaker", json!({"failures": 0})));
     backend.stop();
     let lines = || {
         let all = gateway.stderr.all();

@@ -11,7 +11,7 @@ use crate::harness::*;
 
 /// No circuit, so that each request shows what it meets.
 fn without_circuit(config: Config) -> Config {
-    config.set("/backends/legacy/circuit", json!({"failures": 0}))
+    config.set("/backends/legacy/circuit_breaker", json!({"failures": 0}))
 }
 
 /// A web server that is a process of its own: it can be stopped without a word to anybody.
@@ -80,7 +80,7 @@ fn a_backend_that_dies_loses_no_request_that_can_be_sent_again_and_repeats_no_ot
     }
     assert_eq!(lost, posts.len(), "a POST that was sent is not repeated");
     assert_eq!(seen(), 8 + gets.len());
-    gateway.expect_metric("wicketgate_backend_repeats_total", &[], gets.len() as f64);
+    gateway.expect_metric("wicketgate_backend_retries_total", &[], gets.len() as f64);
     for _ in 0..10 {
         gateway.post("/public/x").body("x").send().ok();
     }
@@ -93,7 +93,10 @@ fn a_server_that_hangs_is_504_then_ejected_and_comes_back() {
         .set("/backends/legacy/servers", json!([format!("http://{}", process.address), backend.url()]))
         .set("/backends/legacy/timeout", json!("200ms"))
         .set("/backends/legacy/slow_start", json!("0s"))
-        .set("/backends/legacy/ejection", json!({"failures": 2, "time": "300ms", "longest": "300ms"}));
+        .set(
+            "/backends/legacy/outlier_detection",
+            json!({"failures": 2, "base_ejection_time": "300ms", "max_ejection_time": "300ms"}),
+        );
     let gateway = Gateway::start(&config);
     let call = || gateway.get("/public/x").send().status;
     let is_up = |value| gateway.expect_metric("wicketgate_backend_server_up", &[("server", &process.address)], value);
@@ -120,7 +123,7 @@ fn a_server_that_hangs_is_504_then_ejected_and_comes_back() {
 fn a_backend_that_does_not_answer_opens_the_circuit_breaker_until_it_does() {
     let (backend, gateway) = world_with(|c| {
         c.set("/backends/legacy/timeout", json!("100ms"))
-            .set("/backends/legacy/circuit", json!({"failures": 3, "pause": "300ms"}))
+            .set("/backends/legacy/circuit_breaker", json!({"failures": 3, "pause": "300ms"}))
     });
     backend.on("/public/x", Behaviour::Silent);
     for _ in 0..3 {
@@ -151,7 +154,7 @@ fn a_backend_that_does_not_answer_opens_the_circuit_breaker_until_it_does() {
 #[test]
 fn a_backend_that_refuses_is_asked_hardly_more_often_than_callers_ask() {
     let (backends, gateway) =
-        several::<2>(|c| without_circuit(c).set("/backends/legacy/ejection", json!({"failures": 0})));
+        several::<2>(|c| without_circuit(c).set("/backends/legacy/outlier_detection", json!({"failures": 0})));
     backends.iter().for_each(|backend| backend.on("/public/x", Behaviour::Close));
     for _ in 0..200 {
         gateway.get("/public/x").send().expect(502, "502-01");
@@ -269,12 +272,13 @@ fn nobody_waits_for_a_place_longer_than_the_queue_allows() {
 
 #[test]
 fn the_circuit_breaker_and_the_concurrency_limit_survive_a_reload() {
-    let (backend, gateway) = world_with(|c| c.set("/backends/legacy/circuit", json!({"failures": 2, "pause": "1m"})));
+    let (backend, gateway) =
+        world_with(|c| c.set("/backends/legacy/circuit_breaker", json!({"failures": 2, "pause": "1m"})));
     backend.on("/public/x", Behaviour::Close);
     for _ in 0..2 {
         gateway.post("/public/x").body("x").send().expect(502, "502-01");
     }
-    let changed = Config::new(&backend).set("/backends/legacy/circuit", json!({"failures": 3, "pause": "1m"}));
+    let changed = Config::new(&backend).set("/backends/legacy/circuit_breaker", json!({"failures": 3, "pause": "1m"}));
     gateway.reload(&changed, "reloaded");
     gateway.get("/public/y").send().expect(503, "503-05");
     // No server of it gets requests.
@@ -294,7 +298,7 @@ fn connections_to_a_backend_survive_a_reload() {
     assert!(backend.requests().iter().all(|seen| seen.connection == 1), "{:#?}", backend.requests());
     // Other servers have other connections, and the old ones are closed.
     let health = json!({"path": "/health", "interval": "1h"});
-    gateway.reload(&config("9s").set("/backends/legacy/health", health), "reloaded");
+    gateway.reload(&config("9s").set("/backends/legacy/health_check", health), "reloaded");
     gateway.get("/public/y").send().ok();
     assert_ne!(backend.requests_for("/public/y")[0].connection, 1);
 }

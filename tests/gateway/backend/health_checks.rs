@@ -9,14 +9,15 @@ fn unwell() -> Behaviour {
 
 /// Checks that decide within a moment.
 fn checked(config: Config) -> Config {
-    let health = json!({"path": "/health", "interval": "50ms", "timeout": "500ms", "healthy": 2, "unhealthy": 2});
-    config.set("/backends/legacy/health", health).set("/backends/legacy/slow_start", json!("0s"))
+    let health = json!({"path": "/health", "interval": "50ms", "timeout": "500ms", "healthy_threshold": 2, "unhealthy_threshold": 2});
+    config.set("/backends/legacy/health_check", health).set("/backends/legacy/slow_start", json!("0s"))
 }
 
 /// Servers that are taken out by failures, and come back within a moment.
 fn ejecting(config: Config, time: &str) -> Config {
-    let ejection = json!({"failures": 3, "time": time, "longest": "1m", "most": 50});
-    config.set("/backends/legacy/ejection", ejection).set("/backends/legacy/slow_start", json!("0s"))
+    let ejection =
+        json!({"failures": 3, "base_ejection_time": time, "max_ejection_time": "1m", "max_ejection_percent": 50});
+    config.set("/backends/legacy/outlier_detection", ejection).set("/backends/legacy/slow_start", json!("0s"))
 }
 
 /// Calls until this many requests for the path have come to the backend.
@@ -129,7 +130,7 @@ fn the_last_server_is_never_ejected() {
 
 #[test]
 fn faults_of_callers_do_not_count_against_a_server() {
-    let (backends, gateway) = several::<2>(|c| ejecting(c, "1m").limit("stall_timeout", json!("100ms")));
+    let (backends, gateway) = several::<2>(|c| ejecting(c, "1m").limit("body_idle_timeout", json!("100ms")));
     for _ in 0..10 {
         let mut broken = gateway.post("/public/x").header("Transfer-Encoding", "chunked").bytes();
         broken.extend_from_slice(b"5\r\nhelloXX\r\n");

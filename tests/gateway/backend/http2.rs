@@ -82,7 +82,7 @@ fn a_stream_refused_again_and_again_is_overload_and_does_not_open_the_circuit_br
     let backend = H2Backend::start(None);
     let config = Config::with_server(&format!("http://{}", backend.address))
         .set("/backends/legacy/protocol", json!("http2"))
-        .set("/backends/legacy/circuit", json!({"failures": 2, "pause": "1m"}));
+        .set("/backends/legacy/circuit_breaker", json!({"failures": 2, "pause": "1m"}));
     let gateway = Gateway::start(&config);
     backend.on("/public/x", Act::Reset(usize::MAX, ::h2::Reason::REFUSED_STREAM));
     for _ in 0..4 {
@@ -198,7 +198,7 @@ fn checks_speak_http2_too() {
     let health = json!({"path": "/health", "interval": "50ms"});
     let config = Config::with_server(&format!("http://{}", backend.address))
         .set("/backends/legacy/protocol", json!("http2"))
-        .set("/backends/legacy/health", health);
+        .set("/backends/legacy/health_check", health);
     let gateway = Gateway::start(&config);
     let until = std::time::Instant::now() + DEADLINE;
     while !backend.requests().iter().any(|seen| seen.head.uri.path() == "/health") {

@@ -16,7 +16,7 @@ fn world(change: impl FnOnce(Config) -> Config) -> (H2Backend, Gateway) {
     let config = Config::with_server(&format!("http://{}", backend.address))
         .set("/backends/legacy/protocol", json!("http2"))
         .set("/backends/legacy/timeout", json!("500ms"))
-        .set("/backends/legacy/circuit", json!({"failures": 2, "pause": "1m"}))
+        .set("/backends/legacy/circuit_breaker", json!({"failures": 2, "pause": "1m"}))
         .set("/workers", json!(1));
     (backend, Gateway::start(&change(config)))
 }
@@ -193,7 +193,7 @@ fn with_several_servers_a_full_one_is_left_out() {
         )
         .set("/backends/legacy/protocol", json!("http2"))
         .set("/backends/legacy/max_connections", json!(1))
-        .set("/backends/legacy/balance", json!("identifier"))
+        .set("/backends/legacy/balance", json!("consistent_hash"))
         .set("/workers", json!(1));
     let gateway = Gateway::start(&config);
     // Of one customer, so of one server.

@@ -76,7 +76,8 @@ fn a_busy_server_gets_nothing_while_the_other_is_idle() {
 #[test]
 fn a_customer_keeps_its_server_and_others_take_over_while_it_is_away() {
     let (backends, gateway) = several::<4>(|c| {
-        c.set("/backends/legacy/balance", json!("identifier")).set("/backends/legacy/ejection", json!({"failures": 0}))
+        c.set("/backends/legacy/balance", json!("consistent_hash"))
+            .set("/backends/legacy/outlier_detection", json!({"failures": 0}))
     });
     let token = gateway.customer_token();
     let call = || gateway.get("/me/x").customer(&token).send().ok();
@@ -142,7 +143,7 @@ fn while_one_server_of_a_hundred_lives_every_call_is_answered_also_one_that_is_n
     servers.push(backend.url());
     for ejection in [json!({"failures": 0}), json!({})] {
         let config = Config::new(&backend).set("/backends/legacy/servers", json!(servers));
-        let gateway = Gateway::start(&config.set("/backends/legacy/ejection", ejection));
+        let gateway = Gateway::start(&config.set("/backends/legacy/outlier_detection", ejection));
         for _ in 0..50 {
             gateway.get("/public/x").send().ok();
             gateway.post("/public/x").body("once").send().ok();

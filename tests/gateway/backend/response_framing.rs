@@ -82,7 +82,7 @@ fn codings_other_than_a_single_chunked_are_502() {
 #[test]
 fn a_blank_between_name_and_colon_is_taken_away() {
     let (backend, gateway) =
-        world_with(|c| c.set("/backends/legacy/health", json!({"path": "/health", "interval": "50ms"})));
+        world_with(|c| c.set("/backends/legacy/health_check", json!({"path": "/health", "interval": "50ms"})));
     backend.on("/health", Behaviour::Raw(b"HTTP/1.1 200 OK\r\nX-A : a\r\nContent-Length: 0\r\n\r\n".to_vec()));
     backend
         .on("/public/x", Behaviour::Raw(format!("{OK}X-A : a\r\nX-B\t: b\r\nContent-Length : 5\r\n\r\nhello").into()));
@@ -224,7 +224,7 @@ fn a_502_says_in_the_log_what_was_wrong_by_http2() {
 
 #[test]
 fn a_backend_that_always_answers_wrongly_has_a_line_a_second_with_the_count_of_the_others() {
-    let (backend, gateway) = world_with(|c| c.set("/backends/legacy/circuit", json!({"failures": 0})));
+    let (backend, gateway) = world_with(|c| c.set("/backends/legacy/circuit_breaker", json!({"failures": 0})));
     backend.on("/public/x", Behaviour::RawThenClose(b"garbage\r\n\r\n".to_vec()));
     let lines = || {
         let all = gateway.stderr.all();

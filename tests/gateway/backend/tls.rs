@@ -52,7 +52,8 @@ fn a_backend_whose_certificate_is_not_good_is_502_and_gets_no_request() {
 #[test]
 fn another_name_can_be_asked_for() {
     let shown = certificate(&["legacy.internal"], ServerAuth);
-    let (backend, _inner, outer) = chain(&shown, json!({"ca": "certs/ca.pem", "name": "legacy.internal"}), |c| c);
+    let (backend, _inner, outer) =
+        chain(&shown, json!({"ca": "certs/ca.pem", "server_name": "legacy.internal"}), |c| c);
     outer.get("/public/x").send().ok();
     assert_eq!(backend.requests().len(), 1);
 }

@@ -98,7 +98,7 @@ fn protection_is_never_left_out_by_mistake() {
     broken("require and public", &config.clone().route("me", "public", json!(true)));
     broken("a protected route without a backend", &config.clone().without("/routes/0/backend"));
     broken("customers without an issuer", &config.clone().without("/issuer"));
-    broken("bearer for two", &config.clone().route("profile", "customer_from", json!([{"bearer": true}])));
+    broken("bearer for two", &config.clone().route("profile", "customer_token_sources", json!([{"bearer": true}])));
     broken("an unknown requirement", &config.route("me", "require", json!(["costumer"])));
 }
 
@@ -170,7 +170,7 @@ fn secrets_that_others_can_read_or_that_are_not_there_are_refused() {
 fn plain_http_to_a_backend_elsewhere_needs_to_be_said() {
     let config = Config::with_server("http://192.0.2.1:80");
     broken("plain http", &config);
-    let (code, said) = check(&Workspace::new(&config.set("/backends/legacy/danger_plain_http", json!(true))));
+    let (code, said) = check(&Workspace::new(&config.set("/backends/legacy/danger_plaintext", json!(true))));
     assert_eq!(code, 0, "{said}");
 }
 

@@ -159,14 +159,14 @@ fn a_broken_file_is_on_the_status_page_and_in_the_metrics_until_a_good_one_is_re
     gateway.reload(&config.clone().route("key", "backend", json!("<nowhere>")), "reload failed");
     let page = gateway.admin("/").text();
     assert!(page.contains("The last reload has failed") && page.contains("&lt;nowhere&gt;"), "{page}");
-    gateway.expect_metric("wicketgate_configuration_in_force", &[], 0.0);
-    assert!(gateway.metric("wicketgate_last_reload_seconds", &[("outcome", "failed")]) > 1e9);
+    gateway.expect_metric("wicketgate_config_last_reload_successful", &[], 0.0);
+    assert!(gateway.metric("wicketgate_config_last_reload_timestamp_seconds", &[("outcome", "failed")]) > 1e9);
     gateway.reload(&config.clone().set("/workers", json!(7)), "reload failed");
     assert!(gateway.admin("/").text().contains("`workers` has changed, and that needs a restart"));
     gateway.reload(&config, "reloaded");
     assert!(!gateway.admin("/").text().contains("The last reload"));
-    gateway.expect_metric("wicketgate_configuration_in_force", &[], 1.0);
-    assert!(gateway.metric("wicketgate_last_reload_seconds", &[("outcome", "ok")]) > 1e9);
+    gateway.expect_metric("wicketgate_config_last_reload_successful", &[], 1.0);
+    assert!(gateway.metric("wicketgate_config_last_reload_timestamp_seconds", &[("outcome", "ok")]) > 1e9);
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn a_token_that_an_old_configuration_let_in_late_is_not_remembered_for_the_new_o
     let partner = keys::TokenKey::generate();
     let config = Config::new(&backend)
         .set("/workers", json!(1))
-        .route("me", "customer_from", json!([{"body": "/token"}]))
+        .route("me", "customer_token_sources", json!([{"body": "/token"}]))
         .trust("https://partner.test", &partner);
     let gateway = Gateway::start(&config);
     let header = json!({"alg": "ES256", "typ": "JWT", "kid": "partner-1"});

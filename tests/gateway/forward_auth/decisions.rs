@@ -205,7 +205,7 @@ fn a_question_that_names_no_request_or_two_is_refused() {
     for part in ["X-Forwarded-Method", "X-Forwarded-Uri", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-For"] {
         let refused = plainly(&whole.clone().drop_header(part)).expect(403, "403-07");
         let line = gateway.access_line(refused.header("X-Request-Id").unwrap());
-        assert_eq!((&line["route"], &line["refusal"]), (&json!("forward_auth"), &json!("original")));
+        assert_eq!((&line["route"], &line["refusal"]), (&json!("forward_auth"), &json!("bad_forwarded_request")));
         let twice = whole.lines.iter().find(|(name, _)| name == part).unwrap().1.clone();
         plainly(&whole.clone().header(part, &twice)).expect(403, "403-07");
     }

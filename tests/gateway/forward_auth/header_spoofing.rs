@@ -16,7 +16,10 @@ fn with_all_fields(config: Config) -> Config {
         "identifier": {"header": "X-Account"}, "backend": "legacy"});
     config
         .add_route(account)
-        .set("/backends/legacy/proof", json!({"header": "X-Our-Proof", "audience": "legacy", "body": "streamed"}))
+        .set(
+            "/backends/legacy/backend_assertion",
+            json!({"header": "X-Our-Proof", "audience": "legacy", "body": "streamed"}),
+        )
         .set("/backends/legacy/authorization", json!({"header": {"name": "X-Gateway", "value": {"env": "PATH"}}}))
 }
 

@@ -40,7 +40,7 @@ fn a_charset_other_than_utf_8_is_415_where_the_body_is_read_or_written() {
     let (backend, gateway) = world_with(|c| {
         only_json(c).route("system", "require", json!(["customer"])).route(
             "system",
-            "customer_from",
+            "customer_token_sources",
             json!([{"body": "/token"}]),
         )
     });

@@ -53,7 +53,7 @@ fn elsewhere_in_the_body_other_spellings_pass() {
 
 #[test]
 fn the_token_in_the_body_has_one_spelling() {
-    let (backend, gateway) = world_with(|c| c.route("me", "customer_from", json!([{"body": "/auth/token"}])));
+    let (backend, gateway) = world_with(|c| c.route("me", "customer_token_sources", json!([{"body": "/auth/token"}])));
     let (alice, bob) = (gateway.login(ALICE), gateway.login(BOB));
     let send = |body: Value| gateway.post("/me/x").json(&body.to_string()).send();
     send(json!({"auth": {"token": alice, "Token": bob}})).expect(400, "400-03");

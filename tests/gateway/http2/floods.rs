@@ -250,7 +250,7 @@ fn streams_above_the_limit_are_refused() {
 
 #[test]
 fn streams_without_a_window_are_reset_and_the_connection_lives() {
-    let (backend, gateway) = world_with(|c| c.limit("stall_timeout", json!("400ms")));
+    let (backend, gateway) = world_with(|c| c.limit("body_idle_timeout", json!("400ms")));
     backend.on("/public/large", Behaviour::reply(200, &[], &vec![b'x'; 1_000_000]));
     let mut caller = Caller::with(gateway.address, &[(4, 0)]);
     for number in 0..20 {
@@ -285,7 +285,7 @@ fn streams_without_a_window_are_reset_and_the_connection_lives() {
 #[test]
 fn a_caller_that_takes_all_but_the_end_of_an_answer_is_closed() {
     let (backend, gateway) =
-        world_with(|c| c.limit("stall_timeout", json!("400ms")).limit("idle_timeout", json!("60s")));
+        world_with(|c| c.limit("body_idle_timeout", json!("400ms")).limit("idle_timeout", json!("60s")));
     backend.on("/public/small", Behaviour::reply(200, &[], &[b'x'; 10_000]));
     let mut caller = Caller::with(gateway.address, &[(4, 9_999)]);
     caller.get(1, "/public/small");
@@ -297,7 +297,7 @@ fn a_caller_that_takes_all_but_the_end_of_an_answer_is_closed() {
 #[test]
 fn an_http2_exchange_that_takes_too_long_in_all_is_ended_however_busy_it_is() {
     let (backend, gateway) =
-        world_with(|c| c.limit("total_timeout", json!("700ms")).limit("stall_timeout", json!("20s")));
+        world_with(|c| c.limit("request_timeout", json!("700ms")).limit("body_idle_timeout", json!("20s")));
     backend.on("/public/large", Behaviour::reply(200, &[], &vec![b'x'; 1_000_000]));
     let mut caller = Caller::with(gateway.address, &[(4, 1_000)]);
     caller.get(1, "/public/large");

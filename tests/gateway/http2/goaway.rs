@@ -138,7 +138,7 @@ fn where_a_stream_never_ends_two_goaways_are_said_when_the_grace_is_nearly_over_
 #[test]
 fn a_call_on_a_connection_that_was_quiet_for_longer_than_a_stall_may_be_is_answered() {
     let (_backend, gateway) =
-        world_with(|config| config.limit("stall_timeout", json!("200ms")).limit("idle_timeout", json!("20s")));
+        world_with(|config| config.limit("body_idle_timeout", json!("200ms")).limit("idle_timeout", json!("20s")));
     let mut caller = Caller::open(gateway.address);
     for number in 0..4 {
         caller.get(2 * number + 1, "/public/x");

@@ -10,7 +10,7 @@ use crate::harness::*;
 pub(crate) const HEADER: &str = "x-wicketgate-proof";
 
 fn proved(config: Config) -> Config {
-    config.set("/backends/legacy/proof", json!({}))
+    config.set("/backends/legacy/backend_assertion", json!({}))
 }
 
 /// The claims of a proof.
@@ -240,7 +240,8 @@ fn a_body_is_covered_up_to_the_limit_or_passes_as_it_comes() {
     unannounced.receive("POST").unwrap().expect(413, "413-01");
     assert_eq!(backend.requests().len(), 1, "what is too large has no proof and goes nowhere");
 
-    let (backend, gateway) = world_with(|config| config.set("/backends/legacy/proof", json!({"body": "streamed"})));
+    let (backend, gateway) =
+        world_with(|config| config.set("/backends/legacy/backend_assertion", json!({"body": "streamed"})));
     let mut upload = gateway.connect();
     upload.send(&gateway.post("/public/x").header("Content-Length", "4").bytes());
     upload.send(b"ab");

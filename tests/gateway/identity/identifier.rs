@@ -182,7 +182,7 @@ fn tokens_are_bound_to_no_channel_and_a_second_login_ends_nothing() {
 #[test]
 fn the_customer_token_can_stand_where_the_route_says() {
     let places = json!([{"header": {"name": "X-Auth"}}, {"cookie": "jwt"}, {"body": "/auth/token"}, {"bearer": true}]);
-    let (backend, gateway) = world_with(|c| c.route("me", "customer_from", places));
+    let (backend, gateway) = world_with(|c| c.route("me", "customer_token_sources", places));
     let token = gateway.customer_token();
     let request = gateway.post("/me/x");
     let body = json!({"auth": {"token": token}}).to_string();
@@ -200,7 +200,7 @@ fn the_customer_token_can_stand_where_the_route_says() {
 #[test]
 fn two_different_customer_tokens_at_once_are_400() {
     let places = json!([{"header": {"name": "customer-auth", "scheme": "JWT"}}, {"cookie": "jwt"}]);
-    let (backend, gateway) = world_with(|c| c.route("me", "customer_from", places));
+    let (backend, gateway) = world_with(|c| c.route("me", "customer_token_sources", places));
     let (alice, bob) = (gateway.login(ALICE), gateway.login(BOB));
     let both = |a: &str, b: &str| gateway.get("/me/x").customer(a).header("Cookie", &format!("jwt={b}"));
     both(&alice, &bob).send().expect(400, "400-02");

@@ -127,7 +127,7 @@ fn loses_no_refusal(client: &str) {
 #[track_caller]
 fn loses_no_call_after_a_pause(client: &str) {
     let (_backend, gateway) =
-        world_with(|config| config.limit("stall_timeout", json!("500ms")).limit("idle_timeout", json!("1500ms")));
+        world_with(|config| config.limit("body_idle_timeout", json!("500ms")).limit("idle_timeout", json!("1500ms")));
     let get = ("GET", "/public/x", 0, "200", "");
     let mut plan = vec![get];
     for pause in [100, 700, 1_450, 1_550, 1_750, 2_500, 700, 1_450, 1_550, 1_750] {

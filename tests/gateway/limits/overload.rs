@@ -29,7 +29,7 @@ fn within<T>(gateway: &Gateway, bytes: f64, work: impl FnOnce() -> T) -> T {
 
 #[test]
 fn callers_that_do_not_read_are_closed_and_nothing_is_kept_for_them() {
-    let (backend, gateway) = world_with(|c| c.limit("stall_timeout", json!("600ms")));
+    let (backend, gateway) = world_with(|c| c.limit("body_idle_timeout", json!("600ms")));
     backend.on("/public/large", Behaviour::reply(200, &[], &vec![b'x'; 32 << 20]));
     let stall = |count: usize, closed: u32| {
         let mut callers: Vec<Connection> = (0..count).map(|_| gateway.connect()).collect();
@@ -43,7 +43,8 @@ fn callers_that_do_not_read_are_closed_and_nothing_is_kept_for_them() {
 
 #[test]
 fn heads_and_bodies_that_do_not_end_are_given_up_and_no_backend_hears_of_the_heads() {
-    let (backend, gateway) = world_with(|c| c.limit("head_timeout", json!("1s")).limit("stall_timeout", json!("1s")));
+    let (backend, gateway) =
+        world_with(|c| c.limit("head_timeout", json!("1s")).limit("body_idle_timeout", json!("1s")));
     let mut served = gateway.connect();
     gateway.get("/public/x").send_on(&mut served).ok();
     let half: Vec<Connection> = (0..200)

@@ -94,7 +94,7 @@ fn an_idle_connection_is_closed() {
 
 #[test]
 fn a_body_that_stalls_is_408() {
-    let (backend, gateway) = world_with(|c| c.limit("stall_timeout", json!("300ms")));
+    let (backend, gateway) = world_with(|c| c.limit("body_idle_timeout", json!("300ms")));
     let mut connection = gateway.connect();
     let mut bytes = gateway.post("/public/x").header("Content-Length", "10").bytes();
     bytes.extend_from_slice(b"hello");
@@ -183,7 +183,7 @@ fn a_backend_that_cannot_be_reached_is_502() {
     gateway.get("/public/x").send().expect(502, "502-01");
     gateway.post("/public/x").body("x").send().expect(502, "502-01");
     let config =
-        Config::with_server("http://backend.invalid:8080").set("/backends/legacy/danger_plain_http", json!(true));
+        Config::with_server("http://backend.invalid:8080").set("/backends/legacy/danger_plaintext", json!(true));
     let gateway = Gateway::start(&config);
     gateway.get("/public/x").send().expect(502, "502-01");
 }
@@ -251,7 +251,7 @@ fn a_refusal_reaches_a_caller_that_is_still_sending() {
 
 #[test]
 fn an_exchange_that_takes_too_long_in_all_is_ended_however_busy_it_is() {
-    let (backend, gateway) = world_with(|c| c.limit("total_timeout", json!("600ms")));
+    let (backend, gateway) = world_with(|c| c.limit("request_timeout", json!("600ms")));
     let mut caller = gateway.connect();
     caller.send(b"POST /public/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
     caller.patience(Duration::from_millis(50));

@@ -98,7 +98,7 @@ fn every_credential_that_some_route_takes_is_refused_by_plain_http() {
     let (backend, gateway) = world_with(|config| {
         second(listener)(config).route("key", "api_key_header", json!("X-Partner-Key")).route(
             "me",
-            "customer_from",
+            "customer_token_sources",
             json!([{"header": {"name": "X-Session-Token"}}]),
         )
     });

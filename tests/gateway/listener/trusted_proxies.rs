@@ -173,7 +173,7 @@ fn a_backend_is_told_by_the_proxy_protocol_who_calls() {
             &Config::with_server(&format!("http://{}", second.address))
                 .set("/listen/0/trusted_proxies", json!(["127.0.0.1/32"]))
                 .set("/backends/legacy/proxy_protocol", json!(version))
-                .set("/backends/legacy/health", json!({"path": "/public/health", "interval": "1h"})),
+                .set("/backends/legacy/health_check", json!({"path": "/public/health", "interval": "1h"})),
         );
         let mut connection = first.connect();
         for caller in [CALLER, "2001:db8::7", "198.51.100.9"] {

@@ -253,7 +253,8 @@ fn guesses_whose_caller_does_not_wait_for_the_answer_are_counted() {
         caller.send(&from(ATTACKER, gateway.login_request(ALICE.name, "wrong")).bytes());
         drop(caller);
         gateway.metric("wicketgate_logins_total", &[("outcome", "login_locked")]) > 0.0
-            || gateway.metric("wicketgate_hashed_total", &[]) > 3.0 && log_in(&gateway, ATTACKER, ALICE).status == 429
+            || gateway.metric("wicketgate_password_hashes_total", &[]) > 3.0
+                && log_in(&gateway, ATTACKER, ALICE).status == 429
     });
     log_in(&gateway, HOME, ALICE).ok();
 }
@@ -300,11 +301,11 @@ fn an_unknown_client_costs_one_hash_whatever_it_shows() {
     let secrets = json!([argon2id("one"), argon2id("two"), argon2id("three")]);
     let (_backend, gateway) = world_with(|c| usual(c).set("/clients/0/secrets", secrets));
     let costs = |id: &str| {
-        let before = gateway.metric("wicketgate_hashed_total", &[]);
+        let before = gateway.metric("wicketgate_password_hashes_total", &[]);
         let basic = format!("Basic {}", keys::base64(format!("{id}:wr%6fng").as_bytes()));
         let request = gateway.post("/oauth/access_token").header("Authorization", &basic);
         request.form("grant_type=client_credentials").send().expect(401, "");
-        gateway.metric("wicketgate_hashed_total", &[]) - before
+        gateway.metric("wicketgate_password_hashes_total", &[]) - before
     };
     assert_eq!(costs("nobody"), 1.0);
     assert_eq!(costs(CLIENT.name), 6.0, "each secret in each reading");
@@ -440,7 +441,7 @@ fn an_instance_with_an_old_secret_behind_the_same_address_counts_once_and_shuts_
     let attempts = json!({"free": 2, "free_per_address": 8, "delay": "5m"});
     let (_backend, gateway) = world_with(|c| usual(c).set("/access_token/attempts", attempts));
     token(&gateway, HOME, CLIENT.secret).ok();
-    let hashed = || gateway.metric("wicketgate_hashed_total", &[]);
+    let hashed = || gateway.metric("wicketgate_password_hashes_total", &[]);
     let before = hashed();
     for _ in 0..20 {
         token(&gateway, HOME, "old").expect(401, "");

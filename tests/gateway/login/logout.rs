@@ -331,7 +331,7 @@ fn elsewhere(config: Config) -> Config {
     places.into_iter().fold(config, |config, (name, places)| {
         config.add_route(json!({
             "name": name, "path": format!("/{name}/"), "methods": ["POST"], "require": ["customer"],
-            "customer_from": places, "backend": "legacy",
+            "customer_token_sources": places, "backend": "legacy",
         }))
     })
 }

@@ -7,7 +7,7 @@ use crate::harness::*;
 
 /// How many logins and calls of clients have been hashed.
 fn hashed(gateway: &Gateway) -> f64 {
-    gateway.metric("wicketgate_hashed_total", &[])
+    gateway.metric("wicketgate_password_hashes_total", &[])
 }
 
 #[track_caller]

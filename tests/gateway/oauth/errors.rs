@@ -53,7 +53,7 @@ fn a_client_that_does_not_authenticate_itself_is_an_invalid_client_and_no_invali
         }
         gateway.post(path).form(&format!("{form}client_id=asapp&client_secret={}", CLIENT.secret)).send().ok();
     }
-    assert_eq!(gateway.metric("wicketgate_hashed_total", &[]), 1.0, "who shows no secret costs no hash");
+    assert_eq!(gateway.metric("wicketgate_password_hashes_total", &[]), 1.0, "who shows no secret costs no hash");
     backend.assert_untouched();
 }
 

@@ -59,7 +59,7 @@ pub(crate) fn ask(gateway: &Gateway, assertion: &str) -> Response {
 #[track_caller]
 pub(crate) fn refused(gateway: &Gateway, answer: Response, word: &str) {
     let answer = answer.expect(401, "");
-    let same = json!({"error": "invalid_client", "error_description": "The client could not be authenticated."});
+    let same = json!({"error": "invalid_client", "error_description": "Client authentication failed."});
     assert_eq!(answer.json(), same);
     let line = gateway.access_line(answer.header("X-Request-Id").unwrap());
     let known = [Value::Null, json!(SIGNER), json!(CLIENT.name), json!(OTHER_CLIENT.name)];
@@ -87,7 +87,7 @@ fn a_client_that_signs_gets_a_token_without_a_secret_by_either_name_of_the_issue
     let bare = assertion(&key, |claims| drop(claims.as_object_mut().unwrap().remove("iat")));
     let form = format!("grant_type=client_credentials&client_id={SIGNER}&{}", form(&bare));
     gateway.post(TOKEN).form(&form).send().ok();
-    assert_eq!(gateway.metric("wicketgate_hashed_total", &[]), 0.0);
+    assert_eq!(gateway.metric("wicketgate_password_hashes_total", &[]), 0.0);
     let used = [("kind", "client_key"), ("id", SIGNER), ("version", "one")];
     assert!(gateway.metric("wicketgate_key_last_used_timestamp_seconds", &used) > 1e9);
     let (_, keys, _) = gateway.files.run(&["keys", "--config", "gateway.yaml"]);

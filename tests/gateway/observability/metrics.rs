@@ -51,13 +51,13 @@ fn build_process_and_certificate_are_told() {
     let text = gateway.metrics();
     for name in [
         "wicketgate_build_info",
-        "wicketgate_certificate_expiry_seconds",
+        "wicketgate_certificate_expiry_timestamp_seconds",
         "process_resident_memory_bytes",
         "wicketgate_backend_duration_seconds_count",
     ] {
         assert!(text.lines().any(|line| line.starts_with(name)), "{name} in\n{text}");
     }
-    assert!(gateway.metric("wicketgate_certificate_expiry_seconds", &[]) > 0.0);
+    assert!(gateway.metric("wicketgate_certificate_expiry_timestamp_seconds", &[]) > 0.0);
 }
 
 #[test]

@@ -253,6 +253,6 @@ fn a_developer_is_told_what_is_accepted_in_place_of_what_was_sent() {
     let answer = gateway.get("/key/x").send().expect(403, "403-01");
     assert_eq!(told(&answer), "An API key is required.");
     let answer = gateway.get("/key/x").api_key("unknown").send().expect(403, "403-01");
-    assert_eq!(told(&answer), "The API key does not open this route.");
+    assert_eq!(told(&answer), "The API key is not valid for this route.");
     gateway.get("/key/x").api_key(FREE_API_KEY).send().ok();
 }

@@ -475,8 +475,9 @@ fn another_issuers_keys_rotate_and_no_call_is_refused() {
 
 #[test]
 fn backend_assertions_verify_during_a_key_rotation() {
-    let (backend, gateway) =
-        world_with(|config| config.set("/issuer/publish_delay", json!("1s")).set("/backends/legacy/proof", json!({})));
+    let (backend, gateway) = world_with(|config| {
+        config.set("/issuer/publish_delay", json!("1s")).set("/backends/legacy/backend_assertion", json!({}))
+    });
     let kid = |seen: &Seen| decode(seen.header(backend_assertion::HEADER).unwrap()).0["kid"].clone();
     let load = Load::of(gateway.get("/me/x").customer(&gateway.customer_token()));
     let first = kid(&backend.last());

@@ -442,7 +442,7 @@ fn while_redis_is_down_shared_limits_are_counted_by_each_replica_and_quotas_let_
         gateway.get("/key/x").api_key(API_KEY).send().ok();
     }
     gateway.get("/key/x").api_key(API_KEY).send().expect(429, "429-01");
-    gateway.expect_metric("wicketgate_limits_local_total", &[], 11.0);
+    gateway.expect_metric("wicketgate_rate_limit_fallback_total", &[], 11.0);
 }
 
 #[test]

@@ -1,13 +1,12 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
+use super::*;
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::crypto::aws_lc_rs;
 use rustls_pki_types::{PrivateKeyDer, ServerName, UnixTime};
-
-use super::*;
 
 /// A directory of its own, removed at the end of the test.
 struct Directory(PathBuf);

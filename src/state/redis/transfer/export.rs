@@ -3,19 +3,18 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use redis::aio::MultiplexedConnection;
-use redis::{FromRedisValue, Pipeline, Value, from_redis_value};
-
 use super::{PAGE, Settings, Transfer, patiently, told};
 use crate::state::LONGEST;
 use crate::state::archive::{Archive, ArchiveFault};
+use crate::state::codec::Kept;
 use crate::state::quota::{Count, Period};
-use crate::state::record::Kept;
 use crate::state::redis::failures::failures_in;
-use crate::state::redis::inner::{family, session};
 use crate::state::redis::listing::Fields;
+use crate::state::redis::store::{family, session};
 use crate::state::revocation::{Rule, Subject};
 use crate::state::session::unhex;
+use redis::aio::MultiplexedConnection;
+use redis::{FromRedisValue, Pipeline, Value, from_redis_value};
 
 /// How many rules are read at once.
 const RULES: usize = 5_000;

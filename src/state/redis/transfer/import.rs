@@ -8,13 +8,13 @@ use tokio::task::JoinSet;
 use super::{PAGE, PATIENCE, Settings, Transfer, patiently, told};
 use crate::customer::Identifier;
 use crate::state::archive::{ArchiveFault, Contents, Reader, Record};
-use crate::state::attempts::{AttemptKey, Failures, NOBODY};
-use crate::state::record::Kept;
+use crate::state::codec::Kept;
+use crate::state::customer_logins::LoginKind;
+use crate::state::login_lockout::{AttemptKey, Failures, NOBODY};
 use crate::state::redis::Kind;
 use crate::state::redis::connect::Connection;
-use crate::state::redis::inner::{ends, family_fields, session_fields};
 use crate::state::redis::rules::Put;
-use crate::state::registry::LoginKind;
+use crate::state::redis::store::{ends, family_fields, session_fields};
 use crate::state::session::{LoginId, SessionDigest, hex};
 
 /// How many logins of one second are told apart by their order, as a power of two: fewer than a second has microseconds.
@@ -161,7 +161,7 @@ impl Transfer {
                 page.push(vec![set]);
             }
             Kept::Count(name, period, count) => {
-                let mut put = eval(PUT_COUNT, &format!("{prefix}q:{}:{}:{name}", period.word(), count.begun));
+                let mut put = eval(PUT_COUNT, &format!("{prefix}q:{}:{}:{name}", period.as_str(), count.begun));
                 put.arg(count.used).arg(period.bounds(count.begun).1);
                 page.push(vec![put]);
             }

@@ -1,0 +1,82 @@
+//! Assertions: JWTs about itself that a client signs with its own key (`private_key_jwt`, RFC 7523 section 3, OpenID
+//! Connect Core 1.0 section 9).
+
+use std::sync::Arc;
+
+use super::jwt::remote_jwks::PublishedKeys;
+use super::jwt::{Compact, Keys, Verifier};
+use crate::refusal::TokenFault;
+use crate::state::replay::OnceId;
+use crate::state::session::digest_of;
+
+/// Checks the assertions of one client.
+#[derive(Debug)]
+pub struct Assertions {
+    verifier: Verifier,
+    longest: u64,
+    skew: u64,
+}
+
+/// An assertion that is right. Whether it was used before is another question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Assertion {
+    /// What its client and its `jti` are known by.
+    pub id: OnceId,
+    /// When it was made at the earliest, in seconds since 1970: by its `iat`, and by how long an assertion may be good.
+    pub made: u64,
+    /// The first second, since 1970, in which nobody takes it any more, whose clock is off by the allowed skew.
+    pub ends: u64,
+}
+
+impl Assertions {
+    /// Those of the client of this id, for one of these audiences alone, which may be good for at most `longest` more
+    /// seconds when they come. `skew` is in seconds.
+    pub fn new(client: &str, audiences: Vec<String>, keys: Keys, longest: u64, skew: u64) -> Self {
+        Self { verifier: Verifier::client(client.to_owned(), audiences, keys, skew), longest, skew }
+    }
+
+    /// The keys, where they are fetched.
+    pub fn published(&self) -> Option<&Arc<PublishedKeys>> {
+        self.verifier.published()
+    }
+
+    /// What is left to be checked of an assertion, once all else is right. Waits for keys that are being fetched, but not
+    /// for long. `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// The first thing that is wrong; [`TokenFault::NoKeys`] where nobody knows.
+    pub async fn verify(&self, assertion: &Compact<'_>, now: u64) -> Result<Assertion, TokenFault> {
+        let found = self.check(assertion, now);
+        let Some(published) = self.published() else { return found };
+        let found = match found {
+            Err(fault) if published.may_learn(fault) => {
+                published.ask().await;
+                self.check(assertion, now)
+            }
+            found => found,
+        };
+        found.map_err(|fault| published.judged(fault))
+    }
+
+    fn check(&self, assertion: &Compact<'_>, now: u64) -> Result<Assertion, TokenFault> {
+        let client = self.verifier.issuer();
+        let claims = self.verifier.verify(assertion, now)?;
+        if claims.subject != client {
+            return Err(TokenFault::Subject);
+        }
+        // It shows that the client has the key that signed it; nothing here shows another.
+        if claims.binding.is_some() {
+            return Err(TokenFault::Binding);
+        }
+        if claims.expires_at > now.saturating_add(self.longest).saturating_add(self.skew) {
+            return Err(TokenFault::Lifetime);
+        }
+        let id = claims.token_id.filter(|id| !id.is_empty()).ok_or(TokenFault::Claim)?;
+        let made = claims.expires_at.saturating_sub(self.longest).max(claims.issued_at.unwrap_or_default());
+        Ok(Assertion {
+            made,
+            id: digest_of(format!("assertion {} {client} {id}", client.len()).as_bytes()),
+            ends: claims.expires_at.saturating_add(self.skew).saturating_add(self.skew),
+        })
+    }
+}

@@ -1,0 +1,278 @@
+//! Credentials as they stand in a request; nothing of them has been verified.
+
+pub mod api_key;
+pub mod cookie;
+pub mod password;
+
+use http::header::{AUTHORIZATION, COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::requirements::CustomerTokenSource;
+use super::token_binding::with_proof;
+use crate::json_body::Document;
+use crate::refusal::{Refusal, TokenFault};
+
+/// What a request shows of its customer.
+pub(super) struct Presented<'a> {
+    /// Its token, or what is wrong with how it stands there.
+    pub(super) token: Option<Result<Token<'a>, TokenFault>>,
+    /// Its session cookie.
+    pub(super) session: Option<&'a str>,
+    /// Nothing but cookies.
+    pub(super) by_cookie: bool,
+    /// The token came by the scheme of those that are bound to a key (RFC 9449 section 7.1).
+    pub(super) with_proof: bool,
+}
+
+impl Default for Presented<'_> {
+    fn default() -> Self {
+        Self { token: None, session: None, by_cookie: true, with_proof: false }
+    }
+}
+
+/// A token as it was sent; nothing of it has been read.
+pub(super) enum Token<'a> {
+    Borrowed(&'a [u8]),
+    Owned(String),
+}
+
+impl Token<'_> {
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(token) => token,
+            Self::Owned(token) => token.as_bytes(),
+        }
+    }
+}
+
+impl<'a> Presented<'a> {
+    /// What stands in these places; `cookie` is the name of the session cookie.
+    ///
+    /// # Errors
+    /// A credential stands there twice, two say different things, or the body cannot be read.
+    pub(super) fn read(
+        places: &[CustomerTokenSource],
+        cookie: Option<&str>,
+        headers: &'a HeaderMap,
+        body: Option<&[u8]>,
+    ) -> Result<Self, Refusal> {
+        let mut presented = Self::default();
+        for place in places {
+            let token = match place {
+                CustomerTokenSource::Header(name, scheme) => single(headers, name)?
+                    .and_then(|value| in_header(places, name, scheme.as_deref(), value))
+                    .map(|token| token.map(Token::Borrowed)),
+                CustomerTokenSource::Session => {
+                    if let Some(name) = cookie {
+                        presented.session = single_cookie(headers, name)?.map(text_of);
+                    }
+                    None
+                }
+                CustomerTokenSource::Cookie(name) => {
+                    single_cookie(headers, name)?.map(|value| Ok(Token::Borrowed(value)))
+                }
+                place => {
+                    let bound = || headers.get(AUTHORIZATION).and_then(with_proof).is_some();
+                    presented.with_proof |= matches!(place, CustomerTokenSource::Bearer) && bound();
+                    token_at(place, headers, body)?
+                }
+            };
+            let is_cookie = matches!(place, CustomerTokenSource::Cookie(_));
+            presented.by_cookie &= token.is_none() || is_cookie;
+            match (token, &presented.token) {
+                (Some(token), None) => presented.token = Some(token),
+                (Some(Ok(token)), Some(Ok(other))) if token.as_bytes() != other.as_bytes() => {
+                    match readable(other.as_bytes()).and(readable(token.as_bytes())) {
+                        Ok(_) => return Err(Refusal::CredentialConflict),
+                        Err(fault) => presented.token = Some(Err(fault)),
+                    }
+                }
+                (Some(Err(fault)), Some(Ok(_))) => presented.token = Some(Err(fault)),
+                (_, _) => {}
+            }
+        }
+        Ok(presented)
+    }
+
+    /// Whether it shows nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.token.is_none() && self.session.is_none()
+    }
+}
+
+/// All that a request shows of a customer, wherever some route would look for it: to be ended.
+#[derive(Debug, Default)]
+pub struct Shown<'a> {
+    /// Tokens, each once.
+    pub tokens: Vec<String>,
+    /// Values of session cookies. One that is not UTF-8 is empty.
+    pub sessions: Vec<&'a str>,
+    /// What is wrong with the first token that is none, where it stands where others may leave something too.
+    pub fault: Option<TokenFault>,
+    /// Something stands in a cookie: a browser sends it along whoever made it call.
+    pub by_cookie: bool,
+    /// Something stands in a header, where a strange page can put nothing.
+    pub by_header: bool,
+}
+
+impl<'a> Shown<'a> {
+    /// What stands in these places; `cookie` is the name of the session cookie.
+    ///
+    /// # Errors
+    /// In a header of the customer's, or in the body, something cannot be read, or stands twice. Of cookies and of
+    /// `Authorization` others have their part, and what is odd there hides nothing else.
+    pub(super) fn read(
+        places: &[CustomerTokenSource],
+        cookie: Option<&str>,
+        headers: &'a HeaderMap,
+        body: Option<&[u8]>,
+    ) -> Result<Self, Refusal> {
+        let mut shown = Self::default();
+        for place in places {
+            match place {
+                CustomerTokenSource::Session => {}
+                CustomerTokenSource::Cookie(name) => {
+                    for value in cookies(headers, name) {
+                        shown.by_cookie = true;
+                        shown.add(value);
+                    }
+                }
+                CustomerTokenSource::Bearer => {
+                    if let Some(Ok(token)) = token_at(place, headers, body)? {
+                        shown.by_header = true;
+                        shown.add(token.as_bytes());
+                    }
+                }
+                CustomerTokenSource::Header(name, _) => {
+                    if !headers.contains_key(name) {
+                        continue;
+                    }
+                    shown.by_header = true;
+                    // Routes may want different schemes before it: one of them is right.
+                    let same = places.iter().filter(|other| other.is_header(name));
+                    let mut fault = Some(TokenFault::Malformed);
+                    for place in same {
+                        if let Some(Ok(token)) = token_at(place, headers, body)?
+                            && readable(token.as_bytes()).is_ok()
+                        {
+                            fault = None;
+                            shown.add(token.as_bytes());
+                        }
+                    }
+                    if let Some(fault) = fault {
+                        return Err(Refusal::CustomerToken(fault));
+                    }
+                }
+                CustomerTokenSource::Body(_) => {
+                    if let Some(token) = token_at(place, headers, body)? {
+                        let token = token.map_err(Refusal::CustomerToken)?;
+                        readable(token.as_bytes()).map_err(Refusal::CustomerToken)?;
+                        shown.add(token.as_bytes());
+                    }
+                }
+            }
+        }
+        if let Some(name) = cookie {
+            shown.sessions = cookies(headers, name).map(text_of).collect();
+            shown.by_cookie |= !shown.sessions.is_empty();
+        }
+        Ok(shown)
+    }
+
+    fn add(&mut self, token: &[u8]) {
+        match readable(token) {
+            Ok(token) if self.tokens.iter().any(|known| known == token) => {}
+            Ok(token) => self.tokens.push(token.to_owned()),
+            Err(fault) => drop(self.fault.get_or_insert(fault)),
+        }
+    }
+}
+
+/// The token in a header or in the body, or what is wrong with how it stands there.
+fn token_at<'a>(
+    place: &CustomerTokenSource,
+    headers: &'a HeaderMap,
+    body: Option<&[u8]>,
+) -> Result<Option<Result<Token<'a>, TokenFault>>, Refusal> {
+    let after = |value, scheme| after_scheme(value, scheme).map(Token::Borrowed);
+    Ok(match (place, body) {
+        (CustomerTokenSource::Header(name, scheme), _) => {
+            single(headers, name)?.map(|value| after(value, scheme.as_deref()))
+        }
+        (CustomerTokenSource::Bearer, _) => single(headers, &AUTHORIZATION)?.map(|value| {
+            with_proof(value).map_or_else(|| after(value, Some("Bearer")), |token| Ok(Token::Borrowed(token)))
+        }),
+        (CustomerTokenSource::Body(pointer), Some(body)) => {
+            let document = Document::parse(body, pointer).map_err(|_| Refusal::Json)?;
+            document.value().map(|token| Ok(Token::Owned(token.into_owned())))
+        }
+        (CustomerTokenSource::Body(_) | CustomerTokenSource::Cookie(_) | CustomerTokenSource::Session, _) => None,
+    })
+}
+
+/// The text of a session cookie. One that is no text is there all the same, and none of ours.
+pub(super) fn text_of(value: &[u8]) -> &str {
+    std::str::from_utf8(value).unwrap_or("")
+}
+
+/// What this place reads in its header; `None` where another place reads it. One header may have several schemes, and
+/// beside them none: the one that fits counts.
+fn in_header<'a>(
+    places: &[CustomerTokenSource],
+    header: &HeaderName,
+    scheme: Option<&str>,
+    value: &'a HeaderValue,
+) -> Option<Result<&'a [u8], TokenFault>> {
+    let token = after_scheme(value, scheme);
+    let is_for = |place: &CustomerTokenSource| match place {
+        CustomerTokenSource::Header(name, Some(other)) => name == header && after_scheme(value, Some(other)).is_ok(),
+        CustomerTokenSource::Header(name, None) => name == header && scheme.is_some(),
+        _ => false,
+    };
+    let fits = token.is_ok() && scheme.is_some();
+    (fits || !places.iter().any(is_for)).then_some(token)
+}
+
+/// The only value of a header, if it has one.
+pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(Refusal::CredentialRepeated),
+        (first, None) => Ok(first),
+    }
+}
+
+/// The values of all cookies of this name. What else stands in their lines may be any bytes.
+pub(super) fn cookies<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(move |pair| {
+        let pair = pair.trim_ascii();
+        let at = pair.iter().position(|byte| *byte == b'=')?;
+        (&pair[..at] == name.as_bytes()).then_some(&pair[at + 1..])
+    })
+}
+
+/// The value of the only cookie of this name, if there is one.
+fn single_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u8]>, Refusal> {
+    let mut values = cookies(headers, name);
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(Refusal::CredentialRepeated),
+        (first, None) => Ok(first),
+    }
+}
+
+/// What stands after the scheme word and one space (RFC 9110 section 11.4).
+pub(super) fn after_scheme<'a>(value: &'a HeaderValue, scheme: Option<&str>) -> Result<&'a [u8], TokenFault> {
+    let bytes = value.as_bytes();
+    let Some(scheme) = scheme else { return Ok(bytes) };
+    match bytes.split_at_checked(scheme.len()) {
+        Some((word, [b' ', token @ ..])) if word.eq_ignore_ascii_case(scheme.as_bytes()) => Ok(token),
+        _ => Err(TokenFault::Malformed),
+    }
+}
+
+/// A token that has not been verified before, as text: one word.
+pub(super) fn readable(token: &[u8]) -> Result<&str, TokenFault> {
+    let is_word = !token.is_empty() && token.iter().all(|byte| byte.is_ascii_graphic() && *byte != b',');
+    std::str::from_utf8(token).ok().filter(|_| is_word).ok_or(TokenFault::Malformed)
+}

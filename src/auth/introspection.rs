@@ -1,0 +1,226 @@
+//! What a token is worth, decided in one place: for the calls of routes, and for whoever asks about it, revokes it or
+//! logs out with it.
+
+use std::sync::Arc;
+
+use super::attribution::Known;
+use super::jwt::{self, Compact, Verifier};
+use super::token_cache::{Access, Identity, Marks, Verdict};
+use super::{Ask, Authenticator, readable};
+use crate::customer::Identifier;
+use crate::refusal::TokenFault;
+use crate::state::State;
+use crate::state::account_stamp::AccountStamps;
+use crate::state::revocation::{Revocations, Subject};
+use crate::state::session::SessionDigest;
+
+/// What a token is looked at for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To go by it.
+    Use,
+    /// To end it: then it does not matter whether its account is in force, for that may be so for a while only.
+    End,
+}
+
+/// A token that is good.
+#[derive(Debug)]
+pub struct Inspected {
+    /// Whose it is.
+    pub verdict: Verdict,
+    /// By what it can be revoked.
+    pub marks: Marks,
+    /// What it says.
+    pub claims: jwt::Claims,
+    /// Its `iss`.
+    pub issuer: String,
+}
+
+impl Inspected {
+    /// What a rule that revokes it is about.
+    pub fn subject(&self) -> Subject {
+        Subject::Token(self.marks.id.clone())
+    }
+
+    /// What a rule that ends its login is about, where it says of which it is.
+    pub fn login(&self) -> Option<Subject> {
+        self.marks.login.clone().map(Subject::Login)
+    }
+
+    /// Whose it is, where that is a customer.
+    pub fn customer(&self) -> Option<&Identifier> {
+        self.verdict.customer()
+    }
+}
+
+impl Authenticator {
+    /// What a token that is good now says, of a client or of a customer, as a route would decide. Waits for keys of its
+    /// issuer that are being fetched, but not for long.
+    ///
+    /// # Errors
+    /// Why it is not good; [`TokenFault::NoKeys`] where nobody knows.
+    pub async fn inspect(
+        &self,
+        token: &str,
+        now: u64,
+        state: &State,
+        purpose: Purpose,
+    ) -> Result<Inspected, TokenFault> {
+        let token = readable(token.as_bytes())?;
+        let compact = Compact::parse(token)?;
+        if self.access.as_ref().is_some_and(|verifier| compact.issuer() == Some(verifier.issuer())) {
+            match self.access_token_of(token, now, state.revocations(), &mut Known::default()) {
+                Err(TokenFault::Type) => {}
+                decided => return decided,
+            }
+        }
+        self.inspect_customer(token, now, state, purpose, &mut Known::default()).await
+    }
+
+    /// The same of a customer's token. Whose it is, is noted in `known` where it is authentic, good or not.
+    ///
+    /// # Errors
+    /// As [`Authenticator::inspect`].
+    pub async fn inspect_customer(
+        &self,
+        token: &str,
+        now: u64,
+        state: &State,
+        purpose: Purpose,
+        known: &mut Known,
+    ) -> Result<Inspected, TokenFault> {
+        let token = readable(token.as_bytes())?;
+        let accounts = (purpose != Purpose::End).then_some(&self.accounts);
+        let mut ask = None;
+        let decided = self.customer_token_of(token, now, state.revocations(), accounts, Some(&mut ask), known);
+        let Some(Ask::Issuer(keys)) = ask else { return decided };
+        keys.ask().await;
+        self.customer_token_of(token, now, state.revocations(), accounts, None, known)
+    }
+
+    /// What an access token is worth, whomever of us it is for. Whose it is, is noted in `known` where it is authentic.
+    pub(super) fn access_token_of(
+        &self,
+        token: &str,
+        now: u64,
+        revocations: &Revocations,
+        known: &mut Known,
+    ) -> Result<Inspected, TokenFault> {
+        let verifier = self.access.as_ref().ok_or(TokenFault::Issuer)?;
+        let compact = Compact::parse(token)?;
+        let claims =
+            verifier.verify_for(&compact, now, |token| known.client = token.text("client_id").map(Arc::from))?;
+        let marks = Marks::of(&claims, verifier.issuer(), true, token);
+        let id = claims.client_id.as_deref().ok_or(TokenFault::Malformed)?;
+        let mut refused = |fault| {
+            known.client = Some(id.into());
+            fault
+        };
+        let client = self.clients.get(id).ok_or_else(|| refused(TokenFault::UnknownClient))?;
+        if self.apart_of(&claims).is_none() && !client.audiences.contains(&claims.audience) {
+            return Err(refused(TokenFault::Audience));
+        }
+        let granted = claims.scope.as_deref().unwrap_or_default();
+        let scopes = granted.split(' ').filter(|scope| client.scopes.iter().any(|known| known == scope));
+        let verdict = Verdict::Access(Access {
+            // A name of this worker's own: workers that count references to the same one wait for each other.
+            client: Arc::from(&*client.id),
+            audience: claims.audience.as_str().into(),
+            scopes: scopes.map(str::to_owned).collect(),
+            certificate: client.certificate.clone(),
+            binding: claims.binding,
+        });
+        revocations.note(marks.issued, now);
+        if marks.are_revoked(&verdict, revocations) {
+            return Err(refused(TokenFault::Revoked));
+        }
+        Ok(Inspected { verdict, marks, claims, issuer: verifier.issuer().to_owned() })
+    }
+
+    /// What a customer's token is worth where these accounts are in force; `None`: whichever are. One that names a key which
+    /// is not known here may have to wait for it: then `ask` has whom to ask, where nobody was asked before.
+    pub(super) fn customer_token_of(
+        &self,
+        token: &str,
+        now: u64,
+        revocations: &Revocations,
+        accounts: Option<&AccountStamps>,
+        ask: Option<&mut Option<Ask>>,
+        known: &mut Known,
+    ) -> Result<Inspected, TokenFault> {
+        let compact = Compact::parse(token)?;
+        let deriver = self.deriver.as_ref().ok_or(TokenFault::Issuer)?;
+        let issuer = compact.issuer().ok_or(TokenFault::Issuer)?;
+        let own = self.own.as_ref().filter(|own| own.issuer() == issuer);
+        let named = |verifier: &Verifier, subject: &str| match own {
+            Some(_) => deriver.accept(subject, now).map_err(|_| TokenFault::Subject),
+            None => deriver.derive(verifier.tenant(), subject).map_err(|_| TokenFault::Subject),
+        };
+        let mut note = |verifier: &Verifier, token: &Compact<'_>| {
+            known.customer = verifier.subject_of(token).and_then(|subject| named(verifier, subject).ok());
+        };
+        let (verifier, claims) = match (own, self.trusted.get(issuer)) {
+            (Some(own), _) => (own, own.verify_for(&compact, now, |token| note(own, token))?),
+            (None, Some(trusted)) => (trusted, of_other_issuer(trusted, &compact, now, ask, note)?),
+            (None, None) => return Err(TokenFault::Issuer),
+        };
+        if own.is_some() && accounts.is_some_and(|accounts| !accounts.admit(claims.account)) {
+            known.customer = named(verifier, &claims.subject).ok();
+            return Err(TokenFault::Account);
+        }
+        let customer = named(verifier, &claims.subject)?;
+        let apart = self.apart_of(&claims).cloned();
+        let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token)
+            .also_known_as(self.previous_of(&customer, now))
+            .counted_for(apart.as_deref().unwrap_or(&self.audience));
+        let verdict = Verdict::Customer(Identity { customer, apart, binding: claims.binding });
+        revocations.note(marks.issued, now);
+        if marks.are_revoked(&verdict, revocations) {
+            known.customer = verdict.customer().cloned();
+            return Err(TokenFault::Revoked);
+        }
+        Ok(Inspected { verdict, marks, claims, issuer: verifier.issuer().to_owned() })
+    }
+
+    /// The refresh tokens of the login of a customer's token that is no longer good: they may live on. `None` where the token
+    /// is not ours, was never good where `is_meant` says no, or its login has none.
+    pub fn family_of_ended(
+        &self,
+        token: &str,
+        now: u64,
+        is_meant: impl FnOnce(&jwt::Claims) -> bool,
+    ) -> Option<SessionDigest> {
+        let compact = Compact::parse(readable(token.as_bytes()).ok()?).ok()?;
+        let claims = self.own.as_ref()?.verify_but_end(&compact, now).ok()?;
+        self.deriver.as_ref()?.accept(&claims.subject, now).ok()?;
+        claims.family.filter(|_| is_meant(&claims))
+    }
+
+    /// Whether a token is for a listener with this audience set apart; `None`: for those without one.
+    pub fn is_for(&self, claims: &jwt::Claims, apart: Option<&str>) -> bool {
+        self.apart_of(claims).map(|its| &**its) == apart
+    }
+
+    fn apart_of(&self, claims: &jwt::Claims) -> Option<&Arc<str>> {
+        self.apart.iter().find(|apart| ***apart == *claims.audience)
+    }
+}
+
+/// Verifies a token of another issuer.
+fn of_other_issuer(
+    trusted: &Verifier,
+    token: &Compact<'_>,
+    now: u64,
+    ask: Option<&mut Option<Ask>>,
+    mut note: impl FnMut(&Verifier, &Compact<'_>),
+) -> Result<jwt::Claims, TokenFault> {
+    trusted.verify_for(token, now, |token| note(trusted, token)).map_err(|fault| {
+        let Some(published) = trusted.published() else { return fault };
+        if let Some(ask) = ask
+            && published.may_learn(fault)
+        {
+            *ask = Some(Ask::Issuer(Arc::clone(published)));
+        }
+        published.judged(fault)
+    })
+}

@@ -1,0 +1,121 @@
+//! Claims that are looked at by configuration: where one stands, and what it must say.
+
+use serde_json::Value;
+
+use super::jws::Members;
+
+/// Where a claim stands: its name, or a JSON pointer (RFC 6901) for one within another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimPath {
+    name: String,
+    /// A pointer into that claim; empty for the claim itself.
+    rest: String,
+}
+
+impl ClaimPath {
+    /// `sub`, `https://example.com/id`, or `/realm_access/roles`.
+    pub fn parse(text: &str) -> Self {
+        let Some(pointer) = text.strip_prefix('/') else {
+            return Self { name: text.to_owned(), rest: String::new() };
+        };
+        let (name, rest) = pointer.split_at(pointer.find('/').unwrap_or(pointer.len()));
+        Self { name: name.replace("~1", "/").replace("~0", "~"), rest: rest.to_owned() }
+    }
+
+    pub(crate) fn find<'c>(&self, claims: &'c Members) -> Option<&'c Value> {
+        claims.get(&self.name)?.pointer(&self.rest)
+    }
+}
+
+/// What a claim must say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaimRule {
+    /// Where it stands.
+    pub claim: ClaimPath,
+    /// What stands there.
+    pub expected: Expected,
+}
+
+/// What stands in a claim.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expected {
+    /// One of these values, of the same type.
+    OneOf(Vec<Value>),
+    /// A list with this value in it, or words separated by spaces with this one among them.
+    Contains(Value),
+    /// Anything but `null`.
+    Present,
+}
+
+impl ClaimRule {
+    pub(crate) fn holds(&self, claims: &Members) -> bool {
+        let Some(found) = self.claim.find(claims) else { return false };
+        match (&self.expected, found) {
+            (Expected::OneOf(values), found) => values.contains(found),
+            (Expected::Contains(value), Value::Array(list)) => list.contains(value),
+            (Expected::Contains(Value::String(word)), Value::String(words)) => words.split(' ').any(|one| one == word),
+            (Expected::Contains(_), _) => false,
+            (Expected::Present, found) => !found.is_null(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn holds(claim: &str, expected: Expected) -> bool {
+        let claims = json!({
+            "tenant": "acme", "level": 3, "verified": true, "nothing": null, "scope": "read write",
+            "realm_access": { "roles": ["user", 7] }, "https://example.com/tier": "gold", "a/b": { "c~d": 1 },
+        });
+        let claims = Members::parse(claims.to_string().as_bytes()).unwrap();
+        ClaimRule { claim: ClaimPath::parse(claim), expected }.holds(&claims)
+    }
+
+    #[test]
+    fn a_claim_is_found_by_its_name_or_by_a_pointer() {
+        for there in [
+            "tenant",
+            "/tenant",
+            "https://example.com/tier",
+            "/realm_access/roles",
+            "/realm_access/roles/0",
+            "/a~1b/c~0d",
+        ] {
+            assert!(holds(there, Expected::Present), "{there}");
+        }
+        for missing in
+            ["nobody", "nothing", "/realm_access/role", "realm_access/roles", "/tenant/x", "/realm_access/roles/2"]
+        {
+            assert!(!holds(missing, Expected::Present), "{missing}");
+        }
+    }
+
+    #[test]
+    fn a_value_counts_only_with_its_type() {
+        assert!(holds("tenant", Expected::OneOf(vec![json!("other"), json!("acme")])));
+        assert!(holds("level", Expected::OneOf(vec![json!(3)])));
+        assert!(holds("verified", Expected::OneOf(vec![json!(true)])));
+        for (claim, value) in
+            [("tenant", json!("Acme")), ("level", json!("3")), ("verified", json!("true")), ("nothing", json!(""))]
+        {
+            assert!(!holds(claim, Expected::OneOf(vec![value])), "{claim}");
+        }
+    }
+
+    #[test]
+    fn a_list_or_a_text_of_words_contains_whole_values() {
+        assert!(holds("/realm_access/roles", Expected::Contains(json!("user"))));
+        assert!(holds("/realm_access/roles", Expected::Contains(json!(7))));
+        assert!(holds("scope", Expected::Contains(json!("write"))));
+        for (claim, value) in
+            [("scope", "writ"), ("scope", "read write"), ("/realm_access/roles", "use"), ("realm_access", "roles")]
+        {
+            assert!(!holds(claim, Expected::Contains(json!(value))), "{claim} {value}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The compact form of a signed token (RFC 7515 section 7.1), read strictly and before any key is looked up.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::Value;
+
+use super::jwk_set::Algorithm;
+use super::plain_type;
+use crate::refusal::TokenFault;
+
+/// The longest token, in bytes.
+pub const LONGEST_TOKEN: usize = 16 * 1024;
+/// The longest `kid`, in bytes.
+const LONGEST_KEY_ID: usize = 256;
+/// Header parameters that no token needs and that have let attackers choose the key, or change what is signed: RFC 7515
+/// sections 4.1.2, 4.1.3, 4.1.5, 4.1.6, 4.1.11; RFC 7797; RFC 7516 sections 4.1.2, 4.1.3.
+const NOT_ALLOWED: [&str; 8] = ["crit", "b64", "jku", "jwk", "x5u", "x5c", "zip", "enc"];
+
+/// A JWS in compact form, taken apart. Nothing of it has been verified.
+#[derive(Debug)]
+pub struct Jws<'a> {
+    /// `header.payload`: the bytes that are signed.
+    signed: &'a [u8],
+    header: Header,
+    payload: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+/// What we read of a header. All other parameters are ignored, of whatever type they are (RFC 7515 section 4).
+#[derive(Debug)]
+struct Header {
+    algorithm: Algorithm,
+    key_id: Option<String>,
+    kind: Option<String>,
+}
+
+impl<'a> Jws<'a> {
+    /// Takes a token apart.
+    ///
+    /// # Errors
+    /// [`TokenFault::TooLong`], [`TokenFault::Malformed`], [`TokenFault::HeaderNotAllowed`], or
+    /// [`TokenFault::Algorithm`] for one that nobody may sign with.
+    pub fn parse(token: &'a str) -> Result<Self, TokenFault> {
+        if token.len() > LONGEST_TOKEN {
+            return Err(TokenFault::TooLong);
+        }
+        let malformed = TokenFault::Malformed;
+        let (signed, signature) = token.rsplit_once('.').ok_or(malformed)?;
+        let (header, payload) = signed.split_once('.').ok_or(malformed)?;
+        if header.is_empty() || signature.is_empty() || payload.contains('.') {
+            return Err(malformed);
+        }
+        // No padding, no white space, no bits left over: the engine refuses all three.
+        let decode = |part: &str| BASE64.decode(part).map_err(|_| malformed);
+        Ok(Self {
+            header: Header::parse(&decode(header)?)?,
+            payload: decode(payload)?,
+            signature: decode(signature)?,
+            signed: signed.as_bytes(),
+        })
+    }
+
+    /// Takes apart a token that brings the key that it is signed with, and that key: only where whoever has a key of its
+    /// own may speak (RFC 9449 section 4.2). A `kid` is ignored, for there is nothing to choose.
+    ///
+    /// # Errors
+    /// As [`Jws::parse`], and [`TokenFault::Malformed`] where there is no key.
+    pub fn parse_with_key(token: &'a str) -> Result<(Self, Value), TokenFault> {
+        let malformed = TokenFault::Malformed;
+        let (header, rest) = token.split_once('.').ok_or(malformed)?;
+        if token.len() > LONGEST_TOKEN {
+            return Err(TokenFault::TooLong);
+        }
+        let members = BASE64.decode(header).ok().and_then(|header| Members::parse(&header)).ok_or(malformed)?;
+        let key = members.get("jwk").cloned().ok_or(malformed)?;
+        let header = Header::of(&members, |name| *name != "jwk")?;
+        let (payload, signature) = rest.split_once('.').ok_or(malformed)?;
+        let decode = |part: &str| BASE64.decode(part).map_err(|_| malformed);
+        let signed = token.as_bytes().get(..token.len() - signature.len() - 1).ok_or(malformed)?;
+        let header = Header { key_id: None, ..header };
+        Ok((Self { signed, header, payload: decode(payload)?, signature: decode(signature)? }, key))
+    }
+
+    /// The bytes that are signed.
+    pub fn signed(&self) -> &[u8] {
+        self.signed
+    }
+
+    /// The signature as it should be over [`Jws::signed`].
+    pub fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+
+    /// The payload; it need not be JSON.
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// `alg`.
+    pub fn algorithm(&self) -> Algorithm {
+        self.header.algorithm
+    }
+
+    /// `kid`.
+    pub fn key_id(&self) -> Option<&str> {
+        self.header.key_id.as_deref()
+    }
+
+    /// `typ`, in small letters and without `application/` (RFC 7515 section 4.1.9).
+    pub fn kind(&self) -> Option<&str> {
+        self.header.kind.as_deref()
+    }
+}
+
+impl Header {
+    fn parse(bytes: &[u8]) -> Result<Self, TokenFault> {
+        Self::of(&Members::parse(bytes).ok_or(TokenFault::Malformed)?, |_| true)
+    }
+
+    /// `counts`: whether a parameter that is not allowed counts as one.
+    fn of(members: &Members, counts: impl Fn(&&str) -> bool) -> Result<Self, TokenFault> {
+        if NOT_ALLOWED.iter().filter(|name| counts(name)).any(|name| members.get(name).is_some()) {
+            return Err(TokenFault::HeaderNotAllowed);
+        }
+        let Some(Value::String(algorithm)) = members.get("alg") else {
+            return Err(TokenFault::Malformed);
+        };
+        let key_id = members.text("kid")?;
+        if key_id.is_some_and(|text| text.len() > LONGEST_KEY_ID || text.chars().any(char::is_control)) {
+            return Err(TokenFault::Malformed);
+        }
+        let kind = members.text("typ")?.map(plain_type);
+        Ok(Self {
+            algorithm: Algorithm::named(algorithm).ok_or(TokenFault::Algorithm)?,
+            key_id: key_id.map(str::to_owned),
+            kind,
+        })
+    }
+}
+
+/// The members of a JSON object in which no name stands twice (RFC 7515 section 4, RFC 7519 section 4).
+#[derive(Debug)]
+pub(crate) struct Members(Vec<(String, Value)>);
+
+impl Members {
+    /// `None` where the bytes are not one JSON object, have a name twice, a number out of range, or too many levels.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+
+    /// The member of this name.
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+        let at = self.0.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
+        self.0.get(at).map(|(_, value)| value)
+    }
+
+    /// The member of this name, which must be a string if it is there.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, TokenFault> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(TokenFault::Malformed),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry::<String, Value>()? {
+            members.push(member);
+        }
+        // Sorted, so that looking for repeated names stays cheap however many there are.
+        members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        if members.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return Err(A::Error::custom("a member twice"));
+        }
+        Ok(Members(members))
+    }
+}

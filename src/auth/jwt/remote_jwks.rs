@@ -1,0 +1,465 @@
+//! Keys that another issuer publishes: fetched ahead of time and off the path of requests, kept while the issuer is away,
+//! asked for again where a token names one that is not known.
+//!
+//! However many tokens name unknown keys, there is one fetch at a time and none within the cooldown after it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwapOption;
+use serde_json::{Value, json};
+use tokio::sync::{Notify, watch};
+
+use super::jwk_set::{Algorithm, KeySet};
+use super::jws::Jws;
+use crate::fetch::{ChosenBy, Document, Fault, Fetcher};
+use crate::private_file;
+use crate::refusal::TokenFault;
+
+/// How long a request waits for a key that it names.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How many requests wait at once.
+const MAX_WAITING: usize = 1_024;
+/// The first pause after a failed fetch; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+/// Keys that may be kept for less are still fetched no more often than this.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Where an issuer publishes its keys, and how they are kept.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The `iss` of its tokens.
+    pub issuer: String,
+    /// Where its keys are.
+    pub place: Place,
+    /// What its tokens may be signed with.
+    pub algorithms: Vec<Algorithm>,
+    /// How often they are fetched, unless the issuer says that they may be kept for less.
+    pub interval: Duration,
+    /// How long after a fetch no token causes another.
+    pub cooldown: Duration,
+    /// For how long they are good without the issuer.
+    pub keep: Duration,
+    /// How they are fetched.
+    pub fetcher: Fetcher,
+    /// The file of the copy that survives a restart.
+    pub copy: PathBuf,
+}
+
+/// Where keys are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// At this address.
+    Url(String),
+    /// Where the issuer's metadata say (OpenID Connect Discovery 1.0, RFC 8414).
+    Discovery,
+}
+
+/// The keys of one issuer, as they were last fetched.
+pub struct PublishedKeys {
+    source: Source,
+    current: ArcSwapOption<Current>,
+    /// How many fetches have ended.
+    rounds: watch::Sender<u64>,
+    demand: Notify,
+    is_started: AtomicBool,
+    is_fetching: AtomicBool,
+    is_failing: AtomicBool,
+    /// When a token may cause the next fetch, in milliseconds of `clock`.
+    next_on_demand: AtomicU64,
+    waiting: AtomicUsize,
+    outcomes: Mutex<Outcomes>,
+    clock: Instant,
+}
+
+/// How fetches ended.
+#[derive(Debug, Clone, Default)]
+struct Outcomes {
+    counts: BTreeMap<&'static str, u64>,
+    last: Option<&'static str>,
+}
+
+struct Current {
+    keys: KeySet,
+    fetched_at: u64,
+    until: u64,
+    text: Vec<u8>,
+}
+
+/// How the keys of an issuer stand, for operators.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// The issuer.
+    pub issuer: String,
+    /// How many keys are in use.
+    pub keys: usize,
+    /// How many seconds ago they were fetched; `None` where there are none.
+    pub age: Option<u64>,
+    /// How many fetches ended how.
+    pub outcomes: BTreeMap<&'static str, u64>,
+    /// How the last one ended.
+    pub last_outcome: Option<&'static str>,
+}
+
+impl std::fmt::Debug for PublishedKeys {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "PublishedKeys({})", self.source.issuer)
+    }
+}
+
+impl PublishedKeys {
+    /// With the copy of an earlier run, where there is one that is not too old. `now` is in seconds since 1970.
+    pub fn new(source: Source, now: u64) -> Self {
+        let keys = Self {
+            source,
+            current: ArcSwapOption::empty(),
+            rounds: watch::Sender::new(0),
+            demand: Notify::new(),
+            is_started: AtomicBool::new(false),
+            is_fetching: AtomicBool::new(false),
+            is_failing: AtomicBool::new(false),
+            next_on_demand: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
+            outcomes: Mutex::default(),
+            clock: Instant::now(),
+        };
+        if let Some((fetched_at, text)) = keys.read_copy()
+            && fetched_at <= now
+            && let Ok(set) = keys.parse(&text)
+        {
+            keys.put(set, fetched_at, text);
+        }
+        keys
+    }
+
+    /// Whose they are.
+    pub fn issuer(&self) -> &str {
+        &self.source.issuer
+    }
+
+    /// Whether one of them signed this, and until when they are good. Times are in seconds since 1970.
+    ///
+    /// # Errors
+    /// Those of [`KeySet`], and [`TokenFault::NoKeys`] where there are none that are young enough.
+    pub(crate) fn verify_signature(&self, jws: &Jws<'_>, now: u64) -> Result<u64, TokenFault> {
+        let current = self.current.load();
+        let current = current.as_ref().filter(|current| now < current.until).ok_or(TokenFault::NoKeys)?;
+        Ok(current.keys.verify_signature(jws, now)?.min(current.until))
+    }
+
+    /// Whether there are keys that are young enough.
+    pub fn has_keys(&self, now: u64) -> bool {
+        self.current.load().as_ref().is_some_and(|current| now < current.until)
+    }
+
+    /// How they stand. `now` is in seconds since 1970.
+    pub fn standing(&self, now: u64) -> Standing {
+        let current = self.current.load();
+        let current = current.as_ref().filter(|current| now < current.until);
+        let Outcomes { counts, last } = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Standing {
+            issuer: self.source.issuer.clone(),
+            keys: current.map_or(0, |current| current.keys.len()),
+            age: current.map(|current| now.saturating_sub(current.fetched_at)),
+            outcomes: counts,
+            last_outcome: last,
+        }
+    }
+
+    /// Whether a token with this fault may be right after a fetch that is worth waiting for: one that runs, or one that
+    /// may begin now.
+    pub(crate) fn may_learn(&self, fault: TokenFault) -> bool {
+        let helps = matches!(fault, TokenFault::UnknownKey | TokenFault::NoKeys | TokenFault::Signature);
+        helps
+            && self.is_started.load(Ordering::Relaxed)
+            && (self.is_fetching.load(Ordering::Relaxed) || self.may_fetch())
+            && self.waiting.load(Ordering::Relaxed) < MAX_WAITING
+    }
+
+    /// What an unknown key means while the issuer cannot be asked, or has been and has not answered: that nobody knows.
+    pub(crate) fn judged(&self, fault: TokenFault) -> TokenFault {
+        let is_open = self.is_failing.load(Ordering::Relaxed) || self.is_fetching.load(Ordering::Relaxed);
+        if fault == TokenFault::UnknownKey && is_open { TokenFault::NoKeys } else { fault }
+    }
+
+    /// Waits for the end of a fetch, but not for long.
+    pub async fn ask(&self) {
+        let mut rounds = self.rounds.subscribe();
+        let _waiting = Waiting::new(&self.waiting);
+        if !self.is_fetching.load(Ordering::Relaxed) {
+            if !self.may_fetch() {
+                // The fetch that was worth waiting for has just ended.
+                return;
+            }
+            self.demand.notify_one();
+        }
+        if tokio::time::timeout(PATIENCE, rounds.changed()).await.is_err() {
+            // For as long as that fetch takes, nobody knows.
+            self.is_failing.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Fetches once and keeps nothing; how many keys there are.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub async fn try_fetch(&self) -> Result<usize, String> {
+        self.found().await.map(|(_, set)| set.len()).map_err(|(_, message)| message)
+    }
+
+    /// Waits for the first fetch to end, however it does, or until this time.
+    pub async fn first_round(&self, until: Instant) {
+        let mut rounds = self.rounds.subscribe();
+        let _ = tokio::time::timeout_at(until.into(), rounds.wait_for(|count| *count > 0)).await;
+    }
+
+    /// Fetches from now on, for as long as somebody holds the keys. `changed` is called when they are others than before.
+    pub fn start(self: &Arc<Self>, runtime: &tokio::runtime::Handle, changed: impl Fn() + Send + Sync + 'static) {
+        if !self.is_started.swap(true, Ordering::Relaxed) {
+            runtime.spawn(keep_fetching(Arc::downgrade(self), changed));
+        }
+    }
+
+    /// Fetches once; how long to wait before the next time.
+    async fn fetch(&self, failures: &mut u32, changed: &impl Fn()) -> Duration {
+        self.is_fetching.store(true, Ordering::Relaxed);
+        let found = self.found().await;
+        let pause = match found {
+            Ok((document, set)) => {
+                *failures = 0;
+                self.count("ok");
+                let before = self.current.load().as_ref().map(|current| current.text.clone());
+                let is_new = before.is_none_or(|before| before != document.body);
+                let text = document.body.to_vec();
+                if is_new {
+                    tracing::info!(issuer = %self.source.issuer, keys = set.len(), "the keys of this issuer are new");
+                }
+                self.put(set, unix_seconds(), text);
+                self.write_copy();
+                self.is_failing.store(false, Ordering::Relaxed);
+                if is_new {
+                    changed();
+                }
+                self.interval(document.max_age)
+            }
+            Err((word, message)) => {
+                *failures = failures.saturating_add(1);
+                self.count(word);
+                self.is_failing.store(true, Ordering::Relaxed);
+                tracing::warn!(issuer = %self.source.issuer, kind = word, "cannot fetch the keys of this issuer: {message}");
+                (FIRST_PAUSE * 2_u32.saturating_pow((*failures - 1).min(16))).min(self.source.interval)
+            }
+        };
+        let next = self.millis().saturating_add(u64::try_from(self.source.cooldown.as_millis()).unwrap_or(u64::MAX));
+        self.next_on_demand.store(next, Ordering::Relaxed);
+        self.is_fetching.store(false, Ordering::Relaxed);
+        self.rounds.send_modify(|count| *count += 1);
+        pause
+    }
+
+    async fn found(&self) -> Result<(Document, KeySet), (&'static str, String)> {
+        let fetcher = &self.source.fetcher;
+        let fault = |url: &str, fault: &Fault| (fault.as_str(), format!("{url}: {fault}"));
+        let (url, chosen) = match &self.source.place {
+            Place::Url(url) => (url.clone(), ChosenBy::Us),
+            Place::Discovery => {
+                let url = self.discovered().await?;
+                (url, ChosenBy::Them(host_of(&self.source.issuer)))
+            }
+        };
+        let document = fetcher.get(&url, chosen).await.map_err(|found| fault(&url, &found))?;
+        let set = self.parse(&document.body).map_err(|(word, message)| (word, format!("{url}: {message}")))?;
+        Ok((document, set))
+    }
+
+    /// `jwks_uri` of the issuer's metadata.
+    async fn discovered(&self) -> Result<String, (&'static str, String)> {
+        let issuer = &self.source.issuer;
+        let mut last = ("status", "there is no metadata".to_owned());
+        for url in metadata_addresses(issuer) {
+            let document = match self.source.fetcher.get(&url, ChosenBy::Us).await {
+                Ok(document) => document,
+                Err(fault) => {
+                    last = (fault.as_str(), format!("{url}: {fault}"));
+                    if matches!(fault, Fault::Status(_)) {
+                        continue;
+                    }
+                    break;
+                }
+            };
+            let metadata: Value = serde_json::from_slice(&document.body)
+                .map_err(|_| ("json", format!("{url}: the metadata are not JSON")))?;
+            // RFC 8414 section 3.3: metadata that speak of another issuer must not be used.
+            if metadata["issuer"] != issuer.as_str() {
+                return Err(("json", format!("{url}: the metadata are of another issuer")));
+            }
+            let keys = metadata["jwks_uri"].as_str();
+            return keys.map(str::to_owned).ok_or_else(|| ("json", format!("{url}: the metadata have no `jwks_uri`")));
+        }
+        Err(last)
+    }
+
+    fn parse(&self, text: &[u8]) -> Result<KeySet, (&'static str, String)> {
+        match KeySet::from_jwks(text, &self.source.algorithms) {
+            Ok((set, ignored)) => {
+                for warning in ignored {
+                    tracing::warn!(issuer = %self.source.issuer, "a key of this issuer is ignored: {warning}");
+                }
+                Ok(set)
+            }
+            Err(message) => {
+                let is_set = serde_json::from_slice::<Value>(text).is_ok_and(|set| set["keys"].is_array());
+                Err((if is_set { "empty" } else { "json" }, message))
+            }
+        }
+    }
+
+    fn put(&self, keys: KeySet, fetched_at: u64, text: Vec<u8>) {
+        let until = fetched_at.saturating_add(self.source.keep.as_secs());
+        self.current.store(Some(Arc::new(Current { keys, fetched_at, until, text })));
+    }
+
+    /// Ahead of the time at which they are old.
+    fn interval(&self, max_age: Option<u64>) -> Duration {
+        let said = max_age.map_or(self.source.interval, |seconds| Duration::from_secs(seconds) * 3 / 4);
+        said.max(SHORTEST_INTERVAL).min(self.source.interval)
+    }
+
+    fn may_fetch(&self) -> bool {
+        self.millis() >= self.next_on_demand.load(Ordering::Relaxed)
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn count(&self, outcome: &'static str) {
+        let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        *outcomes.counts.entry(outcome).or_default() += 1;
+        outcomes.last = Some(outcome);
+    }
+
+    fn read_copy(&self) -> Option<(u64, Vec<u8>)> {
+        let file = &self.source.copy;
+        let text = match private_file::read(file, self.state_directory()) {
+            Ok(text) => text,
+            Err(error) => {
+                if error.kind() != std::io::ErrorKind::NotFound {
+                    // Whoever can write it could sign for any customer of this issuer.
+                    let file = file.display();
+                    tracing::warn!(%file, %error, "the copy of an issuer's keys is not used: others can have made it");
+                }
+                return None;
+            }
+        };
+        let copy: Value = serde_json::from_slice(&text).ok()?;
+        let is_ours = copy["issuer"] == self.source.issuer.as_str() && copy["place"] == self.place_text();
+        is_ours.then_some(())?;
+        Some((copy["fetched_at"].as_u64()?, copy["jwks"].as_str()?.as_bytes().to_vec()))
+    }
+
+    /// The copies are in a directory of their own there.
+    fn state_directory(&self) -> &Path {
+        let copies = self.source.copy.parent();
+        copies.and_then(Path::parent).unwrap_or(Path::new(""))
+    }
+
+    /// Losing the copy costs nothing but a start without the issuer.
+    fn write_copy(&self) {
+        let Some(current) = self.current.load_full() else { return };
+        let Ok(text) = std::str::from_utf8(&current.text) else { return };
+        let copy = json!({
+            "issuer": self.source.issuer, "place": self.place_text(), "fetched_at": current.fetched_at, "jwks": text,
+        });
+        let file = &self.source.copy;
+        let written = match private_file::is_place_own(file, self.state_directory()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => crate::secret::write_private(file, copy.to_string().as_bytes()),
+        };
+        if let Err(error) = written {
+            tracing::warn!(file = %self.source.copy.display(), %error, "cannot keep a copy of an issuer's keys");
+        }
+    }
+
+    fn place_text(&self) -> String {
+        match &self.source.place {
+            Place::Url(url) => url.clone(),
+            Place::Discovery => "discovery".to_owned(),
+        }
+    }
+}
+
+/// A request that waits for a fetch; it may be given up at any time.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn keep_fetching(keys: Weak<PublishedKeys>, changed: impl Fn()) {
+    let mut failures = 0;
+    loop {
+        let pause = match keys.upgrade() {
+            Some(keys) => keys.fetch(&mut failures, &changed).await,
+            None => return,
+        };
+        let due = tokio::time::Instant::now() + spread(pause);
+        loop {
+            // Nobody's keys are fetched by nobody: whoever waits here holds them only for the moment.
+            let Some(held) = keys.upgrade() else { return };
+            let wait = due.min(tokio::time::Instant::now() + SHORTEST_INTERVAL);
+            let asked = tokio::select! {
+                () = held.demand.notified() => true,
+                () = tokio::time::sleep_until(wait) => false,
+            };
+            if (asked && held.may_fetch()) || tokio::time::Instant::now() >= due {
+                break;
+            }
+        }
+    }
+}
+
+/// Up to a tenth earlier, so that replicas do not ask at the same time.
+fn spread(pause: Duration) -> Duration {
+    let [random] = crate::secret::random_bytes::<1>();
+    pause - pause.mul_f64(f64::from(random) / 2_560.0)
+}
+
+/// Where an issuer's metadata stand: OpenID Connect Discovery 1.0 section 4, then RFC 8414 section 3.
+fn metadata_addresses(issuer: &str) -> Vec<String> {
+    let base = issuer.trim_end_matches('/');
+    let (scheme, rest) = base.split_once("://").unwrap_or(("https", base));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    vec![
+        format!("{base}/.well-known/openid-configuration"),
+        format!("{scheme}://{authority}/.well-known/oauth-authorization-server{path}"),
+    ]
+}
+
+fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or(rest);
+    match authority.strip_prefix('[') {
+        Some(inner) => inner.split(']').next().unwrap_or(inner),
+        None => authority.split(':').next().unwrap_or(authority),
+    }
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests;

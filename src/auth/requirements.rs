@@ -1,0 +1,82 @@
+//! What a route wants to see of its callers.
+
+use std::sync::Arc;
+
+use http::HeaderName;
+
+use super::{API_KEY, CUSTOMER_AUTH};
+use crate::json_body::Pointer;
+
+/// What a route demands of its callers.
+#[derive(Debug, Default)]
+pub struct Demand {
+    /// The route's number, which API keys name.
+    pub route: u32,
+    /// An access token.
+    pub client: bool,
+    /// A customer's token or session.
+    pub customer: bool,
+    /// An API key.
+    pub api_key: bool,
+    /// The header in which it stands.
+    pub api_key_header: ApiKeyHeader,
+    /// Whom the access token must be for.
+    pub audience: String,
+    /// Whether the caller must show with each request that it has the key of its access token.
+    pub proof: DpopDemand,
+    /// Whom the customer's token must be for, where that is an audience set apart; else it must be for none of those.
+    pub apart: Option<Arc<str>>,
+    /// Scopes of the access token.
+    pub scopes: Vec<String>,
+    /// Where the customer's token may stand.
+    pub customer_token_sources: Vec<CustomerTokenSource>,
+}
+
+/// Whether a caller must show that it has the key of its access token (DPoP, RFC 9449).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DpopDemand {
+    /// It cannot: tokens that are bound to such a key are not taken.
+    #[default]
+    None,
+    /// Where its token is bound to such a key.
+    Optional,
+    /// Its token must be bound to such a key.
+    Required,
+}
+
+/// A place where the customer's token may stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CustomerTokenSource {
+    /// A header, after a scheme word if there is one.
+    Header(HeaderName, Option<String>),
+    /// The session cookie.
+    Session,
+    /// A cookie that holds a JWT.
+    Cookie(String),
+    /// A member of the JSON body.
+    Body(Pointer),
+    /// `Authorization: Bearer`.
+    Bearer,
+}
+
+impl CustomerTokenSource {
+    /// `customer-auth: JWT TOKEN`.
+    pub fn usual() -> Self {
+        Self::Header(CUSTOMER_AUTH, Some("JWT".to_owned()))
+    }
+
+    /// Whether it is this header, whatever the scheme.
+    pub fn is_header(&self, name: &HeaderName) -> bool {
+        matches!(self, Self::Header(known, _) if known == name)
+    }
+}
+
+/// The header of the API key.
+#[derive(Debug, Clone)]
+pub struct ApiKeyHeader(pub HeaderName);
+
+impl Default for ApiKeyHeader {
+    fn default() -> Self {
+        Self(API_KEY)
+    }
+}

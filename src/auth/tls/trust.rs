@@ -1,0 +1,229 @@
+//! Whose certificates callers may show on a listener; replaced as a whole while connections live.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+
+use super::certificate::{Certificate, CertificateFault, CertificateName, CertificateRefused, Thumbprint};
+
+/// The shortest RSA key under [`Trust::strict`], in bits.
+const SHORTEST_RSA_KEY: usize = 3072;
+/// The longest time between a certificate's two dates under [`Trust::strict`], in seconds: three years are too much.
+const THREE_YEARS: i64 = 3 * 365 * 24 * 3600;
+
+/// Whose certificates are good.
+pub struct Trust {
+    chains: Arc<dyn ClientCertVerifier>,
+    /// Whether short keys and long times are refused.
+    strict: bool,
+    /// Whose they must be; empty: anyone's whom a CA vouches for.
+    names: Vec<CertificateName>,
+    /// When the lists of revoked certificates end, in seconds since 1970.
+    lists_end: Vec<i64>,
+    /// Certificates for which nobody needs to vouch: each is that of one client.
+    own: Vec<Thumbprint>,
+}
+
+impl fmt::Debug for Trust {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Trust")
+    }
+}
+
+impl Trust {
+    /// All that these CAs have signed for clients and not revoked. Where there is a list of revoked certificates, each CA
+    /// but the last of a chain needs one that is in force: what cannot be looked up is not good.
+    ///
+    /// # Errors
+    /// Where there is no CA, or a list that is none.
+    pub fn new(
+        roots: RootCertStore,
+        revoked: Vec<CertificateRevocationListDer<'static>>,
+        lists_end: Vec<i64>,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, VerifierBuilderError> {
+        let chains = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+            .with_crls(revoked)
+            .enforce_revocation_expiration()
+            .build()?;
+        Ok(Self { chains, strict: false, names: Vec::new(), lists_end, own: Vec::new() })
+    }
+
+    /// Also refuses RSA keys below 3072 bits and certificates that are valid for three years or more.
+    pub fn strict(self, strict: bool) -> Self {
+        Self { strict, ..self }
+    }
+
+    /// Takes only certificates to which one of these fits; none: all.
+    pub fn only(self, names: Vec<CertificateName>) -> Self {
+        Self { names, ..self }
+    }
+
+    /// Also takes these certificates, for which nobody vouches.
+    pub fn and_own(self, own: Vec<Thumbprint>) -> Self {
+        Self { own, ..self }
+    }
+
+    /// Whether this is a certificate for which nobody vouches.
+    pub(crate) fn is_own(&self, thumbprint: &Thumbprint) -> bool {
+        self.own.contains(thumbprint)
+    }
+
+    /// Whether this certificate, together with the others of its chain, is good at this time.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn check(
+        &self,
+        certificate: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), CertificateRefused> {
+        let refused = |subject, fault| Err(CertificateRefused { subject, fault });
+        let Some(read) = Certificate::read(certificate) else {
+            return refused(String::new(), CertificateFault::Malformed);
+        };
+        if self.is_own(&read.thumbprint) {
+            let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+            let fault = match read.valid {
+                (from, _) if now < from => CertificateFault::NotYetValid,
+                (_, until) if now > until => CertificateFault::Expired,
+                _ if self.strict && is_weak(&read) => CertificateFault::Policy,
+                _ => return Ok(()),
+            };
+            return refused(read.subject.to_string(), fault);
+        }
+        let fault = match self.chains.verify_client_cert(certificate, others, now) {
+            Err(error) => Some(fault_of(&error)),
+            Ok(_) if self.strict && is_weak(&read) => Some(CertificateFault::Policy),
+            Ok(_) if !self.names.is_empty() && !self.names.iter().any(|name| name.fits(&read)) => {
+                Some(CertificateFault::Name)
+            }
+            Ok(_) => None,
+        };
+        fault.map_or(Ok(()), |fault| refused(read.subject.to_string(), fault))
+    }
+
+    /// Until when a verdict on this chain holds, in seconds since 1970: something of it ends then.
+    pub(crate) fn holds_until(&self, chain: &[CertificateDer<'_>], now: u64) -> u64 {
+        let dates = chain.iter().filter_map(|der| Some(Certificate::read(der)?.valid.1));
+        let ends = dates.chain(self.lists_end.iter().copied()).filter_map(|end| u64::try_from(end).ok());
+        ends.filter(|end| *end >= now).min().map_or(u64::MAX, |end| end + 1)
+    }
+}
+
+fn is_weak(certificate: &Certificate) -> bool {
+    let (from, until) = certificate.valid;
+    certificate.rsa_bits.is_some_and(|bits| bits < SHORTEST_RSA_KEY) || until.saturating_sub(from) >= THREE_YEARS
+}
+
+fn fault_of(error: &Error) -> CertificateFault {
+    use CertificateError as C;
+    match error {
+        Error::InvalidCertificate(fault) => match fault {
+            C::Expired | C::ExpiredContext { .. } => CertificateFault::Expired,
+            C::NotValidYet | C::NotValidYetContext { .. } => CertificateFault::NotYetValid,
+            C::Revoked => CertificateFault::Revoked,
+            C::UnknownRevocationStatus | C::ExpiredRevocationList | C::ExpiredRevocationListContext { .. } => {
+                CertificateFault::RevocationUnknown
+            }
+            C::InvalidPurpose | C::InvalidPurposeContext { .. } => CertificateFault::Purpose,
+            C::BadEncoding | C::UnhandledCriticalExtension => CertificateFault::Malformed,
+            _ => CertificateFault::UnknownCa,
+        },
+        Error::InvalidCertRevocationList(_) => CertificateFault::RevocationUnknown,
+        _ => CertificateFault::UnknownCa,
+    }
+}
+
+/// Why a handshake failed, where a certificate of the caller was the cause.
+pub fn refused_certificate(error: &io::Error) -> Option<CertificateRefused> {
+    let nameless = |fault| Some(CertificateRefused { subject: String::new(), fault });
+    match error.get_ref()?.downcast_ref::<Error>()? {
+        Error::NoCertificatesPresented => nameless(CertificateFault::Missing),
+        Error::InvalidCertificate(CertificateError::Other(other)) => other.0.downcast_ref().cloned(),
+        // All else about a certificate was said by `Trust::check`.
+        Error::InvalidCertificate(_) => nameless(CertificateFault::Signature),
+        _ => None,
+    }
+}
+
+/// The trust in force on a listener.
+#[derive(Debug)]
+pub struct TrustStore {
+    current: ArcSwap<Trust>,
+    mandatory: bool,
+}
+
+impl TrustStore {
+    /// Begins with this. `mandatory`: no certificate, no connection.
+    pub fn new(trust: Trust, mandatory: bool) -> Self {
+        Self { current: ArcSwap::from_pointee(trust), mandatory }
+    }
+
+    /// From now on certificates are held against this, also those of connections that are open.
+    pub fn replace(&self, trust: Trust) {
+        self.current.store(Arc::new(trust));
+    }
+
+    /// Whether this is the trust in force.
+    pub(crate) fn is_current(&self, trust: &Arc<Trust>) -> bool {
+        Arc::ptr_eq(&self.current.load(), trust)
+    }
+
+    /// The trust in force.
+    pub fn current(&self) -> Arc<Trust> {
+        self.current.load_full()
+    }
+}
+
+impl ClientCertVerifier for TrustStore {
+    fn client_auth_mandatory(&self) -> bool {
+        self.mandatory
+    }
+
+    /// None: they would have to stay the same for as long as the listener is open, and tell strangers who calls here.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.current.load().check(end_entity, intermediates, now)?;
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.current.load().chains.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.current.load().chains.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.current.load().chains.supported_verify_schemes()
+    }
+}

@@ -1,0 +1,192 @@
+//! A client's secret, by Basic (`client_secret_basic`) or in the form (`client_secret_post`): RFC 6749 section 2.3.1.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::header::HeaderValue;
+use zeroize::Zeroizing;
+
+use super::super::form::{self, Form};
+use super::client_id;
+use super::verified_secrets::{Digest, Remembered};
+use crate::auth::credentials::password::PasswordHash;
+use crate::auth::{Client, ClientSecret};
+use crate::gateway::Gateway;
+use crate::gateway::endpoints::lockout::Who;
+use crate::gateway::endpoints::password_hashing::Stopwatch;
+use crate::gateway::error::Refused;
+use crate::gateway::rate_limit::keys::Look;
+use crate::policy::{AccessToken, Policy};
+use crate::refusal::Refusal;
+
+/// A client's id and secret as shown.
+pub(super) struct Secret {
+    /// The id, in the readings that are possible.
+    ids: Vec<Zeroizing<String>>,
+    /// The secret, in the readings that are possible.
+    readings: Vec<Zeroizing<String>>,
+}
+
+impl Secret {
+    /// What stands in `Authorization`. The client's own id in the form beside it is allowed where it says the same.
+    ///
+    /// # Errors
+    /// It is not Basic, or the form names another client.
+    pub(super) fn from_basic(field: &HeaderValue, form: &Form) -> Result<Self, Refused> {
+        let shown = basic(field).ok_or(Refusal::ClientAuthenticationMalformed)?;
+        let agrees = form.one("client_id")?.is_none_or(|id| shown.ids().any(|known| known == id));
+        if agrees { Ok(shown) } else { Err(Refusal::ClientAuthentication.into()) }
+    }
+
+    /// What stands in the form.
+    ///
+    /// # Errors
+    /// It is not there, or says two things.
+    pub(super) fn from_form(secret: Option<&str>, query: &Form, form: &Form) -> Result<Self, Refused> {
+        let id = client_id(query, form)?;
+        let secret = secret.ok_or(Refused::of_parameter(Refusal::ClientAuthenticationMissing, "client_secret"))?;
+        Ok(Self { ids: vec![Zeroizing::new(id.to_owned())], readings: vec![Zeroizing::new(secret.to_owned())] })
+    }
+
+    /// The readings of the id.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.ids.iter().map(|id| id.as_str())
+    }
+}
+
+impl Gateway {
+    /// Whether this is a secret of the client. One that was right before costs no hash and waits for nobody's failures:
+    /// neither those of other networks nor, now and then, those of its own. One that was wrong before costs none either and
+    /// is no new guess, so nobody waits for it. `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// It is not, too much has failed before, or there is no room for a hash.
+    pub(super) async fn prove_by_secret(
+        &self,
+        policy: &Arc<Policy>,
+        client: Option<&Client>,
+        secret: &Secret,
+        who: Who,
+        endpoint: &AccessToken,
+        now: u64,
+    ) -> Result<(), Refused> {
+        let remembered = &self.shared.remembered;
+        let wrong = wrong(client, secret, now, remembered, &endpoint.decoy.hash);
+        if remembered.is_wrong(&wrong) {
+            return Err(no(client).into());
+        }
+        let is_remembered = || client.is_some_and(|client| is_known(client, &secret.readings, now, remembered));
+        let limits = &self.shared.limits;
+        // Nothing is kept of names that nobody has.
+        let look = if client.is_some() { limits.look(who.key(), is_remembered) } else { Look::NotAllowed };
+        if look == Look::Found {
+            return Ok(());
+        }
+        let hashing = &self.shared.hashing;
+        let mut tried = self.try_as(who, endpoint.attempts).await?;
+        let permit = tried.turn(hashing.queue(), &endpoint.limit).await?;
+        // Another call of this client may have been before it.
+        if is_remembered() {
+            drop(permit);
+            limits.has_verified(who.key(), look);
+            tried.judge(&Ok(())).await;
+            return Ok(());
+        }
+        if remembered.is_wrong(&wrong) {
+            limits.has_verified(who.key(), look);
+            tried.retract();
+            return Err(no(client).into());
+        }
+        let known = client.map(|client| Arc::clone(&client.id));
+        let (policy, readings, remembered) = (Arc::clone(policy), secret.readings.clone(), Arc::clone(remembered));
+        let decoy = endpoint.decoy.hash.clone();
+        let job = move |stopwatch: &Stopwatch| {
+            let client = known.and_then(|id| policy.auth.clients.get(&id));
+            prove(client, &readings, now, &remembered, &decoy, stopwatch).map_err(|()| {
+                remembered.keep_wrong(wrong);
+                no(client)
+            })
+        };
+        let hashed = hashing.run(permit, job).await?;
+        limits.has_verified(who.key(), look);
+        let _held = tried.judge(&hashed.outcome).await;
+        if hashed.outcome.is_err() {
+            let readings = u64::try_from(secret.readings.len()).unwrap_or(u64::MAX);
+            hashing.wait_as_for(&hashed, endpoint.decoy.cost.saturating_mul(readings)).await;
+        }
+        Ok(hashed.outcome?)
+    }
+}
+
+/// The secrets of a client that are good now.
+fn good(client: &Client, now: u64) -> impl Iterator<Item = &ClientSecret> {
+    client.secrets.iter().filter(move |known| now < known.until)
+}
+
+/// Whether one of the secrets was found to be one of the client's before, and that one is still good.
+fn is_known(client: &Client, secrets: &[Zeroizing<String>], now: u64, remembered: &Remembered) -> bool {
+    let known = good(client, now)
+        .find(|known| secrets.iter().any(|secret| remembered.knows(&client.id, &known.hash, secret.as_bytes())));
+    known.inspect(|known| known.used.note(now)).is_some()
+}
+
+/// What stands for all that is shown, where it is wrong: with other secrets of the client it may be right. Whoever is not
+/// there takes as long.
+fn wrong(client: Option<&Client>, secret: &Secret, now: u64, remembered: &Remembered, decoy: &PasswordHash) -> Digest {
+    let id = client.map(|client| &*client.id).or(secret.ids().next()).unwrap_or_default();
+    let own = client.into_iter().flat_map(|client| good(client, now).map(|known| &known.hash));
+    let hashes = own.chain(client.is_none().then_some(decoy));
+    remembered.digest(id, hashes, secret.readings.iter().map(|reading| reading.as_bytes()))
+}
+
+fn no(client: Option<&Client>) -> Refusal {
+    if client.is_some() { Refusal::WrongClientSecret } else { Refusal::UnknownClient }
+}
+
+/// Whether one of the secrets is one of the client's. Who has none costs one hash.
+fn prove(
+    client: Option<&Client>,
+    secrets: &[Zeroizing<String>],
+    now: u64,
+    remembered: &Remembered,
+    decoy: &PasswordHash,
+    stopwatch: &Stopwatch,
+) -> Result<(), ()> {
+    let mut is_hashed = false;
+    for secret in secrets {
+        let all = client.into_iter().flat_map(|client| good(client, now).map(move |known| (client, known)));
+        for (client, known) in all {
+            is_hashed = true;
+            if stopwatch.verify(&known.hash, secret.as_bytes()) {
+                known.used.note(now);
+                remembered.keep(&client.id, &known.hash, secret.as_bytes());
+                return Ok(());
+            }
+        }
+    }
+    if let Some(secret) = secrets.first().filter(|_| !is_hashed) {
+        stopwatch.verify(decoy, secret.as_bytes());
+    }
+    Err(())
+}
+
+/// RFC 6749 section 2.3.1 wants both halves form-urlencoded first; many clients do not do it. Both readings count.
+fn basic(field: &HeaderValue) -> Option<Secret> {
+    let (scheme, encoded) = field.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("Basic") {
+        return None;
+    }
+    let pair = Zeroizing::new(BASE64.decode(encoded.trim_matches(' ')).ok()?);
+    // RFC 7617 leaves the character set open: what is not UTF-8 is Latin-1.
+    let latin1 = || pair.iter().map(|byte| char::from(*byte)).collect();
+    let pair = Zeroizing::new(std::str::from_utf8(&pair).map_or_else(|_| latin1(), str::to_owned));
+    let (id, secret) = pair.split_once(':')?;
+    let readings = |text: &str| {
+        let mut readings = vec![Zeroizing::new(text.to_owned())];
+        readings.extend(form::decoded(text.as_bytes()).filter(|decoded| decoded.as_str() != text));
+        readings
+    };
+    let empty = id.is_empty() || secret.is_empty();
+    (!empty).then(|| Secret { ids: readings(id), readings: readings(secret) })
+}

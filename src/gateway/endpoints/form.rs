@@ -1,0 +1,165 @@
+//! Forms, in a body or in a query (RFC 6749 section 3.1): each parameter once, an empty one is none.
+
+use crate::gateway::error::Refused;
+use crate::refusal::Refusal;
+use percent_encoding::percent_decode;
+use zeroize::Zeroizing;
+
+/// The media type of forms.
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The parameters of a form. Values may be secret: they are wiped when dropped.
+pub(crate) struct Form(Vec<(String, Zeroizing<String>)>);
+
+impl Form {
+    /// Reads `a=1&b=2`.
+    ///
+    /// # Errors
+    /// [`Refusal::MalformedBody`] where a name or a value is not UTF-8.
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, Refusal> {
+        let mut parameters = Vec::new();
+        for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+            let mut halves = pair.splitn(2, |byte| *byte == b'=');
+            let name = decoded(halves.next().unwrap_or_default()).ok_or(Refusal::MalformedBody)?;
+            let value = decoded(halves.next().unwrap_or_default()).ok_or(Refusal::MalformedBody)?;
+            parameters.push((name.to_string(), value));
+        }
+        Ok(Self(parameters))
+    }
+
+    /// Reads a JSON object whose members are strings.
+    ///
+    /// # Errors
+    /// [`Refusal::Json`] for anything else.
+    pub(crate) fn parse_json(text: &[u8]) -> Result<Self, Refusal> {
+        struct Members;
+        impl<'de> serde::de::Visitor<'de> for Members {
+            type Value = Vec<(String, Zeroizing<String>)>;
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an object of strings")
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, String>()? {
+                    members.push((name, Zeroizing::new(value)));
+                }
+                Ok(members)
+            }
+        }
+        let mut json = serde_json::Deserializer::from_slice(text);
+        let members = serde::Deserializer::deserialize_map(&mut json, Members).map_err(|_| Refusal::Json)?;
+        json.end().map_err(|_| Refusal::Json)?;
+        Ok(Self(members))
+    }
+
+    /// The value of a parameter; `None` where there is none or an empty one.
+    ///
+    /// # Errors
+    /// [`Refusal::ParameterRepeated`] where it stands there twice.
+    pub(crate) fn one(&self, name: &'static str) -> Result<Option<&str>, Refused> {
+        let mut values = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        match (values.next(), values.next()) {
+            (_, Some(_)) => Err(Refused::of_parameter(Refusal::ParameterRepeated, name)),
+            (value, None) => Ok(value.filter(|value| !value.is_empty())),
+        }
+    }
+
+    /// The value of a parameter that must be there.
+    ///
+    /// # Errors
+    /// [`Refusal::ParameterMissing`] where it is not, and as [`Self::one`].
+    pub(crate) fn required(&self, name: &'static str) -> Result<&str, Refused> {
+        self.one(name)?.ok_or(Refused::of_parameter(Refusal::ParameterMissing, name))
+    }
+
+    /// Whether there is a parameter of this name, even an empty one.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
+    }
+}
+
+/// A query in which no secret stands.
+///
+/// # Errors
+/// [`Refusal::SecretInQuery`] where one does.
+pub(crate) fn open_query(query: Option<&str>) -> Result<Form, Refused> {
+    let form = Form::parse(query.unwrap_or_default().as_bytes())?;
+    match SECRETS.into_iter().find(|name| form.has(name)) {
+        Some(name) => Err(Refused::of_parameter(Refusal::SecretInQuery, name)),
+        None => Ok(form),
+    }
+}
+
+/// The parameters that must not stand in a query.
+const SECRETS: [&str; 6] = ["client_secret", "client_assertion", "password", "username", "refresh_token", "token"];
+
+/// Parameters that are secret on whatever page they stand (RFC 6749 and 7523, RFC 6750 section 2.3).
+const CREDENTIALS: [&str; 5] = ["client_secret", "client_assertion", "password", "refresh_token", "access_token"];
+
+/// Whether a parameter of a query has the name of a credential, whatever the others are.
+pub(crate) fn has_credential(query: Option<&str>) -> bool {
+    let mut parameters = query.unwrap_or_default().split('&');
+    parameters.any(|parameter| {
+        let name: Vec<u8> = percent_decode(parameter.split('=').next().unwrap_or_default().as_bytes()).collect();
+        CREDENTIALS.iter().any(|credential| credential.as_bytes() == name)
+    })
+}
+
+/// `application/x-www-form-urlencoded` text; `None` where it is not UTF-8.
+pub(crate) fn decoded(text: &[u8]) -> Option<Zeroizing<String>> {
+    let spaced: Zeroizing<Vec<u8>> =
+        Zeroizing::new(text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect());
+    let decoded: Vec<u8> = percent_decode(&spaced).collect();
+    String::from_utf8(decoded).ok().map(Zeroizing::new)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::gateway::error::Detail;
+
+    /// The value of a parameter; for what it is refused, and by which name.
+    fn one<'f>(form: &'f Form, name: &'static str) -> Result<Option<&'f str>, (Refusal, Option<&'static str>)> {
+        form.one(name).map_err(|refused| match refused.detail.as_deref() {
+            Some(Detail::Parameter(name)) => (refused.refusal, Some(*name)),
+            _ => (refused.refusal, None),
+        })
+    }
+
+    #[test]
+    fn parameters_stand_once_and_empty_ones_are_absent() {
+        let form = Form::parse(b"a=1&b=&c=x%26y+z&d=1&d=1&e").unwrap();
+        assert_eq!(one(&form, "a"), Ok(Some("1")));
+        assert_eq!(one(&form, "b"), Ok(None));
+        assert_eq!(one(&form, "c"), Ok(Some("x&y z")));
+        assert_eq!(one(&form, "d"), Err((Refusal::ParameterRepeated, Some("d"))));
+        assert_eq!(one(&form, "e"), Ok(None));
+        assert_eq!(one(&form, "f"), Ok(None));
+        assert!(Form::parse(b"a=%ff").is_err());
+    }
+
+    #[test]
+    fn a_json_login_has_the_same_rules() {
+        let form = Form::parse_json(br#"{"a":"1","d":"1","d":"2"}"#).unwrap();
+        assert_eq!(one(&form, "a"), Ok(Some("1")));
+        assert_eq!(one(&form, "d"), Err((Refusal::ParameterRepeated, Some("d"))));
+        for bad in ["", "[]", "{\"a\":1}", "{\"a\":\"1\"} x", "\"a\""] {
+            assert!(Form::parse_json(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn secrets_in_a_query_are_refused() {
+        assert!(open_query(Some("grant_type=client_credentials")).is_ok());
+        for query in ["client_secret=x", "client_assertion=a.b.c", "a=b&password=", "username", "%70assword=x"] {
+            assert_eq!(
+                open_query(Some(query)).err().map(|refused| refused.refusal),
+                Some(Refusal::SecretInQuery),
+                "{query}"
+            );
+        }
+        assert!(has_credential(Some("a=%ff&access%5ftoken=x")) && has_credential(Some("client_secret")));
+        assert!(!has_credential(Some("a=%ff&tokens=x&x=password")) && !has_credential(None));
+    }
+}

@@ -1,0 +1,382 @@
+//! `POST /auth/customer_authenticate`: a username and a password for a JWT, a cookie, or both (docs/asapp.md).
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response};
+use hyper::body::Body as _;
+use serde_json::{Value, json};
+
+use super::form::{self, FORM, Form};
+use super::lockout::{Attempt, Tried, Who};
+use super::password_hashing::Stopwatch;
+use crate::auth::jwt;
+use crate::backend::circuit::Try;
+use crate::backend::pool::{Errand, Patience, Repeat};
+use crate::backend::response_body::AnswerBody;
+use crate::body_stream::{Pace, RequestBody};
+use crate::config::raw::{Issue, NumberStyle};
+use crate::customer::Identifier;
+use crate::gateway::Gateway;
+use crate::gateway::authorize::csrf;
+use crate::gateway::connection::client_address::X_FORWARDED_FOR;
+use crate::gateway::error::Refused;
+use crate::gateway::observe::record::Record;
+use crate::gateway::request::call::Call;
+use crate::gateway::request::request_id::REQUEST_ID;
+use crate::gateway::response::body::ResponseBody;
+use crate::json_body;
+use crate::normalization::folded_name;
+use crate::policy::accounts::{AccountFile, Accounts, LoginBackend};
+use crate::policy::{Login, Policy};
+use crate::refusal::Refusal;
+use crate::secret::random_bytes;
+use crate::state::Bound;
+use crate::state::account_stamp::AccountStamp;
+use crate::state::refresh_token::{Family, RefreshToken};
+use crate::state::revocation::Issued;
+use crate::state::session::{Agent, LoginId, Session, SessionDigest};
+
+/// What stands in the place of a route's name.
+pub(crate) const NAME: &str = "login";
+
+/// No form that logs somebody in is larger.
+pub(crate) const MAX_FORM: u64 = 8 * 1024;
+
+/// How many may be asked of the company's own login at once. Others wait in a fair queue, so that nobody takes all places that
+/// its backend has.
+pub(crate) const MAX_ASKED: usize = 128;
+
+/// No answer of the company's own login is larger.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// Claims of an account that go into its JWT.
+type Claims = BTreeMap<String, Value>;
+
+/// Who has logged in: the customer, what the JWT also says, and the account where it is known.
+type Proved = (Identifier, Claims, Option<AccountStamp>);
+
+impl Gateway {
+    /// Answers a login.
+    pub(crate) async fn login(
+        &self,
+        call: Box<Call<'_>>,
+        record: &mut Record,
+    ) -> Result<Response<ResponseBody>, Refused> {
+        let outcome = self.log_in(call, record).await;
+        self.cells().login(match &outcome {
+            Ok(_) => "ok",
+            Err(refused) => refused.refusal.as_str(),
+        });
+        outcome
+    }
+
+    async fn log_in(&self, mut call: Box<Call<'_>>, record: &mut Record) -> Result<Response<ResponseBody>, Refused> {
+        let policy = call.policy;
+        // Before the password is looked at: what is revoked in between is revoked.
+        let known = self.shared.state.revocations().seen();
+        let login = policy.login.as_ref().ok_or(Refusal::NoRoute)?;
+        form::open_query(call.parts.uri.query())?;
+        let is_json = match call.type_to_read()?.as_deref() {
+            None | Some(FORM) => false,
+            Some("application/json") if login.json => true,
+            Some(_) if login.json => return Err(Refused::of_types(&[FORM, "application/json"])),
+            Some(_) => return Err(Refused::of_types(&[FORM])),
+        };
+        let body = call.read_body(MAX_FORM, record).await?;
+        let form = if is_json { Form::parse_json(&body)? } else { Form::parse(&body)? };
+        let username = form.required("username")?;
+        let password = form.required("password")?;
+        // As a login of the company's own may have it: no spelling gets a count of its own. But who is right in one may be
+        // somebody else than who has another.
+        let counted = folded_name(username);
+        let spelling = (!login.accounts.folds()).then_some(username);
+        if login.issue != Issue::Jwt && csrf::is_strange(&policy.own_site, &call.head.host, &call.parts.headers) {
+            return Err(Refusal::CrossSite.into());
+        }
+        let who = Who::new(Attempt::Login, &counted, spelling, call.source.address);
+        record.attempt = Some(who.shown(policy));
+        let mut tried = self.try_as(who, login.attempts).await?;
+        let proved = match &login.accounts {
+            Accounts::File(accounts) => self.by_account(login, accounts, username, password, tried).await?,
+            Accounts::Backend(backend) => {
+                let _permit = tried.turn(&self.shared.asking, &login.limit).await?;
+                tried.asks(&backend.backend);
+                let proved = self.by_backend(policy, login, backend, username, password, record).await;
+                tried.judge(&proved).await;
+                proved?
+            }
+        };
+        record.known.customer = Some(proved.0.clone());
+        self.welcome(&call, login, proved, known).await
+    }
+
+    /// All refusals take as long as that of the account whose hash is the dearest, and unknown users cost that hash.
+    async fn by_account(
+        &self,
+        login: &Login,
+        accounts: &AccountFile,
+        username: &str,
+        password: &str,
+        mut tried: Tried<'_>,
+    ) -> Result<Proved, Refused> {
+        let (account, decoy) = (accounts.find(username), accounts.decoy());
+        let password = zeroize::Zeroizing::new(password.to_owned());
+        let nobody = decoy.hash.clone();
+        let hashing = &self.shared.hashing;
+        let permit = tried.turn(hashing.queue(), &login.limit).await?;
+        let job = move |stopwatch: &Stopwatch| match account {
+            Some(account) if stopwatch.verify(&account.password, password.as_bytes()) => {
+                Ok((account.customer.clone(), account.claims.clone(), Some(account.stamp)))
+            }
+            Some(_) => Err(Refusal::LoginWrongPassword),
+            None => {
+                stopwatch.verify(&nobody, password.as_bytes());
+                Err(Refusal::LoginUnknownUser)
+            }
+        };
+        let hashed = hashing.run(permit, job).await?;
+        let _held = tried.judge(&hashed.outcome).await;
+        if hashed.outcome.is_err() {
+            hashing.wait_as_for(&hashed, decoy.cost).await;
+        }
+        Ok(hashed.outcome?)
+    }
+
+    /// Asks the company's own login. Only its clear no is a no, whomever it is about; whatever else goes wrong is an outage,
+    /// never a 401. So is a 429: it has not looked at the password, and mostly counts what comes from this gateway.
+    async fn by_backend(
+        &self,
+        policy: &Policy,
+        login: &Login,
+        asked: &LoginBackend,
+        username: &str,
+        password: &str,
+        record: &mut Record,
+    ) -> Result<Proved, Refusal> {
+        let backend = &asked.backend;
+        let request_id = record.request_id.clone();
+        let outage = |kind: &'static str, status: Option<u16>| {
+            self.cells().backend_failed(&backend.name, kind);
+            backend.admission.log_login_outage(status, kind, &request_id);
+            Refusal::LoginBackend
+        };
+        let _permit = backend.enter(Try::Complete).await.map_err(|failure| outage(failure.as_str(), None))?;
+        let request = login_request(asked, username, password, record).ok_or(Refusal::Internal)?;
+        let sent = std::time::Instant::now();
+        let body = Pace { pause: backend.timeout, until: sent + backend.timeout * 2 };
+        let patience = Patience { now: sent, head: backend.timeout, body };
+        let begun = std::cell::Cell::new(sent);
+        let errand = Errand {
+            repeat: Repeat::Unsent,
+            key: None,
+            caller: Some(record.source.address),
+            patience,
+            begun: &begun,
+            request_id: &record.request_id,
+        };
+        let answer = self.pool.send(backend, &mut Some(request), errand).await;
+        record.backend_time = Some(begun.get().elapsed());
+        let response = answer.map_err(|failure| outage(failure.as_str(), None))?;
+        backend.note_answer(std::time::Instant::now());
+        let status = response.status();
+        match status {
+            status if status.is_success() => {}
+            status if asked.denials.contains(&status.as_u16()) => return Err(Refusal::LoginWrongPassword),
+            _ => return Err(outage("status", Some(status.as_u16()))),
+        }
+        let unreadable = || outage("answer", Some(status.as_u16()));
+        let answer = read_answer(response.into_body()).await.ok_or_else(unreadable)?;
+        let subject = json_body::read_name(&answer, &asked.subject).ok().flatten().ok_or_else(unreadable)?;
+        let deriver = policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
+        let customer = deriver.derive(&login.tenant, &subject).map_err(|_| unreadable())?;
+        Ok((customer, Claims::new(), None))
+    }
+
+    async fn welcome(
+        &self,
+        call: &Call<'_>,
+        login: &Login,
+        (customer, claims, account): Proved,
+        known: u64,
+    ) -> Result<Response<ResponseBody>, Refused> {
+        let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = issued.as_secs();
+        let stamp = Issued { at: now, number: Some(known) };
+        // All that is given out here bears one name, and ends by it together.
+        let refresh = login.refresh.map(|refresh| (RefreshToken::first(), refresh.lifetime));
+        let id = refresh.as_ref().map_or_else(LoginId::random, |(first, _)| LoginId::of(&first.family));
+        let cookie = match login.issue {
+            Issue::Jwt => None,
+            Issue::Cookie | Issue::Both => Some(self.begin_session(call, login, id, &customer, account, stamp).await?),
+        };
+        let refresh = match refresh {
+            Some((first, lifetime)) => {
+                let family = Family {
+                    customer: customer.clone(),
+                    issued_at: now,
+                    expires_at: now.saturating_add(lifetime),
+                    current: first.digest,
+                    predecessor: None,
+                    account,
+                    number: stamp.number,
+                };
+                let bound =
+                    Bound { most: login.max_per_customer, until: family.expires_at.saturating_add(login.lifetime) };
+                self.shared.state.begin_family(&first, family, bound).await.map_err(|_| Refusal::StateUnavailable)?;
+                Some(first)
+            }
+            None => None,
+        };
+        let (issued_at, expires_in) = times(issued, login.lifetime, login.number_style);
+        let mut answer = format!(r#"{{"issued_at":{issued_at},"#);
+        if login.issue != Issue::Cookie {
+            let family = refresh.as_ref().map(|first| &first.family);
+            let jwt = sign_customer(call, &customer, claims, stamp, login.lifetime, id, family)?;
+            answer.push_str(&format!(r#""JWT":"{jwt}","#));
+        }
+        if let Some(refresh) = refresh {
+            answer.push_str(&format!(r#""refresh_token":"{}","#, refresh.as_str()));
+        }
+        answer.push_str(&format!(r#""expires_in":{expires_in}}}"#));
+        let mut response = json_response(answer);
+        if let Some(cookie) = cookie {
+            response.headers_mut().insert(header::SET_COOKIE, cookie);
+        }
+        Ok(response)
+    }
+
+    /// Always a new session, and the one whose cookie came with the request ends: whoever planted it has nothing of it. What
+    /// else its login has given stays good: tokens are bound to no browser.
+    async fn begin_session(
+        &self,
+        call: &Call<'_>,
+        login: &Login,
+        id: LoginId,
+        customer: &Identifier,
+        account: Option<AccountStamp>,
+        Issued { at: now, number }: Issued,
+    ) -> Result<HeaderValue, Refusal> {
+        let auth = &call.policy.auth;
+        let headers = &call.parts.headers;
+        let cookie = auth.cookie.as_ref().ok_or(Refusal::Internal)?;
+        let new = cookie.keys.issue(now).ok_or(Refusal::Internal)?;
+        let agent = headers.get(header::USER_AGENT).map(|agent| Agent::of(&String::from_utf8_lossy(agent.as_bytes())));
+        let expires_at = now.saturating_add(login.lifetime);
+        let session = Session {
+            customer: customer.clone(),
+            login: id,
+            issued_at: now,
+            last_seen: now,
+            expires_at,
+            agent: agent.unwrap_or_default(),
+            account,
+            number,
+        };
+        let state = &self.shared.state;
+        let bound = Bound { most: login.max_per_customer, until: expires_at };
+        state.begin(new.digest, session, bound).await.map_err(|_| Refusal::StateUnavailable)?;
+        for old in auth.named_sessions(headers, now) {
+            state.end(&old, expires_at).await.map_err(|_| Refusal::StateUnavailable)?;
+        }
+        cookie_line(&cookie.name, &new.value, login.lifetime, login.same_site)
+    }
+}
+
+/// The `Set-Cookie` of a session; without a value and lifetime the one that removes it.
+pub(crate) fn cookie_line(name: &str, value: &str, lifetime: u64, same_site: &str) -> Result<HeaderValue, Refusal> {
+    let line = format!("{name}={value}; Path=/; Max-Age={lifetime}; Secure; HttpOnly; SameSite={same_site}");
+    HeaderValue::from_str(&line).map_err(|_| Refusal::Internal)
+}
+
+/// A customer's JWT of this login, and of its family of refresh tokens where there is one.
+pub(crate) fn sign_customer(
+    call: &Call<'_>,
+    customer: &Identifier,
+    claims: Claims,
+    Issued { at: now, number }: Issued,
+    lifetime: u64,
+    login: LoginId,
+    family: Option<&SessionDigest>,
+) -> Result<String, Refusal> {
+    let issuer = call.policy.issuer.as_ref().ok_or(Refusal::Internal)?;
+    let mut claims = claims;
+    let ours = json!({
+        "iss": issuer.url, "aud": *call.audience(issuer), "sub": customer.as_str(),
+        "iat": now, "nbf": now, "exp": now.saturating_add(lifetime), "jti": token_id(), "sid": login.to_string(),
+    });
+    if let Value::Object(ours) = ours {
+        claims.extend(ours);
+    }
+    claims.remove(jwt::RULES);
+    if let Some(number) = number {
+        claims.insert(jwt::RULES.to_owned(), number.into());
+    }
+    if let Some(family) = family {
+        claims.insert(jwt::FAMILY.to_owned(), jwt::family_claim(family).into());
+    }
+    issuer.keys.sign("JWT", &claims, now).map_err(|_| Refusal::Internal)
+}
+
+fn login_request(
+    asked: &LoginBackend,
+    username: &str,
+    password: &str,
+    record: &Record,
+) -> Option<Request<RequestBody>> {
+    let encode =
+        |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let form = format!("username={}&password={}", encode(username), encode(password));
+    let mut request = Request::builder()
+        .method(Method::POST)
+        .uri(asked.path.as_str())
+        .header(header::HOST, &asked.backend.host)
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(header::ACCEPT, "application/json")
+        .header(X_FORWARDED_FOR, &record.source.forwarded_for)
+        .header(REQUEST_ID, &record.request_id);
+    if let Some((name, value)) = &asked.backend.authorization {
+        request = request.header(name, value);
+    }
+    request.body(RequestBody::Full(form.into())).ok()
+}
+
+async fn read_answer(mut body: AnswerBody) -> Option<Bytes> {
+    let mut all = Vec::new();
+    while let Some(frame) = std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context)).await {
+        if let Ok(data) = frame.ok()?.into_data() {
+            all.extend_from_slice(&data);
+        }
+        if all.len() > MAX_ANSWER {
+            return None;
+        }
+    }
+    Some(all.into())
+}
+
+/// `issued_at` in milliseconds and `expires_in` in seconds, as JSON values.
+pub(crate) fn times(issued: Duration, lifetime: u64, style: NumberStyle) -> (String, String) {
+    match style {
+        NumberStyle::String => (format!("\"{}\"", issued.as_millis()), format!("\"{lifetime}\"")),
+        NumberStyle::Number => (issued.as_millis().to_string(), lifetime.to_string()),
+    }
+}
+
+/// An answer that nobody may keep.
+pub(crate) fn json_response(text: String) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::full(text));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// A token's own id: 128 random bits.
+pub(crate) fn token_id() -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random_bytes::<16>())
+}

@@ -1,0 +1,168 @@
+//! `POST /oauth/revoke` (RFC 7009) and `POST /oauth/introspect` (RFC 7662), for clients that prove themselves.
+
+use std::time::SystemTime;
+
+use http::Response;
+use serde_json::{Value, json};
+
+use super::client_authentication::read_forms;
+use super::login::json_response;
+use super::logout::{end_family, end_of};
+use crate::auth::introspection::{Inspected, Purpose};
+use crate::auth::token_binding::Binding;
+use crate::auth::token_cache::{Identity, Verdict};
+use crate::auth::{Client, jwt};
+use crate::config::raw::TokenReach;
+use crate::gateway::error::Refused;
+use crate::gateway::observe::record::Record;
+use crate::gateway::request::call::Call;
+use crate::gateway::response::body::ResponseBody;
+use crate::gateway::{Gateway, unix_seconds};
+use crate::refusal::{Refusal, TokenFault};
+use crate::state::refresh_token::RefreshToken;
+use crate::state::session::SessionDigest;
+
+/// What stands in the place of a route's name.
+pub(crate) const REVOKE: &str = "revoke";
+/// What stands in the place of a route's name.
+pub(crate) const INTROSPECT: &str = "introspect";
+
+/// What a client hands in, in what it may see of it.
+enum Token {
+    /// A JWT that is good, and is the client's own or a customer's.
+    Good(Box<Inspected>),
+    /// A refresh token.
+    Refresh(RefreshToken),
+    /// A JWT that is over, whose login has these refresh tokens.
+    Over(SessionDigest),
+    /// Anything else.
+    Nothing,
+}
+
+impl Gateway {
+    /// Answers 200 also for what is no token, or no longer one (RFC 7009 section 2.2).
+    pub(crate) async fn revoke(
+        &self,
+        call: Box<Call<'_>>,
+        record: &mut Record,
+    ) -> Result<Response<ResponseBody>, Refused> {
+        let policy = call.policy;
+        let token = self.handed_in(call, Purpose::End, |client| client.revoke, record).await?;
+        let state = &self.shared.state;
+        let now = unix_seconds(SystemTime::now());
+        let login = policy.login.as_ref();
+        match token {
+            Token::Good(token) => {
+                // A customer's token takes its login along, and with it the refresh tokens (section 2.1).
+                let rule = end_of(&token, login, state, now).await?;
+                state.revoke(vec![rule]).await.map_err(|_| Refusal::StateUnavailable)?;
+            }
+            Token::Refresh(RefreshToken { family, .. }) | Token::Over(family) => {
+                end_family(&family, login, state, now).await.map_err(|_| Refusal::StateUnavailable)?;
+            }
+            Token::Nothing => {}
+        }
+        Ok(json_response("{}".to_owned()))
+    }
+
+    /// Says what a token is, or only that it is not good (RFC 7662 section 2.2).
+    pub(crate) async fn introspect(
+        &self,
+        call: Box<Call<'_>>,
+        record: &mut Record,
+    ) -> Result<Response<ResponseBody>, Refused> {
+        let auth = &call.policy.auth;
+        let state = &self.shared.state;
+        let token = self.handed_in(call, Purpose::Use, |client| client.introspect, record).await?;
+        // As on a route: a revocation may have been missed.
+        if state.is_stale() {
+            return Err(Refusal::StateUnavailable.into());
+        }
+        let now = unix_seconds(SystemTime::now());
+        let known = match token {
+            Token::Good(token) => described(&token),
+            Token::Refresh(token) => {
+                let family = state.family(&token, now).await.map_err(|_| Refusal::StateUnavailable)?;
+                let family = family.filter(|family| auth.accounts.admit(family.account));
+                family.map_or(Value::Null, |family| {
+                    json!({
+                        "active": true, "token_type": "refresh_token", "sub": family.customer.as_str(),
+                        "iat": family.issued_at, "exp": family.expires_at,
+                    })
+                })
+            }
+            Token::Over(_) | Token::Nothing => Value::Null,
+        };
+        let answer = if known.is_null() { json!({ "active": false }) } else { known };
+        Ok(json_response(answer.to_string()))
+    }
+
+    /// The token that a client hands in. `reach`: of which tokens it may ask for this.
+    async fn handed_in(
+        &self,
+        mut call: Box<Call<'_>>,
+        purpose: Purpose,
+        reach: fn(&Client) -> TokenReach,
+        record: &mut Record,
+    ) -> Result<Token, Refused> {
+        let policy = call.policy;
+        let endpoint = policy.access_token.as_ref().ok_or(Refusal::NoRoute)?;
+        let (query, form) = read_forms(&mut call, record).await?;
+        let client = self.authenticate(&call, &query, &form, endpoint, record).await?;
+        let reach = reach(client);
+        if reach == TokenReach::None {
+            return Err(Refusal::UnauthorizedClient.into());
+        }
+        let token = form.required("token")?;
+        if let Some(token) = RefreshToken::parse(token) {
+            return Ok(if reach == TokenReach::All { Token::Refresh(token) } else { Token::Nothing });
+        }
+        let now = unix_seconds(SystemTime::now());
+        let apart = call.audience_apart();
+        let is_meant = |claims: &jwt::Claims| policy.auth.is_for(claims, apart.as_deref());
+        match policy.auth.inspect(token, now, &self.shared.state, purpose).await {
+            Ok(token) if !is_meant(&token.claims) => Ok(Token::Nothing),
+            Ok(token) if !is_within(&token, reach, client) => Ok(Token::Nothing),
+            Ok(token) => Ok(Token::Good(Box::new(token))),
+            Err(TokenFault::NoKeys) => Err(Refusal::CustomerToken(TokenFault::NoKeys).into()),
+            Err(TokenFault::Expired | TokenFault::Revoked) if purpose == Purpose::End && reach == TokenReach::All => {
+                Ok(policy.auth.family_of_ended(token, now, is_meant).map_or(Token::Nothing, Token::Over))
+            }
+            Err(_) => Ok(Token::Nothing),
+        }
+    }
+}
+
+/// Whether a client may see a token: another client's is none of its business, whatever it may.
+fn is_within(token: &Inspected, reach: TokenReach, client: &Client) -> bool {
+    match &token.verdict {
+        Verdict::Access(access) => *access.client == *client.id,
+        Verdict::Customer(..) => reach == TokenReach::All,
+    }
+}
+
+/// What a route would take the token for.
+fn described(token: &Inspected) -> Value {
+    let claims = &token.claims;
+    let (kind, subject, scopes) = match &token.verdict {
+        Verdict::Access(access) => {
+            (Binding::token_type(access.binding.as_ref()), &*access.client, access.scopes.join(" "))
+        }
+        Verdict::Customer(Identity { customer, .. }) => ("JWT", customer.as_str(), String::new()),
+    };
+    let mut answer = json!({
+        "active": true, "token_type": kind, "sub": subject, "exp": claims.expires_at, "aud": claims.audience,
+        "iss": token.issuer,
+    });
+    let more = [
+        ("iat", claims.issued_at.map(Value::from)),
+        ("jti", claims.token_id.as_deref().map(Value::from)),
+        ("client_id", claims.client_id.as_deref().map(Value::from)),
+        ("scope", Some(scopes).filter(|scopes| !scopes.is_empty()).map(Value::from)),
+        ("cnf", claims.binding.as_ref().map(Binding::confirmation)),
+    ];
+    for (name, value) in more.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        answer[name] = value;
+    }
+    answer
+}

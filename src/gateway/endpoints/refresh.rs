@@ -1,0 +1,93 @@
+//! `grant_type=refresh_token` (RFC 6749 section 6): another JWT of the same login, without a password.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::Response;
+
+use super::client_authentication::{is_shown, one_of};
+use super::form::Form;
+use super::login::{json_response, sign_customer, times};
+use crate::gateway::Gateway;
+use crate::gateway::error::Refused;
+use crate::gateway::observe::record::Record;
+use crate::gateway::request::call::Call;
+use crate::gateway::response::body::ResponseBody;
+use crate::policy::AccessToken;
+use crate::policy::accounts::Accounts;
+use crate::refusal::Refusal;
+use crate::state::refresh_token::{Family, RefreshToken, Rotated, Rotation};
+use crate::state::revocation::Issued;
+use crate::state::session::LoginId;
+
+impl Gateway {
+    /// Takes a refresh token for the next one and another JWT. A client may prove itself as well; it need not, for
+    /// whoever logs in has no secret of a client.
+    pub(crate) async fn refresh(
+        &self,
+        call: &Call<'_>,
+        query: &Form,
+        form: &Form,
+        endpoint: &AccessToken,
+        record: &mut Record,
+    ) -> Result<Response<ResponseBody>, Refused> {
+        let policy = call.policy;
+        let login = policy.login.as_ref().ok_or(Refusal::GrantType)?;
+        let presented = form.required("refresh_token")?;
+        if is_shown(&call.parts.headers, form)? {
+            self.authenticate(call, query, form, endpoint, record).await?;
+        }
+        // A login grants none, so that any is more than was granted (RFC 6749 section 6).
+        if one_of(query, form, "scope")?.is_some_and(|scope| !scope.trim().is_empty()) {
+            return Err(Refusal::ScopeNotAllowed.into());
+        }
+        let presented = RefreshToken::parse(presented).ok_or(Refusal::RefreshToken)?;
+        let state = &self.shared.state;
+        let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = issued.as_secs();
+        let deriver = policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
+        let successors = presented.successors(deriver);
+        let rotation = Rotation { now: issued, grace: login.refresh.map(|refresh| refresh.grace).unwrap_or_default() };
+        // Whose login it is, and what its JWT says; a login from before a rotation of the key names its customer as of then.
+        let holder = |family: &Family| {
+            let customer = deriver.accept(family.customer.as_str(), now).ok()?;
+            let claims = match &login.accounts {
+                Accounts::File(accounts) => accounts.of_login(family.account, &customer)?.claims.clone(),
+                Accounts::Backend(_) => Default::default(),
+            };
+            Some((customer, claims))
+        };
+        let rotated = state.rotate(&presented, &successors, rotation, |family| holder(family).is_some()).await;
+        let family = match rotated.map_err(|_| Refusal::StateUnavailable)? {
+            Rotated::Good(family) | Rotated::Reused(family) if state.is_family_revoked(&presented.family, &family) => {
+                record.known.customer = Some(family.customer);
+                return Err(Refusal::RefreshToken.into());
+            }
+            Rotated::Unknown | Rotated::Replaced => return Err(Refusal::RefreshToken.into()),
+            Rotated::Good(family) => family,
+            // Its account, or the key of its customer, is not in force here, and may be tomorrow or at another replica.
+            Rotated::Barred(family) => {
+                record.known.customer = Some(family.customer);
+                return Err(Refusal::RefreshToken.into());
+            }
+            Rotated::Reused(family) => {
+                // What was issued last outlives the family.
+                let ends = family.expires_at.saturating_add(login.lifetime);
+                state.end_family(&presented.family, ends).await.map_err(|_| Refusal::StateUnavailable)?;
+                record.known.customer = Some(family.customer);
+                return Err(Refusal::RefreshTokenReused.into());
+            }
+        };
+        let (customer, claims) = holder(&family).ok_or(Refusal::RefreshToken)?;
+        record.known.customer = Some(customer.clone());
+        let next = successors.iter().find(|token| token.digest == family.current).ok_or(Refusal::Internal)?;
+        // A rule that ends the login ends this too, however much is known now.
+        let stamp = Issued { at: now, number: family.number };
+        let (id, tokens) = (LoginId::of(&presented.family), Some(&presented.family));
+        let jwt = sign_customer(call, &customer, claims, stamp, login.lifetime, id, tokens)?;
+        let (issued_at, expires_in) = times(issued, login.lifetime, endpoint.number_style);
+        Ok(json_response(format!(
+            r#"{{"token_type":"JWT","issued_at":{issued_at},"access_token":"{jwt}","JWT":"{jwt}","expires_in":{expires_in},"refresh_token":"{}"}}"#,
+            next.as_str()
+        )))
+    }
+}

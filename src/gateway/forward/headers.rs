@@ -1,0 +1,242 @@
+//! Header fields on their way: remove first, then insert. Nothing of a caller's that claims an identity, an address
+//! or another target reaches a backend, and ours is written last.
+
+use std::sync::LazyLock;
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Version};
+
+use super::json_response;
+use crate::auth::CUSTOMER_AUTH;
+use crate::config::raw::Requirement;
+use crate::fields::{self, FieldSet};
+use crate::gateway::connection::client_address::{X_FORWARDED_FOR, X_FORWARDED_PROTO};
+use crate::gateway::host::Host;
+use crate::gateway::request::request_id::REQUEST_ID;
+use crate::policy::route::Route;
+
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// What decides about a caller's fields on their way to the backend.
+pub struct Passage<'a> {
+    /// What is called.
+    pub route: &'a Route,
+    /// What the caller asked for.
+    pub host: &'a Host,
+    /// The caller's address.
+    pub forwarded_for: &'a HeaderValue,
+    /// Whether it came by TLS.
+    pub secure: bool,
+    /// The version that it spoke.
+    pub version: Version,
+    /// Whether its body has no announced length.
+    pub is_chunked: bool,
+    /// The request's id.
+    pub request_id: &'a HeaderValue,
+}
+
+/// Turns a caller's fields into those of the request to the backend.
+pub fn prepare_request(headers: &mut HeaderMap, passage: &Passage<'_>) {
+    let Passage { route, host, .. } = *passage;
+    let stripped = &*route.stripped;
+    let may_pass = |name: &HeaderName| stripped.lets_trailer_pass(name);
+    let trailers = if passage.is_chunked { announced_trailers(headers, may_pass) } else { None };
+    let kept_credential =
+        |name: &HeaderName| route.forward.iter().any(|credential| *name == field_of(route, *credential));
+    // The announced length holds for the body that is sent on, and is written anew where it can be written otherwise.
+    let is_odd = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes().starts_with(b"0"));
+    fields::remove_hop_by_hop(headers, kept_credential, |name| {
+        (is_odd && *name == header::CONTENT_LENGTH) || stripped.contains(name)
+    });
+    if !route.forward.contains(&Requirement::Customer) {
+        remove_cookies(headers, &route.own_cookies);
+    }
+    if let Some(trailers) = trailers {
+        headers.insert(header::TRAILER, trailers);
+    }
+    if let Some(rules) = &route.request_fields {
+        rules.apply(headers);
+    }
+    if route.response.is_some() {
+        json_response::ask_plainly(headers);
+    }
+    headers.insert(header::HOST, host.authority.clone());
+    headers.insert(X_FORWARDED_FOR, passage.forwarded_for.clone());
+    let scheme = if passage.secure { "https" } else { "http" };
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    headers.insert(X_FORWARDED_HOST, host.authority.clone());
+    headers.insert(header::FORWARDED, host.forwarded.clone());
+    via(headers, passage.version);
+    headers.insert(REQUEST_ID, passage.request_id.clone());
+    if let Some((name, value)) = &route.backend.authorization {
+        headers.insert(name, value.clone());
+    }
+}
+
+/// The field in which a credential stands.
+pub(crate) fn field_of(route: &Route, credential: Requirement) -> HeaderName {
+    match credential {
+        Requirement::Client => header::AUTHORIZATION,
+        Requirement::Customer => CUSTOMER_AUTH,
+        Requirement::ApiKey => route.demand.api_key_header.0.clone(),
+    }
+}
+
+/// The trailer fields that are announced and may pass; without the announcement none are sent on.
+fn announced_trailers(headers: &HeaderMap, may_pass: impl Fn(&HeaderName) -> bool) -> Option<HeaderValue> {
+    let lines = headers.get_all(header::TRAILER).iter();
+    let names = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let names = names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok());
+    let names: Vec<HeaderName> = names.filter(may_pass).collect();
+    let names: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
+    if names.is_empty() { None } else { HeaderValue::from_str(&names.join(", ")).ok() }
+}
+
+/// Takes our own cookies out of `Cookie`; the others stay as they are.
+pub(crate) fn remove_cookies(headers: &mut HeaderMap, own: &[String]) {
+    if own.is_empty() || !headers.contains_key(header::COOKIE) {
+        return;
+    }
+    let is_own = |pair: &&[u8]| {
+        let name = pair.trim_ascii().split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
+        own.iter().any(|own| own.as_bytes() == name)
+    };
+    let pairs: Vec<&[u8]> =
+        headers.get_all(header::COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).collect();
+    if !pairs.iter().any(is_own) {
+        return;
+    }
+    let others: Vec<&[u8]> = pairs.into_iter().filter(|pair| !is_own(pair)).map(<[u8]>::trim_ascii).collect();
+    match HeaderValue::from_bytes(&others.join(&b"; "[..])) {
+        Ok(line) if !others.is_empty() => headers.insert(header::COOKIE, line),
+        _ => headers.remove(header::COOKIE),
+    };
+}
+
+/// Takes the lines of `Set-Cookie` out that a browser would send back as this cookie: also one without a name, which
+/// comes back as its value alone (RFC 6265bis section 5.6).
+fn remove_set_cookies(headers: &mut HeaderMap, cookie: &str) {
+    let is_it = |line: &HeaderValue| {
+        let pair = line.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii_start();
+        let pair = pair.strip_prefix(b"=").unwrap_or(pair);
+        pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii() == cookie.as_bytes()
+    };
+    if !headers.get_all(header::SET_COOKIE).iter().any(is_it) {
+        return;
+    }
+    let others: Vec<HeaderValue> =
+        headers.get_all(header::SET_COOKIE).iter().filter(|line| !is_it(line)).cloned().collect();
+    headers.remove(header::SET_COOKIE);
+    for line in others {
+        headers.append(header::SET_COOKIE, line);
+    }
+}
+
+/// RFC 9110 section 7.6.3.
+fn via(headers: &mut HeaderMap, version: Version) {
+    let ours = match version {
+        Version::HTTP_2 => "2.0 wicketgate",
+        Version::HTTP_10 => "1.0 wicketgate",
+        _ => "1.1 wicketgate",
+    };
+    let ours = HeaderValue::from_static(ours);
+    let earlier: Vec<&[u8]> = headers.get_all(header::VIA).iter().map(HeaderValue::as_bytes).collect();
+    let value = if earlier.is_empty() {
+        ours
+    } else {
+        let all = [&earlier.join(&b", "[..])[..], b", ", ours.as_bytes()].concat();
+        HeaderValue::from_bytes(&all).unwrap_or(ours)
+    };
+    headers.insert(header::VIA, value);
+}
+
+/// Fields that speak about the bytes of the body, which are no longer those.
+const ABOUT_BYTES: [HeaderName; 5] = [
+    header::CONTENT_LENGTH,
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+];
+
+/// The body has been changed on its way.
+pub(crate) fn body_changed(headers: &mut HeaderMap) {
+    for name in &ABOUT_BYTES {
+        headers.remove(name);
+    }
+}
+
+/// Fields that must not stand in trailers of an answer, beside those that must not stand in any (RFC 9110 section 6.5.1):
+/// they say who may read and keep the answer, or the gateway alone writes them.
+static NOT_IN_ANSWER_TRAILERS: LazyLock<FieldSet> = LazyLock::new(|| {
+    let mut set = FieldSet::default();
+    for name in [
+        "age",
+        "allow",
+        "alt-svc",
+        "clear-site-data",
+        "content-language",
+        "content-location",
+        "content-security-policy",
+        "date",
+        "expires",
+        "location",
+        "ratelimit",
+        "ratelimit-policy",
+        "referrer-policy",
+        "refresh",
+        "retry-after",
+        "set-cookie",
+        "set-cookie2",
+        "strict-transport-security",
+        "vary",
+        "via",
+        "warning",
+        "www-authenticate",
+        "x-content-type-options",
+        "x-frame-options",
+        "x-request-id",
+    ] {
+        set.insert(name);
+    }
+    set
+});
+
+/// Whether a trailer of this name may pass to the caller, where the rules of the route are about these names.
+pub(crate) fn lets_answer_trailer_pass(name: &HeaderName, ruled: Option<&FieldSet>) -> bool {
+    NOT_IN_ANSWER_TRAILERS.lets_trailer_pass(name)
+        && !is_about_origins(name)
+        && !ruled.is_some_and(|set| set.contains(name))
+}
+
+/// Whether a field is of the CORS protocol.
+fn is_about_origins(name: &HeaderName) -> bool {
+    name.as_str().starts_with("access-control-")
+}
+
+/// Turns the fields of a backend that spoke this version into those of the response to the caller.
+pub(crate) fn prepare_response(headers: &mut HeaderMap, route: &Route, received: Version) {
+    let ruled = route.response_fields.as_ref().map(|rules| &**rules.about());
+    let trailers = announced_trailers(headers, |name| lets_answer_trailer_pass(name, ruled));
+    // Who may read answers, `cors` says, and where else the gateway can be reached, only the gateway.
+    let is_not_theirs = |name: &HeaderName| {
+        *name == REQUEST_ID || *name == header::ALT_SVC || (route.cors.is_none() && is_about_origins(name))
+    };
+    fields::remove_hop_by_hop(headers, |_| false, is_not_theirs);
+    if let Some(trailers) = trailers {
+        headers.insert(header::TRAILER, trailers);
+    }
+    if let Some(cookie) = &route.session_cookie {
+        remove_set_cookies(headers, cookie);
+    }
+    if let Some(rules) = &route.response_fields {
+        rules.apply(headers);
+    }
+    if route.security_headers {
+        json_response::secure(headers);
+    }
+    via(headers, received);
+    if route.demand.customer {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}

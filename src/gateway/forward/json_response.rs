@@ -1,0 +1,115 @@
+//! Answers of JSON routes: read whole, held to the rules of the route, and written anew. What cannot be read does not
+//! pass: callers may log all that they get (docs/asapp.md, requirement 43).
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Response};
+use http_body::Body as _;
+
+use super::headers;
+use super::response_framing::{self, AnswerFault};
+use crate::backend::Backend;
+use crate::gateway::observe::record::Record;
+use crate::gateway::response::body::ResponseBody;
+use crate::gateway::{Answer, error};
+use crate::policy::response::ResponseRules;
+use crate::refusal::Refusal;
+
+/// Says to the backend what can be read here: all of the answer, not encoded.
+pub(crate) fn ask_plainly(headers: &mut HeaderMap) {
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    for name in [header::RANGE, header::IF_RANGE] {
+        headers.remove(name);
+    }
+}
+
+/// What may pass of an answer.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) async fn filtered(
+    rules: &ResponseRules,
+    answer: Answer,
+    is_head: bool,
+    backend: &Backend,
+    record: &Record,
+) -> Result<Answer, Refusal> {
+    let (mut head, mut body) = answer.into_parts();
+    let is_plain = is_plain_json(&head.headers);
+    headers::body_changed(&mut head.headers);
+    for name in [header::TRAILER, header::ACCEPT_RANGES, header::CONTENT_ENCODING] {
+        head.headers.remove(name);
+    }
+    if !response_framing::has_content(is_head, head.status) {
+        return Ok(Response::from_parts(head, ResponseBody::full("")));
+    }
+    let left = match collected(&mut body, rules.limit).await {
+        Ok(bytes) if bytes.is_empty() => Ok(bytes),
+        Ok(bytes) if is_plain => rules.filter.apply(&bytes).map(Bytes::from).map_err(|_| AnswerFault::BrokenJson),
+        Ok(_) => Err(AnswerFault::NotJson),
+        Err(fault) => Err(fault),
+    };
+    let left = match left {
+        Err(fault) if head.status.is_success() => {
+            backend.log_bad_response(body.server().unwrap_or_default(), &record.request_id, &fault);
+            return Err(fault.into());
+        }
+        // What a backend says about its own faults is not for callers; that there was one is.
+        Err(_) => {
+            head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            error::of_backend(head.status, record.id())
+        }
+        Ok(left) => left,
+    };
+    Ok(Response::from_parts(head, ResponseBody::full(left)))
+}
+
+/// JSON in UTF-8 (RFC 8259 section 8.1), not encoded.
+fn is_plain_json(headers: &HeaderMap) -> bool {
+    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(kind), None) = (kinds.next(), kinds.next()) else { return false };
+    let kind = kind.to_str().unwrap_or_default().to_ascii_lowercase();
+    let mut parts = kind.split(';').map(str::trim);
+    let is_json = parts.next().is_some_and(|kind| kind == "application/json" || kind.ends_with("+json"));
+    let is_utf8 = parts.filter_map(|part| part.strip_prefix("charset=")).all(|name| name.trim_matches('"') == "utf-8");
+    let is_plain = headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    is_json && is_utf8 && is_plain
+}
+
+async fn collected(body: &mut ResponseBody, limit: usize) -> Result<Bytes, AnswerFault> {
+    if body.size_hint().lower() > limit as u64 {
+        return Err(AnswerFault::TooLarge);
+    }
+    let mut all = Vec::new();
+    let mut body = std::pin::Pin::new(body);
+    while let Some(frame) = std::future::poll_fn(|context| body.as_mut().poll_frame(context)).await {
+        let frame = frame.map_err(|_| AnswerFault::BrokeOff)?;
+        let Some(data) = frame.data_ref() else { continue };
+        if all.len() + data.len() > limit {
+            return Err(AnswerFault::TooLarge);
+        }
+        all.extend_from_slice(data);
+    }
+    Ok(all.into())
+}
+
+/// What tells browsers to do nothing with an answer but to hand it to the page that asked for it.
+const SECURITY: [(HeaderName, HeaderValue); 4] = [
+    (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff")),
+    (HeaderName::from_static("x-frame-options"), HeaderValue::from_static("DENY")),
+    (HeaderName::from_static("referrer-policy"), HeaderValue::from_static("no-referrer")),
+    (
+        HeaderName::from_static("content-security-policy"),
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    ),
+];
+
+/// Adds what the backend itself does not say.
+pub(crate) fn secure(headers: &mut HeaderMap) {
+    for (name, value) in &SECURITY {
+        headers.entry(name).or_insert_with(|| value.clone());
+    }
+}

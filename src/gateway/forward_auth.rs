@@ -1,0 +1,152 @@
+//! Forward-auth: another proxy asks before it forwards, and is told yes or no by the checks that hold for requests
+//! that come here themselves.
+
+pub(crate) mod ext_authz;
+pub(crate) mod forwarded_request;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Response};
+
+use super::connection::Connection;
+use super::connection::client_address::{Networks, Source};
+use super::error::Refused;
+use super::forward::{self, headers};
+use super::observe::record::Record;
+use super::request::call::{Call, Upload};
+use super::request::head::Head;
+use super::request::target::found;
+use super::response::body::ResponseBody;
+use super::{Answer, Current, Gateway};
+use crate::config::raw::Requirement;
+use crate::policy::forward_auth::ForwardAuth;
+use crate::policy::route::{Placement, Route};
+use crate::policy::{Policy, Target};
+use crate::refusal::Refusal;
+use forwarded_request::Original;
+
+/// What stands for the route until it is known.
+pub(super) const NAME: &str = "forward_auth";
+
+/// What the proxy does with a request that may pass.
+pub(super) struct Verdict {
+    /// Who calls: fields that it sets, in place of those that there are.
+    pub(super) identity: HeaderMap,
+    /// What is left of the cookies, where ours were among them.
+    pub(super) cookies: Option<HeaderValue>,
+    /// Fields that go no further.
+    pub(super) removed: Vec<HeaderName>,
+}
+
+/// The caller's fields that a decision does not name, in the hands of the proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unnamed {
+    /// It sends them to the backend, as nginx, Traefik and Caddy do.
+    PassedOn,
+    /// It is told by name which of them go no further.
+    Removed,
+}
+
+impl Gateway {
+    /// Answers nginx, Traefik or Caddy: 200 with the fields to set, or the refusal that the request would get here.
+    pub(super) async fn decide(
+        &self,
+        current: &Rc<Current>,
+        call: Box<Call<'_>>,
+        record: &mut Record,
+    ) -> Result<Answer, Refused> {
+        asked_by(&current.policy, call.connection)?;
+        let (original, by_nginx) = Original::read(call.parts.headers)?;
+        let judged = self.verdict_on(current, call.connection, original, Unnamed::PassedOn, record).await;
+        let verdict = judged.map_err(|refused| Refused { narrow: by_nginx, ..refused })?;
+        let mut response = Response::new(ResponseBody::full(Bytes::new()));
+        *response.headers_mut() = verdict.identity;
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    }
+
+    /// Whether a request may pass, by all that holds for requests that come here themselves. Only its body is not seen.
+    pub(super) async fn verdict_on(
+        &self,
+        current: &Rc<Current>,
+        connection: &Connection,
+        original: Original,
+        unnamed: Unnamed,
+        record: &mut Record,
+    ) -> Result<Verdict, Refused> {
+        let policy = &current.policy;
+        let Original { mut parts, host, secure, address } = original;
+        // The proxy has let it in already.
+        let source = Rc::new(Source::direct(address, secure, &Networks::default()));
+        record.source = Rc::clone(&source);
+        let has_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH)
+            || parts.headers.contains_key(header::CONTENT_TYPE);
+        let head = Head::of(&mut parts, &host, has_body, connection.limits.target, &source)?;
+        let target = match found(policy, connection, &head, &parts) {
+            Ok(Target::Route(number)) => Ok(number),
+            Ok(_) => Err(Refusal::NoRoute.into()),
+            Err(refused) => Err(refused),
+        };
+        let number = target.inspect_err(|_| record.lost(parts.uri.path()))?;
+        let route = &policy.routes[number as usize];
+        record.route = Arc::clone(&route.name);
+        if route.reads_body() {
+            return Err(Refusal::NeedsBody.into());
+        }
+        if unnamed == Unnamed::PassedOn && parts.headers.keys().any(|name| is_forged(policy, route, name)) {
+            return Err(Refusal::IdentifierMismatch.into());
+        }
+        let body = Upload::Read(Bytes::new());
+        let mut call = Call { policy, connection, source, head, parts, body, is_asked_about: true };
+        let caller = self.checked(current, route, &mut call, record).await?;
+        let came = std::mem::take(&mut call.parts.headers);
+        forward::place(route, &caller, &mut call, record)?;
+        let identity = call.parts.headers;
+        let kept: Vec<HeaderName> =
+            route.forward.iter().map(|credential| headers::field_of(route, *credential)).collect();
+        // What the route lets pass of claims is not in its own set.
+        let goes = |endpoint: &ForwardAuth, name: &HeaderName| {
+            endpoint.withholds(name) || (endpoint.is_claim_behind_envoy(name) && route.stripped.contains(name))
+        };
+        let is_withheld = |name: &&HeaderName| {
+            policy.forward_auth.as_ref().is_some_and(|endpoint| goes(endpoint, name))
+                && !kept.contains(name)
+                && !identity.contains_key(*name)
+        };
+        let mut removed: Vec<HeaderName> = came.keys().filter(is_withheld).cloned().collect();
+        let mut cookies = None;
+        if !route.forward.contains(&Requirement::Customer) && came.contains_key(header::COOKIE) {
+            let mut rest = came.clone();
+            headers::remove_cookies(&mut rest, &route.own_cookies);
+            match rest.remove(header::COOKIE) {
+                None => removed.push(header::COOKIE),
+                Some(left) => cookies = Some(left).filter(|left| came.get(header::COOKIE) != Some(left)),
+            }
+        }
+        Ok(Verdict { identity, cookies, removed })
+    }
+}
+
+/// Whether a caller sends what only the gateway may write. Only where the route tells its backend the customer may the
+/// caller name it too; that it names the right one is checked with the others.
+fn is_forged(policy: &Policy, route: &Route, name: &HeaderName) -> bool {
+    let is_told = matches!(&route.placement, Some(Placement::Header(told)) if told == name);
+    !is_told && policy.forward_auth.as_ref().is_some_and(|forward_auth| forward_auth.forbids(name))
+}
+
+/// Whether the other side of this connection may ask: one of those that are configured, on the endpoint's own listener
+/// or, where it has none, where nobody speaks for callers.
+///
+/// # Errors
+/// [`Refusal::AddressNotAllowed`] for everybody else.
+pub(super) fn asked_by(policy: &Policy, connection: &Connection) -> Result<(), Refusal> {
+    let is_place = |endpoint: &ForwardAuth| match endpoint.is_apart() {
+        true => connection.entrance().only_decides,
+        false => connection.is_of_one_caller(),
+    };
+    let may_ask = |endpoint: &ForwardAuth| is_place(endpoint) && endpoint.allows(connection.source().address);
+    if policy.forward_auth.as_ref().is_some_and(may_ask) { Ok(()) } else { Err(Refusal::AddressNotAllowed) }
+}

@@ -1,0 +1,145 @@
+//! Envoy asks before it forwards, by gRPC: `envoy.service.auth.v3.Authorization/Check`, over HTTP/2.
+//!
+//! Whatever cannot be read is no answer at all, or a refusal: Envoy lets nothing pass on either, unless somebody sets
+//! its `failure_mode_allow`.
+
+use std::rc::Rc;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Response, Version};
+use prost::Message as _;
+
+use super::forwarded_request::Original;
+use super::{Unnamed, Verdict, asked_by};
+use crate::gateway::error::{self, Refused};
+use crate::gateway::observe::record::Record;
+use crate::gateway::request::call::Call;
+use crate::gateway::response::body::ResponseBody;
+use crate::gateway::{Answer, Current, Gateway};
+use crate::refusal::Refusal;
+use messages::{CheckRequest, CheckResponse, Denied, HttpResponse, HttpStatus, Passed, SetField, Status};
+
+mod messages;
+
+/// What stands for the route until it is known.
+pub(crate) const NAME: &str = "ext_authz";
+
+/// Codes of gRPC.
+#[derive(Debug, Clone, Copy)]
+enum Code {
+    Ok = 0,
+    InvalidArgument = 3,
+    PermissionDenied = 7,
+    Unimplemented = 12,
+    Unauthenticated = 16,
+}
+
+impl Gateway {
+    /// Answers Envoy.
+    pub(crate) async fn ext_authz(
+        &self,
+        current: &Rc<Current>,
+        mut call: Box<Call<'_>>,
+        record: &mut Record,
+    ) -> Result<Answer, Refused> {
+        asked_by(&current.policy, call.connection)?;
+        if call.parts.version != Version::HTTP_2 || call.parts.method != Method::POST {
+            return Err(Refusal::NoRoute.into());
+        }
+        let kind = call.content_type()?.map(|found| found.kind);
+        if !matches!(kind.as_deref(), Some("application/grpc" | "application/grpc+proto")) {
+            return Err(Refused::of_types(&["application/grpc"]));
+        }
+        let body = call.read_body(call.connection.limits.body, record).await?;
+        let asked =
+            unframed(&body).and_then(|message| CheckRequest::decode(message).map_err(|_| Code::InvalidArgument));
+        let original = match asked {
+            Ok(request) => request.original(),
+            Err(code) => {
+                record.refusal = Some(Refusal::BadForwardedRequest);
+                return Ok(failed(code));
+            }
+        };
+        let judged = match original {
+            Ok(original) => self.verdict_on(current, call.connection, original, Unnamed::Removed, record).await,
+            Err(refusal) => Err(refusal.into()),
+        };
+        let mut fields = HeaderMap::new();
+        if let Some(told) = record.told.take() {
+            told.write(&mut fields);
+        }
+        let response = match judged {
+            Ok(verdict) => passed(verdict, &fields),
+            Err(refused) => denied(&refused, fields, record),
+        };
+        Ok(framed(&response))
+    }
+}
+
+fn passed(verdict: Verdict, told: &HeaderMap) -> CheckResponse {
+    let mut headers: Vec<SetField> = verdict.identity.iter().map(field).collect();
+    headers.extend(verdict.cookies.iter().map(|cookies| field((&header::COOKIE, cookies))));
+    let headers_to_remove = verdict.removed.iter().map(ToString::to_string).collect();
+    let response_headers_to_add = told.iter().map(field).collect();
+    CheckResponse {
+        status: Some(Status { code: Code::Ok as i32 }),
+        http_response: Some(HttpResponse::Passed(Passed { headers, headers_to_remove, response_headers_to_add })),
+    }
+}
+
+/// What the caller would get here, for Envoy to give to it.
+fn denied(refused: &Refused, told: HeaderMap, record: &mut Record) -> CheckResponse {
+    let (head, _) = error::response(refused, record.id()).into_parts();
+    let row = refused.row();
+    record.refusal = Some(refused.refusal);
+    record.decided = Some(row.status);
+    let id = (&crate::gateway::REQUEST_ID, &record.request_id);
+    let headers = head.headers.iter().chain(&told).chain([id]).map(field).collect();
+    let body = String::from_utf8_lossy(&error::body(&row, record.id())).into_owned();
+    let code =
+        if row.status == http::StatusCode::UNAUTHORIZED { Code::Unauthenticated } else { Code::PermissionDenied };
+    let status = Some(HttpStatus { code: i32::from(row.status.as_u16()) });
+    CheckResponse {
+        status: Some(Status { code: code as i32 }),
+        http_response: Some(HttpResponse::Denied(Denied { status, headers, body })),
+    }
+}
+
+fn field((name, value): (&HeaderName, &HeaderValue)) -> SetField {
+    SetField::instead(name.as_str(), &String::from_utf8_lossy(value.as_bytes()))
+}
+
+/// The only message of a body: a byte that says whether it is compressed, four bytes of length, and itself.
+fn unframed(body: &Bytes) -> Result<Bytes, Code> {
+    let Some((head, message)) = body.split_first_chunk::<5>() else { return Err(Code::InvalidArgument) };
+    let [compressed, length @ ..] = *head;
+    if compressed != 0 {
+        return Err(Code::Unimplemented);
+    }
+    if u32::from_be_bytes(length) as usize != message.len() {
+        return Err(Code::InvalidArgument);
+    }
+    Ok(body.slice(5..))
+}
+
+fn framed(message: &CheckResponse) -> Answer {
+    let length = message.encoded_len();
+    let mut body = BytesMut::with_capacity(5 + length);
+    body.put_u8(0);
+    body.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    body.put_slice(&message.encode_to_vec());
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from(Code::Ok as i32));
+    let mut response = Response::new(ResponseBody::trailed(body.freeze(), trailers));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
+}
+
+/// An answer without a message.
+fn failed(code: Code) -> Answer {
+    let mut response = Response::new(ResponseBody::full(Bytes::new()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response.headers_mut().insert("grpc-status", HeaderValue::from(code as i32));
+    response
+}

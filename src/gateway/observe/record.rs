@@ -1,0 +1,394 @@
+//! The record of a request: one log line and one set of counts, exactly once, also when the caller hangs up.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{HeaderValue, Method, StatusCode, Version};
+use time::OffsetDateTime;
+
+use super::access_log::AccessLog;
+use crate::auth::attribution::Known;
+use crate::backend::Permit;
+use crate::backend::response_body::AnswerBody;
+use crate::body_stream::Progress;
+use crate::customer::Identifier;
+use crate::gateway::connection::Connection;
+use crate::gateway::connection::client_address::Source;
+use crate::gateway::cors::Readers;
+use crate::gateway::error;
+use crate::gateway::rate_limit::apply::Told;
+use crate::gateway::request::head::TakenHead;
+use crate::gateway::websocket::handshake::Handshake;
+use crate::gateway::websocket::tunnel::Agreed;
+use crate::metrics::{Cells, RequestKey};
+use crate::refusal::Refusal;
+use crate::secret::has_secret_shape;
+
+/// Stands for a caller that left before there was an answer.
+const CALLER_LEFT: u16 = 499;
+
+/// Where records go to.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub(crate) cells: Arc<Cells>,
+    pub(crate) log: AccessLog,
+}
+
+/// What is known of a request; written down when dropped.
+pub(crate) struct Record {
+    ledger: Rc<Ledger>,
+    connection: Rc<Connection>,
+    /// Where it comes from.
+    pub(crate) source: Rc<Source>,
+    started: Instant,
+    /// When the exchange must be over.
+    pub(crate) until: Instant,
+    /// When it came.
+    pub(crate) time: SystemTime,
+    protocol: &'static str,
+    method: &'static str,
+    /// The request's id.
+    pub(crate) request_id: HeaderValue,
+    /// The route, or what stands in its place.
+    pub(crate) route: Arc<str>,
+    status: u16,
+    /// What was decided about a request that another proxy asks about.
+    pub(crate) decided: Option<StatusCode>,
+    /// Why it was refused.
+    pub(crate) refusal: Option<Refusal>,
+    /// Why it would have been refused.
+    pub(crate) observed: Option<Refusal>,
+    /// What the caller is told of its limits.
+    pub(crate) told: Option<Box<Told>>,
+    /// Which pages may read the answer.
+    pub(crate) readers: Option<Box<Readers>>,
+    /// Whose credentials it has shown. A client that asks for a token and has not proved itself is the one of
+    /// gateway.yaml that it says it is.
+    pub(crate) known: Known,
+    /// What stands for the name that it tries to prove.
+    pub(crate) attempt: Option<Box<str>>,
+    /// Its path, where it was refused before a route was found for it.
+    path: Option<Box<str>>,
+    /// What of the request's body has come.
+    pub(crate) progress: Rc<Progress>,
+    bytes_out: u64,
+    /// From sending the request to the backend to the head of its response.
+    pub(crate) backend_time: Option<Duration>,
+    /// The backend's place, until the response has been read.
+    pub(crate) permit: Option<Permit>,
+    complete: bool,
+    /// Whether it asks for another protocol.
+    pub(crate) asks_upgrade: bool,
+    /// The WebSocket that is asked for, until the backend has answered.
+    pub(crate) handshake: Option<Box<Handshake>>,
+    /// The WebSocket that is agreed on.
+    pub(crate) agreed: Option<Box<Agreed>>,
+}
+
+/// What is known before anything is decided.
+pub(crate) struct Arrival {
+    pub(crate) connection: Rc<Connection>,
+    pub(crate) started: Instant,
+    pub(crate) time: SystemTime,
+    pub(crate) request_id: HeaderValue,
+}
+
+impl Record {
+    /// Opens the record of a request, whose head has been taken.
+    pub(crate) fn open(
+        ledger: Rc<Ledger>,
+        arrival: Arrival,
+        _taken: &TakenHead,
+        method: &Method,
+        version: Version,
+    ) -> Box<Self> {
+        ledger.cells.request_began();
+        arrival.connection.request_began(arrival.started);
+        let until = arrival.started + arrival.connection.limits.request_timeout;
+        Box::new(Self {
+            ledger,
+            until,
+            source: arrival.connection.source(),
+            connection: arrival.connection,
+            started: arrival.started,
+            time: arrival.time,
+            protocol: protocol(version),
+            method: method_word(method),
+            request_id: arrival.request_id,
+            route: no_route(),
+            status: CALLER_LEFT,
+            decided: None,
+            refusal: None,
+            observed: None,
+            told: None,
+            readers: None,
+            known: Known::default(),
+            attempt: None,
+            path: None,
+            progress: Rc::default(),
+            bytes_out: 0,
+            backend_time: None,
+            permit: None,
+            complete: false,
+            asks_upgrade: false,
+            handshake: None,
+            agreed: None,
+        })
+    }
+
+    /// Notes what is answered.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.status = self.decided.unwrap_or(status).as_u16();
+    }
+
+    /// It is refused before a route was found for it: this is its path.
+    pub(crate) fn lost(&mut self, path: &str) {
+        self.path = Some(shown_path(path));
+    }
+
+    /// What came was no request, so it has no method.
+    pub(crate) fn unparsed(&mut self) {
+        self.method = "other";
+    }
+
+    /// So many bytes of the response were handed on.
+    pub(crate) fn passed(&mut self, bytes: usize) {
+        self.bytes_out += bytes as u64;
+    }
+
+    /// Whether the rest of the request's body may take as long as the caller likes.
+    pub(crate) fn awaits_body(&self) -> bool {
+        self.connection.is_multiplexed() || self.connection.has_unread()
+    }
+
+    /// The response of the backend broke off, in its body.
+    pub(crate) fn broke_off(&mut self, body: &AnswerBody) {
+        if let Some(permit) = self.permit.take_if(|_| Instant::now() < self.until) {
+            self.refusal.get_or_insert(Refusal::BackendResponse);
+            self.ledger.cells.backend_failed(permit.backend(), "broken");
+            body.log_broken_off(&self.request_id);
+        }
+    }
+
+    /// The response came to its proper end. Otherwise it broke off.
+    pub(crate) fn completed(&mut self) {
+        self.complete = true;
+        self.permit = None;
+    }
+
+    /// The request's id as text.
+    pub(crate) fn id(&self) -> &str {
+        self.request_id.to_str().unwrap_or_default()
+    }
+
+    fn write(&self, line: &mut Vec<u8>, duration: Duration) {
+        line.extend_from_slice(b"{\"time\":\"");
+        timestamp(line, self.time);
+        text(line, "\",\"request_id\":\"", self.id());
+        line.extend_from_slice(b"\",\"client_address\":\"");
+        let _ = std::io::Write::write_fmt(line, format_args!("{}", self.source.address));
+        text(line, "\",\"protocol\":\"", self.protocol);
+        text(line, "\",\"method\":\"", self.method);
+        line.push(b'"');
+        optional(line, ",\"route\":", Some(&self.route).filter(|route| ***route != *NO_ROUTE).map(|route| &**route));
+        number(line, ",\"status\":", u64::from(self.status));
+        optional(line, ",\"refusal\":", self.refusal.map(Refusal::as_str));
+        optional(line, ",\"code\":", self.refusal.map(|refusal| error::row(refusal).code));
+        optional(line, ",\"observed\":", self.observed.map(Refusal::as_str));
+        let Known { client, api_key, customer, lacks } = &self.known;
+        optional(line, ",\"client\":", client.as_deref());
+        optional(line, ",\"api_key\":", api_key.as_deref());
+        optional(line, ",\"customer\":", customer.as_ref().map(Identifier::as_str));
+        // Of refusals only.
+        for (before, value) in [(",\"scope\":", lacks), (",\"attempt\":", &self.attempt), (",\"path\":", &self.path)] {
+            if value.is_some() && (self.refusal.is_some() || self.observed.is_some()) {
+                optional(line, before, value.as_deref());
+            }
+        }
+        number(line, ",\"bytes_in\":", self.progress.bytes());
+        number(line, ",\"bytes_out\":", self.bytes_out);
+        number(line, ",\"duration_us\":", micros(duration));
+        match self.backend_time {
+            Some(time) => number(line, ",\"backend_us\":", micros(time)),
+            None => line.extend_from_slice(b",\"backend_us\":null"),
+        }
+        line.extend_from_slice(if self.complete { b",\"complete\":true}" } else { b",\"complete\":false}" });
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let duration = now.saturating_duration_since(self.started);
+        self.connection.request_ended(now);
+        let key = RequestKey {
+            route: Arc::clone(&self.route),
+            method: self.method,
+            status: self.status,
+            refusal: self.refusal.map_or("", Refusal::as_str),
+        };
+        if let Some(observed) = self.observed {
+            self.ledger.cells.observed(&self.route, observed.as_str());
+        }
+        self.ledger.cells.request_ended(key, duration);
+        if self.ledger.log.is_on() {
+            self.ledger.log.line(|line| self.write(line, duration));
+        }
+    }
+}
+
+/// No more of a path is logged.
+const LONGEST_PATH: usize = 200;
+
+/// A path as it is logged: so much of it, in visible ASCII, and without what has the shape of a secret.
+fn shown_path(path: &str) -> Box<str> {
+    let mut shown = String::new();
+    for (at, segment) in path.split('/').enumerate() {
+        if at > 0 {
+            shown.push('/');
+        }
+        if has_secret_shape(segment) || has_userinfo(segment) {
+            shown.push_str("(secret)");
+            continue;
+        }
+        for byte in segment.bytes() {
+            if byte.is_ascii_graphic() {
+                shown.push(char::from(byte));
+            } else {
+                shown.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        if shown.len() > LONGEST_PATH {
+            break;
+        }
+    }
+    if shown.len() > LONGEST_PATH {
+        shown.truncate(LONGEST_PATH);
+        shown.push_str("...");
+    }
+    shown.into()
+}
+
+/// Whether a segment has something like the `user:password@` of a URL, as it stands or percent-encoded.
+fn has_userinfo(segment: &str) -> bool {
+    let first = |signs: [&str; 3]| signs.iter().filter_map(|sign| segment.find(sign)).min();
+    let last = |signs: [&str; 2]| signs.iter().filter_map(|sign| segment.rfind(sign)).max();
+    let at = last(["@", "%40"]);
+    at.is_some_and(|at| first([":", "%3A", "%3a"]).is_some_and(|colon| colon < at))
+}
+
+const NO_ROUTE: &str = "none";
+
+/// The route of a request that has none.
+fn no_route() -> Arc<str> {
+    thread_local! {
+        static NAME: Arc<str> = Arc::from(NO_ROUTE);
+    }
+    NAME.with(Arc::clone)
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// The method, from a closed set: it becomes a metric label.
+fn method_word(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        "TRACE" => "TRACE",
+        "CONNECT" => "CONNECT",
+        _ => "other",
+    }
+}
+
+fn text(line: &mut Vec<u8>, before: &str, value: &str) {
+    line.extend_from_slice(before.as_bytes());
+    for byte in value.bytes() {
+        match byte {
+            b'"' | b'\\' => line.extend_from_slice(&[b'\\', byte]),
+            0..=0x1f => line.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            _ => line.push(byte),
+        }
+    }
+}
+
+fn optional(line: &mut Vec<u8>, before: &str, value: Option<&str>) {
+    line.extend_from_slice(before.as_bytes());
+    match value {
+        None => line.extend_from_slice(b"null"),
+        Some(value) => {
+            text(line, "\"", value);
+            line.push(b'"');
+        }
+    }
+}
+
+fn number(line: &mut Vec<u8>, before: &str, value: u64) {
+    line.extend_from_slice(before.as_bytes());
+    line.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// RFC 3339, UTC, milliseconds.
+fn timestamp(line: &mut Vec<u8>, time: SystemTime) {
+    let time = OffsetDateTime::from(time);
+    let (date, clock) = (time.date(), time.time());
+    let _ = std::io::Write::write_fmt(
+        line,
+        format_args!(
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+            date.year(),
+            u8::from(date.month()),
+            date.day(),
+            clock.hour(),
+            clock.minute(),
+            clock.second(),
+            clock.millisecond()
+        ),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_in_a_line_cannot_end_the_line() {
+        let mut line = Vec::new();
+        text(&mut line, "\"", "a\"b\\c\nd\u{1b}[31m");
+        assert_eq!(String::from_utf8_lossy(&line), r#""a\"b\\c\u000ad\u001b[31m"#);
+    }
+
+    #[test]
+    fn a_path_in_a_line_is_short_visible_and_without_what_looks_like_a_secret() {
+        assert_eq!(&*shown_path("/a/b"), "/a/b");
+        assert_eq!(&*shown_path("/\u{e9}\u{9b}31m"), "/%C3%A9%C2%9B31m");
+        assert_eq!(&*shown_path("/x/wgr_abc/y/eyJh.eyJi.c"), "/x/(secret)/y/(secret)");
+        assert_eq!(&*shown_path("//user:hunter2@h/x%3ay%40/z@a:b"), "//(secret)/(secret)/z@a:b");
+        for path in [format!("/{}", "x".repeat(5_000)), "/x".repeat(5_000), format!("/{}", "\u{e9}".repeat(300))] {
+            let shown = shown_path(&path);
+            assert!(shown.len() == LONGEST_PATH + 3 && shown.ends_with("..."), "{shown}");
+        }
+    }
+
+    #[test]
+    fn times_are_in_utc_with_milliseconds() {
+        let mut line = Vec::new();
+        timestamp(&mut line, SystemTime::UNIX_EPOCH + Duration::from_millis(1_570_733_606_449));
+        assert_eq!(String::from_utf8_lossy(&line), "2019-10-10T18:53:26.449Z");
+    }
+}

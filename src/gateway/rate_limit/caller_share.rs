@@ -1,0 +1,121 @@
+//! How much of a backend one caller holds by what lasts as long as it likes: WebSockets, and uploads that are still
+//! coming. Each is a request in flight, so without a bound one caller could take all places, and the calls of everybody
+//! else would be 503.
+
+use std::sync::Arc;
+
+use super::keys::Counted;
+use crate::auth::Caller;
+use crate::config::raw::Per;
+use crate::gateway::Gateway;
+use crate::gateway::observe::record::Record;
+use crate::policy::route::Route;
+use crate::refusal::Refusal;
+use dashmap::DashMap;
+
+/// A backend and one of its callers.
+type Holder = (Arc<str>, Counted);
+
+/// What is held by each caller at each backend, on all workers.
+#[derive(Debug, Default)]
+pub(crate) struct CallerShares(DashMap<Holder, usize, foldhash::fast::RandomState>);
+
+/// A WebSocket or an upload that its caller holds; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct HeldShare {
+    shares: Arc<CallerShares>,
+    holder: Holder,
+}
+
+impl CallerShares {
+    /// One more for this caller; `None` where it holds `most` already.
+    fn take(self: &Arc<Self>, holder: Holder, most: usize) -> Option<HeldShare> {
+        let mut held = self.0.entry(holder.clone()).or_insert(0);
+        if *held >= most {
+            return None;
+        }
+        *held += 1;
+        Some(HeldShare { shares: Arc::clone(self), holder })
+    }
+}
+
+impl Drop for HeldShare {
+    fn drop(&mut self) {
+        if let Some(mut held) = self.shares.0.get_mut(&self.holder) {
+            *held = held.saturating_sub(1);
+        }
+        self.shares.0.remove_if(&self.holder, |_, held| *held == 0);
+    }
+}
+
+impl Gateway {
+    /// A place among the WebSockets that this caller may hold at the backend.
+    ///
+    /// # Errors
+    /// [`Refusal::WebsocketShare`] where it holds as many as it may.
+    pub(crate) fn websocket_share(
+        &self,
+        route: &Route,
+        caller: &Caller,
+        record: &mut Record,
+    ) -> Result<Option<HeldShare>, Refusal> {
+        let most = route.backend.websockets_per_caller();
+        let held = self.shared.limits.websockets.take(holder(route, caller, record), most);
+        carried_out(held, Refusal::WebsocketShare, route, record)
+    }
+
+    /// A place among the uploads of this caller that may still be coming.
+    ///
+    /// # Errors
+    /// [`Refusal::UploadShare`] where as many are as may be.
+    pub(crate) fn upload_share(
+        &self,
+        route: &Route,
+        caller: &Caller,
+        record: &mut Record,
+    ) -> Result<Option<HeldShare>, Refusal> {
+        let most = route.backend.uploads_per_caller();
+        let held = self.shared.limits.uploads.take(holder(route, caller, record), most);
+        carried_out(held, Refusal::UploadShare, route, record)
+    }
+}
+
+/// The backend, and who is counted: the customer, else the client, else the API key, else the address.
+fn holder(route: &Route, caller: &Caller, record: &Record) -> Holder {
+    let per = caller.customer.as_ref().map(|_| Per::Customer);
+    (Arc::clone(&route.backend.name), Counted::of(per, caller, record.source.address))
+}
+
+fn carried_out(
+    held: Option<HeldShare>,
+    refusal: Refusal,
+    route: &Route,
+    record: &mut Record,
+) -> Result<Option<HeldShare>, Refusal> {
+    if held.is_none() && route.enforce {
+        return Err(refusal);
+    }
+    if held.is_none() {
+        record.observed.get_or_insert(refusal);
+    }
+    Ok(held)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_holds_so_many_and_gives_them_back_and_nothing_is_kept_of_it() {
+        let shares = Arc::<CallerShares>::default();
+        let holder = |client: &str| (Arc::from("legacy"), Counted::Client(client.into()));
+        let (one, two) = (shares.take(holder("a"), 2), shares.take(holder("a"), 2));
+        assert!(one.is_some() && two.is_some() && shares.take(holder("a"), 2).is_none());
+        assert!(shares.take(holder("b"), 2).is_some());
+        assert!(shares.take((Arc::from("other"), Counted::Client("a".into())), 2).is_some());
+        drop(one);
+        assert!(shares.take(holder("a"), 2).is_some());
+        drop(two);
+        assert!(shares.0.is_empty());
+    }
+}

@@ -1,0 +1,7 @@
+//! A request head, read strictly, becomes a [`call::Call`]: host, target, content type and request id in the one form in which everything behind sees them.
+
+pub(crate) mod call;
+pub(crate) mod content_type;
+pub(crate) mod head;
+pub(crate) mod request_id;
+pub(crate) mod target;

@@ -1,0 +1,230 @@
+//! A request head, read strictly: what the parser lets through and a backend could read differently ends here.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use http::header::{self, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Request, Uri, Version, request};
+
+use crate::fields::{is_padded, is_token};
+use crate::gateway::connection::Connection;
+use crate::gateway::connection::client_address::Source;
+use crate::gateway::connection::framing::BodyFraming;
+use crate::gateway::host::Host;
+use crate::policy::path::{self, Normal, Odd};
+use crate::refusal::Refusal;
+
+/// The head of a request, taken off the bytes of its connection: whatever answers it, the next request begins behind it
+/// and its body. Without one no record is opened, and without a record nothing is answered.
+#[derive(Debug)]
+pub(crate) struct TakenHead {
+    body: Result<BodyFraming, Refusal>,
+    is_clear: bool,
+    expects_continue: bool,
+}
+
+impl TakenHead {
+    /// The head of this request.
+    pub(crate) fn of<Body>(request: &Request<Body>, connection: &Connection) -> Self {
+        let body = body_framing(request.headers());
+        let expects_continue = body != Ok(BodyFraming::Length(0)) && request.headers().contains_key(header::EXPECT);
+        if connection.is_multiplexed() {
+            return Self { body, is_clear: true, expects_continue };
+        }
+        // Nothing that is refused for its framing goes on on this connection, whatever stands here for it.
+        let framing = *body.as_ref().unwrap_or(&BodyFraming::Chunked);
+        let is_clear = connection.next_head(framing) == Some(false) && body.is_ok();
+        Self { body, is_clear, expects_continue }
+    }
+
+    /// No head: what came was no request, and nobody knows where the next one would begin.
+    pub(crate) fn none(connection: &Connection) -> Self {
+        connection.lost_track();
+        Self { body: Err(Refusal::MalformedRequest), is_clear: false, expects_continue: false }
+    }
+
+    /// Whether the caller may keep its body to itself until it is asked for it (RFC 9110 section 10.1.1).
+    pub(crate) fn expects_continue(&self) -> bool {
+        self.expects_continue
+    }
+
+    /// Whether it is clear where the next request begins.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.is_clear
+    }
+}
+
+/// What a request asks for, in normal form.
+#[derive(Debug)]
+pub(crate) struct Head {
+    /// The host that is asked.
+    pub(crate) host: Rc<Host>,
+    /// How the body is framed.
+    pub(crate) body: BodyFraming,
+    /// What in the path some servers read differently.
+    pub(crate) odd: Odd,
+}
+
+impl Head {
+    /// Reads the head, and brings target and `Host` into the form in which they are matched and forwarded.
+    ///
+    /// # Errors
+    /// Why it has no such form.
+    pub(crate) fn read(
+        taken: &TakenHead,
+        parts: &mut request::Parts,
+        has_body: bool,
+        connection: &Connection,
+        source: &Source,
+    ) -> Result<Self, Refusal> {
+        let is_http2 = parts.version == Version::HTTP_2;
+        if !taken.is_clear {
+            return Err(Refusal::MalformedRequest);
+        }
+        // The library takes an empty `:scheme`, and any other (RFC 9113 section 8.3.1).
+        let has_scheme = parts.method == Method::CONNECT
+            || parts.uri.authority().is_none()
+            || matches!(parts.uri.scheme_str(), Some("http" | "https"));
+        let body = match taken.body? {
+            // HTTP/2 bodies need not announce anything.
+            BodyFraming::Length(0) if is_http2 && has_body => BodyFraming::Chunked,
+            body => body,
+        };
+        if parts.headers.len() > connection.limits.fields {
+            return Err(Refusal::HeadTooLarge);
+        }
+        expectation(&parts.headers)?;
+        let host = host(parts, source)?;
+        if !connection.is_for(&host.name) {
+            return Err(Refusal::Misdirected);
+        }
+        let is_about_us = parts.method == Method::OPTIONS && parts.uri.path() == "*";
+        let odd = if is_about_us { Odd::default() } else { target(&mut parts.uri, connection.limits.target)? };
+        if is_http2 {
+            // No value begins or ends with a blank either (RFC 9113 section 8.2.1).
+            if !has_scheme || !parts.headers.keys().all(is_token) || parts.headers.values().any(is_padded) {
+                return Err(Refusal::MalformedRequest);
+            }
+            join_cookies(&mut parts.headers);
+        }
+        Ok(Self { host, body, odd })
+    }
+
+    /// The head of a request that another proxy asks about; how long its body is, nobody says here.
+    ///
+    /// # Errors
+    /// Why its target and its host have no normal form.
+    pub(crate) fn of(
+        parts: &mut request::Parts,
+        host: &[u8],
+        has_body: bool,
+        limit: usize,
+        source: &Source,
+    ) -> Result<Self, Refusal> {
+        let host = source.host(host).ok_or(Refusal::Host)?;
+        let odd = target(&mut parts.uri, limit)?;
+        Ok(Self { host, odd, body: if has_body { BodyFraming::Chunked } else { BodyFraming::Length(0) } })
+    }
+    /// The length of the body, where it is announced.
+    pub(crate) fn body_length(&self) -> Option<u64> {
+        match self.body {
+            BodyFraming::Length(length) => Some(length),
+            BodyFraming::Chunked => None,
+        }
+    }
+}
+
+/// How the body is framed, if there is one way to read it (RFC 9112 section 6.3).
+fn body_framing(headers: &HeaderMap) -> Result<BodyFraming, Refusal> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => {}
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
+            let alone = !headers.contains_key(header::CONTENT_LENGTH);
+            return if alone { Ok(BodyFraming::Chunked) } else { Err(Refusal::MalformedRequest) };
+        }
+        _ => return Err(Refusal::MalformedRequest),
+    }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    match (lengths.next(), lengths.next()) {
+        (None, _) => Ok(BodyFraming::Length(0)),
+        (Some(length), None) => {
+            let digits =
+                length.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+            digits.and_then(|digits| digits.parse().ok()).map(BodyFraming::Length).ok_or(Refusal::MalformedRequest)
+        }
+        _ => Err(Refusal::MalformedRequest),
+    }
+}
+
+fn expectation(headers: &HeaderMap) -> Result<(), Refusal> {
+    let known = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if headers.get_all(header::EXPECT).iter().all(known) { Ok(()) } else { Err(Refusal::Expectation) }
+}
+
+/// The host: exactly one, and a host (RFC 9112 section 3.2, RFC 9113 section 8.3.1).
+fn host(parts: &request::Parts, source: &Source) -> Result<Rc<Host>, Refusal> {
+    let is_http2 = parts.version == Version::HTTP_2;
+    let mut fields = parts.headers.get_all(header::HOST).iter();
+    let field = match (fields.next(), fields.next()) {
+        (_, Some(_)) => return Err(Refusal::Host),
+        (field, None) => field.map(HeaderValue::as_bytes),
+    };
+    let target = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let named = match (target, field) {
+        (None, None) => return Err(Refusal::Host),
+        // HTTP/1.1 wants the field even where the target names the host.
+        (Some(_), None) if parts.version == Version::HTTP_11 => return Err(Refusal::Host),
+        (Some(target), Some(field)) => {
+            let is_other = is_http2 && !target.eq_ignore_ascii_case(field);
+            if is_other || source.host(field).is_none() {
+                return Err(Refusal::Host);
+            }
+            target
+        }
+        (Some(named), None) | (None, Some(named)) => named,
+    };
+    source.host(named).ok_or(Refusal::Host)
+}
+
+/// Makes the target origin-form, with its path in normal form.
+fn target(uri: &mut Uri, limit: usize) -> Result<Odd, Refusal> {
+    let given = uri.path_and_query().ok_or(Refusal::AmbiguousPath)?;
+    if given.as_str().len() > limit {
+        return Err(Refusal::TargetTooLong);
+    }
+    if given.query().is_some_and(|query| !query.bytes().all(|byte| byte.is_ascii_graphic())) {
+        return Err(Refusal::MalformedRequest);
+    }
+    let Normal { text, odd } = path::normal(given.path()).map_err(|path::Ambiguous| Refusal::AmbiguousPath)?;
+    let is_origin_form = uri.authority().is_none() && uri.scheme().is_none();
+    let rewritten = match text {
+        Cow::Borrowed(_) if is_origin_form => return Ok(odd),
+        Cow::Borrowed(_) => given.clone(),
+        Cow::Owned(path) => {
+            let text = match given.query() {
+                Some(query) => format!("{path}?{query}"),
+                None => path,
+            };
+            PathAndQuery::try_from(text).map_err(|_| Refusal::AmbiguousPath)?
+        }
+    };
+    *uri = Uri::from(rewritten);
+    Ok(odd)
+}
+
+/// HTTP/2 may split the cookies into many fields; HTTP/1.1 has one (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(header::COOKIE).iter();
+    if let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) {
+        let mut joined = first.as_bytes().to_vec();
+        for crumb in std::iter::once(second).chain(crumbs) {
+            joined.extend_from_slice(b"; ");
+            joined.extend_from_slice(crumb.as_bytes());
+        }
+        if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+            headers.insert(header::COOKIE, joined);
+        }
+    }
+}

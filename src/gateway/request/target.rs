@@ -1,0 +1,101 @@
+//! Who answers a request, once its head has been read strictly.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::{Method, Request, Version, request};
+use http_body::Body as _;
+
+use super::call::{Call, Upload};
+use super::head::{Head, TakenHead};
+use crate::body_stream::ArrivingBody;
+use crate::gateway::connection::Connection;
+use crate::gateway::connection::client_address::Source;
+use crate::gateway::cors;
+use crate::gateway::error::Refused;
+use crate::gateway::observe::record::Record;
+use crate::gateway::websocket::handshake;
+use crate::policy::table::NotFound;
+use crate::policy::{Policy, Target, path};
+use crate::refusal::Refusal;
+
+/// The request, read strictly, and who answers it.
+pub(crate) fn opened<'a>(
+    policy: &'a Arc<Policy>,
+    connection: &'a Connection,
+    source: Rc<Source>,
+    taken: &TakenHead,
+    request: Request<ArrivingBody>,
+    record: &mut Record,
+) -> Result<(Target, Box<Call<'a>>), Refused> {
+    let (mut parts, body) = request.into_parts();
+    let aimed = aimed(policy, connection, &source, taken, &mut parts, &body);
+    let (target, head) = aimed.inspect_err(|_| record.lost(parts.uri.path()))?;
+    let body = Upload::Coming(body);
+    Ok((target, Box::new(Call { policy, connection, source, head, parts, body, is_asked_about: false })))
+}
+
+fn aimed(
+    policy: &Policy,
+    connection: &Connection,
+    source: &Source,
+    taken: &TakenHead,
+    parts: &mut request::Parts,
+    body: &ArrivingBody,
+) -> Result<(Target, Head), Refused> {
+    if parts.method == Method::CONNECT && parts.version == Version::HTTP_2 {
+        handshake::connect_as_get(parts)?;
+    }
+    let head = Head::read(taken, parts, !body.is_end_stream(), connection, source)?;
+    let target = match policy.forward_auth.as_ref().and_then(|endpoint| endpoint.target(parts.uri.path())) {
+        Some(decision) => decision,
+        None if connection.entrance().only_decides => return Err(Refusal::NoRoute.into()),
+        None => found(policy, connection, &head, parts)?,
+    };
+    Ok((target, head))
+}
+
+/// Who answers on the listener that this connection came in by.
+pub(crate) fn found(
+    policy: &Policy,
+    connection: &Connection,
+    head: &Head,
+    parts: &request::Parts,
+) -> Result<Target, Refused> {
+    if parts.uri.path() == "*" {
+        return Ok(Target::Everything);
+    }
+    let table = policy.tables.get(connection.entrance().number).ok_or(Refusal::NoRoute)?;
+    if policy.has_cors
+        && let Some(method) = cors::asked_method(&parts.method, &parts.headers)
+        && let Ok(Target::Route(number)) = table.find(&head.host.name, parts.uri.path(), &method)
+        && policy.routes[number as usize].cors.is_some()
+        && policy.routes[number as usize].allowed_in_path.has(head.odd)
+    {
+        return Ok(Target::Preflight(number));
+    }
+    let find = |path: &str| table.find(&head.host.name, path, &parts.method);
+    let is_oauth =
+        || matches!(table.find(&head.host.name, parts.uri.path(), &Method::POST), Ok(target) if target.is_oauth());
+    let target = find(parts.uri.path()).map_err(|fault| not_found(fault, is_oauth))?;
+    if head.odd.is_none() {
+        return Ok(target);
+    }
+    // Whatever a server makes of this path, it is one of the same route, which lets it pass.
+    let is_allowed =
+        matches!(target, Target::Route(number) if policy.routes[number as usize].allowed_in_path.has(head.odd));
+    let leads_there = |path: &String| find(path) == Ok(target);
+    match path::readings(parts.uri.path(), head.odd) {
+        Ok(all) if is_allowed && all.iter().all(leads_there) => Ok(target),
+        _ => Err(Refusal::AmbiguousPath.into()),
+    }
+}
+
+/// `is_oauth`: whether an OAuth endpoint has this path.
+fn not_found(not_found: NotFound, is_oauth: impl FnOnce() -> bool) -> Refused {
+    match not_found {
+        NotFound::Path => Refusal::NoRoute.into(),
+        NotFound::Case => Refusal::AmbiguousPath.into(),
+        NotFound::Method(allow) => Refused { allow: Some(allow), oauth: is_oauth(), ..Refusal::Method.into() },
+    }
+}

@@ -1,0 +1,173 @@
+//! The body of an answer, with the record that is closed when it ends, however it ends.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, header};
+use http_body::{Body, Frame, SizeHint};
+
+use super::event_stream::EventStream;
+use crate::backend::response_body::AnswerBody;
+use crate::body_stream::Broken;
+use crate::fields::{self, FieldSet};
+use crate::gateway::forward::headers;
+use crate::gateway::observe::record::Record;
+
+/// The body of an answer.
+pub(crate) struct ResponseBody {
+    content: Content,
+    record: Option<Box<Record>>,
+}
+
+enum Content {
+    Full(Bytes),
+    /// With trailers behind it.
+    Trailed(Bytes, Option<HeaderMap>),
+    /// Trailers of these names do not pass, beside those that never do.
+    Backend(Box<AnswerBody>, Option<Arc<FieldSet>>),
+    /// The same of a body that never ends by itself.
+    Events(Box<EventStream>, Option<Arc<FieldSet>>),
+}
+
+impl ResponseBody {
+    /// One that is at hand; may be empty.
+    pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
+        Self { content: Content::Full(bytes.into()), record: None }
+    }
+
+    /// One that is at hand, with trailers.
+    pub(crate) fn trailed(bytes: Bytes, trailers: HeaderMap) -> Self {
+        Self { content: Content::Trailed(bytes, Some(trailers)), record: None }
+    }
+
+    /// A backend's, as it comes. Trailers of names that are `ruled` do not pass.
+    pub(crate) fn backend(body: AnswerBody, ruled: Option<Arc<FieldSet>>) -> Self {
+        Self { content: Content::Backend(Box::new(body), ruled), record: None }
+    }
+
+    /// The same of one that never ends by itself.
+    pub(crate) fn events(body: EventStream, ruled: Option<Arc<FieldSet>>) -> Self {
+        Self { content: Content::Events(Box::new(body), ruled), record: None }
+    }
+
+    /// The server that it comes from.
+    pub(crate) fn server(&self) -> Option<&str> {
+        match &self.content {
+            Content::Backend(body, _) => Some(body.server()),
+            Content::Events(body, _) => Some(body.backend().server()),
+            Content::Full(_) | Content::Trailed(..) => None,
+        }
+    }
+
+    /// When the exchange must be over.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        self.record.as_ref().map(|record| record.until)
+    }
+
+    /// The same with the record of its request.
+    pub(crate) fn recorded(self, record: Box<Record>) -> Self {
+        let mut body = Self { content: self.content, record: Some(record) };
+        // Whoever sees an empty body does not ask for its end.
+        if body.is_end_stream()
+            && let Some(record) = &mut body.record
+        {
+            record.completed();
+        }
+        body
+    }
+}
+
+/// The answer to HEAD: its fields say how long the content would be, and there is none (RFC 9110 section 9.3.2).
+pub(crate) fn without_content(answer: Response<ResponseBody>) -> Response<ResponseBody> {
+    let (mut head, body) = answer.into_parts();
+    let Content::Full(content) = &body.content else { return Response::from_parts(head, body) };
+    if !content.is_empty() {
+        head.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| content.len().into());
+    }
+    Response::from_parts(head, ResponseBody::full(""))
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = self.get_mut();
+        let frame = match &mut this.content {
+            Content::Full(bytes) if bytes.is_empty() => None,
+            Content::Full(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
+            Content::Trailed(bytes, trailers) if bytes.is_empty() => {
+                trailers.take().map(|all| Ok(Frame::trailers(all)))
+            }
+            Content::Trailed(bytes, _) => Some(Ok(Frame::data(std::mem::take(bytes)))),
+            Content::Backend(body, ruled) => {
+                passed(ready!(Pin::new(&mut **body).poll_frame(context)), ruled.as_deref())
+            }
+            Content::Events(body, ruled) => passed(ready!(Pin::new(&mut **body).poll_frame(context)), ruled.as_deref()),
+        };
+        let ended = this.is_end_stream();
+        if let Some(Err(Broken)) = &frame {
+            let body = match &this.content {
+                Content::Backend(body, _) => Some(&**body),
+                Content::Events(body, _) => Some(body.backend()),
+                Content::Full(_) | Content::Trailed(..) => None,
+            };
+            if let (Some(body), Some(record)) = (body, &mut this.record) {
+                record.broke_off(body);
+            }
+        }
+        if let Some(record) = &mut this.record {
+            if let Some(Ok(frame)) = &frame
+                && let Some(data) = frame.data_ref()
+            {
+                record.passed(data.len());
+            }
+            if frame.is_none() || (ended && !matches!(frame, Some(Err(_)))) {
+                record.completed();
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Full(bytes) => bytes.is_empty(),
+            Content::Trailed(bytes, trailers) => bytes.is_empty() && trailers.is_none(),
+            Content::Backend(body, _) => body.is_end_stream(),
+            Content::Events(body, _) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Full(bytes) | Content::Trailed(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Backend(body, _) => body.size_hint(),
+            Content::Events(body, _) => body.size_hint(),
+        }
+    }
+}
+
+/// A frame of a backend's answer, without trailers that may not pass.
+fn passed(
+    frame: Option<Result<Frame<Bytes>, Broken>>,
+    ruled: Option<&FieldSet>,
+) -> Option<Result<Frame<Bytes>, Broken>> {
+    match frame {
+        Some(Ok(frame)) if frame.is_trailers() => filtered(frame, ruled).map(Ok),
+        frame => frame,
+    }
+}
+
+/// What may pass of the trailers of an answer; `None` where nothing may.
+fn filtered(frame: Frame<Bytes>, ruled: Option<&FieldSet>) -> Option<Frame<Bytes>> {
+    let trailers = frame.into_trailers().unwrap_or_default();
+    let mut kept = HeaderMap::new();
+    for (name, value) in trailers.iter().filter(|(name, _)| headers::lets_answer_trailer_pass(name, ruled)) {
+        kept.append(name.clone(), value.clone());
+    }
+    fields::trim(&mut kept);
+    (!kept.is_empty()).then(|| Frame::trailers(kept))
+}

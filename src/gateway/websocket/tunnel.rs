@@ -1,0 +1,154 @@
+//! A WebSocket on its way: bytes pass both ways as they are, for as long as the caller would still be let in.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{Response, Version, header, response};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::handshake::Handshake;
+use super::relay::{End, Relay};
+use crate::backend::Permit;
+use crate::gateway::connection::Connection;
+use crate::gateway::forward::headers;
+use crate::gateway::forward::response_framing::AnswerFault;
+use crate::gateway::observe::record::Record;
+use crate::gateway::{Gateway, ResponseBody};
+use crate::policy::route::{Route, Websocket};
+use crate::refusal::Refusal;
+
+/// A handshake that both sides have agreed on.
+pub(crate) struct Agreed {
+    handshake: Box<Handshake>,
+    backend: OnUpgrade,
+    limits: Websocket,
+}
+
+/// A WebSocket whose answer is on its way to the caller.
+pub(crate) struct Tunnel {
+    agreed: Agreed,
+    gateway: Rc<Gateway>,
+    connection: Rc<Connection>,
+    record: Box<Record>,
+}
+
+impl Gateway {
+    /// Whether some route has WebSockets.
+    pub(crate) fn has_websockets(&self) -> bool {
+        self.current().policy.routes.iter().any(|route| route.websocket.is_some())
+    }
+
+    /// The answer to a caller whose handshake the backend has answered with 101.
+    ///
+    /// # Errors
+    /// That it was not the answer to this handshake.
+    pub(crate) fn switched(
+        &self,
+        route: &Route,
+        handshake: Box<Handshake>,
+        mut head: response::Parts,
+        permit: Permit,
+        record: &mut Record,
+    ) -> Result<Response<ResponseBody>, AnswerFault> {
+        let backend = head.extensions.remove::<OnUpgrade>().ok_or(AnswerFault::Handshake)?;
+        let Some(limits) = route.websocket.filter(|_| handshake.is_answered_by(&head)) else {
+            return Err(AnswerFault::Handshake);
+        };
+        headers::prepare_response(&mut head.headers, route, Version::HTTP_11);
+        // What follows has no length (RFC 9110 section 8.6), and over HTTP/2 this is no longer a 101.
+        head.headers.remove(header::CONTENT_LENGTH);
+        handshake.answer(&mut head);
+        record.permit = Some(permit);
+        record.agreed = Some(Box::new(Agreed { handshake, backend, limits }));
+        Ok(Response::from_parts(head, ResponseBody::full("")))
+    }
+
+    /// Hands the WebSocket over to whoever has the caller's bytes, once the answer is out.
+    pub(crate) fn open(self: &Rc<Self>, agreed: Agreed, connection: Rc<Connection>, record: Box<Record>) {
+        let mut tunnel = Tunnel { agreed, gateway: Rc::clone(self), connection: Rc::clone(&connection), record };
+        match tunnel.agreed.handshake.stream.take() {
+            None => connection.becomes(tunnel),
+            Some(stream) => {
+                tokio::task::spawn_local(async move {
+                    if let Ok(stream) = stream.await {
+                        tunnel.run(TokioIo::new(stream), Bytes::new()).await;
+                    }
+                });
+            }
+        }
+    }
+
+    /// Runs until the caller of an open WebSocket would be refused, and says why.
+    async fn refuses(
+        &self,
+        tunnel: &Handshake,
+        limits: &Websocket,
+        connection: &Connection,
+        record: &mut Record,
+    ) -> Refusal {
+        loop {
+            sleep(limits.recheck).await;
+            if let Err(refusal) = self.still_admits(tunnel, connection, record).await {
+                return refusal;
+            }
+        }
+    }
+}
+
+impl Tunnel {
+    /// Moves bytes between the caller and the backend until the end.
+    pub(crate) async fn run(self, caller: impl AsyncRead + AsyncWrite + Unpin, early: Bytes) {
+        let Self { agreed: Agreed { handshake, backend, limits }, gateway, connection, record } = self;
+        // Its connection has just brought the answer, so this is at hand.
+        let Ok(Ok(backend)) = timeout(limits.idle, backend).await else { return };
+        let until = Instant::now() + limits.lifetime;
+        let relay = Relay::new(caller, TokioIo::new(backend), early, limits.idle);
+        gateway.cells().tunnel_opened();
+        let mut open = Open { relay, record, gateway: &gateway, reason: "shutdown" };
+        let mut is_closing = false;
+        open.reason = loop {
+            tokio::select! {
+                (end, is_whole) = open.relay.run() => {
+                    if is_whole {
+                        open.record.completed();
+                    }
+                    break match end {
+                        _ if is_closing => "shutdown",
+                        End::Caller => "caller",
+                        End::Backend => "backend",
+                        End::Idle => "idle",
+                    };
+                }
+                () = sleep_until(until) => break "lifetime",
+                refusal = gateway.refuses(&handshake, &limits, &connection, &mut open.record) => {
+                    open.record.refusal = Some(refusal);
+                    break "refused";
+                }
+                () = Rc::clone(&gateway.farewell).is_due(), if !is_closing => {
+                    is_closing = true;
+                    open.relay.close();
+                }
+            }
+        };
+    }
+}
+
+/// An open WebSocket. It is counted and written down however it ends, also with its worker.
+struct Open<'a, Caller: AsyncRead + AsyncWrite + Unpin> {
+    relay: Relay<Caller, TokioIo<Upgraded>>,
+    record: Box<Record>,
+    gateway: &'a Gateway,
+    reason: &'static str,
+}
+
+impl<Caller: AsyncRead + AsyncWrite + Unpin> Drop for Open<'_, Caller> {
+    fn drop(&mut self) {
+        let (up, down) = self.relay.moved();
+        self.record.progress.passed(up);
+        self.record.passed(usize::try_from(down).unwrap_or(usize::MAX));
+        self.gateway.cells().tunnel_closed(&self.record.route, self.reason);
+    }
+}

@@ -1,0 +1,187 @@
+//! Whose certificates a listener takes, read: CAs, lists of revoked certificates, names.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use x509_parser::prelude::FromDer as _;
+use x509_parser::revocation_list::CertificateRevocationList;
+
+use crate::auth::credentials::api_key;
+use crate::auth::tls::certificate::{AlternativeName, Certificate, CertificateName, SubjectName, Thumbprint};
+use crate::auth::tls::subject::Subject;
+use crate::auth::tls::trust::Trust;
+use crate::config::raw::{self, CertificatePolicy};
+use crate::config::{Config, Problems};
+
+/// Message and help.
+type Fault = (String, String);
+
+/// When a file's content ends: its path, and seconds since 1970.
+pub type End = (String, i64);
+
+/// The trust of the listener at this place, and when its CAs and lists end; `None` where it asks for no certificate or
+/// something is wrong, which goes to `problems`.
+pub fn read(
+    config: &Config,
+    tls: &raw::Tls,
+    at: &str,
+    provider: Arc<CryptoProvider>,
+    problems: &mut Problems,
+) -> Option<(Trust, Vec<End>)> {
+    let count = problems.len();
+    let mut ends = Vec::new();
+    let roots = read_roots(config, tls.client_ca.as_ref()?, &mut ends).unwrap_or_else(|(message, help)| {
+        problems.push(config.problem(&format!("{at}.client_ca"), message, help));
+        RootCertStore::empty()
+    });
+    let mut lists = Vec::new();
+    for (number, file) in tls.client_crl.iter().enumerate() {
+        match read_lists(config, file) {
+            Ok(read) => lists.extend(read),
+            Err((message, help)) => problems.push(config.problem(&format!("{at}.client_crl[{number}]"), message, help)),
+        }
+    }
+    let mut names = Vec::new();
+    for (number, name) in tls.client_names.iter().enumerate() {
+        names.extend(read_name(config, name, &format!("{at}.client_names[{number}]"), problems));
+    }
+    let mut own = Vec::new();
+    for (number, client) in config.raw().clients.iter().enumerate().filter(|_| tls.client_self_signed) {
+        // What is wrong with one is said where the clients are read.
+        own.extend(read_own(config, client, number, &mut Problems::default()));
+    }
+    if problems.len() > count {
+        return None;
+    }
+    // Of two lists of one CA the newer one counts.
+    lists.sort_by_key(|list| std::cmp::Reverse(list.issued));
+    let lists_end: Vec<i64> = lists.iter().map(|list| list.end.1).collect();
+    ends.extend(lists.iter().map(|list| list.end.clone()));
+    let revoked = lists.into_iter().map(|list| list.der).collect();
+    match Trust::new(roots, revoked, lists_end, provider) {
+        Ok(trust) => {
+            let strict = tls.client_certificate_policy == CertificatePolicy::Strict;
+            Some((trust.strict(strict).only(names).and_own(own), ends))
+        }
+        Err(fault) => {
+            let message = format!("these lists cannot be used: {fault}");
+            let help = "give complete lists (RFC 5280 section 5), not deltas or indirect ones";
+            problems.push(config.problem(&format!("{at}.client_crl"), message, help));
+            None
+        }
+    }
+}
+
+/// The certificates by which a client proves itself, whoever has signed them.
+pub(super) fn read_own(
+    config: &Config,
+    client: &raw::Client,
+    number: usize,
+    problems: &mut Problems,
+) -> Vec<Thumbprint> {
+    let mut own = Vec::new();
+    for (nth, certificate) in client.certificates.iter().enumerate() {
+        let read = match certificate {
+            raw::OwnCertificate::Sha256(digest) => api_key::parse_digest(&digest.replace(':', ""))
+                .map_err(|_| ("this is not a SHA-256 in 64 hex digits".to_owned(), FINGERPRINT.to_owned())),
+            raw::OwnCertificate::File(file) => config.read_file(file).and_then(|pem| {
+                let der = CertificateDer::from_pem_slice(&pem).ok();
+                let read = der.and_then(|der| Certificate::read(&der)).map(|read| read.thumbprint);
+                let shown = config.resolve(file).display().to_string();
+                read.ok_or_else(|| (format!("no certificate in {shown}"), "put it there, in PEM".to_owned()))
+            }),
+        };
+        match read {
+            Ok(thumbprint) => own.push(thumbprint),
+            Err((message, help)) => {
+                problems.push(config.problem(&format!("clients[{number}].certificates[{nth}]"), message, help));
+            }
+        }
+    }
+    own
+}
+
+/// How to come by the digest of a certificate.
+const FINGERPRINT: &str = "take it from `openssl x509 -noout -fingerprint -sha256`";
+
+/// All CA certificates of a file. One that cannot be used is an error: whoever wrote it there means it.
+fn read_roots(config: &Config, file: &Path, ends: &mut Vec<End>) -> Result<RootCertStore, Fault> {
+    let shown = config.resolve(file).display().to_string();
+    let help = || "put the certificates of the CAs there, in PEM".to_owned();
+    let pem = config.read_file(file)?;
+    let mut roots = RootCertStore::empty();
+    for der in CertificateDer::pem_slice_iter(&pem) {
+        let der = der.map_err(|fault| (format!("{shown}: {fault}"), help()))?;
+        let read = Certificate::read(&der).ok_or_else(|| (format!("{shown}: not a certificate"), help()))?;
+        roots.add(der).map_err(|fault| (format!("{shown}: {fault}"), help()))?;
+        ends.push((shown.clone(), read.valid.1));
+    }
+    if roots.is_empty() { Err((format!("no certificate in {shown}"), help())) } else { Ok(roots) }
+}
+
+/// A list of revoked certificates.
+struct List {
+    der: CertificateRevocationListDer<'static>,
+    issued: i64,
+    end: End,
+}
+
+fn read_lists(config: &Config, file: &Path) -> Result<Vec<List>, Fault> {
+    let shown = config.resolve(file).display().to_string();
+    let fault = |what: &str| {
+        (
+            format!("{shown}: {what}"),
+            "put a certificate revocation list there, in PEM or DER, with nextUpdate".to_owned(),
+        )
+    };
+    let bytes = config.read_file(file)?;
+    let ders: Vec<CertificateRevocationListDer<'static>> = if bytes.starts_with(&[0x30]) {
+        vec![bytes.into()]
+    } else {
+        let read = CertificateRevocationListDer::pem_slice_iter(&bytes).collect::<Result<_, _>>();
+        read.map_err(|error| fault(&error.to_string()))?
+    };
+    if ders.is_empty() {
+        return Err(fault("no certificate revocation list in it"));
+    }
+    let list = |der: CertificateRevocationListDer<'static>| {
+        let (_, parsed) =
+            CertificateRevocationList::from_der(&der).map_err(|_| fault("not a certificate revocation list"))?;
+        let end = parsed.next_update().ok_or_else(|| fault("this list does not say when the next one comes"))?;
+        let (issued, end) = (parsed.last_update().timestamp(), (shown.clone(), end.timestamp()));
+        Ok(List { issued, end, der })
+    };
+    ders.into_iter().map(list).collect()
+}
+
+/// Whose certificate is meant; `None` where the subject is none.
+pub(super) fn read_name(
+    config: &Config,
+    name: &raw::CertificateName,
+    at: &str,
+    problems: &mut Problems,
+) -> Option<CertificateName> {
+    let subject = match name.subject.as_deref() {
+        None => None,
+        Some(text) if !text.contains('=') => Some(SubjectName::Common(text.to_owned())),
+        Some(text) => match Subject::parse(text) {
+            Ok(subject) => Some(SubjectName::Whole(subject)),
+            Err(fault) => {
+                let help =
+                    "write it like CN=asapp,O=ASAPP,C=US: `openssl x509 -noout -subject -nameopt RFC2253` shows it";
+                problems.push(config.problem(&format!("{at}.subject"), fault, help));
+                return None;
+            }
+        },
+    };
+    let san = name.san.as_ref().map(|san| match san {
+        raw::AlternativeName::Dns(name) => AlternativeName::Dns(name.to_ascii_lowercase()),
+        raw::AlternativeName::Uri(uri) => AlternativeName::Uri(uri.clone()),
+        raw::AlternativeName::Email(address) => AlternativeName::Email(address.clone()),
+    });
+    Some(CertificateName { subject, san })
+}

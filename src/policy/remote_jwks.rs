@@ -1,0 +1,114 @@
+//! Public keys of others, read from a file or fetched from where they are published.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::ca_certificates::{Authorities, Authority};
+use crate::auth::jwt::Keys;
+use crate::auth::jwt::jwk_set::{Algorithm, KeySet};
+use crate::auth::jwt::remote_jwks::{Place, PublishedKeys, Source};
+use crate::config::Config;
+use crate::config::raw::KeyRefresh;
+use crate::fetch::Fetcher;
+use crate::state::session::hex;
+use crate::validity::LastUse;
+use aws_lc_rs::digest;
+
+/// What outlives a policy: keys that have been fetched.
+#[derive(Debug, Default)]
+pub(super) struct Registry(Mutex<HashMap<String, Weak<PublishedKeys>>>);
+
+impl Registry {
+    /// The keys of this description, as they are held already or made now.
+    fn get(&self, description: String, make: impl FnOnce() -> PublishedKeys) -> Arc<PublishedKeys> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(keys) = known.get(&description).and_then(Weak::upgrade) {
+            return keys;
+        }
+        let keys = Arc::new(make());
+        known.insert(description, Arc::downgrade(&keys));
+        keys
+    }
+
+    /// Forgets those that nobody uses any more.
+    pub(super) fn forget_gone(&self) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, keys| keys.strong_count() > 0);
+        known.shrink_to_fit();
+    }
+}
+
+/// The key of the configuration at which something is wrong, what, and what to do.
+pub(super) type Fault = (&'static str, String, String);
+
+/// The usable keys of a JWK set in a file; a warning for each other. `used` tells where the use of the
+/// key of this `kid` is noted.
+pub(super) fn read_file(
+    config: &Config,
+    whose: &str,
+    file: &Path,
+    algorithms: &[Algorithm],
+    used: impl Fn(&str) -> Option<Arc<LastUse>>,
+) -> Result<KeySet, Fault> {
+    let json = config.read_file(file).map_err(|(message, help)| ("jwks", message, help))?;
+    let (keys, ignored) = KeySet::noted(&json, algorithms, |id| (u64::MAX, used(id))).map_err(|fault| {
+        let message = format!("{}: {fault}", config.resolve(file).display());
+        ("jwks", message, "put a JWK set with public signing keys there".to_owned())
+    })?;
+    for warning in ignored {
+        tracing::warn!(issuer = whose, "a key of this issuer is ignored: {warning}");
+    }
+    Ok(keys)
+}
+
+/// Somebody whose keys are fetched.
+pub(super) struct Publisher<'c> {
+    /// Whose they are, in logs and metrics.
+    pub(super) name: &'c str,
+    /// Where they are.
+    pub(super) place: Place,
+    /// What may be signed with them.
+    pub(super) algorithms: Vec<Algorithm>,
+    /// When they are fetched.
+    pub(super) refresh: &'c KeyRefresh,
+    /// The CA certificates that the server is checked by.
+    pub(super) ca: Option<&'c Path>,
+    /// Whether plain http may leave this machine.
+    pub(super) plain: bool,
+    /// Whether an address that the other party names may be one of a private network.
+    pub(super) private: bool,
+}
+
+impl Publisher<'_> {
+    /// The keys, as they are held already or will be fetched.
+    ///
+    /// # Errors
+    /// The CA certificates cannot be used.
+    pub(super) fn keys(
+        self,
+        config: &Config,
+        authorities: &Authorities<'_>,
+        registry: &Registry,
+    ) -> Result<Keys, Fault> {
+        let Self { name, place, algorithms, refresh, ca, plain, private } = self;
+        let Authority { digest: trusted, client: tls, .. } =
+            authorities.of(ca).map_err(|(message, help)| ("ca", message, help))?;
+        // What decides about the fetching; all else may change without another fetch.
+        let description = format!("{name} {place:?} {algorithms:?} {refresh:?} {plain} {private} {ca:?} {trusted}");
+        let file = digest::digest(&digest::SHA256, format!("{name} {place:?}").as_bytes());
+        let source = Source {
+            issuer: name.to_owned(),
+            place,
+            algorithms,
+            interval: refresh.interval.get(),
+            cooldown: refresh.cooldown.get(),
+            keep: refresh.keep.get(),
+            fetcher: Fetcher { tls, plain, private, timeout: refresh.timeout.get() },
+            copy: config.data_directory().join("issuers").join(format!("{}.json", hex(&file.as_ref()[..16]))),
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        Ok(Keys::Published(registry.get(description, || PublishedKeys::new(source, now))))
+    }
+}

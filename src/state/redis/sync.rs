@@ -1,0 +1,295 @@
+//! The task that keeps the connection, listens to other replicas, and reads what it might have missed.
+
+use std::future::{pending, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_core::Stream as _;
+use redis::aio::PubSub;
+use redis::{RedisResult, cmd};
+use tokio::task::yield_now;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use super::Kind;
+use super::connect::{Address, Connection, address};
+use super::rules::{MARGIN, Status};
+use super::store::{Inner, locked};
+use crate::secret::random_bytes;
+use crate::state::revocation::Rule;
+use crate::state::session::unhex;
+
+/// How often the store is asked.
+pub(super) const BEAT: Duration = Duration::from_millis(250);
+
+/// How soon credentials that the store does not take are tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Without a heartbeat that came back for so long, in milliseconds, nothing is heard any more: listen anew.
+const DEAF: u64 = 2_000;
+
+/// How many rules are read at once, where the network allows it, and where it is slow.
+pub(super) const PAGE: usize = 10_000;
+const SMALLEST_PAGE: usize = 100;
+
+/// After so many rules something else may run.
+const YIELD: usize = 500;
+
+/// The longest pauses after the second failure in turn, and after many.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// A link that has served for so long was a good one.
+const GOOD: Duration = Duration::from_secs(2);
+
+/// Connects and serves, for ever.
+pub(super) async fn keep(inner: Arc<Inner>) {
+    let (mut failures, mut ready) = (0, None);
+    loop {
+        let begun = Instant::now();
+        let ways = match ready.take() {
+            Some(ways) => Ok(ways),
+            None => inner.connect().await,
+        };
+        let reason = match ways {
+            Ok((connection, events)) => {
+                let (reason, has_served) = tokio::select! {
+                    ended = serve(&inner, connection, events) => ended,
+                    // What goes on over the old connection ends there.
+                    ways = renewed(&inner) => {
+                        ready = Some(ways);
+                        continue;
+                    }
+                };
+                if has_served && begun.elapsed() >= GOOD {
+                    failures = 0;
+                }
+                reason
+            }
+            Err(error) => error.to_string(),
+        };
+        inner.lose(&reason);
+        tokio::select! {
+            () = sleep(pause(failures)) => {}
+            () = inner.sentinels.news() => {}
+        }
+        failures += 1;
+    }
+}
+
+/// Waits for other credentials; a connection that was made with them. Where they are no good yet, the present one goes on.
+async fn renewed(inner: &Inner) -> (Connection, PubSub) {
+    inner.renewed.notified().await;
+    loop {
+        match inner.connect().await {
+            Ok(ways) => {
+                tracing::info!("the state store has taken the new credentials");
+                return ways;
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                tracing::error!(
+                    reason,
+                    "the state store does not take the new credentials: the present connection goes on"
+                );
+            }
+        }
+        let _ = timeout(RETRY, inner.renewed.notified()).await;
+    }
+}
+
+/// How long after so many failures in turn the next try is: at once, and then longer and longer, by chance: all replicas
+/// lose the store at the same time.
+pub(super) fn pause(failures: u32) -> Duration {
+    let Some(doubled) = failures.checked_sub(1) else { return Duration::ZERO };
+    let longest = (PAUSES.0 * 2_u32.pow(doubled.min(8))).min(PAUSES.1);
+    longest.mul_f64(0.5 + f64::from(u16::from_be_bytes(random_bytes())) / f64::from(u16::MAX) / 2.0)
+}
+
+/// Serves until something is wrong; says what, and whether there was a link.
+async fn serve(inner: &Inner, connection: Connection, mut events: PubSub) -> (String, bool) {
+    match timeout(inner.settings.timeout, events.subscribe(inner.channel())).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return (error.to_string(), false),
+        Err(_) => return ("the subscription is not confirmed in time".to_owned(), false),
+    }
+    inner.listening.fetch_add(1, Ordering::AcqRel);
+    inner.heard.store(0, Ordering::Release);
+    let serves = AtomicBool::new(false);
+    let at = if let Connection::Single(_, at) = &connection { Some(Arc::clone(at)) } else { None };
+    let reason = tokio::select! {
+        reason = has_moved(inner, at) => reason,
+        reason = hear_all(inner, events) => reason,
+        reason = ask_all(inner, connection, &serves) => reason,
+        reason = is_lost(inner, &serves) => reason,
+    };
+    (reason, serves.into_inner())
+}
+
+/// Waits until the sentinels name another master than the one at this address. What it still took would be lost: it is
+/// left at once, also by those that have other connections.
+async fn has_moved(inner: &Inner, at: Option<Arc<Address>>) -> String {
+    let (Some(at), Kind::Sentinel(..)) = (at, &inner.settings.kind) else { return pending().await };
+    let (host, port) = inner.sentinels.moved_from(&at).await;
+    inner.listening.fetch_add(1, Ordering::AcqRel);
+    format!("the sentinels name another master: {}", address(&host, port))
+}
+
+/// Waits for an operation that finds the link broken.
+async fn is_lost(inner: &Inner, serves: &AtomicBool) -> String {
+    loop {
+        inner.lost.notified().await;
+        if serves.load(Ordering::Acquire) && inner.link.load().is_none() {
+            return "an operation failed".to_owned();
+        }
+    }
+}
+
+async fn hear_all(inner: &Inner, events: PubSub) -> String {
+    let (_sink, mut news) = events.split();
+    while let Some(message) = poll_fn(|context| Pin::new(&mut news).poll_next(context)).await {
+        hear(inner, &String::from_utf8_lossy(message.get_payload_bytes()));
+    }
+    "the subscription ended".to_owned()
+}
+
+/// What another replica, or this one, has said.
+fn hear(inner: &Inner, text: &str) {
+    match text.split_once(' ') {
+        // Of an older version.
+        Some(("rule", rule)) => {
+            if let Some(rule) = Rule::parse(rule) {
+                inner.revocations.apply(rule);
+            }
+        }
+        Some(("numbered", numbered)) => {
+            let rule = numbered
+                .split_once(' ')
+                .and_then(|(number, rule)| Some(Rule { number: Some(number.parse().ok()?), ..Rule::parse(rule)? }));
+            if let Some(rule) = rule {
+                inner.revocations.apply(rule);
+            }
+        }
+        Some(("attempts", who)) => {
+            if let Some(who) = unhex(who) {
+                inner.attempts.clear(&who, |_| ());
+            }
+        }
+        Some(("beat", beat)) => {
+            let sent =
+                beat.split_once(' ').filter(|(name, _)| *name == inner.name).and_then(|(_, sent)| sent.parse().ok());
+            if let Some(sent) = sent {
+                let now = u64::try_from(inner.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+                inner.propagation.store(now.saturating_sub(sent), Ordering::Relaxed);
+                let heard = sent / 1_000 + 1;
+                inner.heard.store(heard, Ordering::Release);
+                *locked(&inner.last_heard) = (inner.listening.load(Ordering::Acquire), heard);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Asks for news again and again. Once nothing is missing there is a link.
+async fn ask_all(inner: &Inner, mut connection: Connection, serves: &AtomicBool) -> String {
+    let mut beat = interval(BEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut begun = None;
+    loop {
+        beat.tick().await;
+        let asked = inner.millis();
+        let status = match catch_up(inner, &mut connection).await {
+            Ok(status) => status,
+            Err(reason) => return reason,
+        };
+        inner.synced.store(asked, Ordering::Release);
+        if !serves.swap(true, Ordering::AcqRel) {
+            inner.link.store(Some(Arc::new(connection.clone())));
+            inner.found();
+        }
+        if inner.link.load().is_none() {
+            // `is_lost` is about to say so.
+            pending::<()>().await;
+        }
+        inner.chores.look(inner, status, begun.is_none());
+        if let Err(reason) = within(inner, heartbeat(inner, &mut connection)).await {
+            return reason;
+        }
+        let heard = inner.heard.load(Ordering::Acquire).max(*begun.get_or_insert(inner.millis()));
+        if inner.millis().saturating_sub(heard) > DEAF {
+            return "nothing is heard on the subscription".to_owned();
+        }
+    }
+}
+
+/// Reads the rules that are new, page by page. Each has its own time, and what has been read is not read again.
+async fn catch_up(inner: &Inner, connection: &mut Connection) -> Result<Status, String> {
+    let status = within(inner, inner.look(connection)).await?;
+    inner.revocations.sweep(status.time.saturating_sub(MARGIN));
+    // The counter went back: the store was emptied, or a replica took over that lacked writes.
+    let mut cursor = inner.cursor.load(Ordering::Acquire).min(status.number);
+    while cursor < status.number {
+        let most = inner.page.load(Ordering::Relaxed);
+        let page = match within(inner, inner.page(connection, cursor, u64::MAX, most)).await {
+            Ok(page) => page,
+            Err(reason) => {
+                inner.page.store((most / 2).max(SMALLEST_PAGE), Ordering::Relaxed);
+                return Err(reason);
+            }
+        };
+        inner.page.store((most * 2).min(PAGE), Ordering::Relaxed);
+        for (at, (text, number)) in page.iter().enumerate() {
+            // One that cannot be read is of a later version: that one obeys it.
+            if let Some(rule) = Rule::parse(text) {
+                inner.revocations.apply(Rule { number: Some(*number), ..rule });
+            }
+            cursor = cursor.max(*number);
+            // Others of this runtime have something to do too.
+            if at % YIELD == 0 {
+                yield_now().await;
+            }
+        }
+        let is_last = page.len() < most;
+        // On a new link all are looked at where any lacks its end.
+        if inner.link.load().is_some() {
+            inner.chores.adopt(page);
+        }
+        if is_last {
+            cursor = cursor.max(status.number);
+        }
+        inner.cursor.store(cursor, Ordering::Release);
+    }
+    inner.cursor.store(cursor, Ordering::Release);
+    inner.revocations.know(cursor);
+    Ok(status)
+}
+
+async fn heartbeat(inner: &Inner, connection: &mut Connection) -> RedisResult<()> {
+    let sent = u64::try_from(inner.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    cmd("PUBLISH").arg(inner.channel()).arg(format!("beat {} {sent}", inner.name)).query_async(connection).await
+}
+
+/// One exchange, within its time.
+async fn within<T>(inner: &Inner, exchange: impl Future<Output = RedisResult<T>>) -> Result<T, String> {
+    match timeout(inner.settings.timeout, exchange).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("it does not answer in time".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_try_is_at_once_and_later_ones_come_ever_later_by_chance() {
+        assert_eq!(pause(0), Duration::ZERO);
+        for (failures, longest) in [(1, 100), (2, 200), (3, 400), (5, 1_600), (6, 2_000), (u32::MAX, 2_000)] {
+            let longest = Duration::from_millis(longest);
+            let all: Vec<Duration> = (0..50).map(|_| pause(failures)).collect();
+            assert!(all.iter().all(|pause| *pause <= longest && *pause >= longest / 2), "{failures}: {all:?}");
+            assert!(all.iter().any(|pause| *pause != all[0]), "{all:?}");
+        }
+    }
+}

@@ -1,0 +1,483 @@
+//! Refresh tokens (RFC 6749 section 6): one login is a family, of which only the newest token is good. One that comes
+//! back after it was used has been copied, and ends the family (RFC 9700 section 4.14.2).
+//!
+//! Honest callers use one twice too: two tabs at once, or after an answer that was lost. Each token has one successor,
+//! which whoever hands it in again gets again: for a grace after the answer was given, and for as long as the successor
+//! has not been used where the store has not said that it was written.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::account_stamp::AccountStamp;
+use super::customer_logins::LoginKind;
+use super::revocation::{Issued, Rule, Subject};
+use super::session::{self, LoginId, SessionDigest, digest_of, handle};
+use super::{Abandon, Among, Bound, LONGEST_SKEW, Redis, State, Store, Unavailable, UnlessLeft, codec};
+use crate::customer::{Deriver, Identifier};
+use crate::secret::random_bytes;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use zeroize::Zeroizing;
+
+const PREFIX: &str = "wgr_";
+const FAMILY: usize = 16;
+const SECRET: usize = 32;
+
+/// All refresh tokens of one login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Family {
+    /// The customer.
+    pub customer: Identifier,
+    /// When the login was, in seconds since 1970.
+    pub issued_at: u64,
+    /// When its last token ends, in seconds since 1970.
+    pub expires_at: u64,
+    /// The digest of the token that is good.
+    pub current: SessionDigest,
+    /// The token that it replaced.
+    pub predecessor: Option<Predecessor>,
+    /// The account that it is of, where that is known.
+    pub account: Option<AccountStamp>,
+    /// The number of [`Issued`], also of all JWTs that its tokens give.
+    pub number: Option<u64>,
+}
+
+/// A token that has been used, and still gives the same successor for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Predecessor {
+    /// Its digest.
+    pub digest: SessionDigest,
+    /// Until when, in milliseconds since 1970; [`UNANSWERED`] where nobody may have got the successor.
+    pub until: u64,
+}
+
+/// The store has not said that the successor was written: whoever handed the token in may have got a 503.
+pub(super) const UNANSWERED: u64 = u64::MAX;
+
+/// When a refresh token is handed in, and for how long its predecessor is taken after that.
+#[derive(Debug, Clone, Copy)]
+pub struct Rotation {
+    /// Since 1970. A shared store goes by its own clock.
+    pub now: Duration,
+    /// How long a token gives its successor again.
+    pub grace: Duration,
+}
+
+/// A refresh token as its holder has it.
+pub struct RefreshToken {
+    /// Which login it is of.
+    pub family: SessionDigest,
+    /// The digest of the token.
+    pub digest: SessionDigest,
+    id: [u8; FAMILY],
+    text: Zeroizing<String>,
+}
+
+/// What came of handing in a refresh token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rotated {
+    /// It was the good one, or the one before within its grace. The login is this one, and its token is one of the
+    /// successors.
+    Good(Family),
+    /// It was used before: there is a copy of it, and the family must end.
+    Reused(Family),
+    /// It is good, and its login is not admitted now: it stays good, and so does the login.
+    Barred(Family),
+    /// It is within its grace, and nobody here can tell what its successor is.
+    Replaced,
+    /// There is no such family, or it has ended.
+    Unknown,
+}
+
+impl RefreshToken {
+    /// The first of a new family.
+    pub fn first() -> Self {
+        Self::of(random_bytes::<FAMILY>(), &random_bytes::<SECRET>())
+    }
+
+    /// Those that may come next in the family, the one to give first: by each key that there is, this one's only
+    /// successor by it.
+    pub fn successors(&self, deriver: &Deriver) -> Vec<Self> {
+        deriver.successors(self.text.as_bytes()).map(|secret| Self::of(self.id, &secret[..])).collect()
+    }
+
+    /// The token in a text; nothing of it has been checked.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = Zeroizing::new(BASE64.decode(text.strip_prefix(PREFIX)?).ok()?);
+        let (id, secret) = bytes.split_first_chunk::<FAMILY>()?;
+        (secret.len() == SECRET).then(|| Self::of(*id, secret))
+    }
+
+    /// The token as it is sent.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    fn of(id: [u8; FAMILY], secret: &[u8]) -> Self {
+        let bytes = Zeroizing::new([&id[..], secret].concat());
+        let text = Zeroizing::new(format!("{PREFIX}{}", BASE64.encode(&bytes[..])));
+        Self { family: digest_of(&id), digest: digest_of(&bytes), id, text }
+    }
+}
+
+impl Family {
+    /// When its login was.
+    pub fn issued(&self) -> Issued {
+        Issued { at: self.issued_at, number: self.number }
+    }
+
+    /// Whether this token is good now, in milliseconds since 1970: the present one, or the one before within its grace.
+    pub fn takes(&self, token: &SessionDigest, now: u64) -> bool {
+        let before = self.predecessor.filter(|before| now < before.until);
+        self.current == *token || before.is_some_and(|before| before.digest == *token)
+    }
+
+    /// Hands in a token for one of its successors, of which the first is the one to give.
+    fn hand_in(&mut self, presented: &SessionDigest, successors: &[RefreshToken], now: u64) -> Handed {
+        if self.current == *presented {
+            let Some(next) = successors.first() else { return Handed::Replaced };
+            self.current = next.digest;
+            self.predecessor = Some(Predecessor { digest: *presented, until: UNANSWERED });
+            return Handed::Good;
+        }
+        if !self.takes(presented, now) {
+            return Handed::Reused;
+        }
+        let is_known = successors.iter().any(|token| token.digest == self.current);
+        if is_known { Handed::Good } else { Handed::Replaced }
+    }
+
+    /// Whoever handed this token in got no answer: what comes again is no theft, however late.
+    fn unanswered(&mut self, presented: &SessionDigest) {
+        if let Some(before) = self.predecessor.as_mut().filter(|before| before.digest == *presented) {
+            before.until = UNANSWERED;
+        }
+    }
+
+    /// The store has the present token, and whoever handed in the one before gets it.
+    fn answered(&mut self, presented: &SessionDigest, until: u64) -> bool {
+        match &mut self.predecessor {
+            Some(before) if before.digest == *presented && before.until == UNANSWERED => {
+                before.until = until;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Families whose last rotation was answered, which the store has not been told.
+#[derive(Debug, Default)]
+pub(super) struct Answered(Mutex<Vec<SessionDigest>>);
+
+impl Answered {
+    /// No more wait than this, and no more are written at once: the queue of the store is for others too.
+    const MOST: usize = 1_000;
+
+    fn push(&self, family: SessionDigest) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() < Self::MOST {
+            waiting.push(family);
+        }
+    }
+
+    fn take(&self) -> Vec<SessionDigest> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What a family says to a token.
+enum Handed {
+    Good,
+    Reused,
+    Replaced,
+}
+
+impl State {
+    /// Begins a family of refresh tokens; of its customer's others the oldest end where there are too many.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: then nobody may be told of it.
+    pub async fn begin_family(&self, first: &RefreshToken, family: Family, bound: Bound) -> Result<(), Unavailable> {
+        self.has_room()?;
+        let is_here = !matches!(self.store, Store::Redis(..));
+        // Nobody knows its tokens yet. Where nobody ever will, the sweep finds it.
+        let mut begun = Abandon::new(|| {
+            self.families.change(&first.family, |family| family.expires_at = 0);
+        });
+        if is_here {
+            self.families.insert(first.family, family.clone());
+        }
+        let changes = || vec![codec::put_family(&first.family, &family)];
+        let shared = async |store: &Redis| store.begin_family(&first.family, &family).await;
+        self.keep("begin_family", UnlessLeft::Drop, changes, shared).await?;
+        begun.disarm();
+        let (customer, issued_at, ends) = (family.customer.clone(), family.issued_at, family.expires_at);
+        if is_here {
+            self.family_registry.add(&customer, issued_at, first.family);
+        }
+        self.bound_families(&customer, &first.family, bound, ends).await
+    }
+
+    /// Ends the oldest families of a customer where there are too many.
+    async fn bound_families(
+        &self,
+        customer: &Identifier,
+        new: &SessionDigest,
+        bound: Bound,
+        ends: u64,
+    ) -> Result<(), Unavailable> {
+        if let Store::Redis(store, _) = &self.store {
+            for digest in store.join(LoginKind::Family, customer, new, bound.most, ends).await? {
+                self.end_family(&digest, bound.until).await?;
+            }
+            return Ok(());
+        }
+        for digest in self.family_registry.beyond(customer, bound.most) {
+            if self.families.with(&digest, |family| family.customer == *customer).unwrap_or_default() {
+                self.end_family(&digest, bound.until).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands in a refresh token for one of its successors, of which the first is the one to give. A login that `admits` says
+    /// no to gets none, and loses none.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: the token handed in is still good.
+    pub async fn rotate(
+        &self,
+        presented: &RefreshToken,
+        successors: &[RefreshToken],
+        rotation: Rotation,
+        admits: impl Fn(&Family) -> bool,
+    ) -> Result<Rotated, Unavailable> {
+        let now = rotation.now.as_secs();
+        if let Store::Redis(store, _) = &self.store {
+            let begun = Instant::now();
+            let rotated = store.rotate(presented, successors, rotation.grace, admits).await;
+            self.note("rotate", begun.elapsed(), rotated.is_ok());
+            return match rotated? {
+                Rotated::Good(family) | Rotated::Barred(family) | Rotated::Reused(family)
+                    if now >= family.expires_at =>
+                {
+                    Ok(Rotated::Unknown)
+                }
+                rotated => Ok(rotated),
+            };
+        }
+        // The lock of the entry decides between two that come at once; it is not held while the disk is written.
+        let handed_in = self.families.change(&presented.family, |family| {
+            if now >= family.expires_at {
+                return Rotated::Unknown;
+            }
+            let mut after = family.clone();
+            match after.hand_in(&presented.digest, successors, millis(rotation.now)) {
+                Handed::Good if !admits(&after) => Rotated::Barred(after),
+                Handed::Good => {
+                    *family = after.clone();
+                    Rotated::Good(after)
+                }
+                Handed::Reused => Rotated::Reused(family.clone()),
+                Handed::Replaced => Rotated::Replaced,
+            }
+        });
+        let family = match handed_in.unwrap_or(Rotated::Unknown) {
+            Rotated::Good(family) => family,
+            rotated => return Ok(rotated),
+        };
+        let changes = || vec![codec::put_family(&presented.family, &family)];
+        if let Err(Unavailable) = self.keep("rotate", UnlessLeft::Write, changes, async |_| Ok(())).await {
+            self.families.change(&presented.family, |known| known.unanswered(&presented.digest));
+            return Err(Unavailable);
+        }
+        let until = millis(rotation.now.saturating_add(rotation.grace));
+        let answered = self.families.change(&presented.family, |known| known.answered(&presented.digest, until));
+        if answered == Some(true) && matches!(self.store, Store::Embedded(_)) {
+            // Where a crash takes this, the token is taken for longer.
+            self.answered.push(presented.family);
+        }
+        Ok(Rotated::Good(family))
+    }
+
+    /// Writes down which rotations were answered since the last time. Once a second: that needs no commit of its own.
+    pub fn note_answers(&self) {
+        let Store::Embedded(store) = &self.store else { return };
+        for digest in self.answered.take() {
+            // The lock is held until it is in the queue: a rotation that comes now is written later.
+            self.families.with(&digest, |family| store.write_later(vec![codec::put_family(&digest, family)]));
+        }
+    }
+
+    /// The login of a refresh token that is good.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: nobody knows.
+    pub async fn family(&self, presented: &RefreshToken, now: u64) -> Result<Option<Family>, Unavailable> {
+        let family = self.live_family(&presented.family, now).await?;
+        Ok(family.filter(|family| family.takes(&presented.digest, now.saturating_mul(1_000))))
+    }
+
+    /// The login of this family, whichever of its tokens is the good one.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: nobody knows.
+    pub async fn live_family(&self, digest: &SessionDigest, now: u64) -> Result<Option<Family>, Unavailable> {
+        let family = match &self.store {
+            Store::Redis(store, _) => store.family(digest).await?,
+            Store::Memory | Store::Embedded(_) => self.families.with(digest, Family::clone),
+        };
+        Ok(family.filter(|family| now < family.expires_at && !self.is_family_revoked(digest, family)))
+    }
+
+    /// The logins with refresh tokens that live; of a shared store not more than 10,000, and only those among these.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn live_families(
+        &self,
+        now: u64,
+        among: Among<'_>,
+        wanted: impl Fn(&Family) -> bool,
+    ) -> Result<Vec<(SessionDigest, Family)>, Unavailable> {
+        let lives = |digest: &SessionDigest, family: &Family| {
+            now < family.expires_at
+                && !matches!(among, Among::Login(login) if login != LoginId::of(digest))
+                && wanted(family)
+                && !self.is_family_revoked(digest, family)
+        };
+        if let Store::Redis(store, _) = &self.store {
+            return store.families(10_000, among, lives).await;
+        }
+        Ok(self.families.collect(|digest, family| lives(digest, family).then(|| (*digest, family.clone()))))
+    }
+
+    /// Whether a rule has ended this login.
+    pub fn is_family_revoked(&self, digest: &SessionDigest, family: &Family) -> bool {
+        session::is_revoked(&self.revocations, digest, LoginId::of(digest), &family.customer, family.issued())
+    }
+
+    /// Ends a family and all tokens of the same login, the last of which ends at `until`.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: it is over here, and may not be after a restart.
+    pub async fn end_family(&self, digest: &SessionDigest, until: u64) -> Result<(), Unavailable> {
+        let rule = Rule::forever(Subject::Login(handle(digest).into()), until.saturating_add(LONGEST_SKEW));
+        self.revocations.apply(rule.clone());
+        let rule = self.revocations.rule(&rule.subject).unwrap_or(rule);
+        let changes = || vec![codec::delete_family(digest), codec::put_rule(&rule)];
+        let kept = self
+            .keep("end_family", UnlessLeft::Write, changes, async |store| store.end_family(digest, &rule).await)
+            .await;
+        kept.inspect_err(|_| self.owed.add(&rule.subject))?;
+        if let Some(family) = self.families.remove(digest) {
+            self.family_registry.remove(&family.customer, family.issued_at, digest);
+        }
+        Ok(())
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(UNANSWERED - 1)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::customer::{IdentifierKey, Mode};
+    use crate::secret::Secret;
+    use crate::state::{Most, Settings};
+
+    fn deriver() -> Deriver {
+        let key = IdentifierKey::parse(&Secret::new(IdentifierKey::generate().as_bytes())).unwrap();
+        Deriver::new(key, Mode::OneWay)
+    }
+
+    fn family(first: &RefreshToken) -> Family {
+        let customer = Identifier::from_store("t1-x");
+        let current = first.digest;
+        Family { customer, issued_at: 1, expires_at: 1_000, current, predecessor: None, account: None, number: None }
+    }
+
+    #[test]
+    fn the_same_token_has_the_same_successor_and_without_the_key_nobody_knows_it() {
+        let (ours, others) = (deriver(), deriver());
+        let first = RefreshToken::first();
+        let by = |deriver: &Deriver| first.successors(deriver)[0].as_str().to_owned();
+        assert_eq!(by(&ours), by(&ours));
+        assert_ne!(by(&ours), by(&others));
+        assert_ne!(by(&ours), RefreshToken::first().successors(&ours)[0].as_str());
+    }
+
+    #[test]
+    fn after_a_rotation_of_the_key_a_successor_by_the_key_before_is_found_and_another_one_ends_nothing() {
+        let [old, new] = [1, 2].map(|number: u8| {
+            let text = IdentifierKey::generate().replacen("v1", &format!("v{number}"), 1);
+            move || IdentifierKey::parse(&Secret::new(text.as_bytes())).unwrap()
+        });
+        let before = Deriver::new(old(), Mode::OneWay);
+        let after = Deriver::new(new(), Mode::OneWay).after(old(), u64::MAX);
+        let first = RefreshToken::first();
+        let mut rotated = family(&first);
+        assert!(matches!(rotated.hand_in(&first.digest, &first.successors(&before), 1), Handed::Good));
+        assert!(matches!(rotated.hand_in(&first.digest, &first.successors(&after), 1), Handed::Good));
+        let stranger = first.successors(&deriver());
+        assert!(matches!(rotated.hand_in(&first.digest, &stranger, 1), Handed::Replaced));
+    }
+
+    #[test]
+    fn a_predecessor_is_good_until_its_grace_is_over_and_where_nobody_was_answered_until_its_successor_is_used() {
+        let deriver = deriver();
+        let first = RefreshToken::first();
+        let second = &first.successors(&deriver)[0];
+        let is_good = |family: &mut Family, token: &RefreshToken, now| {
+            matches!(family.hand_in(&token.digest, &token.successors(&deriver), now), Handed::Good)
+        };
+        let mut family = family(&first);
+        assert!(is_good(&mut family, &first, 100) && is_good(&mut family, &first, u64::MAX - 1));
+        assert!(family.answered(&first.digest, 200) && !family.answered(&first.digest, 300));
+        assert!(is_good(&mut family, &first, 199) && !is_good(&mut family, &first, 200));
+        assert!(is_good(&mut family, second, 250) && !is_good(&mut family, &first, 100));
+    }
+
+    #[tokio::test]
+    async fn a_rotation_that_could_not_be_written_ends_no_login_when_its_caller_comes_again() {
+        let path = std::env::temp_dir().join(format!("wicketgate-family-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        let open = || {
+            let settings = Settings::Embedded(path.clone(), Most { sessions: 10, replay_ids: 10 });
+            State::open(settings, Arc::default(), &tokio::runtime::Handle::current(), 1).unwrap()
+        };
+        let state = open();
+        let (deriver, first) = (deriver(), RefreshToken::first());
+        let successors = first.successors(&deriver);
+        let at = |millis| Rotation { now: Duration::from_millis(millis), grace: Duration::from_millis(10) };
+        state.begin_family(&first, family(&first), Bound { most: 20, until: 2_000 }).await.unwrap();
+        state.close();
+        assert_eq!(state.rotate(&first, &successors, at(1_000), |_| true).await, Err(Unavailable));
+        drop(state);
+        let state = open();
+        assert!(matches!(state.rotate(&first, &successors, at(50_000), |_| true).await, Ok(Rotated::Good(_))));
+        assert!(matches!(state.rotate(&first, &successors, at(50_009), |_| true).await, Ok(Rotated::Good(_))));
+        assert!(matches!(state.rotate(&first, &successors, at(50_010), |_| true).await, Ok(Rotated::Reused(_))));
+        std::fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn tokens_of_one_family_share_it_and_nothing_else() {
+        let first = RefreshToken::first();
+        let next = first.successors(&deriver()).remove(0);
+        assert_eq!(first.family, next.family);
+        assert_ne!(first.digest, next.digest);
+        assert_ne!(first.family, RefreshToken::first().family);
+        let read = RefreshToken::parse(next.as_str()).unwrap();
+        assert_eq!((read.family, read.digest), (next.family, next.digest));
+        for wrong in ["", "wgr_", "wgr_AAAA", &next.as_str()[..20], &format!("{}A", next.as_str())] {
+            assert!(RefreshToken::parse(wrong).is_none(), "{wrong}");
+        }
+    }
+}
