@@ -22,6 +22,7 @@ mod auth {
 /// The way to a backend and back: load balancing, health, failures, responses.
 mod backend {
     mod circuit_breaker;
+    mod concurrency_limit;
     mod dns;
     mod early_responses;
     mod failure_log;
@@ -117,6 +118,7 @@ mod lifecycle {
 /// Limits of size, time and rate, and what happens above them.
 mod limits {
     mod overload;
+    mod rate_limit;
     mod request_limits;
     mod upload_share;
 }
@@ -136,6 +138,7 @@ mod login {
     mod lockout;
     mod lockout_admin;
     mod logout;
+    mod max_per_customer;
     mod sessions;
     mod unicode_names;
 }
@@ -157,6 +160,7 @@ mod observability {
     mod blocked_log_output;
     mod metrics;
     mod refusal_messages;
+    mod secrets;
 }
 
 /// Rotation of keys and secrets without a lost call.

@@ -223,54 +223,6 @@ fn a_connection_that_the_backend_closed_while_it_was_idle_loses_no_post() {
 }
 
 #[test]
-fn requests_above_the_limit_wait_for_a_place_and_the_queue_has_an_end() {
-    let (backend, gateway) = world_with(|c| {
-        c.set("/backends/legacy/concurrency", json!(1))
-            .set("/backends/legacy/queue", json!({"length": 2, "timeout": "30s"}))
-    });
-    let gate = Gate::default();
-    backend.on("/public/slow", Behaviour::Hold(gate.clone()));
-    let send = |target: &str| {
-        let request = gateway.get(target);
-        thread::spawn(move || request.send())
-    };
-    let first = send("/public/slow");
-    backend.wait_for(1);
-    let waiting = [send("/public/x"), send("/public/x")];
-    gateway.expect_metric("wicketgate_backend_waiting", &[("backend", "legacy")], 2.0);
-    assert!(gateway.get("/public/x").send().expect(503, "503-01").retry_after() >= 1);
-    assert_eq!(backend.requests().len(), 1);
-    gate.open();
-    first.join().unwrap().ok();
-    waiting.into_iter().for_each(|call| drop(call.join().unwrap().ok()));
-    gateway.expect_metric("wicketgate_backend_waiting", &[("backend", "legacy")], 0.0);
-    gateway.expect_metric("wicketgate_backend_in_flight", &[("backend", "legacy")], 0.0);
-}
-
-#[test]
-fn nobody_waits_for_a_place_longer_than_the_queue_allows() {
-    let (backend, gateway) = world_with(|c| {
-        c.set("/backends/legacy/concurrency", json!(1))
-            .set("/backends/legacy/queue", json!({"length": 9, "timeout": "100ms"}))
-    });
-    let gate = Gate::default();
-    backend.on("/public/slow", Behaviour::Hold(gate.clone()));
-    let slow = gateway.get("/public/slow");
-    let first = thread::spawn(move || slow.send());
-    backend.wait_for(1);
-    gateway.get("/public/x").send().expect(503, "503-01");
-    // A caller that leaves while it waits takes no place.
-    let mut gone = gateway.connect();
-    gone.send(&gateway.get("/public/x").bytes());
-    gone.abort();
-    gate.open();
-    first.join().unwrap().ok();
-    gateway.expect_metric("wicketgate_backend_waiting", &[("backend", "legacy")], 0.0);
-    gateway.get("/public/y").send().ok();
-    assert!(backend.requests_for("/public/x").is_empty());
-}
-
-#[test]
 fn the_circuit_breaker_and_the_concurrency_limit_survive_a_reload() {
     let (backend, gateway) =
         world_with(|c| c.set("/backends/legacy/circuit_breaker", json!({"failures": 2, "pause": "1m"})));
@@ -301,4 +253,28 @@ fn connections_to_a_backend_survive_a_reload() {
     gateway.reload(&config("9s").set("/backends/legacy/health_check", health), "reloaded");
     gateway.get("/public/y").send().ok();
     assert_ne!(backend.requests_for("/public/y")[0].connection, 1);
+}
+
+#[test]
+fn a_backend_that_does_not_answer_is_504() {
+    let (backend, gateway) = world_with(|c| {
+        c.set("/backends/legacy/timeout", json!("300ms")).route("key", "limits", json!({"timeout": "100ms"}))
+    });
+    backend.on("/public/x", Behaviour::Silent);
+    backend.on("/key/x", Behaviour::Silent);
+    gateway.get("/public/x").send().expect(504, "504-01");
+    gateway.get("/key/x").api_key(API_KEY).send().expect(504, "504-01");
+    assert_eq!(backend.requests().len(), 2, "a request that timed out is not sent again");
+    gateway.get("/public/canary").send().ok();
+}
+
+#[test]
+fn a_backend_that_cannot_be_reached_is_502() {
+    let gateway = Gateway::start(&Config::with_server("http://127.0.0.1:9"));
+    gateway.get("/public/x").send().expect(502, "502-01");
+    gateway.post("/public/x").body("x").send().expect(502, "502-01");
+    let config =
+        Config::with_server("http://backend.invalid:8080").set("/backends/legacy/danger_plaintext", json!(true));
+    let gateway = Gateway::start(&config);
+    gateway.get("/public/x").send().expect(502, "502-01");
 }

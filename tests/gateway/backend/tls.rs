@@ -108,3 +108,26 @@ fn a_certificate_of_a_backend_that_is_replaced_is_believed_after_a_reload_of_the
     outer.get("/public/x").send().ok();
     assert_eq!(backend.requests().len(), 1);
 }
+
+/// A gateway whose backend is another gateway, over TLS.
+fn behind_tls(ca: bool) -> (Backend, Gateway, Gateway) {
+    let (backend, inner) = world();
+    let config = Config::with_server(&format!("https://localhost:{}", inner.address.port()));
+    let config = if ca { config.set("/backends/legacy/tls", json!({"ca": "certs/ca.pem"})) } else { config };
+    let outer = Gateway::start(&config);
+    (backend, inner, outer)
+}
+
+#[test]
+fn a_backend_over_tls_is_asked_when_its_certificate_is_good() {
+    let (backend, _inner, outer) = behind_tls(true);
+    outer.get("/public/x").send().ok();
+    assert_eq!(backend.requests().len(), 1);
+}
+
+#[test]
+fn a_backend_whose_certificate_cannot_be_verified_is_not_asked() {
+    let (backend, _inner, outer) = behind_tls(false);
+    outer.get("/public/x").send().expect(502, "502-01");
+    backend.assert_untouched();
+}

@@ -348,3 +348,13 @@ fn check_takes_plain_http_beyond_loopback_only_from_networks_that_are_named() {
         assert!(code == 1 && complained.contains(place), "{wrong}: {complained}");
     }
 }
+
+#[test]
+fn callers_from_other_addresses_are_403() {
+    let (backend, gateway) = world_with(|c| c.set("/listen/0/allow", json!(["203.0.113.0/24"])));
+    gateway.get("/public/x").send().expect(403, "403-04");
+    gateway.get("/public/x").header("X-Forwarded-For", "203.0.113.5").send().expect(403, "403-04");
+    backend.assert_untouched();
+    let (_backend, gateway) = world_with(|c| c.set("/listen/0/allow", json!(["127.0.0.0/8"])));
+    gateway.get("/public/x").send().ok();
+}

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use std::thread;
+
 use crate::harness::keys::{decode, now};
 use crate::harness::*;
 
@@ -280,4 +282,23 @@ fn a_route_of_a_host_with_a_wide_path_gets_no_password() {
     backend.assert_untouched();
     gateway.post("/auth/other").send().ok();
     assert_eq!(backend.requests().len(), 1);
+}
+
+#[test]
+fn logins_above_what_can_be_hashed_are_503_and_other_requests_go_on() {
+    let (_backend, gateway) = world();
+    let logins: Vec<_> = (0..60)
+        .map(|number| {
+            let request = gateway.login_request(&format!("nobody{number}"), "wrong");
+            thread::spawn(move || request.try_on(&mut Connection::open(request.address)).map(|a| a.status))
+        })
+        .collect();
+    for _ in 0..5 {
+        gateway.get("/public/x").send().ok();
+    }
+    for login in logins {
+        let status = login.join().unwrap();
+        assert!(matches!(status, Ok(401 | 503)), "{status:?}");
+    }
+    gateway.login_request(ALICE.name, ALICE.secret).send().ok();
 }

@@ -563,6 +563,54 @@ fn several_attempts_at_one_name_take_as_long_as_the_dearest_hash_each_whoever_is
     assert!(unknown > known / 2, "{unknown:?}, a client with many secrets: {known:?}");
 }
 
+fn wrong_passwords_must_wait_longer_and_longer_and_the_right_one_works_later(store: &Store) {
+    let (_backend, gateway) = store.world_with(|c| {
+        c.set("/login/attempts", json!({"free": 2, "delay": "1s", "longest": "2s"}))
+            .set("/login/limits", json!({"rate": "1000/s", "burst": 1000}))
+    });
+    for name in ["nobody", ALICE.name] {
+        for _ in 0..3 {
+            gateway.login_request(name, "wrong").send().expect(401, "401-04");
+        }
+        // Whoever fails learns nothing of whether there is such an account.
+        let answer = gateway.login_request(name, "wrong").send().expect(429, "429-02");
+        assert!(answer.retry_after() <= 2);
+    }
+    // The right password is no way to find out whether it is right either.
+    gateway.login_request(ALICE.name, ALICE.secret).send().expect(429, "429-02");
+    let gateway = gateway.restart();
+    let until = std::time::Instant::now() + DEADLINE;
+    // Costs no hash: it comes before the lock has ended.
+    let mut refused = u32::from(gateway.login_request(ALICE.name, "wrong").send().status == 429);
+    gateway.login_request(BOB.name, BOB.secret).send().ok();
+    while gateway.login_request(ALICE.name, ALICE.secret).send().status == 429 {
+        refused += 1;
+        assert!(std::time::Instant::now() < until, "locked for ever");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(refused > 0, "a restart forgives");
+    for _ in 0..2 {
+        gateway.login_request(ALICE.name, "wrong").send().expect(401, "401-04");
+    }
+    gateway.login_request(ALICE.name, ALICE.secret).send().ok();
+}
+
+fn one_address_that_fails_under_many_names_must_wait_too(store: &Store) {
+    let (_backend, gateway) = store.world_with(|c| {
+        c.set("/login/attempts", json!({"free_per_address": 4, "delay": "5m"}))
+            .set("/access_token/attempts", json!({"free_per_address": 2, "delay": "5m"}))
+    });
+    for number in 0..5 {
+        gateway.login_request(&format!("nobody{number}"), "wrong").send().expect(401, "401-04");
+    }
+    gateway.login_request(ALICE.name, ALICE.secret).send().expect(429, "429-02");
+    for number in 0..3 {
+        gateway.token_request(&format!("nobody{number}"), "wrong").send().expect(401, "");
+    }
+    let answer = gateway.token_request(CLIENT.name, CLIENT.secret).send();
+    assert_eq!(answer.expect(429, "").json()["error"], "temporarily_unavailable");
+}
+
 on_both_stores! {
     a_login_under_another_spelling_forgives_nothing_and_one_under_the_same_does
     a_successful_login_is_remembered_by_its_spelling_alone
@@ -573,4 +621,6 @@ on_both_stores! {
     concurrent_guesses_get_no_more_attempts_than_sequential_ones
     a_customer_is_let_in_from_where_he_was_before_while_strangers_use_up_the_limit_of_his_name
     refresh_tokens_that_are_none_are_counted_and_good_ones_pass_from_there_all_the_same
+    wrong_passwords_must_wait_longer_and_longer_and_the_right_one_works_later
+    one_address_that_fails_under_many_names_must_wait_too
 }

@@ -1,10 +1,15 @@
-//! What honest callers do with refresh tokens, and thieves: the same token twice, answers that are lost, a store that fails.
+//! Refresh tokens, as honest callers and as thieves use them: rotation, the same token twice, lost answers, a store that fails.
 
 use std::thread;
 
+use super::revocation_and_introspection::oauth_error;
 use crate::harness::customer::member;
 use crate::harness::keys::decode;
 use crate::harness::*;
+
+fn with_refresh_tokens(config: Config) -> Config {
+    config.set("/login/refresh", json!({"lifetime": "1h"}))
+}
 
 /// Refresh tokens; two uses of one that are `grace` apart are one.
 fn refreshing(config: Config, grace: &str) -> Config {
@@ -256,6 +261,76 @@ fn a_retry_after_503_is_no_theft_however_late_it_comes_and_at_whichever_replica(
     eventually("theft ends it", || b.get("/me/x").customer(&jwt).send().status == 401);
 }
 
+fn a_refresh_token_gives_another_jwt_of_the_same_customer_and_the_next_token(store: &Store) {
+    let (_backend, gateway) = store.world_with(with_refresh_tokens);
+    let login = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
+    let first = member(&login, "refresh_token");
+    let answer = refresh(&gateway, &first).send().ok();
+    let (jwt, second) = (member(&answer, "JWT"), member(&answer, "refresh_token"));
+    assert_ne!(first, second);
+    assert_eq!(answer.header("Cache-Control"), Some("no-store"));
+    assert_eq!(decode(&jwt).1["sub"], decode(&member(&login, "JWT")).1["sub"]);
+    gateway.get("/me/x").customer(&jwt).send().ok();
+    let gateway = gateway.restart();
+    refresh(&gateway, &second).send().ok();
+}
+
+fn a_refresh_token_that_comes_back_ends_the_login_and_all_its_tokens(store: &Store) {
+    let (_backend, gateway) = store.world_with(|c| with_refresh_tokens(c).set("/login/refresh/grace", json!("0s")));
+    let login = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
+    let first = member(&login, "refresh_token");
+    let answer = refresh(&gateway, &first).send().ok();
+    oauth_error(refresh(&gateway, &first).send(), 400, "invalid_grant");
+    oauth_error(refresh(&gateway, &member(&answer, "refresh_token")).send(), 400, "invalid_grant");
+    gateway.get("/me/x").customer(&member(&answer, "JWT")).send().expect(401, "401-03");
+    gateway.get("/me/x").customer(&member(&login, "JWT")).send().expect(401, "401-03");
+    gateway.get("/me/x").customer(&gateway.login(ALICE)).send().ok();
+    gateway.expect_metric("wicketgate_tokens_total", &[("outcome", "refresh_token_reused")], 1.0);
+}
+
+fn refresh_tokens_are_off_by_default_and_end_with_logout_account_and_lifetime(store: &Store) {
+    let (_backend, gateway) = store.world();
+    let login = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
+    assert_eq!(login.json().as_object().unwrap().len(), 3);
+    oauth_error(refresh(&gateway, "wgr_x").send(), 400, "unsupported_grant_type");
+    let backend = Backend::start();
+    let mut config = with_refresh_tokens(Config::new(&backend));
+    let gateway = Gateway::start(&store.keeps(config.clone()));
+    for wrong in ["x", "wgr_", "wgr_AAAA"] {
+        oauth_error(refresh(&gateway, wrong).send(), 400, "invalid_grant");
+    }
+    let login = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
+    gateway.post("/auth/logout").customer(&member(&login, "JWT")).send().expect(204, "");
+    oauth_error(refresh(&gateway, &member(&login, "refresh_token")).send(), 400, "invalid_grant");
+    let bob = member(&gateway.login_request(BOB.name, BOB.secret).send().ok(), "refresh_token");
+    config.accounts.retain(|account| account.name != BOB.name);
+    gateway.reload(&store.keeps(config.set("/login/refresh", json!({"lifetime": "1s"}))), "reloaded");
+    oauth_error(refresh(&gateway, &bob).send(), 400, "invalid_grant");
+    let short = member(&gateway.login_request(ALICE.name, ALICE.secret).send().ok(), "refresh_token");
+    let until = std::time::Instant::now() + DEADLINE;
+    let mut current = short;
+    loop {
+        let answer = refresh(&gateway, &current).send();
+        if answer.status == 400 {
+            break;
+        }
+        current = member(&answer, "refresh_token");
+        assert!(std::time::Instant::now() < until, "the family does not end");
+    }
+}
+
+fn a_client_that_shows_itself_beside_a_refresh_token_must_be_right(store: &Store) {
+    let (_backend, gateway) = store.world_with(with_refresh_tokens);
+    let token = member(&gateway.login_request(ALICE.name, ALICE.secret).send().ok(), "refresh_token");
+    let with = |secret: &str| {
+        let form =
+            format!("grant_type=refresh_token&refresh_token={token}&client_id={}&client_secret={secret}", CLIENT.name);
+        gateway.post("/oauth/access_token").form(&form)
+    };
+    oauth_error(with("wrong").send(), 401, "invalid_client");
+    with(CLIENT.secret).send().ok();
+}
+
 on_both_stores! {
     two_tabs_that_hand_in_one_refresh_token_at_once_stay_logged_in
     a_refresh_token_whose_answer_was_lost_gives_the_same_successor_and_an_older_one_ends_the_login
@@ -263,4 +338,8 @@ on_both_stores! {
     a_predecessor_within_the_grace_is_revoked_with_its_login
     a_refresh_gives_the_claims_of_the_account_that_logged_in
     a_refresh_while_the_account_is_not_in_force_is_refused_and_uses_no_token_up
+    a_refresh_token_gives_another_jwt_of_the_same_customer_and_the_next_token
+    a_refresh_token_that_comes_back_ends_the_login_and_all_its_tokens
+    refresh_tokens_are_off_by_default_and_end_with_logout_account_and_lifetime
+    a_client_that_shows_itself_beside_a_refresh_token_must_be_right
 }

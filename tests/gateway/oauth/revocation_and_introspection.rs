@@ -1,7 +1,6 @@
-//! Refresh tokens, revocation and introspection at the OAuth endpoints.
+//! Revocation (RFC 7009) and introspection (RFC 7662) at the OAuth endpoints.
 
 use crate::harness::customer::member;
-use crate::harness::keys::decode;
 use crate::harness::*;
 
 fn refreshing(config: Config) -> Config {
@@ -13,7 +12,7 @@ fn refresh(gateway: &Gateway, token: &str) -> Request {
 }
 
 #[track_caller]
-fn oauth_error(answer: Response, status: u16, word: &str) {
+pub(super) fn oauth_error(answer: Response, status: u16, word: &str) {
     assert_eq!((answer.status, member(&answer, "error").as_str()), (status, word), "{}", answer.text());
 }
 
@@ -24,76 +23,6 @@ fn about(gateway: &Gateway, path: &str, token: &str) -> Request {
 
 fn introspect(gateway: &Gateway, token: &str) -> Value {
     about(gateway, "/oauth/introspect", token).send().ok().json()
-}
-
-fn a_refresh_token_gives_another_jwt_of_the_same_customer_and_the_next_token(store: &Store) {
-    let (_backend, gateway) = store.world_with(refreshing);
-    let login = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
-    let first = member(&login, "refresh_token");
-    let answer = refresh(&gateway, &first).send().ok();
-    let (jwt, second) = (member(&answer, "JWT"), member(&answer, "refresh_token"));
-    assert_ne!(first, second);
-    assert_eq!(answer.header("Cache-Control"), Some("no-store"));
-    assert_eq!(decode(&jwt).1["sub"], decode(&member(&login, "JWT")).1["sub"]);
-    gateway.get("/me/x").customer(&jwt).send().ok();
-    let gateway = gateway.restart();
-    refresh(&gateway, &second).send().ok();
-}
-
-fn a_refresh_token_that_comes_back_ends_the_login_and_all_its_tokens(store: &Store) {
-    let (_backend, gateway) = store.world_with(|c| refreshing(c).set("/login/refresh/grace", json!("0s")));
-    let login = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
-    let first = member(&login, "refresh_token");
-    let answer = refresh(&gateway, &first).send().ok();
-    oauth_error(refresh(&gateway, &first).send(), 400, "invalid_grant");
-    oauth_error(refresh(&gateway, &member(&answer, "refresh_token")).send(), 400, "invalid_grant");
-    gateway.get("/me/x").customer(&member(&answer, "JWT")).send().expect(401, "401-03");
-    gateway.get("/me/x").customer(&member(&login, "JWT")).send().expect(401, "401-03");
-    gateway.get("/me/x").customer(&gateway.login(ALICE)).send().ok();
-    gateway.expect_metric("wicketgate_tokens_total", &[("outcome", "refresh_token_reused")], 1.0);
-}
-
-fn refresh_tokens_are_off_by_default_and_end_with_logout_account_and_lifetime(store: &Store) {
-    let (_backend, gateway) = store.world();
-    let login = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
-    assert_eq!(login.json().as_object().unwrap().len(), 3);
-    oauth_error(refresh(&gateway, "wgr_x").send(), 400, "unsupported_grant_type");
-    let backend = Backend::start();
-    let mut config = refreshing(Config::new(&backend));
-    let gateway = Gateway::start(&store.keeps(config.clone()));
-    for wrong in ["x", "wgr_", "wgr_AAAA"] {
-        oauth_error(refresh(&gateway, wrong).send(), 400, "invalid_grant");
-    }
-    let login = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
-    gateway.post("/auth/logout").customer(&member(&login, "JWT")).send().expect(204, "");
-    oauth_error(refresh(&gateway, &member(&login, "refresh_token")).send(), 400, "invalid_grant");
-    let bob = member(&gateway.login_request(BOB.name, BOB.secret).send().ok(), "refresh_token");
-    config.accounts.retain(|account| account.name != BOB.name);
-    gateway.reload(&store.keeps(config.set("/login/refresh", json!({"lifetime": "1s"}))), "reloaded");
-    oauth_error(refresh(&gateway, &bob).send(), 400, "invalid_grant");
-    let short = member(&gateway.login_request(ALICE.name, ALICE.secret).send().ok(), "refresh_token");
-    let until = std::time::Instant::now() + DEADLINE;
-    let mut current = short;
-    loop {
-        let answer = refresh(&gateway, &current).send();
-        if answer.status == 400 {
-            break;
-        }
-        current = member(&answer, "refresh_token");
-        assert!(std::time::Instant::now() < until, "the family does not end");
-    }
-}
-
-fn a_client_that_shows_itself_beside_a_refresh_token_must_be_right(store: &Store) {
-    let (_backend, gateway) = store.world_with(refreshing);
-    let token = member(&gateway.login_request(ALICE.name, ALICE.secret).send().ok(), "refresh_token");
-    let with = |secret: &str| {
-        let form =
-            format!("grant_type=refresh_token&refresh_token={token}&client_id={}&client_secret={secret}", CLIENT.name);
-        gateway.post("/oauth/access_token").form(&form)
-    };
-    oauth_error(with("wrong").send(), 401, "invalid_client");
-    with(CLIENT.secret).send().ok();
 }
 
 fn rfc_7009_a_revoked_access_token_is_refused_at_once_and_others_are_not(store: &Store) {
@@ -233,62 +162,8 @@ fn a_client_asks_about_and_revokes_only_the_tokens_that_it_may() {
     gateway.get("/system/x").bearer(&token).send().expect(401, "401-11");
 }
 
-fn wrong_passwords_must_wait_longer_and_longer_and_the_right_one_works_later(store: &Store) {
-    let (_backend, gateway) = store.world_with(|c| {
-        c.set("/login/attempts", json!({"free": 2, "delay": "1s", "longest": "2s"}))
-            .set("/login/limits", json!({"rate": "1000/s", "burst": 1000}))
-    });
-    for name in ["nobody", ALICE.name] {
-        for _ in 0..3 {
-            gateway.login_request(name, "wrong").send().expect(401, "401-04");
-        }
-        // Whoever fails learns nothing of whether there is such an account.
-        let answer = gateway.login_request(name, "wrong").send().expect(429, "429-02");
-        assert!(answer.retry_after() <= 2);
-    }
-    // The right password is no way to find out whether it is right either.
-    gateway.login_request(ALICE.name, ALICE.secret).send().expect(429, "429-02");
-    let gateway = gateway.restart();
-    let until = std::time::Instant::now() + DEADLINE;
-    // Costs no hash: it comes before the lock has ended.
-    let mut refused = u32::from(gateway.login_request(ALICE.name, "wrong").send().status == 429);
-    gateway.login_request(BOB.name, BOB.secret).send().ok();
-    while gateway.login_request(ALICE.name, ALICE.secret).send().status == 429 {
-        refused += 1;
-        assert!(std::time::Instant::now() < until, "locked for ever");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    assert!(refused > 0, "a restart forgives");
-    for _ in 0..2 {
-        gateway.login_request(ALICE.name, "wrong").send().expect(401, "401-04");
-    }
-    gateway.login_request(ALICE.name, ALICE.secret).send().ok();
-}
-
-fn one_address_that_fails_under_many_names_must_wait_too(store: &Store) {
-    let (_backend, gateway) = store.world_with(|c| {
-        c.set("/login/attempts", json!({"free_per_address": 4, "delay": "5m"}))
-            .set("/access_token/attempts", json!({"free_per_address": 2, "delay": "5m"}))
-    });
-    for number in 0..5 {
-        gateway.login_request(&format!("nobody{number}"), "wrong").send().expect(401, "401-04");
-    }
-    gateway.login_request(ALICE.name, ALICE.secret).send().expect(429, "429-02");
-    for number in 0..3 {
-        gateway.token_request(&format!("nobody{number}"), "wrong").send().expect(401, "");
-    }
-    let answer = gateway.token_request(CLIENT.name, CLIENT.secret).send();
-    oauth_error(answer, 429, "temporarily_unavailable");
-}
-
 on_both_stores! {
-    a_refresh_token_gives_another_jwt_of_the_same_customer_and_the_next_token
-    a_refresh_token_that_comes_back_ends_the_login_and_all_its_tokens
-    refresh_tokens_are_off_by_default_and_end_with_logout_account_and_lifetime
-    a_client_that_shows_itself_beside_a_refresh_token_must_be_right
     rfc_7009_a_revoked_access_token_is_refused_at_once_and_others_are_not
     revoking_an_unknown_token_or_one_of_another_client_is_200_and_changes_nothing
     introspection_needs_a_client_and_says_of_what_is_not_good_only_that
-    wrong_passwords_must_wait_longer_and_longer_and_the_right_one_works_later
-    one_address_that_fails_under_many_names_must_wait_too
 }

@@ -1,4 +1,4 @@
-//! TLS towards callers and towards backends.
+//! TLS towards callers: versions, suites, ALPN, certificates, resumption.
 
 use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
 
@@ -176,37 +176,4 @@ fn a_new_certificate_is_taken_up_on_reload_and_a_broken_one_is_not() {
     gateway.files.write("certs/server.pem", &server().certificate);
     gateway.hup("reload failed");
     assert_eq!(shown(&gateway), after, "certificate and key do not belong together");
-}
-
-/// A gateway whose backend is another gateway, over TLS.
-fn chain(ca: bool) -> (Backend, Gateway, Gateway) {
-    let (backend, inner) = world();
-    let config = Config::with_server(&format!("https://localhost:{}", inner.address.port()));
-    let config = if ca { config.set("/backends/legacy/tls", json!({"ca": "certs/ca.pem"})) } else { config };
-    let outer = Gateway::start(&config);
-    (backend, inner, outer)
-}
-
-#[test]
-fn a_backend_over_tls_is_asked_when_its_certificate_is_good() {
-    let (backend, _inner, outer) = chain(true);
-    outer.get("/public/x").send().ok();
-    assert_eq!(backend.requests().len(), 1);
-}
-
-#[test]
-fn a_backend_whose_certificate_cannot_be_verified_is_not_asked() {
-    let (backend, _inner, outer) = chain(false);
-    outer.get("/public/x").send().expect(502, "502-01");
-    backend.assert_untouched();
-}
-
-#[test]
-fn callers_from_other_addresses_are_403() {
-    let (backend, gateway) = world_with(|c| c.set("/listen/0/allow", json!(["203.0.113.0/24"])));
-    gateway.get("/public/x").send().expect(403, "403-04");
-    gateway.get("/public/x").header("X-Forwarded-For", "203.0.113.5").send().expect(403, "403-04");
-    backend.assert_untouched();
-    let (_backend, gateway) = world_with(|c| c.set("/listen/0/allow", json!(["127.0.0.0/8"])));
-    gateway.get("/public/x").send().ok();
 }
