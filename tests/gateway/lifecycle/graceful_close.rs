@@ -100,7 +100,7 @@ const EVENTS: &str = "Content-Type: text/event-stream; charset=utf-8\r\n";
 
 /// A program with a library that waits for an end: the lines that it says.
 fn client(gateway: &Gateway, url: &str) -> impl Iterator<Item = String> + use<> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/goodbye_client.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/graceful_close_client.py");
     let ca = gateway.files.path.join("certs/ca.pem");
     let mut command = Command::new(interpreter());
     command.arg(script).arg(url).arg(ca).stdin(Stdio::null()).stdout(Stdio::piped());

@@ -1,6 +1,6 @@
 """Waits for the end of a WebSocket or of an event stream as a program with a library does.
 
-Usage: goodbye_client.py URL CA_FILE. Says `open` once there is one, and then what it saw of the end: the code of the
+Usage: graceful_close_client.py URL CA_FILE. Says `open` once there is one, and then what it saw of the end: the code of the
 Close frame, or that the stream ended whole and after which bytes.
 """
 
