@@ -1,4 +1,4 @@
-//! What a client's token is for, and for how long (RFC 8707, RFC 9068).
+//! Audience, scopes and lifetime of a client's access token (RFC 8707, RFC 9068).
 
 use crate::harness::gateway::form_encode;
 use crate::harness::keys::decode;

@@ -1,4 +1,4 @@
-//! Where a customer's token may stand (`routes[].customer_token_sources`).
+//! `routes[].customer_token_sources`: the headers, cookies and body members in which a customer token may stand.
 
 use crate::harness::*;
 

@@ -1,4 +1,4 @@
-//! Tokens that must not open a route, each next to one that does.
+//! Invalid and forged JWTs, each beside a valid one.
 
 use std::net::TcpListener;
 

@@ -1,4 +1,4 @@
-//! What a request shows, but not in a way that can be read, is not taken for absent.
+//! A credential that cannot be parsed is not taken for an absent one.
 
 use crate::harness::customer::{by_cookie, log_in, logout};
 use crate::harness::*;

@@ -1,4 +1,4 @@
-//! `mode: observe`: everything is checked, nothing is refused, and still nobody can say who he is.
+//! `mode: observe`: every check runs, nothing is refused, and callers still cannot set the identity.
 
 use crate::harness::*;
 

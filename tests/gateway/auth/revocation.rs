@@ -1,4 +1,4 @@
-//! What is revoked stays refused, also in another form, and nobody is told of a revocation that is none.
+//! Revocation of tokens: by id, by digest, by issuer; also in another encoding and of an earlier version.
 
 use crate::harness::identity_provider::token_with;
 use crate::harness::keys::{TokenKey, base64url, unbase64url};

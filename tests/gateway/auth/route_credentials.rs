@@ -1,4 +1,4 @@
-//! Which credentials a route wants, and what each fault is answered with.
+//! `routes[].require`: client token, customer token and API key, and the status code of each fault.
 
 use crate::harness::config::{FREE_API_KEY, NARROW_API_KEY, OTHER_API_KEY};
 use crate::harness::keys;

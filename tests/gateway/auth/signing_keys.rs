@@ -1,4 +1,4 @@
-//! The keys that the gateway signs with, as others see them.
+//! The gateway's own signing keys: JWKS, algorithms, several processes.
 
 use crate::harness::keys::decode;
 use crate::harness::*;

@@ -1,5 +1,5 @@
-//! What counts as a server that is gone, for `circuit_breaker` and `outlier_detection`: no connection, no TLS, no answer. A bad answer of
-//! one page takes the other pages from nobody.
+//! `circuit_breaker` and `outlier_detection`: a failed connection, a failed TLS handshake or no response counts as a
+//! failure. A malformed response of one page does not: other pages go on.
 
 use std::thread;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Servers that are listed by name: where the name leads, and what happens when that changes.
+//! Servers that are configured by DNS name: lookups that fail, hang or change.
 
 use crate::harness::*;
 

@@ -1,5 +1,5 @@
-//! Backends that answer before they have read a request, and close (RFC 9112 section 9.5): callers get what was said, and
-//! nobody else notices.
+//! Backends that respond before they have read the request, and close (RFC 9112 section 9.5): the response reaches its
+//! caller, and no other exchange is disturbed.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

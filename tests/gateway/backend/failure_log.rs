@@ -1,5 +1,5 @@
-//! What standard error says of servers that fail: which one, at what, why, for which request, and when it works again. The
-//! metrics tell the same.
+//! Log lines and metrics about failing servers: which one, at which step, why, for which request, and when it works
+//! again.
 
 use std::net::TcpListener;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What goes wrong at backends, and what callers get of it: docs/reliability.md has the table.
+//! Backends that fail, hang or die, and the response that callers get: docs/reliability.md has the table.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

@@ -1,4 +1,4 @@
-//! Servers that are not well: found out by checks or by failures, left alone for a while, and asked again.
+//! Health checks, and servers that are ejected and come back.
 
 use crate::backend::load_balancing::{several, up};
 use crate::harness::*;

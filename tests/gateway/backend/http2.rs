@@ -1,4 +1,4 @@
-//! HTTP/2 towards backends: many requests on one connection, trailers both ways, and what may be sent again.
+//! HTTP/2 towards backends: streams on one connection, trailers both ways, retries.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

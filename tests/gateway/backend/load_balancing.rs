@@ -1,4 +1,4 @@
-//! Backends of several servers: which one gets a request.
+//! Load balancing over several servers of a backend: weights, least requests, consistent hashing.
 
 use std::collections::HashSet;
 use std::io::{Read, Write};

@@ -1,4 +1,5 @@
-//! How a backend's answer is framed, what only the gateway may say in it, and what the log says of one that is wrong.
+//! Framing of responses of a backend, headers that only the gateway may set, and the log line about a malformed
+//! response.
 
 use crate::harness::h2_backend::{Act, H2Backend};
 use crate::harness::*;

@@ -1,4 +1,4 @@
-//! What of a backend's answer passes: members of JSON, header fields.
+//! `routes[].response` and header rules: members of JSON and header fields that pass, are removed or redacted.
 
 use crate::harness::client::answer;
 use crate::harness::h2_backend::{Act, H2Backend};

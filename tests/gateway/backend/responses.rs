@@ -1,4 +1,4 @@
-//! What a backend answers, rightly or wrongly, and what the caller gets of it.
+//! Responses of a backend, valid and malformed, and what callers get.
 
 use crate::harness::client::answer;
 use crate::harness::http1::Fault;

@@ -1,4 +1,4 @@
-//! Which requests are sent to a backend a second time, and which never.
+//! `retry`: requests that are sent to a backend a second time, and those that never are.
 
 use crate::harness::*;
 

@@ -1,4 +1,4 @@
-//! TLS towards backends: whom the gateway believes, and what it sends to nobody else.
+//! TLS towards backends: verification of the certificate, and the client certificate of the gateway.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Commands say done only of what has been done, and `check` finds what would keep `run` from starting.
+//! Commands: exit codes and texts; problems that `check` finds before `run` does.
 
 use std::os::unix::net::UnixDatagram;
 

@@ -1,4 +1,4 @@
-//! What a newcomer does first: `make demo`, and the three calls that it prints, in a shell.
+//! `make demo`, and the three calls that it prints, in a shell.
 
 use std::fs;
 use std::io::{BufRead, BufReader};

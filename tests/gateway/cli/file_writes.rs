@@ -1,4 +1,4 @@
-//! What the commands write: whole or not at all, and where they cannot, they say why and what to do.
+//! Files that commands write: whole or not at all, with a reason and a remedy.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Which build runs: the same in `--version`, in the metrics and in the log, and told by `build.rs` from git or from the
+//! The commit and the date of the build: the same in `--version`, metrics and log, told by `build.rs` from git or the
 //! environment.
 
 use std::path::Path;

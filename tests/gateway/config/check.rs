@@ -1,4 +1,4 @@
-//! `wicketgate check`, and what keeps the gateway from starting.
+//! `wicketgate check`: problems of the configuration, which also keep the gateway from starting.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! `check` tries what a start needs of the machine, and says what `run` would say; a gateway that runs is not disturbed.
+//! `check` tries the addresses, files and rights that a start needs; a running gateway is not disturbed.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! Files that the gateway trusts: whoever can write them decides who comes in. And keys that anybody could guess.
+//! Permissions of configured files and secrets; keys that are easy to guess.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;

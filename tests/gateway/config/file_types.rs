@@ -1,4 +1,4 @@
-//! What stands in the place of a configured file and is none, or is one without content.
+//! Pipes, sockets, devices and empty files in the place of a configured file.
 
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;

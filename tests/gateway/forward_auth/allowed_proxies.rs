@@ -1,4 +1,4 @@
-//! Who may ask about requests, where callers too come from where the asking proxies are.
+//! The proxies that may ask for a decision, where callers come from the same addresses.
 
 use std::net::SocketAddr;
 

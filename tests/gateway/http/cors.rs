@@ -1,4 +1,4 @@
-//! Pages of other origins: what browsers are told, and what stays refused whatever they are told.
+//! CORS: preflights, response headers, and what stays refused.
 
 use crate::harness::*;
 

@@ -1,4 +1,5 @@
-//! What some readers take for another name: members of the body, names of header fields.
+//! Variants of a name that some readers take for the same: `_` and `-` in header fields, letter case and escapes in
+//! JSON members.
 
 use crate::harness::keys::decode;
 use crate::harness::*;

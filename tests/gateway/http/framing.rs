@@ -1,4 +1,4 @@
-//! Requests that two readers could read in two ways: refused, and nothing of them reaches a backend.
+//! Framing of requests: what could be read in two ways is refused, and nothing of it reaches a backend.
 
 use crate::harness::http1::Fault;
 use crate::harness::*;

@@ -1,4 +1,4 @@
-//! Which headers cross the gateway, and which of the caller's never do.
+//! Headers that reach a backend: identity, hop-by-hop, forwarding, credentials, request id.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 

@@ -1,4 +1,4 @@
-//! The gateway as an intermediary, by RFC 9110 and RFC 9112: what is not about framing has its tests here.
+//! Duties of an HTTP intermediary (RFC 9110, RFC 9112) beside framing: Via, Max-Forwards, Expect, 1xx, Date.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! Exchanges that follow each other on a connection: no byte of one is ever taken for a part of another.
+//! Exchanges on one connection: no byte of one is taken for a part of another.
 
 use crate::harness::*;
 

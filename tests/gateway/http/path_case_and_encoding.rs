@@ -1,4 +1,4 @@
-//! Further readings of paths: overlong escapes, what Windows drops, letter case.
+//! Paths: overlong escapes, endings that Windows drops, letter case.
 
 use crate::harness::*;
 

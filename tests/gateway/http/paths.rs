@@ -1,4 +1,4 @@
-//! The path that is matched is the path that the backend gets, and a path with two readings is 400.
+//! Paths: the one that is matched is the one that is forwarded; one with two readings is 400.
 
 use crate::harness::*;
 

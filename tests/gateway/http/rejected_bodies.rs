@@ -1,4 +1,4 @@
-//! Bodies that nobody wants: the answer arrives, and so does that of the next call.
+//! Request bodies of refused requests: the response arrives, and so does that of the next request.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Bodies pass as they come, with their trailers, in both directions.
+//! Streaming of bodies, with trailers, in both directions.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! Trailers of a backend's answer: what may stand there, and what only the gateway or a header may say.
+//! Trailers of responses: which fields may stand there.
 
 use http::HeaderMap;
 

@@ -1,5 +1,5 @@
-//! Callers that want nothing but to cost something: HTTP/2 floods, too many connections, slow readers.
-//! Each is ended within a number of frames, takes no memory to speak of, and keeps nobody else from being served.
+//! Floods: HTTP/2 frames, connections, slow readers. Each is ended within a number of frames, takes no memory to speak
+//! of, and keeps nobody else from being served.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Connections that turn out not to be HTTP/2 leave a line that says where they came from.
+//! Log lines about connections that break the HTTP/2 protocol, with the caller's address.
 
 use crate::harness::h2_frames::{Caller, End, frame};
 use crate::harness::*;

@@ -1,4 +1,4 @@
-//! Proof for the backend: what it can check by itself, with the lines that the documentation gives it.
+//! The signed assertion for backends (`backend_assertion`), checked with the code that the documentation has.
 
 use std::path::Path;
 use std::process::Command;

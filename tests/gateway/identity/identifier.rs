@@ -1,4 +1,4 @@
-//! The opaque customer identifier: what it is, where it comes from, and who may say it.
+//! The opaque customer identifier: derivation, stability, tracing, and identifiers that a caller sends.
 
 use crate::harness::keys::{TokenKey, decode, key_file, now};
 use crate::harness::*;

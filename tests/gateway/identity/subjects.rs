@@ -1,4 +1,4 @@
-//! Names of a customer that a caller may send itself, and that operators may revoke by.
+//! Subjects and identifiers per backend: which a caller may send, and by which operators revoke.
 
 use crate::harness::keys::{TokenKey, decode, now};
 use crate::harness::*;

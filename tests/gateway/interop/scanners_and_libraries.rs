@@ -1,4 +1,4 @@
-//! Programs of others as clients: what they make of the gateway counts, not what we think of it.
+//! A TLS scanner, OAuth and JWT libraries as clients.
 
 use crate::harness::python::python;
 use crate::harness::*;

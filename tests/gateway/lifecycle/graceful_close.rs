@@ -1,5 +1,5 @@
-//! What never ends by itself ends in good order within the grace time: WebSockets by a Close frame with 1001, event streams
-//! between two events. Callers may come again elsewhere, and nothing is cut in the middle.
+//! Graceful close of exchanges without an end, within the grace time: WebSockets by a Close frame with 1001, event
+//! streams between two events. Nothing is cut in the middle.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! SIGTERM: what has begun is finished, and then the process ends.
+//! Shutdown on SIGTERM: requests in flight are answered, then the process exits.
 
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;

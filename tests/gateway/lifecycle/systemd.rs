@@ -1,4 +1,4 @@
-//! The gateway as a service of systemd: what it says, the sockets that it is given, the unit itself.
+//! The gateway as a systemd service: notifications, inherited sockets, the unit.
 
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;

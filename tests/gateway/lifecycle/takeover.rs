@@ -1,4 +1,4 @@
-//! Only who is asked to takes production over; everybody else is told who runs, and changes nothing.
+//! Starts beside a running gateway: only one that is asked to takes over; any other is told which process runs.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! A second process that is asked to takes over from the first one, and nothing is lost.
+//! Upgrade to a new process without a lost request or session.
 
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;

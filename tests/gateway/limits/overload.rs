@@ -1,4 +1,4 @@
-//! Callers that are slow, many, or gone, and resources that run out: what is promised holds for everybody else.
+//! Overload: slow, many and vanished callers; file descriptors, memory, stalls.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

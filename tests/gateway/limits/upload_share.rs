@@ -1,4 +1,4 @@
-//! How many uploads one caller may keep coming: others are to be served too.
+//! `upload_share`: uploads of one caller at once.
 
 use crate::harness::*;
 

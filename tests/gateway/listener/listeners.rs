@@ -1,4 +1,4 @@
-//! Several listeners: each with its routes, and one that only sends callers to https.
+//! Several listeners: routes of each, redirect to https, plain HTTP, HSTS, audiences set apart.
 
 use crate::harness::*;
 

@@ -1,4 +1,4 @@
-//! Proxies in front: for whom they speak, and that nobody else can.
+//! Proxies in front: `trusted_proxies`, PROXY protocol, X-Forwarded-For.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};

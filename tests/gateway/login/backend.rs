@@ -1,4 +1,4 @@
-//! The company's own login, asked by the gateway (`login.accounts.backend`): what it says, and what it is told.
+//! `login.accounts.backend`: the company's own login, asked by the gateway.
 
 use crate::harness::*;
 

@@ -1,4 +1,4 @@
-//! The session cookie as the other form of a customer's login.
+//! The session cookie: attributes, forgery, lifetime.
 
 use crate::harness::keys::decode;
 use crate::harness::*;

@@ -1,4 +1,4 @@
-//! What failed logins and wrong secrets cost, and whom: the one who fails, and nobody elsewhere.
+//! Lockout after failed logins and wrong secrets: it hits the one who fails, and nobody elsewhere.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

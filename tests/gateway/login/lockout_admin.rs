@@ -1,4 +1,4 @@
-//! A help desk sees who has failed to log in and must wait, and lifts that by name.
+//! `wicketgate attempts`: lockouts are listed and lifted by name.
 
 use crate::harness::*;
 

@@ -1,4 +1,4 @@
-//! What is given together ends together, whichever member of it is shown; and 204 says that something has ended.
+//! Logout: JWT, cookie and refresh token of one login end together; 204 means that something ended.
 
 use crate::harness::customer::{logout, session_cookie};
 use crate::harness::keys::{base64url, decode, now};

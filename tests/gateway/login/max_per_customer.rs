@@ -1,4 +1,4 @@
-//! `login.max_per_customer`: a customer does not have any number of logins.
+//! `login.max_per_customer`: the number of logins of one customer.
 
 use std::thread;
 

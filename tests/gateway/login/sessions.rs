@@ -1,4 +1,4 @@
-//! Logins that last and end: restarts, logout, cross-site calls, operators.
+//! Sessions: restarts, logout, cross-site calls, operators.
 
 use crate::harness::customer::{by_cookie, log_in, logout, session_cookie};
 use crate::harness::*;

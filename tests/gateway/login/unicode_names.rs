@@ -1,4 +1,4 @@
-//! User names and passwords as people type them: the same name counts as one, and the same password is one.
+//! Unicode normalization of user names and passwords.
 
 use crate::harness::gateway::form_encode;
 use crate::harness::keys::{argon2id, decode};

@@ -1,4 +1,4 @@
-//! Client secrets: what is known costs no hash, and is refused the moment it is no longer good.
+//! Client secrets: a known one costs no hash, and is refused the moment it ends.
 
 use std::time::{Duration, Instant};
 

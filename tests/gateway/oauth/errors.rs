@@ -1,4 +1,4 @@
-//! What the OAuth endpoints say to callers that they refuse: RFC 6749 section 5.2, RFC 7009 and RFC 7662 section 2.
+//! Errors of the OAuth endpoints: RFC 6749 section 5.2, RFC 7009 and RFC 7662 section 2.
 
 use crate::harness::keys::base64;
 use crate::harness::python::python;

@@ -1,4 +1,4 @@
-//! The operators' listener and their socket: nobody silences the one, nothing is lost for the other.
+//! The admin listener and the admin socket: idle connections, host names, a foreign file in the socket's place.
 
 use std::os::unix::net::UnixListener;
 

@@ -1,4 +1,4 @@
-//! Readers of the logs that are stuck or gone.
+//! Log output whose reader is stuck or gone.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The operators' listener.
+//! Metrics and probes on the admin listener.
 
 use crate::harness::*;
 

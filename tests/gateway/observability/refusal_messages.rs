@@ -1,4 +1,4 @@
-//! What is said of a refusal: to the person on call, who it was; to the caller's developer, what to do.
+//! Texts of refusals: the log names the caller, the response tells the developer what to do.
 
 use crate::harness::config::{FREE_API_KEY, NARROW_API_KEY, OTHER_API_KEY};
 use crate::harness::keys::TokenKey;

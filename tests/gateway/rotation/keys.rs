@@ -1,4 +1,4 @@
-//! Every secret has a next, a current and a previous one, and no change between them costs a call.
+//! Rotation of every kind of key and secret without a refused call.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

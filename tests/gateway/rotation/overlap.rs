@@ -1,4 +1,4 @@
-//! A rotation within the overlap of the one before: no end that was announced comes earlier.
+//! A rotation within the overlap of the one before: no announced end comes earlier.
 
 use crate::harness::keys::sha256_hex;
 use crate::harness::*;

@@ -1,4 +1,4 @@
-//! Rotations where replicas share nothing but Redis: each has its own files, and what `rotate` says is what has to be done.
+//! Rotation on replicas that share nothing but Redis: `rotate` says which file to copy where.
 
 use crate::harness::redis::RedisServer;
 use crate::harness::*;

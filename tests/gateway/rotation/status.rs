@@ -1,4 +1,4 @@
-//! How the versions of a key stand, as `wicketgate keys` and `rotate` tell it.
+//! Versions of a key as `wicketgate keys` and `rotate` list them.
 
 use crate::harness::config::FREE_API_KEY;
 use crate::harness::*;

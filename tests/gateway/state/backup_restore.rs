@@ -1,4 +1,4 @@
-//! `wicketgate state backup` and `restore`: what holds after a restore, and what is never lost.
+//! `wicketgate state backup` and `restore`.
 
 use std::os::unix::fs::PermissionsExt as _;
 

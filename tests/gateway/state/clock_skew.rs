@@ -1,4 +1,4 @@
-//! Replicas whose clocks differ: what is revoked is over everywhere, and what comes after it is good everywhere.
+//! Replicas with different clocks: revocations and later logins hold at both.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The directory of the state where others have a hand in it, and an operators' socket where somebody else answers.
+//! The state directory where others can write, and a foreign process at the admin socket.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};

@@ -1,4 +1,4 @@
-//! The embedded state on a disk that fills up, fails or is slow, and in a process that is killed at any moment.
+//! The embedded state on a disk that is full, fails or is slow, and after kill -9.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};

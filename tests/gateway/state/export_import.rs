@@ -1,4 +1,4 @@
-//! `wicketgate state export` and `import`: logins, revocations, locks and what is good once move between a file and Redis.
+//! `wicketgate state export` and `import`: moves between a file and Redis.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How Redis and its sentinels are entered: passwords, users and TLS, and what is said where that fails.
+//! Authentication and TLS towards Redis and its sentinels.
 
 use std::net::TcpListener;
 use std::path::PathBuf;

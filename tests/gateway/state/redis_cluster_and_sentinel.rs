@@ -1,4 +1,4 @@
-//! A real cluster of three nodes, a real trio of sentinels, and databases with much else in them.
+//! Redis Cluster of three nodes, three sentinels, and databases with foreign keys in them.
 
 use std::sync::Arc;
 use std::thread;

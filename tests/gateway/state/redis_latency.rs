@@ -1,4 +1,4 @@
-//! A store that is far away, or that nothing reaches for a while: what grows there must not keep anybody waiting.
+//! Redis at a distance or behind a cut network: revocations and sessions in great number delay no call.
 
 use std::thread;
 use std::time::{Duration, Instant};

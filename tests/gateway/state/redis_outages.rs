@@ -1,4 +1,4 @@
-//! What goes on while a shared store is away, and what cannot: the table of docs/operations.md.
+//! Calls during a Redis outage: the table of docs/operations.md.
 
 use std::time::{Duration, Instant};
 

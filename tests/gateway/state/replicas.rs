@@ -1,4 +1,4 @@
-//! Several gateways on one Redis, and what happens when that one fails.
+//! Several gateways on one Redis, and its failures.
 
 use std::io::Write;
 use std::net::TcpListener;

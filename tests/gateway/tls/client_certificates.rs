@@ -1,4 +1,4 @@
-//! Certificates of callers: whose are taken, for how long, and for whom they count.
+//! Client certificates of callers: which are accepted, revocation, bindings.
 
 use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
 use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize, SanType};

@@ -1,4 +1,4 @@
-//! Open WebSockets, where addresses are no longer allowed.
+//! Open WebSockets after a change of the allow list.
 
 use crate::harness::*;
 use crate::websocket::tunnel::{backend, open, with_websockets};

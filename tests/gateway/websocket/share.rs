@@ -1,4 +1,4 @@
-//! How many WebSockets one caller may hold: others are to be served too.
+//! `websocket_share`: WebSockets of one caller at once.
 
 use crate::harness::*;
 use crate::websocket::tunnel::{backend, handshake, open, world_of};

@@ -1,4 +1,4 @@
-//! WebSockets: opened after the same checks as any call, then bytes pass as they are.
+//! WebSockets: the handshake after the same checks as any call, then bytes both ways.
 
 use std::io::{BufRead as _, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
