@@ -100,3 +100,17 @@ fn each_file_of_tests_has_its_topic_in_the_readme() {
         words.filter(|word| !Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gateway").join(word).exists()).collect();
     assert!(gone.is_empty(), "tests/README.md names files that are not there: {gone:?}");
 }
+
+#[test]
+fn no_test_is_named_after_an_id_that_stands_nowhere() {
+    let is_id = |word: &str| {
+        word == "contract"
+            || word.strip_prefix(|c: char| c.is_ascii_lowercase()).is_some_and(|digits| digits.parse::<u8>().is_ok())
+    };
+    for (path, text) in SOURCES.iter() {
+        let names = text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next());
+        let named: Vec<&str> =
+            names.filter(|name| name.split('_').next().is_some_and(|word| is_id(word) && word != "h2")).collect();
+        assert!(named.is_empty(), "{path}: {named:?}; a name is a sentence that says what holds");
+    }
+}
