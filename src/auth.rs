@@ -161,7 +161,7 @@ pub struct Learned {
 }
 
 impl Authenticator {
-    /// Checks everything that the route demands, in the order of section 4 of the contract: the first failure answers.
+    /// Checks everything that the route demands, in the order of docs/asapp.md, "Status codes": the first failure answers.
     pub fn admit(
         &self,
         demand: &Demand,

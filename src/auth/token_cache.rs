@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn d25_a_verdict_is_held_against_every_rule_that_comes_after_it() {
+    fn a_verdict_is_held_against_every_rule_that_comes_after_it() {
         for (kind, name) in
             [("token", "id"), ("token", "earlier"), ("login", "login"), ("customer", "t1-x"), ("customer", "t1-x api")]
         {
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn d26_a_verdict_ends_in_the_second_in_which_a_fresh_check_would_refuse() {
+    fn a_verdict_ends_in_the_second_in_which_a_fresh_check_would_refuse() {
         let mut verified = VerifiedTokens::default();
         keep(&mut verified, "a.b.c", 1_030);
         assert!(verified.find(Kind::Customer, b"a.b.c", 1_029, &none()).is_some());
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn t40_a_verdict_is_for_this_token_and_this_kind_only() {
+    fn a_verdict_is_for_this_token_and_this_kind_only() {
         let mut verified = VerifiedTokens::default();
         keep(&mut verified, "a.b.c", 1_000);
         assert!(verified.find(Kind::Access, b"a.b.c", 1, &none()).is_none());

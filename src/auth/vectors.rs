@@ -103,25 +103,25 @@ fn run(file: &str) -> (Vec<u64>, usize) {
 }
 
 #[test]
-fn t15_wycheproof_signatures() {
+fn wycheproof_signatures() {
     let (accepted, refused) = run("wycheproof/json_web_signature_test.json");
     assert_eq!((accepted.len(), refused), (42, 355));
 }
 
 #[test]
-fn t15_wycheproof_key_sets() {
+fn wycheproof_key_sets() {
     let (accepted, refused) = run("wycheproof/json_web_key_test.json");
     assert_eq!((accepted, refused), (vec![5, 13, 14, 15], 22));
 }
 
 #[test]
-fn t15_wycheproof_crypto() {
+fn wycheproof_crypto() {
     let (accepted, refused) = run("wycheproof/json_web_crypto_test.json");
     assert_eq!((accepted, refused), (vec![1, 18, 33], 46));
 }
 
 #[test]
-fn t15_rfc_7515_examples() {
+fn rfc_7515_examples() {
     let mut accepted = Vec::new();
     for example in vectors("rfc7515.json")["examples"].as_array().unwrap() {
         let name = example["appendix"].as_str().unwrap();
@@ -140,7 +140,7 @@ fn t15_rfc_7515_examples() {
 /// The base64 cases are signed with a secret. Under a header of a public key it is the encoding alone that must refuse
 /// them.
 #[test]
-fn d8_wycheproof_base64_faults_are_found_whatever_the_algorithm() {
+fn wycheproof_base64_faults_are_found_whatever_the_algorithm() {
     let data = vectors("wycheproof/json_web_signature_test.json");
     let groups = data["testGroups"].as_array().unwrap();
     let group = groups.iter().find(|group| group["comment"] == "base64").unwrap();
@@ -171,7 +171,7 @@ fn ours() -> &'static str {
 }
 
 #[test]
-fn t15_rfc_7520_and_rfc_8037_examples() {
+fn rfc_7520_and_rfc_8037_examples() {
     let mut accepted = Vec::new();
     for (file, fault) in [
         ("jws/4_1.rsa_v15_signature", None),
@@ -209,7 +209,7 @@ fn t15_rfc_7520_and_rfc_8037_examples() {
 }
 
 #[test]
-fn d10_the_json_serializations_of_rfc_7520_are_no_tokens() {
+fn the_json_serializations_of_rfc_7520_are_no_tokens() {
     for file in [
         "4_1.rsa_v15_signature",
         "4_6.protecting_specific_header_fields",
@@ -225,7 +225,7 @@ fn d10_the_json_serializations_of_rfc_7520_are_no_tokens() {
 }
 
 #[test]
-fn t15_rfc_7520_keys() {
+fn rfc_7520_keys() {
     for (file, usable) in [
         ("3_1.ec_public_key", true),
         ("3_2.ec_private_key", false),

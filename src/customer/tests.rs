@@ -91,7 +91,7 @@ fn an_identifier_tells_nothing_of_its_subject() {
 }
 
 #[test]
-fn t28_subjects_are_compared_byte_for_byte() {
+fn subjects_are_compared_byte_for_byte() {
     for deriver in both() {
         let spellings = ["alice", "Alice", "alice ", " alice", "\u{e9}", "e\u{301}", "a@b", "a@b@c", "\u{ff41}"];
         let seen: HashSet<_> = spellings.iter().map(|subject| deriver.derive(ISSUER, subject).unwrap()).collect();
@@ -100,7 +100,7 @@ fn t28_subjects_are_compared_byte_for_byte() {
 }
 
 #[test]
-fn t28_what_cannot_be_a_subject_is_refused() {
+fn what_cannot_be_a_subject_is_refused() {
     for deriver in both() {
         let derive = |subject: &str| deriver.derive(ISSUER, subject);
         assert_eq!(derive(""), Err(SubjectFault::Empty));
@@ -238,7 +238,7 @@ proptest! {
     }
 
     #[test]
-    fn t28_no_two_pairs_collide(whole in text(30), cut in 1_usize..29, other in 1_usize..29) {
+    fn no_two_pairs_collide(whole in text(30), cut in 1_usize..29, other in 1_usize..29) {
         // The same characters, split in two at different places, are different customers.
         let splits: Vec<_> = whole.char_indices().map(|(at, _)| at).skip(1).collect();
         prop_assume!(splits.len() > 1);

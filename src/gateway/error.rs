@@ -137,7 +137,7 @@ pub(crate) struct Row {
     pub(crate) message: Cow<'static, str>,
 }
 
-/// The table (section 4 of the contract). Words that share a row are told apart in our log only.
+/// The table (docs/asapp.md, "Status codes"). Words that share a row are told apart in our log only.
 pub(crate) fn row(refusal: Refusal) -> Row {
     use Refusal as R;
     let (status, code, message) = match refusal {
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn contract_14_every_code_begins_with_its_status() {
+    fn every_code_begins_with_its_status() {
         for refusal in crate::refusal::tests::all() {
             let Row { status, code, message } = row(refusal);
             let (begin, end) = code.split_once('-').unwrap();
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn d21_what_would_teach_an_attacker_shares_a_code_and_a_message() {
+    fn what_would_teach_an_attacker_shares_a_code_and_a_message() {
         let same =
             |one: Refusal, other: Refusal| (row(one).code, row(one).message) == (row(other).code, row(other).message);
         assert!(same(Refusal::LoginUnknownUser, Refusal::LoginWrongPassword));

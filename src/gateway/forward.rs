@@ -32,7 +32,7 @@ use crate::policy::route::{Placement, Route};
 use crate::refusal::Refusal;
 use response_framing::AnswerFault;
 
-/// A customer that the caller names in the configured header must be the one of the token (contract 22).
+/// A customer that the caller names in the configured header must be the one of the token (docs/asapp.md, requirement 22).
 pub(super) fn matches_named_customer(
     route: &Route,
     caller: &Caller,

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn x22_memory_is_short_above_its_limit_until_it_is_well_below() {
+    fn memory_is_short_above_its_limit_until_it_is_well_below() {
         let memory = Memory::default();
         let note = |limit, resident| {
             memory.note(limit, resident);

@@ -164,7 +164,7 @@ fn what_is_no_json_is_refused() {
 }
 
 #[test]
-fn x37_deep_documents_are_refused_at_once() {
+fn deep_documents_are_refused_at_once() {
     let nest = |open: &str, middle: &str, close: &str, depth: usize| {
         format!("{{\"x\":{}{middle}{}}}", open.repeat(depth), close.repeat(depth))
     };
@@ -179,7 +179,7 @@ fn x37_deep_documents_are_refused_at_once() {
 }
 
 #[test]
-fn x37_a_million_members_are_read_once() {
+fn a_million_members_are_read_once() {
     let mut body = String::from("{");
     for number in 0..1_000_000 {
         body.push_str(&format!("\"{number}\":0,"));
@@ -191,7 +191,7 @@ fn x37_a_million_members_are_read_once() {
 }
 
 #[test]
-fn d19_a_value_is_escaped() {
+fn a_value_is_escaped() {
     let value = "a\"b\\c\r\n\0\u{7f}é😀</script>";
     let body = place(b"{\"a\":1}", &pointer("/id"), value).unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), json!({"a": 1, "id": value}));

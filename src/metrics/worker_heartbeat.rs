@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn x42_a_worker_that_does_not_turn_is_seen_and_counted_once_it_does() {
+    fn a_stalled_event_loop_is_seen_and_counted_once_it_resumes() {
         let turns = Turns::default();
         let now = Instant::now();
         turns.turned(now + TURN);

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn t10_what_would_be_ambiguous_after_a_rewrite_is_refused() {
+    fn what_would_be_ambiguous_after_a_rewrite_is_refused() {
         for (strip, path, allowed) in [
             ("/api", "/apis/x", Odd::default()),
             ("/api", "/other", Odd::default()),

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn g4_what_matches_nothing_is_not_found() {
+    fn what_matches_nothing_is_not_found() {
         let table = table();
         for path in ["/", "/account", "/healthz", "/health/", "/Account/x", "/account2/x"] {
             assert_eq!(table.find("", path, &Method::POST), Err(NotFound::Path), "{path}");

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn x21_half_of_the_descriptors_that_operators_and_files_leave_are_for_callers() {
+    fn half_of_the_descriptors_that_operators_and_files_leave_are_for_callers() {
         let limits =
             |soft| format!("Limit   Soft Limit  Hard Limit  Units\nMax open files   {soft}   1048576   files\n");
         assert_eq!(soft_limit(&limits("1024")), Some(1024));

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn x39_others_come_between_two_steps_of_waiting_work() {
+    fn others_come_between_two_steps_of_waiting_work() {
         let runtime = tokio::runtime::Builder::new_current_thread().build_local(Default::default()).unwrap();
         runtime.block_on(async {
             let turns = Rc::new(Turns::new());

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn h5_an_ipv6_caller_counts_as_its_network() {
+    fn an_ipv6_caller_counts_as_its_network() {
         let addresses = Addresses::new(1);
         let enter = |text: &str| addresses.enter(text.parse().unwrap());
         let _place = enter("2001:db8::1").unwrap();

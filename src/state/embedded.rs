@@ -559,7 +559,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn x32_a_released_file_can_be_opened_by_another_and_what_waits_is_written_once_it_is_back() {
+    async fn a_released_file_can_be_opened_by_another_and_what_waits_is_written_once_it_is_back() {
         let path = directory("released");
         let (store, _) = open(&path).unwrap();
         store.write(vec![put(b"a", b"1")], false).await.unwrap();
@@ -579,7 +579,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn x45_the_queue_before_a_disk_that_does_not_answer_has_an_end() {
+    async fn the_queue_before_a_disk_that_does_not_answer_has_an_end() {
         let (queue, _never_read) = channel();
         let store = Embedded {
             queue,
@@ -598,7 +598,7 @@ mod tests {
     }
 
     #[test]
-    fn x46_a_file_in_use_is_not_opened_twice_and_the_message_says_so() {
+    fn a_file_in_use_is_not_opened_twice_and_the_message_says_so() {
         let path = directory("locked");
         let (_store, _) = open(&path).unwrap();
         let fault = open(&path).err().unwrap();

@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn f3_waits_double_up_to_the_longest_and_are_forgotten() {
+    fn waits_double_up_to_the_longest_and_are_forgotten() {
         let mut failures = Failures::default();
         let mut waits = Vec::new();
         let mut now = 1_000_000;

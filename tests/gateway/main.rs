@@ -1,121 +1,199 @@
-//! The gateway from outside: real processes, real sockets, raw bytes.
-//!
-//! Names of tests begin with what they prove: `contract_N` is requirement N of the contract with ASAPP's calls,
-//! a letter with a number is a row of the security checklist.
+//! The gateway from outside: real processes, real sockets, raw bytes. tests/README.md says where a new test goes.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-mod account_end;
-mod admin_listener;
-mod answers;
-mod attempts;
-mod audiences;
-mod backend_http2;
-mod backend_lines;
-mod backend_streams;
-mod backend_tls;
-mod backups;
-mod balance;
-mod blame;
-mod bound_tokens;
-mod broken_http2;
-mod chaos;
-mod client_certificates;
-mod client_keys;
-mod client_secrets;
-mod clients;
-mod clock_skew;
-mod commands;
-mod config_cli;
-mod conformance;
-mod content_types;
-mod contract_keys;
-mod contract_login;
-mod contract_routes;
-mod contract_token;
-mod cookies;
-mod cors;
-mod credentials;
-mod customer_places;
-mod demo;
-mod disk;
-mod distance;
-mod dpop;
-mod early_answers;
-mod exchange;
-mod faults;
-mod file_kinds;
-mod file_modes;
-mod file_writes;
-mod floods;
-mod forward_auth;
-mod forward_auth_fields;
-mod forward_auth_proxies;
-mod framing;
-mod goaway;
-mod goodbye;
-mod h2spec;
-mod hanging_files;
+mod docs;
 mod harness;
-mod headers;
-mod health;
-mod identity;
-mod issuers;
-mod kubernetes;
-mod limits;
-mod listeners;
-mod lockout;
-mod log_readers;
-mod login_backend;
-mod logouts;
-mod metrics;
-mod named_customers;
-mod names;
-mod neighbours;
-mod oauth;
-mod oauth_errors;
-mod observe;
-mod outages;
-mod path_readings;
-mod paths;
-mod pressure;
-mod privacy;
-mod proof;
-mod proxies;
-mod real_clients;
-mod redis_access;
-mod redis_nodes;
-mod refresh;
-mod refusal_lines;
-mod refused_bodies;
-mod rehearsal;
-mod reload;
-mod replicas;
-mod response_rules;
-mod responses;
-mod retry;
-mod revocations;
-mod rfc;
-mod rotation;
-mod rotation_overlap;
-mod rotation_replicas;
-mod rotation_standing;
-mod service;
-mod sessions;
-mod shutdown;
-mod spellings;
-mod state_directory;
-mod state_moves;
-mod streaming;
-mod takeover;
-mod tls;
-mod tokens;
-mod trailers;
-mod unreadable;
-mod upgrade;
-mod upload_shares;
-mod user_names;
-mod vectors;
-mod version;
-mod websocket;
-mod websocket_addresses;
-mod websocket_shares;
+
+/// Credentials of a call: which a route requires, which are accepted, which are refused.
+mod auth {
+    mod audiences;
+    mod certificate_bound_tokens;
+    mod customer_token_sources;
+    pub(crate) mod dpop;
+    mod issuers;
+    mod jwt;
+    mod malformed_credentials;
+    mod observe_mode;
+    mod revocation;
+    mod route_credentials;
+    mod signing_keys;
+}
+
+/// The way to a backend and back: load balancing, health, failures, responses.
+mod backend {
+    mod circuit_breaker;
+    mod concurrency_limit;
+    mod dns;
+    mod early_responses;
+    mod failure_log;
+    mod failures;
+    mod health_checks;
+    mod http2;
+    mod http2_streams;
+    mod load_balancing;
+    mod response_framing;
+    mod response_rules;
+    mod responses;
+    mod retry;
+    mod tls;
+}
+
+/// Commands other than `check` and `state`.
+mod cli {
+    mod commands;
+    mod demo;
+    mod file_writes;
+    mod version;
+}
+
+/// The configuration: `check`, reload, files, Kubernetes.
+mod config {
+    mod check;
+    mod check_preflight;
+    mod file_permissions;
+    mod file_types;
+    mod hanging_disk;
+    mod kubernetes;
+    mod reload;
+    mod reload_under_load;
+    mod systemd_credentials;
+}
+
+/// Other proxies ask before they forward: nginx, Caddy, Traefik, Envoy.
+mod forward_auth {
+    mod allowed_proxies;
+    mod decisions;
+    mod header_spoofing;
+}
+
+/// A request and its response as messages: framing, paths, headers, bodies.
+mod http {
+    mod conformance;
+    mod content_types;
+    mod cors;
+    mod field_name_variants;
+    mod framing;
+    mod headers;
+    mod intermediary;
+    mod keep_alive;
+    mod path_case_and_encoding;
+    mod paths;
+    mod rejected_bodies;
+    mod smuggling_corpus;
+    mod streaming;
+    mod trailers;
+}
+
+/// HTTP/2 towards callers.
+mod http2 {
+    mod floods;
+    mod goaway;
+    mod h2spec;
+    mod protocol_errors;
+}
+
+/// The customer identifier: what it is, who may send it, how a backend checks it.
+mod identity {
+    pub(crate) mod backend_assertion;
+    mod identifier;
+    mod subjects;
+}
+
+/// Programs of others: TLS scanner, OAuth libraries, HTTP clients, proxies on both sides.
+mod interop {
+    mod http_clients;
+    mod proxy_chain;
+    mod scanners_and_libraries;
+}
+
+/// Start, shutdown, upgrade to a new process, systemd.
+mod lifecycle {
+    mod graceful_close;
+    mod shutdown;
+    mod systemd;
+    mod takeover;
+    mod upgrade;
+}
+
+/// Limits of size, time and rate, and what happens above them.
+mod limits {
+    mod overload;
+    mod rate_limit;
+    mod request_limits;
+    mod upload_share;
+}
+
+/// Listeners, their routes, and the proxies in front of them.
+mod listener {
+    pub(crate) mod listeners;
+    mod trusted_proxies;
+}
+
+/// Logins of customers: the endpoint, cookies, sessions, logout, lockout.
+mod login {
+    mod account_changes;
+    mod backend;
+    mod cookies;
+    mod endpoint;
+    mod lockout;
+    mod lockout_admin;
+    mod logout;
+    mod max_per_customer;
+    mod sessions;
+    mod unicode_names;
+}
+
+/// The OAuth endpoints and how clients authenticate at them.
+mod oauth {
+    mod client_secrets;
+    mod errors;
+    pub(crate) mod private_key_jwt;
+    mod refresh_tokens;
+    mod revocation_and_introspection;
+    mod token_endpoint;
+}
+
+/// Metrics, access log, messages of refusals, the admin listener.
+mod observability {
+    mod access_log;
+    mod admin_listener;
+    mod blocked_log_output;
+    mod metrics;
+    mod refusal_messages;
+    mod secrets;
+}
+
+/// Rotation of keys and secrets without a lost call.
+mod rotation {
+    mod keys;
+    mod overlap;
+    mod replicas;
+    mod status;
+}
+
+/// Sessions and revocations: Redis, the embedded store, backup, moves.
+mod state {
+    mod backup_restore;
+    mod clock_skew;
+    mod directory_permissions;
+    pub(crate) mod disk_failures;
+    mod export_import;
+    mod redis_auth_and_tls;
+    mod redis_cluster_and_sentinel;
+    mod redis_latency;
+    mod redis_outages;
+    mod replicas;
+}
+
+/// TLS towards callers, and their certificates.
+mod tls {
+    mod client_certificates;
+    mod server;
+}
+
+/// WebSockets: handshake, tunnel, how long one stays open.
+mod websocket {
+    mod allow_list;
+    mod share;
+    pub(crate) mod tunnel;
+}

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn t37_the_same_key_twice_is_a_fault() {
+    fn the_same_key_twice_is_a_fault() {
         let table = ApiKeys::new([(digest(b"a"), 1), (digest(b"b"), 2), (digest(b"a"), 3)]);
         assert_eq!(table.map(|_| ()).unwrap_err(), 3);
     }

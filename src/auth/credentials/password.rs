@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn f4_every_byte_of_a_long_password_counts() {
+    fn every_byte_of_a_long_password_counts() {
         let long = [b'x'; 200];
         let parsed = parse(&hash(&long).unwrap()).unwrap();
         assert!(verify(&parsed, &long));
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn f1_weak_dear_and_foreign_hashes_are_refused_with_what_to_do() {
+    fn weak_dear_and_foreign_hashes_are_refused_with_what_to_do() {
         const TAIL: &str = "c29tZXNhbHRzb21lc2FsdA$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
         assert!(parse(&format!("$argon2id$v=19$m=19456,t=2,p=1${TAIL}")).is_ok());
         assert!(parse(&format!("$argon2id$v=19$m=65536,t=3,p=4${TAIL}")).is_ok());
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn f2_a_decoy_costs_what_the_dearest_hash_and_the_dearest_refusal_cost() {
+    fn a_decoy_costs_what_the_dearest_hash_and_the_dearest_refusal_cost() {
         const TAIL: &str = "c29tZXNhbHRzb21lc2FsdA$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
         let hash =
             |memory: u64, passes: u64| parse(&format!("$argon2id$v=19$m={memory},t={passes},p=1${TAIL}")).unwrap();
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn f2_a_dummy_costs_what_a_hash_costs_and_fits_nobody() {
+    fn a_dummy_costs_what_a_hash_costs_and_fits_nobody() {
         let real = parse(&hash(b"x").unwrap()).unwrap();
         let PasswordHash(unknown) = dummy();
         assert_eq!(unknown.params, real.0.params);

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn g2_what_a_caller_said_itself_is_not_believed_and_not_passed_on() {
+    fn what_a_caller_said_itself_is_not_believed_and_not_passed_on() {
         let spoofed = behind(&["203.0.113.9, 198.51.100.1"]);
         assert_eq!(spoofed, found("198.51.100.1", "198.51.100.1, 10.0.0.1", false));
         assert_eq!(behind(&["<script>, 198.51.100.1"]), found("198.51.100.1", "198.51.100.1, 10.0.0.1", false));

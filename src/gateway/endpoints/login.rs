@@ -1,4 +1,4 @@
-//! `POST /auth/customer_authenticate`: a username and a password for a JWT, a cookie, or both (contract 1.1).
+//! `POST /auth/customer_authenticate`: a username and a password for a JWT, a cookie, or both (docs/asapp.md).
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

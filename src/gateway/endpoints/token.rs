@@ -1,4 +1,4 @@
-//! `POST /oauth/access_token`: the client credentials grant (RFC 6749 section 4.4, RFC 9068; contract 1.2).
+//! `POST /oauth/access_token`: the client credentials grant (RFC 6749 section 4.4, RFC 9068; docs/asapp.md).
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};

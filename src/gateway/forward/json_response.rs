@@ -1,5 +1,5 @@
 //! Answers of JSON routes: read whole, held to the rules of the route, and written anew. What cannot be read does not
-//! pass: callers may log all that they get (contract 43).
+//! pass: callers may log all that they get (docs/asapp.md, requirement 43).
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn g3_t2_what_is_missing_repeated_or_contradictory_is_refused() {
+    fn what_is_missing_repeated_or_contradictory_is_refused() {
         for (missing, field) in OF_NGINX.iter().enumerate() {
             let mut fields = OF_NGINX.to_vec();
             fields.remove(missing);

@@ -20,7 +20,7 @@ fn escaped_plain_characters_are_written_plainly() {
 }
 
 #[test]
-fn a38_paths_with_two_readings_are_refused() {
+fn paths_with_two_readings_are_refused() {
     for path in [
         "",
         "admin",
@@ -129,7 +129,7 @@ proptest! {
 
     /// With everything allowed on open routes, whatever servers make of a path stays out of closed areas.
     #[test]
-    fn a38_t8_no_reading_of_an_allowed_path_leaves_the_area_of_its_route(pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 1..9)) {
+    fn no_reading_of_an_allowed_path_leaves_the_area_of_its_route(pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 1..9)) {
         let path = format!("/{}", pieces.concat());
         let Ok(Normal { text, odd }) = normal(&path) else { return Ok(()) };
         let Ok(all) = readings(&text, odd) else { return Ok(()) };

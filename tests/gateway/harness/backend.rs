@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::DEADLINE;
-use super::wire::{Fault, Framing, Lines, Wire, framing, latin1, parse_head, values};
+use super::http1::{Fault, Framing, Lines, Wire, framing, latin1, parse_head, values};
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]

@@ -10,8 +10,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 
+use super::http1::{Fault, Framing, Lines, Wire, framing, parse_head, values};
 use super::keys::{self, Pair};
-use super::wire::{Fault, Framing, Lines, Wire, framing, parse_head, values};
 use super::{DEADLINE, backend};
 
 /// What a caller trusts and offers.

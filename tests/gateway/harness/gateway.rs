@@ -122,7 +122,23 @@ impl Workspace {
         self.run_from(&self.path, args)
     }
 
-    /// The same in another directory.
+    /// Standard output of a command that must end with exit code 0.
+    #[track_caller]
+    pub(crate) fn succeeds(&self, args: &[&str]) -> String {
+        let (code, said, complained) = self.run(args);
+        assert_eq!(code, 0, "{args:?}: {said}{complained}");
+        said
+    }
+
+    /// Standard error of a command that must end with exit code 1.
+    #[track_caller]
+    pub(crate) fn fails(&self, args: &[&str]) -> String {
+        let (code, said, complained) = self.run(args);
+        assert_eq!(code, 1, "{args:?}: {said}{complained}");
+        complained
+    }
+
+    /// The same as `run`, in another directory.
     pub(crate) fn run_from(&self, directory: &Path, args: &[&str]) -> (i32, String, String) {
         let output = finish(command(directory).args(args)).unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -388,6 +404,11 @@ impl Gateway {
             &line[..end] == name && labels.iter().all(|(l, v)| line.contains(&format!("{l}=\"{v}\"")))
         };
         text.lines().filter(fits).map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+
+    /// Resident memory of the process, in bytes.
+    pub(crate) fn memory(&self) -> f64 {
+        self.metric("process_resident_memory_bytes", &[])
     }
 
     /// Waits until a metric has this value: it may be written just after the answer.

@@ -1,20 +1,22 @@
 //! What every topic uses: a gateway process, a recording backend, and callers that can send any bytes.
 
 pub(crate) mod backend;
-pub(crate) mod callers;
 pub(crate) mod client;
+pub(crate) mod client_certificates;
 pub(crate) mod config;
-pub(crate) mod distance;
-pub(crate) mod frames;
+pub(crate) mod customer;
 pub(crate) mod gateway;
-pub(crate) mod h2;
 pub(crate) mod h2_backend;
+pub(crate) mod h2_client;
+pub(crate) mod h2_frames;
+pub(crate) mod http1;
+pub(crate) mod identity_provider;
 pub(crate) mod keys;
 pub(crate) mod load;
+pub(crate) mod network_link;
 pub(crate) mod other_proxy;
-pub(crate) mod provider;
+pub(crate) mod python;
 pub(crate) mod redis;
-pub(crate) mod wire;
 
 use std::io::Read;
 use std::process::{Command, Output, Stdio};
@@ -24,9 +26,9 @@ use std::time::{Duration, Instant};
 pub(crate) use backend::{Backend, Behaviour, Gate};
 pub(crate) use client::{Connection, Request, Response};
 pub(crate) use config::{ALICE, API_KEY, Account, BOB, CLIENT, Config, OTHER_CLIENT};
-pub(crate) use distance::Distance;
 pub(crate) use gateway::Gateway;
 pub(crate) use load::Load;
+pub(crate) use network_link::NetworkLink;
 pub(crate) use redis::{RedisCluster, RedisServer};
 pub(crate) use serde_json::{Value, json};
 

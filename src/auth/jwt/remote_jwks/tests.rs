@@ -37,7 +37,7 @@ fn keys_are_fetched_ahead_of_time_and_neither_too_often_nor_too_seldom() {
 }
 
 #[test]
-fn x25_the_copy_of_an_earlier_run_is_used_while_it_is_young_and_ours() {
+fn the_copy_of_an_earlier_run_is_used_while_it_is_young_and_ours() {
     let kept = source("kept");
     let first = PublishedKeys::new(kept.clone(), NOW);
     assert!(!first.has_keys(NOW));

@@ -122,7 +122,7 @@ fn openssl_reads_our_keys_and_verifies_our_tokens_with_our_certificate() {
 }
 
 #[test]
-fn d27_the_newest_signs_and_all_verify() {
+fn the_newest_signs_and_all_verify() {
     let (older, newer) = (pem(NewKey::EdDsa), pem(NewKey::Es256));
     let before = keys(vec![("20260101T000000Z-eddsa.pem", older.clone())]);
     let after = keys(vec![("20260601T000000Z-es256.pem", newer.clone()), ("20260101T000000Z-eddsa.pem", older)]);
@@ -143,7 +143,7 @@ fn d27_the_newest_signs_and_all_verify() {
 }
 
 #[test]
-fn d27_a_new_key_is_published_before_it_signs_and_an_old_one_verifies_until_its_tokens_have_ended() {
+fn a_new_key_is_published_before_it_signs_and_an_old_one_verifies_until_its_tokens_have_ended() {
     let file = |name: &str, kind, placed| KeyFile { name: name.to_owned(), pem: pem(kind), placed };
     let schedule = Schedule { delay: 600, longest: 3_600 };
     // 2026-11-18T11:06:40Z is NOW; the second came to its place only then.

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn d1_none_in_any_spelling_is_refused() {
+fn none_in_any_spelling_is_refused() {
     let bench = Bench::new();
     for name in ["none", "None", "NONE", "nOnE", "none ", " none", "", "null", "eddsa", "EDDSA", "HS256", "ES512"] {
         assert_eq!(bench.header(&with(&header(), "alg", json!(name))), Err(TokenFault::Algorithm), "{name}");
@@ -21,7 +21,7 @@ fn d1_none_in_any_spelling_is_refused() {
 }
 
 #[test]
-fn d2_a_mac_with_public_key_material_is_refused() {
+fn a_mac_with_public_key_material_is_refused() {
     let bench = Bench::new();
     let jwk = bench.issuer.rsa_jwk();
     let der = bench.issuer.rsa.public_key().as_ref();
@@ -54,7 +54,7 @@ fn d2_a_mac_with_public_key_material_is_refused() {
 }
 
 #[test]
-fn d4_and_t16_a_header_that_brings_its_own_key_is_refused() {
+fn a_header_that_brings_its_own_key_is_refused() {
     let bench = Bench::new();
     let (attacker, url) = (Issuer::new(), json!("http://127.0.0.1:9/jwks.json"));
     for (name, value) in [
@@ -84,7 +84,7 @@ fn other_header_parameters_are_ignored_of_whatever_type() {
 }
 
 #[test]
-fn d5_and_t16_the_key_id_only_looks_up() {
+fn the_key_id_only_looks_up() {
     let bench = Bench::new();
     for kid in ["", "ED", "ed ", "../../dev/null", "' OR 1=1 --", "http://127.0.0.1:9/", "$(id)", "`id`", "ec\u{e9}"] {
         assert_eq!(bench.header(&with(&header(), "kid", json!(kid))), Err(TokenFault::UnknownKey), "{kid}");
@@ -97,7 +97,7 @@ fn d5_and_t16_the_key_id_only_looks_up() {
 }
 
 #[test]
-fn d11_and_t17_crit_and_b64_are_refused_in_any_form() {
+fn crit_and_b64_are_refused_in_any_form() {
     let bench = Bench::new();
     for value in [
         json!(["x"]),
@@ -121,7 +121,7 @@ fn d11_and_t17_crit_and_b64_are_refused_in_any_form() {
 }
 
 #[test]
-fn d16_the_type_keeps_the_kinds_apart() {
+fn the_type_keeps_the_kinds_apart() {
     let bench = Bench::new();
     let own = |kind| Verifier::own(kind, ISSUER.into(), vec![US.into()], bench.issuer.keys(), SKEW);
     let (customer, access) = (own(Kind::Customer), own(Kind::Access));

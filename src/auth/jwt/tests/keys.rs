@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn d1_an_algorithm_that_the_issuer_may_not_use_is_refused() {
+fn an_algorithm_that_the_issuer_may_not_use_is_refused() {
     let issuer = Issuer::new();
     let jwks = json!({ "keys": [issuer.ed_jwk(), issuer.ec_jwk()] }).to_string();
     let (keys, warnings) = KeySet::from_jwks(jwks.as_bytes(), &[Algorithm::Es256]).unwrap();
@@ -19,7 +19,7 @@ fn d1_an_algorithm_that_the_issuer_may_not_use_is_refused() {
 }
 
 #[test]
-fn d2_symmetric_and_public_keys_in_one_set_are_refused() {
+fn symmetric_and_public_keys_in_one_set_are_refused() {
     let issuer = Issuer::new();
     let symmetric = json!({ "kty": "oct", "kid": "mac", "k": BASE64.encode([7; 32]) });
     let fault = set_faults(&[issuer.ed_jwk(), symmetric.clone()], &Algorithm::ALL);
@@ -29,7 +29,7 @@ fn d2_symmetric_and_public_keys_in_one_set_are_refused() {
 }
 
 #[test]
-fn d3_the_key_says_what_it_is_for() {
+fn the_key_says_what_it_is_for() {
     let bench = Bench::new();
     // The RSA key is marked RS256.
     for (name, encoding) in [
@@ -80,7 +80,7 @@ fn d3_the_key_says_what_it_is_for() {
 }
 
 #[test]
-fn d6_no_other_key_is_tried_than_the_one_that_is_named() {
+fn no_other_key_is_tried_than_the_one_that_is_named() {
     let bench = Bench::new();
     assert_eq!(bench.header(&with(&header(), "kid", json!("ec"))), Err(TokenFault::Algorithm));
     let second = with(&Issuer::new().ed_jwk(), "kid", json!("second"));
@@ -102,7 +102,7 @@ fn d6_no_other_key_is_tried_than_the_one_that_is_named() {
 }
 
 #[test]
-fn d7_weak_keys_are_ignored_with_a_reason() {
+fn weak_keys_are_ignored_with_a_reason() {
     let issuer = Issuer::new();
     let rsa = issuer.rsa_jwk();
     let modulus = |bytes: usize| {
@@ -145,7 +145,7 @@ fn d7_weak_keys_are_ignored_with_a_reason() {
 }
 
 #[test]
-fn t37_a_kid_that_two_keys_claim_names_neither() {
+fn a_kid_that_two_keys_claim_names_neither() {
     let bench = Bench::new();
     let other = with(&bench.issuer.ec_jwk(), "kid", json!("ed"));
     let keys = [bench.issuer.ed_jwk(), other, bench.issuer.rsa_jwk()];
@@ -161,7 +161,7 @@ fn t37_a_kid_that_two_keys_claim_names_neither() {
 }
 
 #[test]
-fn x28_what_is_no_key_set_is_refused() {
+fn what_is_no_key_set_is_refused() {
     for text in [
         "",
         "<html>",

@@ -1,0 +1,481 @@
+//! WebSockets: the handshake after the same checks as any call, then bytes both ways.
+
+use std::io::{BufRead as _, BufReader, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use crate::harness::backend::message;
+use crate::harness::http1::{Lines, Wire, parse_head, values};
+use crate::harness::keys::{decode, websocket_accept};
+use crate::harness::python::{interpreter, python};
+use crate::harness::*;
+
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+/// A route with WebSockets for customers, and one for everybody.
+pub(crate) fn with_websockets(config: Config) -> Config {
+    config.route("me", "websocket", json!(true)).route("public", "websocket", json!(true))
+}
+
+pub(crate) fn handshake(request: Request) -> Request {
+    request
+        .header("Connection", "keep-alive, Upgrade")
+        .header("Upgrade", "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", KEY)
+}
+
+/// What came to a backend with a connection: the field lines of its head.
+pub(crate) struct Opened {
+    lines: Lines,
+    pub(crate) stream: Wire<TcpStream>,
+}
+
+/// A backend that hands each connection with its first head to the test.
+pub(crate) fn backend() -> (SocketAddr, Receiver<Opened>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let sender = sender.clone();
+            thread::spawn(move || {
+                stream.set_read_timeout(Some(DEADLINE)).unwrap();
+                let mut stream = Wire::new(stream);
+                if let Ok(head) = stream.head() {
+                    let (_, lines) = parse_head(&head).unwrap();
+                    sender.send(Opened { lines, stream }).ok();
+                }
+            });
+        }
+    });
+    (address, receiver)
+}
+
+impl Opened {
+    /// Answers with these bytes.
+    pub(crate) fn answer(&mut self, bytes: &[u8]) {
+        self.stream.stream.write_all(bytes).unwrap();
+    }
+
+    /// Agrees, with more field lines.
+    fn accept(&mut self, more: &str) {
+        let key = values(&self.lines, "sec-websocket-key")[0].to_owned();
+        let accept = websocket_accept(&key);
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n{more}\r\n"
+        );
+        self.stream.stream.write_all(answer.as_bytes()).unwrap();
+    }
+}
+
+pub(crate) fn world_of(address: SocketAddr, change: impl FnOnce(Config) -> Config) -> Gateway {
+    Gateway::start(&change(with_websockets(Config::with_server(&format!("http://{address}")))))
+}
+
+/// Opens a WebSocket on an open route: the caller's side and the backend's.
+#[track_caller]
+pub(crate) fn open(gateway: &Gateway, backend: &Receiver<Opened>, request: Request) -> (Connection, Opened) {
+    let mut caller = gateway.connect();
+    caller.send(&handshake(request).bytes());
+    let mut opened = backend.recv_timeout(DEADLINE).unwrap();
+    opened.accept("");
+    assert_eq!(caller.receive("GET").unwrap().status, 101);
+    (caller, opened)
+}
+
+#[test]
+fn a_websocket_passes_bytes_both_ways_once_both_sides_agree() {
+    let (address, backend) = backend();
+    let gateway = world_of(address, |c| c);
+    let request = gateway
+        .get("/me/live?room=1")
+        .customer(&gateway.customer_token())
+        .header("X-Request-Id", "ws-1")
+        .header("Sec-WebSocket-Protocol", "chat");
+    let mut caller = gateway.connect();
+    let mut bytes = handshake(request).bytes();
+    // What is sent before the answer comes after it.
+    bytes.extend_from_slice(b"GET /me/early HTTP/1.1\r\n\r\n");
+    caller.send(&bytes);
+    let mut opened = backend.recv_timeout(DEADLINE).unwrap();
+    let one = |name: &str| values(&opened.lines, name);
+    assert_eq!((one("upgrade"), one("connection")), (vec!["websocket"], vec!["Upgrade"]));
+    assert_eq!((one("sec-websocket-version"), one("sec-websocket-protocol")), (vec!["13"], vec!["chat"]));
+    assert_eq!(one("x-customer-id").len(), 1, "{:?}", opened.lines);
+    assert!(one("customer-auth").is_empty());
+    assert_eq!(opened.stream.buffer, b"", "bytes before the answer");
+    opened.accept("Sec-WebSocket-Protocol: chat\r\nX-Private: 1\r\n");
+    let answer = caller.receive("GET").unwrap();
+    assert_eq!((answer.status, answer.header("Sec-WebSocket-Protocol")), (101, Some("chat")));
+    assert_eq!((answer.header("Upgrade"), answer.header("X-Request-Id")), (Some("websocket"), Some("ws-1")));
+    assert_eq!(answer.header("Sec-WebSocket-Accept"), Some(websocket_accept(KEY).as_str()));
+    assert_eq!(opened.stream.exact(26).unwrap(), b"GET /me/early HTTP/1.1\r\n\r\n");
+    let large: Vec<u8> = (0..2 * 1024 * 1024_u32).map(|n| (n % 253) as u8).collect();
+    for bytes in [&b"\x00\x01"[..], &large] {
+        let (up, back) = (bytes.to_vec(), bytes.len());
+        thread::scope(|scope| {
+            let echo = scope.spawn(|| {
+                let got = opened.stream.exact(back).unwrap();
+                opened.stream.stream.write_all(&got).unwrap();
+            });
+            caller.send(&up);
+            echo.join().unwrap();
+        });
+        assert!(caller.wire.exact(back).unwrap() == up);
+    }
+    gateway.expect_metric("wicketgate_websockets_open", &[], 1.0);
+    drop(opened);
+    assert!(caller.closes());
+    drop(caller);
+    let line = gateway.access_line("ws-1");
+    let moved = large.len() as u64 + 2;
+    assert_eq!((&line["status"], &line["route"], &line["complete"]), (&json!(101), &json!("me"), &json!(true)));
+    assert_eq!((&line["bytes_in"], &line["bytes_out"]), (&json!(moved + 26), &json!(moved)));
+    gateway.expect_metric("wicketgate_websockets_open", &[], 0.0);
+    gateway.expect_metric("wicketgate_websockets_closed_total", &[("route", "me"), ("reason", "backend")], 1.0);
+    gateway.expect_metric("wicketgate_requests_in_flight", &[], 0.0);
+}
+
+#[test]
+fn bytes_after_a_failed_websocket_handshake_reach_nobody() {
+    let early = "GET /public/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    // The backend answers otherwise.
+    let (address, backend) = backend();
+    let gateway = world_of(address, |c| c);
+    let mut caller = gateway.connect();
+    caller.send(&[handshake(gateway.get("/public/x")).bytes(), early.into()].concat());
+    let mut opened = backend.recv_timeout(DEADLINE).unwrap();
+    opened.stream.stream.write_all(&message(200, &[("Connection", "close")], b"no")).unwrap();
+    opened.stream.stream.shutdown(Shutdown::Write).unwrap();
+    let answer = caller.receive("GET").unwrap().ok();
+    assert_eq!((answer.text().as_str(), answer.close), ("no", true));
+    assert!(caller.closes());
+    assert_eq!(opened.stream.rest().unwrap(), b"");
+    assert!(backend.try_recv().is_err(), "another request reached the backend");
+    // The caller is not let in, or asks for another protocol.
+    let (backend, gateway) = world_with(with_websockets);
+    let foreign = |protocol: &str| {
+        gateway.get("/public/x").header("Connection", "Upgrade, HTTP2-Settings").header("Upgrade", protocol)
+    };
+    for (request, status) in [
+        (handshake(gateway.get("/me/x")), 401),
+        (foreign("h2c").header("HTTP2-Settings", "AAMAAABk"), 200),
+        (foreign("foo"), 200),
+    ] {
+        let mut caller = gateway.connect();
+        caller.send(&[request.bytes(), early.into()].concat());
+        assert_eq!(caller.receive("GET").unwrap().status, status);
+        assert!(caller.closes(), "the connection goes on");
+    }
+    assert!(backend.requests_for("/public/smuggled").is_empty());
+    assert!(backend.requests().iter().all(|seen| seen.all("upgrade").is_empty()));
+}
+
+#[test]
+fn a_handshake_that_is_none_reaches_no_backend() {
+    let (backend, gateway) = world_with(with_websockets);
+    let good = handshake(gateway.get("/public/x"));
+    let post = handshake(gateway.post("/public/x"));
+    for request in [
+        good.clone().drop_header("Sec-WebSocket-Key"),
+        good.clone().replace("Sec-WebSocket-Key", "c2hvcnQ="),
+        good.clone().replace("Sec-WebSocket-Key", "not base64 of 16 bytes=="),
+        good.clone().header("Sec-WebSocket-Key", KEY),
+        good.clone().body("hello"),
+        post,
+    ] {
+        let mut caller = gateway.connect();
+        request.send_on(&mut caller).expect(400, "400-08");
+        assert!(caller.closes());
+    }
+    for request in [
+        good.clone().replace("Sec-WebSocket-Version", "8"),
+        good.clone().header("Sec-WebSocket-Version", "8"),
+        good.drop_header("Sec-WebSocket-Version"),
+    ] {
+        let answer = request.send().expect(426, "426-01");
+        assert_eq!((answer.header("Sec-WebSocket-Version"), answer.header("Upgrade")), (Some("13"), Some("websocket")));
+    }
+    backend.assert_untouched();
+}
+
+#[test]
+fn a_101_that_answers_no_handshake_is_502() {
+    let head = "HTTP/1.1 101 Switching Protocols\r\n";
+    let accept = format!("Sec-WebSocket-Accept: {}\r\n", websocket_accept(KEY));
+    for lines in [
+        String::new(),
+        "Upgrade: websocket\r\nConnection: Upgrade\r\n".to_owned(),
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: AAAA\r\n".to_owned(),
+        format!("Upgrade: foo\r\nConnection: Upgrade\r\n{accept}"),
+        format!("Upgrade: websocket\r\n{accept}"),
+    ] {
+        let (address, backend) = backend();
+        let gateway = world_of(address, |c| c);
+        let mut caller = gateway.connect();
+        caller.send(&handshake(gateway.get("/public/x")).bytes());
+        let mut opened = backend.recv_timeout(DEADLINE).unwrap();
+        opened.stream.stream.write_all(format!("{head}{lines}\r\nsecret").as_bytes()).unwrap();
+        caller.receive("GET").unwrap().expect(502, "502-01");
+        assert!(caller.closes());
+        assert_eq!(opened.stream.rest().unwrap(), b"", "the backend's connection is used again");
+    }
+}
+
+#[test]
+fn a_route_without_websockets_opens_none() {
+    let (backend, gateway) = world();
+    handshake(gateway.get("/public/x")).send().ok();
+    assert!(backend.only().all("upgrade").is_empty());
+}
+
+#[test]
+fn a_browsers_websocket_by_cookie_must_come_from_the_own_site() {
+    let (address, backend) = backend();
+    let gateway =
+        world_of(address, |c| c.cookies("cookie").set("/login/cookie/origins", json!(["https://www.example.com"])));
+    let login = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
+    let cookie = login.header("Set-Cookie").unwrap().split(';').next().unwrap().to_owned();
+    let request = || gateway.get("/me/live").header("Cookie", &cookie);
+    for strange in [
+        request(),
+        request().header("Origin", "https://evil.example"),
+        request().header("Origin", "null"),
+        request().header("Origin", "https://evil.example").header("Sec-Fetch-Site", "cross-site"),
+    ] {
+        handshake(strange).send().expect(403, "403-05");
+    }
+    assert!(backend.try_recv().is_err());
+    for own in ["https://localhost", "https://www.example.com"] {
+        let (mut caller, mut opened) = open(&gateway, &backend, request().header("Origin", own));
+        assert!(values(&opened.lines, "cookie").is_empty(), "the session cookie at the backend");
+        opened.stream.stream.write_all(b"hello").unwrap();
+        assert_eq!(caller.wire.exact(5).unwrap(), b"hello");
+    }
+}
+
+#[test]
+fn an_end_of_sending_is_passed_on_and_the_other_direction_goes_on() {
+    let (address, backend) = backend();
+    let gateway = world_of(address, |c| c);
+    let (mut caller, mut opened) = open(&gateway, &backend, gateway.get("/public/live"));
+    caller.send(b"last words");
+    caller.end_sending();
+    assert_eq!(opened.stream.rest().unwrap(), b"last words");
+    // More than all buffers on the way can hold.
+    let writing = thread::spawn(move || opened.stream.stream.write_all(&vec![b'a'; 8 * 1024 * 1024]));
+    assert_eq!(caller.wire.rest().unwrap().len(), 8 * 1024 * 1024);
+    writing.join().unwrap().unwrap();
+    gateway.expect_metric("wicketgate_websockets_closed_total", &[("reason", "caller")], 1.0);
+}
+
+#[test]
+fn a_websocket_ends_with_either_side_also_where_it_breaks() {
+    let (address, backend) = backend();
+    let gateway = world_of(address, |c| c);
+    let (caller, mut opened) = open(&gateway, &backend, gateway.get("/public/live"));
+    caller.abort();
+    assert_eq!(opened.stream.rest().unwrap(), b"");
+    drop(opened);
+    let (mut caller, opened) = open(&gateway, &backend, gateway.get("/public/live"));
+    socket2::SockRef::from(&opened.stream.stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    drop(opened);
+    assert!(caller.closes());
+    gateway.expect_metric("wicketgate_websockets_open", &[], 0.0);
+    gateway.expect_metric("wicketgate_websockets_closed_total", &[("reason", "backend")], 1.0);
+}
+
+#[test]
+fn a_websocket_that_is_idle_or_old_is_closed() {
+    let (address, backend) = backend();
+    for (limits, reason) in [(json!({"idle": "200ms"}), "idle"), (json!({"lifetime": "200ms"}), "lifetime")] {
+        let gateway = world_of(address, |c| c.route("public", "limits", limits));
+        let (mut caller, mut opened) = open(&gateway, &backend, gateway.get("/public/live"));
+        assert!(caller.closes());
+        assert_eq!(opened.stream.rest().unwrap(), b"");
+        gateway.expect_metric("wicketgate_websockets_closed_total", &[("reason", reason)], 1.0);
+    }
+}
+
+#[test]
+fn a_websocket_is_cut_off_when_its_caller_would_not_be_let_in_any_more() {
+    let (address, backend) = backend();
+    let gateway = world_of(address, |c| c.route("me", "limits", json!({"recheck": "100ms"})));
+    let open_as = |token: &str, id: &str| {
+        open(&gateway, &backend, gateway.get("/me/live").customer(token).header("X-Request-Id", id))
+    };
+    let (mut staying, mut stays) = open_as(&gateway.customer_token(), "stays");
+    let ended = gateway.login(ALICE);
+    let (mut caller, opened) = open_as(&ended, "logout");
+    gateway.post("/auth/logout").customer(&ended).send();
+    assert!(caller.closes());
+    let line = gateway.access_line("logout");
+    assert_eq!(
+        (&line["refusal"], &line["status"], &line["complete"]),
+        (&json!("customer_token_revoked"), &json!(101), &json!(false))
+    );
+    drop(opened);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    // The clocks' allowance is 30 s.
+    let short = gateway.forge(|_, claims| claims["exp"] = json!(now - 28));
+    let (mut caller, _opened) = open_as(&short, "expiry");
+    assert!(caller.closes());
+    assert_eq!(gateway.access_line("expiry")["refusal"], "customer_token_expired");
+    staying.send(b"x");
+    assert_eq!(stays.stream.exact(1).unwrap(), b"x", "the other one goes on");
+    let config =
+        with_websockets(Config::with_server(&format!("http://{address}"))).route("me", "websocket", json!(false));
+    gateway.reload(&config, "reloaded");
+    assert!(staying.closes());
+    assert_eq!(gateway.access_line("stays")["refusal"], "no_route");
+}
+
+#[test]
+fn a_websocket_has_the_grace_time_to_end_and_is_written_down() {
+    let (address, backend) = backend();
+    for polite in [true, false] {
+        let mut gateway = world_of(address, |c| {
+            let grace = if polite { "10s" } else { "300ms" };
+            c.set("/shutdown/grace", json!(grace))
+        });
+        let request = gateway.get("/public/live").header("X-Request-Id", "draining");
+        let (mut caller, mut opened) = open(&gateway, &backend, request);
+        gateway.signal("TERM");
+        caller.send(b"still here");
+        assert_eq!(opened.stream.exact(10).unwrap(), b"still here");
+        if polite {
+            opened.stream.stream.shutdown(Shutdown::Write).unwrap();
+            caller.end_sending();
+        }
+        assert_eq!(gateway.wait_exit().code(), Some(0));
+        assert_eq!(opened.stream.rest().unwrap(), b"");
+        let line = gateway.access_line("draining");
+        assert_eq!((&line["bytes_in"], &line["complete"]), (&json!(10), &json!(polite)));
+    }
+}
+
+#[test]
+fn a_websocket_stays_with_the_old_process_until_it_ends_or_the_grace_time_is_over() {
+    let (address, backend) = backend();
+    for polite in [true, false] {
+        let gateway = world_of(address, |c| c.set("/shutdown/grace", json!(if polite { "10s" } else { "300ms" })));
+        let (mut caller, mut opened) = open(&gateway, &backend, gateway.get("/public/live"));
+        let (new, mut old) = gateway.upgrade();
+        if polite {
+            caller.send(b"still here");
+            assert_eq!(opened.stream.exact(10).unwrap(), b"still here");
+            assert!(old.running());
+            opened.stream.stream.shutdown(Shutdown::Write).unwrap();
+            caller.end_sending();
+        }
+        assert_eq!(old.wait_exit().code(), Some(0));
+        // Whoever has said nothing is told with a Close frame.
+        assert_eq!(opened.stream.rest().unwrap().len(), if polite { 0 } else { 8 });
+        open(&new, &backend, new.get("/public/live"));
+    }
+}
+
+#[test]
+fn an_open_websocket_is_a_request_in_flight_to_its_backend() {
+    let (address, backend) = backend();
+    let gateway = world_of(address, |c| c.set("/backends/legacy/concurrency", json!(1)));
+    let (caller, opened) = open(&gateway, &backend, gateway.get("/public/live"));
+    // It is another caller that asks: the same would be told that it holds its share.
+    handshake(gateway.get("/me/live").customer(&gateway.customer_token())).send().expect(503, "503-01");
+    gateway.get("/public/x").send().expect(503, "503-01");
+    drop((caller, opened));
+    gateway.expect_metric("wicketgate_websockets_open", &[], 0.0);
+    open(&gateway, &backend, gateway.get("/public/live"));
+}
+
+#[test]
+fn websockets_over_http_2_reach_the_backend_by_http_1_1() {
+    let (address, backend) = backend();
+    let gateway = world_of(address, |c| c);
+    let token = gateway.customer_token();
+    let request = http::Request::builder()
+        .uri("https://localhost/me/live")
+        .header("customer-auth", format!("JWT {token}"))
+        .header("x-request-id", "over-h2")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-protocol", "chat");
+    let speaking = thread::spawn(move || {
+        let mut opened = backend.recv_timeout(DEADLINE).unwrap();
+        let one = |name: &str| values(&opened.lines, name)[..].to_vec();
+        assert_eq!((one("upgrade"), one("host")), (vec!["websocket"], vec!["localhost"]));
+        assert_eq!(values(&opened.lines, "x-customer-id"), [decode(&token).1["sub"].as_str().unwrap()]);
+        assert!(opened.stream.buffer.is_empty());
+        opened.accept("Sec-WebSocket-Protocol: chat\r\n");
+        // To the end of what the caller sends, and then as much back.
+        let all = opened.stream.rest().unwrap();
+        opened.stream.stream.write_all(&all).unwrap();
+        all.len()
+    });
+    let size = 3 * 1024 * 1024;
+    let answer = h2_client::websocket(gateway.address, request, &vec![b'w'; size]).unwrap();
+    assert_eq!((answer.status().as_u16(), answer.body().len()), (200, size));
+    assert_eq!(answer.headers()["sec-websocket-protocol"], "chat");
+    for gone in ["sec-websocket-accept", "upgrade", "connection"] {
+        assert!(!answer.headers().contains_key(gone), "{gone}");
+    }
+    assert_eq!(speaking.join().unwrap(), size);
+    let line = gateway.access_line("over-h2");
+    assert_eq!((&line["status"], &line["protocol"], &line["complete"]), (&json!(200), &json!("HTTP/2"), &json!(true)));
+    assert_eq!((&line["bytes_in"], &line["bytes_out"]), (&json!(size), &json!(size)));
+    gateway.expect_metric("wicketgate_websockets_open", &[], 0.0);
+}
+
+#[test]
+fn extended_connect_opens_nothing_where_the_route_does_not_say_so() {
+    let (backend, gateway) = world_with(|c| c.route("me", "websocket", json!(true)));
+    let connect = |path: &str, protocol: &str| {
+        let request =
+            http::Request::builder().uri(format!("https://localhost{path}")).header("sec-websocket-version", "13");
+        h2_client::connect(gateway.address, request, protocol).unwrap()
+    };
+    assert_eq!(connect("/public/x", "websocket"), 501);
+    assert_eq!(connect("/me/x", "connect-udp"), 501);
+    assert_eq!(connect("/nowhere", "websocket"), 404);
+    assert_eq!(connect("/me/x", "websocket"), 401);
+    backend.assert_untouched();
+    // Without any such route it is not even offered.
+    let (backend, gateway) = world();
+    let request = http::Request::builder().uri("https://localhost/public/x");
+    assert!(h2_client::connect(gateway.address, request, "websocket").is_err());
+    backend.assert_untouched();
+}
+
+/// A program that serves until it is dropped.
+pub(crate) struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+pub(crate) fn library_server() -> (Serving, String) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/websocket_server.py");
+    let mut child =
+        Command::new(interpreter()).arg(script).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut port = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    (Serving(child), format!("http://127.0.0.1:{}", port.trim()))
+}
+
+#[test]
+fn a_websocket_library_talks_to_another_through_an_authenticated_route() {
+    let (_server, url) = library_server();
+    let gateway = Gateway::start(&with_websockets(Config::with_server(&url)));
+    let token = gateway.customer_token();
+    let identifier = decode(&token).1["sub"].as_str().unwrap().to_owned();
+    let url = format!("wss://localhost:{}/me/live", gateway.address.port());
+    let ca = gateway.files.path.join("certs/ca.pem");
+    python("websocket_client.py", &[&url, ca.to_str().unwrap(), &token, &identifier]);
+    gateway.expect_metric("wicketgate_websockets_open", &[], 0.0);
+    gateway.expect_metric("wicketgate_websockets_closed_total", &[("route", "me")], 4.0);
+}
