@@ -17,6 +17,7 @@ pub(crate) mod rate_limit;
 pub(crate) mod request;
 pub(crate) mod response;
 mod websocket;
+mod websocket_protocol;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -276,7 +277,7 @@ impl Gateway {
                 let mut response = if refused.oauth || is_oauth {
                     endpoints::token::error_response(&refused)
                 } else {
-                    error::response(&refused, record.id())
+                    error::response(&refused, record.id()).map(ResponseBody::full)
                 };
                 if !is_http2 && (!taken.is_clear() || ends_connection(refused.refusal, &connection)) {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

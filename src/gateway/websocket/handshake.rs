@@ -16,13 +16,10 @@ use crate::gateway::connection::framing::BodyFraming;
 use crate::gateway::host::Host;
 use crate::gateway::rate_limit::caller_share::HeldShare;
 use crate::gateway::request::call::Call;
+use crate::gateway::websocket_protocol::{VERSION, WEBSOCKET};
 use crate::policy::route::Route;
 use crate::refusal::{DpopFault, Refusal};
 
-/// The protocol, as `Upgrade` and `:protocol` name it.
-const WEBSOCKET: &str = "websocket";
-/// The version of the protocol that there is.
-pub(crate) const VERSION: &str = "13";
 /// What a server adds to the key that it answers (RFC 6455 section 1.3).
 const SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
