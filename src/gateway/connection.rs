@@ -4,6 +4,7 @@ pub(crate) mod client_address;
 pub(crate) mod drain;
 pub(crate) mod framing;
 pub mod listener_settings;
+pub(crate) mod taken_head;
 
 use std::cell::{Cell, Ref, RefCell};
 use std::net::IpAddr;

@@ -7,10 +7,11 @@ use http::{Method, Request, Version, request};
 use http_body::Body as _;
 
 use super::call::{Call, Upload};
-use super::head::{Head, TakenHead};
+use super::head::Head;
 use crate::body_stream::ArrivingBody;
 use crate::gateway::connection::Connection;
 use crate::gateway::connection::client_address::Source;
+use crate::gateway::connection::taken_head::TakenHead;
 use crate::gateway::cors;
 use crate::gateway::error::Refused;
 use crate::gateway::observe::record::Record;
