@@ -14,6 +14,7 @@ pub mod host;
 pub mod memory;
 pub mod observe;
 pub(crate) mod rate_limit;
+mod redirect;
 pub(crate) mod request;
 pub(crate) mod response;
 mod websocket;
@@ -411,9 +412,8 @@ impl Gateway {
         if !source.allowed {
             return Err(Refusal::AddressNotAllowed.into());
         }
-        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-        if let Some(answer) = connection.entrance().redirect(method, uri, headers, &current.policy.credentials) {
-            return Ok(Some(answer?));
+        if let Some(base) = connection.entrance().redirect() {
+            return Ok(Some(redirect::to_https(base, request, &current.policy.credentials)?));
         }
         if !connection.entrance().networks.is_secure_enough(&source) {
             return Err(Refusal::PlainHttp.into());
