@@ -3,7 +3,7 @@
 pub(crate) mod backend_assertion;
 pub mod headers;
 pub(crate) mod json_response;
-pub(crate) mod response_framing;
+mod security_headers;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use super::request::call::{self, Call, Upload};
 use super::request::head::Head;
 use super::response::body::ResponseBody;
 use super::response::event_stream::{self, EventStream};
+use super::response::response_framing::{self, AnswerFault};
 use crate::auth::Caller;
 use crate::backend::Failure;
 use crate::backend::circuit::Try;
@@ -30,7 +31,6 @@ use crate::customer::Identifier;
 use crate::json_body;
 use crate::policy::route::{Placement, Route};
 use crate::refusal::Refusal;
-use response_framing::AnswerFault;
 
 /// A customer that the caller names in the configured header must be the one of the token (contract 22).
 pub(super) fn matches_named_customer(
