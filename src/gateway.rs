@@ -51,7 +51,7 @@ use error::Refused;
 use memory::Memory;
 use observe::access_log::{AccessLog, AccessLogWriter};
 use observe::record::{Arrival, Ledger, Record};
-use rate_limit::keys::Limits;
+use rate_limit::Limits;
 use request::call::Call;
 use request::request_id::{REQUEST_ID, RequestIds};
 use request::target::opened;
