@@ -17,6 +17,7 @@ pub(crate) mod rate_limit;
 mod redirect;
 pub(crate) mod request;
 pub(crate) mod response;
+mod token_id;
 mod websocket;
 mod websocket_protocol;
 

@@ -8,6 +8,9 @@ use zeroize::Zeroizing;
 /// The media type of forms.
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
+/// Largest body of a login, logout or OAuth request, in bytes.
+pub(crate) const MAX_FORM: u64 = 8 * 1024;
+
 /// The parameters of a form. Values may be secret: they are wiped when dropped.
 pub(crate) struct Form(Vec<(String, Zeroizing<String>)>);
 
