@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{Method, Request, Version, request};
 use http_body::Body as _;
+use hyper::ext::Protocol;
 
 use super::call::{Call, Upload};
 use super::head::Head;
@@ -15,7 +16,7 @@ use crate::gateway::connection::taken_head::TakenHead;
 use crate::gateway::cors;
 use crate::gateway::error::Refused;
 use crate::gateway::observe::record::Record;
-use crate::gateway::websocket::handshake;
+use crate::gateway::websocket_protocol::WEBSOCKET;
 use crate::policy::table::NotFound;
 use crate::policy::{Policy, Target, path};
 use crate::refusal::Refusal;
@@ -45,7 +46,7 @@ fn aimed(
     body: &ArrivingBody,
 ) -> Result<(Target, Head), Refused> {
     if parts.method == Method::CONNECT && parts.version == Version::HTTP_2 {
-        handshake::connect_as_get(parts)?;
+        connect_as_get(parts)?;
     }
     let head = Head::read(taken, parts, !body.is_end_stream(), connection, source)?;
     let target = match policy.forward_auth.as_ref().and_then(|endpoint| endpoint.target(parts.uri.path())) {
@@ -54,6 +55,19 @@ fn aimed(
         None => found(policy, connection, &head, parts)?,
     };
     Ok((target, head))
+}
+
+/// Routes are found by the method that a WebSocket is opened with over HTTP/1.1 (RFC 8441 section 5).
+///
+/// # Errors
+/// That it is a CONNECT for anything else.
+fn connect_as_get(parts: &mut request::Parts) -> Result<(), Refusal> {
+    let protocol = parts.extensions.get::<Protocol>().map(Protocol::as_str);
+    if protocol != Some(WEBSOCKET) {
+        return Err(Refusal::ConnectNotAllowed);
+    }
+    parts.method = Method::GET;
+    Ok(())
 }
 
 /// Who answers on the listener that this connection came in by.
