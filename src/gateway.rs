@@ -4,6 +4,7 @@
 //! Around it, [`Gateway::answer`] is one straight line of checks, each of which can refuse.
 
 mod authorize;
+mod body_headers;
 pub mod connection;
 mod cors;
 pub mod endpoints;
@@ -11,6 +12,7 @@ pub(crate) mod error;
 pub mod forward;
 mod forward_auth;
 pub mod host;
+mod identifier;
 pub mod memory;
 pub mod observe;
 pub(crate) mod rate_limit;
@@ -446,7 +448,7 @@ impl Gateway {
             call.rewrite(rewrite, route.allowed_in_path)?;
         }
         call.prepare(route, record);
-        let named = forward::place(route, &caller, &mut call, record)?;
+        let named = identifier::place(route, &caller, &mut call, record)?;
         forward::backend_assertion::add(route, &caller, named, &mut call)?;
         let is_head = call.parts.method == Method::HEAD;
         let mut request = Some(call.into_request(route, limit, record));

@@ -16,7 +16,7 @@ use super::observe::record::Record;
 use super::request::call::{Call, Upload};
 use super::request::head::Head;
 use super::websocket::handshake::Handshake;
-use super::{Current, Gateway, forward, unix_seconds};
+use super::{Current, Gateway, identifier, unix_seconds};
 use crate::auth::attribution::Known;
 use crate::auth::dpop::Proof;
 use crate::auth::token_cache::VerifiedTokens;
@@ -88,7 +88,7 @@ impl Gateway {
             handshake.proof = proof;
         }
         self.comes_from_own_site(route, &caller, call, record)?;
-        forward::matches_named_customer(route, &caller, call, record)?;
+        identifier::matches_named_customer(route, &caller, call, record)?;
         call.is_within(limit)?;
         call.has_type_for(route)?;
         self.within_limits(&current.policy, route, &caller, call.source.address, record).await?;

@@ -14,7 +14,8 @@ use http::{HeaderMap, Method, Response};
 use super::connection::Connection;
 use super::connection::client_address::{Networks, Source};
 use super::error::Refused;
-use super::forward::{self, headers};
+use super::forward::headers;
+use super::identifier;
 use super::observe::record::Record;
 use super::request::call::{Call, Upload};
 use super::request::head::Head;
@@ -103,7 +104,7 @@ impl Gateway {
         let mut call = Call { policy, connection, source, head, parts, body, is_asked_about: true };
         let caller = self.checked(current, route, &mut call, record).await?;
         let came = std::mem::take(&mut call.parts.headers);
-        forward::place(route, &caller, &mut call, record)?;
+        identifier::place(route, &caller, &mut call, record)?;
         let identity = call.parts.headers;
         let kept: Vec<HeaderName> =
             route.forward.iter().map(|credential| headers::field_of(route, *credential)).collect();

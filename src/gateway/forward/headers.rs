@@ -157,22 +157,6 @@ fn via(headers: &mut HeaderMap, version: Version) {
     headers.insert(header::VIA, value);
 }
 
-/// Fields that speak about the bytes of the body, which are no longer those.
-const ABOUT_BYTES: [HeaderName; 5] = [
-    header::CONTENT_LENGTH,
-    HeaderName::from_static("content-md5"),
-    HeaderName::from_static("digest"),
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("repr-digest"),
-];
-
-/// The body has been changed on its way.
-pub(crate) fn body_changed(headers: &mut HeaderMap) {
-    for name in &ABOUT_BYTES {
-        headers.remove(name);
-    }
-}
-
 /// Turns the fields of a backend that spoke this version into those of the response to the caller.
 pub(crate) fn prepare_response(headers: &mut HeaderMap, route: &Route, received: Version) {
     let ruled = route.response_fields.as_ref().map(|rules| &**rules.about());

@@ -6,12 +6,11 @@ use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response};
 use http_body::Body as _;
 
-use super::headers;
 use crate::backend::Backend;
 use crate::gateway::observe::record::Record;
 use crate::gateway::response::body::ResponseBody;
 use crate::gateway::response::response_framing::{self, AnswerFault};
-use crate::gateway::{Answer, error};
+use crate::gateway::{Answer, body_headers, error};
 use crate::policy::response::ResponseRules;
 use crate::refusal::Refusal;
 
@@ -28,7 +27,7 @@ pub(crate) async fn filtered(
 ) -> Result<Answer, Refusal> {
     let (mut head, mut body) = answer.into_parts();
     let is_plain = is_plain_json(&head.headers);
-    headers::body_changed(&mut head.headers);
+    body_headers::remove(&mut head.headers);
     for name in [header::TRAILER, header::ACCEPT_RANGES, header::CONTENT_ENCODING] {
         head.headers.remove(name);
     }
