@@ -20,7 +20,7 @@ mod redirect;
 pub(crate) mod request;
 pub(crate) mod response;
 mod token_id;
-mod websocket;
+pub(crate) mod websocket;
 mod websocket_protocol;
 
 use std::cell::RefCell;

@@ -70,7 +70,7 @@ impl Gateway {
     pub(crate) fn open(self: &Rc<Self>, agreed: Agreed, connection: Rc<Connection>, record: Box<Record>) {
         let mut tunnel = Tunnel { agreed, gateway: Rc::clone(self), connection: Rc::clone(&connection), record };
         match tunnel.agreed.handshake.stream.take() {
-            None => connection.becomes(tunnel),
+            None => connection.upgrade_to(Box::new(tunnel)),
             Some(stream) => {
                 tokio::task::spawn_local(async move {
                     if let Ok(stream) = stream.await {
@@ -99,6 +99,11 @@ impl Gateway {
 }
 
 impl Tunnel {
+    /// The WebSocket that this connection has become.
+    pub(crate) fn of(connection: &Connection) -> Option<Box<Self>> {
+        connection.take_upgrade()?.downcast().ok()
+    }
+
     /// Moves bytes between the caller and the backend until the end.
     pub(crate) async fn run(self, caller: impl AsyncRead + AsyncWrite + Unpin, early: Bytes) {
         let Self { agreed: Agreed { handshake, backend, limits }, gateway, connection, record } = self;
