@@ -12,18 +12,21 @@ use std::time::Instant;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
 
-use super::Gateway;
 use super::error::Refused;
+use super::exchange::Exchange;
 use super::observe::record::Record;
-use super::request::call;
+use super::request::call::{self, Call};
 use super::request::head::Head;
 use super::response::body::ResponseBody;
 use super::response::event_stream::{self, EventStream};
 use super::response::response_framing::{self, AnswerFault};
+use super::websocket::tunnel::Agreed;
+use super::{Answer, Gateway, identifier};
 use crate::auth::Caller;
-use crate::backend::Failure;
 use crate::backend::circuit::Try;
 use crate::backend::pool::{Errand, Patience, Repeat};
+use crate::backend::response_body::AnswerBody;
+use crate::backend::{Failure, Permit};
 use crate::body_stream::{Pace, RequestBody};
 use crate::config::raw::Retry;
 use crate::customer::Identifier;
@@ -31,30 +34,25 @@ use crate::policy::route::Route;
 use crate::refusal::Refusal;
 
 impl Gateway {
-    /// Sends the request of a caller that has been admitted, and brings the response.
+    /// Sends the call of a caller that has been admitted, and brings the response.
     pub(super) async fn forward(
         &self,
         route: &Route,
         admitted: &Caller,
-        request: &mut Option<Request<RequestBody>>,
-        record: &mut Record,
-    ) -> Result<Response<ResponseBody>, Refused> {
+        call: Box<Call<'_>>,
+        exchange: &mut Exchange,
+    ) -> Result<Answer, Refused> {
         let backend = &route.backend;
-        if let Some(mut handshake) = record.handshake.take() {
-            handshake.held = self.websocket_share(route, admitted, record)?;
-            record.handshake = Some(handshake);
-        }
-        if let Some(RequestBody::Caller(body)) = request.as_mut().map(Request::body_mut)
-            && record.awaits_body()
-        {
-            body.hold(self.upload_share(route, admitted, record)?);
-        }
-        let is_head = request.as_ref().is_some_and(|request| *request.method() == Method::HEAD);
+        let mut request = outgoing(route, admitted, call, exchange)?;
+        self.take_shares(route, admitted, &mut request, exchange)?;
+        let is_head = *request.method() == Method::HEAD;
         // How long a caller takes with its body says nothing about the backend.
-        let is_at_hand = request.as_ref().is_some_and(|request| request.body().progress().is_none());
+        let is_at_hand = request.body().progress().is_none();
+        let repeat = settled(route, &mut request);
+        let mut request = Some(request);
+        let record = &mut exchange.record;
         let try_by = if is_at_hand { Try::Complete } else { Try::Upload };
         let permit = backend.enter(try_by).await.map_err(|failure| self.failed(route, failure, record))?;
-        let repeat = request.as_mut().map_or(Repeat::Unsent, |request| settled(route, request));
         let sent = Instant::now();
         let begun = Cell::new(sent);
         let body = Pace { pause: backend.timeout, until: record.until };
@@ -66,7 +64,7 @@ impl Gateway {
             begun: &begun,
             request_id: &record.request_id,
         };
-        let outcome = self.pool.send(backend, request, errand).await;
+        let outcome = self.pool.send(backend, &mut request, errand).await;
         let time = begun.get().elapsed();
         record.backend_time = Some(time);
         // What found no room, or was answered badly, says nothing about how long answers take.
@@ -76,12 +74,50 @@ impl Gateway {
         let response = outcome.map_err(|failure| self.failed(route, failure, record))?;
         self.cells().backend_answered(&backend.name, time);
         backend.note_answer(begun.get() + time);
+        self.returned(route, response, is_head, permit, exchange)
+    }
+
+    /// Takes the caller's places among the WebSockets and the uploads at the backend.
+    fn take_shares(
+        &self,
+        route: &Route,
+        admitted: &Caller,
+        request: &mut Request<RequestBody>,
+        exchange: &mut Exchange,
+    ) -> Result<(), Refusal> {
+        let record = &mut exchange.record;
+        if let Some(handshake) = &mut exchange.handshake {
+            handshake.held = self.websocket_share(route, admitted, record)?;
+        }
+        if let RequestBody::Caller(body) = request.body_mut()
+            && record.awaits_body()
+        {
+            body.hold(self.upload_share(route, admitted, record)?);
+        }
+        Ok(())
+    }
+
+    /// The response to the caller, of the backend's.
+    fn returned(
+        &self,
+        route: &Route,
+        response: Response<AnswerBody>,
+        is_head: bool,
+        permit: Permit,
+        exchange: &mut Exchange,
+    ) -> Result<Answer, Refused> {
+        let record = &mut exchange.record;
         let (mut head, content) = response.into_parts();
         // Each side of a gateway speaks its own version (RFC 9110 section 2.5).
         let received = std::mem::replace(&mut head.version, Version::HTTP_11);
-        if let Some(handshake) = record.handshake.take_if(|_| head.status == StatusCode::SWITCHING_PROTOCOLS) {
-            let switched = self.switched(route, handshake, head, permit, record);
-            return switched.map_err(|fault| self.wrong(route, content.server(), fault, record));
+        if let Some(handshake) = exchange.handshake.take_if(|_| head.status == StatusCode::SWITCHING_PROTOCOLS) {
+            let agreed = Agreed::new(route, handshake, &mut head);
+            let agreed = agreed.map_err(|fault| self.wrong(route, content.server(), fault, record))?;
+            headers::prepare_response(&mut head.headers, route, Version::HTTP_11);
+            agreed.answer(&mut head);
+            record.permit = Some(permit);
+            exchange.agreed = Some(Box::new(agreed));
+            return Ok(Response::from_parts(head, ResponseBody::full("")));
         }
         if let Err(fault) = response_framing::settle(&mut head, received) {
             return Err(self.wrong(route, content.server(), fault, record));
@@ -89,7 +125,7 @@ impl Gateway {
         let refused_us = head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
             || (head.status == StatusCode::UNAUTHORIZED && !route.pass_unauthorized);
         if refused_us {
-            self.cells().backend_failed(&backend.name, "credential");
+            self.cells().backend_failed(&route.backend.name, "credential");
             return Err(Refusal::BackendCredential.into());
         }
         headers::prepare_response(&mut head.headers, route, received);
@@ -128,6 +164,20 @@ impl Gateway {
         let retry_after = (failure == Failure::Unavailable).then(|| route.backend.retry_after());
         Refused { retry_after, ..refusal.into() }
     }
+}
+
+/// The request to the backend: the head prepared, the identifier in its place, the assertion over all of it last.
+fn outgoing(
+    route: &Route,
+    caller: &Caller,
+    mut call: Box<Call<'_>>,
+    exchange: &mut Exchange,
+) -> Result<Request<RequestBody>, Refused> {
+    headers::prepare(&mut call, route, exchange);
+    let named = identifier::place(route, caller, &mut call, &mut exchange.record)?;
+    backend_assertion::add(route, caller, named, &mut call)?;
+    let limit = route.body_limit.unwrap_or(call.connection.limits.body);
+    Ok(call.into_request(route, limit, &exchange.record))
 }
 
 /// Says what the message needs to stand alone, and whether it may be sent twice.

@@ -9,7 +9,9 @@ use crate::auth::CUSTOMER_AUTH;
 use crate::config::raw::Requirement;
 use crate::fields;
 use crate::gateway::connection::client_address::{X_FORWARDED_FOR, X_FORWARDED_PROTO};
+use crate::gateway::exchange::Exchange;
 use crate::gateway::host::Host;
+use crate::gateway::request::call::Call;
 use crate::gateway::request::request_id::REQUEST_ID;
 use crate::gateway::response::trailers::{is_about_origins, may_pass};
 use crate::policy::route::Route;
@@ -32,6 +34,23 @@ pub struct Passage<'a> {
     pub is_chunked: bool,
     /// The request's id.
     pub request_id: &'a HeaderValue,
+}
+
+/// Turns the head of a call into that of the request to the backend.
+pub(super) fn prepare(call: &mut Call<'_>, route: &Route, exchange: &Exchange) {
+    let passage = Passage {
+        route,
+        host: &call.head.host,
+        forwarded_for: &call.source.forwarded_for,
+        secure: call.source.secure,
+        version: call.parts.version,
+        is_chunked: call.head.body_length().is_none(),
+        request_id: &exchange.record.request_id,
+    };
+    prepare_request(&mut call.parts.headers, &passage);
+    if let Some(handshake) = &exchange.handshake {
+        handshake.ask(&mut call.parts.headers);
+    }
 }
 
 /// Turns a caller's fields into those of the request to the backend.

@@ -21,30 +21,40 @@ use crate::policy::table::NotFound;
 use crate::policy::{Policy, Target, path};
 use crate::refusal::Refusal;
 
+/// What is known of a request beside its own bytes.
+pub(crate) struct RequestContext<'a> {
+    /// The policy that decides about it.
+    pub(crate) policy: &'a Arc<Policy>,
+    /// The generation of the policy and of its issuers' keys.
+    pub(crate) generation: u64,
+    /// Its connection.
+    pub(crate) connection: &'a Connection,
+    /// Where it comes from.
+    pub(crate) source: Rc<Source>,
+}
+
 /// The request, read strictly, and who answers it.
 pub(crate) fn opened<'a>(
-    policy: &'a Arc<Policy>,
-    connection: &'a Connection,
-    source: Rc<Source>,
+    context: RequestContext<'a>,
     taken: &TakenHead,
     request: Request<ArrivingBody>,
     record: &mut Record,
 ) -> Result<(Target, Box<Call<'a>>), Refused> {
     let (mut parts, body) = request.into_parts();
-    let aimed = aimed(policy, connection, &source, taken, &mut parts, &body);
+    let aimed = aimed(&context, taken, &mut parts, &body);
     let (target, head) = aimed.inspect_err(|_| record.lost(parts.uri.path()))?;
+    let RequestContext { policy, generation, connection, source } = context;
     let body = Upload::Coming(body);
-    Ok((target, Box::new(Call { policy, connection, source, head, parts, body, is_asked_about: false })))
+    Ok((target, Box::new(Call { policy, generation, connection, source, head, parts, body, is_asked_about: false })))
 }
 
 fn aimed(
-    policy: &Policy,
-    connection: &Connection,
-    source: &Source,
+    context: &RequestContext<'_>,
     taken: &TakenHead,
     parts: &mut request::Parts,
     body: &ArrivingBody,
 ) -> Result<(Target, Head), Refused> {
+    let RequestContext { policy, connection, source, .. } = context;
     if parts.method == Method::CONNECT && parts.version == Version::HTTP_2 {
         connect_as_get(parts)?;
     }
