@@ -287,9 +287,9 @@ impl Gateway {
             fields.write(response.headers_mut());
         }
         if let Some(cors) = cors {
-            cors.sign(response.headers_mut());
+            cors.apply_headers(response.headers_mut());
         }
-        connection.entrance().sign(response.headers_mut());
+        connection.entrance().apply_headers(response.headers_mut());
         response.headers_mut().insert(REQUEST_ID, record.request_id.clone());
         if let Some(agreed) = agreed {
             self.open(*agreed, connection, record);

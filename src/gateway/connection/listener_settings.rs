@@ -77,7 +77,7 @@ impl Entrance {
     }
 
     /// Adds what every answer of this listener says.
-    pub(crate) fn sign(&self, headers: &mut HeaderMap) {
+    pub(crate) fn apply_headers(&self, headers: &mut HeaderMap) {
         if let Some(hsts) = &self.hsts {
             headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
         }
