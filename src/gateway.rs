@@ -4,19 +4,25 @@
 //! Around it, [`Gateway::answer`] is one straight line of checks, each of which can refuse.
 
 mod authorize;
+mod body_headers;
 pub mod connection;
 mod cors;
 pub mod endpoints;
 pub(crate) mod error;
+mod exchange;
 pub mod forward;
 mod forward_auth;
 pub mod host;
+mod identifier;
 pub mod memory;
 pub mod observe;
 pub(crate) mod rate_limit;
+mod redirect;
 pub(crate) mod request;
 pub(crate) mod response;
-mod websocket;
+mod token_id;
+pub(crate) mod websocket;
+mod websocket_protocol;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -38,6 +44,7 @@ use crate::policy::{Lasting, Policy, Target};
 use crate::refusal::Refusal;
 use crate::state::State;
 use connection::Connection;
+use connection::taken_head::TakenHead;
 use cors::Readers;
 use endpoints::client_authentication::Remembered;
 use endpoints::fair_queue::FairQueue;
@@ -45,14 +52,14 @@ pub use endpoints::lockout::{attempts_from, attempts_of, shown as shown_attempt}
 pub use endpoints::logout::{customer_of_backend, customer_rules, end_family, end_of, last_end};
 use endpoints::password_hashing::Hashing;
 use error::Refused;
+use exchange::Exchange;
 use memory::Memory;
 use observe::access_log::{AccessLog, AccessLogWriter};
 use observe::record::{Arrival, Ledger, Record};
-use rate_limit::keys::Limits;
+use rate_limit::Limits;
 use request::call::Call;
-use request::head::TakenHead;
 use request::request_id::{REQUEST_ID, RequestIds};
-use request::target::opened;
+use request::target::{RequestContext, opened};
 use response::body::ResponseBody;
 use response::farewell::Farewell;
 
@@ -258,47 +265,38 @@ impl Gateway {
         let taken = TakenHead::of(&request, &connection);
         connection.renew();
         let arrival = self.arrival(Rc::clone(&connection), self.ids.of(request.headers()));
-        let mut record = Record::open(Rc::clone(&self.ledger), arrival, &taken, request.method(), request.version());
+        let record = Record::open(Rc::clone(&self.ledger), arrival, &taken, request.method(), request.version());
         let current = self.current();
         let is_http2 = request.version() == Version::HTTP_2;
         // HTTP/1.1 leaves the content out by itself.
         let is_head = is_http2 && *request.method() == Method::HEAD;
-        record.asks_upgrade = websocket::handshake::is_asked_by(&request);
-        let mut response = match self.answer(&current, &connection, &taken, request, &mut record).await {
+        let mut exchange = Exchange::new(record, websocket::handshake::is_asked_by(&request));
+        let mut response = match self.answer(&current, &connection, &taken, request, &mut exchange).await {
             Ok(response) => response,
             Err(refused) => {
-                record.refusal = Some(refused.refusal);
-                if refused.refusal == Refusal::Internal {
-                    tracing::error!(request_id = record.id(), route = &*record.route, "a fault of the gateway itself");
-                }
-                let is_oauth = [endpoints::token::NAME, endpoints::oauth::REVOKE, endpoints::oauth::INTROSPECT]
-                    .contains(&&*record.route);
-                let mut response = if refused.oauth || is_oauth {
-                    endpoints::token::error_response(&refused)
-                } else {
-                    error::response(&refused, record.id())
-                };
+                let mut response = refusal_response(&refused, &mut exchange.record);
                 if !is_http2 && (!taken.is_clear() || ends_connection(refused.refusal, &connection)) {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
                 response
             }
         };
+        let Exchange { mut record, rate_limit_headers, cors, asks_upgrade, agreed, .. } = exchange;
         record.answered(response.status());
-        if let Some(told) = record.told.take() {
-            told.write(response.headers_mut());
+        if let Some(fields) = rate_limit_headers {
+            fields.write(response.headers_mut());
         }
-        if let Some(readers) = record.readers.take() {
-            readers.sign(response.headers_mut());
+        if let Some(cors) = cors {
+            cors.apply_headers(response.headers_mut());
         }
-        connection.entrance().sign(response.headers_mut());
+        connection.entrance().apply_headers(response.headers_mut());
         response.headers_mut().insert(REQUEST_ID, record.request_id.clone());
-        if let Some(agreed) = record.agreed.take() {
+        if let Some(agreed) = agreed {
             self.open(*agreed, connection, record);
             return response;
         }
         // Whatever came behind a wish for another protocol was meant for that.
-        let is_last = connection.ends_soon() || record.asks_upgrade || !connection.goes_on(taken.expects_continue());
+        let is_last = connection.ends_soon() || asks_upgrade || !connection.goes_on(taken.expects_continue());
         if is_last && !is_http2 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -331,26 +329,34 @@ impl Gateway {
         connection: &Connection,
         taken: &TakenHead,
         request: Box<Request<ArrivingBody>>,
-        record: &mut Record,
-    ) -> Result<Response<ResponseBody>, Refused> {
+        exchange: &mut Exchange,
+    ) -> Result<Answer, Refused> {
         if self.shared.memory.is_short() {
             return Err(Refusal::Memory.into());
         }
+        let record = &mut exchange.record;
         let entered = self.enter(current, connection, &request, record);
         if let Some(redirect) = entered.inspect_err(|_| record.lost(request.uri().path()))? {
             return Ok(redirect);
         }
-        let source = Rc::clone(&record.source);
-        let policy = &current.policy;
-        let (target, call) = opened(policy, connection, source, taken, *request, record)?;
-        let _own = (!matches!(target, Target::Route(_))).then(|| self.shared.answers_itself());
+        let (policy, source) = (&current.policy, Rc::clone(&record.source));
+        let context = RequestContext { policy, generation: current.generation, connection, source };
+        let (target, call) = opened(context, taken, *request, record)?;
+        let Target::Route(number) = target else {
+            let _in_flight = self.shared.answers_itself();
+            return self.endpoint(target, call, exchange).await;
+        };
+        let route = &policy.routes[number as usize];
+        record.route = Arc::clone(&route.name);
+        exchange.cors = route.cors.as_ref().map(|cors| Box::new(Readers::of(cors, &call.parts.headers)));
+        self.route(route, call, exchange).await
+    }
+
+    /// A call that the gateway answers itself. The futures are rare and large, so they are boxed.
+    async fn endpoint(&self, target: Target, call: Box<Call<'_>>, exchange: &mut Exchange) -> Result<Answer, Refused> {
+        let (policy, record) = (call.policy, &mut exchange.record);
         match target {
-            Target::Route(number) => {
-                let route = &policy.routes[number as usize];
-                record.route = Arc::clone(&route.name);
-                record.readers = route.cors.as_ref().map(|cors| Box::new(Readers::of(cors, &call.parts.headers)));
-                self.route(current, route, call, record).await
-            }
+            Target::Route(_) => Err(Refusal::Internal.into()),
             Target::Preflight(number) => {
                 let route = &policy.routes[number as usize];
                 record.route = Arc::clone(&route.name);
@@ -359,7 +365,6 @@ impl Gateway {
             }
             Target::Login => {
                 record.route = endpoints::login::NAME.into();
-                // Rare and large, as the next.
                 Box::pin(self.login(call, record)).await
             }
             Target::AccessToken => {
@@ -387,11 +392,11 @@ impl Gateway {
             }
             Target::ForwardAuth => {
                 record.route = forward_auth::NAME.into();
-                Box::pin(self.decide(current, call, record)).await
+                Box::pin(self.decide(call, exchange)).await
             }
             Target::ExtAuthz => {
                 record.route = forward_auth::ext_authz::NAME.into();
-                Box::pin(self.ext_authz(current, call, record)).await
+                Box::pin(self.ext_authz(call, exchange)).await
             }
             Target::Metadata => Ok(published(policy, record, "application/json", |issuer| &issuer.metadata)),
         }
@@ -410,9 +415,8 @@ impl Gateway {
         if !source.allowed {
             return Err(Refusal::AddressNotAllowed.into());
         }
-        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-        if let Some(answer) = connection.entrance().redirect(method, uri, headers, &current.policy.credentials) {
-            return Ok(Some(answer?));
+        if let Some(base) = connection.entrance().redirect() {
+            return Ok(Some(redirect::to_https(base, request, &current.policy.credentials)?));
         }
         if !connection.entrance().networks.is_secure_enough(&source) {
             return Err(Refusal::PlainHttp.into());
@@ -425,17 +429,15 @@ impl Gateway {
     }
 
     /// A call of a backend: check it, prepare the request, send it.
-    async fn route(
-        &self,
-        current: &Rc<Current>,
-        route: &Route,
-        mut call: Box<Call<'_>>,
-        record: &mut Record,
-    ) -> Result<Response<ResponseBody>, Refused> {
-        let caller = self.checked(current, route, &mut call, record).await?;
+    async fn route(&self, route: &Route, mut call: Box<Call<'_>>, exchange: &mut Exchange) -> Result<Answer, Refused> {
+        exchange.read_handshake(route, &mut call)?;
+        let opens_websocket = exchange.handshake.is_some();
+        let (record, told) = (&mut exchange.record, &mut exchange.rate_limit_headers);
+        let (caller, proof) = self.authorize(route, &mut call, opens_websocket, record, told).await?;
+        exchange.keep_proof(proof);
         let limit = route.body_limit.unwrap_or(call.connection.limits.body);
         if route.reads_body() || forward::is_kept_for_retry(route, &call.head) {
-            call.read_body(limit, record).await?;
+            call.read_body(limit, &exchange.record).await?;
         }
         if call.parts.method == Method::OPTIONS && call.goes_no_further() {
             return Ok(options(Some(route)));
@@ -443,15 +445,12 @@ impl Gateway {
         if let Some(rewrite) = &route.rewrite {
             call.rewrite(rewrite, route.allowed_in_path)?;
         }
-        call.prepare(route, record);
-        let named = forward::place(route, &caller, &mut call, record)?;
-        forward::backend_assertion::add(route, &caller, named, &mut call)?;
         let is_head = call.parts.method == Method::HEAD;
-        let mut request = Some(call.into_request(route, limit, record));
-        let answer = self.forward(route, &caller, &mut request, record).await?;
+        let answer = self.forward(route, &caller, call, exchange).await?;
         match &route.response {
             None => Ok(answer),
             Some(rules) => {
+                let record = &exchange.record;
                 Ok(Box::pin(forward::json_response::filtered(rules, answer, is_head, &route.backend, record)).await?)
             }
         }
@@ -490,6 +489,20 @@ fn name(metrics: &Metrics, policy: &Policy) {
     let is_its_own = |name: &&Arc<str>| !OTHERS.contains(&&***name);
     let routes = policy.routes.iter().map(|route| &route.name).filter(is_its_own);
     metrics.names(routes, policy.backends.iter().map(|backend| &backend.name), Instant::now());
+}
+
+/// The response to a refused request, in the form of its endpoint.
+fn refusal_response(refused: &Refused, record: &mut Record) -> Answer {
+    const OAUTH: [&str; 3] = [endpoints::token::NAME, endpoints::oauth::REVOKE, endpoints::oauth::INTROSPECT];
+    record.refusal = Some(refused.refusal);
+    if refused.refusal == Refusal::Internal {
+        tracing::error!(request_id = record.id(), route = &*record.route, "a fault of the gateway itself");
+    }
+    if refused.oauth || OAUTH.contains(&&*record.route) {
+        endpoints::token::error_response(refused)
+    } else {
+        error::response(refused, record.id()).map(ResponseBody::full)
+    }
 }
 
 /// Whether a connection ends with this refusal: because nobody can say any more where its next request begins, or

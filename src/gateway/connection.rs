@@ -4,7 +4,9 @@ pub(crate) mod client_address;
 pub(crate) mod drain;
 pub(crate) mod framing;
 pub mod listener_settings;
+pub(crate) mod taken_head;
 
+use std::any::Any;
 use std::cell::{Cell, Ref, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -13,7 +15,6 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 
-use super::websocket::tunnel::Tunnel;
 use crate::auth::tls::certificate::{Certificate, CertificateFault};
 use crate::auth::tls::peer::Peer;
 use crate::body_stream::{Arriving, Discard};
@@ -108,8 +109,8 @@ pub(crate) struct Connection {
     pub(super) is_odd: Rc<Cell<bool>>,
     /// Whether a body is arriving, wanted or not.
     pub(crate) arriving: Arriving,
-    /// What it becomes with the end of HTTP on it.
-    tunnel: Cell<Option<Box<Tunnel>>>,
+    /// The protocol that follows HTTP on it. The server takes it; the connection need not know which one it is.
+    upgrade: Cell<Option<Box<dyn Any>>>,
 }
 
 /// How the streams of an HTTP/2 connection stand.
@@ -156,7 +157,7 @@ impl Connection {
             streams: Cell::default(),
             is_odd: Rc::default(),
             arriving: Arriving::default(),
-            tunnel: Cell::new(None),
+            upgrade: Cell::new(None),
         }
     }
 
@@ -332,14 +333,14 @@ impl Connection {
         self.is_last.get()
     }
 
-    /// With the answer that is on its way HTTP ends here, and a WebSocket begins.
-    pub(super) fn becomes(&self, tunnel: Tunnel) {
-        self.tunnel.set(Some(Box::new(tunnel)));
+    /// HTTP ends here with the answer that is on its way, and `upgrade` begins.
+    pub(super) fn upgrade_to(&self, upgrade: Box<dyn Any>) {
+        self.upgrade.set(Some(upgrade));
     }
 
-    /// The WebSocket that it has become.
-    pub(crate) fn tunnel(&self) -> Option<Box<Tunnel>> {
-        self.tunnel.take()
+    /// Takes the protocol that follows HTTP, once.
+    pub(super) fn take_upgrade(&self) -> Option<Box<dyn Any>> {
+        self.upgrade.take()
     }
 
     /// What came was no request: nothing is known any more of where the next one begins.

@@ -24,8 +24,8 @@ impl Readers {
     }
 
     /// Writes it into the answer, also into a refusal: the page is to see why.
-    pub(super) fn sign(&self, headers: &mut HeaderMap) {
-        self.rules.sign(self.origin.as_ref(), headers);
+    pub(super) fn apply_headers(&self, headers: &mut HeaderMap) {
+        self.rules.apply_headers(self.origin.as_ref(), headers);
     }
 
     /// The answer to their preflight.

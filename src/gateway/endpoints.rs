@@ -1,12 +1,15 @@
 //! The gateway's own endpoints: login, logout and OAuth 2.0. A call comes in; a JSON answer or a refusal goes out.
 
 pub(crate) mod client_authentication;
+mod customer_token;
 pub(crate) mod fair_queue;
 pub(crate) mod form;
+mod json_answer;
 pub(crate) mod lockout;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod oauth;
 pub mod password_hashing;
 pub(crate) mod refresh;
+mod session_cookie;
 pub(crate) mod token;

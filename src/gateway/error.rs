@@ -6,8 +6,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 
-use super::response::body::ResponseBody;
-use super::websocket::handshake;
+use super::websocket_protocol::{VERSION, WEBSOCKET};
 use crate::refusal::{ApiKeyFault, DpopFault, Refusal, TokenFault};
 
 /// A refusal with what the answer must say beside it.
@@ -234,9 +233,9 @@ pub(crate) fn row(refusal: Refusal) -> Row {
 }
 
 /// The answer to a refused request.
-pub(crate) fn response(refused: &Refused, request_id: &str) -> Response<ResponseBody> {
+pub(crate) fn response(refused: &Refused, request_id: &str) -> Response<Bytes> {
     let row = refused.row();
-    let mut response = Response::new(ResponseBody::full(body(&row, request_id)));
+    let mut response = Response::new(body(&row, request_id));
     let is_wide = row.status.is_client_error() && row.status != StatusCode::UNAUTHORIZED;
     *response.status_mut() = if refused.narrow && is_wide { StatusCode::FORBIDDEN } else { row.status };
     let headers = response.headers_mut();
@@ -245,8 +244,8 @@ pub(crate) fn response(refused: &Refused, request_id: &str) -> Response<Response
         headers.insert(header::WWW_AUTHENTICATE, challenge(refused));
     }
     if refused.refusal == Refusal::WebsocketVersion {
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(handshake::VERSION));
+        headers.insert(header::UPGRADE, HeaderValue::from_static(WEBSOCKET));
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
     }
     advise(headers, refused, row.status);
     response

@@ -3,161 +3,56 @@
 pub(crate) mod backend_assertion;
 pub mod headers;
 pub(crate) mod json_response;
-pub(crate) mod response_framing;
+mod security_headers;
 
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
 
-use super::Gateway;
-use super::error::{Detail, Refused};
+use super::error::Refused;
+use super::exchange::Exchange;
 use super::observe::record::Record;
-use super::request::call::{self, Call, Upload};
+use super::request::call::{self, Call};
 use super::request::head::Head;
 use super::response::body::ResponseBody;
 use super::response::event_stream::{self, EventStream};
+use super::response::response_framing::{self, AnswerFault};
+use super::websocket::tunnel::Agreed;
+use super::{Answer, Gateway, identifier};
 use crate::auth::Caller;
-use crate::backend::Failure;
 use crate::backend::circuit::Try;
 use crate::backend::pool::{Errand, Patience, Repeat};
+use crate::backend::response_body::AnswerBody;
+use crate::backend::{Failure, Permit};
 use crate::body_stream::{Pace, RequestBody};
 use crate::config::raw::Retry;
 use crate::customer::Identifier;
-use crate::json_body;
-use crate::policy::route::{Placement, Route};
+use crate::policy::route::Route;
 use crate::refusal::Refusal;
-use response_framing::AnswerFault;
-
-/// A customer that the caller names in the configured header must be the one of the token (docs/asapp.md, requirement 22).
-pub(super) fn matches_named_customer(
-    route: &Route,
-    caller: &Caller,
-    call: &Call<'_>,
-    record: &mut Record,
-) -> Result<(), Refusal> {
-    let Some(Placement::Header(name)) = &route.placement else { return Ok(()) };
-    let claimed = || call.parts.headers.get_all(name).iter().map(HeaderValue::as_bytes);
-    // Mostly nobody is named.
-    if claimed().next().is_none() {
-        return Ok(());
-    }
-    let named = Named::of(route, caller, call, record)?;
-    if claimed().all(|claimed| named.may_be_called(caller, claimed)) { Ok(()) } else { mismatch(route, record) }
-}
-
-/// Writes the identifier where the route wants it: what the backend knows the customer by, where it is told.
-pub(super) fn place(
-    route: &Route,
-    caller: &Caller,
-    call: &mut Call<'_>,
-    record: &mut Record,
-) -> Result<Option<String>, Refused> {
-    let Some(placement) = &route.placement else { return Ok(None) };
-    let named = Named::of(route, caller, call, record)?;
-    let value = named.value.as_deref();
-    if let Some(previous) = &named.previous {
-        let value = HeaderValue::from_str(previous.as_str()).map_err(|_| Refusal::Internal)?;
-        call.parts.headers.insert(route.previous_header.clone(), value);
-    }
-    match placement {
-        Placement::Header(name) => {
-            if let Some(value) = value {
-                call.parts.headers.insert(name, field_value(value)?);
-            }
-        }
-        Placement::Body(pointer) => {
-            let bytes = call.body.bytes().cloned().ok_or(Refusal::Internal)?;
-            is_plain_json(call, &bytes)?;
-            let document = json_body::Document::parse(&bytes, pointer).map_err(|_| Refusal::Json)?;
-            let claimed = document.value();
-            if claimed.as_deref().is_some_and(|claimed| !named.may_be_called(caller, claimed.as_bytes())) {
-                mismatch(route, record)?;
-            }
-            // Where nobody is proved, as can be in mode observe, nobody may be named either.
-            if value.is_none() && claimed.is_none() {
-                return Ok(None);
-            }
-            if bytes.is_empty() {
-                call.parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            }
-            call.body = Upload::Read(document.with(value.unwrap_or_default()).into());
-            headers::body_changed(&mut call.parts.headers);
-        }
-    }
-    Ok(named.value)
-}
-
-/// What the backend knows the customer by.
-struct Named {
-    value: Option<String>,
-    /// The same under the key before, while that is told.
-    previous: Option<Identifier>,
-}
-
-impl Named {
-    fn of(route: &Route, caller: &Caller, call: &Call<'_>, record: &Record) -> Result<Self, Refusal> {
-        let Some(customer) = &caller.customer else { return Ok(Self { value: None, previous: None }) };
-        let deriver = call.policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
-        if route.send_subject {
-            let origin = deriver.trace(customer.as_str()).map_err(|_| Refusal::Internal)?;
-            return Ok(Self { value: Some(origin.subject), previous: None });
-        }
-        let Some(pairwise) = &route.pairwise else {
-            return Ok(Self { value: Some(customer.as_str().to_owned()), previous: caller.previous.clone() });
-        };
-        let own = pairwise.for_backend(deriver, customer).map_err(|_| Refusal::Internal)?;
-        let previous = pairwise.previous_of(&own, super::unix_seconds(record.time));
-        Ok(Self { value: Some(own.as_str().to_owned()), previous })
-    }
-
-    /// Whether a caller may call its customer so: as the backend does, or by the identifier in the token. Each may be
-    /// the one under the key before.
-    fn may_be_called(&self, caller: &Caller, claimed: &[u8]) -> bool {
-        let identifiers = [&caller.customer, &caller.previous, &self.previous];
-        let identifiers = identifiers.into_iter().flatten().map(Identifier::as_str);
-        identifiers.chain(self.value.as_deref()).any(|name| name.as_bytes() == claimed)
-    }
-}
-
-/// A name of a customer as a header field. A subject may have spaces at its ends, which are no part of the value there
-/// (RFC 9110 section 5.5): it would become another customer's name.
-fn field_value(name: &str) -> Result<HeaderValue, Refusal> {
-    let value = HeaderValue::from_str(name).ok().filter(|_| name.trim_matches([' ', '\t']) == name);
-    value.ok_or_else(|| {
-        tracing::error!("a customer's subject cannot stand in a header: see routes[].identifier");
-        Refusal::Internal
-    })
-}
 
 impl Gateway {
-    /// Sends the request of a caller that has been admitted, and brings the response.
+    /// Sends the call of a caller that has been admitted, and brings the response.
     pub(super) async fn forward(
         &self,
         route: &Route,
         admitted: &Caller,
-        request: &mut Option<Request<RequestBody>>,
-        record: &mut Record,
-    ) -> Result<Response<ResponseBody>, Refused> {
+        call: Box<Call<'_>>,
+        exchange: &mut Exchange,
+    ) -> Result<Answer, Refused> {
         let backend = &route.backend;
-        if let Some(mut handshake) = record.handshake.take() {
-            handshake.held = self.websocket_share(route, admitted, record)?;
-            record.handshake = Some(handshake);
-        }
-        if let Some(RequestBody::Caller(body)) = request.as_mut().map(Request::body_mut)
-            && record.awaits_body()
-        {
-            body.hold(self.upload_share(route, admitted, record)?);
-        }
-        let is_head = request.as_ref().is_some_and(|request| *request.method() == Method::HEAD);
+        let mut request = outgoing(route, admitted, call, exchange)?;
+        self.take_shares(route, admitted, &mut request, exchange)?;
+        let is_head = *request.method() == Method::HEAD;
         // How long a caller takes with its body says nothing about the backend.
-        let is_at_hand = request.as_ref().is_some_and(|request| request.body().progress().is_none());
+        let is_at_hand = request.body().progress().is_none();
+        let repeat = settled(route, &mut request);
+        let mut request = Some(request);
+        let record = &mut exchange.record;
         let try_by = if is_at_hand { Try::Complete } else { Try::Upload };
         let permit = backend.enter(try_by).await.map_err(|failure| self.failed(route, failure, record))?;
-        let repeat = request.as_mut().map_or(Repeat::Unsent, |request| settled(route, request));
         let sent = Instant::now();
         let begun = Cell::new(sent);
         let body = Pace { pause: backend.timeout, until: record.until };
@@ -169,7 +64,7 @@ impl Gateway {
             begun: &begun,
             request_id: &record.request_id,
         };
-        let outcome = self.pool.send(backend, request, errand).await;
+        let outcome = self.pool.send(backend, &mut request, errand).await;
         let time = begun.get().elapsed();
         record.backend_time = Some(time);
         // What found no room, or was answered badly, says nothing about how long answers take.
@@ -179,12 +74,50 @@ impl Gateway {
         let response = outcome.map_err(|failure| self.failed(route, failure, record))?;
         self.cells().backend_answered(&backend.name, time);
         backend.note_answer(begun.get() + time);
+        self.returned(route, response, is_head, permit, exchange)
+    }
+
+    /// Takes the caller's places among the WebSockets and the uploads at the backend.
+    fn take_shares(
+        &self,
+        route: &Route,
+        admitted: &Caller,
+        request: &mut Request<RequestBody>,
+        exchange: &mut Exchange,
+    ) -> Result<(), Refusal> {
+        let record = &mut exchange.record;
+        if let Some(handshake) = &mut exchange.handshake {
+            handshake.held = self.websocket_share(route, admitted, record)?;
+        }
+        if let RequestBody::Caller(body) = request.body_mut()
+            && record.awaits_body()
+        {
+            body.hold(self.upload_share(route, admitted, record)?);
+        }
+        Ok(())
+    }
+
+    /// The response to the caller, of the backend's.
+    fn returned(
+        &self,
+        route: &Route,
+        response: Response<AnswerBody>,
+        is_head: bool,
+        permit: Permit,
+        exchange: &mut Exchange,
+    ) -> Result<Answer, Refused> {
+        let record = &mut exchange.record;
         let (mut head, content) = response.into_parts();
         // Each side of a gateway speaks its own version (RFC 9110 section 2.5).
         let received = std::mem::replace(&mut head.version, Version::HTTP_11);
-        if let Some(handshake) = record.handshake.take_if(|_| head.status == StatusCode::SWITCHING_PROTOCOLS) {
-            let switched = self.switched(route, handshake, head, permit, record);
-            return switched.map_err(|fault| self.wrong(route, content.server(), fault, record));
+        if let Some(handshake) = exchange.handshake.take_if(|_| head.status == StatusCode::SWITCHING_PROTOCOLS) {
+            let agreed = Agreed::new(route, handshake, &mut head);
+            let agreed = agreed.map_err(|fault| self.wrong(route, content.server(), fault, record))?;
+            headers::prepare_response(&mut head.headers, route, Version::HTTP_11);
+            agreed.answer(&mut head);
+            record.permit = Some(permit);
+            exchange.agreed = Some(Box::new(agreed));
+            return Ok(Response::from_parts(head, ResponseBody::full("")));
         }
         if let Err(fault) = response_framing::settle(&mut head, received) {
             return Err(self.wrong(route, content.server(), fault, record));
@@ -192,7 +125,7 @@ impl Gateway {
         let refused_us = head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
             || (head.status == StatusCode::UNAUTHORIZED && !route.pass_unauthorized);
         if refused_us {
-            self.cells().backend_failed(&backend.name, "credential");
+            self.cells().backend_failed(&route.backend.name, "credential");
             return Err(Refusal::BackendCredential.into());
         }
         headers::prepare_response(&mut head.headers, route, received);
@@ -233,6 +166,20 @@ impl Gateway {
     }
 }
 
+/// The request to the backend: the head prepared, the identifier in its place, the assertion over all of it last.
+fn outgoing(
+    route: &Route,
+    caller: &Caller,
+    mut call: Box<Call<'_>>,
+    exchange: &mut Exchange,
+) -> Result<Request<RequestBody>, Refused> {
+    headers::prepare(&mut call, route, exchange);
+    let named = identifier::place(route, caller, &mut call, &mut exchange.record)?;
+    backend_assertion::add(route, caller, named, &mut call)?;
+    let limit = route.body_limit.unwrap_or(call.connection.limits.body);
+    Ok(call.into_request(route, limit, &exchange.record))
+}
+
 /// Says what the message needs to stand alone, and whether it may be sent twice.
 fn settled(route: &Route, request: &mut Request<RequestBody>) -> Repeat {
     if matches!(request.body(), RequestBody::Empty)
@@ -263,33 +210,6 @@ const KEPT_FOR_RETRY: u64 = 64 * 1024;
 pub(super) fn is_kept_for_retry(route: &Route, head: &Head) -> bool {
     let may_be_sent_twice = route.retry == Retry::Safe || route.backend.servers.speak_http2();
     may_be_sent_twice && head.body_length().is_some_and(|length| length > 0 && length <= KEPT_FOR_RETRY)
-}
-
-fn mismatch(route: &Route, record: &mut Record) -> Result<(), Refusal> {
-    if route.enforce {
-        return Err(Refusal::IdentifierMismatch);
-    }
-    record.observed.get_or_insert(Refusal::IdentifierMismatch);
-    Ok(())
-}
-
-/// A body into which something is written must be JSON in UTF-8, and not encoded again.
-fn is_plain_json(call: &Call<'_>, bytes: &Bytes) -> Result<(), Refused> {
-    if bytes.is_empty() {
-        return Ok(());
-    }
-    let encoded = call
-        .parts
-        .headers
-        .get_all(header::CONTENT_ENCODING)
-        .iter()
-        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    let is_json = call.type_to_read()?.is_some_and(|kind| kind == "application/json" || kind.ends_with("+json"));
-    match (encoded, is_json) {
-        (true, _) => Err(Refused::with(Detail::Coding, Refusal::ContentType)),
-        (false, false) => Err(Refused::of_types(&["application/json"])),
-        (false, true) => Ok(()),
-    }
 }
 
 /// RFC 9110 section 9.2.2.

@@ -14,13 +14,14 @@ use http::{HeaderMap, Method, Response};
 use super::connection::Connection;
 use super::connection::client_address::{Networks, Source};
 use super::error::Refused;
-use super::forward::{self, headers};
-use super::observe::record::Record;
+use super::exchange::Exchange;
+use super::forward::headers;
+use super::identifier;
 use super::request::call::{Call, Upload};
 use super::request::head::Head;
 use super::request::target::found;
 use super::response::body::ResponseBody;
-use super::{Answer, Current, Gateway};
+use super::{Answer, Gateway};
 use crate::config::raw::Requirement;
 use crate::policy::forward_auth::ForwardAuth;
 use crate::policy::route::{Placement, Route};
@@ -50,17 +51,28 @@ pub(super) enum Unnamed {
     Removed,
 }
 
+/// The connection of the proxy that asks, and the policy that decides.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'a> {
+    policy: &'a Arc<Policy>,
+    generation: u64,
+    connection: &'a Connection,
+}
+
+impl<'a> Asking<'a> {
+    /// Those of the question.
+    pub(super) fn of(question: &Call<'a>) -> Self {
+        Self { policy: question.policy, generation: question.generation, connection: question.connection }
+    }
+}
+
 impl Gateway {
     /// Answers nginx, Traefik or Caddy: 200 with the fields to set, or the refusal that the request would get here.
-    pub(super) async fn decide(
-        &self,
-        current: &Rc<Current>,
-        call: Box<Call<'_>>,
-        record: &mut Record,
-    ) -> Result<Answer, Refused> {
-        asked_by(&current.policy, call.connection)?;
+    pub(super) async fn decide(&self, call: Box<Call<'_>>, exchange: &mut Exchange) -> Result<Answer, Refused> {
+        asked_by(call.policy, call.connection)?;
+        let asking = Asking::of(&call);
         let (original, by_nginx) = Original::read(call.parts.headers)?;
-        let judged = self.verdict_on(current, call.connection, original, Unnamed::PassedOn, record).await;
+        let judged = self.verdict_on(asking, original, Unnamed::PassedOn, exchange).await;
         let verdict = judged.map_err(|refused| Refused { narrow: by_nginx, ..refused })?;
         let mut response = Response::new(ResponseBody::full(Bytes::new()));
         *response.headers_mut() = verdict.identity;
@@ -71,17 +83,16 @@ impl Gateway {
     /// Whether a request may pass, by all that holds for requests that come here themselves. Only its body is not seen.
     pub(super) async fn verdict_on(
         &self,
-        current: &Rc<Current>,
-        connection: &Connection,
+        asking: Asking<'_>,
         original: Original,
         unnamed: Unnamed,
-        record: &mut Record,
+        exchange: &mut Exchange,
     ) -> Result<Verdict, Refused> {
-        let policy = &current.policy;
+        let Asking { policy, generation, connection } = asking;
         let Original { mut parts, host, secure, address } = original;
         // The proxy has let it in already.
         let source = Rc::new(Source::direct(address, secure, &Networks::default()));
-        record.source = Rc::clone(&source);
+        exchange.record.source = Rc::clone(&source);
         let has_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH)
             || parts.headers.contains_key(header::CONTENT_TYPE);
         let head = Head::of(&mut parts, &host, has_body, connection.limits.target, &source)?;
@@ -90,9 +101,9 @@ impl Gateway {
             Ok(_) => Err(Refusal::NoRoute.into()),
             Err(refused) => Err(refused),
         };
-        let number = target.inspect_err(|_| record.lost(parts.uri.path()))?;
+        let number = target.inspect_err(|_| exchange.record.lost(parts.uri.path()))?;
         let route = &policy.routes[number as usize];
-        record.route = Arc::clone(&route.name);
+        exchange.record.route = Arc::clone(&route.name);
         if route.reads_body() {
             return Err(Refusal::NeedsBody.into());
         }
@@ -100,10 +111,13 @@ impl Gateway {
             return Err(Refusal::IdentifierMismatch.into());
         }
         let body = Upload::Read(Bytes::new());
-        let mut call = Call { policy, connection, source, head, parts, body, is_asked_about: true };
-        let caller = self.checked(current, route, &mut call, record).await?;
+        let mut call = Call { policy, generation, connection, source, head, parts, body, is_asked_about: true };
+        exchange.read_handshake(route, &mut call)?;
+        let opens_websocket = exchange.handshake.is_some();
+        let (record, told) = (&mut exchange.record, &mut exchange.rate_limit_headers);
+        let (caller, _) = self.authorize(route, &mut call, opens_websocket, record, told).await?;
         let came = std::mem::take(&mut call.parts.headers);
-        forward::place(route, &caller, &mut call, record)?;
+        identifier::place(route, &caller, &mut call, record)?;
         let identity = call.parts.headers;
         let kept: Vec<HeaderName> =
             route.forward.iter().map(|credential| headers::field_of(route, *credential)).collect();

@@ -4,3 +4,129 @@ pub(crate) mod apply;
 pub(crate) mod caller_share;
 pub(crate) mod gcra;
 pub(crate) mod keys;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::config::raw::RateLimit;
+use crate::config::scalar::Rate;
+use crate::state::login_lockout::AttemptKey;
+use apply::Leases;
+use caller_share::CallerShares;
+use gcra::{Left, Limiter, Spent, each};
+use keys::Counted;
+
+/// The counts of all limits; all workers share them.
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    names: Arc<Limiter<AttemptKey>>,
+    looks: Limiter<AttemptKey>,
+    calls: Limiter<(Arc<str>, Counted)>,
+    /// What a shared store has granted in advance.
+    leases: Leases,
+    /// Who holds how many WebSockets.
+    websockets: Arc<CallerShares>,
+    /// Whose uploads, and how many, are still coming.
+    uploads: Arc<CallerShares>,
+}
+
+/// What comes of a look for a secret that is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    Found,
+    /// That counts, until the secret is verified and that counts.
+    NotFound,
+    /// Too many others were looked for in vain.
+    NotAllowed,
+}
+
+impl Limits {
+    /// How long to wait before another attempt under a name that this digest stands for, where there were too many.
+    pub(crate) fn name_wait(&self, name: &AttemptKey, limit: &RateLimit) -> Option<Duration> {
+        self.names.wait(name, limit, Instant::now())
+    }
+
+    /// Counts an attempt under a name, unless it is given back.
+    ///
+    /// # Errors
+    /// How long to wait, where that is one too many.
+    pub(crate) fn spend_name(&self, name: AttemptKey, limit: &RateLimit) -> Result<Spent<'_, AttemptKey>, Duration> {
+        self.names.spend(name, limit, Instant::now())
+    }
+
+    /// What forgets how often a name was tried.
+    pub(crate) fn forget_name(&self) -> impl Fn(&AttemptKey) + Send + Sync + 'static {
+        let names = Arc::clone(&self.names);
+        move |name| names.forget(name)
+    }
+
+    /// Looks whether a secret is remembered, as often as a name from a network may. Only looks that find nothing count.
+    pub(crate) fn look(&self, who: AttemptKey, is_remembered: impl FnOnce() -> bool) -> Look {
+        let now = Instant::now();
+        if self.looks.wait(&who, &looks(), now).is_some() {
+            return Look::NotAllowed;
+        }
+        if is_remembered() {
+            return Look::Found;
+        }
+        self.looks.take(who, &looks(), now).map_or(Look::NotAllowed, |_| Look::NotFound)
+    }
+
+    /// What was looked for in vain has been verified, and counted as that.
+    pub(crate) fn has_verified(&self, who: AttemptKey, look: Look) {
+        if look == Look::NotFound {
+            self.looks.give_back(&who, each(&looks()));
+        }
+    }
+
+    /// Forgets whoever is not held back any more, and with that names that are gone.
+    pub(crate) fn forget_idle(&self) {
+        let now = Instant::now();
+        self.names.forget_idle(now);
+        self.looks.forget_idle(now);
+        self.calls.forget_idle(now);
+        self.leases.forget_idle(now);
+    }
+
+    /// Counts a call of a route; what is left.
+    ///
+    /// # Errors
+    /// How long to wait, where that is one too many.
+    pub(crate) fn call(&self, route: Arc<str>, counted: Counted, limit: &RateLimit) -> Result<Left, Duration> {
+        self.calls.take((route, counted), limit, Instant::now())
+    }
+}
+
+/// How often a secret that is not remembered may be looked for, for one client from one network. A look costs no hash and
+/// is possible where too much has failed before, so it must not be an oracle.
+fn looks() -> RateLimit {
+    RateLimit { rate: Rate::per_minute(1), burst: Some(5) }
+}
+
+/// How many secrets can be looked for in vain in so many seconds.
+#[cfg(test)]
+pub(crate) fn looks_in(seconds: u64) -> u64 {
+    gcra::burst(&looks()) + seconds * 1_000_000_000 / each(&looks())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_that_are_not_remembered_are_looked_for_a_few_times_and_what_is_verified_does_not_count() {
+        let limits = Limits::default();
+        for _ in 0..50 {
+            assert_eq!(limits.look([1; 16], || true), Look::Found);
+            assert_eq!(limits.look([1; 16], || false), Look::NotFound);
+            limits.has_verified([1; 16], Look::NotFound);
+        }
+        for _ in 0..5 {
+            assert_eq!(limits.look([1; 16], || false), Look::NotFound);
+        }
+        assert_eq!(limits.look([1; 16], || true), Look::NotAllowed);
+        limits.has_verified([1; 16], Look::NotAllowed);
+        assert_eq!(limits.look([1; 16], || true), Look::NotAllowed);
+        assert_eq!(limits.look([2; 16], || true), Look::Found, "from another network");
+    }
+}

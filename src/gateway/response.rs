@@ -3,3 +3,5 @@
 pub(crate) mod body;
 pub(crate) mod event_stream;
 pub(crate) mod farewell;
+pub(crate) mod response_framing;
+pub(crate) mod trailers;

@@ -2,5 +2,6 @@
 
 pub(crate) mod frames;
 pub(crate) mod handshake;
+mod recheck;
 pub(crate) mod relay;
 pub(crate) mod tunnel;

@@ -34,7 +34,7 @@ impl Cors {
     }
 
     /// Writes into an answer who may read it, in place of what a backend says about that.
-    pub fn sign(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+    pub fn apply_headers(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
         let is_theirs = |name: &&HeaderName| name.as_str().starts_with("access-control-");
         let theirs: Vec<HeaderName> = headers.keys().filter(is_theirs).cloned().collect();
         theirs.iter().for_each(|name| drop(headers.remove(name)));

@@ -39,6 +39,7 @@ use crate::body_stream::ArrivingBody;
 use crate::gateway::connection::drain::Drain;
 use crate::gateway::connection::{Connection, Shown};
 use crate::gateway::observe::access_log::AccessLogWriter;
+use crate::gateway::websocket::tunnel::Tunnel;
 use crate::gateway::{Answer, Gateway, Shared};
 use crate::process_log;
 use crate::socket::Socket;
@@ -423,7 +424,7 @@ async fn serve_http1<Stream: Leaving>(
         }
         return ended;
     }
-    match connection.tunnel() {
+    match Tunnel::of(&connection) {
         Some(tunnel) if matches!(ended, "caller" | "closed") => {
             let parts = serving.into_parts();
             Box::pin(tunnel.run(parts.io.into_inner().into_stream(), parts.read_buf)).await;

@@ -4,15 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+use http::HeaderMap;
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Method, Response, StatusCode, Uri};
 
 use super::client_address::Networks;
 use crate::config::raw;
-use crate::fields::FieldSet;
-use crate::gateway::endpoints::form;
-use crate::gateway::response::body::ResponseBody;
-use crate::refusal::Refusal;
 
 /// A listener, as its requests see it.
 #[derive(Debug, Default)]
@@ -75,39 +71,13 @@ impl Entrance {
         self.is_over.load(Ordering::Acquire)
     }
 
-    /// The answer, where this listener only redirects: the same target by https. `credentials` are the fields in which
-    /// some route takes one.
-    ///
-    /// # Errors
-    /// [`Refusal::PlainHttp`] for whoever shows a credential or sends something: it has been readable on the way, and
-    /// must not seem to work.
-    pub(crate) fn redirect(
-        &self,
-        method: &Method,
-        target: &Uri,
-        headers: &HeaderMap,
-        credentials: &FieldSet,
-    ) -> Option<Result<Response<ResponseBody>, Refusal>> {
-        let base = self.redirect.as_ref()?;
-        let sends_body = headers.contains_key(header::TRANSFER_ENCODING)
-            || headers.get_all(header::CONTENT_LENGTH).iter().any(|length| length.as_bytes() != b"0");
-        let is_harmless = matches!(*method, Method::GET | Method::HEAD)
-            && !sends_body
-            && !headers.keys().any(|name| credentials.contains(name))
-            && !form::has_credential(target.query());
-        let path = target.path_and_query().map_or("/", |path| path.as_str());
-        let location =
-            HeaderValue::from_str(&format!("{base}{path}")).ok().filter(|_| is_harmless && path.starts_with('/'));
-        Some(location.ok_or(Refusal::PlainHttp).map(|location| {
-            let mut response = Response::new(ResponseBody::full(""));
-            *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
-            response.headers_mut().insert(header::LOCATION, location);
-            response
-        }))
+    /// The origin to which callers are redirected, on a listener that only redirects.
+    pub(crate) fn redirect(&self) -> Option<&str> {
+        self.redirect.as_deref()
     }
 
     /// Adds what every answer of this listener says.
-    pub(crate) fn sign(&self, headers: &mut HeaderMap) {
+    pub(crate) fn apply_headers(&self, headers: &mut HeaderMap) {
         if let Some(hsts) = &self.hsts {
             headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
         }

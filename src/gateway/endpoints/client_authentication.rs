@@ -11,9 +11,8 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header;
 
-use super::form::{self, FORM, Form};
+use super::form::{self, FORM, Form, MAX_FORM};
 use super::lockout::{Attempt, Who};
-use super::login::MAX_FORM;
 use crate::auth::Client;
 use crate::auth::tls::certificate::Certificate;
 use crate::gateway::error::Refused;

@@ -357,7 +357,7 @@ mod tests {
         let config = serde_json::from_str::<crate::config::raw::AccessToken>("{}").unwrap();
         let of_name = u64::from(config.limits.burst.unwrap()) + 24 * 3600 * u64::from(config.limits.rate.count());
         let networks = of_name.div_ceil(u64::try_from(most).unwrap());
-        let looks = crate::gateway::rate_limit::keys::looks_in(24 * 3600);
+        let looks = crate::gateway::rate_limit::looks_in(24 * 3600);
         for said in [
             format!("{most} guesses a day"),
             format!("{stubborn} who never"),

@@ -1,23 +1,23 @@
 //! `POST /auth/customer_authenticate`: a username and a password for a JWT, a cookie, or both (docs/asapp.md).
 
-use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response};
 use hyper::body::Body as _;
-use serde_json::{Value, json};
 
-use super::form::{self, FORM, Form};
+use super::customer_token::{Claims, sign_customer};
+use super::form::{self, FORM, Form, MAX_FORM};
+use super::json_answer::{json_response, times};
 use super::lockout::{Attempt, Tried, Who};
 use super::password_hashing::Stopwatch;
-use crate::auth::jwt;
+use super::session_cookie::cookie_line;
 use crate::backend::circuit::Try;
 use crate::backend::pool::{Errand, Patience, Repeat};
 use crate::backend::response_body::AnswerBody;
 use crate::body_stream::{Pace, RequestBody};
-use crate::config::raw::{Issue, NumberStyle};
+use crate::config::raw::Issue;
 use crate::customer::Identifier;
 use crate::gateway::Gateway;
 use crate::gateway::authorize::csrf;
@@ -32,18 +32,14 @@ use crate::normalization::folded_name;
 use crate::policy::accounts::{AccountFile, Accounts, LoginBackend};
 use crate::policy::{Login, Policy};
 use crate::refusal::Refusal;
-use crate::secret::random_bytes;
 use crate::state::Bound;
 use crate::state::account_stamp::AccountStamp;
 use crate::state::refresh_token::{Family, RefreshToken};
 use crate::state::revocation::Issued;
-use crate::state::session::{Agent, LoginId, Session, SessionDigest};
+use crate::state::session::{Agent, LoginId, Session};
 
 /// What stands in the place of a route's name.
 pub(crate) const NAME: &str = "login";
-
-/// No form that logs somebody in is larger.
-pub(crate) const MAX_FORM: u64 = 8 * 1024;
 
 /// How many may be asked of the company's own login at once. Others wait in a fair queue, so that nobody takes all places that
 /// its backend has.
@@ -51,9 +47,6 @@ pub(crate) const MAX_ASKED: usize = 128;
 
 /// No answer of the company's own login is larger.
 const MAX_ANSWER: usize = 64 * 1024;
-
-/// Claims of an account that go into its JWT.
-type Claims = BTreeMap<String, Value>;
 
 /// Who has logged in: the customer, what the JWT also says, and the account where it is known.
 type Proved = (Identifier, Claims, Option<AccountStamp>);
@@ -285,41 +278,6 @@ impl Gateway {
     }
 }
 
-/// The `Set-Cookie` of a session; without a value and lifetime the one that removes it.
-pub(crate) fn cookie_line(name: &str, value: &str, lifetime: u64, same_site: &str) -> Result<HeaderValue, Refusal> {
-    let line = format!("{name}={value}; Path=/; Max-Age={lifetime}; Secure; HttpOnly; SameSite={same_site}");
-    HeaderValue::from_str(&line).map_err(|_| Refusal::Internal)
-}
-
-/// A customer's JWT of this login, and of its family of refresh tokens where there is one.
-pub(crate) fn sign_customer(
-    call: &Call<'_>,
-    customer: &Identifier,
-    claims: Claims,
-    Issued { at: now, number }: Issued,
-    lifetime: u64,
-    login: LoginId,
-    family: Option<&SessionDigest>,
-) -> Result<String, Refusal> {
-    let issuer = call.policy.issuer.as_ref().ok_or(Refusal::Internal)?;
-    let mut claims = claims;
-    let ours = json!({
-        "iss": issuer.url, "aud": *call.audience(issuer), "sub": customer.as_str(),
-        "iat": now, "nbf": now, "exp": now.saturating_add(lifetime), "jti": token_id(), "sid": login.to_string(),
-    });
-    if let Value::Object(ours) = ours {
-        claims.extend(ours);
-    }
-    claims.remove(jwt::RULES);
-    if let Some(number) = number {
-        claims.insert(jwt::RULES.to_owned(), number.into());
-    }
-    if let Some(family) = family {
-        claims.insert(jwt::FAMILY.to_owned(), jwt::family_claim(family).into());
-    }
-    issuer.keys.sign("JWT", &claims, now).map_err(|_| Refusal::Internal)
-}
-
 fn login_request(
     asked: &LoginBackend,
     username: &str,
@@ -354,29 +312,4 @@ async fn read_answer(mut body: AnswerBody) -> Option<Bytes> {
         }
     }
     Some(all.into())
-}
-
-/// `issued_at` in milliseconds and `expires_in` in seconds, as JSON values.
-pub(crate) fn times(issued: Duration, lifetime: u64, style: NumberStyle) -> (String, String) {
-    match style {
-        NumberStyle::String => (format!("\"{}\"", issued.as_millis()), format!("\"{lifetime}\"")),
-        NumberStyle::Number => (issued.as_millis().to_string(), lifetime.to_string()),
-    }
-}
-
-/// An answer that nobody may keep.
-pub(crate) fn json_response(text: String) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::full(text));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
-    response
-}
-
-/// A token's own id: 128 random bits.
-pub(crate) fn token_id() -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random_bytes::<16>())
 }

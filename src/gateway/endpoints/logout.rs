@@ -8,8 +8,8 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
-use super::form::{self, FORM, Form};
-use super::login::{MAX_FORM, cookie_line};
+use super::form::{self, FORM, Form, MAX_FORM};
+use super::session_cookie::cookie_line;
 use crate::auth::Shown;
 use crate::auth::attribution::Known;
 use crate::auth::introspection::{Inspected, Purpose};

@@ -6,7 +6,7 @@ use http::Response;
 use serde_json::{Value, json};
 
 use super::client_authentication::read_forms;
-use super::login::json_response;
+use super::json_answer::json_response;
 use super::logout::{end_family, end_of};
 use crate::auth::introspection::{Inspected, Purpose};
 use crate::auth::token_binding::Binding;

@@ -5,8 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::Response;
 
 use super::client_authentication::{is_shown, one_of};
+use super::customer_token::sign_customer;
 use super::form::Form;
-use super::login::{json_response, sign_customer, times};
+use super::json_answer::{json_response, times};
 use crate::gateway::Gateway;
 use crate::gateway::error::Refused;
 use crate::gateway::observe::record::Record;

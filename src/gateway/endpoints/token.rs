@@ -9,14 +9,15 @@ use serde_json::json;
 
 use super::client_authentication::{is_shown, one_of, read_forms};
 use super::form::Form;
+use super::json_answer::{json_response, times};
 use super::lockout::{Attempt, Who};
-use super::login::{json_response, times, token_id};
 use crate::auth::token_binding::Binding;
 use crate::auth::{Client, jwt};
 use crate::gateway::error::{self, Detail, Refused};
 use crate::gateway::observe::record::Record;
 use crate::gateway::request::call::Call;
 use crate::gateway::response::body::ResponseBody;
+use crate::gateway::token_id::token_id;
 use crate::gateway::{Gateway, unix_seconds};
 use crate::policy::{AccessToken, Issuer};
 use crate::refusal::Refusal;

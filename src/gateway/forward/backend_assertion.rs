@@ -8,8 +8,8 @@ use hyper::body::Body as _;
 use serde_json::{Value, json};
 
 use crate::auth::Caller;
-use crate::gateway::endpoints::login::token_id;
 use crate::gateway::request::call::{Call, Upload};
+use crate::gateway::token_id::token_id;
 use crate::gateway::unix_seconds;
 use crate::policy::route::Route;
 use crate::refusal::Refusal;

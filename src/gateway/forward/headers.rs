@@ -1,18 +1,19 @@
 //! Header fields on their way: remove first, then insert. Nothing of a caller's that claims an identity, an address
 //! or another target reaches a backend, and ours is written last.
 
-use std::sync::LazyLock;
-
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Version};
 
-use super::json_response;
+use super::security_headers;
 use crate::auth::CUSTOMER_AUTH;
 use crate::config::raw::Requirement;
-use crate::fields::{self, FieldSet};
+use crate::fields;
 use crate::gateway::connection::client_address::{X_FORWARDED_FOR, X_FORWARDED_PROTO};
+use crate::gateway::exchange::Exchange;
 use crate::gateway::host::Host;
+use crate::gateway::request::call::Call;
 use crate::gateway::request::request_id::REQUEST_ID;
+use crate::gateway::response::trailers::{is_about_origins, may_pass};
 use crate::policy::route::Route;
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -33,6 +34,23 @@ pub struct Passage<'a> {
     pub is_chunked: bool,
     /// The request's id.
     pub request_id: &'a HeaderValue,
+}
+
+/// Turns the head of a call into that of the request to the backend.
+pub(super) fn prepare(call: &mut Call<'_>, route: &Route, exchange: &Exchange) {
+    let passage = Passage {
+        route,
+        host: &call.head.host,
+        forwarded_for: &call.source.forwarded_for,
+        secure: call.source.secure,
+        version: call.parts.version,
+        is_chunked: call.head.body_length().is_none(),
+        request_id: &exchange.record.request_id,
+    };
+    prepare_request(&mut call.parts.headers, &passage);
+    if let Some(handshake) = &exchange.handshake {
+        handshake.ask(&mut call.parts.headers);
+    }
 }
 
 /// Turns a caller's fields into those of the request to the backend.
@@ -58,7 +76,7 @@ pub fn prepare_request(headers: &mut HeaderMap, passage: &Passage<'_>) {
         rules.apply(headers);
     }
     if route.response.is_some() {
-        json_response::ask_plainly(headers);
+        ask_plainly(headers);
     }
     headers.insert(header::HOST, host.authority.clone());
     headers.insert(X_FORWARDED_FOR, passage.forwarded_for.clone());
@@ -70,6 +88,14 @@ pub fn prepare_request(headers: &mut HeaderMap, passage: &Passage<'_>) {
     headers.insert(REQUEST_ID, passage.request_id.clone());
     if let Some((name, value)) = &route.backend.authorization {
         headers.insert(name, value.clone());
+    }
+}
+
+/// Says to the backend what can be read here: all of the answer, not encoded.
+fn ask_plainly(headers: &mut HeaderMap) {
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    for name in [header::RANGE, header::IF_RANGE] {
+        headers.remove(name);
     }
 }
 
@@ -150,74 +176,10 @@ fn via(headers: &mut HeaderMap, version: Version) {
     headers.insert(header::VIA, value);
 }
 
-/// Fields that speak about the bytes of the body, which are no longer those.
-const ABOUT_BYTES: [HeaderName; 5] = [
-    header::CONTENT_LENGTH,
-    HeaderName::from_static("content-md5"),
-    HeaderName::from_static("digest"),
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("repr-digest"),
-];
-
-/// The body has been changed on its way.
-pub(crate) fn body_changed(headers: &mut HeaderMap) {
-    for name in &ABOUT_BYTES {
-        headers.remove(name);
-    }
-}
-
-/// Fields that must not stand in trailers of an answer, beside those that must not stand in any (RFC 9110 section 6.5.1):
-/// they say who may read and keep the answer, or the gateway alone writes them.
-static NOT_IN_ANSWER_TRAILERS: LazyLock<FieldSet> = LazyLock::new(|| {
-    let mut set = FieldSet::default();
-    for name in [
-        "age",
-        "allow",
-        "alt-svc",
-        "clear-site-data",
-        "content-language",
-        "content-location",
-        "content-security-policy",
-        "date",
-        "expires",
-        "location",
-        "ratelimit",
-        "ratelimit-policy",
-        "referrer-policy",
-        "refresh",
-        "retry-after",
-        "set-cookie",
-        "set-cookie2",
-        "strict-transport-security",
-        "vary",
-        "via",
-        "warning",
-        "www-authenticate",
-        "x-content-type-options",
-        "x-frame-options",
-        "x-request-id",
-    ] {
-        set.insert(name);
-    }
-    set
-});
-
-/// Whether a trailer of this name may pass to the caller, where the rules of the route are about these names.
-pub(crate) fn lets_answer_trailer_pass(name: &HeaderName, ruled: Option<&FieldSet>) -> bool {
-    NOT_IN_ANSWER_TRAILERS.lets_trailer_pass(name)
-        && !is_about_origins(name)
-        && !ruled.is_some_and(|set| set.contains(name))
-}
-
-/// Whether a field is of the CORS protocol.
-fn is_about_origins(name: &HeaderName) -> bool {
-    name.as_str().starts_with("access-control-")
-}
-
 /// Turns the fields of a backend that spoke this version into those of the response to the caller.
 pub(crate) fn prepare_response(headers: &mut HeaderMap, route: &Route, received: Version) {
     let ruled = route.response_fields.as_ref().map(|rules| &**rules.about());
-    let trailers = announced_trailers(headers, |name| lets_answer_trailer_pass(name, ruled));
+    let trailers = announced_trailers(headers, |name| may_pass(name, ruled));
     // Who may read answers, `cors` says, and where else the gateway can be reached, only the gateway.
     let is_not_theirs = |name: &HeaderName| {
         *name == REQUEST_ID || *name == header::ALT_SVC || (route.cors.is_none() && is_about_origins(name))
@@ -233,7 +195,7 @@ pub(crate) fn prepare_response(headers: &mut HeaderMap, route: &Route, received:
         rules.apply(headers);
     }
     if route.security_headers {
-        json_response::secure(headers);
+        security_headers::add(headers);
     }
     via(headers, received);
     if route.demand.customer {

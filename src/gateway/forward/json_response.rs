@@ -2,26 +2,17 @@
 //! pass: callers may log all that they get (docs/asapp.md, requirement 43).
 
 use bytes::Bytes;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response};
 use http_body::Body as _;
 
-use super::headers;
-use super::response_framing::{self, AnswerFault};
 use crate::backend::Backend;
 use crate::gateway::observe::record::Record;
 use crate::gateway::response::body::ResponseBody;
-use crate::gateway::{Answer, error};
+use crate::gateway::response::response_framing::{self, AnswerFault};
+use crate::gateway::{Answer, body_headers, error};
 use crate::policy::response::ResponseRules;
 use crate::refusal::Refusal;
-
-/// Says to the backend what can be read here: all of the answer, not encoded.
-pub(crate) fn ask_plainly(headers: &mut HeaderMap) {
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    for name in [header::RANGE, header::IF_RANGE] {
-        headers.remove(name);
-    }
-}
 
 /// What may pass of an answer.
 ///
@@ -36,7 +27,7 @@ pub(crate) async fn filtered(
 ) -> Result<Answer, Refusal> {
     let (mut head, mut body) = answer.into_parts();
     let is_plain = is_plain_json(&head.headers);
-    headers::body_changed(&mut head.headers);
+    body_headers::remove(&mut head.headers);
     for name in [header::TRAILER, header::ACCEPT_RANGES, header::CONTENT_ENCODING] {
         head.headers.remove(name);
     }
@@ -94,22 +85,4 @@ async fn collected(body: &mut ResponseBody, limit: usize) -> Result<Bytes, Answe
         all.extend_from_slice(data);
     }
     Ok(all.into())
-}
-
-/// What tells browsers to do nothing with an answer but to hand it to the page that asked for it.
-const SECURITY: [(HeaderName, HeaderValue); 4] = [
-    (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff")),
-    (HeaderName::from_static("x-frame-options"), HeaderValue::from_static("DENY")),
-    (HeaderName::from_static("referrer-policy"), HeaderValue::from_static("no-referrer")),
-    (
-        HeaderName::from_static("content-security-policy"),
-        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
-    ),
-];
-
-/// Adds what the backend itself does not say.
-pub(crate) fn secure(headers: &mut HeaderMap) {
-    for (name, value) in &SECURITY {
-        headers.entry(name).or_insert_with(|| value.clone());
-    }
 }

@@ -3,20 +3,19 @@
 //! Whatever cannot be read is no answer at all, or a refusal: Envoy lets nothing pass on either, unless somebody sets
 //! its `failure_mode_allow`.
 
-use std::rc::Rc;
-
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Response, Version};
 use prost::Message as _;
 
 use super::forwarded_request::Original;
-use super::{Unnamed, Verdict, asked_by};
+use super::{Asking, Unnamed, Verdict, asked_by};
 use crate::gateway::error::{self, Refused};
+use crate::gateway::exchange::Exchange;
 use crate::gateway::observe::record::Record;
 use crate::gateway::request::call::Call;
 use crate::gateway::response::body::ResponseBody;
-use crate::gateway::{Answer, Current, Gateway};
+use crate::gateway::{Answer, Gateway};
 use crate::refusal::Refusal;
 use messages::{CheckRequest, CheckResponse, Denied, HttpResponse, HttpStatus, Passed, SetField, Status};
 
@@ -37,13 +36,8 @@ enum Code {
 
 impl Gateway {
     /// Answers Envoy.
-    pub(crate) async fn ext_authz(
-        &self,
-        current: &Rc<Current>,
-        mut call: Box<Call<'_>>,
-        record: &mut Record,
-    ) -> Result<Answer, Refused> {
-        asked_by(&current.policy, call.connection)?;
+    pub(crate) async fn ext_authz(&self, mut call: Box<Call<'_>>, exchange: &mut Exchange) -> Result<Answer, Refused> {
+        asked_by(call.policy, call.connection)?;
         if call.parts.version != Version::HTTP_2 || call.parts.method != Method::POST {
             return Err(Refusal::NoRoute.into());
         }
@@ -51,27 +45,27 @@ impl Gateway {
         if !matches!(kind.as_deref(), Some("application/grpc" | "application/grpc+proto")) {
             return Err(Refused::of_types(&["application/grpc"]));
         }
-        let body = call.read_body(call.connection.limits.body, record).await?;
+        let body = call.read_body(call.connection.limits.body, &exchange.record).await?;
         let asked =
             unframed(&body).and_then(|message| CheckRequest::decode(message).map_err(|_| Code::InvalidArgument));
         let original = match asked {
             Ok(request) => request.original(),
             Err(code) => {
-                record.refusal = Some(Refusal::BadForwardedRequest);
+                exchange.record.refusal = Some(Refusal::BadForwardedRequest);
                 return Ok(failed(code));
             }
         };
         let judged = match original {
-            Ok(original) => self.verdict_on(current, call.connection, original, Unnamed::Removed, record).await,
+            Ok(original) => self.verdict_on(Asking::of(&call), original, Unnamed::Removed, exchange).await,
             Err(refusal) => Err(refusal.into()),
         };
         let mut fields = HeaderMap::new();
-        if let Some(told) = record.told.take() {
+        if let Some(told) = exchange.rate_limit_headers.take() {
             told.write(&mut fields);
         }
         let response = match judged {
             Ok(verdict) => passed(verdict, &fields),
-            Err(refused) => denied(&refused, fields, record),
+            Err(refused) => denied(&refused, fields, &mut exchange.record),
         };
         Ok(framed(&response))
     }

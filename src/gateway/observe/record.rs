@@ -15,12 +15,8 @@ use crate::body_stream::Progress;
 use crate::customer::Identifier;
 use crate::gateway::connection::Connection;
 use crate::gateway::connection::client_address::Source;
-use crate::gateway::cors::Readers;
+use crate::gateway::connection::taken_head::TakenHead;
 use crate::gateway::error;
-use crate::gateway::rate_limit::apply::Told;
-use crate::gateway::request::head::TakenHead;
-use crate::gateway::websocket::handshake::Handshake;
-use crate::gateway::websocket::tunnel::Agreed;
 use crate::metrics::{Cells, RequestKey};
 use crate::refusal::Refusal;
 use crate::secret::has_secret_shape;
@@ -59,10 +55,6 @@ pub(crate) struct Record {
     pub(crate) refusal: Option<Refusal>,
     /// Why it would have been refused.
     pub(crate) observed: Option<Refusal>,
-    /// What the caller is told of its limits.
-    pub(crate) told: Option<Box<Told>>,
-    /// Which pages may read the answer.
-    pub(crate) readers: Option<Box<Readers>>,
     /// Whose credentials it has shown. A client that asks for a token and has not proved itself is the one of
     /// gateway.yaml that it says it is.
     pub(crate) known: Known,
@@ -78,12 +70,6 @@ pub(crate) struct Record {
     /// The backend's place, until the response has been read.
     pub(crate) permit: Option<Permit>,
     complete: bool,
-    /// Whether it asks for another protocol.
-    pub(crate) asks_upgrade: bool,
-    /// The WebSocket that is asked for, until the backend has answered.
-    pub(crate) handshake: Option<Box<Handshake>>,
-    /// The WebSocket that is agreed on.
-    pub(crate) agreed: Option<Box<Agreed>>,
 }
 
 /// What is known before anything is decided.
@@ -121,8 +107,6 @@ impl Record {
             decided: None,
             refusal: None,
             observed: None,
-            told: None,
-            readers: None,
             known: Known::default(),
             attempt: None,
             path: None,
@@ -131,9 +115,6 @@ impl Record {
             backend_time: None,
             permit: None,
             complete: false,
-            asks_upgrade: false,
-            handshake: None,
-            agreed: None,
         })
     }
 

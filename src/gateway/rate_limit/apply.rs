@@ -13,7 +13,7 @@ use crate::config::raw::RateLimit;
 use crate::gateway::Gateway;
 use crate::gateway::error::Refused;
 use crate::gateway::observe::record::Record;
-use crate::policy::Policy;
+use crate::gateway::request::call::Call;
 use crate::policy::route::{CallLimit, Route};
 use crate::refusal::Refusal;
 use crate::state::Quota;
@@ -64,33 +64,34 @@ impl Told {
 }
 
 impl Gateway {
-    /// Counts a call of a route, against its limit and against the quotas of the API key.
+    /// Counts a call of a route, against its limit and against the quotas of the API key, and fills the header fields
+    /// that say so.
     ///
     /// # Errors
     /// That it is one too many.
     pub(crate) async fn within_limits(
         &self,
-        policy: &Policy,
         route: &Route,
         caller: &Caller,
-        address: std::net::IpAddr,
+        call: &Call<'_>,
         record: &mut Record,
+        headers: &mut Option<Box<Told>>,
     ) -> Result<(), Refused> {
-        let quotas = caller.api_key.as_ref().and_then(|key| Some((key, policy.quotas.get(key)?)));
+        let quotas = caller.api_key.as_ref().and_then(|key| Some((key, call.policy.quotas.get(key)?)));
         if route.rate.is_none() && quotas.is_none() {
             return Ok(());
         }
         let mut told = Told::default();
         let mut outcome = Ok(());
         if let Some(limit) = &route.rate {
-            outcome = self.within_rate(route, limit, caller, address, &mut told).await;
+            outcome = self.within_rate(route, limit, caller, call.source.address, &mut told).await;
         }
         for quota in quotas.iter().flat_map(|(_, quotas)| quotas.iter()) {
             if let (Ok(()), Some((key, _))) = (&outcome, quotas) {
                 outcome = self.within_quota(key, *quota, record, &mut told).await;
             }
         }
-        record.told = Some(Box::new(told));
+        *headers = Some(Box::new(told));
         match outcome {
             Err(refused) if !route.enforce => {
                 record.observed.get_or_insert(refused.refusal);

@@ -16,7 +16,6 @@ use crate::fields::FieldSet;
 use crate::gateway::connection::Connection;
 use crate::gateway::connection::client_address::Source;
 use crate::gateway::error::{Detail, Refused};
-use crate::gateway::forward::headers::{self, Passage};
 use crate::gateway::observe::record::Record;
 use crate::policy::path::{Ambiguous, Odd};
 use crate::policy::rewrite::Rewrite;
@@ -28,6 +27,8 @@ use crate::refusal::Refusal;
 pub(crate) struct Call<'a> {
     /// What decides about it, from its first to its last step.
     pub(crate) policy: &'a Arc<Policy>,
+    /// The generation of the policy and of its issuers' keys.
+    pub(crate) generation: u64,
     /// What it came on.
     pub(crate) connection: &'a Connection,
     /// Where it comes from.
@@ -136,23 +137,6 @@ impl Call<'_> {
         };
         *uri = Uri::from(PathAndQuery::try_from(text).map_err(|_| Refusal::AmbiguousPath)?);
         Ok(())
-    }
-
-    /// Turns the caller's head into that of the request to the backend.
-    pub(crate) fn prepare(&mut self, route: &Route, record: &Record) {
-        let passage = Passage {
-            route,
-            host: &self.head.host,
-            forwarded_for: &self.source.forwarded_for,
-            secure: self.source.secure,
-            version: self.parts.version,
-            is_chunked: self.head.body_length().is_none(),
-            request_id: &record.request_id,
-        };
-        headers::prepare_request(&mut self.parts.headers, &passage);
-        if let Some(handshake) = &record.handshake {
-            handshake.ask(&mut self.parts.headers);
-        }
     }
 
     /// The whole body; from now on it is at hand.

@@ -5,55 +5,16 @@ use std::rc::Rc;
 
 use http::header::{self, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Uri, Version, request};
+use http::{HeaderMap, Method, Uri, Version, request};
 
 use crate::fields::{is_padded, is_token};
 use crate::gateway::connection::Connection;
 use crate::gateway::connection::client_address::Source;
 use crate::gateway::connection::framing::BodyFraming;
+use crate::gateway::connection::taken_head::TakenHead;
 use crate::gateway::host::Host;
 use crate::policy::path::{self, Normal, Odd};
 use crate::refusal::Refusal;
-
-/// The head of a request, taken off the bytes of its connection: whatever answers it, the next request begins behind it
-/// and its body. Without one no record is opened, and without a record nothing is answered.
-#[derive(Debug)]
-pub(crate) struct TakenHead {
-    body: Result<BodyFraming, Refusal>,
-    is_clear: bool,
-    expects_continue: bool,
-}
-
-impl TakenHead {
-    /// The head of this request.
-    pub(crate) fn of<Body>(request: &Request<Body>, connection: &Connection) -> Self {
-        let body = body_framing(request.headers());
-        let expects_continue = body != Ok(BodyFraming::Length(0)) && request.headers().contains_key(header::EXPECT);
-        if connection.is_multiplexed() {
-            return Self { body, is_clear: true, expects_continue };
-        }
-        // Nothing that is refused for its framing goes on on this connection, whatever stands here for it.
-        let framing = *body.as_ref().unwrap_or(&BodyFraming::Chunked);
-        let is_clear = connection.next_head(framing) == Some(false) && body.is_ok();
-        Self { body, is_clear, expects_continue }
-    }
-
-    /// No head: what came was no request, and nobody knows where the next one would begin.
-    pub(crate) fn none(connection: &Connection) -> Self {
-        connection.lost_track();
-        Self { body: Err(Refusal::MalformedRequest), is_clear: false, expects_continue: false }
-    }
-
-    /// Whether the caller may keep its body to itself until it is asked for it (RFC 9110 section 10.1.1).
-    pub(crate) fn expects_continue(&self) -> bool {
-        self.expects_continue
-    }
-
-    /// Whether it is clear where the next request begins.
-    pub(crate) fn is_clear(&self) -> bool {
-        self.is_clear
-    }
-}
 
 /// What a request asks for, in normal form.
 #[derive(Debug)]
@@ -79,14 +40,14 @@ impl Head {
         source: &Source,
     ) -> Result<Self, Refusal> {
         let is_http2 = parts.version == Version::HTTP_2;
-        if !taken.is_clear {
+        if !taken.is_clear() {
             return Err(Refusal::MalformedRequest);
         }
         // The library takes an empty `:scheme`, and any other (RFC 9113 section 8.3.1).
         let has_scheme = parts.method == Method::CONNECT
             || parts.uri.authority().is_none()
             || matches!(parts.uri.scheme_str(), Some("http" | "https"));
-        let body = match taken.body? {
+        let body = match taken.body_framing()? {
             // HTTP/2 bodies need not announce anything.
             BodyFraming::Length(0) if is_http2 && has_body => BodyFraming::Chunked,
             body => body,
@@ -126,35 +87,13 @@ impl Head {
         let odd = target(&mut parts.uri, limit)?;
         Ok(Self { host, odd, body: if has_body { BodyFraming::Chunked } else { BodyFraming::Length(0) } })
     }
+
     /// The length of the body, where it is announced.
     pub(crate) fn body_length(&self) -> Option<u64> {
         match self.body {
             BodyFraming::Length(length) => Some(length),
             BodyFraming::Chunked => None,
         }
-    }
-}
-
-/// How the body is framed, if there is one way to read it (RFC 9112 section 6.3).
-fn body_framing(headers: &HeaderMap) -> Result<BodyFraming, Refusal> {
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => {}
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
-            let alone = !headers.contains_key(header::CONTENT_LENGTH);
-            return if alone { Ok(BodyFraming::Chunked) } else { Err(Refusal::MalformedRequest) };
-        }
-        _ => return Err(Refusal::MalformedRequest),
-    }
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    match (lengths.next(), lengths.next()) {
-        (None, _) => Ok(BodyFraming::Length(0)),
-        (Some(length), None) => {
-            let digits =
-                length.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
-            digits.and_then(|digits| digits.parse().ok()).map(BodyFraming::Length).ok_or(Refusal::MalformedRequest)
-        }
-        _ => Err(Refusal::MalformedRequest),
     }
 }
 

@@ -5,46 +5,58 @@ use std::sync::Arc;
 
 use http::{Method, Request, Version, request};
 use http_body::Body as _;
+use hyper::ext::Protocol;
 
 use super::call::{Call, Upload};
-use super::head::{Head, TakenHead};
+use super::head::Head;
 use crate::body_stream::ArrivingBody;
 use crate::gateway::connection::Connection;
 use crate::gateway::connection::client_address::Source;
+use crate::gateway::connection::taken_head::TakenHead;
 use crate::gateway::cors;
 use crate::gateway::error::Refused;
 use crate::gateway::observe::record::Record;
-use crate::gateway::websocket::handshake;
+use crate::gateway::websocket_protocol::WEBSOCKET;
 use crate::policy::table::NotFound;
 use crate::policy::{Policy, Target, path};
 use crate::refusal::Refusal;
 
+/// What is known of a request beside its own bytes.
+pub(crate) struct RequestContext<'a> {
+    /// The policy that decides about it.
+    pub(crate) policy: &'a Arc<Policy>,
+    /// The generation of the policy and of its issuers' keys.
+    pub(crate) generation: u64,
+    /// Its connection.
+    pub(crate) connection: &'a Connection,
+    /// Where it comes from.
+    pub(crate) source: Rc<Source>,
+}
+
 /// The request, read strictly, and who answers it.
 pub(crate) fn opened<'a>(
-    policy: &'a Arc<Policy>,
-    connection: &'a Connection,
-    source: Rc<Source>,
+    context: RequestContext<'a>,
     taken: &TakenHead,
     request: Request<ArrivingBody>,
     record: &mut Record,
 ) -> Result<(Target, Box<Call<'a>>), Refused> {
     let (mut parts, body) = request.into_parts();
-    let aimed = aimed(policy, connection, &source, taken, &mut parts, &body);
+    let aimed = aimed(&context, taken, &mut parts, &body);
     let (target, head) = aimed.inspect_err(|_| record.lost(parts.uri.path()))?;
+    let RequestContext { policy, generation, connection, source } = context;
     let body = Upload::Coming(body);
-    Ok((target, Box::new(Call { policy, connection, source, head, parts, body, is_asked_about: false })))
+    Ok((target, Box::new(Call { policy, generation, connection, source, head, parts, body, is_asked_about: false })))
 }
 
 fn aimed(
-    policy: &Policy,
-    connection: &Connection,
-    source: &Source,
+    context: &RequestContext<'_>,
     taken: &TakenHead,
     parts: &mut request::Parts,
     body: &ArrivingBody,
 ) -> Result<(Target, Head), Refused> {
+    let RequestContext { policy, connection, source, .. } = context;
     if parts.method == Method::CONNECT && parts.version == Version::HTTP_2 {
-        handshake::connect_as_get(parts)?;
+        connect_as_get(parts)?;
     }
     let head = Head::read(taken, parts, !body.is_end_stream(), connection, source)?;
     let target = match policy.forward_auth.as_ref().and_then(|endpoint| endpoint.target(parts.uri.path())) {
@@ -53,6 +65,19 @@ fn aimed(
         None => found(policy, connection, &head, parts)?,
     };
     Ok((target, head))
+}
+
+/// Routes are found by the method that a WebSocket is opened with over HTTP/1.1 (RFC 8441 section 5).
+///
+/// # Errors
+/// That it is a CONNECT for anything else.
+fn connect_as_get(parts: &mut request::Parts) -> Result<(), Refusal> {
+    let protocol = parts.extensions.get::<Protocol>().map(Protocol::as_str);
+    if protocol != Some(WEBSOCKET) {
+        return Err(Refusal::ConnectNotAllowed);
+    }
+    parts.method = Method::GET;
+    Ok(())
 }
 
 /// Who answers on the listener that this connection came in by.

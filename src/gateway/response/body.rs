@@ -10,10 +10,10 @@ use http::{HeaderMap, Response, header};
 use http_body::{Body, Frame, SizeHint};
 
 use super::event_stream::EventStream;
+use super::trailers;
 use crate::backend::response_body::AnswerBody;
 use crate::body_stream::Broken;
 use crate::fields::{self, FieldSet};
-use crate::gateway::forward::headers;
 use crate::gateway::observe::record::Record;
 
 /// The body of an answer.
@@ -163,9 +163,9 @@ fn passed(
 
 /// What may pass of the trailers of an answer; `None` where nothing may.
 fn filtered(frame: Frame<Bytes>, ruled: Option<&FieldSet>) -> Option<Frame<Bytes>> {
-    let trailers = frame.into_trailers().unwrap_or_default();
+    let received = frame.into_trailers().unwrap_or_default();
     let mut kept = HeaderMap::new();
-    for (name, value) in trailers.iter().filter(|(name, _)| headers::lets_answer_trailer_pass(name, ruled)) {
+    for (name, value) in received.iter().filter(|(name, _)| trailers::may_pass(name, ruled)) {
         kept.append(name.clone(), value.clone());
     }
     fields::trim(&mut kept);

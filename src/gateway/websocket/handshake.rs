@@ -7,8 +7,7 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Request, StatusCode, Version, request, response};
-use hyper::ext::Protocol;
+use http::{HeaderMap, Method, Request, StatusCode, Version, response};
 use hyper::upgrade::OnUpgrade;
 
 use crate::auth::dpop::Proof;
@@ -16,13 +15,10 @@ use crate::gateway::connection::framing::BodyFraming;
 use crate::gateway::host::Host;
 use crate::gateway::rate_limit::caller_share::HeldShare;
 use crate::gateway::request::call::Call;
+use crate::gateway::websocket_protocol::{VERSION, WEBSOCKET};
 use crate::policy::route::Route;
 use crate::refusal::{DpopFault, Refusal};
 
-/// The protocol, as `Upgrade` and `:protocol` name it.
-const WEBSOCKET: &str = "websocket";
-/// The version of the protocol that there is.
-pub(crate) const VERSION: &str = "13";
 /// What a server adds to the key that it answers (RFC 6455 section 1.3).
 const SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -51,19 +47,6 @@ pub(crate) fn is_asked_by<B>(request: &Request<B>) -> bool {
     } else {
         request.headers().contains_key(header::UPGRADE)
     }
-}
-
-/// Routes are found by the method that a WebSocket is opened with over HTTP/1.1 (RFC 8441 section 5).
-///
-/// # Errors
-/// That it is a CONNECT for anything else.
-pub(crate) fn connect_as_get(parts: &mut request::Parts) -> Result<(), Refusal> {
-    let protocol = parts.extensions.get::<Protocol>().map(Protocol::as_str);
-    if protocol != Some(WEBSOCKET) {
-        return Err(Refusal::ConnectNotAllowed);
-    }
-    parts.method = Method::GET;
-    Ok(())
 }
 
 impl Handshake {

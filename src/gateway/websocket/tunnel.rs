@@ -3,22 +3,19 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{Response, Version, header, response};
+use http::{header, response};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::handshake::Handshake;
 use super::relay::{End, Relay};
-use crate::backend::Permit;
+use crate::gateway::Gateway;
 use crate::gateway::connection::Connection;
-use crate::gateway::forward::headers;
-use crate::gateway::forward::response_framing::AnswerFault;
 use crate::gateway::observe::record::Record;
-use crate::gateway::{Gateway, ResponseBody};
+use crate::gateway::response::response_framing::AnswerFault;
 use crate::policy::route::{Route, Websocket};
-use crate::refusal::Refusal;
 
 /// A handshake that both sides have agreed on.
 pub(crate) struct Agreed {
@@ -35,42 +32,40 @@ pub(crate) struct Tunnel {
     record: Box<Record>,
 }
 
+impl Agreed {
+    /// The agreement that the backend makes with this 101. Takes its connection out of the head.
+    ///
+    /// # Errors
+    /// [`AnswerFault::Handshake`]: it does not answer this handshake.
+    pub(crate) fn new(
+        route: &Route,
+        handshake: Box<Handshake>,
+        head: &mut response::Parts,
+    ) -> Result<Self, AnswerFault> {
+        let backend = head.extensions.remove::<OnUpgrade>().ok_or(AnswerFault::Handshake)?;
+        let limits = route.websocket.filter(|_| handshake.is_answered_by(head)).ok_or(AnswerFault::Handshake)?;
+        Ok(Self { handshake, backend, limits })
+    }
+
+    /// Makes the head of the backend's response the one of the response to the caller.
+    pub(crate) fn answer(&self, head: &mut response::Parts) {
+        // What follows has no length (RFC 9110 section 8.6), and over HTTP/2 this is no longer a 101.
+        head.headers.remove(header::CONTENT_LENGTH);
+        self.handshake.answer(head);
+    }
+}
+
 impl Gateway {
     /// Whether some route has WebSockets.
     pub(crate) fn has_websockets(&self) -> bool {
         self.current().policy.routes.iter().any(|route| route.websocket.is_some())
     }
 
-    /// The answer to a caller whose handshake the backend has answered with 101.
-    ///
-    /// # Errors
-    /// That it was not the answer to this handshake.
-    pub(crate) fn switched(
-        &self,
-        route: &Route,
-        handshake: Box<Handshake>,
-        mut head: response::Parts,
-        permit: Permit,
-        record: &mut Record,
-    ) -> Result<Response<ResponseBody>, AnswerFault> {
-        let backend = head.extensions.remove::<OnUpgrade>().ok_or(AnswerFault::Handshake)?;
-        let Some(limits) = route.websocket.filter(|_| handshake.is_answered_by(&head)) else {
-            return Err(AnswerFault::Handshake);
-        };
-        headers::prepare_response(&mut head.headers, route, Version::HTTP_11);
-        // What follows has no length (RFC 9110 section 8.6), and over HTTP/2 this is no longer a 101.
-        head.headers.remove(header::CONTENT_LENGTH);
-        handshake.answer(&mut head);
-        record.permit = Some(permit);
-        record.agreed = Some(Box::new(Agreed { handshake, backend, limits }));
-        Ok(Response::from_parts(head, ResponseBody::full("")))
-    }
-
     /// Hands the WebSocket over to whoever has the caller's bytes, once the answer is out.
     pub(crate) fn open(self: &Rc<Self>, agreed: Agreed, connection: Rc<Connection>, record: Box<Record>) {
         let mut tunnel = Tunnel { agreed, gateway: Rc::clone(self), connection: Rc::clone(&connection), record };
         match tunnel.agreed.handshake.stream.take() {
-            None => connection.becomes(tunnel),
+            None => connection.upgrade_to(Box::new(tunnel)),
             Some(stream) => {
                 tokio::task::spawn_local(async move {
                     if let Ok(stream) = stream.await {
@@ -80,25 +75,14 @@ impl Gateway {
             }
         }
     }
-
-    /// Runs until the caller of an open WebSocket would be refused, and says why.
-    async fn refuses(
-        &self,
-        tunnel: &Handshake,
-        limits: &Websocket,
-        connection: &Connection,
-        record: &mut Record,
-    ) -> Refusal {
-        loop {
-            sleep(limits.recheck).await;
-            if let Err(refusal) = self.still_admits(tunnel, connection, record).await {
-                return refusal;
-            }
-        }
-    }
 }
 
 impl Tunnel {
+    /// The WebSocket that this connection has become.
+    pub(crate) fn of(connection: &Connection) -> Option<Box<Self>> {
+        connection.take_upgrade()?.downcast().ok()
+    }
+
     /// Moves bytes between the caller and the backend until the end.
     pub(crate) async fn run(self, caller: impl AsyncRead + AsyncWrite + Unpin, early: Bytes) {
         let Self { agreed: Agreed { handshake, backend, limits }, gateway, connection, record } = self;

@@ -16,7 +16,7 @@ use crate::gateway::Gateway;
 use crate::gateway::endpoints::lockout::Who;
 use crate::gateway::endpoints::password_hashing::Stopwatch;
 use crate::gateway::error::Refused;
-use crate::gateway::rate_limit::keys::Look;
+use crate::gateway::rate_limit::Look;
 use crate::policy::{AccessToken, Policy};
 use crate::refusal::Refusal;
 

@@ -1,0 +1,78 @@
+//! The proof that the head of a request has been taken off its connection, with the framing of its body.
+
+use http::{HeaderMap, Request, header};
+
+use super::Connection;
+use super::framing::BodyFraming;
+use crate::refusal::Refusal;
+
+/// The head of a request, taken off the bytes of its connection: whatever answers it, the next request begins behind it
+/// and its body. Without one no record is opened, and without a record nothing is answered.
+#[derive(Debug)]
+pub(crate) struct TakenHead {
+    body: Result<BodyFraming, Refusal>,
+    is_clear: bool,
+    expects_continue: bool,
+}
+
+impl TakenHead {
+    /// The head of this request.
+    pub(crate) fn of<Body>(request: &Request<Body>, connection: &Connection) -> Self {
+        let body = body_framing(request.headers());
+        let expects_continue = body != Ok(BodyFraming::Length(0)) && request.headers().contains_key(header::EXPECT);
+        if connection.is_multiplexed() {
+            return Self { body, is_clear: true, expects_continue };
+        }
+        // Nothing that is refused for its framing goes on on this connection, whatever stands here for it.
+        let framing = *body.as_ref().unwrap_or(&BodyFraming::Chunked);
+        let is_clear = connection.next_head(framing) == Some(false) && body.is_ok();
+        Self { body, is_clear, expects_continue }
+    }
+
+    /// No head: what came was no request, and nobody knows where the next one would begin.
+    pub(crate) fn none(connection: &Connection) -> Self {
+        connection.lost_track();
+        Self { body: Err(Refusal::MalformedRequest), is_clear: false, expects_continue: false }
+    }
+
+    /// How the body is framed.
+    ///
+    /// # Errors
+    /// [`Refusal::MalformedRequest`] where there is no single way to read it.
+    pub(crate) fn body_framing(&self) -> Result<BodyFraming, Refusal> {
+        self.body
+    }
+
+    /// Whether the caller may keep its body to itself until it is asked for it (RFC 9110 section 10.1.1).
+    pub(crate) fn expects_continue(&self) -> bool {
+        self.expects_continue
+    }
+
+    /// Whether it is clear where the next request begins.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.is_clear
+    }
+}
+
+/// How the body is framed, if there is one way to read it (RFC 9112 section 6.3).
+fn body_framing(headers: &HeaderMap) -> Result<BodyFraming, Refusal> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => {}
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
+            let alone = !headers.contains_key(header::CONTENT_LENGTH);
+            return if alone { Ok(BodyFraming::Chunked) } else { Err(Refusal::MalformedRequest) };
+        }
+        _ => return Err(Refusal::MalformedRequest),
+    }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    match (lengths.next(), lengths.next()) {
+        (None, _) => Ok(BodyFraming::Length(0)),
+        (Some(length), None) => {
+            let digits =
+                length.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+            digits.and_then(|digits| digits.parse().ok()).map(BodyFraming::Length).ok_or(Refusal::MalformedRequest)
+        }
+        _ => Err(Refusal::MalformedRequest),
+    }
+}

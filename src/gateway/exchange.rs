@@ -1,0 +1,53 @@
+//! One request and its response: the record of log and counts, and what the steps of the request leave for its end.
+
+use super::cors::Readers;
+use super::error::Refused;
+use super::observe::record::Record;
+use super::rate_limit::apply::Told;
+use super::request::call::Call;
+use super::websocket::handshake::Handshake;
+use super::websocket::tunnel::Agreed;
+use crate::auth::dpop::Proof;
+use crate::policy::route::Route;
+use crate::refusal::DpopFault;
+
+/// The state of one exchange, from its head to the head of its response.
+pub(crate) struct Exchange {
+    /// Its line in the log and its counts.
+    pub(crate) record: Box<Record>,
+    /// The `RateLimit` fields of its response.
+    pub(crate) rate_limit_headers: Option<Box<Told>>,
+    /// The CORS fields of its response.
+    pub(crate) cors: Option<Box<Readers>>,
+    /// Whether it asks for another protocol.
+    pub(crate) asks_upgrade: bool,
+    /// The WebSocket that is asked for, until the backend has answered.
+    pub(crate) handshake: Option<Box<Handshake>>,
+    /// The WebSocket that is agreed on.
+    pub(crate) agreed: Option<Box<Agreed>>,
+}
+
+impl Exchange {
+    /// Begins with the open record of the request.
+    pub(crate) fn new(record: Box<Record>, asks_upgrade: bool) -> Self {
+        Self { record, rate_limit_headers: None, cors: None, asks_upgrade, handshake: None, agreed: None }
+    }
+
+    /// Reads the WebSocket handshake, where one is asked for on a route that takes it.
+    ///
+    /// # Errors
+    /// See [`Handshake::read`].
+    pub(crate) fn read_handshake(&mut self, route: &Route, call: &mut Call<'_>) -> Result<(), Refused> {
+        if self.asks_upgrade {
+            self.handshake = Handshake::read(route, call)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the DPoP proof of a handshake, by which the caller is checked again later.
+    pub(crate) fn keep_proof(&mut self, proof: Option<Result<Proof, DpopFault>>) {
+        if let Some(handshake) = &mut self.handshake {
+            handshake.proof = proof;
+        }
+    }
+}

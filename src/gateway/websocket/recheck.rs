@@ -1,0 +1,74 @@
+//! The repeated check of an open WebSocket: it ends once its caller would be refused.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{Method, Request};
+use tokio::time::sleep;
+
+use super::handshake::Handshake;
+use crate::gateway::Gateway;
+use crate::gateway::connection::Connection;
+use crate::gateway::connection::framing::BodyFraming;
+use crate::gateway::observe::record::Record;
+use crate::gateway::request::call::{Call, Upload};
+use crate::gateway::request::head::Head;
+use crate::policy::Target;
+use crate::policy::path::Odd;
+use crate::policy::route::Websocket;
+use crate::refusal::Refusal;
+
+impl Gateway {
+    /// Runs until the caller of an open WebSocket would be refused, and says why.
+    pub(super) async fn refuses(
+        &self,
+        handshake: &Handshake,
+        limits: &Websocket,
+        connection: &Connection,
+        record: &mut Record,
+    ) -> Refusal {
+        loop {
+            sleep(limits.recheck).await;
+            if let Err(refusal) = self.still_admits(handshake, connection, record).await {
+                return refusal;
+            }
+        }
+    }
+
+    /// Whether the caller would be let in now, by the policy that is in force now.
+    async fn still_admits(
+        &self,
+        handshake: &Handshake,
+        connection: &Connection,
+        record: &mut Record,
+    ) -> Result<(), Refusal> {
+        let current = self.current();
+        // Where it comes from, by what the listener says now about addresses and proxies.
+        connection.renew();
+        let source = connection.source_of(&handshake.shown)?;
+        if !source.allowed {
+            return Err(Refusal::AddressNotAllowed);
+        }
+        let policy = &current.policy;
+        let table = policy.tables.get(connection.entrance().number).ok_or(Refusal::NoRoute)?;
+        let target = table.find(&handshake.host.name, &handshake.path, &Method::GET).map_err(|_| Refusal::NoRoute)?;
+        let Target::Route(number) = target else { return Err(Refusal::NoRoute) };
+        let route = &policy.routes[number as usize];
+        if route.websocket.is_none() {
+            return Err(Refusal::NoRoute);
+        }
+        let mut parts = Request::new(()).into_parts().0;
+        parts.headers.clone_from(&handshake.shown);
+        let call = Call {
+            policy,
+            generation: current.generation,
+            connection,
+            source,
+            head: Head { host: Rc::clone(&handshake.host), body: BodyFraming::Length(0), odd: Odd::default() },
+            parts,
+            body: Upload::Read(Bytes::new()),
+            is_asked_about: false,
+        };
+        self.admit(route, &call, handshake.proof.as_ref(), record).await.map(drop)
+    }
+}
