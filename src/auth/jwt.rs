@@ -3,7 +3,14 @@
 //! The order is the defence: what costs nothing is checked before a key is looked up, the signature before any claim.
 //! `now` is an argument, in seconds since 1970.
 
+pub mod algorithm;
+pub mod claims;
+pub mod jwk_set;
+pub mod jws;
+pub mod remote_jwks;
 pub mod signing_keys;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -407,10 +414,3 @@ fn time(claims: &Members, name: &str) -> Result<Option<u64>, TokenFault> {
         _ => Err(TokenFault::Malformed),
     }
 }
-
-pub mod claims;
-pub mod jwk_set;
-pub mod jws;
-pub mod remote_jwks;
-#[cfg(test)]
-mod tests;

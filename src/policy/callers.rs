@@ -16,7 +16,7 @@ use crate::auth::credentials::api_key::{self, ApiKeys};
 use crate::auth::credentials::cookie::{CookieKey, CookieKeys};
 use crate::auth::credentials::password;
 use crate::auth::jwt::Keys;
-use crate::auth::jwt::jwk_set::Algorithm;
+use crate::auth::jwt::algorithm::Algorithm;
 use crate::auth::jwt::remote_jwks::Place;
 use crate::auth::{ApiKey, ApiKeyVersion, Client, ClientSecret, SessionCookie};
 use crate::config::{Config, Problems, raw};

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::jwk_set::Algorithm;
+use super::algorithm::Algorithm;
 use super::plain_type;
 use crate::refusal::TokenFault;
 

@@ -13,7 +13,8 @@ use arc_swap::ArcSwapOption;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 
-use super::jwk_set::{Algorithm, KeySet};
+use super::algorithm::Algorithm;
+use super::jwk_set::KeySet;
 use super::jws::Jws;
 use crate::fetch::{ChosenBy, Document, Fault, Fetcher};
 use crate::private_file;
