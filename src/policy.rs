@@ -51,6 +51,7 @@ pub use callers::{KeyLine, key_lines};
 use forward_auth::ForwardAuth;
 pub use issuer::Issuer;
 use route::Route;
+use route::compiler::RouteCompiler;
 use table::Table;
 pub use target::Target;
 
@@ -198,7 +199,8 @@ impl Policy {
         let stripped = Arc::new(stripped_headers::stripped(raw));
         let known = deriver.as_ref().and_then(Option::as_ref);
         let backends = backends?;
-        let routes = route::read(config, &backends, known, &stripped, problems);
+        let compiler = RouteCompiler { config, backends: &backends, deriver: known, stripped: &stripped };
+        let routes = compiler.compile_all(problems);
         let (issuer, deriver, login, cookie) = (issuer?, deriver?, login?, cookie?);
         if !problems.is_empty() {
             return None;
