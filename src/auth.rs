@@ -15,6 +15,7 @@ pub mod token_binding;
 pub mod token_cache;
 #[cfg(test)]
 mod vectors;
+pub mod verdict;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -34,14 +35,15 @@ pub use credentials::Shown;
 use credentials::api_key::ApiKeys;
 pub use credentials::api_key::{ApiKey, ApiKeyVersion};
 use credentials::cookie::CookieKeys;
-use credentials::{Presented, after_scheme, cookies, readable, single, text_of};
+use credentials::{Presented, after_scheme, cookies, readable, single, text_of, with_proof};
 use introspection::Inspected;
 use jwt::remote_jwks::PublishedKeys;
 use jwt::{Kind, Verifier};
 pub use requirements::{ApiKeyHeader, CustomerTokenSource, Demand, DpopDemand};
 use tls::certificate::Certificate;
-use token_binding::{is_held, is_held_by_customer, with_proof};
-use token_cache::{Access, Identity, Verdict, VerifiedTokens};
+use token_binding::{is_held, is_held_by_customer};
+use token_cache::VerifiedTokens;
+use verdict::{Access, Identity, Verdict};
 
 /// The header of the API key.
 pub const API_KEY: HeaderName = HeaderName::from_static("api-key");

@@ -8,7 +8,6 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::requirements::CustomerTokenSource;
-use super::token_binding::with_proof;
 use crate::json_body::Document;
 use crate::refusal::{Refusal, TokenFault};
 
@@ -269,6 +268,11 @@ pub(super) fn after_scheme<'a>(value: &'a HeaderValue, scheme: Option<&str>) -> 
         Some((word, [b' ', token @ ..])) if word.eq_ignore_ascii_case(scheme.as_bytes()) => Ok(token),
         _ => Err(TokenFault::Malformed),
     }
+}
+
+/// The token of the scheme `DPoP` (RFC 9449 section 7.1).
+pub(super) fn with_proof(authorization: &HeaderValue) -> Option<&[u8]> {
+    after_scheme(authorization, Some("DPoP")).ok()
 }
 
 /// A token that has not been verified before, as text: one word.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::attribution::Known;
 use super::jwt::{self, Compact, Verifier};
-use super::token_cache::{Access, Identity, Marks, Verdict};
+use super::verdict::{Access, Identity, Marks, Verdict};
 use super::{Ask, Authenticator, readable};
 use crate::customer::Identifier;
 use crate::refusal::TokenFault;

@@ -3,7 +3,15 @@
 //! The order is the defence: what costs nothing is checked before a key is looked up, the signature before any claim.
 //! `now` is an argument, in seconds since 1970.
 
+pub mod algorithm;
+pub mod claims;
+pub mod confirmation;
+pub mod jwk_set;
+pub mod jws;
+pub mod remote_jwks;
 pub mod signing_keys;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -11,14 +19,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::Value;
 
-use super::token_binding::Binding;
 use crate::customer;
 use crate::refusal::TokenFault;
 use crate::state::account_stamp::AccountStamp;
 use crate::state::session::SessionDigest;
 use claims::{ClaimPath, ClaimRule};
+use confirmation::Binding;
 use jwk_set::KeySet;
-use jws::{Jws, Members};
+use jws::{Jws, Members, plain_type};
 use remote_jwks::PublishedKeys;
 
 /// A claim of ours in customers' tokens: the account that they were given to.
@@ -387,12 +395,6 @@ fn read_family(text: &str) -> Result<SessionDigest, TokenFault> {
     digest.ok_or(TokenFault::Malformed)
 }
 
-/// A `typ` as types are compared: in small letters and without `application/` (RFC 7515 section 4.1.9).
-pub(super) fn plain_type(text: &str) -> String {
-    let text = text.to_ascii_lowercase();
-    text.strip_prefix("application/").map(str::to_owned).unwrap_or(text)
-}
-
 /// A NumericDate (RFC 7519 section 2) in whole seconds: a number from 0 on, fractions cut off, no string.
 fn time(claims: &Members, name: &str) -> Result<Option<u64>, TokenFault> {
     let Some(value) = claims.get(name) else {
@@ -407,10 +409,3 @@ fn time(claims: &Members, name: &str) -> Result<Option<u64>, TokenFault> {
         _ => Err(TokenFault::Malformed),
     }
 }
-
-pub mod claims;
-pub mod jwk_set;
-pub mod jws;
-pub mod remote_jwks;
-#[cfg(test)]
-mod tests;

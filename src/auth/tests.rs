@@ -7,8 +7,9 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::jwt::algorithm::Algorithm;
 use super::jwt::claims::ClaimPath;
-use super::jwt::jwk_set::{Algorithm, KeySet};
+use super::jwt::jwk_set::KeySet;
 use super::jwt::signing_keys::{NewKey, SigningKeys};
 use super::*;
 use crate::config::raw::TokenReach;

@@ -8,7 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::{Value, json};
 
-use super::jwt::jwk_set::{Algorithm, KeySet};
+use super::jwt::algorithm::Algorithm;
+use super::jwt::jwk_set::KeySet;
 use super::jwt::jws::Jws;
 use crate::refusal::TokenFault;
 use crate::secret::Secret;

@@ -3,12 +3,26 @@
 
 use std::path::PathBuf;
 
-use super::rotate::Rotate;
 use crate::config::raw::SecretRef;
 use crate::config::{self, Config};
 use anyhow::Context as _;
 
-/// What must reach the other replicas.
+/// The key or secret that was rotated.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Rotated<'a> {
+    /// `issuer.signing_keys`.
+    SigningKey,
+    /// `login.cookie.keys`.
+    CookieKey,
+    /// The API key with this id.
+    ApiKey(&'a str),
+    /// The secret of the client with this id.
+    ClientSecret(&'a str),
+    /// `identifier.key`.
+    IdentifierKey,
+}
+
+/// The file that must reach the other replicas.
 struct Change {
     /// The file that has changed.
     file: PathBuf,
@@ -22,7 +36,7 @@ struct Change {
 ///
 /// # Errors
 /// Where the file cannot be read any more.
-pub(super) fn steps(what: &Rotate, file: &std::path::Path) -> anyhow::Result<Option<String>> {
+pub(super) fn steps(rotated: Rotated<'_>, file: &std::path::Path) -> anyhow::Result<Option<String>> {
     let (config, problems) = config::read(file)?;
     if !problems.is_empty() {
         return Err(problems.into());
@@ -31,7 +45,7 @@ pub(super) fn steps(what: &Rotate, file: &std::path::Path) -> anyhow::Result<Opt
         return Ok(None);
     }
     let change =
-        changed(what, &config).context("cannot tell what other replicas need: copy what has changed to each")?;
+        changed(rotated, &config).context("cannot tell what other replicas need: copy what has changed to each")?;
     let path = std::path::absolute(&change.file).unwrap_or_else(|_| change.file.clone());
     let main = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let mut steps = vec![format!("copy {} to the same path on each other replica", path.display())];
@@ -56,7 +70,7 @@ pub(super) fn steps(what: &Rotate, file: &std::path::Path) -> anyhow::Result<Opt
     )))
 }
 
-fn changed(what: &Rotate, config: &Config) -> Option<Change> {
+fn changed(rotated: Rotated<'_>, config: &Config) -> Option<Change> {
     let raw = config.raw();
     let of_secret = |secret: &SecretRef| match secret {
         SecretRef::File(path) => Some(config.resolve(path)),
@@ -64,36 +78,36 @@ fn changed(what: &Rotate, config: &Config) -> Option<Change> {
     };
     let given_out = "only now give the new one to whoever uses it; the one before goes on until its end, and a replica that \
                      was left out would go on with it alone";
-    match what {
-        Rotate::SigningKey(_) => {
+    match rotated {
+        Rotated::SigningKey => {
             let mut files = config.list_directory(&raw.issuer.as_ref()?.signing_keys).ok()?;
             files.retain(|file| file.extension().is_some_and(|extension| extension == "pem"));
             files.sort_unstable();
             let last = "all this within `issuer.publish_delay`, before the new one signs";
             Some(Change { file: files.pop()?, list: None, last })
         }
-        Rotate::CookieKey(_) => {
+        Rotated::CookieKey => {
             let file = of_secret(raw.login.as_ref()?.cookie.as_ref()?.keys.first()?)?;
             let last = "all this before the time that stands behind `from` in it, when the new one signs";
             Some(Change { file, list: None, last })
         }
-        Rotate::IdentifierKey(_) => {
+        Rotated::IdentifierKey => {
             let file = of_secret(&raw.identifier.as_ref()?.key)?;
             let last = "at once: until then replicas call one customer by different identifiers, each with the other as the \
                         previous one or not at all";
             Some(Change { file, list: None, last })
         }
-        Rotate::ApiKey(named) => {
+        Rotated::ApiKey(id) => {
             let own = raw.api_keys_file.as_ref().and_then(|file| config.read_api_keys(file).ok());
             let places = [Some(config), own.as_ref()];
             places.into_iter().flatten().find_map(|place| {
-                let key = place.raw().api_keys.iter().find(|key| key.id == named.id)?;
+                let key = place.raw().api_keys.iter().find(|key| key.id == id)?;
                 let list = Some((format!("`sha256` of the API key `{}`", key.id), key.sha256.clone()));
                 Some(Change { file: place.file().to_owned(), list, last: given_out })
             })
         }
-        Rotate::ClientSecret(named) => {
-            let client = raw.clients.iter().find(|client| client.id == named.id)?;
+        Rotated::ClientSecret(id) => {
+            let client = raw.clients.iter().find(|client| client.id == id)?;
             let list = Some((format!("`secrets` of the client `{}`", client.id), client.secrets().to_vec()));
             Some(Change { file: config.file().to_owned(), list, last: given_out })
         }

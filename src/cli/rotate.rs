@@ -12,8 +12,9 @@ use http::Method;
 
 use super::admin_client::{Expected, is_running, tell};
 use super::new::{Algorithm, keep_signing_key};
+use super::replicas::{self, Rotated};
 use super::yaml_edit::{List, replace_items, unwritable};
-use super::{ConfigFile, replicas, say};
+use super::{ConfigFile, say};
 use crate::auth::credentials::{api_key, password};
 use crate::config::raw::{Cookie, SecretRef};
 use crate::config::scalar::Duration;
@@ -68,7 +69,7 @@ pub(super) struct CookieFile {
 #[derive(Debug, Args)]
 pub(super) struct Named {
     /// The id of the API key or client.
-    pub(super) id: String,
+    id: String,
     /// How long previous versions without an end stay valid.
     #[arg(long, value_name = "TIME", default_value = "7d")]
     overlap: Duration,
@@ -87,11 +88,12 @@ pub(super) struct Overlapping {
 
 /// Rotates one.
 pub(super) fn rotate(what: &Rotate) -> anyhow::Result<()> {
-    let file = match what {
-        Rotate::SigningKey(what) => &what.file,
-        Rotate::CookieKey(what) => &what.file,
-        Rotate::ApiKey(what) | Rotate::ClientSecret(what) => &what.file,
-        Rotate::IdentifierKey(what) => &what.file,
+    let (file, rotated) = match what {
+        Rotate::SigningKey(what) => (&what.file, Rotated::SigningKey),
+        Rotate::CookieKey(what) => (&what.file, Rotated::CookieKey),
+        Rotate::ApiKey(what) => (&what.file, Rotated::ApiKey(&what.id)),
+        Rotate::ClientSecret(what) => (&what.file, Rotated::ClientSecret(&what.id)),
+        Rotate::IdentifierKey(what) => (&what.file, Rotated::IdentifierKey),
     };
     let lock = wait_for_others(&file.config);
     let (config, problems) = config::read(&file.config)?;
@@ -107,7 +109,7 @@ pub(super) fn rotate(what: &Rotate) -> anyhow::Result<()> {
         Rotate::IdentifierKey(what) => identifier_key(&config, what.overlap, now)?,
     }
     drop(lock);
-    let others = replicas::steps(what, &file.config);
+    let others = replicas::steps(rotated, &file.config);
     let file = file.config.display();
     if is_running(&config)
         .with_context(|| format!("{file} or a file that it names has been changed; who runs it was not told"))?

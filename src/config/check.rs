@@ -9,6 +9,8 @@ mod cors;
 mod forward_auth;
 mod gateway;
 mod grammar;
+mod listeners;
+mod login;
 mod reach;
 mod response;
 mod routes;

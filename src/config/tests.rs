@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod backends;
+mod gateway;
 mod many;
 mod meaning;
 mod routes;

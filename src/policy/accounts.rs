@@ -1,6 +1,7 @@
 //! Who may log in: a file of accounts, or the company's own login.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -8,7 +9,7 @@ use serde::Deserialize;
 use crate::auth::credentials::password::{self, Decoy, PasswordHash};
 use crate::auth::jwt::ACCOUNT;
 use crate::backend::Backend;
-use crate::config::{Config, Problems, raw};
+use crate::config::{Config, Problem, Problems, raw};
 use crate::customer::{Deriver, Identifier};
 use crate::json_body::Pointer;
 use crate::normalization::{composed, folded_name};
@@ -56,6 +57,17 @@ pub struct AccountFile {
 }
 
 impl AccountFile {
+    fn new(by_name: HashMap<String, Arc<Account>>, folds: bool, costs: Vec<u64>) -> Self {
+        let mut by_customer = HashMap::new();
+        for account in by_name.values() {
+            let only = by_customer.entry(account.customer.clone());
+            only.and_modify(|only| *only = None).or_insert_with(|| Some(Arc::clone(account)));
+        }
+        let by_stamp = by_name.values().map(|account| (account.stamp, Arc::clone(account))).collect();
+        let decoy = Decoy::of(by_name.values().map(|account| [&account.password]));
+        Self { by_customer, by_stamp, by_name, folds, decoy, costs }
+    }
+
     /// The account of this name.
     pub fn find(&self, name: &str) -> Option<Arc<Account>> {
         let found = match self.folds {
@@ -118,134 +130,135 @@ struct RawAccount {
     claims: BTreeMap<String, serde_json::Value>,
 }
 
-/// Reads who may log in; what is wrong goes to `problems`.
-pub(super) fn read(
-    config: &Config,
-    login: &raw::Login,
-    tenant: &str,
-    deriver: Option<&Deriver>,
-    backends: Option<&HashMap<String, Arc<Backend>>>,
-    problems: &mut Problems,
-) -> Option<Accounts> {
-    let raw = &login.accounts;
-    if let Some(name) = &raw.backend {
+/// Reads the accounts; what is wrong goes to `problems`.
+pub(super) struct AccountsReader<'a> {
+    pub(super) config: &'a Config,
+    pub(super) login: &'a raw::Login,
+    /// The tenant of our own accounts; empty where neither `identifier.tenant` nor `issuer` is configured.
+    pub(super) tenant: &'a str,
+    pub(super) deriver: Option<&'a Deriver>,
+}
+
+/// An account by the name that it is found by.
+type NamedAccount = (String, Arc<Account>);
+
+impl AccountsReader<'_> {
+    pub(super) fn read(
+        &self,
+        backends: Option<&HashMap<String, Arc<Backend>>>,
+        problems: &mut Problems,
+    ) -> Option<Accounts> {
+        if let Some(name) = &self.login.accounts.backend {
+            return self
+                .login_backend(backends.and_then(|backends| backends.get(name)), problems)
+                .map(Accounts::Backend);
+        }
+        if self.tenant.is_empty() {
+            // There is neither `identifier.tenant` nor `issuer`, which has been told.
+            return None;
+        }
+        let file = self.login.accounts.file.as_deref()?;
+        let entries = match self.entries(file) {
+            Ok(entries) => entries,
+            Err((message, help)) => {
+                problems.push(self.problem(message, help));
+                return None;
+            }
+        };
+        self.accounts(entries, &self.shown(file), problems).map(|accounts| Accounts::File(Box::new(accounts)))
+    }
+
+    fn problem(&self, message: String, help: String) -> Problem {
+        self.config.problem("login.accounts.file", message, help)
+    }
+
+    fn shown(&self, file: &Path) -> String {
+        self.config.resolve(file).display().to_string()
+    }
+
+    fn login_backend(&self, backend: Option<&Arc<Backend>>, problems: &mut Problems) -> Option<LoginBackend> {
+        let raw = &self.login.accounts;
         let path = raw.path.clone()?;
         let subject = match Pointer::parse(raw.subject.as_deref()?) {
             Ok(subject) => subject,
             Err(fault) => {
-                problems.push(config.problem("login.accounts.subject", fault, "write it like /customer/id"));
+                problems.push(self.config.problem("login.accounts.subject", fault, "write it like /customer/id"));
                 return None;
             }
         };
-        let backend = Arc::clone(backends?.get(name)?);
         let denials = raw.no.clone().unwrap_or_default().status;
-        return Some(Accounts::Backend(LoginBackend { backend, path, subject, denials }));
+        Some(LoginBackend { backend: Arc::clone(backend?), path, subject, denials })
     }
-    if tenant.is_empty() {
-        // There is neither `identifier.tenant` nor `issuer`, which has been told.
-        return None;
-    }
-    let file = raw.file.as_deref()?;
-    let at = "login.accounts.file";
-    let text = match config.read_file(file).map(String::from_utf8) {
-        Ok(Ok(text)) => text,
-        Ok(Err(_)) => {
-            problems.push(config.problem(
-                at,
-                format!("{} is not UTF-8", config.resolve(file).display()),
-                "save it as UTF-8",
-            ));
-            return None;
-        }
-        Err((message, help)) => {
-            problems.push(config.problem(at, message, help));
-            return None;
-        }
-    };
-    let shown = config.resolve(file).display().to_string();
-    let entries: Vec<RawAccount> = match serde_saphyr::from_str(&text) {
-        Ok(Some(entries)) => entries,
-        // As of a file that somebody is about to fill: nobody means to lock all customers out by it.
-        Ok(None) => {
-            let message = format!("{shown} has no accounts");
-            let help = "add {username, password, subject}, with the hash of `wicketgate hash-password`, or write [] to let nobody log in";
-            problems.push(config.problem(at, message, help));
-            return None;
-        }
-        Err(fault) => {
-            let place = fault.location().map(|at| format!(":{}:{}", at.line(), at.column())).unwrap_or_default();
-            let message = format!("{shown}{place} is not a list of accounts");
-            problems.push(config.problem(
-                at,
-                message,
-                "each entry is {username, password: \"$argon2id$...\", subject}; hash with `wicketgate hash-password`",
-            ));
-            return None;
-        }
-    };
-    read_entries(config, entries, &shown, login, tenant, deriver?, problems)
-}
 
-fn read_entries(
-    config: &Config,
-    entries: Vec<RawAccount>,
-    file: &str,
-    login: &raw::Login,
-    tenant: &str,
-    deriver: &Deriver,
-    problems: &mut Problems,
-) -> Option<Accounts> {
-    let count = problems.len();
-    let folds = login.accounts.fold;
-    let mut costs = Vec::new();
-    let (mut accounts, mut written) = (HashMap::new(), HashMap::new());
-    for (number, entry) in entries.into_iter().enumerate() {
-        let mut problem = |message: String, help: &str| {
-            let message = format!("{file}, entry {}: {message}", number + 1);
-            problems.push(config.problem("login.accounts.file", message, help));
-        };
-        let password = match password::parse(&entry.password) {
-            Ok(password) => password,
+    /// The entries of the file, or what is wrong with it and the help.
+    fn entries(&self, file: &Path) -> Result<Vec<RawAccount>, (String, String)> {
+        let shown = self.shown(file);
+        let text = String::from_utf8(self.config.read_file(file)?)
+            .map_err(|_| (format!("{shown} is not UTF-8"), "save it as UTF-8".to_owned()))?;
+        match serde_saphyr::from_str(&text) {
+            Ok(Some(entries)) => Ok(entries),
+            // As of a file that somebody is about to fill: nobody means to lock all customers out by it.
+            Ok(None) => Err((
+                format!("{shown} has no accounts"),
+                "add {username, password, subject}, with the hash of `wicketgate hash-password`, or write [] to let nobody \
+                 log in"
+                    .to_owned(),
+            )),
             Err(fault) => {
-                problem(fault, "make the hash with `wicketgate hash-password`");
-                continue;
+                let place = fault.location().map(|at| format!(":{}:{}", at.line(), at.column())).unwrap_or_default();
+                Err((
+                    format!("{shown}{place} is not a list of accounts"),
+                    "each entry is {username, password: \"$argon2id$...\", subject}; hash with `wicketgate hash-password`"
+                        .to_owned(),
+                ))
             }
-        };
-        let customer = match deriver.derive(tenant, &entry.subject) {
-            Ok(customer) => customer,
-            Err(fault) => {
-                problem(fault.to_string(), "give the company's own key of this customer");
-                continue;
-            }
-        };
-        costs.push(password.cost());
-        let stamp = AccountStamp::of(&entry.username, &entry.subject, &password.text());
-        let claims = entry.claims.into_iter().filter(|(name, _)| login.claims.contains(name));
-        let claims = claims.chain([(ACCOUNT.to_owned(), stamp.to_string().into())]).collect();
-        let name = if folds { folded_name(&entry.username) } else { entry.username.clone() };
-        match written.insert(name.clone(), entry.username.clone()) {
-            Some(other) if other != entry.username => {
-                let message = format!("`{}` is found as `{other}` is: `fold` makes one name of both", entry.username);
-                problem(message, "remove one of the two, or `login.accounts.fold`");
-            }
-            Some(_) => problem("this username stands in the file twice".to_owned(), "remove one of the two"),
-            None => {}
         }
-        accounts.insert(name, Arc::new(Account { password, customer, claims, stamp }));
     }
-    let mut by_customer = HashMap::new();
-    for account in accounts.values() {
-        let only = by_customer.entry(account.customer.clone());
-        only.and_modify(|only| *only = None).or_insert_with(|| Some(Arc::clone(account)));
+
+    fn accounts(&self, entries: Vec<RawAccount>, shown: &str, problems: &mut Problems) -> Option<AccountFile> {
+        let deriver = self.deriver?;
+        let count = problems.len();
+        let mut costs = Vec::new();
+        let (mut by_name, mut written) = (HashMap::new(), HashMap::new());
+        for (number, entry) in entries.into_iter().enumerate() {
+            let mut problem = |message: String, help: &str| {
+                let message = format!("{shown}, entry {}: {message}", number + 1);
+                problems.push(self.problem(message, help.to_owned()));
+            };
+            let username = entry.username.clone();
+            let (name, account) = match self.account(entry, deriver) {
+                Ok(account) => account,
+                Err((fault, help)) => {
+                    problem(fault, help);
+                    continue;
+                }
+            };
+            costs.push(account.password.cost());
+            match written.insert(name.clone(), username.clone()) {
+                Some(other) if other != username => {
+                    let message = format!("`{username}` is found as `{other}` is: `fold` makes one name of both");
+                    problem(message, "remove one of the two, or `login.accounts.fold`");
+                }
+                Some(_) => problem("this username stands in the file twice".to_owned(), "remove one of the two"),
+                None => {}
+            }
+            by_name.insert(name, account);
+        }
+        let file = AccountFile::new(by_name, self.login.accounts.fold, costs);
+        (problems.len() == count).then_some(file)
     }
-    let by_stamp = accounts.values().map(|account| (account.stamp, Arc::clone(account))).collect();
-    let decoy = Decoy::of(accounts.values().map(|account| [&account.password]));
-    (problems.len() == count).then_some(Accounts::File(Box::new(AccountFile {
-        by_customer,
-        by_stamp,
-        by_name: accounts,
-        folds,
-        decoy,
-        costs,
-    })))
+
+    /// The account of an entry, or what is wrong with it and the help.
+    fn account(&self, entry: RawAccount, deriver: &Deriver) -> Result<NamedAccount, (String, &'static str)> {
+        let password = password::parse(&entry.password)
+            .map_err(|fault| (fault, "make the hash with `wicketgate hash-password`"))?;
+        let customer = deriver
+            .derive(self.tenant, &entry.subject)
+            .map_err(|fault| (fault.to_string(), "give the company's own key of this customer"))?;
+        let stamp = AccountStamp::of(&entry.username, &entry.subject, &password.text());
+        let claims = entry.claims.into_iter().filter(|(name, _)| self.login.claims.contains(name));
+        let claims = claims.chain([(ACCOUNT.to_owned(), stamp.to_string().into())]).collect();
+        let name = if self.login.accounts.fold { folded_name(&entry.username) } else { entry.username };
+        Ok((name, Arc::new(Account { password, customer, claims, stamp })))
+    }
 }

@@ -1,28 +1,26 @@
-//! Who may call: clients, API keys, and the keys of the session cookie, read.
+//! Clients with their secrets and keys, and the keys of the session cookie, read.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::ca_certificates::Authorities;
 use super::client_certificates::{read_name, read_own};
+use super::key_lines::key_lines;
 use super::key_usage::Uses;
 use super::remote_jwks::{self, Fault, Publisher};
 use super::trusted_issuers::algorithm;
 use super::{Lasting, issuer};
 use crate::auth::client_assertion::Assertions;
-use crate::auth::credentials::api_key::{self, ApiKeys};
+use crate::auth::credentials::api_key;
 use crate::auth::credentials::cookie::{CookieKey, CookieKeys};
 use crate::auth::credentials::password;
 use crate::auth::jwt::Keys;
-use crate::auth::jwt::jwk_set::Algorithm;
+use crate::auth::jwt::algorithm::Algorithm;
 use crate::auth::jwt::remote_jwks::Place;
-use crate::auth::{ApiKey, ApiKeyVersion, Client, ClientSecret, SessionCookie};
+use crate::auth::{Client, ClientSecret, SessionCookie};
 use crate::config::{Config, Problems, raw};
-use crate::secret::Secret;
 use crate::state::session::hex;
-use crate::validity::{Dated, KeyVersion, parse_time};
+use crate::validity::{Dated, KeyVersion};
 
 /// The clients by id.
 pub(super) fn read_clients(
@@ -36,7 +34,9 @@ pub(super) fn read_clients(
     let mut clients = HashMap::new();
     for (number, client) in config.raw().clients.iter().enumerate() {
         let at = format!("clients[{number}]");
-        let secrets = read_secrets(config, &at, client, &lasting.uses, versions, problems);
+        let secrets = read_secrets(config, &at, client, &lasting.uses, problems);
+        let (secrets, of_secrets): (Vec<_>, Vec<_>) = secrets.into_iter().unzip();
+        versions.extend(of_secrets);
         let assertions = match read_client_keys(config, authorities, client, lasting, versions) {
             Ok(keys) => keys.map(|keys| assertions(config.raw(), client, keys)),
             Err((key, message, help)) => {
@@ -70,14 +70,14 @@ pub(super) fn read_clients(
     clients
 }
 
+/// The secrets of a client, each with its version as `wicketgate keys` shows it.
 fn read_secrets(
     config: &Config,
     at: &str,
     client: &raw::Client,
     uses: &Uses,
-    versions: &mut Vec<KeyVersion>,
     problems: &mut Problems,
-) -> Vec<ClientSecret> {
+) -> Vec<(ClientSecret, KeyVersion)> {
     let mut secrets = Vec::new();
     for (nth, secret) in client.secrets().iter().enumerate() {
         let dated = Dated::parse(secret).and_then(|dated| Ok((dated, password::parse(dated.value)?)));
@@ -85,9 +85,12 @@ fn read_secrets(
             Ok((dated, hash)) => {
                 let version = short_digest(dated.value.as_bytes());
                 let used = uses.of("client_secret", &client.id, &version);
-                secrets.push(ClientSecret { hash, until: dated.until, used: Arc::clone(&used) });
+                let secret = ClientSecret { hash, until: dated.until, used: Arc::clone(&used) };
                 let id = client.id.clone();
-                versions.push(KeyVersion { kind: "client_secret", id, version, from: 0, until: dated.until, used });
+                secrets.push((
+                    secret,
+                    KeyVersion { kind: "client_secret", id, version, from: 0, until: dated.until, used },
+                ));
             }
             Err(fault) => problems.push(config.problem(
                 &format!("{at}.secrets[{nth}]"),
@@ -151,103 +154,6 @@ fn assertions(raw: &raw::Raw, client: &raw::Client, keys: Keys) -> Assertions {
     Assertions::new(&client.id, audiences.collect(), keys, client.assertion_lifetime.as_secs(), skew)
 }
 
-/// Where API keys stand: gateway.yaml, and a file of their own.
-pub(super) fn all_api_keys<'c>(config: &'c Config, problems: &mut Problems) -> Vec<Source<'c>> {
-    let mut sources = vec![Source::Gateway(config)];
-    if let Some(file) = &config.raw().api_keys_file {
-        match config.read_api_keys(file) {
-            Ok(keys) => sources.push(Source::File(Box::new(keys))),
-            Err(found) => problems.extend(found),
-        }
-    }
-    sources
-}
-
-/// A configuration with API keys.
-pub(super) enum Source<'c> {
-    Gateway(&'c Config),
-    File(Box<Config>),
-}
-
-impl Source<'_> {
-    fn config(&self) -> &Config {
-        match self {
-            Self::Gateway(config) => config,
-            Self::File(config) => config,
-        }
-    }
-
-    pub(super) fn raw(&self) -> &raw::Raw {
-        self.config().raw()
-    }
-}
-
-/// The API keys by digest.
-pub(super) fn read_api_keys(
-    sources: &[Source<'_>],
-    clients: &HashMap<Arc<str>, Client>,
-    uses: &Uses,
-    versions: &mut Vec<KeyVersion>,
-    problems: &mut Problems,
-) -> ApiKeys<ApiKeyVersion> {
-    let mut records = Vec::new();
-    let mut ids: HashMap<&str, &Path> = HashMap::new();
-    for config in sources.iter().map(Source::config) {
-        let raw = config.raw();
-        let numbers: HashMap<&str, u32> = raw.routes.iter().map(|route| route.name.as_str()).zip(0..).collect();
-        for (number, key) in raw.api_keys.iter().enumerate() {
-            let at = format!("api_keys[{number}]");
-            match ids.entry(&key.id) {
-                Entry::Vacant(free) => drop(free.insert(config.file())),
-                Entry::Occupied(taken) if *taken.get() != config.file() => {
-                    let message = format!("the API key id is already used in {}", taken.get().display());
-                    problems.push(config.problem(&format!("{at}.id"), message, "change or remove one of the two"));
-                }
-                // Within one file that has been said.
-                Entry::Occupied(_) => {}
-            }
-            let mut routes: Vec<u32> =
-                key.routes.iter().filter_map(|name| numbers.get(name.as_str()).copied()).collect();
-            routes.sort_unstable();
-            let client = match key.client.as_deref().map(|client| clients.get_key_value(client)) {
-                None => None,
-                Some(Some((id, _))) => Some(Arc::clone(id)),
-                // Its client has been taken out, and it speaks for nobody else.
-                Some(None) => continue,
-            };
-            let record = ApiKey { id: key.id.as_str().into(), client, routes, allow: key.allow.clone() };
-            let record = Arc::new(record);
-            let expires = key.expires.as_deref().and_then(parse_time).unwrap_or(u64::MAX);
-            for (nth, text) in key.sha256.iter().enumerate() {
-                let read = Dated::parse(text).and_then(|dated| Ok((dated.until, api_key::parse_digest(dated.value)?)));
-                match read {
-                    Ok((until, digest)) => {
-                        let (version, until) = (api_key::version(&digest), until.min(expires));
-                        let used = uses.of("api_key", &key.id, &version);
-                        records
-                            .push((digest, ApiKeyVersion { key: Arc::clone(&record), until, used: Arc::clone(&used) }));
-                        let id = key.id.clone();
-                        versions.push(KeyVersion { kind: "api_key", id, version, from: 0, until, used });
-                    }
-                    Err(fault) => problems.push(config.problem(
-                        &format!("{at}.sha256[{nth}]"),
-                        fault,
-                        "make a key and its digest with `wicketgate new api-key`",
-                    )),
-                }
-            }
-        }
-    }
-    ApiKeys::new(records).unwrap_or_else(|repeated| {
-        let message = format!("two API keys have the digest of `{}`", repeated.key.id);
-        if let Some(first) = sources.first() {
-            let help = "make another key with `wicketgate new api-key`";
-            problems.push(first.config().problem("api_keys", message, help));
-        }
-        ApiKeys::default()
-    })
-}
-
 /// The session cookie; `None` where one of its keys is not usable.
 pub(super) fn read_cookie(
     config: &Config,
@@ -288,35 +194,6 @@ pub(super) fn read_cookie(
         keys: CookieKeys::dated(keys),
         idle: cookie.idle.as_secs(),
     })
-}
-
-/// A key in a file, with its times.
-pub struct KeyLine {
-    /// The key.
-    pub secret: Secret,
-    /// The first second in which it is given out.
-    pub from: u64,
-    /// The first second in which it is no longer accepted.
-    pub until: u64,
-}
-
-/// The keys in a file, newest first: one on each line. What is not lines of visible ASCII is one key.
-///
-/// # Errors
-/// What is wrong with a line, without the key.
-pub fn key_lines(secret: &Secret) -> Result<Vec<KeyLine>, String> {
-    let is_text = |byte: &u8| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\n' | b'\r');
-    let text = secret.expose_str().filter(|text| text.as_bytes().iter().all(is_text));
-    let Some(text) = text else {
-        return Ok(vec![KeyLine { secret: secret.clone(), from: 0, until: u64::MAX }]);
-    };
-    let lines = text.lines().filter(|line| !line.trim().is_empty());
-    lines
-        .map(|line| {
-            let dated = Dated::parse(line)?;
-            Ok(KeyLine { secret: Secret::new(dated.value), from: dated.from, until: dated.until })
-        })
-        .collect()
 }
 
 fn short_digest(bytes: &[u8]) -> String {

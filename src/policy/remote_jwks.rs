@@ -7,7 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::ca_certificates::{Authorities, Authority};
 use crate::auth::jwt::Keys;
-use crate::auth::jwt::jwk_set::{Algorithm, KeySet};
+use crate::auth::jwt::algorithm::Algorithm;
+use crate::auth::jwt::jwk_set::KeySet;
 use crate::auth::jwt::remote_jwks::{Place, PublishedKeys, Source};
 use crate::config::Config;
 use crate::config::raw::KeyRefresh;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
@@ -172,6 +173,9 @@ fn listed(server: &raw::Server, certified: Option<&str>, tls: Option<&Arc<Client
     Some(Listed { at, tls, weight: server.weight() })
 }
 
+/// A certificate chain and the private key of its first certificate.
+type CertificatePair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
 fn is_http2(raw: &raw::Backend) -> bool {
     raw.protocol == raw::Protocol::Http2
 }
@@ -214,27 +218,10 @@ fn read_tls(
     let Some((certificate, private_key)) = pair else {
         return Some((offering(raw, builder.with_no_client_auth()), digest(&material)));
     };
-    let chain: Result<Vec<_>, _> = config.read_file(certificate).map(|pem| {
-        material.extend_from_slice(&pem);
-        CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).collect()
-    });
-    let key = config.read_private_file(private_key).map(|pem| PrivateKeyDer::from_pem_slice(&pem));
-    let (chain, key) = match (chain, key) {
-        (Ok(chain), Ok(Ok(key))) => (chain, key),
-        (Err((message, help)), _) => {
-            problem("certificate", message, help);
-            return None;
-        }
-        (_, Err((message, help))) => {
-            problem("private_key", message, help);
-            return None;
-        }
-        (_, Ok(Err(fault))) => {
-            problem(
-                "private_key",
-                format!("{}: {fault}", config.resolve(private_key).display()),
-                "put a private key there, in PEM".to_owned(),
-            );
+    let (chain, key) = match read_pair(config, certificate, private_key, &mut material) {
+        Ok(pair) => pair,
+        Err((key, (message, help))) => {
+            problem(key, message, help);
             return None;
         }
     };
@@ -249,6 +236,26 @@ fn read_tls(
             None
         }
     }
+}
+
+/// The gateway's own certificate chain and its private key, whose PEM of the chain is added to `material`; otherwise the
+/// configuration key that is wrong, the message and the help.
+fn read_pair(
+    config: &Config,
+    certificate: &Path,
+    private_key: &Path,
+    material: &mut Vec<u8>,
+) -> Result<CertificatePair, (&'static str, (String, String))> {
+    let (chain_pem, key_pem) = (config.read_file(certificate), config.read_private_file(private_key));
+    let chain_pem = chain_pem.map_err(|fault| ("certificate", fault))?;
+    material.extend_from_slice(&chain_pem);
+    let chain = CertificateDer::pem_slice_iter(&chain_pem).filter_map(Result::ok).collect();
+    let key_pem = key_pem.map_err(|fault| ("private_key", fault))?;
+    let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|fault| {
+        let message = format!("{}: {fault}", config.resolve(private_key).display());
+        ("private_key", (message, "put a private key there, in PEM".to_owned()))
+    })?;
+    Ok((chain, key))
 }
 
 /// With the protocol that is to be spoken (RFC 7301).

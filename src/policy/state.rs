@@ -43,19 +43,26 @@ pub fn read(config: &Config, problems: &mut Problems) -> Option<Settings> {
     let default_tls = raw::RedisTls::default();
     let tls = uses_tls.then(|| redis.tls.as_ref().unwrap_or(&default_tls));
     let at = "state.redis";
-    let servers = credentials(config, at, redis.username.as_ref(), redis.password.as_ref(), (at, tls), problems)?;
+    let at_servers =
+        CredentialKeys { at, username: redis.username.as_ref(), password: redis.password.as_ref(), tls_at: at, tls };
+    let servers = at_servers.read(config, problems)?;
     let sentinels = match redis.sentinel.as_ref() {
         None => Credentials::default(),
         Some(sentinel) => {
             let own = "state.redis.sentinel";
             let access = sentinel.access();
-            let (username, password) =
-                access.map(|access| (access.username.as_ref(), access.password.as_ref())).unzip();
-            let tls = match access.and_then(|access| access.tls.as_ref()) {
+            let (tls_at, tls) = match access.and_then(|access| access.tls.as_ref()) {
                 Some(tls) => (own, Some(tls)),
                 None => (at, tls),
             };
-            credentials(config, own, username.flatten(), password.flatten(), tls, problems)?
+            let at_sentinels = CredentialKeys {
+                at: own,
+                username: access.and_then(|access| access.username.as_ref()),
+                password: access.and_then(|access| access.password.as_ref()),
+                tls_at,
+                tls,
+            };
+            at_sentinels.read(config, problems)?
         }
     };
     let outage = Outage { sessions: raw.outage.sessions.get(), revocations: raw.outage.revocations.get() };
@@ -71,30 +78,34 @@ pub fn read(config: &Config, problems: &mut Problems) -> Option<Settings> {
     Some(Settings::Redis(Box::new(settings), outage))
 }
 
-/// Reads what is shown to one kind of server. TLS has a place of its own: sentinels may have that of the servers.
-fn credentials(
-    config: &Config,
-    at: &str,
-    username: Option<&String>,
-    password: Option<&raw::SecretRef>,
-    (tls_at, tls): (&str, Option<&raw::RedisTls>),
-    problems: &mut Problems,
-) -> Option<Credentials> {
-    let password = match password.map(|password| config.read_secret(password)).transpose() {
-        Ok(password) => password,
-        Err((message, help)) => {
-            problems.push(config.problem(&format!("{at}.password"), message, help));
-            return None;
-        }
-    };
-    let tls = match tls.map(|tls| read_tls(config, tls)).transpose() {
-        Ok(tls) => tls,
-        Err((key, (message, help))) => {
-            problems.push(config.problem(&format!("{tls_at}.tls.{key}"), message, help));
-            return None;
-        }
-    };
-    Some(Credentials { username: username.cloned(), password, tls })
+/// Keys of the configuration with the credentials for one kind of server. TLS has a place of its own: sentinels may have
+/// that of the servers.
+struct CredentialKeys<'c> {
+    at: &'static str,
+    username: Option<&'c String>,
+    password: Option<&'c raw::SecretRef>,
+    tls_at: &'static str,
+    tls: Option<&'c raw::RedisTls>,
+}
+
+impl CredentialKeys<'_> {
+    fn read(&self, config: &Config, problems: &mut Problems) -> Option<Credentials> {
+        let password = match self.password.map(|password| config.read_secret(password)).transpose() {
+            Ok(password) => password,
+            Err((message, help)) => {
+                problems.push(config.problem(&format!("{}.password", self.at), message, help));
+                return None;
+            }
+        };
+        let tls = match self.tls.map(|tls| read_tls(config, tls)).transpose() {
+            Ok(tls) => tls,
+            Err((key, (message, help))) => {
+                problems.push(config.problem(&format!("{}.tls.{key}", self.tls_at), message, help));
+                return None;
+            }
+        };
+        Some(Credentials { username: self.username.cloned(), password, tls })
+    }
 }
 
 /// TLS towards Redis; otherwise the key that is wrong, and why.

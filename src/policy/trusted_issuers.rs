@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::ca_certificates::Authorities;
 use super::remote_jwks::{self, Fault, Publisher, Registry};
+use crate::auth::jwt::algorithm::Algorithm;
 use crate::auth::jwt::claims::{ClaimPath, ClaimRule, Expected};
-use crate::auth::jwt::jwk_set::{Algorithm, KeySet};
+use crate::auth::jwt::jwk_set::KeySet;
 use crate::auth::jwt::remote_jwks::Place;
 use crate::auth::jwt::{Keys, Verifier};
 use crate::config::raw::{self, ClaimValue};

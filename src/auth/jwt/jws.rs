@@ -7,8 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::jwk_set::Algorithm;
-use super::plain_type;
+use super::algorithm::Algorithm;
 use crate::refusal::TokenFault;
 
 /// The longest token, in bytes.
@@ -139,6 +138,12 @@ impl Header {
             kind,
         })
     }
+}
+
+/// A `typ` as types are compared: in small letters and without `application/` (RFC 7515 section 4.1.9).
+pub(super) fn plain_type(text: &str) -> String {
+    let text = text.to_ascii_lowercase();
+    text.strip_prefix("application/").map(str::to_owned).unwrap_or(text)
 }
 
 /// The members of a JSON object in which no name stands twice (RFC 7515 section 4, RFC 7519 section 4).

@@ -3,20 +3,25 @@
 //!
 //! However many tokens name unknown keys, there is one fetch at a time and none within the cooldown after it.
 
+mod copy;
+mod discovery;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
-use super::jwk_set::{Algorithm, KeySet};
+use super::algorithm::Algorithm;
+use super::jwk_set::KeySet;
 use super::jws::Jws;
 use crate::fetch::{ChosenBy, Document, Fault, Fetcher};
-use crate::private_file;
 use crate::refusal::TokenFault;
 
 /// How long a request waits for a key that it names.
@@ -126,7 +131,7 @@ impl PublishedKeys {
             outcomes: Mutex::default(),
             clock: Instant::now(),
         };
-        if let Some((fetched_at, text)) = keys.read_copy()
+        if let Some((fetched_at, text)) = copy::read(&keys.source)
             && fetched_at <= now
             && let Ok(set) = keys.parse(&text)
         {
@@ -266,40 +271,13 @@ impl PublishedKeys {
         let (url, chosen) = match &self.source.place {
             Place::Url(url) => (url.clone(), ChosenBy::Us),
             Place::Discovery => {
-                let url = self.discovered().await?;
-                (url, ChosenBy::Them(host_of(&self.source.issuer)))
+                let url = discovery::jwks_uri(fetcher, &self.source.issuer).await?;
+                (url, ChosenBy::Them(discovery::host_of(&self.source.issuer)))
             }
         };
         let document = fetcher.get(&url, chosen).await.map_err(|found| fault(&url, &found))?;
         let set = self.parse(&document.body).map_err(|(word, message)| (word, format!("{url}: {message}")))?;
         Ok((document, set))
-    }
-
-    /// `jwks_uri` of the issuer's metadata.
-    async fn discovered(&self) -> Result<String, (&'static str, String)> {
-        let issuer = &self.source.issuer;
-        let mut last = ("status", "there is no metadata".to_owned());
-        for url in metadata_addresses(issuer) {
-            let document = match self.source.fetcher.get(&url, ChosenBy::Us).await {
-                Ok(document) => document,
-                Err(fault) => {
-                    last = (fault.as_str(), format!("{url}: {fault}"));
-                    if matches!(fault, Fault::Status(_)) {
-                        continue;
-                    }
-                    break;
-                }
-            };
-            let metadata: Value = serde_json::from_slice(&document.body)
-                .map_err(|_| ("json", format!("{url}: the metadata are not JSON")))?;
-            // RFC 8414 section 3.3: metadata that speak of another issuer must not be used.
-            if metadata["issuer"] != issuer.as_str() {
-                return Err(("json", format!("{url}: the metadata are of another issuer")));
-            }
-            let keys = metadata["jwks_uri"].as_str();
-            return keys.map(str::to_owned).ok_or_else(|| ("json", format!("{url}: the metadata have no `jwks_uri`")));
-        }
-        Err(last)
     }
 
     fn parse(&self, text: &[u8]) -> Result<KeySet, (&'static str, String)> {
@@ -342,52 +320,9 @@ impl PublishedKeys {
         outcomes.last = Some(outcome);
     }
 
-    fn read_copy(&self) -> Option<(u64, Vec<u8>)> {
-        let file = &self.source.copy;
-        let text = match private_file::read(file, self.state_directory()) {
-            Ok(text) => text,
-            Err(error) => {
-                if error.kind() != std::io::ErrorKind::NotFound {
-                    // Whoever can write it could sign for any customer of this issuer.
-                    let file = file.display();
-                    tracing::warn!(%file, %error, "the copy of an issuer's keys is not used: others can have made it");
-                }
-                return None;
-            }
-        };
-        let copy: Value = serde_json::from_slice(&text).ok()?;
-        let is_ours = copy["issuer"] == self.source.issuer.as_str() && copy["place"] == self.place_text();
-        is_ours.then_some(())?;
-        Some((copy["fetched_at"].as_u64()?, copy["jwks"].as_str()?.as_bytes().to_vec()))
-    }
-
-    /// The copies are in a directory of their own there.
-    fn state_directory(&self) -> &Path {
-        let copies = self.source.copy.parent();
-        copies.and_then(Path::parent).unwrap_or(Path::new(""))
-    }
-
-    /// Losing the copy costs nothing but a start without the issuer.
     fn write_copy(&self) {
-        let Some(current) = self.current.load_full() else { return };
-        let Ok(text) = std::str::from_utf8(&current.text) else { return };
-        let copy = json!({
-            "issuer": self.source.issuer, "place": self.place_text(), "fetched_at": current.fetched_at, "jwks": text,
-        });
-        let file = &self.source.copy;
-        let written = match private_file::is_place_own(file, self.state_directory()) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => crate::secret::write_private(file, copy.to_string().as_bytes()),
-        };
-        if let Err(error) = written {
-            tracing::warn!(file = %self.source.copy.display(), %error, "cannot keep a copy of an issuer's keys");
-        }
-    }
-
-    fn place_text(&self) -> String {
-        match &self.source.place {
-            Place::Url(url) => url.clone(),
-            Place::Discovery => "discovery".to_owned(),
+        if let Some(current) = self.current.load_full() {
+            copy::write(&self.source, current.fetched_at, &current.text);
         }
     }
 }
@@ -437,29 +372,6 @@ fn spread(pause: Duration) -> Duration {
     pause - pause.mul_f64(f64::from(random) / 2_560.0)
 }
 
-/// Where an issuer's metadata stand: OpenID Connect Discovery 1.0 section 4, then RFC 8414 section 3.
-fn metadata_addresses(issuer: &str) -> Vec<String> {
-    let base = issuer.trim_end_matches('/');
-    let (scheme, rest) = base.split_once("://").unwrap_or(("https", base));
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    vec![
-        format!("{base}/.well-known/openid-configuration"),
-        format!("{scheme}://{authority}/.well-known/oauth-authorization-server{path}"),
-    ]
-}
-
-fn host_of(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split('/').next().unwrap_or(rest);
-    match authority.strip_prefix('[') {
-        Some(inner) => inner.split(']').next().unwrap_or(inner),
-        None => authority.split(':').next().unwrap_or(authority),
-    }
-}
-
 fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::jwk_set::{Algorithm, KeySet};
+use super::algorithm::Algorithm;
+use super::jwk_set::KeySet;
 use crate::secret::Secret;
 use crate::validity::{KeyVersion, LastUse, parse_time};
 use aws_lc_rs::digest;

@@ -14,8 +14,8 @@ use proptest::prelude::*;
 use serde_json::json;
 use x509_parser::prelude::FromDer as _;
 
+use super::algorithm::Algorithm;
 use super::claims::ClaimPath;
-use super::jwk_set::Algorithm;
 use super::*;
 
 mod claims;

@@ -35,30 +35,7 @@ impl Check<'_> {
         self.balancing(at, backend);
         let all = backend.servers.iter().enumerate();
         self.unique("the server", all.map(|(index, server)| (format!("{servers}[{index}]"), server.url())));
-        if let Some(tls) = &backend.tls {
-            for (present, missing, is_alone) in [
-                ("certificate", "private_key", tls.certificate.is_some() && tls.private_key.is_none()),
-                ("private_key", "certificate", tls.private_key.is_some() && tls.certificate.is_none()),
-            ] {
-                if is_alone {
-                    let message = format!("`{present}` stands without `{missing}`");
-                    self.add(&format!("{at}.tls.{present}"), message, format!("add `{missing}`"));
-                }
-            }
-            if let Some(name) = &tls.server_name
-                && let Some((message, help)) = grammar::host_fault(name)
-            {
-                self.add(&format!("{at}.tls.server_name"), message, help);
-            }
-            if tls.danger_accept_any_certificate && tls.ca.is_some() {
-                let message = "`danger_accept_any_certificate` is set, and `ca` says whom to trust";
-                self.add(&format!("{at}.tls.danger_accept_any_certificate"), message, "remove one of them");
-            }
-            if !backend.servers.is_empty() && !backend.servers.iter().any(|server| server.url().starts_with("https:")) {
-                let message = "`tls` is set, and no server of this backend is https";
-                self.add(&format!("{at}.tls"), message, "write https:// in `servers`, or remove `tls`");
-            }
-        }
+        self.backend_tls(&format!("{at}.tls"), backend);
         if backend.proxy_protocol.is_some() && backend.protocol == Protocol::Http2 {
             let message = "a connection by HTTP/2 is for many callers, and a PROXY protocol header names one";
             self.add(&format!("{at}.proxy_protocol"), message, "remove `proxy_protocol`, or `protocol`");
@@ -67,6 +44,51 @@ impl Check<'_> {
         if let Some(assertion) = &backend.backend_assertion {
             self.backend_assertion(&format!("{at}.backend_assertion"), assertion);
         }
+        self.backend_limits(at, backend);
+        if let Some(rules) = &backend.request_headers {
+            self.request_fields(&format!("{at}.request_headers"), rules);
+        }
+        if let Some(rules) = &backend.response_headers {
+            self.response_fields(&format!("{at}.response_headers"), rules);
+        }
+        if let Some(queue) = &backend.queue {
+            self.more_than_zero(&format!("{at}.queue.length"), queue.length);
+            self.some_time(&format!("{at}.queue.timeout"), queue.timeout);
+        }
+        self.some_time(&format!("{at}.circuit_breaker.pause"), backend.circuit_breaker.pause);
+        if backend.retry_budget > 100 {
+            self.add(&format!("{at}.retry_budget"), "more than 100 percent", "write at most 100");
+        }
+    }
+
+    fn backend_tls(&mut self, at: &str, backend: &Backend) {
+        let Some(tls) = &backend.tls else { return };
+        for (present, missing, is_alone) in [
+            ("certificate", "private_key", tls.certificate.is_some() && tls.private_key.is_none()),
+            ("private_key", "certificate", tls.private_key.is_some() && tls.certificate.is_none()),
+        ] {
+            if is_alone {
+                let message = format!("`{present}` stands without `{missing}`");
+                self.add(&format!("{at}.{present}"), message, format!("add `{missing}`"));
+            }
+        }
+        if let Some(name) = &tls.server_name
+            && let Some((message, help)) = grammar::host_fault(name)
+        {
+            self.add(&format!("{at}.server_name"), message, help);
+        }
+        if tls.danger_accept_any_certificate && tls.ca.is_some() {
+            let message = "`danger_accept_any_certificate` is set, and `ca` says whom to trust";
+            self.add(&format!("{at}.danger_accept_any_certificate"), message, "remove one of them");
+        }
+        if !backend.servers.is_empty() && !backend.servers.iter().any(|server| server.url().starts_with("https:")) {
+            let message = "`tls` is set, and no server of this backend is https";
+            self.add(at, message, "write https:// in `servers`, or remove `tls`");
+        }
+    }
+
+    /// Timeouts, and how much goes to it at once.
+    fn backend_limits(&mut self, at: &str, backend: &Backend) {
         for (key, duration) in [
             ("connect_timeout", backend.connect_timeout),
             ("timeout", backend.timeout),
@@ -83,6 +105,20 @@ impl Check<'_> {
                 self.add(&key, message, "remove `max_connections`, or add `protocol: http2`");
             }
         }
+        self.backend_shares(at, backend);
+        if let Some(adaptive) = &backend.adaptive {
+            let min = format!("{at}.adaptive.min");
+            self.more_than_zero(&min, adaptive.min);
+            if adaptive.min >= backend.concurrency {
+                let message =
+                    format!("`min` is not below `concurrency`, {}: nothing could be learnt", backend.concurrency);
+                self.add(&min, message, "write a smaller number, or remove `adaptive`");
+            }
+        }
+    }
+
+    /// Shares of `concurrency`, in percent.
+    fn backend_shares(&mut self, at: &str, backend: &Backend) {
         let share = format!("{at}.websocket_share");
         match backend.websocket_share {
             0 => self.add(
@@ -98,29 +134,6 @@ impl Check<'_> {
             0 => self.add(&share, "no upload would be taken", "write at least 1; 100 bounds nobody"),
             1..=100 => {}
             _ => self.add(&share, "more than 100 percent", "write at most 100"),
-        }
-        if let Some(adaptive) = &backend.adaptive {
-            let min = format!("{at}.adaptive.min");
-            self.more_than_zero(&min, adaptive.min);
-            if adaptive.min >= backend.concurrency {
-                let message =
-                    format!("`min` is not below `concurrency`, {}: nothing could be learnt", backend.concurrency);
-                self.add(&min, message, "write a smaller number, or remove `adaptive`");
-            }
-        }
-        if let Some(rules) = &backend.request_headers {
-            self.request_fields(&format!("{at}.request_headers"), rules);
-        }
-        if let Some(rules) = &backend.response_headers {
-            self.response_fields(&format!("{at}.response_headers"), rules);
-        }
-        if let Some(queue) = &backend.queue {
-            self.more_than_zero(&format!("{at}.queue.length"), queue.length);
-            self.some_time(&format!("{at}.queue.timeout"), queue.timeout);
-        }
-        self.some_time(&format!("{at}.circuit_breaker.pause"), backend.circuit_breaker.pause);
-        if backend.retry_budget > 100 {
-            self.add(&format!("{at}.retry_budget"), "more than 100 percent", "write at most 100");
         }
     }
 

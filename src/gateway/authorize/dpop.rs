@@ -4,7 +4,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::uri::{Authority, Uri};
 
 use crate::auth::dpop::Proof;
-use crate::auth::token_binding::Binding;
+use crate::auth::jwt::confirmation::Binding;
 use crate::auth::{Caller, Client};
 use crate::gateway::Gateway;
 use crate::gateway::rate_limit::keys::network;

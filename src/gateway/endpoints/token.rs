@@ -11,7 +11,7 @@ use super::client_authentication::{is_shown, one_of, read_forms};
 use super::form::Form;
 use super::json_answer::{json_response, times};
 use super::lockout::{Attempt, Who};
-use crate::auth::token_binding::Binding;
+use crate::auth::jwt::confirmation::Binding;
 use crate::auth::{Client, jwt};
 use crate::gateway::error::{self, Detail, Refused};
 use crate::gateway::observe::record::Record;

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+use super::discovery::{host_of, metadata_addresses};
 use super::*;
 
 const NOW: u64 = 1_795_000_000;

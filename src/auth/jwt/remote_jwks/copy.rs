@@ -1,0 +1,58 @@
+//! Copy of an issuer's keys in a private file: a start without the issuer goes by it.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Place, Source};
+use crate::private_file;
+
+/// When the keys of the copy were fetched, in seconds since 1970, and their JWK set. `None` without a copy, or where
+/// others can write it.
+pub(super) fn read(source: &Source) -> Option<(u64, Vec<u8>)> {
+    let file = &source.copy;
+    let text = match private_file::read(file, state_directory(source)) {
+        Ok(text) => text,
+        Err(error) => {
+            if error.kind() != std::io::ErrorKind::NotFound {
+                // Whoever can write it could sign for any customer of this issuer.
+                let file = file.display();
+                tracing::warn!(%file, %error, "the copy of an issuer's keys is not used: others can have made it");
+            }
+            return None;
+        }
+    };
+    let copy: Value = serde_json::from_slice(&text).ok()?;
+    let is_ours = copy["issuer"] == source.issuer.as_str() && copy["place"] == place_text(source);
+    is_ours.then_some(())?;
+    Some((copy["fetched_at"].as_u64()?, copy["jwks"].as_str()?.as_bytes().to_vec()))
+}
+
+/// The copies are in a directory of their own there.
+fn state_directory(source: &Source) -> &Path {
+    let copies = source.copy.parent();
+    copies.and_then(Path::parent).unwrap_or(Path::new(""))
+}
+
+/// Losing the copy costs nothing but a start without the issuer.
+pub(super) fn write(source: &Source, fetched_at: u64, text: &[u8]) {
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    let copy = json!({
+        "issuer": source.issuer, "place": place_text(source), "fetched_at": fetched_at, "jwks": text,
+    });
+    let file = &source.copy;
+    let written = match private_file::is_place_own(file, state_directory(source)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => crate::secret::write_private(file, copy.to_string().as_bytes()),
+    };
+    if let Err(error) = written {
+        tracing::warn!(file = %source.copy.display(), %error, "cannot keep a copy of an issuer's keys");
+    }
+}
+
+fn place_text(source: &Source) -> String {
+    match &source.place {
+        Place::Url(url) => url.clone(),
+        Place::Discovery => "discovery".to_owned(),
+    }
+}

@@ -1,0 +1,204 @@
+//! Checks of listeners, issuer and login.
+
+use super::{MAXIMAL, Problem, SHIPPED, assert_fine, assert_said, edited, problems};
+
+#[test]
+fn listeners_are_safe_and_possible() {
+    assert_said(
+        SHIPPED,
+        &[
+            (
+                "certs/server.pem, private_key: certs/server.key }",
+                "a, private_key: b }\n      client_certificate: required",
+                "listen[0].tls.client_certificate",
+                "needs `client_ca`",
+            ),
+            ("# For operators", "  - address: 0.0.0.0:80\n# For operators", "listen[1].address", "no `tls`"),
+            ("# For operators", "  - address: \"[::]:80\"\n# For operators", "listen[1].address", "no `tls`"),
+            ("admin:\n", "workers: 0\nadmin:\n", "workers", "from 1 to 1024"),
+            ("admin:\n", "workers: 1025\nadmin:\n", "workers", "from 1 to 1024"),
+        ],
+    );
+    for key in [
+        "connections: 0",
+        "headers: 0",
+        "head: 0B",
+        "target: 0",
+        "body: 0KiB",
+        "handshake_timeout: 0s",
+        "head_timeout: 0ms",
+        "body_idle_timeout: 0s",
+        "request_timeout: 0s",
+        "idle_timeout: 0s",
+    ] {
+        let name = key.split(':').next().unwrap();
+        let found = problems(&edited(SHIPPED, "    tls:\n", &format!("    limits: {{ {key} }}\n    tls:\n")));
+        assert!(found.iter().any(|problem| problem.path == format!("listen[0].limits.{name}")), "{key}:\n{found}");
+    }
+    for address in ["127.0.0.1:80", "127.8.8.8:80", "\"[::1]:80\"", "\"[::ffff:127.0.0.1]:80\""] {
+        assert_fine(SHIPPED, &[("# For operators", &format!("  - address: {address}\n# For operators"))]);
+    }
+}
+
+#[test]
+fn the_issuer_is_a_public_address() {
+    assert_said(
+        SHIPPED,
+        &[
+            ("url: https://localhost:8443", "url: http://api.example.com", "issuer.url", "https"),
+            ("url: https://localhost:8443", "url: api.example.com", "issuer.url", "not an http or https address"),
+            ("url: https://localhost:8443", "url: https://api.example.com?x=1", "issuer.url", "no query"),
+            ("url: https://localhost:8443", "url: \"https://api.example.com/#a\"", "issuer.url", "no fragment"),
+            ("url: https://localhost:8443", "url: https://", "issuer.url", "no host name"),
+            ("url: https://localhost:8443", "url: https://me:pw@api.example.com", "issuer.url", "no user name"),
+            ("audience: legacy-api", "audience: \"\"", "issuer.audience", "empty"),
+            ("audience: legacy-api", "audience: a\n  clock_skew: 61s", "issuer.clock_skew", "too much"),
+        ],
+    );
+    assert_fine(
+        SHIPPED,
+        &[
+            ("url: https://localhost:8443", "url: http://127.0.0.1:8443"),
+            ("url: https://localhost:8443", "url: http://localhost"),
+            ("url: https://localhost:8443", "url: https://api.example.com/tenant"),
+        ],
+    );
+}
+
+#[test]
+fn a_login_has_all_that_it_needs() {
+    assert_said(
+        MAXIMAL,
+        &[
+            (
+                "    backend: legacy\n    path",
+                "    file: a.yaml\n    backend: legacy\n    path",
+                "login.accounts",
+                "side by side",
+            ),
+            ("    backend: legacy\n    path", "    path", "login.accounts", "nothing says who may log in"),
+            (
+                "    backend: legacy\n    path",
+                "    file: a.yaml\n    path",
+                "login.accounts.path",
+                "belongs to `backend`",
+            ),
+            (
+                "    backend: legacy\n    path",
+                "    file: a.yaml\n    path",
+                "login.accounts.subject",
+                "belongs to `backend`",
+            ),
+            ("    path: /sign-in\n", "", "login.accounts", "`path` is missing"),
+            ("    subject: /customer/id\n", "", "login.accounts", "`subject` is missing"),
+            ("subject: /customer/id", "subject: customer.id", "login.accounts.subject", "JSON pointer"),
+            ("path: /sign-in", "path: sign-in", "login.accounts.path", "starts with `/`"),
+            (
+                "    path: /sign-in\n",
+                "    path: /sign-in\n    fold: true\n",
+                "login.accounts.fold",
+                "belongs to `file`",
+            ),
+            ("[ 401, 404 ]", "[]", "login.accounts.no.status", "empty"),
+            ("[ 401, 404 ]", "[ 401, 429 ]", "login.accounts.no.status[1]", "says nothing about"),
+            ("[ 401, 404 ]", "[ 302 ]", "login.accounts.no.status[0]", "says nothing about"),
+            ("[ 401, 404 ]", "[ 500 ]", "login.accounts.no.status[0]", "says nothing about"),
+            (
+                "    backend: legacy\n    path",
+                "    file: a.yaml\n    path",
+                "login.accounts.no",
+                "belongs to `backend`",
+            ),
+            ("    name: session", "    name: my session", "login.cookie.name", "not the name of a cookie"),
+            ("idle: 10m", "idle: 0m", "login.cookie.idle", "no time at all"),
+            ("  issue: both\n  lifetime: 1h", "  issue: both\n  lifetime: 0h", "login.lifetime", "no time at all"),
+            ("burst: 5 }", "burst: 0 }", "login.limits.burst", "zero"),
+            ("    burst: 10\n", "    burst: 0\n", "access_token.limits.burst", "zero"),
+            ("path: /login\n", "path: /.well-known/jwks.json\n", "login.path", "another endpoint"),
+        ],
+    );
+    assert_said(
+        SHIPPED,
+        &[
+            ("issue: jwt ", "issue: cookie ", "login.issue", "`login.cookie` is missing"),
+            ("issue: jwt ", "issue: both ", "login.issue", "`login.cookie` is missing"),
+            (
+                "identifier:\n  key: { file: certs/identifier.key }\n  mode: traceable ",
+                "# ",
+                "login",
+                "there is no `identifier`",
+            ),
+            (
+                "issuer:\n  url: https://localhost:8443\n  audience: legacy-api\n  signing_keys: certs/signing/ ",
+                "# ",
+                "login",
+                "there is no `issuer`",
+            ),
+            (
+                "issuer:\n  url: https://localhost:8443\n  audience: legacy-api\n  signing_keys: certs/signing/ ",
+                "# ",
+                "access_token",
+                "there is no `issuer`",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn claims_carry_nothing_about_a_person() {
+    for claim in [
+        "email",
+        "email_verified",
+        "Email",
+        "mail_address",
+        "name",
+        "given_name",
+        "givenName",
+        "family_name",
+        "nickname",
+        "preferred_username",
+        "username",
+        "phone",
+        "phone_number",
+        "birthdate",
+        "address",
+        "account_number",
+        "ssn",
+        "https://example.com/email",
+        "upn",
+    ] {
+        for (from, to, path) in [
+            ("claims: [ tier ]", format!("claims: [ \"{claim}\" ]"), "login.claims[0]"),
+            ("subject: oid", format!("subject: \"{claim}\""), "trusted_issuers[0].subject"),
+        ] {
+            let found = problems(&edited(MAXIMAL, from, &to));
+            let fits = |problem: &Problem| problem.path == path && problem.message.contains("personal data");
+            assert!(found.iter().any(fits), "{claim}:\n{found}");
+        }
+    }
+    for claim in ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "client_id", "scope", "wg_account"] {
+        assert_said(
+            MAXIMAL,
+            &[(
+                "claims: [ tier ]",
+                Box::leak(format!("claims: [ {claim} ]").into_boxed_str()),
+                "login.claims[0]",
+                "itself",
+            )],
+        );
+    }
+    assert_fine(MAXIMAL, &[("claims: [ tier ]", "claims: [ branch, segment ]"), ("subject: oid", "subject: sub")]);
+}
+
+#[test]
+fn a_refresh_token_is_not_used_twice_for_long_and_a_customer_has_at_least_one_login() {
+    assert_said(
+        MAXIMAL,
+        &[
+            ("grace: 5s", "grace: 61s", "login.refresh.grace", "a thief could use"),
+            ("max_per_customer: 10", "max_per_customer: 0", "login.max_per_customer", "from 1 to 1000"),
+            ("max_per_customer: 10", "max_per_customer: 1001", "login.max_per_customer", "from 1 to 1000"),
+        ],
+    );
+    assert_fine(MAXIMAL, &[("grace: 5s", "grace: 0s"), ("grace: 5s", "grace: 60s")]);
+}

@@ -1,0 +1,100 @@
+//! `login`, read: accounts, lockout, refresh tokens, and the pages that may use its cookie.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::accounts::{Accounts, AccountsReader};
+use super::identifiers::tenant;
+use super::lockout::costs;
+use crate::backend::Backend;
+use crate::config::raw::{self, Issue, NumberStyle};
+use crate::config::{Config, Problems};
+use crate::customer::Deriver;
+use crate::state::login_lockout::Costs;
+
+/// How customers log in.
+pub struct Login {
+    /// Who may.
+    pub accounts: Accounts,
+    /// What they get.
+    pub issue: Issue,
+    /// For how many seconds.
+    pub lifetime: u64,
+    /// How numbers are written.
+    pub number_style: NumberStyle,
+    /// Whether JSON is taken beside a form.
+    pub json: bool,
+    /// The issuer that identifiers of our own accounts are derived with.
+    pub tenant: String,
+    /// The SameSite word of the cookie.
+    pub same_site: &'static str,
+    /// How many failures of one name may be verified, from wherever they come.
+    pub limit: raw::RateLimit,
+    /// What wrong passwords cost.
+    pub attempts: Costs,
+    /// How many sessions, and families of refresh tokens, a customer has at most.
+    pub max_per_customer: usize,
+    /// Refresh tokens, where they are given.
+    pub refresh: Option<Refresh>,
+}
+
+/// How refresh tokens are given.
+#[derive(Debug, Clone, Copy)]
+pub struct Refresh {
+    /// For how many seconds after the login.
+    pub lifetime: u64,
+    /// How long after its use a token gives the same again.
+    pub grace: Duration,
+}
+
+/// Whose pages may make calls for which only a cookie speaks.
+#[derive(Debug, Default)]
+pub struct OwnSite {
+    /// Origins beside that of the call itself.
+    pub origins: Vec<String>,
+    /// A header that a strange page cannot send.
+    pub header: Option<HeaderName>,
+}
+
+impl OwnSite {
+    pub(super) fn read(cookie: &raw::Cookie) -> Self {
+        let header = cookie.csrf_header.as_ref().and_then(|header| HeaderName::from_bytes(header.as_bytes()).ok());
+        Self { origins: cookie.origins.clone(), header }
+    }
+}
+
+/// Reads the login; what is wrong goes to `problems`.
+pub(super) fn read(
+    config: &Config,
+    login: &raw::Login,
+    deriver: Option<&Deriver>,
+    backends: Option<&HashMap<String, Arc<Backend>>>,
+    problems: &mut Problems,
+) -> Option<Login> {
+    let tenant = tenant(config.raw());
+    let accounts = AccountsReader { config, login, tenant: &tenant, deriver }.read(backends, problems)?;
+    let same_site = match login.cookie.as_ref().map(|cookie| cookie.same_site).unwrap_or_default() {
+        raw::SameSite::Lax => "Lax",
+        raw::SameSite::Strict => "Strict",
+        raw::SameSite::None => "None",
+    };
+    Some(Login {
+        accounts,
+        issue: login.issue,
+        lifetime: login.lifetime.as_secs(),
+        number_style: login.number_style,
+        json: login.json,
+        tenant,
+        same_site,
+        limit: login.limits,
+        attempts: costs(&login.attempts),
+        max_per_customer: login.max_per_customer,
+        refresh: login
+            .refresh
+            .as_ref()
+            .map(|refresh| Refresh { lifetime: refresh.lifetime.as_secs(), grace: refresh.grace.get() }),
+    })
+}

@@ -1,0 +1,266 @@
+//! Routes of the configuration in, compiled routes out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, Method};
+
+use super::{CallLimit, Placement, Route, Websocket};
+use crate::auth::{ApiKeyHeader, CustomerTokenSource, Demand, DpopDemand};
+use crate::backend::Backend;
+use crate::config::raw::{self, RateLimit, Requirement};
+use crate::config::{Config, Problems, scalar};
+use crate::customer::Deriver;
+use crate::fields::FieldSet;
+use crate::json_body::Pointer;
+use crate::policy::cors::Cors;
+use crate::policy::field_rules::FieldRules;
+use crate::policy::path::Odd;
+use crate::policy::response::ResponseRules;
+use crate::policy::rewrite::Rewrite;
+use crate::policy::stripped_headers::on_route;
+
+/// Compiles routes.
+pub(in crate::policy) struct RouteCompiler<'a> {
+    /// The configuration.
+    pub(in crate::policy) config: &'a Config,
+    /// Backends by name.
+    pub(in crate::policy) backends: &'a HashMap<String, Arc<Backend>>,
+    /// Derives identifiers; those of one backend alone are derived from it.
+    pub(in crate::policy) deriver: Option<&'a Deriver>,
+    /// Fields that callers must not send to any backend.
+    pub(in crate::policy) stripped: &'a Arc<FieldSet>,
+}
+
+/// Reports a problem of a route: the key within the route, the message, the help.
+type Report<'r> = dyn FnMut(&str, String, &str) + 'r;
+
+impl RouteCompiler<'_> {
+    /// All routes, in the order of the configuration. Those with a problem are left out.
+    pub(in crate::policy) fn compile_all(&self, problems: &mut Problems) -> Vec<Route> {
+        let numbered = self.config.raw().routes.iter().zip(0..);
+        numbered
+            .filter_map(|(route, number)| {
+                let mut report = |key: &str, message: String, help: &str| {
+                    problems.push(self.config.problem(&format!("routes[{number}].{key}"), message, help));
+                };
+                self.compile(route, number, &mut report)
+            })
+            .collect()
+    }
+
+    fn compile(&self, route: &raw::Route, number: u32, report: &mut Report<'_>) -> Option<Route> {
+        let raw = self.config.raw();
+        // The names of backends were checked before; a missing one has been reported there.
+        let backend = self.backends.get(&route.backend)?;
+        let methods = methods(route, report);
+        let placement = placement(route, report);
+        let customer_token_sources = customer_token_sources(route, report);
+        let session = raw.login.as_ref().and_then(|login| login.cookie.as_ref());
+        let own_cookies = own_cookies(session, &customer_token_sources);
+        let api_key_header = api_key_header(route, report);
+        let response = response_rules(route, report);
+        let cors = route.cors.as_ref().map(|cors| Arc::new(Cors::read(cors, &methods)));
+        let section = raw.backends.get(&route.backend);
+        let request_fields =
+            FieldRules::read([section.and_then(|it| it.request_headers.as_ref()), route.request_headers.as_ref()]);
+        Some(Route {
+            name: route.name.as_str().into(),
+            methods,
+            demand: demand(raw, route, number, api_key_header?, customer_token_sources),
+            previous_header: previous_header(placement.as_ref()),
+            pairwise: self
+                .deriver
+                .filter(|_| section.is_some_and(|backend| backend.pairwise))
+                .map(|deriver| Arc::new(deriver.pairwise(&route.backend))),
+            enforce: route.mode == raw::Mode::Enforce,
+            placement,
+            send_subject: route.identifier.as_ref().is_some_and(|placement| placement.send == raw::Send::Subject),
+            rate: route.limits.rate.map(|rate| CallLimit {
+                limit: RateLimit { rate, burst: route.limits.burst },
+                per: route.limits.per,
+                shared: route.limits.shared,
+            }),
+            body_limit: route.limits.body.map(|size| size.bytes() as u64),
+            timeout: route.limits.timeout.map_or(backend.timeout, |timeout| timeout.get()),
+            backend: Arc::clone(backend),
+            retry: route.retry,
+            forward: route.forward_credentials.clone(),
+            pass_unauthorized: route.pass_unauthorized,
+            content_types: route.content_types.iter().map(|kind| kind.to_ascii_lowercase()).collect(),
+            own_cookies,
+            session_cookie: session.map(|cookie| cookie.name.as_str().into()),
+            allowed_in_path: allowed_in_path(&route.allow_in_path),
+            rewrite: route.rewrite.as_ref().map(|it| Rewrite::new(it, section.is_some_and(|it| it.ignores_case))),
+            websocket: route.websocket.then(|| Websocket::read(&route.limits)),
+            stripped: on_route(self.stripped, route, request_fields.as_deref()),
+            request_fields,
+            response_fields: FieldRules::read([
+                section.and_then(|it| it.response_headers.as_ref()),
+                route.response_headers.as_ref(),
+            ]),
+            security_headers: route.security_headers,
+            cors,
+            response,
+        })
+    }
+}
+
+fn methods(route: &raw::Route, report: &mut Report<'_>) -> Vec<Method> {
+    let mut methods = Vec::new();
+    for method in &route.methods {
+        match Method::from_bytes(method.as_bytes()) {
+            Ok(method) => methods.push(method),
+            Err(_) => report("methods", format!("`{method}` is not a method"), "write it like POST"),
+        }
+    }
+    methods
+}
+
+fn placement(route: &raw::Route, report: &mut Report<'_>) -> Option<Placement> {
+    let raw::Placement { header, body, .. } = route.identifier.as_ref()?;
+    match (header, body) {
+        (None, None) => None,
+        (Some(header), _) => match HeaderName::from_bytes(header.as_bytes()) {
+            Ok(header) => Some(Placement::Header(header)),
+            Err(_) => {
+                report("identifier.header", format!("`{header}` is not a header name"), "write it like X-Customer-Id");
+                None
+            }
+        },
+        (None, Some(pointer)) => match Pointer::parse(pointer) {
+            Ok(pointer) => Some(Placement::Body(pointer)),
+            Err(fault) => {
+                report("identifier.body", fault, "write it like /customer/id");
+                None
+            }
+        },
+    }
+}
+
+/// `customer-auth` and the session cookie, unless the route names others.
+fn customer_token_sources(route: &raw::Route, report: &mut Report<'_>) -> Vec<CustomerTokenSource> {
+    let Some(places) = &route.customer_token_sources else {
+        return vec![CustomerTokenSource::usual(), CustomerTokenSource::Session];
+    };
+    let mut sources = Vec::new();
+    for place in places {
+        match read_place(place) {
+            Ok(place) => sources.extend(place),
+            Err(fault) => report("customer_token_sources", fault, "see docs/configuration.md"),
+        }
+    }
+    sources
+}
+
+fn read_place(place: &raw::CustomerTokenSource) -> Result<Option<CustomerTokenSource>, String> {
+    Ok(match place {
+        raw::CustomerTokenSource::Header(header) => {
+            let name = HeaderName::from_bytes(header.name.as_bytes())
+                .map_err(|_| format!("`{}` is not a header name", header.name))?;
+            Some(CustomerTokenSource::Header(name, header.scheme.clone()))
+        }
+        raw::CustomerTokenSource::Session(on) => on.then_some(CustomerTokenSource::Session),
+        raw::CustomerTokenSource::Cookie(name) => Some(CustomerTokenSource::Cookie(name.clone())),
+        raw::CustomerTokenSource::Body(pointer) => Some(CustomerTokenSource::Body(Pointer::parse(pointer)?)),
+        raw::CustomerTokenSource::Bearer(on) => on.then_some(CustomerTokenSource::Bearer),
+    })
+}
+
+/// Cookies that end here: the session cookie, and those that may hold a customer's token.
+fn own_cookies(session: Option<&raw::Cookie>, sources: &[CustomerTokenSource]) -> Vec<String> {
+    let of_tokens = sources.iter().filter_map(|source| match source {
+        CustomerTokenSource::Cookie(name) => Some(name),
+        _ => None,
+    });
+    session.map(|cookie| &cookie.name).into_iter().chain(of_tokens).cloned().collect()
+}
+
+fn api_key_header(route: &raw::Route, report: &mut Report<'_>) -> Option<ApiKeyHeader> {
+    let header = HeaderName::from_bytes(route.api_key_header.as_bytes()).ok();
+    if header.is_none() {
+        report("api_key_header", format!("`{}` is not a header name", route.api_key_header), "write it like X-Api-Key");
+    }
+    header.map(ApiKeyHeader)
+}
+
+fn response_rules(route: &raw::Route, report: &mut Report<'_>) -> Option<Box<ResponseRules>> {
+    match ResponseRules::read(route.response.as_ref()?) {
+        Ok(rules) => Some(Box::new(rules)),
+        Err((key, fault)) => {
+            report(&format!("response.{key}"), fault, "see docs/configuration.md");
+            None
+        }
+    }
+}
+
+fn demand(
+    raw: &raw::Raw,
+    route: &raw::Route,
+    number: u32,
+    api_key_header: ApiKeyHeader,
+    customer_token_sources: Vec<CustomerTokenSource>,
+) -> Demand {
+    let requires = |requirement| route.require.contains(&requirement);
+    Demand {
+        route: number,
+        client: requires(Requirement::Client),
+        customer: requires(Requirement::Customer),
+        api_key: requires(Requirement::ApiKey),
+        api_key_header,
+        audience: audience(raw, route),
+        proof: match route.dpop {
+            None => DpopDemand::None,
+            Some(raw::Dpop::Optional) => DpopDemand::Optional,
+            Some(raw::Dpop::Required) => DpopDemand::Required,
+        },
+        apart: route.audience_apart(raw).map(Arc::from),
+        scopes: route.scopes.clone(),
+        customer_token_sources,
+    }
+}
+
+/// Whom a client's token must be for on this route.
+fn audience(raw: &raw::Raw, route: &raw::Route) -> String {
+    let usual = || raw.issuer.as_ref().map(|issuer| issuer.audience.clone());
+    let apart = || route.audience_apart(raw).map(str::to_owned);
+    route.audience.clone().or_else(apart).or_else(usual).unwrap_or_default()
+}
+
+fn allowed_in_path(forms: &[raw::InPath]) -> Odd {
+    let mut allowed = Odd::default();
+    for form in forms {
+        allowed.add(match form {
+            raw::InPath::EncodedSlash => Odd::ENCODED_SLASH,
+            raw::InPath::EncodedBackslash => Odd::ENCODED_BACKSLASH,
+            raw::InPath::EncodedPercent => Odd::ENCODED_PERCENT,
+            raw::InPath::Semicolon => Odd::SEMICOLON,
+            raw::InPath::DoubleSlash => Odd::DOUBLE_SLASH,
+            raw::InPath::TrailingDot => Odd::TRAILING_DOT,
+            raw::InPath::TrailingSpace => Odd::TRAILING_SPACE,
+            raw::InPath::StreamName => Odd::STREAM_NAME,
+        });
+    }
+    allowed
+}
+
+/// `X-Customer-Id-Previous` beside `X-Customer-Id`, and also where the identifier goes into the body.
+fn previous_header(placement: Option<&Placement>) -> HeaderName {
+    let beside = match placement {
+        Some(Placement::Header(name)) => HeaderName::from_bytes(format!("{name}-previous").as_bytes()).ok(),
+        Some(Placement::Body(_)) | None => None,
+    };
+    beside.unwrap_or(HeaderName::from_static("x-customer-id-previous"))
+}
+
+impl Websocket {
+    fn read(limits: &raw::RouteLimits) -> Self {
+        let or = |set: Option<scalar::Duration>, seconds| set.map_or(Duration::from_secs(seconds), |time| time.get());
+        Self {
+            idle: or(limits.idle, 5 * 60),
+            lifetime: or(limits.lifetime, 24 * 60 * 60),
+            recheck: or(limits.recheck, 30),
+        }
+    }
+}
