@@ -600,7 +600,7 @@ impl State {
                     begin again";
         let page = store.read(place).await.ok_or(gone)?;
         let lines = page.records.iter().map(|(key, value)| archive::line(key, value)).collect::<Option<_>>();
-        let next = page.next.map(|next| format!("{}-{}", next.snapshot, session::hex(&next.after)));
+        let next = page.next.map(|next| format!("{}-{}", next.snapshot, crate::hex::hex(&next.after)));
         Ok((lines.ok_or("a record of the state is no text")?, next))
     }
 

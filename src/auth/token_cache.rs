@@ -11,8 +11,8 @@ use super::jwt::{Claims, Kind};
 use super::tls::certificate::CertificateName;
 use super::token_binding::Binding;
 use crate::customer::Identifier;
+use crate::hex::hex;
 use crate::state::revocation::{Issued, Revocations, Subject};
-use crate::state::session::hex;
 use quick_cache::Equivalent;
 use quick_cache::unsync::Cache;
 

@@ -20,8 +20,8 @@ use crate::auth::jwt::jwk_set::Algorithm;
 use crate::auth::jwt::remote_jwks::Place;
 use crate::auth::{ApiKey, ApiKeyVersion, Client, ClientSecret, SessionCookie};
 use crate::config::{Config, Problems, raw};
+use crate::hex::hex;
 use crate::secret::Secret;
-use crate::state::session::hex;
 use crate::validity::{Dated, KeyVersion, parse_time};
 
 /// The clients by id.

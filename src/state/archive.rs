@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use super::codec::{self, Kept};
 use super::embedded::{Change, Embedded, Fate, OpenFault, Put, Unreadable, replace_file};
 use super::revocation::{Rule, Subject};
-use super::session::hex;
 use super::{LONGEST, LONGEST_SKEW};
+use crate::hex::hex;
 use aws_lc_rs::digest::{Context, SHA256};
 pub(super) use reader::{Contents, Reader, Record};
 

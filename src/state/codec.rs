@@ -9,8 +9,9 @@ use super::quota::{Count, Period};
 use super::refresh_token::{Family, Predecessor};
 use super::replay::OnceId;
 use super::revocation::{Rule, Subject};
-use super::session::{Agent, LoginId, Session, SessionDigest, hex, unhex};
+use super::session::{Agent, LoginId, Session, SessionDigest};
 use crate::customer::Identifier;
+use crate::hex::{hex, unhex};
 
 /// A record that was read.
 #[derive(Debug, PartialEq, Eq)]

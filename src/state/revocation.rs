@@ -312,8 +312,7 @@ impl Revocations {
 
     /// Whether this API key, by the digest of it, is no longer good. Costs nothing where none has been revoked.
     pub fn covers_api_key(&self, digest: &[u8; 32]) -> bool {
-        self.api_keys.load(Ordering::Acquire) > 0
-            && self.covers(&Subject::ApiKey(super::session::hex(digest).into()), None)
+        self.api_keys.load(Ordering::Acquire) > 0 && self.covers(&Subject::ApiKey(crate::hex::hex(digest).into()), None)
     }
 
     /// Whether the rule about all is about what was issued in this second, by no number. Costs nothing without such a rule.
