@@ -6,6 +6,7 @@
 
 pub mod account_stamp;
 pub mod archive;
+mod change;
 mod codec;
 mod customer_logins;
 mod embedded;
@@ -29,10 +30,11 @@ use tokio::runtime::Handle;
 use crate::customer::Identifier;
 use crate::metrics::StateMetrics;
 use account_stamp::AccountStamps;
+use change::{Change, Fate};
 use codec::Kept;
 use customer_logins::{LoginKind, Registry};
 pub use embedded::OpenFault;
-use embedded::{Change, Embedded, Fate, Place, Released};
+use embedded::{Embedded, Place, Released};
 use login_lockout::Attempts;
 use quota::Quotas;
 pub use quota::{Quota, Taken};

@@ -10,8 +10,9 @@ use std::io::{self, BufWriter, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::change::{Change, Fate, Unreadable};
 use super::codec::{self, Kept};
-use super::embedded::{Change, Embedded, Fate, OpenFault, Put, Unreadable, replace_file};
+use super::embedded::{Embedded, OpenFault, Put, replace_file};
 use super::revocation::{Rule, Subject};
 use super::{LONGEST, LONGEST_SKEW};
 use crate::hex::hex;

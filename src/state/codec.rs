@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::account_stamp::AccountStamp;
-use super::embedded::{Change, Unreadable};
+use super::change::{Change, Unreadable};
 use super::login_lockout::{ANY_SPELLING, AttemptKey, Failures, NOBODY, Spelling};
 use super::quota::{Count, Period};
 use super::refresh_token::{Family, Predecessor};

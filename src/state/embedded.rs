@@ -21,6 +21,7 @@ use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, S
 use tokio::sync::oneshot;
 
 use super::Unavailable;
+use super::change::{Change, Fate, Unreadable};
 use crate::private_file;
 use compaction::beside;
 pub(super) use deletions::SLICE;
@@ -47,32 +48,6 @@ const CACHE: usize = 16 << 20;
 
 /// What takes records by key and value.
 pub(super) type Put<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), OpenFault> + 'a;
-
-/// A change of one record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Change {
-    /// It is this from now on.
-    Put(Vec<u8>, Vec<u8>),
-    /// It is gone.
-    Delete(Vec<u8>),
-}
-
-impl Change {
-    /// Of which.
-    pub(super) fn key(&self) -> &[u8] {
-        match self {
-            Self::Put(key, _) | Self::Delete(key) => key,
-        }
-    }
-}
-
-/// Whether a record that was read is still of use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    Live,
-    /// It is deleted from the file, when there is time.
-    Dead,
-}
 
 /// The file.
 pub(super) struct Embedded {
@@ -122,6 +97,15 @@ impl OpenFault {
         let (path, said) = (path.display().to_string(), error.to_string());
         if is_full(error) { Self::Full(path, said) } else { Self::Unusable(path, said) }
     }
+
+    /// The file at this path holds a record that cannot be read.
+    fn unreadable(path: &Path, fault: Unreadable) -> Self {
+        let path = path.display().to_string();
+        match fault {
+            Unreadable::Later(kind) => Self::Later(path, kind),
+            Unreadable::Damaged(fault) => Self::Damaged(path, fault),
+        }
+    }
 }
 
 impl Embedded {
@@ -139,7 +123,7 @@ impl Embedded {
             let database = if path.exists() { open_existing(&path)? } else { create(&path)? };
             // Left behind by a process that died while it made the file smaller.
             let _ = fs::remove_file(beside(&path));
-            let contents = read_all(&database, take).map_err(|fault| fault.of(&path))?;
+            let contents = read_all(&database, take).map_err(|fault| OpenFault::unreadable(&path, fault))?;
             Ok::<_, OpenFault>((database, contents))
         })?;
         let (queue, jobs) = channel();
@@ -464,24 +448,6 @@ fn open_database(path: &Path) -> Result<Database, DatabaseError> {
 
 fn damaged(path: &Path, fault: &dyn std::fmt::Display) -> OpenFault {
     OpenFault::Damaged(path.display().to_string(), fault.to_string())
-}
-
-/// Why a record says nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Unreadable {
-    /// It is of a kind that only a later version knows: this one.
-    Later(String),
-    /// It is not what was written.
-    Damaged(String),
-}
-
-impl Unreadable {
-    fn of(self, path: &Path) -> OpenFault {
-        match self {
-            Self::Later(kind) => OpenFault::Later(path.display().to_string(), kind),
-            Self::Damaged(fault) => OpenFault::Damaged(path.display().to_string(), fault),
-        }
-    }
 }
 
 impl From<redb::Error> for Unreadable {

@@ -125,7 +125,8 @@ mod tests {
 
     use super::*;
     use crate::customer::Identifier;
-    use crate::state::embedded::{Embedded, Fate};
+    use crate::state::change::Fate;
+    use crate::state::embedded::Embedded;
     use crate::state::login_lockout::{AttemptKeys, Attempts, Cost, Costs};
     use crate::state::refresh_token::RefreshToken;
     use crate::state::replay::Use;

@@ -6,7 +6,8 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use super::redb_guard::guarded;
-use super::{Change, TABLE, begin_file, sync_directory};
+use super::{TABLE, begin_file, sync_directory};
+use crate::state::change::Change;
 use redb::{Database, ReadableDatabase as _};
 
 /// How many bytes one step copies, about: a write waits for one step.

@@ -14,7 +14,8 @@ use super::compaction::{Rewrite, is_worth_it};
 use super::deletions::Backlog;
 use super::redb_guard::guarded;
 use super::snapshot::{Page, Place, Snapshot};
-use super::{Change, TABLE, open_database};
+use super::{TABLE, open_database};
+use crate::state::change::Change;
 
 /// How many jobs go into one commit at most.
 const MAX_GROUP: usize = 1_024;
@@ -478,7 +479,7 @@ mod tests {
         let mut found = Vec::new();
         let store = super::super::Embedded::open(&copy, |key, value| {
             found.push((key.to_vec(), value.to_vec()));
-            Ok(super::super::Fate::Live)
+            Ok(crate::state::change::Fate::Live)
         });
         store.unwrap().close();
         assert!(!copy.join("state.new").exists(), "what a crash has left behind goes");
@@ -582,7 +583,8 @@ mod tests {
         assert!(steps > 2, "{steps}");
         let small = writer.file_bytes();
         assert!(small * 3 < large, "{small} of {large}");
-        let (_, live) = read_all(writer.database.as_ref().unwrap(), |_, _| Ok(super::super::Fate::Live)).unwrap();
+        let (_, live) =
+            read_all(writer.database.as_ref().unwrap(), |_, _| Ok(crate::state::change::Fate::Live)).unwrap();
         assert_eq!(writer.live + bytes_of(&[], super::super::VERSION), live);
         drop(writer);
         assert!(after_a_crash(&directory).into_iter().eq(expected));
