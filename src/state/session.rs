@@ -494,37 +494,6 @@ mod tests {
         assert!(matches!(found(LoginId::of(&[2; 32]).subject()), Found::Live(_)));
     }
 
-    #[tokio::test]
-    async fn a_login_that_was_ended_stays_so_until_no_clock_takes_its_tokens_any_more() {
-        let state = crate::state::State::in_memory();
-        state.begin([1; 32], session(1_000), crate::state::Bound { most: 20, until: 9_000 }).await.unwrap();
-        state.end_login(&[1; 32], &session(1_000), 0).await.unwrap();
-        // The session ends at 9,000, and so does its JWT, by clocks that are right.
-        state.sweep(9_059, 1_000).await;
-        let ended = || state.revocations().covers(&LoginId::of(&[7; 32]).subject(), Some(session(1_000).issued()));
-        assert!(ended());
-        state.sweep(9_060, 1_000).await;
-        assert!(!ended());
-    }
-
-    #[tokio::test]
-    async fn a_session_that_was_idle_for_too_long_is_kept_for_a_logout_until_its_end_unless_room_is_needed() {
-        let bound = crate::state::Bound { most: 20, until: 9_000 };
-        let mut state = crate::state::State::in_memory();
-        state.begin([1; 32], session(1_000), bound).await.unwrap();
-        let kept = async |state: &crate::state::State| state.find(&[1; 32]).await.unwrap().is_some();
-        state.sweep(8_999, 1_000).await;
-        assert!(kept(&state).await);
-        assert_eq!(state.session(&[1; 32], 8_999, 1_000, &all()), Found::Expired);
-        assert!(state.sessions(8_999, 1_000, crate::state::Among::All, |_| true).await.unwrap().is_empty());
-        state.sweep(9_000, 1_000).await;
-        assert!(!kept(&state).await);
-        state.max_sessions = 2;
-        state.begin([1; 32], session(1_000), bound).await.unwrap();
-        state.sweep(8_999, 1_000).await;
-        assert!(!kept(&state).await);
-    }
-
     #[test]
     fn browsers_are_told_apart_by_family() {
         let chrome =
