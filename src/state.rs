@@ -18,6 +18,7 @@ pub mod refresh_token;
 pub mod replay;
 pub mod revocation;
 pub mod session;
+mod session_cache;
 mod sharded_map;
 mod unwritten_rules;
 
@@ -41,7 +42,8 @@ use redis::Redis;
 use refresh_token::{Answered, Family};
 use replay::UsedIds;
 use revocation::Revocations;
-use session::{LoginId, SessionDigest, Sessions, Trust};
+use session::{LoginId, SessionDigest};
+use session_cache::{Sessions, Trust};
 use sharded_map::Shards;
 use unwritten_rules::Owed;
 

@@ -7,13 +7,15 @@ use crate::customer::Identifier;
 use crate::state::account_stamp::AccountStamps;
 use crate::state::customer_logins::LoginKind;
 use crate::state::revocation::Rule;
-use crate::state::session::{self, Found, LoginId, Session, SessionDigest, Trust};
+use crate::state::session::{self, Found, LoginId, Session, SessionDigest};
+use crate::state::session_cache::{SessionCheck, Trust};
 use crate::state::{Among, Bound, LONGEST_SKEW, State, Store, Unavailable, UnlessLeft, codec};
 
 impl State {
     /// What a session id is worth, as far as this process can tell. `idle` is how many seconds it may go unused.
     pub fn session(&self, digest: &SessionDigest, now: u64, idle: u64, accounts: &AccountStamps) -> Found {
-        let (found, touch) = self.sessions.find(digest, now, idle, self.trust(), &self.revocations, accounts);
+        let check = SessionCheck { now, idle, trust: self.trust(), revocations: &self.revocations, accounts };
+        let (found, touch) = self.sessions.find(digest, check);
         if touch && let Some((session, ..)) = self.sessions.copy(digest) {
             match &self.store {
                 Store::Memory => {}
