@@ -9,7 +9,7 @@ use super::jwt::confirmation::Binding;
 use super::tls::certificate::CertificateName;
 use crate::customer::Identifier;
 use crate::state::revocation::{Issued, Revocations, Subject};
-use crate::state::session::hex;
+use crate::hex::hex;
 
 /// What a token was found to be worth.
 #[derive(Debug, Clone)]

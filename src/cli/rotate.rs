@@ -20,9 +20,9 @@ use crate::config::raw::{Cookie, SecretRef};
 use crate::config::scalar::Duration;
 use crate::config::{self, Config};
 use crate::customer::IdentifierKey;
+use crate::hex::hex;
 use crate::policy::{KeyLine, key_lines};
 use crate::secret::{Secret, random_bytes, replace_keeping};
-use crate::state::session::hex;
 use crate::validity::{Dated, format_time, parse_time};
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate rotate signing-key\n  \

@@ -19,7 +19,7 @@ use crate::auth::jwt::algorithm::Algorithm;
 use crate::auth::jwt::remote_jwks::Place;
 use crate::auth::{Client, ClientSecret, SessionCookie};
 use crate::config::{Config, Problems, raw};
-use crate::state::session::hex;
+use crate::hex::hex;
 use crate::validity::{Dated, KeyVersion};
 
 /// The clients by id.

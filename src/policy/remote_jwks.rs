@@ -13,7 +13,7 @@ use crate::auth::jwt::remote_jwks::{Place, PublishedKeys, Source};
 use crate::config::Config;
 use crate::config::raw::KeyRefresh;
 use crate::fetch::Fetcher;
-use crate::state::session::hex;
+use crate::hex::hex;
 use crate::validity::LastUse;
 use aws_lc_rs::digest;
 

@@ -19,7 +19,7 @@ use crate::backend::health::HealthCheck;
 use crate::backend::proxy_protocol::ProxyProtocol;
 use crate::backend::servers::{At, Listed, Rules, Servers, Standings};
 use crate::config::{Config, Problems, raw};
-use crate::state::session::hex;
+use crate::hex::hex;
 
 /// What outlives a policy: how many requests are in flight to which backend, and how its servers stand.
 #[derive(Debug, Default)]

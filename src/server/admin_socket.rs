@@ -38,13 +38,14 @@ use crate::gateway::{
     Shared, attempts_from, attempts_of, customer_of_backend, customer_rules, end_family, end_of, last_end,
     shown_attempt,
 };
+use crate::hex::hex;
 use crate::policy::Policy;
 use crate::refusal::TokenFault;
 use crate::secret::has_secret_shape;
 use crate::state::login_lockout::{AttemptKey, Failures, NOBODY};
 use crate::state::refresh_token::{Family, RefreshToken};
 use crate::state::revocation::{Revocations, Rule, Subject};
-use crate::state::session::{LoginId, Session, SessionDigest, hex};
+use crate::state::session::{LoginId, Session, SessionDigest};
 use crate::state::{Among, LONGEST, Unavailable};
 use crate::validity::KeyVersion;
 

@@ -10,11 +10,12 @@ use std::io::{self, BufWriter, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::change::{Change, Fate, Unreadable};
 use super::codec::{self, Kept};
-use super::embedded::{Change, Embedded, Fate, OpenFault, Put, Unreadable, replace_file};
+use super::embedded::{Embedded, OpenFault, Put, replace_file};
 use super::revocation::{Rule, Subject};
-use super::session::hex;
 use super::{LONGEST, LONGEST_SKEW};
+use crate::hex::hex;
 use aws_lc_rs::digest::{Context, SHA256};
 pub(super) use reader::{Contents, Reader, Record};
 

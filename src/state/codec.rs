@@ -3,14 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use super::account_stamp::AccountStamp;
-use super::embedded::{Change, Unreadable};
+use super::change::{Change, Unreadable};
 use super::login_lockout::{ANY_SPELLING, AttemptKey, Failures, NOBODY, Spelling};
 use super::quota::{Count, Period};
 use super::refresh_token::{Family, Predecessor};
 use super::replay::OnceId;
 use super::revocation::{Rule, Subject};
-use super::session::{Agent, LoginId, Session, SessionDigest, hex, unhex};
+use super::session::{Agent, LoginId, Session, SessionDigest};
 use crate::customer::Identifier;
+use crate::hex::{hex, unhex};
 
 /// A record that was read.
 #[derive(Debug, PartialEq, Eq)]

@@ -3,76 +3,41 @@
 
 mod compaction;
 mod deletions;
+mod fault;
+mod file;
 mod redb_guard;
+mod replacement;
 mod snapshot;
+mod table;
 mod writer;
 
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use redb::backends::FileBackend;
-use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageError, TableDefinition};
 use tokio::sync::oneshot;
 
 use super::Unavailable;
-use crate::private_file;
-use compaction::beside;
+use super::change::{Change, Fate, Unreadable};
 pub(super) use deletions::SLICE;
-use redb_guard::{guarded, read_guarded};
+pub use fault::OpenFault;
+pub(super) use file::{FILE, examine};
+use file::{beside, create, open_existing, private_directory};
+use redb_guard::read_guarded;
+pub(super) use replacement::{Put, replace_file};
 pub(super) use snapshot::{Page, Place};
-use writer::{Job, Waiter, Waiting, Writer, bytes_of, is_full};
+use table::read_all;
+use writer::{Job, Waiter, Waiting, Writer};
 
-/// The name of the file.
-pub(super) const FILE: &str = "state.redb";
-/// All that is kept: the first byte of a key says what it is of.
-const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("wicketgate");
-/// What stands under the key without bytes: the version of all else.
-const VERSION: &[u8] = b"1";
 /// How many writes may wait.
 const MAX_WAITING: usize = 4_096;
 /// How many deletions may: of those beyond, the records are read and deleted after the next start.
 const MAX_DELETIONS: usize = 65_536;
 /// How long a caller waits for its change to be on the disk.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How many records are restored in one commit.
-const RESTORED_AT_ONCE: usize = 10_000;
-/// What redb may keep in memory: everything is read once only.
-const CACHE: usize = 16 << 20;
-
-/// What takes records by key and value.
-pub(super) type Put<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), OpenFault> + 'a;
-
-/// A change of one record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Change {
-    /// It is this from now on.
-    Put(Vec<u8>, Vec<u8>),
-    /// It is gone.
-    Delete(Vec<u8>),
-}
-
-impl Change {
-    /// Of which.
-    pub(super) fn key(&self) -> &[u8] {
-        match self {
-            Self::Put(key, _) | Self::Delete(key) => key,
-        }
-    }
-}
-
-/// Whether a record that was read is still of use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    Live,
-    /// It is deleted from the file, when there is time.
-    Dead,
-}
 
 /// The file.
 pub(super) struct Embedded {
@@ -94,36 +59,6 @@ impl Released {
     }
 }
 
-/// Why the file cannot be used; each says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenFault {
-    /// Another process has it.
-    #[error("{0} is in use by another process: stop that one first, or give this one another `state.embedded.path`")]
-    Locked(String),
-    /// It is not what was written.
-    #[error(
-        "{0} is damaged ({1}): restore a backup with `wicketgate state restore`, or move it away to begin without any login and revocation"
-    )]
-    Damaged(String, String),
-    /// A later version of wicketgate wrote it, or some of it.
-    #[error("{0} was written by a later version of wicketgate ({1}): run that version, or move the file away")]
-    Later(String, String),
-    /// The directory or file cannot be opened.
-    #[error("cannot open {0}: {1}; let the user that runs wicketgate write there, or change `state.embedded.path`")]
-    Unusable(String, String),
-    /// The disk is full.
-    #[error("cannot write {0}: {1}; make room there, or change `state.embedded.path`")]
-    Full(String, String),
-}
-
-impl OpenFault {
-    /// Why this path cannot be read or written.
-    fn of(path: &Path, error: &redb::Error) -> Self {
-        let (path, said) = (path.display().to_string(), error.to_string());
-        if is_full(error) { Self::Full(path, said) } else { Self::Unusable(path, said) }
-    }
-}
-
 impl Embedded {
     /// Opens the file in this directory, and gives all that it holds to `take`. Makes both where there is nothing.
     ///
@@ -139,7 +74,7 @@ impl Embedded {
             let database = if path.exists() { open_existing(&path)? } else { create(&path)? };
             // Left behind by a process that died while it made the file smaller.
             let _ = fs::remove_file(beside(&path));
-            let contents = read_all(&database, take).map_err(|fault| fault.of(&path))?;
+            let contents = read_all(&database, take).map_err(|fault| OpenFault::unreadable(&path, fault))?;
             Ok::<_, OpenFault>((database, contents))
         })?;
         let (queue, jobs) = channel();
@@ -260,264 +195,14 @@ fn claim(waiting: &AtomicUsize, most: usize) -> bool {
     has_room
 }
 
-/// A directory that only its owner can look into.
-fn private_directory(directory: &Path) -> io::Result<()> {
-    if directory.is_dir() {
-        return Ok(());
-    }
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)
-}
-
-/// Made under another name first: a crash in between must not leave what looks like a damaged file.
-fn create(path: &Path) -> Result<Database, OpenFault> {
-    let new = beside(path);
-    let database = begin_file(&new).map_err(|error| OpenFault::of(path, &error))?;
-    // The lock stays with the open file, whatever its name.
-    let named = fs::rename(&new, path).and_then(|()| sync_directory(path));
-    named.map_err(|error| OpenFault::of(path, &redb::Error::Io(error)))?;
-    Ok(database)
-}
-
-/// A new file without records; none is left where that fails.
-fn begin_file(path: &Path) -> Result<Database, redb::Error> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(redb::Error::Io(error)),
-        _ => {}
-    }
-    fill_new_file(path).inspect_err(|_| drop(fs::remove_file(path)))
-}
-
-fn fill_new_file(path: &Path) -> Result<Database, redb::Error> {
-    // Nothing that somebody has put there meanwhile, nor through a link.
-    let mut options = fs::OpenOptions::new();
-    let file = options.read(true).write(true).create_new(true).mode(0o600).open(path).map_err(redb::Error::Io)?;
-    let database = Database::builder().set_cache_size(CACHE).create_with_backend(FileBackend::new(file)?)?;
-    let transaction = database.begin_write()?;
-    transaction.open_table(TABLE)?.insert(&[][..], VERSION)?;
-    transaction.commit()?;
-    Ok(database)
-}
-
-fn sync_directory(file: &Path) -> io::Result<()> {
-    file.parent().map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
-}
-
-/// To open a named pipe would wait for ever.
-fn only_a_file(path: &Path) -> Result<(), OpenFault> {
-    let seen = fs::metadata(path).and_then(|metadata| private_file::only_a_file(path, &metadata));
-    seen.map_err(|error| OpenFault::Unusable(path.display().to_string(), error.to_string()))
-}
-
-fn open_existing(path: &Path) -> Result<Database, OpenFault> {
-    only_a_file(path)?;
-    // redb would take an empty file for a new one.
-    if fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0) {
-        return Err(OpenFault::Damaged(path.display().to_string(), "it is empty".to_owned()));
-    }
-    // Whoever had it may have put a smaller one in its place just now.
-    let opened = loop {
-        let before = inode(path);
-        let opened = open_database(path);
-        if opened.is_err() || before == inode(path) {
-            break opened;
-        }
-    };
-    opened.map_err(|fault| match fault {
-        DatabaseError::DatabaseAlreadyOpen => OpenFault::Locked(path.display().to_string()),
-        DatabaseError::Storage(StorageError::Io(error)) if error.kind() != io::ErrorKind::InvalidData => {
-            OpenFault::of(path, &redb::Error::Io(error))
-        }
-        fault => damaged(path, &fault),
-    })
-}
-
-/// Looks whether the file in this directory could be opened, and changes nothing.
-///
-/// # Errors
-/// [`OpenFault`], but for what only reading all of it shows.
-pub(super) fn examine(directory: &Path) -> Result<(), OpenFault> {
-    let path = directory.join(FILE);
-    read_guarded(&path, || examine_file(&path))
-}
-
-fn examine_file(path: &Path) -> Result<(), OpenFault> {
-    let shown = || path.display().to_string();
-    let length = match fs::metadata(path) {
-        Ok(metadata) => metadata.len(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(OpenFault::Unusable(shown(), error.to_string())),
-    };
-    only_a_file(path)?;
-    if length == 0 {
-        return Err(OpenFault::Damaged(shown(), "it is empty".to_owned()));
-    }
-    fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path)
-        .map_err(|error| OpenFault::Unusable(shown(), error.to_string()))?;
-    let database = match Database::builder().open_read_only(path) {
-        Ok(database) => database,
-        // The process before has not closed it: the next one mends that.
-        Err(DatabaseError::RepairAborted) => return Ok(()),
-        Err(DatabaseError::DatabaseAlreadyOpen) => return Err(OpenFault::Locked(shown())),
-        Err(fault) => return Err(damaged(path, &fault)),
-    };
-    let version = || -> Result<bool, redb::Error> {
-        let table = database.begin_read()?.open_table(TABLE)?;
-        Ok(table.get(&[][..])?.is_none_or(|version| version.value() == VERSION))
-    };
-    match version() {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(OpenFault::Later(shown(), "all of it".to_owned())),
-        Err(fault) => Err(damaged(path, &fault)),
-    }
-}
-
-/// Makes a new file of what `fill` puts into it, and puts it in the place of the one in this directory, which nobody may have
-/// open. Where that one is now. `now` is in seconds since 1970.
-///
-/// # Errors
-/// What `fill` says, or [`OpenFault`]: the file is what it was.
-pub(super) fn replace_file<E: From<OpenFault>>(
-    directory: &Path,
-    now: u64,
-    fill: impl FnOnce(&mut Put<'_>) -> Result<(), E>,
-) -> Result<Option<PathBuf>, E> {
-    let path = directory.join(FILE);
-    // Held until the new file is there. One that cannot be opened nobody else has open either.
-    let held = path.exists().then(|| read_guarded(&path, || open_existing(&path)));
-    if let Some(Err(OpenFault::Locked(path))) = held {
-        return Err(OpenFault::Locked(path).into());
-    }
-    let replaced = replace_held(&path, now, fill);
-    let _ = guarded(|| drop(held));
-    replaced
-}
-
-/// The same of a file that is held.
-fn replace_held<E: From<OpenFault>>(
-    path: &Path,
-    now: u64,
-    fill: impl FnOnce(&mut Put<'_>) -> Result<(), E>,
-) -> Result<Option<PathBuf>, E> {
-    let unusable = |error: redb::Error| OpenFault::of(path, &error);
-    let directory = path.parent().unwrap_or(path);
-    let new = beside(path);
-    let database = begin_file(&new).map_err(unusable)?;
-    let filled = fill_all(&database, fill, unusable);
-    if let Err(fault) = filled {
-        drop(database);
-        let _ = fs::remove_file(new);
-        return Err(fault);
-    }
-    drop(database);
-    let placed = || -> io::Result<Option<PathBuf>> {
-        let mut before = None;
-        if path.exists() {
-            let time = crate::validity::format_time(now).replace(':', "");
-            let names = (0..100).map(|number| match number {
-                0 => format!("{FILE}.before-restore-{time}"),
-                number => format!("{FILE}.before-restore-{time}-{number}"),
-            });
-            let free = names.map(|name| directory.join(name)).find(|path| !path.exists());
-            let aside = free.ok_or(io::ErrorKind::AlreadyExists)?;
-            // By another name first: at no moment there is none.
-            fs::hard_link(path, &aside)?;
-            before = Some(aside);
-        }
-        fs::rename(&new, path)?;
-        sync_directory(path)?;
-        Ok(before)
-    };
-    placed().map_err(|error| {
-        let _ = fs::remove_file(&new);
-        unusable(redb::Error::Io(error)).into()
-    })
-}
-
-fn fill_all<E: From<OpenFault>>(
-    database: &Database,
-    fill: impl FnOnce(&mut Put<'_>) -> Result<(), E>,
-    unusable: impl Fn(redb::Error) -> OpenFault,
-) -> Result<(), E> {
-    let write = |changes: &mut Vec<Change>| -> Result<(), OpenFault> {
-        let written = writer::commit(database, changes).map_err(&unusable);
-        changes.clear();
-        written.map(drop)
-    };
-    let mut changes = Vec::new();
-    fill(&mut |key, value| {
-        changes.push(Change::Put(key.to_vec(), value.to_vec()));
-        if changes.len() < RESTORED_AT_ONCE { Ok(()) } else { write(&mut changes) }
-    })?;
-    Ok(write(&mut changes)?)
-}
-
-fn inode(path: &Path) -> Option<u64> {
-    fs::metadata(path).ok().map(|metadata| metadata.ino())
-}
-
-fn open_database(path: &Path) -> Result<Database, DatabaseError> {
-    Database::builder().set_cache_size(CACHE).open(path)
-}
-
-fn damaged(path: &Path, fault: &dyn std::fmt::Display) -> OpenFault {
-    OpenFault::Damaged(path.display().to_string(), fault.to_string())
-}
-
-/// Why a record says nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Unreadable {
-    /// It is of a kind that only a later version knows: this one.
-    Later(String),
-    /// It is not what was written.
-    Damaged(String),
-}
-
-impl Unreadable {
-    fn of(self, path: &Path) -> OpenFault {
-        match self {
-            Self::Later(kind) => OpenFault::Later(path.display().to_string(), kind),
-            Self::Damaged(fault) => OpenFault::Damaged(path.display().to_string(), fault),
-        }
-    }
-}
-
-impl From<redb::Error> for Unreadable {
-    fn from(error: redb::Error) -> Self {
-        Self::Damaged(error.to_string())
-    }
-}
-
-/// Gives all records to `take`; the keys of those that are dead, and how many bytes all have.
-fn read_all(
-    database: &Database,
-    mut take: impl FnMut(&[u8], &[u8]) -> Result<Fate, Unreadable>,
-) -> Result<(Vec<Vec<u8>>, u64), Unreadable> {
-    let opened = || -> Result<_, redb::Error> { Ok(database.begin_read()?.open_table(TABLE)?) };
-    let table = opened()?;
-    let (mut dead, mut bytes) = (Vec::new(), 0);
-    for entry in table.iter().map_err(redb::Error::from)? {
-        let (key, value) = entry.map_err(redb::Error::from)?;
-        let (key, value) = (key.value(), value.value());
-        bytes += bytes_of(key, value);
-        match key {
-            [] if value == VERSION => {}
-            [] => return Err(Unreadable::Later("all of it".to_owned())),
-            key => {
-                if take(key, value)? == Fate::Dead {
-                    dead.push(key.to_vec());
-                }
-            }
-        }
-    }
-    Ok((dead, bytes))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
+    use std::path::PathBuf;
+
+    use redb::Database;
+
+    use super::table::TABLE;
     use super::*;
 
     fn directory(name: &str) -> PathBuf {

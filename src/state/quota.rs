@@ -1,10 +1,7 @@
 //! Quotas of API keys per day and month (UTC): how many calls are left until the next one begins.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
-use super::login_lockout::AttemptKey;
-use super::{State, Store, Unavailable, codec};
 use dashmap::DashMap;
 use time::{Date, Month, OffsetDateTime};
 
@@ -32,7 +29,7 @@ impl Period {
     }
 
     /// When the period after the one that began then begins.
-    fn next(self, begun: u64) -> u64 {
+    pub(super) fn next(self, begun: u64) -> u64 {
         self.bounds(begun).1
     }
 
@@ -163,7 +160,7 @@ impl Quotas {
     }
 
     /// Forgets counts that nothing can go on from: the period after theirs is over too. Their names and periods.
-    fn forget_over(&self, now: u64) -> Vec<(Box<str>, Period)> {
+    pub(super) fn forget_over(&self, now: u64) -> Vec<(Box<str>, Period)> {
         let is_over = |period: Period, count: Count| period.next(period.next(count.begun)) <= now;
         let over = self.counts.iter().filter(|entry| is_over(entry.key().1, entry.count));
         let over: Vec<(Box<str>, Period)> = over.map(|entry| entry.key().clone()).collect();
@@ -179,71 +176,6 @@ impl Quotas {
             *entry = Entry { count: Count { begun, used: 0 }, ..Entry::default() };
         }
         act(&mut entry)
-    }
-}
-
-impl State {
-    /// Takes up to `wanted` calls of a rate limit that replicas share: one each `each` microseconds, `burst` at once.
-    ///
-    /// # Errors
-    /// [`Unavailable`], also where nothing is shared.
-    pub async fn take(&self, key: AttemptKey, each: u64, burst: u64, wanted: u64) -> Result<Taken, Unavailable> {
-        let Store::Redis(store, _) = &self.store else { return Err(Unavailable) };
-        let begun = Instant::now();
-        let taken = store.take(&key, each, burst, wanted).await;
-        self.note("take", begun.elapsed(), taken.is_ok());
-        taken
-    }
-
-    /// Counts a call against the quota of an API key; how many are left, or `None` where it is used up. `begun` is when the
-    /// period of the call began, in seconds since 1970.
-    ///
-    /// # Errors
-    /// [`Unavailable`]: it was not counted.
-    pub async fn count(&self, key: &str, quota: Quota, begun: u64) -> Result<Option<u64>, Unavailable> {
-        let Store::Redis(store, _) = &self.store else {
-            return Ok(match self.quotas.count(key, quota.period, quota.most, begun) {
-                Local::Good(left) => Some(left),
-                Local::Over | Local::Ask(_) => None,
-            });
-        };
-        loop {
-            match self.quotas.spend(key, quota.period, quota.most, begun) {
-                Local::Good(left) => return Ok(Some(left)),
-                Local::Over => return Ok(None),
-                Local::Ask(begun) => {
-                    // So much that most calls need not ask, and so little that a replica that ends loses hardly any.
-                    let wanted = (quota.most / 1_000).clamp(1, 100);
-                    let asked = Instant::now();
-                    let name = format!("{}:{begun}:{key}", quota.period.as_str());
-                    let counted = store.count(&name, wanted, quota.most, quota.period.next(begun)).await;
-                    self.note("count", asked.elapsed(), counted.is_ok());
-                    let (granted, used) = counted?;
-                    self.quotas.lease(key, quota.period, begun, granted, used);
-                    if granted == 0 {
-                        return Ok(None);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Writes down what was counted since the last time. Once a second: a crash takes no more than that.
-    pub fn note_counts(&self) {
-        if let Store::Embedded(store) = &self.store {
-            let counted = self.quotas.unstored();
-            store.write_later(
-                counted.iter().map(|(key, period, count)| codec::put_count(key, *period, *count)).collect(),
-            );
-        }
-    }
-
-    /// Forgets counts that are long over. `now` is in seconds since 1970.
-    pub fn forget_counts(&self, now: u64) {
-        let over = self.quotas.forget_over(now);
-        if let Store::Embedded(store) = &self.store {
-            store.write_later(over.iter().map(|(key, period)| codec::delete_count(key, *period)).collect());
-        }
     }
 }
 

@@ -7,11 +7,9 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
+use super::session::digest_of;
 use super::sharded_map::Shards;
-use super::{State, Store, Unavailable, UnlessLeft, codec};
-use crate::state::session::digest_of;
 
 /// What an id is known by: a digest, so that none is kept as it is. The last eight bytes are its owner's.
 pub type OnceId = [u8; 32];
@@ -96,7 +94,7 @@ impl UsedIds {
     }
 
     /// Notes that an id is used.
-    fn note(&self, id: OnceId, until: u64, now: u64) -> Use {
+    pub(super) fn note(&self, id: OnceId, until: u64, now: u64) -> Use {
         let free = self.most.saturating_sub(self.known.len());
         self.known.entry(id, |entry| match entry {
             Entry::Occupied(known) if now < *known.get() => Use::Again,
@@ -114,13 +112,18 @@ impl UsedIds {
     }
 
     /// Nobody was let in by it: it is as good as before.
-    fn abandon(&self, id: &OnceId) {
+    pub(super) fn abandon(&self, id: &OnceId) {
         self.known.change(id, |until| *until = 0);
     }
 
     pub(super) fn set(&self, id: OnceId, until: u64) {
         self.shares.take(owner_of(&id), usize::MAX);
         self.known.insert(id, until);
+    }
+
+    /// How many there are, and how many there can be.
+    pub(super) fn count(&self) -> (usize, usize) {
+        (self.known.len(), self.most)
     }
 
     /// All of them, for the sweep.
@@ -134,86 +137,10 @@ impl UsedIds {
     }
 }
 
-impl State {
-    /// Uses an id that nobody may use again before `until`. Its credential was made at `made` at the earliest: where a backup
-    /// was restored since, it may have been used, and counts as that. Times are in seconds since 1970. Returns once the store
-    /// has it.
-    ///
-    /// # Errors
-    /// [`Unavailable`]: nobody knows.
-    pub async fn use_once(&self, id: OnceId, made: u64, until: u64, now: u64) -> Result<Use, Unavailable> {
-        if self.revocations().covers_all_of(made) {
-            return Ok(Use::Again);
-        }
-        if let Store::Redis(store, _) = &self.store {
-            let begun = Instant::now();
-            let first = store.use_once(&id, until.saturating_sub(now).max(1)).await;
-            self.note("use_once", begun.elapsed(), first.is_ok());
-            return first.map(|first| if first { Use::First } else { Use::Again });
-        }
-        let used = self.used.note(id, until, now);
-        if used == Use::First {
-            let changes = || vec![codec::put_used(&id, until)];
-            let kept = self.keep("use_once", UnlessLeft::Drop, changes, async |_| Ok(())).await;
-            // Whoever left meanwhile has used it.
-            kept.inspect_err(|Unavailable| self.used.abandon(&id))?;
-        }
-        Ok(used)
-    }
-
-    /// How many ids that are good once this process remembers, and how many it can. A shared store remembers them itself.
-    pub fn used_ids(&self) -> (usize, usize) {
-        if matches!(self.store, Store::Redis(..)) { (0, 0) } else { (self.used.known.len(), self.used.most) }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-    use crate::state::revocation::{Rule, Subject};
-
-    fn id(number: usize) -> OnceId {
-        owned(digest_of(&number.to_be_bytes()), "client")
-    }
-
-    #[tokio::test]
-    async fn an_id_is_good_once_until_it_is_forgotten() {
-        let state = State::in_memory();
-        assert_eq!(state.use_once(id(1), 10, 100, 10).await, Ok(Use::First));
-        assert_eq!(state.use_once(id(1), 10, 100, 10).await, Ok(Use::Again));
-        assert_eq!(state.use_once(id(2), 10, 100, 10).await, Ok(Use::First));
-        state.sweep(99, 1).await;
-        assert_eq!(state.use_once(id(1), 10, 100, 99).await, Ok(Use::Again));
-        state.sweep(100, 1).await;
-        assert_eq!(state.used_ids().0, 0);
-        assert_eq!(state.use_once(id(1), 10, 200, 100).await, Ok(Use::First));
-    }
-
-    #[tokio::test]
-    async fn what_may_have_been_used_before_a_backup_was_restored_counts_as_used() {
-        let state = State::in_memory();
-        state.revocations().restore(Rule::new(Subject::All, 60, 1_000));
-        assert_eq!(state.use_once(id(1), 60, 200, 100).await, Ok(Use::Again));
-        assert_eq!(state.use_once(id(1), 61, 200, 100).await, Ok(Use::First));
-        assert_eq!(state.use_once(id(1), 61, 200, 100).await, Ok(Use::Again));
-    }
-
-    #[tokio::test]
-    async fn of_many_who_use_an_id_at_once_one_has_it() {
-        let state = std::sync::Arc::new(State::in_memory());
-        let all: Vec<_> = (0..50)
-            .map(|_| {
-                let state = std::sync::Arc::clone(&state);
-                tokio::spawn(async move { state.use_once(id(1), 10, 100, 10).await })
-            })
-            .collect();
-        let mut first = 0;
-        for one in all {
-            first += usize::from(one.await.unwrap() == Ok(Use::First));
-        }
-        assert_eq!(first, 1);
-    }
 
     #[test]
     fn whoever_makes_more_ids_than_are_left_for_others_is_refused_and_others_go_on() {

@@ -16,11 +16,11 @@ use crate::gateway::error::Refused;
 use crate::gateway::rate_limit::gcra::Spent;
 use crate::gateway::rate_limit::keys::{key, network, retry_later};
 use crate::gateway::{Gateway, Shared};
+use crate::hex::hex;
 use crate::normalization::folded_name;
 use crate::policy::Policy;
 use crate::refusal::{Refusal, TokenFault};
 use crate::state::login_lockout::{AttemptKey, AttemptKeys, Cost, Costs, Spelling};
-use crate::state::session::hex;
 
 /// The longest wait for a network of which more come than may wait, in milliseconds.
 const LONGEST_OF_CROWD: u64 = 10_000;

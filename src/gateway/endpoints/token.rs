@@ -19,10 +19,10 @@ use crate::gateway::request::call::Call;
 use crate::gateway::response::body::ResponseBody;
 use crate::gateway::token_id::token_id;
 use crate::gateway::{Gateway, unix_seconds};
+use crate::hex::hex;
 use crate::policy::{AccessToken, Issuer};
 use crate::refusal::Refusal;
 use crate::state::refresh_token::RefreshToken;
-use crate::state::session::hex;
 
 /// What stands in the place of a route's name.
 pub(crate) const NAME: &str = "access_token";

@@ -11,9 +11,9 @@ use crate::auth::Caller;
 use crate::gateway::request::call::{Call, Upload};
 use crate::gateway::token_id::token_id;
 use crate::gateway::unix_seconds;
+use crate::hex::hex;
 use crate::policy::route::Route;
 use crate::refusal::Refusal;
-use crate::state::session::hex;
 
 /// Its `typ`: whoever takes access tokens or customers' tokens does not take this (RFC 8725 section 3.11).
 const TYPE: &str = "proof+jwt";

@@ -5,8 +5,8 @@ use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
 
 use super::{ArchiveFault, MAGIC, VERSION, hex_of, io_fault};
+use crate::state::change::Unreadable;
 use crate::state::codec::{self, Kept};
-use crate::state::embedded::Unreadable;
 use crate::state::revocation::Rule;
 use aws_lc_rs::digest::{Context, SHA256};
 

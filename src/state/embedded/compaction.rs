@@ -5,8 +5,10 @@ use std::fs;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
+use super::file::{begin_file, beside, sync_directory};
 use super::redb_guard::guarded;
-use super::{Change, TABLE, begin_file, sync_directory};
+use super::table::TABLE;
+use crate::state::change::Change;
 use redb::{Database, ReadableDatabase as _};
 
 /// How many bytes one step copies, about: a write waits for one step.
@@ -95,9 +97,4 @@ impl Rewrite {
         let _ = guarded(|| drop(new));
         let _ = fs::remove_file(path);
     }
-}
-
-/// Where a new file stands until it takes its place.
-pub(super) fn beside(path: &Path) -> PathBuf {
-    path.with_extension("new")
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::Change;
+use crate::state::change::Change;
 
 /// How many records one commit deletes at most.
 pub(in crate::state) const SLICE: usize = 1_024;

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::path::Path;
 use std::sync::Once;
 
-use super::OpenFault;
+use super::fault::OpenFault;
 
 thread_local! {
     /// Whether a panic of this thread is caught, and told as damage.

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use super::TABLE;
+use super::table::TABLE;
 use redb::{Database, ReadOnlyTable, ReadableDatabase as _};
 
 /// How many bytes one page has, about: a write waits for one page.

@@ -6,9 +6,10 @@ use super::Redis;
 use super::connect::Connection;
 use super::store::Inner;
 use crate::customer::Identifier;
+use crate::hex::{hex, unhex};
 use crate::state::Unavailable;
 use crate::state::customer_logins::{LoginKind, MOST_ENDED};
-use crate::state::session::{SessionDigest, hex, unhex};
+use crate::state::session::SessionDigest;
 use redis::{Pipeline, cmd};
 
 impl Redis {

@@ -6,9 +6,9 @@ use super::Redis;
 use super::connect::Connection;
 use super::listing::{Fields, PAGE};
 use super::store::field;
+use crate::hex::{hex, unhex};
 use crate::state::Unavailable;
 use crate::state::login_lockout::{ANY_SPELLING, AttemptKey, Failures, NOBODY};
-use crate::state::session::{hex, unhex};
 use redis::{Pipeline, cmd};
 
 /// What stands under a key of failures.

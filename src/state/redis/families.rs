@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::Redis;
 use super::connect::Connection;
 use super::store::{Inner, family, family_fields};
+use crate::hex::hex;
 use crate::secret::random_bytes;
 use crate::state::Unavailable;
 use crate::state::refresh_token::{Family, RefreshToken, Rotated};
 use crate::state::revocation::Rule;
-use crate::state::session::{SessionDigest, hex};
+use crate::state::session::SessionDigest;
 use redis::{Pipeline, cmd};
 
 impl Redis {

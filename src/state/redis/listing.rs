@@ -12,10 +12,11 @@ use super::Redis;
 use super::connect::nodes;
 use super::store::{Inner, escaped, family, session};
 use crate::customer::Identifier;
+use crate::hex::unhex;
 use crate::state::Unavailable;
 use crate::state::customer_logins::LoginKind;
 use crate::state::refresh_token::Family;
-use crate::state::session::{LoginId, Session, SessionDigest, unhex};
+use crate::state::session::{LoginId, Session, SessionDigest};
 
 /// How many keys the store looks at in one step.
 const STEP: usize = 5_000;

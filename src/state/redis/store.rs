@@ -17,13 +17,14 @@ use super::scripts::Scripts;
 use super::sentinels::Sentinels;
 use super::{Settings, sync};
 use crate::customer::Identifier;
+use crate::hex::{hex, unhex};
 use crate::secret::random_bytes;
 use crate::state::account_stamp::AccountStamp;
 use crate::state::customer_logins::LoginKind;
 use crate::state::login_lockout::{AttemptKey, Attempts};
 use crate::state::refresh_token::{Family, Predecessor, UNANSWERED};
 use crate::state::revocation::Revocations;
-use crate::state::session::{Agent, LoginId, Session, SessionDigest, hex, unhex};
+use crate::state::session::{Agent, LoginId, Session, SessionDigest};
 
 /// What all operations share.
 pub(super) struct Inner {

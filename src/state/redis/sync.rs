@@ -16,9 +16,9 @@ use super::Kind;
 use super::connect::{Address, Connection, address};
 use super::rules::{MARGIN, Status};
 use super::store::{Inner, locked};
+use crate::hex::unhex;
 use crate::secret::random_bytes;
 use crate::state::revocation::Rule;
-use crate::state::session::unhex;
 
 /// How often the store is asked.
 pub(super) const BEAT: Duration = Duration::from_millis(250);

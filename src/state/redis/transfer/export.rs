@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::{PAGE, Settings, Transfer, patiently, told};
+use crate::hex::unhex;
 use crate::state::LONGEST;
 use crate::state::archive::{Archive, ArchiveFault};
 use crate::state::codec::Kept;
@@ -12,7 +13,6 @@ use crate::state::redis::failures::failures_in;
 use crate::state::redis::listing::Fields;
 use crate::state::redis::store::{family, session};
 use crate::state::revocation::{Rule, Subject};
-use crate::state::session::unhex;
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, Pipeline, Value, from_redis_value};
 

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 
 use super::{PAGE, PATIENCE, Settings, Transfer, patiently, told};
 use crate::customer::Identifier;
+use crate::hex::hex;
 use crate::state::archive::{ArchiveFault, Contents, Reader, Record};
 use crate::state::codec::Kept;
 use crate::state::customer_logins::LoginKind;
@@ -15,7 +16,7 @@ use crate::state::redis::Kind;
 use crate::state::redis::connect::Connection;
 use crate::state::redis::rules::Put;
 use crate::state::redis::store::{ends, family_fields, session_fields};
-use crate::state::session::{LoginId, SessionDigest, hex};
+use crate::state::session::{LoginId, SessionDigest};
 
 /// How many logins of one second are told apart by their order, as a power of two: fewer than a second has microseconds.
 const ORDER: u32 = 19;

@@ -1,0 +1,59 @@
+//! The store as it is now: whether it answers, and how old the news of it are.
+
+use std::time::{Duration, Instant};
+
+use super::handover::AFTER_HANDOVER;
+use crate::state::{State, Store};
+
+impl State {
+    /// Whether the last exchange with the store worked.
+    pub fn is_up(&self) -> bool {
+        match &self.store {
+            Store::Memory => true,
+            Store::Embedded(store) => store.works(),
+            Store::Redis(store, _) => store.is_up(),
+        }
+    }
+
+    /// Whether revocations may have been missed for longer than is allowed.
+    pub fn is_stale(&self) -> bool {
+        match &self.store {
+            Store::Memory => false,
+            Store::Embedded(store) => store.given_for().is_some_and(|time| time > AFTER_HANDOVER),
+            Store::Redis(store, outage) => !store.has_synced() || store.staleness() > outage.revocations,
+        }
+    }
+
+    /// Whether all revocations have been known at any time.
+    pub fn has_been_heard(&self) -> bool {
+        match &self.store {
+            Store::Memory | Store::Embedded(_) => true,
+            Store::Redis(store, _) => store.has_synced(),
+        }
+    }
+
+    /// Waits until a shared store has been heard, but not longer than `longest`.
+    pub async fn is_ready(&self, longest: Duration) {
+        let until = Instant::now() + longest;
+        while self.is_stale() && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// For how long revocations may have been missed, and how long news take to other replicas.
+    pub fn lag(&self) -> Option<(Duration, Duration)> {
+        match &self.store {
+            Store::Memory | Store::Embedded(_) => None,
+            Store::Redis(store, _) => Some((store.staleness(), store.propagation())),
+        }
+    }
+
+    /// How many writes wait.
+    pub fn waiting(&self) -> usize {
+        match &self.store {
+            Store::Memory => 0,
+            Store::Embedded(store) => store.waiting(),
+            Store::Redis(..) => 0,
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Revocations, put in force here and in the store.
+
+use crate::state::Unavailable;
+use crate::state::revocation::{Revocations, Rule};
+use crate::state::{State, UnlessLeft, codec};
+
+impl State {
+    /// What has been revoked.
+    pub fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
+    /// Puts rules in force; returns once the store has them. Here they are in force at once.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: they are in force here only, until the store has taken something again.
+    pub async fn revoke(&self, rules: Vec<Rule>) -> Result<(), Unavailable> {
+        for rule in &rules {
+            self.revocations.apply(rule.clone());
+        }
+        // What has become stricter before must not become looser in the store.
+        let stored: Vec<Rule> = rules.iter().filter_map(|rule| self.revocations.rule(&rule.subject)).collect();
+        let changes = || stored.iter().map(codec::put_rule).collect();
+        let kept = self.keep("revoke", UnlessLeft::Write, changes, async |store| store.revoke(&stored).await).await;
+        kept.inspect_err(|_| stored.iter().for_each(|rule| self.owed.add(&rule.subject)))
+    }
+}

@@ -1,0 +1,327 @@
+//! The sessions that this process knows: the request path looks them up without the store.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use super::account_stamp::{AccountStamp, AccountStamps};
+use super::revocation::{Issued, Revocations};
+use super::session::{Agent, Found, LoginId, Session, SessionDigest, is_revoked};
+use super::sharded_map::Shards;
+use crate::customer::Identifier;
+
+/// How sure this process is of what it knows.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Trust {
+    /// It knows all there is.
+    Complete,
+    /// It would have been told of every change since it began to listen for the `n`th time.
+    Listening(u32),
+    /// It may have missed something.
+    Deaf,
+}
+
+/// What a session is checked against.
+#[derive(Clone, Copy)]
+pub(super) struct SessionCheck<'a> {
+    /// In seconds since 1970.
+    pub(super) now: u64,
+    /// Longest time without a use, in seconds.
+    pub(super) idle: u64,
+    pub(super) trust: Trust,
+    pub(super) revocations: &'a Revocations,
+    pub(super) accounts: &'a AccountStamps,
+}
+
+/// The sessions that this process knows.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    known: Shards<SessionDigest, Known>,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { known: Shards::in_order() }
+    }
+}
+
+/// A session that this process knows.
+#[derive(Debug)]
+pub(super) struct Known {
+    customer: Identifier,
+    login: LoginId,
+    issued_at: u64,
+    expires_at: u64,
+    agent: Agent,
+    account: Option<AccountStamp>,
+    number: Option<u64>,
+    last_seen: AtomicU64,
+    /// `last_seen` as the store has it.
+    stored: AtomicU64,
+    /// The generation of the revocations that it was last held against.
+    ruled: AtomicU64,
+    /// The generation of the accounts among which its own was last found.
+    admitted: AtomicU64,
+    /// Since which time of listening nothing contrary was heard.
+    listening: AtomicU32,
+    /// When the store last vouched for it, in milliseconds of this process.
+    vouched: AtomicU64,
+}
+
+impl Known {
+    /// What it is worth, and whether the store should be told that it was used.
+    fn find(&self, digest: &SessionDigest, check: SessionCheck<'_>) -> (Found, bool) {
+        let SessionCheck { now, idle, trust, revocations, accounts } = check;
+        match trust {
+            Trust::Complete => {}
+            Trust::Listening(since) if self.listening.load(Ordering::Relaxed) == since => {}
+            Trust::Listening(_) | Trust::Deaf => return (Found::Ask, false),
+        }
+        let generation = revocations.generation();
+        if self.ruled.load(Ordering::Relaxed) != generation {
+            if is_revoked(revocations, digest, self.login, &self.customer, self.issued()) {
+                return (Found::Unknown, false);
+            }
+            self.ruled.store(generation, Ordering::Relaxed);
+        }
+        if self.admitted.load(Ordering::Relaxed) != accounts.generation {
+            if !accounts.admit(self.account) {
+                return (Found::NoAccount, false);
+            }
+            self.admitted.store(accounts.generation, Ordering::Relaxed);
+        }
+        if now >= self.expires_at {
+            return (Found::Expired, false);
+        }
+        if now >= self.last_seen.load(Ordering::Relaxed).saturating_add(idle) {
+            // Another replica may have seen it since.
+            let found = if matches!(trust, Trust::Complete) { Found::Expired } else { Found::Ask };
+            return (found, false);
+        }
+        if self.last_seen.load(Ordering::Relaxed) < now {
+            self.last_seen.store(now, Ordering::Relaxed);
+        }
+        // The store hears of a use now and then only: an eighth of the idle time is what a crash may take from it.
+        let stored = self.stored.load(Ordering::Relaxed);
+        let touch = now.saturating_sub(stored) >= (idle / 8).max(1)
+            && self.stored.compare_exchange(stored, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        (Found::Live(self.customer.clone()), touch)
+    }
+
+    /// Whether it is over: too old, unused for `idle` seconds, or ended by a rule.
+    pub(super) fn is_over(&self, digest: &SessionDigest, now: u64, idle: u64, revocations: &Revocations) -> bool {
+        if now >= self.expires_at || now >= self.last_seen.load(Ordering::Relaxed).saturating_add(idle) {
+            return true;
+        }
+        // Most were held against the same rules before.
+        let generation = revocations.generation();
+        if self.ruled.load(Ordering::Relaxed) == generation {
+            return false;
+        }
+        let is_revoked = is_revoked(revocations, digest, self.login, &self.customer, self.issued());
+        if !is_revoked {
+            self.ruled.store(generation, Ordering::Relaxed);
+        }
+        is_revoked
+    }
+
+    pub(super) fn session(&self) -> Session {
+        Session {
+            customer: self.customer.clone(),
+            login: self.login,
+            issued_at: self.issued_at,
+            last_seen: self.last_seen.load(Ordering::Relaxed),
+            expires_at: self.expires_at,
+            agent: self.agent,
+            account: self.account,
+            number: self.number,
+        }
+    }
+
+    fn issued(&self) -> Issued {
+        Issued { at: self.issued_at, number: self.number }
+    }
+}
+
+impl Sessions {
+    /// Keeps a session that the store has. `vouched` is when it said so.
+    pub(super) fn insert(&self, digest: SessionDigest, session: Session, trust: Trust, vouched: u64) {
+        let listening = match trust {
+            Trust::Listening(since) => since,
+            Trust::Complete | Trust::Deaf => 0,
+        };
+        let known = Known {
+            customer: session.customer,
+            login: session.login,
+            issued_at: session.issued_at,
+            expires_at: session.expires_at,
+            agent: session.agent,
+            account: session.account,
+            number: session.number,
+            last_seen: session.last_seen.into(),
+            stored: session.last_seen.into(),
+            ruled: u64::MAX.into(),
+            admitted: u64::MAX.into(),
+            listening: listening.into(),
+            vouched: vouched.into(),
+        };
+        self.known.insert(digest, known);
+    }
+
+    /// What a session id is worth, and whether the store should be told that it was used.
+    pub(super) fn find(&self, digest: &SessionDigest, check: SessionCheck<'_>) -> (Found, bool) {
+        let nothing = if matches!(check.trust, Trust::Complete) { Found::Unknown } else { Found::Ask };
+        let found = self.known.with(digest, |known| known.find(digest, check));
+        found.unwrap_or((nothing, false))
+    }
+
+    /// What is known of a session, and when the store last vouched for it.
+    pub(super) fn copy(&self, digest: &SessionDigest) -> Option<(Session, u64, u32)> {
+        self.known.with(digest, |known| {
+            (known.session(), known.vouched.load(Ordering::Relaxed), known.listening.load(Ordering::Relaxed))
+        })
+    }
+
+    /// Forgets a session.
+    pub(super) fn remove(&self, digest: &SessionDigest) -> Option<Session> {
+        self.known.remove(digest).map(|known| known.session())
+    }
+
+    /// Nobody is told of this session: the next sweep forgets it, here and in the file.
+    pub(super) fn abandon(&self, digest: &SessionDigest) {
+        self.known.change(digest, |known| known.expires_at = 0);
+    }
+
+    /// All of them, for the sweep.
+    pub(super) fn known(&self) -> &Shards<SessionDigest, Known> {
+        &self.known
+    }
+
+    /// Sessions that were used since the store was last told.
+    pub(super) fn unstored(&self) -> Vec<(SessionDigest, Session)> {
+        self.known.collect(|digest, known| {
+            let seen = known.last_seen.load(Ordering::Relaxed);
+            (known.stored.swap(seen, Ordering::Relaxed) < seen).then(|| (*digest, known.session()))
+        })
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<(SessionDigest, Session)> {
+        self.known.collect(|digest, known| Some((*digest, known.session())))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::revocation::{Rule, Subject};
+
+    fn all() -> AccountStamps {
+        AccountStamps::default()
+    }
+
+    fn find(
+        sessions: &Sessions,
+        digest: &SessionDigest,
+        (now, idle): (u64, u64),
+        trust: Trust,
+        (revocations, accounts): (&Revocations, &AccountStamps),
+    ) -> (Found, bool) {
+        sessions.find(digest, SessionCheck { now, idle, trust, revocations, accounts })
+    }
+
+    fn session(seen: u64) -> Session {
+        Session {
+            customer: Identifier::from_store("t1-x"),
+            login: LoginId::of(&[7; 32]),
+            issued_at: 1_000,
+            last_seen: seen,
+            expires_at: 9_000,
+            agent: Agent::Other,
+            account: None,
+            number: None,
+        }
+    }
+
+    #[test]
+    fn e4_a_session_slides_with_its_use_and_ends_at_its_absolute_time() {
+        let (sessions, none) = (Sessions::default(), Revocations::default());
+        sessions.insert([1; 32], session(1_000), Trust::Complete, 0);
+        let found = |now| find(&sessions, &[1; 32], (now, 1_000), Trust::Complete, (&none, &all())).0;
+        assert!(matches!(found(1_999), Found::Live(_)));
+        assert!(matches!(found(2_998), Found::Live(_)));
+        assert_eq!(found(3_998), Found::Expired);
+        sessions.insert([1; 32], session(8_999), Trust::Complete, 0);
+        assert!(matches!(found(8_999), Found::Live(_)));
+        assert_eq!(found(9_000), Found::Expired);
+        assert_eq!(find(&sessions, &[2; 32], (1_000, 1), Trust::Complete, (&none, &all())).0, Found::Unknown);
+    }
+
+    #[test]
+    fn the_store_hears_of_a_use_only_now_and_then() {
+        let (sessions, none) = (Sessions::default(), Revocations::default());
+        sessions.insert([1; 32], session(1_000), Trust::Complete, 0);
+        let told = (1_000..1_800)
+            .filter(|now| find(&sessions, &[1; 32], (*now, 800), Trust::Complete, (&none, &all())).1)
+            .count();
+        assert_eq!(told, 7);
+    }
+
+    #[test]
+    fn a_copy_is_good_only_while_nothing_can_have_been_missed() {
+        let (sessions, none) = (Sessions::default(), Revocations::default());
+        sessions.insert([1; 32], session(1_000), Trust::Listening(3), 0);
+        let found = |trust| find(&sessions, &[1; 32], (1_001, 1_000), trust, (&none, &all())).0;
+        assert!(matches!(found(Trust::Listening(3)), Found::Live(_)));
+        assert_eq!(found(Trust::Listening(4)), Found::Ask);
+        assert_eq!(found(Trust::Deaf), Found::Ask);
+        assert_eq!(find(&sessions, &[2; 32], (1, 1), Trust::Listening(3), (&none, &all())).0, Found::Ask);
+        // Idle here may be in use elsewhere.
+        assert_eq!(find(&sessions, &[1; 32], (2_500, 1_000), Trust::Listening(3), (&none, &all())).0, Found::Ask);
+    }
+
+    #[test]
+    fn e6_a_rule_for_the_customer_ends_what_began_before_it_and_nothing_later() {
+        let (sessions, rules) = (Sessions::default(), Revocations::default());
+        sessions.insert([1; 32], session(1_000), Trust::Complete, 0);
+        let found = || find(&sessions, &[1; 32], (1_001, 1_000), Trust::Complete, (&rules, &all())).0;
+        assert!(matches!(found(), Found::Live(_)));
+        rules.apply(Rule::new(Subject::Customer("t1-x".into()), 999, 10_000));
+        assert!(matches!(found(), Found::Live(_)));
+        rules.apply(Rule::new(Subject::Customer("t1-x".into()), 1_000, 10_000));
+        assert_eq!(found(), Found::Unknown);
+        let is_over = sessions.known.with(&[1; 32], |known| known.is_over(&[1; 32], 1_001, 1_000, &rules));
+        assert_eq!(is_over, Some(true));
+    }
+
+    #[test]
+    fn a_session_ends_with_its_account_and_is_held_against_each_set_of_accounts_once() {
+        let (sessions, none) = (Sessions::default(), Revocations::default());
+        let [alice, bob] = ["alice", "bob"].map(|name| AccountStamp::of(name, "1", "hash"));
+        sessions.insert([1; 32], Session { account: Some(alice), ..session(1_000) }, Trust::Complete, 0);
+        sessions.insert([2; 32], session(1_000), Trust::Complete, 0);
+        let found = |digest, accounts| find(&sessions, &digest, (1_001, 1_000), Trust::Complete, (&none, accounts)).0;
+        let (both, without) = (AccountStamps::new([alice, bob]), AccountStamps::new([bob]));
+        for _ in 0..2 {
+            assert!(matches!(found([1; 32], &both), Found::Live(_)));
+            assert_eq!(found([1; 32], &without), Found::NoAccount);
+            // Nobody knows of which account it is.
+            assert!(matches!(found([2; 32], &without), Found::Live(_)));
+        }
+    }
+
+    #[test]
+    fn a_session_ends_with_its_login_and_by_itself_and_not_with_another_of_the_customer() {
+        let found = |rule: Subject| {
+            let (sessions, rules) = (Sessions::default(), Revocations::default());
+            sessions.insert([1; 32], session(1_000), Trust::Complete, 0);
+            rules.apply(Rule::forever(rule, 10_000));
+            find(&sessions, &[1; 32], (1_001, 1_000), Trust::Complete, (&rules, &AccountStamps::default())).0
+        };
+        assert_eq!(found(LoginId::of(&[7; 32]).subject()), Found::Unknown);
+        assert_eq!(found(LoginId::of(&[1; 32]).subject()), Found::Unknown);
+        assert!(matches!(found(LoginId::of(&[2; 32]).subject()), Found::Live(_)));
+    }
+}
