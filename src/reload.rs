@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::auth::jwt::remote_jwks::PublishedKeys;
-use crate::backend::servers::FIRST_LOOK;
+use crate::backend::endpoints::servers::FIRST_LOOK;
 use crate::config::raw::{Level, Listen, Raw};
 use crate::config::{self, Config, Draft, Problems, Warning};
 use crate::gateway::Shared;

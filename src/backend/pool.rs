@@ -3,6 +3,10 @@
 //! Nothing here is shared between workers. A connection comes back when its response has been read to the end,
 //! and is closed when it was not.
 
+pub mod response_body;
+pub(crate) mod timer_pool;
+pub(crate) mod worker_endpoints;
+
 use std::cell::{Cell, RefCell};
 use std::future::Future as _;
 use std::hash::BuildHasher as _;
@@ -18,16 +22,16 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::balance::{next_random, random_of};
-use super::failure_log::{Doing, Fault};
-use super::http1_conn::Link;
-use super::http2_conn::{StreamPermit, failure_of, is_refused};
-use super::http2_pool::Grant;
-use super::response_body::{AnswerBody, Causes};
-use super::servers::Servers;
-use super::timer_pool::Alarms;
-use super::worker_endpoints::{Station, Stations, Tried, Visit};
+use super::connection::http1_conn::Link;
+use super::connection::http2_conn::{StreamPermit, failure_of, is_refused};
+use super::connection::http2_pool::Grant;
+use super::endpoints::failure_log::{Doing, Fault};
+use super::endpoints::servers::Servers;
 use super::{Backend, Failure};
 use crate::body_stream::{Pace, Progress, RequestBody};
+use response_body::{AnswerBody, Causes};
+use timer_pool::Alarms;
+use worker_endpoints::{Station, Stations, Tried, Visit};
 
 /// How often one request is sent, or refused by a server unread. One that only could not be connected to does not count:
 /// while there is time, another one is tried.

@@ -22,7 +22,7 @@ use super::response::body::ResponseBody;
 use super::response::event_stream::{self, EventStream};
 use crate::auth::Caller;
 use crate::backend::Failure;
-use crate::backend::circuit::Try;
+use crate::backend::admission::circuit_breaker::Try;
 use crate::backend::pool::{Errand, Patience, Repeat};
 use crate::body_stream::{Pace, RequestBody};
 use crate::config::raw::Retry;

@@ -10,7 +10,7 @@ use http::{HeaderMap, Response, header};
 use http_body::{Body, Frame, SizeHint};
 
 use super::event_stream::EventStream;
-use crate::backend::response_body::AnswerBody;
+use crate::backend::pool::response_body::AnswerBody;
 use crate::body_stream::Broken;
 use crate::fields::{self, FieldSet};
 use crate::gateway::forward::headers;

@@ -12,17 +12,17 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, timeout_at};
 
-use super::failure_log::Fault;
 use super::http2_conn::{Channel, StreamPermit};
-use super::servers::Server;
-use super::{Backend, Failure};
+use crate::backend::endpoints::failure_log::Fault;
+use crate::backend::endpoints::servers::Server;
+use crate::backend::{Backend, Failure};
 
 /// For how many looks a connection may be unused while there are others.
 const MAX_UNUSED: u32 = 30;
 
 /// The connections.
 #[derive(Default)]
-pub(super) struct Channels {
+pub(crate) struct Channels {
     all: RefCell<Vec<Channel>>,
     /// Held by whoever opens one.
     opening: Mutex<()>,
@@ -33,7 +33,7 @@ pub(super) struct Channels {
 
 /// Who waits for something to change on these connections.
 #[derive(Default)]
-pub(super) struct Waiters {
+pub(crate) struct Waiters {
     count: Cell<usize>,
     changed: Notify,
 }
@@ -42,30 +42,30 @@ pub(super) struct Waiters {
 struct Waiter<'a>(&'a Waiters);
 
 /// A stream that a request may have, and its connection.
-pub(super) struct Grant {
-    pub(super) channel: Channel,
-    pub(super) stream: Rc<StreamPermit>,
+pub(crate) struct Grant {
+    pub(crate) channel: Channel,
+    pub(crate) stream: Rc<StreamPermit>,
     /// Whether the connection had been there before.
-    pub(super) reused: bool,
+    pub(crate) reused: bool,
 }
 
 impl Waiters {
-    pub(super) fn are_none(&self) -> bool {
+    pub(crate) fn are_none(&self) -> bool {
         self.count.get() == 0
     }
 
-    pub(super) fn wake_one(&self) {
+    pub(crate) fn wake_one(&self) {
         if !self.are_none() {
             self.changed.notify_one();
         }
     }
 
-    pub(super) fn wake_all(&self) {
+    pub(crate) fn wake_all(&self) {
         self.changed.notify_waiters();
     }
 
     /// Waits until this holds: it is looked at each time that something has changed.
-    pub(super) async fn until(&self, holds: impl Fn() -> bool) {
+    pub(crate) async fn until(&self, holds: impl Fn() -> bool) {
         let _waiter = self.enter();
         loop {
             let mut changed = pin!(self.changed.notified());
@@ -92,7 +92,7 @@ impl Drop for Waiter<'_> {
 
 impl Channels {
     /// A stream that is free now.
-    pub(super) fn take(&self) -> Option<Grant> {
+    pub(crate) fn take(&self) -> Option<Grant> {
         let mut all = self.all.borrow_mut();
         all.retain(Channel::is_open);
         let (channel, stream) = all.iter().find_map(|channel| Some((channel, channel.permit()?)))?;
@@ -104,7 +104,7 @@ impl Channels {
     /// # Errors
     /// Those of [`Channel::connect`] where there is no connection, and [`Failure::Overload`] where the queue is full, there
     /// is none, or its time is over.
-    pub(super) async fn wait(&self, backend: &Backend, server: &Server) -> Result<Grant, Fault> {
+    pub(crate) async fn wait(&self, backend: &Backend, server: &Server) -> Result<Grant, Fault> {
         let start = Instant::now();
         let _waiter = self.waiters.enter();
         if let Some(taken) = self.opened(backend, server, start + backend.connect_timeout).await? {
@@ -182,7 +182,7 @@ impl Channels {
     }
 
     /// Closes what has been unused for long, and forgets what the other side closed. One connection stays.
-    pub(super) fn reap(&self) {
+    pub(crate) fn reap(&self) {
         let mut all = self.all.borrow_mut();
         all.retain(Channel::is_open);
         let mut left = all.len();

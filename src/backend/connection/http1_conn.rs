@@ -20,19 +20,19 @@ use tokio::task::AbortHandle;
 use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
-use super::Failure;
 use super::dial::{Wire, dial};
-use super::failure_log::{Doing, Fault};
 use super::half_close::{BackendIo, Signs};
-use super::response_body::Causes;
-use super::servers::Server;
+use crate::backend::Failure;
+use crate::backend::endpoints::failure_log::{Doing, Fault};
+use crate::backend::endpoints::servers::Server;
+use crate::backend::pool::response_body::Causes;
 use crate::body_stream::{Progress, RequestBody};
 
 /// Bounds what a backend can make us buffer for one connection.
 const MAX_BUFFER: usize = 64 * 1024;
 
 /// A connection.
-pub(super) struct Link {
+pub(crate) struct Link {
     sender: SendRequest<RequestBody>,
     driver: Driver,
     signs: Arc<Signs>,
@@ -67,7 +67,7 @@ impl Link {
     ///
     /// # Errors
     /// [`Failure::Connect`], [`Failure::Tls`] or [`Failure::Broken`].
-    pub(super) async fn connect(server: &Server, caller: Option<IpAddr>, until: Instant) -> Result<Self, Fault> {
+    pub(crate) async fn connect(server: &Server, caller: Option<IpAddr>, until: Instant) -> Result<Self, Fault> {
         match dial(server, caller, until).await? {
             Wire::Tcp(stream) => Self::speak(stream).await,
             Wire::Tls(stream) => Self::speak(stream).await,
@@ -100,7 +100,7 @@ impl Link {
     ///
     /// # Errors
     /// What went wrong, with the request where none of it was sent.
-    pub(super) async fn exchange(
+    pub(crate) async fn exchange(
         &mut self,
         request: &mut Option<Request<RequestBody>>,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
@@ -128,12 +128,12 @@ impl Link {
     }
 
     /// What it means that the last exchange failed.
-    pub(super) fn failure(&self) -> Failure {
+    pub(crate) fn failure(&self) -> Failure {
         if self.signs.has_heard() { Failure::Malformed } else { Failure::Broken }
     }
 
     /// Moves bytes until `wanted` is ready.
-    pub(super) fn poll_until<T>(
+    pub(crate) fn poll_until<T>(
         &mut self,
         context: &mut Context<'_>,
         wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
@@ -142,12 +142,12 @@ impl Link {
     }
 
     /// Moves what can be moved now, and wakes nobody for what comes later.
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.driver.settle();
     }
 
     /// Whether the rest of an upload has moved since this was last asked, or waits for its caller.
-    pub(super) fn is_uploading(&mut self) -> bool {
+    pub(crate) fn is_uploading(&mut self) -> bool {
         match &mut self.driver {
             Driver::Task(Some(rest)) => rest.progress.goes_on(&mut rest.known) && !rest.progress.is_over(),
             _ => false,
@@ -155,12 +155,12 @@ impl Link {
     }
 
     /// Whether it can take a request now.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         !self.is_closed() && self.sender.is_ready()
     }
 
     /// Whether it has ended.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         matches!(self.driver, Driver::Over) || self.sender.is_closed() || self.signs.is_lost()
     }
 }

@@ -11,10 +11,10 @@ use http::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::failure_log::{Doing, Fault};
-use super::pool::Lease;
+use super::Lease;
 use super::worker_endpoints::Station;
-use super::{Backend, Failure};
+use crate::backend::endpoints::failure_log::{Doing, Fault};
+use crate::backend::{Backend, Failure};
 use crate::body_stream::{Broken, Pace, Stall};
 
 /// Reads on from the connection on which its head came. Read to its end, it gives the connection back; dropped
@@ -32,7 +32,7 @@ pub struct AnswerBody {
 }
 
 impl AnswerBody {
-    pub(super) fn new(inner: Incoming, lease: Lease, pace: Pace) -> Self {
+    pub(crate) fn new(inner: Incoming, lease: Lease, pace: Pace) -> Self {
         let (station, is_http2) = (lease.station(), lease.is_http2());
         let mut body = Self {
             inner,
@@ -137,7 +137,7 @@ impl Backend {
 }
 
 /// An error with those that caused it.
-pub(super) struct Causes<'a>(pub(super) &'a dyn Error);
+pub(crate) struct Causes<'a>(pub(crate) &'a dyn Error);
 
 impl fmt::Display for Causes<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

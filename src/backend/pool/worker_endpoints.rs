@@ -6,17 +6,17 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::balance::{Load, by_key, least_request};
-use super::endpoint_status::millis;
-use super::http1_conn::Link;
-use super::http2_pool::Channels;
-use super::servers::{Present, Server, Servers};
+use crate::backend::balance::{Load, by_key, least_request};
+use crate::backend::connection::http1_conn::Link;
+use crate::backend::connection::http2_pool::Channels;
+use crate::backend::endpoints::endpoint_status::millis;
+use crate::backend::endpoints::servers::{Present, Server, Servers};
 
 /// How many idle connections a worker keeps for one server.
 const MAX_IDLE: usize = 256;
 
 /// The servers of a backend at one time.
-pub(super) struct Stations {
+pub(crate) struct Stations {
     version: u64,
     servers: Weak<Servers>,
     slow_start: u64,
@@ -26,11 +26,11 @@ pub(super) struct Stations {
 }
 
 /// One server.
-pub(super) struct Station {
-    pub(super) server: Arc<Server>,
+pub(crate) struct Station {
+    pub(crate) server: Arc<Server>,
     idle: RefCell<Vec<Idle>>,
     /// The connections that requests share, where HTTP/2 is spoken.
-    pub(super) channels: Channels,
+    pub(crate) channels: Channels,
 }
 
 struct Idle {
@@ -40,14 +40,14 @@ struct Idle {
 }
 
 /// A request at a server: counted there until this is dropped.
-pub(super) struct Visit(Rc<Station>);
+pub(crate) struct Visit(Rc<Station>);
 
 /// Which servers have been asked for one request.
 #[derive(Debug, Default)]
-pub(super) struct Tried(Vec<u64>);
+pub(crate) struct Tried(Vec<u64>);
 
 impl Tried {
-    pub(super) fn add(&mut self, index: u16) {
+    pub(crate) fn add(&mut self, index: u16) {
         let (word, bit) = Self::place(index);
         if self.0.len() <= word {
             self.0.resize(word + 1, 0);
@@ -69,7 +69,7 @@ impl Tried {
 
 impl Stations {
     /// The servers now, with the connections to those that were there before.
-    pub(super) fn new(servers: &Arc<Servers>, before: Option<&Self>) -> Self {
+    pub(crate) fn new(servers: &Arc<Servers>, before: Option<&Self>) -> Self {
         let version = servers.version.load(Ordering::Acquire);
         let present = servers.present();
         let station = |server: &Arc<Server>| {
@@ -82,30 +82,30 @@ impl Stations {
     }
 
     /// Whether these are still all of them.
-    pub(super) fn are_current(&self, servers: &Servers) -> bool {
+    pub(crate) fn are_current(&self, servers: &Servers) -> bool {
         self.version == servers.version.load(Ordering::Acquire)
     }
 
     /// Whether anybody can still ask for them.
-    pub(super) fn are_held(&self) -> bool {
+    pub(crate) fn are_held(&self) -> bool {
         self.servers.strong_count() > 0
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.stations.len()
     }
 
-    pub(super) fn get(&self, index: u16) -> Option<&Rc<Station>> {
+    pub(crate) fn get(&self, index: u16) -> Option<&Rc<Station>> {
         self.stations.get(usize::from(index))
     }
 
     /// Whether a check found each of them bad.
-    pub(super) fn are_all_bad(&self) -> bool {
+    pub(crate) fn are_all_bad(&self) -> bool {
         !self.stations.is_empty() && self.stations.iter().all(|station| station.server.standing.is_known_bad())
     }
 
     /// The server that is next, of those that have not been tried. `random` decides, or `key` where there is one.
-    pub(super) fn choose(&self, key: Option<u64>, now: Instant, random: u64, tried: &Tried) -> Option<u16> {
+    pub(crate) fn choose(&self, key: Option<u64>, now: Instant, random: u64, tried: &Tried) -> Option<u16> {
         // Most backends have one server, which is well.
         if let [only] = &self.stations[..] {
             return (!tried.has(0) && !only.server.standing.is_known_bad()).then_some(0);
@@ -132,7 +132,7 @@ impl Stations {
     }
 
     /// Closes what has been idle for too long, and forgets what the other side closed.
-    pub(super) fn reap(&self) {
+    pub(crate) fn reap(&self) {
         for station in &self.stations {
             station.channels.reap();
             station.idle.borrow_mut().retain_mut(|entry| {
@@ -154,7 +154,7 @@ impl Station {
     }
 
     /// An idle connection that can take a request, the one used last.
-    pub(super) fn take(&self, now: Instant) -> Option<Link> {
+    pub(crate) fn take(&self, now: Instant) -> Option<Link> {
         let mut idle = self.idle.borrow_mut();
         let mut at = idle.len();
         while at > 0 {
@@ -173,7 +173,7 @@ impl Station {
     }
 
     /// Keeps a connection for the next request.
-    pub(super) fn keep(&self, link: Link, limit: Duration) {
+    pub(crate) fn keep(&self, link: Link, limit: Duration) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < MAX_IDLE && !link.is_closed() {
             idle.push(Idle { link, since: Instant::now(), limit });
@@ -182,12 +182,12 @@ impl Station {
 }
 
 impl Visit {
-    pub(super) fn new(station: &Rc<Station>) -> Self {
+    pub(crate) fn new(station: &Rc<Station>) -> Self {
         station.server.standing.began();
         Self(Rc::clone(station))
     }
 
-    pub(super) fn station(&self) -> &Rc<Station> {
+    pub(crate) fn station(&self) -> &Rc<Station> {
         &self.0
     }
 }

@@ -17,9 +17,9 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::dial::{Wire, dial};
-use super::endpoint_status::Thresholds;
-use super::servers::{Place, Server, Servers};
+use crate::backend::connection::dial::{Wire, dial};
+use crate::backend::endpoints::endpoint_status::Thresholds;
+use crate::backend::endpoints::servers::{Place, Server, Servers};
 
 /// How a server is asked.
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ pub struct HealthCheck {
 }
 
 /// Checks all servers now and after each interval, for as long as they are held.
-pub(super) async fn keep_checking(servers: Weak<Servers>, health: HealthCheck) {
+pub(crate) async fn keep_checking(servers: Weak<Servers>, health: HealthCheck) {
     loop {
         let Some(present) = servers.upgrade().map(|servers| servers.present()) else { return };
         let mut checks = JoinSet::new();
@@ -66,7 +66,7 @@ pub(super) async fn keep_checking(servers: Weak<Servers>, health: HealthCheck) {
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connects to a server, and asks it how it is where it is checked. Why it cannot be used.
-pub(super) async fn try_server(server: &Server, health: Option<&HealthCheck>) -> Result<(), String> {
+pub(crate) async fn try_server(server: &Server, health: Option<&HealthCheck>) -> Result<(), String> {
     let connected = match &server.place {
         Place::Tcp(address) => TcpStream::connect(address).await.map(drop),
         Place::Unix(path) => UnixStream::connect(path).await.map(drop),

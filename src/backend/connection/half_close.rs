@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A stream of bytes to and from a server.
-pub(super) struct BackendIo<IO> {
+pub(crate) struct BackendIo<IO> {
     io: IO,
     signs: Arc<Signs>,
     /// Why nothing can be written any more.
@@ -22,31 +22,31 @@ pub(super) struct BackendIo<IO> {
 
 /// What has been seen on a connection.
 #[derive(Debug, Default)]
-pub(super) struct Signs {
+pub(crate) struct Signs {
     heard: AtomicBool,
     lost: AtomicBool,
 }
 
 impl Signs {
     /// Begins to listen anew.
-    pub(super) fn clear_heard(&self) {
+    pub(crate) fn clear_heard(&self) {
         self.heard.store(false, Ordering::Relaxed);
     }
 
     /// Whether the server has said anything since.
-    pub(super) fn has_heard(&self) -> bool {
+    pub(crate) fn has_heard(&self) -> bool {
         self.heard.load(Ordering::Relaxed)
     }
 
     /// Whether nothing can be sent on it any more.
-    pub(super) fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
     }
 }
 
 impl<IO> BackendIo<IO> {
     /// Puts its signs where `signs` are.
-    pub(super) fn new(io: IO, signs: Arc<Signs>) -> Self {
+    pub(crate) fn new(io: IO, signs: Arc<Signs>) -> Self {
         Self { io, signs, lost: None }
     }
 

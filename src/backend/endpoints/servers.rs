@@ -15,11 +15,11 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
-use super::balance::{seed, tickets};
 use super::endpoint_status::{OutlierDetection, Standing, may_eject, millis, whole_millis};
-use super::health::{self, HealthCheck};
-use super::proxy_protocol::ProxyProtocol;
-use super::resolve;
+use crate::backend::balance::{seed, tickets};
+use crate::backend::proxy_protocol::ProxyProtocol;
+use crate::backend::watch::health_check::{self, HealthCheck};
+use crate::backend::watch::resolve;
 
 /// How long a start or a reload waits for names to be looked up and for keys of issuers, all together.
 pub const FIRST_LOOK: Duration = Duration::from_secs(2);
@@ -48,16 +48,16 @@ pub enum At {
 /// One server.
 pub struct Server {
     /// Unique in this process: connections are kept by it.
-    pub(super) id: u64,
+    pub(crate) id: u64,
     /// Where it is.
-    pub(super) place: Place,
+    pub(crate) place: Place,
     /// TLS towards it, with the name that its certificate must have.
-    pub(super) tls: Option<(TlsConnector, ServerName<'static>)>,
+    pub(crate) tls: Option<(TlsConnector, ServerName<'static>)>,
     /// How it is told for whom a connection is, where it wants to know.
-    pub(super) proxy_protocol: Option<ProxyProtocol>,
-    pub(super) weight: u32,
+    pub(crate) proxy_protocol: Option<ProxyProtocol>,
+    pub(crate) weight: u32,
     /// Decides which customers are its own, where that is asked.
-    pub(super) seed: u64,
+    pub(crate) seed: u64,
     /// How it stands.
     pub standing: Arc<Standing>,
     /// Which of the listed ones it comes from.
@@ -66,7 +66,7 @@ pub struct Server {
 
 /// Where a server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
@@ -77,7 +77,7 @@ pub struct Present {
     /// The servers.
     pub servers: Vec<Arc<Server>>,
     /// Each as often as its weight says.
-    pub(super) tickets: Vec<u16>,
+    pub(crate) tickets: Vec<u16>,
 }
 
 /// How servers are watched.
@@ -106,14 +106,14 @@ type Whose = (Arc<str>, String, bool);
 
 /// The servers of a backend.
 pub struct Servers {
-    pub(super) id: u64,
+    pub(crate) id: u64,
     /// The name of the backend.
     backend: Arc<str>,
     listed: Vec<Listed>,
     rules: Rules,
     standings: Arc<Standings>,
     /// Changes with `present`.
-    pub(super) version: AtomicU64,
+    pub(crate) version: AtomicU64,
     present: Mutex<Arc<Present>>,
     ejecting: Mutex<()>,
     is_started: AtomicBool,
@@ -182,7 +182,7 @@ impl Servers {
         }
         self.look_up(control);
         if let Some(health) = &self.rules.health_check {
-            control.spawn(health::keep_checking(Arc::downgrade(self), health.clone()));
+            control.spawn(health_check::keep_checking(Arc::downgrade(self), health.clone()));
         }
     }
 
@@ -200,7 +200,7 @@ impl Servers {
         for server in &self.present().servers {
             let (server, health) = (Arc::clone(server), self.rules.health_check.clone());
             tries.spawn(async move {
-                let asked = health::try_server(&server, health.as_ref());
+                let asked = health_check::try_server(&server, health.as_ref());
                 let outcome = tokio::time::timeout(patience, asked).await;
                 let outcome = outcome.unwrap_or_else(|_| Err("no answer in time".to_owned()));
                 (server.standing.name.clone(), outcome)
@@ -224,7 +224,7 @@ impl Servers {
     }
 
     /// The names that must be looked up.
-    pub(super) fn names(&self) -> Vec<(String, u16)> {
+    pub(crate) fn names(&self) -> Vec<(String, u16)> {
         let mut names: Vec<_> = self.listed.iter().filter_map(Listed::name).collect();
         names.sort_unstable();
         names.dedup();
@@ -232,7 +232,7 @@ impl Servers {
     }
 
     /// Takes the addresses that a name has now; others keep what they have.
-    pub(super) fn found(&self, name: &(String, u16), addresses: &[SocketAddr]) {
+    pub(crate) fn found(&self, name: &(String, u16), addresses: &[SocketAddr]) {
         let places = |listed: &Listed, known: &[Place]| match listed.name() {
             Some(its) if its == *name => addresses.iter().copied().map(Place::Tcp).collect(),
             _ => known.to_vec(),
@@ -244,12 +244,12 @@ impl Servers {
     }
 
     /// A name has been looked up, however that ended.
-    pub(super) fn looked_up(&self, name: &(String, u16)) {
+    pub(crate) fn looked_up(&self, name: &(String, u16)) {
         self.unlooked.send_if_modified(|unlooked| unlooked.remove(name));
     }
 
     /// Whether a name has no address at all.
-    pub(super) fn lacks_addresses(&self, name: &(String, u16)) -> bool {
+    pub(crate) fn lacks_addresses(&self, name: &(String, u16)) -> bool {
         let present = self.present();
         let is_of_it = |server: &Arc<Server>| self.listed[server.listed].name().as_ref() == Some(name);
         !present.servers.iter().any(is_of_it)
@@ -302,12 +302,12 @@ impl Servers {
     }
 
     /// Milliseconds for which a server that came back gets less than its share.
-    pub(super) fn slow_start(&self) -> u64 {
+    pub(crate) fn slow_start(&self) -> u64 {
         whole_millis(self.rules.slow_start)
     }
 
     /// A server failed a request: takes it out where that is due and others are left.
-    pub(super) fn failed(&self, server: &Server, why: &'static str) {
+    pub(crate) fn failed(&self, server: &Server, why: &'static str) {
         let failures = server.standing.failed();
         let rule = &self.rules.outlier_detection;
         if rule.failures == 0 || failures < rule.failures {
@@ -334,7 +334,7 @@ impl Servers {
     }
 
     /// A server was checked.
-    pub(super) fn checked(&self, server: &Server, health: &HealthCheck, outcome: Result<(), String>) {
+    pub(crate) fn checked(&self, server: &Server, health: &HealthCheck, outcome: Result<(), String>) {
         let changed = server.standing.checked(outcome.is_ok(), health.thresholds, millis(Instant::now()));
         match (changed, outcome) {
             (Some(true), _) => server.standing.note_good(),

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 
-use super::Failure;
 use super::endpoint_status::{Standing, millis};
+use crate::backend::Failure;
 use crate::log_throttle::LogThrottle;
 
 /// What was being done when a server failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Doing {
+pub(crate) enum Doing {
     Connect,
     Tls,
     Write,
@@ -23,14 +23,14 @@ pub(super) enum Doing {
 
 /// What failed, and with what reason where that says something about the server.
 #[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) failure: Failure,
-    pub(super) cause: Option<(Doing, String)>,
+pub(crate) struct Fault {
+    pub(crate) failure: Failure,
+    pub(crate) cause: Option<(Doing, String)>,
 }
 
 /// The trouble with one server, from its first failure until it works again. Times are those of [`millis`].
 #[derive(Debug, Default)]
-pub(super) struct Trouble {
+pub(crate) struct Trouble {
     /// Since when; 0: there is none.
     since: AtomicU64,
     failures: AtomicU64,
@@ -54,7 +54,7 @@ impl Doing {
 
 impl Fault {
     /// Of this kind, for this reason.
-    pub(super) fn new(failure: Failure, doing: Doing, reason: impl fmt::Display) -> Self {
+    pub(crate) fn new(failure: Failure, doing: Doing, reason: impl fmt::Display) -> Self {
         Self { failure, cause: Some((doing, reason.to_string())) }
     }
 }
@@ -102,7 +102,7 @@ impl Trouble {
 
 impl Standing {
     /// It failed a request, for a reason of its own.
-    pub(super) fn note_fault(&self, fault: &Fault, request_id: &HeaderValue) {
+    pub(crate) fn note_fault(&self, fault: &Fault, request_id: &HeaderValue) {
         let Some((doing, reason)) = &fault.cause else { return };
         if let Some(left_out) = self.trouble.failed(millis(Instant::now())) {
             let (backend, server) = (&*self.backend, &*self.name);
@@ -112,7 +112,7 @@ impl Standing {
     }
 
     /// It answered a request. While it gets none it is not said to work: what was on its way comes in.
-    pub(super) fn note_answer(&self) {
+    pub(crate) fn note_answer(&self) {
         if !self.trouble.is_on() {
             return;
         }
@@ -127,7 +127,7 @@ impl Standing {
     }
 
     /// A check found it bad, and the log says why.
-    pub(super) fn note_bad(&self, why: &str) {
+    pub(crate) fn note_bad(&self, why: &str) {
         self.trouble.begin(millis(Instant::now()));
         self.trouble.is_said.store(true, Ordering::Relaxed);
         let (backend, server) = (&*self.backend, &*self.name);
@@ -135,7 +135,7 @@ impl Standing {
     }
 
     /// A check found it good again.
-    pub(super) fn note_good(&self) {
+    pub(crate) fn note_good(&self) {
         let (time, failures) = self.trouble.end(millis(Instant::now())).unwrap_or_default();
         let (backend, server, seconds) = (&*self.backend, &*self.name, time.as_secs_f64());
         tracing::info!(backend, server, seconds, failures, "this server is well again");

@@ -9,13 +9,13 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
-use super::Failure;
-use super::failure_log::{Doing, Fault};
-use super::servers::{Place, Server};
+use crate::backend::Failure;
+use crate::backend::endpoints::failure_log::{Doing, Fault};
+use crate::backend::endpoints::servers::{Place, Server};
 use crate::socket::Socket;
 
 /// A connection that is ready for HTTP.
-pub(super) enum Wire {
+pub(crate) enum Wire {
     Tcp(Socket),
     Tls(Box<TlsStream<Socket>>),
     Unix(UnixStream),
@@ -25,7 +25,7 @@ pub(super) enum Wire {
 ///
 /// # Errors
 /// [`Failure::Connect`] or [`Failure::Tls`], also where it takes longer than `until`.
-pub(super) async fn dial(server: &Server, caller: Option<IpAddr>, until: Instant) -> Result<Wire, Fault> {
+pub(crate) async fn dial(server: &Server, caller: Option<IpAddr>, until: Instant) -> Result<Wire, Fault> {
     let stream = match within(until, connected(server, caller)).await {
         Ok(Wire::Tcp(stream)) => stream,
         Ok(wire) => return Ok(wire),

@@ -20,14 +20,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
-use super::Failure;
 use super::dial::{Wire, dial};
 use super::empty_data::WithoutEmptyData;
-use super::failure_log::{Doing, Fault};
 use super::half_close::{BackendIo, Signs};
 use super::http2_pool::Waiters;
-use super::response_body::Causes;
-use super::servers::Server;
+use crate::backend::Failure;
+use crate::backend::endpoints::failure_log::{Doing, Fault};
+use crate::backend::endpoints::servers::Server;
+use crate::backend::pool::response_body::Causes;
 use crate::body_stream::{Broken, RequestBody};
 
 /// How often a connection is asked for a sign of life while requests wait on it, and for how long.
@@ -48,7 +48,7 @@ const UNTOLD: usize = usize::MAX - 1;
 
 /// A connection.
 #[derive(Clone)]
-pub(super) struct Channel {
+pub(crate) struct Channel {
     sender: SendRequest<UploadBody>,
     signs: Arc<Signs>,
     capacity: Rc<Capacity>,
@@ -69,10 +69,10 @@ struct Capacity {
 }
 
 /// A stream of a connection, counted until this is dropped.
-pub(super) struct StreamPermit(Rc<Capacity>);
+pub(crate) struct StreamPermit(Rc<Capacity>);
 
 /// The body of a request, which holds its stream too.
-pub(super) struct UploadBody {
+pub(crate) struct UploadBody {
     body: RequestBody,
     _stream: Rc<StreamPermit>,
 }
@@ -130,7 +130,7 @@ impl Channel {
     ///
     /// # Errors
     /// [`Failure::Connect`], [`Failure::Tls`] or [`Failure::Broken`].
-    pub(super) async fn connect(server: &Server, waiters: &Rc<Waiters>, until: Instant) -> Result<Self, Fault> {
+    pub(crate) async fn connect(server: &Server, waiters: &Rc<Waiters>, until: Instant) -> Result<Self, Fault> {
         let wire = dial(server, None, until).await?;
         let spoken = async {
             match wire {
@@ -148,7 +148,7 @@ impl Channel {
     }
 
     /// Starts HTTP/2 on a new connection.
-    pub(super) async fn speak<IO>(stream: IO, waiters: &Rc<Waiters>) -> Result<Self, Fault>
+    pub(crate) async fn speak<IO>(stream: IO, waiters: &Rc<Waiters>) -> Result<Self, Fault>
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -194,12 +194,12 @@ impl Channel {
     }
 
     /// Whether it takes requests.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.sender.is_ready() && !self.signs.is_lost()
     }
 
     /// A stream, where the server allows one more.
-    pub(super) fn permit(&self) -> Option<Rc<StreamPermit>> {
+    pub(crate) fn permit(&self) -> Option<Rc<StreamPermit>> {
         let open = self.capacity.open.get();
         if open >= self.capacity.allowed() {
             return None;
@@ -210,14 +210,14 @@ impl Channel {
     }
 
     /// For how many looks, this one included, no stream was open.
-    pub(super) fn unused(&self) -> u32 {
+    pub(crate) fn unused(&self) -> u32 {
         let capacity = &self.capacity;
         capacity.unused.set(if capacity.open.get() == 0 { capacity.unused.get() + 1 } else { 0 });
         capacity.unused.get()
     }
 
     /// Whether this is the first time that it is asked: one end of a connection is one failure, however many streams it had.
-    pub(super) fn is_first_to_blame(&self) -> bool {
+    pub(crate) fn is_first_to_blame(&self) -> bool {
         !self.capacity.is_blamed.replace(true)
     }
 
@@ -225,7 +225,7 @@ impl Channel {
     ///
     /// # Errors
     /// What went wrong. The request is given back where none of it was sent.
-    pub(super) async fn exchange(
+    pub(crate) async fn exchange(
         &mut self,
         request: &mut Option<Request<RequestBody>>,
         stream: &Rc<StreamPermit>,
@@ -276,7 +276,7 @@ fn rewrite(request: &mut Request<RequestBody>, is_secure: bool) {
 
 /// What it means that an exchange failed: a server that resets one stream, or says what no HTTP/2 is, is there; and what the
 /// library does not send is not its fault.
-pub(super) fn failure_of(error: &hyper::Error) -> Failure {
+pub(crate) fn failure_of(error: &hyper::Error) -> Failure {
     let connection_stands = error.is_user() || h2_error(error).is_some_and(|error| !error.is_io());
     match is_refused(error) {
         true => Failure::Overload,
@@ -290,7 +290,7 @@ fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
 }
 
 /// Whether the server says that it has not looked at the request (RFC 9113 section 8.7).
-pub(super) fn is_refused(error: &hyper::Error) -> bool {
+pub(crate) fn is_refused(error: &hyper::Error) -> bool {
     h2_error(error).is_some_and(|error| {
         error.is_remote()
             && (error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::endpoint_status::whole_millis;
+use crate::backend::endpoints::endpoint_status::whole_millis;
 
 /// When the circuit opens, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -43,13 +43,13 @@ impl Circuit {
     }
 
     /// How long it certainly stays open.
-    pub(super) fn left(&self, now: u64) -> Duration {
+    pub(crate) fn left(&self, now: u64) -> Duration {
         Duration::from_millis(self.open_until.load(Ordering::Relaxed).saturating_sub(now))
     }
 
     /// Whether a request would pass. While it is open one does after each pause: one that is complete, for a caller that
     /// sends its body slowly would keep it open for all. Where there is no other, an upload does after two pauses.
-    pub(super) fn is_due(&self, rule: &CircuitRule, try_by: Try, now: u64) -> bool {
+    pub(crate) fn is_due(&self, rule: &CircuitRule, try_by: Try, now: u64) -> bool {
         let until = self.open_until.load(Ordering::Relaxed);
         let due = match try_by {
             Try::Complete => until,
@@ -59,7 +59,7 @@ impl Circuit {
     }
 
     /// Whether this request passes: of those that would at the same time only the first does.
-    pub(super) fn lets_pass(&self, rule: &CircuitRule, try_by: Try, now: u64) -> bool {
+    pub(crate) fn lets_pass(&self, rule: &CircuitRule, try_by: Try, now: u64) -> bool {
         let until = self.open_until.load(Ordering::Relaxed);
         if until == 0 {
             return true;
@@ -70,19 +70,19 @@ impl Circuit {
     }
 
     /// Whether the backend has answered somebody since then: a page may be slow, but it is there.
-    pub(super) fn has_answered_since(&self, time: u64) -> bool {
+    pub(crate) fn has_answered_since(&self, time: u64) -> bool {
         self.answered.load(Ordering::Relaxed) > time
     }
 
     /// The backend answered now.
-    pub(super) fn note_answer(&self, now: u64) {
+    pub(crate) fn note_answer(&self, now: u64) {
         if now > self.answered.load(Ordering::Relaxed) + GRAIN {
             self.answered.store(now, Ordering::Relaxed);
         }
     }
 
     /// The backend answered: whether that closed it.
-    pub(super) fn succeeded(&self) -> bool {
+    pub(crate) fn succeeded(&self) -> bool {
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
         }
@@ -90,7 +90,7 @@ impl Circuit {
     }
 
     /// The backend did not answer: whether that opened it.
-    pub(super) fn failed(&self, rule: &CircuitRule, now: u64) -> bool {
+    pub(crate) fn failed(&self, rule: &CircuitRule, now: u64) -> bool {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if rule.failures == 0 || failures < rule.failures {
             return false;

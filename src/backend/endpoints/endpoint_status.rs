@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::balance::FULL;
 use super::failure_log::Trouble;
+use crate::backend::balance::FULL;
 
 /// Out until a check finds it good.
 const UNTIL_GOOD: u64 = u64::MAX;
@@ -28,9 +28,9 @@ pub struct Standing {
     ejections: AtomicU64,
     checks: Mutex<Checks>,
     /// The name of its backend.
-    pub(super) backend: Arc<str>,
+    pub(crate) backend: Arc<str>,
     /// What the log says of its failures.
-    pub(super) trouble: Trouble,
+    pub(crate) trouble: Trouble,
 }
 
 /// What the checks of a server said last.
@@ -65,12 +65,12 @@ pub struct Thresholds {
 }
 
 /// Milliseconds of a clock that only goes forward; never 0.
-pub(super) fn millis(now: Instant) -> u64 {
+pub(crate) fn millis(now: Instant) -> u64 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     whole_millis(now.saturating_duration_since(*START)).saturating_add(1)
 }
 
-pub(super) fn whole_millis(duration: Duration) -> u64 {
+pub(crate) fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 4)
 }
 
@@ -91,12 +91,12 @@ impl Standing {
     }
 
     /// A request goes there.
-    pub(super) fn began(&self) {
+    pub(crate) fn began(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A request is over.
-    pub(super) fn ended(&self) {
+    pub(crate) fn ended(&self) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -111,7 +111,7 @@ impl Standing {
     }
 
     /// How much of its share it gets, of [`FULL`]; `None` while it is out.
-    pub(super) fn ramp(&self, now: u64, slow_start: u64) -> Option<u32> {
+    pub(crate) fn ramp(&self, now: u64, slow_start: u64) -> Option<u32> {
         let out_until = self.out_until.load(Ordering::Relaxed);
         if out_until == 0 {
             return Some(FULL);
@@ -129,7 +129,7 @@ impl Standing {
         self.is_out_at(millis(now))
     }
 
-    pub(super) fn is_out_at(&self, now: u64) -> bool {
+    pub(crate) fn is_out_at(&self, now: u64) -> bool {
         self.out_until.load(Ordering::Relaxed) > now
     }
 
@@ -139,24 +139,24 @@ impl Standing {
     }
 
     /// Whether its last requests failed.
-    pub(super) fn is_failing(&self) -> bool {
+    pub(crate) fn is_failing(&self) -> bool {
         self.failures.load(Ordering::Relaxed) > 0
     }
 
     /// It answered.
-    pub(super) fn succeeded(&self) {
+    pub(crate) fn succeeded(&self) {
         if self.is_failing() {
             self.failures.store(0, Ordering::Relaxed);
         }
     }
 
     /// It failed: how often in a row.
-    pub(super) fn failed(&self) -> u32 {
+    pub(crate) fn failed(&self) -> u32 {
         self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
     /// Takes it out; for how long. Only one thread at a time.
-    pub(super) fn eject(&self, now: u64, rule: &OutlierDetection) -> Duration {
+    pub(crate) fn eject(&self, now: u64, rule: &OutlierDetection) -> Duration {
         let last = self.out_until.load(Ordering::Relaxed);
         let is_again = last != 0 && now.saturating_sub(last) < whole_millis(rule.max_ejection_time);
         let row = if is_again { self.in_a_row.load(Ordering::Relaxed).saturating_add(1) } else { 1 };
@@ -170,7 +170,7 @@ impl Standing {
     }
 
     /// A check ended: whether it changed anything, and then to what. The very first decides alone.
-    pub(super) fn checked(&self, good: bool, thresholds: Thresholds, now: u64) -> Option<bool> {
+    pub(crate) fn checked(&self, good: bool, thresholds: Thresholds, now: u64) -> Option<bool> {
         let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
         let is_first = !std::mem::replace(&mut checks.any, true);
         (checks.good, checks.bad) = if good { (checks.good + 1, 0) } else { (0, checks.bad + 1) };
@@ -189,7 +189,7 @@ impl Standing {
 }
 
 /// Whether one more of so many servers may be ejected, when some are out already. The last one never may.
-pub(super) fn may_eject(out: usize, all: usize, most: u32) -> bool {
+pub(crate) fn may_eject(out: usize, all: usize, most: u32) -> bool {
     let most = (all.saturating_mul(most as usize) / 100).max(1);
     out < most && out + 1 < all
 }
