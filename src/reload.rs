@@ -19,8 +19,9 @@ use crate::gateway::Shared;
 use crate::gateway::connection::listener_settings::{Entrance, InForce};
 use crate::metrics::Metrics;
 use crate::policy::{self, Lasting, Policy};
+use crate::server::admin::admin_socket;
+use crate::server::limits::conn_limits;
 use crate::server::tls::{self, ListenerTls, TlsStore};
-use crate::server::{admin_socket, conn_limits};
 use crate::{process_log, state};
 use watched_files::Watched;
 

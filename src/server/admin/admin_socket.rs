@@ -26,9 +26,6 @@ use serde_json::{Value, json};
 use tokio::net::unix::UCred;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::Phase;
-use super::lock_owner::Owner;
-use super::upgrade::{self, Successor};
 use crate::auth::ApiKeyVersion;
 use crate::auth::credentials::api_key;
 use crate::auth::introspection::Purpose;
@@ -41,6 +38,9 @@ use crate::gateway::{
 use crate::policy::Policy;
 use crate::refusal::TokenFault;
 use crate::secret::has_secret_shape;
+use crate::server::Phase;
+use crate::server::upgrade::lock_owner::Owner;
+use crate::server::upgrade::{self, Successor};
 use crate::state::login_lockout::{AttemptKey, Failures, NOBODY};
 use crate::state::refresh_token::{Family, RefreshToken};
 use crate::state::revocation::{Revocations, Rule, Subject};

@@ -22,10 +22,11 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::readiness::Readiness;
-use super::{Phase, fd_limit};
 use crate::backend::Backend;
 use crate::gateway::Shared;
 use crate::metrics::{BackendLevels, IssuerLevels, KeyUse, Levels, ServerLevels};
+use crate::server::Phase;
+use crate::server::limits::fd_limit;
 use crate::version;
 use connections::Connections;
 

@@ -23,16 +23,16 @@ static MOST: LazyLock<usize> = LazyLock::new(|| {
 
 /// A caller's connection that is counted until this is dropped.
 #[derive(Debug)]
-pub(super) struct Descriptor(());
+pub(crate) struct Descriptor(());
 
 impl Descriptor {
     /// Says at the start how many connections callers may have.
-    pub(super) fn announce() {
+    pub(crate) fn announce() {
         LazyLock::force(&MOST);
     }
 
     /// One for a connection that has been accepted, where callers may have one more.
-    pub(super) fn take() -> Option<Self> {
+    pub(crate) fn take() -> Option<Self> {
         let before = OPEN.fetch_add(1, Ordering::Relaxed);
         let descriptor = Self(());
         (before < *MOST).then_some(descriptor)
@@ -46,7 +46,7 @@ impl Drop for Descriptor {
 }
 
 /// How many connections operators may have.
-pub(super) fn for_operators() -> usize {
+pub(crate) fn for_operators() -> usize {
     operators(LIMIT.unwrap_or(usize::MAX))
 }
 

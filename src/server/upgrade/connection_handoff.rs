@@ -12,9 +12,9 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
-use super::Listener;
-use super::upgrade::{Departure, Told};
+use super::{Departure, Told};
 use crate::gateway::connection::Connection;
+use crate::server::Listener;
 use crate::socket::Socket;
 
 /// How long a caller may go on sending after the end of its connection.
@@ -27,7 +27,7 @@ pub struct Departed(pub Departure, pub OwnedFd);
 type Pipe = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A stream with which another process can go on.
-pub(super) trait Leaving: AsyncRead + AsyncWrite + Sized + Unpin + 'static {
+pub(crate) trait Leaving: AsyncRead + AsyncWrite + Sized + Unpin + 'static {
     /// Whether it is a TCP connection itself.
     const IS_TCP: bool;
 
@@ -84,7 +84,7 @@ async fn pipe(caller: TlsStream<Socket>, process: UnixStream) {
 }
 
 /// Sends a connection without a request to the process that has taken over.
-pub(super) async fn depart<Stream: Leaving>(
+pub(crate) async fn depart<Stream: Leaving>(
     stream: Stream,
     connection: &Connection,
     listener: &Listener,

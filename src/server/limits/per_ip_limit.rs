@@ -28,7 +28,7 @@ impl Addresses {
     }
 
     /// So many from now on.
-    pub(super) fn bound(&self, most: usize) {
+    pub(crate) fn bound(&self, most: usize) {
         self.most.store(most, Ordering::Relaxed);
     }
 

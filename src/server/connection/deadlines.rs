@@ -8,20 +8,20 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::Phase;
 use crate::gateway::Gateway;
 use crate::gateway::connection::Connection;
 use crate::gateway::connection::drain::{ANNOUNCED, Drain, FIRST_CALL, QUIET};
+use crate::server::Phase;
 
 /// How often a connection is looked at that leaves once a body has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The word for a connection with which another process goes on.
-pub(super) const LEAVES: &str = "handover";
+pub(crate) const LEAVES: &str = "handover";
 
 /// Runs a connection under its deadlines, and lets it end gently when the process drains or it has been idle. While
 /// another process takes over, one that carries nothing waits, and then leaves.
-pub(super) async fn watched<Serving>(
+pub(crate) async fn watched<Serving>(
     mut serving: Pin<&mut Serving>,
     end_gently: impl Fn(Pin<&mut Serving>),
     connection: &Connection,
