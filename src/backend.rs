@@ -2,6 +2,7 @@
 
 pub mod admission;
 mod balance;
+mod clock;
 mod connection;
 pub mod endpoints;
 pub mod pool;
@@ -18,7 +19,7 @@ pub use admission::Permit;
 use admission::adaptive::Adaptive;
 use admission::circuit_breaker::{CircuitRule, Try};
 use admission::{Admission, Queue};
-use endpoints::endpoint_status::millis;
+use clock::millis;
 use endpoints::servers::Servers;
 
 /// A named group of servers that answer alike.

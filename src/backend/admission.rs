@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
 use super::Failure;
-use super::endpoints::endpoint_status::millis;
+use super::clock::millis;
 use crate::log_throttle::LogThrottle;
 use circuit_breaker::Circuit;
 use retry_budget::Repeats;

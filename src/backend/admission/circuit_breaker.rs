@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::backend::endpoints::endpoint_status::whole_millis;
+use crate::backend::clock::whole_millis;
 
 /// When the circuit opens, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +23,7 @@ pub enum Try {
     Upload,
 }
 
-/// A circuit. Times are those of `standing::millis`.
+/// A circuit. Times are those of [`millis`](crate::backend::clock::millis).
 #[derive(Debug, Default)]
 pub struct Circuit {
     failures: AtomicU32,

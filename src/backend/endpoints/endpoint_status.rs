@@ -1,11 +1,12 @@
 //! How one server stands: whether it gets requests, since when, and why not. It outlives a policy.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::failure_log::Trouble;
 use crate::backend::balance::FULL;
+use crate::backend::clock::{millis, whole_millis};
 
 /// Out until a check finds it good.
 const UNTIL_GOOD: u64 = u64::MAX;
@@ -62,16 +63,6 @@ pub struct Thresholds {
     pub healthy: u32,
     /// Bad ones.
     pub unhealthy: u32,
-}
-
-/// Milliseconds of a clock that only goes forward; never 0.
-pub(crate) fn millis(now: Instant) -> u64 {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    whole_millis(now.saturating_duration_since(*START)).saturating_add(1)
-}
-
-pub(crate) fn whole_millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 4)
 }
 
 impl Standing {

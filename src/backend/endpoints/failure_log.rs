@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 
-use super::endpoint_status::{Standing, millis};
+use super::endpoint_status::Standing;
 use crate::backend::Failure;
+use crate::backend::clock::millis;
 use crate::log_throttle::LogThrottle;
 
 /// What was being done when a server failed.

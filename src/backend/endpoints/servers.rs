@@ -15,8 +15,9 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
-use super::endpoint_status::{OutlierDetection, Standing, may_eject, millis, whole_millis};
+use super::endpoint_status::{OutlierDetection, Standing, may_eject};
 use crate::backend::balance::{seed, tickets};
+use crate::backend::clock::{millis, whole_millis};
 use crate::backend::proxy_protocol::ProxyProtocol;
 use crate::backend::watch::health_check::{self, HealthCheck};
 use crate::backend::watch::resolve;

@@ -7,9 +7,9 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::backend::balance::{Load, by_key, least_request};
+use crate::backend::clock::millis;
 use crate::backend::connection::http1_conn::Link;
 use crate::backend::connection::http2_pool::Channels;
-use crate::backend::endpoints::endpoint_status::millis;
 use crate::backend::endpoints::servers::{Present, Server, Servers};
 
 /// How many idle connections a worker keeps for one server.
