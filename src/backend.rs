@@ -5,6 +5,7 @@ mod balance;
 mod clock;
 mod connection;
 pub mod endpoints;
+mod fault;
 pub mod pool;
 pub mod proxy_protocol;
 pub mod watch;

@@ -25,11 +25,11 @@ use super::balance::{next_random, random_of};
 use super::connection::http1_conn::Link;
 use super::connection::http2_conn::{StreamPermit, failure_of, is_refused};
 use super::connection::http2_pool::Grant;
-use super::endpoints::failure_log::{Doing, Fault};
 use super::endpoints::servers::Servers;
+use super::fault::{Causes, Doing, Fault};
 use super::{Backend, Failure};
 use crate::body_stream::{Pace, Progress, RequestBody};
-use response_body::{AnswerBody, Causes};
+use response_body::AnswerBody;
 use timer_pool::Alarms;
 use worker_endpoints::{Station, Stations, Tried, Visit};
 

@@ -10,8 +10,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use crate::backend::Failure;
-use crate::backend::endpoints::failure_log::{Doing, Fault};
 use crate::backend::endpoints::servers::{Place, Server};
+use crate::backend::fault::{Doing, Fault};
 use crate::socket::Socket;
 
 /// A connection that is ready for HTTP.

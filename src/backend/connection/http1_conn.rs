@@ -23,9 +23,8 @@ use tokio::time::Instant;
 use super::dial::{Wire, dial};
 use super::half_close::{BackendIo, Signs};
 use crate::backend::Failure;
-use crate::backend::endpoints::failure_log::{Doing, Fault};
 use crate::backend::endpoints::servers::Server;
-use crate::backend::pool::response_body::Causes;
+use crate::backend::fault::{Causes, Doing, Fault};
 use crate::body_stream::{Progress, RequestBody};
 
 /// Bounds what a backend can make us buffer for one connection.

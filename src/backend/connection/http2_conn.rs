@@ -25,9 +25,8 @@ use super::empty_data::WithoutEmptyData;
 use super::half_close::{BackendIo, Signs};
 use super::http2_pool::Waiters;
 use crate::backend::Failure;
-use crate::backend::endpoints::failure_log::{Doing, Fault};
 use crate::backend::endpoints::servers::Server;
-use crate::backend::pool::response_body::Causes;
+use crate::backend::fault::{Causes, Doing, Fault};
 use crate::body_stream::{Broken, RequestBody};
 
 /// How often a connection is asked for a sign of life while requests wait on it, and for how long.

@@ -13,8 +13,8 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, timeout_at};
 
 use super::http2_conn::{Channel, StreamPermit};
-use crate::backend::endpoints::failure_log::Fault;
 use crate::backend::endpoints::servers::Server;
+use crate::backend::fault::Fault;
 use crate::backend::{Backend, Failure};
 
 /// For how many looks a connection may be unused while there are others.

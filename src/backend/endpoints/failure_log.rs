@@ -1,33 +1,15 @@
 //! What the log says of a server that fails: the first failure at once, then one line a second at most, and one line when
 //! it works again.
 
-use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 
 use super::endpoint_status::Standing;
-use crate::backend::Failure;
 use crate::backend::clock::millis;
+use crate::backend::fault::Fault;
 use crate::log_throttle::LogThrottle;
-
-/// What was being done when a server failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Doing {
-    Connect,
-    Tls,
-    Write,
-    ReadHead,
-    ReadBody,
-}
-
-/// What failed, and with what reason where that says something about the server.
-#[derive(Debug)]
-pub(crate) struct Fault {
-    pub(crate) failure: Failure,
-    pub(crate) cause: Option<(Doing, String)>,
-}
 
 /// The trouble with one server, from its first failure until it works again. Times are those of [`millis`].
 #[derive(Debug, Default)]
@@ -38,41 +20,6 @@ pub(crate) struct Trouble {
     /// Whether the log has a line of it.
     is_said: AtomicBool,
     throttle: LogThrottle,
-}
-
-impl Doing {
-    /// The word for logs.
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Tls => "tls",
-            Self::Write => "write",
-            Self::ReadHead => "read_head",
-            Self::ReadBody => "read_body",
-        }
-    }
-}
-
-impl Fault {
-    /// Of this kind, for this reason.
-    pub(crate) fn new(failure: Failure, doing: Doing, reason: impl fmt::Display) -> Self {
-        Self { failure, cause: Some((doing, reason.to_string())) }
-    }
-}
-
-impl From<Failure> for Fault {
-    fn from(failure: Failure) -> Self {
-        Self { failure, cause: None }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.cause {
-            Some((doing, reason)) => write!(formatter, "{}: {reason}", doing.as_str()),
-            None => formatter.write_str(self.failure.as_str()),
-        }
-    }
 }
 
 impl Trouble {

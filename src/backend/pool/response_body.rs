@@ -1,6 +1,5 @@
 //! The body of a backend's response, as it comes, and what the log says of a response that cannot be used.
 
-use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,7 +12,7 @@ use hyper::body::Incoming;
 
 use super::Lease;
 use super::worker_endpoints::Station;
-use crate::backend::endpoints::failure_log::{Doing, Fault};
+use crate::backend::fault::{Causes, Doing, Fault};
 use crate::backend::{Backend, Failure};
 use crate::body_stream::{Broken, Pace, Stall};
 
@@ -133,20 +132,5 @@ impl Backend {
     /// backend, with the count of those left out.
     pub fn log_bad_response(&self, server: &str, request_id: &HeaderValue, reason: &dyn fmt::Display) {
         self.admission.log_bad_response(server, request_id, reason);
-    }
-}
-
-/// An error with those that caused it.
-pub(crate) struct Causes<'a>(pub(crate) &'a dyn Error);
-
-impl fmt::Display for Causes<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(formatter, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
     }
 }
