@@ -4,8 +4,8 @@
 //! and is closed when it was not.
 
 pub mod response_body;
-pub(crate) mod timer_pool;
-pub(crate) mod worker_endpoints;
+pub(in crate::backend) mod timer_pool;
+pub(in crate::backend) mod worker_endpoints;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future as _;

@@ -1,4 +1,4 @@
 //! Background tasks of the control runtime: DNS re-resolution and active health checks of backend servers.
 
 pub mod health_check;
-pub(crate) mod resolve;
+pub(in crate::backend) mod resolve;

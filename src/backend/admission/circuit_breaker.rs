@@ -43,13 +43,13 @@ impl Circuit {
     }
 
     /// How long it certainly stays open.
-    pub(crate) fn left(&self, now: u64) -> Duration {
+    pub(in crate::backend) fn left(&self, now: u64) -> Duration {
         Duration::from_millis(self.open_until.load(Ordering::Relaxed).saturating_sub(now))
     }
 
     /// Whether a request would pass. While it is open one does after each pause: one that is complete, for a caller that
     /// sends its body slowly would keep it open for all. Where there is no other, an upload does after two pauses.
-    pub(crate) fn is_due(&self, rule: &CircuitRule, try_by: Try, now: u64) -> bool {
+    pub(in crate::backend) fn is_due(&self, rule: &CircuitRule, try_by: Try, now: u64) -> bool {
         let until = self.open_until.load(Ordering::Relaxed);
         let due = match try_by {
             Try::Complete => until,
@@ -59,7 +59,7 @@ impl Circuit {
     }
 
     /// Whether this request passes: of those that would at the same time only the first does.
-    pub(crate) fn lets_pass(&self, rule: &CircuitRule, try_by: Try, now: u64) -> bool {
+    pub(in crate::backend) fn lets_pass(&self, rule: &CircuitRule, try_by: Try, now: u64) -> bool {
         let until = self.open_until.load(Ordering::Relaxed);
         if until == 0 {
             return true;
@@ -70,19 +70,19 @@ impl Circuit {
     }
 
     /// Whether the backend has answered somebody since then: a page may be slow, but it is there.
-    pub(crate) fn has_answered_since(&self, time: u64) -> bool {
+    pub(in crate::backend) fn has_answered_since(&self, time: u64) -> bool {
         self.answered.load(Ordering::Relaxed) > time
     }
 
     /// The backend answered now.
-    pub(crate) fn note_answer(&self, now: u64) {
+    pub(in crate::backend) fn note_answer(&self, now: u64) {
         if now > self.answered.load(Ordering::Relaxed) + GRAIN {
             self.answered.store(now, Ordering::Relaxed);
         }
     }
 
     /// The backend answered: whether that closed it.
-    pub(crate) fn succeeded(&self) -> bool {
+    pub(in crate::backend) fn succeeded(&self) -> bool {
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
         }
@@ -90,7 +90,7 @@ impl Circuit {
     }
 
     /// The backend did not answer: whether that opened it.
-    pub(crate) fn failed(&self, rule: &CircuitRule, now: u64) -> bool {
+    pub(in crate::backend) fn failed(&self, rule: &CircuitRule, now: u64) -> bool {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if rule.failures == 0 || failures < rule.failures {
             return false;

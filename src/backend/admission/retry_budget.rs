@@ -32,7 +32,7 @@ impl Repeats {
 
     /// Whether one more is within so many percent of all requests. `begun` counts requests from some number on, and
     /// `now` is in milliseconds.
-    pub(crate) fn allow(&self, percent: u32, begun: u32, now: u64) -> bool {
+    pub(in crate::backend) fn allow(&self, percent: u32, begun: u32, now: u64) -> bool {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         if window.since == 0 || now.saturating_sub(window.since) >= WINDOW {
             *window = Window { since: now, begun: begun.into(), repeats: 0 };

@@ -15,7 +15,7 @@ use crate::backend::fault::{Doing, Fault};
 use crate::socket::Socket;
 
 /// A connection that is ready for HTTP.
-pub(crate) enum Wire {
+pub(in crate::backend) enum Wire {
     Tcp(Socket),
     Tls(Box<TlsStream<Socket>>),
     Unix(UnixStream),
@@ -25,7 +25,7 @@ pub(crate) enum Wire {
 ///
 /// # Errors
 /// [`Failure::Connect`] or [`Failure::Tls`], also where it takes longer than `until`.
-pub(crate) async fn dial(server: &Server, caller: Option<IpAddr>, until: Instant) -> Result<Wire, Fault> {
+pub(in crate::backend) async fn dial(server: &Server, caller: Option<IpAddr>, until: Instant) -> Result<Wire, Fault> {
     let stream = match within(until, connected(server, caller)).await {
         Ok(Wire::Tcp(stream)) => stream,
         Ok(wire) => return Ok(wire),

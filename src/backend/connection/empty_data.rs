@@ -17,7 +17,7 @@ const DATA: u8 = 0x0;
 const END_STREAM: u8 = 0x1;
 
 /// A stream of bytes to and from a server that speaks HTTP/2.
-pub(crate) struct WithoutEmptyData<IO> {
+pub(in crate::backend) struct WithoutEmptyData<IO> {
     io: IO,
     /// What is left of the payload of a frame.
     rest: usize,
@@ -30,7 +30,7 @@ pub(crate) struct WithoutEmptyData<IO> {
 }
 
 impl<IO> WithoutEmptyData<IO> {
-    pub(crate) fn new(io: IO) -> Self {
+    pub(in crate::backend) fn new(io: IO) -> Self {
         Self { io, rest: 0, header: [0; HEADER], come: 0, given: 0 }
     }
 

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A stream of bytes to and from a server.
-pub(crate) struct BackendIo<IO> {
+pub(in crate::backend) struct BackendIo<IO> {
     io: IO,
     signs: Arc<Signs>,
     /// Why nothing can be written any more.
@@ -22,31 +22,31 @@ pub(crate) struct BackendIo<IO> {
 
 /// What has been seen on a connection.
 #[derive(Debug, Default)]
-pub(crate) struct Signs {
+pub(in crate::backend) struct Signs {
     heard: AtomicBool,
     lost: AtomicBool,
 }
 
 impl Signs {
     /// Begins to listen anew.
-    pub(crate) fn clear_heard(&self) {
+    pub(in crate::backend) fn clear_heard(&self) {
         self.heard.store(false, Ordering::Relaxed);
     }
 
     /// Whether the server has said anything since.
-    pub(crate) fn has_heard(&self) -> bool {
+    pub(in crate::backend) fn has_heard(&self) -> bool {
         self.heard.load(Ordering::Relaxed)
     }
 
     /// Whether nothing can be sent on it any more.
-    pub(crate) fn is_lost(&self) -> bool {
+    pub(in crate::backend) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
     }
 }
 
 impl<IO> BackendIo<IO> {
     /// Puts its signs where `signs` are.
-    pub(crate) fn new(io: IO, signs: Arc<Signs>) -> Self {
+    pub(in crate::backend) fn new(io: IO, signs: Arc<Signs>) -> Self {
         Self { io, signs, lost: None }
     }
 

@@ -31,7 +31,7 @@ use crate::body_stream::{Progress, RequestBody};
 const MAX_BUFFER: usize = 64 * 1024;
 
 /// A connection.
-pub(crate) struct Link {
+pub(in crate::backend) struct Link {
     sender: SendRequest<RequestBody>,
     driver: Driver,
     signs: Arc<Signs>,
@@ -66,7 +66,11 @@ impl Link {
     ///
     /// # Errors
     /// [`Failure::Connect`], [`Failure::Tls`] or [`Failure::Broken`].
-    pub(crate) async fn connect(server: &Server, caller: Option<IpAddr>, until: Instant) -> Result<Self, Fault> {
+    pub(in crate::backend) async fn connect(
+        server: &Server,
+        caller: Option<IpAddr>,
+        until: Instant,
+    ) -> Result<Self, Fault> {
         match dial(server, caller, until).await? {
             Wire::Tcp(stream) => Self::speak(stream).await,
             Wire::Tls(stream) => Self::speak(stream).await,
@@ -99,7 +103,7 @@ impl Link {
     ///
     /// # Errors
     /// What went wrong, with the request where none of it was sent.
-    pub(crate) async fn exchange(
+    pub(in crate::backend) async fn exchange(
         &mut self,
         request: &mut Option<Request<RequestBody>>,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
@@ -127,12 +131,12 @@ impl Link {
     }
 
     /// What it means that the last exchange failed.
-    pub(crate) fn failure(&self) -> Failure {
+    pub(in crate::backend) fn failure(&self) -> Failure {
         if self.signs.has_heard() { Failure::Malformed } else { Failure::Broken }
     }
 
     /// Moves bytes until `wanted` is ready.
-    pub(crate) fn poll_until<T>(
+    pub(in crate::backend) fn poll_until<T>(
         &mut self,
         context: &mut Context<'_>,
         wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
@@ -141,12 +145,12 @@ impl Link {
     }
 
     /// Moves what can be moved now, and wakes nobody for what comes later.
-    pub(crate) fn settle(&mut self) {
+    pub(in crate::backend) fn settle(&mut self) {
         self.driver.settle();
     }
 
     /// Whether the rest of an upload has moved since this was last asked, or waits for its caller.
-    pub(crate) fn is_uploading(&mut self) -> bool {
+    pub(in crate::backend) fn is_uploading(&mut self) -> bool {
         match &mut self.driver {
             Driver::Task(Some(rest)) => rest.progress.goes_on(&mut rest.known) && !rest.progress.is_over(),
             _ => false,
@@ -154,12 +158,12 @@ impl Link {
     }
 
     /// Whether it can take a request now.
-    pub(crate) fn is_ready(&self) -> bool {
+    pub(in crate::backend) fn is_ready(&self) -> bool {
         !self.is_closed() && self.sender.is_ready()
     }
 
     /// Whether it has ended.
-    pub(crate) fn is_closed(&self) -> bool {
+    pub(in crate::backend) fn is_closed(&self) -> bool {
         matches!(self.driver, Driver::Over) || self.sender.is_closed() || self.signs.is_lost()
     }
 }

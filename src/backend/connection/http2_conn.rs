@@ -47,7 +47,7 @@ const UNTOLD: usize = usize::MAX - 1;
 
 /// A connection.
 #[derive(Clone)]
-pub(crate) struct Channel {
+pub(in crate::backend) struct Channel {
     sender: SendRequest<UploadBody>,
     signs: Arc<Signs>,
     capacity: Rc<Capacity>,
@@ -68,10 +68,10 @@ struct Capacity {
 }
 
 /// A stream of a connection, counted until this is dropped.
-pub(crate) struct StreamPermit(Rc<Capacity>);
+pub(in crate::backend) struct StreamPermit(Rc<Capacity>);
 
 /// The body of a request, which holds its stream too.
-pub(crate) struct UploadBody {
+pub(in crate::backend) struct UploadBody {
     body: RequestBody,
     _stream: Rc<StreamPermit>,
 }
@@ -129,7 +129,11 @@ impl Channel {
     ///
     /// # Errors
     /// [`Failure::Connect`], [`Failure::Tls`] or [`Failure::Broken`].
-    pub(crate) async fn connect(server: &Server, waiters: &Rc<Waiters>, until: Instant) -> Result<Self, Fault> {
+    pub(in crate::backend) async fn connect(
+        server: &Server,
+        waiters: &Rc<Waiters>,
+        until: Instant,
+    ) -> Result<Self, Fault> {
         let wire = dial(server, None, until).await?;
         let spoken = async {
             match wire {
@@ -147,7 +151,7 @@ impl Channel {
     }
 
     /// Starts HTTP/2 on a new connection.
-    pub(crate) async fn speak<IO>(stream: IO, waiters: &Rc<Waiters>) -> Result<Self, Fault>
+    pub(in crate::backend) async fn speak<IO>(stream: IO, waiters: &Rc<Waiters>) -> Result<Self, Fault>
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -193,12 +197,12 @@ impl Channel {
     }
 
     /// Whether it takes requests.
-    pub(crate) fn is_open(&self) -> bool {
+    pub(in crate::backend) fn is_open(&self) -> bool {
         self.sender.is_ready() && !self.signs.is_lost()
     }
 
     /// A stream, where the server allows one more.
-    pub(crate) fn permit(&self) -> Option<Rc<StreamPermit>> {
+    pub(in crate::backend) fn permit(&self) -> Option<Rc<StreamPermit>> {
         let open = self.capacity.open.get();
         if open >= self.capacity.allowed() {
             return None;
@@ -209,14 +213,14 @@ impl Channel {
     }
 
     /// For how many looks, this one included, no stream was open.
-    pub(crate) fn unused(&self) -> u32 {
+    pub(in crate::backend) fn unused(&self) -> u32 {
         let capacity = &self.capacity;
         capacity.unused.set(if capacity.open.get() == 0 { capacity.unused.get() + 1 } else { 0 });
         capacity.unused.get()
     }
 
     /// Whether this is the first time that it is asked: one end of a connection is one failure, however many streams it had.
-    pub(crate) fn is_first_to_blame(&self) -> bool {
+    pub(in crate::backend) fn is_first_to_blame(&self) -> bool {
         !self.capacity.is_blamed.replace(true)
     }
 
@@ -224,7 +228,7 @@ impl Channel {
     ///
     /// # Errors
     /// What went wrong. The request is given back where none of it was sent.
-    pub(crate) async fn exchange(
+    pub(in crate::backend) async fn exchange(
         &mut self,
         request: &mut Option<Request<RequestBody>>,
         stream: &Rc<StreamPermit>,
@@ -275,7 +279,7 @@ fn rewrite(request: &mut Request<RequestBody>, is_secure: bool) {
 
 /// What it means that an exchange failed: a server that resets one stream, or says what no HTTP/2 is, is there; and what the
 /// library does not send is not its fault.
-pub(crate) fn failure_of(error: &hyper::Error) -> Failure {
+pub(in crate::backend) fn failure_of(error: &hyper::Error) -> Failure {
     let connection_stands = error.is_user() || h2_error(error).is_some_and(|error| !error.is_io());
     match is_refused(error) {
         true => Failure::Overload,
@@ -289,7 +293,7 @@ fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
 }
 
 /// Whether the server says that it has not looked at the request (RFC 9113 section 8.7).
-pub(crate) fn is_refused(error: &hyper::Error) -> bool {
+pub(in crate::backend) fn is_refused(error: &hyper::Error) -> bool {
     h2_error(error).is_some_and(|error| {
         error.is_remote()
             && (error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)

@@ -22,7 +22,7 @@ const MAX_UNUSED: u32 = 30;
 
 /// The connections.
 #[derive(Default)]
-pub(crate) struct Channels {
+pub(in crate::backend) struct Channels {
     all: RefCell<Vec<Channel>>,
     /// Held by whoever opens one.
     opening: Mutex<()>,
@@ -33,7 +33,7 @@ pub(crate) struct Channels {
 
 /// Who waits for something to change on these connections.
 #[derive(Default)]
-pub(crate) struct Waiters {
+pub(in crate::backend) struct Waiters {
     count: Cell<usize>,
     changed: Notify,
 }
@@ -42,30 +42,30 @@ pub(crate) struct Waiters {
 struct Waiter<'a>(&'a Waiters);
 
 /// A stream that a request may have, and its connection.
-pub(crate) struct Grant {
-    pub(crate) channel: Channel,
-    pub(crate) stream: Rc<StreamPermit>,
+pub(in crate::backend) struct Grant {
+    pub(in crate::backend) channel: Channel,
+    pub(in crate::backend) stream: Rc<StreamPermit>,
     /// Whether the connection had been there before.
-    pub(crate) reused: bool,
+    pub(in crate::backend) reused: bool,
 }
 
 impl Waiters {
-    pub(crate) fn are_none(&self) -> bool {
+    pub(in crate::backend) fn are_none(&self) -> bool {
         self.count.get() == 0
     }
 
-    pub(crate) fn wake_one(&self) {
+    pub(in crate::backend) fn wake_one(&self) {
         if !self.are_none() {
             self.changed.notify_one();
         }
     }
 
-    pub(crate) fn wake_all(&self) {
+    pub(in crate::backend) fn wake_all(&self) {
         self.changed.notify_waiters();
     }
 
     /// Waits until this holds: it is looked at each time that something has changed.
-    pub(crate) async fn until(&self, holds: impl Fn() -> bool) {
+    pub(in crate::backend) async fn until(&self, holds: impl Fn() -> bool) {
         let _waiter = self.enter();
         loop {
             let mut changed = pin!(self.changed.notified());
@@ -92,7 +92,7 @@ impl Drop for Waiter<'_> {
 
 impl Channels {
     /// A stream that is free now.
-    pub(crate) fn take(&self) -> Option<Grant> {
+    pub(in crate::backend) fn take(&self) -> Option<Grant> {
         let mut all = self.all.borrow_mut();
         all.retain(Channel::is_open);
         let (channel, stream) = all.iter().find_map(|channel| Some((channel, channel.permit()?)))?;
@@ -104,7 +104,7 @@ impl Channels {
     /// # Errors
     /// Those of [`Channel::connect`] where there is no connection, and [`Failure::Overload`] where the queue is full, there
     /// is none, or its time is over.
-    pub(crate) async fn wait(&self, backend: &Backend, server: &Server) -> Result<Grant, Fault> {
+    pub(in crate::backend) async fn wait(&self, backend: &Backend, server: &Server) -> Result<Grant, Fault> {
         let start = Instant::now();
         let _waiter = self.waiters.enter();
         if let Some(taken) = self.opened(backend, server, start + backend.connect_timeout).await? {
@@ -182,7 +182,7 @@ impl Channels {
     }
 
     /// Closes what has been unused for long, and forgets what the other side closed. One connection stays.
-    pub(crate) fn reap(&self) {
+    pub(in crate::backend) fn reap(&self) {
         let mut all = self.all.borrow_mut();
         all.retain(Channel::is_open);
         let mut left = all.len();

@@ -29,9 +29,9 @@ pub struct Standing {
     ejections: AtomicU64,
     checks: Mutex<Checks>,
     /// The name of its backend.
-    pub(crate) backend: Arc<str>,
+    pub(in crate::backend) backend: Arc<str>,
     /// What the log says of its failures.
-    pub(crate) trouble: Trouble,
+    pub(in crate::backend) trouble: Trouble,
 }
 
 /// What the checks of a server said last.
@@ -82,12 +82,12 @@ impl Standing {
     }
 
     /// A request goes there.
-    pub(crate) fn began(&self) {
+    pub(in crate::backend) fn began(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A request is over.
-    pub(crate) fn ended(&self) {
+    pub(in crate::backend) fn ended(&self) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -102,7 +102,7 @@ impl Standing {
     }
 
     /// How much of its share it gets, of [`FULL`]; `None` while it is out.
-    pub(crate) fn ramp(&self, now: u64, slow_start: u64) -> Option<u32> {
+    pub(in crate::backend) fn ramp(&self, now: u64, slow_start: u64) -> Option<u32> {
         let out_until = self.out_until.load(Ordering::Relaxed);
         if out_until == 0 {
             return Some(FULL);
@@ -120,7 +120,7 @@ impl Standing {
         self.is_out_at(millis(now))
     }
 
-    pub(crate) fn is_out_at(&self, now: u64) -> bool {
+    pub(in crate::backend) fn is_out_at(&self, now: u64) -> bool {
         self.out_until.load(Ordering::Relaxed) > now
     }
 
@@ -130,24 +130,24 @@ impl Standing {
     }
 
     /// Whether its last requests failed.
-    pub(crate) fn is_failing(&self) -> bool {
+    pub(in crate::backend) fn is_failing(&self) -> bool {
         self.failures.load(Ordering::Relaxed) > 0
     }
 
     /// It answered.
-    pub(crate) fn succeeded(&self) {
+    pub(in crate::backend) fn succeeded(&self) {
         if self.is_failing() {
             self.failures.store(0, Ordering::Relaxed);
         }
     }
 
     /// It failed: how often in a row.
-    pub(crate) fn failed(&self) -> u32 {
+    pub(in crate::backend) fn failed(&self) -> u32 {
         self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
     /// Takes it out; for how long. Only one thread at a time.
-    pub(crate) fn eject(&self, now: u64, rule: &OutlierDetection) -> Duration {
+    pub(in crate::backend) fn eject(&self, now: u64, rule: &OutlierDetection) -> Duration {
         let last = self.out_until.load(Ordering::Relaxed);
         let is_again = last != 0 && now.saturating_sub(last) < whole_millis(rule.max_ejection_time);
         let row = if is_again { self.in_a_row.load(Ordering::Relaxed).saturating_add(1) } else { 1 };
@@ -161,7 +161,7 @@ impl Standing {
     }
 
     /// A check ended: whether it changed anything, and then to what. The very first decides alone.
-    pub(crate) fn checked(&self, good: bool, thresholds: Thresholds, now: u64) -> Option<bool> {
+    pub(in crate::backend) fn checked(&self, good: bool, thresholds: Thresholds, now: u64) -> Option<bool> {
         let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
         let is_first = !std::mem::replace(&mut checks.any, true);
         (checks.good, checks.bad) = if good { (checks.good + 1, 0) } else { (0, checks.bad + 1) };
@@ -180,7 +180,7 @@ impl Standing {
 }
 
 /// Whether one more of so many servers may be ejected, when some are out already. The last one never may.
-pub(crate) fn may_eject(out: usize, all: usize, most: u32) -> bool {
+pub(in crate::backend) fn may_eject(out: usize, all: usize, most: u32) -> bool {
     let most = (all.saturating_mul(most as usize) / 100).max(1);
     out < most && out + 1 < all
 }

@@ -13,7 +13,7 @@ use crate::log_throttle::LogThrottle;
 
 /// The trouble with one server, from its first failure until it works again. Times are those of [`millis`].
 #[derive(Debug, Default)]
-pub(crate) struct Trouble {
+pub(in crate::backend) struct Trouble {
     /// Since when; 0: there is none.
     since: AtomicU64,
     failures: AtomicU64,
@@ -50,7 +50,7 @@ impl Trouble {
 
 impl Standing {
     /// It failed a request, for a reason of its own.
-    pub(crate) fn note_fault(&self, fault: &Fault, request_id: &HeaderValue) {
+    pub(in crate::backend) fn note_fault(&self, fault: &Fault, request_id: &HeaderValue) {
         let Some((doing, reason)) = &fault.cause else { return };
         if let Some(left_out) = self.trouble.failed(millis(Instant::now())) {
             let (backend, server) = (&*self.backend, &*self.name);
@@ -60,7 +60,7 @@ impl Standing {
     }
 
     /// It answered a request. While it gets none it is not said to work: what was on its way comes in.
-    pub(crate) fn note_answer(&self) {
+    pub(in crate::backend) fn note_answer(&self) {
         if !self.trouble.is_on() {
             return;
         }
@@ -75,7 +75,7 @@ impl Standing {
     }
 
     /// A check found it bad, and the log says why.
-    pub(crate) fn note_bad(&self, why: &str) {
+    pub(in crate::backend) fn note_bad(&self, why: &str) {
         self.trouble.begin(millis(Instant::now()));
         self.trouble.is_said.store(true, Ordering::Relaxed);
         let (backend, server) = (&*self.backend, &*self.name);
@@ -83,7 +83,7 @@ impl Standing {
     }
 
     /// A check found it good again.
-    pub(crate) fn note_good(&self) {
+    pub(in crate::backend) fn note_good(&self) {
         let (time, failures) = self.trouble.end(millis(Instant::now())).unwrap_or_default();
         let (backend, server, seconds) = (&*self.backend, &*self.name, time.as_secs_f64());
         tracing::info!(backend, server, seconds, failures, "this server is well again");

@@ -49,16 +49,16 @@ pub enum At {
 /// One server.
 pub struct Server {
     /// Unique in this process: connections are kept by it.
-    pub(crate) id: u64,
+    pub(in crate::backend) id: u64,
     /// Where it is.
-    pub(crate) place: Place,
+    pub(in crate::backend) place: Place,
     /// TLS towards it, with the name that its certificate must have.
-    pub(crate) tls: Option<(TlsConnector, ServerName<'static>)>,
+    pub(in crate::backend) tls: Option<(TlsConnector, ServerName<'static>)>,
     /// How it is told for whom a connection is, where it wants to know.
-    pub(crate) proxy_protocol: Option<ProxyProtocol>,
-    pub(crate) weight: u32,
+    pub(in crate::backend) proxy_protocol: Option<ProxyProtocol>,
+    pub(in crate::backend) weight: u32,
     /// Decides which customers are its own, where that is asked.
-    pub(crate) seed: u64,
+    pub(in crate::backend) seed: u64,
     /// How it stands.
     pub standing: Arc<Standing>,
     /// Which of the listed ones it comes from.
@@ -67,7 +67,7 @@ pub struct Server {
 
 /// Where a server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(in crate::backend) enum Place {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
@@ -78,7 +78,7 @@ pub struct Present {
     /// The servers.
     pub servers: Vec<Arc<Server>>,
     /// Each as often as its weight says.
-    pub(crate) tickets: Vec<u16>,
+    pub(in crate::backend) tickets: Vec<u16>,
 }
 
 /// How servers are watched.
@@ -107,14 +107,14 @@ type Whose = (Arc<str>, String, bool);
 
 /// The servers of a backend.
 pub struct Servers {
-    pub(crate) id: u64,
+    pub(in crate::backend) id: u64,
     /// The name of the backend.
     backend: Arc<str>,
     listed: Vec<Listed>,
     rules: Rules,
     standings: Arc<Standings>,
     /// Changes with `present`.
-    pub(crate) version: AtomicU64,
+    pub(in crate::backend) version: AtomicU64,
     present: Mutex<Arc<Present>>,
     ejecting: Mutex<()>,
     is_started: AtomicBool,
@@ -225,7 +225,7 @@ impl Servers {
     }
 
     /// The names that must be looked up.
-    pub(crate) fn names(&self) -> Vec<(String, u16)> {
+    pub(in crate::backend) fn names(&self) -> Vec<(String, u16)> {
         let mut names: Vec<_> = self.listed.iter().filter_map(Listed::name).collect();
         names.sort_unstable();
         names.dedup();
@@ -233,7 +233,7 @@ impl Servers {
     }
 
     /// Takes the addresses that a name has now; others keep what they have.
-    pub(crate) fn found(&self, name: &(String, u16), addresses: &[SocketAddr]) {
+    pub(in crate::backend) fn found(&self, name: &(String, u16), addresses: &[SocketAddr]) {
         let places = |listed: &Listed, known: &[Place]| match listed.name() {
             Some(its) if its == *name => addresses.iter().copied().map(Place::Tcp).collect(),
             _ => known.to_vec(),
@@ -245,12 +245,12 @@ impl Servers {
     }
 
     /// A name has been looked up, however that ended.
-    pub(crate) fn looked_up(&self, name: &(String, u16)) {
+    pub(in crate::backend) fn looked_up(&self, name: &(String, u16)) {
         self.unlooked.send_if_modified(|unlooked| unlooked.remove(name));
     }
 
     /// Whether a name has no address at all.
-    pub(crate) fn lacks_addresses(&self, name: &(String, u16)) -> bool {
+    pub(in crate::backend) fn lacks_addresses(&self, name: &(String, u16)) -> bool {
         let present = self.present();
         let is_of_it = |server: &Arc<Server>| self.listed[server.listed].name().as_ref() == Some(name);
         !present.servers.iter().any(is_of_it)
@@ -303,12 +303,12 @@ impl Servers {
     }
 
     /// Milliseconds for which a server that came back gets less than its share.
-    pub(crate) fn slow_start(&self) -> u64 {
+    pub(in crate::backend) fn slow_start(&self) -> u64 {
         whole_millis(self.rules.slow_start)
     }
 
     /// A server failed a request: takes it out where that is due and others are left.
-    pub(crate) fn failed(&self, server: &Server, why: &'static str) {
+    pub(in crate::backend) fn failed(&self, server: &Server, why: &'static str) {
         let failures = server.standing.failed();
         let rule = &self.rules.outlier_detection;
         if rule.failures == 0 || failures < rule.failures {
@@ -335,7 +335,7 @@ impl Servers {
     }
 
     /// A server was checked.
-    pub(crate) fn checked(&self, server: &Server, health: &HealthCheck, outcome: Result<(), String>) {
+    pub(in crate::backend) fn checked(&self, server: &Server, health: &HealthCheck, outcome: Result<(), String>) {
         let changed = server.standing.checked(outcome.is_ok(), health.thresholds, millis(Instant::now()));
         match (changed, outcome) {
             (Some(true), _) => server.standing.note_good(),

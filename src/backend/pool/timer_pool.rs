@@ -9,10 +9,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A worker's timers that nobody waits for now.
 #[derive(Default)]
-pub(crate) struct Alarms(RefCell<Vec<Pin<Box<Sleep>>>>);
+pub(in crate::backend) struct Alarms(RefCell<Vec<Pin<Box<Sleep>>>>);
 
 /// A timer that rings once, at its time.
-pub(crate) struct Alarm<'a> {
+pub(in crate::backend) struct Alarm<'a> {
     alarms: &'a Alarms,
     /// Rings at this time or earlier.
     sleep: Option<Pin<Box<Sleep>>>,
@@ -21,7 +21,7 @@ pub(crate) struct Alarm<'a> {
 
 impl Alarms {
     /// One that rings at this time.
-    pub(crate) fn set(&self, at: Instant) -> Alarm<'_> {
+    pub(in crate::backend) fn set(&self, at: Instant) -> Alarm<'_> {
         let mut sleep = self.0.borrow_mut().pop().unwrap_or_else(|| Box::pin(sleep_until(at)));
         if sleep.deadline() > at {
             sleep.as_mut().reset(at);
@@ -32,7 +32,7 @@ impl Alarms {
 
 impl Alarm<'_> {
     /// Lets it ring at a later time.
-    pub(crate) fn put_off(&mut self, at: Instant) {
+    pub(in crate::backend) fn put_off(&mut self, at: Instant) {
         self.at = at;
         if let Some(sleep) = &mut self.sleep {
             sleep.as_mut().reset(at);
@@ -40,7 +40,7 @@ impl Alarm<'_> {
     }
 
     /// Ready once it rings.
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub(in crate::backend) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(sleep) = &mut self.sleep else { return Poll::Pending };
         while sleep.as_mut().poll(context).is_ready() {
             if sleep.deadline() >= self.at {

@@ -16,7 +16,7 @@ use crate::backend::endpoints::servers::{Present, Server, Servers};
 const MAX_IDLE: usize = 256;
 
 /// The servers of a backend at one time.
-pub(crate) struct Stations {
+pub(in crate::backend) struct Stations {
     version: u64,
     servers: Weak<Servers>,
     slow_start: u64,
@@ -26,11 +26,11 @@ pub(crate) struct Stations {
 }
 
 /// One server.
-pub(crate) struct Station {
-    pub(crate) server: Arc<Server>,
+pub(in crate::backend) struct Station {
+    pub(in crate::backend) server: Arc<Server>,
     idle: RefCell<Vec<Idle>>,
     /// The connections that requests share, where HTTP/2 is spoken.
-    pub(crate) channels: Channels,
+    pub(in crate::backend) channels: Channels,
 }
 
 struct Idle {
@@ -40,14 +40,14 @@ struct Idle {
 }
 
 /// A request at a server: counted there until this is dropped.
-pub(crate) struct Visit(Rc<Station>);
+pub(in crate::backend) struct Visit(Rc<Station>);
 
 /// Which servers have been asked for one request.
 #[derive(Debug, Default)]
-pub(crate) struct Tried(Vec<u64>);
+pub(in crate::backend) struct Tried(Vec<u64>);
 
 impl Tried {
-    pub(crate) fn add(&mut self, index: u16) {
+    pub(in crate::backend) fn add(&mut self, index: u16) {
         let (word, bit) = Self::place(index);
         if self.0.len() <= word {
             self.0.resize(word + 1, 0);
@@ -69,7 +69,7 @@ impl Tried {
 
 impl Stations {
     /// The servers now, with the connections to those that were there before.
-    pub(crate) fn new(servers: &Arc<Servers>, before: Option<&Self>) -> Self {
+    pub(in crate::backend) fn new(servers: &Arc<Servers>, before: Option<&Self>) -> Self {
         let version = servers.version.load(Ordering::Acquire);
         let present = servers.present();
         let station = |server: &Arc<Server>| {
@@ -82,30 +82,30 @@ impl Stations {
     }
 
     /// Whether these are still all of them.
-    pub(crate) fn are_current(&self, servers: &Servers) -> bool {
+    pub(in crate::backend) fn are_current(&self, servers: &Servers) -> bool {
         self.version == servers.version.load(Ordering::Acquire)
     }
 
     /// Whether anybody can still ask for them.
-    pub(crate) fn are_held(&self) -> bool {
+    pub(in crate::backend) fn are_held(&self) -> bool {
         self.servers.strong_count() > 0
     }
 
-    pub(crate) fn count(&self) -> usize {
+    pub(in crate::backend) fn count(&self) -> usize {
         self.stations.len()
     }
 
-    pub(crate) fn get(&self, index: u16) -> Option<&Rc<Station>> {
+    pub(in crate::backend) fn get(&self, index: u16) -> Option<&Rc<Station>> {
         self.stations.get(usize::from(index))
     }
 
     /// Whether a check found each of them bad.
-    pub(crate) fn are_all_bad(&self) -> bool {
+    pub(in crate::backend) fn are_all_bad(&self) -> bool {
         !self.stations.is_empty() && self.stations.iter().all(|station| station.server.standing.is_known_bad())
     }
 
     /// The server that is next, of those that have not been tried. `random` decides, or `key` where there is one.
-    pub(crate) fn choose(&self, key: Option<u64>, now: Instant, random: u64, tried: &Tried) -> Option<u16> {
+    pub(in crate::backend) fn choose(&self, key: Option<u64>, now: Instant, random: u64, tried: &Tried) -> Option<u16> {
         // Most backends have one server, which is well.
         if let [only] = &self.stations[..] {
             return (!tried.has(0) && !only.server.standing.is_known_bad()).then_some(0);
@@ -132,7 +132,7 @@ impl Stations {
     }
 
     /// Closes what has been idle for too long, and forgets what the other side closed.
-    pub(crate) fn reap(&self) {
+    pub(in crate::backend) fn reap(&self) {
         for station in &self.stations {
             station.channels.reap();
             station.idle.borrow_mut().retain_mut(|entry| {
@@ -154,7 +154,7 @@ impl Station {
     }
 
     /// An idle connection that can take a request, the one used last.
-    pub(crate) fn take(&self, now: Instant) -> Option<Link> {
+    pub(in crate::backend) fn take(&self, now: Instant) -> Option<Link> {
         let mut idle = self.idle.borrow_mut();
         let mut at = idle.len();
         while at > 0 {
@@ -173,7 +173,7 @@ impl Station {
     }
 
     /// Keeps a connection for the next request.
-    pub(crate) fn keep(&self, link: Link, limit: Duration) {
+    pub(in crate::backend) fn keep(&self, link: Link, limit: Duration) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < MAX_IDLE && !link.is_closed() {
             idle.push(Idle { link, since: Instant::now(), limit });
@@ -182,12 +182,12 @@ impl Station {
 }
 
 impl Visit {
-    pub(crate) fn new(station: &Rc<Station>) -> Self {
+    pub(in crate::backend) fn new(station: &Rc<Station>) -> Self {
         station.server.standing.began();
         Self(Rc::clone(station))
     }
 
-    pub(crate) fn station(&self) -> &Rc<Station> {
+    pub(in crate::backend) fn station(&self) -> &Rc<Station> {
         &self.0
     }
 }

@@ -41,7 +41,7 @@ pub struct HealthCheck {
 }
 
 /// Checks all servers now and after each interval, for as long as they are held.
-pub(crate) async fn keep_checking(servers: Weak<Servers>, health: HealthCheck) {
+pub(in crate::backend) async fn keep_checking(servers: Weak<Servers>, health: HealthCheck) {
     loop {
         let Some(present) = servers.upgrade().map(|servers| servers.present()) else { return };
         let mut checks = JoinSet::new();
@@ -66,7 +66,7 @@ pub(crate) async fn keep_checking(servers: Weak<Servers>, health: HealthCheck) {
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connects to a server, and asks it how it is where it is checked. Why it cannot be used.
-pub(crate) async fn try_server(server: &Server, health: Option<&HealthCheck>) -> Result<(), String> {
+pub(in crate::backend) async fn try_server(server: &Server, health: Option<&HealthCheck>) -> Result<(), String> {
     let connected = match &server.place {
         Place::Tcp(address) => TcpStream::connect(address).await.map(drop),
         Place::Unix(path) => UnixStream::connect(path).await.map(drop),
