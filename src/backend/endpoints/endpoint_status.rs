@@ -4,9 +4,12 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
+
 use super::failure_log::Trouble;
 use crate::backend::balance::FULL;
 use crate::backend::clock::{millis, whole_millis};
+use crate::backend::fault::Fault;
 
 /// Out until a check finds it good.
 const UNTIL_GOOD: u64 = u64::MAX;
@@ -176,6 +179,46 @@ impl Standing {
             return Some(false);
         }
         None
+    }
+
+    /// It failed a request, for a reason of its own.
+    pub(in crate::backend) fn note_fault(&self, fault: &Fault, request_id: &HeaderValue) {
+        let Some((doing, reason)) = &fault.cause else { return };
+        if let Some(left_out) = self.trouble.failed(millis(Instant::now())) {
+            let (backend, server) = (&*self.backend, &*self.name);
+            let (doing, request_id) = (doing.as_str(), request_id.to_str().unwrap_or_default());
+            tracing::warn!(backend, server, doing, reason, request_id, left_out, "a server of a backend failed");
+        }
+    }
+
+    /// It answered a request. While it gets none it is not said to work: what was on its way comes in.
+    pub(in crate::backend) fn note_answer(&self) {
+        if !self.trouble.is_on() {
+            return;
+        }
+        let now = millis(Instant::now());
+        if self.is_out_at(now) {
+            return;
+        }
+        if let Some((time, failures)) = self.trouble.end(now) {
+            let (backend, server, seconds) = (&*self.backend, &*self.name, time.as_secs_f64());
+            tracing::info!(backend, server, seconds, failures, "a server of a backend answers again");
+        }
+    }
+
+    /// A check found it bad, and the log says why.
+    pub(in crate::backend) fn note_bad(&self, why: &str) {
+        self.trouble.begin(millis(Instant::now()));
+        self.trouble.note_said();
+        let (backend, server) = (&*self.backend, &*self.name);
+        tracing::warn!(backend, server, why, "this server is not well: it gets no requests");
+    }
+
+    /// A check found it good again.
+    pub(in crate::backend) fn note_good(&self) {
+        let (time, failures) = self.trouble.end(millis(Instant::now())).unwrap_or_default();
+        let (backend, server, seconds) = (&*self.backend, &*self.name, time.as_secs_f64());
+        tracing::info!(backend, server, seconds, failures, "this server is well again");
     }
 }
 
