@@ -23,7 +23,7 @@ use wicketgate::auth::{
 };
 use wicketgate::backend::Backend;
 use wicketgate::backend::admission::circuit_breaker::CircuitRule;
-use wicketgate::backend::endpoints::endpoint_status::OutlierDetection;
+use wicketgate::backend::endpoints::outlier_detection::OutlierDetection;
 use wicketgate::backend::endpoints::servers::{Rules, Servers};
 use wicketgate::config::raw::{Retry, TokenReach};
 use wicketgate::customer::{Deriver, IdentifierKey, Mode};

@@ -8,7 +8,7 @@ pub mod endpoints;
 mod fault;
 pub mod pool;
 pub mod proxy_protocol;
-pub mod watch;
+mod watch;
 
 use std::fmt;
 use std::sync::Arc;

@@ -2,4 +2,6 @@
 
 pub mod endpoint_status;
 pub(in crate::backend) mod failure_log;
+pub mod health_check;
+pub mod outlier_detection;
 pub mod servers;

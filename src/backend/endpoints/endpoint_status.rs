@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use http::HeaderValue;
 
 use super::failure_log::Trouble;
+use super::health_check::Thresholds;
+use super::outlier_detection::OutlierDetection;
 use crate::backend::balance::FULL;
 use crate::backend::clock::{millis, whole_millis};
 use crate::backend::fault::Fault;
@@ -44,28 +46,6 @@ struct Checks {
     any: bool,
     good: u32,
     bad: u32,
-}
-
-/// When a server is ejected, and for how long.
-#[derive(Debug, Clone, Copy)]
-pub struct OutlierDetection {
-    /// After how many failures in a row; 0: never.
-    pub failures: u32,
-    /// For how long, the first time.
-    pub base_ejection_time: Duration,
-    /// The longest time.
-    pub max_ejection_time: Duration,
-    /// How many servers may be out at once, in percent.
-    pub max_ejection_percent: u32,
-}
-
-/// How many checks of one kind, in a row, change what is known of a server.
-#[derive(Debug, Clone, Copy)]
-pub struct Thresholds {
-    /// Good ones.
-    pub healthy: u32,
-    /// Bad ones.
-    pub unhealthy: u32,
 }
 
 impl Standing {
@@ -220,12 +200,6 @@ impl Standing {
         let (backend, server, seconds) = (&*self.backend, &*self.name, time.as_secs_f64());
         tracing::info!(backend, server, seconds, failures, "this server is well again");
     }
-}
-
-/// Whether one more of so many servers may be ejected, when some are out already. The last one never may.
-pub(in crate::backend) fn may_eject(out: usize, all: usize, most: u32) -> bool {
-    let most = (all.saturating_mul(most as usize) / 100).max(1);
-    out < most && out + 1 < all
 }
 
 #[cfg(test)]

@@ -11,16 +11,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
-use super::endpoint_status::{OutlierDetection, Standing, may_eject};
+use super::endpoint_status::Standing;
+use super::health_check::HealthCheck;
+use super::outlier_detection::{OutlierDetection, may_eject};
 use crate::backend::balance::{seed, tickets};
 use crate::backend::clock::{millis, whole_millis};
 use crate::backend::proxy_protocol::ProxyProtocol;
-use crate::backend::watch::health_check::{self, HealthCheck};
-use crate::backend::watch::resolve;
 
 /// How long a start or a reload waits for names to be looked up and for keys of issuers, all together.
 pub const FIRST_LOOK: Duration = Duration::from_secs(2);
@@ -111,13 +110,14 @@ pub struct Servers {
     /// The name of the backend.
     backend: Arc<str>,
     listed: Vec<Listed>,
-    rules: Rules,
+    pub(in crate::backend) rules: Rules,
     standings: Arc<Standings>,
     /// Changes with `present`.
     pub(in crate::backend) version: AtomicU64,
     present: Mutex<Arc<Present>>,
     ejecting: Mutex<()>,
-    is_started: AtomicBool,
+    /// The background tasks of `watch` run.
+    pub(in crate::backend) is_started: AtomicBool,
     /// The names that have not been looked up once, however that ended.
     unlooked: watch::Sender<HashSet<(String, u16)>>,
 }
@@ -174,44 +174,6 @@ impl Servers {
     /// Those that there are now.
     pub fn present(&self) -> Arc<Present> {
         Arc::clone(&self.present.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Begins to look up names and to check servers, for as long as somebody holds this.
-    pub fn start(self: &Arc<Self>, control: &Handle) {
-        if self.is_started.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        self.look_up(control);
-        if let Some(health) = &self.rules.health_check {
-            control.spawn(health_check::keep_checking(Arc::downgrade(self), health.clone()));
-        }
-    }
-
-    /// Begins to look up names.
-    pub fn look_up(self: &Arc<Self>, control: &Handle) {
-        for name in self.names() {
-            control.spawn(resolve::keep_looking(Arc::downgrade(self), name, self.rules.resolve));
-        }
-    }
-
-    /// Connects to each server once, over TLS where that is configured, and asks how it is where it is checked: its name,
-    /// and why it cannot be used within this time.
-    pub async fn try_each(&self, patience: Duration) -> Vec<(String, Result<(), String>)> {
-        let mut tries = tokio::task::JoinSet::new();
-        for server in &self.present().servers {
-            let (server, health) = (Arc::clone(server), self.rules.health_check.clone());
-            tries.spawn(async move {
-                let asked = health_check::try_server(&server, health.as_ref());
-                let outcome = tokio::time::timeout(patience, asked).await;
-                let outcome = outcome.unwrap_or_else(|_| Err("no answer in time".to_owned()));
-                (server.standing.name.clone(), outcome)
-            });
-        }
-        let mut outcomes = tries.join_all().await;
-        let lacking = self.names().into_iter().filter(|name| self.lacks_addresses(name));
-        outcomes.extend(lacking.map(|(name, _)| (name, Err("this name cannot be looked up".to_owned()))));
-        outcomes.sort();
-        outcomes
     }
 
     /// Waits until names have been looked up once, or until this time.

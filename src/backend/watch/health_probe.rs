@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header;
 use http::{Request, Response, StatusCode};
 use http_body_util::Empty;
 use hyper::body::Incoming;
@@ -18,27 +18,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::backend::connection::dial::{Wire, dial};
-use crate::backend::endpoints::endpoint_status::Thresholds;
+use crate::backend::endpoints::health_check::HealthCheck;
 use crate::backend::endpoints::servers::{Place, Server, Servers};
-
-/// How a server is asked.
-#[derive(Debug, Clone)]
-pub struct HealthCheck {
-    /// The path.
-    pub path: String,
-    /// The `Host` that is sent.
-    pub host: HeaderValue,
-    /// How often.
-    pub interval: Duration,
-    /// How long an answer may take.
-    pub timeout: Duration,
-    /// The status codes of a good answer; empty: 200 to 299.
-    pub status: Vec<u16>,
-    /// Whether HTTP/2 is spoken.
-    pub http2: bool,
-    /// How many answers change what is known.
-    pub thresholds: Thresholds,
-}
 
 /// Checks all servers now and after each interval, for as long as they are held.
 pub(in crate::backend) async fn keep_checking(servers: Weak<Servers>, health: HealthCheck) {
