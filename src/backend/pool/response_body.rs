@@ -10,7 +10,7 @@ use http::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::Lease;
+use super::lease::Lease;
 use super::worker_endpoints::Station;
 use crate::backend::fault::{Causes, Doing, Fault};
 use crate::backend::{Backend, Failure};
