@@ -6,3 +6,4 @@ pub(in crate::backend) mod half_close;
 pub(in crate::backend) mod http1_conn;
 pub(in crate::backend) mod http2_conn;
 pub(in crate::backend) mod http2_pool;
+mod stream_waiters;

@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout_at};
 use super::dial::{Wire, dial};
 use super::empty_data::WithoutEmptyData;
 use super::half_close::{BackendIo, Signs};
-use super::http2_pool::Waiters;
+use super::stream_waiters::Waiters;
 use crate::backend::Failure;
 use crate::backend::endpoints::servers::Server;
 use crate::backend::fault::{Causes, Doing, Fault};

@@ -9,10 +9,11 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::http2_conn::{Channel, StreamPermit};
+use super::stream_waiters::Waiters;
 use crate::backend::endpoints::servers::Server;
 use crate::backend::fault::Fault;
 use crate::backend::{Backend, Failure};
@@ -31,63 +32,12 @@ pub(in crate::backend) struct Channels {
     waiters: Rc<Waiters>,
 }
 
-/// Who waits for something to change on these connections.
-#[derive(Default)]
-pub(in crate::backend) struct Waiters {
-    count: Cell<usize>,
-    changed: Notify,
-}
-
-/// One of them; no longer counted when dropped.
-struct Waiter<'a>(&'a Waiters);
-
 /// A stream that a request may have, and its connection.
 pub(in crate::backend) struct Grant {
     pub(in crate::backend) channel: Channel,
     pub(in crate::backend) stream: Rc<StreamPermit>,
     /// Whether the connection had been there before.
     pub(in crate::backend) reused: bool,
-}
-
-impl Waiters {
-    pub(in crate::backend) fn are_none(&self) -> bool {
-        self.count.get() == 0
-    }
-
-    pub(in crate::backend) fn wake_one(&self) {
-        if !self.are_none() {
-            self.changed.notify_one();
-        }
-    }
-
-    pub(in crate::backend) fn wake_all(&self) {
-        self.changed.notify_waiters();
-    }
-
-    /// Waits until this holds: it is looked at each time that something has changed.
-    pub(in crate::backend) async fn until(&self, holds: impl Fn() -> bool) {
-        let _waiter = self.enter();
-        loop {
-            let mut changed = pin!(self.changed.notified());
-            // From here on nothing is missed.
-            changed.as_mut().enable();
-            if holds() {
-                return;
-            }
-            changed.await;
-        }
-    }
-
-    fn enter(&self) -> Waiter<'_> {
-        self.count.set(self.count.get() + 1);
-        Waiter(self)
-    }
-}
-
-impl Drop for Waiter<'_> {
-    fn drop(&mut self) {
-        self.0.count.set(self.0.count.get() - 1);
-    }
 }
 
 impl Channels {
@@ -113,7 +63,7 @@ impl Channels {
         let queue = backend.queue.ok_or(Failure::Overload)?;
         let _place = backend.admission.wait_for_stream(queue)?;
         loop {
-            let mut changed = pin!(self.waiters.changed.notified());
+            let mut changed = pin!(self.waiters.changed());
             changed.as_mut().enable();
             if let Some(taken) = self.take() {
                 return Ok(taken);
@@ -132,7 +82,7 @@ impl Channels {
     /// opened, or where that failed while there are others.
     async fn opened(&self, backend: &Backend, server: &Server, until: Instant) -> Result<Option<Grant>, Fault> {
         while self.may_open(backend) {
-            let mut changed = pin!(self.waiters.changed.notified());
+            let mut changed = pin!(self.waiters.changed());
             changed.as_mut().enable();
             if let Some(taken) = self.take() {
                 return Ok(Some(taken));
