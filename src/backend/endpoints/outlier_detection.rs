@@ -16,7 +16,23 @@ pub struct OutlierDetection {
 }
 
 /// Whether one more of so many servers may be ejected, when some are out already. The last one never may.
-pub(in crate::backend) fn may_eject(out: usize, all: usize, most: u32) -> bool {
+pub(super) fn may_eject(out: usize, all: usize, most: u32) -> bool {
     let most = (all.saturating_mul(most as usize) / 100).max(1);
     out < most && out + 1 < all
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_last_server_is_never_ejected(all in 0_usize..20, out in 0_usize..20, most in 0_u32..=100) {
+            prop_assert!(!may_eject(out, all, most) || out + 1 < all);
+            prop_assert!(!may_eject(out, all, most) || (out + 1) * 100 <= all * (most as usize).max(1) || out == 0);
+            prop_assert!(all < 2 || may_eject(0, all, most));
+        }
+    }
 }
