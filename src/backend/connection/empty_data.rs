@@ -17,7 +17,7 @@ const DATA: u8 = 0x0;
 const END_STREAM: u8 = 0x1;
 
 /// A stream of bytes to and from a server that speaks HTTP/2.
-pub(in crate::backend) struct WithoutEmptyData<IO> {
+pub(super) struct WithoutEmptyData<IO> {
     io: IO,
     /// What is left of the payload of a frame.
     rest: usize,

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A stream of bytes to and from a server.
-pub(in crate::backend) struct BackendIo<IO> {
+pub(super) struct BackendIo<IO> {
     io: IO,
     signs: Arc<Signs>,
     /// Why nothing can be written any more.
@@ -22,24 +22,24 @@ pub(in crate::backend) struct BackendIo<IO> {
 
 /// What has been seen on a connection.
 #[derive(Debug, Default)]
-pub(in crate::backend) struct Signs {
+pub(super) struct Signs {
     heard: AtomicBool,
     lost: AtomicBool,
 }
 
 impl Signs {
     /// Begins to listen anew.
-    pub(in crate::backend) fn clear_heard(&self) {
+    pub(super) fn clear_heard(&self) {
         self.heard.store(false, Ordering::Relaxed);
     }
 
     /// Whether the server has said anything since.
-    pub(in crate::backend) fn has_heard(&self) -> bool {
+    pub(super) fn has_heard(&self) -> bool {
         self.heard.load(Ordering::Relaxed)
     }
 
     /// Whether nothing can be sent on it any more.
-    pub(in crate::backend) fn is_lost(&self) -> bool {
+    pub(super) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
     }
 }

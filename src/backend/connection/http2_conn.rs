@@ -71,7 +71,7 @@ struct Capacity {
 pub(in crate::backend) struct StreamPermit(Rc<Capacity>);
 
 /// The body of a request, which holds its stream too.
-pub(in crate::backend) struct UploadBody {
+pub(super) struct UploadBody {
     body: RequestBody,
     _stream: Rc<StreamPermit>,
 }
@@ -129,7 +129,7 @@ impl Channel {
     ///
     /// # Errors
     /// [`Failure::Connect`], [`Failure::Tls`] or [`Failure::Broken`].
-    pub(in crate::backend) async fn connect(
+    pub(super) async fn connect(
         server: &Server,
         waiters: &Rc<Waiters>,
         until: Instant,
@@ -151,7 +151,7 @@ impl Channel {
     }
 
     /// Starts HTTP/2 on a new connection.
-    pub(in crate::backend) async fn speak<IO>(stream: IO, waiters: &Rc<Waiters>) -> Result<Self, Fault>
+    pub(super) async fn speak<IO>(stream: IO, waiters: &Rc<Waiters>) -> Result<Self, Fault>
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -213,7 +213,7 @@ impl Channel {
     }
 
     /// For how many looks, this one included, no stream was open.
-    pub(in crate::backend) fn unused(&self) -> u32 {
+    pub(super) fn unused(&self) -> u32 {
         let capacity = &self.capacity;
         capacity.unused.set(if capacity.open.get() == 0 { capacity.unused.get() + 1 } else { 0 });
         capacity.unused.get()

@@ -8,7 +8,7 @@ use crate::log_throttle::LogThrottle;
 
 /// The trouble with one server, from its first failure until it works again. Times are those of [`millis`](crate::backend::clock::millis).
 #[derive(Debug, Default)]
-pub(in crate::backend) struct Trouble {
+pub(super) struct Trouble {
     /// Since when; 0: there is none.
     since: AtomicU64,
     failures: AtomicU64,

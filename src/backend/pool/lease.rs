@@ -8,7 +8,7 @@ use crate::backend::connection::http1_conn::Link;
 use crate::backend::connection::http2_conn::StreamPermit;
 
 /// A connection that is serving a request.
-pub(in crate::backend) struct Lease {
+pub(super) struct Lease {
     pub(super) visit: Visit,
     /// How long it may wait for the next request.
     pub(super) limit: Duration,
@@ -20,12 +20,12 @@ pub(in crate::backend) struct Lease {
 
 impl Lease {
     /// Where it is.
-    pub(in crate::backend) fn station(&self) -> Rc<Station> {
+    pub(super) fn station(&self) -> Rc<Station> {
         Rc::clone(self.visit.station())
     }
 
     /// Whether it is one of HTTP/2.
-    pub(in crate::backend) fn is_http2(&self) -> bool {
+    pub(super) fn is_http2(&self) -> bool {
         self.link.is_none()
     }
 
@@ -35,7 +35,7 @@ impl Lease {
     }
 
     /// Gives the connection back. Only right after its response was read to the end.
-    pub(in crate::backend) fn release(self) {
+    pub(super) fn release(self) {
         if let Some(mut link) = self.link {
             link.settle();
             if !self.limit.is_zero() || link.is_uploading() {

@@ -31,7 +31,7 @@ pub struct AnswerBody {
 }
 
 impl AnswerBody {
-    pub(in crate::backend) fn new(inner: Incoming, lease: Lease, pace: Pace) -> Self {
+    pub(super) fn new(inner: Incoming, lease: Lease, pace: Pace) -> Self {
         let (station, is_http2) = (lease.station(), lease.is_http2());
         let mut body = Self {
             inner,

@@ -9,10 +9,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A worker's timers that nobody waits for now.
 #[derive(Default)]
-pub(in crate::backend) struct Alarms(RefCell<Vec<Pin<Box<Sleep>>>>);
+pub(super) struct Alarms(RefCell<Vec<Pin<Box<Sleep>>>>);
 
 /// A timer that rings once, at its time.
-pub(in crate::backend) struct Alarm<'a> {
+pub(super) struct Alarm<'a> {
     alarms: &'a Alarms,
     /// Rings at this time or earlier.
     sleep: Option<Pin<Box<Sleep>>>,
@@ -32,7 +32,7 @@ impl Alarms {
 
 impl Alarm<'_> {
     /// Lets it ring at a later time.
-    pub(in crate::backend) fn put_off(&mut self, at: Instant) {
+    pub(super) fn put_off(&mut self, at: Instant) {
         self.at = at;
         if let Some(sleep) = &mut self.sleep {
             sleep.as_mut().reset(at);

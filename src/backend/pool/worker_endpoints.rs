@@ -16,7 +16,7 @@ use crate::backend::endpoints::servers::{Present, Server, Servers};
 const MAX_IDLE: usize = 256;
 
 /// The servers of a backend at one time.
-pub(in crate::backend) struct Stations {
+pub(super) struct Stations {
     version: u64,
     servers: Weak<Servers>,
     slow_start: u64,
@@ -26,7 +26,7 @@ pub(in crate::backend) struct Stations {
 }
 
 /// One server.
-pub(in crate::backend) struct Station {
+pub(super) struct Station {
     pub(in crate::backend) server: Arc<Server>,
     idle: RefCell<Vec<Idle>>,
     /// The connections that requests share, where HTTP/2 is spoken.
@@ -40,14 +40,14 @@ struct Idle {
 }
 
 /// A request at a server: counted there until this is dropped.
-pub(in crate::backend) struct Visit(Rc<Station>);
+pub(super) struct Visit(Rc<Station>);
 
 /// Which servers have been asked for one request.
 #[derive(Debug, Default)]
-pub(in crate::backend) struct Tried(Vec<u64>);
+pub(super) struct Tried(Vec<u64>);
 
 impl Tried {
-    pub(in crate::backend) fn add(&mut self, index: u16) {
+    pub(super) fn add(&mut self, index: u16) {
         let (word, bit) = Self::place(index);
         if self.0.len() <= word {
             self.0.resize(word + 1, 0);
@@ -82,12 +82,12 @@ impl Stations {
     }
 
     /// Whether these are still all of them.
-    pub(in crate::backend) fn are_current(&self, servers: &Servers) -> bool {
+    pub(super) fn are_current(&self, servers: &Servers) -> bool {
         self.version == servers.version.load(Ordering::Acquire)
     }
 
     /// Whether anybody can still ask for them.
-    pub(in crate::backend) fn are_held(&self) -> bool {
+    pub(super) fn are_held(&self) -> bool {
         self.servers.strong_count() > 0
     }
 
@@ -100,12 +100,12 @@ impl Stations {
     }
 
     /// Whether a check found each of them bad.
-    pub(in crate::backend) fn are_all_bad(&self) -> bool {
+    pub(super) fn are_all_bad(&self) -> bool {
         !self.stations.is_empty() && self.stations.iter().all(|station| station.server.standing.is_known_bad())
     }
 
     /// The server that is next, of those that have not been tried. `random` decides, or `key` where there is one.
-    pub(in crate::backend) fn choose(&self, key: Option<u64>, now: Instant, random: u64, tried: &Tried) -> Option<u16> {
+    pub(super) fn choose(&self, key: Option<u64>, now: Instant, random: u64, tried: &Tried) -> Option<u16> {
         // Most backends have one server, which is well.
         if let [only] = &self.stations[..] {
             return (!tried.has(0) && !only.server.standing.is_known_bad()).then_some(0);
@@ -187,7 +187,7 @@ impl Visit {
         Self(Rc::clone(station))
     }
 
-    pub(in crate::backend) fn station(&self) -> &Rc<Station> {
+    pub(super) fn station(&self) -> &Rc<Station> {
         &self.0
     }
 }

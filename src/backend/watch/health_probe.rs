@@ -22,7 +22,7 @@ use crate::backend::endpoints::health_check::HealthCheck;
 use crate::backend::endpoints::servers::{Place, Server, Servers};
 
 /// Checks all servers now and after each interval, for as long as they are held.
-pub(in crate::backend) async fn keep_checking(servers: Weak<Servers>, health: HealthCheck) {
+pub(super) async fn keep_checking(servers: Weak<Servers>, health: HealthCheck) {
     loop {
         let Some(present) = servers.upgrade().map(|servers| servers.present()) else { return };
         let mut checks = JoinSet::new();
@@ -47,7 +47,7 @@ pub(in crate::backend) async fn keep_checking(servers: Weak<Servers>, health: He
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connects to a server, and asks it how it is where it is checked. Why it cannot be used.
-pub(in crate::backend) async fn try_server(server: &Server, health: Option<&HealthCheck>) -> Result<(), String> {
+pub(super) async fn try_server(server: &Server, health: Option<&HealthCheck>) -> Result<(), String> {
     let connected = match &server.place {
         Place::Tcp(address) => TcpStream::connect(address).await.map(drop),
         Place::Unix(path) => UnixStream::connect(path).await.map(drop),

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Looks up a name now and after each interval, for as long as the servers are held. Each name has a task of its own: one
 /// that hangs keeps no other waiting.
-pub(in crate::backend) async fn keep_looking(servers: Weak<Servers>, name: (String, u16), interval: Duration) {
+pub(super) async fn keep_looking(servers: Weak<Servers>, name: (String, u16), interval: Duration) {
     // What is said once need not be said again.
     let mut is_failing = false;
     loop {
