@@ -2,4 +2,4 @@
 
 pub mod admin_http;
 pub mod admin_socket;
-pub(crate) mod readiness;
+pub(super) mod readiness;

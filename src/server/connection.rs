@@ -1,8 +1,8 @@
 //! One client connection: bytes, HTTP/2 flood detection, deadlines and GOAWAY.
 
-pub(crate) mod client_io;
-pub(crate) mod deadlines;
-pub(crate) mod goaway;
-pub(crate) mod h2_flood;
-pub(crate) mod h2_streams;
-pub(crate) mod proxy_protocol;
+pub(super) mod client_io;
+pub(super) mod deadlines;
+pub(super) mod goaway;
+pub(super) mod h2_flood;
+pub(super) mod h2_streams;
+pub(super) mod proxy_protocol;

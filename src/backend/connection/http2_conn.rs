@@ -129,11 +129,7 @@ impl Channel {
     ///
     /// # Errors
     /// [`Failure::Connect`], [`Failure::Tls`] or [`Failure::Broken`].
-    pub(super) async fn connect(
-        server: &Server,
-        waiters: &Rc<Waiters>,
-        until: Instant,
-    ) -> Result<Self, Fault> {
+    pub(super) async fn connect(server: &Server, waiters: &Rc<Waiters>, until: Instant) -> Result<Self, Fault> {
         let wire = dial(server, None, until).await?;
         let spoken = async {
             match wire {

@@ -5,16 +5,16 @@ use crate::gateway::Shared;
 
 /// How this replica stands, while it takes requests.
 #[derive(Debug)]
-pub(crate) struct Readiness {
+pub(in crate::server) struct Readiness {
     /// What is not as it should be, by the names of `readiness.require`: `state`, `issuer:URL`.
-    pub(crate) degraded: Vec<String>,
+    pub(in crate::server) degraded: Vec<String>,
     /// The first of it without which no requests are to come.
-    pub(crate) lacking: Option<String>,
+    pub(in crate::server) lacking: Option<String>,
 }
 
 impl Readiness {
     /// As of now, in seconds since 1970.
-    pub(crate) fn of(shared: &Shared, now: u64) -> Self {
+    pub(in crate::server) fn of(shared: &Shared, now: u64) -> Self {
         let policy = shared.policy();
         let mut degraded = Vec::new();
         if shared.state.is_stale() || !shared.state.is_up() {
@@ -32,7 +32,7 @@ impl Readiness {
     }
 
     /// The body of /readyz.
-    pub(crate) fn text(&self) -> String {
+    pub(in crate::server) fn text(&self) -> String {
         let mut text = match &self.lacking {
             None => "ok\n".to_owned(),
             Some(part) => format!("not ready: {part}\n"),

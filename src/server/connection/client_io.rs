@@ -23,7 +23,7 @@ use crate::gateway::connection::drain::Drain;
 use crate::refusal::Refusal;
 
 /// A stream of a caller's bytes.
-pub(crate) struct Wire<Stream> {
+pub(in crate::server) struct Wire<Stream> {
     stream: Stream,
     connection: Rc<Connection>,
     /// Only HTTP/1.1 has heads to look at and answers to replace.
@@ -61,12 +61,12 @@ struct Replacement {
 
 impl<Stream> Wire<Stream> {
     /// HTTP/1.1.
-    pub(crate) fn http1(stream: Stream, connection: Rc<Connection>, gateway: Rc<Gateway>) -> Self {
+    pub(in crate::server) fn http1(stream: Stream, connection: Rc<Connection>, gateway: Rc<Gateway>) -> Self {
         Self { stream, connection, gateway: Some(gateway), replacement: None, lingering: None, http2: None }
     }
 
     /// HTTP/2.
-    pub(crate) fn http2(stream: Stream, connection: Rc<Connection>) -> Self {
+    pub(in crate::server) fn http2(stream: Stream, connection: Rc<Connection>) -> Self {
         let http2 = Some(Box::new(Http2 {
             frames: Frames::new(Instant::now(), !connection.is_of_one_caller()),
             goaway: GoAway::default(),
@@ -75,7 +75,7 @@ impl<Stream> Wire<Stream> {
     }
 
     /// The stream itself, where nothing is on its way any more.
-    pub(crate) fn into_stream(self) -> Stream {
+    pub(in crate::server) fn into_stream(self) -> Stream {
         self.stream
     }
 

@@ -17,11 +17,11 @@ use crate::server::Phase;
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The word for a connection with which another process goes on.
-pub(crate) const LEAVES: &str = "handover";
+pub(in crate::server) const LEAVES: &str = "handover";
 
 /// Runs a connection under its deadlines, and lets it end gently when the process drains or it has been idle. While
 /// another process takes over, one that carries nothing waits, and then leaves.
-pub(crate) async fn watched<Serving>(
+pub(in crate::server) async fn watched<Serving>(
     mut serving: Pin<&mut Serving>,
     end_gently: impl Fn(Pin<&mut Serving>),
     connection: &Connection,

@@ -22,7 +22,7 @@ const NO_STREAM: u32 = 0x7fff_ffff;
 
 /// How far the end is, and what is to be written of it and before it.
 #[derive(Debug, Default)]
-pub(crate) struct GoAway {
+pub(super) struct GoAway {
     is_announced: bool,
     is_over: bool,
     /// Whether the answer on the last open stream has ended since this began.
@@ -33,12 +33,12 @@ pub(crate) struct GoAway {
 
 impl GoAway {
     /// Whether the last frame has been written, or is about to be.
-    pub(crate) fn is_over(&self) -> bool {
+    pub(in crate::server) fn is_over(&self) -> bool {
         self.is_over
     }
 
     /// Adds the first frame, where it is due. Returns whether it was.
-    pub(crate) fn advance(&mut self, wish: Drain, frames: &mut Frames) -> bool {
+    pub(in crate::server) fn advance(&mut self, wish: Drain, frames: &mut Frames) -> bool {
         if self.is_over || !frames.is_between_answers() {
             return false;
         }
@@ -53,7 +53,7 @@ impl GoAway {
     }
 
     /// Adds the last frame, where no stream is open.
-    pub(crate) fn close_if_idle(&mut self, frames: &mut Frames) {
+    pub(super) fn close_if_idle(&mut self, frames: &mut Frames) {
         if !self.is_over && frames.is_between_answers() && !frames.has_open_streams() {
             self.is_over = true;
             self.add(frames, frames.last_stream());
@@ -67,7 +67,7 @@ impl GoAway {
     }
 
     /// Takes what the library writes. What it writes behind the last frame is nobody's.
-    pub(crate) fn poll_gather<Stream: AsyncWrite + Unpin>(
+    pub(super) fn poll_gather<Stream: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut Stream,
         context: &mut Context<'_>,
@@ -88,7 +88,7 @@ impl GoAway {
     }
 
     /// Writes all that has been gathered.
-    pub(crate) fn poll_write<Stream: AsyncWrite + Unpin>(
+    pub(in crate::server) fn poll_write<Stream: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut Stream,
         context: &mut Context<'_>,

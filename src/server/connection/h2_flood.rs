@@ -51,7 +51,7 @@ const END_HEADERS: u8 = 0x4;
 
 /// What goes over one connection, both ways.
 #[derive(Debug)]
-pub(crate) struct Frames {
+pub(super) struct Frames {
     received: Cutter,
     sent: Cutter,
     budget: u32,
@@ -81,7 +81,7 @@ enum RequestHead {
 
 /// Why a connection has to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(in crate::server) enum Fault {
     /// Too many frames for nothing.
     Flood,
     /// A frame that cannot be, with the code for it: those for which the library says something else.
@@ -90,7 +90,7 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// The word for metrics.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub(in crate::server) fn as_str(self) -> &'static str {
         match self {
             Self::Flood => "flood",
             Self::Malformed(_) => "malformed",
@@ -100,7 +100,7 @@ impl Fault {
 
 impl Frames {
     /// Of a connection that begins now, of one caller or of a proxy.
-    pub(crate) fn new(now: Instant, is_of_proxy: bool) -> Self {
+    pub(in crate::server) fn new(now: Instant, is_of_proxy: bool) -> Self {
         let budget = if is_of_proxy { BUDGET_OF_PROXY } else { BUDGET };
         Self {
             received: Cutter { rest: PREFACE, ..Cutter::default() },
@@ -120,7 +120,7 @@ impl Frames {
     ///
     /// # Errors
     /// Why the connection has to end.
-    pub(crate) fn received(&mut self, bytes: &[u8], now: impl FnOnce() -> Instant) -> Result<(), Fault> {
+    pub(in crate::server) fn received(&mut self, bytes: &[u8], now: impl FnOnce() -> Instant) -> Result<(), Fault> {
         let Self { received, last_stream, open, head: request, has_begun, .. } = self;
         let mut cost = 0;
         let mut fault = None;
@@ -157,7 +157,7 @@ impl Frames {
     }
 
     /// Notes what was written.
-    pub(crate) fn sent(&mut self, bytes: &[u8]) {
+    pub(in crate::server) fn sent(&mut self, bytes: &[u8]) {
         let Self { sent, open, spare, is_in_block, .. } = self;
         sent.cut(bytes, |head| {
             if matches!(head.kind, HEADERS | CONTINUATION) {
@@ -195,7 +195,7 @@ impl Frames {
     }
 
     /// Whether the head of a request has begun and not ended.
-    pub(crate) fn is_in_head(&self) -> bool {
+    pub(in crate::server) fn is_in_head(&self) -> bool {
         match self.head {
             RequestHead::None => false,
             RequestHead::Begun => true,
@@ -204,23 +204,23 @@ impl Frames {
     }
 
     /// Whether an answer has not been sent to its end.
-    pub(crate) fn has_open_streams(&self) -> bool {
+    pub(super) fn has_open_streams(&self) -> bool {
         !self.open.is_empty()
     }
 
     /// Whether a frame of our own can be written now: behind our SETTINGS, between two frames, and not within a header
     /// block.
-    pub(crate) fn is_between_answers(&self) -> bool {
+    pub(super) fn is_between_answers(&self) -> bool {
         self.sent.has_begun && self.sent.is_between_frames() && !self.is_in_block
     }
 
     /// The highest stream that the caller has opened.
-    pub(crate) fn last_stream(&self) -> u32 {
+    pub(super) fn last_stream(&self) -> u32 {
         self.last_stream
     }
 
     /// The frame that says why we close, where one can be written now.
-    pub(crate) fn farewell(&self, fault: Fault) -> Option<[u8; 17]> {
+    pub(in crate::server) fn farewell(&self, fault: Fault) -> Option<[u8; 17]> {
         if !self.is_between_answers() {
             return None;
         }
@@ -232,7 +232,7 @@ impl Frames {
     }
 
     /// GOAWAY (RFC 9113 section 6.8).
-    pub(crate) fn goaway(last_stream: u32, code: u8) -> [u8; 17] {
+    pub(super) fn goaway(last_stream: u32, code: u8) -> [u8; 17] {
         let [a, b, c, d] = last_stream.to_be_bytes();
         [0, 0, 8, GOAWAY, 0, 0, 0, 0, 0, a, b, c, d, 0, 0, 0, code]
     }

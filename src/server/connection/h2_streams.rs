@@ -19,7 +19,7 @@ use crate::gateway::response::body::ResponseBody;
 
 /// Runs the streams of a connection as tasks of this worker.
 #[derive(Clone)]
-pub(crate) struct Streams {
+pub(in crate::server) struct Streams {
     /// The stream that has begun and is no task yet: the library calls the service, and then at once the executor.
     begun: Rc<Cell<Option<Rc<Reader>>>>,
     pause: Duration,
@@ -27,7 +27,7 @@ pub(crate) struct Streams {
 
 /// Whether the caller takes the answer.
 #[derive(Debug, Default)]
-pub(crate) struct Reader {
+pub(in crate::server) struct Reader {
     /// A piece of the answer has been handed on, and nothing was asked since.
     is_served: Cell<bool>,
     /// Something was asked since the last look.
@@ -36,26 +36,26 @@ pub(crate) struct Reader {
 }
 
 /// The body of an answer; tells the reader how far it is.
-pub(crate) struct StreamBody {
+pub(in crate::server) struct StreamBody {
     inner: ResponseBody,
     reader: Rc<Reader>,
 }
 
 impl Streams {
     /// For a connection whose caller may let each piece of an answer wait for so long.
-    pub(crate) fn new(pause: Duration) -> Self {
+    pub(in crate::server) fn new(pause: Duration) -> Self {
         Self { begun: Rc::default(), pause }
     }
 
     /// A stream begins.
-    pub(crate) fn begin(&self) -> Rc<Reader> {
+    pub(in crate::server) fn begin(&self) -> Rc<Reader> {
         let reader = Rc::<Reader>::default();
         self.begun.set(Some(Rc::clone(&reader)));
         reader
     }
 
     /// The answer on a stream.
-    pub(crate) fn body(&self, inner: ResponseBody, reader: Rc<Reader>) -> StreamBody {
+    pub(in crate::server) fn body(&self, inner: ResponseBody, reader: Rc<Reader>) -> StreamBody {
         if let Some(until) = inner.until() {
             *reader.stall.borrow_mut() = Some(Stall::new(Pace { pause: self.pause, until }));
         }

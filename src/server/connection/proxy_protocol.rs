@@ -23,7 +23,7 @@ const LONGEST_REST: usize = 4 * 1024;
 ///
 /// # Errors
 /// That the connection broke, or [`io::ErrorKind::InvalidData`] where it is no such header.
-pub(crate) async fn read(stream: &mut TcpStream) -> io::Result<Option<IpAddr>> {
+pub(in crate::server) async fn read(stream: &mut TcpStream) -> io::Result<Option<IpAddr>> {
     let mut first = [0; SIGNATURE.len()];
     stream.read_exact(&mut first).await?;
     if first == SIGNATURE {

@@ -10,15 +10,15 @@ use crate::gateway::connection::Limits;
 
 /// Bounds on all connections of a listener, and on each of them.
 #[derive(Debug)]
-pub(crate) struct Bounds {
+pub(in crate::server) struct Bounds {
     /// Bounds on a connection.
-    pub(crate) limits: Arc<Limits>,
+    pub(in crate::server) limits: Arc<Limits>,
     /// Connections open at once.
-    pub(crate) connections: usize,
+    pub(in crate::server) connections: usize,
     /// TLS handshakes going on at once.
-    pub(crate) handshakes: usize,
+    pub(in crate::server) handshakes: usize,
     /// The connections of each address, where they are bounded.
-    pub(crate) addresses: Option<Arc<Addresses>>,
+    pub(in crate::server) addresses: Option<Arc<Addresses>>,
 }
 
 /// The bounds of a listener that are in force.
@@ -45,12 +45,12 @@ impl Bounds {
 
 impl InForce {
     /// Begins with what is configured.
-    pub(crate) fn new(raw: &ListenLimits) -> Self {
+    pub(in crate::server) fn new(raw: &ListenLimits) -> Self {
         Self(ArcSwap::from_pointee(Bounds::new(raw, raw.connections_per_address.map(Addresses::new))))
     }
 
     /// As they are now.
-    pub(crate) fn now(&self) -> Guard<Arc<Bounds>> {
+    pub(in crate::server) fn now(&self) -> Guard<Arc<Bounds>> {
         self.0.load()
     }
 

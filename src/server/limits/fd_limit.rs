@@ -23,16 +23,16 @@ static MOST: LazyLock<usize> = LazyLock::new(|| {
 
 /// A caller's connection that is counted until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Descriptor(());
+pub(in crate::server) struct Descriptor(());
 
 impl Descriptor {
     /// Says at the start how many connections callers may have.
-    pub(crate) fn announce() {
+    pub(in crate::server) fn announce() {
         LazyLock::force(&MOST);
     }
 
     /// One for a connection that has been accepted, where callers may have one more.
-    pub(crate) fn take() -> Option<Self> {
+    pub(in crate::server) fn take() -> Option<Self> {
         let before = OPEN.fetch_add(1, Ordering::Relaxed);
         let descriptor = Self(());
         (before < *MOST).then_some(descriptor)
@@ -46,7 +46,7 @@ impl Drop for Descriptor {
 }
 
 /// How many connections operators may have.
-pub(crate) fn for_operators() -> usize {
+pub(in crate::server) fn for_operators() -> usize {
     operators(LIMIT.unwrap_or(usize::MAX))
 }
 

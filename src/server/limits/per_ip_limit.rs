@@ -9,31 +9,31 @@ use foldhash::HashMap;
 
 /// The connections of a listener by address, on all workers. An IPv6 caller owns a /64; it counts as one.
 #[derive(Debug)]
-pub(crate) struct Addresses {
+pub(in crate::server) struct Addresses {
     open: Mutex<HashMap<IpAddr, usize>>,
     most: AtomicUsize,
 }
 
 /// A connection that is counted until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(in crate::server) struct Place {
     addresses: Arc<Addresses>,
     address: IpAddr,
 }
 
 impl Addresses {
     /// At most so many connections from one address.
-    pub(crate) fn new(most: usize) -> Arc<Self> {
+    pub(in crate::server) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { open: Mutex::default(), most: most.into() })
     }
 
     /// So many from now on.
-    pub(crate) fn bound(&self, most: usize) {
+    pub(in crate::server) fn bound(&self, most: usize) {
         self.most.store(most, Ordering::Relaxed);
     }
 
     /// A place for one more connection from this address, where there is one.
-    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    pub(in crate::server) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let address = network(address);
         let mut open = self.open();
         let count = open.entry(address).or_default();

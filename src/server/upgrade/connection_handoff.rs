@@ -27,7 +27,7 @@ pub struct Departed(pub Departure, pub OwnedFd);
 type Pipe = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A stream with which another process can go on.
-pub(crate) trait Leaving: AsyncRead + AsyncWrite + Sized + Unpin + 'static {
+pub(in crate::server) trait Leaving: AsyncRead + AsyncWrite + Sized + Unpin + 'static {
     /// Whether it is a TCP connection itself.
     const IS_TCP: bool;
 
@@ -84,7 +84,7 @@ async fn pipe(caller: TlsStream<Socket>, process: UnixStream) {
 }
 
 /// Sends a connection without a request to the process that has taken over.
-pub(crate) async fn depart<Stream: Leaving>(
+pub(in crate::server) async fn depart<Stream: Leaving>(
     stream: Stream,
     connection: &Connection,
     listener: &Listener,
