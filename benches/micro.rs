@@ -22,9 +22,9 @@ use wicketgate::auth::{
     SessionCookie, Surroundings,
 };
 use wicketgate::backend::Backend;
-use wicketgate::backend::circuit::CircuitRule;
-use wicketgate::backend::endpoint_status::OutlierDetection;
-use wicketgate::backend::servers::{Rules, Servers};
+use wicketgate::backend::admission::circuit_breaker::CircuitRule;
+use wicketgate::backend::endpoints::outlier_detection::OutlierDetection;
+use wicketgate::backend::endpoints::servers::{Rules, Servers};
 use wicketgate::config::raw::{Retry, TokenReach};
 use wicketgate::customer::{Deriver, IdentifierKey, Mode};
 use wicketgate::fields::FieldSet;

@@ -24,10 +24,10 @@ use crate::metrics::Metrics;
 use crate::policy::Lasting;
 use crate::process_log;
 use crate::reload::{self, Plan, ReloadFault, Reloadable, Reloader};
-use crate::server::admin_socket::{self, BoundSocket, Wish};
-use crate::server::connection_handoff::Departed;
-use crate::server::lock_owner::Owner;
+use crate::server::admin::admin_socket::{self, BoundSocket, Wish};
 use crate::server::tls::ListenerTls;
+use crate::server::upgrade::connection_handoff::Departed;
+use crate::server::upgrade::lock_owner::Owner;
 use crate::server::upgrade::{HandoverFault, Predecessor, Sockets, Successor};
 use crate::server::worker::{PULSE, Worker};
 use crate::server::{self, Listener, Phase};
@@ -214,7 +214,7 @@ impl App {
         {
             let _guard = control.enter();
             let admin = tokio::net::TcpListener::from_std(admin)?;
-            control.spawn(server::admin_http::serve(admin, Arc::clone(&shared), watched.clone()));
+            control.spawn(server::admin::admin_http::serve(admin, Arc::clone(&shared), watched.clone()));
             let operators = tokio::net::UnixListener::from_std(operators)?;
             control.spawn(admin_socket::serve(operators, owner.owner.clone(), Arc::clone(&shared), wishing, watched));
         }

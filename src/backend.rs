@@ -1,26 +1,14 @@
 //! The company's own servers: what is known of them, and whose fault it is when they do not answer.
 
-pub mod adaptive;
 pub mod admission;
 mod balance;
-pub mod circuit;
-mod dial;
-mod empty_data;
-pub mod endpoint_status;
-mod failure_log;
-mod half_close;
-pub mod health;
-mod http1_conn;
-mod http2_conn;
-mod http2_pool;
+mod clock;
+mod connection;
+pub mod endpoints;
+mod fault;
 pub mod pool;
 pub mod proxy_protocol;
-mod resolve;
-pub mod response_body;
-pub mod retry_budget;
-pub mod servers;
-mod timer_pool;
-mod worker_endpoints;
+mod watch;
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,12 +16,12 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue};
 
-use adaptive::Adaptive;
 pub use admission::Permit;
+use admission::adaptive::Adaptive;
+use admission::circuit_breaker::{CircuitRule, Try};
 use admission::{Admission, Queue};
-use circuit::{CircuitRule, Try};
-use endpoint_status::millis;
-use servers::Servers;
+use clock::millis;
+use endpoints::servers::Servers;
 
 /// A named group of servers that answer alike.
 pub struct Backend {

@@ -12,15 +12,16 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::auth::jwt::remote_jwks::PublishedKeys;
-use crate::backend::servers::FIRST_LOOK;
+use crate::backend::endpoints::servers::FIRST_LOOK;
 use crate::config::raw::{Level, Listen, Raw};
 use crate::config::{self, Config, Draft, Problems, Warning};
 use crate::gateway::Shared;
 use crate::gateway::connection::listener_settings::{Entrance, InForce};
 use crate::metrics::Metrics;
 use crate::policy::{self, Lasting, Policy};
+use crate::server::admin::admin_socket;
+use crate::server::limits::conn_limits;
 use crate::server::tls::{self, ListenerTls, TlsStore};
-use crate::server::{admin_socket, conn_limits};
 use crate::{process_log, state};
 use watched_files::Watched;
 

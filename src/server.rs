@@ -1,20 +1,9 @@
 //! From sockets to requests.
 
-pub mod admin_http;
-pub mod admin_socket;
-mod client_io;
-pub mod conn_limits;
-pub mod connection_handoff;
-mod deadlines;
-mod fd_limit;
-mod goaway;
-mod h2_flood;
-mod h2_streams;
+pub mod admin;
+mod connection;
 mod handshake_scheduler;
-pub mod lock_owner;
-mod per_ip_limit;
-mod proxy_protocol;
-mod readiness;
+pub mod limits;
 pub mod tls;
 pub mod upgrade;
 pub mod worker;
@@ -58,7 +47,7 @@ pub struct Listener {
     /// Says on standard error whose connections are not HTTP/2.
     pub(crate) broken: Arc<LogThrottle>,
     /// What its connections may cost.
-    pub(crate) bounds: Arc<conn_limits::InForce>,
+    pub(crate) bounds: Arc<limits::conn_limits::InForce>,
     /// Connections open now, on all workers.
     pub(crate) open: Arc<AtomicUsize>,
     /// TLS handshakes going on now, on all workers.
@@ -93,7 +82,7 @@ impl Listener {
             clients: store.and_then(|store| store.clients),
             refused: Arc::default(),
             broken: Arc::default(),
-            bounds: Arc::new(conn_limits::InForce::new(&raw.limits)),
+            bounds: Arc::new(limits::conn_limits::InForce::new(&raw.limits)),
             open: Arc::default(),
             handshakes: Arc::default(),
         }

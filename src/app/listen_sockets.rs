@@ -7,8 +7,9 @@ use std::path::Path;
 
 use super::startup_check::{no_address, no_socket};
 use crate::config::{Config, Problems};
+use crate::server::admin::admin_socket;
 use crate::server::upgrade::{Role, Sockets};
-use crate::server::{self, Listener, admin_socket};
+use crate::server::{self, Listener};
 use anyhow::bail;
 
 /// All places at which a process listens.

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use crate::config::{Config, Problem, Problems};
 use crate::reload::Plan;
-use crate::server::lock_owner::Owner;
-use crate::server::{self, admin_socket};
+use crate::server;
+use crate::server::admin::admin_socket;
+use crate::server::upgrade::lock_owner::Owner;
 use crate::state::{OpenFault, State};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 

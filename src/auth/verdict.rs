@@ -8,8 +8,8 @@ use super::jwt::Claims;
 use super::jwt::confirmation::Binding;
 use super::tls::certificate::CertificateName;
 use crate::customer::Identifier;
-use crate::state::revocation::{Issued, Revocations, Subject};
 use crate::hex::hex;
+use crate::state::revocation::{Issued, Revocations, Subject};
 
 /// What a token was found to be worth.
 #[derive(Debug, Clone)]

@@ -1,6 +1,10 @@
 //! Whether a backend takes one more request: its limit, the queue before it, and the circuit that is open while it does
 //! not answer at all. Outlives a policy.
 
+pub mod adaptive;
+pub mod circuit_breaker;
+pub mod retry_budget;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,10 +15,10 @@ use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
 use super::Failure;
-use super::circuit::Circuit;
-use super::endpoint_status::millis;
-use super::retry_budget::Repeats;
+use super::clock::millis;
 use crate::log_throttle::LogThrottle;
+use circuit_breaker::Circuit;
+use retry_budget::Repeats;
 
 /// One request, in the upper bits of the counter that both counts requests and those in flight.
 const ONE: u64 = 1 << 32;

@@ -3,6 +3,11 @@
 //! Nothing here is shared between workers. A connection comes back when its response has been read to the end,
 //! and is closed when it was not.
 
+mod lease;
+pub mod response_body;
+pub(in crate::backend) mod timer_pool;
+pub(in crate::backend) mod worker_endpoints;
+
 use std::cell::{Cell, RefCell};
 use std::future::Future as _;
 use std::hash::BuildHasher as _;
@@ -18,16 +23,17 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::balance::{next_random, random_of};
-use super::failure_log::{Doing, Fault};
-use super::http1_conn::Link;
-use super::http2_conn::{StreamPermit, failure_of, is_refused};
-use super::http2_pool::Grant;
-use super::response_body::{AnswerBody, Causes};
-use super::servers::Servers;
-use super::timer_pool::Alarms;
-use super::worker_endpoints::{Station, Stations, Tried, Visit};
+use super::connection::http1_conn::Link;
+use super::connection::http2_conn::{failure_of, is_refused};
+use super::connection::http2_pool::Grant;
+use super::endpoints::servers::Servers;
+use super::fault::{Causes, Doing, Fault};
 use super::{Backend, Failure};
 use crate::body_stream::{Pace, Progress, RequestBody};
+use lease::Lease;
+use response_body::AnswerBody;
+use timer_pool::Alarms;
+use worker_endpoints::{Station, Stations, Tried, Visit};
 
 /// How often one request is sent, or refused by a server unread. One that only could not be connected to does not count:
 /// while there is time, another one is tried.
@@ -38,17 +44,6 @@ pub struct Pool {
     stations: RefCell<HashMap<u64, Rc<Stations>>>,
     alarms: Alarms,
     random: Cell<u64>,
-}
-
-/// A connection that is serving a request.
-pub(super) struct Lease {
-    visit: Visit,
-    /// How long it may wait for the next request.
-    limit: Duration,
-    /// None where the connection serves others too, and drives itself.
-    link: Option<Link>,
-    /// Its stream, where the connection has several.
-    _stream: Option<Rc<StreamPermit>>,
 }
 
 /// How a request is to be sent.
@@ -354,33 +349,6 @@ async fn attempt_http2(
                 Fault::new(failure, doing(upload.as_deref()), Causes(&error))
             };
             Err(Attempt { fault, reused, refused })
-        }
-    }
-}
-
-impl Lease {
-    /// Where it is.
-    pub(super) fn station(&self) -> Rc<Station> {
-        Rc::clone(self.visit.station())
-    }
-
-    /// Whether it is one of HTTP/2.
-    pub(super) fn is_http2(&self) -> bool {
-        self.link.is_none()
-    }
-
-    /// The connection, where nobody else drives it.
-    pub(super) fn link(&mut self) -> Option<&mut Link> {
-        self.link.as_mut()
-    }
-
-    /// Gives the connection back. Only right after its response was read to the end.
-    pub(super) fn release(self) {
-        if let Some(mut link) = self.link {
-            link.settle();
-            if !self.limit.is_zero() || link.is_uploading() {
-                self.visit.station().keep(link, self.limit);
-            }
         }
     }
 }

@@ -13,7 +13,8 @@ use time::OffsetDateTime;
 use tokio::net::UnixStream;
 
 use crate::config::{self, Config};
-use crate::server::{admin_socket, lock_owner};
+use crate::server::admin::admin_socket;
+use crate::server::upgrade::lock_owner;
 
 /// What an answer must have, to be one.
 #[derive(Debug, Clone, Copy)]

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::admin_client::{Expected, is_running, tell};
 use super::{ConfigFile, say};
 use crate::app::{self, startup_check};
-use crate::backend::servers::FIRST_LOOK;
+use crate::backend::endpoints::servers::FIRST_LOOK;
 use crate::config::raw::Level;
 use crate::config::{Config, Problems};
 use crate::plural::counted;

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::ConfigFile;
 use crate::app::{self, App};
 use crate::config::{self, Draft};
-use crate::server::admin_socket::Wish;
+use crate::server::admin::admin_socket::Wish;
 use crate::server::upgrade::{Sockets, Successor};
 use crate::systemd::ServiceManager;
 use crate::{process_log, version};

@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, header};
 use super::ca_certificates::Authorities;
 use super::servers::{self, Shared};
 use crate::backend::admission::Queue;
-use crate::backend::circuit::CircuitRule;
+use crate::backend::admission::circuit_breaker::CircuitRule;
 use crate::backend::{Backend, BackendAssertion};
 use crate::config::raw::{self, BackendAuthorization};
 use crate::config::{Config, Problems};

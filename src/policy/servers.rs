@@ -12,12 +12,12 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use super::ca_certificates::{self, Authorities, Authority};
-use crate::backend::adaptive::Adaptive;
 use crate::backend::admission::Admission;
-use crate::backend::endpoint_status::{OutlierDetection, Thresholds};
-use crate::backend::health::HealthCheck;
+use crate::backend::admission::adaptive::Adaptive;
+use crate::backend::endpoints::health_check::{HealthCheck, Thresholds};
+use crate::backend::endpoints::outlier_detection::OutlierDetection;
+use crate::backend::endpoints::servers::{At, Listed, Rules, Servers, Standings};
 use crate::backend::proxy_protocol::ProxyProtocol;
-use crate::backend::servers::{At, Listed, Rules, Servers, Standings};
 use crate::config::{Config, Problems, raw};
 use crate::hex::hex;
 

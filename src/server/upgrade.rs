@@ -7,6 +7,9 @@
 //! serves, the old one can go on as if nothing had happened. Afterwards each connection goes over too, as soon as it has
 //! no request in flight.
 
+pub mod connection_handoff;
+pub mod lock_owner;
+
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -25,10 +28,10 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, Interest};
 
-use super::lock_owner::{self, Owner};
 use crate::auth::tls::peer::Peer;
 use crate::auth::tls::trust::TrustStore;
 use crate::gateway::connection::Shown;
+use lock_owner::Owner;
 
 /// What `Upgrade` says on the operators' socket.
 pub const PROTOCOL: &str = "wicketgate-handover";

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use super::access_log::AccessLog;
 use crate::auth::attribution::Known;
 use crate::backend::Permit;
-use crate::backend::response_body::AnswerBody;
+use crate::backend::pool::response_body::AnswerBody;
 use crate::body_stream::Progress;
 use crate::customer::Identifier;
 use crate::gateway::connection::Connection;

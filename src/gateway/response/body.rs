@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::event_stream::EventStream;
 use super::trailers;
-use crate::backend::response_body::AnswerBody;
+use crate::backend::pool::response_body::AnswerBody;
 use crate::body_stream::Broken;
 use crate::fields::{self, FieldSet};
 use crate::gateway::observe::record::Record;

@@ -10,7 +10,7 @@ use http::{HeaderMap, header};
 use http_body::{Body, Frame, SizeHint};
 
 use super::farewell::Farewell;
-use crate::backend::response_body::AnswerBody;
+use crate::backend::pool::response_body::AnswerBody;
 use crate::body_stream::Broken;
 
 /// What can stand between two events.

@@ -1,0 +1,89 @@
+//! How many requests are sent to a backend again: a share of all, so that a failing backend is not asked twice as much.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// How long requests and repetitions are counted together, in milliseconds.
+const WINDOW: u64 = 10_000;
+
+/// So many repetitions are always allowed in a window: with few requests a share of them is nothing.
+const ALWAYS: u64 = 10;
+
+/// The repetitions of requests to one backend.
+#[derive(Debug, Default)]
+pub struct Repeats {
+    window: Mutex<Window>,
+    count: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    since: u64,
+    /// How many requests had begun when it began.
+    begun: u64,
+    repeats: u64,
+}
+
+impl Repeats {
+    /// How many there were.
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Whether one more is within so many percent of all requests. `begun` counts requests from some number on, and
+    /// `now` is in milliseconds.
+    pub(in crate::backend) fn allow(&self, percent: u32, begun: u32, now: u64) -> bool {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        if window.since == 0 || now.saturating_sub(window.since) >= WINDOW {
+            *window = Window { since: now, begun: begun.into(), repeats: 0 };
+        }
+        let requests = u64::from(begun.wrapping_sub(window.begun as u32));
+        let most = if percent == 0 { 0 } else { (requests * u64::from(percent) / 100).max(ALWAYS) };
+        if window.repeats >= most {
+            return false;
+        }
+        window.repeats += 1;
+        self.count.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_few_are_always_allowed_and_then_a_share() {
+        let repeats = Repeats::default();
+        let allowed = (0..100).filter(|_| repeats.allow(10, 7, 1)).count();
+        assert_eq!(allowed, 10);
+        assert!(!repeats.allow(10, 7 + 100, 2) && repeats.allow(10, 7 + 110, 2));
+        assert!(repeats.allow(10, 7 + 110, 2 + WINDOW), "another window");
+        assert!(!Repeats::default().allow(0, 1_000, 1), "none");
+        assert_eq!(repeats.count(), 12);
+    }
+
+    proptest! {
+        #[test]
+        fn in_no_window_are_there_more_than_its_share(
+            start in any::<u32>(),
+            percent in 1_u32..50,
+            steps in proptest::collection::vec((0_u32..5, any::<bool>()), 1..500),
+        ) {
+            let repeats = Repeats::default();
+            let (mut begun, mut requests, mut allowed) = (start, 0_u64, 0_u64);
+            prop_assert!(repeats.allow(percent, begun, 5));
+            allowed += 1;
+            for (more, wants) in steps {
+                begun = begun.wrapping_add(more);
+                requests += u64::from(more);
+                if wants && repeats.allow(percent, begun, 6) {
+                    allowed += 1;
+                }
+            }
+            prop_assert!(allowed <= ALWAYS.max(requests * u64::from(percent) / 100));
+        }
+    }
+}

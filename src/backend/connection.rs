@@ -1,0 +1,9 @@
+//! Connections to a backend server: dialling, HTTP/1.1 and HTTP/2.
+
+pub(in crate::backend) mod dial;
+pub(in crate::backend) mod empty_data;
+pub(in crate::backend) mod half_close;
+pub(in crate::backend) mod http1_conn;
+pub(in crate::backend) mod http2_conn;
+pub(in crate::backend) mod http2_pool;
+mod stream_waiters;

@@ -1,0 +1,63 @@
+//! A new connection to a server: TCP or a unix socket, and TLS where it is configured.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::client::TlsStream;
+
+use crate::backend::Failure;
+use crate::backend::endpoints::servers::{Place, Server};
+use crate::backend::fault::{Doing, Fault};
+use crate::socket::Socket;
+
+/// A connection that is ready for HTTP.
+pub(in crate::backend) enum Wire {
+    Tcp(Socket),
+    Tls(Box<TlsStream<Socket>>),
+    Unix(UnixStream),
+}
+
+/// Connects. Where the server wants to know for whom, it is told before all else: `caller`, or the gateway itself.
+///
+/// # Errors
+/// [`Failure::Connect`] or [`Failure::Tls`], also where it takes longer than `until`.
+pub(in crate::backend) async fn dial(server: &Server, caller: Option<IpAddr>, until: Instant) -> Result<Wire, Fault> {
+    let stream = match within(until, connected(server, caller)).await {
+        Ok(Wire::Tcp(stream)) => stream,
+        Ok(wire) => return Ok(wire),
+        Err(error) => return Err(Fault::new(Failure::Connect, Doing::Connect, error)),
+    };
+    let Some((connector, certified)) = &server.tls else { return Ok(Wire::Tcp(stream)) };
+    let secured = within(until, connector.connect(certified.clone(), stream)).await;
+    secured.map(|stream| Wire::Tls(Box::new(stream))).map_err(|error| Fault::new(Failure::Tls, Doing::Tls, error))
+}
+
+async fn connected(server: &Server, caller: Option<IpAddr>) -> io::Result<Wire> {
+    let address = match &server.place {
+        Place::Unix(path) => return UnixStream::connect(path).await.map(Wire::Unix),
+        Place::Tcp(address) => *address,
+    };
+    let mut stream = TcpStream::connect(address).await.and_then(tuned)?;
+    if let Some(version) = server.proxy_protocol {
+        stream.write_all(&version.header(caller, address)).await?;
+    }
+    Ok(Wire::Tcp(Socket(stream)))
+}
+
+/// What comes of this in time.
+async fn within<T>(until: Instant, doing: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let late = || io::Error::new(io::ErrorKind::TimedOut, "timed out (connect_timeout)");
+    timeout_at(until, doing).await.unwrap_or_else(|_| Err(late()))
+}
+
+fn tuned(stream: TcpStream) -> std::io::Result<TcpStream> {
+    stream.set_nodelay(true)?;
+    socket2::SockRef::from(&stream).set_tcp_keepalive(
+        &socket2::TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10)),
+    )?;
+    Ok(stream)
+}

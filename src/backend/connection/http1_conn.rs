@@ -1,0 +1,222 @@
+//! One connection to a backend's server, driven by whoever waits for what comes on it.
+//!
+//! The HTTP library gives a handle and a future that moves the bytes, which usually runs as a task of its own. Here
+//! the request that has the connection polls that future itself, so that an exchange costs no change of task.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::AbortHandle;
+use tokio::task::coop::unconstrained;
+use tokio::time::Instant;
+
+use super::dial::{Wire, dial};
+use super::half_close::{BackendIo, Signs};
+use crate::backend::Failure;
+use crate::backend::endpoints::servers::Server;
+use crate::backend::fault::{Causes, Doing, Fault};
+use crate::body_stream::{Progress, RequestBody};
+
+/// Bounds what a backend can make us buffer for one connection.
+const MAX_BUFFER: usize = 64 * 1024;
+
+/// A connection.
+pub(in crate::backend) struct Link {
+    sender: SendRequest<RequestBody>,
+    driver: Driver,
+    signs: Arc<Signs>,
+}
+
+/// Who moves the bytes.
+enum Driver {
+    /// Whoever polls the link.
+    Here(Pin<Box<dyn Future<Output = ()>>>),
+    /// A task of its own.
+    Task(Option<Rest>),
+    /// Nobody: the connection has ended.
+    Over,
+}
+
+/// The rest of an upload, which goes on by itself after its answer has begun: ended when dropped.
+struct Rest {
+    progress: Rc<Progress>,
+    /// How much of it had come when it was last looked.
+    known: u64,
+    task: AbortHandle,
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Link {
+    /// Connects within this time; `caller` is told to servers that want to know.
+    ///
+    /// # Errors
+    /// [`Failure::Connect`], [`Failure::Tls`] or [`Failure::Broken`].
+    pub(in crate::backend) async fn connect(
+        server: &Server,
+        caller: Option<IpAddr>,
+        until: Instant,
+    ) -> Result<Self, Fault> {
+        match dial(server, caller, until).await? {
+            Wire::Tcp(stream) => Self::speak(stream).await,
+            Wire::Tls(stream) => Self::speak(stream).await,
+            Wire::Unix(stream) => Self::speak(stream).await,
+        }
+    }
+
+    /// Starts HTTP/1.1 on a new connection.
+    async fn speak<IO>(stream: IO) -> Result<Self, Fault>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let signs = Arc::<Signs>::default();
+        let stream = TokioIo::new(BackendIo::new(stream, Arc::clone(&signs)));
+        let mut builder = http1::Builder::new();
+        // A proxy takes a blank between name and colon away (RFC 9112 section 5.1).
+        builder.max_buf_size(MAX_BUFFER).allow_spaces_after_header_name_in_responses(true);
+        let handshake = builder.handshake(stream).await;
+        let (sender, connection) =
+            handshake.map_err(|error| Fault::new(Failure::Broken, Doing::Connect, Causes(&error)))?;
+        let driver = Box::pin(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::debug!(%error, "backend connection ended");
+            }
+        });
+        Ok(Self { sender, driver: Driver::Here(driver), signs })
+    }
+
+    /// Sends a request and waits for the head of the response.
+    ///
+    /// # Errors
+    /// What went wrong, with the request where none of it was sent.
+    pub(in crate::backend) async fn exchange(
+        &mut self,
+        request: &mut Option<Request<RequestBody>>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        self.signs.clear_heard();
+        let upload = request.as_ref().and_then(|request| request.body().progress().cloned());
+        let mut answer = pin!(self.sender.try_send_request(request.take().unwrap_or_default()));
+        let mut is_sent = false;
+        let response = std::future::poll_fn(|context| {
+            if !is_sent && !matches!(self.driver, Driver::Task(_)) {
+                is_sent = true;
+                self.driver.poll(context);
+                return quietly(|context| answer.as_mut().poll(context));
+            }
+            self.driver.poll_until(context, |context| answer.as_mut().poll(context))
+        });
+        let response = response.await?;
+        // The rest of an upload must not have to wait until somebody asks for more of the response, nor a connection that
+        // has changed its protocol.
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            self.driver.detach(None);
+        } else if let Some(upload) = upload.filter(|upload| !upload.is_over()) {
+            self.driver.detach(Some(upload));
+        }
+        Ok(response)
+    }
+
+    /// What it means that the last exchange failed.
+    pub(in crate::backend) fn failure(&self) -> Failure {
+        if self.signs.has_heard() { Failure::Malformed } else { Failure::Broken }
+    }
+
+    /// Moves bytes until `wanted` is ready.
+    pub(in crate::backend) fn poll_until<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        self.driver.poll_until(context, wanted)
+    }
+
+    /// Moves what can be moved now, and wakes nobody for what comes later.
+    pub(in crate::backend) fn settle(&mut self) {
+        self.driver.settle();
+    }
+
+    /// Whether the rest of an upload has moved since this was last asked, or waits for its caller.
+    pub(in crate::backend) fn is_uploading(&mut self) -> bool {
+        match &mut self.driver {
+            Driver::Task(Some(rest)) => rest.progress.goes_on(&mut rest.known) && !rest.progress.is_over(),
+            _ => false,
+        }
+    }
+
+    /// Whether it can take a request now.
+    pub(in crate::backend) fn is_ready(&self) -> bool {
+        !self.is_closed() && self.sender.is_ready()
+    }
+
+    /// Whether it has ended.
+    pub(in crate::backend) fn is_closed(&self) -> bool {
+        matches!(self.driver, Driver::Over) || self.sender.is_closed() || self.signs.is_lost()
+    }
+}
+
+impl Driver {
+    fn poll(&mut self, context: &mut Context<'_>) {
+        if let Self::Here(connection) = self
+            && connection.as_mut().poll(context).is_ready()
+        {
+            *self = Self::Over;
+        }
+    }
+
+    fn settle(&mut self) {
+        let _ = quietly(|context| {
+            self.poll(context);
+            Poll::Ready(())
+        });
+    }
+
+    /// Polls the connection, then what it is to bring. What is brought during that poll needs to wake nobody, so it is
+    /// asked for quietly first; only where nothing came does the connection learn whom to wake.
+    fn poll_until<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        mut wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        if matches!(self, Self::Task(_)) {
+            return wanted(context);
+        }
+        if let Poll::Ready(found) = quietly(&mut wanted) {
+            return Poll::Ready(found);
+        }
+        self.settle();
+        if let Poll::Ready(found) = quietly(&mut wanted) {
+            return Poll::Ready(found);
+        }
+        self.poll(context);
+        quietly(wanted)
+    }
+
+    /// Goes on by itself: with the rest of this upload, or for as long as the connection does.
+    fn detach(&mut self, upload: Option<Rc<Progress>>) {
+        if let Self::Here(_) = self
+            && let Self::Here(connection) = std::mem::replace(self, Self::Task(None))
+        {
+            let task = tokio::task::spawn_local(connection).abort_handle();
+            *self = Self::Task(upload.map(|progress| Rest { progress, known: 0, task }));
+        }
+    }
+}
+
+/// Polls without a waker, so also without the runtime's budget: whoever has used it up would wait to be woken.
+fn quietly<T>(poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+    pin!(unconstrained(std::future::poll_fn(poll))).poll(&mut Context::from_waker(Waker::noop()))
+}

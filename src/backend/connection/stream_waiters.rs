@@ -1,0 +1,67 @@
+//! Requests that wait for an HTTP/2 stream to one server: woken when a stream ends or a connection changes.
+
+use std::cell::Cell;
+use std::pin::pin;
+
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+/// Who waits for something to change on these connections.
+#[derive(Default)]
+pub(super) struct Waiters {
+    count: Cell<usize>,
+    changed: Notify,
+}
+
+/// One of them; no longer counted when dropped.
+pub(super) struct Waiter<'a>(&'a Waiters);
+
+impl Waiters {
+    /// True if nobody waits.
+    pub(super) fn are_none(&self) -> bool {
+        self.count.get() == 0
+    }
+
+    /// Wakes one that waits.
+    pub(super) fn wake_one(&self) {
+        if !self.are_none() {
+            self.changed.notify_one();
+        }
+    }
+
+    /// The next change; to be enabled before what it is waited for is looked at.
+    pub(super) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// Wakes all that wait now.
+    pub(super) fn wake_all(&self) {
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until this holds: it is looked at each time that something has changed.
+    pub(super) async fn until(&self, holds: impl Fn() -> bool) {
+        let _waiter = self.enter();
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            // From here on nothing is missed.
+            changed.as_mut().enable();
+            if holds() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Counts one more that waits.
+    pub(super) fn enter(&self) -> Waiter<'_> {
+        self.count.set(self.count.get() + 1);
+        Waiter(self)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.0.count.set(self.0.count.get() - 1);
+    }
+}

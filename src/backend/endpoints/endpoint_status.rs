@@ -1,0 +1,263 @@
+//! How one server stands: whether it gets requests, since when, and why not. It outlives a policy.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+
+use super::failure_log::Trouble;
+use super::health_check::Thresholds;
+use super::outlier_detection::OutlierDetection;
+use crate::backend::balance::FULL;
+use crate::backend::clock::{millis, whole_millis};
+use crate::backend::fault::Fault;
+
+/// Out until a check finds it good.
+const UNTIL_GOOD: u64 = u64::MAX;
+
+/// What a server that has just come back gets at least, of [`FULL`].
+const LEAST: u64 = 100;
+
+/// What is known of one server. Times are those of [`millis`].
+#[derive(Debug)]
+pub struct Standing {
+    /// Its address, as in logs and metrics.
+    pub name: String,
+    in_flight: AtomicUsize,
+    /// 0: it gets requests. A time to come: it is out until then. A time that has passed: it came back then.
+    out_until: AtomicU64,
+    /// Failures in a row.
+    failures: AtomicU32,
+    /// How often it was ejected in a row, which decides for how long.
+    in_a_row: AtomicU32,
+    ejections: AtomicU64,
+    checks: Mutex<Checks>,
+    /// The name of its backend.
+    pub(in crate::backend) backend: Arc<str>,
+    /// What the log says of its failures.
+    pub(super) trouble: Trouble,
+}
+
+/// What the checks of a server said last.
+#[derive(Debug, Default)]
+struct Checks {
+    /// Whether any has been made.
+    any: bool,
+    good: u32,
+    bad: u32,
+}
+
+impl Standing {
+    /// That of a server of which nothing is known yet.
+    pub fn new(backend: Arc<str>, name: String) -> Self {
+        Self {
+            name,
+            in_flight: AtomicUsize::new(0),
+            out_until: AtomicU64::new(0),
+            failures: AtomicU32::new(0),
+            in_a_row: AtomicU32::new(0),
+            ejections: AtomicU64::new(0),
+            checks: Mutex::default(),
+            backend,
+            trouble: Trouble::default(),
+        }
+    }
+
+    /// A request goes there.
+    pub(in crate::backend) fn began(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request is over.
+    pub(in crate::backend) fn ended(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Requests in flight.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// How often it was ejected.
+    pub fn ejections(&self) -> u64 {
+        self.ejections.load(Ordering::Relaxed)
+    }
+
+    /// How much of its share it gets, of [`FULL`]; `None` while it is out.
+    pub(in crate::backend) fn ramp(&self, now: u64, slow_start: u64) -> Option<u32> {
+        let out_until = self.out_until.load(Ordering::Relaxed);
+        if out_until == 0 {
+            return Some(FULL);
+        }
+        let back = now.checked_sub(out_until)?;
+        if back >= slow_start {
+            return Some(FULL);
+        }
+        let share = back.saturating_mul(u64::from(FULL)) / slow_start;
+        Some(u32::try_from(share.max(LEAST)).unwrap_or(FULL))
+    }
+
+    /// Whether it gets no requests.
+    pub fn is_out(&self, now: Instant) -> bool {
+        self.is_out_at(millis(now))
+    }
+
+    pub(super) fn is_out_at(&self, now: u64) -> bool {
+        self.out_until.load(Ordering::Relaxed) > now
+    }
+
+    /// Whether a check found it bad.
+    pub fn is_known_bad(&self) -> bool {
+        self.out_until.load(Ordering::Relaxed) == UNTIL_GOOD
+    }
+
+    /// Whether its last requests failed.
+    pub(in crate::backend) fn is_failing(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) > 0
+    }
+
+    /// It answered.
+    pub(in crate::backend) fn succeeded(&self) {
+        if self.is_failing() {
+            self.failures.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// It failed: how often in a row.
+    pub(in crate::backend) fn failed(&self) -> u32 {
+        self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    /// Takes it out; for how long. Only one thread at a time.
+    pub(super) fn eject(&self, now: u64, rule: &OutlierDetection) -> Duration {
+        let last = self.out_until.load(Ordering::Relaxed);
+        let is_again = last != 0 && now.saturating_sub(last) < whole_millis(rule.max_ejection_time);
+        let row = if is_again { self.in_a_row.load(Ordering::Relaxed).saturating_add(1) } else { 1 };
+        let time = rule.base_ejection_time.saturating_mul(1 << (row - 1).min(20)).min(rule.max_ejection_time);
+        self.in_a_row.store(row, Ordering::Relaxed);
+        // One more failure ejects it again, until it has answered once.
+        self.failures.store(rule.failures.saturating_sub(1), Ordering::Relaxed);
+        self.ejections.fetch_add(1, Ordering::Relaxed);
+        self.out_until.store(now.saturating_add(whole_millis(time)), Ordering::Relaxed);
+        time
+    }
+
+    /// A check ended: whether it changed anything, and then to what. The very first decides alone.
+    pub(in crate::backend) fn checked(&self, good: bool, thresholds: Thresholds, now: u64) -> Option<bool> {
+        let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = !std::mem::replace(&mut checks.any, true);
+        (checks.good, checks.bad) = if good { (checks.good + 1, 0) } else { (0, checks.bad + 1) };
+        let was_bad = self.is_known_bad();
+        if good && was_bad && checks.good >= thresholds.healthy {
+            self.failures.store(0, Ordering::Relaxed);
+            self.out_until.store(now, Ordering::Relaxed);
+            return Some(true);
+        }
+        if !good && !was_bad && (is_first || checks.bad >= thresholds.unhealthy) {
+            self.out_until.store(UNTIL_GOOD, Ordering::Relaxed);
+            return Some(false);
+        }
+        None
+    }
+
+    /// It failed a request, for a reason of its own.
+    pub(in crate::backend) fn note_fault(&self, fault: &Fault, request_id: &HeaderValue) {
+        let Some((doing, reason)) = &fault.cause else { return };
+        if let Some(left_out) = self.trouble.failed(millis(Instant::now())) {
+            let (backend, server) = (&*self.backend, &*self.name);
+            let (doing, request_id) = (doing.as_str(), request_id.to_str().unwrap_or_default());
+            tracing::warn!(backend, server, doing, reason, request_id, left_out, "a server of a backend failed");
+        }
+    }
+
+    /// It answered a request. While it gets none it is not said to work: what was on its way comes in.
+    pub(in crate::backend) fn note_answer(&self) {
+        if !self.trouble.is_on() {
+            return;
+        }
+        let now = millis(Instant::now());
+        if self.is_out_at(now) {
+            return;
+        }
+        if let Some((time, failures)) = self.trouble.end(now) {
+            let (backend, server, seconds) = (&*self.backend, &*self.name, time.as_secs_f64());
+            tracing::info!(backend, server, seconds, failures, "a server of a backend answers again");
+        }
+    }
+
+    /// A check found it bad, and the log says why.
+    pub(super) fn note_bad(&self, why: &str) {
+        self.trouble.begin(millis(Instant::now()));
+        self.trouble.note_said();
+        let (backend, server) = (&*self.backend, &*self.name);
+        tracing::warn!(backend, server, why, "this server is not well: it gets no requests");
+    }
+
+    /// A check found it good again.
+    pub(super) fn note_good(&self) {
+        let (time, failures) = self.trouble.end(millis(Instant::now())).unwrap_or_default();
+        let (backend, server, seconds) = (&*self.backend, &*self.name, time.as_secs_f64());
+        tracing::info!(backend, server, seconds, failures, "this server is well again");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULE: OutlierDetection = OutlierDetection {
+        failures: 3,
+        base_ejection_time: Duration::from_secs(10),
+        max_ejection_time: Duration::from_secs(60),
+        max_ejection_percent: 50,
+    };
+    const THRESHOLDS: Thresholds = Thresholds { healthy: 2, unhealthy: 3 };
+
+    fn fresh() -> Standing {
+        Standing::new("legacy".into(), "10.0.0.1:9000".to_owned())
+    }
+
+    #[test]
+    fn an_ejected_server_comes_back_slowly_and_stays_out_longer_each_time() {
+        let server = fresh();
+        assert_eq!(server.ramp(1, 10_000), Some(FULL));
+        let mut now = 1_000;
+        for seconds in [10, 20, 40, 60, 60] {
+            assert_eq!(server.eject(now, &RULE), Duration::from_secs(seconds));
+            assert_eq!(server.ramp(now + seconds * 1_000 - 1, 10_000), None);
+            now += seconds * 1_000;
+            assert_eq!(server.ramp(now, 10_000), Some(100));
+            assert_eq!(server.ramp(now + 5_000, 10_000), Some(500));
+            assert_eq!(server.ramp(now + 10_000, 10_000), Some(FULL));
+            assert_eq!(server.ramp(now, 0), Some(FULL));
+            now += 1_000;
+        }
+        // Long enough without a failure: all is forgotten.
+        assert_eq!(server.eject(now + 60_001, &RULE), RULE.base_ejection_time);
+        assert_eq!(server.ejections(), 6);
+    }
+
+    #[test]
+    fn after_an_ejection_one_failure_is_enough_and_one_success_forgives() {
+        let server = fresh();
+        server.eject(1, &RULE);
+        assert_eq!(server.failed(), RULE.failures);
+        server.succeeded();
+        assert_eq!(server.failed(), 1);
+    }
+
+    #[test]
+    fn the_first_check_decides_alone_and_later_ones_in_a_row() {
+        let server = fresh();
+        assert_eq!(server.checked(false, THRESHOLDS, 5), Some(false));
+        assert!(server.is_known_bad() && server.ramp(u64::MAX - 1, 1).is_none());
+        assert_eq!(server.checked(true, THRESHOLDS, 6), None);
+        assert_eq!(server.checked(true, THRESHOLDS, 7), Some(true));
+        assert_eq!(server.ramp(7, 1_000), Some(100));
+        for good in [false, false, true, false, false] {
+            assert_eq!(server.checked(good, THRESHOLDS, 8), None);
+        }
+        assert_eq!(server.checked(false, THRESHOLDS, 8), Some(false));
+    }
+}

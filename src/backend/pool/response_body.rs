@@ -1,0 +1,136 @@
+//! The body of a backend's response, as it comes, and what the log says of a response that cannot be used.
+
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::lease::Lease;
+use super::worker_endpoints::Station;
+use crate::backend::fault::{Causes, Doing, Fault};
+use crate::backend::{Backend, Failure};
+use crate::body_stream::{Broken, Pace, Stall};
+
+/// Reads on from the connection on which its head came. Read to its end, it gives the connection back; dropped
+/// before, it closes it.
+pub struct AnswerBody {
+    inner: Incoming,
+    lease: Option<Lease>,
+    station: Rc<Station>,
+    /// Whether it came by HTTP/2.
+    is_http2: bool,
+    stall: Stall,
+    is_broken: bool,
+    /// Why it broke off; `None`: nothing came for too long.
+    reason: Option<String>,
+}
+
+impl AnswerBody {
+    pub(super) fn new(inner: Incoming, lease: Lease, pace: Pace) -> Self {
+        let (station, is_http2) = (lease.station(), lease.is_http2());
+        let mut body = Self {
+            inner,
+            lease: Some(lease),
+            station,
+            is_http2,
+            stall: Stall::new(pace),
+            is_broken: false,
+            reason: None,
+        };
+        body.release_at_end();
+        body
+    }
+
+    /// The server that it comes from, as in logs and metrics.
+    pub fn server(&self) -> &str {
+        &self.station.server.standing.name
+    }
+
+    /// Says in the log that it broke off, in the answer to this request.
+    pub fn log_broken_off(&self, request_id: &HeaderValue) {
+        let reason = self.reason.as_deref().unwrap_or("timed out (timeout): nothing more of the answer came");
+        self.station.server.standing.note_fault(&Fault::new(Failure::Broken, Doing::ReadBody, reason), request_id);
+    }
+
+    /// What came before goes out first: it would be lost with the caller's connection.
+    fn break_off<T>(&mut self, reason: impl fmt::Display, context: &mut Context<'_>) -> Poll<T> {
+        self.is_broken = true;
+        self.reason = Some(reason.to_string());
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Whoever sees that nothing more comes does not ask for it.
+    fn release_at_end(&mut self) {
+        if self.inner.is_end_stream()
+            && let Some(lease) = self.lease.take()
+        {
+            lease.release();
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = self.get_mut();
+        if this.is_broken {
+            return Poll::Ready(Some(Err(Broken)));
+        }
+        let Self { inner, lease, stall, .. } = this;
+        let mut read = |context: &mut Context<'_>| Pin::new(&mut *inner).poll_frame(context);
+        let frame = match lease.as_mut().and_then(Lease::link) {
+            Some(link) => link.poll_until(context, read),
+            None => read(context),
+        };
+        let Poll::Ready(frame) = frame else {
+            return stall.poll(context).map(|()| Some(Err(Broken)));
+        };
+        stall.rest();
+        match frame {
+            Some(Ok(frame)) => {
+                this.release_at_end();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            // The library takes a stream that was reset with NO_ERROR for one that has ended (RFC 9113 section 8.1): but an
+            // answer is whole only where its end was said.
+            None if this.is_http2 && !this.inner.is_end_stream() => this.break_off("the stream was reset", context),
+            Some(Err(error)) => this.break_off(Causes(&error), context),
+            None => {
+                if let Some(lease) = this.lease.take() {
+                    lease.release();
+                }
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl fmt::Debug for AnswerBody {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("AnswerBody").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl Backend {
+    /// Says in the log why the answer of a server to this request cannot be used: at most one line a second for each
+    /// backend, with the count of those left out.
+    pub fn log_bad_response(&self, server: &str, request_id: &HeaderValue, reason: &dyn fmt::Display) {
+        self.admission.log_bad_response(server, request_id, reason);
+    }
+}

@@ -1,0 +1,85 @@
+//! Timers that are used again: most requests are answered long before their alarm would ring, so a timer is set anew
+//! only where it would ring too late, and not for each request.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A worker's timers that nobody waits for now.
+#[derive(Default)]
+pub(super) struct Alarms(RefCell<Vec<Pin<Box<Sleep>>>>);
+
+/// A timer that rings once, at its time.
+pub(super) struct Alarm<'a> {
+    alarms: &'a Alarms,
+    /// Rings at this time or earlier.
+    sleep: Option<Pin<Box<Sleep>>>,
+    at: Instant,
+}
+
+impl Alarms {
+    /// One that rings at this time.
+    pub(in crate::backend) fn set(&self, at: Instant) -> Alarm<'_> {
+        let mut sleep = self.0.borrow_mut().pop().unwrap_or_else(|| Box::pin(sleep_until(at)));
+        if sleep.deadline() > at {
+            sleep.as_mut().reset(at);
+        }
+        Alarm { alarms: self, sleep: Some(sleep), at }
+    }
+}
+
+impl Alarm<'_> {
+    /// Lets it ring at a later time.
+    pub(super) fn put_off(&mut self, at: Instant) {
+        self.at = at;
+        if let Some(sleep) = &mut self.sleep {
+            sleep.as_mut().reset(at);
+        }
+    }
+
+    /// Ready once it rings.
+    pub(in crate::backend) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(sleep) = &mut self.sleep else { return Poll::Pending };
+        while sleep.as_mut().poll(context).is_ready() {
+            if sleep.deadline() >= self.at {
+                return Poll::Ready(());
+            }
+            // It was still set for an earlier request.
+            sleep.as_mut().reset(self.at);
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        self.alarms.0.borrow_mut().extend(self.sleep.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_alarm_rings_at_its_time_whatever_its_timer_was_set_for_before() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let alarms = Alarms::default();
+            let set = |milliseconds| alarms.set(Instant::now() + Duration::from_millis(milliseconds));
+            // Nobody waits for the first, which would ring long after the test; then shorter and longer ones in turn.
+            drop(set(100_000));
+            for milliseconds in [10, 20, 5, 30, 1] {
+                let start = Instant::now();
+                let mut alarm = set(milliseconds);
+                std::future::poll_fn(|context| alarm.poll(context)).await;
+                assert!(start.elapsed() >= Duration::from_millis(milliseconds));
+            }
+            assert_eq!(alarms.0.borrow().len(), 1);
+        });
+    }
+}

@@ -1,0 +1,199 @@
+//! A backend's servers as one worker sees them: which one is next, and the connections to it that are idle.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use crate::backend::balance::{Load, by_key, least_request};
+use crate::backend::clock::millis;
+use crate::backend::connection::http1_conn::Link;
+use crate::backend::connection::http2_pool::Channels;
+use crate::backend::endpoints::servers::{Present, Server, Servers};
+
+/// How many idle connections a worker keeps for one server.
+const MAX_IDLE: usize = 256;
+
+/// The servers of a backend at one time.
+pub(super) struct Stations {
+    version: u64,
+    servers: Weak<Servers>,
+    slow_start: u64,
+    present: Arc<Present>,
+    /// In the order of `present`.
+    stations: Vec<Rc<Station>>,
+}
+
+/// One server.
+pub(super) struct Station {
+    pub(in crate::backend) server: Arc<Server>,
+    idle: RefCell<Vec<Idle>>,
+    /// The connections that requests share, where HTTP/2 is spoken.
+    pub(in crate::backend) channels: Channels,
+}
+
+struct Idle {
+    link: Link,
+    since: Instant,
+    limit: Duration,
+}
+
+/// A request at a server: counted there until this is dropped.
+pub(super) struct Visit(Rc<Station>);
+
+/// Which servers have been asked for one request.
+#[derive(Debug, Default)]
+pub(super) struct Tried(Vec<u64>);
+
+impl Tried {
+    pub(super) fn add(&mut self, index: u16) {
+        let (word, bit) = Self::place(index);
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        if let Some(word) = self.0.get_mut(word) {
+            *word |= bit;
+        }
+    }
+
+    fn has(&self, index: u16) -> bool {
+        let (word, bit) = Self::place(index);
+        self.0.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    fn place(index: u16) -> (usize, u64) {
+        (usize::from(index / 64), 1 << (index % 64))
+    }
+}
+
+impl Stations {
+    /// The servers now, with the connections to those that were there before.
+    pub(in crate::backend) fn new(servers: &Arc<Servers>, before: Option<&Self>) -> Self {
+        let version = servers.version.load(Ordering::Acquire);
+        let present = servers.present();
+        let station = |server: &Arc<Server>| {
+            let known = before.into_iter().flat_map(|before| &before.stations);
+            let same = known.into_iter().find(|station| station.server.id == server.id);
+            same.map_or_else(|| Rc::new(Station::new(server)), Rc::clone)
+        };
+        let stations = present.servers.iter().map(station).collect();
+        Self { version, servers: Arc::downgrade(servers), slow_start: servers.slow_start(), present, stations }
+    }
+
+    /// Whether these are still all of them.
+    pub(super) fn are_current(&self, servers: &Servers) -> bool {
+        self.version == servers.version.load(Ordering::Acquire)
+    }
+
+    /// Whether anybody can still ask for them.
+    pub(super) fn are_held(&self) -> bool {
+        self.servers.strong_count() > 0
+    }
+
+    pub(in crate::backend) fn count(&self) -> usize {
+        self.stations.len()
+    }
+
+    pub(in crate::backend) fn get(&self, index: u16) -> Option<&Rc<Station>> {
+        self.stations.get(usize::from(index))
+    }
+
+    /// Whether a check found each of them bad.
+    pub(super) fn are_all_bad(&self) -> bool {
+        !self.stations.is_empty() && self.stations.iter().all(|station| station.server.standing.is_known_bad())
+    }
+
+    /// The server that is next, of those that have not been tried. `random` decides, or `key` where there is one.
+    pub(super) fn choose(&self, key: Option<u64>, now: Instant, random: u64, tried: &Tried) -> Option<u16> {
+        // Most backends have one server, which is well.
+        if let [only] = &self.stations[..] {
+            return (!tried.has(0) && !only.server.standing.is_known_bad()).then_some(0);
+        }
+        let now = millis(now);
+        let chosen = self.choose_among(key, random, |index, server| {
+            let ramp = server.standing.ramp(now, self.slow_start)?;
+            (!tried.has(index)).then(|| Load { busy: server.standing.in_flight(), weight: server.weight, ramp })
+        });
+        // One that only failed lately is better than none.
+        chosen.or_else(|| {
+            self.choose_among(key, random, |index, server| {
+                let is_possible = !tried.has(index) && !server.standing.is_known_bad();
+                is_possible.then(|| Load { busy: server.standing.in_flight(), weight: server.weight, ramp: 1 })
+            })
+        })
+    }
+
+    fn choose_among(&self, key: Option<u64>, random: u64, load: impl Fn(u16, &Server) -> Option<Load>) -> Option<u16> {
+        let load = |index: u16| load(index, &self.get(index)?.server);
+        let Some(key) = key else { return least_request(&self.present.tickets, random, load) };
+        let candidates = (0..).zip(&self.stations).filter(|(index, _)| load(*index).is_some());
+        by_key(key, candidates.map(|(index, station)| (index, station.server.seed, station.server.weight)))
+    }
+
+    /// Closes what has been idle for too long, and forgets what the other side closed.
+    pub(in crate::backend) fn reap(&self) {
+        for station in &self.stations {
+            station.channels.reap();
+            station.idle.borrow_mut().retain_mut(|entry| {
+                entry.link.settle();
+                // Its caller has the answer. The rest of its upload may take its time, but it must move.
+                if entry.link.is_uploading() {
+                    entry.since = Instant::now();
+                    return !entry.link.is_closed();
+                }
+                !entry.link.is_closed() && entry.since.elapsed() < entry.limit
+            });
+        }
+    }
+}
+
+impl Station {
+    fn new(server: &Arc<Server>) -> Self {
+        Self { server: Arc::clone(server), idle: RefCell::default(), channels: Channels::default() }
+    }
+
+    /// An idle connection that can take a request, the one used last.
+    pub(in crate::backend) fn take(&self, now: Instant) -> Option<Link> {
+        let mut idle = self.idle.borrow_mut();
+        let mut at = idle.len();
+        while at > 0 {
+            at -= 1;
+            let candidate = &idle[at];
+            let is_over = now.saturating_duration_since(candidate.since) >= candidate.limit;
+            match candidate.link.is_ready() {
+                true if !is_over => return Some(idle.swap_remove(at).link),
+                true => drop(idle.swap_remove(at)),
+                false if candidate.link.is_closed() => drop(idle.swap_remove(at)),
+                // Something is still on its way.
+                false => {}
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection for the next request.
+    pub(in crate::backend) fn keep(&self, link: Link, limit: Duration) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < MAX_IDLE && !link.is_closed() {
+            idle.push(Idle { link, since: Instant::now(), limit });
+        }
+    }
+}
+
+impl Visit {
+    pub(in crate::backend) fn new(station: &Rc<Station>) -> Self {
+        station.server.standing.began();
+        Self(Rc::clone(station))
+    }
+
+    pub(super) fn station(&self) -> &Rc<Station> {
+        &self.0
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.0.server.standing.ended();
+    }
+}

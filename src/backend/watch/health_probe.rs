@@ -1,0 +1,112 @@
+//! Asks servers how they are, on the control runtime: a server that is not well gets no requests.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header;
+use http::{Request, Response, StatusCode};
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::backend::connection::dial::{Wire, dial};
+use crate::backend::endpoints::health_check::HealthCheck;
+use crate::backend::endpoints::servers::{Place, Server, Servers};
+
+/// Checks all servers now and after each interval, for as long as they are held.
+pub(super) async fn keep_checking(servers: Weak<Servers>, health: HealthCheck) {
+    loop {
+        let Some(present) = servers.upgrade().map(|servers| servers.present()) else { return };
+        let mut checks = JoinSet::new();
+        for server in &present.servers {
+            let (server, health) = (Arc::clone(server), health.clone());
+            checks.spawn(async move {
+                let asked = tokio::time::timeout(health.timeout, ask(&server, &health)).await;
+                let outcome = asked.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+                (server, outcome)
+            });
+        }
+        drop(present);
+        while let Some(checked) = checks.join_next().await {
+            let (Ok((server, outcome)), Some(servers)) = (checked, servers.upgrade()) else { return };
+            servers.checked(&server, &health, outcome);
+        }
+        tokio::time::sleep(health.interval).await;
+    }
+}
+
+/// How long a server may take to be connected to, where it is only tried.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Connects to a server, and asks it how it is where it is checked. Why it cannot be used.
+pub(super) async fn try_server(server: &Server, health: Option<&HealthCheck>) -> Result<(), String> {
+    let connected = match &server.place {
+        Place::Tcp(address) => TcpStream::connect(address).await.map(drop),
+        Place::Unix(path) => UnixStream::connect(path).await.map(drop),
+    };
+    connected.map_err(|error| format!("no connection: {error}"))?;
+    match health {
+        Some(health) => ask(server, health).await.map_err(|why| format!("{}: {why}", health.path)),
+        None => dial(server, None, Instant::now() + PATIENCE)
+            .await
+            .map(drop)
+            .map_err(|fault| format!("no connection: {fault}")),
+    }
+}
+
+async fn ask(server: &Server, health: &HealthCheck) -> Result<(), String> {
+    let wire = dial(server, None, Instant::now() + health.timeout).await.map_err(|fault| fault.to_string())?;
+    let status = match wire {
+        Wire::Tcp(stream) => exchange(stream, health, "http").await,
+        Wire::Tls(stream) => exchange(stream, health, "https").await,
+        Wire::Unix(stream) => exchange(stream, health, "http").await,
+    };
+    let status = status.ok_or_else(|| "the answer broke off or is not HTTP".to_owned())?;
+    let is_good = if health.status.is_empty() { status.is_success() } else { health.status.contains(&status.as_u16()) };
+    if is_good { Ok(()) } else { Err(format!("status {}", status.as_u16())) }
+}
+
+/// The status of the answer. Its body is not waited for.
+async fn exchange<IO>(stream: IO, health: &HealthCheck, scheme: &str) -> Option<StatusCode>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let request =
+        Request::get(&health.path).header(header::USER_AGENT, concat!("wicketgate/", env!("CARGO_PKG_VERSION")));
+    if health.http2 {
+        let authority = health.host.to_str().ok()?;
+        let request = request.uri(format!("{scheme}://{authority}{}", health.path)).body(Empty::new()).ok()?;
+        let (mut sender, connection) =
+            http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), TokioIo::new(stream)).await.ok()?;
+        return answered(sender.send_request(request), connection).await;
+    }
+    let request =
+        request.header(header::HOST, &health.host).header(header::CONNECTION, "close").body(Empty::new()).ok()?;
+    let mut builder = http1::Builder::new();
+    // What is taken of its answers is taken of these.
+    builder.allow_spaces_after_header_name_in_responses(true);
+    let (mut sender, connection) = builder.handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.ok()?;
+    answered(sender.send_request(request), connection).await
+}
+
+/// What is answered. The connection ends with this, however it does.
+async fn answered(
+    answer: impl Future<Output = hyper::Result<Response<Incoming>>>,
+    connection: impl Future<Output = hyper::Result<()>>,
+) -> Option<StatusCode> {
+    let mut answer = pin!(answer);
+    let response = tokio::select! {
+        biased;
+        response = &mut answer => response,
+        _ = connection => answer.await,
+    };
+    response.ok().map(|response| response.status())
+}

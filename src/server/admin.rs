@@ -1,0 +1,5 @@
+//! The operators' API: HTTP on its own listener, and a Unix socket for changes to logins.
+
+pub mod admin_http;
+pub mod admin_socket;
+pub(super) mod readiness;

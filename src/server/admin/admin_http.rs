@@ -1,0 +1,243 @@
+//! The operators' listener: metrics, liveness, readiness and a status page. It is apart from the callers' ones.
+
+mod connections;
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::uri::Authority;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::readiness::Readiness;
+use crate::backend::Backend;
+use crate::gateway::Shared;
+use crate::metrics::{BackendLevels, IssuerLevels, KeyUse, Levels, ServerLevels};
+use crate::plural::counted;
+use crate::server::Phase;
+use crate::server::limits::fd_limit;
+use crate::version;
+use connections::Connections;
+
+/// How long a connection is used; then it is closed behind an answer.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// How long the last answer on it may take.
+const LAST: Duration = Duration::from_secs(10);
+
+/// Serves until another process does.
+pub async fn serve(socket: TcpListener, shared: Arc<Shared>, phase: watch::Receiver<Phase>) {
+    let mut left = phase.clone();
+    let connections = Connections::new(fd_limit::for_operators());
+    loop {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            _ = left.wait_for(|phase| *phase == Phase::Leaving) => return,
+        };
+        let (stream, _) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept an operator's connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let (place, another_took_it) = connections.enter();
+        let (shared, phase) = (Arc::clone(&shared), phase.clone());
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                place.used();
+                let response = answer(&request, &shared, *phase.borrow());
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let mut builder = http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
+            let serve = async {
+                let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+                if timeout(LONGEST, serving.as_mut()).await.is_err() {
+                    serving.as_mut().graceful_shutdown();
+                    let _ = timeout(LAST, serving).await;
+                }
+            };
+            tokio::select! {
+                () = serve => {}
+                _ = another_took_it => {}
+            }
+        });
+        // Whoever has just come is heard before so many others come that its place is taken.
+        tokio::task::yield_now().await;
+    }
+}
+
+fn answer(request: &Request<Incoming>, shared: &Shared, phase: Phase) -> Response<Full<Bytes>> {
+    let serves = matches!(phase, Phase::Running | Phase::Waiting);
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned());
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    let path = request.uri().path();
+    // Probes tell nobody anything, and must not fail because of the name by which they ask.
+    if !matches!(path, "/livez" | "/readyz") && !is_asked_by_an_own_name(request, &shared.policy().admin_hosts) {
+        let told = "this listener does not answer to that host: add it to admin.hosts, or ask by address\n".to_owned();
+        return text(StatusCode::MISDIRECTED_REQUEST, "text/plain", told);
+    }
+    match path {
+        "/metrics" => match rendered(shared) {
+            Ok(metrics) => text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", format!("{error}\n")),
+        },
+        "/livez" => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
+        "/readyz" if serves => {
+            let readiness = Readiness::of(shared, unix_seconds());
+            let is_ready = readiness.lacking.is_none();
+            let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            text(status, "text/plain", readiness.text())
+        }
+        "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "draining\n".to_owned()),
+        "/" => text(StatusCode::OK, "text/html; charset=utf-8", page(shared, phase)),
+        _ => text(StatusCode::NOT_FOUND, "text/plain", "/metrics /livez /readyz /\n".to_owned()),
+    }
+}
+
+/// Whether all hosts that a request names are addresses, this machine or one of these. A page of another site whose name
+/// has been made to lead here (DNS rebinding) names that site. Who names none is no browser.
+fn is_asked_by_an_own_name<B>(request: &Request<B>, names: &[String]) -> bool {
+    let named = request.headers().get_all(header::HOST).iter().map(HeaderValue::as_bytes);
+    let target = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    named.chain(target).all(|named| {
+        let Ok(authority) = Authority::try_from(named) else { return false };
+        let host = authority.host().to_ascii_lowercase();
+        let host = host.strip_suffix('.').unwrap_or(&host);
+        let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        is_address || host == "localhost" || names.iter().any(|name| name == host)
+    })
+}
+
+/// All metrics, with how the state stands now.
+fn rendered(shared: &Shared) -> prometheus::Result<String> {
+    let state = &shared.state;
+    let (staleness, propagation) = state.lag().unwrap_or_default();
+    let (used_ids, used_ids_limit) = state.used_ids();
+    shared.metrics.state.stands(Levels {
+        sessions: state.session_count(),
+        revocations: state.revocations().len(),
+        waiting: state.waiting(),
+        used_ids,
+        used_ids_limit,
+        up: state.is_up(),
+        password_hashes_in_flight: shared.hashing.waiting(),
+        password_hashes: shared.hashing.hashed(),
+        staleness,
+        propagation,
+    });
+    shared.metrics.earlier_policies(shared.earlier_policies());
+    let policy = shared.policy();
+    let issuers = policy.published().map(|keys| {
+        let standing = keys.standing(unix_seconds());
+        IssuerLevels {
+            issuer: standing.issuer,
+            keys: standing.keys,
+            age: standing.age,
+            outcomes: standing.outcomes,
+            last_outcome: standing.last_outcome,
+        }
+    });
+    shared.metrics.issuers(issuers.collect());
+    shared.metrics.degraded(Readiness::of(shared, unix_seconds()).degraded);
+    shared.metrics.backends(policy.backends.iter().map(|backend| levels(backend)).collect());
+    let uses = policy.versions.iter().filter_map(|version| {
+        let seconds = version.used.seconds()?;
+        Some(KeyUse { kind: version.kind, id: version.id.clone(), version: version.version.clone(), seconds })
+    });
+    shared.metrics.key_uses(uses.collect());
+    shared.metrics.render()
+}
+
+/// How a backend and its servers stand.
+fn levels(backend: &Backend) -> BackendLevels {
+    let (now, admission, present) = (Instant::now(), &backend.admission, backend.servers.present());
+    let is_open = admission.circuit.is_open();
+    let servers = present.servers.iter().map(|server| ServerLevels {
+        backend: Arc::clone(&backend.name),
+        server: server.standing.name.clone(),
+        // While the circuit is open none of them is asked.
+        up: !server.standing.is_out(now) && !is_open,
+        in_flight: server.standing.in_flight(),
+        ejections: server.standing.ejections(),
+    });
+    BackendLevels {
+        backend: Arc::clone(&backend.name),
+        in_flight: admission.in_flight(),
+        limit: backend.limit(),
+        waiting: admission.waiting(),
+        circuit_open: is_open,
+        retries: admission.repeats.count(),
+        servers: servers.collect(),
+    }
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn text(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"),
+    );
+    response
+}
+
+/// What runs here, at a glance. Nothing in it comes from a caller.
+fn page(shared: &Shared, phase: Phase) -> String {
+    let policy = shared.policy();
+    let mut rows = String::new();
+    for route in &policy.routes {
+        let demand = &route.demand;
+        let wants = [(demand.client, "client"), (demand.customer, "customer"), (demand.api_key, "api key")];
+        let wants: Vec<&str> = wants.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();
+        let mode = if route.enforce { "enforce" } else { "observe" };
+        rows.push_str(&format!(
+            "<tr><td>{}<td>{}<td>{}<td>{mode}\n",
+            escaped(&route.name),
+            if wants.is_empty() { "nothing".to_owned() } else { wants.join(", ") },
+            escaped(&route.backend.name),
+        ));
+    }
+    let state = if matches!(phase, Phase::Running | Phase::Waiting) { "running" } else { "draining" };
+    let fault = shared.metrics.reloads().fault.map(|fault| {
+        let fault = escaped(&fault);
+        format!("<p>The last reload has failed, and the configuration before is still in force:\n<pre>{fault}</pre>\n")
+    });
+    format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><title>wicketgate</title>\n\
+         <style>body{{font:16px/1.5 system-ui;margin:2rem;max-width:50rem}}td,th{{text-align:left;padding:.2rem 1.5rem .2rem 0}}</style>\n\
+         <h1>wicketgate {}</h1>\n<p>{state}, {}. <a href=/metrics>metrics</a> <a href=/livez>livez</a> <a href=/readyz>readyz</a>\n\
+         {}<table><tr><th>route<th>demands<th>backend<th>mode\n{rows}</table>\n",
+        version::FULL,
+        counted(shared.state.session_count() as u64, "live session"),
+        fault.unwrap_or_default(),
+    )
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

@@ -1,0 +1,45 @@
+//! Whether this replica can do its work: what load balancers ask. What a partner does is told, and is no reason to send
+//! callers away, unless the operator wants that.
+
+use crate::gateway::Shared;
+
+/// How this replica stands, while it takes requests.
+#[derive(Debug)]
+pub(in crate::server) struct Readiness {
+    /// What is not as it should be, by the names of `readiness.require`: `state`, `issuer:URL`.
+    pub(in crate::server) degraded: Vec<String>,
+    /// The first of it without which no requests are to come.
+    pub(in crate::server) lacking: Option<String>,
+}
+
+impl Readiness {
+    /// As of now, in seconds since 1970.
+    pub(in crate::server) fn of(shared: &Shared, now: u64) -> Self {
+        let policy = shared.policy();
+        let mut degraded = Vec::new();
+        if shared.state.is_stale() || !shared.state.is_up() {
+            degraded.push("state".to_owned());
+        }
+        let without_keys = policy.published().filter(|keys| !keys.has_keys(now));
+        degraded.extend(without_keys.map(|keys| format!("issuer:{}", keys.issuer())));
+        // All replicas lose a shared store at once: an honest 503 is more than no answer from any of them. One that has
+        // never heard it knows no revocation.
+        let is_required = |part: &&String| {
+            policy.required_parts.contains(part) || (*part == "state" && !shared.state.has_been_heard())
+        };
+        let lacking = degraded.iter().find(is_required).cloned();
+        Self { degraded, lacking }
+    }
+
+    /// The body of /readyz.
+    pub(in crate::server) fn text(&self) -> String {
+        let mut text = match &self.lacking {
+            None => "ok\n".to_owned(),
+            Some(part) => format!("not ready: {part}\n"),
+        };
+        for part in &self.degraded {
+            text.push_str(&format!("degraded: {part}\n"));
+        }
+        text
+    }
+}

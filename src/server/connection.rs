@@ -1,0 +1,8 @@
+//! One client connection: bytes, HTTP/2 flood detection, deadlines and GOAWAY.
+
+pub(super) mod client_io;
+pub(super) mod deadlines;
+pub(super) mod goaway;
+pub(super) mod h2_flood;
+pub(super) mod h2_streams;
+pub(super) mod proxy_protocol;

@@ -1,0 +1,142 @@
+//! A connection under its deadlines, and at the end of the process.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::gateway::Gateway;
+use crate::gateway::connection::Connection;
+use crate::gateway::connection::drain::{ANNOUNCED, Drain, FIRST_CALL, QUIET};
+use crate::server::Phase;
+
+/// How often a connection is looked at that leaves once a body has ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// The word for a connection with which another process goes on.
+pub(in crate::server) const LEAVES: &str = "handover";
+
+/// Runs a connection under its deadlines, and lets it end gently when the process drains or it has been idle. While
+/// another process takes over, one that carries nothing waits, and then leaves.
+pub(in crate::server) async fn watched<Serving>(
+    mut serving: Pin<&mut Serving>,
+    end_gently: impl Fn(Pin<&mut Serving>),
+    connection: &Connection,
+    mut phase: watch::Receiver<Phase>,
+    gateway: &Gateway,
+) -> &'static str
+where
+    Serving: Future<Output = hyper::Result<()>>,
+{
+    let (mut is_ending, mut was_awaited) = (false, false);
+    let mut alarm = pin!(sleep_until(Instant::now() + connection.limits.idle_timeout));
+    loop {
+        let now = *phase.borrow_and_update();
+        let goes_over = matches!(now, Phase::Waiting | Phase::Leaving) && !connection.is_multiplexed();
+        let ends = matches!(now, Phase::Leaving | Phase::Closing | Phase::Draining | Phase::Stopping) && !goes_over;
+        let is_awaited = ends && !connection.is_multiplexed() && !was_awaited;
+        if is_awaited {
+            was_awaited = true;
+            connection.end_soon();
+        } else if ends && !is_ending {
+            is_ending = true;
+            if connection.is_multiplexed() {
+                connection.set_drain(Drain::WhenQuiet);
+            } else {
+                end_gently(serving.as_mut());
+            }
+        }
+        let turn = std::future::poll_fn(|context| {
+            loop {
+                if goes_over && connection.is_idle() {
+                    return if now == Phase::Leaving { Poll::Ready(LEAVES) } else { Poll::Pending };
+                }
+                if let Poll::Ready(outcome) = serving.as_mut().poll(context) {
+                    let reason = connection.broken_by().unwrap_or_else(|| ended(&outcome, is_ending));
+                    return Poll::Ready(reason);
+                }
+                if goes_over && connection.is_idle() {
+                    continue;
+                }
+                let deadline = connection.deadline();
+                if let Some((deadline, _)) = deadline
+                    && Instant::from_std(deadline) < alarm.deadline()
+                {
+                    alarm.as_mut().reset(deadline.into());
+                }
+                if goes_over && connection.discards() {
+                    alarm.as_mut().reset(Instant::now() + LOOK_AGAIN);
+                }
+                if alarm.as_mut().poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+                match deadline {
+                    Some((deadline, QUIET | ANNOUNCED)) if Instant::from_std(deadline) <= Instant::now() => {
+                        if connection.drain() == Drain::Close {
+                            return Poll::Ready("closed");
+                        }
+                        connection.set_drain(Drain::Close);
+                    }
+                    Some((deadline, why)) if Instant::from_std(deadline) <= Instant::now() => {
+                        if why != "idle" || is_ending {
+                            return Poll::Ready(why);
+                        }
+                        is_ending = true;
+                        end_gently(serving.as_mut());
+                        alarm.as_mut().reset(Instant::now() + connection.limits.head_timeout);
+                    }
+                    Some((deadline, _)) => alarm.as_mut().reset(deadline.into()),
+                    None => alarm.as_mut().reset(Instant::now() + connection.limits.idle_timeout),
+                }
+            }
+        });
+        tokio::select! {
+            biased;
+            Ok(()) = phase.changed() => {}
+            reason = turn => return reason,
+            () = sleep(FIRST_CALL), if is_awaited => {}
+            drain = insisted(gateway, connection), if connection.is_multiplexed() => connection.set_drain(drain),
+        }
+    }
+}
+
+/// Waits until callers have to be told that are never quiet, as the grace time is nearly over: gently at first.
+async fn insisted(gateway: &Gateway, connection: &Connection) -> Drain {
+    let next = match connection.drain() {
+        Drain::WhenQuiet => gateway.insists_from().map(|times| (times[0], Drain::AfterNext)),
+        Drain::AfterNext => gateway.insists_from().map(|times| (times[1], Drain::Now)),
+        Drain::None | Drain::Now | Drain::Close => None,
+    };
+    match next {
+        Some((time, drain)) => {
+            // Boxed, as every connection would have room for it.
+            Box::pin(sleep_until(time.into())).await;
+            drain
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn ended(outcome: &hyper::Result<()>, is_ending: bool) -> &'static str {
+    match outcome {
+        Ok(()) if is_ending => "closed",
+        Ok(()) => "caller",
+        Err(error) if error.is_parse() => "malformed",
+        Err(error) if error.is_incomplete_message() => "caller",
+        Err(error) => broken_http2(error).unwrap_or("error"),
+    }
+}
+
+/// The word for what the caller has sent, where the library ends the connection for it.
+fn broken_http2(error: &hyper::Error) -> Option<&'static str> {
+    let cause = std::error::Error::source(error)?.downcast_ref::<h2::Error>()?;
+    match cause.reason() {
+        _ if !cause.is_library() => None,
+        Some(h2::Reason::ENHANCE_YOUR_CALM) => Some("flood"),
+        Some(h2::Reason::INTERNAL_ERROR) => None,
+        reason => reason.map(|_| "malformed"),
+    }
+}

@@ -1,0 +1,427 @@
+//! The frames of an HTTP/2 connection, told from their heads: whether a caller works, or only keeps us busy.
+//!
+//! The HTTP library bounds what waits for an answer, but takes any number of PING, SETTINGS, PRIORITY and WINDOW_UPDATE
+//! frames, and of streams that are opened and given up. So every frame costs something of a budget, answers earn it
+//! back, and a caller that has used it up long before it is filled anew is a flood (RFC 9113 section 10.5).
+
+use std::time::{Duration, Instant};
+
+/// What the frames of a connection may cost before answers earn something back.
+const BUDGET: u32 = 2_000;
+
+/// The same on the connection of a trusted proxy, which carries the requests of many callers: one of them must not end it
+/// for all.
+const BUDGET_OF_PROXY: u32 = 50_000;
+
+/// How often the budget is filled anew.
+const REFILL: Duration = Duration::from_secs(10);
+
+/// A frame that only has to be read, or a stream that has to be opened.
+const FRAME: u32 = 1;
+
+/// A stream that is given up, by the caller or because of what the caller sent: its work was for nothing.
+const RESET: u32 = 4;
+
+/// A piece of an answer. A caller may say two times per piece how much more it takes.
+const PIECE: u32 = 4;
+
+/// The end of an answer.
+const ANSWER: u32 = 8;
+
+/// What a client sends before its first frame (RFC 9113 section 3.4).
+const PREFACE: usize = 24;
+
+/// PROTOCOL_ERROR, FRAME_SIZE_ERROR and ENHANCE_YOUR_CALM (RFC 9113 section 7).
+const PROTOCOL: u8 = 0x1;
+const FRAME_SIZE: u8 = 0x6;
+const CALM: u8 = 0xb;
+
+const DATA: u8 = 0x0;
+const HEADERS: u8 = 0x1;
+const PRIORITY: u8 = 0x2;
+const RST_STREAM: u8 = 0x3;
+const SETTINGS: u8 = 0x4;
+const PING: u8 = 0x6;
+const GOAWAY: u8 = 0x7;
+const WINDOW_UPDATE: u8 = 0x8;
+const CONTINUATION: u8 = 0x9;
+const END_STREAM: u8 = 0x1;
+const ACK: u8 = 0x1;
+const END_HEADERS: u8 = 0x4;
+
+/// What goes over one connection, both ways.
+#[derive(Debug)]
+pub(super) struct Frames {
+    received: Cutter,
+    sent: Cutter,
+    budget: u32,
+    /// What is left of the budget.
+    spare: u32,
+    /// When it was filled last.
+    filled: Instant,
+    /// The highest stream that the caller opened.
+    last_stream: u32,
+    /// Streams whose answer has not been sent to its end.
+    open: Vec<u32>,
+    head: RequestHead,
+    has_begun: bool,
+    /// Whether more frames of a header block that we send must follow.
+    is_in_block: bool,
+}
+
+/// How much of the head of a request has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RequestHead {
+    None,
+    /// More frames of it will follow.
+    Begun,
+    /// Its last frame has begun.
+    LastFrame,
+}
+
+/// Why a connection has to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) enum Fault {
+    /// Too many frames for nothing.
+    Flood,
+    /// A frame that cannot be, with the code for it: those for which the library says something else.
+    Malformed(u8),
+}
+
+impl Fault {
+    /// The word for metrics.
+    pub(in crate::server) fn as_str(self) -> &'static str {
+        match self {
+            Self::Flood => "flood",
+            Self::Malformed(_) => "malformed",
+        }
+    }
+}
+
+impl Frames {
+    /// Of a connection that begins now, of one caller or of a proxy.
+    pub(in crate::server) fn new(now: Instant, is_of_proxy: bool) -> Self {
+        let budget = if is_of_proxy { BUDGET_OF_PROXY } else { BUDGET };
+        Self {
+            received: Cutter { rest: PREFACE, ..Cutter::default() },
+            sent: Cutter::default(),
+            budget,
+            spare: budget,
+            filled: now,
+            last_stream: 0,
+            open: Vec::new(),
+            head: RequestHead::None,
+            has_begun: false,
+            is_in_block: false,
+        }
+    }
+
+    /// Notes what was read. `now` is asked only where the budget is used up.
+    ///
+    /// # Errors
+    /// Why the connection has to end.
+    pub(in crate::server) fn received(&mut self, bytes: &[u8], now: impl FnOnce() -> Instant) -> Result<(), Fault> {
+        let Self { received, last_stream, open, head: request, has_begun, .. } = self;
+        let mut cost = 0;
+        let mut fault = None;
+        received.cut(bytes, |head| {
+            fault = fault.or(head.fault(*has_begun));
+            *has_begun = true;
+            match head.kind {
+                DATA => {}
+                HEADERS => {
+                    cost += FRAME;
+                    *request = if head.has(END_HEADERS) { RequestHead::LastFrame } else { RequestHead::Begun };
+                    if head.stream > *last_stream {
+                        *last_stream = head.stream;
+                        open.push(head.stream);
+                    }
+                }
+                CONTINUATION => {
+                    cost += FRAME;
+                    if head.has(END_HEADERS) {
+                        *request = RequestHead::LastFrame;
+                    }
+                }
+                RST_STREAM => {
+                    cost += RESET;
+                    open.retain(|stream| *stream != head.stream);
+                }
+                _ => cost += FRAME,
+            }
+        });
+        match fault {
+            Some(code) => Err(Fault::Malformed(code)),
+            None => self.spend(cost, now),
+        }
+    }
+
+    /// Notes what was written.
+    pub(in crate::server) fn sent(&mut self, bytes: &[u8]) {
+        let Self { sent, open, spare, is_in_block, .. } = self;
+        sent.cut(bytes, |head| {
+            if matches!(head.kind, HEADERS | CONTINUATION) {
+                *is_in_block = !head.has(END_HEADERS);
+            }
+            let has_ended = matches!(head.kind, DATA | HEADERS) && head.has(END_STREAM);
+            if head.kind == DATA && head.length > 0 {
+                *spare += PIECE;
+            }
+            if has_ended {
+                *spare += ANSWER;
+            }
+            if head.kind == RST_STREAM {
+                *spare = spare.saturating_sub(RESET);
+            }
+            if has_ended || head.kind == RST_STREAM {
+                open.retain(|stream| *stream != head.stream);
+            }
+        });
+        self.spare = self.spare.min(self.budget);
+    }
+
+    fn spend(&mut self, cost: u32, now: impl FnOnce() -> Instant) -> Result<(), Fault> {
+        if cost > self.spare {
+            let now = now();
+            if now.saturating_duration_since(self.filled) < REFILL {
+                return Err(Fault::Flood);
+            }
+            self.filled = now;
+            // What came at once is forgiven: it came in ten seconds or more.
+            self.spare = self.budget;
+        }
+        self.spare = self.spare.saturating_sub(cost);
+        Ok(())
+    }
+
+    /// Whether the head of a request has begun and not ended.
+    pub(in crate::server) fn is_in_head(&self) -> bool {
+        match self.head {
+            RequestHead::None => false,
+            RequestHead::Begun => true,
+            RequestHead::LastFrame => self.received.rest > 0,
+        }
+    }
+
+    /// Whether an answer has not been sent to its end.
+    pub(super) fn has_open_streams(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Whether a frame of our own can be written now: behind our SETTINGS, between two frames, and not within a header
+    /// block.
+    pub(super) fn is_between_answers(&self) -> bool {
+        self.sent.has_begun && self.sent.is_between_frames() && !self.is_in_block
+    }
+
+    /// The highest stream that the caller has opened.
+    pub(super) fn last_stream(&self) -> u32 {
+        self.last_stream
+    }
+
+    /// The frame that says why we close, where one can be written now.
+    pub(in crate::server) fn farewell(&self, fault: Fault) -> Option<[u8; 17]> {
+        if !self.is_between_answers() {
+            return None;
+        }
+        let code = match fault {
+            Fault::Flood => CALM,
+            Fault::Malformed(code) => code,
+        };
+        Some(Self::goaway(self.last_stream, code))
+    }
+
+    /// GOAWAY (RFC 9113 section 6.8).
+    pub(super) fn goaway(last_stream: u32, code: u8) -> [u8; 17] {
+        let [a, b, c, d] = last_stream.to_be_bytes();
+        [0, 0, 8, GOAWAY, 0, 0, 0, 0, 0, a, b, c, d, 0, 0, 0, code]
+    }
+}
+
+/// The head of a frame (RFC 9113 section 4.1).
+struct FrameHead {
+    length: usize,
+    kind: u8,
+    flags: u8,
+    stream: u32,
+}
+
+impl FrameHead {
+    /// The code for what is wrong with it. The first frame is SETTINGS (RFC 9113 section 3.4), and some have one length
+    /// (sections 6.3 to 6.7 and 6.9).
+    fn fault(&self, has_begun: bool) -> Option<u8> {
+        if !has_begun && (self.kind != SETTINGS || self.has(ACK)) {
+            return Some(PROTOCOL);
+        }
+        let fits = match self.kind {
+            PRIORITY => self.length == 5,
+            RST_STREAM | WINDOW_UPDATE => self.length == 4,
+            SETTINGS if self.has(ACK) => self.length == 0,
+            SETTINGS => self.length.is_multiple_of(6),
+            PING => self.length == 8,
+            _ => true,
+        };
+        (!fits).then_some(FRAME_SIZE)
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// Cuts bytes, however they come, into frames.
+#[derive(Debug, Default)]
+struct Cutter {
+    head: [u8; 9],
+    /// How much of the head has come.
+    filled: usize,
+    /// What is left of the present frame.
+    rest: usize,
+    /// Whether a frame has come.
+    has_begun: bool,
+}
+
+impl Cutter {
+    fn cut(&mut self, mut bytes: &[u8], mut each: impl FnMut(FrameHead)) {
+        loop {
+            let skipped = self.rest.min(bytes.len());
+            self.rest -= skipped;
+            bytes = &bytes[skipped..];
+            if bytes.is_empty() {
+                return;
+            }
+            let (more, rest) = bytes.split_at(bytes.len().min(self.head.len() - self.filled));
+            self.head[self.filled..self.filled + more.len()].copy_from_slice(more);
+            self.filled += more.len();
+            bytes = rest;
+            if self.filled < self.head.len() {
+                return;
+            }
+            self.filled = 0;
+            self.has_begun = true;
+            let [a, b, c, kind, flags, d, e, f, g] = self.head;
+            self.rest = u32::from_be_bytes([0, a, b, c]) as usize;
+            each(FrameHead { length: self.rest, kind, flags, stream: u32::from_be_bytes([d, e, f, g]) & 0x7fff_ffff });
+        }
+    }
+
+    fn is_between_frames(&self) -> bool {
+        self.filled == 0 && self.rest == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    }
+
+    fn begun() -> (Frames, Instant) {
+        let now = Instant::now();
+        let mut frames = Frames::new(now, false);
+        let begun = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(SETTINGS, 0, 0, b"")].concat();
+        frames.received(&begun, || now).unwrap();
+        frames.spare = BUDGET;
+        (frames, now)
+    }
+
+    #[test]
+    fn frames_for_nothing_are_a_flood_once_the_budget_is_used_up() {
+        let kinds = [(PING, 8, FRAME), (PRIORITY, 5, FRAME), (SETTINGS, 6, FRAME), (WINDOW_UPDATE, 4, FRAME)];
+        for (kind, length, cost) in kinds.into_iter().chain([(0xfe, 8, FRAME), (RST_STREAM, 4, RESET)]) {
+            let (mut frames, now) = begun();
+            let frame = frame(kind, 0, 0, &[0; 8][..length]);
+            for _ in 0..BUDGET / cost {
+                assert_eq!(frames.received(&frame, || now), Ok(()), "{kind}");
+            }
+            assert_eq!(frames.received(&frame, || now), Err(Fault::Flood), "{kind}");
+        }
+    }
+
+    #[test]
+    fn frames_of_the_wrong_length_and_a_beginning_without_settings_have_their_codes() {
+        for (kind, flags, length) in [
+            (PING, 0, 7),
+            (PRIORITY, 0, 4),
+            (SETTINGS, 0, 5),
+            (SETTINGS, ACK, 6),
+            (WINDOW_UPDATE, 0, 3),
+            (RST_STREAM, 0, 5),
+        ] {
+            let (mut frames, now) = begun();
+            let bad = frame(kind, flags, 1, &[0; 8][..length]);
+            assert_eq!(frames.received(&bad, || now), Err(Fault::Malformed(FRAME_SIZE)), "{kind}");
+        }
+        for first in [frame(PING, 0, 0, &[0; 8]), frame(SETTINGS, ACK, 0, b"")] {
+            let mut frames = Frames::new(Instant::now(), false);
+            let bytes = [&[0; PREFACE][..], &first].concat();
+            assert_eq!(frames.received(&bytes, Instant::now), Err(Fault::Malformed(PROTOCOL)));
+        }
+    }
+
+    #[test]
+    fn who_sends_as_much_more_slowly_is_none() {
+        let (mut frames, mut now) = begun();
+        for _ in 0..3 {
+            for _ in 0..BUDGET {
+                assert_eq!(frames.received(&frame(PING, 0, 0, &[0; 8]), || now), Ok(()));
+            }
+            now += REFILL;
+        }
+    }
+
+    #[test]
+    fn answers_earn_the_budget_back() {
+        let (mut frames, now) = begun();
+        for number in 0..BUDGET {
+            let stream = 2 * number + 1;
+            let request = [frame(HEADERS, END_STREAM | END_HEADERS, stream, b"x"), frame(PING, 0, 0, &[0; 8])].concat();
+            assert_eq!(frames.received(&request, || now), Ok(()));
+            assert!(frames.has_open_streams());
+            frames.sent(&frame(HEADERS, END_HEADERS, stream, b"x"));
+            frames.sent(&frame(DATA, END_STREAM, stream, b"x"));
+            assert!(!frames.has_open_streams());
+        }
+    }
+
+    #[test]
+    fn streams_that_we_have_to_reset_cost_as_much_as_those_that_the_caller_resets() {
+        let (mut frames, now) = begun();
+        let mut count = 0;
+        while frames.received(&frame(HEADERS, END_HEADERS, 2 * count + 1, b"x"), || now).is_ok() {
+            frames.sent(&frame(RST_STREAM, 0, 2 * count + 1, &[0; 4]));
+            assert!(!frames.has_open_streams());
+            count += 1;
+        }
+        assert_eq!(count, BUDGET / (FRAME + RESET));
+    }
+
+    #[test]
+    fn frames_are_found_however_the_bytes_are_cut() {
+        let bytes = [
+            frame(HEADERS, 0, 1, b"half"),
+            frame(CONTINUATION, END_HEADERS, 1, b"rest"),
+            frame(DATA, END_STREAM, 1, &[7; 300]),
+        ]
+        .concat();
+        for size in [1, 2, 9, 10, 100, 1_000] {
+            let (mut frames, now) = begun();
+            let mut in_head = 0;
+            for piece in bytes.chunks(size) {
+                frames.received(piece, || now).unwrap();
+                in_head += usize::from(frames.is_in_head());
+            }
+            assert!(!frames.is_in_head() && frames.received.is_between_frames());
+            assert_eq!(frames.last_stream, 1);
+            assert_eq!(frames.spare, BUDGET - 2 * FRAME);
+            assert!(size > 20 || in_head > 0, "{size}");
+            frames.sent(&bytes[..5]);
+            assert_eq!(frames.farewell(Fault::Flood), None, "in the middle of a frame");
+            frames.sent(&bytes[5..]);
+            assert_eq!(frames.farewell(Fault::Flood).unwrap()[9..], [0, 0, 0, 1, 0, 0, 0, CALM]);
+        }
+    }
+}

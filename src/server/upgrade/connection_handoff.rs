@@ -1,0 +1,109 @@
+//! Connections that leave for the process that has taken over, each once it carries nothing.
+
+use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
+
+use super::{Departure, Told};
+use crate::gateway::connection::Connection;
+use crate::server::Listener;
+use crate::socket::Socket;
+
+/// How long a caller may go on sending after the end of its connection.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A connection on its way from one process to another.
+pub struct Departed(pub Departure, pub OwnedFd);
+
+/// What this process goes on doing for a connection that has left.
+type Pipe = Pin<Box<dyn Future<Output = ()>>>;
+
+/// A stream with which another process can go on.
+pub(in crate::server) trait Leaving: AsyncRead + AsyncWrite + Sized + Unpin + 'static {
+    /// Whether it is a TCP connection itself.
+    const IS_TCP: bool;
+
+    /// What the other process gets, and what is left to do here.
+    ///
+    /// # Errors
+    /// Where there is no descriptor left.
+    fn leave(self) -> io::Result<(OwnedFd, Option<Pipe>)>;
+}
+
+impl Leaving for Socket {
+    const IS_TCP: bool = true;
+
+    fn leave(self) -> io::Result<(OwnedFd, Option<Pipe>)> {
+        Ok((self.0.into_std()?.into(), None))
+    }
+}
+
+impl Leaving for UnixStream {
+    const IS_TCP: bool = false;
+
+    fn leave(self) -> io::Result<(OwnedFd, Option<Pipe>)> {
+        Ok((self.into_std()?.into(), None))
+    }
+}
+
+impl Leaving for TlsStream<Socket> {
+    const IS_TCP: bool = false;
+
+    /// What TLS knows cannot be told to another process: this one goes on with it, and passes on what is in it.
+    fn leave(self) -> io::Result<(OwnedFd, Option<Pipe>)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        Ok((theirs.into_std()?.into(), Some(Box::pin(pipe(self, ours)))))
+    }
+}
+
+/// Passes on bytes both ways until the other process has ended the connection.
+async fn pipe(caller: TlsStream<Socket>, process: UnixStream) {
+    let (mut from_caller, mut to_caller) = tokio::io::split(caller);
+    let (mut from_process, mut to_process) = process.into_split();
+    let mut up = pin!(async {
+        let _ = tokio::io::copy(&mut from_caller, &mut to_process).await;
+        let _ = to_process.shutdown().await;
+    });
+    let mut down = pin!(async {
+        let _ = tokio::io::copy(&mut from_process, &mut to_caller).await;
+        let _ = to_caller.shutdown().await;
+    });
+    tokio::select! {
+        () = &mut up => down.await,
+        // What the caller still sends is taken for a while: a reset would take the last answer with it.
+        () = &mut down => drop(timeout(LINGER, up).await),
+    }
+}
+
+/// Sends a connection without a request to the process that has taken over.
+pub(in crate::server) async fn depart<Stream: Leaving>(
+    stream: Stream,
+    connection: &Connection,
+    listener: &Listener,
+    departures: &mpsc::UnboundedSender<Departed>,
+) {
+    let departure = Departure {
+        address: connection.source().address,
+        secure: connection.source().secure,
+        listener: listener.address,
+        is_tcp: Stream::IS_TCP,
+        shown: connection.shown().map(Told::of),
+    };
+    match stream.leave() {
+        Ok((stream, pipe)) => {
+            let _ = departures.send(Departed(departure, stream));
+            if let Some(pipe) = pipe {
+                pipe.await;
+            }
+        }
+        Err(error) => tracing::warn!(%error, "a connection cannot go over to the new process"),
+    }
+}
