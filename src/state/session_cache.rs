@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn e4_a_session_slides_with_its_use_and_ends_at_its_absolute_time() {
+    fn a_session_slides_with_its_use_and_ends_at_its_absolute_time() {
         let (sessions, none) = (Sessions::default(), Revocations::default());
         sessions.insert([1; 32], session(1_000), Trust::Complete, 0);
         let found = |now| find(&sessions, &[1; 32], (now, 1_000), Trust::Complete, (&none, &all())).0;
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn e6_a_rule_for_the_customer_ends_what_began_before_it_and_nothing_later() {
+    fn a_rule_for_the_customer_ends_what_began_before_it_and_nothing_later() {
         let (sessions, rules) = (Sessions::default(), Revocations::default());
         sessions.insert([1; 32], session(1_000), Trust::Complete, 0);
         let found = || find(&sessions, &[1; 32], (1_001, 1_000), Trust::Complete, (&rules, &all())).0;

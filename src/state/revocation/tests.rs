@@ -9,7 +9,7 @@ fn at(at: u64) -> Option<Issued> {
 }
 
 #[test]
-fn t32_the_strictest_of_several_rules_holds_in_any_order() {
+fn the_strictest_of_several_rules_holds_in_any_order() {
     for order in [[100, 300, 200], [300, 200, 100], [200, 100, 300]] {
         let rules = Revocations::default();
         for since in order {
