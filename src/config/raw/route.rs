@@ -206,7 +206,7 @@ pub struct HeaderPlace {
     pub scheme: Option<String>,
 }
 
-/// Whether refusals are carried out.
+/// `observe` logs what would be refused, and forwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
