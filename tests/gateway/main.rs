@@ -69,6 +69,7 @@ mod forward_auth {
 
 /// A request and its response as messages: framing, paths, headers, bodies.
 mod http {
+    mod chunked_bodies;
     mod conformance;
     mod content_types;
     mod cors;
@@ -140,6 +141,7 @@ mod login {
     mod lockout_admin;
     mod lockout_spelling;
     mod logout;
+    mod logout_by_operators;
     mod max_per_customer;
     mod response_time;
     mod sessions;
