@@ -20,17 +20,17 @@ pub(crate) mod rate_limit;
 mod redirect;
 pub(crate) mod request;
 pub(crate) mod response;
+mod shared;
 mod token_id;
 pub(crate) mod websocket;
 mod websocket_protocol;
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
@@ -38,68 +38,25 @@ use http::{Method, Request, Response, StatusCode, Version};
 use crate::auth::token_cache::VerifiedTokens;
 use crate::backend::pool::Pool;
 use crate::body_stream::ArrivingBody;
-use crate::metrics::{Cells, Metrics, TURN};
+use crate::metrics::{Cells, TURN};
 use crate::policy::route::Route;
-use crate::policy::{Lasting, Policy, Target};
+use crate::policy::{Policy, Target};
 use crate::refusal::Refusal;
-use crate::state::State;
 use connection::Connection;
 use connection::taken_head::TakenHead;
 use cors::Readers;
-use endpoints::client_authentication::Remembered;
-use endpoints::fair_queue::FairQueue;
 pub use endpoints::lockout::{attempts_from, attempts_of, shown as shown_attempt};
 pub use endpoints::logout::{customer_of_backend, customer_rules, end_family, end_of, last_end};
-use endpoints::password_hashing::Hashing;
 use error::Refused;
 use exchange::Exchange;
-use memory::Memory;
 use observe::access_log::{AccessLog, AccessLogWriter};
 use observe::record::{Arrival, Ledger, Record};
-use rate_limit::Limits;
 use request::call::Call;
 use request::request_id::{REQUEST_ID, RequestIds};
 use request::target::{RequestContext, opened};
 use response::body::ResponseBody;
 use response::farewell::Farewell;
-
-/// What all workers share and what outlives a policy.
-pub struct Shared {
-    policy: ArcSwap<Policy>,
-    /// Policies of before, while somebody holds them.
-    earlier: Mutex<Vec<Weak<Policy>>>,
-    /// Everything that is counted.
-    pub metrics: Arc<Metrics>,
-    /// Logins, revocations and failed attempts.
-    pub state: State,
-    /// Where passwords are hashed.
-    pub hashing: Hashing,
-    /// What outlives a policy.
-    pub lasting: Lasting,
-    /// Whether there is enough of it.
-    pub memory: Memory,
-    limits: Limits,
-    /// Who asks the company's own login.
-    asking: FairQueue,
-    /// Secrets of clients that were right before.
-    remembered: Arc<Remembered>,
-    /// How many requests of the gateway's own endpoints are being answered.
-    own: AtomicUsize,
-    /// While the process drains: from when on callers are told that their connections end that are never quiet, and from
-    /// when on also in the middle of an answer.
-    insists_from: OnceLock<[Instant; 2]>,
-    /// The grace time, while the process drains.
-    grace: OnceLock<Duration>,
-}
-
-/// A request of one of the gateway's own endpoints.
-struct Own<'a>(&'a AtomicUsize);
-
-impl Drop for Own<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
+pub use shared::Shared;
 
 /// A worker's gateway.
 pub(crate) struct Gateway {
@@ -120,82 +77,6 @@ pub(crate) struct Current {
 
 /// What a caller gets.
 pub(crate) type Answer = Response<ResponseBody>;
-
-impl Shared {
-    /// Begins with this policy.
-    pub fn new(policy: Policy, lasting: Lasting, metrics: Arc<Metrics>, hashing: Hashing, state: State) -> Self {
-        name(&metrics, &policy);
-        let limits = Limits::default();
-        state.on_clear(limits.forget_name());
-        Self {
-            policy: ArcSwap::from_pointee(policy),
-            earlier: Mutex::default(),
-            metrics,
-            state,
-            hashing,
-            lasting,
-            memory: Memory::default(),
-            limits,
-            asking: FairQueue::new(endpoints::login::MAX_ASKED),
-            remembered: Arc::default(),
-            own: AtomicUsize::new(0),
-            insists_from: OnceLock::new(),
-            grace: OnceLock::new(),
-        }
-    }
-
-    /// The policy in force.
-    pub fn policy(&self) -> Arc<Policy> {
-        self.policy.load_full()
-    }
-
-    /// Waits until no request is being answered that may write to the state, but not longer than `longest`.
-    pub async fn is_quiet(&self, longest: Duration) {
-        let until = Instant::now() + longest;
-        while self.own.load(Ordering::Relaxed) > 0 && Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    }
-
-    /// The process drains: all is cut off after the grace time, and requests can be decided for so long at most.
-    pub fn drains(&self, grace: Duration, decides: Duration) {
-        let served = decides.min(grace);
-        let _ = self.insists_from.set([0.5, 0.75].map(|part| Instant::now() + served.mul_f32(part)));
-        let _ = self.grace.set(grace);
-    }
-
-    fn answers_itself(&self) -> Own<'_> {
-        self.own.fetch_add(1, Ordering::Relaxed);
-        Own(&self.own)
-    }
-
-    /// Puts another policy in force: each request that begins from now on is decided by it. Whoever takes the one before
-    /// keeps it until nobody else does: to drop a large one takes long, and no worker may have to.
-    #[must_use]
-    pub fn replace_policy(&self, policy: Policy) -> Arc<Policy> {
-        name(&self.metrics, &policy);
-        let before = self.policy.swap(Arc::new(policy));
-        self.lasting.generation.fetch_add(1, Ordering::Release);
-        self.earlier().push(Arc::downgrade(&before));
-        before
-    }
-
-    /// How many policies of before are still held.
-    pub fn earlier_policies(&self) -> usize {
-        self.earlier().len()
-    }
-
-    fn earlier(&self) -> MutexGuard<'_, Vec<Weak<Policy>>> {
-        let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
-        earlier.retain(|policy| policy.strong_count() > 0);
-        earlier
-    }
-
-    /// Forgets limits that hold nobody back any more.
-    pub fn forget_idle_limits(&self) {
-        self.limits.forget_idle();
-    }
-}
 
 impl Gateway {
     /// One for a new worker.
@@ -471,24 +352,6 @@ impl Gateway {
     fn arrival(&self, connection: Rc<Connection>, request_id: HeaderValue) -> Arrival {
         Arrival { connection, started: Instant::now(), time: SystemTime::now(), request_id }
     }
-}
-
-/// Tells the metrics what there is. Names of routes that stand for something else too are not theirs to forget.
-fn name(metrics: &Metrics, policy: &Policy) {
-    const OTHERS: [&str; 9] = [
-        "none",
-        "keys",
-        endpoints::login::NAME,
-        endpoints::token::NAME,
-        endpoints::logout::NAME,
-        endpoints::oauth::REVOKE,
-        endpoints::oauth::INTROSPECT,
-        forward_auth::NAME,
-        forward_auth::ext_authz::NAME,
-    ];
-    let is_its_own = |name: &&Arc<str>| !OTHERS.contains(&&***name);
-    let routes = policy.routes.iter().map(|route| &route.name).filter(is_its_own);
-    metrics.names(routes, policy.backends.iter().map(|backend| &backend.name), Instant::now());
 }
 
 /// The response to a refused request, in the form of its endpoint.

@@ -12,13 +12,15 @@ use super::fair_queue::{FairQueue, Full, Lane, NameHeld, Origin, Permit};
 use crate::backend::Backend;
 use crate::backend::admission::Admission;
 use crate::config::raw::RateLimit;
+use crate::gateway::Gateway;
 use crate::gateway::error::Refused;
+use crate::gateway::rate_limit::Limits;
 use crate::gateway::rate_limit::gcra::Spent;
 use crate::gateway::rate_limit::keys::{key, network, retry_later};
-use crate::gateway::{Gateway, Shared};
 use crate::normalization::folded_name;
 use crate::policy::Policy;
 use crate::refusal::{Refusal, TokenFault};
+use crate::state::State;
 use crate::state::login_lockout::{AttemptKey, AttemptKeys, Cost, Costs, Spelling};
 use crate::state::session::hex;
 
@@ -50,7 +52,8 @@ pub(crate) struct Who {
 /// An attempt that may be made. It counts as failed if it has begun and its caller does not wait for what comes of it,
 /// unless nothing would have come.
 pub(crate) struct Tried<'a> {
-    shared: &'a Shared,
+    limits: &'a Limits,
+    state: &'a State,
     who: Who,
     costs: Costs,
     /// What it took of the limit of its name.
@@ -96,9 +99,9 @@ impl Who {
 impl Gateway {
     /// Something is about to be tried; too many failures before are the refusal, whatever is shown now.
     pub(crate) async fn try_as(&self, who: Who, costs: Costs) -> Result<Tried<'_>, Refused> {
-        let shared = &*self.shared;
-        match shared.state.wait(&who.keys, unix_millis()).await {
-            0 => Ok(Tried { shared, who, costs, spent: None, held: None, is_open: false, asked: None }),
+        let (limits, state) = (&self.shared.limits, &self.shared.state);
+        match state.wait(&who.keys, unix_millis()).await {
+            0 => Ok(Tried { limits, state, who, costs, spent: None, held: None, is_open: false, asked: None }),
             wait => Err(who.locked(wait)),
         }
     }
@@ -141,7 +144,7 @@ impl Tried<'_> {
     /// # Errors
     /// The queue is full, the name is tried too often from everywhere, or too much has failed in the meantime.
     pub(crate) async fn turn(&mut self, queue: &FairQueue, limit: &RateLimit) -> Result<Permit, Refused> {
-        let (limits, state, who) = (&self.shared.limits, &self.shared.state, self.who);
+        let (limits, state, who) = (self.limits, self.state, self.who);
         let spent_for = limits.name_wait(&who.keys.who, limit);
         let crowd_wait = state.crowd_wait(&who.crowd, unix_millis());
         let is_contended = spent_for.is_some() || crowd_wait > 0 || queue.is_contended();
@@ -184,7 +187,7 @@ impl Tried<'_> {
     /// caller learns of it, so that nobody learns from the next attempt how long this one took.
     pub(crate) async fn judge<T>(mut self, outcome: &Result<T, Refusal>) -> Option<NameHeld> {
         self.is_open = false;
-        let (state, keys, now) = (&self.shared.state, self.who.keys, unix_millis());
+        let (state, keys, now) = (self.state, self.who.keys, unix_millis());
         match outcome {
             Ok(_) => {
                 state.note_right(&keys, now);
@@ -228,7 +231,7 @@ impl Drop for Tried<'_> {
     fn drop(&mut self) {
         if self.is_open && !self.is_outage() {
             self.keep_spent();
-            self.shared.state.fail_later(&self.who.keys, self.costs, unix_millis());
+            self.state.fail_later(&self.who.keys, self.costs, unix_millis());
         }
     }
 }
