@@ -8,6 +8,7 @@ mod body_headers;
 pub mod connection;
 mod cors;
 pub mod endpoints;
+mod entry;
 pub(crate) mod error;
 mod exchange;
 pub mod forward;
@@ -18,6 +19,7 @@ pub mod memory;
 pub mod observe;
 pub(crate) mod rate_limit;
 mod redirect;
+mod refusal_response;
 pub(crate) mod request;
 pub(crate) mod response;
 mod shared;
@@ -31,9 +33,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, Version};
 
 use crate::auth::token_cache::VerifiedTokens;
 use crate::backend::pool::Pool;
@@ -47,10 +48,13 @@ use connection::taken_head::TakenHead;
 use cors::Readers;
 pub use endpoints::lockout::{attempts_from, attempts_of, shown as shown_attempt};
 pub use endpoints::logout::{customer_of_backend, customer_rules, end_family, end_of, last_end};
+use endpoints::options::options;
+use endpoints::published::published;
 use error::Refused;
 use exchange::Exchange;
 use observe::access_log::{AccessLog, AccessLogWriter};
 use observe::record::{Arrival, Ledger, Record};
+use refusal_response::{ends_connection, refusal_response};
 use request::call::Call;
 use request::request_id::{REQUEST_ID, RequestIds};
 use request::target::{RequestContext, opened};
@@ -185,25 +189,6 @@ impl Gateway {
         response.map(|body| body.recorded(record))
     }
 
-    /// The answer to bytes that were never a request: what to send instead of the parser's own words.
-    pub(crate) fn refuse_unparsed(&self, connection: Rc<Connection>, refusal: Refusal) -> Vec<u8> {
-        let taken = TakenHead::none(&connection);
-        let arrival = self.arrival(connection, self.ids.make());
-        let mut record = Record::open(Rc::clone(&self.ledger), arrival, &taken, &Method::default(), Version::HTTP_11);
-        record.unparsed();
-        let row = error::row(refusal);
-        record.refusal = Some(refusal);
-        record.answered(row.status);
-        let body = error::body(&row, record.id());
-        let head = format!(
-            "HTTP/1.1 {}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\ncache-control: no-store\r\nx-request-id: {}\r\n\r\n",
-            row.status,
-            body.len(),
-            record.id()
-        );
-        [head.as_bytes(), &body].concat()
-    }
-
     async fn answer(
         &self,
         current: &Rc<Current>,
@@ -267,9 +252,13 @@ impl Gateway {
                 Box::pin(self.introspect(call, record)).await.map_err(|refused| Refused { basic, ..refused })
             }
             Target::Everything => Ok(options(None)),
-            Target::KeySet => Ok(published(policy, record, "application/jwk-set+json", |issuer| &issuer.jwks)),
+            Target::KeySet => {
+                record.route = endpoints::published::NAME.into();
+                Ok(published(policy, "application/jwk-set+json", |issuer| &issuer.jwks))
+            }
             Target::Certificates => {
-                Ok(published(policy, record, "application/x-pem-file", |issuer| &issuer.certificates))
+                record.route = endpoints::published::NAME.into();
+                Ok(published(policy, "application/x-pem-file", |issuer| &issuer.certificates))
             }
             Target::ForwardAuth => {
                 record.route = forward_auth::NAME.into();
@@ -279,34 +268,11 @@ impl Gateway {
                 record.route = forward_auth::ext_authz::NAME.into();
                 Box::pin(self.ext_authz(call, exchange)).await
             }
-            Target::Metadata => Ok(published(policy, record, "application/json", |issuer| &issuer.metadata)),
+            Target::Metadata => {
+                record.route = endpoints::published::NAME.into();
+                Ok(published(policy, "application/json", |issuer| &issuer.metadata))
+            }
         }
-    }
-
-    /// Whether whoever calls may come in by this listener, whatever is asked; a redirect, where that is the answer.
-    fn enter(
-        &self,
-        current: &Current,
-        connection: &Connection,
-        request: &Request<ArrivingBody>,
-        record: &mut Record,
-    ) -> Result<Option<Response<ResponseBody>>, Refused> {
-        let source = connection.source_of(request.headers())?;
-        record.source = Rc::clone(&source);
-        if !source.allowed {
-            return Err(Refusal::AddressNotAllowed.into());
-        }
-        if let Some(base) = connection.entrance().redirect() {
-            return Ok(Some(redirect::to_https(base, request, &current.policy.credentials)?));
-        }
-        if !connection.entrance().networks.is_secure_enough(&source) {
-            return Err(Refusal::PlainHttp.into());
-        }
-        if let Err(fault) = connection.certificate(unix_seconds(record.time)) {
-            self.cells().client_certificate_refused(fault.as_str());
-            return Err(Refusal::ClientCertificate.into());
-        }
-        Ok(None)
     }
 
     /// A call of a backend: check it, prepare the request, send it.
@@ -354,59 +320,21 @@ impl Gateway {
     }
 }
 
-/// The response to a refused request, in the form of its endpoint.
-fn refusal_response(refused: &Refused, record: &mut Record) -> Answer {
-    const OAUTH: [&str; 3] = [endpoints::token::NAME, endpoints::oauth::REVOKE, endpoints::oauth::INTROSPECT];
-    record.refusal = Some(refused.refusal);
-    if refused.refusal == Refusal::Internal {
-        tracing::error!(request_id = record.id(), route = &*record.route, "a fault of the gateway itself");
-    }
-    if refused.oauth || OAUTH.contains(&&*record.route) {
-        endpoints::token::error_response(refused)
-    } else {
-        error::response(refused, record.id()).map(ResponseBody::full)
-    }
-}
-
-/// Whether a connection ends with this refusal: because nobody can say any more where its next request begins, or
-/// because nothing that comes on it will be answered otherwise.
-fn ends_connection(refusal: Refusal, connection: &Connection) -> bool {
-    use Refusal as R;
-    match refusal {
-        R::AddressNotAllowed => connection.is_of_one_caller(),
-        R::MalformedRequest | R::Host | R::MalformedBody | R::BodyTimeout | R::ClientCertificate => true,
-        _ => false,
-    }
-}
-
-/// The answer to an OPTIONS that goes no further (RFC 9110 section 9.3.7).
-fn options(route: Option<&Route>) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::full(""));
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    if let Some(route) = route {
-        let methods: Vec<&str> = route.methods.iter().map(Method::as_str).collect();
-        if let Ok(methods) = HeaderValue::from_str(&methods.join(", ")) {
-            response.headers_mut().insert(header::ALLOW, methods);
-        }
-    }
-    response
-}
-
-fn published(
-    policy: &Policy,
-    record: &mut Record,
-    kind: &'static str,
-    of: fn(&crate::policy::Issuer) -> &Bytes,
-) -> Response<ResponseBody> {
-    record.route = "keys".into();
-    let mut response = Response::new(ResponseBody::full(policy.issuer.as_ref().map(of).cloned().unwrap_or_default()));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
-    response
-}
-
 fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<This, Connection, Request, Answered>(_: impl Fn(This, Connection, Request) -> Answered) -> usize {
+        size_of::<Answered>()
+    }
+
+    #[test]
+    fn the_future_of_a_request_stays_small() {
+        let size = size(Gateway::handle);
+        assert!(size <= MAXSIZE, "{size} bytes");
+    }
 }

@@ -136,7 +136,7 @@ impl Shared {
 fn name(metrics: &Metrics, policy: &Policy) {
     const OTHERS: [&str; 9] = [
         "none",
-        "keys",
+        endpoints::published::NAME,
         endpoints::login::NAME,
         endpoints::token::NAME,
         endpoints::logout::NAME,
