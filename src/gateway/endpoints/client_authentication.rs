@@ -23,7 +23,7 @@ use crate::policy::AccessToken;
 use crate::refusal::Refusal;
 use assertion::Assertion;
 use certificate::ByCertificate;
-use secret::Secret;
+use secret::{Secret, ShownSecret};
 pub(crate) use verified_secrets::Remembered;
 
 /// What a client shows of itself.
@@ -97,7 +97,9 @@ impl Gateway {
         record.attempt = Some(who.shown(policy));
         record.known.client = client.map(|client| Arc::clone(&client.id));
         match &shown {
-            Shown::Secret(secret) => self.prove_by_secret(policy, client, secret, who, endpoint, now).await?,
+            Shown::Secret(secret) => {
+                self.prove_by_secret(policy, endpoint, who, ShownSecret { client, secret, now }).await?;
+            }
             Shown::Assertion(assertion) => {
                 self.judged(who, costs, self.prove_by_assertion(client, assertion, now)).await?;
             }

@@ -8,7 +8,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Response, Version};
 use prost::Message as _;
 
-use super::forwarded_request::Original;
+use super::forwarded_request::{Described, Original};
 use super::{Asking, Unnamed, Verdict, asked_by};
 use crate::gateway::error::{self, Refused};
 use crate::gateway::exchange::Exchange;

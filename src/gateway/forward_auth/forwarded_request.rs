@@ -35,19 +35,22 @@ pub(crate) struct Original {
     pub(crate) address: IpAddr,
 }
 
+/// The request line, host, scheme and address of a request, as the other proxy writes them.
+pub(crate) struct Described<'a> {
+    pub(crate) method: &'a [u8],
+    pub(crate) target: &'a [u8],
+    pub(crate) host: &'a [u8],
+    pub(crate) scheme: &'a [u8],
+    pub(crate) address: &'a str,
+}
+
 impl Original {
     /// The request with this head.
     ///
     /// # Errors
     /// [`Refusal::BadForwardedRequest`] where a part of it is none.
-    pub(crate) fn new(
-        method: &[u8],
-        target: &[u8],
-        host: &[u8],
-        scheme: &[u8],
-        address: &str,
-        headers: HeaderMap,
-    ) -> Result<Self, Refusal> {
+    pub(crate) fn new(described: Described<'_>, headers: HeaderMap) -> Result<Self, Refusal> {
+        let Described { method, target, host, scheme, address } = described;
         // What stands behind a `#` would be dropped without a word.
         if target.first() != Some(&b'/') || !target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#') {
             return Err(Refusal::BadForwardedRequest);
@@ -87,8 +90,14 @@ impl Original {
             .to_owned();
         // Those of the question, not of the request.
         headers.remove(header::HOST);
-        let original =
-            Self::new(method.as_bytes(), target.as_bytes(), host.as_bytes(), scheme.as_bytes(), &address, headers)?;
+        let described = Described {
+            method: method.as_bytes(),
+            target: target.as_bytes(),
+            host: host.as_bytes(),
+            scheme: scheme.as_bytes(),
+            address: &address,
+        };
+        let original = Self::new(described, headers)?;
         Ok((original, nginx.is_some()))
     }
 }

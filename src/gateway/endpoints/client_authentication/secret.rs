@@ -21,11 +21,21 @@ use crate::policy::{AccessToken, Policy};
 use crate::refusal::Refusal;
 
 /// A client's id and secret as shown.
+#[derive(Clone)]
 pub(super) struct Secret {
     /// The id, in the readings that are possible.
     ids: Vec<Zeroizing<String>>,
     /// The secret, in the readings that are possible.
     readings: Vec<Zeroizing<String>>,
+}
+
+/// A secret that is shown for a client, which may not exist.
+#[derive(Clone, Copy)]
+pub(super) struct ShownSecret<'a> {
+    pub(super) client: Option<&'a Client>,
+    pub(super) secret: &'a Secret,
+    /// Seconds since 1970.
+    pub(super) now: u64,
 }
 
 impl Secret {
@@ -58,21 +68,20 @@ impl Secret {
 impl Gateway {
     /// Whether this is a secret of the client. One that was right before costs no hash and waits for nobody's failures:
     /// neither those of other networks nor, now and then, those of its own. One that was wrong before costs none either and
-    /// is no new guess, so nobody waits for it. `now` is in seconds since 1970.
+    /// is no new guess, so nobody waits for it.
     ///
     /// # Errors
     /// It is not, too much has failed before, or there is no room for a hash.
     pub(super) async fn prove_by_secret(
         &self,
         policy: &Arc<Policy>,
-        client: Option<&Client>,
-        secret: &Secret,
-        who: Who,
         endpoint: &AccessToken,
-        now: u64,
+        who: Who,
+        shown: ShownSecret<'_>,
     ) -> Result<(), Refused> {
+        let ShownSecret { client, secret, now } = shown;
         let remembered = &self.shared.remembered;
-        let wrong = wrong(client, secret, now, remembered, &endpoint.decoy.hash);
+        let wrong = wrong(shown, remembered, &endpoint.decoy.hash);
         if remembered.is_wrong(&wrong) {
             return Err(no(client).into());
         }
@@ -99,11 +108,11 @@ impl Gateway {
             return Err(no(client).into());
         }
         let known = client.map(|client| Arc::clone(&client.id));
-        let (policy, readings, remembered) = (Arc::clone(policy), secret.readings.clone(), Arc::clone(remembered));
+        let (policy, secret, remembered) = (Arc::clone(policy), secret.clone(), Arc::clone(remembered));
         let decoy = endpoint.decoy.hash.clone();
         let job = move |stopwatch: &Stopwatch| {
             let client = known.and_then(|id| policy.auth.clients.get(&id));
-            prove(client, &readings, now, &remembered, &decoy, stopwatch).map_err(|()| {
+            prove(ShownSecret { client, secret: &secret, now }, &remembered, &decoy, stopwatch).map_err(|()| {
                 remembered.keep_wrong(wrong);
                 no(client)
             })
@@ -112,7 +121,7 @@ impl Gateway {
         limits.has_verified(who.key(), look);
         let _held = tried.judge(&hashed.outcome).await;
         if hashed.outcome.is_err() {
-            let readings = u64::try_from(secret.readings.len()).unwrap_or(u64::MAX);
+            let readings = u64::try_from(shown.secret.readings.len()).unwrap_or(u64::MAX);
             hashing.wait_as_for(&hashed, endpoint.decoy.cost.saturating_mul(readings)).await;
         }
         Ok(hashed.outcome?)
@@ -133,7 +142,8 @@ fn is_known(client: &Client, secrets: &[Zeroizing<String>], now: u64, remembered
 
 /// What stands for all that is shown, where it is wrong: with other secrets of the client it may be right. Whoever is not
 /// there takes as long.
-fn wrong(client: Option<&Client>, secret: &Secret, now: u64, remembered: &Remembered, decoy: &PasswordHash) -> Digest {
+fn wrong(shown: ShownSecret<'_>, remembered: &Remembered, decoy: &PasswordHash) -> Digest {
+    let ShownSecret { client, secret, now } = shown;
     let id = client.map(|client| &*client.id).or(secret.ids().next()).unwrap_or_default();
     let own = client.into_iter().flat_map(|client| good(client, now).map(|known| &known.hash));
     let hashes = own.chain(client.is_none().then_some(decoy));
@@ -146,27 +156,25 @@ fn no(client: Option<&Client>) -> Refusal {
 
 /// Whether one of the secrets is one of the client's. Who has none costs one hash.
 fn prove(
-    client: Option<&Client>,
-    secrets: &[Zeroizing<String>],
-    now: u64,
+    ShownSecret { client, secret, now }: ShownSecret<'_>,
     remembered: &Remembered,
     decoy: &PasswordHash,
     stopwatch: &Stopwatch,
 ) -> Result<(), ()> {
     let mut is_hashed = false;
-    for secret in secrets {
+    for reading in &secret.readings {
         let all = client.into_iter().flat_map(|client| good(client, now).map(move |known| (client, known)));
         for (client, known) in all {
             is_hashed = true;
-            if stopwatch.verify(&known.hash, secret.as_bytes()) {
+            if stopwatch.verify(&known.hash, reading.as_bytes()) {
                 known.used.note(now);
-                remembered.keep(&client.id, &known.hash, secret.as_bytes());
+                remembered.keep(&client.id, &known.hash, reading.as_bytes());
                 return Ok(());
             }
         }
     }
-    if let Some(secret) = secrets.first().filter(|_| !is_hashed) {
-        stopwatch.verify(decoy, secret.as_bytes());
+    if let Some(reading) = secret.readings.first().filter(|_| !is_hashed) {
+        stopwatch.verify(decoy, reading.as_bytes());
     }
     Err(())
 }

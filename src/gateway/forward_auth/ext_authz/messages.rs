@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 
-use super::Original;
+use super::{Described, Original};
 use crate::refusal::Refusal;
 
 /// `CheckRequest`.
@@ -181,8 +181,8 @@ impl CheckRequest {
             let value = if field.raw_value.is_empty() { field.value.as_bytes() } else { &field.raw_value };
             add(&mut headers, &field.key, value)?;
         }
-        let [method, path, host, scheme] = [&http.method, &http.path, &http.host, &http.scheme].map(String::as_bytes);
-        Original::new(method, path, host, scheme, &address, headers)
+        let [method, target, host, scheme] = [&http.method, &http.path, &http.host, &http.scheme].map(String::as_bytes);
+        Original::new(Described { method, target, host, scheme, address: &address }, headers)
     }
 }
 
