@@ -155,7 +155,7 @@ impl Gateway {
         let is_http2 = request.version() == Version::HTTP_2;
         // HTTP/1.1 leaves the content out by itself.
         let is_head = is_http2 && *request.method() == Method::HEAD;
-        let mut exchange = Exchange::new(record, websocket::handshake::is_asked_by(&request));
+        let mut exchange = Exchange::new(record);
         let mut response = match self.answer(&current, &connection, &taken, request, &mut exchange).await {
             Ok(response) => response,
             Err(refused) => {
@@ -166,7 +166,7 @@ impl Gateway {
                 response
             }
         };
-        let Exchange { mut record, rate_limit_headers, cors, asks_upgrade, agreed, .. } = exchange;
+        let Exchange { mut record, rate_limit_headers, cors, agreed, .. } = exchange;
         record.answered(response.status());
         if let Some(fields) = rate_limit_headers {
             fields.write(response.headers_mut());
@@ -181,7 +181,7 @@ impl Gateway {
             return response;
         }
         // Whatever came behind a wish for another protocol was meant for that.
-        let is_last = connection.ends_soon() || asks_upgrade || !connection.goes_on(taken.expects_continue());
+        let is_last = connection.ends_soon() || taken.asks_upgrade() || !connection.goes_on(taken.expects_continue());
         if is_last && !is_http2 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -335,6 +335,6 @@ mod tests {
     #[test]
     fn the_future_of_a_request_stays_small() {
         let size = size(Gateway::handle);
-        assert!(size <= MAXSIZE, "{size} bytes");
+        assert!(size <= 2_288, "{size} bytes");
     }
 }

@@ -19,8 +19,6 @@ pub(crate) struct Exchange {
     pub(crate) rate_limit_headers: Option<Box<Told>>,
     /// The CORS fields of its response.
     pub(crate) cors: Option<Box<Readers>>,
-    /// Whether it asks for another protocol.
-    pub(crate) asks_upgrade: bool,
     /// The WebSocket that is asked for, until the backend has answered.
     pub(crate) handshake: Option<Box<Handshake>>,
     /// The WebSocket that is agreed on.
@@ -29,8 +27,8 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// Begins with the open record of the request.
-    pub(crate) fn new(record: Box<Record>, asks_upgrade: bool) -> Self {
-        Self { record, rate_limit_headers: None, cors: None, asks_upgrade, handshake: None, agreed: None }
+    pub(crate) fn new(record: Box<Record>) -> Self {
+        Self { record, rate_limit_headers: None, cors: None, handshake: None, agreed: None }
     }
 
     /// Reads the WebSocket handshake, where one is asked for on a route that takes it.
@@ -38,7 +36,7 @@ impl Exchange {
     /// # Errors
     /// See [`Handshake::read`].
     pub(crate) fn read_handshake(&mut self, route: &Route, call: &mut Call<'_>) -> Result<(), Refused> {
-        if self.asks_upgrade {
+        if call.asks_upgrade {
             self.handshake = Handshake::read(route, call)?;
         }
         Ok(())

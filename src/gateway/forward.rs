@@ -42,39 +42,56 @@ impl Gateway {
         call: Box<Call<'_>>,
         exchange: &mut Exchange,
     ) -> Result<Answer, Refused> {
-        let backend = &route.backend;
-        let mut request = outgoing(route, admitted, call, exchange)?;
-        self.take_shares(route, admitted, &mut request, exchange)?;
-        let is_head = *request.method() == Method::HEAD;
-        // How long a caller takes with its body says nothing about the backend.
-        let is_at_hand = request.body().progress().is_none();
-        let repeat = settled(route, &mut request);
+        let (request, repeat) = self.outgoing(route, admitted, call, exchange)?;
+        // The pool takes it out once it is on its way.
         let mut request = Some(request);
-        let record = &mut exchange.record;
+        let is_head = request.as_ref().is_some_and(|request| *request.method() == Method::HEAD);
+        // How long a caller takes with its body says nothing about the backend.
+        let is_at_hand = request.as_ref().is_some_and(|request| request.body().progress().is_none());
         let try_by = if is_at_hand { Try::Complete } else { Try::Upload };
-        let permit = backend.enter(try_by).await.map_err(|failure| self.failed(route, failure, record))?;
+        let permit =
+            route.backend.enter(try_by).await.map_err(|failure| self.failed(route, failure, &exchange.record))?;
         let sent = Instant::now();
         let begun = Cell::new(sent);
-        let body = Pace { pause: backend.timeout, until: record.until };
+        let body = Pace { pause: route.backend.timeout, until: exchange.record.until };
         let errand = Errand {
             repeat,
-            key: backend.key_of(admitted.customer.as_ref().map(Identifier::as_str)),
-            caller: Some(record.source.address),
+            key: route.backend.key_of(admitted.customer.as_ref().map(Identifier::as_str)),
+            caller: Some(exchange.record.source.address),
             patience: Patience { now: sent, head: route.timeout, body },
             begun: &begun,
-            request_id: &record.request_id,
+            request_id: &exchange.record.request_id,
         };
-        let outcome = self.pool.send(backend, &mut request, errand).await;
+        let outcome = self.pool.send(&route.backend, &mut request, errand).await;
         let time = begun.get().elapsed();
-        record.backend_time = Some(time);
+        exchange.record.backend_time = Some(time);
         // What found no room, or was answered badly, says nothing about how long answers take.
         if is_at_hand && outcome.as_ref().err().is_none_or(|failure| failure.means_gone()) {
-            backend.learn_from(outcome.is_ok().then_some(time), begun.get() + time);
+            route.backend.learn_from(outcome.is_ok().then_some(time), begun.get() + time);
         }
-        let response = outcome.map_err(|failure| self.failed(route, failure, record))?;
-        self.cells().backend_answered(&backend.name, time);
-        backend.note_answer(begun.get() + time);
+        let response = outcome.map_err(|failure| self.failed(route, failure, &exchange.record))?;
+        self.cells().backend_answered(&route.backend.name, time);
+        route.backend.note_answer(begun.get() + time);
         self.returned(route, response, is_head, permit, exchange)
+    }
+
+    /// The request to the backend, and whether it may be sent twice: the head prepared, the identifier in its place, the
+    /// assertion over all of it last.
+    fn outgoing(
+        &self,
+        route: &Route,
+        caller: &Caller,
+        mut call: Box<Call<'_>>,
+        exchange: &mut Exchange,
+    ) -> Result<(Request<RequestBody>, Repeat), Refused> {
+        headers::prepare(&mut call, route, exchange);
+        let named = identifier::place(route, caller, &mut call, &mut exchange.record)?;
+        backend_assertion::add(route, caller, named, &mut call)?;
+        let limit = route.body_limit.unwrap_or(call.connection.limits.body);
+        let mut request = call.into_request(route, limit, &exchange.record);
+        self.take_shares(route, caller, &mut request, exchange)?;
+        let repeat = settled(route, &mut request);
+        Ok((request, repeat))
     }
 
     /// Takes the caller's places among the WebSockets and the uploads at the backend.
@@ -164,20 +181,6 @@ impl Gateway {
         let retry_after = (failure == Failure::Unavailable).then(|| route.backend.retry_after());
         Refused { retry_after, ..refusal.into() }
     }
-}
-
-/// The request to the backend: the head prepared, the identifier in its place, the assertion over all of it last.
-fn outgoing(
-    route: &Route,
-    caller: &Caller,
-    mut call: Box<Call<'_>>,
-    exchange: &mut Exchange,
-) -> Result<Request<RequestBody>, Refused> {
-    headers::prepare(&mut call, route, exchange);
-    let named = identifier::place(route, caller, &mut call, &mut exchange.record)?;
-    backend_assertion::add(route, caller, named, &mut call)?;
-    let limit = route.body_limit.unwrap_or(call.connection.limits.body);
-    Ok(call.into_request(route, limit, &exchange.record))
 }
 
 /// Says what the message needs to stand alone, and whether it may be sent twice.

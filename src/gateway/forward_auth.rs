@@ -57,12 +57,18 @@ pub(super) struct Asking<'a> {
     policy: &'a Arc<Policy>,
     generation: u64,
     connection: &'a Connection,
+    asks_upgrade: bool,
 }
 
 impl<'a> Asking<'a> {
     /// Those of the question.
     pub(super) fn of(question: &Call<'a>) -> Self {
-        Self { policy: question.policy, generation: question.generation, connection: question.connection }
+        Self {
+            policy: question.policy,
+            generation: question.generation,
+            connection: question.connection,
+            asks_upgrade: question.asks_upgrade,
+        }
     }
 }
 
@@ -88,7 +94,7 @@ impl Gateway {
         unnamed: Unnamed,
         exchange: &mut Exchange,
     ) -> Result<Verdict, Refused> {
-        let Asking { policy, generation, connection } = asking;
+        let Asking { policy, generation, connection, asks_upgrade } = asking;
         let Original { mut parts, host, secure, address } = original;
         // The proxy has let it in already.
         let source = Rc::new(Source::direct(address, secure, &Networks::default()));
@@ -110,8 +116,17 @@ impl Gateway {
         if unnamed == Unnamed::PassedOn && parts.headers.keys().any(|name| is_forged(policy, route, name)) {
             return Err(Refusal::IdentifierMismatch.into());
         }
-        let body = Upload::Read(Bytes::new());
-        let mut call = Call { policy, generation, connection, source, head, parts, body, is_asked_about: true };
+        let mut call = Call {
+            policy,
+            generation,
+            connection,
+            source,
+            head,
+            parts,
+            body: Upload::Read(Bytes::new()),
+            asks_upgrade,
+            is_asked_about: true,
+        };
         exchange.read_handshake(route, &mut call)?;
         let opens_websocket = exchange.handshake.is_some();
         let (record, told) = (&mut exchange.record, &mut exchange.rate_limit_headers);

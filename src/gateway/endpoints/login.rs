@@ -257,12 +257,7 @@ impl Gateway {
 
     /// Always a new session, and the one whose cookie came with the request ends: whoever planted it has nothing of it. What
     /// else its login has given stays good: tokens are bound to no browser.
-    async fn begin_session(
-        &self,
-        call: &Call<'_>,
-        login: &Login,
-        grant: &LoginGrant,
-    ) -> Result<HeaderValue, Refusal> {
+    async fn begin_session(&self, call: &Call<'_>, login: &Login, grant: &LoginGrant) -> Result<HeaderValue, Refusal> {
         let Issued { at: now, number } = grant.issued;
         let auth = &call.policy.auth;
         let headers = &call.parts.headers;

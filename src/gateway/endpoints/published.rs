@@ -12,11 +12,7 @@ use crate::policy::{Issuer, Policy};
 pub(crate) const NAME: &str = "keys";
 
 /// One of the documents, to be cached for five minutes.
-pub(crate) fn published(
-    policy: &Policy,
-    kind: &'static str,
-    of: fn(&Issuer) -> &Bytes,
-) -> Answer {
+pub(crate) fn published(policy: &Policy, kind: &'static str, of: fn(&Issuer) -> &Bytes) -> Answer {
     let mut response = Response::new(ResponseBody::full(policy.issuer.as_ref().map(of).cloned().unwrap_or_default()));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -39,6 +39,8 @@ pub(crate) struct Call<'a> {
     pub(crate) parts: request::Parts,
     /// Its body.
     pub(crate) body: Upload,
+    /// Whether it asks for another protocol.
+    pub(crate) asks_upgrade: bool,
     /// Whether another proxy asks about it: what the connection shows is that proxy's.
     pub(crate) is_asked_about: bool,
 }

@@ -44,8 +44,18 @@ pub(crate) fn opened<'a>(
     let aimed = aimed(&context, taken, &mut parts, &body);
     let (target, head) = aimed.inspect_err(|_| record.lost(parts.uri.path()))?;
     let RequestContext { policy, generation, connection, source } = context;
-    let body = Upload::Coming(body);
-    Ok((target, Box::new(Call { policy, generation, connection, source, head, parts, body, is_asked_about: false })))
+    let call = Call {
+        policy,
+        generation,
+        connection,
+        source,
+        head,
+        parts,
+        body: Upload::Coming(body),
+        asks_upgrade: taken.asks_upgrade(),
+        is_asked_about: false,
+    };
+    Ok((target, Box::new(call)))
 }
 
 fn aimed(

@@ -7,7 +7,7 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Request, StatusCode, Version, response};
+use http::{HeaderMap, Method, StatusCode, Version, response};
 use hyper::upgrade::OnUpgrade;
 
 use crate::auth::dpop::Proof;
@@ -38,15 +38,6 @@ pub(crate) struct Handshake {
     pub(crate) path: Box<str>,
     /// The host that was asked for.
     pub(crate) host: Rc<Host>,
-}
-
-/// Whether a request asks for another protocol, whichever that is.
-pub(crate) fn is_asked_by<B>(request: &Request<B>) -> bool {
-    if request.version() == Version::HTTP_2 {
-        *request.method() == Method::CONNECT
-    } else {
-        request.headers().contains_key(header::UPGRADE)
-    }
 }
 
 impl Handshake {

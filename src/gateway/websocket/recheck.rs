@@ -67,6 +67,7 @@ impl Gateway {
             head: Head { host: Rc::clone(&handshake.host), body: BodyFraming::Length(0), odd: Odd::default() },
             parts,
             body: Upload::Read(Bytes::new()),
+            asks_upgrade: true,
             is_asked_about: false,
         };
         self.admit(route, &call, handshake.proof.as_ref(), record).await.map(drop)
