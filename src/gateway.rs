@@ -73,17 +73,17 @@ pub(crate) struct Gateway {
     farewell: Rc<Farewell>,
 }
 
-/// The policy as this worker last saw it.
+/// The policy as this worker last saw it, with its generation.
 pub(crate) struct Current {
     generation: u64,
     policy: Arc<Policy>,
 }
 
-/// What a caller gets.
+/// The response to a caller.
 pub(crate) type Answer = Response<ResponseBody>;
 
 impl Gateway {
-    /// One for a new worker.
+    /// Creates the gateway of a new worker.
     pub(crate) fn new(shared: Arc<Shared>, log: Option<AccessLogWriter>) -> Self {
         let ledger = Rc::new(Ledger { cells: shared.metrics.worker(), log: AccessLog::new(log) });
         let current =
@@ -99,18 +99,18 @@ impl Gateway {
         }
     }
 
-    /// Whether nobody new can be served.
+    /// Returns whether memory is too short to serve new requests.
     pub(crate) fn is_short_of_memory(&self) -> bool {
         self.shared.memory.is_short()
     }
 
-    /// While the process drains: from when on callers are told that their connections end that are never quiet, and from
-    /// when on also in the middle of an answer.
+    /// While the process drains: when connections that are never quiet are announced to end, and when they end also in
+    /// the middle of a response.
     pub(crate) fn insists_from(&self) -> Option<[Instant; 2]> {
         self.shared.insists_from.get().copied()
     }
 
-    /// The process drains: what never ends by itself on this worker is given an end.
+    /// The process drains: WebSockets and event streams of this worker get a time to end by.
     pub(crate) fn drains(&self) {
         self.farewell.begin(self.shared.grace.get().copied().unwrap_or_default());
     }
@@ -120,7 +120,8 @@ impl Gateway {
         &self.ledger.cells
     }
 
-    /// Does what is due now and then, for as long as it is polled.
+    /// Runs the periodic work of the worker for as long as it is polled: heartbeat, idle pool connections, the access
+    /// log.
     pub(crate) async fn run(&self) {
         let reap = async {
             loop {
@@ -134,14 +135,14 @@ impl Gateway {
         tokio::join!(reap, self.ledger.log.run());
     }
 
-    /// Hands over what has not been logged yet.
+    /// Hands over all access-log lines.
     pub(crate) fn flush(&self) {
         self.ledger.log.flush();
     }
 
     /// Answers a request. Always gives a response; the record is written when its last byte is gone.
     ///
-    /// What is large is boxed on the whole way: each of these futures would have room for it, twice.
+    /// Large values are boxed on the whole way: each of these futures would have room for them, twice.
     pub(crate) async fn handle(
         self: &Rc<Self>,
         connection: Rc<Connection>,
@@ -303,7 +304,7 @@ impl Gateway {
         }
     }
 
-    /// The policy in force. Within a worker it is handed around without touching what workers share.
+    /// The policy in force. Within a worker it is handed around without touching shared memory.
     fn current(&self) -> Rc<Current> {
         let generation = self.shared.lasting.generation.load(Ordering::Acquire);
         let mut current = self.current.borrow_mut();

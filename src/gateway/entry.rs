@@ -12,7 +12,7 @@ use crate::body_stream::ArrivingBody;
 use crate::refusal::Refusal;
 
 impl Gateway {
-    /// Whether whoever calls may come in by this listener, whatever is asked; a redirect, where that is the answer.
+    /// Checks that the caller may come in by this listener; returns a redirect on a listener that only redirects.
     pub(super) fn enter(
         &self,
         current: &Current,

@@ -1,4 +1,4 @@
-//! One request and its response: the record of log and counts, and what the steps of the request leave for its end.
+//! One request and its response: the record of log and counts, and the state that its steps leave for the response.
 
 use super::cors::Readers;
 use super::error::Refused;
@@ -13,15 +13,15 @@ use crate::refusal::DpopFault;
 
 /// The state of one exchange, from its head to the head of its response.
 pub(crate) struct Exchange {
-    /// Its line in the log and its counts.
+    /// Its record in log and metrics.
     pub(crate) record: Box<Record>,
     /// The `RateLimit` fields of its response.
     pub(crate) rate_limit_headers: Option<Box<Told>>,
     /// The CORS fields of its response.
     pub(crate) cors: Option<Box<Readers>>,
-    /// The WebSocket that is asked for, until the backend has answered.
+    /// The requested WebSocket, until the backend has answered.
     pub(crate) handshake: Option<Box<Handshake>>,
-    /// The WebSocket that is agreed on.
+    /// The WebSocket that both sides have agreed on.
     pub(crate) agreed: Option<Box<Agreed>>,
 }
 
@@ -31,7 +31,7 @@ impl Exchange {
         Self { record, rate_limit_headers: None, cors: None, handshake: None, agreed: None }
     }
 
-    /// Reads the WebSocket handshake, where one is asked for on a route that takes it.
+    /// Reads a requested WebSocket handshake, on a route that takes one.
     ///
     /// # Errors
     /// See [`Handshake::read`].

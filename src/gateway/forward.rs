@@ -1,4 +1,4 @@
-//! The way to the backend and back, for callers that have been admitted.
+//! Forwarding: the call of an admitted caller goes to a backend, and its response comes back.
 
 pub(crate) mod backend_assertion;
 pub mod headers;
@@ -34,7 +34,7 @@ use crate::policy::route::Route;
 use crate::refusal::Refusal;
 
 impl Gateway {
-    /// Sends the call of a caller that has been admitted, and brings the response.
+    /// Forwards the call of an admitted caller; returns the backend's response, ready for the caller.
     pub(super) async fn forward(
         &self,
         route: &Route,
@@ -75,8 +75,8 @@ impl Gateway {
         self.returned(route, response, is_head, permit, exchange)
     }
 
-    /// The request to the backend, and whether it may be sent twice: the head prepared, the identifier in its place, the
-    /// assertion over all of it last.
+    /// The request to the backend, and whether it may be sent twice: the head is prepared first, the identifier written
+    /// next, the assertion over all of it last.
     fn outgoing(
         &self,
         route: &Route,
@@ -94,7 +94,7 @@ impl Gateway {
         Ok((request, repeat))
     }
 
-    /// Takes the caller's places among the WebSockets and the uploads at the backend.
+    /// Takes the caller's shares of WebSockets and uploads at the backend.
     fn take_shares(
         &self,
         route: &Route,
@@ -114,7 +114,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// The response to the caller, of the backend's.
+    /// Turns the backend's response into that to the caller.
     fn returned(
         &self,
         route: &Route,
@@ -159,7 +159,7 @@ impl Gateway {
         Ok(Response::from_parts(head, body))
     }
 
-    /// Says what is wrong with an answer of which no other reader could be sure, and counts it.
+    /// Logs and counts a malformed response.
     fn wrong(&self, route: &Route, server: &str, fault: AnswerFault, record: &Record) -> Refused {
         route.backend.log_bad_response(server, &record.request_id, &fault);
         self.failed(route, Failure::Malformed, record)
@@ -183,7 +183,7 @@ impl Gateway {
     }
 }
 
-/// Says what the message needs to stand alone, and whether it may be sent twice.
+/// Sets the header fields that the message needs, and returns whether it may be sent twice.
 fn settled(route: &Route, request: &mut Request<RequestBody>) -> Repeat {
     if matches!(request.body(), RequestBody::Empty)
         && matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH)
@@ -205,17 +205,17 @@ fn settled(route: &Route, request: &mut Request<RequestBody>) -> Repeat {
     }
 }
 
-/// Larger bodies are not kept to be sent again.
+/// Largest body that is kept to be sent again, in bytes.
 const KEPT_FOR_RETRY: u64 = 64 * 1024;
 
-/// Whether the body must be at hand because the route's requests may be sent twice, or because the backend can refuse
-/// them unseen, as by HTTP/2.
+/// True if the body must be buffered, because the request may be sent twice or the backend can refuse it unseen, as by
+/// HTTP/2.
 pub(super) fn is_kept_for_retry(route: &Route, head: &Head) -> bool {
     let may_be_sent_twice = route.retry == Retry::Safe || route.backend.servers.speak_http2();
     may_be_sent_twice && head.body_length().is_some_and(|length| length > 0 && length <= KEPT_FOR_RETRY)
 }
 
-/// RFC 9110 section 9.2.2.
+/// Idempotent methods (RFC 9110 section 9.2.2).
 fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS)
 }

@@ -13,7 +13,7 @@ use super::{Answer, Gateway, endpoints};
 use crate::refusal::Refusal;
 
 impl Gateway {
-    /// The answer to bytes that were never a request: what to send instead of the parser's own words.
+    /// The response to bytes that were never a request, in place of the parser's own.
     pub(crate) fn refuse_unparsed(&self, connection: Rc<Connection>, refusal: Refusal) -> Vec<u8> {
         let taken = TakenHead::none(&connection);
         let arrival = self.arrival(connection, self.ids.make());
@@ -47,8 +47,8 @@ pub(super) fn refusal_response(refused: &Refused, record: &mut Record) -> Answer
     }
 }
 
-/// Whether a connection ends with this refusal: because nobody can say any more where its next request begins, or
-/// because nothing that comes on it will be answered otherwise.
+/// True if the connection closes with this refusal: because the start of the next request is unknown, or because no
+/// request on it would be answered otherwise.
 pub(super) fn ends_connection(refusal: Refusal, connection: &Connection) -> bool {
     use Refusal as R;
     match refusal {

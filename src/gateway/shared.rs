@@ -55,7 +55,7 @@ impl Drop for InFlightGuard<'_> {
 }
 
 impl Shared {
-    /// Begins with this policy.
+    /// Begins with this policy in force.
     pub fn new(policy: Policy, lasting: Lasting, metrics: Arc<Metrics>, hashing: Hashing, state: State) -> Self {
         name(&metrics, &policy);
         let limits = Limits::default();
@@ -82,7 +82,7 @@ impl Shared {
         self.policy.load_full()
     }
 
-    /// Waits until no request is being answered that may write to the state, but not longer than `longest`.
+    /// Waits until no request that may write to the state is in flight, at most for `longest`.
     pub async fn is_quiet(&self, longest: Duration) {
         let until = Instant::now() + longest;
         while self.own.load(Ordering::Relaxed) > 0 && Instant::now() < until {
@@ -90,7 +90,7 @@ impl Shared {
         }
     }
 
-    /// The process drains: all is cut off after the grace time, and requests can be decided for so long at most.
+    /// Begins the drain: everything is cut off after `grace`, and requests are decided for at most `decides`.
     pub fn drains(&self, grace: Duration, decides: Duration) {
         let served = decides.min(grace);
         let _ = self.insists_from.set([0.5, 0.75].map(|part| Instant::now() + served.mul_f32(part)));
@@ -103,8 +103,8 @@ impl Shared {
         InFlightGuard(&self.own)
     }
 
-    /// Puts another policy in force: each request that begins from now on is decided by it. Whoever takes the one before
-    /// keeps it until nobody else does: to drop a large one takes long, and no worker may have to.
+    /// Puts another policy in force, for each request that begins from now on. Returns the previous one, to be kept
+    /// until nobody else holds it: dropping a large policy takes long, and no worker may have to.
     #[must_use]
     pub fn replace_policy(&self, policy: Policy) -> Arc<Policy> {
         name(&self.metrics, &policy);
@@ -114,7 +114,7 @@ impl Shared {
         before
     }
 
-    /// How many policies of before are still held.
+    /// Number of earlier policies that are still held.
     pub fn earlier_policies(&self) -> usize {
         self.earlier().len()
     }
@@ -125,7 +125,7 @@ impl Shared {
         earlier
     }
 
-    /// Forgets limits that hold nobody back any more.
+    /// Forgets idle keys of all limits.
     pub fn forget_idle_limits(&self) {
         self.limits.forget_idle();
     }

@@ -6,8 +6,8 @@ use super::Connection;
 use super::framing::BodyFraming;
 use crate::refusal::Refusal;
 
-/// The head of a request, taken off the bytes of its connection: whatever answers it, the next request begins behind it
-/// and its body. Without one no record is opened, and without a record nothing is answered.
+/// The head of a request, taken off the bytes of its connection: the next request begins behind it and its body.
+/// Without one no record is opened, and without a record nothing is answered.
 #[derive(Debug)]
 pub(crate) struct TakenHead {
     body: Result<BodyFraming, Refusal>,
@@ -31,13 +31,13 @@ impl TakenHead {
         Self { body, is_clear, expects_continue, asks_upgrade }
     }
 
-    /// No head: what came was no request, and nobody knows where the next one would begin.
+    /// No head: the bytes were no request, and the start of the next one is unknown.
     pub(crate) fn none(connection: &Connection) -> Self {
         connection.lost_track();
         Self { body: Err(Refusal::MalformedRequest), is_clear: false, expects_continue: false, asks_upgrade: false }
     }
 
-    /// How the body is framed.
+    /// The framing of the body.
     ///
     /// # Errors
     /// [`Refusal::MalformedRequest`] where there is no single way to read it.
@@ -45,23 +45,23 @@ impl TakenHead {
         self.body
     }
 
-    /// Whether the caller may keep its body to itself until it is asked for it (RFC 9110 section 10.1.1).
+    /// True if the client may hold its body back until 100 Continue (RFC 9110 section 10.1.1).
     pub(crate) fn expects_continue(&self) -> bool {
         self.expects_continue
     }
 
-    /// Whether the request asks for another protocol, whichever that is.
+    /// True if the request asks for another protocol.
     pub(crate) fn asks_upgrade(&self) -> bool {
         self.asks_upgrade
     }
 
-    /// Whether it is clear where the next request begins.
+    /// True if the start of the next request is known.
     pub(crate) fn is_clear(&self) -> bool {
         self.is_clear
     }
 }
 
-/// How the body is framed, if there is one way to read it (RFC 9112 section 6.3).
+/// The framing of the body, where there is one way to read it (RFC 9112 section 6.3).
 fn body_framing(headers: &HeaderMap) -> Result<BodyFraming, Refusal> {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {

@@ -1,4 +1,4 @@
-//! Forms, in a body or in a query (RFC 6749 section 3.1): each parameter once, an empty one is none.
+//! Forms in a body or in a query (RFC 6749 section 3.1): each parameter once; an empty one counts as absent.
 
 use crate::gateway::error::Refused;
 use crate::refusal::Refusal;
@@ -75,13 +75,13 @@ impl Form {
         self.one(name)?.ok_or(Refused::of_parameter(Refusal::ParameterMissing, name))
     }
 
-    /// Whether there is a parameter of this name, even an empty one.
+    /// True if there is a parameter of this name, even an empty one.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(known, _)| known == name)
     }
 }
 
-/// A query in which no secret stands.
+/// The form of a query without secrets.
 ///
 /// # Errors
 /// [`Refusal::SecretInQuery`] where one does.
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
     use crate::gateway::error::Detail;
 
-    /// The value of a parameter; for what it is refused, and by which name.
+    /// The value of a parameter, or the refusal and the parameter that it names.
     fn one<'f>(form: &'f Form, name: &'static str) -> Result<Option<&'f str>, (Refusal, Option<&'static str>)> {
         form.one(name).map_err(|refused| match refused.detail.as_deref() {
             Some(Detail::Parameter(name)) => (refused.refusal, Some(*name)),

@@ -38,17 +38,16 @@ use crate::state::refresh_token::{Family, RefreshToken};
 use crate::state::revocation::Issued;
 use crate::state::session::{Agent, LoginId, Session};
 
-/// What stands in the place of a route's name.
+/// The route name in log and metrics.
 pub(crate) const NAME: &str = "login";
 
-/// How many may be asked of the company's own login at once. Others wait in a fair queue, so that nobody takes all places that
-/// its backend has.
+/// Most concurrent requests to the login backend. Others wait in a fair queue, so that nobody takes all its places.
 pub(crate) const MAX_ASKED: usize = 128;
 
-/// No answer of the company's own login is larger.
+/// Largest response of the login backend, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// Who has logged in: the customer, what the JWT also says, and the account where it is known.
+/// A proved login: the customer, further claims of the JWT, and the account where it is known.
 type Proved = (Identifier, Claims, Option<AccountStamp>);
 
 /// The username and the password of a login, as typed.
@@ -58,7 +57,7 @@ struct LoginForm<'f> {
     password: &'f str,
 }
 
-/// A login that has been proved, and what all that it gives out has in common.
+/// A proved login, and the common attributes of all that it gives out.
 struct LoginGrant {
     id: LoginId,
     customer: Identifier,
@@ -120,7 +119,8 @@ impl Gateway {
         self.welcome(&call, login, proved, known).await
     }
 
-    /// All refusals take as long as that of the account whose hash is the dearest, and unknown users cost that hash.
+    /// Verifies the password against the account file. All refusals take as long as the most expensive hash, and
+    /// unknown users cost that hash.
     async fn by_account(
         &self,
         login: &Login,
@@ -151,8 +151,8 @@ impl Gateway {
         Ok(hashed.outcome?)
     }
 
-    /// Asks the company's own login. Only its clear no is a no, whomever it is about; whatever else goes wrong is an outage,
-    /// never a 401. So is a 429: it has not looked at the password, and mostly counts what comes from this gateway.
+    /// Asks the login backend. Only its clear no is a no, whomever it is about; any other failure is an outage, never a
+    /// 401. So is a 429: it has not looked at the password, and mostly counts the requests of this gateway.
     async fn by_backend(
         &self,
         policy: &Policy,
@@ -255,8 +255,8 @@ impl Gateway {
         Ok(response)
     }
 
-    /// Always a new session, and the one whose cookie came with the request ends: whoever planted it has nothing of it. What
-    /// else its login has given stays good: tokens are bound to no browser.
+    /// Begins a new session, always, and ends the one whose cookie came with the request (session fixation). Tokens of
+    /// that login stay good: they are bound to no browser.
     async fn begin_session(&self, call: &Call<'_>, login: &Login, grant: &LoginGrant) -> Result<HeaderValue, Refusal> {
         let Issued { at: now, number } = grant.issued;
         let auth = &call.policy.auth;

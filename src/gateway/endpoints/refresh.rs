@@ -21,8 +21,8 @@ use crate::state::revocation::Issued;
 use crate::state::session::LoginId;
 
 impl Gateway {
-    /// Takes a refresh token for the next one and another JWT. A client may prove itself as well; it need not, for
-    /// whoever logs in has no secret of a client.
+    /// Exchanges a refresh token for its successor and another JWT. A client may authenticate itself as well; it need
+    /// not, for a customer who logs in has no client secret.
     pub(crate) async fn refresh(
         &self,
         call: &Call<'_>,

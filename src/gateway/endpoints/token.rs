@@ -24,10 +24,10 @@ use crate::refusal::Refusal;
 use crate::state::refresh_token::RefreshToken;
 use crate::state::session::hex;
 
-/// What stands in the place of a route's name.
+/// The route name in log and metrics.
 pub(crate) const NAME: &str = "access_token";
 
-/// No more is logged of a scope that a client has not.
+/// Longest part of an unavailable scope in the log.
 const LONGEST_SCOPE: usize = 64;
 
 impl Gateway {
@@ -78,8 +78,8 @@ impl Gateway {
         Ok(issue(issuer, endpoint, &TokenGrant { client, audience, scope, binding, known })?)
     }
 
-    /// Counts a refresh token that is none, of somebody who shows no more than that. One that is good has passed before:
-    /// nobody can guess one, so it need not wait for what others fail.
+    /// Counts an invalid refresh token of somebody who presents nothing else. A valid one has passed before: nobody can
+    /// guess one, so it need not wait for the failures of others.
     async fn refused_refresh(&self, call: &Call<'_>, form: &Form, endpoint: &AccessToken, refused: Refused) -> Refused {
         if !matches!(refused.refusal, Refusal::RefreshToken | Refusal::RefreshTokenReused) {
             return refused;
@@ -95,7 +95,7 @@ impl Gateway {
     }
 }
 
-/// Whom the token is for: the one resource that is named (RFC 8707 section 2), or the usual audience.
+/// The audience of the token: the one named resource (RFC 8707 section 2), or the usual audience.
 fn audience(call: &Call<'_>, issuer: &Issuer, client: &Client, query: &Form, form: &Form) -> Result<Arc<str>, Refusal> {
     let usual = call.audience(issuer);
     // It may stand there twice, and a token is for one all the same.
