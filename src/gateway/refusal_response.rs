@@ -38,7 +38,7 @@ pub(super) fn refusal_response(refused: &Refused, record: &mut Record) -> Answer
     const OAUTH: [&str; 3] = [endpoints::token::NAME, endpoints::oauth::REVOKE, endpoints::oauth::INTROSPECT];
     record.refusal = Some(refused.refusal);
     if refused.refusal == Refusal::Internal {
-        tracing::error!(request_id = record.id(), route = &*record.route, "a fault of the gateway itself");
+        tracing::error!(request_id = record.id(), route = &*record.route, "internal gateway error");
     }
     if refused.oauth || OAUTH.contains(&&*record.route) {
         endpoints::token::error_response(refused)

@@ -38,11 +38,11 @@ impl fmt::Display for AnswerFault {
             Self::Length => "Content-Length is not one number",
             Self::TwoFramings => "Content-Length beside Transfer-Encoding",
             Self::Coding => "Transfer-Encoding is not a single chunked",
-            Self::Unasked => "101 Switching Protocols, and none was asked for",
+            Self::Unasked => "101 Switching Protocols without an upgrade in the request",
             Self::Handshake => "101 does not answer this WebSocket handshake (RFC 6455 section 4.2.2)",
             Self::BrokeOff => "the body broke off",
             Self::NotJson => "not JSON in UTF-8 by its Content-Type, or encoded",
-            Self::BrokenJson => "not JSON, or with a member that stands there twice",
+            Self::BrokenJson => "not JSON, or with a duplicate member",
             Self::TooLarge => "larger than routes[].response.body",
         })
     }
