@@ -212,7 +212,7 @@ impl Connection {
 
     /// Returns whether the head of the request that begins now is ambiguous on the wire; `None` without a whole head.
     /// Must be called once for each request.
-    pub(crate) fn next_head(&self, body: BodyFraming) -> Option<bool> {
+    pub(super) fn next_head(&self, body: BodyFraming) -> Option<bool> {
         let mut framing = self.framing.borrow_mut();
         let is_ambiguous = framing.next(body);
         if framing.is_odd() {
@@ -225,7 +225,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`Refusal::ForwardedFor`] where a trusted proxy sends a malformed `X-Forwarded-For`.
-    pub(crate) fn source_of(&self, headers: &HeaderMap) -> Result<Rc<Source>, Refusal> {
+    pub(super) fn source_of(&self, headers: &HeaderMap) -> Result<Rc<Source>, Refusal> {
         let source = self.source();
         if !self.is_proxy.get() {
             return Ok(source);
@@ -331,7 +331,7 @@ impl Connection {
     }
 
     /// True if the connection closes with the present response.
-    pub(crate) fn ends_soon(&self) -> bool {
+    pub(super) fn ends_soon(&self) -> bool {
         self.is_last.get()
     }
 
@@ -346,7 +346,7 @@ impl Connection {
     }
 
     /// The received bytes were no request: the start of the next one is unknown.
-    pub(crate) fn lost_track(&self) {
+    pub(super) fn lost_track(&self) {
         self.framing.borrow_mut().lose();
     }
 

@@ -257,7 +257,7 @@ pub(crate) fn body(row: &Row, request_id: &str) -> Bytes {
 }
 
 /// The JSON body in place of a backend's error page.
-pub(crate) fn of_backend(status: StatusCode, request_id: &str) -> Bytes {
+pub(super) fn of_backend(status: StatusCode, request_id: &str) -> Bytes {
     let status = status.as_u16();
     format!(
         r#"{{"error":{{"requestId":"{request_id}","message":"The backend responded with status {status}.","code":"{status}-00"}}}}"#
@@ -266,7 +266,7 @@ pub(crate) fn of_backend(status: StatusCode, request_id: &str) -> Bytes {
 }
 
 /// Writes the header fields that every form of the response has.
-pub(crate) fn advise(headers: &mut HeaderMap, refused: &Refused, status: StatusCode) {
+pub(super) fn advise(headers: &mut HeaderMap, refused: &Refused, status: StatusCode) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
     if let Some(allow) = &refused.allow {

@@ -16,13 +16,13 @@ pub(crate) struct Exchange {
     /// Its record in log and metrics.
     pub(crate) record: Box<Record>,
     /// The `RateLimit` fields of its response.
-    pub(crate) rate_limit_headers: Option<Box<Told>>,
+    pub(super) rate_limit_headers: Option<Box<Told>>,
     /// The CORS fields of its response.
     pub(crate) cors: Option<Box<Readers>>,
     /// The requested WebSocket, until the backend has answered.
     pub(crate) handshake: Option<Box<Handshake>>,
     /// The WebSocket that both sides have agreed on.
-    pub(crate) agreed: Option<Box<Agreed>>,
+    pub(super) agreed: Option<Box<Agreed>>,
 }
 
 impl Exchange {
@@ -35,7 +35,7 @@ impl Exchange {
     ///
     /// # Errors
     /// See [`Handshake::read`].
-    pub(crate) fn read_handshake(&mut self, route: &Route, call: &mut Call<'_>) -> Result<(), Refused> {
+    pub(super) fn read_handshake(&mut self, route: &Route, call: &mut Call<'_>) -> Result<(), Refused> {
         if call.asks_upgrade {
             self.handshake = Handshake::read(route, call)?;
         }
@@ -43,7 +43,7 @@ impl Exchange {
     }
 
     /// Keeps the DPoP proof of a handshake, by which the caller is checked again later.
-    pub(crate) fn keep_proof(&mut self, proof: Option<Result<Proof, DpopFault>>) {
+    pub(super) fn keep_proof(&mut self, proof: Option<Result<Proof, DpopFault>>) {
         if let Some(handshake) = &mut self.handshake {
             handshake.proof = proof;
         }

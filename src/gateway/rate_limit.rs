@@ -43,7 +43,7 @@ pub(crate) enum Look {
 
 impl Limits {
     /// The delay before another attempt under this name, where there were too many.
-    pub(crate) fn name_wait(&self, name: &AttemptKey, limit: &RateLimit) -> Option<Duration> {
+    pub(super) fn name_wait(&self, name: &AttemptKey, limit: &RateLimit) -> Option<Duration> {
         self.names.wait(name, limit, Instant::now())
     }
 
@@ -51,12 +51,12 @@ impl Limits {
     ///
     /// # Errors
     /// The delay, where that is one too many.
-    pub(crate) fn spend_name(&self, name: AttemptKey, limit: &RateLimit) -> Result<Spent<'_, AttemptKey>, Duration> {
+    pub(super) fn spend_name(&self, name: AttemptKey, limit: &RateLimit) -> Result<Spent<'_, AttemptKey>, Duration> {
         self.names.spend(name, limit, Instant::now())
     }
 
     /// A function that forgets the attempts under a name.
-    pub(crate) fn forget_name(&self) -> impl Fn(&AttemptKey) + Send + Sync + 'static {
+    pub(super) fn forget_name(&self) -> impl Fn(&AttemptKey) + Send + Sync + 'static {
         let names = Arc::clone(&self.names);
         move |name| names.forget(name)
     }
@@ -74,14 +74,14 @@ impl Limits {
     }
 
     /// Refunds a miss whose secret was verified, and counted as that.
-    pub(crate) fn has_verified(&self, who: AttemptKey, look: Look) {
+    pub(super) fn has_verified(&self, who: AttemptKey, look: Look) {
         if look == Look::NotFound {
             self.looks.give_back(&who, each(&looks()));
         }
     }
 
     /// Forgets idle keys, and with them names that are gone.
-    pub(crate) fn forget_idle(&self) {
+    pub(super) fn forget_idle(&self) {
         let now = Instant::now();
         self.names.forget_idle(now);
         self.looks.forget_idle(now);
@@ -106,7 +106,7 @@ fn looks() -> RateLimit {
 
 /// Number of lookups that can miss in so many seconds.
 #[cfg(test)]
-pub(crate) fn looks_in(seconds: u64) -> u64 {
+pub(super) fn looks_in(seconds: u64) -> u64 {
     gcra::burst(&looks()) + seconds * 1_000_000_000 / each(&looks())
 }
 

@@ -11,7 +11,7 @@ use crate::policy::OwnSite;
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// True if the method is not safe (RFC 9110 section 9.2.1).
-pub(crate) fn changes_something(method: &Method) -> bool {
+pub(super) fn changes_something(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
 }
 

@@ -75,7 +75,7 @@ impl Gateway {
     /// # Errors
     /// [`DpopFault::Used`] for a replay, [`Refusal::ReplayShare`] where the owner has too many unexpired proofs,
     /// [`Refusal::StateUnavailable`] where the store is away.
-    pub(crate) async fn use_proof(&self, proof: &Proof, owner: &str, call: &Call<'_>, now: u64) -> Result<(), Refusal> {
+    pub(super) async fn use_proof(&self, proof: &Proof, owner: &str, call: &Call<'_>, now: u64) -> Result<(), Refusal> {
         let id = replay::owned(proof.id, owner);
         let used = self.shared.state.use_once(id, proof.issued_at, proof.ends(skew(call)), now).await;
         match used.map_err(|_| Refusal::StateUnavailable)? {

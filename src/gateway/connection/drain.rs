@@ -19,13 +19,13 @@ pub(crate) enum Drain {
 }
 
 /// Longest time for a request that crosses the end of an idle connection.
-pub(crate) const CROSSING: Duration = Duration::from_millis(500);
+pub(super) const CROSSING: Duration = Duration::from_millis(500);
 
 /// Longest time for a request that crosses a GOAWAY that names no stream.
-pub(crate) const CROSSING_GOAWAY: Duration = Duration::from_millis(250);
+pub(super) const CROSSING_GOAWAY: Duration = Duration::from_millis(250);
 
 /// Longest time for the client to close its side too.
-pub(crate) const CLOSING: Duration = Duration::from_secs(2);
+pub(super) const CLOSING: Duration = Duration::from_secs(2);
 
 /// Close reason: the end was announced, and no request crossed it.
 pub(crate) const ANNOUNCED: &str = "announced";
@@ -34,7 +34,7 @@ pub(crate) const ANNOUNCED: &str = "announced";
 pub(crate) const QUIET: &str = "quiet";
 
 /// Length of that quiet time behind a request: clients that call again and again pause less.
-pub(crate) const QUIET_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const QUIET_PAUSE: Duration = Duration::from_millis(100);
 
 /// Length of that quiet time where no request has come since the connection or its drain began.
 pub(crate) const FIRST_CALL: Duration = Duration::from_secs(1);

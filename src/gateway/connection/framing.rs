@@ -118,7 +118,7 @@ impl Framing {
     }
 
     /// True if bytes of the last request's body may still arrive.
-    pub(crate) fn is_in_body(&self) -> bool {
+    pub(super) fn is_in_body(&self) -> bool {
         !matches!(self.body, Body::Over)
     }
 

@@ -119,7 +119,7 @@ impl Gateway {
 ///
 /// # Errors
 /// A body that is no form, or a secret in the query.
-pub(crate) async fn read_forms(call: &mut Call<'_>, record: &mut Record) -> Result<(Form, Form), Refused> {
+pub(super) async fn read_forms(call: &mut Call<'_>, record: &mut Record) -> Result<(Form, Form), Refused> {
     let query = form::open_query(call.parts.uri.query())?;
     if !matches!(call.type_to_read()?.as_deref(), None | Some(FORM)) {
         return Err(Refused::of_types(&[FORM]));
@@ -133,7 +133,7 @@ pub(crate) async fn read_forms(call: &mut Call<'_>, record: &mut Record) -> Resu
 ///
 /// # Errors
 /// A parameter is repeated.
-pub(crate) fn is_shown(headers: &HeaderMap, form: &Form) -> Result<bool, Refused> {
+pub(super) fn is_shown(headers: &HeaderMap, form: &Form) -> Result<bool, Refused> {
     let mut is_shown = headers.contains_key(header::AUTHORIZATION);
     for name in ["client_secret", "client_assertion", "client_assertion_type"] {
         is_shown |= form.one(name)?.is_some();

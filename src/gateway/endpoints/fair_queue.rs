@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::state::login_lockout::AttemptKey;
 
 /// Most waiting attempts of one network in a lane.
-pub(crate) const MAX_OF_NETWORK: usize = 64;
+pub(super) const MAX_OF_NETWORK: usize = 64;
 
 /// Most waiting attempts in a lane. Each holds no more than its connection and its form.
 pub(crate) const MAX_WAITING: usize = 512;
@@ -28,12 +28,12 @@ pub(crate) struct Origin {
     /// The digest of its name and network, or of its network alone; one attempt runs at a time for each.
     pub(crate) name: AttemptKey,
     /// Its lane.
-    pub(crate) lane: Lane,
+    pub(super) lane: Lane,
 }
 
 /// Two lanes, so that those who were right before do not wait behind a flood from many networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lane {
+pub(super) enum Lane {
     /// Somebody has logged in under this name from this network a while ago.
     Known,
     /// Everybody else.
@@ -132,7 +132,7 @@ impl FairQueue {
     }
 
     /// True if a newcomer would have to wait behind others.
-    pub(crate) fn is_contended(&self) -> bool {
+    pub(super) fn is_contended(&self) -> bool {
         self.0.lock().count() > 0
     }
 

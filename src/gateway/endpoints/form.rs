@@ -6,10 +6,10 @@ use percent_encoding::percent_decode;
 use zeroize::Zeroizing;
 
 /// The media type of forms.
-pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Largest body of a login, logout or OAuth request, in bytes.
-pub(crate) const MAX_FORM: u64 = 8 * 1024;
+pub(super) const MAX_FORM: u64 = 8 * 1024;
 
 /// The parameters of a form. Values may be secret: they are wiped when dropped.
 pub(crate) struct Form(Vec<(String, Zeroizing<String>)>);
@@ -34,7 +34,7 @@ impl Form {
     ///
     /// # Errors
     /// [`Refusal::Json`] for anything else.
-    pub(crate) fn parse_json(text: &[u8]) -> Result<Self, Refusal> {
+    pub(super) fn parse_json(text: &[u8]) -> Result<Self, Refusal> {
         struct Members;
         impl<'de> serde::de::Visitor<'de> for Members {
             type Value = Vec<(String, Zeroizing<String>)>;
@@ -85,7 +85,7 @@ impl Form {
 ///
 /// # Errors
 /// [`Refusal::SecretInQuery`] where one does.
-pub(crate) fn open_query(query: Option<&str>) -> Result<Form, Refused> {
+pub(super) fn open_query(query: Option<&str>) -> Result<Form, Refused> {
     let form = Form::parse(query.unwrap_or_default().as_bytes())?;
     match SECRETS.into_iter().find(|name| form.has(name)) {
         Some(name) => Err(Refused::of_parameter(Refusal::SecretInQuery, name)),

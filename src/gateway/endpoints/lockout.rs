@@ -98,7 +98,7 @@ impl Who {
 
 impl Gateway {
     /// Begins an attempt. Too many failures before are the refusal, whatever is presented now.
-    pub(crate) async fn try_as(&self, who: Who, costs: Costs) -> Result<Tried<'_>, Refused> {
+    pub(super) async fn try_as(&self, who: Who, costs: Costs) -> Result<Tried<'_>, Refused> {
         let (limits, state) = (&self.shared.limits, &self.shared.state);
         match state.wait(&who.keys, unix_millis()).await {
             0 => Ok(Tried { limits, state, who, costs, spent: None, held: None, is_open: false, asked: None }),
@@ -129,7 +129,7 @@ impl Gateway {
     }
 
     /// The lock-out of an attempt as known to this process, without asking a shared store.
-    pub(crate) fn refusal_here(&self, who: &Who) -> Option<Refused> {
+    pub(super) fn refusal_here(&self, who: &Who) -> Option<Refused> {
         match self.shared.state.wait_here(&who.keys, unix_millis()) {
             0 => None,
             wait => Some(who.locked(wait)),
@@ -218,7 +218,7 @@ impl Tried<'_> {
     }
 
     /// Ends the attempt without counting it, as it was judged before.
-    pub(crate) fn retract(mut self) {
+    pub(super) fn retract(mut self) {
         self.is_open = false;
     }
 

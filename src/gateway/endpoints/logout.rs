@@ -287,7 +287,7 @@ pub fn last_end(login: Option<&Login>, now: u64) -> u64 {
 }
 
 /// The expiry of a JWT that is issued then, whoever's clock is asked.
-pub(crate) fn last_jwt(login: Option<&Login>, issued: u64) -> u64 {
+pub(super) fn last_jwt(login: Option<&Login>, issued: u64) -> u64 {
     issued.saturating_add(login.map_or(LONGEST, |login| login.lifetime)).saturating_add(LONGEST_SKEW)
 }
 

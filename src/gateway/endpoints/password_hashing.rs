@@ -75,7 +75,7 @@ impl Hashing {
 
     /// Waits until a refusal of this cost would have taken its time. Each hash has one waiter at most, which holds
     /// nothing but its connection and its name.
-    pub(crate) async fn wait_as_for<T>(&self, hashed: &Hashed<T>, cost: u64) {
+    pub(super) async fn wait_as_for<T>(&self, hashed: &Hashed<T>, cost: u64) {
         tokio::time::sleep_until((hashed.begun + self.stopwatch.time_of(cost)).into()).await;
     }
 

@@ -178,7 +178,7 @@ fn via(headers: &mut HeaderMap, version: Version) {
 
 /// Turns the header fields of a backend's response into those of the response to the caller. `received` is the
 /// backend's HTTP version.
-pub(crate) fn prepare_response(headers: &mut HeaderMap, route: &Route, received: Version) {
+pub(super) fn prepare_response(headers: &mut HeaderMap, route: &Route, received: Version) {
     let ruled = route.response_fields.as_ref().map(|rules| &**rules.about());
     let trailers = announced_trailers(headers, |name| may_pass(name, ruled));
     // Who may read answers, `cors` says, and where else the gateway can be reached, only the gateway.

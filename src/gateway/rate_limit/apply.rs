@@ -27,7 +27,7 @@ const MAX_LEASES: usize = 50_000;
 
 /// Leases: calls that the shared store has granted in advance, so that most calls need not ask it.
 #[derive(Debug, Default)]
-pub(crate) struct Leases(DashMap<AttemptKey, Lease, foldhash::fast::RandomState>);
+pub(super) struct Leases(DashMap<AttemptKey, Lease, foldhash::fast::RandomState>);
 
 #[derive(Debug, Clone, Copy)]
 struct Lease {

@@ -17,7 +17,7 @@ type Holder = (Arc<str>, Counted);
 
 /// Held shares by backend and caller, on all workers.
 #[derive(Debug, Default)]
-pub(crate) struct CallerShares(DashMap<Holder, usize, foldhash::fast::RandomState>);
+pub(super) struct CallerShares(DashMap<Holder, usize, foldhash::fast::RandomState>);
 
 /// A WebSocket or an upload that its caller holds; given back when dropped.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ const SWEEP_EVERY: u64 = 1_000_000_000;
 
 /// A limiter for many keys, shared by all workers.
 #[derive(Debug)]
-pub(crate) struct Limiter<Key: Eq + Hash> {
+pub(super) struct Limiter<Key: Eq + Hash> {
     start: Instant,
     /// Time at which the key's bucket is empty again, in nanoseconds since `start`.
     empty_at: DashMap<Key, u64, foldhash::fast::RandomState>,

@@ -33,7 +33,7 @@ impl ContentType {
     ///
     /// # Errors
     /// [`Refusal::ContentType`] for another charset.
-    pub(crate) fn in_utf8(self) -> Result<Self, Refusal> {
+    pub(super) fn in_utf8(self) -> Result<Self, Refusal> {
         if self.is_utf8 { Ok(self) } else { Err(Refusal::ContentType) }
     }
 

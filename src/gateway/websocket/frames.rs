@@ -10,7 +10,7 @@ const GOING_AWAY: [u8; 2] = 1001_u16.to_be_bytes();
 const LONGEST: usize = 14;
 
 /// Tracks frame headers; payloads are skipped.
-pub(crate) struct WebsocketFrames {
+pub(super) struct WebsocketFrames {
     /// True for a client's frames, which are masked.
     is_masked: bool,
     header: [u8; LONGEST],
@@ -59,7 +59,7 @@ impl WebsocketFrames {
     }
 
     /// True once the Close frame has come.
-    pub(crate) fn has_closed(&self) -> bool {
+    pub(super) fn has_closed(&self) -> bool {
         self.has_closed
     }
 
@@ -69,7 +69,7 @@ impl WebsocketFrames {
     }
 
     /// A Close frame for "going away"; `None` where the system has no random bytes to mask it with.
-    pub(crate) fn going_away(&self) -> Option<Bytes> {
+    pub(super) fn going_away(&self) -> Option<Bytes> {
         let mut frame = vec![0x80 | CLOSE, GOING_AWAY.len() as u8];
         let mut mask = [0; 4];
         if self.is_masked {

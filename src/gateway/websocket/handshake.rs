@@ -89,7 +89,7 @@ impl Handshake {
     }
 
     /// True if this response of the backend accepts the handshake.
-    pub(crate) fn is_answered_by(&self, head: &response::Parts) -> bool {
+    pub(super) fn is_answered_by(&self, head: &response::Parts) -> bool {
         let accept = one(&head.headers, &header::SEC_WEBSOCKET_ACCEPT);
         let is_taken_up = accept.is_some_and(|accept| accept == accepting(self.key.as_bytes()).as_bytes());
         head.status == StatusCode::SWITCHING_PROTOCOLS && names_websocket(&head.headers) && is_taken_up

@@ -24,7 +24,7 @@ const PIECE: usize = 16 * 1024;
 const PIECES: usize = 16;
 
 /// The caller's and the backend's side.
-pub(crate) struct Relay<Caller, Backend> {
+pub(super) struct Relay<Caller, Backend> {
     caller: Caller,
     backend: Backend,
     /// From the caller to the backend.
