@@ -27,6 +27,7 @@ mod token_id;
 pub(crate) mod websocket;
 mod websocket_protocol;
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -167,7 +168,9 @@ impl Gateway {
                 response
             }
         };
-        let Exchange { mut record, rate_limit_headers, cors, agreed, .. } = exchange;
+        let Exchange { mut record, rate_limit_headers, cors, handshake, agreed } = exchange;
+        // A handshake that the backend has not taken up keeps its share until the response ends.
+        record.held = handshake.map(|handshake| handshake as Box<dyn Any>);
         record.answered(response.status());
         if let Some(fields) = rate_limit_headers {
             fields.write(response.headers_mut());

@@ -1,5 +1,6 @@
 //! The record of a request: one log line and one set of counts, exactly once, also when the caller hangs up.
 
+use std::any::Any;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -69,6 +70,8 @@ pub(crate) struct Record {
     pub(crate) backend_time: Option<Duration>,
     /// The backend's permit, until the response has been read.
     pub(crate) permit: Option<Permit>,
+    /// A guard that lasts until the response ends.
+    pub(crate) held: Option<Box<dyn Any>>,
     complete: bool,
 }
 
@@ -114,6 +117,7 @@ impl Record {
             bytes_out: 0,
             backend_time: None,
             permit: None,
+            held: None,
             complete: false,
         })
     }
