@@ -8,6 +8,7 @@ mod body_headers;
 pub mod connection;
 mod cors;
 pub mod endpoints;
+mod entry;
 pub(crate) mod error;
 mod exchange;
 pub mod forward;
@@ -18,88 +19,49 @@ pub mod memory;
 pub mod observe;
 pub(crate) mod rate_limit;
 mod redirect;
+mod refusal_response;
 pub(crate) mod request;
 pub(crate) mod response;
+mod shared;
 mod token_id;
 pub(crate) mod websocket;
 mod websocket_protocol;
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
-use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, Version};
 
 use crate::auth::token_cache::VerifiedTokens;
 use crate::backend::pool::Pool;
 use crate::body_stream::ArrivingBody;
-use crate::metrics::{Cells, Metrics, TURN};
+use crate::metrics::{Cells, TURN};
 use crate::policy::route::Route;
-use crate::policy::{Lasting, Policy, Target};
+use crate::policy::{Policy, Target};
 use crate::refusal::Refusal;
-use crate::state::State;
 use connection::Connection;
 use connection::taken_head::TakenHead;
 use cors::Readers;
-use endpoints::client_authentication::Remembered;
-use endpoints::fair_queue::FairQueue;
 pub use endpoints::lockout::{attempts_from, attempts_of, shown as shown_attempt};
 pub use endpoints::logout::{customer_of_backend, customer_rules, end_family, end_of, last_end};
-use endpoints::password_hashing::Hashing;
+use endpoints::options::options;
+use endpoints::published::published;
 use error::Refused;
 use exchange::Exchange;
-use memory::Memory;
 use observe::access_log::{AccessLog, AccessLogWriter};
 use observe::record::{Arrival, Ledger, Record};
-use rate_limit::Limits;
+use refusal_response::{ends_connection, refusal_response};
 use request::call::Call;
 use request::request_id::{REQUEST_ID, RequestIds};
 use request::target::{RequestContext, opened};
 use response::body::ResponseBody;
 use response::farewell::Farewell;
-
-/// What all workers share and what outlives a policy.
-pub struct Shared {
-    policy: ArcSwap<Policy>,
-    /// Policies of before, while somebody holds them.
-    earlier: Mutex<Vec<Weak<Policy>>>,
-    /// Everything that is counted.
-    pub metrics: Arc<Metrics>,
-    /// Logins, revocations and failed attempts.
-    pub state: State,
-    /// Where passwords are hashed.
-    pub hashing: Hashing,
-    /// What outlives a policy.
-    pub lasting: Lasting,
-    /// Whether there is enough of it.
-    pub memory: Memory,
-    limits: Limits,
-    /// Who asks the company's own login.
-    asking: FairQueue,
-    /// Secrets of clients that were right before.
-    remembered: Arc<Remembered>,
-    /// How many requests of the gateway's own endpoints are being answered.
-    own: AtomicUsize,
-    /// While the process drains: from when on callers are told that their connections end that are never quiet, and from
-    /// when on also in the middle of an answer.
-    insists_from: OnceLock<[Instant; 2]>,
-    /// The grace time, while the process drains.
-    grace: OnceLock<Duration>,
-}
-
-/// A request of one of the gateway's own endpoints.
-struct Own<'a>(&'a AtomicUsize);
-
-impl Drop for Own<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
+pub use shared::Shared;
 
 /// A worker's gateway.
 pub(crate) struct Gateway {
@@ -112,93 +74,17 @@ pub(crate) struct Gateway {
     farewell: Rc<Farewell>,
 }
 
-/// The policy as this worker last saw it.
+/// The policy as this worker last saw it, with its generation.
 pub(crate) struct Current {
     generation: u64,
     policy: Arc<Policy>,
 }
 
-/// What a caller gets.
+/// The response to a caller.
 pub(crate) type Answer = Response<ResponseBody>;
 
-impl Shared {
-    /// Begins with this policy.
-    pub fn new(policy: Policy, lasting: Lasting, metrics: Arc<Metrics>, hashing: Hashing, state: State) -> Self {
-        name(&metrics, &policy);
-        let limits = Limits::default();
-        state.on_clear(limits.forget_name());
-        Self {
-            policy: ArcSwap::from_pointee(policy),
-            earlier: Mutex::default(),
-            metrics,
-            state,
-            hashing,
-            lasting,
-            memory: Memory::default(),
-            limits,
-            asking: FairQueue::new(endpoints::login::MAX_ASKED),
-            remembered: Arc::default(),
-            own: AtomicUsize::new(0),
-            insists_from: OnceLock::new(),
-            grace: OnceLock::new(),
-        }
-    }
-
-    /// The policy in force.
-    pub fn policy(&self) -> Arc<Policy> {
-        self.policy.load_full()
-    }
-
-    /// Waits until no request is being answered that may write to the state, but not longer than `longest`.
-    pub async fn is_quiet(&self, longest: Duration) {
-        let until = Instant::now() + longest;
-        while self.own.load(Ordering::Relaxed) > 0 && Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    }
-
-    /// The process drains: all is cut off after the grace time, and requests can be decided for so long at most.
-    pub fn drains(&self, grace: Duration, decides: Duration) {
-        let served = decides.min(grace);
-        let _ = self.insists_from.set([0.5, 0.75].map(|part| Instant::now() + served.mul_f32(part)));
-        let _ = self.grace.set(grace);
-    }
-
-    fn answers_itself(&self) -> Own<'_> {
-        self.own.fetch_add(1, Ordering::Relaxed);
-        Own(&self.own)
-    }
-
-    /// Puts another policy in force: each request that begins from now on is decided by it. Whoever takes the one before
-    /// keeps it until nobody else does: to drop a large one takes long, and no worker may have to.
-    #[must_use]
-    pub fn replace_policy(&self, policy: Policy) -> Arc<Policy> {
-        name(&self.metrics, &policy);
-        let before = self.policy.swap(Arc::new(policy));
-        self.lasting.generation.fetch_add(1, Ordering::Release);
-        self.earlier().push(Arc::downgrade(&before));
-        before
-    }
-
-    /// How many policies of before are still held.
-    pub fn earlier_policies(&self) -> usize {
-        self.earlier().len()
-    }
-
-    fn earlier(&self) -> MutexGuard<'_, Vec<Weak<Policy>>> {
-        let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
-        earlier.retain(|policy| policy.strong_count() > 0);
-        earlier
-    }
-
-    /// Forgets limits that hold nobody back any more.
-    pub fn forget_idle_limits(&self) {
-        self.limits.forget_idle();
-    }
-}
-
 impl Gateway {
-    /// One for a new worker.
+    /// Creates the gateway of a new worker.
     pub(crate) fn new(shared: Arc<Shared>, log: Option<AccessLogWriter>) -> Self {
         let ledger = Rc::new(Ledger { cells: shared.metrics.worker(), log: AccessLog::new(log) });
         let current =
@@ -214,18 +100,18 @@ impl Gateway {
         }
     }
 
-    /// Whether nobody new can be served.
+    /// Returns whether memory is too short to serve new requests.
     pub(crate) fn is_short_of_memory(&self) -> bool {
         self.shared.memory.is_short()
     }
 
-    /// While the process drains: from when on callers are told that their connections end that are never quiet, and from
-    /// when on also in the middle of an answer.
+    /// While the process drains: when connections that are never quiet are announced to end, and when they end also in
+    /// the middle of a response.
     pub(crate) fn insists_from(&self) -> Option<[Instant; 2]> {
         self.shared.insists_from.get().copied()
     }
 
-    /// The process drains: what never ends by itself on this worker is given an end.
+    /// The process drains: WebSockets and event streams of this worker get a time to end by.
     pub(crate) fn drains(&self) {
         self.farewell.begin(self.shared.grace.get().copied().unwrap_or_default());
     }
@@ -235,7 +121,8 @@ impl Gateway {
         &self.ledger.cells
     }
 
-    /// Does what is due now and then, for as long as it is polled.
+    /// Runs the periodic work of the worker for as long as it is polled: heartbeat, idle pool connections, the access
+    /// log.
     pub(crate) async fn run(&self) {
         let reap = async {
             loop {
@@ -249,14 +136,14 @@ impl Gateway {
         tokio::join!(reap, self.ledger.log.run());
     }
 
-    /// Hands over what has not been logged yet.
+    /// Hands over all access-log lines.
     pub(crate) fn flush(&self) {
         self.ledger.log.flush();
     }
 
     /// Answers a request. Always gives a response; the record is written when its last byte is gone.
     ///
-    /// What is large is boxed on the whole way: each of these futures would have room for it, twice.
+    /// Large values are boxed on the whole way: each of these futures would have room for them, twice.
     pub(crate) async fn handle(
         self: &Rc<Self>,
         connection: Rc<Connection>,
@@ -270,7 +157,7 @@ impl Gateway {
         let is_http2 = request.version() == Version::HTTP_2;
         // HTTP/1.1 leaves the content out by itself.
         let is_head = is_http2 && *request.method() == Method::HEAD;
-        let mut exchange = Exchange::new(record, websocket::handshake::is_asked_by(&request));
+        let mut exchange = Exchange::new(record);
         let mut response = match self.answer(&current, &connection, &taken, request, &mut exchange).await {
             Ok(response) => response,
             Err(refused) => {
@@ -281,7 +168,9 @@ impl Gateway {
                 response
             }
         };
-        let Exchange { mut record, rate_limit_headers, cors, asks_upgrade, agreed, .. } = exchange;
+        let Exchange { mut record, rate_limit_headers, cors, handshake, agreed } = exchange;
+        // A handshake that the backend has not taken up keeps its share until the response ends.
+        record.held = handshake.map(|handshake| handshake as Box<dyn Any>);
         record.answered(response.status());
         if let Some(fields) = rate_limit_headers {
             fields.write(response.headers_mut());
@@ -296,31 +185,12 @@ impl Gateway {
             return response;
         }
         // Whatever came behind a wish for another protocol was meant for that.
-        let is_last = connection.ends_soon() || asks_upgrade || !connection.goes_on(taken.expects_continue());
+        let is_last = connection.ends_soon() || taken.asks_upgrade() || !connection.goes_on(taken.expects_continue());
         if is_last && !is_http2 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let response = if is_head { response::body::without_content(response) } else { response };
         response.map(|body| body.recorded(record))
-    }
-
-    /// The answer to bytes that were never a request: what to send instead of the parser's own words.
-    pub(crate) fn refuse_unparsed(&self, connection: Rc<Connection>, refusal: Refusal) -> Vec<u8> {
-        let taken = TakenHead::none(&connection);
-        let arrival = self.arrival(connection, self.ids.make());
-        let mut record = Record::open(Rc::clone(&self.ledger), arrival, &taken, &Method::default(), Version::HTTP_11);
-        record.unparsed();
-        let row = error::row(refusal);
-        record.refusal = Some(refusal);
-        record.answered(row.status);
-        let body = error::body(&row, record.id());
-        let head = format!(
-            "HTTP/1.1 {}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\ncache-control: no-store\r\nx-request-id: {}\r\n\r\n",
-            row.status,
-            body.len(),
-            record.id()
-        );
-        [head.as_bytes(), &body].concat()
     }
 
     async fn answer(
@@ -386,9 +256,13 @@ impl Gateway {
                 Box::pin(self.introspect(call, record)).await.map_err(|refused| Refused { basic, ..refused })
             }
             Target::Everything => Ok(options(None)),
-            Target::KeySet => Ok(published(policy, record, "application/jwk-set+json", |issuer| &issuer.jwks)),
+            Target::KeySet => {
+                record.route = endpoints::published::NAME.into();
+                Ok(published(policy, "application/jwk-set+json", |issuer| &issuer.jwks))
+            }
             Target::Certificates => {
-                Ok(published(policy, record, "application/x-pem-file", |issuer| &issuer.certificates))
+                record.route = endpoints::published::NAME.into();
+                Ok(published(policy, "application/x-pem-file", |issuer| &issuer.certificates))
             }
             Target::ForwardAuth => {
                 record.route = forward_auth::NAME.into();
@@ -398,34 +272,11 @@ impl Gateway {
                 record.route = forward_auth::ext_authz::NAME.into();
                 Box::pin(self.ext_authz(call, exchange)).await
             }
-            Target::Metadata => Ok(published(policy, record, "application/json", |issuer| &issuer.metadata)),
+            Target::Metadata => {
+                record.route = endpoints::published::NAME.into();
+                Ok(published(policy, "application/json", |issuer| &issuer.metadata))
+            }
         }
-    }
-
-    /// Whether whoever calls may come in by this listener, whatever is asked; a redirect, where that is the answer.
-    fn enter(
-        &self,
-        current: &Current,
-        connection: &Connection,
-        request: &Request<ArrivingBody>,
-        record: &mut Record,
-    ) -> Result<Option<Response<ResponseBody>>, Refused> {
-        let source = connection.source_of(request.headers())?;
-        record.source = Rc::clone(&source);
-        if !source.allowed {
-            return Err(Refusal::AddressNotAllowed.into());
-        }
-        if let Some(base) = connection.entrance().redirect() {
-            return Ok(Some(redirect::to_https(base, request, &current.policy.credentials)?));
-        }
-        if !connection.entrance().networks.is_secure_enough(&source) {
-            return Err(Refusal::PlainHttp.into());
-        }
-        if let Err(fault) = connection.certificate(unix_seconds(record.time)) {
-            self.cells().client_certificate_refused(fault.as_str());
-            return Err(Refusal::ClientCertificate.into());
-        }
-        Ok(None)
     }
 
     /// A call of a backend: check it, prepare the request, send it.
@@ -456,7 +307,7 @@ impl Gateway {
         }
     }
 
-    /// The policy in force. Within a worker it is handed around without touching what workers share.
+    /// The policy in force. Within a worker it is handed around without touching shared memory.
     fn current(&self) -> Rc<Current> {
         let generation = self.shared.lasting.generation.load(Ordering::Acquire);
         let mut current = self.current.borrow_mut();
@@ -473,77 +324,21 @@ impl Gateway {
     }
 }
 
-/// Tells the metrics what there is. Names of routes that stand for something else too are not theirs to forget.
-fn name(metrics: &Metrics, policy: &Policy) {
-    const OTHERS: [&str; 9] = [
-        "none",
-        "keys",
-        endpoints::login::NAME,
-        endpoints::token::NAME,
-        endpoints::logout::NAME,
-        endpoints::oauth::REVOKE,
-        endpoints::oauth::INTROSPECT,
-        forward_auth::NAME,
-        forward_auth::ext_authz::NAME,
-    ];
-    let is_its_own = |name: &&Arc<str>| !OTHERS.contains(&&***name);
-    let routes = policy.routes.iter().map(|route| &route.name).filter(is_its_own);
-    metrics.names(routes, policy.backends.iter().map(|backend| &backend.name), Instant::now());
-}
-
-/// The response to a refused request, in the form of its endpoint.
-fn refusal_response(refused: &Refused, record: &mut Record) -> Answer {
-    const OAUTH: [&str; 3] = [endpoints::token::NAME, endpoints::oauth::REVOKE, endpoints::oauth::INTROSPECT];
-    record.refusal = Some(refused.refusal);
-    if refused.refusal == Refusal::Internal {
-        tracing::error!(request_id = record.id(), route = &*record.route, "a fault of the gateway itself");
-    }
-    if refused.oauth || OAUTH.contains(&&*record.route) {
-        endpoints::token::error_response(refused)
-    } else {
-        error::response(refused, record.id()).map(ResponseBody::full)
-    }
-}
-
-/// Whether a connection ends with this refusal: because nobody can say any more where its next request begins, or
-/// because nothing that comes on it will be answered otherwise.
-fn ends_connection(refusal: Refusal, connection: &Connection) -> bool {
-    use Refusal as R;
-    match refusal {
-        R::AddressNotAllowed => connection.is_of_one_caller(),
-        R::MalformedRequest | R::Host | R::MalformedBody | R::BodyTimeout | R::ClientCertificate => true,
-        _ => false,
-    }
-}
-
-/// The answer to an OPTIONS that goes no further (RFC 9110 section 9.3.7).
-fn options(route: Option<&Route>) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::full(""));
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    if let Some(route) = route {
-        let methods: Vec<&str> = route.methods.iter().map(Method::as_str).collect();
-        if let Ok(methods) = HeaderValue::from_str(&methods.join(", ")) {
-            response.headers_mut().insert(header::ALLOW, methods);
-        }
-    }
-    response
-}
-
-fn published(
-    policy: &Policy,
-    record: &mut Record,
-    kind: &'static str,
-    of: fn(&crate::policy::Issuer) -> &Bytes,
-) -> Response<ResponseBody> {
-    record.route = "keys".into();
-    let mut response = Response::new(ResponseBody::full(policy.issuer.as_ref().map(of).cloned().unwrap_or_default()));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
-    response
-}
-
 fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<This, Connection, Request, Answered>(_: impl Fn(This, Connection, Request) -> Answered) -> usize {
+        size_of::<Answered>()
+    }
+
+    #[test]
+    fn the_future_of_a_request_stays_small() {
+        let size = size(Gateway::handle);
+        assert!(size <= 2_288, "{size} bytes");
+    }
 }

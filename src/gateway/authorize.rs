@@ -1,4 +1,4 @@
-//! All checks of a call of a route, in one straight line: what passes them has a proved [`Caller`].
+//! Authorization of a call of a route: a call comes in, a proved [`Caller`] or a refusal goes out.
 
 pub(crate) mod csrf;
 pub(crate) mod dpop;
@@ -34,7 +34,7 @@ impl From<Refusal> for Undecided {
 #[derive(Default)]
 struct LookedUp {
     learned: Learned,
-    /// The store was away, and the route only observes.
+    /// [`Refusal::StateUnavailable`] where the store was away and the route only observes.
     failed: Option<Refusal>,
 }
 
@@ -126,7 +126,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// Only this gives a caller, and without one nothing is forwarded.
+    /// Checks the credentials. Only this gives a caller, and without one nothing is forwarded.
     fn check(
         &self,
         route: &Route,
@@ -180,8 +180,8 @@ impl Gateway {
     }
 }
 
-/// A call that changes something, and for which nothing but a cookie speaks, must come from the company's own pages.
-/// A client's token or an API key is nothing that a strange page could send.
+/// CSRF protection: a call that changes something, and for which nothing but a cookie speaks, must come from the
+/// company's own pages. A strange page can send neither a client's token nor an API key.
 fn comes_from_own_site(
     route: &Route,
     caller: &Caller,

@@ -1,4 +1,4 @@
-//! What the requests of one connection share: who is there, and how far the bytes have come.
+//! A client connection: the state that its requests share, from its listener's settings to the framing of its bytes.
 
 pub(crate) mod client_address;
 pub(crate) mod drain;
@@ -24,112 +24,112 @@ use drain::{ANNOUNCED, CLOSING, CROSSING, CROSSING_GOAWAY, Drain, FIRST_CALL, QU
 use framing::{BodyFraming, Framing};
 use listener_settings::{Entrance, InForce};
 
-/// Bounds on what one connection may cost.
+/// Limits of one connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
-    /// Bytes of a request target.
+    /// Longest request target, in bytes.
     pub(crate) target: usize,
-    /// Bytes of a request head.
+    /// Largest request head, in bytes.
     pub(crate) head: usize,
-    /// Fields in a request head.
+    /// Most header fields in a request head.
     pub(crate) fields: usize,
-    /// Bytes of a request body.
+    /// Largest request body, in bytes.
     pub(crate) body: u64,
-    /// From connecting to the end of the TLS handshake.
+    /// Longest time from connecting to the end of the TLS handshake.
     pub(crate) handshake_timeout: Duration,
-    /// From the first to the last byte of a request head.
+    /// Longest time from the first to the last byte of a request head.
     pub(crate) head_timeout: Duration,
-    /// Between two pieces of a body, in either direction.
+    /// Longest pause within a body, in either direction.
     pub(crate) body_idle_timeout: Duration,
-    /// From the head of a request to the last byte of its response.
+    /// Longest time from the head of a request to the last byte of its response.
     pub(crate) request_timeout: Duration,
-    /// Without a request.
+    /// Longest time without a request.
     pub(crate) idle_timeout: Duration,
-    /// Streams open at once, on HTTP/2.
+    /// Most concurrent streams of an HTTP/2 connection.
     pub(crate) streams: u32,
 }
 
-/// What a handshake showed of the caller.
+/// The SNI and the certificate that a client showed in its TLS handshake.
 #[derive(Debug)]
 pub(crate) struct Shown {
-    /// The host that it asked for (SNI), in small letters.
+    /// The server name that it asked for (SNI), in lower case.
     pub(crate) server_name: Option<Box<str>>,
     /// Its certificate.
     pub(crate) peer: Option<Peer>,
 }
 
-/// How much longer than an exchange its connection may live, so that the answer can still say why.
+/// Time that a connection outlives the timeout of its exchange, so that the response can still say why.
 const AFTER_TOTAL: Duration = Duration::from_secs(1);
 
-/// Over HTTP/1.1 a connection goes on behind a body that nobody wants where no more than this is missing of it.
+/// Unread rest of a body up to which an HTTP/1.1 connection is kept; it is read and discarded.
 const REST: Discard = Discard { bytes: 64 * 1024, patience: Duration::from_secs(30), pause: Duration::from_secs(2) };
 
-/// The same over HTTP/2, for bodies within the limit too: what is not taken is reset, and many clients then lose the
-/// answer.
+/// The same for HTTP/2, for bodies within the limit too: an unread body is reset, and many clients then lose the
+/// response.
 const REST_OF_STREAM: Discard =
     Discard { bytes: 4 * 1024 * 1024, patience: Duration::from_secs(5), pause: Duration::from_secs(1) };
 
-/// A caller's connection.
+/// A client connection.
 pub(crate) struct Connection {
-    /// The other side.
+    /// The peer.
     source: RefCell<Rc<Source>>,
-    /// What it came in by.
+    /// The listener's settings, as of the current request.
     entrance: RefCell<Arc<Entrance>>,
-    /// The same as it is in force now.
+    /// The listener's settings in force.
     in_force: Arc<InForce>,
-    /// Whether the other side is a proxy whose word counts about its callers.
+    /// True if the peer is a trusted proxy, whose `X-Forwarded-For` counts.
     is_proxy: Cell<bool>,
-    /// What its handshake showed, where the listener asks for a certificate.
+    /// Details of the TLS handshake, where the listener asks for a certificate.
     shown: Option<Box<Shown>>,
-    /// Whether it carries many requests at once (HTTP/2).
+    /// True for HTTP/2, which carries many requests at once.
     is_multiplexed: bool,
-    /// Its bounds.
+    /// Its limits.
     pub(crate) limits: Arc<Limits>,
-    /// Requests that are being answered.
+    /// Requests in flight.
     active: Cell<usize>,
-    /// Whether a request has come whose answer has not been written to its end. Until then all that is written is of
-    /// that answer; otherwise it is of the HTTP parser itself.
+    /// True from a request until its response is fully written. Until then all written bytes are of that response;
+    /// otherwise they are of the HTTP parser itself.
     is_answering: Cell<bool>,
-    /// Since when it has been without a request, or since when it sends the head of one; `None`: since just now. Mostly
-    /// the whole head is there at once, and nobody ever needs to know.
+    /// Start of the time without a request, or of an incomplete head; `None` stands for just now. Mostly the whole head
+    /// is there at once, and nobody ever needs to know.
     quiet_since: Cell<Option<Instant>>,
-    /// Since when it has been answering a request.
+    /// Start of the requests in flight.
     busy_since: Cell<Instant>,
-    /// Where requests begin and end; only of HTTP/1.1.
+    /// Message boundaries; HTTP/1.1 only.
     framing: RefCell<Framing>,
-    /// Since when the caller takes nothing of what is written.
+    /// Start of the time in which the client reads nothing of the written bytes.
     stuck_since: Cell<Option<Instant>>,
-    /// Whether it is to end with its next answer.
+    /// True if the connection closes with its next response.
     is_last: Cell<bool>,
-    /// Whether no request has come yet, or none since it is to end.
+    /// True until the first request, and again from the drain until the next request.
     is_fresh: Cell<bool>,
-    /// What the frames of HTTP/2 say.
+    /// State of the HTTP/2 streams.
     streams: Cell<Streams>,
-    /// Whether the body that comes is not well-formed, for whoever reads it.
+    /// True if the incoming body is malformed; shared with its reader.
     pub(super) is_odd: Rc<Cell<bool>>,
-    /// Whether a body is arriving, wanted or not.
+    /// Bodies that are still arriving, wanted or not.
     pub(crate) arriving: Arriving,
-    /// The protocol that follows HTTP on it. The server takes it; the connection need not know which one it is.
+    /// The protocol that follows HTTP. The server takes it; the connection need not know which one it is.
     upgrade: Cell<Option<Box<dyn Any>>>,
 }
 
-/// How the streams of an HTTP/2 connection stand.
+/// State of the streams of an HTTP/2 connection.
 #[derive(Debug, Clone, Copy, Default)]
 struct Streams {
-    /// Since when the head of a request has been coming.
+    /// Start of an incomplete request head.
     in_head_since: Option<Instant>,
-    /// Whether the end of an answer has not been taken yet.
+    /// True if the end of a response has not been taken yet.
     is_open: bool,
-    /// The word for why they have to end.
+    /// Reason to close the connection for its frames, as a word for log and metrics.
     broken: Option<&'static str>,
-    /// How it is to end.
+    /// Progress of the drain.
     drain: Drain,
-    /// Whether the caller has been sent a GOAWAY that names no stream.
+    /// True if a GOAWAY that names no stream has been sent.
     is_told: bool,
 }
 
 impl Connection {
-    /// A new one.
+    /// Creates a connection on a listener.
     pub(crate) fn new(
         address: IpAddr,
         secure: bool,
@@ -161,28 +161,29 @@ impl Connection {
         }
     }
 
-    /// The same, with what its handshake showed.
+    /// The same, with the details of its TLS handshake.
     pub(crate) fn showing(self, shown: Option<Shown>) -> Self {
         Self { shown: shown.map(Box::new), ..self }
     }
 
-    /// What its handshake showed, where the listener asks for a certificate.
+    /// Details of the TLS handshake, where the listener asks for a certificate.
     pub(crate) fn shown(&self) -> Option<&Shown> {
         self.shown.as_deref()
     }
 
-    /// The caller's certificate, where it has shown one. `now` is in seconds since 1970.
+    /// The client's certificate, where it has shown one. `now` is in seconds since 1970.
     ///
     /// # Errors
-    /// Why a handshake would not accept it any more.
+    /// The reason for which a handshake would no longer accept it.
     pub(crate) fn certificate(&self, now: u64) -> Result<Option<&Certificate>, CertificateFault> {
         let Some(peer) = self.shown.as_ref().and_then(|shown| shown.peer.as_ref()) else { return Ok(None) };
         peer.is_good(now)?;
         Ok(Some(&peer.certificate))
     }
 
-    /// Whether it was opened for this host. Where callers are asked for a certificate, that must not count for another
-    /// host than it was shown to (RFC 9110 section 7.4, RFC 9113 section 9.1.2).
+    /// Returns whether the connection was opened for this host (421 otherwise). Where clients are asked for a
+    /// certificate, it must not count for another host than it was shown to (RFC 9110 section 7.4, RFC 9113 section
+    /// 9.1.2).
     pub(crate) fn is_for(&self, host: &str) -> bool {
         let Some(shown) = &self.shown else { return true };
         match &shown.server_name {
@@ -192,7 +193,7 @@ impl Connection {
         }
     }
 
-    /// Notes bytes as they were read.
+    /// Tracks message boundaries in bytes as they were read.
     pub(crate) fn bytes_read(&self, bytes: &[u8]) {
         let mut framing = self.framing.borrow_mut();
         if !framing.is_in_head() && self.active.get() == 0 {
@@ -204,13 +205,14 @@ impl Connection {
         }
     }
 
-    /// Whether the body that comes is not well-formed: nothing goes on behind it.
+    /// True if the incoming body is malformed: no further request is read.
     pub(crate) fn is_broken(&self) -> bool {
         self.is_odd.get()
     }
 
-    /// Whether the head of the request that begins now is ambiguous as it was sent. Each request must be asked for once.
-    pub(crate) fn next_head(&self, body: BodyFraming) -> Option<bool> {
+    /// Returns whether the head of the request that begins now is ambiguous on the wire; `None` without a whole head.
+    /// Must be called once for each request.
+    pub(super) fn next_head(&self, body: BodyFraming) -> Option<bool> {
         let mut framing = self.framing.borrow_mut();
         let is_ambiguous = framing.next(body);
         if framing.is_odd() {
@@ -219,11 +221,11 @@ impl Connection {
         is_ambiguous
     }
 
-    /// Where a request with these fields comes from.
+    /// The source of a request with these fields.
     ///
     /// # Errors
-    /// [`Refusal::ForwardedFor`] where a trusted proxy does not say it clearly.
-    pub(crate) fn source_of(&self, headers: &HeaderMap) -> Result<Rc<Source>, Refusal> {
+    /// [`Refusal::ForwardedFor`] where a trusted proxy sends a malformed `X-Forwarded-For`.
+    pub(super) fn source_of(&self, headers: &HeaderMap) -> Result<Rc<Source>, Refusal> {
         let source = self.source();
         if !self.is_proxy.get() {
             return Ok(source);
@@ -231,17 +233,17 @@ impl Connection {
         Source::behind(&source, headers, &self.entrance().networks).map(Rc::new)
     }
 
-    /// The other side.
+    /// The peer.
     pub(crate) fn source(&self) -> Rc<Source> {
         Rc::clone(&self.source.borrow())
     }
 
-    /// What it came in by.
+    /// The listener's settings, as of the current request.
     pub(crate) fn entrance(&self) -> Ref<'_, Arc<Entrance>> {
         self.entrance.borrow()
     }
 
-    /// A request begins: what has been reloaded holds for it.
+    /// Applies reloaded listener settings to the request that begins.
     pub(crate) fn renew(&self) {
         if self.entrance.borrow().is_over() {
             let (entrance, source) = (self.in_force.now(), self.source());
@@ -252,12 +254,12 @@ impl Connection {
         }
     }
 
-    /// Whether all its requests come from the same caller.
+    /// True if all its requests come from the same caller, as no trusted proxy speaks here.
     pub(crate) fn is_of_one_caller(&self) -> bool {
         !self.is_proxy.get()
     }
 
-    /// A request began.
+    /// Counts a request that begins.
     pub(crate) fn request_began(&self, now: Instant) {
         if self.active.get() == 0 {
             self.busy_since.set(now);
@@ -267,35 +269,35 @@ impl Connection {
         self.active.set(self.active.get() + 1);
     }
 
-    /// A request ended.
+    /// Counts a request that ends.
     pub(crate) fn request_ended(&self, now: Instant) {
         self.active.set(self.active.get().saturating_sub(1));
         self.quiet_since.set(Some(now));
     }
 
-    /// Whether what is written now is of the answer to a request.
+    /// True if bytes written now belong to the response to a request.
     pub(crate) fn is_answering(&self) -> bool {
         self.is_answering.get()
     }
 
-    /// All bytes that there were to write have been written.
+    /// Notes that all pending bytes have been written.
     pub(crate) fn all_written(&self) {
         if self.active.get() == 0 {
             self.is_answering.set(false);
         }
     }
 
-    /// Whether bytes of the last request may still be on their way to us.
+    /// True if bytes of the last request's body may still arrive.
     pub(crate) fn has_unread(&self) -> bool {
         self.framing.borrow().is_in_body()
     }
 
-    /// Whether it carries many requests at once (HTTP/2).
+    /// True for HTTP/2, which carries many requests at once.
     pub(crate) fn is_multiplexed(&self) -> bool {
         self.is_multiplexed
     }
 
-    /// What is read of bodies that nobody wants.
+    /// Limits for discarding an unwanted body.
     pub(crate) fn discard(&self) -> Discard {
         if self.is_multiplexed {
             Discard { bytes: REST_OF_STREAM.bytes.max(self.limits.body), ..REST_OF_STREAM }
@@ -304,32 +306,32 @@ impl Connection {
         }
     }
 
-    /// Whether another request can follow the answer that is given now: where so little is missing of the last one that
-    /// it is read, whoever wants it. A caller that expects to be asked for its body may never send it.
+    /// True if another request can follow the present response: the missing rest of the last body is small enough to be
+    /// read and discarded. A client that sent `Expect: 100-continue` may never send it.
     pub(crate) fn goes_on(&self, expects_continue: bool) -> bool {
         let missing = self.framing.borrow().missing();
         missing.is_some_and(|missing| missing <= if expects_continue { 0 } else { REST.bytes })
     }
 
-    /// Whether a body is arriving that nobody wants any more: nobody is told when it has ended.
+    /// True if only an unwanted body is still arriving: its end is not notified.
     pub(crate) fn discards(&self) -> bool {
         self.active.get() == 0 && self.arriving.is_any()
     }
 
-    /// Whether it carries nothing: no request, no part of one, and no part of an answer.
+    /// True if the connection is idle: no request, no part of one, and no part of a response.
     pub(crate) fn is_idle(&self) -> bool {
         let framing = self.framing.borrow();
         let is_answered = self.active.get() == 0 && !self.is_answering.get() && self.stuck_since.get().is_none();
         is_answered && !framing.is_in_head() && !framing.is_in_body() && !self.arriving.is_any()
     }
 
-    /// It shall end with its next answer.
+    /// Closes the connection with its next response.
     pub(crate) fn end_soon(&self) {
         self.is_last.set(true);
     }
 
-    /// Whether it ends with the answer that is given now.
-    pub(crate) fn ends_soon(&self) -> bool {
+    /// True if the connection closes with the present response.
+    pub(super) fn ends_soon(&self) -> bool {
         self.is_last.get()
     }
 
@@ -343,19 +345,19 @@ impl Connection {
         self.upgrade.take()
     }
 
-    /// What came was no request: nothing is known any more of where the next one begins.
-    pub(crate) fn lost_track(&self) {
+    /// The received bytes were no request: the start of the next one is unknown.
+    pub(super) fn lost_track(&self) {
         self.framing.borrow_mut().lose();
     }
 
-    /// Notes whether the caller takes what is written.
+    /// Notes whether writes are blocked by the client.
     pub(crate) fn write_is_stuck(&self, stuck: bool) {
         if stuck != self.stuck_since.get().is_some() {
             self.stuck_since.set(stuck.then(Instant::now));
         }
     }
 
-    /// Notes what the frames show: whether the head of a request is on its way, and an answer.
+    /// Notes the state of the frames: an incomplete request head, and an open response.
     pub(crate) fn frames_moved(&self, is_in_head: bool, is_open: bool) {
         let mut streams = self.streams.get();
         if is_in_head != streams.in_head_since.is_some() || is_open != streams.is_open {
@@ -372,12 +374,12 @@ impl Connection {
         }
     }
 
-    /// How an HTTP/2 connection is to end.
+    /// Progress of the drain of an HTTP/2 connection.
     pub(crate) fn drain(&self) -> Drain {
         self.streams.get().drain
     }
 
-    /// An HTTP/2 connection is to end so.
+    /// Sets the progress of the drain of an HTTP/2 connection.
     pub(crate) fn set_drain(&self, drain: Drain) {
         self.streams.set(Streams { drain, ..self.streams.get() });
         if drain == Drain::WhenQuiet {
@@ -389,23 +391,24 @@ impl Connection {
         }
     }
 
-    /// Notes that the caller has been sent a GOAWAY that names no stream: what crosses it is waited for from now on.
+    /// Notes a sent GOAWAY that names no stream: crossing requests are waited for from now on.
     pub(crate) fn note_goaway(&self) {
         self.streams.set(Streams { is_told: true, ..self.streams.get() });
         self.quiet_since.set(None);
     }
 
-    /// Notes the word for why the frames have to end.
+    /// Notes the reason to close the connection for its frames.
     pub(crate) fn broken(&self, why: &'static str) {
         self.streams.set(Streams { broken: Some(why), ..self.streams.get() });
     }
 
-    /// That word, where they have.
+    /// The reason to close the connection for its frames.
     pub(crate) fn broken_by(&self) -> Option<&'static str> {
         self.streams.get().broken
     }
 
-    /// When this connection is to be closed if nothing more happens, and the word for why.
+    /// The time at which the connection is closed if nothing more happens, and the reason as a word for log and
+    /// metrics.
     pub(crate) fn deadline(&self) -> Option<(Instant, &'static str)> {
         if let Some(since) = self.stuck_since.get() {
             return Some((since + self.limits.body_idle_timeout, "write_timeout"));

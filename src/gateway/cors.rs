@@ -1,4 +1,4 @@
-//! Browsers ask for pages of other origins: preflights are answered here, and never reach a backend.
+//! CORS: preflights are answered here and never reach a backend; other responses get the header fields of their route.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::Answer;
 use super::response::body::ResponseBody;
 use crate::policy::cors::Cors;
 
-/// Who may read an answer.
+/// The CORS rules of a route and the origin of a request.
 #[derive(Debug)]
 pub(crate) struct Readers {
     rules: Arc<Cors>,
@@ -18,17 +18,17 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    /// As the request with these fields asks.
+    /// The rules for a request with these fields.
     pub(super) fn of(rules: &Arc<Cors>, headers: &HeaderMap) -> Self {
         Self { rules: Arc::clone(rules), origin: headers.get(header::ORIGIN).cloned() }
     }
 
-    /// Writes it into the answer, also into a refusal: the page is to see why.
+    /// Writes the CORS fields into a response, also into a refusal: the page must be able to read why.
     pub(super) fn apply_headers(&self, headers: &mut HeaderMap) {
         self.rules.apply_headers(self.origin.as_ref(), headers);
     }
 
-    /// The answer to their preflight.
+    /// The response to a preflight.
     pub(super) fn preflight(&self) -> Answer {
         let mut response = Response::new(ResponseBody::full(Bytes::new()));
         *response.status_mut() = StatusCode::NO_CONTENT;
@@ -37,7 +37,7 @@ impl Readers {
     }
 }
 
-/// The method that a preflight is about; `None` where the request is none.
+/// The method that a preflight asks about; `None` for any other request.
 pub(super) fn asked_method(method: &Method, headers: &HeaderMap) -> Option<Method> {
     if *method != Method::OPTIONS || !headers.contains_key(header::ORIGIN) {
         return None;

@@ -1,4 +1,5 @@
-//! The gateway's own endpoints: login, logout and OAuth 2.0. A call comes in; a JSON answer or a refusal goes out.
+//! The gateway's own endpoints: login, logout, OAuth 2.0 and the issuer's public documents. A call comes in; a response
+//! or a refusal goes out.
 
 pub(crate) mod client_authentication;
 mod customer_token;
@@ -9,7 +10,9 @@ pub(crate) mod lockout;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod oauth;
+pub(crate) mod options;
 pub mod password_hashing;
+pub(crate) mod published;
 pub(crate) mod refresh;
 mod session_cookie;
 pub(crate) mod token;

@@ -1,4 +1,4 @@
-//! What a refusal looks like to the caller: the one place where refusals become status codes.
+//! The response to a refusal: the one table from refusals to status codes, codes and messages.
 
 use std::borrow::Cow;
 
@@ -9,24 +9,24 @@ use http::{HeaderMap, Response, StatusCode};
 use super::websocket_protocol::{VERSION, WEBSOCKET};
 use crate::refusal::{ApiKeyFault, DpopFault, Refusal, TokenFault};
 
-/// A refusal with what the answer must say beside it.
+/// A refusal with further contents of its response.
 #[derive(Debug)]
 pub(crate) struct Refused {
-    /// Why.
+    /// The reason.
     pub(crate) refusal: Refusal,
-    /// After how many seconds another try makes sense.
+    /// `Retry-After`, in seconds.
     pub(crate) retry_after: Option<u64>,
-    /// The methods that there are.
+    /// `Allow`: the supported methods.
     pub(crate) allow: Option<HeaderValue>,
-    /// What the caller may know beside the refusal.
+    /// Further detail for the caller.
     pub(crate) detail: Option<Box<Detail>>,
-    /// Whether an OAuth endpoint refuses it, before it was reached.
+    /// True if an OAuth endpoint refuses the request before it is reached.
     pub(crate) oauth: bool,
-    /// Whether the caller sent `Authorization`, and is asked for Basic.
+    /// True if the caller sent `Authorization`, and is challenged with Basic.
     pub(crate) basic: bool,
-    /// Whether whoever asks understands no refusal but 401 and 403.
+    /// True if the asking proxy understands no refusal but 401 and 403.
     pub(crate) narrow: bool,
-    /// What removes a cookie that is of no use any more.
+    /// The `Set-Cookie` that removes a useless cookie.
     pub(crate) cookie: Option<HeaderValue>,
 }
 
@@ -46,33 +46,33 @@ impl From<Refusal> for Refused {
 }
 
 impl Refused {
-    /// With what the caller may know beside it.
+    /// A refusal with a detail.
     pub(super) fn with(detail: Detail, refusal: Refusal) -> Self {
         Self { detail: Some(Box::new(detail)), ..refusal.into() }
     }
 
-    /// For a parameter of this name.
+    /// A refusal for a parameter of this name.
     pub(super) fn of_parameter(refusal: Refusal, name: &'static str) -> Self {
         Self::with(Detail::Parameter(name), refusal)
     }
 
-    /// For want of scopes: those that the route demands.
+    /// [`Refusal::Scope`], with the scopes that the route demands.
     pub(super) fn of_scopes(scopes: &[String]) -> Self {
         Self::with(Detail::Scopes(scopes.join(" ").into()), Refusal::Scope)
     }
 
-    /// For a content type that is none of these.
+    /// [`Refusal::ContentType`], with the accepted types.
     pub(super) fn of_types<Type: AsRef<str>>(accepted: &[Type]) -> Self {
         let accepted: Vec<&str> = accepted.iter().map(AsRef::as_ref).collect();
         Self::with(Detail::Types(accepted.join(", ").into()), Refusal::ContentType)
     }
 
-    /// For a body above a limit in bytes.
+    /// [`Refusal::BodyTooLarge`], with the limit in bytes.
     pub(super) fn of_limit(limit: u64) -> Self {
         Self::with(Detail::Limit(limit), Refusal::BodyTooLarge)
     }
 
-    /// What the caller is told, with what is the cause.
+    /// The row of the table, with the detail in its message.
     pub(super) fn row(&self) -> Row {
         use Refusal as R;
         let row = row(self.refusal);
@@ -104,8 +104,8 @@ impl Refused {
     }
 }
 
-/// What a caller may know beside its refusal, so that its developer knows what to do. All of it is ASCII without quotes
-/// and backslashes, and none of it is the caller's.
+/// Detail for the caller's developer. All of it is ASCII without quotes and backslashes, and none of it is the
+/// caller's.
 #[derive(Debug)]
 pub(crate) enum Detail {
     /// The parameter that is the cause.
@@ -126,7 +126,7 @@ pub(crate) enum Detail {
     Grants(&'static str),
 }
 
-/// What the caller is told.
+/// Status, code and message of a refusal.
 pub(crate) struct Row {
     /// The status.
     pub(crate) status: StatusCode,
@@ -136,7 +136,7 @@ pub(crate) struct Row {
     pub(crate) message: Cow<'static, str>,
 }
 
-/// The table (docs/asapp.md, "Status codes"). Words that share a row are told apart in our log only.
+/// The table of refusals (docs/asapp.md, "Status codes"). Refusals that share a row differ in our log only.
 pub(crate) fn row(refusal: Refusal) -> Row {
     use Refusal as R;
     let (status, code, message) = match refusal {
@@ -232,7 +232,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
     Row { status, code, message: message.into() }
 }
 
-/// The answer to a refused request.
+/// The response to a refused request.
 pub(crate) fn response(refused: &Refused, request_id: &str) -> Response<Bytes> {
     let row = refused.row();
     let mut response = Response::new(body(&row, request_id));
@@ -251,13 +251,13 @@ pub(crate) fn response(refused: &Refused, request_id: &str) -> Response<Bytes> {
     response
 }
 
-/// The body of the answer: ASCII, and nothing of the caller's but the request id, which has no quotes.
+/// The JSON body of the response: ASCII, and nothing of the caller's but the request id, which has no quotes.
 pub(crate) fn body(row: &Row, request_id: &str) -> Bytes {
     format!(r#"{{"error":{{"requestId":"{request_id}","message":"{}","code":"{}"}}}}"#, row.message, row.code).into()
 }
 
-/// The body in place of what a backend says about its own fault.
-pub(crate) fn of_backend(status: StatusCode, request_id: &str) -> Bytes {
+/// The JSON body in place of a backend's error page.
+pub(super) fn of_backend(status: StatusCode, request_id: &str) -> Bytes {
     let status = status.as_u16();
     format!(
         r#"{{"error":{{"requestId":"{request_id}","message":"The backend responded with status {status}.","code":"{status}-00"}}}}"#
@@ -265,8 +265,8 @@ pub(crate) fn of_backend(status: StatusCode, request_id: &str) -> Bytes {
     .into()
 }
 
-/// Fields that are the same whatever form the body has.
-pub(crate) fn advise(headers: &mut HeaderMap, refused: &Refused, status: StatusCode) {
+/// Writes the header fields that every form of the response has.
+pub(super) fn advise(headers: &mut HeaderMap, refused: &Refused, status: StatusCode) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
     if let Some(allow) = &refused.allow {
@@ -289,12 +289,12 @@ pub(crate) fn advise(headers: &mut HeaderMap, refused: &Refused, status: StatusC
     }
 }
 
-/// What a caller learns whose proof of possession is not good, and one whose token does not fit it (RFC 9449 section 7.1).
+/// The challenges for an invalid DPoP proof, and for a token that does not match its scheme (RFC 9449 section 7.1).
 const INVALID_PROOF: &str = r#"DPoP error="invalid_dpop_proof", algs="ES256 ES384 EdDSA PS256 RS256""#;
 const INVALID_TOKEN: &str = r#"DPoP error="invalid_token", algs="ES256 ES384 EdDSA PS256 RS256""#;
 
-/// What a 401 asks for, and a 403 for want of a scope (RFC 6750 section 3.1). Only refusals of the client's token say
-/// `Bearer`: OAuth clients renew theirs on that word.
+/// The challenge of a 401, and of a 403 for want of a scope (RFC 6750 section 3.1). Only refusals of the client's token
+/// say `Bearer`: OAuth clients renew theirs on that word.
 fn challenge(refused: &Refused) -> HeaderValue {
     if let Some(Detail::Scopes(scopes)) = refused.detail.as_deref()
         && let Ok(value) = HeaderValue::from_str(&format!(r#"Bearer error="insufficient_scope", scope="{scopes}""#))

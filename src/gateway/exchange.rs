@@ -1,4 +1,4 @@
-//! One request and its response: the record of log and counts, and what the steps of the request leave for its end.
+//! One request and its response: the record of log and counts, and the state that its steps leave for the response.
 
 use super::cors::Readers;
 use super::error::Refused;
@@ -13,39 +13,37 @@ use crate::refusal::DpopFault;
 
 /// The state of one exchange, from its head to the head of its response.
 pub(crate) struct Exchange {
-    /// Its line in the log and its counts.
+    /// Its record in log and metrics.
     pub(crate) record: Box<Record>,
     /// The `RateLimit` fields of its response.
-    pub(crate) rate_limit_headers: Option<Box<Told>>,
+    pub(super) rate_limit_headers: Option<Box<Told>>,
     /// The CORS fields of its response.
     pub(crate) cors: Option<Box<Readers>>,
-    /// Whether it asks for another protocol.
-    pub(crate) asks_upgrade: bool,
-    /// The WebSocket that is asked for, until the backend has answered.
+    /// The requested WebSocket, until the backend has answered.
     pub(crate) handshake: Option<Box<Handshake>>,
-    /// The WebSocket that is agreed on.
-    pub(crate) agreed: Option<Box<Agreed>>,
+    /// The WebSocket that both sides have agreed on.
+    pub(super) agreed: Option<Box<Agreed>>,
 }
 
 impl Exchange {
     /// Begins with the open record of the request.
-    pub(crate) fn new(record: Box<Record>, asks_upgrade: bool) -> Self {
-        Self { record, rate_limit_headers: None, cors: None, asks_upgrade, handshake: None, agreed: None }
+    pub(crate) fn new(record: Box<Record>) -> Self {
+        Self { record, rate_limit_headers: None, cors: None, handshake: None, agreed: None }
     }
 
-    /// Reads the WebSocket handshake, where one is asked for on a route that takes it.
+    /// Reads a requested WebSocket handshake, on a route that takes one.
     ///
     /// # Errors
     /// See [`Handshake::read`].
-    pub(crate) fn read_handshake(&mut self, route: &Route, call: &mut Call<'_>) -> Result<(), Refused> {
-        if self.asks_upgrade {
+    pub(super) fn read_handshake(&mut self, route: &Route, call: &mut Call<'_>) -> Result<(), Refused> {
+        if call.asks_upgrade {
             self.handshake = Handshake::read(route, call)?;
         }
         Ok(())
     }
 
     /// Keeps the DPoP proof of a handshake, by which the caller is checked again later.
-    pub(crate) fn keep_proof(&mut self, proof: Option<Result<Proof, DpopFault>>) {
+    pub(super) fn keep_proof(&mut self, proof: Option<Result<Proof, DpopFault>>) {
         if let Some(handshake) = &mut self.handshake {
             handshake.proof = proof;
         }

@@ -1,4 +1,4 @@
-//! The way to the backend and back, for callers that have been admitted.
+//! Forwarding: the call of an admitted caller goes to a backend, and its response comes back.
 
 pub(crate) mod backend_assertion;
 pub mod headers;
@@ -34,7 +34,7 @@ use crate::policy::route::Route;
 use crate::refusal::Refusal;
 
 impl Gateway {
-    /// Sends the call of a caller that has been admitted, and brings the response.
+    /// Forwards the call of an admitted caller; returns the backend's response, ready for the caller.
     pub(super) async fn forward(
         &self,
         route: &Route,
@@ -42,42 +42,59 @@ impl Gateway {
         call: Box<Call<'_>>,
         exchange: &mut Exchange,
     ) -> Result<Answer, Refused> {
-        let backend = &route.backend;
-        let mut request = outgoing(route, admitted, call, exchange)?;
-        self.take_shares(route, admitted, &mut request, exchange)?;
-        let is_head = *request.method() == Method::HEAD;
-        // How long a caller takes with its body says nothing about the backend.
-        let is_at_hand = request.body().progress().is_none();
-        let repeat = settled(route, &mut request);
+        let (request, repeat) = self.outgoing(route, admitted, call, exchange)?;
+        // The pool takes it out once it is on its way.
         let mut request = Some(request);
-        let record = &mut exchange.record;
+        let is_head = request.as_ref().is_some_and(|request| *request.method() == Method::HEAD);
+        // How long a caller takes with its body says nothing about the backend.
+        let is_at_hand = request.as_ref().is_some_and(|request| request.body().progress().is_none());
         let try_by = if is_at_hand { Try::Complete } else { Try::Upload };
-        let permit = backend.enter(try_by).await.map_err(|failure| self.failed(route, failure, record))?;
+        let permit =
+            route.backend.enter(try_by).await.map_err(|failure| self.failed(route, failure, &exchange.record))?;
         let sent = Instant::now();
         let begun = Cell::new(sent);
-        let body = Pace { pause: backend.timeout, until: record.until };
+        let body = Pace { pause: route.backend.timeout, until: exchange.record.until };
         let errand = Errand {
             repeat,
-            key: backend.key_of(admitted.customer.as_ref().map(Identifier::as_str)),
-            caller: Some(record.source.address),
+            key: route.backend.key_of(admitted.customer.as_ref().map(Identifier::as_str)),
+            caller: Some(exchange.record.source.address),
             patience: Patience { now: sent, head: route.timeout, body },
             begun: &begun,
-            request_id: &record.request_id,
+            request_id: &exchange.record.request_id,
         };
-        let outcome = self.pool.send(backend, &mut request, errand).await;
+        let outcome = self.pool.send(&route.backend, &mut request, errand).await;
         let time = begun.get().elapsed();
-        record.backend_time = Some(time);
+        exchange.record.backend_time = Some(time);
         // What found no room, or was answered badly, says nothing about how long answers take.
         if is_at_hand && outcome.as_ref().err().is_none_or(|failure| failure.means_gone()) {
-            backend.learn_from(outcome.is_ok().then_some(time), begun.get() + time);
+            route.backend.learn_from(outcome.is_ok().then_some(time), begun.get() + time);
         }
-        let response = outcome.map_err(|failure| self.failed(route, failure, record))?;
-        self.cells().backend_answered(&backend.name, time);
-        backend.note_answer(begun.get() + time);
+        let response = outcome.map_err(|failure| self.failed(route, failure, &exchange.record))?;
+        self.cells().backend_answered(&route.backend.name, time);
+        route.backend.note_answer(begun.get() + time);
         self.returned(route, response, is_head, permit, exchange)
     }
 
-    /// Takes the caller's places among the WebSockets and the uploads at the backend.
+    /// The request to the backend, and whether it may be sent twice: the head is prepared first, the identifier written
+    /// next, the assertion over all of it last.
+    fn outgoing(
+        &self,
+        route: &Route,
+        caller: &Caller,
+        mut call: Box<Call<'_>>,
+        exchange: &mut Exchange,
+    ) -> Result<(Request<RequestBody>, Repeat), Refused> {
+        headers::prepare(&mut call, route, exchange);
+        let named = identifier::place(route, caller, &mut call, &mut exchange.record)?;
+        backend_assertion::add(route, caller, named, &mut call)?;
+        let limit = route.body_limit.unwrap_or(call.connection.limits.body);
+        let mut request = call.into_request(route, limit, &exchange.record);
+        self.take_shares(route, caller, &mut request, exchange)?;
+        let repeat = settled(route, &mut request);
+        Ok((request, repeat))
+    }
+
+    /// Takes the caller's shares of WebSockets and uploads at the backend.
     fn take_shares(
         &self,
         route: &Route,
@@ -97,7 +114,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// The response to the caller, of the backend's.
+    /// Turns the backend's response into that to the caller.
     fn returned(
         &self,
         route: &Route,
@@ -142,7 +159,7 @@ impl Gateway {
         Ok(Response::from_parts(head, body))
     }
 
-    /// Says what is wrong with an answer of which no other reader could be sure, and counts it.
+    /// Logs and counts a malformed response.
     fn wrong(&self, route: &Route, server: &str, fault: AnswerFault, record: &Record) -> Refused {
         route.backend.log_bad_response(server, &record.request_id, &fault);
         self.failed(route, Failure::Malformed, record)
@@ -166,21 +183,7 @@ impl Gateway {
     }
 }
 
-/// The request to the backend: the head prepared, the identifier in its place, the assertion over all of it last.
-fn outgoing(
-    route: &Route,
-    caller: &Caller,
-    mut call: Box<Call<'_>>,
-    exchange: &mut Exchange,
-) -> Result<Request<RequestBody>, Refused> {
-    headers::prepare(&mut call, route, exchange);
-    let named = identifier::place(route, caller, &mut call, &mut exchange.record)?;
-    backend_assertion::add(route, caller, named, &mut call)?;
-    let limit = route.body_limit.unwrap_or(call.connection.limits.body);
-    Ok(call.into_request(route, limit, &exchange.record))
-}
-
-/// Says what the message needs to stand alone, and whether it may be sent twice.
+/// Sets the header fields that the message needs, and returns whether it may be sent twice.
 fn settled(route: &Route, request: &mut Request<RequestBody>) -> Repeat {
     if matches!(request.body(), RequestBody::Empty)
         && matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH)
@@ -202,17 +205,17 @@ fn settled(route: &Route, request: &mut Request<RequestBody>) -> Repeat {
     }
 }
 
-/// Larger bodies are not kept to be sent again.
+/// Largest body that is kept to be sent again, in bytes.
 const KEPT_FOR_RETRY: u64 = 64 * 1024;
 
-/// Whether the body must be at hand because the route's requests may be sent twice, or because the backend can refuse
-/// them unseen, as by HTTP/2.
+/// True if the body must be buffered, because the request may be sent twice or the backend can refuse it unseen, as by
+/// HTTP/2.
 pub(super) fn is_kept_for_retry(route: &Route, head: &Head) -> bool {
     let may_be_sent_twice = route.retry == Retry::Safe || route.backend.servers.speak_http2();
     may_be_sent_twice && head.body_length().is_some_and(|length| length > 0 && length <= KEPT_FOR_RETRY)
 }
 
-/// RFC 9110 section 9.2.2.
+/// Idempotent methods (RFC 9110 section 9.2.2).
 fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS)
 }

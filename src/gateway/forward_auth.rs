@@ -1,5 +1,4 @@
-//! Forward-auth: another proxy asks before it forwards, and is told yes or no by the checks that hold for requests
-//! that come here themselves.
+//! Forward-auth: another proxy asks before it forwards, and gets yes or no by the checks of direct requests.
 
 pub(crate) mod ext_authz;
 pub(crate) mod forwarded_request;
@@ -29,40 +28,46 @@ use crate::policy::{Policy, Target};
 use crate::refusal::Refusal;
 use forwarded_request::Original;
 
-/// What stands for the route until it is known.
+/// The route name in log and metrics, until the route is known.
 pub(super) const NAME: &str = "forward_auth";
 
-/// What the proxy does with a request that may pass.
+/// The header changes for a request that may pass.
 pub(super) struct Verdict {
-    /// Who calls: fields that it sets, in place of those that there are.
+    /// Identity fields to set, in place of those in the request.
     pub(super) identity: HeaderMap,
-    /// What is left of the cookies, where ours were among them.
+    /// The new `Cookie`, where the gateway's own cookies were in it.
     pub(super) cookies: Option<HeaderValue>,
-    /// Fields that go no further.
+    /// Fields to remove.
     pub(super) removed: Vec<HeaderName>,
 }
 
-/// The caller's fields that a decision does not name, in the hands of the proxy.
+/// The proxy's handling of the caller's fields that a decision does not name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unnamed {
     /// It sends them to the backend, as nginx, Traefik and Caddy do.
     PassedOn,
-    /// It is told by name which of them go no further.
+    /// It removes the fields that it is told by name.
     Removed,
 }
 
-/// The connection of the proxy that asks, and the policy that decides.
+/// The proxy's connection, the policy, and the attributes of the question.
 #[derive(Clone, Copy)]
 pub(super) struct Asking<'a> {
     policy: &'a Arc<Policy>,
     generation: u64,
     connection: &'a Connection,
+    asks_upgrade: bool,
 }
 
 impl<'a> Asking<'a> {
-    /// Those of the question.
+    /// The attributes of this question.
     pub(super) fn of(question: &Call<'a>) -> Self {
-        Self { policy: question.policy, generation: question.generation, connection: question.connection }
+        Self {
+            policy: question.policy,
+            generation: question.generation,
+            connection: question.connection,
+            asks_upgrade: question.asks_upgrade,
+        }
     }
 }
 
@@ -80,7 +85,7 @@ impl Gateway {
         Ok(response)
     }
 
-    /// Whether a request may pass, by all that holds for requests that come here themselves. Only its body is not seen.
+    /// Decides whether a request may pass, by all checks of direct requests. Only its body is not seen.
     pub(super) async fn verdict_on(
         &self,
         asking: Asking<'_>,
@@ -88,7 +93,7 @@ impl Gateway {
         unnamed: Unnamed,
         exchange: &mut Exchange,
     ) -> Result<Verdict, Refused> {
-        let Asking { policy, generation, connection } = asking;
+        let Asking { policy, generation, connection, asks_upgrade } = asking;
         let Original { mut parts, host, secure, address } = original;
         // The proxy has let it in already.
         let source = Rc::new(Source::direct(address, secure, &Networks::default()));
@@ -110,8 +115,17 @@ impl Gateway {
         if unnamed == Unnamed::PassedOn && parts.headers.keys().any(|name| is_forged(policy, route, name)) {
             return Err(Refusal::IdentifierMismatch.into());
         }
-        let body = Upload::Read(Bytes::new());
-        let mut call = Call { policy, generation, connection, source, head, parts, body, is_asked_about: true };
+        let mut call = Call {
+            policy,
+            generation,
+            connection,
+            source,
+            head,
+            parts,
+            body: Upload::Read(Bytes::new()),
+            asks_upgrade,
+            is_asked_about: true,
+        };
         exchange.read_handshake(route, &mut call)?;
         let opens_websocket = exchange.handshake.is_some();
         let (record, told) = (&mut exchange.record, &mut exchange.rate_limit_headers);
@@ -144,15 +158,15 @@ impl Gateway {
     }
 }
 
-/// Whether a caller sends what only the gateway may write. Only where the route tells its backend the customer may the
-/// caller name it too; that it names the right one is checked with the others.
+/// True if a caller sends a field that only the gateway may write. On a route that tells its backend the customer the
+/// caller may name it too; the other checks compare it.
 fn is_forged(policy: &Policy, route: &Route, name: &HeaderName) -> bool {
     let is_told = matches!(&route.placement, Some(Placement::Header(told)) if told == name);
     !is_told && policy.forward_auth.as_ref().is_some_and(|forward_auth| forward_auth.forbids(name))
 }
 
-/// Whether the other side of this connection may ask: one of those that are configured, on the endpoint's own listener
-/// or, where it has none, where nobody speaks for callers.
+/// Checks that the peer may ask: a configured proxy, on the endpoint's own listener or, without one, on a connection
+/// without a trusted proxy.
 ///
 /// # Errors
 /// [`Refusal::AddressNotAllowed`] for everybody else.

@@ -1,4 +1,4 @@
-//! The host that a caller asks for, and what backends are told about it.
+//! The requested host, and the `Forwarded` field that tells backends of it.
 
 use std::net::IpAddr;
 
@@ -7,21 +7,21 @@ use http::uri::Authority;
 
 use crate::policy::table::host_name;
 
-/// A host, as one caller named it.
+/// The host of a request.
 #[derive(Debug)]
 pub struct Host {
-    /// Without a port, in the spelling in which routes are found by it.
+    /// Without a port, in the spelling by which routes are found.
     pub name: Box<str>,
     /// As the caller wrote it, with its port.
     pub authority: HeaderValue,
-    /// Whether it was asked over TLS.
+    /// True if it was asked for over TLS.
     pub secure: bool,
-    /// Who asked for it, and how (RFC 7239).
+    /// The value of `Forwarded` (RFC 7239).
     pub forwarded: HeaderValue,
 }
 
 impl Host {
-    /// The host of this name, asked for from this address; `None` where the text is no host.
+    /// The host of this name, asked for from this address; `None` where the text is no valid host.
     pub fn parse(text: &str, address: IpAddr, secure: bool) -> Option<Self> {
         let authority = plain(text)?;
         let scheme = if secure { "https" } else { "http" };

@@ -1,4 +1,4 @@
-//! The customer's identifier in a request: the one that the caller names must be its own, and the one that the backend
+//! The customer's identifier in a request: one that the caller names must be its own, and the one that the backend
 //! knows is written where the route wants it.
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use crate::json_body;
 use crate::policy::route::{Placement, Route};
 use crate::refusal::Refusal;
 
-/// A customer that the caller names in the configured header must be the one of the token (docs/asapp.md, requirement 22).
+/// Checks that a customer named in the configured header is the one of the token (docs/asapp.md, requirement 22).
 pub(super) fn matches_named_customer(
     route: &Route,
     caller: &Caller,
@@ -31,7 +31,7 @@ pub(super) fn matches_named_customer(
     if claimed().all(|claimed| named.may_be_called(caller, claimed)) { Ok(()) } else { mismatch(route, record) }
 }
 
-/// Writes the identifier where the route wants it: what the backend knows the customer by, where it is told.
+/// Writes the identifier where the route wants it. Returns the written value.
 pub(super) fn place(
     route: &Route,
     caller: &Caller,
@@ -73,10 +73,10 @@ pub(super) fn place(
     Ok(named.value)
 }
 
-/// What the backend knows the customer by.
+/// The identifier by which the backend knows the customer.
 struct Named {
     value: Option<String>,
-    /// The same under the key before, while that is told.
+    /// The same under the previous key, while that is still told.
     previous: Option<Identifier>,
 }
 
@@ -96,8 +96,8 @@ impl Named {
         Ok(Self { value: Some(own.as_str().to_owned()), previous })
     }
 
-    /// Whether a caller may call its customer so: as the backend does, or by the identifier in the token. Each may be
-    /// the one under the key before.
+    /// True if a caller may name its customer so: as the backend does, or by the identifier in the token; each may be
+    /// the one under the previous key.
     fn may_be_called(&self, caller: &Caller, claimed: &[u8]) -> bool {
         let identifiers = [&caller.customer, &caller.previous, &self.previous];
         let identifiers = identifiers.into_iter().flatten().map(Identifier::as_str);
@@ -105,8 +105,8 @@ impl Named {
     }
 }
 
-/// A name of a customer as a header field. A subject may have spaces at its ends, which are no part of the value there
-/// (RFC 9110 section 5.5): it would become another customer's name.
+/// A name of a customer as a field value. A subject with blanks at its ends is refused: they are no part of the value
+/// there (RFC 9110 section 5.5), so it would become another customer's name.
 fn field_value(name: &str) -> Result<HeaderValue, Refusal> {
     let value = HeaderValue::from_str(name).ok().filter(|_| name.trim_matches([' ', '\t']) == name);
     value.ok_or_else(|| {
@@ -123,7 +123,7 @@ fn mismatch(route: &Route, record: &mut Record) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A body into which something is written must be JSON in UTF-8, and not encoded again.
+/// Checks that a body to write into is JSON in UTF-8, and not encoded.
 fn is_plain_json(call: &Call<'_>, bytes: &Bytes) -> Result<(), Refused> {
     if bytes.is_empty() {
         return Ok(());

@@ -1,21 +1,21 @@
-//! Whether the process takes more memory than it may: then callers are refused, before the system ends it for all.
+//! The memory limit of the process: above it new requests are refused, before the kernel kills the process.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What is known of the memory.
+/// The state of the memory.
 #[derive(Debug, Default)]
 pub struct Memory {
     is_short: AtomicBool,
 }
 
 impl Memory {
-    /// Whether nobody new can be served.
+    /// True while new requests are refused.
     pub fn is_short(&self) -> bool {
         self.is_short.load(Ordering::Relaxed)
     }
 
-    /// Looks how much memory the process has; more than `limit` bytes are too much, and so is more than 95 % of them
-    /// once it has been too much. Without a limit nothing ever is.
+    /// Compares the resident memory with `limit`, in bytes. Memory is short above the limit, and then until it is below
+    /// 95 % of it; without a limit never.
     pub fn look(&self, limit: Option<u64>) {
         let status = limit.and_then(|_| std::fs::read_to_string("/proc/self/status").ok());
         self.note(limit, status.as_deref().and_then(resident));
@@ -29,12 +29,12 @@ impl Memory {
         };
         if is_short != was_short {
             self.is_short.store(is_short, Ordering::Relaxed);
-            tracing::warn!(resident, limit, is_short, "memory: new requests are refused while it is short");
+            tracing::warn!(resident, limit, is_short, "memory limit: new requests are refused while is_short");
         }
     }
 }
 
-/// The resident memory in bytes, of the form of /proc/PID/status.
+/// The resident memory in bytes, from /proc/PID/status.
 fn resident(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -1,4 +1,5 @@
-//! Rate limits, quotas and shares per caller: a caller and a route come in; permission or a 429 with `RateLimit` fields goes out.
+//! Rate limits, quotas and shares per caller: a caller and a route come in; permission or a 429 with `RateLimit` fields
+//! goes out.
 
 pub(crate) mod apply;
 pub(crate) mod caller_share;
@@ -16,51 +17,51 @@ use caller_share::CallerShares;
 use gcra::{Left, Limiter, Spent, each};
 use keys::Counted;
 
-/// The counts of all limits; all workers share them.
+/// The counts of all limits, shared by all workers.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
     names: Arc<Limiter<AttemptKey>>,
     looks: Limiter<AttemptKey>,
     calls: Limiter<(Arc<str>, Counted)>,
-    /// What a shared store has granted in advance.
+    /// Calls granted in advance by the shared store.
     leases: Leases,
-    /// Who holds how many WebSockets.
+    /// Open WebSockets by caller.
     websockets: Arc<CallerShares>,
-    /// Whose uploads, and how many, are still coming.
+    /// Uploads in flight by caller.
     uploads: Arc<CallerShares>,
 }
 
-/// What comes of a look for a secret that is remembered.
+/// The outcome of a lookup of a remembered secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
     Found,
-    /// That counts, until the secret is verified and that counts.
+    /// Counts as a miss, until the secret is verified and that counts.
     NotFound,
-    /// Too many others were looked for in vain.
+    /// Too many lookups have missed before.
     NotAllowed,
 }
 
 impl Limits {
-    /// How long to wait before another attempt under a name that this digest stands for, where there were too many.
-    pub(crate) fn name_wait(&self, name: &AttemptKey, limit: &RateLimit) -> Option<Duration> {
+    /// The delay before another attempt under this name, where there were too many.
+    pub(super) fn name_wait(&self, name: &AttemptKey, limit: &RateLimit) -> Option<Duration> {
         self.names.wait(name, limit, Instant::now())
     }
 
     /// Counts an attempt under a name, unless it is given back.
     ///
     /// # Errors
-    /// How long to wait, where that is one too many.
-    pub(crate) fn spend_name(&self, name: AttemptKey, limit: &RateLimit) -> Result<Spent<'_, AttemptKey>, Duration> {
+    /// The delay, where that is one too many.
+    pub(super) fn spend_name(&self, name: AttemptKey, limit: &RateLimit) -> Result<Spent<'_, AttemptKey>, Duration> {
         self.names.spend(name, limit, Instant::now())
     }
 
-    /// What forgets how often a name was tried.
-    pub(crate) fn forget_name(&self) -> impl Fn(&AttemptKey) + Send + Sync + 'static {
+    /// A function that forgets the attempts under a name.
+    pub(super) fn forget_name(&self) -> impl Fn(&AttemptKey) + Send + Sync + 'static {
         let names = Arc::clone(&self.names);
         move |name| names.forget(name)
     }
 
-    /// Looks whether a secret is remembered, as often as a name from a network may. Only looks that find nothing count.
+    /// Looks up a remembered secret. Only misses count against the limit of a name from a network.
     pub(crate) fn look(&self, who: AttemptKey, is_remembered: impl FnOnce() -> bool) -> Look {
         let now = Instant::now();
         if self.looks.wait(&who, &looks(), now).is_some() {
@@ -72,15 +73,15 @@ impl Limits {
         self.looks.take(who, &looks(), now).map_or(Look::NotAllowed, |_| Look::NotFound)
     }
 
-    /// What was looked for in vain has been verified, and counted as that.
-    pub(crate) fn has_verified(&self, who: AttemptKey, look: Look) {
+    /// Refunds a miss whose secret was verified, and counted as that.
+    pub(super) fn has_verified(&self, who: AttemptKey, look: Look) {
         if look == Look::NotFound {
             self.looks.give_back(&who, each(&looks()));
         }
     }
 
-    /// Forgets whoever is not held back any more, and with that names that are gone.
-    pub(crate) fn forget_idle(&self) {
+    /// Forgets idle keys, and with them names that are gone.
+    pub(super) fn forget_idle(&self) {
         let now = Instant::now();
         self.names.forget_idle(now);
         self.looks.forget_idle(now);
@@ -88,24 +89,24 @@ impl Limits {
         self.leases.forget_idle(now);
     }
 
-    /// Counts a call of a route; what is left.
+    /// Counts a call of a route; returns what is left of the limit.
     ///
     /// # Errors
-    /// How long to wait, where that is one too many.
+    /// The delay, where that is one too many.
     pub(crate) fn call(&self, route: Arc<str>, counted: Counted, limit: &RateLimit) -> Result<Left, Duration> {
         self.calls.take((route, counted), limit, Instant::now())
     }
 }
 
-/// How often a secret that is not remembered may be looked for, for one client from one network. A look costs no hash and
-/// is possible where too much has failed before, so it must not be an oracle.
+/// The limit of lookups that miss, for one client from one network. A lookup costs no hash and is possible where too
+/// much has failed before, so it must not be an oracle.
 fn looks() -> RateLimit {
     RateLimit { rate: Rate::per_minute(1), burst: Some(5) }
 }
 
-/// How many secrets can be looked for in vain in so many seconds.
+/// Number of lookups that can miss in so many seconds.
 #[cfg(test)]
-pub(crate) fn looks_in(seconds: u64) -> u64 {
+pub(super) fn looks_in(seconds: u64) -> u64 {
     gcra::burst(&looks()) + seconds * 1_000_000_000 / each(&looks())
 }
 

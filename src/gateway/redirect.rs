@@ -31,10 +31,10 @@ pub(super) fn to_https<B>(base: &str, request: &Request<B>, credentials: &FieldS
     Ok(response)
 }
 
-/// Parameters that are secret on whatever page they stand (RFC 6749 and 7523, RFC 6750 section 2.3).
+/// Parameters that carry a credential (RFC 6749 and 7523, RFC 6750 section 2.3).
 const CREDENTIALS: [&str; 5] = ["client_secret", "client_assertion", "password", "refresh_token", "access_token"];
 
-/// Whether a parameter of a query has the name of a credential, whatever the others are.
+/// True if a parameter of the query has the name of a credential.
 fn has_credential(query: Option<&str>) -> bool {
     let mut parameters = query.unwrap_or_default().split('&');
     parameters.any(|parameter| {

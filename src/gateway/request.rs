@@ -1,4 +1,5 @@
-//! A request head, read strictly, becomes a [`call::Call`]: host, target, content type and request id in the one form in which everything behind sees them.
+//! A request head, read strictly, becomes a [`call::Call`]: host, target, content type and request id in the one form
+//! in which all later steps see them.
 
 pub(crate) mod call;
 pub(crate) mod content_type;

@@ -1,4 +1,5 @@
-//! The way back: bodies of responses, with the record that closes when they end.
+//! Response bodies: a backend's body or bytes come in; a body with the record of its request, and trailers that may
+//! pass, goes out.
 
 pub(crate) mod body;
 pub(crate) mod event_stream;

@@ -1,6 +1,6 @@
-//! Whether a call that a cookie speaks for was made by the company's own pages. A browser sends cookies along with
-//! whatever a strange page makes it call; what such a page cannot do is to forge `Origin`, `Sec-Fetch-Site` or to add a
-//! header of its own (OWASP ASVS 3.5.1).
+//! CSRF protection for calls authenticated by a cookie alone. A browser sends cookies along with whatever a strange
+//! page makes it call; such a page can neither forge `Origin` and `Sec-Fetch-Site` nor add a header of its own (OWASP
+//! ASVS 3.5.1).
 
 use http::header::{ORIGIN, SEC_WEBSOCKET_VERSION};
 use http::{HeaderMap, HeaderName, Method};
@@ -10,18 +10,18 @@ use crate::policy::OwnSite;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Whether a call changes something (RFC 9110 section 9.2.1: the others are safe).
-pub(crate) fn changes_something(method: &Method) -> bool {
+/// True if the method is not safe (RFC 9110 section 9.2.1).
+pub(super) fn changes_something(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
 }
 
-/// Whether a browser opens a WebSocket with this call (RFC 6455 section 4.1). Other proxies that ask about it keep
-/// `Upgrade` to themselves, but not this.
+/// True if a browser opens a WebSocket with this call (RFC 6455 section 4.1). Proxies that ask by forward-auth keep
+/// `Upgrade` to themselves, but not this field.
 pub(crate) fn opens_websocket(headers: &HeaderMap) -> bool {
     headers.contains_key(SEC_WEBSOCKET_VERSION)
 }
 
-/// Whether something shows that the call comes from the company's own site.
+/// True if a header proves that the call comes from the company's own site.
 pub(crate) fn is_own(site: &OwnSite, host: &Host, headers: &HeaderMap) -> bool {
     if site.header.as_ref().is_some_and(|name| headers.get(name).is_some_and(|value| !value.is_empty())) {
         return true;
@@ -35,7 +35,7 @@ pub(crate) fn is_own(site: &OwnSite, host: &Host, headers: &HeaderMap) -> bool {
     }
 }
 
-/// Whether something shows that the call comes from a strange site.
+/// True if a header proves that the call comes from a strange site.
 pub(crate) fn is_strange(site: &OwnSite, host: &Host, headers: &HeaderMap) -> bool {
     (fetch_site(headers).is_some() || origin(headers).is_some()) && !is_own(site, host, headers)
 }
@@ -48,14 +48,14 @@ fn origin(headers: &HeaderMap) -> Option<&str> {
     only(headers, &ORIGIN)
 }
 
-/// What a field says; where that cannot be read, or is said twice, a word that is nobody's.
+/// The single value of a field; an empty string, which matches nothing, where it is unreadable or repeated.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
     Some(if values.next().is_none() { first.to_str().unwrap_or("") } else { "" })
 }
 
-/// Whether an origin is what the request itself asked for: scheme, host and port (RFC 6454 section 5).
+/// True if an origin has scheme, host and port of the request itself (RFC 6454 section 5).
 fn is_of(origin: &str, host: &Host) -> bool {
     let (scheme, default_port) = if host.secure { ("https://", ":443") } else { ("http://", ":80") };
     let without_default =

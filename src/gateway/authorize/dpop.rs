@@ -1,4 +1,5 @@
-//! Whether whoever sends a request has the key that its token is, or is to be, bound to (RFC 9449, RFC 8705).
+//! DPoP proofs and certificate binding: the sender of a request must hold the key that its token is bound to (RFC 9449,
+//! RFC 8705).
 
 use http::header::{HeaderName, HeaderValue};
 use http::uri::{Authority, Uri};
@@ -13,11 +14,11 @@ use crate::policy::path;
 use crate::refusal::{DpopFault, Refusal};
 use crate::state::replay::{self, Use};
 
-/// The field of the proof (RFC 9449 section 4.1).
+/// The header field of the proof (RFC 9449 section 4.1).
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 
-/// The proof in this request, held against all of it but its token; `None` where there is none. `now` is in seconds since
-/// 1970.
+/// The DPoP proof in this request, checked against all of it but its token; `None` without one. `now` is in seconds
+/// since 1970.
 pub(crate) fn proof(call: &Call<'_>, now: u64) -> Option<Result<Proof, DpopFault>> {
     let mut fields = call.parts.headers.get_all(DPOP).iter();
     let field = fields.next()?;
@@ -33,12 +34,12 @@ fn read(field: &HeaderValue, call: &Call<'_>, now: u64) -> Result<Proof, DpopFau
     Ok(proof)
 }
 
-/// By how many seconds the caller's clock may differ.
+/// Accepted clock difference of the caller, in seconds.
 fn skew(call: &Call<'_>) -> u64 {
     call.policy.issuer.as_ref().map_or(0, |issuer| issuer.clock_skew)
 }
 
-/// Whether this is the address that is asked, whatever query and fragment it has (RFC 9449 section 4.3).
+/// True if `htu` names the requested URI, apart from query and fragment (RFC 9449 section 4.3).
 fn is_target(text: &str, call: &Call<'_>) -> bool {
     let Ok(uri) = text.parse::<Uri>() else { return false };
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return false };
@@ -53,12 +54,12 @@ fn is_target(text: &str, call: &Call<'_>) -> bool {
         && path::normal(uri.path()).is_ok_and(|path| path.text == call.parts.uri.path())
 }
 
-/// Whose share of the ids that are good once an assertion or a proof of this client takes.
+/// The owner, for the replay store, of assertions and proofs of this client.
 pub(crate) fn once_owner(client: &str) -> String {
     format!("client {client}")
 }
 
-/// The same of a caller: nobody can make another one of these as easily as a key.
+/// The owner of a caller's proofs, for the replay store: an identity that is harder to multiply than a key.
 pub(crate) fn owner_of(caller: &Caller, call: &Call<'_>) -> String {
     match (&caller.client, &caller.customer, &caller.api_key) {
         (Some(client), ..) => once_owner(client),
@@ -69,12 +70,12 @@ pub(crate) fn owner_of(caller: &Caller, call: &Call<'_>) -> String {
 }
 
 impl Gateway {
-    /// Uses a proof, which nobody can do again.
+    /// Marks a proof as used. `owner` is its sender, by [`once_owner`] or [`owner_of`]; `now` is in seconds since 1970.
     ///
     /// # Errors
-    /// It was used before, or nobody knows.
-    /// `owner` is who has shown it, by [`once_owner`] or [`owner_of`].
-    pub(crate) async fn use_proof(&self, proof: &Proof, owner: &str, call: &Call<'_>, now: u64) -> Result<(), Refusal> {
+    /// [`DpopFault::Used`] for a replay, [`Refusal::ReplayShare`] where the owner has too many unexpired proofs,
+    /// [`Refusal::StateUnavailable`] where the store is away.
+    pub(super) async fn use_proof(&self, proof: &Proof, owner: &str, call: &Call<'_>, now: u64) -> Result<(), Refusal> {
         let id = replay::owned(proof.id, owner);
         let used = self.shared.state.use_once(id, proof.issued_at, proof.ends(skew(call)), now).await;
         match used.map_err(|_| Refusal::StateUnavailable)? {
@@ -84,10 +85,10 @@ impl Gateway {
         }
     }
 
-    /// What a new access token of this client is bound to. `now` is in seconds since 1970.
+    /// The binding (`cnf`) of a new access token of this client. `now` is in seconds since 1970.
     ///
     /// # Errors
-    /// The client does not show that it has the key.
+    /// The client does not prove that it holds the key.
     pub(crate) async fn binding(&self, call: &Call<'_>, client: &Client, now: u64) -> Result<Option<Binding>, Refusal> {
         match (proof(call, now), client.certificate_bound) {
             (None, must) => {

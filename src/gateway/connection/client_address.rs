@@ -1,4 +1,4 @@
-//! Where a request comes from: the other side of its connection, or the caller for whom a trusted proxy speaks there.
+//! The client address of a request: that of the peer, or the one that a trusted proxy names in `X-Forwarded-For`.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -14,19 +14,19 @@ use crate::refusal::Refusal;
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Whose callers may call on a listener, and whose word counts there about where they come from.
+/// Address rules of a listener: allowed callers, trusted proxies, and where plain HTTP may come from.
 #[derive(Debug, Default)]
 pub(crate) struct Networks {
     allow: Vec<IpNet>,
     proxy_protocol: Vec<IpNet>,
     trusted_proxies: Vec<IpNet>,
     plain_http: Vec<IpNet>,
-    /// Whether calls must have come by https to whoever ends TLS.
+    /// True if requests must have come by https to the proxy that terminates TLS.
     wants_https: bool,
 }
 
 impl Networks {
-    /// Those of a listener.
+    /// The rules of a listener.
     pub(crate) fn new(raw: &raw::Listen) -> Self {
         Self {
             allow: raw.allow.clone(),
@@ -37,22 +37,22 @@ impl Networks {
         }
     }
 
-    /// Whether a connection from there may come without TLS, on a listener without.
+    /// True if a connection from this address may be plain HTTP, on a listener without TLS.
     pub(crate) fn take_plain_http(&self, address: IpAddr) -> bool {
         self.plain_http.is_empty() || contain(&self.plain_http, address)
     }
 
-    /// Whether a call may come from this source as far as TLS is concerned.
+    /// True if a request from this source came by https, or need not.
     pub(crate) fn is_secure_enough(&self, source: &Source) -> bool {
         source.secure || !self.wants_https
     }
 
-    /// Whether a connection from there begins with a PROXY protocol header.
+    /// True if connections from this address begin with a PROXY protocol header.
     pub(crate) fn announce_callers(&self, address: IpAddr) -> bool {
         contain(&self.proxy_protocol, address)
     }
 
-    /// Whether `X-Forwarded-For` from there counts.
+    /// True if `X-Forwarded-For` from this address counts.
     pub(crate) fn trust(&self, address: IpAddr) -> bool {
         contain(&self.trusted_proxies, address)
     }
@@ -66,29 +66,29 @@ fn contain(networks: &[IpNet], address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&address))
 }
 
-/// Where requests come from.
+/// The source of a request.
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// The caller.
+    /// The client address.
     pub(crate) address: IpAddr,
-    /// The same for backends, with the proxies on the way.
+    /// The value of `X-Forwarded-For` for backends: the client and the proxies on the way.
     pub(crate) forwarded_for: HeaderValue,
-    /// Whether it may call at all.
+    /// True if the address is allowed.
     pub(crate) allowed: bool,
-    /// Whether it came by TLS.
+    /// True if the request came by TLS.
     pub(crate) secure: bool,
-    /// The host that was asked last: mostly that of the next request too.
+    /// The host that was asked for last: mostly that of the next request too.
     host: RefCell<Option<Rc<Host>>>,
 }
 
 impl Source {
-    /// The other side of a connection.
+    /// The peer of a connection.
     pub(crate) fn direct(address: IpAddr, secure: bool, networks: &Networks) -> Self {
         Self::new(address, &address.to_string(), secure, networks)
     }
 
-    /// The caller for whom the trusted proxy at `peer` speaks: the first hop that is not trusted, seen from here. What
-    /// stands before that hop is only what the caller said, and is dropped.
+    /// The caller for whom the trusted proxy at `peer` speaks: the first hop that is not trusted, seen from here. Hops
+    /// before it are only the caller's claim, and are dropped.
     ///
     /// # Errors
     /// [`Refusal::ForwardedFor`] where a hop that counts is no address.
@@ -119,7 +119,7 @@ impl Source {
         }
     }
 
-    /// The host of this name, asked from here; `None` where it is no host.
+    /// The host of this name, asked for from here; `None` where it is no valid host.
     pub(crate) fn host(&self, named: &[u8]) -> Option<Rc<Host>> {
         let mut last = self.host.borrow_mut();
         if let Some(host) = &*last
@@ -141,7 +141,7 @@ pub(crate) fn hop_address(text: &[u8]) -> Option<IpAddr> {
     address.ok().map(|address: IpAddr| address.to_canonical())
 }
 
-/// Whether the proxy was asked by TLS; `None` where it does not say.
+/// The scheme by `X-Forwarded-Proto`: true for https, `None` without a clear answer.
 fn scheme(headers: &HeaderMap) -> Option<bool> {
     // Only its own word counts: what stands before it may be a caller's, and of any bytes.
     let last = headers.get_all(X_FORWARDED_PROTO).iter().next_back()?.as_bytes();

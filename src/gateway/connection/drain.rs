@@ -1,40 +1,40 @@
-//! How an HTTP/2 connection ends without losing a call, and how long each step of it lasts.
+//! The steps by which an HTTP/2 connection ends without losing a request, and the time of each.
 
 use std::time::Duration;
 
-/// How far the end of an HTTP/2 connection is.
+/// Progress of the drain of an HTTP/2 connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Drain {
-    /// Not yet.
+    /// Not draining.
     #[default]
     None,
-    /// Once no stream has been open for a while, as then no call of the caller is on its way.
+    /// Ends once no stream has been open for a while, as then no request is on its way.
     WhenQuiet,
-    /// The caller is told with the end of its next answer.
+    /// GOAWAY with the end of the next response.
     AfterNext,
-    /// The caller is told now, whatever is open.
+    /// GOAWAY now, whatever is open.
     Now,
-    /// It is closed once no stream is open.
+    /// Closes once no stream is open.
     Close,
 }
 
-/// How long what crosses an idle connection's end may be on its way.
-pub(crate) const CROSSING: Duration = Duration::from_millis(500);
+/// Longest time for a request that crosses the end of an idle connection.
+pub(super) const CROSSING: Duration = Duration::from_millis(500);
 
-/// The same for what crosses a GOAWAY that names no stream.
-pub(crate) const CROSSING_GOAWAY: Duration = Duration::from_millis(250);
+/// Longest time for a request that crosses a GOAWAY that names no stream.
+pub(super) const CROSSING_GOAWAY: Duration = Duration::from_millis(250);
 
-/// How long the caller may take to close its side too.
-pub(crate) const CLOSING: Duration = Duration::from_secs(2);
+/// Longest time for the client to close its side too.
+pub(super) const CLOSING: Duration = Duration::from_secs(2);
 
-/// The word for a connection whose end was announced, and that nothing has crossed.
+/// Close reason: the end was announced, and no request crossed it.
 pub(crate) const ANNOUNCED: &str = "announced";
 
-/// The word for a connection that is to end and has been quiet for so long that no call seems to be on its way.
+/// Close reason: the connection drains and has been quiet for so long that no request seems to be on its way.
 pub(crate) const QUIET: &str = "quiet";
 
-/// How long that is behind a call: clients that call again and again pause less.
-pub(crate) const QUIET_PAUSE: Duration = Duration::from_millis(100);
+/// Length of that quiet time behind a request: clients that call again and again pause less.
+pub(super) const QUIET_PAUSE: Duration = Duration::from_millis(100);
 
-/// The same where no call has come since the connection began, or since it is to end.
+/// Length of that quiet time where no request has come since the connection or its drain began.
 pub(crate) const FIRST_CALL: Duration = Duration::from_secs(1);

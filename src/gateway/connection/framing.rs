@@ -1,45 +1,45 @@
-//! Where on a connection requests begin and end, told from the bytes themselves.
+//! Message boundaries of HTTP/1.1, read from the bytes themselves: request heads, and bodies by length or chunks.
 //!
-//! The HTTP parser forgives what must not be forgiven, and what it keeps of a head no longer shows it. So each head is
-//! looked at as it was sent, bodies are counted, and nothing more.
+//! The HTTP parser tolerates malformed framing, and the head that it keeps no longer shows it. So each head is checked
+//! as it was sent, and bodies are counted.
 
 use memchr::memchr_iter;
 
 /// The bytes of one connection, cut into heads and bodies.
 #[derive(Debug, Default)]
 pub(crate) struct Framing {
-    /// Whether the next head is ambiguous, once it has come as a whole and in one piece: then it need not be kept.
+    /// True if the next head is ambiguous, once it has come as a whole and in one piece: then it need not be kept.
     seen: Option<bool>,
     /// Bytes behind that head, or else behind the last body.
     pending: Vec<u8>,
     body: Body,
-    /// Whether a chunked body was not well-formed. Nothing goes on after that.
+    /// True if a chunked body was malformed. No request follows.
     is_odd: bool,
 }
 
-/// How the body of a request is framed (RFC 9112 section 6.3).
+/// The framing of a request body (RFC 9112 section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyFraming {
-    /// So many bytes; 0 for none.
+    /// Content-Length in bytes; 0 for no body.
     Length(u64),
     /// Chunked, or by the frames of HTTP/2: the length is not known beforehand.
     Chunked,
 }
 
-/// What is left of the body that is coming.
+/// The rest of the incoming body.
 #[derive(Debug, Default)]
 enum Body {
-    /// Nothing: a head is next.
+    /// No body: a head is next.
     #[default]
     Over,
     Length(u64),
     Chunked(Chunks),
-    /// Nobody knows; the connection is about to end.
+    /// Unknown; the connection is about to end.
     Lost,
 }
 
 impl Framing {
-    /// Takes bytes as they were read.
+    /// Consumes bytes as they were read.
     pub(crate) fn read(&mut self, bytes: &[u8]) {
         let used = match &mut self.body {
             Body::Over => 0,
@@ -72,8 +72,8 @@ impl Framing {
         self.pending.extend_from_slice(rest);
     }
 
-    /// Whether the head of the request that begins now is ambiguous; what follows it is its body. `None` where there is
-    /// no whole head, which the parser should not have taken for a request either.
+    /// Returns whether the head of the request that begins now is ambiguous; its body follows. `None` without a whole
+    /// head, which the parser should not have taken for a request either.
     pub(crate) fn next(&mut self, body: BodyFraming) -> Option<bool> {
         let is_ambiguous = match self.seen.take() {
             Some(is_ambiguous) => is_ambiguous,
@@ -98,17 +98,17 @@ impl Framing {
         Some(is_ambiguous)
     }
 
-    /// Whether a part of a head has come.
+    /// True if a part of a head has come.
     pub(crate) fn is_in_head(&self) -> bool {
         self.seen.is_some() || !self.pending.is_empty()
     }
 
-    /// Whether a chunked body was not well-formed in what the parser does not look at.
+    /// True if a chunked body was malformed where the parser does not look.
     pub(crate) fn is_odd(&self) -> bool {
         self.is_odd
     }
 
-    /// How much of the body of the last request has not come; `None`: nobody knows.
+    /// Missing bytes of the last request's body; `None` if unknown.
     pub(crate) fn missing(&self) -> Option<u64> {
         match self.body {
             Body::Over => Some(0),
@@ -117,12 +117,12 @@ impl Framing {
         }
     }
 
-    /// Whether bytes of the last request may still be on their way.
-    pub(crate) fn is_in_body(&self) -> bool {
+    /// True if bytes of the last request's body may still arrive.
+    pub(super) fn is_in_body(&self) -> bool {
         !matches!(self.body, Body::Over)
     }
 
-    /// Gives up: what came was no request.
+    /// Gives up: the bytes were no request.
     pub(crate) fn lose(&mut self) {
         *self = Self { body: Body::Lost, ..Self::default() };
     }
@@ -132,13 +132,13 @@ impl Framing {
 struct Head {
     /// Up to and including its empty line; empty lines before it are counted in.
     length: usize,
-    /// Whether it could be read in two ways: a bare line feed, a fragment in the target, or more than one length of the
+    /// True if it can be read in two ways: a bare line feed, a fragment in the target, or more than one length of the
     /// body (RFC 9112 sections 2.2, 3.2 and 6.3).
     is_ambiguous: bool,
 }
 
 impl Head {
-    /// The head with which these bytes begin, where it is there as a whole.
+    /// The head at the beginning of these bytes, where it is complete.
     fn find(bytes: &[u8]) -> Option<Self> {
         let mut line = 0;
         let mut is_in_target = true;
@@ -166,24 +166,24 @@ fn is_field(line: &[u8], name: &[u8]) -> bool {
     line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name)
 }
 
-/// The most digits of a chunk's size: zeros before it could go on for ever.
+/// Most digits of a chunk size: leading zeros could go on for ever.
 const LONGEST_SIZE: u8 = 16;
 
-/// Finds the end of a chunked body (RFC 9112 section 7.1). Sizes and line breaks that are not well-formed the parser
-/// refuses; of extensions and of the trailer section it does not, so these are looked at here.
+/// Finds the end of a chunked body (RFC 9112 section 7.1). The parser refuses malformed sizes and line breaks, but not
+/// malformed extensions and trailers, so these are checked here.
 #[derive(Debug, Default)]
 struct Chunks {
     place: Place,
     extension: Extension,
-    /// Whether the last byte was a carriage return.
+    /// True if the last byte was a carriage return.
     returned: bool,
-    /// Whether something was not well-formed.
+    /// True if something was malformed.
     is_odd: bool,
-    /// The size of this chunk, or what is left of it and its line break.
+    /// The size of this chunk, or the rest of it and its line break.
     size: u64,
-    /// How many digits it has.
+    /// Number of its digits.
     digits: u8,
-    /// Whether the present line has something on it.
+    /// True if the current line is not empty.
     filled: bool,
 }
 
@@ -201,7 +201,7 @@ enum Place {
 }
 
 impl Chunks {
-    /// Where in these bytes the body ends, if it does.
+    /// The end of the body within these bytes, as an index.
     fn end(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut at = 0;
         while at < bytes.len() {
@@ -254,7 +254,7 @@ impl Chunks {
     }
 }
 
-/// Where in the extensions of a chunk a byte stands (RFC 9112 section 7.1.1).
+/// Position within the extensions of a chunk (RFC 9112 section 7.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Extension {
     /// Behind the size, or behind a whole extension.
@@ -275,7 +275,7 @@ enum Extension {
 }
 
 impl Extension {
-    /// Whether this byte may come next; a carriage return ends the line.
+    /// Returns whether this byte may come next; a carriage return ends the line.
     fn takes(&mut self, byte: u8) -> bool {
         let is_blank = matches!(byte, b' ' | b'\t');
         let next = match (*self, byte) {
@@ -299,13 +299,13 @@ impl Extension {
         true
     }
 
-    /// Whether the line may end here.
+    /// True if the line may end here.
     fn may_end(self) -> bool {
         matches!(self, Self::Whole | Self::Name { begun: true } | Self::Value { begun: true })
     }
 }
 
-/// RFC 9110 section 5.6.2.
+/// A byte of a token (RFC 9110 section 5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

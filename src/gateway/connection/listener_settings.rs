@@ -1,4 +1,4 @@
-//! Per-listener settings, swapped on reload.
+//! Per-listener settings of requests, swapped on reload.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,41 +10,41 @@ use http::header::{self, HeaderValue};
 use super::client_address::Networks;
 use crate::config::raw;
 
-/// A listener, as its requests see it.
+/// The settings of a listener that matter to its requests.
 #[derive(Debug, Default)]
 pub struct Entrance {
-    /// Its place in the configuration.
+    /// Its index in the configuration.
     pub(crate) number: usize,
-    /// Whose callers may call, and whose word about them counts.
+    /// Address rules.
     pub(crate) networks: Networks,
-    /// Whom tokens are for that are issued here, where that is an audience set apart.
+    /// The audience of tokens issued here, where the listener has its own.
     pub(crate) audience: Option<Arc<str>>,
-    /// Whether it answers only proxies that ask about requests.
+    /// True if it answers forward-auth questions only.
     pub(crate) only_decides: bool,
-    /// Where callers are sent, where that is all that it does.
+    /// The origin to redirect to, on a listener that only redirects.
     redirect: Option<String>,
-    /// What browsers are told about https (RFC 6797).
+    /// The value of `Strict-Transport-Security` (RFC 6797).
     hsts: Option<HeaderValue>,
-    /// Whether another one has replaced it.
+    /// True once a reload has replaced these settings.
     is_over: AtomicBool,
 }
 
-/// The entrance of a listener that is in force.
+/// The settings of a listener that are in force.
 #[derive(Debug)]
 pub struct InForce(ArcSwap<Entrance>);
 
 impl InForce {
-    /// Begins with this one.
+    /// Begins with these settings.
     pub(crate) fn new(entrance: Entrance) -> Self {
         Self(ArcSwap::from_pointee(entrance))
     }
 
-    /// As it is now.
+    /// The current settings.
     pub(crate) fn now(&self) -> Arc<Entrance> {
         self.0.load_full()
     }
 
-    /// Puts another one in force: for each request that begins from now on, also on connections that are open.
+    /// Swaps the settings, for each request that begins from now on, also on open connections.
     pub fn replace(&self, entrance: Entrance) {
         let before = self.0.swap(Arc::new(entrance));
         before.is_over.store(true, Ordering::Release);
@@ -52,7 +52,7 @@ impl InForce {
 }
 
 impl Entrance {
-    /// As configured.
+    /// The settings as configured.
     pub fn new(number: usize, raw: &raw::Listen) -> Self {
         let hsts = raw.tls.as_ref().and_then(|tls| tls.hsts);
         Self {
@@ -66,7 +66,7 @@ impl Entrance {
         }
     }
 
-    /// Whether another one has replaced it.
+    /// True once a reload has replaced these settings.
     pub(crate) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Acquire)
     }
@@ -76,7 +76,7 @@ impl Entrance {
         self.redirect.as_deref()
     }
 
-    /// Adds what every answer of this listener says.
+    /// Adds the header fields that every response of this listener has.
     pub(crate) fn apply_headers(&self, headers: &mut HeaderMap) {
         if let Some(hsts) = &self.hsts {
             headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());

@@ -1,5 +1,5 @@
-//! Who a client is that calls an OAuth endpoint: what it shows of itself, by exactly one method (RFC 6749 section 2.3),
-//! and whether that proves it. One file below here for each method.
+//! Client authentication at the OAuth endpoints, by exactly one method (RFC 6749 section 2.3). One file below here for
+//! each method.
 
 mod assertion;
 mod certificate;
@@ -23,10 +23,10 @@ use crate::policy::AccessToken;
 use crate::refusal::Refusal;
 use assertion::Assertion;
 use certificate::ByCertificate;
-use secret::Secret;
+use secret::{Secret, ShownSecret};
 pub(crate) use verified_secrets::Remembered;
 
-/// What a client shows of itself.
+/// Client credentials as presented.
 enum Shown<'f> {
     /// `client_secret_basic` and `client_secret_post`: its id and a secret.
     Secret(Secret),
@@ -37,7 +37,7 @@ enum Shown<'f> {
 }
 
 impl<'f> Shown<'f> {
-    /// What is shown, by exactly one method.
+    /// The credentials of a request, by exactly one method.
     fn read(
         headers: &HeaderMap,
         query: &'f Form,
@@ -60,7 +60,7 @@ impl<'f> Shown<'f> {
         }
     }
 
-    /// The ids that it may mean, the likeliest first.
+    /// The possible client ids, the likeliest first.
     fn ids(&self) -> Vec<&str> {
         match self {
             Self::Secret(secret) => secret.ids().collect(),
@@ -71,10 +71,10 @@ impl<'f> Shown<'f> {
 }
 
 impl Gateway {
-    /// The client that has proved itself.
+    /// The authenticated client.
     ///
     /// # Errors
-    /// That it has not, or has tried too often.
+    /// The authentication failed, or was tried too often.
     pub(crate) async fn authenticate<'a>(
         &self,
         call: &Call<'a>,
@@ -97,7 +97,9 @@ impl Gateway {
         record.attempt = Some(who.shown(policy));
         record.known.client = client.map(|client| Arc::clone(&client.id));
         match &shown {
-            Shown::Secret(secret) => self.prove_by_secret(policy, client, secret, who, endpoint, now).await?,
+            Shown::Secret(secret) => {
+                self.prove_by_secret(policy, endpoint, who, ShownSecret { client, secret, now }).await?;
+            }
             Shown::Assertion(assertion) => {
                 self.judged(who, costs, self.prove_by_assertion(client, assertion, now)).await?;
             }
@@ -117,7 +119,7 @@ impl Gateway {
 ///
 /// # Errors
 /// A body that is no form, or a secret in the query.
-pub(crate) async fn read_forms(call: &mut Call<'_>, record: &mut Record) -> Result<(Form, Form), Refused> {
+pub(super) async fn read_forms(call: &mut Call<'_>, record: &mut Record) -> Result<(Form, Form), Refused> {
     let query = form::open_query(call.parts.uri.query())?;
     if !matches!(call.type_to_read()?.as_deref(), None | Some(FORM)) {
         return Err(Refused::of_types(&[FORM]));
@@ -126,12 +128,12 @@ pub(crate) async fn read_forms(call: &mut Call<'_>, record: &mut Record) -> Resu
     Ok((query, Form::parse(&body)?))
 }
 
-/// Whether a client shows anything that is to prove who it is. An id alone is that of a public client, which has nothing
-/// to prove itself with (RFC 6749 section 3.2.1): it is not even looked up.
+/// True if a client presents anything to authenticate with. An id alone is that of a public client (RFC 6749 section
+/// 3.2.1): it is not even looked up.
 ///
 /// # Errors
 /// A parameter is repeated.
-pub(crate) fn is_shown(headers: &HeaderMap, form: &Form) -> Result<bool, Refused> {
+pub(super) fn is_shown(headers: &HeaderMap, form: &Form) -> Result<bool, Refused> {
     let mut is_shown = headers.contains_key(header::AUTHORIZATION);
     for name in ["client_secret", "client_assertion", "client_assertion_type"] {
         is_shown |= form.one(name)?.is_some();
@@ -139,12 +141,12 @@ pub(crate) fn is_shown(headers: &HeaderMap, form: &Form) -> Result<bool, Refused
     Ok(is_shown)
 }
 
-/// The id that must stand beside what proves it.
+/// The `client_id` that must accompany the credentials.
 fn client_id<'a>(query: &'a Form, form: &'a Form) -> Result<&'a str, Refused> {
     one_of(query, form, "client_id")?.ok_or(Refused::of_parameter(Refusal::ClientAuthenticationMissing, "client_id"))
 }
 
-/// A parameter that may stand in the query or in the body, but not say two things.
+/// A parameter that may stand in the query or in the body, but not with two values.
 pub(crate) fn one_of<'a>(query: &'a Form, form: &'a Form, name: &'static str) -> Result<Option<&'a str>, Refused> {
     match (query.one(name)?, form.one(name)?) {
         (Some(one), Some(other)) if one != other => Err(Refused::of_parameter(Refusal::ParameterRepeated, name)),

@@ -15,31 +15,46 @@ use crate::state::session::{LoginId, SessionDigest};
 /// Claims of an account that go into its JWT.
 pub(super) type Claims = BTreeMap<String, Value>;
 
-/// A customer's JWT of this login, and of its family of refresh tokens where there is one.
-pub(crate) fn sign_customer(
-    call: &Call<'_>,
-    customer: &Identifier,
-    claims: Claims,
-    Issued { at: now, number }: Issued,
-    lifetime: u64,
-    login: LoginId,
-    family: Option<&SessionDigest>,
-) -> Result<String, Refusal> {
-    let issuer = call.policy.issuer.as_ref().ok_or(Refusal::Internal)?;
-    let mut claims = claims;
-    let ours = json!({
-        "iss": issuer.url, "aud": *call.audience(issuer), "sub": customer.as_str(),
-        "iat": now, "nbf": now, "exp": now.saturating_add(lifetime), "jti": token_id(), "sid": login.to_string(),
-    });
-    if let Value::Object(ours) = ours {
-        claims.extend(ours);
+/// The contents of a customer's JWT.
+pub(super) struct CustomerJwt<'a> {
+    /// Its subject.
+    pub(super) customer: &'a Identifier,
+    /// Further claims, of the customer's account.
+    pub(super) claims: Claims,
+    /// When it is issued, and the revocation rules known by then.
+    pub(super) issued: Issued,
+    /// Seconds until it expires.
+    pub(super) lifetime: u64,
+    /// The login that it is part of.
+    pub(super) login: LoginId,
+    /// The family of refresh tokens of this login, where there is one.
+    pub(super) family: Option<&'a SessionDigest>,
+}
+
+impl CustomerJwt<'_> {
+    /// The signed JWT, for the audience of the listener.
+    ///
+    /// # Errors
+    /// [`Refusal::Internal`] where there is no key to sign with.
+    pub(super) fn sign(self, call: &Call<'_>) -> Result<String, Refusal> {
+        let issuer = call.policy.issuer.as_ref().ok_or(Refusal::Internal)?;
+        let Issued { at: now, number } = self.issued;
+        let mut claims = self.claims;
+        let ours = json!({
+            "iss": issuer.url, "aud": *call.audience(issuer), "sub": self.customer.as_str(),
+            "iat": now, "nbf": now, "exp": now.saturating_add(self.lifetime), "jti": token_id(),
+            "sid": self.login.to_string(),
+        });
+        if let Value::Object(ours) = ours {
+            claims.extend(ours);
+        }
+        claims.remove(jwt::RULES);
+        if let Some(number) = number {
+            claims.insert(jwt::RULES.to_owned(), number.into());
+        }
+        if let Some(family) = self.family {
+            claims.insert(jwt::FAMILY.to_owned(), jwt::family_claim(family).into());
+        }
+        issuer.keys.sign("JWT", &claims, now).map_err(|_| Refusal::Internal)
     }
-    claims.remove(jwt::RULES);
-    if let Some(number) = number {
-        claims.insert(jwt::RULES.to_owned(), number.into());
-    }
-    if let Some(family) = family {
-        claims.insert(jwt::FAMILY.to_owned(), jwt::family_claim(family).into());
-    }
-    issuer.keys.sign("JWT", &claims, now).map_err(|_| Refusal::Internal)
 }

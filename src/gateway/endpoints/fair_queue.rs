@@ -1,5 +1,5 @@
-//! A queue for attempts to log in, in which nobody waits for what others do: networks take turns, under one name from one
-//! network one attempt runs at a time, and who floods fills only the share of the own network.
+//! A fair queue for login attempts: networks take turns, one attempt runs at a time under one name from one network,
+//! and a flood fills only the share of its own network.
 //!
 //! Everything that is counted here is a guard: a caller that hangs up gives back its place, its name and its permit.
 
@@ -11,36 +11,36 @@ use tokio::sync::oneshot;
 
 use crate::state::login_lockout::AttemptKey;
 
-/// How many attempts of one network may wait in a lane.
-pub(crate) const MAX_OF_NETWORK: usize = 64;
+/// Most waiting attempts of one network in a lane.
+pub(super) const MAX_OF_NETWORK: usize = 64;
 
-/// How many may wait in a lane in all. They hold no more than their connection and their form.
+/// Most waiting attempts in a lane. Each holds no more than its connection and its form.
 pub(crate) const MAX_WAITING: usize = 512;
 
-/// Of so many turns the last goes to those of whom nothing is known, where both lanes wait.
+/// Every fourth turn goes to the lane of the unknown, where both lanes wait.
 const TURNS: u64 = 4;
 
-/// Whose attempt it is.
+/// The origin of an attempt.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
     /// Its network takes turns with others.
     pub(crate) network: IpAddr,
-    /// The digest of its name and network, or of its network alone: of which one runs at a time.
+    /// The digest of its name and network, or of its network alone; one attempt runs at a time for each.
     pub(crate) name: AttemptKey,
-    /// In which lane it waits.
-    pub(crate) lane: Lane,
+    /// Its lane.
+    pub(super) lane: Lane,
 }
 
 /// Two lanes, so that those who were right before do not wait behind a flood from many networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lane {
-    /// Under this name somebody was right from this network a while ago.
+pub(super) enum Lane {
+    /// Somebody has logged in under this name from this network a while ago.
     Known,
     /// Everybody else.
     Unknown,
 }
 
-/// Why there is no place in the queue.
+/// The reason for which there is no place in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Full {
     /// The caller's own network has as many waiting as it may.
@@ -53,12 +53,12 @@ pub(crate) enum Full {
 #[derive(Debug)]
 pub(crate) struct FairQueue(Arc<Shared>);
 
-/// An attempt whose turn it is.
+/// An attempt that may run.
 #[derive(Debug)]
 pub(crate) struct Turn {
     /// Held until the attempt has been judged, and its caller may know of it.
     pub(crate) name: NameHeld,
-    /// Held for as long as it takes what is scarce, also where its caller has gone.
+    /// Held for as long as the attempt uses the scarce resource, also where its caller has gone.
     pub(crate) permit: Permit,
 }
 
@@ -66,13 +66,13 @@ pub(crate) struct Turn {
 #[derive(Debug)]
 pub(crate) struct NameHeld(Arc<Shared>, AttemptKey);
 
-/// One of those that may run at once.
+/// One of the places of those that run.
 #[derive(Debug)]
 pub(crate) struct Permit(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// How many may run at once.
+    /// Most attempts that run at once.
     most: usize,
     waiting: Mutex<Waiting>,
 }
@@ -80,16 +80,16 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Waiting {
     running: usize,
-    /// Names under which something runs.
+    /// Names under which an attempt runs.
     held: HashSet<AttemptKey>,
     known: Line,
     unknown: Line,
     turns: u64,
-    /// The number of the next that comes.
+    /// The sequence number of the next attempt.
     next: u64,
 }
 
-/// Those who wait in one lane.
+/// The attempts that wait in one lane.
 #[derive(Debug, Default)]
 struct Line {
     networks: HashMap<IpAddr, VecDeque<Waiter>>,
@@ -114,7 +114,7 @@ struct Place<'a> {
 }
 
 impl FairQueue {
-    /// A queue for something of which so many may run at once.
+    /// A queue for a resource that `most` may use at once.
     pub(crate) fn new(most: usize) -> Self {
         Self(Arc::new(Shared { most, waiting: Mutex::default() }))
     }
@@ -131,12 +131,12 @@ impl FairQueue {
         is_mine.await.map_err(|_| Full::Queue)
     }
 
-    /// Whether a newcomer would have to wait behind others.
-    pub(crate) fn is_contended(&self) -> bool {
+    /// True if a newcomer would have to wait behind others.
+    pub(super) fn is_contended(&self) -> bool {
         self.0.lock().count() > 0
     }
 
-    /// How many run or wait.
+    /// Number of attempts that run or wait.
     pub(crate) fn len(&self) -> usize {
         let waiting = self.0.lock();
         waiting.running + waiting.count()
@@ -148,8 +148,8 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives turns to those whose turn it is. What is sent to somebody who has just gone comes back as dropped guards, so
-    /// nothing is sent while the lock is held.
+    /// Gives turns to the next in the queue. A turn that is sent to somebody who has just gone comes back as dropped
+    /// guards, so nothing is sent while the lock is held.
     fn go_on(self: &Arc<Self>) {
         loop {
             let Some(next) = self.lock().take_next(self.most) else { return };
@@ -214,8 +214,8 @@ impl Line {
         Ok(())
     }
 
-    /// The newest of the network with the longest queue gives way to one that would be the `number`th of its own; whether
-    /// there is such a network.
+    /// Drops the newest attempt of the network with the longest queue, in favour of one that would be the `number`th of
+    /// its own network. Returns whether there was such a network.
     fn make_room(&mut self, number: usize) -> bool {
         let longest = self.networks.iter().max_by_key(|(_, queue)| queue.len());
         let Some((network, _)) = longest.filter(|(_, queue)| queue.len() > number) else { return false };

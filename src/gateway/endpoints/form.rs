@@ -1,4 +1,4 @@
-//! Forms, in a body or in a query (RFC 6749 section 3.1): each parameter once, an empty one is none.
+//! Forms in a body or in a query (RFC 6749 section 3.1): each parameter once; an empty one counts as absent.
 
 use crate::gateway::error::Refused;
 use crate::refusal::Refusal;
@@ -6,10 +6,10 @@ use percent_encoding::percent_decode;
 use zeroize::Zeroizing;
 
 /// The media type of forms.
-pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Largest body of a login, logout or OAuth request, in bytes.
-pub(crate) const MAX_FORM: u64 = 8 * 1024;
+pub(super) const MAX_FORM: u64 = 8 * 1024;
 
 /// The parameters of a form. Values may be secret: they are wiped when dropped.
 pub(crate) struct Form(Vec<(String, Zeroizing<String>)>);
@@ -34,7 +34,7 @@ impl Form {
     ///
     /// # Errors
     /// [`Refusal::Json`] for anything else.
-    pub(crate) fn parse_json(text: &[u8]) -> Result<Self, Refusal> {
+    pub(super) fn parse_json(text: &[u8]) -> Result<Self, Refusal> {
         struct Members;
         impl<'de> serde::de::Visitor<'de> for Members {
             type Value = Vec<(String, Zeroizing<String>)>;
@@ -75,17 +75,17 @@ impl Form {
         self.one(name)?.ok_or(Refused::of_parameter(Refusal::ParameterMissing, name))
     }
 
-    /// Whether there is a parameter of this name, even an empty one.
+    /// True if there is a parameter of this name, even an empty one.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(known, _)| known == name)
     }
 }
 
-/// A query in which no secret stands.
+/// The form of a query without secrets.
 ///
 /// # Errors
 /// [`Refusal::SecretInQuery`] where one does.
-pub(crate) fn open_query(query: Option<&str>) -> Result<Form, Refused> {
+pub(super) fn open_query(query: Option<&str>) -> Result<Form, Refused> {
     let form = Form::parse(query.unwrap_or_default().as_bytes())?;
     match SECRETS.into_iter().find(|name| form.has(name)) {
         Some(name) => Err(Refused::of_parameter(Refusal::SecretInQuery, name)),
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
     use crate::gateway::error::Detail;
 
-    /// The value of a parameter; for what it is refused, and by which name.
+    /// The value of a parameter, or the refusal and the parameter that it names.
     fn one<'f>(form: &'f Form, name: &'static str) -> Result<Option<&'f str>, (Refusal, Option<&'static str>)> {
         form.one(name).map_err(|refused| match refused.detail.as_deref() {
             Some(Detail::Parameter(name)) => (refused.refusal, Some(*name)),

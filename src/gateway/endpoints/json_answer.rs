@@ -8,7 +8,7 @@ use http::header::{self, HeaderValue};
 use crate::config::raw::NumberStyle;
 use crate::gateway::response::body::ResponseBody;
 
-/// An answer that nobody may keep.
+/// A JSON response that must not be cached.
 pub(crate) fn json_response(text: String) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::full(text));
     let headers = response.headers_mut();

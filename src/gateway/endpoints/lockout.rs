@@ -1,8 +1,8 @@
-//! An attempt to log in, or of a client to prove itself: who fails waits, and nobody else.
+//! Login attempts and client authentications: failures lock out the name and the network that failed, and nobody else.
 //!
-//! Failures count by network, and by name within a network ([`crate::state::login_lockout`]). What counts by name alone
-//! protects the queue of hashes: it is taken only where something is really going to be verified for somebody of whom
-//! nothing is known, and given back where that was no failure.
+//! Failures count by network, and by name within a network ([`crate::state::login_lockout`]). The limit by name alone
+//! protects the queue of hashes: it is charged only where a hash is really going to be verified for an unknown caller,
+//! and refunded where that was no failure.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,60 +12,63 @@ use super::fair_queue::{FairQueue, Full, Lane, NameHeld, Origin, Permit};
 use crate::backend::Backend;
 use crate::backend::admission::Admission;
 use crate::config::raw::RateLimit;
+use crate::gateway::Gateway;
 use crate::gateway::error::Refused;
+use crate::gateway::rate_limit::Limits;
 use crate::gateway::rate_limit::gcra::Spent;
 use crate::gateway::rate_limit::keys::{key, network, retry_later};
-use crate::gateway::{Gateway, Shared};
 use crate::hex::hex;
 use crate::normalization::folded_name;
 use crate::policy::Policy;
 use crate::refusal::{Refusal, TokenFault};
+use crate::state::State;
 use crate::state::login_lockout::{AttemptKey, AttemptKeys, Cost, Costs, Spelling};
 
-/// The longest wait for a network of which more come than may wait, in milliseconds.
+/// Longest delay of a network with more attempts than may wait, in milliseconds.
 const LONGEST_OF_CROWD: u64 = 10_000;
 
-/// How long a caller has waited in vain who gives up on a login that answers nobody.
+/// Time after which a caller who gives up on an unresponsive login backend is not counted as failed.
 const IN_VAIN: Duration = Duration::from_secs(1);
 
-/// What is tried.
+/// The kind of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Attempt {
     Login,
     AccessToken,
-    /// A refresh token of somebody who is no client.
+    /// A refresh token, without client authentication.
     Refresh,
 }
 
-/// Whose attempt it is: a name in a network, or whoever has that name.
+/// The keys of an attempt: its name within a network, and the name alone.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Who {
     what: Attempt,
     network: IpAddr,
     keys: AttemptKeys,
-    /// Those for whom its network has no place in a queue.
+    /// The key of attempts for which its network has no place in a queue.
     crowd: AttemptKey,
 }
 
-/// An attempt that may be made. It counts as failed if it has begun and its caller does not wait for what comes of it,
-/// unless nothing would have come.
+/// An attempt that may be made. It counts as failed if it has begun and its caller does not wait for the result, unless
+/// there would have been none.
 pub(crate) struct Tried<'a> {
-    shared: &'a Shared,
+    limits: &'a Limits,
+    state: &'a State,
     who: Who,
     costs: Costs,
-    /// What it took of the limit of its name.
+    /// Its charge against the limit of its name.
     spent: Option<Spent<'a, AttemptKey>>,
-    /// While it is held, nothing else is tried under this name from there.
+    /// While held, nothing else is tried under this name from this network.
     held: Option<NameHeld>,
-    /// Whether it has begun and nobody has judged it.
+    /// True if it has begun and has no result yet.
     is_open: bool,
-    /// Who is asked about it, and since when.
+    /// The backend that is asked about it, and the start of that.
     asked: Option<(Arc<Admission>, Instant)>,
 }
 
 impl Who {
-    /// Somebody who says that this is his name. Where several spellings of a name are counted as one and may be the names
-    /// of several people, `spelling` is the one that is tried: who is right in it is right in no other.
+    /// The keys of an attempt under this name. Where several spellings of a name count as one and may be the names of
+    /// several people, `spelling` is the one that is tried: a success in it is none in another.
     pub(crate) fn new(what: Attempt, name: &str, spelling: Option<&str>, address: IpAddr) -> Self {
         let network = network(address);
         let (word, address) = (what.as_str(), network.to_string());
@@ -82,32 +85,32 @@ impl Who {
         Self { what, network, keys, crowd: key(&["crowd", word, &address]) }
     }
 
-    /// What stands for the name in the log.
+    /// The pseudonym of the name in the log.
     pub(crate) fn shown(&self, policy: &Policy) -> Box<str> {
         shown(policy, &self.keys.who).into()
     }
 
-    /// What stands for the name in this network.
+    /// The key of the name in this network.
     pub(crate) fn key(&self) -> AttemptKey {
         self.keys.name
     }
 }
 
 impl Gateway {
-    /// Something is about to be tried; too many failures before are the refusal, whatever is shown now.
-    pub(crate) async fn try_as(&self, who: Who, costs: Costs) -> Result<Tried<'_>, Refused> {
-        let shared = &*self.shared;
-        match shared.state.wait(&who.keys, unix_millis()).await {
-            0 => Ok(Tried { shared, who, costs, spent: None, held: None, is_open: false, asked: None }),
+    /// Begins an attempt. Too many failures before are the refusal, whatever is presented now.
+    pub(super) async fn try_as(&self, who: Who, costs: Costs) -> Result<Tried<'_>, Refused> {
+        let (limits, state) = (&self.shared.limits, &self.shared.state);
+        match state.wait(&who.keys, unix_millis()).await {
+            0 => Ok(Tried { limits, state, who, costs, spent: None, held: None, is_open: false, asked: None }),
             wait => Err(who.locked(wait)),
         }
     }
 
-    /// Tries what takes nothing scarce and nobody can guess, such as a signature, and counts what comes of it. What is right
-    /// passes whatever failed before, and lifts no lock, as somebody may be guessing at a secret of the same name.
+    /// Counts the outcome of a proof that is cheap and that nobody can guess, such as a signature. A success passes
+    /// whatever failed before, and lifts no lock, as somebody may be guessing at a secret of the same name.
     ///
     /// # Errors
-    /// That of the proof; or, where that is a failure, that too much has failed before.
+    /// That of the proof; or, where that is a failure, the lock-out after too many.
     pub(crate) async fn judged<T>(
         &self,
         who: Who,
@@ -125,8 +128,8 @@ impl Gateway {
         Ok(outcome?)
     }
 
-    /// How this process would refuse an attempt, without asking a shared store.
-    pub(crate) fn refusal_here(&self, who: &Who) -> Option<Refused> {
+    /// The lock-out of an attempt as known to this process, without asking a shared store.
+    pub(super) fn refusal_here(&self, who: &Who) -> Option<Refused> {
         match self.shared.state.wait_here(&who.keys, unix_millis()) {
             0 => None,
             wait => Some(who.locked(wait)),
@@ -135,13 +138,15 @@ impl Gateway {
 }
 
 impl Tried<'_> {
-    /// Waits for a turn at something scarce. From here on it has begun. One attempt under a name from its network has its
-    /// turn at a time; of a network whose failures cost nothing no more, one in all: what fails next locks it.
+    /// Waits for a turn at the scarce resource. From here on the attempt has begun. One attempt runs at a time under a
+    /// name from its network; and one in all of a network that has used up its free failures: its next failure locks
+    /// it.
     ///
     /// # Errors
-    /// The queue is full, the name is tried too often from everywhere, or too much has failed in the meantime.
+    /// The queue is full, the name is tried too often from everywhere, or too many attempts have failed in the
+    /// meantime.
     pub(crate) async fn turn(&mut self, queue: &FairQueue, limit: &RateLimit) -> Result<Permit, Refused> {
-        let (limits, state, who) = (&self.shared.limits, &self.shared.state, self.who);
+        let (limits, state, who) = (self.limits, self.state, self.who);
         let spent_for = limits.name_wait(&who.keys.who, limit);
         let crowd_wait = state.crowd_wait(&who.crowd, unix_millis());
         let is_contended = spent_for.is_some() || crowd_wait > 0 || queue.is_contended();
@@ -180,11 +185,11 @@ impl Tried<'_> {
         Ok(turn.permit)
     }
 
-    /// Counts what came of it. Only a clear no is a failure. The name is held for as long as what is returned: until the
-    /// caller learns of it, so that nobody learns from the next attempt how long this one took.
+    /// Counts the outcome. Only a clear no is a failure. The name is held for as long as the returned guard, until the
+    /// caller learns the outcome, so that nobody learns from the next attempt how long this one took.
     pub(crate) async fn judge<T>(mut self, outcome: &Result<T, Refusal>) -> Option<NameHeld> {
         self.is_open = false;
-        let (state, keys, now) = (&self.shared.state, self.who.keys, unix_millis());
+        let (state, keys, now) = (self.state, self.who.keys, unix_millis());
         match outcome {
             Ok(_) => {
                 state.note_right(&keys, now);
@@ -199,12 +204,12 @@ impl Tried<'_> {
         self.held.take()
     }
 
-    /// From here on this backend is asked about it.
+    /// Notes that this backend is asked from here on.
     pub(crate) fn asks(&mut self, backend: &Backend) {
         self.asked = Some((Arc::clone(&backend.admission), Instant::now()));
     }
 
-    /// Whether its caller has waited in vain: who asks a login that answers nobody is no guesser.
+    /// True if its caller has waited in vain on an unresponsive login backend: that is no guesser.
     fn is_outage(&self) -> bool {
         let waited = |(admission, since): &(Arc<Admission>, Instant)| {
             since.elapsed() >= IN_VAIN && admission.is_silent_since(*since)
@@ -212,8 +217,8 @@ impl Tried<'_> {
         self.asked.as_ref().is_some_and(waited)
     }
 
-    /// It has been judged before: it is not counted again.
-    pub(crate) fn retract(mut self) {
+    /// Ends the attempt without counting it, as it was judged before.
+    pub(super) fn retract(mut self) {
         self.is_open = false;
     }
 
@@ -228,7 +233,7 @@ impl Drop for Tried<'_> {
     fn drop(&mut self) {
         if self.is_open && !self.is_outage() {
             self.keep_spent();
-            self.shared.state.fail_later(&self.who.keys, self.costs, unix_millis());
+            self.state.fail_later(&self.who.keys, self.costs, unix_millis());
         }
     }
 }
@@ -243,7 +248,7 @@ impl Who {
     }
 }
 
-/// Whether it is a clear no. An assertion that comes again is none: its client has signed it.
+/// True for a clear no. A replayed assertion is none: its client has signed it.
 fn is_failure(refusal: Refusal) -> bool {
     use Refusal as R;
     match refusal {
@@ -258,7 +263,7 @@ fn is_failure(refusal: Refusal) -> bool {
     }
 }
 
-/// The key of a name, whatever the network: `login` and what is typed in as the name of a user, or `client` and an id.
+/// The key of a name, whatever the network; `kind` is `login`, with a typed user name, or `client`, with a client id.
 /// `None` for another kind.
 pub fn attempts_of(kind: &str, name: &str) -> Option<AttemptKey> {
     match kind {
@@ -278,7 +283,8 @@ pub fn attempts_from(kind: &str, address: IpAddr) -> Option<AttemptKey> {
     Some(key(&[word, &network(address).to_string()]))
 }
 
-/// What stands for a name in logs and lists. Names can be guessed, so nobody can try them without the key of identifiers.
+/// The pseudonym of a name in logs and lists. Names can be guessed, so nobody can try them without the key of
+/// identifiers.
 pub fn shown(policy: &Policy, who: &AttemptKey) -> String {
     match &policy.auth.deriver {
         Some(deriver) => hex(&deriver.pseudonym(who)),
@@ -314,7 +320,7 @@ impl Attempt {
     }
 }
 
-/// What it costs a network that more come than may wait: as failing does, but nobody is kept away for long.
+/// The cost of more attempts than may wait, for their network: that of a failure, but with a short delay.
 fn crowd_cost(costs: Costs) -> Cost {
     let longest = costs.network.longest.min(LONGEST_OF_CROWD);
     Cost { delay: costs.network.delay.min(longest), longest, ..costs.network }
@@ -333,7 +339,7 @@ mod tests {
 
     const DAY: u64 = 24 * 3600 * 1_000;
 
-    /// How many guesses somebody has on the first day who waits until all is forgotten after so many.
+    /// Number of guesses on the first day of an attacker who waits until all is forgotten after so many.
     fn guesses(cost: Cost, at_once: usize) -> usize {
         let (mut now, mut failures, mut made) = (0, Failures::default(), 0);
         while now < DAY {
@@ -370,7 +376,7 @@ mod tests {
         }
     }
 
-    /// With a comma before the last three digits of each thousand.
+    /// The number with a comma before each group of three digits.
     fn thousands(number: u64) -> String {
         let text = number.to_string();
         let comma = |at: usize| if at > 0 && (text.len() - at).is_multiple_of(3) { "," } else { "" };

@@ -7,7 +7,7 @@ use http::header::{self, HeaderValue};
 use http::{Method, Request, Response};
 use hyper::body::Body as _;
 
-use super::customer_token::{Claims, sign_customer};
+use super::customer_token::{Claims, CustomerJwt};
 use super::form::{self, FORM, Form, MAX_FORM};
 use super::json_answer::{json_response, times};
 use super::lockout::{Attempt, Tried, Who};
@@ -38,18 +38,32 @@ use crate::state::refresh_token::{Family, RefreshToken};
 use crate::state::revocation::Issued;
 use crate::state::session::{Agent, LoginId, Session};
 
-/// What stands in the place of a route's name.
+/// The route name in log and metrics.
 pub(crate) const NAME: &str = "login";
 
-/// How many may be asked of the company's own login at once. Others wait in a fair queue, so that nobody takes all places that
-/// its backend has.
+/// Most concurrent requests to the login backend. Others wait in a fair queue, so that nobody takes all its places.
 pub(crate) const MAX_ASKED: usize = 128;
 
-/// No answer of the company's own login is larger.
+/// Largest response of the login backend, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// Who has logged in: the customer, what the JWT also says, and the account where it is known.
+/// A proved login: the customer, further claims of the JWT, and the account where it is known.
 type Proved = (Identifier, Claims, Option<AccountStamp>);
+
+/// The username and the password of a login, as typed.
+#[derive(Clone, Copy)]
+struct LoginForm<'f> {
+    username: &'f str,
+    password: &'f str,
+}
+
+/// A proved login, and the common attributes of all that it gives out.
+struct LoginGrant {
+    id: LoginId,
+    customer: Identifier,
+    account: Option<AccountStamp>,
+    issued: Issued,
+}
 
 impl Gateway {
     /// Answers a login.
@@ -80,12 +94,11 @@ impl Gateway {
         };
         let body = call.read_body(MAX_FORM, record).await?;
         let form = if is_json { Form::parse_json(&body)? } else { Form::parse(&body)? };
-        let username = form.required("username")?;
-        let password = form.required("password")?;
+        let typed = LoginForm { username: form.required("username")?, password: form.required("password")? };
         // As a login of the company's own may have it: no spelling gets a count of its own. But who is right in one may be
         // somebody else than who has another.
-        let counted = folded_name(username);
-        let spelling = (!login.accounts.folds()).then_some(username);
+        let counted = folded_name(typed.username);
+        let spelling = (!login.accounts.folds()).then_some(typed.username);
         if login.issue != Issue::Jwt && csrf::is_strange(&policy.own_site, &call.head.host, &call.parts.headers) {
             return Err(Refusal::CrossSite.into());
         }
@@ -93,11 +106,11 @@ impl Gateway {
         record.attempt = Some(who.shown(policy));
         let mut tried = self.try_as(who, login.attempts).await?;
         let proved = match &login.accounts {
-            Accounts::File(accounts) => self.by_account(login, accounts, username, password, tried).await?,
+            Accounts::File(accounts) => self.by_account(login, accounts, typed, tried).await?,
             Accounts::Backend(backend) => {
                 let _permit = tried.turn(&self.shared.asking, &login.limit).await?;
                 tried.asks(&backend.backend);
-                let proved = self.by_backend(policy, login, backend, username, password, record).await;
+                let proved = self.by_backend(policy, login, backend, typed, record).await;
                 tried.judge(&proved).await;
                 proved?
             }
@@ -106,13 +119,13 @@ impl Gateway {
         self.welcome(&call, login, proved, known).await
     }
 
-    /// All refusals take as long as that of the account whose hash is the dearest, and unknown users cost that hash.
+    /// Verifies the password against the account file. All refusals take as long as the most expensive hash, and
+    /// unknown users cost that hash.
     async fn by_account(
         &self,
         login: &Login,
         accounts: &AccountFile,
-        username: &str,
-        password: &str,
+        LoginForm { username, password }: LoginForm<'_>,
         mut tried: Tried<'_>,
     ) -> Result<Proved, Refused> {
         let (account, decoy) = (accounts.find(username), accounts.decoy());
@@ -138,15 +151,14 @@ impl Gateway {
         Ok(hashed.outcome?)
     }
 
-    /// Asks the company's own login. Only its clear no is a no, whomever it is about; whatever else goes wrong is an outage,
-    /// never a 401. So is a 429: it has not looked at the password, and mostly counts what comes from this gateway.
+    /// Asks the login backend. Only its clear no is a no, whomever it is about; any other failure is an outage, never a
+    /// 401. So is a 429: it has not looked at the password, and mostly counts the requests of this gateway.
     async fn by_backend(
         &self,
         policy: &Policy,
         login: &Login,
         asked: &LoginBackend,
-        username: &str,
-        password: &str,
+        typed: LoginForm<'_>,
         record: &mut Record,
     ) -> Result<Proved, Refusal> {
         let backend = &asked.backend;
@@ -157,7 +169,7 @@ impl Gateway {
             Refusal::LoginBackend
         };
         let _permit = backend.enter(Try::Complete).await.map_err(|failure| outage(failure.as_str(), None))?;
-        let request = login_request(asked, username, password, record).ok_or(Refusal::Internal)?;
+        let request = login_request(asked, typed, record).ok_or(Refusal::Internal)?;
         let sent = std::time::Instant::now();
         let body = Pace { pause: backend.timeout, until: sent + backend.timeout * 2 };
         let patience = Patience { now: sent, head: backend.timeout, body };
@@ -197,24 +209,24 @@ impl Gateway {
     ) -> Result<Response<ResponseBody>, Refused> {
         let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = issued.as_secs();
-        let stamp = Issued { at: now, number: Some(known) };
         // All that is given out here bears one name, and ends by it together.
         let refresh = login.refresh.map(|refresh| (RefreshToken::first(), refresh.lifetime));
         let id = refresh.as_ref().map_or_else(LoginId::random, |(first, _)| LoginId::of(&first.family));
+        let grant = LoginGrant { id, customer, account, issued: Issued { at: now, number: Some(known) } };
         let cookie = match login.issue {
             Issue::Jwt => None,
-            Issue::Cookie | Issue::Both => Some(self.begin_session(call, login, id, &customer, account, stamp).await?),
+            Issue::Cookie | Issue::Both => Some(self.begin_session(call, login, &grant).await?),
         };
         let refresh = match refresh {
             Some((first, lifetime)) => {
                 let family = Family {
-                    customer: customer.clone(),
+                    customer: grant.customer.clone(),
                     issued_at: now,
                     expires_at: now.saturating_add(lifetime),
                     current: first.digest,
                     predecessor: None,
-                    account,
-                    number: stamp.number,
+                    account: grant.account,
+                    number: grant.issued.number,
                 };
                 let bound =
                     Bound { most: login.max_per_customer, until: family.expires_at.saturating_add(login.lifetime) };
@@ -227,7 +239,9 @@ impl Gateway {
         let mut answer = format!(r#"{{"issued_at":{issued_at},"#);
         if login.issue != Issue::Cookie {
             let family = refresh.as_ref().map(|first| &first.family);
-            let jwt = sign_customer(call, &customer, claims, stamp, login.lifetime, id, family)?;
+            let LoginGrant { id, customer, issued, .. } = &grant;
+            let (issued, lifetime) = (*issued, login.lifetime);
+            let jwt = CustomerJwt { customer, claims, issued, lifetime, login: *id, family }.sign(call)?;
             answer.push_str(&format!(r#""JWT":"{jwt}","#));
         }
         if let Some(refresh) = refresh {
@@ -241,17 +255,10 @@ impl Gateway {
         Ok(response)
     }
 
-    /// Always a new session, and the one whose cookie came with the request ends: whoever planted it has nothing of it. What
-    /// else its login has given stays good: tokens are bound to no browser.
-    async fn begin_session(
-        &self,
-        call: &Call<'_>,
-        login: &Login,
-        id: LoginId,
-        customer: &Identifier,
-        account: Option<AccountStamp>,
-        Issued { at: now, number }: Issued,
-    ) -> Result<HeaderValue, Refusal> {
+    /// Begins a new session, always, and ends the one whose cookie came with the request (session fixation). Tokens of
+    /// that login stay good: they are bound to no browser.
+    async fn begin_session(&self, call: &Call<'_>, login: &Login, grant: &LoginGrant) -> Result<HeaderValue, Refusal> {
+        let Issued { at: now, number } = grant.issued;
         let auth = &call.policy.auth;
         let headers = &call.parts.headers;
         let cookie = auth.cookie.as_ref().ok_or(Refusal::Internal)?;
@@ -259,13 +266,13 @@ impl Gateway {
         let agent = headers.get(header::USER_AGENT).map(|agent| Agent::of(&String::from_utf8_lossy(agent.as_bytes())));
         let expires_at = now.saturating_add(login.lifetime);
         let session = Session {
-            customer: customer.clone(),
-            login: id,
+            customer: grant.customer.clone(),
+            login: grant.id,
             issued_at: now,
             last_seen: now,
             expires_at,
             agent: agent.unwrap_or_default(),
-            account,
+            account: grant.account,
             number,
         };
         let state = &self.shared.state;
@@ -280,8 +287,7 @@ impl Gateway {
 
 fn login_request(
     asked: &LoginBackend,
-    username: &str,
-    password: &str,
+    LoginForm { username, password }: LoginForm<'_>,
     record: &Record,
 ) -> Option<Request<RequestBody>> {
     let encode =

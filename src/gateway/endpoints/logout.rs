@@ -1,5 +1,5 @@
-//! `POST /auth/logout`: ends the logins that the request shows, each with all that it has given: cookie session, JWTs and
-//! refresh tokens. 204 says that something has ended; where nothing has, the answer says why not.
+//! `POST /auth/logout`: ends the logins of the presented credentials, each with its cookie session, JWTs and refresh
+//! tokens. 204 says that something has ended; otherwise the response says why not.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -28,36 +28,36 @@ use crate::state::revocation::{Revocations, Rule, Subject};
 use crate::state::session::SessionDigest;
 use crate::state::{LONGEST, LONGEST_SKEW, State, Unavailable};
 
-/// What stands in the place of a route's name.
+/// The route name in log and metrics.
 pub(crate) const NAME: &str = "logout";
 
-/// What the body of a logout says.
+/// The parameters of a logout.
 struct Wishes {
     everywhere: bool,
     refresh_token: Option<RefreshToken>,
-    /// What stands in the place of a refresh token, where that is none.
+    /// The fault of a malformed refresh token.
     fault: Option<TokenFault>,
-    /// Where the body is JSON: a route may look for the customer's token in one.
+    /// The body, where it is JSON: a route may look for the customer's token in it.
     json: Option<Bytes>,
 }
 
-/// What has been found to end, and why the rest has not.
+/// Collected customers and revocation rules of a logout, and the reason for which nothing has ended.
 struct Ending<'a> {
     policy: &'a Policy,
     login: &'a Login,
     state: &'a State,
-    /// The audience of the listener, where one is set apart.
+    /// The listener's own audience, where it has one.
     apart: Option<Arc<str>>,
     now: u64,
     customers: Vec<Identifier>,
     rules: Vec<Rule>,
     fault: Option<Refusal>,
-    /// Whose tokens were shown that are refused.
+    /// The customers of refused tokens, for the log.
     known: Known,
 }
 
 impl Gateway {
-    /// Ends all that is shown. With `everywhere=true` all logins of the customer end.
+    /// Ends all presented logins. With `everywhere=true` all logins of the customer end.
     pub(crate) async fn logout(
         &self,
         mut call: Box<Call<'_>>,
@@ -180,7 +180,7 @@ impl Ending<'_> {
         self.state.revoke(std::mem::take(&mut self.rules)).await.map_err(|_| Refusal::StateUnavailable)
     }
 
-    /// A customer's token, and with it its login; whether there was anything to end.
+    /// Ends a customer's token and its login. Returns whether there was anything to end.
     async fn token(&mut self, token: &str) -> Result<bool, Refusal> {
         let auth = &self.policy.auth;
         let fault = match auth.inspect_customer(token, self.now, self.state, Purpose::End, &mut self.known).await {
@@ -203,7 +203,7 @@ impl Ending<'_> {
         Ok(false)
     }
 
-    /// A session, also one that was idle for too long, and with it its login; whether there was one.
+    /// Ends a session, also an idle one, and its login. Returns whether there was one.
     async fn session(&mut self, value: &str) -> Result<bool, Refusal> {
         let Some(cookie) = &self.policy.auth.cookie else { return Ok(false) };
         let fault = match cookie.keys.open(value, self.now) {
@@ -227,7 +227,7 @@ impl Ending<'_> {
         Ok(false)
     }
 
-    /// The login of a family of refresh tokens; whether it lives.
+    /// Ends the login of a family of refresh tokens. Returns whether it was live.
     async fn family(&mut self, digest: &SessionDigest, fault: TokenFault) -> Result<bool, Refusal> {
         let ended = end_family(digest, Some(self.login), self.state, self.now).await;
         match ended.map_err(|_| Refusal::StateUnavailable)? {
@@ -243,10 +243,10 @@ impl Ending<'_> {
     }
 }
 
-/// Ends the login of a family of refresh tokens; which one that was, where it lived.
+/// Ends the login of a family of refresh tokens; returns the family, where it was live.
 ///
 /// # Errors
-/// [`Unavailable`]: it may live on.
+/// [`Unavailable`]: the login may live on.
 pub async fn end_family(
     digest: &SessionDigest,
     login: Option<&Login>,
@@ -258,7 +258,7 @@ pub async fn end_family(
     Ok(Some(family))
 }
 
-/// What ends a token, with its login where it has one; its refresh tokens have ended by then.
+/// The revocation rule that ends a token, and its login where it has one; ends its refresh tokens first.
 ///
 /// # Errors
 /// [`Refusal::StateUnavailable`].
@@ -277,7 +277,7 @@ pub async fn end_of(token: &Inspected, login: Option<&Login>, state: &State, now
     Ok(Rule::forever(subject, last))
 }
 
-/// From when on nothing of a login that ends now can be left, where its refresh tokens are not known.
+/// The time by which everything of a login that ends now has expired, where its refresh tokens are not known.
 pub fn last_end(login: Option<&Login>, now: u64) -> u64 {
     match login {
         // Refresh tokens may have been given for longer than they are now.
@@ -286,13 +286,13 @@ pub fn last_end(login: Option<&Login>, now: u64) -> u64 {
     }
 }
 
-/// When a JWT that is issued then is no longer good, whoever's clock is asked.
-pub(crate) fn last_jwt(login: Option<&Login>, issued: u64) -> u64 {
+/// The expiry of a JWT that is issued then, whoever's clock is asked.
+pub(super) fn last_jwt(login: Option<&Login>, issued: u64) -> u64 {
     issued.saturating_add(login.map_or(LONGEST, |login| login.lifetime)).saturating_add(LONGEST_SKEW)
 }
 
-/// What ends all logins of a customer until now, under each name that the customer has; with an audience only the tokens
-/// that are for it.
+/// The revocation rules that end all logins of a customer until now, under each name that the customer has; with an
+/// audience only the tokens for it.
 pub fn customer_rules(
     policy: &Policy,
     rules: &Revocations,
@@ -318,8 +318,8 @@ pub fn customer_rules(
     names.into_iter().map(rule).collect()
 }
 
-/// The customer whom a backend with identifiers of its own calls so, and that backend's name; `None` where there is no
-/// such backend, or in `one_way` mode, where nobody can tell.
+/// The customer behind a pairwise identifier of a backend, and that backend's name; `None` where no backend has it, or
+/// in `one_way` mode, which cannot be reversed.
 pub fn customer_of_backend(policy: &Policy, name: &str) -> Option<(Identifier, Arc<str>)> {
     let deriver = policy.auth.deriver.as_ref()?;
     policy.routes.iter().find_map(|route| {

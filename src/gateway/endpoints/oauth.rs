@@ -22,25 +22,25 @@ use crate::refusal::{Refusal, TokenFault};
 use crate::state::refresh_token::RefreshToken;
 use crate::state::session::SessionDigest;
 
-/// What stands in the place of a route's name.
+/// The route name of revocation in log and metrics.
 pub(crate) const REVOKE: &str = "revoke";
-/// What stands in the place of a route's name.
+/// The route name of introspection in log and metrics.
 pub(crate) const INTROSPECT: &str = "introspect";
 
-/// What a client hands in, in what it may see of it.
+/// A token that a client hands in, as far as the client may see it.
 enum Token {
     /// A JWT that is good, and is the client's own or a customer's.
     Good(Box<Inspected>),
     /// A refresh token.
     Refresh(RefreshToken),
-    /// A JWT that is over, whose login has these refresh tokens.
+    /// An expired or revoked JWT, with the refresh tokens of its login.
     Over(SessionDigest),
-    /// Anything else.
+    /// An unknown token, or one of somebody else.
     Nothing,
 }
 
 impl Gateway {
-    /// Answers 200 also for what is no token, or no longer one (RFC 7009 section 2.2).
+    /// Revokes a token. Answers 200 also for an unknown token (RFC 7009 section 2.2).
     pub(crate) async fn revoke(
         &self,
         call: Box<Call<'_>>,
@@ -65,7 +65,7 @@ impl Gateway {
         Ok(json_response("{}".to_owned()))
     }
 
-    /// Says what a token is, or only that it is not good (RFC 7662 section 2.2).
+    /// Describes an active token, or says only that it is not active (RFC 7662 section 2.2).
     pub(crate) async fn introspect(
         &self,
         call: Box<Call<'_>>,
@@ -97,7 +97,7 @@ impl Gateway {
         Ok(json_response(answer.to_string()))
     }
 
-    /// The token that a client hands in. `reach`: of which tokens it may ask for this.
+    /// The token that a client hands in. `reach` says which tokens the client may ask about.
     async fn handed_in(
         &self,
         mut call: Box<Call<'_>>,
@@ -133,7 +133,7 @@ impl Gateway {
     }
 }
 
-/// Whether a client may see a token: another client's is none of its business, whatever it may.
+/// True if a client may see a token: never another client's, whatever it may.
 fn is_within(token: &Inspected, reach: TokenReach, client: &Client) -> bool {
     match &token.verdict {
         Verdict::Access(access) => *access.client == *client.id,
@@ -141,7 +141,7 @@ fn is_within(token: &Inspected, reach: TokenReach, client: &Client) -> bool {
     }
 }
 
-/// What a route would take the token for.
+/// The introspection response, as a route would read the token.
 fn described(token: &Inspected) -> Value {
     let claims = &token.claims;
     let (kind, subject, scopes) = match &token.verdict {

@@ -1,5 +1,5 @@
-//! Password hashes cost tens of milliseconds and 19 MiB each: they run apart from requests, few at once, behind a fair
-//! queue. What they take is measured, so that all refusals of an endpoint can take as long as the dearest of them.
+//! Password hashing, at tens of milliseconds and 19 MiB each: apart from requests, few at once, behind a fair queue.
+//! Its time is measured, so that all refusals of an endpoint can take as long as the most expensive of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,14 +11,14 @@ use super::fair_queue::{FairQueue, Permit};
 use crate::auth::credentials::password::{self, PasswordHash};
 use crate::refusal::Refusal;
 
-/// Where passwords are hashed.
+/// The hashing threads and their queue.
 #[derive(Debug)]
 pub struct Hashing {
     queue: FairQueue,
     stopwatch: Arc<Stopwatch>,
 }
 
-/// How much and how fast this machine hashes.
+/// Count and speed of hashes on this machine.
 #[derive(Debug, Default)]
 pub(crate) struct Stopwatch {
     /// Picoseconds for each unit of cost. It rises at once and falls slowly, so that few hashes take longer.
@@ -26,7 +26,7 @@ pub(crate) struct Stopwatch {
     hashes: AtomicU64,
 }
 
-/// What came of a job, and when it began.
+/// The outcome of a job, and its start.
 #[derive(Debug)]
 pub(crate) struct Hashed<T> {
     pub(crate) outcome: T,
@@ -34,7 +34,7 @@ pub(crate) struct Hashed<T> {
 }
 
 impl Default for Hashing {
-    /// Hashes on at most half of the cores.
+    /// Runs hashes on at most half of the cores.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self { queue: FairQueue::new((cores / 2).max(1)), stopwatch: Arc::default() }
@@ -42,13 +42,13 @@ impl Default for Hashing {
 }
 
 impl Hashing {
-    /// Where a permit to hash is waited for.
+    /// The queue for a permit to hash.
     pub(crate) fn queue(&self) -> &FairQueue {
         &self.queue
     }
 
-    /// Runs a job that hashes, on a thread of its own: nothing else that may take long stands before it. The permit is held
-    /// until it has ended, also where its caller has gone: so much memory is in use.
+    /// Runs a hashing job on a thread of its own: nothing else that may take long stands before it. The permit is held
+    /// until the job has ended, also where its caller has gone, as the memory is in use.
     ///
     /// # Errors
     /// [`Refusal::Internal`]: it did not begin, or did not end.
@@ -73,25 +73,25 @@ impl Hashing {
         told.await.map_err(|_| Refusal::Internal)
     }
 
-    /// Waits until a refusal of this cost would have taken its time. One waits for each hash at most, and holds nothing but
-    /// its connection and its name.
-    pub(crate) async fn wait_as_for<T>(&self, hashed: &Hashed<T>, cost: u64) {
+    /// Waits until a refusal of this cost would have taken its time. Each hash has one waiter at most, which holds
+    /// nothing but its connection and its name.
+    pub(super) async fn wait_as_for<T>(&self, hashed: &Hashed<T>, cost: u64) {
         tokio::time::sleep_until((hashed.begun + self.stopwatch.time_of(cost)).into()).await;
     }
 
-    /// How many run or wait.
+    /// Number of jobs that run or wait.
     pub fn waiting(&self) -> usize {
         self.queue.len()
     }
 
-    /// How many hashes have been verified since this process started.
+    /// Number of hashes verified since this process started.
     pub fn hashed(&self) -> u64 {
         self.stopwatch.hashes.load(Ordering::Relaxed)
     }
 }
 
 impl Stopwatch {
-    /// Whether this is the password of the hash; what that takes is noted.
+    /// True if this is the password of the hash; measures the time.
     pub(crate) fn verify(&self, hash: &PasswordHash, password: &[u8]) -> bool {
         let begun = Instant::now();
         let fits = password::verify(hash, password);

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::Response;
 
 use super::client_authentication::{is_shown, one_of};
-use super::customer_token::sign_customer;
+use super::customer_token::CustomerJwt;
 use super::form::Form;
 use super::json_answer::{json_response, times};
 use crate::gateway::Gateway;
@@ -21,8 +21,8 @@ use crate::state::revocation::Issued;
 use crate::state::session::LoginId;
 
 impl Gateway {
-    /// Takes a refresh token for the next one and another JWT. A client may prove itself as well; it need not, for
-    /// whoever logs in has no secret of a client.
+    /// Exchanges a refresh token for its successor and another JWT. A client may authenticate itself as well; it need
+    /// not, for a customer who logs in has no client secret.
     pub(crate) async fn refresh(
         &self,
         call: &Call<'_>,
@@ -82,9 +82,15 @@ impl Gateway {
         record.known.customer = Some(customer.clone());
         let next = successors.iter().find(|token| token.digest == family.current).ok_or(Refusal::Internal)?;
         // A rule that ends the login ends this too, however much is known now.
-        let stamp = Issued { at: now, number: family.number };
-        let (id, tokens) = (LoginId::of(&presented.family), Some(&presented.family));
-        let jwt = sign_customer(call, &customer, claims, stamp, login.lifetime, id, tokens)?;
+        let jwt = CustomerJwt {
+            customer: &customer,
+            claims,
+            issued: Issued { at: now, number: family.number },
+            lifetime: login.lifetime,
+            login: LoginId::of(&presented.family),
+            family: Some(&presented.family),
+        };
+        let jwt = jwt.sign(call)?;
         let (issued_at, expires_in) = times(issued, login.lifetime, endpoint.number_style);
         Ok(json_response(format!(
             r#"{{"token_type":"JWT","issued_at":{issued_at},"access_token":"{jwt}","JWT":"{jwt}","expires_in":{expires_in},"refresh_token":"{}"}}"#,

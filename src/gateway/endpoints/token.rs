@@ -24,10 +24,10 @@ use crate::policy::{AccessToken, Issuer};
 use crate::refusal::Refusal;
 use crate::state::refresh_token::RefreshToken;
 
-/// What stands in the place of a route's name.
+/// The route name in log and metrics.
 pub(crate) const NAME: &str = "access_token";
 
-/// No more is logged of a scope that a client has not.
+/// Longest part of an unavailable scope in the log.
 const LONGEST_SCOPE: usize = 64;
 
 impl Gateway {
@@ -75,11 +75,11 @@ impl Gateway {
         let requested = one_of(&query, &form, "scope")?;
         let scope = granted(client, requested, record)?;
         let binding = self.binding(&call, client, unix_seconds(record.time)).await?;
-        Ok(issue(issuer, endpoint, client, &audience, &scope, binding, known)?)
+        Ok(issue(issuer, endpoint, &TokenGrant { client, audience, scope, binding, known })?)
     }
 
-    /// Counts a refresh token that is none, of somebody who shows no more than that. One that is good has passed before:
-    /// nobody can guess one, so it need not wait for what others fail.
+    /// Counts an invalid refresh token of somebody who presents nothing else. A valid one has passed before: nobody can
+    /// guess one, so it need not wait for the failures of others.
     async fn refused_refresh(&self, call: &Call<'_>, form: &Form, endpoint: &AccessToken, refused: Refused) -> Refused {
         if !matches!(refused.refusal, Refusal::RefreshToken | Refusal::RefreshTokenReused) {
             return refused;
@@ -95,7 +95,7 @@ impl Gateway {
     }
 }
 
-/// Whom the token is for: the one resource that is named (RFC 8707 section 2), or the usual audience.
+/// The audience of the token: the one named resource (RFC 8707 section 2), or the usual audience.
 fn audience(call: &Call<'_>, issuer: &Issuer, client: &Client, query: &Form, form: &Form) -> Result<Arc<str>, Refusal> {
     let usual = call.audience(issuer);
     // It may stand there twice, and a token is for one all the same.
@@ -121,33 +121,38 @@ fn granted(client: &Client, requested: Option<&str>, record: &mut Record) -> Res
     Ok(scopes.join(" "))
 }
 
-fn issue(
-    issuer: &Issuer,
-    endpoint: &AccessToken,
-    client: &Client,
-    audience: &str,
-    scope: &str,
+/// The contents of an access token.
+struct TokenGrant<'a> {
+    client: &'a Client,
+    audience: Arc<str>,
+    /// Its scopes, separated by spaces.
+    scope: String,
+    /// The key or certificate that it is bound to.
     binding: Option<Binding>,
+    /// The number of the last revocation rule before its client was proved.
     known: u64,
-) -> Result<Response<ResponseBody>, Refusal> {
+}
+
+fn issue(issuer: &Issuer, endpoint: &AccessToken, grant: &TokenGrant<'_>) -> Result<Response<ResponseBody>, Refusal> {
+    let TokenGrant { client, audience, scope, binding, known } = grant;
     let lifetime = client.lifetime.unwrap_or(endpoint.lifetime);
     let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = issued.as_secs();
     let mut claims = json!({
-        "iss": issuer.url, "aud": audience, "sub": &*client.id, "client_id": &*client.id,
+        "iss": issuer.url, "aud": **audience, "sub": &*client.id, "client_id": &*client.id,
         "iat": now, "nbf": now, "exp": now.saturating_add(lifetime), "jti": token_id(),
     });
-    claims[jwt::RULES] = known.into();
+    claims[jwt::RULES] = (*known).into();
     if !scope.is_empty() {
-        claims["scope"] = scope.into();
+        claims["scope"] = scope.as_str().into();
     }
-    if let Some(binding) = &binding {
+    if let Some(binding) = binding {
         claims["cnf"] = binding.confirmation();
     }
     let kind = Binding::token_type(binding.as_ref());
     let token = issuer.keys.sign("at+jwt", &claims, now).map_err(|_| Refusal::Internal)?;
     let (issued_at, expires_in) = times(issued, lifetime, endpoint.number_style);
-    let shown = json!(if scope.is_empty() { "client_credentials" } else { scope });
+    let shown = json!(if scope.is_empty() { "client_credentials" } else { scope.as_str() });
     let id = json!(&*client.id);
     Ok(json_response(format!(
         r#"{{"token_type":"{kind}","issued_at":{issued_at},"client_id":{id},"access_token":"{token}","scope":{shown},"expires_in":{expires_in}}}"#

@@ -1,4 +1,5 @@
-//! The backend assertion: a signed header that binds the customer to the one request that it came with.
+//! The backend assertion: a signed JWT in a header field, which binds the customer to the one request that it came
+//! with.
 
 use std::time::SystemTime;
 
@@ -15,11 +16,11 @@ use crate::hex::hex;
 use crate::policy::route::Route;
 use crate::refusal::Refusal;
 
-/// Its `typ`: whoever takes access tokens or customers' tokens does not take this (RFC 8725 section 3.11).
+/// Its `typ`, which no reader of access tokens or customer tokens accepts (RFC 8725 section 3.11).
 const TYPE: &str = "proof+jwt";
 
-/// Adds the assertion where the backend wants one. All else of the request must be as it will be sent; `named` is what it
-/// tells of the customer.
+/// Adds the assertion for backends that want one. All else of the request must be as it will be sent; `named` is the
+/// identifier that the backend is told.
 pub(crate) fn add(route: &Route, caller: &Caller, named: Option<String>, call: &mut Call<'_>) -> Result<(), Refusal> {
     let Some(assertion) = &route.backend.backend_assertion else { return Ok(()) };
     let issuer = call.policy.issuer.as_ref().ok_or(Refusal::Internal)?;
@@ -44,7 +45,7 @@ pub(crate) fn add(route: &Route, caller: &Caller, named: Option<String>, call: &
     Ok(())
 }
 
-/// In lowercase hex; null where the body has still to come.
+/// SHA-256 in lowercase hex; null where the body has still to come.
 fn body_digest(body: &Upload) -> Value {
     let bytes = match body {
         Upload::Read(bytes) => &bytes[..],

@@ -1,5 +1,5 @@
-//! Header fields on their way: remove first, then insert. Nothing of a caller's that claims an identity, an address
-//! or another target reaches a backend, and ours is written last.
+//! Header fields of requests and responses: remove first, then insert. No caller's claim of an identity, an address or
+//! another target reaches a backend, and our fields are written last.
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Version};
@@ -18,21 +18,21 @@ use crate::policy::route::Route;
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// What decides about a caller's fields on their way to the backend.
+/// The attributes of a call that its header fields depend on.
 pub struct Passage<'a> {
-    /// What is called.
+    /// The route.
     pub route: &'a Route,
-    /// What the caller asked for.
+    /// The requested host.
     pub host: &'a Host,
-    /// The caller's address.
+    /// The client address, as in `X-Forwarded-For`.
     pub forwarded_for: &'a HeaderValue,
-    /// Whether it came by TLS.
+    /// True if the call came by TLS.
     pub secure: bool,
-    /// The version that it spoke.
+    /// The HTTP version of the caller.
     pub version: Version,
-    /// Whether its body has no announced length.
+    /// True if the body has no announced length.
     pub is_chunked: bool,
-    /// The request's id.
+    /// The request id.
     pub request_id: &'a HeaderValue,
 }
 
@@ -91,7 +91,7 @@ pub fn prepare_request(headers: &mut HeaderMap, passage: &Passage<'_>) {
     }
 }
 
-/// Says to the backend what can be read here: all of the answer, not encoded.
+/// Asks the backend for a response that can be filtered here: whole and not encoded.
 fn ask_plainly(headers: &mut HeaderMap) {
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     for name in [header::RANGE, header::IF_RANGE] {
@@ -99,7 +99,7 @@ fn ask_plainly(headers: &mut HeaderMap) {
     }
 }
 
-/// The field in which a credential stands.
+/// The header field of a credential.
 pub(crate) fn field_of(route: &Route, credential: Requirement) -> HeaderName {
     match credential {
         Requirement::Client => header::AUTHORIZATION,
@@ -108,7 +108,7 @@ pub(crate) fn field_of(route: &Route, credential: Requirement) -> HeaderName {
     }
 }
 
-/// The trailer fields that are announced and may pass; without the announcement none are sent on.
+/// The announced trailers that may pass; without the announcement none are sent on.
 fn announced_trailers(headers: &HeaderMap, may_pass: impl Fn(&HeaderName) -> bool) -> Option<HeaderValue> {
     let lines = headers.get_all(header::TRAILER).iter();
     let names = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
@@ -118,7 +118,7 @@ fn announced_trailers(headers: &HeaderMap, may_pass: impl Fn(&HeaderName) -> boo
     if names.is_empty() { None } else { HeaderValue::from_str(&names.join(", ")).ok() }
 }
 
-/// Takes our own cookies out of `Cookie`; the others stay as they are.
+/// Removes the gateway's own cookies from `Cookie`; the others stay as they are.
 pub(crate) fn remove_cookies(headers: &mut HeaderMap, own: &[String]) {
     if own.is_empty() || !headers.contains_key(header::COOKIE) {
         return;
@@ -139,8 +139,8 @@ pub(crate) fn remove_cookies(headers: &mut HeaderMap, own: &[String]) {
     };
 }
 
-/// Takes the lines of `Set-Cookie` out that a browser would send back as this cookie: also one without a name, which
-/// comes back as its value alone (RFC 6265bis section 5.6).
+/// Removes the `Set-Cookie` lines that a browser would send back as this cookie: also one without a name, which comes
+/// back as its value alone (RFC 6265bis section 5.6).
 fn remove_set_cookies(headers: &mut HeaderMap, cookie: &str) {
     let is_it = |line: &HeaderValue| {
         let pair = line.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii_start();
@@ -158,7 +158,7 @@ fn remove_set_cookies(headers: &mut HeaderMap, cookie: &str) {
     }
 }
 
-/// RFC 9110 section 7.6.3.
+/// Adds this gateway to `Via` (RFC 9110 section 7.6.3).
 fn via(headers: &mut HeaderMap, version: Version) {
     let ours = match version {
         Version::HTTP_2 => "2.0 wicketgate",
@@ -176,8 +176,9 @@ fn via(headers: &mut HeaderMap, version: Version) {
     headers.insert(header::VIA, value);
 }
 
-/// Turns the fields of a backend that spoke this version into those of the response to the caller.
-pub(crate) fn prepare_response(headers: &mut HeaderMap, route: &Route, received: Version) {
+/// Turns the header fields of a backend's response into those of the response to the caller. `received` is the
+/// backend's HTTP version.
+pub(super) fn prepare_response(headers: &mut HeaderMap, route: &Route, received: Version) {
     let ruled = route.response_fields.as_ref().map(|rules| &**rules.about());
     let trailers = announced_trailers(headers, |name| may_pass(name, ruled));
     // Who may read answers, `cors` says, and where else the gateway can be reached, only the gateway.

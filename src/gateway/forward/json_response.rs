@@ -1,5 +1,5 @@
-//! Answers of JSON routes: read whole, held to the rules of the route, and written anew. What cannot be read does not
-//! pass: callers may log all that they get (docs/asapp.md, requirement 43).
+//! Filtered JSON responses: read whole, reduced by the rules of the route, and written anew. Unreadable content does
+//! not pass, as callers may log all that they get (docs/asapp.md, requirement 43).
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -14,10 +14,10 @@ use crate::gateway::{Answer, body_headers, error};
 use crate::policy::response::ResponseRules;
 use crate::refusal::Refusal;
 
-/// What may pass of an answer.
+/// The response, filtered.
 ///
 /// # Errors
-/// It cannot be read.
+/// The body is not JSON, too large, or broke off.
 pub(crate) async fn filtered(
     rules: &ResponseRules,
     answer: Answer,
@@ -55,7 +55,7 @@ pub(crate) async fn filtered(
     Ok(Response::from_parts(head, ResponseBody::full(left)))
 }
 
-/// JSON in UTF-8 (RFC 8259 section 8.1), not encoded.
+/// True for JSON in UTF-8 (RFC 8259 section 8.1), not encoded.
 fn is_plain_json(headers: &HeaderMap) -> bool {
     let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(kind), None) = (kinds.next(), kinds.next()) else { return false };

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
-/// What tells browsers to do nothing with an answer but to hand it to the page that asked for it.
+/// Fields that keep browsers from doing anything with a response but handing it to the page that asked for it.
 const SECURITY: [(HeaderName, HeaderValue); 4] = [
     (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff")),
     (HeaderName::from_static("x-frame-options"), HeaderValue::from_static("DENY")),
@@ -14,7 +14,7 @@ const SECURITY: [(HeaderName, HeaderValue); 4] = [
     ),
 ];
 
-/// Adds what the backend itself does not say.
+/// Adds those that the backend does not send itself.
 pub(super) fn add(headers: &mut HeaderMap) {
     for (name, value) in &SECURITY {
         headers.entry(name).or_insert_with(|| value.clone());

@@ -1,14 +1,14 @@
-//! Envoy asks before it forwards, by gRPC: `envoy.service.auth.v3.Authorization/Check`, over HTTP/2.
+//! Envoy's external authorization by gRPC: `envoy.service.auth.v3.Authorization/Check`, over HTTP/2.
 //!
-//! Whatever cannot be read is no answer at all, or a refusal: Envoy lets nothing pass on either, unless somebody sets
-//! its `failure_mode_allow`.
+//! An unreadable question gets no response at all, or a refusal: Envoy lets nothing pass on either, unless
+//! `failure_mode_allow` is set.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Response, Version};
 use prost::Message as _;
 
-use super::forwarded_request::Original;
+use super::forwarded_request::{Described, Original};
 use super::{Asking, Unnamed, Verdict, asked_by};
 use crate::gateway::error::{self, Refused};
 use crate::gateway::exchange::Exchange;
@@ -21,10 +21,10 @@ use messages::{CheckRequest, CheckResponse, Denied, HttpResponse, HttpStatus, Pa
 
 mod messages;
 
-/// What stands for the route until it is known.
+/// The route name in log and metrics, until the route is known.
 pub(crate) const NAME: &str = "ext_authz";
 
-/// Codes of gRPC.
+/// gRPC status codes.
 #[derive(Debug, Clone, Copy)]
 enum Code {
     Ok = 0,
@@ -35,7 +35,7 @@ enum Code {
 }
 
 impl Gateway {
-    /// Answers Envoy.
+    /// Answers a `Check` of Envoy.
     pub(crate) async fn ext_authz(&self, mut call: Box<Call<'_>>, exchange: &mut Exchange) -> Result<Answer, Refused> {
         asked_by(call.policy, call.connection)?;
         if call.parts.version != Version::HTTP_2 || call.parts.method != Method::POST {
@@ -82,7 +82,7 @@ fn passed(verdict: Verdict, told: &HeaderMap) -> CheckResponse {
     }
 }
 
-/// What the caller would get here, for Envoy to give to it.
+/// The refusal that the caller would get here, for Envoy to pass on.
 fn denied(refused: &Refused, told: HeaderMap, record: &mut Record) -> CheckResponse {
     let (head, _) = error::response(refused, record.id()).into_parts();
     let row = refused.row();
@@ -104,7 +104,7 @@ fn field((name, value): (&HeaderName, &HeaderValue)) -> SetField {
     SetField::instead(name.as_str(), &String::from_utf8_lossy(value.as_bytes()))
 }
 
-/// The only message of a body: a byte that says whether it is compressed, four bytes of length, and itself.
+/// The single message of a gRPC body: one byte for compression, four bytes of length, the message.
 fn unframed(body: &Bytes) -> Result<Bytes, Code> {
     let Some((head, message)) = body.split_first_chunk::<5>() else { return Err(Code::InvalidArgument) };
     let [compressed, length @ ..] = *head;
@@ -130,7 +130,7 @@ fn framed(message: &CheckResponse) -> Answer {
     response
 }
 
-/// An answer without a message.
+/// A gRPC response without a message.
 fn failed(code: Code) -> Answer {
     let mut response = Response::new(ResponseBody::full(Bytes::new()));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));

@@ -1,5 +1,5 @@
-//! What another proxy says about the request that it asks about. The words of nginx and those of Traefik and Caddy are
-//! known; each must be there once and all of them together, so that none of them can be a caller's own.
+//! The request that another proxy asks about, as its header fields describe it: those of nginx, or those of Traefik and
+//! Caddy. Each must be there once and all of them together, so that none of them can be a caller's own.
 
 use std::net::IpAddr;
 
@@ -9,13 +9,13 @@ use http::{HeaderMap, Method, Request, Uri, request};
 use crate::gateway::connection::client_address::{X_FORWARDED_FOR, X_FORWARDED_PROTO, hop_address};
 use crate::refusal::Refusal;
 
-/// Target, method and host, as nginx is told to name them.
+/// Target, method and host, by the names that nginx is configured with.
 const NGINX: [HeaderName; 3] = [
     HeaderName::from_static("x-original-uri"),
     HeaderName::from_static("x-original-method"),
     HeaderName::from_static("x-original-host"),
 ];
-/// The same by Traefik and Caddy.
+/// The same by the names of Traefik and Caddy.
 const FORWARDED: [HeaderName; 3] = [
     HeaderName::from_static("x-forwarded-uri"),
     HeaderName::from_static("x-forwarded-method"),
@@ -25,29 +25,32 @@ const FORWARDED: [HeaderName; 3] = [
 /// A request that another proxy asks about.
 #[derive(Debug)]
 pub(crate) struct Original {
-    /// Its head. The target has not been looked at.
+    /// Its head. The target has not been checked.
     pub(crate) parts: request::Parts,
-    /// The host that it asks for.
+    /// The requested host.
     pub(crate) host: Vec<u8>,
-    /// Whether it came by TLS.
+    /// True if it came by TLS.
     pub(crate) secure: bool,
-    /// Where it came from.
+    /// The client address.
     pub(crate) address: IpAddr,
 }
 
+/// The request line, host, scheme and address of a request, as the other proxy writes them.
+pub(crate) struct Described<'a> {
+    pub(crate) method: &'a [u8],
+    pub(crate) target: &'a [u8],
+    pub(crate) host: &'a [u8],
+    pub(crate) scheme: &'a [u8],
+    pub(crate) address: &'a str,
+}
+
 impl Original {
-    /// The request with this head.
+    /// The request as described.
     ///
     /// # Errors
     /// [`Refusal::BadForwardedRequest`] where a part of it is none.
-    pub(crate) fn new(
-        method: &[u8],
-        target: &[u8],
-        host: &[u8],
-        scheme: &[u8],
-        address: &str,
-        headers: HeaderMap,
-    ) -> Result<Self, Refusal> {
+    pub(crate) fn new(described: Described<'_>, headers: HeaderMap) -> Result<Self, Refusal> {
+        let Described { method, target, host, scheme, address } = described;
         // What stands behind a `#` would be dropped without a word.
         if target.first() != Some(&b'/') || !target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#') {
             return Err(Refusal::BadForwardedRequest);
@@ -65,10 +68,10 @@ impl Original {
         Ok(Self { parts, host: host.to_owned(), secure, address })
     }
 
-    /// What the fields say, and whether it is nginx that says so.
+    /// The request that these fields describe, and true if nginx describes it.
     ///
     /// # Errors
-    /// [`Refusal::BadForwardedRequest`] where they say nothing, not everything, or two things.
+    /// [`Refusal::BadForwardedRequest`] where a field is missing, repeated or contradictory.
     pub(crate) fn read(mut headers: HeaderMap) -> Result<(Self, bool), Refusal> {
         let (nginx, forwarded) = (all_or_none(&headers, &NGINX)?, all_or_none(&headers, &FORWARDED)?);
         let [target, method, host] = match (&nginx, &forwarded) {
@@ -87,8 +90,14 @@ impl Original {
             .to_owned();
         // Those of the question, not of the request.
         headers.remove(header::HOST);
-        let original =
-            Self::new(method.as_bytes(), target.as_bytes(), host.as_bytes(), scheme.as_bytes(), &address, headers)?;
+        let described = Described {
+            method: method.as_bytes(),
+            target: target.as_bytes(),
+            host: host.as_bytes(),
+            scheme: scheme.as_bytes(),
+            address: &address,
+        };
+        let original = Self::new(described, headers)?;
         Ok((original, nginx.is_some()))
     }
 }

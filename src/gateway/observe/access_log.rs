@@ -1,5 +1,5 @@
-//! The access log: one JSON line per request, written by a thread of its own so that a slow reader of the log
-//! never holds up a request. Lines that it cannot take in time are counted and dropped.
+//! The access log: one JSON line per request, written by a thread of its own so that a slow reader of the log never
+//! holds up a request. Lines beyond its queue are counted and dropped.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -11,21 +11,21 @@ use crate::log_throttle::LogThrottle;
 use crate::log_writer::LineWriter;
 use crate::metrics::Metrics;
 
-/// Lines are handed over in pieces of about this size, or after [`DELAY`].
+/// Size in bytes at which collected lines are handed over, unless [`DELAY`] passes first.
 const PIECE: usize = 32 * 1024;
-/// How long a line may wait.
+/// Longest time until a line is handed over.
 const DELAY: Duration = Duration::from_millis(50);
-/// How many pieces may wait for the writer.
+/// Most pieces in the writer's queue.
 const QUEUE: usize = 64;
 
-/// The writer's end, for all workers.
+/// The handle of the writing thread, for all workers.
 #[derive(Debug, Clone)]
 pub struct AccessLogWriter {
     writer: LineWriter,
     metrics: Arc<Metrics>,
 }
 
-/// A worker's end.
+/// The collected lines of a worker.
 #[derive(Debug)]
 pub(crate) struct AccessLog {
     writer: Option<AccessLogWriter>,
@@ -37,7 +37,7 @@ impl AccessLogWriter {
     /// Starts the thread that writes to standard output.
     ///
     /// # Errors
-    /// Where no thread can be had.
+    /// The thread cannot be started.
     pub fn start(metrics: Arc<Metrics>) -> std::io::Result<Self> {
         let (counted, throttle) = (Arc::clone(&metrics), LogThrottle::default());
         let failed = move |lines, error: std::io::Error| {
@@ -49,7 +49,7 @@ impl AccessLogWriter {
         Ok(Self { writer: LineWriter::start("access-log", QUEUE, std::io::stdout(), failed)?, metrics })
     }
 
-    /// Waits until everything that was handed over has been written, or `limit` has passed.
+    /// Waits until everything that was handed over has been written, at most for `limit`.
     pub fn flush(&self, limit: Duration) {
         self.writer.flush(limit);
     }
@@ -62,12 +62,12 @@ impl AccessLogWriter {
 }
 
 impl AccessLog {
-    /// Without a writer, lines go nowhere.
+    /// Without a writer, lines are discarded.
     pub(crate) fn new(writer: Option<AccessLogWriter>) -> Self {
         Self { writer, lines: RefCell::new(Vec::new()), begun: Notify::new() }
     }
 
-    /// Whether lines go anywhere.
+    /// True if lines are written.
     pub(crate) fn is_on(&self) -> bool {
         self.writer.is_some()
     }
@@ -87,7 +87,7 @@ impl AccessLog {
         }
     }
 
-    /// Hands over lines that have waited long enough, for as long as it is polled.
+    /// Hands over lines that are due, for as long as it is polled.
     pub(crate) async fn run(&self) {
         loop {
             self.begun.notified().await;
@@ -111,7 +111,7 @@ impl AccessLog {
     }
 }
 
-/// What is cut off with its worker has a line too.
+/// Lines of a worker that is cut off are handed over too.
 impl Drop for AccessLog {
     fn drop(&mut self) {
         self.flush();

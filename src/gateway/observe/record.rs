@@ -1,5 +1,6 @@
 //! The record of a request: one log line and one set of counts, exactly once, also when the caller hangs up.
 
+use std::any::Any;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -21,58 +22,60 @@ use crate::metrics::{Cells, RequestKey};
 use crate::refusal::Refusal;
 use crate::secret::has_secret_shape;
 
-/// Stands for a caller that left before there was an answer.
+/// The status in log and metrics where the client left before a response (nginx's 499).
 const CALLER_LEFT: u16 = 499;
 
-/// Where records go to.
+/// The counters and the access log of a worker.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) cells: Arc<Cells>,
     pub(crate) log: AccessLog,
 }
 
-/// What is known of a request; written down when dropped.
+/// The record of a request; counted and logged when dropped.
 pub(crate) struct Record {
     ledger: Rc<Ledger>,
     connection: Rc<Connection>,
-    /// Where it comes from.
+    /// The source of the request.
     pub(crate) source: Rc<Source>,
     started: Instant,
-    /// When the exchange must be over.
+    /// The deadline of the exchange.
     pub(crate) until: Instant,
-    /// When it came.
+    /// The time of arrival.
     pub(crate) time: SystemTime,
     protocol: &'static str,
     method: &'static str,
-    /// The request's id.
+    /// The request id.
     pub(crate) request_id: HeaderValue,
-    /// The route, or what stands in its place.
+    /// The route's name, or that of an endpoint.
     pub(crate) route: Arc<str>,
     status: u16,
-    /// What was decided about a request that another proxy asks about.
+    /// The decided status of a forward-auth question.
     pub(crate) decided: Option<StatusCode>,
-    /// Why it was refused.
+    /// The reason of its refusal.
     pub(crate) refusal: Option<Refusal>,
-    /// Why it would have been refused.
+    /// The refusal that an observing route did not carry out.
     pub(crate) observed: Option<Refusal>,
-    /// Whose credentials it has shown. A client that asks for a token and has not proved itself is the one of
-    /// gateway.yaml that it says it is.
+    /// The identities of the presented credentials. A client that asks for a token and has not authenticated itself is
+    /// the one of gateway.yaml that it claims to be.
     pub(crate) known: Known,
-    /// What stands for the name that it tries to prove.
+    /// The pseudonym of the name that it tries to prove.
     pub(crate) attempt: Option<Box<str>>,
-    /// Its path, where it was refused before a route was found for it.
+    /// The path of a request without a route.
     path: Option<Box<str>>,
-    /// What of the request's body has come.
+    /// Progress of the request body.
     pub(crate) progress: Rc<Progress>,
     bytes_out: u64,
-    /// From sending the request to the backend to the head of its response.
+    /// Time from sending the request to the backend to the head of its response.
     pub(crate) backend_time: Option<Duration>,
-    /// The backend's place, until the response has been read.
+    /// The backend's permit, until the response has been read.
     pub(crate) permit: Option<Permit>,
+    /// A guard that lasts until the response ends.
+    pub(crate) held: Option<Box<dyn Any>>,
     complete: bool,
 }
 
-/// What is known before anything is decided.
+/// The attributes of a request on arrival.
 pub(crate) struct Arrival {
     pub(crate) connection: Rc<Connection>,
     pub(crate) started: Instant,
@@ -114,36 +117,37 @@ impl Record {
             bytes_out: 0,
             backend_time: None,
             permit: None,
+            held: None,
             complete: false,
         })
     }
 
-    /// Notes what is answered.
+    /// Notes the status of the response.
     pub(crate) fn answered(&mut self, status: StatusCode) {
         self.status = self.decided.unwrap_or(status).as_u16();
     }
 
-    /// It is refused before a route was found for it: this is its path.
+    /// Notes the path of a request that is refused before a route is found.
     pub(crate) fn lost(&mut self, path: &str) {
         self.path = Some(shown_path(path));
     }
 
-    /// What came was no request, so it has no method.
+    /// Notes that the received bytes were no request, and have no method.
     pub(crate) fn unparsed(&mut self) {
         self.method = "other";
     }
 
-    /// So many bytes of the response were handed on.
+    /// Counts bytes of the response that were handed on.
     pub(crate) fn passed(&mut self, bytes: usize) {
         self.bytes_out += bytes as u64;
     }
 
-    /// Whether the rest of the request's body may take as long as the caller likes.
+    /// True if the rest of the request's body may take as long as the caller likes.
     pub(crate) fn awaits_body(&self) -> bool {
         self.connection.is_multiplexed() || self.connection.has_unread()
     }
 
-    /// The response of the backend broke off, in its body.
+    /// Notes that the backend's response broke off in its body.
     pub(crate) fn broke_off(&mut self, body: &AnswerBody) {
         if let Some(permit) = self.permit.take_if(|_| Instant::now() < self.until) {
             self.refusal.get_or_insert(Refusal::BackendResponse);
@@ -152,13 +156,13 @@ impl Record {
         }
     }
 
-    /// The response came to its proper end. Otherwise it broke off.
+    /// Notes that the response is complete. Otherwise it broke off.
     pub(crate) fn completed(&mut self) {
         self.complete = true;
         self.permit = None;
     }
 
-    /// The request's id as text.
+    /// The request id as text.
     pub(crate) fn id(&self) -> &str {
         self.request_id.to_str().unwrap_or_default()
     }
@@ -219,10 +223,10 @@ impl Drop for Record {
     }
 }
 
-/// No more of a path is logged.
+/// Longest logged path, in bytes.
 const LONGEST_PATH: usize = 200;
 
-/// A path as it is logged: so much of it, in visible ASCII, and without what has the shape of a secret.
+/// A path as it is logged: cut, in visible ASCII, and without anything that looks like a secret.
 fn shown_path(path: &str) -> Box<str> {
     let mut shown = String::new();
     for (at, segment) in path.split('/').enumerate() {
@@ -251,7 +255,7 @@ fn shown_path(path: &str) -> Box<str> {
     shown.into()
 }
 
-/// Whether a segment has something like the `user:password@` of a URL, as it stands or percent-encoded.
+/// True if a segment contains something like the `user:password@` of a URL, literally or percent-encoded.
 fn has_userinfo(segment: &str) -> bool {
     let first = |signs: [&str; 3]| signs.iter().filter_map(|sign| segment.find(sign)).min();
     let last = |signs: [&str; 2]| signs.iter().filter_map(|sign| segment.rfind(sign)).max();
@@ -261,7 +265,7 @@ fn has_userinfo(segment: &str) -> bool {
 
 const NO_ROUTE: &str = "none";
 
-/// The route of a request that has none.
+/// The route name of requests without a route.
 fn no_route() -> Arc<str> {
     thread_local! {
         static NAME: Arc<str> = Arc::from(NO_ROUTE);
@@ -277,7 +281,7 @@ fn protocol(version: Version) -> &'static str {
     }
 }
 
-/// The method, from a closed set: it becomes a metric label.
+/// The method, from a closed set, as a metric label.
 fn method_word(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
@@ -324,7 +328,7 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// RFC 3339, UTC, milliseconds.
+/// Writes a time by RFC 3339, in UTC with milliseconds.
 fn timestamp(line: &mut Vec<u8>, time: SystemTime) {
     let time = OffsetDateTime::from(time);
     let (date, clock) = (time.date(), time.time());

@@ -1,4 +1,4 @@
-//! How often a route may be called, and how much an API key may call: what is left, and what callers are told of it.
+//! Rate limits of routes and quotas of API keys: counts a call, and tells the caller what is left.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,15 +19,15 @@ use crate::refusal::Refusal;
 use crate::state::Quota;
 use crate::state::login_lockout::AttemptKey;
 
-/// What was leased and not used within this time is lost.
+/// Lifetime of a lease; unused calls are lost after it.
 const LEASE: Duration = Duration::from_secs(1);
 
-/// Leases of more callers than this are thrown away.
+/// Most leases; beyond, expired ones are dropped.
 const MAX_LEASES: usize = 50_000;
 
-/// Calls that the shared store has granted in advance, so that most calls need not ask it.
+/// Leases: calls that the shared store has granted in advance, so that most calls need not ask it.
 #[derive(Debug, Default)]
-pub(crate) struct Leases(DashMap<AttemptKey, Lease, foldhash::fast::RandomState>);
+pub(super) struct Leases(DashMap<AttemptKey, Lease, foldhash::fast::RandomState>);
 
 #[derive(Debug, Clone, Copy)]
 struct Lease {
@@ -38,7 +38,7 @@ struct Lease {
     denied: Option<Instant>,
 }
 
-/// What callers are told of the limits that they are under (draft-ietf-httpapi-ratelimit-headers).
+/// The `RateLimit` and `RateLimit-Policy` fields of a response (draft-ietf-httpapi-ratelimit-headers).
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     policy: String,
@@ -46,14 +46,15 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// Adds a limit: so many in so many seconds, of which so many are left until all are there again in so many seconds.
+    /// Adds a limit: `most` calls in `window` seconds, of which `left` are left, until all are there again in `reset`
+    /// seconds.
     fn add(&mut self, name: &str, most: u64, window: u64, left: u64, reset: u64) {
         let separator = if self.policy.is_empty() { "" } else { ", " };
         self.policy.push_str(&format!("{separator}\"{name}\";q={most};w={window}"));
         self.left.push_str(&format!("{separator}\"{name}\";r={left};t={reset}"));
     }
 
-    /// Writes it into an answer, in place of what a backend says about limits of its own.
+    /// Writes the fields into a response, in place of the backend's.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         for (name, text) in [("ratelimit-policy", &self.policy), ("ratelimit", &self.left)] {
             if let Ok(value) = HeaderValue::from_str(text) {
@@ -64,11 +65,11 @@ impl Told {
 }
 
 impl Gateway {
-    /// Counts a call of a route, against its limit and against the quotas of the API key, and fills the header fields
-    /// that say so.
+    /// Counts a call of a route, against its limit and against the quotas of the API key, and fills the `RateLimit`
+    /// fields of the response.
     ///
     /// # Errors
-    /// That it is one too many.
+    /// [`Refusal::RateLimited`] or [`Refusal::Quota`], with `Retry-After`.
     pub(crate) async fn within_limits(
         &self,
         route: &Route,
@@ -130,7 +131,7 @@ impl Gateway {
         }
     }
 
-    /// By leases of the shared store. While that one is away, each replica counts for itself.
+    /// Counts by leases of the shared store. While that is away, each replica counts for itself.
     async fn shared_rate(&self, route: &Route, limit: &RateLimit, counted: &Counted) -> Result<Left, Duration> {
         let key = counted.digest(&route.name);
         let leases = &self.shared.limits.leases;
@@ -171,12 +172,12 @@ impl Gateway {
 }
 
 impl Leases {
-    /// Forgets leases that are over.
+    /// Drops expired leases.
     pub(crate) fn forget_idle(&self, now: Instant) {
         self.0.retain(|_, lease| lease.until > now || lease.denied.is_some_and(|denied| denied > now));
     }
 
-    /// A call by what is known here; `None` where the store must be asked.
+    /// Spends a leased call; `None` where the store must be asked.
     fn spend(&self, key: &AttemptKey, now: Instant) -> Option<Result<Left, Duration>> {
         let mut lease = self.0.get_mut(key)?;
         if let Some(denied) = lease.denied.filter(|denied| *denied > now) {
@@ -189,7 +190,7 @@ impl Leases {
         Some(Ok(Left { calls: lease.left.calls + lease.calls, full: lease.left.full }))
     }
 
-    /// Takes what the store has granted, and spends one of it.
+    /// Stores a new lease, and spends one of its calls.
     fn keep(&self, key: AttemptKey, taken: crate::state::Taken, now: Instant) -> Result<Left, Duration> {
         if self.0.len() >= MAX_LEASES {
             self.forget_idle(now);

@@ -1,6 +1,5 @@
-//! How much of a backend one caller holds by what lasts as long as it likes: WebSockets, and uploads that are still
-//! coming. Each is a request in flight, so without a bound one caller could take all places, and the calls of everybody
-//! else would be 503.
+//! Shares per caller of a backend's WebSockets and uploads, which last as long as the caller likes. Each is a request
+//! in flight, so without a bound one caller could take all places, and the calls of everybody else would be 503.
 
 use std::sync::Arc;
 
@@ -16,9 +15,9 @@ use dashmap::DashMap;
 /// A backend and one of its callers.
 type Holder = (Arc<str>, Counted);
 
-/// What is held by each caller at each backend, on all workers.
+/// Held shares by backend and caller, on all workers.
 #[derive(Debug, Default)]
-pub(crate) struct CallerShares(DashMap<Holder, usize, foldhash::fast::RandomState>);
+pub(super) struct CallerShares(DashMap<Holder, usize, foldhash::fast::RandomState>);
 
 /// A WebSocket or an upload that its caller holds; given back when dropped.
 #[derive(Debug)]
@@ -28,7 +27,7 @@ pub(crate) struct HeldShare {
 }
 
 impl CallerShares {
-    /// One more for this caller; `None` where it holds `most` already.
+    /// Takes one more for this caller; `None` where it holds `most` already.
     fn take(self: &Arc<Self>, holder: Holder, most: usize) -> Option<HeldShare> {
         let mut held = self.0.entry(holder.clone()).or_insert(0);
         if *held >= most {
@@ -49,10 +48,10 @@ impl Drop for HeldShare {
 }
 
 impl Gateway {
-    /// A place among the WebSockets that this caller may hold at the backend.
+    /// Takes a share of the backend's WebSockets for this caller.
     ///
     /// # Errors
-    /// [`Refusal::WebsocketShare`] where it holds as many as it may.
+    /// [`Refusal::WebsocketShare`] where the caller holds as many as it may.
     pub(crate) fn websocket_share(
         &self,
         route: &Route,
@@ -64,10 +63,10 @@ impl Gateway {
         carried_out(held, Refusal::WebsocketShare, route, record)
     }
 
-    /// A place among the uploads of this caller that may still be coming.
+    /// Takes a share of the backend's uploads for this caller.
     ///
     /// # Errors
-    /// [`Refusal::UploadShare`] where as many are as may be.
+    /// [`Refusal::UploadShare`] where the caller holds as many as it may.
     pub(crate) fn upload_share(
         &self,
         route: &Route,
@@ -80,7 +79,7 @@ impl Gateway {
     }
 }
 
-/// The backend, and who is counted: the customer, else the client, else the API key, else the address.
+/// The backend and the counted caller: the customer, else the client, else the API key, else the address.
 fn holder(route: &Route, caller: &Caller, record: &Record) -> Holder {
     let per = caller.customer.as_ref().map(|_| Per::Customer);
     (Arc::clone(&route.backend.name), Counted::of(per, caller, record.source.address))

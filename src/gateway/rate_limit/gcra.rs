@@ -1,4 +1,4 @@
-//! How often something may be done: the generic cell rate algorithm, in whole nanoseconds.
+//! The generic cell rate algorithm (GCRA), in whole nanoseconds.
 
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 use crate::config::raw::RateLimit;
 use dashmap::DashMap;
 
-/// Keys are swept out once there are this many.
+/// Number of keys from which idle ones are swept.
 const SWEEP_AT: usize = 50_000;
 
-/// But not more often than this, in nanoseconds: a flood of keys must not make each request pay for all of them.
+/// Shortest time between sweeps, in nanoseconds: a flood of keys must not make each request pay for all of them.
 const SWEEP_EVERY: u64 = 1_000_000_000;
 
-/// One limiter for many keys; all workers share it.
+/// A limiter for many keys, shared by all workers.
 #[derive(Debug)]
-pub(crate) struct Limiter<Key: Eq + Hash> {
+pub(super) struct Limiter<Key: Eq + Hash> {
     start: Instant,
-    /// When the key's bucket is empty again, in nanoseconds since `start`.
+    /// Time at which the key's bucket is empty again, in nanoseconds since `start`.
     empty_at: DashMap<Key, u64, foldhash::fast::RandomState>,
-    /// When keys were last swept out, in nanoseconds since `start`.
+    /// Time of the last sweep, in nanoseconds since `start`.
     swept_at: AtomicU64,
 }
 
@@ -30,10 +30,10 @@ impl<Key: Eq + Hash> Default for Limiter<Key> {
 }
 
 impl<Key: Eq + Hash> Limiter<Key> {
-    /// Counts one more; what is left.
+    /// Counts one more; returns what is left.
     ///
     /// # Errors
-    /// How long to wait, where that is one too many.
+    /// The delay, where that is one too many.
     pub(crate) fn take(&self, key: Key, limit: &RateLimit, now: Instant) -> Result<Left, Duration> {
         let now = nanos(now.saturating_duration_since(self.start));
         let each = each(limit);
@@ -50,7 +50,7 @@ impl<Key: Eq + Hash> Limiter<Key> {
         Ok(Left { calls: burst.saturating_sub(full.div_ceil(each.max(1))), full: Duration::from_nanos(full) })
     }
 
-    /// How long to wait for the next, where nothing is left now.
+    /// The delay before the next, where nothing is left now.
     pub(crate) fn wait(&self, key: &Key, limit: &RateLimit, now: Instant) -> Option<Duration> {
         let now = nanos(now.saturating_duration_since(self.start));
         let each = each(limit);
@@ -60,10 +60,10 @@ impl<Key: Eq + Hash> Limiter<Key> {
         (earliest > now).then(|| Duration::from_nanos(earliest - now))
     }
 
-    /// Counts one more, until that is dropped, unless it is kept.
+    /// Counts one more, and refunds it when the guard is dropped, unless it is kept.
     ///
     /// # Errors
-    /// How long to wait, where that is one too many.
+    /// The delay, where that is one too many.
     pub(crate) fn spend(&self, key: Key, limit: &RateLimit, now: Instant) -> Result<Spent<'_, Key>, Duration>
     where
         Key: Copy,
@@ -72,26 +72,26 @@ impl<Key: Eq + Hash> Limiter<Key> {
         Ok(Spent { limiter: self, key, each: each(limit), is_kept: false })
     }
 
-    /// One that was counted does not count after all; `each` is the time that one takes, in nanoseconds.
+    /// Refunds one; `each` is its time in nanoseconds.
     pub(crate) fn give_back(&self, key: &Key, each: u64) {
         if let Some(mut empty_at) = self.empty_at.get_mut(key) {
             *empty_at = empty_at.saturating_sub(each);
         }
     }
 
-    /// Forgets what was counted of a key.
+    /// Forgets a key.
     pub(crate) fn forget(&self, key: &Key) {
         self.empty_at.remove(key);
     }
 
-    /// Forgets keys whose bucket is empty: they are as good as new.
+    /// Forgets idle keys: with an empty bucket they are as good as new.
     pub(crate) fn forget_idle(&self, now: Instant) {
         let now = nanos(now.saturating_duration_since(self.start));
         self.empty_at.retain(|_, empty_at| *empty_at > now);
         self.empty_at.shrink_to_fit();
     }
 
-    /// The same, where there are many keys, and now and then only.
+    /// Forgets idle keys where there are many, and not too often.
     fn sweep(&self, now: u64) {
         let swept_at = self.swept_at.load(Ordering::Relaxed);
         if now.saturating_sub(swept_at) < SWEEP_EVERY || self.empty_at.len() < SWEEP_AT {
@@ -104,7 +104,7 @@ impl<Key: Eq + Hash> Limiter<Key> {
     }
 }
 
-/// One that is counted; given back when dropped, unless it is kept.
+/// A count that is refunded when dropped, unless it is kept.
 pub(crate) struct Spent<'a, Key: Eq + Hash> {
     limiter: &'a Limiter<Key>,
     key: Key,
@@ -113,7 +113,7 @@ pub(crate) struct Spent<'a, Key: Eq + Hash> {
 }
 
 impl<Key: Eq + Hash> Spent<'_, Key> {
-    /// It is counted for good.
+    /// Keeps the count.
     pub(crate) fn keep(mut self) {
         self.is_kept = true;
     }
@@ -127,21 +127,21 @@ impl<Key: Eq + Hash> Drop for Spent<'_, Key> {
     }
 }
 
-/// What is left of a limit after a call.
+/// The rest of a limit after a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Left {
-    /// How many calls may come at once now.
+    /// Calls that may come at once now.
     pub(crate) calls: u64,
-    /// When all may again.
+    /// Time until all may come at once again.
     pub(crate) full: Duration,
 }
 
-/// The time that one call takes, in nanoseconds.
+/// The time of one call, in nanoseconds.
 pub(crate) fn each(limit: &RateLimit) -> u64 {
     nanos(limit.rate.period()) / u64::from(limit.rate.count().max(1))
 }
 
-/// How many calls may come at once.
+/// The burst: calls that may come at once.
 pub(crate) fn burst(limit: &RateLimit) -> u64 {
     u64::from(limit.burst.unwrap_or(limit.rate.count()).max(1))
 }

@@ -12,7 +12,7 @@ use crate::refusal::Refusal;
 use crate::state::login_lockout::AttemptKey;
 use aws_lc_rs::digest;
 
-/// Who is counted by a route's limit.
+/// The key by which a caller is counted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Counted {
     Client(Arc<str>),
@@ -22,7 +22,7 @@ pub(crate) enum Counted {
 }
 
 impl Counted {
-    /// Whom a limit counts here.
+    /// The key of a caller under a limit of this kind.
     pub(crate) fn of(per: Option<Per>, caller: &Caller, address: IpAddr) -> Self {
         let client = || caller.client.clone().map(Self::Client);
         let api_key = || caller.api_key.clone().map(Self::ApiKey);
@@ -37,7 +37,7 @@ impl Counted {
         counted.unwrap_or(Self::Address(network(address)))
     }
 
-    /// What stands for it, on this route, in a store that others share.
+    /// The digest of the key on this route, for a shared store.
     pub(crate) fn digest(&self, route: &str) -> AttemptKey {
         match self {
             Self::Client(client) => key(&["client", route, client]),
@@ -48,7 +48,7 @@ impl Counted {
     }
 }
 
-/// Names in a digest: none is kept as it is.
+/// A digest of names, so that none is kept in clear text.
 pub(crate) fn key(parts: &[&str]) -> AttemptKey {
     let mut context = digest::Context::new(&digest::SHA256);
     for part in parts {
@@ -64,7 +64,7 @@ pub(crate) fn retry_later(refusal: Refusal, wait: Duration) -> Refused {
     Refused { retry_after: Some(wait.as_secs() + 1), ..refusal.into() }
 }
 
-/// An IPv6 caller owns a /64; it counts as one.
+/// The network of an address: an IPv6 caller owns a /64, which counts as one.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,

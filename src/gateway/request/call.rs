@@ -1,4 +1,4 @@
-//! A request that has been read strictly, with all that decides about it.
+//! A request that has been read strictly, with the policy and the connection that decide about it.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,36 +23,38 @@ use crate::policy::route::Route;
 use crate::policy::{Issuer, Policy};
 use crate::refusal::Refusal;
 
-/// A request on its way.
+/// A request on its way through the gateway.
 pub(crate) struct Call<'a> {
-    /// What decides about it, from its first to its last step.
+    /// The policy for all its steps.
     pub(crate) policy: &'a Arc<Policy>,
     /// The generation of the policy and of its issuers' keys.
     pub(crate) generation: u64,
-    /// What it came on.
+    /// Its connection.
     pub(crate) connection: &'a Connection,
-    /// Where it comes from.
+    /// Its source.
     pub(crate) source: Rc<Source>,
-    /// What it asks for.
+    /// Host, framing and path, in normal form.
     pub(crate) head: Head,
-    /// Its head as the backend will get it.
+    /// Its head, which becomes that of the request to the backend.
     pub(crate) parts: request::Parts,
     /// Its body.
     pub(crate) body: Upload,
-    /// Whether another proxy asks about it: what the connection shows is that proxy's.
+    /// True if it asks for another protocol.
+    pub(crate) asks_upgrade: bool,
+    /// True if another proxy asks about it: the connection and its certificate are that proxy's.
     pub(crate) is_asked_about: bool,
 }
 
-/// A caller's body on its way.
+/// A request body.
 pub(crate) enum Upload {
-    /// As it comes.
+    /// Still arriving.
     Coming(ArrivingBody),
-    /// At hand.
+    /// Buffered.
     Read(Bytes),
 }
 
 impl Upload {
-    /// The bytes, where they are at hand.
+    /// The bytes of a buffered body.
     pub(crate) fn bytes(&self) -> Option<&Bytes> {
         match self {
             Self::Coming(_) => None,
@@ -62,25 +64,25 @@ impl Upload {
 }
 
 impl Call<'_> {
-    /// The caller's certificate, where it has shown one here. `now` is in seconds since 1970.
+    /// The client certificate, where the caller has shown one here. `now` is in seconds since 1970.
     ///
     /// # Errors
-    /// Why a handshake would not accept it any more.
+    /// The reason for which a handshake would no longer accept it.
     pub(crate) fn certificate(&self, now: u64) -> Result<Option<&Certificate>, CertificateFault> {
         if self.is_asked_about { Ok(None) } else { self.connection.certificate(now) }
     }
 
-    /// Whom what is issued here is for.
+    /// The audience of tokens issued on this listener.
     pub(crate) fn audience(&self, issuer: &Issuer) -> Arc<str> {
         self.audience_apart().unwrap_or_else(|| issuer.audience.as_str().into())
     }
 
-    /// The same, where that is an audience set apart.
+    /// The listener's own audience, where it has one.
     pub(crate) fn audience_apart(&self) -> Option<Arc<str>> {
         self.connection.entrance().audience.clone()
     }
 
-    /// Whether the announced body is within the limit. One that is not announced is counted as it comes.
+    /// Checks an announced body length against the limit, in bytes. A body without one is counted as it comes.
     pub(crate) fn is_within(&self, limit: u64) -> Result<(), Refused> {
         if self.head.body_length().is_some_and(|length| length > limit) {
             return Err(Refused::of_limit(limit));
@@ -88,7 +90,7 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// Whether the body is of a type that the route takes. No body needs no type.
+    /// Checks the body's type against those of the route. No body needs no type.
     pub(crate) fn has_type_for(&self, route: &Route) -> Result<(), Refused> {
         if route.content_types.is_empty() || self.head.body_length() == Some(0) {
             return Ok(());
@@ -99,7 +101,7 @@ impl Call<'_> {
         }
     }
 
-    /// What its body is said to be.
+    /// The content type of the body.
     ///
     /// # Errors
     /// See [`ContentType::of`].
@@ -117,7 +119,7 @@ impl Call<'_> {
         Ok(found.map(|found| found.kind))
     }
 
-    /// Counts the hops that an OPTIONS may still go (RFC 9110 section 7.6.2); true where this is the last.
+    /// Decrements `Max-Forwards` of an OPTIONS (RFC 9110 section 7.6.2); true where this is the last hop.
     pub(crate) fn goes_no_further(&mut self) -> bool {
         let Some(hops) = self.parts.headers.get_mut(header::MAX_FORWARDS) else { return false };
         let Some(left) = hops.to_str().ok().and_then(|hops| hops.parse::<u64>().ok()) else { return false };
@@ -127,7 +129,7 @@ impl Call<'_> {
         left == 0
     }
 
-    /// Changes the path for the backend.
+    /// Rewrites the path for the backend.
     pub(crate) fn rewrite(&mut self, rewrite: &Rewrite, allowed: Odd) -> Result<(), Refusal> {
         let uri = &mut self.parts.uri;
         let path = rewrite.apply(uri.path(), allowed).map_err(|Ambiguous| Refusal::AmbiguousPath)?;
@@ -139,7 +141,7 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// The whole body; from now on it is at hand.
+    /// Buffers the whole body, of at most `limit` bytes.
     pub(crate) async fn read_body(&mut self, limit: u64, record: &Record) -> Result<Bytes, Refused> {
         self.is_within(limit)?;
         let coming = match std::mem::replace(&mut self.body, Upload::Read(Bytes::new())) {
@@ -153,7 +155,7 @@ impl Call<'_> {
         Ok(coming)
     }
 
-    /// The request as the backend gets it.
+    /// The request to the backend.
     pub(crate) fn into_request(self: Box<Self>, route: &Route, limit: u64, record: &Record) -> Request<RequestBody> {
         let body = match self.body {
             Upload::Read(bytes) if bytes.is_empty() => RequestBody::Empty,
@@ -179,7 +181,7 @@ fn limited(
     CallerBody::new(body, limit, pace, progress, is_odd, Arc::clone(stripped))
 }
 
-/// The refusal for a body that broke off, with its limit in bytes where that is known.
+/// The refusal for a faulty body, with its limit in bytes where that is known.
 pub(crate) fn refused(fault: BodyFault, limit: Option<u64>) -> Refused {
     match (fault, limit) {
         (BodyFault::Malformed, _) => Refusal::MalformedBody.into(),

@@ -1,4 +1,4 @@
-//! The type of a body (RFC 9110 section 8.3): one value, or the request is not well-formed.
+//! The `Content-Type` of a body (RFC 9110 section 8.3): one value, or the request is malformed.
 
 use http::{HeaderMap, header};
 
@@ -13,10 +13,10 @@ pub(crate) struct ContentType {
 }
 
 impl ContentType {
-    /// What these fields say; `None` where they say nothing.
+    /// The content type in these fields; `None` without one.
     ///
     /// # Errors
-    /// [`Refusal::MalformedRequest`] where they say more than one thing, or something that is no media type.
+    /// [`Refusal::MalformedRequest`] where it is repeated, or no media type.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Option<Self>, Refusal> {
         let mut values = headers.get_all(header::CONTENT_TYPE).iter();
         match (values.next(), values.next()) {
@@ -33,7 +33,7 @@ impl ContentType {
     ///
     /// # Errors
     /// [`Refusal::ContentType`] for another charset.
-    pub(crate) fn in_utf8(self) -> Result<Self, Refusal> {
+    pub(super) fn in_utf8(self) -> Result<Self, Refusal> {
         if self.is_utf8 { Ok(self) } else { Err(Refusal::ContentType) }
     }
 
@@ -65,8 +65,8 @@ impl ContentType {
 
 const BLANKS: [char; 2] = [' ', '\t'];
 
-/// Whether no reader takes this parameter for another charset: some know `charset*` and `charset*0` (RFC 2231), and some
-/// find `charset=` in a quoted value too.
+/// True if no reader takes this parameter for another charset: some know `charset*` and `charset*0` (RFC 2231), and
+/// some find `charset=` in a quoted value too.
 fn is_harmless(name: &str, value: &str) -> bool {
     if name.eq_ignore_ascii_case("charset") {
         return is_name_of_utf8(value);
@@ -75,7 +75,7 @@ fn is_harmless(name: &str, value: &str) -> bool {
     !mentions(name) && !mentions(value)
 }
 
-/// UTF-8, or the part of it that is ASCII, by the names that are in use.
+/// True for the names in use of UTF-8, and of its subset ASCII.
 fn is_name_of_utf8(charset: &str) -> bool {
     ["utf-8", "utf8", "us-ascii", "ascii"].iter().any(|name| charset.eq_ignore_ascii_case(name))
 }
@@ -89,7 +89,7 @@ fn token<'a>(rest: &mut &'a str) -> Option<&'a str> {
     (!found.is_empty()).then_some(found)
 }
 
-/// Takes a quoted string (RFC 9110 section 5.6.4) from the beginning, and gives what it means.
+/// Takes a quoted string (RFC 9110 section 5.6.4) from the beginning; returns its unescaped value.
 fn quoted(rest: &mut &str) -> Option<String> {
     let mut value = String::new();
     let mut characters = rest.char_indices().skip(1);

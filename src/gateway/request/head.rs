@@ -1,4 +1,5 @@
-//! A request head, read strictly: what the parser lets through and a backend could read differently ends here.
+//! Strict reading of a request head: heads that the parser accepts and a backend could read differently are refused
+//! here.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -16,22 +17,22 @@ use crate::gateway::host::Host;
 use crate::policy::path::{self, Normal, Odd};
 use crate::refusal::Refusal;
 
-/// What a request asks for, in normal form.
+/// Host, framing and path of a request, in normal form.
 #[derive(Debug)]
 pub(crate) struct Head {
-    /// The host that is asked.
+    /// The requested host.
     pub(crate) host: Rc<Host>,
-    /// How the body is framed.
+    /// The framing of the body.
     pub(crate) body: BodyFraming,
-    /// What in the path some servers read differently.
+    /// Parts of the path that some servers read differently.
     pub(crate) odd: Odd,
 }
 
 impl Head {
-    /// Reads the head, and brings target and `Host` into the form in which they are matched and forwarded.
+    /// Reads the head, and normalizes target and `Host` for matching and forwarding.
     ///
     /// # Errors
-    /// Why it has no such form.
+    /// The reason for which they have no normal form.
     pub(crate) fn read(
         taken: &TakenHead,
         parts: &mut request::Parts,
@@ -72,10 +73,10 @@ impl Head {
         Ok(Self { host, body, odd })
     }
 
-    /// The head of a request that another proxy asks about; how long its body is, nobody says here.
+    /// The head of a request that another proxy asks about; the length of its body is unknown here.
     ///
     /// # Errors
-    /// Why its target and its host have no normal form.
+    /// The reason for which its target or its host has no normal form.
     pub(crate) fn of(
         parts: &mut request::Parts,
         host: &[u8],
@@ -88,7 +89,7 @@ impl Head {
         Ok(Self { host, odd, body: if has_body { BodyFraming::Chunked } else { BodyFraming::Length(0) } })
     }
 
-    /// The length of the body, where it is announced.
+    /// The announced length of the body, in bytes.
     pub(crate) fn body_length(&self) -> Option<u64> {
         match self.body {
             BodyFraming::Length(length) => Some(length),
@@ -102,7 +103,7 @@ fn expectation(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.get_all(header::EXPECT).iter().all(known) { Ok(()) } else { Err(Refusal::Expectation) }
 }
 
-/// The host: exactly one, and a host (RFC 9112 section 3.2, RFC 9113 section 8.3.1).
+/// The host: exactly one, and valid (RFC 9112 section 3.2, RFC 9113 section 8.3.1).
 fn host(parts: &request::Parts, source: &Source) -> Result<Rc<Host>, Refusal> {
     let is_http2 = parts.version == Version::HTTP_2;
     let mut fields = parts.headers.get_all(header::HOST).iter();
@@ -127,7 +128,7 @@ fn host(parts: &request::Parts, source: &Source) -> Result<Rc<Host>, Refusal> {
     source.host(named).ok_or(Refusal::Host)
 }
 
-/// Makes the target origin-form, with its path in normal form.
+/// Brings the target into origin-form, with a normalized path.
 fn target(uri: &mut Uri, limit: usize) -> Result<Odd, Refusal> {
     let given = uri.path_and_query().ok_or(Refusal::AmbiguousPath)?;
     if given.as_str().len() > limit {
@@ -153,7 +154,7 @@ fn target(uri: &mut Uri, limit: usize) -> Result<Odd, Refusal> {
     Ok(odd)
 }
 
-/// HTTP/2 may split the cookies into many fields; HTTP/1.1 has one (RFC 9113 section 8.2.3).
+/// Joins cookies, which HTTP/2 may split into many fields; HTTP/1.1 has one (RFC 9113 section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let mut crumbs = headers.get_all(header::COOKIE).iter();
     if let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) {

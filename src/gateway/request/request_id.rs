@@ -1,4 +1,4 @@
-//! The id of a request: the caller's where it is usable, else one of ours.
+//! The request id: the caller's where it is usable, else a new one.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -20,8 +20,8 @@ impl RequestIds {
         Self { prefix: u64::from_be_bytes(random_bytes()), next: std::cell::Cell::new(0) }
     }
 
-    /// The id of this request. A value that could break out of a log line or a header is not kept,
-    /// nor what has the shape of a secret: ids are logged.
+    /// The id of this request. A value that could break out of a log line or a header is replaced, and so is one that
+    /// looks like a secret: ids are logged.
     pub(crate) fn of(&self, headers: &HeaderMap) -> HeaderValue {
         let mut given = headers.get_all(REQUEST_ID).iter();
         match (given.next(), given.next()) {

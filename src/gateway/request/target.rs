@@ -1,4 +1,4 @@
-//! Who answers a request, once its head has been read strictly.
+//! Routing: finds the route or the endpoint of a request, once its head has been read strictly.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,19 +21,19 @@ use crate::policy::table::NotFound;
 use crate::policy::{Policy, Target, path};
 use crate::refusal::Refusal;
 
-/// What is known of a request beside its own bytes.
+/// The context of a request: everything but its own bytes.
 pub(crate) struct RequestContext<'a> {
-    /// The policy that decides about it.
+    /// The policy in force.
     pub(crate) policy: &'a Arc<Policy>,
     /// The generation of the policy and of its issuers' keys.
     pub(crate) generation: u64,
     /// Its connection.
     pub(crate) connection: &'a Connection,
-    /// Where it comes from.
+    /// Its source.
     pub(crate) source: Rc<Source>,
 }
 
-/// The request, read strictly, and who answers it.
+/// Reads the request strictly, and finds its route or endpoint.
 pub(crate) fn opened<'a>(
     context: RequestContext<'a>,
     taken: &TakenHead,
@@ -44,8 +44,18 @@ pub(crate) fn opened<'a>(
     let aimed = aimed(&context, taken, &mut parts, &body);
     let (target, head) = aimed.inspect_err(|_| record.lost(parts.uri.path()))?;
     let RequestContext { policy, generation, connection, source } = context;
-    let body = Upload::Coming(body);
-    Ok((target, Box::new(Call { policy, generation, connection, source, head, parts, body, is_asked_about: false })))
+    let call = Call {
+        policy,
+        generation,
+        connection,
+        source,
+        head,
+        parts,
+        body: Upload::Coming(body),
+        asks_upgrade: taken.asks_upgrade(),
+        is_asked_about: false,
+    };
+    Ok((target, Box::new(call)))
 }
 
 fn aimed(
@@ -67,10 +77,10 @@ fn aimed(
     Ok((target, head))
 }
 
-/// Routes are found by the method that a WebSocket is opened with over HTTP/1.1 (RFC 8441 section 5).
+/// Turns an extended CONNECT for a WebSocket into the GET by which routes are found (RFC 8441 section 5).
 ///
 /// # Errors
-/// That it is a CONNECT for anything else.
+/// [`Refusal::ConnectNotAllowed`] for any other CONNECT.
 fn connect_as_get(parts: &mut request::Parts) -> Result<(), Refusal> {
     let protocol = parts.extensions.get::<Protocol>().map(Protocol::as_str);
     if protocol != Some(WEBSOCKET) {
@@ -80,7 +90,7 @@ fn connect_as_get(parts: &mut request::Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Who answers on the listener that this connection came in by.
+/// The route or endpoint of a request on its listener.
 pub(crate) fn found(
     policy: &Policy,
     connection: &Connection,
@@ -116,7 +126,7 @@ pub(crate) fn found(
     }
 }
 
-/// `is_oauth`: whether an OAuth endpoint has this path.
+/// The refusal of a request without a route; `is_oauth` is true if an OAuth endpoint has this path.
 fn not_found(not_found: NotFound, is_oauth: impl FnOnce() -> bool) -> Refused {
     match not_found {
         NotFound::Path => Refusal::NoRoute.into(),

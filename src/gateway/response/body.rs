@@ -1,4 +1,4 @@
-//! The body of an answer, with the record that is closed when it ends, however it ends.
+//! The body of a response, with the record of its request, which closes when the body ends, however it ends.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::body_stream::Broken;
 use crate::fields::{self, FieldSet};
 use crate::gateway::observe::record::Record;
 
-/// The body of an answer.
+/// The body of a response.
 pub(crate) struct ResponseBody {
     content: Content,
     record: Option<Box<Record>>,
@@ -28,32 +28,32 @@ enum Content {
     Trailed(Bytes, Option<HeaderMap>),
     /// Trailers of these names do not pass, beside those that never do.
     Backend(Box<AnswerBody>, Option<Arc<FieldSet>>),
-    /// The same of a body that never ends by itself.
+    /// The same for an event stream.
     Events(Box<EventStream>, Option<Arc<FieldSet>>),
 }
 
 impl ResponseBody {
-    /// One that is at hand; may be empty.
+    /// A body of these bytes; may be empty.
     pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
         Self { content: Content::Full(bytes.into()), record: None }
     }
 
-    /// One that is at hand, with trailers.
+    /// A body of these bytes, with trailers.
     pub(crate) fn trailed(bytes: Bytes, trailers: HeaderMap) -> Self {
         Self { content: Content::Trailed(bytes, Some(trailers)), record: None }
     }
 
-    /// A backend's, as it comes. Trailers of names that are `ruled` do not pass.
+    /// A backend's body. Trailers of names that are `ruled` do not pass.
     pub(crate) fn backend(body: AnswerBody, ruled: Option<Arc<FieldSet>>) -> Self {
         Self { content: Content::Backend(Box::new(body), ruled), record: None }
     }
 
-    /// The same of one that never ends by itself.
+    /// A backend's event stream, under the same rule.
     pub(crate) fn events(body: EventStream, ruled: Option<Arc<FieldSet>>) -> Self {
         Self { content: Content::Events(Box::new(body), ruled), record: None }
     }
 
-    /// The server that it comes from.
+    /// The backend server that it comes from.
     pub(crate) fn server(&self) -> Option<&str> {
         match &self.content {
             Content::Backend(body, _) => Some(body.server()),
@@ -62,12 +62,12 @@ impl ResponseBody {
         }
     }
 
-    /// When the exchange must be over.
+    /// The deadline of the exchange.
     pub(crate) fn until(&self) -> Option<Instant> {
         self.record.as_ref().map(|record| record.until)
     }
 
-    /// The same with the record of its request.
+    /// Attaches the record of its request.
     pub(crate) fn recorded(self, record: Box<Record>) -> Self {
         let mut body = Self { content: self.content, record: Some(record) };
         // Whoever sees an empty body does not ask for its end.
@@ -80,7 +80,7 @@ impl ResponseBody {
     }
 }
 
-/// The answer to HEAD: its fields say how long the content would be, and there is none (RFC 9110 section 9.3.2).
+/// The response to HEAD: it keeps the length of the content, and drops the content (RFC 9110 section 9.3.2).
 pub(crate) fn without_content(answer: Response<ResponseBody>) -> Response<ResponseBody> {
     let (mut head, body) = answer.into_parts();
     let Content::Full(content) = &body.content else { return Response::from_parts(head, body) };
@@ -150,7 +150,7 @@ impl Body for ResponseBody {
     }
 }
 
-/// A frame of a backend's answer, without trailers that may not pass.
+/// A frame of a backend's response, without trailers that may not pass.
 fn passed(
     frame: Option<Result<Frame<Bytes>, Broken>>,
     ruled: Option<&FieldSet>,
@@ -161,7 +161,7 @@ fn passed(
     }
 }
 
-/// What may pass of the trailers of an answer; `None` where nothing may.
+/// The trailers that may pass; `None` where none may.
 fn filtered(frame: Frame<Bytes>, ruled: Option<&FieldSet>) -> Option<Frame<Bytes>> {
     let received = frame.into_trailers().unwrap_or_default();
     let mut kept = HeaderMap::new();

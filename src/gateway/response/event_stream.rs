@@ -1,5 +1,6 @@
-//! An answer that never ends by itself: server-sent events (`text/event-stream`). Its callers connect again when it ends,
-//! so it ends whole and between two events before the grace time does. Any other answer that is cut off looks so.
+//! Server-sent events (`text/event-stream`), a response that never ends by itself. Its callers reconnect when it ends,
+//! so while the process drains it ends whole and between two events. Any other response that is cut off shows as
+//! broken.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,22 +14,22 @@ use super::farewell::Farewell;
 use crate::backend::pool::response_body::AnswerBody;
 use crate::body_stream::Broken;
 
-/// What can stand between two events.
+/// Separators between two events.
 const BETWEEN: [&[u8]; 3] = [b"\n\n", b"\r\n\r\n", b"\r\r"];
 
-/// A body of events.
+/// A body of server-sent events.
 pub(crate) struct EventStream {
     inner: AnswerBody,
-    /// The last bytes that have passed.
+    /// The last bytes sent.
     tail: [u8; 4],
     farewell: Rc<Farewell>,
-    /// When it is to end between two events, and then: when anywhere.
+    /// The time to end between two events, and then the time to end anywhere.
     end: Pin<Box<dyn Future<Output = ()>>>,
     is_due: bool,
     is_over: bool,
 }
 
-/// Whether the answer with these fields is one.
+/// True if the response with these fields is an event stream.
 pub(crate) fn is_one(headers: &HeaderMap) -> bool {
     const KIND: &[u8] = b"text/event-stream";
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.as_bytes().get(..KIND.len()));
@@ -36,7 +37,7 @@ pub(crate) fn is_one(headers: &HeaderMap) -> bool {
 }
 
 impl EventStream {
-    /// A backend's, until the farewell.
+    /// A backend's event stream, until the farewell.
     pub(crate) fn new(inner: AnswerBody, farewell: &Rc<Farewell>) -> Self {
         Self {
             inner,
@@ -48,7 +49,7 @@ impl EventStream {
         }
     }
 
-    /// The answer as the backend sends it.
+    /// The backend's body.
     pub(crate) fn backend(&self) -> &AnswerBody {
         &self.inner
     }

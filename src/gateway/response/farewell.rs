@@ -1,5 +1,5 @@
-//! What never ends by itself, WebSockets and event streams, ends in good order before the grace time does. They end one
-//! by one between half of it and three quarters, so that their callers do not all come back at once.
+//! The orderly end of WebSockets and event streams while the process drains. They end one by one between half and three
+//! quarters of the grace time, so that their callers do not all come back at once.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// The parts of the grace time after which the first ends, the last, and what has come to no good place to end at.
+/// Fractions of the grace time: the first end, the last end, and the end of those without a good place to end at.
 const PARTS: [f32; 3] = [0.5, 0.75, 0.9];
 
-/// The end of all that is open on a worker.
+/// The end of all WebSockets and event streams of a worker.
 #[derive(Default)]
 pub(crate) struct Farewell {
     times: Cell<Option<[Instant; 3]>>,
@@ -19,21 +19,21 @@ pub(crate) struct Farewell {
 }
 
 impl Farewell {
-    /// The process drains, and all is cut off after this time.
+    /// Begins the drain; everything is cut off after `grace`.
     pub(crate) fn begin(&self, grace: Duration) {
         let now = Instant::now();
         self.times.set(Some(PARTS.map(|part| now + grace.mul_f32(part))));
         self.is_near.notify_waiters();
     }
 
-    /// Waits until it is time for one of them to look for a good place to end at.
+    /// Waits until one of them should look for a good place to end at.
     pub(crate) async fn is_due(self: Rc<Self>) {
         let [first, last, _] = self.times().await;
         let place = getrandom::u32().unwrap_or_default() as f32 / u32::MAX as f32;
         sleep_until(first + (last - first).mul_f32(place)).await;
     }
 
-    /// Waits until it must end wherever it is.
+    /// Waits until it must end anywhere.
     pub(crate) async fn is_over(self: Rc<Self>) {
         let [.., over] = self.times().await;
         sleep_until(over).await;

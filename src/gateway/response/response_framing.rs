@@ -1,5 +1,5 @@
-//! How the body of a backend's answer is framed: callers get one length or none, and no answer that two readers could
-//! read differently (RFC 9112 section 6.3).
+//! Framing of a backend's response: callers get one length or none, and no response that two readers could read
+//! differently (RFC 9112 section 6.3).
 
 use std::fmt;
 
@@ -9,26 +9,26 @@ use http::{HeaderMap, StatusCode, Version, response};
 use crate::fields;
 use crate::refusal::Refusal;
 
-/// What is wrong with an answer whose head could be read.
+/// The fault of a malformed response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AnswerFault {
-    /// `Content-Length` is no number, or says two things.
+    /// `Content-Length` is no number, or has two values.
     Length,
     /// `Content-Length` stands beside `Transfer-Encoding`.
     TwoFramings,
     /// `Transfer-Encoding` is anything but one `chunked`.
     Coding,
-    /// 101, and nobody asked for another protocol.
+    /// 101 without an upgrade in the request.
     Unasked,
-    /// 101, and not the answer to this WebSocket handshake.
+    /// 101 that does not answer this WebSocket handshake.
     Handshake,
-    /// The body ended before its end.
+    /// The body broke off.
     BrokeOff,
-    /// Rules are about JSON, and the head announces something else.
+    /// The route filters JSON, and the head announces something else.
     NotJson,
-    /// Rules are about JSON, and the body is none.
+    /// The route filters JSON, and the body is not JSON.
     BrokenJson,
-    /// The body is larger than rules read.
+    /// The body is larger than the filter's limit.
     TooLarge,
 }
 
@@ -38,11 +38,11 @@ impl fmt::Display for AnswerFault {
             Self::Length => "Content-Length is not one number",
             Self::TwoFramings => "Content-Length beside Transfer-Encoding",
             Self::Coding => "Transfer-Encoding is not a single chunked",
-            Self::Unasked => "101 Switching Protocols, and none was asked for",
+            Self::Unasked => "101 Switching Protocols without an upgrade in the request",
             Self::Handshake => "101 does not answer this WebSocket handshake (RFC 6455 section 4.2.2)",
             Self::BrokeOff => "the body broke off",
             Self::NotJson => "not JSON in UTF-8 by its Content-Type, or encoded",
-            Self::BrokenJson => "not JSON, or with a member that stands there twice",
+            Self::BrokenJson => "not JSON, or with a duplicate member",
             Self::TooLarge => "larger than routes[].response.body",
         })
     }
@@ -58,11 +58,11 @@ impl From<AnswerFault> for Refusal {
     }
 }
 
-/// Brings the head of an answer, as it came by this version, into the form in which it passes: lengths that are equal
-/// become one, and what may have no length has none (RFC 9110 section 8.6).
+/// Normalizes the framing of a response head, as received by this version: equal lengths become one, and a response
+/// that may have no length has none (RFC 9110 section 8.6).
 ///
 /// # Errors
-/// What is wrong with its framing.
+/// The fault of its framing.
 pub(crate) fn settle(head: &mut response::Parts, received: Version) -> Result<(), AnswerFault> {
     let headers = &mut head.headers;
     if head.status.is_informational() {
@@ -97,7 +97,8 @@ pub(crate) fn settle(head: &mut response::Parts, received: Version) -> Result<()
     Ok(())
 }
 
-/// Leaves of the fields of HTTP/2 what HTTP/1.1 can say too: names are tokens, and values have no blanks around them.
+/// Reduces the fields of HTTP/2 to those that HTTP/1.1 can carry too: names are tokens, and values have no blanks
+/// around them.
 fn as_in_http1(headers: &mut HeaderMap) {
     fields::trim(headers);
     let odd: Vec<HeaderName> = headers.keys().filter(|name| !fields::is_token(name)).cloned().collect();
@@ -106,12 +107,12 @@ fn as_in_http1(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether a body follows this status in answer to this method at all (RFC 9112 section 6.3).
+/// True if a body follows this status in response to this method at all (RFC 9112 section 6.3).
 pub(crate) fn has_content(is_head: bool, status: StatusCode) -> bool {
     !is_head && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// A number as the gateway would write it itself; those that are too large for one are none.
+/// True for a number as the gateway would write it itself, below 10^19.
 fn is_canonical(digits: &[u8]) -> bool {
     let has_only_digits = digits.iter().all(u8::is_ascii_digit);
     has_only_digits && (1..20).contains(&digits.len()) && (digits[0] != b'0' || digits.len() == 1)

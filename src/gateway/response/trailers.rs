@@ -6,8 +6,8 @@ use http::HeaderName;
 
 use crate::fields::FieldSet;
 
-/// Fields that must not stand in trailers of an answer, beside those that must not stand in any (RFC 9110 section 6.5.1):
-/// they say who may read and keep the answer, or the gateway alone writes them.
+/// Fields that must not stand in trailers of a response, beside those that must not stand in any (RFC 9110 section
+/// 6.5.1): they decide who may read and cache the response, or the gateway alone writes them.
 static NOT_IN_ANSWER_TRAILERS: LazyLock<FieldSet> = LazyLock::new(|| {
     let mut set = FieldSet::default();
     for name in [
@@ -42,14 +42,14 @@ static NOT_IN_ANSWER_TRAILERS: LazyLock<FieldSet> = LazyLock::new(|| {
     set
 });
 
-/// Whether a trailer of this name may pass to the caller, where the rules of the route are about these names.
+/// True if a trailer of this name may pass to the caller; `ruled` are the names that rules of the route are about.
 pub(crate) fn may_pass(name: &HeaderName, ruled: Option<&FieldSet>) -> bool {
     NOT_IN_ANSWER_TRAILERS.lets_trailer_pass(name)
         && !is_about_origins(name)
         && !ruled.is_some_and(|set| set.contains(name))
 }
 
-/// Whether a field is of the CORS protocol.
+/// True for a field of the CORS protocol.
 pub(crate) fn is_about_origins(name: &HeaderName) -> bool {
     name.as_str().starts_with("access-control-")
 }

@@ -1,4 +1,4 @@
-//! Where in the frames of a WebSocket one direction is (RFC 6455 section 5.2), so that a frame of our own can follow one.
+//! Frame boundaries in one direction of a WebSocket (RFC 6455 section 5.2), so that a frame of our own can follow one.
 
 use bytes::Bytes;
 
@@ -9,14 +9,14 @@ const GOING_AWAY: [u8; 2] = 1001_u16.to_be_bytes();
 /// The longest header: two bytes, a length of eight, a mask of four.
 const LONGEST: usize = 14;
 
-/// Follows the headers of frames; what is in them is skipped.
-pub(crate) struct WebsocketFrames {
-    /// Whether these are a client's, which are masked.
+/// Tracks frame headers; payloads are skipped.
+pub(super) struct WebsocketFrames {
+    /// True for a client's frames, which are masked.
     is_masked: bool,
     header: [u8; LONGEST],
-    /// How much of a header has come.
+    /// Received bytes of the current header.
     has: usize,
-    /// How much is left of the frame behind its header.
+    /// Bytes left of the current payload.
     left: u64,
     is_close: bool,
     has_closed: bool,
@@ -25,12 +25,12 @@ pub(crate) struct WebsocketFrames {
 }
 
 impl WebsocketFrames {
-    /// At the beginning of those that a client sends, or a server.
+    /// Begins at the first frame.
     pub(crate) fn new(is_masked: bool) -> Self {
         Self { is_masked, header: [0; LONGEST], has: 0, left: 0, is_close: false, has_closed: false, is_lost: false }
     }
 
-    /// So many bytes more. Returns where among them the first frame ends.
+    /// Consumes bytes. Returns the index at which the first frame ends among them.
     pub(crate) fn advance(&mut self, mut bytes: &[u8]) -> Option<usize> {
         let (length, mut first) = (bytes.len(), None);
         while !self.is_lost && !bytes.is_empty() {
@@ -53,23 +53,23 @@ impl WebsocketFrames {
         first
     }
 
-    /// Whether a frame of our own could follow.
+    /// True between two frames, where one of our own can follow.
     pub(crate) fn is_between(&self) -> bool {
         self.has == 0 && self.left == 0 && !self.has_closed && !self.is_lost
     }
 
-    /// Whether the last frame has come.
-    pub(crate) fn has_closed(&self) -> bool {
+    /// True once the Close frame has come.
+    pub(super) fn has_closed(&self) -> bool {
         self.has_closed
     }
 
-    /// Whether a frame of our own may never follow.
+    /// True if the frames are malformed, so that one of our own may never follow.
     pub(crate) fn is_lost(&self) -> bool {
         self.is_lost
     }
 
-    /// A Close frame that says that this gateway goes away; `None` where the machine has no random bytes to mask it with.
-    pub(crate) fn going_away(&self) -> Option<Bytes> {
+    /// A Close frame for "going away"; `None` where the system has no random bytes to mask it with.
+    pub(super) fn going_away(&self) -> Option<Bytes> {
         let mut frame = vec![0x80 | CLOSE, GOING_AWAY.len() as u8];
         let mut mask = [0; 4];
         if self.is_masked {
@@ -81,7 +81,7 @@ impl WebsocketFrames {
         Some(frame.into())
     }
 
-    /// Reads the header where that has come whole.
+    /// Parses the header; true once it has come whole.
     fn header_is_whole(&mut self) -> bool {
         let [opcode, length, ..] = self.header;
         if self.has < 2 {

@@ -1,5 +1,5 @@
-//! The WebSocket handshake (RFC 6455 section 4.2, RFC 8441): the only change of protocol that is let through, and only
-//! on routes that say so. It is read strictly, asked of the backend anew over HTTP/1.1, and its answer is checked.
+//! The WebSocket handshake (RFC 6455 section 4.2, RFC 8441): the only upgrade that is let through, and only on routes
+//! that allow it. It is read strictly, repeated to the backend over HTTP/1.1, and the backend's response is checked.
 
 use std::rc::Rc;
 
@@ -7,7 +7,7 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Request, StatusCode, Version, response};
+use http::{HeaderMap, Method, StatusCode, Version, response};
 use hyper::upgrade::OnUpgrade;
 
 use crate::auth::dpop::Proof;
@@ -19,41 +19,32 @@ use crate::gateway::websocket_protocol::{VERSION, WEBSOCKET};
 use crate::policy::route::Route;
 use crate::refusal::{DpopFault, Refusal};
 
-/// What a server adds to the key that it answers (RFC 6455 section 1.3).
+/// The GUID that a server appends to the key (RFC 6455 section 1.3).
 const SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// A caller's wish for a WebSocket, where its route has them.
+/// A caller's handshake, on a route with WebSockets.
 pub(crate) struct Handshake {
-    /// What the backend must answer to.
+    /// `Sec-WebSocket-Key`, which the backend must answer.
     key: HeaderValue,
     /// The caller's stream, where it is one of HTTP/2; otherwise its connection becomes the WebSocket.
     pub(crate) stream: Option<OnUpgrade>,
-    /// The head as it came, from which the caller is proved again later.
+    /// The header fields of the request, from which the caller is checked again later.
     pub(crate) shown: HeaderMap,
-    /// That the caller has the key of its token, as it was shown with the handshake.
+    /// The DPoP proof of the handshake.
     pub(crate) proof: Option<Result<Proof, DpopFault>>,
-    /// Its place among those of its caller, once it has been let in.
+    /// Its share of the caller's WebSockets, once it has been admitted.
     pub(crate) held: Option<HeldShare>,
-    /// The path that was asked for.
+    /// The requested path.
     pub(crate) path: Box<str>,
-    /// The host that was asked for.
+    /// The requested host.
     pub(crate) host: Rc<Host>,
 }
 
-/// Whether a request asks for another protocol, whichever that is.
-pub(crate) fn is_asked_by<B>(request: &Request<B>) -> bool {
-    if request.version() == Version::HTTP_2 {
-        *request.method() == Method::CONNECT
-    } else {
-        request.headers().contains_key(header::UPGRADE)
-    }
-}
-
 impl Handshake {
-    /// Reads what a caller asks for. `None`: nothing that can be had here over HTTP/1.1, where asking is no fault.
+    /// Reads a handshake. `None`: an upgrade that is ignored, as HTTP/1.1 allows.
     ///
     /// # Errors
-    /// Why there is no such WebSocket.
+    /// The reason for which the handshake is refused.
     pub(crate) fn read(route: &Route, call: &mut Call<'_>) -> Result<Option<Box<Self>>, Refusal> {
         let Call { parts, head, .. } = call;
         let is_http2 = parts.version == Version::HTTP_2;
@@ -90,21 +81,21 @@ impl Handshake {
         Ok(Some(Box::new(Self { key, stream, shown, proof: None, held: None, path, host })))
     }
 
-    /// Asks the backend for the same.
+    /// Writes the handshake into the request to the backend.
     pub(crate) fn ask(&self, headers: &mut HeaderMap) {
         switch(headers);
         headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
         headers.insert(header::SEC_WEBSOCKET_KEY, self.key.clone());
     }
 
-    /// Whether this is the answer of a server that takes up the handshake.
-    pub(crate) fn is_answered_by(&self, head: &response::Parts) -> bool {
+    /// True if this response of the backend accepts the handshake.
+    pub(super) fn is_answered_by(&self, head: &response::Parts) -> bool {
         let accept = one(&head.headers, &header::SEC_WEBSOCKET_ACCEPT);
         let is_taken_up = accept.is_some_and(|accept| accept == accepting(self.key.as_bytes()).as_bytes());
         head.status == StatusCode::SWITCHING_PROTOCOLS && names_websocket(&head.headers) && is_taken_up
     }
 
-    /// Makes that answer one to the caller.
+    /// Turns that response into the one to the caller.
     pub(crate) fn answer(&self, head: &mut response::Parts) {
         if self.stream.is_some() {
             head.status = StatusCode::OK;
@@ -115,13 +106,13 @@ impl Handshake {
     }
 }
 
-/// Writes the change of protocol, which `Connection` must name (RFC 9110 section 7.8).
+/// Writes `Upgrade`, which `Connection` must name (RFC 9110 section 7.8).
 fn switch(headers: &mut HeaderMap) {
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static(WEBSOCKET));
 }
 
-/// Whether `Upgrade` says WebSocket and nothing else, and `Connection` names it.
+/// True if `Upgrade` is WebSocket and nothing else, and `Connection` names it.
 fn names_websocket(headers: &HeaderMap) -> bool {
     let is_named = |value: &HeaderValue| {
         value.as_bytes().split(|byte| *byte == b',').any(|word| word.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
@@ -130,7 +121,7 @@ fn names_websocket(headers: &HeaderMap) -> bool {
         && headers.get_all(header::CONNECTION).iter().any(is_named)
 }
 
-/// The value of a field that stands there once.
+/// The value of a field that is not repeated.
 fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -139,14 +130,15 @@ fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
     }
 }
 
-/// 16 random bytes, as each handshake has its own.
+/// A new `Sec-WebSocket-Key`: 16 random bytes.
 fn new_key() -> Result<HeaderValue, Refusal> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|_| Refusal::Internal)?;
     HeaderValue::from_str(&BASE64.encode(bytes)).map_err(|_| Refusal::Internal)
 }
 
-/// What proves that a server has read the key (RFC 6455 section 4.2.2). It keeps no secret, so SHA-1 will do.
+/// `Sec-WebSocket-Accept`, the proof that a server has read the key (RFC 6455 section 4.2.2). It keeps no secret, so
+/// SHA-1 will do.
 fn accepting(key: &[u8]) -> String {
     let mut context = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
     context.update(key);

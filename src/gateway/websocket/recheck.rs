@@ -19,7 +19,7 @@ use crate::policy::route::Websocket;
 use crate::refusal::Refusal;
 
 impl Gateway {
-    /// Runs until the caller of an open WebSocket would be refused, and says why.
+    /// Runs until the caller of an open WebSocket would be refused; returns the refusal.
     pub(super) async fn refuses(
         &self,
         handshake: &Handshake,
@@ -35,7 +35,7 @@ impl Gateway {
         }
     }
 
-    /// Whether the caller would be let in now, by the policy that is in force now.
+    /// Checks that the caller would be admitted now, by the policy in force now.
     async fn still_admits(
         &self,
         handshake: &Handshake,
@@ -67,6 +67,7 @@ impl Gateway {
             head: Head { host: Rc::clone(&handshake.host), body: BodyFraming::Length(0), odd: Odd::default() },
             parts,
             body: Upload::Read(Bytes::new()),
+            asks_upgrade: true,
             is_asked_about: false,
         };
         self.admit(route, &call, handshake.proof.as_ref(), record).await.map(drop)

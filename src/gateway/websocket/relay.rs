@@ -1,10 +1,10 @@
-//! Bytes of two streams, each of which gets what the other sends, until both have ended.
+//! Relays the bytes of a WebSocket in both directions, until both sides have ended.
 //!
-//! What is read is written at once, from the stack: a relay on which nothing moves keeps no buffer. While one side
-//! does not take its bytes, the other is not read. The end of one side is passed on as an end of writing.
+//! Bytes are written as soon as they are read, from the stack: an idle relay keeps no buffer. While one side does not
+//! take its bytes, the other is not read. The end of one side is passed on as an end of writing.
 //!
-//! A relay that is to end says so to both sides with a Close frame, behind a frame of theirs and never inside one. What
-//! still comes then is not passed on, until the Close frame that answers it.
+//! A relay that is to end sends a Close frame to both sides, behind a frame of theirs and never inside one. Later bytes
+//! are not passed on, until the Close frame that answers it.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -18,13 +18,13 @@ use tokio::time::{Instant, Sleep};
 
 use super::frames::WebsocketFrames;
 
-/// How much is read at once.
+/// Size of a read, in bytes.
 const PIECE: usize = 16 * 1024;
-/// After so many pieces others have their turn.
+/// Reads after which other tasks have their turn.
 const PIECES: usize = 16;
 
 /// The caller's and the backend's side.
-pub(crate) struct Relay<Caller, Backend> {
+pub(super) struct Relay<Caller, Backend> {
     caller: Caller,
     backend: Backend,
     /// From the caller to the backend.
@@ -34,11 +34,11 @@ pub(crate) struct Relay<Caller, Backend> {
     idle: Duration,
     alarm: Pin<Box<Sleep>>,
     moved_at: Instant,
-    /// Who ended first, in good order.
+    /// The side that ended first, in good order.
     first: Option<End>,
 }
 
-/// How a relay ended.
+/// The end of a relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     /// The caller ended it, or its connection broke.
@@ -49,31 +49,31 @@ pub(crate) enum End {
     Idle,
 }
 
-/// One direction.
+/// One direction of a relay.
 struct Pipe {
     frames: WebsocketFrames,
     goodbye: Goodbye,
-    /// Read, and not yet taken.
+    /// Bytes that were read, and not yet written.
     pending: Bytes,
     has_ended: bool,
     is_over: bool,
     moved: u64,
 }
 
-/// How far the end of a direction is that this gateway wants.
+/// Progress of a Close frame of our own in one direction.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Goodbye {
-    /// It does not.
+    /// Not wanted.
     None,
-    /// It is said behind the frame that is on its way.
+    /// Follows the current frame.
     Wanted,
-    /// It is said next.
+    /// Is next.
     Next,
-    /// It has been said.
+    /// Was sent.
     Said,
 }
 
-/// Which side broke.
+/// The side that broke.
 enum Broken {
     Reader,
     Writer,
@@ -84,7 +84,7 @@ where
     Caller: AsyncRead + AsyncWrite + Unpin,
     Backend: AsyncRead + AsyncWrite + Unpin,
 {
-    /// Between these two; `early` came from the caller before it had an answer.
+    /// A relay between these two; `early` came from the caller before the response.
     pub(crate) fn new(caller: Caller, backend: Backend, early: Bytes, idle: Duration) -> Self {
         let now = Instant::now();
         Self {
@@ -99,18 +99,18 @@ where
         }
     }
 
-    /// Bytes that went to the backend, and to the caller.
+    /// Bytes sent to the backend, and to the caller.
     pub(crate) fn moved(&self) -> (u64, u64) {
         (self.up.moved, self.down.moved)
     }
 
-    /// Lets both sides know that this gateway goes away, and has them end.
+    /// Sends a Close frame to both sides.
     pub(crate) fn close(&mut self) {
         self.up.goodbye = Goodbye::Wanted;
         self.down.goodbye = Goodbye::Wanted;
     }
 
-    /// Moves bytes until there is an end. `true` beside it: both sides have ended in good order.
+    /// Relays until the end. Returns true beside it where both sides have ended in good order.
     pub(crate) async fn run(&mut self) -> (End, bool) {
         std::future::poll_fn(|context| self.poll(context)).await
     }
@@ -154,14 +154,14 @@ where
 }
 
 impl Pipe {
-    /// Of what a client sends, or a server; `early` has come already.
+    /// The direction of a client's bytes, or a server's; `early` has come already.
     fn new(is_of_client: bool, early: Bytes) -> Self {
         let mut frames = WebsocketFrames::new(is_of_client);
         frames.advance(&early);
         Self { frames, goodbye: Goodbye::None, pending: early, has_ended: false, is_over: false, moved: 0 }
     }
 
-    /// What passes of bytes that have just come.
+    /// The part to pass on of bytes that have just come.
     fn take<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let first_end = self.frames.advance(bytes);
         match (self.goodbye, first_end) {

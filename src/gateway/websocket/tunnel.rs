@@ -1,4 +1,4 @@
-//! A WebSocket on its way: bytes pass both ways as they are, for as long as the caller would still be let in.
+//! An open WebSocket: bytes pass unchanged in both directions, for as long as the caller would still be admitted.
 
 use std::rc::Rc;
 
@@ -24,7 +24,7 @@ pub(crate) struct Agreed {
     limits: Websocket,
 }
 
-/// A WebSocket whose answer is on its way to the caller.
+/// A WebSocket whose response is on its way to the caller.
 pub(crate) struct Tunnel {
     agreed: Agreed,
     gateway: Rc<Gateway>,
@@ -56,12 +56,12 @@ impl Agreed {
 }
 
 impl Gateway {
-    /// Whether some route has WebSockets.
+    /// True if some route has WebSockets.
     pub(crate) fn has_websockets(&self) -> bool {
         self.current().policy.routes.iter().any(|route| route.websocket.is_some())
     }
 
-    /// Hands the WebSocket over to whoever has the caller's bytes, once the answer is out.
+    /// Hands the WebSocket over to the owner of the caller's bytes, once the response is out.
     pub(crate) fn open(self: &Rc<Self>, agreed: Agreed, connection: Rc<Connection>, record: Box<Record>) {
         let mut tunnel = Tunnel { agreed, gateway: Rc::clone(self), connection: Rc::clone(&connection), record };
         match tunnel.agreed.handshake.stream.take() {
@@ -83,7 +83,7 @@ impl Tunnel {
         connection.take_upgrade()?.downcast().ok()
     }
 
-    /// Moves bytes between the caller and the backend until the end.
+    /// Relays bytes between the caller and the backend until the end.
     pub(crate) async fn run(self, caller: impl AsyncRead + AsyncWrite + Unpin, early: Bytes) {
         let Self { agreed: Agreed { handshake, backend, limits }, gateway, connection, record } = self;
         // Its connection has just brought the answer, so this is at hand.

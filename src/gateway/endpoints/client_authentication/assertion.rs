@@ -1,5 +1,5 @@
-//! `private_key_jwt`: a client shows a JWT about itself that it has signed with its own key (RFC 7523 section 2.2). Each is
-//! good once.
+//! `private_key_jwt`: a client presents a JWT about itself that it has signed with its own key (RFC 7523 section 2.2).
+//! Each is good once.
 
 use super::super::form::Form;
 use super::one_of;
@@ -11,21 +11,21 @@ use crate::gateway::error::Refused;
 use crate::refusal::{Refusal, TokenFault};
 use crate::state::replay::{self, Use};
 
-/// The only `client_assertion_type` that there is.
+/// The only supported `client_assertion_type`.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// An assertion as shown; nothing of it has been verified.
+/// An assertion as presented; nothing of it has been verified.
 pub(super) struct Assertion<'f> {
     jwt: Result<Compact<'f>, TokenFault>,
-    /// What `client_id` says beside it.
+    /// The `client_id` beside it.
     posted: Option<&'f str>,
 }
 
 impl<'f> Assertion<'f> {
-    /// What stands in the form.
+    /// Reads the assertion from the form.
     ///
     /// # Errors
-    /// Half of it is not there.
+    /// A parameter is missing or repeated.
     pub(super) fn from_form(query: &'f Form, form: &'f Form) -> Result<Self, Refused> {
         let kind = form.required("client_assertion_type")?;
         let text = form.required("client_assertion")?;
@@ -33,7 +33,7 @@ impl<'f> Assertion<'f> {
         Ok(Self { jwt, posted: one_of(query, form, "client_id")? })
     }
 
-    /// The ids that it may mean.
+    /// The possible client ids.
     pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
         let issuer = self.jwt.as_ref().ok().and_then(Compact::issuer);
         issuer.into_iter().chain(self.posted)
@@ -41,10 +41,10 @@ impl<'f> Assertion<'f> {
 }
 
 impl Gateway {
-    /// Whether this proves the client. `now` is in seconds since 1970.
+    /// Verifies the assertion as the client's, and marks it as used. `now` is in seconds since 1970.
     ///
     /// # Errors
-    /// It does not, was used before, or nobody knows.
+    /// The assertion is not valid, was used before, or the store is away.
     pub(super) async fn prove_by_assertion(
         &self,
         client: Option<&Client>,

@@ -8,26 +8,26 @@ use crate::auth::tls::certificate::Certificate;
 use crate::gateway::error::Refused;
 use crate::refusal::Refusal;
 
-/// An id, and a certificate whose key the caller has.
+/// A client id, and a certificate whose key the caller holds.
 pub(super) struct ByCertificate<'f> {
-    /// What `client_id` says.
+    /// The value of `client_id`.
     pub(super) id: &'f str,
     certificate: &'f Certificate,
 }
 
 impl<'f> ByCertificate<'f> {
-    /// What stands in the form of a caller that shows a certificate and nothing else.
+    /// Reads the id of a caller that presents a certificate and no other credentials.
     ///
     /// # Errors
-    /// There is no id.
+    /// `client_id` is missing or repeated.
     pub(super) fn from_form(certificate: &'f Certificate, query: &'f Form, form: &'f Form) -> Result<Self, Refused> {
         Ok(Self { id: client_id(query, form)?, certificate })
     }
 
-    /// Whether this proves the client.
+    /// Verifies the certificate as the client's.
     ///
     /// # Errors
-    /// It does not.
+    /// The client is unknown, or the certificate is another one.
     pub(super) fn prove(&self, client: Option<&Client>) -> Result<(), Refusal> {
         let client = client.ok_or(Refusal::UnknownClient)?;
         if client.is_proved_by(self.certificate) { Ok(()) } else { Err(Refusal::OtherCertificate) }

@@ -1,4 +1,4 @@
-//! A client's secret, by Basic (`client_secret_basic`) or in the form (`client_secret_post`): RFC 6749 section 2.3.1.
+//! Client secrets, by Basic (`client_secret_basic`) or in the form (`client_secret_post`): RFC 6749 section 2.3.1.
 
 use std::sync::Arc;
 
@@ -20,29 +20,39 @@ use crate::gateway::rate_limit::Look;
 use crate::policy::{AccessToken, Policy};
 use crate::refusal::Refusal;
 
-/// A client's id and secret as shown.
+/// A client id and secret as presented.
+#[derive(Clone)]
 pub(super) struct Secret {
-    /// The id, in the readings that are possible.
+    /// The id, in its possible readings.
     ids: Vec<Zeroizing<String>>,
-    /// The secret, in the readings that are possible.
+    /// The secret, in its possible readings.
     readings: Vec<Zeroizing<String>>,
 }
 
+/// A secret that is presented for a client, which may not exist.
+#[derive(Clone, Copy)]
+pub(super) struct ShownSecret<'a> {
+    pub(super) client: Option<&'a Client>,
+    pub(super) secret: &'a Secret,
+    /// Seconds since 1970.
+    pub(super) now: u64,
+}
+
 impl Secret {
-    /// What stands in `Authorization`. The client's own id in the form beside it is allowed where it says the same.
+    /// Reads `Authorization`. The same client id may also stand in the form.
     ///
     /// # Errors
-    /// It is not Basic, or the form names another client.
+    /// The field is not Basic, or the form names another client.
     pub(super) fn from_basic(field: &HeaderValue, form: &Form) -> Result<Self, Refused> {
         let shown = basic(field).ok_or(Refusal::ClientAuthenticationMalformed)?;
         let agrees = form.one("client_id")?.is_none_or(|id| shown.ids().any(|known| known == id));
         if agrees { Ok(shown) } else { Err(Refusal::ClientAuthentication.into()) }
     }
 
-    /// What stands in the form.
+    /// Reads the form.
     ///
     /// # Errors
-    /// It is not there, or says two things.
+    /// The id or the secret is missing or repeated.
     pub(super) fn from_form(secret: Option<&str>, query: &Form, form: &Form) -> Result<Self, Refused> {
         let id = client_id(query, form)?;
         let secret = secret.ok_or(Refused::of_parameter(Refusal::ClientAuthenticationMissing, "client_secret"))?;
@@ -56,23 +66,22 @@ impl Secret {
 }
 
 impl Gateway {
-    /// Whether this is a secret of the client. One that was right before costs no hash and waits for nobody's failures:
-    /// neither those of other networks nor, now and then, those of its own. One that was wrong before costs none either and
-    /// is no new guess, so nobody waits for it. `now` is in seconds since 1970.
+    /// Verifies a client secret. One that was right before costs no hash and waits for nobody's failures: neither those
+    /// of other networks nor, now and then, those of its own. One that was wrong before costs none either and is no new
+    /// guess, so nobody waits for it.
     ///
     /// # Errors
-    /// It is not, too much has failed before, or there is no room for a hash.
+    /// The secret is wrong, too many attempts have failed before, or the hash queue is full.
     pub(super) async fn prove_by_secret(
         &self,
         policy: &Arc<Policy>,
-        client: Option<&Client>,
-        secret: &Secret,
-        who: Who,
         endpoint: &AccessToken,
-        now: u64,
+        who: Who,
+        shown: ShownSecret<'_>,
     ) -> Result<(), Refused> {
+        let ShownSecret { client, secret, now } = shown;
         let remembered = &self.shared.remembered;
-        let wrong = wrong(client, secret, now, remembered, &endpoint.decoy.hash);
+        let wrong = wrong(shown, remembered, &endpoint.decoy.hash);
         if remembered.is_wrong(&wrong) {
             return Err(no(client).into());
         }
@@ -99,11 +108,11 @@ impl Gateway {
             return Err(no(client).into());
         }
         let known = client.map(|client| Arc::clone(&client.id));
-        let (policy, readings, remembered) = (Arc::clone(policy), secret.readings.clone(), Arc::clone(remembered));
+        let (policy, secret, remembered) = (Arc::clone(policy), secret.clone(), Arc::clone(remembered));
         let decoy = endpoint.decoy.hash.clone();
         let job = move |stopwatch: &Stopwatch| {
             let client = known.and_then(|id| policy.auth.clients.get(&id));
-            prove(client, &readings, now, &remembered, &decoy, stopwatch).map_err(|()| {
+            prove(ShownSecret { client, secret: &secret, now }, &remembered, &decoy, stopwatch).map_err(|()| {
                 remembered.keep_wrong(wrong);
                 no(client)
             })
@@ -112,28 +121,29 @@ impl Gateway {
         limits.has_verified(who.key(), look);
         let _held = tried.judge(&hashed.outcome).await;
         if hashed.outcome.is_err() {
-            let readings = u64::try_from(secret.readings.len()).unwrap_or(u64::MAX);
+            let readings = u64::try_from(shown.secret.readings.len()).unwrap_or(u64::MAX);
             hashing.wait_as_for(&hashed, endpoint.decoy.cost.saturating_mul(readings)).await;
         }
         Ok(hashed.outcome?)
     }
 }
 
-/// The secrets of a client that are good now.
+/// The unexpired secrets of a client.
 fn good(client: &Client, now: u64) -> impl Iterator<Item = &ClientSecret> {
     client.secrets.iter().filter(move |known| now < known.until)
 }
 
-/// Whether one of the secrets was found to be one of the client's before, and that one is still good.
+/// True if one of the secrets was verified before, and is still in force.
 fn is_known(client: &Client, secrets: &[Zeroizing<String>], now: u64, remembered: &Remembered) -> bool {
     let known = good(client, now)
         .find(|known| secrets.iter().any(|secret| remembered.knows(&client.id, &known.hash, secret.as_bytes())));
     known.inspect(|known| known.used.note(now)).is_some()
 }
 
-/// What stands for all that is shown, where it is wrong: with other secrets of the client it may be right. Whoever is not
-/// there takes as long.
-fn wrong(client: Option<&Client>, secret: &Secret, now: u64, remembered: &Remembered, decoy: &PasswordHash) -> Digest {
+/// The digest by which a wrong secret is remembered, over all its readings and the client's hashes. An unknown client
+/// takes as long.
+fn wrong(shown: ShownSecret<'_>, remembered: &Remembered, decoy: &PasswordHash) -> Digest {
+    let ShownSecret { client, secret, now } = shown;
     let id = client.map(|client| &*client.id).or(secret.ids().next()).unwrap_or_default();
     let own = client.into_iter().flat_map(|client| good(client, now).map(|known| &known.hash));
     let hashes = own.chain(client.is_none().then_some(decoy));
@@ -144,34 +154,33 @@ fn no(client: Option<&Client>) -> Refusal {
     if client.is_some() { Refusal::WrongClientSecret } else { Refusal::UnknownClient }
 }
 
-/// Whether one of the secrets is one of the client's. Who has none costs one hash.
+/// Verifies the readings against the client's hashes. A client without a secret costs one hash.
 fn prove(
-    client: Option<&Client>,
-    secrets: &[Zeroizing<String>],
-    now: u64,
+    ShownSecret { client, secret, now }: ShownSecret<'_>,
     remembered: &Remembered,
     decoy: &PasswordHash,
     stopwatch: &Stopwatch,
 ) -> Result<(), ()> {
     let mut is_hashed = false;
-    for secret in secrets {
+    for reading in &secret.readings {
         let all = client.into_iter().flat_map(|client| good(client, now).map(move |known| (client, known)));
         for (client, known) in all {
             is_hashed = true;
-            if stopwatch.verify(&known.hash, secret.as_bytes()) {
+            if stopwatch.verify(&known.hash, reading.as_bytes()) {
                 known.used.note(now);
-                remembered.keep(&client.id, &known.hash, secret.as_bytes());
+                remembered.keep(&client.id, &known.hash, reading.as_bytes());
                 return Ok(());
             }
         }
     }
-    if let Some(secret) = secrets.first().filter(|_| !is_hashed) {
-        stopwatch.verify(decoy, secret.as_bytes());
+    if let Some(reading) = secret.readings.first().filter(|_| !is_hashed) {
+        stopwatch.verify(decoy, reading.as_bytes());
     }
     Err(())
 }
 
-/// RFC 6749 section 2.3.1 wants both halves form-urlencoded first; many clients do not do it. Both readings count.
+/// Reads Basic credentials. RFC 6749 section 2.3.1 requires both halves form-urlencoded first; many clients do not do
+/// it, so both readings count.
 fn basic(field: &HeaderValue) -> Option<Secret> {
     let (scheme, encoded) = field.to_str().ok()?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("Basic") {

@@ -1,22 +1,23 @@
-//! Secrets that have been verified before, so that a client that is known is not hashed again with each call, nor turned
-//! away when many wait for their hash; and so that an instance that goes on with an old secret has guessed once.
+//! A cache of verified client secrets, so that a known client is neither hashed again with each call nor turned away
+//! when many wait for their hash; and of wrong ones, so that an instance that goes on with an old secret has guessed
+//! once.
 //!
-//! What is remembered is that this secret fits this stored hash of this client, or that what was shown fits none of these
-//! hashes, as a digest under a key that only this process has. That stays true for ever; whether a hash is still good is for
-//! the policy in force to say, and only hashes that are good are asked about.
+//! An entry says that this secret fits this stored hash of this client, or that the presented ones fit none of these
+//! hashes, as a digest under a key that only this process has. That stays true for ever; the policy in force decides
+//! which hashes count, and only those are asked about.
 
 use crate::auth::credentials::password::PasswordHash;
 use crate::secret::random_bytes;
 use aws_lc_rs::hmac;
 use quick_cache::sync::Cache;
 
-/// How many secrets are remembered, and how many wrong ones; of more, those used longest ago cost a hash again.
+/// Most entries of either kind; beyond, the least recently used ones cost a hash again.
 const CAPACITY: usize = 16_384;
 
-/// What stands for a client, hashes and secrets.
+/// A digest of a client, hashes and secrets.
 pub(super) type Digest = [u8; 32];
 
-/// The secrets that this process has verified.
+/// The verified and the wrong secrets of this process.
 pub(crate) struct Remembered {
     key: hmac::Key,
     known: Cache<Digest, ()>,
@@ -24,27 +25,28 @@ pub(crate) struct Remembered {
 }
 
 impl Remembered {
-    /// Whether this secret of this client was found to fit this hash.
+    /// True if this secret of this client was verified against this hash.
     pub(super) fn knows(&self, client: &str, hash: &PasswordHash, secret: &[u8]) -> bool {
         self.known.get(&self.digest(client, [hash], [secret])).is_some()
     }
 
-    /// This secret of this client fits this hash.
+    /// Remembers that this secret of this client fits this hash.
     pub(super) fn keep(&self, client: &str, hash: &PasswordHash, secret: &[u8]) {
         self.known.insert(self.digest(client, [hash], [secret]), ());
     }
 
-    /// Whether this was found to fit none of the hashes that a client of this id has.
+    /// True if this was found to fit none of the hashes of a client of this id.
     pub(super) fn is_wrong(&self, wrong: &Digest) -> bool {
         self.wrong.get(wrong).is_some()
     }
 
-    /// It fits none of them.
+    /// Remembers that it fits none of them.
     pub(super) fn keep_wrong(&self, wrong: Digest) {
         self.wrong.insert(wrong, ());
     }
 
-    /// Lengths stand before the parts and an empty part between the lists, so that no two of them are the same bytes.
+    /// The digest. Lengths stand before the parts and an empty part between the lists, so that no two inputs are the
+    /// same bytes.
     pub(super) fn digest<'a>(
         &self,
         client: &str,

@@ -31,7 +31,7 @@ fn now(turn: &mut Turning<'_>) -> Option<Result<Turn, Full>> {
     }
 }
 
-/// Whose turn it is, in their order, if each has done before the next begins.
+/// The order of the turns, if each attempt has ended before the next begins.
 fn order<'a>(running: Turn, mut waiting: Vec<(&'a str, Turning<'a>)>) -> Vec<&'a str> {
     let mut order = Vec::new();
     drop(running);

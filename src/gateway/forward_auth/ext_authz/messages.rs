@@ -1,11 +1,11 @@
-//! The messages of `envoy.service.auth.v3`, as far as they are used. What else stands in them is skipped.
+//! The messages of `envoy.service.auth.v3`, as far as they are used. Other fields are skipped.
 
 use std::collections::HashMap;
 
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 
-use super::Original;
+use super::{Described, Original};
 use crate::refusal::Refusal;
 
 /// `CheckRequest`.
@@ -146,7 +146,7 @@ pub(super) struct Passed {
 pub(super) struct SetField {
     #[prost(message, optional, tag = "1")]
     header: Option<Field>,
-    /// Said and false: the field takes the place of those that there are, whatever the version of Envoy.
+    /// Present and false: the field replaces existing ones, whatever the version of Envoy.
     #[prost(message, optional, tag = "2")]
     append: Option<No>,
 }
@@ -156,7 +156,7 @@ pub(super) struct SetField {
 struct No {}
 
 impl SetField {
-    /// A field that takes the place of those that there are.
+    /// A field that replaces existing ones.
     pub(super) fn instead(name: &str, value: &str) -> Self {
         let header = Field { key: name.to_owned(), value: value.to_owned(), raw_value: Vec::new() };
         Self { header: Some(header), append: Some(No {}) }
@@ -164,7 +164,7 @@ impl SetField {
 }
 
 impl CheckRequest {
-    /// The request that is asked about.
+    /// The described request.
     ///
     /// # Errors
     /// [`Refusal::BadForwardedRequest`] where a part of it is missing or unusable.
@@ -181,12 +181,12 @@ impl CheckRequest {
             let value = if field.raw_value.is_empty() { field.value.as_bytes() } else { &field.raw_value };
             add(&mut headers, &field.key, value)?;
         }
-        let [method, path, host, scheme] = [&http.method, &http.path, &http.host, &http.scheme].map(String::as_bytes);
-        Original::new(method, path, host, scheme, &address, headers)
+        let [method, target, host, scheme] = [&http.method, &http.path, &http.host, &http.scheme].map(String::as_bytes);
+        Original::new(Described { method, target, host, scheme, address: &address }, headers)
     }
 }
 
-/// What is no field stands elsewhere already: `:path` and the like.
+/// Adds a header field. Pseudo-headers and `Host`, which stand elsewhere already, are skipped.
 fn add(headers: &mut HeaderMap, name: &str, value: &[u8]) -> Result<(), Refusal> {
     if name.starts_with(':') || name.eq_ignore_ascii_case(header::HOST.as_str()) {
         return Ok(());

@@ -1,0 +1,59 @@
+//! The responses to refused requests, and to bytes that were never a request.
+
+use std::rc::Rc;
+
+use http::{Method, Version};
+
+use super::connection::Connection;
+use super::connection::taken_head::TakenHead;
+use super::error::{self, Refused};
+use super::observe::record::Record;
+use super::response::body::ResponseBody;
+use super::{Answer, Gateway, endpoints};
+use crate::refusal::Refusal;
+
+impl Gateway {
+    /// The response to bytes that were never a request, in place of the parser's own.
+    pub(crate) fn refuse_unparsed(&self, connection: Rc<Connection>, refusal: Refusal) -> Vec<u8> {
+        let taken = TakenHead::none(&connection);
+        let arrival = self.arrival(connection, self.ids.make());
+        let mut record = Record::open(Rc::clone(&self.ledger), arrival, &taken, &Method::default(), Version::HTTP_11);
+        record.unparsed();
+        let row = error::row(refusal);
+        record.refusal = Some(refusal);
+        record.answered(row.status);
+        let body = error::body(&row, record.id());
+        let head = format!(
+            "HTTP/1.1 {}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\ncache-control: no-store\r\nx-request-id: {}\r\n\r\n",
+            row.status,
+            body.len(),
+            record.id()
+        );
+        [head.as_bytes(), &body].concat()
+    }
+}
+
+/// The response to a refused request, in the form of its endpoint.
+pub(super) fn refusal_response(refused: &Refused, record: &mut Record) -> Answer {
+    const OAUTH: [&str; 3] = [endpoints::token::NAME, endpoints::oauth::REVOKE, endpoints::oauth::INTROSPECT];
+    record.refusal = Some(refused.refusal);
+    if refused.refusal == Refusal::Internal {
+        tracing::error!(request_id = record.id(), route = &*record.route, "internal gateway error");
+    }
+    if refused.oauth || OAUTH.contains(&&*record.route) {
+        endpoints::token::error_response(refused)
+    } else {
+        error::response(refused, record.id()).map(ResponseBody::full)
+    }
+}
+
+/// True if the connection closes with this refusal: because the start of the next request is unknown, or because no
+/// request on it would be answered otherwise.
+pub(super) fn ends_connection(refusal: Refusal, connection: &Connection) -> bool {
+    use Refusal as R;
+    match refusal {
+        R::AddressNotAllowed => connection.is_of_one_caller(),
+        R::MalformedRequest | R::Host | R::MalformedBody | R::BodyTimeout | R::ClientCertificate => true,
+        _ => false,
+    }
+}
