@@ -25,7 +25,7 @@ pub fn rehearse(plan: &Plan, file: &Path) -> Problems {
         }
         Ok(None) => None,
         Err(error) => {
-            problems.push(config.problem("admin.socket", super::silent(&socket, &error), ""));
+            problems.push(config.problem("admin.socket", silent(&socket, &error), ""));
             return problems;
         }
     };
@@ -113,4 +113,13 @@ pub(super) fn no_state(config: &Config, fault: &OpenFault) -> Problem {
 pub(super) fn no_socket(config: &Config, path: &Path, error: &io::Error) -> Problem {
     let message = format!("cannot listen on {}: {error}", path.display());
     config.problem("admin.socket", message, "let the user that runs wicketgate write there, or change `admin.socket`")
+}
+
+/// That nobody knows which process has what this one needs.
+pub(super) fn silent(socket: &Path, error: &io::Error) -> String {
+    format!(
+        "the state is in use: a process answers at {} that does not say which it is ({error}). Stop it first, or set \
+         another `state.embedded.path` or `admin.socket`",
+        socket.display()
+    )
 }
