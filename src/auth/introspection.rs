@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
+use super::Authenticator;
 use super::attribution::Known;
+use super::context::Ask;
+use super::credentials::readable;
 use super::jwt::{self, Compact, Verifier};
 use super::verdict::{Access, Identity, Marks, Verdict};
-use super::{Ask, Authenticator, readable};
 use crate::customer::Identifier;
 use crate::refusal::TokenFault;
 use crate::state::State;
@@ -21,6 +23,17 @@ pub enum Purpose {
     Use,
     /// To end it: then it does not matter whether its account is in force, for that may be so for a while only.
     End,
+}
+
+/// What a token is held against.
+pub(super) struct Inspection<'i> {
+    /// The time, in seconds since 1970.
+    pub(super) now: u64,
+    pub(super) revocations: &'i Revocations,
+    /// The accounts in force; `None`: whichever are.
+    pub(super) accounts: Option<&'i AccountStamps>,
+    /// Where it is noted whose an authentic token is, good or not.
+    pub(super) known: &'i mut Known,
 }
 
 /// A token that is good.
@@ -91,11 +104,13 @@ impl Authenticator {
     ) -> Result<Inspected, TokenFault> {
         let token = readable(token.as_bytes())?;
         let accounts = (purpose != Purpose::End).then_some(&self.accounts);
+        let revocations = state.revocations();
         let mut ask = None;
-        let decided = self.customer_token_of(token, now, state.revocations(), accounts, Some(&mut ask), known);
+        let first = Inspection { now, revocations, accounts, known: &mut *known };
+        let decided = self.customer_token_of(token, first, Some(&mut ask));
         let Some(Ask::Issuer(keys)) = ask else { return decided };
         keys.ask().await;
-        self.customer_token_of(token, now, state.revocations(), accounts, None, known)
+        self.customer_token_of(token, Inspection { now, revocations, accounts, known }, None)
     }
 
     /// What an access token is worth, whomever of us it is for. Whose it is, is noted in `known` where it is authentic.
@@ -137,17 +152,15 @@ impl Authenticator {
         Ok(Inspected { verdict, marks, claims, issuer: verifier.issuer().to_owned() })
     }
 
-    /// What a customer's token is worth where these accounts are in force; `None`: whichever are. One that names a key which
-    /// is not known here may have to wait for it: then `ask` has whom to ask, where nobody was asked before.
+    /// Verdict on a customer's token. One that names a key which is not known here may have to wait for it: then `ask` has
+    /// whom to ask, where nobody was asked before.
     pub(super) fn customer_token_of(
         &self,
         token: &str,
-        now: u64,
-        revocations: &Revocations,
-        accounts: Option<&AccountStamps>,
+        inspection: Inspection<'_>,
         ask: Option<&mut Option<Ask>>,
-        known: &mut Known,
     ) -> Result<Inspected, TokenFault> {
+        let Inspection { now, revocations, accounts, known } = inspection;
         let compact = Compact::parse(token)?;
         let deriver = self.deriver.as_ref().ok_or(TokenFault::Issuer)?;
         let issuer = compact.issuer().ok_or(TokenFault::Issuer)?;

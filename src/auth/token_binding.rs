@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 
-use super::Surroundings;
+use super::context::Surroundings;
 use super::credentials::with_proof;
 use super::jwt::confirmation::Binding;
 use super::requirements::{Demand, DpopDemand};

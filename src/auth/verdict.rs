@@ -45,6 +45,17 @@ pub struct Access {
     pub binding: Option<Binding>,
 }
 
+impl Access {
+    /// Those of these scopes that the token does not have, separated by spaces; `None` where it has all.
+    pub(super) fn lacks(&self, scopes: &[String]) -> Option<Box<str>> {
+        if scopes.iter().all(|scope| self.scopes.contains(scope)) {
+            return None;
+        }
+        let lacks = scopes.iter().filter(|scope| !self.scopes.contains(scope));
+        Some(lacks.map(String::as_str).collect::<Vec<_>>().join(" ").into())
+    }
+}
+
 /// A verified customer's token.
 #[derive(Debug, Clone)]
 pub struct Identity {
