@@ -38,7 +38,7 @@ pub use credentials::Shown;
 use credentials::api_key::ApiKeys;
 pub use credentials::api_key::{ApiKey, ApiKeyVersion};
 use credentials::cookie::CookieKeys;
-use credentials::{Presented, after_scheme, cookies, readable, single, text_of, with_proof};
+use credentials::{CredentialPlaces, Presented, after_scheme, cookies, readable, single, text_of, with_proof};
 use introspection::Inspected;
 use jwt::{Kind, Verifier};
 pub use requirements::{ApiKeyHeader, CustomerTokenSource, Demand, DpopDemand};
@@ -202,8 +202,8 @@ impl Authenticator {
         if !demand.customer {
             return Ok(Presented::default());
         }
-        let cookie = self.cookie.as_ref().map(|cookie| cookie.name.as_str());
-        Presented::read(&demand.customer_token_sources, cookie, headers, body)
+        let session_cookie = self.cookie.as_ref().map(|cookie| cookie.name.as_str());
+        Presented::read(&CredentialPlaces { sources: &demand.customer_token_sources, session_cookie, headers, body })
     }
 
     fn api_key(
@@ -281,7 +281,7 @@ impl Authenticator {
     /// # Errors
     /// What stands where only a customer's credential may cannot be read, or stands there twice.
     pub fn shown<'a>(&self, headers: &'a HeaderMap, body: Option<&[u8]>) -> Result<Shown<'a>, Refusal> {
-        let cookie = self.cookie.as_ref().map(|cookie| cookie.name.as_str());
-        Shown::read(&self.customer_places, cookie, headers, body)
+        let session_cookie = self.cookie.as_ref().map(|cookie| cookie.name.as_str());
+        Shown::read(&CredentialPlaces { sources: &self.customer_places, session_cookie, headers, body })
     }
 }
