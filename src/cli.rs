@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod id;
 mod keys;
+mod listing;
 mod new;
 mod password;
 mod replicas;
