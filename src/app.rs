@@ -45,27 +45,27 @@ use workers::{Equipment, Workers};
 /// The name of the file, beside the state, that says when keys were last used.
 const LAST_USES: &str = "last-uses.json";
 
-/// How long the checks of a request may take before what they write may come too late.
+/// Time that requests already in their checks get to finish their writes, before the state is handed over.
 const SETTLE: Duration = Duration::from_millis(20);
 
-/// How long another process waits for logins and logouts that this one has begun.
+/// Longest wait of a successor for logins and logouts that this process has begun.
 const QUIET: Duration = Duration::from_secs(3);
 
-/// How long a shared store may take to answer before callers are let in all the same. Where it is away, it is so for the
-/// process before this one too.
+/// Longest wait for a shared store before callers are let in all the same. Where it is down, it is down for the
+/// predecessor too.
 const READY: Duration = Duration::from_secs(2);
 
 /// The running process.
 pub struct App {
-    /// What can be read again while it runs.
+    /// The parts that a reload replaces.
     reloader: Reloader,
-    /// Where callers connect.
+    /// The addresses of the listeners.
     pub addresses: Vec<SocketAddr>,
-    /// Where operators connect.
+    /// The operators' address.
     pub admin: SocketAddr,
     phase: watch::Sender<Phase>,
     workers: Vec<JoinHandle<io::Result<()>>>,
-    /// What each of them counts while it turns.
+    /// The heartbeat of each worker.
     pulses: Vec<Arc<AtomicU64>>,
     /// The operators' socket, removed at the end.
     socket: BoundSocket,
@@ -77,7 +77,7 @@ pub struct App {
     owner: StateOwner,
     /// That process.
     successor: Mutex<Option<Successor>>,
-    /// Where it is written when keys were last used.
+    /// The file of the last uses of keys.
     noted: PathBuf,
     wishes: tokio::sync::Mutex<mpsc::Receiver<Wish>>,
     log: Option<AccessLogWriter>,
@@ -89,7 +89,7 @@ impl App {
     /// are open already. `control` runs everything that is not a request.
     ///
     /// # Errors
-    /// What is wrong with the configuration, or with the machine.
+    /// A fault of the configuration, or of the machine.
     pub fn start(file: &Path, draft: Draft, given: Sockets, control: Runtime) -> anyhow::Result<Self> {
         Self::begin(file, draft, given, control, |socket, own| match Owner::at(socket) {
             Ok(None) => Ok(None),
@@ -189,7 +189,7 @@ impl App {
         self.reloader.started_with()
     }
 
-    /// What all workers share.
+    /// The state shared by all workers.
     pub fn shared(&self) -> &Shared {
         self.reloader.shared()
     }
@@ -197,7 +197,7 @@ impl App {
     /// Reads the configuration again and puts it in force.
     ///
     /// # Errors
-    /// Why the old one stays.
+    /// The reason why the configuration in force stays.
     pub async fn reload(&self) -> Result<(), ReloadFault> {
         self.reloader.reload().await
     }
@@ -223,7 +223,7 @@ impl App {
     /// Lets another process take over; its id. Then this one only has to end, see [`App::drain`].
     ///
     /// # Errors
-    /// Why it did not: this process goes on.
+    /// The reason; this process goes on.
     pub async fn hand_over(&self, mut successor: Successor) -> Result<u32, HandoverFault> {
         successor.prepare(&self.sockets).await?;
         self.phase.send_replace(Phase::Waiting);
@@ -272,7 +272,7 @@ impl App {
     /// over, connections go there.
     ///
     /// # Errors
-    /// Where a worker failed.
+    /// A worker failed.
     pub fn drain(self) -> anyhow::Result<()> {
         let raw::Shutdown { grace, delay } = self.configuration().shutdown;
         let successor = self.successor.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -400,7 +400,7 @@ pub fn start_logging(level: Level) {
 /// The runtime for everything that is not a request.
 ///
 /// # Errors
-/// Where the machine gives no threads.
+/// The system refuses threads.
 pub fn control_runtime() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

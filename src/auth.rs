@@ -1,4 +1,4 @@
-//! Who calls? Credentials as presented in, a [`Caller`] or a refusal out. Only this module makes a `Caller`.
+//! Authentication: the credentials of a request in, a [`Caller`] or a refusal out. Only this module makes a `Caller`.
 
 pub mod attribution;
 mod caller;
@@ -58,7 +58,7 @@ pub struct SessionCookie {
     pub name: String,
     /// The keys that sign it.
     pub keys: CookieKeys,
-    /// How many seconds a session may go unused.
+    /// Idle timeout of a session, in seconds.
     pub idle: u64,
 }
 
@@ -279,7 +279,7 @@ impl Authenticator {
     /// All that a request shows of a customer, wherever some route would look. `body` is JSON.
     ///
     /// # Errors
-    /// What stands where only a customer's credential may cannot be read, or stands there twice.
+    /// A customer's credential cannot be read, or is there twice, in a place that nothing else uses.
     pub fn shown<'a>(&self, headers: &'a HeaderMap, body: Option<&[u8]>) -> Result<Shown<'a>, Refusal> {
         let session_cookie = self.cookie.as_ref().map(|cookie| cookie.name.as_str());
         Shown::read(&CredentialPlaces { sources: &self.customer_places, session_cookie, headers, body })

@@ -122,7 +122,7 @@ fn complain(error: &anyhow::Error) {
 /// Says something, on standard output.
 ///
 /// # Errors
-/// Where nobody reads it.
+/// Standard output is closed.
 fn say(text: &str) -> anyhow::Result<()> {
     let mut output = std::io::stdout();
     writeln!(output, "{text}")?;

@@ -11,10 +11,10 @@ use super::unix_seconds;
 use crate::gateway::Shared;
 use crate::process_log;
 
-/// How often it is looked whether there is enough memory.
+/// Interval of the check of available memory.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How often ended sessions are forgotten.
+/// Interval of the sweep of ended sessions.
 const SWEEP: Duration = Duration::from_secs(60);
 
 /// Starts it on `control`.

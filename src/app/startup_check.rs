@@ -1,5 +1,5 @@
-//! What a start needs of the machine, tried beforehand without disturbing a process that runs. `check` and `run` say the
-//! same of what cannot be had, with the key, the file and the line.
+//! Dry run of a start: addresses, directories and state are tried without disturbing a process that runs. `check` and
+//! `run` report the same faults, with the key, the file and the line.
 
 use std::io;
 use std::net::SocketAddr;
@@ -69,7 +69,7 @@ pub(super) fn directories(plan: &Plan) -> Problems {
     problems
 }
 
-/// Whether this user can make files in a directory, or the directory itself.
+/// Returns whether this user can create files in a directory, or the directory itself.
 fn writable(directory: &Path) -> io::Result<()> {
     let directory = std::path::absolute(directory)?;
     let existing = directory.ancestors().find(|path| path.exists()).unwrap_or(&directory);

@@ -33,7 +33,7 @@ impl StateOwner {
         self.directory.iter().for_each(|directory| Owner::remove(directory));
     }
 
-    /// Who has the state, where that is why it cannot be opened.
+    /// Adds the process that holds the state, where that is why it cannot be opened.
     pub(super) fn explain(&self, config: &Config, fault: OpenFault) -> anyhow::Error {
         let is_locked = matches!(fault, OpenFault::Locked(_));
         let other = self.directory.as_deref().filter(|_| is_locked).and_then(Owner::read);

@@ -6,7 +6,7 @@ use super::attribution::Known;
 use super::context::Surroundings;
 use crate::customer::Identifier;
 
-/// Who calls, proved. A request reaches a backend only together with one of these.
+/// The proved caller. A request reaches a backend only together with one of these.
 #[derive(Debug)]
 pub struct Caller {
     /// The client of the access token.
@@ -15,7 +15,7 @@ pub struct Caller {
     pub api_key: Option<Arc<str>>,
     /// The customer.
     pub customer: Option<Identifier>,
-    /// What the customer was called before the key of identifiers was rotated, for as long as that is told.
+    /// The identifier of the customer under the key before the last rotation, while backends still get it.
     pub previous: Option<Identifier>,
     /// Only a cookie speaks for the customer: a browser sends it along whoever made it call.
     pub by_cookie: bool,
@@ -32,7 +32,7 @@ impl Caller {
         Self { client: None, api_key: None, customer: None, previous: None, by_cookie: false, _seal: Seal }
     }
 
-    /// Whose credentials held, and whose are authentic at least.
+    /// The attribution: owners of credentials that were accepted, and of those that are authentic at least.
     pub(super) fn known(&self, around: &mut Surroundings<'_>) -> Known {
         let mut known = std::mem::take(&mut around.known);
         let Self { client, api_key, customer, .. } = self;

@@ -12,7 +12,7 @@ use crate::refusal::DpopFault;
 use crate::state::State;
 use crate::state::session::{Session, SessionDigest};
 
-/// What a worker brings to a check.
+/// Context of a check, from the worker.
 pub struct Surroundings<'a> {
     /// The time, in seconds since 1970.
     pub now: u64,
@@ -26,15 +26,15 @@ pub struct Surroundings<'a> {
     pub verified: &'a mut VerifiedTokens,
     /// Logins and revocations.
     pub state: &'a State,
-    /// Who knows more.
+    /// A lookup that must end before the check can be decided.
     pub ask: Option<Ask>,
-    /// What they told.
+    /// Results of earlier lookups.
     pub learned: Learned,
-    /// Whose credentials were shown that are authentic and yet refused.
+    /// Owners of credentials that are authentic, and yet refused.
     pub known: Known,
 }
 
-/// Who knows what this worker does not know.
+/// Lookup of a fact that the worker does not have.
 #[derive(Debug)]
 pub enum Ask {
     /// The store, about this session.
@@ -43,7 +43,7 @@ pub enum Ask {
     Issuer(Arc<PublishedKeys>),
 }
 
-/// What others told about a request.
+/// Results of lookups for a request.
 #[derive(Debug, Clone, Default)]
 pub struct Learned {
     /// The store about a session.

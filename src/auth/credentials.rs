@@ -11,7 +11,7 @@ use super::requirements::CustomerTokenSource;
 use crate::json_body::Document;
 use crate::refusal::{Refusal, TokenFault};
 
-/// What a request shows of its customer.
+/// The customer's credentials of a request, for its route.
 pub(super) struct Presented<'a> {
     /// Its token, or what is wrong with how it stands there.
     pub(super) token: Option<Result<Token<'a>, TokenFault>>,
@@ -119,7 +119,7 @@ impl<'a> Presented<'a> {
         Ok(presented)
     }
 
-    /// Whether it shows nothing.
+    /// Returns whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.token.is_none() && self.session.is_none()
     }
@@ -132,7 +132,7 @@ pub struct Shown<'a> {
     pub tokens: Vec<String>,
     /// Values of session cookies. One that is not UTF-8 is empty.
     pub sessions: Vec<&'a str>,
-    /// What is wrong with the first token that is none, where it stands where others may leave something too.
+    /// The fault of the first malformed token, where other software may write to the same place.
     pub fault: Option<TokenFault>,
     /// Something stands in a cookie: a browser sends it along whoever made it call.
     pub by_cookie: bool,
@@ -214,8 +214,8 @@ pub(super) fn text_of(value: &[u8]) -> &str {
     std::str::from_utf8(value).unwrap_or("")
 }
 
-/// What this place reads in its header; `None` where another place reads it. One header may have several schemes, and
-/// beside them none: the one that fits counts.
+/// The token that this place reads in its header; `None` where another place reads it. One header may have several
+/// schemes, and beside them none: the one that fits counts.
 fn in_header<'a>(
     places: &[CustomerTokenSource],
     header: &HeaderName,
@@ -260,7 +260,7 @@ fn single_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u
     }
 }
 
-/// What stands after the scheme word and one space (RFC 9110 section 11.4).
+/// The credentials after the scheme and one space (RFC 9110 section 11.4).
 pub(super) fn after_scheme<'a>(value: &'a HeaderValue, scheme: Option<&str>) -> Result<&'a [u8], TokenFault> {
     let bytes = value.as_bytes();
     let Some(scheme) = scheme else { return Ok(bytes) };

@@ -1,5 +1,4 @@
-//! What a token is worth, decided in one place: for the calls of routes, and for whoever asks about it, revokes it or
-//! logs out with it.
+//! Verdict on a token, reached in one place for routes, introspection, revocation and logout.
 
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use crate::state::account_stamp::AccountStamps;
 use crate::state::revocation::{Revocations, Subject};
 use crate::state::session::SessionDigest;
 
-/// What a token is looked at for.
+/// Purpose of an inspection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// To go by it.
@@ -25,53 +24,53 @@ pub enum Purpose {
     End,
 }
 
-/// What a token is held against.
+/// Facts that a token is checked against.
 pub(super) struct Inspection<'i> {
     /// The time, in seconds since 1970.
     pub(super) now: u64,
     pub(super) revocations: &'i Revocations,
     /// The accounts in force; `None`: whichever are.
     pub(super) accounts: Option<&'i AccountStamps>,
-    /// Where it is noted whose an authentic token is, good or not.
+    /// Receives the owner of an authentic token, good or not.
     pub(super) known: &'i mut Known,
 }
 
 /// A token that is good.
 #[derive(Debug)]
 pub struct Inspected {
-    /// Whose it is.
+    /// The client or the customer of the token.
     pub verdict: Verdict,
-    /// By what it can be revoked.
+    /// Marks by which it can be revoked.
     pub marks: Marks,
-    /// What it says.
+    /// Its claims.
     pub claims: jwt::Claims,
     /// Its `iss`.
     pub issuer: String,
 }
 
 impl Inspected {
-    /// What a rule that revokes it is about.
+    /// The subject of a rule that revokes it.
     pub fn subject(&self) -> Subject {
         Subject::Token(self.marks.id.clone())
     }
 
-    /// What a rule that ends its login is about, where it says of which it is.
+    /// The subject of a rule that ends its login, where it names one.
     pub fn login(&self) -> Option<Subject> {
         self.marks.login.clone().map(Subject::Login)
     }
 
-    /// Whose it is, where that is a customer.
+    /// The customer of the token; `None` for a client's.
     pub fn customer(&self) -> Option<&Identifier> {
         self.verdict.customer()
     }
 }
 
 impl Authenticator {
-    /// What a token that is good now says, of a client or of a customer, as a route would decide. Waits for keys of its
-    /// issuer that are being fetched, but not for long.
+    /// Verdict on a token of a client or a customer, the same that a route would reach. Waits up to a second for keys
+    /// of its issuer that are being fetched.
     ///
     /// # Errors
-    /// Why it is not good; [`TokenFault::NoKeys`] where nobody knows.
+    /// The fault of the token; [`TokenFault::NoKeys`] where the issuer's keys are unavailable.
     pub async fn inspect(
         &self,
         token: &str,
@@ -113,7 +112,7 @@ impl Authenticator {
         self.customer_token_of(token, Inspection { now, revocations, accounts, known }, None)
     }
 
-    /// What an access token is worth, whomever of us it is for. Whose it is, is noted in `known` where it is authentic.
+    /// Verdict on an access token for any of our audiences. The client of an authentic token is noted in `known`.
     pub(super) fn access_token_of(
         &self,
         token: &str,
@@ -209,7 +208,7 @@ impl Authenticator {
         claims.family.filter(|_| is_meant(&claims))
     }
 
-    /// Whether a token is for a listener with this audience set apart; `None`: for those without one.
+    /// Returns whether a token is for a listener with this isolated audience; `None`: for listeners without one.
     pub fn is_for(&self, claims: &jwt::Claims, apart: Option<&str>) -> bool {
         self.apart_of(claims).map(|its| &**its) == apart
     }

@@ -11,7 +11,7 @@ use crate::state::revocation::Revocations;
 use quick_cache::Equivalent;
 use quick_cache::unsync::Cache;
 
-/// How many tokens a worker remembers.
+/// Capacity of a worker's cache, in tokens.
 const CAPACITY: usize = 8_192;
 
 /// Longer tokens are verified each time: what callers send must not fill the memory.

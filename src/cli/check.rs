@@ -27,7 +27,7 @@ pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate check --config gateway
     operators' socket. A gateway that runs with the same file is not disturbed. Run it as the user that runs the gateway.\n\n\
     Exit code: 0 good, also where there are warnings, 1 problems (all of them are shown), 2 the command was not understood.";
 
-/// How long each of the others may take to answer.
+/// Timeout of each other party that is asked.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::jws::Members;
 
-/// Where a claim stands: its name, or a JSON pointer (RFC 6901) for one within another.
+/// Path of a claim: its name, or a JSON pointer (RFC 6901) for one within another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimPath {
     name: String,
@@ -27,16 +27,16 @@ impl ClaimPath {
     }
 }
 
-/// What a claim must say.
+/// Requirement on a claim.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClaimRule {
-    /// Where it stands.
+    /// The path of the claim.
     pub claim: ClaimPath,
-    /// What stands there.
+    /// The expected value.
     pub expected: Expected,
 }
 
-/// What stands in a claim.
+/// Expected value of a claim.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expected {
     /// One of these values, of the same type.

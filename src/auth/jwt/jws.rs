@@ -28,7 +28,7 @@ pub struct Jws<'a> {
     signature: Vec<u8>,
 }
 
-/// What we read of a header. All other parameters are ignored, of whatever type they are (RFC 7515 section 4).
+/// The header parameters that are read. All others are ignored, of any type (RFC 7515 section 4).
 #[derive(Debug)]
 struct Header {
     algorithm: Algorithm,

@@ -38,7 +38,7 @@ impl Subject {
     /// Reads one that somebody has written.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The fault of the text.
     pub fn parse(text: &str) -> Result<Self, String> {
         let part = |part: &str| {
             let mut attributes = split(part, '+').map(Attribute::parse).collect::<Result<Vec<_>, _>>()?;
