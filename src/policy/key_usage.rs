@@ -1,4 +1,4 @@
-//! When each version of each key was last used: known across reloads, and across restarts by a file.
+//! Last use of each version of each key: known across reloads, and across restarts by a file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::validity::LastUse;
 pub struct Uses(DashMap<String, Arc<LastUse>>);
 
 impl Uses {
-    /// Where the use of this version of this key is noted.
+    /// The record of the last use of this version of this key.
     pub(super) fn of(&self, kind: &str, id: &str, version: &str) -> Arc<LastUse> {
         Arc::clone(&self.0.entry(format!("{kind} {id} {version}")).or_default())
     }
