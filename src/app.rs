@@ -293,7 +293,7 @@ impl App {
         let phase = self.phase.clone();
         self.control.spawn(async move {
             tokio::time::sleep(grace.get()).await;
-            tracing::warn!("the grace time is over: what is still in flight is cut off");
+            tracing::warn!("shutdown.grace is over: closing the connections that are left");
             phase.send_replace(Phase::Stopping);
         });
         let departing = successor.map(|successor| self.control.spawn(depart(successor, self.departures)));
@@ -387,7 +387,7 @@ fn listen(places: &mut Places, config: &Config, tls: Vec<Option<ListenerTls>>) -
 async fn depart(successor: Successor, mut departures: mpsc::UnboundedReceiver<Departed>) {
     while let Some(Departed(departure, connection)) = departures.recv().await {
         if let Err(error) = successor.send_connection(departure, connection).await {
-            tracing::warn!(%error, "a connection cannot go over to the new process");
+            tracing::warn!(%error, "cannot hand over a connection to the new process");
         }
     }
 }

@@ -119,10 +119,7 @@ pub async fn look_around(policy: &Policy, lasting: &Lasting, control: &Handle) {
             keys.first_round(until).await;
         }
         if !keys.has_keys(unix_seconds()) {
-            tracing::error!(
-                issuer = keys.issuer(),
-                "there are no keys of this issuer: its customers get 503 until it answers"
-            );
+            tracing::error!(issuer = keys.issuer(), "issuer keys unavailable: its customers get 503 until it answers");
         }
     }
 }

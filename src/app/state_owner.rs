@@ -20,7 +20,7 @@ impl StateOwner {
         let Some(directory) = &self.directory else { return };
         if let Err(error) = self.owner.write(directory) {
             let directory = directory.display();
-            tracing::warn!(%directory, %error, "cannot write which process has the state: it is tried again");
+            tracing::warn!(%directory, %error, "cannot write the owner of the state: will retry");
         }
     }
 

@@ -59,7 +59,7 @@ pub(super) fn read_file(
         ("jwks", message, "put a JWK set with public signing keys there".to_owned())
     })?;
     for warning in ignored {
-        tracing::warn!(issuer = whose, "a key of this issuer is ignored: {warning}");
+        tracing::warn!(issuer = whose, "ignoring an issuer key: {warning}");
     }
     Ok(keys)
 }

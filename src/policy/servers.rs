@@ -207,8 +207,8 @@ fn read_tls(
     let builder = if tls.is_some_and(|tls| tls.danger_accept_any_certificate) {
         tracing::warn!(
             backend = name,
-            "danger_accept_any_certificate: this backend's certificate is not checked, and whoever is on the way can read \
-             and change everything"
+            "danger_accept_any_certificate: the certificate of this backend is not verified: anybody on the network path can \
+             read and change everything"
         );
         ca_certificates::nobody()?
     } else {

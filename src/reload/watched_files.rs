@@ -44,7 +44,7 @@ impl Watched {
         let watching = Arc::downgrade(&watched);
         if let Err(error) = std::thread::Builder::new().name("watch".to_owned()).spawn(move || keep_looking(&watching))
         {
-            tracing::error!(%error, "no thread looks whether files have changed: SIGHUP reads them again");
+            tracing::error!(%error, "cannot watch files for changes: send SIGHUP to reload");
         }
         watched
     }

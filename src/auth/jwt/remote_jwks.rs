@@ -253,7 +253,7 @@ impl PublishedKeys {
                 *failures = failures.saturating_add(1);
                 self.count(word);
                 self.is_failing.store(true, Ordering::Relaxed);
-                tracing::warn!(issuer = %self.source.issuer, kind = word, "cannot fetch the keys of this issuer: {message}");
+                tracing::warn!(issuer = %self.source.issuer, kind = word, "cannot fetch issuer keys: {message}");
                 (FIRST_PAUSE * 2_u32.saturating_pow((*failures - 1).min(16))).min(self.source.interval)
             }
         };
@@ -283,7 +283,7 @@ impl PublishedKeys {
         match KeySet::from_jwks(text, &self.source.algorithms) {
             Ok((set, ignored)) => {
                 for warning in ignored {
-                    tracing::warn!(issuer = %self.source.issuer, "a key of this issuer is ignored: {warning}");
+                    tracing::warn!(issuer = %self.source.issuer, "ignoring an issuer key: {warning}");
                 }
                 Ok(set)
             }

@@ -16,7 +16,7 @@ pub(super) fn read(source: &Source) -> Option<(u64, Vec<u8>)> {
             if error.kind() != std::io::ErrorKind::NotFound {
                 // Whoever can write it could sign for any customer of this issuer.
                 let file = file.display();
-                tracing::warn!(%file, %error, "the copy of an issuer's keys is not used: others can have made it");
+                tracing::warn!(%file, %error, "ignoring the copy of an issuer's keys: other users can write it");
             }
             return None;
         }
