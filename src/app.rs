@@ -317,7 +317,7 @@ impl App {
     }
 }
 
-/// Reads all that the configuration names, and waits for the first answers of DNS and of other issuers.
+/// Reads all that the configuration names, and begins name lookups, health checks and fetches of issuer keys.
 fn read_plan(draft: Draft, lasting: &Lasting, control: &Runtime) -> anyhow::Result<Plan> {
     let plan = Plan::of(draft, lasting)?;
     plan.warn();

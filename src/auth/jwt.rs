@@ -249,7 +249,7 @@ impl Verifier {
 
     /// The same with other keys.
     #[cfg(test)]
-    pub(crate) fn with_keys(&self, keys: KeySet) -> Self {
+    pub(in crate::auth) fn with_keys(&self, keys: KeySet) -> Self {
         Self { keys: keys.into(), ..self.clone() }
     }
 

@@ -165,7 +165,7 @@ pub fn new_client_secret() -> Zeroizing<String> {
 }
 
 /// A prefix by which scanners find a secret that has leaked, and 256 random bits.
-pub(crate) fn random_text(prefix: &str) -> Zeroizing<String> {
+pub(in crate::auth) fn random_text(prefix: &str) -> Zeroizing<String> {
     let bytes = Zeroizing::new(random_bytes::<32>());
     let mut text = Zeroizing::new(String::with_capacity(64));
     text.push_str(prefix);

@@ -22,7 +22,7 @@ impl ClaimPath {
         Self { name: name.replace("~1", "/").replace("~0", "~"), rest: rest.to_owned() }
     }
 
-    pub(crate) fn find<'c>(&self, claims: &'c Members) -> Option<&'c Value> {
+    pub(super) fn find<'c>(&self, claims: &'c Members) -> Option<&'c Value> {
         claims.get(&self.name)?.pointer(&self.rest)
     }
 }
@@ -48,7 +48,7 @@ pub enum Expected {
 }
 
 impl ClaimRule {
-    pub(crate) fn holds(&self, claims: &Members) -> bool {
+    pub(super) fn holds(&self, claims: &Members) -> bool {
         let Some(found) = self.claim.find(claims) else { return false };
         match (&self.expected, found) {
             (Expected::OneOf(values), found) => values.contains(found),

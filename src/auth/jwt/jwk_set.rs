@@ -146,7 +146,7 @@ impl KeySet {
     ///
     /// # Errors
     /// [`TokenFault::UnknownKey`], [`TokenFault::Algorithm`] or [`TokenFault::Signature`].
-    pub(crate) fn verify_signature(&self, jws: &Jws<'_>, now: u64) -> Result<u64, TokenFault> {
+    pub(in crate::auth) fn verify_signature(&self, jws: &Jws<'_>, now: u64) -> Result<u64, TokenFault> {
         let algorithm = jws.algorithm();
         let mut live = self.0.iter().filter(|key| now < key.until || key.until == u64::MAX);
         let (key, material) = match jws.key_id() {

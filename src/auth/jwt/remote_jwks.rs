@@ -149,7 +149,7 @@ impl PublishedKeys {
     ///
     /// # Errors
     /// Those of [`KeySet`], and [`TokenFault::NoKeys`] where there are none that are young enough.
-    pub(crate) fn verify_signature(&self, jws: &Jws<'_>, now: u64) -> Result<u64, TokenFault> {
+    pub(super) fn verify_signature(&self, jws: &Jws<'_>, now: u64) -> Result<u64, TokenFault> {
         let current = self.current.load();
         let current = current.as_ref().filter(|current| now < current.until).ok_or(TokenFault::NoKeys)?;
         Ok(current.keys.verify_signature(jws, now)?.min(current.until))
@@ -175,7 +175,7 @@ impl PublishedKeys {
     }
 
     /// Returns whether a fetch could cure this fault, and one runs or may begin now.
-    pub(crate) fn may_learn(&self, fault: TokenFault) -> bool {
+    pub(in crate::auth) fn may_learn(&self, fault: TokenFault) -> bool {
         let helps = matches!(fault, TokenFault::UnknownKey | TokenFault::NoKeys | TokenFault::Signature);
         helps
             && self.is_started.load(Ordering::Relaxed)
@@ -184,7 +184,7 @@ impl PublishedKeys {
     }
 
     /// Turns an unknown key into [`TokenFault::NoKeys`] while the issuer is unreachable or being asked.
-    pub(crate) fn judged(&self, fault: TokenFault) -> TokenFault {
+    pub(in crate::auth) fn judged(&self, fault: TokenFault) -> TokenFault {
         let is_open = self.is_failing.load(Ordering::Relaxed) || self.is_fetching.load(Ordering::Relaxed);
         if fault == TokenFault::UnknownKey && is_open { TokenFault::NoKeys } else { fault }
     }

@@ -24,7 +24,7 @@ pub struct Certificate {
     /// Its two dates, in seconds since 1970.
     pub valid: (i64, i64),
     /// Signed by a trusted CA. Otherwise it counts only by its thumbprint.
-    pub(crate) is_vouched_for: bool,
+    pub(super) is_vouched_for: bool,
 }
 
 /// The SHA-256 of a certificate's DER.

@@ -49,7 +49,7 @@ impl Subject {
     }
 
     /// That of a certificate.
-    pub(crate) fn of(name: &X509Name<'_>) -> Self {
+    pub(super) fn of(name: &X509Name<'_>) -> Self {
         let mut parts: Vec<Vec<Attribute>> = name
             .iter_rdn()
             .map(|part| {

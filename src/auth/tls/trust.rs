@@ -73,7 +73,7 @@ impl Trust {
     }
 
     /// Returns whether this certificate is trusted by its thumbprint, without a CA.
-    pub(crate) fn is_own(&self, thumbprint: &Thumbprint) -> bool {
+    pub(super) fn is_own(&self, thumbprint: &Thumbprint) -> bool {
         self.own.contains(thumbprint)
     }
 
@@ -113,7 +113,7 @@ impl Trust {
     }
 
     /// End of a verdict on this chain, in seconds since 1970: a certificate or a CRL expires then.
-    pub(crate) fn holds_until(&self, chain: &[CertificateDer<'_>], now: u64) -> u64 {
+    pub(super) fn holds_until(&self, chain: &[CertificateDer<'_>], now: u64) -> u64 {
         let dates = chain.iter().filter_map(|der| Some(Certificate::read(der)?.valid.1));
         let ends = dates.chain(self.lists_end.iter().copied()).filter_map(|end| u64::try_from(end).ok());
         ends.filter(|end| *end >= now).min().map_or(u64::MAX, |end| end + 1)
@@ -175,7 +175,7 @@ impl TrustStore {
     }
 
     /// Returns whether this is the trust in force.
-    pub(crate) fn is_current(&self, trust: &Arc<Trust>) -> bool {
+    pub(super) fn is_current(&self, trust: &Arc<Trust>) -> bool {
         Arc::ptr_eq(&self.current.load(), trust)
     }
 

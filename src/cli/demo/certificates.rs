@@ -32,7 +32,7 @@ const PRIVATE_DIRECTORY: u32 = 0o700;
 ///
 /// # Errors
 /// A file cannot be written or read, or half of a pair is missing: the certificate or its key.
-pub(crate) fn ensure(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub(super) fn ensure(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let now = OffsetDateTime::now_utc();
     let mut created = Vec::new();
     private_directory(dir)?;
