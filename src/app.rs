@@ -1,7 +1,11 @@
 //! Build everything, bind everything, run, drain.
 
+mod admin_sockets;
+mod housekeeping;
 mod listen_sockets;
 pub mod startup_check;
+mod state_owner;
+mod workers;
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,14 +13,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::raw::{self, AccessLog, Level, Raw};
-use crate::config::{Config, Draft, Problems};
+use crate::config::{Config, Draft};
 use crate::gateway::Shared;
 use crate::gateway::endpoints::password_hashing::Hashing;
 use crate::gateway::observe::access_log::AccessLogWriter;
@@ -29,42 +33,39 @@ use crate::server::tls::ListenerTls;
 use crate::server::upgrade::connection_handoff::Departed;
 use crate::server::upgrade::lock_owner::Owner;
 use crate::server::upgrade::{HandoverFault, Predecessor, Sockets, Successor};
-use crate::server::worker::{PULSE, Worker};
-use crate::server::{self, Listener, Phase};
-use crate::state::{OpenFault, State};
+use crate::server::worker::PULSE;
+use crate::server::{Listener, Phase};
+use crate::state::{Settings, State};
 use crate::systemd::{Pulse, ServiceManager};
+use admin_sockets::AdminSockets;
 use listen_sockets::Places;
+use state_owner::StateOwner;
+use workers::{Equipment, Workers};
 
 /// The name of the file, beside the state, that says when keys were last used.
 const LAST_USES: &str = "last-uses.json";
 
-/// How long the checks of a request may take before what they write may come too late.
+/// Time that requests already in their checks get to finish their writes, before the state is handed over.
 const SETTLE: Duration = Duration::from_millis(20);
 
-/// How long another process waits for logins and logouts that this one has begun.
+/// Longest wait of a successor for logins and logouts that this process has begun.
 const QUIET: Duration = Duration::from_secs(3);
 
-/// How long a shared store may take to answer before callers are let in all the same. Where it is away, it is so for the
-/// process before this one too.
+/// Longest wait for a shared store before callers are let in all the same. Where it is down, it is down for the
+/// predecessor too.
 const READY: Duration = Duration::from_secs(2);
-
-/// How often it is looked whether there is enough memory.
-const LOOK: Duration = Duration::from_millis(250);
-
-/// How often ended sessions are forgotten.
-const SWEEP: Duration = Duration::from_secs(60);
 
 /// The running process.
 pub struct App {
-    /// What can be read again while it runs.
+    /// The parts that a reload replaces.
     reloader: Reloader,
-    /// Where callers connect.
+    /// The addresses of the listeners.
     pub addresses: Vec<SocketAddr>,
-    /// Where operators connect.
+    /// The operators' address.
     pub admin: SocketAddr,
     phase: watch::Sender<Phase>,
     workers: Vec<JoinHandle<io::Result<()>>>,
-    /// What each of them counts while it turns.
+    /// The heartbeat of each worker.
     pulses: Vec<Arc<AtomicU64>>,
     /// The operators' socket, removed at the end.
     socket: BoundSocket,
@@ -76,7 +77,7 @@ pub struct App {
     owner: StateOwner,
     /// That process.
     successor: Mutex<Option<Successor>>,
-    /// Where it is written when keys were last used.
+    /// The file of the last uses of keys.
     noted: PathBuf,
     wishes: tokio::sync::Mutex<mpsc::Receiver<Wish>>,
     log: Option<AccessLogWriter>,
@@ -88,12 +89,12 @@ impl App {
     /// are open already. `control` runs everything that is not a request.
     ///
     /// # Errors
-    /// What is wrong with the configuration, or with the machine.
+    /// A fault of the configuration, or of the machine.
     pub fn start(file: &Path, draft: Draft, given: Sockets, control: Runtime) -> anyhow::Result<Self> {
         Self::begin(file, draft, given, control, |socket, own| match Owner::at(socket) {
             Ok(None) => Ok(None),
             Ok(Some(other)) => bail!("{}", other.refusal(own, socket)),
-            Err(error) => bail!("{}", silent(socket, &error)),
+            Err(error) => bail!("{}", startup_check::silent(socket, &error)),
         })
     }
 
@@ -115,24 +116,18 @@ impl App {
     fn begin(
         file: &Path,
         draft: Draft,
-        mut given: Sockets,
+        given: Sockets,
         control: Runtime,
         meet: impl FnOnce(&Path, &Owner) -> anyhow::Result<Option<(Predecessor, Sockets)>>,
     ) -> anyhow::Result<Self> {
-        let mut owner = Owner::this(file);
         let lasting = Lasting::default();
-        let plan = Plan::of(draft, &lasting)?;
-        plan.warn();
-        control.block_on(reload::look_around(&plan.policy, &lasting, control.handle()));
+        let plan = read_plan(draft, &lasting, &control)?;
         let raw = plan.config.raw().clone();
-        owner.listens = raw.listen.iter().map(|listen| listen.address).chain([raw.admin.address]).collect();
+        let owner = this_process(file, &raw);
         let socket = admin_socket::socket_path(&plan.config);
-        let predecessor = match meet(&socket, &owner)? {
-            Some((predecessor, sockets)) => {
-                given = sockets;
-                Some(predecessor)
-            }
-            None => None,
+        let (predecessor, given) = match meet(&socket, &owner)? {
+            Some((predecessor, sockets)) => (Some(predecessor), sockets),
+            None => (None, given),
         };
         let problems = startup_check::directories(&plan);
         if !problems.is_empty() {
@@ -140,33 +135,15 @@ impl App {
         }
         let metrics = Arc::new(Metrics::default());
         reload::note_certificates(&metrics, &plan.tls);
-        let count = raw.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-        let mut places = Places::new(given, count);
-        let mut listeners = Vec::new();
-        for ((number, listen), tls) in raw.listen.iter().enumerate().zip(plan.tls) {
-            let tls = tls.map(ListenerTls::settings).transpose()?;
-            let store = tls.as_ref().map(|(_, store)| store.clone());
-            let listener = Listener::new(number, listen, tls);
-            listeners.push(Reloadable {
-                tls: store,
-                entrance: Arc::clone(&listener.entrance),
-                bounds: Arc::clone(&listener.bounds),
-            });
-            places.listen(&plan.config, number, listener)?;
-        }
+        let mut places = Places::new(given, raw.workers.unwrap_or_else(cores));
+        let listeners = listen(&mut places, &plan.config, plan.tls)?;
         let admin = places.admin(&plan.config, raw.admin.address)?;
         places.nothing_is_left(predecessor.is_some())?;
         // From here on what can go wrong is the state, and only it is waited for.
         if let Some(predecessor) = &predecessor {
             predecessor.give()?;
         }
-        let hashing = Hashing::default();
-        let now = u64::try_from(unix_seconds()).unwrap_or_default();
-        let directory = plan.state.directory().map(Path::to_owned);
-        let owner = StateOwner { owner, directory };
-        let state = State::open(plan.state, Arc::clone(&metrics.state), control.handle(), now)
-            .map_err(|fault| owner.explain(&plan.config, fault))?;
-        owner.note();
+        let (owner, state) = open_state(owner, plan.state, &plan.config, &metrics, &control)?;
         if predecessor.is_some() {
             control.block_on(state.is_ready(READY));
         }
@@ -174,57 +151,26 @@ impl App {
         let operators = places.operators(&plan.config, &socket)?;
         let noted = plan.config.data_directory().join(LAST_USES);
         lasting.uses.read(&noted);
-        let shared = Arc::new(Shared::new(plan.policy, lasting, Arc::clone(&metrics), hashing, state));
-        let log = match raw.log.access {
-            AccessLog::Stdout => {
-                Some(AccessLogWriter::start(Arc::clone(&metrics)).context("cannot start the access log")?)
-            }
-            AccessLog::Off => None,
-        };
+        let shared = Arc::new(Shared::new(plan.policy, lasting, Arc::clone(&metrics), Hashing::default(), state));
+        let log = access_log(raw.log.access, &metrics)?;
         let (phase, watched) = watch::channel(Phase::Waiting);
         let (departures, departed) = mpsc::unbounded_channel();
-        let mut arrivals = Vec::new();
-        let mut workers = Vec::new();
-        let mut pulses = Vec::new();
-        for (number, listeners) in places.per_worker.into_iter().enumerate() {
-            let (arrival, arriving) = mpsc::unbounded_channel();
-            arrivals.push(arrival);
-            let pulse = Arc::<AtomicU64>::default();
-            pulses.push(Arc::clone(&pulse));
-            let worker = Worker {
-                listeners,
-                shared: Arc::clone(&shared),
-                log: log.clone(),
-                phase: watched.clone(),
-                pulse,
-                arrivals: arriving,
-                departures: departures.clone(),
-            };
-            workers.push(worker.start(number).context("cannot start a worker")?);
-        }
+        let equipment = Equipment { shared: Arc::clone(&shared), log, phase: watched.clone(), departures };
+        let Workers { threads, pulses, arrivals } = Workers::start(places.per_worker, &equipment)?;
         if let Some(predecessor) = predecessor {
-            let mut next = arrivals.into_iter().cycle();
-            predecessor.serving(move |departure, connection| {
-                next.next().map(|worker| worker.send(Departed(departure, connection)));
-            })?;
+            take_over(predecessor, arrivals)?;
         }
         phase.send_replace(Phase::Running);
         let admin_address = admin.local_addr()?;
-        let (wishing, wishes) = mpsc::channel(4);
-        {
-            let _guard = control.enter();
-            let admin = tokio::net::TcpListener::from_std(admin)?;
-            control.spawn(server::admin::admin_http::serve(admin, Arc::clone(&shared), watched.clone()));
-            let operators = tokio::net::UnixListener::from_std(operators)?;
-            control.spawn(admin_socket::serve(operators, owner.owner.clone(), Arc::clone(&shared), wishing, watched));
-        }
-        start_sweep(&control, &shared, noted.clone(), owner.clone());
+        let sockets = AdminSockets { tcp: admin, unix: operators };
+        let wishes = sockets.serve(&control, &owner.owner, &shared, watched)?;
+        housekeeping::start(&control, &shared, noted.clone(), owner.clone());
         Ok(Self {
             reloader: Reloader::new(raw, file.to_owned(), shared, listeners, plan.config.files_read()),
             addresses: places.addresses,
             admin: admin_address,
             phase,
-            workers,
+            workers: threads,
             pulses,
             socket: BoundSocket::at(socket),
             sockets: places.held,
@@ -232,7 +178,7 @@ impl App {
             owner,
             successor: Mutex::default(),
             noted,
-            log,
+            log: equipment.log,
             wishes: wishes.into(),
             control,
         })
@@ -243,7 +189,7 @@ impl App {
         self.reloader.started_with()
     }
 
-    /// What all workers share.
+    /// The state shared by all workers.
     pub fn shared(&self) -> &Shared {
         self.reloader.shared()
     }
@@ -251,7 +197,7 @@ impl App {
     /// Reads the configuration again and puts it in force.
     ///
     /// # Errors
-    /// Why the old one stays.
+    /// The reason why the configuration in force stays.
     pub async fn reload(&self) -> Result<(), ReloadFault> {
         self.reloader.reload().await
     }
@@ -277,7 +223,7 @@ impl App {
     /// Lets another process take over; its id. Then this one only has to end, see [`App::drain`].
     ///
     /// # Errors
-    /// Why it did not: this process goes on.
+    /// The reason; this process goes on.
     pub async fn hand_over(&self, mut successor: Successor) -> Result<u32, HandoverFault> {
         successor.prepare(&self.sockets).await?;
         self.phase.send_replace(Phase::Waiting);
@@ -326,7 +272,7 @@ impl App {
     /// over, connections go there.
     ///
     /// # Errors
-    /// Where a worker failed.
+    /// A worker failed.
     pub fn drain(self) -> anyhow::Result<()> {
         let raw::Shutdown { grace, delay } = self.configuration().shutdown;
         let successor = self.successor.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -347,7 +293,7 @@ impl App {
         let phase = self.phase.clone();
         self.control.spawn(async move {
             tokio::time::sleep(grace.get()).await;
-            tracing::warn!("the grace time is over: what is still in flight is cut off");
+            tracing::warn!("shutdown.grace is over: closing the connections that are left");
             phase.send_replace(Phase::Stopping);
         });
         let departing = successor.map(|successor| self.control.spawn(depart(successor, self.departures)));
@@ -371,58 +317,77 @@ impl App {
     }
 }
 
-/// That nobody knows which process has what this one needs.
-fn silent(socket: &Path, error: &io::Error) -> String {
-    format!(
-        "the state is in use: a process answers at {} that does not say which it is ({error}). Stop it first, or set \
-         another `state.embedded.path` or `admin.socket`",
-        socket.display()
-    )
+/// Reads all that the configuration names, and begins name lookups, health checks and fetches of issuer keys.
+fn read_plan(draft: Draft, lasting: &Lasting, control: &Runtime) -> anyhow::Result<Plan> {
+    let plan = Plan::of(draft, lasting)?;
+    plan.warn();
+    control.block_on(reload::look_around(&plan.policy, lasting, control.handle()));
+    Ok(plan)
 }
 
-/// The note beside the state that says which process has it.
-#[derive(Clone)]
-struct StateOwner {
+/// This process, as others see it.
+fn this_process(file: &Path, raw: &Raw) -> Owner {
+    let mut owner = Owner::this(file);
+    owner.listens = raw.listen.iter().map(|listen| listen.address).chain([raw.admin.address]).collect();
+    owner
+}
+
+/// Opens the state, and notes beside it that this process has it.
+fn open_state(
     owner: Owner,
-    /// `None` where no file is locked.
-    directory: Option<PathBuf>,
+    settings: Settings,
+    config: &Config,
+    metrics: &Metrics,
+    control: &Runtime,
+) -> anyhow::Result<(StateOwner, State)> {
+    let now = u64::try_from(unix_seconds()).unwrap_or_default();
+    let owner = StateOwner { directory: settings.directory().map(Path::to_owned), owner };
+    let state = State::open(settings, Arc::clone(&metrics.state), control.handle(), now)
+        .map_err(|fault| owner.explain(config, fault))?;
+    owner.note();
+    Ok((owner, state))
 }
 
-impl StateOwner {
-    fn note(&self) {
-        let Some(directory) = &self.directory else { return };
-        if let Err(error) = self.owner.write(directory) {
-            let directory = directory.display();
-            tracing::warn!(%directory, %error, "cannot write which process has the state: it is tried again");
+fn access_log(access: AccessLog, metrics: &Arc<Metrics>) -> anyhow::Result<Option<AccessLogWriter>> {
+    match access {
+        AccessLog::Stdout => {
+            Ok(Some(AccessLogWriter::start(Arc::clone(metrics)).context("cannot start the access log")?))
         }
+        AccessLog::Off => Ok(None),
     }
+}
 
-    /// Writes it where it could not be written before, or has been changed.
-    fn keep(&self) {
-        self.directory.iter().for_each(|directory| drop(self.owner.keep(directory)));
-    }
+/// Tells the process before this one that requests are served here; its connections go to the workers in turn.
+fn take_over(predecessor: Predecessor, workers: Vec<mpsc::UnboundedSender<Departed>>) -> anyhow::Result<()> {
+    let mut next = workers.into_iter().cycle();
+    predecessor.serving(move |departure, connection| {
+        next.next().map(|worker| worker.send(Departed(departure, connection)));
+    })?;
+    Ok(())
+}
 
-    fn forget(&self) {
-        self.directory.iter().for_each(|directory| Owner::remove(directory));
+/// Binds the listeners of the configuration, and tells of each what a reload can change.
+fn listen(places: &mut Places, config: &Config, tls: Vec<Option<ListenerTls>>) -> anyhow::Result<Vec<Reloadable>> {
+    let mut listeners = Vec::new();
+    for ((number, listen), tls) in config.raw().listen.iter().enumerate().zip(tls) {
+        let tls = tls.map(ListenerTls::settings).transpose()?;
+        let store = tls.as_ref().map(|(_, store)| store.clone());
+        let listener = Listener::new(number, listen, tls);
+        listeners.push(Reloadable {
+            tls: store,
+            entrance: Arc::clone(&listener.entrance),
+            bounds: Arc::clone(&listener.bounds),
+        });
+        places.listen(config, number, listener)?;
     }
-
-    /// Who has the state, where that is why it cannot be opened.
-    fn explain(&self, config: &Config, fault: OpenFault) -> anyhow::Error {
-        let is_locked = matches!(fault, OpenFault::Locked(_));
-        let other = self.directory.as_deref().filter(|_| is_locked).and_then(Owner::read);
-        let error = anyhow::Error::new(Problems::from(startup_check::no_state(config, &fault)));
-        match other {
-            Some(other) => error.context(format!("{other} has the state, and goes on as before")),
-            None => error,
-        }
-    }
+    Ok(listeners)
 }
 
 /// Sends connections to the process that has taken over, as they come.
 async fn depart(successor: Successor, mut departures: mpsc::UnboundedReceiver<Departed>) {
     while let Some(Departed(departure, connection)) = departures.recv().await {
         if let Err(error) = successor.send_connection(departure, connection).await {
-            tracing::warn!(%error, "a connection cannot go over to the new process");
+            tracing::warn!(%error, "cannot hand over a connection to the new process");
         }
     }
 }
@@ -435,56 +400,18 @@ pub fn start_logging(level: Level) {
 /// The runtime for everything that is not a request.
 ///
 /// # Errors
-/// Where the machine gives no threads.
+/// The system refuses threads.
 pub fn control_runtime() -> io::Result<Runtime> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .max_blocking_threads(cores + 2)
+        .max_blocking_threads(cores() + 2)
         .thread_name("control")
         .enable_all()
         .build()
 }
 
-fn start_sweep(control: &Runtime, shared: &Arc<Shared>, noted: PathBuf, owner: StateOwner) {
-    let counting = Arc::clone(shared);
-    control.spawn(async move {
-        loop {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            counting.state.note_counts();
-            counting.state.note_answers();
-            counting.metrics.diagnostics_dropped(process_log::dropped());
-        }
-    });
-    let looking = Arc::clone(shared);
-    control.spawn(async move {
-        loop {
-            tokio::time::sleep(LOOK).await;
-            looking.memory.look(looking.policy().memory_limit);
-        }
-    });
-    let shared = Arc::clone(shared);
-    control.spawn(async move {
-        loop {
-            tokio::time::sleep(SWEEP).await;
-            let (sweeping, noted, owner) = (Arc::clone(&shared), noted.clone(), owner.clone());
-            // Of many keys, or on a disk that hangs, this takes long.
-            let swept = tokio::task::spawn_blocking(move || {
-                sweeping.lasting.forget_gone();
-                sweeping.forget_idle_limits();
-                sweeping.lasting.uses.write(&noted);
-                if !sweeping.state.is_given() {
-                    owner.keep();
-                }
-            });
-            let _ = swept.await;
-            shared.metrics.forget(Instant::now());
-            let idle = shared.policy().auth.cookie.as_ref().map_or(u64::MAX, |cookie| cookie.idle);
-            let now = u64::try_from(unix_seconds()).unwrap_or_default();
-            shared.state.forget_counts(now);
-            shared.state.sweep(now, idle).await;
-        }
-    });
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn unix_seconds() -> i64 {

@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod id;
 mod keys;
+mod listing;
 mod new;
 mod password;
 mod replicas;
@@ -121,7 +122,7 @@ fn complain(error: &anyhow::Error) {
 /// Says something, on standard output.
 ///
 /// # Errors
-/// Where nobody reads it.
+/// Standard output is closed.
 fn say(text: &str) -> anyhow::Result<()> {
     let mut output = std::io::stdout();
     writeln!(output, "{text}")?;

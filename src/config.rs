@@ -68,9 +68,9 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Where a Redis is.
+/// Addresses of a Redis.
 pub struct RedisPlace {
-    /// Whether it is reached by TLS.
+    /// Uses TLS.
     pub tls: bool,
     /// Hosts and ports; never empty.
     pub addresses: Vec<(String, u16)>,
@@ -123,7 +123,7 @@ pub fn parse(text: &str, file: &Path) -> Draft {
     parse_draft(text, file).and_then(faithful)
 }
 
-/// What another text in the place of a configuration's own would say; `None` where it would not do.
+/// The meaning of another text in the place of a configuration's own; `None` where it has problems.
 pub fn parse_like(config: &Config, text: &str) -> Option<Raw> {
     if config.is_api_keys_file() {
         return config.parse_api_keys(text).ok().map(|config| config.raw);
@@ -178,7 +178,7 @@ fn parse_draft(text: &str, file: &Path) -> Draft {
 }
 
 impl Config {
-    /// What the file says.
+    /// The file as written.
     pub fn raw(&self) -> &Raw {
         &self.raw
     }
@@ -188,7 +188,7 @@ impl Config {
         &self.file
     }
 
-    /// Where a path in the file leads: relative ones start at the directory of the file.
+    /// Resolves a path of the file: relative ones start at the directory of the file.
     pub fn resolve(&self, path: &Path) -> PathBuf {
         self.locate(path).unwrap_or_else(|_| path.to_owned())
     }
@@ -225,7 +225,7 @@ impl Config {
         Warning { place, message, help: help.to_owned() }
     }
 
-    /// Where this process keeps what must survive it, beside a shared store: `state.embedded.path`.
+    /// The directory for data that must survive this process, beside a shared store: `state.embedded.path`.
     pub fn data_directory(&self) -> PathBuf {
         self.resolve(&self.raw.state.embedded.clone().unwrap_or_default().path)
     }
@@ -235,7 +235,7 @@ impl Config {
         problems.into_iter().filter(|problem| !self.replaced.touch(&problem.path))
     }
 
-    /// Where `state.redis` is; `None` where that makes no sense, which has been said.
+    /// The addresses of `state.redis`; `None` where they are malformed, which has been reported.
     pub fn redis_place(&self) -> Option<RedisPlace> {
         let redis = self.raw.state.redis.as_ref()?;
         let first = check::RedisAddress::parse(&redis.url).ok()?;
@@ -317,7 +317,7 @@ impl Config {
         self.files_read.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
     }
 
-    /// What stands in the file at a key, and where: the bytes from `start` to `end`.
+    /// The text at a key of the file, and its range in bytes.
     pub fn written_at(&self, at: &str) -> (std::ops::Range<usize>, &str) {
         let mark = self.mark(at);
         (mark.range(), self.source.written_at(mark))

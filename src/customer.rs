@@ -68,7 +68,7 @@ impl fmt::Display for Identifier {
     }
 }
 
-/// Whether operators can map an identifier back.
+/// Reversibility of identifiers by operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Deterministic encryption (AES-256-SIV, RFC 5297): whoever holds the key can.
@@ -86,7 +86,7 @@ impl Mode {
     }
 }
 
-/// Why the text of a key file is not a key.
+/// Fault in the text of a key file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFault {
     /// Not `v`, a number, a colon and base64url.
@@ -109,7 +109,7 @@ pub enum KeyFault {
     Guessable,
 }
 
-/// Why an identifier cannot be derived.
+/// Failure to derive an identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SubjectFault {
     /// Nobody.
@@ -126,7 +126,7 @@ pub enum SubjectFault {
     Issuer,
 }
 
-/// Why a text is not an identifier of ours, or cannot be mapped back.
+/// Fault of an identifier that is not ours, or cannot be mapped back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TraceFault {
     /// Not the form of an identifier.
@@ -186,7 +186,7 @@ impl IdentifierKey {
     /// The key in the text of a key file; white space at its end does not count.
     ///
     /// # Errors
-    /// What is wrong and which command makes a right one.
+    /// The fault, and the command that makes a right key.
     pub fn parse(secret: &Secret) -> Result<Self, KeyFault> {
         let text = secret.expose_str().ok_or(KeyFault::Form)?.trim_ascii_end();
         let (version, key) = text.strip_prefix('v').and_then(|rest| rest.split_once(':')).ok_or(KeyFault::Form)?;
@@ -224,7 +224,7 @@ fn parse_version(text: &str) -> Option<u8> {
     plain.then(|| text.parse().ok()).flatten()
 }
 
-/// What one version of the key makes.
+/// Derivation by one version of the key.
 struct Version {
     mode: Mode,
     key: IdentifierKey,
@@ -233,7 +233,7 @@ struct Version {
     cipher: Zeroizing<[u8; MASTER]>,
     hash: hmac::Key,
     successor: hmac::Key,
-    /// When an identifier of it was last accepted.
+    /// The time at which an identifier of it was last accepted.
     used: Arc<LastUse>,
 }
 
@@ -313,7 +313,7 @@ impl Version {
         Ok(Identifier(text.into()))
     }
 
-    /// What follows a secret.
+    /// Value derived from a secret.
     fn successor(&self, secret: &[u8]) -> Zeroizing<[u8; 32]> {
         let mut successor = Zeroizing::new([0; 32]);
         successor.copy_from_slice(hmac::sign(&self.successor, secret).as_ref());

@@ -20,20 +20,20 @@ use crate::dns;
 /// No document is larger.
 const LARGEST: usize = 1 << 20;
 
-/// How documents are fetched from one other party.
+/// Settings for fetches from one other party.
 #[derive(Debug, Clone)]
 pub struct Fetcher {
     /// Whom TLS trusts.
     pub tls: Arc<ClientConfig>,
-    /// Whether plain http may leave this machine.
+    /// Allows plain http to other machines.
     pub plain: bool,
-    /// Whether an address that the other party names may be one of a private network.
+    /// Allows addresses in private networks where the other party names them.
     pub private: bool,
-    /// How long one document may take.
+    /// Timeout of one document.
     pub timeout: Duration,
 }
 
-/// Who chose an address.
+/// Origin of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChosenBy<'a> {
     /// Whoever configured the gateway.
@@ -47,11 +47,11 @@ pub enum ChosenBy<'a> {
 pub struct Document {
     /// Its bytes.
     pub body: Bytes,
-    /// For how many seconds it may be kept, where the server says (RFC 9111 section 5.2.2).
+    /// `max-age` in seconds, where the server sends one (RFC 9111 section 5.2.2).
     pub max_age: Option<u64>,
 }
 
-/// Why there is no document.
+/// Failure of a fetch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// The address is none that is fetched from.
@@ -104,7 +104,7 @@ impl Fetcher {
     /// Gets a document.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The failure.
     pub async fn get(&self, url: &str, chosen: ChosenBy<'_>) -> Result<Document, Fault> {
         tokio::time::timeout(self.timeout, self.get_patiently(url, chosen)).await.map_err(|_| Fault::Timeout)?
     }

@@ -29,7 +29,7 @@ impl Pointer {
     /// The pointer that is written so, for example `/customer/id`.
     ///
     /// # Errors
-    /// What is wrong with the text, in a sentence.
+    /// The fault of the text, in a sentence.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Some(tokens) = text.strip_prefix('/') else {
             return Err(format!("`{text}` is not a JSON pointer: it starts with /, as in /customer/id"));
@@ -60,7 +60,7 @@ fn unescape_token(token: &str) -> Option<String> {
     Some(name)
 }
 
-/// Why a member cannot be read or set.
+/// Failure to read or set a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JsonFault {
     /// Not one JSON text in UTF-8, without byte order mark (RFC 8259), or one that parsers disagree about: a lone
@@ -90,7 +90,7 @@ pub struct Document<'a> {
     place: Place<'a>,
 }
 
-/// Where a member is, or would be.
+/// Position of a member, or of the place for it.
 #[derive(Debug)]
 enum Place<'a> {
     /// Its value, as JSON.
@@ -213,12 +213,12 @@ fn splice(text: &str, start: usize, end: usize, inserted: &str) -> Vec<u8> {
     bytes
 }
 
-/// Where `part`, a slice of `whole`, begins in it.
+/// Offset of `part`, a slice of `whole`, in it.
 fn offset(whole: &str, part: &str) -> usize {
     part.as_ptr().addr() - whole.as_ptr().addr()
 }
 
-/// What a look for a member finds.
+/// Result of the search for a member.
 enum Found<'a> {
     /// Its value, which has not been checked.
     Member(&'a str),

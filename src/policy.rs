@@ -57,14 +57,14 @@ use route::compiler::RouteCompiler;
 use table::Table;
 pub use target::Target;
 
-/// What outlives a policy.
+/// State that outlives a policy.
 #[derive(Debug, Default)]
 pub struct Lasting {
-    /// How backends and their servers stand.
+    /// Load and status of backends and their servers.
     pub backends: servers::Shared,
     /// Keys that have been fetched from other issuers.
     published: remote_jwks::Registry,
-    /// When keys were last used.
+    /// Last uses of keys.
     pub uses: key_usage::Uses,
     /// Counts what makes earlier verdicts void: another policy, or other keys.
     pub generation: Arc<AtomicU64>,
@@ -79,27 +79,27 @@ impl Lasting {
     }
 }
 
-/// What is decided about requests.
+/// The compiled configuration.
 pub struct Policy {
-    /// Who may call.
+    /// Checks callers.
     pub auth: Authenticator,
-    /// Who answers on which listener, in the order of the configuration.
+    /// The routing table of each listener, in the order of the configuration.
     pub tables: Vec<Table<Target>>,
     /// The routes, by number.
     pub routes: Vec<Route>,
-    /// Whether any of them answers to pages of other origins.
+    /// Some route has CORS rules.
     pub has_cors: bool,
     /// The company's own servers.
     pub backends: Vec<Arc<Backend>>,
     /// The tokens that this gateway signs.
     pub issuer: Option<Issuer>,
-    /// How customers log in.
+    /// The login endpoint.
     pub login: Option<Login>,
-    /// How clients get a token.
+    /// The client credentials grant of the token endpoint.
     pub access_token: Option<AccessToken>,
-    /// How much API keys may call, by their id.
+    /// Quotas of API keys, by their id.
     pub quotas: HashMap<Arc<str>, Vec<Quota>>,
-    /// Whose pages may make calls for which only a cookie speaks.
+    /// Origins that may use the session cookie.
     pub own_site: OwnSite,
     /// Other proxies that ask about requests.
     pub forward_auth: Option<ForwardAuth>,
@@ -113,14 +113,14 @@ pub struct Policy {
     pub memory_limit: Option<u64>,
     /// Hosts by which the operators' listener is asked, beside addresses and localhost.
     pub admin_hosts: Vec<String>,
-    /// Without which parts this replica is not ready: `state`, `issuer:URL`.
+    /// Parts without which this replica is not ready: `state`, `issuer:URL`.
     pub required_parts: Vec<String>,
 }
 
 impl Policy {
     /// Reads all files that the configuration names and compiles it. `lasting` is what outlives a policy.
     ///
-    /// What is wrong goes to `problems`; then there is no policy.
+    /// Problems go to `problems`; then there is no policy.
     pub fn build(config: &Config, lasting: &Lasting, problems: &mut Problems) -> Option<Self> {
         let raw = config.raw();
         let authorities = Authorities::new(config);

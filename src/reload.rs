@@ -25,18 +25,18 @@ use crate::server::tls::{self, ListenerTls, TlsStore};
 use crate::{process_log, state};
 use watched_files::Watched;
 
-/// How often it is looked whether anybody still holds a policy of before.
+/// Interval of the check for holders of earlier policies.
 const RETIRE: Duration = Duration::from_millis(250);
 
 /// A configuration whose files have all been read: ready to run.
 pub struct Plan {
     /// As configured.
     pub config: Config,
-    /// What it decides about requests.
+    /// The compiled policy.
     pub policy: Policy,
     /// TLS of the listeners, in their order.
     pub tls: Vec<Option<ListenerTls>>,
-    /// Where state is kept.
+    /// The settings of the state.
     pub state: state::Settings,
 }
 
@@ -120,15 +120,12 @@ pub async fn look_around(policy: &Policy, lasting: &Lasting, control: &Handle) {
             keys.first_round(until).await;
         }
         if !keys.has_keys(unix_seconds()) {
-            tracing::error!(
-                issuer = keys.issuer(),
-                "there are no keys of this issuer: its customers get 503 until it answers"
-            );
+            tracing::error!(issuer = keys.issuer(), "issuer keys unavailable: its customers get 503 until it answers");
         }
     }
 }
 
-/// What a running process can read again.
+/// Reload of a running process.
 pub struct Reloader {
     /// Tells what needs a restart: all but what is called, and who may.
     started_with: Arc<Raw>,
@@ -139,17 +136,17 @@ pub struct Reloader {
     watched: Arc<Watched>,
 }
 
-/// What can be replaced of a listener.
+/// Parts of a listener that a reload replaces.
 pub struct Reloadable {
     /// Its certificates, and whose it takes.
     pub tls: Option<TlsStore>,
-    /// What it is to its requests.
+    /// Settings for its requests.
     pub entrance: Arc<InForce>,
-    /// What its connections may cost.
+    /// Limits of its connections.
     pub bounds: Arc<conn_limits::InForce>,
 }
 
-/// Why the old configuration stays in force.
+/// Reason why the configuration in force stays.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadFault {
     /// The new one is not good.
@@ -183,7 +180,7 @@ impl Reloader {
         &self.started_with
     }
 
-    /// What all workers share.
+    /// The state shared by all workers.
     pub fn shared(&self) -> &Shared {
         &self.shared
     }
@@ -191,7 +188,7 @@ impl Reloader {
     /// Reads the configuration again and puts it in force.
     ///
     /// # Errors
-    /// Why the old one stays.
+    /// The reason why the configuration in force stays.
     pub async fn reload(&self) -> Result<(), ReloadFault> {
         self.watched.begin();
         let outcome = self.replace_all().await;
@@ -257,7 +254,7 @@ async fn on_a_thread<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'stati
     told.await.map_err(|_| ReloadFault::Thread("it ended".to_owned()))
 }
 
-/// What is needed of a configuration that was read, to put it in force.
+/// Parts of a configuration that are put in force.
 struct Ready {
     policy: Policy,
     tls: Vec<Option<ListenerTls>>,
@@ -330,7 +327,7 @@ pub fn level(level: Level) -> tracing::Level {
     }
 }
 
-/// Whether two listeners differ in what their sockets are made with.
+/// Returns whether two listeners differ in settings of their sockets.
 fn differ(old: &Listen, new: &Listen) -> bool {
     let fixed = |listen: &Listen| {
         let tls = listen.tls.as_ref().map(|tls| (tls.min_version, tls.client_ca.is_some(), tls.client_certificate));

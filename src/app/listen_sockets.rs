@@ -1,5 +1,5 @@
-//! Where a process listens: on sockets that are open already, from the process before it or from the service manager,
-//! and else on new ones.
+//! Listening sockets: those that are open already, from the process before or from the service manager, and else new
+//! ones.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
@@ -17,9 +17,9 @@ pub(super) struct Places {
     given: Sockets,
     /// All sockets, for the process after this one.
     pub(super) held: Sockets,
-    /// Where callers connect.
+    /// The addresses of the listeners.
     pub(super) addresses: Vec<SocketAddr>,
-    /// What each worker accepts on.
+    /// The sockets of each worker.
     pub(super) per_worker: Vec<Vec<(TcpListener, Listener)>>,
 }
 
@@ -33,7 +33,7 @@ impl Places {
     /// A listener for callers.
     ///
     /// # Errors
-    /// Where its address cannot be had.
+    /// The address cannot be bound.
     pub(super) fn listen(&mut self, config: &Config, number: usize, mut listener: Listener) -> anyhow::Result<()> {
         let (address, workers) = (listener.address, self.per_worker.len());
         let mut sockets = self.given.take(Role::Callers, address)?;
@@ -56,7 +56,7 @@ impl Places {
     /// The operators' TCP socket.
     ///
     /// # Errors
-    /// Where its address cannot be had.
+    /// The address cannot be bound.
     pub(super) fn admin(&mut self, config: &Config, address: SocketAddr) -> anyhow::Result<TcpListener> {
         let socket = match self.given.take(Role::Operators, address)?.pop() {
             Some(socket) => socket,
@@ -70,7 +70,7 @@ impl Places {
     /// The operators' Unix socket.
     ///
     /// # Errors
-    /// Where it cannot be had.
+    /// The socket cannot be bound.
     pub(super) fn operators(&mut self, config: &Config, path: &Path) -> anyhow::Result<UnixListener> {
         let socket = match self.given.unix.take() {
             Some(socket) => socket,
@@ -84,7 +84,7 @@ impl Places {
     /// the process before this one had and this one has not is closed with it.
     ///
     /// # Errors
-    /// Where there is one.
+    /// There is one.
     pub(super) fn nothing_is_left(&self, is_upgrade: bool) -> anyhow::Result<()> {
         match self.given.left().first() {
             Some(address) if !is_upgrade => {

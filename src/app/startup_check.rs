@@ -1,5 +1,5 @@
-//! What a start needs of the machine, tried beforehand without disturbing a process that runs. `check` and `run` say the
-//! same of what cannot be had, with the key, the file and the line.
+//! Dry run of a start: addresses, directories and state are tried without disturbing a process that runs. `check` and
+//! `run` report the same faults, with the key, the file and the line.
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ pub fn rehearse(plan: &Plan, file: &Path) -> Problems {
         }
         Ok(None) => None,
         Err(error) => {
-            problems.push(config.problem("admin.socket", super::silent(&socket, &error), ""));
+            problems.push(config.problem("admin.socket", silent(&socket, &error), ""));
             return problems;
         }
     };
@@ -70,7 +70,7 @@ pub(super) fn directories(plan: &Plan) -> Problems {
     problems
 }
 
-/// Whether this user can make files in a directory, or the directory itself.
+/// Returns whether this user can create files in a directory, or the directory itself.
 fn writable(directory: &Path) -> io::Result<()> {
     let directory = std::path::absolute(directory)?;
     let existing = directory.ancestors().find(|path| path.exists()).unwrap_or(&directory);
@@ -114,4 +114,13 @@ pub(super) fn no_state(config: &Config, fault: &OpenFault) -> Problem {
 pub(super) fn no_socket(config: &Config, path: &Path, error: &io::Error) -> Problem {
     let message = format!("cannot listen on {}: {error}", path.display());
     config.problem("admin.socket", message, "let the user that runs wicketgate write there, or change `admin.socket`")
+}
+
+/// That nobody knows which process has what this one needs.
+pub(super) fn silent(socket: &Path, error: &io::Error) -> String {
+    format!(
+        "the state is in use: a process answers at {} that does not say which it is ({error}). Stop it first, or set \
+         another `state.embedded.path` or `admin.socket`",
+        socket.display()
+    )
 }

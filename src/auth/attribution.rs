@@ -1,12 +1,12 @@
-//! Who is behind a request, as far as its credentials say so themselves, however its check ends.
+//! Attribution of a request: the owners of its authentic credentials, also where it is refused.
 
 use std::sync::Arc;
 
 use crate::customer::Identifier;
 
-/// Whose credentials a request has shown. A name stands here only where its credential is authentic: an API key of
-/// gateway.yaml, a token whose signature is right, a session cookie of ours. It may be refused all the same, as one that
-/// has expired.
+/// Owners of a request's credentials. A name stands here only where its credential is authentic: an API key of
+/// gateway.yaml, a token whose signature is right, a session cookie of ours. It may be refused all the same, as one
+/// that has expired.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
     /// The client of the access token.
@@ -36,8 +36,7 @@ fn take<T>(place: &mut Option<T>, value: Option<T>) {
     }
 }
 
-/// What came of a check. Whoever wants to see it says where it is noted whose credentials were shown: no way out of the
-/// check skips that.
+/// Outcome of a check. It can be had only together with the attribution: no way out of a check skips that.
 #[must_use]
 #[derive(Debug)]
 pub struct Checked<T> {

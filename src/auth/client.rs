@@ -17,17 +17,17 @@ pub struct Client {
     pub secrets: Vec<ClientSecret>,
     /// Checks its assertions, where it has keys.
     pub assertions: Option<Assertions>,
-    /// What its tokens may do.
+    /// Scopes that its tokens may have.
     pub scopes: Vec<String>,
     /// Whom its tokens may be for.
     pub audiences: Vec<String>,
-    /// For how many seconds its tokens are, where not for the usual time.
+    /// Lifetime of its tokens, in seconds; `None`: the default.
     pub lifetime: Option<u64>,
     /// Its certificate, where its tokens are good only together with it.
     pub certificate: Option<Arc<CertificateName>>,
-    /// Whether its tokens are bound to the certificate with which it asks for them.
+    /// Binds its tokens to the certificate with which it asks for them (RFC 8705).
     pub certificate_bound: bool,
-    /// Whose certificate proves it, where a CA vouches for that.
+    /// The certificate, signed by a CA, that authenticates it (`tls_client_auth`).
     pub tls_client_auth: Option<CertificateName>,
     /// The certificates that prove it, whoever has signed them.
     pub certificates: Vec<Thumbprint>,
@@ -38,7 +38,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Whether whoever has the key of this certificate is this client (RFC 8705 section 2).
+    /// Returns whether this certificate authenticates the client (RFC 8705 section 2).
     pub fn is_proved_by(&self, certificate: &Certificate) -> bool {
         self.tls_client_auth.as_ref().is_some_and(|name| name.fits(certificate))
             || self.certificates.contains(&certificate.thumbprint)
@@ -52,6 +52,6 @@ pub struct ClientSecret {
     pub hash: password::PasswordHash,
     /// The first second, since 1970, in which it is no longer good.
     pub until: u64,
-    /// When it was last used.
+    /// The time of its last use.
     pub used: Arc<LastUse>,
 }

@@ -20,9 +20,10 @@ pub struct Assertions {
 /// An assertion that is right. Whether it was used before is another question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Assertion {
-    /// What its client and its `jti` are known by.
+    /// Digest of its client and its `jti`, against replay.
     pub id: OnceId,
-    /// When it was made at the earliest, in seconds since 1970: by its `iat`, and by how long an assertion may be good.
+    /// The earliest time at which it was made, in seconds since 1970: by its `iat`, and by the longest lifetime of an
+    /// assertion.
     pub made: u64,
     /// The first second, since 1970, in which nobody takes it any more, whose clock is off by the allowed skew.
     pub ends: u64,
@@ -40,8 +41,8 @@ impl Assertions {
         self.verifier.published()
     }
 
-    /// What is left to be checked of an assertion, once all else is right. Waits for keys that are being fetched, but not
-    /// for long. `now` is in seconds since 1970.
+    /// Verifies an assertion; returns the facts for the replay check. Waits up to a second for keys that are being
+    /// fetched. `now` is in seconds since 1970.
     ///
     /// # Errors
     /// The first thing that is wrong; [`TokenFault::NoKeys`] where nobody knows.

@@ -11,7 +11,7 @@ use super::requirements::CustomerTokenSource;
 use crate::json_body::Document;
 use crate::refusal::{Refusal, TokenFault};
 
-/// What a request shows of its customer.
+/// The customer's credentials of a request, for its route.
 pub(super) struct Presented<'a> {
     /// Its token, or what is wrong with how it stands there.
     pub(super) token: Option<Result<Token<'a>, TokenFault>>,
@@ -44,25 +44,51 @@ impl Token<'_> {
     }
 }
 
+/// The places of a request where a customer's credentials may stand.
+#[derive(Clone, Copy)]
+pub(super) struct CredentialPlaces<'r, 'a> {
+    pub(super) sources: &'r [CustomerTokenSource],
+    /// The name of the session cookie, where logins give one.
+    pub(super) session_cookie: Option<&'r str>,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: Option<&'r [u8]>,
+}
+
+impl<'a> CredentialPlaces<'_, 'a> {
+    /// The token in a header or in the body, or what is wrong with how it stands there.
+    fn token_at(&self, place: &CustomerTokenSource) -> Result<Option<Result<Token<'a>, TokenFault>>, Refusal> {
+        let after = |value, scheme| after_scheme(value, scheme).map(Token::Borrowed);
+        Ok(match (place, self.body) {
+            (CustomerTokenSource::Header(name, scheme), _) => {
+                single(self.headers, name)?.map(|value| after(value, scheme.as_deref()))
+            }
+            (CustomerTokenSource::Bearer, _) => single(self.headers, &AUTHORIZATION)?.map(|value| {
+                with_proof(value).map_or_else(|| after(value, Some("Bearer")), |token| Ok(Token::Borrowed(token)))
+            }),
+            (CustomerTokenSource::Body(pointer), Some(body)) => {
+                let document = Document::parse(body, pointer).map_err(|_| Refusal::Json)?;
+                document.value().map(|token| Ok(Token::Owned(token.into_owned())))
+            }
+            (CustomerTokenSource::Body(_) | CustomerTokenSource::Cookie(_) | CustomerTokenSource::Session, _) => None,
+        })
+    }
+}
+
 impl<'a> Presented<'a> {
-    /// What stands in these places; `cookie` is the name of the session cookie.
+    /// Reads the credentials for a route.
     ///
     /// # Errors
     /// A credential stands there twice, two say different things, or the body cannot be read.
-    pub(super) fn read(
-        places: &[CustomerTokenSource],
-        cookie: Option<&str>,
-        headers: &'a HeaderMap,
-        body: Option<&[u8]>,
-    ) -> Result<Self, Refusal> {
+    pub(super) fn read(places: &CredentialPlaces<'_, 'a>) -> Result<Self, Refusal> {
+        let CredentialPlaces { sources, session_cookie, headers, .. } = *places;
         let mut presented = Self::default();
-        for place in places {
+        for place in sources {
             let token = match place {
                 CustomerTokenSource::Header(name, scheme) => single(headers, name)?
-                    .and_then(|value| in_header(places, name, scheme.as_deref(), value))
+                    .and_then(|value| in_header(sources, name, scheme.as_deref(), value))
                     .map(|token| token.map(Token::Borrowed)),
                 CustomerTokenSource::Session => {
-                    if let Some(name) = cookie {
+                    if let Some(name) = session_cookie {
                         presented.session = single_cookie(headers, name)?.map(text_of);
                     }
                     None
@@ -73,7 +99,7 @@ impl<'a> Presented<'a> {
                 place => {
                     let bound = || headers.get(AUTHORIZATION).and_then(with_proof).is_some();
                     presented.with_proof |= matches!(place, CustomerTokenSource::Bearer) && bound();
-                    token_at(place, headers, body)?
+                    places.token_at(place)?
                 }
             };
             let is_cookie = matches!(place, CustomerTokenSource::Cookie(_));
@@ -93,7 +119,7 @@ impl<'a> Presented<'a> {
         Ok(presented)
     }
 
-    /// Whether it shows nothing.
+    /// Returns whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.token.is_none() && self.session.is_none()
     }
@@ -106,7 +132,7 @@ pub struct Shown<'a> {
     pub tokens: Vec<String>,
     /// Values of session cookies. One that is not UTF-8 is empty.
     pub sessions: Vec<&'a str>,
-    /// What is wrong with the first token that is none, where it stands where others may leave something too.
+    /// The fault of the first malformed token, where other software may write to the same place.
     pub fault: Option<TokenFault>,
     /// Something stands in a cookie: a browser sends it along whoever made it call.
     pub by_cookie: bool,
@@ -115,19 +141,15 @@ pub struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    /// What stands in these places; `cookie` is the name of the session cookie.
+    /// Reads the credentials to be ended.
     ///
     /// # Errors
     /// In a header of the customer's, or in the body, something cannot be read, or stands twice. Of cookies and of
     /// `Authorization` others have their part, and what is odd there hides nothing else.
-    pub(super) fn read(
-        places: &[CustomerTokenSource],
-        cookie: Option<&str>,
-        headers: &'a HeaderMap,
-        body: Option<&[u8]>,
-    ) -> Result<Self, Refusal> {
+    pub(super) fn read(places: &CredentialPlaces<'_, 'a>) -> Result<Self, Refusal> {
+        let CredentialPlaces { sources, session_cookie, headers, .. } = *places;
         let mut shown = Self::default();
-        for place in places {
+        for place in sources {
             match place {
                 CustomerTokenSource::Session => {}
                 CustomerTokenSource::Cookie(name) => {
@@ -137,7 +159,7 @@ impl<'a> Shown<'a> {
                     }
                 }
                 CustomerTokenSource::Bearer => {
-                    if let Some(Ok(token)) = token_at(place, headers, body)? {
+                    if let Some(Ok(token)) = places.token_at(place)? {
                         shown.by_header = true;
                         shown.add(token.as_bytes());
                     }
@@ -148,10 +170,10 @@ impl<'a> Shown<'a> {
                     }
                     shown.by_header = true;
                     // Routes may want different schemes before it: one of them is right.
-                    let same = places.iter().filter(|other| other.is_header(name));
+                    let same = sources.iter().filter(|other| other.is_header(name));
                     let mut fault = Some(TokenFault::Malformed);
                     for place in same {
-                        if let Some(Ok(token)) = token_at(place, headers, body)?
+                        if let Some(Ok(token)) = places.token_at(place)?
                             && readable(token.as_bytes()).is_ok()
                         {
                             fault = None;
@@ -163,7 +185,7 @@ impl<'a> Shown<'a> {
                     }
                 }
                 CustomerTokenSource::Body(_) => {
-                    if let Some(token) = token_at(place, headers, body)? {
+                    if let Some(token) = places.token_at(place)? {
                         let token = token.map_err(Refusal::CustomerToken)?;
                         readable(token.as_bytes()).map_err(Refusal::CustomerToken)?;
                         shown.add(token.as_bytes());
@@ -171,7 +193,7 @@ impl<'a> Shown<'a> {
                 }
             }
         }
-        if let Some(name) = cookie {
+        if let Some(name) = session_cookie {
             shown.sessions = cookies(headers, name).map(text_of).collect();
             shown.by_cookie |= !shown.sessions.is_empty();
         }
@@ -187,35 +209,13 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// The token in a header or in the body, or what is wrong with how it stands there.
-fn token_at<'a>(
-    place: &CustomerTokenSource,
-    headers: &'a HeaderMap,
-    body: Option<&[u8]>,
-) -> Result<Option<Result<Token<'a>, TokenFault>>, Refusal> {
-    let after = |value, scheme| after_scheme(value, scheme).map(Token::Borrowed);
-    Ok(match (place, body) {
-        (CustomerTokenSource::Header(name, scheme), _) => {
-            single(headers, name)?.map(|value| after(value, scheme.as_deref()))
-        }
-        (CustomerTokenSource::Bearer, _) => single(headers, &AUTHORIZATION)?.map(|value| {
-            with_proof(value).map_or_else(|| after(value, Some("Bearer")), |token| Ok(Token::Borrowed(token)))
-        }),
-        (CustomerTokenSource::Body(pointer), Some(body)) => {
-            let document = Document::parse(body, pointer).map_err(|_| Refusal::Json)?;
-            document.value().map(|token| Ok(Token::Owned(token.into_owned())))
-        }
-        (CustomerTokenSource::Body(_) | CustomerTokenSource::Cookie(_) | CustomerTokenSource::Session, _) => None,
-    })
-}
-
 /// The text of a session cookie. One that is no text is there all the same, and none of ours.
 pub(super) fn text_of(value: &[u8]) -> &str {
     std::str::from_utf8(value).unwrap_or("")
 }
 
-/// What this place reads in its header; `None` where another place reads it. One header may have several schemes, and
-/// beside them none: the one that fits counts.
+/// The token that this place reads in its header; `None` where another place reads it. One header may have several
+/// schemes, and beside them none: the one that fits counts.
 fn in_header<'a>(
     places: &[CustomerTokenSource],
     header: &HeaderName,
@@ -260,7 +260,7 @@ fn single_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u
     }
 }
 
-/// What stands after the scheme word and one space (RFC 9110 section 11.4).
+/// The credentials after the scheme and one space (RFC 9110 section 11.4).
 pub(super) fn after_scheme<'a>(value: &'a HeaderValue, scheme: Option<&str>) -> Result<&'a [u8], TokenFault> {
     let bytes = value.as_bytes();
     let Some(scheme) = scheme else { return Ok(bytes) };

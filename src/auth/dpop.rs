@@ -18,7 +18,7 @@ use crate::refusal::{DpopFault, TokenFault};
 pub const ALGORITHMS: [Algorithm; 5] =
     [Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa, Algorithm::Ps256, Algorithm::Rs256];
 
-/// For how many seconds a proof is good, beside the skew of clocks.
+/// Lifetime of a proof, in seconds; clock skew comes on top.
 const LIFE: u64 = 60;
 /// The longest `jti`, in bytes.
 const LONGEST_ID: usize = 256;
@@ -32,11 +32,11 @@ pub struct Proof {
     method: String,
     /// The address that it is for.
     pub target: String,
-    /// When it was made, in seconds since 1970.
+    /// `iat`, in seconds since 1970.
     pub issued_at: u64,
     /// The digest of the token that it is for.
     token: Option<Thumbprint>,
-    /// What its key and its `jti` are known by.
+    /// Digest of its key and its `jti`, against replay.
     pub id: [u8; 32],
 }
 
@@ -44,7 +44,7 @@ impl Proof {
     /// Reads a proof and checks its signature with the key in it (RFC 9449 section 4.3, steps 2 to 7).
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The first fault of the proof.
     pub fn read(text: &str) -> Result<Self, DpopFault> {
         let (jws, key) = Jws::parse_with_key(text).map_err(|fault| match fault {
             TokenFault::Algorithm => DpopFault::Algorithm,
@@ -83,7 +83,7 @@ impl Proof {
         })
     }
 
-    /// Whether it is for this method, and was made just now. `now` and `skew` are in seconds.
+    /// Checks that it is for this method and fresh. `now` and `skew` are in seconds.
     ///
     /// # Errors
     /// The first thing that is not so.
@@ -100,7 +100,7 @@ impl Proof {
         self.issued_at.saturating_add(LIFE).saturating_add(skew)
     }
 
-    /// Whether it was made for this token (`ath`).
+    /// Returns whether it was made for this token (`ath`).
     pub fn is_with(&self, token: &[u8]) -> bool {
         self.token == Some(sha256(token))
     }

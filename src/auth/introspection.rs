@@ -1,12 +1,13 @@
-//! What a token is worth, decided in one place: for the calls of routes, and for whoever asks about it, revokes it or
-//! logs out with it.
+//! Verdict on a token, reached in one place for routes, introspection, revocation and logout.
 
 use std::sync::Arc;
 
+use super::Authenticator;
 use super::attribution::Known;
+use super::context::Ask;
+use super::credentials::readable;
 use super::jwt::{self, Compact, Verifier};
 use super::verdict::{Access, Identity, Marks, Verdict};
-use super::{Ask, Authenticator, readable};
 use crate::customer::Identifier;
 use crate::refusal::TokenFault;
 use crate::state::State;
@@ -14,7 +15,7 @@ use crate::state::account_stamp::AccountStamps;
 use crate::state::revocation::{Revocations, Subject};
 use crate::state::session::SessionDigest;
 
-/// What a token is looked at for.
+/// Purpose of an inspection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// To go by it.
@@ -23,42 +24,53 @@ pub enum Purpose {
     End,
 }
 
+/// Facts that a token is checked against.
+pub(super) struct Inspection<'i> {
+    /// The time, in seconds since 1970.
+    pub(super) now: u64,
+    pub(super) revocations: &'i Revocations,
+    /// The accounts in force; `None`: whichever are.
+    pub(super) accounts: Option<&'i AccountStamps>,
+    /// Receives the owner of an authentic token, good or not.
+    pub(super) known: &'i mut Known,
+}
+
 /// A token that is good.
 #[derive(Debug)]
 pub struct Inspected {
-    /// Whose it is.
+    /// The client or the customer of the token.
     pub verdict: Verdict,
-    /// By what it can be revoked.
+    /// Marks by which it can be revoked.
     pub marks: Marks,
-    /// What it says.
+    /// Its claims.
     pub claims: jwt::Claims,
     /// Its `iss`.
     pub issuer: String,
 }
 
 impl Inspected {
-    /// What a rule that revokes it is about.
+    /// The subject of a rule that revokes it.
     pub fn subject(&self) -> Subject {
         Subject::Token(self.marks.id.clone())
     }
 
-    /// What a rule that ends its login is about, where it says of which it is.
+    /// The subject of a rule that ends its login, where it names one.
     pub fn login(&self) -> Option<Subject> {
         self.marks.login.clone().map(Subject::Login)
     }
 
-    /// Whose it is, where that is a customer.
+    /// The customer of the token; `None` for a client's.
     pub fn customer(&self) -> Option<&Identifier> {
         self.verdict.customer()
     }
 }
 
 impl Authenticator {
-    /// What a token that is good now says, of a client or of a customer, as a route would decide. Waits for keys of its
-    /// issuer that are being fetched, but not for long.
+    /// Verdict on a token of a client or a customer, the same that a route would reach. Waits up to a second for keys
+    /// of its issuer that are being fetched.
     ///
     /// # Errors
-    /// Why it is not good; [`TokenFault::NoKeys`] where nobody knows.
+    /// The fault of the token; [`TokenFault::NoKeys`] where the issuer's keys are unavailable.
     pub async fn inspect(
         &self,
         token: &str,
@@ -91,14 +103,16 @@ impl Authenticator {
     ) -> Result<Inspected, TokenFault> {
         let token = readable(token.as_bytes())?;
         let accounts = (purpose != Purpose::End).then_some(&self.accounts);
+        let revocations = state.revocations();
         let mut ask = None;
-        let decided = self.customer_token_of(token, now, state.revocations(), accounts, Some(&mut ask), known);
+        let first = Inspection { now, revocations, accounts, known: &mut *known };
+        let decided = self.customer_token_of(token, first, Some(&mut ask));
         let Some(Ask::Issuer(keys)) = ask else { return decided };
         keys.ask().await;
-        self.customer_token_of(token, now, state.revocations(), accounts, None, known)
+        self.customer_token_of(token, Inspection { now, revocations, accounts, known }, None)
     }
 
-    /// What an access token is worth, whomever of us it is for. Whose it is, is noted in `known` where it is authentic.
+    /// Verdict on an access token for any of our audiences. The client of an authentic token is noted in `known`.
     pub(super) fn access_token_of(
         &self,
         token: &str,
@@ -137,17 +151,15 @@ impl Authenticator {
         Ok(Inspected { verdict, marks, claims, issuer: verifier.issuer().to_owned() })
     }
 
-    /// What a customer's token is worth where these accounts are in force; `None`: whichever are. One that names a key which
-    /// is not known here may have to wait for it: then `ask` has whom to ask, where nobody was asked before.
+    /// Verdict on a customer's token. One that names a key which is not known here may have to wait for it: then `ask` has
+    /// whom to ask, where nobody was asked before.
     pub(super) fn customer_token_of(
         &self,
         token: &str,
-        now: u64,
-        revocations: &Revocations,
-        accounts: Option<&AccountStamps>,
+        inspection: Inspection<'_>,
         ask: Option<&mut Option<Ask>>,
-        known: &mut Known,
     ) -> Result<Inspected, TokenFault> {
+        let Inspection { now, revocations, accounts, known } = inspection;
         let compact = Compact::parse(token)?;
         let deriver = self.deriver.as_ref().ok_or(TokenFault::Issuer)?;
         let issuer = compact.issuer().ok_or(TokenFault::Issuer)?;
@@ -196,7 +208,7 @@ impl Authenticator {
         claims.family.filter(|_| is_meant(&claims))
     }
 
-    /// Whether a token is for a listener with this audience set apart; `None`: for those without one.
+    /// Returns whether a token is for a listener with this isolated audience; `None`: for listeners without one.
     pub fn is_for(&self, claims: &jwt::Claims, apart: Option<&str>) -> bool {
         self.apart_of(claims).map(|its| &**its) == apart
     }

@@ -71,12 +71,12 @@ pub const FAMILY: &str = "refresh_family";
 /// token was earned. See [`crate::state::revocation::Issued`].
 pub const RULES: &str = "wg_rules";
 
-/// What stands in [`FAMILY`].
+/// The value of the claim [`FAMILY`].
 pub fn family_claim(family: &SessionDigest) -> String {
     BASE64.encode(family)
 }
 
-/// What a token is for. One kind is never taken for the other (RFC 8725 section 3.12).
+/// Purpose of a token. One kind is never taken for the other (RFC 8725 section 3.12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A customer's login.
@@ -85,7 +85,7 @@ pub enum Kind {
     Access,
 }
 
-/// Where an issuer's keys come from.
+/// Source of an issuer's keys.
 #[derive(Debug, Clone)]
 pub enum Keys {
     /// Read with the configuration.
@@ -128,7 +128,7 @@ pub struct Verifier {
     reads_client: bool,
 }
 
-/// What a verified token says.
+/// Claims of a verified token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     /// The subject claim: not empty, without control characters.
@@ -234,7 +234,7 @@ impl Verifier {
         Self { tenant, ..self }
     }
 
-    /// Within what its subjects are unique.
+    /// The tenant within which its subjects are unique.
     pub fn tenant(&self) -> &str {
         &self.tenant
     }
@@ -249,7 +249,7 @@ impl Verifier {
 
     /// The same with other keys.
     #[cfg(test)]
-    pub(crate) fn with_keys(&self, keys: KeySet) -> Self {
+    pub(in crate::auth) fn with_keys(&self, keys: KeySet) -> Self {
         Self { keys: keys.into(), ..self.clone() }
     }
 
@@ -258,8 +258,8 @@ impl Verifier {
         &self.issuer
     }
 
-    /// What the token says, once type, signature, issuer, audience, times and subject are right. `now` is in seconds
-    /// since 1970.
+    /// The claims of the token, once type, signature, issuer, audience, times and subject are right. `now` is in
+    /// seconds since 1970.
     ///
     /// # Errors
     /// The first thing that is wrong, in that order.

@@ -1,4 +1,4 @@
-//! What a route wants to see of its callers.
+//! Requirements of a route on its callers.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use http::HeaderName;
 use super::{API_KEY, CUSTOMER_AUTH};
 use crate::json_body::Pointer;
 
-/// What a route demands of its callers.
+/// Requirements of a route on its callers.
 #[derive(Debug, Default)]
 pub struct Demand {
     /// The route's number, which API keys name.
@@ -22,23 +22,23 @@ pub struct Demand {
     pub api_key_header: ApiKeyHeader,
     /// Whom the access token must be for.
     pub audience: String,
-    /// Whether the caller must show with each request that it has the key of its access token.
+    /// Requirement of a DPoP proof.
     pub proof: DpopDemand,
     /// Whom the customer's token must be for, where that is an audience set apart; else it must be for none of those.
     pub apart: Option<Arc<str>>,
     /// Scopes of the access token.
     pub scopes: Vec<String>,
-    /// Where the customer's token may stand.
+    /// Places of the customer's token.
     pub customer_token_sources: Vec<CustomerTokenSource>,
 }
 
-/// Whether a caller must show that it has the key of its access token (DPoP, RFC 9449).
+/// Requirement of a DPoP proof (RFC 9449).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DpopDemand {
     /// It cannot: tokens that are bound to such a key are not taken.
     #[default]
     None,
-    /// Where its token is bound to such a key.
+    /// Required where the token is bound to a DPoP key.
     Optional,
     /// Its token must be bound to such a key.
     Required,
@@ -65,7 +65,7 @@ impl CustomerTokenSource {
         Self::Header(CUSTOMER_AUTH, Some("JWT".to_owned()))
     }
 
-    /// Whether it is this header, whatever the scheme.
+    /// Returns whether it is this header, with any scheme.
     pub fn is_header(&self, name: &HeaderName) -> bool {
         matches!(self, Self::Header(known, _) if known == name)
     }

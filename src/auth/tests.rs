@@ -7,14 +7,17 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::attribution::Known;
 use super::jwt::algorithm::Algorithm;
 use super::jwt::claims::ClaimPath;
 use super::jwt::jwk_set::KeySet;
 use super::jwt::signing_keys::{NewKey, SigningKeys};
+use super::token_cache::VerifiedTokens;
 use super::*;
 use crate::config::raw::TokenReach;
-use crate::customer::{IdentifierKey, Mode};
+use crate::customer::{Identifier, IdentifierKey, Mode};
 use crate::secret::Secret;
+use crate::state::State;
 
 const US: &str = "https://gateway.example.com";
 const THEM: &str = "https://login.example.com";

@@ -2,14 +2,14 @@
 
 use http::HeaderValue;
 
-use super::Surroundings;
+use super::context::Surroundings;
 use super::credentials::with_proof;
 use super::jwt::confirmation::Binding;
 use super::requirements::{Demand, DpopDemand};
 use super::verdict::Access;
 use crate::refusal::{DpopFault, Refusal, TokenFault};
 
-/// Whether whoever sends this token has the key that it is bound to.
+/// Checks that the sender of an access token holds the key that it is bound to.
 pub(super) fn is_held(
     access: &Access,
     authorization: Option<&HeaderValue>,
@@ -37,8 +37,8 @@ pub(super) fn is_held(
     }
 }
 
-/// Whether whoever sends this customer's token has the key that it is bound to. By the scheme `DPoP` it must be bound to
-/// one (RFC 9449 section 7.1).
+/// Checks that the sender of a customer's token holds the key that it is bound to. With the scheme `DPoP` it must be
+/// bound to one (RFC 9449 section 7.1).
 pub(super) fn is_held_by_customer(
     binding: Option<Binding>,
     token: &[u8],

@@ -11,14 +11,14 @@ use crate::state::revocation::Revocations;
 use quick_cache::Equivalent;
 use quick_cache::unsync::Cache;
 
-/// How many tokens a worker remembers.
+/// Capacity of a worker's cache, in tokens.
 const CAPACITY: usize = 8_192;
 
 /// Longer tokens are verified each time: what callers send must not fill the memory.
 const MAX_LENGTH: usize = 4 * 1024;
 
 /// Tokens that were verified under the present policy.
-pub struct VerifiedTokens(Cache<Key, Known>);
+pub struct VerifiedTokens(Cache<Key, CachedVerdict>);
 
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
@@ -32,14 +32,22 @@ struct Borrowed<'a> {
     token: &'a [u8],
 }
 
+/// A verdict as it is kept.
 #[derive(Clone)]
-struct Known {
+pub(super) struct CachedVerdict {
     /// The first second in which the token is no longer good, clock skew included.
     ends: u64,
     verdict: Verdict,
     marks: Marks,
     /// The generation of the revocations that it was last held against.
     generation: Cell<u64>,
+}
+
+impl CachedVerdict {
+    /// Good until the second `ends`. `generation` is that of the revocations before the token was held against them.
+    pub(super) fn new(ends: u64, verdict: Verdict, marks: Marks, generation: u64) -> Self {
+        Self { ends, verdict, marks, generation: Cell::new(generation) }
+    }
 }
 
 impl Equivalent<Key> for Borrowed<'_> {
@@ -63,11 +71,10 @@ impl VerifiedTokens {
         Some(&known.verdict)
     }
 
-    /// Remembers a verdict until `ends`. `generation` is that of the revocations before the token was held against them.
-    pub fn keep(&mut self, kind: Kind, token: &str, ends: u64, verdict: Verdict, marks: Marks, generation: u64) {
+    /// Remembers a verdict on this token, unless the token is too long.
+    pub(super) fn keep(&mut self, kind: Kind, token: &str, verdict: CachedVerdict) {
         if token.len() <= MAX_LENGTH {
-            let known = Known { ends, verdict, marks, generation: Cell::new(generation) };
-            self.0.insert(Key { kind, token: token.as_bytes().into() }, known);
+            self.0.insert(Key { kind, token: token.as_bytes().into() }, verdict);
         }
     }
 
@@ -102,7 +109,7 @@ mod tests {
             also: None,
             audience: "api".into(),
         };
-        verified.keep(Kind::Customer, token, ends, verdict, marks, 0);
+        verified.keep(Kind::Customer, token, CachedVerdict::new(ends, verdict, marks, 0));
     }
 
     fn none() -> Revocations {

@@ -53,7 +53,7 @@ fn keys_of(set: &str) -> Option<KeySet> {
     KeySet::from_secret(&Secret::new(bytes), &fitting).ok()
 }
 
-/// Why a token or its key is refused; `Err(None)` for the key set.
+/// The expected fault of a token or its key; `Err(None)` for the key set.
 fn verdict(set: &str, token: &str) -> Result<(), Option<TokenFault>> {
     let keys = keys_of(set).ok_or(None)?;
     let jws = Jws::parse(token)?;

@@ -11,7 +11,7 @@ use crate::customer::Identifier;
 use crate::hex::hex;
 use crate::state::revocation::{Issued, Revocations, Subject};
 
-/// What a token was found to be worth.
+/// Verdict on a verified token.
 #[derive(Debug, Clone)]
 pub enum Verdict {
     /// A client's access token.
@@ -21,7 +21,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Whose token it is, where that is a customer.
+    /// The customer of the token; `None` for a client's.
     pub fn customer(&self) -> Option<&Identifier> {
         match self {
             Self::Customer(Identity { customer, .. }) => Some(customer),
@@ -37,12 +37,23 @@ pub struct Access {
     pub client: Arc<str>,
     /// Whom it is for.
     pub audience: Arc<str>,
-    /// What it may do.
+    /// Its scopes.
     pub scopes: Arc<[String]>,
     /// The client's certificate, which must be that of the connection. Each request is held against it.
     pub certificate: Option<Arc<CertificateName>>,
-    /// What it is bound to. Each request is held against it.
+    /// The key that it is bound to, checked with each request.
     pub binding: Option<Binding>,
+}
+
+impl Access {
+    /// Those of these scopes that the token does not have, separated by spaces; `None` where it has all.
+    pub(super) fn lacks(&self, scopes: &[String]) -> Option<Box<str>> {
+        if scopes.iter().all(|scope| self.scopes.contains(scope)) {
+            return None;
+        }
+        let lacks = scopes.iter().filter(|scope| !self.scopes.contains(scope));
+        Some(lacks.map(String::as_str).collect::<Vec<_>>().join(" ").into())
+    }
 }
 
 /// A verified customer's token.
@@ -52,11 +63,11 @@ pub struct Identity {
     pub customer: Identifier,
     /// Whom it is for, where that is an audience set apart.
     pub apart: Option<Arc<str>>,
-    /// What it is bound to. Each request is held against it.
+    /// The key that it is bound to, checked with each request.
     pub binding: Option<Binding>,
 }
 
-/// By what a token can be revoked, beside whose it is.
+/// Marks by which a token can be revoked, beside its owner.
 #[derive(Debug, Clone)]
 pub struct Marks {
     /// Its id: see [`Subject::Token`].
@@ -65,7 +76,7 @@ pub struct Marks {
     pub earlier_id: Option<Box<str>>,
     /// The login that it is of.
     pub login: Option<Box<str>>,
-    /// When it was issued, where it says.
+    /// `iat`, where it has one.
     pub issued: Option<Issued>,
     /// Another name of the customer, which a revocation may bear.
     pub also: Option<Identifier>,
@@ -107,7 +118,7 @@ impl Marks {
         Self { also, ..self }
     }
 
-    /// Whether a rule covers the token, its login, or whose it is.
+    /// Returns whether a rule covers the token, its login or its owner.
     pub fn are_revoked(&self, verdict: &Verdict, revocations: &Revocations) -> bool {
         if revocations.is_empty() {
             return false;

@@ -16,19 +16,19 @@ use crate::config::{self, Config};
 use crate::server::admin::admin_socket;
 use crate::server::upgrade::lock_owner;
 
-/// What an answer must have, to be one.
+/// Required part of an answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expected {
-    /// Where, as a JSON pointer; an empty one stands for a list.
+    /// A JSON pointer to it; an empty one stands for a list.
     pub at: &'static str,
-    /// What that says: the end of "did not say ...".
+    /// The missing fact, in the error text: the end of "did not say ...".
     pub what: &'static str,
 }
 
 /// Asks the gateway that runs with this configuration.
 ///
 /// # Errors
-/// Where it does not run, or says why not.
+/// The gateway does not run, or refuses with a reason.
 pub(super) fn ask(
     file: &Path,
     method: Method,
@@ -45,10 +45,10 @@ pub(super) fn ask(
     runtime.block_on(exchange(&socket, method, target, body, expected))
 }
 
-/// Whether a gateway runs with this configuration.
+/// Returns whether a gateway runs with this configuration.
 ///
 /// # Errors
-/// Where that cannot be seen, as by another user.
+/// The socket cannot be reached, such as by another user.
 pub(super) fn is_running(config: &Config) -> anyhow::Result<bool> {
     let socket = admin_socket::socket_path(config);
     match std::os::unix::net::UnixStream::connect(&socket) {
@@ -61,7 +61,7 @@ pub(super) fn is_running(config: &Config) -> anyhow::Result<bool> {
 /// Tells the gateway that runs with this configuration to do something.
 ///
 /// # Errors
-/// Where it says why not.
+/// The gateway refuses with a reason.
 pub(super) fn tell(config: &Config, method: Method, target: &str, expected: Expected) -> anyhow::Result<Value> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(exchange(&admin_socket::socket_path(config), method, target, None, expected))

@@ -7,7 +7,8 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::admin_client::{Expected, ask, when};
-use super::{ConfigFile, complain, say};
+use super::listing::Listing;
+use super::{ConfigFile, say};
 use crate::plural::counted;
 use crate::server::admin::admin_socket::MAX_SHOWN;
 
@@ -86,17 +87,13 @@ pub(super) fn attempts(what: &Attempts) -> anyhow::Result<()> {
                 body,
                 Expected { at: "", what: "what attempts there were" },
             )?;
-            if list.json {
-                return say(&serde_json::to_string_pretty(&found)?);
-            }
-            if found.as_array().is_some_and(|found| found.len() >= MAX_SHOWN) {
-                complain(&anyhow::anyhow!("only {MAX_SHOWN} are shown: name one, by --login or --client"));
-            }
-            say("attempt           failures  wait     forgotten at")?;
-            for one in found.as_array().into_iter().flatten() {
-                say(&line(one))?;
-            }
-            Ok(())
+            let listing = Listing {
+                rows: &found,
+                heading: "attempt           failures  wait     forgotten at",
+                line,
+                cut_off: Some(format!("only {MAX_SHOWN} are shown: name one, by --login or --client")),
+            };
+            listing.print(list.json)
         }
         Attempts::Clear(clear) => {
             let from = clear.from.map(|address| address.to_string());

@@ -28,7 +28,7 @@ pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate check --config gateway
     `admin.socket`. A gateway that runs with the same file is not disturbed. Run it as the user that runs the gateway.\n\n\
     Exit code: 0 good, warnings included; 1 problems, all of them are shown; 2 the command was not understood.";
 
-/// How long each of the others may take to answer.
+/// Timeout of each other party that is asked.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]

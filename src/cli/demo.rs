@@ -63,7 +63,7 @@ const CLIENT_SECRET: &str = "demo-secret-change-me";
 /// The API key in gateway.yaml.
 const API_KEY: &str = "demo-key-change-me";
 
-/// Where the sample backend listens: where the first backend of gateway.yaml is expected.
+/// Address of the sample backend: the first backend of gateway.yaml.
 fn sample_place(raw: &Raw) -> anyhow::Result<String> {
     let server = raw.backends.values().find_map(|backend| backend.servers.first());
     let server = server.context("gateway.yaml names no backend")?.url();

@@ -137,12 +137,12 @@ fn each_subject(mut each: impl FnMut(&str) -> anyhow::Result<()>) -> anyhow::Res
     Ok(count)
 }
 
-/// What maps subjects and identifiers.
+/// Mapping between subjects and identifiers.
 struct Mapper {
     config: Config,
-    /// What tokens and most backends know.
+    /// Derives the identifiers of tokens and of most backends.
     all: Deriver,
-    /// What the backend in question knows.
+    /// Derives the identifiers of the backend in question.
     names: Deriver,
     is_pairwise: bool,
     /// `None`: the customers are those of other issuers, and none of these is named.

@@ -1,9 +1,11 @@
 //! `wicketgate keys`: all versions of all keys and secrets, when each was last used, and which can go.
 
 use http::Method;
+use serde_json::Value;
 
+use super::ConfigFile;
 use super::admin_client::{Expected, ask, when};
-use super::{ConfigFile, say};
+use super::listing::Listing;
 
 pub(super) const EXAMPLE: &str = "Example:\n  wicketgate keys --config gateway.yaml\n\nAsks the running gateway. \
     `last used` is what this process knows; with several replicas, ask each.";
@@ -11,22 +13,21 @@ pub(super) const EXAMPLE: &str = "Example:\n  wicketgate keys --config gateway.y
 /// Shows them.
 pub(super) fn keys(file: &ConfigFile) -> anyhow::Result<()> {
     let versions = ask(&file.config, Method::GET, "/keys", None, Expected { at: "", what: "what keys there are" })?;
-    say(
-        "kind            id                version                                      standing  from                  until                 last used             remove?",
-    )?;
-    for version in versions.as_array().into_iter().flatten() {
-        let text = |key: &str| version[key].as_str().unwrap_or_default().to_owned();
-        say(&format!(
-            "{:<15} {:<17} {:<44} {:<9} {:<21} {:<21} {:<21} {}",
-            text("kind"),
-            text("id"),
-            text("version"),
-            text("standing"),
-            when(&version["from"]),
-            when(&version["until"]),
-            when(&version["last_used"]),
-            text("remove"),
-        ))?;
-    }
-    Ok(())
+    let heading = "kind            id                version                                      standing  from                  until                 last used             remove?";
+    Listing { rows: &versions, heading, line, cut_off: None }.print(false)
+}
+
+fn line(version: &Value) -> String {
+    let text = |key: &str| version[key].as_str().unwrap_or_default().to_owned();
+    format!(
+        "{:<15} {:<17} {:<44} {:<9} {:<21} {:<21} {:<21} {}",
+        text("kind"),
+        text("id"),
+        text("version"),
+        text("standing"),
+        when(&version["from"]),
+        when(&version["until"]),
+        when(&version["last_used"]),
+        text("remove"),
+    )
 }

@@ -135,7 +135,7 @@ pub(super) fn keep_signing_key(directory: &Path, algorithm: Algorithm, now: u64)
     }
 }
 
-/// Whether a file in this directory has the time of this name: all before the first `-`.
+/// Returns whether a file in this directory has the time of this name: all before the first `-`.
 fn has_time_of(directory: &Path, name: &str) -> bool {
     let time = name.split('-').next().unwrap_or(name);
     let listing = std::fs::read_dir(directory);

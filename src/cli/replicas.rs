@@ -1,4 +1,4 @@
-//! What a rotation leaves to be done where replicas share nothing but Redis: secrets and keys are in files, and each
+//! Instructions after a rotation for replicas that share nothing but Redis: secrets and keys are in files, and each
 //! replica has its own.
 
 use std::path::PathBuf;
@@ -26,16 +26,16 @@ pub(super) enum Rotated<'a> {
 struct Change {
     /// The file that has changed.
     file: PathBuf,
-    /// Where it is gateway.yaml or a list beside it: the key, and the items that stand there now.
+    /// The key of a list in gateway.yaml or `api_keys_file`, and its items; `None` where the whole file is keys.
     list: Option<(String, Vec<String>)>,
-    /// What must wait until all replicas have it.
+    /// The step that must wait until all replicas have it.
     last: &'static str,
 }
 
 /// The steps, one a line; `None` where no other replicas share the state.
 ///
 /// # Errors
-/// Where the file cannot be read any more.
+/// The file cannot be read any more.
 pub(super) fn steps(rotated: Rotated<'_>, file: &std::path::Path) -> anyhow::Result<Option<String>> {
     let (config, problems) = config::read(file)?;
     if !problems.is_empty() {

@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::admin_client::{Expected, ask, when};
+use super::listing::Listing;
 use super::{ConfigFile, MARK, say};
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate revoke customer t1-…      all logins of this customer until now\n  \
@@ -94,11 +95,12 @@ pub(super) fn revoke(what: &Revoke) -> anyhow::Result<()> {
 
 fn list(file: &ConfigFile) -> anyhow::Result<()> {
     let rules = ask(&file.config, Method::GET, "/revocations", None, Expected { at: "", what: "what is revoked" })?;
-    say("kind      issued until          forgotten at          name")?;
-    for rule in rules.as_array().into_iter().flatten() {
-        let text = |key: &str| rule[key].as_str().unwrap_or_default().to_owned();
-        let since = if rule["since"] == Value::Null { "ever".to_owned() } else { when(&rule["since"]) };
-        say(&format!("{:<8}  {since:<20}  {:<20}  {}", text("kind"), when(&rule["until"]), text("name")))?;
-    }
-    Ok(())
+    let heading = "kind      issued until          forgotten at          name";
+    Listing { rows: &rules, heading, line, cut_off: None }.print(false)
+}
+
+fn line(rule: &Value) -> String {
+    let text = |key: &str| rule[key].as_str().unwrap_or_default().to_owned();
+    let since = if rule["since"] == Value::Null { "ever".to_owned() } else { when(&rule["since"]) };
+    format!("{:<8}  {since:<20}  {:<20}  {}", text("kind"), when(&rule["until"]), text("name"))
 }

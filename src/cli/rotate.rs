@@ -157,7 +157,8 @@ fn cookie_key(config: &Config, what: &CookieFile, now: u64) -> anyhow::Result<()
     let from = if delay.is_zero() { 0 } else { now.saturating_add(delay.as_secs()) };
     let new = hex(&random_bytes::<32>());
     let overlap = what.overlap.unwrap_or(login.lifetime);
-    for until in prepend(config, path, "login.cookie.keys[0]", &new, from, overlap, now)? {
+    let file = KeyFile { config, path, at: "login.cookie.keys[0]" };
+    for until in file.prepend(&NextKey { text: &new, from, overlap }, now)? {
         say(&format!("The key before verifies until {}.", format_time(until)))?;
     }
     Ok(())
@@ -179,7 +180,8 @@ fn identifier_key(config: &Config, overlap: Duration, now: u64) -> anyhow::Resul
         );
     }
     let until = now.saturating_add(overlap.as_secs());
-    prepend(config, path, "identifier.key", &next, 0, overlap, now)?;
+    let file = KeyFile { config, path, at: "identifier.key" };
+    file.prepend(&NextKey { text: &next, from: 0, overlap }, now)?;
     say(&format!(
         "Keep a backup of {} in a safe place, with all its lines.\nUntil {} backends get the old identifier too, as X-Customer-Id-Previous.\n\
          `wicketgate id migrate` writes old and new identifiers for a list of subjects.",
@@ -188,36 +190,48 @@ fn identifier_key(config: &Config, overlap: Duration, now: u64) -> anyhow::Resul
     ))
 }
 
-/// Writes a key before those in a file. Those that have no end yet get one; no end that has been told comes earlier. The
-/// ends of those that are live, newest first.
-fn prepend(
-    config: &Config,
-    path: &Path,
-    at: &str,
-    new: &str,
+/// A file of keys that the configuration names.
+struct KeyFile<'a> {
+    config: &'a Config,
+    path: &'a Path,
+    /// The key of the configuration.
+    at: &'static str,
+}
+
+/// The next key of a file.
+struct NextKey<'a> {
+    text: &'a str,
+    /// The first second, since 1970, in which it is given out.
     from: u64,
+    /// How long those before it stay good.
     overlap: Duration,
-    now: u64,
-) -> anyhow::Result<Vec<u64>> {
-    let lines = lines_of(config, &SecretRef::File(path.to_owned()), at)?;
-    let mut text = zeroize::Zeroizing::new(Dated { value: new, from, until: u64::MAX }.text());
-    text.push('\n');
-    let mut ends = Vec::new();
-    // An identifier key of long ago still traces; others are no longer of use.
-    for line in lines.iter().filter(|line| now < line.until || at == "identifier.key") {
-        let value = line.secret.expose_str().context("the present key is not text: it cannot stand on a line")?;
-        // One whose time has not come yet is given out until then.
-        let end = now.max(from).max(line.from).saturating_add(overlap.as_secs());
-        let until = if line.until == u64::MAX { end } else { line.until };
-        text.push_str(&Dated { value, from: line.from, until }.text());
+}
+
+impl KeyFile<'_> {
+    /// Writes a key before those in the file. Those that have no end yet get one; no end that has been told comes earlier.
+    /// Returns the ends of those that are live, newest first, in seconds since 1970.
+    fn prepend(&self, next: &NextKey<'_>, now: u64) -> anyhow::Result<Vec<u64>> {
+        let lines = lines_of(self.config, &SecretRef::File(self.path.to_owned()), self.at)?;
+        let dated = Dated { value: next.text, from: next.from, until: u64::MAX };
+        let mut text = zeroize::Zeroizing::new(dated.text());
         text.push('\n');
-        ends.extend(Some(until).filter(|until| now < *until));
+        let mut ends = Vec::new();
+        // An identifier key of long ago still traces; others are no longer of use.
+        for line in lines.iter().filter(|line| now < line.until || self.at == "identifier.key") {
+            let value = line.secret.expose_str().context("the present key is not text: it cannot stand on a line")?;
+            // One whose time has not come yet is given out until then.
+            let end = now.max(next.from).max(line.from).saturating_add(next.overlap.as_secs());
+            let until = if line.until == u64::MAX { end } else { line.until };
+            text.push_str(&Dated { value, from: line.from, until }.text());
+            text.push('\n');
+            ends.extend(Some(until).filter(|until| now < *until));
+        }
+        let file = std::fs::canonicalize(self.config.resolve(self.path))
+            .with_context(|| format!("cannot find {}", self.path.display()))?;
+        replace_keeping(&file, text.as_bytes())
+            .map_err(|fault| anyhow::anyhow!("{} has not been changed: {}", file.display(), unwritable(&fault)))?;
+        Ok(ends)
     }
-    let file =
-        std::fs::canonicalize(config.resolve(path)).with_context(|| format!("cannot find {}", path.display()))?;
-    replace_keeping(&file, text.as_bytes())
-        .map_err(|fault| anyhow::anyhow!("{} has not been changed: {}", file.display(), unwritable(&fault)))?;
-    Ok(ends)
 }
 
 fn lines_of(config: &Config, reference: &SecretRef, at: &str) -> anyhow::Result<Vec<KeyLine>> {

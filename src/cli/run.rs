@@ -32,7 +32,7 @@ pub(super) const EXAMPLE: &str = "Example:\n  wicketgate run --config gateway.ya
     names the one that has the state, exits 1 and changes nothing.\n\n\
     The access log goes to standard output, all else to standard error.";
 
-/// What makes a process take over from the one that runs.
+/// Flag that makes a process take over from the one that runs.
 const UPGRADE: &str = "--upgrade";
 
 #[derive(Debug, Args)]
@@ -78,7 +78,7 @@ fn keep_secrets_out_of_dumps() -> io::Result<()> {
     Ok(())
 }
 
-/// Why a process ends.
+/// Reason for the end of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Told {
     /// It was told to.
@@ -87,7 +87,7 @@ pub(super) enum Told {
     HandedOver(u32),
 }
 
-/// How this process was started, so that it can be once more, as the one that takes over.
+/// Command line of this process, to start the one that takes over.
 pub(super) struct Program {
     path: PathBuf,
     arguments: Vec<OsString>,
@@ -136,7 +136,7 @@ pub(super) fn announce(app: &App) {
     tracing::info!(version = version::VERSION, commit = version::COMMIT, date = version::DATE, "ready");
 }
 
-/// What the process is told from outside. A signal that comes while the gateway starts waits here until it has.
+/// Signals and commands from outside. A signal that comes while the gateway starts waits here until it has.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -148,7 +148,7 @@ impl Signals {
     /// From now on, none of them ends the process by itself: so listen before anything else.
     ///
     /// # Errors
-    /// Where signals cannot be had.
+    /// The signal handlers cannot be installed.
     pub(super) fn listen(runtime: &Runtime) -> io::Result<Self> {
         let _guard = runtime.enter();
         Ok(Self {
@@ -192,7 +192,7 @@ impl Signals {
     }
 }
 
-/// Who waits for what became of a reload.
+/// Callers that wait for the result of a reload.
 type Asked = oneshot::Sender<Result<(), String>>;
 
 /// The reload that runs, and the one after it: all that ask meanwhile ask for one.
@@ -200,7 +200,7 @@ struct Reloads<'a> {
     app: &'a App,
     manager: &'a ServiceManager,
     running: Option<Pin<Box<dyn Future<Output = ()> + 'a>>>,
-    /// What caused it first, and all who wait for it.
+    /// The first cause, and all callers that wait for the result.
     next: Option<(&'static str, Vec<Asked>)>,
 }
 

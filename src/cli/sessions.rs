@@ -5,7 +5,8 @@ use http::Method;
 use serde_json::Value;
 
 use super::admin_client::{Expected, ask, when};
-use super::{ConfigFile, complain, say};
+use super::listing::Listing;
+use super::{ConfigFile, say};
 use crate::secret::has_secret_shape;
 use crate::server::admin::admin_socket::MAX_SHOWN;
 
@@ -58,17 +59,13 @@ pub(super) fn sessions(what: &Sessions) -> anyhow::Result<()> {
                 None,
                 Expected { at: "", what: "what sessions there are" },
             )?;
-            if list.json {
-                return say(&serde_json::to_string_pretty(&found)?);
-            }
-            if found.as_array().is_some_and(|found| found.len() >= MAX_SHOWN) {
-                complain(&anyhow::anyhow!("only the {MAX_SHOWN} that were used last are shown: name a `--customer`"));
-            }
-            say("id                kind             last seen             began                 agent    customer")?;
-            for session in found.as_array().into_iter().flatten() {
-                say(&line(session))?;
-            }
-            Ok(())
+            let listing = Listing {
+                rows: &found,
+                heading: "id                kind             last seen             began                 agent    customer",
+                line,
+                cut_off: Some(format!("only the {MAX_SHOWN} that were used last are shown: name a `--customer`")),
+            };
+            listing.print(list.json)
         }
         Sessions::Show(one) => {
             let session = ask(

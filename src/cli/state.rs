@@ -97,7 +97,7 @@ fn not_in_redis(file: &ConfigFile) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// Where the state is in Redis, how it is entered.
+/// Settings of the state in Redis; `None` where it is embedded.
 fn redis(config: &Config) -> anyhow::Result<Option<redis::Settings>> {
     let mut problems = Problems::default();
     let settings = policy::state::read(config, &mut problems);

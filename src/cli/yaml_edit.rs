@@ -9,9 +9,9 @@ use anyhow::{Context as _, bail};
 
 /// A list of texts as it should be.
 pub(super) struct List {
-    /// Where it stands, such as `clients[0].secrets`.
+    /// The key of the list, such as `clients[0].secrets`.
     pub(super) at: String,
-    /// What stands in it.
+    /// Its items.
     pub(super) items: Vec<String>,
 }
 
@@ -39,7 +39,7 @@ pub(super) fn replace_items(config: &Config, list: &List, apply: impl Fn(&mut Ra
     written.map_err(|fault| anyhow::anyhow!(by_hand(&unwritable(&fault))))
 }
 
-/// Why a file cannot be changed, and what helps.
+/// The reason why a file cannot be changed, and the remedy.
 pub(super) fn unwritable(fault: &ReplaceFault) -> String {
     let error = match fault {
         ReplaceFault::Owner { uid, gid, .. } => {
@@ -84,7 +84,7 @@ fn replaced(config: &Config, list: &List) -> Option<String> {
 }
 
 impl Config {
-    /// Whether this text, in the place of the file's, would say exactly this.
+    /// Returns whether this text in the place of the file's would have exactly this meaning.
     fn reads_as(&self, text: &str, expected: &Raw) -> bool {
         let read = config::parse_like(self, text);
         read.is_some_and(|raw| format!("{raw:?}") == format!("{expected:?}"))

@@ -28,7 +28,7 @@ impl Config {
         self.parse_api_keys_of(&text, path)
     }
 
-    /// Whether this is such a file.
+    /// Returns whether this is such a file.
     pub(super) fn is_api_keys_file(&self) -> bool {
         self.raw.api_keys_file.as_ref().is_some_and(|file| self.resolve(file) == self.file)
     }

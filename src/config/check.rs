@@ -1,4 +1,4 @@
-//! Whether gateway.yaml makes sense: names that lead somewhere, lists that are not empty, routes that protect.
+//! Semantic checks of gateway.yaml: references that resolve, lists that are not empty, routes that protect.
 //!
 //! Each function takes one part of the file and adds all that is wrong in it. Nothing here opens a file.
 

@@ -1,4 +1,4 @@
-//! What is wrong in gateway.yaml, and how it is shown: the place, the line with a caret, the way out.
+//! Problems in gateway.yaml and their display: the place, the line with a caret, the remedy.
 //!
 //! No secret is ever shown: wherever a line is printed, the values of secrets in it are replaced by `…`.
 
@@ -22,9 +22,9 @@ pub struct Problem {
     pub column: usize,
     /// The key, such as `routes[0].backend`. Empty for the file as a whole.
     pub path: String,
-    /// What is wrong, in one sentence without secrets.
+    /// The fault, in one sentence without secrets.
     pub message: String,
-    /// What to do about it. May be empty.
+    /// The remedy. May be empty.
     pub help: String,
     width: usize,
     source: SharedSource,
@@ -68,12 +68,12 @@ impl Problems {
         self.0.push(problem);
     }
 
-    /// Whether nothing is wrong.
+    /// Returns whether there are no problems.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many there are.
+    /// Count of problems.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -155,12 +155,12 @@ pub(super) fn shown(text: &str) -> String {
     shown
 }
 
-/// Whether the value at `path` is a secret, or stands where people put one by mistake.
+/// Returns whether the value at `path` is a secret, or stands where people put one by mistake.
 pub(super) fn is_secret(path: &str) -> bool {
     is_not_reference(path) && path.split(['.', '[', ']']).any(is_secret_key)
 }
 
-/// Whether what is below `key` is a secret, or stands where people put one by mistake.
+/// Returns whether the values below `key` are secrets, or stand where people put one by mistake.
 pub(super) fn is_secret_key(key: &str) -> bool {
     const EXACT: [&str; 9] = ["key", "keys", "value", "bearer", "basic", "authorization", "token", "api_key", "digest"];
     const PARTS: [&str; 5] = ["secret", "passw", "sha256", "hash", "argon"];
@@ -169,18 +169,18 @@ pub(super) fn is_secret_key(key: &str) -> bool {
     EXACT.contains(&key.as_str()) || PARTS.iter().any(|part| key.contains(part)) || closest(&key, MISSPELT).is_some()
 }
 
-/// Whether `path` does not end with a key that only says where a secret is.
+/// Returns whether `path` does not end with a key that only references a secret.
 pub(super) fn is_not_reference(path: &str) -> bool {
     !["file", "env", "username", "name"].contains(&last_key(path))
 }
 
-/// Whether `text` looks like a hash, a digest or a key, wherever it stands.
+/// Returns whether `text` looks like a hash, a digest or a key, wherever it stands.
 pub(super) fn looks_secret(text: &str) -> bool {
     let is_part = |character: char| character.is_ascii_alphanumeric() || "+=".contains(character);
     text.contains("$argon2") || text.split(|character| !is_part(character)).any(|word| word.len() >= 32)
 }
 
-/// Whether `key` is one that stands beside or above a secret in a correct file, and so tells nothing.
+/// Returns whether `key` stands beside or above a secret in a correct file, and so tells nothing.
 pub(super) fn is_key_below_secret(key: &str) -> bool {
     ["file", "env", "basic", "bearer", "header", "username", "password", "name", "value"].contains(&key)
 }
@@ -207,11 +207,11 @@ pub(super) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
         .map(|(_, candidate)| candidate)
 }
 
-/// What to write in the place of names that lead nowhere. Among many names only so many are looked through: a file in which
-/// all of them are wrong is not worth an hour.
+/// Suggestions for names that do not resolve. The count of comparisons is bounded: a large file in which all names are
+/// wrong is not worth an hour.
 #[derive(Debug)]
 pub(super) struct Suggestions {
-    /// How many names are still compared with.
+    /// Count of comparisons left.
     left: usize,
 }
 

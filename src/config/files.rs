@@ -65,7 +65,7 @@ fn read_closed(path: &Path, forbidden: impl FnOnce(u32) -> u32) -> Result<Vec<u8
     read_open(file, path, LARGEST)
 }
 
-/// Whether this process is in the group of this number.
+/// Returns whether this process is in the group of this number.
 fn is_in_group(group: u32) -> bool {
     let others = || rustix::process::getgroups().unwrap_or_default();
     rustix::process::getegid().as_raw() == group || others().iter().any(|other| other.as_raw() == group)
@@ -122,7 +122,7 @@ pub(super) fn read_private_credential(path: &Path) -> Result<Vec<u8>, Failure> {
     read_closed(path, |_| 0o037)
 }
 
-/// Whether a file is in the directory of credentials.
+/// Returns whether a file is in the directory of credentials.
 pub(super) fn is_credential(path: &Path) -> bool {
     let directory = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|directory| !directory.is_empty());
     directory.is_some_and(|directory| path.parent() == Some(Path::new(&directory)))
@@ -212,8 +212,8 @@ fn not_for_everyone(path: &Path, metadata: &Metadata) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Who else than its owner can change a file or what is in a directory, where that is told and not refused: a group,
-/// unless it is that of one user alone, and everyone who can write in its directory.
+/// Warnings about others than the owner who can change a file or the contents of a directory: a group, unless it is
+/// that of one user alone, and everyone who can write in its directory.
 pub(super) fn changeable(path: &Path) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let mut warn = |path: &Path, message: String, help: String| {
@@ -242,8 +242,8 @@ pub(super) fn changeable(path: &Path) -> Vec<Warning> {
     warnings
 }
 
-/// Where another user has the state, and where everyone can change it: the directory itself, the one above it, or files in
-/// it. Volumes give the group of the gateway the right to write: that is not told.
+/// Warnings about another owner of the state, and about write access of everyone: to the directory itself, the one
+/// above it, or files in it. Volumes give the group of the gateway the right to write: that is no warning.
 pub(super) fn changeable_state(directory: &Path) -> Vec<Warning> {
     let Ok(directory) = directory.canonicalize() else { return Vec::new() };
     let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
@@ -268,7 +268,7 @@ pub(super) fn changeable_state(directory: &Path) -> Vec<Warning> {
     of_others.into_iter().chain(by_everyone).collect()
 }
 
-/// What follows where others have the state.
+/// Consequence of access of others to the state.
 const FORGED: &str = "customers can be forged, and revocations and logouts undone";
 
 /// That the directory of the state belongs to a user who is neither this one nor root.

@@ -22,7 +22,7 @@ const RATE_UNITS: [(&str, u64); 3] = [("s", 1), ("m", 60), ("h", 3_600)];
 pub struct Duration(StdDuration);
 
 impl Duration {
-    /// What `schemars` and the structural check call this kind of text.
+    /// `format` of this type in the schema and the structural check.
     pub(crate) const FORMAT: &str = "time-span";
 
     /// This many seconds.
@@ -45,7 +45,7 @@ impl Duration {
         self.0.as_secs()
     }
 
-    /// Whether it is no time at all.
+    /// Returns whether it is zero.
     pub const fn is_zero(self) -> bool {
         self.0.is_zero()
     }
@@ -100,7 +100,7 @@ impl JsonSchema for Duration {
 pub struct Size(usize);
 
 impl Size {
-    /// What `schemars` and the structural check call this kind of text.
+    /// `format` of this type in the schema and the structural check.
     pub(crate) const FORMAT: &str = "byte-size";
 
     /// This many units of 1,024 bytes.
@@ -169,7 +169,7 @@ impl JsonSchema for Size {
     }
 }
 
-/// How often something may happen, written as `100/s`, `30/m` or `1000/h`.
+/// Rate limit, written as `100/s`, `30/m` or `1000/h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rate {
     count: u32,
@@ -177,7 +177,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// What `schemars` and the structural check call this kind of text.
+    /// `format` of this type in the schema and the structural check.
     pub(crate) const FORMAT: &str = "rate";
 
     /// This often in each second.
@@ -190,7 +190,7 @@ impl Rate {
         Self { count, period: StdDuration::from_secs(60) }
     }
 
-    /// How often in each period; at least one.
+    /// Count in each period; at least one.
     pub const fn count(self) -> u32 {
         self.count
     }

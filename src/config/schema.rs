@@ -26,7 +26,7 @@ pub(super) fn shared() -> &'static Value {
     &SCHEMA
 }
 
-/// Whether `word` is a key somewhere in gateway.yaml.
+/// Returns whether `word` is a key somewhere in gateway.yaml.
 pub(super) fn is_key(word: &str) -> bool {
     KEYS.contains(word)
 }
@@ -85,7 +85,7 @@ fn collect_keys(schema: &Value, keys: &mut HashSet<String>) {
     }
 }
 
-/// What `schema` refers to, or itself.
+/// The target of `$ref`, or the schema itself.
 pub(super) fn resolve(schema: &Value) -> &Value {
     match schema["$ref"].as_str().and_then(|reference| reference.strip_prefix("#/$defs/")) {
         Some(name) => &SCHEMA["$defs"][name],

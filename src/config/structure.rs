@@ -17,12 +17,12 @@ use super::schema::{self, resolve};
 use super::tree::{Entry, Node, Path, Value};
 use expected::{accepts, allows, describe, is_secret_reference, placeholder, takes_text};
 
-/// What the check leaves.
+/// Result of the structural check.
 pub(super) struct Checked {
     /// The file without its unknown keys. What is missing or unusable is replaced by something that can be
     /// read, so that the rest can still be checked.
     pub(super) value: Json,
-    /// Where that was needed. Where this is not empty, `value` must not be used for anything but checking.
+    /// Places at which a value was replaced. Unless this is empty, `value` must not be used for anything but checking.
     pub(super) replaced: Replaced,
 }
 
@@ -45,7 +45,7 @@ struct Walk<'a> {
     replaced: Replaced,
 }
 
-/// Where a value stands.
+/// Place of a value.
 struct Place<'a> {
     path: Path<'a>,
     mark: Mark,
@@ -339,7 +339,7 @@ impl Replaced {
         self.paths.insert(path);
     }
 
-    /// Whether a problem at `path` may come from something that was put in place of a value.
+    /// Returns whether a problem at `path` may come from a replaced value.
     pub(super) fn touch(&self, path: &str) -> bool {
         if self.is_empty() {
             return false;

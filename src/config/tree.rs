@@ -17,7 +17,7 @@ use super::diagnostic::{
 pub(super) const MAX_BYTES: usize = 64 << 20;
 const MAX_DEPTH: usize = 32;
 const MAX_NODES: usize = 4_000_000;
-/// What anchors may repeat: a file that refers to itself must not become much larger than it is.
+/// Limit of nodes that aliases repeat: a file that refers to itself must not become much larger than it is.
 const MAX_REPEATED: usize = 50_000;
 
 /// A value and where it is written.
@@ -55,7 +55,7 @@ impl Entry {
         }
     }
 
-    /// Where to point at for this entry's value: a block below its key is best shown by the key.
+    /// The mark of this entry's value: a block below its key is best shown by the key.
     pub(super) fn mark(&self) -> Mark {
         let is_block = matches!(self.value.value, Value::List(_) | Value::Map(_) | Value::Null);
         if is_block && self.value.at.line != self.key.at.line { self.key.at } else { self.value.at }
@@ -63,7 +63,7 @@ impl Entry {
 }
 
 impl Value {
-    /// What a reader would call this.
+    /// The kind of value, in words.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
@@ -245,7 +245,7 @@ pub(super) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-/// Where `path` is written, or its nearest parent that is.
+/// The mark of `path`, or of its nearest parent that is written.
 pub(super) fn locate(root: &Node, path: &str) -> Mark {
     let mut node = root;
     let mut mark = Mark::START;
@@ -293,7 +293,7 @@ fn secret_ranges(root: &Node) -> Vec<Range<usize>> {
 #[derive(Default)]
 struct SecretSearch<'a> {
     ranges: Vec<Range<usize>>,
-    /// Whether what is below a key is secret: there are few keys, and each stands in many places.
+    /// Secrecy of the values below a key: there are few keys, and each stands in many places.
     keys: HashMap<&'a str, bool>,
 }
 

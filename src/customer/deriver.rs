@@ -35,7 +35,7 @@ impl Deriver {
         self
     }
 
-    /// Where it is noted when identifiers of a key of this number were last accepted.
+    /// Receives the time at which identifiers of this key version were last accepted.
     pub fn noted(mut self, used: impl Fn(u8) -> Arc<LastUse>) -> Self {
         let earlier = self.earlier.iter_mut().map(|(version, _)| version);
         for version in std::iter::once(&mut self.current).chain(earlier) {
@@ -55,20 +55,20 @@ impl Deriver {
         self.current.mode
     }
 
-    /// What follows a secret by each key, by the present one first: the same wherever the key is, and known to nobody
-    /// without it.
+    /// Values derived from a secret by each key, the present one first: the same wherever the key is, and unknown to
+    /// anybody without it.
     pub fn successors(&self, secret: &[u8]) -> impl Iterator<Item = Zeroizing<[u8; 32]>> {
         let all = std::iter::once(&self.current).chain(self.earlier.iter().map(|(version, _)| version));
         all.map(move |version| version.successor(secret))
     }
 
-    /// What stands for something in logs: the same wherever the key is, and nobody without it can try what it stands for.
+    /// Pseudonym for logs: the same wherever the key is; without the key nobody can test guesses.
     pub fn pseudonym(&self, of: &[u8]) -> [u8; 8] {
         let digest = self.current.successor(&[b"pseudonym ", of].concat());
         digest.first_chunk().copied().unwrap_or_default()
     }
 
-    /// Whether an identifier is of the present key, by its form.
+    /// Returns whether an identifier is of the present key, by its form.
     pub fn is_current(&self, customer: &Identifier) -> bool {
         customer.as_str().starts_with(&self.current.prefix)
     }
@@ -130,8 +130,8 @@ impl Deriver {
         Ok(accepted)
     }
 
-    /// What this customer was called under the key before, for as long as that is told; only in traceable mode. `now` is
-    /// in seconds since 1970.
+    /// The identifier of this customer under the key before, while backends still get it; only in traceable mode. `now`
+    /// is in seconds since 1970.
     pub fn previous_of(&self, customer: &Identifier, now: u64) -> Option<Identifier> {
         let previous = self.remembered(now)?;
         let Origin { issuer, subject } = self.current.trace(customer.as_str()).ok()?;
@@ -143,7 +143,7 @@ impl Deriver {
         std::iter::once(customer.clone()).chain(self.previous_of(customer, now)).collect()
     }
 
-    /// What a backend that has identifiers of its own calls the customer whom the others know by `customer`.
+    /// The pairwise identifier of a customer for one backend.
     ///
     /// # Errors
     /// It is none of theirs.
@@ -158,7 +158,7 @@ impl Deriver {
         derived.map_err(|_| TraceFault::Form)
     }
 
-    /// What such a backend called this customer under the key before, for as long as that key is known.
+    /// The pairwise identifier of this customer under the key before, while that key is known.
     pub fn previous_for_backend(&self, others: &Deriver, issuer: &str, subject: &str) -> Option<Identifier> {
         let (own, _) = self.earlier.first()?;
         let derived = match self.mode() {

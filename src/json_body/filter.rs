@@ -26,7 +26,7 @@ impl MemberPath {
     /// The path that is written so, for example `/orders/*/status`.
     ///
     /// # Errors
-    /// What is wrong with the text, in a sentence.
+    /// The fault of the text, in a sentence.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Some(tokens) = text.strip_prefix('/') else {
             return Err(format!("`{text}` is not a path to a member: it starts with /"));
@@ -48,12 +48,12 @@ impl MemberPath {
 /// Compiles a pattern; it is matched in time that is linear in the text.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The fault.
 pub fn pattern(text: &str) -> Result<Regex, String> {
     RegexBuilder::new(text).size_limit(LARGEST_PATTERN).build().map_err(|fault| fault.to_string())
 }
 
-/// What becomes of the members of a document.
+/// Filter of the members of a document.
 #[derive(Debug, Default)]
 pub struct Filter {
     /// Those that pass; `None`: all.
@@ -69,14 +69,14 @@ pub struct Filter {
 pub struct Redaction {
     /// Which; `None`: all texts and numbers of the document.
     pub path: Option<MemberPath>,
-    /// What in them; `None`: all of it.
+    /// The part that is replaced; `None`: all of it.
     pub pattern: Option<Regex>,
-    /// What is written instead.
+    /// The replacement text.
     pub with: String,
 }
 
 impl Filter {
-    /// What is left of a document.
+    /// The filtered document.
     ///
     /// # Errors
     /// It cannot be read in one way only.
@@ -107,18 +107,18 @@ enum Rule<'f> {
     Redact(&'f Redaction),
 }
 
-/// What holds for one value.
+/// Rules for one value.
 struct Here<'f> {
     /// Rules about what lies below it, with the steps that are left.
     ahead: Vec<(&'f [Step], Rule<'f>)>,
-    /// Whether it passes with all that lies below it and is not removed.
+    /// It passes with all that lies below it, unless removed.
     passes: bool,
-    /// What is written over in all that lies below it.
+    /// The mask of all that lies below it.
     redactions: Vec<&'f Redaction>,
 }
 
 impl<'f> Here<'f> {
-    /// What holds for a member of this name, or for an element of a list; `None` where it goes.
+    /// The rules for a member of this name, or for an element of a list; `None` where it is removed.
     fn enter(&self, name: Option<&str>) -> Option<Self> {
         let mut below = Self { ahead: Vec::new(), passes: self.passes, redactions: self.redactions.clone() };
         for (steps, rule) in &self.ahead {

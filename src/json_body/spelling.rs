@@ -15,7 +15,7 @@ impl Step {
         Self { folded: folded(&name), name }
     }
 
-    /// Whether some reader takes `name`, which is another one, for this. To C a name ends at its first NUL.
+    /// Returns whether some parser takes `name`, which is another one, for this. To C a name ends at its first NUL.
     pub(super) fn is_spelled_otherwise(&self, name: &str) -> bool {
         if name.contains('\0') {
             return true;

@@ -234,7 +234,7 @@ fn documents() -> impl Strategy<Value = Value> {
     })
 }
 
-/// What `place` should give, worked out on the parsed document.
+/// Expected result of `place`, worked out on the parsed document.
 fn expected(document: &mut Value, at: &[String], value: &str) -> bool {
     let Some((name, rest)) = at.split_first() else {
         *document = Value::from(value);

@@ -9,17 +9,17 @@ use crate::auth::credentials::password::Decoy;
 use crate::config::raw::{self, NumberStyle};
 use crate::state::login_lockout::Costs;
 
-/// How clients get a token.
+/// The client credentials grant.
 pub struct AccessToken {
-    /// For how many seconds.
+    /// Lifetime of a token, in seconds.
     pub lifetime: u64,
-    /// How numbers are written.
+    /// JSON type of numbers in responses.
     pub number_style: NumberStyle,
-    /// How many failures of one client may be verified, from wherever they come.
+    /// Rate limit of failed verifications of one client, from all addresses together.
     pub limit: raw::RateLimit,
-    /// What wrong secrets and assertions cost.
+    /// Delays after wrong secrets and assertions.
     pub attempts: Costs,
-    /// What is hashed for clients that do not exist, and what a refusal of a secret costs.
+    /// Decoy hash for clients that do not exist, with the cost of a refusal.
     pub decoy: Decoy,
 }
 

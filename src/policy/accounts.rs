@@ -1,4 +1,4 @@
-//! Who may log in: a file of accounts, or the company's own login.
+//! Accounts for logins: a file, or the company's own login.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::json_body::Pointer;
 use crate::normalization::{composed, folded_name};
 use crate::state::account_stamp::{AccountStamp, AccountStamps};
 
-/// Who may log in.
+/// Source of accounts.
 pub enum Accounts {
     /// Those in the file.
     File(Box<AccountFile>),
@@ -24,7 +24,7 @@ pub enum Accounts {
 }
 
 impl Accounts {
-    /// Whether all spellings of a name are one account; what a login of the company's own does, nobody knows.
+    /// Returns whether all spellings of a name are one account; unknown for the company's own login.
     pub fn folds(&self) -> bool {
         match self {
             Self::File(accounts) => accounts.folds,
@@ -45,14 +45,14 @@ impl Accounts {
 #[derive(Debug)]
 pub struct AccountFile {
     by_name: HashMap<String, Arc<Account>>,
-    /// Whether names are folded.
+    /// Names are case-folded.
     folds: bool,
     by_stamp: HashMap<AccountStamp, Arc<Account>>,
     /// The only account of a customer; `None` where there are several.
     by_customer: HashMap<Identifier, Option<Arc<Account>>>,
     /// For names that are not there.
     decoy: Decoy,
-    /// What each hash costs, in the order of the file.
+    /// Cost of each hash, in the order of the file.
     pub(super) costs: Vec<u64>,
 }
 
@@ -87,7 +87,7 @@ impl AccountFile {
         }
     }
 
-    /// What to verify a password against where there is no account, and what every refusal costs.
+    /// The decoy hash for unknown names, with the cost of a refusal.
     pub fn decoy(&self) -> &Decoy {
         &self.decoy
     }
@@ -100,20 +100,20 @@ pub struct Account {
     pub password: PasswordHash,
     /// The customer.
     pub customer: Identifier,
-    /// What its JWT also says; its stamp is there too.
+    /// Additional claims of its JWT, its stamp among them.
     pub claims: BTreeMap<String, serde_json::Value>,
-    /// What its logins are known by.
+    /// The stamp that ties its logins to it.
     pub stamp: AccountStamp,
 }
 
 /// The company's own login.
 #[derive(Debug)]
 pub struct LoginBackend {
-    /// Who is asked.
+    /// The backend that is asked.
     pub backend: Arc<Backend>,
-    /// At which path.
+    /// The path of its login.
     pub path: String,
-    /// Where the answer names the customer.
+    /// Pointer to the customer in its response.
     pub subject: Pointer,
     /// The statuses that say no.
     pub denials: Vec<u16>,

@@ -11,7 +11,7 @@ use crate::auth::{ApiKey, ApiKeyVersion, Client};
 use crate::config::{Config, Problems, raw};
 use crate::validity::{Dated, KeyVersion, parse_time};
 
-/// Where API keys stand: gateway.yaml, and a file of their own.
+/// Sources of API keys: gateway.yaml, and a file of their own.
 pub(super) fn all_api_keys<'c>(config: &'c Config, problems: &mut Problems) -> Vec<Source<'c>> {
     let mut sources = vec![Source::Gateway(config)];
     if let Some(file) = &config.raw().api_keys_file {

@@ -1,4 +1,4 @@
-//! Whose certificates a listener takes, read: CAs, lists of revoked certificates, names.
+//! Trust in client certificates of a listener, read: CAs, CRLs, names.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::config::{Config, Problems};
 /// Message and help.
 type Fault = (String, String);
 
-/// When a file's content ends: its path, and seconds since 1970.
+/// Expiry of a file's content: its path, and seconds since 1970.
 pub type End = (String, i64);
 
 /// The trust of the listener at this place, and when its CAs and lists end; `None` where it asks for no certificate or
@@ -105,7 +105,7 @@ pub(super) fn read_own(
     own
 }
 
-/// How to come by the digest of a certificate.
+/// Remedy for a malformed certificate digest.
 const FINGERPRINT: &str = "take it from `openssl x509 -noout -fingerprint -sha256`";
 
 /// All CA certificates of a file. One that cannot be used is an error: whoever wrote it there means it.
@@ -158,7 +158,7 @@ fn read_lists(config: &Config, file: &Path) -> Result<Vec<List>, Fault> {
     ders.into_iter().map(list).collect()
 }
 
-/// Whose certificate is meant; `None` where the subject is none.
+/// The required name of a certificate; `None` where the subject is malformed.
 pub(super) fn read_name(
     config: &Config,
     name: &raw::CertificateName,

@@ -5,10 +5,10 @@ use http::{HeaderMap, Method};
 
 use crate::config::raw;
 
-/// What a route tells browsers about pages of other origins.
+/// CORS rules of a route.
 #[derive(Debug)]
 pub struct Cors {
-    /// Whose pages may call; `None`: everyone's.
+    /// Allowed origins; `None`: all.
     origins: Option<Vec<HeaderValue>>,
     methods: HeaderValue,
     headers: Option<HeaderValue>,
@@ -57,7 +57,7 @@ impl Cors {
         }
     }
 
-    /// Whether pages of this origin may call. The answer says so, and that it is another for others.
+    /// Returns whether pages of this origin may call, and writes `Access-Control-Allow-Origin` and `Vary`.
     fn allow(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) -> bool {
         let Some(origins) = &self.origins else {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));

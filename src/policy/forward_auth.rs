@@ -17,7 +17,7 @@ const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 const BY_ENVOY: [&str; 5] =
     ["x-forwarded-client-cert", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto", "x-request-id"];
 
-/// How fields begin by which Envoy is told something, and tells others; what was asked for is not among them.
+/// Prefix of Envoy's own fields; those of the original request do not have it.
 const OF_ENVOY: &str = "x-envoy-";
 const ASKED_OF_ENVOY: &str = "x-envoy-original-";
 
@@ -27,7 +27,7 @@ pub struct ForwardAuth {
     path: String,
     grpc: bool,
     allow: Vec<IpNet>,
-    /// Whether it has a listener of its own.
+    /// It has a listener of its own.
     is_apart: bool,
     /// Fields that carry a credential, as configured.
     credentials: Vec<HeaderName>,
@@ -56,7 +56,7 @@ impl ForwardAuth {
         })
     }
 
-    /// What is asked at this path. It goes before all routes: what answers here is taken for a decision.
+    /// The target at this path. It goes before all routes: a response here is taken for a decision.
     pub fn target(&self, path: &str) -> Option<Target> {
         match path {
             CHECK if self.grpc => Some(Target::ExtAuthz),
@@ -65,30 +65,30 @@ impl ForwardAuth {
         }
     }
 
-    /// Whether this address may ask.
+    /// Returns whether this address may ask.
     pub fn allows(&self, address: IpAddr) -> bool {
         self.allow.iter().any(|network| network.contains(&address))
     }
 
-    /// Whether it answers on a listener of its own, and nowhere else.
+    /// Returns whether it answers on a listener of its own, and nowhere else.
     pub fn is_apart(&self) -> bool {
         self.is_apart
     }
 
-    /// Whether a field goes no further: a credential, or what only the gateway may write, in whatever spelling.
+    /// Returns whether a field is not forwarded: a credential, or one that only the gateway may write, in any spelling.
     pub fn withholds(&self, name: &HeaderName) -> bool {
         self.withheld.contains(name)
     }
 
-    /// Whether a caller says by this field, in whatever spelling, who or where it is or what it asks for, and Envoy does
-    /// not write it itself.
+    /// Returns whether a field, in any spelling, claims an identity, an address or a target of the caller, and Envoy
+    /// does not write it itself.
     pub fn is_claim_behind_envoy(&self, name: &HeaderName) -> bool {
         let text = name.as_str();
         let is_envoys = BY_ENVOY.contains(&text) || (text.starts_with(OF_ENVOY) && !text.starts_with(ASKED_OF_ENVOY));
         !is_envoys && self.claims.contains(name)
     }
 
-    /// Whether no caller may send this field: only the gateway may write it, or it is a credential misspelt.
+    /// Returns whether no caller may send this field: only the gateway may write it, or it is a credential misspelt.
     pub fn forbids(&self, name: &HeaderName) -> bool {
         self.withheld.contains(name) && !self.credentials.contains(name)
     }

@@ -5,16 +5,16 @@ use super::Policy;
 use super::accounts::Accounts;
 use crate::config::{Config, Warning};
 
-/// Where costs differ: places in a list.
+/// Positions in a list at which costs differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Uneven {
     /// The first that costs less than the dearest.
     cheap: usize,
     /// The first of the dearest.
     dear: usize,
-    /// How many cost less.
+    /// Count of cheaper hashes.
     less: usize,
-    /// How many there are.
+    /// Count of all hashes.
     all: usize,
 }
 

@@ -6,7 +6,7 @@ use crate::config::{Config, Problems};
 use crate::customer::{self, Deriver, IdentifierKey, Mode};
 use crate::secret::Secret;
 
-/// What our own accounts are told apart by, beside their subject.
+/// The tenant of our own accounts; empty where none is configured.
 pub(super) fn tenant(raw: &Raw) -> String {
     let named = raw.identifier.as_ref().and_then(|identifier| identifier.tenant.clone());
     named.or_else(|| raw.issuer.as_ref().map(|issuer| issuer.url.clone())).unwrap_or_default()
@@ -17,9 +17,9 @@ pub(super) fn tenant(raw: &Raw) -> String {
 pub struct Tenant<'a> {
     /// The issuer of their tokens, where there is one.
     pub issuer: Option<&'a str>,
-    /// What they are told apart by, beside their subject.
+    /// The tenant within which their subjects are unique.
     pub tenant: &'a str,
-    /// Whether they are our own accounts.
+    /// They are our own accounts.
     pub is_own: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What this gateway signs tokens with, read.
+//! Issuer of our own tokens, read: signing keys, metadata, JWK set.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -24,13 +24,13 @@ pub struct Issuer {
     pub audience: String,
     /// By how many seconds other clocks may differ.
     pub clock_skew: u64,
-    /// What signs them.
+    /// The signing keys.
     pub keys: SigningKeys,
     /// The public keys as a JWK set.
     pub jwks: Bytes,
     /// The public keys as certificates.
     pub certificates: Bytes,
-    /// What OAuth clients need to know (RFC 8414).
+    /// Authorization server metadata (RFC 8414).
     pub metadata: Bytes,
 }
 
@@ -98,7 +98,7 @@ pub(super) fn read(config: &Config, issuer: &raw::Issuer, uses: &Uses, problems:
     }
 }
 
-/// Where the metadata stand: the path of the issuer comes last (RFC 8414 section 3.1).
+/// Path of the metadata: the path of the issuer comes last (RFC 8414 section 3.1).
 pub(super) fn metadata_path(issuer: &raw::Issuer) -> String {
     let rest = issuer.url.split_once("://").map_or(issuer.url.as_str(), |(_, rest)| rest);
     let path = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default();
@@ -151,7 +151,7 @@ pub(super) fn at_root(issuer: &raw::Issuer, path: &str) -> String {
     format!("{scheme}://{}{path}", rest.split('/').next().unwrap_or(rest))
 }
 
-/// By what the clients that there are can prove themselves.
+/// `token_endpoint_auth_methods_supported`: the methods of the configured clients.
 fn client_authentication_methods(raw: &Raw) -> Vec<&'static str> {
     let mut methods = Vec::new();
     if raw.clients.iter().any(|client| !client.secrets().is_empty()) {
@@ -169,7 +169,7 @@ fn client_authentication_methods(raw: &Raw) -> Vec<&'static str> {
     methods
 }
 
-/// What the clients that there are may sign assertions with.
+/// `token_endpoint_auth_signing_alg_values_supported`: the assertion algorithms of the configured clients.
 fn assertion_algorithms(raw: &Raw) -> Vec<&'static str> {
     let signing = raw.clients.iter().filter(|client| client.jwks.is_some());
     let mut names: Vec<_> = signing.flat_map(|client| client.algorithms()).map(|one| algorithm(*one).name()).collect();
@@ -178,14 +178,14 @@ fn assertion_algorithms(raw: &Raw) -> Vec<&'static str> {
     names
 }
 
-/// When the file came to its place, in seconds since 1970: what it was before says nothing about who knows it here.
+/// The time at which the file was put in place, in seconds since 1970: earlier times say nothing about others who know
+/// it here.
 fn placed(path: &Path) -> u64 {
     let changed = std::fs::metadata(path).map(|metadata| metadata.ctime());
     changed.ok().and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or_default()
 }
 
-/// How many seconds the longest token lives; a day where all live for less, as they may have lived longer under an
-/// earlier configuration.
+/// Longest lifetime of a token, in seconds; at least a day, as tokens of an earlier configuration may live longer.
 fn longest_life(raw: &Raw) -> u64 {
     const DAY: u64 = 24 * 3600;
     let usual = [raw.login.as_ref().map(|login| login.lifetime), raw.access_token.as_ref().map(|token| token.lifetime)];

@@ -16,7 +16,7 @@ pub struct KeyLine {
 /// The keys in a file, newest first: one on each line. What is not lines of visible ASCII is one key.
 ///
 /// # Errors
-/// What is wrong with a line, without the key.
+/// The fault of a line, without the key.
 pub fn key_lines(secret: &Secret) -> Result<Vec<KeyLine>, String> {
     let is_text = |byte: &u8| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\n' | b'\r');
     let text = secret.expose_str().filter(|text| text.as_bytes().iter().all(is_text));

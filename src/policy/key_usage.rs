@@ -1,4 +1,4 @@
-//! When each version of each key was last used: known across reloads, and across restarts by a file.
+//! Last use of each version of each key: known across reloads, and across restarts by a file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::validity::LastUse;
 pub struct Uses(DashMap<String, Arc<LastUse>>);
 
 impl Uses {
-    /// Where the use of this version of this key is noted.
+    /// The record of the last use of this version of this key.
     pub(super) fn of(&self, kind: &str, id: &str, version: &str) -> Arc<LastUse> {
         Arc::clone(&self.0.entry(format!("{kind} {id} {version}")).or_default())
     }
@@ -34,7 +34,7 @@ impl Uses {
             Err(error) => Err(error),
         };
         if let Err(error) = &noted {
-            tracing::warn!(file = %file.display(), %error, "when keys were last used is not known: the file cannot be read");
+            tracing::warn!(file = %file.display(), %error, "cannot read the last uses of keys");
         }
         for (name, seconds) in noted.unwrap_or_default() {
             if let Some(seconds) = seconds.as_u64() {
@@ -48,7 +48,7 @@ impl Uses {
         let noted: Map<String, Value> =
             self.0.iter().filter_map(|entry| Some((entry.key().clone(), entry.value().seconds()?.into()))).collect();
         if let Err(error) = write_private(file, Value::Object(noted).to_string().as_bytes()) {
-            tracing::warn!(file = %file.display(), %error, "cannot write when keys were last used");
+            tracing::warn!(file = %file.display(), %error, "cannot write the last uses of keys");
         }
     }
 }

@@ -15,42 +15,42 @@ use crate::config::{Config, Problems};
 use crate::customer::Deriver;
 use crate::state::login_lockout::Costs;
 
-/// How customers log in.
+/// The login endpoint.
 pub struct Login {
-    /// Who may.
+    /// The accounts.
     pub accounts: Accounts,
-    /// What they get.
+    /// Credentials that a login gives.
     pub issue: Issue,
-    /// For how many seconds.
+    /// Lifetime of a login, in seconds.
     pub lifetime: u64,
-    /// How numbers are written.
+    /// JSON type of numbers in responses.
     pub number_style: NumberStyle,
-    /// Whether JSON is taken beside a form.
+    /// Takes JSON beside a form.
     pub json: bool,
     /// The issuer that identifiers of our own accounts are derived with.
     pub tenant: String,
     /// The SameSite word of the cookie.
     pub same_site: &'static str,
-    /// How many failures of one name may be verified, from wherever they come.
+    /// Rate limit of failed verifications of one name, from all addresses together.
     pub limit: raw::RateLimit,
-    /// What wrong passwords cost.
+    /// Delays after wrong passwords.
     pub attempts: Costs,
-    /// How many sessions, and families of refresh tokens, a customer has at most.
+    /// Limit of sessions, and of refresh token families, of one customer.
     pub max_per_customer: usize,
     /// Refresh tokens, where they are given.
     pub refresh: Option<Refresh>,
 }
 
-/// How refresh tokens are given.
+/// Refresh tokens of a login.
 #[derive(Debug, Clone, Copy)]
 pub struct Refresh {
-    /// For how many seconds after the login.
+    /// Lifetime, in seconds after the login.
     pub lifetime: u64,
-    /// How long after its use a token gives the same again.
+    /// Time after the use of a refresh token in which it gives the same next one again.
     pub grace: Duration,
 }
 
-/// Whose pages may make calls for which only a cookie speaks.
+/// Origins that may use the session cookie.
 #[derive(Debug, Default)]
 pub struct OwnSite {
     /// Origins beside that of the call itself.

@@ -1,8 +1,8 @@
 //! Request paths have one reading, or they are refused.
 //!
-//! What is matched against the routes is byte for byte what the backend gets. A path that a server behind us
-//! could read differently (dot segments, `//`, encoded slashes, `;`, double encoding, trailing dots, escapes that are no
-//! UTF-8, ...) has no normal form. Some of these forms a route can allow; then all readings of the path must lead to that
+//! Routes are matched byte for byte against the path that the backend gets. A path that a server behind us could read
+//! differently (dot segments, `//`, encoded slashes, `;`, double encoding, trailing dots, escapes that are no UTF-8,
+//! ...) has no normal form. Some of these forms a route can allow; then all readings of the path must lead to that
 //! route, and none may have dot segments.
 
 use std::borrow::Cow;
@@ -19,7 +19,7 @@ pub struct Ambiguous;
 pub struct Normal<'a> {
     /// The path.
     pub text: Cow<'a, str>,
-    /// What in it some servers read differently.
+    /// Forms in it that some servers read differently.
     pub odd: Odd,
 }
 
@@ -45,12 +45,12 @@ impl Odd {
     /// `:$`, with which NTFS names another stream of the same file or directory.
     pub const STREAM_NAME: Self = Self(128);
 
-    /// Whether there is nothing odd.
+    /// Returns whether there are none.
     pub fn is_none(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether all of another set is in this one.
+    /// Returns whether all of another set are in this one.
     pub fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
@@ -112,7 +112,7 @@ pub fn normal(path: &str) -> Result<Normal<'_>, Ambiguous> {
     Ok(Normal { text, odd })
 }
 
-/// Whether a segment is only dots, with or without spaces, that lead elsewhere.
+/// Returns whether a segment is only dots, with or without spaces, that lead elsewhere.
 fn has_dots(path: &str) -> bool {
     path.split('/').any(|segment| segment.contains('.') && trimmed(segment).is_empty())
 }
@@ -130,19 +130,19 @@ fn trimmed(segment: &str) -> &str {
     }
 }
 
-/// Where in a path the name of a stream begins: a colon before a dollar sign, both also as escapes.
+/// Offset of the name of a stream in a path: a colon before a dollar sign, both also as escapes.
 fn stream_name(path: &str) -> Option<usize> {
     let colons = path.match_indices([':', '%']).map(|(at, _)| at);
     colons.filter_map(|at| Some((at, after(&path[at..], ':')?))).find_map(|(at, rest)| after(rest, '$').map(|_| at))
 }
 
-/// What follows a character, which may be escaped, with which a text begins.
+/// The rest of a text after this first character, which may be escaped.
 fn after(text: &str, character: char) -> Option<&str> {
     let is_escaped = escaped(text.as_bytes()).is_some_and(|byte| char::from(byte) == character);
     if text.starts_with('%') && is_escaped { text.get(3..) } else { text.strip_prefix(character) }
 }
 
-/// Whether what is escaped in a path is UTF-8, without control characters (C0, DEL, C1).
+/// Returns whether the decoded path is UTF-8, without control characters (C0, DEL, C1).
 fn is_text(path: &str) -> bool {
     !path.contains('%')
         || percent_decode_str(path).decode_utf8().is_ok_and(|decoded| !decoded.chars().any(char::is_control))

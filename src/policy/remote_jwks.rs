@@ -17,7 +17,7 @@ use crate::hex::hex;
 use crate::validity::LastUse;
 use aws_lc_rs::digest;
 
-/// What outlives a policy: keys that have been fetched.
+/// Fetched keys that outlive a policy.
 #[derive(Debug, Default)]
 pub(super) struct Registry(Mutex<HashMap<String, Weak<PublishedKeys>>>);
 
@@ -59,26 +59,26 @@ pub(super) fn read_file(
         ("jwks", message, "put a JWK set with public signing keys there".to_owned())
     })?;
     for warning in ignored {
-        tracing::warn!(issuer = whose, "a key of this issuer is ignored: {warning}");
+        tracing::warn!(issuer = whose, "ignoring an issuer key: {warning}");
     }
     Ok(keys)
 }
 
 /// Somebody whose keys are fetched.
 pub(super) struct Publisher<'c> {
-    /// Whose they are, in logs and metrics.
+    /// Name of the issuer in logs and metrics.
     pub(super) name: &'c str,
-    /// Where they are.
+    /// Location of its keys.
     pub(super) place: Place,
-    /// What may be signed with them.
+    /// Algorithms that its tokens may use.
     pub(super) algorithms: Vec<Algorithm>,
-    /// When they are fetched.
+    /// Schedule of fetches.
     pub(super) refresh: &'c KeyRefresh,
     /// The CA certificates that the server is checked by.
     pub(super) ca: Option<&'c Path>,
-    /// Whether plain http may leave this machine.
+    /// Allows plain http to other machines.
     pub(super) plain: bool,
-    /// Whether an address that the other party names may be one of a private network.
+    /// Allows addresses in private networks where the other party names them.
     pub(super) private: bool,
 }
 

@@ -1,12 +1,12 @@
-//! What of a backend's answer passes, compiled.
+//! Response filter of a route, compiled.
 
 use crate::config::raw;
 use crate::json_body::filter::{self, Filter, MemberPath, Redaction};
 
-/// What is asked of a backend's answers.
+/// Requirements on a backend's responses.
 #[derive(Debug)]
 pub struct ResponseRules {
-    /// What becomes of the members of its JSON.
+    /// Filter of the members of its JSON.
     pub filter: Filter,
     /// The most bytes that are read.
     pub limit: usize,

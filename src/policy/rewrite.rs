@@ -1,4 +1,4 @@
-//! How the path of a route is changed on its way to the backend.
+//! Rewrite of a route's path for the backend.
 
 use super::path::{self, Ambiguous, Normal, Odd};
 use crate::config::raw;
@@ -8,7 +8,7 @@ use crate::config::raw;
 pub struct Rewrite {
     strip: Box<str>,
     add: Box<str>,
-    /// Whether the letter case of what is taken away does not count.
+    /// The prefix is matched without regard to letter case.
     ignores_case: bool,
 }
 
@@ -19,7 +19,7 @@ impl Rewrite {
         Self { strip: text(&raw.strip_prefix), add: text(&raw.add_prefix), ignores_case }
     }
 
-    /// What of a path is behind the prefix that is taken away: as many segments as that has, if they are the same.
+    /// The path behind the prefix that is removed, if its whole segments match.
     fn behind<'p>(&self, path: &'p str) -> Option<&'p str> {
         let segments = self.strip.matches('/').count();
         let end = path.match_indices('/').nth(segments).map_or(path.len(), |(at, _)| at);
@@ -45,7 +45,7 @@ impl Rewrite {
     }
 }
 
-/// Whether a prefix ends before this with a whole segment.
+/// Returns whether a prefix ends before this with a whole segment.
 fn is_whole(rest: &str) -> bool {
     rest.is_empty() || rest.starts_with('/')
 }

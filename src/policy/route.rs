@@ -25,31 +25,31 @@ pub struct Route {
     pub name: Arc<str>,
     /// The methods that it takes.
     pub methods: Vec<Method>,
-    /// What it demands.
+    /// Requirements on callers.
     pub demand: Demand,
     /// Refusals are carried out; otherwise they are only counted.
     pub enforce: bool,
-    /// Where the identifier goes.
+    /// Placement of the identifier in requests.
     pub placement: Option<Placement>,
     /// The header of what the customer was called before a rotation of the key.
     pub previous_header: HeaderName,
     /// Makes the identifiers that only this backend gets.
     pub pairwise: Option<Arc<Deriver>>,
-    /// Whether the customer's own key goes there instead.
+    /// Sends the company's own key of the customer instead.
     pub send_subject: bool,
-    /// Who answers.
+    /// The backend.
     pub backend: Arc<Backend>,
-    /// How often one caller may call, and who is counted.
+    /// Rate limit of one caller.
     pub rate: Option<CallLimit>,
     /// The largest body, where it is not the listener's.
     pub body_limit: Option<u64>,
     /// The backend's time to answer.
     pub timeout: Duration,
-    /// What may be sent twice.
+    /// Requests that may be retried.
     pub retry: Retry,
     /// Which of the caller's credentials the backend sees.
     pub forward: Vec<Requirement>,
-    /// Whether a 401 of the backend is passed on.
+    /// Forwards 401 responses of the backend.
     pub pass_unauthorized: bool,
     /// Content types of bodies, in lower case; empty: any.
     pub content_types: Vec<String>,
@@ -59,19 +59,19 @@ pub struct Route {
     pub session_cookie: Option<Box<str>>,
     /// Fields of callers that do not reach its backend.
     pub stripped: Arc<FieldSet>,
-    /// What changes in the fields of requests.
+    /// Header rules of requests.
     pub request_fields: Option<Box<FieldRules>>,
-    /// What changes in the fields of responses.
+    /// Header rules of responses.
     pub response_fields: Option<Box<FieldRules>>,
-    /// Whether browsers are told to be careful with responses.
+    /// Adds security headers to responses.
     pub security_headers: bool,
-    /// What browsers are told about pages of other origins.
+    /// CORS rules.
     pub cors: Option<Arc<Cors>>,
-    /// What of JSON responses passes.
+    /// Filter of JSON responses.
     pub response: Option<Box<ResponseRules>>,
-    /// What may stand in its paths.
+    /// Non-canonical forms that its paths may have.
     pub allowed_in_path: Odd,
-    /// How the path is changed for the backend.
+    /// Rewrite of the path for the backend.
     pub rewrite: Option<Rewrite>,
     /// Bounds on its WebSockets, where it has them.
     pub websocket: Option<Websocket>,
@@ -80,15 +80,15 @@ pub struct Route {
 /// Bounds on a WebSocket.
 #[derive(Debug, Clone, Copy)]
 pub struct Websocket {
-    /// How long nothing may move.
+    /// Idle timeout.
     pub idle: Duration,
-    /// How long it may last.
+    /// Longest lifetime.
     pub lifetime: Duration,
-    /// How often its caller is checked again.
+    /// Interval of checks of its caller.
     pub recheck: Duration,
 }
 
-/// Where the identifier goes.
+/// Placement of the identifier.
 #[derive(Debug)]
 pub enum Placement {
     /// Into a header.
@@ -97,26 +97,27 @@ pub enum Placement {
     Body(Pointer),
 }
 
-/// How often a route may be called.
+/// Rate limit of a route.
 #[derive(Debug)]
 pub struct CallLimit {
-    /// How often.
+    /// Rate and burst.
     pub limit: RateLimit,
-    /// By whom.
+    /// The part of the caller that is counted; `None`: the client, else the API key, else the customer, else the
+    /// address.
     pub per: Option<Per>,
-    /// Whether all replicas count together.
+    /// All replicas count together.
     pub shared: bool,
 }
 
 impl Route {
-    /// Whether the body must be at hand before the caller is checked or forwarded.
+    /// Returns whether the whole body must be read before the check or the forwarding.
     pub fn reads_body(&self) -> bool {
         matches!(self.placement, Some(Placement::Body(_)))
             || self.reads_token_from_body()
             || self.backend.backend_assertion.as_ref().is_some_and(|assertion| assertion.covers_body)
     }
 
-    /// Whether the customer's token may stand in the body.
+    /// Returns whether the customer's token may stand in the body.
     pub fn reads_token_from_body(&self) -> bool {
         self.demand.customer_token_sources.iter().any(|place| matches!(place, CustomerTokenSource::Body(_)))
     }

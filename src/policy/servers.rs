@@ -21,7 +21,7 @@ use crate::backend::proxy_protocol::ProxyProtocol;
 use crate::config::{Config, Problems, raw};
 use crate::hex::hex;
 
-/// What outlives a policy: how many requests are in flight to which backend, and how its servers stand.
+/// Load of backends and status of their servers, which outlive a policy.
 #[derive(Debug, Default)]
 pub struct Shared {
     admissions: Mutex<HashMap<String, Arc<Admission>>>,
@@ -46,13 +46,13 @@ impl Shared {
         self.standings.forget_gone();
     }
 
-    /// What is in flight to a backend.
+    /// The admission control of a backend.
     pub(super) fn admission(&self, backend: &str) -> Arc<Admission> {
         let mut known = self.admissions.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(known.entry(backend.to_owned()).or_insert_with(|| Arc::new(Admission::new(backend))))
     }
 
-    /// What has been learnt of a backend, where its bounds are the same.
+    /// The adaptive concurrency limit of a backend, kept while its bounds are the same.
     pub(super) fn adaptive(&self, backend: &str, min: usize, max: usize) -> Arc<Adaptive> {
         let mut known = self.adaptive.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(adaptive) = known.get(backend).filter(|adaptive| adaptive.is_between(min, max)) {
@@ -207,8 +207,8 @@ fn read_tls(
     let builder = if tls.is_some_and(|tls| tls.danger_accept_any_certificate) {
         tracing::warn!(
             backend = name,
-            "danger_accept_any_certificate: this backend's certificate is not checked, and whoever is on the way can read \
-             and change everything"
+            "danger_accept_any_certificate: the certificate of this backend is not verified: anybody on the network path can \
+             read and change everything"
         );
         ca_certificates::nobody()?
     } else {

@@ -1,4 +1,4 @@
-//! Where state is kept, read: the secrets and certificates of the store.
+//! Settings of the state, read: secrets and certificates of the store.
 
 use std::sync::Arc;
 

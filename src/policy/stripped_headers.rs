@@ -7,7 +7,7 @@ use crate::config::raw::{self, Raw};
 use crate::fields::FieldSet;
 
 /// Fields by which a caller could claim an identity, an address or another target, or show a credential.
-/// What a route lets pass of these is decided there.
+/// Exceptions of a route are handled by [`on_route`].
 pub(super) fn stripped(raw: &Raw) -> FieldSet {
     let mut set = FieldSet::of_callers_claims();
     credential_fields(raw).iter().chain(&own_fields(raw)).for_each(|name| set.insert(name));

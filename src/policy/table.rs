@@ -16,7 +16,7 @@ pub struct Table<Target> {
     folded: Option<Box<Hosts<Target>>>,
 }
 
-/// Whether a target tells paths apart that differ only in letter case.
+/// Letter case in paths of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LetterCase {
     /// It does.
@@ -25,14 +25,14 @@ pub enum LetterCase {
     Ignored,
 }
 
-/// Why nothing was found.
+/// Reason why no route matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotFound {
     /// Nothing has this host and path.
     Path,
     /// Something has, with these methods.
     Method(HeaderValue),
-    /// What has it ignores letter case, and would take it for a path of something else.
+    /// Another target ignores letter case, and would take the path for one of its own.
     Case,
 }
 
@@ -94,10 +94,10 @@ impl<Target: Copy> Table<Target> {
         }
     }
 
-    /// What answers; `path` is in normal form, `host` as [`host_name`] makes it, without a port.
+    /// The target of a request; `path` is in normal form, `host` as [`host_name`] makes it, without a port.
     ///
     /// # Errors
-    /// Why nothing does.
+    /// The reason why there is none.
     pub fn find(&self, host: &str, path: &str, method: &Method) -> Result<Target, NotFound> {
         let path = &*decoded(path);
         if let Some(wide) = &self.folded

@@ -1,4 +1,4 @@
-//! Who answers which request: the routes of a listener, and the gateway's own endpoints.
+//! Targets of requests: the routes of a listener, and the gateway's own endpoints.
 
 use http::Method;
 
@@ -7,7 +7,7 @@ use super::route::Route;
 use super::table::{LetterCase, Table, host_name};
 use crate::config::raw::{self, Raw};
 
-/// Who answers a request.
+/// Target of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
     /// The route of this number.
@@ -39,13 +39,13 @@ pub enum Target {
 }
 
 impl Target {
-    /// Whether it refuses in the form of RFC 6749 section 5.2.
+    /// Returns whether it refuses in the form of RFC 6749 section 5.2.
     pub fn is_oauth(self) -> bool {
         matches!(self, Self::AccessToken | Self::Revoke | Self::Introspect)
     }
 }
 
-/// What is served on one listener.
+/// The routing table of one listener.
 pub(super) fn table(raw: &Raw, listen: &raw::Listen, routes: &[Route], publishes_keys: bool) -> Table<Target> {
     let ignores_case =
         |route: &raw::Route| raw.backends.get(&route.backend).is_some_and(|backend| backend.ignores_case);
@@ -122,7 +122,7 @@ fn twin(path: &raw::PathMatch) -> Option<String> {
     .filter(|twin| !twin.is_empty())
 }
 
-/// Whether a route requires a credential that the other one does not.
+/// Returns whether a route requires a credential that the other one does not.
 fn demands_more(route: &raw::Route, other: &raw::Route) -> bool {
     route.require.iter().any(|credential| !other.require.contains(credential))
         || route.scopes.iter().any(|scope| !other.scopes.contains(scope))

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// How often it is looked whether a file has changed.
+/// Interval of the check for changed files.
 const WATCH: Duration = Duration::from_millis(500);
 
-/// What tells one state of a file from another.
+/// Fingerprint of a file's state.
 type Mark = Option<(u64, u64, u64, i64, i64, i64, i64)>;
 
 /// The files, looked at by a thread of their own: a disk that hangs holds up nothing else.
@@ -25,13 +25,13 @@ pub(super) struct Watched {
 #[derive(Debug, Default)]
 struct Looks {
     files: Vec<PathBuf>,
-    /// When they were last read.
+    /// Fingerprints as of the last read.
     read: Vec<Mark>,
-    /// When they were last looked at.
+    /// Fingerprints as of the last look.
     seen: Vec<Mark>,
     /// They differ from when they were read, and are as they were a look before: nobody is writing them.
     have_changed: bool,
-    /// How often they were read: a look that began before that says nothing any more.
+    /// Count of reads: a look that began before the last one is void.
     round: u64,
 }
 
@@ -44,7 +44,7 @@ impl Watched {
         let watching = Arc::downgrade(&watched);
         if let Err(error) = std::thread::Builder::new().name("watch".to_owned()).spawn(move || keep_looking(&watching))
         {
-            tracing::error!(%error, "no thread looks whether files have changed: SIGHUP reads them again");
+            tracing::error!(%error, "cannot watch files for changes: send SIGHUP to reload");
         }
         watched
     }
@@ -118,7 +118,7 @@ impl Looks {
         self.note_read(read);
     }
 
-    /// Whether they have changed.
+    /// Returns whether a file has changed.
     fn note_look(&mut self, now: Vec<Mark>) -> bool {
         self.have_changed = now != self.read && now == self.seen;
         self.seen = now;

@@ -21,7 +21,7 @@ pub fn digest(key: &[u8]) -> Digest {
     bytes
 }
 
-/// What tells a key apart from others of the same id, to operators: the beginning of its digest, in hex.
+/// Short name of a key for operators, distinct among keys of the same id: the beginning of its digest, in hex.
 pub fn version(digest: &Digest) -> String {
     digest[..6].iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -75,11 +75,11 @@ pub struct ApiKeyVersion {
     pub key: Arc<ApiKey>,
     /// The first second, since 1970, in which it is no longer good.
     pub until: u64,
-    /// When it was last used.
+    /// The time of its last use.
     pub used: Arc<LastUse>,
 }
 
-/// What each key stands for.
+/// Keys by digest.
 #[derive(Debug)]
 pub struct ApiKeys<T>(HashMap<Digest, T>);
 
@@ -93,7 +93,7 @@ impl<T> ApiKeys<T> {
     /// A table of these keys.
     ///
     /// # Errors
-    /// What the first digest stands for that is there a second time.
+    /// The value of the first digest that occurs twice.
     pub fn new(keys: impl IntoIterator<Item = (Digest, T)>) -> Result<Self, T> {
         let mut table = HashMap::new();
         for (digest, value) in keys {
@@ -112,7 +112,7 @@ impl<T> ApiKeys<T> {
         self.0.iter()
     }
 
-    /// What the key of this digest stands for; `None` for one that nobody configured.
+    /// The value of the key with this digest; `None` for a key that is not configured.
     ///
     /// The table is searched by digest, which whoever sends the key cannot steer byte by byte, and the digests are then
     /// compared in constant time.

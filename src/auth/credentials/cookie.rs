@@ -19,7 +19,7 @@ pub struct CookieKeys(Vec<CookieKey>);
 
 /// One of them.
 pub struct CookieKey {
-    /// What its cookies call it.
+    /// The key id in its cookies.
     name: String,
     key: hmac::Key,
     from: u64,
@@ -35,7 +35,7 @@ impl CookieKey {
         Self { name: BASE64.encode(&name.as_ref()[..6]), key, from, until, used: Arc::default() }
     }
 
-    /// What its cookies call it.
+    /// The key id in its cookies.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -48,9 +48,9 @@ impl CookieKey {
 
 /// A new session's cookie.
 pub struct NewCookie {
-    /// What the browser gets.
+    /// The value for the browser.
     pub value: String,
-    /// What the store gets.
+    /// The session digest for the store.
     pub digest: SessionDigest,
 }
 

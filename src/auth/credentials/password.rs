@@ -31,18 +31,18 @@ impl PasswordHash {
         self.0.to_string()
     }
 
-    /// What verifying it costs: KiB of memory times passes. It takes time in proportion.
+    /// Cost of a verification: KiB of memory times passes. Its time is proportional.
     pub fn cost(&self) -> u64 {
         Params::try_from(&self.0).map_or(0, |params| u64::from(params.m_cost()) * u64::from(params.t_cost()))
     }
 }
 
-/// What is hashed for those who do not exist, so that nobody learns from the time of a refusal who does.
+/// Decoy hash for names that do not exist, so that the time of a refusal does not tell which names do.
 #[derive(Debug, Clone)]
 pub struct Decoy {
     /// A hash that fits nobody and costs what the dearest in use costs.
     pub hash: PasswordHash,
-    /// What the dearest refusal costs: one that verifies all hashes of somebody.
+    /// Cost of the dearest refusal: one that verifies all hashes of one client or account.
     pub cost: u64,
 }
 
@@ -85,8 +85,8 @@ pub fn hash(password: &[u8]) -> Result<String, String> {
         .map_err(|_| "the password could not be hashed: is there no memory?".to_owned())
 }
 
-/// Whether this is the password of the hash, as it came or however it was typed. Takes tens of milliseconds and the memory
-/// that the hash names: run it where it blocks nothing.
+/// Returns whether this is the password of the hash, in any Unicode form. Takes tens of milliseconds of CPU and the
+/// memory that the hash names: run it where it blocks nothing.
 pub fn verify(hash: &PasswordHash, password: &[u8]) -> bool {
     let fits = |password: &[u8]| hasher().verify_password(password, &hash.0).is_ok();
     // As it came: so hash earlier versions, and other programs. Whether it costs a second hash is up to the password alone.
@@ -165,7 +165,7 @@ pub fn new_client_secret() -> Zeroizing<String> {
 }
 
 /// A prefix by which scanners find a secret that has leaked, and 256 random bits.
-pub(crate) fn random_text(prefix: &str) -> Zeroizing<String> {
+pub(in crate::auth) fn random_text(prefix: &str) -> Zeroizing<String> {
     let bytes = Zeroizing::new(random_bytes::<32>());
     let mut text = Zeroizing::new(String::with_capacity(64));
     text.push_str(prefix);

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::jws::Members;
 
-/// Where a claim stands: its name, or a JSON pointer (RFC 6901) for one within another.
+/// Path of a claim: its name, or a JSON pointer (RFC 6901) for one within another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimPath {
     name: String,
@@ -22,21 +22,21 @@ impl ClaimPath {
         Self { name: name.replace("~1", "/").replace("~0", "~"), rest: rest.to_owned() }
     }
 
-    pub(crate) fn find<'c>(&self, claims: &'c Members) -> Option<&'c Value> {
+    pub(super) fn find<'c>(&self, claims: &'c Members) -> Option<&'c Value> {
         claims.get(&self.name)?.pointer(&self.rest)
     }
 }
 
-/// What a claim must say.
+/// Requirement on a claim.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClaimRule {
-    /// Where it stands.
+    /// The path of the claim.
     pub claim: ClaimPath,
-    /// What stands there.
+    /// The expected value.
     pub expected: Expected,
 }
 
-/// What stands in a claim.
+/// Expected value of a claim.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expected {
     /// One of these values, of the same type.
@@ -48,7 +48,7 @@ pub enum Expected {
 }
 
 impl ClaimRule {
-    pub(crate) fn holds(&self, claims: &Members) -> bool {
+    pub(super) fn holds(&self, claims: &Members) -> bool {
         let Some(found) = self.claim.find(claims) else { return false };
         match (&self.expected, found) {
             (Expected::OneOf(values), found) => values.contains(found),

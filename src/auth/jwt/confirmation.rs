@@ -16,8 +16,8 @@ pub enum Binding {
 }
 
 impl Binding {
-    /// What `cnf` says; `None` where it does not name exactly one key in a way that is known here: a token whose binding
-    /// cannot be checked is not good.
+    /// Reads `cnf`; `None` unless it names exactly one key by a method known here: a token whose binding cannot be
+    /// checked is refused.
     pub(super) fn read(confirmation: &Value) -> Option<Self> {
         let members = confirmation.as_object().filter(|members| members.len() == 1)?;
         let (name, value) = members.iter().next()?;
@@ -29,7 +29,7 @@ impl Binding {
         }
     }
 
-    /// What stands in `cnf`.
+    /// The value of `cnf`.
     pub fn confirmation(&self) -> Value {
         match self {
             Self::Certificate(thumbprint) => json!({ "x5t#S256": BASE64.encode(thumbprint) }),

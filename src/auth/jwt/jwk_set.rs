@@ -17,16 +17,16 @@ use crate::validity::LastUse;
 /// One key, parsed once for each algorithm that it may be used with.
 #[derive(Debug)]
 struct VerifyingKey {
-    /// What `kid` must say; `None`: it may be missing, and of a secret it may say anything.
+    /// The `kid` that selects it; `None`: tokens may omit it, and with a secret may send any.
     id: Option<String>,
     uses: Vec<(Algorithm, Material)>,
     /// The first second in which it is no longer good.
     until: u64,
-    /// Where its use is noted.
+    /// Receives the time of each use.
     used: Option<Arc<LastUse>>,
 }
 
-/// What a signature is checked with.
+/// Key material, ready to verify.
 #[derive(Debug)]
 enum Material {
     Public(ParsedPublicKey),
@@ -124,12 +124,12 @@ impl KeySet {
         Ok(Self([VerifyingKey { id: None, uses, until: u64::MAX, used: None }].into()))
     }
 
-    /// How many keys there are.
+    /// Count of keys.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -139,14 +139,14 @@ impl KeySet {
         self.0.iter().filter_map(|key| key.id.as_deref())
     }
 
-    /// Whether one of the keys signed this, in the one algorithm that both the key and the token name, and until when
-    /// that key is good. Times are in seconds since 1970.
+    /// Verifies a signature with the one algorithm that both the key and the token name; returns the end of the key.
+    /// Times are in seconds since 1970.
     ///
     /// A `kid` names its key, and no other is tried; without one there must be exactly one key that fits.
     ///
     /// # Errors
     /// [`TokenFault::UnknownKey`], [`TokenFault::Algorithm`] or [`TokenFault::Signature`].
-    pub(crate) fn verify_signature(&self, jws: &Jws<'_>, now: u64) -> Result<u64, TokenFault> {
+    pub(in crate::auth) fn verify_signature(&self, jws: &Jws<'_>, now: u64) -> Result<u64, TokenFault> {
         let algorithm = jws.algorithm();
         let mut live = self.0.iter().filter(|key| now < key.until || key.until == u64::MAX);
         let (key, material) = match jws.key_id() {
@@ -345,8 +345,8 @@ fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the modulus is a power of 65537 modulo each of these primes, as the moduli of ROCA are. That of another key
-/// is so with a chance below 2^-27.
+/// Returns whether the modulus has the fingerprint of ROCA: a power of 65537 modulo each of these primes. Another key
+/// has it with a chance below 2^-27.
 fn has_roca_print(modulus: &[u8]) -> bool {
     const PRIMES: [u32; 17] = [11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157];
     PRIMES.iter().all(|prime| {

@@ -28,7 +28,7 @@ pub struct Jws<'a> {
     signature: Vec<u8>,
 }
 
-/// What we read of a header. All other parameters are ignored, of whatever type they are (RFC 7515 section 4).
+/// The header parameters that are read. All others are ignored, of any type (RFC 7515 section 4).
 #[derive(Debug)]
 struct Header {
     algorithm: Algorithm,
@@ -148,22 +148,22 @@ pub(super) fn plain_type(text: &str) -> String {
 
 /// The members of a JSON object in which no name stands twice (RFC 7515 section 4, RFC 7519 section 4).
 #[derive(Debug)]
-pub(crate) struct Members(Vec<(String, Value)>);
+pub(in crate::auth) struct Members(Vec<(String, Value)>);
 
 impl Members {
     /// `None` where the bytes are not one JSON object, have a name twice, a number out of range, or too many levels.
-    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(in crate::auth) fn parse(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }
 
     /// The member of this name.
-    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+    pub(in crate::auth) fn get(&self, name: &str) -> Option<&Value> {
         let at = self.0.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
         self.0.get(at).map(|(_, value)| value)
     }
 
     /// The member of this name, which must be a string if it is there.
-    pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, TokenFault> {
+    pub(in crate::auth) fn text(&self, name: &str) -> Result<Option<&str>, TokenFault> {
         match self.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),

@@ -24,42 +24,42 @@ use super::jws::Jws;
 use crate::fetch::{ChosenBy, Document, Fault, Fetcher};
 use crate::refusal::TokenFault;
 
-/// How long a request waits for a key that it names.
+/// Longest wait of a request for a key that it names.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How many requests wait at once.
+/// Limit of requests that wait at once.
 const MAX_WAITING: usize = 1_024;
 /// The first pause after a failed fetch; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// Keys that may be kept for less are still fetched no more often than this.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Where an issuer publishes its keys, and how they are kept.
+/// Location of an issuer's keys, and how long they are kept.
 #[derive(Debug, Clone)]
 pub struct Source {
     /// The `iss` of its tokens.
     pub issuer: String,
-    /// Where its keys are.
+    /// The location of its keys.
     pub place: Place,
-    /// What its tokens may be signed with.
+    /// Signature algorithms that its tokens may use.
     pub algorithms: Vec<Algorithm>,
-    /// How often they are fetched, unless the issuer says that they may be kept for less.
+    /// Time between fetches, unless `max-age` of the response is shorter.
     pub interval: Duration,
-    /// How long after a fetch no token causes another.
+    /// Shortest time between a fetch and the next one that a token causes.
     pub cooldown: Duration,
-    /// For how long they are good without the issuer.
+    /// Longest use of the keys while the issuer is unreachable.
     pub keep: Duration,
-    /// How they are fetched.
+    /// The HTTP client.
     pub fetcher: Fetcher,
     /// The file of the copy that survives a restart.
     pub copy: PathBuf,
 }
 
-/// Where keys are.
+/// Location of a key set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// At this address.
     Url(String),
-    /// Where the issuer's metadata say (OpenID Connect Discovery 1.0, RFC 8414).
+    /// `jwks_uri` of the issuer's metadata (OpenID Connect Discovery 1.0, RFC 8414).
     Discovery,
 }
 
@@ -67,20 +67,20 @@ pub enum Place {
 pub struct PublishedKeys {
     source: Source,
     current: ArcSwapOption<Current>,
-    /// How many fetches have ended.
+    /// Count of finished fetches.
     rounds: watch::Sender<u64>,
     demand: Notify,
     is_started: AtomicBool,
     is_fetching: AtomicBool,
     is_failing: AtomicBool,
-    /// When a token may cause the next fetch, in milliseconds of `clock`.
+    /// The earliest time of the next fetch that a token causes, in milliseconds of `clock`.
     next_on_demand: AtomicU64,
     waiting: AtomicUsize,
     outcomes: Mutex<Outcomes>,
     clock: Instant,
 }
 
-/// How fetches ended.
+/// Outcomes of fetches.
 #[derive(Debug, Clone, Default)]
 struct Outcomes {
     counts: BTreeMap<&'static str, u64>,
@@ -94,18 +94,18 @@ struct Current {
     text: Vec<u8>,
 }
 
-/// How the keys of an issuer stand, for operators.
+/// Status of an issuer's keys, for operators.
 #[derive(Debug, Clone)]
 pub struct Standing {
     /// The issuer.
     pub issuer: String,
-    /// How many keys are in use.
+    /// Count of keys in use.
     pub keys: usize,
-    /// How many seconds ago they were fetched; `None` where there are none.
+    /// Age of the keys, in seconds; `None` without keys.
     pub age: Option<u64>,
-    /// How many fetches ended how.
+    /// Count of fetches by outcome.
     pub outcomes: BTreeMap<&'static str, u64>,
-    /// How the last one ended.
+    /// Outcome of the last fetch.
     pub last_outcome: Option<&'static str>,
 }
 
@@ -140,27 +140,27 @@ impl PublishedKeys {
         keys
     }
 
-    /// Whose they are.
+    /// The issuer.
     pub fn issuer(&self) -> &str {
         &self.source.issuer
     }
 
-    /// Whether one of them signed this, and until when they are good. Times are in seconds since 1970.
+    /// Verifies a signature; returns the end of the key that made it. Times are in seconds since 1970.
     ///
     /// # Errors
     /// Those of [`KeySet`], and [`TokenFault::NoKeys`] where there are none that are young enough.
-    pub(crate) fn verify_signature(&self, jws: &Jws<'_>, now: u64) -> Result<u64, TokenFault> {
+    pub(super) fn verify_signature(&self, jws: &Jws<'_>, now: u64) -> Result<u64, TokenFault> {
         let current = self.current.load();
         let current = current.as_ref().filter(|current| now < current.until).ok_or(TokenFault::NoKeys)?;
         Ok(current.keys.verify_signature(jws, now)?.min(current.until))
     }
 
-    /// Whether there are keys that are young enough.
+    /// Returns whether there are keys that have not expired.
     pub fn has_keys(&self, now: u64) -> bool {
         self.current.load().as_ref().is_some_and(|current| now < current.until)
     }
 
-    /// How they stand. `now` is in seconds since 1970.
+    /// The status of the keys. `now` is in seconds since 1970.
     pub fn standing(&self, now: u64) -> Standing {
         let current = self.current.load();
         let current = current.as_ref().filter(|current| now < current.until);
@@ -174,9 +174,8 @@ impl PublishedKeys {
         }
     }
 
-    /// Whether a token with this fault may be right after a fetch that is worth waiting for: one that runs, or one that
-    /// may begin now.
-    pub(crate) fn may_learn(&self, fault: TokenFault) -> bool {
+    /// Returns whether a fetch could cure this fault, and one runs or may begin now.
+    pub(in crate::auth) fn may_learn(&self, fault: TokenFault) -> bool {
         let helps = matches!(fault, TokenFault::UnknownKey | TokenFault::NoKeys | TokenFault::Signature);
         helps
             && self.is_started.load(Ordering::Relaxed)
@@ -184,8 +183,8 @@ impl PublishedKeys {
             && self.waiting.load(Ordering::Relaxed) < MAX_WAITING
     }
 
-    /// What an unknown key means while the issuer cannot be asked, or has been and has not answered: that nobody knows.
-    pub(crate) fn judged(&self, fault: TokenFault) -> TokenFault {
+    /// Turns an unknown key into [`TokenFault::NoKeys`] while the issuer is unreachable or being asked.
+    pub(in crate::auth) fn judged(&self, fault: TokenFault) -> TokenFault {
         let is_open = self.is_failing.load(Ordering::Relaxed) || self.is_fetching.load(Ordering::Relaxed);
         if fault == TokenFault::UnknownKey && is_open { TokenFault::NoKeys } else { fault }
     }
@@ -210,7 +209,7 @@ impl PublishedKeys {
     /// Fetches once and keeps nothing; how many keys there are.
     ///
     /// # Errors
-    /// Why there are none.
+    /// The reason, in a sentence.
     pub async fn try_fetch(&self) -> Result<usize, String> {
         self.found().await.map(|(_, set)| set.len()).map_err(|(_, message)| message)
     }
@@ -254,7 +253,7 @@ impl PublishedKeys {
                 *failures = failures.saturating_add(1);
                 self.count(word);
                 self.is_failing.store(true, Ordering::Relaxed);
-                tracing::warn!(issuer = %self.source.issuer, kind = word, "cannot fetch the keys of this issuer: {message}");
+                tracing::warn!(issuer = %self.source.issuer, kind = word, "cannot fetch issuer keys: {message}");
                 (FIRST_PAUSE * 2_u32.saturating_pow((*failures - 1).min(16))).min(self.source.interval)
             }
         };
@@ -284,7 +283,7 @@ impl PublishedKeys {
         match KeySet::from_jwks(text, &self.source.algorithms) {
             Ok((set, ignored)) => {
                 for warning in ignored {
-                    tracing::warn!(issuer = %self.source.issuer, "a key of this issuer is ignored: {warning}");
+                    tracing::warn!(issuer = %self.source.issuer, "ignoring an issuer key: {warning}");
                 }
                 Ok(set)
             }

@@ -23,7 +23,7 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::RSAPublicKey;
 use zeroize::Zeroizing;
 
-/// Why a token could not be signed.
+/// Failure to sign a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignFault {
     /// The claims do not become JSON.
@@ -49,16 +49,16 @@ pub enum NewKey {
 pub struct KeyFile {
     /// Its name; keys are in the order of their names.
     pub name: String,
-    /// What it holds.
+    /// The PEM text.
     pub pem: Secret,
-    /// When it came to its place, in seconds since 1970.
+    /// The time at which the file was put in place, in seconds since 1970.
     pub placed: u64,
 }
 
-/// When a key takes over from the one before, and when that one ends.
+/// Schedule of key rotation.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
-    /// For how many seconds a new key is published before it signs.
+    /// Time between publication of a new key and its first signature, in seconds.
     pub delay: u64,
     /// The longest life of a token, in seconds, clock skew included: so long a key verifies after it has signed last.
     pub longest: u64,
@@ -253,7 +253,7 @@ impl SigningKeys {
     /// The name of the file of a key that is made `now`, in seconds since 1970: `20261124T101500Z-es256.pem`.
     ///
     /// # Errors
-    /// Where `now` is no time of our millennia.
+    /// `now` is outside the range of dates.
     pub fn file_name(algorithm: NewKey, now: u64) -> Result<String, String> {
         let kind = match algorithm {
             NewKey::Es256 => "es256",

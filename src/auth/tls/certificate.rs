@@ -10,7 +10,7 @@ use x509_parser::public_key::PublicKey;
 
 use super::subject::Subject;
 
-/// What a certificate says of itself. Whether that is true, [`Trust`](super::trust::Trust) finds out.
+/// Fields of a certificate. [`Trust`](super::trust::Trust) decides whether they are vouched for.
 #[derive(Debug)]
 pub struct Certificate {
     /// The SHA-256 of its DER (RFC 8705 section 3.1).
@@ -23,8 +23,8 @@ pub struct Certificate {
     pub rsa_bits: Option<usize>,
     /// Its two dates, in seconds since 1970.
     pub valid: (i64, i64),
-    /// Whether a CA vouches for what it says. Otherwise it counts only as itself.
-    pub(crate) is_vouched_for: bool,
+    /// Signed by a trusted CA. Otherwise it counts only by its thumbprint.
+    pub(super) is_vouched_for: bool,
 }
 
 /// The SHA-256 of a certificate's DER.
@@ -41,16 +41,16 @@ pub enum AlternativeName {
     Email(String),
 }
 
-/// Whose certificate is meant: all that stands here must fit.
+/// Name that a certificate must have: all parts that are set must match.
 #[derive(Debug, Clone)]
 pub struct CertificateName {
-    /// What its subject must be.
+    /// The required subject.
     pub subject: Option<SubjectName>,
-    /// What must be among its subject alternative names.
+    /// The required subject alternative name.
     pub san: Option<AlternativeName>,
 }
 
-/// What a subject must be.
+/// Required subject of a certificate.
 #[derive(Debug, Clone)]
 pub enum SubjectName {
     /// All of it.
@@ -59,7 +59,7 @@ pub enum SubjectName {
     Common(String),
 }
 
-/// Why a caller's certificate is not good.
+/// Fault of a caller's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateFault {
     /// There is none, and one is required.
@@ -91,7 +91,7 @@ pub enum CertificateFault {
 pub struct CertificateRefused {
     /// Its subject; empty where it cannot be read.
     pub subject: String,
-    /// Why.
+    /// The fault.
     pub fault: CertificateFault,
 }
 
@@ -165,7 +165,7 @@ impl AlternativeName {
 }
 
 impl CertificateName {
-    /// Whether it is this certificate that is meant.
+    /// Returns whether the certificate has this name.
     pub fn fits(&self, certificate: &Certificate) -> bool {
         let subject = match &self.subject {
             None => true,

@@ -11,11 +11,11 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 /// The certificate that a caller has shown, and has the key of.
 #[derive(Debug)]
 pub struct Peer {
-    /// What it says.
+    /// The parsed certificate.
     pub certificate: Certificate,
     chain: Vec<CertificateDer<'static>>,
     store: Arc<TrustStore>,
-    /// What it was last held against.
+    /// The trust that it was last checked against.
     trust: RefCell<Arc<Trust>>,
     /// The first second, since 1970, in which that must be done again.
     until: Cell<u64>,
@@ -50,10 +50,10 @@ impl Peer {
         &self.chain
     }
 
-    /// Whether a handshake would still accept it. `now` is in seconds since 1970.
+    /// Checks that a handshake would still accept it. `now` is in seconds since 1970.
     ///
     /// # Errors
-    /// Why not.
+    /// The fault of the certificate.
     pub fn is_good(&self, now: u64) -> Result<(), CertificateFault> {
         if now < self.until.get() && self.store.is_current(&self.trust.borrow()) {
             return Ok(());

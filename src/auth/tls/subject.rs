@@ -38,7 +38,7 @@ impl Subject {
     /// Reads one that somebody has written.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The fault of the text.
     pub fn parse(text: &str) -> Result<Self, String> {
         let part = |part: &str| {
             let mut attributes = split(part, '+').map(Attribute::parse).collect::<Result<Vec<_>, _>>()?;
@@ -49,7 +49,7 @@ impl Subject {
     }
 
     /// That of a certificate.
-    pub(crate) fn of(name: &X509Name<'_>) -> Self {
+    pub(super) fn of(name: &X509Name<'_>) -> Self {
         let mut parts: Vec<Vec<Attribute>> = name
             .iter_rdn()
             .map(|part| {

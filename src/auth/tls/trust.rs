@@ -1,4 +1,4 @@
-//! Whose certificates callers may show on a listener; replaced as a whole while connections live.
+//! Trust in client certificates, per listener; replaced as a whole while connections live.
 
 use std::fmt;
 use std::io;
@@ -19,14 +19,14 @@ const SHORTEST_RSA_KEY: usize = 3072;
 /// The longest time between a certificate's two dates under [`Trust::strict`], in seconds: three years are too much.
 const THREE_YEARS: i64 = 3 * 365 * 24 * 3600;
 
-/// Whose certificates are good.
+/// CAs, CRLs and policy that client certificates are checked against.
 pub struct Trust {
     chains: Arc<dyn ClientCertVerifier>,
-    /// Whether short keys and long times are refused.
+    /// Refuses short keys and long lifetimes.
     strict: bool,
-    /// Whose they must be; empty: anyone's whom a CA vouches for.
+    /// Required names; empty: any certificate that a CA has signed.
     names: Vec<CertificateName>,
-    /// When the lists of revoked certificates end, in seconds since 1970.
+    /// `nextUpdate` of the CRLs, in seconds since 1970.
     lists_end: Vec<i64>,
     /// Certificates for which nobody needs to vouch: each is that of one client.
     own: Vec<Thumbprint>,
@@ -43,7 +43,7 @@ impl Trust {
     /// but the last of a chain needs one that is in force: what cannot be looked up is not good.
     ///
     /// # Errors
-    /// Where there is no CA, or a list that is none.
+    /// There is no CA, or a CRL is malformed.
     pub fn new(
         roots: RootCertStore,
         revoked: Vec<CertificateRevocationListDer<'static>>,
@@ -72,15 +72,15 @@ impl Trust {
         Self { own, ..self }
     }
 
-    /// Whether this is a certificate for which nobody vouches.
-    pub(crate) fn is_own(&self, thumbprint: &Thumbprint) -> bool {
+    /// Returns whether this certificate is trusted by its thumbprint, without a CA.
+    pub(super) fn is_own(&self, thumbprint: &Thumbprint) -> bool {
         self.own.contains(thumbprint)
     }
 
-    /// Whether this certificate, together with the others of its chain, is good at this time.
+    /// Checks this certificate with the others of its chain at this time.
     ///
     /// # Errors
-    /// Why it is not.
+    /// The fault of the certificate.
     pub fn check(
         &self,
         certificate: &CertificateDer<'_>,
@@ -112,8 +112,8 @@ impl Trust {
         fault.map_or(Ok(()), |fault| refused(read.subject.to_string(), fault))
     }
 
-    /// Until when a verdict on this chain holds, in seconds since 1970: something of it ends then.
-    pub(crate) fn holds_until(&self, chain: &[CertificateDer<'_>], now: u64) -> u64 {
+    /// End of a verdict on this chain, in seconds since 1970: a certificate or a CRL expires then.
+    pub(super) fn holds_until(&self, chain: &[CertificateDer<'_>], now: u64) -> u64 {
         let dates = chain.iter().filter_map(|der| Some(Certificate::read(der)?.valid.1));
         let ends = dates.chain(self.lists_end.iter().copied()).filter_map(|end| u64::try_from(end).ok());
         ends.filter(|end| *end >= now).min().map_or(u64::MAX, |end| end + 1)
@@ -144,7 +144,7 @@ fn fault_of(error: &Error) -> CertificateFault {
     }
 }
 
-/// Why a handshake failed, where a certificate of the caller was the cause.
+/// The certificate fault that made a handshake fail; `None` for other causes.
 pub fn refused_certificate(error: &io::Error) -> Option<CertificateRefused> {
     let nameless = |fault| Some(CertificateRefused { subject: String::new(), fault });
     match error.get_ref()?.downcast_ref::<Error>()? {
@@ -174,8 +174,8 @@ impl TrustStore {
         self.current.store(Arc::new(trust));
     }
 
-    /// Whether this is the trust in force.
-    pub(crate) fn is_current(&self, trust: &Arc<Trust>) -> bool {
+    /// Returns whether this is the trust in force.
+    pub(super) fn is_current(&self, trust: &Arc<Trust>) -> bool {
         Arc::ptr_eq(&self.current.load(), trust)
     }
 

@@ -17,14 +17,14 @@ use tokio::task::JoinSet;
 
 /// The largest request body that it takes.
 const BODY_LIMIT: usize = 1024 * 1024;
-/// How long it waits where a connection cannot be accepted, such as when no file descriptor is left.
+/// Pause after a failed accept, such as when no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers every request on `listener` until `shutdown` is done; connections that are open then are closed.
 ///
 /// # Errors
 /// None at present: a connection that fails ends alone.
-pub(crate) async fn serve(listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+pub(super) async fn serve(listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
     loop {

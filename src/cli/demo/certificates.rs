@@ -19,9 +19,9 @@ use rustls_pki_types::pem::PemObject as _;
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
-/// What the development CA calls itself.
+/// Subject of the development CA.
 const AUTHORITY: &str = "wicketgate development CA";
-/// How long a certificate made here lasts.
+/// Lifetime of a certificate made here.
 const VALIDITY: Duration = Duration::days(360);
 const PUBLIC: u32 = 0o644;
 const PRIVATE: u32 = 0o600;
@@ -31,9 +31,8 @@ const PRIVATE_DIRECTORY: u32 = 0o700;
 /// in `dir`, and returns the paths of the files that it made.
 ///
 /// # Errors
-/// Where a file cannot be written or read, and where half of a pair is there: a certificate without its key or
-/// a key without its certificate.
-pub(crate) fn ensure(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// A file cannot be written or read, or half of a pair is missing: the certificate or its key.
+pub(super) fn ensure(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let now = OffsetDateTime::now_utc();
     let mut created = Vec::new();
     private_directory(dir)?;
@@ -161,8 +160,8 @@ fn key_pem(key: &KeyPair) -> Zeroizing<String> {
     Zeroizing::new(key.serialize_pem())
 }
 
-/// Whether a certificate and its key are there; half of the pair is an error, because neither can be made for the other
-/// without guessing what was meant.
+/// Returns whether a certificate and its key are there; half of the pair is an error, because neither can be made for
+/// the other without guessing what was meant.
 fn both_or_neither(certificate: &Path, key: &Path) -> anyhow::Result<bool> {
     match (is_there(certificate)?, is_there(key)?) {
         (true, true) => Ok(true),
@@ -181,7 +180,7 @@ fn half(present: &Path, missing: &Path) -> String {
     )
 }
 
-/// Whether the name is taken, by a dangling link too.
+/// Returns whether the name is taken, by a dangling link too.
 fn is_there(path: &Path) -> anyhow::Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),

@@ -159,7 +159,7 @@ impl Check<'_> {
         }
     }
 
-    /// Whether a header carries something else to or from somebody.
+    /// Returns whether a header has another meaning for callers or backends.
     fn has_another_use(&self, header: &str) -> bool {
         let raw = self.raw;
         let of_routes = raw.routes.iter().flat_map(|route| {

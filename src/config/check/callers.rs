@@ -1,4 +1,4 @@
-//! Who may call: clients, API keys, and the issuers of customers' tokens.
+//! Checks of clients and API keys.
 
 use std::collections::HashMap;
 
@@ -70,7 +70,7 @@ impl Check<'_> {
         }
     }
 
-    /// By what a client proves itself: at least one thing, and all that belongs to it.
+    /// A client has at least one way to authenticate, and all that belongs to it.
     fn client_proof(&mut self, at: &str, client: &Client) {
         let by_certificate = client.tls_client_auth.is_some() || !client.certificates.is_empty();
         if client.secrets.is_none() && client.jwks.is_none() && !by_certificate {

@@ -40,7 +40,7 @@ impl Check<'_> {
         }
     }
 
-    /// By which certificates a client proves itself, and what its tokens are bound to.
+    /// Certificates that authenticate a client, and those that its tokens are bound to.
     pub(super) fn certificates_of(&mut self, at: &str, client: &Client) {
         for (key, name) in [("certificate", &client.certificate), ("tls_client_auth", &client.tls_client_auth)] {
             if let Some(name) = name {

@@ -48,19 +48,20 @@ impl Check<'_> {
 }
 
 impl ForwardAuth {
-    /// Whether questions are answered on a listener: on those that are there for it or, where there are none, on all.
+    /// Returns whether a listener answers forward-auth requests: one that is there for them or, where there is none,
+    /// any.
     fn is_asked_on(&self, listen: &Listen, all: &[Listen]) -> bool {
         listen.redirect.is_none() && (listen.forward_auth || !all.iter().any(|listen| listen.forward_auth))
     }
 
-    /// Whether a listener takes connections of some that may ask.
+    /// Returns whether some of the proxies can connect to a listener.
     fn some_may_connect_to(&self, listen: &Listen) -> bool {
         let meet = |one: &IpNet, other: &IpNet| one.contains(other) || other.contains(one);
         let takes = |network: &IpNet| listen.allow.iter().any(|taken| meet(taken, network));
         listen.allow.is_empty() || self.allow.iter().any(takes)
     }
 
-    /// Whether all that may ask speak for their callers on a listener.
+    /// Returns whether a listener trusts all of the proxies to name their callers.
     fn all_speak_on(&self, listen: &Listen) -> bool {
         !self.allow.is_empty() && self.allow.iter().all(|network| speaks_on(network, listen))
     }

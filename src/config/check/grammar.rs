@@ -1,4 +1,4 @@
-//! What names, paths, claims and hashes may look like.
+//! Grammar of names, paths, claims and hashes.
 
 use super::super::diagnostic::closest;
 
@@ -8,18 +8,18 @@ fn fault(message: impl Into<String>, help: impl Into<String>) -> Option<Fault> {
     Some((message.into(), help.into()))
 }
 
-/// Whether `text` is a token (RFC 9110 section 5.6.2): a method, a header name, a cookie name.
+/// Returns whether `text` is a token (RFC 9110 section 5.6.2): a method, a header name, a cookie name.
 pub(super) fn is_token(text: &str) -> bool {
     let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(is_token_byte)
 }
 
-/// Whether `text` is a scope token (RFC 6749 section 3.3).
+/// Returns whether `text` is a scope token (RFC 6749 section 3.3).
 pub(super) fn is_scope(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
 }
 
-/// What keeps `path` from being an absolute path that can be written in only one way.
+/// The fault of a `path` that is not absolute, or can be written in more than one way.
 pub(super) fn path_fault(path: &str) -> Option<Fault> {
     if !path.starts_with('/') {
         return fault("a path starts with `/`", "");
@@ -51,7 +51,7 @@ pub(super) fn path_fault(path: &str) -> Option<Fault> {
     None
 }
 
-/// What keeps `pointer` from naming a field of a JSON document (RFC 6901).
+/// The fault of a `pointer` that names no member of a JSON document (RFC 6901).
 pub(super) fn pointer_fault(pointer: &str) -> Option<Fault> {
     if !pointer.starts_with('/') || pointer.len() < 2 {
         return fault("a JSON pointer starts with `/` and names a field", "write it like /customer/id");
@@ -97,7 +97,7 @@ const RESERVED_HEADERS: [&str; 27] = [
     "x-request-id",
 ];
 
-/// What keeps `name` from being a header that may carry something of ours, besides `allowed`.
+/// The fault of a header `name` that cannot carry values of ours; those `allowed` can.
 pub(super) fn header_fault(name: &str, allowed: &[&str]) -> Option<Fault> {
     if !is_token(name) {
         return fault("this is not the name of a header", "letters, digits and `-` are safe");
@@ -112,7 +112,7 @@ pub(super) fn header_fault(name: &str, allowed: &[&str]) -> Option<Fault> {
     None
 }
 
-/// What keeps `method` from being one that a route can let through.
+/// The fault of a `method` that a route cannot let through.
 pub(super) fn method_fault(method: &str) -> Option<Fault> {
     const COMMON: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
     let upper = method.to_ascii_uppercase();
@@ -135,7 +135,7 @@ pub(super) fn method_fault(method: &str) -> Option<Fault> {
     None
 }
 
-/// What keeps `host` from being a host name as requests are compared: lower case, without port.
+/// The fault of a `host` that is no host name as requests are compared: lower case, without port.
 pub(super) fn host_fault(host: &str) -> Option<Fault> {
     let is_ipv6 = |text: &str| {
         let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
@@ -167,7 +167,7 @@ pub(super) fn host_fault(host: &str) -> Option<Fault> {
     None
 }
 
-/// Whether a claim of this name would carry something about a person.
+/// Returns whether a claim of this name would carry personal data.
 pub(super) fn is_personal(claim: &str) -> bool {
     const WHOLE: [&str; 26] = [
         "name",
@@ -207,7 +207,7 @@ pub(super) fn is_personal(claim: &str) -> bool {
     WHOLE.contains(&plain.as_str()) || WHOLE.contains(&last.as_str()) || PARTS.iter().any(|part| plain.contains(part))
 }
 
-/// What keeps `hash` from being an argon2id hash that is strong enough. The hash is not repeated: it may be the secret.
+/// The fault of a `hash` that is no argon2id hash, or too weak. The hash is not repeated: it may be the secret.
 pub(super) fn hash_fault(hash: &str) -> Option<Fault> {
     const HOW: &str = "run `wicketgate new client-secret` and put the line that it prints here";
     let Some(rest) = hash.strip_prefix("$argon2id$") else {
@@ -244,7 +244,7 @@ pub(super) fn hash_fault(hash: &str) -> Option<Fault> {
     None
 }
 
-/// Whether `digest` is a SHA-256 in hex.
+/// Returns whether `digest` is a SHA-256 in hex.
 pub(super) fn is_sha256(digest: &str) -> bool {
     digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -253,7 +253,7 @@ pub(super) fn is_sha256(digest: &str) -> bool {
 pub(super) struct Address<'a> {
     pub(super) scheme: &'a str,
     host: &'a str,
-    /// What stands behind host and port.
+    /// Path, query and fragment.
     pub(super) rest: &'a str,
 }
 
@@ -292,7 +292,7 @@ impl<'a> Address<'a> {
         Ok(Self { scheme, host, rest })
     }
 
-    /// Whether it stays on this machine.
+    /// Returns whether the host is a loopback address.
     pub(super) fn is_loopback(&self) -> bool {
         self.host.eq_ignore_ascii_case("localhost")
             || self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())

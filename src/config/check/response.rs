@@ -1,4 +1,4 @@
-//! What of a backend's answer passes, and header fields that are set and removed.
+//! Checks of response filters, and of header fields that are set and removed.
 
 use std::rc::Rc;
 

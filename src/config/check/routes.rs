@@ -1,4 +1,4 @@
-//! What may be called, and what a caller must show for it.
+//! Checks of `routes`.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ impl PathMatch {
 }
 
 impl Route {
-    /// Whether it is served on this listener.
+    /// Returns whether it is served on this listener.
     pub fn is_served_on(&self, listen: &Listen) -> bool {
         let is_named = || listen.name.as_ref().is_some_and(|name| self.listen.contains(name));
         listen.redirect.is_none() && (self.listen.is_empty() || is_named())

@@ -1,4 +1,4 @@
-//! Where state is kept.
+//! Checks of `state`.
 
 use super::super::raw::{Redis, RedisTls, SecretRef};
 use super::super::scalar::Duration;

@@ -93,7 +93,7 @@ impl Check<'_> {
         }
     }
 
-    /// Where keys are fetched.
+    /// The address of a JWK set or an issuer.
     pub(super) fn issuer_address(&mut self, at: &str, url: &str, plain: bool) {
         match grammar::Address::parse(url) {
             Err((message, _)) => {

@@ -62,7 +62,7 @@ impl Source {
         &self.text
     }
 
-    /// What is written at `mark`.
+    /// The text at `mark`.
     pub(in crate::config) fn written_at(&self, mark: Mark) -> &str {
         self.text.get(mark.range()).unwrap_or_default()
     }

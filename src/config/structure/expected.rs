@@ -1,4 +1,4 @@
-//! What a schema asks for: which values fit, how to say it in words, and what can stand in for it.
+//! Expectations of a schema: the values that fit, their description in words, and a stand-in value.
 
 use serde_json::{Value as Json, json};
 
@@ -35,13 +35,13 @@ pub(super) fn takes_text(schema: &Json) -> bool {
     allows(schema, "string") || schema["enum"].is_array() || alternatives_of(schema).any(takes_text)
 }
 
-/// Whether this is a reference to a secret, or has one as its only content.
+/// Returns whether this is a reference to a secret, or has one as its only content.
 pub(super) fn is_secret_reference(schema: &Json) -> bool {
     let keys: Vec<&str> = alternatives_of(schema).filter_map(|one| one["required"][0].as_str()).collect();
     keys == ["file", "env", "credential"] || keys.contains(&"basic")
 }
 
-/// What a value of this schema is, in words.
+/// Description of a value of this schema, in words.
 pub(super) fn describe(schema: &Json) -> String {
     let alternatives: Vec<String> = alternatives_of(schema).map(describe).collect();
     if !alternatives.is_empty() {

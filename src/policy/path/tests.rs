@@ -152,7 +152,7 @@ fn is_closed(path: &str) -> bool {
     path == "/admin" || path.starts_with("/admin/")
 }
 
-/// What a careless server makes of a path: bits of its number say what it does.
+/// The path as a careless server reads it: bits of its number select its habits.
 fn seen_by(server: u32, path: &str) -> String {
     let does = |bit: u32| server & (1 << bit) != 0;
     let mut path = path.to_owned();

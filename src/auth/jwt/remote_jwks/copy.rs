@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 use super::{Place, Source};
 use crate::private_file;
 
-/// When the keys of the copy were fetched, in seconds since 1970, and their JWK set. `None` without a copy, or where
-/// others can write it.
+/// The time of the fetch, in seconds since 1970, and the JWK set. `None` without a copy, or where others can write it.
 pub(super) fn read(source: &Source) -> Option<(u64, Vec<u8>)> {
     let file = &source.copy;
     let text = match private_file::read(file, state_directory(source)) {
@@ -17,7 +16,7 @@ pub(super) fn read(source: &Source) -> Option<(u64, Vec<u8>)> {
             if error.kind() != std::io::ErrorKind::NotFound {
                 // Whoever can write it could sign for any customer of this issuer.
                 let file = file.display();
-                tracing::warn!(%file, %error, "the copy of an issuer's keys is not used: others can have made it");
+                tracing::warn!(%file, %error, "ignoring the copy of an issuer's keys: other users can write it");
             }
             return None;
         }

@@ -1,4 +1,4 @@
-//! What the claims must say.
+//! Requirements on claims.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What stands in the header.
+//! Header parameters.
 
 use super::*;
 

@@ -1,0 +1,42 @@
+//! The proved caller of a request, without which nothing is forwarded.
+
+use std::sync::Arc;
+
+use super::attribution::Known;
+use super::context::Surroundings;
+use crate::customer::Identifier;
+
+/// The proved caller. A request reaches a backend only together with one of these.
+#[derive(Debug)]
+pub struct Caller {
+    /// The client of the access token.
+    pub client: Option<Arc<str>>,
+    /// The id of the API key.
+    pub api_key: Option<Arc<str>>,
+    /// The customer.
+    pub customer: Option<Identifier>,
+    /// The identifier of the customer under the key before the last rotation, while backends still get it.
+    pub previous: Option<Identifier>,
+    /// Only a cookie speaks for the customer: a browser sends it along whoever made it call.
+    pub by_cookie: bool,
+    _seal: Seal,
+}
+
+/// Nobody outside of this module can make one.
+#[derive(Debug)]
+struct Seal;
+
+impl Caller {
+    /// Nothing is proved yet.
+    pub(super) fn nobody() -> Self {
+        Self { client: None, api_key: None, customer: None, previous: None, by_cookie: false, _seal: Seal }
+    }
+
+    /// The attribution: owners of credentials that were accepted, and of those that are authentic at least.
+    pub(super) fn known(&self, around: &mut Surroundings<'_>) -> Known {
+        let mut known = std::mem::take(&mut around.known);
+        let Self { client, api_key, customer, .. } = self;
+        known.add(Known { client: client.clone(), api_key: api_key.clone(), customer: customer.clone(), lacks: None });
+        known
+    }
+}

@@ -1,0 +1,106 @@
+//! The customer of a request: a token or a session cookie in, an identifier or a refusal out.
+
+use super::Authenticator;
+use super::context::{Ask, Surroundings};
+use super::credentials::{Presented, readable};
+use super::introspection::{Inspected, Inspection};
+use super::jwt::Kind;
+use super::token_binding::is_held_by_customer;
+use super::token_cache::CachedVerdict;
+use super::verdict::{Identity, Verdict};
+use crate::customer::Identifier;
+use crate::refusal::{Refusal, SessionFault, TokenFault};
+use crate::state::session::Found;
+
+impl Authenticator {
+    /// The customer of a request by its token, its session cookie, or both.
+    pub(super) fn customer(
+        &self,
+        presented: &Presented<'_>,
+        apart: Option<&str>,
+        around: &mut Surroundings<'_>,
+    ) -> Result<Identifier, Refusal> {
+        let by_token = match &presented.token {
+            Some(Ok(token)) => {
+                let found = self.customer_token(token.as_bytes(), around).map_err(Refusal::CustomerToken)?;
+                // Also of a token that was verified before, on a listener for another audience.
+                let mut fits = if found.apart.as_deref() == apart { Ok(()) } else { Err(TokenFault::Audience) };
+                if fits.is_ok() && (found.binding.is_some() || presented.with_proof) {
+                    fits = is_held_by_customer(found.binding, token.as_bytes(), around);
+                }
+                if let Err(fault) = fits {
+                    around.known.customer = Some(found.customer);
+                    return Err(Refusal::CustomerToken(fault));
+                }
+                Some(found.customer)
+            }
+            Some(Err(fault)) => return Err(Refusal::CustomerToken(*fault)),
+            None => None,
+        };
+        let by_session = match presented.session {
+            Some(value) => Some(self.session(value, around).map_err(Refusal::Session)?),
+            None => None,
+        };
+        match (by_token, by_session) {
+            (Some(one), Some(other)) if one != other => Err(Refusal::CredentialConflict),
+            (Some(customer), _) | (None, Some(customer)) => Ok(customer),
+            (None, None) => Err(Refusal::CustomerToken(TokenFault::Missing)),
+        }
+    }
+
+    /// The identifier of a customer before the key was rotated, for as long as backends get it.
+    pub(super) fn previous_of(&self, customer: &Identifier, now: u64) -> Option<Identifier> {
+        self.deriver.as_ref()?.previous_of(customer, now)
+    }
+
+    /// A customer's token that is good, whomever of us it is for and whoever has it.
+    fn customer_token(&self, token: &[u8], around: &mut Surroundings<'_>) -> Result<Identity, TokenFault> {
+        let revocations = around.state.revocations();
+        let known = around.verified.find(Kind::Customer, token, around.now, revocations);
+        if let Some(Verdict::Customer(identity)) = known {
+            return Ok(identity.clone());
+        }
+        let token = readable(token)?;
+        let generation = revocations.generation();
+        let ask = (!around.learned.keys).then_some(&mut around.ask);
+        let accounts = Some(&self.accounts);
+        let inspection = Inspection { now: around.now, revocations, accounts, known: &mut around.known };
+        let Inspected { verdict, marks, claims, .. } = self.customer_token_of(token, inspection, ask)?;
+        let Verdict::Customer(identity) = verdict.clone() else { return Err(TokenFault::Type) };
+        around.verified.keep(Kind::Customer, token, CachedVerdict::new(claims.ends, verdict, marks, generation));
+        Ok(identity)
+    }
+
+    fn session(&self, value: &str, around: &mut Surroundings<'_>) -> Result<Identifier, SessionFault> {
+        let cookie = self.cookie.as_ref().ok_or(SessionFault::Forged)?;
+        let digest = cookie.keys.open(value, around.now)?;
+        let found = match &around.learned.session {
+            Some((told, session)) if *told == digest => {
+                around.state.judge(&digest, session.as_ref(), around.now, cookie.idle, &self.accounts)
+            }
+            _ => around.state.session(&digest, around.now, cookie.idle, &self.accounts),
+        };
+        if matches!(found, Found::Expired | Found::NoAccount) {
+            around.known.customer = match &around.learned.session {
+                Some((told, Some(session))) if *told == digest => Some(session.customer.clone()),
+                _ => around.state.customer_of(&digest),
+            };
+        }
+        match found {
+            // A login from before a rotation of the key names the customer as of then.
+            Found::Live(customer) => match &self.deriver {
+                Some(deriver) if !deriver.is_current(&customer) => {
+                    deriver.accept(customer.as_str(), around.now).map_err(|_| SessionFault::Unknown)
+                }
+                _ => Ok(customer),
+            },
+            Found::Expired => Err(SessionFault::Expired),
+            Found::NoAccount => Err(SessionFault::Account),
+            Found::Unknown => Err(SessionFault::Unknown),
+            Found::Ask => {
+                around.ask = Some(Ask::Store(digest));
+                Err(SessionFault::Unknown)
+            }
+        }
+    }
+}
