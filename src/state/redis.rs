@@ -1,22 +1,30 @@
 //! State that several replicas share: Redis or Valkey, alone, behind sentinels, or a cluster.
 //!
 //! Every operation has an end within its timeout, and none is tried while the store is known to be away. One task
-//! (`link`) keeps the connection, listens to what other replicas do, and polls what it might have missed. Another
-//! (`sentinels`) asks where the master is. What grows (`chores`) has a connection of its own.
+//! (`sync`) keeps the connection, listens to what other replicas do, and polls what it might have missed. Another
+//! (`sentinels`) asks where the master is. What grows (`background`) has a connection of its own.
 
 pub mod access;
 mod background;
+mod backoff;
+mod chores;
 mod commit;
 mod connect;
 mod connect_log;
+mod connection;
 mod customers;
+mod dial;
 mod failures;
 mod families;
+mod fields;
 mod listing;
+mod mutex;
 mod reconcile;
+mod rule_log;
 mod rules;
 mod scripts;
 mod sentinels;
+mod settings;
 mod store;
 mod sync;
 pub mod transfer;
@@ -26,7 +34,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use redis::{Cmd, Pipeline, RedisResult, cmd};
 use tokio::runtime::Handle;
 
@@ -38,42 +45,14 @@ use super::{Taken, Unavailable};
 use crate::hex::hex;
 use access::Access;
 use commit::Commits;
-use connect::Connection;
 use connect_log::ConnectLog;
-use failures::failures_from;
+use connection::Connection;
+use fields::{failures_from, session};
 pub use listing::Among;
+use mutex::locked;
 use sentinels::Sentinels;
-use store::{Inner, locked, session};
-
-/// Where the store is, and how it is asked.
-#[derive(Debug)]
-pub struct Settings {
-    /// What answers.
-    pub kind: Kind,
-    /// What stands before every key.
-    pub prefix: String,
-    /// How it is entered from the next connection on.
-    pub access: ArcSwap<Access>,
-    /// The number of the database.
-    pub database: i64,
-    /// How long an operation may take.
-    pub timeout: Duration,
-    /// How long connecting may take.
-    pub connect_timeout: Duration,
-    /// How many replicas must have a write before it is acknowledged.
-    pub replicas: u32,
-}
-
-/// What answers at the addresses.
-#[derive(Debug)]
-pub enum Kind {
-    /// One server.
-    Single(String, u16),
-    /// Sentinels, who know the master of this name.
-    Sentinel(Vec<(String, u16)>, String),
-    /// Some nodes of a cluster.
-    Cluster(Vec<(String, u16)>),
-}
+pub use settings::{Kind, Settings};
+use store::Inner;
 
 /// The shared store.
 #[derive(Clone)]

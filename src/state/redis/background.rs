@@ -1,78 +1,31 @@
 //! What is done beside the calls, on a connection of its own: whatever becomes of it, no call waits or fails.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use redis::{ErrorKind, Pipeline, RedisResult};
-use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use super::connect::Connection;
+use super::MAX_TOUCHED;
+use super::backoff::pause;
+use super::chores::ahead;
+use super::connection::Connection;
+use super::fields::ends;
+use super::mutex::locked;
 use super::reconcile::compare;
-use super::rules::{Numbered, Put, Status};
-use super::store::{Inner, ends, is_away, locked};
-use super::sync::pause;
-use super::{Kind, MAX_TOUCHED};
+use super::rules::{Numbered, Put};
+use super::settings::Kind;
+use super::store::{Inner, is_away};
 use crate::state::revocation::Rule;
 use crate::state::session::{Session, SessionDigest};
-
-/// Not more rules wait to be looked at than this; what is left out is seen when all are.
-const MAX_ADOPTED: usize = 20_000;
 
 /// How many rules, or uses of sessions, are sent at once.
 const CHUNK: usize = 500;
 
 /// How soon the rules are compared again.
 const COMPARE: Duration = Duration::from_secs(1);
-
-/// What there is to do, and the connection for it.
-#[derive(Default)]
-pub(super) struct Chores {
-    wanted: Notify,
-    /// With the time of listening in which it was made: after a failover it may lead elsewhere than the link does.
-    connection: tokio::sync::Mutex<Option<(u32, Connection)>>,
-    /// The rules are to be compared with those of the store.
-    compares: AtomicBool,
-    /// By how many rules more the store was ahead when nothing was found missing: it has some that cannot be read here.
-    ahead: AtomicI64,
-    /// The highest number of a rule when the store was last asked.
-    highest: AtomicU64,
-    /// All rules of the store are to be looked at: an older version has put some.
-    adopts_all: AtomicBool,
-    adopted: Mutex<Vec<Numbered>>,
-}
-
-impl Chores {
-    /// Notes what there is to do, as it stands after all news have been read.
-    pub(super) fn look(&self, inner: &Inner, status: Status, is_new_link: bool) {
-        // Numbers go back where the store was emptied.
-        let highest = self.highest.swap(inner.revocations.highest(), Ordering::AcqRel);
-        let is_back = status.number < highest;
-        if is_new_link || is_back || ahead(inner, status) != self.ahead.load(Ordering::Acquire) {
-            self.compares.store(true, Ordering::Release);
-        }
-        if is_new_link && !status.has_all_ends {
-            self.adopts_all.store(true, Ordering::Release);
-        }
-        self.wanted.notify_one();
-    }
-
-    /// Rules that were read: those of an older version get what a later one notes beside them.
-    pub(super) fn adopt(&self, rules: Vec<Numbered>) {
-        let mut adopted = locked(&self.adopted);
-        if adopted.len() + rules.len() <= MAX_ADOPTED {
-            adopted.extend(rules);
-        }
-    }
-}
-
-/// By how many rules the store is ahead of what is known here.
-fn ahead(inner: &Inner, status: Status) -> i64 {
-    let here = i64::try_from(inner.revocations.count_until(status.number)).unwrap_or(i64::MAX);
-    i64::try_from(status.live).unwrap_or(i64::MAX).saturating_sub(here)
-}
 
 /// Does them whenever there are some, while the store is there.
 pub(super) async fn keep(inner: Arc<Inner>) {
@@ -110,7 +63,7 @@ async fn all(inner: &Inner, compares: bool) -> RedisResult<()> {
             // Until nothing more is found.
             inner.chores.compares.store(true, Ordering::Release);
         } else {
-            inner.chores.ahead.store(ahead(inner, status), Ordering::Release);
+            inner.chores.ahead.store(ahead(&inner.revocations, status), Ordering::Release);
         }
     }
     adopt(inner).await?;

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::connect::Connection;
+use super::connection::Connection;
 use super::store::{Inner, is_away};
 use crate::state::Unavailable;
 

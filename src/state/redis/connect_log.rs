@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::store::locked;
+use super::mutex::locked;
 
 /// How often the same reason is said again.
 const AGAIN: Duration = Duration::from_secs(60);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Redis;
-use super::connect::Connection;
+use super::connection::Connection;
 use super::store::Inner;
 use crate::customer::Identifier;
 use crate::hex::{hex, unhex};

@@ -3,32 +3,13 @@
 use std::collections::HashMap;
 
 use super::Redis;
-use super::connect::Connection;
-use super::listing::{Fields, PAGE};
-use super::store::field;
+use super::connection::Connection;
+use super::fields::{Fields, failures_in};
+use super::listing::PAGE;
 use crate::hex::{hex, unhex};
 use crate::state::Unavailable;
-use crate::state::login_lockout::{ANY_SPELLING, AttemptKey, Failures, NOBODY};
+use crate::state::login_lockout::{AttemptKey, Failures};
 use redis::{Pipeline, cmd};
-
-/// What stands under a key of failures.
-pub(super) fn failures_in(fields: &Fields) -> Failures {
-    let number = |name| field(fields, name).and_then(|text| text.parse().ok());
-    failures_from((number("n"), number("f"), number("l"), number("s")), field(fields, "w"))
-}
-
-pub(super) fn failures_from(
-    (count, forgotten_at, locked_until, spelling): (Option<u64>, Option<u64>, Option<u64>, Option<u64>),
-    who: Option<&str>,
-) -> Failures {
-    Failures {
-        count: count.unwrap_or_default(),
-        forgotten_at: forgotten_at.unwrap_or_default(),
-        locked_until: locked_until.unwrap_or_default(),
-        spelling: spelling.unwrap_or(ANY_SPELLING),
-        who: who.and_then(unhex).unwrap_or(NOBODY),
-    }
-}
 
 impl Redis {
     /// What has failed and is `wanted`, not more than `most`, of all nodes.

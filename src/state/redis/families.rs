@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Redis;
-use super::connect::Connection;
-use super::store::{Inner, family, family_fields};
+use super::connection::Connection;
+use super::fields::{family, family_fields};
+use super::store::Inner;
 use crate::hex::hex;
 use crate::secret::random_bytes;
 use crate::state::Unavailable;

@@ -10,7 +10,8 @@ use tokio::time::timeout;
 
 use super::Redis;
 use super::connect::nodes;
-use super::store::{Inner, escaped, family, session};
+use super::fields::{Fields, family, session};
+use super::store::{Inner, escaped};
 use crate::customer::Identifier;
 use crate::hex::unhex;
 use crate::state::Unavailable;
@@ -26,9 +27,6 @@ pub(super) const PAGE: usize = 200;
 
 /// How long one step, or one page, may take: nobody waits but the operator.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// What stands under the key of a login.
-pub(super) type Fields = Vec<(String, String)>;
 
 /// Which logins are looked at.
 #[derive(Debug, Clone, Copy)]

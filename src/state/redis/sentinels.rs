@@ -12,10 +12,11 @@ use redis::{AsyncConnectionConfig, ErrorKind, RedisError, RedisResult, cmd};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::connect::{Address, address, noted, open};
+use super::backoff::{BEAT, pause};
 use super::connect_log::ConnectLog;
-use super::sync::{BEAT, pause};
-use super::{Kind, Settings};
+use super::connection::{Address, address};
+use super::dial::{noted, open};
+use super::settings::{Kind, Settings};
 
 /// The sentinels that are configured, in their order. There are none where the store has none.
 pub(super) struct Sentinels(watch::Sender<Words>);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
@@ -10,21 +10,22 @@ use redis::aio::PubSub;
 use redis::{ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind};
 use tokio::sync::Notify;
 
-use super::background::Chores;
-use super::connect::{Connection, connect};
+use super::chores::Chores;
+use super::connect::connect;
 use super::connect_log::ConnectLog;
+use super::connection::Connection;
+use super::fields::{ends, session_fields};
+use super::rules::PAGE;
 use super::scripts::Scripts;
 use super::sentinels::Sentinels;
-use super::{Settings, sync};
+use super::settings::Settings;
 use crate::customer::Identifier;
-use crate::hex::{hex, unhex};
+use crate::hex::hex;
 use crate::secret::random_bytes;
-use crate::state::account_stamp::AccountStamp;
 use crate::state::customer_logins::LoginKind;
 use crate::state::login_lockout::{AttemptKey, Attempts};
-use crate::state::refresh_token::{Family, Predecessor, UNANSWERED};
 use crate::state::revocation::Revocations;
-use crate::state::session::{Agent, LoginId, Session, SessionDigest};
+use crate::state::session::{Session, SessionDigest};
 
 /// What all operations share.
 pub(super) struct Inner {
@@ -90,7 +91,7 @@ impl Inner {
             propagation: AtomicU64::new(0),
             touched: Mutex::default(),
             cursor: AtomicU64::new(0),
-            page: AtomicUsize::new(sync::PAGE),
+            page: AtomicUsize::new(PAGE),
             chores: Chores::default(),
         }
     }
@@ -208,108 +209,10 @@ pub(super) fn is_away(error: &RedisError) -> bool {
         )
 }
 
-/// Until when a session is kept: one that was idle for too long still names the login that a logout ends.
-pub(super) fn ends(session: &Session) -> u64 {
-    // Redis counts in milliseconds, with a sign.
-    session.expires_at.min(u64::MAX / 4_000)
-}
-
-/// What stands under the key of a session.
-pub(super) fn session_fields(session: &Session) -> Vec<(&'static str, String)> {
-    let mut fields = vec![
-        ("c", session.customer.as_str().to_owned()),
-        ("a", session.agent.as_str().to_owned()),
-        ("n", session.login.to_string()),
-        ("i", session.issued_at.to_string()),
-        ("l", session.last_seen.to_string()),
-        ("e", session.expires_at.to_string()),
-    ];
-    fields.extend(session.account.map(|account| ("u", account.to_string())));
-    fields.extend(session.number.map(|number| ("k", number.to_string())));
-    fields
-}
-
-/// What stands under the key of a family.
-pub(super) fn family_fields(family: &Family) -> Vec<(&'static str, String)> {
-    let mut fields = vec![
-        ("c", family.customer.as_str().to_owned()),
-        ("d", hex(&family.current)),
-        ("i", family.issued_at.to_string()),
-        ("e", family.expires_at.to_string()),
-    ];
-    if let Some(Predecessor { digest, until }) = family.predecessor {
-        fields.push(("p", hex(&digest)));
-        // Nobody waits for an answer under this name.
-        fields.push(if until == UNANSWERED { ("r", "moved".to_owned()) } else { ("g", until.to_string()) });
-    }
-    fields.extend(family.account.map(|account| ("u", account.to_string())));
-    fields.extend(family.number.map(|number| ("k", number.to_string())));
-    fields
-}
-
-pub(super) fn session(digest: &SessionDigest, fields: &[(String, String)]) -> Option<Session> {
-    let number = |name| field(fields, name)?.parse().ok();
-    let login = match field(fields, "n") {
-        Some(login) => LoginId::parse(login)?,
-        // Of a version that knew no logins.
-        None => LoginId::of(digest),
-    };
-    Some(Session {
-        customer: Identifier::from_store(field(fields, "c")?),
-        login,
-        issued_at: number("i")?,
-        last_seen: number("l")?,
-        expires_at: number("e")?,
-        agent: Agent::from_word(field(fields, "a").unwrap_or_default()),
-        account: account(fields)?,
-        number: number_of(fields)?,
-    })
-}
-
-pub(super) fn family(fields: &[(String, String)]) -> Option<Family> {
-    Some(Family {
-        customer: Identifier::from_store(field(fields, "c")?),
-        issued_at: field(fields, "i")?.parse().ok()?,
-        expires_at: field(fields, "e")?.parse().ok()?,
-        current: unhex(field(fields, "d")?)?,
-        predecessor: match field(fields, "p") {
-            None => None,
-            Some(digest) => Some(Predecessor {
-                digest: unhex(digest)?,
-                until: match (field(fields, "r"), field(fields, "g")) {
-                    (Some(_), _) => UNANSWERED,
-                    (None, Some(until)) => until.parse().ok()?,
-                    (None, None) => 0,
-                },
-            }),
-        },
-        account: account(fields)?,
-        number: number_of(fields)?,
-    })
-}
-
-/// The account that a login is of; `None` where this is none.
-fn account(fields: &[(String, String)]) -> Option<Option<AccountStamp>> {
-    field(fields, "u").map_or(Some(None), |text| AccountStamp::parse(text).map(Some))
-}
-
-/// The number that it bears; `None` where this is none.
-fn number_of(fields: &[(String, String)]) -> Option<Option<u64>> {
-    field(fields, "k").map_or(Some(None), |text| text.parse().ok().map(Some))
-}
-
-pub(super) fn field<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-}
-
 /// A prefix in which nothing is a pattern.
 pub(super) fn escaped(prefix: &str) -> String {
     prefix
         .chars()
         .flat_map(|c| ['*', '?', '[', ']', '\\'].contains(&c).then_some('\\').into_iter().chain([c]))
         .collect()
-}
-
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

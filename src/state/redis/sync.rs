@@ -12,16 +12,14 @@ use redis::{RedisResult, cmd};
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::Kind;
-use super::connect::{Address, Connection, address};
-use super::rules::{MARGIN, Status};
-use super::store::{Inner, locked};
+use super::backoff::{BEAT, pause};
+use super::connection::{Address, Connection, address};
+use super::mutex::locked;
+use super::rules::{MARGIN, PAGE, Status};
+use super::settings::Kind;
+use super::store::Inner;
 use crate::hex::unhex;
-use crate::secret::random_bytes;
 use crate::state::revocation::Rule;
-
-/// How often the store is asked.
-pub(super) const BEAT: Duration = Duration::from_millis(250);
 
 /// How soon credentials that the store does not take are tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -29,15 +27,11 @@ const RETRY: Duration = Duration::from_secs(5);
 /// Without a heartbeat that came back for so long, in milliseconds, nothing is heard any more: listen anew.
 const DEAF: u64 = 2_000;
 
-/// How many rules are read at once, where the network allows it, and where it is slow.
-pub(super) const PAGE: usize = 10_000;
+/// Fewest rules read at once, where the network is slow.
 const SMALLEST_PAGE: usize = 100;
 
 /// After so many rules something else may run.
 const YIELD: usize = 500;
-
-/// The longest pauses after the second failure in turn, and after many.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// A link that has served for so long was a good one.
 const GOOD: Duration = Duration::from_secs(2);
@@ -96,14 +90,6 @@ async fn renewed(inner: &Inner) -> (Connection, PubSub) {
         }
         let _ = timeout(RETRY, inner.renewed.notified()).await;
     }
-}
-
-/// How long after so many failures in turn the next try is: at once, and then longer and longer, by chance: all replicas
-/// lose the store at the same time.
-pub(super) fn pause(failures: u32) -> Duration {
-    let Some(doubled) = failures.checked_sub(1) else { return Duration::ZERO };
-    let longest = (PAUSES.0 * 2_u32.pow(doubled.min(8))).min(PAUSES.1);
-    longest.mul_f64(0.5 + f64::from(u16::from_be_bytes(random_bytes())) / f64::from(u16::MAX) / 2.0)
 }
 
 /// Serves until something is wrong; says what, and whether there was a link.
@@ -211,7 +197,7 @@ async fn ask_all(inner: &Inner, mut connection: Connection, serves: &AtomicBool)
             // `is_lost` is about to say so.
             pending::<()>().await;
         }
-        inner.chores.look(inner, status, begun.is_none());
+        inner.chores.look(&inner.revocations, status, begun.is_none());
         if let Err(reason) = within(inner, heartbeat(inner, &mut connection)).await {
             return reason;
         }
@@ -275,21 +261,5 @@ async fn within<T>(inner: &Inner, exchange: impl Future<Output = RedisResult<T>>
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("it does not answer in time".to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_try_is_at_once_and_later_ones_come_ever_later_by_chance() {
-        assert_eq!(pause(0), Duration::ZERO);
-        for (failures, longest) in [(1, 100), (2, 200), (3, 400), (5, 1_600), (6, 2_000), (u32::MAX, 2_000)] {
-            let longest = Duration::from_millis(longest);
-            let all: Vec<Duration> = (0..50).map(|_| pause(failures)).collect();
-            assert!(all.iter().all(|pause| *pause <= longest && *pause >= longest / 2), "{failures}: {all:?}");
-            assert!(all.iter().any(|pause| *pause != all[0]), "{all:?}");
-        }
     }
 }

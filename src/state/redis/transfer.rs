@@ -11,10 +11,11 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, cmd};
 use tokio::time::timeout;
 
-use super::connect::{self, Connection, connect};
+use super::connect::{self, connect};
 use super::connect_log::ConnectLog;
+use super::connection::Connection;
+use super::settings::{Kind, Settings};
 use super::store::{Inner, escaped};
-use super::{Kind, Settings};
 use crate::state::archive::ArchiveFault;
 use crate::state::revocation::Revocations;
 pub use export::export;

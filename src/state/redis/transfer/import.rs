@@ -12,10 +12,10 @@ use crate::state::archive::{ArchiveFault, Contents, Reader, Record};
 use crate::state::codec::Kept;
 use crate::state::customer_logins::LoginKind;
 use crate::state::login_lockout::{AttemptKey, Failures, NOBODY};
-use crate::state::redis::Kind;
-use crate::state::redis::connect::Connection;
+use crate::state::redis::connection::Connection;
+use crate::state::redis::fields::{ends, family_fields, session_fields};
 use crate::state::redis::rules::Put;
-use crate::state::redis::store::{ends, family_fields, session_fields};
+use crate::state::redis::settings::Kind;
 use crate::state::session::{LoginId, SessionDigest};
 
 /// How many logins of one second are told apart by their order, as a power of two: fewer than a second has microseconds.
