@@ -59,6 +59,30 @@ pub struct Costs {
     pub network: Cost,
 }
 
+/// One failed attempt, as it counts for its name or for its network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FailedAttempt {
+    /// The key that it counts for.
+    pub(super) key: AttemptKey,
+    /// The name that was tried, from whatever network; or [`NOBODY`].
+    pub(super) who: AttemptKey,
+    /// The spelling of that name.
+    pub(super) spelling: Spelling,
+    pub(super) cost: Cost,
+}
+
+impl AttemptKeys {
+    /// The failure as it counts for the network.
+    pub(super) fn of_network(&self, costs: Costs) -> FailedAttempt {
+        FailedAttempt { key: self.network, who: NOBODY, spelling: ANY_SPELLING, cost: costs.network }
+    }
+
+    /// The failure as it counts for the name in this network.
+    pub(super) fn of_name(&self, costs: Costs) -> FailedAttempt {
+        FailedAttempt { key: self.name, who: self.who, spelling: self.spelling, cost: costs.name }
+    }
+}
+
 /// What is known of one key. Times are in milliseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Failures {

@@ -12,6 +12,7 @@ mod commit;
 mod connect;
 mod connect_log;
 mod connection;
+mod counters;
 mod customers;
 mod dial;
 mod failures;
@@ -24,6 +25,7 @@ mod rule_log;
 mod rules;
 mod scripts;
 mod sentinels;
+mod sessions;
 mod settings;
 mod store;
 mod sync;
@@ -34,20 +36,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, RedisResult, cmd};
+use redis::{Cmd, Pipeline, RedisResult};
 use tokio::runtime::Handle;
 
-use super::login_lockout::{ANY_SPELLING, AttemptKey, AttemptKeys, Attempts, Cost, Costs, Failures, NOBODY, Spelling};
-use super::replay::OnceId;
-use super::revocation::{Revocations, Rule};
-use super::session::{Session, SessionDigest};
-use super::{Taken, Unavailable};
-use crate::hex::hex;
+use super::Unavailable;
+use super::login_lockout::Attempts;
+use super::revocation::Revocations;
 use access::Access;
 use commit::Commits;
 use connect_log::ConnectLog;
 use connection::Connection;
-use fields::{failures_from, session};
 pub use listing::Among;
 use mutex::locked;
 use sentinels::Sentinels;
@@ -147,158 +145,9 @@ impl Redis {
         Duration::from_micros(self.inner.propagation.load(Ordering::Relaxed))
     }
 
-    /// Keeps new sessions, each for as long as it can be live.
-    pub(super) async fn begin(&self, sessions: &[(SessionDigest, Session)]) -> Result<(), Unavailable> {
-        for some in sessions.chunks(self.at_once(sessions.len())) {
-            let mut pipeline = Pipeline::new();
-            for (digest, session) in some {
-                self.inner.put(&mut pipeline, digest, session);
-            }
-            self.write(pipeline).await?;
-        }
-        Ok(())
-    }
-
-    /// The session of this digest.
-    pub(super) async fn find(&self, digest: &SessionDigest) -> Result<Option<Session>, Unavailable> {
-        let mut get = cmd("HGETALL");
-        get.arg(self.inner.session_key(digest));
-        let fields: Vec<(String, String)> = self.one(get).await?;
-        if fields.is_empty() { Ok(None) } else { session(digest, &fields).map(Some).ok_or(Unavailable) }
-    }
-
-    /// Notes that a session was used; the store hears of it soon.
-    pub(super) fn touch(&self, digest: SessionDigest, session: Session) {
-        self.inner.touch(digest, session);
-    }
-
-    /// Ends a session. The rule comes first: it ends the copies of other replicas, and should the rest be lost, it is
-    /// over all the same.
-    pub(super) async fn end(&self, digest: &SessionDigest, rule: &Rule) -> Result<(), Unavailable> {
-        self.revoke(std::slice::from_ref(rule)).await?;
-        let mut pipeline = Pipeline::new();
-        pipeline.cmd("DEL").arg(self.inner.session_key(digest)).ignore();
-        self.write(pipeline).await
-    }
-
-    /// Puts rules in force everywhere.
-    pub(super) async fn revoke(&self, rules: &[Rule]) -> Result<(), Unavailable> {
-        let rules = rules.to_vec();
-        self.acknowledged(move |inner: Arc<Inner>, mut connection: Connection| async move {
-            inner.send_rules(&mut connection, &rules, true).await
-        })
-        .await
-    }
-
     /// How many commands go in one pipeline: in a cluster a pipeline is for one slot.
     fn at_once(&self, all: usize) -> usize {
         if matches!(self.inner.settings.kind, Kind::Cluster(_)) { 1 } else { all.max(1) }
-    }
-
-    /// What is known of these keys, in their order.
-    pub(super) async fn failures(&self, keys: [AttemptKey; 2]) -> Result<[Failures; 2], Unavailable> {
-        // At once, and not in one command: in a cluster they are in different slots.
-        let (one, other) = tokio::join!(self.failures_of(&keys[0]), self.failures_of(&keys[1]));
-        Ok([one?, other?])
-    }
-
-    async fn failures_of(&self, key: &AttemptKey) -> Result<Failures, Unavailable> {
-        let mut get = cmd("HMGET");
-        get.arg(self.inner.attempt_key(key)).arg("n").arg("f").arg("l").arg("s").arg("w");
-        let (count, forgotten_at, locked_until, spelling, who): FailuresValue = self.one(get).await?;
-        Ok(failures_from((count, forgotten_at, locked_until, spelling), who.as_deref()))
-    }
-
-    /// Counts a failure at `now`, in milliseconds since 1970: of the network, and where it counts there, of the name.
-    pub(super) async fn fail(&self, keys: AttemptKeys, costs: Costs, now: u64) -> Result<(), Unavailable> {
-        self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
-            let counts =
-                fail_one(&inner, &mut connection, &keys.network, &NOBODY, ANY_SPELLING, costs.network, now).await?;
-            if counts {
-                fail_one(&inner, &mut connection, &keys.name, &keys.who, keys.spelling, costs.name, now).await?;
-                let ends = costs.name.longest.saturating_mul(2).saturating_add(costs.name.delay);
-                let (index, mut pipeline) = (inner.name_key(&keys.who), Pipeline::new());
-                pipeline.cmd("SADD").arg(&index).arg(hex(&keys.name)).ignore();
-                pipeline.cmd("PEXPIRE").arg(&index).arg(ends).ignore();
-                pipeline.query_async::<()>(&mut connection).await?;
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    /// The same where nobody waits for it.
-    pub(super) fn fail_later(&self, keys: AttemptKeys, costs: Costs, now: u64) {
-        let store = self.clone();
-        self.control.spawn(async move { store.fail(keys, costs, now).await });
-    }
-
-    /// Forgets what failed under a name, where that was spelled alike, and takes it from what its network failed.
-    pub(super) async fn forgive(&self, keys: AttemptKeys, now: u64) -> Result<(), Unavailable> {
-        self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
-            let mut forgive = inner.scripts.forgive.key(inner.attempt_key(&keys.name));
-            let forgiven: u64 = forgive.arg(now).arg(keys.spelling).invoke_async(&mut connection).await?;
-            if forgiven > 0 {
-                let mut excuse = inner.scripts.excuse.key(inner.attempt_key(&keys.network));
-                excuse.arg(forgiven).invoke_async::<i64>(&mut connection).await?;
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    /// Whether it is noted that somebody was right.
-    pub(super) async fn was_right(&self, key: &AttemptKey) -> Result<bool, Unavailable> {
-        let mut exists = cmd("EXISTS");
-        exists.arg(self.inner.right_key(key));
-        self.one(exists).await
-    }
-
-    /// Notes for so many milliseconds that somebody was right; nobody waits for it.
-    pub(super) fn note_right(&self, key: AttemptKey, millis: u64) {
-        let mut set = cmd("SET");
-        set.arg(self.inner.right_key(&key)).arg(1).arg("PX").arg(millis);
-        let store = self.clone();
-        self.control.spawn(async move { store.one::<()>(set).await });
-    }
-
-    /// Takes up to `wanted` calls of a rate limit, by the clock of the store.
-    pub(super) async fn take(
-        &self,
-        key: &AttemptKey,
-        each: u64,
-        burst: u64,
-        wanted: u64,
-    ) -> Result<Taken, Unavailable> {
-        let key = format!("{}l:{}", self.inner.settings.prefix, hex(key));
-        let (granted, left, wait, full): (u64, u64, u64, u64) = self
-            .run(move |inner, mut connection| async move {
-                let mut invocation = inner.scripts.take.key(key);
-                invocation.arg(each).arg(burst).arg(wanted).invoke_async(&mut connection).await
-            })
-            .await?;
-        Ok(Taken { granted, left, wait, full })
-    }
-
-    /// Counts up to `wanted` calls towards `most`; how many were granted, and how many there were in all.
-    pub(super) async fn count(&self, name: &str, wanted: u64, most: u64, ends: u64) -> Result<(u64, u64), Unavailable> {
-        let key = format!("{}q:{name}", self.inner.settings.prefix);
-        self.run(move |inner, mut connection| async move {
-            let mut invocation = inner.scripts.count.key(key);
-            invocation.arg(wanted).arg(most).arg(ends).invoke_async(&mut connection).await
-        })
-        .await
-    }
-
-    /// Uses an id that is then known for so many seconds; whether this is the first time.
-    pub(super) async fn use_once(&self, id: &OnceId, seconds: u64) -> Result<bool, Unavailable> {
-        let mut set = cmd("SET");
-        set.arg(format!("{}u:{}", self.inner.settings.prefix, hex(id))).arg(1).arg("NX").arg("EX").arg(seconds);
-        self.acknowledged(move |_, mut connection: Connection| async move {
-            let first: Option<String> = set.query_async(&mut connection).await?;
-            Ok(first.is_some())
-        })
-        .await
     }
 
     async fn one<T: redis::FromRedisValue + Send + 'static>(&self, command: Cmd) -> Result<T, Unavailable> {
@@ -374,24 +223,4 @@ impl Redis {
         });
         task.await.map_err(|_| Unavailable)?
     }
-}
-
-/// What stands under a key of failures: how many, when they are forgotten, until when it is locked, how the name was
-/// spelled, whose they are.
-type FailuresValue = (Option<u64>, Option<u64>, Option<u64>, Option<u64>, Option<String>);
-
-/// Whether the failure counts.
-async fn fail_one(
-    inner: &Inner,
-    connection: &mut Connection,
-    key: &AttemptKey,
-    who: &AttemptKey,
-    spelling: Spelling,
-    cost: Cost,
-    now: u64,
-) -> RedisResult<bool> {
-    let mut invocation = inner.scripts.fail.key(inner.attempt_key(key));
-    let who = if *who == NOBODY { String::new() } else { hex(who) };
-    invocation.arg(cost.free).arg(cost.delay).arg(cost.longest).arg(now).arg(spelling).arg(who);
-    invocation.invoke_async(connection).await
 }

@@ -3,7 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::sync::OnceLock;
 
-use super::{ANY_SPELLING, AttemptKey, AttemptKeys, Cost, Costs, Failures, NOBODY, Spelling};
+use super::{AttemptKey, AttemptKeys, Costs, FailedAttempt, Failures};
 use crate::state::sharded_map::{PARTS, Shards};
 
 /// The failures that this process knows, and who was right.
@@ -56,13 +56,11 @@ impl Attempts {
     /// had to make room and what is known now.
     pub(in crate::state) fn fail(
         &self,
-        key: AttemptKey,
-        who: AttemptKey,
-        spelling: Spelling,
-        cost: Cost,
+        attempt: FailedAttempt,
         now: u64,
         note: impl FnOnce(&[AttemptKey], Option<Failures>),
     ) -> Option<Failures> {
+        let FailedAttempt { key, who, spelling, cost } = attempt;
         self.known.part(&key, |part| {
             let mut evicted = Vec::new();
             if part.len() >= self.most && !part.contains_key(&key) {
@@ -89,11 +87,10 @@ impl Attempts {
         now: u64,
         note: impl Fn(&AttemptKey, &[AttemptKey], Option<Failures>),
     ) -> Vec<(AttemptKey, Failures)> {
-        let fail = |key: AttemptKey, who, spelling, cost| {
-            self.fail(key, who, spelling, cost, now, |evicted, counted| note(&key, evicted, counted))
-        };
-        let of_network = fail(keys.network, NOBODY, ANY_SPELLING, costs.network);
-        let of_name = of_network.and_then(|_| fail(keys.name, keys.who, keys.spelling, costs.name));
+        let fail =
+            |attempt: FailedAttempt| self.fail(attempt, now, |evicted, counted| note(&attempt.key, evicted, counted));
+        let of_network = fail(keys.of_network(costs));
+        let of_name = of_network.and_then(|_| fail(keys.of_name(costs)));
         let (of_network, of_name) = (of_network.map(|one| (keys.network, one)), of_name.map(|one| (keys.name, one)));
         of_network.into_iter().chain(of_name).collect()
     }
@@ -207,12 +204,17 @@ impl Attempts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::login_lockout::{Cost, NOBODY};
 
     const COST: Cost = Cost { free: 3, delay: 1_000, longest: 60_000 };
 
     const MOST: usize = 8 * PARTS;
 
     const COSTS: Costs = Costs { name: COST, network: Cost { free: 10, ..COST } };
+
+    fn attempt(key: AttemptKey, cost: Cost) -> FailedAttempt {
+        FailedAttempt { key, who: NOBODY, spelling: 7, cost }
+    }
 
     fn keys(name: u8) -> AttemptKeys {
         AttemptKeys { name: [name; 16], network: [255; 16], right: [name + 100; 16], spelling: 7, who: [name; 16] }
@@ -287,7 +289,7 @@ mod tests {
             ([1; 16], Failures { count: 4, forgotten_at: 9_000, locked_until: 5_000, spelling: 7, who: NOBODY });
         attempts.learn(key, Failures::default(), shared);
         assert_eq!(attempts.of(&key), shared);
-        attempts.fail(key, NOBODY, 7, COST, 6_000, |_, _| ());
+        attempts.fail(attempt(key, COST), 6_000, |_, _| ());
         attempts.learn(key, shared, Failures::default());
         assert_eq!(attempts.of(&key).count, 5);
         attempts.learn(key, attempts.of(&key), Failures::default());
@@ -317,7 +319,7 @@ mod tests {
         // Also where each of them locks.
         for cost in [COST, Cost { free: 0, ..COST }] {
             for number in 0..2 * MOST {
-                attempts.fail(key(number), NOBODY, 7, cost, 1, |gone, _| evicted.set(evicted.get() + gone.len()));
+                attempts.fail(attempt(key(number), cost), 1, |gone, _| evicted.set(evicted.get() + gone.len()));
                 assert!(attempts.known.len() <= MOST);
             }
         }

@@ -1,6 +1,8 @@
 //! Failed attempts, counted and forgiven here and in the store.
 
-use crate::state::login_lockout::{ANY_SPELLING, AttemptKey, AttemptKeys, Cost, Costs, Failures, NOBODY, RIGHT_FOR};
+use crate::state::login_lockout::{
+    ANY_SPELLING, AttemptKey, AttemptKeys, Cost, Costs, FailedAttempt, Failures, NOBODY, RIGHT_FOR,
+};
 use crate::state::redis::Redis;
 use crate::state::{State, Store, Unavailable, UnlessLeft, codec};
 
@@ -60,7 +62,8 @@ impl State {
 
     /// One more came than may wait in this process. Only this process counts that.
     pub fn crowd(&self, crowd: AttemptKey, cost: Cost, now: u64) {
-        self.attempts.fail(crowd, NOBODY, ANY_SPELLING, cost, now, |evicted, _| self.delete_attempts(evicted));
+        let attempt = FailedAttempt { key: crowd, who: NOBODY, spelling: ANY_SPELLING, cost };
+        self.attempts.fail(attempt, now, |evicted, _| self.delete_attempts(evicted));
     }
 
     /// What this process has forgotten does not stay in its file either.
