@@ -1,8 +1,8 @@
-//! State that several replicas share: Redis or Valkey, alone, behind sentinels, or a cluster.
+//! State that several replicas share: Redis or Valkey, standalone, behind sentinels, or as a cluster.
 //!
-//! Every operation has an end within its timeout, and none is tried while the store is known to be away. One task
-//! (`sync`) keeps the connection, listens to what other replicas do, and polls what it might have missed. Another
-//! (`sentinels`) asks where the master is. What grows (`background`) has a connection of its own.
+//! Every operation ends within its timeout, and none is tried while the store is known to be unreachable. The task
+//! `sync` keeps the connection, listens to other replicas, and polls for what it might have missed; `sentinels` asks
+//! where the master is; `background` does what no call waits for, on a connection of its own.
 
 pub mod access;
 mod background;
@@ -52,25 +52,25 @@ use sentinels::Sentinels;
 pub use settings::{Kind, Settings};
 use store::Inner;
 
-/// The shared store.
+/// A handle to the shared store.
 #[derive(Clone)]
 pub(super) struct Redis {
     inner: Arc<Inner>,
     control: Handle,
-    /// Where writes go that replicas must have.
+    /// Queue of writes that replicas must have; `None` if none must.
     commits: Option<Commits>,
 }
 
-/// A copy is good for so long after the last proof that nothing was missed, in milliseconds.
+/// How long a cached session is current after the last heartbeat, in milliseconds.
 const FRESH: u64 = 1_000;
 
-/// No more uses of sessions wait to be told than this many; what is lost is when they were last used.
+/// Most uses of sessions that wait to be sent; of more, the time of last use is lost.
 const MAX_TOUCHED: usize = 100_000;
 
-/// Connects once.
+/// Connects once, to try it.
 ///
 /// # Errors
-/// Why that failed.
+/// The reason that it failed.
 pub(super) async fn try_connect(settings: &Settings) -> Result<(), String> {
     let (sentinels, log) = (Sentinels::of(settings), ConnectLog::silent());
     tokio::select! {
@@ -84,7 +84,7 @@ pub(super) async fn try_connect(settings: &Settings) -> Result<(), String> {
 }
 
 impl Redis {
-    /// Connects, and connects again, for as long as the process lives.
+    /// Starts the tasks that connect, and reconnect for as long as the process lives.
     pub(super) fn start(
         settings: Settings,
         revocations: Arc<Revocations>,
@@ -104,7 +104,7 @@ impl Redis {
         Self { inner, control, commits }
     }
 
-    /// Takes other credentials: for every connection from now on, and the present one is replaced once another is open.
+    /// Replaces the credentials: every new connection uses them, and the present one is replaced once another is open.
     pub(super) fn renew(&self, access: Arc<Access>) {
         if self.inner.settings.access.load().as_ref() != access.as_ref() {
             self.inner.settings.access.store(access);
@@ -112,40 +112,40 @@ impl Redis {
         }
     }
 
-    /// Whether the store answers.
+    /// Returns whether the store is reachable.
     pub(super) fn is_up(&self) -> bool {
         self.inner.link.load().is_some()
     }
 
-    /// Which time of listening this is, where nothing can have been missed.
+    /// Number of the present subscription; `None` if news may have been missed.
     pub(super) fn listening(&self) -> Option<u32> {
         let heard = self.inner.heard.load(Ordering::Acquire);
         let fresh = heard > 0 && self.inner.millis().saturating_sub(heard) <= FRESH;
         fresh.then(|| self.inner.listening.load(Ordering::Acquire))
     }
 
-    /// How long ago it was that nothing could have been missed in this time of listening.
+    /// Time since the last heartbeat of this subscription; `None` if there was none.
     pub(super) fn heard_ago(&self, listening: u32) -> Option<Duration> {
         let (then, heard) = *locked(&self.inner.last_heard);
         (then == listening && heard > 0).then(|| Duration::from_millis(self.inner.millis().saturating_sub(heard)))
     }
 
-    /// Since when there may be rules that this process does not know.
+    /// How long there may have been rules that this process does not know.
     pub(super) fn staleness(&self) -> Duration {
         Duration::from_millis(self.inner.millis().saturating_sub(self.inner.synced.load(Ordering::Acquire)))
     }
 
-    /// Whether all rules have been known at any time.
+    /// Returns whether all rules have been known at any time.
     pub(super) fn has_synced(&self) -> bool {
         self.inner.synced.load(Ordering::Acquire) > 0
     }
 
-    /// How long news take from one replica to another, as last measured.
+    /// Last measured delay of news from one replica to another.
     pub(super) fn propagation(&self) -> Duration {
         Duration::from_micros(self.inner.propagation.load(Ordering::Relaxed))
     }
 
-    /// How many commands go in one pipeline: in a cluster a pipeline is for one slot.
+    /// Commands per pipeline: one in a cluster, where a pipeline is for one slot.
     fn at_once(&self, all: usize) -> usize {
         if matches!(self.inner.settings.kind, Kind::Cluster(_)) { 1 } else { all.max(1) }
     }
@@ -154,7 +154,7 @@ impl Redis {
         self.run(move |_, mut connection| async move { command.query_async(&mut connection).await }).await
     }
 
-    /// Runs commands, and waits until as many replicas as wanted have them.
+    /// Runs commands; returns once as many replicas as configured have them.
     async fn write(&self, pipeline: Pipeline) -> Result<(), Unavailable> {
         self.acknowledged(
             move |_, mut connection: Connection| async move { pipeline.query_async(&mut connection).await },
@@ -162,7 +162,7 @@ impl Redis {
         .await
     }
 
-    /// Runs an operation that writes, and waits until as many replicas as wanted have it.
+    /// Runs an operation that writes; returns once as many replicas as configured have it.
     async fn acknowledged<T, F>(
         &self,
         operation: impl FnOnce(Arc<Inner>, Connection) -> F + Send + 'static,
@@ -179,7 +179,7 @@ impl Redis {
         commits.write(&self.inner, move |connection| operation(inner, connection)).await
     }
 
-    /// Runs an operation that reads a lot, and that no call waits for, on a connection of its own.
+    /// Runs an operation that reads a lot, and that no call waits for, on the background connection.
     async fn beside<T, F>(
         &self,
         operation: impl FnOnce(Arc<Inner>, Connection) -> F + Send + 'static,
@@ -199,7 +199,7 @@ impl Redis {
         task.await.map_err(|_| Unavailable)?.map_err(|_| Unavailable)
     }
 
-    /// Runs an operation where the connections live, within its time.
+    /// Runs an operation on the control runtime, within its timeout.
     async fn run<T, F>(&self, operation: impl FnOnce(Arc<Inner>, Connection) -> F) -> Result<T, Unavailable>
     where
         T: Send + 'static,

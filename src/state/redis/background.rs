@@ -1,4 +1,4 @@
-//! What is done beside the calls, on a connection of its own: whatever becomes of it, no call waits or fails.
+//! Background work, on a connection of its own: no call waits for it or fails with it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,13 +21,13 @@ use super::store::{Inner, is_away};
 use crate::state::revocation::Rule;
 use crate::state::session::{Session, SessionDigest};
 
-/// How many rules, or uses of sessions, are sent at once.
+/// Rules, or uses of sessions, sent at once.
 const CHUNK: usize = 500;
 
-/// How soon the rules are compared again.
+/// Shortest interval between two comparisons of the rules.
 const COMPARE: Duration = Duration::from_secs(1);
 
-/// Does them whenever there are some, while the store is there.
+/// Does the background work whenever there is some and the store is reachable.
 pub(super) async fn keep(inner: Arc<Inner>) {
     let (mut failures, mut compared) = (0, None::<Instant>);
     loop {
@@ -70,7 +70,7 @@ async fn all(inner: &Inner, compares: bool) -> RedisResult<()> {
     tell_touched(inner).await
 }
 
-/// Tells the store which sessions were used. What it was not told of waits for the next time.
+/// Sends the uses of sessions. Those not sent wait for the next time.
 async fn tell_touched(inner: &Inner) -> RedisResult<()> {
     loop {
         let some: HashMap<SessionDigest, Session> = {
@@ -110,7 +110,7 @@ async fn told(inner: &Inner, connection: &mut Connection, touched: &[(&SessionDi
     pipeline.query_async(connection).await
 }
 
-/// Sends the rules that are in force here and that the store has given no number: it was away.
+/// Sends the rules in force here that the store has not numbered: it was unreachable.
 async fn send_pending(inner: &Inner) -> RedisResult<()> {
     let pending = inner.revocations.between(0, 0, CHUNK);
     if pending.is_empty() {
@@ -119,7 +119,7 @@ async fn send_pending(inner: &Inner) -> RedisResult<()> {
     inner.beside(async |mut connection| inner.send_rules(&mut connection, &pending, true).await).await
 }
 
-/// Has the store note subject and end of rules that an older version has put.
+/// Makes the store note subject and end of rules that an earlier version has put.
 async fn adopt(inner: &Inner) -> RedisResult<()> {
     let adopted = std::mem::take(&mut *locked(&inner.chores.adopted));
     for some in adopted.chunks(CHUNK) {
@@ -148,7 +148,8 @@ async fn adopt_some(inner: &Inner, rules: Vec<Numbered>) -> RedisResult<()> {
 }
 
 impl Inner {
-    /// Runs something on the connection that no call needs. It has as long as any operation, and its failure is its own.
+    /// Runs an operation on the background connection, within the timeout of any operation. Its failure does not affect
+    /// the link.
     pub(super) async fn beside<T>(&self, operation: impl AsyncFnOnce(Connection) -> RedisResult<T>) -> RedisResult<T> {
         let connection = self.connection_beside().await?;
         let outcome = match timeout(self.settings.timeout, operation(connection)).await {
@@ -175,7 +176,7 @@ impl Inner {
         Ok(connection.insert((listening, connected?.0)).1.clone())
     }
 
-    /// Notes that a session was used. There is a bound: what may be lost is when it was last used.
+    /// Notes the use of a session. Beyond the limit the time of last use is lost.
     pub(super) fn touch(&self, digest: SessionDigest, session: Session) {
         let mut touched = locked(&self.touched);
         if let Some(known) = touched.get_mut(&digest) {

@@ -1,16 +1,16 @@
-//! When the store is asked again: at a steady beat, and after failures later and later.
+//! Intervals between requests: a steady beat, and back-off after failures.
 
 use std::time::Duration;
 
 use crate::secret::random_bytes;
 
-/// How often the store is asked.
+/// Interval at which the store is polled.
 pub(super) const BEAT: Duration = Duration::from_millis(250);
 
-/// The longest pauses after the second failure in turn, and after many.
+/// Longest pause after the second failure in turn, and after many.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
-/// How long after so many failures in turn the next try is: at once, and then longer and longer, by chance: all replicas
+/// Pause before the next attempt after `failures` in turn: none, then longer and longer, with jitter, as all replicas
 /// lose the store at the same time.
 pub(super) fn pause(failures: u32) -> Duration {
     let Some(doubled) = failures.checked_sub(1) else { return Duration::ZERO };

@@ -1,4 +1,4 @@
-//! What there is to do beside the calls.
+//! Queue of background work.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -10,28 +10,28 @@ use super::mutex::locked;
 use super::rules::{Numbered, Status};
 use crate::state::revocation::Revocations;
 
-/// Not more rules wait to be looked at than this; what is left out is seen when all are.
+/// Most rules that wait to be looked at; those left out are seen when all are.
 const MAX_ADOPTED: usize = 20_000;
 
-/// What there is to do, and the connection for it.
+/// The pending background work, and its connection.
 #[derive(Default)]
 pub(super) struct Chores {
     pub(super) wanted: Notify,
-    /// With the time of listening in which it was made: after a failover it may lead elsewhere than the link does.
+    /// With the subscription during which it was made: after a failover it may lead elsewhere than the link.
     pub(super) connection: tokio::sync::Mutex<Option<(u32, Connection)>>,
-    /// The rules are to be compared with those of the store.
+    /// The rules must be compared with those of the store.
     pub(super) compares: AtomicBool,
-    /// By how many rules more the store was ahead when nothing was found missing: it has some that cannot be read here.
+    /// Number of rules by which the store was ahead when nothing was missing: it has some that cannot be read here.
     pub(super) ahead: AtomicI64,
-    /// The highest number of a rule when the store was last asked.
+    /// Highest number of a rule when the store was last asked.
     highest: AtomicU64,
-    /// All rules of the store are to be looked at: an older version has put some.
+    /// All rules of the store must be looked at: an earlier version has put some.
     pub(super) adopts_all: AtomicBool,
     pub(super) adopted: Mutex<Vec<Numbered>>,
 }
 
 impl Chores {
-    /// Notes what there is to do, as it stands after all news have been read.
+    /// Notes the work that this status of the store calls for, once all news have been read.
     pub(super) fn look(&self, revocations: &Revocations, status: Status, is_new_link: bool) {
         // Numbers go back where the store was emptied.
         let highest = self.highest.swap(revocations.highest(), Ordering::AcqRel);
@@ -45,7 +45,7 @@ impl Chores {
         self.wanted.notify_one();
     }
 
-    /// Rules that were read: those of an older version get what a later one notes beside them.
+    /// Queues rules that were read: those of an earlier version get what a later one notes beside them.
     pub(super) fn adopt(&self, rules: Vec<Numbered>) {
         let mut adopted = locked(&self.adopted);
         if adopted.len() + rules.len() <= MAX_ADOPTED {
@@ -54,7 +54,7 @@ impl Chores {
     }
 }
 
-/// By how many rules the store is ahead of what is known here.
+/// Number of rules that the store has more than this process.
 pub(super) fn ahead(revocations: &Revocations, status: Status) -> i64 {
     let here = i64::try_from(revocations.count_until(status.number)).unwrap_or(i64::MAX);
     i64::try_from(status.live).unwrap_or(i64::MAX).saturating_sub(here)

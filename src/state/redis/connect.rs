@@ -1,4 +1,4 @@
-//! Ways to the store: one server, the master that sentinels name, or a cluster.
+//! Connecting: to one server, to the master that sentinels name, or to a cluster.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::dial::{Names, listen, noted, open, within};
 use super::sentinels::Sentinels;
 use super::settings::{Kind, Settings};
 
-/// A connection for operations, and one that listens. Each failure on the way goes to the log.
+/// Connects: a connection for operations, and a subscription. Each failure on the way is logged.
 ///
 /// # Errors
 /// The last failure.
@@ -41,7 +41,7 @@ pub(super) async fn connect(
     Err(last)
 }
 
-/// A connection of its own to each server that has keys: to the one that `link` leads to, or to every master of a cluster.
+/// A new connection to each server that has keys: to the one that `link` leads to, or to every master of a cluster.
 pub(super) async fn nodes(
     settings: &Settings,
     link: &Connection,
@@ -62,7 +62,8 @@ pub(super) async fn nodes(
     Ok(nodes)
 }
 
-/// The masters of a cluster (CLUSTER SLOTS). One that does not know its own address has that of the first one configured.
+/// The masters of a cluster (CLUSTER SLOTS). One that does not know its own address has that of the first configured
+/// one.
 async fn masters(mut link: Connection, known: &[(String, u16)]) -> RedisResult<Vec<(String, u16)>> {
     // First and last slot, then the master, then its replicas; of each its host, port and more.
     let ranges: Vec<Vec<Value>> = cmd("CLUSTER").arg("SLOTS").query_async(&mut link).await?;
@@ -133,7 +134,7 @@ async fn single(settings: &Settings, access: &Access, host: &str, port: u16) -> 
     Ok((Connection::Single(connection, Arc::new((host.to_owned(), port))), events))
 }
 
-/// Whether a command is kept from us, or not offered at all: some services do so.
+/// Returns whether the command is forbidden or not offered, as by some hosted services.
 fn is_withheld(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
         || error.detail().is_some_and(|detail| detail.starts_with("unknown command"))

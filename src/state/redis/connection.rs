@@ -1,4 +1,4 @@
-//! A connection to the store that many operations share.
+//! A connection to the store, shared by many operations.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ pub(super) type Address = (String, u16);
 /// A connection that many operations share.
 #[derive(Clone)]
 pub(super) enum Connection {
-    /// To one server, and where it is.
+    /// To one server, with its address.
     Single(MultiplexedConnection, Arc<Address>),
     /// To the nodes of a cluster.
     Cluster(ClusterConnection),

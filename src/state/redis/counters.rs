@@ -1,4 +1,4 @@
-//! Calls counted for rate limits and quotas, and ids that are good once.
+//! Counters: calls of rate limits and quotas, and single-use ids.
 
 use super::Redis;
 use super::connection::Connection;
@@ -27,7 +27,7 @@ impl Redis {
         Ok(Taken { granted, left, wait, full })
     }
 
-    /// Counts up to `wanted` calls towards `most`; how many were granted, and how many there were in all.
+    /// Counts up to `wanted` calls towards `most`; returns those granted, and all calls counted.
     pub(in crate::state) async fn count(
         &self,
         name: &str,
@@ -43,7 +43,7 @@ impl Redis {
         .await
     }
 
-    /// Uses an id that is then known for so many seconds; whether this is the first time.
+    /// Marks an id as used for so many seconds; returns whether it was unused.
     pub(in crate::state) async fn use_once(&self, id: &OnceId, seconds: u64) -> Result<bool, Unavailable> {
         let mut set = cmd("SET");
         set.arg(format!("{}u:{}", self.inner.settings.prefix, hex(id))).arg(1).arg("NX").arg("EX").arg(seconds);

@@ -1,4 +1,4 @@
-//! One connection to one server: its name looked up, TCP, TLS, login.
+//! A connection to one server: DNS lookup, TCP, TLS, login.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use super::connection::address;
 use super::settings::Settings;
 use crate::dns;
 
-/// Bytes both ways.
+/// A byte stream.
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
@@ -43,7 +43,7 @@ pub(super) async fn open(
     .await
 }
 
-/// A connection that listens to one server.
+/// A subscription to one server.
 pub(super) async fn listen(
     settings: &Settings,
     credentials: &Credentials,
@@ -57,7 +57,7 @@ pub(super) async fn listen(
     .await
 }
 
-/// Looks names up for the nodes of a cluster, which are dialled elsewhere, so long as connecting may take.
+/// DNS resolver for the nodes of a cluster, with the time that connecting may take.
 pub(super) struct Names(pub(super) Duration);
 
 impl AsyncDNSResolver for Names {
@@ -73,7 +73,7 @@ impl AsyncDNSResolver for Names {
     }
 }
 
-/// Where a name leads. The last address that is known leaves time to connect there.
+/// The addresses of a name. Falling back to the last known address leaves time to connect there.
 async fn look_up(host: &str, port: u16, connect_timeout: Duration) -> io::Result<Vec<SocketAddr>> {
     dns::look_up_or_last(host, port, connect_timeout / 4).await.map_err(io::Error::other)
 }

@@ -1,4 +1,4 @@
-//! Failed attempts: counted, forgiven, listed for operators, cleared by them.
+//! Failed attempts: counted, forgiven, listed for operators and cleared by them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::state::login_lockout::{AttemptKey, AttemptKeys, Costs, FailedAttempt,
 use redis::{Pipeline, RedisResult, cmd};
 
 impl Redis {
-    /// What is known of these keys, in their order.
+    /// The failure counters of these keys, in their order.
     pub(in crate::state) async fn failures(&self, keys: [AttemptKey; 2]) -> Result<[Failures; 2], Unavailable> {
         // At once, and not in one command: in a cluster they are in different slots.
         let (one, other) = tokio::join!(self.failures_of(&keys[0]), self.failures_of(&keys[1]));
@@ -28,7 +28,7 @@ impl Redis {
         Ok(failures_from((count, forgotten_at, locked_until, spelling), who.as_deref()))
     }
 
-    /// Counts a failure at `now`, in milliseconds since 1970: of the network, and where it counts there, of the name.
+    /// Counts a failure at `now`, in milliseconds since 1970: of the network and, if it counts there, of the name.
     pub(in crate::state) async fn fail(&self, keys: AttemptKeys, costs: Costs, now: u64) -> Result<(), Unavailable> {
         self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
             let counts = fail_one(&inner, &mut connection, keys.of_network(costs), now).await?;
@@ -45,13 +45,13 @@ impl Redis {
         .await
     }
 
-    /// The same where nobody waits for it.
+    /// [`Self::fail`] without waiting for the store.
     pub(in crate::state) fn fail_later(&self, keys: AttemptKeys, costs: Costs, now: u64) {
         let store = self.clone();
         self.control.spawn(async move { store.fail(keys, costs, now).await });
     }
 
-    /// Forgets what failed under a name, where that was spelled alike, and takes it from what its network failed.
+    /// Forgets the failures of a name, if spelled alike, and subtracts them from its network's.
     pub(in crate::state) async fn forgive(&self, keys: AttemptKeys, now: u64) -> Result<(), Unavailable> {
         self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
             let mut forgive = inner.scripts.forgive.key(inner.attempt_key(&keys.name));
@@ -65,14 +65,14 @@ impl Redis {
         .await
     }
 
-    /// Whether it is noted that somebody was right.
+    /// Returns whether a successful login is noted under this key.
     pub(in crate::state) async fn was_right(&self, key: &AttemptKey) -> Result<bool, Unavailable> {
         let mut exists = cmd("EXISTS");
         exists.arg(self.inner.right_key(key));
         self.one(exists).await
     }
 
-    /// Notes for so many milliseconds that somebody was right; nobody waits for it.
+    /// Notes a successful login for so many milliseconds, without waiting for the store.
     pub(in crate::state) fn note_right(&self, key: AttemptKey, millis: u64) {
         let mut set = cmd("SET");
         set.arg(self.inner.right_key(&key)).arg(1).arg("PX").arg(millis);
@@ -80,7 +80,7 @@ impl Redis {
         self.control.spawn(async move { store.one::<()>(set).await });
     }
 
-    /// What has failed and is `wanted`, not more than `most`, of all nodes.
+    /// The failure counters that are `wanted`, at most `most`, of all nodes.
     pub(in crate::state) async fn attempts(
         &self,
         most: usize,
@@ -99,7 +99,7 @@ impl Redis {
         Ok(found)
     }
 
-    /// Forgets all failures of a name, and those of a network where one is named; how many keys there were. All replicas
+    /// Forgets all failures of a name, and those of a network if one is named; returns the number of keys. All replicas
     /// hear of it.
     pub(in crate::state) async fn clear_attempts(
         &self,
@@ -131,8 +131,8 @@ impl Redis {
     }
 }
 
-/// What stands under a key of failures: how many, when they are forgotten, until when it is locked, how the name was
-/// spelled, whose they are.
+/// The fields of a failure counter: number of failures, time at which they are forgotten, end of the lock, spelling,
+/// name.
 type FailuresValue = (Option<u64>, Option<u64>, Option<u64>, Option<u64>, Option<String>);
 
 /// Counts a failed attempt; `true` if it counts.

@@ -1,4 +1,4 @@
-//! The fields of hashes: sessions, families of refresh tokens and failed attempts, written and read.
+//! Fields of hashes: sessions, families of refresh tokens and failed attempts, encoded and decoded.
 
 use crate::customer::Identifier;
 use crate::hex::{hex, unhex};
@@ -7,16 +7,16 @@ use crate::state::login_lockout::{ANY_SPELLING, Failures, NOBODY};
 use crate::state::refresh_token::{Family, Predecessor, UNANSWERED};
 use crate::state::session::{Agent, LoginId, Session, SessionDigest};
 
-/// What stands under the key of a login.
+/// The fields and values of one hash.
 pub(super) type Fields = Vec<(String, String)>;
 
-/// Until when a session is kept: one that was idle for too long still names the login that a logout ends.
+/// Expiry of a session's key, in seconds since 1970: an idle session still names the login that a logout ends.
 pub(super) fn ends(session: &Session) -> u64 {
     // Redis counts in milliseconds, with a sign.
     session.expires_at.min(u64::MAX / 4_000)
 }
 
-/// What stands under the key of a session.
+/// The fields of a session.
 pub(super) fn session_fields(session: &Session) -> Vec<(&'static str, String)> {
     let mut fields = vec![
         ("c", session.customer.as_str().to_owned()),
@@ -31,7 +31,7 @@ pub(super) fn session_fields(session: &Session) -> Vec<(&'static str, String)> {
     fields
 }
 
-/// What stands under the key of a family.
+/// The fields of a family.
 pub(super) fn family_fields(family: &Family) -> Vec<(&'static str, String)> {
     let mut fields = vec![
         ("c", family.customer.as_str().to_owned()),
@@ -90,12 +90,12 @@ pub(super) fn family(fields: &[(String, String)]) -> Option<Family> {
     })
 }
 
-/// The account that a login is of; `None` where this is none.
+/// The account of a login, if any; `None` if it cannot be parsed.
 fn account(fields: &[(String, String)]) -> Option<Option<AccountStamp>> {
     field(fields, "u").map_or(Some(None), |text| AccountStamp::parse(text).map(Some))
 }
 
-/// The number that it bears; `None` where this is none.
+/// The revocation number, if any; `None` if it cannot be parsed.
 fn number_of(fields: &[(String, String)]) -> Option<Option<u64>> {
     field(fields, "k").map_or(Some(None), |text| text.parse().ok().map(Some))
 }
@@ -104,7 +104,7 @@ pub(super) fn field<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'
     fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
-/// What stands under a key of failures.
+/// Decodes a failure counter.
 pub(super) fn failures_in(fields: &Fields) -> Failures {
     let number = |name| field(fields, name).and_then(|text| text.parse().ok());
     failures_from((number("n"), number("f"), number("l"), number("s")), field(fields, "w"))

@@ -1,4 +1,4 @@
-//! Rules as the store has them: a log in the order of their numbers.
+//! The log of rules in the store, sorted by number.
 //!
 //! | key | type | what |
 //! |---|---|---|
@@ -14,7 +14,7 @@ use crate::state::revocation::Rule;
 use redis::{Pipeline, RedisResult, Script, ScriptInvocation, cmd};
 
 impl Inner {
-    /// Puts rules, those that have a number with that.
+    /// Puts rules, with their numbers if they have one; returns the numbers given.
     pub(super) async fn put_rules(
         &self,
         connection: &mut Connection,
@@ -36,14 +36,14 @@ impl Inner {
         Ok(numbers)
     }
 
-    /// No rule gets a number from now on that is not above all that are known here to have been given.
+    /// Raises the store's last number to the highest known here, so that every later rule gets a higher one.
     pub(super) async fn keep_number(&self, connection: &mut Connection) -> RedisResult<()> {
         let mut invocation = self.on_rules(&self.scripts.put_rules);
         invocation.arg("").arg(self.revocations.seen());
         invocation.invoke_async::<Vec<u64>>(connection).await.map(drop)
     }
 
-    /// Puts rules, and notes here which numbers they have there.
+    /// Puts rules, and notes their numbers here.
     pub(super) async fn send_rules(
         &self,
         connection: &mut Connection,
@@ -61,7 +61,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Removes what ended long ago, and says how things stand.
+    /// Removes rules that expired long ago; returns the status of the log.
     pub(super) async fn look(&self, connection: &mut Connection) -> RedisResult<Status> {
         let mut invocation = self.on_rules(&self.scripts.look);
         invocation.arg(MARGIN).arg(MOST_REMOVED);
@@ -70,7 +70,7 @@ impl Inner {
         Ok(Status { number, live: rules.saturating_sub(overdue), has_all_ends: rules == ends, time })
     }
 
-    /// Rules with numbers above `after` up to `last`, in their order.
+    /// Rules with numbers above `after` up to `last`, sorted.
     pub(super) async fn page(
         &self,
         connection: &mut Connection,
@@ -86,7 +86,7 @@ impl Inner {
         Ok(found.into_iter().map(|(text, number)| (text, number as u64)).collect())
     }
 
-    /// How many rules have numbers within each of these ranges: above the first, up to the second.
+    /// Number of rules within each of these ranges: above the first number, up to the second.
     pub(super) async fn counts(&self, connection: &mut Connection, ranges: &[(u64, u64)]) -> RedisResult<Vec<u64>> {
         let mut pipeline = Pipeline::new();
         for (after, last) in ranges {
@@ -95,7 +95,7 @@ impl Inner {
         pipeline.query_async(connection).await
     }
 
-    /// Which of these texts have no end noted: an older version put them.
+    /// Those of these rules without a noted expiry: an earlier version put them.
     pub(super) async fn without_end(
         &self,
         connection: &mut Connection,

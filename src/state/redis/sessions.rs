@@ -12,7 +12,7 @@ use crate::state::session::{Session, SessionDigest};
 use redis::{Pipeline, cmd};
 
 impl Redis {
-    /// Keeps new sessions, each for as long as it can be live.
+    /// Stores new sessions, each until its expiry.
     pub(in crate::state) async fn begin(&self, sessions: &[(SessionDigest, Session)]) -> Result<(), Unavailable> {
         for some in sessions.chunks(self.at_once(sessions.len())) {
             let mut pipeline = Pipeline::new();
@@ -32,13 +32,13 @@ impl Redis {
         if fields.is_empty() { Ok(None) } else { session(digest, &fields).map(Some).ok_or(Unavailable) }
     }
 
-    /// Notes that a session was used; the store hears of it soon.
+    /// Notes the use of a session; the store hears of it soon.
     pub(in crate::state) fn touch(&self, digest: SessionDigest, session: Session) {
         self.inner.touch(digest, session);
     }
 
-    /// Ends a session. The rule comes first: it ends the copies of other replicas, and should the rest be lost, it is
-    /// over all the same.
+    /// Ends a session. The rule comes first: it ends the copies of other replicas, and the session even if the rest is
+    /// lost.
     pub(in crate::state) async fn end(&self, digest: &SessionDigest, rule: &Rule) -> Result<(), Unavailable> {
         self.revoke(std::slice::from_ref(rule)).await?;
         let mut pipeline = Pipeline::new();
@@ -46,7 +46,7 @@ impl Redis {
         self.write(pipeline).await
     }
 
-    /// Puts rules in force everywhere.
+    /// Puts rules in force on every replica.
     pub(in crate::state) async fn revoke(&self, rules: &[Rule]) -> Result<(), Unavailable> {
         let rules = rules.to_vec();
         self.acknowledged(move |inner: Arc<Inner>, mut connection: Connection| async move {

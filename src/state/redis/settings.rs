@@ -1,4 +1,4 @@
-//! Where the store is, and how it is asked.
+//! Settings of the shared store.
 
 use std::time::Duration;
 
@@ -6,31 +6,31 @@ use arc_swap::ArcSwap;
 
 use super::access::Access;
 
-/// Where the store is, and how it is asked.
+/// Settings of the shared store.
 #[derive(Debug)]
 pub struct Settings {
-    /// What answers.
+    /// Kind and addresses of the servers.
     pub kind: Kind,
-    /// What stands before every key.
+    /// Prefix of every key.
     pub prefix: String,
-    /// How it is entered from the next connection on.
+    /// Credentials for the next connection.
     pub access: ArcSwap<Access>,
-    /// The number of the database.
+    /// Number of the database.
     pub database: i64,
-    /// How long an operation may take.
+    /// Timeout of an operation.
     pub timeout: Duration,
-    /// How long connecting may take.
+    /// Timeout of connecting.
     pub connect_timeout: Duration,
-    /// How many replicas must have a write before it is acknowledged.
+    /// Replicas that must have a write before it is acknowledged.
     pub replicas: u32,
 }
 
-/// What answers at the addresses.
+/// The kind of server at the addresses.
 #[derive(Debug)]
 pub enum Kind {
-    /// One server.
+    /// One server: host and port.
     Single(String, u16),
-    /// Sentinels, who know the master of this name.
+    /// Sentinels, and the name of the master.
     Sentinel(Vec<(String, u16)>, String),
     /// Some nodes of a cluster.
     Cluster(Vec<(String, u16)>),

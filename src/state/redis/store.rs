@@ -1,4 +1,4 @@
-//! What the operations and the link share: names of keys, what stands in them, and whether the store is there.
+//! State shared by all operations: connection, names of keys, news from other replicas.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -27,44 +27,45 @@ use crate::state::login_lockout::{AttemptKey, Attempts};
 use crate::state::revocation::Revocations;
 use crate::state::session::{Session, SessionDigest};
 
-/// What all operations share.
+/// State shared by all operations.
 pub(super) struct Inner {
     pub(super) settings: Settings,
     pub(super) scripts: Scripts,
     pub(super) revocations: Arc<Revocations>,
     pub(super) attempts: Arc<Attempts>,
-    /// Tells our own heartbeats from those of other replicas.
+    /// Random name that tells our own heartbeats from those of other replicas.
     pub(super) name: String,
     pub(super) link: ArcSwapOption<Connection>,
     pub(super) lost: Notify,
-    /// There are other credentials.
+    /// Signals new credentials.
     pub(super) renewed: Notify,
     pub(super) sentinels: Sentinels,
     pub(super) connect_log: ConnectLog,
     pub(super) was_up: AtomicBool,
     pub(super) started: Instant,
-    /// How often listening has begun.
+    /// Number of the present subscription.
     pub(super) listening: AtomicU32,
-    /// When the last heartbeat that came back was sent, in milliseconds since `started`; 0: none has.
+    /// Sending time of the last heartbeat that came back during this subscription, in milliseconds since `started`; 0
+    /// if none has.
     pub(super) heard: AtomicU64,
-    /// In which time of listening a heartbeat last came back at all, and when that was sent, likewise.
+    /// Subscription and sending time of the last heartbeat that ever came back.
     pub(super) last_heard: Mutex<(u32, u64)>,
-    /// When all rules were last known, likewise.
+    /// Time when all rules were last known, in milliseconds since `started`; 0 if never.
     pub(super) synced: AtomicU64,
-    /// How long that heartbeat took, in microseconds.
+    /// Round trip of the last heartbeat, in microseconds.
     pub(super) propagation: AtomicU64,
-    /// Sessions that were used since the store was last told, and when.
+    /// Sessions used since the store was last told.
     pub(super) touched: Mutex<HashMap<SessionDigest, Session>>,
-    /// All rules of the store up to this number have been read.
+    /// Number up to which all rules of the store have been read.
     pub(super) cursor: AtomicU64,
-    /// How many rules are read at once.
+    /// Rules read at once.
     pub(super) page: AtomicUsize,
-    /// What is done beside the calls.
+    /// Background work.
     pub(super) chores: Chores,
 }
 
 impl Inner {
-    /// Before anything is connected.
+    /// The state before anything is connected.
     pub(super) fn new(
         settings: Settings,
         revocations: Arc<Revocations>,
@@ -96,7 +97,7 @@ impl Inner {
         }
     }
 
-    /// A connection for operations, and one that listens.
+    /// Connects: a connection for operations, and a subscription.
     pub(super) async fn connect(&self) -> RedisResult<(Connection, PubSub)> {
         connect(&self.settings, &self.sentinels, &self.connect_log).await
     }
@@ -109,7 +110,7 @@ impl Inner {
         format!("{}f:{}", self.settings.prefix, hex(digest))
     }
 
-    /// Which logins a customer has.
+    /// Key of a customer's logins.
     pub(super) fn customer_key(&self, kind: LoginKind, customer: &Identifier) -> String {
         let letter = match kind {
             LoginKind::Session => 's',
@@ -126,7 +127,7 @@ impl Inner {
         format!("{}{}", self.attempt_prefix(), hex(key))
     }
 
-    /// Under which keys a name has failed.
+    /// Key of the set of a name's failure counters.
     pub(super) fn name_key(&self, who: &AttemptKey) -> String {
         format!("{}n:{}", self.settings.prefix, hex(who))
     }
@@ -145,7 +146,7 @@ impl Inner {
         pipeline.cmd("EXPIREAT").arg(key).arg(ends(session)).ignore();
     }
 
-    /// What stands before the digest of a login of this kind.
+    /// Prefix of the keys of this kind of login.
     pub(super) fn login_prefix(&self, kind: LoginKind) -> String {
         let letter = match kind {
             LoginKind::Session => 's',
@@ -154,7 +155,7 @@ impl Inner {
         format!("{}{letter}:", self.settings.prefix)
     }
 
-    /// An operation on this link failed. Some errors are about the connection, others about the operation.
+    /// Handles a failed operation: some errors are about the connection, others about the operation.
     pub(super) fn failed(&self, link: &Arc<Connection>, error: &RedisError) {
         if is_away(error) {
             self.lose_link(link, &error.to_string());
@@ -163,7 +164,7 @@ impl Inner {
         }
     }
 
-    /// This link does not work. What failed on one that has been replaced since says nothing of the next.
+    /// Gives up a broken link. A failure on one that has been replaced since says nothing of the next.
     pub(super) fn lose_link(&self, link: &Arc<Connection>, reason: &str) {
         if self.link.load().as_ref().is_some_and(|present| Arc::ptr_eq(present, link)) {
             self.lose(reason);
@@ -171,7 +172,7 @@ impl Inner {
         }
     }
 
-    /// The store is away, until `link` has found it again.
+    /// Marks the store as unreachable, until `sync` has found it again.
     pub(super) fn lose(&self, reason: &str) {
         self.link.store(None);
         if self.was_up.swap(false, Ordering::AcqRel) {
@@ -185,13 +186,13 @@ impl Inner {
         }
     }
 
-    /// Milliseconds since this began, never 0.
+    /// Milliseconds since `started`, never 0.
     pub(super) fn millis(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
 }
 
-/// Whether this is about the connection, or the server at its end.
+/// Returns whether the error is about the connection, or the server at its end.
 pub(super) fn is_away(error: &RedisError) -> bool {
     error.is_io_error()
         || error.is_connection_dropped()
@@ -209,7 +210,7 @@ pub(super) fn is_away(error: &RedisError) -> bool {
         )
 }
 
-/// A prefix in which nothing is a pattern.
+/// Escapes a prefix for a pattern.
 pub(super) fn escaped(prefix: &str) -> String {
     prefix
         .chars()

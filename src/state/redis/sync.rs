@@ -1,4 +1,4 @@
-//! The task that keeps the connection, listens to other replicas, and reads what it might have missed.
+//! Synchronization: the task that keeps the connection, listens to other replicas, and reads what it might have missed.
 
 use std::future::{pending, poll_fn};
 use std::pin::Pin;
@@ -21,19 +21,19 @@ use super::store::Inner;
 use crate::hex::unhex;
 use crate::state::revocation::Rule;
 
-/// How soon credentials that the store does not take are tried again.
+/// Interval at which refused new credentials are tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Without a heartbeat that came back for so long, in milliseconds, nothing is heard any more: listen anew.
+/// Longest time without a returning heartbeat, in milliseconds, before a new subscription.
 const DEAF: u64 = 2_000;
 
 /// Fewest rules read at once, where the network is slow.
 const SMALLEST_PAGE: usize = 100;
 
-/// After so many rules something else may run.
+/// Rules after which other tasks may run.
 const YIELD: usize = 500;
 
-/// A link that has served for so long was a good one.
+/// Age at which a link resets the back-off.
 const GOOD: Duration = Duration::from_secs(2);
 
 /// Connects and serves, for ever.
@@ -71,7 +71,7 @@ pub(super) async fn keep(inner: Arc<Inner>) {
     }
 }
 
-/// Waits for other credentials; a connection that was made with them. Where they are no good yet, the present one goes on.
+/// Waits for new credentials; returns a connection made with them. While they are refused, the present one stays.
 async fn renewed(inner: &Inner) -> (Connection, PubSub) {
     inner.renewed.notified().await;
     loop {
@@ -92,7 +92,7 @@ async fn renewed(inner: &Inner) -> (Connection, PubSub) {
     }
 }
 
-/// Serves until something is wrong; says what, and whether there was a link.
+/// Serves until something fails; returns the reason, and whether there was a link.
 async fn serve(inner: &Inner, connection: Connection, mut events: PubSub) -> (String, bool) {
     match timeout(inner.settings.timeout, events.subscribe(inner.channel())).await {
         Ok(Ok(())) => {}
@@ -112,8 +112,8 @@ async fn serve(inner: &Inner, connection: Connection, mut events: PubSub) -> (St
     (reason, serves.into_inner())
 }
 
-/// Waits until the sentinels name another master than the one at this address. What it still took would be lost: it is
-/// left at once, also by those that have other connections.
+/// Waits until the sentinels name another master than the one at this address. Writes that it still accepts would be
+/// lost: it is left at once, also by background connections.
 async fn has_moved(inner: &Inner, at: Option<Arc<Address>>) -> String {
     let (Some(at), Kind::Sentinel(..)) = (at, &inner.settings.kind) else { return pending().await };
     let (host, port) = inner.sentinels.moved_from(&at).await;
@@ -139,7 +139,7 @@ async fn hear_all(inner: &Inner, events: PubSub) -> String {
     "the subscription ended".to_owned()
 }
 
-/// What another replica, or this one, has said.
+/// Handles a message of another replica, or of this one.
 fn hear(inner: &Inner, text: &str) {
     match text.split_once(' ') {
         // Of an older version.
@@ -176,7 +176,7 @@ fn hear(inner: &Inner, text: &str) {
     }
 }
 
-/// Asks for news again and again. Once nothing is missing there is a link.
+/// Polls for news. The link opens once nothing is missing.
 async fn ask_all(inner: &Inner, mut connection: Connection, serves: &AtomicBool) -> String {
     let mut beat = interval(BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -208,7 +208,7 @@ async fn ask_all(inner: &Inner, mut connection: Connection, serves: &AtomicBool)
     }
 }
 
-/// Reads the rules that are new, page by page. Each has its own time, and what has been read is not read again.
+/// Reads new rules, page by page. Each page has its own timeout, and none is read twice.
 async fn catch_up(inner: &Inner, connection: &mut Connection) -> Result<Status, String> {
     let status = within(inner, inner.look(connection)).await?;
     inner.revocations.sweep(status.time.saturating_sub(MARGIN));
@@ -255,7 +255,7 @@ async fn heartbeat(inner: &Inner, connection: &mut Connection) -> RedisResult<()
     cmd("PUBLISH").arg(inner.channel()).arg(format!("beat {} {sent}", inner.name)).query_async(connection).await
 }
 
-/// One exchange, within its time.
+/// One exchange, within its timeout.
 async fn within<T>(inner: &Inner, exchange: impl Future<Output = RedisResult<T>>) -> Result<T, String> {
     match timeout(inner.settings.timeout, exchange).await {
         Ok(Ok(value)) => Ok(value),
