@@ -194,7 +194,7 @@ impl Redis {
         let inner = Arc::clone(&self.inner);
         let task = self.control.spawn(async move {
             let outcome = inner.beside(async |connection| operation(Arc::clone(&inner), connection).await).await;
-            outcome.inspect_err(|error| tracing::warn!(%error, "the state store did not answer an operator's question"))
+            outcome.inspect_err(|error| tracing::warn!(%error, "an operator's query of the state store failed"))
         });
         task.await.map_err(|_| Unavailable)?.map_err(|_| Unavailable)
     }
@@ -216,7 +216,7 @@ impl Redis {
                     Err(Unavailable)
                 }
                 Err(_) => {
-                    inner.lose_link(&link, "it does not answer in time");
+                    inner.lose_link(&link, "no answer in time");
                     Err(Unavailable)
                 }
             }

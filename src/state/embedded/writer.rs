@@ -249,7 +249,7 @@ impl Writer {
                 match Rewrite::begin(&self.path) {
                     Ok(rewrite) => self.rewrite = Some(rewrite),
                     Err(error) => {
-                        tracing::warn!(%error, "the file of the state cannot be copied");
+                        tracing::warn!(%error, "the state file cannot be compacted");
                         self.rewrite_after = Instant::now() + PAUSE;
                     }
                 }
@@ -262,7 +262,7 @@ impl Writer {
             Ok(Ok(true)) => self.take_place(),
             Err(said) => self.find_damaged(&said),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the file of the state stays as large as it is: it cannot be copied");
+                tracing::warn!(%error, "the state file was not compacted: copying failed");
                 self.abandon_rewrite();
             }
         }
@@ -282,13 +282,13 @@ impl Writer {
                 let old = self.database.replace(new);
                 let _ = std::thread::Builder::new().name("state-old".to_owned()).spawn(move || guarded(|| drop(old)));
                 let after = self.file_bytes();
-                tracing::info!(before, after, "the file of the state has become smaller, in bytes");
+                tracing::info!(before, after, "the state file was compacted, sizes in bytes");
                 if is_worth_it(after, self.live) {
                     self.rewrite_after = Instant::now() + PAUSE;
                 }
             }
             Err(Some(rewrite)) => {
-                tracing::warn!("the file of the state stays as large as it is: the new one cannot take its place");
+                tracing::warn!("the state file was not compacted: the new file cannot replace it");
                 rewrite.abandon();
                 self.rewrite_after = Instant::now() + PAUSE;
             }
@@ -340,7 +340,7 @@ impl Writer {
             }
             Err(error) if is_full(&error) => {
                 if !had_failed {
-                    tracing::error!(file = %self.path.display(), %error, "the state cannot be written: make room");
+                    tracing::error!(file = %self.path.display(), %error, "the disk is full: the state cannot be written until there is room");
                 }
                 // redb takes nothing more after an error. What was committed before is read again from the file.
                 self.close_file();
@@ -366,7 +366,7 @@ impl Writer {
     fn find_damaged(&mut self, said: &str) {
         tracing::error!(
             file = %self.path.display(), error = said,
-            "the file of the state is damaged: nothing more is written. Stop wicketgate, look at the disk, and restore a \
+            "the state file is damaged: nothing more is written. Stop wicketgate, look at the disk, and restore a \
              backup with `wicketgate state restore`"
         );
         self.give_up();

@@ -45,7 +45,7 @@ pub(super) async fn keep(inner: Arc<Inner>) {
             Err(error) => {
                 inner.chores.compares.fetch_or(compares, Ordering::AcqRel);
                 if failures == 0 {
-                    tracing::warn!(%error, "the state store does not take what is done beside the calls: tried again");
+                    tracing::warn!(%error, "background work on the state store failed: retrying");
                 }
                 failures += 1;
                 sleep(pause(failures)).await;
@@ -59,7 +59,7 @@ async fn all(inner: &Inner, compares: bool) -> RedisResult<()> {
     if compares {
         let status = inner.beside(async |mut connection| inner.look(&mut connection).await).await?;
         if compare(inner, status).await? {
-            tracing::info!("the state store and this process had other revocations: both have all again");
+            tracing::info!("the state store and this process had different revocations: both have all again");
             // Until nothing more is found.
             inner.chores.compares.store(true, Ordering::Release);
         } else {
@@ -154,7 +154,7 @@ impl Inner {
         let connection = self.connection_beside().await?;
         let outcome = match timeout(self.settings.timeout, operation(connection)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err((ErrorKind::Io, "it does not answer in time").into()),
+            Err(_) => Err((ErrorKind::Io, "no answer in time").into()),
         };
         if outcome.as_ref().is_err_and(is_away) {
             *self.chores.connection.lock().await = None;

@@ -94,7 +94,7 @@ impl CommitQueue {
                 Ok((worked, have)) => {
                     let enough = have >= inner.settings.replicas;
                     if enough && said.take().is_some() {
-                        tracing::info!(have, "enough replicas have the writes again");
+                        tracing::info!(have, "enough replicas acknowledge writes again");
                     }
                     if !enough && said.is_none_or(|then| then.elapsed() >= SAY) {
                         said = Some(Instant::now());
@@ -102,7 +102,7 @@ impl CommitQueue {
                         tracing::error!(
                             have,
                             wanted,
-                            "too few replicas have a write: logins, logouts and revocations are refused with 503, \
+                            "too few replicas acknowledged a write: logins, logouts and revocations are refused with 503, \
                              everything else goes on"
                         );
                     }
@@ -159,5 +159,5 @@ async fn commit(
 }
 
 fn late() -> RedisError {
-    (redis::ErrorKind::Io, "it does not answer in time").into()
+    (redis::ErrorKind::Io, "no answer in time").into()
 }

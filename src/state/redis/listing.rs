@@ -199,12 +199,12 @@ fn all_of(keys: impl Iterator<Item = String>) -> Pipeline {
 async fn patiently<T: FromRedisValue>(exchange: impl Future<Output = RedisResult<T>>) -> Result<T, Unavailable> {
     match timeout(PATIENCE, exchange).await {
         Ok(outcome) => outcome.map_err(|error| told(&error)),
-        Err(_) => Err(told(&"it does not answer in time")),
+        Err(_) => Err(told(&"no answer in time")),
     }
 }
 
 fn told(reason: &dyn std::fmt::Display) -> Unavailable {
     let reason = reason.to_string();
-    tracing::warn!(reason, "what is in the state store cannot be listed");
+    tracing::warn!(reason, "the state store cannot be listed");
     Unavailable
 }

@@ -176,13 +176,16 @@ impl Inner {
     pub(super) fn lose(&self, reason: &str) {
         self.link.store(None);
         if self.was_up.swap(false, Ordering::AcqRel) {
-            tracing::error!(reason, "the state store is away: what needs it is refused with 503 until it is back");
+            tracing::error!(
+                reason,
+                "the state store is unreachable: requests that need it are refused with 503 until it is back"
+            );
         }
     }
 
     pub(super) fn found(&self) {
         if !self.was_up.swap(true, Ordering::AcqRel) {
-            tracing::info!("the state store is there again");
+            tracing::info!("the state store is reachable again");
         }
     }
 

@@ -77,15 +77,12 @@ async fn renewed(inner: &Inner) -> (Connection, PubSub) {
     loop {
         match inner.connect().await {
             Ok(ways) => {
-                tracing::info!("the state store has taken the new credentials");
+                tracing::info!("the state store has accepted the new credentials");
                 return ways;
             }
             Err(error) => {
                 let reason = error.to_string();
-                tracing::error!(
-                    reason,
-                    "the state store does not take the new credentials: the present connection goes on"
-                );
+                tracing::error!(reason, "the state store rejects the new credentials: keeping the present connection");
             }
         }
         let _ = timeout(RETRY, inner.renewed.notified()).await;
@@ -203,7 +200,7 @@ async fn ask_all(inner: &Inner, mut connection: Connection, serves: &AtomicBool)
         }
         let heard = inner.heard.load(Ordering::Acquire).max(*begun.get_or_insert(inner.millis()));
         if inner.millis().saturating_sub(heard) > DEAF {
-            return "nothing is heard on the subscription".to_owned();
+            return "no heartbeat on the subscription".to_owned();
         }
     }
 }
@@ -260,6 +257,6 @@ async fn within<T>(inner: &Inner, exchange: impl Future<Output = RedisResult<T>>
     match timeout(inner.settings.timeout, exchange).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("it does not answer in time".to_owned()),
+        Err(_) => Err("no answer in time".to_owned()),
     }
 }

@@ -71,7 +71,7 @@ impl Transfer {
 async fn patiently<T>(exchange: impl Future<Output = RedisResult<T>>) -> Result<T, ArchiveFault> {
     match timeout(PATIENCE, exchange).await {
         Ok(outcome) => outcome.map_err(|error| told(&error)),
-        Err(_) => Err(told(&"it does not answer in time")),
+        Err(_) => Err(told(&"no answer in time")),
     }
 }
 
