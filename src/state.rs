@@ -1,5 +1,4 @@
-//! What outlives a request: customers' logins, what has been revoked, refresh tokens, failed attempts, ids that are good
-//! once.
+//! State that outlives a request: sessions, revocations, refresh tokens, failed logins, quotas, single-use ids.
 //!
 //! The request path reads memory. Everything that must not be lost is in a store before anybody is told that it
 //! happened: one file of this process, or a Redis that several replicas share.
@@ -47,26 +46,27 @@ use session_cache::{Sessions, Trust};
 use sharded_map::Shards;
 use unwritten_rules::Owed;
 
-/// How long a rule about a customer or client is kept: no token lives longer (RFC 6265bis caps cookies at 400 days).
+/// Longest life of a token, in seconds, and so of a rule about a customer or client (RFC 6265bis caps cookies at 400
+/// days).
 pub const LONGEST: u64 = 400 * 24 * 3600;
 
-/// For how many seconds a token may still be good after its end: the most that `issuer.clock_skew` can be. A rule about it
-/// must not be forgotten before.
+/// Longest clock skew, in seconds, and the upper bound of `issuer.clock_skew`: a token may be good for so long after
+/// its end, and a rule about it must not be forgotten before.
 pub const LONGEST_SKEW: u64 = 60;
 
-/// The store could not be asked, or could not write. Never taken for a no.
+/// The store cannot be read or written. Never taken for a no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the state store is not available")]
 pub struct Unavailable;
 
-/// Where state is kept.
+/// The place of the state.
 #[derive(Debug)]
 pub enum Settings {
-    /// In a file in this directory.
+    /// In a file in this directory, with these limits.
     Embedded(PathBuf, Most),
-    /// In a store that several replicas share.
+    /// In Redis, which several replicas share, with these limits while it is unreachable.
     Redis(Box<redis::Settings>, Outage),
-    /// In memory only. For tests and measurements: it ends with the process.
+    /// In memory only, for tests and measurements: it ends with the process.
     Memory,
 }
 
@@ -80,22 +80,22 @@ impl Settings {
     }
 }
 
-/// How much the state of one process may hold.
+/// Limits of the state that one process holds.
 #[derive(Debug, Clone, Copy)]
 pub struct Most {
-    /// Sessions and families of refresh tokens.
+    /// Sessions and families of refresh tokens together.
     pub sessions: usize,
-    /// Ids that are good once.
+    /// Used single-use ids.
     pub replay_ids: usize,
 }
 
-/// What passes while a shared store is away.
+/// Limits while the shared store is unreachable.
 #[derive(Debug, Clone, Copy)]
 pub struct Outage {
-    /// How long cached sessions are accepted while the store is unavailable, from when its end was last sure to be heard
-    /// of.
+    /// Longest time that a cached session is accepted, counted from the last moment at which its end would certainly
+    /// have been heard of.
     pub sessions: Duration,
-    /// For how long credentials pass though a revocation of them may have been missed.
+    /// Longest time that credentials are accepted although a revocation of them may have been missed.
     pub revocations: Duration,
 }
 
@@ -105,7 +105,7 @@ pub struct State {
     revocations: Arc<Revocations>,
     families: Shards<SessionDigest, Family>,
     answered: Answered,
-    /// What each customer has of both. A shared store knows that itself.
+    /// The sessions of each customer in order; empty with a shared store, which keeps its own.
     session_registry: Registry,
     family_registry: Registry,
     attempts: Arc<Attempts>,
@@ -118,16 +118,16 @@ pub struct State {
     started: Instant,
 }
 
-/// How many logins of one kind a customer has.
+/// Limit of a customer's logins of one kind.
 #[derive(Debug, Clone, Copy)]
 pub struct Bound {
-    /// The newest so many stay.
+    /// Number of logins that stay: the newest.
     pub most: usize,
-    /// When the last token of those that end will have ended, in seconds since 1970.
+    /// Expiry of the last token of the logins that end, in seconds since 1970.
     pub until: u64,
 }
 
-/// What becomes of a change whose caller has left, or was told that nobody knows, before it was written.
+/// The fate of a change whose caller left, or was told that the outcome is unknown, before it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum UnlessLeft {
     /// It is written all the same: it makes something stricter, or is in force here already.
@@ -143,18 +143,18 @@ enum Store {
 }
 
 impl State {
-    /// Looks whether the file could be opened, and changes nothing.
+    /// Checks that the file can be opened; changes nothing.
     ///
     /// # Errors
-    /// Why it could not.
+    /// The reason that it cannot.
     pub fn examine(settings: &Settings) -> Result<(), OpenFault> {
         settings.directory().map_or(Ok(()), embedded::examine)
     }
 
-    /// Tries the connection to a shared store once.
+    /// Tries to connect to the shared store once.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The reason that it failed.
     pub async fn try_connect(settings: &Settings) -> Result<(), String> {
         match settings {
             Settings::Redis(settings, _) => redis::try_connect(settings).await,
@@ -165,7 +165,7 @@ impl State {
     /// Opens the store and reads what it holds. `now` is in seconds since 1970.
     ///
     /// # Errors
-    /// Why the store cannot be used.
+    /// The reason that the store cannot be used.
     pub fn open(settings: Settings, metrics: Arc<StateMetrics>, control: &Handle, now: u64) -> Result<Self, OpenFault> {
         let mut state = Self { metrics, ..Self::in_memory() };
         match settings {
@@ -237,14 +237,14 @@ impl State {
         }
     }
 
-    /// Takes what can be replaced while the process runs: the credentials of a shared store.
+    /// Applies the settings that can change while the process runs: the credentials of the shared store.
     pub fn renew(&self, settings: &Settings) {
         if let (Store::Redis(store, _), Settings::Redis(settings, _)) = (&self.store, settings) {
             store.renew(settings.access.load_full());
         }
     }
 
-    /// Has the store keep something: as changes of the file, or by what a shared one is asked to do.
+    /// Writes to the store: as changes of the file, or by an operation of the shared store.
     async fn keep(
         &self,
         operation: &'static str,

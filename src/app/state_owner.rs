@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::startup_check;
 use crate::config::{Config, Problems};
-use crate::server::lock_owner::Owner;
+use crate::server::upgrade::lock_owner::Owner;
 use crate::state::OpenFault;
 
 /// The note beside the state that says which process has it.

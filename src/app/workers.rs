@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::gateway::Shared;
 use crate::gateway::observe::access_log::AccessLogWriter;
-use crate::server::connection_handoff::Departed;
+use crate::server::upgrade::connection_handoff::Departed;
 use crate::server::worker::Worker;
 use crate::server::{Listener, Phase};
 

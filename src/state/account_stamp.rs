@@ -11,13 +11,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 /// Bytes of a stamp: 96 of the 256 bits of a digest.
 const LENGTH: usize = 12;
 
-/// What tells an account with its present password from every other. It says nothing of either: the hash of a password
-/// has 128 random bits of salt in it.
+/// Fingerprint of an account and its present password. It reveals neither: the hash of a password has 128 random bits
+/// of salt in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AccountStamp([u8; LENGTH]);
 
 impl AccountStamp {
-    /// The stamp of an account: its name, whom it is of, and the hash of its password.
+    /// The stamp of an account: its user name, the subject it stands for, and the hash of its password.
     pub fn of(username: &str, subject: &str, password_hash: &str) -> Self {
         let mut context = digest::Context::new(&digest::SHA256);
         for part in [username, subject, password_hash] {
@@ -45,19 +45,19 @@ impl fmt::Display for AccountStamp {
 #[derive(Debug, Default)]
 pub struct AccountStamps {
     known: HashSet<AccountStamp>,
-    /// Never the same for two sets; 0 where there are none.
+    /// Different for every set; 0 if there are no accounts.
     pub(super) generation: u64,
 }
 
 impl AccountStamps {
-    /// These, and no others.
+    /// Exactly these accounts.
     pub fn new(stamps: impl IntoIterator<Item = AccountStamp>) -> Self {
         static GENERATIONS: AtomicU64 = AtomicU64::new(1);
         Self { known: stamps.into_iter().collect(), generation: GENERATIONS.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// Whether a login of this account is good. One that names none is: an earlier version, or the company's own login,
-    /// began it.
+    /// Returns whether a login of this account is valid. One that names no account is: it was begun by an earlier
+    /// version, or by the company's own login.
     pub fn admit(&self, account: Option<AccountStamp>) -> bool {
         account.is_none_or(|account| self.known.contains(&account))
     }

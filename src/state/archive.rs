@@ -19,11 +19,11 @@ use crate::hex::hex;
 use aws_lc_rs::digest::{Context, SHA256};
 pub(super) use reader::{Contents, Reader, Record};
 
-/// What the first line begins with, and the version of all that follows.
+/// Magic word and format version of the first line.
 const MAGIC: &str = "wicketgate-state";
 const VERSION: &str = "1";
 
-/// Why there is no backup, or no restore; each says what to do.
+/// A failed backup or restore; each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveFault {
     /// It is no backup.
@@ -66,11 +66,11 @@ pub enum ArchiveFault {
          Run it again with `--merge`: what is there already stays"
     )]
     BrokenOff {
-        /// How many records are there.
+        /// Records written before it broke off.
         done: u64,
-        /// How many there are.
+        /// Records in the file.
         count: u64,
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// A file cannot be read or written.
@@ -89,7 +89,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Begins one. `now` is in seconds since 1970.
+    /// Begins a backup. `now` is in seconds since 1970.
     ///
     /// # Errors
     /// It cannot be written there, or what is there is no backup.
@@ -117,7 +117,7 @@ impl Archive {
         }
     }
 
-    /// Writes a record, as [`line`] made it.
+    /// Writes a line that [`line`] made.
     ///
     /// # Errors
     /// It cannot be written.
@@ -126,7 +126,7 @@ impl Archive {
         self.line(line)
     }
 
-    /// Ends it and gives it its name; how many records it has.
+    /// Ends the backup and gives it its name; returns the number of records.
     ///
     /// # Errors
     /// It is not on the disk.
@@ -156,7 +156,7 @@ impl Drop for Archive {
     }
 }
 
-/// Only an older backup is replaced, or what is empty.
+/// Fails unless `path` is free, empty, or an older backup.
 fn may_replace(path: &Path) -> Result<(), ArchiveFault> {
     let occupied = || ArchiveFault::Occupied(path.display().to_string());
     let metadata = match fs::metadata(path) {
@@ -177,13 +177,13 @@ fn may_replace(path: &Path) -> Result<(), ArchiveFault> {
     if first == beginning.as_bytes() { Ok(()) } else { Err(occupied()) }
 }
 
-/// A record as a line of a backup; `None` where it is none of ours.
+/// A record as a line of a backup; `None` if it is not text.
 pub(super) fn line(key: &[u8], value: &[u8]) -> Option<String> {
     let value = std::str::from_utf8(value).ok().filter(|value| !value.contains('\n'))?;
     Some(format!("{} {value}", hex(key)))
 }
 
-/// A state that nobody has open, as a backup; how many records it has.
+/// Backs up a state that nobody has open; returns the number of records.
 ///
 /// # Errors
 /// [`ArchiveFault`].
@@ -204,31 +204,31 @@ pub fn back_up_closed(directory: &Path, path: &Path, now: u64) -> Result<u64, Ar
     archive.finish()
 }
 
-/// What has been restored.
+/// The outcome of a restore.
 #[derive(Debug)]
 pub struct Restored {
-    /// When the backup was made, in seconds since 1970.
+    /// Time of the backup, in seconds since 1970.
     pub made: u64,
-    /// How many records it has.
+    /// Number of records.
     pub count: u64,
     /// The revocations in it.
     pub rules: Vec<Rule>,
-    /// Where the state that was there before is now.
+    /// Path of the previous state, if there was one.
     pub before: Option<PathBuf>,
 }
 
-/// What becomes of the logins in a backup.
+/// The fate of the logins in a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Logins {
-    /// What was issued until now is refused from then on.
+    /// They end: everything issued until now is refused.
     End,
-    /// They go on, and of the state before nothing is kept.
+    /// They stay; nothing of the previous state is kept.
     Keep,
-    /// They go on, and what was revoked in the state before stays revoked.
+    /// They stay, and so do the revocations of the previous state.
     Move,
 }
 
-/// Puts a backup in the place of the state in this directory, which nobody may have open.
+/// Replaces the state in this directory, which nobody may have open, by a backup.
 ///
 /// # Errors
 /// [`ArchiveFault`]: the state is what it was.
@@ -272,7 +272,7 @@ pub fn restore(directory: &Path, path: &Path, logins: Logins, now: u64) -> Resul
     Ok(Restored { made, count: reader.count(), rules, before })
 }
 
-/// What stands in the state in this directory beside logins, by its key.
+/// The records of the state in this directory, without logins, by key.
 fn all_but_logins(directory: &Path, now: u64) -> Result<HashMap<Vec<u8>, Kept>, OpenFault> {
     let mut stands = HashMap::new();
     if directory.join(super::embedded::FILE).exists() {

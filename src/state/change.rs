@@ -27,7 +27,7 @@ pub(super) enum Fate {
     Dead,
 }
 
-/// Why a record cannot be read.
+/// A record that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unreadable {
     /// It is of a kind that only a later version knows: this one.

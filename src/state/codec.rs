@@ -1,4 +1,4 @@
-//! What the embedded store holds, as bytes: a letter and a name for the key, JSON for the value.
+//! Records of the file as bytes: the key is a letter and a name, the value JSON.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,11 +20,11 @@ pub(super) enum Kept {
     Rule(Rule),
     Family(SessionDigest, Family),
     Failures(AttemptKey, Failures),
-    /// Somebody was right, and until when that counts.
+    /// A successful login, with the end of its effect in milliseconds since 1970.
     Right(AttemptKey, u64),
     Count(String, Period, Count),
     Used(OnceId, u64),
-    /// The highest number that a rule was ever given.
+    /// Highest number that any rule was ever given.
     Highest(u64),
 }
 
@@ -41,11 +41,11 @@ struct SessionValue<'a> {
     seen: u64,
     expires: u64,
     agent: &'a str,
-    /// Versions before wrote none: there the login has the name of its session.
+    /// Absent in earlier versions: there the login is named after its session.
     login: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<String>,
-    /// Versions before wrote none.
+    /// Absent in earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     number: Option<u64>,
 }
@@ -56,12 +56,12 @@ struct FamilyValue<'a> {
     issued: u64,
     expires: u64,
     current: String,
-    /// The token before, and until when it is taken.
+    /// The predecessor, and until when it is accepted, in milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     before: Option<(String, u64)>,
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<String>,
-    /// Versions before wrote none.
+    /// Absent in earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     number: Option<u64>,
 }
@@ -70,7 +70,7 @@ struct FamilyValue<'a> {
 struct RuleValue {
     since: u64,
     until: u64,
-    /// Versions before gave none.
+    /// Absent in earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     number: Option<u64>,
 }
@@ -80,13 +80,13 @@ struct FailuresValue {
     count: u64,
     forgotten: u64,
     locked: u64,
-    /// Set where it says that somebody was right. An older version takes it for failures of which there are none.
+    /// True if the record is a successful login. An earlier version takes it for failures of which there are none.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     right: bool,
-    /// Versions before wrote none.
+    /// Absent in earlier versions.
     #[serde(default, skip_serializing_if = "is_any")]
     spelling: Spelling,
-    /// Whose they are. Versions before wrote none.
+    /// Digest of the name. Absent in earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     who: Option<String>,
 }
@@ -118,13 +118,13 @@ pub(super) fn put_rule(rule: &Rule) -> Change {
     Change::Put(rule_key(subject), json(&RuleValue { since: *since, until: *until, number: *number }))
 }
 
-/// The highest number that was ever given, for the time when no rule is left that has it: what bears it may be good for
-/// longer. A version that does not know this has a rule about a token that nobody has.
+/// The record of the highest number ever given, for the time when no rule is left that bears it: tokens that bear it
+/// may be good for longer. To an earlier version it is a rule about a token that nobody has.
 pub(super) fn put_highest(number: u64) -> Change {
     Change::Put(HIGHEST.to_vec(), json(&RuleValue { since: 0, until: NEVER, number: Some(number) }))
 }
 
-/// Whether this is about a rule.
+/// Returns whether the change is of a rule.
 pub(super) fn is_rule(change: &Change) -> bool {
     change.key().first() == Some(&b'r')
 }
@@ -201,7 +201,7 @@ impl Kept {
         }
     }
 
-    /// Whether nothing is left for it. `now` is in seconds since 1970.
+    /// Returns whether the record has expired. `now` is in seconds since 1970.
     pub(super) fn is_over(&self, now: u64) -> bool {
         let millis = now.saturating_mul(1_000);
         match self {
@@ -216,7 +216,7 @@ impl Kept {
         }
     }
 
-    /// A number of a rule that had been given when this was written; 0: it says none.
+    /// The revocation number that the record bears; 0 if none.
     pub(super) fn number(&self) -> u64 {
         let number = match self {
             Self::Session(_, session) => session.number,
@@ -229,10 +229,10 @@ impl Kept {
     }
 }
 
-/// What a record says.
+/// Decodes a record.
 ///
 /// # Errors
-/// It is of a kind that this version does not know, or not what was written.
+/// A kind that only a later version knows, or a damaged record.
 pub(super) fn read(key: &[u8], value: &[u8]) -> Result<Kept, Unreadable> {
     let letter = *key.first().unwrap_or(&0);
     if !LETTERS.contains(&letter) {
@@ -254,7 +254,7 @@ const HIGHEST: &[u8] = b"rtoken ";
 /// The end of the year 9999, in seconds since 1970.
 const NEVER: u64 = 253_402_300_799;
 
-/// What keys begin with.
+/// First bytes of all keys.
 const LETTERS: &[u8] = b"srfaqu";
 
 fn read_known(key: &[u8], value: &[u8]) -> Option<Kept> {
@@ -328,7 +328,7 @@ fn read_known(key: &[u8], value: &[u8]) -> Option<Kept> {
     }
 }
 
-/// The account that a login is of; `None` where this is none.
+/// The account of a login, if any; `None` if it cannot be parsed.
 fn account(text: Option<String>) -> Option<Option<AccountStamp>> {
     text.map_or(Some(None), |text| AccountStamp::parse(&text).map(Some))
 }

@@ -1,4 +1,4 @@
-//! Which logins each customer has, in the order in which they began: the oldest go where there are too many.
+//! The logins of each customer, in the order in which they began: the oldest end when there are too many.
 
 use std::collections::BTreeSet;
 use std::hash::BuildHasher as _;
@@ -7,16 +7,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::session::{LoginId, SessionDigest};
 use crate::customer::Identifier;
 
-/// No login ends more of a customer's others than this; what is left over goes with the next.
+/// Most logins that one new login ends; the rest end with the next one.
 pub(super) const MOST_ENDED: usize = 32;
 
-/// How many logins within one second are told apart by their order, as a power of two.
+/// Logins within one second whose order is kept, as a power of two.
 const ORDER: u32 = 20;
 
-/// Those that began in this process come after those that it found at its start.
+/// Offset of logins that began in this process: they come after those found at its start.
 const AFTER_START: u64 = 1 << (ORDER - 1);
 
-/// What a customer has several of.
+/// The kind of a login.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum LoginKind {
     /// Sessions, by cookie.
@@ -40,7 +40,7 @@ struct Inner {
 }
 
 impl Registry {
-    /// Notes a login that began in this second, since 1970.
+    /// Adds a login that began in this second since 1970.
     pub(super) fn add(&self, customer: &Identifier, issued_at: u64, digest: SessionDigest) {
         let customer = self.hasher.hash_one(customer);
         let mut inner = self.locked();
@@ -49,8 +49,8 @@ impl Registry {
         inner.logins.insert((customer, begun, digest));
     }
 
-    /// Begins with these: customer, second, the name of the login, and what is counted. Much faster than one after the other.
-    /// In which order those of one second began is no longer known: for each kind it is the same.
+    /// Fills the registry with customer, second of issue, login and digest: much faster than adding one by one. The
+    /// order of those of one second is lost, the same way for both kinds.
     pub(super) fn fill(&self, logins: Vec<(Identifier, u64, LoginId, SessionDigest)>) {
         let entry = |(customer, issued_at, login, digest): (Identifier, u64, LoginId, SessionDigest)| {
             (self.hasher.hash_one(&customer), (issued_at << ORDER) | login.low_bits(ORDER - 1), digest)
@@ -58,7 +58,7 @@ impl Registry {
         self.locked().logins = logins.into_iter().map(entry).collect();
     }
 
-    /// Forgets a login.
+    /// Removes a login.
     pub(super) fn remove(&self, customer: &Identifier, issued_at: u64, digest: &SessionDigest) {
         let customer = self.hasher.hash_one(customer);
         let first = issued_at << ORDER;

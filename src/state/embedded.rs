@@ -1,5 +1,5 @@
-//! State in one file of this process: redb, one writer thread, many changes in one commit. Nothing reads from it while
-//! the process runs; what it holds is in memory too.
+//! State in one file of this process: redb, one writer thread, many changes per commit. Nothing reads from it while the
+//! process runs: memory holds the same.
 
 mod compaction;
 mod deletions;
@@ -32,38 +32,38 @@ pub(super) use snapshot::{Page, Place};
 use table::read_all;
 use writer::{Job, Waiter, Waiting, Writer};
 
-/// How many writes may wait.
+/// Longest queue of writes.
 const MAX_WAITING: usize = 4_096;
-/// How many deletions may: of those beyond, the records are read and deleted after the next start.
+/// Longest queue of deletions: the records of those beyond are deleted after the next start.
 const MAX_DELETIONS: usize = 65_536;
-/// How long a caller waits for its change to be on the disk.
+/// Longest wait for a change to be on disk.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The file.
+/// A handle to the file and its writer thread.
 pub(super) struct Embedded {
     queue: Sender<Job>,
     waiting: Waiting,
     failed: Arc<AtomicBool>,
     writer: std::sync::Mutex<Option<std::thread::JoinHandle<()>>>,
-    /// Since when the file has been another process's.
+    /// Time of the handover to another process.
     given: OnceLock<Instant>,
 }
 
-/// The file, closed so that another process can open it. Dropped, it is that one's.
+/// The file, closed so that another process can open it. If dropped, the other process keeps it.
 pub(super) struct Released(SyncSender<()>);
 
 impl Released {
-    /// The other process does not want it: what has waited is written.
+    /// Takes the file back: queued changes are written.
     pub(super) fn take_back(self) {
         let _ = self.0.send(());
     }
 }
 
 impl Embedded {
-    /// Opens the file in this directory, and gives all that it holds to `take`. Makes both where there is nothing.
+    /// Opens the file in this directory, or creates both, and passes every record to `take`.
     ///
     /// # Errors
-    /// [`OpenFault`]; nothing is begun anew where something was before.
+    /// [`OpenFault`]; an existing file is never replaced by an empty one.
     pub(super) fn open(
         directory: &Path,
         take: impl FnMut(&[u8], &[u8]) -> Result<Fate, Unreadable>,
@@ -87,10 +87,11 @@ impl Embedded {
         Ok(Self { queue, waiting, failed, writer: Some(thread).into(), given: OnceLock::new() })
     }
 
-    /// Writes; returns once it is on the disk. With `unless_left` nothing is written where the caller gave up before it began.
+    /// Writes; returns once it is on disk. With `unless_left` nothing is written if the caller gave up before the write
+    /// began.
     ///
     /// # Errors
-    /// [`Unavailable`]: it is not, or that is not known.
+    /// [`Unavailable`]: it is not on disk, or the outcome is unknown.
     pub(super) async fn write(&self, changes: Vec<Change>, unless_left: bool) -> Result<(), Unavailable> {
         let (done, written) = oneshot::channel();
         self.send(changes, Some(Waiter { done, unless_left }))?;
@@ -100,46 +101,47 @@ impl Embedded {
         }
     }
 
-    /// Writes at some time soon, unless too much waits already. For what a crash may take.
+    /// Queues a write, unless the queue is full. For changes that a crash may lose.
     pub(super) fn write_later(&self, changes: Vec<Change>) {
         if !changes.is_empty() {
             let _ = self.send(changes, None);
         }
     }
 
-    /// Deletes in slices between the writes, unless it is written anew meanwhile. What comes of it says whether it is done.
+    /// Deletes in slices between the writes, skipping keys that are written meanwhile. The receiver gets whether all
+    /// are deleted.
     pub(super) fn delete(&self, keys: Vec<Vec<u8>>) -> oneshot::Receiver<bool> {
         let (done, deleted) = oneshot::channel();
         self.send_deletion(keys, Some(done));
         deleted
     }
 
-    /// The same where nobody waits.
+    /// [`Self::delete`] without an answer.
     pub(super) fn delete_later(&self, keys: Vec<Vec<u8>>) {
         if !keys.is_empty() {
             self.send_deletion(keys, None);
         }
     }
 
-    /// Records as they were at one moment: the first of them, or those at this place. `None`: that moment is gone, as after
-    /// another process has taken over.
+    /// A page of records as they were at one moment: the first, or the one at this place. `None`: the snapshot is gone,
+    /// for example after a handover.
     pub(super) async fn read(&self, place: Option<Place>) -> Option<Page> {
         let (reply, page) = oneshot::channel();
         self.queue.send(Job::Read(place, reply)).ok()?;
         tokio::time::timeout(PATIENCE, page).await.ok()?.ok()?
     }
 
-    /// How many writes wait.
+    /// Number of queued writes.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.writes.load(Ordering::Relaxed)
     }
 
-    /// Whether the last write worked.
+    /// Returns whether the last write succeeded.
     pub(super) fn works(&self) -> bool {
         !self.failed.load(Ordering::Relaxed)
     }
 
-    /// Writes what waits and closes the file, for another process to open it. `None` where it is closed already.
+    /// Writes what is queued and closes the file, for another process to open it. `None` if it is closed already.
     pub(super) fn release(&self) -> Option<Released> {
         let (done, is_done) = sync_channel(1);
         let (back, is_back) = sync_channel(1);
@@ -148,17 +150,17 @@ impl Embedded {
         Some(Released(back))
     }
 
-    /// The file is another process's for good.
+    /// Gives the file to the other process for good.
     pub(super) fn give(&self) {
         let _ = self.given.set(Instant::now());
     }
 
-    /// For how long it has been.
+    /// Time since the file was given away.
     pub(super) fn given_for(&self) -> Option<Duration> {
         self.given.get().map(Instant::elapsed)
     }
 
-    /// Writes what waits and closes the file.
+    /// Writes what is queued and closes the file.
     pub(super) fn close(&self) {
         let thread = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         // A full queue is being emptied: this one must get in.
@@ -186,7 +188,7 @@ impl Embedded {
     }
 }
 
-/// Takes a place in a queue of so many, where there is one.
+/// Takes a place in a queue of `most`; returns whether there was one.
 fn claim(waiting: &AtomicUsize, most: usize) -> bool {
     let has_room = waiting.fetch_add(1, Ordering::Relaxed) < most;
     if !has_room {

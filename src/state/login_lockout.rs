@@ -1,56 +1,56 @@
-//! Login lockout: after a few failed attempts, the delay doubles with each further one. Never for ever: whoever
-//! fails on purpose under another's name must not lock them out.
+//! Login lockout: after some free failures the delay doubles with each further one, up to a longest delay. Never for
+//! ever: whoever fails on purpose under another's name must not lock them out.
 //!
-//! They count by network and, within it, by name, in whatever spelling. A success takes back what failed under its name
-//! there where all of that was spelled as the success is, and nothing else: not what the same network failed under other
-//! names, nor under another spelling, which may be the name of somebody else.
+//! Failures count by network and, within it, by name in any spelling. A success takes back the failures of its name in
+//! that network if all were spelled as the success is, and nothing else: neither the failures of the network under
+//! other names, nor those under another spelling, which may be somebody else's name.
 
 mod attempts;
 
 pub(super) use attempts::{Attempts, RIGHT_FOR};
 
-/// Whose attempts are counted together: a digest, so that no name is kept.
+/// Key of a failure counter: a digest, so that no name is kept.
 pub type AttemptKey = [u8; 16];
 
-/// What stands for the spelling of a name: part of a digest, or [`ANY_SPELLING`].
+/// Fingerprint of the spelling of a name: part of a digest, or [`ANY_SPELLING`].
 pub type Spelling = u64;
 
-/// What older versions wrote, and what is counted of a network: any success of the name takes it back.
+/// Spelling of a network's failures, and of those that earlier versions wrote: any success of the name takes them back.
 pub const ANY_SPELLING: Spelling = 0;
 
-/// Of failures under several spellings: no success takes them back.
+/// Spelling of failures under several: no success takes them back.
 const SEVERAL_SPELLINGS: Spelling = u64::MAX;
 
-/// Under which keys an attempt is counted.
+/// The keys of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttemptKeys {
-    /// The name that is tried, from this network.
+    /// The name, within this network.
     pub name: AttemptKey,
-    /// The network, whatever the names.
+    /// The network, under any name.
     pub network: AttemptKey,
-    /// Where it is noted that the name, in this spelling, was right from this network.
+    /// Record that the name, in this spelling, has logged in from this network.
     pub right: AttemptKey,
-    /// How the name is spelled in this attempt.
+    /// The spelling of the name.
     pub spelling: Spelling,
-    /// The name, from whatever network: what operators lift locks by.
+    /// The name, from any network: operators lift locks by it.
     pub who: AttemptKey,
 }
 
-/// In place of a name: what failed is that of a network, or was counted by a version that did not note whose it is.
+/// In place of a name, for the failures of a network, and for those that an earlier version counted without one.
 pub const NOBODY: AttemptKey = [0; 16];
 
-/// What failing costs. Times are in milliseconds.
+/// Delays of one failure counter, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cost {
-    /// How many failures cost nothing.
+    /// Failures without a delay.
     pub free: u64,
-    /// The first wait.
+    /// First delay.
     pub delay: u64,
-    /// The longest wait. After twice this time without a failure all is forgotten.
+    /// Longest delay. After twice this time without a failure all are forgotten.
     pub longest: u64,
 }
 
-/// What failing costs a name in its network, and the network.
+/// Delays of the counters of a name and of its network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Costs {
     /// Failures under one name from one network.
@@ -59,24 +59,48 @@ pub struct Costs {
     pub network: Cost,
 }
 
-/// What is known of one key. Times are in milliseconds since 1970.
+/// One failed attempt, as it counts for its name or for its network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FailedAttempt {
+    /// The key that it counts for.
+    pub(super) key: AttemptKey,
+    /// The name that was tried, from any network; or [`NOBODY`].
+    pub(super) who: AttemptKey,
+    /// The spelling of that name.
+    pub(super) spelling: Spelling,
+    pub(super) cost: Cost,
+}
+
+impl AttemptKeys {
+    /// The failure as it counts for the network.
+    pub(super) fn of_network(&self, costs: Costs) -> FailedAttempt {
+        FailedAttempt { key: self.network, who: NOBODY, spelling: ANY_SPELLING, cost: costs.network }
+    }
+
+    /// The failure as it counts for the name in this network.
+    pub(super) fn of_name(&self, costs: Costs) -> FailedAttempt {
+        FailedAttempt { key: self.name, who: self.who, spelling: self.spelling, cost: costs.name }
+    }
+}
+
+/// One failure counter. Times are in milliseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Failures {
-    /// How many there were.
+    /// Number of failures.
     pub count: u64,
-    /// When all of it is forgotten.
+    /// Time at which all are forgotten.
     pub forgotten_at: u64,
-    /// Until when nothing more may be tried.
+    /// End of the lock.
     pub locked_until: u64,
-    /// How the name was spelled each time.
+    /// Spelling of all of them.
     pub spelling: Spelling,
-    /// Whose they are, from whatever network; or [`NOBODY`].
+    /// The name that was tried, from any network; or [`NOBODY`].
     pub who: AttemptKey,
 }
 
 impl Failures {
-    /// What is known after one more of this spelling at `now`; `None` where it was under way before the lock, and does not
-    /// count.
+    /// The counter after one more failure of this spelling at `now`; `None` if it is locked: the attempt began before
+    /// the lock and does not count.
     pub fn and_another(self, spelling: Spelling, cost: Cost, now: u64) -> Option<Self> {
         if now < self.locked_until {
             return None;
@@ -102,17 +126,17 @@ impl Failures {
         })
     }
 
-    /// Whether a success of this spelling takes it back.
+    /// Returns whether a success of this spelling takes the failures back.
     pub(super) fn is_of(self, spelling: Spelling) -> bool {
         [ANY_SPELLING, spelling].contains(&self.spelling)
     }
 
-    /// How many are not forgotten at `now`.
+    /// Number of failures not forgotten at `now`.
     pub(super) fn remembered(self, now: u64) -> u64 {
         if now < self.forgotten_at { self.count } else { 0 }
     }
 
-    /// How many milliseconds are left to wait.
+    /// Remaining delay, in milliseconds.
     pub fn wait(self, now: u64) -> u64 {
         self.locked_until.saturating_sub(now)
     }

@@ -1,11 +1,11 @@
-//! Quotas of API keys per day and month (UTC): how many calls are left until the next one begins.
+//! Quotas of API keys per day and month (UTC): calls left until the next period.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use time::{Date, Month, OffsetDateTime};
 
-/// What a quota is counted over.
+/// The period of a quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Period {
     /// A day of UTC.
@@ -15,7 +15,7 @@ pub enum Period {
 }
 
 impl Period {
-    /// Its word.
+    /// The word in configuration and state.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Day => "day",
@@ -23,17 +23,17 @@ impl Period {
         }
     }
 
-    /// The period of this word.
+    /// The period that [`Self::as_str`] names so.
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Day, Self::Month].into_iter().find(|period| period.as_str() == word)
     }
 
-    /// When the period after the one that began then begins.
+    /// Begin of the next period after the one that began at `begun`.
     pub(super) fn next(self, begun: u64) -> u64 {
         self.bounds(begun).1
     }
 
-    /// When the period that `now` is in began and when it ends, in seconds since 1970.
+    /// Begin and end of the period that `now` is in, in seconds since 1970.
     pub fn bounds(self, now: u64) -> (u64, u64) {
         let day = now - now % DAY;
         let time = i64::try_from(now).ok().and_then(|now| OffsetDateTime::from_unix_timestamp(now).ok());
@@ -54,38 +54,38 @@ impl Period {
 
 const DAY: u64 = 24 * 3600;
 
-/// How much may be called in a period.
+/// Most calls in a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
-    /// In which.
+    /// The period.
     pub period: Period,
-    /// How much.
+    /// Most calls.
     pub most: u64,
 }
 
-/// What a shared store has granted of a rate limit. Times are in microseconds.
+/// The shared store's answer to a request for calls of a rate limit. Times are in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
-    /// How many calls.
+    /// Granted calls.
     pub granted: u64,
-    /// How many more there would be at once.
+    /// Further calls that would be granted at once.
     pub left: u64,
-    /// Until one is granted again, where none was.
+    /// Time until the next call is granted; 0 if some were.
     pub wait: u64,
-    /// Until all are there again.
+    /// Time until the whole burst is available again.
     pub full: u64,
 }
 
-/// What was counted for one key and period.
+/// The calls of one key in one period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Count {
-    /// When the period began.
+    /// Begin of the period, in seconds since 1970.
     pub begun: u64,
-    /// How many calls there were; with a shared store, how many it has given out as far as this process knows.
+    /// Calls counted; with a shared store, the calls it has given out as far as this process knows.
     pub used: u64,
 }
 
-/// What this process has counted.
+/// The calls that this process has counted.
 #[derive(Debug, Default)]
 pub(super) struct Quotas {
     counts: DashMap<(Box<str>, Period), Entry, foldhash::fast::RandomState>,
@@ -94,25 +94,25 @@ pub(super) struct Quotas {
 #[derive(Debug, Default)]
 struct Entry {
     count: Count,
-    /// Given by a shared store, and not used yet.
+    /// Calls leased from the shared store, not used yet.
     leased: u64,
-    /// `used` as the store of this process has it.
+    /// `used` as last written to the file.
     stored: AtomicU64,
 }
 
-/// What a call is worth.
+/// The outcome of counting one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Local {
-    /// Within the quota; so many are left.
+    /// Within the quota, with this many calls left.
     Good(u64),
     /// The quota is used up.
     Over,
-    /// The shared store must be asked for more, in the period that began then.
+    /// The shared store must be asked for a lease, for the period with this begin.
     Ask(u64),
 }
 
 impl Quotas {
-    /// Counts a call where this process counts alone.
+    /// Counts a call without a shared store.
     pub(super) fn count(&self, key: &str, period: Period, most: u64, begun: u64) -> Local {
         self.with(key, period, begun, |entry| {
             if entry.count.used >= most {
@@ -123,7 +123,7 @@ impl Quotas {
         })
     }
 
-    /// Counts a call by what a shared store has given.
+    /// Counts a call against the lease of the shared store.
     pub(super) fn spend(&self, key: &str, period: Period, most: u64, begun: u64) -> Local {
         self.with(key, period, begun, |entry| {
             if entry.leased == 0 {
@@ -134,7 +134,7 @@ impl Quotas {
         })
     }
 
-    /// The shared store has given so many more in the period that began then; in all it has given `used`.
+    /// Adds a lease of `granted` calls of the period that began at `begun`; the store has given out `used` in all.
     pub(super) fn lease(&self, key: &str, period: Period, begun: u64, granted: u64, used: u64) {
         self.with(key, period, begun, |entry| {
             // What was given for a period that is over meanwhile is lost.
@@ -145,12 +145,12 @@ impl Quotas {
         });
     }
 
-    /// What was counted before, as it was stored.
+    /// Restores a stored count.
     pub(super) fn set(&self, key: &str, period: Period, count: Count) {
         self.counts.insert((key.into(), period), Entry { count, leased: 0, stored: count.used.into() });
     }
 
-    /// What was counted since this was last asked.
+    /// The counts that changed since this was last called.
     pub(super) fn unstored(&self) -> Vec<(Box<str>, Period, Count)> {
         let changed = self
             .counts
@@ -159,7 +159,7 @@ impl Quotas {
         changed.map(|entry| (entry.key().0.clone(), entry.key().1, entry.count)).collect()
     }
 
-    /// Forgets counts that nothing can go on from: the period after theirs is over too. Their names and periods.
+    /// Forgets counts whose next period is over too; returns their names and periods.
     pub(super) fn forget_over(&self, now: u64) -> Vec<(Box<str>, Period)> {
         let is_over = |period: Period, count: Count| period.next(period.next(count.begun)) <= now;
         let over = self.counts.iter().filter(|entry| is_over(entry.key().1, entry.count));
@@ -168,8 +168,8 @@ impl Quotas {
         over.into_iter().filter(|name| forget(name).is_some()).collect()
     }
 
-    /// A request that began before the present period is one of that: it must not begin the last one anew. Where a clock
-    /// was set back by more than that, the count goes with it.
+    /// Acts on the entry of this key and period. A late request of the previous period counts for the present one, and
+    /// must not begin the previous anew. If the clock was set back by more than that, the count begins anew.
     fn with<T>(&self, key: &str, period: Period, begun: u64, act: impl FnOnce(&mut Entry) -> T) -> T {
         let mut entry = self.counts.entry((key.into(), period)).or_default();
         if entry.count.begun != begun && entry.count.begun != period.next(begun) {

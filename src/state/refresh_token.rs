@@ -1,9 +1,9 @@
-//! Refresh tokens (RFC 6749 section 6): one login is a family, of which only the newest token is good. One that comes
-//! back after it was used has been copied, and ends the family (RFC 9700 section 4.14.2).
+//! Refresh tokens (RFC 6749 section 6): one login is a family, of which only the newest token is valid. One that comes
+//! back after its use has been copied, and ends the family (RFC 9700 section 4.14.2).
 //!
-//! Honest callers use one twice too: two tabs at once, or after an answer that was lost. Each token has one successor,
-//! which whoever hands it in again gets again: for a grace after the answer was given, and for as long as the successor
-//! has not been used where the store has not said that it was written.
+//! Honest callers use one twice too: two tabs at once, or after a lost answer. Each token has one successor, which
+//! whoever hands it in again gets again: for a grace after the answer, and, if the store has not confirmed that the
+//! successor was written, for as long as the successor is unused.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -26,44 +26,44 @@ const SECRET: usize = 32;
 pub struct Family {
     /// The customer.
     pub customer: Identifier,
-    /// When the login was, in seconds since 1970.
+    /// Time of the login, in seconds since 1970.
     pub issued_at: u64,
-    /// When its last token ends, in seconds since 1970.
+    /// Expiry of its last token, in seconds since 1970.
     pub expires_at: u64,
-    /// The digest of the token that is good.
+    /// Digest of the valid token.
     pub current: SessionDigest,
-    /// The token that it replaced.
+    /// The token before it.
     pub predecessor: Option<Predecessor>,
-    /// The account that it is of, where that is known.
+    /// The account, if known.
     pub account: Option<AccountStamp>,
-    /// The number of [`Issued`], also of all JWTs that its tokens give.
+    /// Revocation number of [`Issued`], also of all JWTs that its tokens give.
     pub number: Option<u64>,
 }
 
-/// A token that has been used, and still gives the same successor for a while.
+/// A used token, which still gives the same successor for a grace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Predecessor {
     /// Its digest.
     pub digest: SessionDigest,
-    /// Until when, in milliseconds since 1970; [`UNANSWERED`] where nobody may have got the successor.
+    /// End of its grace, in milliseconds since 1970; [`UNANSWERED`] if nobody may have got the successor.
     pub until: u64,
 }
 
-/// The store has not said that the successor was written: whoever handed the token in may have got a 503.
+/// Grace without end: the store has not confirmed the successor, and whoever handed the token in may have got a 503.
 pub(super) const UNANSWERED: u64 = u64::MAX;
 
-/// When a refresh token is handed in, and for how long its predecessor is taken after that.
+/// Time and grace of a rotation.
 #[derive(Debug, Clone, Copy)]
 pub struct Rotation {
-    /// Since 1970. A shared store goes by its own clock.
+    /// Time since 1970. A shared store goes by its own clock.
     pub now: Duration,
-    /// How long a token gives its successor again.
+    /// Grace: how long a used token gives its successor again.
     pub grace: Duration,
 }
 
-/// A refresh token as its holder has it.
+/// A refresh token as its holder presents it.
 pub struct RefreshToken {
-    /// Which login it is of.
+    /// Digest that names the family.
     pub family: SessionDigest,
     /// The digest of the token.
     pub digest: SessionDigest,
@@ -71,35 +71,33 @@ pub struct RefreshToken {
     text: Zeroizing<String>,
 }
 
-/// What came of handing in a refresh token.
+/// The outcome of a rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rotated {
-    /// It was the good one, or the one before within its grace. The login is this one, and its token is one of the
-    /// successors.
+    /// It is the valid one, or the one before within its grace. The family's token is one of the successors.
     Good(Family),
-    /// It was used before: there is a copy of it, and the family must end.
+    /// It was used before: it has been copied, and the family must end.
     Reused(Family),
-    /// It is good, and its login is not admitted now: it stays good, and so does the login.
+    /// It is valid, but its login is not admitted now: both stay valid.
     Barred(Family),
-    /// It is within its grace, and nobody here can tell what its successor is.
+    /// It is within its grace, but its successor cannot be derived here.
     Replaced,
     /// There is no such family, or it has ended.
     Unknown,
 }
 
 impl RefreshToken {
-    /// The first of a new family.
+    /// The first token of a new family.
     pub fn first() -> Self {
         Self::of(random_bytes::<FAMILY>(), &random_bytes::<SECRET>())
     }
 
-    /// Those that may come next in the family, the one to give first: by each key that there is, this one's only
-    /// successor by it.
+    /// The possible successors, the one to give first: one by each identifier key.
     pub fn successors(&self, deriver: &Deriver) -> Vec<Self> {
         deriver.successors(self.text.as_bytes()).map(|secret| Self::of(self.id, &secret[..])).collect()
     }
 
-    /// The token in a text; nothing of it has been checked.
+    /// Parses a token; it is not checked.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = Zeroizing::new(BASE64.decode(text.strip_prefix(PREFIX)?).ok()?);
         let (id, secret) = bytes.split_first_chunk::<FAMILY>()?;
@@ -119,18 +117,19 @@ impl RefreshToken {
 }
 
 impl Family {
-    /// When its login was.
+    /// Time of the login, for revocations.
     pub fn issued(&self) -> Issued {
         Issued { at: self.issued_at, number: self.number }
     }
 
-    /// Whether this token is good now, in milliseconds since 1970: the present one, or the one before within its grace.
+    /// Returns whether this token is valid at `now`, in milliseconds since 1970: the present one, or the one before
+    /// within its grace.
     pub fn takes(&self, token: &SessionDigest, now: u64) -> bool {
         let before = self.predecessor.filter(|before| now < before.until);
         self.current == *token || before.is_some_and(|before| before.digest == *token)
     }
 
-    /// Hands in a token for one of its successors, of which the first is the one to give.
+    /// Rotates: replaces `presented` by the first of `successors`, if it is valid at `now`, in milliseconds since 1970.
     pub(super) fn hand_in(&mut self, presented: &SessionDigest, successors: &[RefreshToken], now: u64) -> Handed {
         if self.current == *presented {
             let Some(next) = successors.first() else { return Handed::Replaced };
@@ -145,14 +144,15 @@ impl Family {
         if is_known { Handed::Good } else { Handed::Replaced }
     }
 
-    /// Whoever handed this token in got no answer: what comes again is no theft, however late.
+    /// Notes that the caller got no answer: the same token again is no theft, however late.
     pub(super) fn unanswered(&mut self, presented: &SessionDigest) {
         if let Some(before) = self.predecessor.as_mut().filter(|before| before.digest == *presented) {
             before.until = UNANSWERED;
         }
     }
 
-    /// The store has the present token, and whoever handed in the one before gets it.
+    /// Begins the grace of `presented`: its successor is stored, and its holder gets it. Returns whether the family
+    /// changed.
     pub(super) fn answered(&mut self, presented: &SessionDigest, until: u64) -> bool {
         match &mut self.predecessor {
             Some(before) if before.digest == *presented && before.until == UNANSWERED => {
@@ -164,12 +164,12 @@ impl Family {
     }
 }
 
-/// Families whose last rotation was answered, which the store has not been told.
+/// Families whose last rotation was answered, not written yet.
 #[derive(Debug, Default)]
 pub(super) struct Answered(Mutex<Vec<SessionDigest>>);
 
 impl Answered {
-    /// No more wait than this, and no more are written at once: the queue of the store is for others too.
+    /// Most families that wait, and that are written at once: the queue of the store is for others too.
     const MOST: usize = 1_000;
 
     pub(super) fn push(&self, family: SessionDigest) {
@@ -184,7 +184,7 @@ impl Answered {
     }
 }
 
-/// What a family says to a token.
+/// The verdict of a family on a token.
 pub(super) enum Handed {
     Good,
     Reused,

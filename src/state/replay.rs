@@ -1,8 +1,8 @@
-//! Ids that are good once, such as the `jti` of a client's assertion (RFC 7523 section 3): whoever uses one first has it,
-//! on whichever replica, and also after a restart.
+//! Replay protection: single-use ids, such as the `jti` of a client's assertion (RFC 7523 section 3). Whoever uses one
+//! first has it, on any replica, and also after a restart.
 //!
-//! In this process they have an end, and each owner a share: as many as are still free for all others. So one client that
-//! makes more than that is refused, and everybody else goes on.
+//! Their number is bounded in this process. Each owner has a share, as many as are still free for all others: a client
+//! that makes more is refused, and everybody else goes on.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,24 +11,24 @@ use std::sync::{Mutex, PoisonError};
 use super::session::digest_of;
 use super::sharded_map::Shards;
 
-/// What an id is known by: a digest, so that none is kept as it is. The last eight bytes are its owner's.
+/// Digest of a single-use id, so that none is kept as it is. The last eight bytes are its owner's.
 pub type OnceId = [u8; 32];
 
 const OWNER: usize = 8;
 type Owner = [u8; OWNER];
 
-/// What came of using an id.
+/// The outcome of using an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
-    /// It was the first time.
+    /// It had not been used.
     First,
-    /// It was used before.
+    /// It had been used: a replay.
     Again,
-    /// Its owner has as many as are free for all others: this one cannot be remembered, and was not used.
+    /// The share of its owner is full: the id cannot be remembered, and was not used.
     ShareIsFull,
 }
 
-/// The id of this owner, by the digest of what it is. An owner is whoever can make as many of them as they like.
+/// The id with this digest, of this owner: whoever can make as many of them as they like.
 pub fn owned(digest: OnceId, owner: &str) -> OnceId {
     let (mut id, owner) = (digest, digest_of(owner.as_bytes()));
     id[32 - OWNER..].copy_from_slice(&owner[..OWNER]);
@@ -41,12 +41,12 @@ fn owner_of(id: &OnceId) -> Owner {
     owner
 }
 
-/// The ids that were used, with the first second in which each may be forgotten.
+/// Used ids, each with the first second since 1970 in which it may be forgotten.
 #[derive(Debug)]
 pub(super) struct UsedIds {
     known: Shards<OnceId, u64>,
     shares: Shares,
-    /// At 48 bytes each.
+    /// Most ids, at 48 bytes each.
     most: usize,
 }
 
@@ -56,12 +56,12 @@ impl Default for UsedIds {
     }
 }
 
-/// How many ids each owner has.
+/// Number of ids of each owner.
 #[derive(Debug, Default)]
 struct Shares(Mutex<HashMap<Owner, usize, foldhash::fast::RandomState>>);
 
 impl Shares {
-    /// One more, unless the owner has as many as this already.
+    /// Counts one more id, unless the owner has `most` already; returns whether it was counted.
     fn take(&self, owner: Owner, most: usize) -> bool {
         let mut shares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let share = shares.entry(owner).or_default();
@@ -88,12 +88,12 @@ impl Shares {
 }
 
 impl UsedIds {
-    /// At most so many.
+    /// Room for `most` ids.
     pub(super) fn of(most: usize) -> Self {
         Self { known: Shards::in_order(), shares: Shares::default(), most }
     }
 
-    /// Notes that an id is used.
+    /// Marks an id as used.
     pub(super) fn note(&self, id: OnceId, until: u64, now: u64) -> Use {
         let free = self.most.saturating_sub(self.known.len());
         self.known.entry(id, |entry| match entry {
@@ -111,7 +111,7 @@ impl UsedIds {
         })
     }
 
-    /// Nobody was let in by it: it is as good as before.
+    /// Unmarks an id by which nobody was let in.
     pub(super) fn abandon(&self, id: &OnceId) {
         self.known.change(id, |until| *until = 0);
     }
@@ -121,17 +121,17 @@ impl UsedIds {
         self.known.insert(id, until);
     }
 
-    /// How many there are, and how many there can be.
+    /// Number of ids, and most ids.
     pub(super) fn count(&self) -> (usize, usize) {
         (self.known.len(), self.most)
     }
 
-    /// All of them, for the sweep.
+    /// All ids, for the sweep.
     pub(super) fn known(&self) -> &Shards<OnceId, u64> {
         &self.known
     }
 
-    /// The sweep has removed one.
+    /// Frees the share of an id that the sweep has removed.
     pub(super) fn forgotten(&self, id: &OnceId) {
         self.shares.give_back(owner_of(id));
     }

@@ -1,4 +1,4 @@
-//! What is no longer good before its time: tokens, logins, customers, clients, API keys.
+//! Revocations: tokens, logins, customers, clients and API keys that ended before their expiry.
 
 mod log;
 mod rule;
@@ -12,26 +12,26 @@ use super::LONGEST_SKEW;
 use log::RuleLog;
 pub use rule::{Issued, Rule, Subject};
 
-/// So many rules are forgotten before a call may look again.
+/// Rules forgotten per step, between which calls may look at them.
 const SLICE: usize = 1_000;
 
 /// All rules in force. Of several about one subject the strictest holds.
 ///
-/// By default this process numbers them; [`Self::shared`]: a store does.
+/// By default this process numbers them; with [`Self::shared`] a store does.
 #[derive(Debug, Default)]
 pub struct Revocations {
     rules: RwLock<HashMap<Arc<Subject>, Reach>>,
     log: Mutex<RuleLog>,
-    /// A store gives the numbers.
+    /// True if a shared store numbers the rules.
     is_shared: bool,
     number: AtomicU64,
     seen: AtomicU64,
     generation: AtomicU64,
     count: AtomicUsize,
     api_keys: AtomicUsize,
-    /// Whether there is a rule about all that was issued.
+    /// True if there is a rule about everything issued.
     has_all: AtomicBool,
-    /// By how many seconds credentials without a number have been dated ahead of this process's clock, at most.
+    /// Most seconds by which a credential without a number was dated ahead of this clock.
     ahead: AtomicU64,
 }
 
@@ -39,9 +39,10 @@ pub struct Revocations {
 struct Reach {
     since: u64,
     until: u64,
-    /// 0: none.
+    /// Revocation number; 0 if none.
     number: u64,
-    /// The last number that the rule ever had: what did not know that one is covered, whatever has become of the rule.
+    /// Last number that the rule ever had: it covers whatever was issued before that number, also after the rule has
+    /// changed.
     covers: u64,
 }
 
@@ -50,7 +51,7 @@ impl Reach {
         self.since >= other.since && self.until >= other.until
     }
 
-    /// Where both have numbers they decide, and no clock is asked.
+    /// Returns whether it was issued before the rule. If both have numbers, these decide, and no clock is asked.
     fn covers(self, issued: Issued) -> bool {
         if self.since == u64::MAX {
             return true;
@@ -69,56 +70,56 @@ impl Reach {
 }
 
 impl Revocations {
-    /// Rules that a shared store numbers.
+    /// An empty set of rules that a shared store numbers.
     pub fn shared() -> Self {
         Self { is_shared: true, ..Self::default() }
     }
 
-    /// The number up to which every rule is known here. It never goes back. 0: nothing has been read or given yet.
+    /// Number up to which every rule is known here. It never goes back. 0 before any is read or given.
     pub fn number(&self) -> u64 {
         self.number.load(Ordering::Acquire)
     }
 
-    /// Every rule of the shared store up to this number is known.
+    /// Notes that every rule up to this number is known.
     pub(super) fn know(&self, number: u64) {
         self.number.fetch_max(number, Ordering::AcqRel);
         self.see(number);
     }
 
-    /// The highest number that is known to have been given: what is earned from now on comes after every rule up to it, also
-    /// after one that is not known here yet. Ask for it before a credential is checked.
+    /// Highest number known to have been given: a credential issued from now on comes after every rule up to it, also
+    /// after one that is not known here yet. Ask for it before the credential is checked.
     pub fn seen(&self) -> u64 {
         self.seen.load(Ordering::Acquire)
     }
 
-    /// This number has been given.
+    /// Notes that this number has been given.
     pub(super) fn see(&self, number: u64) {
         self.seen.fetch_max(number, Ordering::AcqRel);
     }
 
-    /// Grows with every rule: what was held against the rules of this generation need not be held against them again.
-    /// Ask for it before [`Self::covers`].
+    /// Generation of the rules, which grows with every stricter rule: whatever was checked against this generation need
+    /// not be checked again. Ask for it before [`Self::covers`].
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Whether there is no rule at all.
+    /// Returns whether there are no rules.
     pub fn is_empty(&self) -> bool {
         self.count.load(Ordering::Acquire) == 0
     }
 
-    /// How many rules there are.
+    /// Number of rules.
     pub fn len(&self) -> usize {
         self.count.load(Ordering::Acquire)
     }
 
-    /// Puts a rule in force; tells whether anything became stricter.
+    /// Puts a rule in force; returns whether anything became stricter.
     pub fn apply(&self, rule: Rule) -> bool {
         self.put(rule, !self.is_shared)
     }
 
-    /// Puts a rule in force that was kept before. One without a number gets none: what has been issued since would seem to
-    /// be older.
+    /// Puts a stored rule in force. One without a number gets none, or credentials issued since would seem older than
+    /// the rule.
     pub fn restore(&self, rule: Rule) {
         self.put(rule, false);
     }
@@ -163,14 +164,14 @@ impl Revocations {
         is_stricter
     }
 
-    /// The next number of this process, or this one where it is later: it grows also where the clock goes back.
+    /// The next number of this process, or `given` if that is later. Numbers grow even if the clock goes back.
     fn next(&self, given: u64) -> u64 {
         let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         let now = u64::try_from(micros).unwrap_or(u64::MAX);
         self.seen().saturating_add(1).max(now).max(given)
     }
 
-    /// Whether what was issued then is no longer good; what does not say when counts as old.
+    /// Returns whether a credential of this subject, issued then, is revoked. One that does not say when counts as old.
     pub fn covers(&self, subject: &Subject, issued: Option<Issued>) -> bool {
         let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
         let covers = |subject: &Subject| {
@@ -180,18 +181,19 @@ impl Revocations {
         covers(subject) || is_about_all && covers(&Subject::All)
     }
 
-    /// Whether this API key, by the digest of it, is no longer good. Costs nothing where none has been revoked.
+    /// Returns whether the API key with this SHA-256 digest is revoked. Costs nothing if no API key has been.
     pub fn covers_api_key(&self, digest: &[u8; 32]) -> bool {
         self.api_keys.load(Ordering::Acquire) > 0 && self.covers(&Subject::ApiKey(crate::hex::hex(digest).into()), None)
     }
 
-    /// Whether the rule about all is about what was issued in this second, by no number. Costs nothing without such a rule.
+    /// Returns whether the rule about everything covers what was issued in this second, without a number. Costs nothing
+    /// without such a rule.
     pub(super) fn covers_all_of(&self, at: u64) -> bool {
         self.has_all.load(Ordering::Acquire) && self.covers(&Subject::All, Some(Issued { at, number: None }))
     }
 
-    /// Notes when a credential was issued that is right, before it is held against the rules: one without a number may be
-    /// dated ahead of this clock, by the allowed skew at most, and rules that come later are to cover it.
+    /// Notes the time of issue of a valid credential, before it is checked against the rules. One without a number may
+    /// be dated ahead of this clock, by the allowed skew at most, and later rules must cover it.
     pub fn note(&self, issued: Option<Issued>, now: u64) {
         if let Some(Issued { at, number: None }) = issued
             && at > now
@@ -200,15 +202,15 @@ impl Revocations {
         }
     }
 
-    /// What holds about this subject.
+    /// The rule about this subject.
     pub fn rule(&self, subject: &Subject) -> Option<Rule> {
         let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
         rules.get(subject).map(|reach| reach.rule(subject))
     }
 
-    /// A rule about all of a subject that was issued until `now`; without a number also what is dated as far ahead of this
-    /// clock as anything that was accepted here. It gets a number of its own also where one of the same second is in force:
-    /// what came in between is covered too.
+    /// A rule about everything of a subject issued until `now`, in seconds since 1970; without a number also what is
+    /// dated as far ahead of this clock as anything accepted here. It gets a number of its own even if a rule of the
+    /// same second is in force: what was issued in between is covered too.
     pub fn until_now(&self, subject: Subject, now: u64, until: u64) -> Rule {
         let now = now.saturating_add(self.ahead.load(Ordering::Acquire));
         let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
@@ -218,14 +220,14 @@ impl Revocations {
         Rule::new(subject, now, until)
     }
 
-    /// Up to `most` rules that nothing is left for, those that ended first. While `then` runs no rule changes.
+    /// Passes the subjects of up to `most` expired rules, earliest first, to `then`. While that runs no rule changes.
     pub(super) fn over<R>(&self, most: usize, now: u64, then: impl FnOnce(Vec<Arc<Subject>>) -> R) -> R {
         let _rules = self.rules();
         let over = self.log().ended(now, most);
         then(over)
     }
 
-    /// Forgets a rule, where nothing is left for it.
+    /// Forgets a rule, if it has expired.
     pub(super) fn forget(&self, subject: &Subject, now: u64) {
         let mut rules = self.rules();
         let Some(reach) = rules.get(subject).copied().filter(|reach| reach.until <= now) else { return };
@@ -241,7 +243,7 @@ impl Revocations {
         }
     }
 
-    /// Forgets the rules that nothing is left for; returns their subjects.
+    /// Forgets all expired rules; returns their subjects.
     pub fn sweep(&self, now: u64) -> Vec<Arc<Subject>> {
         let mut gone = Vec::new();
         loop {
@@ -254,28 +256,28 @@ impl Revocations {
         }
     }
 
-    /// All of them.
+    /// All rules.
     pub fn all(&self) -> Vec<Rule> {
         let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
         rules.iter().map(|(subject, reach)| reach.rule(subject)).collect()
     }
 
-    /// How many rules have a number of the store, up to this one.
+    /// Number of rules with a number up to `last`.
     pub(super) fn count_until(&self, last: u64) -> usize {
         self.log().count(last)
     }
 
-    /// The highest number of a rule; 0: none has one.
+    /// Highest number of a rule; 0 if none has one.
     pub(super) fn highest(&self) -> u64 {
         self.log().highest()
     }
 
-    /// Numbers of rules above `after` up to `last`, in their order.
+    /// Numbers of rules above `after` up to `last`, sorted.
     pub(super) fn numbers(&self, after: u64, last: u64, most: usize) -> Vec<u64> {
         self.log().numbers(after, last, most)
     }
 
-    /// The rules of these numbers; both 0: those that the store has given none.
+    /// The rules with these numbers; with both 0, those that the store has not numbered.
     pub(super) fn between(&self, first: u64, last: u64, most: usize) -> Vec<Rule> {
         let subjects = self.log().subjects(first, last, most);
         subjects.iter().filter_map(|subject| self.rule(subject)).collect()
@@ -285,7 +287,7 @@ impl Revocations {
         self.rules.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Never held while the rules are waited for.
+    /// Locks the log; never held while waiting for the rules.
     fn log(&self) -> MutexGuard<'_, RuleLog> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }

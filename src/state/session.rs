@@ -6,46 +6,47 @@ use crate::customer::Identifier;
 use crate::secret::random_bytes;
 use aws_lc_rs::digest;
 
-/// The digest of a session id: the id itself is known to the cookie's holder only.
+/// SHA-256 of a session id; only the holder of the cookie knows the id.
 pub type SessionDigest = [u8; 32];
 
-/// The digest of a secret id.
+/// SHA-256 of a secret id.
 pub fn digest_of(id: &[u8]) -> SessionDigest {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest::digest(&digest::SHA256, id).as_ref());
     bytes
 }
 
-/// The name of a login: the `sid` of its JWTs, what operators see, and what ends its session, its JWTs and its refresh
-/// tokens together. Not secret. In text it is 16 hexadecimal digits.
+/// The name of a login: the `sid` of its JWTs, shown to operators, and the handle that ends its session, JWTs and
+/// refresh tokens together. Not secret. In text it is 16 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoginId([u8; 8]);
 
 impl LoginId {
-    /// Its last bits as a number.
+    /// Its last `count` bits as a number.
     pub(super) fn low_bits(self, count: u32) -> u64 {
         u64::from_be_bytes(self.0) & ((1 << count) - 1)
     }
 
-    /// The name of a new login.
+    /// A random name for a new login.
     pub fn random() -> Self {
         Self(random_bytes())
     }
 
-    /// The name of a login with this family of refresh tokens; also what ends a single session, by the session's digest.
+    /// The name of the login of this family of refresh tokens; of a session's digest, the name that ends that session
+    /// alone.
     pub fn of(digest: &SessionDigest) -> Self {
         let mut id = [0; 8];
         id.copy_from_slice(&digest[..8]);
         Self(id)
     }
 
-    /// The name in a text.
+    /// Parses 16 lowercase hexadecimal digits.
     pub fn parse(text: &str) -> Option<Self> {
         let is_hex = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         is_hex.then(|| u64::from_str_radix(text, 16).ok()).flatten().map(|number| Self(number.to_be_bytes()))
     }
 
-    /// What a rule that ends the login is about.
+    /// The subject of a rule that ends the login.
     pub fn subject(self) -> Subject {
         Subject::Login(self.to_string().into())
     }
@@ -62,34 +63,34 @@ pub fn handle(digest: &SessionDigest) -> String {
     LoginId::of(digest).to_string()
 }
 
-/// A customer's login. Times are in seconds since 1970.
+/// A session. Times are in seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     /// The customer.
     pub customer: Identifier,
-    /// The login that it is of.
+    /// Its login.
     pub login: LoginId,
-    /// When it began.
+    /// Time of the login.
     pub issued_at: u64,
-    /// When it was last used.
+    /// Last use.
     pub last_seen: u64,
-    /// When it ends whatever happens.
+    /// Absolute expiry.
     pub expires_at: u64,
-    /// What it was begun with.
+    /// Family of the user agent at the login.
     pub agent: Agent,
-    /// The account that it is of, where that is known.
+    /// The account, if known.
     pub account: Option<AccountStamp>,
-    /// The number of [`Issued`].
+    /// Revocation number of [`Issued`].
     pub number: Option<u64>,
 }
 
 impl Session {
-    /// When it was issued.
+    /// Time of issue, for revocations.
     pub fn issued(&self) -> Issued {
         Issued { at: self.issued_at, number: self.number }
     }
 
-    /// Whether it is over: too old, or unused for `idle` seconds.
+    /// Returns whether it has expired: too old, or unused for `idle` seconds.
     pub fn is_over(&self, now: u64, idle: u64) -> bool {
         now >= self.expires_at || now >= self.last_seen.saturating_add(idle)
     }
@@ -141,33 +142,33 @@ impl Agent {
         }
     }
 
-    /// Its word.
+    /// The word for operators.
     pub fn as_str(self) -> &'static str {
         Self::ALL.iter().find(|(agent, _)| *agent == self).map_or("other", |(_, word)| word)
     }
 
-    /// The family of this word.
+    /// The family that [`Self::as_str`] names so.
     pub fn from_word(word: &str) -> Self {
         Self::ALL.iter().find(|(_, known)| *known == word).map_or(Self::Other, |(agent, _)| *agent)
     }
 }
 
-/// What a session id is worth.
+/// The outcome of looking a session up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// It is this customer's.
+    /// It is live, and this customer's.
     Live(Identifier),
-    /// It was idle for too long, or is too old.
+    /// It has expired, or was idle for too long.
     Expired,
-    /// There is none, or it has been ended.
+    /// There is no such session, or it has been ended.
     Unknown,
     /// Its account is gone, or has another password.
     NoAccount,
-    /// This process cannot tell without the store.
+    /// Only the store knows.
     Ask,
 }
 
-/// Whether a session has been ended by a rule: about itself, its login, or its customer.
+/// Returns whether a rule has ended the session: one about itself, its login, or its customer.
 pub(super) fn is_revoked(
     revocations: &Revocations,
     digest: &SessionDigest,

@@ -1,4 +1,4 @@
-//! The sessions that this process knows: the request path looks them up without the store.
+//! Sessions known to this process: the request path finds them without asking the store.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -8,18 +8,18 @@ use super::session::{Agent, Found, LoginId, Session, SessionDigest, is_revoked};
 use super::sharded_map::Shards;
 use crate::customer::Identifier;
 
-/// How sure this process is of what it knows.
+/// How current the cache is.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Trust {
-    /// It knows all there is.
+    /// Complete: there is no other store of sessions.
     Complete,
-    /// It would have been told of every change since it began to listen for the `n`th time.
+    /// Every change would have been heard of since this subscription began; they are numbered.
     Listening(u32),
-    /// It may have missed something.
+    /// Changes may have been missed.
     Deaf,
 }
 
-/// What a session is checked against.
+/// The time, rules and accounts that a session is checked against.
 #[derive(Clone, Copy)]
 pub(super) struct SessionCheck<'a> {
     /// In seconds since 1970.
@@ -31,7 +31,7 @@ pub(super) struct SessionCheck<'a> {
     pub(super) accounts: &'a AccountStamps,
 }
 
-/// The sessions that this process knows.
+/// The cache.
 #[derive(Debug)]
 pub(super) struct Sessions {
     known: Shards<SessionDigest, Known>,
@@ -43,7 +43,7 @@ impl Default for Sessions {
     }
 }
 
-/// A session that this process knows.
+/// A cached session.
 #[derive(Debug)]
 pub(super) struct Known {
     customer: Identifier,
@@ -54,20 +54,20 @@ pub(super) struct Known {
     account: Option<AccountStamp>,
     number: Option<u64>,
     last_seen: AtomicU64,
-    /// `last_seen` as the store has it.
+    /// `last_seen` as last sent to the store.
     stored: AtomicU64,
-    /// The generation of the revocations that it was last held against.
+    /// Generation of the revocations that it was last checked against.
     ruled: AtomicU64,
-    /// The generation of the accounts among which its own was last found.
+    /// Generation of the accounts among which its own was last found.
     admitted: AtomicU64,
-    /// Since which time of listening nothing contrary was heard.
+    /// The subscription during which it was read; nothing contrary was heard since.
     listening: AtomicU32,
-    /// When the store last vouched for it, in milliseconds of this process.
+    /// Time of the store's last answer about it, in milliseconds of this process.
     vouched: AtomicU64,
 }
 
 impl Known {
-    /// What it is worth, and whether the store should be told that it was used.
+    /// The outcome, and whether the store should be told of the use.
     fn find(&self, digest: &SessionDigest, check: SessionCheck<'_>) -> (Found, bool) {
         let SessionCheck { now, idle, trust, revocations, accounts } = check;
         match trust {
@@ -106,7 +106,7 @@ impl Known {
         (Found::Live(self.customer.clone()), touch)
     }
 
-    /// Whether it is over: too old, unused for `idle` seconds, or ended by a rule.
+    /// Returns whether it has expired, was unused for `idle` seconds, or was ended by a rule.
     pub(super) fn is_over(&self, digest: &SessionDigest, now: u64, idle: u64, revocations: &Revocations) -> bool {
         if now >= self.expires_at || now >= self.last_seen.load(Ordering::Relaxed).saturating_add(idle) {
             return true;
@@ -142,7 +142,7 @@ impl Known {
 }
 
 impl Sessions {
-    /// Keeps a session that the store has. `vouched` is when it said so.
+    /// Caches a session of the store. `vouched` is the time of the store's answer, in milliseconds of this process.
     pub(super) fn insert(&self, digest: SessionDigest, session: Session, trust: Trust, vouched: u64) {
         let listening = match trust {
             Trust::Listening(since) => since,
@@ -166,36 +166,36 @@ impl Sessions {
         self.known.insert(digest, known);
     }
 
-    /// What a session id is worth, and whether the store should be told that it was used.
+    /// Looks a session up: the outcome, and whether the store should be told of the use.
     pub(super) fn find(&self, digest: &SessionDigest, check: SessionCheck<'_>) -> (Found, bool) {
         let nothing = if matches!(check.trust, Trust::Complete) { Found::Unknown } else { Found::Ask };
         let found = self.known.with(digest, |known| known.find(digest, check));
         found.unwrap_or((nothing, false))
     }
 
-    /// What is known of a session, and when the store last vouched for it.
+    /// A copy of a session, with the time of the store's last answer about it and its subscription.
     pub(super) fn copy(&self, digest: &SessionDigest) -> Option<(Session, u64, u32)> {
         self.known.with(digest, |known| {
             (known.session(), known.vouched.load(Ordering::Relaxed), known.listening.load(Ordering::Relaxed))
         })
     }
 
-    /// Forgets a session.
+    /// Removes a session.
     pub(super) fn remove(&self, digest: &SessionDigest) -> Option<Session> {
         self.known.remove(digest).map(|known| known.session())
     }
 
-    /// Nobody is told of this session: the next sweep forgets it, here and in the file.
+    /// Expires a session that nobody was told of: the next sweep removes it, here and from the file.
     pub(super) fn abandon(&self, digest: &SessionDigest) {
         self.known.change(digest, |known| known.expires_at = 0);
     }
 
-    /// All of them, for the sweep.
+    /// All sessions, for the sweep.
     pub(super) fn known(&self) -> &Shards<SessionDigest, Known> {
         &self.known
     }
 
-    /// Sessions that were used since the store was last told.
+    /// Sessions used since the store was last told.
     pub(super) fn unstored(&self) -> Vec<(SessionDigest, Session)> {
         self.known.collect(|digest, known| {
             let seen = known.last_seen.load(Ordering::Relaxed);
@@ -203,7 +203,7 @@ impl Sessions {
         })
     }
 
-    /// All of them.
+    /// All sessions.
     pub(super) fn all(&self) -> Vec<(SessionDigest, Session)> {
         self.known.collect(|digest, known| Some((*digest, known.session())))
     }

@@ -1,5 +1,5 @@
-//! A map in many small parts, each under a lock of its own. Whoever walks through all of it keeps nobody waiting for longer
-//! than one part takes: of 2,000,000 entries 2,000.
+//! A hash map in many small parts, each with its own lock. A walk through all of it blocks others for no longer than
+//! one part takes: of 2,000,000 entries 2,000.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,7 +9,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use foldhash::fast::RandomState;
 
-/// How many parts there are: a power of two.
+/// Number of parts: a power of two.
 pub(super) const PARTS: usize = 1_024;
 
 type Part<K, V> = HashMap<K, V, RandomState>;
@@ -22,7 +22,7 @@ pub(super) struct Shards<K, V> {
     chooser: Chooser<K>,
 }
 
-/// How a key's part is found.
+/// The choice of a key's part.
 #[derive(Debug)]
 enum Chooser<K> {
     /// By its first bits: the keys of one part stand side by side in a file that is sorted by key.
@@ -32,7 +32,7 @@ enum Chooser<K> {
 }
 
 impl<K: Eq + Hash + AsRef<[u8]>, V> Shards<K, V> {
-    /// For keys that nobody chooses, such as digests of random ids.
+    /// A map for keys that nobody chooses, such as digests of random ids.
     pub(super) fn in_order() -> Self {
         Self::new(Chooser::Order(|key| {
             let first = |at| key.as_ref().get(at).copied().map_or(0, usize::from);
@@ -42,7 +42,7 @@ impl<K: Eq + Hash + AsRef<[u8]>, V> Shards<K, V> {
 }
 
 impl<K: Eq + Hash, V> Shards<K, V> {
-    /// For all other keys.
+    /// A map for all other keys.
     pub(super) fn scattered() -> Self {
         Self::new(Chooser::Hash(RandomState::default()))
     }
@@ -51,27 +51,27 @@ impl<K: Eq + Hash, V> Shards<K, V> {
         Self { parts: (0..PARTS).map(|_| RwLock::default()).collect(), count: AtomicUsize::new(0), chooser }
     }
 
-    /// How many entries there are.
+    /// Number of entries.
     pub(super) fn len(&self) -> usize {
         self.count.load(Ordering::Acquire)
     }
 
-    /// Looks at an entry.
+    /// Reads an entry, if there is one.
     pub(super) fn with<R>(&self, key: &K, look: impl FnOnce(&V) -> R) -> Option<R> {
         self.read(self.part_of(key)).get(key).map(look)
     }
 
-    /// Changes an entry, where there is one.
+    /// Changes an entry, if there is one.
     pub(super) fn change<R>(&self, key: &K, change: impl FnOnce(&mut V) -> R) -> Option<R> {
         self.write(self.part_of(key), |part| part.get_mut(key).map(change))
     }
 
-    /// Changes or makes an entry.
+    /// Changes or inserts an entry.
     pub(super) fn entry<R>(&self, key: K, change: impl FnOnce(Entry<'_, K, V>) -> R) -> R {
         self.write(self.part_of(&key), |part| change(part.entry(key)))
     }
 
-    /// Changes the part that an entry is, or would be, in.
+    /// Changes the part to which a key belongs.
     pub(super) fn part<R>(&self, key: &K, change: impl FnOnce(&mut HashMap<K, V, RandomState>) -> R) -> R {
         self.write(self.part_of(key), change)
     }
@@ -86,15 +86,14 @@ impl<K: Eq + Hash, V> Shards<K, V> {
         self.remove_if(key, |_, _| true)
     }
 
-    /// Removes an entry that is so.
+    /// Removes an entry if `is_so`.
     pub(super) fn remove_if(&self, key: &K, is_so: impl FnOnce(&K, &V) -> bool) -> Option<V> {
         self.write(self.part_of(key), |part| {
             part.get(key).is_some_and(|value| is_so(key, value)).then(|| part.remove(key))
         })?
     }
 
-    /// What is made of all entries for which anything is made. None is looked at twice; one that comes or goes meanwhile may
-    /// be missed.
+    /// Filters and maps all entries. None is visited twice; one that comes or goes meanwhile may be missed.
     pub(super) fn collect<R>(&self, mut make: impl FnMut(&K, &V) -> Option<R>) -> Vec<R> {
         let mut made = Vec::new();
         for at in 0..PARTS {
@@ -103,7 +102,7 @@ impl<K: Eq + Hash, V> Shards<K, V> {
         made
     }
 
-    /// Up to `most` keys of a part that are so. While `then` runs nobody changes this part.
+    /// Passes up to `most` keys of a part that are so to `then`. While that runs nobody changes this part.
     pub(super) fn select<R>(
         &self,
         at: usize,
@@ -119,7 +118,7 @@ impl<K: Eq + Hash, V> Shards<K, V> {
         then(found.collect())
     }
 
-    /// Gives memory back where a part has become much smaller.
+    /// Frees memory if a part has become much smaller.
     pub(super) fn shrink(&self, at: usize) {
         self.write(at, |part| {
             if part.capacity() > 4 * part.len() + 16 {
@@ -128,7 +127,7 @@ impl<K: Eq + Hash, V> Shards<K, V> {
         });
     }
 
-    /// For how many entries there is room.
+    /// Capacity in entries.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
         (0..PARTS).map(|at| self.read(at).capacity()).sum()

@@ -1,26 +1,26 @@
-//! Revocations in force that the disk did not take: they are written together with whatever it takes next.
+//! Revocations in force that could not be written: they are written together with the next change.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::revocation::{Revocations, Rule, Subject};
 
-/// What they are about.
+/// Their subjects.
 #[derive(Debug, Default)]
 pub(super) struct Owed(Mutex<HashSet<Subject>>);
 
 impl Owed {
-    /// This one could not be written.
+    /// Notes that the rule about this subject could not be written.
     pub(super) fn add(&self, subject: &Subject) {
         self.subjects().insert(subject.clone());
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.subjects().is_empty()
     }
 
-    /// All of them, as they are in force.
+    /// The rules, as they are in force now.
     pub(super) fn rules(&self, revocations: &Revocations) -> Vec<Rule> {
         let mut rules = Vec::new();
         // What is over needs not be written any more.
@@ -33,7 +33,7 @@ impl Owed {
         rules
     }
 
-    /// These have been written.
+    /// Notes that these rules have been written.
     pub(super) fn settle(&self, rules: &[Rule]) {
         if !rules.is_empty() {
             let mut subjects = self.subjects();

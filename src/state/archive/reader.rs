@@ -10,7 +10,7 @@ use crate::state::codec::{self, Kept};
 use crate::state::revocation::Rule;
 use aws_lc_rs::digest::{Context, SHA256};
 
-/// No line is longer, in bytes.
+/// Longest line, in bytes.
 const LONGEST_LINE: u64 = 1 << 20;
 
 /// A backup, whose first line has been read.
@@ -29,15 +29,15 @@ pub(in crate::state) struct Record {
     pub(in crate::state) kept: Kept,
 }
 
-/// What a whole backup holds.
+/// The contents of a complete backup.
 pub(in crate::state) struct Contents {
-    /// When it was made, in seconds since 1970.
+    /// Time of the backup, in seconds since 1970.
     pub(in crate::state) made: u64,
-    /// How many records it has.
+    /// Number of records.
     pub(in crate::state) count: u64,
     /// The revocations in it.
     pub(in crate::state) rules: Vec<Rule>,
-    /// The highest number that any record bears.
+    /// Highest revocation number of any record.
     pub(in crate::state) highest: u64,
 }
 
@@ -60,7 +60,7 @@ impl Contents {
 }
 
 impl<'a> Reader<'a> {
-    /// Opens it; and when it was made, in seconds since 1970.
+    /// Opens a backup; also returns its time, in seconds since 1970.
     ///
     /// # Errors
     /// It is no backup of this version.
@@ -71,7 +71,7 @@ impl<'a> Reader<'a> {
         Ok((reader, made))
     }
 
-    /// When the backup was made.
+    /// Reads the first line: the time of the backup.
     fn first(&mut self) -> Result<u64, ArchiveFault> {
         let first = self.read().ok().flatten().unwrap_or_default();
         let Some(rest) = first.strip_prefix(MAGIC) else { return Err(ArchiveFault::Other(self.name())) };
@@ -107,12 +107,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// How many records have been read.
+    /// Number of records read so far.
     pub(in crate::state) fn count(&self) -> u64 {
         self.count
     }
 
-    /// A line that has its end; `None` where there is no other.
+    /// The next complete line; `None` at the end of the file.
     fn read(&mut self) -> Result<Option<String>, ArchiveFault> {
         let mut line = Vec::new();
         self.line += 1;

@@ -1,5 +1,5 @@
-//! A smaller file: what is kept is copied into a new one beside, in slices between the writes, and takes the place of the old
-//! one in a single step. Whenever the process dies, one of them stands there, with all that was acknowledged.
+//! Compaction: live records are copied into a new file beside, in slices between the writes, which then replaces the
+//! old one in a single step. Whenever the process dies, one of the two stands there, with everything acknowledged.
 
 use std::fs;
 use std::ops::Bound;
@@ -11,40 +11,41 @@ use super::table::TABLE;
 use crate::state::change::Change;
 use redb::{Database, ReadableDatabase as _};
 
-/// How many bytes one step copies, about: a write waits for one step.
+/// Bytes that one step copies, about: a write waits for at most one step.
 const STEP: usize = 256 * 1_024;
-/// A file that is smaller is left alone, in bytes.
+/// Smallest file that is compacted, in bytes.
 const SMALL: u64 = 8 << 20;
 
-/// Whether so large a file of so little is worth copying. A new file is up to about three times as large as what is in it.
+/// Returns whether a file of `file` bytes with `live` bytes of records is worth compacting. A new file is up to about
+/// three times as large as its records.
 pub(super) fn is_worth_it(file: u64, live: u64) -> bool {
     file > SMALL && file / 6 > live
 }
 
-/// A copy under way.
+/// A compaction under way.
 pub(super) struct Rewrite {
     new: Database,
     path: PathBuf,
-    /// The last key that was copied; none yet.
+    /// Last copied key.
     copied: Option<Vec<u8>>,
-    /// What has changed meanwhile of that which was copied already.
+    /// Later changes of records that were copied already.
     missed: Vec<Change>,
 }
 
 impl Rewrite {
-    /// Begins a copy of the file at this path.
+    /// Begins to compact the file at this path.
     pub(super) fn begin(path: &Path) -> Result<Self, redb::Error> {
         let beside = beside(path);
         Ok(Self { new: begin_file(&beside)?, path: beside, copied: None, missed: Vec::new() })
     }
 
-    /// The old file has been changed.
+    /// Notes changes of the old file.
     pub(super) fn changed(&mut self, changes: &[Change]) {
         let Some(copied) = &self.copied else { return };
         self.missed.extend(changes.iter().filter(|change| change.key() <= &copied[..]).cloned());
     }
 
-    /// Copies some more, onto the disk; whether that was all.
+    /// Copies one more slice, onto the disk; returns whether it was the last.
     pub(super) fn step(&mut self, old: &Database) -> Result<bool, redb::Error> {
         let transaction = self.new.begin_write()?;
         let mut is_all = true;
@@ -76,10 +77,10 @@ impl Rewrite {
         Ok(is_all)
     }
 
-    /// Puts the new file in the place of the old one.
+    /// Replaces the old file by the new one.
     ///
     /// # Errors
-    /// The new file, where the old one still stands; nothing where nobody knows which one does.
+    /// `Some`: the old file still stands. `None`: it is unknown which one does.
     pub(super) fn take_place(self, path: &Path) -> Result<Database, Option<Self>> {
         // The lock stays with the open file, whatever its name.
         if fs::rename(&self.path, path).is_err() {
@@ -91,7 +92,7 @@ impl Rewrite {
         Ok(self.new)
     }
 
-    /// Ends the copy: the old file stays.
+    /// Gives the compaction up: the old file stays.
     pub(super) fn abandon(self) {
         let Self { new, path, .. } = self;
         let _ = guarded(|| drop(new));

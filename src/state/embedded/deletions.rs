@@ -1,4 +1,4 @@
-//! Records that are to be deleted from the file, in slices between the writes.
+//! Queue of records to delete from the file, in slices between the writes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,16 +7,16 @@ use tokio::sync::oneshot;
 
 use crate::state::change::Change;
 
-/// How many records one commit deletes at most.
+/// Most records that one commit deletes.
 pub(in crate::state) const SLICE: usize = 1_024;
-/// The least that it tries.
+/// Fewest records that one commit deletes.
 const SMALLEST: usize = 16;
-/// A slice that takes longer is followed by a smaller one; it is what a write waits for.
+/// Target time of one slice, which a write may have to wait for: a slower one halves the next.
 const LONGEST: Duration = Duration::from_millis(20);
 
-/// What is still to be deleted.
+/// The records still to be deleted.
 pub(super) struct Backlog {
-    /// In the order of the file: what stands side by side goes together.
+    /// Sorted as in the file, so that neighbours are deleted together.
     keys: BTreeSet<Vec<u8>>,
     waiters: Vec<oneshot::Sender<bool>>,
     most: usize,
@@ -31,14 +31,14 @@ impl Backlog {
         self.keys.is_empty()
     }
 
-    /// Takes up more. The waiter is told once there is nothing left.
+    /// Queues keys; the waiter is told once the queue is empty.
     pub(super) fn add(&mut self, keys: Vec<Vec<u8>>, waiter: Option<oneshot::Sender<bool>>) {
         self.keys.extend(keys);
         self.waiters.extend(waiter);
         self.tell();
     }
 
-    /// What is written from now on is not deleted: it came later.
+    /// Removes the keys of these writes from the queue: they came later.
     pub(super) fn written(&mut self, changes: &[Change]) {
         for change in changes {
             if let Change::Put(key, _) = change {
@@ -48,12 +48,12 @@ impl Backlog {
         self.tell();
     }
 
-    /// What to delete next.
+    /// The next slice to delete.
     pub(super) fn slice(&self) -> Vec<Change> {
         self.keys.iter().take(self.most).map(|key| Change::Delete(key.clone())).collect()
     }
 
-    /// This has been deleted, and took so long.
+    /// Notes that this slice has been deleted in this time.
     pub(super) fn deleted(&mut self, slice: &[Change], took: Duration) {
         for change in slice {
             if let Change::Delete(key) = change {
@@ -64,7 +64,7 @@ impl Backlog {
         self.tell();
     }
 
-    /// The disk takes nothing now.
+    /// Tells all waiters that the deletion failed.
     pub(super) fn fail(&mut self) {
         for waiter in self.waiters.drain(..) {
             let _ = waiter.send(false);

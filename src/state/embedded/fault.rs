@@ -1,17 +1,17 @@
-//! Why the file cannot be used.
+//! Faults of the file of the state.
 
 use std::io;
 use std::path::Path;
 
 use crate::state::change::Unreadable;
 
-/// Why the file cannot be used; each says what to do.
+/// The file cannot be used; each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenFault {
-    /// Another process has it.
+    /// Another process has it open.
     #[error("{0} is in use by another process: stop that one first, or give this one another `state.embedded.path`")]
     Locked(String),
-    /// It is not what was written.
+    /// It is damaged.
     #[error(
         "{0} is damaged ({1}): restore a backup with `wicketgate state restore`, or move it away to begin without any login and revocation"
     )]
@@ -28,7 +28,7 @@ pub enum OpenFault {
 }
 
 impl OpenFault {
-    /// Why this path cannot be read or written.
+    /// The fault for an I/O or redb error at this path.
     pub(super) fn of(path: &Path, error: &redb::Error) -> Self {
         let (path, said) = (path.display().to_string(), error.to_string());
         if is_full(error) { Self::Full(path, said) } else { Self::Unusable(path, said) }
@@ -44,8 +44,8 @@ impl OpenFault {
     }
 }
 
-/// Whether room is what is missing. After anything else, what fsync(2) has said once it does not say again, and what
-/// is on the disk is not known.
+/// Returns whether the disk is full. After any other error, what is on the disk is unknown: fsync(2) reports a failure
+/// only once.
 pub(super) fn is_full(error: &redb::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error, redb::Error::Io(error) if matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge))

@@ -1,4 +1,4 @@
-//! The file itself: made, opened, looked at.
+//! The redb file: created, opened, examined.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -15,10 +15,10 @@ use crate::private_file;
 
 /// The name of the file.
 pub(in crate::state) const FILE: &str = "state.redb";
-/// What redb may keep in memory: everything is read once only.
+/// Page cache of redb, in bytes: small, as everything is read only once.
 const CACHE: usize = 16 << 20;
 
-/// A directory that only its owner can look into.
+/// Creates a directory with mode 0700, unless it exists.
 pub(super) fn private_directory(directory: &Path) -> io::Result<()> {
     if directory.is_dir() {
         return Ok(());
@@ -26,7 +26,7 @@ pub(super) fn private_directory(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
-/// Made under another name first: a crash in between must not leave what looks like a damaged file.
+/// Creates the file under another name first: a crash in between must not leave what looks like a damaged file.
 pub(super) fn create(path: &Path) -> Result<Database, OpenFault> {
     let new = beside(path);
     let database = begin_file(&new).map_err(|error| OpenFault::of(path, &error))?;
@@ -36,7 +36,7 @@ pub(super) fn create(path: &Path) -> Result<Database, OpenFault> {
     Ok(database)
 }
 
-/// A new file without records; none is left where that fails.
+/// Creates a file without records; leaves none if that fails.
 pub(super) fn begin_file(path: &Path) -> Result<Database, redb::Error> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(redb::Error::Io(error)),
@@ -60,7 +60,7 @@ pub(super) fn sync_directory(file: &Path) -> io::Result<()> {
     file.parent().map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
 }
 
-/// To open a named pipe would wait for ever.
+/// Fails if `path` is not a regular file: opening a named pipe would block for ever.
 fn only_a_file(path: &Path) -> Result<(), OpenFault> {
     let seen = fs::metadata(path).and_then(|metadata| private_file::only_a_file(path, &metadata));
     seen.map_err(|error| OpenFault::Unusable(path.display().to_string(), error.to_string()))
@@ -89,10 +89,10 @@ pub(super) fn open_existing(path: &Path) -> Result<Database, OpenFault> {
     })
 }
 
-/// Looks whether the file in this directory could be opened, and changes nothing.
+/// Checks that the file in this directory can be opened; changes nothing.
 ///
 /// # Errors
-/// [`OpenFault`], but for what only reading all of it shows.
+/// [`OpenFault`], except for damage that only a full read shows.
 pub(in crate::state) fn examine(directory: &Path) -> Result<(), OpenFault> {
     let path = directory.join(FILE);
     read_guarded(&path, || examine_file(&path))
@@ -132,7 +132,7 @@ fn examine_file(path: &Path) -> Result<(), OpenFault> {
     }
 }
 
-/// Where a new file stands until it takes its place.
+/// Path of a new file until it replaces the old one.
 pub(super) fn beside(path: &Path) -> PathBuf {
     path.with_extension("new")
 }

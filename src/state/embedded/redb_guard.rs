@@ -1,4 +1,4 @@
-//! What redb says of a damaged file: an error, or a panic where it finds there what it never writes.
+//! Catches redb's panics: it returns an error for most damage, and panics on some.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -9,14 +9,15 @@ use std::sync::Once;
 use super::fault::OpenFault;
 
 thread_local! {
-    /// Whether a panic of this thread is caught, and told as damage.
+    /// True while a panic of this thread is caught and reported as damage.
     static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Does what reads or writes the file. What it is about is of no use after a panic, but to be dropped, guarded as well.
+/// Runs work that reads or writes the file, and catches a panic. Whatever the work was about may then only be dropped,
+/// guarded as well.
 ///
 /// # Errors
-/// What the panic says.
+/// The message of the panic.
 pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -33,10 +34,10 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     done.map_err(|panic| said(&*panic))
 }
 
-/// Opens or reads the file at this path.
+/// Runs work that opens or reads the file at this path.
 ///
 /// # Errors
-/// What it says, or [`OpenFault::Damaged`].
+/// The error of the work, or [`OpenFault::Damaged`] after a panic.
 pub(super) fn read_guarded<T, E: From<OpenFault>>(path: &Path, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     guarded(work).unwrap_or_else(|said| Err(OpenFault::Damaged(path.display().to_string(), said).into()))
 }

@@ -1,4 +1,4 @@
-//! Another file in the place of the present one, as a restored backup.
+//! Replaces the file as a whole, as by a restored backup.
 
 use std::fs;
 use std::io;
@@ -12,17 +12,17 @@ use super::redb_guard::{guarded, read_guarded};
 use super::table::commit;
 use crate::state::change::Change;
 
-/// How many records are restored in one commit.
+/// Records restored per commit.
 const RESTORED_AT_ONCE: usize = 10_000;
 
-/// What takes records by key and value.
+/// Receives records by key and value.
 pub(in crate::state) type Put<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), OpenFault> + 'a;
 
-/// Makes a new file of what `fill` puts into it, and puts it in the place of the one in this directory, which nobody may have
-/// open. Where that one is now. `now` is in seconds since 1970.
+/// Replaces the file in this directory, which nobody may have open, by a new one with the records that `fill` puts.
+/// Returns the path of the old file, if there was one. `now` is in seconds since 1970.
 ///
 /// # Errors
-/// What `fill` says, or [`OpenFault`]: the file is what it was.
+/// The error of `fill`, or [`OpenFault`]: the old file is unchanged.
 pub(in crate::state) fn replace_file<E: From<OpenFault>>(
     directory: &Path,
     now: u64,
@@ -39,7 +39,7 @@ pub(in crate::state) fn replace_file<E: From<OpenFault>>(
     replaced
 }
 
-/// The same of a file that is held.
+/// [`replace_file`] once the old file is locked.
 fn replace_held<E: From<OpenFault>>(
     path: &Path,
     now: u64,

@@ -1,28 +1,28 @@
-//! All records as they were at one moment, read a page at a time between the writes.
+//! A snapshot of all records, read page by page between the writes.
 
 use std::ops::Bound;
 
 use super::table::TABLE;
 use redb::{Database, ReadOnlyTable, ReadableDatabase as _};
 
-/// How many bytes one page has, about: a write waits for one page.
+/// Bytes of one page, about: a write waits for at most one page.
 const PAGE: usize = 256 * 1_024;
 
-/// The records of a moment. As long as there is one, the file does not use the room of what has been deleted since.
+/// The records at one moment. While it exists, redb does not reuse the space of later deletions.
 pub(super) struct Snapshot {
-    /// What tells it from others.
+    /// Number that identifies this snapshot.
     pub(super) id: u64,
     table: ReadOnlyTable<&'static [u8], &'static [u8]>,
 }
 
-/// Where a page begins: in which snapshot, and after which key.
+/// Position of a page: the snapshot, and the key before its first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::state) struct Place {
     pub(in crate::state) snapshot: u64,
     pub(in crate::state) after: Vec<u8>,
 }
 
-/// Some records, and where the next ones are.
+/// Some records, and the place of the next page.
 #[derive(Debug, Default)]
 pub(in crate::state) struct Page {
     pub(in crate::state) records: Vec<(Vec<u8>, Vec<u8>)>,

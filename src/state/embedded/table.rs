@@ -1,15 +1,15 @@
-//! The one redb table of the file: all records, read once at the start and committed in groups.
+//! The one redb table of the file: read once at the start, committed in groups.
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 
 use crate::state::change::{Change, Fate, Unreadable};
 
-/// All that is kept: the first byte of a key says what it is of.
+/// All records; the first byte of a key is its kind.
 pub(super) const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("wicketgate");
-/// What stands under the key without bytes: the version of all else.
+/// Format version, stored under the empty key.
 pub(super) const VERSION: &[u8] = b"1";
 
-/// By how many bytes the records have become more and less.
+/// Bytes of records that a commit added and removed.
 #[derive(Default)]
 pub(super) struct Difference {
     pub(super) more: u64,
@@ -37,7 +37,7 @@ pub(super) fn commit(database: &Database, changes: &[Change]) -> Result<Differen
     Ok(difference)
 }
 
-/// What a record is counted as.
+/// Size of a record in bytes.
 pub(super) fn bytes_of(key: &[u8], value: &[u8]) -> u64 {
     u64::try_from(key.len() + value.len()).unwrap_or(u64::MAX)
 }
@@ -48,7 +48,7 @@ impl From<redb::Error> for Unreadable {
     }
 }
 
-/// Gives all records to `take`; the keys of those that are dead, and how many bytes all have.
+/// Passes all records to `take`; returns the keys of dead ones, and the bytes of all.
 pub(super) fn read_all(
     database: &Database,
     mut take: impl FnMut(&[u8], &[u8]) -> Result<Fate, Unreadable>,

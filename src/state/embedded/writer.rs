@@ -1,4 +1,4 @@
-//! The one thread that writes.
+//! The writer thread: takes jobs from the queue, commits them in groups, deletes and compacts in between.
 
 use std::io;
 use std::path::PathBuf;
@@ -19,29 +19,29 @@ use super::snapshot::{Page, Place, Snapshot};
 use super::table::{Difference, commit};
 use crate::state::change::Change;
 
-/// How many jobs go into one commit at most.
+/// Most jobs in one commit.
 const MAX_GROUP: usize = 1_024;
-/// After a copy that came to nothing, or made the file no smaller, none is tried for so long.
+/// Pause after a compaction that failed or made the file no smaller.
 const PAUSE: Duration = Duration::from_secs(600);
 
-/// What the writer is told.
+/// A job for the writer.
 pub(super) enum Job {
-    /// Write, and say whether it is on the disk.
+    /// Write, and tell the waiter whether it is on disk.
     Write(Vec<Change>, Option<Waiter>),
-    /// Delete, when there is time, and say when it is done.
+    /// Delete when there is time, and tell the waiter when it is done.
     Delete(Vec<Vec<u8>>, Option<oneshot::Sender<bool>>),
-    /// Give the first records of a new snapshot, or those at this place of the one there is.
+    /// Read the first page of a new snapshot, or the one at this place of the present snapshot.
     Read(Option<Place>, oneshot::Sender<Option<Page>>),
-    /// Close the file, say so, and write on only when that is said.
+    /// Close the file, say so, and go on only once told to.
     Release(SyncSender<()>, Receiver<()>),
     /// Close the file.
     Stop,
 }
 
-/// Who waits for a write.
+/// The caller that waits for a write.
 pub(super) struct Waiter {
     pub(super) done: oneshot::Sender<bool>,
-    /// Where they have left before it began, nothing is written.
+    /// Skip the write if the caller left before it began.
     pub(super) unless_left: bool,
 }
 
@@ -51,7 +51,7 @@ impl Waiter {
     }
 }
 
-/// How many jobs wait.
+/// Number of queued jobs.
 #[derive(Clone, Default)]
 pub(super) struct Waiting {
     pub(super) writes: Arc<AtomicUsize>,
@@ -64,22 +64,22 @@ pub(super) struct Writer {
     path: PathBuf,
     waiting: Waiting,
     failed: Arc<AtomicBool>,
-    /// The disk failed in a way after which nobody knows what is on it: only a restart reads it anew.
+    /// The disk failed in a way that leaves its contents unknown: only a restart reads it anew.
     lost: bool,
     backlog: Backlog,
-    /// How many bytes all records have.
+    /// Bytes of all records.
     live: u64,
     rewrite: Option<Rewrite>,
-    /// When a copy may be tried again.
+    /// Earliest time of the next compaction.
     rewrite_after: Instant,
-    /// What is read a page at a time.
+    /// The snapshot that is being read.
     snapshot: Option<Snapshot>,
     snapshots: u64,
-    /// Whether the file may have become mostly empty since that was last looked at.
+    /// True if records were deleted since compaction was last considered.
     has_deleted: bool,
 }
 
-/// What one turn of the writer has taken from the queue.
+/// The jobs that one turn of the writer has taken from the queue.
 #[derive(Default)]
 struct Turn {
     changes: Vec<Change>,
@@ -92,7 +92,7 @@ struct Turn {
 }
 
 impl Writer {
-    /// `dead` are records that nothing is left for, and `live` the bytes of all.
+    /// `dead` are the keys of expired records, and `live` the bytes of all records.
     pub(super) fn new(
         database: Database,
         path: PathBuf,
@@ -115,7 +115,7 @@ impl Writer {
         }
     }
 
-    /// Writes until it is told to stop, or nobody is left who could tell.
+    /// Runs until told to stop, or until the queue is closed.
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
         loop {
             // Between the writes there is other work, a slice at a time.
@@ -137,7 +137,7 @@ impl Writer {
         }
     }
 
-    /// Writes what waits, and then does one slice of other work; whether it was told to stop.
+    /// Writes the queued jobs, then does one slice of other work; returns whether it was told to stop.
     fn turn(&mut self, first: Option<Job>, jobs: &Receiver<Job>) -> bool {
         let turn = self.take(first, jobs);
         let written = turn.changes.is_empty() || self.write(&turn.changes);
@@ -163,7 +163,7 @@ impl Writer {
         false
     }
 
-    /// What is to be written next. A write whose caller has left is no longer.
+    /// Takes the next jobs from the queue. A write whose caller has left is dropped.
     fn take(&mut self, first: Option<Job>, jobs: &Receiver<Job>) -> Turn {
         let mut turn = Turn::default();
         let more = std::iter::from_fn(|| jobs.try_recv().ok());
@@ -196,7 +196,7 @@ impl Writer {
         turn
     }
 
-    /// Records of a snapshot; `None` where it is gone.
+    /// A page of a snapshot; `None` if the snapshot is gone.
     fn read(&mut self, place: Option<Place>) -> Option<Page> {
         match guarded(|| self.page(place)) {
             Ok(page) => page,
@@ -230,7 +230,7 @@ impl Writer {
         is_good && (!self.backlog.is_empty() || self.rewrite.is_some() || self.wants_rewrite())
     }
 
-    /// Deletes one slice of what is to be deleted, or else copies one slice into a new file. A write waits for this at most.
+    /// Deletes one slice of records, or else compacts one slice. A write waits for at most one slice.
     fn work_a_slice(&mut self) {
         if !self.backlog.is_empty() {
             let slice = self.backlog.slice();
@@ -249,7 +249,7 @@ impl Writer {
                 match Rewrite::begin(&self.path) {
                     Ok(rewrite) => self.rewrite = Some(rewrite),
                     Err(error) => {
-                        tracing::warn!(%error, "the file of the state cannot be copied");
+                        tracing::warn!(%error, "the state file cannot be compacted");
                         self.rewrite_after = Instant::now() + PAUSE;
                     }
                 }
@@ -262,7 +262,7 @@ impl Writer {
             Ok(Ok(true)) => self.take_place(),
             Err(said) => self.find_damaged(&said),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the file of the state stays as large as it is: it cannot be copied");
+                tracing::warn!(%error, "the state file was not compacted: copying failed");
                 self.abandon_rewrite();
             }
         }
@@ -272,7 +272,7 @@ impl Writer {
         self.has_deleted && self.database.is_some() && Instant::now() >= self.rewrite_after
     }
 
-    /// The new file is complete.
+    /// Replaces the old file: the new one is complete.
     fn take_place(&mut self) {
         let Some(rewrite) = self.rewrite.take() else { return };
         let before = self.file_bytes();
@@ -282,13 +282,13 @@ impl Writer {
                 let old = self.database.replace(new);
                 let _ = std::thread::Builder::new().name("state-old".to_owned()).spawn(move || guarded(|| drop(old)));
                 let after = self.file_bytes();
-                tracing::info!(before, after, "the file of the state has become smaller, in bytes");
+                tracing::info!(before, after, "the state file was compacted, sizes in bytes");
                 if is_worth_it(after, self.live) {
                     self.rewrite_after = Instant::now() + PAUSE;
                 }
             }
             Err(Some(rewrite)) => {
-                tracing::warn!("the file of the state stays as large as it is: the new one cannot take its place");
+                tracing::warn!("the state file was not compacted: the new file cannot replace it");
                 rewrite.abandon();
                 self.rewrite_after = Instant::now() + PAUSE;
             }
@@ -307,7 +307,7 @@ impl Writer {
         self.path.metadata().map_or(0, |file| file.len())
     }
 
-    /// Whether all of it is on the disk now.
+    /// Commits these changes; returns whether they are on disk.
     fn write(&mut self, changes: &[Change]) -> bool {
         if self.lost {
             return false;
@@ -340,7 +340,7 @@ impl Writer {
             }
             Err(error) if is_full(&error) => {
                 if !had_failed {
-                    tracing::error!(file = %self.path.display(), %error, "the state cannot be written: make room");
+                    tracing::error!(file = %self.path.display(), %error, "the disk is full: the state cannot be written until there is room");
                 }
                 // redb takes nothing more after an error. What was committed before is read again from the file.
                 self.close_file();
@@ -362,11 +362,11 @@ impl Writer {
         self.give_up();
     }
 
-    /// What is read from the file is not what was written.
+    /// Gives the file up: it is damaged.
     fn find_damaged(&mut self, said: &str) {
         tracing::error!(
             file = %self.path.display(), error = said,
-            "the file of the state is damaged: nothing more is written. Stop wicketgate, look at the disk, and restore a \
+            "the state file is damaged: nothing more is written. Stop wicketgate, look at the disk, and restore a \
              backup with `wicketgate state restore`"
         );
         self.give_up();
@@ -385,7 +385,7 @@ impl Writer {
     }
 }
 
-/// Nothing is written once the thread has ended, whatever the reason.
+/// Marks the file as failed if the thread panics: nothing is written any more.
 impl Drop for Writer {
     fn drop(&mut self) {
         if std::thread::panicking() {

@@ -1,20 +1,20 @@
-//! The failed attempts that this process has counted.
+//! Failure counters of this process, and the names that have logged in.
 
 use std::collections::hash_map::Entry;
 use std::sync::OnceLock;
 
-use super::{ANY_SPELLING, AttemptKey, AttemptKeys, Cost, Costs, Failures, NOBODY, Spelling};
+use super::{AttemptKey, AttemptKeys, Costs, FailedAttempt, Failures};
 use crate::state::sharded_map::{PARTS, Shards};
 
-/// The failures that this process knows, and who was right.
+/// Failure counters, and the names that have logged in from a network.
 #[derive(Debug)]
 pub(in crate::state) struct Attempts {
     known: Shards<AttemptKey, Failures>,
-    /// Until when it counts that somebody was right.
+    /// Names that have logged in from a network, with the end of that effect.
     right: Shards<AttemptKey, u64>,
-    /// How many of each are in one part at most.
+    /// Most entries of each map in one part.
     most: usize,
-    /// Who else counts by name.
+    /// Called when operators lift the locks of a name.
     on_clear: OnceLock<OnClear>,
 }
 
@@ -24,7 +24,7 @@ impl Default for Attempts {
     }
 }
 
-/// Learns that operators have lifted the locks of a name.
+/// A callback for lifted locks.
 struct OnClear(Box<dyn Fn(&AttemptKey) + Send + Sync>);
 
 impl std::fmt::Debug for OnClear {
@@ -33,16 +33,16 @@ impl std::fmt::Debug for OnClear {
     }
 }
 
-/// A flood of keys must not fill the memory: 48 bytes each. A part of them that is full forgets those that lock nobody. Nor
-/// must customers who log in from everywhere: 24 bytes each. Of more, any one is forgotten.
+/// Most counters: a flood of keys must not fill the memory, at 48 bytes each. A full part forgets those that lock
+/// nobody. The same for names that have logged in, at 24 bytes each: of more, any one is forgotten.
 const MAX_KEYS: usize = 256 * PARTS;
 
-/// For how long it counts that somebody was right, and how much of it may pass before that is noted again.
+/// How long a successful login counts, in milliseconds.
 pub(in crate::state) const RIGHT_FOR: u64 = 30 * DAY;
 const DAY: u64 = 24 * 3600 * 1_000;
 
 impl Attempts {
-    /// Of each kind at most so many.
+    /// At most `most` entries of each kind.
     pub(in crate::state) fn of_size(most: usize) -> Self {
         // Names are chosen by whoever tries them.
         Self { known: Shards::scattered(), right: Shards::scattered(), most: most / PARTS, on_clear: OnceLock::new() }
@@ -52,17 +52,15 @@ impl Attempts {
         self.known.with(key, |failures| *failures).unwrap_or_default()
     }
 
-    /// Counts a failure; what is known now, where it counts. `note` is told, before anything else can be counted of them, who
-    /// had to make room and what is known now.
+    /// Counts a failure; returns the counter, if it counts. `note` gets the evicted keys and the counter before
+    /// anything else can be counted of them.
     pub(in crate::state) fn fail(
         &self,
-        key: AttemptKey,
-        who: AttemptKey,
-        spelling: Spelling,
-        cost: Cost,
+        attempt: FailedAttempt,
         now: u64,
         note: impl FnOnce(&[AttemptKey], Option<Failures>),
     ) -> Option<Failures> {
+        let FailedAttempt { key, who, spelling, cost } = attempt;
         self.known.part(&key, |part| {
             let mut evicted = Vec::new();
             if part.len() >= self.most && !part.contains_key(&key) {
@@ -81,7 +79,8 @@ impl Attempts {
         })
     }
 
-    /// Counts a failure of a network, and where that counts, also of the name: so a name has no more than its network.
+    /// Counts a failure of a network and, if that counts, also of the name: so a name has no more failures than its
+    /// network.
     pub(in crate::state) fn fail_both(
         &self,
         keys: &AttemptKeys,
@@ -89,17 +88,16 @@ impl Attempts {
         now: u64,
         note: impl Fn(&AttemptKey, &[AttemptKey], Option<Failures>),
     ) -> Vec<(AttemptKey, Failures)> {
-        let fail = |key: AttemptKey, who, spelling, cost| {
-            self.fail(key, who, spelling, cost, now, |evicted, counted| note(&key, evicted, counted))
-        };
-        let of_network = fail(keys.network, NOBODY, ANY_SPELLING, costs.network);
-        let of_name = of_network.and_then(|_| fail(keys.name, keys.who, keys.spelling, costs.name));
+        let fail =
+            |attempt: FailedAttempt| self.fail(attempt, now, |evicted, counted| note(&attempt.key, evicted, counted));
+        let of_network = fail(keys.of_network(costs));
+        let of_name = of_network.and_then(|_| fail(keys.of_name(costs)));
         let (of_network, of_name) = (of_network.map(|one| (keys.network, one)), of_name.map(|one| (keys.name, one)));
         of_network.into_iter().chain(of_name).collect()
     }
 
-    /// The name was right in this spelling: forgets its failures, and takes them from its network's. What is known of the
-    /// network now, where that is less.
+    /// Forgets the failures of the name, if spelled alike, and subtracts them from its network's. Returns the network's
+    /// counter, if there is one to change.
     pub(in crate::state) fn forgive(&self, keys: &AttemptKeys, now: u64) -> Option<Failures> {
         let forgiven = self.known.remove_if(&keys.name, |_, failures| failures.is_of(keys.spelling))?;
         self.known.change(&keys.network, |network| {
@@ -112,7 +110,7 @@ impl Attempts {
         self.known.insert(key, failures);
     }
 
-    /// What a shared store knows counts, unless something has happened here since it was asked.
+    /// Takes over the counter of the shared store, unless a failure was counted here since it was asked.
     pub(in crate::state) fn learn(&self, key: AttemptKey, before: Failures, shared: Failures) {
         if before == shared || self.of(&key) != before {
             return;
@@ -124,8 +122,8 @@ impl Attempts {
         }
     }
 
-    /// Forgets all failures of a name, in whatever network; those that there were. `note` is told of each before anything
-    /// else can be counted of it.
+    /// Forgets all failures of a name, in any network; returns their keys. `note` gets each before anything else can be
+    /// counted of it.
     pub(in crate::state) fn clear(&self, who: &AttemptKey, note: impl Fn(&AttemptKey)) -> Vec<AttemptKey> {
         let mut gone = self.known.collect(|key, failures| (failures.who == *who).then_some(*key));
         gone.retain(|key| self.clear_one(key, |failures| failures.who == *who, &note));
@@ -155,8 +153,8 @@ impl Attempts {
         self.right.with(key, |until| now < *until).unwrap_or_default()
     }
 
-    /// Notes that somebody was right; until when that counts, where it was not noted lately. `evict` is told who had to make
-    /// room, while nothing can be noted of them anew.
+    /// Notes a successful login; returns the end of its effect, unless it was noted lately. `evict` gets the keys that
+    /// made room, while nothing can be noted of them anew.
     pub(in crate::state) fn note_right(
         &self,
         key: AttemptKey,
@@ -188,17 +186,17 @@ impl Attempts {
         self.right.insert(key, until);
     }
 
-    /// Has somebody told, who counts by name too, when operators lift the locks of a name. Once.
+    /// Sets the callback for lifted locks. Only the first one counts.
     pub(in crate::state) fn on_clear(&self, told: impl Fn(&AttemptKey) + Send + Sync + 'static) {
         let _ = self.on_clear.set(OnClear(Box::new(told)));
     }
 
-    /// The failures, for the sweep.
+    /// Failure counters, for the sweep.
     pub(in crate::state) fn failures(&self) -> &Shards<AttemptKey, Failures> {
         &self.known
     }
 
-    /// Who was right, for the sweep.
+    /// Names that have logged in, for the sweep.
     pub(in crate::state) fn right(&self) -> &Shards<AttemptKey, u64> {
         &self.right
     }
@@ -207,12 +205,17 @@ impl Attempts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::login_lockout::{Cost, NOBODY};
 
     const COST: Cost = Cost { free: 3, delay: 1_000, longest: 60_000 };
 
     const MOST: usize = 8 * PARTS;
 
     const COSTS: Costs = Costs { name: COST, network: Cost { free: 10, ..COST } };
+
+    fn attempt(key: AttemptKey, cost: Cost) -> FailedAttempt {
+        FailedAttempt { key, who: NOBODY, spelling: 7, cost }
+    }
 
     fn keys(name: u8) -> AttemptKeys {
         AttemptKeys { name: [name; 16], network: [255; 16], right: [name + 100; 16], spelling: 7, who: [name; 16] }
@@ -287,7 +290,7 @@ mod tests {
             ([1; 16], Failures { count: 4, forgotten_at: 9_000, locked_until: 5_000, spelling: 7, who: NOBODY });
         attempts.learn(key, Failures::default(), shared);
         assert_eq!(attempts.of(&key), shared);
-        attempts.fail(key, NOBODY, 7, COST, 6_000, |_, _| ());
+        attempts.fail(attempt(key, COST), 6_000, |_, _| ());
         attempts.learn(key, shared, Failures::default());
         assert_eq!(attempts.of(&key).count, 5);
         attempts.learn(key, attempts.of(&key), Failures::default());
@@ -317,7 +320,7 @@ mod tests {
         // Also where each of them locks.
         for cost in [COST, Cost { free: 0, ..COST }] {
             for number in 0..2 * MOST {
-                attempts.fail(key(number), NOBODY, 7, cost, 1, |gone, _| evicted.set(evicted.get() + gone.len()));
+                attempts.fail(attempt(key(number), cost), 1, |gone, _| evicted.set(evicted.get() + gone.len()));
                 assert!(attempts.known.len() <= MOST);
             }
         }

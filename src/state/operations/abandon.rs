@@ -1,6 +1,6 @@
-//! A guard for what was begun and may come to nothing.
+//! A drop guard that undoes an unfinished operation.
 
-/// Gives up what was begun, unless it is disarmed: also where the caller has left in the middle.
+/// Calls `give_up` when dropped, unless disarmed: also if the caller leaves in the middle.
 pub(super) struct Abandon<F: FnMut()> {
     give_up: F,
     is_armed: bool,

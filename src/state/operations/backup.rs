@@ -5,11 +5,11 @@ use crate::state::embedded::Place;
 use crate::state::{State, Store, archive};
 
 impl State {
-    /// Some records of this process's file, as lines of a backup, and where the next ones are: all of one moment. Without a
-    /// place the first ones.
+    /// A page of the records of this process's file, as lines of a backup, and the place of the next page: all of one
+    /// moment. Without a place the first page.
     ///
     /// # Errors
-    /// In a sentence, why there are none.
+    /// The reason, as a sentence.
     pub async fn records(&self, place: Option<&str>) -> Result<(Vec<String>, Option<String>), &'static str> {
         let Store::Embedded(store) = &self.store else {
             return Err("the state is not in a file of this gateway: back it up where it is");

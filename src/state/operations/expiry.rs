@@ -1,8 +1,8 @@
-//! Forgets what is over, in slices: never more than [`SLICE`] records in one commit, no part of a map locked for longer than
-//! it takes to look through it, and a pause after each part.
+//! Expiry: forgets expired records in slices, never more than [`SLICE`] in one commit, no part of a map locked for
+//! longer than it takes to look through it, with a pause after each part.
 //!
-//! A record goes from the file first and from the memory then: what the file holds is known to this process as well, and what
-//! the disk did not take is tried again.
+//! A record is deleted from the file first and from memory then: memory never lacks what the file holds, and a failed
+//! deletion is tried again.
 
 use std::hash::Hash;
 
@@ -14,8 +14,8 @@ use crate::state::sharded_map::{PARTS, Shards};
 use crate::state::{State, Store, Unavailable, UnlessLeft, codec};
 
 impl State {
-    /// Forgets what is over. Times are in seconds. A session that was idle for too long still names the login that a logout
-    /// ends: it is kept until its end, unless room is needed or another store has it.
+    /// Forgets what has expired. Times are in seconds. A session that was idle for too long still names the login that
+    /// a logout ends: it is kept until its expiry, unless room is needed or another store has it.
     pub async fn sweep(&self, now: u64, idle: u64) {
         let is_crowded = self.sessions.len() + self.families.len() >= self.max_sessions / 2;
         let idle = if is_crowded || matches!(self.store, Store::Redis(..)) { idle } else { u64::MAX };
@@ -48,7 +48,7 @@ impl State {
         }
     }
 
-    /// Of all but the rules.
+    /// Forgets what has expired of one part of every map, without the rules.
     async fn sweep_part(&self, part: usize, now: u64, idle: u64) -> Result<(), Unavailable> {
         let millis = now.saturating_mul(1_000);
         let sessions = self.sessions.known();
@@ -71,7 +71,7 @@ impl State {
         self.forget(self.used.known(), part, codec::used_key, is_over, |id, _| self.used.forgotten(id)).await
     }
 
-    /// Forgets what is over in one part of a map.
+    /// Forgets what has expired in one part of a map.
     async fn forget<K: Clone + Eq + Hash, V>(
         &self,
         map: &Shards<K, V>,
@@ -99,7 +99,7 @@ impl State {
         }
     }
 
-    /// Has these records deleted from the file; resolves once they are.
+    /// Deletes these records from the file; resolves once they are deleted.
     fn delete(&self, records: Vec<Vec<u8>>) -> impl Future<Output = Result<(), Unavailable>> + use<> {
         let deleted = match &self.store {
             Store::Embedded(store) if !records.is_empty() => Some(store.delete(records)),

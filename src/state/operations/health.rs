@@ -1,4 +1,4 @@
-//! The store as it is now: whether it answers, and how old the news of it are.
+//! Health of the store: whether it answers, and how current its news are.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use super::handover::AFTER_HANDOVER;
 use crate::state::{State, Store};
 
 impl State {
-    /// Whether the last exchange with the store worked.
+    /// Returns whether the last exchange with the store succeeded.
     pub fn is_up(&self) -> bool {
         match &self.store {
             Store::Memory => true,
@@ -15,7 +15,7 @@ impl State {
         }
     }
 
-    /// Whether revocations may have been missed for longer than is allowed.
+    /// Returns whether revocations may have been missed for longer than allowed.
     pub fn is_stale(&self) -> bool {
         match &self.store {
             Store::Memory => false,
@@ -24,7 +24,7 @@ impl State {
         }
     }
 
-    /// Whether all revocations have been known at any time.
+    /// Returns whether all revocations have been known at any time.
     pub fn has_been_heard(&self) -> bool {
         match &self.store {
             Store::Memory | Store::Embedded(_) => true,
@@ -32,7 +32,7 @@ impl State {
         }
     }
 
-    /// Waits until a shared store has been heard, but not longer than `longest`.
+    /// Waits until the shared store is in sync, `longest` at most.
     pub async fn is_ready(&self, longest: Duration) {
         let until = Instant::now() + longest;
         while self.is_stale() && Instant::now() < until {
@@ -40,7 +40,8 @@ impl State {
         }
     }
 
-    /// For how long revocations may have been missed, and how long news take to other replicas.
+    /// How long revocations may have been missed, and how long news take to other replicas. `None` without a shared
+    /// store.
     pub fn lag(&self) -> Option<(Duration, Duration)> {
         match &self.store {
             Store::Memory | Store::Embedded(_) => None,
@@ -48,7 +49,7 @@ impl State {
         }
     }
 
-    /// How many writes wait.
+    /// Number of queued writes to the file.
     pub fn waiting(&self) -> usize {
         match &self.store {
             Store::Memory => 0,

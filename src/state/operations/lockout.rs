@@ -1,12 +1,14 @@
-//! Failed attempts, counted and forgiven here and in the store.
+//! Login lockout: failures are counted, forgiven and cleared here and in the store.
 
-use crate::state::login_lockout::{ANY_SPELLING, AttemptKey, AttemptKeys, Cost, Costs, Failures, NOBODY, RIGHT_FOR};
+use crate::state::login_lockout::{
+    ANY_SPELLING, AttemptKey, AttemptKeys, Cost, Costs, FailedAttempt, Failures, NOBODY, RIGHT_FOR,
+};
 use crate::state::redis::Redis;
 use crate::state::{State, Store, Unavailable, UnlessLeft, codec};
 
 impl State {
-    /// How many milliseconds must pass before something is tried under these keys again. `now` is in milliseconds since
-    /// 1970. While a shared store is away, what this process knows counts.
+    /// Remaining delay of these keys, in milliseconds. `now` is in milliseconds since 1970. While the shared store is
+    /// unreachable, what this process knows counts.
     pub async fn wait(&self, keys: &AttemptKeys, now: u64) -> u64 {
         if let Store::Redis(store, _) = &self.store {
             let both = [keys.name, keys.network];
@@ -20,13 +22,13 @@ impl State {
         self.wait_here(keys, now)
     }
 
-    /// The same by what this process knows.
+    /// [`Self::wait`] by what this process knows.
     pub fn wait_here(&self, keys: &AttemptKeys, now: u64) -> u64 {
         let waits = [keys.name, keys.network].map(|key| self.attempts.of(&key).wait(now));
         waits[0].max(waits[1])
     }
 
-    /// Whether the next failure of this network locks it, by what this process knows.
+    /// Returns whether the next failure of this network locks it, by what this process knows.
     pub fn has_used_up(&self, keys: &AttemptKeys, costs: Costs, now: u64) -> bool {
         self.attempts.of(&keys.network).remembered(now) >= costs.network.free
     }
@@ -41,7 +43,7 @@ impl State {
         }
     }
 
-    /// The same where nobody waits for it.
+    /// [`Self::fail`] without waiting for the store.
     pub fn fail_later(&self, keys: &AttemptKeys, costs: Costs, now: u64) {
         self.fail_here(keys, costs, now);
         if let Store::Redis(store, _) = &self.store {
@@ -58,30 +60,32 @@ impl State {
         });
     }
 
-    /// One more came than may wait in this process. Only this process counts that.
+    /// Counts an attempt beyond those that may wait in this process. Only this process counts these.
     pub fn crowd(&self, crowd: AttemptKey, cost: Cost, now: u64) {
-        self.attempts.fail(crowd, NOBODY, ANY_SPELLING, cost, now, |evicted, _| self.delete_attempts(evicted));
+        let attempt = FailedAttempt { key: crowd, who: NOBODY, spelling: ANY_SPELLING, cost };
+        self.attempts.fail(attempt, now, |evicted, _| self.delete_attempts(evicted));
     }
 
-    /// What this process has forgotten does not stay in its file either.
+    /// Deletes forgotten keys from the file.
     fn delete_attempts(&self, evicted: &[AttemptKey]) {
         if let Store::Embedded(store) = &self.store {
             store.delete_later(evicted.iter().map(codec::attempt_key).collect());
         }
     }
 
-    /// How many milliseconds must pass before more of this crowd may wait.
+    /// Remaining delay before more of this crowd may wait, in milliseconds.
     pub fn crowd_wait(&self, crowd: &AttemptKey, now: u64) -> u64 {
         self.attempts.of(crowd).wait(now)
     }
 
-    /// Has somebody told, who counts by name too, when operators lift the locks of a name. Once.
+    /// Sets the callback for a name whose locks operators lift, for whoever counts by name too. Only the first one
+    /// counts.
     pub fn on_clear(&self, told: impl Fn(&AttemptKey) + Send + Sync + 'static) {
         self.attempts.on_clear(told);
     }
 
-    /// Forgets all failures of a name, and those of a network where one is named: on every replica. How many keys there
-    /// were to forget; returns once the store knows.
+    /// Forgets all failures of a name, and those of a network if one is named, on every replica. Returns the number of
+    /// keys, once the store has forgotten them.
     ///
     /// # Errors
     /// [`Unavailable`]: they are forgotten here only.
@@ -98,7 +102,7 @@ impl State {
         Ok(count)
     }
 
-    /// What has failed and is not forgotten, not more than `most`: what a shared store knows, or what this process does.
+    /// Up to `most` failure counters that are not forgotten: of the shared store, or of this process.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -112,7 +116,7 @@ impl State {
         Ok(known)
     }
 
-    /// An attempt succeeded: forgets what failed under its name from its network before, where that was spelled alike.
+    /// Forgets, after a success, the failures of its name in its network, if spelled alike.
     pub async fn forgive(&self, keys: &AttemptKeys, now: u64) {
         let network = self.attempts.forgive(keys, now);
         match &self.store {
@@ -131,8 +135,8 @@ impl State {
         }
     }
 
-    /// Whether this name was right from this network within the last weeks. Where a shared store is away: whether it was
-    /// here.
+    /// Returns whether this name has logged in from this network within the last weeks; while the shared store is
+    /// unreachable, by what this process knows.
     pub async fn was_right(&self, keys: &AttemptKeys, now: u64) -> bool {
         match &self.store {
             Store::Redis(store, _) if !self.attempts.is_right(&keys.right, now) => {
@@ -142,7 +146,7 @@ impl State {
         }
     }
 
-    /// Notes that this name was right from this network.
+    /// Notes that this name has logged in from this network.
     pub fn note_right(&self, keys: &AttemptKeys, now: u64) {
         let evict = |evicted: &[AttemptKey]| self.delete_attempts(evicted);
         let Some(until) = self.attempts.note_right(keys.right, now, evict) else { return };

@@ -1,4 +1,4 @@
-//! Calls counted: towards the quotas of API keys, and of rate limits that replicas share.
+//! Quotas and shared rate limits: calls counted here and in the store.
 
 use std::time::Instant;
 
@@ -7,10 +7,10 @@ use crate::state::quota::{Local, Quota, Taken};
 use crate::state::{State, Store, Unavailable, codec};
 
 impl State {
-    /// Takes up to `wanted` calls of a rate limit that replicas share: one each `each` microseconds, `burst` at once.
+    /// Takes up to `wanted` calls of a rate limit that replicas share: one every `each` microseconds, `burst` at once.
     ///
     /// # Errors
-    /// [`Unavailable`], also where nothing is shared.
+    /// [`Unavailable`], also without a shared store.
     pub async fn take(&self, key: AttemptKey, each: u64, burst: u64, wanted: u64) -> Result<Taken, Unavailable> {
         let Store::Redis(store, _) = &self.store else { return Err(Unavailable) };
         let begun = Instant::now();
@@ -19,8 +19,8 @@ impl State {
         taken
     }
 
-    /// Counts a call against the quota of an API key; how many are left, or `None` where it is used up. `begun` is when the
-    /// period of the call began, in seconds since 1970.
+    /// Counts a call against the quota of an API key; returns the calls left, or `None` if it is used up. `begun` is
+    /// the begin of the call's period, in seconds since 1970.
     ///
     /// # Errors
     /// [`Unavailable`]: it was not counted.
@@ -52,7 +52,7 @@ impl State {
         }
     }
 
-    /// Writes down what was counted since the last time. Once a second: a crash takes no more than that.
+    /// Writes the counts that changed since the last time. Once a second: a crash loses no more than that.
     pub fn note_counts(&self) {
         if let Store::Embedded(store) = &self.store {
             let counted = self.quotas.unstored();
@@ -62,7 +62,7 @@ impl State {
         }
     }
 
-    /// Forgets counts that are long over. `now` is in seconds since 1970.
+    /// Forgets counts that nothing can use any more. `now` is in seconds since 1970.
     pub fn forget_counts(&self, now: u64) {
         let over = self.quotas.forget_over(now);
         if let Store::Embedded(store) = &self.store {

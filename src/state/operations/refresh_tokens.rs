@@ -12,10 +12,10 @@ use crate::state::session::{self, LoginId, SessionDigest, handle};
 use crate::state::{Among, Bound, LONGEST_SKEW, State, Store, Unavailable, UnlessLeft, codec};
 
 impl State {
-    /// Begins a family of refresh tokens; of its customer's others the oldest end where there are too many.
+    /// Begins a family of refresh tokens; the customer's oldest end if there are too many.
     ///
     /// # Errors
-    /// [`Unavailable`]: then nobody may be told of it.
+    /// [`Unavailable`]: nobody may be told of it.
     pub async fn begin_family(&self, first: &RefreshToken, family: Family, bound: Bound) -> Result<(), Unavailable> {
         self.has_room()?;
         let is_here = !matches!(self.store, Store::Redis(..));
@@ -37,7 +37,7 @@ impl State {
         self.bound_families(&customer, &first.family, bound, ends).await
     }
 
-    /// Ends the oldest families of a customer where there are too many.
+    /// Ends the oldest families of a customer if there are too many.
     async fn bound_families(
         &self,
         customer: &Identifier,
@@ -59,11 +59,11 @@ impl State {
         Ok(())
     }
 
-    /// Hands in a refresh token for one of its successors, of which the first is the one to give. A login that `admits` says
-    /// no to gets none, and loses none.
+    /// Rotates a refresh token: hands it in for one of its successors, of which the first is the one to give. A login
+    /// that `admits` refuses gets none, and loses none.
     ///
     /// # Errors
-    /// [`Unavailable`]: the token handed in is still good.
+    /// [`Unavailable`]: the token handed in stays valid.
     pub async fn rotate(
         &self,
         presented: &RefreshToken,
@@ -119,7 +119,7 @@ impl State {
         Ok(Rotated::Good(family))
     }
 
-    /// Writes down which rotations were answered since the last time. Once a second: that needs no commit of its own.
+    /// Writes the rotations answered since the last time. Once a second: that needs no commit of its own.
     pub fn note_answers(&self) {
         let Store::Embedded(store) = &self.store else { return };
         for digest in self.answered.take() {
@@ -128,19 +128,19 @@ impl State {
         }
     }
 
-    /// The login of a refresh token that is good.
+    /// The family of a valid refresh token.
     ///
     /// # Errors
-    /// [`Unavailable`]: nobody knows.
+    /// [`Unavailable`]: the outcome is unknown.
     pub async fn family(&self, presented: &RefreshToken, now: u64) -> Result<Option<Family>, Unavailable> {
         let family = self.live_family(&presented.family, now).await?;
         Ok(family.filter(|family| family.takes(&presented.digest, now.saturating_mul(1_000))))
     }
 
-    /// The login of this family, whichever of its tokens is the good one.
+    /// The family of this digest, if live, whichever of its tokens is the valid one.
     ///
     /// # Errors
-    /// [`Unavailable`]: nobody knows.
+    /// [`Unavailable`]: the outcome is unknown.
     pub async fn live_family(&self, digest: &SessionDigest, now: u64) -> Result<Option<Family>, Unavailable> {
         let family = match &self.store {
             Store::Redis(store, _) => store.family(digest).await?,
@@ -149,7 +149,7 @@ impl State {
         Ok(family.filter(|family| now < family.expires_at && !self.is_family_revoked(digest, family)))
     }
 
-    /// The logins with refresh tokens that live; of a shared store not more than 10,000, and only those among these.
+    /// The live families that are `wanted`; of a shared store at most 10,000, and only `among` these.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -171,15 +171,15 @@ impl State {
         Ok(self.families.collect(|digest, family| lives(digest, family).then(|| (*digest, family.clone()))))
     }
 
-    /// Whether a rule has ended this login.
+    /// Returns whether a rule has ended this family.
     pub fn is_family_revoked(&self, digest: &SessionDigest, family: &Family) -> bool {
         session::is_revoked(&self.revocations, digest, LoginId::of(digest), &family.customer, family.issued())
     }
 
-    /// Ends a family and all tokens of the same login, the last of which ends at `until`.
+    /// Ends a family and all tokens of its login, the last of which expires at `until`.
     ///
     /// # Errors
-    /// [`Unavailable`]: it is over here, and may not be after a restart.
+    /// [`Unavailable`]: it has ended here, but may be live after a restart.
     pub async fn end_family(&self, digest: &SessionDigest, until: u64) -> Result<(), Unavailable> {
         let rule = Rule::forever(Subject::Login(handle(digest).into()), until.saturating_add(LONGEST_SKEW));
         self.revocations.apply(rule.clone());

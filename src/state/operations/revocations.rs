@@ -1,19 +1,19 @@
-//! Revocations, put in force here and in the store.
+//! Revocations: put in force here and in the store.
 
 use crate::state::Unavailable;
 use crate::state::revocation::{Revocations, Rule};
 use crate::state::{State, UnlessLeft, codec};
 
 impl State {
-    /// What has been revoked.
+    /// The revocations in force.
     pub fn revocations(&self) -> &Revocations {
         &self.revocations
     }
 
-    /// Puts rules in force; returns once the store has them. Here they are in force at once.
+    /// Puts rules in force, here at once; returns once the store has them.
     ///
     /// # Errors
-    /// [`Unavailable`]: they are in force here only, until the store has taken something again.
+    /// [`Unavailable`]: they are in force here only, until the store takes writes again.
     pub async fn revoke(&self, rules: Vec<Rule>) -> Result<(), Unavailable> {
         for rule in &rules {
             self.revocations.apply(rule.clone());

@@ -12,7 +12,7 @@ use crate::state::session_cache::{SessionCheck, Trust};
 use crate::state::{Among, Bound, LONGEST_SKEW, State, Store, Unavailable, UnlessLeft, codec};
 
 impl State {
-    /// What a session id is worth, as far as this process can tell. `idle` is how many seconds it may go unused.
+    /// Looks a session up in the cache. `idle` is the longest time without a use, in seconds.
     pub fn session(&self, digest: &SessionDigest, now: u64, idle: u64, accounts: &AccountStamps) -> Found {
         let check = SessionCheck { now, idle, trust: self.trust(), revocations: &self.revocations, accounts };
         let (found, touch) = self.sessions.find(digest, check);
@@ -26,11 +26,11 @@ impl State {
         found
     }
 
-    /// What the store says of a session that this process cannot tell about. While the store is away, what it said a
-    /// short while ago counts.
+    /// Looks a session up in the store, for [`Found::Ask`]. While the store is unreachable, its last answer counts for
+    /// a while.
     ///
     /// # Errors
-    /// [`Unavailable`]: nobody knows.
+    /// [`Unavailable`]: the outcome is unknown.
     pub async fn fetch(&self, digest: &SessionDigest) -> Result<Option<Session>, Unavailable> {
         let Store::Redis(store, outage) = &self.store else { return self.find(digest).await };
         // What is heard from here on is about what the store will say.
@@ -64,7 +64,7 @@ impl State {
         }
     }
 
-    /// Whether a session that the store told of is live.
+    /// Judges a session that the store returned.
     pub fn judge(
         &self,
         digest: &SessionDigest,
@@ -97,11 +97,10 @@ impl State {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Keeps a new session; returns once the store has it. Of its customer's others the oldest end where there are too
-    /// many.
+    /// Begins a session; returns once the store has it. The customer's oldest sessions end if there are too many.
     ///
     /// # Errors
-    /// [`Unavailable`]: then nobody may be told of it.
+    /// [`Unavailable`]: nobody may be told of it.
     pub async fn begin(&self, digest: SessionDigest, session: Session, bound: Bound) -> Result<(), Unavailable> {
         self.has_room()?;
         let (customer, ends) = (session.customer.clone(), session.expires_at);
@@ -109,7 +108,7 @@ impl State {
         self.bound_sessions(&customer, &digest, bound, ends).await
     }
 
-    /// The same for many.
+    /// Begins many sessions, without a limit per customer.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -136,7 +135,7 @@ impl State {
         Ok(())
     }
 
-    /// Whether another session, or family of refresh tokens, may begin.
+    /// Fails if no further session or family of refresh tokens may begin.
     pub(super) fn has_room(&self) -> Result<(), Unavailable> {
         if self.sessions.len() + self.families.len() < self.max_sessions {
             return Ok(());
@@ -146,7 +145,7 @@ impl State {
         Err(Unavailable)
     }
 
-    /// Ends the oldest sessions of a customer where there are too many, each with its whole login.
+    /// Ends the oldest sessions of a customer if there are too many, each with its whole login.
     async fn bound_sessions(
         &self,
         customer: &Identifier,
@@ -172,19 +171,19 @@ impl State {
         Ok(())
     }
 
-    /// Ends a session, and nothing else of its login; returns once the store knows. The rule is for copies of it elsewhere.
+    /// Ends a session, and nothing else of its login; returns once the store has it. The rule is for copies elsewhere.
     ///
     /// # Errors
-    /// [`Unavailable`]: it is over here, and may not be elsewhere or after a restart.
+    /// [`Unavailable`]: it has ended here, but may be live elsewhere or after a restart.
     pub async fn end(&self, digest: &SessionDigest, until: u64) -> Result<(), Unavailable> {
         self.end_by(LoginId::of(digest), digest, until).await
     }
 
-    /// Ends the login that a session is of, and with it the session, its JWTs and its refresh tokens; returns once the store
-    /// knows. `until`: from then on nothing of it can be left.
+    /// Ends the login of a session, with its session, JWTs and refresh tokens; returns once the store has it. `until`:
+    /// expiry of the last of them, in seconds since 1970.
     ///
     /// # Errors
-    /// [`Unavailable`]: it is over here, and may not be elsewhere or after a restart.
+    /// [`Unavailable`]: it has ended here, but may be live elsewhere or after a restart.
     pub async fn end_login(&self, digest: &SessionDigest, session: &Session, until: u64) -> Result<(), Unavailable> {
         self.end_by(session.login, digest, until).await
     }
@@ -207,10 +206,10 @@ impl State {
         Ok(())
     }
 
-    /// The session of this digest, over or not.
+    /// The session of this digest, expired or not.
     ///
     /// # Errors
-    /// [`Unavailable`]: nobody knows.
+    /// [`Unavailable`]: the outcome is unknown.
     pub async fn find(&self, digest: &SessionDigest) -> Result<Option<Session>, Unavailable> {
         match &self.store {
             Store::Redis(store, _) => store.find(digest).await,
@@ -218,26 +217,26 @@ impl State {
         }
     }
 
-    /// The same, or what is known here of one that the store has lost: it passes here until it is ended.
+    /// [`Self::find`], or the cached session if the store has lost it: it is valid here until it is ended.
     ///
     /// # Errors
-    /// [`Unavailable`]: nobody knows.
+    /// [`Unavailable`]: the outcome is unknown.
     pub async fn find_or_copy(&self, digest: &SessionDigest) -> Result<Option<Session>, Unavailable> {
         let found = self.find(digest).await?;
         Ok(found.or_else(|| self.sessions.copy(digest).map(|(session, ..)| session)))
     }
 
-    /// Whose session this is or was, where this process knows.
+    /// The customer of a cached session.
     pub fn customer_of(&self, digest: &SessionDigest) -> Option<Identifier> {
         self.sessions.copy(digest).map(|(session, ..)| session.customer)
     }
 
-    /// Whether a rule has ended a session.
+    /// Returns whether a rule has ended a session.
     pub fn is_session_revoked(&self, digest: &SessionDigest, session: &Session) -> bool {
         session::is_revoked(&self.revocations, digest, session.login, &session.customer, session.issued())
     }
 
-    /// The sessions that are live and `wanted`; of a shared store not more than 10,000, and only those among these.
+    /// The live sessions that are `wanted`; of a shared store at most 10,000, and only `among` these.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -261,7 +260,7 @@ impl State {
         }
     }
 
-    /// How many sessions are known.
+    /// Number of cached sessions.
     pub fn session_count(&self) -> usize {
         self.sessions.len()
     }

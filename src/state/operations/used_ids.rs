@@ -1,4 +1,4 @@
-//! Ids that are good once, used.
+//! Replay protection: single-use ids are marked as used, here and in the store.
 
 use std::time::Instant;
 
@@ -6,12 +6,12 @@ use crate::state::replay::{OnceId, Use};
 use crate::state::{State, Store, Unavailable, UnlessLeft, codec};
 
 impl State {
-    /// Uses an id that nobody may use again before `until`. Its credential was made at `made` at the earliest: where a backup
-    /// was restored since, it may have been used, and counts as that. Times are in seconds since 1970. Returns once the store
-    /// has it.
+    /// Uses an id, which cannot be used again before `until`. Its credential was made at `made` at the earliest: if a
+    /// backup was restored since, it may have been used, and counts as used. Times are in seconds since 1970. Returns
+    /// once the store has it.
     ///
     /// # Errors
-    /// [`Unavailable`]: nobody knows.
+    /// [`Unavailable`]: the outcome is unknown.
     pub async fn use_once(&self, id: OnceId, made: u64, until: u64, now: u64) -> Result<Use, Unavailable> {
         if self.revocations().covers_all_of(made) {
             return Ok(Use::Again);
@@ -32,7 +32,7 @@ impl State {
         Ok(used)
     }
 
-    /// How many ids that are good once this process remembers, and how many it can. A shared store remembers them itself.
+    /// Number of used ids that this process remembers, and the most that it can. 0 and 0 with a shared store.
     pub fn used_ids(&self) -> (usize, usize) {
         if matches!(self.store, Store::Redis(..)) { (0, 0) } else { self.used.count() }
     }

@@ -1,4 +1,4 @@
-//! How the store is entered: users, passwords and TLS. All of it can be replaced while the process runs.
+//! Credentials of the store: users, passwords and TLS. All of them can be replaced while the process runs.
 
 use std::sync::Arc;
 
@@ -10,45 +10,45 @@ use rustls::pki_types::ServerName;
 /// Credentials for the servers, and for the sentinels that name them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Access {
-    /// For those that keep the state.
+    /// For the servers.
     pub servers: Credentials,
-    /// For sentinels only: none of this is shown to a server.
+    /// For the sentinels: none of this is shown to a server.
     pub sentinels: Credentials,
 }
 
-/// What is shown to one kind of server.
+/// Credentials for one kind of server.
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
     /// The ACL user; `None`: the default user.
     pub username: Option<String>,
     /// The password.
     pub password: Option<Secret>,
-    /// TLS, where it is used.
+    /// TLS, if used.
     pub tls: Option<Tls>,
 }
 
-/// TLS towards the store.
+/// TLS settings of the client.
 #[derive(Debug, Clone)]
 pub struct Tls {
-    /// Whom it trusts, and our own certificate.
+    /// Trusted CAs and client certificate.
     pub config: Arc<ClientConfig>,
-    /// The name that the certificate must bear; `None`: the host of the address.
+    /// Name that the server's certificate must bear; `None`: the host of the address.
     pub server_name: Option<ServerName<'static>>,
-    /// The same certificates in PEM.
+    /// The same certificates in PEM, for the nodes of a cluster.
     pub pem: Pem,
 }
 
 /// Certificates in PEM.
 #[derive(Debug, Clone, Default)]
 pub struct Pem {
-    /// Who may have signed the server's certificate; `None`: those whom this machine trusts.
+    /// Trusted CAs; `None`: those of this machine.
     pub ca: Option<Vec<u8>>,
-    /// Our own certificate and key.
+    /// Client certificate and key.
     pub identity: Option<(Vec<u8>, Secret)>,
 }
 
 impl Credentials {
-    /// User and password, for one database.
+    /// User and password for one database.
     pub(super) fn login(&self, database: i64) -> RedisConnectionInfo {
         let mut login = RedisConnectionInfo::default().set_db(database);
         if let Some(username) = &self.username {
@@ -61,7 +61,7 @@ impl Credentials {
     }
 }
 
-/// Whether both are the same to a server.
+/// Equal if a server sees no difference.
 impl PartialEq for Credentials {
     fn eq(&self, other: &Self) -> bool {
         let password = |credentials: &Self| credentials.password.as_ref().map(|secret| secret.expose().to_vec());
@@ -83,7 +83,7 @@ impl PartialEq for Pem {
 }
 
 impl Pem {
-    /// For the nodes of a cluster.
+    /// The certificates for the nodes of a cluster.
     pub(super) fn certificates(&self) -> TlsCertificates {
         TlsCertificates {
             client_tls: self.identity.as_ref().map(|(certificate, key)| ClientTlsConfig {

@@ -1,4 +1,4 @@
-//! Writes that count only once replicas have them. Those that wait together are sent together, with one WAIT for all, on a
+//! Writes acknowledged only once replicas have them. Waiting writes are sent together, with one WAIT for all, on a
 //! connection of their own: a WAIT holds up whatever comes after it.
 
 use std::future::Future;
@@ -12,31 +12,31 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::connect::Connection;
+use super::connection::Connection;
 use super::store::{Inner, is_away};
 use crate::state::Unavailable;
 
-/// Not more writes wait than this, and not more are sent at once than the second.
+/// Longest queue of writes, and most writes sent at once.
 const MOST_WAITING: usize = 10_000;
 const MOST_AT_ONCE: usize = 500;
 
-/// How often it is said that replicas are missing.
+/// Interval of the log line about missing replicas.
 const SAY: Duration = Duration::from_secs(10);
 
 type Writing = Pin<Box<dyn Future<Output = RedisResult<()>> + Send>>;
 
-/// A write, and who waits for it.
+/// A write, and the caller that waits for it.
 struct Write {
     run: Box<dyn FnOnce(Connection) -> Writing + Send>,
     done: oneshot::Sender<bool>,
 }
 
-/// Where writes are handed in.
+/// The sending end of the queue.
 #[derive(Clone)]
 pub(super) struct Commits(mpsc::Sender<Write>);
 
 impl Commits {
-    /// The queue, and what empties it.
+    /// Both ends of the queue.
     pub(super) fn new() -> (Self, CommitQueue) {
         let (sender, receiver) = mpsc::channel(MOST_WAITING);
         (Self(sender), CommitQueue(receiver))
@@ -45,7 +45,7 @@ impl Commits {
     /// Writes; returns once enough replicas have it.
     ///
     /// # Errors
-    /// [`Unavailable`]: they do not, or nobody knows.
+    /// [`Unavailable`]: they do not, or that is unknown.
     pub(super) async fn write<T, F>(
         &self,
         inner: &Inner,
@@ -74,11 +74,11 @@ impl Commits {
     }
 }
 
-/// The writes that wait.
+/// The receiving end of the queue.
 pub(super) struct CommitQueue(mpsc::Receiver<Write>);
 
 impl CommitQueue {
-    /// Writes what comes, for ever.
+    /// Sends queued writes, for ever.
     pub(super) async fn keep(mut self, inner: Arc<Inner>) {
         let (mut connection, mut said) = (None::<(u32, Connection)>, None::<Instant>);
         let mut writes = Vec::new();
@@ -94,7 +94,7 @@ impl CommitQueue {
                 Ok((worked, have)) => {
                     let enough = have >= inner.settings.replicas;
                     if enough && said.take().is_some() {
-                        tracing::info!(have, "enough replicas have the writes again");
+                        tracing::info!(have, "enough replicas acknowledge writes again");
                     }
                     if !enough && said.is_none_or(|then| then.elapsed() >= SAY) {
                         said = Some(Instant::now());
@@ -102,7 +102,7 @@ impl CommitQueue {
                         tracing::error!(
                             have,
                             wanted,
-                            "too few replicas have a write: logins, logouts and revocations are refused with 503, \
+                            "too few replicas acknowledged a write: logins, logouts and revocations are refused with 503, \
                              everything else goes on"
                         );
                     }
@@ -119,7 +119,7 @@ impl CommitQueue {
     }
 }
 
-/// The connection for writes. With a new link it is another one: after a failover it may lead elsewhere.
+/// The connection for writes. A new link brings a new one: after a failover the old one may lead elsewhere.
 async fn connected<'a>(inner: &Inner, connection: &'a mut Option<(u32, Connection)>) -> RedisResult<&'a Connection> {
     let listening = inner.listening.load(Ordering::Acquire);
     if connection.as_ref().is_none_or(|(then, _)| *then != listening) {
@@ -129,7 +129,7 @@ async fn connected<'a>(inner: &Inner, connection: &'a mut Option<(u32, Connectio
     connection.as_ref().map(|(_, connection)| connection).ok_or_else(late)
 }
 
-/// Runs all at once; which of them worked, and how many replicas have them.
+/// Runs all writes at once; returns which succeeded, and the number of replicas that have them.
 async fn commit(
     inner: &Arc<Inner>,
     connection: &Connection,
@@ -159,5 +159,5 @@ async fn commit(
 }
 
 fn late() -> RedisError {
-    (redis::ErrorKind::Io, "it does not answer in time").into()
+    (redis::ErrorKind::Io, "no answer in time").into()
 }

@@ -1,48 +1,22 @@
-//! Ways to the store.
+//! Connecting: to one server, to the master that sentinels name, or to a cluster.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
+use redis::aio::{MultiplexedConnection, PubSub};
 use redis::cluster::ClusterClient;
-use redis::cluster_async::ClusterConnection;
-use redis::io::AsyncDNSResolver;
 use redis::{
-    AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo as _, Pipeline,
-    RedisError, RedisFuture, RedisResult, ServerErrorKind, Value, cmd,
+    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo as _, RedisError, RedisResult,
+    ServerErrorKind, Value, cmd,
 };
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
-use super::access::{Access, Credentials};
+use super::access::Access;
 use super::connect_log::ConnectLog;
+use super::connection::{Address, Connection, address};
+use super::dial::{Names, listen, noted, open, within};
 use super::sentinels::Sentinels;
-use super::{Kind, Settings};
-use crate::dns;
+use super::settings::{Kind, Settings};
 
-/// Host and port.
-pub(super) type Address = (String, u16);
-
-/// A connection that many operations share.
-#[derive(Clone)]
-pub(super) enum Connection {
-    /// To one server, and where it is.
-    Single(MultiplexedConnection, Arc<Address>),
-    /// To the nodes of a cluster.
-    Cluster(ClusterConnection),
-}
-
-/// Bytes both ways.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-
-/// A connection for operations, and one that listens. Each failure on the way goes to the log.
+/// Connects: a connection for operations, and a subscription. Each failure on the way is logged.
 ///
 /// # Errors
 /// The last failure.
@@ -67,7 +41,7 @@ pub(super) async fn connect(
     Err(last)
 }
 
-/// A connection of its own to each server that has keys: to the one that `link` leads to, or to every master of a cluster.
+/// A new connection to each server that has keys: to the one that `link` leads to, or to every master of a cluster.
 pub(super) async fn nodes(
     settings: &Settings,
     link: &Connection,
@@ -88,7 +62,8 @@ pub(super) async fn nodes(
     Ok(nodes)
 }
 
-/// The masters of a cluster (CLUSTER SLOTS). One that does not know its own address has that of the first one configured.
+/// The masters of a cluster (CLUSTER SLOTS). One that does not know its own address has that of the first configured
+/// one.
 async fn masters(mut link: Connection, known: &[(String, u16)]) -> RedisResult<Vec<(String, u16)>> {
     // First and last slot, then the master, then its replicas; of each its host, port and more.
     let ranges: Vec<Vec<Value>> = cmd("CLUSTER").arg("SLOTS").query_async(&mut link).await?;
@@ -159,114 +134,8 @@ async fn single(settings: &Settings, access: &Access, host: &str, port: u16) -> 
     Ok((Connection::Single(connection, Arc::new((host.to_owned(), port))), events))
 }
 
-/// Whether a command is kept from us, or not offered at all: some services do so.
+/// Returns whether the command is forbidden or not offered, as by some hosted services.
 fn is_withheld(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
         || error.detail().is_some_and(|detail| detail.starts_with("unknown command"))
-}
-
-/// A connection for operations on one server.
-pub(super) async fn open(
-    settings: &Settings,
-    credentials: &Credentials,
-    database: i64,
-    (host, port): (&str, u16),
-    config: AsyncConnectionConfig,
-) -> RedisResult<MultiplexedConnection> {
-    within(settings.connect_timeout, async {
-        let stream = dial(settings, credentials, host, port).await?;
-        let login = credentials.login(database);
-        let (connection, driver) = MultiplexedConnection::new_with_config(&login, stream, config).await?;
-        // It ends with the last user of the connection.
-        tokio::spawn(driver);
-        Ok(connection)
-    })
-    .await
-}
-
-/// A connection that listens to one server.
-async fn listen(settings: &Settings, credentials: &Credentials, host: &str, port: u16) -> RedisResult<PubSub> {
-    within(settings.connect_timeout, async {
-        let stream = dial(settings, credentials, host, port).await?;
-        PubSub::new(&credentials.login(settings.database), stream).await
-    })
-    .await
-}
-
-/// Looks names up for the nodes of a cluster, which are dialled elsewhere, so long as connecting may take.
-struct Names(Duration);
-
-impl AsyncDNSResolver for Names {
-    fn resolve<'a, 'b: 'a>(
-        &'a self,
-        host: &'b str,
-        port: u16,
-    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
-        Box::pin(async move {
-            let found = look_up(host, port, self.0).await?;
-            Ok(Box::new(found.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
-        })
-    }
-}
-
-/// Where a name leads. The last address that is known leaves time to connect there.
-async fn look_up(host: &str, port: u16, connect_timeout: Duration) -> io::Result<Vec<SocketAddr>> {
-    dns::look_up_or_last(host, port, connect_timeout / 4).await.map_err(io::Error::other)
-}
-
-async fn dial(settings: &Settings, credentials: &Credentials, host: &str, port: u16) -> io::Result<Box<dyn Stream>> {
-    let addresses = look_up(host, port, settings.connect_timeout).await?;
-    let stream = TcpStream::connect(&addresses[..]).await?;
-    stream.set_nodelay(true)?;
-    let Some(tls) = &credentials.tls else { return Ok(Box::new(stream)) };
-    let name = match &tls.server_name {
-        Some(name) => name.clone(),
-        None => ServerName::try_from(host.to_owned()).map_err(io::Error::other)?,
-    };
-    Ok(Box::new(TlsConnector::from(tls.config.clone()).connect(name, stream).await?))
-}
-
-async fn within<T>(time: Duration, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    timeout(time, work).await.unwrap_or_else(|_| Err((ErrorKind::Io, "no connection in time").into()))
-}
-
-pub(super) fn noted<T>(log: &ConnectLog, host: &str, port: u16, outcome: RedisResult<T>) -> RedisResult<T> {
-    let address = address(host, port);
-    match &outcome {
-        Ok(_) => log.succeeded(&address),
-        Err(error) => log.failed(&address, error),
-    }
-    outcome
-}
-
-pub(super) fn address(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-}
-
-impl ConnectionLike for Connection {
-    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        match self {
-            Self::Single(connection, _) => connection.req_packed_command(cmd),
-            Self::Cluster(connection) => connection.req_packed_command(cmd),
-        }
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        pipeline: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        match self {
-            Self::Single(connection, _) => connection.req_packed_commands(pipeline, offset, count),
-            Self::Cluster(connection) => connection.req_packed_commands(pipeline, offset, count),
-        }
-    }
-
-    fn get_db(&self) -> i64 {
-        match self {
-            Self::Single(connection, _) => connection.get_db(),
-            Self::Cluster(connection) => connection.get_db(),
-        }
-    }
 }

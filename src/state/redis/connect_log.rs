@@ -1,20 +1,20 @@
-//! Why connecting failed, address by address: the first failure, each other reason, and the same one now and then.
+//! Log of failed connections, per address: the first failure, each other reason, and the same reason at intervals.
 
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::store::locked;
+use super::mutex::locked;
 
-/// How often the same reason is said again.
+/// Interval at which the same reason is logged again.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// What was last said of each address.
+/// The last reason logged per address.
 #[derive(Debug, Default)]
 pub(super) struct ConnectLog {
     said: Mutex<HashMap<String, Said>>,
-    /// Nothing is said.
+    /// True if nothing is logged.
     is_silent: bool,
 }
 
@@ -22,17 +22,17 @@ pub(super) struct ConnectLog {
 struct Said {
     reason: String,
     at: Instant,
-    /// How many attempts have failed in the same way since.
+    /// Attempts that have failed for the same reason since.
     since: u64,
 }
 
 impl ConnectLog {
-    /// One for whoever says the outcome itself.
+    /// A log that stays silent, for callers that report the outcome themselves.
     pub(super) fn silent() -> Self {
         Self { is_silent: true, ..Self::default() }
     }
 
-    /// An attempt failed.
+    /// Logs a failed attempt.
     pub(super) fn failed(&self, address: &str, reason: &dyn Display) {
         if self.is_silent {
             return;
@@ -51,7 +51,7 @@ impl ConnectLog {
         tracing::warn!(address, reason, failures, "cannot connect to the state store");
     }
 
-    /// There is a connection to this address: what fails from here on is new.
+    /// Notes a connection to this address: the next failure is logged at once.
     pub(super) fn succeeded(&self, address: &str) {
         locked(&self.said).remove(address);
     }

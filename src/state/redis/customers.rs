@@ -1,9 +1,9 @@
-//! Which logins each customer has: a sorted set for each kind, in the order in which they began, which ends with the last.
+//! The logins of each customer: a sorted set per kind, in the order in which they began, which expires with the last.
 
 use std::sync::Arc;
 
 use super::Redis;
-use super::connect::Connection;
+use super::connection::Connection;
 use super::store::Inner;
 use crate::customer::Identifier;
 use crate::hex::{hex, unhex};
@@ -13,8 +13,8 @@ use crate::state::session::SessionDigest;
 use redis::{Pipeline, cmd};
 
 impl Redis {
-    /// Notes a login that has begun and ends at `ends` at the latest; which are too many of its customer's, where more than
-    /// `most` are live.
+    /// Adds a login that expires at `ends` at the latest; returns the customer's oldest logins if more than `most` are
+    /// live.
     pub(in crate::state) async fn join(
         &self,
         kind: LoginKind,
@@ -57,7 +57,7 @@ impl Redis {
         Ok(live)
     }
 
-    /// Which of these logins there are, in their order.
+    /// Returns which of these logins exist, in their order.
     async fn exist(&self, kind: LoginKind, digests: &[SessionDigest]) -> Result<Vec<bool>, Unavailable> {
         let key = |digest| match kind {
             LoginKind::Session => self.inner.session_key(digest),

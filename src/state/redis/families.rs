@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Redis;
-use super::connect::Connection;
-use super::store::{Inner, family, family_fields};
+use super::connection::Connection;
+use super::fields::{family, family_fields};
+use super::store::Inner;
 use crate::hex::hex;
 use crate::secret::random_bytes;
 use crate::state::Unavailable;
@@ -36,8 +37,8 @@ impl Redis {
         if fields.is_empty() { Ok(None) } else { family(&fields).map(Some).ok_or(Unavailable) }
     }
 
-    /// Hands in a refresh token for one of its successors, of which the first is the one to give. Who is not admitted gets
-    /// no answer: then the token is good for as long as nobody has used its successor.
+    /// Rotates a refresh token: hands it in for one of its successors, of which the first is the one to give. A login
+    /// that `admits` refuses gets no answer: the token is valid for as long as its successor is unused.
     pub(in crate::state) async fn rotate(
         &self,
         presented: &RefreshToken,
@@ -70,7 +71,8 @@ impl Redis {
         }
     }
 
-    /// The call that handed in a refresh token gets its answer. Where this is lost, the token is taken for longer.
+    /// Begins the grace of a refresh token: its holder gets the successor. If this is lost, the token is valid for
+    /// longer.
     async fn answered(&self, key: String, call: String, grace: Duration) {
         let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         let told = self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {

@@ -1,5 +1,5 @@
-//! Many logins at once, for operators. All keys are walked through, page by page and node by node, on connections that are
-//! made for it: nobody else waits, and what fails here ends nothing but the list.
+//! Lists of logins, for operators: all keys are scanned, page by page and node by node, on connections made for it. No
+//! call waits, and a failure ends nothing but the list.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use tokio::time::timeout;
 
 use super::Redis;
 use super::connect::nodes;
-use super::store::{Inner, escaped, family, session};
+use super::fields::{Fields, family, session};
+use super::store::{Inner, escaped};
 use crate::customer::Identifier;
 use crate::hex::unhex;
 use crate::state::Unavailable;
@@ -18,31 +19,28 @@ use crate::state::customer_logins::LoginKind;
 use crate::state::refresh_token::Family;
 use crate::state::session::{LoginId, Session, SessionDigest};
 
-/// How many keys the store looks at in one step.
+/// Keys that the store looks at in one step of a scan.
 const STEP: usize = 5_000;
 
-/// How many logins are read at once.
+/// Logins read at once.
 pub(super) const PAGE: usize = 200;
 
-/// How long one step, or one page, may take: nobody waits but the operator.
+/// Timeout of one step, or one page: only the operator waits.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What stands under the key of a login.
-pub(super) type Fields = Vec<(String, String)>;
-
-/// Which logins are looked at.
+/// The logins to look at.
 #[derive(Debug, Clone, Copy)]
 pub enum Among<'a> {
     /// All of the store.
     All,
-    /// The one with this name, where it is one of refresh tokens; every session.
+    /// The login with this name, among refresh tokens; every session.
     Login(LoginId),
-    /// Those that the store has noted for these customers.
+    /// The logins noted for these customers.
     Customers(&'a [Identifier]),
 }
 
 impl Redis {
-    /// Sessions for which `wanted` is true, not more than `most`.
+    /// At most `most` sessions that are `wanted`.
     pub(in crate::state) async fn sessions(
         &self,
         most: usize,
@@ -55,7 +53,7 @@ impl Redis {
         .await
     }
 
-    /// Families for which `wanted` is true, not more than `most`.
+    /// At most `most` families that are `wanted`.
     pub(in crate::state) async fn families(
         &self,
         most: usize,
@@ -68,7 +66,8 @@ impl Redis {
         .await
     }
 
-    /// What `read` makes of logins; outside it says whether they can be read, inside whether they are wanted.
+    /// Lists the logins that `read` wants. It returns `None` for a login that cannot be read, and `Some(None)` for one
+    /// that is not wanted.
     async fn list<T>(
         &self,
         kind: LoginKind,
@@ -108,8 +107,8 @@ impl Redis {
         Ok(found)
     }
 
-    /// Walks through what stands behind this prefix and goes on with `start`, on all nodes, until `take` wants no more. A key
-    /// may come more than once.
+    /// Scans the keys with the prefix `before` and `start` on all nodes, until `take` returns `false`. A key may come
+    /// more than once.
     pub(super) async fn walk<const COUNT: usize>(
         &self,
         before: &str,
@@ -139,7 +138,7 @@ impl Redis {
         nodes(&self.inner.settings, link, &self.inner.connect_log).await.map_err(|error| told(&error))
     }
 
-    /// The logins that the store has noted for a customer.
+    /// The noted logins of a customer.
     async fn noted(&self, kind: LoginKind, customer: &Identifier) -> Result<Vec<(SessionDigest, Fields)>, Unavailable> {
         let mut range = cmd("ZRANGE");
         range.arg(self.inner.customer_key(kind, customer)).arg(0).arg(-1);
@@ -166,8 +165,8 @@ impl Inner {
     }
 }
 
-/// What stands behind this prefix in some keys of a node, of those that go on with `start`, from this place of all its keys
-/// on, and the next place; 0: the first, and after the last.
+/// One step of a scan from `cursor`: the hashes of the keys with the prefix `before` and `start`, and the next cursor,
+/// which is 0 after the last step.
 async fn page<const COUNT: usize>(
     node: &mut MultiplexedConnection,
     before: &str,
@@ -200,12 +199,12 @@ fn all_of(keys: impl Iterator<Item = String>) -> Pipeline {
 async fn patiently<T: FromRedisValue>(exchange: impl Future<Output = RedisResult<T>>) -> Result<T, Unavailable> {
     match timeout(PATIENCE, exchange).await {
         Ok(outcome) => outcome.map_err(|error| told(&error)),
-        Err(_) => Err(told(&"it does not answer in time")),
+        Err(_) => Err(told(&"no answer in time")),
     }
 }
 
 fn told(reason: &dyn std::fmt::Display) -> Unavailable {
     let reason = reason.to_string();
-    tracing::warn!(reason, "what is in the state store cannot be listed");
+    tracing::warn!(reason, "the state store cannot be listed");
     Unavailable
 }

@@ -1,5 +1,5 @@
-//! What the store lacks of the rules that are known here, and the other way round: it was emptied, or a replica took over
-//! that lacked writes. Counts are compared range by range, and only where they differ rules are read and sent.
+//! Reconciles the rules of the store and of this process: the store was emptied, or a replica took over that lacked
+//! writes. Counts are compared range by range, and only where they differ rules are read and sent.
 
 use std::collections::HashSet;
 
@@ -9,16 +9,16 @@ use crate::secret::random_bytes;
 use crate::state::revocation::Rule;
 use redis::RedisResult;
 
-/// Into how many ranges one is split.
+/// Ranges into which one is split.
 const SPLIT: usize = 64;
 
-/// A range of so many rules is not split.
+/// Largest range, in rules, that is not split.
 const LEAF: usize = CHUNK;
 
-/// How many numbers are read from the log at once.
+/// Numbers read from the log at once.
 const SLICE: usize = 10_000;
 
-/// Numbers above the first up to the second, and how many rules here have them.
+/// The numbers above `after` up to `last`, and how many rules here have them.
 #[derive(Debug, Clone, Copy)]
 struct Range {
     after: u64,
@@ -26,7 +26,7 @@ struct Range {
     count: usize,
 }
 
-/// Finds what is missing on one side, and puts it there; whether anything was.
+/// Finds rules that one side lacks, and puts them there; returns whether there were any.
 pub(super) async fn compare(inner: &Inner, status: Status) -> RedisResult<bool> {
     let mut found = false;
     let numbers = snapshot(inner).await;
@@ -54,7 +54,7 @@ pub(super) async fn compare(inner: &Inner, status: Status) -> RedisResult<bool> 
     Ok(found)
 }
 
-/// All numbers in their order, taken so that nobody waits.
+/// All numbers, sorted, read in slices so that nobody waits.
 async fn snapshot(inner: &Inner) -> Vec<u64> {
     let mut numbers = Vec::new();
     loop {
@@ -89,7 +89,7 @@ fn split(range: Range, numbers: &[u64]) -> Vec<Range> {
     ranges
 }
 
-/// Reads what the store has in a range, puts that in force, and sends what it lacks; whether anything was missing.
+/// Reads the store's rules of a range, puts them in force, and sends those it lacks; returns whether any were missing.
 async fn settle(inner: &Inner, range: Range, time: u64) -> RedisResult<bool> {
     let mut found = false;
     let mut there: HashSet<Numbered> = HashSet::new();

@@ -1,35 +1,26 @@
-//! Rules as the store has them: a log in the order of their numbers.
-//!
-//! | key | type | what |
-//! |---|---|---|
-//! | `{rules}` | sorted set | the texts of rules by number |
-//! | `{rules}:count` | string | the last number |
-//! | `{rules}:of` | hash | subject to its text |
-//! | `{rules}:ends` | sorted set | the texts by end, in seconds since 1970 |
+//! Rules in transit to and from the store, and the status of its log.
 
-use super::connect::Connection;
-use super::store::Inner;
-use crate::state::revocation::Rule;
-use redis::{Pipeline, RedisResult, Script, ScriptInvocation, cmd};
-
-/// By so many seconds a rule outlives its end in the store, by the clock of that: no replica may miss it before its own
-/// clock says that it is over.
+/// Seconds by which a rule outlives its expiry in the store, by the store's clock: no replica may miss it before its
+/// own clock says that it has expired.
 pub(super) const MARGIN: u64 = 120;
 
-/// How many rules that have ended are removed at once.
-const MOST_REMOVED: usize = 1_000;
+/// Expired rules removed at once.
+pub(super) const MOST_REMOVED: usize = 1_000;
 
-/// How many rules one script puts: the store does nothing else meanwhile.
+/// Rules that one script puts: the store does nothing else meanwhile.
 pub(super) const CHUNK: usize = 500;
 
-/// What the store says of its rules.
+/// Most rules read at once, on a fast network.
+pub(super) const PAGE: usize = 10_000;
+
+/// Status of the log of rules.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Status {
-    /// The last number that was given.
+    /// Last number given.
     pub(super) number: u64,
-    /// How many there are, without those that are overdue.
+    /// Number of rules, without overdue ones.
     pub(super) live: u64,
-    /// Whether the end of all is known: an older version notes none.
+    /// True if the expiry of every rule is noted: an earlier version notes none.
     pub(super) has_all_ends: bool,
     /// The clock of the store, in seconds since 1970.
     pub(super) time: u64,
@@ -38,125 +29,14 @@ pub(super) struct Status {
 /// A rule's text and number.
 pub(super) type Numbered = (String, u64);
 
-/// How rules are put.
+/// The way in which rules are put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Put {
-    /// Other replicas hear of what has become stricter.
+    /// Rules that became stricter are announced to other replicas.
     Announced,
-    /// They hear nothing.
+    /// Nothing is announced.
     Quiet,
-    /// They hear nothing, and only what is still in the log is put: another replica may just have removed what has ended.
+    /// Nothing is announced, and only rules still in the log are put: another replica may just have removed expired
+    /// ones.
     Standing,
-}
-
-impl Inner {
-    /// Puts rules, those that have a number with that.
-    pub(super) async fn put_rules(
-        &self,
-        connection: &mut Connection,
-        rules: &[Numbered],
-        how: Put,
-    ) -> RedisResult<Vec<u64>> {
-        let mut numbers = Vec::with_capacity(rules.len());
-        for some in rules.chunks(CHUNK) {
-            let mut invocation = self.on_rules(&self.scripts.put_rules);
-            invocation.arg(if how == Put::Announced { self.channel() } else { String::new() });
-            // Also after the store was emptied no number comes twice.
-            invocation.arg(self.revocations.seen()).arg(u8::from(how == Put::Standing));
-            for (text, number) in some {
-                invocation.arg(number).arg(text);
-            }
-            let given: Vec<u64> = invocation.invoke_async(connection).await?;
-            numbers.extend(given);
-        }
-        Ok(numbers)
-    }
-
-    /// No rule gets a number from now on that is not above all that are known here to have been given.
-    pub(super) async fn keep_number(&self, connection: &mut Connection) -> RedisResult<()> {
-        let mut invocation = self.on_rules(&self.scripts.put_rules);
-        invocation.arg("").arg(self.revocations.seen());
-        invocation.invoke_async::<Vec<u64>>(connection).await.map(drop)
-    }
-
-    /// Puts rules, and notes here which numbers they have there.
-    pub(super) async fn send_rules(
-        &self,
-        connection: &mut Connection,
-        rules: &[Rule],
-        announces: bool,
-    ) -> RedisResult<()> {
-        for some in rules.chunks(CHUNK) {
-            let texts: Vec<_> = some.iter().map(|rule| (rule.to_string(), rule.number.unwrap_or_default())).collect();
-            let how = if announces { Put::Announced } else { Put::Quiet };
-            let numbers = self.put_rules(connection, &texts, how).await?;
-            for (rule, number) in some.iter().zip(numbers) {
-                self.revocations.apply(Rule { number: Some(number), ..rule.clone() });
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes what ended long ago, and says how things stand.
-    pub(super) async fn look(&self, connection: &mut Connection) -> RedisResult<Status> {
-        let mut invocation = self.on_rules(&self.scripts.look);
-        invocation.arg(MARGIN).arg(MOST_REMOVED);
-        let (number, rules, ends, overdue, time): (u64, u64, u64, u64, u64) =
-            invocation.invoke_async(connection).await?;
-        Ok(Status { number, live: rules.saturating_sub(overdue), has_all_ends: rules == ends, time })
-    }
-
-    /// Rules with numbers above `after` up to `last`, in their order.
-    pub(super) async fn page(
-        &self,
-        connection: &mut Connection,
-        after: u64,
-        last: u64,
-        most: usize,
-    ) -> RedisResult<Vec<Numbered>> {
-        let mut range = cmd("ZRANGEBYSCORE");
-        range.arg(self.rules_key()).arg(format!("({after}")).arg(last).arg("WITHSCORES");
-        range.arg("LIMIT").arg(0).arg(most);
-        let found: Vec<(String, f64)> = range.query_async(connection).await?;
-        // Whole numbers below 2^53.
-        Ok(found.into_iter().map(|(text, number)| (text, number as u64)).collect())
-    }
-
-    /// How many rules have numbers within each of these ranges: above the first, up to the second.
-    pub(super) async fn counts(&self, connection: &mut Connection, ranges: &[(u64, u64)]) -> RedisResult<Vec<u64>> {
-        let mut pipeline = Pipeline::new();
-        for (after, last) in ranges {
-            pipeline.cmd("ZCOUNT").arg(self.rules_key()).arg(format!("({after}")).arg(last);
-        }
-        pipeline.query_async(connection).await
-    }
-
-    /// Which of these texts have no end noted: an older version put them.
-    pub(super) async fn without_end(
-        &self,
-        connection: &mut Connection,
-        rules: Vec<Numbered>,
-    ) -> RedisResult<Vec<Numbered>> {
-        let mut scores = cmd("ZMSCORE");
-        scores.arg(self.ends_key()).arg(rules.iter().map(|(text, _)| text).collect::<Vec<_>>());
-        let known: Vec<Option<f64>> = scores.query_async(connection).await?;
-        let missing = rules.into_iter().zip(known).filter(|(_, end)| end.is_none());
-        Ok(missing.map(|(rule, _)| rule).collect())
-    }
-
-    /// The braces keep all in one slot of a cluster.
-    fn rules_key(&self) -> String {
-        format!("{}{{rules}}", self.settings.prefix)
-    }
-
-    fn ends_key(&self) -> String {
-        format!("{}:ends", self.rules_key())
-    }
-
-    fn on_rules<'a>(&self, script: &'a Script) -> ScriptInvocation<'a> {
-        let rules = self.rules_key();
-        let mut invocation = script.key(&rules);
-        invocation.key(format!("{rules}:count")).key(format!("{rules}:of")).key(self.ends_key());
-        invocation
-    }
 }

@@ -1,31 +1,31 @@
-//! What must happen at once in the store: Lua, one key or one slot each.
+//! Lua scripts for what must happen atomically in the store, each on one key or one slot.
 
 use redis::Script;
 
 pub(super) struct Scripts {
-    /// Rules in a log: a subject has one entry, the strictest of all that were said of it, and what becomes stricter gets
-    /// the next number, or the one that it had before. Tells the numbers; 0 of one that was to be put only where it stands.
+    /// Puts rules into the log. A subject has one entry, the strictest of all put for it, and a stricter one gets the
+    /// next number, or the one that it had before. Returns the numbers; 0 for one that was to be put only if it stands.
     pub(super) put_rules: Script,
-    /// Removes rules that ended long ago, by the clock of the store. The last number; how many rules there are, of how many
-    /// the end is known, and of how many it is overdue; the time in seconds.
+    /// Removes rules that expired long ago, by the clock of the store. Returns the last number, the number of rules, of
+    /// those with a noted expiry and of overdue ones, and the time in seconds.
     pub(super) look: Script,
-    /// A session that is still there was used.
+    /// Notes the use of a session that still exists.
     pub(super) touch: Script,
-    /// A refresh token for the next: [`crate::state::refresh_token::Family::hand_in`], by the clock of the store.
+    /// Rotates a refresh token: [`crate::state::refresh_token::Family::hand_in`], by the clock of the store.
     pub(super) rotate: Script,
-    /// Whoever handed in a refresh token gets an answer: its grace begins.
+    /// Begins the grace of a refresh token: its holder gets the successor.
     pub(super) answered: Script,
-    /// One more login of a customer. Says nothing where there are not too many, and otherwise all of them, oldest first.
+    /// Adds a login of a customer. Returns nothing if there are not too many, and otherwise all of them, oldest first.
     pub(super) join: Script,
-    /// A failed attempt: [`crate::state::login_lockout::Failures::and_another`]; whether it counts.
+    /// Counts a failed attempt: [`crate::state::login_lockout::Failures::and_another`]. Returns whether it counts.
     pub(super) fail: Script,
-    /// A success forgives the failures of its name, where they were spelled alike; how many those were.
+    /// Forgets the failures of a name, if spelled alike; returns their number.
     pub(super) forgive: Script,
-    /// So many failures fewer of its network.
+    /// Subtracts so many failures from a network.
     pub(super) excuse: Script,
-    /// The generic cell rate algorithm in whole microseconds, by the clock of the store.
+    /// Takes calls of a rate limit: the generic cell rate algorithm in whole microseconds, by the clock of the store.
     pub(super) take: Script,
-    /// Calls towards a quota.
+    /// Counts calls towards a quota.
     pub(super) count: Script,
 }
 

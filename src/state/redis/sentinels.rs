@@ -1,5 +1,5 @@
-//! What the sentinels say of their master. Each is asked again and again on a connection of its own, so that a failover is
-//! seen when they have decided it, and not when the old master hears of it.
+//! Sentinels: each is polled on a connection of its own for the address of the master, so that a failover is seen when
+//! they have decided it, and not when the old master hears of it.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -12,26 +12,27 @@ use redis::{AsyncConnectionConfig, ErrorKind, RedisError, RedisResult, cmd};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::connect::{Address, address, noted, open};
+use super::backoff::{BEAT, pause};
 use super::connect_log::ConnectLog;
-use super::sync::{BEAT, pause};
-use super::{Kind, Settings};
+use super::connection::{Address, address};
+use super::dial::{noted, open};
+use super::settings::{Kind, Settings};
 
-/// The sentinels that are configured, in their order. There are none where the store has none.
+/// The answers of the configured sentinels, in their order; none without sentinels.
 pub(super) struct Sentinels(watch::Sender<Words>);
 
-/// The last word of each.
+/// The last answer of each.
 #[derive(Debug, Clone)]
 struct Words(Vec<Word>);
 
-/// What a sentinel said when it was last asked.
+/// The last answer of a sentinel.
 #[derive(Debug, Clone)]
 enum Word {
-    /// Nobody has asked it yet.
+    /// It has not been asked yet.
     Unasked,
-    /// Where the master is, since the failover of this number (`config-epoch`); 0: it does not say since which.
+    /// Address of the master, and the number of the failover that made it so (`config-epoch`); 0 if it is not told.
     Master(Address, u64),
-    /// Why it said nothing.
+    /// It did not answer.
     Failed(RedisError),
 }
 
@@ -41,7 +42,7 @@ impl Sentinels {
         Self(watch::Sender::new(Words(vec![Word::Unasked; count])))
     }
 
-    /// Asks all of them, for ever.
+    /// Polls all of them, for ever.
     pub(super) async fn keep_asking(&self, settings: &Settings, log: &ConnectLog) {
         let Kind::Sentinel(sentinels, master) = &settings.kind else { return };
         let mut all: Vec<Pin<Box<dyn Future<Output = ()> + Send>>> = Vec::new();
@@ -107,11 +108,11 @@ impl Sentinels {
         });
     }
 
-    /// Where the master is, as soon as enough of them have said so. There is more than one where they disagree, or spell
-    /// it differently: the first is what most say.
+    /// Addresses of the master, as soon as enough sentinels have answered. There is more than one if they disagree, or
+    /// spell it differently: the first is the most frequent.
     ///
     /// # Errors
-    /// None of them says it: why the last does not.
+    /// None of them names a master: the reason of the last.
     pub(super) async fn masters(&self) -> RedisResult<Vec<Address>> {
         let mut words = self.0.subscribe();
         // The sender is here: this cannot end without.
@@ -119,7 +120,7 @@ impl Sentinels {
         words.unwrap_or(Words(Vec::new())).masters()
     }
 
-    /// Waits until they say that the master is elsewhere; where.
+    /// Waits until the master is no longer at `present`; returns its address.
     pub(super) async fn moved_from(&self, present: &Address) -> Address {
         loop {
             let mut words = self.0.subscribe();
@@ -132,14 +133,14 @@ impl Sentinels {
         }
     }
 
-    /// Waits until one of them says something else than before.
+    /// Waits until the answer of one of them changes.
     pub(super) async fn news(&self) {
         let _ = self.0.subscribe().changed().await;
     }
 }
 
 impl Words {
-    /// Whether more than half name one server, or all have been asked.
+    /// Returns whether more than half name one server, or all have been asked.
     fn are_enough(&self) -> bool {
         let all_asked = !self.0.iter().any(|word| matches!(word, Word::Unasked));
         all_asked || self.counted().first().is_some_and(|(_, count)| 2 * count > self.0.len())
@@ -157,8 +158,8 @@ impl Words {
         Err(failed.unwrap_or_else(|| (ErrorKind::Io, "no sentinel answers").into()))
     }
 
-    /// The masters since the last failover, and how many sentinels name each. One that was cut off, or that has just been
-    /// set up, knows only of earlier ones.
+    /// The masters since the last failover, with the number of sentinels that name each. A sentinel that was cut off,
+    /// or has just been set up, knows only of earlier ones.
     fn counted(&self) -> Vec<(&Address, usize)> {
         let said = || {
             self.0.iter().filter_map(|word| if let Word::Master(at, since) = word { Some((at, *since)) } else { None })
@@ -176,7 +177,8 @@ impl Words {
     }
 }
 
-/// Since when first: a failover between both questions then makes the word look older than it is, and is seen next time.
+/// Asks for the epoch first: a failover between the two questions then makes the answer look older than it is, and is
+/// seen next time.
 async fn ask(sentinel: &mut MultiplexedConnection, master: &str) -> RedisResult<Word> {
     let about = cmd("SENTINEL").arg("MASTER").arg(master).query_async::<HashMap<String, String>>(sentinel).await;
     let since = match about {

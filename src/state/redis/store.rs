@@ -1,8 +1,8 @@
-//! What the operations and the link share: names of keys, what stands in them, and whether the store is there.
+//! State shared by all operations: connection, names of keys, news from other replicas.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
@@ -10,60 +10,62 @@ use redis::aio::PubSub;
 use redis::{ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind};
 use tokio::sync::Notify;
 
-use super::background::Chores;
-use super::connect::{Connection, connect};
+use super::chores::Chores;
+use super::connect::connect;
 use super::connect_log::ConnectLog;
+use super::connection::Connection;
+use super::fields::{ends, session_fields};
+use super::rules::PAGE;
 use super::scripts::Scripts;
 use super::sentinels::Sentinels;
-use super::{Settings, sync};
+use super::settings::Settings;
 use crate::customer::Identifier;
-use crate::hex::{hex, unhex};
+use crate::hex::hex;
 use crate::secret::random_bytes;
-use crate::state::account_stamp::AccountStamp;
 use crate::state::customer_logins::LoginKind;
 use crate::state::login_lockout::{AttemptKey, Attempts};
-use crate::state::refresh_token::{Family, Predecessor, UNANSWERED};
 use crate::state::revocation::Revocations;
-use crate::state::session::{Agent, LoginId, Session, SessionDigest};
+use crate::state::session::{Session, SessionDigest};
 
-/// What all operations share.
+/// State shared by all operations.
 pub(super) struct Inner {
     pub(super) settings: Settings,
     pub(super) scripts: Scripts,
     pub(super) revocations: Arc<Revocations>,
     pub(super) attempts: Arc<Attempts>,
-    /// Tells our own heartbeats from those of other replicas.
+    /// Random name that tells our own heartbeats from those of other replicas.
     pub(super) name: String,
     pub(super) link: ArcSwapOption<Connection>,
     pub(super) lost: Notify,
-    /// There are other credentials.
+    /// Signals new credentials.
     pub(super) renewed: Notify,
     pub(super) sentinels: Sentinels,
     pub(super) connect_log: ConnectLog,
     pub(super) was_up: AtomicBool,
     pub(super) started: Instant,
-    /// How often listening has begun.
+    /// Number of the present subscription.
     pub(super) listening: AtomicU32,
-    /// When the last heartbeat that came back was sent, in milliseconds since `started`; 0: none has.
+    /// Sending time of the last heartbeat that came back during this subscription, in milliseconds since `started`; 0
+    /// if none has.
     pub(super) heard: AtomicU64,
-    /// In which time of listening a heartbeat last came back at all, and when that was sent, likewise.
+    /// Subscription and sending time of the last heartbeat that ever came back.
     pub(super) last_heard: Mutex<(u32, u64)>,
-    /// When all rules were last known, likewise.
+    /// Time when all rules were last known, in milliseconds since `started`; 0 if never.
     pub(super) synced: AtomicU64,
-    /// How long that heartbeat took, in microseconds.
+    /// Round trip of the last heartbeat, in microseconds.
     pub(super) propagation: AtomicU64,
-    /// Sessions that were used since the store was last told, and when.
+    /// Sessions used since the store was last told.
     pub(super) touched: Mutex<HashMap<SessionDigest, Session>>,
-    /// All rules of the store up to this number have been read.
+    /// Number up to which all rules of the store have been read.
     pub(super) cursor: AtomicU64,
-    /// How many rules are read at once.
+    /// Rules read at once.
     pub(super) page: AtomicUsize,
-    /// What is done beside the calls.
+    /// Background work.
     pub(super) chores: Chores,
 }
 
 impl Inner {
-    /// Before anything is connected.
+    /// The state before anything is connected.
     pub(super) fn new(
         settings: Settings,
         revocations: Arc<Revocations>,
@@ -90,12 +92,12 @@ impl Inner {
             propagation: AtomicU64::new(0),
             touched: Mutex::default(),
             cursor: AtomicU64::new(0),
-            page: AtomicUsize::new(sync::PAGE),
+            page: AtomicUsize::new(PAGE),
             chores: Chores::default(),
         }
     }
 
-    /// A connection for operations, and one that listens.
+    /// Connects: a connection for operations, and a subscription.
     pub(super) async fn connect(&self) -> RedisResult<(Connection, PubSub)> {
         connect(&self.settings, &self.sentinels, &self.connect_log).await
     }
@@ -108,7 +110,7 @@ impl Inner {
         format!("{}f:{}", self.settings.prefix, hex(digest))
     }
 
-    /// Which logins a customer has.
+    /// Key of a customer's logins.
     pub(super) fn customer_key(&self, kind: LoginKind, customer: &Identifier) -> String {
         let letter = match kind {
             LoginKind::Session => 's',
@@ -125,7 +127,7 @@ impl Inner {
         format!("{}{}", self.attempt_prefix(), hex(key))
     }
 
-    /// Under which keys a name has failed.
+    /// Key of the set of a name's failure counters.
     pub(super) fn name_key(&self, who: &AttemptKey) -> String {
         format!("{}n:{}", self.settings.prefix, hex(who))
     }
@@ -144,7 +146,7 @@ impl Inner {
         pipeline.cmd("EXPIREAT").arg(key).arg(ends(session)).ignore();
     }
 
-    /// What stands before the digest of a login of this kind.
+    /// Prefix of the keys of this kind of login.
     pub(super) fn login_prefix(&self, kind: LoginKind) -> String {
         let letter = match kind {
             LoginKind::Session => 's',
@@ -153,7 +155,7 @@ impl Inner {
         format!("{}{letter}:", self.settings.prefix)
     }
 
-    /// An operation on this link failed. Some errors are about the connection, others about the operation.
+    /// Handles a failed operation: some errors are about the connection, others about the operation.
     pub(super) fn failed(&self, link: &Arc<Connection>, error: &RedisError) {
         if is_away(error) {
             self.lose_link(link, &error.to_string());
@@ -162,7 +164,7 @@ impl Inner {
         }
     }
 
-    /// This link does not work. What failed on one that has been replaced since says nothing of the next.
+    /// Gives up a broken link. A failure on one that has been replaced since says nothing of the next.
     pub(super) fn lose_link(&self, link: &Arc<Connection>, reason: &str) {
         if self.link.load().as_ref().is_some_and(|present| Arc::ptr_eq(present, link)) {
             self.lose(reason);
@@ -170,27 +172,30 @@ impl Inner {
         }
     }
 
-    /// The store is away, until `link` has found it again.
+    /// Marks the store as unreachable, until `sync` has found it again.
     pub(super) fn lose(&self, reason: &str) {
         self.link.store(None);
         if self.was_up.swap(false, Ordering::AcqRel) {
-            tracing::error!(reason, "the state store is away: what needs it is refused with 503 until it is back");
+            tracing::error!(
+                reason,
+                "the state store is unreachable: requests that need it are refused with 503 until it is back"
+            );
         }
     }
 
     pub(super) fn found(&self) {
         if !self.was_up.swap(true, Ordering::AcqRel) {
-            tracing::info!("the state store is there again");
+            tracing::info!("the state store is reachable again");
         }
     }
 
-    /// Milliseconds since this began, never 0.
+    /// Milliseconds since `started`, never 0.
     pub(super) fn millis(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
 }
 
-/// Whether this is about the connection, or the server at its end.
+/// Returns whether the error is about the connection, or the server at its end.
 pub(super) fn is_away(error: &RedisError) -> bool {
     error.is_io_error()
         || error.is_connection_dropped()
@@ -208,108 +213,10 @@ pub(super) fn is_away(error: &RedisError) -> bool {
         )
 }
 
-/// Until when a session is kept: one that was idle for too long still names the login that a logout ends.
-pub(super) fn ends(session: &Session) -> u64 {
-    // Redis counts in milliseconds, with a sign.
-    session.expires_at.min(u64::MAX / 4_000)
-}
-
-/// What stands under the key of a session.
-pub(super) fn session_fields(session: &Session) -> Vec<(&'static str, String)> {
-    let mut fields = vec![
-        ("c", session.customer.as_str().to_owned()),
-        ("a", session.agent.as_str().to_owned()),
-        ("n", session.login.to_string()),
-        ("i", session.issued_at.to_string()),
-        ("l", session.last_seen.to_string()),
-        ("e", session.expires_at.to_string()),
-    ];
-    fields.extend(session.account.map(|account| ("u", account.to_string())));
-    fields.extend(session.number.map(|number| ("k", number.to_string())));
-    fields
-}
-
-/// What stands under the key of a family.
-pub(super) fn family_fields(family: &Family) -> Vec<(&'static str, String)> {
-    let mut fields = vec![
-        ("c", family.customer.as_str().to_owned()),
-        ("d", hex(&family.current)),
-        ("i", family.issued_at.to_string()),
-        ("e", family.expires_at.to_string()),
-    ];
-    if let Some(Predecessor { digest, until }) = family.predecessor {
-        fields.push(("p", hex(&digest)));
-        // Nobody waits for an answer under this name.
-        fields.push(if until == UNANSWERED { ("r", "moved".to_owned()) } else { ("g", until.to_string()) });
-    }
-    fields.extend(family.account.map(|account| ("u", account.to_string())));
-    fields.extend(family.number.map(|number| ("k", number.to_string())));
-    fields
-}
-
-pub(super) fn session(digest: &SessionDigest, fields: &[(String, String)]) -> Option<Session> {
-    let number = |name| field(fields, name)?.parse().ok();
-    let login = match field(fields, "n") {
-        Some(login) => LoginId::parse(login)?,
-        // Of a version that knew no logins.
-        None => LoginId::of(digest),
-    };
-    Some(Session {
-        customer: Identifier::from_store(field(fields, "c")?),
-        login,
-        issued_at: number("i")?,
-        last_seen: number("l")?,
-        expires_at: number("e")?,
-        agent: Agent::from_word(field(fields, "a").unwrap_or_default()),
-        account: account(fields)?,
-        number: number_of(fields)?,
-    })
-}
-
-pub(super) fn family(fields: &[(String, String)]) -> Option<Family> {
-    Some(Family {
-        customer: Identifier::from_store(field(fields, "c")?),
-        issued_at: field(fields, "i")?.parse().ok()?,
-        expires_at: field(fields, "e")?.parse().ok()?,
-        current: unhex(field(fields, "d")?)?,
-        predecessor: match field(fields, "p") {
-            None => None,
-            Some(digest) => Some(Predecessor {
-                digest: unhex(digest)?,
-                until: match (field(fields, "r"), field(fields, "g")) {
-                    (Some(_), _) => UNANSWERED,
-                    (None, Some(until)) => until.parse().ok()?,
-                    (None, None) => 0,
-                },
-            }),
-        },
-        account: account(fields)?,
-        number: number_of(fields)?,
-    })
-}
-
-/// The account that a login is of; `None` where this is none.
-fn account(fields: &[(String, String)]) -> Option<Option<AccountStamp>> {
-    field(fields, "u").map_or(Some(None), |text| AccountStamp::parse(text).map(Some))
-}
-
-/// The number that it bears; `None` where this is none.
-fn number_of(fields: &[(String, String)]) -> Option<Option<u64>> {
-    field(fields, "k").map_or(Some(None), |text| text.parse().ok().map(Some))
-}
-
-pub(super) fn field<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-}
-
-/// A prefix in which nothing is a pattern.
+/// Escapes a prefix for a pattern.
 pub(super) fn escaped(prefix: &str) -> String {
     prefix
         .chars()
         .flat_map(|c| ['*', '?', '[', ']', '\\'].contains(&c).then_some('\\').into_iter().chain([c]))
         .collect()
-}
-
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

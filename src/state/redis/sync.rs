@@ -1,4 +1,4 @@
-//! The task that keeps the connection, listens to other replicas, and reads what it might have missed.
+//! Synchronization: the task that keeps the connection, listens to other replicas, and reads what it might have missed.
 
 use std::future::{pending, poll_fn};
 use std::pin::Pin;
@@ -12,34 +12,28 @@ use redis::{RedisResult, cmd};
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::Kind;
-use super::connect::{Address, Connection, address};
-use super::rules::{MARGIN, Status};
-use super::store::{Inner, locked};
+use super::backoff::{BEAT, pause};
+use super::connection::{Address, Connection, address};
+use super::mutex::locked;
+use super::rules::{MARGIN, PAGE, Status};
+use super::settings::Kind;
+use super::store::Inner;
 use crate::hex::unhex;
-use crate::secret::random_bytes;
 use crate::state::revocation::Rule;
 
-/// How often the store is asked.
-pub(super) const BEAT: Duration = Duration::from_millis(250);
-
-/// How soon credentials that the store does not take are tried again.
+/// Interval at which refused new credentials are tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Without a heartbeat that came back for so long, in milliseconds, nothing is heard any more: listen anew.
+/// Longest time without a returning heartbeat, in milliseconds, before a new subscription.
 const DEAF: u64 = 2_000;
 
-/// How many rules are read at once, where the network allows it, and where it is slow.
-pub(super) const PAGE: usize = 10_000;
+/// Fewest rules read at once, where the network is slow.
 const SMALLEST_PAGE: usize = 100;
 
-/// After so many rules something else may run.
+/// Rules after which other tasks may run.
 const YIELD: usize = 500;
 
-/// The longest pauses after the second failure in turn, and after many.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-
-/// A link that has served for so long was a good one.
+/// Age at which a link resets the back-off.
 const GOOD: Duration = Duration::from_secs(2);
 
 /// Connects and serves, for ever.
@@ -77,36 +71,25 @@ pub(super) async fn keep(inner: Arc<Inner>) {
     }
 }
 
-/// Waits for other credentials; a connection that was made with them. Where they are no good yet, the present one goes on.
+/// Waits for new credentials; returns a connection made with them. While they are refused, the present one stays.
 async fn renewed(inner: &Inner) -> (Connection, PubSub) {
     inner.renewed.notified().await;
     loop {
         match inner.connect().await {
             Ok(ways) => {
-                tracing::info!("the state store has taken the new credentials");
+                tracing::info!("the state store has accepted the new credentials");
                 return ways;
             }
             Err(error) => {
                 let reason = error.to_string();
-                tracing::error!(
-                    reason,
-                    "the state store does not take the new credentials: the present connection goes on"
-                );
+                tracing::error!(reason, "the state store rejects the new credentials: keeping the present connection");
             }
         }
         let _ = timeout(RETRY, inner.renewed.notified()).await;
     }
 }
 
-/// How long after so many failures in turn the next try is: at once, and then longer and longer, by chance: all replicas
-/// lose the store at the same time.
-pub(super) fn pause(failures: u32) -> Duration {
-    let Some(doubled) = failures.checked_sub(1) else { return Duration::ZERO };
-    let longest = (PAUSES.0 * 2_u32.pow(doubled.min(8))).min(PAUSES.1);
-    longest.mul_f64(0.5 + f64::from(u16::from_be_bytes(random_bytes())) / f64::from(u16::MAX) / 2.0)
-}
-
-/// Serves until something is wrong; says what, and whether there was a link.
+/// Serves until something fails; returns the reason, and whether there was a link.
 async fn serve(inner: &Inner, connection: Connection, mut events: PubSub) -> (String, bool) {
     match timeout(inner.settings.timeout, events.subscribe(inner.channel())).await {
         Ok(Ok(())) => {}
@@ -126,8 +109,8 @@ async fn serve(inner: &Inner, connection: Connection, mut events: PubSub) -> (St
     (reason, serves.into_inner())
 }
 
-/// Waits until the sentinels name another master than the one at this address. What it still took would be lost: it is
-/// left at once, also by those that have other connections.
+/// Waits until the sentinels name another master than the one at this address. Writes that it still accepts would be
+/// lost: it is left at once, also by background connections.
 async fn has_moved(inner: &Inner, at: Option<Arc<Address>>) -> String {
     let (Some(at), Kind::Sentinel(..)) = (at, &inner.settings.kind) else { return pending().await };
     let (host, port) = inner.sentinels.moved_from(&at).await;
@@ -153,7 +136,7 @@ async fn hear_all(inner: &Inner, events: PubSub) -> String {
     "the subscription ended".to_owned()
 }
 
-/// What another replica, or this one, has said.
+/// Handles a message of another replica, or of this one.
 fn hear(inner: &Inner, text: &str) {
     match text.split_once(' ') {
         // Of an older version.
@@ -190,7 +173,7 @@ fn hear(inner: &Inner, text: &str) {
     }
 }
 
-/// Asks for news again and again. Once nothing is missing there is a link.
+/// Polls for news. The link opens once nothing is missing.
 async fn ask_all(inner: &Inner, mut connection: Connection, serves: &AtomicBool) -> String {
     let mut beat = interval(BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -211,18 +194,18 @@ async fn ask_all(inner: &Inner, mut connection: Connection, serves: &AtomicBool)
             // `is_lost` is about to say so.
             pending::<()>().await;
         }
-        inner.chores.look(inner, status, begun.is_none());
+        inner.chores.look(&inner.revocations, status, begun.is_none());
         if let Err(reason) = within(inner, heartbeat(inner, &mut connection)).await {
             return reason;
         }
         let heard = inner.heard.load(Ordering::Acquire).max(*begun.get_or_insert(inner.millis()));
         if inner.millis().saturating_sub(heard) > DEAF {
-            return "nothing is heard on the subscription".to_owned();
+            return "no heartbeat on the subscription".to_owned();
         }
     }
 }
 
-/// Reads the rules that are new, page by page. Each has its own time, and what has been read is not read again.
+/// Reads new rules, page by page. Each page has its own timeout, and none is read twice.
 async fn catch_up(inner: &Inner, connection: &mut Connection) -> Result<Status, String> {
     let status = within(inner, inner.look(connection)).await?;
     inner.revocations.sweep(status.time.saturating_sub(MARGIN));
@@ -269,27 +252,11 @@ async fn heartbeat(inner: &Inner, connection: &mut Connection) -> RedisResult<()
     cmd("PUBLISH").arg(inner.channel()).arg(format!("beat {} {sent}", inner.name)).query_async(connection).await
 }
 
-/// One exchange, within its time.
+/// One exchange, within its timeout.
 async fn within<T>(inner: &Inner, exchange: impl Future<Output = RedisResult<T>>) -> Result<T, String> {
     match timeout(inner.settings.timeout, exchange).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("it does not answer in time".to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_try_is_at_once_and_later_ones_come_ever_later_by_chance() {
-        assert_eq!(pause(0), Duration::ZERO);
-        for (failures, longest) in [(1, 100), (2, 200), (3, 400), (5, 1_600), (6, 2_000), (u32::MAX, 2_000)] {
-            let longest = Duration::from_millis(longest);
-            let all: Vec<Duration> = (0..50).map(|_| pause(failures)).collect();
-            assert!(all.iter().all(|pause| *pause <= longest && *pause >= longest / 2), "{failures}: {all:?}");
-            assert!(all.iter().any(|pause| *pause != all[0]), "{all:?}");
-        }
+        Err(_) => Err("no answer in time".to_owned()),
     }
 }

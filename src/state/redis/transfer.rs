@@ -1,4 +1,4 @@
-//! State on its way between a file and the store, on connections of its own: no gateway waits for it.
+//! Export and import: state moved between a file and the store, on connections of its own: no gateway waits for it.
 
 mod export;
 mod import;
@@ -11,25 +11,26 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, cmd};
 use tokio::time::timeout;
 
-use super::connect::{self, Connection, connect};
+use super::connect::{self, connect};
 use super::connect_log::ConnectLog;
+use super::connection::Connection;
+use super::settings::{Kind, Settings};
 use super::store::{Inner, escaped};
-use super::{Kind, Settings};
 use crate::state::archive::ArchiveFault;
 use crate::state::revocation::Revocations;
 pub use export::export;
 pub use import::{Imported, import};
 
-/// How long one exchange may take: nobody waits but the operator.
+/// Timeout of one exchange: only the operator waits.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How many keys the store looks at in one step.
+/// Keys that the store looks at in one step of a scan.
 const STEP: usize = 5_000;
 
-/// How many keys are read or written at once.
+/// Keys read or written at once.
 const PAGE: usize = 500;
 
-/// The store, and the way to it.
+/// A connection for an export or import.
 struct Transfer {
     inner: Inner,
     connection: Connection,
@@ -55,7 +56,7 @@ impl Transfer {
         patiently(connect::nodes(&self.inner.settings, &self.connection, &self.inner.connect_log)).await
     }
 
-    /// What stands behind our prefix in some keys of a node, and the next place; 0: the first, and after the last.
+    /// One step of a scan from `cursor`: keys without our prefix, and the next cursor, which is 0 after the last step.
     async fn names(&self, node: &mut MultiplexedConnection, cursor: u64) -> Result<(u64, Vec<String>), ArchiveFault> {
         let prefix = &self.inner.settings.prefix;
         let mut scan = cmd("SCAN");
@@ -70,7 +71,7 @@ impl Transfer {
 async fn patiently<T>(exchange: impl Future<Output = RedisResult<T>>) -> Result<T, ArchiveFault> {
     match timeout(PATIENCE, exchange).await {
         Ok(outcome) => outcome.map_err(|error| told(&error)),
-        Err(_) => Err(told(&"it does not answer in time")),
+        Err(_) => Err(told(&"no answer in time")),
     }
 }
 

@@ -1,27 +1,27 @@
-//! One revocation: its subject, and what of that it covers.
+//! One revocation: its subject, and what it covers.
 
 use std::fmt;
 
-/// What a rule is about.
+/// The subject of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
-    /// One token, by its `jti`; one of another issuer by that issuer and its `jti`, or by its digest.
+    /// One token, by its `jti`; one of another issuer by issuer and `jti`, or by digest.
     Token(Box<str>),
     /// One login and all its tokens, by its `sid`.
     Login(Box<str>),
-    /// All sessions and tokens of a customer, by identifier; with a space and an audience behind it only the tokens that are
-    /// for it: see [`Subject::customer_for`].
+    /// All sessions and tokens of a customer, by identifier; with a space and an audience after it, only the tokens for
+    /// that audience: see [`Subject::customer_for`].
     Customer(Box<str>),
     /// All access tokens of a client, by its id.
     Client(Box<str>),
-    /// One API key, by the hex SHA-256 of it.
+    /// One API key, by its SHA-256 in hexadecimal digits.
     ApiKey(Box<str>),
-    /// All sessions and tokens of everybody, as after a backup was restored.
+    /// All sessions and tokens of everybody, as after a restored backup.
     All,
 }
 
 impl Subject {
-    /// The word of its kind.
+    /// The word for its kind.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Token(_) => "token",
@@ -33,7 +33,7 @@ impl Subject {
         }
     }
 
-    /// What it names.
+    /// The name within its kind.
     pub fn name(&self) -> &str {
         match self {
             Self::Token(name) | Self::Login(name) | Self::Customer(name) | Self::Client(name) | Self::ApiKey(name) => {
@@ -43,13 +43,13 @@ impl Subject {
         }
     }
 
-    /// What a token of another issuer is named by, beside its kind.
+    /// The name of another issuer's token.
     pub fn token_of(issuer: &str, id: &str) -> Box<str> {
         format!("{issuer} {id}").into()
     }
 
-    /// The tokens of a customer that are for this audience. An identifier has no space, so that the two are told apart, and a
-    /// version that does not know this has a rule about nobody.
+    /// The tokens of a customer for this audience. An identifier contains no space, so that the two are told apart, and
+    /// to an earlier version the rule is about nobody.
     pub fn customer_for(identifier: &str, audience: &str) -> Self {
         Self::Customer(format!("{identifier} {audience}").into())
     }
@@ -71,14 +71,15 @@ impl Subject {
 /// One revocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// Of what.
+    /// The subject.
     pub subject: Subject,
-    /// What was issued in this second or before is no longer good; `u64::MAX`: whenever it was issued.
+    /// Whatever was issued in this second since 1970 or before is revoked; `u64::MAX`: whenever it was issued.
     pub since: u64,
-    /// From then on nothing can be left that it is about, in seconds since 1970.
+    /// Expiry of the rule, in seconds since 1970: by then everything that it covers has ended.
     pub until: u64,
-    /// The place of the rule among all: a hybrid logical clock in microseconds since 1970, given when it was first kept, by
-    /// the shared store or by this process. `None`: not given yet, or by an earlier version. No text has it.
+    /// Position of the rule among all: a hybrid logical clock in microseconds since 1970, given when it was first
+    /// stored, by the shared store or by this process. `None`: not given yet, or of an earlier version. It is not part
+    /// of the text.
     pub number: Option<u64>,
 }
 
@@ -89,7 +90,7 @@ impl fmt::Display for Rule {
 }
 
 impl Rule {
-    /// Whatever it says, for as long as anything of it could be good.
+    /// A rule that covers a subject whenever issued.
     pub fn forever(subject: Subject, until: u64) -> Self {
         Self::new(subject, u64::MAX, until)
     }
@@ -99,7 +100,7 @@ impl Rule {
         Self { subject, since, until, number: None }
     }
 
-    /// Both rules about one subject as one, which is as strict as either.
+    /// Merges two rules about one subject into one as strict as either.
     pub(in crate::state) fn strictest(self, other: Self) -> Self {
         let number = match (self.number, other.number) {
             (None, None) => None,
@@ -115,7 +116,7 @@ impl Rule {
         self.number.unwrap_or(by_clock)
     }
 
-    /// The rule in a text that [`fmt::Display`] made.
+    /// Parses the text that [`fmt::Display`] makes.
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.splitn(4, ' ');
         let (kind, since, until, name) = (words.next()?, words.next()?, words.next()?, words.next()?);
@@ -123,12 +124,12 @@ impl Rule {
     }
 }
 
-/// When something was issued, as it says itself.
+/// The time of issue of a credential, by its own account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Issued {
-    /// In seconds since 1970, by the clock of whoever issued it.
+    /// In seconds since 1970, by the clock of its issuer.
     pub at: u64,
-    /// Every rule up to this number had been given before it was earned. `None`: it is of an earlier version, or of another
-    /// issuer.
+    /// Revocation number: every rule up to it had been given before the credential was earned. `None`: it is of an
+    /// earlier version, or of another issuer.
     pub number: Option<u64>,
 }

@@ -137,7 +137,7 @@ fn while_the_dns_lookup_of_redis_hangs_its_previous_address_is_used() {
     gateway.is_ready();
     gateway.files.write("hosts", "127.0.0.1 localhost\n");
     network.cut();
-    gateway.stderr.wait(|line| line["message"] == "the state store is there again").unwrap();
+    gateway.stderr.wait(|line| line["message"] == "the state store is reachable again").unwrap();
     gateway.expect_metric("wicketgate_state_up", &[], 1.0);
     drop(silent);
 }

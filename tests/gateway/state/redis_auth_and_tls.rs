@@ -12,7 +12,7 @@ use crate::harness::customer::{by_cookie, log_in};
 use crate::harness::*;
 use crate::state::replicas::{replicas, until};
 
-const TAKEN: &str = "the state store has taken the new credentials";
+const TAKEN: &str = "the state store has accepted the new credentials";
 pub(crate) const RIGHTS: [&str; 7] = ["~wg:*", "&wg:*", "+@all", "-@admin", "-@dangerous", "+role", "+wait"];
 
 /// Calls that need the store, one after the other, until it is told to end; how many were not answered with 200.
@@ -107,7 +107,7 @@ fn another_user_is_taken_by_a_reload_and_the_one_before_can_go() {
     let callers = Callers::start(gateway);
     // Those that Redis does not take change nothing.
     gateway.reload(&world.config.clone().set("/state/redis", settings("none")), "reloaded");
-    let line = said(gateway, "does not take the new credentials");
+    let line = said(gateway, "rejects the new credentials");
     assert!(line["reason"].as_str().unwrap().contains("authentication failed"), "{line}");
     callers.go_on();
     gateway.reload(&world.config.clone().set("/state/redis", settings("two")), "reloaded");
@@ -231,7 +231,7 @@ fn the_certificate_of_redis_is_held_against_the_name_that_is_configured() {
     }
     // A reload replaces it.
     gateway.reload(&world.config.clone().set("/state/redis", settings(Some("other.internal"))), "reloaded");
-    let line = said(gateway, "does not take the new credentials");
+    let line = said(gateway, "rejects the new credentials");
     assert!(line["reason"].as_str().unwrap().contains("not valid for name"), "{line}");
     by_cookie(gateway, &log_in(gateway, ALICE)).send().ok();
     std::fs::remove_dir_all(directory).ok();

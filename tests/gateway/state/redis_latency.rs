@@ -363,11 +363,11 @@ fn a_write_that_too_few_redis_replicas_have_is_refused_and_everything_else_goes_
     let (code, _, told) = gateway.files.run(&["revoke", "client", OTHER_CLIENT.name]);
     assert!(code == 1 && told.contains("has not acknowledged this") && !told.contains("is away"), "{told}");
     let said = gateway.stderr.all();
-    assert!(said.iter().any(|line| line.contains("too few replicas have a write")), "{said:?}");
+    assert!(said.iter().any(|line| line.contains("too few replicas acknowledged a write")), "{said:?}");
     assert!(!said.iter().any(|line| line.contains("is away")), "{said:?}");
     follower.resume();
     eventually("logins go on", || request.send().status == 200);
-    assert!(gateway.stderr.wait(|line| line["message"] == "enough replicas have the writes again").is_some());
+    assert!(gateway.stderr.wait(|line| line["message"] == "enough replicas acknowledge writes again").is_some());
     revoke(gateway, &["client", OTHER_CLIENT.name]);
     let line = gateway.stderr.wait(|line| line["message"] == "an operator revoked").unwrap();
     assert_eq!(line["revoked"], OTHER_CLIENT.name);

@@ -176,7 +176,10 @@ fn an_acl_user_and_tls_are_used_and_what_is_wrong_with_them_is_said() {
     let gateway = &world.gateways[0];
     by_cookie(gateway, &log_in(gateway, ALICE)).send().ok();
     let locked_out = Gateway::start(&world.config.clone().set("/state/redis", settings("wrong.key")));
-    locked_out.stderr.wait(|line| line["message"].as_str().is_some_and(|m| m.contains("state store is away"))).unwrap();
+    locked_out
+        .stderr
+        .wait(|line| line["message"].as_str().is_some_and(|m| m.contains("state store is unreachable")))
+        .unwrap();
     assert!(!locked_out.stderr.all().join("\n").contains("hush"));
     away(locked_out.get("/key/x").api_key(API_KEY).send());
     std::fs::remove_dir_all(directory).ok();

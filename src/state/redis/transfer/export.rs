@@ -1,4 +1,4 @@
-//! All of the store as a file: what stands under our keys node by node, and then the rules.
+//! Export of the store into a file: the keys, node by node, and then the rules.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,21 +9,20 @@ use crate::state::LONGEST;
 use crate::state::archive::{Archive, ArchiveFault};
 use crate::state::codec::Kept;
 use crate::state::quota::{Count, Period};
-use crate::state::redis::failures::failures_in;
-use crate::state::redis::listing::Fields;
-use crate::state::redis::store::{family, session};
+use crate::state::redis::fields::{Fields, failures_in, family, session};
 use crate::state::revocation::{Rule, Subject};
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, Pipeline, Value, from_redis_value};
 
-/// How many rules are read at once.
+/// Rules read at once.
 const RULES: usize = 5_000;
 
-/// The name of no login. A rule about it keeps the highest number where no other record bears it.
+/// Name of no login. A rule about it keeps the highest number if no other record bears it.
 const NO_LOGIN: &str = "0000000000000000";
 
-/// Writes all of the store into a file; how many records. `now` is in seconds since 1970. What changes meanwhile may be in
-/// it or not, but for the end of a login that is in it: rules are read last, and in the order in which they were given.
+/// Writes all of the store into a file; returns the number of records. `now` is in seconds since 1970. Changes
+/// meanwhile may be missing, except the end of a login in the file: rules are read last, and in the order in which they
+/// were given.
 ///
 /// # Errors
 /// [`ArchiveFault`]: there is no file.
@@ -61,7 +60,7 @@ pub async fn export(settings: Settings, path: &Path, now: u64) -> Result<u64, Ar
 }
 
 impl Transfer {
-    /// What stands under these keys of a node, but for those that are gone and those that are made of the others.
+    /// The records under these keys of a node, without those that are gone or derived.
     async fn read(&self, node: &mut MultiplexedConnection, names: &[String]) -> Result<Vec<Kept>, ArchiveFault> {
         let mut pipeline = Pipeline::new();
         let mut asked = Vec::new();
@@ -88,7 +87,7 @@ impl Transfer {
         Ok(all)
     }
 
-    /// All rules, and the highest number that was given.
+    /// All rules, and the highest number given.
     async fn rules(&mut self) -> Result<(Vec<Rule>, u64), ArchiveFault> {
         let (mut rules, mut after) = (HashMap::<Subject, Rule>::new(), 0);
         loop {
@@ -114,7 +113,7 @@ impl Transfer {
     }
 }
 
-/// What a value under a key says; outside it says whether it can be read, inside whether there is anything.
+/// Decodes a value: `None` if it cannot be read, `Some(None)` if there is nothing.
 fn kept(letter: &str, rest: &str, value: Value) -> Option<Option<Kept>> {
     if letter == "q" {
         let Some(used) = read::<Option<u64>>(value)? else { return Some(None) };

@@ -1,4 +1,4 @@
-//! A file into the store. It merges: what is there stays or gets stricter, so that it can be done again.
+//! Import of a file into the store. It merges: what is there stays or gets stricter, so that it can be repeated.
 
 use std::path::Path;
 
@@ -12,17 +12,17 @@ use crate::state::archive::{ArchiveFault, Contents, Reader, Record};
 use crate::state::codec::Kept;
 use crate::state::customer_logins::LoginKind;
 use crate::state::login_lockout::{AttemptKey, Failures, NOBODY};
-use crate::state::redis::Kind;
-use crate::state::redis::connect::Connection;
+use crate::state::redis::connection::Connection;
+use crate::state::redis::fields::{ends, family_fields, session_fields};
 use crate::state::redis::rules::Put;
-use crate::state::redis::store::{ends, family_fields, session_fields};
+use crate::state::redis::settings::Kind;
 use crate::state::session::{LoginId, SessionDigest};
 
-/// How many logins of one second are told apart by their order, as a power of two: fewer than a second has microseconds.
+/// Logins within one second whose order is kept, as a power of two: fewer than a second has microseconds.
 const ORDER: u32 = 19;
 
-/// A hash where there is none: when it ends, when it was last used or nothing, and its fields. One that is there only learns
-/// of a later use.
+/// Puts a hash if there is none: its expiry, its last use or nothing, and its fields. An existing one only learns of a
+/// later use.
 const PUT_NEW: &str = r"
     if redis.call('EXISTS', KEYS[1]) == 0 then
         redis.call('HSET', KEYS[1], unpack(ARGV, 3))
@@ -32,7 +32,7 @@ const PUT_NEW: &str = r"
     if ARGV[2] ~= '' and seen and tonumber(seen) < tonumber(ARGV[2]) then redis.call('HSET', KEYS[1], 'l', ARGV[2]) end
     return 0";
 
-/// Failures, merged with those that are there: the more, the longer, and of different spellings none.
+/// Merges a failure counter with an existing one: the larger number, the later times, and of different spellings none.
 const MERGE_FAILURES: &str = r"
     local known = redis.call('HMGET', KEYS[1], 'n', 'f', 'l', 's', 'w')
     local function larger(at)
@@ -47,24 +47,24 @@ const MERGE_FAILURES: &str = r"
     if who ~= '' then redis.call('HSET', KEYS[1], 'w', who) end
     return redis.call('PEXPIREAT', KEYS[1], forgotten)";
 
-/// Calls that were counted, where there are not more.
+/// Puts a count, unless there is a larger one.
 const PUT_COUNT: &str = r"
     if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
     return redis.call('EXPIREAT', KEYS[1], ARGV[2])";
 
-/// What came to the store.
+/// The outcome of an import.
 #[derive(Debug)]
 pub struct Imported {
-    /// When the file was made, in seconds since 1970.
+    /// Time of the export, in seconds since 1970.
     pub made: u64,
-    /// How many records it has.
+    /// Number of records.
     pub count: u64,
 }
 
 /// Commands about one key.
 type OfKey = Vec<Cmd>;
 
-/// Brings a file into the store: one without logins, unless it `merges`. `now` is in seconds since 1970.
+/// Imports a file: into a store without logins, unless it `merges`. `now` is in seconds since 1970.
 ///
 /// # Errors
 /// [`ArchiveFault`]: nothing was written, or [`ArchiveFault::BrokenOff`].
@@ -175,7 +175,7 @@ impl Transfer {
         }
     }
 
-    /// Notes a login with its customer, in the order in which they began.
+    /// Adds a login to its customer's, in the order in which they began.
     fn join(
         &self,
         kind: LoginKind,
@@ -206,7 +206,7 @@ impl Transfer {
         }
     }
 
-    /// Writes a page: at once, or to a cluster each key by itself, as they are in different slots.
+    /// Writes a page: at once, or in a cluster key by key, as they are in different slots.
     async fn put(&self, page: Vec<OfKey>) -> Result<(), ArchiveFault> {
         if matches!(self.inner.settings.kind, Kind::Cluster(_)) {
             let mut writing = JoinSet::new();
