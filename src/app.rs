@@ -24,7 +24,8 @@ use crate::metrics::Metrics;
 use crate::policy::Lasting;
 use crate::process_log;
 use crate::reload::{self, Plan, ReloadFault, Reloadable, Reloader};
-use crate::server::admin::admin_socket::{self, BoundSocket, Wish};
+use crate::server::admin::admin_socket::socket_file::{BoundSocket, socket_path};
+use crate::server::admin::admin_socket::{self, Wish};
 use crate::server::tls::ListenerTls;
 use crate::server::upgrade::connection_handoff::Departed;
 use crate::server::upgrade::lock_owner::Owner;
@@ -126,7 +127,7 @@ impl App {
         control.block_on(reload::look_around(&plan.policy, &lasting, control.handle()));
         let raw = plan.config.raw().clone();
         owner.listens = raw.listen.iter().map(|listen| listen.address).chain([raw.admin.address]).collect();
-        let socket = admin_socket::socket_path(&plan.config);
+        let socket = socket_path(&plan.config);
         let predecessor = match meet(&socket, &owner)? {
             Some((predecessor, sockets)) => {
                 given = sockets;

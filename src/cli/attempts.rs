@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::admin_client::{Expected, ask, when};
 use super::{ConfigFile, complain, say};
-use crate::server::admin::admin_socket::MAX_SHOWN;
+use crate::server::admin::admin_socket::logins::MAX_SHOWN;
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate attempts list\n  \
     wicketgate attempts list --login alice\n  \
