@@ -4,7 +4,8 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BOUNDS, Durations, HashMap};
+use super::durations::{BOUNDS, Durations};
+use foldhash::HashMap;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
 pub(super) type Labels = Vec<(&'static str, String)>;

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::durations::Durations;
 use super::families::{counters, gauges, histograms, seconds};
-use super::{Durations, HashMap, locked};
+use super::locked;
+use foldhash::HashMap;
 use prometheus::proto::MetricFamily;
 
 /// What is counted of it.
