@@ -141,6 +141,17 @@ impl Progress {
     }
 }
 
+/// Limits of a request body.
+#[derive(Debug)]
+pub struct BodyLimits {
+    /// Most bytes.
+    pub bytes: u64,
+    /// Longest pause, and the time of its end.
+    pub pace: Pace,
+    /// Fields that are removed from its trailers.
+    pub stripped: Arc<FieldSet>,
+}
+
 /// A caller's request body under the limits of its route.
 pub struct CallerBody {
     inner: ArrivingBody,
@@ -159,17 +170,10 @@ impl CallerBody {
         self.held = Some(Box::new(held));
     }
 
-    /// Lets at most `limit` bytes pass, under a [`Pace`]. `progress` tells what became of it; it breaks off where `is_odd`
-    /// turns true.
-    pub fn new(
-        inner: ArrivingBody,
-        limit: u64,
-        pace: Pace,
-        progress: Rc<Progress>,
-        is_odd: Rc<Cell<bool>>,
-        stripped: Arc<FieldSet>,
-    ) -> Self {
-        Self { inner, left: limit, stall: Stall::new(pace), progress, is_odd, stripped, held: None }
+    /// Lets a body pass within these limits. `progress` tells what became of it; it breaks off where `is_odd` turns true.
+    pub fn new(inner: ArrivingBody, limits: BodyLimits, progress: Rc<Progress>, is_odd: Rc<Cell<bool>>) -> Self {
+        let BodyLimits { bytes, pace, stripped } = limits;
+        Self { inner, left: bytes, stall: Stall::new(pace), progress, is_odd, stripped, held: None }
     }
 
     /// All of it.
