@@ -92,6 +92,8 @@ struct Way {
     waits: Cell<bool>,
     /// Whether its failure has been counted already, as that of another request.
     is_counted: Cell<bool>,
+    /// An idle connection was found closed: the next attempt opens a new one.
+    fresh: Cell<bool>,
     /// The last failure of which the log says nothing yet.
     unsaid: Cell<Option<(Rc<Station>, Fault)>>,
 }
@@ -102,6 +104,17 @@ struct Attempt {
     reused: bool,
     /// Whether the server says that it did nothing with the request.
     refused: bool,
+}
+
+impl Attempt {
+    /// Counts and logs the failure as one of the server.
+    fn note_fault(&self, backend: &Backend, station: &Station, request_id: &HeaderValue) {
+        let failure = self.fault.failure;
+        if failure.means_gone() {
+            backend.servers.failed(&station.server, failure.as_str());
+        }
+        station.server.standing.note_fault(&self.fault, request_id);
+    }
 }
 
 impl Default for Pool {
@@ -190,7 +203,7 @@ impl Pool {
         let stations = self.stations(&backend.servers);
         let mut tried = Tried::default();
         let mut count = 0;
-        let (mut fresh, mut repeated) = (false, false);
+        let mut repeated = false;
         let mut last = if stations.are_all_bad() { Failure::Unavailable } else { Failure::Connect };
         loop {
             let index = stations.choose(errand.key, errand.patience.now, self.random(), &tried);
@@ -210,12 +223,12 @@ impl Pool {
             };
             let upload = upload_of(request);
             way.unsaid.take();
-            let attempt = match attempt(backend, station, request, errand, way, fresh).await {
+            let attempt = match attempt(backend, station, request, errand, way).await {
                 Ok(answer) => return Ok(answer),
                 Err(attempt) => attempt,
             };
             last = attempt.fault.failure;
-            fresh = fresh || attempt.reused;
+            way.fresh.set(way.fresh.get() || attempt.reused);
             if upload.is_some_and(|upload| upload.fault().is_some()) {
                 // It was the caller whose request broke off.
                 return Err(last);
@@ -228,10 +241,7 @@ impl Pool {
             if attempt.refused {
                 count += 1;
             } else if !attempt.reused {
-                if last.means_gone() {
-                    backend.servers.failed(&station.server, last.as_str());
-                }
-                station.server.standing.note_fault(&attempt.fault, errand.request_id);
+                attempt.note_fault(backend, station, errand.request_id);
                 // Nothing was sent where the request is still here.
                 count += usize::from(request.is_none());
                 if request.is_some() || stations.count() > 1 {
@@ -283,7 +293,6 @@ async fn attempt(
     request: &mut Option<Request<RequestBody>>,
     errand: Errand<'_>,
     way: &Way,
-    fresh: bool,
 ) -> Result<(Response<Incoming>, Lease), Attempt> {
     if backend.servers.speak_http2() {
         return Box::pin(attempt_http2(backend, station, request, errand, way)).await;
@@ -291,7 +300,7 @@ async fn attempt(
     let visit = Visit::new(station);
     // A connection that was made for one caller is not another's.
     let is_announced = station.server.proxy_protocol.is_some();
-    let idle = if fresh || is_announced { None } else { station.take(errand.patience.now) };
+    let idle = if way.fresh.get() || is_announced { None } else { station.take(errand.patience.now) };
     let reused = idle.is_some();
     let mut link = match idle {
         Some(link) => link,
