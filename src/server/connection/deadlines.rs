@@ -21,16 +21,13 @@ pub(in crate::server) const LEAVES: &str = "handover";
 
 /// Runs a connection under its deadlines, and lets it end gently when the process drains or it has been idle. While
 /// another process takes over, one that carries nothing waits, and then leaves.
-pub(in crate::server) async fn watched<Serving>(
+pub(in crate::server) async fn watched<Serving: Future<Output = hyper::Result<()>>>(
     mut serving: Pin<&mut Serving>,
     end_gently: impl Fn(Pin<&mut Serving>),
     connection: &Connection,
     mut phase: watch::Receiver<Phase>,
     gateway: &Gateway,
-) -> &'static str
-where
-    Serving: Future<Output = hyper::Result<()>>,
-{
+) -> &'static str {
     let (mut is_ending, mut was_awaited) = (false, false);
     let mut alarm = pin!(sleep_until(Instant::now() + connection.limits.idle_timeout));
     loop {
@@ -73,23 +70,15 @@ where
                 if alarm.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
                 }
-                match deadline {
-                    Some((deadline, QUIET | ANNOUNCED)) if Instant::from_std(deadline) <= Instant::now() => {
-                        if connection.drain() == Drain::Close {
-                            return Poll::Ready("closed");
-                        }
-                        connection.set_drain(Drain::Close);
-                    }
-                    Some((deadline, why)) if Instant::from_std(deadline) <= Instant::now() => {
-                        if why != "idle" || is_ending {
-                            return Poll::Ready(why);
-                        }
+                match Expiry::of(connection, deadline, is_ending) {
+                    Expiry::Ended(reason) => return Poll::Ready(reason),
+                    Expiry::Drained => {}
+                    Expiry::Idle => {
                         is_ending = true;
                         end_gently(serving.as_mut());
                         alarm.as_mut().reset(Instant::now() + connection.limits.head_timeout);
                     }
-                    Some((deadline, _)) => alarm.as_mut().reset(deadline.into()),
-                    None => alarm.as_mut().reset(Instant::now() + connection.limits.idle_timeout),
+                    Expiry::Later(time) => alarm.as_mut().reset(time),
                 }
             }
         });
@@ -99,6 +88,43 @@ where
             reason = turn => return reason,
             () = sleep(FIRST_CALL), if is_awaited => {}
             drain = insisted(gateway, connection), if connection.is_multiplexed() => connection.set_drain(drain),
+        }
+    }
+}
+
+/// The effect of an alarm that has rung.
+enum Expiry {
+    /// The connection ends, for this reason.
+    Ended(&'static str),
+    /// The next GOAWAY is due, and is set.
+    Drained,
+    /// The connection was idle for too long: it ends gently.
+    Idle,
+    /// Nothing is due before this time.
+    Later(Instant),
+}
+
+impl Expiry {
+    /// That of the nearest deadline, with the word for it.
+    fn of(connection: &Connection, deadline: Option<(std::time::Instant, &'static str)>, is_ending: bool) -> Self {
+        let now = Instant::now();
+        match deadline {
+            Some((deadline, QUIET | ANNOUNCED)) if Instant::from_std(deadline) <= now => {
+                if connection.drain() == Drain::Close {
+                    return Self::Ended("closed");
+                }
+                connection.set_drain(Drain::Close);
+                Self::Drained
+            }
+            Some((deadline, why)) if Instant::from_std(deadline) <= now => {
+                if why != "idle" || is_ending {
+                    Self::Ended(why)
+                } else {
+                    Self::Idle
+                }
+            }
+            Some((deadline, _)) => Self::Later(deadline.into()),
+            None => Self::Later(now + connection.limits.idle_timeout),
         }
     }
 }
