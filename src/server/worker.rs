@@ -1,4 +1,4 @@
-//! A worker: one thread with its own runtime, listener sockets, backend connections and counters.
+//! Worker: one thread with its own runtime, listener sockets, backend connections and counters.
 
 mod accept;
 mod open_connections;
@@ -26,28 +26,28 @@ use crate::process_log;
 use accept::{accept, adopt};
 use open_connections::Open;
 
-/// How often a worker says that it turns.
+/// Interval of a worker's heartbeat.
 pub const PULSE: Duration = Duration::from_millis(500);
 
-/// What a worker starts with.
+/// Everything that a worker is started with.
 pub struct Worker {
-    /// Its sockets and what is known of them.
+    /// Sockets with their listeners.
     pub listeners: Vec<(TcpListener, Listener)>,
-    /// What all workers share.
+    /// State that all workers share.
     pub shared: Arc<Shared>,
-    /// Where the access log goes.
+    /// Access log.
     pub log: Option<AccessLogWriter>,
-    /// How far the process is.
+    /// Phase of the process.
     pub phase: watch::Receiver<Phase>,
-    /// Counts while it turns.
+    /// Heartbeat counter.
     pub pulse: Arc<AtomicU64>,
-    /// Connections that an earlier process has sent.
+    /// Connections from an earlier process.
     pub arrivals: mpsc::UnboundedReceiver<Departed>,
-    /// Where connections go when another process has taken over.
+    /// Connections to the process that has taken over.
     pub departures: mpsc::UnboundedSender<Departed>,
 }
 
-/// What the connections of a worker share.
+/// Context of all connections of a worker.
 #[derive(Clone)]
 struct Floor {
     gateway: Rc<Gateway>,
@@ -57,10 +57,10 @@ struct Floor {
 }
 
 impl Worker {
-    /// Starts its thread, which ends when all is drained.
+    /// Starts the thread, which ends when all connections have drained.
     ///
     /// # Errors
-    /// Where no thread can be had.
+    /// If no thread can be started.
     pub fn start(self, number: usize) -> io::Result<JoinHandle<io::Result<()>>> {
         std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             let _watch = DiesLoudly;
@@ -109,8 +109,8 @@ impl Worker {
     }
 }
 
-/// A worker that panics outside of its connections takes the process with it: a restart serves all callers again,
-/// half a process does not.
+/// Exits the process when a worker panics outside of its connections: a restart serves all callers again, half a
+/// process does not.
 struct DiesLoudly;
 
 impl Drop for DiesLoudly {

@@ -1,5 +1,5 @@
-//! What operators do to logins: a small HTTP API on a Unix socket that only the user of this process can open. It shows
-//! no secret: sessions go by their handle, API keys by their id.
+//! Operators' API on a Unix socket, for logins, revocations and reloads; only the user of this process can open it. No
+//! response contains a secret: sessions go by their handle, API keys by their id.
 
 mod api_error;
 mod attempts;
@@ -35,20 +35,20 @@ use clock::now;
 use handover::{asks_for_handover, hand_over, successor};
 use key_versions::key_versions;
 
-/// No request is larger.
+/// Most bytes of a request body.
 const MAX_BODY: usize = 64 * 1024;
 
-/// What only the process as a whole can do.
+/// Request to the process as a whole.
 pub enum Wish {
-    /// The configuration is to be read again; who asks is told why not.
+    /// Reload the configuration; the reason for a failure goes back.
     Reload(oneshot::Sender<Result<(), String>>),
-    /// The configuration is to be compared with what runs: which keys no reload takes.
+    /// Compare the configuration with the running one; the keys that need a restart go back.
     Compare(oneshot::Sender<Result<Vec<&'static str>, String>>),
-    /// Another process wants to take over, and may.
+    /// Hand over to another process, which may take over.
     Handover(Successor),
 }
 
-/// Serves until another process does. What only the process as a whole can do is passed on. `owner` is this process.
+/// Serves until another process takes over. `owner` is this process; `wishes` are requests to the process as a whole.
 pub async fn serve(
     socket: tokio::net::UnixListener,
     owner: Owner,
@@ -140,7 +140,7 @@ async fn answer(
     }
 }
 
-/// Asks for something that only the process as a whole can do, and waits for the outcome.
+/// Sends a request to the process as a whole, and waits for the outcome.
 async fn ask_process<T>(
     wishes: &mpsc::Sender<Wish>,
     wish: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Wish,
@@ -152,7 +152,7 @@ async fn ask_process<T>(
     outcome.map_err(|fault| Fault(StatusCode::CONFLICT, fault))
 }
 
-/// What is asked; an empty body is `null`.
+/// Parses a JSON body; an empty one is `null`.
 async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Fault> {
     let bytes = Limited::new(body, MAX_BODY).collect().await;
     let bytes = bytes.map_err(|_| Fault(StatusCode::BAD_REQUEST, "the request broke off".to_owned()))?.to_bytes();

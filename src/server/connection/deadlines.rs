@@ -1,4 +1,4 @@
-//! A connection under its deadlines, and at the end of the process.
+//! Deadlines and graceful shutdown of a client connection.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -13,14 +13,14 @@ use crate::gateway::connection::Connection;
 use crate::gateway::connection::drain::{ANNOUNCED, Drain, FIRST_CALL, QUIET};
 use crate::server::Phase;
 
-/// How often a connection is looked at that leaves once a body has ended.
+/// Poll interval of a connection that leaves once a body has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// The word for a connection with which another process goes on.
+/// Reason for the end of a connection that another process continues.
 pub(in crate::server) const LEAVES: &str = "handover";
 
-/// Runs a connection under its deadlines, and lets it end gently when the process drains or it has been idle. While
-/// another process takes over, one that carries nothing waits, and then leaves.
+/// Runs a connection under its deadlines, and ends it gracefully when the process drains or after its idle timeout.
+/// While another process takes over, an idle connection waits, and then leaves. Returns the reason for the end.
 pub(in crate::server) async fn watched<Serving: Future<Output = hyper::Result<()>>>(
     mut serving: Pin<&mut Serving>,
     end_gently: impl Fn(Pin<&mut Serving>),
@@ -92,20 +92,20 @@ pub(in crate::server) async fn watched<Serving: Future<Output = hyper::Result<()
     }
 }
 
-/// The effect of an alarm that has rung.
+/// Effect of an expired deadline.
 enum Expiry {
     /// The connection ends, for this reason.
     Ended(&'static str),
     /// The next GOAWAY is due, and is set.
     Drained,
-    /// The connection was idle for too long: it ends gently.
+    /// Idle timeout: the connection ends gracefully.
     Idle,
     /// Nothing is due before this time.
     Later(Instant),
 }
 
 impl Expiry {
-    /// That of the nearest deadline, with the word for it.
+    /// Effect of the nearest deadline, given with its reason.
     fn of(connection: &Connection, deadline: Option<(std::time::Instant, &'static str)>, is_ending: bool) -> Self {
         let now = Instant::now();
         match deadline {
@@ -129,7 +129,7 @@ impl Expiry {
     }
 }
 
-/// Waits until callers have to be told that are never quiet, as the grace time is nearly over: gently at first.
+/// Waits for the times near the end of the grace period at which busy connections are told to end: gracefully at first.
 async fn insisted(gateway: &Gateway, connection: &Connection) -> Drain {
     let next = match connection.drain() {
         Drain::WhenQuiet => gateway.insists_from().map(|times| (times[0], Drain::AfterNext)),
@@ -156,7 +156,7 @@ fn ended(outcome: &hyper::Result<()>, is_ending: bool) -> &'static str {
     }
 }
 
-/// The word for what the caller has sent, where the library ends the connection for it.
+/// Reason for a connection that the library ends because of what the caller sent.
 fn broken_http2(error: &hyper::Error) -> Option<&'static str> {
     let cause = std::error::Error::source(error)?.downcast_ref::<h2::Error>()?;
     match cause.reason() {

@@ -12,13 +12,13 @@ use crate::server::limits::fd_limit::Descriptor;
 use crate::server::upgrade::connection_handoff::Departed;
 use crate::server::{Listener, Phase};
 
-/// How long to wait when no descriptor is left for a new connection.
+/// Pause after a failed accept, such as without file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often that is said.
+/// Interval of log lines about failed accepts.
 const ACCEPT_SAID: Duration = Duration::from_secs(10);
 
-/// Accepts while the process runs; once it drains, the socket is closed.
+/// Accept loop. Once the process drains, the backlog is served and the socket closed.
 pub(super) async fn accept(
     socket: tokio::net::TcpListener,
     listener: Listener,
@@ -64,7 +64,7 @@ pub(super) async fn accept(
     }
 }
 
-/// Serves connections that came to an earlier process.
+/// Serves connections that an earlier process accepted.
 pub(super) async fn adopt(
     mut arrivals: mpsc::UnboundedReceiver<Departed>,
     listeners: Vec<Listener>,
@@ -85,7 +85,7 @@ pub(super) async fn adopt(
     }
 }
 
-/// Counts a connection for as long as what this gives lives; `None` where there are too many.
+/// Counts a connection against all limits; `None` above one.
 fn count(listener: &Listener, floor: &Floor) -> Option<(Entered, Counted, Descriptor)> {
     let cells = floor.gateway.cells();
     cells.connection_opened();

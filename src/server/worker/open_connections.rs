@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// The connections of a worker.
+/// Open connections of a worker.
 #[derive(Default)]
 pub(super) struct Open {
     count: Cell<usize>,
@@ -29,7 +29,7 @@ impl Open {
     }
 }
 
-/// A connection that is counted until this is dropped.
+/// Open connection of a worker; counted until dropped.
 pub(super) struct Entered(Rc<Open>);
 
 impl Drop for Entered {
@@ -41,11 +41,11 @@ impl Drop for Entered {
     }
 }
 
-/// A connection that is counted on all workers.
+/// Open connection or handshake of a listener, on all workers; counted until dropped.
 pub(super) struct Counted(Arc<AtomicUsize>);
 
 impl Counted {
-    /// One more, where that is one of so many at most.
+    /// One more, if there are fewer than `most`.
     pub(super) fn one_of(open: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
         let before = open.fetch_add(1, Ordering::Relaxed);
         let counted = Self(Arc::clone(open));

@@ -22,7 +22,7 @@ use crate::server::upgrade::Departure;
 use crate::server::{Listener, Phase};
 use crate::socket::Socket;
 
-/// Serves a connection to its end; the word for why it ended.
+/// Serves a connection; returns the reason for its end.
 pub(super) async fn serve(
     mut stream: TcpStream,
     address: SocketAddr,
@@ -111,7 +111,7 @@ async fn handshake(
     }
 }
 
-/// Serves a connection that came to an earlier process, from its next request on.
+/// Serves a connection that an earlier process accepted, from its next request on; returns the reason for its end.
 pub(super) async fn serve_arrival(
     departure: &Departure,
     stream: OwnedFd,

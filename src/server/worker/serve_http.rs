@@ -104,7 +104,7 @@ where
     ended
 }
 
-/// Hands the requests of a connection to the gateway.
+/// Service that passes requests of a connection to the gateway.
 fn answering(
     gateway: &Rc<Gateway>,
     connection: &Rc<Connection>,

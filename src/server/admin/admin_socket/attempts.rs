@@ -13,15 +13,15 @@ use crate::gateway::{Shared, attempts_from, attempts_of, shown_attempt};
 use crate::secret::has_secret_shape;
 use crate::state::login_lockout::{AttemptKey, Failures, NOBODY};
 
-/// A name under which something was tried.
+/// Login or client whose attempts are meant.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Named {
     /// `login` or `client`.
     kind: String,
-    /// What is typed in as a username, or a client's id.
+    /// Username as typed in, or a client's id.
     name: String,
-    /// An address of a network.
+    /// Client address; its network is meant.
     #[serde(default)]
     from: Option<IpAddr>,
 }
@@ -36,7 +36,7 @@ impl Named {
     }
 }
 
-/// The failed attempts that are remembered: of one name, or all.
+/// Failed attempts: of one name, or all.
 pub(super) async fn list(shared: &Shared, asked: Option<Named>) -> Result<Value, Fault> {
     let who = asked.map(|asked| asked.who()).transpose()?;
     let (policy, millis) = (shared.policy(), now().saturating_mul(1_000));
@@ -52,7 +52,7 @@ pub(super) async fn list(shared: &Shared, asked: Option<Named>) -> Result<Value,
     Ok(known.iter().filter(is_wanted).map(shown).collect())
 }
 
-/// Forgets the failed attempts of one name; returns how many there were.
+/// Clears the failed attempts of one name; returns their count.
 pub(super) async fn clear(shared: &Shared, asked: Named) -> Result<Value, Fault> {
     let who = asked.who()?;
     let from = asked.from.and_then(|address| attempts_from(&asked.kind, address));

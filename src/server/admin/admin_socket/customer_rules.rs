@@ -8,13 +8,13 @@ use crate::customer::{Identifier, Mode};
 use crate::gateway::{Shared, customer_of_backend, customer_rules};
 use crate::state::revocation::Rule;
 
-/// Nobody can tell a one-way identifier of one backend from that of all.
+/// A one-way identifier of one backend cannot be told from that of all.
 const ONE_WAY: &str = "if this is an identifier of a backend with `pairwise`, it ended nothing: in mode one_way it cannot be \
      traced to its customer. `wicketgate id for SUBJECT --backend NAME` finds what a backend calls a customer, and without \
      --backend what to revoke";
 
-/// The rules that end all logins of the customer whom this identifier names, as all know it or one backend, and what
-/// whoever asks should know of it.
+/// Rules that end all logins of a customer, found by the general identifier or by that of one backend, and a note for
+/// the operator.
 pub(super) fn rules_of(shared: &Shared, customer: &str) -> Result<(Vec<Rule>, Option<String>), Fault> {
     let (policy, now) = (shared.policy(), now());
     let fault = |message: String| Fault(StatusCode::NOT_FOUND, message);
@@ -31,7 +31,7 @@ pub(super) fn rules_of(shared: &Shared, customer: &str) -> Result<(Vec<Rule>, Op
     Ok((customer_rules(&policy, shared.state.revocations(), &known, None, now), note))
 }
 
-/// All identifiers of the customer whom this one names: a session keeps the one of its login.
+/// All identifiers of a customer: a session keeps the one of its login.
 pub(super) fn names_of(shared: &Shared, customer: &str) -> Result<Vec<Identifier>, Fault> {
     let (rules, _) = rules_of(shared, customer)?;
     Ok(rules.iter().map(|rule| Identifier::from_store(rule.subject.name())).collect())

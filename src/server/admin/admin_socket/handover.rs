@@ -22,7 +22,7 @@ pub(super) fn asks_for_handover(request: &Request<Incoming>) -> bool {
         && request.headers().get(header::UPGRADE).is_some_and(|protocol| protocol == upgrade::PROTOCOL)
 }
 
-/// Whether the process that asks may take over.
+/// Checks that the requesting process may take over.
 pub(super) fn successor(owner: &Owner, request: &Request<Incoming>, peer: &io::Result<UCred>) -> Result<(), Fault> {
     let fault = |message: String| {
         tracing::warn!(reason = message, "another process may not take over: this one goes on");
@@ -36,7 +36,7 @@ pub(super) fn successor(owner: &Owner, request: &Request<Incoming>, peer: &io::R
     owner.admits(&other, peer).map_err(fault)
 }
 
-/// From here on the connection speaks another protocol.
+/// Switches the connection to the upgrade protocol.
 pub(super) fn hand_over(request: Request<Incoming>, wishes: mpsc::Sender<Wish>) -> Response<Full<Bytes>> {
     tokio::spawn(async move {
         let upgraded = hyper::upgrade::on(request).await.ok()?;

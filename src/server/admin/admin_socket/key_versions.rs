@@ -9,7 +9,7 @@ use crate::policy::Policy;
 use crate::state::revocation::Revocations;
 use crate::validity::KeyVersion;
 
-/// All versions of all keys, with how each stands.
+/// All versions of all keys with their standing.
 pub(super) fn key_versions(policy: &Policy, revocations: &Revocations, now: u64) -> Value {
     let versions = &policy.versions;
     let all_keys = policy.auth.api_keys.iter().filter(|(digest, _)| revocations.covers_api_key(digest));

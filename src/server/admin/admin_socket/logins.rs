@@ -16,10 +16,10 @@ use crate::state::refresh_token::Family;
 use crate::state::revocation::{Rule, Subject};
 use crate::state::session::{LoginId, Session, SessionDigest};
 
-/// No more sessions are listed.
+/// Most logins or attempts in one response.
 pub const MAX_SHOWN: usize = 10_000;
 
-/// The live logins, last used first: of one customer, or all.
+/// Live logins, most recently used first: of one customer, or all.
 pub(super) async fn list(shared: &Shared, customer: Option<&str>) -> Result<Value, Fault> {
     let names = customer.map(|customer| names_of(shared, customer)).transpose()?;
     let mut live = live(shared, names.as_deref()).await?;
@@ -34,16 +34,16 @@ pub(super) async fn show(shared: &Shared, id: &str) -> Result<Value, Fault> {
     Ok(login.ok_or_else(|| no_login(id))?.shown())
 }
 
-/// Ends the login of this id; returns what it was.
+/// Ends the login of this id; returns its last state.
 pub(super) async fn end(shared: &Shared, id: &str) -> Result<Value, Fault> {
     let login = end_login(shared, LoginId::parse(id).ok_or_else(|| no_login(id))?).await?;
     tracing::info!(login = id, customer = login.customer().as_str(), "an operator ended this login");
     Ok(login.shown())
 }
 
-/// A login of which there is more than JWTs.
+/// Login with a session or refresh tokens.
 pub(super) enum Login {
-    /// A session, and whether it has refresh tokens too.
+    /// Session, and whether it has refresh tokens too.
     Session(SessionDigest, Session, bool),
     /// Refresh tokens only.
     Family(SessionDigest, Family),
@@ -64,7 +64,7 @@ impl Login {
         }
     }
 
-    /// Nobody notes when refresh tokens are used: then it is when the login was.
+    /// Last use in seconds since 1970; for refresh tokens, whose use is not recorded, the time of the login.
     fn last_seen(&self) -> u64 {
         match self {
             Self::Session(_, session, _) => session.last_seen,
@@ -87,7 +87,7 @@ impl Login {
     }
 }
 
-/// The logins that are good now; with names only those of the customers who have one of them.
+/// Live logins; with `names` only those of these customers.
 async fn live(shared: &Shared, names: Option<&[Identifier]>) -> Result<Vec<Login>, Fault> {
     let policy = shared.policy();
     let idle = policy.auth.cookie.as_ref().map_or(u64::MAX, |cookie| cookie.idle);
@@ -101,7 +101,7 @@ async fn live(shared: &Shared, names: Option<&[Identifier]>) -> Result<Vec<Login
     Ok(together(sessions, families))
 }
 
-/// What there is of a login, good now or not: that may be so for a while only.
+/// Sessions and refresh tokens of a login, valid now or not: that may change.
 pub(super) async fn logins(shared: &Shared, id: Option<LoginId>) -> Result<Vec<Login>, Fault> {
     let is_asked = |session: &Session| id.is_none_or(|id| session.login == id);
     let among = id.map_or(Among::All, Among::Login);
@@ -132,7 +132,7 @@ fn no_login(id: &str) -> Fault {
     Fault(StatusCode::NOT_FOUND, message)
 }
 
-/// Ends a login of which there is anything.
+/// Ends a login with a session or refresh tokens.
 async fn end_login(shared: &Shared, id: LoginId) -> Result<Login, Fault> {
     let state = &shared.state;
     let until = last_end(shared.policy().login.as_ref(), now());
@@ -153,7 +153,7 @@ async fn end_login(shared: &Shared, id: LoginId) -> Result<Login, Fault> {
     Ok(login)
 }
 
-/// Ends something by a rule alone: here at once, whatever the store says.
+/// Revokes by a rule alone: in this process at once, whatever the store answers.
 pub(super) async fn end_here(shared: &Shared, subject: Subject, until: u64) -> Result<Subject, Fault> {
     shared.state.revoke(vec![Rule::forever(subject.clone(), until)]).await.map_err(Fault::here_only)?;
     Ok(subject)

@@ -20,22 +20,22 @@ use crate::state::revocation::{Rule, Subject};
 use crate::state::session::{LoginId, hex};
 use crate::state::{LONGEST, Unavailable};
 
-/// Of logins that have given nothing but JWTs nothing is kept.
+/// Logins that have only JWTs leave no record.
 const NO_SESSION: &str =
     "no live session is of this login, nor a refresh token: if it has JWTs, they are refused from now on";
 
-/// Neither is there anything to end by it.
+/// The token is invalid, so nothing can be ended by it.
 const NOT_GOOD: &str = "this token is not good anyway, or none of this gateway's: there is nothing to end by it";
 
-/// A revocation as it is asked for.
+/// Request body of a revocation.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revocation {
     /// `token`, `login`, `customer`, `client` or `api_key`.
     pub kind: String,
-    /// A JWT or its `jti`; a login's id; an identifier; a client's id; an API key's id.
+    /// JWT or its `jti`; id of a login, client or API key; identifier of a customer.
     pub name: String,
-    /// Who has issued the token of this `jti`; nothing: this gateway.
+    /// Issuer of the `jti`; `None`: this gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
 }
@@ -65,8 +65,8 @@ pub(super) async fn revoke(shared: &Shared, asked: Revocation) -> Result<Value, 
     Ok(json!({ "kind": asked.kind, "revoked": shown, "note": note }))
 }
 
-/// Ends the login of what an operator shows in place of a name: a refresh token, a session's cookie, or a JWT that is not good
-/// as it stands though its login is, or may be again. `None` where it is something else.
+/// Ends the login behind a refresh token, a session cookie, or a JWT that is invalid though its login is not. `None`
+/// for anything else.
 async fn end_shown(shared: &Shared, asked: &Revocation) -> Result<Option<Subject>, Fault> {
     if asked.kind != "token" || asked.issuer.is_some() {
         return Ok(None);
@@ -107,7 +107,7 @@ async fn end_shown(shared: &Shared, asked: &Revocation) -> Result<Option<Subject
     }
 }
 
-/// The rules that do what is asked for, and what whoever asks should know of it.
+/// Rules for a revocation, and a note for the operator.
 async fn rules(shared: &Shared, asked: &Revocation) -> Result<(Vec<Rule>, Option<String>), Fault> {
     let missing = |what: &str| Fault(StatusCode::NOT_FOUND, format!("there is no {what} `{}`", asked.name));
     let policy = shared.policy();
@@ -183,7 +183,7 @@ async fn token_rules(
     Ok((vec![Rule::forever(Subject::Token(id), now.saturating_add(LONGEST))], Some(note)))
 }
 
-/// The issuer of this name, which is known here; without a name this gateway.
+/// The known issuer of this name; without a name, this gateway.
 fn issuer_of(policy: &Policy, named: Option<&str>) -> Result<String, Fault> {
     let own = policy.issuer.as_ref().map(|issuer| issuer.url.as_str());
     let trusted = policy.auth.trusted.keys().map(String::as_str);

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 
-/// The name of the socket in the directory of the state.
+/// File name in the state directory.
 const SOCKET: &str = "admin.sock";
-/// The longest path that a socket can have, in bytes (`sun_path` of unix(7), with the zero at its end).
+/// Longest path of a socket, in bytes (`sun_path` of unix(7), with its final zero).
 const LONGEST_PATH: usize = 107;
 
-/// Where the socket of a configuration is.
+/// Configured path of the socket.
 pub fn socket_path(config: &Config) -> PathBuf {
     let raw = config.raw();
     match &raw.admin.socket {
@@ -22,8 +22,8 @@ pub fn socket_path(config: &Config) -> PathBuf {
     }
 }
 
-/// Why there can be no socket at a path, whoever runs; `None` where nothing is known against it. What is there may be a
-/// socket: whether somebody listens on it is seen when it is opened.
+/// Reason why there can be no socket at a path; `None` if none is known. Another socket may be there: whether a process
+/// listens on it shows when it is opened.
 pub fn fault_of(path: &Path) -> Option<String> {
     let length = path.as_os_str().len();
     if length > LONGEST_PATH {
@@ -36,10 +36,10 @@ pub fn fault_of(path: &Path) -> Option<String> {
     above.filter(|(_, found)| !found.is_dir()).map(|(path, _)| format!("{} is no directory", path.display()))
 }
 
-/// Opens the socket; one that a dead process left behind is replaced, and nothing else.
+/// Binds the socket; replaces one that a dead process left behind, and nothing else.
 ///
 /// # Errors
-/// Where it cannot be had, something else is there, or another process answers on it.
+/// If it cannot be bound, something else is there, or another process listens.
 pub fn bind(path: &Path) -> io::Result<UnixListener> {
     if let Some(fault) = fault_of(path) {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, fault));
@@ -63,21 +63,21 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(socket)
 }
 
-/// A socket in the file system, told from whatever else may come to stand at its path.
+/// Bound socket, identified by its inode.
 #[derive(Debug)]
 pub struct BoundSocket {
     path: PathBuf,
-    /// Its device and number there; `None` where it is gone already.
+    /// Device and inode; `None` if it is gone.
     file: Option<(u64, u64)>,
 }
 
 impl BoundSocket {
-    /// The one that is at this path now.
+    /// The socket that is at this path now.
     pub fn at(path: PathBuf) -> Self {
         Self { file: file_at(&path), path }
     }
 
-    /// Takes it away, where it is still there.
+    /// Removes it, if it is still there.
     pub fn remove(&self) {
         if self.file.is_some() && file_at(&self.path) == self.file {
             let _ = fs::remove_file(&self.path);
