@@ -1,4 +1,4 @@
-//! Bodies as they pass through: bounded in size, in how long they may stall, and in what trailers they carry.
+//! Streamed bodies: limits of size and pace, trailers filtered.
 
 mod arriving;
 
@@ -20,36 +20,36 @@ pub use arriving::{Arriving, ArrivingBody, Discard};
 
 use crate::fields::{self, FieldSet};
 
-/// Why a caller's request body ended early.
+/// Reason for the early end of a caller's request body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyFault {
-    /// Its framing broke.
+    /// Broken framing.
     Malformed,
-    /// It is larger than the limit.
+    /// Larger than the limit.
     TooLarge,
-    /// It stalled for too long.
+    /// Stalled for too long.
     TimedOut,
 }
 
-/// A body broke off. What broke is noted elsewhere; this only ends the transfer.
+/// A body ended early. The reason is kept elsewhere; this error only ends the transfer.
 #[derive(Debug, thiserror::Error)]
 #[error("the body broke off")]
 pub struct Broken;
 
-/// The body of a request to a backend.
+/// Request body for a backend.
 #[derive(Debug, Default)]
 pub enum RequestBody {
-    /// None.
+    /// No body.
     #[default]
     Empty,
-    /// One that is at hand.
+    /// Complete body.
     Full(Bytes),
-    /// The caller's, as it comes.
+    /// The caller's body, streamed.
     Caller(Box<CallerBody>),
 }
 
 impl RequestBody {
-    /// What becomes of it, where that is still open.
+    /// Progress of a streamed body.
     pub fn progress(&self) -> Option<&Rc<Progress>> {
         match self {
             Self::Empty | Self::Full(_) => None,
@@ -57,7 +57,7 @@ impl RequestBody {
         }
     }
 
-    /// A second copy, where there is one to be had.
+    /// Copy for a retry; `None` for a streamed body.
     pub fn replay(&self) -> Option<Self> {
         match self {
             Self::Empty => Some(Self::Empty),
@@ -97,45 +97,45 @@ impl Body for RequestBody {
     }
 }
 
-/// What became of a caller's body, for whoever waits for the backend's answer meanwhile.
+/// Progress of a caller's body, for whoever waits for the backend's response meanwhile.
 #[derive(Debug, Default)]
 pub struct Progress {
     fault: Cell<Option<BodyFault>>,
     bytes: Cell<u64>,
-    /// Whether the caller is waited for.
+    /// True while it waits for the caller.
     waits: Cell<bool>,
-    /// When the last of it was handed on, or it broke off.
+    /// Time of its end, complete or not.
     over: Cell<Option<std::time::Instant>>,
 }
 
 impl Progress {
-    /// Whether nothing more will be read of it.
+    /// True once nothing more will be read of it.
     pub fn is_over(&self) -> bool {
         self.over.get().is_some()
     }
 
-    /// Since when nothing more is read of it.
+    /// Time of its end.
     pub fn over_since(&self) -> Option<std::time::Instant> {
         self.over.get()
     }
 
-    /// Whether more of it comes, or may come: its caller is waited for, or more than `known` bytes have come.
+    /// True if it goes on: it waits for the caller, or more than `known` bytes have arrived. Updates `known`.
     pub fn goes_on(&self, known: &mut u64) -> bool {
         let before = std::mem::replace(known, self.bytes());
         !self.is_over() && self.waits.get() || self.bytes() > before
     }
 
-    /// Why the body ended early, if it did.
+    /// Reason for an early end.
     pub fn fault(&self) -> Option<BodyFault> {
         self.fault.get()
     }
 
-    /// So many bytes have come.
+    /// Counts arrived bytes.
     pub fn passed(&self, bytes: u64) {
         self.bytes.set(self.bytes.get() + bytes);
     }
 
-    /// How many bytes have come.
+    /// Bytes that have arrived.
     pub fn bytes(&self) -> u64 {
         self.bytes.get()
     }
@@ -152,7 +152,7 @@ pub struct BodyLimits {
     pub stripped: Arc<FieldSet>,
 }
 
-/// A caller's request body under the limits of its route.
+/// Caller's request body under the limits of its route.
 pub struct CallerBody {
     inner: ArrivingBody,
     left: u64,
@@ -160,17 +160,17 @@ pub struct CallerBody {
     progress: Rc<Progress>,
     is_odd: Rc<Cell<bool>>,
     stripped: Arc<FieldSet>,
-    /// Given back once the body is over.
+    /// Dropped at the end of the body.
     held: Option<Box<dyn Any>>,
 }
 
 impl CallerBody {
-    /// Holds this until it is over.
+    /// Holds a value until the end of the body.
     pub fn hold(&mut self, held: impl Any) {
         self.held = Some(Box::new(held));
     }
 
-    /// Lets a body pass within these limits. `progress` tells what became of it; it breaks off where `is_odd` turns true.
+    /// A body within limits. Its state goes to `progress`; it fails once `is_odd` is true.
     pub fn new(inner: ArrivingBody, limits: BodyLimits, progress: Rc<Progress>, is_odd: Rc<Cell<bool>>) -> Self {
         let BodyLimits { bytes, pace, stripped } = limits;
         Self { inner, left: bytes, stall: Stall::new(pace), progress, is_odd, stripped, held: None }

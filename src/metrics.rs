@@ -1,8 +1,8 @@
-//! Counters: per worker on the data path, summed when Prometheus asks.
+//! Metrics: counted per worker on the data path, summed at a scrape.
 //!
-//! Each worker writes into cells of its own, so that requests on different cores share no cache line. A series
-//! exists once something was counted in it, and its labels come from closed sets (route and backend names of
-//! the configuration, methods, status codes, refusal words), never from what a caller sent.
+//! Each worker writes into its own counters, so that requests on different cores share no cache line. A series exists
+//! once something was counted in it, and its labels come from closed sets (configured route and backend names, methods,
+//! status codes, refusal words), never from callers.
 
 mod counted;
 mod durations;
@@ -33,7 +33,7 @@ pub use state::{Levels, StateMetrics};
 pub use worker_heartbeat::TURN;
 pub use worker_metrics::Cells;
 
-/// Everything that is counted, for as long as the process lives.
+/// All metrics of the process.
 #[derive(Debug, Default)]
 pub struct Metrics {
     workers: Mutex<Vec<Arc<Cells>>>,
@@ -46,19 +46,19 @@ pub struct Metrics {
     issuers: Mutex<Vec<IssuerLevels>>,
     key_uses: Mutex<Vec<KeyUse>>,
     backends: Mutex<Vec<BackendLevels>>,
-    /// What the state store does.
+    /// Metrics of the state store.
     pub state: Arc<StateMetrics>,
 }
 
 impl Metrics {
-    /// Cells for a new worker.
+    /// Counters for a new worker.
     pub fn worker(&self) -> Arc<Cells> {
         let cells = Arc::new(Cells::default());
         locked(&self.workers).push(Arc::clone(&cells));
         cells
     }
 
-    /// From now on these are the routes and backends. What was counted of others stays until [`Metrics::forget`].
+    /// Sets the names of routes and backends. Series of earlier names stay until [`Metrics::forget`].
     pub fn names<'a>(
         &self,
         routes: impl IntoIterator<Item = &'a Arc<str>>,
@@ -70,8 +70,8 @@ impl Metrics {
         locked(&self.names).replace(routes.chain(backends).collect(), now);
     }
 
-    /// Forgets what was counted of routes and backends that have been gone for five minutes, as they are at `now`. One that
-    /// comes back begins with nothing.
+    /// Drops the series of routes and backends that have been gone for five minutes at `now`. If one comes back, it
+    /// starts at zero.
     pub fn forget(&self, now: Instant) {
         let due = locked(&self.names).due(now);
         if due.is_empty() {
@@ -82,23 +82,23 @@ impl Metrics {
         }
     }
 
-    /// Counts a reload that ended at `now`, in seconds since 1970, and perhaps failed for this reason.
+    /// Counts a reload at `now`, in seconds since 1970; `fault`: the reason if it failed.
     pub fn reloaded(&self, fault: Option<String>, now: u64) {
         locked(&self.reloads).note(fault, now);
     }
 
-    /// Sets how many policies of before a reload are still held.
+    /// Sets the number of earlier policies that are still in memory.
     pub fn earlier_policies(&self, count: usize) {
         locked(&self.reloads).earlier_policies = count;
     }
 
-    /// How reloads went.
+    /// Reloads so far.
     pub fn reloads(&self) -> Reloads {
         locked(&self.reloads).clone()
     }
 
-    /// Sets when a certificate ends, in seconds since 1970; replaces what was known before. Of several in one file the
-    /// first end counts.
+    /// Sets the expiry of certificates, in seconds since 1970; replaces all earlier ones. Of several in one file the
+    /// first counts.
     pub fn certificates(&self, ends: impl IntoIterator<Item = (String, i64)>) {
         let mut first = BTreeMap::new();
         for (file, end) in ends {
@@ -107,40 +107,40 @@ impl Metrics {
         *locked(&self.certificates) = first;
     }
 
-    /// Sets how the keys of other issuers stand.
+    /// Sets the state of issuers' keys.
     pub fn issuers(&self, levels: Vec<IssuerLevels>) {
         *locked(&self.issuers) = levels;
     }
 
-    /// Sets how backends and their servers stand.
+    /// Sets the state of backends and their servers.
     pub fn backends(&self, levels: Vec<BackendLevels>) {
         *locked(&self.backends) = levels;
     }
 
-    /// Sets when keys were last used.
+    /// Sets the last use of keys.
     pub fn key_uses(&self, uses: Vec<KeyUse>) {
         *locked(&self.key_uses) = uses;
     }
 
-    /// Sets what is not as it should be at the time of a scrape.
+    /// Sets the degraded parts.
     pub fn degraded(&self, parts: Vec<String>) {
         *locked(&self.degraded) = parts;
     }
 
-    /// Sets how many lines of standard error have been lost since the process began.
+    /// Sets the lines of standard error lost since the start.
     pub fn diagnostics_dropped(&self, lines: u64) {
         self.diagnostics_dropped.store(lines, Ordering::Relaxed);
     }
 
-    /// Counts access-log lines that could not be written.
+    /// Counts lost lines of the access log.
     pub fn access_log_dropped(&self, lines: u64) {
         self.access_log_dropped.fetch_add(lines, Ordering::Relaxed);
     }
 
-    /// Everything, in the text form that Prometheus reads.
+    /// All metrics in the Prometheus text format.
     ///
     /// # Errors
-    /// Where the encoder refuses a family: a fault of ours.
+    /// If the encoder rejects a family: a bug.
     pub fn render(&self) -> prometheus::Result<String> {
         let mut families = self.families();
         families.extend(prometheus::gather());
@@ -182,7 +182,7 @@ impl Metrics {
         families
     }
 
-    /// The sum over all workers.
+    /// Families summed over all workers.
     fn worker_families(&self) -> Vec<MetricFamily> {
         let workers = locked(&self.workers);
         let mut in_flight = 0;
@@ -235,7 +235,7 @@ fn build_info() -> MetricFamily {
     gauges("wicketgate_build_info", help, [(labels, 1)])
 }
 
-/// A counter that a panic left half written is still a counter.
+/// Locks, ignoring poison: a counter that a panic left half written is still a counter.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,16 +10,16 @@ use super::durations::Durations;
 use super::families::{add_counts, counters, histograms};
 use super::names::Name;
 
-/// The labels of one request.
+/// Labels of one request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RequestKey {
-    /// The route's name, or the word for what stands in its place.
+    /// Route name, or the word for an endpoint of the gateway.
     pub route: Arc<str>,
-    /// One of the known methods, or `other`.
+    /// A known method, or `other`.
     pub method: &'static str,
-    /// The status that was answered; 499 where the caller left first.
+    /// Status of the response; 499 if the caller left first.
     pub status: u16,
-    /// The refusal's word, or nothing.
+    /// Word of the refusal, or empty.
     pub refusal: &'static str,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Counted {
 impl Counted {
     /// Drops the series of routes and backends that are gone.
     ///
-    /// Whoever counts waits meanwhile, so nothing is looked through that has nothing to be forgotten.
+    /// Workers wait meanwhile, so maps without such series are not scanned.
     pub(super) fn forget(&mut self, names: &[Name]) {
         let (mut routes, mut backends) = (HashSet::new(), HashSet::new());
         for name in names {

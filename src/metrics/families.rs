@@ -1,4 +1,4 @@
-//! Metrics in the form that Prometheus reads.
+//! Metric families of the Prometheus client library.
 
 use std::hash::Hash;
 use std::sync::Arc;

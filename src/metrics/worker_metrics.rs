@@ -1,4 +1,4 @@
-//! The counters of one worker.
+//! Counters of one worker.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use super::counted::{Counted, RequestKey};
 use super::locked;
 use super::worker_heartbeat::Turns;
 
-/// What one worker counts.
+/// Counters of one worker.
 #[derive(Debug, Default)]
 pub struct Cells {
     pub(super) in_flight: AtomicI64,
@@ -19,12 +19,12 @@ pub struct Cells {
 }
 
 impl Cells {
-    /// A request began.
+    /// Counts a request in flight.
     pub fn request_began(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A request ended: counts it and its duration.
+    /// Counts a finished request and its duration.
     pub fn request_ended(&self, key: RequestKey, duration: Duration) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         let mut counted = locked(&self.counted);
@@ -36,39 +36,39 @@ impl Cells {
         *counted.requests.entry(key).or_default() += 1;
     }
 
-    /// The worker turns; it says so every [`TURN`].
+    /// Records a heartbeat, due every [`TURN`](super::TURN).
     pub fn turned(&self, now: Instant) {
         self.turns.turned(now);
     }
 
-    /// A connection was accepted.
+    /// Counts an accepted connection.
     pub fn connection_opened(&self) {
         self.connections.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A connection ended, and why.
+    /// Counts a closed connection, by reason.
     pub fn connection_closed(&self, reason: &'static str) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
         *locked(&self.counted).connections_closed.entry(reason).or_default() += 1;
     }
 
-    /// A WebSocket was opened.
+    /// Counts an opened WebSocket.
     pub fn tunnel_opened(&self) {
         self.tunnels.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A WebSocket ended, and why.
+    /// Counts a closed WebSocket, by reason.
     pub fn tunnel_closed(&self, route: &Arc<str>, reason: &'static str) {
         self.tunnels.fetch_sub(1, Ordering::Relaxed);
         *locked(&self.counted).tunnels_closed.entry((Arc::clone(route), reason)).or_default() += 1;
     }
 
-    /// A caller's certificate was refused, and why.
+    /// Counts a refused client certificate, by reason.
     pub fn client_certificate_refused(&self, reason: &'static str) {
         *locked(&self.counted).certificates_refused.entry(reason).or_default() += 1;
     }
 
-    /// A backend answered after `duration`.
+    /// Records the response time of a backend.
     pub fn backend_answered(&self, backend: &Arc<str>, duration: Duration) {
         let mut counted = locked(&self.counted);
         if let Some(durations) = counted.backend_durations.get_mut(backend) {
@@ -78,27 +78,27 @@ impl Cells {
         }
     }
 
-    /// A backend failed in this way.
+    /// Counts a backend failure, by kind.
     pub fn backend_failed(&self, backend: &Arc<str>, kind: &'static str) {
         *locked(&self.counted).backend_failures.entry((Arc::clone(backend), kind)).or_default() += 1;
     }
 
-    /// A limit that replicas share was counted here alone: the store is away.
+    /// Counts a shared rate limit applied by this process alone, because the store was unreachable.
     pub fn rate_limit_fell_back(&self) {
         locked(&self.counted).rate_limit_fallbacks += 1;
     }
 
-    /// A login ended like this.
+    /// Counts a login, by outcome.
     pub fn login(&self, outcome: &'static str) {
         *locked(&self.counted).logins.entry(outcome).or_default() += 1;
     }
 
-    /// A token request ended like this.
+    /// Counts a token request, by outcome.
     pub fn token(&self, outcome: &'static str) {
         *locked(&self.counted).tokens.entry(outcome).or_default() += 1;
     }
 
-    /// A route in `mode: observe` would have refused with this word.
+    /// Counts a request on a route in `mode: observe` that would have been refused.
     pub fn observed(&self, route: &Arc<str>, refusal: &'static str) {
         *locked(&self.counted).observed.entry((Arc::clone(route), refusal)).or_default() += 1;
     }
