@@ -106,7 +106,7 @@ impl Counted {
             ),
             counters(
                 "wicketgate_observed_refusals_total",
-                "Requests that a route in mode observe let through though they should be refused.",
+                "Requests that a route in mode observe forwarded and mode enforce would refuse.",
                 self.observed.iter().map(|((route, refusal), count)| {
                     (vec![("route", name(route)), ("refusal", word(refusal))], *count)
                 }),
@@ -123,7 +123,7 @@ impl Counted {
             ),
             counters(
                 "wicketgate_rate_limit_fallback_total",
-                "Calls whose shared limit this process counted alone, because the state store was away.",
+                "Requests whose shared rate limit was counted locally, because the state store was unavailable.",
                 [(vec![], self.rate_limit_fallbacks)],
             ),
             counters(

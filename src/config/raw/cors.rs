@@ -11,10 +11,10 @@ use crate::config::scalar::Duration;
 pub struct Cors {
     /// Their origins, such as https://www.example.com; or only "*" for all.
     pub origins: Vec<String>,
-    /// Request headers that they may set beside those that need no leave, such as Authorization.
+    /// Request headers that they may set beside the CORS-safelisted ones, such as Authorization.
     #[serde(default)]
     pub headers: Vec<String>,
-    /// Response headers that they may read beside those that need no leave, such as X-Request-Id.
+    /// Response headers that they may read beside the CORS-safelisted ones, such as X-Request-Id.
     #[serde(default)]
     pub expose: Vec<String>,
     /// Whether cookies go along. Calls by cookie that change something need `login.cookie.origins` too.

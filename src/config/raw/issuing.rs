@@ -99,7 +99,7 @@ pub struct Login {
     pub refresh: Option<Refresh>,
 }
 
-/// What failed attempts cost: after some that are free, each further one must wait twice as long as the one before.
+/// Lockout: after `free` failures the delay doubles with each further one.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Attempts {

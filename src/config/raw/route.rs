@@ -45,7 +45,7 @@ pub struct Route {
     pub customer_token_sources: Option<Vec<CustomerTokenSource>>,
     /// The name of the backend.
     pub backend: String,
-    /// Whether refusals are carried out.
+    /// `observe` logs what would be refused, and forwards.
     #[serde(default)]
     pub mode: Mode,
     /// Bounds on this route.
@@ -57,7 +57,7 @@ pub struct Route {
     /// Credentials that the backend gets to see. Default: none.
     #[serde(default)]
     pub forward_credentials: Vec<Requirement>,
-    /// Whether a 401 of the backend speaks about the customer and is passed on. Otherwise it is 502.
+    /// Forward 401 responses of the backend. Default: they are 502.
     #[serde(default)]
     pub pass_unauthorized: bool,
     /// Content types that requests with a body may have. Empty: any.
@@ -205,7 +205,7 @@ pub struct HeaderPlace {
     pub scheme: Option<String>,
 }
 
-/// Whether refusals are carried out.
+/// `observe` logs what would be refused, and forwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {

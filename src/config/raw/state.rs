@@ -164,7 +164,7 @@ impl State {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Outage {
-    /// For how long a session that this replica has seen passes while Redis is away, from the beginning of the outage.
+    /// How long cached sessions are accepted while Redis is unavailable, from the beginning of the outage.
     pub sessions: Duration,
     /// For how long tokens and API keys pass though a revocation may have been missed. Then all is refused with 503.
     pub revocations: Duration,
