@@ -176,7 +176,7 @@ impl CallerBody {
         Self { inner, left: bytes, stall: Stall::new(pace), progress, is_odd, stripped, held: None }
     }
 
-    /// All of it.
+    /// The whole body.
     ///
     /// # Errors
     /// The fault that ended it.
@@ -263,7 +263,7 @@ impl std::fmt::Debug for CallerBody {
     }
 }
 
-/// Keeps data, and of trailers what may stand there and claims no identity.
+/// Keeps data, and the allowed trailers that claim no identity.
 fn filtered(frame: Frame<Bytes>, stripped: &FieldSet) -> Option<Frame<Bytes>> {
     match frame.into_trailers() {
         Err(data) => Some(data),
@@ -280,16 +280,16 @@ fn filtered(frame: Frame<Bytes>, stripped: &FieldSet) -> Option<Frame<Bytes>> {
     }
 }
 
-/// How slow a body may be.
+/// Slowest pace of a body.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// The longest pause.
+    /// Longest pause.
     pub pause: Duration,
-    /// When it must be over, whatever has come by then.
+    /// Latest end.
     pub until: std::time::Instant,
 }
 
-/// A timer that runs only while nothing comes; no timer exists for a body that never pauses. Whoever is slow pauses.
+/// Timer that runs only during a pause; a body without pauses has none. A slow body pauses.
 #[derive(Debug)]
 pub struct Stall {
     pace: Pace,
@@ -298,12 +298,12 @@ pub struct Stall {
 }
 
 impl Stall {
-    /// For a body of this pace.
+    /// A timer for a body of this pace.
     pub fn new(pace: Pace) -> Self {
         Self { pace, running: false, sleep: None }
     }
 
-    /// Nothing came: ready once that has lasted too long.
+    /// Runs the timer during a pause; ready once the pause is too long.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if !self.running {
             let alarm = (Instant::now() + self.pace.pause).min(self.pace.until.into());
@@ -319,7 +319,7 @@ impl Stall {
         }
     }
 
-    /// Something came.
+    /// Ends the pause.
     pub fn rest(&mut self) {
         self.running = false;
     }

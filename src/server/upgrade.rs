@@ -131,7 +131,7 @@ pub enum HandoverFault {
     /// The other process is gone, or does not answer.
     #[error("the process that ran {0}")]
     Broken(String),
-    /// It refuses.
+    /// The other process refuses.
     #[error(
         "the state is in use: {0}. It goes on as before; stop it first, or start without --upgrade and with another \
          `state.embedded.path`"

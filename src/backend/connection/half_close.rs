@@ -131,7 +131,7 @@ mod tests {
 
     use super::*;
 
-    /// What a server had said before it reset the connection.
+    /// Bytes that a server sent before it reset the connection.
     struct Reset(&'static [u8]);
 
     impl AsyncRead for Reset {

@@ -52,7 +52,7 @@ impl Channels {
     /// A stream, on a further connection or after waiting for one.
     ///
     /// # Errors
-    /// Those of [`Channel::connect`] if there is no connection, and [`Failure::Overload`] if the queue is full, there is
+    /// The errors of [`Channel::connect`] if there is no connection, and [`Failure::Overload`] if the queue is full, there is
     /// none, or the wait times out.
     pub(in crate::backend) async fn wait(&self, backend: &Backend, server: &Server) -> Result<Grant, Fault> {
         let start = Instant::now();
