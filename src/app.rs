@@ -28,7 +28,8 @@ use crate::metrics::Metrics;
 use crate::policy::Lasting;
 use crate::process_log;
 use crate::reload::{self, Plan, ReloadFault, Reloadable, Reloader};
-use crate::server::admin::admin_socket::{self, BoundSocket, Wish};
+use crate::server::admin::admin_socket::Wish;
+use crate::server::admin::admin_socket::socket_file::{BoundSocket, socket_path};
 use crate::server::tls::ListenerTls;
 use crate::server::upgrade::connection_handoff::Departed;
 use crate::server::upgrade::lock_owner::Owner;
@@ -124,7 +125,7 @@ impl App {
         let plan = read_plan(draft, &lasting, &control)?;
         let raw = plan.config.raw().clone();
         let owner = this_process(file, &raw);
-        let socket = admin_socket::socket_path(&plan.config);
+        let socket = socket_path(&plan.config);
         let (predecessor, given) = match meet(&socket, &owner)? {
             Some((predecessor, sockets)) => (Some(predecessor), sockets),
             None => (None, given),

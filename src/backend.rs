@@ -1,4 +1,4 @@
-//! The company's own servers: what is known of them, and whose fault it is when they do not answer.
+//! Backends: the company's own servers, their limits, and the failures that are theirs.
 
 pub mod admission;
 mod balance;
@@ -23,80 +23,80 @@ use admission::{Admission, Queue};
 use clock::millis;
 use endpoints::servers::Servers;
 
-/// A named group of servers that answer alike.
+/// A named group of servers with the same content.
 pub struct Backend {
-    /// Its name in the configuration.
+    /// Name in the configuration.
     pub name: Arc<str>,
-    /// Its servers.
+    /// Servers, with their health.
     pub servers: Arc<Servers>,
-    /// Whether the same customer gets the same server.
+    /// Consistent hashing: each customer stays with one server.
     pub by_customer: bool,
-    /// The host of its first server, for requests of the gateway's own.
+    /// `Host` of the first server, for the gateway's own requests.
     pub host: HeaderValue,
-    /// The gateway's own credential.
+    /// Credential of the gateway, sent with each request.
     pub authorization: Option<(HeaderName, HeaderValue)>,
-    /// The signed header that goes along with each request, where one is wanted.
+    /// Settings of the signed header that is sent with each request.
     pub backend_assertion: Option<BackendAssertion>,
-    /// The time to connect.
+    /// Connect timeout, TLS handshake included.
     pub connect_timeout: Duration,
-    /// The time from sending a request to the head of its response, and between two pieces of its body.
+    /// Longest wait for the response head, and longest pause within the response body.
     pub timeout: Duration,
-    /// How long a connection may wait for its next request.
+    /// Longest idle time of a pooled connection.
     pub idle_timeout: Duration,
-    /// Requests in flight at once.
+    /// Most requests in flight, on all workers.
     pub concurrency: usize,
-    /// How much of that one caller may hold by WebSockets, in percent.
+    /// Share of `concurrency` that WebSockets of one caller may hold, in percent.
     pub websocket_share: u32,
-    /// The same by uploads that are still coming.
+    /// Share of `concurrency` that unfinished uploads of one caller may hold, in percent.
     pub upload_share: u32,
-    /// Fewer than that while answers take longer than usual.
+    /// Adaptive concurrency limit, at most `concurrency`.
     pub adaptive: Option<Arc<Adaptive>>,
-    /// HTTP/2 connections of a worker to each server.
+    /// Most HTTP/2 connections of one worker to one server.
     pub max_connections: usize,
-    /// How many requests may wait for a place, and for how long.
+    /// Queue for requests above the concurrency limit.
     pub queue: Option<Queue>,
-    /// When it is not asked for a while.
+    /// Circuit breaker settings.
     pub circuit_breaker: CircuitRule,
-    /// How many requests may be sent again, in percent of all.
+    /// Most retries, in percent of requests.
     pub retry_budget: u32,
-    /// What is in flight, on all workers.
+    /// Admission control: requests in flight on all workers, queue and circuit breaker.
     pub admission: Arc<Admission>,
 }
 
-/// How a backend is shown that a request came through the gateway.
+/// Settings of the signed header that proves that a request came through the gateway.
 #[derive(Debug)]
 pub struct BackendAssertion {
-    /// The name of the header.
+    /// Header name.
     pub header: HeaderName,
-    /// Its `aud`.
+    /// `aud` claim.
     pub audience: String,
-    /// For how many seconds it is good.
+    /// Lifetime in seconds.
     pub lifetime: u64,
-    /// Whether each body is read before it is sent on, so that the assertion can cover it.
+    /// True if the assertion covers the body, which is then read as a whole before it is sent.
     pub covers_body: bool,
 }
 
-/// Why a backend gave no answer.
+/// Reason why a backend gave no usable response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// No server of it could be connected.
+    /// No connection to any of its servers.
     Connect,
-    /// The TLS handshake failed, its certificate included.
+    /// TLS handshake failed, or the certificate is not accepted.
     Tls,
-    /// It did not answer in time.
+    /// No response in time.
     Timeout,
-    /// The connection ended before a byte of an answer came.
+    /// The connection ended before the first byte of a response.
     Broken,
-    /// What came was no answer: not HTTP, cut off within its head, a reset of this exchange only, or with two readings.
+    /// No valid response: not HTTP, cut off within the head, this stream only reset, or ambiguous framing.
     Malformed,
-    /// Its limit of requests in flight is reached.
+    /// Limit of requests in flight is reached.
     Overload,
-    /// None of its servers is well, or the circuit is open: it is not asked.
+    /// No healthy server, or the circuit breaker is open: no request was sent.
     Unavailable,
 }
 
 impl Failure {
-    /// The word for metrics and logs.
+    /// Label of metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Connect => "connect",
@@ -111,44 +111,44 @@ impl Failure {
 }
 
 impl Failure {
-    /// Whether it says that a server is gone, and not only that one answer was bad or that there was no room.
+    /// True if the server itself is gone; false if only one response was bad or there was no capacity.
     pub fn means_gone(self) -> bool {
         matches!(self, Self::Connect | Self::Tls | Self::Timeout | Self::Broken)
     }
 }
 
 impl Backend {
-    /// What decides about the server of a customer, where customers have servers.
+    /// Key of consistent hashing for a customer; `None` where the backend does not use it.
     pub fn key_of(&self, customer: Option<&str>) -> Option<u64> {
         customer.filter(|_| self.by_customer).map(balance::seed)
     }
 
-    /// How many requests it takes at once now.
+    /// Concurrency limit at present.
     pub fn limit(&self) -> usize {
         self.adaptive.as_ref().map_or(self.concurrency, |adaptive| adaptive.limit())
     }
 
-    /// How many of them may be WebSockets of one caller.
+    /// Most WebSockets of one caller.
     pub fn websockets_per_caller(&self) -> usize {
         (self.limit().saturating_mul(self.websocket_share as usize) / 100).max(1)
     }
 
-    /// How many of them may be uploads of one caller that are still coming.
+    /// Most unfinished uploads of one caller.
     pub fn uploads_per_caller(&self) -> usize {
         (self.limit().saturating_mul(self.upload_share as usize) / 100).max(1)
     }
 
-    /// Learns from an answer that took so long; `None`: none came.
+    /// Feeds the adaptive limit with the duration of a response; `None`: there was no response.
     pub fn learn_from(&self, time: Option<Duration>, now: Instant) {
         if let Some(adaptive) = &self.adaptive {
             adaptive.answered(now, time, self.admission.in_flight());
         }
     }
 
-    /// A place for one more request, waiting for it where there is a queue and the circuit is closed.
+    /// Permit for one more request. Waits in the queue, where there is one and the circuit is closed.
     ///
     /// # Errors
-    /// [`Failure::Unavailable`] while the circuit is open, and [`Failure::Overload`] where all places are taken.
+    /// [`Failure::Unavailable`] while the circuit is open, and [`Failure::Overload`] where no permit is free.
     pub async fn enter(&self, try_by: Try) -> Result<Permit, Failure> {
         let circuit = &self.admission.circuit;
         if circuit.is_open() {
@@ -171,24 +171,24 @@ impl Backend {
         }
     }
 
-    /// After how many seconds another try makes sense, where the backend is not available.
+    /// `Retry-After` in seconds while the backend is unavailable.
     pub fn retry_after(&self) -> u64 {
         self.admission.circuit.left(millis(Instant::now())).as_secs() + 1
     }
 
-    /// It answered, whatever it said.
+    /// Closes the circuit: there was a response, with any status.
     fn answered(&self) {
         if self.admission.circuit.succeeded() {
             tracing::info!(backend = &*self.name, "this backend answers again: the circuit is closed");
         }
     }
 
-    /// It answered at this time.
+    /// Records the time of a response.
     pub fn note_answer(&self, now: Instant) {
         self.admission.circuit.note_answer(millis(now));
     }
 
-    /// It did not answer a request that began then.
+    /// Counts a failed request that began at `begun`, and opens the circuit where that is due.
     fn failed(&self, failure: Failure, begun: Instant) {
         // A page may be slow for many callers at once while all others are answered.
         if failure == Failure::Timeout && self.admission.circuit.has_answered_since(millis(begun)) {
@@ -200,7 +200,7 @@ impl Backend {
         }
     }
 
-    /// Whether one more request may be sent again.
+    /// True if the retry budget allows one more retry; takes it.
     fn may_repeat(&self) -> bool {
         let admission = &self.admission;
         admission.repeats.allow(self.retry_budget, admission.begun(), millis(Instant::now()))

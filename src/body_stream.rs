@@ -1,4 +1,4 @@
-//! Bodies as they pass through: bounded in size, in how long they may stall, and in what trailers they carry.
+//! Streamed bodies: limits of size and pace, trailers filtered.
 
 mod arriving;
 
@@ -20,36 +20,36 @@ pub use arriving::{Arriving, ArrivingBody, Discard};
 
 use crate::fields::{self, FieldSet};
 
-/// Why a caller's request body ended early.
+/// Reason for the early end of a caller's request body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyFault {
-    /// Its framing broke.
+    /// Broken framing.
     Malformed,
-    /// It is larger than the limit.
+    /// Larger than the limit.
     TooLarge,
-    /// It stalled for too long.
+    /// Stalled for too long.
     TimedOut,
 }
 
-/// A body broke off. What broke is noted elsewhere; this only ends the transfer.
+/// A body ended early. The reason is kept elsewhere; this error only ends the transfer.
 #[derive(Debug, thiserror::Error)]
 #[error("the body broke off")]
 pub struct Broken;
 
-/// The body of a request to a backend.
+/// Request body for a backend.
 #[derive(Debug, Default)]
 pub enum RequestBody {
-    /// None.
+    /// No body.
     #[default]
     Empty,
-    /// One that is at hand.
+    /// Complete body.
     Full(Bytes),
-    /// The caller's, as it comes.
+    /// The caller's body, streamed.
     Caller(Box<CallerBody>),
 }
 
 impl RequestBody {
-    /// What becomes of it, where that is still open.
+    /// Progress of a streamed body.
     pub fn progress(&self) -> Option<&Rc<Progress>> {
         match self {
             Self::Empty | Self::Full(_) => None,
@@ -57,7 +57,7 @@ impl RequestBody {
         }
     }
 
-    /// A second copy, where there is one to be had.
+    /// Copy for a retry; `None` for a streamed body.
     pub fn replay(&self) -> Option<Self> {
         match self {
             Self::Empty => Some(Self::Empty),
@@ -97,51 +97,62 @@ impl Body for RequestBody {
     }
 }
 
-/// What became of a caller's body, for whoever waits for the backend's answer meanwhile.
+/// Progress of a caller's body, for whoever waits for the backend's response meanwhile.
 #[derive(Debug, Default)]
 pub struct Progress {
     fault: Cell<Option<BodyFault>>,
     bytes: Cell<u64>,
-    /// Whether the caller is waited for.
+    /// True while it waits for the caller.
     waits: Cell<bool>,
-    /// When the last of it was handed on, or it broke off.
+    /// Time of its end, complete or not.
     over: Cell<Option<std::time::Instant>>,
 }
 
 impl Progress {
-    /// Whether nothing more will be read of it.
+    /// True once nothing more will be read of it.
     pub fn is_over(&self) -> bool {
         self.over.get().is_some()
     }
 
-    /// Since when nothing more is read of it.
+    /// Time of its end.
     pub fn over_since(&self) -> Option<std::time::Instant> {
         self.over.get()
     }
 
-    /// Whether more of it comes, or may come: its caller is waited for, or more than `known` bytes have come.
+    /// True if it goes on: it waits for the caller, or more than `known` bytes have arrived. Updates `known`.
     pub fn goes_on(&self, known: &mut u64) -> bool {
         let before = std::mem::replace(known, self.bytes());
         !self.is_over() && self.waits.get() || self.bytes() > before
     }
 
-    /// Why the body ended early, if it did.
+    /// Reason for an early end.
     pub fn fault(&self) -> Option<BodyFault> {
         self.fault.get()
     }
 
-    /// So many bytes have come.
+    /// Counts arrived bytes.
     pub fn passed(&self, bytes: u64) {
         self.bytes.set(self.bytes.get() + bytes);
     }
 
-    /// How many bytes have come.
+    /// Bytes that have arrived.
     pub fn bytes(&self) -> u64 {
         self.bytes.get()
     }
 }
 
-/// A caller's request body under the limits of its route.
+/// Limits of a request body.
+#[derive(Debug)]
+pub struct BodyLimits {
+    /// Most bytes.
+    pub bytes: u64,
+    /// Longest pause, and the time of its end.
+    pub pace: Pace,
+    /// Fields that are removed from its trailers.
+    pub stripped: Arc<FieldSet>,
+}
+
+/// Caller's request body under the limits of its route.
 pub struct CallerBody {
     inner: ArrivingBody,
     left: u64,
@@ -149,30 +160,23 @@ pub struct CallerBody {
     progress: Rc<Progress>,
     is_odd: Rc<Cell<bool>>,
     stripped: Arc<FieldSet>,
-    /// Given back once the body is over.
+    /// Dropped at the end of the body.
     held: Option<Box<dyn Any>>,
 }
 
 impl CallerBody {
-    /// Holds this until it is over.
+    /// Holds a value until the end of the body.
     pub fn hold(&mut self, held: impl Any) {
         self.held = Some(Box::new(held));
     }
 
-    /// Lets at most `limit` bytes pass, under a [`Pace`]. `progress` tells what became of it; it breaks off where `is_odd`
-    /// turns true.
-    pub fn new(
-        inner: ArrivingBody,
-        limit: u64,
-        pace: Pace,
-        progress: Rc<Progress>,
-        is_odd: Rc<Cell<bool>>,
-        stripped: Arc<FieldSet>,
-    ) -> Self {
-        Self { inner, left: limit, stall: Stall::new(pace), progress, is_odd, stripped, held: None }
+    /// A body within limits. Its state goes to `progress`; it fails once `is_odd` is true.
+    pub fn new(inner: ArrivingBody, limits: BodyLimits, progress: Rc<Progress>, is_odd: Rc<Cell<bool>>) -> Self {
+        let BodyLimits { bytes, pace, stripped } = limits;
+        Self { inner, left: bytes, stall: Stall::new(pace), progress, is_odd, stripped, held: None }
     }
 
-    /// All of it.
+    /// The whole body.
     ///
     /// # Errors
     /// The fault that ended it.
@@ -259,7 +263,7 @@ impl std::fmt::Debug for CallerBody {
     }
 }
 
-/// Keeps data, and of trailers what may stand there and claims no identity.
+/// Keeps data, and the allowed trailers that claim no identity.
 fn filtered(frame: Frame<Bytes>, stripped: &FieldSet) -> Option<Frame<Bytes>> {
     match frame.into_trailers() {
         Err(data) => Some(data),
@@ -276,16 +280,16 @@ fn filtered(frame: Frame<Bytes>, stripped: &FieldSet) -> Option<Frame<Bytes>> {
     }
 }
 
-/// How slow a body may be.
+/// Slowest pace of a body.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// The longest pause.
+    /// Longest pause.
     pub pause: Duration,
-    /// When it must be over, whatever has come by then.
+    /// Latest end.
     pub until: std::time::Instant,
 }
 
-/// A timer that runs only while nothing comes; no timer exists for a body that never pauses. Whoever is slow pauses.
+/// Timer that runs only during a pause; a body without pauses has none. A slow body pauses.
 #[derive(Debug)]
 pub struct Stall {
     pace: Pace,
@@ -294,12 +298,12 @@ pub struct Stall {
 }
 
 impl Stall {
-    /// For a body of this pace.
+    /// A timer for a body of this pace.
     pub fn new(pace: Pace) -> Self {
         Self { pace, running: false, sleep: None }
     }
 
-    /// Nothing came: ready once that has lasted too long.
+    /// Runs the timer during a pause; ready once the pause is too long.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if !self.running {
             let alarm = (Instant::now() + self.pace.pause).min(self.pace.until.into());
@@ -315,7 +319,7 @@ impl Stall {
         }
     }
 
-    /// Something came.
+    /// Ends the pause.
     pub fn rest(&mut self) {
         self.running = false;
     }

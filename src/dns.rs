@@ -1,8 +1,8 @@
-//! Looks up the names of servers.
+//! DNS look-ups.
 //!
-//! By `getaddrinfo` of the system, so that /etc/hosts, nsswitch.conf, search domains and whatever else a company has set up
-//! for its machines count here as everywhere. It can hang for minutes and cannot be called off; so each look-up has a thread
-//! apart from all other work: one for each name however many wait for it, and so many in all.
+//! By `getaddrinfo` of the system, so that /etc/hosts, nsswitch.conf, search domains and other company settings apply
+//! as everywhere. It can hang for minutes and cannot be cancelled; so look-ups have threads of their own, with one
+//! look-up for each name however many wait for it, and a limit for all.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,43 +13,43 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
-/// How many look-ups run at once.
+/// Most look-ups at once.
 const THREADS: usize = 64;
 
-/// How many of them are of names that took long before: names that hang leave threads for those that do not.
+/// Most look-ups at once of names that were slow before: names that hang leave threads for others.
 const SLOW_THREADS: usize = THREADS / 2;
 
-/// A look-up that takes longer is a slow one; whoever knows an earlier answer waits no longer, unless in a hurry.
+/// Time after which a look-up counts as slow, and an earlier answer is used instead where there is one.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long an answer is kept for which nobody has asked again.
+/// Time to keep an answer that nobody asks for again.
 const KEEP: Duration = Duration::from_secs(3600);
 
-/// So many names are known before those are forgotten that nobody asks for.
+/// Known names above which unused ones are dropped.
 const FEW: usize = 64;
 
-/// Why a name has no address.
+/// Reason why a name has no address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unresolved(Arc<str>);
 
-/// What asks the system, and comes back when that has answered.
+/// Blocking look-up by the system.
 type System = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
 
 type Found = Result<Arc<[IpAddr]>, Unresolved>;
 
-/// The addresses of a host, a name or an address itself, as the system has them now, in its order. May take for ever.
+/// Addresses of a host name or IP address, in the order of the system. May hang for minutes.
 ///
 /// # Errors
-/// What the system says.
+/// The error of the system.
 pub async fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, Unresolved> {
     Ok(at_port(&SYSTEM.look_up(host).await?, port))
 }
 
-/// The same. Where the system fails, or takes longer than `patience`, the addresses that it gave the last time.
+/// Addresses of a host; if the system fails or takes longer than `patience`, those of its last answer.
 ///
 /// # Errors
-/// What the system says, where it has given none before.
+/// The error of the system, if there is no earlier answer.
 pub async fn look_up_or_last(host: &str, port: u16, patience: Duration) -> Result<Vec<SocketAddr>, Unresolved> {
     Ok(at_port(&SYSTEM.look_up_or_last(host, patience).await?, port))
 }
@@ -70,7 +70,7 @@ fn at_port(found: &[IpAddr], port: u16) -> Vec<SocketAddr> {
     found.iter().map(|ip| SocketAddr::new(*ip, port)).collect()
 }
 
-/// Names and the look-ups of them.
+/// Resolver with a cache and a limit of threads.
 struct Resolver {
     system: Arc<System>,
     names: Arc<Mutex<Names>>,
@@ -81,11 +81,11 @@ struct Resolver {
 #[derive(Default)]
 struct Names {
     known: HashMap<String, Name>,
-    /// How many may be known before they are looked through.
+    /// Known names above which unused ones are dropped.
     most: usize,
 }
 
-/// What is known of a name.
+/// State of a name.
 struct Name {
     running: Option<watch::Receiver<Option<Found>>>,
     last: Option<Arc<[IpAddr]>>,
@@ -93,7 +93,7 @@ struct Name {
     asked: Instant,
 }
 
-/// A look-up that runs or has just ended, or what is needed to begin one.
+/// Next step: an answer, a running look-up, or what is needed to start one.
 enum Step {
     Running(watch::Receiver<Option<Found>>),
     NotRunning { is_slow: bool },
@@ -119,7 +119,7 @@ impl Resolver {
         Ok(timeout(patience, self.look_up(host)).await.ok().and_then(Result::ok).unwrap_or(last))
     }
 
-    /// The look-up of this name that runs, or one that is begun as soon as there is a thread for it.
+    /// The running look-up of a name, or a new one once there is a thread for it.
     async fn running(&self, host: &str) -> Result<watch::Receiver<Option<Found>>, Unresolved> {
         let mut permits = Vec::new();
         loop {
@@ -136,7 +136,7 @@ impl Resolver {
         }
     }
 
-    /// Joins the look-up of this name, or begins one where there are permits for it.
+    /// Joins the look-up of a name, or starts one if there are permits for it.
     fn step(&self, host: &str, permits: &mut Vec<OwnedSemaphorePermit>) -> Result<Step, Unresolved> {
         let mut names = lock(&self.names);
         let name = names.of(host);

@@ -1,11 +1,11 @@
-//! Header field names: which belong to one connection, and which another spelling must not smuggle in.
+//! Header fields: hop-by-hop fields, trailers, and names that callers must not send in any spelling.
 
 use std::collections::HashSet;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use memchr::memchr;
 
-/// Fields that concern one connection only (RFC 9110 section 7.6.1), and those that a proxy answers itself.
+/// Hop-by-hop fields (RFC 9110 section 7.6.1), and those that a proxy answers itself.
 const HOP_BY_HOP: [HeaderName; 11] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -34,8 +34,8 @@ const NOT_IN_TRAILERS: [HeaderName; 10] = [
     header::MAX_FORWARDS,
 ];
 
-/// Removes what concerns one connection only, with all that `Connection` names, and whatever else is `unwanted`;
-/// `wanted` fields stay in any case.
+/// Removes hop-by-hop fields, all that `Connection` names, and `unwanted` ones; `wanted` fields
+/// stay in any case.
 pub fn remove_hop_by_hop(
     headers: &mut HeaderMap,
     wanted: impl Fn(&HeaderName) -> bool,
@@ -50,7 +50,7 @@ pub fn remove_hop_by_hop(
     }
 }
 
-/// The fields that `Connection` names in all its lines. Mostly it says only whether the connection stays open.
+/// Fields that `Connection` names, in all its lines. Mostly it says only whether the connection stays open.
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     let lines = headers.get_all(header::CONNECTION).iter();
     let options = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
@@ -58,13 +58,13 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     options.filter(is_field).filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
 }
 
-/// Whether a name is what the library says that it is: in names of HTTP/2 it lets a quote pass (RFC 9110 section 5.6.2),
-/// which parsers of HTTP/1.1 do not.
+/// True if a name is a token (RFC 9110 section 5.6.2): in HTTP/2 names the library accepts a quote, which parsers of
+/// HTTP/1.1 do not.
 pub fn is_token(name: &HeaderName) -> bool {
     memchr(b'"', name.as_str().as_bytes()).is_none()
 }
 
-/// Takes blanks around values away, which HTTP/1.1 would not count in, and HTTP/2 does not allow (RFC 9113 section
+/// Trims whitespace around values, which HTTP/1.1 does not count as part of them, and HTTP/2 forbids (RFC 9113 section
 /// 8.2.1).
 pub fn trim(headers: &mut HeaderMap) {
     for (_, value) in headers.iter_mut().filter(|(_, value)| is_padded(value)) {
@@ -73,17 +73,17 @@ pub fn trim(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether a value begins or ends with a blank.
+/// True if a value begins or ends with whitespace.
 pub fn is_padded(value: &HeaderValue) -> bool {
     let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     is_blank(value.as_bytes().first()) || is_blank(value.as_bytes().last())
 }
 
-/// Fields that the gateway writes itself, or that are for it alone: no caller's reach a backend.
+/// Fields that the gateway writes itself, or that are for it alone: those of callers never reach a backend.
 const OWN: [&str; 6] =
     ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id", "dpop"];
 
-/// Fields by which other gateways say who calls, from where, or what was asked for, and `Proxy`, which CGI programs take
+/// Fields in which other gateways state identity, address or request of a caller, and `Proxy`, which CGI programs take
 /// for the address of a proxy (httpoxy).
 const CLAIMS: [&str; 20] = [
     "cf-connecting-ip",
@@ -108,7 +108,7 @@ const CLAIMS: [&str; 20] = [
     "x-authenticated-user",
 ];
 
-/// The same, by the beginnings of their names.
+/// Prefixes of such names.
 const CLAIMS_BEGIN: [&str; 11] = [
     "ssl-client-",
     "x-auth-request-",
@@ -123,32 +123,32 @@ const CLAIMS_BEGIN: [&str; 11] = [
     "x-ssl-",
 ];
 
-/// Fields that frame a message or say what its body is: in another spelling they are nobody's business.
+/// Fields that frame a message or describe its body: dropped in any other spelling.
 const OF_MESSAGE: [HeaderName; 5] =
     [header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CONTENT_ENCODING, header::HOST, header::COOKIE];
 
-/// A set of field names, each standing for all of its spellings.
+/// Set of field names, each standing for all of its spellings.
 ///
-/// Programs behind us read `X-Customer-Id`, `X_Customer_Id` and `x.customer.id` as one name (CGI, WSGI, PHP), and
-/// some decode `%2d`; so a name is in the set when any such reading is.
+/// Backends read `X-Customer-Id`, `X_Customer_Id` and `x.customer.id` as one name (CGI, WSGI, PHP), and some decode
+/// `%2d`; so a name is in the set if any such reading is.
 #[derive(Debug, Clone)]
 pub struct FieldSet {
     names: HashSet<Box<[u8]>, foldhash::fast::RandomState>,
-    /// For each length, the first letters of the names of that length: most fields need no closer look.
+    /// First letters of the names, by length: most fields need no closer look.
     beginnings: [u32; LONGEST + 1],
-    /// In their normal form.
+    /// Prefixes, normalised.
     prefixes: Vec<Box<[u8]>>,
-    /// One bit for each two letters with which a prefix begins, its first and its third.
+    /// One bit for each pair of first and third letters of a prefix.
     prefix_letters: u64,
-    /// Fields that are not in the set in this spelling.
+    /// Spellings that are not in the set.
     except: Vec<HeaderName>,
 }
 
-/// Names that are longer always need a closer look.
+/// Names longer than this always need a closer look.
 const LONGEST: usize = 63;
 
 impl FieldSet {
-    /// What of a caller's fields never reaches a backend, unless a route says so: see [`FieldSet::is_claim`].
+    /// Fields of callers that never reach a backend, unless a route allows them: see [`FieldSet::is_claim`].
     pub fn of_callers_claims() -> Self {
         let mut set = Self::of_claims();
         for name in OF_MESSAGE {
@@ -159,7 +159,7 @@ impl FieldSet {
         set
     }
 
-    /// The part of it that says who calls, from where, or what is asked for: nothing that concerns one connection or one
+    /// The part that states identity, address or request; nothing hop-by-hop, and nothing of the
     /// message.
     pub fn of_claims() -> Self {
         let mut set = Self::default();
@@ -168,8 +168,8 @@ impl FieldSet {
         set
     }
 
-    /// Whether a field is one by which other gateways say something of a caller, and none of our own: a route can let
-    /// it pass.
+    /// True for a field in which other gateways state something of a caller, and that is not ours: a route can allow
+    /// it.
     pub fn is_claim(name: &HeaderName) -> bool {
         let (mut own, mut claims) = (Self::default(), Self::default());
         OWN.iter().for_each(|name| own.insert(name));
@@ -178,14 +178,14 @@ impl FieldSet {
         claims.contains(name) && !own.contains(name)
     }
 
-    /// Adds a name with all of its spellings.
+    /// Adds a name in all spellings.
     pub fn insert(&mut self, name: &str) {
         let normal = normalised(name.as_bytes());
         self.beginnings[normal.len().min(LONGEST)] |= beginning(&normal);
         self.names.insert(normal);
     }
 
-    /// Adds all names that begin so, in all of their spellings. Shorter ones than three letters are none.
+    /// Adds all names with this prefix, in all spellings. Prefixes shorter than three letters are ignored.
     pub fn insert_prefix(&mut self, prefix: &str) {
         let normal = normalised(prefix.as_bytes());
         if normal.len() >= 3 {
@@ -194,12 +194,12 @@ impl FieldSet {
         }
     }
 
-    /// Takes a name out again in this one spelling.
+    /// Removes one spelling of a name.
     pub fn except(&mut self, name: HeaderName) {
         self.except.push(name);
     }
 
-    /// Whether some spelling of this name is in the set.
+    /// True if a spelling of this name is in the set.
     pub fn contains(&self, name: &HeaderName) -> bool {
         let text = name.as_str().as_bytes();
         // A name with an escape in it is longer than its normal form.
@@ -221,7 +221,7 @@ impl FieldSet {
             || text.contains(&b'%') && has(&text.iter().map(|byte| folded(*byte)).collect::<Vec<_>>())
     }
 
-    /// Whether a trailer of this name may pass.
+    /// True if a trailer of this name may pass.
     pub fn lets_trailer_pass(&self, name: &HeaderName) -> bool {
         is_token(name) && !NOT_IN_TRAILERS.contains(name) && !HOP_BY_HOP.contains(name) && !self.contains(name)
     }
@@ -239,25 +239,25 @@ impl Default for FieldSet {
     }
 }
 
-/// One bit for how a name begins in its normal form.
+/// One bit for the beginning of a normalised name.
 fn beginning(name: &[u8]) -> u32 {
     let first = name.first().map_or(b'-', |first| folded(*first));
     1 << (first & 31)
 }
 
-/// One bit for the first and the third letter of a name that has them.
+/// One bit for the first and third letters of a name.
 fn letters(name: &[u8]) -> u64 {
     1 << (folded(name[0]).wrapping_mul(7).wrapping_add(folded(name[2])) & 63)
 }
 
-/// The normal form of a name.
+/// Normal form of a name.
 fn normalised(name: &[u8]) -> Box<[u8]> {
     let mut normal = Vec::with_capacity(name.len());
     normalise(name, |byte| normal.push(byte));
     normal.into()
 }
 
-/// Lower case; whatever is neither letter nor digit, also as `%XX`, becomes a dash.
+/// Lower case; each byte that is neither letter nor digit, `%XX` included, becomes a dash.
 fn normalise(name: &[u8], mut push: impl FnMut(u8)) {
     let mut at = 0;
     while at < name.len() {

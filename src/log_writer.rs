@@ -1,11 +1,11 @@
-//! Lines on their way to a descriptor whose reader may be slow, stuck or gone: a thread of its own writes them, and
-//! nobody else ever waits for that reader. Lines that it cannot take in time are lost, and counted.
+//! Line writer for a descriptor whose reader may be slow, stuck or gone: a thread of its own writes, and nobody else
+//! waits for the reader. Lines above the queue are lost, and counted.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
-/// The end for those who have lines.
+/// Sending end of a line writer.
 #[derive(Debug, Clone)]
 pub struct LineWriter {
     sender: SyncSender<Piece>,
@@ -14,16 +14,16 @@ pub struct LineWriter {
 #[derive(Debug)]
 enum Piece {
     Lines(Vec<u8>),
-    /// Everything before this has been written when the answer comes.
+    /// Answers once everything before it has been written.
     Flush(SyncSender<()>),
 }
 
 impl LineWriter {
-    /// Starts a thread of this name that writes to `output`, behind a queue of `queue` pieces. `failed` is told, on that
-    /// thread, how many lines a write has lost, and why.
+    /// Starts a thread of this name that writes to `output`, behind a queue of `queue` pieces. `failed` is called on
+    /// that thread with the number of lines that a write has lost, and the error.
     ///
     /// # Errors
-    /// Where no thread can be had.
+    /// If no thread can be started.
     pub fn start(
         name: &str,
         queue: usize,
@@ -35,10 +35,10 @@ impl LineWriter {
         Ok(Self { sender })
     }
 
-    /// Hands lines over, and returns at once.
+    /// Queues lines, and returns at once.
     ///
     /// # Errors
-    /// How many lines are lost because the queue is full.
+    /// The number of lines lost because the queue is full.
     pub fn send(&self, lines: Vec<u8>) -> Result<(), u64> {
         match self.sender.try_send(Piece::Lines(lines)) {
             Ok(()) => Ok(()),
@@ -49,7 +49,7 @@ impl LineWriter {
         }
     }
 
-    /// Waits until everything that was handed over has been written, or `limit` has passed.
+    /// Waits until all queued lines have been written, at most for `limit`.
     pub fn flush(&self, limit: Duration) {
         let (done, written) = sync_channel(1);
         if self.sender.try_send(Piece::Flush(done)).is_ok() {

@@ -1,11 +1,11 @@
-//! Texts that people type, in the one form in which they are compared.
+//! Unicode normalisation of user names and passwords.
 
 use std::borrow::Cow;
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 
-/// The compatibility form (NFKC) in lower case, by way of upper case: so `ſ` is `s`, `K` (Kelvin) is `k`, `ß` and `ẞ` are
-/// `ss`, and the Turkish `İ` and `ı` are both `i`, as some comparisons have it.
+/// The compatibility form (NFKC) in lower case, by way of upper case: so `ſ` is `s`, `K` (Kelvin) is `k`, `ß` and `ẞ`
+/// are `ss`, and the Turkish `İ` and `ı` are both `i`, as some comparisons have it.
 pub fn folded(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
@@ -16,17 +16,17 @@ pub fn folded(text: &str) -> String {
     compatible.normalize(&lower).into_owned()
 }
 
-/// What the spellings of one user name have in common: the folded text without spaces around it.
+/// Comparison key of a user name: the folded text without surrounding spaces.
 pub fn folded_name(name: &str) -> String {
     folded(name).trim().to_owned()
 }
 
-/// The composed form (NFC): one for letters with marks, whatever keyboard they come from.
+/// Composed form (NFC): the same for letters with marks from any keyboard.
 pub fn composed(text: &str) -> Cow<'_, str> {
     if text.is_ascii() { Cow::Borrowed(text) } else { ComposingNormalizerBorrowed::new_nfc().normalize(text) }
 }
 
-/// A password as it is hashed, whatever keyboard it comes from: composed (NFC), with plain spaces (RFC 8265 section 4.2,
+/// Form of a password for hashing, independent of the keyboard: NFC, with plain spaces (RFC 8265 section 4.2,
 /// OpaqueString).
 pub fn opaque(password: &str) -> Cow<'_, str> {
     if password.is_ascii() {
@@ -36,7 +36,7 @@ pub fn opaque(password: &str) -> Cow<'_, str> {
     if composed.contains(is_wide_space) { Cow::Owned(composed.replace(is_wide_space, " ")) } else { composed }
 }
 
-/// A space that is not ASCII (general category Zs).
+/// True for a space that is not ASCII (general category Zs).
 fn is_wide_space(letter: char) -> bool {
     matches!(letter, '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}')
 }

@@ -1,4 +1,4 @@
-//! Files that the gateway keeps for itself beside the state: what others can have made of them is not believed.
+//! Files that the gateway keeps beside the state: read only if nobody else can have written them.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
@@ -7,16 +7,16 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// None of these files is larger, in bytes.
+/// Largest of these files, in bytes.
 const LARGEST: u64 = 64 << 20;
-/// The bits of a mode by which the group and everyone may write.
+/// Mode bits for writing by group and others.
 const BY_GROUP: u32 = 0o020;
 const BY_EVERYONE: u32 = 0o002;
 
-/// The bytes of a file below the directory of the state, where nobody but this user or root can have made it.
+/// Content of a file below the state directory, if only this user or root can have written it.
 ///
 /// # Errors
-/// `NotFound`; that it is no file; who else can have made it, and what to do.
+/// `NotFound`; not a regular file; or the user who can have written it, and what to do.
 pub fn read(path: &Path, state: &Path) -> io::Result<Vec<u8>> {
     let file = open(path)?;
     of_nobody_else(path, &file.metadata()?, BY_GROUP | BY_EVERYONE)?;
@@ -26,11 +26,11 @@ pub fn read(path: &Path, state: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Looks whether only this user or root can put a file there, below the directory of the state. The group may change what
-/// stands in that directory itself, as volumes have it, but no directory in it.
+/// Checks that only this user or root can put a file there, below the state directory. The group may write to that
+/// directory itself, as with volumes, but to no directory in it.
 ///
 /// # Errors
-/// Who else can, and what to do.
+/// The user or group that can, and what to do.
 pub fn is_place_own(path: &Path, state: &Path) -> io::Result<()> {
     for directory in path.ancestors().skip(1).take_while(|directory| *directory != state) {
         let metadata = match directory.symlink_metadata() {
@@ -46,10 +46,10 @@ pub fn is_place_own(path: &Path, state: &Path) -> io::Result<()> {
     of_nobody_else(root, &root.metadata()?, BY_EVERYONE)
 }
 
-/// Opens a file of the state to read it: neither through a link, nor a named pipe, which would make it wait for ever.
+/// Opens a file of the state for reading; not through a symbolic link, nor a named pipe, which would block.
 ///
 /// # Errors
-/// Where there is none, or something else.
+/// If it is missing or something else.
 pub fn open(path: &Path) -> io::Result<File> {
     let metadata = path.symlink_metadata()?;
     if metadata.is_symlink() {
@@ -62,10 +62,10 @@ pub fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Refuses all that is not a regular file.
+/// Rejects all but regular files.
 ///
 /// # Errors
-/// What it is.
+/// The kind of file found.
 pub fn only_a_file(path: &Path, metadata: &Metadata) -> io::Result<()> {
     let kind = metadata.file_type();
     let what = match () {

@@ -1,5 +1,5 @@
-//! What the process says of itself on standard error: one JSON line each. Whoever says something never waits for the
-//! reader of standard error, and the process can end without one.
+//! Log of the process on standard error, one JSON object a line. Logging never waits for the reader of standard error,
+//! and the process can end without one.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,21 +11,21 @@ use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How many lines may wait for their reader.
+/// Most lines that wait for their reader.
 const QUEUE: usize = 4_096;
 
-/// How long the end of the process waits for the last lines.
+/// Longest wait for the last lines at the end of the process.
 const LAST: Duration = Duration::from_secs(1);
 
 static WRITER: OnceLock<LineWriter> = OnceLock::new();
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// What changes the level, and the present one.
+/// Present level, and the handle to change it.
 static LEVEL: OnceLock<(SetFilter, Mutex<Level>)> = OnceLock::new();
 
 type SetFilter = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
 
-/// Says from now on what is at least as grave as `level`; where there is no thread to be had, without one.
+/// Starts the log at `level`; if no thread can be started, without one.
 pub fn start(level: Level) {
     if let Ok(writer) = LineWriter::start("diagnostics", QUEUE, io::stderr(), |lines, _| dropped_now(lines)) {
         let _ = WRITER.set(writer);
@@ -38,8 +38,8 @@ pub fn start(level: Level) {
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
 }
 
-/// Says from now on what is at least as grave as `level`; where that is another level than before, it says so, by the one
-/// that lets more through.
+/// Sets the level, and logs the change at the more verbose of both
+/// levels.
 pub fn set_level(level: Level) {
     let Some((set, present)) = LEVEL.get() else { return };
     let mut present = present.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,19 +56,19 @@ pub fn set_level(level: Level) {
     *present = level;
 }
 
-/// Libraries on the data path talk a lot below warnings.
+/// Log filter: libraries on the data path are limited to warnings.
 fn filter(level: Level) -> EnvFilter {
     EnvFilter::new(format!("warn,wicketgate={level}"))
 }
 
-/// Waits until all that was said has been written, but not for long: before the process ends.
+/// Waits shortly until all lines have been written; before the process ends.
 pub fn flush() {
     if let Some(writer) = WRITER.get() {
         writer.flush(LAST);
     }
 }
 
-/// How many lines have been lost since the process began.
+/// Lines lost since the start.
 pub fn dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
@@ -77,7 +77,7 @@ fn dropped_now(lines: u64) {
     DROPPED.fetch_add(lines, Ordering::Relaxed);
 }
 
-/// Gives each event a line of its own.
+/// Writer that gives each event a line of its own.
 struct Lines;
 
 impl<'a> MakeWriter<'a> for Lines {
@@ -88,7 +88,7 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 }
 
-/// A line that is handed over when it is complete.
+/// One line, sent once it is complete.
 struct Line(Vec<u8>);
 
 impl Write for Line {

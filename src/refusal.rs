@@ -1,271 +1,272 @@
-//! Why a request is refused: one closed set of words.
+//! Refusals: the closed set of reasons why a request is refused.
 //!
-//! The same word stands in the access log, in the metric label and in the documentation. The caller sees only
-//! the code of the word's row (`gateway::error`), which several words share where telling them apart would
-//! teach an attacker.
+//! The same word stands in the access log, the metric label and the documentation. The caller sees only the code
+//! of the word's row (`gateway::error`), which several words share where telling them apart would
+//! help an attacker.
 
-/// What is wrong with a signed token (RFC 7519, RFC 8725).
+/// Faults of a signed token (RFC 7519, RFC 8725).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenFault {
-    /// There is none.
+    /// No token.
     Missing,
-    /// More bytes than any honest token has.
+    /// Longer than any honest token.
     TooLong,
-    /// Not `scheme token`, not three parts, not base64url, not JSON, a member twice or of the wrong type.
+    /// Not `scheme token`, not three parts, not base64url, not JSON, or with a duplicate member or one of the wrong
+    /// type.
     Malformed,
     /// `crit`, `jku`, `jwk`, `x5u` or `x5c` in the header (RFC 7515 section 4.1).
     HeaderNotAllowed,
     /// `alg` is not the key's (RFC 8725 section 3.1).
     Algorithm,
-    /// `typ` is that of another kind of token (RFC 8725 section 3.11).
+    /// `typ` is of another kind of token (RFC 8725 section 3.11).
     Type,
-    /// `iss` is nobody we trust.
+    /// `iss` is no trusted issuer.
     Issuer,
     /// `kid` names no key of this issuer.
     UnknownKey,
-    /// The signature is not this key's over these bytes.
+    /// The signature does not verify with this key.
     Signature,
-    /// `exp` has passed.
+    /// Expired: `exp` has passed.
     Expired,
-    /// `nbf` or `iat` lies in the future.
+    /// Not yet valid: `nbf` or `iat` lies in the future.
     NotYetValid,
-    /// `aud` does not name us.
+    /// `aud` does not name this gateway.
     Audience,
-    /// The subject claim is missing, empty, not a string or not usable as one.
+    /// The subject claim is missing, empty, not a string or not usable.
     Subject,
-    /// The client that it was given to is no longer configured.
+    /// Its client is no longer configured.
     UnknownClient,
-    /// It was revoked, or its login ended.
+    /// Revoked, or its login has ended.
     Revoked,
-    /// It was issued for longer than is allowed.
+    /// Its lifetime is longer than allowed.
     Lifetime,
-    /// A claim is missing, or does not say what it must.
+    /// A claim is missing or has an unexpected value.
     Claim,
-    /// The keys of its issuer cannot be had: nobody knows whether it is good.
+    /// The issuer's keys are unavailable, so the token cannot be verified.
     NoKeys,
-    /// It is good once, and was used before.
+    /// Replay: a one-time token that was used before.
     Used,
-    /// It is bound to a key (`cnf`, RFC 7800 section 3.1), and the caller has not shown that it has this key.
+    /// Bound to a key (`cnf`, RFC 7800 section 3.1) of which the caller has shown no possession.
     Binding,
-    /// The account that it was given to is gone, or has another password.
-    Account,
-}
-
-/// What is wrong with an API key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ApiKeyFault {
-    /// There is none.
-    Missing,
-    /// No configured key has this digest.
-    Unknown,
-    /// It does not open this route.
-    Route,
-    /// It belongs to another client than the access token.
-    Client,
-    /// It was revoked.
-    Revoked,
-    /// Its time is over.
-    Expired,
-    /// It may not be used from this address.
-    Address,
-}
-
-/// What is wrong with a session cookie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SessionFault {
-    /// Not a cookie of ours: its form or its signature is wrong.
-    Forged,
-    /// No such session, or it has been ended.
-    Unknown,
-    /// It was idle for too long, or is too old.
-    Expired,
     /// Its account is gone, or has another password.
     Account,
 }
 
-/// What is wrong with a proof of possession (DPoP, RFC 9449 section 4.3).
+/// Faults of an API key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ApiKeyFault {
+    /// No API key.
+    Missing,
+    /// No configured key has this digest.
+    Unknown,
+    /// The key does not open this route.
+    Route,
+    /// The key belongs to another client than the access token.
+    Client,
+    /// Revoked.
+    Revoked,
+    /// Expired.
+    Expired,
+    /// Not allowed from this address.
+    Address,
+}
+
+/// Faults of a session cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SessionFault {
+    /// Not a cookie of this gateway: malformed or wrongly signed.
+    Forged,
+    /// No such session, or it has ended.
+    Unknown,
+    /// Idle for too long, or too old.
+    Expired,
+    /// The account is gone, or has another password.
+    Account,
+}
+
+/// Faults of a DPoP proof (RFC 9449 section 4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DpopFault {
-    /// There is none.
+    /// No proof.
     Missing,
-    /// Two of them, or one that is no JWT with a public key in its header and all claims that it needs.
+    /// Two proofs, or no JWT with a public key in its header and all required claims.
     Malformed,
     /// `typ` is not `dpop+jwt`.
     Type,
-    /// `alg` is none of those that are taken.
+    /// `alg` is not accepted.
     Algorithm,
-    /// The signature is not that of the key in it.
+    /// The signature does not verify with the key in the header.
     Signature,
-    /// `htm` is another method.
+    /// `htm` is not the method of the request.
     Method,
-    /// `htu` is another address.
+    /// `htu` is not the URL of the request.
     Target,
     /// `iat` is too old, or lies in the future.
     Time,
     /// `ath` is not the hash of the access token.
     Token,
-    /// Its key is not the one that the access token is bound to.
+    /// The key is not the one that the access token is bound to.
     Key,
-    /// It was used before.
+    /// Replay: the proof was used before.
     Used,
-    /// The access token is bound to a key, and came by `Bearer`.
+    /// A key-bound access token came as `Bearer`.
     Scheme,
-    /// The access token is bound to no key, and came by `DPoP` or on a route that wants one that is.
+    /// An access token without key binding came as `DPoP`, or on a route that requires binding.
     Unbound,
 }
 
-/// Why a request was not answered by its backend, or a login or token request was refused.
+/// Reasons why a request, a login or a token request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// The caller's address is not in `listen[].allow`.
     AddressNotAllowed,
-    /// The certificate of the connection is no longer good.
+    /// The client certificate of the connection is no longer valid.
     ClientCertificate,
     /// The client's token came without the client's certificate.
     OtherCertificate,
     /// The client's token is bound to another certificate than that of the connection.
     TokenCertificate,
-    /// The proof of possession.
+    /// DPoP proof.
     Dpop(DpopFault),
-    /// A connection was opened for one host, and another is asked on it.
+    /// The connection was opened for another host (421).
     Misdirected,
-    /// Bytes that are not HTTP, or HTTP that can be read in two ways.
+    /// Not HTTP, or HTTP with two readings (request smuggling).
     MalformedRequest,
-    /// No `Host`, two of them, or one that is not a host.
+    /// `Host` is missing, duplicate or malformed.
     Host,
-    /// A trusted proxy does not say clearly for whom it speaks.
+    /// A trusted proxy's forwarding headers are missing or ambiguous.
     ForwardedFor,
-    /// Something that must not be readable on the way came by plain http.
+    /// A request with secrets came over plain HTTP.
     PlainHttp,
     /// A path with more than one reading.
     AmbiguousPath,
     /// The framing of the request body broke.
     MalformedBody,
-    /// The caller did not send its request body in time.
+    /// The request body did not arrive in time.
     BodyTimeout,
-    /// A request head above the limit.
+    /// The request head exceeds the limit.
     HeadTooLarge,
-    /// A request target above the limit.
+    /// The request target exceeds the limit.
     TargetTooLong,
-    /// A request body above the limit.
+    /// The request body exceeds the limit.
     BodyTooLarge,
-    /// An `Expect` other than 100-continue.
+    /// `Expect` other than 100-continue.
     Expectation,
-    /// A WebSocket handshake that is not one.
+    /// Malformed WebSocket handshake.
     WebsocketHandshake,
-    /// A WebSocket of another version than 13.
+    /// WebSocket version other than 13.
     WebsocketVersion,
-    /// The caller holds as many WebSockets as one caller may.
+    /// The caller holds its share of WebSockets.
     WebsocketShare,
-    /// As many uploads of the caller are still coming as may be of one caller.
+    /// The caller holds its share of unfinished uploads.
     UploadShare,
-    /// The client, or whoever makes these proofs, has as many unexpired ones as are left for all others.
+    /// The client, or the issuer of these proofs, has used its share of remembered ids (replay protection).
     ReplayShare,
-    /// A CONNECT over HTTP/2 for anything but a WebSocket, or where there are none.
+    /// CONNECT over HTTP/2 that is no WebSocket, or where WebSockets are off.
     ConnectNotAllowed,
-    /// No route has this host and path.
+    /// No route matches host and path.
     NoRoute,
-    /// The route does not list this method.
+    /// The route does not allow this method.
     Method,
-    /// A credential header or cookie stands there twice.
+    /// A duplicate credential header or cookie.
     CredentialRepeated,
     /// Two different customer tokens.
     CredentialConflict,
-    /// No credential at all.
+    /// No credential.
     NoCredential,
-    /// The API key.
+    /// API key.
     ApiKey(ApiKeyFault),
-    /// The client's access token.
+    /// Access token of the client.
     ClientToken(TokenFault),
-    /// The customer's token.
+    /// Customer token.
     CustomerToken(TokenFault),
-    /// The customer's session cookie.
+    /// Session cookie.
     Session(SessionFault),
     /// The client's token lacks a scope of the route.
     Scope,
-    /// A cookie speaks for the customer, and nothing shows that the call comes from the company's own site.
+    /// CSRF: a cookie authenticates the customer, and nothing shows that the request comes from the company's own site.
     CrossSite,
     /// The request names another customer than the token.
     IdentifierMismatch,
-    /// Another proxy asks about a request, and does not say which one, or names two.
+    /// Forward auth: the original request is missing or ambiguous.
     BadForwardedRequest,
-    /// Another proxy asks about a request whose body alone could decide.
+    /// Forward auth: only the body of the original request could decide.
     NeedsBody,
-    /// The content type is not one that this path takes.
+    /// The content type is not accepted on this path.
     ContentType,
-    /// The body must be a JSON object and is not, or has a member twice.
+    /// The body is not a JSON object, or has a duplicate member.
     Json,
-    /// A rate limit.
+    /// Rate limit.
     RateLimited,
     /// The quota of the API key is used up.
     Quota,
     /// Login: no such user.
     LoginUnknownUser,
-    /// Login: not this user's password.
+    /// Login: wrong password.
     LoginWrongPassword,
-    /// Login: this name was tried too often.
+    /// Login: this name was tried too often (rate limit).
     LoginRate,
-    /// Login: too many wrong passwords, under this name from there, or from there.
+    /// Login: lockout of this name from this network, or of this network.
     LoginLocked,
     /// A parameter is missing.
     ParameterMissing,
-    /// A parameter stands there twice, or says two things.
+    /// A parameter is duplicate or contradictory.
     ParameterRepeated,
     /// A secret in the query.
     SecretInQuery,
-    /// Token endpoint: not the client credentials grant.
+    /// Token endpoint: unsupported grant type.
     GrantType,
     /// Token endpoint: no such client.
     UnknownClient,
-    /// Token endpoint: not this client's secret.
+    /// Token endpoint: wrong client secret.
     WrongClientSecret,
-    /// Token endpoint: the assertion of a client.
+    /// Token endpoint: client assertion.
     ClientAssertion(TokenFault),
     /// Token endpoint: credentials by two methods at once, or of two clients.
     ClientAuthentication,
     /// Introspection, revocation: the client may not use this endpoint.
     UnauthorizedClient,
-    /// Token endpoint: no credentials, or half of them.
+    /// Token endpoint: credentials are missing or incomplete.
     ClientAuthenticationMissing,
-    /// Token endpoint: an `Authorization` that is not Basic with an id and a secret.
+    /// Token endpoint: `Authorization` is not Basic with an id and a secret.
     ClientAuthenticationMalformed,
     /// Token endpoint: a scope that the client does not have.
     ScopeNotAllowed,
     /// Token endpoint: a resource that the client may not have a token for, or several.
     ResourceNotAllowed,
-    /// Token endpoint: this client id was tried too often.
+    /// Token endpoint: this client id was tried too often (rate limit).
     TokenRate,
-    /// Token endpoint: too many wrong secrets, for this client from there, or from there.
+    /// Token endpoint: lockout of this client from this network, or of this network.
     TokenLocked,
     /// Token endpoint: no such refresh token, or its login has ended.
     RefreshToken,
-    /// Token endpoint: a refresh token that was used before; its login has been ended.
+    /// Token endpoint: replay of a refresh token; its login has been ended.
     RefreshTokenReused,
-    /// The company's own login did not answer, or not as it should.
+    /// The company's login service did not answer, or not as it should.
     LoginBackend,
-    /// Too many passwords wait for their hash.
+    /// Too many password hashes are waiting.
     HashQueue,
-    /// The state store cannot be asked or written.
+    /// The state store is unavailable.
     StateUnavailable,
-    /// The backend could not be reached.
+    /// No connection to the backend.
     BackendConnect,
-    /// The backend's answer broke off or was not HTTP.
+    /// The backend's response ended early or is not HTTP.
     BackendResponse,
-    /// The backend's answer cannot be held to the rules of the route: it is not JSON, or is encoded.
+    /// The rules of the route cannot be applied to the backend's response: it is not JSON, or has a content encoding.
     ResponseNotJson,
-    /// The backend's answer is too large to be held to the rules of the route.
+    /// The backend's response is too large for the rules of the route.
     ResponseTooLarge,
     /// The backend refused the gateway's own credential.
     BackendCredential,
-    /// The backend did not answer in time.
+    /// The backend timed out.
     BackendTimeout,
-    /// Too many requests to this backend at once.
+    /// The backend's concurrency limit is reached.
     BackendOverload,
-    /// The backend is known not to answer: it is not asked.
+    /// The backend is unavailable: its circuit breaker is open, or no server is healthy.
     BackendUnavailable,
-    /// The gateway has too little memory left.
+    /// The gateway is short of memory.
     Memory,
-    /// A fault of the gateway itself.
+    /// Internal error of the gateway.
     Internal,
 }
 
@@ -298,7 +299,7 @@ macro_rules! token_word {
 }
 
 impl Refusal {
-    /// The word for logs, metrics and documentation: snake case, unique.
+    /// Word of logs, metrics and documentation: snake case, unique.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AddressNotAllowed => "address_not_allowed",

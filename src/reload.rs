@@ -19,7 +19,7 @@ use crate::gateway::Shared;
 use crate::gateway::connection::listener_settings::{Entrance, InForce};
 use crate::metrics::Metrics;
 use crate::policy::{self, Lasting, Policy};
-use crate::server::admin::admin_socket;
+use crate::server::admin::admin_socket::socket_file;
 use crate::server::limits::conn_limits;
 use crate::server::tls::{self, ListenerTls, TlsStore};
 use crate::{process_log, state};
@@ -59,7 +59,7 @@ impl Plan {
         let policy = Policy::build(&config, lasting, &mut found);
         let tls = tls::read(&config, &mut found);
         let state = policy::state::read(&config, &mut found);
-        if let Some(fault) = admin_socket::fault_of(&admin_socket::socket_path(&config)) {
+        if let Some(fault) = socket_file::fault_of(&socket_file::socket_path(&config)) {
             found.push(config.problem(
                 "admin.socket",
                 fault,

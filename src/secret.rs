@@ -1,4 +1,4 @@
-//! Secrets in memory: they cannot be printed and are wiped when dropped.
+//! Secrets in memory, never printed and wiped on drop; and files that only their owner can read.
 
 use std::fmt;
 use std::fs;
@@ -10,12 +10,12 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
-/// Bytes that nobody may see.
+/// Secret bytes.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
-    /// Takes the bytes over.
+    /// Takes ownership of the bytes.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
         Self(Zeroizing::new(bytes.into()))
     }
@@ -30,13 +30,13 @@ impl Secret {
         repeats_itself(self.expose())
     }
 
-    /// The bytes as text; `None` where they are not UTF-8.
+    /// The bytes as text; `None` if they are not UTF-8.
     pub fn expose_str(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
     }
 }
 
-/// Whether a text has the shape of a secret of ours, or of a token: it is no name of anything, and must be neither kept nor
+/// True for the shape of one of our secrets or of a token: it is no name of anything, and must be neither stored nor
 /// shown.
 pub fn has_secret_shape(text: &str) -> bool {
     let is_key = ["wgr_", "wgs_", "wgk_"].iter().any(|prefix| text.contains(prefix));
@@ -57,10 +57,10 @@ pub fn repeats_itself(bytes: &[u8]) -> bool {
     (1..=bytes.len() / 2).any(|period| bytes.iter().zip(&bytes[period..]).all(|(one, later)| one == later))
 }
 
-/// `count` random bytes from the operating system.
+/// `COUNT` random bytes from the operating system.
 ///
 /// # Panics
-/// Where the operating system has no randomness to give: nothing safe can be done then.
+/// If the operating system has no randomness: nothing safe can be done then.
 pub fn random_bytes<const COUNT: usize>() -> [u8; COUNT] {
     let mut bytes = [0; COUNT];
     #[allow(clippy::expect_used, reason = "no key, id or nonce can be made without randomness")]
@@ -68,10 +68,10 @@ pub fn random_bytes<const COUNT: usize>() -> [u8; COUNT] {
     bytes
 }
 
-/// Writes a file that only its owner can read, whole or not at all: what was there before stays until this is on the disk.
+/// Writes a file that only its owner can read, atomically: the old content stays until the new one is on disk.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty() && !directory.is_dir())
     {
@@ -85,10 +85,10 @@ pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     outcome
 }
 
-/// Writes a file that is not there yet, whole or not at all. Until it is on the disk its name ends with `.new`.
+/// Creates a file atomically. Until it is on disk its name ends with `.new`.
 ///
 /// # Errors
-/// `AlreadyExists` where there is such a file, which stays as it is; else why there is none.
+/// `AlreadyExists` if there is such a file, which stays as it is; or the reason of the failure.
 pub fn write_new(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
     let new = name_beside(path);
     let outcome = write_synced(&new, mode, content).and_then(|()| rename_to_free_name(&new, path));
@@ -130,28 +130,28 @@ fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Why [`replace_keeping`] could not write.
+/// Reason why [`replace_keeping`] failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplaceFault {
-    /// The new content cannot be written, or not take the place of the old.
+    /// The new content cannot be written, or cannot replace the old.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// The new file cannot be given to the user and group that own the old one.
+    /// The new file cannot be given to the owner of the old one.
     #[error("the new file cannot be given to user {uid} and group {gid}: {error}")]
     Owner {
-        /// The user.
+        /// User id.
         uid: u32,
-        /// The group.
+        /// Group id.
         gid: u32,
-        /// What the system says.
+        /// Error of the operating system.
         error: io::Error,
     },
 }
 
-/// Writes another content into a file that exists, whole or not at all; mode and owner stay.
+/// Replaces the content of a file atomically; mode and owner stay.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn replace_keeping(path: &Path, content: &[u8]) -> Result<(), ReplaceFault> {
     let known = fs::metadata(path)?;
     let name = name_beside(path);

@@ -1,4 +1,4 @@
-//! From sockets to requests.
+//! Server: sockets, TLS and workers; HTTP requests go to `gateway`.
 
 pub mod admin;
 mod connection;
@@ -24,55 +24,55 @@ use crate::gateway::connection::{Connection, Shown};
 use crate::log_throttle::LogThrottle;
 use tls::TlsStore;
 
-/// How many connections may wait to be accepted; the kernel's own bound may be lower.
+/// Backlog of listening sockets; the kernel may have a lower bound.
 const BACKLOG: i32 = 4096;
 
-/// A connection on which nothing has come for so long is probed, and so often.
+/// TCP keep-alive: idle time before the first probe, and the interval between probes.
 const PROBED_AFTER: Duration = Duration::from_secs(60);
 const PROBED_EVERY: Duration = Duration::from_secs(10);
 
-/// What a worker needs to know of a listener.
+/// A listener, as its workers need it.
 #[derive(Clone)]
 pub struct Listener {
-    /// Its address; as configured until it is bound.
+    /// Address; as configured until it is bound.
     pub(crate) address: SocketAddr,
-    /// TLS, where it has it.
+    /// TLS settings; `None` for plain HTTP.
     pub(crate) tls: Option<tokio_rustls::TlsAcceptor>,
-    /// What it is to its requests.
+    /// Per-listener settings, swapped on reload.
     pub(crate) entrance: Arc<InForce>,
-    /// Whose certificates it takes, where it asks callers for one.
+    /// Trust store for client certificates, where the listener asks for one.
     pub(crate) clients: Option<Arc<TrustStore>>,
-    /// Says on standard error whose certificates are refused.
+    /// Throttle of log lines about refused client certificates.
     pub(crate) refused: Arc<LogThrottle>,
-    /// Says on standard error whose connections are not HTTP/2.
+    /// Throttle of log lines about broken HTTP/2 connections.
     pub(crate) broken: Arc<LogThrottle>,
-    /// What its connections may cost.
+    /// Connection limits.
     pub(crate) bounds: Arc<limits::conn_limits::InForce>,
-    /// Connections open now, on all workers.
+    /// Open connections, on all workers.
     pub(crate) open: Arc<AtomicUsize>,
-    /// TLS handshakes going on now, on all workers.
+    /// TLS handshakes in progress, on all workers.
     pub(crate) handshakes: Arc<AtomicUsize>,
 }
 
-/// How far the process is.
+/// Phase of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// New connections wait in the kernel: another process is about to take over, or this one has not yet.
+    /// Connections wait in the kernel: another process is about to take over, or this one has not yet.
     Waiting,
-    /// Requests are taken.
+    /// Requests are served.
     Running,
     /// Another process has taken over: each connection goes there once it has no request in flight.
     Leaving,
-    /// Told to stop, and load balancers may not know yet: connections are taken, and end with their next answer.
+    /// Shutdown, before load balancers know: connections are still accepted, and end with their next response.
     Closing,
-    /// No new connections; what is in flight may end.
+    /// No new connections; requests in flight may end.
     Draining,
-    /// What is still in flight ends now.
+    /// Requests in flight end now.
     Stopping,
 }
 
 impl Listener {
-    /// As configured; `number` is its place there.
+    /// A listener as configured; `number` is its index in the configuration.
     pub fn new(number: usize, raw: &raw::Listen, tls: Option<(rustls::ServerConfig, TlsStore)>) -> Self {
         let (tls, store) = tls.unzip();
         Self {
@@ -88,7 +88,7 @@ impl Listener {
         }
     }
 
-    /// A connection that came to it.
+    /// A new connection of this listener.
     pub(crate) fn connection(
         &self,
         ip: IpAddr,
@@ -101,10 +101,10 @@ impl Listener {
     }
 }
 
-/// `count` sockets on one address, among which the kernel shares out connections. With port 0 all get the same one.
+/// `count` sockets on one address (SO_REUSEPORT). With port 0 all get the same port.
 ///
 /// # Errors
-/// Where the address cannot be had.
+/// If the address cannot be bound.
 pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
     let mut sockets: Vec<TcpListener> = Vec::with_capacity(count);
     for _ in 0..count {
@@ -121,10 +121,10 @@ pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
     Ok(sockets)
 }
 
-/// The sockets of one address, shared out among so many workers: none may be without one, nor any socket without a worker.
+/// Distributes the sockets of one address among workers: each worker gets at least one, and each socket a worker.
 ///
 /// # Errors
-/// Where there is no descriptor left.
+/// If there is no file descriptor left.
 pub fn deal(sockets: Vec<TcpListener>, workers: usize) -> io::Result<Vec<Vec<TcpListener>>> {
     let mut dealt: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
     for number in sockets.len()..workers {
@@ -140,15 +140,15 @@ pub fn deal(sockets: Vec<TcpListener>, workers: usize) -> io::Result<Vec<Vec<Tcp
 /// The only socket on an address.
 ///
 /// # Errors
-/// Where the address cannot be had.
+/// If the address cannot be bound.
 pub fn bind_alone(address: SocketAddr) -> io::Result<TcpListener> {
     socket(address, false)
 }
 
-/// Whether there could be a listener on an address. Nobody's connections come here meanwhile.
+/// Checks that an address can be bound. Does not listen, so no connection arrives.
 ///
 /// # Errors
-/// Why there could not.
+/// The reason why it cannot.
 pub fn try_bind(address: SocketAddr) -> io::Result<()> {
     bound(address, false).map(drop)
 }

@@ -1,6 +1,6 @@
-//! A TCP connection that sends a single piece by the cheaper system call.
+//! TCP stream that sends a single buffer with the cheaper system call.
 //!
-//! Both HTTP and TLS always offer lists of pieces, most of which have one piece; `writev` costs more than `send`.
+//! HTTP and TLS always offer lists of buffers, most of them with one; `writev` costs more than `send`.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A TCP connection.
+/// TCP stream.
 #[derive(Debug)]
 pub struct Socket(pub TcpStream);
 

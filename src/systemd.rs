@@ -1,4 +1,4 @@
-//! What the service manager is told (sd_notify(3)): one datagram each. Without a service manager that asks, nothing is.
+//! Notifications to the service manager (sd_notify(3)), one datagram each; none without `NOTIFY_SOCKET`.
 
 use std::ffi::OsString;
 use std::io;
@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The service manager of this process.
+/// Service manager of this process.
 #[derive(Debug, Clone)]
 pub struct ServiceManager {
-    /// Where it listens.
+    /// Its notification socket.
     place: Option<OsString>,
-    /// How often it wants a sign of life at least.
+    /// Watchdog interval.
     patience: Option<Duration>,
 }
 
 impl ServiceManager {
-    /// As the environment has it: `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`.
+    /// From the environment: `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`.
     pub fn from_environment() -> Self {
         let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
         let is_ours = number("WATCHDOG_PID").is_none_or(|id| id == u64::from(std::process::id()));
@@ -25,39 +25,39 @@ impl ServiceManager {
         Self { place: std::env::var_os("NOTIFY_SOCKET").filter(|place| !place.is_empty()), patience }
     }
 
-    /// How often it wants a sign of life at least; `None` where it does not.
+    /// Watchdog interval; `None` without a watchdog.
     pub fn patience(&self) -> Option<Duration> {
         self.patience.filter(|_| self.place.is_some())
     }
 
-    /// The process serves, or does so again after [`ServiceManager::reloading`].
+    /// READY: the process serves, or does so again after [`ServiceManager::reloading`].
     pub fn ready(&self, status: &str) {
         self.tell(&format!("READY=1\nSTATUS={}", one_line(status)));
     }
 
-    /// The configuration is being read again.
+    /// RELOADING: the configuration is being read again.
     pub fn reloading(&self) {
         let now = clock_gettime(ClockId::Monotonic);
         let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1_000;
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}\nSTATUS=reloading"));
     }
 
-    /// The process is about to end.
+    /// STOPPING: the process is about to end.
     pub fn stopping(&self) {
         self.tell("STOPPING=1\nSTATUS=draining");
     }
 
-    /// It turns.
+    /// WATCHDOG: keep-alive.
     pub fn is_alive(&self) {
         self.tell("WATCHDOG=1");
     }
 
-    /// Another process is the service now.
+    /// MAINPID: another process is the service now.
     pub fn succeeded_by(&self, id: u32) {
         self.tell(&format!("MAINPID={id}"));
     }
 
-    /// Whoever does not hear it has no say in what this process does.
+    /// Sends a datagram; failures are ignored.
     fn tell(&self, message: &str) {
         if let Some(place) = &self.place
             && let Err(error) = send(place, message)
@@ -72,7 +72,7 @@ fn send(place: &OsString, message: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// A path, or a name that stands in no directory.
+/// Address of a path, or of an abstract name.
 fn address(place: &OsString) -> io::Result<SocketAddr> {
     #[cfg(target_os = "linux")]
     if let [b'@', name @ ..] = place.as_encoded_bytes() {
@@ -81,22 +81,22 @@ fn address(place: &OsString) -> io::Result<SocketAddr> {
     SocketAddr::from_pathname(place)
 }
 
-/// A status is one line: the first of a longer text.
+/// First line of a text: a status has one line.
 fn one_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-/// Whether all of several counters go on.
+/// Watches that several counters go on.
 #[derive(Debug, Default)]
 pub struct Pulse {
     last: Vec<u64>,
 }
 
 impl Pulse {
-    /// Whether each has changed since the last time; the first that has not, otherwise.
+    /// Checks that each counter has changed since the last call.
     ///
     /// # Errors
-    /// Its place.
+    /// The index of the first that has not.
     pub fn check(&mut self, now: impl Iterator<Item = u64>) -> Result<(), usize> {
         let last = std::mem::replace(&mut self.last, now.collect());
         let stuck = last.iter().zip(&self.last).position(|(last, now)| last == now);

@@ -1,4 +1,4 @@
-//! A value with the times between which it is good, as it stands in a list of keys or hashes:
+//! Validity periods of keys and hashes, as they stand in a list:
 //! `VALUE`, `VALUE until 2026-12-01T00:00:00Z`, `VALUE from 2026-11-24T10:00:00Z until …`.
 
 use std::sync::Arc;
@@ -6,22 +6,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use time::{Date, Month, OffsetDateTime, Time};
 
-/// A value and its times, in seconds since 1970.
+/// A value and its validity, in seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dated<'a> {
     /// The value.
     pub value: &'a str,
-    /// The first second in which it is given out. It is accepted before: other replicas may be ahead.
+    /// First second of use. It is accepted before: other replicas may be ahead.
     pub from: u64,
-    /// The first second in which it is no longer accepted.
+    /// First second in which it is no longer accepted.
     pub until: u64,
 }
 
 impl<'a> Dated<'a> {
-    /// Reads one.
+    /// Parses a value with its times.
     ///
     /// # Errors
-    /// What is wrong, without the value.
+    /// The fault, without the value.
     pub fn parse(text: &'a str) -> Result<Self, String> {
         let mut words = text.split_ascii_whitespace();
         let mut dated = Self { value: words.next().unwrap_or_default(), from: 0, until: u64::MAX };
@@ -88,12 +88,12 @@ pub fn format_time(seconds: u64) -> String {
     )
 }
 
-/// When a key was last used.
+/// Last use of a key.
 #[derive(Debug, Default)]
 pub struct LastUse(AtomicU64);
 
 impl LastUse {
-    /// It is used now, in seconds since 1970.
+    /// Records a use, in seconds since 1970.
     pub fn note(&self, now: u64) {
         // Workers that write the same second again would wait for each other.
         if self.0.load(Ordering::Relaxed) < now {
@@ -101,7 +101,7 @@ impl LastUse {
         }
     }
 
-    /// In seconds since 1970; `None`: never, as far as is known.
+    /// Last use in seconds since 1970; `None` if unknown.
     pub fn seconds(&self) -> Option<u64> {
         Some(self.0.load(Ordering::Relaxed)).filter(|seconds| *seconds > 0)
     }
@@ -110,17 +110,17 @@ impl LastUse {
 /// One version of a key, a secret or a credential.
 #[derive(Debug, Clone)]
 pub struct KeyVersion {
-    /// What it is: `signing_key`, `cookie_key`, `api_key`, `client_secret` or `identifier_key`.
+    /// Kind: `signing_key`, `cookie_key`, `api_key`, `client_secret` or `identifier_key`.
     pub kind: &'static str,
-    /// Whose it is, where several have such keys.
+    /// Id, if several things have such keys.
     pub id: String,
-    /// Its own name: part of a digest, or a number.
+    /// Name of the version: part of a digest, or a number.
     pub version: String,
-    /// The first second in which it is given out.
+    /// First second of use.
     pub from: u64,
-    /// The first second in which it is no longer accepted.
+    /// First second in which it is no longer accepted.
     pub until: u64,
-    /// When it was last used.
+    /// Last use.
     pub used: Arc<LastUse>,
 }
 

@@ -8,9 +8,10 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
 use crate::gateway::Shared;
+use crate::server::Phase;
+use crate::server::admin::admin_http;
 use crate::server::admin::admin_socket::{self, Wish};
 use crate::server::upgrade::lock_owner::Owner;
-use crate::server::{Phase, admin_http};
 
 /// Both, bound.
 pub(super) struct AdminSockets {

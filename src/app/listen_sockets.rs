@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::startup_check::{no_address, no_socket};
 use crate::config::{Config, Problems};
-use crate::server::admin::admin_socket;
+use crate::server::admin::admin_socket::socket_file;
 use crate::server::upgrade::{Role, Sockets};
 use crate::server::{self, Listener};
 use anyhow::bail;
@@ -74,7 +74,7 @@ impl Places {
     pub(super) fn operators(&mut self, config: &Config, path: &Path) -> anyhow::Result<UnixListener> {
         let socket = match self.given.unix.take() {
             Some(socket) => socket,
-            None => admin_socket::bind(path).map_err(|error| Problems::from(no_socket(config, path, &error)))?,
+            None => socket_file::bind(path).map_err(|error| Problems::from(no_socket(config, path, &error)))?,
         };
         self.held.unix = Some(socket.try_clone()?);
         Ok(socket)

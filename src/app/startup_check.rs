@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::config::{Config, Problem, Problems};
 use crate::reload::Plan;
 use crate::server;
-use crate::server::admin::admin_socket;
+use crate::server::admin::admin_socket::socket_file;
 use crate::server::upgrade::lock_owner::Owner;
 use crate::state::{OpenFault, State};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
@@ -17,7 +17,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 pub fn rehearse(plan: &Plan, file: &Path) -> Problems {
     let config = &plan.config;
     let mut problems = Problems::new();
-    let (own, socket) = (Owner::this(file), admin_socket::socket_path(config));
+    let (own, socket) = (Owner::this(file), socket_file::socket_path(config));
     let running = match Owner::at(&socket) {
         Ok(Some(other)) if other.has_same_file(&own) => Some(other),
         Ok(Some(other)) => {
@@ -61,7 +61,7 @@ pub(super) fn directories(plan: &Plan) -> Problems {
         // By default the socket is there too.
         return problems;
     }
-    let socket = admin_socket::socket_path(config);
+    let socket = socket_file::socket_path(config);
     if let Some(directory) = socket.parent()
         && let Err(error) = writable(directory)
     {

@@ -1,5 +1,4 @@
-//! Whether a backend takes one more request: its limit, the queue before it, and the circuit that is open while it does
-//! not answer at all. Outlives a policy.
+//! Admission control of a backend: concurrency limit, queue, circuit breaker and retry budget. Outlives a policy.
 
 pub mod adaptive;
 pub mod circuit_breaker;
@@ -20,62 +19,62 @@ use crate::log_throttle::LogThrottle;
 use circuit_breaker::Circuit;
 use retry_budget::Repeats;
 
-/// One request, in the upper bits of the counter that both counts requests and those in flight.
+/// One started request: the upper 32 bits of the counter; the lower bits count those in flight.
 const ONE: u64 = 1 << 32;
 
-/// What is in flight to a backend.
+/// Requests in flight, queue, circuit breaker and retry budget of one backend.
 #[derive(Debug, Default)]
 pub struct Admission {
-    /// How many requests have begun, above how many are in flight: one counter, so that a request touches one.
+    /// Requests started (upper bits) and in flight (lower bits): one atomic, so that a request touches one.
     counter: AtomicU64,
-    /// How many wait for a place.
+    /// Requests in the queue for a permit.
     waiting: AtomicUsize,
-    /// How many have a place and wait for a stream, as there are in HTTP/2.
+    /// Requests that have a permit and wait for an HTTP/2 stream.
     waiting_for_stream: AtomicUsize,
     freed: Notify,
-    /// Whether it is asked at all.
+    /// Circuit breaker.
     pub circuit: Circuit,
-    /// How many requests were sent again.
+    /// Retries, and their budget.
     pub repeats: Repeats,
-    /// For log lines about answers that cannot be used.
+    /// Throttle of log lines about unusable responses.
     pub(super) bad_responses: LogThrottle,
-    /// For log lines about logins that it was asked for and said nothing about.
+    /// Throttle of log lines about logins to which the backend gave no answer.
     login_outages: LogThrottle,
-    /// The backend's name.
+    /// Name of the backend.
     backend: Arc<str>,
 }
 
-/// How many requests may wait for a place, and for how long.
+/// Queue for requests above the concurrency limit.
 #[derive(Debug, Clone, Copy)]
 pub struct Queue {
-    /// How many.
+    /// Most requests in the queue.
     pub length: usize,
-    /// For how long.
+    /// Longest wait.
     pub timeout: Duration,
 }
 
-/// A place among the requests that a backend takes at once; given back when dropped.
+/// Permit for one request in flight; given back on drop.
 #[derive(Debug)]
 pub struct Permit(Arc<Admission>);
 
-/// A place among those that wait; given back when dropped.
+/// Place in the queue; given back on drop.
 pub(super) struct Waiting<'a>(&'a AtomicUsize);
 
 impl Permit {
-    /// The name of the backend.
+    /// Name of the backend.
     pub fn backend(&self) -> &Arc<str> {
         &self.0.backend
     }
 }
 
 impl Admission {
-    /// Of the backend of this name.
+    /// Admission control of the backend of this name.
     pub fn new(backend: &str) -> Self {
         Self { backend: backend.into(), ..Self::default() }
     }
 
-    /// Says in the log why the answer of a server to this request cannot be used: at most one line a second for each
-    /// backend, with the count of those left out.
+    /// Logs that a response cannot be used, and why: at most one line a second for each backend, with the count of
+    /// suppressed lines.
     pub(super) fn log_bad_response(&self, server: &str, request_id: &HeaderValue, reason: &dyn fmt::Display) {
         if let Some(left_out) = self.bad_responses.allow() {
             let (backend, request_id) = (&*self.backend, request_id.to_str().unwrap_or_default());
@@ -83,8 +82,8 @@ impl Admission {
         }
     }
 
-    /// Says in the log why this backend said nothing about a login: at most one line a second, with the count of those
-    /// left out.
+    /// Logs that the backend did not answer a login: at most one line a second, with the count of suppressed
+    /// lines.
     pub fn log_login_outage(&self, status: Option<u16>, reason: &str, request_id: &HeaderValue) {
         if let Some(left_out) = self.login_outages.allow() {
             let (backend, request_id) = (&*self.backend, request_id.to_str().unwrap_or_default());
@@ -92,7 +91,7 @@ impl Admission {
         }
     }
 
-    /// Whether it has answered nobody since then.
+    /// True if there was no response since `time`.
     pub fn is_silent_since(&self, time: Instant) -> bool {
         !self.circuit.has_answered_since(millis(time))
     }
@@ -102,17 +101,17 @@ impl Admission {
         (self.counter.load(Ordering::Relaxed) % ONE) as usize
     }
 
-    /// Requests that wait, for a place or for a stream.
+    /// Requests that wait for a permit or for an HTTP/2 stream.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed) + self.waiting_for_stream.load(Ordering::Relaxed)
     }
 
-    /// How many requests have begun, from some number on.
+    /// Requests started so far; wraps.
     pub(super) fn begun(&self) -> u32 {
         (self.counter.load(Ordering::Relaxed) / ONE) as u32
     }
 
-    /// A place for one more request, where fewer than `limit` are in flight and nobody waits already.
+    /// Permit for one more request, if fewer than `limit` are in flight and the queue is empty.
     ///
     /// # Errors
     /// [`Failure::Overload`].
@@ -120,7 +119,7 @@ impl Admission {
         if self.waiting.load(Ordering::SeqCst) > 0 { Err(Failure::Overload) } else { self.take(limit) }
     }
 
-    /// Never takes more than there are, not even for a moment: somebody who waits would look at just that moment.
+    /// Never exceeds the limit, not even for a moment: a waiting request might look at just that moment.
     fn take(self: &Arc<Self>, limit: usize) -> Result<Permit, Failure> {
         let one_more = |counter: u64| {
             let is_free = ((counter % ONE) as usize) < limit;
@@ -130,18 +129,18 @@ impl Admission {
         taken.map(|_| Permit(Arc::clone(self))).map_err(|_| Failure::Overload)
     }
 
-    /// A place in the queue of those that wait for a stream.
+    /// Place in the queue for an HTTP/2 stream.
     ///
     /// # Errors
-    /// [`Failure::Overload`] where the queue is full.
+    /// [`Failure::Overload`] if the queue is full.
     pub(super) fn wait_for_stream(&self, queue: Queue) -> Result<Waiting<'_>, Failure> {
         Waiting::new(&self.waiting_for_stream, queue)
     }
 
-    /// The same, waiting for a place in the queue.
+    /// Permit for one more request, after waiting in the queue.
     ///
     /// # Errors
-    /// [`Failure::Overload`] where the queue is full or the time is over.
+    /// [`Failure::Overload`] if the queue is full or the wait times out.
     pub async fn wait(self: &Arc<Self>, limit: usize, queue: Queue) -> Result<Permit, Failure> {
         let deadline = tokio::time::Instant::now() + queue.timeout;
         let _waiting = Waiting::new(&self.waiting, queue)?;

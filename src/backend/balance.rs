@@ -1,28 +1,28 @@
-//! Which server gets a request: pure choices, given how busy each is.
+//! Load balancing: least request of two random choices, and consistent hashing. Pure functions of the load.
 
-/// How a server stands for a choice.
+/// Load of one server at the time of a choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Load {
     /// Requests in flight.
     pub(super) busy: usize,
-    /// Its weight.
+    /// Configured weight.
     pub(super) weight: u32,
-    /// How much of its share it may have, of [`FULL`].
+    /// Slow-start share, of [`FULL`].
     pub(super) ramp: u32,
 }
 
-/// All of its share.
+/// Share of a server that is not in slow start.
 pub(super) const FULL: u32 = 1_000;
 
 impl Load {
-    /// Whether this one is less busy for its weight.
+    /// True if this server has fewer requests for its weight.
     fn is_below(self, other: Self) -> bool {
         let share = |load: Self| u64::from(load.weight) * u64::from(load.ramp);
         (self.busy as u64) * share(other) < (other.busy as u64) * share(self)
     }
 }
 
-/// A list in which each server stands as often as its weight says, well mixed. Drawing from it draws by weight.
+/// Server indexes, each as often as its weight says, interleaved: a random pick is a pick by weight.
 pub(super) fn tickets(weights: &[u32]) -> Vec<u16> {
     let divisor = weights.iter().fold(0, |divisor, weight| common_divisor(*weight, divisor)).max(1);
     let weights: Vec<i64> = weights.iter().map(|weight| i64::from(weight / divisor)).collect();
@@ -42,8 +42,8 @@ fn common_divisor(one: u32, other: u32) -> u32 {
     if other == 0 { one } else { common_divisor(other, one % other) }
 }
 
-/// Of two servers that are drawn, the one that is less busy for its weight. `load` gives nothing for those that must not
-/// be chosen.
+/// Least request: the less loaded of two random servers. `load` returns `None` for servers that must not be
+/// chosen.
 pub(super) fn least_request(tickets: &[u16], random: u64, load: impl Fn(u16) -> Option<Load>) -> Option<u16> {
     let (first, second) = two_of(tickets, random)?;
     match (load(first), load(second)) {
@@ -58,7 +58,7 @@ pub(super) fn least_request(tickets: &[u16], random: u64, load: impl Fn(u16) -> 
     }
 }
 
-/// Whether the second of two that were drawn is to be taken. One that has just come back gives part of its turns away.
+/// True if the second of two random servers wins. A server in slow start gives part of its turns away.
 fn is_better(second: Load, first: Load, random: u64) -> bool {
     let gives_way =
         |load: Load| load.ramp < FULL && ((random >> 32) & 0xffff) % u64::from(FULL) >= u64::from(load.ramp);
@@ -69,7 +69,7 @@ fn is_better(second: Load, first: Load, random: u64) -> bool {
     }
 }
 
-/// Two servers, different where there are two.
+/// Two random servers, different where there are two.
 fn two_of(tickets: &[u16], random: u64) -> Option<(u16, u16)> {
     let at = place(random & 0xffff_ffff, tickets.len());
     let first = *tickets.get(at)?;
@@ -79,13 +79,13 @@ fn two_of(tickets: &[u16], random: u64) -> Option<(u16, u16)> {
     Some((first, second))
 }
 
-/// A place below `count`, from 32 random bits.
+/// Index below `count`, from 32 random bits.
 fn place(random: u64, count: usize) -> usize {
     ((random * count as u64) >> 32) as usize
 }
 
-/// The server for a key: the same for as long as it is among the candidates, and when it goes only its own keys move
-/// (rendezvous hashing, weighted). Candidates are pairs of a server's seed and its weight.
+/// Consistent hashing (weighted rendezvous): the server for a key stays while it is a candidate; when it goes, only
+/// its own keys move. Candidates are (index, seed, weight).
 pub(super) fn by_key(key: u64, candidates: impl Iterator<Item = (u16, u64, u32)>) -> Option<u16> {
     let score = |seed: u64, weight: u32| {
         // Above 0 and below 1.
@@ -96,7 +96,7 @@ pub(super) fn by_key(key: u64, candidates: impl Iterator<Item = (u16, u64, u32)>
     scored.max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, index)| index)
 }
 
-/// A number for a text: the same in every process and every version, for replicas must agree.
+/// Hash of a text: the same in every process and version, as replicas must agree.
 pub(super) fn seed(text: &str) -> u64 {
     let sum = text
         .bytes()
@@ -104,19 +104,19 @@ pub(super) fn seed(text: &str) -> u64 {
     mixed(sum)
 }
 
-/// Spreads what differs in a few bits over all of them.
+/// Mixes the bits of a number (SplitMix64).
 fn mixed(number: u64) -> u64 {
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     number ^ (number >> 31)
 }
 
-/// Random numbers that nothing depends on but who is drawn.
+/// Next state of the random numbers; not for secrets.
 pub(super) fn next_random(state: u64) -> u64 {
     state.wrapping_add(0x9e37_79b9_7f4a_7c15)
 }
 
-/// The random number that belongs to a state.
+/// Random number of a state.
 pub(super) fn random_of(state: u64) -> u64 {
     mixed(state)
 }

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// Milliseconds of a clock that only goes forward; never 0.
+/// Milliseconds of the monotonic clock; never 0.
 pub(super) fn millis(now: Instant) -> u64 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     whole_millis(now.saturating_duration_since(*START)).saturating_add(1)

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::Failure;
 
-/// What was being done when a server failed.
+/// Phase of an exchange in which a server failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Doing {
     Connect,
@@ -15,7 +15,7 @@ pub(super) enum Doing {
     ReadBody,
 }
 
-/// What failed, and with what reason where that says something about the server.
+/// Failure of one attempt, with phase and reason where they say something about the server.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) failure: Failure,
@@ -23,7 +23,7 @@ pub(super) struct Fault {
 }
 
 impl Doing {
-    /// The word for logs.
+    /// Value of `doing` in the log.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Connect => "connect",
@@ -36,7 +36,7 @@ impl Doing {
 }
 
 impl Fault {
-    /// Of this kind, for this reason.
+    /// A failure with its phase and reason.
     pub(super) fn new(failure: Failure, doing: Doing, reason: impl fmt::Display) -> Self {
         Self { failure, cause: Some((doing, reason.to_string())) }
     }
@@ -57,7 +57,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// An error with those that caused it.
+/// Displays an error with its chain of sources.
 pub(super) struct Causes<'a>(pub(super) &'a dyn Error);
 
 impl fmt::Display for Causes<'_> {

@@ -1,7 +1,7 @@
-//! A worker's way to backends: HTTP/1.1 connections with keep-alive, last used first.
+//! A worker's connection pool: sends a request to a server of a backend, with retries and deadlines.
 //!
-//! Nothing here is shared between workers. A connection comes back when its response has been read to the end,
-//! and is closed when it was not.
+//! Nothing here is shared between workers. Idle HTTP/1.1 connections are reused last in, first out. A connection
+//! returns to the pool when its response has been read to the end, and is closed when it was not.
 
 mod lease;
 pub mod response_body;
@@ -35,73 +35,86 @@ use response_body::AnswerBody;
 use timer_pool::Alarms;
 use worker_endpoints::{Station, Stations, Tried, Visit};
 
-/// How often one request is sent, or refused by a server unread. One that only could not be connected to does not count:
-/// while there is time, another one is tried.
+/// Most times that one request is sent, or refused unread (REFUSED_STREAM). A failed connect does not count: the next
+/// server is tried while there is time.
 const MAX_SENT: usize = 3;
 
-/// What a worker has of all backends.
+/// Connection pool of one worker, for all backends.
 pub struct Pool {
     stations: RefCell<HashMap<u64, Rc<Stations>>>,
     alarms: Alarms,
     random: Cell<u64>,
 }
 
-/// How a request is to be sent.
+/// Options of one send.
 #[derive(Debug, Clone, Copy)]
 pub struct Errand<'a> {
-    /// Whether it may be sent a second time.
+    /// Retry policy.
     pub repeat: Repeat,
-    /// Decides about the server, where customers have servers of their own.
+    /// Key of consistent hashing.
     pub key: Option<u64>,
-    /// For whom: servers may want to know.
+    /// Client address, for the PROXY protocol.
     pub caller: Option<IpAddr>,
-    /// How long it may take.
+    /// Deadlines of the response.
     pub patience: Patience,
-    /// Since when it is on its way: later than now where it had to wait for a stream of a connection.
+    /// Start of the exchange; set anew once the request has waited for an HTTP/2 stream.
     pub begun: &'a Cell<Instant>,
-    /// The request's id, for the log.
+    /// Request id, for the log.
     pub request_id: &'a HeaderValue,
 }
 
-/// Which requests may be sent a second time.
+/// Requests that may be sent a second time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeat {
-    /// Only what was certainly not sent.
+    /// Only those of which certainly nothing was sent.
     Unsent,
-    /// Also what may have been sent, once.
+    /// Also those that may have been sent, once.
     Once,
 }
 
-/// How long an answer may take.
+/// Deadlines of a response.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// The time.
+    /// Present time.
     pub now: Instant,
-    /// How long to wait for its head, once the request has been sent.
+    /// Longest wait for the response head, from the end of the request.
     pub head: Duration,
-    /// How slowly its body may come.
+    /// Slowest pace of the response body.
     pub body: Pace,
 }
 
-/// Where a request is.
+/// Progress of one send.
 #[derive(Default)]
 struct Way {
-    /// The server that was asked last.
+    /// Server of the last attempt.
     asked: Cell<Option<Rc<Station>>>,
-    /// Whether it waits for a stream of a connection: its time has not begun.
+    /// True while it waits for an HTTP/2 stream: the timeout does not run.
     waits: Cell<bool>,
-    /// Whether its failure has been counted already, as that of another request.
+    /// True if the failure has been counted already, by another request on the same connection.
     is_counted: Cell<bool>,
-    /// The last failure of which the log says nothing yet.
+    /// An idle connection was found closed: the next attempt opens a new one.
+    fresh: Cell<bool>,
+    /// Failure of the last attempt that is not in the log yet.
     unsaid: Cell<Option<(Rc<Station>, Fault)>>,
 }
 
 struct Attempt {
     fault: Fault,
-    /// Whether the connection had served another request before.
+    /// True if the connection had served another request before.
     reused: bool,
-    /// Whether the server says that it did nothing with the request.
+    /// True if the server says that it did not process the request.
     refused: bool,
+}
+
+impl Attempt {
+    /// Counts and logs the failure as one of the server.
+    fn note_fault(&self, backend: &Backend, station: &Station, request_id: &HeaderValue) {
+        let failure = self.fault.failure;
+        if failure.means_gone() {
+            backend.servers.failed(&station.server, failure.as_str());
+        }
+        station.server.standing.note_fault(&self.fault, request_id);
+    }
 }
 
 impl Default for Pool {
@@ -112,11 +125,11 @@ impl Default for Pool {
 }
 
 impl Pool {
-    /// Sends a request to one of the backend's servers and waits for the head of the response. The request is lent, as it
-    /// is large: each future that owned it would have room for it.
+    /// Sends a request to one of the backend's servers and waits for the response head. The request is lent, as it is
+    /// large: each future that owned it would have room for it.
     ///
     /// # Errors
-    /// Why there is none. A request that was sent, even in part, is repeated only as `errand` says.
+    /// The failure of the last attempt. A request that was sent, even in part, is retried only as `errand.repeat` says.
     pub async fn send(
         &self,
         backend: &Backend,
@@ -190,7 +203,7 @@ impl Pool {
         let stations = self.stations(&backend.servers);
         let mut tried = Tried::default();
         let mut count = 0;
-        let (mut fresh, mut repeated) = (false, false);
+        let mut repeated = false;
         let mut last = if stations.are_all_bad() { Failure::Unavailable } else { Failure::Connect };
         loop {
             let index = stations.choose(errand.key, errand.patience.now, self.random(), &tried);
@@ -210,12 +223,12 @@ impl Pool {
             };
             let upload = upload_of(request);
             way.unsaid.take();
-            let attempt = match attempt(backend, station, request, errand, way, fresh).await {
+            let attempt = match attempt(backend, station, request, errand, way).await {
                 Ok(answer) => return Ok(answer),
                 Err(attempt) => attempt,
             };
             last = attempt.fault.failure;
-            fresh = fresh || attempt.reused;
+            way.fresh.set(way.fresh.get() || attempt.reused);
             if upload.is_some_and(|upload| upload.fault().is_some()) {
                 // It was the caller whose request broke off.
                 return Err(last);
@@ -228,10 +241,7 @@ impl Pool {
             if attempt.refused {
                 count += 1;
             } else if !attempt.reused {
-                if last.means_gone() {
-                    backend.servers.failed(&station.server, last.as_str());
-                }
-                station.server.standing.note_fault(&attempt.fault, errand.request_id);
+                attempt.note_fault(backend, station, errand.request_id);
                 // Nothing was sent where the request is still here.
                 count += usize::from(request.is_none());
                 if request.is_some() || stations.count() > 1 {
@@ -252,7 +262,7 @@ impl Pool {
         }
     }
 
-    /// The backend's servers as this worker sees them.
+    /// The backend's servers as this worker sees them, updated where they changed.
     fn stations(&self, servers: &Arc<Servers>) -> Rc<Stations> {
         let mut all = self.stations.borrow_mut();
         if let Some(stations) = all.get(&servers.id).filter(|stations| stations.are_current(servers)) {
@@ -268,7 +278,7 @@ impl Pool {
         random_of(self.random.get())
     }
 
-    /// Closes what has been idle for too long, and forgets what is over.
+    /// Closes idle connections that are over their limit, and forgets backends that are gone.
     pub fn reap(&self) {
         let mut all = self.stations.borrow_mut();
         all.retain(|_, stations| stations.are_held());
@@ -276,14 +286,13 @@ impl Pool {
     }
 }
 
-/// Takes the request; gives it back where none of it was sent.
+/// One attempt at one server. Takes the request; puts it back if none of it was sent.
 async fn attempt(
     backend: &Backend,
     station: &Rc<Station>,
     request: &mut Option<Request<RequestBody>>,
     errand: Errand<'_>,
     way: &Way,
-    fresh: bool,
 ) -> Result<(Response<Incoming>, Lease), Attempt> {
     if backend.servers.speak_http2() {
         return Box::pin(attempt_http2(backend, station, request, errand, way)).await;
@@ -291,7 +300,7 @@ async fn attempt(
     let visit = Visit::new(station);
     // A connection that was made for one caller is not another's.
     let is_announced = station.server.proxy_protocol.is_some();
-    let idle = if fresh || is_announced { None } else { station.take(errand.patience.now) };
+    let idle = if way.fresh.get() || is_announced { None } else { station.take(errand.patience.now) };
     let reused = idle.is_some();
     let mut link = match idle {
         Some(link) => link,
@@ -316,7 +325,7 @@ async fn attempt(
     }
 }
 
-/// The same by HTTP/2.
+/// One attempt over HTTP/2.
 async fn attempt_http2(
     backend: &Backend,
     station: &Rc<Station>,
@@ -353,12 +362,12 @@ async fn attempt_http2(
     }
 }
 
-/// What an exchange was at when it ended: the request, or the head of its answer.
+/// Phase of an exchange at its end: sending the request, or waiting for the response head.
 fn doing(upload: Option<&Progress>) -> Doing {
     if upload.is_some_and(|upload| !upload.is_over()) { Doing::Write } else { Doing::ReadHead }
 }
 
-/// Nothing moved for so long.
+/// Timeout, with the phase in which it ran out.
 fn late(upload: Option<&Progress>, time: Duration) -> Fault {
     let doing = doing(upload);
     let what =
@@ -366,17 +375,17 @@ fn late(upload: Option<&Progress>, time: Duration) -> Fault {
     Fault::new(Failure::Timeout, doing, format_args!("timed out (timeout): {what} for {} s", time.as_secs_f64()))
 }
 
-/// What becomes of a body that is still coming.
+/// Progress of an upload.
 fn upload_of(request: &Option<Request<RequestBody>>) -> Option<Rc<Progress>> {
     request.as_ref().and_then(|request| request.body().progress().cloned())
 }
 
-/// Whether an answer says that the server itself fails: all of 5xx but what is about the request.
+/// True if a status says that the server itself fails: 5xx except 501 and 505, which are about the request.
 fn is_failure(status: StatusCode) -> bool {
     status.is_server_error() && !matches!(status, StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED)
 }
 
-/// The same request again, where its body can be had a second time.
+/// Copy of a request for a retry; `None` if its body cannot be replayed.
 fn copied(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
     let mut copy = Request::new(request.body().replay()?);
     copy.method_mut().clone_from(request.method());

@@ -1,22 +1,22 @@
-//! The header by which a server is told for whom a connection is: PROXY protocol, versions 1 and 2.
+//! PROXY protocol towards servers, versions 1 and 2: the header that names the client of a connection.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// A version of it.
+/// Version of the PROXY protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyProtocol {
-    /// A line of text.
+    /// Version 1: one line of text.
     V1,
-    /// Bytes.
+    /// Version 2: binary.
     V2,
 }
 
-/// How version 2 begins.
+/// First 12 bytes of version 2.
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
 impl ProxyProtocol {
-    /// What a connection to `server` begins with. Without a caller it is the gateway's own. The caller's port is not known
-    /// where a proxy stands before the gateway: it is 0.
+    /// Header of a connection to `server`; without a caller, of one for the gateway itself (LOCAL, UNKNOWN). The source
+    /// port is 0: behind another proxy it is not known.
     pub(super) fn header(self, caller: Option<IpAddr>, server: SocketAddr) -> Vec<u8> {
         match (self, caller) {
             (Self::V1, None) => b"PROXY UNKNOWN\r\n".to_vec(),
@@ -38,7 +38,7 @@ impl ProxyProtocol {
         }
     }
 
-    /// Where only one of them is IPv4, it is written as IPv6.
+    /// IPv6 header; an IPv4 address becomes IPv4-mapped.
     fn of_v6(self, caller: IpAddr, server: IpAddr, port: u16) -> Vec<u8> {
         let [caller, server] = [caller, server].map(|address| match address {
             IpAddr::V4(address) => address.to_ipv6_mapped(),

@@ -1,4 +1,4 @@
-//! Background tasks on the control runtime: DNS re-resolution and active health checks of backend servers.
+//! Background tasks on the control runtime: DNS look-ups and health checks of servers.
 
 mod health_probe;
 mod resolve;
@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use super::endpoints::servers::Servers;
 
 impl Servers {
-    /// Begins to look up names and to check servers, for as long as somebody holds this.
+    /// Starts DNS look-ups and health checks, for as long as the servers are held.
     pub fn start(self: &Arc<Self>, control: &Handle) {
         if self.is_started.swap(true, Ordering::Relaxed) {
             return;
@@ -23,15 +23,15 @@ impl Servers {
         }
     }
 
-    /// Begins to look up names.
+    /// Starts DNS look-ups.
     pub fn look_up(self: &Arc<Self>, control: &Handle) {
         for name in self.names() {
             control.spawn(resolve::keep_looking(Arc::downgrade(self), name, self.rules.resolve));
         }
     }
 
-    /// Connects to each server once, over TLS where that is configured, and asks how it is where it is checked: its name,
-    /// and why it cannot be used within this time.
+    /// Connects to each server once, with TLS where configured, and makes one health check where configured. Returns
+    /// each name with the reason why it cannot be used within `patience`.
     pub async fn try_each(&self, patience: Duration) -> Vec<(String, Result<(), String>)> {
         let mut tries = tokio::task::JoinSet::new();
         for server in &self.present().servers {

@@ -16,12 +16,12 @@ use tokio::time::timeout;
 
 use super::Broken;
 
-/// How much of a body is read that nobody wants.
+/// Limits for reading and discarding an unwanted body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Discard {
     /// Bytes.
     pub bytes: u64,
-    /// How long its end is waited for.
+    /// Longest time until its end.
     pub patience: Duration,
     /// And how long each piece of it: some clients leave a body as it is once they have the answer.
     pub pause: Duration,
@@ -32,24 +32,24 @@ pub struct Discard {
 pub struct ArrivingBody {
     /// None: it has ended, or broken off.
     incoming: Option<(Incoming, Arriving)>,
-    /// Whether it comes by HTTP/2.
+    /// True for HTTP/2.
     is_http2: bool,
     discard: Discard,
 }
 
-/// Says that a body is arriving, until it has ended and this is dropped.
+/// Marks a body as arriving, until it has ended and this is dropped.
 #[derive(Debug, Clone, Default)]
 pub struct Arriving(Rc<()>);
 
 impl Arriving {
-    /// Whether some body of which this was told is still arriving.
+    /// True if any body marked with this is still arriving.
     pub fn is_any(&self) -> bool {
         Rc::strong_count(&self.0) > 1
     }
 }
 
 impl ArrivingBody {
-    /// What arrives here, on a worker; `arriving` is told until it has ended.
+    /// Wraps an incoming body on a worker; `arriving` is marked until its end.
     pub fn new(incoming: Incoming, is_http2: bool, discard: Discard, arriving: &Arriving) -> Self {
         let incoming = (!incoming.is_end_stream()).then(|| (incoming, arriving.clone()));
         Self { incoming, is_http2, discard }
@@ -95,8 +95,8 @@ impl Drop for ArrivingBody {
     }
 }
 
-/// Reads the rest. Where it is larger than that, a stream of HTTP/2 is left as it is until the time is over, so that the
-/// answer is written before it is reset.
+/// Reads the rest. Where it is larger than that, a stream of HTTP/2 is left as it is until the time is over, so that
+/// the answer is written before it is reset.
 async fn discard(mut incoming: Incoming, is_http2: bool, bounds: Discard, _arriving: Arriving) {
     let Discard { bytes: mut left, patience, pause } = bounds;
     let rest = async {

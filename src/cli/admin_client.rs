@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use tokio::net::UnixStream;
 
 use crate::config::{self, Config};
-use crate::server::admin::admin_socket;
+use crate::server::admin::admin_socket::socket_file;
 use crate::server::upgrade::lock_owner;
 
 /// Required part of an answer.
@@ -40,7 +40,7 @@ pub(super) fn ask(
     if !problems.is_empty() {
         return Err(problems.into());
     }
-    let socket = admin_socket::socket_path(&config);
+    let socket = socket_file::socket_path(&config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(exchange(&socket, method, target, body, expected))
 }
@@ -50,7 +50,7 @@ pub(super) fn ask(
 /// # Errors
 /// The socket cannot be reached, such as by another user.
 pub(super) fn is_running(config: &Config) -> anyhow::Result<bool> {
-    let socket = admin_socket::socket_path(config);
+    let socket = socket_file::socket_path(config);
     match std::os::unix::net::UnixStream::connect(&socket) {
         Ok(_) => Ok(true),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(false),
@@ -64,7 +64,7 @@ pub(super) fn is_running(config: &Config) -> anyhow::Result<bool> {
 /// The gateway refuses with a reason.
 pub(super) fn tell(config: &Config, method: Method, target: &str, expected: Expected) -> anyhow::Result<Value> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(exchange(&admin_socket::socket_path(config), method, target, None, expected))
+    runtime.block_on(exchange(&socket_file::socket_path(config), method, target, None, expected))
 }
 
 async fn exchange(

@@ -10,7 +10,7 @@ use super::admin_client::{Expected, ask, when};
 use super::listing::Listing;
 use super::{ConfigFile, say};
 use crate::plural::counted;
-use crate::server::admin::admin_socket::MAX_SHOWN;
+use crate::server::admin::admin_socket::logins::MAX_SHOWN;
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate attempts list\n  \
     wicketgate attempts list --login alice\n  \

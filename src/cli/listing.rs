@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{complain, say};
-use crate::server::admin::admin_socket::MAX_SHOWN;
+use crate::server::admin::admin_socket::logins::MAX_SHOWN;
 
 /// A list with its heading.
 pub(super) struct Listing<'a> {

@@ -8,7 +8,7 @@ use super::admin_client::{Expected, ask, when};
 use super::listing::Listing;
 use super::{ConfigFile, say};
 use crate::secret::has_secret_shape;
-use crate::server::admin::admin_socket::MAX_SHOWN;
+use crate::server::admin::admin_socket::logins::MAX_SHOWN;
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate sessions list --config gateway.yaml\n  \
     wicketgate sessions list --customer t1-…\n  wicketgate sessions end 1f0a9c3be2d47788\n\n\

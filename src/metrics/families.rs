@@ -1,10 +1,11 @@
-//! Metrics in the form that Prometheus reads.
+//! Metric families of the Prometheus client library.
 
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BOUNDS, Durations, HashMap};
+use super::durations::{BOUNDS, Durations};
+use foldhash::HashMap;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
 pub(super) type Labels = Vec<(&'static str, String)>;

@@ -1,22 +1,22 @@
-//! How keys stand at the time of a scrape: those of other issuers, and our own.
+//! Metrics of keys: those of other issuers, and our own.
 
 use std::collections::BTreeMap;
 
 use super::families::{Labels, counters, gauges};
 use prometheus::proto::MetricFamily;
 
-/// How the keys of one issuer stand.
+/// State of the keys of one issuer.
 #[derive(Debug, Clone)]
 pub struct IssuerLevels {
-    /// Whose keys they are.
+    /// Issuer URL.
     pub issuer: String,
-    /// How many are in use.
+    /// Keys in use.
     pub keys: usize,
-    /// How many seconds ago they were fetched; `None` where there are none.
+    /// Seconds since the last fetch; `None` without keys.
     pub age: Option<u64>,
-    /// How many fetches ended how.
+    /// Fetches by outcome.
     pub outcomes: BTreeMap<&'static str, u64>,
-    /// How the last one ended.
+    /// Outcome of the last fetch.
     pub last_outcome: Option<&'static str>,
 }
 
@@ -50,16 +50,16 @@ pub(super) fn families(all: &[IssuerLevels]) -> Vec<MetricFamily> {
     ]
 }
 
-/// When a version of a key was last used.
+/// Last use of a key version.
 #[derive(Debug, Clone)]
 pub struct KeyUse {
-    /// What it is.
+    /// Kind of key.
     pub kind: &'static str,
-    /// Whose it is.
+    /// Id of the key.
     pub id: String,
-    /// Its own name.
+    /// Version of the key.
     pub version: String,
-    /// In seconds since 1970.
+    /// Seconds since 1970.
     pub seconds: u64,
 }
 

@@ -1,24 +1,24 @@
-//! Names that a reload has taken away: their series stay for a while, so that the last scrape sees their last counts, and
-//! then go.
+//! Names that a reload has removed: their series stay for a while, so that the last scrape sees their last counts, and
+//! are then dropped.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long the series of a name stay after it has gone.
+/// Time that series stay after their name has gone.
 const STAY: Duration = Duration::from_secs(5 * 60);
 
-/// For how long it is looked whether a request that was still in flight has counted under it again.
+/// Time in which a request that was still in flight may count under the name again.
 const LOOK: Duration = Duration::from_secs(24 * 3600);
 
-/// Something that series bear the name of.
+/// Name that is a label.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Name {
     Route(Arc<str>),
     Backend(Arc<str>),
 }
 
-/// The names of the policy in force, and those that were in one before.
+/// Present names, and earlier ones.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     present: HashSet<Name>,
@@ -26,7 +26,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// From now on these are the names.
+    /// Replaces the present names.
     pub(super) fn replace(&mut self, present: HashSet<Name>, now: Instant) {
         self.gone.retain(|name, _| !present.contains(name));
         let before = std::mem::replace(&mut self.present, present);
@@ -35,7 +35,7 @@ impl Names {
         }
     }
 
-    /// Those whose series go.
+    /// Names whose series are to be dropped.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Name> {
         self.gone.retain(|_, since| now.saturating_duration_since(*since) < LOOK);
         let is_due = |since: &Instant| now.saturating_duration_since(*since) >= STAY;

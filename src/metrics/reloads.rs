@@ -1,20 +1,20 @@
-//! How reloads of the configuration went.
+//! Metrics of configuration reloads.
 
 use super::families::{counters, gauges};
 use prometheus::proto::MetricFamily;
 
-/// All reloads so far. Times are in seconds since 1970.
+/// Reloads so far. Times are in seconds since 1970.
 #[derive(Debug, Clone, Default)]
 pub struct Reloads {
     ok: Past,
     failed: Past,
-    /// Why the last one failed; `None` where it did not, so that what runs is what the files say.
+    /// Reason for the last failure; `None` after a success: the running configuration is that of the files.
     pub fault: Option<String>,
-    /// How many policies of before are still held.
+    /// Earlier policies that are still in memory.
     pub(super) earlier_policies: usize,
 }
 
-/// Reloads that ended alike.
+/// Reloads with one outcome.
 #[derive(Debug, Clone, Copy, Default)]
 struct Past {
     count: u64,

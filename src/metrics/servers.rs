@@ -1,39 +1,39 @@
-//! How the servers of backends stand at the time of a scrape.
+//! Metrics of backends and their servers.
 
 use std::sync::Arc;
 
 use super::families::{Labels, counters, gauges};
 use prometheus::proto::MetricFamily;
 
-/// How one server stands.
+/// State of one server.
 #[derive(Debug, Clone)]
 pub struct ServerLevels {
-    /// The backend that it belongs to.
+    /// Name of the backend.
     pub backend: Arc<str>,
-    /// Its address.
+    /// Address.
     pub server: String,
-    /// Whether it gets requests.
+    /// True if it gets requests.
     pub up: bool,
     /// Requests in flight.
     pub in_flight: usize,
-    /// How often it was ejected.
+    /// Ejections so far.
     pub ejections: u64,
 }
 
-/// How a backend stands.
+/// State of one backend.
 #[derive(Debug, Clone)]
 pub struct BackendLevels {
-    /// Its name.
+    /// Name.
     pub backend: Arc<str>,
     /// Requests in flight.
     pub in_flight: usize,
-    /// How many it takes at once now.
+    /// Concurrency limit at present.
     pub limit: usize,
-    /// Requests that wait in the queue of a backend.
+    /// Requests in the queue.
     pub waiting: usize,
-    /// Whether it is not asked for now.
+    /// True if the circuit breaker is open.
     pub circuit_open: bool,
-    /// How many requests were sent again.
+    /// Retries so far.
     pub retries: u64,
     /// Its servers.
     pub servers: Vec<ServerLevels>,

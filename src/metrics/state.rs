@@ -1,15 +1,17 @@
-//! What is counted of the state store.
+//! Metrics of the state store.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::durations::Durations;
 use super::families::{counters, gauges, histograms, seconds};
-use super::{Durations, HashMap, locked};
+use super::locked;
+use foldhash::HashMap;
 use prometheus::proto::MetricFamily;
 
-/// What is counted of it.
+/// Counters and histograms of the state store.
 #[derive(Debug, Default)]
 pub struct StateMetrics {
     durations: Mutex<HashMap<Arc<str>, Durations>>,
@@ -18,33 +20,33 @@ pub struct StateMetrics {
     levels: Mutex<Levels>,
 }
 
-/// How the state stands at the time of a scrape.
+/// Levels of the state at a scrape.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Levels {
     /// Sessions that this process knows.
     pub sessions: usize,
     /// Revocations in force.
     pub revocations: usize,
-    /// Writes that wait.
+    /// Writes in the queue.
     pub waiting: usize,
-    /// Ids of assertions and proofs that this process remembers.
+    /// Ids of assertions and proofs that this process remembers (replay protection).
     pub used_ids: usize,
-    /// How many it can.
+    /// Most of these.
     pub used_ids_limit: usize,
-    /// Whether the last exchange with the store worked.
+    /// True if the last exchange with the store worked.
     pub up: bool,
-    /// Password hashes that run or wait.
+    /// Password hashes running or waiting.
     pub password_hashes_in_flight: usize,
-    /// Password hashes that were verified.
+    /// Password hashes verified so far.
     pub password_hashes: u64,
-    /// For how long revocations may have been missed.
+    /// Longest time for which revocations may be missing.
     pub staleness: Duration,
-    /// How long news take to other replicas.
+    /// Propagation delay to other replicas.
     pub propagation: Duration,
 }
 
 impl StateMetrics {
-    /// An exchange with the store took so long.
+    /// Records the duration of an exchange with the store.
     pub fn took(&self, operation: &'static str, duration: Duration) {
         let mut durations = locked(&self.durations);
         if let Some(known) = durations.get_mut(operation) {
@@ -54,17 +56,17 @@ impl StateMetrics {
         }
     }
 
-    /// An exchange with the store failed.
+    /// Counts a failed exchange with the store.
     pub fn failed(&self, operation: &'static str) {
         *locked(&self.failures).entry(operation).or_default() += 1;
     }
 
-    /// A session passed by what was known of it, while the store was away.
+    /// Counts a session accepted from cache while the store was unreachable.
     pub fn session_served_stale(&self) {
         self.sessions_served_stale.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Sets how the state stands.
+    /// Sets the levels.
     pub fn stands(&self, levels: Levels) {
         *locked(&self.levels) = levels;
     }

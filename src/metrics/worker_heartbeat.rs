@@ -1,21 +1,21 @@
-//! Whether the workers turn: each says so every second, and who does not say so is stuck.
+//! Heartbeats of workers: a worker without one for a second has a stalled event loop.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often a worker says that it turns.
+/// Interval of heartbeats.
 pub const TURN: Duration = Duration::from_secs(1);
 
-/// When counting began.
+/// Start of the clock.
 static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// What a worker says of its turning.
+/// Heartbeat of one worker.
 #[derive(Debug)]
 pub(super) struct Turns {
-    /// When it last did, in milliseconds since counting began.
+    /// Time of the last one, in milliseconds since the start.
     last: AtomicU64,
-    /// How often it was late by a whole turn or more.
+    /// Heartbeats that came a whole interval late or more.
     late: AtomicU64,
 }
 
@@ -26,7 +26,7 @@ impl Default for Turns {
 }
 
 impl Turns {
-    /// It turns.
+    /// Records a heartbeat.
     pub(super) fn turned(&self, now: Instant) {
         if self.stall(now) >= TURN {
             self.late.fetch_add(1, Ordering::Relaxed);
@@ -34,13 +34,13 @@ impl Turns {
         self.last.store(millis(now), Ordering::Relaxed);
     }
 
-    /// For how long it should have turned and has not.
+    /// Present event-loop stall.
     pub(super) fn stall(&self, now: Instant) -> Duration {
         let since = millis(now).saturating_sub(self.last.load(Ordering::Relaxed));
         Duration::from_millis(since).saturating_sub(TURN)
     }
 
-    /// How often it was late.
+    /// Late heartbeats so far.
     pub(super) fn late(&self) -> u64 {
         self.late.load(Ordering::Relaxed)
     }

@@ -1,5 +1,5 @@
-//! TLS handshakes one after the other: each costs far more of a worker's time than a request, so that many at once
-//! would keep all callers waiting who are already served.
+//! TLS handshakes of a worker, one after the other: each costs far more CPU time than a request, and many at once would
+//! delay all established connections.
 
 use std::future::Future;
 use std::pin::pin;
@@ -7,18 +7,18 @@ use std::task::Poll;
 
 use tokio::sync::Semaphore;
 
-/// Whose turn it is on a worker.
+/// Scheduler of the handshakes of one worker.
 #[derive(Debug)]
 pub(super) struct Turns(Semaphore);
 
 impl Turns {
-    /// Nobody's yet.
+    /// A scheduler without any handshake.
     pub(super) fn new() -> Self {
         Self(Semaphore::new(1))
     }
 
-    /// Does some work, a step each time that it is this work's turn. Whoever else has something to do on the worker
-    /// does it between two steps.
+    /// Polls a future only in its turn, one step per turn. Other tasks of the worker run between two
+    /// steps.
     pub(super) async fn work<Work: Future>(&self, work: Work) -> Work::Output {
         let mut work = pin!(work);
         loop {

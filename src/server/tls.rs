@@ -1,4 +1,4 @@
-//! TLS towards callers: TLS 1.3 unless 1.2 is asked for, certificates chosen by name, replaced while connections live.
+//! TLS of listeners: TLS 1.3, and 1.2 where configured; certificates by SNI, replaced while connections live.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,38 +18,38 @@ use crate::config::raw::{self, ClientCertificate, TlsVersion};
 use crate::config::{Config, Problems};
 use crate::policy::client_certificates::{self, End};
 
-/// A ticket key is used for half of the 300 seconds in which a session can be resumed (docs/asapp.md, requirement 36).
+/// Lifetime of a ticket key in seconds: half of the 300 seconds in which a session can be resumed (docs/asapp.md, requirement 36).
 const TICKET_ROTATION: u32 = 150;
 
-/// The certificates of a listener, by name.
+/// Certificates of a listener, by DNS name.
 #[derive(Debug, Clone)]
 pub struct Certificates {
     default: Arc<CertifiedKey>,
     names: HashMap<String, Arc<CertifiedKey>>,
 }
 
-/// The certificates in force; they can be replaced.
+/// Certificates in force; replaceable.
 #[derive(Debug)]
 struct CertificateStore(ArcSwap<Certificates>);
 
-/// What of a listener's TLS can be replaced while it is open.
+/// Replaceable part of a listener's TLS.
 #[derive(Debug, Clone)]
 pub struct TlsStore {
     certificates: Arc<CertificateStore>,
-    /// Whose certificates are taken, where callers are asked for one.
+    /// Trust store for client certificates, where the listener asks for one.
     pub(crate) clients: Option<Arc<TrustStore>>,
 }
 
-/// TLS of a listener, read.
+/// TLS settings of a listener, with files read.
 pub struct ListenerTls {
     certificates: Certificates,
     minimum: TlsVersion,
     clients: Option<(Trust, ClientCertificate)>,
-    /// When its certificates, CAs and lists of revoked certificates end.
+    /// Expiry of its certificates, CAs and CRLs.
     pub ends: Vec<End>,
 }
 
-/// Reads the TLS of all listeners, in their order; `None` where something is wrong with one.
+/// Reads the TLS settings of all listeners, in order; `None` if there is a problem.
 pub fn read(config: &Config, problems: &mut Problems) -> Option<Vec<Option<ListenerTls>>> {
     let count = problems.len();
     let mut all = Vec::new();
@@ -136,7 +136,7 @@ fn dns_names(certificate: &X509Certificate<'_>) -> Vec<String> {
     names.collect()
 }
 
-/// The suites of docs/asapp.md, requirement 36: all have forward secrecy and authenticated encryption.
+/// Cipher suites (docs/asapp.md, requirement 36): all with forward secrecy and authenticated encryption.
 fn provider(minimum: TlsVersion) -> CryptoProvider {
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
     if minimum == TlsVersion::V12 {
@@ -146,7 +146,7 @@ fn provider(minimum: TlsVersion) -> CryptoProvider {
 }
 
 impl TlsStore {
-    /// From now on this counts: for new handshakes, and of callers' certificates also for connections that are open.
+    /// Replaces certificates for new handshakes, and trust in client certificates also for open connections.
     pub fn replace(&self, tls: ListenerTls) {
         self.certificates.0.store(Arc::new(tls.certificates));
         if let (Some(store), Some((trust, _))) = (&self.clients, tls.clients) {
@@ -168,10 +168,10 @@ impl ResolvesServerCert for CertificateStore {
 }
 
 impl ListenerTls {
-    /// The settings for a listener, and what of them can be replaced.
+    /// The rustls settings of the listener, and their replaceable part.
     ///
     /// # Errors
-    /// Where rustls refuses them.
+    /// If rustls rejects them.
     pub fn settings(self) -> Result<(ServerConfig, TlsStore), rustls::Error> {
         let versions: &[_] = match self.minimum {
             TlsVersion::V12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
@@ -202,7 +202,7 @@ impl ListenerTls {
     }
 }
 
-/// One ticket key. The library's own type hides behind a rotation of six hours; ours is shorter and goes on top.
+/// One ticket key. The library's own type hides behind a rotation of six hours; ours is shorter.
 #[derive(Debug)]
 struct Ticketer(Arc<dyn ProducesTickets>);
 

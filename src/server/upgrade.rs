@@ -1,11 +1,11 @@
-//! A new process takes over from the one that runs, so that an upgrade loses nothing.
+//! Upgrade without loss: a new process takes over sockets, state and connections from the running one.
 //!
-//! The new one has been told to take over. It reads and checks everything first, then asks over the operators' socket, and
-//! says who it is: the old one hands over to the same user, network namespace and configuration file only. It gets the listening sockets
-//! themselves: a socket that is closed takes with it the connections that wait there. Then it asks for what only one
-//! process can have, the file of the state; meanwhile connections wait in the kernel. Until the new one says that it
-//! serves, the old one can go on as if nothing had happened. Afterwards each connection goes over too, as soon as it has
-//! no request in flight.
+//! The new process has been started with `--upgrade`. It reads and checks everything first, then asks on the operators'
+//! socket, and identifies itself: the old process hands over to the same user, network namespace and configuration file
+//! only. The new process gets the listening sockets themselves: closing one would reset the connections in its backlog.
+//! Then it asks for the state file, which only one process can have; meanwhile connections wait in the kernel. Until
+//! the new process reports that it serves, the old one can go on as if nothing had happened. Afterwards each connection
+//! goes over too, once it has no request in flight.
 
 pub mod connection_handoff;
 pub mod lock_owner;
@@ -33,64 +33,64 @@ use crate::auth::tls::trust::TrustStore;
 use crate::gateway::connection::Shown;
 use lock_owner::Owner;
 
-/// What `Upgrade` says on the operators' socket.
+/// `Upgrade` protocol on the operators' socket.
 pub const PROTOCOL: &str = "wicketgate-handover";
 
-/// The field of a request to take over that says who asks.
+/// Request header with the identity of the new process.
 pub const SUCCESSOR: &str = "wicketgate-successor";
 
-/// How long the other process may take for a step: a large state is read in some seconds.
+/// Longest wait for a step of the other process: a large state takes seconds to read.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long the old process may take to say that it is there.
+/// Longest wait for the first answer of the old process.
 const GREETING: Duration = Duration::from_secs(3);
-/// No message is larger: a handshake carries at most 64 KiB of certificates.
+/// Most bytes of a message: a handshake carries at most 64 KiB of certificates.
 const MAX_MESSAGE: usize = 128 * 1024;
 
-/// What a socket listens for.
+/// Kind of listener that a socket belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
-    /// Callers.
+    /// Listener for callers.
     Callers,
-    /// Operators, over TCP.
+    /// Operators' TCP listener.
     Operators,
 }
 
-/// The sockets on which a process listens or could: its own, those of the process before it, or the service manager's.
+/// Listening sockets: of this process, of the one before it, or of the service manager.
 #[derive(Default)]
 pub struct Sockets {
     held: Vec<Held>,
-    /// The operators' Unix socket.
+    /// Operators' Unix socket.
     pub unix: Option<UnixListener>,
 }
 
 struct Held {
-    /// `None`: whatever its address is for.
+    /// `None`: any.
     role: Option<Role>,
-    /// As configured, so perhaps with port 0.
+    /// Address as configured, perhaps with port 0.
     configured: SocketAddr,
     socket: TcpListener,
 }
 
-/// A connection that goes over to the new process.
+/// Metadata of a connection that goes over to the new process.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Departure {
-    /// The caller.
+    /// Caller's address.
     pub address: IpAddr,
-    /// Whether it speaks TLS, which ends in the process that it came to first.
+    /// True for TLS, which ends in the process that accepted the connection.
     pub secure: bool,
-    /// The address of the listener that it came to.
+    /// Address of its listener.
     pub listener: SocketAddr,
-    /// Whether what goes over is the connection itself, and not a pipe to it.
+    /// True if the TCP connection itself goes over; false for a pipe to it.
     pub is_tcp: bool,
-    /// What the handshake showed, where the listener asks for a certificate.
+    /// Client certificate, where the listener asks for one.
     pub shown: Option<Told>,
 }
 
-/// What a handshake showed, for another process.
+/// Client certificate and SNI of a handshake, for another process.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Told {
     server_name: Option<String>,
-    /// The caller's certificates, the DER in base64.
+    /// Certificate chain, as DER in base64.
     pub(super) chain: Vec<String>,
 }
 
@@ -100,7 +100,7 @@ impl Told {
         Self { server_name: shown.server_name.as_deref().map(str::to_owned), chain }
     }
 
-    /// The same again. The certificate is held against what counts here before anything is answered.
+    /// The same in this process. The certificate is verified here before any response.
     pub(super) fn shown(&self, store: &Arc<TrustStore>) -> Shown {
         let chain: Vec<_> = self.chain.iter().filter_map(|der| Some(BASE64.decode(der).ok()?.into())).collect();
         let peer = Peer::again(&chain, Arc::clone(store));
@@ -113,31 +113,31 @@ enum Message {
     /// From the old process, with a socket each.
     Tcp(Role, SocketAddr),
     Unix,
-    /// From the old process: that was all.
+    /// From the old process: no more sockets.
     Prepare,
-    /// From the new process: everything is ready, but for what only one process can have.
+    /// From the new process: ready, except for the state file.
     Give,
-    /// From the old process: it is free.
+    /// From the old process: the state file is free.
     Given,
-    /// From the new process: it serves. This is its id.
+    /// From the new process: it serves; its process id.
     Serving(u32),
     /// From the old process, with a connection.
     Connection(Departure),
 }
 
-/// Why nobody takes over.
+/// Reason why a takeover failed.
 #[derive(Debug, thiserror::Error)]
 pub enum HandoverFault {
-    /// The other process is not there any more, or does not answer.
+    /// The other process is gone, or does not answer.
     #[error("the process that ran {0}")]
     Broken(String),
-    /// It does not want to.
+    /// The other process refuses.
     #[error(
         "the state is in use: {0}. It goes on as before; stop it first, or start without --upgrade and with another \
          `state.embedded.path`"
     )]
     Refused(String),
-    /// It said something else than expected.
+    /// Unexpected message.
     #[error("the other process is of a version that hands over differently: stop the old one first")]
     Confused,
 }
@@ -155,10 +155,10 @@ impl From<io::Error> for HandoverFault {
 }
 
 impl Sockets {
-    /// The sockets that the service manager has opened (`LISTEN_FDS`, see sd_listen_fds(3)).
+    /// Sockets from the service manager (`LISTEN_FDS`, see sd_listen_fds(3)).
     ///
     /// # Errors
-    /// Where one is no listening TCP socket.
+    /// If one is no listening TCP socket.
     pub fn of_service_manager() -> io::Result<Self> {
         let mut given = listenfd::ListenFd::from_env();
         let mut sockets = Self::default();
@@ -171,10 +171,10 @@ impl Sockets {
         Ok(sockets)
     }
 
-    /// Takes the sockets of an address as it is configured: all those that the kernel shares connections out among.
+    /// Takes all sockets of a configured address.
     ///
     /// # Errors
-    /// Where the machine does not say where a socket is.
+    /// If the address of a socket cannot be read.
     pub fn take(&mut self, role: Role, configured: SocketAddr) -> io::Result<Vec<TcpListener>> {
         let fits = |held: &Held| held.configured == configured && held.role.is_none_or(|of| of == role);
         // Several listeners may be configured with port 0: each has one address in truth.
@@ -187,15 +187,15 @@ impl Sockets {
         Ok(taken.into_iter().map(|held: Held| held.socket).collect())
     }
 
-    /// The addresses of those that nobody has taken.
+    /// Addresses of sockets that nobody has taken.
     pub fn left(&self) -> Vec<SocketAddr> {
         self.held.iter().map(|held| held.configured).collect()
     }
 
-    /// Holds on to these sockets of an address too.
+    /// Adds copies of the sockets of an address.
     ///
     /// # Errors
-    /// Where there is no descriptor left.
+    /// If there is no file descriptor left.
     pub fn hold(&mut self, role: Role, configured: SocketAddr, sockets: &[TcpListener]) -> io::Result<()> {
         for socket in sockets {
             self.held.push(Held { role: Some(role), configured, socket: socket.try_clone()? });
@@ -204,15 +204,15 @@ impl Sockets {
     }
 }
 
-/// The process that runs, as the new one sees it.
+/// The running process, as the new one sees it.
 pub struct Predecessor(UnixStream);
 
 impl Predecessor {
-    /// Asks the process that answers on this operators' socket for its sockets, as the one that this process is. `None`
-    /// where there is none.
+    /// Asks the process behind an operators' socket for its sockets; `own` identifies this process. `None` if no
+    /// process answers.
     ///
     /// # Errors
-    /// Where it does not hand over.
+    /// If it does not hand over.
     pub fn meet(path: &Path, own: &Owner) -> Result<Option<(Self, Sockets)>, HandoverFault> {
         let Ok(mut stream) = UnixStream::connect(path) else { return Ok(None) };
         lock_owner::vouch(path, &stream)?;
@@ -238,10 +238,10 @@ impl Predecessor {
         }
     }
 
-    /// Returns once the other process has let go of what only one can have.
+    /// Waits until the other process has released the state file.
     ///
     /// # Errors
-    /// Where it does not.
+    /// If it does not.
     pub fn give(&self) -> Result<(), HandoverFault> {
         send(&self.0, &Message::Give, None)?;
         match receive(&self.0)? {
@@ -250,10 +250,10 @@ impl Predecessor {
         }
     }
 
-    /// Tells it that this process serves. From now on it sends its connections, for as long as it has some.
+    /// Tells it that this process serves. From then on it sends its connections.
     ///
     /// # Errors
-    /// Where it is not there any more.
+    /// If it is gone.
     pub fn serving(self, mut arrived: impl FnMut(Departure, OwnedFd) + Send + 'static) -> Result<(), HandoverFault> {
         send(&self.0, &Message::Serving(std::process::id()), None)?;
         self.0.set_read_timeout(None)?;
@@ -275,10 +275,10 @@ impl Successor {
         Self(stream)
     }
 
-    /// Shows it the sockets of this process, and waits until it is ready to take over.
+    /// Sends the sockets of this process, and waits until the new one is ready to take over.
     ///
     /// # Errors
-    /// Where it gives up.
+    /// If it gives up.
     pub async fn prepare(&mut self, sockets: &Sockets) -> Result<(), HandoverFault> {
         for held in &sockets.held {
             let role = held.role.unwrap_or(Role::Callers);
@@ -294,10 +294,10 @@ impl Successor {
         }
     }
 
-    /// Tells it that it may open what only one process can have, and waits until it serves; its process id.
+    /// Tells it that the state file is free, and waits until it serves; returns its process id.
     ///
     /// # Errors
-    /// Where it gives up: then it has changed nothing.
+    /// If it gives up, without having changed anything.
     pub async fn given(&mut self) -> Result<u32, HandoverFault> {
         self.send(&Message::Given, None).await?;
         match self.receive().await? {
@@ -309,7 +309,7 @@ impl Successor {
     /// Sends it a connection.
     ///
     /// # Errors
-    /// Where it is not there any more.
+    /// If it is gone.
     pub async fn send_connection(&self, departure: Departure, connection: OwnedFd) -> io::Result<()> {
         self.send(&Message::Connection(departure), Some(connection.as_fd())).await
     }
@@ -335,7 +335,7 @@ impl Successor {
     }
 }
 
-/// Reads the answer to the request for a handover, and not one byte more.
+/// Reads the response to the request for a handover, and not one byte more.
 fn greeting(stream: &mut UnixStream) -> Result<(), HandoverFault> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") && head.len() < MAX_MESSAGE {
@@ -352,7 +352,7 @@ fn greeting(stream: &mut UnixStream) -> Result<(), HandoverFault> {
     Err(HandoverFault::Refused(told["error"].as_str().unwrap_or("it says nothing more").to_owned()))
 }
 
-/// Its length in four bytes, and the message: a descriptor comes with the first byte.
+/// Length in four bytes, and the message. The file descriptor goes with the first byte.
 fn encoded(message: &Message) -> io::Result<Vec<u8>> {
     let text = serde_json::to_vec(message)?;
     let length = u32::try_from(text.len()).map_err(io::Error::other)?;

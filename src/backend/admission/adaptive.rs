@@ -1,40 +1,40 @@
-//! How many requests a backend takes at once, learnt from how long its answers take: a backend that becomes slow gets
-//! fewer, and who comes above that is told so at once, before a queue grows that nobody's patience outlives.
+//! Adaptive concurrency limit, learnt from response times: a backend that becomes slow gets fewer requests, and those
+//! above the limit are refused at once, before a queue grows that no client waits for.
 //!
-//! Every tenth of a second the mean of the answers is held against the time that answers take when nothing waits. Up
-//! to twice that is fine, and the limit grows by its square root where it is made use of; beyond, it shrinks in
-//! proportion. An answer that does not come shrinks it too.
+//! Every 100 ms the mean response time is compared with the baseline, the time without queueing. Up to twice the
+//! baseline the limit grows by its square root, if it is used; beyond, it shrinks in proportion. Failed requests shrink
+//! it too.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long is looked before something is decided.
+/// Shortest measuring window.
 const WINDOW: Duration = Duration::from_millis(100);
-/// And how many answers.
+/// Fewest responses in a window.
 const ANSWERS: u32 = 10;
-/// How many times the usual time is fine.
+/// Multiple of the baseline that is still fine.
 const TOLERANCE: f64 = 2.0;
-/// How much of what one window says is followed.
+/// Smoothing: weight of one window.
 const STEP: f64 = 0.2;
-/// How fast a time that has become longer for good becomes the usual one, for each window.
+/// Drift of the baseline towards a longer mean, for each window.
 const DRIFT: f64 = 0.001;
-/// The limit of a backend, shared by all workers.
+/// Adaptive limit of one backend, shared by all workers.
 #[derive(Debug)]
 pub struct Adaptive {
-    /// The least and the most that it can be.
+    /// Least and greatest limit.
     bounds: (usize, usize),
     limit: AtomicUsize,
     learned: Mutex<Learned>,
 }
 
-/// What has been learnt.
+/// State of the estimate.
 #[derive(Debug)]
 struct Learned {
     min: f64,
     max: f64,
     limit: f64,
-    /// The usual time of an answer, in seconds.
+    /// Baseline response time in seconds.
     usual: Option<f64>,
     window: Window,
 }
@@ -43,31 +43,31 @@ struct Learned {
 struct Window {
     begun: Instant,
     answers: u32,
-    /// Of all answers, in seconds.
+    /// Sum of response times, in seconds.
     time: f64,
     failures: u32,
-    /// The most requests that were in flight.
+    /// Most requests in flight.
     busiest: usize,
 }
 
 impl Adaptive {
-    /// Between these limits; it begins with the greater.
+    /// A limit between `min` and `max`; starts at `max`.
     pub fn new(min: usize, max: usize, now: Instant) -> Self {
         let learned = Learned::new(min, max, now);
         Self { bounds: (min, max), limit: AtomicUsize::new(max), learned: Mutex::new(learned) }
     }
 
-    /// Whether these are its limits.
+    /// True if these are its bounds.
     pub fn is_between(&self, min: usize, max: usize) -> bool {
         self.bounds == (min, max)
     }
 
-    /// How many requests it takes at once now.
+    /// Concurrency limit at present.
     pub fn limit(&self) -> usize {
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// An answer took so long while so many requests were in flight; `None`: none came.
+    /// Adds a response time, seen with `in_flight` requests in flight; `None`: there was no response.
     pub fn answered(&self, now: Instant, time: Option<Duration>, in_flight: usize) {
         let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
         learned.answered(now, time, in_flight);

@@ -1,54 +1,54 @@
-//! The circuit to a backend: open while it does not answer at all, so that callers are told at once and it can recover.
+//! Circuit breaker of a backend: open while it does not answer, so that requests fail fast and it can recover.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::backend::clock::whole_millis;
 
-/// When the circuit opens, and for how long.
+/// Circuit breaker settings.
 #[derive(Debug, Clone, Copy)]
 pub struct CircuitRule {
-    /// After how many requests in a row without an answer; 0: never.
+    /// Failures in a row that open the circuit; 0: it never opens.
     pub failures: u32,
-    /// For how long; then one request shows whether it closes.
+    /// Time in the open state; then one trial request decides.
     pub pause: Duration,
 }
 
-/// A request that could show whether a backend answers again.
+/// Kind of a trial request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Try {
-    /// All of it is at hand.
+    /// The whole request is at hand.
     Complete,
-    /// Its body still comes.
+    /// The body still arrives.
     Upload,
 }
 
-/// A circuit. Times are those of [`millis`](crate::backend::clock::millis).
+/// Circuit breaker. Times are those of [`millis`](crate::backend::clock::millis).
 #[derive(Debug, Default)]
 pub struct Circuit {
     failures: AtomicU32,
-    /// 0: it is closed. Otherwise when the next request may try.
+    /// 0: closed. Otherwise the time of the next trial request.
     open_until: AtomicU64,
-    /// When the backend answered last, give or take [`GRAIN`].
+    /// Time of the last response, to within [`GRAIN`].
     answered: AtomicU64,
 }
 
-/// Answers so close together, in milliseconds, are noted once: what all workers write is dear.
+/// Granularity of response times, in milliseconds: an atomic that all workers write is expensive.
 const GRAIN: u64 = 20;
 
 impl Circuit {
-    /// Whether it is open.
+    /// True if the circuit is open.
     pub fn is_open(&self) -> bool {
         self.open_until.load(Ordering::Relaxed) != 0
     }
 
-    /// How long it certainly stays open.
+    /// Least time until the next trial request.
     pub(in crate::backend) fn left(&self, now: u64) -> Duration {
         Duration::from_millis(self.open_until.load(Ordering::Relaxed).saturating_sub(now))
     }
 
-    /// Whether a request would pass. While it is open one does after each pause: one that is complete, for a caller that
-    /// sends its body slowly would keep it open for all. Where there is no other, an upload does after two pauses.
+    /// True if a request would pass. While the circuit is open one complete request passes after each pause; an upload,
+    /// which a slow caller could hold open for all, only after two pauses.
     pub(in crate::backend) fn is_due(&self, rule: &CircuitRule, try_by: Try, now: u64) -> bool {
         let until = self.open_until.load(Ordering::Relaxed);
         let due = match try_by {
@@ -58,7 +58,7 @@ impl Circuit {
         until == 0 || due <= now
     }
 
-    /// Whether this request passes: of those that would at the same time only the first does.
+    /// True if this request passes: of several at the same time only the first does.
     pub(in crate::backend) fn lets_pass(&self, rule: &CircuitRule, try_by: Try, now: u64) -> bool {
         let until = self.open_until.load(Ordering::Relaxed);
         if until == 0 {
@@ -69,19 +69,19 @@ impl Circuit {
             && self.open_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// Whether the backend has answered somebody since then: a page may be slow, but it is there.
+    /// True if the backend has answered any request since `time`: one slow page is no failure.
     pub(in crate::backend) fn has_answered_since(&self, time: u64) -> bool {
         self.answered.load(Ordering::Relaxed) > time
     }
 
-    /// The backend answered now.
+    /// Records a response.
     pub(in crate::backend) fn note_answer(&self, now: u64) {
         if now > self.answered.load(Ordering::Relaxed) + GRAIN {
             self.answered.store(now, Ordering::Relaxed);
         }
     }
 
-    /// The backend answered: whether that closed it.
+    /// Counts a success; returns whether it closed the circuit.
     pub(in crate::backend) fn succeeded(&self) -> bool {
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
@@ -89,7 +89,7 @@ impl Circuit {
         self.is_open() && self.open_until.swap(0, Ordering::Relaxed) != 0
     }
 
-    /// The backend did not answer: whether that opened it.
+    /// Counts a failure; returns whether it opened the circuit.
     pub(in crate::backend) fn failed(&self, rule: &CircuitRule, now: u64) -> bool {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if rule.failures == 0 || failures < rule.failures {

@@ -1,15 +1,15 @@
-//! How many requests are sent to a backend again: a share of all, so that a failing backend is not asked twice as much.
+//! Retry budget: retries are limited to a share of requests, so that a failing backend does not get twice the load.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// How long requests and repetitions are counted together, in milliseconds.
+/// Window of the budget, in milliseconds.
 const WINDOW: u64 = 10_000;
 
-/// So many repetitions are always allowed in a window: with few requests a share of them is nothing.
+/// Retries that are always allowed in a window: a share of few requests is nothing.
 const ALWAYS: u64 = 10;
 
-/// The repetitions of requests to one backend.
+/// Retries to one backend.
 #[derive(Debug, Default)]
 pub struct Repeats {
     window: Mutex<Window>,
@@ -19,19 +19,19 @@ pub struct Repeats {
 #[derive(Debug, Default)]
 struct Window {
     since: u64,
-    /// How many requests had begun when it began.
+    /// Requests started before the window.
     begun: u64,
     repeats: u64,
 }
 
 impl Repeats {
-    /// How many there were.
+    /// Retries so far.
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Whether one more is within so many percent of all requests. `begun` counts requests from some number on, and
-    /// `now` is in milliseconds.
+    /// True if one more retry is within `percent` of requests; takes it. `begun` is the count of requests started,
+    /// which may wrap, and `now` is in milliseconds.
     pub(in crate::backend) fn allow(&self, percent: u32, begun: u32, now: u64) -> bool {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         if window.since == 0 || now.saturating_sub(window.since) >= WINDOW {

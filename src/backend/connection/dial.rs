@@ -1,4 +1,4 @@
-//! A new connection to a server: TCP or a unix socket, and TLS where it is configured.
+//! Dials a server: TCP or a Unix socket, the PROXY protocol header, and TLS.
 
 use std::io;
 use std::net::IpAddr;
@@ -14,17 +14,17 @@ use crate::backend::endpoints::servers::{Place, Server};
 use crate::backend::fault::{Doing, Fault};
 use crate::socket::Socket;
 
-/// A connection that is ready for HTTP.
+/// Connection that is ready for HTTP.
 pub(in crate::backend) enum Wire {
     Tcp(Socket),
     Tls(Box<TlsStream<Socket>>),
     Unix(UnixStream),
 }
 
-/// Connects. Where the server wants to know for whom, it is told before all else: `caller`, or the gateway itself.
+/// Connects. The PROXY protocol header, where it is configured, names `caller`, or the gateway itself.
 ///
 /// # Errors
-/// [`Failure::Connect`] or [`Failure::Tls`], also where it takes longer than `until`.
+/// [`Failure::Connect`] or [`Failure::Tls`], also if it takes longer than `until`.
 pub(in crate::backend) async fn dial(server: &Server, caller: Option<IpAddr>, until: Instant) -> Result<Wire, Fault> {
     let stream = match within(until, connected(server, caller)).await {
         Ok(Wire::Tcp(stream)) => stream,
@@ -48,7 +48,7 @@ async fn connected(server: &Server, caller: Option<IpAddr>) -> io::Result<Wire> 
     Ok(Wire::Tcp(Socket(stream)))
 }
 
-/// What comes of this in time.
+/// Output of a future, or an error after `until`.
 async fn within<T>(until: Instant, doing: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let late = || io::Error::new(io::ErrorKind::TimedOut, "timed out (connect_timeout)");
     timeout_at(until, doing).await.unwrap_or_else(|_| Err(late()))

@@ -1,8 +1,8 @@
-//! The frames of an HTTP/2 server without those that say nothing.
+//! Removes empty DATA frames from what an HTTP/2 server sends.
 //!
-//! A server may send DATA frames that are empty and do not end their stream, and some do before trailers or with each
-//! flush. The HTTP library counts them over the life of a connection, takes the hundred and first for an attack, and ends
-//! the connection with all exchanges on it. They carry nothing and cost nothing of a window, so they are left out.
+//! A server may send empty DATA frames without END_STREAM, and some do before trailers or with each flush. The HTTP
+//! library counts them over the life of a connection, takes the 101st for an attack, and ends the connection with all
+//! its streams. They carry nothing and use no flow-control window, so they are removed.
 
 use std::io;
 use std::pin::Pin;
@@ -10,22 +10,22 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The length of the header of a frame (RFC 9113 section 4.1).
+/// Length of a frame header (RFC 9113 section 4.1).
 const HEADER: usize = 9;
-/// The type of DATA frames, and their flag END_STREAM (RFC 9113 section 6.1).
+/// Type of DATA frames, and their flag END_STREAM (RFC 9113 section 6.1).
 const DATA: u8 = 0x0;
 const END_STREAM: u8 = 0x1;
 
-/// A stream of bytes to and from a server that speaks HTTP/2.
+/// Byte stream of an HTTP/2 connection without empty DATA frames.
 pub(super) struct WithoutEmptyData<IO> {
     io: IO,
-    /// What is left of the payload of a frame.
+    /// Bytes left of the payload of a frame.
     rest: usize,
-    /// A header that came in parts.
+    /// Frame header that arrived in parts.
     header: [u8; HEADER],
-    /// How much of it has come.
+    /// Bytes of the header that have arrived.
     come: usize,
-    /// How much of it has been handed on, once it has come.
+    /// Bytes of the complete header that have been passed on.
     given: usize,
 }
 
@@ -34,7 +34,7 @@ impl<IO> WithoutEmptyData<IO> {
         Self { io, rest: 0, header: [0; HEADER], come: 0, given: 0 }
     }
 
-    /// Moves what is not left out of `bytes` to their beginning: how much that is.
+    /// Moves the bytes to keep to the beginning of `bytes`; returns their length.
     fn sift(&mut self, bytes: &mut [u8]) -> usize {
         let (mut at, mut kept) = (0, 0);
         while at < bytes.len() {

@@ -1,8 +1,8 @@
-//! A connection to a server, read on after it could no longer be written to.
+//! Reads on from a connection that can no longer be written to.
 //!
-//! A server may answer before it has read the whole request, and close (RFC 9112 section 9.5). Then the next write fails,
-//! while the answer may still be waiting to be read. The HTTP library takes a failed write for the end of everything; so
-//! it is not told of it, what it writes from then on is thrown away, and it sees the end where reading ends.
+//! A server may respond before it has read the whole request, and close (RFC 9112 section 9.5). Then the next write
+//! fails while the response may still wait to be read. The HTTP library would end the exchange at a failed write; so
+//! the error is hidden, later writes are discarded, and the connection ends at the end of reading.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,15 +12,15 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream of bytes to and from a server.
+/// Byte stream to a server; write errors are hidden.
 pub(super) struct BackendIo<IO> {
     io: IO,
     signs: Arc<Signs>,
-    /// Why nothing can be written any more.
+    /// The write error, if there was one.
     lost: Option<io::ErrorKind>,
 }
 
-/// What has been seen on a connection.
+/// State of a connection, shared with its stream.
 #[derive(Debug, Default)]
 pub(super) struct Signs {
     heard: AtomicBool,
@@ -28,29 +28,29 @@ pub(super) struct Signs {
 }
 
 impl Signs {
-    /// Begins to listen anew.
+    /// Forgets received bytes: a new exchange begins.
     pub(super) fn clear_heard(&self) {
         self.heard.store(false, Ordering::Relaxed);
     }
 
-    /// Whether the server has said anything since.
+    /// True if the server has sent anything since.
     pub(super) fn has_heard(&self) -> bool {
         self.heard.load(Ordering::Relaxed)
     }
 
-    /// Whether nothing can be sent on it any more.
+    /// True if nothing can be sent any more.
     pub(super) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
     }
 }
 
 impl<IO> BackendIo<IO> {
-    /// Puts its signs where `signs` are.
+    /// Wraps a stream; its state goes to `signs`.
     pub(in crate::backend) fn new(io: IO, signs: Arc<Signs>) -> Self {
         Self { io, signs, lost: None }
     }
 
-    /// Takes a failed write for one of so many bytes.
+    /// Replaces a failed write by a successful one.
     fn forgiven<T>(&mut self, written: Poll<io::Result<T>>, instead: T) -> Poll<io::Result<T>> {
         match written {
             Poll::Ready(Err(error)) => {
@@ -131,7 +131,7 @@ mod tests {
 
     use super::*;
 
-    /// What a server had said before it reset the connection.
+    /// Bytes that a server sent before it reset the connection.
     struct Reset(&'static [u8]);
 
     impl AsyncRead for Reset {

@@ -1,7 +1,7 @@
-//! One connection to a backend's server, driven by whoever waits for what comes on it.
+//! HTTP/1.1 connection to a server, driven by the request that uses it.
 //!
-//! The HTTP library gives a handle and a future that moves the bytes, which usually runs as a task of its own. Here
-//! the request that has the connection polls that future itself, so that an exchange costs no change of task.
+//! The HTTP library gives a handle and a future that moves the bytes and usually runs as its own task. Here the request
+//! that has the connection polls that future itself, so that an exchange costs no task switch.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -27,30 +27,30 @@ use crate::backend::endpoints::servers::Server;
 use crate::backend::fault::{Causes, Doing, Fault};
 use crate::body_stream::{Progress, RequestBody};
 
-/// Bounds what a backend can make us buffer for one connection.
+/// Read buffer limit of one connection, in bytes.
 const MAX_BUFFER: usize = 64 * 1024;
 
-/// A connection.
+/// HTTP/1.1 connection.
 pub(in crate::backend) struct Link {
     sender: SendRequest<RequestBody>,
     driver: Driver,
     signs: Arc<Signs>,
 }
 
-/// Who moves the bytes.
+/// Driver of a connection: it moves the bytes.
 enum Driver {
-    /// Whoever polls the link.
+    /// Driven by whoever polls the connection.
     Here(Pin<Box<dyn Future<Output = ()>>>),
-    /// A task of its own.
+    /// Driven by a task of its own.
     Task(Option<Rest>),
-    /// Nobody: the connection has ended.
+    /// The connection has ended.
     Over,
 }
 
-/// The rest of an upload, which goes on by itself after its answer has begun: ended when dropped.
+/// Rest of an upload that goes on after its response has begun; ended on drop.
 struct Rest {
     progress: Rc<Progress>,
-    /// How much of it had come when it was last looked.
+    /// Bytes that had arrived at the last look.
     known: u64,
     task: AbortHandle,
 }
@@ -62,7 +62,7 @@ impl Drop for Rest {
 }
 
 impl Link {
-    /// Connects within this time; `caller` is told to servers that want to know.
+    /// Connects until `until`; `caller` goes into the PROXY protocol header.
     ///
     /// # Errors
     /// [`Failure::Connect`], [`Failure::Tls`] or [`Failure::Broken`].
@@ -99,10 +99,10 @@ impl Link {
         Ok(Self { sender, driver: Driver::Here(driver), signs })
     }
 
-    /// Sends a request and waits for the head of the response.
+    /// Sends a request and waits for the response head.
     ///
     /// # Errors
-    /// What went wrong, with the request where none of it was sent.
+    /// The error, with the request if none of it was sent.
     pub(in crate::backend) async fn exchange(
         &mut self,
         request: &mut Option<Request<RequestBody>>,
@@ -130,12 +130,12 @@ impl Link {
         Ok(response)
     }
 
-    /// What it means that the last exchange failed.
+    /// Kind of failure of the last exchange: malformed if the server had sent anything.
     pub(in crate::backend) fn failure(&self) -> Failure {
         if self.signs.has_heard() { Failure::Malformed } else { Failure::Broken }
     }
 
-    /// Moves bytes until `wanted` is ready.
+    /// Drives the connection until `wanted` is ready.
     pub(in crate::backend) fn poll_until<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -144,12 +144,12 @@ impl Link {
         self.driver.poll_until(context, wanted)
     }
 
-    /// Moves what can be moved now, and wakes nobody for what comes later.
+    /// Drives the connection once, without waking anybody later.
     pub(in crate::backend) fn settle(&mut self) {
         self.driver.settle();
     }
 
-    /// Whether the rest of an upload has moved since this was last asked, or waits for its caller.
+    /// True if the rest of an upload has moved since the last call, or waits for its caller.
     pub(in crate::backend) fn is_uploading(&mut self) -> bool {
         match &mut self.driver {
             Driver::Task(Some(rest)) => rest.progress.goes_on(&mut rest.known) && !rest.progress.is_over(),
@@ -157,12 +157,12 @@ impl Link {
         }
     }
 
-    /// Whether it can take a request now.
+    /// True if it can take a request now.
     pub(in crate::backend) fn is_ready(&self) -> bool {
         !self.is_closed() && self.sender.is_ready()
     }
 
-    /// Whether it has ended.
+    /// True if it has ended.
     pub(in crate::backend) fn is_closed(&self) -> bool {
         matches!(self.driver, Driver::Over) || self.sender.is_closed() || self.signs.is_lost()
     }
@@ -184,8 +184,8 @@ impl Driver {
         });
     }
 
-    /// Polls the connection, then what it is to bring. What is brought during that poll needs to wake nobody, so it is
-    /// asked for quietly first; only where nothing came does the connection learn whom to wake.
+    /// Polls the connection, then `wanted`. What becomes ready during that poll needs no wake-up, so `wanted` is polled
+    /// without a waker first; only if it is not ready does the connection learn whom to wake.
     fn poll_until<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -205,7 +205,7 @@ impl Driver {
         quietly(wanted)
     }
 
-    /// Goes on by itself: with the rest of this upload, or for as long as the connection does.
+    /// Moves the connection to a task of its own: for the rest of an upload, or until its end.
     fn detach(&mut self, upload: Option<Rc<Progress>>) {
         if let Self::Here(_) = self
             && let Self::Here(connection) = std::mem::replace(self, Self::Task(None))
@@ -216,7 +216,7 @@ impl Driver {
     }
 }
 
-/// Polls without a waker, so also without the runtime's budget: whoever has used it up would wait to be woken.
+/// Polls without a waker, and so without the runtime's coop budget: whoever has used it up would wait for a wake-up.
 fn quietly<T>(poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
     pin!(unconstrained(std::future::poll_fn(poll))).poll(&mut Context::from_waker(Waker::noop()))
 }

@@ -1,4 +1,4 @@
-//! An HTTP/2 connection to a server: the requests of a worker share it.
+//! HTTP/2 connection to a server, shared by the requests of a worker.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
@@ -29,23 +29,23 @@ use crate::backend::endpoints::servers::Server;
 use crate::backend::fault::{Causes, Doing, Fault};
 use crate::body_stream::{Broken, RequestBody};
 
-/// How often a connection is asked for a sign of life while requests wait on it, and for how long.
+/// Interval of keep-alive PINGs while streams are open, and the wait for their ACK.
 const PING: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// How much of an answer that is not read is taken.
+/// Flow-control window of a stream, in bytes.
 const STREAM_WINDOW: u32 = 256 * 1024;
 
-/// All that there can be (RFC 9113 section 6.9.1): each stream has its own window, and those whose answers are not read
-/// take nothing from the others.
+/// Greatest flow-control window of a connection (RFC 9113 section 6.9.1): each stream has its own window, and responses
+/// that are not read take nothing from the others.
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 
-/// Bounds the head of an answer, as by HTTP/1.1.
+/// Limit of a response head in bytes, as with HTTP/1.1.
 const MAX_BUFFER: u32 = 64 * 1024;
 
-/// Stands for a limit of streams that the server has not told yet.
+/// Stands for a stream limit that the server has not sent yet.
 const UNTOLD: usize = usize::MAX - 1;
 
-/// A connection.
+/// HTTP/2 connection.
 #[derive(Clone)]
 pub(in crate::backend) struct Channel {
     sender: SendRequest<UploadBody>,
@@ -53,30 +53,30 @@ pub(in crate::backend) struct Channel {
     capacity: Rc<Capacity>,
 }
 
-/// The streams of a connection.
+/// Streams of a connection, and their limit.
 struct Capacity {
-    /// How many are open, or about to be.
+    /// Open streams, or about to be.
     open: Cell<usize>,
-    /// How many the server allowed when it was last looked.
+    /// Stream limit at the last look.
     allowed: Cell<usize>,
     limit: OnceCell<Weak<dyn Limit>>,
     waiters: Rc<Waiters>,
-    /// For how many looks none was open.
+    /// Looks in a row without an open stream.
     unused: Cell<u32>,
-    /// Whether its end has been counted as a failure of the server.
+    /// True once its end has been counted as a failure of the server.
     is_blamed: Cell<bool>,
 }
 
-/// A stream of a connection, counted until this is dropped.
+/// One stream; counted until dropped.
 pub(in crate::backend) struct StreamPermit(Rc<Capacity>);
 
-/// The body of a request, which holds its stream too.
+/// Request body that holds its stream.
 pub(super) struct UploadBody {
     body: RequestBody,
     _stream: Rc<StreamPermit>,
 }
 
-/// A connection that knows how many streams its server allows.
+/// Access to the server's stream limit.
 trait Limit {
     fn limit(&self) -> usize;
 }
@@ -91,7 +91,7 @@ where
 }
 
 impl Capacity {
-    /// How many streams the server allows now (SETTINGS_MAX_CONCURRENT_STREAMS); none once the connection has ended.
+    /// Present stream limit of the server (SETTINGS_MAX_CONCURRENT_STREAMS); 0 once the connection has ended.
     fn allowed(&self) -> usize {
         let limit = self.limit.get().and_then(Weak::upgrade);
         limit.map_or(0, |limit| limit.limit())
@@ -101,7 +101,7 @@ impl Capacity {
         self.allowed.get() != UNTOLD
     }
 
-    /// Tells whoever waits where there has become more.
+    /// Wakes all waiters if the limit has changed.
     fn look(&self) {
         let before = self.allowed.get();
         if before != UNTOLD && self.waiters.are_none() {
@@ -124,8 +124,8 @@ impl Drop for StreamPermit {
 }
 
 impl Channel {
-    /// Connects within this time, and waits for the server's first word: it says how many streams it allows (RFC 9113
-    /// section 3.4).
+    /// Connects, and waits for the server's SETTINGS (RFC 9113 section 3.4), which hold the stream limit. Both until
+    /// `until`.
     ///
     /// # Errors
     /// [`Failure::Connect`], [`Failure::Tls`] or [`Failure::Broken`].
@@ -192,12 +192,12 @@ impl Channel {
         if channel.is_open() { Ok(channel) } else { Err(broken(&"the connection ended before HTTP/2 began")) }
     }
 
-    /// Whether it takes requests.
+    /// True if it takes requests.
     pub(in crate::backend) fn is_open(&self) -> bool {
         self.sender.is_ready() && !self.signs.is_lost()
     }
 
-    /// A stream, where the server allows one more.
+    /// A stream, if the limit allows one more.
     pub(in crate::backend) fn permit(&self) -> Option<Rc<StreamPermit>> {
         let open = self.capacity.open.get();
         if open >= self.capacity.allowed() {
@@ -208,22 +208,22 @@ impl Channel {
         Some(Rc::new(StreamPermit(Rc::clone(&self.capacity))))
     }
 
-    /// For how many looks, this one included, no stream was open.
+    /// Looks in a row without an open stream, this one included.
     pub(super) fn unused(&self) -> u32 {
         let capacity = &self.capacity;
         capacity.unused.set(if capacity.open.get() == 0 { capacity.unused.get() + 1 } else { 0 });
         capacity.unused.get()
     }
 
-    /// Whether this is the first time that it is asked: one end of a connection is one failure, however many streams it had.
+    /// True at the first call: the end of a connection is one failure, however many streams it had.
     pub(in crate::backend) fn is_first_to_blame(&self) -> bool {
         !self.capacity.is_blamed.replace(true)
     }
 
-    /// Sends a request and waits for the head of the response.
+    /// Sends a request and waits for the response head.
     ///
     /// # Errors
-    /// What went wrong. The request is given back where none of it was sent.
+    /// The error. The request is put back if none of it was sent.
     pub(in crate::backend) async fn exchange(
         &mut self,
         request: &mut Option<Request<RequestBody>>,
@@ -257,7 +257,7 @@ impl Body for UploadBody {
     }
 }
 
-/// Says in HTTP/2 what was said in HTTP/1.1 (RFC 9113 section 8.3.1). Twice does no harm.
+/// Rewrites an HTTP/1.1 request as HTTP/2 (RFC 9113 section 8.3.1). Idempotent.
 fn rewrite(request: &mut Request<RequestBody>, is_secure: bool) {
     *request.version_mut() = Version::HTTP_2;
     let host = request.headers_mut().remove(header::HOST);
@@ -273,8 +273,8 @@ fn rewrite(request: &mut Request<RequestBody>, is_secure: bool) {
     request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
 }
 
-/// What it means that an exchange failed: a server that resets one stream, or says what no HTTP/2 is, is there; and what the
-/// library does not send is not its fault.
+/// Kind of failure of an exchange. A server that resets one stream or breaks the protocol is there; an error of the
+/// library before sending is not the server's.
 pub(in crate::backend) fn failure_of(error: &hyper::Error) -> Failure {
     let connection_stands = error.is_user() || h2_error(error).is_some_and(|error| !error.is_io());
     match is_refused(error) {
@@ -288,7 +288,7 @@ fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
     std::error::Error::source(error).and_then(|source| source.downcast_ref())
 }
 
-/// Whether the server says that it has not looked at the request (RFC 9113 section 8.7).
+/// True if the server did not process the request (RFC 9113 section 8.7).
 pub(in crate::backend) fn is_refused(error: &hyper::Error) -> bool {
     h2_error(error).is_some_and(|error| {
         error.is_remote()
@@ -297,7 +297,7 @@ pub(in crate::backend) fn is_refused(error: &hyper::Error) -> bool {
     })
 }
 
-/// Runs what a connection needs as tasks of this worker, and looks after each turn whether there is room for more.
+/// Runs the tasks of a connection on this worker, and checks the stream limit after each poll.
 #[derive(Clone)]
 struct LocalExecutor(Rc<Capacity>);
 

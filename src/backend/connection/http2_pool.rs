@@ -1,8 +1,8 @@
-//! A worker's HTTP/2 connections to a server, and who waits for a stream on one of them.
+//! A worker's HTTP/2 connections to one server, and the queue for their streams.
 //!
-//! A server says how many streams it allows on a connection. What comes above that would wait within the HTTP library,
-//! where nobody sees it and its time runs; so it is not sent: another connection is opened for it, and above
-//! `max_connections` it waits in the queue of the backend.
+//! A server limits the streams of a connection. A request above that limit would wait within the HTTP library, unseen
+//! and with its timeout running; so it is held back: another connection is opened for it, and above `max_connections`
+//! it waits in the queue of the backend.
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
@@ -18,25 +18,25 @@ use crate::backend::endpoints::servers::Server;
 use crate::backend::fault::Fault;
 use crate::backend::{Backend, Failure};
 
-/// For how many looks a connection may be unused while there are others.
+/// Reaps in a row without a stream after which a connection is closed, unless it is the only one.
 const MAX_UNUSED: u32 = 30;
 
-/// The connections.
+/// HTTP/2 connections to one server.
 #[derive(Default)]
 pub(in crate::backend) struct Channels {
     all: RefCell<Vec<Channel>>,
-    /// Held by whoever opens one.
+    /// Held while a connection is opened.
     opening: Mutex<()>,
-    /// Until when no further one is opened, because that failed.
+    /// Time until which no further connection is opened, because one failed.
     closed_until: Cell<Option<Instant>>,
     waiters: Rc<Waiters>,
 }
 
-/// A stream that a request may have, and its connection.
+/// A stream, and its connection.
 pub(in crate::backend) struct Grant {
     pub(in crate::backend) channel: Channel,
     pub(in crate::backend) stream: Rc<StreamPermit>,
-    /// Whether the connection had been there before.
+    /// True if the connection had been there before.
     pub(in crate::backend) reused: bool,
 }
 
@@ -52,8 +52,8 @@ impl Channels {
     /// A stream, on a further connection or after waiting for one.
     ///
     /// # Errors
-    /// Those of [`Channel::connect`] where there is no connection, and [`Failure::Overload`] where the queue is full, there
-    /// is none, or its time is over.
+    /// The errors of [`Channel::connect`] if there is no connection, and [`Failure::Overload`] if the queue is full, there is
+    /// none, or the wait times out.
     pub(in crate::backend) async fn wait(&self, backend: &Backend, server: &Server) -> Result<Grant, Fault> {
         let start = Instant::now();
         let _waiter = self.waiters.enter();
@@ -78,8 +78,8 @@ impl Channels {
         }
     }
 
-    /// A stream on a connection that is opened now, by this request or by one before it; `None` where no further one may be
-    /// opened, or where that failed while there are others.
+    /// A stream on a new connection, opened by this request or by one before it; `None` if no further one may be
+    /// opened, or if that failed while there are others.
     async fn opened(&self, backend: &Backend, server: &Server, until: Instant) -> Result<Option<Grant>, Fault> {
         while self.may_open(backend) {
             let mut changed = pin!(self.waiters.changed());
@@ -122,7 +122,7 @@ impl Channels {
         count == 0 || count < backend.max_connections && !is_closed()
     }
 
-    /// Whoever has other connections waits for those.
+    /// Fails only if there is no other connection to wait for.
     fn not_opened(&self, fault: Fault) -> Result<Option<Grant>, Fault> {
         if !self.all.borrow().iter().any(Channel::is_open) {
             return Err(fault);
@@ -131,7 +131,7 @@ impl Channels {
         Ok(None)
     }
 
-    /// Closes what has been unused for long, and forgets what the other side closed. One connection stays.
+    /// Closes unused connections, and forgets closed ones. One connection stays.
     pub(in crate::backend) fn reap(&self) {
         let mut all = self.all.borrow_mut();
         all.retain(Channel::is_open);

@@ -6,14 +6,14 @@ use std::pin::pin;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-/// Who waits for something to change on these connections.
+/// Waiting requests.
 #[derive(Default)]
 pub(super) struct Waiters {
     count: Cell<usize>,
     changed: Notify,
 }
 
-/// One of them; no longer counted when dropped.
+/// One waiting request; counted until dropped.
 pub(super) struct Waiter<'a>(&'a Waiters);
 
 impl Waiters {
@@ -22,24 +22,24 @@ impl Waiters {
         self.count.get() == 0
     }
 
-    /// Wakes one that waits.
+    /// Wakes one.
     pub(super) fn wake_one(&self) {
         if !self.are_none() {
             self.changed.notify_one();
         }
     }
 
-    /// The next change; to be enabled before what it is waited for is looked at.
+    /// The next change. To be enabled before the condition is checked.
     pub(super) fn changed(&self) -> Notified<'_> {
         self.changed.notified()
     }
 
-    /// Wakes all that wait now.
+    /// Wakes all.
     pub(super) fn wake_all(&self) {
         self.changed.notify_waiters();
     }
 
-    /// Waits until this holds: it is looked at each time that something has changed.
+    /// Waits until `holds` returns true; it is called after each change.
     pub(super) async fn until(&self, holds: impl Fn() -> bool) {
         let _waiter = self.enter();
         loop {
@@ -53,7 +53,7 @@ impl Waiters {
         }
     }
 
-    /// Counts one more that waits.
+    /// Counts one more.
     pub(super) fn enter(&self) -> Waiter<'_> {
         self.count.set(self.count.get() + 1);
         Waiter(self)

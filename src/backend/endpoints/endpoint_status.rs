@@ -1,4 +1,4 @@
-//! How one server stands: whether it gets requests, since when, and why not. It outlives a policy.
+//! Status of one server: healthy or not, ejected or in slow start, and requests in flight. Outlives a policy.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,43 +13,43 @@ use crate::backend::balance::FULL;
 use crate::backend::clock::{millis, whole_millis};
 use crate::backend::fault::Fault;
 
-/// Out until a check finds it good.
+/// Unhealthy until a health check succeeds.
 const UNTIL_GOOD: u64 = u64::MAX;
 
-/// What a server that has just come back gets at least, of [`FULL`].
+/// Least slow-start share, of [`FULL`].
 const LEAST: u64 = 100;
 
-/// What is known of one server. Times are those of [`millis`].
+/// Status of one server. Times are those of [`millis`].
 #[derive(Debug)]
 pub struct Standing {
-    /// Its address, as in logs and metrics.
+    /// Address, as in logs and metrics.
     pub name: String,
     in_flight: AtomicUsize,
-    /// 0: it gets requests. A time to come: it is out until then. A time that has passed: it came back then.
+    /// 0: it gets requests. In the future: it is out until then. In the past: it came back then.
     out_until: AtomicU64,
     /// Failures in a row.
     failures: AtomicU32,
-    /// How often it was ejected in a row, which decides for how long.
+    /// Ejections in a row; each doubles the ejection time.
     in_a_row: AtomicU32,
     ejections: AtomicU64,
     checks: Mutex<Checks>,
-    /// The name of its backend.
+    /// Name of the backend.
     pub(in crate::backend) backend: Arc<str>,
-    /// What the log says of its failures.
+    /// Present outage, for the log.
     pub(super) trouble: Trouble,
 }
 
-/// What the checks of a server said last.
+/// Results of the last health checks.
 #[derive(Debug, Default)]
 struct Checks {
-    /// Whether any has been made.
+    /// True after the first check.
     any: bool,
     good: u32,
     bad: u32,
 }
 
 impl Standing {
-    /// That of a server of which nothing is known yet.
+    /// Status of a new server.
     pub fn new(backend: Arc<str>, name: String) -> Self {
         Self {
             name,
@@ -64,12 +64,12 @@ impl Standing {
         }
     }
 
-    /// A request goes there.
+    /// Counts a request that begins.
     pub(in crate::backend) fn began(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A request is over.
+    /// Counts a request that ends.
     pub(in crate::backend) fn ended(&self) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
@@ -79,12 +79,12 @@ impl Standing {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// How often it was ejected.
+    /// Ejections so far.
     pub fn ejections(&self) -> u64 {
         self.ejections.load(Ordering::Relaxed)
     }
 
-    /// How much of its share it gets, of [`FULL`]; `None` while it is out.
+    /// Slow-start share, of [`FULL`]; `None` while it is out. `slow_start` is in milliseconds.
     pub(in crate::backend) fn ramp(&self, now: u64, slow_start: u64) -> Option<u32> {
         let out_until = self.out_until.load(Ordering::Relaxed);
         if out_until == 0 {
@@ -98,7 +98,7 @@ impl Standing {
         Some(u32::try_from(share.max(LEAST)).unwrap_or(FULL))
     }
 
-    /// Whether it gets no requests.
+    /// True while it gets no requests.
     pub fn is_out(&self, now: Instant) -> bool {
         self.is_out_at(millis(now))
     }
@@ -107,29 +107,29 @@ impl Standing {
         self.out_until.load(Ordering::Relaxed) > now
     }
 
-    /// Whether a check found it bad.
+    /// True if a health check found it unhealthy.
     pub fn is_known_bad(&self) -> bool {
         self.out_until.load(Ordering::Relaxed) == UNTIL_GOOD
     }
 
-    /// Whether its last requests failed.
+    /// True if the last request failed.
     pub(in crate::backend) fn is_failing(&self) -> bool {
         self.failures.load(Ordering::Relaxed) > 0
     }
 
-    /// It answered.
+    /// Counts a success.
     pub(in crate::backend) fn succeeded(&self) {
         if self.is_failing() {
             self.failures.store(0, Ordering::Relaxed);
         }
     }
 
-    /// It failed: how often in a row.
+    /// Counts a failure; returns the failures in a row.
     pub(in crate::backend) fn failed(&self) -> u32 {
         self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
-    /// Takes it out; for how long. Only one thread at a time.
+    /// Ejects it; returns for how long. Only one thread at a time.
     pub(super) fn eject(&self, now: u64, rule: &OutlierDetection) -> Duration {
         let last = self.out_until.load(Ordering::Relaxed);
         let is_again = last != 0 && now.saturating_sub(last) < whole_millis(rule.max_ejection_time);
@@ -143,7 +143,7 @@ impl Standing {
         time
     }
 
-    /// A check ended: whether it changed anything, and then to what. The very first decides alone.
+    /// Counts a health check; returns the new health if it changed. The very first check decides alone.
     pub(in crate::backend) fn checked(&self, good: bool, thresholds: Thresholds, now: u64) -> Option<bool> {
         let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
         let is_first = !std::mem::replace(&mut checks.any, true);
@@ -161,7 +161,7 @@ impl Standing {
         None
     }
 
-    /// It failed a request, for a reason of its own.
+    /// Logs a failed request with its reason, throttled.
     pub(in crate::backend) fn note_fault(&self, fault: &Fault, request_id: &HeaderValue) {
         let Some((doing, reason)) = &fault.cause else { return };
         if let Some(left_out) = self.trouble.failed(millis(Instant::now())) {
@@ -171,7 +171,7 @@ impl Standing {
         }
     }
 
-    /// It answered a request. While it gets none it is not said to work: what was on its way comes in.
+    /// Logs the recovery after a success. Not while it is out: responses to earlier requests still come in.
     pub(in crate::backend) fn note_answer(&self) {
         if !self.trouble.is_on() {
             return;
@@ -186,7 +186,7 @@ impl Standing {
         }
     }
 
-    /// A check found it bad, and the log says why.
+    /// Logs that a health check found it unhealthy, and why.
     pub(super) fn note_bad(&self, why: &str) {
         self.trouble.begin(millis(Instant::now()));
         self.trouble.note_said();
@@ -194,7 +194,7 @@ impl Standing {
         tracing::warn!(backend, server, why, "this server is not well: it gets no requests");
     }
 
-    /// A check found it good again.
+    /// Logs that a health check found it healthy again.
     pub(super) fn note_good(&self) {
         let (time, failures) = self.trouble.end(millis(Instant::now())).unwrap_or_default();
         let (backend, server, seconds) = (&*self.backend, &*self.name, time.as_secs_f64());

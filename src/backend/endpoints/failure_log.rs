@@ -1,46 +1,46 @@
-//! What the log says of a server that fails: the first failure at once, then one line a second at most, and one line when
-//! it works again.
+//! Log of a server's outage: its first failure at once, then at most one line a second, and one line at recovery.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::log_throttle::LogThrottle;
 
-/// The trouble with one server, from its first failure until it works again. Times are those of [`millis`](crate::backend::clock::millis).
+/// Outage of one server, from its first failure to recovery. Times are those of
+/// [`millis`](crate::backend::clock::millis).
 #[derive(Debug, Default)]
 pub(super) struct Trouble {
-    /// Since when; 0: there is none.
+    /// Start; 0: no outage.
     since: AtomicU64,
     failures: AtomicU64,
-    /// Whether the log has a line of it.
+    /// True if the log has a line of it.
     is_said: AtomicBool,
     throttle: LogThrottle,
 }
 
 impl Trouble {
-    /// One more failure: how many lines were left out, where this one may be written.
+    /// Counts a failure; returns the count of suppressed lines if this one may be logged.
     pub(super) fn failed(&self, now: u64) -> Option<u64> {
         self.begin(now);
         self.failures.fetch_add(1, Ordering::Relaxed);
         self.throttle.allow().inspect(|_| self.is_said.store(true, Ordering::Relaxed))
     }
 
-    /// It begins, unless it has.
+    /// Begins the outage, unless it has begun.
     pub(super) fn begin(&self, now: u64) {
         let _ = self.since.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// True from the first failure to the end.
+    /// True from the first failure to recovery.
     pub(super) fn is_on(&self) -> bool {
         self.since.load(Ordering::Relaxed) != 0
     }
 
-    /// The log has a line of it from elsewhere.
+    /// Notes that the caller has logged the outage.
     pub(super) fn note_said(&self) {
         self.is_said.store(true, Ordering::Relaxed);
     }
 
-    /// It is over: how long it was and how many requests failed, where the log has said that it began.
+    /// Ends the outage; returns its duration and failed requests if its beginning was logged.
     pub(super) fn end(&self, now: u64) -> Option<(Duration, u64)> {
         let since = self.since.swap(0, Ordering::Relaxed);
         let failures = self.failures.swap(0, Ordering::Relaxed);

@@ -1,33 +1,33 @@
-//! The rules of active health checks: the request, the interval, and the thresholds.
+//! Settings of active health checks: request, interval and thresholds.
 
 use std::time::Duration;
 
 use http::HeaderValue;
 
-/// How a server is asked.
+/// Health check of the servers of a backend.
 #[derive(Debug, Clone)]
 pub struct HealthCheck {
-    /// The path.
+    /// Path of the request.
     pub path: String,
-    /// The `Host` that is sent.
+    /// `Host` of the request.
     pub host: HeaderValue,
-    /// How often.
+    /// Interval between checks.
     pub interval: Duration,
-    /// How long an answer may take.
+    /// Longest wait for a response.
     pub timeout: Duration,
-    /// The status codes of a good answer; empty: 200 to 299.
+    /// Healthy status codes; empty: 200 to 299.
     pub status: Vec<u16>,
-    /// Whether HTTP/2 is spoken.
+    /// True for HTTP/2.
     pub http2: bool,
-    /// How many answers change what is known.
+    /// Checks in a row that change the status.
     pub thresholds: Thresholds,
 }
 
-/// How many checks of one kind, in a row, change what is known of a server.
+/// Checks in a row that change the status of a server.
 #[derive(Debug, Clone, Copy)]
 pub struct Thresholds {
-    /// Good ones.
+    /// Successes that make it healthy.
     pub healthy: u32,
-    /// Bad ones.
+    /// Failures that make it unhealthy.
     pub unhealthy: u32,
 }

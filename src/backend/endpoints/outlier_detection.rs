@@ -1,21 +1,21 @@
-//! The rules of outlier detection: failures in a row that eject a server, ejection times, and the share that may be out.
+//! Settings of outlier detection: failures in a row that eject a server, ejection time, and most servers ejected.
 
 use std::time::Duration;
 
-/// When a server is ejected, and for how long.
+/// Outlier detection: ejects a server that fails requests.
 #[derive(Debug, Clone, Copy)]
 pub struct OutlierDetection {
-    /// After how many failures in a row; 0: never.
+    /// Failures in a row that eject a server; 0: never.
     pub failures: u32,
-    /// For how long, the first time.
+    /// First ejection time; doubles with each ejection in a row.
     pub base_ejection_time: Duration,
-    /// The longest time.
+    /// Longest ejection time.
     pub max_ejection_time: Duration,
-    /// How many servers may be out at once, in percent.
+    /// Most servers ejected at once, in percent.
     pub max_ejection_percent: u32,
 }
 
-/// Whether one more of so many servers may be ejected, when some are out already. The last one never may.
+/// True if one more of `all` servers may be ejected while `out` are. The last one never is.
 pub(super) fn may_eject(out: usize, all: usize, most: u32) -> bool {
     let most = (all.saturating_mul(most as usize) / 100).max(1);
     out < most && out + 1 < all

@@ -1,7 +1,7 @@
-//! The servers of a backend: those that are listed, with all addresses that their names have now.
+//! The servers of a backend: the configured addresses, and those that DNS gives for configured names.
 //!
-//! They outlive a policy where nothing about them has changed, and with them the connections to them. Names are looked up
-//! and servers are checked on the control runtime; workers see a list that is replaced as a whole.
+//! They outlive a policy if nothing about them has changed, and so do their connections. DNS look-ups and health checks
+//! run on the control runtime; workers see a list that is replaced as a whole.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -21,93 +21,93 @@ use crate::backend::balance::{seed, tickets};
 use crate::backend::clock::{millis, whole_millis};
 use crate::backend::proxy_protocol::ProxyProtocol;
 
-/// How long a start or a reload waits for names to be looked up and for keys of issuers, all together.
+/// Longest wait of a start or a reload for first DNS answers and for issuers' keys, all together.
 pub const FIRST_LOOK: Duration = Duration::from_secs(2);
 
-/// A server as it is listed.
+/// A configured server.
 pub struct Listed {
-    /// Where it is.
+    /// Address.
     pub at: At,
-    /// TLS towards it, with the name that its certificate must have.
+    /// TLS settings, with the name that the certificate must have.
     pub tls: Option<(TlsConnector, ServerName<'static>)>,
-    /// Its share.
+    /// Load balancing weight.
     pub weight: u32,
 }
 
-/// Where a server is, as it is listed.
+/// Configured address of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum At {
-    /// At an address.
+    /// IP address and port.
     Address(SocketAddr),
-    /// At the addresses of a name, on a port.
+    /// DNS name and port.
     Name(String, u16),
-    /// Behind a unix socket.
+    /// Path of a Unix socket.
     Unix(PathBuf),
 }
 
-/// One server.
+/// One server: one resolved address.
 pub struct Server {
-    /// Unique in this process: connections are kept by it.
+    /// Id, unique in this process; connections are kept by it.
     pub(in crate::backend) id: u64,
-    /// Where it is.
+    /// Address.
     pub(in crate::backend) place: Place,
-    /// TLS towards it, with the name that its certificate must have.
+    /// TLS settings, with the name that the certificate must have.
     pub(in crate::backend) tls: Option<(TlsConnector, ServerName<'static>)>,
-    /// How it is told for whom a connection is, where it wants to know.
+    /// PROXY protocol version to send.
     pub(in crate::backend) proxy_protocol: Option<ProxyProtocol>,
     pub(in crate::backend) weight: u32,
-    /// Decides which customers are its own, where that is asked.
+    /// Hash of the address, for consistent hashing.
     pub(in crate::backend) seed: u64,
-    /// How it stands.
+    /// Health, ejection and load.
     pub standing: Arc<Standing>,
-    /// Which of the listed ones it comes from.
+    /// Index of the configured server.
     listed: usize,
 }
 
-/// Where a server is.
+/// Resolved address of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::backend) enum Place {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
 
-/// All servers at one time.
+/// Servers at one time.
 #[derive(Default)]
 pub struct Present {
     /// The servers.
     pub servers: Vec<Arc<Server>>,
-    /// Each as often as its weight says.
+    /// Server indexes, each as often as its weight says.
     pub(in crate::backend) tickets: Vec<u16>,
 }
 
-/// How servers are watched.
+/// Rules for the servers of a backend.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    /// When a failing one gets no requests.
+    /// Outlier detection.
     pub outlier_detection: OutlierDetection,
-    /// How long one that came back gets less than its share.
+    /// Slow start: time in which a server that came back gets less than its share.
     pub slow_start: Duration,
-    /// How each is asked how it is.
+    /// Active health check.
     pub health_check: Option<HealthCheck>,
-    /// How often names are looked up.
+    /// Interval of DNS look-ups.
     pub resolve: Duration,
-    /// Whether HTTP/2 is spoken with them.
+    /// True for HTTP/2.
     pub http2: bool,
-    /// How they are told for whom a connection is, where they want to know.
+    /// PROXY protocol version to send.
     pub proxy_protocol: Option<ProxyProtocol>,
 }
 
-/// The standings of all servers of all backends: by backend, address, and whether they are checked. What a check said
+/// Status of all servers of all backends, by backend, address, and whether health checks run: the result of a check
 /// must not outlive the checks.
 #[derive(Debug, Default)]
 pub struct Standings(Mutex<HashMap<Whose, Weak<Standing>>>);
 
 type Whose = (Arc<str>, String, bool);
 
-/// The servers of a backend.
+/// Servers of one backend.
 pub struct Servers {
     pub(in crate::backend) id: u64,
-    /// The name of the backend.
+    /// Name of the backend.
     backend: Arc<str>,
     listed: Vec<Listed>,
     pub(in crate::backend) rules: Rules,
@@ -116,9 +116,9 @@ pub struct Servers {
     pub(in crate::backend) version: AtomicU64,
     present: Mutex<Arc<Present>>,
     ejecting: Mutex<()>,
-    /// The background tasks of `watch` run.
+    /// True once the background tasks of `watch` run.
     pub(in crate::backend) is_started: AtomicBool,
-    /// The names that have not been looked up once, however that ended.
+    /// Names without a finished first look-up.
     unlooked: watch::Sender<HashSet<(String, u16)>>,
 }
 
@@ -139,7 +139,7 @@ impl Standings {
         })
     }
 
-    /// Forgets those of servers that are gone.
+    /// Forgets the status of servers that are gone.
     pub fn forget_gone(&self) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, standing| standing.strong_count() > 0);
@@ -148,7 +148,7 @@ impl Standings {
 }
 
 impl Servers {
-    /// Those of a backend. Names have no address before they are looked up.
+    /// Servers of a backend. Names have no address before the first look-up.
     pub fn new(backend: Arc<str>, listed: Vec<Listed>, rules: Rules, standings: Arc<Standings>) -> Self {
         let servers = Self {
             id: next_id(),
@@ -171,12 +171,12 @@ impl Servers {
         servers
     }
 
-    /// Those that there are now.
+    /// Present servers.
     pub fn present(&self) -> Arc<Present> {
         Arc::clone(&self.present.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Waits until names have been looked up once, or until this time.
+    /// Waits for the first look-up of all names, until `until`; logs those that take longer.
     pub async fn first_look(&self, until: Instant) {
         let mut looked = self.unlooked.subscribe();
         if tokio::time::timeout_at(until.into(), looked.wait_for(HashSet::is_empty)).await.is_err() {
@@ -186,7 +186,7 @@ impl Servers {
         }
     }
 
-    /// The names that must be looked up.
+    /// DNS names to look up.
     pub(in crate::backend) fn names(&self) -> Vec<(String, u16)> {
         let mut names: Vec<_> = self.listed.iter().filter_map(Listed::name).collect();
         names.sort_unstable();
@@ -194,7 +194,7 @@ impl Servers {
         names
     }
 
-    /// Takes the addresses that a name has now; others keep what they have.
+    /// Replaces the addresses of a name.
     pub(in crate::backend) fn found(&self, name: &(String, u16), addresses: &[SocketAddr]) {
         let places = |listed: &Listed, known: &[Place]| match listed.name() {
             Some(its) if its == *name => addresses.iter().copied().map(Place::Tcp).collect(),
@@ -206,19 +206,19 @@ impl Servers {
         }
     }
 
-    /// A name has been looked up, however that ended.
+    /// Notes that a look-up has finished, successfully or not.
     pub(in crate::backend) fn looked_up(&self, name: &(String, u16)) {
         self.unlooked.send_if_modified(|unlooked| unlooked.remove(name));
     }
 
-    /// Whether a name has no address at all.
+    /// True if a name has no address.
     pub(in crate::backend) fn lacks_addresses(&self, name: &(String, u16)) -> bool {
         let present = self.present();
         let is_of_it = |server: &Arc<Server>| self.listed[server.listed].name().as_ref() == Some(name);
         !present.servers.iter().any(is_of_it)
     }
 
-    /// Sets where each listed server is, given where it was; whether that is another place than before.
+    /// Sets the addresses of each configured server, given the previous ones; returns whether any changed.
     fn put(&self, places: impl Fn(&Listed, &[Place]) -> Vec<Place>) -> bool {
         let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
         let mut servers = Vec::new();
@@ -259,17 +259,17 @@ impl Servers {
         }
     }
 
-    /// Whether HTTP/2 is spoken with them.
+    /// True for HTTP/2.
     pub fn speak_http2(&self) -> bool {
         self.rules.http2
     }
 
-    /// Milliseconds for which a server that came back gets less than its share.
+    /// Duration of slow start in milliseconds.
     pub(in crate::backend) fn slow_start(&self) -> u64 {
         whole_millis(self.rules.slow_start)
     }
 
-    /// A server failed a request: takes it out where that is due and others are left.
+    /// Counts a failed request, and ejects the server if that is due and others are left.
     pub(in crate::backend) fn failed(&self, server: &Server, why: &'static str) {
         let failures = server.standing.failed();
         let rule = &self.rules.outlier_detection;
@@ -296,7 +296,7 @@ impl Servers {
         );
     }
 
-    /// A server was checked.
+    /// Counts a health check, and logs a change.
     pub(in crate::backend) fn checked(&self, server: &Server, health: &HealthCheck, outcome: Result<(), String>) {
         let changed = server.standing.checked(outcome.is_ok(), health.thresholds, millis(Instant::now()));
         match (changed, outcome) {

@@ -1,4 +1,4 @@
-//! A connection while it serves a request, from its head to the last byte of the response.
+//! Lease of a connection, from the request to the last byte of the response.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -7,34 +7,34 @@ use super::worker_endpoints::{Station, Visit};
 use crate::backend::connection::http1_conn::Link;
 use crate::backend::connection::http2_conn::StreamPermit;
 
-/// A connection that is serving a request.
+/// Connection that serves a request.
 pub(super) struct Lease {
     pub(super) visit: Visit,
-    /// How long it may wait for the next request.
+    /// Longest idle time afterwards.
     pub(super) limit: Duration,
-    /// None where the connection serves others too, and drives itself.
+    /// HTTP/1.1 connection; `None` for HTTP/2, which is shared and drives itself.
     pub(super) link: Option<Link>,
-    /// Its stream, where the connection has several.
+    /// HTTP/2 stream.
     pub(super) _stream: Option<Rc<StreamPermit>>,
 }
 
 impl Lease {
-    /// Where it is.
+    /// Server of the connection.
     pub(super) fn station(&self) -> Rc<Station> {
         Rc::clone(self.visit.station())
     }
 
-    /// Whether it is one of HTTP/2.
+    /// True for HTTP/2.
     pub(super) fn is_http2(&self) -> bool {
         self.link.is_none()
     }
 
-    /// The connection, where nobody else drives it.
+    /// HTTP/1.1 connection, which its user must drive.
     pub(in crate::backend) fn link(&mut self) -> Option<&mut Link> {
         self.link.as_mut()
     }
 
-    /// Gives the connection back. Only right after its response was read to the end.
+    /// Returns the connection to the pool. Only right after the response was read to the end.
     pub(super) fn release(self) {
         if let Some(mut link) = self.link {
             link.settle();

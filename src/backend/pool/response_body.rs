@@ -1,4 +1,4 @@
-//! The body of a backend's response, as it comes, and what the log says of a response that cannot be used.
+//! Body of a backend's response, streamed from its connection.
 
 use std::fmt;
 use std::pin::Pin;
@@ -16,17 +16,16 @@ use crate::backend::fault::{Causes, Doing, Fault};
 use crate::backend::{Backend, Failure};
 use crate::body_stream::{Broken, Pace, Stall};
 
-/// Reads on from the connection on which its head came. Read to its end, it gives the connection back; dropped
-/// before, it closes it.
+/// Response body. Read to its end, it returns the connection to the pool; dropped before, it closes it.
 pub struct AnswerBody {
     inner: Incoming,
     lease: Option<Lease>,
     station: Rc<Station>,
-    /// Whether it came by HTTP/2.
+    /// True for HTTP/2.
     is_http2: bool,
     stall: Stall,
     is_broken: bool,
-    /// Why it broke off; `None`: nothing came for too long.
+    /// Reason for an early end; `None`: timed out.
     reason: Option<String>,
 }
 
@@ -46,18 +45,18 @@ impl AnswerBody {
         body
     }
 
-    /// The server that it comes from, as in logs and metrics.
+    /// Name of the server, as in logs and metrics.
     pub fn server(&self) -> &str {
         &self.station.server.standing.name
     }
 
-    /// Says in the log that it broke off, in the answer to this request.
+    /// Logs that the body ended early, in the response to this request.
     pub fn log_broken_off(&self, request_id: &HeaderValue) {
         let reason = self.reason.as_deref().unwrap_or("timed out (timeout): nothing more of the answer came");
         self.station.server.standing.note_fault(&Fault::new(Failure::Broken, Doing::ReadBody, reason), request_id);
     }
 
-    /// What came before goes out first: it would be lost with the caller's connection.
+    /// Ends the body early, after what came before has gone out: it would be lost with the caller's connection.
     fn break_off<T>(&mut self, reason: impl fmt::Display, context: &mut Context<'_>) -> Poll<T> {
         self.is_broken = true;
         self.reason = Some(reason.to_string());
@@ -65,7 +64,7 @@ impl AnswerBody {
         Poll::Pending
     }
 
-    /// Whoever sees that nothing more comes does not ask for it.
+    /// Releases the lease at the end of the stream, which some readers never poll for.
     fn release_at_end(&mut self) {
         if self.inner.is_end_stream()
             && let Some(lease) = self.lease.take()
@@ -128,8 +127,8 @@ impl fmt::Debug for AnswerBody {
 }
 
 impl Backend {
-    /// Says in the log why the answer of a server to this request cannot be used: at most one line a second for each
-    /// backend, with the count of those left out.
+    /// Logs that a response cannot be used, and why: at most one line a second for each backend, with the count of
+    /// suppressed lines.
     pub fn log_bad_response(&self, server: &str, request_id: &HeaderValue, reason: &dyn fmt::Display) {
         self.admission.log_bad_response(server, request_id, reason);
     }

@@ -1,5 +1,5 @@
-//! Timers that are used again: most requests are answered long before their alarm would ring, so a timer is set anew
-//! only where it would ring too late, and not for each request.
+//! Pool of timers. Most responses come long before their timeout, so a timer is reset only if it would fire too late,
+//! and not for each request.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -7,20 +7,20 @@ use std::task::{Context, Poll};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A worker's timers that nobody waits for now.
+/// Unused timers of a worker.
 #[derive(Default)]
 pub(super) struct Alarms(RefCell<Vec<Pin<Box<Sleep>>>>);
 
-/// A timer that rings once, at its time.
+/// A timer that fires once.
 pub(super) struct Alarm<'a> {
     alarms: &'a Alarms,
-    /// Rings at this time or earlier.
+    /// Fires at `at` or earlier.
     sleep: Option<Pin<Box<Sleep>>>,
     at: Instant,
 }
 
 impl Alarms {
-    /// One that rings at this time.
+    /// A timer that fires at this time.
     pub(in crate::backend) fn set(&self, at: Instant) -> Alarm<'_> {
         let mut sleep = self.0.borrow_mut().pop().unwrap_or_else(|| Box::pin(sleep_until(at)));
         if sleep.deadline() > at {
@@ -31,7 +31,7 @@ impl Alarms {
 }
 
 impl Alarm<'_> {
-    /// Lets it ring at a later time.
+    /// Postpones it.
     pub(super) fn put_off(&mut self, at: Instant) {
         self.at = at;
         if let Some(sleep) = &mut self.sleep {
@@ -39,7 +39,7 @@ impl Alarm<'_> {
         }
     }
 
-    /// Ready once it rings.
+    /// Ready once it has fired.
     pub(in crate::backend) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(sleep) = &mut self.sleep else { return Poll::Pending };
         while sleep.as_mut().poll(context).is_ready() {

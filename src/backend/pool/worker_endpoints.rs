@@ -1,4 +1,4 @@
-//! A backend's servers as one worker sees them: which one is next, and the connections to it that are idle.
+//! A worker's view of a backend's servers: load balancing among them, and their pooled connections.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,10 +12,10 @@ use crate::backend::connection::http1_conn::Link;
 use crate::backend::connection::http2_pool::Channels;
 use crate::backend::endpoints::servers::{Present, Server, Servers};
 
-/// How many idle connections a worker keeps for one server.
+/// Most idle connections of one worker to one server.
 const MAX_IDLE: usize = 256;
 
-/// The servers of a backend at one time.
+/// Servers of a backend, as of one version of the list.
 pub(super) struct Stations {
     version: u64,
     servers: Weak<Servers>,
@@ -25,11 +25,11 @@ pub(super) struct Stations {
     stations: Vec<Rc<Station>>,
 }
 
-/// One server.
+/// One server, with this worker's connections to it.
 pub(super) struct Station {
     pub(in crate::backend) server: Arc<Server>,
     idle: RefCell<Vec<Idle>>,
-    /// The connections that requests share, where HTTP/2 is spoken.
+    /// Shared HTTP/2 connections.
     pub(in crate::backend) channels: Channels,
 }
 
@@ -39,10 +39,10 @@ struct Idle {
     limit: Duration,
 }
 
-/// A request at a server: counted there until this is dropped.
+/// A request in flight to a server; counted until dropped.
 pub(super) struct Visit(Rc<Station>);
 
-/// Which servers have been asked for one request.
+/// Set of servers that one request has tried.
 #[derive(Debug, Default)]
 pub(super) struct Tried(Vec<u64>);
 
@@ -68,7 +68,7 @@ impl Tried {
 }
 
 impl Stations {
-    /// The servers now, with the connections to those that were there before.
+    /// The present servers; connections to those that were there before are kept.
     pub(in crate::backend) fn new(servers: &Arc<Servers>, before: Option<&Self>) -> Self {
         let version = servers.version.load(Ordering::Acquire);
         let present = servers.present();
@@ -81,12 +81,12 @@ impl Stations {
         Self { version, servers: Arc::downgrade(servers), slow_start: servers.slow_start(), present, stations }
     }
 
-    /// Whether these are still all of them.
+    /// True if the list has not changed.
     pub(super) fn are_current(&self, servers: &Servers) -> bool {
         self.version == servers.version.load(Ordering::Acquire)
     }
 
-    /// Whether anybody can still ask for them.
+    /// True if any policy still has the backend.
     pub(super) fn are_held(&self) -> bool {
         self.servers.strong_count() > 0
     }
@@ -99,12 +99,12 @@ impl Stations {
         self.stations.get(usize::from(index))
     }
 
-    /// Whether a check found each of them bad.
+    /// True if the health checks found all servers bad.
     pub(super) fn are_all_bad(&self) -> bool {
         !self.stations.is_empty() && self.stations.iter().all(|station| station.server.standing.is_known_bad())
     }
 
-    /// The server that is next, of those that have not been tried. `random` decides, or `key` where there is one.
+    /// Next server of those not tried, by random number, or by `key` for consistent hashing.
     pub(super) fn choose(&self, key: Option<u64>, now: Instant, random: u64, tried: &Tried) -> Option<u16> {
         // Most backends have one server, which is well.
         if let [only] = &self.stations[..] {
@@ -131,7 +131,7 @@ impl Stations {
         by_key(key, candidates.map(|(index, station)| (index, station.server.seed, station.server.weight)))
     }
 
-    /// Closes what has been idle for too long, and forgets what the other side closed.
+    /// Closes connections that are idle for too long or closed by the other side.
     pub(in crate::backend) fn reap(&self) {
         for station in &self.stations {
             station.channels.reap();
@@ -153,7 +153,7 @@ impl Station {
         Self { server: Arc::clone(server), idle: RefCell::default(), channels: Channels::default() }
     }
 
-    /// An idle connection that can take a request, the one used last.
+    /// An idle connection that can take a request; the last used first.
     pub(in crate::backend) fn take(&self, now: Instant) -> Option<Link> {
         let mut idle = self.idle.borrow_mut();
         let mut at = idle.len();
@@ -172,7 +172,7 @@ impl Station {
         None
     }
 
-    /// Keeps a connection for the next request.
+    /// Returns a connection to the pool.
     pub(in crate::backend) fn keep(&self, link: Link, limit: Duration) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < MAX_IDLE && !link.is_closed() {

@@ -1,4 +1,4 @@
-//! Asks servers how they are, on the control runtime: a server that is not well gets no requests.
+//! Active health checks: requests each server in intervals; an unhealthy one gets no traffic.
 
 use std::future::Future;
 use std::pin::pin;
@@ -43,10 +43,10 @@ pub(super) async fn keep_checking(servers: Weak<Servers>, health: HealthCheck) {
     }
 }
 
-/// How long a server may take to be connected to, where it is only tried.
+/// Longest connect of a single trial.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Connects to a server, and asks it how it is where it is checked. Why it cannot be used.
+/// Connects to a server, and makes one health check where configured. Returns the reason why it cannot be used.
 pub(super) async fn try_server(server: &Server, health: Option<&HealthCheck>) -> Result<(), String> {
     let connected = match &server.place {
         Place::Tcp(address) => TcpStream::connect(address).await.map(drop),
@@ -74,7 +74,7 @@ async fn ask(server: &Server, health: &HealthCheck) -> Result<(), String> {
     if is_good { Ok(()) } else { Err(format!("status {}", status.as_u16())) }
 }
 
-/// The status of the answer. Its body is not waited for.
+/// Status of the response. Its body is not read.
 async fn exchange<IO>(stream: IO, health: &HealthCheck, scheme: &str) -> Option<StatusCode>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -97,7 +97,7 @@ where
     answered(sender.send_request(request), connection).await
 }
 
-/// What is answered. The connection ends with this, however it does.
+/// Response to a request, or `None`. The connection ends with it.
 async fn answered(
     answer: impl Future<Output = hyper::Result<Response<Incoming>>>,
     connection: impl Future<Output = hyper::Result<()>>,

@@ -1,6 +1,6 @@
-//! Looks up the names of servers, again and again, away from the workers.
+//! DNS look-ups of servers' names, in intervals, away from the workers.
 //!
-//! The resolver of the system says nothing about how long an answer is good; so each is asked for anew after a fixed time.
+//! The system's resolver returns no TTL, so each name is looked up again after a fixed interval.
 
 use std::net::SocketAddr;
 use std::sync::Weak;
@@ -11,14 +11,14 @@ use tokio::time::timeout;
 use crate::backend::endpoints::servers::Servers;
 use crate::dns;
 
-/// How soon a name is looked up again that has no address yet.
+/// Retry interval for a name without an address.
 const SOON: Duration = Duration::from_secs(1);
 
-/// After so long it is said that a look-up hangs. It goes on, and the next one joins it.
+/// Time after which a look-up is reported as hanging. It goes on, and the next one joins it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Looks up a name now and after each interval, for as long as the servers are held. Each name has a task of its own: one
-/// that hangs keeps no other waiting.
+/// Looks up a name now and after each interval, for as long as the servers are held. Each name has a task of its own:
+/// one that hangs delays no other.
 pub(super) async fn keep_looking(servers: Weak<Servers>, name: (String, u16), interval: Duration) {
     // What is said once need not be said again.
     let mut is_failing = false;
@@ -45,7 +45,7 @@ pub(super) async fn keep_looking(servers: Weak<Servers>, name: (String, u16), in
     }
 }
 
-/// The addresses of a name, always in the same order; why there are none.
+/// Addresses of a name, sorted, or the reason why there are none.
 async fn look_up((host, port): &(String, u16)) -> Result<Vec<SocketAddr>, String> {
     let found = timeout(PATIENCE, dns::look_up(host, *port)).await;
     let found = found.map_err(|_| "the system does not answer".to_owned())?;

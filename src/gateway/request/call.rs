@@ -11,7 +11,7 @@ use http_body::Body as _;
 use super::content_type::ContentType;
 use super::head::Head;
 use crate::auth::tls::certificate::{Certificate, CertificateFault};
-use crate::body_stream::{ArrivingBody, BodyFault, CallerBody, Pace, RequestBody};
+use crate::body_stream::{ArrivingBody, BodyFault, BodyLimits, CallerBody, Pace, RequestBody};
 use crate::fields::FieldSet;
 use crate::gateway::connection::Connection;
 use crate::gateway::connection::client_address::Source;
@@ -178,7 +178,7 @@ fn limited(
 ) -> CallerBody {
     let pace = Pace { pause: connection.limits.body_idle_timeout, until: record.until };
     let (progress, is_odd) = (Rc::clone(&record.progress), Rc::clone(&connection.is_odd));
-    CallerBody::new(body, limit, pace, progress, is_odd, Arc::clone(stripped))
+    CallerBody::new(body, BodyLimits { bytes: limit, pace, stripped: Arc::clone(stripped) }, progress, is_odd)
 }
 
 /// The refusal for a faulty body, with its limit in bytes where that is known.

@@ -1,4 +1,4 @@
-//! The operators' listener: metrics, liveness, readiness and a status page. It is apart from the callers' ones.
+//! Operators' HTTP listener, apart from those for callers: /metrics, /livez, /readyz and a status page.
 
 mod connections;
 
@@ -31,13 +31,13 @@ use crate::server::limits::fd_limit;
 use crate::version;
 use connections::Connections;
 
-/// How long a connection is used; then it is closed behind an answer.
+/// Longest use of a connection; then it is closed after a response.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// How long the last answer on it may take.
+/// Longest wait for the last response on it.
 const LAST: Duration = Duration::from_secs(10);
 
-/// Serves until another process does.
+/// Serves until another process takes over.
 pub async fn serve(socket: TcpListener, shared: Arc<Shared>, phase: watch::Receiver<Phase>) {
     let mut left = phase.clone();
     let connections = Connections::new(fd_limit::for_operators());
@@ -112,8 +112,8 @@ fn answer(request: &Request<Incoming>, shared: &Shared, phase: Phase) -> Respons
     }
 }
 
-/// Whether all hosts that a request names are addresses, this machine or one of these. A page of another site whose name
-/// has been made to lead here (DNS rebinding) names that site. Who names none is no browser.
+/// True if all hosts that a request names are IP addresses, this machine or one of `names`. A web page whose name has
+/// been made to lead here (DNS rebinding) names another host. A request without a host is from no browser.
 fn is_asked_by_an_own_name<B>(request: &Request<B>, names: &[String]) -> bool {
     let named = request.headers().get_all(header::HOST).iter().map(HeaderValue::as_bytes);
     let target = request.uri().authority().map(|authority| authority.as_str().as_bytes());
@@ -126,7 +126,7 @@ fn is_asked_by_an_own_name<B>(request: &Request<B>, names: &[String]) -> bool {
     })
 }
 
-/// All metrics, with how the state stands now.
+/// All metrics in text format, levels included.
 fn rendered(shared: &Shared) -> prometheus::Result<String> {
     let state = &shared.state;
     let (staleness, propagation) = state.lag().unwrap_or_default();
@@ -166,7 +166,7 @@ fn rendered(shared: &Shared) -> prometheus::Result<String> {
     shared.metrics.render()
 }
 
-/// How a backend and its servers stand.
+/// Levels of a backend and its servers.
 fn levels(backend: &Backend) -> BackendLevels {
     let (now, admission, present) = (Instant::now(), &backend.admission, backend.servers.present());
     let is_open = admission.circuit.is_open();
@@ -206,7 +206,7 @@ fn text(status: StatusCode, kind: &'static str, body: String) -> Response<Full<B
     response
 }
 
-/// What runs here, at a glance. Nothing in it comes from a caller.
+/// Status page. Nothing in it comes from a caller.
 fn page(shared: &Shared, phase: Phase) -> String {
     let policy = shared.policy();
     let mut rows = String::new();

@@ -1,19 +1,19 @@
-//! Whether this replica can do its work: what load balancers ask. What a partner does is told, and is no reason to send
-//! callers away, unless the operator wants that.
+//! Readiness of this replica, for load balancers. An unavailable partner is reported, but only makes it unready where
+//! the operator wants that.
 
 use crate::gateway::Shared;
 
-/// How this replica stands, while it takes requests.
+/// Readiness of this replica while it takes requests.
 #[derive(Debug)]
 pub(in crate::server) struct Readiness {
-    /// What is not as it should be, by the names of `readiness.require`: `state`, `issuer:URL`.
+    /// Degraded parts, by the names of `readiness.require`: `state`, `issuer:URL`.
     pub(in crate::server) degraded: Vec<String>,
-    /// The first of it without which no requests are to come.
+    /// First degraded part that is required.
     pub(in crate::server) lacking: Option<String>,
 }
 
 impl Readiness {
-    /// As of now, in seconds since 1970.
+    /// Readiness at `now`, in seconds since 1970.
     pub(in crate::server) fn of(shared: &Shared, now: u64) -> Self {
         let policy = shared.policy();
         let mut degraded = Vec::new();
@@ -31,7 +31,7 @@ impl Readiness {
         Self { degraded, lacking }
     }
 
-    /// The body of /readyz.
+    /// Body of /readyz.
     pub(in crate::server) fn text(&self) -> String {
         let mut text = match &self.lacking {
             None => "ok\n".to_owned(),

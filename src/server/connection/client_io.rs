@@ -1,9 +1,9 @@
-//! A caller's bytes: seen on their way to and from the HTTP parser.
+//! Byte stream of a client connection, inspected between socket and HTTP parser.
 //!
-//! Five things need the bytes themselves: the head as it was sent (the parser forgives what must not be forgiven),
-//! writes that get stuck, the parser's own answers, which say nothing and are replaced by ours, the end: a
-//! connection that is closed while the caller still sends would be reset, and the answer lost with it;
-//! and the frames of HTTP/2, of which the library takes any number and sends some that callers do not survive.
+//! Needed for: the raw request head (the parser is too lenient), stuck writes, the parser's own error responses, which
+//! are replaced by ours, a lingering close (a connection that is closed while the caller still sends is reset, and the
+//! response lost), and HTTP/2 frames, of which the library accepts any number and sends some that clients do not
+//! survive.
 
 use std::future::Future as _;
 use std::io::{self, IoSlice};
@@ -22,28 +22,28 @@ use crate::gateway::connection::Connection;
 use crate::gateway::connection::drain::Drain;
 use crate::refusal::Refusal;
 
-/// A stream of a caller's bytes.
+/// Byte stream of a client connection.
 pub(in crate::server) struct Wire<Stream> {
     stream: Stream,
     connection: Rc<Connection>,
-    /// Only HTTP/1.1 has heads to look at and answers to replace.
+    /// HTTP/1.1 only: checks heads and replaces the parser's responses.
     gateway: Option<Rc<Gateway>>,
     replacement: Option<Replacement>,
     lingering: Option<Lingering>,
     http2: Option<Box<Http2>>,
 }
 
-/// What only HTTP/2 needs.
+/// HTTP/2 only: frame counts and GOAWAY.
 struct Http2 {
     frames: Frames,
     goaway: GoAway,
 }
 
-/// How long the rest of a request is taken and thrown away after its answer.
+/// Lingering close: longest time in which the rest of a request is read and discarded.
 const LINGER: Duration = Duration::from_secs(3);
-/// The same after the last GOAWAY: what still comes was never taken, and its caller knows that.
+/// The same after the last GOAWAY: later requests were not processed, and the caller knows that.
 const LINGER_GONE: Duration = Duration::from_millis(500);
-/// And how much of it.
+/// Lingering close: most bytes.
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
 
 struct Lingering {
@@ -51,11 +51,11 @@ struct Lingering {
     left: usize,
 }
 
-/// An answer of ours that goes out in the place of one of the parser's.
+/// Response that replaces one of the parser's.
 struct Replacement {
     bytes: Vec<u8>,
     written: usize,
-    /// How many bytes of the parser's it stands for.
+    /// Bytes of the parser's response.
     stands_for: usize,
 }
 
@@ -74,13 +74,13 @@ impl<Stream> Wire<Stream> {
         Self { stream, connection, gateway: None, replacement: None, lingering: None, http2 }
     }
 
-    /// The stream itself, where nothing is on its way any more.
+    /// The stream, once nothing is left to be written.
     pub(in crate::server) fn into_stream(self) -> Stream {
         self.stream
     }
 
-    /// What goes out for these bytes, where they are the parser's own: where no answer of ours is on its way, only the
-    /// parser has anything to write, and that is never told from the bytes.
+    /// Replacement for these bytes, if they are the parser's own response: without a response of ours in flight only
+    /// the parser has anything to write, which the bytes themselves do not show.
     fn replacement(&self, bytes: &[u8]) -> Option<Replacement> {
         let gateway = self.gateway.as_ref().filter(|_| !self.connection.is_answering())?;
         let refusal = reason(bytes);
@@ -94,7 +94,7 @@ impl<Stream> Wire<Stream> {
     }
 }
 
-/// The refusal for which the parser has answered so.
+/// Refusal that corresponds to a response of the parser.
 fn reason(answer: &[u8]) -> Refusal {
     match answer.get(..12) {
         Some(b"HTTP/1.1 414") => Refusal::TargetTooLong,
@@ -140,7 +140,7 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<Stream> {
 }
 
 impl<Stream: AsyncWrite + Unpin> Wire<Stream> {
-    /// Says why, where that can be said at once, and ends the connection.
+    /// Sends GOAWAY with the reason, if possible at once, and ends the connection.
     fn broken(&mut self, fault: Fault, context: &mut Context<'_>) -> io::Error {
         self.connection.broken(fault.as_str());
         if let Some(farewell) = self.http2.as_ref().and_then(|http2| http2.frames.farewell(fault)) {
@@ -150,7 +150,7 @@ impl<Stream: AsyncWrite + Unpin> Wire<Stream> {
         io::Error::other(fault.as_str())
     }
 
-    /// Notes what was written of these pieces.
+    /// Counts the frames in the written part of these buffers.
     fn frames_sent<'a>(&mut self, written: usize, pieces: impl IntoIterator<Item = &'a [u8]>) {
         let Some(http2) = &mut self.http2 else { return };
         let frames = &mut http2.frames;
@@ -163,17 +163,17 @@ impl<Stream: AsyncWrite + Unpin> Wire<Stream> {
         self.connection.frames_moved(frames.is_in_head(), frames.has_open_streams());
     }
 
-    /// Whether the connection is to end, and this is HTTP/2.
+    /// True if this is HTTP/2 and the connection is to end.
     fn goes_away(&self) -> bool {
         self.http2.is_some() && self.connection.drain() != Drain::None
     }
 
-    /// Whether the caller has been told which stream was the last.
+    /// True once the final GOAWAY has been sent.
     fn has_gone(&self) -> bool {
         self.http2.as_ref().is_some_and(|http2| http2.goaway.is_over())
     }
 
-    /// Says which stream was the last, where the connection is to be closed and none is open.
+    /// Queues the final GOAWAY, if the connection is to be closed and no stream is open.
     fn close_if_idle(&mut self) {
         if let Some(http2) = &mut self.http2
             && self.connection.drain() == Drain::Close
@@ -182,7 +182,7 @@ impl<Stream: AsyncWrite + Unpin> Wire<Stream> {
         }
     }
 
-    /// Says what is due of the end, and writes all that is to be written before.
+    /// Queues the GOAWAY that is due, and writes all that is queued.
     fn poll_goaway(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(http2) = &mut self.http2 else { return Poll::Ready(Ok(())) };
         let Http2 { frames, goaway } = &mut **http2;
@@ -193,7 +193,7 @@ impl<Stream: AsyncWrite + Unpin> Wire<Stream> {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
-    /// Gathers what the library writes, to be written together with the frame that follows.
+    /// Queues what the library writes, to go out together with the next frame.
     fn poll_gather(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let Some(http2) = &mut self.http2 else { return Poll::Ready(Ok(bytes.len())) };
         let Http2 { frames, goaway } = &mut **http2;

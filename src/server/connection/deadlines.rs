@@ -1,4 +1,4 @@
-//! A connection under its deadlines, and at the end of the process.
+//! Deadlines and graceful shutdown of a client connection.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -13,24 +13,21 @@ use crate::gateway::connection::Connection;
 use crate::gateway::connection::drain::{ANNOUNCED, Drain, FIRST_CALL, QUIET};
 use crate::server::Phase;
 
-/// How often a connection is looked at that leaves once a body has ended.
+/// Poll interval of a connection that leaves once a body has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// The word for a connection with which another process goes on.
+/// Reason for the end of a connection that another process continues.
 pub(in crate::server) const LEAVES: &str = "handover";
 
-/// Runs a connection under its deadlines, and lets it end gently when the process drains or it has been idle. While
-/// another process takes over, one that carries nothing waits, and then leaves.
-pub(in crate::server) async fn watched<Serving>(
+/// Runs a connection under its deadlines, and ends it gracefully when the process drains or after its idle timeout.
+/// While another process takes over, an idle connection waits, and then leaves. Returns the reason for the end.
+pub(in crate::server) async fn watched<Serving: Future<Output = hyper::Result<()>>>(
     mut serving: Pin<&mut Serving>,
     end_gently: impl Fn(Pin<&mut Serving>),
     connection: &Connection,
     mut phase: watch::Receiver<Phase>,
     gateway: &Gateway,
-) -> &'static str
-where
-    Serving: Future<Output = hyper::Result<()>>,
-{
+) -> &'static str {
     let (mut is_ending, mut was_awaited) = (false, false);
     let mut alarm = pin!(sleep_until(Instant::now() + connection.limits.idle_timeout));
     loop {
@@ -73,23 +70,15 @@ where
                 if alarm.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
                 }
-                match deadline {
-                    Some((deadline, QUIET | ANNOUNCED)) if Instant::from_std(deadline) <= Instant::now() => {
-                        if connection.drain() == Drain::Close {
-                            return Poll::Ready("closed");
-                        }
-                        connection.set_drain(Drain::Close);
-                    }
-                    Some((deadline, why)) if Instant::from_std(deadline) <= Instant::now() => {
-                        if why != "idle" || is_ending {
-                            return Poll::Ready(why);
-                        }
+                match Expiry::of(connection, deadline, is_ending) {
+                    Expiry::Ended(reason) => return Poll::Ready(reason),
+                    Expiry::Drained => {}
+                    Expiry::Idle => {
                         is_ending = true;
                         end_gently(serving.as_mut());
                         alarm.as_mut().reset(Instant::now() + connection.limits.head_timeout);
                     }
-                    Some((deadline, _)) => alarm.as_mut().reset(deadline.into()),
-                    None => alarm.as_mut().reset(Instant::now() + connection.limits.idle_timeout),
+                    Expiry::Later(time) => alarm.as_mut().reset(time),
                 }
             }
         });
@@ -103,7 +92,44 @@ where
     }
 }
 
-/// Waits until callers have to be told that are never quiet, as the grace time is nearly over: gently at first.
+/// Effect of an expired deadline.
+enum Expiry {
+    /// The connection ends, for this reason.
+    Ended(&'static str),
+    /// The next GOAWAY is due, and is set.
+    Drained,
+    /// Idle timeout: the connection ends gracefully.
+    Idle,
+    /// Nothing is due before this time.
+    Later(Instant),
+}
+
+impl Expiry {
+    /// Effect of the nearest deadline, given with its reason.
+    fn of(connection: &Connection, deadline: Option<(std::time::Instant, &'static str)>, is_ending: bool) -> Self {
+        let now = Instant::now();
+        match deadline {
+            Some((deadline, QUIET | ANNOUNCED)) if Instant::from_std(deadline) <= now => {
+                if connection.drain() == Drain::Close {
+                    return Self::Ended("closed");
+                }
+                connection.set_drain(Drain::Close);
+                Self::Drained
+            }
+            Some((deadline, why)) if Instant::from_std(deadline) <= now => {
+                if why != "idle" || is_ending {
+                    Self::Ended(why)
+                } else {
+                    Self::Idle
+                }
+            }
+            Some((deadline, _)) => Self::Later(deadline.into()),
+            None => Self::Later(now + connection.limits.idle_timeout),
+        }
+    }
+}
+
+/// Waits for the times near the end of the grace period at which busy connections are told to end: gracefully at first.
 async fn insisted(gateway: &Gateway, connection: &Connection) -> Drain {
     let next = match connection.drain() {
         Drain::WhenQuiet => gateway.insists_from().map(|times| (times[0], Drain::AfterNext)),
@@ -130,7 +156,7 @@ fn ended(outcome: &hyper::Result<()>, is_ending: bool) -> &'static str {
     }
 }
 
-/// The word for what the caller has sent, where the library ends the connection for it.
+/// Reason for a connection that the library ends because of what the caller sent.
 fn broken_http2(error: &hyper::Error) -> Option<&'static str> {
     let cause = std::error::Error::source(error)?.downcast_ref::<h2::Error>()?;
     match cause.reason() {

@@ -1,9 +1,9 @@
-//! The end of an HTTP/2 connection (RFC 9113 section 6.8).
+//! Graceful end of an HTTP/2 connection (RFC 9113 section 6.8).
 //!
-//! The HTTP library has an end of its own, which many clients do not survive. Java, undici and httpx give up calls in
-//! flight at any GOAWAY, and httpx fails at any other frame behind one, and at a GOAWAY that names no stream. So a
-//! connection ends where it has been quiet, by one GOAWAY that names its last stream. Where it never is quiet, a first
-//! GOAWAY that names no stream goes out in one write with the end of an answer, and what crosses it is still answered.
+//! The HTTP library's graceful shutdown breaks many clients. Java, undici and httpx give up calls in flight at any
+//! GOAWAY, and httpx fails at any frame after one, and at a GOAWAY that names no stream. So a connection ends when it
+//! is quiet, by one GOAWAY that names its last stream. If it never is quiet, a first GOAWAY that names no stream goes
+//! out in one write with the end of a response, and requests that cross it are still answered.
 
 use std::io;
 use std::pin::Pin;
@@ -14,30 +14,30 @@ use tokio::io::AsyncWrite;
 use super::h2_flood::Frames;
 use crate::gateway::connection::drain::Drain;
 
-/// So much is gathered before it is written.
+/// Most bytes to gather before a write.
 const GATHERED: usize = 64 * 1024;
 
-/// The highest stream that there can be.
+/// Highest stream id.
 const NO_STREAM: u32 = 0x7fff_ffff;
 
-/// How far the end is, and what is to be written of it and before it.
+/// Progress of the end, and bytes to write before and with it.
 #[derive(Debug, Default)]
 pub(super) struct GoAway {
     is_announced: bool,
     is_over: bool,
-    /// Whether the answer on the last open stream has ended since this began.
+    /// True if the response on the last open stream has ended since this began.
     has_answered: bool,
     gathered: Vec<u8>,
     written: usize,
 }
 
 impl GoAway {
-    /// Whether the last frame has been written, or is about to be.
+    /// True if the final GOAWAY has been written or queued.
     pub(in crate::server) fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// Adds the first frame, where it is due. Returns whether it was.
+    /// Queues the first GOAWAY if it is due. Returns whether it was.
     pub(in crate::server) fn advance(&mut self, wish: Drain, frames: &mut Frames) -> bool {
         if self.is_over || !frames.is_between_answers() {
             return false;
@@ -52,7 +52,7 @@ impl GoAway {
         false
     }
 
-    /// Adds the last frame, where no stream is open.
+    /// Queues the final GOAWAY if no stream is open.
     pub(super) fn close_if_idle(&mut self, frames: &mut Frames) {
         if !self.is_over && frames.is_between_answers() && !frames.has_open_streams() {
             self.is_over = true;
@@ -66,7 +66,7 @@ impl GoAway {
         self.gathered.extend_from_slice(&frame);
     }
 
-    /// Takes what the library writes. What it writes behind the last frame is nobody's.
+    /// Takes what the library writes; discards what it writes after the final GOAWAY.
     pub(super) fn poll_gather<Stream: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut Stream,
@@ -87,7 +87,7 @@ impl GoAway {
         Poll::Ready(Ok(bytes.len()))
     }
 
-    /// Writes all that has been gathered.
+    /// Writes all that is queued.
     pub(in crate::server) fn poll_write<Stream: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut Stream,

@@ -1,37 +1,37 @@
-//! The frames of an HTTP/2 connection, told from their heads: whether a caller works, or only keeps us busy.
+//! HTTP/2 flood detection, from frame headers.
 //!
-//! The HTTP library bounds what waits for an answer, but takes any number of PING, SETTINGS, PRIORITY and WINDOW_UPDATE
-//! frames, and of streams that are opened and given up. So every frame costs something of a budget, answers earn it
-//! back, and a caller that has used it up long before it is filled anew is a flood (RFC 9113 section 10.5).
+//! The HTTP library limits pending responses, but accepts any number of PING, SETTINGS, PRIORITY and WINDOW_UPDATE
+//! frames, and of streams that are opened and reset (rapid reset). So each frame costs part of a budget, responses earn
+//! it back, and a caller that uses it up long before its refill is a flood (RFC 9113 section 10.5).
 
 use std::time::{Duration, Instant};
 
-/// What the frames of a connection may cost before answers earn something back.
+/// Budget of a connection before responses earn something back.
 const BUDGET: u32 = 2_000;
 
-/// The same on the connection of a trusted proxy, which carries the requests of many callers: one of them must not end it
+/// Budget on the connection of a trusted proxy, which carries the requests of many callers: one of them must not end it
 /// for all.
 const BUDGET_OF_PROXY: u32 = 50_000;
 
-/// How often the budget is filled anew.
+/// Refill interval of the budget.
 const REFILL: Duration = Duration::from_secs(10);
 
-/// A frame that only has to be read, or a stream that has to be opened.
+/// Cost of a frame that only has to be read, or of a new stream.
 const FRAME: u32 = 1;
 
-/// A stream that is given up, by the caller or because of what the caller sent: its work was for nothing.
+/// Cost of a reset stream, by the caller or because of what the caller sent: its work was for nothing.
 const RESET: u32 = 4;
 
-/// A piece of an answer. A caller may say two times per piece how much more it takes.
+/// Gain for a DATA frame of a response. A caller may send two WINDOW_UPDATEs for each.
 const PIECE: u32 = 4;
 
-/// The end of an answer.
+/// Gain for the end of a response.
 const ANSWER: u32 = 8;
 
-/// What a client sends before its first frame (RFC 9113 section 3.4).
+/// Length of the client connection preface (RFC 9113 section 3.4).
 const PREFACE: usize = 24;
 
-/// PROTOCOL_ERROR, FRAME_SIZE_ERROR and ENHANCE_YOUR_CALM (RFC 9113 section 7).
+/// Error codes PROTOCOL_ERROR, FRAME_SIZE_ERROR and ENHANCE_YOUR_CALM (RFC 9113 section 7).
 const PROTOCOL: u8 = 0x1;
 const FRAME_SIZE: u8 = 0x6;
 const CALM: u8 = 0xb;
@@ -49,47 +49,47 @@ const END_STREAM: u8 = 0x1;
 const ACK: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 
-/// What goes over one connection, both ways.
+/// Frames of one connection, in both directions.
 #[derive(Debug)]
 pub(super) struct Frames {
     received: Cutter,
     sent: Cutter,
     budget: u32,
-    /// What is left of the budget.
+    /// Budget left.
     spare: u32,
-    /// When it was filled last.
+    /// Time of the last refill.
     filled: Instant,
-    /// The highest stream that the caller opened.
+    /// Highest stream that the caller has opened.
     last_stream: u32,
-    /// Streams whose answer has not been sent to its end.
+    /// Streams whose response has not ended.
     open: Vec<u32>,
     head: RequestHead,
     has_begun: bool,
-    /// Whether more frames of a header block that we send must follow.
+    /// True within a header block that we send.
     is_in_block: bool,
 }
 
-/// How much of the head of a request has come.
+/// State of a request's header block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RequestHead {
     None,
-    /// More frames of it will follow.
+    /// CONTINUATION follows.
     Begun,
-    /// Its last frame has begun.
+    /// END_HEADERS has been seen.
     LastFrame,
 }
 
-/// Why a connection has to end.
+/// Reason to end a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::server) enum Fault {
-    /// Too many frames for nothing.
+    /// Flood.
     Flood,
-    /// A frame that cannot be, with the code for it: those for which the library says something else.
+    /// Frame error with this code, where the library would send another code.
     Malformed(u8),
 }
 
 impl Fault {
-    /// The word for metrics.
+    /// Reason, for metrics.
     pub(in crate::server) fn as_str(self) -> &'static str {
         match self {
             Self::Flood => "flood",
@@ -99,7 +99,7 @@ impl Fault {
 }
 
 impl Frames {
-    /// Of a connection that begins now, of one caller or of a proxy.
+    /// For a new connection, of one caller or of a proxy.
     pub(in crate::server) fn new(now: Instant, is_of_proxy: bool) -> Self {
         let budget = if is_of_proxy { BUDGET_OF_PROXY } else { BUDGET };
         Self {
@@ -116,10 +116,10 @@ impl Frames {
         }
     }
 
-    /// Notes what was read. `now` is asked only where the budget is used up.
+    /// Counts received bytes. `now` is called only if the budget is used up.
     ///
     /// # Errors
-    /// Why the connection has to end.
+    /// The reason to end the connection.
     pub(in crate::server) fn received(&mut self, bytes: &[u8], now: impl FnOnce() -> Instant) -> Result<(), Fault> {
         let Self { received, last_stream, open, head: request, has_begun, .. } = self;
         let mut cost = 0;
@@ -156,7 +156,7 @@ impl Frames {
         }
     }
 
-    /// Notes what was written.
+    /// Counts sent bytes.
     pub(in crate::server) fn sent(&mut self, bytes: &[u8]) {
         let Self { sent, open, spare, is_in_block, .. } = self;
         sent.cut(bytes, |head| {
@@ -194,7 +194,7 @@ impl Frames {
         Ok(())
     }
 
-    /// Whether the head of a request has begun and not ended.
+    /// True within the header block of a request.
     pub(in crate::server) fn is_in_head(&self) -> bool {
         match self.head {
             RequestHead::None => false,
@@ -203,23 +203,23 @@ impl Frames {
         }
     }
 
-    /// Whether an answer has not been sent to its end.
+    /// True if a response has not ended.
     pub(super) fn has_open_streams(&self) -> bool {
         !self.open.is_empty()
     }
 
-    /// Whether a frame of our own can be written now: behind our SETTINGS, between two frames, and not within a header
+    /// True if a frame of ours can be written now: after our SETTINGS, between frames, and not within a header
     /// block.
     pub(super) fn is_between_answers(&self) -> bool {
         self.sent.has_begun && self.sent.is_between_frames() && !self.is_in_block
     }
 
-    /// The highest stream that the caller has opened.
+    /// Highest stream that the caller has opened.
     pub(super) fn last_stream(&self) -> u32 {
         self.last_stream
     }
 
-    /// The frame that says why we close, where one can be written now.
+    /// GOAWAY with the reason, if it can be written now.
     pub(in crate::server) fn farewell(&self, fault: Fault) -> Option<[u8; 17]> {
         if !self.is_between_answers() {
             return None;
@@ -231,14 +231,14 @@ impl Frames {
         Some(Self::goaway(self.last_stream, code))
     }
 
-    /// GOAWAY (RFC 9113 section 6.8).
+    /// GOAWAY frame (RFC 9113 section 6.8).
     pub(super) fn goaway(last_stream: u32, code: u8) -> [u8; 17] {
         let [a, b, c, d] = last_stream.to_be_bytes();
         [0, 0, 8, GOAWAY, 0, 0, 0, 0, 0, a, b, c, d, 0, 0, 0, code]
     }
 }
 
-/// The head of a frame (RFC 9113 section 4.1).
+/// Frame header (RFC 9113 section 4.1).
 struct FrameHead {
     length: usize,
     kind: u8,
@@ -247,8 +247,8 @@ struct FrameHead {
 }
 
 impl FrameHead {
-    /// The code for what is wrong with it. The first frame is SETTINGS (RFC 9113 section 3.4), and some have one length
-    /// (sections 6.3 to 6.7 and 6.9).
+    /// Error code of an invalid frame. The first frame is SETTINGS (RFC 9113 section 3.4), and some types have a fixed
+    /// length (sections 6.3 to 6.7 and 6.9).
     fn fault(&self, has_begun: bool) -> Option<u8> {
         if !has_begun && (self.kind != SETTINGS || self.has(ACK)) {
             return Some(PROTOCOL);
@@ -269,15 +269,15 @@ impl FrameHead {
     }
 }
 
-/// Cuts bytes, however they come, into frames.
+/// Splits a byte stream into frames.
 #[derive(Debug, Default)]
 struct Cutter {
     head: [u8; 9],
-    /// How much of the head has come.
+    /// Bytes of the frame header that have arrived.
     filled: usize,
-    /// What is left of the present frame.
+    /// Bytes left of the present frame.
     rest: usize,
-    /// Whether a frame has come.
+    /// True after the first frame.
     has_begun: bool,
 }
 

@@ -1,7 +1,7 @@
-//! The streams of an HTTP/2 connection: tasks of a worker, ended where the caller does not take its answer.
+//! HTTP/2 streams as tasks of a worker, ended if the caller does not read its response.
 //!
-//! Streams share a connection that goes on, so neither a stuck write nor a deadline of the connection shows that one
-//! of them is not read. What shows it is that the HTTP library has taken a piece of the answer and asks for no other.
+//! Streams share a connection, so neither a stuck write nor a deadline of the connection shows that one response is not
+//! read. The sign is that the HTTP library has taken a chunk of the body and polls for no other.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -17,44 +17,44 @@ use hyper::rt::Executor;
 use crate::body_stream::{Broken, Pace, Stall};
 use crate::gateway::response::body::ResponseBody;
 
-/// Runs the streams of a connection as tasks of this worker.
+/// Executor of the streams of a connection, on this worker.
 #[derive(Clone)]
 pub(in crate::server) struct Streams {
-    /// The stream that has begun and is no task yet: the library calls the service, and then at once the executor.
+    /// Stream that has begun and is no task yet: the library calls the service, and right after it the executor.
     begun: Rc<Cell<Option<Rc<Reader>>>>,
     pause: Duration,
 }
 
-/// Whether the caller takes the answer.
+/// Read progress of one response.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Reader {
-    /// A piece of the answer has been handed on, and nothing was asked since.
+    /// A chunk has been handed on, and none was polled for since.
     is_served: Cell<bool>,
-    /// Something was asked since the last look.
+    /// Polled since the last look.
     has_asked: Cell<bool>,
     stall: RefCell<Option<Stall>>,
 }
 
-/// The body of an answer; tells the reader how far it is.
+/// Response body that reports its read progress.
 pub(in crate::server) struct StreamBody {
     inner: ResponseBody,
     reader: Rc<Reader>,
 }
 
 impl Streams {
-    /// For a connection whose caller may let each piece of an answer wait for so long.
+    /// For a connection whose caller may let each chunk wait for `pause`.
     pub(in crate::server) fn new(pause: Duration) -> Self {
         Self { begun: Rc::default(), pause }
     }
 
-    /// A stream begins.
+    /// Begins a stream.
     pub(in crate::server) fn begin(&self) -> Rc<Reader> {
         let reader = Rc::<Reader>::default();
         self.begun.set(Some(Rc::clone(&reader)));
         reader
     }
 
-    /// The answer on a stream.
+    /// Response body of a stream.
     pub(in crate::server) fn body(&self, inner: ResponseBody, reader: Rc<Reader>) -> StreamBody {
         if let Some(until) = inner.until() {
             *reader.stall.borrow_mut() = Some(Stall::new(Pace { pause: self.pause, until }));
@@ -79,7 +79,7 @@ impl<Task: Future + 'static> Executor<Task> for Streams {
 }
 
 impl Reader {
-    /// Ready once the caller has let an answer wait for too long.
+    /// Ready once a chunk has waited for too long.
     fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut stall = self.stall.borrow_mut();
         let Some(stall) = &mut *stall else { return Poll::Pending };

@@ -1,7 +1,7 @@
-//! The header by which a proxy says for whom it has connected, before anything else: PROXY protocol, versions 1 and 2.
+//! PROXY protocol from load balancers, versions 1 and 2: the header that names the caller of a connection.
 //!
-//! Not one byte behind the header is read: what follows belongs to TLS or HTTP. Anything unclear is an error, and the
-//! connection ends; a caller must not be taken for somebody else.
+//! Not one byte after the header is read: it belongs to TLS or HTTP. Anything unclear is an error, and the
+//! connection ends; a caller must not be taken for another.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -9,20 +9,20 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-/// How a header of version 2 begins.
+/// First 12 bytes of version 2.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 
-/// The longest line of version 1, with its end.
+/// Longest line of version 1, with CRLF.
 const LONGEST_LINE: usize = 107;
 
-/// More than this behind the addresses of version 2 is nothing that a proxy has to say.
+/// Most bytes after the addresses of version 2 (TLVs).
 const LONGEST_REST: usize = 4 * 1024;
 
-/// Reads the header: the caller's address, or `None` where the proxy speaks for itself, as it does to see whether we are
-/// there.
+/// Reads the header: the caller's address, or `None` for a connection of the proxy itself, such as a health check
+/// (LOCAL, UNKNOWN).
 ///
 /// # Errors
-/// That the connection broke, or [`io::ErrorKind::InvalidData`] where it is no such header.
+/// A read error, or [`io::ErrorKind::InvalidData`] if it is no such header.
 pub(in crate::server) async fn read(stream: &mut TcpStream) -> io::Result<Option<IpAddr>> {
     let mut first = [0; SIGNATURE.len()];
     stream.read_exact(&mut first).await?;
@@ -57,7 +57,7 @@ fn malformed() -> io::Error {
     io::ErrorKind::InvalidData.into()
 }
 
-/// Version 1: one line of text. The outer `None`: it is not that.
+/// Parses version 1. The outer `None`: malformed.
 fn text(line: &[u8]) -> Option<Option<IpAddr>> {
     let line = std::str::from_utf8(line).ok()?.strip_suffix("\r\n")?.strip_prefix("PROXY ")?;
     let words: Vec<&str> = line.split(' ').collect();
@@ -79,7 +79,7 @@ fn are_ports(texts: [&str; 2]) -> bool {
     texts.iter().all(|text| text.parse::<u16>().is_ok_and(|port| port.to_string() == **text))
 }
 
-/// Version 2: the command, the family, and addresses with whatever stands behind them. The outer `None`: it is not that.
+/// Parses version 2: command, family, and addresses with TLVs. The outer `None`: malformed.
 fn binary(version_and_command: u8, family: u8, addresses: &[u8]) -> Option<Option<IpAddr>> {
     let is_local = match version_and_command {
         0x20 => true,

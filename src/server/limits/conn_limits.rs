@@ -1,4 +1,4 @@
-//! What the connections of a listener may cost.
+//! Connection limits of a listener.
 
 use std::sync::Arc;
 
@@ -8,20 +8,20 @@ use super::per_ip_limit::Addresses;
 use crate::config::raw::ListenLimits;
 use crate::gateway::connection::Limits;
 
-/// Bounds on all connections of a listener, and on each of them.
+/// Limits on all connections of a listener, and on each of them.
 #[derive(Debug)]
 pub(in crate::server) struct Bounds {
-    /// Bounds on a connection.
+    /// Limits of one connection.
     pub(in crate::server) limits: Arc<Limits>,
-    /// Connections open at once.
+    /// Most open connections.
     pub(in crate::server) connections: usize,
-    /// TLS handshakes going on at once.
+    /// Most TLS handshakes at once.
     pub(in crate::server) handshakes: usize,
-    /// The connections of each address, where they are bounded.
+    /// Connections per client address, where they are limited.
     pub(in crate::server) addresses: Option<Arc<Addresses>>,
 }
 
-/// The bounds of a listener that are in force.
+/// Connection limits of a listener in force.
 #[derive(Debug)]
 pub struct InForce(ArcSwap<Bounds>);
 
@@ -44,17 +44,17 @@ impl Bounds {
 }
 
 impl InForce {
-    /// Begins with what is configured.
+    /// The configured limits.
     pub(in crate::server) fn new(raw: &ListenLimits) -> Self {
         Self(ArcSwap::from_pointee(Bounds::new(raw, raw.connections_per_address.map(Addresses::new))))
     }
 
-    /// As they are now.
+    /// Present limits.
     pub(in crate::server) fn now(&self) -> Guard<Arc<Bounds>> {
         self.0.load()
     }
 
-    /// Puts others in force, for connections that come. What is open is still counted.
+    /// Replaces the limits, for new connections. Open ones are still counted.
     pub fn replace(&self, raw: &ListenLimits) {
         let addresses = raw.connections_per_address.map(|most| match &self.now().addresses {
             None => Addresses::new(most),

@@ -1,17 +1,17 @@
-//! File descriptors: callers cannot take so many that none is left for backends, operators and the log.
+//! File descriptor limit: client connections leave enough for backends, operators and the log.
 //!
-//! The kernel's limit is one for the whole process, so this count is too. Without it, the limit would be met in the
+//! RLIMIT_NOFILE holds for the whole process, so this count does too. Without it the limit would be met in the
 //! middle of something: by whoever next connects to a backend, opens a file or asks for metrics.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Descriptors that are no connections of callers, of their backends or of operators: listeners, files, the state.
+/// Descriptors for listeners, files and the state.
 const OTHERS: usize = 64;
 
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
-/// The limit of open files; `None` where there is none.
+/// RLIMIT_NOFILE; `None` if unlimited.
 static LIMIT: LazyLock<Option<usize>> =
     LazyLock::new(|| soft_limit(&std::fs::read_to_string("/proc/self/limits").unwrap_or_default()));
 
@@ -21,17 +21,17 @@ static MOST: LazyLock<usize> = LazyLock::new(|| {
     most
 });
 
-/// A caller's connection that is counted until this is dropped.
+/// Descriptor of a client connection; counted until dropped.
 #[derive(Debug)]
 pub(in crate::server) struct Descriptor(());
 
 impl Descriptor {
-    /// Says at the start how many connections callers may have.
+    /// Logs the limit of client connections at the start.
     pub(in crate::server) fn announce() {
         LazyLock::force(&MOST);
     }
 
-    /// One for a connection that has been accepted, where callers may have one more.
+    /// A descriptor for an accepted connection, if one is left.
     pub(in crate::server) fn take() -> Option<Self> {
         let before = OPEN.fetch_add(1, Ordering::Relaxed);
         let descriptor = Self(());
@@ -45,22 +45,22 @@ impl Drop for Descriptor {
     }
 }
 
-/// How many connections operators may have.
+/// Most connections of operators.
 pub(in crate::server) fn for_operators() -> usize {
     operators(LIMIT.unwrap_or(usize::MAX))
 }
 
-/// The same within a limit of open files.
+/// Most connections of operators within a limit.
 fn operators(limit: usize) -> usize {
     (limit / 32).clamp(8, 256)
 }
 
-/// How many callers' connections may have: each may need another one to a backend.
+/// Most client connections within a limit: each may need another descriptor for a backend.
 fn share(limit: usize) -> usize {
     (limit.saturating_sub(OTHERS + operators(limit)) / 2).max(1)
 }
 
-/// The limit of open files, in the form of /proc/PID/limits. `None` where there is none.
+/// Soft limit of open files, from the text of /proc/PID/limits. `None` if unlimited.
 fn soft_limit(limits: &str) -> Option<usize> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_ascii_whitespace().next()?.parse().ok()

@@ -1,4 +1,4 @@
-//! How many connections each address has: one caller cannot take the places of all.
+//! Connection limit per client address: one caller cannot take all connections.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::gateway::rate_limit::keys::network;
 use foldhash::HashMap;
 
-/// The connections of a listener by address, on all workers. An IPv6 caller owns a /64; it counts as one.
+/// Open connections of a listener by client address, on all workers. An IPv6 /64 counts as one address.
 #[derive(Debug)]
 pub(in crate::server) struct Addresses {
     open: Mutex<HashMap<IpAddr, usize>>,
     most: AtomicUsize,
 }
 
-/// A connection that is counted until this is dropped.
+/// Counted connection; counted until dropped.
 #[derive(Debug)]
 pub(in crate::server) struct Place {
     addresses: Arc<Addresses>,
@@ -22,17 +22,17 @@ pub(in crate::server) struct Place {
 }
 
 impl Addresses {
-    /// At most so many connections from one address.
+    /// At most `most` connections from one address.
     pub(in crate::server) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { open: Mutex::default(), most: most.into() })
     }
 
-    /// So many from now on.
+    /// Changes the limit.
     pub(in crate::server) fn bound(&self, most: usize) {
         self.most.store(most, Ordering::Relaxed);
     }
 
-    /// A place for one more connection from this address, where there is one.
+    /// Counts one more connection from this address; `None` above the limit.
     pub(in crate::server) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let address = network(address);
         let mut open = self.open();

@@ -1,4 +1,4 @@
-//! Connections that leave for the process that has taken over, each once it carries nothing.
+//! Hand-off of connections to the process that has taken over, each once it is idle.
 
 use std::future::Future;
 use std::io;
@@ -17,24 +17,24 @@ use crate::gateway::connection::Connection;
 use crate::server::Listener;
 use crate::socket::Socket;
 
-/// How long a caller may go on sending after the end of its connection.
+/// Lingering close of a connection.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A connection on its way from one process to another.
+/// Connection on its way from one process to another.
 pub struct Departed(pub Departure, pub OwnedFd);
 
-/// What this process goes on doing for a connection that has left.
+/// Rest of the work in this process for a connection that has left.
 type Pipe = Pin<Box<dyn Future<Output = ()>>>;
 
-/// A stream with which another process can go on.
+/// Stream that another process can continue.
 pub(in crate::server) trait Leaving: AsyncRead + AsyncWrite + Sized + Unpin + 'static {
-    /// Whether it is a TCP connection itself.
+    /// True for a TCP connection itself.
     const IS_TCP: bool;
 
-    /// What the other process gets, and what is left to do here.
+    /// File descriptor for the other process, and the rest of the work here.
     ///
     /// # Errors
-    /// Where there is no descriptor left.
+    /// If there is no file descriptor left.
     fn leave(self) -> io::Result<(OwnedFd, Option<Pipe>)>;
 }
 
@@ -57,14 +57,14 @@ impl Leaving for UnixStream {
 impl Leaving for TlsStream<Socket> {
     const IS_TCP: bool = false;
 
-    /// What TLS knows cannot be told to another process: this one goes on with it, and passes on what is in it.
+    /// TLS state cannot move to another process: this one keeps the TLS session, and pipes the plain bytes.
     fn leave(self) -> io::Result<(OwnedFd, Option<Pipe>)> {
         let (ours, theirs) = UnixStream::pair()?;
         Ok((theirs.into_std()?.into(), Some(Box::pin(pipe(self, ours)))))
     }
 }
 
-/// Passes on bytes both ways until the other process has ended the connection.
+/// Pipes bytes both ways until the other process has ended the connection.
 async fn pipe(caller: TlsStream<Socket>, process: UnixStream) {
     let (mut from_caller, mut to_caller) = tokio::io::split(caller);
     let (mut from_process, mut to_process) = process.into_split();
@@ -83,7 +83,7 @@ async fn pipe(caller: TlsStream<Socket>, process: UnixStream) {
     }
 }
 
-/// Sends a connection without a request to the process that has taken over.
+/// Sends an idle connection to the process that has taken over.
 pub(in crate::server) async fn depart<Stream: Leaving>(
     stream: Stream,
     connection: &Connection,

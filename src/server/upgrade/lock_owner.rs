@@ -1,5 +1,5 @@
-//! Who runs: what a process says of itself to another one that wants its place, and beside the state to whoever finds
-//! that locked.
+//! Owner of the state lock: the identity of a running process, for one that wants to take over, and beside the state
+//! for whoever finds it locked.
 
 use std::fmt;
 use std::fs;
@@ -16,26 +16,26 @@ use tokio::net::unix::UCred;
 
 use crate::private_file;
 
-/// The name of the file in the directory of the state.
+/// File name in the state directory.
 const FILE: &str = "owner.json";
-/// How long the process that runs may take to say who it is.
+/// Longest wait for the identity of the running process.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// No answer and no file is larger.
+/// Most bytes of a response or of the file.
 const MAX_SIZE: u64 = 16 * 1024;
 
-/// A process, as another one has to know it.
+/// Identity of a process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
-    /// Its number, in its own namespace of processes.
+    /// Process id, in its own pid namespace.
     pub pid: u32,
-    /// The absolute path of its gateway.yaml.
+    /// Absolute path of gateway.yaml.
     pub config: PathBuf,
-    /// The addresses on which it listens, as configured.
+    /// Configured listen addresses.
     #[serde(default)]
     pub listens: Vec<SocketAddr>,
-    /// The name of the machine or container that it runs in.
+    /// Host name of the machine or container.
     host: String,
-    /// The number of its network namespace; `None` where the machine does not say.
+    /// Inode of its network namespace; `None` if unknown.
     network: Option<u64>,
 }
 
@@ -51,7 +51,7 @@ impl fmt::Display for Owner {
 }
 
 impl Owner {
-    /// This process, running with this file.
+    /// This process, with this configuration file.
     pub fn this(file: &Path) -> Self {
         Self {
             pid: std::process::id(),
@@ -62,15 +62,15 @@ impl Owner {
         }
     }
 
-    /// Whether both run with one file.
+    /// True if both run with the same configuration file.
     pub fn has_same_file(&self, other: &Self) -> bool {
         is_same_file(&self.config, &other.config)
     }
 
-    /// Asks who answers on an operators' socket. `None`: nobody.
+    /// Asks the process behind an operators' socket. `None` if no process answers.
     ///
     /// # Errors
-    /// Where somebody is there and does not say who.
+    /// If there is one that does not identify itself.
     pub fn at(socket: &Path) -> io::Result<Option<Self>> {
         let Ok(mut stream) = UnixStream::connect(socket) else { return Ok(None) };
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -82,10 +82,10 @@ impl Owner {
         Ok(Some(serde_json::from_slice(body.unwrap_or_default())?))
     }
 
-    /// Whether a process that asks to take over from this one may; `peer` is what the kernel says of it.
+    /// Checks that a process may take over from this one; `peer` is its identity as the kernel gives it.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason why not.
     pub fn admits(&self, other: &Self, peer: &UCred) -> Result<(), String> {
         let own = rustix::process::geteuid().as_raw();
         if peer.uid() != own {
@@ -105,7 +105,7 @@ impl Owner {
         Ok(())
     }
 
-    /// Why a process that was not asked to take over does not start, and what to do.
+    /// Refusal to start beside this process, and what to do.
     pub fn refusal(&self, other: &Self, socket: &Path) -> String {
         let socket = socket.display();
         let take_over = if self.has_same_file(other) {
@@ -122,13 +122,13 @@ impl Owner {
     /// Writes it beside the state, which this process has locked.
     ///
     /// # Errors
-    /// It is not there: it says more to others, and nothing depends on it.
+    /// If it cannot be written. Nothing depends on the file.
     pub fn write(&self, directory: &Path) -> io::Result<()> {
         let text = serde_json::to_vec(self).map_err(io::Error::from)?;
         crate::secret::write_private(&directory.join(FILE), &text)
     }
 
-    /// Writes it again where something else stands there, or nothing.
+    /// Writes it again if the file is missing or different.
     ///
     /// # Errors
     /// As of [`Owner::write`].
@@ -136,24 +136,24 @@ impl Owner {
         if Self::read(directory).as_ref() == Some(self) { Ok(()) } else { self.write(directory) }
     }
 
-    /// What stands beside a state that another process has locked.
+    /// Owner of a state that another process has locked.
     pub fn read(directory: &Path) -> Option<Self> {
         let mut text = Vec::new();
         private_file::open(&directory.join(FILE)).ok()?.take(MAX_SIZE).read_to_end(&mut text).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
-    /// Takes the file away, before the state is anybody's.
+    /// Removes the file, before the state is unlocked.
     pub fn remove(directory: &Path) {
         let _ = fs::remove_file(directory.join(FILE));
     }
 }
 
-/// Looks whether who answers on an operators' socket is this user or root, or for root a user whom nobody can have
-/// supplanted there. To be asked before anything is sent.
+/// Checks that the process behind an operators' socket is of this user or root; root accepts other users where nobody
+/// else can have replaced the socket. To be called before anything is sent.
 ///
 /// # Errors
-/// Who answers, and what to do.
+/// The user that answers, and what to do.
 pub fn vouch(socket: &Path, stream: impl AsFd) -> io::Result<()> {
     let peer = rustix::net::sockopt::socket_peercred(stream)?.uid.as_raw();
     let own = rustix::process::geteuid().as_raw();
@@ -183,7 +183,7 @@ pub fn vouch(socket: &Path, stream: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether two paths lead to one file now: what is mounted there may have changed since the start of either.
+/// True if two paths lead to one file now: mounts may have changed since the start of either process.
 fn is_same_file(one: &Path, other: &Path) -> bool {
     let real = |path: &Path| path.canonicalize().ok();
     one == other || real(one).is_some_and(|one| real(other) == Some(one))

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// The open connections.
+/// Open connections.
 #[derive(Debug)]
 pub(super) struct Connections {
     most: usize,
@@ -16,9 +16,9 @@ pub(super) struct Connections {
 
 #[derive(Debug, Default)]
 struct Table {
-    /// How many uses there have been.
+    /// Uses so far.
     uses: u64,
-    /// By the number of their last use. What is dropped here ends.
+    /// Connections by the number of their last use. Dropping one closes it.
     open: BTreeMap<u64, oneshot::Sender<()>>,
 }
 
@@ -30,7 +30,7 @@ impl Table {
     }
 }
 
-/// The place of one of them, free again once it is dropped.
+/// Place of one connection; free again on drop.
 #[derive(Debug)]
 pub(super) struct Place {
     connections: Arc<Connections>,
@@ -38,12 +38,12 @@ pub(super) struct Place {
 }
 
 impl Connections {
-    /// For at most so many.
+    /// At most `most` connections.
     pub(super) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most, table: Mutex::default() })
     }
 
-    /// A place for a new one; when the receiver is told anything, another has taken it.
+    /// A place for a new connection. The receiver fires when another connection takes it.
     pub(super) fn enter(self: &Arc<Self>) -> (Place, oneshot::Receiver<()>) {
         let (stay, end) = oneshot::channel();
         let mut table = self.table();
@@ -60,7 +60,7 @@ impl Connections {
 }
 
 impl Place {
-    /// A request has come.
+    /// Notes a request.
     pub(super) fn used(&self) {
         let mut table = self.connections.table();
         if let Some(stay) = table.open.remove(&self.last_use.load(Ordering::Relaxed)) {

@@ -1,0 +1,167 @@
+//! Counts of requests, logins and connections, by label, as one worker keeps them and as the sum over all workers.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use foldhash::HashMap;
+use prometheus::proto::MetricFamily;
+
+use super::durations::Durations;
+use super::families::{add_counts, counters, histograms};
+use super::names::Name;
+
+/// Labels of one request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RequestKey {
+    /// Route name, or the word for an endpoint of the gateway.
+    pub route: Arc<str>,
+    /// A known method, or `other`.
+    pub method: &'static str,
+    /// Status of the response; 499 if the caller left first.
+    pub status: u16,
+    /// Word of the refusal, or empty.
+    pub refusal: &'static str,
+}
+
+/// Counts, by label.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    pub(super) requests: HashMap<RequestKey, u64>,
+    pub(super) durations: HashMap<Arc<str>, Durations>,
+    pub(super) backend_durations: HashMap<Arc<str>, Durations>,
+    pub(super) backend_failures: HashMap<(Arc<str>, &'static str), u64>,
+    pub(super) logins: HashMap<&'static str, u64>,
+    pub(super) tokens: HashMap<&'static str, u64>,
+    pub(super) observed: HashMap<(Arc<str>, &'static str), u64>,
+    pub(super) connections_closed: HashMap<&'static str, u64>,
+    pub(super) tunnels_closed: HashMap<(Arc<str>, &'static str), u64>,
+    pub(super) certificates_refused: HashMap<&'static str, u64>,
+    pub(super) rate_limit_fallbacks: u64,
+}
+
+impl Counted {
+    /// Drops the series of routes and backends that are gone.
+    ///
+    /// Workers wait meanwhile, so maps without such series are not scanned.
+    pub(super) fn forget(&mut self, names: &[Name]) {
+        let (mut routes, mut backends) = (HashSet::new(), HashSet::new());
+        for name in names {
+            match name {
+                // With each request a duration is counted.
+                Name::Route(route) if self.durations.remove(route).is_some() => drop(routes.insert(&**route)),
+                Name::Backend(backend) => {
+                    self.backend_durations.remove(backend);
+                    backends.insert(&**backend);
+                }
+                Name::Route(_) => {}
+            }
+        }
+        if !routes.is_empty() {
+            self.requests.retain(|key, _| !routes.contains(&*key.route));
+            self.observed.retain(|(route, _), _| !routes.contains(&**route));
+            self.tunnels_closed.retain(|(route, _), _| !routes.contains(&**route));
+        }
+        // Of these there are few: one of each kind.
+        if !backends.is_empty() {
+            self.backend_failures.retain(|(backend, _), _| !backends.contains(&**backend));
+        }
+    }
+
+    /// Adds the counts of another worker.
+    pub(super) fn add(&mut self, other: &Self) {
+        add_counts(&mut self.requests, &other.requests);
+        add_counts(&mut self.backend_failures, &other.backend_failures);
+        add_counts(&mut self.logins, &other.logins);
+        add_counts(&mut self.tokens, &other.tokens);
+        add_counts(&mut self.observed, &other.observed);
+        add_counts(&mut self.connections_closed, &other.connections_closed);
+        add_counts(&mut self.tunnels_closed, &other.tunnels_closed);
+        add_counts(&mut self.certificates_refused, &other.certificates_refused);
+        self.rate_limit_fallbacks += other.rate_limit_fallbacks;
+        for (route, durations) in &other.durations {
+            self.durations.entry(Arc::clone(route)).or_default().add(durations);
+        }
+        for (backend, durations) in &other.backend_durations {
+            self.backend_durations.entry(Arc::clone(backend)).or_default().add(durations);
+        }
+    }
+
+    /// The counts as metric families.
+    pub(super) fn families(self) -> Vec<MetricFamily> {
+        let name = |name: &Arc<str>| name.to_string();
+        let word = |word: &'static str| word.to_owned();
+        vec![
+            counters(
+                "wicketgate_requests_total",
+                "Requests, by route, method, status and refusal.",
+                self.requests.iter().map(|(key, count)| {
+                    let labels = vec![
+                        ("route", name(&key.route)),
+                        ("method", word(key.method)),
+                        ("status", key.status.to_string()),
+                        ("refusal", word(key.refusal)),
+                    ];
+                    (labels, *count)
+                }),
+            ),
+            counters(
+                "wicketgate_observed_refusals_total",
+                "Requests that a route in mode observe forwarded and mode enforce would refuse.",
+                self.observed.iter().map(|((route, refusal), count)| {
+                    (vec![("route", name(route)), ("refusal", word(refusal))], *count)
+                }),
+            ),
+            counters(
+                "wicketgate_logins_total",
+                "Logins, by outcome.",
+                self.logins.iter().map(|(outcome, count)| (vec![("outcome", word(outcome))], *count)),
+            ),
+            counters(
+                "wicketgate_tokens_total",
+                "Token requests, by outcome.",
+                self.tokens.iter().map(|(outcome, count)| (vec![("outcome", word(outcome))], *count)),
+            ),
+            counters(
+                "wicketgate_rate_limit_fallback_total",
+                "Requests whose shared rate limit was counted locally, because the state store was unavailable.",
+                [(vec![], self.rate_limit_fallbacks)],
+            ),
+            counters(
+                "wicketgate_connections_closed_total",
+                "Callers' connections that ended, by reason.",
+                self.connections_closed.iter().map(|(reason, count)| (vec![("reason", word(reason))], *count)),
+            ),
+            counters(
+                "wicketgate_websockets_closed_total",
+                "WebSockets that ended, by route and reason.",
+                self.tunnels_closed
+                    .iter()
+                    .map(|((route, reason), count)| (vec![("route", name(route)), ("reason", word(reason))], *count)),
+            ),
+            counters(
+                "wicketgate_client_certificates_refused_total",
+                "Callers' certificates that were refused, by reason.",
+                self.certificates_refused.iter().map(|(reason, count)| (vec![("reason", word(reason))], *count)),
+            ),
+            counters(
+                "wicketgate_backend_failures_total",
+                "Requests that a backend failed to answer, by kind.",
+                self.backend_failures
+                    .iter()
+                    .map(|((backend, kind), count)| (vec![("backend", name(backend)), ("kind", word(kind))], *count)),
+            ),
+            histograms(
+                "wicketgate_request_duration_seconds",
+                "From a request's head to the last byte of its response.",
+                "route",
+                self.durations,
+            ),
+            histograms(
+                "wicketgate_backend_duration_seconds",
+                "From sending a request to a backend to the head of its response.",
+                "backend",
+                self.backend_durations,
+            ),
+        ]
+    }
+}

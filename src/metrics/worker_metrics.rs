@@ -1,0 +1,105 @@
+//! Counters of one worker.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::counted::{Counted, RequestKey};
+use super::locked;
+use super::worker_heartbeat::Turns;
+
+/// Counters of one worker.
+#[derive(Debug, Default)]
+pub struct Cells {
+    pub(super) in_flight: AtomicI64,
+    pub(super) connections: AtomicI64,
+    pub(super) tunnels: AtomicI64,
+    pub(super) turns: Turns,
+    pub(super) counted: Mutex<Counted>,
+}
+
+impl Cells {
+    /// Counts a request in flight.
+    pub fn request_began(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a finished request and its duration.
+    pub fn request_ended(&self, key: RequestKey, duration: Duration) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let mut counted = locked(&self.counted);
+        if let Some(durations) = counted.durations.get_mut(&key.route) {
+            durations.observe(duration);
+        } else {
+            counted.durations.entry(Arc::clone(&key.route)).or_default().observe(duration);
+        }
+        *counted.requests.entry(key).or_default() += 1;
+    }
+
+    /// Records a heartbeat, due every [`TURN`](super::TURN).
+    pub fn turned(&self, now: Instant) {
+        self.turns.turned(now);
+    }
+
+    /// Counts an accepted connection.
+    pub fn connection_opened(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a closed connection, by reason.
+    pub fn connection_closed(&self, reason: &'static str) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+        *locked(&self.counted).connections_closed.entry(reason).or_default() += 1;
+    }
+
+    /// Counts an opened WebSocket.
+    pub fn tunnel_opened(&self) {
+        self.tunnels.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a closed WebSocket, by reason.
+    pub fn tunnel_closed(&self, route: &Arc<str>, reason: &'static str) {
+        self.tunnels.fetch_sub(1, Ordering::Relaxed);
+        *locked(&self.counted).tunnels_closed.entry((Arc::clone(route), reason)).or_default() += 1;
+    }
+
+    /// Counts a refused client certificate, by reason.
+    pub fn client_certificate_refused(&self, reason: &'static str) {
+        *locked(&self.counted).certificates_refused.entry(reason).or_default() += 1;
+    }
+
+    /// Records the response time of a backend.
+    pub fn backend_answered(&self, backend: &Arc<str>, duration: Duration) {
+        let mut counted = locked(&self.counted);
+        if let Some(durations) = counted.backend_durations.get_mut(backend) {
+            durations.observe(duration);
+        } else {
+            counted.backend_durations.entry(Arc::clone(backend)).or_default().observe(duration);
+        }
+    }
+
+    /// Counts a backend failure, by kind.
+    pub fn backend_failed(&self, backend: &Arc<str>, kind: &'static str) {
+        *locked(&self.counted).backend_failures.entry((Arc::clone(backend), kind)).or_default() += 1;
+    }
+
+    /// Counts a shared rate limit applied by this process alone, because the store was unreachable.
+    pub fn rate_limit_fell_back(&self) {
+        locked(&self.counted).rate_limit_fallbacks += 1;
+    }
+
+    /// Counts a login, by outcome.
+    pub fn login(&self, outcome: &'static str) {
+        *locked(&self.counted).logins.entry(outcome).or_default() += 1;
+    }
+
+    /// Counts a token request, by outcome.
+    pub fn token(&self, outcome: &'static str) {
+        *locked(&self.counted).tokens.entry(outcome).or_default() += 1;
+    }
+
+    /// Counts a request on a route in `mode: observe` that would have been refused.
+    pub fn observed(&self, route: &Arc<str>, refusal: &'static str) {
+        *locked(&self.counted).observed.entry((Arc::clone(route), refusal)).or_default() += 1;
+    }
+}

@@ -1,0 +1,120 @@
+//! HTTP/1.1 and HTTP/2 on a connection that is ready for it; returns the reason for its end.
+
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+
+use super::Floor;
+use crate::body_stream::ArrivingBody;
+use crate::gateway::connection::Connection;
+use crate::gateway::connection::drain::Drain;
+use crate::gateway::websocket::tunnel::Tunnel;
+use crate::gateway::{Answer, Gateway};
+use crate::server::connection::client_io::Wire;
+use crate::server::connection::deadlines::{LEAVES, watched};
+use crate::server::connection::h2_streams::Streams;
+use crate::server::upgrade::connection_handoff::{self, Leaving};
+use crate::server::{Listener, Phase};
+
+pub(super) async fn serve_http1<Stream: Leaving>(
+    stream: Box<Stream>,
+    connection: Rc<Connection>,
+    listener: &Listener,
+    floor: &Floor,
+    phase: watch::Receiver<Phase>,
+) -> &'static str {
+    let gateway = &floor.gateway;
+    let limits = &connection.limits;
+    let mut builder = http1::Builder::new();
+    builder.header_read_timeout(None).max_header_size(limits.head).max_buf_size(limits.head.max(8 * 1024) + 32 * 1024);
+    if limits.fields > 100 {
+        // More than the parser's default costs an allocation for each request.
+        builder.max_headers(limits.fields);
+    }
+    let wire = Wire::http1(stream, Rc::clone(&connection), Rc::clone(gateway));
+    let service = answering(gateway, &connection);
+    let mut serving = builder.serve_connection(TokioIo::new(wire), service);
+    let ended =
+        watched(Pin::new(&mut serving), |serving| serving.graceful_shutdown(), &connection, phase, gateway).await;
+    if ended == LEAVES {
+        let parts = serving.into_parts();
+        // Whatever was read of a next request is still seen as such, so nothing was.
+        if parts.read_buf.is_empty() {
+            let stream = *parts.io.into_inner().into_stream();
+            connection_handoff::depart(stream, &connection, listener, &floor.departures).await;
+        }
+        return ended;
+    }
+    match Tunnel::of(&connection) {
+        Some(tunnel) if matches!(ended, "caller" | "closed") => {
+            let parts = serving.into_parts();
+            Box::pin(tunnel.run(parts.io.into_inner().into_stream(), parts.read_buf)).await;
+            "websocket"
+        }
+        _ => ended,
+    }
+}
+
+pub(super) async fn serve_http2<Stream>(
+    stream: Box<Stream>,
+    connection: Rc<Connection>,
+    listener: &Listener,
+    floor: &Floor,
+    phase: watch::Receiver<Phase>,
+) -> &'static str
+where
+    Stream: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let gateway = &floor.gateway;
+    let limits = &connection.limits;
+    let streams = Streams::new(limits.body_idle_timeout);
+    let mut builder = http2::Builder::new(streams.clone());
+    builder
+        .max_concurrent_streams(limits.streams)
+        .initial_stream_window_size(256 * 1024)
+        .initial_connection_window_size(1024 * 1024)
+        .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
+        .max_send_buf_size(64 * 1024);
+    if gateway.has_websockets() {
+        builder.enable_connect_protocol();
+    }
+    let wire = Wire::http2(stream, Rc::clone(&connection));
+    let answering = answering(gateway, &connection);
+    let service = service_fn(move |request| {
+        let (streams, reader, answer) = (streams.clone(), streams.begin(), answering.call(request));
+        // Each stream is a task: what is moved into it should be small.
+        Box::pin(async move { answer.await.map(|answer| answer.map(|body| streams.body(body, reader))) })
+    });
+    let serving = builder.serve_connection(TokioIo::new(wire), service);
+    let ended = watched(pin!(serving), |_| connection.set_drain(Drain::Close), &connection, phase, gateway).await;
+    // No request, so no line of the access log, as bytes that are not HTTP/1.1 have.
+    if matches!(ended, "malformed" | "flood")
+        && let Some(left_out) = listener.broken.allow()
+    {
+        let ip = connection.source().address;
+        tracing::info!(%ip, reason = ended, left_out, "a caller's HTTP/2 connection is closed for what it sends");
+    }
+    ended
+}
+
+/// Service that passes requests of a connection to the gateway.
+fn answering(
+    gateway: &Rc<Gateway>,
+    connection: &Rc<Connection>,
+) -> impl Service<Request<Incoming>, Response = Answer, Error = Infallible, Future: 'static> + use<> {
+    let (gateway, connection) = (Rc::clone(gateway), Rc::clone(connection));
+    service_fn(move |request| {
+        let (gateway, connection) = (Rc::clone(&gateway), Rc::clone(&connection));
+        let (is_http2, discard) = (connection.is_multiplexed(), connection.discard());
+        let request = Box::new(request.map(|body| ArrivingBody::new(body, is_http2, discard, &connection.arriving)));
+        async move { Ok(gateway.handle(connection, request).await) }
+    })
+}
