@@ -132,7 +132,7 @@ fn default_backend_concurrency() -> usize {
     1_000
 }
 
-/// The proof that goes along with each request: docs/backend-proof.md says what is in it and how it is checked.
+/// The proof that goes along with each request: docs/backend-assertion.md says what is in it and how it is checked.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BackendAssertion {
