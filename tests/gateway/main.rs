@@ -11,6 +11,7 @@ mod auth {
     mod customer_token_sources;
     pub(crate) mod dpop;
     mod issuers;
+    mod jwks;
     mod jwt;
     mod malformed_credentials;
     mod observe_mode;
@@ -68,6 +69,7 @@ mod forward_auth {
 
 /// A request and its response as messages: framing, paths, headers, bodies.
 mod http {
+    mod chunked_bodies;
     mod conformance;
     mod content_types;
     mod cors;
@@ -135,16 +137,20 @@ mod login {
     mod backend;
     mod cookies;
     mod endpoint;
-    mod lockout;
+    pub(crate) mod lockout;
     mod lockout_admin;
+    mod lockout_spelling;
     mod logout;
+    mod logout_by_operators;
     mod max_per_customer;
+    mod response_time;
     mod sessions;
     mod unicode_names;
 }
 
 /// The OAuth endpoints and how clients authenticate at them.
 mod oauth {
+    mod client_lockout;
     mod client_secrets;
     mod errors;
     pub(crate) mod private_key_jwt;
@@ -165,6 +171,7 @@ mod observability {
 
 /// Rotation of keys and secrets without a lost call.
 mod rotation {
+    mod identifier_key;
     mod keys;
     mod overlap;
     mod replicas;
@@ -180,6 +187,7 @@ mod state {
     mod export_import;
     mod redis_auth_and_tls;
     mod redis_cluster_and_sentinel;
+    mod redis_failures;
     mod redis_latency;
     mod redis_outages;
     mod replicas;
@@ -194,6 +202,7 @@ mod tls {
 /// WebSockets: handshake, tunnel, how long one stays open.
 mod websocket {
     mod allow_list;
+    mod close;
     mod share;
     pub(crate) mod tunnel;
 }

@@ -17,6 +17,7 @@ pub(crate) mod network_link;
 pub(crate) mod other_proxy;
 pub(crate) mod python;
 pub(crate) mod redis;
+pub(crate) mod workspace;
 
 use std::io::Read;
 use std::process::{Command, Output, Stdio};

@@ -3,49 +3,49 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::harness::keys::{argon2id, argon2id_in};
+use crate::harness::keys::argon2id;
 use crate::harness::*;
 
 /// Addresses of an attacker, of a customer or client, and of somebody else.
-const ATTACKER: &str = "198.51.100.1";
-const HOME: &str = "192.0.2.7";
-const ELSEWHERE: &str = "203.0.113.9";
+pub(crate) const ATTACKER: &str = "198.51.100.1";
+pub(crate) const HOME: &str = "192.0.2.7";
+pub(crate) const ELSEWHERE: &str = "203.0.113.9";
 
 /// Callers say where they are, and the limits are the usual ones.
-fn usual(config: Config) -> Config {
+pub(crate) fn usual(config: Config) -> Config {
     config
         .set("/listen/0/trusted_proxies", json!(["127.0.0.0/8"]))
         .without("/login/limits")
         .without("/access_token/limits")
 }
 
-fn from(address: &str, request: Request) -> Request {
+pub(crate) fn from(address: &str, request: Request) -> Request {
     request.header("X-Forwarded-For", address)
 }
 
-fn log_in(gateway: &Gateway, address: &str, account: Account) -> Response {
+pub(super) fn log_in(gateway: &Gateway, address: &str, account: Account) -> Response {
     from(address, gateway.login_request(account.name, account.secret)).send()
 }
 
-fn guess(gateway: &Gateway, address: &str, name: &str) -> Response {
+pub(super) fn guess(gateway: &Gateway, address: &str, name: &str) -> Response {
     from(address, gateway.login_request(name, "wrong")).send()
 }
 
-fn token(gateway: &Gateway, address: &str, secret: &str) -> Response {
+pub(crate) fn token(gateway: &Gateway, address: &str, secret: &str) -> Response {
     from(address, gateway.token_request(CLIENT.name, secret)).send()
 }
 
 /// Sends this again and again on so many connections until it is dropped.
-struct Flood {
+pub(crate) struct Flood {
     ends: Arc<AtomicBool>,
     answers: Arc<AtomicUsize>,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
 impl Flood {
-    fn of(connections: usize, request: impl Fn(usize) -> Request) -> Self {
+    pub(crate) fn of(connections: usize, request: impl Fn(usize) -> Request) -> Self {
         let (ends, answers) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         let one = |number| {
             let (ends, answers, request) = (Arc::clone(&ends), Arc::clone(&answers), request(number));
@@ -63,7 +63,7 @@ impl Flood {
         Self { ends, answers, threads }
     }
 
-    fn answers(&self) -> usize {
+    pub(crate) fn answers(&self) -> usize {
         self.answers.load(Ordering::Relaxed)
     }
 }
@@ -104,19 +104,6 @@ fn wrong_passwords_from_one_address_do_not_keep_the_customer_out_elsewhere(store
     }
     // Who guesses waits, also with the right password.
     log_in(&gateway, ATTACKER, ALICE).expect(429, "429-02");
-}
-
-fn calls_with_a_wrong_secret_do_not_keep_the_client_out_elsewhere(store: &Store) {
-    let (_backend, gateway) = store.world_with(usual);
-    let flood = Flood::of(8, |_| from(ATTACKER, gateway.token_request(CLIENT.name, "wrong")));
-    eventually("the flood is under way", || flood.answers() > 600);
-    for _ in 0..25 {
-        token(&gateway, HOME, CLIENT.secret).ok();
-    }
-    for _ in 0..5 {
-        let form = format!("client_id={}&client_secret={}&token=x", CLIENT.name, CLIENT.secret);
-        from(ELSEWHERE, gateway.post("/oauth/introspect").form(&form)).send().ok();
-    }
 }
 
 #[test]
@@ -278,78 +265,6 @@ fn a_customer_is_let_in_from_where_he_was_before_while_strangers_use_up_the_limi
     log_in(&gateway, ELSEWHERE, ALICE).expect(429, "429-02");
 }
 
-#[test]
-fn a_known_secret_passes_where_others_are_locked_and_guesses_there_come_to_an_end() {
-    let attempts = json!({"free": 2, "delay": "5m"});
-    let (_backend, gateway) = world_with(|c| usual(c).set("/access_token/attempts", attempts));
-    token(&gateway, HOME, CLIENT.secret).ok();
-    for number in 0..3 {
-        token(&gateway, HOME, &format!("wrong{number}")).expect(401, "");
-    }
-    token(&gateway, HOME, "another").expect(429, "");
-    token(&gateway, HOME, CLIENT.secret).ok();
-    // Somebody goes on guessing from there: what he learns nothing from is not even looked at.
-    for number in 0..20 {
-        token(&gateway, HOME, &format!("guess{number}")).expect(429, "");
-    }
-    token(&gateway, HOME, CLIENT.secret).expect(429, "");
-    token(&gateway, ELSEWHERE, CLIENT.secret).ok();
-}
-
-#[test]
-fn an_unknown_client_costs_one_hash_whatever_it_shows() {
-    let secrets = json!([argon2id("one"), argon2id("two"), argon2id("three")]);
-    let (_backend, gateway) = world_with(|c| usual(c).set("/clients/0/secrets", secrets));
-    let costs = |id: &str| {
-        let before = gateway.metric("wicketgate_password_hashes_total", &[]);
-        let basic = format!("Basic {}", keys::base64(format!("{id}:wr%6fng").as_bytes()));
-        let request = gateway.post("/oauth/access_token").header("Authorization", &basic);
-        request.form("grant_type=client_credentials").send().expect(401, "");
-        gateway.metric("wicketgate_password_hashes_total", &[]) - before
-    };
-    assert_eq!(costs("nobody"), 1.0);
-    assert_eq!(costs(CLIENT.name), 6.0, "each secret in each reading");
-}
-
-#[test]
-fn refusals_take_as_long_as_the_dearest_hash_whoever_is_named() {
-    let accounts = json!([
-        {"username": "dear", "password": argon2id_in("dear-password", 4 * 19_456), "subject": "account-1"},
-        {"username": "cheap", "password": argon2id("cheap-password"), "subject": "account-2"},
-    ]);
-    let (_backend, gateway) = world_with(|c| {
-        usual(c)
-            .set("/login/accounts/file", json!("mixed.yaml"))
-            .file("mixed.yaml", &accounts.to_string())
-            .set("/clients/0/secrets", json!([argon2id("one"), argon2id("two"), argon2id("three")]))
-    });
-    let fastest = |times: usize, request: Request| {
-        let mut connection = gateway.connect();
-        let one = |_| {
-            let start = Instant::now();
-            request.send_on(&mut connection).expect(401, "");
-            start.elapsed()
-        };
-        (0..times).map(one).min().unwrap()
-    };
-    let login = |name: &str| fastest(3, from(HOME, gateway.login_request(name, "wrong")));
-    let dearest = login("dear");
-    for name in ["cheap", "nobody"] {
-        let took = login(name);
-        assert!(took > dearest / 2, "{name}: {took:?}, the dearest: {dearest:?}");
-    }
-    // A secret that was wrong before costs nothing, whoever is named.
-    let client = |id: &str| {
-        let secrets = ["wrong1", "wrong2", "wrong3"];
-        secrets.map(|secret| fastest(1, from(HOME, gateway.token_request(id, secret)))).into_iter().min().unwrap()
-    };
-    let dearest = client(CLIENT.name);
-    for id in [OTHER_CLIENT.name, "nobody"] {
-        let took = client(id);
-        assert!(took > dearest / 2, "{id}: {took:?}, the dearest: {dearest:?}");
-    }
-}
-
 fn refresh_tokens_that_are_none_are_counted_and_good_ones_pass_from_there_all_the_same(store: &Store) {
     let attempts = json!({"free": 2, "free_per_address": 4, "delay": "5m"});
     let (_backend, gateway) = store.world_with(|c| {
@@ -373,111 +288,6 @@ fn refresh_tokens_that_are_none_are_counted_and_good_ones_pass_from_there_all_th
     // Neither logins nor tokens of clients are locked by it.
     log_in(&gateway, ATTACKER, BOB).ok();
     token(&gateway, ATTACKER, CLIENT.secret).ok();
-}
-
-/// Accounts whose names differ in their spelling alone.
-fn two_bobs(config: Config) -> Config {
-    let account =
-        |name: &str| json!({"username": name, "password": argon2id(&format!("{name}-password")), "subject": name});
-    usual(config)
-        .set("/login/accounts/file", json!("bobs.yaml"))
-        .file("bobs.yaml", &json!([account("bob"), account("Bob")]).to_string())
-}
-
-const CAPITAL: Account = Account { name: "Bob", secret: "Bob-password", subject: "Bob" };
-const SMALL: Account = Account { name: "bob", secret: "bob-password", subject: "bob" };
-
-fn a_login_under_another_spelling_forgives_nothing_and_one_under_the_same_does(store: &Store) {
-    let attempts = json!({"free": 3, "free_per_address": 100, "delay": "5m"});
-    let (_backend, gateway) = store.world_with(|c| two_bobs(c).set("/login/attempts", attempts));
-    for _ in 0..4 {
-        for _ in 0..3 {
-            guess(&gateway, HOME, CAPITAL.name).expect(401, "401-04");
-        }
-        log_in(&gateway, HOME, CAPITAL).ok();
-    }
-    for _ in 0..3 {
-        guess(&gateway, ATTACKER, SMALL.name).expect(401, "401-04");
-    }
-    log_in(&gateway, ATTACKER, CAPITAL).ok();
-    guess(&gateway, ATTACKER, SMALL.name).expect(401, "401-04");
-    guess(&gateway, ATTACKER, SMALL.name).expect(429, "429-02");
-    // Nor where both spellings have failed.
-    for name in [CAPITAL.name, SMALL.name, SMALL.name] {
-        guess(&gateway, ELSEWHERE, name).expect(401, "401-04");
-    }
-    log_in(&gateway, ELSEWHERE, CAPITAL).ok();
-    guess(&gateway, ELSEWHERE, SMALL.name).expect(401, "401-04");
-    guess(&gateway, ELSEWHERE, SMALL.name).expect(429, "429-02");
-}
-
-fn a_successful_login_is_remembered_by_its_spelling_alone(store: &Store) {
-    let few = json!({"rate": "1/m", "burst": 2});
-    let (_backend, gateway) = store.world_with(|c| two_bobs(c).set("/login/limits", few));
-    log_in(&gateway, HOME, CAPITAL).ok();
-    for address in [ATTACKER, "198.51.100.2"] {
-        guess(&gateway, address, SMALL.name).expect(401, "401-04");
-    }
-    guess(&gateway, HOME, SMALL.name).expect(429, "429-02");
-    log_in(&gateway, HOME, SMALL).expect(429, "429-02");
-    log_in(&gateway, HOME, CAPITAL).ok();
-}
-
-#[test]
-fn a_name_that_is_folded_is_one_name_in_every_spelling() {
-    let attempts = json!({"free": 3, "delay": "5m"});
-    let (_backend, gateway) =
-        world_with(|c| usual(c).set("/login/accounts/fold", json!(true)).set("/login/attempts", attempts));
-    for _ in 0..4 {
-        for name in [ALICE.name.to_uppercase(), format!(" {}", ALICE.name), ALICE.name.to_owned()] {
-            guess(&gateway, HOME, &name).expect(401, "401-04");
-        }
-        log_in(&gateway, HOME, ALICE).ok();
-    }
-}
-
-#[test]
-fn an_instance_with_an_old_secret_behind_the_same_address_counts_once_and_shuts_no_other_out() {
-    let attempts = json!({"free": 2, "free_per_address": 8, "delay": "5m"});
-    let (_backend, gateway) = world_with(|c| usual(c).set("/access_token/attempts", attempts));
-    token(&gateway, HOME, CLIENT.secret).ok();
-    let hashed = || gateway.metric("wicketgate_password_hashes_total", &[]);
-    let before = hashed();
-    for _ in 0..20 {
-        token(&gateway, HOME, "old").expect(401, "");
-        from(HOME, gateway.token_request("nobody", "old")).send().expect(401, "");
-    }
-    assert_eq!(hashed() - before, 2.0);
-    // New guesses count, and lock the name.
-    for number in 0..2 {
-        token(&gateway, HOME, &format!("wrong{number}")).expect(401, "");
-    }
-    token(&gateway, HOME, "another").expect(429, "");
-    for _ in 0..20 {
-        token(&gateway, HOME, "old").expect(401, "");
-        token(&gateway, HOME, CLIENT.secret).ok();
-    }
-}
-
-#[test]
-fn a_secret_that_was_wrong_is_right_once_it_is_the_clients() {
-    let backend = Backend::start();
-    let config = usual(Config::new(&backend));
-    let gateway = Gateway::start(&config);
-    token(&gateway, HOME, "the-next").expect(401, "");
-    gateway.reload(&config.set("/clients/0/secrets", json!([argon2id("the-next")])), "reloaded");
-    token(&gateway, HOME, "the-next").ok();
-    token(&gateway, HOME, CLIENT.secret).expect(401, "");
-}
-
-#[test]
-fn the_access_log_names_the_known_client_whose_secret_is_wrong_and_no_unknown_one() {
-    let (_backend, gateway) = world_with(usual);
-    for (id, logged) in [(CLIENT.name, json!(CLIENT.name)), ("nobody", json!(null))] {
-        let answer = gateway.token_request(id, "wrong").send().expect(401, "");
-        let line = gateway.access_line(answer.header("X-Request-Id").unwrap());
-        assert_eq!(line["client"], logged, "{line}");
-    }
 }
 
 #[test]
@@ -532,37 +342,6 @@ fn an_office_whose_people_all_log_in_at_once_is_not_locked_and_who_waits_is_let_
     });
 }
 
-#[test]
-fn several_attempts_at_one_name_take_as_long_as_the_dearest_hash_each_whoever_is_named() {
-    let accounts = json!([
-        {"username": "dear", "password": argon2id_in("dear-password", 8 * 19_456), "subject": "account-1"},
-        {"username": "cheap", "password": argon2id("cheap-password"), "subject": "account-2"},
-    ]);
-    let (_backend, gateway) = world_with(|c| {
-        usual(c)
-            .set("/login/accounts/file", json!("mixed.yaml"))
-            .file("mixed.yaml", &accounts.to_string())
-            .set("/clients/0/secrets", Value::from(vec![argon2id("one"); 10]))
-    });
-    let slowest = |request: &dyn Fn(&str) -> Request| {
-        let start = Instant::now();
-        let guesses: Vec<_> = (0..5)
-            .map(|number| {
-                let request = from(HOME, request(&format!("wrong{number}")));
-                thread::spawn(move || request.send_patiently().expect(401, ""))
-            })
-            .collect();
-        guesses.into_iter().for_each(|guess| drop(guess.join().unwrap()));
-        start.elapsed()
-    };
-    let login = |name: &str| slowest(&|password| gateway.login_request(name, password));
-    let (unknown, cheap) = (login("nobody"), login("cheap"));
-    assert!(cheap > unknown / 2, "{cheap:?}, an unknown name: {unknown:?}");
-    let client = |id: &str| slowest(&|secret| gateway.token_request(id, secret));
-    let (known, unknown) = (client(CLIENT.name), client("nobody"));
-    assert!(unknown > known / 2, "{unknown:?}, a client with many secrets: {known:?}");
-}
-
 fn wrong_passwords_must_wait_longer_and_longer_and_the_right_one_works_later(store: &Store) {
     let (_backend, gateway) = store.world_with(|c| {
         c.set("/login/attempts", json!({"free": 2, "delay": "1s", "longest": "2s"}))
@@ -612,10 +391,7 @@ fn one_address_that_fails_under_many_names_must_wait_too(store: &Store) {
 }
 
 on_both_stores! {
-    a_login_under_another_spelling_forgives_nothing_and_one_under_the_same_does
-    a_successful_login_is_remembered_by_its_spelling_alone
     wrong_passwords_from_one_address_do_not_keep_the_customer_out_elsewhere
-    calls_with_a_wrong_secret_do_not_keep_the_client_out_elsewhere
     a_login_of_ones_own_forgives_nothing_of_what_failed_under_other_names
     an_office_whose_people_mistype_and_then_log_in_is_not_locked
     concurrent_guesses_get_no_more_attempts_than_sequential_ones

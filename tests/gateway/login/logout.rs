@@ -5,13 +5,13 @@ use crate::harness::keys::{base64url, decode, now};
 use crate::harness::*;
 
 /// Everything that one login has given.
-struct Login {
-    cookie: String,
-    jwt: String,
-    refresh: String,
+pub(super) struct Login {
+    pub(super) cookie: String,
+    pub(super) jwt: String,
+    pub(super) refresh: String,
 }
 
-fn everything(config: Config) -> Config {
+pub(super) fn everything(config: Config) -> Config {
     config.cookies("both").set("/login/refresh", json!({"lifetime": "1h"}))
 }
 
@@ -21,7 +21,7 @@ fn text(answer: &Response, name: &str) -> String {
 }
 
 #[track_caller]
-fn log_in(gateway: &Gateway) -> Login {
+pub(super) fn log_in(gateway: &Gateway) -> Login {
     let answer = gateway.login_request(ALICE.name, ALICE.secret).send().ok();
     Login { cookie: session_cookie(&answer), jwt: text(&answer, "JWT"), refresh: text(&answer, "refresh_token") }
 }
@@ -30,7 +30,7 @@ fn by_cookie(gateway: &Gateway, pair: &str) -> Response {
     gateway.get("/me/x").header("Cookie", pair).send()
 }
 
-fn by_jwt(gateway: &Gateway, token: &str) -> Response {
+pub(super) fn by_jwt(gateway: &Gateway, token: &str) -> Response {
     gateway.get("/me/x").customer(token).send()
 }
 
@@ -39,14 +39,14 @@ fn refreshed(gateway: &Gateway, token: &str) -> Response {
 }
 
 #[track_caller]
-fn has_ended(gateway: &Gateway, login: &Login) {
+pub(super) fn has_ended(gateway: &Gateway, login: &Login) {
     by_cookie(gateway, &login.cookie).expect(401, "401-03");
     by_jwt(gateway, &login.jwt).expect(401, "401-03");
     refreshed(gateway, &login.refresh).expect(400, "");
 }
 
 #[track_caller]
-fn lives(gateway: &Gateway, login: &Login) {
+pub(super) fn lives(gateway: &Gateway, login: &Login) {
     by_cookie(gateway, &login.cookie).ok();
     by_jwt(gateway, &login.jwt).ok();
 }
@@ -119,70 +119,6 @@ fn an_expired_jwt_ends_the_refresh_tokens_of_its_login_at_the_hands_of_clients_a
         }
         has_ended(&gateway, &login);
         lives(&gateway, &other);
-    }
-}
-
-fn operators_end_a_login_by_its_refresh_token_or_cookie_and_no_secret_is_kept_or_shown(store: &Store) {
-    let (_backend, gateway) = store.world_with(everything);
-    let config = gateway.files.config();
-    let run = |args: &[&str], input: &str| {
-        gateway.files.run_with(&[args, &["--config", config.to_str().unwrap()]].concat(), input.as_bytes())
-    };
-    let mut secrets: Vec<String> = Vec::new();
-    for by_refresh_token in [true, false] {
-        let (login, other) = (log_in(&gateway), log_in(&gateway));
-        let cookie = login.cookie.split_once('=').unwrap().1;
-        let secret = if by_refresh_token { login.refresh.clone() } else { cookie.to_owned() };
-        let id = decode(&login.jwt).1["sid"].as_str().unwrap().to_owned();
-        let (code, said, err) = run(&["revoke", "token", "-"], &secret);
-        assert!(code == 0 && said.contains(&format!("revoked: login {id}")), "{said}{err}");
-        has_ended(&gateway, &login);
-        lives(&gateway, &other);
-        let (code, again, err) = run(&["revoke", "token", "-"], &secret);
-        assert!(code == 1 && err.contains("nothing to end"), "{err}");
-        assert!(![said, again, err].iter().any(|text| text.contains(&*secret)));
-        secrets.push(secret);
-    }
-    secrets.push(log_in(&gateway).jwt);
-    secrets.push(log_in(&gateway).cookie);
-    secrets.push("wgr_AAAA".to_owned());
-    secrets.push(format!("wgs_{}", "a".repeat(43)));
-    secrets.push(format!("wgk_asapp-prod.{}", "a".repeat(43)));
-    for secret in &secrets {
-        for command in [
-            &["revoke", "login", secret][..],
-            &["revoke", "customer", secret],
-            &["revoke", "client", secret],
-            &["revoke", "api-key", secret],
-            &["revoke", "token", "--issuer", "https://gateway.test", secret],
-            &["sessions", "show", secret],
-            &["sessions", "end", secret],
-            &["sessions", "list", "--customer", secret],
-        ] {
-            let (code, said, err) = run(command, "");
-            assert!(code == 1 && err.contains("secret") && !format!("{said}{err}").contains(&**secret), "{err}");
-        }
-    }
-    let listed = run(&["revoke", "list"], "").1;
-    assert!(!secrets.iter().any(|secret| listed.contains(&**secret)), "{listed}");
-}
-
-fn operators_see_and_end_logins_of_which_only_refresh_tokens_are_left(store: &Store) {
-    let (_backend, gateway) = store.world_with(|c| everything(c).set("/login/cookie/idle", json!("1s")));
-    let config = gateway.files.config();
-    let run = |args: &[&str]| gateway.files.run(&[args, &["--config", config.to_str().unwrap()]].concat());
-    let listed = || -> Vec<Value> { serde_json::from_str(&run(&["sessions", "list", "--json"]).1).unwrap() };
-    for command in [["sessions", "end"], ["revoke", "login"]] {
-        let (login, other) = (log_in(&gateway), log_in(&gateway));
-        let id = decode(&login.jwt).1["sid"].as_str().unwrap().to_owned();
-        eventually("it is idle", || listed().iter().any(|found| found["id"] == id && found["kind"] == "refresh"));
-        let (code, said, err) = run(&["sessions", "show", &id]);
-        assert!(code == 0 && said.contains("refresh"), "{said}{err}");
-        let (code, said, err) = run(&[command[0], command[1], &id]);
-        assert!(code == 0 && said.contains(&id) && !said.contains("nothing is known"), "{said}{err}");
-        has_ended(&gateway, &login);
-        by_jwt(&gateway, &other.jwt).ok();
-        assert!(!listed().iter().any(|found| found["id"] == id));
     }
 }
 
@@ -430,26 +366,6 @@ fn a_strange_page_logs_nobody_out_by_what_it_can_add_itself() {
     lives(&gateway, &victim);
 }
 
-fn operators_see_a_login_by_the_name_that_its_tokens_bear_and_end_it_by_that(store: &Store) {
-    let (_backend, gateway) = store.world_with(everything);
-    let config = gateway.files.config();
-    let run = |args: &[&str]| gateway.files.run(&[args, &["--config", config.to_str().unwrap()]].concat());
-    for command in [["sessions", "end"], ["revoke", "login"]] {
-        let (login, other) = (log_in(&gateway), log_in(&gateway));
-        let id = decode(&login.jwt).1["sid"].as_str().unwrap().to_owned();
-        let (code, listed, err) = run(&["sessions", "list"]);
-        assert!(code == 0 && listed.contains(&id), "{listed}{err}");
-        let (code, said, err) = run(&[command[0], command[1], &id]);
-        assert!(code == 0 && said.contains(&id) && !said.contains("no live session"), "{said}{err}");
-        has_ended(&gateway, &login);
-        lives(&gateway, &other);
-        let (code, said, _) = run(&["revoke", "login", &id]);
-        assert!(code == 0 && said.contains("no live session"), "{said}");
-    }
-    let (code, _, err) = run(&["revoke", "login", "abc"]);
-    assert!(code == 1 && err.contains("there is no login `abc`"), "{err}");
-}
-
 #[test]
 fn a_login_that_gives_nothing_but_a_jwt_has_a_name_and_ends_by_it() {
     let (_backend, gateway) = world();
@@ -470,12 +386,9 @@ on_both_stores! {
     a_refresh_token_that_is_none_hinders_no_logout_by_what_is_shown_beside_it
     a_jwt_of_a_refresh_ends_the_cookie_session_of_its_login
     an_expired_jwt_ends_the_refresh_tokens_of_its_login_at_the_hands_of_clients_and_operators_too
-    operators_end_a_login_by_its_refresh_token_or_cookie_and_no_secret_is_kept_or_shown
-    operators_see_and_end_logins_of_which_only_refresh_tokens_are_left
     without_refresh_tokens_a_jwt_ends_its_cookie_session_and_the_other_way_round
     a_login_that_replaces_a_cookie_session_ends_that_session_and_no_jwt
     a_logout_that_ends_nothing_is_401_and_takes_a_dead_cookie_from_the_browser
     a_token_that_opens_no_route_ends_no_login
     a_cookie_that_was_idle_for_too_long_still_ends_its_login_and_everywhere_all_of_them
-    operators_see_a_login_by_the_name_that_its_tokens_bear_and_end_it_by_that
 }

@@ -6,15 +6,15 @@ use crate::harness::keys::{TokenKey, base64url, hs256, now, random};
 use crate::harness::*;
 
 const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-const TOKEN: &str = "/oauth/access_token";
+pub(super) const TOKEN: &str = "/oauth/access_token";
 /// What the gateway calls itself, and where its token endpoint is.
 const ISSUER: &str = "https://gateway.test";
 const ENDPOINT: &str = "https://gateway.test/oauth/access_token";
 /// A client that has keys and no secret.
-const SIGNER: &str = "signer";
+pub(super) const SIGNER: &str = "signer";
 
 /// With a client that has these keys, at an address or in a file.
-fn with_signer(config: Config, jwks: Value) -> Config {
+pub(super) fn with_signer(config: Config, jwks: Value) -> Config {
     let mut config = config;
     let client = json!({"id": SIGNER, "jwks": jwks, "scopes": ["profile"]});
     config.yaml["clients"].as_array_mut().unwrap().push(client);
@@ -31,7 +31,7 @@ fn signing(key: &TokenKey) -> (Backend, Gateway) {
 }
 
 /// What a good assertion says.
-fn claims() -> Value {
+pub(super) fn claims() -> Value {
     json!({
         "iss": SIGNER, "sub": SIGNER, "aud": ISSUER, "iat": now(), "exp": now() + 60, "jti": base64url(&random::<12>()),
     })
@@ -47,7 +47,7 @@ pub(crate) fn assertion(key: &TokenKey, change: impl FnOnce(&mut Value)) -> Stri
     key.sign(&header(), &claims)
 }
 
-fn form(assertion: &str) -> String {
+pub(super) fn form(assertion: &str) -> String {
     format!("client_assertion_type={}&client_assertion={assertion}", form_encode(TYPE))
 }
 
@@ -229,8 +229,6 @@ fn a_client_that_fills_the_ids_that_are_good_once_is_told_so_and_every_other_goe
 
 on_both_stores! {
     an_assertion_is_good_once_on_every_endpoint_and_after_a_restart
-    a_client_that_signs_is_not_locked_out_by_what_others_forge_under_its_name_where_it_is
-    concurrent_uses_of_one_assertion_give_one_token_and_lock_neither_client_nor_network
 }
 
 #[test]
@@ -321,125 +319,6 @@ fn a_client_is_held_to_the_methods_and_algorithms_that_are_configured_for_it() {
     claims["jti"] = json!("another");
     let by_signer = key.sign(&json!({"alg": "ES256", "kid": "one"}), &claims);
     refused(&gateway, ask(&gateway, &by_signer), "client_assertion_unknown_key");
-}
-
-/// Two failures are free, and what locks does so for longer than any test.
-fn locking(config: Config) -> Config {
-    config.set("/access_token/attempts", json!({"free": 2, "delay": "5m"}))
-}
-
-fn forged() -> String {
-    assertion(&TokenKey::generate(), |_| {})
-}
-
-/// So many at once, each on its own connection; their statuses.
-fn all_at_once(request: &Request, times: usize) -> Vec<u16> {
-    let all: Vec<_> = (0..times)
-        .map(|_| {
-            let request = request.clone();
-            std::thread::spawn(move || request.send().status)
-        })
-        .collect();
-    all.into_iter().map(|one| one.join().unwrap()).collect()
-}
-
-#[test]
-fn assertions_that_are_wrong_are_counted_as_wrong_secrets_are() {
-    let key = TokenKey::generate();
-    let (_backend, gateway) = world_with(|config| locking(in_file(config, &[key.jwk("one")])));
-    for _ in 0..3 {
-        refused(&gateway, ask(&gateway, &forged()), "client_assertion_signature");
-    }
-    let answer = ask(&gateway, &forged()).expect(429, "");
-    assert!(answer.header("Retry-After").is_some());
-    assert_eq!(gateway.access_line(answer.header("X-Request-Id").unwrap())["refusal"], "token_locked");
-    gateway.token_request(CLIENT.name, CLIENT.secret).send().ok();
-}
-
-fn a_client_that_signs_is_not_locked_out_by_what_others_forge_under_its_name_where_it_is(store: &Store) {
-    let key = TokenKey::generate();
-    let attempts = json!({"free": 2, "free_per_address": 2, "delay": "5m"});
-    let (_backend, gateway) =
-        store.world_with(|config| in_file(config, &[key.jwk("one")]).set("/access_token/attempts", attempts));
-    let junk = |status| {
-        ask(&gateway, &forged()).expect(status, "");
-        let unknown = TokenKey::generate().sign(&json!({"alg": "ES256", "kid": "other"}), &claims());
-        ask(&gateway, &unknown).expect(status, "");
-        ask(&gateway, &assertion(&key, |claims| claims["iss"] = json!("nobody"))).expect(status, "");
-    };
-    junk(401);
-    junk(429);
-    for _ in 0..3 {
-        let token = ask(&gateway, &assertion(&key, |_| {})).ok().json()["access_token"].as_str().unwrap().to_owned();
-        for path in ["/oauth/introspect", "/oauth/revoke"] {
-            let with = |assertion: &str| gateway.post(path).form(&format!("token={token}&{}", form(assertion))).send();
-            with(&assertion(&key, |_| {})).ok();
-            with(&forged()).expect(429, "");
-        }
-        // What is right lifts nothing from what is wrong.
-        junk(429);
-    }
-}
-
-fn concurrent_uses_of_one_assertion_give_one_token_and_lock_neither_client_nor_network(store: &Store) {
-    let key = TokenKey::generate();
-    let attempts = json!({"free": 2, "free_per_address": 2, "delay": "5m"});
-    let (_backend, gateway) =
-        store.world_with(|config| in_file(config, &[key.jwk("one")]).set("/access_token/attempts", attempts));
-    let first = assertion(&key, |_| {});
-    let request = gateway.post(TOKEN).form(&format!("grant_type=client_credentials&{}", form(&first)));
-    let statuses = all_at_once(&request, 16);
-    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
-    assert!(statuses.iter().all(|status| [200, 401].contains(status)), "{statuses:?}");
-    for _ in 0..3 {
-        ask(&gateway, &assertion(&key, |_| {})).ok();
-        refused(&gateway, ask(&gateway, &first), "client_assertion_used");
-    }
-    // A secret that nobody has shown before is looked at.
-    gateway.token_request(CLIENT.name, CLIENT.secret).send().ok();
-    // What nobody has signed with its key is counted all the same.
-    for status in [401, 401, 401, 429] {
-        ask(&gateway, &forged()).expect(status, "");
-    }
-    refused(&gateway, ask(&gateway, &first), "client_assertion_used");
-}
-
-#[test]
-fn a_client_with_keys_and_a_secret_signs_its_way_past_a_lock_and_does_not_lift_it_for_who_guesses_its_secret() {
-    let key = TokenKey::generate();
-    let (_backend, gateway) = world_with(|config| {
-        locking(in_file(config, &[key.jwk("one")])).set("/clients/2/secrets", json!([keys::argon2id(CLIENT.secret)]))
-    });
-    for number in 0..3 {
-        gateway.token_request(SIGNER, &format!("wrong{number}")).send().expect(401, "");
-    }
-    for _ in 0..3 {
-        ask(&gateway, &assertion(&key, |_| {})).ok();
-        gateway.token_request(SIGNER, "another").send().expect(429, "");
-    }
-    // Nobody has seen the right one before the lock.
-    gateway.token_request(SIGNER, CLIENT.secret).send().expect(429, "");
-}
-
-#[test]
-fn junk_that_names_unknown_keys_has_keys_fetched_no_more_often_than_the_cooldown_allows_also_in_a_lock() {
-    let key = TokenKey::generate();
-    let provider = IdentityProvider::start(&[key.jwk("one")]);
-    let (_backend, gateway) = world_with(|config| locking(with_signer(config, json!(provider.jwks_url()))));
-    ask(&gateway, &assertion(&key, |_| {})).ok();
-    let begun = std::time::Instant::now();
-    let mut locked = 0;
-    for number in 0..100 {
-        let unknown = TokenKey::generate().sign(&json!({"alg": "ES256", "kid": format!("no{number}")}), &claims());
-        let status = ask(&gateway, &unknown).status;
-        assert!([401, 429].contains(&status), "{status}");
-        locked += usize::from(status == 429);
-    }
-    assert_eq!(locked, 97);
-    // One before the first call, and one in each 30 s.
-    let allowed = 2 + usize::try_from(begun.elapsed().as_secs() / 30).unwrap();
-    assert!(provider.asked() <= allowed, "{} fetches", provider.asked());
-    ask(&gateway, &assertion(&key, |_| {})).ok();
 }
 
 #[test]
