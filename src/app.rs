@@ -310,7 +310,7 @@ impl App {
             loop {
                 match pulse.check(pulses.iter().map(|count| count.load(Ordering::Relaxed))) {
                     Ok(()) => manager.is_alive(),
-                    Err(worker) => tracing::error!(worker, "a worker does not turn"),
+                    Err(worker) => tracing::error!(worker, "worker event loop stalled"),
                 }
                 tokio::time::sleep(pause).await;
             }

@@ -223,19 +223,19 @@ impl Metrics {
         families.push(gauges("wicketgate_websockets_open", "WebSockets that are open.", [(vec![], tunnels)]));
         families.push(families::seconds(
             "wicketgate_worker_stall_seconds",
-            "For how long the worker that is most behind has not turned.",
+            "Longest current event-loop stall of any worker, in seconds.",
             stall,
         ));
         families.push(counters(
             "wicketgate_worker_stalls_total",
-            "How often a worker did not turn for a second or more.",
+            "Event-loop stalls of a worker for a second or more.",
             [(vec![], stalls)],
         ));
         let ends: Vec<_> =
             locked(&self.certificates).iter().map(|(file, end)| (vec![("certificate", file.clone())], *end)).collect();
         families.push(gauges(
             "wicketgate_certificate_expiry_timestamp_seconds",
-            "When a certificate ends, in seconds since 1970.",
+            "Expiry of a certificate, CA or CRL, in seconds since 1970.",
             ends,
         ));
         families.extend(locked(&self.reloads).families());
@@ -245,11 +245,7 @@ impl Metrics {
             [(vec![], self.access_log_dropped.load(Ordering::Relaxed))],
         ));
         let degraded: Vec<_> = locked(&self.degraded).iter().map(|part| (vec![("part", part.clone())], 1)).collect();
-        families.push(gauges(
-            "wicketgate_degraded",
-            "1: this part is not as it should be; /readyz names it.",
-            degraded,
-        ));
+        families.push(gauges("wicketgate_degraded", "1: this part is degraded; /readyz names it.", degraded));
         families.push(counters(
             "wicketgate_diagnostics_dropped_total",
             "Lines of standard error that could not be written.",
@@ -424,7 +420,7 @@ impl Counted {
             ),
             counters(
                 "wicketgate_observed_refusals_total",
-                "Requests that a route in mode observe let through though they should be refused.",
+                "Requests that a route in mode observe forwarded and mode enforce would refuse.",
                 self.observed.iter().map(|((route, refusal), count)| {
                     (vec![("route", name(route)), ("refusal", word(refusal))], *count)
                 }),
@@ -441,7 +437,7 @@ impl Counted {
             ),
             counters(
                 "wicketgate_rate_limit_fallback_total",
-                "Calls whose shared limit this process counted alone, because the state store was away.",
+                "Requests whose shared rate limit was counted locally, because the state store was unavailable.",
                 [(vec![], self.rate_limit_fallbacks)],
             ),
             counters(

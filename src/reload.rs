@@ -78,7 +78,7 @@ impl Plan {
     pub fn warnings(&self) -> Vec<Warning> {
         let expired = expired(&self.tls).into_iter().map(|file| Warning {
             place: file,
-            message: "what is in this file has expired: it is refused, or nothing passes by it".to_owned(),
+            message: "the certificate, CA or CRL in this file has expired".to_owned(),
             help: "put one in its place that has not".to_owned(),
         });
         self.risks().into_iter().chain(expired).collect()
@@ -341,7 +341,7 @@ fn differ(old: &Listen, new: &Listen) -> bool {
 /// Tells Prometheus when the certificates end.
 pub fn note_certificates(metrics: &Metrics, tls: &[Option<ListenerTls>]) {
     for file in expired(tls) {
-        tracing::warn!(certificate = file, "what is in this file has expired: it is refused, or nothing passes by it");
+        tracing::warn!(certificate = file, "the certificate, CA or CRL in this file has expired");
     }
     metrics.certificates(tls.iter().flatten().flat_map(|tls| tls.ends.iter().cloned()));
 }

@@ -94,8 +94,8 @@ pub struct Most {
 /// What passes while a shared store is away.
 #[derive(Debug, Clone, Copy)]
 pub struct Outage {
-    /// For how long a session that the store has vouched for may pass without it, from when its end was last sure to be
-    /// heard of.
+    /// How long cached sessions are accepted while the store is unavailable, from when its end was last sure to be heard
+    /// of.
     pub sessions: Duration,
     /// For how long credentials pass though a revocation of them may have been missed.
     pub revocations: Duration,

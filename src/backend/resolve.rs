@@ -28,13 +28,13 @@ pub(super) async fn keep_looking(servers: Weak<Servers>, name: (String, u16), in
         match found {
             Ok(addresses) => {
                 if std::mem::take(&mut is_failing) {
-                    tracing::info!(name = name.0, "this name can be looked up again");
+                    tracing::info!(name = name.0, "DNS lookup works again");
                 }
                 servers.found(&name, &addresses);
             }
             Err(error) => {
                 if !std::mem::replace(&mut is_failing, true) {
-                    tracing::warn!(name = name.0, error, "this name cannot be looked up: the addresses before stay");
+                    tracing::warn!(name = name.0, error, "DNS lookup failed; keeping the previous addresses");
                 }
             }
         }

@@ -208,7 +208,7 @@ impl Servers {
         }
         let mut outcomes = tries.join_all().await;
         let lacking = self.names().into_iter().filter(|name| self.lacks_addresses(name));
-        outcomes.extend(lacking.map(|(name, _)| (name, Err("this name cannot be looked up".to_owned()))));
+        outcomes.extend(lacking.map(|(name, _)| (name, Err("DNS lookup failed".to_owned()))));
         outcomes.sort();
         outcomes
     }

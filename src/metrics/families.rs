@@ -105,7 +105,7 @@ mod tests {
             assert_eq!(word.ends_with("_total"), kind == MetricType::COUNTER, "{name}");
             assert!(kind != MetricType::HISTOGRAM || word.ends_with("_duration_seconds"), "{name}");
             // A time is in seconds since 1970, and a length of time in seconds.
-            let is_time = family.help().starts_with("When ");
+            let is_time = family.help().ends_with(", in seconds since 1970.");
             assert_eq!(word.ends_with("_timestamp_seconds"), is_time, "{name}: {}", family.help());
         }
     }

@@ -35,13 +35,13 @@ pub(super) fn families(all: &[IssuerLevels]) -> Vec<MetricFamily> {
         ),
         gauges(
             "wicketgate_issuer_keys_age_seconds",
-            "How long ago the keys of another issuer were fetched.",
+            "Age of the keys of another issuer, in seconds.",
             all.iter().filter_map(|levels| Some((label(levels), i64::try_from(levels.age?).unwrap_or(i64::MAX)))),
         ),
         counters("wicketgate_issuer_fetches_total", "Fetches of another issuer's keys, by how they ended.", outcomes),
         gauges(
             "wicketgate_issuer_last_fetch",
-            "1: the last fetch of another issuer's keys ended so.",
+            "1: outcome of the last fetch of another issuer's keys.",
             all.iter().filter_map(|levels| {
                 let outcome = ("outcome", levels.last_outcome?.to_owned());
                 Some((vec![("issuer", levels.issuer.clone()), outcome], 1))
@@ -68,5 +68,9 @@ pub(super) fn key_uses(all: &[KeyUse]) -> MetricFamily {
         let labels = vec![("kind", one.kind.to_owned()), ("id", one.id.clone()), ("version", one.version.clone())];
         (labels, i64::try_from(one.seconds).unwrap_or(i64::MAX))
     });
-    gauges("wicketgate_key_last_used_timestamp_seconds", "When a version of a key was last used.", series)
+    gauges(
+        "wicketgate_key_last_used_timestamp_seconds",
+        "Time of the last use of a key version, in seconds since 1970.",
+        series,
+    )
 }

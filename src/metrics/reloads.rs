@@ -37,17 +37,17 @@ impl Reloads {
             counters("wicketgate_reloads_total", "Reloads of the configuration, by outcome.", counts),
             gauges(
                 "wicketgate_config_last_reload_timestamp_seconds",
-                "When the last reload with this outcome was, in seconds since 1970.",
+                "Time of the last reload with this outcome, in seconds since 1970.",
                 last,
             ),
             gauges(
                 "wicketgate_config_last_reload_successful",
-                "1: what runs is what the files say. 0: the last reload has failed.",
+                "1: the last reload succeeded. 0: it failed, and the earlier configuration stays.",
                 [(vec![], i64::from(self.fault.is_none()))],
             ),
             gauges(
                 "wicketgate_earlier_policies",
-                "Policies of before a reload that are still in memory, because a request or WebSocket has one.",
+                "Policies from before a reload that a request or WebSocket still uses.",
                 [(vec![], i64::try_from(self.earlier_policies).unwrap_or(i64::MAX))],
             ),
         ]

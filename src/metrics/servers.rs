@@ -29,7 +29,7 @@ pub struct BackendLevels {
     pub in_flight: usize,
     /// How many it takes at once now.
     pub limit: usize,
-    /// Requests that wait for a place.
+    /// Requests that wait in the queue of a backend.
     pub waiting: usize,
     /// Whether it is not asked for now.
     pub circuit_open: bool,
@@ -50,14 +50,22 @@ pub(super) fn families(backends: &[BackendLevels]) -> Vec<MetricFamily> {
     let retries = backends.iter().map(|levels| (vec![("backend", levels.backend.to_string())], levels.retries));
     let mut families = vec![
         gauges("wicketgate_backend_in_flight", "Requests in flight to a backend.", of(|levels| levels.in_flight)),
-        gauges("wicketgate_backend_limit", "Requests that a backend takes at once now.", of(|levels| levels.limit)),
-        gauges("wicketgate_backend_waiting", "Requests that wait for a place.", of(|levels| levels.waiting)),
+        gauges(
+            "wicketgate_backend_limit",
+            "Current limit of requests in flight to a backend.",
+            of(|levels| levels.limit),
+        ),
+        gauges(
+            "wicketgate_backend_waiting",
+            "Requests that wait in the queue of a backend.",
+            of(|levels| levels.waiting),
+        ),
         gauges(
             "wicketgate_backend_circuit_open",
-            "Whether a backend is not asked because it does not answer.",
+            "1: the circuit breaker of the backend is open, and it gets no requests.",
             of(|levels| usize::from(levels.circuit_open)),
         ),
-        counters("wicketgate_backend_retries_total", "Requests that were sent again.", retries),
+        counters("wicketgate_backend_retries_total", "Requests that were retried.", retries),
     ];
     let servers: Vec<ServerLevels> = backends.iter().flat_map(|levels| levels.servers.clone()).collect();
     families.extend(server_families(&servers));
@@ -71,7 +79,7 @@ fn server_families(all: &[ServerLevels]) -> Vec<MetricFamily> {
     vec![
         gauges(
             "wicketgate_backend_server_up",
-            "Whether a server of a backend gets requests.",
+            "1: the server gets requests.",
             all.iter().map(|levels| (label(levels), i64::from(levels.up))),
         ),
         gauges(
@@ -81,7 +89,7 @@ fn server_families(all: &[ServerLevels]) -> Vec<MetricFamily> {
         ),
         counters(
             "wicketgate_backend_server_ejections_total",
-            "How often a server of a backend was taken out because it failed.",
+            "Ejections of a server by outlier detection.",
             all.iter().map(|levels| (label(levels), levels.ejections)),
         ),
     ]

@@ -87,10 +87,14 @@ impl StateMetrics {
             ),
             gauges(
                 "wicketgate_replay_ids_limit",
-                "How many ids can be remembered. Above half of it, callers with many are refused.",
+                "Capacity for remembered ids. Above half of it, callers with many are refused.",
                 level(levels.used_ids_limit),
             ),
-            gauges("wicketgate_state_up", "Whether the state store answers.", level(usize::from(levels.up))),
+            gauges(
+                "wicketgate_state_up",
+                "1: the last exchange with the state store worked.",
+                level(usize::from(levels.up)),
+            ),
             gauges(
                 "wicketgate_password_hashes_in_flight",
                 "Password hashes that run or wait.",
@@ -103,17 +107,17 @@ impl StateMetrics {
             ),
             seconds(
                 "wicketgate_state_staleness_seconds",
-                "For how long revocations of other replicas may have been missed.",
+                "Time for which revocations of other replicas may have been missed, in seconds.",
                 levels.staleness,
             ),
             seconds(
                 "wicketgate_state_propagation_seconds",
-                "How long news take to other replicas.",
+                "Round trip of the last heartbeat through the state store, in seconds.",
                 levels.propagation,
             ),
             counters(
                 "wicketgate_sessions_served_stale_total",
-                "Calls that passed by what was known of their session while the state store was away.",
+                "Requests accepted by a cached session while the state store was unavailable.",
                 [(vec![], self.sessions_served_stale.load(Ordering::Relaxed))],
             ),
             counters(
@@ -123,7 +127,7 @@ impl StateMetrics {
             ),
             histograms(
                 "wicketgate_state_duration_seconds",
-                "How long the state store took, by operation.",
+                "Duration of exchanges with the state store, by operation.",
                 "operation",
                 locked(&self.durations).clone(),
             ),

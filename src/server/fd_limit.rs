@@ -17,7 +17,7 @@ static LIMIT: LazyLock<Option<usize>> =
 
 static MOST: LazyLock<usize> = LazyLock::new(|| {
     let most = LIMIT.map_or(usize::MAX, share);
-    tracing::info!(connections = most, "as many connections of callers as the limit of open files allows");
+    tracing::info!(connections = most, "client connections capped by RLIMIT_NOFILE");
     most
 });
 

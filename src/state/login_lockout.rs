@@ -1,4 +1,4 @@
-//! Failed attempts: after a few, each further one must wait twice as long as the one before. Never for ever: whoever
+//! Login lockout: after a few failed attempts, the delay doubles with each further one. Never for ever: whoever
 //! fails on purpose under another's name must not lock them out.
 //!
 //! They count by network and, within it, by name, in whatever spelling. A success takes back what failed under its name

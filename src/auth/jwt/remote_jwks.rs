@@ -235,7 +235,7 @@ impl PublishedKeys {
                 let is_new = before.is_none_or(|before| before != document.body);
                 let text = document.body.to_vec();
                 if is_new {
-                    tracing::info!(issuer = %self.source.issuer, keys = set.len(), "the keys of this issuer are new");
+                    tracing::info!(issuer = %self.source.issuer, keys = set.len(), "issuer keys changed");
                 }
                 self.put(set, unix_seconds(), text);
                 self.write_copy();

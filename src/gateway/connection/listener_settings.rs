@@ -1,4 +1,4 @@
-//! What a listener is to the requests that come in by it.
+//! Per-listener settings, swapped on reload.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -44,7 +44,7 @@ pub(crate) fn add(route: &Route, caller: &Caller, named: Option<String>, call: &
     Ok(())
 }
 
-/// In small hex digits; null where the body has still to come.
+/// In lowercase hex; null where the body has still to come.
 fn body_digest(body: &Upload) -> Value {
     let bytes = match body {
         Upload::Read(bytes) => &bytes[..],

@@ -192,5 +192,5 @@ fn check_connect_asks_redis_issuers_and_backends_and_names_each_that_does_not_an
     let (code, out, err) = files.run(&["check", "--connect"]);
     assert!(code == 1 && err.contains("2 of them cannot be used"), "{out}{err}");
     assert!(out.contains("backend legacy at 127.0.0.1:9: no connection: Connection refused"), "{out}");
-    assert!(out.contains("backend legacy at nowhere.invalid: this name cannot be looked up"), "{out}");
+    assert!(out.contains("backend legacy at nowhere.invalid: DNS lookup failed"), "{out}");
 }

@@ -134,7 +134,7 @@ fn a_backend_assertion_names_the_customer_the_backend_and_its_lifetime() {
             .set(
                 "/backends/second",
                 json!({"servers": [other.url()], "pairwise": true,
-                       "proof": {"header": "X-Signed", "audience": "https://second.test", "lifetime": "10s"}}),
+                       "backend_assertion": {"header": "X-Signed", "audience": "https://second.test", "lifetime": "10s"}}),
             )
             .add_route(route("own", json!(["client", "customer"]), json!({"header": "X-Customer-Id"})))
             .add_route(route("named", json!(["customer"]), json!({"header": "X-Account", "send": "subject"})))
@@ -183,7 +183,7 @@ fn a_backend_assertion_sent_by_a_caller_never_arrives() {
     let (backend, gateway) = world_with(|config| {
         proved(config)
             .set("/backends/plain", json!({"servers": [plain.url()]}))
-            .set("/backends/other", json!({"servers": [plain.url()], "proof": {"header": "X-Signed"}}))
+            .set("/backends/other", json!({"servers": [plain.url()], "backend_assertion": {"header": "X-Signed"}}))
             .add_route(json!({"name": "plain", "path": "/plain/", "methods": ["GET", "POST"], "public": true, "backend": "plain"}))
     });
     gateway.profile().send().ok();
