@@ -58,26 +58,8 @@ impl Gateway {
             Some((customer, claims))
         };
         let rotated = state.rotate(&presented, &successors, rotation, |family| holder(family).is_some()).await;
-        let family = match rotated.map_err(|_| Refusal::StateUnavailable)? {
-            Rotated::Good(family) | Rotated::Reused(family) if state.is_family_revoked(&presented.family, &family) => {
-                record.known.customer = Some(family.customer);
-                return Err(Refusal::RefreshToken.into());
-            }
-            Rotated::Unknown | Rotated::Replaced => return Err(Refusal::RefreshToken.into()),
-            Rotated::Good(family) => family,
-            // Its account, or the key of its customer, is not in force here, and may be tomorrow or at another replica.
-            Rotated::Barred(family) => {
-                record.known.customer = Some(family.customer);
-                return Err(Refusal::RefreshToken.into());
-            }
-            Rotated::Reused(family) => {
-                // What was issued last outlives the family.
-                let ends = family.expires_at.saturating_add(login.lifetime);
-                state.end_family(&presented.family, ends).await.map_err(|_| Refusal::StateUnavailable)?;
-                record.known.customer = Some(family.customer);
-                return Err(Refusal::RefreshTokenReused.into());
-            }
-        };
+        let rotated = rotated.map_err(|_| Refusal::StateUnavailable)?;
+        let family = self.live_family(rotated, &presented, login.lifetime, record).await?;
         let (customer, claims) = holder(&family).ok_or(Refusal::RefreshToken)?;
         record.known.customer = Some(customer.clone());
         let next = successors.iter().find(|token| token.digest == family.current).ok_or(Refusal::Internal)?;
@@ -96,5 +78,41 @@ impl Gateway {
             r#"{{"token_type":"JWT","issued_at":{issued_at},"access_token":"{jwt}","JWT":"{jwt}","expires_in":{expires_in},"refresh_token":"{}"}}"#,
             next.as_str()
         )))
+    }
+
+    /// The family of a refresh token after its rotation. A token that was used before ends its family. `lifetime` is that
+    /// of its JWTs, in seconds.
+    ///
+    /// # Errors
+    /// [`Refusal::RefreshToken`] and [`Refusal::RefreshTokenReused`]; [`Refusal::StateUnavailable`] where the family may
+    /// live on.
+    async fn live_family(
+        &self,
+        rotated: Rotated,
+        presented: &RefreshToken,
+        lifetime: u64,
+        record: &mut Record,
+    ) -> Result<Family, Refusal> {
+        let state = &self.shared.state;
+        match rotated {
+            Rotated::Good(family) | Rotated::Reused(family) if state.is_family_revoked(&presented.family, &family) => {
+                record.known.customer = Some(family.customer);
+                Err(Refusal::RefreshToken)
+            }
+            Rotated::Unknown | Rotated::Replaced => Err(Refusal::RefreshToken),
+            Rotated::Good(family) => Ok(family),
+            // Its account, or the key of its customer, is not in force here, and may be tomorrow or at another replica.
+            Rotated::Barred(family) => {
+                record.known.customer = Some(family.customer);
+                Err(Refusal::RefreshToken)
+            }
+            Rotated::Reused(family) => {
+                // What was issued last outlives the family.
+                let ends = family.expires_at.saturating_add(lifetime);
+                state.end_family(&presented.family, ends).await.map_err(|_| Refusal::StateUnavailable)?;
+                record.known.customer = Some(family.customer);
+                Err(Refusal::RefreshTokenReused)
+            }
+        }
     }
 }
