@@ -62,7 +62,7 @@ pub(super) struct Redis {
     commits: Option<Commits>,
 }
 
-/// How long a cached session is current after the last heartbeat, in milliseconds.
+/// Longest time since the last heartbeat for which cached sessions are current, in milliseconds.
 const FRESH: u64 = 1_000;
 
 /// Most uses of sessions that wait to be sent; of more, the time of last use is lost.
@@ -131,7 +131,7 @@ impl Redis {
         (then == listening && heard > 0).then(|| Duration::from_millis(self.inner.millis().saturating_sub(heard)))
     }
 
-    /// How long there may have been rules that this process does not know.
+    /// Time since all rules were last known.
     pub(super) fn staleness(&self) -> Duration {
         Duration::from_millis(self.inner.millis().saturating_sub(self.inner.synced.load(Ordering::Acquire)))
     }
