@@ -1,5 +1,17 @@
 //! State that outlives a request: sessions, revocations, refresh tokens, failed logins, quotas, single-use ids.
 //!
+//! A file names only files of lower rows:
+//!
+//! | row | files | what they are |
+//! |--:|---|---|
+//! | 6 | `operations` | the methods of [`State`], one file per noun |
+//! | 5 | [`redis`] | the store that several replicas share |
+//! | 4 | [`archive`] | backups |
+//! | 3 | `embedded`, `codec` | the file of this process, and its records as bytes |
+//! | 2 | `session_cache`, `customer_logins`, `unwritten_rules`, [`refresh_token`], [`login_lockout`], [`quota`], [`replay`] | the contents of memory |
+//! | 1 | [`session`] | one session, and the names of logins |
+//! | 0 | [`revocation`], [`account_stamp`], `change`, `sharded_map` | revocations, and small things that know nothing else |
+//!
 //! The request path reads memory. Everything that must not be lost is in a store before anybody is told that it
 //! happened: one file of this process, or a Redis that several replicas share.
 

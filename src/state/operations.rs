@@ -4,7 +4,7 @@
 mod abandon;
 mod backup;
 mod expiry;
-pub(super) mod handover;
+mod handover;
 mod health;
 mod lockout;
 mod quotas;

@@ -23,6 +23,7 @@ mod mutex;
 mod reconcile;
 mod rule_log;
 mod rules;
+mod scan;
 mod scripts;
 mod sentinels;
 mod sessions;
@@ -61,7 +62,7 @@ pub(super) struct Redis {
     commits: Option<Commits>,
 }
 
-/// How long a cached session is current after the last heartbeat, in milliseconds.
+/// Longest time since the last heartbeat for which cached sessions are current, in milliseconds.
 const FRESH: u64 = 1_000;
 
 /// Most uses of sessions that wait to be sent; of more, the time of last use is lost.
@@ -130,7 +131,7 @@ impl Redis {
         (then == listening && heard > 0).then(|| Duration::from_millis(self.inner.millis().saturating_sub(heard)))
     }
 
-    /// How long there may have been rules that this process does not know.
+    /// Time since all rules were last known.
     pub(super) fn staleness(&self) -> Duration {
         Duration::from_millis(self.inner.millis().saturating_sub(self.inner.synced.load(Ordering::Acquire)))
     }
@@ -150,8 +151,14 @@ impl Redis {
         if matches!(self.inner.settings.kind, Kind::Cluster(_)) { 1 } else { all.max(1) }
     }
 
+    /// Runs one command.
     async fn one<T: redis::FromRedisValue + Send + 'static>(&self, command: Cmd) -> Result<T, Unavailable> {
         self.run(move |_, mut connection| async move { command.query_async(&mut connection).await }).await
+    }
+
+    /// Runs commands, each of which has an answer.
+    async fn all<T: redis::FromRedisValue + Send + 'static>(&self, pipeline: Pipeline) -> Result<T, Unavailable> {
+        self.run(move |_, mut connection| async move { pipeline.query_async(&mut connection).await }).await
     }
 
     /// Runs commands; returns once as many replicas as configured have them.
@@ -180,7 +187,7 @@ impl Redis {
     }
 
     /// Runs an operation that reads a lot, and that no call waits for, on the background connection.
-    async fn beside<T, F>(
+    async fn in_background<T, F>(
         &self,
         operation: impl FnOnce(Arc<Inner>, Connection) -> F + Send + 'static,
     ) -> Result<T, Unavailable>
@@ -193,7 +200,7 @@ impl Redis {
         }
         let inner = Arc::clone(&self.inner);
         let task = self.control.spawn(async move {
-            let outcome = inner.beside(async |connection| operation(Arc::clone(&inner), connection).await).await;
+            let outcome = inner.in_background(async |connection| operation(Arc::clone(&inner), connection).await).await;
             outcome.inspect_err(|error| tracing::warn!(%error, "an operator's query of the state store failed"))
         });
         task.await.map_err(|_| Unavailable)?.map_err(|_| Unavailable)

@@ -8,7 +8,7 @@ use super::session::{Agent, Found, LoginId, Session, SessionDigest, is_revoked};
 use super::sharded_map::Shards;
 use crate::customer::Identifier;
 
-/// How current the cache is.
+/// Freshness of the cache.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Trust {
     /// Complete: there is no other store of sessions.

@@ -37,7 +37,7 @@ impl std::fmt::Debug for OnClear {
 /// nobody. The same for names that have logged in, at 24 bytes each: of more, any one is forgotten.
 const MAX_KEYS: usize = 256 * PARTS;
 
-/// How long a successful login counts, in milliseconds.
+/// Effect of a successful login, in milliseconds.
 pub(in crate::state) const RIGHT_FOR: u64 = 30 * DAY;
 const DAY: u64 = 24 * 3600 * 1_000;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::state::embedded::{Embedded, Released};
 use crate::state::{State, Store, codec};
 
-/// How long this process may go on deciding after a handover of the state: later it might miss a revocation.
+/// Longest time that this process decides after a handover of the state: later it might miss a revocation.
 pub(super) const AFTER_HANDOVER: Duration = Duration::from_secs(2);
 
 /// The file, closed for another process to open it.
@@ -55,7 +55,7 @@ impl State {
         matches!(&self.store, Store::Embedded(store) if store.given_for().is_some())
     }
 
-    /// How long this process goes on deciding after a handover; `None`: as long as it runs.
+    /// Time that this process decides after a handover; `None`: as long as it runs.
     pub fn decides_after_handover(&self) -> Option<Duration> {
         matches!(self.store, Store::Embedded(_)).then_some(AFTER_HANDOVER)
     }

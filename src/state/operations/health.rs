@@ -40,8 +40,7 @@ impl State {
         }
     }
 
-    /// How long revocations may have been missed, and how long news take to other replicas. `None` without a shared
-    /// store.
+    /// Staleness of revocations, and delay of news to other replicas. `None` without a shared store.
     pub fn lag(&self) -> Option<(Duration, Duration)> {
         match &self.store {
             Store::Memory | Store::Embedded(_) => None,

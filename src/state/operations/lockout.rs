@@ -78,8 +78,7 @@ impl State {
         self.attempts.of(crowd).wait(now)
     }
 
-    /// Sets the callback for a name whose locks operators lift, for whoever counts by name too. Only the first one
-    /// counts.
+    /// Sets the callback for a name whose locks operators lift, for another counter by name. Only the first one counts.
     pub fn on_clear(&self, told: impl Fn(&AttemptKey) + Send + Sync + 'static) {
         self.attempts.on_clear(told);
     }

@@ -57,7 +57,7 @@ pub(super) async fn keep(inner: Arc<Inner>) {
 async fn all(inner: &Inner, compares: bool) -> RedisResult<()> {
     send_pending(inner).await?;
     if compares {
-        let status = inner.beside(async |mut connection| inner.look(&mut connection).await).await?;
+        let status = inner.in_background(async |mut connection| inner.look(&mut connection).await).await?;
         if compare(inner, status).await? {
             tracing::info!("the state store and this process had different revocations: both have all again");
             // Until nothing more is found.
@@ -84,7 +84,7 @@ async fn tell_touched(inner: &Inner) -> RedisResult<()> {
         let at_once = if matches!(inner.settings.kind, Kind::Cluster(_)) { 1 } else { CHUNK };
         let all: Vec<_> = some.iter().collect();
         for touched in all.chunks(at_once) {
-            let told = inner.beside(async |mut connection| told(inner, &mut connection, touched).await).await;
+            let told = inner.in_background(async |mut connection| told(inner, &mut connection, touched).await).await;
             if let Err(error) = told {
                 for (digest, session) in some {
                     inner.touch(digest, session);
@@ -116,7 +116,7 @@ async fn send_pending(inner: &Inner) -> RedisResult<()> {
     if pending.is_empty() {
         return Ok(());
     }
-    inner.beside(async |mut connection| inner.send_rules(&mut connection, &pending, true).await).await
+    inner.in_background(async |mut connection| inner.send_rules(&mut connection, &pending, true).await).await
 }
 
 /// Makes the store note subject and end of rules that an earlier version has put.
@@ -128,7 +128,7 @@ async fn adopt(inner: &Inner) -> RedisResult<()> {
     if inner.chores.adopts_all.load(Ordering::Acquire) {
         let mut after = 0;
         loop {
-            let page = inner.beside(async |mut c| inner.page(&mut c, after, u64::MAX, CHUNK).await).await?;
+            let page = inner.in_background(async |mut c| inner.page(&mut c, after, u64::MAX, CHUNK).await).await?;
             let Some((_, last)) = page.last() else { break };
             after = *last;
             adopt_some(inner, page).await?;
@@ -139,19 +139,22 @@ async fn adopt(inner: &Inner) -> RedisResult<()> {
 }
 
 async fn adopt_some(inner: &Inner, rules: Vec<Numbered>) -> RedisResult<()> {
-    let mut missing = inner.beside(async |mut c| inner.without_end(&mut c, rules).await).await?;
+    let mut missing = inner.in_background(async |mut c| inner.without_end(&mut c, rules).await).await?;
     missing.retain(|(text, _)| Rule::parse(text).is_some());
     if missing.is_empty() {
         return Ok(());
     }
-    inner.beside(async |mut c| inner.put_rules(&mut c, &missing, Put::Standing).await.map(drop)).await
+    inner.in_background(async |mut c| inner.put_rules(&mut c, &missing, Put::Standing).await.map(drop)).await
 }
 
 impl Inner {
     /// Runs an operation on the background connection, within the timeout of any operation. Its failure does not affect
     /// the link.
-    pub(super) async fn beside<T>(&self, operation: impl AsyncFnOnce(Connection) -> RedisResult<T>) -> RedisResult<T> {
-        let connection = self.connection_beside().await?;
+    pub(super) async fn in_background<T>(
+        &self,
+        operation: impl AsyncFnOnce(Connection) -> RedisResult<T>,
+    ) -> RedisResult<T> {
+        let connection = self.background_connection().await?;
         let outcome = match timeout(self.settings.timeout, operation(connection)).await {
             Ok(outcome) => outcome,
             Err(_) => Err((ErrorKind::Io, "no answer in time").into()),
@@ -162,7 +165,7 @@ impl Inner {
         outcome
     }
 
-    async fn connection_beside(&self) -> RedisResult<Connection> {
+    async fn background_connection(&self) -> RedisResult<Connection> {
         let mut connection = self.chores.connection.lock().await;
         let listening = self.listening.load(Ordering::Acquire);
         if let Some((then, connection)) = &*connection

@@ -69,9 +69,7 @@ impl Redis {
             for digest in some {
                 pipeline.cmd("EXISTS").arg(key(digest));
             }
-            let exist: Vec<bool> = self
-                .run(move |_, mut connection: Connection| async move { pipeline.query_async(&mut connection).await })
-                .await?;
+            let exist: Vec<bool> = self.all(pipeline).await?;
             found.extend(exist);
         }
         Ok(found)

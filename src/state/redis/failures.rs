@@ -116,9 +116,7 @@ impl Redis {
             for key in some {
                 pipeline.cmd("DEL").arg(self.inner.attempt_key(key));
             }
-            let gone: Vec<usize> = self
-                .run(move |_, mut connection: Connection| async move { pipeline.query_async(&mut connection).await })
-                .await?;
+            let gone: Vec<usize> = self.all(pipeline).await?;
             count += gone.iter().sum::<usize>();
         }
         let mut delete = cmd("DEL");

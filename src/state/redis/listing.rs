@@ -11,16 +11,14 @@ use tokio::time::timeout;
 use super::Redis;
 use super::connect::nodes;
 use super::fields::{Fields, family, session};
-use super::store::{Inner, escaped};
+use super::scan::scan;
+use super::store::Inner;
 use crate::customer::Identifier;
 use crate::hex::unhex;
 use crate::state::Unavailable;
 use crate::state::customer_logins::LoginKind;
 use crate::state::refresh_token::Family;
 use crate::state::session::{LoginId, Session, SessionDigest};
-
-/// Keys that the store looks at in one step of a scan.
-const STEP: usize = 5_000;
 
 /// Logins read at once.
 pub(super) const PAGE: usize = 200;
@@ -142,14 +140,16 @@ impl Redis {
     async fn noted(&self, kind: LoginKind, customer: &Identifier) -> Result<Vec<(SessionDigest, Fields)>, Unavailable> {
         let mut range = cmd("ZRANGE");
         range.arg(self.inner.customer_key(kind, customer)).arg(0).arg(-1);
-        let names: Vec<String> =
-            self.beside(move |_, mut connection| async move { range.query_async(&mut connection).await }).await?;
+        let names: Vec<String> = self
+            .in_background(move |_, mut connection| async move { range.query_async(&mut connection).await })
+            .await?;
         let digests: Vec<SessionDigest> = names.iter().filter_map(|name| unhex(name)).collect();
         let mut logins = Vec::new();
         for some in digests.chunks(self.at_once(PAGE).min(PAGE)) {
             let hashes = all_of(some.iter().map(|digest| self.inner.login_key(kind, digest)));
-            let fields: Vec<Fields> =
-                self.beside(move |_, mut connection| async move { hashes.query_async(&mut connection).await }).await?;
+            let fields: Vec<Fields> = self
+                .in_background(move |_, mut connection| async move { hashes.query_async(&mut connection).await })
+                .await?;
             logins.extend(some.iter().copied().zip(fields));
         }
         Ok(logins)
@@ -173,9 +173,7 @@ async fn page<const COUNT: usize>(
     start: &str,
     cursor: u64,
 ) -> Result<(u64, Vec<([u8; COUNT], Fields)>), Unavailable> {
-    let mut scan = cmd("SCAN");
-    scan.arg(cursor).arg("MATCH").arg(format!("{}{start}*", escaped(before))).arg("COUNT").arg(STEP);
-    let (next, keys): (u64, Vec<String>) = patiently(scan.query_async(node)).await?;
+    let (next, keys): (u64, Vec<String>) = patiently(scan(node, &format!("{before}{start}"), cursor)).await?;
     let name = |key: String| Some((unhex(key.strip_prefix(before)?)?, key));
     let named: Vec<([u8; COUNT], String)> = keys.into_iter().filter_map(name).collect();
     let mut found = Vec::new();

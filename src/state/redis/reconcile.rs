@@ -38,7 +38,7 @@ pub(super) async fn compare(inner: &Inner, status: Status) -> RedisResult<bool> 
     while !ranges.is_empty() {
         let some = ranges.split_off(ranges.len().saturating_sub(SPLIT));
         let bounds: Vec<(u64, u64)> = some.iter().map(|range| (range.after, range.last)).collect();
-        let counts = inner.beside(async |mut connection| inner.counts(&mut connection, &bounds).await).await?;
+        let counts = inner.in_background(async |mut connection| inner.counts(&mut connection, &bounds).await).await?;
         for (range, there) in some.into_iter().zip(counts) {
             if usize::try_from(there) == Ok(range.count) {
                 continue;
@@ -95,7 +95,7 @@ async fn settle(inner: &Inner, range: Range, time: u64) -> RedisResult<bool> {
     let mut there: HashSet<Numbered> = HashSet::new();
     let mut after = range.after;
     loop {
-        let page = inner.beside(async |mut c| inner.page(&mut c, after, range.last, SLICE).await).await?;
+        let page = inner.in_background(async |mut c| inner.page(&mut c, after, range.last, SLICE).await).await?;
         let is_last = page.len() < SLICE;
         for (text, number) in page {
             after = after.max(number);
@@ -119,7 +119,7 @@ async fn settle(inner: &Inner, range: Range, time: u64) -> RedisResult<bool> {
     }
     tracing::debug!(rules = missing.len(), "the state store lacks revocations: they are sent again");
     for some in missing.chunks(CHUNK) {
-        inner.beside(async |mut connection| inner.send_rules(&mut connection, some, false).await).await?;
+        inner.in_background(async |mut connection| inner.send_rules(&mut connection, some, false).await).await?;
     }
     Ok(true)
 }

@@ -212,11 +212,3 @@ pub(super) fn is_away(error: &RedisError) -> bool {
                 )
         )
 }
-
-/// Escapes a prefix for a pattern.
-pub(super) fn escaped(prefix: &str) -> String {
-    prefix
-        .chars()
-        .flat_map(|c| ['*', '?', '[', ']', '\\'].contains(&c).then_some('\\').into_iter().chain([c]))
-        .collect()
-}

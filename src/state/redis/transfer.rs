@@ -7,15 +7,16 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
+use redis::RedisResult;
 use redis::aio::MultiplexedConnection;
-use redis::{RedisResult, cmd};
 use tokio::time::timeout;
 
 use super::connect::{self, connect};
 use super::connect_log::ConnectLog;
 use super::connection::Connection;
+use super::scan::scan;
 use super::settings::{Kind, Settings};
-use super::store::{Inner, escaped};
+use super::store::Inner;
 use crate::state::archive::ArchiveFault;
 use crate::state::revocation::Revocations;
 pub use export::export;
@@ -23,9 +24,6 @@ pub use import::{Imported, import};
 
 /// Timeout of one exchange: only the operator waits.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Keys that the store looks at in one step of a scan.
-const STEP: usize = 5_000;
 
 /// Keys read or written at once.
 const PAGE: usize = 500;
@@ -59,9 +57,7 @@ impl Transfer {
     /// One step of a scan from `cursor`: keys without our prefix, and the next cursor, which is 0 after the last step.
     async fn names(&self, node: &mut MultiplexedConnection, cursor: u64) -> Result<(u64, Vec<String>), ArchiveFault> {
         let prefix = &self.inner.settings.prefix;
-        let mut scan = cmd("SCAN");
-        scan.arg(cursor).arg("MATCH").arg(format!("{}*", escaped(prefix))).arg("COUNT").arg(STEP);
-        let (next, keys): (u64, Vec<Vec<u8>>) = patiently(scan.query_async(node)).await?;
+        let (next, keys): (u64, Vec<Vec<u8>>) = patiently(scan(node, prefix, cursor)).await?;
         // Keys of others need not be texts.
         let texts = keys.into_iter().filter_map(|key| String::from_utf8(key).ok());
         Ok((next, texts.filter_map(|key| key.strip_prefix(prefix.as_str()).map(str::to_owned)).collect()))
