@@ -18,7 +18,7 @@ use crate::config::raw::{self, ClientCertificate, TlsVersion};
 use crate::config::{Config, Problems};
 use crate::policy::client_certificates::{self, End};
 
-/// Lifetime of a ticket key in seconds: half of the 300 seconds in which a session can be resumed (contract 36).
+/// A ticket key is used for half of the 300 seconds in which a session can be resumed (docs/asapp.md, requirement 36).
 const TICKET_ROTATION: u32 = 150;
 
 /// Certificates of a listener, by DNS name.
@@ -136,7 +136,7 @@ fn dns_names(certificate: &X509Certificate<'_>) -> Vec<String> {
     names.collect()
 }
 
-/// Cipher suites of section 7 of the contract: all with forward secrecy and authenticated encryption.
+/// The suites of docs/asapp.md, requirement 36: all have forward secrecy and authenticated encryption.
 fn provider(minimum: TlsVersion) -> CryptoProvider {
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
     if minimum == TlsVersion::V12 {
