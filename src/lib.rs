@@ -3,20 +3,164 @@
 //!
 //! # Where things are
 //!
-//! A module names only modules of lower rows, and its own children; a test below holds it to that.
+//! A module names only modules of lower rows, and its own children; siblings form no circle. Tests in `layers.rs` hold the
+//! tables below to that. In each table reading starts at the top; the ground knows nothing else.
 //!
-//! | row | module | what it is |
+//! | row | module | contents |
 //! |--:|---|---|
-//! | 9 | [`cli`] | the command line, one file per command |
-//! | 8 | [`app`] | build everything, bind everything, run, drain |
-//! | 7 | [`reload`] | another configuration without a restart |
-//! | 6 | [`server`] | sockets, TLS, workers, the operators' listener |
+//! | 9 | [`cli`] | command line: one file per command |
+//! | 8 | [`app`] | start and end of the process: builds, binds, runs and drains everything |
+//! | 7 | [`reload`] | configuration reload without a restart |
+//! | 6 | [`server`] | sockets, TLS, workers, connection limits, admin listener, upgrade |
 //! | 5 | [`gateway`] | one request in, one response out; **start reading there** |
-//! | 4 | [`policy`] | all that configuration decides about a request |
-//! | 3 | [`auth`] | credentials in, a `Caller` or a refusal out |
-//! | 2 | [`state`], [`backend`], [`config`] | logins and revocations; the company's servers; gateway.yaml |
-//! | 1 | [`json_body`], [`customer`], [`process_log`], [`fetch`], [`body_stream`] | members of JSON bodies; the opaque identifier; what the process says of itself; documents of others; bodies on their way |
-//! | 0 | [`validity`], [`fields`], [`hex`], [`log_writer`], [`log_throttle`], [`metrics`], [`systemd`], [`private_file`], [`refusal`], [`dns`], [`secret`], [`socket`], [`normalization`], [`plural`], [`version`] | small things that know nothing else |
+//! | 4 | [`policy`] | the configuration, compiled: routes, listeners' tables, keys and certificates |
+//! | 3 | [`auth`] | authentication: credentials in, a `Caller` or a refusal out |
+//! | 2 | [`state`], [`backend`], [`config`] | sessions, revocations, lockout and quotas (embedded or Redis); the company's servers; gateway.yaml |
+//! | 1 | [`json_body`], [`customer`], [`process_log`], [`fetch`], [`body_stream`] | members of JSON bodies; the opaque customer identifier; the log of the process; documents by HTTPS; bodies on their way |
+//! | 0 | [`validity`], [`fields`], [`hex`], [`log_writer`], [`log_throttle`], [`metrics`], [`systemd`], [`private_file`], [`refusal`], [`dns`], [`secret`], [`socket`], [`normalization`], [`plural`], [`version`] | small things that know nothing else: header fields, Prometheus metrics, sd_notify, the closed set of refusals, Unicode normalization of names, ... |
+//!
+//! ## Inside `gateway`
+//!
+//! | row | room | contents |
+//! |--:|---|---|
+//! | 11 | `shared` | state that all workers share |
+//! | 10 | `forward_auth` | another proxy asks before it forwards: nginx `auth_request`, Traefik, Caddy; Envoy `ext_authz` by gRPC |
+//! | 9 | `forward` | the way to the backend and back: headers, signed backend assertion, JSON response filter |
+//! | 9 | `refusal_response` | responses to refused requests |
+//! | 8 | `endpoints` | own endpoints: login, logout, OAuth token, refresh, revoke, introspect, client authentication, password hashing and its fair queue, lockout |
+//! | 8 | `exchange` | what one exchange carries between its steps |
+//! | 7 | `authorize` | authorization of a call: credentials, DPoP, CSRF, rate limits, named customer |
+//! | 7 | `websocket` | WebSockets: handshake, tunnel, relay, frames |
+//! | 6 | `identifier` | the customer's identifier, read and written in a request |
+//! | 6 | `rate_limit` | rate limits (GCRA), quotas, shares per caller, `RateLimit` headers |
+//! | 5 | `entry` | checks of a listener: allowed addresses, https, client certificate |
+//! | 5 | `request` | request head and target, read strictly: Host, path, content type, request id |
+//! | 4 | `cors` | preflights and CORS headers |
+//! | 4 | `redirect` | redirect from http to https |
+//! | 3 | `response` | response bodies, event streams, trailers, framing |
+//! | 2 | `observe` | access log and counts of requests |
+//! | 1 | `connection` | client connection: HTTP/1.1 framing, timeouts, client address (X-Forwarded-For, trusted proxies), listener settings, drain |
+//! | 1 | `error` | refusal -> status code, code and message |
+//! | 0 | `body_headers` | headers of rewritten bodies |
+//! | 0 | `host` | requested host, `Forwarded` |
+//! | 0 | `memory` | memory limit |
+//! | 0 | `token_id` | `jti` |
+//! | 0 | `websocket_protocol` | names of the WebSocket protocol |
+//!
+//! ## Inside `auth`
+//!
+//! | row | room | contents |
+//! |--:|---|---|
+//! | 6 | `customer` | customer token or session cookie -> identifier |
+//! | 5 | `caller` | the proved caller |
+//! | 5 | `introspection` | verdict on a token for introspection, revocation and logout |
+//! | 5 | `token_binding` | tokens bound to a certificate or a DPoP key |
+//! | 4 | `context` | context of a check, pending lookups |
+//! | 3 | `client` | clients (API consumers) |
+//! | 3 | `token_cache` | verified tokens of a worker |
+//! | 2 | `client_assertion` | `private_key_jwt` |
+//! | 2 | `dpop` | DPoP proofs (RFC 9449) |
+//! | 2 | `verdict` | verdict on a token |
+//! | 1 | `credentials` | credentials as presented; API keys, session cookies, password hashes |
+//! | 1 | `jwt` | JWT and JWS verification, JWKS (own and remote), claims, signing keys |
+//! | 0 | `attribution` | owners of authentic credentials, for the log |
+//! | 0 | `requirements` | requirements of a route |
+//! | 0 | `tls` | client certificates (mTLS): trust, CRLs, distinguished names |
+//!
+//! ## Inside `policy`
+//!
+//! | row | room | contents |
+//! |--:|---|---|
+//! | 5 | `forward_auth` | forward-auth |
+//! | 4 | `callers` | clients and cookie keys |
+//! | 4 | `target` | own endpoints and routes of a listener |
+//! | 3 | `issuer` | own issuer: signing keys, metadata |
+//! | 2 | `backends` | backends |
+//! | 2 | `login` | `login` |
+//! | 2 | `route` | routes |
+//! | 2 | `trusted_issuers` | trusted issuers |
+//! | 1 | `access_token` | `access_token` |
+//! | 1 | `api_keys` | API keys |
+//! | 1 | `hash_costs` | costs of password hashes |
+//! | 1 | `identifiers` | identifier key |
+//! | 1 | `remote_jwks` | remote JWKS |
+//! | 1 | `rewrite` | path rewrite |
+//! | 1 | `servers` | servers of backends |
+//! | 1 | `state` | stores |
+//! | 1 | `stripped_headers` | headers removed from requests |
+//! | 1 | `table` | route table: host, path, method |
+//! | 0 | `accounts` | accounts file |
+//! | 0 | `ca_certificates` | CA certificates |
+//! | 0 | `client_certificates` | client certificates of listeners |
+//! | 0 | `cors` | CORS |
+//! | 0 | `field_rules` | header rules |
+//! | 0 | `key_lines` | key files |
+//! | 0 | `key_usage` | last use of keys |
+//! | 0 | `lockout` | lockout delays |
+//! | 0 | `path` | path normalization |
+//! | 0 | `response` | response filter |
+//!
+//! ## Inside `server`
+//!
+//! | row | room | contents |
+//! |--:|---|---|
+//! | 1 | `admin` | admin HTTP (`/metrics`, `/readyz`, status page) and admin socket |
+//! | 1 | `worker` | accept loop, connections of a worker |
+//! | 0 | `connection` | client bytes, HTTP/2 flood detection, deadlines, GOAWAY, PROXY protocol |
+//! | 0 | `handshake_scheduler` | turns of TLS handshakes |
+//! | 0 | `limits` | connection limits: per listener, per address, file descriptors |
+//! | 0 | `tls` | server TLS: certificates by SNI, tickets, cipher suites |
+//! | 0 | `upgrade` | binary upgrade: handover of sockets, state and connections |
+//!
+//! ## Inside `backend`
+//!
+//! | row | room | contents |
+//! |--:|---|---|
+//! | 3 | `pool` | connection pool: sending, retries, timeouts, response bodies |
+//! | 3 | `watch` | DNS refresh and health checks |
+//! | 2 | `connection` | dialling, HTTP/1.1 and HTTP/2 connections |
+//! | 1 | `admission` | concurrency limit, adaptive limit, queue, circuit breaker, retry budget |
+//! | 1 | `endpoints` | servers, their status, outlier detection |
+//! | 0 | `balance` | load balancing |
+//! | 0 | `clock` | monotonic milliseconds |
+//! | 0 | `fault` | errors of attempts |
+//! | 0 | `proxy_protocol` | PROXY protocol header |
+//!
+//! ## Inside `state`
+//!
+//! | row | room | contents |
+//! |--:|---|---|
+//! | 6 | `operations` | logins, refresh, logout, revocation, quotas, lockout: memory first, then the store |
+//! | 5 | `redis` | Redis or Valkey: standalone, sentinels, cluster; Lua scripts, replication of rules, export and import |
+//! | 4 | `archive` | backups |
+//! | 3 | `codec` | stored records as bytes |
+//! | 2 | `customer_logins` | logins of each customer |
+//! | 2 | `refresh_token` | refresh token families |
+//! | 2 | `replay` | replay protection |
+//! | 2 | `session_cache` | sessions in memory |
+//! | 1 | `embedded` | redb file: writer, compaction, snapshots |
+//! | 1 | `login_lockout` | failed attempts and delays |
+//! | 1 | `session` | session records |
+//! | 1 | `unwritten_rules` | revocations that the disk did not take |
+//! | 0 | `account_stamp` | accounts in force |
+//! | 0 | `change` | changes of records |
+//! | 0 | `quota` | API key quotas |
+//! | 0 | `revocation` | revocation rules |
+//! | 0 | `sharded_map` | concurrent map |
+//!
+//! ## Inside `config`
+//!
+//! | row | room | contents |
+//! |--:|---|---|
+//! | 6 | `api_keys` | `api_keys_file` |
+//! | 5 | `structure` | validation against the schema; renamed keys |
+//! | 4 | `check` | semantic checks and warnings |
+//! | 4 | `tree` | YAML tree with positions |
+//! | 3 | `diagnostic` | errors with file, line and remedy |
+//! | 2 | `schema` | JSON Schema |
+//! | 1 | `raw` | every key, its type and default |
+//! | 0 | `files` | files and environment variables |
+//! | 0 | `scalar` | durations, sizes, rates |
 //!
 //! # The walk of a request
 //!
