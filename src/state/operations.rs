@@ -1,5 +1,5 @@
-//! Operations on the state, one file per noun: each changes the memory and asks the store, and says so only once the store
-//! has it. All below names no operation.
+//! The methods of [`State`](super::State), one file per noun: each changes memory and the store, and returns once the
+//! store has it. Nothing below names an operation.
 
 mod abandon;
 mod backup;

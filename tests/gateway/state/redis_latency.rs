@@ -165,7 +165,7 @@ fn a_killed_connection_is_back_soon_however_many_revocations_there_are_and_no_ca
     println!("{count} revocations at {delay} ms: read after {:?}", begun.elapsed());
     gateway.expect_metric("wicketgate_revocations", &[], count as f64);
     let token = gateway.customer_token();
-    let is_back = |since: usize| gateway.stderr.all()[since..].iter().any(|line| line.contains("there again"));
+    let is_back = |since: usize| gateway.stderr.all()[since..].iter().any(|line| line.contains("reachable again"));
     for kill in ["CLIENT KILL", "cut"] {
         let since = gateway.stderr.count();
         let read = calls(&redis, "zrangebyscore");
@@ -328,7 +328,7 @@ fn the_use_of_very_many_sessions_at_once_never_hinders_a_call() {
         }
         assert!(begun.elapsed() < DEADLINE * 6, "the store is not told: {}", told());
     }
-    assert!(!gateway.stderr.all().iter().any(|line| line.contains("is away")), "{:?}", gateway.stderr.all());
+    assert!(!gateway.stderr.all().iter().any(|line| line.contains("is unreachable")), "{:?}", gateway.stderr.all());
     gateway.expect_metric("wicketgate_state_up", &[], 1.0);
 }
 
@@ -364,7 +364,7 @@ fn a_write_that_too_few_redis_replicas_have_is_refused_and_everything_else_goes_
     assert!(code == 1 && told.contains("has not acknowledged this") && !told.contains("is away"), "{told}");
     let said = gateway.stderr.all();
     assert!(said.iter().any(|line| line.contains("too few replicas acknowledged a write")), "{said:?}");
-    assert!(!said.iter().any(|line| line.contains("is away")), "{said:?}");
+    assert!(!said.iter().any(|line| line.contains("is unreachable")), "{said:?}");
     follower.resume();
     eventually("logins go on", || request.send().status == 200);
     assert!(gateway.stderr.wait(|line| line["message"] == "enough replicas acknowledge writes again").is_some());
@@ -397,7 +397,7 @@ fn a_cluster_that_was_emptied_gets_the_revocations_again_and_is_told_of_sessions
     }
     for gateway in &world.gateways {
         let said = gateway.stderr.all().join("\n");
-        assert!(!said.contains("beside the calls") && !said.contains("is away"), "{said}");
+        assert!(!said.contains("background work on the state store") && !said.contains("is unreachable"), "{said}");
     }
 }
 
