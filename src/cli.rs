@@ -39,7 +39,7 @@ enum Command {
     /// Run the gateway.
     #[command(after_help = run::EXAMPLE)]
     Run(run::Run),
-    /// Check gateway.yaml, all files that it names and what a start needs here; say everything that is wrong.
+    /// Check gateway.yaml, all files that it names and the needs of a start on this machine; report all problems.
     #[command(after_help = check::EXAMPLE)]
     Check(check::Check),
     /// Print the JSON Schema of gateway.yaml, for editors.
@@ -49,31 +49,31 @@ enum Command {
     /// Run the gateway with development certificates and a sample backend, and print three calls to try.
     #[command(after_help = "Example:\n  wicketgate demo --config gateway.yaml")]
     Demo(ConfigFile),
-    /// Make a new secret; it is shown once, with the line for gateway.yaml.
+    /// Create a secret; it is shown once, with the line for gateway.yaml.
     #[command(subcommand, after_help = new::EXAMPLE)]
     New(new::New),
-    /// Give a key or secret its next version; the one before stays good for a while.
+    /// Create the next version of a key or secret; the previous one stays valid for a while.
     #[command(subcommand, after_help = rotate::EXAMPLE)]
     Rotate(rotate::Rotate),
-    /// See all versions of all keys and secrets, when each was last used, and which can go.
+    /// List all versions of all keys and secrets, their last use, and which can be removed.
     #[command(after_help = keys::EXAMPLE)]
     Keys(ConfigFile),
-    /// Hash a password for accounts.yaml; it is read from standard input.
+    /// Hash a password from standard input, for accounts.yaml.
     #[command(after_help = password::EXAMPLE)]
     HashPassword,
     /// Map customers to identifiers and back.
     #[command(subcommand, after_help = id::EXAMPLE)]
     Id(id::Id),
-    /// See and end customers' sessions in the gateway that runs.
+    /// List and end customers' sessions in the running gateway.
     #[command(subcommand, after_help = sessions::EXAMPLE)]
     Sessions(sessions::Sessions),
-    /// See who has failed to log in and must wait, and lift that, in the gateway that runs.
+    /// List failed attempts and lockouts in the running gateway, and clear them.
     #[command(subcommand, after_help = attempts::EXAMPLE)]
     Attempts(attempts::Attempts),
-    /// Revoke tokens, customers' logins, clients' tokens or API keys in the gateway that runs.
+    /// Revoke tokens, customers' logins, clients' tokens or API keys in the running gateway.
     #[command(subcommand, after_help = revoke::EXAMPLE)]
     Revoke(revoke::Revoke),
-    /// Back up the state in a file, restore it, or move it to Redis and back.
+    /// Back up the state to a file, restore it, or move it to Redis and back.
     #[command(subcommand, after_help = state::EXAMPLE)]
     State(state::State),
 }

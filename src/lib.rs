@@ -16,7 +16,7 @@
 //! | 3 | [`auth`] | credentials in, a `Caller` or a refusal out |
 //! | 2 | [`state`], [`backend`], [`config`] | logins and revocations; the company's servers; gateway.yaml |
 //! | 1 | [`json_body`], [`customer`], [`process_log`], [`fetch`], [`body_stream`] | members of JSON bodies; the opaque identifier; what the process says of itself; documents of others; bodies on their way |
-//! | 0 | [`validity`], [`fields`], [`log_writer`], [`log_throttle`], [`metrics`], [`systemd`], [`private_file`], [`refusal`], [`dns`], [`secret`], [`socket`], [`normalization`], [`version`] | small things that know nothing else |
+//! | 0 | [`validity`], [`fields`], [`log_writer`], [`log_throttle`], [`metrics`], [`systemd`], [`private_file`], [`refusal`], [`dns`], [`secret`], [`socket`], [`normalization`], [`plural`], [`version`] | small things that know nothing else |
 //!
 //! # The walk of a request
 //!
@@ -56,6 +56,7 @@ pub mod log_throttle;
 pub mod log_writer;
 pub mod metrics;
 pub mod normalization;
+pub mod plural;
 pub mod policy;
 pub mod private_file;
 pub mod process_log;

@@ -8,32 +8,33 @@ use serde_json::{Value, json};
 
 use super::admin_client::{Expected, ask, when};
 use super::{ConfigFile, complain, say};
+use crate::plural::counted;
 use crate::server::admin::admin_socket::logins::MAX_SHOWN;
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate attempts list\n  \
     wicketgate attempts list --login alice\n  \
-    wicketgate attempts clear login alice                     from wherever alice has tried\n  \
-    wicketgate attempts clear login alice --from 192.0.2.7    and all that has failed from this network\n  \
+    wicketgate attempts clear login alice                     from all networks\n  \
+    wicketgate attempts clear login alice --from 192.0.2.7    and all failures of this network\n  \
     wicketgate attempts clear client asapp\n\n\
     Names are kept as digests only. The access log has the same digest in `attempt` where a login is refused.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Attempts {
-    /// What has failed and is not forgotten: by name within a network, and by network.
+    /// List counted failures: by name within a network, and by network.
     List(List),
-    /// Forget what has failed under a name, so that it can be tried again at once.
+    /// Clear the failures of a name and end its lockout.
     Clear(Clear),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct List {
-    /// Only what has failed under this username.
+    /// Only failures of this username.
     #[arg(long, value_name = "NAME", conflicts_with = "client")]
     login: Option<String>,
-    /// Only what has failed under this client's id.
+    /// Only failures of this client id.
     #[arg(long, value_name = "ID")]
     client: Option<String>,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -42,11 +43,11 @@ pub(super) struct List {
 
 #[derive(Debug, Args)]
 pub(super) struct Clear {
-    /// What it is the name of.
+    /// Kind of the name.
     kind: Kind,
-    /// The username as it is typed in, or the client's id.
+    /// The username as it is typed at the login, or the client id.
     name: String,
-    /// Also what has failed from the network of this address, under whatever names.
+    /// Also the failures of the network of this address, all names.
     #[arg(long, value_name = "ADDRESS")]
     from: Option<IpAddr>,
     #[command(flatten)]
@@ -108,7 +109,8 @@ pub(super) fn attempts(what: &Attempts) -> anyhow::Result<()> {
                 Expected { at: "/cleared", what: "that it cleared anything" },
             )?;
             let (attempt, count) = (answer["attempt"].as_str().unwrap_or_default(), &answer["cleared"]);
-            say(&format!("cleared: {} {attempt}: {count} counts of failures", clear.kind.as_str()))
+            let count = count.as_u64().unwrap_or_default();
+            say(&format!("cleared: {} {attempt}: {}", clear.kind.as_str(), counted(count, "failure count")))
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::app::{self, startup_check};
 use crate::backend::endpoints::servers::FIRST_LOOK;
 use crate::config::raw::Level;
 use crate::config::{Config, Problems};
+use crate::plural::counted;
 use crate::policy::Lasting;
 use crate::reload::Plan;
 use crate::state::State;
@@ -23,9 +24,9 @@ use crate::state::State;
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate check --config gateway.yaml\n  \
     wicketgate check --connect --config gateway.yaml\n  \
     wicketgate check --files-only --config gateway.yaml    in a pipeline, for another machine\n\n\
-    Reads all files, and tries what a start needs of this machine: addresses, the directory and file of the state, the\n\
-    operators' socket. A gateway that runs with the same file is not disturbed. Run it as the user that runs the gateway.\n\n\
-    Exit code: 0 good, also where there are warnings, 1 problems (all of them are shown), 2 the command was not understood.";
+    Reads all files, and tries what a start needs of this machine: addresses, the directory and file of the state,\n\
+    `admin.socket`. A gateway that runs with the same file is not disturbed. Run it as the user that runs the gateway.\n\n\
+    Exit code: 0 good, warnings included; 1 problems, all of them are shown; 2 the command was not understood.";
 
 /// How long each of the others may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -34,10 +35,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Check {
     #[command(flatten)]
     file: ConfigFile,
-    /// Ask Redis, issuers and backends too; each has a few seconds.
+    /// Also connect to Redis, issuers and backends; each has 5 s.
     #[arg(long)]
     connect: bool,
-    /// Read files only, and try nothing of this machine.
+    /// Read files only, and test nothing on this machine.
     #[arg(long, conflicts_with = "connect")]
     files_only: bool,
 }
@@ -68,13 +69,13 @@ fn say_good(plan: &Plan, file: &Path) -> anyhow::Result<()> {
     let raw = plan.config.raw();
     needs_restart(&plan.config)?;
     say(&format!(
-        "{} is good: {} listeners, {} routes, {} backends, {} clients, {} API keys",
+        "{} is good: {}, {}, {}, {}, {}",
         file.display(),
-        raw.listen.len(),
-        raw.routes.len(),
-        raw.backends.len(),
-        raw.clients.len(),
-        raw.api_keys.len()
+        counted(raw.listen.len() as u64, "listener"),
+        counted(raw.routes.len() as u64, "route"),
+        counted(raw.backends.len() as u64, "backend"),
+        counted(raw.clients.len() as u64, "client"),
+        counted(raw.api_keys.len() as u64, "API key")
     ))
 }
 

@@ -24,15 +24,15 @@ const AUDIT: &str = "audit.jsonl";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Id {
-    /// The identifiers of the customers whose subjects stand on standard input, one on each line.
+    /// Print the identifiers of customers, by their subjects on standard input, one per line.
     #[command(after_help = EXAMPLE)]
     For(For),
-    /// The customer of an identifier; needs `identifier.mode: traceable`. Who asked is written to audit.jsonl beside the
-    /// state.
+    /// Print the customer of an identifier; needs `identifier.mode: traceable`. The user who asked is recorded in audit.jsonl
+    /// beside the state.
     #[command(after_help = EXAMPLE)]
     Trace(Trace),
-    /// After `wicketgate rotate identifier-key`: old and new identifiers of the customers whose subjects stand on standard
-    /// input, one on each line.
+    /// After `wicketgate rotate identifier-key`: print old and new identifiers of customers, by their subjects on standard
+    /// input, one per line.
     #[command(after_help = EXAMPLE)]
     Migrate(Migrate),
 }
@@ -49,7 +49,7 @@ pub(super) struct For {
 
 #[derive(Debug, Args)]
 pub(super) struct Trace {
-    /// What backends and ASAPP know the customer by.
+    /// The identifier that backends and ASAPP get.
     identifier: String,
     #[command(flatten)]
     world: World,
@@ -57,7 +57,7 @@ pub(super) struct Trace {
 
 #[derive(Debug, Args)]
 pub(super) struct Migrate {
-    /// Also write the subjects. Without them, the list can be given to whoever holds the identifiers.
+    /// Also write the subjects. Without them the list can be given to holders of the identifiers.
     #[arg(long)]
     with_subjects: bool,
     #[command(flatten)]
@@ -66,7 +66,7 @@ pub(super) struct Migrate {
 
 #[derive(Debug, Args)]
 struct World {
-    /// The issuer (or tenant) whose customer it is. Default: our own accounts.
+    /// The issuer (or tenant) of the customer. Default: the gateway's own accounts.
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
     /// The backend that has identifiers of its own (`backends.NAME.pairwise`).

@@ -5,7 +5,7 @@ use http::Method;
 use super::admin_client::{Expected, ask, when};
 use super::{ConfigFile, say};
 
-pub(super) const EXAMPLE: &str = "Example:\n  wicketgate keys --config gateway.yaml\n\nAsks the gateway that runs. \
+pub(super) const EXAMPLE: &str = "Example:\n  wicketgate keys --config gateway.yaml\n\nAsks the running gateway. \
     `last used` is what this process knows; with several replicas, ask each.";
 
 /// Shows them.

@@ -17,33 +17,33 @@ pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate new api-key\n  wicketg
 
 #[derive(Debug, Subcommand)]
 pub(super) enum New {
-    /// An API key, with the digest for `api_keys[].sha256`.
+    /// Create an API key, with the digest for `api_keys[].sha256`.
     #[command(after_help = "Example:\n  wicketgate new api-key --id asapp-prod")]
     ApiKey(NewApiKey),
-    /// A client secret, with the hash for `clients[].secrets`.
+    /// Create a client secret, with the hash for `clients[].secrets`.
     #[command(after_help = "Example:\n  wicketgate new client-secret")]
     ClientSecret,
-    /// A key that signs tokens; the newest in `issuer.signing_keys` signs.
+    /// Create a key that signs tokens; the newest in `issuer.signing_keys` signs.
     #[command(after_help = "Example:\n  wicketgate new signing-key --directory certs/signing --algorithm es256")]
     SigningKey(SigningKey),
-    /// A key that identifiers are derived with. Back it up: without it no identifier can be made or traced again.
+    /// Create the key to derive identifiers with. Back it up: without it no identifier can be derived or traced again.
     #[command(after_help = "Example:\n  wicketgate new identifier-key --file certs/identifier.key")]
     IdentifierKey(IdentifierKeyFile),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct NewApiKey {
-    /// Its id in gateway.yaml, which stands at its beginning.
+    /// Its id in gateway.yaml; the key starts with it.
     #[arg(long, value_name = "ID", default_value = "key")]
     id: String,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct SigningKey {
-    /// The directory to put it into. Default: print it.
+    /// The directory to write it to. Default: print it.
     #[arg(long, value_name = "PATH")]
     directory: Option<PathBuf>,
-    /// What it signs with.
+    /// The signature algorithm.
     #[arg(long, value_enum, default_value_t = Algorithm::Es256)]
     algorithm: Algorithm,
 }
@@ -67,7 +67,7 @@ impl Algorithm {
 
 #[derive(Debug, Args)]
 pub(super) struct IdentifierKeyFile {
-    /// The file to put it into; an existing one is never replaced. Default: print it.
+    /// The file to write it to; an existing one is never replaced. Default: print it.
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
 }

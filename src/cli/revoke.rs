@@ -19,25 +19,26 @@ pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate revoke customer t1-…
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Revoke {
-    /// One token: its `jti`, or `-` to read the JWT from standard input. A refresh token, the value of a session cookie, or a
-    /// JWT that has expired or whose account is not in force, ends its whole login.
+    /// Revoke one token: its `jti`, or `-` to read the JWT from standard input. A refresh token, the value of a session
+    /// cookie, or a JWT that has expired or whose account is not in force, ends its whole login.
     Token(Token),
-    /// One login with all that it has given, by the id that `wicketgate sessions list` shows, or the `sid` of its JWTs.
+    /// End one login with its session, JWTs and refresh tokens, by its id in `wicketgate sessions list` or the `sid` of its
+    /// JWTs.
     Login(Name),
-    /// All sessions and tokens that a customer has now, by identifier; also by that of a backend with `pairwise`, where it
-    /// can be traced.
+    /// Revoke all present sessions and tokens of a customer, by identifier; also by that of a backend with `pairwise`, where
+    /// it can be traced.
     Customer(Name),
-    /// All access tokens that a client has now.
+    /// Revoke all present access tokens of a client.
     Client(Name),
-    /// The keys that an API key's id stands for now. They never work again.
+    /// Revoke the present keys of an API key id, for ever.
     ApiKey(Name),
-    /// What is revoked.
+    /// List the revocations in force.
     List(ConfigFile),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Token {
-    /// Who has issued the token of this `jti`, as in `trusted_issuers`. Default: this gateway.
+    /// The issuer of the token with this `jti`, as in `trusted_issuers`. Default: this gateway.
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
     #[command(flatten)]

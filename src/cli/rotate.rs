@@ -31,23 +31,22 @@ pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate rotate signing-key\n  
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Rotate {
-    /// A new key in `issuer.signing_keys`. It signs after `issuer.publish_delay`; the one before verifies until the last
-    /// token that it signed has ended.
+    /// Add a key to `issuer.signing_keys`. It signs after `issuer.publish_delay`; the previous one verifies until the last
+    /// token that it signed has expired.
     SigningKey(Signing),
-    /// A new key in the file of `login.cookie.keys`.
+    /// Add a key to the file of `login.cookie.keys`.
     CookieKey(CookieFile),
-    /// Another key under the same id.
+    /// Add a key under the same id.
     ApiKey(Named),
-    /// Another secret of the same client.
+    /// Add a secret of the same client.
     ClientSecret(Named),
-    /// Another key that identifiers are derived with: all identifiers change, and the old ones go along until the overlap
-    /// is over.
+    /// Add a key to derive identifiers with: all identifiers change, and backends get the old ones too during the overlap.
     IdentifierKey(Overlapping),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Signing {
-    /// What it signs with.
+    /// The signature algorithm.
     #[arg(long, value_enum, default_value_t = Algorithm::Es256)]
     algorithm: Algorithm,
     #[command(flatten)]
@@ -56,10 +55,10 @@ pub(super) struct Signing {
 
 #[derive(Debug, Args)]
 pub(super) struct CookieFile {
-    /// How long those before are good that have no end yet. Default: `login.lifetime`.
+    /// How long previous versions without an end stay valid. Default: `login.lifetime`.
     #[arg(long, value_name = "TIME")]
     overlap: Option<Duration>,
-    /// How long the new one waits before it signs, so that all replicas have it. Default: 5m with a shared state, else 0s.
+    /// Delay before the new one signs, so that all replicas have it. Default: 5m with a shared state, else 0s.
     #[arg(long, value_name = "TIME")]
     delay: Option<Duration>,
     #[command(flatten)]
@@ -68,9 +67,9 @@ pub(super) struct CookieFile {
 
 #[derive(Debug, Args)]
 pub(super) struct Named {
-    /// Whose.
+    /// The id of the API key or client.
     pub(super) id: String,
-    /// How long those before are good that have no end yet.
+    /// How long previous versions without an end stay valid.
     #[arg(long, value_name = "TIME", default_value = "7d")]
     overlap: Duration,
     #[command(flatten)]
@@ -79,7 +78,7 @@ pub(super) struct Named {
 
 #[derive(Debug, Args)]
 pub(super) struct Overlapping {
-    /// How long the one before is good.
+    /// How long the previous key stays valid.
     #[arg(long, value_name = "TIME", default_value = "90d")]
     overlap: Duration,
     #[command(flatten)]

@@ -22,14 +22,14 @@ use crate::systemd::ServiceManager;
 use crate::{process_log, version};
 
 pub(super) const EXAMPLE: &str = "Example:\n  wicketgate run --config gateway.yaml\n\nSignals:\n  \
-    SIGTERM, SIGINT  stop accepting, finish what is in flight, exit 0; a second one exits now\n  \
-    SIGHUP           read the configuration again; where it is wrong, the old one stays in force\n  \
-    SIGUSR2          upgrade: start the program anew from its file, with the same arguments and --upgrade\n\n\
+    SIGTERM, SIGINT  stop accepting, finish the requests in flight, exit 0; a second one exits at once\n  \
+    SIGHUP           reload the configuration; with any error the old one stays in force\n  \
+    SIGUSR2          upgrade: start the program again from its file, with the same arguments and --upgrade\n\n\
     Upgrade without loss: SIGUSR2, or a second process with --upgrade, of the same user, in the same network namespace\n\
     and with the same configuration file. It reads and checks everything, and then takes over the listening sockets, the\n\
     state and the connections of the first one, which finishes the requests in flight within shutdown.grace and exits 0,\n\
-    with or without a SIGTERM. Where the second one fails, the first one goes on. Without --upgrade a second process\n\
-    says which one has the state, exits 1 and changes nothing.\n\n\
+    with or without a SIGTERM. Where the second one fails, the first one continues. Without --upgrade a second process\n\
+    names the one that has the state, exits 1 and changes nothing.\n\n\
     The access log goes to standard output, all else to standard error.";
 
 /// What makes a process take over from the one that runs.
@@ -39,7 +39,7 @@ const UPGRADE: &str = "--upgrade";
 pub(super) struct Run {
     #[command(flatten)]
     file: ConfigFile,
-    /// Take over from the process that runs with this configuration file; where none runs, start as without it.
+    /// Take over from the process that runs with this configuration file; where none runs, start as usual.
     #[arg(long)]
     upgrade: bool,
 }

@@ -15,9 +15,9 @@ pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate sessions list --config
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Sessions {
-    /// The live sessions and the logins that have refresh tokens, those used last first.
+    /// List the live sessions and the logins with refresh tokens, the last used first.
     List(List),
-    /// One of them.
+    /// Show one login.
     Show(One),
     /// End one login: its session, JWTs and refresh tokens.
     End(One),
@@ -25,10 +25,10 @@ pub(super) enum Sessions {
 
 #[derive(Debug, Args)]
 pub(super) struct List {
-    /// Only those of this customer: the opaque identifier.
+    /// Only those of the customer with this opaque identifier.
     #[arg(long, value_name = "IDENTIFIER")]
     customer: Option<String>,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -37,7 +37,7 @@ pub(super) struct List {
 
 #[derive(Debug, Args)]
 pub(super) struct One {
-    /// The id of its login, which `sessions list` shows.
+    /// The id of the login, as in `sessions list`.
     id: String,
     #[command(flatten)]
     file: ConfigFile,

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::admin_client::{Expected, is_running, tell};
 use super::{ConfigFile, say};
 use crate::config::{self, Config, Problems};
+use crate::plural::counted;
 use crate::secret::has_secret_shape;
 use crate::state::Settings;
 use crate::state::archive::{Archive, Logins, back_up_closed, restore};
@@ -29,23 +30,23 @@ pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate state backup state-202
 
 #[derive(Debug, Subcommand)]
 pub(super) enum State {
-    /// Write all of it into a file, while the gateway runs or not.
+    /// Back up the state to a file, while the gateway runs or not.
     Backup(Backup),
-    /// Put a backup in the place of the state of a gateway that does not run. Customers log in again, and clients get new
-    /// tokens; the state before is kept beside.
+    /// Replace the state of a stopped gateway by a backup. Customers log in again, and clients get new tokens; the previous
+    /// state is kept beside it.
     Restore(Restore),
-    /// Write all of it into a file, also from Redis, for another store.
+    /// Export the state to a file, also from Redis, for another store.
     Export(Backup),
-    /// Bring what was exported into the store of this configuration: into Redis, or into the file of a gateway that does not
-    /// run. Logins go on.
+    /// Import an export into the store of this configuration: into Redis, or into the file of a stopped gateway. Logins stay
+    /// valid.
     Import(Import),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// What was exported.
+    /// The exported file.
     from: PathBuf,
-    /// Into a Redis that has logins already: what is there stays, and nothing becomes looser.
+    /// Import into a Redis that already has logins: existing records stay, and no revocation becomes weaker.
     #[arg(long)]
     merge: bool,
     #[command(flatten)]
@@ -54,7 +55,7 @@ pub(super) struct Import {
 
 #[derive(Debug, Args)]
 pub(super) struct Backup {
-    /// Where to: a file that only its owner can read.
+    /// The file to write; only its owner can read it.
     to: PathBuf,
     #[command(flatten)]
     file: ConfigFile,
@@ -64,7 +65,7 @@ pub(super) struct Backup {
 pub(super) struct Restore {
     /// The backup.
     from: PathBuf,
-    /// Sessions, JWTs and refresh tokens go on, also those that were ended or revoked after the backup was made.
+    /// Keep sessions, JWTs and refresh tokens valid, also those that were ended or revoked after the backup was made.
     #[arg(long)]
     keep_logins: bool,
     #[command(flatten)]
@@ -131,13 +132,13 @@ fn back_up(to: &Path, config: &Config) -> anyhow::Result<()> {
     } else {
         back_up_closed(&directory(config), to, now())?
     };
-    say(&format!("{count} records are in {}. Keep it as safe as the state itself.", to.display()))
+    say(&format!("{} written to {}. Keep it as safe as the state itself.", counted(count, "record"), to.display()))
 }
 
 fn export_to(to: &Path, config: &Config) -> anyhow::Result<()> {
     let Some(settings) = redis(config)? else { return back_up(to, config) };
     let count = app::control_runtime()?.block_on(transfer::export(settings, to, now()))?;
-    say(&format!("{count} records are in {}. Keep it as safe as the state itself.", to.display()))
+    say(&format!("{} written to {}. Keep it as safe as the state itself.", counted(count, "record"), to.display()))
 }
 
 fn import_from(from: &Path, merge: bool, config: &Config) -> anyhow::Result<()> {
@@ -156,7 +157,7 @@ fn import_from(from: &Path, merge: bool, config: &Config) -> anyhow::Result<()> 
         }
         (restored.made, restored.count)
     };
-    say(&format!("imported: {count} records, of {}. Logins go on.", format_time(made)))?;
+    say(&format!("imported: {}, of {}. Logins go on.", counted(count, "record"), format_time(made)))?;
     if now().saturating_sub(made) > A_WHILE { say(&risk(made)) } else { Ok(()) }
 }
 
@@ -165,7 +166,7 @@ fn restore_from(from: &Path, keep_logins: bool, config: &Config) -> anyhow::Resu
     let logins = if keep_logins { Logins::Keep } else { Logins::End };
     let restored = restore(&directory(config), from, logins, now())?;
     let made = format_time(restored.made);
-    say(&format!("restored: {} records, of {made}", restored.count))?;
+    say(&format!("restored: {}, of {made}", counted(restored.count, "record")))?;
     if let Some(before) = &restored.before {
         say(&format!("The state before is {}.", before.display()))?;
     }

@@ -61,23 +61,23 @@ pub use trusted::{ClaimRule, ClaimValue, Jwks, JwksFile, KeyRefresh, SignatureAl
 pub struct Raw {
     /// Where callers connect. Each entry is one address.
     pub listen: Vec<Listen>,
-    /// How many worker threads serve requests. Default: one per core.
+    /// Worker threads that serve requests. Default: one per core.
     pub workers: Option<usize>,
     /// Memory of the process above which new requests get 503 and new connections are closed. Default: no limit.
     pub memory_limit: Option<Size>,
-    /// The operators' listener: /metrics, /livez, /readyz and the status page at /.
+    /// The admin listener: /metrics, /livez, /readyz and the status page at /.
     #[serde(default)]
     pub admin: Admin,
-    /// What is written to the log.
+    /// Access log and log level.
     #[serde(default)]
     pub log: Log,
-    /// What /readyz needs.
+    /// Conditions of /readyz.
     #[serde(default)]
     pub readiness: Readiness,
-    /// How the gateway stops.
+    /// Draining at SIGTERM.
     #[serde(default)]
     pub shutdown: Shutdown,
-    /// Where logins, revocations and failed attempts are kept.
+    /// Store of sessions, revocations and failed attempts.
     #[serde(default)]
     pub state: State,
     /// The tokens that this gateway signs.
@@ -94,14 +94,14 @@ pub struct Raw {
     /// The API keys that may be sent in the `api-key` header.
     #[serde(default)]
     pub api_keys: Vec<ApiKey>,
-    /// A YAML file with a list of more API keys, as under `api_keys`. It is read again whenever it changes.
+    /// A YAML file with a list of more API keys, as under `api_keys`. It is reloaded whenever it changes.
     pub api_keys_file: Option<FilePath>,
     /// Issuers of customers' tokens besides this gateway.
     #[serde(default)]
     pub trusted_issuers: Vec<TrustedIssuer>,
-    /// A decision endpoint for other proxies, which keep on forwarding themselves.
+    /// A decision endpoint for other proxies, which forward the requests themselves.
     pub forward_auth: Option<ForwardAuth>,
-    /// What may be called. Whatever matches no route is 404, and no backend is asked.
+    /// The paths that may be called. A request that matches no route is 404, and no backend is asked.
     pub routes: Vec<Route>,
     /// The company's own servers, by name.
     pub backends: BTreeMap<String, Backend>,

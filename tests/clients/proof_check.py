@@ -1,4 +1,4 @@
-"""Runs the Python checker of docs/backend-proof.md on requests as a backend got them.
+"""Runs the Python checker of docs/backend-assertion.md on requests as a backend got them.
 
 Usage: proof_check.py CHECKER REQUESTS. CHECKER is the text of the checker, REQUESTS a JSON list of objects with proof,
 method, host, target and body (in hex). Writes a JSON list: the customer of each, or the name of the error.

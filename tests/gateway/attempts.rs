@@ -56,13 +56,13 @@ fn an_operator_lifts_the_locks_of_a_name_wherever_it_failed_and_no_others(store:
     assert!(told(&gateway, &["list"]).contains("(a network)"));
     // As people type it.
     let said = told(&gateway, &["clear", "login", " Alice "]);
-    assert!(said.contains(line["attempt"].as_str().unwrap()) && said.contains(": 2 counts"), "{said}");
+    assert!(said.contains(line["attempt"].as_str().unwrap()) && said.contains(": 2 failure counts"), "{said}");
     assert!(listed(&gateway, &["--login", ALICE.name]).is_empty());
     for address in [HOME, ELSEWHERE] {
         log_in(&gateway, address, ALICE.name, ALICE.secret).ok();
     }
     log_in(&gateway, HOME, BOB.name, BOB.secret).expect(429, "429-02");
-    assert!(told(&gateway, &["clear", "login", "nobody"]).contains(": 0 counts"));
+    assert!(told(&gateway, &["clear", "login", "nobody"]).contains(": 0 failure counts"));
     // It is written, and so is what was not lifted.
     let gateway = gateway.restart();
     log_in(&gateway, HOME, ALICE.name, ALICE.secret).ok();

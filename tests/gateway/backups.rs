@@ -60,7 +60,7 @@ fn a_restored_backup_brings_nothing_back_to_life_that_was_ended_and_what_it_cann
     let [backup, restore, keep] = &documented()[..] else { panic!("{:?}", documented()) };
     // The gateway runs, and goes on.
     let said = good(&gateway.files, backup);
-    assert!(said.contains(" records are in "), "{said}");
+    assert!(said.contains(" records written to "), "{said}");
     let file = gateway.files.path.join(backup[2]);
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     // What comes after it: a logout, and a login.

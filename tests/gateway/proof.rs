@@ -32,10 +32,10 @@ fn with(case: &Value, name: &str, value: &str) -> Value {
     case
 }
 
-/// What the Python checker of docs/backend-proof.md says about each.
+/// What the Python checker of docs/backend-assertion.md says about each.
 #[track_caller]
 pub(crate) fn checked(gateway: &Gateway, cases: &[Value]) -> Vec<Value> {
-    let document = include_str!("../../docs/backend-proof.md");
+    let document = include_str!("../../docs/backend-assertion.md");
     let checker = document.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let own = format!("https://localhost:{}/.well-known", gateway.address.port());
     let checker = checker.replace("https://api.example.com/.well-known", &own);

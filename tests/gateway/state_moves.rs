@@ -141,7 +141,7 @@ fn a_move_to_redis_and_back_ends_no_login_and_brings_none_back_that_has_ended() 
     let [export, import] = &documented();
     let files = gateway.kill();
     let said = good(&files, export);
-    assert!(said.contains(" records are in "), "{said}");
+    assert!(said.contains(" records written to "), "{said}");
     let redis = RedisServer::start();
     scene.move_to(&files, &in_redis(&redis));
     let said = good(&files, import);
@@ -208,7 +208,7 @@ fn a_move_to_a_cluster_of_three_nodes_and_back_takes_all_of_each_node() {
     assert_eq!(serde_json::from_str::<Value>(&listed).unwrap().as_array().unwrap().len(), 1, "{listed}");
     good(&gateway.files, export);
     let said = good(&gateway.files, &["attempts", "clear", "login", CAROL.name]);
-    assert!(said.contains(": 1 counts"), "{said}");
+    assert!(said.contains(": 1 failure count"), "{said}");
     gateway.login_request(CAROL.name, CAROL.secret).send().ok();
     let files = gateway.kill();
     scene.move_to(&files, &json!({}));

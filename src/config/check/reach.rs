@@ -7,6 +7,7 @@ use super::super::diagnostic::Suggestions;
 use super::super::raw::{Requirement, Route};
 use super::super::{Config, Warning};
 use super::shown;
+use crate::plural::counted;
 
 /// More than these are counted, not named.
 const MOST_NAMED: usize = 100;
@@ -43,7 +44,9 @@ pub(in crate::config) fn api_keys(config: &Config) -> Vec<Warning> {
         }
     }
     if let Some((number, count)) = left_out {
-        let message = format!("{count} more keys name a client or a route that is not there, this one first");
+        let keys = counted(count as u64, "more key");
+        let verb = if count == 1 { "names" } else { "name" };
+        let message = format!("{keys} {verb} a client or a route that is not there, this one first");
         warnings.push(config.warning(&format!("api_keys[{number}]"), message, "remove them as well"));
     }
     warnings

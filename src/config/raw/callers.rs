@@ -14,47 +14,47 @@ use crate::config::scalar::{Duration, Network};
 pub struct Client {
     /// Its `client_id`.
     pub id: String,
-    /// The argon2id hashes of its secrets; several may be live at once. Made by `wicketgate new client-secret`. An old one ends
-    /// by itself with ` until 2026-12-01T00:00:00Z` behind it.
+    /// The argon2id hashes of its secrets; several may be valid at once. Made by `wicketgate new client-secret`. An old
+    /// one ends by itself with ` until 2026-12-01T00:00:00Z` behind it.
     pub secrets: Option<Vec<String>>,
-    /// The public keys that it signs assertions with (`private_key_jwt`, RFC 7523): the https address of its JWK set, or
-    /// {file: PATH}.
+    /// The public keys of its assertions (`private_key_jwt`, RFC 7523): the https address of its JWK set, or {file:
+    /// PATH}.
     pub jwks: Option<Jwks>,
-    /// The signature algorithms that it uses. Default: ES256, EdDSA, PS256 and RS256.
+    /// Its signature algorithms. Default: ES256, EdDSA, PS256 and RS256.
     pub algorithms: Option<Vec<SignatureAlgorithm>>,
-    /// For how long an assertion may still be good when it comes. At most 1h.
+    /// Longest remaining lifetime of an assertion when it arrives. At most 1h.
     #[serde(default = "default_assertion_lifetime")]
     pub assertion_lifetime: Duration,
-    /// A PEM file of the CA certificates that the server of `jwks` is checked by. Default: those of the system.
+    /// A PEM file of the CA certificates by which the server of `jwks` is verified. Default: those of the system.
     pub ca: Option<FilePath>,
-    /// Fetch `jwks` by plain http over a network. Whoever is on the way can then call as this client.
+    /// Fetch `jwks` by plain http over a network. Anyone on the way can then impersonate this client.
     #[serde(default)]
     pub danger_plaintext: bool,
-    /// What its tokens may do.
+    /// Scopes that its tokens may have.
     #[serde(default)]
     pub scopes: Vec<String>,
-    /// What its tokens may be for, where it asks by `resource`, beside `issuer.audience`.
+    /// Audiences that its tokens may have, where it requests one by `resource`, beside `issuer.audience`.
     #[serde(default)]
     pub audiences: Vec<String>,
-    /// How long its tokens last. Default: `access_token.lifetime`.
+    /// Lifetime of its tokens. Default: `access_token.lifetime`.
     pub lifetime: Option<Duration>,
-    /// Its certificate: its tokens are good only on connections with this one, whatever the listener.
+    /// Its certificate: its tokens are valid only on connections with this one, whatever the listener.
     pub certificate: Option<CertificateName>,
-    /// The certificate by which it proves itself (`tls_client_auth`, RFC 8705 section 2.1): one that a CA of `client_ca` has
-    /// signed. Its tokens are then bound to it.
+    /// The certificate by which it authenticates itself (`tls_client_auth`, RFC 8705 section 2.1), signed by a CA of
+    /// `client_ca`. Its tokens are then bound to it.
     pub tls_client_auth: Option<CertificateName>,
-    /// The certificates by which it proves itself, whoever has signed them (`self_signed_tls_client_auth`, RFC 8705 section
-    /// 2.2); two may be live at once. Its tokens are then bound to the one that it shows.
+    /// The certificates by which it authenticates itself, whoever signed them (`self_signed_tls_client_auth`, RFC 8705
+    /// section 2.2); two may be valid at once. Its tokens are then bound to the one that it shows.
     #[serde(default)]
     pub certificates: Vec<OwnCertificate>,
-    /// Bind its tokens to the certificate with which it asks for them (RFC 8705 section 3): then they are good only on
+    /// Bind its tokens to the certificate with which it requests them (RFC 8705 section 3): then they are valid only on
     /// connections with the same one.
     #[serde(default)]
     pub certificate_bound_tokens: bool,
-    /// Which tokens it may ask about at `/oauth/introspect`.
+    /// Tokens that it may introspect at `/oauth/introspect`.
     #[serde(default)]
     pub introspect: TokenReach,
-    /// Which tokens it may revoke at `/oauth/revoke`.
+    /// Tokens that it may revoke at `/oauth/revoke`.
     #[serde(default)]
     pub revoke: TokenReach,
 }
@@ -98,20 +98,20 @@ impl Client {
 pub struct ApiKey {
     /// Its name in logs and metrics.
     pub id: String,
-    /// Hex SHA-256 of the whole key as sent; several may be live at once. Made by `wicketgate new api-key`. An old one ends by
-    /// itself with ` until 2026-12-01T00:00:00Z` behind it.
+    /// Hex SHA-256 of the whole key as sent; several may be valid at once. Made by `wicketgate new api-key`. An old one
+    /// ends by itself with ` until 2026-12-01T00:00:00Z` behind it.
     pub sha256: Vec<String>,
     /// The only client that may use it.
     pub client: Option<String>,
-    /// The names of the routes that it opens.
+    /// Names of the routes for which it is valid.
     pub routes: Vec<String>,
-    /// The networks that it may be used from, such as 203.0.113.0/24. Empty: any.
+    /// Networks that it may be used from, such as 203.0.113.0/24. Empty: any.
     #[serde(default)]
     #[schemars(with = "Vec<Network>")]
     pub allow: Vec<IpNet>,
-    /// When it ends, such as 2027-01-01T00:00:00Z. Default: never.
+    /// Its expiry, such as 2027-01-01T00:00:00Z. Default: never.
     pub expires: Option<String>,
-    /// How many calls it may make.
+    /// Calls that it may make.
     pub quota: Option<Quota>,
 }
 
@@ -119,8 +119,8 @@ pub struct ApiKey {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quota {
-    /// In a day of UTC.
+    /// Calls per day (UTC).
     pub day: Option<u64>,
-    /// In a month of UTC.
+    /// Calls per month (UTC).
     pub month: Option<u64>,
 }

@@ -9,8 +9,8 @@ use super::FilePath;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CertificateName {
-    /// The whole subject, as RFC 4514 writes it: `CN=asapp,O=ASAPP,C=US`, the most specific part first. Without `=` only its
-    /// common name: `asapp`.
+    /// The whole subject, as RFC 4514 writes it: `CN=asapp,O=ASAPP,C=US`, the most specific part first. Without `=`
+    /// only its common name: `asapp`.
     pub subject: Option<String>,
     /// One of its subject alternative names.
     pub san: Option<AlternativeName>,

@@ -9,18 +9,18 @@ use crate::config::scalar::Duration;
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cors {
-    /// Their origins, such as https://www.example.com; or only "*" for all.
+    /// Allowed origins, such as https://www.example.com; or only "*" for all.
     pub origins: Vec<String>,
-    /// Request headers that they may set beside the CORS-safelisted ones, such as Authorization.
+    /// Allowed request headers beside the CORS-safelisted ones, such as Authorization.
     #[serde(default)]
     pub headers: Vec<String>,
-    /// Response headers that they may read beside the CORS-safelisted ones, such as X-Request-Id.
+    /// Readable response headers beside the CORS-safelisted ones, such as X-Request-Id.
     #[serde(default)]
     pub expose: Vec<String>,
-    /// Whether cookies go along. Calls by cookie that change something need `login.cookie.origins` too.
+    /// Allow cookies. State-changing calls by cookie need `login.cookie.origins` too. Not with "*".
     #[serde(default)]
     pub credentials: bool,
-    /// How long browsers keep the answer to a preflight.
+    /// How long browsers cache the answer to a preflight.
     #[serde(default = "default_max_age")]
     pub max_age: Duration,
 }

@@ -9,8 +9,8 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FieldRules {
-    /// Fields that are written, in place of those of the same name.
+    /// Fields to write, in place of those of the same name.
     pub set: BTreeMap<String, String>,
-    /// Fields that go.
+    /// Fields to remove.
     pub remove: Vec<String>,
 }

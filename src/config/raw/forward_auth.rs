@@ -10,13 +10,13 @@ use crate::config::scalar::Network;
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ForwardAuth {
-    /// Where nginx, Traefik and Caddy ask.
+    /// Path at which nginx, Traefik and Caddy ask.
     #[serde(default = "default_path")]
     pub path: String,
-    /// Whether Envoy may ask, by gRPC (ext_authz v3). It needs a listener with TLS, for HTTP/2.
+    /// Answer Envoy by gRPC (ext_authz v3). Needs a listener with TLS, for HTTP/2.
     #[serde(default)]
     pub grpc: bool,
-    /// The networks of the proxies that may ask. What they say about a request is believed. Default: this machine.
+    /// Networks of the proxies that may ask. Their description of a request is believed. Default: this machine.
     #[serde(default = "loopback")]
     #[schemars(with = "Vec<Network>")]
     pub allow: Vec<IpNet>,

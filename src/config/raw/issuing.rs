@@ -14,16 +14,16 @@ use crate::config::scalar::{Duration, Rate};
 pub struct Issuer {
     /// The `iss` of every token: the public https URL of this gateway.
     pub url: String,
-    /// The `aud` of every token, and the one that is demanded of them.
+    /// The `aud` of every token, and the one that is required of them.
     pub audience: String,
-    /// A directory of private keys (*.pem, PKCS#8: RSA of at least 2048 bits, EC P-256 or Ed25519). The newest signs once it has been
-    /// published for `publish_delay`; each verifies until the last token that it signed has ended.
+    /// A directory of private keys (*.pem, PKCS#8: RSA of at least 2048 bits, EC P-256 or Ed25519). The newest signs
+    /// once it has been published for `publish_delay`; each verifies until the last token that it signed has expired.
     pub signing_keys: PathBuf,
-    /// How long a new key is published before it signs: longer than others keep the key set.
+    /// How long a new key is published before it signs: longer than others cache the JWKS.
     #[serde(default = "default_publish_delay")]
     pub publish_delay: Duration,
-    /// By how much other clocks may differ, for `exp`, `nbf` and `iat`. At most 60s. Revocations of what this gateway issues
-    /// go by no clock.
+    /// Tolerated clock difference for `exp`, `nbf` and `iat`. At most 60s. Revocations of tokens of this gateway do not
+    /// depend on clocks.
     #[serde(default = "default_clock_skew")]
     pub clock_skew: Duration,
 }
@@ -40,12 +40,14 @@ pub(super) fn default_clock_skew() -> Duration {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Identifier {
-    /// The key that identifiers are derived with. It stands apart from the signing keys: rotating those changes no identifier.
+    /// The key that identifiers are derived with. It is separate from the signing keys: rotating those changes no
+    /// identifier.
     pub key: SecretRef,
-    /// Whether operators can map an identifier back.
+    /// `traceable` identifiers can be mapped back by operators, `one_way` ones by nobody.
     #[serde(default)]
     pub mode: IdentifierMode,
-    /// What our own accounts are told apart by, beside their subject. Default: `issuer.url`. Changing it changes every identifier.
+    /// Namespace of the gateway's own accounts, beside their subject. Changing it changes every identifier. Default:
+    /// `issuer.url`.
     pub tenant: Option<String>,
 }
 
@@ -64,38 +66,38 @@ pub enum IdentifierMode {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Login {
-    /// The path of this endpoint.
+    /// Path of this endpoint.
     #[serde(default = "default_login_path")]
     pub path: String,
-    /// Who may log in.
+    /// The accounts that may log in.
     pub accounts: Accounts,
-    /// What a login gives.
+    /// What a login returns.
     #[serde(default)]
     pub issue: Issue,
-    /// How long a login lasts.
+    /// Lifetime of a login.
     #[serde(default = "default_lifetime")]
     pub lifetime: Duration,
-    /// How `issued_at` and `expires_in` are written.
+    /// JSON type of `issued_at` and `expires_in`.
     #[serde(default)]
     pub number_style: NumberStyle,
     /// Also accept the two fields as a JSON object.
     #[serde(default)]
     pub json: bool,
-    /// Claims of the account that its JWT carries. Names that stand for personal data are refused.
+    /// Claims of the account to include in its JWT. Names that stand for personal data are refused.
     #[serde(default)]
     pub claims: Vec<String>,
     /// The session cookie, where `issue` is cookie or both.
     pub cookie: Option<Cookie>,
-    /// How many wrong passwords of one login name are verified, from wherever they come. Right ones are not counted.
+    /// Rate limit on verifying wrong passwords of one login name, from all addresses. Right ones are not counted.
     #[serde(default = "default_name_limits")]
     pub limits: RateLimit,
-    /// What wrong passwords cost.
+    /// Lockout after wrong passwords.
     #[serde(default)]
     pub attempts: Attempts,
-    /// How many sessions by cookie one customer has at once, and how many refresh tokens. With one more the oldest ends.
+    /// Maximum of sessions by cookie of one customer, and of refresh tokens. One more ends the oldest login.
     #[serde(default = "default_max_per_customer")]
     pub max_per_customer: usize,
-    /// Also give a refresh token, good for another JWT without a password. Default: none.
+    /// Also return a refresh token, which gives further JWTs without a password. Default: none.
     pub refresh: Option<Refresh>,
 }
 
@@ -103,14 +105,14 @@ pub struct Login {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Attempts {
-    /// How many failures under one name from one address cost nothing.
+    /// Failures under one name from one address without a delay.
     pub free: u32,
-    /// How many failures from one address cost nothing, whatever the names; IPv6 by /64. A success forgives those of its own
+    /// Failures from one address without a delay, all names together; IPv6 by /64. A success clears those of its own
     /// name only.
     pub free_per_address: u32,
-    /// The first wait.
+    /// The first delay.
     pub delay: Duration,
-    /// The longest wait. After twice this time without a failure all is forgotten.
+    /// The longest delay. After twice this time without a failure the count is reset.
     pub longest: Duration,
 }
 
@@ -124,11 +126,11 @@ impl Default for Attempts {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Refresh {
-    /// How long after the login the last of them ends.
+    /// How long after the login the last of them expires.
     #[serde(default = "default_refresh_lifetime")]
     pub lifetime: Duration,
-    /// How long after its use a refresh token gives the same next one again: two tabs at once, or a lost answer. At most
-    /// 60s. 0s: not at all.
+    /// How long after its use a refresh token returns the same next one again: two tabs at once, or a lost response. At
+    /// most 60s. 0s: never.
     #[serde(default = "default_refresh_grace")]
     pub grace: Duration,
 }
@@ -161,19 +163,22 @@ fn default_name_limits() -> RateLimit {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Accounts {
-    /// A YAML file: a list of {username, password: "$argon2id$...", subject}. Lines are made by `wicketgate hash-password`.
+    /// A YAML file: a list of {username, password: "$argon2id$...", subject}. `wicketgate hash-password` makes its
+    /// lines.
     pub file: Option<FilePath>,
-    /// Find accounts of the file whatever the letter case, the width and the spaces around the name (trim, NFKC, case fold).
+    /// Find accounts of the file regardless of letter case, width and surrounding spaces of the name (trim, NFKC, case
+    /// fold).
     #[serde(default)]
     pub fold: bool,
-    /// The backend that is asked instead of a file: it gets the same form, and answers 2xx for yes.
+    /// A backend that verifies passwords instead of a file: it gets the same form, and answers 2xx for a right
+    /// password.
     pub backend: Option<String>,
-    /// The path of the login on that backend.
+    /// Path of the login on that backend.
     pub path: Option<String>,
-    /// Where the answer of that backend names the customer, as a string or an integer: a JSON pointer such as
-    /// /customer/id. Anything else there, such as null, is an outage: 503.
+    /// JSON pointer, such as /customer/id, to the customer in the response of that backend, a string or an integer.
+    /// Anything else there, such as null, is an outage: 503.
     pub subject: Option<String>,
-    /// What that backend answers for no.
+    /// Responses of that backend that mean a wrong password.
     pub no: Option<LoginDenial>,
 }
 
@@ -181,8 +186,8 @@ pub struct Accounts {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoginDenial {
-    /// These statuses: the caller gets 401 as for a wrong password, and a failed attempt is counted. Any other but 2xx is an
-    /// outage: 503.
+    /// These statuses mean a wrong password: the caller gets 401, and a failed attempt is counted. Any other but 2xx is
+    /// an outage: 503.
     #[serde(default = "default_denials")]
     pub status: Vec<u16>,
 }
@@ -237,11 +242,11 @@ pub struct Cookie {
     /// The SameSite attribute.
     #[serde(default)]
     pub same_site: SameSite,
-    /// Other origins whose pages may make calls that change something, such as https://www.example.com. The gateway's
-    /// own is always allowed.
+    /// Other origins whose pages may make state-changing calls, such as https://www.example.com. The gateway's own is
+    /// always allowed.
     #[serde(default)]
     pub origins: Vec<String>,
-    /// A header that shows that the call does not come from a strange page: such a page cannot send one.
+    /// A header whose presence proves that the call does not come from a foreign page: such a page cannot send it.
     pub csrf_header: Option<String>,
 }
 
@@ -272,7 +277,7 @@ pub enum SameSite {
 pub struct RateLimit {
     /// The sustained rate, such as 100/s or 30/m.
     pub rate: Rate,
-    /// How many may come at once. Default: the number in `rate`.
+    /// Calls that may come at once. Default: the number in `rate`.
     pub burst: Option<u32>,
 }
 
@@ -280,19 +285,19 @@ pub struct RateLimit {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccessToken {
-    /// The path of this endpoint.
+    /// Path of this endpoint.
     #[serde(default = "default_token_path")]
     pub path: String,
-    /// How long an access token lasts.
+    /// Lifetime of an access token.
     #[serde(default = "default_lifetime")]
     pub lifetime: Duration,
-    /// How `issued_at` and `expires_in` are written.
+    /// JSON type of `issued_at` and `expires_in`.
     #[serde(default)]
     pub number_style: NumberStyle,
-    /// How many wrong secrets of one client are verified, from wherever they come. Right ones are not counted.
+    /// Rate limit on verifying wrong secrets of one client, from all addresses. Right ones are not counted.
     #[serde(default = "default_name_limits")]
     pub limits: RateLimit,
-    /// What wrong secrets and assertions cost. A right assertion or certificate passes whatever failed before.
+    /// Lockout after wrong secrets and assertions. A right assertion or certificate passes whatever failed before.
     #[serde(default)]
     pub attempts: Attempts,
 }

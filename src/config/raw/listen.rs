@@ -19,37 +19,38 @@ pub struct Listen {
     #[schemars(with = "SocketAddress")]
     pub address: SocketAddr,
     /// TLS for this address. Without it the address must be on loopback, unless there is `plain_http_from`.
+    /// docs/requests.md lists versions, suites and key exchange.
     pub tls: Option<Tls>,
-    /// The load balancers and sidecars that end TLS in front of an address without `tls`, as networks. Connections from
-    /// others are closed.
+    /// Load balancers and sidecars that terminate TLS in front of an address without `tls`, as networks. Connections
+    /// from others are closed.
     #[serde(default)]
     #[schemars(with = "Vec<Network>")]
     pub plain_http_from: Vec<IpNet>,
-    /// With `plain_http_from`: whether a call is refused of which `X-Forwarded-Proto` of `trusted_proxies` does not say
-    /// that it came by https.
+    /// With `plain_http_from`: refuse calls for which `X-Forwarded-Proto` of `trusted_proxies` does not say https.
     #[serde(default = "required")]
     pub require_https: bool,
-    /// The callers' addresses that may connect, as networks. Empty: everyone.
+    /// Networks from which callers may call; others get 403. Empty: everyone.
     #[serde(default)]
     #[schemars(with = "Vec<Network>")]
     pub allow: Vec<IpNet>,
-    /// Proxies in front that begin each connection with a PROXY protocol header (version 1 or 2), as networks. From
-    /// others no such header is taken.
+    /// Networks of proxies in front that start each connection with a PROXY protocol header (version 1 or 2). From
+    /// others no such header is accepted.
     #[serde(default)]
     #[schemars(with = "Vec<Network>")]
     pub proxy_protocol: Vec<IpNet>,
-    /// Proxies in front whose `X-Forwarded-For` and `X-Forwarded-Proto` count, as networks.
+    /// Networks of proxies in front whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted.
     #[serde(default)]
     #[schemars(with = "Vec<Network>")]
     pub trusted_proxies: Vec<IpNet>,
-    /// An audience set apart: tokens issued here are for it, and only such are good here. Default: `issuer.audience`.
+    /// An isolated audience: tokens issued here are for it, and only such tokens are valid here. Default:
+    /// `issuer.audience`.
     pub audience: Option<String>,
-    /// Answers nothing here: callers without credentials are sent to this https address, the others are refused.
+    /// An https address. This listener only redirects there (308); callers that send credentials are refused.
     pub redirect: Option<String>,
-    /// Answers only proxies that ask about requests (`forward_auth`); then no other listener answers them.
+    /// This listener answers only proxies that ask for decisions (`forward_auth`); then no other listener answers them.
     #[serde(default)]
     pub forward_auth: bool,
-    /// How large and how slow a caller may be.
+    /// Limits of connections and requests.
     #[serde(default)]
     pub limits: ListenLimits,
 }
@@ -62,25 +63,26 @@ fn required() -> bool {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
-    /// The certificates. The one whose names match the caller's SNI is used, and the first where none does.
+    /// The certificates. The one whose names match the caller's SNI is used, otherwise the first.
     pub certificates: Vec<Certificate>,
-    /// The lowest version that is accepted. "1.2" is limited to ECDHE suites with AEAD.
+    /// Lowest version that is accepted. "1.2" is limited to ECDHE suites with AEAD.
     #[serde(default)]
     pub min_version: TlsVersion,
-    /// A PEM file of CA certificates: callers are asked for a certificate that one of them signed.
+    /// A PEM file of CA certificates: callers are asked for a certificate signed by one of them.
     pub client_ca: Option<FilePath>,
-    /// Whether a caller without a certificate is refused.
+    /// `required` refuses callers without a certificate; `optional` verifies one where it is sent.
     pub client_certificate: Option<ClientCertificate>,
-    /// For how long browsers are told to use https only with this host (`Strict-Transport-Security`).
+    /// `max-age` of `Strict-Transport-Security`: browsers use https only with this host for that long.
     pub hsts: Option<Duration>,
-    /// Files of revoked certificates (CRLs), PEM or DER. Where there is one, each CA in a caller's chain needs one that has
-    /// not expired. Default: revocation is not checked.
+    /// Files of revoked certificates (CRLs), PEM or DER. With one, each CA in a caller's chain needs a CRL that has not
+    /// expired. Default: revocation is not checked.
     #[serde(default)]
     pub client_crl: Vec<FilePath>,
-    /// Whose certificates are good, where not all that the CAs signed are: those to which one of these fits.
+    /// The certificates to accept, where not all that the CAs signed are: those that match one entry.
     #[serde(default)]
     pub client_names: Vec<CertificateName>,
-    /// Also take the certificates of `clients[].certificates`, whoever has signed them. Each counts for its client alone.
+    /// Also accept the certificates of `clients[].certificates`, whoever signed them. Each is valid for its client
+    /// only.
     #[serde(default)]
     pub client_self_signed: bool,
     /// `strict` refuses RSA keys below 3072 bits, and certificates that are valid for three years or more.
@@ -92,9 +94,9 @@ pub struct Tls {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Certificate {
-    /// The PEM file of the chain, the server's own certificate first.
+    /// PEM file of the chain, the server's own certificate first.
     pub certificate: FilePath,
-    /// The PEM file of the private key. It must not be readable by others.
+    /// PEM file of the private key. It must not be readable by others.
     pub private_key: FilePath,
 }
 
@@ -124,17 +126,17 @@ pub enum ClientCertificate {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ListenLimits {
-    /// Connections open at once; above it new ones are closed at once.
+    /// Open connections; above it new ones are closed at once.
     pub connections: usize,
-    /// Connections open at once from one address, an IPv6 /64 being one; above it new ones are closed at once.
+    /// Open connections of one address, an IPv6 /64 being one; above it new ones are closed at once.
     pub connections_per_address: Option<usize>,
-    /// TLS handshakes at once; above it new connections are closed at once.
+    /// TLS handshakes in progress; above it new connections are closed at once.
     pub handshakes: usize,
-    /// Requests at once on one HTTP/2 connection; above it new ones are refused with REFUSED_STREAM.
+    /// Concurrent requests on one HTTP/2 connection; above it new ones are refused with REFUSED_STREAM.
     pub streams: u32,
     /// The request line and all header fields together; above it 431.
     pub head: Size,
-    /// Header fields in a request; above it 431.
+    /// Header fields of a request; above it 431.
     pub headers: usize,
     /// The request target; above it 414.
     pub target: Size,
@@ -144,9 +146,9 @@ pub struct ListenLimits {
     pub handshake_timeout: Duration,
     /// From the first to the last byte of a request head.
     pub head_timeout: Duration,
-    /// Between two pieces of a request body, and for the caller to take a piece of the response.
+    /// Longest pause within a request body, and in the caller's reading of the response.
     pub body_idle_timeout: Duration,
-    /// From the head of a request to the last byte of its response, however busy both sides are.
+    /// From the request head to the last byte of the response, even while data flows.
     pub request_timeout: Duration,
     /// How long a connection without a request stays open.
     pub idle_timeout: Duration,

@@ -12,11 +12,11 @@ use crate::config::scalar::{Duration, SocketAddress};
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
-    /// IP address and port. It speaks plain HTTP and asks for no credential: keep it on loopback or a private network.
+    /// IP address and port. Plain HTTP without credentials: keep it on loopback or a private network.
     #[schemars(with = "SocketAddress")]
     pub address: SocketAddr,
-    /// Host names by which it may be asked, beside IP addresses and localhost, such as the name that Prometheus uses. Others
-    /// get 421, except from /livez and /readyz.
+    /// Accepted host names, beside IP addresses and localhost, such as the name that Prometheus uses. Others get 421,
+    /// except from /livez and /readyz.
     pub hosts: Vec<String>,
     /// A Unix socket for `wicketgate sessions`, `revoke` and `attempts`. Only the user that runs the gateway can open it.
     /// Default: `admin.sock` in `state.embedded.path`.
@@ -33,9 +33,9 @@ impl Default for Admin {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
-    /// Where the access log goes: one JSON line per request.
+    /// Destination of the access log: one JSON line per request.
     pub access: AccessLog,
-    /// What the gateway says about itself, on standard error.
+    /// Level of the gateway's own log, on standard error.
     pub level: Level,
 }
 
@@ -69,8 +69,8 @@ pub enum Level {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Readiness {
-    /// Without which /readyz is 503: `state`, `issuer:URL` for an issuer whose keys are fetched, `issuer:client ID` for a
-    /// client. What else is missing is told, and calls that need it get 503.
+    /// Parts without which /readyz is 503: `state`, `issuer:URL` for an issuer whose keys are fetched, `issuer:client
+    /// ID` for a client. Other missing parts are reported, and calls that need them get 503.
     pub require: Vec<String>,
 }
 
@@ -80,7 +80,8 @@ pub struct Readiness {
 pub struct Shutdown {
     /// How long requests in flight may take after SIGTERM and `delay`.
     pub grace: Duration,
-    /// For how long after SIGTERM connections are still accepted, while /readyz is 503 and every answer ends its connection.
+    /// How long after SIGTERM connections are still accepted, while /readyz is 503 and every response closes its
+    /// connection.
     pub delay: Duration,
 }
 

@@ -10,18 +10,18 @@ use crate::config::scalar::Size;
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResponseRules {
-    /// The members that pass, such as /customer/id or /orders/*/status; all others go. Default: all pass.
+    /// Members to forward, such as /customer/id or /orders/*/status; all others are removed. Default: all pass.
     pub allow: Option<Vec<String>>,
-    /// The members that go.
+    /// Members to remove.
     #[serde(default)]
     pub remove: Vec<String>,
-    /// The members that are written over.
+    /// Values to overwrite.
     #[serde(default)]
     pub redact: Vec<Redaction>,
-    /// Only JSON passes, whether or not there is anything to remove.
+    /// Forward only JSON, even if there is nothing to remove.
     #[serde(default)]
     pub json: bool,
-    /// The largest answer, which is held in memory; above it 502.
+    /// Largest response, which is held in memory; above it 502.
     #[serde(default = "default_body")]
     pub body: Size,
 }
@@ -34,11 +34,11 @@ fn default_body() -> Size {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Redaction {
-    /// Which. Default: all texts and numbers of the answer, which needs `pattern`.
+    /// The values. Default: all texts and numbers of the response, which needs `pattern`.
     pub path: Option<String>,
-    /// What in them, in the syntax of Rust's regex crate, such as "[0-9]{13,19}". Default: all of it.
+    /// The part to overwrite, in the syntax of Rust's regex crate, such as "[0-9]{13,19}". Default: all of it.
     pub pattern: Option<String>,
-    /// What is written in its place. Beside `pattern`, `$1` is its first group.
+    /// The replacement. Beside `pattern`, `$1` is its first group.
     #[serde(default = "default_with")]
     pub with: String,
 }

@@ -12,80 +12,81 @@ use crate::config::scalar::{Duration, Rate, Size};
 pub struct Route {
     /// Its name in logs, metrics and `api_keys[].routes`.
     pub name: String,
-    /// The names of the listeners on which it is served. Empty: all.
+    /// Names of the listeners on which it is served. Empty: all.
     #[serde(default)]
     pub listen: Vec<String>,
-    /// The host names that it serves, without port. Empty: all.
+    /// Host names that it serves, without port. Empty: all.
     #[serde(default)]
     pub hosts: Vec<String>,
     /// The path: a prefix of whole segments, or `{exact: /x}`.
     pub path: PathMatch,
-    /// The methods that are let through.
+    /// Allowed methods.
     pub methods: Vec<String>,
-    /// What a caller must show.
+    /// Credentials that a caller must show.
     #[serde(default)]
     pub require: Vec<Requirement>,
-    /// Says that this route is open to everyone. Needed where `require` is empty.
+    /// This route is open to everyone. Needed where `require` is empty.
     #[serde(default)]
     pub public: bool,
-    /// The header in which the API key stands.
+    /// The header of the API key.
     #[serde(default = "default_api_key_header")]
     pub api_key_header: String,
-    /// Whom the client's token must be for. Default: `issuer.audience`.
+    /// Required audience of the client's token. Default: `issuer.audience`.
     pub audience: Option<String>,
-    /// Whether the client must show with each call that it has the key of its token (DPoP, RFC 9449): `optional` where its
-    /// token, or the customer's, is bound to one, `required` always. Default: tokens that are bound so are not taken.
+    /// Proof of possession (DPoP, RFC 9449) with each call: `optional` where the client's or the customer's token is
+    /// bound to a key, `required` always. Default: key-bound tokens are refused.
     pub dpop: Option<Dpop>,
-    /// The scopes that the client's token must have, all of them.
+    /// Scopes that the client's token must have, all of them.
     #[serde(default)]
     pub scopes: Vec<String>,
-    /// Where the customer identifier goes.
+    /// Where the customer identifier is written.
     pub identifier: Option<Placement>,
-    /// Where the customer's token may stand. Default: the `customer-auth: JWT` header and the session cookie.
+    /// Where the customer's token is read. Default: the `customer-auth: JWT` header and the session cookie.
     pub customer_token_sources: Option<Vec<CustomerTokenSource>>,
     /// The name of the backend.
     pub backend: String,
-    /// `observe` logs what would be refused, and forwards.
+    /// `observe` logs what would be refused, and forwards. docs/requests.md lists the checks that it affects.
     #[serde(default)]
     pub mode: Mode,
-    /// Bounds on this route.
+    /// Limits of this route.
     #[serde(default)]
     pub limits: RouteLimits,
-    /// Which requests may be sent a second time after a broken connection.
+    /// Retries after a broken connection: of idempotent methods, of all (`safe`: the backend accepts a POST twice), or
+    /// none. A request of which nothing was sent is always retried.
     #[serde(default)]
     pub retry: Retry,
-    /// Credentials that the backend gets to see. Default: none.
+    /// Credentials that are forwarded to the backend. Default: none.
     #[serde(default)]
     pub forward_credentials: Vec<Requirement>,
-    /// Forward 401 responses of the backend. Default: they are 502.
+    /// Forward backend 401 responses (default: 502).
     #[serde(default)]
     pub pass_unauthorized: bool,
-    /// Content types that requests with a body may have. Empty: any.
+    /// Accepted content types of requests with a body. Empty: any.
     #[serde(default)]
     pub content_types: Vec<String>,
-    /// Whether a WebSocket may be opened, after the same checks.
+    /// Allow WebSockets, after the same checks.
     #[serde(default)]
     pub websocket: bool,
-    /// Header fields of requests that are set and removed on their way to the backend.
+    /// Header fields of requests to set and remove on their way to the backend.
     pub request_headers: Option<FieldRules>,
-    /// Fields of callers that reach the backend in this spelling, though by default such do not: those by which other
-    /// gateways say who calls or what was asked for. Default: none.
+    /// Callers' header fields to forward in this spelling, though they are removed by default: those by which other
+    /// gateways identify a caller or a request. Default: none.
     #[serde(default)]
     pub pass_request_headers: Vec<String>,
-    /// Header fields of responses that are set and removed on their way to the caller.
+    /// Header fields of responses to set and remove on their way to the caller.
     pub response_headers: Option<FieldRules>,
-    /// Whether responses get the headers by which browsers do nothing with them but hand them to the page that asked:
-    /// X-Content-Type-Options, X-Frame-Options, Referrer-Policy, Content-Security-Policy. Those of the backend stay.
+    /// Add X-Content-Type-Options, X-Frame-Options, Referrer-Policy and Content-Security-Policy to responses, so that
+    /// browsers only hand them to the page that asked. Those of the backend stay.
     #[serde(default)]
     pub security_headers: bool,
-    /// Which pages of other origins may call this route from a browser. Default: none.
+    /// Pages of other origins that may call this route from a browser. Default: none.
     pub cors: Option<Cors>,
-    /// What of a JSON response passes. Default: responses pass as they come.
+    /// Filter of JSON responses. Default: responses are forwarded unchanged.
     pub response: Option<ResponseRules>,
-    /// What may stand in a path though some servers read it differently from others. Default: nothing.
+    /// Ambiguous forms that are allowed in a path. Default: nothing.
     #[serde(default)]
     pub allow_in_path: Vec<InPath>,
-    /// How the path is changed on its way to the backend.
+    /// Change of the path on its way to the backend.
     pub rewrite: Option<Rewrite>,
 }
 
@@ -137,9 +138,9 @@ pub enum InPath {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rewrite {
-    /// The beginning of the path that is taken away, whole segments such as /api.
+    /// Prefix to remove, whole segments such as /api.
     pub strip_prefix: Option<String>,
-    /// What is put in front of the rest, whole segments such as /v2.
+    /// Prefix to add to the rest, whole segments such as /v2.
     pub add_prefix: Option<String>,
 }
 
@@ -159,11 +160,11 @@ pub enum Requirement {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Placement {
-    /// The name of a request header.
+    /// Name of a request header.
     pub header: Option<String>,
-    /// A JSON pointer into the request body, such as /customer/id.
+    /// JSON pointer into the request body, such as /customer/id.
     pub body: Option<String>,
-    /// What is sent: the opaque identifier, or the company's own key of the customer.
+    /// The value: the opaque identifier, or the company's own key of the customer.
     #[serde(default)]
     pub send: Send,
 }
@@ -199,9 +200,9 @@ pub enum CustomerTokenSource {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeaderPlace {
-    /// The name of the header.
+    /// Name of the header.
     pub name: String,
-    /// The word before the token. Default: none, the token stands alone.
+    /// The word before the token. Default: none, the token alone.
     pub scheme: Option<String>,
 }
 
@@ -222,21 +223,21 @@ pub enum Mode {
 pub struct RouteLimits {
     /// The sustained rate per caller, such as 100/s. Above it 429.
     pub rate: Option<Rate>,
-    /// How many may come at once. Default: the number in `rate`.
+    /// Calls that may come at once. Default: the number in `rate`.
     pub burst: Option<u32>,
-    /// Whether all replicas count together, through `state.redis`. Otherwise each counts for itself.
+    /// Count across all replicas, through `state.redis`. Otherwise each replica counts for itself.
     pub shared: bool,
-    /// Who is counted. Default: the client, else the API key, else the customer, else the address.
+    /// The caller that is counted. Default: the client, else the API key, else the customer, else the address.
     pub per: Option<Per>,
     /// A request body; above it 413. Default: `listen[].limits.body`.
     pub body: Option<Size>,
-    /// The backend's time to answer. Default: `backends.NAME.timeout`.
+    /// Timeout of the backend's response. Default: `backends.NAME.timeout`.
     pub timeout: Option<Duration>,
-    /// A WebSocket on which nothing moves is closed after this time. Default: 5m.
+    /// A WebSocket without traffic is closed after this time. Default: 5m.
     pub idle: Option<Duration>,
-    /// A WebSocket is closed after this time, whatever moves on it. Default: 24h.
+    /// A WebSocket is closed after this time in any case. Default: 24h.
     pub lifetime: Option<Duration>,
-    /// How often it is checked whether the caller of a WebSocket would still be let in. Default: 30s.
+    /// Interval at which the caller of a WebSocket is authenticated again. Default: 30s.
     pub recheck: Option<Duration>,
 }
 

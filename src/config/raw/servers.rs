@@ -39,7 +39,7 @@ impl Server {
 pub struct WeightedServer {
     /// The address.
     pub url: String,
-    /// Its share of the requests, beside those of the other servers: 1 to 100.
+    /// Its share of the requests relative to the other servers: 1 to 100.
     #[serde(default = "default_weight")]
     pub weight: u32,
 }
@@ -74,21 +74,21 @@ pub enum Balance {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HealthCheck {
-    /// The path that is asked for.
+    /// The path.
     pub path: String,
-    /// How often.
+    /// Time between checks.
     #[serde(default = "default_health_interval")]
     pub interval: Duration,
-    /// How long an answer may take.
+    /// Timeout of a check.
     #[serde(default = "default_health_timeout")]
     pub timeout: Duration,
-    /// How many good answers in a row bring a server back.
+    /// Successful checks in a row that make a server healthy.
     #[serde(default = "default_healthy_threshold")]
     pub healthy_threshold: u32,
-    /// How many bad answers in a row take a server out.
+    /// Failed checks in a row that make a server unhealthy.
     #[serde(default = "default_unhealthy_threshold")]
     pub unhealthy_threshold: u32,
-    /// The status codes of a good answer. Default: 200 to 299.
+    /// Status codes of a successful check. Default: 200 to 299.
     pub status: Option<Vec<u32>>,
 }
 
@@ -112,14 +112,14 @@ fn default_unhealthy_threshold() -> u32 {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutlierDetection {
-    /// After how many failures in a row: no connection, no answer in time, a connection that ended without a word, or a
-    /// status above 499. 0: never.
+    /// Failures in a row that eject a server: no connection, a timeout, a connection that closed without a response, or
+    /// a status above 499 (but not 501 and 505). 0: never.
     pub failures: u32,
-    /// For how long; each time in a row twice as long.
+    /// Duration of the first ejection; it doubles with each one in a row.
     pub base_ejection_time: Duration,
-    /// The longest time.
+    /// Longest ejection.
     pub max_ejection_time: Duration,
-    /// How many of the servers may be out at once, in percent. One always may.
+    /// Maximum of ejected servers, in percent. One may always be ejected.
     pub max_ejection_percent: u32,
 }
 
@@ -138,7 +138,7 @@ impl Default for OutlierDetection {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Resolve {
-    /// How often. The last good answer stays while names cannot be looked up.
+    /// Time between lookups. The previous addresses stay in use while a lookup fails.
     pub interval: Duration,
 }
 
@@ -152,7 +152,7 @@ impl Default for Resolve {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Adaptive {
-    /// Requests in flight that are always let through.
+    /// Requests in flight that are always allowed.
     pub min: usize,
 }
 
@@ -166,9 +166,9 @@ impl Default for Adaptive {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Queue {
-    /// How many may wait; above it 503.
+    /// Requests that may wait; above it 503.
     pub length: usize,
-    /// For how long; after it 503.
+    /// Longest wait; after it 503.
     #[serde(default = "default_queue_timeout")]
     pub timeout: Duration,
 }
@@ -181,10 +181,11 @@ fn default_queue_timeout() -> Duration {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CircuitBreaker {
-    /// After how many requests in a row that it did not answer, whatever was asked. 0: never.
+    /// Requests in a row without a backend that open it: no connection, a timeout, or a connection that closed without
+    /// a response. 0: never.
     pub failures: u32,
-    /// For how long; then one request shows whether it answers again. One whose body still comes does so only after twice
-    /// that time, where there is no other.
+    /// How long it stays open; then one request probes the backend. A request whose body is still arriving is used only
+    /// after twice that time, where there is no other.
     pub pause: Duration,
 }
 

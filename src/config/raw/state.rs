@@ -14,9 +14,9 @@ use crate::config::scalar::Duration;
 pub struct State {
     /// In one file of this process, which survives restarts.
     pub embedded: Option<Embedded>,
-    /// In Redis or Valkey, which several replicas share.
+    /// In Redis or Valkey, shared by several replicas.
     pub redis: Option<Redis>,
-    /// What passes while Redis is away.
+    /// What is accepted while Redis is unreachable.
     pub outage: Outage,
 }
 
@@ -24,14 +24,14 @@ pub struct State {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Embedded {
-    /// The directory of the file. It is made where it is missing. One process at a time can use it.
+    /// Directory of the file. It is created where it is missing. One process at a time can use it.
     pub path: PathBuf,
-    /// How many sessions by cookie and refresh tokens there may be at once, counted together. Above it, logins that give
-    /// one are refused with 503. Sessions that were idle for too long count until `login.lifetime` after the login, or
-    /// until half of these places are taken.
+    /// Maximum of sessions by cookie and refresh tokens, counted together. Above it, logins that give one are refused
+    /// with 503. Sessions that were idle for too long count until `login.lifetime` after the login, or until half of
+    /// these places are taken.
     pub max_sessions: usize,
-    /// How many ids of client assertions and DPoP proofs are remembered until they expire. A client that has as many as
-    /// are left for all others is refused with 429, and the others go on.
+    /// Maximum of unexpired ids of client assertions and DPoP proofs that are remembered. A client that has as many as
+    /// are left for all others is refused with 429; others are unaffected.
     pub max_replay_ids: usize,
 }
 
@@ -45,37 +45,37 @@ impl Default for Embedded {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Redis {
-    /// Its address: redis://HOST:PORT/DATABASE, or rediss:// with TLS; valkey:// and valkeys:// mean the same. No password
-    /// stands in it.
+    /// Its address: redis://HOST:PORT/DATABASE, or rediss:// with TLS; valkey:// and valkeys:// mean the same. It
+    /// contains no password.
     pub url: String,
     /// Further addresses, HOST:PORT: of sentinels, or of nodes of the cluster.
     #[serde(default)]
     pub nodes: Vec<String>,
-    /// The addresses are sentinels: the name of their master, and how they are entered.
+    /// The addresses are sentinels: name of their master, and their credentials.
     pub sentinel: Option<Sentinel>,
     /// The addresses are nodes of a cluster.
     #[serde(default)]
     pub cluster: bool,
-    /// What stands before every key. Gateways with the same prefix share their state.
+    /// Prefix of every key. Gateways with the same prefix share their state.
     #[serde(default = "default_prefix")]
     pub prefix: String,
-    /// The ACL user. Default: the default user. Taken by reload.
+    /// The ACL user. Default: the default user. Changed by a reload.
     pub username: Option<String>,
-    /// The password. Taken by reload.
+    /// The password. Changed by a reload.
     pub password: Option<SecretRef>,
-    /// TLS, where the address is rediss://. Taken by reload.
+    /// TLS, where the address is rediss://. Changed by a reload.
     pub tls: Option<RedisTls>,
-    /// Allow redis:// to other machines: whoever reads the network sees who is logged in.
+    /// Allow redis:// to other machines: anyone on the network can then read who is logged in.
     #[serde(default)]
     pub danger_plaintext: bool,
-    /// How long an operation may take.
+    /// Timeout of an operation.
     #[serde(default = "default_timeout")]
     pub timeout: Duration,
-    /// How long connecting may take.
+    /// Timeout of connecting.
     #[serde(default = "default_connect_timeout")]
     pub connect_timeout: Duration,
-    /// How many replicas must have a write before it is acknowledged (WAIT). Too few: those writes get 503, everything else
-    /// goes on. 0: a failover may lose the last writes.
+    /// Replicas that must confirm a write before it is acknowledged (WAIT). With fewer confirmations those writes get
+    /// 503, everything else goes on. 0: a failover may lose the last writes.
     #[serde(default)]
     pub replicas: u32,
 }
@@ -96,13 +96,13 @@ fn default_connect_timeout() -> Duration {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RedisTls {
-    /// Certificates (PEM) of those who may have signed that of Redis. Default: those that this machine trusts.
+    /// CA certificates (PEM) by which that of Redis is verified. Default: those of the operating system.
     pub ca: Option<FilePath>,
-    /// Our own certificate (PEM), where Redis asks for one.
+    /// The gateway's client certificate (PEM), where Redis asks for one.
     pub certificate: Option<FilePath>,
     /// Its private key.
     pub private_key: Option<FilePath>,
-    /// The name that the certificate of the server must bear. Default: the host of its address. Not with `cluster`.
+    /// The name that the server's certificate must have. Default: the host of its address. Not with `cluster`.
     pub server_name: Option<String>,
 }
 
@@ -142,7 +142,7 @@ pub struct SentinelAccess {
     pub master: String,
     /// The ACL user of the sentinels. Default: their default user.
     pub username: Option<String>,
-    /// The password of the sentinels: that of the servers is not shown to them.
+    /// The password of the sentinels; the servers' password is not sent to them.
     pub password: Option<SecretRef>,
     /// TLS towards the sentinels, also where the address is redis://. Default: as towards the servers.
     pub tls: Option<RedisTls>,
@@ -164,9 +164,10 @@ impl State {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Outage {
-    /// How long cached sessions are accepted while Redis is unavailable, from the beginning of the outage.
+    /// How long cached sessions are accepted while Redis is unreachable, from the start of the outage.
     pub sessions: Duration,
-    /// For how long tokens and API keys pass though a revocation may have been missed. Then all is refused with 503.
+    /// How long tokens and API keys are accepted though a revocation may have been missed. Then every call that needs
+    /// one is 503.
     pub revocations: Duration,
 }
 

@@ -15,40 +15,40 @@ pub struct TrustedIssuer {
     pub issuer: String,
     /// Its public keys: the https address of its JWK set, or {file: PATH}.
     pub jwks: Option<Jwks>,
-    /// Ask the issuer where its keys are (OpenID Connect Discovery, RFC 8414).
+    /// Find the JWKS by OpenID Connect Discovery (RFC 8414).
     #[serde(default)]
     pub discovery: bool,
-    /// A secret that the issuer signs with (HS256, HS384, HS512), and nobody else has.
+    /// A secret that the issuer signs with (HS256, HS384, HS512), and that nobody else has.
     pub secret: Option<SecretRef>,
-    /// A PEM file of the CA certificates that its server is checked by. Default: those of the system.
+    /// A PEM file of the CA certificates by which its server is verified. Default: those of the system.
     pub ca: Option<FilePath>,
-    /// Fetch its keys by plain http over a network. Whoever is on the way can then forge every token.
+    /// Fetch its keys by plain http over a network. Anyone on the way can then forge every token.
     #[serde(default)]
     pub danger_plaintext: bool,
     /// Let `discovery` lead to another host within a private network.
     #[serde(default)]
     pub danger_private_addresses: bool,
-    /// When its keys are fetched, and how long they are kept.
+    /// Fetching and caching of its keys.
     #[serde(default)]
     pub refresh: KeyRefresh,
-    /// The `aud` values that are meant for us; one of them must be in the token.
+    /// Accepted `aud` values; one of them must be in the token.
     pub audiences: Vec<String>,
-    /// The signature algorithms that it uses.
+    /// Its signature algorithms.
     pub algorithms: Vec<SignatureAlgorithm>,
-    /// The values of `typ` that its tokens may have. Default: JWT, or none.
+    /// Accepted values of `typ`. Default: JWT, or none.
     pub types: Option<Vec<String>>,
-    /// The claim that the identifier is derived from: its name, or a JSON pointer such as /user/id.
+    /// The claim from which the identifier is derived: its name, or a JSON pointer such as /user/id.
     #[serde(default = "default_subject_claim")]
     pub subject: String,
-    /// Within what its subjects are unique. Default: `issuer`. Where it is that of our own accounts (`identifier.tenant`,
-    /// else `issuer.url`) or of another issuer, the same subject there and here is the same customer.
+    /// Namespace in which its subjects are unique. Default: `issuer`. Where it is that of the gateway's own accounts
+    /// (`identifier.tenant`, else `issuer.url`) or of another issuer, the same subject in both is the same customer.
     pub tenant: Option<String>,
-    /// By how much its clock may differ from ours. At most 60s.
+    /// Tolerated difference of its clock. At most 60s.
     #[serde(default = "super::issuing::default_clock_skew")]
     pub clock_skew: Duration,
-    /// The longest time for which its tokens may be issued, from `iat` to `exp`. Default: any.
+    /// Longest accepted lifetime of its tokens, from `iat` to `exp`. Default: any.
     pub max_lifetime: Option<Duration>,
-    /// What other claims must say, by name or JSON pointer.
+    /// Required values of other claims, by name or JSON pointer.
     #[serde(default)]
     pub claims: BTreeMap<String, ClaimRule>,
 }
@@ -79,13 +79,13 @@ pub struct JwksFile {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeyRefresh {
-    /// How often they are fetched. More often where Cache-Control says so, but not more than once in a minute.
+    /// Time between fetches. Shorter where Cache-Control says so, but at least one minute.
     pub interval: Duration,
     /// How long after a fetch a token with an unknown `kid` causes no other.
     pub cooldown: Duration,
-    /// For how long they are good while the issuer does not answer, also over a restart.
+    /// How long keys stay valid while the issuer is unavailable, also over a restart.
     pub keep: Duration,
-    /// How long one fetch may take.
+    /// Timeout of one fetch.
     pub timeout: Duration,
 }
 

@@ -25,6 +25,7 @@ use super::readiness::Readiness;
 use crate::backend::Backend;
 use crate::gateway::Shared;
 use crate::metrics::{BackendLevels, IssuerLevels, KeyUse, Levels, ServerLevels};
+use crate::plural::counted;
 use crate::server::Phase;
 use crate::server::limits::fd_limit;
 use crate::version;
@@ -229,10 +230,10 @@ fn page(shared: &Shared, phase: Phase) -> String {
     format!(
         "<!doctype html><html lang=en><meta charset=utf-8><title>wicketgate</title>\n\
          <style>body{{font:16px/1.5 system-ui;margin:2rem;max-width:50rem}}td,th{{text-align:left;padding:.2rem 1.5rem .2rem 0}}</style>\n\
-         <h1>wicketgate {}</h1>\n<p>{state}, {} live sessions. <a href=/metrics>metrics</a> <a href=/livez>livez</a> <a href=/readyz>readyz</a>\n\
+         <h1>wicketgate {}</h1>\n<p>{state}, {}. <a href=/metrics>metrics</a> <a href=/livez>livez</a> <a href=/readyz>readyz</a>\n\
          {}<table><tr><th>route<th>demands<th>backend<th>mode\n{rows}</table>\n",
         version::FULL,
-        shared.state.session_count(),
+        counted(shared.state.session_count() as u64, "live session"),
         fault.unwrap_or_default(),
     )
 }
