@@ -179,7 +179,7 @@ impl Backend {
     /// Closes the circuit: there was a response, with any status.
     fn answered(&self) {
         if self.admission.circuit.succeeded() {
-            tracing::info!(backend = &*self.name, "this backend answers again: the circuit is closed");
+            tracing::info!(backend = &*self.name, "circuit breaker closed: the backend answers again");
         }
     }
 
@@ -196,7 +196,7 @@ impl Backend {
         }
         if failure.means_gone() && self.admission.circuit.failed(&self.circuit_breaker, millis(Instant::now())) {
             let (last, seconds) = (failure.as_str(), self.circuit_breaker.pause.as_secs_f64());
-            tracing::warn!(backend = &*self.name, last, seconds, "this backend does not answer: the circuit is open");
+            tracing::warn!(backend = &*self.name, last, seconds, "circuit breaker open: the backend does not answer");
         }
     }
 

@@ -62,7 +62,7 @@ impl ServiceManager {
         if let Some(place) = &self.place
             && let Err(error) = send(place, message)
         {
-            tracing::debug!(%error, "the service manager does not listen");
+            tracing::debug!(%error, "notification of the service manager failed");
         }
     }
 }

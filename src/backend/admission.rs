@@ -78,7 +78,7 @@ impl Admission {
     pub(super) fn log_bad_response(&self, server: &str, request_id: &HeaderValue, reason: &dyn fmt::Display) {
         if let Some(left_out) = self.bad_responses.allow() {
             let (backend, request_id) = (&*self.backend, request_id.to_str().unwrap_or_default());
-            tracing::warn!(backend, server, request_id, %reason, left_out, "the backend's answer cannot be used");
+            tracing::warn!(backend, server, request_id, %reason, left_out, "unusable response from the backend");
         }
     }
 
@@ -87,7 +87,7 @@ impl Admission {
     pub fn log_login_outage(&self, status: Option<u16>, reason: &str, request_id: &HeaderValue) {
         if let Some(left_out) = self.login_outages.allow() {
             let (backend, request_id) = (&*self.backend, request_id.to_str().unwrap_or_default());
-            tracing::warn!(backend, status, reason, request_id, left_out, "the company's own login is not available");
+            tracing::warn!(backend, status, reason, request_id, left_out, "the company's login service is unavailable");
         }
     }
 

@@ -116,7 +116,7 @@ struct DiesLoudly;
 impl Drop for DiesLoudly {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tracing::error!("a worker has failed: exiting, so that whoever watches this process restarts it");
+            tracing::error!("a worker panicked: exiting, so that the service manager restarts the process");
             process_log::flush();
             std::process::exit(1);
         }

@@ -54,7 +54,7 @@ impl<IO> BackendIo<IO> {
     fn forgiven<T>(&mut self, written: Poll<io::Result<T>>, instead: T) -> Poll<io::Result<T>> {
         match written {
             Poll::Ready(Err(error)) => {
-                tracing::debug!(%error, "a backend takes no more of a request");
+                tracing::debug!(%error, "the backend stopped reading a request");
                 self.lost = Some(error.kind());
                 self.signs.lost.store(true, Ordering::Relaxed);
                 Poll::Ready(Ok(instead))

@@ -167,7 +167,7 @@ impl Standing {
         if let Some(left_out) = self.trouble.failed(millis(Instant::now())) {
             let (backend, server) = (&*self.backend, &*self.name);
             let (doing, request_id) = (doing.as_str(), request_id.to_str().unwrap_or_default());
-            tracing::warn!(backend, server, doing, reason, request_id, left_out, "a server of a backend failed");
+            tracing::warn!(backend, server, doing, reason, request_id, left_out, "request to a backend server failed");
         }
     }
 
@@ -182,7 +182,7 @@ impl Standing {
         }
         if let Some((time, failures)) = self.trouble.end(now) {
             let (backend, server, seconds) = (&*self.backend, &*self.name, time.as_secs_f64());
-            tracing::info!(backend, server, seconds, failures, "a server of a backend answers again");
+            tracing::info!(backend, server, seconds, failures, "backend server recovered");
         }
     }
 
@@ -191,14 +191,14 @@ impl Standing {
         self.trouble.begin(millis(Instant::now()));
         self.trouble.note_said();
         let (backend, server) = (&*self.backend, &*self.name);
-        tracing::warn!(backend, server, why, "this server is not well: it gets no requests");
+        tracing::warn!(backend, server, why, "health check failed: the server gets no requests");
     }
 
     /// Logs that a health check found it healthy again.
     pub(super) fn note_good(&self) {
         let (time, failures) = self.trouble.end(millis(Instant::now())).unwrap_or_default();
         let (backend, server, seconds) = (&*self.backend, &*self.name, time.as_secs_f64());
-        tracing::info!(backend, server, seconds, failures, "this server is well again");
+        tracing::info!(backend, server, seconds, failures, "health check succeeds again: the server gets requests");
     }
 }
 

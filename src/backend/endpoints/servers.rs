@@ -182,7 +182,7 @@ impl Servers {
         if tokio::time::timeout_at(until.into(), looked.wait_for(HashSet::is_empty)).await.is_err() {
             let names: Vec<String> = self.unlooked.borrow().iter().map(|(name, _)| name.clone()).collect();
             let (backend, names) = (&*self.backend, names.join(" "));
-            tracing::warn!(backend, names, "names of this backend take long to be looked up");
+            tracing::warn!(backend, names, "DNS lookups of this backend's names are slow");
         }
     }
 
@@ -202,7 +202,7 @@ impl Servers {
         };
         if self.put(places) {
             let names: Vec<_> = self.present().servers.iter().map(|server| server.standing.name.clone()).collect();
-            tracing::info!(backend = %self.backend, servers = names.join(" "), "the servers of this backend");
+            tracing::info!(backend = %self.backend, servers = names.join(" "), "resolved servers of the backend changed");
         }
     }
 
@@ -286,14 +286,7 @@ impl Servers {
         let time = server.standing.eject(now, rule);
         let (backend, server) = (&*self.backend, &*server.standing.name);
         let seconds = time.as_secs_f64();
-        tracing::warn!(
-            backend,
-            server,
-            failures,
-            last = why,
-            seconds,
-            "this server fails: it gets no requests for a while"
-        );
+        tracing::warn!(backend, server, failures, last = why, seconds, "server ejected by outlier detection");
     }
 
     /// Counts a health check, and logs a change.

@@ -104,6 +104,6 @@ pub(in crate::server) async fn depart<Stream: Leaving>(
                 pipe.await;
             }
         }
-        Err(error) => tracing::warn!(%error, "a connection cannot go over to the new process"),
+        Err(error) => tracing::warn!(%error, "connection hand-off to the new process failed"),
     }
 }

@@ -97,12 +97,12 @@ async fn handshake(
     match timeout(patience, work).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => {
-            tracing::debug!(%ip, %error, "no TLS handshake");
+            tracing::debug!(%ip, %error, "TLS handshake failed");
             if let Some(refused) = refused_certificate(&error) {
                 floor.gateway.cells().client_certificate_refused(refused.fault.as_str());
                 if let Some(left_out) = listener.refused.allow() {
                     let (subject, reason) = (refused.subject, refused.fault.as_str());
-                    tracing::info!(%ip, subject, reason, left_out, "a caller's certificate is refused");
+                    tracing::info!(%ip, subject, reason, left_out, "client certificate refused");
                 }
             }
             Err("handshake")

@@ -100,7 +100,7 @@ where
         && let Some(left_out) = listener.broken.allow()
     {
         let ip = connection.source().address;
-        tracing::info!(%ip, reason = ended, left_out, "a caller's HTTP/2 connection is closed for what it sends");
+        tracing::info!(%ip, reason = ended, left_out, "HTTP/2 connection closed for a protocol error or flood");
     }
     ended
 }

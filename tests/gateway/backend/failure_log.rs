@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::backend::load_balancing::{several, up};
 use crate::harness::*;
 
-const FAILED: &str = "a server of a backend failed";
-const AGAIN: &str = "a server of a backend answers again";
+const FAILED: &str = "request to a backend server failed";
+const AGAIN: &str = "backend server recovered";
 
 #[track_caller]
 fn said(gateway: &Gateway, message: &str) -> Value {
@@ -71,10 +71,10 @@ fn while_the_only_server_is_away_log_metric_and_circuit_breaker_agree() {
     up(&gateway, &backend, 0.0);
     gateway.expect_metric("wicketgate_backend_circuit_open", &[], 1.0);
     assert_eq!(said(&gateway, FAILED)["server"], json!(backend.address.to_string()));
-    said(&gateway, "this backend does not answer: the circuit is open");
+    said(&gateway, "circuit breaker open: the backend does not answer");
     backend.start_again();
     call_until(&gateway, "it answers", || count(&gateway, AGAIN) == 1);
-    said(&gateway, "this backend answers again: the circuit is closed");
+    said(&gateway, "circuit breaker closed: the backend answers again");
     up(&gateway, &backend, 1.0);
     gateway.expect_metric("wicketgate_backend_circuit_open", &[], 0.0);
 }
@@ -137,7 +137,7 @@ fn asked(config: Config) -> Config {
 
 #[test]
 fn the_log_says_why_the_companys_own_login_said_nothing() {
-    const OUT: &str = "the company's own login is not available";
+    const OUT: &str = "the company's login service is unavailable";
     let (backend, gateway) = world_with(asked);
     backend.on("/login", Behaviour::status(500));
     gateway.login_request("erin", "x").header("X-Request-Id", "this-one").send().expect(503, "503-02");

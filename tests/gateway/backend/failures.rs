@@ -147,8 +147,8 @@ fn a_backend_that_does_not_answer_opens_the_circuit_breaker_until_it_does() {
     open(0.0);
     assert_eq!(gateway.get("/public/x").send().status, 500, "a bad answer is an answer");
     let said = |message| assert!(gateway.stderr.wait(|line| line["message"] == message).is_some(), "{message}");
-    said("this backend does not answer: the circuit is open");
-    said("this backend answers again: the circuit is closed");
+    said("circuit breaker open: the backend does not answer");
+    said("circuit breaker closed: the backend answers again");
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn a_server_that_a_check_finds_bad_gets_no_requests_until_it_is_well() {
         let line = gateway.stderr.wait(|line| line["message"] == message && line["server"] == name);
         line.unwrap_or_else(|| panic!("no {message:?}"))
     };
-    assert_eq!(said("this server is not well: it gets no requests")["why"], "status 503");
+    assert_eq!(said("health check failed: the server gets no requests")["why"], "status 503");
     for _ in 0..20 {
         gateway.get("/public/x").send().ok();
     }
@@ -49,7 +49,7 @@ fn a_server_that_a_check_finds_bad_gets_no_requests_until_it_is_well() {
     assert_eq!(backends[0].last().header("host"), Some(&*name));
     backends[0].on("/health", Behaviour::status(204));
     up(&gateway, &backends[0], 1.0);
-    said("this server is well again");
+    said("health check succeeds again: the server gets requests");
     call_until(&gateway, "/public/x", &backends[0], 1);
 }
 

@@ -258,7 +258,7 @@ fn an_answer_that_breaks_off_in_its_body_is_counted_and_said() {
     let line =
         gateway.stdout.wait(|line| line["path"] == "/public/x" || line["refusal"] == "backend_response").unwrap();
     assert_eq!((&line["status"], &line["complete"], &line["code"]), (&json!(200), &json!(false), &json!("502-01")));
-    let said = gateway.stderr.wait(|line| line["message"] == "a server of a backend failed").unwrap();
+    let said = gateway.stderr.wait(|line| line["message"] == "request to a backend server failed").unwrap();
     assert_eq!((&said["backend"], &said["doing"]), (&json!("legacy"), &json!("read_body")));
     assert_eq!(said["request_id"], line["request_id"]);
 }
@@ -268,7 +268,7 @@ fn a_server_that_cannot_be_connected_is_named_in_the_log() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let gateway = Gateway::start(&Config::with_server(&format!("http://{gone}")));
     gateway.get("/public/x").send().expect(502, "502-01");
-    let said = gateway.stderr.wait(|line| line["message"] == "a server of a backend failed").unwrap();
+    let said = gateway.stderr.wait(|line| line["message"] == "request to a backend server failed").unwrap();
     assert_eq!((&said["server"], &said["level"]), (&json!(gone.to_string()), &json!("WARN")));
     assert!(said["reason"].as_str().unwrap().contains("refused"), "{said}");
 }

@@ -42,7 +42,7 @@ fn a_backend_whose_certificate_is_not_good_is_502_and_gets_no_request() {
         backend.assert_untouched();
         outer.expect_metric("wicketgate_backend_failures_total", &[("kind", "tls")], 1.0);
         let line =
-            outer.stderr.wait(|line| line["message"] == "a server of a backend failed" && line["doing"] == "tls");
+            outer.stderr.wait(|line| line["message"] == "request to a backend server failed" && line["doing"] == "tls");
         let line = line.unwrap_or_else(|| panic!("{what}"));
         let reason = line["reason"].as_str().unwrap();
         assert!(reason.contains(why), "{what}: {line}");

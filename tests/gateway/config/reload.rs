@@ -328,7 +328,7 @@ fn the_level_of_the_log_changes_with_a_reload_and_the_log_says_so() {
     let at = |level: &str| config.clone().set("/log/level", json!(level));
     // What somebody sends who knows nothing of TLS is something for debugging.
     let stray = || drop(Connection::plain(gateway.address).exchange(b"garbage\r\n\r\n"));
-    let seen = || gateway.stderr.all().iter().any(|line| line.contains("no TLS handshake"));
+    let seen = || gateway.stderr.all().iter().any(|line| line.contains("TLS handshake failed"));
     stray();
     gateway.reload(&at("debug"), "reloaded");
     assert!(!seen());

@@ -3,7 +3,7 @@
 use crate::harness::h2_frames::{Caller, End, frame};
 use crate::harness::*;
 
-const MESSAGE: &str = "a caller's HTTP/2 connection is closed for what it sends";
+const MESSAGE: &str = "HTTP/2 connection closed for a protocol error or flood";
 
 /// The line about a connection, of those after the first `seen`.
 #[track_caller]

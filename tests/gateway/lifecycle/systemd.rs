@@ -154,6 +154,6 @@ fn the_units_are_good() {
 fn the_limit_of_client_connections_is_logged_at_the_start() {
     let (_backend, gateway) = world();
     let line = gateway.stderr.wait(|line| line["connections"].is_u64()).unwrap();
-    assert!(line["message"].as_str().unwrap().contains("limit of open files"), "{line}");
+    assert!(line["message"].as_str().unwrap().contains("RLIMIT_NOFILE"), "{line}");
     gateway.expect_metric("wicketgate_connections_open", &[], 0.0);
 }

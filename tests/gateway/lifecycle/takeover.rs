@@ -62,7 +62,7 @@ fn another_configuration_on_the_same_state_does_not_take_over_asked_or_not() {
     let said = refused(&mut gateway, &["--upgrade", "--config", "other.yaml"]);
     names(&said, &gateway, "gateway.yaml");
     assert!(said.contains("and the one that asks has") && said.contains("other.yaml"), "{said}");
-    let line = gateway.stderr.wait(|line| line["message"] == "another process may not take over: this one goes on");
+    let line = gateway.stderr.wait(|line| line["message"] == "takeover by another process refused");
     assert!(line.unwrap()["reason"].as_str().unwrap().contains("other.yaml"));
 }
 

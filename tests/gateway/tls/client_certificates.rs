@@ -46,7 +46,7 @@ fn a_certificate_is_refused_for_a_reason_that_is_counted_and_logged() {
     refused_for(&gateway, Some(&Caller::named("a").valid(1, 20).pair()), "not_yet_valid");
     refused_for(&gateway, Some(&Caller::named("a").usage(&[ServerAuth]).pair()), "purpose");
     backend.assert_untouched();
-    let said = gateway.stderr.wait(|line| line["message"] == "a caller's certificate is refused").unwrap();
+    let said = gateway.stderr.wait(|line| line["message"] == "client certificate refused").unwrap();
     assert_eq!(said["reason"], "missing");
     assert!(admitted(&gateway, Some(&Caller::named("a").pair())));
     assert!(admitted(&gateway, Some(&Caller::named("a").usage(&[ServerAuth, ClientAuth]).pair())));
@@ -56,7 +56,7 @@ fn a_certificate_is_refused_for_a_reason_that_is_counted_and_logged() {
 fn the_log_names_the_subject_in_the_form_that_is_configured() {
     let (_backend, gateway) = world_with(required);
     refused_for(&gateway, Some(&Caller::named("asapp").valid(-20, -1).pair()), "expired");
-    let said = gateway.stderr.wait(|line| line["message"] == "a caller's certificate is refused").unwrap();
+    let said = gateway.stderr.wait(|line| line["message"] == "client certificate refused").unwrap();
     assert_eq!((&said["reason"], &said["ip"]), (&json!("expired"), &json!("127.0.0.1")));
     assert_eq!(said["subject"], "CN=asapp,O=ASAPP\\, Inc.,C=US");
 }

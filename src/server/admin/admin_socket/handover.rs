@@ -25,7 +25,7 @@ pub(super) fn asks_for_handover(request: &Request<Incoming>) -> bool {
 /// Checks that the requesting process may take over.
 pub(super) fn successor(owner: &Owner, request: &Request<Incoming>, peer: &io::Result<UCred>) -> Result<(), Fault> {
     let fault = |message: String| {
-        tracing::warn!(reason = message, "another process may not take over: this one goes on");
+        tracing::warn!(reason = message, "takeover by another process refused");
         Fault(StatusCode::CONFLICT, message)
     };
     let told = request.headers().get(upgrade::SUCCESSOR);
