@@ -1,4 +1,4 @@
-//! `wicketgate state`: backups of the state that is in a file, and its way between a file and Redis.
+//! `wicketgate state`: backup of the embedded state, and migration between a file and Redis.
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
