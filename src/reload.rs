@@ -19,9 +19,10 @@ use crate::gateway::Shared;
 use crate::gateway::connection::listener_settings::{Entrance, InForce};
 use crate::metrics::Metrics;
 use crate::policy::{self, Lasting, Policy};
+use crate::process_log;
 use crate::server::tls::{self, ListenerTls, TlsStore};
 use crate::server::{admin_socket, conn_limits};
-use crate::{process_log, state};
+use crate::state;
 use watched_files::Watched;
 
 /// Interval of the check for holders of earlier policies.
