@@ -76,7 +76,7 @@ pub struct App {
     departures: mpsc::UnboundedReceiver<Departed>,
     /// This process, as it stands beside the state.
     owner: StateOwner,
-    /// That process.
+    /// The process that takes over.
     successor: Mutex<Option<Successor>>,
     /// The file of the last uses of keys.
     noted: PathBuf,

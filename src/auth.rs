@@ -77,15 +77,15 @@ pub struct Authenticator {
     pub api_keys: ApiKeys<ApiKeyVersion>,
     /// The session cookie, where logins give one.
     pub cookie: Option<SessionCookie>,
-    /// Makes identifiers.
+    /// Derives identifiers of customers.
     pub deriver: Option<Deriver>,
     /// Audiences whose tokens are good only where one of them is demanded.
     pub apart: Vec<Arc<str>>,
     /// The audience of all others.
     pub audience: Arc<str>,
-    /// Every place where some route looks for a customer's credential.
+    /// All places of customers' credentials, over all routes.
     pub customer_places: Vec<CustomerTokenSource>,
-    /// The accounts in force: a login ends with its own.
+    /// The accounts in force: a login ends with its account.
     pub accounts: AccountStamps,
 }
 
@@ -276,7 +276,7 @@ impl Authenticator {
         cookies(headers, &cookie.name).filter_map(|value| cookie.keys.open(text_of(value), now).ok()).collect()
     }
 
-    /// All that a request shows of a customer, wherever some route would look. `body` is JSON.
+    /// All of the customer's credentials in a request, in any place that some route reads. `body` is JSON.
     ///
     /// # Errors
     /// A customer's credential cannot be read, or is there twice, in a place that nothing else uses.

@@ -1,4 +1,4 @@
-//! The configuration: gateway.yaml from text to something that makes sense.
+//! The configuration: the text of gateway.yaml in, a checked [`Config`] out.
 //!
 //! `tree` reads YAML and keeps the places. `structure` holds the tree against the schema, so that unknown keys
 //! and wrong types are all found in one run. `raw` is what the file says, with types. `check` decides whether

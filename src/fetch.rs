@@ -1,4 +1,4 @@
-//! A small document from another server, by HTTPS: bounded in size and time, and never from where it redirects to.
+//! HTTPS client for small documents of other servers: bounded in size and time, follows no redirects.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use tokio::net::TcpStream;
 
 use crate::dns;
 
-/// No document is larger.
+/// Limit of a document, in bytes.
 const LARGEST: usize = 1 << 20;
 
 /// Settings for fetches from one other party.
 #[derive(Debug, Clone)]
 pub struct Fetcher {
-    /// Whom TLS trusts.
+    /// The TLS settings, with the trusted CAs.
     pub tls: Arc<ClientConfig>,
     /// Allows plain http to other machines.
     pub plain: bool,
@@ -36,7 +36,7 @@ pub struct Fetcher {
 /// Origin of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChosenBy<'a> {
-    /// Whoever configured the gateway.
+    /// The configuration.
     Us,
     /// The other party, whose own host is this.
     Them(&'a str),

@@ -162,7 +162,7 @@ impl<'a> Document<'a> {
     }
 }
 
-/// Which names beside that of the member may stand on its level.
+/// Names beside that of the member that may stand on its level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spellings {
     /// None that a reader could take for it.

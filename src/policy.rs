@@ -1,4 +1,4 @@
-//! All that configuration decides about a request, read and compiled: immutable, swapped as a whole.
+//! Compiled configuration: all settings for requests, immutable, swapped as a whole.
 
 mod access_token;
 pub mod accounts;
@@ -89,9 +89,9 @@ pub struct Policy {
     pub routes: Vec<Route>,
     /// Some route has CORS rules.
     pub has_cors: bool,
-    /// The company's own servers.
+    /// The backends.
     pub backends: Vec<Arc<Backend>>,
-    /// The tokens that this gateway signs.
+    /// The issuer of our own tokens.
     pub issuer: Option<Issuer>,
     /// The login endpoint.
     pub login: Option<Login>,
@@ -101,7 +101,7 @@ pub struct Policy {
     pub quotas: HashMap<Arc<str>, Vec<Quota>>,
     /// Origins that may use the session cookie.
     pub own_site: OwnSite,
-    /// Other proxies that ask about requests.
+    /// The forward-auth endpoint.
     pub forward_auth: Option<ForwardAuth>,
     /// Fields that callers must not send to backends, in any spelling.
     pub stripped: Arc<FieldSet>,
@@ -109,7 +109,7 @@ pub struct Policy {
     pub credentials: FieldSet,
     /// All versions of all keys, newest first within each kind and id.
     pub versions: Vec<KeyVersion>,
-    /// Bytes of memory above which nobody new is served.
+    /// Memory limit in bytes, above which new requests are refused.
     pub memory_limit: Option<u64>,
     /// Hosts by which the operators' listener is asked, beside addresses and localhost.
     pub admin_hosts: Vec<String>,

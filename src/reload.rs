@@ -1,4 +1,4 @@
-//! Another configuration without a restart: built whole beside the old one, then swapped; on any error nothing changes.
+//! Reload: a new configuration is built whole beside the old one, then swapped; on any error nothing changes.
 
 mod watched_files;
 
@@ -311,7 +311,7 @@ fn needs_restart(old: &Raw, new: &Raw) -> Vec<&'static str> {
     all.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
 }
 
-/// That these keys have changed.
+/// The sentence about keys that have changed.
 fn changed(keys: &[&str]) -> String {
     let names: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
     format!("{} {} changed", names.join(", "), if keys.len() == 1 { "has" } else { "have" })

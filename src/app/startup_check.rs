@@ -80,7 +80,7 @@ fn writable(directory: &Path) -> io::Result<()> {
     Ok(accessat(CWD, existing, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?)
 }
 
-/// That there can be no listener at an address, which stands at this key.
+/// The problem of an address that cannot be bound; `at` is its key.
 pub(super) fn no_address(config: &Config, at: &str, address: SocketAddr, error: &io::Error) -> Problem {
     let key = if at.starts_with("listen") { "listen[].address" } else { at };
     let (why, help) = match error.kind() {
@@ -105,18 +105,18 @@ pub(super) fn no_address(config: &Config, at: &str, address: SocketAddr, error: 
     config.problem(at, format!("cannot listen on {address}: {why}"), help)
 }
 
-/// That the state cannot be opened; its message says what to do.
+/// The problem of a state that cannot be opened; its message names the remedy.
 pub(super) fn no_state(config: &Config, fault: &OpenFault) -> Problem {
     config.problem("state.embedded.path", fault.to_string(), "")
 }
 
-/// That there can be no operators' socket.
+/// The problem of an operators' socket that cannot be bound.
 pub(super) fn no_socket(config: &Config, path: &Path, error: &io::Error) -> Problem {
     let message = format!("cannot listen on {}: {error}", path.display());
     config.problem("admin.socket", message, "let the user that runs wicketgate write there, or change `admin.socket`")
 }
 
-/// That nobody knows which process has what this one needs.
+/// The error text for a process at the operators' socket that does not identify itself.
 pub(super) fn silent(socket: &Path, error: &io::Error) -> String {
     format!(
         "the state is in use: a process answers at {} that does not say which it is ({error}). Stop it first, or set \

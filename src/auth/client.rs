@@ -1,4 +1,4 @@
-//! A system that may call, as configured.
+//! Client of the API, as configured: its credentials, scopes and audiences.
 
 use std::sync::Arc;
 
@@ -8,32 +8,32 @@ use super::tls::certificate::{Certificate, CertificateName, Thumbprint};
 use crate::config::raw::TokenReach;
 use crate::validity::LastUse;
 
-/// A client as configured.
+/// A configured client.
 #[derive(Debug)]
 pub struct Client {
-    /// Its id.
+    /// The client id.
     pub id: Arc<str>,
     /// Its secrets.
     pub secrets: Vec<ClientSecret>,
-    /// Checks its assertions, where it has keys.
+    /// Verifies its assertions, where it has keys.
     pub assertions: Option<Assertions>,
     /// Scopes that its tokens may have.
     pub scopes: Vec<String>,
-    /// Whom its tokens may be for.
+    /// Audiences that its tokens may have.
     pub audiences: Vec<String>,
     /// Lifetime of its tokens, in seconds; `None`: the default.
     pub lifetime: Option<u64>,
-    /// Its certificate, where its tokens are good only together with it.
+    /// The name of the certificate without which its tokens are refused.
     pub certificate: Option<Arc<CertificateName>>,
     /// Binds its tokens to the certificate with which it asks for them (RFC 8705).
     pub certificate_bound: bool,
     /// The certificate, signed by a CA, that authenticates it (`tls_client_auth`).
     pub tls_client_auth: Option<CertificateName>,
-    /// The certificates that prove it, whoever has signed them.
+    /// Thumbprints of pinned certificates that authenticate it, whoever signed them (`self_signed_tls_client_auth`).
     pub certificates: Vec<Thumbprint>,
-    /// Which tokens it may ask about.
+    /// Tokens that it may introspect.
     pub introspect: TokenReach,
-    /// Which tokens it may revoke.
+    /// Tokens that it may revoke.
     pub revoke: TokenReach,
 }
 

@@ -1,5 +1,5 @@
-//! Assertions: JWTs about itself that a client signs with its own key (`private_key_jwt`, RFC 7523 section 3, OpenID
-//! Connect Core 1.0 section 9).
+//! Client assertions (`private_key_jwt`, RFC 7523 section 3, OpenID Connect Core 1.0 section 9): JWTs that a client
+//! signs with its own key in order to authenticate.
 
 use std::sync::Arc;
 

@@ -20,9 +20,9 @@ pub struct Surroundings<'a> {
     pub address: IpAddr,
     /// The caller's certificate, where it has shown one.
     pub certificate: Option<&'a Certificate>,
-    /// Its proof of having a key, where the route asks for such and there is one.
+    /// Its DPoP proof, where the route takes them and the request has one.
     pub proof: Option<&'a Result<dpop::Proof, DpopFault>>,
-    /// Tokens that this worker has verified before.
+    /// The cache of verified tokens of this worker.
     pub verified: &'a mut VerifiedTokens,
     /// Logins and revocations.
     pub state: &'a State,
@@ -37,17 +37,17 @@ pub struct Surroundings<'a> {
 /// Lookup of a fact that the worker does not have.
 #[derive(Debug)]
 pub enum Ask {
-    /// The store, about this session.
+    /// A session, from the store.
     Store(SessionDigest),
-    /// An issuer, about its keys.
+    /// The keys of an issuer.
     Issuer(Arc<PublishedKeys>),
 }
 
 /// Results of lookups for a request.
 #[derive(Debug, Clone, Default)]
 pub struct Learned {
-    /// The store about a session.
+    /// A session, from the store.
     pub session: Option<(SessionDigest, Option<Session>)>,
-    /// An issuer was asked for its keys, whatever it said.
+    /// The keys of an issuer have been asked for, with any result.
     pub keys: bool,
 }

@@ -1,4 +1,4 @@
-//! Credentials as they stand in a request; nothing of them has been verified.
+//! Credentials of a request, read and not verified.
 
 pub mod api_key;
 pub mod cookie;
@@ -125,7 +125,7 @@ impl<'a> Presented<'a> {
     }
 }
 
-/// All that a request shows of a customer, wherever some route would look for it: to be ended.
+/// All of the customer's credentials in a request, in any place that some route reads: for a logout.
 #[derive(Debug, Default)]
 pub struct Shown<'a> {
     /// Tokens, each once.
@@ -134,9 +134,9 @@ pub struct Shown<'a> {
     pub sessions: Vec<&'a str>,
     /// The fault of the first malformed token, where other software may write to the same place.
     pub fault: Option<TokenFault>,
-    /// Something stands in a cookie: a browser sends it along whoever made it call.
+    /// One is in a cookie: a browser sends it along whichever page made it call.
     pub by_cookie: bool,
-    /// Something stands in a header, where a strange page can put nothing.
+    /// One is in a header, which pages of other origins cannot set.
     pub by_header: bool,
 }
 

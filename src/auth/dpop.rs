@@ -1,5 +1,4 @@
-//! Proofs of possession (DPoP, RFC 9449): JWTs by which a caller shows with each request that it has the key that its
-//! token is bound to.
+//! DPoP proofs (RFC 9449): JWTs that show with each request that the sender holds the key of its token.
 
 use std::collections::BTreeMap;
 

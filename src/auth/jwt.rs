@@ -160,24 +160,34 @@ pub struct Claims {
 }
 
 impl Verifier {
-    /// For tokens that this gateway signed: `typ` must be there, and `sub` is the subject. `skew` is in seconds.
-    pub fn own(kind: Kind, issuer: String, audiences: Vec<String>, keys: KeySet, skew: u64) -> Self {
+    /// For customers' tokens of one issuer with these keys: the usual checks, on which others build.
+    fn of_issuer(issuer: String, audiences: Vec<String>, keys: Keys, skew: u64) -> Self {
         Self {
             tenant: issuer.clone(),
             issuer,
             audiences,
             sole_audience: false,
-            keys: keys.into(),
+            keys,
             skew,
+            types: vec![Some("jwt".to_owned()), None],
+            subject: ClaimPath::parse("sub"),
+            longest_subject: customer::LONGEST_SUBJECT,
+            longest_life: None,
+            rules: Vec::new(),
+            reads_client: false,
+        }
+    }
+
+    /// For tokens that this gateway signed: `typ` must be there, and `sub` is the subject. `skew` is in seconds.
+    pub fn own(kind: Kind, issuer: String, audiences: Vec<String>, keys: KeySet, skew: u64) -> Self {
+        Self {
             types: match kind {
                 Kind::Customer => vec![Some("jwt".to_owned())],
                 Kind::Access => vec![Some("at+jwt".to_owned())],
             },
-            subject: ClaimPath::parse("sub"),
             longest_subject: customer::LONGEST_IDENTIFIER,
-            longest_life: None,
-            rules: Vec::new(),
             reads_client: true,
+            ..Self::of_issuer(issuer, audiences, keys.into(), skew)
         }
     }
 
@@ -190,20 +200,7 @@ impl Verifier {
         skew: u64,
         subject: ClaimPath,
     ) -> Self {
-        Self {
-            tenant: issuer.clone(),
-            issuer,
-            audiences,
-            sole_audience: false,
-            keys: keys.into(),
-            skew,
-            types: vec![Some("jwt".to_owned()), None],
-            subject,
-            longest_subject: customer::LONGEST_SUBJECT,
-            longest_life: None,
-            rules: Vec::new(),
-            reads_client: false,
-        }
+        Self { subject, ..Self::of_issuer(issuer, audiences, keys.into(), skew) }
     }
 
     /// For what a client says of itself (RFC 7523 section 3), to one of these audiences and nobody else. `skew` is in

@@ -12,21 +12,21 @@ use crate::json_body::Pointer;
 pub struct Demand {
     /// The route's number, which API keys name.
     pub route: u32,
-    /// An access token.
+    /// Requires an access token.
     pub client: bool,
-    /// A customer's token or session.
+    /// Requires a customer's token or session.
     pub customer: bool,
-    /// An API key.
+    /// Requires an API key.
     pub api_key: bool,
-    /// The header in which it stands.
+    /// The header of the API key.
     pub api_key_header: ApiKeyHeader,
-    /// Whom the access token must be for.
+    /// The audience that the access token must have.
     pub audience: String,
     /// Requirement of a DPoP proof.
     pub proof: DpopDemand,
     /// Whom the customer's token must be for, where that is an audience set apart; else it must be for none of those.
     pub apart: Option<Arc<str>>,
-    /// Scopes of the access token.
+    /// Scopes that the access token must have.
     pub scopes: Vec<String>,
     /// Places of the customer's token.
     pub customer_token_sources: Vec<CustomerTokenSource>,
@@ -35,12 +35,12 @@ pub struct Demand {
 /// Requirement of a DPoP proof (RFC 9449).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DpopDemand {
-    /// It cannot: tokens that are bound to such a key are not taken.
+    /// Not supported: tokens that are bound to a DPoP key are refused.
     #[default]
     None,
     /// Required where the token is bound to a DPoP key.
     Optional,
-    /// Its token must be bound to such a key.
+    /// Always required.
     Required,
 }
 

@@ -1,4 +1,5 @@
-//! Client certificates (mutual TLS): read, checked against the CAs and CRLs of a listener, and held to the client that they name.
+//! Client certificates (mutual TLS): parsed, verified against the CAs and CRLs of a listener, and matched with the
+//! client that they name.
 
 pub mod certificate;
 pub mod peer;

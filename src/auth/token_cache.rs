@@ -1,4 +1,4 @@
-//! Tokens that a worker has verified before, so that the same token is not verified again with each request.
+//! Cache of verified tokens, one per worker: the same token is not verified again with each request.
 //!
 //! A verdict is as good as a fresh one: it ends with the token, it is held against every revocation that came after
 //! it, and all verdicts end with the policy under which they were reached. Failures are not kept.

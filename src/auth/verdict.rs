@@ -35,7 +35,7 @@ impl Verdict {
 pub struct Access {
     /// The client.
     pub client: Arc<str>,
-    /// Whom it is for.
+    /// Its audience.
     pub audience: Arc<str>,
     /// Its scopes.
     pub scopes: Arc<[String]>,
@@ -46,7 +46,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// Those of these scopes that the token does not have, separated by spaces; `None` where it has all.
+    /// The scopes among these that the token lacks, separated by spaces; `None` where it has all.
     pub(super) fn lacks(&self, scopes: &[String]) -> Option<Box<str>> {
         if scopes.iter().all(|scope| self.scopes.contains(scope)) {
             return None;
@@ -85,7 +85,7 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// Those of a token. `own`: this gateway issued it.
+    /// The marks of a token. `own`: this gateway issued it.
     ///
     /// One without `jti` goes by the digest of what is signed. The signature is not part of it: of ECDSA there are always two
     /// that are right, and whoever has one has the other.

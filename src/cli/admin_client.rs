@@ -1,4 +1,4 @@
-//! The way from a command to the gateway that runs on this machine: its Unix socket.
+//! Client of the operators' Unix socket: a command in, the answer of the gateway that runs on this machine out.
 
 use std::io::ErrorKind;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! `wicketgate attempts`: who has failed to log in or to prove itself, and must wait. Asks the gateway that runs.
+//! `wicketgate attempts`: lockouts after failed logins and client authentications. Asks the gateway that runs.
 
 use std::net::IpAddr;
 

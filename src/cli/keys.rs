@@ -1,4 +1,4 @@
-//! `wicketgate keys`: all versions of all keys and secrets, when each was last used, and which can go.
+//! `wicketgate keys`: versions of all keys and secrets, their last use, and those that can be removed.
 
 use http::Method;
 use serde_json::Value;

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 
 /// The key or secret that was rotated.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Rotated<'a> {
+pub(super) enum RotatedKey<'a> {
     /// `issuer.signing_keys`.
     SigningKey,
     /// `login.cookie.keys`.
@@ -36,7 +36,7 @@ struct Change {
 ///
 /// # Errors
 /// The file cannot be read any more.
-pub(super) fn steps(rotated: Rotated<'_>, file: &std::path::Path) -> anyhow::Result<Option<String>> {
+pub(super) fn steps(rotated: RotatedKey<'_>, file: &std::path::Path) -> anyhow::Result<Option<String>> {
     let (config, problems) = config::read(file)?;
     if !problems.is_empty() {
         return Err(problems.into());
@@ -70,7 +70,7 @@ pub(super) fn steps(rotated: Rotated<'_>, file: &std::path::Path) -> anyhow::Res
     )))
 }
 
-fn changed(rotated: Rotated<'_>, config: &Config) -> Option<Change> {
+fn changed(rotated: RotatedKey<'_>, config: &Config) -> Option<Change> {
     let raw = config.raw();
     let of_secret = |secret: &SecretRef| match secret {
         SecretRef::File(path) => Some(config.resolve(path)),
@@ -79,25 +79,25 @@ fn changed(rotated: Rotated<'_>, config: &Config) -> Option<Change> {
     let given_out = "only now give the new one to whoever uses it; the one before goes on until its end, and a replica that \
                      was left out would go on with it alone";
     match rotated {
-        Rotated::SigningKey => {
+        RotatedKey::SigningKey => {
             let mut files = config.list_directory(&raw.issuer.as_ref()?.signing_keys).ok()?;
             files.retain(|file| file.extension().is_some_and(|extension| extension == "pem"));
             files.sort_unstable();
             let last = "all this within `issuer.publish_delay`, before the new one signs";
             Some(Change { file: files.pop()?, list: None, last })
         }
-        Rotated::CookieKey => {
+        RotatedKey::CookieKey => {
             let file = of_secret(raw.login.as_ref()?.cookie.as_ref()?.keys.first()?)?;
             let last = "all this before the time that stands behind `from` in it, when the new one signs";
             Some(Change { file, list: None, last })
         }
-        Rotated::IdentifierKey => {
+        RotatedKey::IdentifierKey => {
             let file = of_secret(&raw.identifier.as_ref()?.key)?;
             let last = "at once: until then replicas call one customer by different identifiers, each with the other as the \
                         previous one or not at all";
             Some(Change { file, list: None, last })
         }
-        Rotated::ApiKey(id) => {
+        RotatedKey::ApiKey(id) => {
             let own = raw.api_keys_file.as_ref().and_then(|file| config.read_api_keys(file).ok());
             let places = [Some(config), own.as_ref()];
             places.into_iter().flatten().find_map(|place| {
@@ -106,7 +106,7 @@ fn changed(rotated: Rotated<'_>, config: &Config) -> Option<Change> {
                 Some(Change { file: place.file().to_owned(), list, last: given_out })
             })
         }
-        Rotated::ClientSecret(id) => {
+        RotatedKey::ClientSecret(id) => {
             let client = raw.clients.iter().find(|client| client.id == id)?;
             let list = Some((format!("`secrets` of the client `{}`", client.id), client.secrets().to_vec()));
             Some(Change { file: config.file().to_owned(), list, last: given_out })

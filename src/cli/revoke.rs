@@ -1,4 +1,4 @@
-//! `wicketgate revoke`: what is no longer good from now on. Asks the gateway that runs.
+//! `wicketgate revoke`: revokes tokens, logins, customers, clients and API keys. Asks the gateway that runs.
 
 use std::io::Read as _;
 

@@ -12,7 +12,7 @@ use http::Method;
 
 use super::admin_client::{Expected, is_running, tell};
 use super::new::{Algorithm, keep_signing_key};
-use super::replicas::{self, Rotated};
+use super::replicas::{self, RotatedKey};
 use super::yaml_edit::{List, replace_items, unwritable};
 use super::{ConfigFile, say};
 use crate::auth::credentials::{api_key, password};
@@ -89,11 +89,11 @@ pub(super) struct Overlapping {
 /// Rotates one.
 pub(super) fn rotate(what: &Rotate) -> anyhow::Result<()> {
     let (file, rotated) = match what {
-        Rotate::SigningKey(what) => (&what.file, Rotated::SigningKey),
-        Rotate::CookieKey(what) => (&what.file, Rotated::CookieKey),
-        Rotate::ApiKey(what) => (&what.file, Rotated::ApiKey(&what.id)),
-        Rotate::ClientSecret(what) => (&what.file, Rotated::ClientSecret(&what.id)),
-        Rotate::IdentifierKey(what) => (&what.file, Rotated::IdentifierKey),
+        Rotate::SigningKey(what) => (&what.file, RotatedKey::SigningKey),
+        Rotate::CookieKey(what) => (&what.file, RotatedKey::CookieKey),
+        Rotate::ApiKey(what) => (&what.file, RotatedKey::ApiKey(&what.id)),
+        Rotate::ClientSecret(what) => (&what.file, RotatedKey::ClientSecret(&what.id)),
+        Rotate::IdentifierKey(what) => (&what.file, RotatedKey::IdentifierKey),
     };
     let lock = wait_for_others(&file.config);
     let (config, problems) = config::read(&file.config)?;
@@ -157,7 +157,7 @@ fn cookie_key(config: &Config, what: &CookieFile, now: u64) -> anyhow::Result<()
     let from = if delay.is_zero() { 0 } else { now.saturating_add(delay.as_secs()) };
     let new = hex(&random_bytes::<32>());
     let overlap = what.overlap.unwrap_or(login.lifetime);
-    let file = KeyFile { config, path, at: "login.cookie.keys[0]" };
+    let file = KeyLinesFile { config, path, at: "login.cookie.keys[0]" };
     for until in file.prepend(&NextKey { text: &new, from, overlap }, now)? {
         say(&format!("The key before verifies until {}.", format_time(until)))?;
     }
@@ -180,7 +180,7 @@ fn identifier_key(config: &Config, overlap: Duration, now: u64) -> anyhow::Resul
         );
     }
     let until = now.saturating_add(overlap.as_secs());
-    let file = KeyFile { config, path, at: "identifier.key" };
+    let file = KeyLinesFile { config, path, at: "identifier.key" };
     file.prepend(&NextKey { text: &next, from: 0, overlap }, now)?;
     say(&format!(
         "Keep a backup of {} in a safe place, with all its lines.\nUntil {} backends get the old identifier too, as X-Customer-Id-Previous.\n\
@@ -191,7 +191,7 @@ fn identifier_key(config: &Config, overlap: Duration, now: u64) -> anyhow::Resul
 }
 
 /// A file of keys that the configuration names.
-struct KeyFile<'a> {
+struct KeyLinesFile<'a> {
     config: &'a Config,
     path: &'a Path,
     /// The key of the configuration.
@@ -207,7 +207,7 @@ struct NextKey<'a> {
     overlap: Duration,
 }
 
-impl KeyFile<'_> {
+impl KeyLinesFile<'_> {
     /// Writes a key before those in the file. Those that have no end yet get one; no end that has been told comes earlier.
     /// Returns the ends of those that are live, newest first, in seconds since 1970.
     fn prepend(&self, next: &NextKey<'_>, now: u64) -> anyhow::Result<Vec<u64>> {

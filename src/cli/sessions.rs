@@ -1,4 +1,4 @@
-//! `wicketgate sessions`: who is logged in by cookie, or has refresh tokens. Asks the gateway that runs.
+//! `wicketgate sessions`: live sessions and refresh tokens. Asks the gateway that runs.
 
 use clap::{Args, Subcommand};
 use http::Method;

@@ -1,4 +1,4 @@
-//! `wicketgate state`: backups of the state that is in a file, and its way between a file and Redis.
+//! `wicketgate state`: backup of the embedded state, and migration between a file and Redis.
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,15 +10,16 @@ use serde_json::Value;
 
 use super::admin_client::{Expected, is_running, tell};
 use super::{ConfigFile, say};
+use crate::app;
 use crate::config::{self, Config, Problems};
 use crate::plural::counted;
+use crate::policy;
 use crate::secret::has_secret_shape;
 use crate::state::Settings;
 use crate::state::archive::{Archive, Logins, back_up_closed, restore};
 use crate::state::redis::{self, transfer};
 use crate::state::revocation::{Rule, Subject};
 use crate::validity::format_time;
-use crate::{app, policy};
 
 /// A file that is older than so many seconds may miss what has ended since.
 const A_WHILE: u64 = 300;

@@ -1,4 +1,4 @@
-//! Changes the items of one list in a YAML file, and nothing else of it: comments and order stay.
+//! Edit of one list in a YAML file: comments, order and all other text stay.
 
 use std::io;
 

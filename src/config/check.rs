@@ -31,7 +31,7 @@ pub(super) use reach::api_keys as unreachable_api_keys;
 pub(super) use state::{RedisAddress, host_and_port};
 pub(super) use warnings::warnings;
 
-/// All that does not make sense in `config`.
+/// All semantic problems of `config`.
 pub(super) fn check(config: &Config) -> Problems {
     let mut check = Check::new(config);
     check.own();
@@ -43,7 +43,7 @@ pub(super) fn check(config: &Config) -> Problems {
     check.problems
 }
 
-/// All that does not make sense in the API keys of `config`.
+/// All semantic problems of the API keys of `config`.
 pub(super) fn check_api_keys(config: &Config) -> Problems {
     let mut check = Check::new(config);
     check.api_keys();

@@ -13,7 +13,7 @@ pub(super) use source::{Mark, SharedSource, Source};
 /// More than these are counted, not shown.
 const MOST_SHOWN: usize = 100;
 
-/// Something wrong in gateway.yaml.
+/// A problem in gateway.yaml.
 #[derive(Debug, Clone)]
 pub struct Problem {
     /// The line, counted from 1.
@@ -53,7 +53,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All that is wrong in gateway.yaml.
+/// All problems in gateway.yaml.
 #[derive(Debug, Clone, Default)]
 pub struct Problems(Vec<Problem>);
 

@@ -1,4 +1,4 @@
-//! Reading what gateway.yaml refers to: files and environment variables. Every error says where and what to do.
+//! Files and environment variables that gateway.yaml names, read. Every error names the place and the remedy.
 
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read as _};
@@ -117,7 +117,7 @@ pub(super) fn read_credential(path: &Path) -> Result<Secret, Failure> {
     secret_of(read_private_credential(path)?, path)
 }
 
-/// The same of a private key.
+/// Reads the credential of a private key.
 pub(super) fn read_private_credential(path: &Path) -> Result<Vec<u8>, Failure> {
     read_closed(path, |_| 0o037)
 }
@@ -128,7 +128,7 @@ pub(super) fn is_credential(path: &Path) -> bool {
     directory.is_some_and(|directory| path.parent() == Some(Path::new(&directory)))
 }
 
-/// That a group can read a file of a secret, and why that is accepted; `None` where only its owner can.
+/// A remark on a secret file that a group can read, and why that is accepted; `None` where only its owner can.
 pub(super) fn wider(path: &Path) -> Option<String> {
     let metadata = path.metadata().ok()?;
     let (mode, group) = (metadata.mode() & 0o777, metadata.gid());
@@ -271,7 +271,7 @@ pub(super) fn changeable_state(directory: &Path) -> Vec<Warning> {
 /// Consequence of access of others to the state.
 const FORGED: &str = "customers can be forged, and revocations and logouts undone";
 
-/// That the directory of the state belongs to a user who is neither this one nor root.
+/// The warning about a state directory whose owner is neither this user nor root.
 fn others_state(directory: &Path) -> Option<Warning> {
     let owner = directory.metadata().ok()?.uid();
     let own = rustix::process::geteuid().as_raw();
@@ -283,7 +283,7 @@ fn others_state(directory: &Path) -> Option<Warning> {
     })
 }
 
-/// That others can put a socket of theirs in the place of the operators'.
+/// Warnings about others who can replace the operators' socket.
 pub(super) fn changeable_socket(socket: &Path) -> Option<Warning> {
     let directory = socket.parent().filter(|directory| !directory.as_os_str().is_empty())?;
     let metadata = directory.metadata().ok()?;

@@ -1,4 +1,4 @@
-//! The words of gateway.yaml that stand for amounts: `10s`, `64KiB`, `100/s`.
+//! Scalars of gateway.yaml: `10s`, `64KiB`, `100/s`.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The JSON Schema of gateway.yaml: what editors check while typing, and what `structure` checks at start.
+//! JSON Schema of gateway.yaml: for editors, and for the structural check at start.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;

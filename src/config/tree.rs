@@ -1,4 +1,4 @@
-//! gateway.yaml as a tree: what stands where, before anyone asks what it means.
+//! gateway.yaml as a tree of nodes with their marks, before types are known.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;

@@ -56,18 +56,18 @@ pub fn pattern(text: &str) -> Result<Regex, String> {
 /// Filter of the members of a document.
 #[derive(Debug, Default)]
 pub struct Filter {
-    /// Those that pass; `None`: all.
+    /// Members that pass; `None`: all.
     pub allow: Option<Vec<MemberPath>>,
-    /// Those that go.
+    /// Members that are removed.
     pub remove: Vec<MemberPath>,
-    /// Those that are written over.
+    /// Members that are replaced.
     pub redact: Vec<Redaction>,
 }
 
-/// Members that are written over.
+/// Replacement of members.
 #[derive(Debug)]
 pub struct Redaction {
-    /// Which; `None`: all texts and numbers of the document.
+    /// Their path; `None`: all texts and numbers of the document.
     pub path: Option<MemberPath>,
     /// The part that is replaced; `None`: all of it.
     pub pattern: Option<Regex>,

@@ -17,9 +17,9 @@ use crate::state::account_stamp::{AccountStamp, AccountStamps};
 
 /// Source of accounts.
 pub enum Accounts {
-    /// Those in the file.
+    /// Accounts of a file.
     File(Box<AccountFile>),
-    /// Those whom the company's own login lets in.
+    /// The company's own login.
     Backend(LoginBackend),
 }
 

@@ -1,4 +1,4 @@
-//! Whom TLS trusts: the CA certificates of a file, or of the system.
+//! Trusted CAs for TLS: those of a file, or of the system.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -40,7 +40,7 @@ impl<'c> Authorities<'c> {
         Self { config, read: RefCell::default() }
     }
 
-    /// Those in this file, or those of the system.
+    /// The CAs of this file, or of the system.
     ///
     /// # Errors
     /// Message and help, where there are none.

@@ -1,4 +1,4 @@
-//! Pages of other origins, compiled: what browsers are told (the CORS protocol of the Fetch standard).
+//! CORS rules of a route, compiled (the CORS protocol of the Fetch standard).
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};

@@ -1,4 +1,4 @@
-//! Proxies that ask before they forward.
+//! Forward auth, compiled: the proxies that may ask, and the fields that they send.
 
 use std::net::IpAddr;
 

@@ -1,5 +1,5 @@
-//! Hashes that differ in cost. A refusal takes as long as the dearest, but how long others wait for their turn meanwhile still
-//! tells what was hashed, and with that whether a name is somebody's.
+//! Warning about hashes that differ in cost. A refusal takes as long as the dearest, but the wait of others for their
+//! turn meanwhile still tells which hash it was, and with that whether a name exists.
 
 use super::Policy;
 use super::accounts::Accounts;

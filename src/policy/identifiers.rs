@@ -12,7 +12,7 @@ pub(super) fn tenant(raw: &Raw) -> String {
     named.or_else(|| raw.issuer.as_ref().map(|issuer| issuer.url.clone())).unwrap_or_default()
 }
 
-/// Somebody whose customers have identifiers.
+/// A tenant: an issuer whose customers have identifiers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tenant<'a> {
     /// The issuer of their tokens, where there is one.

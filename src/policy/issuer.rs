@@ -1,4 +1,4 @@
-//! Issuer of our own tokens, read: signing keys, metadata, JWK set.
+//! Issuer of our own tokens, read: signing keys, JWK set, metadata.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;

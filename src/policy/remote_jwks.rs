@@ -1,4 +1,4 @@
-//! Public keys of others, read from a file or fetched from where they are published.
+//! JWK sets of others: read from a file, or fetched from their address.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -64,7 +64,7 @@ pub(super) fn read_file(
     Ok(keys)
 }
 
-/// Somebody whose keys are fetched.
+/// A publisher of keys, and the settings of the fetches.
 pub(super) struct Publisher<'c> {
     /// Name of the issuer in logs and metrics.
     pub(super) name: &'c str,

@@ -1,4 +1,4 @@
-//! A route, compiled: everything that is decided about a request once its path is known.
+//! Compiled route: all settings for a request once its path is known.
 
 pub(super) mod compiler;
 
@@ -19,7 +19,7 @@ use crate::customer::Deriver;
 use crate::fields::FieldSet;
 use crate::json_body::Pointer;
 
-/// Something that may be called.
+/// A compiled route.
 pub struct Route {
     /// Its name.
     pub name: Arc<str>,
@@ -47,7 +47,7 @@ pub struct Route {
     pub timeout: Duration,
     /// Requests that may be retried.
     pub retry: Retry,
-    /// Which of the caller's credentials the backend sees.
+    /// Credentials of the caller that are forwarded.
     pub forward: Vec<Requirement>,
     /// Forwards 401 responses of the backend.
     pub pass_unauthorized: bool,

@@ -1,4 +1,4 @@
-//! Fields of callers that do not reach a backend.
+//! Header fields of callers that are removed before a request is forwarded.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Which of the configured things answers a request: by host, path and method.
+//! Routing table: host, path and method in, a target out.
 
 use std::collections::HashMap;
 use std::net::Ipv6Addr;
@@ -12,7 +12,7 @@ use super::path::{decoded, folded};
 #[derive(Debug)]
 pub struct Table<Target> {
     plain: Hosts<Target>,
-    /// The same by paths in one letter case, where some target ignores it.
+    /// The targets by case-folded paths, where some target ignores letter case.
     folded: Option<Box<Hosts<Target>>>,
 }
 
@@ -28,9 +28,9 @@ pub enum LetterCase {
 /// Reason why no route matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotFound {
-    /// Nothing has this host and path.
+    /// No target has this host and path.
     Path,
-    /// Something has, with these methods.
+    /// The path takes these methods only.
     Method(HeaderValue),
     /// Another target ignores letter case, and would take the path for one of its own.
     Case,

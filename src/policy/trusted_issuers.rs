@@ -1,4 +1,4 @@
-//! Issuers of customers' tokens besides this gateway, read.
+//! Trusted issuers of customers' tokens, read.
 
 use std::collections::HashMap;
 

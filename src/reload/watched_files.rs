@@ -1,5 +1,5 @@
-//! The files that a configuration names: whether one of them has changed. Looked at now and then, which also sees what
-//! happens on network disks and where a mounted directory is swapped as a whole.
+//! Watch of the files that a configuration names, by polling: it also sees changes on network disks and mounted
+//! directories that are swapped as a whole.
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt as _;

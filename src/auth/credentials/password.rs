@@ -47,7 +47,7 @@ pub struct Decoy {
 }
 
 impl Decoy {
-    /// That of those who have these hashes.
+    /// A decoy with the cost of the dearest of these hashes.
     pub fn of<'h, Hashes: IntoIterator<Item = &'h PasswordHash>>(all: impl IntoIterator<Item = Hashes>) -> Self {
         let (mut dearest, mut cost) = (dummy(), 0);
         let mut is_theirs = false;

@@ -1,4 +1,4 @@
-//! Claims that are looked at by configuration: where one stands, and what it must say.
+//! Configured requirements on claims: the path of a claim, and its expected value.
 
 use serde_json::Value;
 

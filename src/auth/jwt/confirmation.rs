@@ -9,9 +9,9 @@ use crate::auth::tls::certificate::Thumbprint;
 /// A key without which a token is not good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Binding {
-    /// That of the certificate of the connection with this thumbprint (RFC 8705 section 3.1).
+    /// The key of the client certificate with this thumbprint (RFC 8705 section 3.1).
     Certificate(Thumbprint),
-    /// That of the DPoP proof with this thumbprint (RFC 9449 section 6.1).
+    /// The key of the DPoP proof with this thumbprint (RFC 9449 section 6.1).
     Key(Thumbprint),
 }
 

@@ -1,4 +1,4 @@
-//! Public keys of an issuer: a key set (RFC 7517) read once, filtered, and ready to verify with.
+//! JWK set of an issuer (RFC 7517): parsed once, filtered, ready to verify signatures.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The compact form of a signed token (RFC 7515 section 7.1), read strictly and before any key is looked up.
+//! Compact serialization of a JWS (RFC 7515 section 7.1), parsed strictly and before any key is looked up.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! Keys that another issuer publishes: fetched ahead of time and off the path of requests, kept while the issuer is away,
-//! asked for again where a token names one that is not known.
+//! Remote JWK sets: fetched ahead of time and off the path of requests, kept while the issuer is unreachable, fetched
+//! again where a token names an unknown key.
 //!
 //! However many tokens name unknown keys, there is one fetch at a time and none within the cooldown after it.
 
@@ -148,7 +148,7 @@ impl PublishedKeys {
     /// Verifies a signature; returns the end of the key that made it. Times are in seconds since 1970.
     ///
     /// # Errors
-    /// Those of [`KeySet`], and [`TokenFault::NoKeys`] where there are none that are young enough.
+    /// The faults of [`KeySet`], and [`TokenFault::NoKeys`] where the keys have expired or were never fetched.
     pub(super) fn verify_signature(&self, jws: &Jws<'_>, now: u64) -> Result<u64, TokenFault> {
         let current = self.current.load();
         let current = current.as_ref().filter(|current| now < current.until).ok_or(TokenFault::NoKeys)?;

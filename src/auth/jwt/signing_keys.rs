@@ -1,4 +1,4 @@
-//! The keys that this gateway signs its own tokens with, and what it publishes of them.
+//! Signing keys of this gateway, and the JWK set that it publishes.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -367,7 +367,7 @@ impl Pair {
         }
     }
 
-    /// The same key as the library that writes tokens takes it.
+    /// The key in the form of the library that writes tokens.
     fn to_sign_with(&self, pem: &Secret) -> Result<(jsonwebtoken::EncodingKey, jsonwebtoken::Algorithm), String> {
         let pem = pem.expose();
         let (key, algorithm) = match self {

@@ -1,4 +1,4 @@
-//! A caller's certificate: what it says, and whose it is.
+//! Fields of a client certificate, and names that it is matched with.
 
 use std::fmt;
 use std::sync::Arc;

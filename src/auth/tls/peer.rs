@@ -1,4 +1,4 @@
-//! The certificate of a connection: checked at its handshake, and again whenever that verdict may no longer hold.
+//! Certificate of a connection: verified at its handshake, and again whenever that verdict may no longer hold.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;

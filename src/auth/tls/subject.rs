@@ -48,7 +48,7 @@ impl Subject {
         split(text, ',').map(part).collect::<Result<_, _>>().map(Self)
     }
 
-    /// That of a certificate.
+    /// The subject of a certificate.
     pub(super) fn of(name: &X509Name<'_>) -> Self {
         let mut parts: Vec<Vec<Attribute>> = name
             .iter_rdn()

@@ -1,4 +1,4 @@
-//! The company's own servers.
+//! Checks of `backends`.
 
 use super::super::raw::{Backend, BackendAssertion, BackendAuthorization, CustomerTokenSource, Protocol, Server};
 use super::super::scalar::Duration;

@@ -1,4 +1,4 @@
-//! Certificates of callers: on which listeners they are asked for, and whose they are.
+//! Checks of client certificates: listeners that ask for them, and clients that they name.
 
 use super::super::raw::{AlternativeName, CertificateName, CertificatePolicy, Client, ClientCertificate, Listen, Tls};
 use super::Check;

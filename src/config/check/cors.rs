@@ -1,4 +1,4 @@
-//! Pages of other origins.
+//! Checks of `cors`.
 
 use super::super::raw::Cors;
 use super::{Check, grammar, shown};

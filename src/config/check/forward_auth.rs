@@ -1,4 +1,4 @@
-//! Proxies that ask before they forward.
+//! Checks of `forward_auth`.
 
 use super::super::raw::{ForwardAuth, Listen};
 use super::Check;

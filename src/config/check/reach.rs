@@ -1,5 +1,5 @@
-//! Warnings: what nobody can reach. Taking out a client, a key or an issuer that has been stolen must never be refused
-//! because something else is of no use without it.
+//! Warnings about clients, keys, issuers and routes that nobody can reach. Removing a client, a key or an issuer that
+//! has been stolen must never be refused because something else is of no use without it.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! Issuers of customers' tokens besides this gateway.
+//! Checks of `trusted_issuers`.
 
 use super::super::raw::{ClaimRule, Jwks, TrustedIssuer};
 use super::super::scalar::Duration;
