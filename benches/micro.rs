@@ -11,15 +11,15 @@ use anyhow::{Context as _, anyhow};
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Version};
 use serde_json::json;
-use wicketgate::auth::attribution::Known;
+use wicketgate::auth::attribution::Attribution;
 use wicketgate::auth::credentials::api_key::{ApiKeys, digest};
 use wicketgate::auth::credentials::cookie::CookieKeys;
 use wicketgate::auth::jwt::signing_keys::{NewKey, SigningKeys};
-use wicketgate::auth::jwt::{Kind, Verifier};
+use wicketgate::auth::jwt::{TokenKind, Verifier};
 use wicketgate::auth::token_cache::VerifiedTokens;
 use wicketgate::auth::{
-    API_KEY, ApiKey, ApiKeyVersion, Authenticator, CUSTOMER_AUTH, Client, CustomerTokenSource, Demand, Learned,
-    SessionCookie, Surroundings,
+    API_KEY, ApiKey, ApiKeyVersion, AuthContext, Authenticator, CUSTOMER_AUTH, Client, CustomerTokenSource,
+    LookupResult, Requirements, SessionCookie,
 };
 use wicketgate::backend::Backend;
 use wicketgate::backend::admission::circuit_breaker::CircuitRule;
@@ -119,8 +119,8 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
     let key = ApiKey { id: "one".into(), client: Some(Arc::clone(&id)), routes: vec![0], allow: Vec::new() };
     let key = ApiKeyVersion { key: Arc::new(key), until: u64::MAX, used: Arc::default() };
     let auth = Authenticator {
-        access: Some(own(Kind::Access)),
-        own: Some(own(Kind::Customer)),
+        access: Some(own(TokenKind::Access)),
+        own: Some(own(TokenKind::Customer)),
         clients: HashMap::from([(
             Arc::clone(&id),
             Client {
@@ -142,21 +142,21 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
         deriver: Some(deriver),
         ..Authenticator::default()
     };
-    let demand = Demand {
+    let demand = Requirements {
         client: true,
         customer: true,
         api_key: true,
         audience: AUDIENCE.to_owned(),
         scopes: vec!["profile".to_owned()],
         customer_token_sources: vec![CustomerTokenSource::Header(CUSTOMER_AUTH, Some("JWT".to_owned()))],
-        ..Demand::default()
+        ..Requirements::default()
     };
     let (mut verified, state) = (VerifiedTokens::default(), State::in_memory());
     let mut turn = 0;
     Ok(Box::new(move || {
         let headers = &callers_headers[turn % callers];
         turn += 1;
-        let mut around = Surroundings {
+        let mut around = AuthContext {
             now: NOW,
             address: std::net::Ipv4Addr::LOCALHOST.into(),
             certificate: None,
@@ -164,10 +164,10 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
             verified: &mut verified,
             state: &state,
             ask: None,
-            learned: Learned::default(),
-            known: Known::default(),
+            learned: LookupResult::default(),
+            known: Attribution::default(),
         };
-        let admitted = auth.admit(&demand, headers, None, &mut around).noted_in(&mut Known::default());
+        let admitted = auth.admit(&demand, headers, None, &mut around).noted_in(&mut Attribution::default());
         black_box(admitted.map_err(|refusal| anyhow!("{refusal:?}"))?);
         Ok(())
     }))
@@ -194,14 +194,17 @@ fn admit_session(count: usize) -> anyhow::Result<Step> {
     }
     let cookie = SessionCookie { name: "session".to_owned(), keys, idle: 3600 };
     let auth = Authenticator { cookie: Some(cookie), deriver: Some(deriver), ..Authenticator::default() };
-    let demand =
-        Demand { customer: true, customer_token_sources: vec![CustomerTokenSource::Session], ..Demand::default() };
+    let demand = Requirements {
+        customer: true,
+        customer_token_sources: vec![CustomerTokenSource::Session],
+        ..Requirements::default()
+    };
     let mut verified = VerifiedTokens::default();
     let mut turn = 0;
     Ok(Box::new(move || {
         let headers = &cookies[turn % cookies.len()];
         turn += 1;
-        let mut around = Surroundings {
+        let mut around = AuthContext {
             now: NOW,
             address: std::net::Ipv4Addr::LOCALHOST.into(),
             certificate: None,
@@ -209,10 +212,10 @@ fn admit_session(count: usize) -> anyhow::Result<Step> {
             verified: &mut verified,
             state: &state,
             ask: None,
-            learned: Learned::default(),
-            known: Known::default(),
+            learned: LookupResult::default(),
+            known: Attribution::default(),
         };
-        let admitted = auth.admit(&demand, headers, None, &mut around).noted_in(&mut Known::default());
+        let admitted = auth.admit(&demand, headers, None, &mut around).noted_in(&mut Attribution::default());
         black_box(admitted.map_err(|refusal| anyhow!("{refusal:?}"))?);
         Ok(())
     }))
@@ -329,7 +332,7 @@ fn route() -> Route {
         pairwise: None,
         name: "profile".into(),
         methods: vec![Method::POST],
-        demand: Demand::default(),
+        demand: Requirements::default(),
         enforce: true,
         placement: Some(Placement::Header(http::HeaderName::from_static("x-customer-id"))),
         send_subject: false,

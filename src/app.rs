@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use crate::config::raw::{self, AccessLog, Level, Raw};
 use crate::config::{Config, Draft};
 use crate::gateway::Shared;
-use crate::gateway::endpoints::password_hashing::Hashing;
+use crate::gateway::endpoints::password_hashing::PasswordHashing;
 use crate::gateway::observe::access_log::AccessLogWriter;
 use crate::metrics::Metrics;
 use crate::policy::Lasting;
@@ -33,10 +33,10 @@ use crate::server::admin::admin_socket::socket_file::{BoundSocket, socket_path};
 use crate::server::tls::ListenerTls;
 use crate::server::upgrade::connection_handoff::Departed;
 use crate::server::upgrade::lock_owner::Owner;
-use crate::server::upgrade::{HandoverFault, Predecessor, Sockets, Successor};
+use crate::server::upgrade::{HandoverFault, PreviousProcess, Sockets, Successor};
 use crate::server::worker::PULSE;
 use crate::server::{Listener, Phase};
-use crate::state::{Settings, State};
+use crate::state::{State, StateSettings};
 use crate::systemd::{Pulse, ServiceManager};
 use admin_sockets::AdminSockets;
 use listen_sockets::Places;
@@ -106,7 +106,7 @@ impl App {
     /// As [`App::start`]; then the other process goes on.
     pub fn upgrade(file: &Path, draft: Draft, given: Sockets, control: Runtime) -> anyhow::Result<Self> {
         Self::begin(file, draft, given, control, |socket, own| {
-            let met = Predecessor::meet(socket, own)?;
+            let met = PreviousProcess::meet(socket, own)?;
             if met.is_none() {
                 tracing::info!(socket = %socket.display(), "nobody runs here to take over from: starting as without --upgrade");
             }
@@ -119,7 +119,7 @@ impl App {
         draft: Draft,
         given: Sockets,
         control: Runtime,
-        meet: impl FnOnce(&Path, &Owner) -> anyhow::Result<Option<(Predecessor, Sockets)>>,
+        meet: impl FnOnce(&Path, &Owner) -> anyhow::Result<Option<(PreviousProcess, Sockets)>>,
     ) -> anyhow::Result<Self> {
         let lasting = Lasting::default();
         let plan = read_plan(draft, &lasting, &control)?;
@@ -152,7 +152,8 @@ impl App {
         let operators = places.operators(&plan.config, &socket)?;
         let noted = plan.config.data_directory().join(LAST_USES);
         lasting.uses.read(&noted);
-        let shared = Arc::new(Shared::new(plan.policy, lasting, Arc::clone(&metrics), Hashing::default(), state));
+        let shared =
+            Arc::new(Shared::new(plan.policy, lasting, Arc::clone(&metrics), PasswordHashing::default(), state));
         let log = access_log(raw.log.access, &metrics)?;
         let (phase, watched) = watch::channel(Phase::Waiting);
         let (departures, departed) = mpsc::unbounded_channel();
@@ -336,7 +337,7 @@ fn this_process(file: &Path, raw: &Raw) -> Owner {
 /// Opens the state, and notes beside it that this process has it.
 fn open_state(
     owner: Owner,
-    settings: Settings,
+    settings: StateSettings,
     config: &Config,
     metrics: &Metrics,
     control: &Runtime,
@@ -359,7 +360,7 @@ fn access_log(access: AccessLog, metrics: &Arc<Metrics>) -> anyhow::Result<Optio
 }
 
 /// Tells the process before this one that requests are served here; its connections go to the workers in turn.
-fn take_over(predecessor: Predecessor, workers: Vec<mpsc::UnboundedSender<Departed>>) -> anyhow::Result<()> {
+fn take_over(predecessor: PreviousProcess, workers: Vec<mpsc::UnboundedSender<Departed>>) -> anyhow::Result<()> {
     let mut next = workers.into_iter().cycle();
     predecessor.serving(move |departure, connection| {
         next.next().map(|worker| worker.send(Departed(departure, connection)));

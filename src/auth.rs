@@ -28,23 +28,23 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub use self::caller::Caller;
 pub use self::client::{Client, ClientSecret};
-pub use self::context::{Ask, Learned, Surroundings};
+pub use self::context::{AuthContext, LookupResult, PendingLookup};
 use crate::customer::Deriver;
 use crate::refusal::{ApiKeyFault, Refusal, TokenFault};
 use crate::state::account_stamp::AccountStamps;
 use crate::state::session::SessionDigest;
-use attribution::Checked;
-pub use credentials::Shown;
+use attribution::Attributed;
+pub use credentials::PresentedCredentials;
 use credentials::api_key::ApiKeys;
 pub use credentials::api_key::{ApiKey, ApiKeyVersion};
 use credentials::cookie::CookieKeys;
-use credentials::{CredentialPlaces, Presented, after_scheme, cookies, readable, single, text_of, with_proof};
+use credentials::{CredentialPlaces, PresentedCustomer, after_scheme, cookies, readable, single, text_of, with_proof};
 use introspection::Inspected;
-use jwt::{Kind, Verifier};
-pub use requirements::{ApiKeyHeader, CustomerTokenSource, Demand, DpopDemand};
+use jwt::{TokenKind, Verifier};
+pub use requirements::{ApiKeyHeader, CustomerTokenSource, DpopRequirement, Requirements};
 use token_binding::is_held;
 use token_cache::CachedVerdict;
-use verdict::{Access, Verdict};
+use verdict::{Access, VerifiedToken};
 
 /// The header of the API key.
 pub const API_KEY: HeaderName = HeaderName::from_static("api-key");
@@ -91,7 +91,7 @@ pub struct Authenticator {
 
 /// A request as far as it is checked here.
 struct AccessRequest<'r> {
-    demand: &'r Demand,
+    demand: &'r Requirements,
     headers: &'r HeaderMap,
     body: Option<&'r [u8]>,
 }
@@ -100,24 +100,24 @@ impl Authenticator {
     /// Checks everything that the route demands, in the order of docs/asapp.md, "Status codes": the first failure answers.
     pub fn admit(
         &self,
-        demand: &Demand,
+        demand: &Requirements,
         headers: &HeaderMap,
         body: Option<&[u8]>,
-        around: &mut Surroundings<'_>,
-    ) -> Checked<Result<Caller, Refusal>> {
+        around: &mut AuthContext<'_>,
+    ) -> Attributed<Result<Caller, Refusal>> {
         let (presented, mut caller) = (AccessRequest { demand, headers, body }, Caller::nobody());
         let outcome = self.check(&presented, around, &mut caller, &mut Err);
-        Checked::new(caller.known(around), outcome.map(|()| caller))
+        Attributed::new(caller.known(around), outcome.map(|()| caller))
     }
 
     /// Checks everything and refuses nothing: what could be proved, and the first failure.
     pub fn observe(
         &self,
-        demand: &Demand,
+        demand: &Requirements,
         headers: &HeaderMap,
         body: Option<&[u8]>,
-        around: &mut Surroundings<'_>,
-    ) -> Checked<(Caller, Option<Refusal>)> {
+        around: &mut AuthContext<'_>,
+    ) -> Attributed<(Caller, Option<Refusal>)> {
         let (presented, mut caller) = (AccessRequest { demand, headers, body }, Caller::nobody());
         let mut first = None;
         let mut note = |refusal| {
@@ -125,14 +125,14 @@ impl Authenticator {
             Ok(())
         };
         let end = self.check(&presented, around, &mut caller, &mut note);
-        Checked::new(caller.known(around), (caller, first.or(end.err())))
+        Attributed::new(caller.known(around), (caller, first.or(end.err())))
     }
 
     /// Fills in the caller. Each failure goes to `refuse`, which ends the check or lets it go on.
     fn check(
         &self,
         request: &AccessRequest<'_>,
-        around: &mut Surroundings<'_>,
+        around: &mut AuthContext<'_>,
         caller: &mut Caller,
         refuse: &mut dyn FnMut(Refusal) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
@@ -168,7 +168,7 @@ impl Authenticator {
             if key_client.is_some_and(|client| client != access.client) {
                 refuse(Refusal::ApiKey(ApiKeyFault::Client))?;
             }
-            if access.binding.is_some() || demand.proof != DpopDemand::None {
+            if access.binding.is_some() || demand.proof != DpopRequirement::None {
                 is_held(access, authorization, demand, around).or_else(&mut *refuse)?;
             }
             if let Some(name) = &access.certificate
@@ -197,20 +197,25 @@ impl Authenticator {
     }
 
     /// The customer's credentials, where the route demands any.
-    fn presented<'r>(&self, request: &AccessRequest<'r>) -> Result<Presented<'r>, Refusal> {
+    fn presented<'r>(&self, request: &AccessRequest<'r>) -> Result<PresentedCustomer<'r>, Refusal> {
         let AccessRequest { demand, headers, body } = *request;
         if !demand.customer {
-            return Ok(Presented::default());
+            return Ok(PresentedCustomer::default());
         }
         let session_cookie = self.cookie.as_ref().map(|cookie| cookie.name.as_str());
-        Presented::read(&CredentialPlaces { sources: &demand.customer_token_sources, session_cookie, headers, body })
+        PresentedCustomer::read(&CredentialPlaces {
+            sources: &demand.customer_token_sources,
+            session_cookie,
+            headers,
+            body,
+        })
     }
 
     fn api_key(
         &self,
-        demand: &Demand,
+        demand: &Requirements,
         presented: Option<&HeaderValue>,
-        around: &mut Surroundings<'_>,
+        around: &mut AuthContext<'_>,
     ) -> Result<&ApiKey, ApiKeyFault> {
         let presented = presented.ok_or(ApiKeyFault::Missing)?;
         let digest = credentials::api_key::digest(presented.as_bytes());
@@ -238,12 +243,12 @@ impl Authenticator {
     fn client(
         &self,
         authorization: Option<&HeaderValue>,
-        demand: &Demand,
-        around: &mut Surroundings<'_>,
+        demand: &Requirements,
+        around: &mut AuthContext<'_>,
     ) -> Result<Access, TokenFault> {
         let authorization = authorization.ok_or(TokenFault::Missing)?;
         let token = match with_proof(authorization) {
-            Some(token) if demand.proof != DpopDemand::None => token,
+            Some(token) if demand.proof != DpopRequirement::None => token,
             _ => after_scheme(authorization, Some("Bearer"))?,
         };
         let access = self.access_token(token, around)?;
@@ -256,17 +261,19 @@ impl Authenticator {
     }
 
     /// An access token that is good, whomever of us it is for.
-    fn access_token(&self, token: &[u8], around: &mut Surroundings<'_>) -> Result<Access, TokenFault> {
+    fn access_token(&self, token: &[u8], around: &mut AuthContext<'_>) -> Result<Access, TokenFault> {
         let revocations = around.state.revocations();
-        if let Some(Verdict::Access(access)) = around.verified.find(Kind::Access, token, around.now, revocations) {
+        if let Some(VerifiedToken::Access(access)) =
+            around.verified.find(TokenKind::Access, token, around.now, revocations)
+        {
             return Ok(access.clone());
         }
         let token = readable(token)?;
         let generation = revocations.generation();
         let Inspected { verdict, marks, claims, .. } =
             self.access_token_of(token, around.now, revocations, &mut around.known)?;
-        let Verdict::Access(access) = verdict.clone() else { return Err(TokenFault::Type) };
-        around.verified.keep(Kind::Access, token, CachedVerdict::new(claims.ends, verdict, marks, generation));
+        let VerifiedToken::Access(access) = verdict.clone() else { return Err(TokenFault::Type) };
+        around.verified.keep(TokenKind::Access, token, CachedVerdict::new(claims.ends, verdict, marks, generation));
         Ok(access)
     }
 
@@ -280,8 +287,8 @@ impl Authenticator {
     ///
     /// # Errors
     /// A customer's credential cannot be read, or is there twice, in a place that nothing else uses.
-    pub fn shown<'a>(&self, headers: &'a HeaderMap, body: Option<&[u8]>) -> Result<Shown<'a>, Refusal> {
+    pub fn shown<'a>(&self, headers: &'a HeaderMap, body: Option<&[u8]>) -> Result<PresentedCredentials<'a>, Refusal> {
         let session_cookie = self.cookie.as_ref().map(|cookie| cookie.name.as_str());
-        Shown::read(&CredentialPlaces { sources: &self.customer_places, session_cookie, headers, body })
+        PresentedCredentials::read(&CredentialPlaces { sources: &self.customer_places, session_cookie, headers, body })
     }
 }

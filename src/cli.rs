@@ -67,16 +67,16 @@ enum Command {
     Id(id::Id),
     /// List and end customers' sessions in the running gateway.
     #[command(subcommand, after_help = sessions::EXAMPLE)]
-    Sessions(sessions::Sessions),
+    Sessions(sessions::SessionsCommand),
     /// List failed attempts and lockouts in the running gateway, and clear them.
     #[command(subcommand, after_help = attempts::EXAMPLE)]
-    Attempts(attempts::Attempts),
+    Attempts(attempts::AttemptsCommand),
     /// Revoke tokens, customers' logins, clients' tokens or API keys in the running gateway.
     #[command(subcommand, after_help = revoke::EXAMPLE)]
     Revoke(revoke::Revoke),
     /// Back up the state to a file, restore it, or move it to Redis and back.
     #[command(subcommand, after_help = state::EXAMPLE)]
-    State(state::State),
+    State(state::StateCommand),
 }
 
 #[derive(Debug, Args)]

@@ -28,7 +28,7 @@ pub use diagnostic::{Problem, Problems};
 pub use schema::schema;
 
 use crate::secret::Secret;
-use diagnostic::{Mark, SharedSource, Source};
+use diagnostic::{ConfigText, Mark, SharedSource};
 use raw::{CREDENTIALS, Raw, SecretRef};
 use tree::Node;
 
@@ -106,12 +106,12 @@ pub fn read_draft(path: &Path) -> Draft {
             Ok(text) => parse_draft(&text, path),
             Err(error) => {
                 let valid = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned();
-                let source = Source::new(&valid, path);
+                let source = ConfigText::new(&valid, path);
                 let mark = Mark { line: valid.lines().count().max(1), ..Mark::START };
                 Err(source.problem("", mark, "the file is not UTF-8 from here on", "save it as UTF-8").into())
             }
         },
-        Err((message, help)) => Err(Source::new("", path).problem("", Mark::START, message, help).into()),
+        Err((message, help)) => Err(ConfigText::new("", path).problem("", Mark::START, message, help).into()),
     }
 }
 
@@ -138,7 +138,7 @@ fn faithful((config, problems): (Config, Problems)) -> Draft {
 }
 
 fn parse_draft(text: &str, file: &Path) -> Draft {
-    let source = Source::new(text, file);
+    let source = ConfigText::new(text, file);
     let mut problems = Problems::new();
     let tree = tree::read(&source, &mut problems)?;
     if !matches!(tree.value, tree::Value::Map(_)) {

@@ -148,7 +148,7 @@ pub enum TraceFault {
 
 /// Whom an identifier stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub struct TracedCustomer {
     /// The issuer (or tenant) within which the subject is unique.
     pub issuer: String,
     /// The company's own key of the customer.
@@ -288,7 +288,7 @@ impl Version {
     ///
     /// # Errors
     /// It is not one of ours, or is a one-way identifier.
-    fn trace(&self, text: &str) -> Result<Origin, TraceFault> {
+    fn trace(&self, text: &str) -> Result<TracedCustomer, TraceFault> {
         let bytes = self.decode(text)?;
         match self.mode {
             Mode::OneWay => Err(TraceFault::OneWay),
@@ -379,11 +379,11 @@ fn encode_pair(issuer: &str, subject: &str) -> Result<Zeroizing<Vec<u8>>, Subjec
 }
 
 /// The reverse of [`encode_pair`]; `None` for bytes that it does not make.
-fn decode_pair(bytes: &[u8]) -> Option<Origin> {
+fn decode_pair(bytes: &[u8]) -> Option<TracedCustomer> {
     let (issuer, rest) = take_text(bytes)?;
     let (subject, _) = take_text(rest)?;
     let again = encode_pair(issuer, subject).ok()?;
-    (again[..] == *bytes).then(|| Origin { issuer: issuer.to_owned(), subject: subject.to_owned() })
+    (again[..] == *bytes).then(|| TracedCustomer { issuer: issuer.to_owned(), subject: subject.to_owned() })
 }
 
 fn take_text(bytes: &[u8]) -> Option<(&str, &[u8])> {

@@ -44,7 +44,7 @@ pub enum ChosenBy<'a> {
 
 /// A document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Document {
+pub struct FetchedDocument {
     /// Its bytes.
     pub body: Bytes,
     /// `max-age` in seconds, where the server sends one (RFC 9111 section 5.2.2).
@@ -53,7 +53,7 @@ pub struct Document {
 
 /// Failure of a fetch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum FetchFault {
     /// The address is none that is fetched from.
     #[error("{0}")]
     Address(String),
@@ -83,7 +83,7 @@ pub enum Fault {
     Broken,
 }
 
-impl Fault {
+impl FetchFault {
     /// The word for metrics.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -105,25 +105,26 @@ impl Fetcher {
     ///
     /// # Errors
     /// The failure.
-    pub async fn get(&self, url: &str, chosen: ChosenBy<'_>) -> Result<Document, Fault> {
-        tokio::time::timeout(self.timeout, self.get_patiently(url, chosen)).await.map_err(|_| Fault::Timeout)?
+    pub async fn get(&self, url: &str, chosen: ChosenBy<'_>) -> Result<FetchedDocument, FetchFault> {
+        tokio::time::timeout(self.timeout, self.get_patiently(url, chosen)).await.map_err(|_| FetchFault::Timeout)?
     }
 
-    async fn get_patiently(&self, url: &str, chosen: ChosenBy<'_>) -> Result<Document, Fault> {
-        let uri: Uri = url.parse().map_err(|_| Fault::Address(format!("{url} is not an address")))?;
-        let host = uri.host().ok_or_else(|| Fault::Address(format!("{url} has no host")))?;
+    async fn get_patiently(&self, url: &str, chosen: ChosenBy<'_>) -> Result<FetchedDocument, FetchFault> {
+        let uri: Uri = url.parse().map_err(|_| FetchFault::Address(format!("{url} is not an address")))?;
+        let host = uri.host().ok_or_else(|| FetchFault::Address(format!("{url} has no host")))?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let secure = match uri.scheme_str() {
             Some("https") => true,
             Some("http") => false,
-            _ => return Err(Fault::Address(format!("{url} is neither https nor http"))),
+            _ => return Err(FetchFault::Address(format!("{url} is neither https nor http"))),
         };
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let stream = self.connect(&host, port, secure, chosen).await?;
         if secure {
-            let name = ServerName::try_from(host).map_err(|_| Fault::Address(format!("{url} has no host name")))?;
+            let name =
+                ServerName::try_from(host).map_err(|_| FetchFault::Address(format!("{url} has no host name")))?;
             let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.tls));
-            let stream = connector.connect(name, stream).await.map_err(|error| Fault::Tls(error.to_string()))?;
+            let stream = connector.connect(name, stream).await.map_err(|error| FetchFault::Tls(error.to_string()))?;
             exchange(stream, &uri).await
         } else {
             exchange(stream, &uri).await
@@ -131,32 +132,41 @@ impl Fetcher {
     }
 
     /// To the first address that answers, of those that are allowed.
-    async fn connect(&self, host: &str, port: u16, secure: bool, chosen: ChosenBy<'_>) -> Result<TcpStream, Fault> {
+    async fn connect(
+        &self,
+        host: &str,
+        port: u16,
+        secure: bool,
+        chosen: ChosenBy<'_>,
+    ) -> Result<TcpStream, FetchFault> {
         let found = dns::look_up_or_last(host, port, dns::PATIENCE).await;
-        let addresses = found.map_err(|_| Fault::Dns(host.to_owned()))?;
-        let mut last = Fault::Dns(host.to_owned());
+        let addresses = found.map_err(|_| FetchFault::Dns(host.to_owned()))?;
+        let mut last = FetchFault::Dns(host.to_owned());
         for address in addresses {
             let ip = address.ip().to_canonical();
             if !secure && !self.plain && !ip.is_loopback() {
-                last = Fault::Address(format!("plain http to {ip} can be changed on its way: use https"));
+                last = FetchFault::Address(format!("plain http to {ip} can be changed on its way: use https"));
                 continue;
             }
             if is_private(ip) && !self.private && matches!(chosen, ChosenBy::Them(own) if own != host) {
-                last = Fault::Address(format!("{host} is {ip}, an address of a private network"));
+                last = FetchFault::Address(format!("{host} is {ip}, an address of a private network"));
                 continue;
             }
             match TcpStream::connect(address).await {
                 Ok(stream) => return Ok(stream),
-                Err(error) => last = Fault::Connect(error.to_string()),
+                Err(error) => last = FetchFault::Connect(error.to_string()),
             }
         }
         Err(last)
     }
 }
 
-async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, uri: &Uri) -> Result<Document, Fault> {
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    uri: &Uri,
+) -> Result<FetchedDocument, FetchFault> {
     let (mut sender, connection) =
-        http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.map_err(|_| Fault::Broken)?;
+        http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.map_err(|_| FetchFault::Broken)?;
     let driver = tokio::spawn(connection);
     let target = uri.path_and_query().map_or("/", |path| path.as_str());
     let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
@@ -166,22 +176,22 @@ async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, 
         .header(header::USER_AGENT, concat!("wicketgate/", env!("CARGO_PKG_VERSION")))
         .header(header::CONNECTION, "close")
         .body(Empty::new())
-        .map_err(|_| Fault::Address(format!("{uri} cannot be asked for")))?;
+        .map_err(|_| FetchFault::Address(format!("{uri} cannot be asked for")))?;
     let outcome = async {
-        let response = sender.send_request(request).await.map_err(|_| Fault::Broken)?;
+        let response = sender.send_request(request).await.map_err(|_| FetchFault::Broken)?;
         let (parts, body) = response.into_parts();
         if parts.status.is_redirection() {
             let to = parts.headers.get(header::LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
-            return Err(Fault::Redirect(to.chars().take(200).collect()));
+            return Err(FetchFault::Redirect(to.chars().take(200).collect()));
         }
         if parts.status != 200 {
-            return Err(Fault::Status(parts.status.as_u16()));
+            return Err(FetchFault::Status(parts.status.as_u16()));
         }
         let body = Limited::new(body, LARGEST)
             .collect()
             .await
-            .map_err(|error| if error.is::<LengthLimitError>() { Fault::TooLarge } else { Fault::Broken })?;
-        Ok(Document { body: body.to_bytes(), max_age: max_age(&parts.headers) })
+            .map_err(|error| if error.is::<LengthLimitError>() { FetchFault::TooLarge } else { FetchFault::Broken })?;
+        Ok(FetchedDocument { body: body.to_bytes(), max_age: max_age(&parts.headers) })
     };
     let outcome = outcome.await;
     driver.abort();

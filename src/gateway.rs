@@ -40,13 +40,13 @@ use http::{Method, Request, Response, Version};
 use crate::auth::token_cache::VerifiedTokens;
 use crate::backend::pool::Pool;
 use crate::body_stream::ArrivingBody;
-use crate::metrics::{Cells, TURN};
+use crate::metrics::{TURN, WorkerMetrics};
 use crate::policy::route::Route;
 use crate::policy::{Policy, Target};
 use crate::refusal::Refusal;
 use connection::Connection;
 use connection::taken_head::TakenHead;
-use cors::Readers;
+use cors::CorsContext;
 pub use endpoints::lockout::{attempts_from, attempts_of, shown as shown_attempt};
 pub use endpoints::logout::{customer_of_backend, customer_rules, end_family, end_of, last_end};
 use endpoints::options::options;
@@ -54,7 +54,7 @@ use endpoints::published::published;
 use error::Refused;
 use exchange::Exchange;
 use observe::access_log::{AccessLog, AccessLogWriter};
-use observe::record::{Arrival, Ledger, Record};
+use observe::record::{Arrival, Record, Telemetry};
 use refusal_response::{ends_connection, refusal_response};
 use request::call::Call;
 use request::request_id::{REQUEST_ID, RequestIds};
@@ -67,7 +67,7 @@ pub use shared::Shared;
 pub(crate) struct Gateway {
     shared: Arc<Shared>,
     pool: Pool,
-    ledger: Rc<Ledger>,
+    ledger: Rc<Telemetry>,
     ids: RequestIds,
     verified: RefCell<VerifiedTokens>,
     current: RefCell<Rc<Current>>,
@@ -86,7 +86,7 @@ pub(crate) type Answer = Response<ResponseBody>;
 impl Gateway {
     /// Creates the gateway of a new worker.
     pub(crate) fn new(shared: Arc<Shared>, log: Option<AccessLogWriter>) -> Self {
-        let ledger = Rc::new(Ledger { cells: shared.metrics.worker(), log: AccessLog::new(log) });
+        let ledger = Rc::new(Telemetry { cells: shared.metrics.worker(), log: AccessLog::new(log) });
         let current =
             Current { generation: shared.lasting.generation.load(Ordering::Acquire), policy: shared.policy() };
         Self {
@@ -117,7 +117,7 @@ impl Gateway {
     }
 
     /// This worker's counters.
-    pub(crate) fn cells(&self) -> &Cells {
+    pub(crate) fn cells(&self) -> &WorkerMetrics {
         &self.ledger.cells
     }
 
@@ -218,7 +218,7 @@ impl Gateway {
         };
         let route = &policy.routes[number as usize];
         record.route = Arc::clone(&route.name);
-        exchange.cors = route.cors.as_ref().map(|cors| Box::new(Readers::of(cors, &call.parts.headers)));
+        exchange.cors = route.cors.as_ref().map(|cors| Box::new(CorsContext::of(cors, &call.parts.headers)));
         self.route(route, call, exchange).await
     }
 
@@ -231,7 +231,7 @@ impl Gateway {
                 let route = &policy.routes[number as usize];
                 record.route = Arc::clone(&route.name);
                 let cors = route.cors.as_ref().ok_or(Refusal::Internal)?;
-                Ok(Readers::of(cors, &call.parts.headers).preflight())
+                Ok(CorsContext::of(cors, &call.parts.headers).preflight())
             }
             Target::Login => {
                 record.route = endpoints::login::NAME.into();

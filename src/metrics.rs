@@ -22,23 +22,23 @@ use std::time::{Duration, Instant};
 
 use prometheus::proto::MetricFamily;
 
-use counted::Counted;
+use counted::LabelledCounts;
 pub use counted::RequestKey;
 use families::{counters, gauges};
 pub use issuers::{IssuerLevels, KeyUse};
-use names::{Name, Names};
+use names::{SeriesName, SeriesNames};
 pub use reloads::Reloads;
 pub use servers::{BackendLevels, ServerLevels};
 pub use state::{Levels, StateMetrics};
 pub use worker_heartbeat::TURN;
-pub use worker_metrics::Cells;
+pub use worker_metrics::WorkerMetrics;
 
 /// All metrics of the process.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    workers: Mutex<Vec<Arc<Cells>>>,
+    workers: Mutex<Vec<Arc<WorkerMetrics>>>,
     reloads: Mutex<Reloads>,
-    names: Mutex<Names>,
+    names: Mutex<SeriesNames>,
     certificates: Mutex<BTreeMap<String, i64>>,
     access_log_dropped: AtomicU64,
     diagnostics_dropped: AtomicU64,
@@ -52,8 +52,8 @@ pub struct Metrics {
 
 impl Metrics {
     /// Counters for a new worker.
-    pub fn worker(&self) -> Arc<Cells> {
-        let cells = Arc::new(Cells::default());
+    pub fn worker(&self) -> Arc<WorkerMetrics> {
+        let cells = Arc::new(WorkerMetrics::default());
         locked(&self.workers).push(Arc::clone(&cells));
         cells
     }
@@ -65,8 +65,8 @@ impl Metrics {
         backends: impl IntoIterator<Item = &'a Arc<str>>,
         now: Instant,
     ) {
-        let routes = routes.into_iter().map(|name| Name::Route(Arc::clone(name)));
-        let backends = backends.into_iter().map(|name| Name::Backend(Arc::clone(name)));
+        let routes = routes.into_iter().map(|name| SeriesName::Route(Arc::clone(name)));
+        let backends = backends.into_iter().map(|name| SeriesName::Backend(Arc::clone(name)));
         locked(&self.names).replace(routes.chain(backends).collect(), now);
     }
 
@@ -186,7 +186,7 @@ impl Metrics {
         let mut tunnels = 0;
         let (mut stall, mut stalls) = (Duration::ZERO, 0);
         let now = Instant::now();
-        let mut sum = Counted::default();
+        let mut sum = LabelledCounts::default();
         for cells in workers.iter() {
             in_flight += cells.in_flight.load(Ordering::Relaxed);
             connections += cells.connections.load(Ordering::Relaxed);

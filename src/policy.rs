@@ -61,9 +61,9 @@ pub use target::Target;
 #[derive(Debug, Default)]
 pub struct Lasting {
     /// Load and status of backends and their servers.
-    pub backends: servers::Shared,
+    pub backends: servers::SharedServers,
     /// Keys that have been fetched from other issuers.
-    published: remote_jwks::Registry,
+    published: remote_jwks::JwksRegistry,
     /// Last uses of keys.
     pub uses: key_usage::Uses,
     /// Counts what makes earlier verdicts void: another policy, or other keys.

@@ -16,7 +16,7 @@ use crate::backend::endpoints::servers::FIRST_LOOK;
 use crate::config::raw::{Level, Listen, Raw};
 use crate::config::{self, Config, Draft, Problems, Warning};
 use crate::gateway::Shared;
-use crate::gateway::connection::listener_settings::{Entrance, InForce};
+use crate::gateway::connection::listener_settings::{CurrentSettings, ListenerSettings};
 use crate::metrics::Metrics;
 use crate::policy::{self, Lasting, Policy};
 use crate::server::admin::admin_socket::socket_file;
@@ -37,7 +37,7 @@ pub struct Plan {
     /// TLS of the listeners, in their order.
     pub tls: Vec<Option<ListenerTls>>,
     /// The settings of the state.
-    pub state: state::Settings,
+    pub state: state::StateSettings,
 }
 
 impl Plan {
@@ -141,9 +141,9 @@ pub struct Reloadable {
     /// Its certificates, and whose it takes.
     pub tls: Option<TlsStore>,
     /// Settings for its requests.
-    pub entrance: Arc<InForce>,
+    pub entrance: Arc<CurrentSettings>,
     /// Limits of its connections.
-    pub bounds: Arc<conn_limits::InForce>,
+    pub bounds: Arc<conn_limits::CurrentLimits>,
 }
 
 /// Reason why the configuration in force stays.
@@ -206,7 +206,7 @@ impl Reloader {
         look_around(&policy, &self.shared.lasting, &Handle::current()).await;
         note_certificates(&self.shared.metrics, &tls);
         for (number, ((listener, raw), tls)) in self.listeners.iter().zip(&listen).zip(tls).enumerate() {
-            listener.entrance.replace(Entrance::new(number, raw));
+            listener.entrance.replace(ListenerSettings::new(number, raw));
             listener.bounds.replace(&raw.limits);
             if let (Some(store), Some(tls)) = (&listener.tls, tls) {
                 store.replace(tls);
@@ -258,7 +258,7 @@ async fn on_a_thread<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'stati
 struct Ready {
     policy: Policy,
     tls: Vec<Option<ListenerTls>>,
-    state: state::Settings,
+    state: state::StateSettings,
     listen: Vec<Listen>,
     /// Of the log.
     level: tracing::Level,

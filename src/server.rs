@@ -17,10 +17,10 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
-use crate::auth::tls::trust::TrustStore;
+use crate::auth::tls::trust::ClientTrustStore;
 use crate::config::raw;
-use crate::gateway::connection::listener_settings::{Entrance, InForce};
-use crate::gateway::connection::{Connection, Shown};
+use crate::gateway::connection::listener_settings::{CurrentSettings, ListenerSettings};
+use crate::gateway::connection::{Connection, TlsClientInfo};
 use crate::log_throttle::LogThrottle;
 use tls::TlsStore;
 
@@ -39,15 +39,15 @@ pub struct Listener {
     /// TLS settings; `None` for plain HTTP.
     pub(crate) tls: Option<tokio_rustls::TlsAcceptor>,
     /// Per-listener settings, swapped on reload.
-    pub(crate) entrance: Arc<InForce>,
+    pub(crate) entrance: Arc<CurrentSettings>,
     /// Trust store for client certificates, where the listener asks for one.
-    pub(crate) clients: Option<Arc<TrustStore>>,
+    pub(crate) clients: Option<Arc<ClientTrustStore>>,
     /// Throttle of log lines about refused client certificates.
     pub(crate) refused: Arc<LogThrottle>,
     /// Throttle of log lines about broken HTTP/2 connections.
     pub(crate) broken: Arc<LogThrottle>,
     /// Connection limits.
-    pub(crate) bounds: Arc<limits::conn_limits::InForce>,
+    pub(crate) bounds: Arc<limits::conn_limits::CurrentLimits>,
     /// Open connections, on all workers.
     pub(crate) open: Arc<AtomicUsize>,
     /// TLS handshakes in progress, on all workers.
@@ -78,11 +78,11 @@ impl Listener {
         Self {
             address: raw.address,
             tls: tls.map(|settings| Arc::new(settings).into()),
-            entrance: Arc::new(InForce::new(Entrance::new(number, raw))),
+            entrance: Arc::new(CurrentSettings::new(ListenerSettings::new(number, raw))),
             clients: store.and_then(|store| store.clients),
             refused: Arc::default(),
             broken: Arc::default(),
-            bounds: Arc::new(limits::conn_limits::InForce::new(&raw.limits)),
+            bounds: Arc::new(limits::conn_limits::CurrentLimits::new(&raw.limits)),
             open: Arc::default(),
             handshakes: Arc::default(),
         }
@@ -94,7 +94,7 @@ impl Listener {
         ip: IpAddr,
         secure: bool,
         is_multiplexed: bool,
-        shown: Option<Shown>,
+        shown: Option<TlsClientInfo>,
     ) -> Rc<Connection> {
         let (entrance, limits) = (Arc::clone(&self.entrance), Arc::clone(&self.bounds.now().limits));
         Rc::new(Connection::new(ip, secure, is_multiplexed, entrance, limits).showing(shown))

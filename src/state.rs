@@ -41,8 +41,8 @@ use tokio::runtime::Handle;
 
 use crate::metrics::StateMetrics;
 use change::{Change, Fate};
-use codec::Kept;
-use customer_logins::Registry;
+use codec::StoredRecord;
+use customer_logins::CustomerLogins;
 use embedded::Embedded;
 pub use embedded::OpenFault;
 use login_lockout::Attempts;
@@ -54,7 +54,7 @@ use refresh_token::{Answered, Family};
 use replay::UsedIds;
 use revocation::Revocations;
 use session::{LoginId, SessionDigest};
-use session_cache::{Sessions, Trust};
+use session_cache::{SessionCertainty, Sessions};
 use sharded_map::Shards;
 use unwritten_rules::Owed;
 
@@ -73,16 +73,16 @@ pub struct Unavailable;
 
 /// The place of the state.
 #[derive(Debug)]
-pub enum Settings {
+pub enum StateSettings {
     /// In a file in this directory, with these limits.
     Embedded(PathBuf, Most),
     /// In Redis, which several replicas share, with these limits while it is unreachable.
-    Redis(Box<redis::Settings>, Outage),
+    Redis(Box<redis::RedisSettings>, Outage),
     /// In memory only, for tests and measurements: it ends with the process.
     Memory,
 }
 
-impl Settings {
+impl StateSettings {
     /// The directory of the file that only one process can have.
     pub fn directory(&self) -> Option<&Path> {
         match self {
@@ -118,8 +118,8 @@ pub struct State {
     families: Shards<SessionDigest, Family>,
     answered: Answered,
     /// The sessions of each customer in order; empty with a shared store, which keeps its own.
-    session_registry: Registry,
-    family_registry: Registry,
+    session_registry: CustomerLogins,
+    family_registry: CustomerLogins,
     attempts: Arc<Attempts>,
     quotas: Quotas,
     used: UsedIds,
@@ -159,7 +159,7 @@ impl State {
     ///
     /// # Errors
     /// The reason that it cannot.
-    pub fn examine(settings: &Settings) -> Result<(), OpenFault> {
+    pub fn examine(settings: &StateSettings) -> Result<(), OpenFault> {
         settings.directory().map_or(Ok(()), embedded::examine)
     }
 
@@ -167,10 +167,10 @@ impl State {
     ///
     /// # Errors
     /// The reason that it failed.
-    pub async fn try_connect(settings: &Settings) -> Result<(), String> {
+    pub async fn try_connect(settings: &StateSettings) -> Result<(), String> {
         match settings {
-            Settings::Redis(settings, _) => redis::try_connect(settings).await,
-            Settings::Embedded(..) | Settings::Memory => Ok(()),
+            StateSettings::Redis(settings, _) => redis::try_connect(settings).await,
+            StateSettings::Embedded(..) | StateSettings::Memory => Ok(()),
         }
     }
 
@@ -178,11 +178,16 @@ impl State {
     ///
     /// # Errors
     /// The reason that the store cannot be used.
-    pub fn open(settings: Settings, metrics: Arc<StateMetrics>, control: &Handle, now: u64) -> Result<Self, OpenFault> {
+    pub fn open(
+        settings: StateSettings,
+        metrics: Arc<StateMetrics>,
+        control: &Handle,
+        now: u64,
+    ) -> Result<Self, OpenFault> {
         let mut state = Self { metrics, ..Self::in_memory() };
         match settings {
-            Settings::Memory => {}
-            Settings::Embedded(directory, most) => {
+            StateSettings::Memory => {}
+            StateSettings::Embedded(directory, most) => {
                 state.max_sessions = most.sessions;
                 state.used = UsedIds::of(most.replay_ids);
                 let (mut sessions, mut families) = (Vec::new(), Vec::new());
@@ -194,20 +199,20 @@ impl State {
                         return Ok(Fate::Dead);
                     }
                     match kept {
-                        Kept::Session(digest, session) => {
+                        StoredRecord::Session(digest, session) => {
                             sessions.push((session.customer.clone(), session.issued_at, session.login, digest));
-                            state.sessions.insert(digest, session, Trust::Complete, 0);
+                            state.sessions.insert(digest, session, SessionCertainty::Complete, 0);
                         }
-                        Kept::Rule(rule) => state.revocations.restore(rule),
-                        Kept::Family(digest, family) => {
+                        StoredRecord::Rule(rule) => state.revocations.restore(rule),
+                        StoredRecord::Family(digest, family) => {
                             families.push((family.customer.clone(), family.issued_at, LoginId::of(&digest), digest));
                             state.families.insert(digest, family);
                         }
-                        Kept::Failures(key, failures) => state.attempts.set(key, failures),
-                        Kept::Right(key, until) => state.attempts.set_right(key, until),
-                        Kept::Count(key, period, count) => state.quotas.set(&key, period, count),
-                        Kept::Used(id, until) => state.used.set(id, until),
-                        Kept::Highest(_) => {}
+                        StoredRecord::Failures(key, failures) => state.attempts.set(key, failures),
+                        StoredRecord::Right(key, until) => state.attempts.set_right(key, until),
+                        StoredRecord::Count(key, period, count) => state.quotas.set(&key, period, count),
+                        StoredRecord::Used(id, until) => state.used.set(id, until),
+                        StoredRecord::Highest(_) => {}
                     }
                     Ok(Fate::Live)
                 })?;
@@ -215,7 +220,7 @@ impl State {
                 state.family_registry.fill(families);
                 state.store = Store::Embedded(embedded);
             }
-            Settings::Redis(settings, outage) => {
+            StateSettings::Redis(settings, outage) => {
                 state.revocations = Arc::new(Revocations::shared());
                 let redis = Redis::start(
                     *settings,
@@ -236,8 +241,8 @@ impl State {
             revocations: Arc::default(),
             families: Shards::in_order(),
             answered: Answered::default(),
-            session_registry: Registry::default(),
-            family_registry: Registry::default(),
+            session_registry: CustomerLogins::default(),
+            family_registry: CustomerLogins::default(),
             attempts: Arc::default(),
             quotas: Quotas::default(),
             used: UsedIds::default(),
@@ -250,8 +255,8 @@ impl State {
     }
 
     /// Applies the settings that can change while the process runs: the credentials of the shared store.
-    pub fn renew(&self, settings: &Settings) {
-        if let (Store::Redis(store, _), Settings::Redis(settings, _)) = (&self.store, settings) {
+    pub fn renew(&self, settings: &StateSettings) {
+        if let (Store::Redis(store, _), StateSettings::Redis(settings, _)) = (&self.store, settings) {
             store.renew(settings.access.load_full());
         }
     }

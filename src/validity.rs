@@ -8,7 +8,7 @@ use time::{Date, Month, OffsetDateTime, Time};
 
 /// A value and its validity, in seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Dated<'a> {
+pub struct Validity<'a> {
     /// The value.
     pub value: &'a str,
     /// First second of use. It is accepted before: other replicas may be ahead.
@@ -17,7 +17,7 @@ pub struct Dated<'a> {
     pub until: u64,
 }
 
-impl<'a> Dated<'a> {
+impl<'a> Validity<'a> {
     /// Parses a value with its times.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl<'a> Dated<'a> {
         Ok(dated)
     }
 
-    /// The value with its times, as [`Dated::parse`] reads it.
+    /// The value with its times, as [`Validity::parse`] reads it.
     pub fn text(&self) -> String {
         let mut text = self.value.to_owned();
         if self.from > 0 {
@@ -132,10 +132,10 @@ mod tests {
     #[test]
     fn a_value_is_read_with_its_times_and_written_again() {
         let text = "abc from 2026-11-24T10:00:00Z until 2026-12-01T00:00:00Z";
-        let dated = Dated::parse(text).unwrap();
-        assert_eq!(dated, Dated { value: "abc", from: 1_795_514_400, until: 1_796_083_200 });
+        let dated = Validity::parse(text).unwrap();
+        assert_eq!(dated, Validity { value: "abc", from: 1_795_514_400, until: 1_796_083_200 });
         assert_eq!(dated.text(), text);
-        assert_eq!(Dated::parse("abc").unwrap().text(), "abc");
+        assert_eq!(Validity::parse("abc").unwrap().text(), "abc");
         for wrong in [
             "abc until",
             "abc until tomorrow",
@@ -146,7 +146,7 @@ mod tests {
             "abc from 2026-12-01T00:00:00Z until 2026-12-01T00:00:00Z",
             "abc def",
         ] {
-            let fault = Dated::parse(wrong).unwrap_err();
+            let fault = Validity::parse(wrong).unwrap_err();
             assert!(!fault.contains("abc"), "{wrong}: {fault}");
         }
     }

@@ -8,7 +8,7 @@ use crate::customer::Identifier;
 /// gateway.yaml, a token whose signature is right, a session cookie of ours. It may be refused all the same, as one
 /// that has expired.
 #[derive(Debug, Clone, Default)]
-pub struct Known {
+pub struct Attribution {
     /// The client of the access token.
     pub client: Option<Arc<str>>,
     /// The id of the API key.
@@ -19,7 +19,7 @@ pub struct Known {
     pub lacks: Option<Box<str>>,
 }
 
-impl Known {
+impl Attribution {
     /// Adds what another one knows, and keeps the rest.
     pub fn add(&mut self, more: Self) {
         let Self { client, api_key, customer, lacks } = more;
@@ -39,18 +39,18 @@ fn take<T>(place: &mut Option<T>, value: Option<T>) {
 /// Outcome of a check. It can be had only together with the attribution: no way out of a check skips that.
 #[must_use]
 #[derive(Debug)]
-pub struct Checked<T> {
-    known: Known,
+pub struct Attributed<T> {
+    known: Attribution,
     outcome: T,
 }
 
-impl<T> Checked<T> {
-    pub(super) fn new(known: Known, outcome: T) -> Self {
+impl<T> Attributed<T> {
+    pub(super) fn new(known: Attribution, outcome: T) -> Self {
         Self { known, outcome }
     }
 
     /// The outcome.
-    pub fn noted_in(self, place: &mut Known) -> T {
+    pub fn noted_in(self, place: &mut Attribution) -> T {
         place.add(self.known);
         self.outcome
     }

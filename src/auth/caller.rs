@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::attribution::Known;
-use super::context::Surroundings;
+use super::attribution::Attribution;
+use super::context::AuthContext;
 use crate::customer::Identifier;
 
 /// The proved caller. A request reaches a backend only together with one of these.
@@ -33,10 +33,15 @@ impl Caller {
     }
 
     /// The attribution: owners of credentials that were accepted, and of those that are authentic at least.
-    pub(super) fn known(&self, around: &mut Surroundings<'_>) -> Known {
+    pub(super) fn known(&self, around: &mut AuthContext<'_>) -> Attribution {
         let mut known = std::mem::take(&mut around.known);
         let Self { client, api_key, customer, .. } = self;
-        known.add(Known { client: client.clone(), api_key: api_key.clone(), customer: customer.clone(), lacks: None });
+        known.add(Attribution {
+            client: client.clone(),
+            api_key: api_key.clone(),
+            customer: customer.clone(),
+            lacks: None,
+        });
         known
     }
 }

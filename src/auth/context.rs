@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::attribution::Known;
+use super::attribution::Attribution;
 use super::dpop;
 use super::jwt::remote_jwks::PublishedKeys;
 use super::tls::certificate::Certificate;
@@ -13,7 +13,7 @@ use crate::state::State;
 use crate::state::session::{Session, SessionDigest};
 
 /// Context of a check, from the worker.
-pub struct Surroundings<'a> {
+pub struct AuthContext<'a> {
     /// The time, in seconds since 1970.
     pub now: u64,
     /// The caller's address.
@@ -27,16 +27,16 @@ pub struct Surroundings<'a> {
     /// Logins and revocations.
     pub state: &'a State,
     /// A lookup that must end before the check can be decided.
-    pub ask: Option<Ask>,
+    pub ask: Option<PendingLookup>,
     /// Results of earlier lookups.
-    pub learned: Learned,
+    pub learned: LookupResult,
     /// Owners of credentials that are authentic, and yet refused.
-    pub known: Known,
+    pub known: Attribution,
 }
 
 /// Lookup of a fact that the worker does not have.
 #[derive(Debug)]
-pub enum Ask {
+pub enum PendingLookup {
     /// A session, from the store.
     Store(SessionDigest),
     /// The keys of an issuer.
@@ -45,7 +45,7 @@ pub enum Ask {
 
 /// Results of lookups for a request.
 #[derive(Debug, Clone, Default)]
-pub struct Learned {
+pub struct LookupResult {
     /// A session, from the store.
     pub session: Option<(SessionDigest, Option<Session>)>,
     /// The keys of an issuer have been asked for, with any result.

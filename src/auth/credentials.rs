@@ -12,9 +12,9 @@ use crate::json_body::Document;
 use crate::refusal::{Refusal, TokenFault};
 
 /// The customer's credentials of a request, for its route.
-pub(super) struct Presented<'a> {
+pub(super) struct PresentedCustomer<'a> {
     /// Its token, or what is wrong with how it stands there.
-    pub(super) token: Option<Result<Token<'a>, TokenFault>>,
+    pub(super) token: Option<Result<PresentedToken<'a>, TokenFault>>,
     /// Its session cookie.
     pub(super) session: Option<&'a str>,
     /// Nothing but cookies.
@@ -23,19 +23,19 @@ pub(super) struct Presented<'a> {
     pub(super) with_proof: bool,
 }
 
-impl Default for Presented<'_> {
+impl Default for PresentedCustomer<'_> {
     fn default() -> Self {
         Self { token: None, session: None, by_cookie: true, with_proof: false }
     }
 }
 
 /// A token as it was sent; nothing of it has been read.
-pub(super) enum Token<'a> {
+pub(super) enum PresentedToken<'a> {
     Borrowed(&'a [u8]),
     Owned(String),
 }
 
-impl Token<'_> {
+impl PresentedToken<'_> {
     pub(super) fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Borrowed(token) => token,
@@ -56,25 +56,26 @@ pub(super) struct CredentialPlaces<'r, 'a> {
 
 impl<'a> CredentialPlaces<'_, 'a> {
     /// The token in a header or in the body, or what is wrong with how it stands there.
-    fn token_at(&self, place: &CustomerTokenSource) -> Result<Option<Result<Token<'a>, TokenFault>>, Refusal> {
-        let after = |value, scheme| after_scheme(value, scheme).map(Token::Borrowed);
+    fn token_at(&self, place: &CustomerTokenSource) -> Result<Option<Result<PresentedToken<'a>, TokenFault>>, Refusal> {
+        let after = |value, scheme| after_scheme(value, scheme).map(PresentedToken::Borrowed);
         Ok(match (place, self.body) {
             (CustomerTokenSource::Header(name, scheme), _) => {
                 single(self.headers, name)?.map(|value| after(value, scheme.as_deref()))
             }
             (CustomerTokenSource::Bearer, _) => single(self.headers, &AUTHORIZATION)?.map(|value| {
-                with_proof(value).map_or_else(|| after(value, Some("Bearer")), |token| Ok(Token::Borrowed(token)))
+                with_proof(value)
+                    .map_or_else(|| after(value, Some("Bearer")), |token| Ok(PresentedToken::Borrowed(token)))
             }),
             (CustomerTokenSource::Body(pointer), Some(body)) => {
                 let document = Document::parse(body, pointer).map_err(|_| Refusal::Json)?;
-                document.value().map(|token| Ok(Token::Owned(token.into_owned())))
+                document.value().map(|token| Ok(PresentedToken::Owned(token.into_owned())))
             }
             (CustomerTokenSource::Body(_) | CustomerTokenSource::Cookie(_) | CustomerTokenSource::Session, _) => None,
         })
     }
 }
 
-impl<'a> Presented<'a> {
+impl<'a> PresentedCustomer<'a> {
     /// Reads the credentials for a route.
     ///
     /// # Errors
@@ -86,7 +87,7 @@ impl<'a> Presented<'a> {
             let token = match place {
                 CustomerTokenSource::Header(name, scheme) => single(headers, name)?
                     .and_then(|value| in_header(sources, name, scheme.as_deref(), value))
-                    .map(|token| token.map(Token::Borrowed)),
+                    .map(|token| token.map(PresentedToken::Borrowed)),
                 CustomerTokenSource::Session => {
                     if let Some(name) = session_cookie {
                         presented.session = single_cookie(headers, name)?.map(text_of);
@@ -94,7 +95,7 @@ impl<'a> Presented<'a> {
                     None
                 }
                 CustomerTokenSource::Cookie(name) => {
-                    single_cookie(headers, name)?.map(|value| Ok(Token::Borrowed(value)))
+                    single_cookie(headers, name)?.map(|value| Ok(PresentedToken::Borrowed(value)))
                 }
                 place => {
                     let bound = || headers.get(AUTHORIZATION).and_then(with_proof).is_some();
@@ -127,7 +128,7 @@ impl<'a> Presented<'a> {
 
 /// All of the customer's credentials in a request, in any place that some route reads: for a logout.
 #[derive(Debug, Default)]
-pub struct Shown<'a> {
+pub struct PresentedCredentials<'a> {
     /// Tokens, each once.
     pub tokens: Vec<String>,
     /// Values of session cookies. One that is not UTF-8 is empty.
@@ -140,7 +141,7 @@ pub struct Shown<'a> {
     pub by_header: bool,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> PresentedCredentials<'a> {
     /// Reads the credentials to be ended.
     ///
     /// # Errors

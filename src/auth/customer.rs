@@ -1,13 +1,13 @@
 //! The customer of a request: a token or a session cookie in, an identifier or a refusal out.
 
 use super::Authenticator;
-use super::context::{Ask, Surroundings};
-use super::credentials::{Presented, readable};
+use super::context::{AuthContext, PendingLookup};
+use super::credentials::{PresentedCustomer, readable};
 use super::introspection::{Inspected, Inspection};
-use super::jwt::Kind;
+use super::jwt::TokenKind;
 use super::token_binding::is_held_by_customer;
 use super::token_cache::CachedVerdict;
-use super::verdict::{Identity, Verdict};
+use super::verdict::{Identity, VerifiedToken};
 use crate::customer::Identifier;
 use crate::refusal::{Refusal, SessionFault, TokenFault};
 use crate::state::session::Found;
@@ -16,9 +16,9 @@ impl Authenticator {
     /// The customer of a request by its token, its session cookie, or both.
     pub(super) fn customer(
         &self,
-        presented: &Presented<'_>,
+        presented: &PresentedCustomer<'_>,
         apart: Option<&str>,
-        around: &mut Surroundings<'_>,
+        around: &mut AuthContext<'_>,
     ) -> Result<Identifier, Refusal> {
         let by_token = match &presented.token {
             Some(Ok(token)) => {
@@ -54,10 +54,10 @@ impl Authenticator {
     }
 
     /// A customer's token that is good, whomever of us it is for and whoever has it.
-    fn customer_token(&self, token: &[u8], around: &mut Surroundings<'_>) -> Result<Identity, TokenFault> {
+    fn customer_token(&self, token: &[u8], around: &mut AuthContext<'_>) -> Result<Identity, TokenFault> {
         let revocations = around.state.revocations();
-        let known = around.verified.find(Kind::Customer, token, around.now, revocations);
-        if let Some(Verdict::Customer(identity)) = known {
+        let known = around.verified.find(TokenKind::Customer, token, around.now, revocations);
+        if let Some(VerifiedToken::Customer(identity)) = known {
             return Ok(identity.clone());
         }
         let token = readable(token)?;
@@ -66,12 +66,12 @@ impl Authenticator {
         let accounts = Some(&self.accounts);
         let inspection = Inspection { now: around.now, revocations, accounts, known: &mut around.known };
         let Inspected { verdict, marks, claims, .. } = self.customer_token_of(token, inspection, ask)?;
-        let Verdict::Customer(identity) = verdict.clone() else { return Err(TokenFault::Type) };
-        around.verified.keep(Kind::Customer, token, CachedVerdict::new(claims.ends, verdict, marks, generation));
+        let VerifiedToken::Customer(identity) = verdict.clone() else { return Err(TokenFault::Type) };
+        around.verified.keep(TokenKind::Customer, token, CachedVerdict::new(claims.ends, verdict, marks, generation));
         Ok(identity)
     }
 
-    fn session(&self, value: &str, around: &mut Surroundings<'_>) -> Result<Identifier, SessionFault> {
+    fn session(&self, value: &str, around: &mut AuthContext<'_>) -> Result<Identifier, SessionFault> {
         let cookie = self.cookie.as_ref().ok_or(SessionFault::Forged)?;
         let digest = cookie.keys.open(value, around.now)?;
         let found = match &around.learned.session {
@@ -98,7 +98,7 @@ impl Authenticator {
             Found::NoAccount => Err(SessionFault::Account),
             Found::Unknown => Err(SessionFault::Unknown),
             Found::Ask => {
-                around.ask = Some(Ask::Store(digest));
+                around.ask = Some(PendingLookup::Store(digest));
                 Err(SessionFault::Unknown)
             }
         }

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::{Map, Value, json};
 
 use super::jwt::algorithm::Algorithm;
-use super::jwt::jwk_set::KeySet;
+use super::jwt::jwk_set::JwkSet;
 use super::jwt::jws::{Jws, Members};
 use super::tls::certificate::Thumbprint;
 use crate::refusal::{DpopFault, TokenFault};
@@ -57,7 +57,7 @@ impl Proof {
         }
         let key = public_members(&key).ok_or(DpopFault::Malformed)?;
         let set = json!({ "keys": [key] }).to_string();
-        let (keys, _) = KeySet::from_jwks(set.as_bytes(), &ALGORITHMS).map_err(|_| DpopFault::Malformed)?;
+        let (keys, _) = JwkSet::from_jwks(set.as_bytes(), &ALGORITHMS).map_err(|_| DpopFault::Malformed)?;
         keys.verify_signature(&jws, 0).map_err(|_| DpopFault::Signature)?;
         let key = thumbprint(&key);
         let claims = Members::parse(jws.payload()).ok_or(DpopFault::Malformed)?;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::Authenticator;
-use super::attribution::Known;
-use super::context::Ask;
+use super::attribution::Attribution;
+use super::context::PendingLookup;
 use super::credentials::readable;
 use super::jwt::{self, Compact, Verifier};
-use super::verdict::{Access, Identity, Marks, Verdict};
+use super::verdict::{Access, Identity, Marks, VerifiedToken};
 use crate::customer::Identifier;
 use crate::refusal::TokenFault;
 use crate::state::State;
@@ -32,14 +32,14 @@ pub(super) struct Inspection<'i> {
     /// The accounts in force; `None`: whichever are.
     pub(super) accounts: Option<&'i AccountStamps>,
     /// Receives the owner of an authentic token, good or not.
-    pub(super) known: &'i mut Known,
+    pub(super) known: &'i mut Attribution,
 }
 
 /// A token that is good.
 #[derive(Debug)]
 pub struct Inspected {
     /// The client or the customer of the token.
-    pub verdict: Verdict,
+    pub verdict: VerifiedToken,
     /// Marks by which it can be revoked.
     pub marks: Marks,
     /// Its claims.
@@ -81,12 +81,12 @@ impl Authenticator {
         let token = readable(token.as_bytes())?;
         let compact = Compact::parse(token)?;
         if self.access.as_ref().is_some_and(|verifier| compact.issuer() == Some(verifier.issuer())) {
-            match self.access_token_of(token, now, state.revocations(), &mut Known::default()) {
+            match self.access_token_of(token, now, state.revocations(), &mut Attribution::default()) {
                 Err(TokenFault::Type) => {}
                 decided => return decided,
             }
         }
-        self.inspect_customer(token, now, state, purpose, &mut Known::default()).await
+        self.inspect_customer(token, now, state, purpose, &mut Attribution::default()).await
     }
 
     /// The same of a customer's token. Whose it is, is noted in `known` where it is authentic, good or not.
@@ -99,7 +99,7 @@ impl Authenticator {
         now: u64,
         state: &State,
         purpose: Purpose,
-        known: &mut Known,
+        known: &mut Attribution,
     ) -> Result<Inspected, TokenFault> {
         let token = readable(token.as_bytes())?;
         let accounts = (purpose != Purpose::End).then_some(&self.accounts);
@@ -107,7 +107,7 @@ impl Authenticator {
         let mut ask = None;
         let first = Inspection { now, revocations, accounts, known: &mut *known };
         let decided = self.customer_token_of(token, first, Some(&mut ask));
-        let Some(Ask::Issuer(keys)) = ask else { return decided };
+        let Some(PendingLookup::Issuer(keys)) = ask else { return decided };
         keys.ask().await;
         self.customer_token_of(token, Inspection { now, revocations, accounts, known }, None)
     }
@@ -118,7 +118,7 @@ impl Authenticator {
         token: &str,
         now: u64,
         revocations: &Revocations,
-        known: &mut Known,
+        known: &mut Attribution,
     ) -> Result<Inspected, TokenFault> {
         let verifier = self.access.as_ref().ok_or(TokenFault::Issuer)?;
         let compact = Compact::parse(token)?;
@@ -136,7 +136,7 @@ impl Authenticator {
         }
         let granted = claims.scope.as_deref().unwrap_or_default();
         let scopes = granted.split(' ').filter(|scope| client.scopes.iter().any(|known| known == scope));
-        let verdict = Verdict::Access(Access {
+        let verdict = VerifiedToken::Access(Access {
             // A name of this worker's own: workers that count references to the same one wait for each other.
             client: Arc::from(&*client.id),
             audience: claims.audience.as_str().into(),
@@ -157,7 +157,7 @@ impl Authenticator {
         &self,
         token: &str,
         inspection: Inspection<'_>,
-        ask: Option<&mut Option<Ask>>,
+        ask: Option<&mut Option<PendingLookup>>,
     ) -> Result<Inspected, TokenFault> {
         let Inspection { now, revocations, accounts, known } = inspection;
         let compact = Compact::parse(token)?;
@@ -185,7 +185,7 @@ impl Authenticator {
         let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token)
             .also_known_as(self.previous_of(&customer, now))
             .counted_for(apart.as_deref().unwrap_or(&self.audience));
-        let verdict = Verdict::Customer(Identity { customer, apart, binding: claims.binding });
+        let verdict = VerifiedToken::Customer(Identity { customer, apart, binding: claims.binding });
         revocations.note(marks.issued, now);
         if marks.are_revoked(&verdict, revocations) {
             known.customer = verdict.customer().cloned();
@@ -223,7 +223,7 @@ fn of_other_issuer(
     trusted: &Verifier,
     token: &Compact<'_>,
     now: u64,
-    ask: Option<&mut Option<Ask>>,
+    ask: Option<&mut Option<PendingLookup>>,
     mut note: impl FnMut(&Verifier, &Compact<'_>),
 ) -> Result<jwt::Claims, TokenFault> {
     trusted.verify_for(token, now, |token| note(trusted, token)).map_err(|fault| {
@@ -231,7 +231,7 @@ fn of_other_issuer(
         if let Some(ask) = ask
             && published.may_learn(fault)
         {
-            *ask = Some(Ask::Issuer(Arc::clone(published)));
+            *ask = Some(PendingLookup::Issuer(Arc::clone(published)));
         }
         published.judged(fault)
     })

@@ -25,7 +25,7 @@ use crate::state::account_stamp::AccountStamp;
 use crate::state::session::SessionDigest;
 use claims::{ClaimPath, ClaimRule};
 use confirmation::Binding;
-use jwk_set::KeySet;
+use jwk_set::JwkSet;
 use jws::{Jws, Members, plain_type};
 use remote_jwks::PublishedKeys;
 
@@ -78,7 +78,7 @@ pub fn family_claim(family: &SessionDigest) -> String {
 
 /// Purpose of a token. One kind is never taken for the other (RFC 8725 section 3.12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum TokenKind {
     /// A customer's login.
     Customer,
     /// A client's access token (RFC 9068).
@@ -89,13 +89,13 @@ pub enum Kind {
 #[derive(Debug, Clone)]
 pub enum Keys {
     /// Read with the configuration.
-    Fixed(KeySet),
+    Fixed(JwkSet),
     /// Fetched from the issuer, again and again.
     Published(Arc<PublishedKeys>),
 }
 
-impl From<KeySet> for Keys {
-    fn from(keys: KeySet) -> Self {
+impl From<JwkSet> for Keys {
+    fn from(keys: JwkSet) -> Self {
         Self::Fixed(keys)
     }
 }
@@ -179,11 +179,11 @@ impl Verifier {
     }
 
     /// For tokens that this gateway signed: `typ` must be there, and `sub` is the subject. `skew` is in seconds.
-    pub fn own(kind: Kind, issuer: String, audiences: Vec<String>, keys: KeySet, skew: u64) -> Self {
+    pub fn own(kind: TokenKind, issuer: String, audiences: Vec<String>, keys: JwkSet, skew: u64) -> Self {
         Self {
             types: match kind {
-                Kind::Customer => vec![Some("jwt".to_owned())],
-                Kind::Access => vec![Some("at+jwt".to_owned())],
+                TokenKind::Customer => vec![Some("jwt".to_owned())],
+                TokenKind::Access => vec![Some("at+jwt".to_owned())],
             },
             longest_subject: customer::LONGEST_IDENTIFIER,
             reads_client: true,
@@ -246,7 +246,7 @@ impl Verifier {
 
     /// The same with other keys.
     #[cfg(test)]
-    pub(in crate::auth) fn with_keys(&self, keys: KeySet) -> Self {
+    pub(in crate::auth) fn with_keys(&self, keys: JwkSet) -> Self {
         Self { keys: keys.into(), ..self.clone() }
     }
 

@@ -9,7 +9,7 @@ use crate::json_body::Pointer;
 
 /// Requirements of a route on its callers.
 #[derive(Debug, Default)]
-pub struct Demand {
+pub struct Requirements {
     /// The route's number, which API keys name.
     pub route: u32,
     /// Requires an access token.
@@ -23,7 +23,7 @@ pub struct Demand {
     /// The audience that the access token must have.
     pub audience: String,
     /// Requirement of a DPoP proof.
-    pub proof: DpopDemand,
+    pub proof: DpopRequirement,
     /// Whom the customer's token must be for, where that is an audience set apart; else it must be for none of those.
     pub apart: Option<Arc<str>>,
     /// Scopes that the access token must have.
@@ -34,7 +34,7 @@ pub struct Demand {
 
 /// Requirement of a DPoP proof (RFC 9449).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DpopDemand {
+pub enum DpopRequirement {
     /// Not supported: tokens that are bound to a DPoP key are refused.
     #[default]
     None,

@@ -7,10 +7,10 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::attribution::Known;
+use super::attribution::Attribution;
 use super::jwt::algorithm::Algorithm;
 use super::jwt::claims::ClaimPath;
-use super::jwt::jwk_set::KeySet;
+use super::jwt::jwk_set::JwkSet;
 use super::jwt::signing_keys::{NewKey, SigningKeys};
 use super::token_cache::VerifiedTokens;
 use super::*;
@@ -29,7 +29,7 @@ const SKEW: u64 = 5;
 /// Everything that the sequences are made of.
 struct World {
     policies: Vec<Authenticator>,
-    demands: Vec<Demand>,
+    demands: Vec<Requirements>,
     tokens: Vec<String>,
 }
 
@@ -64,7 +64,7 @@ fn world() -> World {
     let (signs_old, signs_new, they_sign) = (keys(&[&old]), keys(&[&new]), keys(&[&theirs]));
     let text = IdentifierKey::generate();
     let ours = || Deriver::new(IdentifierKey::parse(&Secret::new(text.as_bytes())).unwrap(), Mode::Traceable);
-    let policy = |keys: KeySet, audience: &str, clients: &[(&str, &[&str])], trusts: bool, deriver: Deriver| {
+    let policy = |keys: JwkSet, audience: &str, clients: &[(&str, &[&str])], trusts: bool, deriver: Deriver| {
         let audience = vec![audience.to_owned(), "reports".to_owned()];
         let client = |(id, scopes): &(&str, &[&str])| {
             let id: Arc<str> = Arc::from(*id);
@@ -87,11 +87,11 @@ fn world() -> World {
                 },
             )
         };
-        let (their_keys, _) = KeySet::from_jwks(they_sign.jwks(NOW).as_bytes(), &[Algorithm::EdDsa]).unwrap();
+        let (their_keys, _) = JwkSet::from_jwks(they_sign.jwks(NOW).as_bytes(), &[Algorithm::EdDsa]).unwrap();
         let trusted = Verifier::trusted(THEM.to_owned(), audience.clone(), their_keys, SKEW, ClaimPath::parse("sub"));
         Authenticator {
-            access: Some(Verifier::own(Kind::Access, US.to_owned(), audience.clone(), keys.clone(), SKEW)),
-            own: Some(Verifier::own(Kind::Customer, US.to_owned(), audience.clone(), keys, SKEW)),
+            access: Some(Verifier::own(TokenKind::Access, US.to_owned(), audience.clone(), keys.clone(), SKEW)),
+            own: Some(Verifier::own(TokenKind::Customer, US.to_owned(), audience.clone(), keys, SKEW)),
             trusted: trusts.then(|| (THEM.to_owned(), trusted)).into_iter().collect(),
             clients: clients.iter().map(client).collect(),
             deriver: Some(deriver),
@@ -144,18 +144,22 @@ fn world() -> World {
             policy(both, AUDIENCE, wide, true, deriver()),
         ],
         demands: vec![
-            Demand {
+            Requirements {
                 client: true,
                 audience: usual(),
                 customer: true,
                 customer_token_sources: from_header(),
-                ..Demand::default()
+                ..Requirements::default()
             },
-            Demand { client: true, audience: usual(), scopes: vec!["pay".to_owned()], ..Demand::default() },
-            Demand { client: true, audience: usual(), ..Demand::default() },
-            Demand { client: true, audience: "reports".to_owned(), ..Demand::default() },
-            Demand { customer: true, customer_token_sources: from_header(), ..Demand::default() },
-            Demand { customer: true, customer_token_sources: vec![CustomerTokenSource::Bearer], ..Demand::default() },
+            Requirements { client: true, audience: usual(), scopes: vec!["pay".to_owned()], ..Requirements::default() },
+            Requirements { client: true, audience: usual(), ..Requirements::default() },
+            Requirements { client: true, audience: "reports".to_owned(), ..Requirements::default() },
+            Requirements { customer: true, customer_token_sources: from_header(), ..Requirements::default() },
+            Requirements {
+                customer: true,
+                customer_token_sources: vec![CustomerTokenSource::Bearer],
+                ..Requirements::default()
+            },
         ],
         tokens,
     }
@@ -195,7 +199,7 @@ fn admit(auth: &Authenticator, step: &Step, now: u64, verified: &mut VerifiedTok
         headers.insert(CUSTOMER_AUTH, value("JWT", token));
     }
     let state = State::in_memory();
-    let mut around = Surroundings {
+    let mut around = AuthContext {
         now,
         address: std::net::Ipv4Addr::LOCALHOST.into(),
         certificate: None,
@@ -203,11 +207,11 @@ fn admit(auth: &Authenticator, step: &Step, now: u64, verified: &mut VerifiedTok
         verified,
         state: &state,
         ask: None,
-        learned: Learned::default(),
-        known: Known::default(),
+        learned: LookupResult::default(),
+        known: Attribution::default(),
     };
     let admitted = auth.admit(&WORLD.demands[step.demand], &headers, None, &mut around);
-    let caller = admitted.noted_in(&mut Known::default())?;
+    let caller = admitted.noted_in(&mut Attribution::default())?;
     Ok((caller.client, caller.customer))
 }
 

@@ -2,10 +2,10 @@
 
 use http::HeaderValue;
 
-use super::context::Surroundings;
+use super::context::AuthContext;
 use super::credentials::with_proof;
 use super::jwt::confirmation::Binding;
-use super::requirements::{Demand, DpopDemand};
+use super::requirements::{DpopRequirement, Requirements};
 use super::verdict::Access;
 use crate::refusal::{DpopFault, Refusal, TokenFault};
 
@@ -13,14 +13,14 @@ use crate::refusal::{DpopFault, Refusal, TokenFault};
 pub(super) fn is_held(
     access: &Access,
     authorization: Option<&HeaderValue>,
-    demand: &Demand,
-    around: &Surroundings<'_>,
+    demand: &Requirements,
+    around: &AuthContext<'_>,
 ) -> Result<(), Refusal> {
     let refused = |fault| Err(Refusal::Dpop(fault));
     let with_proof = authorization.and_then(with_proof);
     match (access.binding, with_proof) {
-        (None, None) if demand.proof != DpopDemand::Required => Ok(()),
-        (Some(Binding::Certificate(thumbprint)), None) if demand.proof != DpopDemand::Required => {
+        (None, None) if demand.proof != DpopRequirement::Required => Ok(()),
+        (Some(Binding::Certificate(thumbprint)), None) if demand.proof != DpopRequirement::Required => {
             let has_it = around.certificate.is_some_and(|certificate| certificate.thumbprint == thumbprint);
             if has_it { Ok(()) } else { Err(Refusal::TokenCertificate) }
         }
@@ -42,7 +42,7 @@ pub(super) fn is_held(
 pub(super) fn is_held_by_customer(
     binding: Option<Binding>,
     token: &[u8],
-    around: &Surroundings<'_>,
+    around: &AuthContext<'_>,
 ) -> Result<(), TokenFault> {
     let is_held = match binding {
         None => false,

@@ -5,8 +5,8 @@
 
 use std::cell::Cell;
 
-use super::jwt::Kind;
-use super::verdict::{Marks, Verdict};
+use super::jwt::TokenKind;
+use super::verdict::{Marks, VerifiedToken};
 use crate::state::revocation::Revocations;
 use quick_cache::Equivalent;
 use quick_cache::unsync::Cache;
@@ -22,13 +22,13 @@ pub struct VerifiedTokens(Cache<Key, CachedVerdict>);
 
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
-    kind: Kind,
+    kind: TokenKind,
     token: Box<[u8]>,
 }
 
 #[derive(Hash)]
 struct Borrowed<'a> {
-    kind: Kind,
+    kind: TokenKind,
     token: &'a [u8],
 }
 
@@ -37,7 +37,7 @@ struct Borrowed<'a> {
 pub(super) struct CachedVerdict {
     /// The first second in which the token is no longer good, clock skew included.
     ends: u64,
-    verdict: Verdict,
+    verdict: VerifiedToken,
     marks: Marks,
     /// The generation of the revocations that it was last held against.
     generation: Cell<u64>,
@@ -45,7 +45,7 @@ pub(super) struct CachedVerdict {
 
 impl CachedVerdict {
     /// Good until the second `ends`. `generation` is that of the revocations before the token was held against them.
-    pub(super) fn new(ends: u64, verdict: Verdict, marks: Marks, generation: u64) -> Self {
+    pub(super) fn new(ends: u64, verdict: VerifiedToken, marks: Marks, generation: u64) -> Self {
         Self { ends, verdict, marks, generation: Cell::new(generation) }
     }
 }
@@ -59,7 +59,7 @@ impl Equivalent<Key> for Borrowed<'_> {
 impl VerifiedTokens {
     /// The verdict on this token as this kind of token, where there is one that still holds. The token may be anything:
     /// what was not verified byte for byte is not found.
-    pub fn find(&self, kind: Kind, token: &[u8], now: u64, revocations: &Revocations) -> Option<&Verdict> {
+    pub fn find(&self, kind: TokenKind, token: &[u8], now: u64, revocations: &Revocations) -> Option<&VerifiedToken> {
         let known = self.0.get(&Borrowed { kind, token }).filter(|known| now < known.ends)?;
         let generation = revocations.generation();
         if known.generation.get() != generation {
@@ -72,7 +72,7 @@ impl VerifiedTokens {
     }
 
     /// Remembers a verdict on this token, unless the token is too long.
-    pub(super) fn keep(&mut self, kind: Kind, token: &str, verdict: CachedVerdict) {
+    pub(super) fn keep(&mut self, kind: TokenKind, token: &str, verdict: CachedVerdict) {
         if token.len() <= MAX_LENGTH {
             self.0.insert(Key { kind, token: token.as_bytes().into() }, verdict);
         }
@@ -100,7 +100,7 @@ mod tests {
 
     fn keep(verified: &mut VerifiedTokens, token: &str, ends: u64) {
         let customer = Identifier::from_store("t1-x");
-        let verdict = Verdict::Customer(Identity { customer, apart: None, binding: None });
+        let verdict = VerifiedToken::Customer(Identity { customer, apart: None, binding: None });
         let marks = Marks {
             id: "id".into(),
             earlier_id: Some("earlier".into()),
@@ -109,7 +109,7 @@ mod tests {
             also: None,
             audience: "api".into(),
         };
-        verified.keep(Kind::Customer, token, CachedVerdict::new(ends, verdict, marks, 0));
+        verified.keep(TokenKind::Customer, token, CachedVerdict::new(ends, verdict, marks, 0));
     }
 
     fn none() -> Revocations {
@@ -123,7 +123,7 @@ mod tests {
         {
             let (mut verified, rules) = (VerifiedTokens::default(), Revocations::default());
             keep(&mut verified, "a.b.c", 1_000);
-            let found = || verified.find(Kind::Customer, b"a.b.c", 1, &rules).is_some();
+            let found = || verified.find(TokenKind::Customer, b"a.b.c", 1, &rules).is_some();
             assert!(found());
             let rule = |name: &str, since| Rule::new(Subject::new(kind, name).unwrap(), since, 1_000);
             rules.apply(rule("another", u64::MAX));
@@ -138,19 +138,19 @@ mod tests {
     fn a_verdict_ends_in_the_second_in_which_a_fresh_check_would_refuse() {
         let mut verified = VerifiedTokens::default();
         keep(&mut verified, "a.b.c", 1_030);
-        assert!(verified.find(Kind::Customer, b"a.b.c", 1_029, &none()).is_some());
-        assert!(verified.find(Kind::Customer, b"a.b.c", 1_030, &none()).is_none());
+        assert!(verified.find(TokenKind::Customer, b"a.b.c", 1_029, &none()).is_some());
+        assert!(verified.find(TokenKind::Customer, b"a.b.c", 1_030, &none()).is_none());
     }
 
     #[test]
     fn a_verdict_is_for_this_token_and_this_kind_only() {
         let mut verified = VerifiedTokens::default();
         keep(&mut verified, "a.b.c", 1_000);
-        assert!(verified.find(Kind::Access, b"a.b.c", 1, &none()).is_none());
-        assert!(verified.find(Kind::Customer, b"a.b.d", 1, &none()).is_none());
-        assert!(verified.find(Kind::Customer, b"a.b.", 1, &none()).is_none());
+        assert!(verified.find(TokenKind::Access, b"a.b.c", 1, &none()).is_none());
+        assert!(verified.find(TokenKind::Customer, b"a.b.d", 1, &none()).is_none());
+        assert!(verified.find(TokenKind::Customer, b"a.b.", 1, &none()).is_none());
         verified.clear();
-        assert!(verified.find(Kind::Customer, b"a.b.c", 1, &none()).is_none());
+        assert!(verified.find(TokenKind::Customer, b"a.b.c", 1, &none()).is_none());
     }
 
     #[test]
@@ -158,7 +158,7 @@ mod tests {
         let mut verified = VerifiedTokens::default();
         let long = "x".repeat(MAX_LENGTH + 1);
         keep(&mut verified, &long, 1_000);
-        assert!(verified.find(Kind::Customer, long.as_bytes(), 1, &none()).is_none());
+        assert!(verified.find(TokenKind::Customer, long.as_bytes(), 1, &none()).is_none());
         for number in 0..2 * CAPACITY {
             keep(&mut verified, &number.to_string(), 1_000);
         }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::{Value, json};
 
 use super::jwt::algorithm::Algorithm;
-use super::jwt::jwk_set::KeySet;
+use super::jwt::jwk_set::JwkSet;
 use super::jwt::jws::Jws;
 use crate::refusal::TokenFault;
 use crate::secret::Secret;
@@ -36,11 +36,11 @@ fn public_half(key: &Value) -> Value {
 }
 
 /// The keys as the gateway would have them: a single secret is configured as such, all else is a key set.
-fn keys_of(set: &str) -> Option<KeySet> {
+fn keys_of(set: &str) -> Option<JwkSet> {
     let parsed: Value = serde_json::from_str(set).unwrap();
     let only = parsed["keys"].as_array().filter(|keys| keys.len() == 1).map(|keys| &keys[0]);
     let Some(secret) = only.filter(|key| key["kty"] == "oct") else {
-        return KeySet::from_jwks(set.as_bytes(), &Algorithm::ALL).ok().map(|(keys, _)| keys);
+        return JwkSet::from_jwks(set.as_bytes(), &Algorithm::ALL).ok().map(|(keys, _)| keys);
     };
     let algorithms: Vec<Algorithm> = [Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512]
         .into_iter()
@@ -48,9 +48,9 @@ fn keys_of(set: &str) -> Option<KeySet> {
         .collect();
     let bytes = BASE64.decode(secret["k"].as_str()?).ok()?;
     // Whoever configures a secret does not choose one that is too short for some of its algorithms.
-    let fitting = |algorithm: &Algorithm| KeySet::from_secret(&Secret::new(bytes.clone()), &[*algorithm]).is_ok();
+    let fitting = |algorithm: &Algorithm| JwkSet::from_secret(&Secret::new(bytes.clone()), &[*algorithm]).is_ok();
     let fitting: Vec<Algorithm> = algorithms.into_iter().filter(fitting).collect();
-    KeySet::from_secret(&Secret::new(bytes), &fitting).ok()
+    JwkSet::from_secret(&Secret::new(bytes), &fitting).ok()
 }
 
 /// The expected fault of a token or its key; `Err(None)` for the key set.
@@ -202,7 +202,7 @@ fn rfc_7520_and_rfc_8037_examples() {
             if key["kty"] == "oct" {
                 continue;
             }
-            let private = KeySet::from_jwks(as_set(key).as_bytes(), &Algorithm::ALL).map(|_| ()).unwrap_err();
+            let private = JwkSet::from_jwks(as_set(key).as_bytes(), &Algorithm::ALL).map(|_| ()).unwrap_err();
             assert!(private.contains("private"), "{private}");
         }
     }
@@ -236,7 +236,7 @@ fn rfc_7520_keys() {
         ("3_6.symmetric_key_encryption", false),
     ] {
         let key = vectors(&format!("jose-cookbook/jwk/{file}.json"));
-        let set = KeySet::from_jwks(as_set(&key).as_bytes(), &Algorithm::ALL);
+        let set = JwkSet::from_jwks(as_set(&key).as_bytes(), &Algorithm::ALL);
         assert_eq!(set.is_ok(), usable, "{file}");
     }
 }

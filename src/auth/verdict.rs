@@ -13,14 +13,14 @@ use crate::state::revocation::{Issued, Revocations, Subject};
 
 /// Verdict on a verified token.
 #[derive(Debug, Clone)]
-pub enum Verdict {
+pub enum VerifiedToken {
     /// A client's access token.
     Access(Access),
     /// A customer's token.
     Customer(Identity),
 }
 
-impl Verdict {
+impl VerifiedToken {
     /// The customer of the token; `None` for a client's.
     pub fn customer(&self) -> Option<&Identifier> {
         match self {
@@ -119,14 +119,14 @@ impl Marks {
     }
 
     /// Returns whether a rule covers the token, its login or its owner.
-    pub fn are_revoked(&self, verdict: &Verdict, revocations: &Revocations) -> bool {
+    pub fn are_revoked(&self, verdict: &VerifiedToken, revocations: &Revocations) -> bool {
         if revocations.is_empty() {
             return false;
         }
         let covered = |subject: &Subject| revocations.covers(subject, self.issued);
         let of_owner = match verdict {
-            Verdict::Access(access) => covered(&Subject::Client((*access.client).into())),
-            Verdict::Customer(Identity { customer, .. }) => {
+            VerifiedToken::Access(access) => covered(&Subject::Client((*access.client).into())),
+            VerifiedToken::Customer(Identity { customer, .. }) => {
                 [Some(customer), self.also.as_ref()].into_iter().flatten().any(|name| {
                     covered(&Subject::Customer(name.as_str().into()))
                         || covered(&Subject::customer_for(name.as_str(), &self.audience))

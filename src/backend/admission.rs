@@ -17,7 +17,7 @@ use super::Failure;
 use super::clock::millis;
 use crate::log_throttle::LogThrottle;
 use circuit_breaker::Circuit;
-use retry_budget::Repeats;
+use retry_budget::RetryBudget;
 
 /// One started request: the upper 32 bits of the counter; the lower bits count those in flight.
 const ONE: u64 = 1 << 32;
@@ -35,7 +35,7 @@ pub struct Admission {
     /// Circuit breaker.
     pub circuit: Circuit,
     /// Retries, and their budget.
-    pub repeats: Repeats,
+    pub repeats: RetryBudget,
     /// Throttle of log lines about unusable responses.
     pub(super) bad_responses: LogThrottle,
     /// Throttle of log lines about logins to which the backend gave no answer.
@@ -58,7 +58,7 @@ pub struct Queue {
 pub struct Permit(Arc<Admission>);
 
 /// Place in the queue; given back on drop.
-pub(super) struct Waiting<'a>(&'a AtomicUsize);
+pub(super) struct WaitingRequest<'a>(&'a AtomicUsize);
 
 impl Permit {
     /// Name of the backend.
@@ -133,8 +133,8 @@ impl Admission {
     ///
     /// # Errors
     /// [`Failure::Overload`] if the queue is full.
-    pub(super) fn wait_for_stream(&self, queue: Queue) -> Result<Waiting<'_>, Failure> {
-        Waiting::new(&self.waiting_for_stream, queue)
+    pub(super) fn wait_for_stream(&self, queue: Queue) -> Result<WaitingRequest<'_>, Failure> {
+        WaitingRequest::new(&self.waiting_for_stream, queue)
     }
 
     /// Permit for one more request, after waiting in the queue.
@@ -143,7 +143,7 @@ impl Admission {
     /// [`Failure::Overload`] if the queue is full or the wait times out.
     pub async fn wait(self: &Arc<Self>, limit: usize, queue: Queue) -> Result<Permit, Failure> {
         let deadline = tokio::time::Instant::now() + queue.timeout;
-        let _waiting = Waiting::new(&self.waiting, queue)?;
+        let _waiting = WaitingRequest::new(&self.waiting, queue)?;
         loop {
             let mut freed = std::pin::pin!(self.freed.notified());
             // From here on no place that is given back is missed.
@@ -156,7 +156,7 @@ impl Admission {
     }
 }
 
-impl<'a> Waiting<'a> {
+impl<'a> WaitingRequest<'a> {
     fn new(count: &'a AtomicUsize, queue: Queue) -> Result<Self, Failure> {
         let before = count.fetch_add(1, Ordering::SeqCst);
         let waiting = Self(count);
@@ -173,7 +173,7 @@ impl Drop for Permit {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingRequest<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }

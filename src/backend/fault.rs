@@ -17,7 +17,7 @@ pub(super) enum Doing {
 
 /// Failure of one attempt, with phase and reason where they say something about the server.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(super) struct ServerFault {
     pub(super) failure: Failure,
     pub(super) cause: Option<(Doing, String)>,
 }
@@ -35,20 +35,20 @@ impl Doing {
     }
 }
 
-impl Fault {
+impl ServerFault {
     /// A failure with its phase and reason.
     pub(super) fn new(failure: Failure, doing: Doing, reason: impl fmt::Display) -> Self {
         Self { failure, cause: Some((doing, reason.to_string())) }
     }
 }
 
-impl From<Failure> for Fault {
+impl From<Failure> for ServerFault {
     fn from(failure: Failure) -> Self {
         Self { failure, cause: None }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ServerFault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
             Some((doing, reason)) => write!(formatter, "{}: {reason}", doing.as_str()),

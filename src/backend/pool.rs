@@ -23,17 +23,17 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::balance::{next_random, random_of};
-use super::connection::http1_conn::Link;
+use super::connection::http1_conn::Http1Connection;
 use super::connection::http2_conn::{failure_of, is_refused};
 use super::connection::http2_pool::Grant;
 use super::endpoints::servers::Servers;
-use super::fault::{Causes, Doing, Fault};
+use super::fault::{Causes, Doing, ServerFault};
 use super::{Backend, Failure};
 use crate::body_stream::{Pace, Progress, RequestBody};
 use lease::Lease;
 use response_body::AnswerBody;
-use timer_pool::Alarms;
-use worker_endpoints::{Station, Stations, Tried, Visit};
+use timer_pool::TimerPool;
+use worker_endpoints::{TriedEndpoints, Visit, WorkerEndpoint, WorkerEndpoints};
 
 /// Most times that one request is sent, or refused unread (REFUSED_STREAM). A failed connect does not count: the next
 /// server is tried while there is time.
@@ -41,14 +41,14 @@ const MAX_SENT: usize = 3;
 
 /// Connection pool of one worker, for all backends.
 pub struct Pool {
-    stations: RefCell<HashMap<u64, Rc<Stations>>>,
-    alarms: Alarms,
+    stations: RefCell<HashMap<u64, Rc<WorkerEndpoints>>>,
+    alarms: TimerPool,
     random: Cell<u64>,
 }
 
 /// Options of one send.
 #[derive(Debug, Clone, Copy)]
-pub struct Errand<'a> {
+pub struct SendOptions<'a> {
     /// Retry policy.
     pub repeat: Repeat,
     /// Key of consistent hashing.
@@ -56,7 +56,7 @@ pub struct Errand<'a> {
     /// Client address, for the PROXY protocol.
     pub caller: Option<IpAddr>,
     /// Deadlines of the response.
-    pub patience: Patience,
+    pub patience: Deadlines,
     /// Start of the exchange; set anew once the request has waited for an HTTP/2 stream.
     pub begun: &'a Cell<Instant>,
     /// Request id, for the log.
@@ -74,7 +74,7 @@ pub enum Repeat {
 
 /// Deadlines of a response.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub struct Deadlines {
     /// Present time.
     pub now: Instant,
     /// Longest wait for the response head, from the end of the request.
@@ -87,7 +87,7 @@ pub struct Patience {
 #[derive(Default)]
 struct Way {
     /// Server of the last attempt.
-    asked: Cell<Option<Rc<Station>>>,
+    asked: Cell<Option<Rc<WorkerEndpoint>>>,
     /// True while it waits for an HTTP/2 stream: the timeout does not run.
     waits: Cell<bool>,
     /// True if the failure has been counted already, by another request on the same connection.
@@ -95,11 +95,11 @@ struct Way {
     /// An idle connection was found closed: the next attempt opens a new one.
     fresh: Cell<bool>,
     /// Failure of the last attempt that is not in the log yet.
-    unsaid: Cell<Option<(Rc<Station>, Fault)>>,
+    unsaid: Cell<Option<(Rc<WorkerEndpoint>, ServerFault)>>,
 }
 
 struct Attempt {
-    fault: Fault,
+    fault: ServerFault,
     /// True if the connection had served another request before.
     reused: bool,
     /// True if the server says that it did not process the request.
@@ -108,7 +108,7 @@ struct Attempt {
 
 impl Attempt {
     /// Counts and logs the failure as one of the server.
-    fn note_fault(&self, backend: &Backend, station: &Station, request_id: &HeaderValue) {
+    fn note_fault(&self, backend: &Backend, station: &WorkerEndpoint, request_id: &HeaderValue) {
         let failure = self.fault.failure;
         if failure.means_gone() {
             backend.servers.failed(&station.server, failure.as_str());
@@ -120,7 +120,7 @@ impl Attempt {
 impl Default for Pool {
     fn default() -> Self {
         let random = foldhash::quality::RandomState::default().hash_one(0);
-        Self { stations: RefCell::default(), alarms: Alarms::default(), random: Cell::new(random) }
+        Self { stations: RefCell::default(), alarms: TimerPool::default(), random: Cell::new(random) }
     }
 }
 
@@ -134,7 +134,7 @@ impl Pool {
         &self,
         backend: &Backend,
         request: &mut Option<Request<RequestBody>>,
-        errand: Errand<'_>,
+        errand: SendOptions<'_>,
     ) -> Result<Response<AnswerBody>, Failure> {
         let patience = errand.patience;
         let upload = upload_of(request);
@@ -197,11 +197,11 @@ impl Pool {
         &self,
         backend: &Backend,
         request: &mut Option<Request<RequestBody>>,
-        errand: Errand<'_>,
+        errand: SendOptions<'_>,
         way: &Way,
     ) -> Result<(Response<Incoming>, Lease), Failure> {
         let stations = self.stations(&backend.servers);
-        let mut tried = Tried::default();
+        let mut tried = TriedEndpoints::default();
         let mut count = 0;
         let mut repeated = false;
         let mut last = if stations.are_all_bad() { Failure::Unavailable } else { Failure::Connect };
@@ -263,12 +263,12 @@ impl Pool {
     }
 
     /// The backend's servers as this worker sees them, updated where they changed.
-    fn stations(&self, servers: &Arc<Servers>) -> Rc<Stations> {
+    fn stations(&self, servers: &Arc<Servers>) -> Rc<WorkerEndpoints> {
         let mut all = self.stations.borrow_mut();
         if let Some(stations) = all.get(&servers.id).filter(|stations| stations.are_current(servers)) {
             return Rc::clone(stations);
         }
-        let stations = Rc::new(Stations::new(servers, all.get(&servers.id).map(|stations| &**stations)));
+        let stations = Rc::new(WorkerEndpoints::new(servers, all.get(&servers.id).map(|stations| &**stations)));
         all.insert(servers.id, Rc::clone(&stations));
         stations
     }
@@ -289,9 +289,9 @@ impl Pool {
 /// One attempt at one server. Takes the request; puts it back if none of it was sent.
 async fn attempt(
     backend: &Backend,
-    station: &Rc<Station>,
+    station: &Rc<WorkerEndpoint>,
     request: &mut Option<Request<RequestBody>>,
-    errand: Errand<'_>,
+    errand: SendOptions<'_>,
     way: &Way,
 ) -> Result<(Response<Incoming>, Lease), Attempt> {
     if backend.servers.speak_http2() {
@@ -307,7 +307,7 @@ async fn attempt(
         // Rare and large: it does not belong into the state of each request.
         None => {
             let until = tokio::time::Instant::now() + backend.connect_timeout;
-            let connected = Box::pin(Link::connect(&station.server, errand.caller, until)).await;
+            let connected = Box::pin(Http1Connection::connect(&station.server, errand.caller, until)).await;
             connected.map_err(|fault| Attempt { fault, reused, refused: false })?
         }
     };
@@ -319,7 +319,7 @@ async fn attempt(
         }
         Err(mut error) => {
             *request = error.take_message();
-            let fault = Fault::new(link.failure(), doing(upload.as_deref()), Causes(&error.into_error()));
+            let fault = ServerFault::new(link.failure(), doing(upload.as_deref()), Causes(&error.into_error()));
             Err(Attempt { fault, reused, refused: false })
         }
     }
@@ -328,9 +328,9 @@ async fn attempt(
 /// One attempt over HTTP/2.
 async fn attempt_http2(
     backend: &Backend,
-    station: &Rc<Station>,
+    station: &Rc<WorkerEndpoint>,
     request: &mut Option<Request<RequestBody>>,
-    errand: Errand<'_>,
+    errand: SendOptions<'_>,
     way: &Way,
 ) -> Result<(Response<Incoming>, Lease), Attempt> {
     let visit = Visit::new(station);
@@ -355,7 +355,7 @@ async fn attempt_http2(
             let fault = if failure == Failure::Overload {
                 failure.into()
             } else {
-                Fault::new(failure, doing(upload.as_deref()), Causes(&error))
+                ServerFault::new(failure, doing(upload.as_deref()), Causes(&error))
             };
             Err(Attempt { fault, reused, refused })
         }
@@ -368,11 +368,11 @@ fn doing(upload: Option<&Progress>) -> Doing {
 }
 
 /// Timeout, with the phase in which it ran out.
-fn late(upload: Option<&Progress>, time: Duration) -> Fault {
+fn late(upload: Option<&Progress>, time: Duration) -> ServerFault {
     let doing = doing(upload);
     let what =
         if doing == Doing::Write { "nothing more of the request was taken" } else { "no head of an answer came" };
-    Fault::new(Failure::Timeout, doing, format_args!("timed out (timeout): {what} for {} s", time.as_secs_f64()))
+    ServerFault::new(Failure::Timeout, doing, format_args!("timed out (timeout): {what} for {} s", time.as_secs_f64()))
 }
 
 /// Progress of an upload.

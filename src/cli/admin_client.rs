@@ -18,7 +18,7 @@ use crate::server::upgrade::lock_owner;
 
 /// Required part of an answer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Expected {
+pub(super) struct ExpectedAnswer {
     /// A JSON pointer to it; an empty one stands for a list.
     pub at: &'static str,
     /// The missing fact, in the error text: the end of "did not say ...".
@@ -34,7 +34,7 @@ pub(super) fn ask(
     method: Method,
     target: &str,
     body: Option<Value>,
-    expected: Expected,
+    expected: ExpectedAnswer,
 ) -> anyhow::Result<Value> {
     let (config, problems) = config::read(file)?;
     if !problems.is_empty() {
@@ -62,7 +62,7 @@ pub(super) fn is_running(config: &Config) -> anyhow::Result<bool> {
 ///
 /// # Errors
 /// The gateway refuses with a reason.
-pub(super) fn tell(config: &Config, method: Method, target: &str, expected: Expected) -> anyhow::Result<Value> {
+pub(super) fn tell(config: &Config, method: Method, target: &str, expected: ExpectedAnswer) -> anyhow::Result<Value> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(exchange(&socket_file::socket_path(config), method, target, None, expected))
 }
@@ -72,7 +72,7 @@ async fn exchange(
     method: Method,
     target: &str,
     body: Option<Value>,
-    expected: Expected,
+    expected: ExpectedAnswer,
 ) -> anyhow::Result<Value> {
     let stream = UnixStream::connect(socket).await.with_context(|| {
         format!(

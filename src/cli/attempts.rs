@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::admin_client::{Expected, ask, when};
+use super::admin_client::{ExpectedAnswer, ask, when};
 use super::listing::Listing;
 use super::{ConfigFile, say};
 use crate::plural::counted;
@@ -20,15 +20,15 @@ pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate attempts list\n  \
     Names are kept as digests only. The access log has the same digest in `attempt` where a login is refused.";
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Attempts {
+pub(super) enum AttemptsCommand {
     /// List counted failures: by name within a network, and by network.
-    List(List),
+    List(AttemptsList),
     /// Clear the failures of a name and end its lockout.
     Clear(Clear),
 }
 
 #[derive(Debug, Args)]
-pub(super) struct List {
+pub(super) struct AttemptsList {
     /// Only failures of this username.
     #[arg(long, value_name = "NAME", conflicts_with = "client")]
     login: Option<String>,
@@ -71,9 +71,9 @@ impl Kind {
 }
 
 /// Lists or clears.
-pub(super) fn attempts(what: &Attempts) -> anyhow::Result<()> {
+pub(super) fn attempts(what: &AttemptsCommand) -> anyhow::Result<()> {
     match what {
-        Attempts::List(list) => {
+        AttemptsCommand::List(list) => {
             let named = match (&list.login, &list.client) {
                 (Some(name), _) => Some((Kind::Login, name)),
                 (None, Some(id)) => Some((Kind::Client, id)),
@@ -85,7 +85,7 @@ pub(super) fn attempts(what: &Attempts) -> anyhow::Result<()> {
                 Method::GET,
                 "/attempts",
                 body,
-                Expected { at: "", what: "what attempts there were" },
+                ExpectedAnswer { at: "", what: "what attempts there were" },
             )?;
             let listing = Listing {
                 rows: &found,
@@ -95,7 +95,7 @@ pub(super) fn attempts(what: &Attempts) -> anyhow::Result<()> {
             };
             listing.print(list.json)
         }
-        Attempts::Clear(clear) => {
+        AttemptsCommand::Clear(clear) => {
             let from = clear.from.map(|address| address.to_string());
             let body = json!({ "kind": clear.kind.as_str(), "name": clear.name, "from": from });
             let answer = ask(
@@ -103,7 +103,7 @@ pub(super) fn attempts(what: &Attempts) -> anyhow::Result<()> {
                 Method::DELETE,
                 "/attempts",
                 Some(body),
-                Expected { at: "/cleared", what: "that it cleared anything" },
+                ExpectedAnswer { at: "/cleared", what: "that it cleared anything" },
             )?;
             let (attempt, count) = (answer["attempt"].as_str().unwrap_or_default(), &answer["cleared"]);
             let count = count.as_u64().unwrap_or_default();

@@ -10,7 +10,7 @@ use http::Method;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::admin_client::{Expected, is_running, tell};
+use super::admin_client::{ExpectedAnswer, is_running, tell};
 use super::{ConfigFile, say};
 use crate::app::{self, startup_check};
 use crate::backend::endpoints::servers::FIRST_LOOK;
@@ -137,7 +137,7 @@ fn needs_restart(config: &Config) -> anyhow::Result<()> {
         return Ok(());
     }
     let Ok(answer) =
-        tell(config, Method::GET, "/reload", Expected { at: "/needs_restart", what: "what needs a restart" })
+        tell(config, Method::GET, "/reload", ExpectedAnswer { at: "/needs_restart", what: "what needs a restart" })
     else {
         return Ok(());
     };

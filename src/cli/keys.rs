@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::ConfigFile;
-use super::admin_client::{Expected, ask, when};
+use super::admin_client::{ExpectedAnswer, ask, when};
 use super::listing::Listing;
 
 pub(super) const EXAMPLE: &str = "Example:\n  wicketgate keys --config gateway.yaml\n\nAsks the running gateway. \
@@ -12,7 +12,8 @@ pub(super) const EXAMPLE: &str = "Example:\n  wicketgate keys --config gateway.y
 
 /// Shows them.
 pub(super) fn keys(file: &ConfigFile) -> anyhow::Result<()> {
-    let versions = ask(&file.config, Method::GET, "/keys", None, Expected { at: "", what: "what keys there are" })?;
+    let versions =
+        ask(&file.config, Method::GET, "/keys", None, ExpectedAnswer { at: "", what: "what keys there are" })?;
     let heading = "kind            id                version                                      standing  from                  until                 last used             remove?";
     Listing { rows: &versions, heading, line, cut_off: None }.print(false)
 }

@@ -44,18 +44,18 @@ pub(super) struct SigningKey {
     #[arg(long, value_name = "PATH")]
     directory: Option<PathBuf>,
     /// The signature algorithm.
-    #[arg(long, value_enum, default_value_t = Algorithm::Es256)]
-    algorithm: Algorithm,
+    #[arg(long, value_enum, default_value_t = KeyAlgorithm::Es256)]
+    algorithm: KeyAlgorithm,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum Algorithm {
+pub(super) enum KeyAlgorithm {
     Es256,
     Rs256,
     Eddsa,
 }
 
-impl Algorithm {
+impl KeyAlgorithm {
     pub(super) fn kind(self) -> NewKey {
         match self {
             Self::Es256 => NewKey::Es256,
@@ -117,7 +117,7 @@ pub(super) fn new(new: &New) -> anyhow::Result<()> {
 
 /// Puts a new signing key into a directory. Its name has the first second from `now` on that no other name has, so that
 /// it sorts behind all that were made before; that second.
-pub(super) fn keep_signing_key(directory: &Path, algorithm: Algorithm, now: u64) -> anyhow::Result<u64> {
+pub(super) fn keep_signing_key(directory: &Path, algorithm: KeyAlgorithm, now: u64) -> anyhow::Result<u64> {
     let kind = algorithm.kind();
     let (_, pem) = SigningKeys::generate(kind, now).map_err(|fault| anyhow::anyhow!(fault))?;
     let mut second = now;

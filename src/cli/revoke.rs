@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::admin_client::{Expected, ask, when};
+use super::admin_client::{ExpectedAnswer, ask, when};
 use super::listing::Listing;
 use super::{ConfigFile, MARK, say};
 
@@ -22,32 +22,32 @@ pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate revoke customer t1-…
 pub(super) enum Revoke {
     /// Revoke one token: its `jti`, or `-` to read the JWT from standard input. A refresh token, the value of a session
     /// cookie, or a JWT that has expired or whose account is not in force, ends its whole login.
-    Token(Token),
+    Token(RevokeToken),
     /// End one login with its session, JWTs and refresh tokens, by its id in `wicketgate sessions list` or the `sid` of its
     /// JWTs.
-    Login(Name),
+    Login(RevokeName),
     /// Revoke all present sessions and tokens of a customer, by identifier; also by that of a backend with `pairwise`, where
     /// it can be traced.
-    Customer(Name),
+    Customer(RevokeName),
     /// Revoke all present access tokens of a client.
-    Client(Name),
+    Client(RevokeName),
     /// Revoke the present keys of an API key id, for ever.
-    ApiKey(Name),
+    ApiKey(RevokeName),
     /// List the revocations in force.
     List(ConfigFile),
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Token {
+pub(super) struct RevokeToken {
     /// The issuer of the token with this `jti`, as in `trusted_issuers`. Default: this gateway.
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
     #[command(flatten)]
-    name: Name,
+    name: RevokeName,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Name {
+pub(super) struct RevokeName {
     /// Which.
     name: String,
     #[command(flatten)]
@@ -72,7 +72,7 @@ pub(super) fn revoke(what: &Revoke) -> anyhow::Result<()> {
         name.name.clone()
     };
     let mut body = json!({ "kind": asked, "name": text });
-    if let Revoke::Token(Token { issuer: Some(issuer), .. }) = what {
+    if let Revoke::Token(RevokeToken { issuer: Some(issuer), .. }) = what {
         body["issuer"] = issuer.as_str().into();
     }
     let answer = ask(
@@ -80,7 +80,7 @@ pub(super) fn revoke(what: &Revoke) -> anyhow::Result<()> {
         Method::POST,
         "/revocations",
         Some(body),
-        Expected { at: "/revoked/0", what: "that it revoked anything" },
+        ExpectedAnswer { at: "/revoked/0", what: "that it revoked anything" },
     )?;
     // What is shown in place of a name may be of a login.
     let kind = answer["kind"].as_str().unwrap_or(asked);
@@ -94,7 +94,8 @@ pub(super) fn revoke(what: &Revoke) -> anyhow::Result<()> {
 }
 
 fn list(file: &ConfigFile) -> anyhow::Result<()> {
-    let rules = ask(&file.config, Method::GET, "/revocations", None, Expected { at: "", what: "what is revoked" })?;
+    let rules =
+        ask(&file.config, Method::GET, "/revocations", None, ExpectedAnswer { at: "", what: "what is revoked" })?;
     let heading = "kind      issued until          forgotten at          name";
     Listing { rows: &rules, heading, line, cut_off: None }.print(false)
 }

@@ -10,10 +10,10 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use http::Method;
 
-use super::admin_client::{Expected, is_running, tell};
-use super::new::{Algorithm, keep_signing_key};
+use super::admin_client::{ExpectedAnswer, is_running, tell};
+use super::new::{KeyAlgorithm, keep_signing_key};
 use super::replicas::{self, RotatedKey};
-use super::yaml_edit::{List, replace_items, unwritable};
+use super::yaml_edit::{YamlList, replace_items, unwritable};
 use super::{ConfigFile, say};
 use crate::auth::credentials::{api_key, password};
 use crate::config::raw::{Cookie, SecretRef};
@@ -23,7 +23,7 @@ use crate::customer::IdentifierKey;
 use crate::hex::hex;
 use crate::policy::{KeyLine, key_lines};
 use crate::secret::{Secret, random_bytes, replace_keeping};
-use crate::validity::{Dated, format_time, parse_time};
+use crate::validity::{Validity, format_time, parse_time};
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate rotate signing-key\n  \
     wicketgate rotate cookie-key --overlap 8h\n  wicketgate rotate api-key asapp-prod --overlap 7d\n  \
@@ -38,9 +38,9 @@ pub(super) enum Rotate {
     /// Add a key to the file of `login.cookie.keys`.
     CookieKey(CookieFile),
     /// Add a key under the same id.
-    ApiKey(Named),
+    ApiKey(NamedKey),
     /// Add a secret of the same client.
-    ClientSecret(Named),
+    ClientSecret(NamedKey),
     /// Add a key to derive identifiers with: all identifiers change, and backends get the old ones too during the overlap.
     IdentifierKey(Overlapping),
 }
@@ -48,8 +48,8 @@ pub(super) enum Rotate {
 #[derive(Debug, Args)]
 pub(super) struct Signing {
     /// The signature algorithm.
-    #[arg(long, value_enum, default_value_t = Algorithm::Es256)]
-    algorithm: Algorithm,
+    #[arg(long, value_enum, default_value_t = KeyAlgorithm::Es256)]
+    algorithm: KeyAlgorithm,
     #[command(flatten)]
     file: ConfigFile,
 }
@@ -67,7 +67,7 @@ pub(super) struct CookieFile {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Named {
+pub(super) struct NamedKey {
     /// The id of the API key or client.
     id: String,
     /// How long previous versions without an end stay valid.
@@ -114,7 +114,7 @@ pub(super) fn rotate(what: &Rotate) -> anyhow::Result<()> {
     if is_running(&config)
         .with_context(|| format!("{file} or a file that it names has been changed; who runs it was not told"))?
     {
-        tell(&config, Method::POST, "/reload", Expected { at: "/reloaded", what: "that it reloaded" }).context(
+        tell(&config, Method::POST, "/reload", ExpectedAnswer { at: "/reloaded", what: "that it reloaded" }).context(
             "the files have the new one, and the gateway that runs did not say that it took it up: what was in force there \
              before still is, and `wicketgate keys` shows whether the new one is too. It will be after the next reload or \
              start that succeeds",
@@ -139,7 +139,7 @@ fn wait_for_others(file: &Path) -> Option<File> {
     Some(directory)
 }
 
-fn signing_key(config: &Config, algorithm: Algorithm, now: u64) -> anyhow::Result<()> {
+fn signing_key(config: &Config, algorithm: KeyAlgorithm, now: u64) -> anyhow::Result<()> {
     let issuer = config.raw().issuer.as_ref().context("gateway.yaml has no `issuer`")?;
     let made = keep_signing_key(&config.resolve(&issuer.signing_keys), algorithm, now)?;
     let from = made.saturating_add(issuer.publish_delay.as_secs());
@@ -212,7 +212,7 @@ impl KeyLinesFile<'_> {
     /// Returns the ends of those that are live, newest first, in seconds since 1970.
     fn prepend(&self, next: &NextKey<'_>, now: u64) -> anyhow::Result<Vec<u64>> {
         let lines = lines_of(self.config, &SecretRef::File(self.path.to_owned()), self.at)?;
-        let dated = Dated { value: next.text, from: next.from, until: u64::MAX };
+        let dated = Validity { value: next.text, from: next.from, until: u64::MAX };
         let mut text = zeroize::Zeroizing::new(dated.text());
         text.push('\n');
         let mut ends = Vec::new();
@@ -222,7 +222,7 @@ impl KeyLinesFile<'_> {
             // One whose time has not come yet is given out until then.
             let end = now.max(next.from).max(line.from).saturating_add(next.overlap.as_secs());
             let until = if line.until == u64::MAX { end } else { line.until };
-            text.push_str(&Dated { value, from: line.from, until }.text());
+            text.push_str(&Validity { value, from: line.from, until }.text());
             text.push('\n');
             ends.extend(Some(until).filter(|until| now < *until));
         }
@@ -241,7 +241,7 @@ fn lines_of(config: &Config, reference: &SecretRef, at: &str) -> anyhow::Result<
     key_lines(&secret).map_err(|fault| anyhow::anyhow!(fault))
 }
 
-fn api_key(config: &Config, what: &Named, now: u64) -> anyhow::Result<()> {
+fn api_key(config: &Config, what: &NamedKey, now: u64) -> anyhow::Result<()> {
     let position = |config: &Config| config.raw().api_keys.iter().position(|key| key.id == what.id);
     let own_file = match &config.raw().api_keys_file {
         Some(file) => Some(config.read_api_keys(file)?),
@@ -258,7 +258,7 @@ fn api_key(config: &Config, what: &Named, now: u64) -> anyhow::Result<()> {
     }
     let (key, digest) = api_key::generate(&what.id);
     let versions = Versions::after(digest, &known.sha256, what.overlap, now);
-    let list = List { at: format!("api_keys[{position}].sha256"), items: versions.items };
+    let list = YamlList { at: format!("api_keys[{position}].sha256"), items: versions.items };
     let written = replace_items(place, &list, |raw, items| raw.api_keys[position].sha256 = items);
     show("API key", &key, written)?;
     let revoked = revoked_api_keys(config);
@@ -280,12 +280,12 @@ fn revoked_api_keys(config: &Config) -> Option<HashSet<String>> {
     if !is_running(config).ok()? {
         return None;
     }
-    let rules = tell(config, Method::GET, "/revocations", Expected { at: "", what: "what is revoked" }).ok()?;
+    let rules = tell(config, Method::GET, "/revocations", ExpectedAnswer { at: "", what: "what is revoked" }).ok()?;
     let of_api_keys = rules.as_array()?.iter().filter(|rule| rule["kind"] == "api_key");
     Some(of_api_keys.filter_map(|rule| rule["name"].as_str()).map(str::to_owned).collect())
 }
 
-fn client_secret(config: &Config, what: &Named, now: u64) -> anyhow::Result<()> {
+fn client_secret(config: &Config, what: &NamedKey, now: u64) -> anyhow::Result<()> {
     let clients = &config.raw().clients;
     let position = clients.iter().position(|client| client.id == what.id);
     let position = position.with_context(|| format!("there is no client `{}`", what.id))?;
@@ -293,7 +293,7 @@ fn client_secret(config: &Config, what: &Named, now: u64) -> anyhow::Result<()> 
     let hash = password::hash(secret.as_bytes()).map_err(|fault| anyhow::anyhow!(fault))?;
     let known = clients.get(position).map(|client| client.secrets().to_vec()).unwrap_or_default();
     let versions = Versions::after(hash, &known, what.overlap, now);
-    let list = List { at: format!("clients[{position}].secrets"), items: versions.items };
+    let list = YamlList { at: format!("clients[{position}].secrets"), items: versions.items };
     let written = replace_items(config, &list, |raw, items| raw.clients[position].secrets = Some(items));
     show("client secret", &secret, written)?;
     for (_, until) in versions.before {
@@ -329,11 +329,12 @@ impl Versions {
     /// The new one before all that are live. Those that have no end yet get one; no end that has been told comes earlier.
     fn after(new: String, known: &[String], overlap: Duration, now: u64) -> Self {
         let end = now.saturating_add(overlap.as_secs());
-        let live = known.iter().filter_map(|text| Dated::parse(text).ok()).filter(|dated| now < dated.until);
-        let ended = live.map(|dated| Dated { until: if dated.until == u64::MAX { end } else { dated.until }, ..dated });
-        let before: Vec<Dated<'_>> = ended.collect();
+        let live = known.iter().filter_map(|text| Validity::parse(text).ok()).filter(|dated| now < dated.until);
+        let ended =
+            live.map(|dated| Validity { until: if dated.until == u64::MAX { end } else { dated.until }, ..dated });
+        let before: Vec<Validity<'_>> = ended.collect();
         Self {
-            items: std::iter::once(new).chain(before.iter().map(Dated::text)).collect(),
+            items: std::iter::once(new).chain(before.iter().map(Validity::text)).collect(),
             before: before.iter().map(|dated| (dated.value.to_owned(), dated.until)).collect(),
         }
     }

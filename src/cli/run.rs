@@ -63,8 +63,8 @@ pub(super) fn run(run: &Run) -> anyhow::Result<()> {
     app.keep_alive(&manager);
     let told = signals.until_told_to_stop(&app, &manager, Some(&program));
     match told {
-        Told::Stop => manager.stopping(),
-        Told::HandedOver(id) => manager.succeeded_by(id),
+        ShutdownReason::Stop => manager.stopping(),
+        ShutdownReason::HandedOver(id) => manager.succeeded_by(id),
     }
     let control = app.control();
     let _guard = control.enter();
@@ -81,7 +81,7 @@ fn keep_secrets_out_of_dumps() -> io::Result<()> {
 
 /// Reason for the end of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum ShutdownReason {
     /// It was told to.
     Stop,
     /// The process of this id has taken over.
@@ -162,13 +162,18 @@ impl Signals {
 
     /// Reloads on SIGHUP, starts `program` on SIGUSR2; returns on SIGTERM or SIGINT, or when another process has taken
     /// over. A reload may wait for a disk for ever: it is no reason not to hear the rest.
-    pub(super) fn until_told_to_stop(mut self, app: &App, manager: &ServiceManager, program: Option<&Program>) -> Told {
+    pub(super) fn until_told_to_stop(
+        mut self,
+        app: &App,
+        manager: &ServiceManager,
+        program: Option<&Program>,
+    ) -> ShutdownReason {
         let mut reloads = Reloads { app, manager, running: None, next: None };
         app.control().block_on(async {
             loop {
                 tokio::select! {
-                    _ = self.terminate.recv() => return Told::Stop,
-                    _ = self.interrupt.recv() => return Told::Stop,
+                    _ = self.terminate.recv() => return ShutdownReason::Stop,
+                    _ = self.interrupt.recv() => return ShutdownReason::Stop,
                     _ = self.hang_up.recv() => reloads.ask("signal", None),
                     _ = self.upgrade.recv() => program.into_iter().for_each(Program::start),
                     () = reloads.run() => {}
@@ -176,14 +181,14 @@ impl Signals {
                         None => reloads.ask("files", None),
                         Some(Wish::Reload(asked)) => reloads.ask("operator", Some(asked)),
                         Some(Wish::Compare(asked)) => tokio::select! {
-                            _ = self.terminate.recv() => return Told::Stop,
-                            _ = self.interrupt.recv() => return Told::Stop,
+                            _ = self.terminate.recv() => return ShutdownReason::Stop,
+                            _ = self.interrupt.recv() => return ShutdownReason::Stop,
                             keys = app.needs_restart() => drop(asked.send(keys)),
                         },
                         Some(Wish::Handover(successor)) => tokio::select! {
-                            _ = self.terminate.recv() => return Told::Stop,
+                            _ = self.terminate.recv() => return ShutdownReason::Stop,
                             id = hand_over(app, successor) => if let Some(id) = id {
-                                return Told::HandedOver(id);
+                                return ShutdownReason::HandedOver(id);
                             },
                         },
                     },
@@ -264,12 +269,12 @@ async fn reload(app: &App, manager: &ServiceManager, cause: &str) -> Result<(), 
 }
 
 /// Ends the process at once when it is told to stop once more than it takes.
-fn exit_when_hastened(told: Told) -> impl Future<Output = ()> {
+fn exit_when_hastened(told: ShutdownReason) -> impl Future<Output = ()> {
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     async move {
         let (Ok(mut terminate), Ok(mut interrupt)) = signals else { return };
         // A process that has handed over ends by itself, and being told so changes nothing.
-        for _ in 0..if told == Told::Stop { 1 } else { 2 } {
+        for _ in 0..if told == ShutdownReason::Stop { 1 } else { 2 } {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::Value;
 
-use super::admin_client::{Expected, ask, when};
+use super::admin_client::{ExpectedAnswer, ask, when};
 use super::listing::Listing;
 use super::{ConfigFile, say};
 use crate::secret::has_secret_shape;
@@ -15,9 +15,9 @@ pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate sessions list --config
     All logins of a customer end with `wicketgate revoke customer t1-…`.";
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Sessions {
+pub(super) enum SessionsCommand {
     /// List the live sessions and the logins with refresh tokens, the last used first.
-    List(List),
+    List(SessionsList),
     /// Show one login.
     Show(One),
     /// End one login: its session, JWTs and refresh tokens.
@@ -25,7 +25,7 @@ pub(super) enum Sessions {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct List {
+pub(super) struct SessionsList {
     /// Only those of the customer with this opaque identifier.
     #[arg(long, value_name = "IDENTIFIER")]
     customer: Option<String>,
@@ -45,9 +45,9 @@ pub(super) struct One {
 }
 
 /// Lists, shows or ends.
-pub(super) fn sessions(what: &Sessions) -> anyhow::Result<()> {
+pub(super) fn sessions(what: &SessionsCommand) -> anyhow::Result<()> {
     match what {
-        Sessions::List(list) => {
+        SessionsCommand::List(list) => {
             let target = match &list.customer {
                 Some(customer) => format!("/sessions?customer={}", word(customer)?),
                 None => "/sessions".to_owned(),
@@ -57,7 +57,7 @@ pub(super) fn sessions(what: &Sessions) -> anyhow::Result<()> {
                 Method::GET,
                 &target,
                 None,
-                Expected { at: "", what: "what sessions there are" },
+                ExpectedAnswer { at: "", what: "what sessions there are" },
             )?;
             let listing = Listing {
                 rows: &found,
@@ -67,13 +67,13 @@ pub(super) fn sessions(what: &Sessions) -> anyhow::Result<()> {
             };
             listing.print(list.json)
         }
-        Sessions::Show(one) => {
+        SessionsCommand::Show(one) => {
             let session = ask(
                 &one.file.config,
                 Method::GET,
                 &format!("/sessions/{}", word(&one.id)?),
                 None,
-                Expected { at: "/id", what: "which session that is" },
+                ExpectedAnswer { at: "/id", what: "which session that is" },
             )?;
             for key in ["id", "kind", "customer", "agent"] {
                 say(&format!("{key:<10}{}", session[key].as_str().unwrap_or_default()))?;
@@ -83,13 +83,13 @@ pub(super) fn sessions(what: &Sessions) -> anyhow::Result<()> {
             }
             Ok(())
         }
-        Sessions::End(one) => {
+        SessionsCommand::End(one) => {
             let session = ask(
                 &one.file.config,
                 Method::DELETE,
                 &format!("/sessions/{}", word(&one.id)?),
                 None,
-                Expected { at: "/id", what: "that it ended anything" },
+                ExpectedAnswer { at: "/id", what: "that it ended anything" },
             )?;
             say(&format!("ended: {}", line(&session)))
         }

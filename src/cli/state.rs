@@ -8,14 +8,14 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::Value;
 
-use super::admin_client::{Expected, is_running, tell};
+use super::admin_client::{ExpectedAnswer, is_running, tell};
 use super::{ConfigFile, say};
 use crate::app;
 use crate::config::{self, Config, Problems};
 use crate::plural::counted;
 use crate::policy;
 use crate::secret::has_secret_shape;
-use crate::state::Settings;
+use crate::state::StateSettings;
 use crate::state::archive::{Archive, Logins, back_up_closed, restore};
 use crate::state::redis::{self, transfer};
 use crate::state::revocation::{Rule, Subject};
@@ -30,7 +30,7 @@ pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate state backup state-202
     wicketgate state import moved.state    with the one of the store that it goes to";
 
 #[derive(Debug, Subcommand)]
-pub(super) enum State {
+pub(super) enum StateCommand {
     /// Back up the state to a file, while the gateway runs or not.
     Backup(Backup),
     /// Replace the state of a stopped gateway by a backup. Customers log in again, and clients get new tokens; the previous
@@ -74,12 +74,12 @@ pub(super) struct Restore {
 }
 
 /// Backs up, restores or moves.
-pub(super) fn state(what: &State) -> anyhow::Result<()> {
+pub(super) fn state(what: &StateCommand) -> anyhow::Result<()> {
     match what {
-        State::Backup(what) => back_up(&what.to, &not_in_redis(&what.file)?),
-        State::Restore(what) => restore_from(&what.from, what.keep_logins, &not_in_redis(&what.file)?),
-        State::Export(what) => export_to(&what.to, &configuration(&what.file)?),
-        State::Import(what) => import_from(&what.from, what.merge, &configuration(&what.file)?),
+        StateCommand::Backup(what) => back_up(&what.to, &not_in_redis(&what.file)?),
+        StateCommand::Restore(what) => restore_from(&what.from, what.keep_logins, &not_in_redis(&what.file)?),
+        StateCommand::Export(what) => export_to(&what.to, &configuration(&what.file)?),
+        StateCommand::Import(what) => import_from(&what.from, what.merge, &configuration(&what.file)?),
     }
 }
 
@@ -99,14 +99,14 @@ fn not_in_redis(file: &ConfigFile) -> anyhow::Result<Config> {
 }
 
 /// Settings of the state in Redis; `None` where it is embedded.
-fn redis(config: &Config) -> anyhow::Result<Option<redis::Settings>> {
+fn redis(config: &Config) -> anyhow::Result<Option<redis::RedisSettings>> {
     let mut problems = Problems::default();
     let settings = policy::state::read(config, &mut problems);
     if !problems.is_empty() {
         return Err(problems.into());
     }
     Ok(match settings {
-        Some(Settings::Redis(settings, _)) => Some(*settings),
+        Some(StateSettings::Redis(settings, _)) => Some(*settings),
         _ => None,
     })
 }
@@ -120,7 +120,8 @@ fn back_up(to: &Path, config: &Config) -> anyhow::Result<()> {
         let mut archive = Archive::begin(to, now())?;
         let mut target = "/state/records".to_owned();
         loop {
-            let page = tell(config, Method::GET, &target, Expected { at: "/records", what: "what is in the state" })?;
+            let page =
+                tell(config, Method::GET, &target, ExpectedAnswer { at: "/records", what: "what is in the state" })?;
             for record in page["records"].as_array().context("the gateway that runs is of another version")? {
                 archive.record(record.as_str().context("the gateway that runs is of another version")?)?;
             }

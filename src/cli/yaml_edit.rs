@@ -8,7 +8,7 @@ use crate::secret::{ReplaceFault, replace_keeping};
 use anyhow::{Context as _, bail};
 
 /// A list of texts as it should be.
-pub(super) struct List {
+pub(super) struct YamlList {
     /// The key of the list, such as `clients[0].secrets`.
     pub(super) at: String,
     /// Its items.
@@ -17,7 +17,11 @@ pub(super) struct List {
 
 /// Writes the items in the place of those that are there. `apply` does the same to what was read; unless the new file
 /// reads just like that, the old one stays.
-pub(super) fn replace_items(config: &Config, list: &List, apply: impl Fn(&mut Raw, Vec<String>)) -> anyhow::Result<()> {
+pub(super) fn replace_items(
+    config: &Config,
+    list: &YamlList,
+    apply: impl Fn(&mut Raw, Vec<String>),
+) -> anyhow::Result<()> {
     let by_hand = |cause: &str| {
         let lines: Vec<String> = list.items.iter().map(|item| format!("  - \"{item}\"")).collect();
         format!(
@@ -64,7 +68,7 @@ pub(super) fn unwritable(fault: &ReplaceFault) -> String {
 }
 
 /// The whole text with the new items.
-fn replaced(config: &Config, list: &List) -> Option<String> {
+fn replaced(config: &Config, list: &YamlList) -> Option<String> {
     let text = config.text();
     let (first, _) = config.written_at(&format!("{}[0]", list.at));
     let mut last = first.clone();

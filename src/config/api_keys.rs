@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
-use super::diagnostic::{Mark, Source};
+use super::diagnostic::{ConfigText, Mark};
 use super::raw::{ApiKey, Raw};
 use super::tree::{self, Entry, Node, Value};
 use super::{Config, Problems, check, files, schema, structure};
@@ -23,7 +23,7 @@ impl Config {
             Err(fault) => (String::new(), Some(fault)),
         };
         if let Some((message, help)) = unreadable {
-            return Err(Source::new("", &path).problem("", Mark::START, message, help).into());
+            return Err(ConfigText::new("", &path).problem("", Mark::START, message, help).into());
         }
         self.parse_api_keys_of(&text, path)
     }
@@ -39,7 +39,7 @@ impl Config {
     }
 
     fn parse_api_keys_of(&self, text: &str, path: PathBuf) -> Result<Config, Problems> {
-        let source = Source::new(text, &path);
+        let source = ConfigText::new(text, &path);
         let mut problems = Problems::new();
         let list = tree::read(&source, &mut problems)?;
         let name = Node { at: Mark::START, value: Value::Text("api_keys".to_owned()) };

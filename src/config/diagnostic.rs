@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-pub(super) use source::{Mark, SharedSource, Source};
+pub(super) use source::{ConfigText, Mark, SharedSource};
 
 /// More than these are counted, not shown.
 const MOST_SHOWN: usize = 100;

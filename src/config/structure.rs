@@ -18,7 +18,7 @@ use super::tree::{Entry, Node, Path, Value};
 use expected::{accepts, allows, describe, is_secret_reference, placeholder, takes_text};
 
 /// Result of the structural check.
-pub(super) struct Checked {
+pub(super) struct CheckedTree {
     /// The file without its unknown keys. What is missing or unusable is replaced by something that can be
     /// read, so that the rest can still be checked.
     pub(super) value: Json,
@@ -27,16 +27,16 @@ pub(super) struct Checked {
 }
 
 /// Checks `root` against the schema of the whole file and adds what is wrong to `problems`.
-pub(super) fn check(root: &Node, source: &SharedSource, problems: &mut Problems) -> Checked {
+pub(super) fn check(root: &Node, source: &SharedSource, problems: &mut Problems) -> CheckedTree {
     check_only(root, schema::shared(), source, problems)
 }
 
 /// The same against another schema.
-pub(super) fn check_only(root: &Node, schema: &Json, source: &SharedSource, problems: &mut Problems) -> Checked {
+pub(super) fn check_only(root: &Node, schema: &Json, source: &SharedSource, problems: &mut Problems) -> CheckedTree {
     let mut walk = Walk { source, problems, replaced: Replaced::default() };
     let place = Place { path: Path::Root, mark: root.at };
     let value = walk.node(root, schema, &place);
-    Checked { value, replaced: walk.replaced }
+    CheckedTree { value, replaced: walk.replaced }
 }
 
 struct Walk<'a> {

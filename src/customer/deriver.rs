@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::validity::LastUse;
 use zeroize::Zeroizing;
 
-use super::{Identifier, IdentifierKey, Mode, Origin, SubjectFault, TraceFault, Version};
+use super::{Identifier, IdentifierKey, Mode, SubjectFault, TraceFault, TracedCustomer, Version};
 
 /// Turns (issuer, subject) into identifiers, and back where the mode allows it.
 pub struct Deriver {
@@ -97,7 +97,7 @@ impl Deriver {
     ///
     /// # Errors
     /// It is not one of ours, or is a one-way identifier.
-    pub fn trace(&self, text: &str) -> Result<Origin, TraceFault> {
+    pub fn trace(&self, text: &str) -> Result<TracedCustomer, TraceFault> {
         let outcome = self.current.trace(text);
         if outcome != Err(TraceFault::Version) {
             return outcome;
@@ -118,7 +118,7 @@ impl Deriver {
                 let accepted = match self.mode() {
                     Mode::OneWay => previous.accept(text),
                     Mode::Traceable => {
-                        let Origin { issuer, subject } = previous.trace(text)?;
+                        let TracedCustomer { issuer, subject } = previous.trace(text)?;
                         self.derive(&issuer, &subject).map_err(|_| TraceFault::Forged)
                     }
                 };
@@ -134,7 +134,7 @@ impl Deriver {
     /// is in seconds since 1970.
     pub fn previous_of(&self, customer: &Identifier, now: u64) -> Option<Identifier> {
         let previous = self.remembered(now)?;
-        let Origin { issuer, subject } = self.current.trace(customer.as_str()).ok()?;
+        let TracedCustomer { issuer, subject } = self.current.trace(customer.as_str()).ok()?;
         previous.derive(&issuer, &subject).ok()
     }
 
@@ -151,7 +151,7 @@ impl Deriver {
         let derived = match self.mode() {
             Mode::OneWay => self.derive("identifier", customer.as_str()),
             Mode::Traceable => {
-                let Origin { issuer, subject } = others.trace(customer.as_str())?;
+                let TracedCustomer { issuer, subject } = others.trace(customer.as_str())?;
                 self.derive(&issuer, &subject)
             }
         };

@@ -231,7 +231,7 @@ proptest! {
             prop_assert!(derived.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
             prop_assert_eq!(deriver.accept(derived.as_str(), 0).unwrap(), derived.clone());
             if deriver.mode() == Mode::Traceable {
-                let origin = Origin { issuer: issuer.clone(), subject: subject.clone() };
+                let origin = TracedCustomer { issuer: issuer.clone(), subject: subject.clone() };
                 prop_assert_eq!(deriver.trace(derived.as_str()), Ok(origin));
             }
         }

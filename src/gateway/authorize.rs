@@ -7,13 +7,13 @@ use std::time::SystemTime;
 
 use super::error::Refused;
 use super::observe::record::Record;
-use super::rate_limit::apply::Told;
+use super::rate_limit::apply::RateLimitHeaders;
 use super::request::call::Call;
 use super::{Gateway, identifier, unix_seconds};
-use crate::auth::attribution::Known;
+use crate::auth::attribution::Attribution;
 use crate::auth::dpop::Proof;
 use crate::auth::token_cache::VerifiedTokens;
-use crate::auth::{Ask, Caller, DpopDemand, Learned, Surroundings};
+use crate::auth::{AuthContext, Caller, DpopRequirement, LookupResult, PendingLookup};
 use crate::policy::route::Route;
 use crate::refusal::{DpopFault, Refusal};
 
@@ -21,7 +21,7 @@ use crate::refusal::{DpopFault, Refusal};
 enum Undecided {
     Refused(Refusal),
     /// Something must be looked up first.
-    Pending(Ask),
+    Pending(PendingLookup),
 }
 
 impl From<Refusal> for Undecided {
@@ -33,7 +33,7 @@ impl From<Refusal> for Undecided {
 /// The results of lookups.
 #[derive(Default)]
 struct LookedUp {
-    learned: Learned,
+    learned: LookupResult,
     /// [`Refusal::StateUnavailable`] where the store was away and the route only observes.
     failed: Option<Refusal>,
 }
@@ -47,7 +47,7 @@ impl Gateway {
         call: &mut Call<'_>,
         opens_websocket: bool,
         record: &mut Record,
-        rate_limit_headers: &mut Option<Box<Told>>,
+        rate_limit_headers: &mut Option<Box<RateLimitHeaders>>,
     ) -> Result<(Caller, Option<Result<Proof, DpopFault>>), Refused> {
         let limit = route.body_limit.unwrap_or(call.connection.limits.body);
         if route.reads_token_from_body() {
@@ -56,7 +56,7 @@ impl Gateway {
                 call.type_to_read()?;
             }
         }
-        let asks_for_proof = route.demand.proof != DpopDemand::None;
+        let asks_for_proof = route.demand.proof != DpopRequirement::None;
         let proof = if asks_for_proof { dpop::proof(call, unix_seconds(SystemTime::now())) } else { None };
         let caller = self.admit(route, call, proof.as_ref(), record).await.map_err(|refusal| match refusal {
             Refusal::Scope => Refused::of_scopes(&route.demand.scopes),
@@ -108,13 +108,13 @@ impl Gateway {
     ///
     /// # Errors
     /// [`Refusal::StateUnavailable`] where the store is away, unless the route only observes.
-    async fn look_up(&self, ask: Ask, route: &Route, into: &mut LookedUp) -> Result<(), Refusal> {
+    async fn look_up(&self, ask: PendingLookup, route: &Route, into: &mut LookedUp) -> Result<(), Refusal> {
         match ask {
-            Ask::Issuer(keys) => {
+            PendingLookup::Issuer(keys) => {
                 keys.ask().await;
                 into.learned.keys = true;
             }
-            Ask::Store(digest) => {
+            PendingLookup::Store(digest) => {
                 let told = self.shared.state.fetch(&digest).await;
                 into.failed = told.as_ref().err().map(|_| Refusal::StateUnavailable);
                 if let Some(refusal) = into.failed.filter(|_| route.enforce) {
@@ -132,7 +132,7 @@ impl Gateway {
         route: &Route,
         call: &Call<'_>,
         proof: Option<&Result<Proof, DpopFault>>,
-        learned: Learned,
+        learned: LookupResult,
         record: &mut Record,
     ) -> Result<Caller, Undecided> {
         let demand = &route.demand;
@@ -150,7 +150,7 @@ impl Gateway {
         };
         // A body may have been long in coming.
         let now = if call.body.bytes().is_some() { SystemTime::now() } else { record.time };
-        let mut around = Surroundings {
+        let mut around = AuthContext {
             now: unix_seconds(now),
             address: call.source.address,
             certificate: call.certificate(unix_seconds(now)).map_err(|_| Refusal::ClientCertificate)?,
@@ -159,7 +159,7 @@ impl Gateway {
             state: &self.shared.state,
             ask: None,
             learned,
-            known: Known::default(),
+            known: Attribution::default(),
         };
         let (auth, headers, body) = (&call.policy.auth, &call.parts.headers, call.body.bytes().map(|body| &body[..]));
         let caller = if route.enforce {

@@ -19,14 +19,14 @@ use crate::auth::tls::certificate::{Certificate, CertificateFault};
 use crate::auth::tls::peer::Peer;
 use crate::body_stream::{Arriving, Discard};
 use crate::refusal::Refusal;
-use client_address::Source;
+use client_address::ClientAddress;
 use drain::{ANNOUNCED, CLOSING, CROSSING, CROSSING_GOAWAY, Drain, FIRST_CALL, QUIET, QUIET_PAUSE};
 use framing::{BodyFraming, Framing};
-use listener_settings::{Entrance, InForce};
+use listener_settings::{CurrentSettings, ListenerSettings};
 
 /// Limits of one connection.
 #[derive(Debug, Clone)]
-pub(crate) struct Limits {
+pub(crate) struct ConnectionLimits {
     /// Longest request target, in bytes.
     pub(crate) target: usize,
     /// Largest request head, in bytes.
@@ -51,7 +51,7 @@ pub(crate) struct Limits {
 
 /// The SNI and the certificate that a client showed in its TLS handshake.
 #[derive(Debug)]
-pub(crate) struct Shown {
+pub(crate) struct TlsClientInfo {
     /// The server name that it asked for (SNI), in lower case.
     pub(crate) server_name: Option<Box<str>>,
     /// Its certificate.
@@ -72,19 +72,19 @@ const REST_OF_STREAM: Discard =
 /// A client connection.
 pub(crate) struct Connection {
     /// The peer.
-    source: RefCell<Rc<Source>>,
+    source: RefCell<Rc<ClientAddress>>,
     /// The listener's settings, as of the current request.
-    entrance: RefCell<Arc<Entrance>>,
+    entrance: RefCell<Arc<ListenerSettings>>,
     /// The listener's settings in force.
-    in_force: Arc<InForce>,
+    in_force: Arc<CurrentSettings>,
     /// True if the peer is a trusted proxy, whose `X-Forwarded-For` counts.
     is_proxy: Cell<bool>,
     /// Details of the TLS handshake, where the listener asks for a certificate.
-    shown: Option<Box<Shown>>,
+    shown: Option<Box<TlsClientInfo>>,
     /// True for HTTP/2, which carries many requests at once.
     is_multiplexed: bool,
     /// Its limits.
-    pub(crate) limits: Arc<Limits>,
+    pub(crate) limits: Arc<ConnectionLimits>,
     /// Requests in flight.
     active: Cell<usize>,
     /// True from a request until its response is fully written. Until then all written bytes are of that response;
@@ -134,12 +134,12 @@ impl Connection {
         address: IpAddr,
         secure: bool,
         is_multiplexed: bool,
-        in_force: Arc<InForce>,
-        limits: Arc<Limits>,
+        in_force: Arc<CurrentSettings>,
+        limits: Arc<ConnectionLimits>,
     ) -> Self {
         let entrance = in_force.now();
         Self {
-            source: RefCell::new(Rc::new(Source::direct(address, secure, &entrance.networks))),
+            source: RefCell::new(Rc::new(ClientAddress::direct(address, secure, &entrance.networks))),
             is_proxy: Cell::new(entrance.networks.trust(address)),
             entrance: RefCell::new(entrance),
             in_force,
@@ -162,12 +162,12 @@ impl Connection {
     }
 
     /// The same, with the details of its TLS handshake.
-    pub(crate) fn showing(self, shown: Option<Shown>) -> Self {
+    pub(crate) fn showing(self, shown: Option<TlsClientInfo>) -> Self {
         Self { shown: shown.map(Box::new), ..self }
     }
 
     /// Details of the TLS handshake, where the listener asks for a certificate.
-    pub(crate) fn shown(&self) -> Option<&Shown> {
+    pub(crate) fn shown(&self) -> Option<&TlsClientInfo> {
         self.shown.as_deref()
     }
 
@@ -225,21 +225,21 @@ impl Connection {
     ///
     /// # Errors
     /// [`Refusal::ForwardedFor`] where a trusted proxy sends a malformed `X-Forwarded-For`.
-    pub(super) fn source_of(&self, headers: &HeaderMap) -> Result<Rc<Source>, Refusal> {
+    pub(super) fn source_of(&self, headers: &HeaderMap) -> Result<Rc<ClientAddress>, Refusal> {
         let source = self.source();
         if !self.is_proxy.get() {
             return Ok(source);
         }
-        Source::behind(&source, headers, &self.entrance().networks).map(Rc::new)
+        ClientAddress::behind(&source, headers, &self.entrance().networks).map(Rc::new)
     }
 
     /// The peer.
-    pub(crate) fn source(&self) -> Rc<Source> {
+    pub(crate) fn source(&self) -> Rc<ClientAddress> {
         Rc::clone(&self.source.borrow())
     }
 
     /// The listener's settings, as of the current request.
-    pub(crate) fn entrance(&self) -> Ref<'_, Arc<Entrance>> {
+    pub(crate) fn entrance(&self) -> Ref<'_, Arc<ListenerSettings>> {
         self.entrance.borrow()
     }
 
@@ -247,7 +247,7 @@ impl Connection {
     pub(crate) fn renew(&self) {
         if self.entrance.borrow().is_over() {
             let (entrance, source) = (self.in_force.now(), self.source());
-            let source = Source::direct(source.address, source.secure, &entrance.networks);
+            let source = ClientAddress::direct(source.address, source.secure, &entrance.networks);
             self.is_proxy.set(entrance.networks.trust(source.address));
             self.source.replace(Rc::new(source));
             self.entrance.replace(entrance);

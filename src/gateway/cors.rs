@@ -12,12 +12,12 @@ use crate::policy::cors::Cors;
 
 /// The CORS rules of a route and the origin of a request.
 #[derive(Debug)]
-pub(crate) struct Readers {
+pub(crate) struct CorsContext {
     rules: Arc<Cors>,
     origin: Option<HeaderValue>,
 }
 
-impl Readers {
+impl CorsContext {
     /// The rules for a request with these fields.
     pub(super) fn of(rules: &Arc<Cors>, headers: &HeaderMap) -> Self {
         Self { rules: Arc::clone(rules), origin: headers.get(header::ORIGIN).cloned() }

@@ -1,9 +1,9 @@
 //! One request and its response: the record of log and counts, and the state that its steps leave for the response.
 
-use super::cors::Readers;
+use super::cors::CorsContext;
 use super::error::Refused;
 use super::observe::record::Record;
-use super::rate_limit::apply::Told;
+use super::rate_limit::apply::RateLimitHeaders;
 use super::request::call::Call;
 use super::websocket::handshake::Handshake;
 use super::websocket::tunnel::Agreed;
@@ -16,9 +16,9 @@ pub(crate) struct Exchange {
     /// Its record in log and metrics.
     pub(crate) record: Box<Record>,
     /// The `RateLimit` fields of its response.
-    pub(super) rate_limit_headers: Option<Box<Told>>,
+    pub(super) rate_limit_headers: Option<Box<RateLimitHeaders>>,
     /// The CORS fields of its response.
-    pub(crate) cors: Option<Box<Readers>>,
+    pub(crate) cors: Option<Box<CorsContext>>,
     /// The requested WebSocket, until the backend has answered.
     pub(crate) handshake: Option<Box<Handshake>>,
     /// The WebSocket that both sides have agreed on.

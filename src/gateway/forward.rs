@@ -25,7 +25,7 @@ use super::{Answer, Gateway, identifier};
 use crate::auth::Caller;
 use crate::backend::admission::circuit_breaker::Try;
 use crate::backend::pool::response_body::AnswerBody;
-use crate::backend::pool::{Errand, Patience, Repeat};
+use crate::backend::pool::{Deadlines, Repeat, SendOptions};
 use crate::backend::{Failure, Permit};
 use crate::body_stream::{Pace, RequestBody};
 use crate::config::raw::Retry;
@@ -54,11 +54,11 @@ impl Gateway {
         let sent = Instant::now();
         let begun = Cell::new(sent);
         let body = Pace { pause: route.backend.timeout, until: exchange.record.until };
-        let errand = Errand {
+        let errand = SendOptions {
             repeat,
             key: route.backend.key_of(admitted.customer.as_ref().map(Identifier::as_str)),
             caller: Some(exchange.record.source.address),
-            patience: Patience { now: sent, head: route.timeout, body },
+            patience: Deadlines { now: sent, head: route.timeout, body },
             begun: &begun,
             request_id: &exchange.record.request_id,
         };

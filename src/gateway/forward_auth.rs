@@ -11,7 +11,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Response};
 
 use super::connection::Connection;
-use super::connection::client_address::{Networks, Source};
+use super::connection::client_address::{ClientAddress, Networks};
 use super::error::Refused;
 use super::exchange::Exchange;
 use super::forward::headers;
@@ -26,13 +26,13 @@ use crate::policy::forward_auth::ForwardAuth;
 use crate::policy::route::{Placement, Route};
 use crate::policy::{Policy, Target};
 use crate::refusal::Refusal;
-use forwarded_request::Original;
+use forwarded_request::ForwardedRequest;
 
 /// The route name in log and metrics, until the route is known.
 pub(super) const NAME: &str = "forward_auth";
 
 /// The header changes for a request that may pass.
-pub(super) struct Verdict {
+pub(super) struct AuthDecision {
     /// Identity fields to set, in place of those in the request.
     pub(super) identity: HeaderMap,
     /// The new `Cookie`, where the gateway's own cookies were in it.
@@ -76,7 +76,7 @@ impl Gateway {
     pub(super) async fn decide(&self, call: Box<Call<'_>>, exchange: &mut Exchange) -> Result<Answer, Refused> {
         asked_by(call.policy, call.connection)?;
         let asking = Asking::of(&call);
-        let (original, by_nginx) = Original::read(call.parts.headers)?;
+        let (original, by_nginx) = ForwardedRequest::read(call.parts.headers)?;
         let judged = self.verdict_on(asking, original, Unnamed::PassedOn, exchange).await;
         let verdict = judged.map_err(|refused| Refused { narrow: by_nginx, ..refused })?;
         let mut response = Response::new(ResponseBody::full(Bytes::new()));
@@ -89,14 +89,14 @@ impl Gateway {
     pub(super) async fn verdict_on(
         &self,
         asking: Asking<'_>,
-        original: Original,
+        original: ForwardedRequest,
         unnamed: Unnamed,
         exchange: &mut Exchange,
-    ) -> Result<Verdict, Refused> {
+    ) -> Result<AuthDecision, Refused> {
         let Asking { policy, generation, connection, asks_upgrade } = asking;
-        let Original { mut parts, host, secure, address } = original;
+        let ForwardedRequest { mut parts, host, secure, address } = original;
         // The proxy has let it in already.
-        let source = Rc::new(Source::direct(address, secure, &Networks::default()));
+        let source = Rc::new(ClientAddress::direct(address, secure, &Networks::default()));
         exchange.record.source = Rc::clone(&source);
         let has_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH)
             || parts.headers.contains_key(header::CONTENT_TYPE);
@@ -154,7 +154,7 @@ impl Gateway {
                 Some(left) => cookies = Some(left).filter(|left| came.get(header::COOKIE) != Some(left)),
             }
         }
-        Ok(Verdict { identity, cookies, removed })
+        Ok(AuthDecision { identity, cookies, removed })
     }
 }
 

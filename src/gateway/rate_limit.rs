@@ -15,14 +15,14 @@ use crate::state::login_lockout::AttemptKey;
 use apply::Leases;
 use caller_share::CallerShares;
 use gcra::{Left, Limiter, Spent, each};
-use keys::Counted;
+use keys::LimitKey;
 
 /// The counts of all limits, shared by all workers.
 #[derive(Debug, Default)]
-pub(crate) struct Limits {
+pub(crate) struct RateLimits {
     names: Arc<Limiter<AttemptKey>>,
     looks: Limiter<AttemptKey>,
-    calls: Limiter<(Arc<str>, Counted)>,
+    calls: Limiter<(Arc<str>, LimitKey)>,
     /// Calls granted in advance by the shared store.
     leases: Leases,
     /// Open WebSockets by caller.
@@ -41,7 +41,7 @@ pub(crate) enum Look {
     NotAllowed,
 }
 
-impl Limits {
+impl RateLimits {
     /// The delay before another attempt under this name, where there were too many.
     pub(super) fn name_wait(&self, name: &AttemptKey, limit: &RateLimit) -> Option<Duration> {
         self.names.wait(name, limit, Instant::now())
@@ -93,7 +93,7 @@ impl Limits {
     ///
     /// # Errors
     /// The delay, where that is one too many.
-    pub(crate) fn call(&self, route: Arc<str>, counted: Counted, limit: &RateLimit) -> Result<Left, Duration> {
+    pub(crate) fn call(&self, route: Arc<str>, counted: LimitKey, limit: &RateLimit) -> Result<Left, Duration> {
         self.calls.take((route, counted), limit, Instant::now())
     }
 }
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn secrets_that_are_not_remembered_are_looked_for_a_few_times_and_what_is_verified_does_not_count() {
-        let limits = Limits::default();
+        let limits = RateLimits::default();
         for _ in 0..50 {
             assert_eq!(limits.look([1; 16], || true), Look::Found);
             assert_eq!(limits.look([1; 16], || false), Look::NotFound);

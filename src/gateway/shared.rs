@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use super::endpoints::client_authentication::Remembered;
+use super::endpoints::client_authentication::VerifiedSecrets;
 use super::endpoints::fair_queue::FairQueue;
-use super::endpoints::password_hashing::Hashing;
+use super::endpoints::password_hashing::PasswordHashing;
 use super::memory::Memory;
-use super::rate_limit::Limits;
+use super::rate_limit::RateLimits;
 use super::{endpoints, forward_auth};
 use crate::metrics::Metrics;
 use crate::policy::{Lasting, Policy};
@@ -26,16 +26,16 @@ pub struct Shared {
     /// Logins, revocations and failed attempts.
     pub state: State,
     /// The threads that hash passwords, and their queue.
-    pub hashing: Hashing,
+    pub hashing: PasswordHashing,
     /// Pools, keys and accounts that outlive a policy.
     pub lasting: Lasting,
     /// The memory limit.
     pub memory: Memory,
-    pub(super) limits: Limits,
+    pub(super) limits: RateLimits,
     /// The queue for the company's own login.
     pub(super) asking: FairQueue,
     /// Client secrets that were verified before.
-    pub(super) remembered: Arc<Remembered>,
+    pub(super) remembered: Arc<VerifiedSecrets>,
     /// Requests of the gateway's own endpoints in flight.
     own: AtomicUsize,
     /// While the process drains: when connections that are never quiet are announced to end, and when they end also in
@@ -56,9 +56,15 @@ impl Drop for InFlightGuard<'_> {
 
 impl Shared {
     /// Begins with this policy in force.
-    pub fn new(policy: Policy, lasting: Lasting, metrics: Arc<Metrics>, hashing: Hashing, state: State) -> Self {
+    pub fn new(
+        policy: Policy,
+        lasting: Lasting,
+        metrics: Arc<Metrics>,
+        hashing: PasswordHashing,
+        state: State,
+    ) -> Self {
         name(&metrics, &policy);
-        let limits = Limits::default();
+        let limits = RateLimits::default();
         state.on_clear(limits.forget_name());
         Self {
             policy: ArcSwap::from_pointee(policy),

@@ -8,7 +8,7 @@ use prometheus::proto::MetricFamily;
 
 use super::durations::Durations;
 use super::families::{add_counts, counters, histograms};
-use super::names::Name;
+use super::names::SeriesName;
 
 /// Labels of one request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -25,7 +25,7 @@ pub struct RequestKey {
 
 /// Counts, by label.
 #[derive(Debug, Default)]
-pub(super) struct Counted {
+pub(super) struct LabelledCounts {
     pub(super) requests: HashMap<RequestKey, u64>,
     pub(super) durations: HashMap<Arc<str>, Durations>,
     pub(super) backend_durations: HashMap<Arc<str>, Durations>,
@@ -39,21 +39,21 @@ pub(super) struct Counted {
     pub(super) rate_limit_fallbacks: u64,
 }
 
-impl Counted {
+impl LabelledCounts {
     /// Drops the series of routes and backends that are gone.
     ///
     /// Workers wait meanwhile, so maps without such series are not scanned.
-    pub(super) fn forget(&mut self, names: &[Name]) {
+    pub(super) fn forget(&mut self, names: &[SeriesName]) {
         let (mut routes, mut backends) = (HashSet::new(), HashSet::new());
         for name in names {
             match name {
                 // With each request a duration is counted.
-                Name::Route(route) if self.durations.remove(route).is_some() => drop(routes.insert(&**route)),
-                Name::Backend(backend) => {
+                SeriesName::Route(route) if self.durations.remove(route).is_some() => drop(routes.insert(&**route)),
+                SeriesName::Backend(backend) => {
                     self.backend_durations.remove(backend);
                     backends.insert(&**backend);
                 }
-                Name::Route(_) => {}
+                SeriesName::Route(_) => {}
             }
         }
         if !routes.is_empty() {

@@ -13,21 +13,21 @@ const LOOK: Duration = Duration::from_secs(24 * 3600);
 
 /// Name that is a label.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Name {
+pub(super) enum SeriesName {
     Route(Arc<str>),
     Backend(Arc<str>),
 }
 
 /// Present names, and earlier ones.
 #[derive(Debug, Default)]
-pub(super) struct Names {
-    present: HashSet<Name>,
-    gone: HashMap<Name, Instant>,
+pub(super) struct SeriesNames {
+    present: HashSet<SeriesName>,
+    gone: HashMap<SeriesName, Instant>,
 }
 
-impl Names {
+impl SeriesNames {
     /// Replaces the present names.
-    pub(super) fn replace(&mut self, present: HashSet<Name>, now: Instant) {
+    pub(super) fn replace(&mut self, present: HashSet<SeriesName>, now: Instant) {
         self.gone.retain(|name, _| !present.contains(name));
         let before = std::mem::replace(&mut self.present, present);
         for name in before.difference(&self.present) {
@@ -36,7 +36,7 @@ impl Names {
     }
 
     /// Names whose series are to be dropped.
-    pub(super) fn due(&mut self, now: Instant) -> Vec<Name> {
+    pub(super) fn due(&mut self, now: Instant) -> Vec<SeriesName> {
         self.gone.retain(|_, since| now.saturating_duration_since(*since) < LOOK);
         let is_due = |since: &Instant| now.saturating_duration_since(*since) >= STAY;
         self.gone.iter().filter(|(_, since)| is_due(since)).map(|(name, _)| name.clone()).collect()

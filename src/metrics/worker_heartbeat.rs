@@ -12,20 +12,20 @@ static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Heartbeat of one worker.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct WorkerHeartbeat {
     /// Time of the last one, in milliseconds since the start.
     last: AtomicU64,
     /// Heartbeats that came a whole interval late or more.
     late: AtomicU64,
 }
 
-impl Default for Turns {
+impl Default for WorkerHeartbeat {
     fn default() -> Self {
         Self { last: AtomicU64::new(millis(Instant::now())), late: AtomicU64::default() }
     }
 }
 
-impl Turns {
+impl WorkerHeartbeat {
     /// Records a heartbeat.
     pub(super) fn turned(&self, now: Instant) {
         if self.stall(now) >= TURN {
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_stalled_event_loop_is_seen_and_counted_once_it_resumes() {
-        let turns = Turns::default();
+        let turns = WorkerHeartbeat::default();
         let now = Instant::now();
         turns.turned(now + TURN);
         assert_eq!((turns.stall(now + TURN), turns.late()), (Duration::ZERO, 0));

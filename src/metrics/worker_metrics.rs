@@ -4,21 +4,21 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::counted::{Counted, RequestKey};
+use super::counted::{LabelledCounts, RequestKey};
 use super::locked;
-use super::worker_heartbeat::Turns;
+use super::worker_heartbeat::WorkerHeartbeat;
 
 /// Counters of one worker.
 #[derive(Debug, Default)]
-pub struct Cells {
+pub struct WorkerMetrics {
     pub(super) in_flight: AtomicI64,
     pub(super) connections: AtomicI64,
     pub(super) tunnels: AtomicI64,
-    pub(super) turns: Turns,
-    pub(super) counted: Mutex<Counted>,
+    pub(super) turns: WorkerHeartbeat,
+    pub(super) counted: Mutex<LabelledCounts>,
 }
 
-impl Cells {
+impl WorkerMetrics {
     /// Counts a request in flight.
     pub fn request_began(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use super::key_usage::Uses;
 use crate::auth::credentials::api_key::{self, ApiKeys};
 use crate::auth::{ApiKey, ApiKeyVersion, Client};
 use crate::config::{Config, Problems, raw};
-use crate::validity::{Dated, KeyVersion, parse_time};
+use crate::validity::{KeyVersion, Validity, parse_time};
 
 /// Sources of API keys: gateway.yaml, and a file of their own.
 pub(super) fn all_api_keys<'c>(config: &'c Config, problems: &mut Problems) -> Vec<Source<'c>> {
@@ -79,7 +79,8 @@ pub(super) fn read_api_keys(
             let record = Arc::new(record);
             let expires = key.expires.as_deref().and_then(parse_time).unwrap_or(u64::MAX);
             for (nth, text) in key.sha256.iter().enumerate() {
-                let read = Dated::parse(text).and_then(|dated| Ok((dated.until, api_key::parse_digest(dated.value)?)));
+                let read =
+                    Validity::parse(text).and_then(|dated| Ok((dated.until, api_key::parse_digest(dated.value)?)));
                 match read {
                     Ok((until, digest)) => {
                         let (version, until) = (api_key::version(&digest), until.min(expires));

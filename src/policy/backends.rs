@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderName, HeaderValue, header};
 
 use super::ca_certificates::Authorities;
-use super::servers::{self, Shared};
+use super::servers::{self, SharedServers};
 use crate::backend::admission::Queue;
 use crate::backend::admission::circuit_breaker::CircuitRule;
 use crate::backend::{Backend, BackendAssertion};
@@ -23,7 +23,7 @@ const MAX_CONNECTIONS: usize = 10;
 pub(super) fn read(
     config: &Config,
     authorities: &Authorities<'_>,
-    shared: &Shared,
+    shared: &SharedServers,
     problems: &mut Problems,
 ) -> Option<HashMap<String, Arc<Backend>>> {
     let count = problems.len();

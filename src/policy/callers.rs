@@ -7,7 +7,7 @@ use super::ca_certificates::Authorities;
 use super::client_certificates::{read_name, read_own};
 use super::key_lines::key_lines;
 use super::key_usage::Uses;
-use super::remote_jwks::{self, Fault, Publisher};
+use super::remote_jwks::{self, JwksFault, Publisher};
 use super::trusted_issuers::algorithm;
 use super::{Lasting, issuer};
 use crate::auth::client_assertion::Assertions;
@@ -16,11 +16,11 @@ use crate::auth::credentials::cookie::{CookieKey, CookieKeys};
 use crate::auth::credentials::password;
 use crate::auth::jwt::Keys;
 use crate::auth::jwt::algorithm::Algorithm;
-use crate::auth::jwt::remote_jwks::Place;
+use crate::auth::jwt::remote_jwks::JwksLocation;
 use crate::auth::{Client, ClientSecret, SessionCookie};
 use crate::config::{Config, Problems, raw};
 use crate::hex::hex;
-use crate::validity::{Dated, KeyVersion};
+use crate::validity::{KeyVersion, Validity};
 
 /// The clients by id.
 pub(super) fn read_clients(
@@ -80,7 +80,7 @@ fn read_secrets(
 ) -> Vec<(ClientSecret, KeyVersion)> {
     let mut secrets = Vec::new();
     for (nth, secret) in client.secrets().iter().enumerate() {
-        let dated = Dated::parse(secret).and_then(|dated| Ok((dated, password::parse(dated.value)?)));
+        let dated = Validity::parse(secret).and_then(|dated| Ok((dated, password::parse(dated.value)?)));
         match dated {
             Ok((dated, hash)) => {
                 let version = short_digest(dated.value.as_bytes());
@@ -109,7 +109,7 @@ fn read_client_keys(
     client: &raw::Client,
     lasting: &Lasting,
     versions: &mut Vec<KeyVersion>,
-) -> Result<Option<Keys>, Fault> {
+) -> Result<Option<Keys>, JwksFault> {
     // Beside the issuers of customers' tokens, whose names are addresses.
     let name = format!("client {}", client.id);
     let algorithms: Vec<Algorithm> = client.algorithms().iter().copied().map(algorithm).collect();
@@ -131,7 +131,7 @@ fn read_client_keys(
         Some(raw::Jwks::Url(url)) => {
             let publisher = Publisher {
                 name: &name,
-                place: Place::Url(url.clone()),
+                place: JwksLocation::Url(url.clone()),
                 algorithms,
                 refresh: &raw::KeyRefresh::default(),
                 ca: client.ca.as_deref(),

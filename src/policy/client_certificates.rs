@@ -12,8 +12,8 @@ use x509_parser::revocation_list::CertificateRevocationList;
 
 use crate::auth::credentials::api_key;
 use crate::auth::tls::certificate::{AlternativeName, Certificate, CertificateName, SubjectName, Thumbprint};
-use crate::auth::tls::subject::Subject;
-use crate::auth::tls::trust::Trust;
+use crate::auth::tls::subject::DistinguishedName;
+use crate::auth::tls::trust::ClientTrust;
 use crate::config::raw::{self, CertificatePolicy};
 use crate::config::{Config, Problems};
 
@@ -21,7 +21,7 @@ use crate::config::{Config, Problems};
 type Fault = (String, String);
 
 /// Expiry of a file's content: its path, and seconds since 1970.
-pub type End = (String, i64);
+pub type ContentEnd = (String, i64);
 
 /// The trust of the listener at this place, and when its CAs and lists end; `None` where it asks for no certificate or
 /// something is wrong, which goes to `problems`.
@@ -31,7 +31,7 @@ pub fn read(
     at: &str,
     provider: Arc<CryptoProvider>,
     problems: &mut Problems,
-) -> Option<(Trust, Vec<End>)> {
+) -> Option<(ClientTrust, Vec<ContentEnd>)> {
     let count = problems.len();
     let mut ends = Vec::new();
     let roots = read_roots(config, tls.client_ca.as_ref()?, &mut ends).unwrap_or_else(|(message, help)| {
@@ -62,7 +62,7 @@ pub fn read(
     let lists_end: Vec<i64> = lists.iter().map(|list| list.end.1).collect();
     ends.extend(lists.iter().map(|list| list.end.clone()));
     let revoked = lists.into_iter().map(|list| list.der).collect();
-    match Trust::new(roots, revoked, lists_end, provider) {
+    match ClientTrust::new(roots, revoked, lists_end, provider) {
         Ok(trust) => {
             let strict = tls.client_certificate_policy == CertificatePolicy::Strict;
             Some((trust.strict(strict).only(names).and_own(own), ends))
@@ -109,7 +109,7 @@ pub(super) fn read_own(
 const FINGERPRINT: &str = "take it from `openssl x509 -noout -fingerprint -sha256`";
 
 /// All CA certificates of a file. One that cannot be used is an error: whoever wrote it there means it.
-fn read_roots(config: &Config, file: &Path, ends: &mut Vec<End>) -> Result<RootCertStore, Fault> {
+fn read_roots(config: &Config, file: &Path, ends: &mut Vec<ContentEnd>) -> Result<RootCertStore, Fault> {
     let shown = config.resolve(file).display().to_string();
     let help = || "put the certificates of the CAs there, in PEM".to_owned();
     let pem = config.read_file(file)?;
@@ -127,7 +127,7 @@ fn read_roots(config: &Config, file: &Path, ends: &mut Vec<End>) -> Result<RootC
 struct List {
     der: CertificateRevocationListDer<'static>,
     issued: i64,
-    end: End,
+    end: ContentEnd,
 }
 
 fn read_lists(config: &Config, file: &Path) -> Result<Vec<List>, Fault> {
@@ -168,7 +168,7 @@ pub(super) fn read_name(
     let subject = match name.subject.as_deref() {
         None => None,
         Some(text) if !text.contains('=') => Some(SubjectName::Common(text.to_owned())),
-        Some(text) => match Subject::parse(text) {
+        Some(text) => match DistinguishedName::parse(text) {
             Ok(subject) => Some(SubjectName::Whole(subject)),
             Err(fault) => {
                 let help =

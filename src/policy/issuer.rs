@@ -11,7 +11,7 @@ use super::key_usage::Uses;
 use super::trusted_issuers::algorithm;
 use crate::auth::dpop;
 use crate::auth::jwt::signing_keys::{KeyFile, Schedule, SigningKeys};
-use crate::auth::jwt::{Kind, Verifier};
+use crate::auth::jwt::{TokenKind, Verifier};
 use crate::config::raw::{self, Raw};
 use crate::config::{Config, Problems};
 use crate::secret::Secret;
@@ -197,7 +197,7 @@ impl Issuer {
     /// Checks the customers' tokens that this gateway has signed.
     pub(super) fn customer_verifier(&self, raw: &Raw) -> Verifier {
         let audiences = self.audiences(raw);
-        Verifier::own(Kind::Customer, self.url.clone(), audiences, self.keys.key_set(), self.clock_skew)
+        Verifier::own(TokenKind::Customer, self.url.clone(), audiences, self.keys.key_set(), self.clock_skew)
     }
 
     /// The usual audience, and those that are set apart.
@@ -213,6 +213,6 @@ impl Issuer {
         audiences.extend(raw.routes.iter().filter_map(|route| route.audience.clone()));
         audiences.sort_unstable();
         audiences.dedup();
-        Verifier::own(Kind::Access, self.url.clone(), audiences, self.keys.key_set(), self.clock_skew)
+        Verifier::own(TokenKind::Access, self.url.clone(), audiences, self.keys.key_set(), self.clock_skew)
     }
 }

@@ -1,7 +1,7 @@
 //! Keys in a file, one on each line with its times.
 
 use crate::secret::Secret;
-use crate::validity::Dated;
+use crate::validity::Validity;
 
 /// A key in a file, with its times.
 pub struct KeyLine {
@@ -26,7 +26,7 @@ pub fn key_lines(secret: &Secret) -> Result<Vec<KeyLine>, String> {
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     lines
         .map(|line| {
-            let dated = Dated::parse(line)?;
+            let dated = Validity::parse(line)?;
             Ok(KeyLine { secret: Secret::new(dated.value), from: dated.from, until: dated.until })
         })
         .collect()

@@ -20,14 +20,14 @@ pub struct Normal<'a> {
     /// The path.
     pub text: Cow<'a, str>,
     /// Forms in it that some servers read differently.
-    pub odd: Odd,
+    pub odd: NonCanonical,
 }
 
 /// A set of forms that some servers read differently from others, and that a route can allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Odd(u8);
+pub struct NonCanonical(u8);
 
-impl Odd {
+impl NonCanonical {
     /// `%2F`
     pub const ENCODED_SLASH: Self = Self(1);
     /// `%5C`
@@ -71,13 +71,13 @@ pub fn normal(path: &str) -> Result<Normal<'_>, Ambiguous> {
     if bytes.first() != Some(&b'/') {
         return Err(Ambiguous);
     }
-    let mut odd = Odd::default();
+    let mut odd = NonCanonical::default();
     let has_escapes = memchr(b'%', bytes).is_some();
     let text = if has_escapes { Cow::Owned(unescaped(bytes, &mut odd)?) } else { Cow::Borrowed(path) };
     let plain = text.as_bytes();
     for byte in plain {
         match byte {
-            b';' => odd.add(Odd::SEMICOLON),
+            b';' => odd.add(NonCanonical::SEMICOLON),
             b'\\' | b'?' | b'#' => return Err(Ambiguous),
             byte if !byte.is_ascii_graphic() => return Err(Ambiguous),
             _ => {}
@@ -96,18 +96,18 @@ pub fn normal(path: &str) -> Result<Normal<'_>, Ambiguous> {
                 if kept.is_empty() {
                     return Err(Ambiguous);
                 }
-                odd.add(Odd::TRAILING_DOT);
+                odd.add(NonCanonical::TRAILING_DOT);
             }
             if dropped.contains([' ', '%']) {
-                odd.add(Odd::TRAILING_SPACE);
+                odd.add(NonCanonical::TRAILING_SPACE);
             }
         }
     }
     if (has_escapes || memchr(b'$', plain).is_some()) && stream_name(&text).is_some() {
-        odd.add(Odd::STREAM_NAME);
+        odd.add(NonCanonical::STREAM_NAME);
     }
     if text.contains("//") {
-        odd.add(Odd::DOUBLE_SLASH);
+        odd.add(NonCanonical::DOUBLE_SLASH);
     }
     Ok(Normal { text, odd })
 }
@@ -148,7 +148,7 @@ fn is_text(path: &str) -> bool {
         || percent_decode_str(path).decode_utf8().is_ok_and(|decoded| !decoded.chars().any(char::is_control))
 }
 
-fn unescaped(path: &[u8], odd: &mut Odd) -> Result<String, Ambiguous> {
+fn unescaped(path: &[u8], odd: &mut NonCanonical) -> Result<String, Ambiguous> {
     let mut normal = String::with_capacity(path.len());
     let mut at = 0;
     while at < path.len() {
@@ -164,11 +164,11 @@ fn unescaped(path: &[u8], odd: &mut Odd) -> Result<String, Ambiguous> {
             other => {
                 // A separator of segments or of parameters to somebody; a per cent sign that could escape again.
                 odd.add(match other {
-                    b'/' => Odd::ENCODED_SLASH,
-                    b'\\' => Odd::ENCODED_BACKSLASH,
-                    b'%' => Odd::ENCODED_PERCENT,
-                    b';' => Odd::SEMICOLON,
-                    _ => Odd::default(),
+                    b'/' => NonCanonical::ENCODED_SLASH,
+                    b'\\' => NonCanonical::ENCODED_BACKSLASH,
+                    b'%' => NonCanonical::ENCODED_PERCENT,
+                    b';' => NonCanonical::SEMICOLON,
+                    _ => NonCanonical::default(),
                 });
                 normal.push_str(&format!("%{other:02X}"));
             }
@@ -190,9 +190,9 @@ fn escaped(bytes: &[u8]) -> Option<u8> {
 ///
 /// # Errors
 /// [`Ambiguous`] where one of them has dot segments, control characters, or escapes that are no UTF-8.
-pub fn readings(path: &str, odd: Odd) -> Result<Vec<String>, Ambiguous> {
+pub fn readings(path: &str, odd: NonCanonical) -> Result<Vec<String>, Ambiguous> {
     let mut all = vec![path.to_owned()];
-    if odd.has(Odd::ENCODED_PERCENT) {
+    if odd.has(NonCanonical::ENCODED_PERCENT) {
         also(&mut all, decoded_again);
     }
     // What is decoded again can have any of the rest in it.

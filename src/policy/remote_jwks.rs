@@ -8,8 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::ca_certificates::{Authorities, Authority};
 use crate::auth::jwt::Keys;
 use crate::auth::jwt::algorithm::Algorithm;
-use crate::auth::jwt::jwk_set::KeySet;
-use crate::auth::jwt::remote_jwks::{Place, PublishedKeys, Source};
+use crate::auth::jwt::jwk_set::JwkSet;
+use crate::auth::jwt::remote_jwks::{JwksLocation, JwksSource, PublishedKeys};
 use crate::config::Config;
 use crate::config::raw::KeyRefresh;
 use crate::fetch::Fetcher;
@@ -19,9 +19,9 @@ use aws_lc_rs::digest;
 
 /// Fetched keys that outlive a policy.
 #[derive(Debug, Default)]
-pub(super) struct Registry(Mutex<HashMap<String, Weak<PublishedKeys>>>);
+pub(super) struct JwksRegistry(Mutex<HashMap<String, Weak<PublishedKeys>>>);
 
-impl Registry {
+impl JwksRegistry {
     /// The keys of this description, as they are held already or made now.
     fn get(&self, description: String, make: impl FnOnce() -> PublishedKeys) -> Arc<PublishedKeys> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,7 +42,7 @@ impl Registry {
 }
 
 /// The key of the configuration at which something is wrong, what, and what to do.
-pub(super) type Fault = (&'static str, String, String);
+pub(super) type JwksFault = (&'static str, String, String);
 
 /// The usable keys of a JWK set in a file; a warning for each other. `used` tells where the use of the
 /// key of this `kid` is noted.
@@ -52,9 +52,9 @@ pub(super) fn read_file(
     file: &Path,
     algorithms: &[Algorithm],
     used: impl Fn(&str) -> Option<Arc<LastUse>>,
-) -> Result<KeySet, Fault> {
+) -> Result<JwkSet, JwksFault> {
     let json = config.read_file(file).map_err(|(message, help)| ("jwks", message, help))?;
-    let (keys, ignored) = KeySet::noted(&json, algorithms, |id| (u64::MAX, used(id))).map_err(|fault| {
+    let (keys, ignored) = JwkSet::noted(&json, algorithms, |id| (u64::MAX, used(id))).map_err(|fault| {
         let message = format!("{}: {fault}", config.resolve(file).display());
         ("jwks", message, "put a JWK set with public signing keys there".to_owned())
     })?;
@@ -69,7 +69,7 @@ pub(super) struct Publisher<'c> {
     /// Name of the issuer in logs and metrics.
     pub(super) name: &'c str,
     /// Location of its keys.
-    pub(super) place: Place,
+    pub(super) place: JwksLocation,
     /// Algorithms that its tokens may use.
     pub(super) algorithms: Vec<Algorithm>,
     /// Schedule of fetches.
@@ -91,15 +91,15 @@ impl Publisher<'_> {
         self,
         config: &Config,
         authorities: &Authorities<'_>,
-        registry: &Registry,
-    ) -> Result<Keys, Fault> {
+        registry: &JwksRegistry,
+    ) -> Result<Keys, JwksFault> {
         let Self { name, place, algorithms, refresh, ca, plain, private } = self;
         let Authority { digest: trusted, client: tls, .. } =
             authorities.of(ca).map_err(|(message, help)| ("ca", message, help))?;
         // What decides about the fetching; all else may change without another fetch.
         let description = format!("{name} {place:?} {algorithms:?} {refresh:?} {plain} {private} {ca:?} {trusted}");
         let file = digest::digest(&digest::SHA256, format!("{name} {place:?}").as_bytes());
-        let source = Source {
+        let source = JwksSource {
             issuer: name.to_owned(),
             place,
             algorithms,

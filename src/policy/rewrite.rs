@@ -1,6 +1,6 @@
 //! Rewrite of a route's path for the backend.
 
-use super::path::{self, Ambiguous, Normal, Odd};
+use super::path::{self, Ambiguous, NonCanonical, Normal};
 use crate::config::raw;
 
 /// Takes a prefix away and puts another in its place.
@@ -34,7 +34,7 @@ impl Rewrite {
     ///
     /// # Errors
     /// [`Ambiguous`] where it has two readings that are not allowed, or one that is not below the new prefix.
-    pub fn apply(&self, path: &str, allowed: Odd) -> Result<String, Ambiguous> {
+    pub fn apply(&self, path: &str, allowed: NonCanonical) -> Result<String, Ambiguous> {
         let rest = self.behind(path).ok_or(Ambiguous)?;
         let changed =
             if rest.is_empty() && self.add.is_empty() { "/".to_owned() } else { format!("{}{rest}", self.add) };
@@ -68,23 +68,23 @@ mod tests {
             ("/api", "/v2", "/api", "/v2"),
             ("", "/v2", "/x", "/v2/x"),
         ] {
-            assert_eq!(rewrite(strip, add).apply(path, Odd::default()).as_deref(), Ok(expected), "{path}");
+            assert_eq!(rewrite(strip, add).apply(path, NonCanonical::default()).as_deref(), Ok(expected), "{path}");
         }
     }
 
     #[test]
     fn what_would_be_ambiguous_after_a_rewrite_is_refused() {
         for (strip, path, allowed) in [
-            ("/api", "/apis/x", Odd::default()),
-            ("/api", "/other", Odd::default()),
+            ("/api", "/apis/x", NonCanonical::default()),
+            ("/api", "/other", NonCanonical::default()),
             // Without its prefix this would begin like the name of a host.
-            ("/api", "/api//evil", Odd::DOUBLE_SLASH),
-            ("/api", "/api/a//b", Odd::default()),
-            ("/api", "/api/a;b", Odd::ENCODED_SLASH),
+            ("/api", "/api//evil", NonCanonical::DOUBLE_SLASH),
+            ("/api", "/api/a//b", NonCanonical::default()),
+            ("/api", "/api/a;b", NonCanonical::ENCODED_SLASH),
         ] {
             assert_eq!(rewrite(strip, "").apply(path, allowed), Err(Ambiguous), "{path}");
         }
-        assert_eq!(rewrite("/api", "").apply("/api/a//b", Odd::DOUBLE_SLASH).as_deref(), Ok("/a//b"));
-        assert_eq!(rewrite("/api", "/v2").apply("/api//b", Odd::DOUBLE_SLASH).as_deref(), Ok("/v2//b"));
+        assert_eq!(rewrite("/api", "").apply("/api/a//b", NonCanonical::DOUBLE_SLASH).as_deref(), Ok("/a//b"));
+        assert_eq!(rewrite("/api", "/v2").apply("/api//b", NonCanonical::DOUBLE_SLASH).as_deref(), Ok("/v2//b"));
     }
 }

@@ -9,10 +9,10 @@ use http::{HeaderName, Method};
 
 use super::cors::Cors;
 use super::field_rules::FieldRules;
-use super::path::Odd;
+use super::path::NonCanonical;
 use super::response::ResponseRules;
 use super::rewrite::Rewrite;
-use crate::auth::{CustomerTokenSource, Demand};
+use crate::auth::{CustomerTokenSource, Requirements};
 use crate::backend::Backend;
 use crate::config::raw::{Per, RateLimit, Requirement, Retry};
 use crate::customer::Deriver;
@@ -26,7 +26,7 @@ pub struct Route {
     /// The methods that it takes.
     pub methods: Vec<Method>,
     /// Requirements on callers.
-    pub demand: Demand,
+    pub demand: Requirements,
     /// Refusals are carried out; otherwise they are only counted.
     pub enforce: bool,
     /// Placement of the identifier in requests.
@@ -70,7 +70,7 @@ pub struct Route {
     /// Filter of JSON responses.
     pub response: Option<Box<ResponseRules>>,
     /// Non-canonical forms that its paths may have.
-    pub allowed_in_path: Odd,
+    pub allowed_in_path: NonCanonical,
     /// Rewrite of the path for the backend.
     pub rewrite: Option<Rewrite>,
     /// Bounds on its WebSockets, where it has them.

@@ -16,22 +16,22 @@ use crate::backend::admission::Admission;
 use crate::backend::admission::adaptive::Adaptive;
 use crate::backend::endpoints::health_check::{HealthCheck, Thresholds};
 use crate::backend::endpoints::outlier_detection::OutlierDetection;
-use crate::backend::endpoints::servers::{At, Listed, Rules, Servers, Standings};
+use crate::backend::endpoints::servers::{At, EndpointStatuses, Listed, Rules, Servers};
 use crate::backend::proxy_protocol::ProxyProtocol;
 use crate::config::{Config, Problems, raw};
 use crate::hex::hex;
 
 /// Load of backends and status of their servers, which outlive a policy.
 #[derive(Debug, Default)]
-pub struct Shared {
+pub struct SharedServers {
     admissions: Mutex<HashMap<String, Arc<Admission>>>,
     /// By all that decides about them.
     servers: Mutex<HashMap<String, Weak<Servers>>>,
-    standings: Arc<Standings>,
+    standings: Arc<EndpointStatuses>,
     adaptive: Mutex<HashMap<String, Arc<Adaptive>>>,
 }
 
-impl Shared {
+impl SharedServers {
     /// Forgets what belongs to backends and servers that are gone: nobody but this holds it.
     pub(super) fn forget_gone(&self) {
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,7 +84,7 @@ impl Shared {
     }
 
     /// The servers of this description, as they are held already or made now.
-    fn held(&self, description: String, make: impl FnOnce(Arc<Standings>) -> Servers) -> Arc<Servers> {
+    fn held(&self, description: String, make: impl FnOnce(Arc<EndpointStatuses>) -> Servers) -> Arc<Servers> {
         let mut known = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(servers) = known.get(&description).and_then(Weak::upgrade) {
             return servers;

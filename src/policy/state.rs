@@ -9,12 +9,12 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use super::ca_certificates;
 use crate::config::{Config, Problems, RedisPlace, raw};
 use crate::secret::Secret;
-use crate::state::redis::access::{Access, Credentials, Pem, Tls};
-use crate::state::redis::{Kind, Settings as RedisSettings};
-use crate::state::{Most, Outage, Settings};
+use crate::state::redis::access::{Credentials, Pem, RedisCredentials, RedisTlsFiles};
+use crate::state::redis::{RedisSettings, RedisTopology};
+use crate::state::{Most, Outage, StateSettings};
 
 /// Reads it; what is wrong goes to `problems`.
-pub fn read(config: &Config, problems: &mut Problems) -> Option<Settings> {
+pub fn read(config: &Config, problems: &mut Problems) -> Option<StateSettings> {
     let raw = &config.raw().state;
     let Some(redis) = &raw.redis else {
         let embedded = raw.embedded.clone().unwrap_or_default();
@@ -32,13 +32,13 @@ pub fn read(config: &Config, problems: &mut Problems) -> Option<Settings> {
             return None;
         }
         let most = Most { sessions: embedded.max_sessions, replay_ids: embedded.max_replay_ids };
-        return Some(Settings::Embedded(config.resolve(&embedded.path), most));
+        return Some(StateSettings::Embedded(config.resolve(&embedded.path), most));
     };
     let RedisPlace { tls: uses_tls, addresses, database } = config.redis_place()?;
     let kind = match (&redis.sentinel, redis.cluster) {
-        (Some(sentinel), _) => Kind::Sentinel(addresses, sentinel.master().to_owned()),
-        (None, true) => Kind::Cluster(addresses),
-        (None, false) => addresses.into_iter().next().map(|(host, port)| Kind::Single(host, port))?,
+        (Some(sentinel), _) => RedisTopology::Sentinel(addresses, sentinel.master().to_owned()),
+        (None, true) => RedisTopology::Cluster(addresses),
+        (None, false) => addresses.into_iter().next().map(|(host, port)| RedisTopology::Single(host, port))?,
     };
     let default_tls = raw::RedisTls::default();
     let tls = uses_tls.then(|| redis.tls.as_ref().unwrap_or(&default_tls));
@@ -69,13 +69,13 @@ pub fn read(config: &Config, problems: &mut Problems) -> Option<Settings> {
     let settings = RedisSettings {
         kind,
         prefix: redis.prefix.clone(),
-        access: ArcSwap::from_pointee(Access { servers, sentinels }),
+        access: ArcSwap::from_pointee(RedisCredentials { servers, sentinels }),
         database,
         timeout: redis.timeout.get(),
         connect_timeout: redis.connect_timeout.get(),
         replicas: redis.replicas,
     };
-    Some(Settings::Redis(Box::new(settings), outage))
+    Some(StateSettings::Redis(Box::new(settings), outage))
 }
 
 /// Keys of the configuration with the credentials for one kind of server. TLS has a place of its own: sentinels may have
@@ -109,7 +109,7 @@ impl CredentialKeys<'_> {
 }
 
 /// TLS towards Redis; otherwise the key that is wrong, and why.
-fn read_tls(config: &Config, raw: &raw::RedisTls) -> Result<Tls, (&'static str, (String, String))> {
+fn read_tls(config: &Config, raw: &raw::RedisTls) -> Result<RedisTlsFiles, (&'static str, (String, String))> {
     let of = |key| move |fault| (key, fault);
     let roots = ca_certificates::roots(config, raw.ca.as_deref()).map_err(of("ca"))?;
     let ca = raw.ca.as_deref().map(|path| config.read_file(path)).transpose().map_err(of("ca"))?;
@@ -134,5 +134,5 @@ fn read_tls(config: &Config, raw: &raw::RedisTls) -> Result<Tls, (&'static str, 
         _ => (builder.with_no_client_auth(), None),
     };
     let server_name = raw.server_name.clone().and_then(|name| ServerName::try_from(name).ok());
-    Ok(Tls { config: Arc::new(client), server_name, pem: Pem { ca, identity } })
+    Ok(RedisTlsFiles { config: Arc::new(client), server_name, pem: Pem { ca, identity } })
 }

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::ca_certificates::Authorities;
-use super::remote_jwks::{self, Fault, Publisher, Registry};
+use super::remote_jwks::{self, JwksFault, JwksRegistry, Publisher};
 use crate::auth::jwt::algorithm::Algorithm;
-use crate::auth::jwt::claims::{ClaimPath, ClaimRule, Expected};
-use crate::auth::jwt::jwk_set::KeySet;
-use crate::auth::jwt::remote_jwks::Place;
+use crate::auth::jwt::claims::{ClaimPath, ClaimRule, ExpectedClaim};
+use crate::auth::jwt::jwk_set::JwkSet;
+use crate::auth::jwt::remote_jwks::JwksLocation;
 use crate::auth::jwt::{Keys, Verifier};
 use crate::config::raw::{self, ClaimValue};
 use crate::config::{Config, Problems};
@@ -18,7 +18,7 @@ use crate::config::{Config, Problems};
 pub(super) fn read(
     config: &Config,
     authorities: &Authorities<'_>,
-    registry: &Registry,
+    registry: &JwksRegistry,
     problems: &mut Problems,
 ) -> HashMap<String, Verifier> {
     let mut trusted = HashMap::new();
@@ -54,10 +54,10 @@ fn claim_rule(claim: &str, rule: &raw::ClaimRule) -> ClaimRule {
         ClaimValue::Number(number) => Value::from(*number),
     };
     let expected = match rule {
-        raw::ClaimRule::Equals(one) => Expected::OneOf(vec![value(one)]),
-        raw::ClaimRule::OneOf(values) => Expected::OneOf(values.iter().map(value).collect()),
-        raw::ClaimRule::Contains(one) => Expected::Contains(value(one)),
-        raw::ClaimRule::Present(_) => Expected::Present,
+        raw::ClaimRule::Equals(one) => ExpectedClaim::OneOf(vec![value(one)]),
+        raw::ClaimRule::OneOf(values) => ExpectedClaim::OneOf(values.iter().map(value).collect()),
+        raw::ClaimRule::Contains(one) => ExpectedClaim::Contains(value(one)),
+        raw::ClaimRule::Present(_) => ExpectedClaim::Present,
     };
     ClaimRule { claim: ClaimPath::parse(claim), expected }
 }
@@ -66,8 +66,8 @@ fn read_keys(
     config: &Config,
     authorities: &Authorities<'_>,
     issuer: &raw::TrustedIssuer,
-    registry: &Registry,
-) -> Result<Keys, Fault> {
+    registry: &JwksRegistry,
+) -> Result<Keys, JwksFault> {
     let algorithms: Vec<Algorithm> = issuer.algorithms.iter().copied().map(algorithm).collect();
     if let Some(reference) = &issuer.secret {
         let secret = config.read_secret(reference).map_err(|(message, help)| ("secret", message, help))?;
@@ -75,7 +75,7 @@ fn read_keys(
             let message = "this secret repeats itself: anybody could guess it, and sign".to_owned();
             return Err(("secret", message, "agree with the issuer on a random one".to_owned()));
         }
-        let keys = KeySet::from_secret(&secret, &algorithms);
+        let keys = JwkSet::from_secret(&secret, &algorithms);
         let keys = keys.map_err(|fault| ("secret", fault, "agree with the issuer on a longer secret".to_owned()))?;
         return Ok(Keys::Fixed(keys));
     }
@@ -84,8 +84,8 @@ fn read_keys(
             let keys = remote_jwks::read_file(config, &issuer.issuer, &file.file, &algorithms, |_| None)?;
             return Ok(Keys::Fixed(keys));
         }
-        Some(raw::Jwks::Url(url)) => Place::Url(url.clone()),
-        None => Place::Discovery,
+        Some(raw::Jwks::Url(url)) => JwksLocation::Url(url.clone()),
+        None => JwksLocation::Discovery,
     };
     let publisher = Publisher {
         name: &issuer.issuer,

@@ -9,9 +9,9 @@ use tokio::sync::Semaphore;
 
 /// Scheduler of the handshakes of one worker.
 #[derive(Debug)]
-pub(super) struct Turns(Semaphore);
+pub(super) struct HandshakeScheduler(Semaphore);
 
-impl Turns {
+impl HandshakeScheduler {
     /// A scheduler without any handshake.
     pub(super) fn new() -> Self {
         Self(Semaphore::new(1))
@@ -53,7 +53,7 @@ mod tests {
     fn others_come_between_two_steps_of_waiting_work() {
         let runtime = tokio::runtime::Builder::new_current_thread().build_local(Default::default()).unwrap();
         runtime.block_on(async {
-            let turns = Rc::new(Turns::new());
+            let turns = Rc::new(HandshakeScheduler::new());
             let log = Rc::new(RefCell::new(Vec::new()));
             let mut tasks = Vec::new();
             for _ in 0..5 {
@@ -81,7 +81,7 @@ mod tests {
     fn work_that_is_given_up_gives_its_turn_back() {
         let runtime = tokio::runtime::Builder::new_current_thread().build_local(Default::default()).unwrap();
         runtime.block_on(async {
-            let turns = Turns::new();
+            let turns = HandshakeScheduler::new();
             let mut waiting = Box::pin(turns.work(std::future::pending::<()>()));
             std::future::poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context).is_pending())).await;
             drop(waiting);

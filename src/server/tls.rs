@@ -13,10 +13,10 @@ use rustls::{CipherSuite, ServerConfig, ticketer::TicketRotator};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use crate::auth::tls::trust::{Trust, TrustStore};
+use crate::auth::tls::trust::{ClientTrust, ClientTrustStore};
 use crate::config::raw::{self, ClientCertificate, TlsVersion};
 use crate::config::{Config, Problems};
-use crate::policy::client_certificates::{self, End};
+use crate::policy::client_certificates::{self, ContentEnd};
 
 /// Lifetime of a ticket key in seconds: half of the 300 seconds in which a session can be resumed (docs/asapp.md, requirement 36).
 const TICKET_ROTATION: u32 = 150;
@@ -37,16 +37,16 @@ struct CertificateStore(ArcSwap<Certificates>);
 pub struct TlsStore {
     certificates: Arc<CertificateStore>,
     /// Trust store for client certificates, where the listener asks for one.
-    pub(crate) clients: Option<Arc<TrustStore>>,
+    pub(crate) clients: Option<Arc<ClientTrustStore>>,
 }
 
 /// TLS settings of a listener, with files read.
 pub struct ListenerTls {
     certificates: Certificates,
     minimum: TlsVersion,
-    clients: Option<(Trust, ClientCertificate)>,
+    clients: Option<(ClientTrust, ClientCertificate)>,
     /// Expiry of its certificates, CAs and CRLs.
-    pub ends: Vec<End>,
+    pub ends: Vec<ContentEnd>,
 }
 
 /// Reads the TLS settings of all listeners, in order; `None` if there is a problem.
@@ -181,11 +181,11 @@ impl ListenerTls {
         let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
         let clients = self.clients.map(|(trust, demand)| {
             let mandatory = demand == ClientCertificate::Required;
-            Arc::new(TrustStore::new(trust, mandatory))
+            Arc::new(ClientTrustStore::new(trust, mandatory))
         });
         let builder = match &clients {
             None => builder.with_no_client_auth(),
-            Some(store) => builder.with_client_cert_verifier(Arc::<TrustStore>::clone(store)),
+            Some(store) => builder.with_client_cert_verifier(Arc::<ClientTrustStore>::clone(store)),
         };
         let certificates = Arc::new(CertificateStore(ArcSwap::from_pointee(self.certificates)));
         let mut settings = builder.with_cert_resolver(Arc::<CertificateStore>::clone(&certificates));

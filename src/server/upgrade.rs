@@ -29,8 +29,8 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, Interest};
 
 use crate::auth::tls::peer::Peer;
-use crate::auth::tls::trust::TrustStore;
-use crate::gateway::connection::Shown;
+use crate::auth::tls::trust::ClientTrustStore;
+use crate::gateway::connection::TlsClientInfo;
 use lock_owner::Owner;
 
 /// `Upgrade` protocol on the operators' socket.
@@ -83,28 +83,28 @@ pub struct Departure {
     /// True if the TCP connection itself goes over; false for a pipe to it.
     pub is_tcp: bool,
     /// Client certificate, where the listener asks for one.
-    pub shown: Option<Told>,
+    pub shown: Option<PeerInfo>,
 }
 
 /// Client certificate and SNI of a handshake, for another process.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Told {
+pub struct PeerInfo {
     server_name: Option<String>,
     /// Certificate chain, as DER in base64.
     pub(super) chain: Vec<String>,
 }
 
-impl Told {
-    pub(super) fn of(shown: &Shown) -> Self {
+impl PeerInfo {
+    pub(super) fn of(shown: &TlsClientInfo) -> Self {
         let chain = shown.peer.iter().flat_map(Peer::chain).map(|der| BASE64.encode(der)).collect();
         Self { server_name: shown.server_name.as_deref().map(str::to_owned), chain }
     }
 
     /// The same in this process. The certificate is verified here before any response.
-    pub(super) fn shown(&self, store: &Arc<TrustStore>) -> Shown {
+    pub(super) fn shown(&self, store: &Arc<ClientTrustStore>) -> TlsClientInfo {
         let chain: Vec<_> = self.chain.iter().filter_map(|der| Some(BASE64.decode(der).ok()?.into())).collect();
         let peer = Peer::again(&chain, Arc::clone(store));
-        Shown { server_name: self.server_name.as_deref().map(Into::into), peer }
+        TlsClientInfo { server_name: self.server_name.as_deref().map(Into::into), peer }
     }
 }
 
@@ -205,9 +205,9 @@ impl Sockets {
 }
 
 /// The running process, as the new one sees it.
-pub struct Predecessor(UnixStream);
+pub struct PreviousProcess(UnixStream);
 
-impl Predecessor {
+impl PreviousProcess {
     /// Asks the process behind an operators' socket for its sockets; `own` identifies this process. `None` if no
     /// process answers.
     ///

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use super::handshake_scheduler::Turns;
+use super::handshake_scheduler::HandshakeScheduler;
 use super::limits::fd_limit::Descriptor;
 use super::upgrade::connection_handoff::Departed;
 use super::{Listener, Phase};
@@ -53,7 +53,7 @@ struct Floor {
     gateway: Rc<Gateway>,
     open: Rc<Open>,
     departures: mpsc::UnboundedSender<Departed>,
-    turns: Rc<Turns>,
+    turns: Rc<HandshakeScheduler>,
 }
 
 impl Worker {
@@ -89,7 +89,7 @@ impl Worker {
                 gateway: Rc::clone(&gateway),
                 open: Rc::clone(&open),
                 departures: self.departures,
-                turns: Rc::new(Turns::new()),
+                turns: Rc::new(HandshakeScheduler::new()),
             };
             for (socket, listener) in self.listeners {
                 let socket = tokio::net::TcpListener::from_std(socket)?;

@@ -11,13 +11,13 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::change::{Change, Fate, Unreadable};
-use super::codec::{self, Kept};
-use super::embedded::{Embedded, OpenFault, Put, replace_file};
+use super::codec::{self, StoredRecord};
+use super::embedded::{Embedded, OpenFault, PutRecord, replace_file};
 use super::revocation::{Rule, Subject};
 use super::{LONGEST, LONGEST_SKEW};
 use crate::hex::hex;
 use aws_lc_rs::digest::{Context, SHA256};
-pub(super) use reader::{Contents, Reader, Record};
+pub(super) use reader::{ArchiveReader, ArchiveRecord, Contents};
 
 /// Magic word and format version of the first line.
 const MAGIC: &str = "wicketgate-state";
@@ -110,7 +110,7 @@ impl Archive {
     ///
     /// # Errors
     /// It cannot be written.
-    pub(super) fn put(&mut self, kept: &Kept) -> Result<(), ArchiveFault> {
+    pub(super) fn put(&mut self, kept: &StoredRecord) -> Result<(), ArchiveFault> {
         match kept.put() {
             Change::Put(key, value) => line(&key, &value).map_or(Ok(()), |line| self.record(&line)),
             Change::Delete(_) => Ok(()),
@@ -233,7 +233,7 @@ pub enum Logins {
 /// # Errors
 /// [`ArchiveFault`]: the state is what it was.
 pub fn restore(directory: &Path, path: &Path, logins: Logins, now: u64) -> Result<Restored, ArchiveFault> {
-    let (mut reader, made) = Reader::open(path)?;
+    let (mut reader, made) = ArchiveReader::open(path)?;
     if !directory.is_dir() {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
         made.map_err(|error| io_fault(directory, error))?;
@@ -243,18 +243,18 @@ pub fn restore(directory: &Path, path: &Path, logins: Logins, now: u64) -> Resul
     // With a number: what is issued in the rest of this second is good.
     let mut number = now.saturating_add(1).saturating_mul(1_000_000);
     let before = replace_file(directory, now, |put| {
-        while let Some(Record { key, value, kept }) = reader.record()? {
+        while let Some(ArchiveRecord { key, value, kept }) = reader.record()? {
             // Where the clock was ahead, what was issued bears a later one.
             number = number.max(kept.number().saturating_add(1));
             match (kept, stays.remove(&key)) {
-                (Kept::Rule(rule), Some(Kept::Rule(standing))) => {
-                    put_kept(put, &Kept::Rule(rule.clone().strictest(standing)))?;
+                (StoredRecord::Rule(rule), Some(StoredRecord::Rule(standing))) => {
+                    put_kept(put, &StoredRecord::Rule(rule.clone().strictest(standing)))?;
                     rules.push(rule);
                 }
                 // Also where what was issued is refused: failed attempts, quotas and used ids stay.
                 (kept, _) => {
                     put(&key, &value)?;
-                    if let Kept::Rule(rule) = kept {
+                    if let StoredRecord::Rule(rule) = kept {
                         rules.push(rule);
                     }
                 }
@@ -265,7 +265,7 @@ pub fn restore(directory: &Path, path: &Path, logins: Logins, now: u64) -> Resul
             // What has no number may be dated ahead.
             let since = now.saturating_add(LONGEST_SKEW);
             let until = since.saturating_add(LONGEST);
-            put_kept(put, &Kept::Rule(Rule { number: Some(number), ..Rule::new(Subject::All, since, until) }))?;
+            put_kept(put, &StoredRecord::Rule(Rule { number: Some(number), ..Rule::new(Subject::All, since, until) }))?;
         }
         Ok::<_, ArchiveFault>(())
     })?;
@@ -273,12 +273,12 @@ pub fn restore(directory: &Path, path: &Path, logins: Logins, now: u64) -> Resul
 }
 
 /// The records of the state in this directory, without logins, by key.
-fn all_but_logins(directory: &Path, now: u64) -> Result<HashMap<Vec<u8>, Kept>, OpenFault> {
+fn all_but_logins(directory: &Path, now: u64) -> Result<HashMap<Vec<u8>, StoredRecord>, OpenFault> {
     let mut stands = HashMap::new();
     if directory.join(super::embedded::FILE).exists() {
         let state = Embedded::open(directory, |key, value| {
             let kept = codec::read(key, value)?;
-            if !kept.is_over(now) && !matches!(kept, Kept::Session(..) | Kept::Family(..)) {
+            if !kept.is_over(now) && !matches!(kept, StoredRecord::Session(..) | StoredRecord::Family(..)) {
                 stands.insert(key.to_vec(), kept);
             }
             Ok(Fate::Live)
@@ -288,7 +288,7 @@ fn all_but_logins(directory: &Path, now: u64) -> Result<HashMap<Vec<u8>, Kept>, 
     Ok(stands)
 }
 
-fn put_kept(put: &mut Put<'_>, kept: &Kept) -> Result<(), OpenFault> {
+fn put_kept(put: &mut PutRecord<'_>, kept: &StoredRecord) -> Result<(), OpenFault> {
     match kept.put() {
         Change::Put(key, value) => put(&key, &value),
         Change::Delete(_) => Ok(()),

@@ -15,7 +15,7 @@ use crate::hex::{hex, unhex};
 
 /// A record that was read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Kept {
+pub(super) enum StoredRecord {
     Session(SessionDigest, Session),
     Rule(Rule),
     Family(SessionDigest, Family),
@@ -186,7 +186,7 @@ pub(super) fn used_key(id: &OnceId) -> Vec<u8> {
     key(b'u', id)
 }
 
-impl Kept {
+impl StoredRecord {
     /// The change that writes it.
     pub(super) fn put(&self) -> Change {
         match self {
@@ -233,7 +233,7 @@ impl Kept {
 ///
 /// # Errors
 /// A kind that only a later version knows, or a damaged record.
-pub(super) fn read(key: &[u8], value: &[u8]) -> Result<Kept, Unreadable> {
+pub(super) fn read(key: &[u8], value: &[u8]) -> Result<StoredRecord, Unreadable> {
     let letter = *key.first().unwrap_or(&0);
     if !LETTERS.contains(&letter) {
         return Err(Unreadable::Later(format!("a record of kind `{}`", letter.escape_ascii())));
@@ -257,7 +257,7 @@ const NEVER: u64 = 253_402_300_799;
 /// First bytes of all keys.
 const LETTERS: &[u8] = b"srfaqu";
 
-fn read_known(key: &[u8], value: &[u8]) -> Option<Kept> {
+fn read_known(key: &[u8], value: &[u8]) -> Option<StoredRecord> {
     let (letter, name) = key.split_first()?;
     match letter {
         b's' => {
@@ -277,15 +277,15 @@ fn read_known(key: &[u8], value: &[u8]) -> Option<Kept> {
                 account: account(value.account)?,
                 number: value.number,
             };
-            Some(Kept::Session(digest, session))
+            Some(StoredRecord::Session(digest, session))
         }
         b'r' => {
             let (kind, name) = std::str::from_utf8(name).ok()?.split_once(' ')?;
             let RuleValue { since, until, number } = serde_json::from_slice(value).ok()?;
             if key == HIGHEST {
-                return Some(Kept::Highest(number?));
+                return Some(StoredRecord::Highest(number?));
             }
-            Some(Kept::Rule(Rule { subject: Subject::new(kind, name)?, since, until, number }))
+            Some(StoredRecord::Rule(Rule { subject: Subject::new(kind, name)?, since, until, number }))
         }
         b'f' => {
             let value: FamilyValue<'_> = serde_json::from_slice(value).ok()?;
@@ -301,12 +301,12 @@ fn read_known(key: &[u8], value: &[u8]) -> Option<Kept> {
                 account: account(value.account)?,
                 number: value.number,
             };
-            Some(Kept::Family(name.try_into().ok()?, family))
+            Some(StoredRecord::Family(name.try_into().ok()?, family))
         }
         b'a' => {
             let value: FailuresValue = serde_json::from_slice(value).ok()?;
             if value.right {
-                return Some(Kept::Right(name.try_into().ok()?, value.forgotten));
+                return Some(StoredRecord::Right(name.try_into().ok()?, value.forgotten));
             }
             let failures = Failures {
                 count: value.count,
@@ -315,15 +315,15 @@ fn read_known(key: &[u8], value: &[u8]) -> Option<Kept> {
                 spelling: value.spelling,
                 who: value.who.and_then(|who| unhex(&who)).unwrap_or(NOBODY),
             };
-            Some(Kept::Failures(name.try_into().ok()?, failures))
+            Some(StoredRecord::Failures(name.try_into().ok()?, failures))
         }
         b'q' => {
             let (period, name) = std::str::from_utf8(name).ok()?.split_once(' ')?;
             let value: CountValue = serde_json::from_slice(value).ok()?;
             let count = Count { begun: value.begun, used: value.used };
-            Some(Kept::Count(name.to_owned(), Period::from_word(period)?, count))
+            Some(StoredRecord::Count(name.to_owned(), Period::from_word(period)?, count))
         }
-        b'u' => Some(Kept::Used(name.try_into().ok()?, serde_json::from_slice(value).ok()?)),
+        b'u' => Some(StoredRecord::Used(name.try_into().ok()?, serde_json::from_slice(value).ok()?)),
         _ => None,
     }
 }
@@ -355,11 +355,11 @@ fn json(value: &impl Serialize) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn read_as(letter: u8, name: &[u8], text: &[u8]) -> Option<Kept> {
+    fn read_as(letter: u8, name: &[u8], text: &[u8]) -> Option<StoredRecord> {
         read(&key(letter, name), text).ok()
     }
 
-    fn reread(change: Change) -> Option<Kept> {
+    fn reread(change: Change) -> Option<StoredRecord> {
         match change {
             Change::Put(key, value) => read(&key, &value).ok(),
             Change::Delete(_) => None,
@@ -381,29 +381,33 @@ mod tests {
             account,
             number: Some(4),
         };
-        assert_eq!(reread(put_session(&[9; 32], &session)), Some(Kept::Session([9; 32], session)));
+        assert_eq!(reread(put_session(&[9; 32], &session)), Some(StoredRecord::Session([9; 32], session)));
         let rule = Rule { subject: Subject::Token("https://x y".into()), since: u64::MAX, until: 7, number: Some(8) };
-        assert_eq!(reread(put_rule(&rule)), Some(Kept::Rule(rule.clone())));
+        assert_eq!(reread(put_rule(&rule)), Some(StoredRecord::Rule(rule.clone())));
         let earlier = read(&key(b'r', b"token https://x y"), br#"{"since":18446744073709551615,"until":7}"#);
-        assert_eq!(earlier, Ok(Kept::Rule(Rule { number: None, ..rule.clone() })), "of a version that knew no numbers");
+        assert_eq!(
+            earlier,
+            Ok(StoredRecord::Rule(Rule { number: None, ..rule.clone() })),
+            "of a version that knew no numbers"
+        );
         assert!(is_rule(&put_highest(9)) && is_rule(&put_rule(&rule)) && !is_rule(&delete_session(&[0; 32])));
-        assert_eq!(reread(put_highest(9)), Some(Kept::Highest(9)));
+        assert_eq!(reread(put_highest(9)), Some(StoredRecord::Highest(9)));
         let predecessor = Some(Predecessor { digest: [2; 32], until: u64::MAX });
         let family =
             Family { customer, issued_at: 1, expires_at: 2, current: [3; 32], predecessor, account, number: Some(3) };
-        assert_eq!(reread(put_family(&[4; 32], &family)), Some(Kept::Family([4; 32], family)));
+        assert_eq!(reread(put_family(&[4; 32], &family)), Some(StoredRecord::Family([4; 32], family)));
         let failures = Failures { count: 1, forgotten_at: 2, locked_until: 3, spelling: u64::MAX, who: [9; 16] };
-        assert_eq!(reread(put_failures(&[5; 16], failures)), Some(Kept::Failures([5; 16], failures)));
-        assert_eq!(reread(put_right(&[7; 16], 8)), Some(Kept::Right([7; 16], 8)));
+        assert_eq!(reread(put_failures(&[5; 16], failures)), Some(StoredRecord::Failures([5; 16], failures)));
+        assert_eq!(reread(put_right(&[7; 16], 8)), Some(StoredRecord::Right([7; 16], 8)));
         let old = br#"{"count":1,"forgotten":2,"locked":3}"#;
         let of_old = Failures { spelling: ANY_SPELLING, who: NOBODY, ..failures };
-        assert_eq!(read_as(b'a', &[5; 16], old), Some(Kept::Failures([5; 16], of_old)));
+        assert_eq!(read_as(b'a', &[5; 16], old), Some(StoredRecord::Failures([5; 16], of_old)));
         let count = Count { begun: 1, used: 2 };
-        let kept = Kept::Count("a key".to_owned(), Period::Month, count);
+        let kept = StoredRecord::Count("a key".to_owned(), Period::Month, count);
         assert_eq!(reread(put_count("a key", Period::Month, count)), Some(kept));
-        assert_eq!(reread(put_used(&[6; 32], 7)), Some(Kept::Used([6; 32], 7)));
+        assert_eq!(reread(put_used(&[6; 32], 7)), Some(StoredRecord::Used([6; 32], 7)));
         let earlier = br#"{"customer":"t1-abc","issued":1,"seen":2,"expires":3,"agent":"edge"}"#;
-        let Some(Kept::Session(_, earlier)) = read_as(b's', &[9; 32], earlier) else { panic!("not readable") };
+        let Some(StoredRecord::Session(_, earlier)) = read_as(b's', &[9; 32], earlier) else { panic!("not readable") };
         assert_eq!(earlier.login, LoginId::of(&[9; 32]), "of a version that knew no logins");
         let damaged = Err(Unreadable::Damaged("a record is not readable".to_owned()));
         for (key, value) in [(&b"s1"[..], &b"{}"[..]), (b"r\xff\xff", b"{}"), (b"rclient x", b"{")] {
@@ -423,11 +427,11 @@ mod tests {
     fn logins_of_an_earlier_version_are_read_and_name_no_account() {
         let session = br#"{"customer":"t1-abc","issued":1,"seen":2,"expires":3,"agent":"edge"}"#;
         let read_as = |letter: u8, text: &[u8]| read_as(letter, &[9; 32], text);
-        let Some(Kept::Session(_, session)) = read_as(b's', session) else { panic!("no session") };
+        let Some(StoredRecord::Session(_, session)) = read_as(b's', session) else { panic!("no session") };
         assert_eq!((session.account, session.expires_at), (None, 3));
         let current = "03".repeat(32);
         let family = format!(r#"{{"customer":"t1-abc","issued":1,"expires":2,"current":"{current}"}}"#);
-        let Some(Kept::Family(_, family)) = read_as(b'f', family.as_bytes()) else { panic!("no family") };
+        let Some(StoredRecord::Family(_, family)) = read_as(b'f', family.as_bytes()) else { panic!("no family") };
         assert_eq!((family.account, family.predecessor, family.current), (None, None, [3; 32]));
     }
 }

@@ -27,7 +27,7 @@ pub(super) enum LoginKind {
 
 /// The logins of all customers, of one kind.
 #[derive(Debug, Default)]
-pub(super) struct Registry {
+pub(super) struct CustomerLogins {
     hasher: foldhash::fast::RandomState,
     inner: Mutex<Inner>,
 }
@@ -39,7 +39,7 @@ struct Inner {
     begun: u64,
 }
 
-impl Registry {
+impl CustomerLogins {
     /// Adds a login that began in this second since 1970.
     pub(super) fn add(&self, customer: &Identifier, issued_at: u64, digest: SessionDigest) {
         let customer = self.hasher.hash_one(customer);
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn the_oldest_are_beyond_those_that_may_be_also_within_one_second() {
         let (alice, bob) = (Identifier::from_store("t1-alice"), Identifier::from_store("t1-bob"));
-        let registry = Registry::default();
+        let registry = CustomerLogins::default();
         let of = |byte| (LoginId::of(&[byte; 32]), [byte; 32]);
         let ((nine, nines), (five, fives)) = (of(9), of(5));
         registry.fill(vec![(alice.clone(), 100, nine, nines), (bob.clone(), 50, five, fives)]);
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn one_login_ends_a_bounded_number_of_others_however_many_there_are() {
         let alice = Identifier::from_store("t1-alice");
-        let registry = Registry::default();
+        let registry = CustomerLogins::default();
         for number in 0..1_000_u64 {
             let mut digest = [0; 32];
             digest[..8].copy_from_slice(&number.to_be_bytes());

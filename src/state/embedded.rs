@@ -27,10 +27,10 @@ pub use fault::OpenFault;
 pub(super) use file::{FILE, examine};
 use file::{beside, create, open_existing, private_directory};
 use redb_guard::read_guarded;
-pub(super) use replacement::{Put, replace_file};
-pub(super) use snapshot::{Page, Place};
+pub(super) use replacement::{PutRecord, replace_file};
+pub(super) use snapshot::{Page, PageStart};
 use table::read_all;
-use writer::{Job, Waiter, Waiting, Writer};
+use writer::{Job, WriteWaiter, Writer, WriterBacklog};
 
 /// Longest queue of writes.
 const MAX_WAITING: usize = 4_096;
@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A handle to the file and its writer thread.
 pub(super) struct Embedded {
     queue: Sender<Job>,
-    waiting: Waiting,
+    waiting: WriterBacklog,
     failed: Arc<AtomicBool>,
     writer: std::sync::Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Time of the handover to another process.
@@ -78,7 +78,7 @@ impl Embedded {
             Ok::<_, OpenFault>((database, contents))
         })?;
         let (queue, jobs) = channel();
-        let (waiting, failed) = (Waiting::default(), Arc::<AtomicBool>::default());
+        let (waiting, failed) = (WriterBacklog::default(), Arc::<AtomicBool>::default());
         let writer = Writer::new(database, path.clone(), (waiting.clone(), Arc::clone(&failed)), contents);
         let thread = std::thread::Builder::new()
             .name("state".to_owned())
@@ -94,7 +94,7 @@ impl Embedded {
     /// [`Unavailable`]: it is not on disk, or the outcome is unknown.
     pub(super) async fn write(&self, changes: Vec<Change>, unless_left: bool) -> Result<(), Unavailable> {
         let (done, written) = oneshot::channel();
-        self.send(changes, Some(Waiter { done, unless_left }))?;
+        self.send(changes, Some(WriteWaiter { done, unless_left }))?;
         match tokio::time::timeout(PATIENCE, written).await {
             Ok(Ok(true)) => Ok(()),
             Ok(Ok(false) | Err(_)) | Err(_) => Err(Unavailable),
@@ -125,7 +125,7 @@ impl Embedded {
 
     /// A page of records as they were at one moment: the first, or the one at this place. `None`: the snapshot is gone,
     /// for example after a handover.
-    pub(super) async fn read(&self, place: Option<Place>) -> Option<Page> {
+    pub(super) async fn read(&self, place: Option<PageStart>) -> Option<Page> {
         let (reply, page) = oneshot::channel();
         self.queue.send(Job::Read(place, reply)).ok()?;
         tokio::time::timeout(PATIENCE, page).await.ok()?.ok()?
@@ -171,7 +171,7 @@ impl Embedded {
         }
     }
 
-    fn send(&self, changes: Vec<Change>, waiter: Option<Waiter>) -> Result<(), Unavailable> {
+    fn send(&self, changes: Vec<Change>, waiter: Option<WriteWaiter>) -> Result<(), Unavailable> {
         if !claim(&self.waiting.writes, MAX_WAITING) {
             return Err(Unavailable);
         }
@@ -270,7 +270,7 @@ mod tests {
         let (queue, _never_read) = channel();
         let store = Embedded {
             queue,
-            waiting: Waiting::default(),
+            waiting: WriterBacklog::default(),
             failed: Arc::default(),
             writer: None.into(),
             given: OnceLock::new(),

@@ -43,14 +43,14 @@ use tokio::runtime::Handle;
 use super::Unavailable;
 use super::login_lockout::Attempts;
 use super::revocation::Revocations;
-use access::Access;
+use access::RedisCredentials;
 use commit::Commits;
 use connect_log::ConnectLog;
-use connection::Connection;
+use connection::RedisConnection;
 pub use listing::Among;
 use mutex::locked;
 use sentinels::Sentinels;
-pub use settings::{Kind, Settings};
+pub use settings::{RedisSettings, RedisTopology};
 use store::Inner;
 
 /// A handle to the shared store.
@@ -72,13 +72,13 @@ const MAX_TOUCHED: usize = 100_000;
 ///
 /// # Errors
 /// The reason that it failed.
-pub(super) async fn try_connect(settings: &Settings) -> Result<(), String> {
+pub(super) async fn try_connect(settings: &RedisSettings) -> Result<(), String> {
     let (sentinels, log) = (Sentinels::of(settings), ConnectLog::silent());
     tokio::select! {
         connected = connect::connect(settings, &sentinels, &log) => {
             connected.map(drop).map_err(|error| error.to_string())
         }
-        () = sentinels.keep_asking(settings, &log), if matches!(settings.kind, Kind::Sentinel(..)) => {
+        () = sentinels.keep_asking(settings, &log), if matches!(settings.kind, RedisTopology::Sentinel(..)) => {
             Err("nobody asks the sentinels".to_owned())
         }
     }
@@ -87,7 +87,7 @@ pub(super) async fn try_connect(settings: &Settings) -> Result<(), String> {
 impl Redis {
     /// Starts the tasks that connect, and reconnect for as long as the process lives.
     pub(super) fn start(
-        settings: Settings,
+        settings: RedisSettings,
         revocations: Arc<Revocations>,
         attempts: Arc<Attempts>,
         control: Handle,
@@ -106,7 +106,7 @@ impl Redis {
     }
 
     /// Replaces the credentials: every new connection uses them, and the present one is replaced once another is open.
-    pub(super) fn renew(&self, access: Arc<Access>) {
+    pub(super) fn renew(&self, access: Arc<RedisCredentials>) {
         if self.inner.settings.access.load().as_ref() != access.as_ref() {
             self.inner.settings.access.store(access);
             self.inner.renewed.notify_one();
@@ -148,7 +148,7 @@ impl Redis {
 
     /// Commands per pipeline: one in a cluster, where a pipeline is for one slot.
     fn at_once(&self, all: usize) -> usize {
-        if matches!(self.inner.settings.kind, Kind::Cluster(_)) { 1 } else { all.max(1) }
+        if matches!(self.inner.settings.kind, RedisTopology::Cluster(_)) { 1 } else { all.max(1) }
     }
 
     /// Runs one command.
@@ -163,16 +163,16 @@ impl Redis {
 
     /// Runs commands; returns once as many replicas as configured have them.
     async fn write(&self, pipeline: Pipeline) -> Result<(), Unavailable> {
-        self.acknowledged(
-            move |_, mut connection: Connection| async move { pipeline.query_async(&mut connection).await },
-        )
+        self.acknowledged(move |_, mut connection: RedisConnection| async move {
+            pipeline.query_async(&mut connection).await
+        })
         .await
     }
 
     /// Runs an operation that writes; returns once as many replicas as configured have it.
     async fn acknowledged<T, F>(
         &self,
-        operation: impl FnOnce(Arc<Inner>, Connection) -> F + Send + 'static,
+        operation: impl FnOnce(Arc<Inner>, RedisConnection) -> F + Send + 'static,
     ) -> Result<T, Unavailable>
     where
         T: Send + 'static,
@@ -189,7 +189,7 @@ impl Redis {
     /// Runs an operation that reads a lot, and that no call waits for, on the background connection.
     async fn in_background<T, F>(
         &self,
-        operation: impl FnOnce(Arc<Inner>, Connection) -> F + Send + 'static,
+        operation: impl FnOnce(Arc<Inner>, RedisConnection) -> F + Send + 'static,
     ) -> Result<T, Unavailable>
     where
         T: Send + 'static,
@@ -207,14 +207,14 @@ impl Redis {
     }
 
     /// Runs an operation on the control runtime, within its timeout.
-    async fn run<T, F>(&self, operation: impl FnOnce(Arc<Inner>, Connection) -> F) -> Result<T, Unavailable>
+    async fn run<T, F>(&self, operation: impl FnOnce(Arc<Inner>, RedisConnection) -> F) -> Result<T, Unavailable>
     where
         T: Send + 'static,
         F: Future<Output = RedisResult<T>> + Send + 'static,
     {
         let link = self.inner.link.load_full().ok_or(Unavailable)?;
         let inner = Arc::clone(&self.inner);
-        let operation = operation(Arc::clone(&inner), Connection::clone(&link));
+        let operation = operation(Arc::clone(&inner), RedisConnection::clone(&link));
         let task = self.control.spawn(async move {
             match tokio::time::timeout(inner.settings.timeout, operation).await {
                 Ok(Ok(value)) => Ok(value),

@@ -10,7 +10,7 @@ use crate::customer::Identifier;
 
 /// Freshness of the cache.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Trust {
+pub(super) enum SessionCertainty {
     /// Complete: there is no other store of sessions.
     Complete,
     /// Every change would have been heard of since this subscription began; they are numbered.
@@ -26,7 +26,7 @@ pub(super) struct SessionCheck<'a> {
     pub(super) now: u64,
     /// Longest time without a use, in seconds.
     pub(super) idle: u64,
-    pub(super) trust: Trust,
+    pub(super) trust: SessionCertainty,
     pub(super) revocations: &'a Revocations,
     pub(super) accounts: &'a AccountStamps,
 }
@@ -34,7 +34,7 @@ pub(super) struct SessionCheck<'a> {
 /// The cache.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    known: Shards<SessionDigest, Known>,
+    known: Shards<SessionDigest, KnownSession>,
 }
 
 impl Default for Sessions {
@@ -45,7 +45,7 @@ impl Default for Sessions {
 
 /// A cached session.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct KnownSession {
     customer: Identifier,
     login: LoginId,
     issued_at: u64,
@@ -66,14 +66,14 @@ pub(super) struct Known {
     vouched: AtomicU64,
 }
 
-impl Known {
+impl KnownSession {
     /// The outcome, and whether the store should be told of the use.
     fn find(&self, digest: &SessionDigest, check: SessionCheck<'_>) -> (Found, bool) {
         let SessionCheck { now, idle, trust, revocations, accounts } = check;
         match trust {
-            Trust::Complete => {}
-            Trust::Listening(since) if self.listening.load(Ordering::Relaxed) == since => {}
-            Trust::Listening(_) | Trust::Deaf => return (Found::Ask, false),
+            SessionCertainty::Complete => {}
+            SessionCertainty::Listening(since) if self.listening.load(Ordering::Relaxed) == since => {}
+            SessionCertainty::Listening(_) | SessionCertainty::Deaf => return (Found::Ask, false),
         }
         let generation = revocations.generation();
         if self.ruled.load(Ordering::Relaxed) != generation {
@@ -93,7 +93,7 @@ impl Known {
         }
         if now >= self.last_seen.load(Ordering::Relaxed).saturating_add(idle) {
             // Another replica may have seen it since.
-            let found = if matches!(trust, Trust::Complete) { Found::Expired } else { Found::Ask };
+            let found = if matches!(trust, SessionCertainty::Complete) { Found::Expired } else { Found::Ask };
             return (found, false);
         }
         if self.last_seen.load(Ordering::Relaxed) < now {
@@ -143,12 +143,12 @@ impl Known {
 
 impl Sessions {
     /// Caches a session of the store. `vouched` is the time of the store's answer, in milliseconds of this process.
-    pub(super) fn insert(&self, digest: SessionDigest, session: Session, trust: Trust, vouched: u64) {
+    pub(super) fn insert(&self, digest: SessionDigest, session: Session, trust: SessionCertainty, vouched: u64) {
         let listening = match trust {
-            Trust::Listening(since) => since,
-            Trust::Complete | Trust::Deaf => 0,
+            SessionCertainty::Listening(since) => since,
+            SessionCertainty::Complete | SessionCertainty::Deaf => 0,
         };
-        let known = Known {
+        let known = KnownSession {
             customer: session.customer,
             login: session.login,
             issued_at: session.issued_at,
@@ -168,7 +168,7 @@ impl Sessions {
 
     /// Looks a session up: the outcome, and whether the store should be told of the use.
     pub(super) fn find(&self, digest: &SessionDigest, check: SessionCheck<'_>) -> (Found, bool) {
-        let nothing = if matches!(check.trust, Trust::Complete) { Found::Unknown } else { Found::Ask };
+        let nothing = if matches!(check.trust, SessionCertainty::Complete) { Found::Unknown } else { Found::Ask };
         let found = self.known.with(digest, |known| known.find(digest, check));
         found.unwrap_or((nothing, false))
     }
@@ -191,7 +191,7 @@ impl Sessions {
     }
 
     /// All sessions, for the sweep.
-    pub(super) fn known(&self) -> &Shards<SessionDigest, Known> {
+    pub(super) fn known(&self) -> &Shards<SessionDigest, KnownSession> {
         &self.known
     }
 
@@ -226,7 +226,7 @@ mod tests {
         sessions: &Sessions,
         digest: &SessionDigest,
         (now, idle): (u64, u64),
-        trust: Trust,
+        trust: SessionCertainty,
         (revocations, accounts): (&Revocations, &AccountStamps),
     ) -> (Found, bool) {
         sessions.find(digest, SessionCheck { now, idle, trust, revocations, accounts })
@@ -248,23 +248,26 @@ mod tests {
     #[test]
     fn a_session_slides_with_its_use_and_ends_at_its_absolute_time() {
         let (sessions, none) = (Sessions::default(), Revocations::default());
-        sessions.insert([1; 32], session(1_000), Trust::Complete, 0);
-        let found = |now| find(&sessions, &[1; 32], (now, 1_000), Trust::Complete, (&none, &all())).0;
+        sessions.insert([1; 32], session(1_000), SessionCertainty::Complete, 0);
+        let found = |now| find(&sessions, &[1; 32], (now, 1_000), SessionCertainty::Complete, (&none, &all())).0;
         assert!(matches!(found(1_999), Found::Live(_)));
         assert!(matches!(found(2_998), Found::Live(_)));
         assert_eq!(found(3_998), Found::Expired);
-        sessions.insert([1; 32], session(8_999), Trust::Complete, 0);
+        sessions.insert([1; 32], session(8_999), SessionCertainty::Complete, 0);
         assert!(matches!(found(8_999), Found::Live(_)));
         assert_eq!(found(9_000), Found::Expired);
-        assert_eq!(find(&sessions, &[2; 32], (1_000, 1), Trust::Complete, (&none, &all())).0, Found::Unknown);
+        assert_eq!(
+            find(&sessions, &[2; 32], (1_000, 1), SessionCertainty::Complete, (&none, &all())).0,
+            Found::Unknown
+        );
     }
 
     #[test]
     fn the_store_hears_of_a_use_only_now_and_then() {
         let (sessions, none) = (Sessions::default(), Revocations::default());
-        sessions.insert([1; 32], session(1_000), Trust::Complete, 0);
+        sessions.insert([1; 32], session(1_000), SessionCertainty::Complete, 0);
         let told = (1_000..1_800)
-            .filter(|now| find(&sessions, &[1; 32], (*now, 800), Trust::Complete, (&none, &all())).1)
+            .filter(|now| find(&sessions, &[1; 32], (*now, 800), SessionCertainty::Complete, (&none, &all())).1)
             .count();
         assert_eq!(told, 7);
     }
@@ -272,21 +275,24 @@ mod tests {
     #[test]
     fn a_copy_is_good_only_while_nothing_can_have_been_missed() {
         let (sessions, none) = (Sessions::default(), Revocations::default());
-        sessions.insert([1; 32], session(1_000), Trust::Listening(3), 0);
+        sessions.insert([1; 32], session(1_000), SessionCertainty::Listening(3), 0);
         let found = |trust| find(&sessions, &[1; 32], (1_001, 1_000), trust, (&none, &all())).0;
-        assert!(matches!(found(Trust::Listening(3)), Found::Live(_)));
-        assert_eq!(found(Trust::Listening(4)), Found::Ask);
-        assert_eq!(found(Trust::Deaf), Found::Ask);
-        assert_eq!(find(&sessions, &[2; 32], (1, 1), Trust::Listening(3), (&none, &all())).0, Found::Ask);
+        assert!(matches!(found(SessionCertainty::Listening(3)), Found::Live(_)));
+        assert_eq!(found(SessionCertainty::Listening(4)), Found::Ask);
+        assert_eq!(found(SessionCertainty::Deaf), Found::Ask);
+        assert_eq!(find(&sessions, &[2; 32], (1, 1), SessionCertainty::Listening(3), (&none, &all())).0, Found::Ask);
         // Idle here may be in use elsewhere.
-        assert_eq!(find(&sessions, &[1; 32], (2_500, 1_000), Trust::Listening(3), (&none, &all())).0, Found::Ask);
+        assert_eq!(
+            find(&sessions, &[1; 32], (2_500, 1_000), SessionCertainty::Listening(3), (&none, &all())).0,
+            Found::Ask
+        );
     }
 
     #[test]
     fn a_rule_for_the_customer_ends_what_began_before_it_and_nothing_later() {
         let (sessions, rules) = (Sessions::default(), Revocations::default());
-        sessions.insert([1; 32], session(1_000), Trust::Complete, 0);
-        let found = || find(&sessions, &[1; 32], (1_001, 1_000), Trust::Complete, (&rules, &all())).0;
+        sessions.insert([1; 32], session(1_000), SessionCertainty::Complete, 0);
+        let found = || find(&sessions, &[1; 32], (1_001, 1_000), SessionCertainty::Complete, (&rules, &all())).0;
         assert!(matches!(found(), Found::Live(_)));
         rules.apply(Rule::new(Subject::Customer("t1-x".into()), 999, 10_000));
         assert!(matches!(found(), Found::Live(_)));
@@ -300,9 +306,11 @@ mod tests {
     fn a_session_ends_with_its_account_and_is_held_against_each_set_of_accounts_once() {
         let (sessions, none) = (Sessions::default(), Revocations::default());
         let [alice, bob] = ["alice", "bob"].map(|name| AccountStamp::of(name, "1", "hash"));
-        sessions.insert([1; 32], Session { account: Some(alice), ..session(1_000) }, Trust::Complete, 0);
-        sessions.insert([2; 32], session(1_000), Trust::Complete, 0);
-        let found = |digest, accounts| find(&sessions, &digest, (1_001, 1_000), Trust::Complete, (&none, accounts)).0;
+        sessions.insert([1; 32], Session { account: Some(alice), ..session(1_000) }, SessionCertainty::Complete, 0);
+        sessions.insert([2; 32], session(1_000), SessionCertainty::Complete, 0);
+        let found = |digest, accounts| {
+            find(&sessions, &digest, (1_001, 1_000), SessionCertainty::Complete, (&none, accounts)).0
+        };
         let (both, without) = (AccountStamps::new([alice, bob]), AccountStamps::new([bob]));
         for _ in 0..2 {
             assert!(matches!(found([1; 32], &both), Found::Live(_)));
@@ -316,9 +324,9 @@ mod tests {
     fn a_session_ends_with_its_login_and_by_itself_and_not_with_another_of_the_customer() {
         let found = |rule: Subject| {
             let (sessions, rules) = (Sessions::default(), Revocations::default());
-            sessions.insert([1; 32], session(1_000), Trust::Complete, 0);
+            sessions.insert([1; 32], session(1_000), SessionCertainty::Complete, 0);
             rules.apply(Rule::forever(rule, 10_000));
-            find(&sessions, &[1; 32], (1_001, 1_000), Trust::Complete, (&rules, &AccountStamps::default())).0
+            find(&sessions, &[1; 32], (1_001, 1_000), SessionCertainty::Complete, (&rules, &AccountStamps::default())).0
         };
         assert_eq!(found(LoginId::of(&[7; 32]).subject()), Found::Unknown);
         assert_eq!(found(LoginId::of(&[1; 32]).subject()), Found::Unknown);

@@ -33,12 +33,12 @@ pub struct ClaimRule {
     /// The path of the claim.
     pub claim: ClaimPath,
     /// The expected value.
-    pub expected: Expected,
+    pub expected: ExpectedClaim,
 }
 
 /// Expected value of a claim.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Expected {
+pub enum ExpectedClaim {
     /// One of these values, of the same type.
     OneOf(Vec<Value>),
     /// A list with this value in it, or words separated by spaces with this one among them.
@@ -51,11 +51,13 @@ impl ClaimRule {
     pub(super) fn holds(&self, claims: &Members) -> bool {
         let Some(found) = self.claim.find(claims) else { return false };
         match (&self.expected, found) {
-            (Expected::OneOf(values), found) => values.contains(found),
-            (Expected::Contains(value), Value::Array(list)) => list.contains(value),
-            (Expected::Contains(Value::String(word)), Value::String(words)) => words.split(' ').any(|one| one == word),
-            (Expected::Contains(_), _) => false,
-            (Expected::Present, found) => !found.is_null(),
+            (ExpectedClaim::OneOf(values), found) => values.contains(found),
+            (ExpectedClaim::Contains(value), Value::Array(list)) => list.contains(value),
+            (ExpectedClaim::Contains(Value::String(word)), Value::String(words)) => {
+                words.split(' ').any(|one| one == word)
+            }
+            (ExpectedClaim::Contains(_), _) => false,
+            (ExpectedClaim::Present, found) => !found.is_null(),
         }
     }
 }
@@ -67,7 +69,7 @@ mod tests {
 
     use super::*;
 
-    fn holds(claim: &str, expected: Expected) -> bool {
+    fn holds(claim: &str, expected: ExpectedClaim) -> bool {
         let claims = json!({
             "tenant": "acme", "level": 3, "verified": true, "nothing": null, "scope": "read write",
             "realm_access": { "roles": ["user", 7] }, "https://example.com/tier": "gold", "a/b": { "c~d": 1 },
@@ -86,36 +88,36 @@ mod tests {
             "/realm_access/roles/0",
             "/a~1b/c~0d",
         ] {
-            assert!(holds(there, Expected::Present), "{there}");
+            assert!(holds(there, ExpectedClaim::Present), "{there}");
         }
         for missing in
             ["nobody", "nothing", "/realm_access/role", "realm_access/roles", "/tenant/x", "/realm_access/roles/2"]
         {
-            assert!(!holds(missing, Expected::Present), "{missing}");
+            assert!(!holds(missing, ExpectedClaim::Present), "{missing}");
         }
     }
 
     #[test]
     fn a_value_counts_only_with_its_type() {
-        assert!(holds("tenant", Expected::OneOf(vec![json!("other"), json!("acme")])));
-        assert!(holds("level", Expected::OneOf(vec![json!(3)])));
-        assert!(holds("verified", Expected::OneOf(vec![json!(true)])));
+        assert!(holds("tenant", ExpectedClaim::OneOf(vec![json!("other"), json!("acme")])));
+        assert!(holds("level", ExpectedClaim::OneOf(vec![json!(3)])));
+        assert!(holds("verified", ExpectedClaim::OneOf(vec![json!(true)])));
         for (claim, value) in
             [("tenant", json!("Acme")), ("level", json!("3")), ("verified", json!("true")), ("nothing", json!(""))]
         {
-            assert!(!holds(claim, Expected::OneOf(vec![value])), "{claim}");
+            assert!(!holds(claim, ExpectedClaim::OneOf(vec![value])), "{claim}");
         }
     }
 
     #[test]
     fn a_list_or_a_text_of_words_contains_whole_values() {
-        assert!(holds("/realm_access/roles", Expected::Contains(json!("user"))));
-        assert!(holds("/realm_access/roles", Expected::Contains(json!(7))));
-        assert!(holds("scope", Expected::Contains(json!("write"))));
+        assert!(holds("/realm_access/roles", ExpectedClaim::Contains(json!("user"))));
+        assert!(holds("/realm_access/roles", ExpectedClaim::Contains(json!(7))));
+        assert!(holds("scope", ExpectedClaim::Contains(json!("write"))));
         for (claim, value) in
             [("scope", "writ"), ("scope", "read write"), ("/realm_access/roles", "use"), ("realm_access", "roles")]
         {
-            assert!(!holds(claim, Expected::Contains(json!(value))), "{claim} {value}");
+            assert!(!holds(claim, ExpectedClaim::Contains(json!(value))), "{claim} {value}");
         }
     }
 }

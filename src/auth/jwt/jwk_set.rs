@@ -54,9 +54,9 @@ impl VerifyingKey {
 
 /// The keys of one issuer: public ones, or one secret. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct KeySet(Arc<[VerifyingKey]>);
+pub struct JwkSet(Arc<[VerifyingKey]>);
 
-impl KeySet {
+impl JwkSet {
     /// The keys of a JWK set that can verify with one of `allowed`, and a sentence about each key that cannot.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl KeySet {
     /// since 1970, in which it is no longer good, and where its use is noted.
     ///
     /// # Errors
-    /// As [`KeySet::from_jwks`].
+    /// As [`JwkSet::from_jwks`].
     pub fn noted(
         json: &[u8],
         allowed: &[Algorithm],

@@ -19,9 +19,9 @@ use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
 use super::algorithm::Algorithm;
-use super::jwk_set::KeySet;
+use super::jwk_set::JwkSet;
 use super::jws::Jws;
-use crate::fetch::{ChosenBy, Document, Fault, Fetcher};
+use crate::fetch::{ChosenBy, FetchFault, FetchedDocument, Fetcher};
 use crate::refusal::TokenFault;
 
 /// Longest wait of a request for a key that it names.
@@ -35,11 +35,11 @@ const SHORTEST_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Location of an issuer's keys, and how long they are kept.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct JwksSource {
     /// The `iss` of its tokens.
     pub issuer: String,
     /// The location of its keys.
-    pub place: Place,
+    pub place: JwksLocation,
     /// Signature algorithms that its tokens may use.
     pub algorithms: Vec<Algorithm>,
     /// Time between fetches, unless `max-age` of the response is shorter.
@@ -56,7 +56,7 @@ pub struct Source {
 
 /// Location of a key set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum JwksLocation {
     /// At this address.
     Url(String),
     /// `jwks_uri` of the issuer's metadata (OpenID Connect Discovery 1.0, RFC 8414).
@@ -65,7 +65,7 @@ pub enum Place {
 
 /// The keys of one issuer, as they were last fetched.
 pub struct PublishedKeys {
-    source: Source,
+    source: JwksSource,
     current: ArcSwapOption<Current>,
     /// Count of finished fetches.
     rounds: watch::Sender<u64>,
@@ -88,7 +88,7 @@ struct Outcomes {
 }
 
 struct Current {
-    keys: KeySet,
+    keys: JwkSet,
     fetched_at: u64,
     until: u64,
     text: Vec<u8>,
@@ -96,7 +96,7 @@ struct Current {
 
 /// Status of an issuer's keys, for operators.
 #[derive(Debug, Clone)]
-pub struct Standing {
+pub struct JwksStatus {
     /// The issuer.
     pub issuer: String,
     /// Count of keys in use.
@@ -117,7 +117,7 @@ impl std::fmt::Debug for PublishedKeys {
 
 impl PublishedKeys {
     /// With the copy of an earlier run, where there is one that is not too old. `now` is in seconds since 1970.
-    pub fn new(source: Source, now: u64) -> Self {
+    pub fn new(source: JwksSource, now: u64) -> Self {
         let keys = Self {
             source,
             current: ArcSwapOption::empty(),
@@ -148,7 +148,7 @@ impl PublishedKeys {
     /// Verifies a signature; returns the end of the key that made it. Times are in seconds since 1970.
     ///
     /// # Errors
-    /// The faults of [`KeySet`], and [`TokenFault::NoKeys`] where the keys have expired or were never fetched.
+    /// The faults of [`JwkSet`], and [`TokenFault::NoKeys`] where the keys have expired or were never fetched.
     pub(super) fn verify_signature(&self, jws: &Jws<'_>, now: u64) -> Result<u64, TokenFault> {
         let current = self.current.load();
         let current = current.as_ref().filter(|current| now < current.until).ok_or(TokenFault::NoKeys)?;
@@ -161,11 +161,11 @@ impl PublishedKeys {
     }
 
     /// The status of the keys. `now` is in seconds since 1970.
-    pub fn standing(&self, now: u64) -> Standing {
+    pub fn standing(&self, now: u64) -> JwksStatus {
         let current = self.current.load();
         let current = current.as_ref().filter(|current| now < current.until);
         let Outcomes { counts, last } = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Standing {
+        JwksStatus {
             issuer: self.source.issuer.clone(),
             keys: current.map_or(0, |current| current.keys.len()),
             age: current.map(|current| now.saturating_sub(current.fetched_at)),
@@ -264,12 +264,12 @@ impl PublishedKeys {
         pause
     }
 
-    async fn found(&self) -> Result<(Document, KeySet), (&'static str, String)> {
+    async fn found(&self) -> Result<(FetchedDocument, JwkSet), (&'static str, String)> {
         let fetcher = &self.source.fetcher;
-        let fault = |url: &str, fault: &Fault| (fault.as_str(), format!("{url}: {fault}"));
+        let fault = |url: &str, fault: &FetchFault| (fault.as_str(), format!("{url}: {fault}"));
         let (url, chosen) = match &self.source.place {
-            Place::Url(url) => (url.clone(), ChosenBy::Us),
-            Place::Discovery => {
+            JwksLocation::Url(url) => (url.clone(), ChosenBy::Us),
+            JwksLocation::Discovery => {
                 let url = discovery::jwks_uri(fetcher, &self.source.issuer).await?;
                 (url, ChosenBy::Them(discovery::host_of(&self.source.issuer)))
             }
@@ -279,8 +279,8 @@ impl PublishedKeys {
         Ok((document, set))
     }
 
-    fn parse(&self, text: &[u8]) -> Result<KeySet, (&'static str, String)> {
-        match KeySet::from_jwks(text, &self.source.algorithms) {
+    fn parse(&self, text: &[u8]) -> Result<JwkSet, (&'static str, String)> {
+        match JwkSet::from_jwks(text, &self.source.algorithms) {
             Ok((set, ignored)) => {
                 for warning in ignored {
                     tracing::warn!(issuer = %self.source.issuer, "ignoring an issuer key: {warning}");
@@ -294,7 +294,7 @@ impl PublishedKeys {
         }
     }
 
-    fn put(&self, keys: KeySet, fetched_at: u64, text: Vec<u8>) {
+    fn put(&self, keys: JwkSet, fetched_at: u64, text: Vec<u8>) {
         let until = fetched_at.saturating_add(self.source.keep.as_secs());
         self.current.store(Some(Arc::new(Current { keys, fetched_at, until, text })));
     }

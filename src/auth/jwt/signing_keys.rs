@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::algorithm::Algorithm;
-use super::jwk_set::KeySet;
+use super::jwk_set::JwkSet;
 use crate::secret::Secret;
 use crate::validity::{KeyVersion, LastUse, parse_time};
 use aws_lc_rs::digest;
@@ -69,7 +69,7 @@ pub struct Schedule {
 pub struct SigningKeys {
     /// In the order of their file names; never empty.
     keys: Vec<SigningKey>,
-    verifying: KeySet,
+    verifying: JwkSet,
 }
 
 struct SigningKey {
@@ -158,7 +158,7 @@ impl SigningKeys {
             let key = keys.iter().find(|key| key.id == id);
             (key.map_or(u64::MAX, |key| key.until), key.map(|key| Arc::clone(&key.used)))
         };
-        let (verifying, _) = KeySet::noted(jwks(keys.iter()).as_bytes(), &Algorithm::ALL, about)
+        let (verifying, _) = JwkSet::noted(jwks(keys.iter()).as_bytes(), &Algorithm::ALL, about)
             .map_err(|problem| vec![(String::new(), problem)])?;
         Ok(Self { keys, verifying })
     }
@@ -186,7 +186,7 @@ impl SigningKeys {
     }
 
     /// The public halves, to verify with.
-    pub fn key_set(&self) -> KeySet {
+    pub fn key_set(&self) -> JwkSet {
         self.verifying.clone()
     }
 

@@ -62,7 +62,7 @@ impl Issuer {
         json!({ "kty": "RSA", "alg": "RS256", "kid": "rsa", "e": "AQAB", "n": BASE64.encode(&key.modulus[1..]) })
     }
 
-    fn keys(&self) -> KeySet {
+    fn keys(&self) -> JwkSet {
         set(&[self.ed_jwk(), self.ec_jwk(), self.rsa_jwk()])
     }
 
@@ -96,12 +96,12 @@ fn join(header: &str, claims: &str, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
     format!("{signed}.{signature}")
 }
 
-fn set(keys: &[Value]) -> KeySet {
-    KeySet::from_jwks(json!({ "keys": keys }).to_string().as_bytes(), &Algorithm::ALL).unwrap().0
+fn set(keys: &[Value]) -> JwkSet {
+    JwkSet::from_jwks(json!({ "keys": keys }).to_string().as_bytes(), &Algorithm::ALL).unwrap().0
 }
 
 fn set_faults(keys: &[Value], allowed: &[Algorithm]) -> String {
-    match KeySet::from_jwks(json!({ "keys": keys }).to_string().as_bytes(), allowed) {
+    match JwkSet::from_jwks(json!({ "keys": keys }).to_string().as_bytes(), allowed) {
         Ok((_, warnings)) => warnings.join("; "),
         Err(fault) => fault,
     }

@@ -8,15 +8,15 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
-use super::subject::Subject;
+use super::subject::DistinguishedName;
 
-/// Fields of a certificate. [`Trust`](super::trust::Trust) decides whether they are vouched for.
+/// Fields of a certificate. [`Trust`](super::trust::ClientTrust) decides whether they are vouched for.
 #[derive(Debug)]
 pub struct Certificate {
     /// The SHA-256 of its DER (RFC 8705 section 3.1).
     pub thumbprint: Thumbprint,
     /// Its subject.
-    pub subject: Subject,
+    pub subject: DistinguishedName,
     /// Its subject alternative names, as far as they are of a kind that can be configured.
     names: Vec<AlternativeName>,
     /// The bits of its key, where that is one of RSA.
@@ -54,7 +54,7 @@ pub struct CertificateName {
 #[derive(Debug, Clone)]
 pub enum SubjectName {
     /// All of it.
-    Whole(Subject),
+    Whole(DistinguishedName),
     /// Its only common name.
     Common(String),
 }
@@ -144,7 +144,7 @@ impl Certificate {
         thumbprint.copy_from_slice(digest(&SHA256, der).as_ref());
         rest.is_empty().then(|| Self {
             thumbprint,
-            subject: Subject::of(parsed.subject()),
+            subject: DistinguishedName::of(parsed.subject()),
             names,
             rsa_bits,
             valid: (parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp()),

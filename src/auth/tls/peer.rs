@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::certificate::{Certificate, CertificateFault};
-use super::trust::{Trust, TrustStore};
+use super::trust::{ClientTrust, ClientTrustStore};
 use rustls::pki_types::{CertificateDer, UnixTime};
 
 /// The certificate that a caller has shown, and has the key of.
@@ -14,16 +14,20 @@ pub struct Peer {
     /// The parsed certificate.
     pub certificate: Certificate,
     chain: Vec<CertificateDer<'static>>,
-    store: Arc<TrustStore>,
+    store: Arc<ClientTrustStore>,
     /// The trust that it was last checked against.
-    trust: RefCell<Arc<Trust>>,
+    trust: RefCell<Arc<ClientTrust>>,
     /// The first second, since 1970, in which that must be done again.
     until: Cell<u64>,
 }
 
 impl Peer {
     /// That of a finished handshake; `trust` is that of before the handshake. `None` where there is no certificate.
-    pub fn new(chain: Option<&[CertificateDer<'_>]>, store: Arc<TrustStore>, trust: Arc<Trust>) -> Option<Self> {
+    pub fn new(
+        chain: Option<&[CertificateDer<'_>]>,
+        store: Arc<ClientTrustStore>,
+        trust: Arc<ClientTrust>,
+    ) -> Option<Self> {
         let chain: Vec<CertificateDer<'static>> = chain?.iter().map(|der| der.clone().into_owned()).collect();
         let now = UnixTime::now().as_secs();
         let mut certificate = Certificate::read(chain.first()?)?;
@@ -38,7 +42,7 @@ impl Peer {
     }
 
     /// One that another process has taken: its first request is held against what counts here.
-    pub fn again(chain: &[CertificateDer<'_>], store: Arc<TrustStore>) -> Option<Self> {
+    pub fn again(chain: &[CertificateDer<'_>], store: Arc<ClientTrustStore>) -> Option<Self> {
         let trust = store.current();
         let peer = Self::new(Some(chain), store, trust)?;
         peer.until.set(0);

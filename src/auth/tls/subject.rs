@@ -24,7 +24,7 @@ const COMMON_NAME: &str = "2.5.4.3";
 
 /// A distinguished name, the most specific part first. Two are equal only letter by letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject(Vec<Vec<Attribute>>);
+pub struct DistinguishedName(Vec<Vec<Attribute>>);
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Attribute {
@@ -34,7 +34,7 @@ struct Attribute {
     value: Option<String>,
 }
 
-impl Subject {
+impl DistinguishedName {
     /// Reads one that somebody has written.
     ///
     /// # Errors
@@ -147,7 +147,7 @@ fn unescaped(text: &str) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "a value is not UTF-8".to_owned())
 }
 
-impl fmt::Display for Subject {
+impl fmt::Display for DistinguishedName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, attributes) in self.0.iter().enumerate() {
             for (nth, attribute) in attributes.iter().enumerate() {
@@ -195,13 +195,13 @@ mod tests {
             "CN=Łódź",
             "O=a=b",
         ] {
-            assert_eq!(Subject::parse(text).unwrap().to_string(), text);
+            assert_eq!(DistinguishedName::parse(text).unwrap().to_string(), text);
         }
     }
 
     #[test]
     fn spelling_does_not_matter_but_order_and_letters_do() {
-        let parse = |text| Subject::parse(text).unwrap();
+        let parse = |text| DistinguishedName::parse(text).unwrap();
         assert_eq!(parse("cn=a, O = b ,c=US"), parse("CN=a,O=b,C=US"));
         assert_eq!(parse("UID=7+CN=a"), parse("CN=a+UID=7"));
         assert_eq!(parse("2.5.4.3=\\61"), parse("CN=a"));
@@ -216,13 +216,13 @@ mod tests {
         for text in
             ["", "asapp", "CN=", "CN=a,", "CN=a\\", "CN=a\\x", "XY=a", "CN=\"a\"", "CN=#04", "CN=\\ff", "CN=a;O=b"]
         {
-            assert!(Subject::parse(text).is_err(), "{text}");
+            assert!(DistinguishedName::parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn two_common_names_are_none() {
-        let name = |text| Subject::parse(text).unwrap().common_name().map(str::to_owned);
+        let name = |text| DistinguishedName::parse(text).unwrap().common_name().map(str::to_owned);
         assert_eq!(name("CN=a,O=b").as_deref(), Some("a"));
         assert_eq!(name("CN=a,CN=b"), None);
         assert_eq!(name("O=b"), None);

@@ -14,13 +14,13 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 
 use super::certificate::{Certificate, CertificateFault, CertificateName, CertificateRefused, Thumbprint};
 
-/// The shortest RSA key under [`Trust::strict`], in bits.
+/// The shortest RSA key under [`ClientTrust::strict`], in bits.
 const SHORTEST_RSA_KEY: usize = 3072;
-/// The longest time between a certificate's two dates under [`Trust::strict`], in seconds: three years are too much.
+/// The longest time between a certificate's two dates under [`ClientTrust::strict`], in seconds: three years are too much.
 const THREE_YEARS: i64 = 3 * 365 * 24 * 3600;
 
 /// CAs, CRLs and policy that client certificates are checked against.
-pub struct Trust {
+pub struct ClientTrust {
     chains: Arc<dyn ClientCertVerifier>,
     /// Refuses short keys and long lifetimes.
     strict: bool,
@@ -32,13 +32,13 @@ pub struct Trust {
     own: Vec<Thumbprint>,
 }
 
-impl fmt::Debug for Trust {
+impl fmt::Debug for ClientTrust {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Trust")
     }
 }
 
-impl Trust {
+impl ClientTrust {
     /// All that these CAs have signed for clients and not revoked. Where there is a list of revoked certificates, each CA
     /// but the last of a chain needs one that is in force: what cannot be looked up is not good.
     ///
@@ -150,7 +150,7 @@ pub fn refused_certificate(error: &io::Error) -> Option<CertificateRefused> {
     match error.get_ref()?.downcast_ref::<Error>()? {
         Error::NoCertificatesPresented => nameless(CertificateFault::Missing),
         Error::InvalidCertificate(CertificateError::Other(other)) => other.0.downcast_ref().cloned(),
-        // All else about a certificate was said by `Trust::check`.
+        // All else about a certificate was said by `ClientTrust::check`.
         Error::InvalidCertificate(_) => nameless(CertificateFault::Signature),
         _ => None,
     }
@@ -158,34 +158,34 @@ pub fn refused_certificate(error: &io::Error) -> Option<CertificateRefused> {
 
 /// The trust in force on a listener.
 #[derive(Debug)]
-pub struct TrustStore {
-    current: ArcSwap<Trust>,
+pub struct ClientTrustStore {
+    current: ArcSwap<ClientTrust>,
     mandatory: bool,
 }
 
-impl TrustStore {
+impl ClientTrustStore {
     /// Begins with this. `mandatory`: no certificate, no connection.
-    pub fn new(trust: Trust, mandatory: bool) -> Self {
+    pub fn new(trust: ClientTrust, mandatory: bool) -> Self {
         Self { current: ArcSwap::from_pointee(trust), mandatory }
     }
 
     /// From now on certificates are held against this, also those of connections that are open.
-    pub fn replace(&self, trust: Trust) {
+    pub fn replace(&self, trust: ClientTrust) {
         self.current.store(Arc::new(trust));
     }
 
     /// Returns whether this is the trust in force.
-    pub(super) fn is_current(&self, trust: &Arc<Trust>) -> bool {
+    pub(super) fn is_current(&self, trust: &Arc<ClientTrust>) -> bool {
         Arc::ptr_eq(&self.current.load(), trust)
     }
 
     /// The trust in force.
-    pub fn current(&self) -> Arc<Trust> {
+    pub fn current(&self) -> Arc<ClientTrust> {
         self.current.load_full()
     }
 }
 
-impl ClientCertVerifier for TrustStore {
+impl ClientCertVerifier for ClientTrustStore {
     fn client_auth_mandatory(&self) -> bool {
         self.mandatory
     }

@@ -11,7 +11,7 @@ const ALWAYS: u64 = 10;
 
 /// Retries to one backend.
 #[derive(Debug, Default)]
-pub struct Repeats {
+pub struct RetryBudget {
     window: Mutex<Window>,
     count: AtomicU64,
 }
@@ -24,7 +24,7 @@ struct Window {
     repeats: u64,
 }
 
-impl Repeats {
+impl RetryBudget {
     /// Retries so far.
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
@@ -56,12 +56,12 @@ mod tests {
 
     #[test]
     fn a_few_are_always_allowed_and_then_a_share() {
-        let repeats = Repeats::default();
+        let repeats = RetryBudget::default();
         let allowed = (0..100).filter(|_| repeats.allow(10, 7, 1)).count();
         assert_eq!(allowed, 10);
         assert!(!repeats.allow(10, 7 + 100, 2) && repeats.allow(10, 7 + 110, 2));
         assert!(repeats.allow(10, 7 + 110, 2 + WINDOW), "another window");
-        assert!(!Repeats::default().allow(0, 1_000, 1), "none");
+        assert!(!RetryBudget::default().allow(0, 1_000, 1), "none");
         assert_eq!(repeats.count(), 12);
     }
 
@@ -72,7 +72,7 @@ mod tests {
             percent in 1_u32..50,
             steps in proptest::collection::vec((0_u32..5, any::<bool>()), 1..500),
         ) {
-            let repeats = Repeats::default();
+            let repeats = RetryBudget::default();
             let (mut begun, mut requests, mut allowed) = (start, 0_u64, 0_u64);
             prop_assert!(repeats.allow(percent, begun, 5));
             allowed += 1;

@@ -10,12 +10,12 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use crate::backend::Failure;
-use crate::backend::endpoints::servers::{Place, Server};
-use crate::backend::fault::{Doing, Fault};
+use crate::backend::endpoints::servers::{Server, ServerLocation};
+use crate::backend::fault::{Doing, ServerFault};
 use crate::socket::Socket;
 
 /// Connection that is ready for HTTP.
-pub(in crate::backend) enum Wire {
+pub(in crate::backend) enum BackendStream {
     Tcp(Socket),
     Tls(Box<TlsStream<Socket>>),
     Unix(UnixStream),
@@ -25,27 +25,33 @@ pub(in crate::backend) enum Wire {
 ///
 /// # Errors
 /// [`Failure::Connect`] or [`Failure::Tls`], also if it takes longer than `until`.
-pub(in crate::backend) async fn dial(server: &Server, caller: Option<IpAddr>, until: Instant) -> Result<Wire, Fault> {
+pub(in crate::backend) async fn dial(
+    server: &Server,
+    caller: Option<IpAddr>,
+    until: Instant,
+) -> Result<BackendStream, ServerFault> {
     let stream = match within(until, connected(server, caller)).await {
-        Ok(Wire::Tcp(stream)) => stream,
+        Ok(BackendStream::Tcp(stream)) => stream,
         Ok(wire) => return Ok(wire),
-        Err(error) => return Err(Fault::new(Failure::Connect, Doing::Connect, error)),
+        Err(error) => return Err(ServerFault::new(Failure::Connect, Doing::Connect, error)),
     };
-    let Some((connector, certified)) = &server.tls else { return Ok(Wire::Tcp(stream)) };
+    let Some((connector, certified)) = &server.tls else { return Ok(BackendStream::Tcp(stream)) };
     let secured = within(until, connector.connect(certified.clone(), stream)).await;
-    secured.map(|stream| Wire::Tls(Box::new(stream))).map_err(|error| Fault::new(Failure::Tls, Doing::Tls, error))
+    secured
+        .map(|stream| BackendStream::Tls(Box::new(stream)))
+        .map_err(|error| ServerFault::new(Failure::Tls, Doing::Tls, error))
 }
 
-async fn connected(server: &Server, caller: Option<IpAddr>) -> io::Result<Wire> {
+async fn connected(server: &Server, caller: Option<IpAddr>) -> io::Result<BackendStream> {
     let address = match &server.place {
-        Place::Unix(path) => return UnixStream::connect(path).await.map(Wire::Unix),
-        Place::Tcp(address) => *address,
+        ServerLocation::Unix(path) => return UnixStream::connect(path).await.map(BackendStream::Unix),
+        ServerLocation::Tcp(address) => *address,
     };
     let mut stream = TcpStream::connect(address).await.and_then(tuned)?;
     if let Some(version) = server.proxy_protocol {
         stream.write_all(&version.header(caller, address)).await?;
     }
-    Ok(Wire::Tcp(Socket(stream)))
+    Ok(BackendStream::Tcp(Socket(stream)))
 }
 
 /// Output of a future, or an error after `until`.

@@ -20,18 +20,18 @@ use tokio::task::AbortHandle;
 use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
-use super::dial::{Wire, dial};
+use super::dial::{BackendStream, dial};
 use super::half_close::{BackendIo, Signs};
 use crate::backend::Failure;
 use crate::backend::endpoints::servers::Server;
-use crate::backend::fault::{Causes, Doing, Fault};
+use crate::backend::fault::{Causes, Doing, ServerFault};
 use crate::body_stream::{Progress, RequestBody};
 
 /// Read buffer limit of one connection, in bytes.
 const MAX_BUFFER: usize = 64 * 1024;
 
 /// HTTP/1.1 connection.
-pub(in crate::backend) struct Link {
+pub(in crate::backend) struct Http1Connection {
     sender: SendRequest<RequestBody>,
     driver: Driver,
     signs: Arc<Signs>,
@@ -61,7 +61,7 @@ impl Drop for Rest {
     }
 }
 
-impl Link {
+impl Http1Connection {
     /// Connects until `until`; `caller` goes into the PROXY protocol header.
     ///
     /// # Errors
@@ -70,16 +70,16 @@ impl Link {
         server: &Server,
         caller: Option<IpAddr>,
         until: Instant,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, ServerFault> {
         match dial(server, caller, until).await? {
-            Wire::Tcp(stream) => Self::speak(stream).await,
-            Wire::Tls(stream) => Self::speak(stream).await,
-            Wire::Unix(stream) => Self::speak(stream).await,
+            BackendStream::Tcp(stream) => Self::speak(stream).await,
+            BackendStream::Tls(stream) => Self::speak(stream).await,
+            BackendStream::Unix(stream) => Self::speak(stream).await,
         }
     }
 
     /// Starts HTTP/1.1 on a new connection.
-    async fn speak<IO>(stream: IO) -> Result<Self, Fault>
+    async fn speak<IO>(stream: IO) -> Result<Self, ServerFault>
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -90,7 +90,7 @@ impl Link {
         builder.max_buf_size(MAX_BUFFER).allow_spaces_after_header_name_in_responses(true);
         let handshake = builder.handshake(stream).await;
         let (sender, connection) =
-            handshake.map_err(|error| Fault::new(Failure::Broken, Doing::Connect, Causes(&error)))?;
+            handshake.map_err(|error| ServerFault::new(Failure::Broken, Doing::Connect, Causes(&error)))?;
         let driver = Box::pin(async move {
             if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "backend connection ended");

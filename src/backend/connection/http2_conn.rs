@@ -20,13 +20,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
-use super::dial::{Wire, dial};
+use super::dial::{BackendStream, dial};
 use super::empty_data::WithoutEmptyData;
 use super::half_close::{BackendIo, Signs};
 use super::stream_waiters::Waiters;
 use crate::backend::Failure;
 use crate::backend::endpoints::servers::Server;
-use crate::backend::fault::{Causes, Doing, Fault};
+use crate::backend::fault::{Causes, Doing, ServerFault};
 use crate::body_stream::{Broken, RequestBody};
 
 /// Interval of keep-alive PINGs while streams are open, and the wait for their ACK.
@@ -47,7 +47,7 @@ const UNTOLD: usize = usize::MAX - 1;
 
 /// HTTP/2 connection.
 #[derive(Clone)]
-pub(in crate::backend) struct Channel {
+pub(in crate::backend) struct Http2Connection {
     sender: SendRequest<UploadBody>,
     signs: Arc<Signs>,
     capacity: Rc<Capacity>,
@@ -123,31 +123,31 @@ impl Drop for StreamPermit {
     }
 }
 
-impl Channel {
+impl Http2Connection {
     /// Connects, and waits for the server's SETTINGS (RFC 9113 section 3.4), which hold the stream limit. Both until
     /// `until`.
     ///
     /// # Errors
     /// [`Failure::Connect`], [`Failure::Tls`] or [`Failure::Broken`].
-    pub(super) async fn connect(server: &Server, waiters: &Rc<Waiters>, until: Instant) -> Result<Self, Fault> {
+    pub(super) async fn connect(server: &Server, waiters: &Rc<Waiters>, until: Instant) -> Result<Self, ServerFault> {
         let wire = dial(server, None, until).await?;
         let spoken = async {
             match wire {
-                Wire::Tcp(stream) => Self::speak(stream, waiters).await,
-                Wire::Tls(stream) if stream.get_ref().1.alpn_protocol() != Some(b"h2") => {
-                    Err(Fault::new(Failure::Tls, Doing::Tls, "this server does not speak HTTP/2 (no ALPN h2)"))
+                BackendStream::Tcp(stream) => Self::speak(stream, waiters).await,
+                BackendStream::Tls(stream) if stream.get_ref().1.alpn_protocol() != Some(b"h2") => {
+                    Err(ServerFault::new(Failure::Tls, Doing::Tls, "this server does not speak HTTP/2 (no ALPN h2)"))
                 }
-                Wire::Tls(stream) => Self::speak(stream, waiters).await,
-                Wire::Unix(stream) => Self::speak(stream, waiters).await,
+                BackendStream::Tls(stream) => Self::speak(stream, waiters).await,
+                BackendStream::Unix(stream) => Self::speak(stream, waiters).await,
             }
         };
         let silent =
-            || Err(Fault::new(Failure::Connect, Doing::Connect, "no HTTP/2 SETTINGS in time (connect_timeout)"));
+            || Err(ServerFault::new(Failure::Connect, Doing::Connect, "no HTTP/2 SETTINGS in time (connect_timeout)"));
         timeout_at(until, spoken).await.unwrap_or_else(|_| silent())
     }
 
     /// Starts HTTP/2 on a new connection.
-    pub(super) async fn speak<IO>(stream: IO, waiters: &Rc<Waiters>) -> Result<Self, Fault>
+    pub(super) async fn speak<IO>(stream: IO, waiters: &Rc<Waiters>) -> Result<Self, ServerFault>
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -171,7 +171,7 @@ impl Channel {
             .keep_alive_timeout(PING);
         let signs = Arc::<Signs>::default();
         let stream = TokioIo::new(BackendIo::new(WithoutEmptyData::new(stream), Arc::clone(&signs)));
-        let broken = |reason: &dyn std::fmt::Display| Fault::new(Failure::Broken, Doing::Connect, reason);
+        let broken = |reason: &dyn std::fmt::Display| ServerFault::new(Failure::Broken, Doing::Connect, reason);
         let handshake = builder.handshake(stream).await;
         let (sender, connection) = handshake.map_err(|error| broken(&Causes(&error)))?;
         let connection = Rc::new(RefCell::new(connection));

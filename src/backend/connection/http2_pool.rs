@@ -12,10 +12,10 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::http2_conn::{Channel, StreamPermit};
+use super::http2_conn::{Http2Connection, StreamPermit};
 use super::stream_waiters::Waiters;
 use crate::backend::endpoints::servers::Server;
-use crate::backend::fault::Fault;
+use crate::backend::fault::ServerFault;
 use crate::backend::{Backend, Failure};
 
 /// Reaps in a row without a stream after which a connection is closed, unless it is the only one.
@@ -23,8 +23,8 @@ const MAX_UNUSED: u32 = 30;
 
 /// HTTP/2 connections to one server.
 #[derive(Default)]
-pub(in crate::backend) struct Channels {
-    all: RefCell<Vec<Channel>>,
+pub(in crate::backend) struct Http2Pool {
+    all: RefCell<Vec<Http2Connection>>,
     /// Held while a connection is opened.
     opening: Mutex<()>,
     /// Time until which no further connection is opened, because one failed.
@@ -34,17 +34,17 @@ pub(in crate::backend) struct Channels {
 
 /// A stream, and its connection.
 pub(in crate::backend) struct Grant {
-    pub(in crate::backend) channel: Channel,
+    pub(in crate::backend) channel: Http2Connection,
     pub(in crate::backend) stream: Rc<StreamPermit>,
     /// True if the connection had been there before.
     pub(in crate::backend) reused: bool,
 }
 
-impl Channels {
+impl Http2Pool {
     /// A stream that is free now.
     pub(in crate::backend) fn take(&self) -> Option<Grant> {
         let mut all = self.all.borrow_mut();
-        all.retain(Channel::is_open);
+        all.retain(Http2Connection::is_open);
         let (channel, stream) = all.iter().find_map(|channel| Some((channel, channel.permit()?)))?;
         Some(Grant { channel: channel.clone(), stream, reused: true })
     }
@@ -52,9 +52,9 @@ impl Channels {
     /// A stream, on a further connection or after waiting for one.
     ///
     /// # Errors
-    /// The errors of [`Channel::connect`] if there is no connection, and [`Failure::Overload`] if the queue is full, there is
+    /// The errors of [`Http2Connection::connect`] if there is no connection, and [`Failure::Overload`] if the queue is full, there is
     /// none, or the wait times out.
-    pub(in crate::backend) async fn wait(&self, backend: &Backend, server: &Server) -> Result<Grant, Fault> {
+    pub(in crate::backend) async fn wait(&self, backend: &Backend, server: &Server) -> Result<Grant, ServerFault> {
         let start = Instant::now();
         let _waiter = self.waiters.enter();
         if let Some(taken) = self.opened(backend, server, start + backend.connect_timeout).await? {
@@ -80,7 +80,7 @@ impl Channels {
 
     /// A stream on a new connection, opened by this request or by one before it; `None` if no further one may be
     /// opened, or if that failed while there are others.
-    async fn opened(&self, backend: &Backend, server: &Server, until: Instant) -> Result<Option<Grant>, Fault> {
+    async fn opened(&self, backend: &Backend, server: &Server, until: Instant) -> Result<Option<Grant>, ServerFault> {
         while self.may_open(backend) {
             let mut changed = pin!(self.waiters.changed());
             changed.as_mut().enable();
@@ -103,7 +103,7 @@ impl Channels {
             if !self.may_open(backend) {
                 break;
             }
-            match Channel::connect(server, &self.waiters, until).await {
+            match Http2Connection::connect(server, &self.waiters, until).await {
                 Ok(channel) => {
                     let stream = channel.permit();
                     self.all.borrow_mut().push(channel.clone());
@@ -123,8 +123,8 @@ impl Channels {
     }
 
     /// Fails only if there is no other connection to wait for.
-    fn not_opened(&self, fault: Fault) -> Result<Option<Grant>, Fault> {
-        if !self.all.borrow().iter().any(Channel::is_open) {
+    fn not_opened(&self, fault: ServerFault) -> Result<Option<Grant>, ServerFault> {
+        if !self.all.borrow().iter().any(Http2Connection::is_open) {
             return Err(fault);
         }
         self.closed_until.set(Some(Instant::now() + Duration::from_secs(1)));
@@ -134,7 +134,7 @@ impl Channels {
     /// Closes unused connections, and forgets closed ones. One connection stays.
     pub(in crate::backend) fn reap(&self) {
         let mut all = self.all.borrow_mut();
-        all.retain(Channel::is_open);
+        all.retain(Http2Connection::is_open);
         let mut left = all.len();
         all.retain(|channel| {
             let is_kept = channel.unused() < MAX_UNUSED || left == 1;
@@ -153,14 +153,14 @@ mod tests {
     use super::*;
 
     /// A connection to a server that allows so many streams, and what ends it.
-    async fn connected(channels: &Channels, streams: u32) -> (Channel, tokio::task::JoinHandle<()>) {
+    async fn connected(channels: &Http2Pool, streams: u32) -> (Http2Connection, tokio::task::JoinHandle<()>) {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let server = tokio::task::spawn_local(async move {
             let mut server = h2::server::Builder::new();
             let mut server = server.max_concurrent_streams(streams).handshake::<_, bytes::Bytes>(far).await.unwrap();
             while server.accept().await.is_some() {}
         });
-        let channel = Channel::speak(near, &channels.waiters).await.unwrap();
+        let channel = Http2Connection::speak(near, &channels.waiters).await.unwrap();
         channels.all.borrow_mut().push(channel.clone());
         (channel, server)
     }
@@ -168,7 +168,7 @@ mod tests {
     #[tokio::test]
     async fn there_are_as_many_streams_as_the_server_says_from_the_first_on() {
         let test = async {
-            let channels = Channels::default();
+            let channels = Http2Pool::default();
             let (channel, server) = connected(&channels, 2).await;
             let taken = [(); 2].map(|()| channels.take().unwrap());
             assert!(channels.take().is_none() && taken.iter().all(|taken| taken.reused));
@@ -186,7 +186,7 @@ mod tests {
     #[tokio::test]
     async fn connections_that_are_unused_for_long_are_closed_but_one() {
         let test = async {
-            let channels = Channels::default();
+            let channels = Http2Pool::default();
             for _ in 0..3 {
                 connected(&channels, 1).await;
             }

@@ -14,7 +14,7 @@ pub(super) struct Waiters {
 }
 
 /// One waiting request; counted until dropped.
-pub(super) struct Waiter<'a>(&'a Waiters);
+pub(super) struct StreamWaiter<'a>(&'a Waiters);
 
 impl Waiters {
     /// True if nobody waits.
@@ -54,13 +54,13 @@ impl Waiters {
     }
 
     /// Counts one more.
-    pub(super) fn enter(&self) -> Waiter<'_> {
+    pub(super) fn enter(&self) -> StreamWaiter<'_> {
         self.count.set(self.count.get() + 1);
-        Waiter(self)
+        StreamWaiter(self)
     }
 }
 
-impl Drop for Waiter<'_> {
+impl Drop for StreamWaiter<'_> {
     fn drop(&mut self) {
         self.0.count.set(self.0.count.get() - 1);
     }

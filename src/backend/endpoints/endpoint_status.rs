@@ -11,7 +11,7 @@ use super::health_check::Thresholds;
 use super::outlier_detection::OutlierDetection;
 use crate::backend::balance::FULL;
 use crate::backend::clock::{millis, whole_millis};
-use crate::backend::fault::Fault;
+use crate::backend::fault::ServerFault;
 
 /// Unhealthy until a health check succeeds.
 const UNTIL_GOOD: u64 = u64::MAX;
@@ -21,7 +21,7 @@ const LEAST: u64 = 100;
 
 /// Status of one server. Times are those of [`millis`].
 #[derive(Debug)]
-pub struct Standing {
+pub struct EndpointStatus {
     /// Address, as in logs and metrics.
     pub name: String,
     in_flight: AtomicUsize,
@@ -48,7 +48,7 @@ struct Checks {
     bad: u32,
 }
 
-impl Standing {
+impl EndpointStatus {
     /// Status of a new server.
     pub fn new(backend: Arc<str>, name: String) -> Self {
         Self {
@@ -162,7 +162,7 @@ impl Standing {
     }
 
     /// Logs a failed request with its reason, throttled.
-    pub(in crate::backend) fn note_fault(&self, fault: &Fault, request_id: &HeaderValue) {
+    pub(in crate::backend) fn note_fault(&self, fault: &ServerFault, request_id: &HeaderValue) {
         let Some((doing, reason)) = &fault.cause else { return };
         if let Some(left_out) = self.trouble.failed(millis(Instant::now())) {
             let (backend, server) = (&*self.backend, &*self.name);
@@ -214,8 +214,8 @@ mod tests {
     };
     const THRESHOLDS: Thresholds = Thresholds { healthy: 2, unhealthy: 3 };
 
-    fn fresh() -> Standing {
-        Standing::new("legacy".into(), "10.0.0.1:9000".to_owned())
+    fn fresh() -> EndpointStatus {
+        EndpointStatus::new("legacy".into(), "10.0.0.1:9000".to_owned())
     }
 
     #[test]

@@ -14,7 +14,7 @@ use rustls::pki_types::ServerName;
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
-use super::endpoint_status::Standing;
+use super::endpoint_status::EndpointStatus;
 use super::health_check::HealthCheck;
 use super::outlier_detection::{OutlierDetection, may_eject};
 use crate::backend::balance::{seed, tickets};
@@ -50,7 +50,7 @@ pub struct Server {
     /// Id, unique in this process; connections are kept by it.
     pub(in crate::backend) id: u64,
     /// Address.
-    pub(in crate::backend) place: Place,
+    pub(in crate::backend) place: ServerLocation,
     /// TLS settings, with the name that the certificate must have.
     pub(in crate::backend) tls: Option<(TlsConnector, ServerName<'static>)>,
     /// PROXY protocol version to send.
@@ -59,14 +59,14 @@ pub struct Server {
     /// Hash of the address, for consistent hashing.
     pub(in crate::backend) seed: u64,
     /// Health, ejection and load.
-    pub standing: Arc<Standing>,
+    pub standing: Arc<EndpointStatus>,
     /// Index of the configured server.
     listed: usize,
 }
 
 /// Resolved address of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::backend) enum Place {
+pub(in crate::backend) enum ServerLocation {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
@@ -100,7 +100,7 @@ pub struct Rules {
 /// Status of all servers of all backends, by backend, address, and whether health checks run: the result of a check
 /// must not outlive the checks.
 #[derive(Debug, Default)]
-pub struct Standings(Mutex<HashMap<Whose, Weak<Standing>>>);
+pub struct EndpointStatuses(Mutex<HashMap<Whose, Weak<EndpointStatus>>>);
 
 type Whose = (Arc<str>, String, bool);
 
@@ -111,7 +111,7 @@ pub struct Servers {
     backend: Arc<str>,
     listed: Vec<Listed>,
     pub(in crate::backend) rules: Rules,
-    standings: Arc<Standings>,
+    standings: Arc<EndpointStatuses>,
     /// Changes with `present`.
     pub(in crate::backend) version: AtomicU64,
     present: Mutex<Arc<Present>>,
@@ -128,12 +128,12 @@ fn next_id() -> u64 {
     NEXT_ID.fetch_add(1, Ordering::Relaxed)
 }
 
-impl Standings {
-    fn of(&self, backend: &Arc<str>, address: String, is_checked: bool) -> Arc<Standing> {
+impl EndpointStatuses {
+    fn of(&self, backend: &Arc<str>, address: String, is_checked: bool) -> Arc<EndpointStatus> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = known.entry((Arc::clone(backend), address.clone(), is_checked)).or_default();
         place.upgrade().unwrap_or_else(|| {
-            let standing = Arc::new(Standing::new(Arc::clone(backend), address));
+            let standing = Arc::new(EndpointStatus::new(Arc::clone(backend), address));
             *place = Arc::downgrade(&standing);
             standing
         })
@@ -149,7 +149,7 @@ impl Standings {
 
 impl Servers {
     /// Servers of a backend. Names have no address before the first look-up.
-    pub fn new(backend: Arc<str>, listed: Vec<Listed>, rules: Rules, standings: Arc<Standings>) -> Self {
+    pub fn new(backend: Arc<str>, listed: Vec<Listed>, rules: Rules, standings: Arc<EndpointStatuses>) -> Self {
         let servers = Self {
             id: next_id(),
             backend,
@@ -164,8 +164,8 @@ impl Servers {
         };
         servers.unlooked.send_replace(servers.names().into_iter().collect());
         servers.put(|listed, _| match &listed.at {
-            At::Address(address) => vec![Place::Tcp(*address)],
-            At::Unix(path) => vec![Place::Unix(path.clone())],
+            At::Address(address) => vec![ServerLocation::Tcp(*address)],
+            At::Unix(path) => vec![ServerLocation::Unix(path.clone())],
             At::Name(..) => Vec::new(),
         });
         servers
@@ -196,8 +196,8 @@ impl Servers {
 
     /// Replaces the addresses of a name.
     pub(in crate::backend) fn found(&self, name: &(String, u16), addresses: &[SocketAddr]) {
-        let places = |listed: &Listed, known: &[Place]| match listed.name() {
-            Some(its) if its == *name => addresses.iter().copied().map(Place::Tcp).collect(),
+        let places = |listed: &Listed, known: &[ServerLocation]| match listed.name() {
+            Some(its) if its == *name => addresses.iter().copied().map(ServerLocation::Tcp).collect(),
             _ => known.to_vec(),
         };
         if self.put(places) {
@@ -219,12 +219,12 @@ impl Servers {
     }
 
     /// Sets the addresses of each configured server, given the previous ones; returns whether any changed.
-    fn put(&self, places: impl Fn(&Listed, &[Place]) -> Vec<Place>) -> bool {
+    fn put(&self, places: impl Fn(&Listed, &[ServerLocation]) -> Vec<ServerLocation>) -> bool {
         let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
         let mut servers = Vec::new();
         for (number, listed) in self.listed.iter().enumerate() {
             let before: Vec<_> = present.servers.iter().filter(|server| server.listed == number).collect();
-            let known: Vec<Place> = before.iter().map(|server| server.place.clone()).collect();
+            let known: Vec<ServerLocation> = before.iter().map(|server| server.place.clone()).collect();
             for place in places(listed, &known) {
                 let same = before.iter().find(|server| server.place == place);
                 servers
@@ -242,10 +242,10 @@ impl Servers {
         true
     }
 
-    fn server(&self, number: usize, listed: &Listed, place: Place) -> Server {
+    fn server(&self, number: usize, listed: &Listed, place: ServerLocation) -> Server {
         let address = match &place {
-            Place::Tcp(address) => address.to_string(),
-            Place::Unix(path) => format!("unix:{}", path.display()),
+            ServerLocation::Tcp(address) => address.to_string(),
+            ServerLocation::Unix(path) => format!("unix:{}", path.display()),
         };
         Server {
             id: next_id(),

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::worker_endpoints::{Station, Visit};
-use crate::backend::connection::http1_conn::Link;
+use super::worker_endpoints::{Visit, WorkerEndpoint};
+use crate::backend::connection::http1_conn::Http1Connection;
 use crate::backend::connection::http2_conn::StreamPermit;
 
 /// Connection that serves a request.
@@ -13,14 +13,14 @@ pub(super) struct Lease {
     /// Longest idle time afterwards.
     pub(super) limit: Duration,
     /// HTTP/1.1 connection; `None` for HTTP/2, which is shared and drives itself.
-    pub(super) link: Option<Link>,
+    pub(super) link: Option<Http1Connection>,
     /// HTTP/2 stream.
     pub(super) _stream: Option<Rc<StreamPermit>>,
 }
 
 impl Lease {
     /// Server of the connection.
-    pub(super) fn station(&self) -> Rc<Station> {
+    pub(super) fn station(&self) -> Rc<WorkerEndpoint> {
         Rc::clone(self.visit.station())
     }
 
@@ -30,7 +30,7 @@ impl Lease {
     }
 
     /// HTTP/1.1 connection, which its user must drive.
-    pub(in crate::backend) fn link(&mut self) -> Option<&mut Link> {
+    pub(in crate::backend) fn link(&mut self) -> Option<&mut Http1Connection> {
         self.link.as_mut()
     }
 

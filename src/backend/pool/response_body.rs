@@ -11,8 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::lease::Lease;
-use super::worker_endpoints::Station;
-use crate::backend::fault::{Causes, Doing, Fault};
+use super::worker_endpoints::WorkerEndpoint;
+use crate::backend::fault::{Causes, Doing, ServerFault};
 use crate::backend::{Backend, Failure};
 use crate::body_stream::{Broken, Pace, Stall};
 
@@ -20,7 +20,7 @@ use crate::body_stream::{Broken, Pace, Stall};
 pub struct AnswerBody {
     inner: Incoming,
     lease: Option<Lease>,
-    station: Rc<Station>,
+    station: Rc<WorkerEndpoint>,
     /// True for HTTP/2.
     is_http2: bool,
     stall: Stall,
@@ -53,7 +53,10 @@ impl AnswerBody {
     /// Logs that the body ended early, in the response to this request.
     pub fn log_broken_off(&self, request_id: &HeaderValue) {
         let reason = self.reason.as_deref().unwrap_or("timed out (timeout): nothing more of the answer came");
-        self.station.server.standing.note_fault(&Fault::new(Failure::Broken, Doing::ReadBody, reason), request_id);
+        self.station
+            .server
+            .standing
+            .note_fault(&ServerFault::new(Failure::Broken, Doing::ReadBody, reason), request_id);
     }
 
     /// Ends the body early, after what came before has gone out: it would be lost with the caller's connection.

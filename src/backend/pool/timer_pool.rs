@@ -9,17 +9,17 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Unused timers of a worker.
 #[derive(Default)]
-pub(super) struct Alarms(RefCell<Vec<Pin<Box<Sleep>>>>);
+pub(super) struct TimerPool(RefCell<Vec<Pin<Box<Sleep>>>>);
 
 /// A timer that fires once.
 pub(super) struct Alarm<'a> {
-    alarms: &'a Alarms,
+    alarms: &'a TimerPool,
     /// Fires at `at` or earlier.
     sleep: Option<Pin<Box<Sleep>>>,
     at: Instant,
 }
 
-impl Alarms {
+impl TimerPool {
     /// A timer that fires at this time.
     pub(in crate::backend) fn set(&self, at: Instant) -> Alarm<'_> {
         let mut sleep = self.0.borrow_mut().pop().unwrap_or_else(|| Box::pin(sleep_until(at)));
@@ -69,7 +69,7 @@ mod tests {
     fn an_alarm_rings_at_its_time_whatever_its_timer_was_set_for_before() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
-            let alarms = Alarms::default();
+            let alarms = TimerPool::default();
             let set = |milliseconds| alarms.set(Instant::now() + Duration::from_millis(milliseconds));
             // Nobody waits for the first, which would ring long after the test; then shorter and longer ones in turn.
             drop(set(100_000));

@@ -8,45 +8,45 @@ use std::time::{Duration, Instant};
 
 use crate::backend::balance::{Load, by_key, least_request};
 use crate::backend::clock::millis;
-use crate::backend::connection::http1_conn::Link;
-use crate::backend::connection::http2_pool::Channels;
+use crate::backend::connection::http1_conn::Http1Connection;
+use crate::backend::connection::http2_pool::Http2Pool;
 use crate::backend::endpoints::servers::{Present, Server, Servers};
 
 /// Most idle connections of one worker to one server.
 const MAX_IDLE: usize = 256;
 
 /// Servers of a backend, as of one version of the list.
-pub(super) struct Stations {
+pub(super) struct WorkerEndpoints {
     version: u64,
     servers: Weak<Servers>,
     slow_start: u64,
     present: Arc<Present>,
     /// In the order of `present`.
-    stations: Vec<Rc<Station>>,
+    stations: Vec<Rc<WorkerEndpoint>>,
 }
 
 /// One server, with this worker's connections to it.
-pub(super) struct Station {
+pub(super) struct WorkerEndpoint {
     pub(in crate::backend) server: Arc<Server>,
     idle: RefCell<Vec<Idle>>,
     /// Shared HTTP/2 connections.
-    pub(in crate::backend) channels: Channels,
+    pub(in crate::backend) channels: Http2Pool,
 }
 
 struct Idle {
-    link: Link,
+    link: Http1Connection,
     since: Instant,
     limit: Duration,
 }
 
 /// A request in flight to a server; counted until dropped.
-pub(super) struct Visit(Rc<Station>);
+pub(super) struct Visit(Rc<WorkerEndpoint>);
 
 /// Set of servers that one request has tried.
 #[derive(Debug, Default)]
-pub(super) struct Tried(Vec<u64>);
+pub(super) struct TriedEndpoints(Vec<u64>);
 
-impl Tried {
+impl TriedEndpoints {
     pub(super) fn add(&mut self, index: u16) {
         let (word, bit) = Self::place(index);
         if self.0.len() <= word {
@@ -67,7 +67,7 @@ impl Tried {
     }
 }
 
-impl Stations {
+impl WorkerEndpoints {
     /// The present servers; connections to those that were there before are kept.
     pub(in crate::backend) fn new(servers: &Arc<Servers>, before: Option<&Self>) -> Self {
         let version = servers.version.load(Ordering::Acquire);
@@ -75,7 +75,7 @@ impl Stations {
         let station = |server: &Arc<Server>| {
             let known = before.into_iter().flat_map(|before| &before.stations);
             let same = known.into_iter().find(|station| station.server.id == server.id);
-            same.map_or_else(|| Rc::new(Station::new(server)), Rc::clone)
+            same.map_or_else(|| Rc::new(WorkerEndpoint::new(server)), Rc::clone)
         };
         let stations = present.servers.iter().map(station).collect();
         Self { version, servers: Arc::downgrade(servers), slow_start: servers.slow_start(), present, stations }
@@ -95,7 +95,7 @@ impl Stations {
         self.stations.len()
     }
 
-    pub(in crate::backend) fn get(&self, index: u16) -> Option<&Rc<Station>> {
+    pub(in crate::backend) fn get(&self, index: u16) -> Option<&Rc<WorkerEndpoint>> {
         self.stations.get(usize::from(index))
     }
 
@@ -105,7 +105,7 @@ impl Stations {
     }
 
     /// Next server of those not tried, by random number, or by `key` for consistent hashing.
-    pub(super) fn choose(&self, key: Option<u64>, now: Instant, random: u64, tried: &Tried) -> Option<u16> {
+    pub(super) fn choose(&self, key: Option<u64>, now: Instant, random: u64, tried: &TriedEndpoints) -> Option<u16> {
         // Most backends have one server, which is well.
         if let [only] = &self.stations[..] {
             return (!tried.has(0) && !only.server.standing.is_known_bad()).then_some(0);
@@ -148,13 +148,13 @@ impl Stations {
     }
 }
 
-impl Station {
+impl WorkerEndpoint {
     fn new(server: &Arc<Server>) -> Self {
-        Self { server: Arc::clone(server), idle: RefCell::default(), channels: Channels::default() }
+        Self { server: Arc::clone(server), idle: RefCell::default(), channels: Http2Pool::default() }
     }
 
     /// An idle connection that can take a request; the last used first.
-    pub(in crate::backend) fn take(&self, now: Instant) -> Option<Link> {
+    pub(in crate::backend) fn take(&self, now: Instant) -> Option<Http1Connection> {
         let mut idle = self.idle.borrow_mut();
         let mut at = idle.len();
         while at > 0 {
@@ -173,7 +173,7 @@ impl Station {
     }
 
     /// Returns a connection to the pool.
-    pub(in crate::backend) fn keep(&self, link: Link, limit: Duration) {
+    pub(in crate::backend) fn keep(&self, link: Http1Connection, limit: Duration) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < MAX_IDLE && !link.is_closed() {
             idle.push(Idle { link, since: Instant::now(), limit });
@@ -182,12 +182,12 @@ impl Station {
 }
 
 impl Visit {
-    pub(in crate::backend) fn new(station: &Rc<Station>) -> Self {
+    pub(in crate::backend) fn new(station: &Rc<WorkerEndpoint>) -> Self {
         station.server.standing.began();
         Self(Rc::clone(station))
     }
 
-    pub(super) fn station(&self) -> &Rc<Station> {
+    pub(super) fn station(&self) -> &Rc<WorkerEndpoint> {
         &self.0
     }
 }

@@ -17,9 +17,9 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::backend::connection::dial::{Wire, dial};
+use crate::backend::connection::dial::{BackendStream, dial};
 use crate::backend::endpoints::health_check::HealthCheck;
-use crate::backend::endpoints::servers::{Place, Server, Servers};
+use crate::backend::endpoints::servers::{Server, ServerLocation, Servers};
 
 /// Checks all servers now and after each interval, for as long as they are held.
 pub(super) async fn keep_checking(servers: Weak<Servers>, health: HealthCheck) {
@@ -49,8 +49,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Connects to a server, and makes one health check where configured. Returns the reason why it cannot be used.
 pub(super) async fn try_server(server: &Server, health: Option<&HealthCheck>) -> Result<(), String> {
     let connected = match &server.place {
-        Place::Tcp(address) => TcpStream::connect(address).await.map(drop),
-        Place::Unix(path) => UnixStream::connect(path).await.map(drop),
+        ServerLocation::Tcp(address) => TcpStream::connect(address).await.map(drop),
+        ServerLocation::Unix(path) => UnixStream::connect(path).await.map(drop),
     };
     connected.map_err(|error| format!("no connection: {error}"))?;
     match health {
@@ -65,9 +65,9 @@ pub(super) async fn try_server(server: &Server, health: Option<&HealthCheck>) ->
 async fn ask(server: &Server, health: &HealthCheck) -> Result<(), String> {
     let wire = dial(server, None, Instant::now() + health.timeout).await.map_err(|fault| fault.to_string())?;
     let status = match wire {
-        Wire::Tcp(stream) => exchange(stream, health, "http").await,
-        Wire::Tls(stream) => exchange(stream, health, "https").await,
-        Wire::Unix(stream) => exchange(stream, health, "http").await,
+        BackendStream::Tcp(stream) => exchange(stream, health, "http").await,
+        BackendStream::Tls(stream) => exchange(stream, health, "https").await,
+        BackendStream::Unix(stream) => exchange(stream, health, "http").await,
     };
     let status = status.ok_or_else(|| "the answer broke off or is not HTTP".to_owned())?;
     let is_good = if health.status.is_empty() { status.is_success() } else { health.status.contains(&status.as_u16()) };

@@ -226,7 +226,7 @@ impl Check<'_> {
             }
             return;
         }
-        let address = match grammar::Address::parse(server.url()) {
+        let address = match grammar::UrlParts::parse(server.url()) {
             Ok(address) => address,
             Err((message, help)) => return self.add(at, message, help),
         };

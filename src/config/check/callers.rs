@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::super::raw::{ApiKey, Client, Jwks};
 use super::super::scalar::Duration;
 use super::{Check, grammar};
-use crate::validity::{self, Dated};
+use crate::validity::{self, Validity};
 
 impl Check<'_> {
     pub(super) fn callers(&mut self) {
@@ -42,7 +42,7 @@ impl Check<'_> {
 
     /// The value of an entry that may have its times behind it.
     fn dated<'t>(&mut self, at: &str, text: &'t str) -> &'t str {
-        match Dated::parse(text) {
+        match Validity::parse(text) {
             Ok(dated) if dated.from > 0 => {
                 self.add(at, "hashes and digests have no `from`: they are accepted at once", "remove it");
                 dated.value

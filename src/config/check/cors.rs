@@ -16,7 +16,7 @@ impl Check<'_> {
             self.add(&format!("{at}.credentials"), message, "name the origins, or remove `credentials`");
         }
         for (index, origin) in cors.origins.iter().enumerate().filter(|(_, origin)| *origin != "*") {
-            let is_origin = grammar::Address::parse(origin).is_ok_and(|address| address.rest.is_empty())
+            let is_origin = grammar::UrlParts::parse(origin).is_ok_and(|address| address.rest.is_empty())
                 && !origin.bytes().any(|byte| byte.is_ascii_uppercase())
                 && !origin.ends_with(if origin.starts_with("https:") { ":443" } else { ":80" });
             if !is_origin {

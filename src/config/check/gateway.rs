@@ -58,7 +58,7 @@ impl Check<'_> {
     }
 
     fn issuer(&mut self, issuer: &Issuer) {
-        match grammar::Address::parse(&issuer.url) {
+        match grammar::UrlParts::parse(&issuer.url) {
             Err((message, _)) => self.add("issuer.url", message, "write it like https://api.example.com"),
             Ok(address) if address.rest.contains(['?', '#']) => {
                 self.add("issuer.url", "the issuer has no query and no fragment (RFC 8414 section 2)", "remove it");

@@ -250,14 +250,14 @@ pub(super) fn is_sha256(digest: &str) -> bool {
 }
 
 /// The parts of an address such as `https://api.example.com:8443`.
-pub(super) struct Address<'a> {
+pub(super) struct UrlParts<'a> {
     pub(super) scheme: &'a str,
     host: &'a str,
     /// Path, query and fragment.
     pub(super) rest: &'a str,
 }
 
-impl<'a> Address<'a> {
+impl<'a> UrlParts<'a> {
     /// The parts, or what is wrong.
     pub(super) fn parse(text: &'a str) -> Result<Self, Fault> {
         const HOW: &str = "write it like https://backend.example.com:8443";

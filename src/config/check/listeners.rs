@@ -114,7 +114,7 @@ impl Check<'_> {
     }
 
     fn redirect(&mut self, at: &str, listen: &Listen, target: &str) {
-        match grammar::Address::parse(target) {
+        match grammar::UrlParts::parse(target) {
             Err((message, help)) => self.add(at, message, help),
             Ok(address) if address.scheme != "https" => {
                 self.add(at, "callers are only ever sent to https", "write it like https://api.example.com");

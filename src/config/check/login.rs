@@ -177,7 +177,7 @@ impl Check<'_> {
             self.add("login.cookie.name", "this is not the name of a cookie", "write it like __Host-session");
         }
         for (index, origin) in cookie.origins.iter().enumerate() {
-            let is_origin = grammar::Address::parse(origin).is_ok_and(|address| address.rest.is_empty());
+            let is_origin = grammar::UrlParts::parse(origin).is_ok_and(|address| address.rest.is_empty());
             if !is_origin {
                 let at = format!("login.cookie.origins[{index}]");
                 self.add(&at, "this is not an origin", "write it like https://www.example.com, without a path");

@@ -95,7 +95,7 @@ impl Check<'_> {
 
     /// The address of a JWK set or an issuer.
     pub(super) fn issuer_address(&mut self, at: &str, url: &str, plain: bool) {
-        match grammar::Address::parse(url) {
+        match grammar::UrlParts::parse(url) {
             Err((message, _)) => {
                 self.add(at, message, "write it like https://login.example.com/jwks.json, or {file: PATH}")
             }

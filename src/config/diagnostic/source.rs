@@ -33,7 +33,7 @@ impl Mark {
 }
 
 /// The text of gateway.yaml, shared by all problems found in it.
-pub(in crate::config) struct Source {
+pub(in crate::config) struct ConfigText {
     pub(super) file: String,
     text: String,
     line_starts: Vec<usize>,
@@ -41,9 +41,9 @@ pub(in crate::config) struct Source {
     hidden: OnceLock<Vec<Range<usize>>>,
 }
 
-pub(in crate::config) type SharedSource = Arc<Source>;
+pub(in crate::config) type SharedSource = Arc<ConfigText>;
 
-impl Source {
+impl ConfigText {
     pub(in crate::config) fn new(text: &str, file: &Path) -> SharedSource {
         let bytes = text.as_bytes();
         let breaks = bytes.iter().enumerate().filter_map(|(index, byte)| {
@@ -153,7 +153,7 @@ impl Source {
     }
 }
 
-impl fmt::Debug for Source {
+impl fmt::Debug for ConfigText {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Source({})", self.file)
     }

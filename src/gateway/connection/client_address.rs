@@ -43,7 +43,7 @@ impl Networks {
     }
 
     /// True if a request from this source came by https, or need not.
-    pub(crate) fn is_secure_enough(&self, source: &Source) -> bool {
+    pub(crate) fn is_secure_enough(&self, source: &ClientAddress) -> bool {
         source.secure || !self.wants_https
     }
 
@@ -68,7 +68,7 @@ fn contain(networks: &[IpNet], address: IpAddr) -> bool {
 
 /// The source of a request.
 #[derive(Debug)]
-pub(crate) struct Source {
+pub(crate) struct ClientAddress {
     /// The client address.
     pub(crate) address: IpAddr,
     /// The value of `X-Forwarded-For` for backends: the client and the proxies on the way.
@@ -81,7 +81,7 @@ pub(crate) struct Source {
     host: RefCell<Option<Rc<Host>>>,
 }
 
-impl Source {
+impl ClientAddress {
     /// The peer of a connection.
     pub(crate) fn direct(address: IpAddr, secure: bool, networks: &Networks) -> Self {
         Self::new(address, &address.to_string(), secure, networks)
@@ -174,8 +174,8 @@ mod tests {
         for line in lines {
             headers.append(X_FORWARDED_FOR, HeaderValue::from_static(line));
         }
-        let peer = Source::direct([10, 0, 0, 1].into(), false, &networks);
-        let source = Source::behind(&peer, &headers, &networks)?;
+        let peer = ClientAddress::direct([10, 0, 0, 1].into(), false, &networks);
+        let source = ClientAddress::behind(&peer, &headers, &networks)?;
         Ok((source.address.to_string(), source.forwarded_for.to_str().unwrap().to_owned(), source.allowed))
     }
 

@@ -12,7 +12,7 @@ use crate::config::raw;
 
 /// The settings of a listener that matter to its requests.
 #[derive(Debug, Default)]
-pub struct Entrance {
+pub struct ListenerSettings {
     /// Its index in the configuration.
     pub(crate) number: usize,
     /// Address rules.
@@ -31,27 +31,27 @@ pub struct Entrance {
 
 /// The settings of a listener that are in force.
 #[derive(Debug)]
-pub struct InForce(ArcSwap<Entrance>);
+pub struct CurrentSettings(ArcSwap<ListenerSettings>);
 
-impl InForce {
+impl CurrentSettings {
     /// Begins with these settings.
-    pub(crate) fn new(entrance: Entrance) -> Self {
+    pub(crate) fn new(entrance: ListenerSettings) -> Self {
         Self(ArcSwap::from_pointee(entrance))
     }
 
     /// The current settings.
-    pub(crate) fn now(&self) -> Arc<Entrance> {
+    pub(crate) fn now(&self) -> Arc<ListenerSettings> {
         self.0.load_full()
     }
 
     /// Swaps the settings, for each request that begins from now on, also on open connections.
-    pub fn replace(&self, entrance: Entrance) {
+    pub fn replace(&self, entrance: ListenerSettings) {
         let before = self.0.swap(Arc::new(entrance));
         before.is_over.store(true, Ordering::Release);
     }
 }
 
-impl Entrance {
+impl ListenerSettings {
     /// The settings as configured.
     pub fn new(number: usize, raw: &raw::Listen) -> Self {
         let hsts = raw.tls.as_ref().and_then(|tls| tls.hsts);

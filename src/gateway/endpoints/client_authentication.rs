@@ -21,17 +21,17 @@ use crate::gateway::request::call::Call;
 use crate::gateway::{Gateway, unix_seconds};
 use crate::policy::AccessToken;
 use crate::refusal::Refusal;
-use assertion::Assertion;
+use assertion::AssertionCredential;
 use certificate::ByCertificate;
-use secret::{Secret, ShownSecret};
-pub(crate) use verified_secrets::Remembered;
+use secret::{SecretCredential, ShownSecret};
+pub(crate) use verified_secrets::VerifiedSecrets;
 
 /// Client credentials as presented.
 enum Shown<'f> {
     /// `client_secret_basic` and `client_secret_post`: its id and a secret.
-    Secret(Secret),
+    Secret(SecretCredential),
     /// `private_key_jwt`: an assertion that it has signed.
-    Assertion(Assertion<'f>),
+    Assertion(AssertionCredential<'f>),
     /// `tls_client_auth` and `self_signed_tls_client_auth`: the certificate of its connection.
     Certificate(ByCertificate<'f>),
 }
@@ -50,12 +50,12 @@ impl<'f> Shown<'f> {
         let assertion = form.one("client_assertion")?.or(form.one("client_assertion_type")?);
         match (field, secret, assertion) {
             _ if another.is_some() => Err(Refusal::ClientAuthentication.into()),
-            (Some(field), None, None) => Secret::from_basic(field, form).map(Self::Secret),
+            (Some(field), None, None) => SecretCredential::from_basic(field, form).map(Self::Secret),
             (None, None, None) if let Some(certificate) = certificate => {
                 ByCertificate::from_form(certificate, query, form).map(Self::Certificate)
             }
-            (None, secret, None) => Secret::from_form(secret, query, form).map(Self::Secret),
-            (None, None, Some(_)) => Assertion::from_form(query, form).map(Self::Assertion),
+            (None, secret, None) => SecretCredential::from_form(secret, query, form).map(Self::Secret),
+            (None, None, Some(_)) => AssertionCredential::from_form(query, form).map(Self::Assertion),
             (Some(_), _, _) | (None, Some(_), Some(_)) => Err(Refusal::ClientAuthentication.into()),
         }
     }

@@ -13,14 +13,14 @@ use crate::state::revocation::Issued;
 use crate::state::session::{LoginId, SessionDigest};
 
 /// Claims of an account that go into its JWT.
-pub(super) type Claims = BTreeMap<String, Value>;
+pub(super) type CustomerClaims = BTreeMap<String, Value>;
 
 /// The contents of a customer's JWT.
 pub(super) struct CustomerJwt<'a> {
     /// Its subject.
     pub(super) customer: &'a Identifier,
     /// Further claims, of the customer's account.
-    pub(super) claims: Claims,
+    pub(super) claims: CustomerClaims,
     /// When it is issued, and the revocation rules known by then.
     pub(super) issued: Issued,
     /// Seconds until it expires.

@@ -22,7 +22,7 @@ const TURNS: u64 = 4;
 
 /// The origin of an attempt.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Origin {
+pub(crate) struct AttemptOrigin {
     /// Its network takes turns with others.
     pub(crate) network: IpAddr,
     /// The digest of its name and network, or of its network alone; one attempt runs at a time for each.
@@ -59,7 +59,7 @@ pub(crate) struct Turn {
     /// Held until the attempt has been judged, and its caller may know of it.
     pub(crate) name: NameHeld,
     /// Held for as long as the attempt uses the scarce resource, also where its caller has gone.
-    pub(crate) permit: Permit,
+    pub(crate) permit: HashPermit,
 }
 
 /// While it lives, nothing else is tried under this name from this network.
@@ -68,7 +68,7 @@ pub(crate) struct NameHeld(Arc<Shared>, AttemptKey);
 
 /// One of the places of those that run.
 #[derive(Debug)]
-pub(crate) struct Permit(Arc<Shared>);
+pub(crate) struct HashPermit(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -109,7 +109,7 @@ struct Waiter {
 /// A place in the queue; given back when dropped.
 struct Place<'a> {
     shared: &'a Shared,
-    origin: Origin,
+    origin: AttemptOrigin,
     number: u64,
 }
 
@@ -123,7 +123,7 @@ impl FairQueue {
     ///
     /// # Errors
     /// [`Full`]: there is no place, or it was given to somebody from a quieter network.
-    pub(crate) async fn turn(&self, origin: Origin) -> Result<Turn, Full> {
+    pub(crate) async fn turn(&self, origin: AttemptOrigin) -> Result<Turn, Full> {
         let (turn, is_mine) = oneshot::channel();
         let number = self.0.lock().join(origin, turn)?;
         let _place = Place { shared: &self.0, origin, number };
@@ -153,7 +153,7 @@ impl Shared {
     fn go_on(self: &Arc<Self>) {
         loop {
             let Some(next) = self.lock().take_next(self.most) else { return };
-            let turn = Turn { name: NameHeld(Arc::clone(self), next.name), permit: Permit(Arc::clone(self)) };
+            let turn = Turn { name: NameHeld(Arc::clone(self), next.name), permit: HashPermit(Arc::clone(self)) };
             drop(next.turn.send(turn));
         }
     }
@@ -171,7 +171,7 @@ impl Waiting {
         }
     }
 
-    fn join(&mut self, origin: Origin, turn: oneshot::Sender<Turn>) -> Result<u64, Full> {
+    fn join(&mut self, origin: AttemptOrigin, turn: oneshot::Sender<Turn>) -> Result<u64, Full> {
         let number = self.next;
         self.next += 1;
         self.line(origin.lane).join(origin.network, Waiter { number, name: origin.name, turn })?;
@@ -273,7 +273,7 @@ impl Drop for NameHeld {
     }
 }
 
-impl Drop for Permit {
+impl Drop for HashPermit {
     fn drop(&mut self) {
         self.0.lock().running -= 1;
         self.0.go_on();

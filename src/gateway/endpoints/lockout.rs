@@ -8,13 +8,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::fair_queue::{FairQueue, Full, Lane, NameHeld, Origin, Permit};
+use super::fair_queue::{AttemptOrigin, FairQueue, Full, HashPermit, Lane, NameHeld};
 use crate::backend::Backend;
 use crate::backend::admission::Admission;
 use crate::config::raw::RateLimit;
 use crate::gateway::Gateway;
 use crate::gateway::error::Refused;
-use crate::gateway::rate_limit::Limits;
+use crate::gateway::rate_limit::RateLimits;
 use crate::gateway::rate_limit::gcra::Spent;
 use crate::gateway::rate_limit::keys::{key, network, retry_later};
 use crate::hex::hex;
@@ -51,8 +51,8 @@ pub(crate) struct Who {
 
 /// An attempt that may be made. It counts as failed if it has begun and its caller does not wait for the result, unless
 /// there would have been none.
-pub(crate) struct Tried<'a> {
-    limits: &'a Limits,
+pub(crate) struct CountedAttempt<'a> {
+    limits: &'a RateLimits,
     state: &'a State,
     who: Who,
     costs: Costs,
@@ -98,10 +98,10 @@ impl Who {
 
 impl Gateway {
     /// Begins an attempt. Too many failures before are the refusal, whatever is presented now.
-    pub(super) async fn try_as(&self, who: Who, costs: Costs) -> Result<Tried<'_>, Refused> {
+    pub(super) async fn try_as(&self, who: Who, costs: Costs) -> Result<CountedAttempt<'_>, Refused> {
         let (limits, state) = (&self.shared.limits, &self.shared.state);
         match state.wait(&who.keys, unix_millis()).await {
-            0 => Ok(Tried { limits, state, who, costs, spent: None, held: None, is_open: false, asked: None }),
+            0 => Ok(CountedAttempt { limits, state, who, costs, spent: None, held: None, is_open: false, asked: None }),
             wait => Err(who.locked(wait)),
         }
     }
@@ -137,7 +137,7 @@ impl Gateway {
     }
 }
 
-impl Tried<'_> {
+impl CountedAttempt<'_> {
     /// Waits for a turn at the scarce resource. From here on the attempt has begun. One attempt runs at a time under a
     /// name from its network; and one in all of a network that has used up its free failures: its next failure locks
     /// it.
@@ -145,7 +145,7 @@ impl Tried<'_> {
     /// # Errors
     /// The queue is full, the name is tried too often from everywhere, or too many attempts have failed in the
     /// meantime.
-    pub(crate) async fn turn(&mut self, queue: &FairQueue, limit: &RateLimit) -> Result<Permit, Refused> {
+    pub(crate) async fn turn(&mut self, queue: &FairQueue, limit: &RateLimit) -> Result<HashPermit, Refused> {
         let (limits, state, who) = (self.limits, self.state, self.who);
         let spent_for = limits.name_wait(&who.keys.who, limit);
         let crowd_wait = state.crowd_wait(&who.crowd, unix_millis());
@@ -161,7 +161,7 @@ impl Tried<'_> {
         let turn = loop {
             let is_alone = state.has_used_up(&who.keys, self.costs, unix_millis());
             let name = if is_alone { who.keys.network } else { who.keys.name };
-            let turn = queue.turn(Origin { network: who.network, name, lane }).await;
+            let turn = queue.turn(AttemptOrigin { network: who.network, name, lane }).await;
             if !is_known && turn.as_ref().is_err_and(|full| *full == Full::Network) {
                 // Strangers who go on coming where the share of their network is full are told to come later. That is no
                 // failure: whoever waits has his turn.
@@ -229,7 +229,7 @@ impl Tried<'_> {
     }
 }
 
-impl Drop for Tried<'_> {
+impl Drop for CountedAttempt<'_> {
     fn drop(&mut self) {
         if self.is_open && !self.is_outage() {
             self.keep_spent();

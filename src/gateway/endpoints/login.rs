@@ -7,15 +7,15 @@ use http::header::{self, HeaderValue};
 use http::{Method, Request, Response};
 use hyper::body::Body as _;
 
-use super::customer_token::{Claims, CustomerJwt};
+use super::customer_token::{CustomerClaims, CustomerJwt};
 use super::form::{self, FORM, Form, MAX_FORM};
 use super::json_answer::{json_response, times};
-use super::lockout::{Attempt, Tried, Who};
+use super::lockout::{Attempt, CountedAttempt, Who};
 use super::password_hashing::Stopwatch;
 use super::session_cookie::cookie_line;
 use crate::backend::admission::circuit_breaker::Try;
 use crate::backend::pool::response_body::AnswerBody;
-use crate::backend::pool::{Errand, Patience, Repeat};
+use crate::backend::pool::{Deadlines, Repeat, SendOptions};
 use crate::body_stream::{Pace, RequestBody};
 use crate::config::raw::Issue;
 use crate::customer::Identifier;
@@ -48,7 +48,7 @@ pub(crate) const MAX_ASKED: usize = 128;
 const MAX_ANSWER: usize = 64 * 1024;
 
 /// A proved login: the customer, further claims of the JWT, and the account where it is known.
-type Proved = (Identifier, Claims, Option<AccountStamp>);
+type Proved = (Identifier, CustomerClaims, Option<AccountStamp>);
 
 /// The username and the password of a login, as typed.
 #[derive(Clone, Copy)]
@@ -126,7 +126,7 @@ impl Gateway {
         login: &Login,
         accounts: &AccountFile,
         LoginForm { username, password }: LoginForm<'_>,
-        mut tried: Tried<'_>,
+        mut tried: CountedAttempt<'_>,
     ) -> Result<Proved, Refused> {
         let (account, decoy) = (accounts.find(username), accounts.decoy());
         let password = zeroize::Zeroizing::new(password.to_owned());
@@ -172,9 +172,9 @@ impl Gateway {
         let request = login_request(asked, typed, record).ok_or(Refusal::Internal)?;
         let sent = std::time::Instant::now();
         let body = Pace { pause: backend.timeout, until: sent + backend.timeout * 2 };
-        let patience = Patience { now: sent, head: backend.timeout, body };
+        let patience = Deadlines { now: sent, head: backend.timeout, body };
         let begun = std::cell::Cell::new(sent);
-        let errand = Errand {
+        let errand = SendOptions {
             repeat: Repeat::Unsent,
             key: None,
             caller: Some(record.source.address),
@@ -197,7 +197,7 @@ impl Gateway {
         let subject = json_body::read_name(&answer, &asked.subject).ok().flatten().ok_or_else(unreadable)?;
         let deriver = policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
         let customer = deriver.derive(&login.tenant, &subject).map_err(|_| unreadable())?;
-        Ok((customer, Claims::new(), None))
+        Ok((customer, CustomerClaims::new(), None))
     }
 
     async fn welcome(

@@ -10,10 +10,10 @@ use http::{Response, StatusCode};
 
 use super::form::{self, FORM, Form, MAX_FORM};
 use super::session_cookie::cookie_line;
-use crate::auth::Shown;
-use crate::auth::attribution::Known;
+use crate::auth::PresentedCredentials;
+use crate::auth::attribution::Attribution;
 use crate::auth::introspection::{Inspected, Purpose};
-use crate::customer::{Identifier, Origin};
+use crate::customer::{Identifier, TracedCustomer};
 use crate::gateway::authorize::csrf;
 use crate::gateway::error::Refused;
 use crate::gateway::observe::record::Record;
@@ -53,7 +53,7 @@ struct Ending<'a> {
     rules: Vec<Rule>,
     fault: Option<Refusal>,
     /// The customers of refused tokens, for the log.
-    known: Known,
+    known: Attribution,
 }
 
 impl Gateway {
@@ -80,12 +80,13 @@ impl Gateway {
             customers: Vec::new(),
             rules: Vec::new(),
             fault: None,
-            known: Known::default(),
+            known: Attribution::default(),
         };
         let outcome = ending.end(&shown, wishes).await;
-        record
-            .known
-            .add(Known { customer: ending.customers.last().cloned().or(ending.known.customer), ..Known::default() });
+        record.known.add(Attribution {
+            customer: ending.customers.last().cloned().or(ending.known.customer),
+            ..Attribution::default()
+        });
         // Whatever became of it, it is of no use to the browser any more; while the store is away it may be.
         let cookie = match &policy.auth.cookie {
             Some(cookie) => Some(cookie_line(&cookie.name, "", 0, login.same_site)?),
@@ -149,7 +150,7 @@ impl Ending<'_> {
     ///
     /// # Errors
     /// Nothing could: the first reason. [`Refusal::StateUnavailable`]: something may live on.
-    async fn end(&mut self, shown: &Shown<'_>, wishes: Wishes) -> Result<(), Refusal> {
+    async fn end(&mut self, shown: &PresentedCredentials<'_>, wishes: Wishes) -> Result<(), Refusal> {
         self.fault = shown.fault.map(Refusal::CustomerToken);
         let mut any = false;
         for token in &shown.tokens {
@@ -323,7 +324,7 @@ pub fn customer_rules(
 pub fn customer_of_backend(policy: &Policy, name: &str) -> Option<(Identifier, Arc<str>)> {
     let deriver = policy.auth.deriver.as_ref()?;
     policy.routes.iter().find_map(|route| {
-        let Origin { issuer, subject } = route.pairwise.as_ref()?.trace(name).ok()?;
+        let TracedCustomer { issuer, subject } = route.pairwise.as_ref()?.trace(name).ok()?;
         Some((deriver.derive(&issuer, &subject).ok()?, Arc::clone(&route.backend.name)))
     })
 }

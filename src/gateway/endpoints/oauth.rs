@@ -10,7 +10,7 @@ use super::json_answer::json_response;
 use super::logout::{end_family, end_of};
 use crate::auth::introspection::{Inspected, Purpose};
 use crate::auth::jwt::confirmation::Binding;
-use crate::auth::verdict::{Identity, Verdict};
+use crate::auth::verdict::{Identity, VerifiedToken};
 use crate::auth::{Client, jwt};
 use crate::config::raw::TokenReach;
 use crate::gateway::error::Refused;
@@ -136,8 +136,8 @@ impl Gateway {
 /// True if a client may see a token: never another client's, whatever it may.
 fn is_within(token: &Inspected, reach: TokenReach, client: &Client) -> bool {
     match &token.verdict {
-        Verdict::Access(access) => *access.client == *client.id,
-        Verdict::Customer(..) => reach == TokenReach::All,
+        VerifiedToken::Access(access) => *access.client == *client.id,
+        VerifiedToken::Customer(..) => reach == TokenReach::All,
     }
 }
 
@@ -145,10 +145,10 @@ fn is_within(token: &Inspected, reach: TokenReach, client: &Client) -> bool {
 fn described(token: &Inspected) -> Value {
     let claims = &token.claims;
     let (kind, subject, scopes) = match &token.verdict {
-        Verdict::Access(access) => {
+        VerifiedToken::Access(access) => {
             (Binding::token_type(access.binding.as_ref()), &*access.client, access.scopes.join(" "))
         }
-        Verdict::Customer(Identity { customer, .. }) => ("JWT", customer.as_str(), String::new()),
+        VerifiedToken::Customer(Identity { customer, .. }) => ("JWT", customer.as_str(), String::new()),
     };
     let mut answer = json!({
         "active": true, "token_type": kind, "sub": subject, "exp": claims.expires_at, "aud": claims.audience,

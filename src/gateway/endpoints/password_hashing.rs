@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::fair_queue::{FairQueue, Permit};
+use super::fair_queue::{FairQueue, HashPermit};
 use crate::auth::credentials::password::{self, PasswordHash};
 use crate::refusal::Refusal;
 
 /// The hashing threads and their queue.
 #[derive(Debug)]
-pub struct Hashing {
+pub struct PasswordHashing {
     queue: FairQueue,
     stopwatch: Arc<Stopwatch>,
 }
@@ -33,7 +33,7 @@ pub(crate) struct Hashed<T> {
     begun: Instant,
 }
 
-impl Default for Hashing {
+impl Default for PasswordHashing {
     /// Runs hashes on at most half of the cores.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -41,7 +41,7 @@ impl Default for Hashing {
     }
 }
 
-impl Hashing {
+impl PasswordHashing {
     /// The queue for a permit to hash.
     pub(crate) fn queue(&self) -> &FairQueue {
         &self.queue
@@ -54,7 +54,7 @@ impl Hashing {
     /// [`Refusal::Internal`]: it did not begin, or did not end.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        permit: Permit,
+        permit: HashPermit,
         job: impl FnOnce(&Stopwatch) -> T + Send + 'static,
     ) -> Result<Hashed<T>, Refusal> {
         let stopwatch = Arc::clone(&self.stopwatch);
@@ -115,17 +115,17 @@ impl Stopwatch {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use super::super::fair_queue::{Lane, Origin, Turn};
+    use super::super::fair_queue::{AttemptOrigin, Lane, Turn};
     use super::*;
 
-    async fn turn(hashing: &Hashing, name: u8) -> Turn {
-        let origin = Origin { network: [192, 0, 2, 1].into(), name: [name; 16], lane: Lane::Unknown };
+    async fn turn(hashing: &PasswordHashing, name: u8) -> Turn {
+        let origin = AttemptOrigin { network: [192, 0, 2, 1].into(), name: [name; 16], lane: Lane::Unknown };
         hashing.queue().turn(origin).await.unwrap()
     }
 
     #[tokio::test]
     async fn a_job_whose_caller_goes_holds_its_permit_to_its_end_and_then_others_run() {
-        let hashing = Arc::new(Hashing::default());
+        let hashing = Arc::new(PasswordHashing::default());
         let (begun, has_begun) = tokio::sync::oneshot::channel();
         let (open, gate) = std::sync::mpsc::channel::<()>();
         let running = Arc::clone(&hashing);

@@ -8,8 +8,8 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Response, Version};
 use prost::Message as _;
 
-use super::forwarded_request::{Described, Original};
-use super::{Asking, Unnamed, Verdict, asked_by};
+use super::forwarded_request::{Described, ForwardedRequest};
+use super::{Asking, AuthDecision, Unnamed, asked_by};
 use crate::gateway::error::{self, Refused};
 use crate::gateway::exchange::Exchange;
 use crate::gateway::observe::record::Record;
@@ -17,7 +17,7 @@ use crate::gateway::request::call::Call;
 use crate::gateway::response::body::ResponseBody;
 use crate::gateway::{Answer, Gateway};
 use crate::refusal::Refusal;
-use messages::{CheckRequest, CheckResponse, Denied, HttpResponse, HttpStatus, Passed, SetField, Status};
+use messages::{CheckRequest, CheckResponse, Denied, GrpcStatus, HttpResponse, HttpStatus, Passed, SetField};
 
 mod messages;
 
@@ -71,13 +71,13 @@ impl Gateway {
     }
 }
 
-fn passed(verdict: Verdict, told: &HeaderMap) -> CheckResponse {
+fn passed(verdict: AuthDecision, told: &HeaderMap) -> CheckResponse {
     let mut headers: Vec<SetField> = verdict.identity.iter().map(field).collect();
     headers.extend(verdict.cookies.iter().map(|cookies| field((&header::COOKIE, cookies))));
     let headers_to_remove = verdict.removed.iter().map(ToString::to_string).collect();
     let response_headers_to_add = told.iter().map(field).collect();
     CheckResponse {
-        status: Some(Status { code: Code::Ok as i32 }),
+        status: Some(GrpcStatus { code: Code::Ok as i32 }),
         http_response: Some(HttpResponse::Passed(Passed { headers, headers_to_remove, response_headers_to_add })),
     }
 }
@@ -95,7 +95,7 @@ fn denied(refused: &Refused, told: HeaderMap, record: &mut Record) -> CheckRespo
         if row.status == http::StatusCode::UNAUTHORIZED { Code::Unauthenticated } else { Code::PermissionDenied };
     let status = Some(HttpStatus { code: i32::from(row.status.as_u16()) });
     CheckResponse {
-        status: Some(Status { code: code as i32 }),
+        status: Some(GrpcStatus { code: code as i32 }),
         http_response: Some(HttpResponse::Denied(Denied { status, headers, body })),
     }
 }

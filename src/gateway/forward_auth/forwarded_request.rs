@@ -24,7 +24,7 @@ const FORWARDED: [HeaderName; 3] = [
 
 /// A request that another proxy asks about.
 #[derive(Debug)]
-pub(crate) struct Original {
+pub(crate) struct ForwardedRequest {
     /// Its head. The target has not been checked.
     pub(crate) parts: request::Parts,
     /// The requested host.
@@ -44,7 +44,7 @@ pub(crate) struct Described<'a> {
     pub(crate) address: &'a str,
 }
 
-impl Original {
+impl ForwardedRequest {
     /// The request as described.
     ///
     /// # Errors
@@ -132,12 +132,12 @@ mod tests {
         ("x-forwarded-for", "203.0.113.9, 198.51.100.7"),
     ];
 
-    fn read(fields: &[(&'static str, &str)]) -> Result<(Original, bool), Refusal> {
+    fn read(fields: &[(&'static str, &str)]) -> Result<(ForwardedRequest, bool), Refusal> {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(*name, value.parse().unwrap());
         }
-        Original::read(headers)
+        ForwardedRequest::read(headers)
     }
 
     #[test]

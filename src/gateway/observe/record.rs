@@ -9,16 +9,16 @@ use http::{HeaderValue, Method, StatusCode, Version};
 use time::OffsetDateTime;
 
 use super::access_log::AccessLog;
-use crate::auth::attribution::Known;
+use crate::auth::attribution::Attribution;
 use crate::backend::Permit;
 use crate::backend::pool::response_body::AnswerBody;
 use crate::body_stream::Progress;
 use crate::customer::Identifier;
 use crate::gateway::connection::Connection;
-use crate::gateway::connection::client_address::Source;
+use crate::gateway::connection::client_address::ClientAddress;
 use crate::gateway::connection::taken_head::TakenHead;
 use crate::gateway::error;
-use crate::metrics::{Cells, RequestKey};
+use crate::metrics::{RequestKey, WorkerMetrics};
 use crate::refusal::Refusal;
 use crate::secret::has_secret_shape;
 
@@ -27,17 +27,17 @@ const CALLER_LEFT: u16 = 499;
 
 /// The counters and the access log of a worker.
 #[derive(Debug)]
-pub(crate) struct Ledger {
-    pub(crate) cells: Arc<Cells>,
+pub(crate) struct Telemetry {
+    pub(crate) cells: Arc<WorkerMetrics>,
     pub(crate) log: AccessLog,
 }
 
 /// The record of a request; counted and logged when dropped.
 pub(crate) struct Record {
-    ledger: Rc<Ledger>,
+    ledger: Rc<Telemetry>,
     connection: Rc<Connection>,
     /// The source of the request.
-    pub(crate) source: Rc<Source>,
+    pub(crate) source: Rc<ClientAddress>,
     started: Instant,
     /// The deadline of the exchange.
     pub(crate) until: Instant,
@@ -58,7 +58,7 @@ pub(crate) struct Record {
     pub(crate) observed: Option<Refusal>,
     /// The identities of the presented credentials. A client that asks for a token and has not authenticated itself is
     /// the one of gateway.yaml that it claims to be.
-    pub(crate) known: Known,
+    pub(crate) known: Attribution,
     /// The pseudonym of the name that it tries to prove.
     pub(crate) attempt: Option<Box<str>>,
     /// The path of a request without a route.
@@ -86,7 +86,7 @@ pub(crate) struct Arrival {
 impl Record {
     /// Opens the record of a request, whose head has been taken.
     pub(crate) fn open(
-        ledger: Rc<Ledger>,
+        ledger: Rc<Telemetry>,
         arrival: Arrival,
         _taken: &TakenHead,
         method: &Method,
@@ -110,7 +110,7 @@ impl Record {
             decided: None,
             refusal: None,
             observed: None,
-            known: Known::default(),
+            known: Attribution::default(),
             attempt: None,
             path: None,
             progress: Rc::default(),
@@ -181,7 +181,7 @@ impl Record {
         optional(line, ",\"refusal\":", self.refusal.map(Refusal::as_str));
         optional(line, ",\"code\":", self.refusal.map(|refusal| error::row(refusal).code));
         optional(line, ",\"observed\":", self.observed.map(Refusal::as_str));
-        let Known { client, api_key, customer, lacks } = &self.known;
+        let Attribution { client, api_key, customer, lacks } = &self.known;
         optional(line, ",\"client\":", client.as_deref());
         optional(line, ",\"api_key\":", api_key.as_deref());
         optional(line, ",\"customer\":", customer.as_ref().map(Identifier::as_str));

@@ -7,7 +7,7 @@ use dashmap::DashMap;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::gcra::{Left, burst, each};
-use super::keys::{Counted, retry_later};
+use super::keys::{LimitKey, retry_later};
 use crate::auth::Caller;
 use crate::config::raw::RateLimit;
 use crate::gateway::Gateway;
@@ -40,12 +40,12 @@ struct Lease {
 
 /// The `RateLimit` and `RateLimit-Policy` fields of a response (draft-ietf-httpapi-ratelimit-headers).
 #[derive(Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct RateLimitHeaders {
     policy: String,
     left: String,
 }
 
-impl Told {
+impl RateLimitHeaders {
     /// Adds a limit: `most` calls in `window` seconds, of which `left` are left, until all are there again in `reset`
     /// seconds.
     fn add(&mut self, name: &str, most: u64, window: u64, left: u64, reset: u64) {
@@ -76,13 +76,13 @@ impl Gateway {
         caller: &Caller,
         call: &Call<'_>,
         record: &mut Record,
-        headers: &mut Option<Box<Told>>,
+        headers: &mut Option<Box<RateLimitHeaders>>,
     ) -> Result<(), Refused> {
         let quotas = caller.api_key.as_ref().and_then(|key| Some((key, call.policy.quotas.get(key)?)));
         if route.rate.is_none() && quotas.is_none() {
             return Ok(());
         }
-        let mut told = Told::default();
+        let mut told = RateLimitHeaders::default();
         let mut outcome = Ok(());
         if let Some(limit) = &route.rate {
             outcome = self.within_rate(route, limit, caller, call.source.address, &mut told).await;
@@ -108,9 +108,9 @@ impl Gateway {
         limit: &CallLimit,
         caller: &Caller,
         address: std::net::IpAddr,
-        told: &mut Told,
+        told: &mut RateLimitHeaders,
     ) -> Result<(), Refused> {
-        let counted = Counted::of(limit.per, caller, address);
+        let counted = LimitKey::of(limit.per, caller, address);
         let taken = if limit.shared {
             self.shared_rate(route, &limit.limit, &counted).await
         } else {
@@ -132,7 +132,7 @@ impl Gateway {
     }
 
     /// Counts by leases of the shared store. While that is away, each replica counts for itself.
-    async fn shared_rate(&self, route: &Route, limit: &RateLimit, counted: &Counted) -> Result<Left, Duration> {
+    async fn shared_rate(&self, route: &Route, limit: &RateLimit, counted: &LimitKey) -> Result<Left, Duration> {
         let key = counted.digest(&route.name);
         let leases = &self.shared.limits.leases;
         let now = Instant::now();
@@ -151,7 +151,13 @@ impl Gateway {
         }
     }
 
-    async fn within_quota(&self, key: &str, quota: Quota, record: &Record, told: &mut Told) -> Result<(), Refused> {
+    async fn within_quota(
+        &self,
+        key: &str,
+        quota: Quota,
+        record: &Record,
+        told: &mut RateLimitHeaders,
+    ) -> Result<(), Refused> {
         let now = crate::gateway::unix_seconds(record.time);
         let (begun, ends) = quota.period.bounds(now);
         let left = match self.shared.state.count(key, quota, begun).await {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::keys::Counted;
+use super::keys::LimitKey;
 use crate::auth::Caller;
 use crate::config::raw::Per;
 use crate::gateway::Gateway;
@@ -13,7 +13,7 @@ use crate::refusal::Refusal;
 use dashmap::DashMap;
 
 /// A backend and one of its callers.
-type Holder = (Arc<str>, Counted);
+type Holder = (Arc<str>, LimitKey);
 
 /// Held shares by backend and caller, on all workers.
 #[derive(Debug, Default)]
@@ -82,7 +82,7 @@ impl Gateway {
 /// The backend and the counted caller: the customer, else the client, else the API key, else the address.
 fn holder(route: &Route, caller: &Caller, record: &Record) -> Holder {
     let per = caller.customer.as_ref().map(|_| Per::Customer);
-    (Arc::clone(&route.backend.name), Counted::of(per, caller, record.source.address))
+    (Arc::clone(&route.backend.name), LimitKey::of(per, caller, record.source.address))
 }
 
 fn carried_out(
@@ -107,11 +107,11 @@ mod tests {
     #[test]
     fn a_caller_holds_so_many_and_gives_them_back_and_nothing_is_kept_of_it() {
         let shares = Arc::<CallerShares>::default();
-        let holder = |client: &str| (Arc::from("legacy"), Counted::Client(client.into()));
+        let holder = |client: &str| (Arc::from("legacy"), LimitKey::Client(client.into()));
         let (one, two) = (shares.take(holder("a"), 2), shares.take(holder("a"), 2));
         assert!(one.is_some() && two.is_some() && shares.take(holder("a"), 2).is_none());
         assert!(shares.take(holder("b"), 2).is_some());
-        assert!(shares.take((Arc::from("other"), Counted::Client("a".into())), 2).is_some());
+        assert!(shares.take((Arc::from("other"), LimitKey::Client("a".into())), 2).is_some());
         drop(one);
         assert!(shares.take(holder("a"), 2).is_some());
         drop(two);

@@ -14,14 +14,14 @@ use aws_lc_rs::digest;
 
 /// The key by which a caller is counted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Counted {
+pub(crate) enum LimitKey {
     Client(Arc<str>),
     ApiKey(Arc<str>),
     Customer(Identifier),
     Address(IpAddr),
 }
 
-impl Counted {
+impl LimitKey {
     /// The key of a caller under a limit of this kind.
     pub(crate) fn of(per: Option<Per>, caller: &Caller, address: IpAddr) -> Self {
         let client = || caller.client.clone().map(Self::Client);

@@ -14,10 +14,10 @@ use crate::auth::tls::certificate::{Certificate, CertificateFault};
 use crate::body_stream::{ArrivingBody, BodyFault, BodyLimits, CallerBody, Pace, RequestBody};
 use crate::fields::FieldSet;
 use crate::gateway::connection::Connection;
-use crate::gateway::connection::client_address::Source;
+use crate::gateway::connection::client_address::ClientAddress;
 use crate::gateway::error::{Detail, Refused};
 use crate::gateway::observe::record::Record;
-use crate::policy::path::{Ambiguous, Odd};
+use crate::policy::path::{Ambiguous, NonCanonical};
 use crate::policy::rewrite::Rewrite;
 use crate::policy::route::Route;
 use crate::policy::{Issuer, Policy};
@@ -32,7 +32,7 @@ pub(crate) struct Call<'a> {
     /// Its connection.
     pub(crate) connection: &'a Connection,
     /// Its source.
-    pub(crate) source: Rc<Source>,
+    pub(crate) source: Rc<ClientAddress>,
     /// Host, framing and path, in normal form.
     pub(crate) head: Head,
     /// Its head, which becomes that of the request to the backend.
@@ -130,7 +130,7 @@ impl Call<'_> {
     }
 
     /// Rewrites the path for the backend.
-    pub(crate) fn rewrite(&mut self, rewrite: &Rewrite, allowed: Odd) -> Result<(), Refusal> {
+    pub(crate) fn rewrite(&mut self, rewrite: &Rewrite, allowed: NonCanonical) -> Result<(), Refusal> {
         let uri = &mut self.parts.uri;
         let path = rewrite.apply(uri.path(), allowed).map_err(|Ambiguous| Refusal::AmbiguousPath)?;
         let text = match uri.query() {

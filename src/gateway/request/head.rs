@@ -10,11 +10,11 @@ use http::{HeaderMap, Method, Uri, Version, request};
 
 use crate::fields::{is_padded, is_token};
 use crate::gateway::connection::Connection;
-use crate::gateway::connection::client_address::Source;
+use crate::gateway::connection::client_address::ClientAddress;
 use crate::gateway::connection::framing::BodyFraming;
 use crate::gateway::connection::taken_head::TakenHead;
 use crate::gateway::host::Host;
-use crate::policy::path::{self, Normal, Odd};
+use crate::policy::path::{self, NonCanonical, Normal};
 use crate::refusal::Refusal;
 
 /// Host, framing and path of a request, in normal form.
@@ -25,7 +25,7 @@ pub(crate) struct Head {
     /// The framing of the body.
     pub(crate) body: BodyFraming,
     /// Parts of the path that some servers read differently.
-    pub(crate) odd: Odd,
+    pub(crate) odd: NonCanonical,
 }
 
 impl Head {
@@ -38,7 +38,7 @@ impl Head {
         parts: &mut request::Parts,
         has_body: bool,
         connection: &Connection,
-        source: &Source,
+        source: &ClientAddress,
     ) -> Result<Self, Refusal> {
         let is_http2 = parts.version == Version::HTTP_2;
         if !taken.is_clear() {
@@ -62,7 +62,7 @@ impl Head {
             return Err(Refusal::Misdirected);
         }
         let is_about_us = parts.method == Method::OPTIONS && parts.uri.path() == "*";
-        let odd = if is_about_us { Odd::default() } else { target(&mut parts.uri, connection.limits.target)? };
+        let odd = if is_about_us { NonCanonical::default() } else { target(&mut parts.uri, connection.limits.target)? };
         if is_http2 {
             // No value begins or ends with a blank either (RFC 9113 section 8.2.1).
             if !has_scheme || !parts.headers.keys().all(is_token) || parts.headers.values().any(is_padded) {
@@ -82,7 +82,7 @@ impl Head {
         host: &[u8],
         has_body: bool,
         limit: usize,
-        source: &Source,
+        source: &ClientAddress,
     ) -> Result<Self, Refusal> {
         let host = source.host(host).ok_or(Refusal::Host)?;
         let odd = target(&mut parts.uri, limit)?;
@@ -104,7 +104,7 @@ fn expectation(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// The host: exactly one, and valid (RFC 9112 section 3.2, RFC 9113 section 8.3.1).
-fn host(parts: &request::Parts, source: &Source) -> Result<Rc<Host>, Refusal> {
+fn host(parts: &request::Parts, source: &ClientAddress) -> Result<Rc<Host>, Refusal> {
     let is_http2 = parts.version == Version::HTTP_2;
     let mut fields = parts.headers.get_all(header::HOST).iter();
     let field = match (fields.next(), fields.next()) {
@@ -129,7 +129,7 @@ fn host(parts: &request::Parts, source: &Source) -> Result<Rc<Host>, Refusal> {
 }
 
 /// Brings the target into origin-form, with a normalized path.
-fn target(uri: &mut Uri, limit: usize) -> Result<Odd, Refusal> {
+fn target(uri: &mut Uri, limit: usize) -> Result<NonCanonical, Refusal> {
     let given = uri.path_and_query().ok_or(Refusal::AmbiguousPath)?;
     if given.as_str().len() > limit {
         return Err(Refusal::TargetTooLong);

@@ -11,7 +11,7 @@ use super::call::{Call, Upload};
 use super::head::Head;
 use crate::body_stream::ArrivingBody;
 use crate::gateway::connection::Connection;
-use crate::gateway::connection::client_address::Source;
+use crate::gateway::connection::client_address::ClientAddress;
 use crate::gateway::connection::taken_head::TakenHead;
 use crate::gateway::cors;
 use crate::gateway::error::Refused;
@@ -30,7 +30,7 @@ pub(crate) struct RequestContext<'a> {
     /// Its connection.
     pub(crate) connection: &'a Connection,
     /// Its source.
-    pub(crate) source: Rc<Source>,
+    pub(crate) source: Rc<ClientAddress>,
 }
 
 /// Reads the request strictly, and finds its route or endpoint.

@@ -14,7 +14,7 @@ use crate::gateway::observe::record::Record;
 use crate::gateway::request::call::{Call, Upload};
 use crate::gateway::request::head::Head;
 use crate::policy::Target;
-use crate::policy::path::Odd;
+use crate::policy::path::NonCanonical;
 use crate::policy::route::Websocket;
 use crate::refusal::Refusal;
 
@@ -64,7 +64,7 @@ impl Gateway {
             generation: current.generation,
             connection,
             source,
-            head: Head { host: Rc::clone(&handshake.host), body: BodyFraming::Length(0), odd: Odd::default() },
+            head: Head { host: Rc::clone(&handshake.host), body: BodyFraming::Length(0), odd: NonCanonical::default() },
             parts,
             body: Upload::Read(Bytes::new()),
             asks_upgrade: true,

@@ -35,12 +35,12 @@ pub(super) struct Relay<Caller, Backend> {
     alarm: Pin<Box<Sleep>>,
     moved_at: Instant,
     /// The side that ended first, in good order.
-    first: Option<End>,
+    first: Option<RelayEnd>,
 }
 
 /// The end of a relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum RelayEnd {
     /// The caller ended it, or its connection broke.
     Caller,
     /// The backend did.
@@ -111,30 +111,30 @@ where
     }
 
     /// Relays until the end. Returns true beside it where both sides have ended in good order.
-    pub(crate) async fn run(&mut self) -> (End, bool) {
+    pub(crate) async fn run(&mut self) -> (RelayEnd, bool) {
         std::future::poll_fn(|context| self.poll(context)).await
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<(End, bool)> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<(RelayEnd, bool)> {
         let before = self.moved();
         let up = self.up.poll(context, &mut self.caller, &mut self.backend);
         let down = self.down.poll(context, &mut self.backend, &mut self.caller);
         if self.first.is_none() {
             self.first = match (self.up.has_ended, self.down.has_ended) {
-                (true, _) => Some(End::Caller),
-                (_, true) => Some(End::Backend),
+                (true, _) => Some(RelayEnd::Caller),
+                (_, true) => Some(RelayEnd::Backend),
                 _ => None,
             };
         }
         match (up, down) {
             (Poll::Ready(Err(Broken::Reader)), _) | (_, Poll::Ready(Err(Broken::Writer))) => {
-                return Poll::Ready((self.first.unwrap_or(End::Caller), false));
+                return Poll::Ready((self.first.unwrap_or(RelayEnd::Caller), false));
             }
             (Poll::Ready(Err(Broken::Writer)), _) | (_, Poll::Ready(Err(Broken::Reader))) => {
-                return Poll::Ready((self.first.unwrap_or(End::Backend), false));
+                return Poll::Ready((self.first.unwrap_or(RelayEnd::Backend), false));
             }
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => {
-                return Poll::Ready((self.first.unwrap_or(End::Caller), true));
+                return Poll::Ready((self.first.unwrap_or(RelayEnd::Caller), true));
             }
             _ => {}
         }
@@ -145,7 +145,7 @@ where
         while self.alarm.as_mut().poll(context).is_ready() {
             let end = self.moved_at + self.idle;
             if end <= Instant::now() {
-                return Poll::Ready((End::Idle, false));
+                return Poll::Ready((RelayEnd::Idle, false));
             }
             self.alarm.as_mut().reset(end);
         }
@@ -289,7 +289,7 @@ mod tests {
                 question
             };
             let (end, answer, question) = tokio::join!(relay.run(), calling, answering);
-            assert_eq!((end, question), ((End::Caller, true), b"early question".to_vec()));
+            assert_eq!((end, question), ((RelayEnd::Caller, true), b"early question".to_vec()));
             assert_eq!((answer.len(), relay.moved()), (100_000, (14, 100_000)));
         });
     }
@@ -317,7 +317,7 @@ mod tests {
                 };
                 if has_moved {
                     let end = run.await;
-                    assert_eq!((end, relay.moved()), ((End::Idle, false), (10, 0)));
+                    assert_eq!((end, relay.moved()), ((RelayEnd::Idle, false), (10, 0)));
                     assert!(start.elapsed() >= idle * 5);
                     return;
                 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::handshake::Handshake;
-use super::relay::{End, Relay};
+use super::relay::{Relay, RelayEnd};
 use crate::gateway::Gateway;
 use crate::gateway::connection::Connection;
 use crate::gateway::observe::record::Record;
@@ -101,9 +101,9 @@ impl Tunnel {
                     }
                     break match end {
                         _ if is_closing => "shutdown",
-                        End::Caller => "caller",
-                        End::Backend => "backend",
-                        End::Idle => "idle",
+                        RelayEnd::Caller => "caller",
+                        RelayEnd::Backend => "backend",
+                        RelayEnd::Idle => "idle",
                     };
                 }
                 () = sleep_until(until) => break "lifetime",

@@ -123,7 +123,7 @@ proptest! {
             prop_assert_eq!(twice.as_ref(), Ok(&once));
             let text = format!("{}/", once.text);
             prop_assert!(!text.contains("/../") && !text.contains("/./") && !once.text.starts_with("//"));
-            prop_assert!(once.odd.has(Odd::DOUBLE_SLASH) || !once.text.contains("//"));
+            prop_assert!(once.odd.has(NonCanonical::DOUBLE_SLASH) || !once.text.contains("//"));
         }
     }
 

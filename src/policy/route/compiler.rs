@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 
 use super::{CallLimit, Placement, Route, Websocket};
-use crate::auth::{ApiKeyHeader, CustomerTokenSource, Demand, DpopDemand};
+use crate::auth::{ApiKeyHeader, CustomerTokenSource, DpopRequirement, Requirements};
 use crate::backend::Backend;
 use crate::config::raw::{self, RateLimit, Requirement};
 use crate::config::{Config, Problems, scalar};
@@ -16,7 +16,7 @@ use crate::fields::FieldSet;
 use crate::json_body::Pointer;
 use crate::policy::cors::Cors;
 use crate::policy::field_rules::FieldRules;
-use crate::policy::path::Odd;
+use crate::policy::path::NonCanonical;
 use crate::policy::response::ResponseRules;
 use crate::policy::rewrite::Rewrite;
 use crate::policy::stripped_headers::on_route;
@@ -201,9 +201,9 @@ fn demand(
     number: u32,
     api_key_header: ApiKeyHeader,
     customer_token_sources: Vec<CustomerTokenSource>,
-) -> Demand {
+) -> Requirements {
     let requires = |requirement| route.require.contains(&requirement);
-    Demand {
+    Requirements {
         route: number,
         client: requires(Requirement::Client),
         customer: requires(Requirement::Customer),
@@ -211,9 +211,9 @@ fn demand(
         api_key_header,
         audience: audience(raw, route),
         proof: match route.dpop {
-            None => DpopDemand::None,
-            Some(raw::Dpop::Optional) => DpopDemand::Optional,
-            Some(raw::Dpop::Required) => DpopDemand::Required,
+            None => DpopRequirement::None,
+            Some(raw::Dpop::Optional) => DpopRequirement::Optional,
+            Some(raw::Dpop::Required) => DpopRequirement::Required,
         },
         apart: route.audience_apart(raw).map(Arc::from),
         scopes: route.scopes.clone(),
@@ -228,18 +228,18 @@ fn audience(raw: &raw::Raw, route: &raw::Route) -> String {
     route.audience.clone().or_else(apart).or_else(usual).unwrap_or_default()
 }
 
-fn allowed_in_path(forms: &[raw::InPath]) -> Odd {
-    let mut allowed = Odd::default();
+fn allowed_in_path(forms: &[raw::InPath]) -> NonCanonical {
+    let mut allowed = NonCanonical::default();
     for form in forms {
         allowed.add(match form {
-            raw::InPath::EncodedSlash => Odd::ENCODED_SLASH,
-            raw::InPath::EncodedBackslash => Odd::ENCODED_BACKSLASH,
-            raw::InPath::EncodedPercent => Odd::ENCODED_PERCENT,
-            raw::InPath::Semicolon => Odd::SEMICOLON,
-            raw::InPath::DoubleSlash => Odd::DOUBLE_SLASH,
-            raw::InPath::TrailingDot => Odd::TRAILING_DOT,
-            raw::InPath::TrailingSpace => Odd::TRAILING_SPACE,
-            raw::InPath::StreamName => Odd::STREAM_NAME,
+            raw::InPath::EncodedSlash => NonCanonical::ENCODED_SLASH,
+            raw::InPath::EncodedBackslash => NonCanonical::ENCODED_BACKSLASH,
+            raw::InPath::EncodedPercent => NonCanonical::ENCODED_PERCENT,
+            raw::InPath::Semicolon => NonCanonical::SEMICOLON,
+            raw::InPath::DoubleSlash => NonCanonical::DOUBLE_SLASH,
+            raw::InPath::TrailingDot => NonCanonical::TRAILING_DOT,
+            raw::InPath::TrailingSpace => NonCanonical::TRAILING_SPACE,
+            raw::InPath::StreamName => NonCanonical::STREAM_NAME,
         });
     }
     allowed

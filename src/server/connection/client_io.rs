@@ -16,14 +16,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::goaway::GoAway;
-use super::h2_flood::{Fault, Frames};
+use super::h2_flood::{FloodFault, FrameCounter};
 use crate::gateway::Gateway;
 use crate::gateway::connection::Connection;
 use crate::gateway::connection::drain::Drain;
 use crate::refusal::Refusal;
 
 /// Byte stream of a client connection.
-pub(in crate::server) struct Wire<Stream> {
+pub(in crate::server) struct ClientIo<Stream> {
     stream: Stream,
     connection: Rc<Connection>,
     /// HTTP/1.1 only: checks heads and replaces the parser's responses.
@@ -35,7 +35,7 @@ pub(in crate::server) struct Wire<Stream> {
 
 /// HTTP/2 only: frame counts and GOAWAY.
 struct Http2 {
-    frames: Frames,
+    frames: FrameCounter,
     goaway: GoAway,
 }
 
@@ -59,7 +59,7 @@ struct Replacement {
     stands_for: usize,
 }
 
-impl<Stream> Wire<Stream> {
+impl<Stream> ClientIo<Stream> {
     /// HTTP/1.1.
     pub(in crate::server) fn http1(stream: Stream, connection: Rc<Connection>, gateway: Rc<Gateway>) -> Self {
         Self { stream, connection, gateway: Some(gateway), replacement: None, lingering: None, http2: None }
@@ -68,7 +68,7 @@ impl<Stream> Wire<Stream> {
     /// HTTP/2.
     pub(in crate::server) fn http2(stream: Stream, connection: Rc<Connection>) -> Self {
         let http2 = Some(Box::new(Http2 {
-            frames: Frames::new(Instant::now(), !connection.is_of_one_caller()),
+            frames: FrameCounter::new(Instant::now(), !connection.is_of_one_caller()),
             goaway: GoAway::default(),
         }));
         Self { stream, connection, gateway: None, replacement: None, lingering: None, http2 }
@@ -103,7 +103,7 @@ fn reason(answer: &[u8]) -> Refusal {
     }
 }
 
-impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<Stream> {
+impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientIo<Stream> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         // The library closes a connection whose caller has nothing more to say.
@@ -139,9 +139,9 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<Stream> {
     }
 }
 
-impl<Stream: AsyncWrite + Unpin> Wire<Stream> {
+impl<Stream: AsyncWrite + Unpin> ClientIo<Stream> {
     /// Sends GOAWAY with the reason, if possible at once, and ends the connection.
-    fn broken(&mut self, fault: Fault, context: &mut Context<'_>) -> io::Error {
+    fn broken(&mut self, fault: FloodFault, context: &mut Context<'_>) -> io::Error {
         self.connection.broken(fault.as_str());
         if let Some(farewell) = self.http2.as_ref().and_then(|http2| http2.frames.farewell(fault)) {
             let _ = Pin::new(&mut self.stream).poll_write(context, &farewell);
@@ -217,7 +217,7 @@ impl<Stream: AsyncWrite + Unpin> Wire<Stream> {
     }
 }
 
-impl<Stream: AsyncRead + Unpin> Wire<Stream> {
+impl<Stream: AsyncRead + Unpin> ClientIo<Stream> {
     /// Reads until the caller has closed its side too, within bounds.
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let patience = if self.http2.is_some() { LINGER_GONE } else { LINGER };
@@ -237,7 +237,7 @@ impl<Stream: AsyncRead + Unpin> Wire<Stream> {
     }
 }
 
-impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<Stream> {
+impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<Stream> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.goes_away() {

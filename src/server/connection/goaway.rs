@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 
-use super::h2_flood::Frames;
+use super::h2_flood::FrameCounter;
 use crate::gateway::connection::drain::Drain;
 
 /// Most bytes to gather before a write.
@@ -38,7 +38,7 @@ impl GoAway {
     }
 
     /// Queues the first GOAWAY if it is due. Returns whether it was.
-    pub(in crate::server) fn advance(&mut self, wish: Drain, frames: &mut Frames) -> bool {
+    pub(in crate::server) fn advance(&mut self, wish: Drain, frames: &mut FrameCounter) -> bool {
         if self.is_over || !frames.is_between_answers() {
             return false;
         }
@@ -53,15 +53,15 @@ impl GoAway {
     }
 
     /// Queues the final GOAWAY if no stream is open.
-    pub(super) fn close_if_idle(&mut self, frames: &mut Frames) {
+    pub(super) fn close_if_idle(&mut self, frames: &mut FrameCounter) {
         if !self.is_over && frames.is_between_answers() && !frames.has_open_streams() {
             self.is_over = true;
             self.add(frames, frames.last_stream());
         }
     }
 
-    fn add(&mut self, frames: &mut Frames, last: u32) {
-        let frame = Frames::goaway(last, 0);
+    fn add(&mut self, frames: &mut FrameCounter, last: u32) {
+        let frame = FrameCounter::goaway(last, 0);
         frames.sent(&frame);
         self.gathered.extend_from_slice(&frame);
     }
@@ -71,7 +71,7 @@ impl GoAway {
         &mut self,
         stream: &mut Stream,
         context: &mut Context<'_>,
-        frames: &mut Frames,
+        frames: &mut FrameCounter,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         if self.is_over {

@@ -51,7 +51,7 @@ const END_HEADERS: u8 = 0x4;
 
 /// Frames of one connection, in both directions.
 #[derive(Debug)]
-pub(super) struct Frames {
+pub(super) struct FrameCounter {
     received: Cutter,
     sent: Cutter,
     budget: u32,
@@ -81,14 +81,14 @@ enum RequestHead {
 
 /// Reason to end a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::server) enum Fault {
+pub(in crate::server) enum FloodFault {
     /// Flood.
     Flood,
     /// Frame error with this code, where the library would send another code.
     Malformed(u8),
 }
 
-impl Fault {
+impl FloodFault {
     /// Reason, for metrics.
     pub(in crate::server) fn as_str(self) -> &'static str {
         match self {
@@ -98,7 +98,7 @@ impl Fault {
     }
 }
 
-impl Frames {
+impl FrameCounter {
     /// For a new connection, of one caller or of a proxy.
     pub(in crate::server) fn new(now: Instant, is_of_proxy: bool) -> Self {
         let budget = if is_of_proxy { BUDGET_OF_PROXY } else { BUDGET };
@@ -120,7 +120,11 @@ impl Frames {
     ///
     /// # Errors
     /// The reason to end the connection.
-    pub(in crate::server) fn received(&mut self, bytes: &[u8], now: impl FnOnce() -> Instant) -> Result<(), Fault> {
+    pub(in crate::server) fn received(
+        &mut self,
+        bytes: &[u8],
+        now: impl FnOnce() -> Instant,
+    ) -> Result<(), FloodFault> {
         let Self { received, last_stream, open, head: request, has_begun, .. } = self;
         let mut cost = 0;
         let mut fault = None;
@@ -151,7 +155,7 @@ impl Frames {
             }
         });
         match fault {
-            Some(code) => Err(Fault::Malformed(code)),
+            Some(code) => Err(FloodFault::Malformed(code)),
             None => self.spend(cost, now),
         }
     }
@@ -180,11 +184,11 @@ impl Frames {
         self.spare = self.spare.min(self.budget);
     }
 
-    fn spend(&mut self, cost: u32, now: impl FnOnce() -> Instant) -> Result<(), Fault> {
+    fn spend(&mut self, cost: u32, now: impl FnOnce() -> Instant) -> Result<(), FloodFault> {
         if cost > self.spare {
             let now = now();
             if now.saturating_duration_since(self.filled) < REFILL {
-                return Err(Fault::Flood);
+                return Err(FloodFault::Flood);
             }
             self.filled = now;
             // What came at once is forgiven: it came in ten seconds or more.
@@ -220,13 +224,13 @@ impl Frames {
     }
 
     /// GOAWAY with the reason, if it can be written now.
-    pub(in crate::server) fn farewell(&self, fault: Fault) -> Option<[u8; 17]> {
+    pub(in crate::server) fn farewell(&self, fault: FloodFault) -> Option<[u8; 17]> {
         if !self.is_between_answers() {
             return None;
         }
         let code = match fault {
-            Fault::Flood => CALM,
-            Fault::Malformed(code) => code,
+            FloodFault::Flood => CALM,
+            FloodFault::Malformed(code) => code,
         };
         Some(Self::goaway(self.last_stream, code))
     }
@@ -319,9 +323,9 @@ mod tests {
         [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
     }
 
-    fn begun() -> (Frames, Instant) {
+    fn begun() -> (FrameCounter, Instant) {
         let now = Instant::now();
-        let mut frames = Frames::new(now, false);
+        let mut frames = FrameCounter::new(now, false);
         let begun = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(SETTINGS, 0, 0, b"")].concat();
         frames.received(&begun, || now).unwrap();
         frames.spare = BUDGET;
@@ -337,7 +341,7 @@ mod tests {
             for _ in 0..BUDGET / cost {
                 assert_eq!(frames.received(&frame, || now), Ok(()), "{kind}");
             }
-            assert_eq!(frames.received(&frame, || now), Err(Fault::Flood), "{kind}");
+            assert_eq!(frames.received(&frame, || now), Err(FloodFault::Flood), "{kind}");
         }
     }
 
@@ -353,12 +357,12 @@ mod tests {
         ] {
             let (mut frames, now) = begun();
             let bad = frame(kind, flags, 1, &[0; 8][..length]);
-            assert_eq!(frames.received(&bad, || now), Err(Fault::Malformed(FRAME_SIZE)), "{kind}");
+            assert_eq!(frames.received(&bad, || now), Err(FloodFault::Malformed(FRAME_SIZE)), "{kind}");
         }
         for first in [frame(PING, 0, 0, &[0; 8]), frame(SETTINGS, ACK, 0, b"")] {
-            let mut frames = Frames::new(Instant::now(), false);
+            let mut frames = FrameCounter::new(Instant::now(), false);
             let bytes = [&[0; PREFACE][..], &first].concat();
-            assert_eq!(frames.received(&bytes, Instant::now), Err(Fault::Malformed(PROTOCOL)));
+            assert_eq!(frames.received(&bytes, Instant::now), Err(FloodFault::Malformed(PROTOCOL)));
         }
     }
 
@@ -419,9 +423,9 @@ mod tests {
             assert_eq!(frames.spare, BUDGET - 2 * FRAME);
             assert!(size > 20 || in_head > 0, "{size}");
             frames.sent(&bytes[..5]);
-            assert_eq!(frames.farewell(Fault::Flood), None, "in the middle of a frame");
+            assert_eq!(frames.farewell(FloodFault::Flood), None, "in the middle of a frame");
             frames.sent(&bytes[5..]);
-            assert_eq!(frames.farewell(Fault::Flood).unwrap()[9..], [0, 0, 0, 1, 0, 0, 0, CALM]);
+            assert_eq!(frames.farewell(FloodFault::Flood).unwrap()[9..], [0, 0, 0, 1, 0, 0, 0, CALM]);
         }
     }
 }

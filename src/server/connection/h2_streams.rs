@@ -21,13 +21,13 @@ use crate::gateway::response::body::ResponseBody;
 #[derive(Clone)]
 pub(in crate::server) struct Streams {
     /// Stream that has begun and is no task yet: the library calls the service, and right after it the executor.
-    begun: Rc<Cell<Option<Rc<Reader>>>>,
+    begun: Rc<Cell<Option<Rc<StreamReader>>>>,
     pause: Duration,
 }
 
 /// Read progress of one response.
 #[derive(Debug, Default)]
-pub(in crate::server) struct Reader {
+pub(in crate::server) struct StreamReader {
     /// A chunk has been handed on, and none was polled for since.
     is_served: Cell<bool>,
     /// Polled since the last look.
@@ -38,7 +38,7 @@ pub(in crate::server) struct Reader {
 /// Response body that reports its read progress.
 pub(in crate::server) struct StreamBody {
     inner: ResponseBody,
-    reader: Rc<Reader>,
+    reader: Rc<StreamReader>,
 }
 
 impl Streams {
@@ -48,14 +48,14 @@ impl Streams {
     }
 
     /// Begins a stream.
-    pub(in crate::server) fn begin(&self) -> Rc<Reader> {
-        let reader = Rc::<Reader>::default();
+    pub(in crate::server) fn begin(&self) -> Rc<StreamReader> {
+        let reader = Rc::<StreamReader>::default();
         self.begun.set(Some(Rc::clone(&reader)));
         reader
     }
 
     /// Response body of a stream.
-    pub(in crate::server) fn body(&self, inner: ResponseBody, reader: Rc<Reader>) -> StreamBody {
+    pub(in crate::server) fn body(&self, inner: ResponseBody, reader: Rc<StreamReader>) -> StreamBody {
         if let Some(until) = inner.until() {
             *reader.stall.borrow_mut() = Some(Stall::new(Pace { pause: self.pause, until }));
         }
@@ -78,7 +78,7 @@ impl<Task: Future + 'static> Executor<Task> for Streams {
     }
 }
 
-impl Reader {
+impl StreamReader {
     /// Ready once a chunk has waited for too long.
     fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut stall = self.stall.borrow_mut();

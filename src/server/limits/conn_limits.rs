@@ -4,30 +4,30 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::per_ip_limit::Addresses;
+use super::per_ip_limit::PerIpLimit;
 use crate::config::raw::ListenLimits;
-use crate::gateway::connection::Limits;
+use crate::gateway::connection::ConnectionLimits;
 
 /// Limits on all connections of a listener, and on each of them.
 #[derive(Debug)]
-pub(in crate::server) struct Bounds {
+pub(in crate::server) struct ConnLimits {
     /// Limits of one connection.
-    pub(in crate::server) limits: Arc<Limits>,
+    pub(in crate::server) limits: Arc<ConnectionLimits>,
     /// Most open connections.
     pub(in crate::server) connections: usize,
     /// Most TLS handshakes at once.
     pub(in crate::server) handshakes: usize,
     /// Connections per client address, where they are limited.
-    pub(in crate::server) addresses: Option<Arc<Addresses>>,
+    pub(in crate::server) addresses: Option<Arc<PerIpLimit>>,
 }
 
 /// Connection limits of a listener in force.
 #[derive(Debug)]
-pub struct InForce(ArcSwap<Bounds>);
+pub struct CurrentLimits(ArcSwap<ConnLimits>);
 
-impl Bounds {
-    fn new(raw: &ListenLimits, addresses: Option<Arc<Addresses>>) -> Self {
-        let limits = Limits {
+impl ConnLimits {
+    fn new(raw: &ListenLimits, addresses: Option<Arc<PerIpLimit>>) -> Self {
+        let limits = ConnectionLimits {
             target: raw.target.bytes(),
             head: raw.head.bytes(),
             fields: raw.headers,
@@ -43,26 +43,26 @@ impl Bounds {
     }
 }
 
-impl InForce {
+impl CurrentLimits {
     /// The configured limits.
     pub(in crate::server) fn new(raw: &ListenLimits) -> Self {
-        Self(ArcSwap::from_pointee(Bounds::new(raw, raw.connections_per_address.map(Addresses::new))))
+        Self(ArcSwap::from_pointee(ConnLimits::new(raw, raw.connections_per_address.map(PerIpLimit::new))))
     }
 
     /// Present limits.
-    pub(in crate::server) fn now(&self) -> Guard<Arc<Bounds>> {
+    pub(in crate::server) fn now(&self) -> Guard<Arc<ConnLimits>> {
         self.0.load()
     }
 
     /// Replaces the limits, for new connections. Open ones are still counted.
     pub fn replace(&self, raw: &ListenLimits) {
         let addresses = raw.connections_per_address.map(|most| match &self.now().addresses {
-            None => Addresses::new(most),
+            None => PerIpLimit::new(most),
             Some(known) => {
                 known.bound(most);
                 Arc::clone(known)
             }
         });
-        self.0.store(Arc::new(Bounds::new(raw, addresses)));
+        self.0.store(Arc::new(ConnLimits::new(raw, addresses)));
     }
 }

@@ -9,19 +9,19 @@ use foldhash::HashMap;
 
 /// Open connections of a listener by client address, on all workers. An IPv6 /64 counts as one address.
 #[derive(Debug)]
-pub(in crate::server) struct Addresses {
+pub(in crate::server) struct PerIpLimit {
     open: Mutex<HashMap<IpAddr, usize>>,
     most: AtomicUsize,
 }
 
 /// Counted connection; counted until dropped.
 #[derive(Debug)]
-pub(in crate::server) struct Place {
-    addresses: Arc<Addresses>,
+pub(in crate::server) struct IpSlot {
+    addresses: Arc<PerIpLimit>,
     address: IpAddr,
 }
 
-impl Addresses {
+impl PerIpLimit {
     /// At most `most` connections from one address.
     pub(in crate::server) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { open: Mutex::default(), most: most.into() })
@@ -33,7 +33,7 @@ impl Addresses {
     }
 
     /// Counts one more connection from this address; `None` above the limit.
-    pub(in crate::server) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    pub(in crate::server) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<IpSlot> {
         let address = network(address);
         let mut open = self.open();
         let count = open.entry(address).or_default();
@@ -41,7 +41,7 @@ impl Addresses {
             return None;
         }
         *count += 1;
-        Some(Place { addresses: Arc::clone(self), address })
+        Some(IpSlot { addresses: Arc::clone(self), address })
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
@@ -49,7 +49,7 @@ impl Addresses {
     }
 }
 
-impl Drop for Place {
+impl Drop for IpSlot {
     fn drop(&mut self) {
         let mut open = self.addresses.open();
         if let Some(count) = open.get_mut(&self.address) {
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn each_address_has_its_own_places_and_gets_them_back() {
-        let addresses = Addresses::new(2);
+        let addresses = PerIpLimit::new(2);
         let enter = |text: &str| addresses.enter(text.parse().unwrap());
         let first = enter("192.0.2.1").unwrap();
         let _second = enter("192.0.2.1").unwrap();
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_caller_counts_as_its_network() {
-        let addresses = Addresses::new(1);
+        let addresses = PerIpLimit::new(1);
         let enter = |text: &str| addresses.enter(text.parse().unwrap());
         let _place = enter("2001:db8::1").unwrap();
         assert!(enter("2001:db8::ffff:2").is_none());

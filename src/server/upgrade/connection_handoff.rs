@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
-use super::{Departure, Told};
+use super::{Departure, PeerInfo};
 use crate::gateway::connection::Connection;
 use crate::server::Listener;
 use crate::socket::Socket;
@@ -95,7 +95,7 @@ pub(in crate::server) async fn depart<Stream: Leaving>(
         secure: connection.source().secure,
         listener: listener.address,
         is_tcp: Stream::IS_TCP,
-        shown: connection.shown().map(Told::of),
+        shown: connection.shown().map(PeerInfo::of),
     };
     match stream.leave() {
         Ok((stream, pipe)) => {

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Floor;
-use super::open_connections::{Counted, Entered};
+use super::open_connections::{CountedConnection, Entered};
 use super::serve::{serve, serve_arrival};
 use crate::server::limits::fd_limit::Descriptor;
 use crate::server::upgrade::connection_handoff::Departed;
@@ -86,10 +86,10 @@ pub(super) async fn adopt(
 }
 
 /// Counts a connection against all limits; `None` above one.
-fn count(listener: &Listener, floor: &Floor) -> Option<(Entered, Counted, Descriptor)> {
+fn count(listener: &Listener, floor: &Floor) -> Option<(Entered, CountedConnection, Descriptor)> {
     let cells = floor.gateway.cells();
     cells.connection_opened();
-    let Some(counted) = Counted::one_of(&listener.open, listener.bounds.now().connections) else {
+    let Some(counted) = CountedConnection::one_of(&listener.open, listener.bounds.now().connections) else {
         cells.connection_closed("too_many");
         return None;
     };

@@ -42,9 +42,9 @@ impl Drop for Entered {
 }
 
 /// Open connection or handshake of a listener, on all workers; counted until dropped.
-pub(super) struct Counted(Arc<AtomicUsize>);
+pub(super) struct CountedConnection(Arc<AtomicUsize>);
 
-impl Counted {
+impl CountedConnection {
     /// One more, if there are fewer than `most`.
     pub(super) fn one_of(open: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
         let before = open.fetch_add(1, Ordering::Relaxed);
@@ -53,7 +53,7 @@ impl Counted {
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountedConnection {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

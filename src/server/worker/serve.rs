@@ -12,11 +12,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::Floor;
-use super::open_connections::Counted;
+use super::open_connections::CountedConnection;
 use super::serve_http::{serve_http1, serve_http2};
 use crate::auth::tls::peer::Peer;
 use crate::auth::tls::trust::refused_certificate;
-use crate::gateway::connection::Shown;
+use crate::gateway::connection::TlsClientInfo;
 use crate::server::connection::proxy_protocol;
 use crate::server::upgrade::Departure;
 use crate::server::{Listener, Phase};
@@ -69,7 +69,7 @@ pub(super) async fn serve(
         Err(reason) => return reason,
     };
     let session = stream.get_ref().1;
-    let shown = listener.clients.as_ref().zip(trust).map(|(store, trust)| Shown {
+    let shown = listener.clients.as_ref().zip(trust).map(|(store, trust)| TlsClientInfo {
         server_name: session.server_name().map(Into::into),
         peer: Peer::new(session.peer_certificates(), Arc::clone(store), trust),
     });
@@ -89,7 +89,7 @@ async fn handshake(
     listener: &Listener,
     floor: &Floor,
 ) -> Result<TlsStream<Socket>, &'static str> {
-    let Some(_counted) = Counted::one_of(&listener.handshakes, listener.bounds.now().handshakes) else {
+    let Some(_counted) = CountedConnection::one_of(&listener.handshakes, listener.bounds.now().handshakes) else {
         return Err("too_many_handshakes");
     };
     let work = floor.turns.work(tls.accept(Socket(stream)));

@@ -18,7 +18,7 @@ use crate::gateway::connection::Connection;
 use crate::gateway::connection::drain::Drain;
 use crate::gateway::websocket::tunnel::Tunnel;
 use crate::gateway::{Answer, Gateway};
-use crate::server::connection::client_io::Wire;
+use crate::server::connection::client_io::ClientIo;
 use crate::server::connection::deadlines::{LEAVES, watched};
 use crate::server::connection::h2_streams::Streams;
 use crate::server::upgrade::connection_handoff::{self, Leaving};
@@ -39,7 +39,7 @@ pub(super) async fn serve_http1<Stream: Leaving>(
         // More than the parser's default costs an allocation for each request.
         builder.max_headers(limits.fields);
     }
-    let wire = Wire::http1(stream, Rc::clone(&connection), Rc::clone(gateway));
+    let wire = ClientIo::http1(stream, Rc::clone(&connection), Rc::clone(gateway));
     let service = answering(gateway, &connection);
     let mut serving = builder.serve_connection(TokioIo::new(wire), service);
     let ended =
@@ -86,7 +86,7 @@ where
     if gateway.has_websockets() {
         builder.enable_connect_protocol();
     }
-    let wire = Wire::http2(stream, Rc::clone(&connection));
+    let wire = ClientIo::http2(stream, Rc::clone(&connection));
     let answering = answering(gateway, &connection);
     let service = service_fn(move |request| {
         let (streams, reader, answer) = (streams.clone(), streams.begin(), answering.call(request));

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{ArchiveFault, MAGIC, VERSION, hex_of, io_fault};
 use crate::state::change::Unreadable;
-use crate::state::codec::{self, Kept};
+use crate::state::codec::{self, StoredRecord};
 use crate::state::revocation::Rule;
 use aws_lc_rs::digest::{Context, SHA256};
 
@@ -14,7 +14,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 const LONGEST_LINE: u64 = 1 << 20;
 
 /// A backup, whose first line has been read.
-pub(in crate::state) struct Reader<'a> {
+pub(in crate::state) struct ArchiveReader<'a> {
     lines: BufReader<File>,
     path: &'a Path,
     line: u64,
@@ -23,10 +23,10 @@ pub(in crate::state) struct Reader<'a> {
 }
 
 /// A record, and its key and value as they stand in the backup.
-pub(in crate::state) struct Record {
+pub(in crate::state) struct ArchiveRecord {
     pub(in crate::state) key: Vec<u8>,
     pub(in crate::state) value: Vec<u8>,
-    pub(in crate::state) kept: Kept,
+    pub(in crate::state) kept: StoredRecord,
 }
 
 /// The contents of a complete backup.
@@ -47,11 +47,11 @@ impl Contents {
     /// # Errors
     /// It is not whole, or not readable.
     pub(in crate::state) fn read(path: &Path) -> Result<Self, ArchiveFault> {
-        let (mut reader, made) = Reader::open(path)?;
+        let (mut reader, made) = ArchiveReader::open(path)?;
         let (mut rules, mut highest) = (Vec::new(), 0);
-        while let Some(Record { kept, .. }) = reader.record()? {
+        while let Some(ArchiveRecord { kept, .. }) = reader.record()? {
             highest = highest.max(kept.number());
-            if let Kept::Rule(rule) = kept {
+            if let StoredRecord::Rule(rule) = kept {
                 rules.push(rule);
             }
         }
@@ -59,7 +59,7 @@ impl Contents {
     }
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ArchiveReader<'a> {
     /// Opens a backup; also returns its time, in seconds since 1970.
     ///
     /// # Errors
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// It is cut off, damaged, or of a later version.
-    pub(in crate::state) fn record(&mut self) -> Result<Option<Record>, ArchiveFault> {
+    pub(in crate::state) fn record(&mut self) -> Result<Option<ArchiveRecord>, ArchiveFault> {
         let Some(line) = self.read()? else { return Err(ArchiveFault::CutOff(self.name(), self.count)) };
         if let Some(end) = line.strip_prefix("end ") {
             let expected = format!("{} {}", self.count, hex_of(self.digest.clone()));
@@ -101,7 +101,7 @@ impl<'a> Reader<'a> {
         let (key, value) = (key.ok_or_else(|| self.damaged())?, value.as_bytes().to_vec());
         self.count += 1;
         match codec::read(&key, &value) {
-            Ok(kept) => Ok(Some(Record { key, value, kept })),
+            Ok(kept) => Ok(Some(ArchiveRecord { key, value, kept })),
             Err(Unreadable::Later(kind)) => Err(ArchiveFault::Later(self.name(), kind)),
             Err(Unreadable::Damaged(_)) => Err(self.damaged()),
         }

@@ -23,7 +23,7 @@ pub(super) fn is_worth_it(file: u64, live: u64) -> bool {
 }
 
 /// A compaction under way.
-pub(super) struct Rewrite {
+pub(super) struct Compaction {
     new: Database,
     path: PathBuf,
     /// Last copied key.
@@ -32,7 +32,7 @@ pub(super) struct Rewrite {
     missed: Vec<Change>,
 }
 
-impl Rewrite {
+impl Compaction {
     /// Begins to compact the file at this path.
     pub(super) fn begin(path: &Path) -> Result<Self, redb::Error> {
         let beside = beside(path);

@@ -16,7 +16,7 @@ use crate::state::change::Change;
 const RESTORED_AT_ONCE: usize = 10_000;
 
 /// Receives records by key and value.
-pub(in crate::state) type Put<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), OpenFault> + 'a;
+pub(in crate::state) type PutRecord<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), OpenFault> + 'a;
 
 /// Replaces the file in this directory, which nobody may have open, by a new one with the records that `fill` puts.
 /// Returns the path of the old file, if there was one. `now` is in seconds since 1970.
@@ -26,7 +26,7 @@ pub(in crate::state) type Put<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), OpenFa
 pub(in crate::state) fn replace_file<E: From<OpenFault>>(
     directory: &Path,
     now: u64,
-    fill: impl FnOnce(&mut Put<'_>) -> Result<(), E>,
+    fill: impl FnOnce(&mut PutRecord<'_>) -> Result<(), E>,
 ) -> Result<Option<PathBuf>, E> {
     let path = directory.join(FILE);
     // Held until the new file is there. One that cannot be opened nobody else has open either.
@@ -43,7 +43,7 @@ pub(in crate::state) fn replace_file<E: From<OpenFault>>(
 fn replace_held<E: From<OpenFault>>(
     path: &Path,
     now: u64,
-    fill: impl FnOnce(&mut Put<'_>) -> Result<(), E>,
+    fill: impl FnOnce(&mut PutRecord<'_>) -> Result<(), E>,
 ) -> Result<Option<PathBuf>, E> {
     let unusable = |error: redb::Error| OpenFault::of(path, &error);
     let directory = path.parent().unwrap_or(path);
@@ -82,7 +82,7 @@ fn replace_held<E: From<OpenFault>>(
 
 fn fill_all<E: From<OpenFault>>(
     database: &Database,
-    fill: impl FnOnce(&mut Put<'_>) -> Result<(), E>,
+    fill: impl FnOnce(&mut PutRecord<'_>) -> Result<(), E>,
     unusable: impl Fn(redb::Error) -> OpenFault,
 ) -> Result<(), E> {
     let write = |changes: &mut Vec<Change>| -> Result<(), OpenFault> {

@@ -17,7 +17,7 @@ pub(super) struct Snapshot {
 
 /// Position of a page: the snapshot, and the key before its first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::state) struct Place {
+pub(in crate::state) struct PageStart {
     pub(in crate::state) snapshot: u64,
     pub(in crate::state) after: Vec<u8>,
 }
@@ -26,7 +26,7 @@ pub(in crate::state) struct Place {
 #[derive(Debug, Default)]
 pub(in crate::state) struct Page {
     pub(in crate::state) records: Vec<(Vec<u8>, Vec<u8>)>,
-    pub(in crate::state) next: Option<Place>,
+    pub(in crate::state) next: Option<PageStart>,
 }
 
 impl Snapshot {
@@ -43,7 +43,7 @@ impl Snapshot {
             bytes += key.value().len() + value.value().len();
             page.records.push((key.value().to_vec(), value.value().to_vec()));
             if bytes >= PAGE {
-                page.next = Some(Place { snapshot: self.id, after: key.value().to_vec() });
+                page.next = Some(PageStart { snapshot: self.id, after: key.value().to_vec() });
                 break;
             }
         }

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use redb::Database;
 use tokio::sync::oneshot;
 
-use super::compaction::{Rewrite, is_worth_it};
+use super::compaction::{Compaction, is_worth_it};
 use super::deletions::Backlog;
 use super::fault::is_full;
 use super::file::open_database;
 use super::redb_guard::guarded;
-use super::snapshot::{Page, Place, Snapshot};
+use super::snapshot::{Page, PageStart, Snapshot};
 use super::table::{Difference, commit};
 use crate::state::change::Change;
 
@@ -27,11 +27,11 @@ const PAUSE: Duration = Duration::from_secs(600);
 /// A job for the writer.
 pub(super) enum Job {
     /// Write, and tell the waiter whether it is on disk.
-    Write(Vec<Change>, Option<Waiter>),
+    Write(Vec<Change>, Option<WriteWaiter>),
     /// Delete when there is time, and tell the waiter when it is done.
     Delete(Vec<Vec<u8>>, Option<oneshot::Sender<bool>>),
     /// Read the first page of a new snapshot, or the one at this place of the present snapshot.
-    Read(Option<Place>, oneshot::Sender<Option<Page>>),
+    Read(Option<PageStart>, oneshot::Sender<Option<Page>>),
     /// Close the file, say so, and go on only once told to.
     Release(SyncSender<()>, Receiver<()>),
     /// Close the file.
@@ -39,13 +39,13 @@ pub(super) enum Job {
 }
 
 /// The caller that waits for a write.
-pub(super) struct Waiter {
+pub(super) struct WriteWaiter {
     pub(super) done: oneshot::Sender<bool>,
     /// Skip the write if the caller left before it began.
     pub(super) unless_left: bool,
 }
 
-impl Waiter {
+impl WriteWaiter {
     fn has_left(&self) -> bool {
         self.unless_left && self.done.is_closed()
     }
@@ -53,7 +53,7 @@ impl Waiter {
 
 /// Number of queued jobs.
 #[derive(Clone, Default)]
-pub(super) struct Waiting {
+pub(super) struct WriterBacklog {
     pub(super) writes: Arc<AtomicUsize>,
     pub(super) deletes: Arc<AtomicUsize>,
 }
@@ -62,14 +62,14 @@ pub(super) struct Writer {
     /// `None` after the disk was full, until it can be opened again.
     database: Option<Database>,
     path: PathBuf,
-    waiting: Waiting,
+    waiting: WriterBacklog,
     failed: Arc<AtomicBool>,
     /// The disk failed in a way that leaves its contents unknown: only a restart reads it anew.
     lost: bool,
     backlog: Backlog,
     /// Bytes of all records.
     live: u64,
-    rewrite: Option<Rewrite>,
+    rewrite: Option<Compaction>,
     /// Earliest time of the next compaction.
     rewrite_after: Instant,
     /// The snapshot that is being read.
@@ -83,10 +83,10 @@ pub(super) struct Writer {
 #[derive(Default)]
 struct Turn {
     changes: Vec<Change>,
-    waiters: Vec<Waiter>,
+    waiters: Vec<WriteWaiter>,
     writes: usize,
     deletes: usize,
-    reads: Vec<(Option<Place>, oneshot::Sender<Option<Page>>)>,
+    reads: Vec<(Option<PageStart>, oneshot::Sender<Option<Page>>)>,
     release: Option<(SyncSender<()>, Receiver<()>)>,
     stop: bool,
 }
@@ -96,7 +96,7 @@ impl Writer {
     pub(super) fn new(
         database: Database,
         path: PathBuf,
-        (waiting, failed): (Waiting, Arc<AtomicBool>),
+        (waiting, failed): (WriterBacklog, Arc<AtomicBool>),
         (dead, live): (Vec<Vec<u8>>, u64),
     ) -> Self {
         Self {
@@ -197,7 +197,7 @@ impl Writer {
     }
 
     /// A page of a snapshot; `None` if the snapshot is gone.
-    fn read(&mut self, place: Option<Place>) -> Option<Page> {
+    fn read(&mut self, place: Option<PageStart>) -> Option<Page> {
         match guarded(|| self.page(place)) {
             Ok(page) => page,
             Err(said) => {
@@ -207,7 +207,7 @@ impl Writer {
         }
     }
 
-    fn page(&mut self, place: Option<Place>) -> Option<Page> {
+    fn page(&mut self, place: Option<PageStart>) -> Option<Page> {
         let after = match place {
             Some(place) if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.id == place.snapshot) => place.after,
             Some(_) => return None,
@@ -246,7 +246,7 @@ impl Writer {
         if self.rewrite.is_none() && self.wants_rewrite() {
             self.has_deleted = false;
             if is_worth_it(self.file_bytes(), self.live) {
-                match Rewrite::begin(&self.path) {
+                match Compaction::begin(&self.path) {
                     Ok(rewrite) => self.rewrite = Some(rewrite),
                     Err(error) => {
                         tracing::warn!(%error, "the state file cannot be compacted");

@@ -1,7 +1,7 @@
 //! The records of this process's file, page by page, for a backup.
 
 use crate::hex::hex;
-use crate::state::embedded::Place;
+use crate::state::embedded::PageStart;
 use crate::state::{State, Store, archive};
 
 impl State {
@@ -23,7 +23,7 @@ impl State {
                 let place = text.split_once('-').and_then(|(snapshot, after)| {
                     let digits = (0..after.len() / 2).map(|at| after.get(2 * at..2 * at + 2));
                     let after = digits.map(|byte| u8::from_str_radix(byte?, 16).ok()).collect::<Option<_>>()?;
-                    Some(Place { snapshot: snapshot.parse().ok()?, after })
+                    Some(PageStart { snapshot: snapshot.parse().ok()?, after })
                 });
                 Some(place.ok_or("there is no such place")?)
             }

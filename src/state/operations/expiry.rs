@@ -9,7 +9,7 @@ use std::hash::Hash;
 use crate::state::embedded::SLICE;
 use crate::state::login_lockout::Failures;
 use crate::state::refresh_token::Family;
-use crate::state::session_cache::Known;
+use crate::state::session_cache::KnownSession;
 use crate::state::sharded_map::{PARTS, Shards};
 use crate::state::{State, Store, Unavailable, UnlessLeft, codec};
 
@@ -52,7 +52,7 @@ impl State {
     async fn sweep_part(&self, part: usize, now: u64, idle: u64) -> Result<(), Unavailable> {
         let millis = now.saturating_mul(1_000);
         let sessions = self.sessions.known();
-        let is_over = |digest: &_, known: &Known| known.is_over(digest, now, idle, &self.revocations);
+        let is_over = |digest: &_, known: &KnownSession| known.is_over(digest, now, idle, &self.revocations);
         self.forget(sessions, part, codec::session_key, is_over, |digest, known| {
             let session = known.session();
             self.session_registry.remove(&session.customer, session.issued_at, digest);

@@ -208,7 +208,7 @@ mod tests {
     use super::*;
     use crate::customer::{Deriver, IdentifierKey, Mode};
     use crate::secret::Secret;
-    use crate::state::{Most, Settings};
+    use crate::state::{Most, StateSettings};
 
     fn deriver() -> Deriver {
         let key = IdentifierKey::parse(&Secret::new(IdentifierKey::generate().as_bytes())).unwrap();
@@ -226,7 +226,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("wicketgate-family-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         let open = || {
-            let settings = Settings::Embedded(path.clone(), Most { sessions: 10, replay_ids: 10 });
+            let settings = StateSettings::Embedded(path.clone(), Most { sessions: 10, replay_ids: 10 });
             State::open(settings, Arc::default(), &tokio::runtime::Handle::current(), 1).unwrap()
         };
         let state = open();

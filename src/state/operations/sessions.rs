@@ -8,7 +8,7 @@ use crate::state::account_stamp::AccountStamps;
 use crate::state::customer_logins::LoginKind;
 use crate::state::revocation::Rule;
 use crate::state::session::{self, Found, LoginId, Session, SessionDigest};
-use crate::state::session_cache::{SessionCheck, Trust};
+use crate::state::session_cache::{SessionCertainty, SessionCheck};
 use crate::state::{Among, Bound, LONGEST_SKEW, State, Store, Unavailable, UnlessLeft, codec};
 
 impl State {
@@ -86,10 +86,10 @@ impl State {
         }
     }
 
-    fn trust(&self) -> Trust {
+    fn trust(&self) -> SessionCertainty {
         match &self.store {
-            Store::Memory | Store::Embedded(_) => Trust::Complete,
-            Store::Redis(store, _) => store.listening().map_or(Trust::Deaf, Trust::Listening),
+            Store::Memory | Store::Embedded(_) => SessionCertainty::Complete,
+            Store::Redis(store, _) => store.listening().map_or(SessionCertainty::Deaf, SessionCertainty::Listening),
         }
     }
 
@@ -114,7 +114,7 @@ impl State {
     /// [`Unavailable`].
     pub async fn begin_all(&self, sessions: Vec<(SessionDigest, Session)>) -> Result<(), Unavailable> {
         let trust = self.trust();
-        let is_here = matches!(trust, Trust::Complete);
+        let is_here = matches!(trust, SessionCertainty::Complete);
         // Nobody knows their ids yet. Where nobody ever will, the sweep finds them.
         let mut begun = Abandon::new(|| sessions.iter().for_each(|(digest, _)| self.sessions.abandon(digest)));
         if is_here {

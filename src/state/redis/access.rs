@@ -9,7 +9,7 @@ use rustls::pki_types::ServerName;
 
 /// Credentials for the servers, and for the sentinels that name them.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Access {
+pub struct RedisCredentials {
     /// For the servers.
     pub servers: Credentials,
     /// For the sentinels: none of this is shown to a server.
@@ -24,12 +24,12 @@ pub struct Credentials {
     /// The password.
     pub password: Option<Secret>,
     /// TLS, if used.
-    pub tls: Option<Tls>,
+    pub tls: Option<RedisTlsFiles>,
 }
 
 /// TLS settings of the client.
 #[derive(Debug, Clone)]
-pub struct Tls {
+pub struct RedisTlsFiles {
     /// Trusted CAs and client certificate.
     pub config: Arc<ClientConfig>,
     /// Name that the server's certificate must bear; `None`: the host of the address.
@@ -69,7 +69,7 @@ impl PartialEq for Credentials {
     }
 }
 
-impl PartialEq for Tls {
+impl PartialEq for RedisTlsFiles {
     fn eq(&self, other: &Self) -> bool {
         self.server_name == other.server_name && self.pem == other.pem
     }

@@ -11,12 +11,12 @@ use tokio::time::{sleep, timeout};
 use super::MAX_TOUCHED;
 use super::backoff::pause;
 use super::chores::ahead;
-use super::connection::Connection;
+use super::connection::RedisConnection;
 use super::fields::ends;
 use super::mutex::locked;
 use super::reconcile::compare;
-use super::rules::{Numbered, Put};
-use super::settings::Kind;
+use super::rules::{Numbered, PutRule};
+use super::settings::RedisTopology;
 use super::store::{Inner, is_away};
 use crate::state::revocation::Rule;
 use crate::state::session::{Session, SessionDigest};
@@ -81,7 +81,7 @@ async fn tell_touched(inner: &Inner) -> RedisResult<()> {
         if some.is_empty() {
             return Ok(());
         }
-        let at_once = if matches!(inner.settings.kind, Kind::Cluster(_)) { 1 } else { CHUNK };
+        let at_once = if matches!(inner.settings.kind, RedisTopology::Cluster(_)) { 1 } else { CHUNK };
         let all: Vec<_> = some.iter().collect();
         for touched in all.chunks(at_once) {
             let told = inner.in_background(async |mut connection| told(inner, &mut connection, touched).await).await;
@@ -95,7 +95,11 @@ async fn tell_touched(inner: &Inner) -> RedisResult<()> {
     }
 }
 
-async fn told(inner: &Inner, connection: &mut Connection, touched: &[(&SessionDigest, &Session)]) -> RedisResult<()> {
+async fn told(
+    inner: &Inner,
+    connection: &mut RedisConnection,
+    touched: &[(&SessionDigest, &Session)],
+) -> RedisResult<()> {
     let script = &inner.scripts.touch;
     if let [(digest, session)] = touched {
         let mut invocation = script.key(inner.session_key(digest));
@@ -144,7 +148,7 @@ async fn adopt_some(inner: &Inner, rules: Vec<Numbered>) -> RedisResult<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    inner.in_background(async |mut c| inner.put_rules(&mut c, &missing, Put::Standing).await.map(drop)).await
+    inner.in_background(async |mut c| inner.put_rules(&mut c, &missing, PutRule::Standing).await.map(drop)).await
 }
 
 impl Inner {
@@ -152,7 +156,7 @@ impl Inner {
     /// the link.
     pub(super) async fn in_background<T>(
         &self,
-        operation: impl AsyncFnOnce(Connection) -> RedisResult<T>,
+        operation: impl AsyncFnOnce(RedisConnection) -> RedisResult<T>,
     ) -> RedisResult<T> {
         let connection = self.background_connection().await?;
         let outcome = match timeout(self.settings.timeout, operation(connection)).await {
@@ -165,7 +169,7 @@ impl Inner {
         outcome
     }
 
-    async fn background_connection(&self) -> RedisResult<Connection> {
+    async fn background_connection(&self) -> RedisResult<RedisConnection> {
         let mut connection = self.chores.connection.lock().await;
         let listening = self.listening.load(Ordering::Acquire);
         if let Some((then, connection)) = &*connection

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-use super::connection::Connection;
+use super::connection::RedisConnection;
 use super::mutex::locked;
-use super::rules::{Numbered, Status};
+use super::rules::{Numbered, RuleStatus};
 use crate::state::revocation::Revocations;
 
 /// Most rules that wait to be looked at; those left out are seen when all are.
@@ -18,7 +18,7 @@ const MAX_ADOPTED: usize = 20_000;
 pub(super) struct Chores {
     pub(super) wanted: Notify,
     /// With the subscription during which it was made: after a failover it may lead elsewhere than the link.
-    pub(super) connection: tokio::sync::Mutex<Option<(u32, Connection)>>,
+    pub(super) connection: tokio::sync::Mutex<Option<(u32, RedisConnection)>>,
     /// The rules must be compared with those of the store.
     pub(super) compares: AtomicBool,
     /// Number of rules by which the store was ahead when nothing was missing: it has some that cannot be read here.
@@ -32,7 +32,7 @@ pub(super) struct Chores {
 
 impl Chores {
     /// Notes the work that this status of the store calls for, once all news have been read.
-    pub(super) fn look(&self, revocations: &Revocations, status: Status, is_new_link: bool) {
+    pub(super) fn look(&self, revocations: &Revocations, status: RuleStatus, is_new_link: bool) {
         // Numbers go back where the store was emptied.
         let highest = self.highest.swap(revocations.highest(), Ordering::AcqRel);
         let is_back = status.number < highest;
@@ -55,7 +55,7 @@ impl Chores {
 }
 
 /// Number of rules that the store has more than this process.
-pub(super) fn ahead(revocations: &Revocations, status: Status) -> i64 {
+pub(super) fn ahead(revocations: &Revocations, status: RuleStatus) -> i64 {
     let here = i64::try_from(revocations.count_until(status.number)).unwrap_or(i64::MAX);
     i64::try_from(status.live).unwrap_or(i64::MAX).saturating_sub(here)
 }

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::connection::Connection;
+use super::connection::RedisConnection;
 use super::store::{Inner, is_away};
 use crate::state::Unavailable;
 
@@ -27,7 +27,7 @@ type Writing = Pin<Box<dyn Future<Output = RedisResult<()>> + Send>>;
 
 /// A write, and the caller that waits for it.
 struct Write {
-    run: Box<dyn FnOnce(Connection) -> Writing + Send>,
+    run: Box<dyn FnOnce(RedisConnection) -> Writing + Send>,
     done: oneshot::Sender<bool>,
 }
 
@@ -49,7 +49,7 @@ impl Commits {
     pub(super) async fn write<T, F>(
         &self,
         inner: &Inner,
-        write: impl FnOnce(Connection) -> F + Send + 'static,
+        write: impl FnOnce(RedisConnection) -> F + Send + 'static,
     ) -> Result<T, Unavailable>
     where
         T: Send + 'static,
@@ -80,7 +80,7 @@ pub(super) struct CommitQueue(mpsc::Receiver<Write>);
 impl CommitQueue {
     /// Sends queued writes, for ever.
     pub(super) async fn keep(mut self, inner: Arc<Inner>) {
-        let (mut connection, mut said) = (None::<(u32, Connection)>, None::<Instant>);
+        let (mut connection, mut said) = (None::<(u32, RedisConnection)>, None::<Instant>);
         let mut writes = Vec::new();
         while self.0.recv_many(&mut writes, MOST_AT_ONCE).await > 0 {
             // Whoever has gone on wants nothing written any more.
@@ -120,7 +120,10 @@ impl CommitQueue {
 }
 
 /// The connection for writes. A new link brings a new one: after a failover the old one may lead elsewhere.
-async fn connected<'a>(inner: &Inner, connection: &'a mut Option<(u32, Connection)>) -> RedisResult<&'a Connection> {
+async fn connected<'a>(
+    inner: &Inner,
+    connection: &'a mut Option<(u32, RedisConnection)>,
+) -> RedisResult<&'a RedisConnection> {
     let listening = inner.listening.load(Ordering::Acquire);
     if connection.as_ref().is_none_or(|(then, _)| *then != listening) {
         let connected = timeout(inner.settings.connect_timeout, inner.connect()).await;
@@ -132,8 +135,8 @@ async fn connected<'a>(inner: &Inner, connection: &'a mut Option<(u32, Connectio
 /// Runs all writes at once; returns which succeeded, and the number of replicas that have them.
 async fn commit(
     inner: &Arc<Inner>,
-    connection: &Connection,
-    runs: Vec<Box<dyn FnOnce(Connection) -> Writing + Send>>,
+    connection: &RedisConnection,
+    runs: Vec<Box<dyn FnOnce(RedisConnection) -> Writing + Send>>,
 ) -> RedisResult<(Vec<bool>, u32)> {
     let mut worked = vec![false; runs.len()];
     let mut running = JoinSet::new();

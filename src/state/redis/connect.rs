@@ -9,27 +9,27 @@ use redis::{
     ServerErrorKind, Value, cmd,
 };
 
-use super::access::Access;
+use super::access::RedisCredentials;
 use super::connect_log::ConnectLog;
-use super::connection::{Address, Connection, address};
-use super::dial::{Names, listen, noted, open, within};
+use super::connection::{HostPort, RedisConnection, address};
+use super::dial::{NodeResolver, listen, noted, open, within};
 use super::sentinels::Sentinels;
-use super::settings::{Kind, Settings};
+use super::settings::{RedisSettings, RedisTopology};
 
 /// Connects: a connection for operations, and a subscription. Each failure on the way is logged.
 ///
 /// # Errors
 /// The last failure.
 pub(super) async fn connect(
-    settings: &Settings,
+    settings: &RedisSettings,
     sentinels: &Sentinels,
     log: &ConnectLog,
-) -> RedisResult<(Connection, PubSub)> {
+) -> RedisResult<(RedisConnection, PubSub)> {
     let access = settings.access.load_full();
     let servers = match &settings.kind {
-        Kind::Single(host, port) => vec![(host.clone(), *port)],
-        Kind::Sentinel(..) => sentinels.masters().await?,
-        Kind::Cluster(nodes) => return cluster(settings, &access, nodes, log).await,
+        RedisTopology::Single(host, port) => vec![(host.clone(), *port)],
+        RedisTopology::Sentinel(..) => sentinels.masters().await?,
+        RedisTopology::Cluster(nodes) => return cluster(settings, &access, nodes, log).await,
     };
     let mut last = (ErrorKind::Io, "no server is named").into();
     for (host, port) in servers {
@@ -43,15 +43,15 @@ pub(super) async fn connect(
 
 /// A new connection to each server that has keys: to the one that `link` leads to, or to every master of a cluster.
 pub(super) async fn nodes(
-    settings: &Settings,
-    link: &Connection,
+    settings: &RedisSettings,
+    link: &RedisConnection,
     log: &ConnectLog,
 ) -> RedisResult<Vec<MultiplexedConnection>> {
     let access = settings.access.load_full();
     let addresses = match (link, &settings.kind) {
-        (Connection::Single(_, address), _) => vec![Address::clone(address)],
-        (link, Kind::Cluster(known)) => masters(link.clone(), known).await?,
-        (link, Kind::Single(..) | Kind::Sentinel(..)) => masters(link.clone(), &[]).await?,
+        (RedisConnection::Single(_, address), _) => vec![HostPort::clone(address)],
+        (link, RedisTopology::Cluster(known)) => masters(link.clone(), known).await?,
+        (link, RedisTopology::Single(..) | RedisTopology::Sentinel(..)) => masters(link.clone(), &[]).await?,
     };
     let mut nodes = Vec::new();
     for (host, port) in addresses {
@@ -64,7 +64,7 @@ pub(super) async fn nodes(
 
 /// The masters of a cluster (CLUSTER SLOTS). One that does not know its own address has that of the first configured
 /// one.
-async fn masters(mut link: Connection, known: &[(String, u16)]) -> RedisResult<Vec<(String, u16)>> {
+async fn masters(mut link: RedisConnection, known: &[(String, u16)]) -> RedisResult<Vec<(String, u16)>> {
     // First and last slot, then the master, then its replicas; of each its host, port and more.
     let ranges: Vec<Vec<Value>> = cmd("CLUSTER").arg("SLOTS").query_async(&mut link).await?;
     let mut masters = Vec::new();
@@ -82,11 +82,11 @@ async fn masters(mut link: Connection, known: &[(String, u16)]) -> RedisResult<V
 }
 
 async fn cluster(
-    settings: &Settings,
-    access: &Access,
+    settings: &RedisSettings,
+    access: &RedisCredentials,
     nodes: &[(String, u16)],
     log: &ConnectLog,
-) -> RedisResult<(Connection, PubSub)> {
+) -> RedisResult<(RedisConnection, PubSub)> {
     let credentials = &access.servers;
     let info = |(host, port): &(String, u16)| -> RedisResult<ConnectionInfo> {
         let (host, port) = (host.clone(), *port);
@@ -100,7 +100,7 @@ async fn cluster(
     let mut builder = ClusterClient::builder(infos)
         .connection_timeout(settings.connect_timeout)
         .response_timeout(settings.timeout)
-        .async_dns_resolver(Names(settings.connect_timeout))
+        .async_dns_resolver(NodeResolver(settings.connect_timeout))
         .retries(2);
     if let Some(tls) = &credentials.tls {
         builder = builder.certs(tls.pem.certificates());
@@ -114,14 +114,19 @@ async fn cluster(
     let mut last = (ErrorKind::Io, "no node answers").into();
     for (host, port) in nodes {
         match noted(log, host, *port, listen(settings, credentials, host, *port).await) {
-            Ok(events) => return Ok((Connection::Cluster(connection), events)),
+            Ok(events) => return Ok((RedisConnection::Cluster(connection), events)),
             Err(error) => last = error,
         }
     }
     Err(last)
 }
 
-async fn single(settings: &Settings, access: &Access, host: &str, port: u16) -> RedisResult<(Connection, PubSub)> {
+async fn single(
+    settings: &RedisSettings,
+    access: &RedisCredentials,
+    host: &str,
+    port: u16,
+) -> RedisResult<(RedisConnection, PubSub)> {
     let config = AsyncConnectionConfig::new().set_response_timeout(Some(settings.timeout));
     let mut connection = open(settings, &access.servers, settings.database, (host, port), config).await?;
     match cmd("ROLE").query_async::<Vec<Value>>(&mut connection).await {
@@ -131,7 +136,7 @@ async fn single(settings: &Settings, access: &Access, host: &str, port: u16) -> 
         Err(error) => return Err(error),
     }
     let events = listen(settings, &access.servers, host, port).await?;
-    Ok((Connection::Single(connection, Arc::new((host.to_owned(), port))), events))
+    Ok((RedisConnection::Single(connection, Arc::new((host.to_owned(), port))), events))
 }
 
 /// Returns whether the command is forbidden or not offered, as by some hosted services.

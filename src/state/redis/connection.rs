@@ -7,13 +7,13 @@ use redis::cluster_async::ClusterConnection;
 use redis::{Cmd, Pipeline, RedisFuture, Value};
 
 /// Host and port.
-pub(super) type Address = (String, u16);
+pub(super) type HostPort = (String, u16);
 
 /// A connection that many operations share.
 #[derive(Clone)]
-pub(super) enum Connection {
+pub(super) enum RedisConnection {
     /// To one server, with its address.
-    Single(MultiplexedConnection, Arc<Address>),
+    Single(MultiplexedConnection, Arc<HostPort>),
     /// To the nodes of a cluster.
     Cluster(ClusterConnection),
 }
@@ -22,7 +22,7 @@ pub(super) fn address(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-impl ConnectionLike for Connection {
+impl ConnectionLike for RedisConnection {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         match self {
             Self::Single(connection, _) => connection.req_packed_command(cmd),

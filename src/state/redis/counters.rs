@@ -1,7 +1,7 @@
 //! Counters: calls of rate limits and quotas, and single-use ids.
 
 use super::Redis;
-use super::connection::Connection;
+use super::connection::RedisConnection;
 use crate::hex::hex;
 use crate::state::login_lockout::AttemptKey;
 use crate::state::replay::OnceId;
@@ -47,7 +47,7 @@ impl Redis {
     pub(in crate::state) async fn use_once(&self, id: &OnceId, seconds: u64) -> Result<bool, Unavailable> {
         let mut set = cmd("SET");
         set.arg(format!("{}u:{}", self.inner.settings.prefix, hex(id))).arg(1).arg("NX").arg("EX").arg(seconds);
-        self.acknowledged(move |_, mut connection: Connection| async move {
+        self.acknowledged(move |_, mut connection: RedisConnection| async move {
             let first: Option<String> = set.query_async(&mut connection).await?;
             Ok(first.is_some())
         })

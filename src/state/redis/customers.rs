@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Redis;
-use super::connection::Connection;
+use super::connection::RedisConnection;
 use super::store::Inner;
 use crate::customer::Identifier;
 use crate::hex::{hex, unhex};
@@ -26,7 +26,7 @@ impl Redis {
         let (key, new) = (self.inner.customer_key(kind, customer), hex(new));
         let asked = key.clone();
         let all: Vec<String> = self
-            .run(move |inner: Arc<Inner>, mut connection: Connection| async move {
+            .run(move |inner: Arc<Inner>, mut connection: RedisConnection| async move {
                 let mut invocation = inner.scripts.join.key(asked);
                 invocation
                     .arg(new)

@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 use super::access::Credentials;
 use super::connect_log::ConnectLog;
 use super::connection::address;
-use super::settings::Settings;
+use super::settings::RedisSettings;
 use crate::dns;
 
 /// A byte stream.
@@ -26,7 +26,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// A connection for operations on one server.
 pub(super) async fn open(
-    settings: &Settings,
+    settings: &RedisSettings,
     credentials: &Credentials,
     database: i64,
     (host, port): (&str, u16),
@@ -45,7 +45,7 @@ pub(super) async fn open(
 
 /// A subscription to one server.
 pub(super) async fn listen(
-    settings: &Settings,
+    settings: &RedisSettings,
     credentials: &Credentials,
     host: &str,
     port: u16,
@@ -58,9 +58,9 @@ pub(super) async fn listen(
 }
 
 /// DNS resolver for the nodes of a cluster, with the time that connecting may take.
-pub(super) struct Names(pub(super) Duration);
+pub(super) struct NodeResolver(pub(super) Duration);
 
-impl AsyncDNSResolver for Names {
+impl AsyncDNSResolver for NodeResolver {
     fn resolve<'a, 'b: 'a>(
         &'a self,
         host: &'b str,
@@ -78,7 +78,12 @@ async fn look_up(host: &str, port: u16, connect_timeout: Duration) -> io::Result
     dns::look_up_or_last(host, port, connect_timeout / 4).await.map_err(io::Error::other)
 }
 
-async fn dial(settings: &Settings, credentials: &Credentials, host: &str, port: u16) -> io::Result<Box<dyn Stream>> {
+async fn dial(
+    settings: &RedisSettings,
+    credentials: &Credentials,
+    host: &str,
+    port: u16,
+) -> io::Result<Box<dyn Stream>> {
     let addresses = look_up(host, port, settings.connect_timeout).await?;
     let stream = TcpStream::connect(&addresses[..]).await?;
     stream.set_nodelay(true)?;

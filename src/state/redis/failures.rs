@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Redis;
-use super::connection::Connection;
+use super::connection::RedisConnection;
 use super::fields::{Fields, failures_from, failures_in};
 use super::listing::PAGE;
 use super::store::Inner;
@@ -30,7 +30,7 @@ impl Redis {
 
     /// Counts a failure at `now`, in milliseconds since 1970: of the network and, if it counts there, of the name.
     pub(in crate::state) async fn fail(&self, keys: AttemptKeys, costs: Costs, now: u64) -> Result<(), Unavailable> {
-        self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
+        self.run(move |inner: Arc<Inner>, mut connection: RedisConnection| async move {
             let counts = fail_one(&inner, &mut connection, keys.of_network(costs), now).await?;
             if counts {
                 fail_one(&inner, &mut connection, keys.of_name(costs), now).await?;
@@ -53,7 +53,7 @@ impl Redis {
 
     /// Forgets the failures of a name, if spelled alike, and subtracts them from its network's.
     pub(in crate::state) async fn forgive(&self, keys: AttemptKeys, now: u64) -> Result<(), Unavailable> {
-        self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
+        self.run(move |inner: Arc<Inner>, mut connection: RedisConnection| async move {
             let mut forgive = inner.scripts.forgive.key(inner.attempt_key(&keys.name));
             let forgiven: u64 = forgive.arg(now).arg(keys.spelling).invoke_async(&mut connection).await?;
             if forgiven > 0 {
@@ -134,7 +134,12 @@ impl Redis {
 type FailuresValue = (Option<u64>, Option<u64>, Option<u64>, Option<u64>, Option<String>);
 
 /// Counts a failed attempt; `true` if it counts.
-async fn fail_one(inner: &Inner, connection: &mut Connection, attempt: FailedAttempt, now: u64) -> RedisResult<bool> {
+async fn fail_one(
+    inner: &Inner,
+    connection: &mut RedisConnection,
+    attempt: FailedAttempt,
+    now: u64,
+) -> RedisResult<bool> {
     let FailedAttempt { key, who, spelling, cost } = attempt;
     let mut invocation = inner.scripts.fail.key(inner.attempt_key(&key));
     let who = if who == NOBODY { String::new() } else { hex(&who) };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Redis;
-use super::connection::Connection;
+use super::connection::RedisConnection;
 use super::fields::{family, family_fields};
 use super::store::Inner;
 use crate::hex::hex;
@@ -51,7 +51,7 @@ impl Redis {
         let new: Vec<String> = successors.iter().map(|token| hex(&token.digest)).collect();
         let (asked, named) = (key.clone(), call.clone());
         let (word, fields): (String, Vec<(String, String)>) = self
-            .acknowledged(move |inner: Arc<Inner>, mut connection: Connection| async move {
+            .acknowledged(move |inner: Arc<Inner>, mut connection: RedisConnection| async move {
                 let mut invocation = inner.scripts.rotate.key(asked);
                 invocation.arg(old).arg(named).arg(new).invoke_async(&mut connection).await
             })
@@ -75,7 +75,7 @@ impl Redis {
     /// longer.
     async fn answered(&self, key: String, call: String, grace: Duration) {
         let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        let told = self.run(move |inner: Arc<Inner>, mut connection: Connection| async move {
+        let told = self.run(move |inner: Arc<Inner>, mut connection: RedisConnection| async move {
             let mut invocation = inner.scripts.answered.key(key);
             invocation.arg(call).arg(grace).invoke_async::<i64>(&mut connection).await
         });

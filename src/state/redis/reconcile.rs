@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::rules::{CHUNK, Numbered, Status};
+use super::rules::{CHUNK, Numbered, RuleStatus};
 use super::store::Inner;
 use crate::secret::random_bytes;
 use crate::state::revocation::Rule;
@@ -27,7 +27,7 @@ struct Range {
 }
 
 /// Finds rules that one side lacks, and puts them there; returns whether there were any.
-pub(super) async fn compare(inner: &Inner, status: Status) -> RedisResult<bool> {
+pub(super) async fn compare(inner: &Inner, status: RuleStatus) -> RedisResult<bool> {
     let mut found = false;
     let numbers = snapshot(inner).await;
     let whole = Range { after: 0, last: u64::MAX, count: numbers.len() };

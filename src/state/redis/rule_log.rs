@@ -7,8 +7,8 @@
 //! | `{rules}:of` | hash | subject to its text |
 //! | `{rules}:ends` | sorted set | the texts by end, in seconds since 1970 |
 
-use super::connection::Connection;
-use super::rules::{CHUNK, MARGIN, MOST_REMOVED, Numbered, Put, Status};
+use super::connection::RedisConnection;
+use super::rules::{CHUNK, MARGIN, MOST_REMOVED, Numbered, PutRule, RuleStatus};
 use super::store::Inner;
 use crate::state::revocation::Rule;
 use redis::{Pipeline, RedisResult, Script, ScriptInvocation, cmd};
@@ -17,16 +17,16 @@ impl Inner {
     /// Puts rules, with their numbers if they have one; returns the numbers given.
     pub(super) async fn put_rules(
         &self,
-        connection: &mut Connection,
+        connection: &mut RedisConnection,
         rules: &[Numbered],
-        how: Put,
+        how: PutRule,
     ) -> RedisResult<Vec<u64>> {
         let mut numbers = Vec::with_capacity(rules.len());
         for some in rules.chunks(CHUNK) {
             let mut invocation = self.on_rules(&self.scripts.put_rules);
-            invocation.arg(if how == Put::Announced { self.channel() } else { String::new() });
+            invocation.arg(if how == PutRule::Announced { self.channel() } else { String::new() });
             // Also after the store was emptied no number comes twice.
-            invocation.arg(self.revocations.seen()).arg(u8::from(how == Put::Standing));
+            invocation.arg(self.revocations.seen()).arg(u8::from(how == PutRule::Standing));
             for (text, number) in some {
                 invocation.arg(number).arg(text);
             }
@@ -37,7 +37,7 @@ impl Inner {
     }
 
     /// Raises the store's last number to the highest known here, so that every later rule gets a higher one.
-    pub(super) async fn keep_number(&self, connection: &mut Connection) -> RedisResult<()> {
+    pub(super) async fn keep_number(&self, connection: &mut RedisConnection) -> RedisResult<()> {
         let mut invocation = self.on_rules(&self.scripts.put_rules);
         invocation.arg("").arg(self.revocations.seen());
         invocation.invoke_async::<Vec<u64>>(connection).await.map(drop)
@@ -46,13 +46,13 @@ impl Inner {
     /// Puts rules, and notes their numbers here.
     pub(super) async fn send_rules(
         &self,
-        connection: &mut Connection,
+        connection: &mut RedisConnection,
         rules: &[Rule],
         announces: bool,
     ) -> RedisResult<()> {
         for some in rules.chunks(CHUNK) {
             let texts: Vec<_> = some.iter().map(|rule| (rule.to_string(), rule.number.unwrap_or_default())).collect();
-            let how = if announces { Put::Announced } else { Put::Quiet };
+            let how = if announces { PutRule::Announced } else { PutRule::Quiet };
             let numbers = self.put_rules(connection, &texts, how).await?;
             for (rule, number) in some.iter().zip(numbers) {
                 self.revocations.apply(Rule { number: Some(number), ..rule.clone() });
@@ -62,18 +62,18 @@ impl Inner {
     }
 
     /// Removes rules that expired long ago; returns the status of the log.
-    pub(super) async fn look(&self, connection: &mut Connection) -> RedisResult<Status> {
+    pub(super) async fn look(&self, connection: &mut RedisConnection) -> RedisResult<RuleStatus> {
         let mut invocation = self.on_rules(&self.scripts.look);
         invocation.arg(MARGIN).arg(MOST_REMOVED);
         let (number, rules, ends, overdue, time): (u64, u64, u64, u64, u64) =
             invocation.invoke_async(connection).await?;
-        Ok(Status { number, live: rules.saturating_sub(overdue), has_all_ends: rules == ends, time })
+        Ok(RuleStatus { number, live: rules.saturating_sub(overdue), has_all_ends: rules == ends, time })
     }
 
     /// Rules with numbers above `after` up to `last`, sorted.
     pub(super) async fn page(
         &self,
-        connection: &mut Connection,
+        connection: &mut RedisConnection,
         after: u64,
         last: u64,
         most: usize,
@@ -87,7 +87,11 @@ impl Inner {
     }
 
     /// Number of rules within each of these ranges: above the first number, up to the second.
-    pub(super) async fn counts(&self, connection: &mut Connection, ranges: &[(u64, u64)]) -> RedisResult<Vec<u64>> {
+    pub(super) async fn counts(
+        &self,
+        connection: &mut RedisConnection,
+        ranges: &[(u64, u64)],
+    ) -> RedisResult<Vec<u64>> {
         let mut pipeline = Pipeline::new();
         for (after, last) in ranges {
             pipeline.cmd("ZCOUNT").arg(self.rules_key()).arg(format!("({after}")).arg(last);
@@ -98,7 +102,7 @@ impl Inner {
     /// Those of these rules without a noted expiry: an earlier version put them.
     pub(super) async fn without_end(
         &self,
-        connection: &mut Connection,
+        connection: &mut RedisConnection,
         rules: Vec<Numbered>,
     ) -> RedisResult<Vec<Numbered>> {
         let mut scores = cmd("ZMSCORE");

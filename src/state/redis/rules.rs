@@ -15,7 +15,7 @@ pub(super) const PAGE: usize = 10_000;
 
 /// Status of the log of rules.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Status {
+pub(super) struct RuleStatus {
     /// Last number given.
     pub(super) number: u64,
     /// Number of rules, without overdue ones.
@@ -31,7 +31,7 @@ pub(super) type Numbered = (String, u64);
 
 /// The way in which rules are put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Put {
+pub(super) enum PutRule {
     /// Rules that became stricter are announced to other replicas.
     Announced,
     /// Nothing is announced.

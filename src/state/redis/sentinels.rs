@@ -14,9 +14,9 @@ use tokio::time::sleep;
 
 use super::backoff::{BEAT, pause};
 use super::connect_log::ConnectLog;
-use super::connection::{Address, address};
+use super::connection::{HostPort, address};
 use super::dial::{noted, open};
-use super::settings::{Kind, Settings};
+use super::settings::{RedisSettings, RedisTopology};
 
 /// The answers of the configured sentinels, in their order; none without sentinels.
 pub(super) struct Sentinels(watch::Sender<Words>);
@@ -31,20 +31,20 @@ enum Word {
     /// It has not been asked yet.
     Unasked,
     /// Address of the master, and the number of the failover that made it so (`config-epoch`); 0 if it is not told.
-    Master(Address, u64),
+    Master(HostPort, u64),
     /// It did not answer.
     Failed(RedisError),
 }
 
 impl Sentinels {
-    pub(super) fn of(settings: &Settings) -> Self {
-        let count = if let Kind::Sentinel(sentinels, _) = &settings.kind { sentinels.len() } else { 0 };
+    pub(super) fn of(settings: &RedisSettings) -> Self {
+        let count = if let RedisTopology::Sentinel(sentinels, _) = &settings.kind { sentinels.len() } else { 0 };
         Self(watch::Sender::new(Words(vec![Word::Unasked; count])))
     }
 
     /// Polls all of them, for ever.
-    pub(super) async fn keep_asking(&self, settings: &Settings, log: &ConnectLog) {
-        let Kind::Sentinel(sentinels, master) = &settings.kind else { return };
+    pub(super) async fn keep_asking(&self, settings: &RedisSettings, log: &ConnectLog) {
+        let RedisTopology::Sentinel(sentinels, master) = &settings.kind else { return };
         let mut all: Vec<Pin<Box<dyn Future<Output = ()> + Send>>> = Vec::new();
         for (number, sentinel) in sentinels.iter().enumerate() {
             all.push(Box::pin(self.keep_asking_one(number, settings, sentinel, master, log)));
@@ -62,8 +62,8 @@ impl Sentinels {
     async fn keep_asking_one(
         &self,
         number: usize,
-        settings: &Settings,
-        (host, port): &Address,
+        settings: &RedisSettings,
+        (host, port): &HostPort,
         master: &str,
         log: &ConnectLog,
     ) {
@@ -113,7 +113,7 @@ impl Sentinels {
     ///
     /// # Errors
     /// None of them names a master: the reason of the last.
-    pub(super) async fn masters(&self) -> RedisResult<Vec<Address>> {
+    pub(super) async fn masters(&self) -> RedisResult<Vec<HostPort>> {
         let mut words = self.0.subscribe();
         // The sender is here: this cannot end without.
         let words = words.wait_for(Words::are_enough).await.map(|words| words.clone());
@@ -121,7 +121,7 @@ impl Sentinels {
     }
 
     /// Waits until the master is no longer at `present`; returns its address.
-    pub(super) async fn moved_from(&self, present: &Address) -> Address {
+    pub(super) async fn moved_from(&self, present: &HostPort) -> HostPort {
         loop {
             let mut words = self.0.subscribe();
             let is_elsewhere = |words: &Words| words.masters().is_ok_and(|masters| !masters.contains(present));
@@ -146,8 +146,8 @@ impl Words {
         all_asked || self.counted().first().is_some_and(|(_, count)| 2 * count > self.0.len())
     }
 
-    fn masters(&self) -> RedisResult<Vec<Address>> {
-        let masters: Vec<Address> = self.counted().into_iter().map(|(address, _)| address.clone()).collect();
+    fn masters(&self) -> RedisResult<Vec<HostPort>> {
+        let masters: Vec<HostPort> = self.counted().into_iter().map(|(address, _)| address.clone()).collect();
         if !masters.is_empty() {
             return Ok(masters);
         }
@@ -160,12 +160,12 @@ impl Words {
 
     /// The masters since the last failover, with the number of sentinels that name each. A sentinel that was cut off,
     /// or has just been set up, knows only of earlier ones.
-    fn counted(&self) -> Vec<(&Address, usize)> {
+    fn counted(&self) -> Vec<(&HostPort, usize)> {
         let said = || {
             self.0.iter().filter_map(|word| if let Word::Master(at, since) = word { Some((at, *since)) } else { None })
         };
         let last = said().map(|(_, since)| since).max();
-        let mut counted: Vec<(&Address, usize)> = Vec::new();
+        let mut counted: Vec<(&HostPort, usize)> = Vec::new();
         for (address, _) in said().filter(|(_, since)| Some(*since) == last) {
             match counted.iter_mut().find(|(known, _)| *known == address) {
                 Some((_, count)) => *count += 1,
@@ -187,7 +187,7 @@ async fn ask(sentinel: &mut MultiplexedConnection, master: &str) -> RedisResult<
         // Withheld from us, or it knows no such master: then that is said below.
         Err(_) => 0,
     };
-    let found: Option<Address> =
+    let found: Option<HostPort> =
         cmd("SENTINEL").arg("get-master-addr-by-name").arg(master).query_async(sentinel).await?;
     let none = || (ErrorKind::MasterNameNotFoundBySentinel, "the sentinel knows no master of this name").into();
     found.map(|address| Word::Master(address, since)).ok_or_else(none)

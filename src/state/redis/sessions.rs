@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Redis;
-use super::connection::Connection;
+use super::connection::RedisConnection;
 use super::fields::session;
 use super::store::Inner;
 use crate::state::Unavailable;
@@ -49,7 +49,7 @@ impl Redis {
     /// Puts rules in force on every replica.
     pub(in crate::state) async fn revoke(&self, rules: &[Rule]) -> Result<(), Unavailable> {
         let rules = rules.to_vec();
-        self.acknowledged(move |inner: Arc<Inner>, mut connection: Connection| async move {
+        self.acknowledged(move |inner: Arc<Inner>, mut connection: RedisConnection| async move {
             inner.send_rules(&mut connection, &rules, true).await
         })
         .await

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::access::Access;
+use super::access::RedisCredentials;
 
 /// Settings of the shared store.
 #[derive(Debug)]
-pub struct Settings {
+pub struct RedisSettings {
     /// Kind and addresses of the servers.
-    pub kind: Kind,
+    pub kind: RedisTopology,
     /// Prefix of every key.
     pub prefix: String,
     /// Credentials for the next connection.
-    pub access: ArcSwap<Access>,
+    pub access: ArcSwap<RedisCredentials>,
     /// Number of the database.
     pub database: i64,
     /// Timeout of an operation.
@@ -27,7 +27,7 @@ pub struct Settings {
 
 /// The kind of server at the addresses.
 #[derive(Debug)]
-pub enum Kind {
+pub enum RedisTopology {
     /// One server: host and port.
     Single(String, u16),
     /// Sentinels, and the name of the master.

@@ -13,12 +13,12 @@ use tokio::sync::Notify;
 use super::chores::Chores;
 use super::connect::connect;
 use super::connect_log::ConnectLog;
-use super::connection::Connection;
+use super::connection::RedisConnection;
 use super::fields::{ends, session_fields};
 use super::rules::PAGE;
 use super::scripts::Scripts;
 use super::sentinels::Sentinels;
-use super::settings::Settings;
+use super::settings::RedisSettings;
 use crate::customer::Identifier;
 use crate::hex::hex;
 use crate::secret::random_bytes;
@@ -29,13 +29,13 @@ use crate::state::session::{Session, SessionDigest};
 
 /// State shared by all operations.
 pub(super) struct Inner {
-    pub(super) settings: Settings,
+    pub(super) settings: RedisSettings,
     pub(super) scripts: Scripts,
     pub(super) revocations: Arc<Revocations>,
     pub(super) attempts: Arc<Attempts>,
     /// Random name that tells our own heartbeats from those of other replicas.
     pub(super) name: String,
-    pub(super) link: ArcSwapOption<Connection>,
+    pub(super) link: ArcSwapOption<RedisConnection>,
     pub(super) lost: Notify,
     /// Signals new credentials.
     pub(super) renewed: Notify,
@@ -67,7 +67,7 @@ pub(super) struct Inner {
 impl Inner {
     /// The state before anything is connected.
     pub(super) fn new(
-        settings: Settings,
+        settings: RedisSettings,
         revocations: Arc<Revocations>,
         attempts: Arc<Attempts>,
         connect_log: ConnectLog,
@@ -98,7 +98,7 @@ impl Inner {
     }
 
     /// Connects: a connection for operations, and a subscription.
-    pub(super) async fn connect(&self) -> RedisResult<(Connection, PubSub)> {
+    pub(super) async fn connect(&self) -> RedisResult<(RedisConnection, PubSub)> {
         connect(&self.settings, &self.sentinels, &self.connect_log).await
     }
 
@@ -156,7 +156,7 @@ impl Inner {
     }
 
     /// Handles a failed operation: some errors are about the connection, others about the operation.
-    pub(super) fn failed(&self, link: &Arc<Connection>, error: &RedisError) {
+    pub(super) fn failed(&self, link: &Arc<RedisConnection>, error: &RedisError) {
         if is_away(error) {
             self.lose_link(link, &error.to_string());
         } else {
@@ -165,7 +165,7 @@ impl Inner {
     }
 
     /// Gives up a broken link. A failure on one that has been replaced since says nothing of the next.
-    pub(super) fn lose_link(&self, link: &Arc<Connection>, reason: &str) {
+    pub(super) fn lose_link(&self, link: &Arc<RedisConnection>, reason: &str) {
         if self.link.load().as_ref().is_some_and(|present| Arc::ptr_eq(present, link)) {
             self.lose(reason);
             self.lost.notify_one();

@@ -13,10 +13,10 @@ use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::backoff::{BEAT, pause};
-use super::connection::{Address, Connection, address};
+use super::connection::{HostPort, RedisConnection, address};
 use super::mutex::locked;
-use super::rules::{MARGIN, PAGE, Status};
-use super::settings::Kind;
+use super::rules::{MARGIN, PAGE, RuleStatus};
+use super::settings::RedisTopology;
 use super::store::Inner;
 use crate::hex::unhex;
 use crate::state::revocation::Rule;
@@ -72,7 +72,7 @@ pub(super) async fn keep(inner: Arc<Inner>) {
 }
 
 /// Waits for new credentials; returns a connection made with them. While they are refused, the present one stays.
-async fn renewed(inner: &Inner) -> (Connection, PubSub) {
+async fn renewed(inner: &Inner) -> (RedisConnection, PubSub) {
     inner.renewed.notified().await;
     loop {
         match inner.connect().await {
@@ -90,7 +90,7 @@ async fn renewed(inner: &Inner) -> (Connection, PubSub) {
 }
 
 /// Serves until something fails; returns the reason, and whether there was a link.
-async fn serve(inner: &Inner, connection: Connection, mut events: PubSub) -> (String, bool) {
+async fn serve(inner: &Inner, connection: RedisConnection, mut events: PubSub) -> (String, bool) {
     match timeout(inner.settings.timeout, events.subscribe(inner.channel())).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return (error.to_string(), false),
@@ -99,7 +99,7 @@ async fn serve(inner: &Inner, connection: Connection, mut events: PubSub) -> (St
     inner.listening.fetch_add(1, Ordering::AcqRel);
     inner.heard.store(0, Ordering::Release);
     let serves = AtomicBool::new(false);
-    let at = if let Connection::Single(_, at) = &connection { Some(Arc::clone(at)) } else { None };
+    let at = if let RedisConnection::Single(_, at) = &connection { Some(Arc::clone(at)) } else { None };
     let reason = tokio::select! {
         reason = has_moved(inner, at) => reason,
         reason = hear_all(inner, events) => reason,
@@ -111,8 +111,8 @@ async fn serve(inner: &Inner, connection: Connection, mut events: PubSub) -> (St
 
 /// Waits until the sentinels name another master than the one at this address. Writes that it still accepts would be
 /// lost: it is left at once, also by background connections.
-async fn has_moved(inner: &Inner, at: Option<Arc<Address>>) -> String {
-    let (Some(at), Kind::Sentinel(..)) = (at, &inner.settings.kind) else { return pending().await };
+async fn has_moved(inner: &Inner, at: Option<Arc<HostPort>>) -> String {
+    let (Some(at), RedisTopology::Sentinel(..)) = (at, &inner.settings.kind) else { return pending().await };
     let (host, port) = inner.sentinels.moved_from(&at).await;
     inner.listening.fetch_add(1, Ordering::AcqRel);
     format!("the sentinels name another master: {}", address(&host, port))
@@ -174,7 +174,7 @@ fn hear(inner: &Inner, text: &str) {
 }
 
 /// Polls for news. The link opens once nothing is missing.
-async fn ask_all(inner: &Inner, mut connection: Connection, serves: &AtomicBool) -> String {
+async fn ask_all(inner: &Inner, mut connection: RedisConnection, serves: &AtomicBool) -> String {
     let mut beat = interval(BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut begun = None;
@@ -206,7 +206,7 @@ async fn ask_all(inner: &Inner, mut connection: Connection, serves: &AtomicBool)
 }
 
 /// Reads new rules, page by page. Each page has its own timeout, and none is read twice.
-async fn catch_up(inner: &Inner, connection: &mut Connection) -> Result<Status, String> {
+async fn catch_up(inner: &Inner, connection: &mut RedisConnection) -> Result<RuleStatus, String> {
     let status = within(inner, inner.look(connection)).await?;
     inner.revocations.sweep(status.time.saturating_sub(MARGIN));
     // The counter went back: the store was emptied, or a replica took over that lacked writes.
@@ -247,7 +247,7 @@ async fn catch_up(inner: &Inner, connection: &mut Connection) -> Result<Status, 
     Ok(status)
 }
 
-async fn heartbeat(inner: &Inner, connection: &mut Connection) -> RedisResult<()> {
+async fn heartbeat(inner: &Inner, connection: &mut RedisConnection) -> RedisResult<()> {
     let sent = u64::try_from(inner.started.elapsed().as_micros()).unwrap_or(u64::MAX);
     cmd("PUBLISH").arg(inner.channel()).arg(format!("beat {} {sent}", inner.name)).query_async(connection).await
 }

@@ -13,9 +13,9 @@ use tokio::time::timeout;
 
 use super::connect::{self, connect};
 use super::connect_log::ConnectLog;
-use super::connection::Connection;
+use super::connection::RedisConnection;
 use super::scan::scan;
-use super::settings::{Kind, Settings};
+use super::settings::{RedisSettings, RedisTopology};
 use super::store::Inner;
 use crate::state::archive::ArchiveFault;
 use crate::state::revocation::Revocations;
@@ -31,17 +31,17 @@ const PAGE: usize = 500;
 /// A connection for an export or import.
 struct Transfer {
     inner: Inner,
-    connection: Connection,
+    connection: RedisConnection,
 }
 
 impl Transfer {
-    async fn open(mut settings: Settings) -> Result<Self, ArchiveFault> {
+    async fn open(mut settings: RedisSettings) -> Result<Self, ArchiveFault> {
         settings.timeout = settings.timeout.max(PATIENCE);
         let inner = Inner::new(settings, Arc::new(Revocations::shared()), Arc::default(), ConnectLog::silent());
         let (settings, sentinels, log) = (&inner.settings, &inner.sentinels, &inner.connect_log);
         let connected = tokio::select! {
             connected = connect(settings, sentinels, log) => connected,
-            () = sentinels.keep_asking(settings, log), if matches!(settings.kind, Kind::Sentinel(..)) => {
+            () = sentinels.keep_asking(settings, log), if matches!(settings.kind, RedisTopology::Sentinel(..)) => {
                 return Err(told(&"nobody asks the sentinels"));
             }
         };

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Place, Source};
+use super::{JwksLocation, JwksSource};
 use crate::private_file;
 
 /// The time of the fetch, in seconds since 1970, and the JWK set. `None` without a copy, or where others can write it.
-pub(super) fn read(source: &Source) -> Option<(u64, Vec<u8>)> {
+pub(super) fn read(source: &JwksSource) -> Option<(u64, Vec<u8>)> {
     let file = &source.copy;
     let text = match private_file::read(file, state_directory(source)) {
         Ok(text) => text,
@@ -28,13 +28,13 @@ pub(super) fn read(source: &Source) -> Option<(u64, Vec<u8>)> {
 }
 
 /// The copies are in a directory of their own there.
-fn state_directory(source: &Source) -> &Path {
+fn state_directory(source: &JwksSource) -> &Path {
     let copies = source.copy.parent();
     copies.and_then(Path::parent).unwrap_or(Path::new(""))
 }
 
 /// Losing the copy costs nothing but a start without the issuer.
-pub(super) fn write(source: &Source, fetched_at: u64, text: &[u8]) {
+pub(super) fn write(source: &JwksSource, fetched_at: u64, text: &[u8]) {
     let Ok(text) = std::str::from_utf8(text) else { return };
     let copy = json!({
         "issuer": source.issuer, "place": place_text(source), "fetched_at": fetched_at, "jwks": text,
@@ -49,9 +49,9 @@ pub(super) fn write(source: &Source, fetched_at: u64, text: &[u8]) {
     }
 }
 
-fn place_text(source: &Source) -> String {
+fn place_text(source: &JwksSource) -> String {
     match &source.place {
-        Place::Url(url) => url.clone(),
-        Place::Discovery => "discovery".to_owned(),
+        JwksLocation::Url(url) => url.clone(),
+        JwksLocation::Discovery => "discovery".to_owned(),
     }
 }

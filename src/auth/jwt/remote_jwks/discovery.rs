@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::fetch::{ChosenBy, Fault, Fetcher};
+use crate::fetch::{ChosenBy, FetchFault, Fetcher};
 
 /// `jwks_uri` of the issuer's metadata, or the word for the outcome and a sentence.
 pub(super) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<String, (&'static str, String)> {
@@ -12,7 +12,7 @@ pub(super) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<String, 
             Ok(document) => document,
             Err(fault) => {
                 last = (fault.as_str(), format!("{url}: {fault}"));
-                if matches!(fault, Fault::Status(_)) {
+                if matches!(fault, FetchFault::Status(_)) {
                     continue;
                 }
                 break;

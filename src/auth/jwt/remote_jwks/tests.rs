@@ -7,14 +7,14 @@ const NOW: u64 = 1_795_000_000;
 const JWKS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"one",
     "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 
-fn source(copy: &str) -> Source {
+fn source(copy: &str) -> JwksSource {
     let directory = std::env::temp_dir().join(format!("wicketgate-published-{}", std::process::id()));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-    Source {
+    JwksSource {
         issuer: "https://login.example.com".to_owned(),
-        place: Place::Url("https://login.example.com/jwks".to_owned()),
+        place: JwksLocation::Url("https://login.example.com/jwks".to_owned()),
         algorithms: vec![Algorithm::EdDsa],
         interval: Duration::from_secs(600),
         cooldown: Duration::from_secs(30),
@@ -31,7 +31,7 @@ fn keys_are_fetched_ahead_of_time_and_neither_too_often_nor_too_seldom() {
         assert_eq!(keys.interval(said), Duration::from_secs(seconds), "max-age {said:?}");
     }
     // Whoever configures an interval below the shortest means it.
-    let often = Source { interval: Duration::from_secs(5), ..source("none") };
+    let often = JwksSource { interval: Duration::from_secs(5), ..source("none") };
     assert_eq!(PublishedKeys::new(often, NOW).interval(Some(0)), Duration::from_secs(5));
     let pause = Duration::from_secs(600);
     assert!((0..100).all(|_| spread(pause) <= pause && spread(pause) >= pause * 9 / 10));
@@ -44,13 +44,13 @@ fn the_copy_of_an_earlier_run_is_used_while_it_is_young_and_ours() {
     assert!(!first.has_keys(NOW));
     first.put(first.parse(JWKS.as_bytes()).unwrap(), NOW, JWKS.as_bytes().to_vec());
     first.write_copy();
-    let after = |source: &Source, now: u64| PublishedKeys::new(source.clone(), now).has_keys(now);
+    let after = |source: &JwksSource, now: u64| PublishedKeys::new(source.clone(), now).has_keys(now);
     assert!(after(&kept, NOW) && after(&kept, NOW + 3599));
     assert!(!after(&kept, NOW + 3600), "it is too old");
     assert!(!after(&kept, NOW - 1), "it is from the future: a clock was wrong");
-    assert!(!after(&Source { issuer: "https://other.example.com".to_owned(), ..kept.clone() }, NOW));
-    assert!(!after(&Source { place: Place::Discovery, ..kept.clone() }, NOW));
-    assert!(!after(&Source { algorithms: vec![Algorithm::Rs256], ..kept.clone() }, NOW), "no key fits any more");
+    assert!(!after(&JwksSource { issuer: "https://other.example.com".to_owned(), ..kept.clone() }, NOW));
+    assert!(!after(&JwksSource { place: JwksLocation::Discovery, ..kept.clone() }, NOW));
+    assert!(!after(&JwksSource { algorithms: vec![Algorithm::Rs256], ..kept.clone() }, NOW), "no key fits any more");
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&kept.copy).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600, "whoever could write it could forge every token");
     for broken in

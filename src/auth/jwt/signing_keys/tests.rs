@@ -7,7 +7,7 @@ use serde::Deserialize;
 use x509_parser::pem::Pem;
 
 use super::*;
-use crate::auth::jwt::{Compact, Kind, Verifier};
+use crate::auth::jwt::{Compact, TokenKind, Verifier};
 
 const URL: &str = "https://api.example.com";
 const NOW: u64 = 1_795_000_000;
@@ -129,7 +129,7 @@ fn the_newest_signs_and_all_verify() {
     let only_new = keys(vec![("20260601T000000Z-es256.pem", newer)]);
     let claims = json!({ "iss": URL, "aud": "api", "sub": "t1-x", "exp": NOW + 60 });
     let verifier =
-        |keys: &SigningKeys| Verifier::own(Kind::Customer, URL.into(), vec!["api".into()], keys.key_set(), 0);
+        |keys: &SigningKeys| Verifier::own(TokenKind::Customer, URL.into(), vec!["api".into()], keys.key_set(), 0);
     let (old_token, new_token) = (before.sign("JWT", &claims, NOW).unwrap(), after.sign("JWT", &claims, NOW).unwrap());
     let accepts = |keys: &SigningKeys, token: &str| {
         Compact::parse(token).and_then(|token| verifier(keys).verify(&token, NOW)).is_ok()
@@ -162,7 +162,7 @@ fn a_new_key_is_published_before_it_signs_and_an_old_one_verifies_until_its_toke
     assert_eq!((published(NOW), published(NOW + 600 + 3_599), published(NOW + 600 + 3_600)), (2, 2, 1));
     let claims = json!({ "iss": URL, "aud": "api", "sub": "t1-x", "exp": NOW + 100_000 });
     let old = keys.sign("JWT", &claims, NOW).unwrap();
-    let verifier = Verifier::own(Kind::Customer, URL.into(), vec!["api".into()], keys.key_set(), 0);
+    let verifier = Verifier::own(TokenKind::Customer, URL.into(), vec!["api".into()], keys.key_set(), 0);
     let verify = |now| verifier.verify(&Compact::parse(&old).unwrap(), now);
     assert_eq!(verify(NOW).unwrap().ends, NOW + 600 + 3_600, "a verdict ends with the key");
     assert!(verify(NOW + 600 + 3_599).is_ok());

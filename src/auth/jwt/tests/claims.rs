@@ -169,7 +169,7 @@ fn only_our_own_tokens_name_a_client_and_its_scope() {
     let bench = Bench::new();
     let claims = with(&with(&claims(), "client_id", json!("asapp")), "scope", json!("profile orders"));
     let token = bench.issuer.token(&with(&header(), "typ", json!("at+jwt")), &claims);
-    let access = Verifier::own(Kind::Access, ISSUER.into(), vec![US.into()], bench.issuer.keys(), SKEW);
+    let access = Verifier::own(TokenKind::Access, ISSUER.into(), vec![US.into()], bench.issuer.keys(), SKEW);
     let read = access.verify(&Compact::parse(&token).unwrap(), NOW).unwrap();
     assert_eq!((read.client_id.as_deref(), read.scope.as_deref()), (Some("asapp"), Some("profile orders")));
     let foreign = bench.check(&bench.issuer.token(&header(), &claims)).unwrap();
@@ -185,7 +185,7 @@ fn only_our_own_tokens_name_a_client_and_its_scope() {
 #[test]
 fn our_own_subject_may_be_as_long_as_an_identifier() {
     let bench = Bench::new();
-    let own = Verifier::own(Kind::Customer, ISSUER.into(), vec![US.into()], bench.issuer.keys(), SKEW);
+    let own = Verifier::own(TokenKind::Customer, ISSUER.into(), vec![US.into()], bench.issuer.keys(), SKEW);
     let verdict = |length: usize| {
         let token = bench.issuer.token(&header(), &with(&claims(), "sub", json!("x".repeat(length))));
         own.verify(&Compact::parse(&token).unwrap(), NOW).map(|_| ())

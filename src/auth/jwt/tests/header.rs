@@ -124,7 +124,7 @@ fn crit_and_b64_are_refused_in_any_form() {
 fn the_type_keeps_the_kinds_apart() {
     let bench = Bench::new();
     let own = |kind| Verifier::own(kind, ISSUER.into(), vec![US.into()], bench.issuer.keys(), SKEW);
-    let (customer, access) = (own(Kind::Customer), own(Kind::Access));
+    let (customer, access) = (own(TokenKind::Customer), own(TokenKind::Access));
     let rows = [
         // typ, own customer, own access, trusted customer
         (json!("JWT"), true, false, true),

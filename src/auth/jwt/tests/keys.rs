@@ -6,7 +6,7 @@ use super::*;
 fn an_algorithm_that_the_issuer_may_not_use_is_refused() {
     let issuer = Issuer::new();
     let jwks = json!({ "keys": [issuer.ed_jwk(), issuer.ec_jwk()] }).to_string();
-    let (keys, warnings) = KeySet::from_jwks(jwks.as_bytes(), &[Algorithm::Es256]).unwrap();
+    let (keys, warnings) = JwkSet::from_jwks(jwks.as_bytes(), &[Algorithm::Es256]).unwrap();
     assert!(warnings[0].contains("EdDSA"), "{warnings:?}");
     let bench = Bench {
         verifier: Verifier::trusted(ISSUER.into(), vec![US.into()], keys, SKEW, ClaimPath::parse("sub")),
@@ -174,9 +174,9 @@ fn what_is_no_key_set_is_refused() {
         r#"{"keys":[1,null,"x",[]]}"#,
         r#"{"keys":[{}]}"#,
     ] {
-        assert!(KeySet::from_jwks(text.as_bytes(), &Algorithm::ALL).is_err(), "{text}");
+        assert!(JwkSet::from_jwks(text.as_bytes(), &Algorithm::ALL).is_err(), "{text}");
     }
-    assert!(KeySet::from_jwks("[".repeat(1 << 20).as_bytes(), &Algorithm::ALL).is_err());
+    assert!(JwkSet::from_jwks("[".repeat(1 << 20).as_bytes(), &Algorithm::ALL).is_err());
     let issuer = Issuer::new();
-    assert!(KeySet::from_jwks(json!({ "keys": [issuer.ed_jwk()] }).to_string().as_bytes(), &[]).is_err());
+    assert!(JwkSet::from_jwks(json!({ "keys": [issuer.ed_jwk()] }).to_string().as_bytes(), &[]).is_err());
 }

@@ -15,13 +15,13 @@ use crate::state::replay::{self, Use};
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// An assertion as presented; nothing of it has been verified.
-pub(super) struct Assertion<'f> {
+pub(super) struct AssertionCredential<'f> {
     jwt: Result<Compact<'f>, TokenFault>,
     /// The `client_id` beside it.
     posted: Option<&'f str>,
 }
 
-impl<'f> Assertion<'f> {
+impl<'f> AssertionCredential<'f> {
     /// Reads the assertion from the form.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ impl Gateway {
     pub(super) async fn prove_by_assertion(
         &self,
         client: Option<&Client>,
-        assertion: &Assertion<'_>,
+        assertion: &AssertionCredential<'_>,
         now: u64,
     ) -> Result<(), Refusal> {
         let refused = Refusal::ClientAssertion;

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::super::form::{self, Form};
 use super::client_id;
-use super::verified_secrets::{Digest, Remembered};
+use super::verified_secrets::{SecretDigest, VerifiedSecrets};
 use crate::auth::credentials::password::PasswordHash;
 use crate::auth::{Client, ClientSecret};
 use crate::gateway::Gateway;
@@ -22,7 +22,7 @@ use crate::refusal::Refusal;
 
 /// A client id and secret as presented.
 #[derive(Clone)]
-pub(super) struct Secret {
+pub(super) struct SecretCredential {
     /// The id, in its possible readings.
     ids: Vec<Zeroizing<String>>,
     /// The secret, in its possible readings.
@@ -33,12 +33,12 @@ pub(super) struct Secret {
 #[derive(Clone, Copy)]
 pub(super) struct ShownSecret<'a> {
     pub(super) client: Option<&'a Client>,
-    pub(super) secret: &'a Secret,
+    pub(super) secret: &'a SecretCredential,
     /// Seconds since 1970.
     pub(super) now: u64,
 }
 
-impl Secret {
+impl SecretCredential {
     /// Reads `Authorization`. The same client id may also stand in the form.
     ///
     /// # Errors
@@ -134,7 +134,7 @@ fn good(client: &Client, now: u64) -> impl Iterator<Item = &ClientSecret> {
 }
 
 /// True if one of the secrets was verified before, and is still in force.
-fn is_known(client: &Client, secrets: &[Zeroizing<String>], now: u64, remembered: &Remembered) -> bool {
+fn is_known(client: &Client, secrets: &[Zeroizing<String>], now: u64, remembered: &VerifiedSecrets) -> bool {
     let known = good(client, now)
         .find(|known| secrets.iter().any(|secret| remembered.knows(&client.id, &known.hash, secret.as_bytes())));
     known.inspect(|known| known.used.note(now)).is_some()
@@ -142,7 +142,7 @@ fn is_known(client: &Client, secrets: &[Zeroizing<String>], now: u64, remembered
 
 /// The digest by which a wrong secret is remembered, over all its readings and the client's hashes. An unknown client
 /// takes as long.
-fn wrong(shown: ShownSecret<'_>, remembered: &Remembered, decoy: &PasswordHash) -> Digest {
+fn wrong(shown: ShownSecret<'_>, remembered: &VerifiedSecrets, decoy: &PasswordHash) -> SecretDigest {
     let ShownSecret { client, secret, now } = shown;
     let id = client.map(|client| &*client.id).or(secret.ids().next()).unwrap_or_default();
     let own = client.into_iter().flat_map(|client| good(client, now).map(|known| &known.hash));
@@ -157,7 +157,7 @@ fn no(client: Option<&Client>) -> Refusal {
 /// Verifies the readings against the client's hashes. A client without a secret costs one hash.
 fn prove(
     ShownSecret { client, secret, now }: ShownSecret<'_>,
-    remembered: &Remembered,
+    remembered: &VerifiedSecrets,
     decoy: &PasswordHash,
     stopwatch: &Stopwatch,
 ) -> Result<(), ()> {
@@ -181,7 +181,7 @@ fn prove(
 
 /// Reads Basic credentials. RFC 6749 section 2.3.1 requires both halves form-urlencoded first; many clients do not do
 /// it, so both readings count.
-fn basic(field: &HeaderValue) -> Option<Secret> {
+fn basic(field: &HeaderValue) -> Option<SecretCredential> {
     let (scheme, encoded) = field.to_str().ok()?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("Basic") {
         return None;
@@ -197,5 +197,5 @@ fn basic(field: &HeaderValue) -> Option<Secret> {
         readings
     };
     let empty = id.is_empty() || secret.is_empty();
-    (!empty).then(|| Secret { ids: readings(id), readings: readings(secret) })
+    (!empty).then(|| SecretCredential { ids: readings(id), readings: readings(secret) })
 }

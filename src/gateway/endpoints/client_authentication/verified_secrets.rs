@@ -15,16 +15,16 @@ use quick_cache::sync::Cache;
 const CAPACITY: usize = 16_384;
 
 /// A digest of a client, hashes and secrets.
-pub(super) type Digest = [u8; 32];
+pub(super) type SecretDigest = [u8; 32];
 
 /// The verified and the wrong secrets of this process.
-pub(crate) struct Remembered {
+pub(crate) struct VerifiedSecrets {
     key: hmac::Key,
-    known: Cache<Digest, ()>,
-    wrong: Cache<Digest, ()>,
+    known: Cache<SecretDigest, ()>,
+    wrong: Cache<SecretDigest, ()>,
 }
 
-impl Remembered {
+impl VerifiedSecrets {
     /// True if this secret of this client was verified against this hash.
     pub(super) fn knows(&self, client: &str, hash: &PasswordHash, secret: &[u8]) -> bool {
         self.known.get(&self.digest(client, [hash], [secret])).is_some()
@@ -36,12 +36,12 @@ impl Remembered {
     }
 
     /// True if this was found to fit none of the hashes of a client of this id.
-    pub(super) fn is_wrong(&self, wrong: &Digest) -> bool {
+    pub(super) fn is_wrong(&self, wrong: &SecretDigest) -> bool {
         self.wrong.get(wrong).is_some()
     }
 
     /// Remembers that it fits none of them.
-    pub(super) fn keep_wrong(&self, wrong: Digest) {
+    pub(super) fn keep_wrong(&self, wrong: SecretDigest) {
         self.wrong.insert(wrong, ());
     }
 
@@ -52,7 +52,7 @@ impl Remembered {
         client: &str,
         hashes: impl IntoIterator<Item = &'a PasswordHash>,
         secrets: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Digest {
+    ) -> SecretDigest {
         let mut context = hmac::Context::with_key(&self.key);
         let mut add = |part: &[u8]| {
             context.update(&part.len().to_be_bytes());
@@ -63,13 +63,13 @@ impl Remembered {
         // No hash is empty.
         add(b"");
         secrets.into_iter().for_each(&mut add);
-        let mut digest = Digest::default();
+        let mut digest = SecretDigest::default();
         digest.copy_from_slice(context.sign().as_ref());
         digest
     }
 }
 
-impl Default for Remembered {
+impl Default for VerifiedSecrets {
     fn default() -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &random_bytes::<32>());
         Self { key, known: Cache::new(CAPACITY), wrong: Cache::new(CAPACITY) }
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_known_with_its_own_client_and_hash_only() {
-        let remembered = Remembered::default();
+        let remembered = VerifiedSecrets::default();
         let (hash, other) = (dummy(), dummy());
         remembered.keep("asapp", &hash, b"secret");
         assert!(remembered.knows("asapp", &hash, b"secret"));
@@ -95,12 +95,12 @@ mod tests {
         for wrong in [&b"secre"[..], b"secret ", b"Secret", b""] {
             assert!(!remembered.knows("asapp", &hash, wrong));
         }
-        assert!(!Remembered::default().knows("asapp", &hash, b"secret"), "the key is that of one process");
+        assert!(!VerifiedSecrets::default().knows("asapp", &hash, b"secret"), "the key is that of one process");
     }
 
     #[test]
     fn what_is_wrong_is_so_for_one_client_all_its_hashes_and_all_that_was_shown() {
-        let remembered = Remembered::default();
+        let remembered = VerifiedSecrets::default();
         let (one, two) = (dummy(), dummy());
         let digest = |client: &str, hashes: &[&PasswordHash], shown: &[&[u8]]| {
             remembered.digest(client, hashes.iter().copied(), shown.iter().copied())
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn no_more_secrets_are_remembered_than_there_is_room_for() {
-        let (remembered, hash) = (Remembered::default(), dummy());
+        let (remembered, hash) = (VerifiedSecrets::default(), dummy());
         for number in 0..CAPACITY + 1_000 {
             remembered.keep("asapp", &hash, &number.to_be_bytes());
             remembered.keep_wrong(remembered.digest("asapp", [], [&number.to_be_bytes()[..]]));

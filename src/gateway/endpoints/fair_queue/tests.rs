@@ -6,19 +6,19 @@ use super::*;
 
 type Turning<'a> = Pin<Box<dyn Future<Output = Result<Turn, Full>> + 'a>>;
 
-fn origin(network: u8, name: u16) -> Origin {
+fn origin(network: u8, name: u16) -> AttemptOrigin {
     let mut key = AttemptKey::default();
     key[0] = network;
     key[1..3].copy_from_slice(&name.to_be_bytes());
-    Origin { network: [192, 0, 2, network].into(), name: key, lane: Lane::Unknown }
+    AttemptOrigin { network: [192, 0, 2, network].into(), name: key, lane: Lane::Unknown }
 }
 
-fn known(network: u8, name: u16) -> Origin {
-    Origin { lane: Lane::Known, ..origin(network, name) }
+fn known(network: u8, name: u16) -> AttemptOrigin {
+    AttemptOrigin { lane: Lane::Known, ..origin(network, name) }
 }
 
 /// Waits in the queue from now on.
-fn waits(queue: &FairQueue, origin: Origin) -> Turning<'_> {
+fn waits(queue: &FairQueue, origin: AttemptOrigin) -> Turning<'_> {
     let mut turn: Turning<'_> = Box::pin(queue.turn(origin));
     assert!(now(&mut turn).is_none(), "it does not wait");
     turn
@@ -123,7 +123,7 @@ fn where_all_places_are_taken_the_newest_of_the_longest_queue_gives_way_and_not_
         .map(|number| {
             let number = u16::try_from(number).expect("few");
             let [high, low] = number.to_be_bytes();
-            waits(&queue, Origin { network: [10, 0, high, low].into(), ..origin(high, number) })
+            waits(&queue, AttemptOrigin { network: [10, 0, high, low].into(), ..origin(high, number) })
         })
         .collect();
     let refused = now(&mut (Box::pin(queue.turn(origin(1, 9_999))) as Turning<'_>));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 
-use super::{Described, Original};
+use super::{Described, ForwardedRequest};
 use crate::refusal::Refusal;
 
 /// `CheckRequest`.
@@ -92,7 +92,7 @@ struct Field {
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct CheckResponse {
     #[prost(message, optional, tag = "1")]
-    pub(super) status: Option<Status>,
+    pub(super) status: Option<GrpcStatus>,
     #[prost(oneof = "HttpResponse", tags = "2, 3")]
     pub(super) http_response: Option<HttpResponse>,
 }
@@ -105,9 +105,9 @@ pub(super) enum HttpResponse {
     Passed(Passed),
 }
 
-/// `google.rpc.Status`.
+/// `google.rpc.GrpcStatus`.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Status {
+pub(super) struct GrpcStatus {
     #[prost(int32, tag = "1")]
     pub(super) code: i32,
 }
@@ -168,7 +168,7 @@ impl CheckRequest {
     ///
     /// # Errors
     /// [`Refusal::BadForwardedRequest`] where a part of it is missing or unusable.
-    pub(super) fn original(self) -> Result<Original, Refusal> {
+    pub(super) fn original(self) -> Result<ForwardedRequest, Refusal> {
         let attributes = self.attributes.ok_or(Refusal::BadForwardedRequest)?;
         let address =
             attributes.source.and_then(|peer| peer.address?.socket).ok_or(Refusal::BadForwardedRequest)?.address;
@@ -182,7 +182,7 @@ impl CheckRequest {
             add(&mut headers, &field.key, value)?;
         }
         let [method, target, host, scheme] = [&http.method, &http.path, &http.host, &http.scheme].map(String::as_bytes);
-        Original::new(Described { method, target, host, scheme, address: &address }, headers)
+        ForwardedRequest::new(Described { method, target, host, scheme, address: &address }, headers)
     }
 }
 

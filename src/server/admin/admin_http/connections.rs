@@ -32,7 +32,7 @@ impl Table {
 
 /// Place of one connection; free again on drop.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct AdminSlot {
     connections: Arc<Connections>,
     last_use: AtomicU64,
 }
@@ -44,14 +44,14 @@ impl Connections {
     }
 
     /// A place for a new connection. The receiver fires when another connection takes it.
-    pub(super) fn enter(self: &Arc<Self>) -> (Place, oneshot::Receiver<()>) {
+    pub(super) fn enter(self: &Arc<Self>) -> (AdminSlot, oneshot::Receiver<()>) {
         let (stay, end) = oneshot::channel();
         let mut table = self.table();
         if table.open.len() >= self.most {
             table.open.pop_first();
         }
         let last_use = table.insert(stay).into();
-        (Place { connections: Arc::clone(self), last_use }, end)
+        (AdminSlot { connections: Arc::clone(self), last_use }, end)
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -59,7 +59,7 @@ impl Connections {
     }
 }
 
-impl Place {
+impl AdminSlot {
     /// Notes a request.
     pub(super) fn used(&self) {
         let mut table = self.connections.table();
@@ -69,7 +69,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for AdminSlot {
     fn drop(&mut self) {
         self.connections.table().open.remove(&self.last_use.load(Ordering::Relaxed));
     }

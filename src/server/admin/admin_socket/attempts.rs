@@ -16,7 +16,7 @@ use crate::state::login_lockout::{AttemptKey, Failures, NOBODY};
 /// Login or client whose attempts are meant.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Named {
+pub(super) struct NamedAttempts {
     /// `login` or `client`.
     kind: String,
     /// Username as typed in, or a client's id.
@@ -26,7 +26,7 @@ pub(super) struct Named {
     from: Option<IpAddr>,
 }
 
-impl Named {
+impl NamedAttempts {
     fn who(&self) -> Result<AttemptKey, Fault> {
         if has_secret_shape(&self.name) {
             return Err(Fault(StatusCode::BAD_REQUEST, SECRET.to_owned()));
@@ -37,7 +37,7 @@ impl Named {
 }
 
 /// Failed attempts: of one name, or all.
-pub(super) async fn list(shared: &Shared, asked: Option<Named>) -> Result<Value, Fault> {
+pub(super) async fn list(shared: &Shared, asked: Option<NamedAttempts>) -> Result<Value, Fault> {
     let who = asked.map(|asked| asked.who()).transpose()?;
     let (policy, millis) = (shared.policy(), now().saturating_mul(1_000));
     let known = shared.state.attempts(millis, if who.is_some() { usize::MAX } else { MAX_SHOWN }).await?;
@@ -53,7 +53,7 @@ pub(super) async fn list(shared: &Shared, asked: Option<Named>) -> Result<Value,
 }
 
 /// Clears the failed attempts of one name; returns their count.
-pub(super) async fn clear(shared: &Shared, asked: Named) -> Result<Value, Fault> {
+pub(super) async fn clear(shared: &Shared, asked: NamedAttempts) -> Result<Value, Fault> {
     let who = asked.who()?;
     let from = asked.from.and_then(|address| attempts_from(&asked.kind, address));
     let cleared = shared.state.clear_attempts(&who, from.as_ref()).await?;

@@ -25,7 +25,7 @@ pub(super) async fn list(shared: &Shared, customer: Option<&str>) -> Result<Valu
     let mut live = live(shared, names.as_deref()).await?;
     live.sort_by_key(|login| std::cmp::Reverse(login.last_seen()));
     live.truncate(MAX_SHOWN);
-    Ok(live.iter().map(Login::shown).collect())
+    Ok(live.iter().map(LiveLogin::shown).collect())
 }
 
 /// The live login of this id.
@@ -42,14 +42,14 @@ pub(super) async fn end(shared: &Shared, id: &str) -> Result<Value, Fault> {
 }
 
 /// Login with a session or refresh tokens.
-pub(super) enum Login {
+pub(super) enum LiveLogin {
     /// Session, and whether it has refresh tokens too.
     Session(SessionDigest, Session, bool),
     /// Refresh tokens only.
     Family(SessionDigest, Family),
 }
 
-impl Login {
+impl LiveLogin {
     fn id(&self) -> LoginId {
         match self {
             Self::Session(_, session, _) => session.login,
@@ -88,7 +88,7 @@ impl Login {
 }
 
 /// Live logins; with `names` only those of these customers.
-async fn live(shared: &Shared, names: Option<&[Identifier]>) -> Result<Vec<Login>, Fault> {
+async fn live(shared: &Shared, names: Option<&[Identifier]>) -> Result<Vec<LiveLogin>, Fault> {
     let policy = shared.policy();
     let idle = policy.auth.cookie.as_ref().map_or(u64::MAX, |cookie| cookie.idle);
     let among = names.map_or(Among::All, Among::Customers);
@@ -102,24 +102,24 @@ async fn live(shared: &Shared, names: Option<&[Identifier]>) -> Result<Vec<Login
 }
 
 /// Sessions and refresh tokens of a login, valid now or not: that may change.
-pub(super) async fn logins(shared: &Shared, id: Option<LoginId>) -> Result<Vec<Login>, Fault> {
+pub(super) async fn logins(shared: &Shared, id: Option<LoginId>) -> Result<Vec<LiveLogin>, Fault> {
     let is_asked = |session: &Session| id.is_none_or(|id| session.login == id);
     let among = id.map_or(Among::All, Among::Login);
     let sessions = shared.state.sessions(now(), u64::MAX, among, is_asked).await?;
     Ok(together(sessions, shared.state.live_families(now(), among, |_| true).await?))
 }
 
-fn together(sessions: Vec<(SessionDigest, Session)>, families: Vec<(SessionDigest, Family)>) -> Vec<Login> {
+fn together(sessions: Vec<(SessionDigest, Session)>, families: Vec<(SessionDigest, Family)>) -> Vec<LiveLogin> {
     let mut families: HashMap<String, _> =
         families.into_iter().map(|found| (LoginId::of(&found.0).to_string(), found)).collect();
-    let mut all: Vec<Login> = sessions
+    let mut all: Vec<LiveLogin> = sessions
         .into_iter()
         .map(|(digest, session)| {
             let has_family = families.remove(&session.login.to_string()).is_some();
-            Login::Session(digest, session, has_family)
+            LiveLogin::Session(digest, session, has_family)
         })
         .collect();
-    all.extend(families.into_values().map(|(digest, family)| Login::Family(digest, family)));
+    all.extend(families.into_values().map(|(digest, family)| LiveLogin::Family(digest, family)));
     all
 }
 
@@ -133,7 +133,7 @@ fn no_login(id: &str) -> Fault {
 }
 
 /// Ends a login with a session or refresh tokens.
-async fn end_login(shared: &Shared, id: LoginId) -> Result<Login, Fault> {
+async fn end_login(shared: &Shared, id: LoginId) -> Result<LiveLogin, Fault> {
     let state = &shared.state;
     let until = last_end(shared.policy().login.as_ref(), now());
     let found = match logins(shared, Some(id)).await {
@@ -146,8 +146,8 @@ async fn end_login(shared: &Shared, id: LoginId) -> Result<Login, Fault> {
     };
     let login = found.into_iter().next().ok_or_else(|| no_login(&id.to_string()))?;
     match &login {
-        Login::Session(digest, session, _) => state.end_login(digest, session, until).await,
-        Login::Family(digest, family) => state.end_family(digest, until.max(family.expires_at)).await,
+        LiveLogin::Session(digest, session, _) => state.end_login(digest, session, until).await,
+        LiveLogin::Family(digest, family) => state.end_family(digest, until.max(family.expires_at)).await,
     }
     .map_err(Fault::here_only)?;
     Ok(login)

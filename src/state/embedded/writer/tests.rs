@@ -63,7 +63,7 @@ fn a_damaged_page_ends_the_writing_and_not_the_writer() {
         let (done, written) = oneshot::channel();
         let changes = vec![Change::Put(key(number), vec![1; 500])];
         writer.waiting.writes.fetch_add(1, Ordering::Relaxed);
-        queue.send(Job::Write(changes, Some(Waiter { done, unless_left: true }))).unwrap();
+        queue.send(Job::Write(changes, Some(WriteWaiter { done, unless_left: true }))).unwrap();
         writer.turn(None, &jobs);
         answers.push(written);
     }
@@ -83,7 +83,7 @@ fn a_write_waits_for_one_slice_of_deletions_at_most() {
     let mut before = count(&writer);
     for number in 10_000..10_006 {
         let (done, mut written) = oneshot::channel();
-        let waiter = Waiter { done, unless_left: true };
+        let waiter = WriteWaiter { done, unless_left: true };
         queue.send(Job::Write(vec![Change::Put(key(number), vec![1])], Some(waiter))).unwrap();
         writer.turn(None, &jobs);
         assert_eq!(written.try_recv(), Ok(true), "written in the first turn");
@@ -106,7 +106,7 @@ fn a_write_whose_caller_gave_up_before_it_began_never_lands_and_a_revocation_doe
     let (queue, jobs) = channel();
     for (name, unless_left) in [(1, true), (2, false)] {
         let (done, written) = oneshot::channel();
-        queue.send(Job::Write(vec![Change::Put(key(name), vec![1])], Some(Waiter { done, unless_left }))).unwrap();
+        queue.send(Job::Write(vec![Change::Put(key(name), vec![1])], Some(WriteWaiter { done, unless_left }))).unwrap();
         drop(written);
     }
     writer.turn(None, &jobs);

@@ -14,7 +14,7 @@ use crate::state::refresh_token::RefreshToken;
 use crate::state::replay::Use;
 use crate::state::revocation::{Issued, Rule, Subject};
 use crate::state::session::{Agent, LoginId, Session, SessionDigest, digest_of};
-use crate::state::{Bound, Most, Settings};
+use crate::state::{Bound, Most, StateSettings};
 
 const MOST: Most = Most { sessions: 10_000_000, replay_ids: 1_000_000 };
 const BOUND: Bound = Bound { most: 20, until: 5_000 };
@@ -26,7 +26,7 @@ fn directory(name: &str) -> PathBuf {
 }
 
 fn open(path: &Path, now: u64) -> State {
-    State::open(Settings::Embedded(path.to_owned(), MOST), Arc::default(), &Handle::current(), now).unwrap()
+    State::open(StateSettings::Embedded(path.to_owned(), MOST), Arc::default(), &Handle::current(), now).unwrap()
 }
 
 fn digest(number: u64) -> SessionDigest {

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{PAGE, Settings, Transfer, patiently, told};
+use super::{PAGE, RedisSettings, Transfer, patiently, told};
 use crate::hex::unhex;
 use crate::state::LONGEST;
 use crate::state::archive::{Archive, ArchiveFault};
-use crate::state::codec::Kept;
+use crate::state::codec::StoredRecord;
 use crate::state::quota::{Count, Period};
 use crate::state::redis::fields::{Fields, failures_in, family, session};
 use crate::state::revocation::{Rule, Subject};
@@ -26,7 +26,7 @@ const NO_LOGIN: &str = "0000000000000000";
 ///
 /// # Errors
 /// [`ArchiveFault`]: there is no file.
-pub async fn export(settings: Settings, path: &Path, now: u64) -> Result<u64, ArchiveFault> {
+pub async fn export(settings: RedisSettings, path: &Path, now: u64) -> Result<u64, ArchiveFault> {
     let mut transfer = Transfer::open(settings).await?;
     let mut archive = Archive::begin(path, now)?;
     let mut highest = 0;
@@ -49,19 +49,23 @@ pub async fn export(settings: Settings, path: &Path, now: u64) -> Result<u64, Ar
     let (rules, given) = transfer.rules().await?;
     for rule in rules {
         highest = highest.max(rule.number.unwrap_or_default());
-        archive.put(&Kept::Rule(rule))?;
+        archive.put(&StoredRecord::Rule(rule))?;
     }
     if given > highest {
         let until = now.saturating_add(LONGEST);
         let rule = Rule { number: Some(given), ..Rule::new(Subject::Login(NO_LOGIN.into()), 0, until) };
-        archive.put(&Kept::Rule(rule))?;
+        archive.put(&StoredRecord::Rule(rule))?;
     }
     archive.finish()
 }
 
 impl Transfer {
     /// The records under these keys of a node, without those that are gone or derived.
-    async fn read(&self, node: &mut MultiplexedConnection, names: &[String]) -> Result<Vec<Kept>, ArchiveFault> {
+    async fn read(
+        &self,
+        node: &mut MultiplexedConnection,
+        names: &[String],
+    ) -> Result<Vec<StoredRecord>, ArchiveFault> {
         let mut pipeline = Pipeline::new();
         let mut asked = Vec::new();
         for name in names {
@@ -114,19 +118,19 @@ impl Transfer {
 }
 
 /// Decodes a value: `None` if it cannot be read, `Some(None)` if there is nothing.
-fn kept(letter: &str, rest: &str, value: Value) -> Option<Option<Kept>> {
+fn kept(letter: &str, rest: &str, value: Value) -> Option<Option<StoredRecord>> {
     if letter == "q" {
         let Some(used) = read::<Option<u64>>(value)? else { return Some(None) };
         let mut parts = rest.splitn(3, ':');
         let (period, begun, name) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?);
-        return Some(Some(Kept::Count(name.to_owned(), Period::from_word(period)?, Count { begun, used })));
+        return Some(Some(StoredRecord::Count(name.to_owned(), Period::from_word(period)?, Count { begun, used })));
     }
     if matches!(letter, "k" | "u") {
         let Ok(until) = u64::try_from(read::<i64>(value)?) else { return Some(None) };
         let kept = if letter == "k" {
-            Kept::Right(unhex(rest)?, until)
+            StoredRecord::Right(unhex(rest)?, until)
         } else {
-            Kept::Used(unhex(rest)?, until.div_ceil(1_000))
+            StoredRecord::Used(unhex(rest)?, until.div_ceil(1_000))
         };
         return Some(Some(kept));
     }
@@ -137,10 +141,10 @@ fn kept(letter: &str, rest: &str, value: Value) -> Option<Option<Kept>> {
     Some(Some(match letter {
         "s" => {
             let digest = unhex(rest)?;
-            Kept::Session(digest, session(&digest, &fields)?)
+            StoredRecord::Session(digest, session(&digest, &fields)?)
         }
-        "f" => Kept::Family(unhex(rest)?, family(&fields)?),
-        _ => Kept::Failures(unhex(rest)?, failures_in(&fields)),
+        "f" => StoredRecord::Family(unhex(rest)?, family(&fields)?),
+        _ => StoredRecord::Failures(unhex(rest)?, failures_in(&fields)),
     }))
 }
 

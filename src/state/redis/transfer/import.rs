@@ -5,17 +5,17 @@ use std::path::Path;
 use redis::{Cmd, Pipeline, cmd};
 use tokio::task::JoinSet;
 
-use super::{PAGE, PATIENCE, Settings, Transfer, patiently, told};
+use super::{PAGE, PATIENCE, RedisSettings, Transfer, patiently, told};
 use crate::customer::Identifier;
 use crate::hex::hex;
-use crate::state::archive::{ArchiveFault, Contents, Reader, Record};
-use crate::state::codec::Kept;
+use crate::state::archive::{ArchiveFault, ArchiveReader, ArchiveRecord, Contents};
+use crate::state::codec::StoredRecord;
 use crate::state::customer_logins::LoginKind;
 use crate::state::login_lockout::{AttemptKey, Failures, NOBODY};
-use crate::state::redis::connection::Connection;
+use crate::state::redis::connection::RedisConnection;
 use crate::state::redis::fields::{ends, family_fields, session_fields};
-use crate::state::redis::rules::Put;
-use crate::state::redis::settings::Kind;
+use crate::state::redis::rules::PutRule;
+use crate::state::redis::settings::RedisTopology;
 use crate::state::session::{LoginId, SessionDigest};
 
 /// Logins within one second whose order is kept, as a power of two: fewer than a second has microseconds.
@@ -68,7 +68,7 @@ type OfKey = Vec<Cmd>;
 ///
 /// # Errors
 /// [`ArchiveFault`]: nothing was written, or [`ArchiveFault::BrokenOff`].
-pub async fn import(settings: Settings, path: &Path, merges: bool, now: u64) -> Result<Imported, ArchiveFault> {
+pub async fn import(settings: RedisSettings, path: &Path, merges: bool, now: u64) -> Result<Imported, ArchiveFault> {
     // Read twice: of a file that is not whole nothing is written.
     let contents = Contents::read(path)?;
     let mut transfer = Transfer::open(settings).await?;
@@ -116,12 +116,12 @@ impl Transfer {
         let live = contents.rules.iter().filter(|rule| now < rule.until);
         let rules: Vec<_> = live.map(|rule| (rule.to_string(), rule.number.unwrap_or_default())).collect();
         for some in rules.chunks(PAGE) {
-            patiently(self.inner.put_rules(&mut self.connection, some, Put::Announced)).await?;
+            patiently(self.inner.put_rules(&mut self.connection, some, PutRule::Announced)).await?;
         }
         patiently(self.inner.keep_number(&mut self.connection)).await?;
-        let (mut reader, _) = Reader::open(path)?;
+        let (mut reader, _) = ArchiveReader::open(path)?;
         let mut page = Vec::new();
-        while let Some(Record { kept, .. }) = reader.record()? {
+        while let Some(ArchiveRecord { kept, .. }) = reader.record()? {
             if !kept.is_over(now) {
                 self.commands(&kept, &mut page);
             }
@@ -135,12 +135,12 @@ impl Transfer {
     }
 
     /// The commands that write a record, key by key.
-    fn commands(&self, kept: &Kept, page: &mut Vec<OfKey>) {
+    fn commands(&self, kept: &StoredRecord, page: &mut Vec<OfKey>) {
         let prefix = &self.inner.settings.prefix;
         match kept {
             // They are there.
-            Kept::Rule(_) | Kept::Highest(_) => {}
-            Kept::Session(digest, session) => {
+            StoredRecord::Rule(_) | StoredRecord::Highest(_) => {}
+            StoredRecord::Session(digest, session) => {
                 let key = self.inner.session_key(digest);
                 let mut put = eval(PUT_NEW, &key);
                 put.arg(ends(session)).arg(session.last_seen).arg(session_fields(session));
@@ -148,25 +148,25 @@ impl Transfer {
                 let began = (session.issued_at, session.login);
                 page.push(self.join(LoginKind::Session, &session.customer, digest, began, ends(session)));
             }
-            Kept::Family(digest, family) => {
+            StoredRecord::Family(digest, family) => {
                 let mut put = eval(PUT_NEW, &self.inner.family_key(digest));
                 put.arg(family.expires_at).arg("").arg(family_fields(family));
                 page.push(vec![put]);
                 let began = (family.issued_at, LoginId::of(digest));
                 page.push(self.join(LoginKind::Family, &family.customer, digest, began, family.expires_at));
             }
-            Kept::Failures(key, failures) => self.merge_failures(key, *failures, page),
-            Kept::Right(key, until) => {
+            StoredRecord::Failures(key, failures) => self.merge_failures(key, *failures, page),
+            StoredRecord::Right(key, until) => {
                 let mut set = cmd("SET");
                 set.arg(self.inner.right_key(key)).arg(1).arg("NX").arg("PXAT").arg(*until);
                 page.push(vec![set]);
             }
-            Kept::Count(name, period, count) => {
+            StoredRecord::Count(name, period, count) => {
                 let mut put = eval(PUT_COUNT, &format!("{prefix}q:{}:{}:{name}", period.as_str(), count.begun));
                 put.arg(count.used).arg(period.bounds(count.begun).1);
                 page.push(vec![put]);
             }
-            Kept::Used(id, until) => {
+            StoredRecord::Used(id, until) => {
                 let key = format!("{prefix}u:{}", hex(id));
                 let mut set = cmd("SET");
                 set.arg(&key).arg(1).arg("NX").arg("EXAT").arg(*until);
@@ -208,7 +208,7 @@ impl Transfer {
 
     /// Writes a page: at once, or in a cluster key by key, as they are in different slots.
     async fn put(&self, page: Vec<OfKey>) -> Result<(), ArchiveFault> {
-        if matches!(self.inner.settings.kind, Kind::Cluster(_)) {
+        if matches!(self.inner.settings.kind, RedisTopology::Cluster(_)) {
             let mut writing = JoinSet::new();
             for commands in page {
                 writing.spawn(run(self.connection.clone(), commands));
@@ -233,7 +233,7 @@ impl Transfer {
     }
 }
 
-async fn run(mut connection: Connection, commands: Vec<Cmd>) -> Result<(), ArchiveFault> {
+async fn run(mut connection: RedisConnection, commands: Vec<Cmd>) -> Result<(), ArchiveFault> {
     if commands.is_empty() {
         return Ok(());
     }
