@@ -142,7 +142,7 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
         deriver: Some(deriver),
         ..Authenticator::default()
     };
-    let demand = Requirements {
+    let requirements = Requirements {
         client: true,
         customer: true,
         api_key: true,
@@ -156,7 +156,7 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
     Ok(Box::new(move || {
         let headers = &callers_headers[turn % callers];
         turn += 1;
-        let mut around = AuthContext {
+        let mut context = AuthContext {
             now: NOW,
             address: std::net::Ipv4Addr::LOCALHOST.into(),
             certificate: None,
@@ -167,7 +167,7 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
             learned: LookupResult::default(),
             known: Attribution::default(),
         };
-        let admitted = auth.admit(&demand, headers, None, &mut around).noted_in(&mut Attribution::default());
+        let admitted = auth.admit(&requirements, headers, None, &mut context).noted_in(&mut Attribution::default());
         black_box(admitted.map_err(|refusal| anyhow!("{refusal:?}"))?);
         Ok(())
     }))
@@ -194,7 +194,7 @@ fn admit_session(count: usize) -> anyhow::Result<Step> {
     }
     let cookie = SessionCookie { name: "session".to_owned(), keys, idle: 3600 };
     let auth = Authenticator { cookie: Some(cookie), deriver: Some(deriver), ..Authenticator::default() };
-    let demand = Requirements {
+    let requirements = Requirements {
         customer: true,
         customer_token_sources: vec![CustomerTokenSource::Session],
         ..Requirements::default()
@@ -204,7 +204,7 @@ fn admit_session(count: usize) -> anyhow::Result<Step> {
     Ok(Box::new(move || {
         let headers = &cookies[turn % cookies.len()];
         turn += 1;
-        let mut around = AuthContext {
+        let mut context = AuthContext {
             now: NOW,
             address: std::net::Ipv4Addr::LOCALHOST.into(),
             certificate: None,
@@ -215,7 +215,7 @@ fn admit_session(count: usize) -> anyhow::Result<Step> {
             learned: LookupResult::default(),
             known: Attribution::default(),
         };
-        let admitted = auth.admit(&demand, headers, None, &mut around).noted_in(&mut Attribution::default());
+        let admitted = auth.admit(&requirements, headers, None, &mut context).noted_in(&mut Attribution::default());
         black_box(admitted.map_err(|refusal| anyhow!("{refusal:?}"))?);
         Ok(())
     }))
@@ -332,7 +332,7 @@ fn route() -> Route {
         pairwise: None,
         name: "profile".into(),
         methods: vec![Method::POST],
-        demand: Requirements::default(),
+        requirements: Requirements::default(),
         enforce: true,
         placement: Some(Placement::Header(http::HeaderName::from_static("x-customer-id"))),
         send_subject: false,

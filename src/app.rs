@@ -377,7 +377,7 @@ fn listen(places: &mut Places, config: &Config, tls: Vec<Option<ListenerTls>>) -
         let listener = Listener::new(number, listen, tls);
         listeners.push(Reloadable {
             tls: store,
-            entrance: Arc::clone(&listener.entrance),
+            settings: Arc::clone(&listener.settings),
             bounds: Arc::clone(&listener.bounds),
         });
         places.listen(config, number, listener)?;

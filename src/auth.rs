@@ -80,7 +80,7 @@ pub struct Authenticator {
     /// Derives identifiers of customers.
     pub deriver: Option<Deriver>,
     /// Audiences whose tokens are good only where one of them is demanded.
-    pub apart: Vec<Arc<str>>,
+    pub isolated_audience: Vec<Arc<str>>,
     /// The audience of all others.
     pub audience: Arc<str>,
     /// All places of customers' credentials, over all routes.
@@ -91,7 +91,7 @@ pub struct Authenticator {
 
 /// A request as far as it is checked here.
 struct AccessRequest<'r> {
-    demand: &'r Requirements,
+    requirements: &'r Requirements,
     headers: &'r HeaderMap,
     body: Option<&'r [u8]>,
 }
@@ -100,54 +100,54 @@ impl Authenticator {
     /// Checks everything that the route demands, in the order of docs/asapp.md, "Status codes": the first failure answers.
     pub fn admit(
         &self,
-        demand: &Requirements,
+        requirements: &Requirements,
         headers: &HeaderMap,
         body: Option<&[u8]>,
-        around: &mut AuthContext<'_>,
+        context: &mut AuthContext<'_>,
     ) -> Attributed<Result<Caller, Refusal>> {
-        let (presented, mut caller) = (AccessRequest { demand, headers, body }, Caller::nobody());
-        let outcome = self.check(&presented, around, &mut caller, &mut Err);
-        Attributed::new(caller.known(around), outcome.map(|()| caller))
+        let (presented, mut caller) = (AccessRequest { requirements, headers, body }, Caller::nobody());
+        let outcome = self.check(&presented, context, &mut caller, &mut Err);
+        Attributed::new(caller.known(context), outcome.map(|()| caller))
     }
 
     /// Checks everything and refuses nothing: what could be proved, and the first failure.
     pub fn observe(
         &self,
-        demand: &Requirements,
+        requirements: &Requirements,
         headers: &HeaderMap,
         body: Option<&[u8]>,
-        around: &mut AuthContext<'_>,
+        context: &mut AuthContext<'_>,
     ) -> Attributed<(Caller, Option<Refusal>)> {
-        let (presented, mut caller) = (AccessRequest { demand, headers, body }, Caller::nobody());
+        let (presented, mut caller) = (AccessRequest { requirements, headers, body }, Caller::nobody());
         let mut first = None;
         let mut note = |refusal| {
             first.get_or_insert(refusal);
             Ok(())
         };
-        let end = self.check(&presented, around, &mut caller, &mut note);
-        Attributed::new(caller.known(around), (caller, first.or(end.err())))
+        let end = self.check(&presented, context, &mut caller, &mut note);
+        Attributed::new(caller.known(context), (caller, first.or(end.err())))
     }
 
     /// Fills in the caller. Each failure goes to `refuse`, which ends the check or lets it go on.
     fn check(
         &self,
         request: &AccessRequest<'_>,
-        around: &mut AuthContext<'_>,
+        context: &mut AuthContext<'_>,
         caller: &mut Caller,
         refuse: &mut dyn FnMut(Refusal) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
-        let AccessRequest { demand, headers, .. } = *request;
+        let AccessRequest { requirements, headers, .. } = *request;
         let authorization = single(headers, &AUTHORIZATION)?;
         single(headers, &CUSTOMER_AUTH)?;
-        let api_key = single(headers, &demand.api_key_header.0)?;
+        let api_key = single(headers, &requirements.api_key_header.0)?;
         let presented = self.presented(request)?;
         let nothing = authorization.is_none() && api_key.is_none() && presented.is_empty();
-        if nothing && (demand.client || demand.customer) {
+        if nothing && (requirements.client || requirements.customer) {
             refuse(Refusal::NoCredential)?;
         }
         let mut key_client = None;
-        if demand.api_key {
-            match self.api_key(demand, api_key, around) {
+        if requirements.api_key {
+            match self.api_key(requirements, api_key, context) {
                 Ok(key) => {
                     caller.api_key = Some(Arc::clone(&key.id));
                     key_client.clone_from(&key.client);
@@ -156,8 +156,8 @@ impl Authenticator {
             }
         }
         let mut access = None;
-        if demand.client {
-            match self.client(authorization, demand, around) {
+        if requirements.client {
+            match self.client(authorization, requirements, context) {
                 Ok(found) => access = Some(found),
                 Err(fault) => refuse(Refusal::ClientToken(fault))?,
             }
@@ -168,19 +168,19 @@ impl Authenticator {
             if key_client.is_some_and(|client| client != access.client) {
                 refuse(Refusal::ApiKey(ApiKeyFault::Client))?;
             }
-            if access.binding.is_some() || demand.proof != DpopRequirement::None {
-                is_held(access, authorization, demand, around).or_else(&mut *refuse)?;
+            if access.binding.is_some() || requirements.proof != DpopRequirement::None {
+                is_held(access, authorization, requirements, context).or_else(&mut *refuse)?;
             }
             if let Some(name) = &access.certificate
-                && !around.certificate.is_some_and(|certificate| name.fits(certificate))
+                && !context.certificate.is_some_and(|certificate| name.fits(certificate))
             {
                 refuse(Refusal::OtherCertificate)?;
             }
         }
-        if demand.customer {
-            match self.customer(&presented, demand.apart.as_deref(), around) {
+        if requirements.customer {
+            match self.customer(&presented, requirements.isolated_audience.as_deref(), context) {
                 Ok(customer) => {
-                    caller.previous = self.previous_of(&customer, around.now);
+                    caller.previous = self.previous_of(&customer, context.now);
                     caller.customer = Some(customer);
                     caller.by_cookie = presented.by_cookie;
                 }
@@ -188,9 +188,9 @@ impl Authenticator {
             }
         }
         if let Some(access) = &access
-            && let Some(lacks) = access.lacks(&demand.scopes)
+            && let Some(lacks) = access.lacks(&requirements.scopes)
         {
-            around.known.lacks = Some(lacks);
+            context.known.lacks = Some(lacks);
             refuse(Refusal::Scope)?;
         }
         Ok(())
@@ -198,13 +198,13 @@ impl Authenticator {
 
     /// The customer's credentials, where the route demands any.
     fn presented<'r>(&self, request: &AccessRequest<'r>) -> Result<PresentedCustomer<'r>, Refusal> {
-        let AccessRequest { demand, headers, body } = *request;
-        if !demand.customer {
+        let AccessRequest { requirements, headers, body } = *request;
+        if !requirements.customer {
             return Ok(PresentedCustomer::default());
         }
         let session_cookie = self.cookie.as_ref().map(|cookie| cookie.name.as_str());
         PresentedCustomer::read(&CredentialPlaces {
-            sources: &demand.customer_token_sources,
+            sources: &requirements.customer_token_sources,
             session_cookie,
             headers,
             body,
@@ -213,28 +213,28 @@ impl Authenticator {
 
     fn api_key(
         &self,
-        demand: &Requirements,
+        requirements: &Requirements,
         presented: Option<&HeaderValue>,
-        around: &mut AuthContext<'_>,
+        context: &mut AuthContext<'_>,
     ) -> Result<&ApiKey, ApiKeyFault> {
         let presented = presented.ok_or(ApiKeyFault::Missing)?;
         let digest = credentials::api_key::digest(presented.as_bytes());
         let ApiKeyVersion { key, until, used } = self.api_keys.find(&digest).ok_or(ApiKeyFault::Unknown)?;
         let mut refused = |fault| {
-            around.known.api_key = Some(Arc::clone(&key.id));
+            context.known.api_key = Some(Arc::clone(&key.id));
             Err(fault)
         };
-        if around.state.revocations().covers_api_key(&digest) {
+        if context.state.revocations().covers_api_key(&digest) {
             return refused(ApiKeyFault::Revoked);
         }
-        if around.now >= *until {
+        if context.now >= *until {
             return refused(ApiKeyFault::Expired);
         }
-        used.note(around.now);
-        if !key.allow.is_empty() && !key.allow.iter().any(|network| network.contains(&around.address)) {
+        used.note(context.now);
+        if !key.allow.is_empty() && !key.allow.iter().any(|network| network.contains(&context.address)) {
             return refused(ApiKeyFault::Address);
         }
-        if key.routes.binary_search(&demand.route).is_err() {
+        if key.routes.binary_search(&requirements.route).is_err() {
             return refused(ApiKeyFault::Route);
         }
         Ok(key)
@@ -243,37 +243,37 @@ impl Authenticator {
     fn client(
         &self,
         authorization: Option<&HeaderValue>,
-        demand: &Requirements,
-        around: &mut AuthContext<'_>,
+        requirements: &Requirements,
+        context: &mut AuthContext<'_>,
     ) -> Result<Access, TokenFault> {
         let authorization = authorization.ok_or(TokenFault::Missing)?;
         let token = match with_proof(authorization) {
-            Some(token) if demand.proof != DpopRequirement::None => token,
+            Some(token) if requirements.proof != DpopRequirement::None => token,
             _ => after_scheme(authorization, Some("Bearer"))?,
         };
-        let access = self.access_token(token, around)?;
+        let access = self.access_token(token, context)?;
         // Also of a token that was verified before, on a route for another audience.
-        if *access.audience == *demand.audience {
+        if *access.audience == *requirements.audience {
             return Ok(access);
         }
-        around.known.client = Some(access.client);
+        context.known.client = Some(access.client);
         Err(TokenFault::Audience)
     }
 
     /// An access token that is good, whomever of us it is for.
-    fn access_token(&self, token: &[u8], around: &mut AuthContext<'_>) -> Result<Access, TokenFault> {
-        let revocations = around.state.revocations();
+    fn access_token(&self, token: &[u8], context: &mut AuthContext<'_>) -> Result<Access, TokenFault> {
+        let revocations = context.state.revocations();
         if let Some(VerifiedToken::Access(access)) =
-            around.verified.find(TokenKind::Access, token, around.now, revocations)
+            context.verified.find(TokenKind::Access, token, context.now, revocations)
         {
             return Ok(access.clone());
         }
         let token = readable(token)?;
         let generation = revocations.generation();
         let Inspected { verdict, marks, claims, .. } =
-            self.access_token_of(token, around.now, revocations, &mut around.known)?;
+            self.access_token_of(token, context.now, revocations, &mut context.known)?;
         let VerifiedToken::Access(access) = verdict.clone() else { return Err(TokenFault::Type) };
-        around.verified.keep(TokenKind::Access, token, CachedVerdict::new(claims.ends, verdict, marks, generation));
+        context.verified.keep(TokenKind::Access, token, CachedVerdict::new(claims.ends, verdict, marks, generation));
         Ok(access)
     }
 

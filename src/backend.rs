@@ -203,7 +203,7 @@ impl Backend {
     /// True if the retry budget allows one more retry; takes it.
     fn may_repeat(&self) -> bool {
         let admission = &self.admission;
-        admission.repeats.allow(self.retry_budget, admission.begun(), millis(Instant::now()))
+        admission.retry_budget.allow(self.retry_budget, admission.begun(), millis(Instant::now()))
     }
 }
 

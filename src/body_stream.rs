@@ -158,7 +158,7 @@ pub struct CallerBody {
     left: u64,
     stall: Stall,
     progress: Rc<Progress>,
-    is_odd: Rc<Cell<bool>>,
+    is_malformed: Rc<Cell<bool>>,
     stripped: Arc<FieldSet>,
     /// Dropped at the end of the body.
     held: Option<Box<dyn Any>>,
@@ -171,9 +171,9 @@ impl CallerBody {
     }
 
     /// A body within limits. Its state goes to `progress`; it fails once `is_odd` is true.
-    pub fn new(inner: ArrivingBody, limits: BodyLimits, progress: Rc<Progress>, is_odd: Rc<Cell<bool>>) -> Self {
+    pub fn new(inner: ArrivingBody, limits: BodyLimits, progress: Rc<Progress>, is_malformed: Rc<Cell<bool>>) -> Self {
         let BodyLimits { bytes, pace, stripped } = limits;
-        Self { inner, left: bytes, stall: Stall::new(pace), progress, is_odd, stripped, held: None }
+        Self { inner, left: bytes, stall: Stall::new(pace), progress, is_malformed, stripped, held: None }
     }
 
     /// The whole body.
@@ -210,7 +210,7 @@ impl Body for CallerBody {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = self.get_mut();
-        if this.is_odd.get() {
+        if this.is_malformed.get() {
             return this.fail(BodyFault::Malformed);
         }
         if this.inner.size_hint().lower() > this.left {

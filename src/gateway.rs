@@ -67,7 +67,7 @@ pub use shared::Shared;
 pub(crate) struct Gateway {
     shared: Arc<Shared>,
     pool: Pool,
-    ledger: Rc<Telemetry>,
+    telemetry: Rc<Telemetry>,
     ids: RequestIds,
     verified: RefCell<VerifiedTokens>,
     current: RefCell<Rc<Current>>,
@@ -86,12 +86,12 @@ pub(crate) type Answer = Response<ResponseBody>;
 impl Gateway {
     /// Creates the gateway of a new worker.
     pub(crate) fn new(shared: Arc<Shared>, log: Option<AccessLogWriter>) -> Self {
-        let ledger = Rc::new(Telemetry { cells: shared.metrics.worker(), log: AccessLog::new(log) });
+        let telemetry = Rc::new(Telemetry { worker_metrics: shared.metrics.worker(), log: AccessLog::new(log) });
         let current =
             Current { generation: shared.lasting.generation.load(Ordering::Acquire), policy: shared.policy() };
         Self {
             pool: Pool::default(),
-            ledger,
+            telemetry,
             ids: RequestIds::new(),
             verified: RefCell::default(),
             current: RefCell::new(Rc::new(current)),
@@ -117,8 +117,8 @@ impl Gateway {
     }
 
     /// This worker's counters.
-    pub(crate) fn cells(&self) -> &WorkerMetrics {
-        &self.ledger.cells
+    pub(crate) fn worker_metrics(&self) -> &WorkerMetrics {
+        &self.telemetry.worker_metrics
     }
 
     /// Runs the periodic work of the worker for as long as it is polled: heartbeat, idle pool connections, the access
@@ -127,18 +127,18 @@ impl Gateway {
         let reap = async {
             loop {
                 tokio::time::sleep(TURN).await;
-                self.cells().turned(Instant::now());
+                self.worker_metrics().turned(Instant::now());
                 // A worker without requests lets go of a policy of before as well.
                 drop(self.current());
                 self.pool.reap();
             }
         };
-        tokio::join!(reap, self.ledger.log.run());
+        tokio::join!(reap, self.telemetry.log.run());
     }
 
     /// Hands over all access-log lines.
     pub(crate) fn flush(&self) {
-        self.ledger.log.flush();
+        self.telemetry.log.flush();
     }
 
     /// Answers a request. Always gives a response; the record is written when its last byte is gone.
@@ -152,7 +152,7 @@ impl Gateway {
         let taken = TakenHead::of(&request, &connection);
         connection.renew();
         let arrival = self.arrival(Rc::clone(&connection), self.ids.of(request.headers()));
-        let record = Record::open(Rc::clone(&self.ledger), arrival, &taken, request.method(), request.version());
+        let record = Record::open(Rc::clone(&self.telemetry), arrival, &taken, request.method(), request.version());
         let current = self.current();
         let is_http2 = request.version() == Version::HTTP_2;
         // HTTP/1.1 leaves the content out by itself.
@@ -178,7 +178,7 @@ impl Gateway {
         if let Some(cors) = cors {
             cors.apply_headers(response.headers_mut());
         }
-        connection.entrance().apply_headers(response.headers_mut());
+        connection.settings().apply_headers(response.headers_mut());
         response.headers_mut().insert(REQUEST_ID, record.request_id.clone());
         if let Some(agreed) = agreed {
             self.open(*agreed, connection, record);

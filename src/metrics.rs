@@ -53,9 +53,9 @@ pub struct Metrics {
 impl Metrics {
     /// Counters for a new worker.
     pub fn worker(&self) -> Arc<WorkerMetrics> {
-        let cells = Arc::new(WorkerMetrics::default());
-        locked(&self.workers).push(Arc::clone(&cells));
-        cells
+        let worker_metrics = Arc::new(WorkerMetrics::default());
+        locked(&self.workers).push(Arc::clone(&worker_metrics));
+        worker_metrics
     }
 
     /// Sets the names of routes and backends. Series of earlier names stay until [`Metrics::forget`].
@@ -77,8 +77,8 @@ impl Metrics {
         if due.is_empty() {
             return;
         }
-        for cells in locked(&self.workers).iter() {
-            locked(&cells.counted).forget(&due);
+        for worker_metrics in locked(&self.workers).iter() {
+            locked(&worker_metrics.counted).forget(&due);
         }
     }
 
@@ -187,13 +187,13 @@ impl Metrics {
         let (mut stall, mut stalls) = (Duration::ZERO, 0);
         let now = Instant::now();
         let mut sum = LabelledCounts::default();
-        for cells in workers.iter() {
-            in_flight += cells.in_flight.load(Ordering::Relaxed);
-            connections += cells.connections.load(Ordering::Relaxed);
-            tunnels += cells.tunnels.load(Ordering::Relaxed);
-            stall = stall.max(cells.turns.stall(now));
-            stalls += cells.turns.late();
-            sum.add(&locked(&cells.counted));
+        for worker_metrics in workers.iter() {
+            in_flight += worker_metrics.in_flight.load(Ordering::Relaxed);
+            connections += worker_metrics.connections.load(Ordering::Relaxed);
+            tunnels += worker_metrics.tunnels.load(Ordering::Relaxed);
+            stall = stall.max(worker_metrics.turns.stall(now));
+            stalls += worker_metrics.turns.late();
+            sum.add(&locked(&worker_metrics.counted));
         }
         let mut families = sum.families();
         families.push(gauges(
@@ -270,17 +270,17 @@ mod tests {
         let (metrics, begin) = (Metrics::default(), Instant::now());
         let minutes = |count: u64| begin + Duration::from_secs(60 * count);
         let [old, kept, backend]: [Arc<str>; 3] = ["old".into(), "kept".into(), "legacy".into()];
-        let cells = [metrics.worker(), metrics.worker()];
+        let worker_metrics = [metrics.worker(), metrics.worker()];
         let count = |route: &Arc<str>| {
-            for cells in &cells {
-                cells.request_began();
+            for worker_metrics in &worker_metrics {
+                worker_metrics.request_began();
                 let key = RequestKey { route: Arc::clone(route), method: "GET", status: 200, refusal: "" };
-                cells.request_ended(key, Duration::from_millis(3));
-                cells.observed(route, "scope");
-                cells.tunnel_opened();
-                cells.tunnel_closed(route, "caller");
-                cells.backend_failed(&backend, "connect");
-                cells.backend_answered(&backend, Duration::from_millis(3));
+                worker_metrics.request_ended(key, Duration::from_millis(3));
+                worker_metrics.observed(route, "scope");
+                worker_metrics.tunnel_opened();
+                worker_metrics.tunnel_closed(route, "caller");
+                worker_metrics.backend_failed(&backend, "connect");
+                worker_metrics.backend_answered(&backend, Duration::from_millis(3));
             }
         };
         let series = |name: &str| {
@@ -320,9 +320,9 @@ mod tests {
         let metrics = Metrics::default();
         let (one, other) = (metrics.worker(), metrics.worker());
         let key = RequestKey { route: "profile".into(), method: "POST", status: 200, refusal: "" };
-        for cells in [&one, &other] {
-            cells.request_began();
-            cells.request_ended(key.clone(), Duration::from_millis(3));
+        for worker_metrics in [&one, &other] {
+            worker_metrics.request_began();
+            worker_metrics.request_ended(key.clone(), Duration::from_millis(3));
         }
         let text = metrics.render().unwrap_or_default();
         let series = r#"wicketgate_requests_total{route="profile",method="POST",status="200",refusal=""} 2"#;

@@ -155,7 +155,12 @@ impl Policy {
             clients,
             api_keys,
             cookie,
-            apart: raw.listen.iter().filter_map(|listen| listen.audience.as_deref()).map(Arc::from).collect(),
+            isolated_audience: raw
+                .listen
+                .iter()
+                .filter_map(|listen| listen.audience.as_deref())
+                .map(Arc::from)
+                .collect(),
             audience: raw.issuer.as_ref().map(|issuer| issuer.audience.as_str()).unwrap_or_default().into(),
             customer_places: customer_places(&routes),
             deriver,
@@ -220,8 +225,10 @@ fn key_versions(issuer: Option<&Issuer>, auth: &Authenticator) -> Vec<KeyVersion
 /// Every place where some route looks for a customer's credential; the usual one is always among them.
 fn customer_places(routes: &[Route]) -> Vec<CustomerTokenSource> {
     let mut places = vec![CustomerTokenSource::usual()];
-    for place in
-        routes.iter().filter(|route| route.demand.customer).flat_map(|route| &route.demand.customer_token_sources)
+    for place in routes
+        .iter()
+        .filter(|route| route.requirements.customer)
+        .flat_map(|route| &route.requirements.customer_token_sources)
     {
         if !places.contains(place) {
             places.push(place.clone());

@@ -141,7 +141,7 @@ pub struct Reloadable {
     /// Its certificates, and whose it takes.
     pub tls: Option<TlsStore>,
     /// Settings for its requests.
-    pub entrance: Arc<CurrentSettings>,
+    pub settings: Arc<CurrentSettings>,
     /// Limits of its connections.
     pub bounds: Arc<conn_limits::CurrentLimits>,
 }
@@ -206,7 +206,7 @@ impl Reloader {
         look_around(&policy, &self.shared.lasting, &Handle::current()).await;
         note_certificates(&self.shared.metrics, &tls);
         for (number, ((listener, raw), tls)) in self.listeners.iter().zip(&listen).zip(tls).enumerate() {
-            listener.entrance.replace(ListenerSettings::new(number, raw));
+            listener.settings.replace(ListenerSettings::new(number, raw));
             listener.bounds.replace(&raw.limits);
             if let (Some(store), Some(tls)) = (&listener.tls, tls) {
                 store.replace(tls);

@@ -39,7 +39,7 @@ pub struct Listener {
     /// TLS settings; `None` for plain HTTP.
     pub(crate) tls: Option<tokio_rustls::TlsAcceptor>,
     /// Per-listener settings, swapped on reload.
-    pub(crate) entrance: Arc<CurrentSettings>,
+    pub(crate) settings: Arc<CurrentSettings>,
     /// Trust store for client certificates, where the listener asks for one.
     pub(crate) clients: Option<Arc<ClientTrustStore>>,
     /// Throttle of log lines about refused client certificates.
@@ -78,7 +78,7 @@ impl Listener {
         Self {
             address: raw.address,
             tls: tls.map(|settings| Arc::new(settings).into()),
-            entrance: Arc::new(CurrentSettings::new(ListenerSettings::new(number, raw))),
+            settings: Arc::new(CurrentSettings::new(ListenerSettings::new(number, raw))),
             clients: store.and_then(|store| store.clients),
             refused: Arc::default(),
             broken: Arc::default(),
@@ -96,8 +96,8 @@ impl Listener {
         is_multiplexed: bool,
         shown: Option<TlsClientInfo>,
     ) -> Rc<Connection> {
-        let (entrance, limits) = (Arc::clone(&self.entrance), Arc::clone(&self.bounds.now().limits));
-        Rc::new(Connection::new(ip, secure, is_multiplexed, entrance, limits).showing(shown))
+        let (settings, limits) = (Arc::clone(&self.settings), Arc::clone(&self.bounds.now().limits));
+        Rc::new(Connection::new(ip, secure, is_multiplexed, settings, limits).showing(shown))
     }
 }
 

@@ -33,8 +33,8 @@ impl Caller {
     }
 
     /// The attribution: owners of credentials that were accepted, and of those that are authentic at least.
-    pub(super) fn known(&self, around: &mut AuthContext<'_>) -> Attribution {
-        let mut known = std::mem::take(&mut around.known);
+    pub(super) fn known(&self, context: &mut AuthContext<'_>) -> Attribution {
+        let mut known = std::mem::take(&mut context.known);
         let Self { client, api_key, customer, .. } = self;
         known.add(Attribution {
             client: client.clone(),

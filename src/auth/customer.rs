@@ -17,19 +17,23 @@ impl Authenticator {
     pub(super) fn customer(
         &self,
         presented: &PresentedCustomer<'_>,
-        apart: Option<&str>,
-        around: &mut AuthContext<'_>,
+        isolated_audience: Option<&str>,
+        context: &mut AuthContext<'_>,
     ) -> Result<Identifier, Refusal> {
         let by_token = match &presented.token {
             Some(Ok(token)) => {
-                let found = self.customer_token(token.as_bytes(), around).map_err(Refusal::CustomerToken)?;
+                let found = self.customer_token(token.as_bytes(), context).map_err(Refusal::CustomerToken)?;
                 // Also of a token that was verified before, on a listener for another audience.
-                let mut fits = if found.apart.as_deref() == apart { Ok(()) } else { Err(TokenFault::Audience) };
+                let mut fits = if found.isolated_audience.as_deref() == isolated_audience {
+                    Ok(())
+                } else {
+                    Err(TokenFault::Audience)
+                };
                 if fits.is_ok() && (found.binding.is_some() || presented.with_proof) {
-                    fits = is_held_by_customer(found.binding, token.as_bytes(), around);
+                    fits = is_held_by_customer(found.binding, token.as_bytes(), context);
                 }
                 if let Err(fault) = fits {
-                    around.known.customer = Some(found.customer);
+                    context.known.customer = Some(found.customer);
                     return Err(Refusal::CustomerToken(fault));
                 }
                 Some(found.customer)
@@ -38,7 +42,7 @@ impl Authenticator {
             None => None,
         };
         let by_session = match presented.session {
-            Some(value) => Some(self.session(value, around).map_err(Refusal::Session)?),
+            Some(value) => Some(self.session(value, context).map_err(Refusal::Session)?),
             None => None,
         };
         match (by_token, by_session) {
@@ -54,43 +58,43 @@ impl Authenticator {
     }
 
     /// A customer's token that is good, whomever of us it is for and whoever has it.
-    fn customer_token(&self, token: &[u8], around: &mut AuthContext<'_>) -> Result<Identity, TokenFault> {
-        let revocations = around.state.revocations();
-        let known = around.verified.find(TokenKind::Customer, token, around.now, revocations);
+    fn customer_token(&self, token: &[u8], context: &mut AuthContext<'_>) -> Result<Identity, TokenFault> {
+        let revocations = context.state.revocations();
+        let known = context.verified.find(TokenKind::Customer, token, context.now, revocations);
         if let Some(VerifiedToken::Customer(identity)) = known {
             return Ok(identity.clone());
         }
         let token = readable(token)?;
         let generation = revocations.generation();
-        let ask = (!around.learned.keys).then_some(&mut around.ask);
+        let ask = (!context.learned.keys).then_some(&mut context.ask);
         let accounts = Some(&self.accounts);
-        let inspection = Inspection { now: around.now, revocations, accounts, known: &mut around.known };
+        let inspection = Inspection { now: context.now, revocations, accounts, known: &mut context.known };
         let Inspected { verdict, marks, claims, .. } = self.customer_token_of(token, inspection, ask)?;
         let VerifiedToken::Customer(identity) = verdict.clone() else { return Err(TokenFault::Type) };
-        around.verified.keep(TokenKind::Customer, token, CachedVerdict::new(claims.ends, verdict, marks, generation));
+        context.verified.keep(TokenKind::Customer, token, CachedVerdict::new(claims.ends, verdict, marks, generation));
         Ok(identity)
     }
 
-    fn session(&self, value: &str, around: &mut AuthContext<'_>) -> Result<Identifier, SessionFault> {
+    fn session(&self, value: &str, context: &mut AuthContext<'_>) -> Result<Identifier, SessionFault> {
         let cookie = self.cookie.as_ref().ok_or(SessionFault::Forged)?;
-        let digest = cookie.keys.open(value, around.now)?;
-        let found = match &around.learned.session {
+        let digest = cookie.keys.open(value, context.now)?;
+        let found = match &context.learned.session {
             Some((told, session)) if *told == digest => {
-                around.state.judge(&digest, session.as_ref(), around.now, cookie.idle, &self.accounts)
+                context.state.judge(&digest, session.as_ref(), context.now, cookie.idle, &self.accounts)
             }
-            _ => around.state.session(&digest, around.now, cookie.idle, &self.accounts),
+            _ => context.state.session(&digest, context.now, cookie.idle, &self.accounts),
         };
         if matches!(found, Found::Expired | Found::NoAccount) {
-            around.known.customer = match &around.learned.session {
+            context.known.customer = match &context.learned.session {
                 Some((told, Some(session))) if *told == digest => Some(session.customer.clone()),
-                _ => around.state.customer_of(&digest),
+                _ => context.state.customer_of(&digest),
             };
         }
         match found {
             // A login from before a rotation of the key names the customer as of then.
             Found::Live(customer) => match &self.deriver {
                 Some(deriver) if !deriver.is_current(&customer) => {
-                    deriver.accept(customer.as_str(), around.now).map_err(|_| SessionFault::Unknown)
+                    deriver.accept(customer.as_str(), context.now).map_err(|_| SessionFault::Unknown)
                 }
                 _ => Ok(customer),
             },
@@ -98,7 +102,7 @@ impl Authenticator {
             Found::NoAccount => Err(SessionFault::Account),
             Found::Unknown => Err(SessionFault::Unknown),
             Found::Ask => {
-                around.ask = Some(PendingLookup::Store(digest));
+                context.ask = Some(PendingLookup::Store(digest));
                 Err(SessionFault::Unknown)
             }
         }

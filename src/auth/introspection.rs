@@ -181,11 +181,11 @@ impl Authenticator {
             return Err(TokenFault::Account);
         }
         let customer = named(verifier, &claims.subject)?;
-        let apart = self.apart_of(&claims).cloned();
+        let isolated_audience = self.apart_of(&claims).cloned();
         let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token)
             .also_known_as(self.previous_of(&customer, now))
-            .counted_for(apart.as_deref().unwrap_or(&self.audience));
-        let verdict = VerifiedToken::Customer(Identity { customer, apart, binding: claims.binding });
+            .counted_for(isolated_audience.as_deref().unwrap_or(&self.audience));
+        let verdict = VerifiedToken::Customer(Identity { customer, isolated_audience, binding: claims.binding });
         revocations.note(marks.issued, now);
         if marks.are_revoked(&verdict, revocations) {
             known.customer = verdict.customer().cloned();
@@ -209,12 +209,12 @@ impl Authenticator {
     }
 
     /// Returns whether a token is for a listener with this isolated audience; `None`: for listeners without one.
-    pub fn is_for(&self, claims: &jwt::Claims, apart: Option<&str>) -> bool {
-        self.apart_of(claims).map(|its| &**its) == apart
+    pub fn is_for(&self, claims: &jwt::Claims, isolated_audience: Option<&str>) -> bool {
+        self.apart_of(claims).map(|its| &**its) == isolated_audience
     }
 
     fn apart_of(&self, claims: &jwt::Claims) -> Option<&Arc<str>> {
-        self.apart.iter().find(|apart| ***apart == *claims.audience)
+        self.isolated_audience.iter().find(|isolated_audience| ***isolated_audience == *claims.audience)
     }
 }
 

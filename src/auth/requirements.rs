@@ -25,7 +25,7 @@ pub struct Requirements {
     /// Requirement of a DPoP proof.
     pub proof: DpopRequirement,
     /// Whom the customer's token must be for, where that is an audience set apart; else it must be for none of those.
-    pub apart: Option<Arc<str>>,
+    pub isolated_audience: Option<Arc<str>>,
     /// Scopes that the access token must have.
     pub scopes: Vec<String>,
     /// Places of the customer's token.

@@ -40,7 +40,7 @@ struct Step {
     later: u64,
     /// The policy is replaced before it.
     policy: Option<usize>,
-    demand: usize,
+    requirements: usize,
     authorization: Option<usize>,
     customer: Option<usize>,
 }
@@ -176,10 +176,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         proptest::option::weighted(0.9, 0..tokens),
         proptest::option::weighted(0.9, 0..tokens),
     );
-    let step = step.prop_map(|(later, policy, demand, authorization, customer)| Step {
+    let step = step.prop_map(|(later, policy, requirements, authorization, customer)| Step {
         later,
         policy,
-        demand,
+        requirements,
         authorization,
         customer,
     });
@@ -199,7 +199,7 @@ fn admit(auth: &Authenticator, step: &Step, now: u64, verified: &mut VerifiedTok
         headers.insert(CUSTOMER_AUTH, value("JWT", token));
     }
     let state = State::in_memory();
-    let mut around = AuthContext {
+    let mut context = AuthContext {
         now,
         address: std::net::Ipv4Addr::LOCALHOST.into(),
         certificate: None,
@@ -210,7 +210,7 @@ fn admit(auth: &Authenticator, step: &Step, now: u64, verified: &mut VerifiedTok
         learned: LookupResult::default(),
         known: Attribution::default(),
     };
-    let admitted = auth.admit(&WORLD.demands[step.demand], &headers, None, &mut around);
+    let admitted = auth.admit(&WORLD.demands[step.requirements], &headers, None, &mut context);
     let caller = admitted.noted_in(&mut Attribution::default())?;
     Ok((caller.client, caller.customer))
 }
@@ -236,15 +236,16 @@ proptest! {
 
 #[test]
 fn the_sequences_reach_both_callers_and_refusals_of_each_demand() {
-    for demand in 0..WORLD.demands.len() {
+    for requirements in 0..WORLD.demands.len() {
         let outcomes =
             (0..WORLD.tokens.len()).flat_map(|first| (0..WORLD.tokens.len()).map(move |second| (first, second)));
         let (admitted, refused): (Vec<bool>, Vec<bool>) = outcomes
             .map(|(first, second)| {
-                let step = Step { later: 0, policy: None, demand, authorization: Some(first), customer: Some(second) };
+                let step =
+                    Step { later: 0, policy: None, requirements, authorization: Some(first), customer: Some(second) };
                 admit(&WORLD.policies[0], &step, START, &mut VerifiedTokens::default()).is_ok()
             })
             .partition(|admitted| *admitted);
-        assert!(!admitted.is_empty() && !refused.is_empty(), "demand {demand}");
+        assert!(!admitted.is_empty() && !refused.is_empty(), "requirements {requirements}");
     }
 }

@@ -13,21 +13,21 @@ use crate::refusal::{DpopFault, Refusal, TokenFault};
 pub(super) fn is_held(
     access: &Access,
     authorization: Option<&HeaderValue>,
-    demand: &Requirements,
-    around: &AuthContext<'_>,
+    requirements: &Requirements,
+    context: &AuthContext<'_>,
 ) -> Result<(), Refusal> {
     let refused = |fault| Err(Refusal::Dpop(fault));
     let with_proof = authorization.and_then(with_proof);
     match (access.binding, with_proof) {
-        (None, None) if demand.proof != DpopRequirement::Required => Ok(()),
-        (Some(Binding::Certificate(thumbprint)), None) if demand.proof != DpopRequirement::Required => {
-            let has_it = around.certificate.is_some_and(|certificate| certificate.thumbprint == thumbprint);
+        (None, None) if requirements.proof != DpopRequirement::Required => Ok(()),
+        (Some(Binding::Certificate(thumbprint)), None) if requirements.proof != DpopRequirement::Required => {
+            let has_it = context.certificate.is_some_and(|certificate| certificate.thumbprint == thumbprint);
             if has_it { Ok(()) } else { Err(Refusal::TokenCertificate) }
         }
         // RFC 9449 section 7.1: the scheme says that the token is bound.
         (None | Some(Binding::Certificate(_)), _) => refused(DpopFault::Unbound),
         (Some(Binding::Key(_)), None) => refused(DpopFault::Scheme),
-        (Some(Binding::Key(key)), Some(token)) => match around.proof {
+        (Some(Binding::Key(key)), Some(token)) => match context.proof {
             None => refused(DpopFault::Missing),
             Some(Err(fault)) => refused(*fault),
             Some(Ok(proof)) if proof.key != key => refused(DpopFault::Key),
@@ -42,15 +42,15 @@ pub(super) fn is_held(
 pub(super) fn is_held_by_customer(
     binding: Option<Binding>,
     token: &[u8],
-    around: &AuthContext<'_>,
+    context: &AuthContext<'_>,
 ) -> Result<(), TokenFault> {
     let is_held = match binding {
         None => false,
         Some(Binding::Certificate(thumbprint)) => {
-            around.certificate.is_some_and(|certificate| certificate.thumbprint == thumbprint)
+            context.certificate.is_some_and(|certificate| certificate.thumbprint == thumbprint)
         }
         Some(Binding::Key(key)) => {
-            matches!(around.proof, Some(Ok(proof)) if proof.key == key && proof.is_with(token))
+            matches!(context.proof, Some(Ok(proof)) if proof.key == key && proof.is_with(token))
         }
     };
     if is_held { Ok(()) } else { Err(TokenFault::Binding) }

@@ -62,7 +62,7 @@ pub struct Identity {
     /// The customer.
     pub customer: Identifier,
     /// Whom it is for, where that is an audience set apart.
-    pub apart: Option<Arc<str>>,
+    pub isolated_audience: Option<Arc<str>>,
     /// The key that it is bound to, checked with each request.
     pub binding: Option<Binding>,
 }

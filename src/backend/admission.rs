@@ -35,7 +35,7 @@ pub struct Admission {
     /// Circuit breaker.
     pub circuit: Circuit,
     /// Retries, and their budget.
-    pub repeats: RetryBudget,
+    pub retry_budget: RetryBudget,
     /// Throttle of log lines about unusable responses.
     pub(super) bad_responses: LogThrottle,
     /// Throttle of log lines about logins to which the backend gave no answer.

@@ -41,8 +41,8 @@ const MAX_SENT: usize = 3;
 
 /// Connection pool of one worker, for all backends.
 pub struct Pool {
-    stations: RefCell<HashMap<u64, Rc<WorkerEndpoints>>>,
-    alarms: TimerPool,
+    endpoints: RefCell<HashMap<u64, Rc<WorkerEndpoints>>>,
+    timers: TimerPool,
     random: Cell<u64>,
 }
 
@@ -108,19 +108,19 @@ struct Attempt {
 
 impl Attempt {
     /// Counts and logs the failure as one of the server.
-    fn note_fault(&self, backend: &Backend, station: &WorkerEndpoint, request_id: &HeaderValue) {
+    fn note_fault(&self, backend: &Backend, endpoint: &WorkerEndpoint, request_id: &HeaderValue) {
         let failure = self.fault.failure;
         if failure.means_gone() {
-            backend.servers.failed(&station.server, failure.as_str());
+            backend.servers.failed(&endpoint.server, failure.as_str());
         }
-        station.server.standing.note_fault(&self.fault, request_id);
+        endpoint.server.standing.note_fault(&self.fault, request_id);
     }
 }
 
 impl Default for Pool {
     fn default() -> Self {
         let random = foldhash::quality::RandomState::default().hash_one(0);
-        Self { stations: RefCell::default(), alarms: TimerPool::default(), random: Cell::new(random) }
+        Self { endpoints: RefCell::default(), timers: TimerPool::default(), random: Cell::new(random) }
     }
 }
 
@@ -134,13 +134,13 @@ impl Pool {
         &self,
         backend: &Backend,
         request: &mut Option<Request<RequestBody>>,
-        errand: SendOptions<'_>,
+        options: SendOptions<'_>,
     ) -> Result<Response<AnswerBody>, Failure> {
-        let patience = errand.patience;
+        let patience = options.patience;
         let upload = upload_of(request);
         let way = Way::default();
-        let mut alarm = self.alarms.set((patience.now + patience.head).into());
-        let mut sending = pin!(self.send_patiently(backend, request, errand, &way));
+        let mut alarm = self.timers.set((patience.now + patience.head).into());
+        let mut sending = pin!(self.send_patiently(backend, request, options, &way));
         let mut known = 0;
         let sent = std::future::poll_fn(|context| {
             if let Poll::Ready(sent) = sending.as_mut().poll(context) {
@@ -151,7 +151,7 @@ impl Pool {
                 let now = Instant::now();
                 // Nobody answers before the request is complete: for its body, the caller has a time of its own.
                 let complete = upload.as_ref().and_then(|upload| upload.over_since());
-                let end = complete.map_or(errand.begun.get(), |time| time.max(errand.begun.get())) + patience.head;
+                let end = complete.map_or(options.begun.get(), |time| time.max(options.begun.get())) + patience.head;
                 if way.waits.get() {
                     alarm.put_off((now + patience.head).into());
                 } else if end > now {
@@ -164,9 +164,9 @@ impl Pool {
             }
         });
         let sent = sent.await;
-        if let (Err(Failure::Timeout), Some(station)) = (&sent, way.asked.take()) {
-            backend.servers.failed(&station.server, Failure::Timeout.as_str());
-            station.server.standing.note_fault(&late(upload.as_deref(), patience.head), errand.request_id);
+        if let (Err(Failure::Timeout), Some(endpoint)) = (&sent, way.asked.take()) {
+            backend.servers.failed(&endpoint.server, Failure::Timeout.as_str());
+            endpoint.server.standing.note_fault(&late(upload.as_deref(), patience.head), options.request_id);
         }
         // It was the caller whose request broke off.
         let is_callers_fault = upload.is_some_and(|upload| upload.fault().is_some());
@@ -174,16 +174,16 @@ impl Pool {
             // Whatever it said, it is there.
             Ok(_) | Err(Failure::Malformed) => backend.answered(),
             Err(_) if is_callers_fault || way.is_counted.get() => {}
-            Err(failure) => backend.failed(*failure, errand.begun.get()),
+            Err(failure) => backend.failed(*failure, options.begun.get()),
         }
         // What broke on a connection that was idle before is said where nothing better came of it.
-        if let (Err(Failure::Broken | Failure::Malformed), Some((station, fault))) = (&sent, way.unsaid.take())
+        if let (Err(Failure::Broken | Failure::Malformed), Some((endpoint, fault))) = (&sent, way.unsaid.take())
             && !is_callers_fault
         {
-            station.server.standing.note_fault(&fault, errand.request_id);
+            endpoint.server.standing.note_fault(&fault, options.request_id);
         }
         let (response, lease) = sent?;
-        let server = &lease.visit.station().server;
+        let server = &lease.visit.endpoint().server;
         server.standing.note_answer();
         if is_failure(response.status()) {
             backend.servers.failed(server, "status");
@@ -197,33 +197,33 @@ impl Pool {
         &self,
         backend: &Backend,
         request: &mut Option<Request<RequestBody>>,
-        errand: SendOptions<'_>,
+        options: SendOptions<'_>,
         way: &Way,
     ) -> Result<(Response<Incoming>, Lease), Failure> {
-        let stations = self.stations(&backend.servers);
+        let endpoints = self.endpoints(&backend.servers);
         let mut tried = TriedEndpoints::default();
         let mut count = 0;
         let mut repeated = false;
-        let mut last = if stations.are_all_bad() { Failure::Unavailable } else { Failure::Connect };
+        let mut last = if endpoints.are_all_bad() { Failure::Unavailable } else { Failure::Connect };
         loop {
-            let index = stations.choose(errand.key, errand.patience.now, self.random(), &tried);
-            let Some((index, station)) = index.and_then(|index| Some((index, stations.get(index)?))) else {
+            let index = endpoints.choose(options.key, options.patience.now, self.random(), &tried);
+            let Some((index, endpoint)) = index.and_then(|index| Some((index, endpoints.get(index)?))) else {
                 return Err(last);
             };
             // Another server costs nothing, unless that one fails as well.
-            if count > 0 && station.server.standing.is_failing() && !repeated && !backend.may_repeat() {
+            if count > 0 && endpoint.server.standing.is_failing() && !repeated && !backend.may_repeat() {
                 return Err(last);
             }
-            way.asked.set(Some(Rc::clone(station)));
+            way.asked.set(Some(Rc::clone(endpoint)));
             way.is_counted.set(false);
-            let may_repeat = errand.repeat == Repeat::Once && !repeated;
+            let may_repeat = options.repeat == Repeat::Once && !repeated;
             let copy = match &request {
                 Some(request) if may_repeat || backend.servers.speak_http2() => copied(request).map(Box::new),
                 _ => None,
             };
             let upload = upload_of(request);
             way.unsaid.take();
-            let attempt = match attempt(backend, station, request, errand, way).await {
+            let attempt = match attempt(backend, endpoint, request, options, way).await {
                 Ok(answer) => return Ok(answer),
                 Err(attempt) => attempt,
             };
@@ -241,15 +241,15 @@ impl Pool {
             if attempt.refused {
                 count += 1;
             } else if !attempt.reused {
-                attempt.note_fault(backend, station, errand.request_id);
+                attempt.note_fault(backend, endpoint, options.request_id);
                 // Nothing was sent where the request is still here.
                 count += usize::from(request.is_none());
-                if request.is_some() || stations.count() > 1 {
+                if request.is_some() || endpoints.count() > 1 {
                     tried.add(index);
                 }
             }
             if attempt.reused {
-                way.unsaid.set(Some((Rc::clone(station), attempt.fault)));
+                way.unsaid.set(Some((Rc::clone(endpoint), attempt.fault)));
             }
             if count >= MAX_SENT {
                 return Err(last);
@@ -263,14 +263,14 @@ impl Pool {
     }
 
     /// The backend's servers as this worker sees them, updated where they changed.
-    fn stations(&self, servers: &Arc<Servers>) -> Rc<WorkerEndpoints> {
-        let mut all = self.stations.borrow_mut();
-        if let Some(stations) = all.get(&servers.id).filter(|stations| stations.are_current(servers)) {
-            return Rc::clone(stations);
+    fn endpoints(&self, servers: &Arc<Servers>) -> Rc<WorkerEndpoints> {
+        let mut all = self.endpoints.borrow_mut();
+        if let Some(endpoints) = all.get(&servers.id).filter(|endpoints| endpoints.are_current(servers)) {
+            return Rc::clone(endpoints);
         }
-        let stations = Rc::new(WorkerEndpoints::new(servers, all.get(&servers.id).map(|stations| &**stations)));
-        all.insert(servers.id, Rc::clone(&stations));
-        stations
+        let endpoints = Rc::new(WorkerEndpoints::new(servers, all.get(&servers.id).map(|endpoints| &**endpoints)));
+        all.insert(servers.id, Rc::clone(&endpoints));
+        endpoints
     }
 
     fn random(&self) -> u64 {
@@ -280,34 +280,34 @@ impl Pool {
 
     /// Closes idle connections that are over their limit, and forgets backends that are gone.
     pub fn reap(&self) {
-        let mut all = self.stations.borrow_mut();
-        all.retain(|_, stations| stations.are_held());
-        all.values().for_each(|stations| stations.reap());
+        let mut all = self.endpoints.borrow_mut();
+        all.retain(|_, endpoints| endpoints.are_held());
+        all.values().for_each(|endpoints| endpoints.reap());
     }
 }
 
 /// One attempt at one server. Takes the request; puts it back if none of it was sent.
 async fn attempt(
     backend: &Backend,
-    station: &Rc<WorkerEndpoint>,
+    endpoint: &Rc<WorkerEndpoint>,
     request: &mut Option<Request<RequestBody>>,
-    errand: SendOptions<'_>,
+    options: SendOptions<'_>,
     way: &Way,
 ) -> Result<(Response<Incoming>, Lease), Attempt> {
     if backend.servers.speak_http2() {
-        return Box::pin(attempt_http2(backend, station, request, errand, way)).await;
+        return Box::pin(attempt_http2(backend, endpoint, request, options, way)).await;
     }
-    let visit = Visit::new(station);
+    let visit = Visit::new(endpoint);
     // A connection that was made for one caller is not another's.
-    let is_announced = station.server.proxy_protocol.is_some();
-    let idle = if way.fresh.get() || is_announced { None } else { station.take(errand.patience.now) };
+    let is_announced = endpoint.server.proxy_protocol.is_some();
+    let idle = if way.fresh.get() || is_announced { None } else { endpoint.take(options.patience.now) };
     let reused = idle.is_some();
     let mut link = match idle {
         Some(link) => link,
         // Rare and large: it does not belong into the state of each request.
         None => {
             let until = tokio::time::Instant::now() + backend.connect_timeout;
-            let connected = Box::pin(Http1Connection::connect(&station.server, errand.caller, until)).await;
+            let connected = Box::pin(Http1Connection::connect(&endpoint.server, options.caller, until)).await;
             connected.map_err(|fault| Attempt { fault, reused, refused: false })?
         }
     };
@@ -328,26 +328,26 @@ async fn attempt(
 /// One attempt over HTTP/2.
 async fn attempt_http2(
     backend: &Backend,
-    station: &Rc<WorkerEndpoint>,
+    endpoint: &Rc<WorkerEndpoint>,
     request: &mut Option<Request<RequestBody>>,
-    errand: SendOptions<'_>,
+    options: SendOptions<'_>,
     way: &Way,
 ) -> Result<(Response<Incoming>, Lease), Attempt> {
-    let visit = Visit::new(station);
-    let taken = match station.channels.take() {
+    let visit = Visit::new(endpoint);
+    let taken = match endpoint.channels.take() {
         Some(taken) => Ok(taken),
         None => {
             way.waits.set(true);
-            let taken = station.channels.wait(backend, &station.server).await;
+            let taken = endpoint.channels.wait(backend, &endpoint.server).await;
             way.waits.set(false);
-            errand.begun.set(Instant::now());
+            options.begun.set(Instant::now());
             taken
         }
     };
     let Grant { mut channel, stream, reused } =
         taken.map_err(|fault| Attempt { fault, reused: false, refused: false })?;
     let upload = upload_of(request);
-    match channel.exchange(request, &stream, station.server.tls.is_some()).await {
+    match channel.exchange(request, &stream, endpoint.server.tls.is_some()).await {
         Ok(response) => Ok((response, Lease { visit, limit: backend.idle_timeout, link: None, _stream: Some(stream) })),
         Err(error) => {
             let (failure, refused) = (failure_of(&error), is_refused(&error));

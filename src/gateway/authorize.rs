@@ -56,10 +56,10 @@ impl Gateway {
                 call.type_to_read()?;
             }
         }
-        let asks_for_proof = route.demand.proof != DpopRequirement::None;
+        let asks_for_proof = route.requirements.proof != DpopRequirement::None;
         let proof = if asks_for_proof { dpop::proof(call, unix_seconds(SystemTime::now())) } else { None };
         let caller = self.admit(route, call, proof.as_ref(), record).await.map_err(|refusal| match refusal {
-            Refusal::Scope => Refused::of_scopes(&route.demand.scopes),
+            Refusal::Scope => Refused::of_scopes(&route.requirements.scopes),
             refusal => refusal.into(),
         })?;
         if let Some(Ok(proof)) = &proof {
@@ -135,8 +135,11 @@ impl Gateway {
         learned: LookupResult,
         record: &mut Record,
     ) -> Result<Caller, Undecided> {
-        let demand = &route.demand;
-        if self.shared.state.is_stale() && (demand.client || demand.customer || demand.api_key) && route.enforce {
+        let requirements = &route.requirements;
+        if self.shared.state.is_stale()
+            && (requirements.client || requirements.customer || requirements.api_key)
+            && route.enforce
+        {
             return Err(Refusal::StateUnavailable.into());
         }
         let mut verified = self.verified.borrow_mut();
@@ -150,7 +153,7 @@ impl Gateway {
         };
         // A body may have been long in coming.
         let now = if call.body.bytes().is_some() { SystemTime::now() } else { record.time };
-        let mut around = AuthContext {
+        let mut context = AuthContext {
             now: unix_seconds(now),
             address: call.source.address,
             certificate: call.certificate(unix_seconds(now)).map_err(|_| Refusal::ClientCertificate)?,
@@ -163,14 +166,14 @@ impl Gateway {
         };
         let (auth, headers, body) = (&call.policy.auth, &call.parts.headers, call.body.bytes().map(|body| &body[..]));
         let caller = if route.enforce {
-            let admitted = auth.admit(demand, headers, body, &mut around).noted_in(&mut record.known);
-            if let Some(ask) = around.ask.take() {
+            let admitted = auth.admit(requirements, headers, body, &mut context).noted_in(&mut record.known);
+            if let Some(ask) = context.ask.take() {
                 return Err(Undecided::Pending(ask));
             }
             admitted?
         } else {
-            let (caller, refusal) = auth.observe(demand, headers, body, &mut around).noted_in(&mut record.known);
-            if let Some(ask) = around.ask.take() {
+            let (caller, refusal) = auth.observe(requirements, headers, body, &mut context).noted_in(&mut record.known);
+            if let Some(ask) = context.ask.take() {
                 return Err(Undecided::Pending(ask));
             }
             record.observed = refusal;

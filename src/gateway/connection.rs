@@ -74,9 +74,9 @@ pub(crate) struct Connection {
     /// The peer.
     source: RefCell<Rc<ClientAddress>>,
     /// The listener's settings, as of the current request.
-    entrance: RefCell<Arc<ListenerSettings>>,
+    settings: RefCell<Arc<ListenerSettings>>,
     /// The listener's settings in force.
-    in_force: Arc<CurrentSettings>,
+    current_settings: Arc<CurrentSettings>,
     /// True if the peer is a trusted proxy, whose `X-Forwarded-For` counts.
     is_proxy: Cell<bool>,
     /// Details of the TLS handshake, where the listener asks for a certificate.
@@ -106,7 +106,7 @@ pub(crate) struct Connection {
     /// State of the HTTP/2 streams.
     streams: Cell<Streams>,
     /// True if the incoming body is malformed; shared with its reader.
-    pub(super) is_odd: Rc<Cell<bool>>,
+    pub(super) is_malformed: Rc<Cell<bool>>,
     /// Bodies that are still arriving, wanted or not.
     pub(crate) arriving: Arriving,
     /// The protocol that follows HTTP. The server takes it; the connection need not know which one it is.
@@ -134,15 +134,15 @@ impl Connection {
         address: IpAddr,
         secure: bool,
         is_multiplexed: bool,
-        in_force: Arc<CurrentSettings>,
+        current_settings: Arc<CurrentSettings>,
         limits: Arc<ConnectionLimits>,
     ) -> Self {
-        let entrance = in_force.now();
+        let settings = current_settings.now();
         Self {
-            source: RefCell::new(Rc::new(ClientAddress::direct(address, secure, &entrance.networks))),
-            is_proxy: Cell::new(entrance.networks.trust(address)),
-            entrance: RefCell::new(entrance),
-            in_force,
+            source: RefCell::new(Rc::new(ClientAddress::direct(address, secure, &settings.networks))),
+            is_proxy: Cell::new(settings.networks.trust(address)),
+            settings: RefCell::new(settings),
+            current_settings,
             shown: None,
             is_multiplexed,
             limits,
@@ -155,7 +155,7 @@ impl Connection {
             is_last: Cell::new(false),
             is_fresh: Cell::new(true),
             streams: Cell::default(),
-            is_odd: Rc::default(),
+            is_malformed: Rc::default(),
             arriving: Arriving::default(),
             upgrade: Cell::new(None),
         }
@@ -200,14 +200,14 @@ impl Connection {
             self.quiet_since.set(None);
         }
         framing.read(bytes);
-        if framing.is_odd() {
-            self.is_odd.set(true);
+        if framing.is_malformed() {
+            self.is_malformed.set(true);
         }
     }
 
     /// True if the incoming body is malformed: no further request is read.
     pub(crate) fn is_broken(&self) -> bool {
-        self.is_odd.get()
+        self.is_malformed.get()
     }
 
     /// Returns whether the head of the request that begins now is ambiguous on the wire; `None` without a whole head.
@@ -215,8 +215,8 @@ impl Connection {
     pub(super) fn next_head(&self, body: BodyFraming) -> Option<bool> {
         let mut framing = self.framing.borrow_mut();
         let is_ambiguous = framing.next(body);
-        if framing.is_odd() {
-            self.is_odd.set(true);
+        if framing.is_malformed() {
+            self.is_malformed.set(true);
         }
         is_ambiguous
     }
@@ -230,7 +230,7 @@ impl Connection {
         if !self.is_proxy.get() {
             return Ok(source);
         }
-        ClientAddress::behind(&source, headers, &self.entrance().networks).map(Rc::new)
+        ClientAddress::behind(&source, headers, &self.settings().networks).map(Rc::new)
     }
 
     /// The peer.
@@ -239,18 +239,18 @@ impl Connection {
     }
 
     /// The listener's settings, as of the current request.
-    pub(crate) fn entrance(&self) -> Ref<'_, Arc<ListenerSettings>> {
-        self.entrance.borrow()
+    pub(crate) fn settings(&self) -> Ref<'_, Arc<ListenerSettings>> {
+        self.settings.borrow()
     }
 
     /// Applies reloaded listener settings to the request that begins.
     pub(crate) fn renew(&self) {
-        if self.entrance.borrow().is_over() {
-            let (entrance, source) = (self.in_force.now(), self.source());
-            let source = ClientAddress::direct(source.address, source.secure, &entrance.networks);
-            self.is_proxy.set(entrance.networks.trust(source.address));
+        if self.settings.borrow().is_over() {
+            let (settings, source) = (self.current_settings.now(), self.source());
+            let source = ClientAddress::direct(source.address, source.secure, &settings.networks);
+            self.is_proxy.set(settings.networks.trust(source.address));
             self.source.replace(Rc::new(source));
-            self.entrance.replace(entrance);
+            self.settings.replace(settings);
         }
     }
 

@@ -25,14 +25,14 @@ impl Gateway {
         if !source.allowed {
             return Err(Refusal::AddressNotAllowed.into());
         }
-        if let Some(base) = connection.entrance().redirect() {
+        if let Some(base) = connection.settings().redirect() {
             return Ok(Some(redirect::to_https(base, request, &current.policy.credentials)?));
         }
-        if !connection.entrance().networks.is_secure_enough(&source) {
+        if !connection.settings().networks.is_secure_enough(&source) {
             return Err(Refusal::PlainHttp.into());
         }
         if let Err(fault) = connection.certificate(unix_seconds(record.time)) {
-            self.cells().client_certificate_refused(fault.as_str());
+            self.worker_metrics().client_certificate_refused(fault.as_str());
             return Err(Refusal::ClientCertificate.into());
         }
         Ok(None)

@@ -54,7 +54,7 @@ impl Gateway {
         let sent = Instant::now();
         let begun = Cell::new(sent);
         let body = Pace { pause: route.backend.timeout, until: exchange.record.until };
-        let errand = SendOptions {
+        let options = SendOptions {
             repeat,
             key: route.backend.key_of(admitted.customer.as_ref().map(Identifier::as_str)),
             caller: Some(exchange.record.source.address),
@@ -62,7 +62,7 @@ impl Gateway {
             begun: &begun,
             request_id: &exchange.record.request_id,
         };
-        let outcome = self.pool.send(&route.backend, &mut request, errand).await;
+        let outcome = self.pool.send(&route.backend, &mut request, options).await;
         let time = begun.get().elapsed();
         exchange.record.backend_time = Some(time);
         // What found no room, or was answered badly, says nothing about how long answers take.
@@ -70,7 +70,7 @@ impl Gateway {
             route.backend.learn_from(outcome.is_ok().then_some(time), begun.get() + time);
         }
         let response = outcome.map_err(|failure| self.failed(route, failure, &exchange.record))?;
-        self.cells().backend_answered(&route.backend.name, time);
+        self.worker_metrics().backend_answered(&route.backend.name, time);
         route.backend.note_answer(begun.get() + time);
         self.returned(route, response, is_head, permit, exchange)
     }
@@ -142,7 +142,7 @@ impl Gateway {
         let refused_us = head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
             || (head.status == StatusCode::UNAUTHORIZED && !route.pass_unauthorized);
         if refused_us {
-            self.cells().backend_failed(&route.backend.name, "credential");
+            self.worker_metrics().backend_failed(&route.backend.name, "credential");
             return Err(Refusal::BackendCredential.into());
         }
         headers::prepare_response(&mut head.headers, route, received);
@@ -170,7 +170,7 @@ impl Gateway {
         if let Some(fault) = record.progress.fault() {
             return call::refused(fault, route.body_limit);
         }
-        self.cells().backend_failed(&route.backend.name, failure.as_str());
+        self.worker_metrics().backend_failed(&route.backend.name, failure.as_str());
         let refusal = match failure {
             Failure::Connect | Failure::Tls => Refusal::BackendConnect,
             Failure::Timeout => Refusal::BackendTimeout,

@@ -172,7 +172,7 @@ fn is_forged(policy: &Policy, route: &Route, name: &HeaderName) -> bool {
 /// [`Refusal::AddressNotAllowed`] for everybody else.
 pub(super) fn asked_by(policy: &Policy, connection: &Connection) -> Result<(), Refusal> {
     let is_place = |endpoint: &ForwardAuth| match endpoint.is_apart() {
-        true => connection.entrance().only_decides,
+        true => connection.settings().only_decides,
         false => connection.is_of_one_caller(),
     };
     let may_ask = |endpoint: &ForwardAuth| is_place(endpoint) && endpoint.allows(connection.source().address);

@@ -17,7 +17,8 @@ impl Gateway {
     pub(crate) fn refuse_unparsed(&self, connection: Rc<Connection>, refusal: Refusal) -> Vec<u8> {
         let taken = TakenHead::none(&connection);
         let arrival = self.arrival(connection, self.ids.make());
-        let mut record = Record::open(Rc::clone(&self.ledger), arrival, &taken, &Method::default(), Version::HTTP_11);
+        let mut record =
+            Record::open(Rc::clone(&self.telemetry), arrival, &taken, &Method::default(), Version::HTTP_11);
         record.unparsed();
         let row = error::row(refusal);
         record.refusal = Some(refusal);

@@ -202,8 +202,8 @@ impl Issuer {
 
     /// The usual audience, and those that are set apart.
     fn audiences(&self, raw: &Raw) -> Vec<String> {
-        let apart = raw.listen.iter().filter_map(|listen| listen.audience.clone());
-        std::iter::once(self.audience.clone()).chain(apart).collect()
+        let isolated_audience = raw.listen.iter().filter_map(|listen| listen.audience.clone());
+        std::iter::once(self.audience.clone()).chain(isolated_audience).collect()
     }
 
     /// Checks the access tokens that this gateway has signed, whomever of us they are for: each route wants its own.

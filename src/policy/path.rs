@@ -20,7 +20,7 @@ pub struct Normal<'a> {
     /// The path.
     pub text: Cow<'a, str>,
     /// Forms in it that some servers read differently.
-    pub odd: NonCanonical,
+    pub non_canonical: NonCanonical,
 }
 
 /// A set of forms that some servers read differently from others, and that a route can allow.
@@ -71,13 +71,13 @@ pub fn normal(path: &str) -> Result<Normal<'_>, Ambiguous> {
     if bytes.first() != Some(&b'/') {
         return Err(Ambiguous);
     }
-    let mut odd = NonCanonical::default();
+    let mut non_canonical = NonCanonical::default();
     let has_escapes = memchr(b'%', bytes).is_some();
-    let text = if has_escapes { Cow::Owned(unescaped(bytes, &mut odd)?) } else { Cow::Borrowed(path) };
+    let text = if has_escapes { Cow::Owned(unescaped(bytes, &mut non_canonical)?) } else { Cow::Borrowed(path) };
     let plain = text.as_bytes();
     for byte in plain {
         match byte {
-            b';' => odd.add(NonCanonical::SEMICOLON),
+            b';' => non_canonical.add(NonCanonical::SEMICOLON),
             b'\\' | b'?' | b'#' => return Err(Ambiguous),
             byte if !byte.is_ascii_graphic() => return Err(Ambiguous),
             _ => {}
@@ -96,20 +96,20 @@ pub fn normal(path: &str) -> Result<Normal<'_>, Ambiguous> {
                 if kept.is_empty() {
                     return Err(Ambiguous);
                 }
-                odd.add(NonCanonical::TRAILING_DOT);
+                non_canonical.add(NonCanonical::TRAILING_DOT);
             }
             if dropped.contains([' ', '%']) {
-                odd.add(NonCanonical::TRAILING_SPACE);
+                non_canonical.add(NonCanonical::TRAILING_SPACE);
             }
         }
     }
     if (has_escapes || memchr(b'$', plain).is_some()) && stream_name(&text).is_some() {
-        odd.add(NonCanonical::STREAM_NAME);
+        non_canonical.add(NonCanonical::STREAM_NAME);
     }
     if text.contains("//") {
-        odd.add(NonCanonical::DOUBLE_SLASH);
+        non_canonical.add(NonCanonical::DOUBLE_SLASH);
     }
-    Ok(Normal { text, odd })
+    Ok(Normal { text, non_canonical })
 }
 
 /// Returns whether a segment is only dots, with or without spaces, that lead elsewhere.
@@ -148,7 +148,7 @@ fn is_text(path: &str) -> bool {
         || percent_decode_str(path).decode_utf8().is_ok_and(|decoded| !decoded.chars().any(char::is_control))
 }
 
-fn unescaped(path: &[u8], odd: &mut NonCanonical) -> Result<String, Ambiguous> {
+fn unescaped(path: &[u8], non_canonical: &mut NonCanonical) -> Result<String, Ambiguous> {
     let mut normal = String::with_capacity(path.len());
     let mut at = 0;
     while at < path.len() {
@@ -163,7 +163,7 @@ fn unescaped(path: &[u8], odd: &mut NonCanonical) -> Result<String, Ambiguous> {
             }
             other => {
                 // A separator of segments or of parameters to somebody; a per cent sign that could escape again.
-                odd.add(match other {
+                non_canonical.add(match other {
                     b'/' => NonCanonical::ENCODED_SLASH,
                     b'\\' => NonCanonical::ENCODED_BACKSLASH,
                     b'%' => NonCanonical::ENCODED_PERCENT,
@@ -190,9 +190,9 @@ fn escaped(bytes: &[u8]) -> Option<u8> {
 ///
 /// # Errors
 /// [`Ambiguous`] where one of them has dot segments, control characters, or escapes that are no UTF-8.
-pub fn readings(path: &str, odd: NonCanonical) -> Result<Vec<String>, Ambiguous> {
+pub fn readings(path: &str, non_canonical: NonCanonical) -> Result<Vec<String>, Ambiguous> {
     let mut all = vec![path.to_owned()];
-    if odd.has(NonCanonical::ENCODED_PERCENT) {
+    if non_canonical.has(NonCanonical::ENCODED_PERCENT) {
         also(&mut all, decoded_again);
     }
     // What is decoded again can have any of the rest in it.

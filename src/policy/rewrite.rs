@@ -38,10 +38,14 @@ impl Rewrite {
         let rest = self.behind(path).ok_or(Ambiguous)?;
         let changed =
             if rest.is_empty() && self.add.is_empty() { "/".to_owned() } else { format!("{}{rest}", self.add) };
-        let Normal { text, odd } = path::normal(&changed)?;
+        let Normal { text, non_canonical } = path::normal(&changed)?;
         let is_below = |path: &String| path.strip_prefix(&*self.add).is_some_and(is_whole);
-        let stays = odd.is_none() || path::readings(&changed, odd)?.iter().all(is_below);
-        if text == changed && allowed.has(odd) && stays && is_below(&changed) { Ok(changed) } else { Err(Ambiguous) }
+        let stays = non_canonical.is_none() || path::readings(&changed, non_canonical)?.iter().all(is_below);
+        if text == changed && allowed.has(non_canonical) && stays && is_below(&changed) {
+            Ok(changed)
+        } else {
+            Err(Ambiguous)
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Route {
     /// The methods that it takes.
     pub methods: Vec<Method>,
     /// Requirements on callers.
-    pub demand: Requirements,
+    pub requirements: Requirements,
     /// Refusals are carried out; otherwise they are only counted.
     pub enforce: bool,
     /// Placement of the identifier in requests.
@@ -119,6 +119,6 @@ impl Route {
 
     /// Returns whether the customer's token may stand in the body.
     pub fn reads_token_from_body(&self) -> bool {
-        self.demand.customer_token_sources.iter().any(|place| matches!(place, CustomerTokenSource::Body(_)))
+        self.requirements.customer_token_sources.iter().any(|place| matches!(place, CustomerTokenSource::Body(_)))
     }
 }

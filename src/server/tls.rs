@@ -179,8 +179,8 @@ impl ListenerTls {
         };
         let provider = Arc::new(provider(self.minimum));
         let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
-        let clients = self.clients.map(|(trust, demand)| {
-            let mandatory = demand == ClientCertificate::Required;
+        let clients = self.clients.map(|(trust, requirements)| {
+            let mandatory = requirements == ClientCertificate::Required;
             Arc::new(ClientTrustStore::new(trust, mandatory))
         });
         let builder = match &clients {

@@ -211,16 +211,16 @@ mod tests {
 
     #[test]
     fn a_password_fits_however_it_was_typed_when_it_was_hashed_and_since() {
-        let (composed, apart) = ("Z\u{fc}rich x", "Zu\u{308}rich\u{a0}x");
-        for hashed in [composed, apart] {
+        let (composed, isolated_audience) = ("Z\u{fc}rich x", "Zu\u{308}rich\u{a0}x");
+        for hashed in [composed, isolated_audience] {
             let hash = parse(&hash(hashed.as_bytes()).unwrap()).unwrap();
-            assert!(verify(&hash, composed.as_bytes()) && verify(&hash, apart.as_bytes()));
+            assert!(verify(&hash, composed.as_bytes()) && verify(&hash, isolated_audience.as_bytes()));
             for wrong in ["Zurich x", "Z\u{fc}richx", "z\u{fc}rich x", "Z\u{fc}rich x "] {
                 assert!(!verify(&hash, wrong.as_bytes()), "{wrong:?}");
             }
         }
-        let old: phc::PasswordHash = hasher().hash_password_with_salt(apart.as_bytes(), &[7; 16]).unwrap();
-        assert!(verify(&parse(&old.to_string()).unwrap(), apart.as_bytes()));
+        let old: phc::PasswordHash = hasher().hash_password_with_salt(isolated_audience.as_bytes(), &[7; 16]).unwrap();
+        assert!(verify(&parse(&old.to_string()).unwrap(), isolated_audience.as_bytes()));
     }
 
     #[test]

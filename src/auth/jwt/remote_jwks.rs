@@ -69,7 +69,7 @@ pub struct PublishedKeys {
     current: ArcSwapOption<Current>,
     /// Count of finished fetches.
     rounds: watch::Sender<u64>,
-    demand: Notify,
+    requirements: Notify,
     is_started: AtomicBool,
     is_fetching: AtomicBool,
     is_failing: AtomicBool,
@@ -122,7 +122,7 @@ impl PublishedKeys {
             source,
             current: ArcSwapOption::empty(),
             rounds: watch::Sender::new(0),
-            demand: Notify::new(),
+            requirements: Notify::new(),
             is_started: AtomicBool::new(false),
             is_fetching: AtomicBool::new(false),
             is_failing: AtomicBool::new(false),
@@ -198,7 +198,7 @@ impl PublishedKeys {
                 // The fetch that was worth waiting for has just ended.
                 return;
             }
-            self.demand.notify_one();
+            self.requirements.notify_one();
         }
         if tokio::time::timeout(PATIENCE, rounds.changed()).await.is_err() {
             // For as long as that fetch takes, nobody knows.
@@ -355,7 +355,7 @@ async fn keep_fetching(keys: Weak<PublishedKeys>, changed: impl Fn()) {
             let Some(held) = keys.upgrade() else { return };
             let wait = due.min(tokio::time::Instant::now() + SHORTEST_INTERVAL);
             let asked = tokio::select! {
-                () = held.demand.notified() => true,
+                () = held.requirements.notified() => true,
                 () = tokio::time::sleep_until(wait) => false,
             };
             if (asked && held.may_fetch()) || tokio::time::Instant::now() >= due {

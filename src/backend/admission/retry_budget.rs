@@ -21,7 +21,7 @@ struct Window {
     since: u64,
     /// Requests started before the window.
     begun: u64,
-    repeats: u64,
+    retry_budget: u64,
 }
 
 impl RetryBudget {
@@ -35,14 +35,14 @@ impl RetryBudget {
     pub(in crate::backend) fn allow(&self, percent: u32, begun: u32, now: u64) -> bool {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         if window.since == 0 || now.saturating_sub(window.since) >= WINDOW {
-            *window = Window { since: now, begun: begun.into(), repeats: 0 };
+            *window = Window { since: now, begun: begun.into(), retry_budget: 0 };
         }
         let requests = u64::from(begun.wrapping_sub(window.begun as u32));
         let most = if percent == 0 { 0 } else { (requests * u64::from(percent) / 100).max(ALWAYS) };
-        if window.repeats >= most {
+        if window.retry_budget >= most {
             return false;
         }
-        window.repeats += 1;
+        window.retry_budget += 1;
         self.count.fetch_add(1, Ordering::Relaxed);
         true
     }
@@ -56,13 +56,13 @@ mod tests {
 
     #[test]
     fn a_few_are_always_allowed_and_then_a_share() {
-        let repeats = RetryBudget::default();
-        let allowed = (0..100).filter(|_| repeats.allow(10, 7, 1)).count();
+        let retry_budget = RetryBudget::default();
+        let allowed = (0..100).filter(|_| retry_budget.allow(10, 7, 1)).count();
         assert_eq!(allowed, 10);
-        assert!(!repeats.allow(10, 7 + 100, 2) && repeats.allow(10, 7 + 110, 2));
-        assert!(repeats.allow(10, 7 + 110, 2 + WINDOW), "another window");
+        assert!(!retry_budget.allow(10, 7 + 100, 2) && retry_budget.allow(10, 7 + 110, 2));
+        assert!(retry_budget.allow(10, 7 + 110, 2 + WINDOW), "another window");
         assert!(!RetryBudget::default().allow(0, 1_000, 1), "none");
-        assert_eq!(repeats.count(), 12);
+        assert_eq!(retry_budget.count(), 12);
     }
 
     proptest! {
@@ -72,14 +72,14 @@ mod tests {
             percent in 1_u32..50,
             steps in proptest::collection::vec((0_u32..5, any::<bool>()), 1..500),
         ) {
-            let repeats = RetryBudget::default();
+            let retry_budget = RetryBudget::default();
             let (mut begun, mut requests, mut allowed) = (start, 0_u64, 0_u64);
-            prop_assert!(repeats.allow(percent, begun, 5));
+            prop_assert!(retry_budget.allow(percent, begun, 5));
             allowed += 1;
             for (more, wants) in steps {
                 begun = begun.wrapping_add(more);
                 requests += u64::from(more);
-                if wants && repeats.allow(percent, begun, 6) {
+                if wants && retry_budget.allow(percent, begun, 6) {
                     allowed += 1;
                 }
             }

@@ -20,8 +20,8 @@ pub(super) struct Lease {
 
 impl Lease {
     /// Server of the connection.
-    pub(super) fn station(&self) -> Rc<WorkerEndpoint> {
-        Rc::clone(self.visit.station())
+    pub(super) fn endpoint(&self) -> Rc<WorkerEndpoint> {
+        Rc::clone(self.visit.endpoint())
     }
 
     /// True for HTTP/2.
@@ -39,7 +39,7 @@ impl Lease {
         if let Some(mut link) = self.link {
             link.settle();
             if !self.limit.is_zero() || link.is_uploading() {
-                self.visit.station().keep(link, self.limit);
+                self.visit.endpoint().keep(link, self.limit);
             }
         }
     }

@@ -20,7 +20,7 @@ use crate::body_stream::{Broken, Pace, Stall};
 pub struct AnswerBody {
     inner: Incoming,
     lease: Option<Lease>,
-    station: Rc<WorkerEndpoint>,
+    endpoint: Rc<WorkerEndpoint>,
     /// True for HTTP/2.
     is_http2: bool,
     stall: Stall,
@@ -31,11 +31,11 @@ pub struct AnswerBody {
 
 impl AnswerBody {
     pub(super) fn new(inner: Incoming, lease: Lease, pace: Pace) -> Self {
-        let (station, is_http2) = (lease.station(), lease.is_http2());
+        let (endpoint, is_http2) = (lease.endpoint(), lease.is_http2());
         let mut body = Self {
             inner,
             lease: Some(lease),
-            station,
+            endpoint,
             is_http2,
             stall: Stall::new(pace),
             is_broken: false,
@@ -47,13 +47,13 @@ impl AnswerBody {
 
     /// Name of the server, as in logs and metrics.
     pub fn server(&self) -> &str {
-        &self.station.server.standing.name
+        &self.endpoint.server.standing.name
     }
 
     /// Logs that the body ended early, in the response to this request.
     pub fn log_broken_off(&self, request_id: &HeaderValue) {
         let reason = self.reason.as_deref().unwrap_or("timed out (timeout): nothing more of the answer came");
-        self.station
+        self.endpoint
             .server
             .standing
             .note_fault(&ServerFault::new(Failure::Broken, Doing::ReadBody, reason), request_id);

@@ -13,7 +13,7 @@ pub(super) struct TimerPool(RefCell<Vec<Pin<Box<Sleep>>>>);
 
 /// A timer that fires once.
 pub(super) struct Alarm<'a> {
-    alarms: &'a TimerPool,
+    timers: &'a TimerPool,
     /// Fires at `at` or earlier.
     sleep: Option<Pin<Box<Sleep>>>,
     at: Instant,
@@ -26,7 +26,7 @@ impl TimerPool {
         if sleep.deadline() > at {
             sleep.as_mut().reset(at);
         }
-        Alarm { alarms: self, sleep: Some(sleep), at }
+        Alarm { timers: self, sleep: Some(sleep), at }
     }
 }
 
@@ -55,7 +55,7 @@ impl Alarm<'_> {
 
 impl Drop for Alarm<'_> {
     fn drop(&mut self) {
-        self.alarms.0.borrow_mut().extend(self.sleep.take());
+        self.timers.0.borrow_mut().extend(self.sleep.take());
     }
 }
 
@@ -69,8 +69,8 @@ mod tests {
     fn an_alarm_rings_at_its_time_whatever_its_timer_was_set_for_before() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
-            let alarms = TimerPool::default();
-            let set = |milliseconds| alarms.set(Instant::now() + Duration::from_millis(milliseconds));
+            let timers = TimerPool::default();
+            let set = |milliseconds| timers.set(Instant::now() + Duration::from_millis(milliseconds));
             // Nobody waits for the first, which would ring long after the test; then shorter and longer ones in turn.
             drop(set(100_000));
             for milliseconds in [10, 20, 5, 30, 1] {
@@ -79,7 +79,7 @@ mod tests {
                 std::future::poll_fn(|context| alarm.poll(context)).await;
                 assert!(start.elapsed() >= Duration::from_millis(milliseconds));
             }
-            assert_eq!(alarms.0.borrow().len(), 1);
+            assert_eq!(timers.0.borrow().len(), 1);
         });
     }
 }

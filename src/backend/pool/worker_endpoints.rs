@@ -22,7 +22,7 @@ pub(super) struct WorkerEndpoints {
     slow_start: u64,
     present: Arc<Present>,
     /// In the order of `present`.
-    stations: Vec<Rc<WorkerEndpoint>>,
+    endpoints: Vec<Rc<WorkerEndpoint>>,
 }
 
 /// One server, with this worker's connections to it.
@@ -72,13 +72,13 @@ impl WorkerEndpoints {
     pub(in crate::backend) fn new(servers: &Arc<Servers>, before: Option<&Self>) -> Self {
         let version = servers.version.load(Ordering::Acquire);
         let present = servers.present();
-        let station = |server: &Arc<Server>| {
-            let known = before.into_iter().flat_map(|before| &before.stations);
-            let same = known.into_iter().find(|station| station.server.id == server.id);
+        let endpoint = |server: &Arc<Server>| {
+            let known = before.into_iter().flat_map(|before| &before.endpoints);
+            let same = known.into_iter().find(|endpoint| endpoint.server.id == server.id);
             same.map_or_else(|| Rc::new(WorkerEndpoint::new(server)), Rc::clone)
         };
-        let stations = present.servers.iter().map(station).collect();
-        Self { version, servers: Arc::downgrade(servers), slow_start: servers.slow_start(), present, stations }
+        let endpoints = present.servers.iter().map(endpoint).collect();
+        Self { version, servers: Arc::downgrade(servers), slow_start: servers.slow_start(), present, endpoints }
     }
 
     /// True if the list has not changed.
@@ -92,22 +92,22 @@ impl WorkerEndpoints {
     }
 
     pub(in crate::backend) fn count(&self) -> usize {
-        self.stations.len()
+        self.endpoints.len()
     }
 
     pub(in crate::backend) fn get(&self, index: u16) -> Option<&Rc<WorkerEndpoint>> {
-        self.stations.get(usize::from(index))
+        self.endpoints.get(usize::from(index))
     }
 
     /// True if the health checks found all servers bad.
     pub(super) fn are_all_bad(&self) -> bool {
-        !self.stations.is_empty() && self.stations.iter().all(|station| station.server.standing.is_known_bad())
+        !self.endpoints.is_empty() && self.endpoints.iter().all(|endpoint| endpoint.server.standing.is_known_bad())
     }
 
     /// Next server of those not tried, by random number, or by `key` for consistent hashing.
     pub(super) fn choose(&self, key: Option<u64>, now: Instant, random: u64, tried: &TriedEndpoints) -> Option<u16> {
         // Most backends have one server, which is well.
-        if let [only] = &self.stations[..] {
+        if let [only] = &self.endpoints[..] {
             return (!tried.has(0) && !only.server.standing.is_known_bad()).then_some(0);
         }
         let now = millis(now);
@@ -127,15 +127,15 @@ impl WorkerEndpoints {
     fn choose_among(&self, key: Option<u64>, random: u64, load: impl Fn(u16, &Server) -> Option<Load>) -> Option<u16> {
         let load = |index: u16| load(index, &self.get(index)?.server);
         let Some(key) = key else { return least_request(&self.present.tickets, random, load) };
-        let candidates = (0..).zip(&self.stations).filter(|(index, _)| load(*index).is_some());
-        by_key(key, candidates.map(|(index, station)| (index, station.server.seed, station.server.weight)))
+        let candidates = (0..).zip(&self.endpoints).filter(|(index, _)| load(*index).is_some());
+        by_key(key, candidates.map(|(index, endpoint)| (index, endpoint.server.seed, endpoint.server.weight)))
     }
 
     /// Closes connections that are idle for too long or closed by the other side.
     pub(in crate::backend) fn reap(&self) {
-        for station in &self.stations {
-            station.channels.reap();
-            station.idle.borrow_mut().retain_mut(|entry| {
+        for endpoint in &self.endpoints {
+            endpoint.channels.reap();
+            endpoint.idle.borrow_mut().retain_mut(|entry| {
                 entry.link.settle();
                 // Its caller has the answer. The rest of its upload may take its time, but it must move.
                 if entry.link.is_uploading() {
@@ -182,12 +182,12 @@ impl WorkerEndpoint {
 }
 
 impl Visit {
-    pub(in crate::backend) fn new(station: &Rc<WorkerEndpoint>) -> Self {
-        station.server.standing.began();
-        Self(Rc::clone(station))
+    pub(in crate::backend) fn new(endpoint: &Rc<WorkerEndpoint>) -> Self {
+        endpoint.server.standing.began();
+        Self(Rc::clone(endpoint))
     }
 
-    pub(super) fn station(&self) -> &Rc<WorkerEndpoint> {
+    pub(super) fn endpoint(&self) -> &Rc<WorkerEndpoint> {
         &self.0
     }
 }

@@ -14,7 +14,7 @@ pub(crate) struct Framing {
     pending: Vec<u8>,
     body: Body,
     /// True if a chunked body was malformed. No request follows.
-    is_odd: bool,
+    is_malformed: bool,
 }
 
 /// The framing of a request body (RFC 9112 section 6.3).
@@ -53,7 +53,7 @@ impl Framing {
             }
             Body::Chunked(chunks) => {
                 let end = chunks.end(bytes);
-                self.is_odd |= chunks.is_odd;
+                self.is_malformed |= chunks.is_malformed;
                 if end.is_some() {
                     self.body = Body::Over;
                 }
@@ -104,8 +104,8 @@ impl Framing {
     }
 
     /// True if a chunked body was malformed where the parser does not look.
-    pub(crate) fn is_odd(&self) -> bool {
-        self.is_odd
+    pub(crate) fn is_malformed(&self) -> bool {
+        self.is_malformed
     }
 
     /// Missing bytes of the last request's body; `None` if unknown.
@@ -178,7 +178,7 @@ struct Chunks {
     /// True if the last byte was a carriage return.
     returned: bool,
     /// True if something was malformed.
-    is_odd: bool,
+    is_malformed: bool,
     /// The size of this chunk, or the rest of it and its line break.
     size: u64,
     /// Number of its digits.
@@ -217,7 +217,7 @@ impl Chunks {
                     continue;
                 }
                 Place::Size | Place::Extension if byte == b'\n' => {
-                    self.is_odd |= !self.returned || !self.extension.may_end();
+                    self.is_malformed |= !self.returned || !self.extension.may_end();
                     self.extension = Extension::default();
                     self.digits = 0;
                     if self.size == 0 {
@@ -229,17 +229,17 @@ impl Chunks {
                 Place::Size => match char::from(byte).to_digit(16) {
                     Some(digit) => {
                         self.digits = self.digits.saturating_add(1);
-                        self.is_odd |= self.digits > LONGEST_SIZE;
+                        self.is_malformed |= self.digits > LONGEST_SIZE;
                         self.size = self.size.saturating_mul(16).saturating_add(u64::from(digit));
                     }
                     None => {
                         self.place = Place::Extension;
-                        self.is_odd |= !self.extension.takes(byte);
+                        self.is_malformed |= !self.extension.takes(byte);
                     }
                 },
-                Place::Extension => self.is_odd |= self.returned || !self.extension.takes(byte),
+                Place::Extension => self.is_malformed |= self.returned || !self.extension.takes(byte),
                 Place::Trailers if byte == b'\n' => {
-                    self.is_odd |= !self.returned;
+                    self.is_malformed |= !self.returned;
                     if !self.filled {
                         return Some(at + 1);
                     }

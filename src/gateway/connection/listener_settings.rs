@@ -35,8 +35,8 @@ pub struct CurrentSettings(ArcSwap<ListenerSettings>);
 
 impl CurrentSettings {
     /// Begins with these settings.
-    pub(crate) fn new(entrance: ListenerSettings) -> Self {
-        Self(ArcSwap::from_pointee(entrance))
+    pub(crate) fn new(settings: ListenerSettings) -> Self {
+        Self(ArcSwap::from_pointee(settings))
     }
 
     /// The current settings.
@@ -45,8 +45,8 @@ impl CurrentSettings {
     }
 
     /// Swaps the settings, for each request that begins from now on, also on open connections.
-    pub fn replace(&self, entrance: ListenerSettings) {
-        let before = self.0.swap(Arc::new(entrance));
+    pub fn replace(&self, settings: ListenerSettings) {
+        let before = self.0.swap(Arc::new(settings));
         before.is_over.store(true, Ordering::Release);
     }
 }

@@ -73,7 +73,7 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
         let outcome = self.log_in(call, record).await;
-        self.cells().login(match &outcome {
+        self.worker_metrics().login(match &outcome {
             Ok(_) => "ok",
             Err(refused) => refused.refusal.as_str(),
         });
@@ -164,7 +164,7 @@ impl Gateway {
         let backend = &asked.backend;
         let request_id = record.request_id.clone();
         let outage = |kind: &'static str, status: Option<u16>| {
-            self.cells().backend_failed(&backend.name, kind);
+            self.worker_metrics().backend_failed(&backend.name, kind);
             backend.admission.log_login_outage(status, kind, &request_id);
             Refusal::LoginBackend
         };
@@ -174,7 +174,7 @@ impl Gateway {
         let body = Pace { pause: backend.timeout, until: sent + backend.timeout * 2 };
         let patience = Deadlines { now: sent, head: backend.timeout, body };
         let begun = std::cell::Cell::new(sent);
-        let errand = SendOptions {
+        let options = SendOptions {
             repeat: Repeat::Unsent,
             key: None,
             caller: Some(record.source.address),
@@ -182,7 +182,7 @@ impl Gateway {
             begun: &begun,
             request_id: &record.request_id,
         };
-        let answer = self.pool.send(backend, &mut Some(request), errand).await;
+        let answer = self.pool.send(backend, &mut Some(request), options).await;
         record.backend_time = Some(begun.get().elapsed());
         let response = answer.map_err(|failure| outage(failure.as_str(), None))?;
         backend.note_answer(std::time::Instant::now());

@@ -47,7 +47,7 @@ struct Ending<'a> {
     login: &'a Login,
     state: &'a State,
     /// The listener's own audience, where it has one.
-    apart: Option<Arc<str>>,
+    isolated_audience: Option<Arc<str>>,
     now: u64,
     customers: Vec<Identifier>,
     rules: Vec<Rule>,
@@ -75,7 +75,7 @@ impl Gateway {
             policy,
             login,
             state: &self.shared.state,
-            apart: call.audience_apart(),
+            isolated_audience: call.audience_apart(),
             now: unix_seconds(SystemTime::now()),
             customers: Vec::new(),
             rules: Vec::new(),
@@ -169,8 +169,8 @@ impl Ending<'_> {
             return Err(self.fault.unwrap_or(Refusal::NoCredential));
         }
         if wishes.everywhere {
-            let audience = (!self.policy.auth.apart.is_empty())
-                .then(|| self.apart.clone().unwrap_or_else(|| Arc::clone(&self.policy.auth.audience)));
+            let audience = (!self.policy.auth.isolated_audience.is_empty())
+                .then(|| self.isolated_audience.clone().unwrap_or_else(|| Arc::clone(&self.policy.auth.audience)));
             let rules = self.state.revocations();
             let of = |customer| customer_rules(self.policy, rules, customer, audience.as_deref(), self.now);
             self.rules.extend(self.customers.iter().flat_map(of));
@@ -185,15 +185,15 @@ impl Ending<'_> {
     async fn token(&mut self, token: &str) -> Result<bool, Refusal> {
         let auth = &self.policy.auth;
         let fault = match auth.inspect_customer(token, self.now, self.state, Purpose::End, &mut self.known).await {
-            Ok(token) if !auth.is_for(&token.claims, self.apart.as_deref()) => TokenFault::Audience,
+            Ok(token) if !auth.is_for(&token.claims, self.isolated_audience.as_deref()) => TokenFault::Audience,
             Ok(token) => {
                 self.rules.push(end_of(&token, Some(self.login), self.state, self.now).await?);
                 self.customers.extend(token.customer().cloned());
                 return Ok(true);
             }
             Err(fault @ (TokenFault::Expired | TokenFault::Revoked)) => {
-                let apart = self.apart.as_deref();
-                match auth.family_of_ended(token, self.now, |claims| auth.is_for(claims, apart)) {
+                let isolated_audience = self.isolated_audience.as_deref();
+                match auth.family_of_ended(token, self.now, |claims| auth.is_for(claims, isolated_audience)) {
                     Some(family) => return self.family(&family, fault).await,
                     None => fault,
                 }

@@ -118,8 +118,8 @@ impl Gateway {
             return Ok(if reach == TokenReach::All { Token::Refresh(token) } else { Token::Nothing });
         }
         let now = unix_seconds(SystemTime::now());
-        let apart = call.audience_apart();
-        let is_meant = |claims: &jwt::Claims| policy.auth.is_for(claims, apart.as_deref());
+        let isolated_audience = call.audience_apart();
+        let is_meant = |claims: &jwt::Claims| policy.auth.is_for(claims, isolated_audience.as_deref());
         match policy.auth.inspect(token, now, &self.shared.state, purpose).await {
             Ok(token) if !is_meant(&token.claims) => Ok(Token::Nothing),
             Ok(token) if !is_within(&token, reach, client) => Ok(Token::Nothing),

@@ -39,7 +39,7 @@ impl Gateway {
     ) -> Result<Response<ResponseBody>, Refused> {
         let basic = call.parts.headers.contains_key(header::AUTHORIZATION);
         let outcome = self.grant(call, record).await.map_err(|refused| Refused { basic, ..refused });
-        self.cells().token(match &outcome {
+        self.worker_metrics().token(match &outcome {
             Ok(_) => "ok",
             Err(refused) => refused.refusal.as_str(),
         });

@@ -62,9 +62,9 @@ pub fn prepare_request(headers: &mut HeaderMap, passage: &Passage<'_>) {
     let kept_credential =
         |name: &HeaderName| route.forward.iter().any(|credential| *name == field_of(route, *credential));
     // The announced length holds for the body that is sent on, and is written anew where it can be written otherwise.
-    let is_odd = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes().starts_with(b"0"));
+    let is_malformed = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes().starts_with(b"0"));
     fields::remove_hop_by_hop(headers, kept_credential, |name| {
-        (is_odd && *name == header::CONTENT_LENGTH) || stripped.contains(name)
+        (is_malformed && *name == header::CONTENT_LENGTH) || stripped.contains(name)
     });
     if !route.forward.contains(&Requirement::Customer) {
         remove_cookies(headers, &route.own_cookies);
@@ -104,7 +104,7 @@ pub(crate) fn field_of(route: &Route, credential: Requirement) -> HeaderName {
     match credential {
         Requirement::Client => header::AUTHORIZATION,
         Requirement::Customer => CUSTOMER_AUTH,
-        Requirement::ApiKey => route.demand.api_key_header.0.clone(),
+        Requirement::ApiKey => route.requirements.api_key_header.0.clone(),
     }
 }
 
@@ -199,7 +199,7 @@ pub(super) fn prepare_response(headers: &mut HeaderMap, route: &Route, received:
         security_headers::add(headers);
     }
     via(headers, received);
-    if route.demand.customer {
+    if route.requirements.customer {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
 }

@@ -28,13 +28,13 @@ const CALLER_LEFT: u16 = 499;
 /// The counters and the access log of a worker.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
-    pub(crate) cells: Arc<WorkerMetrics>,
+    pub(crate) worker_metrics: Arc<WorkerMetrics>,
     pub(crate) log: AccessLog,
 }
 
 /// The record of a request; counted and logged when dropped.
 pub(crate) struct Record {
-    ledger: Rc<Telemetry>,
+    telemetry: Rc<Telemetry>,
     connection: Rc<Connection>,
     /// The source of the request.
     pub(crate) source: Rc<ClientAddress>,
@@ -86,17 +86,17 @@ pub(crate) struct Arrival {
 impl Record {
     /// Opens the record of a request, whose head has been taken.
     pub(crate) fn open(
-        ledger: Rc<Telemetry>,
+        telemetry: Rc<Telemetry>,
         arrival: Arrival,
         _taken: &TakenHead,
         method: &Method,
         version: Version,
     ) -> Box<Self> {
-        ledger.cells.request_began();
+        telemetry.worker_metrics.request_began();
         arrival.connection.request_began(arrival.started);
         let until = arrival.started + arrival.connection.limits.request_timeout;
         Box::new(Self {
-            ledger,
+            telemetry,
             until,
             source: arrival.connection.source(),
             connection: arrival.connection,
@@ -151,7 +151,7 @@ impl Record {
     pub(crate) fn broke_off(&mut self, body: &AnswerBody) {
         if let Some(permit) = self.permit.take_if(|_| Instant::now() < self.until) {
             self.refusal.get_or_insert(Refusal::BackendResponse);
-            self.ledger.cells.backend_failed(permit.backend(), "broken");
+            self.telemetry.worker_metrics.backend_failed(permit.backend(), "broken");
             body.log_broken_off(&self.request_id);
         }
     }
@@ -214,11 +214,11 @@ impl Drop for Record {
             refusal: self.refusal.map_or("", Refusal::as_str),
         };
         if let Some(observed) = self.observed {
-            self.ledger.cells.observed(&self.route, observed.as_str());
+            self.telemetry.worker_metrics.observed(&self.route, observed.as_str());
         }
-        self.ledger.cells.request_ended(key, duration);
-        if self.ledger.log.is_on() {
-            self.ledger.log.line(|line| self.write(line, duration));
+        self.telemetry.worker_metrics.request_ended(key, duration);
+        if self.telemetry.log.is_on() {
+            self.telemetry.log.line(|line| self.write(line, duration));
         }
     }
 }

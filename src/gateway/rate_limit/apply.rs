@@ -145,7 +145,7 @@ impl Gateway {
         match self.shared.state.take(key, each.div_ceil(1_000), burst(limit), wanted).await {
             Ok(taken) => leases.keep(key, taken, now),
             Err(_) => {
-                self.cells().rate_limit_fell_back();
+                self.worker_metrics().rate_limit_fell_back();
                 self.shared.limits.call(Arc::clone(&route.name), counted.clone(), limit)
             }
         }
@@ -164,7 +164,7 @@ impl Gateway {
             Ok(left) => left,
             // Quotas are for invoices and not for safety: nobody is turned away because of a store.
             Err(_) => {
-                self.cells().rate_limit_fell_back();
+                self.worker_metrics().rate_limit_fell_back();
                 return Ok(());
             }
         };

@@ -79,7 +79,7 @@ impl Call<'_> {
 
     /// The listener's own audience, where it has one.
     pub(crate) fn audience_apart(&self) -> Option<Arc<str>> {
-        self.connection.entrance().audience.clone()
+        self.connection.settings().audience.clone()
     }
 
     /// Checks an announced body length against the limit, in bytes. A body without one is counted as it comes.
@@ -177,8 +177,8 @@ fn limited(
     record: &Record,
 ) -> CallerBody {
     let pace = Pace { pause: connection.limits.body_idle_timeout, until: record.until };
-    let (progress, is_odd) = (Rc::clone(&record.progress), Rc::clone(&connection.is_odd));
-    CallerBody::new(body, BodyLimits { bytes: limit, pace, stripped: Arc::clone(stripped) }, progress, is_odd)
+    let (progress, is_malformed) = (Rc::clone(&record.progress), Rc::clone(&connection.is_malformed));
+    CallerBody::new(body, BodyLimits { bytes: limit, pace, stripped: Arc::clone(stripped) }, progress, is_malformed)
 }
 
 /// The refusal for a faulty body, with its limit in bytes where that is known.

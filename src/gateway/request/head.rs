@@ -25,7 +25,7 @@ pub(crate) struct Head {
     /// The framing of the body.
     pub(crate) body: BodyFraming,
     /// Parts of the path that some servers read differently.
-    pub(crate) odd: NonCanonical,
+    pub(crate) non_canonical: NonCanonical,
 }
 
 impl Head {
@@ -62,7 +62,8 @@ impl Head {
             return Err(Refusal::Misdirected);
         }
         let is_about_us = parts.method == Method::OPTIONS && parts.uri.path() == "*";
-        let odd = if is_about_us { NonCanonical::default() } else { target(&mut parts.uri, connection.limits.target)? };
+        let non_canonical =
+            if is_about_us { NonCanonical::default() } else { target(&mut parts.uri, connection.limits.target)? };
         if is_http2 {
             // No value begins or ends with a blank either (RFC 9113 section 8.2.1).
             if !has_scheme || !parts.headers.keys().all(is_token) || parts.headers.values().any(is_padded) {
@@ -70,7 +71,7 @@ impl Head {
             }
             join_cookies(&mut parts.headers);
         }
-        Ok(Self { host, body, odd })
+        Ok(Self { host, body, non_canonical })
     }
 
     /// The head of a request that another proxy asks about; the length of its body is unknown here.
@@ -85,8 +86,8 @@ impl Head {
         source: &ClientAddress,
     ) -> Result<Self, Refusal> {
         let host = source.host(host).ok_or(Refusal::Host)?;
-        let odd = target(&mut parts.uri, limit)?;
-        Ok(Self { host, odd, body: if has_body { BodyFraming::Chunked } else { BodyFraming::Length(0) } })
+        let non_canonical = target(&mut parts.uri, limit)?;
+        Ok(Self { host, non_canonical, body: if has_body { BodyFraming::Chunked } else { BodyFraming::Length(0) } })
     }
 
     /// The announced length of the body, in bytes.
@@ -137,10 +138,11 @@ fn target(uri: &mut Uri, limit: usize) -> Result<NonCanonical, Refusal> {
     if given.query().is_some_and(|query| !query.bytes().all(|byte| byte.is_ascii_graphic())) {
         return Err(Refusal::MalformedRequest);
     }
-    let Normal { text, odd } = path::normal(given.path()).map_err(|path::Ambiguous| Refusal::AmbiguousPath)?;
+    let Normal { text, non_canonical } =
+        path::normal(given.path()).map_err(|path::Ambiguous| Refusal::AmbiguousPath)?;
     let is_origin_form = uri.authority().is_none() && uri.scheme().is_none();
     let rewritten = match text {
-        Cow::Borrowed(_) if is_origin_form => return Ok(odd),
+        Cow::Borrowed(_) if is_origin_form => return Ok(non_canonical),
         Cow::Borrowed(_) => given.clone(),
         Cow::Owned(path) => {
             let text = match given.query() {
@@ -151,7 +153,7 @@ fn target(uri: &mut Uri, limit: usize) -> Result<NonCanonical, Refusal> {
         }
     };
     *uri = Uri::from(rewritten);
-    Ok(odd)
+    Ok(non_canonical)
 }
 
 /// Joins cookies, which HTTP/2 may split into many fields; HTTP/1.1 has one (RFC 9113 section 8.2.3).

@@ -71,7 +71,7 @@ fn aimed(
     let head = Head::read(taken, parts, !body.is_end_stream(), connection, source)?;
     let target = match policy.forward_auth.as_ref().and_then(|endpoint| endpoint.target(parts.uri.path())) {
         Some(decision) => decision,
-        None if connection.entrance().only_decides => return Err(Refusal::NoRoute.into()),
+        None if connection.settings().only_decides => return Err(Refusal::NoRoute.into()),
         None => found(policy, connection, &head, parts)?,
     };
     Ok((target, head))
@@ -100,12 +100,12 @@ pub(crate) fn found(
     if parts.uri.path() == "*" {
         return Ok(Target::Everything);
     }
-    let table = policy.tables.get(connection.entrance().number).ok_or(Refusal::NoRoute)?;
+    let table = policy.tables.get(connection.settings().number).ok_or(Refusal::NoRoute)?;
     if policy.has_cors
         && let Some(method) = cors::asked_method(&parts.method, &parts.headers)
         && let Ok(Target::Route(number)) = table.find(&head.host.name, parts.uri.path(), &method)
         && policy.routes[number as usize].cors.is_some()
-        && policy.routes[number as usize].allowed_in_path.has(head.odd)
+        && policy.routes[number as usize].allowed_in_path.has(head.non_canonical)
     {
         return Ok(Target::Preflight(number));
     }
@@ -113,14 +113,13 @@ pub(crate) fn found(
     let is_oauth =
         || matches!(table.find(&head.host.name, parts.uri.path(), &Method::POST), Ok(target) if target.is_oauth());
     let target = find(parts.uri.path()).map_err(|fault| not_found(fault, is_oauth))?;
-    if head.odd.is_none() {
+    if head.non_canonical.is_none() {
         return Ok(target);
     }
     // Whatever a server makes of this path, it is one of the same route, which lets it pass.
-    let is_allowed =
-        matches!(target, Target::Route(number) if policy.routes[number as usize].allowed_in_path.has(head.odd));
+    let is_allowed = matches!(target, Target::Route(number) if policy.routes[number as usize].allowed_in_path.has(head.non_canonical));
     let leads_there = |path: &String| find(path) == Ok(target);
-    match path::readings(parts.uri.path(), head.odd) {
+    match path::readings(parts.uri.path(), head.non_canonical) {
         Ok(all) if is_allowed && all.iter().all(leads_there) => Ok(target),
         _ => Err(Refusal::AmbiguousPath.into()),
     }

@@ -50,7 +50,7 @@ impl Gateway {
             return Err(Refusal::AddressNotAllowed);
         }
         let policy = &current.policy;
-        let table = policy.tables.get(connection.entrance().number).ok_or(Refusal::NoRoute)?;
+        let table = policy.tables.get(connection.settings().number).ok_or(Refusal::NoRoute)?;
         let target = table.find(&handshake.host.name, &handshake.path, &Method::GET).map_err(|_| Refusal::NoRoute)?;
         let Target::Route(number) = target else { return Err(Refusal::NoRoute) };
         let route = &policy.routes[number as usize];
@@ -64,7 +64,11 @@ impl Gateway {
             generation: current.generation,
             connection,
             source,
-            head: Head { host: Rc::clone(&handshake.host), body: BodyFraming::Length(0), odd: NonCanonical::default() },
+            head: Head {
+                host: Rc::clone(&handshake.host),
+                body: BodyFraming::Length(0),
+                non_canonical: NonCanonical::default(),
+            },
             parts,
             body: Upload::Read(Bytes::new()),
             asks_upgrade: true,

@@ -90,7 +90,7 @@ impl Tunnel {
         let Ok(Ok(backend)) = timeout(limits.idle, backend).await else { return };
         let until = Instant::now() + limits.lifetime;
         let relay = Relay::new(caller, TokioIo::new(backend), early, limits.idle);
-        gateway.cells().tunnel_opened();
+        gateway.worker_metrics().tunnel_opened();
         let mut open = Open { relay, record, gateway: &gateway, reason: "shutdown" };
         let mut is_closing = false;
         open.reason = loop {
@@ -133,6 +133,6 @@ impl<Caller: AsyncRead + AsyncWrite + Unpin> Drop for Open<'_, Caller> {
         let (up, down) = self.relay.moved();
         self.record.progress.passed(up);
         self.record.passed(usize::try_from(down).unwrap_or(usize::MAX));
-        self.gateway.cells().tunnel_closed(&self.record.route, self.reason);
+        self.gateway.worker_metrics().tunnel_closed(&self.record.route, self.reason);
     }
 }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 /// The normal form, where nothing is odd.
 fn plain(path: &str) -> Option<String> {
-    normal(path).ok().filter(|normal| normal.odd.is_none()).map(|normal| normal.text.into_owned())
+    normal(path).ok().filter(|normal| normal.non_canonical.is_none()).map(|normal| normal.text.into_owned())
 }
 
 #[test]
@@ -123,7 +123,7 @@ proptest! {
             prop_assert_eq!(twice.as_ref(), Ok(&once));
             let text = format!("{}/", once.text);
             prop_assert!(!text.contains("/../") && !text.contains("/./") && !once.text.starts_with("//"));
-            prop_assert!(once.odd.has(NonCanonical::DOUBLE_SLASH) || !once.text.contains("//"));
+            prop_assert!(once.non_canonical.has(NonCanonical::DOUBLE_SLASH) || !once.text.contains("//"));
         }
     }
 
@@ -131,8 +131,8 @@ proptest! {
     #[test]
     fn no_reading_of_an_allowed_path_leaves_the_area_of_its_route(pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 1..9)) {
         let path = format!("/{}", pieces.concat());
-        let Ok(Normal { text, odd }) = normal(&path) else { return Ok(()) };
-        let Ok(all) = readings(&text, odd) else { return Ok(()) };
+        let Ok(Normal { text, non_canonical }) = normal(&path) else { return Ok(()) };
+        let Ok(all) = readings(&text, non_canonical) else { return Ok(()) };
         if all.iter().any(|path| is_closed(path)) {
             return Ok(());
         }

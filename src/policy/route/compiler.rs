@@ -68,7 +68,7 @@ impl RouteCompiler<'_> {
         Some(Route {
             name: route.name.as_str().into(),
             methods,
-            demand: demand(raw, route, number, api_key_header?, customer_token_sources),
+            requirements: requirements(raw, route, number, api_key_header?, customer_token_sources),
             previous_header: previous_header(placement.as_ref()),
             pairwise: self
                 .deriver
@@ -195,7 +195,7 @@ fn response_rules(route: &raw::Route, report: &mut Report<'_>) -> Option<Box<Res
     }
 }
 
-fn demand(
+fn requirements(
     raw: &raw::Raw,
     route: &raw::Route,
     number: u32,
@@ -215,7 +215,7 @@ fn demand(
             Some(raw::Dpop::Optional) => DpopRequirement::Optional,
             Some(raw::Dpop::Required) => DpopRequirement::Required,
         },
-        apart: route.audience_apart(raw).map(Arc::from),
+        isolated_audience: route.audience_apart(raw).map(Arc::from),
         scopes: route.scopes.clone(),
         customer_token_sources,
     }
@@ -224,8 +224,8 @@ fn demand(
 /// Whom a client's token must be for on this route.
 fn audience(raw: &raw::Raw, route: &raw::Route) -> String {
     let usual = || raw.issuer.as_ref().map(|issuer| issuer.audience.clone());
-    let apart = || route.audience_apart(raw).map(str::to_owned);
-    route.audience.clone().or_else(apart).or_else(usual).unwrap_or_default()
+    let isolated_audience = || route.audience_apart(raw).map(str::to_owned);
+    route.audience.clone().or_else(isolated_audience).or_else(usual).unwrap_or_default()
 }
 
 fn allowed_in_path(forms: &[raw::InPath]) -> NonCanonical {

@@ -184,7 +184,7 @@ fn levels(backend: &Backend) -> BackendLevels {
         limit: backend.limit(),
         waiting: admission.waiting(),
         circuit_open: is_open,
-        retries: admission.repeats.count(),
+        retries: admission.retry_budget.count(),
         servers: servers.collect(),
     }
 }
@@ -211,8 +211,9 @@ fn page(shared: &Shared, phase: Phase) -> String {
     let policy = shared.policy();
     let mut rows = String::new();
     for route in &policy.routes {
-        let demand = &route.demand;
-        let wants = [(demand.client, "client"), (demand.customer, "customer"), (demand.api_key, "api key")];
+        let requirements = &route.requirements;
+        let wants =
+            [(requirements.client, "client"), (requirements.customer, "customer"), (requirements.api_key, "api key")];
         let wants: Vec<&str> = wants.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();
         let mode = if route.enforce { "enforce" } else { "observe" };
         rows.push_str(&format!(

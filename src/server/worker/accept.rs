@@ -57,7 +57,7 @@ pub(super) async fn accept(
             let (listener, floor, serving) = (listener.clone(), floor.clone(), serving.clone());
             tokio::task::spawn_local(async move {
                 let reason = serve(stream, address, &listener, &floor, serving).await;
-                floor.gateway.cells().connection_closed(reason);
+                floor.gateway.worker_metrics().connection_closed(reason);
                 drop(counted);
             });
         }
@@ -79,7 +79,7 @@ pub(super) async fn adopt(
         let (listener, floor, serving) = (listener.clone(), floor.clone(), serving.clone());
         tokio::task::spawn_local(async move {
             let reason = serve_arrival(&departure, stream, &listener, &floor, serving).await;
-            floor.gateway.cells().connection_closed(reason);
+            floor.gateway.worker_metrics().connection_closed(reason);
             drop(counted);
         });
     }
@@ -87,18 +87,18 @@ pub(super) async fn adopt(
 
 /// Counts a connection against all limits; `None` above one.
 fn count(listener: &Listener, floor: &Floor) -> Option<(Entered, CountedConnection, Descriptor)> {
-    let cells = floor.gateway.cells();
-    cells.connection_opened();
+    let worker_metrics = floor.gateway.worker_metrics();
+    worker_metrics.connection_opened();
     let Some(counted) = CountedConnection::one_of(&listener.open, listener.bounds.now().connections) else {
-        cells.connection_closed("too_many");
+        worker_metrics.connection_closed("too_many");
         return None;
     };
     if floor.gateway.is_short_of_memory() {
-        cells.connection_closed("memory");
+        worker_metrics.connection_closed("memory");
         return None;
     }
     let Some(descriptor) = Descriptor::take() else {
-        cells.connection_closed("descriptors");
+        worker_metrics.connection_closed("descriptors");
         return None;
     };
     Some((floor.open.enter(), counted, descriptor))

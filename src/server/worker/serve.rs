@@ -34,11 +34,11 @@ pub(super) async fn serve(
         return "error";
     }
     let mut ip = address.ip().to_canonical();
-    if listener.tls.is_none() && !listener.entrance.now().networks.take_plain_http(ip) {
+    if listener.tls.is_none() && !listener.settings.now().networks.take_plain_http(ip) {
         tracing::debug!(%ip, "plain http from an address that is not in `plain_http_from`");
         return "plain_http";
     }
-    if listener.entrance.now().networks.announce_callers(ip) {
+    if listener.settings.now().networks.announce_callers(ip) {
         let announced =
             Box::pin(timeout(listener.bounds.now().limits.handshake_timeout, proxy_protocol::read(&mut stream)));
         match announced.await {
@@ -99,7 +99,7 @@ async fn handshake(
         Ok(Err(error)) => {
             tracing::debug!(%ip, %error, "TLS handshake failed");
             if let Some(refused) = refused_certificate(&error) {
-                floor.gateway.cells().client_certificate_refused(refused.fault.as_str());
+                floor.gateway.worker_metrics().client_certificate_refused(refused.fault.as_str());
                 if let Some(left_out) = listener.refused.allow() {
                     let (subject, reason) = (refused.subject, refused.fault.as_str());
                     tracing::info!(%ip, subject, reason, left_out, "client certificate refused");
