@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::h2_frame::{CALM, CONTINUATION, Cutter, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM};
+
 /// Budget of a connection before responses earn something back.
 const BUDGET: u32 = 2_000;
 
@@ -30,24 +32,6 @@ const ANSWER: u32 = 8;
 
 /// Length of the client connection preface (RFC 9113 section 3.4).
 const PREFACE: usize = 24;
-
-/// Error codes PROTOCOL_ERROR, FRAME_SIZE_ERROR and ENHANCE_YOUR_CALM (RFC 9113 section 7).
-const PROTOCOL: u8 = 0x1;
-const FRAME_SIZE: u8 = 0x6;
-const CALM: u8 = 0xb;
-
-const DATA: u8 = 0x0;
-const HEADERS: u8 = 0x1;
-const PRIORITY: u8 = 0x2;
-const RST_STREAM: u8 = 0x3;
-const SETTINGS: u8 = 0x4;
-const PING: u8 = 0x6;
-const GOAWAY: u8 = 0x7;
-const WINDOW_UPDATE: u8 = 0x8;
-const CONTINUATION: u8 = 0x9;
-const END_STREAM: u8 = 0x1;
-const ACK: u8 = 0x1;
-const END_HEADERS: u8 = 0x4;
 
 /// Frames of one connection, in both directions.
 #[derive(Debug)]
@@ -103,7 +87,7 @@ impl FrameCounter {
     pub(in crate::server) fn new(now: Instant, is_of_proxy: bool) -> Self {
         let budget = if is_of_proxy { BUDGET_OF_PROXY } else { BUDGET };
         Self {
-            received: Cutter { rest: PREFACE, ..Cutter::default() },
+            received: Cutter::after(PREFACE),
             sent: Cutter::default(),
             budget,
             spare: budget,
@@ -242,80 +226,9 @@ impl FrameCounter {
     }
 }
 
-/// Frame header (RFC 9113 section 4.1).
-struct FrameHead {
-    length: usize,
-    kind: u8,
-    flags: u8,
-    stream: u32,
-}
-
-impl FrameHead {
-    /// Error code of an invalid frame. The first frame is SETTINGS (RFC 9113 section 3.4), and some types have a fixed
-    /// length (sections 6.3 to 6.7 and 6.9).
-    fn fault(&self, has_begun: bool) -> Option<u8> {
-        if !has_begun && (self.kind != SETTINGS || self.has(ACK)) {
-            return Some(PROTOCOL);
-        }
-        let fits = match self.kind {
-            PRIORITY => self.length == 5,
-            RST_STREAM | WINDOW_UPDATE => self.length == 4,
-            SETTINGS if self.has(ACK) => self.length == 0,
-            SETTINGS => self.length.is_multiple_of(6),
-            PING => self.length == 8,
-            _ => true,
-        };
-        (!fits).then_some(FRAME_SIZE)
-    }
-
-    fn has(&self, flag: u8) -> bool {
-        self.flags & flag != 0
-    }
-}
-
-/// Splits a byte stream into frames.
-#[derive(Debug, Default)]
-struct Cutter {
-    head: [u8; 9],
-    /// Bytes of the frame header that have arrived.
-    filled: usize,
-    /// Bytes left of the present frame.
-    rest: usize,
-    /// True after the first frame.
-    has_begun: bool,
-}
-
-impl Cutter {
-    fn cut(&mut self, mut bytes: &[u8], mut each: impl FnMut(FrameHead)) {
-        loop {
-            let skipped = self.rest.min(bytes.len());
-            self.rest -= skipped;
-            bytes = &bytes[skipped..];
-            if bytes.is_empty() {
-                return;
-            }
-            let (more, rest) = bytes.split_at(bytes.len().min(self.head.len() - self.filled));
-            self.head[self.filled..self.filled + more.len()].copy_from_slice(more);
-            self.filled += more.len();
-            bytes = rest;
-            if self.filled < self.head.len() {
-                return;
-            }
-            self.filled = 0;
-            self.has_begun = true;
-            let [a, b, c, kind, flags, d, e, f, g] = self.head;
-            self.rest = u32::from_be_bytes([0, a, b, c]) as usize;
-            each(FrameHead { length: self.rest, kind, flags, stream: u32::from_be_bytes([d, e, f, g]) & 0x7fff_ffff });
-        }
-    }
-
-    fn is_between_frames(&self) -> bool {
-        self.filled == 0 && self.rest == 0
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::h2_frame::{ACK, FRAME_SIZE, PING, PRIORITY, PROTOCOL, SETTINGS, WINDOW_UPDATE};
     use super::*;
 
     fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
