@@ -95,6 +95,7 @@ fn deriver(mode: Mode) -> anyhow::Result<Deriver> {
 }
 
 /// A client's token, a customer's token and an API key, of so many callers in turn.
+#[expect(clippy::too_many_lines, reason = "the world of a bench, set up once")]
 fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
     let (_, pem) = SigningKeys::generate(algorithm, NOW).map_err(|fault| anyhow!(fault))?;
     let keys = SigningKeys::from_pems(vec![("key.pem".to_owned(), Secret::new(pem.as_bytes()))], US)

@@ -80,7 +80,7 @@ pub struct Authenticator {
     /// Derives identifiers of customers.
     pub deriver: Option<Deriver>,
     /// Audiences whose tokens are good only where one of them is demanded.
-    pub isolated_audience: Vec<Arc<str>>,
+    pub isolated_audiences: Vec<Arc<str>>,
     /// The audience of all others.
     pub audience: Arc<str>,
     /// All places of customers' credentials, over all routes.

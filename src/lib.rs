@@ -184,6 +184,8 @@
 //! one password has given, by its `sid`. *session*: its part that a cookie names. *state*: what outlives a request. *rule*: a revocation. *identifier*: what backends know
 //! the customer by. *refusal*: why not.
 
+#![cfg_attr(test, allow(clippy::too_many_lines, reason = "tests may be long tables"))]
+
 pub mod app;
 pub mod auth;
 pub mod backend;

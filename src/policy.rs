@@ -155,12 +155,7 @@ impl Policy {
             clients,
             api_keys,
             cookie,
-            isolated_audience: raw
-                .listen
-                .iter()
-                .filter_map(|listen| listen.audience.as_deref())
-                .map(Arc::from)
-                .collect(),
+            isolated_audiences: isolated_audiences(raw),
             audience: raw.issuer.as_ref().map(|issuer| issuer.audience.as_str()).unwrap_or_default().into(),
             customer_places: customer_places(&routes),
             deriver,
@@ -195,6 +190,11 @@ impl Policy {
             versions,
         })
     }
+}
+
+/// Audiences of listeners that have one of their own.
+fn isolated_audiences(raw: &Raw) -> Vec<Arc<str>> {
+    raw.listen.iter().filter_map(|listen| listen.audience.as_deref()).map(Arc::from).collect()
 }
 
 impl Policy {

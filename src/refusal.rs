@@ -300,6 +300,7 @@ macro_rules! token_word {
 
 impl Refusal {
     /// Word of logs, metrics and documentation: snake case, unique.
+    #[expect(clippy::too_many_lines, reason = "a flat table")]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AddressNotAllowed => "address_not_allowed",

@@ -214,7 +214,7 @@ impl Authenticator {
     }
 
     fn apart_of(&self, claims: &jwt::Claims) -> Option<&Arc<str>> {
-        self.isolated_audience.iter().find(|isolated_audience| ***isolated_audience == *claims.audience)
+        self.isolated_audiences.iter().find(|isolated| ***isolated == *claims.audience)
     }
 }
 

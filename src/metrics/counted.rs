@@ -87,6 +87,7 @@ impl LabelledCounts {
     }
 
     /// The counts as metric families.
+    #[expect(clippy::too_many_lines, reason = "a flat table")]
     pub(super) fn families(self) -> Vec<MetricFamily> {
         let name = |name: &Arc<str>| name.to_string();
         let word = |word: &'static str| word.to_owned();

@@ -1,5 +1,6 @@
 //! The gateway from outside: real processes, real sockets, raw bytes. tests/README.md says where a new test goes.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![allow(clippy::too_many_lines, reason = "a journey or a table of cases may be long")]
 
 mod docs;
 mod harness;

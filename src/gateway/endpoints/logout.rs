@@ -169,7 +169,7 @@ impl Ending<'_> {
             return Err(self.fault.unwrap_or(Refusal::NoCredential));
         }
         if wishes.everywhere {
-            let audience = (!self.policy.auth.isolated_audience.is_empty())
+            let audience = (!self.policy.auth.isolated_audiences.is_empty())
                 .then(|| self.isolated_audience.clone().unwrap_or_else(|| Arc::clone(&self.policy.auth.audience)));
             let rules = self.state.revocations();
             let of = |customer| customer_rules(self.policy, rules, customer, audience.as_deref(), self.now);

@@ -30,6 +30,7 @@ pub(super) struct Scripts {
 }
 
 impl Scripts {
+    #[expect(clippy::too_many_lines, reason = "a flat table of scripts")]
     pub(super) fn new() -> Self {
         Self {
             put_rules: Script::new(
