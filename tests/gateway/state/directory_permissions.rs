@@ -72,7 +72,7 @@ fn a_copy_of_an_issuers_keys_that_another_user_can_have_made_is_not_used() {
         spoil();
         gateway = gateway.restart();
         assert_eq!(call(&gateway), 503, "{number}");
-        warned(&gateway, &["is not used", at.to_str().unwrap(), "run: ch"]);
+        warned(&gateway, &["ignoring the copy of an issuer's keys", at.to_str().unwrap(), "run: ch"]);
         mend();
         gateway = gateway.restart();
         assert_eq!(call(&gateway), 200, "{number}");
