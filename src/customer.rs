@@ -9,8 +9,8 @@ mod deriver;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::key_validity::LastUse;
 use crate::secret::{Secret, random_bytes, repeats_itself};
-use crate::validity::LastUse;
 use aes_siv::KeyInit as _;
 use aes_siv::siv::Aes256Siv;
 use aws_lc_rs::hmac;

@@ -50,7 +50,7 @@ use cors::CorsContext;
 pub use endpoints::lockout::{attempts_from, attempts_of, shown as shown_attempt};
 pub use endpoints::logout::{customer_of_backend, customer_rules, end_family, end_of, last_end};
 use endpoints::options::options;
-use endpoints::published::published;
+use endpoints::well_known::published;
 use error::Refused;
 use exchange::Exchange;
 use observe::access_log::{AccessLog, AccessLogWriter};
@@ -60,7 +60,7 @@ use request::call::Call;
 use request::request_id::{REQUEST_ID, RequestIds};
 use request::target::{RequestContext, opened};
 use response::body::ResponseBody;
-use response::farewell::Farewell;
+use response::graceful_close::Farewell;
 pub use shared::Shared;
 
 /// A worker's gateway.
@@ -246,22 +246,22 @@ impl Gateway {
                 Box::pin(self.logout(call, record)).await
             }
             Target::Revoke => {
-                record.route = endpoints::oauth::REVOKE.into();
+                record.route = endpoints::revoke_introspect::REVOKE.into();
                 let basic = call.parts.headers.contains_key(header::AUTHORIZATION);
                 Box::pin(self.revoke(call, record)).await.map_err(|refused| Refused { basic, ..refused })
             }
             Target::Introspect => {
-                record.route = endpoints::oauth::INTROSPECT.into();
+                record.route = endpoints::revoke_introspect::INTROSPECT.into();
                 let basic = call.parts.headers.contains_key(header::AUTHORIZATION);
                 Box::pin(self.introspect(call, record)).await.map_err(|refused| Refused { basic, ..refused })
             }
             Target::Everything => Ok(options(None)),
             Target::KeySet => {
-                record.route = endpoints::published::NAME.into();
+                record.route = endpoints::well_known::NAME.into();
                 Ok(published(policy, "application/jwk-set+json", |issuer| &issuer.jwks))
             }
             Target::Certificates => {
-                record.route = endpoints::published::NAME.into();
+                record.route = endpoints::well_known::NAME.into();
                 Ok(published(policy, "application/x-pem-file", |issuer| &issuer.certificates))
             }
             Target::ForwardAuth => {
@@ -273,7 +273,7 @@ impl Gateway {
                 Box::pin(self.ext_authz(call, exchange)).await
             }
             Target::Metadata => {
-                record.route = endpoints::published::NAME.into();
+                record.route = endpoints::well_known::NAME.into();
                 Ok(published(policy, "application/json", |issuer| &issuer.metadata))
             }
         }

@@ -4,8 +4,8 @@
 //! lone surrogate, a number out of range, another spelling of the member) is refused rather than sent on to a backend
 //! that may read it the other way.
 
+mod case_variants;
 pub mod filter;
-mod spelling;
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -14,7 +14,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use spelling::Step;
+use case_variants::Step;
 
 /// The deepest nesting of arrays and objects.
 const DEEPEST: usize = 100;

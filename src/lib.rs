@@ -1,6 +1,24 @@
 //! wicketgate: an authenticating reverse proxy that checks who calls, on whose behalf, and tells backends only an
 //! opaque customer identifier. This file is the map.
 //!
+//! # Words
+//!
+//! | word | meaning |
+//! |---|---|
+//! | customer | the end user |
+//! | client | a system that calls (OAuth client, API consumer) |
+//! | caller | client and customer, both proved |
+//! | credential | a token, cookie or key as it is presented |
+//! | backend | the company's service; its *servers* are what Envoy calls endpoints |
+//! | route | a host, path and method that may be called, and its rules |
+//! | policy | the whole configuration, compiled; swapped on reload |
+//! | login | everything that one password has given, by its `sid` |
+//! | session | the part of a login that a cookie names |
+//! | state | what outlives a request: logins, revocations, counts |
+//! | rule (in `state`) | a revocation: whose tokens, issued until when, are no longer valid |
+//! | identifier | the opaque name by which backends know the customer |
+//! | refusal | the reason why a request is rejected |
+//!
 //! # Where things are
 //!
 //! A module names only modules of lower rows, and its own children; siblings form no circle. Tests in `layers.rs` hold the
@@ -16,8 +34,23 @@
 //! | 4 | [`policy`] | the configuration, compiled: routes, listeners' tables, keys and certificates |
 //! | 3 | [`auth`] | authentication: credentials in, a `Caller` or a refusal out |
 //! | 2 | [`state`], [`backend`], [`config`] | sessions, revocations, lockout and quotas (embedded or Redis); the company's servers; gateway.yaml |
-//! | 1 | [`json_body`], [`customer`], [`process_log`], [`fetch`], [`body_stream`] | members of JSON bodies; the opaque customer identifier; the log of the process; documents by HTTPS; bodies on their way |
-//! | 0 | [`validity`], [`fields`], [`hex`], [`log_writer`], [`log_throttle`], [`metrics`], [`systemd`], [`private_file`], [`refusal`], [`dns`], [`secret`], [`socket`], [`normalization`], [`plural`], [`version`] | small things that know nothing else: header fields, Prometheus metrics, sd_notify, the closed set of refusals, Unicode normalization of names, ... |
+//! | 1 | [`json_body`] | members of JSON bodies: read, set, filtered |
+//! | 1 | [`customer`] | the opaque customer identifier: derived, traced |
+//! | 1 | [`process_log`] | the log of the process on standard error |
+//! | 1 | [`fetch`] | small documents by HTTPS |
+//! | 1 | [`body_stream`] | request and response bodies on their way: size limits, timeouts, trailers |
+//! | 0 | [`refusal`] | the closed set of reasons for a refusal, as in log, metrics and docs |
+//! | 0 | [`metrics`] | Prometheus metrics: counters, gauges, histogram buckets |
+//! | 0 | [`fields`] | HTTP header field names: hop-by-hop, identity claims, spellings |
+//! | 0 | [`secret`] | values that cannot be printed; shapes of secrets |
+//! | 0 | [`key_validity`] | times from which and until which a key or secret version is valid |
+//! | 0 | [`dns`] | DNS lookups |
+//! | 0 | [`socket`] | TCP stream that sends a single piece by the cheaper system call |
+//! | 0 | [`log_writer`], [`log_throttle`] | log lines on their way to a descriptor; at most one line in a while |
+//! | 0 | [`systemd`] | sd_notify |
+//! | 0 | [`private_file`] | files beside the state that only this user may read |
+//! | 0 | [`normalization`] | Unicode normalization of names and passwords |
+//! | 0 | [`hex`], [`plural`], [`version`] | hex digits; `1 listener`, `2 listeners`; the build |
 //!
 //! ## Inside `gateway`
 //!
@@ -27,10 +60,10 @@
 //! | 10 | `forward_auth` | another proxy asks before it forwards: nginx `auth_request`, Traefik, Caddy; Envoy `ext_authz` by gRPC |
 //! | 9 | `forward` | the way to the backend and back: headers, signed backend assertion, JSON response filter |
 //! | 9 | `refusal_response` | responses to refused requests |
-//! | 8 | `endpoints` | own endpoints: login, logout, OAuth token, refresh, revoke, introspect, client authentication, password hashing and its fair queue, lockout |
+//! | 8 | `endpoints` | own endpoints: login, logout, OAuth token, refresh, revoke, introspect, client authentication, password hashing and its fair queue, lockout of attempts |
 //! | 8 | `exchange` | what one exchange carries between its steps |
 //! | 7 | `authorize` | authorization of a call: credentials, DPoP, CSRF, rate limits, named customer |
-//! | 7 | `websocket` | WebSockets: handshake, tunnel, relay, frames |
+//! | 7 | `websocket` | WebSockets: handshake; tunnel (lifetime, end, Close frame); relay (bytes, idle timeout); recheck; frames |
 //! | 6 | `identifier` | the customer's identifier, read and written in a request |
 //! | 6 | `rate_limit` | rate limits (GCRA), quotas, shares per caller, `RateLimit` headers |
 //! | 5 | `entry` | checks of a listener: allowed addresses, https, client certificate |
@@ -39,7 +72,7 @@
 //! | 4 | `redirect` | redirect from http to https |
 //! | 3 | `response` | response bodies, event streams, trailers, framing |
 //! | 2 | `observe` | access log and counts of requests |
-//! | 1 | `connection` | client connection: HTTP/1.1 framing, timeouts, client address (X-Forwarded-For, trusted proxies), listener settings, drain |
+//! | 1 | `connection` | client connection: HTTP/1.1 framing, idle and head timeouts, client address (X-Forwarded-For, trusted proxies), listener settings, drain |
 //! | 1 | `error` | refusal -> status code, code and message |
 //! | 0 | `body_headers` | headers of rewritten bodies |
 //! | 0 | `host` | requested host, `Forwarded` |
@@ -62,7 +95,7 @@
 //! | 2 | `dpop` | DPoP proofs (RFC 9449) |
 //! | 2 | `verdict` | verdict on a token |
 //! | 1 | `credentials` | credentials as presented; API keys, session cookies, password hashes |
-//! | 1 | `jwt` | JWT and JWS verification, JWKS (own and remote), claims, signing keys |
+//! | 1 | `jwt` | JWT verification (`jwt.rs`: iss, aud, exp, iat, nbf), JWS, JWKS (own and remote), claim rules, signing keys |
 //! | 0 | `attribution` | owners of authentic credentials, for the log |
 //! | 0 | `requirements` | requirements of a route |
 //! | 0 | `tls` | client certificates (mTLS): trust, CRLs, distinguished names |
@@ -96,7 +129,7 @@
 //! | 0 | `field_rules` | header rules |
 //! | 0 | `key_lines` | key files |
 //! | 0 | `key_usage` | last use of keys |
-//! | 0 | `lockout` | lockout delays |
+//! | 0 | `lockout` | `attempts` of gateway.yaml; the delays are computed in `state::login_lockout` |
 //! | 0 | `path` | path normalization |
 //! | 0 | `response` | response filter |
 //!
@@ -106,21 +139,21 @@
 //! |--:|---|---|
 //! | 1 | `admin` | admin HTTP (`/metrics`, `/readyz`, status page) and admin socket |
 //! | 1 | `worker` | accept loop, connections of a worker |
-//! | 0 | `connection` | client bytes, HTTP/2 flood detection, deadlines, GOAWAY, PROXY protocol |
+//! | 0 | `connection` | client I/O, HTTP/2 flood detection, deadlines and drain, GOAWAY, PROXY protocol |
 //! | 0 | `handshake_scheduler` | turns of TLS handshakes |
 //! | 0 | `limits` | connection limits: per listener, per address, file descriptors |
-//! | 0 | `tls` | server TLS: certificates by SNI, tickets, cipher suites |
+//! | 0 | `tls` | server TLS: server certificates by SNI, tickets, cipher suites |
 //! | 0 | `upgrade` | binary upgrade: handover of sockets, state and connections |
 //!
 //! ## Inside `backend`
 //!
 //! | row | room | contents |
 //! |--:|---|---|
-//! | 3 | `pool` | connection pool: sending, retries, timeouts, response bodies |
+//! | 3 | `pool` | a worker's connection pool: sending, retries, timeouts, response bodies |
 //! | 3 | `watch` | DNS refresh and health checks |
 //! | 2 | `connection` | dialling, HTTP/1.1 and HTTP/2 connections |
 //! | 1 | `admission` | concurrency limit, adaptive limit, queue, circuit breaker, retry budget |
-//! | 1 | `endpoints` | servers, their status, outlier detection |
+//! | 1 | `endpoints` | servers (Envoy: endpoints) and their status, outlier detection |
 //! | 0 | `balance` | load balancing |
 //! | 0 | `clock` | monotonic milliseconds |
 //! | 0 | `fault` | errors of attempts |
@@ -131,7 +164,7 @@
 //! | row | room | contents |
 //! |--:|---|---|
 //! | 6 | `operations` | logins, refresh, logout, revocation, quotas, lockout: memory first, then the store |
-//! | 5 | `redis` | Redis or Valkey: standalone, sentinels, cluster; Lua scripts, replication of rules, export and import |
+//! | 5 | `redis` | Redis or Valkey: dial (one TCP or TLS connection), connect (standalone, sentinels, cluster), Lua scripts, sync of revocations, export and import |
 //! | 4 | `archive` | backups |
 //! | 3 | `codec` | stored records as bytes |
 //! | 2 | `customer_logins` | logins of each customer |
@@ -139,9 +172,9 @@
 //! | 2 | `replay` | replay protection |
 //! | 2 | `session_cache` | sessions in memory |
 //! | 1 | `embedded` | redb file: writer, compaction, snapshots |
-//! | 1 | `login_lockout` | failed attempts and delays |
+//! | 1 | `login_lockout` | lockout: counts of failed attempts, doubling delays |
 //! | 1 | `session` | session records |
-//! | 1 | `unwritten_rules` | revocations that the disk did not take |
+//! | 1 | `unwritten_revocations` | revocations that the disk did not take |
 //! | 0 | `account_stamp` | accounts in force |
 //! | 0 | `change` | changes of records |
 //! | 0 | `quota` | API key quotas |
@@ -176,13 +209,6 @@
 //! The data path runs as workers, each a thread with its own runtime, listener sockets, backend connections,
 //! verified-token cache and counters. They share immutable policies (swapped as a whole), the session store and the
 //! limiters. Everything slow (password hashes, reload, the operators' listener) runs on the control runtime.
-//!
-//! # Words
-//!
-//! *customer*: the end user. *client*: a system that calls. *caller*: both, proved. *credential*: what is presented.
-//! *backend*: the company's server. *route*: what may be called. *policy*: what configuration decides. *login*: all that
-//! one password has given, by its `sid`. *session*: its part that a cookie names. *state*: what outlives a request. *rule*: a revocation. *identifier*: what backends know
-//! the customer by. *refusal*: why not.
 
 #![cfg_attr(test, allow(clippy::too_many_lines, reason = "tests may be long tables"))]
 
@@ -199,6 +225,7 @@ pub mod fields;
 pub mod gateway;
 pub mod hex;
 pub mod json_body;
+pub mod key_validity;
 pub mod log_throttle;
 pub mod log_writer;
 pub mod metrics;
@@ -214,7 +241,6 @@ pub mod server;
 pub mod socket;
 pub mod state;
 pub mod systemd;
-pub mod validity;
 pub mod version;
 
 #[cfg(test)]

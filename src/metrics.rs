@@ -5,8 +5,8 @@
 //! status codes, refusal words), never from callers.
 
 mod counted;
-mod durations;
 mod families;
+mod histogram;
 mod issuers;
 mod names;
 mod reloads;

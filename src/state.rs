@@ -31,7 +31,7 @@ pub mod revocation;
 pub mod session;
 mod session_cache;
 mod sharded_map;
-mod unwritten_rules;
+mod unwritten_revocations;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,7 +56,7 @@ use revocation::Revocations;
 use session::{LoginId, SessionDigest};
 use session_cache::{SessionCertainty, Sessions};
 use sharded_map::Shards;
-use unwritten_rules::Owed;
+use unwritten_revocations::Owed;
 
 /// Longest life of a token, in seconds, and so of a rule about a customer or client (RFC 6265bis caps cookies at 400
 /// days).

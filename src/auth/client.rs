@@ -6,7 +6,7 @@ use super::client_assertion::Assertions;
 use super::credentials::password;
 use super::tls::certificate::{Certificate, CertificateName, Thumbprint};
 use crate::config::raw::TokenReach;
-use crate::validity::LastUse;
+use crate::key_validity::LastUse;
 
 /// A configured client.
 #[derive(Debug)]

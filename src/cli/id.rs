@@ -12,8 +12,8 @@ use serde_json::json;
 use super::{ConfigFile, MARK, say};
 use crate::config::{self, Config, Problems};
 use crate::customer::Deriver;
+use crate::key_validity::format_time;
 use crate::policy;
-use crate::validity::format_time;
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate id for --config gateway.yaml < subject.txt\n  \
     wicketgate id for --issuer https://login.example.com < subject.txt\n  wicketgate id trace t1-… --config gateway.yaml\n  \

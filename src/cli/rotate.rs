@@ -21,9 +21,9 @@ use crate::config::scalar::Duration;
 use crate::config::{self, Config};
 use crate::customer::IdentifierKey;
 use crate::hex::hex;
+use crate::key_validity::{Validity, format_time, parse_time};
 use crate::policy::{KeyLine, key_lines};
 use crate::secret::{Secret, random_bytes, replace_keeping};
-use crate::validity::{Validity, format_time, parse_time};
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate rotate signing-key\n  \
     wicketgate rotate cookie-key --overlap 8h\n  wicketgate rotate api-key asapp-prod --overlap 7d\n  \

@@ -16,11 +16,10 @@ use tokio::sync::oneshot;
 use super::ConfigFile;
 use crate::app::{self, App};
 use crate::config::{self, Draft};
-use crate::process_log;
 use crate::server::admin::admin_socket::Wish;
 use crate::server::upgrade::{Sockets, Successor};
 use crate::systemd::ServiceManager;
-use crate::version;
+use crate::{process_log, version};
 
 pub(super) const EXAMPLE: &str = "Example:\n  wicketgate run --config gateway.yaml\n\nSignals:\n  \
     SIGTERM, SIGINT  stop accepting, finish the requests in flight, exit 0; a second one exits at once\n  \

@@ -10,16 +10,15 @@ use serde_json::Value;
 
 use super::admin_client::{ExpectedAnswer, is_running, tell};
 use super::{ConfigFile, say};
-use crate::app;
 use crate::config::{self, Config, Problems};
+use crate::key_validity::format_time;
 use crate::plural::counted;
-use crate::policy;
 use crate::secret::has_secret_shape;
 use crate::state::StateSettings;
 use crate::state::archive::{Archive, Logins, back_up_closed, restore};
 use crate::state::redis::{self, transfer};
 use crate::state::revocation::{Rule, Subject};
-use crate::validity::format_time;
+use crate::{app, policy};
 
 /// A file that is older than so many seconds may miss what has ended since.
 const A_WHILE: u64 = 300;

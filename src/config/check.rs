@@ -11,11 +11,11 @@ mod gateway;
 mod grammar;
 mod listeners;
 mod login;
-mod reach;
 mod response;
 mod routes;
 mod state;
 mod trusted;
+mod unreachable;
 mod warnings;
 
 use std::cell::OnceCell;
@@ -27,8 +27,8 @@ use super::diagnostic::{Problems, Suggestions, shown};
 use super::raw::{RateLimit, Raw};
 use super::scalar::{Duration, Size};
 use crate::fields::FieldSet;
-pub(super) use reach::api_keys as unreachable_api_keys;
 pub(super) use state::{RedisAddress, host_and_port};
+pub(super) use unreachable::api_keys as unreachable_api_keys;
 pub(super) use warnings::warnings;
 
 /// All semantic problems of `config`.

@@ -1,7 +1,7 @@
 //! Holds the tree of gateway.yaml against its schema: every unknown key, missing key, wrong type, wrong word
 //! and malformed amount, all in one run.
 
-mod expected;
+mod expected_words;
 pub(super) mod renamed;
 
 use std::cell::LazyCell;
@@ -15,7 +15,7 @@ use super::diagnostic::{Mark, Problems, SharedSource, closest, is_secret, listed
 use super::scalar::{Duration, Network, Rate, Size, SocketAddress};
 use super::schema::{self, resolve};
 use super::tree::{Entry, Node, Path, Value};
-use expected::{accepts, allows, describe, is_secret_reference, placeholder, takes_text};
+use expected_words::{accepts, allows, describe, is_secret_reference, placeholder, takes_text};
 
 /// Result of the structural check.
 pub(super) struct CheckedTree {

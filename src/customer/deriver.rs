@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::validity::LastUse;
+use crate::key_validity::LastUse;
 use zeroize::Zeroizing;
 
 use super::{Identifier, IdentifierKey, Mode, SubjectFault, TraceFault, TracedCustomer, Version};

@@ -36,7 +36,8 @@ impl Gateway {
 
 /// The response to a refused request, in the form of its endpoint.
 pub(super) fn refusal_response(refused: &Refused, record: &mut Record) -> Answer {
-    const OAUTH: [&str; 3] = [endpoints::token::NAME, endpoints::oauth::REVOKE, endpoints::oauth::INTROSPECT];
+    const OAUTH: [&str; 3] =
+        [endpoints::token::NAME, endpoints::revoke_introspect::REVOKE, endpoints::revoke_introspect::INTROSPECT];
     record.refusal = Some(refused.refusal);
     if refused.refusal == Refusal::Internal {
         tracing::error!(request_id = record.id(), route = &*record.route, "internal gateway error");

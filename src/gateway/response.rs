@@ -3,6 +3,6 @@
 
 pub(crate) mod body;
 pub(crate) mod event_stream;
-pub(crate) mod farewell;
+pub(crate) mod graceful_close;
 pub(crate) mod response_framing;
 pub(crate) mod trailers;

@@ -142,12 +142,12 @@ impl Shared {
 fn name(metrics: &Metrics, policy: &Policy) {
     const OTHERS: [&str; 9] = [
         "none",
-        endpoints::published::NAME,
+        endpoints::well_known::NAME,
         endpoints::login::NAME,
         endpoints::token::NAME,
         endpoints::logout::NAME,
-        endpoints::oauth::REVOKE,
-        endpoints::oauth::INTROSPECT,
+        endpoints::revoke_introspect::REVOKE,
+        endpoints::revoke_introspect::INTROSPECT,
         forward_auth::NAME,
         forward_auth::ext_authz::NAME,
     ];

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use foldhash::HashMap;
 use prometheus::proto::MetricFamily;
 
-use super::durations::Durations;
 use super::families::{add_counts, counters, histograms};
+use super::histogram::Durations;
 use super::names::SeriesName;
 
 /// Labels of one request.

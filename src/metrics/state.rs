@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::durations::Durations;
 use super::families::{counters, gauges, histograms, seconds};
+use super::histogram::Durations;
 use super::locked;
 use foldhash::HashMap;
 use prometheus::proto::MetricFamily;

@@ -9,7 +9,7 @@ use super::key_usage::Uses;
 use crate::auth::credentials::api_key::{self, ApiKeys};
 use crate::auth::{ApiKey, ApiKeyVersion, Client};
 use crate::config::{Config, Problems, raw};
-use crate::validity::{KeyVersion, Validity, parse_time};
+use crate::key_validity::{KeyVersion, Validity, parse_time};
 
 /// Sources of API keys: gateway.yaml, and a file of their own.
 pub(super) fn all_api_keys<'c>(config: &'c Config, problems: &mut Problems) -> Vec<Source<'c>> {

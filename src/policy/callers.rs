@@ -11,16 +11,15 @@ use super::remote_jwks::{self, JwksFault, Publisher};
 use super::trusted_issuers::algorithm;
 use super::{Lasting, issuer};
 use crate::auth::client_assertion::Assertions;
-use crate::auth::credentials::api_key;
 use crate::auth::credentials::cookie::{CookieKey, CookieKeys};
-use crate::auth::credentials::password;
+use crate::auth::credentials::{api_key, password};
 use crate::auth::jwt::Keys;
 use crate::auth::jwt::algorithm::Algorithm;
 use crate::auth::jwt::remote_jwks::JwksLocation;
 use crate::auth::{Client, ClientSecret, SessionCookie};
 use crate::config::{Config, Problems, raw};
 use crate::hex::hex;
-use crate::validity::{KeyVersion, Validity};
+use crate::key_validity::{KeyVersion, Validity};
 
 /// The clients by id.
 pub(super) fn read_clients(

@@ -1,7 +1,7 @@
 //! Keys in a file, one on each line with its times.
 
+use crate::key_validity::Validity;
 use crate::secret::Secret;
-use crate::validity::Validity;
 
 /// A key in a file, with its times.
 pub struct KeyLine {

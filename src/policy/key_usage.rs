@@ -6,9 +6,9 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use serde_json::{Map, Value};
 
+use crate::key_validity::LastUse;
 use crate::private_file;
 use crate::secret::write_private;
-use crate::validity::LastUse;
 
 /// The last use of each version of each key.
 #[derive(Debug, Default)]

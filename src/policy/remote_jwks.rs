@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::config::raw::KeyRefresh;
 use crate::fetch::Fetcher;
 use crate::hex::hex;
-use crate::validity::LastUse;
+use crate::key_validity::LastUse;
 use aws_lc_rs::digest;
 
 /// Fetched keys that outlive a policy.

@@ -6,8 +6,8 @@
 
 pub mod access;
 mod background;
+mod background_queue;
 mod backoff;
-mod chores;
 mod commit;
 mod connect;
 mod connect_log;
@@ -16,13 +16,13 @@ mod counters;
 mod customers;
 mod dial;
 mod failures;
-mod families;
 mod fields;
 mod listing;
 mod mutex;
 mod reconcile;
+mod refresh_families;
+mod revocation_rules;
 mod rule_log;
-mod rules;
 mod scan;
 mod scripts;
 mod sentinels;

@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use super::password::random_text;
-use crate::validity::LastUse;
+use crate::key_validity::LastUse;
 use aws_lc_rs::digest::{SHA256, digest as sha};
 use ipnet::IpNet;
 use subtle::ConstantTimeEq as _;

@@ -6,10 +6,10 @@ use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 
+use crate::key_validity::{KeyVersion, LastUse};
 use crate::refusal::SessionFault;
 use crate::secret::{Secret, random_bytes};
 use crate::state::session::{SessionDigest, digest_of};
-use crate::validity::{KeyVersion, LastUse};
 
 /// Keeps these signatures apart from all others that might be made with the same key.
 const CONTEXT: &[u8] = b"wicketgate session cookie v1\0";

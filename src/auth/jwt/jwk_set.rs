@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use super::algorithm::Algorithm;
 use super::jws::{Jws, Members};
+use crate::key_validity::LastUse;
 use crate::refusal::TokenFault;
 use crate::secret::Secret;
-use crate::validity::LastUse;
 
 /// One key, parsed once for each algorithm that it may be used with.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::algorithm::Algorithm;
 use super::jwk_set::JwkSet;
+use crate::key_validity::{KeyVersion, LastUse, parse_time};
 use crate::secret::Secret;
-use crate::validity::{KeyVersion, LastUse, parse_time};
 use aws_lc_rs::digest;
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;

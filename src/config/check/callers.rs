@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::super::raw::{ApiKey, Client, Jwks};
 use super::super::scalar::Duration;
 use super::{Check, grammar};
-use crate::validity::{self, Validity};
+use crate::key_validity::{self, Validity};
 
 impl Check<'_> {
     pub(super) fn callers(&mut self) {
@@ -143,7 +143,7 @@ impl Check<'_> {
             }
         }
         if let Some(expires) = &key.expires
-            && validity::parse_time(expires).is_none()
+            && key_validity::parse_time(expires).is_none()
         {
             self.add(&format!("{at}.expires"), "this is not a time", "write it like 2027-01-01T00:00:00Z, in UTC");
         }

@@ -2,7 +2,7 @@
 
 use super::super::{Config, Warning};
 use super::forward_auth::is_wide;
-use super::reach;
+use super::unreachable;
 
 /// The risky settings of `config`. Nothing here opens a file.
 pub(in crate::config) fn warnings(config: &Config) -> Vec<Warning> {
@@ -10,9 +10,9 @@ pub(in crate::config) fn warnings(config: &Config) -> Vec<Warning> {
     admin(config, &mut warnings);
     forward_auth(config, &mut warnings);
     logins_of_one_address(config, &mut warnings);
-    warnings.extend(reach::routes(config));
-    warnings.extend(reach::api_keys(config));
-    warnings.extend(reach::parts(config));
+    warnings.extend(unreachable::routes(config));
+    warnings.extend(unreachable::api_keys(config));
+    warnings.extend(unreachable::parts(config));
     warnings
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body::{Body, Frame, SizeHint};
 
-use super::farewell::Farewell;
+use super::graceful_close::Farewell;
 use crate::backend::pool::response_body::AnswerBody;
 use crate::body_stream::Broken;
 

@@ -59,7 +59,7 @@ fn replace_held<E: From<OpenFault>>(
     let placed = || -> io::Result<Option<PathBuf>> {
         let mut before = None;
         if path.exists() {
-            let time = crate::validity::format_time(now).replace(':', "");
+            let time = crate::key_validity::format_time(now).replace(':', "");
             let names = (0..100).map(|number| match number {
                 0 => format!("{FILE}.before-restore-{time}"),
                 number => format!("{FILE}.before-restore-{time}-{number}"),

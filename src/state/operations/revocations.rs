@@ -1,8 +1,7 @@
 //! Revocations: put in force here and in the store.
 
-use crate::state::Unavailable;
 use crate::state::revocation::{Revocations, Rule};
-use crate::state::{State, UnlessLeft, codec};
+use crate::state::{State, Unavailable, UnlessLeft, codec};
 
 impl State {
     /// The revocations in force.

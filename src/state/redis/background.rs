@@ -9,13 +9,13 @@ use redis::{ErrorKind, Pipeline, RedisResult};
 use tokio::time::{sleep, timeout};
 
 use super::MAX_TOUCHED;
+use super::background_queue::ahead;
 use super::backoff::pause;
-use super::chores::ahead;
 use super::connection::RedisConnection;
 use super::fields::ends;
 use super::mutex::locked;
 use super::reconcile::compare;
-use super::rules::{Numbered, PutRule};
+use super::revocation_rules::{Numbered, PutRule};
 use super::settings::RedisTopology;
 use super::store::{Inner, is_away};
 use crate::state::revocation::Rule;

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::rules::{CHUNK, Numbered, RuleStatus};
+use super::revocation_rules::{CHUNK, Numbered, RuleStatus};
 use super::store::Inner;
 use crate::secret::random_bytes;
 use crate::state::revocation::Rule;

@@ -8,7 +8,7 @@
 //! | `{rules}:ends` | sorted set | the texts by end, in seconds since 1970 |
 
 use super::connection::RedisConnection;
-use super::rules::{CHUNK, MARGIN, MOST_REMOVED, Numbered, PutRule, RuleStatus};
+use super::revocation_rules::{CHUNK, MARGIN, MOST_REMOVED, Numbered, PutRule, RuleStatus};
 use super::store::Inner;
 use crate::state::revocation::Rule;
 use redis::{Pipeline, RedisResult, Script, ScriptInvocation, cmd};

@@ -10,12 +10,12 @@ use redis::aio::PubSub;
 use redis::{ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind};
 use tokio::sync::Notify;
 
-use super::chores::Chores;
+use super::background_queue::Chores;
 use super::connect::connect;
 use super::connect_log::ConnectLog;
 use super::connection::RedisConnection;
 use super::fields::{ends, session_fields};
-use super::rules::PAGE;
+use super::revocation_rules::PAGE;
 use super::scripts::Scripts;
 use super::sentinels::Sentinels;
 use super::settings::RedisSettings;

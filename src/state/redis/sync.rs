@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::backoff::{BEAT, pause};
 use super::connection::{HostPort, RedisConnection, address};
 use super::mutex::locked;
-use super::rules::{MARGIN, PAGE, RuleStatus};
+use super::revocation_rules::{MARGIN, PAGE, RuleStatus};
 use super::settings::RedisTopology;
 use super::store::Inner;
 use crate::hex::unhex;

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Value, json};
 
 use crate::auth::credentials::api_key;
+use crate::key_validity::KeyVersion;
 use crate::policy::Policy;
 use crate::state::revocation::Revocations;
-use crate::validity::KeyVersion;
 
 /// All versions of all keys with their standing.
 pub(super) fn key_versions(policy: &Policy, revocations: &Revocations, now: u64) -> Value {

@@ -14,7 +14,7 @@ use crate::state::customer_logins::LoginKind;
 use crate::state::login_lockout::{AttemptKey, Failures, NOBODY};
 use crate::state::redis::connection::RedisConnection;
 use crate::state::redis::fields::{ends, family_fields, session_fields};
-use crate::state::redis::rules::PutRule;
+use crate::state::redis::revocation_rules::PutRule;
 use crate::state::redis::settings::RedisTopology;
 use crate::state::session::{LoginId, SessionDigest};
 

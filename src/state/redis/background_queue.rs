@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::connection::RedisConnection;
 use super::mutex::locked;
-use super::rules::{Numbered, RuleStatus};
+use super::revocation_rules::{Numbered, RuleStatus};
 use crate::state::revocation::Revocations;
 
 /// Most rules that wait to be looked at; those left out are seen when all are.
