@@ -147,8 +147,11 @@ impl Record {
         self.connection.is_multiplexed() || self.connection.has_unread()
     }
 
-    /// Notes that the backend's response broke off in its body.
+    /// Notes that the backend's response broke off in its body, by itself or at the end of the exchange's time.
     pub(crate) fn broke_off(&mut self, body: &AnswerBody) {
+        if Instant::now() >= self.until && !self.connection.is_multiplexed() {
+            self.connection.broken("request_timeout");
+        }
         if let Some(permit) = self.permit.take_if(|_| Instant::now() < self.until) {
             self.refusal.get_or_insert(Refusal::BackendResponse);
             self.telemetry.worker_metrics.backend_failed(permit.backend(), "broken");

@@ -127,6 +127,20 @@ fn a_refusal_reaches_a_caller_that_is_still_sending() {
 }
 
 #[test]
+fn a_backend_that_is_slower_than_the_exchange_may_be_is_504_by_either_version_and_is_not_to_blame() {
+    let (backend, gateway) = world_with(|c| {
+        c.limit("request_timeout", json!("600ms"))
+            .set("/backends/legacy/timeout", json!("60s"))
+            .set("/backends/legacy/circuit_breaker", json!({"failures": 1, "pause": "60s"}))
+    });
+    backend.on("/public/slow", Behaviour::Silent);
+    gateway.get("/public/slow").send().expect(504, "504-01");
+    let request = http::Request::get("https://localhost/public/slow").body(()).unwrap();
+    assert_eq!(h2_client::send(gateway.address, request, b"", None).unwrap().status(), 504);
+    assert_eq!(gateway.get("/public/x").send().status, 200, "the circuit breaker is closed");
+}
+
+#[test]
 fn an_exchange_that_takes_too_long_in_all_is_ended_however_busy_it_is() {
     let (backend, gateway) = world_with(|c| c.limit("request_timeout", json!("600ms")));
     let mut caller = gateway.connect();
@@ -146,5 +160,6 @@ fn an_exchange_that_takes_too_long_in_all_is_ended_however_busy_it_is() {
     backend.on("/public/y", Behaviour::Staged(head, gate.clone(), b"world".to_vec()));
     let broken = gateway.get("/public/y").try_on(&mut gateway.connect());
     assert!(matches!(broken, Err(Fault::Truncated(_) | Fault::Closed)), "{broken:?}");
+    gateway.expect_metric("wicketgate_connections_closed_total", &[("reason", "request_timeout")], 1.0);
     gate.open();
 }
