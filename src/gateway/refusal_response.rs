@@ -16,21 +16,27 @@ impl Gateway {
     /// The response to bytes that were never a request, in place of the parser's own.
     pub(crate) fn refuse_unparsed(&self, connection: Rc<Connection>, refusal: Refusal) -> Vec<u8> {
         let taken = TakenHead::none(&connection);
-        let arrival = self.arrival(connection, self.ids.make());
+        let arrival = self.arrival(Rc::clone(&connection), self.ids.make());
         let mut record =
             Record::open(Rc::clone(&self.telemetry), arrival, &taken, &Method::default(), Version::HTTP_11);
         record.unparsed();
-        let row = error::row(refusal);
         record.refusal = Some(refusal);
-        record.answered(row.status);
-        let body = error::body(&row, record.id());
-        let head = format!(
-            "HTTP/1.1 {}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\ncache-control: no-store\r\nx-request-id: {}\r\n\r\n",
-            row.status,
-            body.len(),
+        let mut response = error::response(&refusal.into(), record.id());
+        record.answered(response.status());
+        connection.settings().apply_headers(response.headers_mut());
+        let mut bytes = format!(
+            "HTTP/1.1 {}\r\nconnection: close\r\ncontent-length: {}\r\nx-request-id: {}\r\n",
+            response.status(),
+            response.body().len(),
             record.id()
-        );
-        [head.as_bytes(), &body].concat()
+        )
+        .into_bytes();
+        for (name, value) in response.headers() {
+            bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(response.body());
+        bytes
     }
 }
 

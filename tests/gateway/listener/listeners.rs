@@ -135,6 +135,9 @@ fn browsers_are_told_to_stay_with_https_where_that_is_configured() {
     assert_eq!(told(gateway.get("/public/x").send()), year);
     assert_eq!(told(gateway.get("/nowhere").send()), year);
     assert_eq!(told(gateway.login_request(ALICE.name, ALICE.secret).send()), year);
+    let unparsed = gateway.connect().exchange(b"GET /public/x HTTP/1.1\r\nHost: local\0host\r\n\r\n").unwrap();
+    assert_eq!((unparsed.status, unparsed.header("X-Content-Type-Options")), (400, Some("nosniff")));
+    assert_eq!(told(unparsed), year, "also where the HTTP parser refuses it");
     backend.on("/public/own", Behaviour::reply(200, &[("Strict-Transport-Security", "max-age=1")], b""));
     assert_eq!(told(gateway.get("/public/own").send()).as_deref(), Some("max-age=1"), "the backend's own word counts");
     let (_backend, gateway) = world();
