@@ -24,7 +24,7 @@ pub(super) struct Module {
     pub(super) types: Vec<String>,
     /// Paths that it names, from the root of the crate.
     names: BTreeSet<Path>,
-    /// What it hands on by `pub use`: the name, and what stands behind it.
+    /// Re-exports (`pub use`): the name, and the path behind it.
     exports: HashMap<String, Path>,
 }
 
@@ -75,7 +75,7 @@ impl Sources {
         arrows.into_iter().map(|((from, to), uses)| (from, to, uses)).collect()
     }
 
-    /// What a path names in the end, where a module on the way hands it on.
+    /// Resolves a path through re-exports.
     fn behind(&self, path: &[String]) -> Path {
         for end in 1..path.len() {
             let export = self.modules.get(&path[..end]).and_then(|module| module.exports.get(&path[end]));

@@ -1,4 +1,4 @@
-//! Who may call: `clients`, `api_keys`.
+//! Callers: `clients`, `api_keys`.
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -115,7 +115,7 @@ pub struct ApiKey {
     pub quota: Option<Quota>,
 }
 
-/// How many calls an API key may make. Above it 429 until the next day or month.
+/// Quota of an API key: calls per day or month. Above it 429 until the next day or month.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quota {

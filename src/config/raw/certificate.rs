@@ -38,7 +38,7 @@ pub enum OwnCertificate {
     Sha256(String),
 }
 
-/// What is asked of a certificate beside what its CA vouches for.
+/// Names that a client certificate must bear, beside the signature of its CA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CertificatePolicy {

@@ -1,4 +1,4 @@
-//! Where a file is that is read: a path, or a credential by its name.
+//! Location of a file that is read: a path, or a systemd credential by its name.
 
 use std::borrow::Cow;
 use std::ops::Deref;

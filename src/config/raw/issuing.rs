@@ -1,4 +1,4 @@
-//! What this gateway issues: `issuer`, `identifier`, `login`, `access_token`.
+//! Tokens, sessions and identifiers that this gateway issues: `issuer`, `identifier`, `login`, `access_token`.
 
 use std::path::PathBuf;
 
@@ -51,7 +51,7 @@ pub struct Identifier {
     pub tenant: Option<String>,
 }
 
-/// Whether operators can map an identifier back.
+/// Mode of identifiers: traceable by operators, or one-way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum IdentifierMode {
@@ -159,7 +159,7 @@ fn default_name_limits() -> RateLimit {
     RateLimit { rate: Rate::per_second(20), burst: Some(100) }
 }
 
-/// Who may log in: a file of accounts, or the company's own login.
+/// Accounts for logins: a file of accounts, or the company's own login.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Accounts {
@@ -182,7 +182,7 @@ pub struct Accounts {
     pub no: Option<LoginDenial>,
 }
 
-/// How a backend says that a user name and a password do not fit.
+/// Response of a login backend to a wrong user name or password.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoginDenial {
@@ -202,7 +202,7 @@ fn default_denials() -> Vec<u16> {
     vec![400, 401, 403, 404, 422]
 }
 
-/// What a login gives.
+/// Result of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Issue {
@@ -215,7 +215,7 @@ pub enum Issue {
     Both,
 }
 
-/// How numbers are written in an answer.
+/// Style of numbers in a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NumberStyle {
@@ -271,7 +271,7 @@ pub enum SameSite {
     None,
 }
 
-/// How often something may be done.
+/// Rate and burst.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RateLimit {

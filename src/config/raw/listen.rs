@@ -1,4 +1,4 @@
-//! Where callers connect: `listen`.
+//! Listeners: `listen`.
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -112,7 +112,7 @@ pub enum TlsVersion {
     V13,
 }
 
-/// Whether callers must show a certificate.
+/// Client certificates: not asked for, optional or required.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientCertificate {

@@ -39,7 +39,7 @@ pub struct Log {
     pub level: Level,
 }
 
-/// Where the access log goes.
+/// Destination of the access log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AccessLog {
@@ -50,7 +50,7 @@ pub enum AccessLog {
     Off,
 }
 
-/// How much is said.
+/// Log level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
@@ -65,7 +65,7 @@ pub enum Level {
     Debug,
 }
 
-/// Whether load balancers are to send calls.
+/// Readiness, as `/readyz` tells load balancers.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Readiness {

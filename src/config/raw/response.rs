@@ -1,11 +1,11 @@
-//! What of a backend's answer passes: `routes[].response`.
+//! Filter of a backend's response: `routes[].response`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::scalar::Size;
 
-/// What of a JSON answer passes. Paths are JSON pointers in which `*` stands for every element of a list, or every member
+/// Filter of a JSON response. Paths are JSON pointers in which `*` stands for every element of a list, or every member
 /// of an object.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,4 +1,4 @@
-//! What may be called: `routes`.
+//! Routes: `routes`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -112,7 +112,7 @@ pub struct ExactPath {
     pub exact: String,
 }
 
-/// What some servers read differently from others in a path.
+/// Path forms that some servers read differently from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InPath {
@@ -134,7 +134,7 @@ pub enum InPath {
     StreamName,
 }
 
-/// How the path is changed on its way to the backend.
+/// Rewrite of the path for the backend.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rewrite {
@@ -156,7 +156,7 @@ pub enum Requirement {
     ApiKey,
 }
 
-/// Where the customer identifier goes: `header` or `body`.
+/// Placement of the customer identifier: `header` or `body`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Placement {
@@ -169,7 +169,7 @@ pub struct Placement {
     pub send: Send,
 }
 
-/// What is sent to a backend as the customer.
+/// Form of the customer that a backend receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Send {
@@ -241,7 +241,7 @@ pub struct RouteLimits {
     pub recheck: Option<Duration>,
 }
 
-/// Whether a client must show that it has the key of its token.
+/// DPoP: proof that a client has the key of its token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Dpop {
@@ -251,7 +251,7 @@ pub enum Dpop {
     Required,
 }
 
-/// Who is counted by a rate limit.
+/// Key of a rate limit: the caller that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Per {

@@ -48,7 +48,7 @@ fn default_weight() -> u32 {
     1
 }
 
-/// What is spoken with servers.
+/// HTTP version towards servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
@@ -59,7 +59,7 @@ pub enum Protocol {
     Http2,
 }
 
-/// How a server is chosen.
+/// Load-balancing policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Balance {
@@ -108,7 +108,7 @@ fn default_unhealthy_threshold() -> u32 {
     3
 }
 
-/// When a server that fails gets no requests for a while. The last one is never taken out like this.
+/// Outlier detection: ejection of a failing server for a time. The last server is never ejected.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutlierDetection {
@@ -134,7 +134,7 @@ impl Default for OutlierDetection {
     }
 }
 
-/// How the names of servers are looked up. Each address that a name has is a server of its own.
+/// DNS look-ups of server names. Each address of a name is a server of its own.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Resolve {
@@ -148,7 +148,7 @@ impl Default for Resolve {
     }
 }
 
-/// How far a backend that has become slow is spared.
+/// Adaptive concurrency limit, for a backend that has become slow.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Adaptive {
@@ -162,7 +162,7 @@ impl Default for Adaptive {
     }
 }
 
-/// Where requests wait while all places of a backend are taken.
+/// Queue of requests above the concurrency limit of a backend.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Queue {
@@ -177,7 +177,7 @@ fn default_queue_timeout() -> Duration {
     Duration::seconds(1)
 }
 
-/// When a backend is not asked for a while.
+/// Circuit breaker: a pause after consecutive failures of a backend.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CircuitBreaker {

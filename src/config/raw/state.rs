@@ -1,4 +1,4 @@
-//! What outlives a request: `state`.
+//! Store of logins, revocations and counts: `state`.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{FilePath, SecretRef};
 use crate::config::scalar::Duration;
 
-/// Where logins, revocations and failed attempts are kept: `embedded` or `redis`. Default: embedded.
+/// Store of logins, revocations and failed attempts: `embedded` or `redis`. Default: embedded.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct State {
@@ -160,7 +160,7 @@ impl State {
     }
 }
 
-/// What passes while Redis is away. What is not named here and needs it is refused with 503.
+/// Exceptions while Redis is unreachable. Everything else that needs it is refused with 503.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Outage {

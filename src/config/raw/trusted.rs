@@ -75,7 +75,7 @@ pub struct JwksFile {
     pub file: FilePath,
 }
 
-/// When keys are fetched, and how long they are kept.
+/// Refresh of a JWKS: interval, cooldown, longest use of old keys.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeyRefresh {
@@ -100,7 +100,7 @@ impl Default for KeyRefresh {
     }
 }
 
-/// What a claim must say: exactly one of these.
+/// Condition on a claim: exactly one of these.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub enum ClaimRule {

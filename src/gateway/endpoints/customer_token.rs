@@ -21,7 +21,7 @@ pub(super) struct CustomerJwt<'a> {
     pub(super) customer: &'a Identifier,
     /// Further claims, of the customer's account.
     pub(super) claims: CustomerClaims,
-    /// When it is issued, and the revocation rules known by then.
+    /// Time of issue, and the revocation rules known by then.
     pub(super) issued: Issued,
     /// Seconds until it expires.
     pub(super) lifetime: u64,
