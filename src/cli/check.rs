@@ -111,9 +111,9 @@ fn connect(plan: Plan) -> anyhow::Result<()> {
         questions.join_all().await.concat()
     });
     asked.sort();
-    let mut silent = 0;
+    let mut silent = 0_u64;
     for (who, outcome) in asked {
-        silent += usize::from(outcome.is_err());
+        silent += u64::from(outcome.is_err());
         say(&match outcome {
             Ok(()) => format!("{who}: answers"),
             Err(why) => format!("{who}: {why}"),
@@ -121,7 +121,7 @@ fn connect(plan: Plan) -> anyhow::Result<()> {
     }
     runtime.shutdown_background();
     if silent > 0 {
-        bail!("{silent} of them cannot be used");
+        bail!("{} cannot be used: see above", counted(silent, "server"));
     }
     Ok(())
 }

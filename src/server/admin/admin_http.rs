@@ -213,7 +213,7 @@ fn page(shared: &Shared, phase: Phase) -> String {
     for route in &policy.routes {
         let requirements = &route.requirements;
         let wants =
-            [(requirements.client, "client"), (requirements.customer, "customer"), (requirements.api_key, "api key")];
+            [(requirements.client, "client"), (requirements.customer, "customer"), (requirements.api_key, "API key")];
         let wants: Vec<&str> = wants.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();
         let mode = if route.enforce { "enforce" } else { "observe" };
         rows.push_str(&format!(
@@ -232,7 +232,7 @@ fn page(shared: &Shared, phase: Phase) -> String {
         "<!doctype html><html lang=en><meta charset=utf-8><title>wicketgate</title>\n\
          <style>body{{font:16px/1.5 system-ui;margin:2rem;max-width:50rem}}td,th{{text-align:left;padding:.2rem 1.5rem .2rem 0}}</style>\n\
          <h1>wicketgate {}</h1>\n<p>{state}, {}. <a href=/metrics>metrics</a> <a href=/livez>livez</a> <a href=/readyz>readyz</a>\n\
-         {}<table><tr><th>route<th>demands<th>backend<th>mode\n{rows}</table>\n",
+         {}<table><tr><th>route<th>requires<th>backend<th>mode\n{rows}</table>\n",
         version::FULL,
         counted(shared.state.session_count() as u64, "live session"),
         fault.unwrap_or_default(),

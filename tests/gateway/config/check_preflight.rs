@@ -190,7 +190,7 @@ fn check_connect_asks_redis_issuers_and_backends_and_names_each_that_does_not_an
         &good().set("/backends/legacy/servers", json!(["http://127.0.0.1:9", "https://nowhere.invalid"])),
     );
     let (code, out, err) = files.run(&["check", "--connect"]);
-    assert!(code == 1 && err.contains("2 of them cannot be used"), "{out}{err}");
+    assert!(code == 1 && err.contains("2 servers cannot be used: see above"), "{out}{err}");
     assert!(out.contains("backend legacy at 127.0.0.1:9: no connection: Connection refused"), "{out}");
     assert!(out.contains("backend legacy at nowhere.invalid: DNS lookup failed"), "{out}");
 }
