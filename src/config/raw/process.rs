@@ -18,7 +18,7 @@ pub struct Admin {
     /// Accepted host names, beside IP addresses and localhost, such as the name that Prometheus uses. Others get 421,
     /// except from /livez and /readyz.
     pub hosts: Vec<String>,
-    /// A Unix socket for `wicketgate sessions`, `revoke` and `attempts`. Only the user that runs the gateway can open it.
+    /// A Unix socket for the commands that ask the running gateway, for reload and upgrade. Only the user that runs the gateway can open it.
     /// Default: `admin.sock` in `state.embedded.path`.
     pub socket: Option<PathBuf>,
 }
