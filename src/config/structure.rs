@@ -15,7 +15,7 @@ use super::diagnostic::{Mark, Problems, SharedSource, closest, is_secret, listed
 use super::scalar::{Duration, Network, Rate, Size, SocketAddress};
 use super::schema::{self, resolve};
 use super::tree::{Entry, Node, Path, Value};
-use expected_words::{accepts, allows, describe, is_secret_reference, placeholder, takes_text};
+use expected_words::{accepts, allows, amount_help, describe, is_secret_reference, placeholder, takes_text};
 
 /// Result of the structural check.
 pub(super) struct CheckedTree {
@@ -276,6 +276,7 @@ impl Walk<'_> {
             return self.replace(schema, place, "a secret is never written here", help);
         }
         let help = match &node.value {
+            _ if is_plain && schema["format"].is_string() && takes_text(schema) => amount_help(schema, &node.value),
             _ if is_plain && takes_text(schema) && !is_secret(&place.path.to_string()) && !written.is_empty() => {
                 format!("write it in quotes: \"{}\"", shown(written))
             }
