@@ -109,10 +109,15 @@ impl Walk<'_> {
             } else if let Some((present, property)) = present_key(name, properties) {
                 let message = format!("unknown key `{name}`");
                 let earlier = place.key(name, entry.key.at);
-                let help = format!("it is now `{present}`");
+                let is_set = entries.iter().any(|entry| entry.name() == present);
+                let help = if is_set {
+                    format!("it is now `{present}`, which is set already: remove `{name}`")
+                } else {
+                    format!("it is now `{present}`")
+                };
                 self.problems.push(self.source.problem(&earlier.path.to_string(), earlier.mark, message, help));
                 // Checked as the key that it is now: one run tells all that is wrong in it.
-                if !entries.iter().any(|entry| entry.name() == present) {
+                if !is_set {
                     let value = self.node(&entry.value, property, &place.key(present, entry.mark()));
                     map.insert(present.to_owned(), value);
                 }

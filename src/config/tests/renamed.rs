@@ -49,3 +49,11 @@ fn the_place_of_a_present_name_is_its_own_where_the_earlier_one_is_set_too() {
     let found = places(&edited(SHIPPED, "    timeout: 10s", both));
     assert_eq!(found[1], (78, 31, "backends.legacy.circuit_breaker.pause".to_owned()));
 }
+
+#[test]
+fn an_earlier_name_beside_the_present_one_can_go() {
+    let both = "    circuit: { failures: -1 }\n    circuit_breaker: { failures: 3 }";
+    let found = problems(&edited(SHIPPED, "    timeout: 10s", both));
+    let help: Vec<&str> = found.iter().map(|problem| problem.help.as_str()).collect();
+    assert_eq!(help, ["it is now `circuit_breaker`, which is set already: remove `circuit`"]);
+}

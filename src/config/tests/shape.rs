@@ -117,7 +117,8 @@ fn what_stands_under_an_earlier_name_is_checked_too() {
     let both = told("    circuit: { failures: -1 }");
     assert!(both.contains(&renamed) && both.iter().any(|(path, _)| path == key) && both.len() == 2, "{both:?}");
     let beside = told("    circuit: { failures: -1 }\n    circuit_breaker: { failures: 3 }");
-    assert_eq!(beside, [renamed], "the present name counts where both are written");
+    let paths: Vec<_> = beside.iter().map(|(path, _)| path).collect();
+    assert_eq!(paths, [&renamed.0], "the present name counts where both are written");
 }
 
 /// The value that the help names is taken.
