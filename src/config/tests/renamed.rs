@@ -57,3 +57,21 @@ fn an_earlier_name_beside_the_present_one_can_go() {
     let help: Vec<&str> = found.iter().map(|problem| problem.help.as_str()).collect();
     assert_eq!(help, ["it is now `circuit_breaker`, which is set already: remove `circuit`"]);
 }
+
+#[test]
+fn a_line_with_hidden_values_shows_the_key_that_is_pointed_at() {
+    let sources = "customer_token_sources: [ bearer: true ]";
+    for (key, shown) in [
+        ("customer_from", "customer_from: [ bearer: … ]"),
+        ("customer_token_source", "customer_token_source: [ bearer: … ]"),
+        ("\"customer_from\"", "\"customer_from\": [ bearer: … ]"),
+    ] {
+        let text = edited(MAXIMAL, sources, &format!("{key}: [ bearer: true ]"));
+        let found = problems(&text).to_string();
+        assert!(found.contains(shown), "{found}");
+        assert!(found.contains(&"^".repeat(key.len())), "{found}");
+    }
+    // What stands in the place of a secret is none.
+    let text = edited(MAXIMAL, "{ env: BACKEND_PASSWORD }", "{ hunter2: true }");
+    assert!(!problems(&text).to_string().contains("hunter2"));
+}
