@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
-use super::diagnostic::{ConfigText, Mark};
+use super::diagnostic::{ConfigText, Mark, shown};
 use super::raw::{ApiKey, Raw};
 use super::tree::{self, Entry, Node, Value};
 use super::{Config, Problems, check, files, schema, structure};
@@ -12,18 +12,22 @@ impl Config {
     /// The API keys of a file, as a configuration that has only them, so that problems name that file and its lines.
     ///
     /// # Errors
-    /// Message and help where it cannot be read, or all that is wrong in it.
+    /// A problem of the key `api_keys_file` where it cannot be read, or all that is wrong in it.
     pub fn read_api_keys(&self, file: &Path) -> Result<Config, Problems> {
         let path = self.resolve(file);
         self.note_read(&path);
-        let read = self.locate(file).and_then(|path| files::read_limited(&path, tree::MAX_BYTES));
+        let named = |(fault, help)| (format!("cannot read {}: {fault}", shown(&path.to_string_lossy())), help);
+        let read = self.locate(file).map_err(named).and_then(|path| files::read_limited(&path, tree::MAX_BYTES));
         let (text, unreadable) = match read.map(String::from_utf8) {
             Ok(Ok(text)) => (text, None),
-            Ok(Err(_)) => (String::new(), Some(("the file is not UTF-8".to_owned(), "save it as UTF-8".to_owned()))),
+            Ok(Err(_)) => {
+                let message = format!("{} is not UTF-8", path.display());
+                (String::new(), Some((message, "save it as UTF-8".to_owned())))
+            }
             Err(fault) => (String::new(), Some(fault)),
         };
         if let Some((message, help)) = unreadable {
-            return Err(ConfigText::new("", &path).problem("", Mark::START, message, help).into());
+            return Err(self.problem("api_keys_file", message, help).into());
         }
         self.parse_api_keys_of(&text, path)
     }

@@ -15,7 +15,7 @@ use super::diagnostic::{Mark, Problems, SharedSource, closest, is_secret, listed
 use super::scalar::{Duration, Network, Rate, Size, SocketAddress};
 use super::schema::{self, resolve};
 use super::tree::{Entry, Node, Path, Value};
-use expected_words::{accepts, allows, describe, is_secret_reference, placeholder, takes_text};
+use expected_words::{accepts, allows, amount_help, describe, is_secret_reference, placeholder, takes_text};
 
 /// Result of the structural check.
 pub(super) struct CheckedTree {
@@ -109,10 +109,15 @@ impl Walk<'_> {
             } else if let Some((present, property)) = present_key(name, properties) {
                 let message = format!("unknown key `{name}`");
                 let earlier = place.key(name, entry.key.at);
-                let help = format!("it is now `{present}`");
+                let is_set = entries.iter().any(|entry| entry.name() == present);
+                let help = if is_set {
+                    format!("it is now `{present}`, which is set already: remove `{name}`")
+                } else {
+                    format!("it is now `{present}`")
+                };
                 self.problems.push(self.source.problem(&earlier.path.to_string(), earlier.mark, message, help));
                 // Checked as the key that it is now: one run tells all that is wrong in it.
-                if !entries.iter().any(|entry| entry.name() == present) {
+                if !is_set {
                     let value = self.node(&entry.value, property, &place.key(present, entry.mark()));
                     map.insert(present.to_owned(), value);
                 }
@@ -276,6 +281,7 @@ impl Walk<'_> {
             return self.replace(schema, place, "a secret is never written here", help);
         }
         let help = match &node.value {
+            _ if is_plain && schema["format"].is_string() && takes_text(schema) => amount_help(schema, &node.value),
             _ if is_plain && takes_text(schema) && !is_secret(&place.path.to_string()) && !written.is_empty() => {
                 format!("write it in quotes: \"{}\"", shown(written))
             }

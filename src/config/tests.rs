@@ -4,6 +4,7 @@ mod backends;
 mod gateway;
 mod many;
 mod meaning;
+mod renamed;
 mod routes;
 mod shape;
 

@@ -12,6 +12,7 @@ use super::diagnostic::{
     Mark, Problem, Problems, SharedSource, is_key_below_secret, is_not_reference, is_secret, is_secret_key,
     looks_secret, shown,
 };
+use super::structure::renamed;
 
 /// The largest file that is read, in bytes: a hundred thousand clients and as many API keys need half of it.
 pub(super) const MAX_BYTES: usize = 64 << 20;
@@ -265,16 +266,25 @@ pub(super) fn locate(root: &Node, path: &str) -> Mark {
 }
 
 fn step_into_map<'a, 'p>(entries: &'a [Entry], rest: &'p str) -> Option<(&'a Node, Mark, &'p str)> {
+    let behind = |name: &str| {
+        let remaining = rest.strip_prefix(name)?;
+        let ends = remaining.is_empty() || remaining.starts_with(['.', '[']);
+        ends.then_some(remaining.strip_prefix('.').unwrap_or(remaining))
+    };
     // A backend's name may hold a dot: the longest key that fits is meant.
-    entries
+    let present = entries
         .iter()
-        .filter_map(|entry| {
-            let remaining = rest.strip_prefix(entry.name())?;
-            let ends = remaining.is_empty() || remaining.starts_with(['.', '[']);
-            ends.then_some((entry, remaining.strip_prefix('.').unwrap_or(remaining)))
-        })
-        .max_by_key(|(entry, _)| entry.name().len())
-        .map(|(entry, remaining)| (&entry.value, entry.mark(), remaining))
+        .filter_map(|entry| Some((entry, behind(entry.name())?)))
+        .max_by_key(|(entry, _)| entry.name().len());
+    // A value under the earlier name of its key has been checked under the present one.
+    let earlier = || {
+        let names = renamed::KEYS.iter().filter_map(|(earlier, present)| Some((earlier, behind(present)?)));
+        let mut written = names.filter_map(|(earlier, remaining)| {
+            Some((entries.iter().find(|entry| entry.name() == *earlier)?, remaining))
+        });
+        written.next()
+    };
+    present.or_else(earlier).map(|(entry, remaining)| (&entry.value, entry.mark(), remaining))
 }
 
 fn step_into_list<'a, 'p>(items: &'a [Node], rest: &'p str) -> Option<(&'a Node, Mark, &'p str)> {

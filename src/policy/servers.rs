@@ -74,7 +74,8 @@ impl SharedServers {
     ) -> Option<Arc<Servers>> {
         let count = problems.len();
         let tls = read_tls(config, authorities, name, raw, problems);
-        let listed = read_servers(config, name, raw, tls.as_ref().map(|(tls, _)| tls), problems);
+        let is_tls_refused = problems.len() > count;
+        let listed = read_servers(config, name, raw, tls.as_ref().map(|(tls, _)| tls), is_tls_refused, problems);
         let rules = rules(raw);
         // All else may change, and the servers stay as they are with all connections to them.
         let material = tls.map(|(_, digest)| digest);
@@ -136,6 +137,7 @@ fn read_servers(
     name: &str,
     raw: &raw::Backend,
     tls: Option<&Arc<ClientConfig>>,
+    is_tls_refused: bool,
     problems: &mut Problems,
 ) -> Vec<Listed> {
     let certified = raw.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
@@ -143,6 +145,8 @@ fn read_servers(
     for (number, server) in raw.servers.iter().enumerate() {
         match listed(server, certified, tls) {
             Some(listed) => all.push(listed),
+            // The fault of its TLS has been told, and the address may be right.
+            None if is_tls_refused && server.url().starts_with("https:") => {}
             None => problems.push(config.problem(
                 &format!("backends.{name}.servers[{number}]"),
                 format!("`{}` is not the address of a server", server.url()),
@@ -196,6 +200,11 @@ fn read_tls(
         problems.push(config.problem(&format!("backends.{name}.tls.{key}"), message, help));
     };
     let tls = raw.tls.as_ref();
+    let server_name = tls.and_then(|tls| tls.server_name.as_deref());
+    if let Some(server_name) = server_name.filter(|name| ServerName::try_from(*name).is_err()) {
+        let message = format!("`{server_name}` is not a host name that a certificate can be for");
+        problem("server_name", message, "write it like backend.example.com".to_owned());
+    }
     let Authority { roots, digest: trusted, .. } = match authorities.of(tls.and_then(|tls| tls.ca.as_deref())) {
         Ok(authority) => authority,
         Err((message, help)) => {
@@ -268,4 +277,43 @@ fn offering(raw: &raw::Backend, mut config: ClientConfig) -> Arc<ClientConfig> {
 
 fn digest(material: &[u8]) -> String {
     hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, material).as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+    use crate::config::parse;
+
+    /// Paths of the problems with a backend that has these keys.
+    fn told(backend: &str) -> Vec<String> {
+        let text = format!(
+            r#"
+listen: [ {{ address: "127.0.0.1:0" }} ]
+routes: [ {{ name: a, path: /, methods: [ GET ], public: true, backend: b }} ]
+backends: {{ b: {{ {backend} }} }}
+"#
+        );
+        let (config, _) = parse(&text, Path::new("/nowhere/gateway.yaml")).unwrap();
+        let (shared, mut problems) = (SharedServers::default(), Problems::new());
+        let raw = &config.raw().backends["b"];
+        let servers = shared.servers(&config, &Authorities::new(&config), &"b".into(), raw, &mut problems);
+        assert_eq!(servers.is_some(), problems.is_empty(), "{problems}");
+        problems.into_iter().map(|problem| problem.path).collect()
+    }
+
+    #[test]
+    fn tls_that_cannot_be_used_is_one_problem_and_none_of_the_addresses() {
+        let servers = r#"servers: [ "https://a.example.com", "https://b.example.com" ]"#;
+        let with = |tls: &str| told(&format!("{servers}, tls: {{ {tls} }}"));
+        assert_eq!(with("ca: nope.pem"), ["backends.b.tls.ca"]);
+        assert_eq!(with("certificate: nope.pem, private_key: nope.key"), ["backends.b.tls.certificate"]);
+        for name in ["a b", "[::1]", "a-"] {
+            assert_eq!(with(&format!("server_name: '{name}'")), ["backends.b.tls.server_name"], "{name}");
+        }
+        assert_eq!(with("server_name: a.example.com"), [""; 0]);
+        let wrong = r#"servers: [ "https://a-", "http://" ]"#;
+        assert_eq!(told(wrong), ["backends.b.servers[0]", "backends.b.servers[1]"]);
+    }
 }

@@ -139,7 +139,7 @@ impl Check<'_> {
 
     fn backend_assertion(&mut self, at: &str, assertion: &BackendAssertion) {
         if self.raw.issuer.is_none() {
-            self.add(at, "proofs are signed, and there is no `issuer`", "add `issuer`");
+            self.add(at, "assertions are signed, and there is no `issuer`", "add `issuer`");
         }
         let header = format!("{at}.header");
         if let Some((message, help)) = grammar::header_fault(&assertion.header, &[]) {
@@ -154,7 +154,7 @@ impl Check<'_> {
         let lifetime = format!("{at}.lifetime");
         self.some_time(&lifetime, assertion.lifetime);
         if assertion.lifetime > Duration::seconds(300) {
-            let message = "a proof is for one request: what is stolen would be good for long";
+            let message = "an assertion is for one request: a stolen one would be good for long";
             self.add(&lifetime, message, "write at most 5m");
         }
     }
@@ -190,7 +190,7 @@ impl Check<'_> {
             if let Some(statuses) = &health.status {
                 self.not_empty(&format!("{at}.status"), statuses, "add a status, such as 200");
                 for (index, status) in statuses.iter().enumerate().filter(|(_, status)| !(200..600).contains(*status)) {
-                    self.add(&format!("{at}.status[{index}]"), format!("{status} is not a status of an answer"), "");
+                    self.add(&format!("{at}.status[{index}]"), format!("{status} is not a response status"), "");
                 }
             }
         }

@@ -90,6 +90,27 @@ impl ConfigText {
         }
     }
 
+    /// The bytes of a line that are not shown: `start` is the first byte of the line in the file, `pointed` the place in
+    /// it.
+    fn hidden_in(&self, line: &str, start: usize, pointed: Range<usize>) -> Vec<Range<usize>> {
+        let end = start + line.len();
+        let Some(secrets) = self.hidden.get() else { return values_in(line) };
+        let hidden: Vec<Range<usize>> = secrets
+            .iter()
+            .filter(|range| range.start < end && range.end > start)
+            .map(|range| range.start.saturating_sub(start)..range.end - start)
+            .collect();
+        if hidden.is_empty() && !looks_secret(line) {
+            return comment_beside_secret(line).into_iter().collect();
+        }
+        // Beside a secret, an anchor or a tag may repeat it; a comment may hold an old one. The key that a problem is about
+        // is in its message too.
+        let is_shown = |range: &Range<usize>| pointed.start <= range.start && range.end <= pointed.end;
+        let is_key = is_plain_key(line, pointed.clone());
+        let beside = values_in(line).into_iter().filter(|range| !(is_key && is_shown(range)));
+        hidden.iter().cloned().chain(beside).collect()
+    }
+
     /// The line as it may be shown, and the bytes in it to point at.
     pub(super) fn excerpt(&self, line: usize, column: usize, width: usize) -> (String, Range<usize>) {
         let index = line.saturating_sub(1).min(self.line_starts.len() - 1);
@@ -99,20 +120,7 @@ impl ConfigText {
         let from = line.char_indices().nth(column.saturating_sub(1)).map_or(line.len(), |(byte, _)| byte);
         let to = line.len().min(from + width.max(1));
 
-        let hidden: Vec<Range<usize>> = match self.hidden.get() {
-            Some(ranges) => ranges
-                .iter()
-                .filter(|range| range.start < end && range.end > start)
-                .map(|range| range.start.saturating_sub(start)..range.end - start)
-                .collect(),
-            None => values_in(line),
-        };
-        // Beside a secret, an anchor or a tag may repeat it; a comment may hold an old one.
-        let hidden = if hidden.is_empty() && !looks_secret(line) {
-            comment_beside_secret(line).into_iter().collect()
-        } else {
-            [hidden, values_in(line)].concat()
-        };
+        let hidden = self.hidden_in(line, start, from..to);
         let first_shown = line[..from].char_indices().rev().nth(LINE_MARGIN).map_or(0, |(byte, _)| byte);
         let mut shown = String::new();
         let mut pointed = None;
@@ -157,6 +165,14 @@ impl fmt::Debug for ConfigText {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Source({})", self.file)
     }
+}
+
+/// Returns whether `pointed` is a short word, in quotes or not, that is the key of what follows.
+fn is_plain_key(line: &str, pointed: Range<usize>) -> bool {
+    const LONGEST: usize = 40;
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-\"'".contains(&byte);
+    let (Some(key), Some(rest)) = (line.get(pointed.clone()), line.get(pointed.end..)) else { return false };
+    key.len() <= LONGEST && key.bytes().all(is_word) && !looks_secret(key) && rest.starts_with(':')
 }
 
 /// The comment of a line whose key is one of a secret.

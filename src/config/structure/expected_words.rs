@@ -35,6 +35,25 @@ pub(super) fn takes_text(schema: &Json) -> bool {
     allows(schema, "string") || schema["enum"].is_array() || alternatives_of(schema).any(takes_text)
 }
 
+/// The help about a plain value where an amount or an address is expected: a value that this schema takes.
+pub(super) fn amount_help(schema: &Json, value: &Value) -> String {
+    let example = schema["examples"][0].as_str().unwrap_or_default();
+    let amount = match value {
+        Value::Integer(number) => number.to_string(),
+        _ => String::new(),
+    };
+    let with_unit = match schema["format"].as_str() {
+        Some(Duration::FORMAT) => Some(format!("{amount}s")).filter(|text| text.parse::<Duration>().is_ok()),
+        Some(Rate::FORMAT) => Some(format!("{amount}/s")).filter(|text| text.parse::<Rate>().is_ok()),
+        Some(Size::FORMAT) => None,
+        _ => return format!("write it like \"{example}\""),
+    };
+    match with_unit {
+        Some(text) => format!("write it with a unit: \"{text}\""),
+        None => format!("write a whole number and a unit, such as \"{example}\""),
+    }
+}
+
 /// Returns whether this is a reference to a secret, or has one as its only content.
 pub(super) fn is_secret_reference(schema: &Json) -> bool {
     let keys: Vec<&str> = alternatives_of(schema).filter_map(|one| one["required"][0].as_str()).collect();

@@ -71,7 +71,7 @@ fn backends_are_reached_safely() {
                 "    timeout: 10s",
                 "    health_check: { path: /, status: [ 99 ] }",
                 "backends.legacy.health_check.status[0]",
-                "99",
+                "99 is not a response status",
             ),
             (
                 "    timeout: 10s",
@@ -112,7 +112,7 @@ fn backends_are_reached_safely() {
                 timeout,
                 "    backend_assertion: { lifetime: 6m }",
                 "backends.legacy.backend_assertion.lifetime",
-                "one request",
+                "an assertion is for one request",
             ),
             (
                 timeout,

@@ -202,3 +202,14 @@ fn a_refresh_token_is_not_used_twice_for_long_and_a_customer_has_at_least_one_lo
     );
     assert_fine(MAXIMAL, &[("grace: 5s", "grace: 0s"), ("grace: 5s", "grace: 60s")]);
 }
+
+#[test]
+fn a_file_of_api_keys_that_cannot_be_read_is_a_problem_of_its_key() {
+    let text = format!("api_keys_file: nope.yaml\n{SHIPPED}");
+    let (config, found) = super::read(&text).unwrap();
+    assert!(found.is_empty(), "{found}");
+    let found = config.read_api_keys(std::path::Path::new("nope.yaml")).unwrap_err();
+    let shown = found.to_string();
+    assert!(shown.starts_with("error: api_keys_file: cannot read /etc/wicketgate/nope.yaml"), "{shown}");
+    assert!(shown.contains("--> /etc/wicketgate/gateway.yaml:1:16\n"), "{shown}");
+}

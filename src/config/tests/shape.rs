@@ -19,7 +19,12 @@ fn every_wrong_shape_has_its_message_and_its_way_out() {
         ("min_version: \"1.3\"", "min_version: \"1.4\"", "`1.4` is not a word", "`1.2`"),
         ("issue: jwt ", "issue: cokie ", "`cokie` is not a word", "did you mean `cookie`?"),
         ("scopes: [ profile ]\n\n", "scopes: profile\n\n", "expected a list, this is a text", "[ … ]"),
-        ("timeout: 10s", "timeout: 10", "expected a length of time such as 10s, this is a number", "in quotes: \"10\""),
+        (
+            "timeout: 10s",
+            "timeout: 10",
+            "expected a length of time such as 10s, this is a number",
+            "with a unit: \"10s\"",
+        ),
         ("timeout: 10s", "timeout: 10 s", "`10 s` is not a length of time", "such as 500ms"),
         ("timeout: 10s", "concurrency: -1", "`-1` is out of range", "from 0 to"),
         ("timeout: 10s", "concurrency: 1.5", "expected a whole number, this is a number", ""),
@@ -112,7 +117,33 @@ fn what_stands_under_an_earlier_name_is_checked_too() {
     let both = told("    circuit: { failures: -1 }");
     assert!(both.contains(&renamed) && both.iter().any(|(path, _)| path == key) && both.len() == 2, "{both:?}");
     let beside = told("    circuit: { failures: -1 }\n    circuit_breaker: { failures: 3 }");
-    assert_eq!(beside, [renamed], "the present name counts where both are written");
+    let paths: Vec<_> = beside.iter().map(|(path, _)| path).collect();
+    assert_eq!(paths, [&renamed.0], "the present name counts where both are written");
+}
+
+/// The value that the help names is taken.
+#[test]
+fn the_help_about_an_amount_without_a_unit_works() {
+    let value = regex::Regex::new("\"[^\"]+\"").unwrap();
+    let length = "write a whole number and a unit, such as \"500ms\"";
+    for (text, from, wrong, help) in [
+        (SHIPPED, "timeout: 10s", "timeout: 10", "write it with a unit: \"10s\""),
+        (SHIPPED, "timeout: 10s", "timeout: 1.5", length),
+        (SHIPPED, "timeout: 10s", "timeout: -1", length),
+        (SHIPPED, "timeout: 10s", "timeout: 99999999999", length),
+        (SHIPPED, "timeout: 10s", "timeout: true", length),
+        (MAXIMAL, "path: /health, interval: 10s", "path: /health, interval: 10", "write it with a unit: \"10s\""),
+        (MAXIMAL, "rate: 1000/h", "rate: 1000", "write it with a unit: \"1000/s\""),
+        (MAXIMAL, "body: 2MiB", "body: 1.5", "write a whole number and a unit, such as \"64KiB\""),
+        (SHIPPED, "address: 127.0.0.1:8443", "address: 8443", "write it like \"0.0.0.0:8443\""),
+    ] {
+        let problem = only_problem(&edited(text, from, wrong));
+        assert_eq!(problem.help, help, "{wrong}");
+        let (key, _) = wrong.rsplit_once(' ').unwrap();
+        let named = value.find(&problem.help).unwrap().as_str();
+        let found = problems(&edited(text, from, &format!("{key} {named}")));
+        assert!(found.is_empty(), "{key} {named}: {found}");
+    }
 }
 
 #[test]
