@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::raw::Raw;
+use super::structure::renamed;
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(build);
 
@@ -26,9 +27,9 @@ pub(super) fn shared() -> &'static Value {
     &SCHEMA
 }
 
-/// Returns whether `word` is a key somewhere in gateway.yaml.
+/// Returns whether `word` is a key somewhere in gateway.yaml, or the earlier name of one.
 pub(super) fn is_key(word: &str) -> bool {
-    KEYS.contains(word)
+    KEYS.contains(word) || renamed::KEYS.iter().any(|(earlier, _)| *earlier == word)
 }
 
 /// The part of it that describes one key of the top level.

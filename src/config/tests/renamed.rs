@@ -71,6 +71,8 @@ fn a_line_with_hidden_values_shows_the_key_that_is_pointed_at() {
         assert!(found.contains(shown), "{found}");
         assert!(found.contains(&"^".repeat(key.len())), "{found}");
     }
+    let value = problems(&edited(MAXIMAL, sources, "customer_from: [ bearer: 5 ]")).to_string();
+    assert!(value.contains("bearer: … ]") && !value.contains("…: ["), "an earlier name is a key too: {value}");
     // What stands in the place of a secret is none.
     let text = edited(MAXIMAL, "{ env: BACKEND_PASSWORD }", "{ hunter2: true }");
     assert!(!problems(&text).to_string().contains("hunter2"));
