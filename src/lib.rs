@@ -58,16 +58,16 @@
 //! |--:|---|---|
 //! | 11 | `shared` | state that all workers share |
 //! | 10 | `forward_auth` | another proxy asks before it forwards: nginx `auth_request`, Traefik, Caddy; Envoy `ext_authz` by gRPC |
-//! | 9 | `forward` | the way to the backend and back: headers, signed backend assertion, JSON response filter |
+//! | 9 | `forward` | the way to the backend and back: request headers (`X-Forwarded-*`, `Via`, tracing headers), signed backend assertion, JSON response filter |
 //! | 9 | `refusal_response` | responses to refused requests |
-//! | 8 | `endpoints` | own endpoints: login, logout, OAuth token, refresh, revoke, introspect, client authentication, password hashing and its fair queue, lockout of attempts |
+//! | 8 | `endpoints` | own endpoints: login, logout, OAuth token, refresh, revoke, introspect, `/.well-known` (JWKS, metadata), client authentication, password hashing and its fair queue, lockout of attempts |
 //! | 8 | `exchange` | what one exchange carries between its steps |
-//! | 7 | `authorize` | authorization of a call: credentials, DPoP, CSRF, rate limits, named customer |
+//! | 7 | `authorize` | authorization of a call: credentials, the DPoP header held against the request, CSRF, rate limits, named customer |
 //! | 7 | `websocket` | WebSockets: handshake; tunnel (lifetime, end, Close frame); relay (bytes, idle timeout); recheck; frames |
 //! | 6 | `identifier` | the customer's identifier, read and written in a request |
 //! | 6 | `rate_limit` | rate limits (GCRA), quotas, shares per caller, `RateLimit` headers |
 //! | 5 | `entry` | checks of a listener: allowed addresses, https, client certificate |
-//! | 5 | `request` | request head and target, read strictly: Host, path, content type, request id |
+//! | 5 | `request` | request head and target, read strictly: Host, path, content type, `X-Request-Id` |
 //! | 4 | `cors` | preflights and CORS headers |
 //! | 4 | `redirect` | redirect from http to https |
 //! | 3 | `response` | response bodies, event streams, trailers, framing |
@@ -92,7 +92,7 @@
 //! | 3 | `client` | clients (API consumers) |
 //! | 3 | `token_cache` | verified tokens of a worker |
 //! | 2 | `client_assertion` | `private_key_jwt` |
-//! | 2 | `dpop` | DPoP proofs (RFC 9449) |
+//! | 2 | `dpop` | DPoP proofs (RFC 9449), parsed and verified |
 //! | 2 | `verdict` | verdict on a token |
 //! | 1 | `credentials` | credentials as presented; API keys, session cookies, password hashes |
 //! | 1 | `jwt` | JWT verification (`jwt.rs`: iss, aud, exp, iat, nbf), JWS, JWKS (own and remote), claim rules, signing keys |
@@ -137,7 +137,7 @@
 //!
 //! | row | room | contents |
 //! |--:|---|---|
-//! | 1 | `admin` | admin HTTP (`/metrics`, `/readyz`, status page) and admin socket |
+//! | 1 | `admin` | admin HTTP (`/metrics` and its format, `/readyz`, status page) and admin socket |
 //! | 1 | `worker` | accept loop, connections of a worker |
 //! | 0 | `connection` | client I/O, HTTP/2 flood detection, deadlines and drain, GOAWAY, PROXY protocol |
 //! | 0 | `handshake_scheduler` | turns of TLS handshakes |
@@ -149,15 +149,15 @@
 //!
 //! | row | room | contents |
 //! |--:|---|---|
-//! | 3 | `pool` | a worker's connection pool: sending, retries, timeouts, response bodies |
-//! | 3 | `watch` | DNS refresh and health checks |
+//! | 3 | `pool` | a worker's connection pool: sending, retries, timeouts, response bodies; idle HTTP/1.1 connections in `worker_endpoints` |
+//! | 3 | `watch` | DNS refresh; health checks (`health_probe` sends, `endpoints::health_check` counts) |
 //! | 2 | `connection` | dialling, HTTP/1.1 and HTTP/2 connections |
 //! | 1 | `admission` | concurrency limit, adaptive limit, queue, circuit breaker, retry budget |
 //! | 1 | `endpoints` | servers (Envoy: endpoints) and their status, outlier detection |
 //! | 0 | `balance` | load balancing |
 //! | 0 | `clock` | monotonic milliseconds |
 //! | 0 | `fault` | errors of attempts |
-//! | 0 | `proxy_protocol` | PROXY protocol header |
+//! | 0 | `proxy_protocol` | PROXY protocol header sent to servers; `server::connection` reads that of load balancers |
 //!
 //! ## Inside `state`
 //!
