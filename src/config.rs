@@ -6,6 +6,7 @@
 //! found out when the policy is built; its problems are shown in the same way, through [`Config::problem`].
 
 pub mod raw;
+pub(super) mod renamed;
 pub mod scalar;
 
 mod api_keys;

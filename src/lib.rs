@@ -186,13 +186,14 @@
 //! | row | room | contents |
 //! |--:|---|---|
 //! | 6 | `api_keys` | `api_keys_file` |
-//! | 5 | `structure` | validation against the schema; renamed keys |
+//! | 5 | `structure` | validation against the schema |
 //! | 4 | `check` | semantic checks and warnings |
 //! | 4 | `tree` | YAML tree with positions |
 //! | 3 | `diagnostic` | errors with file, line and remedy |
 //! | 2 | `schema` | JSON Schema |
 //! | 1 | `raw` | every key, its type and default |
 //! | 0 | `files` | files and environment variables |
+//! | 0 | `renamed` | earlier names of keys and words |
 //! | 0 | `scalar` | durations, sizes, rates |
 //!
 //! # The walk of a request

@@ -136,16 +136,13 @@ impl Pool {
         request: &mut Option<Request<RequestBody>>,
         options: SendOptions<'_>,
     ) -> Result<Response<AnswerBody>, Failure> {
-        let patience = options.patience;
+        let patience = &options.patience;
         let upload = upload_of(request);
         let way = Way::default();
-        // The whole exchange has a deadline too, and no server is to blame for that.
-        let over = patience.body.until;
-        let mut alarm = self.timers.set((patience.now + patience.head).min(over).into());
-        let mut is_over = false;
+        // The whole exchange has a deadline too.
+        let mut alarm = self.timers.set((patience.now + patience.head).min(patience.body.until).into());
         let mut sending = pin!(self.send_patiently(backend, request, options, &way));
         let mut known = 0;
-        let within = |end: Instant, now| if over > now { end.min(over).into() } else { end.into() };
         let sent = std::future::poll_fn(|context| {
             if let Poll::Ready(sent) = sending.as_mut().poll(context) {
                 return Poll::Ready(sent);
@@ -156,23 +153,29 @@ impl Pool {
                 // Nobody answers before the request is complete: for its body, the caller has a time of its own.
                 let complete = upload.as_ref().and_then(|upload| upload.over_since());
                 let end = complete.map_or(options.begun.get(), |time| time.max(options.begun.get())) + patience.head;
+                let over = patience.body.until;
                 if over <= now && upload.as_ref().is_none_or(|upload| upload.is_over()) {
-                    is_over = end > now || way.waits.get();
+                    if end > now || way.waits.get() {
+                        // Neither the server nor the backend is to blame.
+                        drop(way.asked.take());
+                        way.is_counted.set(true);
+                    }
                     return Poll::Ready(Err(Failure::Timeout));
                 }
+                let within = |end: Instant| if over > now { end.min(over).into() } else { end.into() };
                 if way.waits.get() {
-                    alarm.put_off(within(now + patience.head, now));
+                    alarm.put_off(within(now + patience.head));
                 } else if end > now {
-                    alarm.put_off(within(end, now));
+                    alarm.put_off(within(end));
                 } else if upload.as_ref().is_some_and(|upload| !upload.is_over() && upload.goes_on(&mut known)) {
-                    alarm.put_off(within(now + patience.head, now));
+                    alarm.put_off(within(now + patience.head));
                 } else {
                     return Poll::Ready(Err(Failure::Timeout));
                 }
             }
         });
         let sent = sent.await;
-        if let (Err(Failure::Timeout), Some(endpoint)) = (&sent, way.asked.take().filter(|_| !is_over)) {
+        if let (Err(Failure::Timeout), Some(endpoint)) = (&sent, way.asked.take()) {
             backend.servers.failed(&endpoint.server, Failure::Timeout.as_str());
             endpoint.server.standing.note_fault(&late(upload.as_deref(), patience.head), options.request_id);
         }
@@ -181,7 +184,7 @@ impl Pool {
         match &sent {
             // Whatever it said, it is there.
             Ok(_) | Err(Failure::Malformed) => backend.answered(),
-            Err(_) if is_callers_fault || is_over || way.is_counted.get() => {}
+            Err(_) if is_callers_fault || way.is_counted.get() => {}
             Err(failure) => backend.failed(*failure, options.begun.get()),
         }
         // What broke on a connection that was idle before is said where nothing better came of it.

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::raw::Raw;
-use super::structure::renamed;
+use super::renamed;
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(build);
 

@@ -2,7 +2,6 @@
 //! and malformed amount, all in one run.
 
 mod expected_words;
-pub(super) mod renamed;
 
 use std::cell::LazyCell;
 use std::collections::{BTreeSet, HashSet};
@@ -12,6 +11,7 @@ use ipnet::IpNet;
 use serde_json::{Map, Value as Json, json};
 
 use super::diagnostic::{Mark, Problems, SharedSource, closest, is_secret, listed, shown};
+use super::renamed;
 use super::scalar::{Duration, Network, Rate, Size, SocketAddress};
 use super::schema::{self, resolve};
 use super::tree::{Entry, Node, Path, Value};

@@ -12,7 +12,7 @@ use super::diagnostic::{
     Mark, Problem, Problems, SharedSource, is_key_below_secret, is_not_reference, is_secret, is_secret_key,
     looks_secret, shown,
 };
-use super::structure::renamed;
+use super::renamed;
 
 /// The largest file that is read, in bytes: a hundred thousand clients and as many API keys need half of it.
 pub(super) const MAX_BYTES: usize = 64 << 20;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::super::structure::renamed::{KEYS, WORDS};
 use super::super::{schema, schema::resolve};
 use super::{MAXIMAL, SHIPPED, edited, only_problem, problems};
+use crate::config::renamed::{KEYS, WORDS};
 
 #[test]
 fn every_wrong_shape_has_its_message_and_its_way_out() {

@@ -25,12 +25,12 @@ pub(in crate::config) const WORDS: [(&str, &str); 2] =
     [("identifier", "consistent_hash"), ("least_busy", "least_request")];
 
 /// The present name of a key that was called `name`, where `is_known` knows it.
-pub(super) fn key(name: &str, is_known: impl Fn(&str) -> bool) -> Option<&'static str> {
+pub(crate) fn key(name: &str, is_known: impl Fn(&str) -> bool) -> Option<&'static str> {
     find(&KEYS, name, is_known)
 }
 
 /// The present name of a word that was called `name`, where it is one of `words`.
-pub(super) fn word(name: &str, words: &[&str]) -> Option<&'static str> {
+pub(crate) fn word(name: &str, words: &[&str]) -> Option<&'static str> {
     find(&WORDS, name, |word| words.contains(&word))
 }
 
