@@ -283,8 +283,8 @@ impl Gateway {
     async fn route(&self, route: &Route, mut call: Box<Call<'_>>, exchange: &mut Exchange) -> Result<Answer, Refused> {
         exchange.read_handshake(route, &mut call)?;
         let opens_websocket = exchange.handshake.is_some();
-        let (record, told) = (&mut exchange.record, &mut exchange.rate_limit_headers);
-        let (caller, proof) = self.authorize(route, &mut call, opens_websocket, record, told).await?;
+        let (record, rate_limit_headers) = (&mut exchange.record, &mut exchange.rate_limit_headers);
+        let (caller, proof) = self.authorize(route, &mut call, opens_websocket, record, rate_limit_headers).await?;
         exchange.keep_proof(proof);
         let limit = route.body_limit.unwrap_or(call.connection.limits.body);
         if route.reads_body() || forward::is_kept_for_retry(route, &call.head) {

@@ -90,8 +90,9 @@ struct Way {
     asked: Cell<Option<Rc<WorkerEndpoint>>>,
     /// True while it waits for an HTTP/2 stream: the timeout does not run.
     waits: Cell<bool>,
-    /// True if the failure has been counted already, by another request on the same connection.
-    is_counted: Cell<bool>,
+    /// True if the failure is not one of the server: another request on the same connection has counted it, or the time
+    /// of the whole exchange ended first.
+    is_blameless: Cell<bool>,
     /// An idle connection was found closed: the next attempt opens a new one.
     fresh: Cell<bool>,
     /// Failure of the last attempt that is not in the log yet.
@@ -129,7 +130,7 @@ impl Pool {
     /// large: each future that owned it would have room for it.
     ///
     /// # Errors
-    /// The failure of the last attempt. A request that was sent, even in part, is retried only as `errand.repeat` says.
+    /// The failure of the last attempt. A request that was sent, even in part, is retried only as `options.repeat` says.
     pub async fn send(
         &self,
         backend: &Backend,
@@ -158,7 +159,7 @@ impl Pool {
                     if end > now || way.waits.get() {
                         // Neither the server nor the backend is to blame.
                         drop(way.asked.take());
-                        way.is_counted.set(true);
+                        way.is_blameless.set(true);
                     }
                     return Poll::Ready(Err(Failure::Timeout));
                 }
@@ -184,7 +185,7 @@ impl Pool {
         match &sent {
             // Whatever it said, it is there.
             Ok(_) | Err(Failure::Malformed) => backend.answered(),
-            Err(_) if is_callers_fault || way.is_counted.get() => {}
+            Err(_) if is_callers_fault || way.is_blameless.get() => {}
             Err(failure) => backend.failed(*failure, options.begun.get()),
         }
         // What broke on a connection that was idle before is said where nothing better came of it.
@@ -226,7 +227,7 @@ impl Pool {
                 return Err(last);
             }
             way.asked.set(Some(Rc::clone(endpoint)));
-            way.is_counted.set(false);
+            way.is_blameless.set(false);
             let may_repeat = options.repeat == Repeat::Once && !repeated;
             let copy = match &request {
                 Some(request) if may_repeat || backend.servers.speak_http2() => copied(request).map(Box::new),
@@ -362,7 +363,7 @@ async fn attempt_http2(
         Ok(response) => Ok((response, Lease { visit, limit: backend.idle_timeout, link: None, _stream: Some(stream) })),
         Err(error) => {
             let (failure, refused) = (failure_of(&error), is_refused(&error));
-            way.is_counted.set(failure == Failure::Broken && !channel.is_first_to_blame());
+            way.is_blameless.set(failure == Failure::Broken && !channel.is_first_to_blame());
             let fault = if failure == Failure::Overload {
                 failure.into()
             } else {

@@ -127,8 +127,8 @@ impl Gateway {
         };
         exchange.read_handshake(route, &mut call)?;
         let opens_websocket = exchange.handshake.is_some();
-        let (record, told) = (&mut exchange.record, &mut exchange.rate_limit_headers);
-        let (caller, _) = self.authorize(route, &mut call, opens_websocket, record, told).await?;
+        let (record, rate_limit_headers) = (&mut exchange.record, &mut exchange.rate_limit_headers);
+        let (caller, _) = self.authorize(route, &mut call, opens_websocket, record, rate_limit_headers).await?;
         let came = std::mem::take(&mut call.parts.headers);
         identifier::place(route, &caller, &mut call, record)?;
         let identity = call.parts.headers;
