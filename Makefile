@@ -1,15 +1,15 @@
-.PHONY: help demo test tests deps tools fmt lint supply-chain advisories release release-pgo bench bench-full bench-micro
+.PHONY: help demo test tests deps tools fmt lint supply-chain advisories instructions instructions-accept release release-pgo bench bench-full bench-micro
 # The parts of `make test` stand in their order, also under `make -j`.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
 help: ## What there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Runs the gateway and a sample backend here, and prints three calls to try
 	cargo run --locked --no-default-features -- demo --config gateway.yaml
 
-test: deps tools lint tests supply-chain ## Installs what the tests need, then checks everything
+test: deps tools lint tests instructions supply-chain ## Installs what the tests need, then checks everything
 
 # Real servers, clocks and signals on a machine that may be busy: what fails once and then passes is listed as FLAKY.
 tests: ## Runs all tests
@@ -23,6 +23,15 @@ lint: ## Format and clippy, where every warning is an error
 
 fmt: ## Formats the source
 	cargo fmt
+
+instructions: release ## Counts instructions per request of the release build; fails 2 % above benches/budget.toml
+	scripts/install-packages tests/packages.txt
+	python3 -m unittest discover --start-directory benches/compare --pattern 'test_*.py'
+	python3 benches/compare/instructions.py
+
+instructions-accept: release ## Counts, and writes benches/budget.toml
+	scripts/install-packages tests/packages.txt
+	python3 benches/compare/instructions.py --accept
 
 supply-chain: ## Checks licences, banned crates and sources (deny.toml)
 	cargo deny --locked check bans licenses sources

@@ -167,7 +167,11 @@ class Gateway:
                 raise self.process.failure("did not reload within 10 s")
             time.sleep(0.02)
 
-    def _reloads(self) -> float:
+    def metrics(self) -> str:
+        """Its metrics, as Prometheus reads them."""
         _, text = self.workspace.ask(f"http://127.0.0.1:{self._admin}/metrics")
-        found = re.search(rb'wicketgate_reloads_total\{outcome="ok"\} (\S+)', text)
+        return text.decode()
+
+    def _reloads(self) -> float:
+        found = re.search(r'wicketgate_reloads_total\{outcome="ok"\} (\S+)', self.metrics())
         return float(found[1]) if found else 0.0

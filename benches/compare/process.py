@@ -29,7 +29,9 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, resource.getrlimit(resou
 class Process:
     """A running program, with the processes that it starts itself."""
 
-    def __init__(self, name: str, command: list, log: Path, cores: set[int] = LOAD_CORES, stdout=None, stdin=None):
+    def __init__(
+        self, name: str, command: list, log: Path, cores: set[int] = LOAD_CORES, stdout=None, stdin=None, env=None
+    ):
         self.name, self.log = name, log
         self._errors = log.open("ab")
         try:
@@ -39,6 +41,7 @@ class Process:
                 stdin=stdin or subprocess.DEVNULL,
                 stdout=stdout or self._errors,
                 stderr=self._errors,
+                env=env,
                 preexec_fn=lambda: os.sched_setaffinity(0, cores),
             )
         except OSError as error:
