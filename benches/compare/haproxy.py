@@ -3,7 +3,7 @@
 from credentials import ISSUER, AUDIENCE, Credentials
 from nginx import CUSTOMER, Backend
 from process import OPEN_FILES
-from workspace import Workspace
+from workspace import Workspace, program
 
 
 class Haproxy:
@@ -66,6 +66,6 @@ backend backend
     server one {backend.url.removeprefix("http://")}
 """
         file = workspace.write("haproxy.cfg", text)
-        self.process = workspace.start(self.name, ["haproxy", "-db", "-f", file], **options)
+        self.process = workspace.start(self.name, [program("haproxy"), "-db", "-f", file], **options)
         self.process.wait_for_port(port)
         self.base = f"https://localhost:{port}"

@@ -75,6 +75,10 @@ class Process:
                     total += int(line.split()[1])
         return total
 
+    def open_files(self) -> int:
+        """How many files and sockets all processes have open."""
+        return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in self.pids())
+
     def wait_for_port(self, port: int, seconds: float = 30) -> None:
         """Waits until something listens there."""
         end = time.monotonic() + seconds
