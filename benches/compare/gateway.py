@@ -62,7 +62,7 @@ def settings(
             {
                 "address": f"127.0.0.1:{port}",
                 "tls": {"certificates": [certificate]},
-                "limits": {"connections": 20000},
+                "limits": {"connections": 20000, "idle_timeout": "600s"},
             },
             *asked,
         ],

@@ -24,9 +24,9 @@ global
 defaults
     mode http
     timeout connect 2s
-    timeout client 75s
+    timeout client 600s
     timeout server 75s
-    timeout http-keep-alive 75s
+    timeout http-keep-alive 600s
     option http-keep-alive
 
 frontend callers

@@ -141,7 +141,7 @@ class Proxy(Nginx):
         http = f"""
     log_format fields escape=json '{LOG_FORMAT}';
     {access_log};
-    keepalive_timeout 75s;
+    keepalive_timeout 600s;
     upstream backend {{
         server {backend.url.removeprefix("http://")};
         keepalive 256;
