@@ -49,8 +49,8 @@ def revocations(bench: Bench) -> list[Row]:
     """So many customers' tokens are revoked; the caller's are not."""
     sides = {}
     for count in (1_000, 1_000_000):
-        gateway = bench.gateway_with(f"{count:,} revocations", seconds=300, revocations=count)
-        gateway.wait_for_cookies()
+        gateway = bench.gateway_with(f"{count:,} revocations", revocations=count)
+        gateway.wait_for_cookies(300)
         sides[f"{count:,}"] = (gateway, Request("/full/x", gateway.headers()))
     return measured(bench, "j: revocations", sides)
 

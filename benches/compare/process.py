@@ -56,12 +56,12 @@ class Process:
         return found
 
     def cpu_ns(self) -> int:
-        """The CPU time of all threads until now, in nanoseconds."""
+        """The CPU time of all threads until now, in nanoseconds, also of those that have ended."""
         total = 0
         for pid in self.pids():
             try:
-                threads = list(Path(f"/proc/{pid}/task").iterdir())
-                total += sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads)
+                # The number of a process's own clock, as clock_getcpuclockid(3) gives it.
+                total += time.clock_gettime_ns(~pid << 3 | 2)
             except OSError:
                 continue
         return total

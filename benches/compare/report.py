@@ -3,6 +3,7 @@
 import datetime
 import os
 import platform
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,9 +134,13 @@ def first_line(*command) -> str:
 
 
 def version(name: str, flag: str) -> str:
-    """The version of another proxy, without the path that it was started by."""
+    """The version of another proxy."""
     found = program(name)
-    return first_line(found, flag).removeprefix(str(found)).strip() if found else "not installed"
+    if not found:
+        return "not installed"
+    line = first_line(found, flag)
+    number = re.search(r"\d+\.\d+\.\d+", line.removeprefix(str(found)))
+    return number[0] if number else line
 
 
 def put_between_markers(file: Path, text: str) -> None:
