@@ -56,12 +56,12 @@ release-pgo: ## Builds target/release-pgo/wicketgate, optimised by how it runs u
 	scripts/build-pgo
 
 bench: release ## Compares with nginx and HAProxy, in less than two minutes
-	benches/install
+	benches/install peers
 	cargo build --locked --release --example load
 	python3 benches/compare
 
-bench-full: release ## The same longer and with growth; writes docs/benchmarks.md and docs/benchmarks.svg
-	benches/install
+bench-full: release ## The same longer, with growth, Envoy and Caddy; writes docs/benchmarks.* and the README's table
+	benches/install peers
 	cargo build --locked --release --example load
 	python3 benches/compare --full
 

@@ -12,6 +12,7 @@ from process import Failure
 from workspace import Workspace, openssl
 
 ISSUER = "https://login.bench.invalid"
+GATEWAY_ISSUER = "https://gateway.bench.invalid"
 AUDIENCE = "bench"
 # The tokens live for 24 hours.
 KEPT_SECONDS = 12 * 3600
@@ -71,8 +72,15 @@ class Credentials:
         self.identifier_key = workspace.path / "identifier.key"
         made(workspace.gateway, "identifier-key", "--file", self.identifier_key)
         self.issuer = {algorithm: IssuerKey(workspace.kept, algorithm) for algorithm in ("RS256", "ES256")}
+
+    def jwks(self, workspace: Workspace, count: int = 2) -> Path:
+        """The key set of the other issuer (RFC 7517): its two keys, behind as many more as are wanted.
+
+        The others are one key by many names, which nobody signs with: a key is looked up by its name.
+        """
         keys = [key.jwk() for key in self.issuer.values()]
-        self.jwks = workspace.write("jwks.json", json.dumps({"keys": keys}))
+        more = [keys[-1] | {"kid": f"unused{number}"} for number in range(count - len(keys))]
+        return workspace.write(f"jwks-{count}.json", json.dumps({"keys": more + keys}))
 
     def signing_keys(self, workspace: Workspace, algorithm: str) -> Path:
         """A directory with one key of the gateway's own."""

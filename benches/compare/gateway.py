@@ -6,11 +6,13 @@ import signal
 import time
 from pathlib import Path
 
-from credentials import AUDIENCE, ISSUER, Credentials, numbered_key
+from credentials import AUDIENCE, GATEWAY_ISSUER, ISSUER, Credentials, numbered_key
 from nginx import Backend
 from process import SIDE_CORES
 from workspace import Workspace
 
+# Where proxies ask.
+DECISIONS = "/_wicketgate/auth"
 ALL = ["client", "customer", "api_key"]
 
 
@@ -25,8 +27,14 @@ def settings(
     signing: str = "es256",
     callers: int = 1,
     routes: int = 0,
+    trusted_keys: int = 2,
+    decides: int | None = None,
 ) -> dict:
-    """gateway.yaml. `callers` is how many clients and API keys there are, `routes` how many more routes."""
+    """gateway.yaml.
+
+    `callers` is how many clients and API keys there are, `routes` how many more routes, `trusted_keys` how many keys
+    the other issuer has, `decides` the port on which proxies ask (`forward_auth`).
+    """
     plenty = {"rate": "1000000/s"}
     certificate = {"certificate": str(workspace.certificate), "private_key": str(workspace.key)}
     header = {"header": "X-Customer-Id"}
@@ -46,6 +54,7 @@ def settings(
     for number in range(1, callers):
         clients.append({"id": f"client{number}", "secrets": [credentials.secret_hash], "scopes": ["profile"]})
         keys.append({"id": f"key{number}", "sha256": [numbered_key(number)[1]], "routes": ["full"]})
+    asked = [] if decides is None else [{"address": f"127.0.0.1:{decides}", "forward_auth": True}]
     return {
         "workers": workers,
         "log": {"access": "stdout" if log else "off"},
@@ -53,13 +62,15 @@ def settings(
             {
                 "address": f"127.0.0.1:{port}",
                 "tls": {"certificates": [certificate]},
-                "limits": {"connections": 20000},
-            }
+                "limits": {"connections": 20000, "idle_timeout": "600s"},
+            },
+            *asked,
         ],
+        **({"forward_auth": {"path": DECISIONS}} if asked else {}),
         "admin": {"address": f"127.0.0.1:{admin}"},
         "state": {"embedded": {"path": f"state-{port}"}},
         "issuer": {
-            "url": "https://gateway.bench.invalid",
+            "url": GATEWAY_ISSUER,
             "audience": AUDIENCE,
             "signing_keys": str(credentials.signing_keys(workspace, signing)),
         },
@@ -76,7 +87,7 @@ def settings(
         "trusted_issuers": [
             {
                 "issuer": ISSUER,
-                "jwks": {"file": str(credentials.jwks)},
+                "jwks": {"file": str(credentials.jwks(workspace, trusted_keys))},
                 "audiences": [AUDIENCE],
                 "algorithms": ["RS256", "ES256"],
             }
@@ -106,19 +117,21 @@ class Gateway:
         credentials: Credentials,
         name: str = "wicketgate",
         sessions: int | None = None,
+        revocations: int | None = None,
         cores: set[int] = SIDE_CORES,
         program: Path | None = None,
         **choices,
     ):
         self.workspace, self.credentials, self.name = workspace, credentials, name
-        self.port, self._admin = workspace.port(), workspace.port()
+        self.port, self._admin, self.decides = workspace.port(), workspace.port(), choices.get("decides")
         text = json.dumps(settings(workspace, backend, credentials, self.port, self._admin, **choices))
         file = workspace.write(f"gateway-{self.port}.yaml", text, 0o600)
         self.cookies = workspace.path / f"cookies-{self.port}"
-        if sessions is None:
+        if sessions is None and revocations is None:
             command = [program or workspace.gateway, "run", "--config", file]
         else:
-            command = [workspace.load, "serve", "--config", file, "--sessions", sessions, "--cookies", self.cookies]
+            command = [workspace.load, "serve", "--config", file, "--cookies", self.cookies]
+            command += ["--sessions", sessions or 0, "--revocations", revocations or 0]
         with (workspace.path / f"access-{self.port}.log").open("wb") as log:
             self.process = workspace.start(name, command, cores=cores, stdout=log)
         self.base = f"https://localhost:{self.port}"
@@ -129,11 +142,11 @@ class Gateway:
         return self
 
     def wait_for_cookies(self, seconds: float = 120) -> None:
-        """Waits until all sessions are there."""
+        """Waits until all sessions and revocations are there."""
         end = time.monotonic() + seconds
         while not self.cookies.exists():
             if time.monotonic() > end or self.process.popen.poll() is not None:
-                raise self.process.failure("has not made its sessions")
+                raise self.process.failure("has not made its sessions and revocations")
             time.sleep(0.05)
 
     def access_token(self, client: str | None = None) -> str:

@@ -1,4 +1,4 @@
-"""What sends requests: wrk, h2load and our own `load`. Any answer that is not 2xx and any broken connection is a failure."""
+"""What sends requests: wrk, h2load and our own `load`. An answer that is not 2xx and a lost connection are failures."""
 
 import json
 import os
@@ -87,12 +87,19 @@ class Wrk(Generator):
         return printed
 
 
-class H2load(Generator):
-    """HTTP/2 over TLS for a time: 16 connections of 32 streams."""
+# On each connection of HTTP/2.
+STREAMS = 32
 
-    def __init__(self, workspace: Workspace, side, request: Request, seconds: float):
+
+class H2load(Generator):
+    """HTTP/2 over TLS, for a time or for a number of requests: 32 streams on each connection."""
+
+    def __init__(
+        self, workspace: Workspace, side, request: Request, seconds: float | None = None, requests: int | None = None
+    ):
         headers = [f"-H{name.lower()}: {value}" for name, value in request.headers.items()]
-        command = ["h2load", "-c16", "-m32", f"-D{seconds:.0f}", *headers]
+        until = f"-D{seconds:.0f}" if requests is None else f"-n{requests}"
+        command = ["h2load", f"-c{request.connections}", f"-m{STREAMS}", until, *headers]
         super().__init__(workspace, side, [*command, side.base + request.path])
 
     def finish(self, seconds: float = 60) -> str:

@@ -1,14 +1,17 @@
 """The cases about growth: whether a request costs more where there is more to look through."""
 
+from collections.abc import Callable
+
 from cases import MICROSECONDS, Bench
 from credentials import numbered_key
 from generator import Request
-from measure import interleave
+from measure import Sample, interleave
 from report import Row, compared, row
+from tokens import issued, new_tokens
 
 
 def growth(bench: Bench) -> list[Row]:
-    return callers(bench) + routes(bench) + sessions(bench)
+    return callers(bench) + routes(bench) + sessions(bench) + revocations(bench) + keys(bench)
 
 
 def callers(bench: Bench) -> list[Row]:
@@ -42,6 +45,29 @@ def sessions(bench: Bench) -> list[Row]:
     return measured(bench, "j: live sessions", sides)
 
 
+def revocations(bench: Bench) -> list[Row]:
+    """So many customers' tokens are revoked; the caller's are not."""
+    sides = {}
+    for count in (1_000, 1_000_000):
+        gateway = bench.gateway_with(f"{count:,} revocations", revocations=count)
+        gateway.wait_for_cookies(300)
+        sides[f"{count:,}"] = (gateway, Request("/full/x", gateway.headers()))
+    return measured(bench, "j: revocations", sides)
+
+
+def keys(bench: Bench) -> list[Row]:
+    """So many keys of a trusted issuer, of which the last one signs: the same token again, and new ones."""
+    sides, gateways = {}, {}
+    token = issued(bench, "ES256", 1).read_text().split()[0]
+    request = Request("/cold/x", {"api-key": bench.credentials.api_key, "customer-auth": f"JWT {token}"})
+    for count in (2, 1_000):
+        gateways[f"{count:,}"] = bench.gateway_with(f"{count:,} trusted keys", trusted_keys=count)
+        sides[f"{count:,}"] = (gateways[f"{count:,}"], request)
+    slots = {name: new_tokens(bench, gateway, "ES256") for name, gateway in gateways.items()}
+    rows = grown(bench, "j: trusted keys, new ES256 tokens", slots)
+    return rows + measured(bench, "j: trusted keys", sides)
+
+
 def turns(gateway) -> str:
     """A script for wrk: another cookie with each request."""
     return f"""
@@ -56,11 +82,16 @@ end
 
 
 def measured(bench: Bench, case: str, sides: dict) -> list[Row]:
-    slots = {name: lambda side=side: bench.wrk(*side) for name, side in sides.items()}
-    series = interleave(slots, bench.rounds)
-    first, last = list(sides)[0], list(sides)[-1]
-    rows = [row(f"{case}: {name}", "wicketgate", MICROSECONDS, series[name]) for name in sides]
-    compared(rows[-1], series[last].ratio(series[first]), first, 1.10)
+    rows = grown(bench, case, {name: lambda side=side: bench.wrk(*side) for name, side in sides.items()})
     for gateway, *_ in sides.values():
         bench.end(gateway)
+    return rows
+
+
+def grown(bench: Bench, case: str, slots: dict[str, Callable[[], Sample]]) -> list[Row]:
+    """The last of these beside the first."""
+    series = interleave(slots, bench.rounds)
+    first, last = list(slots)[0], list(slots)[-1]
+    rows = [row(f"{case}: {name}", "wicketgate", MICROSECONDS, series[name]) for name in slots]
+    compared(rows[-1], series[last].ratios(series[first]), first, 1.10)
     return rows

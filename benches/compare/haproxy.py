@@ -3,7 +3,7 @@
 from credentials import ISSUER, AUDIENCE, Credentials
 from nginx import CUSTOMER, Backend
 from process import OPEN_FILES
-from workspace import Workspace
+from workspace import Workspace, program
 
 
 class Haproxy:
@@ -24,9 +24,9 @@ global
 defaults
     mode http
     timeout connect 2s
-    timeout client 75s
+    timeout client 600s
     timeout server 75s
-    timeout http-keep-alive 75s
+    timeout http-keep-alive 600s
     option http-keep-alive
 
 frontend callers
@@ -66,6 +66,6 @@ backend backend
     server one {backend.url.removeprefix("http://")}
 """
         file = workspace.write("haproxy.cfg", text)
-        self.process = workspace.start(self.name, ["haproxy", "-db", "-f", file], **options)
+        self.process = workspace.start(self.name, [program("haproxy"), "-db", "-f", file], **options)
         self.process.wait_for_port(port)
         self.base = f"https://localhost:{port}"

@@ -71,13 +71,16 @@ class Nginx:
 
 
 class Backend(Nginx):
-    """Answers 200 bytes of JSON on every path, and files below /files/."""
+    """Answers 200 bytes of JSON on every path, files below /files/, and under /full/open without an end."""
 
     def __init__(self, workspace: Workspace):
         files = workspace.directory("www") / "files"
         files.mkdir()
         for name, size in SIZES.items():
             (files / name).write_bytes(b"x" * size)
+        full = workspace.directory("www") / "full"
+        full.mkdir()
+        (full / "open").write_bytes(b"x" * 65_536)
         port, self.status_port = workspace.port(), workspace.port()
         http = f"""
     access_log off;
@@ -87,6 +90,8 @@ class Backend(Nginx):
         listen 127.0.0.1:{port} backlog=4096;
         location / {{ return 200 '{ANSWER}'; }}
         location /files/ {{ root {files.parent}; }}
+        # The head and a page of memory at once, then nothing for nearly an hour.
+        location = /full/open {{ root {files.parent}; limit_rate_after 1k; limit_rate 1; }}
     }}
     server {{
         listen 127.0.0.1:{self.status_port};
@@ -97,8 +102,15 @@ class Backend(Nginx):
 
     def requests(self) -> int:
         """How many requests it has been sent."""
+        return self._status(9)
+
+    def connections(self) -> int:
+        """How many connections to it are open."""
+        return self._status(2)
+
+    def _status(self, word: int) -> int:
         _, text = self.workspace.ask(f"http://127.0.0.1:{self.status_port}/")
-        return int(text.split()[9])
+        return int(text.split()[word])
 
 
 class Proxy(Nginx):
@@ -129,7 +141,7 @@ class Proxy(Nginx):
         http = f"""
     log_format fields escape=json '{LOG_FORMAT}';
     {access_log};
-    keepalive_timeout 75s;
+    keepalive_timeout 600s;
     upstream backend {{
         server {backend.url.removeprefix("http://")};
         keepalive 256;

