@@ -76,7 +76,7 @@ impl<'a> Search<'a, '_> {
         let wanted = &self.steps[step];
         let mut names = Vec::new();
         let end = loop {
-            let name = scanner::name(self.text, at)?;
+            let name = scanner::name(self.text, at).ok_or(JsonFault::NotJson)?;
             at = name.value;
             let name = unescaped(name.written)?;
             at = if wanted.name == *name { self.member(at, step + 1)? } else { self.scanner.value(at, step + 1)? };

@@ -1,5 +1,5 @@
 //! Strings, numbers and words of a JSON text, held against the grammar (RFC 8259). What has two readings is refused
-//! (RFC 7493): lone surrogates, and numbers beyond the range of a double.
+//! (RFC 7493): lone surrogates, and numbers beyond the range of a double. `None` is refusal.
 
 use std::borrow::Cow;
 
@@ -13,16 +13,20 @@ const HIGH_BITS: u64 = LOW_BITS << 7;
 
 /// Checks the string that starts at `start`. Returns the offset behind it, and whether it has escapes.
 #[inline(always)]
-pub(super) fn string(text: &[u8], start: usize) -> Result<(usize, bool), JsonFault> {
+pub(super) fn string(text: &[u8], start: usize) -> Option<(usize, bool)> {
     let inside = start + 1;
-    // Most names and many values end within the first word.
     if let Some(bytes) = text[inside..].first_chunk() {
-        let mut end = inside + plain_bytes(u64::from_le_bytes(*bytes));
-        if end == inside + bytes.len() {
-            end += plain_words(&text[end..]);
-        }
-        if text.get(end) == Some(&b'"') {
-            return Ok((end + 1, false));
+        let plain = plain_bytes(u64::from_le_bytes(*bytes));
+        match bytes.get(plain) {
+            // Most names and many values end within the first word.
+            Some(b'"') => return Some((inside + plain + 1, false)),
+            Some(_) => {}
+            None => {
+                let end = inside + plain + plain_words(&text[inside + plain..]);
+                if text.get(end) == Some(&b'"') {
+                    return Some((end + 1, false));
+                }
+            }
         }
     }
     odd_string(text, inside)
@@ -30,7 +34,7 @@ pub(super) fn string(text: &[u8], start: usize) -> Result<(usize, bool), JsonFau
 
 /// A string, from behind its quotation mark on, with escapes, letters that are not ASCII, or near the end of the text.
 #[inline(never)]
-fn odd_string(text: &[u8], inside: usize) -> Result<(usize, bool), JsonFault> {
+fn odd_string(text: &[u8], inside: usize) -> Option<(usize, bool)> {
     let (mut at, mut is_escaped) = (inside, false);
     loop {
         at += count_words(&text[at..], unescaped_bytes);
@@ -38,12 +42,12 @@ fn odd_string(text: &[u8], inside: usize) -> Result<(usize, bool), JsonFault> {
         match text.get(at) {
             Some(b'"') => break,
             Some(b'\\') => at = escape(text, at + 1)?,
-            _ => return Err(JsonFault::NotJson),
+            _ => return None,
         }
         is_escaped = true;
     }
-    std::str::from_utf8(&text[inside..at]).map_err(|_| JsonFault::NotJson)?;
-    Ok((at + 1, is_escaped))
+    std::str::from_utf8(&text[inside..at]).ok()?;
+    Some((at + 1, is_escaped))
 }
 
 #[inline(never)]
@@ -88,28 +92,26 @@ fn special_bytes(word: u64) -> u64 {
 }
 
 /// Checks the escape sequence with its backslash just before `at`. Returns the offset behind it.
-fn escape(text: &[u8], at: usize) -> Result<usize, JsonFault> {
+fn escape(text: &[u8], at: usize) -> Option<usize> {
     match text.get(at) {
-        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 1),
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Some(at + 1),
         Some(b'u') => match code_unit(text, at + 1)? {
             // Surrogates stand in pairs.
             0xd800..=0xdbff if text[at + 5..].starts_with(b"\\u") => match code_unit(text, at + 7)? {
-                0xdc00..=0xdfff => Ok(at + 11),
-                _ => Err(JsonFault::NotJson),
+                0xdc00..=0xdfff => Some(at + 11),
+                _ => None,
             },
-            0xd800..=0xdfff => Err(JsonFault::NotJson),
-            _ => Ok(at + 5),
+            0xd800..=0xdfff => None,
+            _ => Some(at + 5),
         },
-        _ => Err(JsonFault::NotJson),
+        _ => None,
     }
 }
 
 /// A code unit of UTF-16, in four hexadecimal digits.
-fn code_unit(text: &[u8], at: usize) -> Result<u32, JsonFault> {
-    let digits = text.get(at..at + 4).ok_or(JsonFault::NotJson)?;
-    digits.iter().try_fold(0, |unit, digit| {
-        char::from(*digit).to_digit(16).map(|digit| unit << 4 | digit).ok_or(JsonFault::NotJson)
-    })
+fn code_unit(text: &[u8], at: usize) -> Option<u32> {
+    let digits = text.get(at..at + 4)?;
+    digits.iter().try_fold(0, |unit, digit| char::from(*digit).to_digit(16).map(|digit| unit << 4 | digit))
 }
 
 /// The text of a string as it is written, with its quotation marks.
@@ -123,7 +125,7 @@ pub(super) fn unescaped(written: &[u8]) -> Result<Cow<'_, str>, JsonFault> {
 
 /// Checks the number that starts at `start`. Returns the offset behind it.
 #[inline(always)]
-pub(super) fn number(text: &[u8], start: usize) -> Result<usize, JsonFault> {
+pub(super) fn number(text: &[u8], start: usize) -> Option<usize> {
     let first = if text.get(start) == Some(&b'-') { start + 1 } else { start };
     let end = if text.get(first) == Some(&b'0') { first + 1 } else { digits(text, first)? };
     match text.get(end) {
@@ -133,7 +135,7 @@ pub(super) fn number(text: &[u8], start: usize) -> Result<usize, JsonFault> {
 }
 
 /// Checks the rest of a number: the fraction at `at`, the exponent, or both.
-fn fraction(text: &[u8], start: usize, mut at: usize) -> Result<usize, JsonFault> {
+fn fraction(text: &[u8], start: usize, mut at: usize) -> Option<usize> {
     if text.get(at) == Some(&b'.') {
         at = digits(text, at + 1)?;
     }
@@ -145,25 +147,28 @@ fn fraction(text: &[u8], start: usize, mut at: usize) -> Result<usize, JsonFault
 
 /// Refuses a number that is out of range. `exponent` is the number of digits of its exponent.
 #[inline(always)]
-fn in_range(text: &[u8], start: usize, end: usize, exponent: usize) -> Result<usize, JsonFault> {
-    if exponent > 2 || end - start > SHORT_NUMBER {
-        serde_json::from_slice::<f64>(&text[start..end]).map_err(|_| JsonFault::NotJson)?;
-    }
-    Ok(end)
+fn in_range(text: &[u8], start: usize, end: usize, exponent: usize) -> Option<usize> {
+    let is_in_range = exponent <= 2 && end - start <= SHORT_NUMBER || is_double(&text[start..end]);
+    is_in_range.then_some(end)
+}
+
+#[cold]
+fn is_double(number: &[u8]) -> bool {
+    serde_json::from_slice::<f64>(number).is_ok()
 }
 
 /// The offset behind one digit or more.
 #[inline(always)]
-fn digits(text: &[u8], start: usize) -> Result<usize, JsonFault> {
+fn digits(text: &[u8], start: usize) -> Option<usize> {
     let mut end = start;
     while text.get(end).is_some_and(u8::is_ascii_digit) {
         end += 1;
     }
-    if end == start { Err(JsonFault::NotJson) } else { Ok(end) }
+    (end > start).then_some(end)
 }
 
 /// Checks the word that starts at `start`. Returns the offset behind it.
 #[inline(always)]
-pub(super) fn word(text: &[u8], start: usize, word: &[u8]) -> Result<usize, JsonFault> {
-    if text[start..].starts_with(word) { Ok(start + word.len()) } else { Err(JsonFault::NotJson) }
+pub(super) fn word(text: &[u8], start: usize, word: &[u8]) -> Option<usize> {
+    text[start..].starts_with(word).then_some(start + word.len())
 }

@@ -13,16 +13,23 @@ pub(super) struct Scanner<'a> {
     text: &'a [u8],
     /// The names of all objects that are open, as they are written, with their quotation marks.
     names: Vec<&'a [u8]>,
+    /// What is wrong, where that is not the grammar.
+    fault: JsonFault,
 }
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a [u8]) -> Self {
-        Self { text, names: Vec::new() }
+        Self { text, names: Vec::new(), fault: JsonFault::NotJson }
     }
 
     /// Checks the value at `at`, which stands `depth` levels deep. Returns the offset behind it.
-    #[inline(always)]
     pub(super) fn value(&mut self, at: usize, depth: usize) -> Result<usize, JsonFault> {
+        self.skip(at, depth).ok_or(self.fault)
+    }
+
+    /// The same; `None` where there is a fault.
+    #[inline(always)]
+    fn skip(&mut self, at: usize, depth: usize) -> Option<usize> {
         let (first, start) = token(self.text, at);
         match first {
             b'"' => string(self.text, start).map(|(end, _)| end),
@@ -32,33 +39,38 @@ impl<'a> Scanner<'a> {
             b't' => word(self.text, start, b"true"),
             b'f' => word(self.text, start, b"false"),
             b'n' => word(self.text, start, b"null"),
-            _ => Err(JsonFault::NotJson),
+            _ => None,
         }
     }
 
-    fn array(&mut self, mut at: usize, depth: usize) -> Result<usize, JsonFault> {
+    fn refuse(&mut self, fault: JsonFault) -> Option<usize> {
+        self.fault = fault;
+        None
+    }
+
+    fn array(&mut self, mut at: usize, depth: usize) -> Option<usize> {
         if depth == DEEPEST {
-            return Err(JsonFault::TooDeep);
+            return self.refuse(JsonFault::TooDeep);
         }
         if let (b']', end) = token(self.text, at) {
-            return Ok(end + 1);
+            return Some(end + 1);
         }
         loop {
-            at = self.value(at, depth + 1)?;
+            at = self.skip(at, depth + 1)?;
             match token(self.text, at) {
                 (b',', comma) => at = comma + 1,
-                (b']', end) => return Ok(end + 1),
-                _ => return Err(JsonFault::NotJson),
+                (b']', end) => return Some(end + 1),
+                _ => return None,
             }
         }
     }
 
-    fn object(&mut self, mut at: usize, depth: usize) -> Result<usize, JsonFault> {
+    fn object(&mut self, mut at: usize, depth: usize) -> Option<usize> {
         if depth == DEEPEST {
-            return Err(JsonFault::TooDeep);
+            return self.refuse(JsonFault::TooDeep);
         }
         if let (b'}', end) = token(self.text, at) {
-            return Ok(end + 1);
+            return Some(end + 1);
         }
         let first = self.names.len();
         let mut any_escaped = false;
@@ -66,14 +78,16 @@ impl<'a> Scanner<'a> {
             let name = name(self.text, at)?;
             self.names.push(name.written);
             any_escaped |= name.is_escaped;
-            at = self.value(name.value, depth + 1)?;
+            at = self.skip(name.value, depth + 1)?;
             match token(self.text, at) {
                 (b',', comma) => at = comma + 1,
                 (b'}', end) => {
-                    self.end_object(first, any_escaped)?;
-                    return Ok(end + 1);
+                    return match self.end_object(first, any_escaped) {
+                        Ok(()) => Some(end + 1),
+                        Err(fault) => self.refuse(fault),
+                    };
                 }
-                _ => return Err(JsonFault::NotJson),
+                _ => return None,
             }
         }
     }
@@ -100,13 +114,13 @@ pub(super) struct Name<'a> {
     pub(super) value: usize,
 }
 
-/// Reads the name of a member.
+/// Reads the name of a member; `None` where there is none.
 #[inline(always)]
-pub(super) fn name(text: &[u8], at: usize) -> Result<Name<'_>, JsonFault> {
-    let (b'"', start) = token(text, at) else { return Err(JsonFault::NotJson) };
+pub(super) fn name(text: &[u8], at: usize) -> Option<Name<'_>> {
+    let (b'"', start) = token(text, at) else { return None };
     let (end, is_escaped) = string(text, start)?;
-    let (b':', colon) = token(text, end) else { return Err(JsonFault::NotJson) };
-    Ok(Name { written: &text[start..end], is_escaped, value: colon + 1 })
+    let (b':', colon) = token(text, end) else { return None };
+    Some(Name { written: &text[start..end], is_escaped, value: colon + 1 })
 }
 
 /// The next byte that is not blank, and its offset. At the end 0, which stands in no JSON text.
