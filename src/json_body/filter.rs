@@ -2,12 +2,14 @@
 //! stays byte for byte.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use regex::{Regex, RegexBuilder};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{DEEPEST, JsonFault, LONGEST_POINTER, Name, checked, quoted, unescape_token};
+use super::place::{self, Place};
+use super::{DEEPEST, JsonFault, LONGEST_POINTER, Spellings, quoted, unescape_token};
 
 /// The most memory that a pattern may take when it is compiled.
 const LARGEST_PATTERN: usize = 1024 * 1024;
@@ -81,8 +83,7 @@ impl Filter {
     /// # Errors
     /// It cannot be read in one way only.
     pub fn apply(&self, body: &[u8]) -> Result<Vec<u8>, JsonFault> {
-        let text = std::str::from_utf8(body).map_err(|_| JsonFault::NotJson)?;
-        checked(text, 0, None)?;
+        let Place::Here(_, text) = place::find(body, &[], Spellings::Any)? else { return Err(JsonFault::NotJson) };
         let mut here = Here { ahead: Vec::new(), passes: self.allow.is_none(), redactions: Vec::new() };
         here.ahead.extend(self.allow.iter().flatten().map(|path| (&path.0[..], Rule::Allow)));
         here.ahead.extend(self.remove.iter().map(|path| (&path.0[..], Rule::Remove)));
@@ -93,7 +94,7 @@ impl Filter {
             }
         }
         let mut left = String::with_capacity(text.len());
-        if !here.write(text.trim_ascii(), &mut left)? {
+        if !here.write(text, &mut left)? {
             left.push_str("null");
         }
         Ok(left.into_bytes())
@@ -234,7 +235,7 @@ impl<'de> DeserializeSeed<'de> for Members {
 impl<'de> Visitor<'de> for Members {
     type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
 
-    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an object")
     }
 
@@ -244,6 +245,33 @@ impl<'de> Visitor<'de> for Members {
             members.push((name, map.next_value()?));
         }
         Ok(members)
+    }
+}
+
+/// The name of a member, unescaped; borrowed where it was not escaped.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a name")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(name.to_owned()))
     }
 }
 

@@ -1,5 +1,9 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+mod grammar;
+mod same_reading;
+mod serde_reader;
+
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 

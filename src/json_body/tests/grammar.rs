@@ -1,0 +1,353 @@
+//! What is JSON here, by vectors after the JSONTestSuite (https://github.com/nst/JSONTestSuite).
+
+use super::serde_reader::read_both;
+use crate::json_body::{JsonFault, Pointer, Spellings};
+
+/// The fault of a value: alone, in an array, and as the value of a member. All must be the same.
+fn fault(value: &[u8]) -> Option<JsonFault> {
+    let at = Pointer::parse("/a").unwrap();
+    let document = |before: &str, after: &str| [before.as_bytes(), value, after.as_bytes()].concat();
+    let faults =
+        [("", " "), ("[", "]"), ("[0, ", ",0]"), ("{\"b\":", "}"), ("{\"a\":", ",\"b\":[]}")].map(|(before, after)| {
+            match read_both(&document(before, after), &at, Spellings::Any) {
+                Ok(_) | Err(JsonFault::NotObject) => None,
+                Err(fault) => Some(fault),
+            }
+        });
+    assert!(faults.iter().all(|fault| *fault == faults[0]), "{} {faults:?}", value.escape_ascii());
+    faults[0]
+}
+
+#[test]
+fn what_the_grammar_allows_is_read() {
+    let values: &[&str] = &[
+        "[]",
+        "[ ]",
+        "[[]   ]",
+        "[\"\"]",
+        "[null, 1, \"1\", {}]",
+        "[1\n]",
+        " [1]",
+        "[1,null,null,null,2]",
+        "[2] ",
+        "123e65",
+        "0e+1",
+        "0e1",
+        " 4",
+        "-0.000000000000000000000000000000000000000000000000000000000000000000000000000001",
+        "20e1",
+        "-0",
+        "-123",
+        "-1",
+        "1E22",
+        "1E-2",
+        "1E+2",
+        "123e45",
+        "123.456e78",
+        "1e-2",
+        "1e+2",
+        "123",
+        "123.456789",
+        "1.7976931348623157e308",
+        "0e999999999999",
+        "1e-400",
+        "-1e-999999999999",
+        "0.0e400",
+        "18446744073709551616",
+        "{}",
+        "{\"\":0}",
+        "{\"a\":[]}",
+        "{\"foo\\u0000bar\": 42}",
+        "{ \"min\": -1.0e+28, \"max\": 1.0e+28 }",
+        "{\"x\":[{\"id\": \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}], \"id\": \"xxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}",
+        "{\"title\":\"\\u041f\\u043e\\u043b\" }",
+        "{\n\"a\": \"b\"\n}",
+        "\"\\u0060\\u012a\\u12AB\"",
+        "\"\\uD801\\udc37\"",
+        "\"\\ud83d\\ude39\\ud83d\\udc8d\"",
+        "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
+        "\"\\\\u0000\"",
+        "\"\\\"\"",
+        "\"a/*b*/c/*d//e\"",
+        "\"\\\\a\"",
+        "\"\\u0012\"",
+        "\"\\uFFFF\"",
+        "\"asd\"",
+        "\"\u{10ffff}\"",
+        "\"new\\u00A0line\"",
+        "\"\u{2028}\u{2029}\"",
+        "\" \"",
+        "\"\\uDBFF\\uDFFE\"",
+        "\"\u{20ac}\u{1d11e}\"",
+        "\"\u{7f}\"",
+        "\"aa\u{7f}aaaaaaaaaaaaaaaaaaaaaa\u{e9}aaaaaaaaa\\naaaaaaaa\"",
+        "\"\u{feff}\"",
+        "true",
+        "false",
+        "null",
+        "\t\r\n 1",
+    ];
+    for value in values {
+        assert_eq!(fault(value.as_bytes()), None, "{value}");
+    }
+}
+
+#[test]
+fn what_the_grammar_does_not_allow_is_refused() {
+    let values: &[&[u8]] = &[
+        b"[1 true]",
+        b"[a\xe5]",
+        b"[\"\": 1]",
+        b"[\"\"],",
+        b"[,1]",
+        b"[1,,2]",
+        b"[\"x\",,]",
+        b"[\"x\"]]",
+        b"[\"\",]",
+        b"[\"x\"",
+        b"[x",
+        b"[3[4]]",
+        b"[\xff]",
+        b"[1:2]",
+        b"[,]",
+        b"[-]",
+        b"[   , \"\"]",
+        b"[\"a\",\n4\n,1,",
+        b"[1,]",
+        b"[\"\x0ba\"\\f]",
+        b"[*]",
+        b"[1,",
+        b"[{}",
+        b"fals",
+        b"nul",
+        b"tru",
+        b"falsee",
+        b"nulll",
+        b"True",
+        b"1\x000",
+        b"++1234",
+        b"+1",
+        b"+Inf",
+        b"-01",
+        b"-1.0.",
+        b"-2.",
+        b"-NaN",
+        b".-1",
+        b".2e-3",
+        b"0.1.2",
+        b"0.3e+",
+        b"0.3e",
+        b"0.e1",
+        b"0E+",
+        b"0E",
+        b"0e+",
+        b"0e",
+        b"1.0e+",
+        b"1.0e-",
+        b"1.0e",
+        b"1 000.0",
+        b"1eE2",
+        b"2.e+3",
+        b"2.e-3",
+        b"2.e3",
+        b"9.e+",
+        b"Inf",
+        b"NaN",
+        b"\xef\xbc\x91",
+        b"1+2",
+        b"0x1",
+        b"0x42",
+        b"Infinity",
+        b"0e+-1",
+        b"-123.123foo",
+        b"123\xe5",
+        b"1e1\xe5",
+        b"0\xe5",
+        b"-Infinity",
+        b"-foo",
+        b"- 1",
+        b"-012",
+        b"-.123",
+        b"-1x",
+        b"1ea",
+        b"1e\xe5",
+        b"1.",
+        b".123",
+        b"1.2a-3",
+        b"1.8011670033376514H-308",
+        b"012",
+        b"-",
+        b"--1",
+        b"00",
+        b"1_000",
+        b"{[",
+        b"{,",
+        b"{\"x\"::\"b\"}",
+        b"{\"a\":\"a\" 123}",
+        b"{key: 'value'}",
+        b"{\"\xb9\":\"0\",}",
+        b"{\"a\" b}",
+        b"{:\"b\"}",
+        b"{\"a\" \"b\"}",
+        b"{\"a\":",
+        b"{\"a\"",
+        b"{1:1}",
+        b"{null:null}",
+        b"{\"id\":0,,,,,}",
+        b"{'a':0}",
+        b"{\"id\":0,}",
+        b"{\"a\":\"b\"}/**/",
+        b"{\"a\":\"b\"}/",
+        b"{\"a\":\"b\",,\"c\":\"d\"}",
+        b"{a: \"b\"}",
+        b"{\"a\":\"a",
+        b"{ \"foo\" : \"bar\", \"a\" }",
+        b"{\"a\":\"b\"}#",
+        b"{\"a\":1]",
+        b"[1}",
+        b"\"\\uD800\\\"",
+        b"\"\\uD800\\u\"",
+        b"\"\\uD800\\u1\"",
+        b"\"\\uD800\\u1x\"",
+        b"\"\\uD800\\u0041\"",
+        b"\"\\uD800\\uD800\\uDC00\"",
+        b"\"\\uDC00\\uD800\"",
+        b"\"\\uD800\\n\"",
+        b"\"\\uD800 \\uDC00\"",
+        b"\"\\x00\"",
+        b"\"\\\\\\\"",
+        b"\"\\\t\"",
+        b"\"\\\xf0\x9f\x8c\x80\"",
+        b"\"\\",
+        b"\"\\u00A\"",
+        b"\"\\uD834\\Dd\"",
+        b"\"\\u+041\"",
+        b"\"\\u 041\"",
+        b"\"\\u\xe5\"",
+        b"\"\\a\"",
+        b"\"\\uqqqq\"",
+        b"\"\\\xe5\"",
+        b"'single'",
+        b"abc",
+        b"\"",
+        b"\"a\nb\"",
+        b"\"\t\"",
+        b"\"a\0a\"",
+        b"\"aaaaaaaaaaaaaaaa\x1faaaaaaaa\"",
+        b"\"\\UA66D\"",
+        b"\"x\"x",
+        b"<.>",
+        b"[<null>]",
+        b"[1]x",
+        b"[\"asd]",
+        b"a\xc3\xa5",
+        b"[True]",
+        b"1]",
+        b"{\"x\": true,",
+        b"[][]",
+        b"]",
+        b"\xef\xbb\xbf{}",
+        b"\xe5",
+        b"[",
+        b"2@",
+        b"{}}",
+        b"{\"\":",
+        b"{\"a\":/*comment*/\"b\"}",
+        b"{\"a\": true} \"x\"",
+        b"['",
+        b"[\"a",
+        b"[{",
+        b"{",
+        b"{[1]",
+        b"{\"a",
+        b"{\"a\":\"b\"}#{}",
+        b"[\\u000A\"\"]",
+        b"[1",
+        b"[\x0c]",
+        b"\xe2\x81\xa0",
+        b"\xc2\xa0[]",
+        // Left open by the grammar, and refused here.
+        b"1e400",
+        b"-1e400",
+        b"123123e100000",
+        b"-123123e100000",
+        b"1e99999999999999999999",
+        b"0.1e400",
+        b"\"\\uDADA\"",
+        b"\"\\uD888\\u1234\"",
+        b"\"\\uD800\"",
+        b"\"\\uDd1ea\"",
+        b"\"\\uDFAA\"",
+        b"\"\xe6\x97\xa5\xd1\x88\xfa\"",
+        b"\"\xed\xa0\x80\"",
+        b"\"\xff\"",
+        b"\"\x81\"",
+        b"\"\xf4\xbf\xbf\xbf\"",
+        b"\"\xc0\xaf\"",
+        b"\"\xfc\x83\xbf\xbf\xbf\xbf\"",
+        b"\"\xe0\xff\"",
+        b"\"aaaaaaaaaaaaaaaa\xe9aaaaaaaaaaaaaaa\"",
+        b"\xff\xfe[\0\"\0\xe9\0\"\0]\0",
+    ];
+    for value in values {
+        assert_eq!(fault(value), Some(JsonFault::NotJson), "{}", value.escape_ascii());
+    }
+    let digits = |count| "9".repeat(count);
+    for (number, is_right) in [
+        (digits(308), true),
+        (digits(310), false),
+        (format!("0.{}", digits(1000)), true),
+        (format!("1{}", "0".repeat(308)), true),
+        (format!("-1{}", "0".repeat(309)), false),
+        (format!("1{}e-300", "0".repeat(600)), true),
+        (format!("1{}e99", "0".repeat(250)), false),
+        (format!("0.{}1e400", "0".repeat(300)), true),
+    ] {
+        assert_eq!(fault(number.as_bytes()).is_none(), is_right, "{number}");
+    }
+}
+
+#[test]
+fn special_bytes_are_found_wherever_they_stand() {
+    for length in 0..40 {
+        for position in 0..=length {
+            for (special, is_right) in [
+                (&b"\\n"[..], true),
+                (b"\\\"", true),
+                ("\u{e9}".as_bytes(), true),
+                ("\u{80}".as_bytes(), true),
+                (b"\x7f !#[]", true),
+                (b"\x1f", false),
+                (b"\0", false),
+                (b"\\x", false),
+                (b"\x80", false),
+                (b"\xa2", false),
+                (b"\xdc", false),
+                (b"\"\"", false),
+            ] {
+                let mut text = vec![b'x'; length];
+                text.splice(position..position, special.iter().copied());
+                let text = [b"\"", &text[..], b"\""].concat();
+                assert_eq!(fault(&text).is_none(), is_right, "{}", text.escape_ascii());
+            }
+        }
+    }
+}
+
+#[test]
+fn names_are_compared_as_they_read_however_many_there_are() {
+    for count in [1, 2, 7, 8, 9, 30] {
+        let members = (0..count).map(|number| format!("\"name{number}\": {number}, ")).collect::<String>();
+        for (last, fault_of_last) in [
+            ("\"name\"", None),
+            ("\"name0\"", Some(JsonFault::Repeated)),
+            ("\"n\\u0061me0\"", Some(JsonFault::Repeated)),
+            ("\"n\\u0061me\"", None),
+            ("\"name0\\u0000\"", None),
+        ] {
+            assert_eq!(fault(format!("{{{members}{last}: 0}}").as_bytes()), fault_of_last, "{count} {last}");
+            let below = format!("{{{members}\"below\": {{{members}{last}: 0}}, {last}: 0}}");
+            assert_eq!(fault(below.as_bytes()), fault_of_last, "{count} {last}");
+        }
+    }
+}
