@@ -183,6 +183,7 @@ impl Metrics {
         let workers = locked(&self.workers);
         let mut in_flight = 0;
         let mut connections = 0;
+        let mut parked = 0;
         let mut tunnels = 0;
         let (mut stall, mut stalls) = (Duration::ZERO, 0);
         let now = Instant::now();
@@ -190,6 +191,7 @@ impl Metrics {
         for worker_metrics in workers.iter() {
             in_flight += worker_metrics.in_flight.load(Ordering::Relaxed);
             connections += worker_metrics.connections.load(Ordering::Relaxed);
+            parked += worker_metrics.parked.load(Ordering::Relaxed);
             tunnels += worker_metrics.tunnels.load(Ordering::Relaxed);
             stall = stall.max(worker_metrics.turns.stall(now));
             stalls += worker_metrics.turns.late();
@@ -205,6 +207,11 @@ impl Metrics {
             "wicketgate_connections_open",
             "Callers' connections that are open.",
             [(vec![], connections)],
+        ));
+        families.push(gauges(
+            "wicketgate_connections_parked",
+            "Callers' connections without a request for a second, which hold no buffers.",
+            [(vec![], parked)],
         ));
         families.push(gauges("wicketgate_websockets_open", "WebSockets that are open.", [(vec![], tunnels)]));
         families.push(families::seconds(

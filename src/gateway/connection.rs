@@ -325,6 +325,11 @@ impl Connection {
         is_answered && !framing.is_in_head() && !framing.is_in_body() && !self.arriving.is_any()
     }
 
+    /// The time since when it has been idle; `None` where it is not, or only just.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        self.quiet_since.get().filter(|_| self.is_idle())
+    }
+
     /// Closes the connection with its next response.
     pub(crate) fn end_soon(&self) {
         self.is_last.set(true);

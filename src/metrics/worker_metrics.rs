@@ -13,9 +13,20 @@ use super::worker_heartbeat::WorkerHeartbeat;
 pub struct WorkerMetrics {
     pub(super) in_flight: AtomicI64,
     pub(super) connections: AtomicI64,
+    pub(super) parked: AtomicI64,
     pub(super) tunnels: AtomicI64,
     pub(super) turns: WorkerHeartbeat,
     pub(super) counted: Mutex<LabelledCounts>,
+}
+
+/// Idle connection without buffers; counted until dropped.
+#[derive(Debug)]
+pub struct ParkedConnection<'a>(&'a AtomicI64);
+
+impl Drop for ParkedConnection<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl WorkerMetrics {
@@ -50,6 +61,12 @@ impl WorkerMetrics {
     pub fn connection_closed(&self, reason: &'static str) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
         *locked(&self.counted).connections_closed.entry(reason).or_default() += 1;
+    }
+
+    /// Counts an idle connection that has given up its buffers, until the guard is dropped.
+    pub fn connection_parked(&self) -> ParkedConnection<'_> {
+        self.parked.fetch_add(1, Ordering::Relaxed);
+        ParkedConnection(&self.parked)
     }
 
     /// Counts an opened WebSocket.

@@ -2,6 +2,7 @@
 
 mod accept;
 mod open_connections;
+mod parked;
 mod serve;
 mod serve_http;
 

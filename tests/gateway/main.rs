@@ -112,6 +112,7 @@ mod interop {
 /// Start, shutdown, upgrade to a new process, systemd.
 mod lifecycle {
     mod graceful_close;
+    mod parked_connections;
     mod shutdown;
     mod systemd;
     mod takeover;

@@ -31,6 +31,12 @@ impl PasswordHash {
         self.0.to_string()
     }
 
+    /// Everything in which two hashes can differ: parameters (never empty), salt and output.
+    pub fn parts(&self) -> [&[u8]; 3] {
+        let (salt, output) = (self.0.salt.as_deref(), self.0.hash.as_ref().map(|output| output.as_bytes()));
+        [self.0.params.as_bytes(), salt.unwrap_or_default(), output.unwrap_or_default()]
+    }
+
     /// Cost of a verification: KiB of memory times passes. Its time is proportional.
     pub fn cost(&self) -> u64 {
         Params::try_from(&self.0).map_or(0, |params| u64::from(params.m_cost()) * u64::from(params.t_cost()))

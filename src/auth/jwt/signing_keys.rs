@@ -1,5 +1,7 @@
 //! Signing keys of this gateway, and the JWK set that it publishes.
 
+mod pair;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use aws_lc_rs::digest;
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaKeyPair};
+use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD as BASE64};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SerialNumber, date_time_ymd};
@@ -19,9 +21,9 @@ use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::{PemObject as _, SectionKind};
 use serde::Serialize;
 use serde_json::{Value, json};
-use x509_parser::prelude::FromDer as _;
-use x509_parser::public_key::RSAPublicKey;
 use zeroize::Zeroizing;
+
+use pair::Pair;
 
 /// Failure to sign a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -78,18 +80,13 @@ struct SigningKey {
     /// The first second in which it does not verify any more.
     until: u64,
     used: Arc<LastUse>,
-    encoding: jsonwebtoken::EncodingKey,
+    /// Parsed once: the library that writes headers of tokens would parse and check its key with each signature.
+    pair: Pair,
     algorithm: jsonwebtoken::Algorithm,
     id: String,
     /// The public half as it is published (RFC 7517 section 4).
     jwk: Value,
     certificate: String,
-}
-
-enum Pair {
-    Rsa(RsaKeyPair),
-    P256(EcdsaKeyPair),
-    Ed25519(Ed25519KeyPair),
 }
 
 impl std::fmt::Debug for SigningKeys {
@@ -179,10 +176,17 @@ impl SigningKeys {
         let mut header = jsonwebtoken::Header::new(key.algorithm);
         header.typ = Some(typ.to_owned());
         header.kid = Some(key.id.clone());
-        jsonwebtoken::encode(&header, claims, &key.encoding).map_err(|fault| match fault.kind() {
-            jsonwebtoken::errors::ErrorKind::Json(_) => SignFault::Claims,
-            _ => SignFault::Key,
-        })
+        let header = serde_json::to_vec(&header).map_err(|_| SignFault::Claims)?;
+        let claims = serde_json::to_vec(claims).map_err(|_| SignFault::Claims)?;
+        // Each part becomes four characters for three bytes; the longest signature that is common has 384 bytes.
+        let mut token = String::with_capacity((header.len() + claims.len()) * 4 / 3 + 520);
+        BASE64.encode_string(header, &mut token);
+        token.push('.');
+        BASE64.encode_string(claims, &mut token);
+        let signature = key.pair.sign(token.as_bytes())?;
+        token.push('.');
+        BASE64.encode_string(signature, &mut token);
+        Ok(token)
     }
 
     /// The public halves, to verify with.
@@ -319,8 +323,8 @@ impl SigningKey {
         jwk["kid"] = id.as_str().into();
         jwk["use"] = "sig".into();
         jwk["alg"] = pair.algorithm().name().into();
-        let (encoding, algorithm) = pair.to_sign_with(pem)?;
-        Ok(Self { from: 0, until: u64::MAX, used: Arc::default(), encoding, algorithm, id, jwk, certificate })
+        let algorithm = pair.header_algorithm();
+        Ok(Self { from: 0, until: u64::MAX, used: Arc::default(), pair, algorithm, id, jwk, certificate })
     }
 }
 
@@ -345,64 +349,6 @@ fn private_key(pem: &[u8]) -> Result<PrivatePkcs8KeyDer<'static>, String> {
             Err("this key is encrypted; decrypt it: openssl pkcs8 -in OLD.pem -out NEW.pem, and protect the file by its mode".into())
         }
         None => Err("there is no private key in this file; make one with `wicketgate new signing-key`".into()),
-    }
-}
-
-impl Pair {
-    fn from_pkcs8(der: &[u8]) -> Result<Self, String> {
-        if let Ok(pair) = EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, der) {
-            return Ok(Self::P256(pair));
-        }
-        if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der) {
-            return Ok(Self::Ed25519(pair));
-        }
-        match RsaKeyPair::from_pkcs8(der) {
-            Ok(pair) => Ok(Self::Rsa(pair)),
-            Err(rejected) if rejected.to_string() == "TooSmall" => {
-                Err("an RSA key needs 2048 bits at least; make a new one with `wicketgate new signing-key`".into())
-            }
-            Err(_) => Err("this key is none that tokens are signed with (RSA from 2048 bits, EC on P-256, Ed25519); \
-                           make one with `wicketgate new signing-key`"
-                .into()),
-        }
-    }
-
-    /// The key in the form of the library that writes tokens.
-    fn to_sign_with(&self, pem: &Secret) -> Result<(jsonwebtoken::EncodingKey, jsonwebtoken::Algorithm), String> {
-        let pem = pem.expose();
-        let (key, algorithm) = match self {
-            Self::Rsa(_) => (jsonwebtoken::EncodingKey::from_rsa_pem(pem), jsonwebtoken::Algorithm::RS256),
-            Self::P256(_) => (jsonwebtoken::EncodingKey::from_ec_pem(pem), jsonwebtoken::Algorithm::ES256),
-            Self::Ed25519(_) => (jsonwebtoken::EncodingKey::from_ed_pem(pem), jsonwebtoken::Algorithm::EdDSA),
-        };
-        Ok((key.map_err(|_| "this key cannot sign tokens; make one with `wicketgate new signing-key`")?, algorithm))
-    }
-
-    fn algorithm(&self) -> Algorithm {
-        match self {
-            Self::Rsa(_) => Algorithm::Rs256,
-            Self::P256(_) => Algorithm::Es256,
-            Self::Ed25519(_) => Algorithm::EdDsa,
-        }
-    }
-
-    /// The members of the public key that its thumbprint is made of, and no others (RFC 7638 section 3.2, RFC 8037
-    /// section 2).
-    fn public_jwk(&self) -> Result<Value, String> {
-        let unreadable = || "the public half of this key cannot be read".to_owned();
-        match self {
-            Self::Rsa(pair) => {
-                let (_, public) = RSAPublicKey::from_der(pair.public_key().as_ref()).map_err(|_| unreadable())?;
-                let number = |bytes: &[u8]| BASE64.encode(bytes.strip_prefix(&[0]).unwrap_or(bytes));
-                Ok(json!({ "e": number(public.exponent), "kty": "RSA", "n": number(public.modulus) }))
-            }
-            Self::P256(pair) => {
-                let coordinates = pair.public_key().as_ref().strip_prefix(&[4]).ok_or_else(unreadable)?;
-                let (x, y) = coordinates.split_at_checked(32).ok_or_else(unreadable)?;
-                Ok(json!({ "crv": "P-256", "kty": "EC", "x": BASE64.encode(x), "y": BASE64.encode(y) }))
-            }
-            Self::Ed25519(pair) => Ok(json!({ "crv": "Ed25519", "kty": "OKP", "x": BASE64.encode(pair.public_key()) })),
-        }
     }
 }
 

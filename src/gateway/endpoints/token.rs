@@ -5,14 +5,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::client_authentication::{is_shown, one_of, read_forms};
 use super::form::Form;
 use super::json_answer::{json_response, times};
 use super::lockout::{Attempt, Who};
+use crate::auth::Client;
 use crate::auth::jwt::confirmation::Binding;
-use crate::auth::{Client, jwt};
 use crate::gateway::error::{self, Detail, Refused};
 use crate::gateway::observe::record::Record;
 use crate::gateway::request::call::Call;
@@ -133,22 +134,45 @@ struct TokenGrant<'a> {
     known: u64,
 }
 
+/// The claims of an access token (RFC 9068 section 2.2).
+#[derive(Serialize)]
+struct AccessClaims<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    sub: &'a str,
+    client_id: &'a str,
+    iat: u64,
+    nbf: u64,
+    exp: u64,
+    jti: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    scope: &'a str,
+    /// RFC 7800.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Value>,
+    /// [`crate::auth::jwt::RULES`].
+    #[serde(rename = "wg_rules")]
+    rules: u64,
+}
+
 fn issue(issuer: &Issuer, endpoint: &AccessToken, grant: &TokenGrant<'_>) -> Result<Response<ResponseBody>, Refusal> {
     let TokenGrant { client, audience, scope, binding, known } = grant;
     let lifetime = client.lifetime.unwrap_or(endpoint.lifetime);
     let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = issued.as_secs();
-    let mut claims = json!({
-        "iss": issuer.url, "aud": **audience, "sub": &*client.id, "client_id": &*client.id,
-        "iat": now, "nbf": now, "exp": now.saturating_add(lifetime), "jti": token_id(),
-    });
-    claims[jwt::RULES] = (*known).into();
-    if !scope.is_empty() {
-        claims["scope"] = scope.as_str().into();
-    }
-    if let Some(binding) = binding {
-        claims["cnf"] = binding.confirmation();
-    }
+    let claims = AccessClaims {
+        iss: &issuer.url,
+        aud: audience,
+        sub: &client.id,
+        client_id: &client.id,
+        iat: now,
+        nbf: now,
+        exp: now.saturating_add(lifetime),
+        jti: &token_id(),
+        scope,
+        cnf: binding.as_ref().map(Binding::confirmation),
+        rules: *known,
+    };
     let kind = Binding::token_type(binding.as_ref());
     let token = issuer.keys.sign("at+jwt", &claims, now).map_err(|_| Refusal::Internal)?;
     let (issued_at, expires_in) = times(issued, lifetime, endpoint.number_style);
@@ -191,4 +215,37 @@ pub(crate) fn error_response(refused: &Refused) -> Response<ResponseBody> {
     }
     error::advise(headers, refused, status);
     response
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::auth::jwt::RULES;
+
+    #[test]
+    fn what_a_token_does_not_have_it_does_not_name() {
+        let plain = AccessClaims {
+            iss: "us",
+            aud: "api",
+            sub: "asapp",
+            client_id: "asapp",
+            iat: 1,
+            nbf: 1,
+            exp: 2,
+            jti: "id",
+            scope: "",
+            cnf: None,
+            rules: 7,
+        };
+        let claims = serde_json::to_value(&plain).unwrap();
+        assert_eq!(
+            claims,
+            json!({ "iss": "us", "aud": "api", "sub": "asapp", "client_id": "asapp", "iat": 1, "nbf": 1, "exp": 2,
+                "jti": "id", RULES: 7 })
+        );
+        let bound = AccessClaims { scope: "a b", cnf: Some(json!({ "jkt": "x" })), ..plain };
+        let claims = serde_json::to_value(&bound).unwrap();
+        assert_eq!((&claims["scope"], &claims["cnf"]["jkt"]), (&json!("a b"), &json!("x")));
+    }
 }

@@ -13,11 +13,17 @@ use crate::gateway::connection::Connection;
 use crate::gateway::connection::drain::{ANNOUNCED, Drain, FIRST_CALL, QUIET};
 use crate::server::Phase;
 
+/// Time without a request after which a connection gives up its buffers.
+const PARKED_AFTER: Duration = Duration::from_secs(1);
+
 /// Poll interval of a connection that leaves once a body has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Reason for the end of a connection that another process continues.
 pub(in crate::server) const LEAVES: &str = "handover";
+
+/// No end yet: the connection has been idle for a while, and can go on without what serves it now.
+pub(in crate::server) const PARKS: &str = "parked";
 
 /// Runs a connection under its deadlines, and ends it gracefully when the process drains or after its idle timeout.
 /// While another process takes over, an idle connection waits, and then leaves. Returns the reason for the end.
@@ -29,11 +35,12 @@ pub(in crate::server) async fn watched<Serving: Future<Output = hyper::Result<()
     gateway: &Gateway,
 ) -> &'static str {
     let (mut is_ending, mut was_awaited) = (false, false);
-    let mut alarm = pin!(sleep_until(Instant::now() + connection.limits.idle_timeout));
+    let mut alarm = pin!(sleep_until(Instant::now() + connection.limits.idle_timeout.min(PARKED_AFTER)));
     loop {
         let now = *phase.borrow_and_update();
         let goes_over = matches!(now, Phase::Waiting | Phase::Leaving) && !connection.is_multiplexed();
         let ends = matches!(now, Phase::Leaving | Phase::Closing | Phase::Draining | Phase::Stopping) && !goes_over;
+        let parks = now == Phase::Running && !connection.is_multiplexed() && !is_ending;
         let is_awaited = ends && !connection.is_multiplexed() && !was_awaited;
         if is_awaited {
             was_awaited = true;
@@ -78,6 +85,10 @@ pub(in crate::server) async fn watched<Serving: Future<Output = hyper::Result<()
                         end_gently(serving.as_mut());
                         alarm.as_mut().reset(Instant::now() + connection.limits.head_timeout);
                     }
+                    Expiry::Later(time) if parks => match parks_at(connection) {
+                        Some(next) => alarm.as_mut().reset(time.min(next)),
+                        None => return Poll::Ready(PARKS),
+                    },
                     Expiry::Later(time) => alarm.as_mut().reset(time),
                 }
             }
@@ -90,6 +101,13 @@ pub(in crate::server) async fn watched<Serving: Future<Output = hyper::Result<()
             drain = insisted(gateway, connection), if connection.is_multiplexed() => connection.set_drain(drain),
         }
     }
+}
+
+/// The earliest time at which a connection may be parked; `None` stands for now.
+fn parks_at(connection: &Connection) -> Option<Instant> {
+    let now = Instant::now();
+    let next = connection.idle_since().map_or(now, Instant::from_std) + PARKED_AFTER;
+    (next > now).then_some(next)
 }
 
 /// Effect of an expired deadline.

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -36,6 +37,9 @@ pub(in crate::server) trait Leaving: AsyncRead + AsyncWrite + Sized + Unpin + 's
     /// # Errors
     /// If there is no file descriptor left.
     fn leave(self) -> io::Result<(OwnedFd, Option<Pipe>)>;
+
+    /// Ready once there is something to read, or an end, behind a read that found nothing.
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
 impl Leaving for Socket {
@@ -44,6 +48,10 @@ impl Leaving for Socket {
     fn leave(self) -> io::Result<(OwnedFd, Option<Pipe>)> {
         Ok((self.0.into_std()?.into(), None))
     }
+
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_read_ready(context)
+    }
 }
 
 impl Leaving for UnixStream {
@@ -51,6 +59,10 @@ impl Leaving for UnixStream {
 
     fn leave(self) -> io::Result<(OwnedFd, Option<Pipe>)> {
         Ok((self.into_std()?.into(), None))
+    }
+
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_read_ready(context)
     }
 }
 
@@ -61,6 +73,10 @@ impl Leaving for TlsStream<Socket> {
     fn leave(self) -> io::Result<(OwnedFd, Option<Pipe>)> {
         let (ours, theirs) = UnixStream::pair()?;
         Ok((theirs.into_std()?.into(), Some(Box::pin(pipe(self, ours)))))
+    }
+
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_ref().0.poll_readable(context)
     }
 }
 

@@ -13,23 +13,24 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use super::Floor;
+use super::parked::parked;
 use crate::body_stream::ArrivingBody;
 use crate::gateway::connection::Connection;
 use crate::gateway::connection::drain::Drain;
 use crate::gateway::websocket::tunnel::Tunnel;
 use crate::gateway::{Answer, Gateway};
 use crate::server::connection::client_io::ClientIo;
-use crate::server::connection::deadlines::{LEAVES, watched};
+use crate::server::connection::deadlines::{LEAVES, PARKS, watched};
 use crate::server::connection::h2_streams::Streams;
 use crate::server::upgrade::connection_handoff::{self, Leaving};
 use crate::server::{Listener, Phase};
 
 pub(super) async fn serve_http1<Stream: Leaving>(
-    stream: Box<Stream>,
+    mut stream: Box<Stream>,
     connection: Rc<Connection>,
     listener: &Listener,
     floor: &Floor,
-    phase: watch::Receiver<Phase>,
+    mut phase: watch::Receiver<Phase>,
 ) -> &'static str {
     let gateway = &floor.gateway;
     let limits = &connection.limits;
@@ -39,11 +40,19 @@ pub(super) async fn serve_http1<Stream: Leaving>(
         // More than the parser's default costs an allocation for each request.
         builder.max_headers(limits.fields);
     }
-    let wire = ClientIo::http1(stream, Rc::clone(&connection), Rc::clone(gateway));
-    let service = answering(gateway, &connection);
-    let mut serving = builder.serve_connection(TokioIo::new(wire), service);
-    let ended =
-        watched(Pin::new(&mut serving), |serving| serving.graceful_shutdown(), &connection, phase, gateway).await;
+    let (ended, serving) = loop {
+        let wire = ClientIo::http1(stream, Rc::clone(&connection), Rc::clone(gateway));
+        let service = answering(gateway, &connection);
+        let mut serving = builder.serve_connection(TokioIo::new(wire), service);
+        let turn = Pin::new(&mut serving);
+        let ended = watched(turn, |serving| serving.graceful_shutdown(), &connection, phase.clone(), gateway).await;
+        if ended != PARKS {
+            break (ended, serving);
+        }
+        // An idle connection has read nothing ahead, and owes nothing.
+        stream = serving.into_parts().io.into_inner().into_stream();
+        parked(&*stream, &connection, &mut phase, gateway.worker_metrics()).await;
+    };
     if ended == LEAVES {
         let parts = serving.into_parts();
         // Whatever was read of a next request is still seen as such, so nothing was.

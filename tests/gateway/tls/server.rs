@@ -39,6 +39,18 @@ fn only_tls_1_3_by_default() {
 }
 
 #[test]
+fn of_the_suites_of_tls_1_3_that_a_caller_offers_the_cheapest_is_taken() {
+    let (_backend, gateway) = world();
+    let (small, large, chacha) = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256");
+    for (offered, taken) in
+        [(&[large, chacha, small][..], small), (&[chacha, large], large), (&[large], large), (&[chacha], chacha)]
+    {
+        let (done, text) = s_client(&gateway, &["-tls1_3", "-ciphersuites", &offered.join(":")]);
+        assert!(done && text.contains(&format!("Cipher is {taken}")), "{offered:?}: {text}");
+    }
+}
+
+#[test]
 fn tls_1_2_is_an_opt_in_with_ecdhe_and_aead_only() {
     let (_backend, gateway) = world_with(|c| c.set("/listen/0/tls/min_version", json!("1.2")));
     for suite in ["ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"] {

@@ -59,8 +59,8 @@ impl VerifiedSecrets {
             context.update(part);
         };
         add(client.as_bytes());
-        hashes.into_iter().for_each(|hash| add(hash.text().as_bytes()));
-        // No hash is empty.
+        hashes.into_iter().flat_map(PasswordHash::parts).for_each(&mut add);
+        // No hash begins with an empty part.
         add(b"");
         secrets.into_iter().for_each(&mut add);
         let mut digest = SecretDigest::default();
