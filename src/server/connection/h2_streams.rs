@@ -11,15 +11,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, Response, header};
+use http::{HeaderMap, HeaderName, Response, header};
 use http_body::{Body as _, Frame};
 use tokio::sync::oneshot;
 
 use crate::body_stream::{Broken, Pace, Stall};
 use crate::gateway::Answer;
+use crate::gateway::request::request_id::REQUEST_ID;
 use crate::gateway::response::body::ResponseBody;
 use crate::gateway::response::date::date;
 use crate::gateway::websocket::caller_stream::CallerStream;
+
+/// Fields whose value is another one in each response. They are sent without indexing (RFC 7541 section 6.2.3): in the
+/// table of the connection they would displace those that come again, and each would be compared with all before it.
+const NEW_EACH_TIME: [HeaderName; 2] = [REQUEST_ID, HeaderName::from_static("ratelimit")];
 
 /// What an extended CONNECT becomes with a 2xx (RFC 8441 section 5).
 pub(in crate::server) struct Connect {
@@ -65,6 +70,11 @@ pub(in crate::server) async fn send(
 /// Adds `Date`, and `Content-Length` where it is known; a tunnel has none (RFC 9110 section 9.3.6).
 fn complete(headers: &mut HeaderMap, body: &ResponseBody, is_tunnel: bool) {
     headers.entry(header::DATE).or_insert_with(date);
+    for name in NEW_EACH_TIME {
+        if let Some(value) = headers.get_mut(name) {
+            value.set_sensitive(true);
+        }
+    }
     if is_tunnel {
         headers.remove(header::CONTENT_LENGTH);
     } else if !body.is_end_stream()
@@ -133,5 +143,23 @@ impl Sending {
             stall.rest();
         }
         Poll::Ready(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_is_new_in_each_response_is_not_indexed() {
+        let mut headers = HeaderMap::new();
+        for name in ["x-request-id", "ratelimit", "server"] {
+            headers.insert(name, http::HeaderValue::from_static("one"));
+        }
+        complete(&mut headers, &ResponseBody::full("four"), false);
+        let indexed = |name: &str| headers.get(name).map(|value| !value.is_sensitive());
+        assert_eq!(["x-request-id", "ratelimit", "server"].map(indexed), [Some(false), Some(false), Some(true)]);
+        assert_eq!(headers.get("content-length").map(|length| length.as_bytes()), Some(&b"4"[..]));
+        assert!(headers.contains_key("date"));
     }
 }
