@@ -1,6 +1,7 @@
 //! Streamed bodies: limits of size and pace, trailers filtered.
 
 mod arriving;
+mod h2_body;
 
 use std::any::Any;
 use std::cell::Cell;
@@ -17,6 +18,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 pub use arriving::{Arriving, ArrivingBody, Discard};
+pub use h2_body::H2Body;
 
 use crate::fields::{self, FieldSet};
 

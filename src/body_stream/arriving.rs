@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::Broken;
+use super::h2_body::H2Body;
 
 /// Limits for reading and discarding an unwanted body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,10 +32,15 @@ pub struct Discard {
 #[derive(Debug)]
 pub struct ArrivingBody {
     /// None: it has ended, or broken off.
-    incoming: Option<(Incoming, Arriving)>,
-    /// True for HTTP/2.
-    is_http2: bool,
+    incoming: Option<(Source, Arriving)>,
     discard: Discard,
+}
+
+/// The version of HTTP by which a body arrives.
+#[derive(Debug)]
+enum Source {
+    Http1(Incoming),
+    Http2(H2Body),
 }
 
 /// Marks a body as arriving, until it has ended and this is dropped.
@@ -49,10 +55,47 @@ impl Arriving {
 }
 
 impl ArrivingBody {
-    /// Wraps an incoming body on a worker; `arriving` is marked until its end.
-    pub fn new(incoming: Incoming, is_http2: bool, discard: Discard, arriving: &Arriving) -> Self {
-        let incoming = (!incoming.is_end_stream()).then(|| (incoming, arriving.clone()));
-        Self { incoming, is_http2, discard }
+    /// Wraps the body of an HTTP/1.1 request on a worker; `arriving` is marked until its end.
+    pub fn http1(incoming: Incoming, discard: Discard, arriving: &Arriving) -> Self {
+        Self::new(Source::Http1(incoming), discard, arriving)
+    }
+
+    /// The same for HTTP/2.
+    pub fn http2(incoming: H2Body, discard: Discard, arriving: &Arriving) -> Self {
+        Self::new(Source::Http2(incoming), discard, arriving)
+    }
+
+    fn new(source: Source, discard: Discard, arriving: &Arriving) -> Self {
+        let incoming = (!source.is_end_stream()).then(|| (source, arriving.clone()));
+        Self { incoming, discard }
+    }
+
+    /// No body.
+    pub fn none(discard: Discard) -> Self {
+        Self { incoming: None, discard }
+    }
+}
+
+impl Source {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match self {
+            Self::Http1(body) => Pin::new(body).poll_frame(context).map_err(|_| Broken),
+            Self::Http2(body) => Pin::new(body).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+        }
     }
 }
 
@@ -63,13 +106,10 @@ impl Body for ArrivingBody {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = self.get_mut();
         let Some((incoming, _)) = &mut this.incoming else { return Poll::Ready(None) };
-        let frame = match ready!(Pin::new(&mut *incoming).poll_frame(context)) {
-            Some(Ok(frame)) => return Poll::Ready(Some(Ok(frame))),
-            Some(Err(_)) => Some(Err(Broken)),
-            // The library takes a stream that was reset with NO_ERROR for one that has ended, but only an end that was
-            // sent makes a body whole (RFC 9113 section 8.1).
-            None => (this.is_http2 && !incoming.is_end_stream()).then_some(Err(Broken)),
-        };
+        let frame = ready!(incoming.poll_frame(context));
+        if matches!(frame, Some(Ok(_))) {
+            return Poll::Ready(frame);
+        }
         this.incoming = None;
         Poll::Ready(frame)
     }
@@ -90,24 +130,24 @@ impl Drop for ArrivingBody {
             && !incoming.is_end_stream()
             && tokio::runtime::Handle::try_current().is_ok()
         {
-            tokio::task::spawn_local(discard(incoming, self.is_http2, self.discard, arriving));
+            tokio::task::spawn_local(discard(incoming, self.discard, arriving));
         }
     }
 }
 
 /// Reads the rest. Where it is larger than that, a stream of HTTP/2 is left as it is until the time is over, so that
 /// the answer is written before it is reset.
-async fn discard(mut incoming: Incoming, is_http2: bool, bounds: Discard, _arriving: Arriving) {
+async fn discard(mut incoming: Source, bounds: Discard, _arriving: Arriving) {
     let Discard { bytes: mut left, patience, pause } = bounds;
     let rest = async {
         while left > 0 {
-            let piece = std::future::poll_fn(|context| Pin::new(&mut incoming).poll_frame(context));
+            let piece = std::future::poll_fn(|context| incoming.poll_frame(context));
             match timeout(pause, piece).await {
                 Ok(Some(Ok(frame))) => left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64)),
                 Ok(None | Some(Err(_))) | Err(_) => return,
             }
         }
-        if is_http2 {
+        if matches!(incoming, Source::Http2(_)) {
             std::future::pending::<()>().await;
         }
     };

@@ -2,6 +2,7 @@
 //! pass, goes out.
 
 pub(crate) mod body;
+pub(crate) mod date;
 pub(crate) mod event_stream;
 pub(crate) mod graceful_close;
 pub(crate) mod response_framing;

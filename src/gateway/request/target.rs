@@ -3,9 +3,9 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use h2::ext::Protocol;
 use http::{Method, Request, Version, request};
 use http_body::Body as _;
-use hyper::ext::Protocol;
 
 use super::call::{Call, Upload};
 use super::head::Head;

@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Version, response};
-use hyper::upgrade::OnUpgrade;
 
+use super::caller_stream::AwaitedStream;
 use crate::auth::dpop::Proof;
 use crate::gateway::connection::framing::BodyFraming;
 use crate::gateway::host::Host;
@@ -27,7 +27,7 @@ pub(crate) struct Handshake {
     /// `Sec-WebSocket-Key`, which the backend must answer.
     key: HeaderValue,
     /// The caller's stream, where it is one of HTTP/2; otherwise its connection becomes the WebSocket.
-    pub(crate) stream: Option<OnUpgrade>,
+    pub(crate) stream: Option<AwaitedStream>,
     /// The header fields of the request, from which the caller is checked again later.
     pub(crate) shown: HeaderMap,
     /// The DPoP proof of the handshake.
@@ -72,7 +72,7 @@ impl Handshake {
             }
             key
         };
-        let stream = parts.extensions.remove::<OnUpgrade>().filter(|_| is_http2);
+        let stream = parts.extensions.remove::<AwaitedStream>().filter(|_| is_http2);
         if is_http2 && stream.is_none() {
             return Err(Refusal::Internal);
         }

@@ -68,8 +68,8 @@ impl Gateway {
             None => connection.upgrade_to(Box::new(tunnel)),
             Some(stream) => {
                 tokio::task::spawn_local(async move {
-                    if let Ok(stream) = stream.await {
-                        tunnel.run(TokioIo::new(stream), Bytes::new()).await;
+                    if let Some(stream) = stream.stream().await {
+                        tunnel.run(stream, Bytes::new()).await;
                     }
                 });
             }

@@ -27,7 +27,7 @@ pub(in crate::server) const PARKS: &str = "parked";
 
 /// Runs a connection under its deadlines, and ends it gracefully when the process drains or after its idle timeout.
 /// While another process takes over, an idle connection waits, and then leaves. Returns the reason for the end.
-pub(in crate::server) async fn watched<Serving: Future<Output = hyper::Result<()>>>(
+pub(in crate::server) async fn watched<Serving: Future<Output = Result<(), Fault>>, Fault: ProtocolFault>(
     mut serving: Pin<&mut Serving>,
     end_gently: impl Fn(Pin<&mut Serving>),
     connection: &Connection,
@@ -164,23 +164,38 @@ async fn insisted(gateway: &Gateway, connection: &Connection) -> Drain {
     }
 }
 
-fn ended(outcome: &hyper::Result<()>, is_ending: bool) -> &'static str {
-    match outcome {
-        Ok(()) if is_ending => "closed",
-        Ok(()) => "caller",
-        Err(error) if error.is_parse() => "malformed",
-        Err(error) if error.is_incomplete_message() => "caller",
-        Err(error) => broken_http2(error).unwrap_or("error"),
+/// Error of an HTTP library that ends a connection.
+pub(in crate::server) trait ProtocolFault {
+    /// Reason, for metrics.
+    fn as_str(&self) -> &'static str;
+}
+
+impl ProtocolFault for hyper::Error {
+    fn as_str(&self) -> &'static str {
+        match self {
+            _ if self.is_parse() => "malformed",
+            _ if self.is_incomplete_message() => "caller",
+            _ => "error",
+        }
     }
 }
 
-/// Reason for a connection that the library ends because of what the caller sent.
-fn broken_http2(error: &hyper::Error) -> Option<&'static str> {
-    let cause = std::error::Error::source(error)?.downcast_ref::<h2::Error>()?;
-    match cause.reason() {
-        _ if !cause.is_library() => None,
-        Some(h2::Reason::ENHANCE_YOUR_CALM) => Some("flood"),
-        Some(h2::Reason::INTERNAL_ERROR) => None,
-        reason => reason.map(|_| "malformed"),
+impl ProtocolFault for h2::Error {
+    fn as_str(&self) -> &'static str {
+        match self.reason() {
+            // Not because of what the caller sent.
+            _ if !self.is_library() => "error",
+            Some(h2::Reason::ENHANCE_YOUR_CALM) => "flood",
+            Some(h2::Reason::INTERNAL_ERROR) | None => "error",
+            Some(_) => "malformed",
+        }
+    }
+}
+
+fn ended(outcome: &Result<(), impl ProtocolFault>, is_ending: bool) -> &'static str {
+    match outcome {
+        Ok(()) if is_ending => "closed",
+        Ok(()) => "caller",
+        Err(fault) => fault.as_str(),
     }
 }

@@ -4,9 +4,12 @@ use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 
-use http::Request;
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::{HeaderMap, Method, Request, header};
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -14,14 +17,15 @@ use tokio::sync::watch;
 
 use super::Floor;
 use super::parked::parked;
-use crate::body_stream::ArrivingBody;
+use crate::body_stream::{ArrivingBody, H2Body};
 use crate::gateway::connection::Connection;
 use crate::gateway::connection::drain::Drain;
+use crate::gateway::websocket::caller_stream::AwaitedStream;
 use crate::gateway::websocket::tunnel::Tunnel;
 use crate::gateway::{Answer, Gateway};
 use crate::server::connection::client_io::ClientIo;
 use crate::server::connection::deadlines::{LEAVES, PARKS, watched};
-use crate::server::connection::h2_streams::Streams;
+use crate::server::connection::h2_streams::{Connect, answered, send};
 use crate::server::upgrade::connection_handoff::{self, Leaving};
 use crate::server::{Listener, Phase};
 
@@ -82,27 +86,26 @@ pub(super) async fn serve_http2<Stream>(
 where
     Stream: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let gateway = &floor.gateway;
-    let limits = &connection.limits;
-    let streams = Streams::new(limits.body_idle_timeout);
-    let mut builder = http2::Builder::new(streams.clone());
+    let (gateway, limits) = (&floor.gateway, &connection.limits);
+    let mut builder = h2::server::Builder::new();
     builder
         .max_concurrent_streams(limits.streams)
-        .initial_stream_window_size(256 * 1024)
+        .initial_window_size(256 * 1024)
         .initial_connection_window_size(1024 * 1024)
         .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
-        .max_send_buf_size(64 * 1024);
+        .max_send_buffer_size(64 * 1024);
     if gateway.has_websockets() {
         builder.enable_connect_protocol();
     }
     let wire = ClientIo::http2(stream, Rc::clone(&connection));
-    let answering = answering(gateway, &connection);
-    let service = service_fn(move |request| {
-        let (streams, reader, answer) = (streams.clone(), streams.begin(), answering.call(request));
-        // Each stream is a task: what is moved into it should be small.
-        Box::pin(async move { answer.await.map(|answer| answer.map(|body| streams.body(body, reader))) })
-    });
-    let serving = builder.serve_connection(TokioIo::new(wire), service);
+    let serving = async {
+        let mut requests = builder.handshake(wire).await?;
+        while let Some(arrived) = requests.accept().await {
+            let (request, respond) = arrived?;
+            begin(gateway, &connection, request, respond);
+        }
+        Ok::<(), h2::Error>(())
+    };
     let ended = watched(pin!(serving), |_| connection.set_drain(Drain::Close), &connection, phase, gateway).await;
     // No request, so no line of the access log, as bytes that are not HTTP/1.1 have.
     if matches!(ended, "malformed" | "flood")
@@ -114,7 +117,55 @@ where
     ended
 }
 
-/// Service that passes requests of a connection to the gateway.
+/// Begins the task of an HTTP/2 stream. Dropped, it resets its stream.
+fn begin(
+    gateway: &Rc<Gateway>,
+    connection: &Rc<Connection>,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+) {
+    let (gateway, connection) = (Rc::clone(gateway), Rc::clone(connection));
+    let (mut head, received) = request.into_parts();
+    let is_connect = head.method == Method::CONNECT;
+    let announced = content_length(&head.headers, &received);
+    if is_connect && announced.is_some_and(|length| length > 0) {
+        return respond.send_reset(Reason::PROTOCOL_ERROR);
+    }
+    let (body, connect) = if is_connect {
+        let (stream, awaited) = AwaitedStream::new();
+        head.extensions.insert(awaited);
+        (ArrivingBody::none(connection.discard()), Some(Connect { received, stream }))
+    } else {
+        let body = H2Body::new(received, announced);
+        (ArrivingBody::http2(body, connection.discard(), &connection.arriving), None)
+    };
+    let request = Box::new(Request::from_parts(head, body));
+    // Boxed, as the future would be moved several times before it is a task.
+    tokio::task::spawn_local(Box::pin(async move {
+        let pause = connection.limits.body_idle_timeout;
+        let answer = {
+            let answering = pin!(gateway.handle(connection, request));
+            answered(answering, &mut respond).await
+        };
+        if let Some(answer) = answer {
+            send(answer, respond, connect, pause).await;
+        }
+    }));
+}
+
+/// `Content-Length` of a request with a body, which the library holds the frames to.
+fn content_length(headers: &HeaderMap, received: &RecvStream) -> Option<u64> {
+    if received.is_end_stream() {
+        return None;
+    }
+    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
+    match (values.next(), values.next()) {
+        (Some(length), None) => length.to_str().ok()?.parse().ok(),
+        _ => None,
+    }
+}
+
+/// Service that passes requests of an HTTP/1.1 connection to the gateway.
 fn answering(
     gateway: &Rc<Gateway>,
     connection: &Rc<Connection>,
@@ -122,8 +173,8 @@ fn answering(
     let (gateway, connection) = (Rc::clone(gateway), Rc::clone(connection));
     service_fn(move |request| {
         let (gateway, connection) = (Rc::clone(&gateway), Rc::clone(&connection));
-        let (is_http2, discard) = (connection.is_multiplexed(), connection.discard());
-        let request = Box::new(request.map(|body| ArrivingBody::new(body, is_http2, discard, &connection.arriving)));
+        let request =
+            Box::new(request.map(|body| ArrivingBody::http1(body, connection.discard(), &connection.arriving)));
         async move { Ok(gateway.handle(connection, request).await) }
     })
 }
