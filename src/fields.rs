@@ -6,18 +6,18 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use memchr::memchr;
 
 /// Hop-by-hop fields (RFC 9110 section 7.6.1), and those that a proxy answers itself.
-const HOP_BY_HOP: [HeaderName; 11] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::PROXY_AUTHORIZATION,
-    header::PROXY_AUTHENTICATE,
-    HeaderName::from_static("http2-settings"),
-    header::EXPECT,
+const HOP_BY_HOP: [&str; 11] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "proxy-authorization",
+    "proxy-authenticate",
+    "http2-settings",
+    "expect",
 ];
 
 /// Fields that must not stand in trailers (RFC 9110 section 6.5.1).
@@ -42,12 +42,15 @@ pub fn remove_hop_by_hop(
     unwanted: impl Fn(&HeaderName) -> bool,
 ) {
     let named = named_by_connection(headers);
-    let goes =
-        |name: &&HeaderName| (HOP_BY_HOP.contains(name) || named.contains(name) || unwanted(name)) && !wanted(name);
+    let goes = |name: &&HeaderName| (is_hop_by_hop(name) || named.contains(name) || unwanted(name)) && !wanted(name);
     let gone: Vec<HeaderName> = headers.keys().filter(goes).cloned().collect();
     for name in gone {
         headers.remove(name);
     }
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(&name.as_str())
 }
 
 /// Fields that `Connection` names, in all its lines. Mostly it says only whether the connection stays open.
@@ -71,6 +74,17 @@ pub fn trim(headers: &mut HeaderMap) {
         let trimmed = value.as_bytes().trim_ascii();
         *value = HeaderValue::from_bytes(trimmed).unwrap_or(HeaderValue::from_static(""));
     }
+}
+
+/// The pairs of a `Cookie` line, with the blanks around them.
+pub fn cookie_pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let end = memchr(b';', line);
+        rest = end.map(|at| &line[at + 1..]);
+        Some(&line[..end.unwrap_or(line.len())])
+    })
 }
 
 /// True if a value begins or ends with whitespace.
@@ -155,7 +169,7 @@ impl FieldSet {
             set.insert(name.as_str());
             set.except(name);
         }
-        HOP_BY_HOP.iter().for_each(|name| set.insert(name.as_str()));
+        HOP_BY_HOP.iter().for_each(|name| set.insert(name));
         set
     }
 
@@ -216,6 +230,10 @@ impl FieldSet {
         let has = |normal: &[u8]| {
             self.names.contains(normal) || self.prefixes.iter().any(|prefix| normal.starts_with(prefix))
         };
+        // Most names are in normal form as they are.
+        if text.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-') {
+            return has(text);
+        }
         // Some decode an escape, and to others it is a sign and two letters.
         has(&normalised(text))
             || text.contains(&b'%') && has(&text.iter().map(|byte| folded(*byte)).collect::<Vec<_>>())
@@ -223,7 +241,7 @@ impl FieldSet {
 
     /// True if a trailer of this name may pass.
     pub fn lets_trailer_pass(&self, name: &HeaderName) -> bool {
-        is_token(name) && !NOT_IN_TRAILERS.contains(name) && !HOP_BY_HOP.contains(name) && !self.contains(name)
+        is_token(name) && !NOT_IN_TRAILERS.contains(name) && !is_hop_by_hop(name) && !self.contains(name)
     }
 }
 
@@ -344,6 +362,16 @@ mod tests {
         });
         let closer = closer.filter(|name| !set.except.contains(&HeaderName::from_static(name)));
         assert_eq!(closer.collect::<Vec<_>>(), Vec::<&&str>::new());
+    }
+
+    #[test]
+    fn a_cookie_line_is_cut_at_each_semicolon() {
+        let pairs = |line: &'static str| {
+            cookie_pairs(line.as_bytes()).map(|pair| std::str::from_utf8(pair).expect("text")).collect::<Vec<_>>()
+        };
+        for line in ["", "a=1", "a=1; b=2", ";", "a=1;;b=2; "] {
+            assert_eq!(pairs(line), line.split(';').collect::<Vec<_>>(), "{line:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,10 @@ pub mod password;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use memchr::memchr;
+
 use super::requirements::CustomerTokenSource;
+use crate::fields::cookie_pairs;
 use crate::json_body::Document;
 use crate::refusal::{Refusal, TokenFault};
 
@@ -244,10 +247,10 @@ pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Op
 
 /// The values of all cookies of this name. What else stands in their lines may be any bytes.
 pub(super) fn cookies<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u8]> {
-    let pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|line| cookie_pairs(line.as_bytes()));
     pairs.filter_map(move |pair| {
         let pair = pair.trim_ascii();
-        let at = pair.iter().position(|byte| *byte == b'=')?;
+        let at = memchr(b'=', pair)?;
         (&pair[..at] == name.as_bytes()).then_some(&pair[at + 1..])
     })
 }

@@ -77,7 +77,15 @@ impl Authenticator {
 
     fn session(&self, value: &str, context: &mut AuthContext<'_>) -> Result<Identifier, SessionFault> {
         let cookie = self.cookie.as_ref().ok_or(SessionFault::Forged)?;
-        let digest = cookie.keys.open(value, context.now)?;
+        let signed = match context.verified.find_cookie(value) {
+            Some(signed) => signed,
+            None => {
+                let signed = cookie.keys.verify(value)?;
+                context.verified.keep_cookie(value, signed);
+                signed
+            }
+        };
+        let digest = cookie.keys.session_of(signed, context.now)?;
         let found = match &context.learned.session {
             Some((told, session)) if *told == digest => {
                 context.state.judge(&digest, session.as_ref(), context.now, cookie.idle, &self.accounts)

@@ -1,24 +1,29 @@
-//! Cache of verified tokens, one per worker: the same token is not verified again with each request.
+//! Cache of verified tokens and session cookies, one per worker: the same one is not verified again with each request.
 //!
 //! A verdict is as good as a fresh one: it ends with the token, it is held against every revocation that came after
-//! it, and all verdicts end with the policy under which they were reached. Failures are not kept.
+//! it, and all verdicts end with the policy under which they were reached. Of a cookie only its signature is remembered;
+//! its session is looked up each time. Failures are not kept.
 
 use std::cell::Cell;
 
+use super::credentials::cookie::SignedCookie;
 use super::jwt::TokenKind;
 use super::verdict::{Marks, VerifiedToken};
 use crate::state::revocation::Revocations;
 use quick_cache::Equivalent;
 use quick_cache::unsync::Cache;
 
-/// Capacity of a worker's cache, in tokens.
+/// Capacity of a worker's cache, in tokens; as many cookies have room beside them.
 const CAPACITY: usize = 8_192;
 
 /// Longer tokens are verified each time: what callers send must not fill the memory.
 const MAX_LENGTH: usize = 4 * 1024;
 
-/// Tokens that were verified under the present policy.
-pub struct VerifiedTokens(Cache<Key, CachedVerdict>);
+/// Tokens and cookies that were verified under the present policy.
+pub struct VerifiedTokens {
+    tokens: Cache<Key, CachedVerdict>,
+    cookies: Cache<Box<str>, SignedCookie>,
+}
 
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
@@ -60,7 +65,7 @@ impl VerifiedTokens {
     /// The verdict on this token as this kind of token, where there is one that still holds. The token may be anything:
     /// what was not verified byte for byte is not found.
     pub fn find(&self, kind: TokenKind, token: &[u8], now: u64, revocations: &Revocations) -> Option<&VerifiedToken> {
-        let known = self.0.get(&Borrowed { kind, token }).filter(|known| now < known.ends)?;
+        let known = self.tokens.get(&Borrowed { kind, token }).filter(|known| now < known.ends)?;
         let generation = revocations.generation();
         if known.generation.get() != generation {
             if known.marks.are_revoked(&known.verdict, revocations) {
@@ -74,7 +79,19 @@ impl VerifiedTokens {
     /// Remembers a verdict on this token, unless the token is too long.
     pub(super) fn keep(&mut self, kind: TokenKind, token: &str, verdict: CachedVerdict) {
         if token.len() <= MAX_LENGTH {
-            self.0.insert(Key { kind, token: token.as_bytes().into() }, verdict);
+            self.tokens.insert(Key { kind, token: token.as_bytes().into() }, verdict);
+        }
+    }
+
+    /// The cookie of this value, where its signature was verified before.
+    pub(super) fn find_cookie(&self, value: &str) -> Option<SignedCookie> {
+        self.cookies.get(value).copied()
+    }
+
+    /// Remembers that the signature of a cookie is right, unless the value is too long.
+    pub(super) fn keep_cookie(&mut self, value: &str, cookie: SignedCookie) {
+        if value.len() <= MAX_LENGTH {
+            self.cookies.insert(value.into(), cookie);
         }
     }
 
@@ -86,7 +103,7 @@ impl VerifiedTokens {
 
 impl Default for VerifiedTokens {
     fn default() -> Self {
-        Self(Cache::new(CAPACITY))
+        Self { tokens: Cache::new(CAPACITY), cookies: Cache::new(CAPACITY) }
     }
 }
 
@@ -162,6 +179,6 @@ mod tests {
         for number in 0..2 * CAPACITY {
             keep(&mut verified, &number.to_string(), 1_000);
         }
-        assert!(verified.0.len() <= CAPACITY);
+        assert!(verified.tokens.len() <= CAPACITY);
     }
 }

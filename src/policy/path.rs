@@ -106,7 +106,7 @@ pub fn normal(path: &str) -> Result<Normal<'_>, Ambiguous> {
     if (has_escapes || memchr(b'$', plain).is_some()) && stream_name(&text).is_some() {
         non_canonical.add(NonCanonical::STREAM_NAME);
     }
-    if text.contains("//") {
+    if plain.windows(2).any(|pair| pair == b"//") {
         non_canonical.add(NonCanonical::DOUBLE_SLASH);
     }
     Ok(Normal { text, non_canonical })

@@ -46,6 +46,14 @@ impl CookieKey {
     }
 }
 
+/// A cookie whose signature is right. That is all it says: its key may have ended since, and its session too.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::auth) struct SignedCookie {
+    session: SessionDigest,
+    /// The index of the key that signed it.
+    key: usize,
+}
+
 /// A new session's cookie.
 pub struct NewCookie {
     /// The value for the browser.
@@ -93,6 +101,24 @@ impl CookieKeys {
     /// # Errors
     /// [`SessionFault::Forged`] for whatever these keys did not sign.
     pub fn open(&self, value: &str, now: u64) -> Result<SessionDigest, SessionFault> {
+        self.session_of(self.verify(value)?, now)
+    }
+
+    /// The session of a cookie that was verified by these same keys, now or before.
+    ///
+    /// # Errors
+    /// [`SessionFault::Forged`] where its key has ended.
+    pub(in crate::auth) fn session_of(&self, cookie: SignedCookie, now: u64) -> Result<SessionDigest, SessionFault> {
+        let key = self.0.get(cookie.key).filter(|key| now < key.until).ok_or(SessionFault::Forged)?;
+        key.used.note(now);
+        Ok(cookie.session)
+    }
+
+    /// Verifies the signature of a cookie, whatever the time.
+    ///
+    /// # Errors
+    /// [`SessionFault::Forged`] for whatever these keys did not sign.
+    pub(in crate::auth) fn verify(&self, value: &str) -> Result<SignedCookie, SessionFault> {
         let (signed, mac) = value.rsplit_once('.').ok_or(SessionFault::Forged)?;
         let mac = BASE64.decode(mac).map_err(|_| SessionFault::Forged)?;
         let mut parts = signed.split('.');
@@ -101,16 +127,12 @@ impl CookieKeys {
         else {
             return Err(SessionFault::Forged);
         };
-        let known = self.0.iter().find(|key| key.name == name).ok_or(SessionFault::Forged)?;
-        if now >= known.until {
-            return Err(SessionFault::Forged);
-        }
+        let key = self.0.iter().position(|key| key.name == name).ok_or(SessionFault::Forged)?;
         let mut message = CONTEXT.to_vec();
         message.extend_from_slice(signed.as_bytes());
-        hmac::verify(&known.key, &message, &mac).map_err(|_| SessionFault::Forged)?;
-        known.used.note(now);
+        hmac::verify(&self.0[key].key, &message, &mac).map_err(|_| SessionFault::Forged)?;
         let id = BASE64.decode(id).map_err(|_| SessionFault::Forged)?;
-        Ok(digest_of(&id))
+        Ok(SignedCookie { session: digest_of(&id), key })
     }
 }
 
@@ -163,6 +185,17 @@ mod tests {
         assert_eq!(keys.open(&early.value, 5_000), Err(SessionFault::Forged));
         let uses: Vec<_> = keys.versions().map(|version| version.used.seconds()).collect();
         assert_eq!(uses, [Some(2_000), Some(4_999)]);
+    }
+
+    #[test]
+    fn a_cookie_whose_signature_is_remembered_ends_with_its_key_all_the_same() {
+        let key = CookieKey::new(&Secret::new("k".repeat(32).into_bytes()), 0, 5_000);
+        let keys = CookieKeys::dated(vec![key]);
+        let cookie = keys.issue(1_000).unwrap();
+        let signed = keys.verify(&cookie.value).unwrap();
+        assert_eq!(keys.session_of(signed, 4_999), Ok(cookie.digest));
+        assert_eq!(keys.session_of(signed, 5_000), Err(SessionFault::Forged));
+        assert_eq!(keys.versions().next().unwrap().used.seconds(), Some(4_999));
     }
 
     #[test]

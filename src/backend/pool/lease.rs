@@ -37,7 +37,10 @@ impl Lease {
     /// Returns the connection to the pool. Only right after the response was read to the end.
     pub(super) fn release(self) {
         if let Some(mut link) = self.link {
-            link.settle();
+            // Mostly it was driven to its end together with the last bytes.
+            if !link.is_ready() {
+                link.settle();
+            }
             if !self.limit.is_zero() || link.is_uploading() {
                 self.visit.endpoint().keep(link, self.limit);
             }

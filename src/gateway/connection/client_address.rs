@@ -119,6 +119,12 @@ impl ClientAddress {
         }
     }
 
+    /// The client address as text: the first hop of `X-Forwarded-For`.
+    pub(crate) fn address_text(&self) -> &str {
+        let chain = self.forwarded_for.to_str().unwrap_or_default();
+        chain.split(',').next().unwrap_or_default()
+    }
+
     /// The host of this name, asked for from here; `None` where it is no valid host.
     pub(crate) fn host(&self, named: &[u8]) -> Option<Rc<Host>> {
         let mut last = self.host.borrow_mut();
@@ -176,6 +182,7 @@ mod tests {
         }
         let peer = ClientAddress::direct([10, 0, 0, 1].into(), false, &networks);
         let source = ClientAddress::behind(&peer, &headers, &networks)?;
+        assert_eq!(source.address_text(), source.address.to_string());
         Ok((source.address.to_string(), source.forwarded_for.to_str().unwrap().to_owned(), source.allowed))
     }
 

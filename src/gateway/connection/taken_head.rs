@@ -1,6 +1,6 @@
 //! The proof that the head of a request has been taken off its connection, with the framing of its body.
 
-use http::{HeaderMap, Method, Request, Version, header};
+use http::{HeaderMap, HeaderName, Method, Request, Version, header};
 
 use super::Connection;
 use super::framing::BodyFraming;
@@ -12,6 +12,7 @@ use crate::refusal::Refusal;
 pub(crate) struct TakenHead {
     body: Result<BodyFraming, Refusal>,
     is_clear: bool,
+    is_simple: bool,
     expects_continue: bool,
     asks_upgrade: bool,
 }
@@ -19,22 +20,35 @@ pub(crate) struct TakenHead {
 impl TakenHead {
     /// The head of this request.
     pub(crate) fn of<Body>(request: &Request<Body>, connection: &Connection) -> Self {
-        let body = body_framing(request.headers());
-        let expects_continue = body != Ok(BodyFraming::Length(0)) && request.headers().contains_key(header::EXPECT);
-        let asks_upgrade = asks_upgrade(request);
+        let headers = request.headers();
+        let is_simple = !headers.keys().any(asks_for_more);
+        let body = if is_simple { Ok(BodyFraming::Length(0)) } else { body_framing(headers) };
+        let expects_continue = body != Ok(BodyFraming::Length(0)) && headers.contains_key(header::EXPECT);
+        let asks_upgrade = match request.version() {
+            // Extended CONNECT (RFC 8441).
+            Version::HTTP_2 => *request.method() == Method::CONNECT,
+            // RFC 9110 section 7.8.
+            _ => !is_simple && headers.contains_key(header::UPGRADE),
+        };
         if connection.is_multiplexed() {
-            return Self { body, is_clear: true, expects_continue, asks_upgrade };
+            return Self { body, is_clear: true, is_simple, expects_continue, asks_upgrade };
         }
         // Nothing that is refused for its framing goes on on this connection, whatever stands here for it.
         let framing = *body.as_ref().unwrap_or(&BodyFraming::Chunked);
         let is_clear = connection.next_head(framing) == Some(false) && body.is_ok();
-        Self { body, is_clear, expects_continue, asks_upgrade }
+        Self { body, is_clear, is_simple, expects_continue, asks_upgrade }
     }
 
     /// No head: the bytes were no request, and the start of the next one is unknown.
     pub(crate) fn none(connection: &Connection) -> Self {
         connection.lost_track();
-        Self { body: Err(Refusal::MalformedRequest), is_clear: false, expects_continue: false, asks_upgrade: false }
+        Self {
+            body: Err(Refusal::MalformedRequest),
+            is_clear: false,
+            is_simple: false,
+            expects_continue: false,
+            asks_upgrade: false,
+        }
     }
 
     /// The framing of the body.
@@ -53,6 +67,11 @@ impl TakenHead {
     /// True if the request asks for another protocol.
     pub(crate) fn asks_upgrade(&self) -> bool {
         self.asks_upgrade
+    }
+
+    /// True if it says nothing of a body, an expectation or another protocol.
+    pub(crate) fn is_simple(&self) -> bool {
+        self.is_simple
     }
 
     /// True if the start of the next request is known.
@@ -84,11 +103,8 @@ fn body_framing(headers: &HeaderMap) -> Result<BodyFraming, Refusal> {
     }
 }
 
-/// `Upgrade` over HTTP/1.1 (RFC 9110 section 7.8), CONNECT over HTTP/2 (RFC 8441).
-fn asks_upgrade<B>(request: &Request<B>) -> bool {
-    if request.version() == Version::HTTP_2 {
-        *request.method() == Method::CONNECT
-    } else {
-        request.headers().contains_key(header::UPGRADE)
-    }
+/// True for a field that announces a body, or asks for an answer before the answer. Most requests have none of them, and
+/// to look for all in one pass costs less than to look each of them up.
+fn asks_for_more(name: &HeaderName) -> bool {
+    matches!(*name, header::TRANSFER_ENCODING | header::CONTENT_LENGTH | header::EXPECT | header::UPGRADE)
 }

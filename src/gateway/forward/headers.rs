@@ -3,6 +3,7 @@
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Version};
+use memchr::memchr;
 
 use super::security_headers;
 use crate::auth::CUSTOMER_AUTH;
@@ -124,15 +125,14 @@ pub(crate) fn remove_cookies(headers: &mut HeaderMap, own: &[String]) {
         return;
     }
     let is_own = |pair: &&[u8]| {
-        let name = pair.trim_ascii().split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
+        let name = pair[..memchr(b'=', pair).unwrap_or(pair.len())].trim_ascii();
         own.iter().any(|own| own.as_bytes() == name)
     };
-    let pairs: Vec<&[u8]> =
-        headers.get_all(header::COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).collect();
-    if !pairs.iter().any(is_own) {
+    let pairs = || headers.get_all(header::COOKIE).iter().flat_map(|line| fields::cookie_pairs(line.as_bytes()));
+    if !pairs().any(|pair| is_own(&pair)) {
         return;
     }
-    let others: Vec<&[u8]> = pairs.into_iter().filter(|pair| !is_own(pair)).map(<[u8]>::trim_ascii).collect();
+    let others: Vec<&[u8]> = pairs().filter(|pair| !is_own(pair)).map(<[u8]>::trim_ascii).collect();
     match HeaderValue::from_bytes(&others.join(&b"; "[..])) {
         Ok(line) if !others.is_empty() => headers.insert(header::COOKIE, line),
         _ => headers.remove(header::COOKIE),

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderValue, Method, StatusCode, Version};
 use time::OffsetDateTime;
@@ -175,7 +175,7 @@ impl Record {
         timestamp(line, self.time);
         text(line, "\",\"request_id\":\"", self.id());
         line.extend_from_slice(b"\",\"client_address\":\"");
-        let _ = std::io::Write::write_fmt(line, format_args!("{}", self.source.address));
+        line.extend_from_slice(self.source.address_text().as_bytes());
         text(line, "\",\"protocol\":\"", self.protocol);
         text(line, "\",\"method\":\"", self.method);
         line.push(b'"');
@@ -301,7 +301,13 @@ fn method_word(method: &Method) -> &'static str {
 }
 
 fn text(line: &mut Vec<u8>, before: &str, value: &str) {
+    let must_be_escaped = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
     line.extend_from_slice(before.as_bytes());
+    // Looks at every byte, also behind one that was found: so the compiler takes many at a time.
+    if !value.bytes().fold(false, |found, byte| found | must_be_escaped(byte)) {
+        line.extend_from_slice(value.as_bytes());
+        return;
+    }
     for byte in value.bytes() {
         match byte {
             b'"' | b'\\' => line.extend_from_slice(&[b'\\', byte]),
@@ -333,21 +339,26 @@ fn micros(duration: Duration) -> u64 {
 
 /// Writes a time by RFC 3339, in UTC with milliseconds.
 fn timestamp(line: &mut Vec<u8>, time: SystemTime) {
-    let time = OffsetDateTime::from(time);
-    let (date, clock) = (time.date(), time.time());
-    let _ = std::io::Write::write_fmt(
-        line,
-        format_args!(
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-            date.year(),
-            u8::from(date.month()),
-            date.day(),
-            clock.hour(),
-            clock.minute(),
-            clock.second(),
-            clock.millisecond()
-        ),
-    );
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds =
+        i64::try_from(since.as_secs()).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    let time = seconds.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let ((year, month, day), (hour, minute, second)) = (time.to_calendar_date(), time.to_hms());
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    digits(&mut text[..4], year.unsigned_abs());
+    for (at, number) in [(5, u8::from(month)), (8, day), (11, hour), (14, minute), (17, second)] {
+        digits(&mut text[at..at + 2], u32::from(number));
+    }
+    digits(&mut text[20..23], since.subsec_millis());
+    line.extend_from_slice(&text);
+}
+
+/// Fills the place with the last digits of a number.
+fn digits(place: &mut [u8], mut number: u32) {
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
 }
 
 #[cfg(test)]

@@ -56,7 +56,9 @@ impl Head {
         if parts.headers.len() > connection.limits.fields {
             return Err(Refusal::HeadTooLarge);
         }
-        expectation(&parts.headers)?;
+        if !taken.is_simple() {
+            expectation(&parts.headers)?;
+        }
         let host = host(parts, source)?;
         if !connection.is_for(&host.name) {
             return Err(Refusal::Misdirected);
