@@ -198,7 +198,7 @@
 //!
 //! # The walk of a request
 //!
-//! `server::worker` accepts a connection and finishes its TLS handshake under a deadline; hyper parses;
+//! `server::worker` accepts a connection and finishes its TLS handshake under a deadline; hyper parses HTTP/1.1, and h2 HTTP/2;
 //! `gateway::Gateway::handle` opens the record of the request and takes the policy once. `answer` reads the head
 //! strictly, finds who answers, and for a route: `Authenticator::admit` proves the caller (API key, client token,
 //! customer token, in this order), `gateway::forward::headers` removes what the caller claims and writes what is proved, and

@@ -32,13 +32,13 @@ pub struct Discard {
 #[derive(Debug)]
 pub struct ArrivingBody {
     /// None: it has ended, or broken off.
-    incoming: Option<(Source, Arriving)>,
+    incoming: Option<(IncomingBody, Arriving)>,
     discard: Discard,
 }
 
 /// The version of HTTP by which a body arrives.
 #[derive(Debug)]
-enum Source {
+enum IncomingBody {
     Http1(Incoming),
     Http2(H2Body),
 }
@@ -57,15 +57,15 @@ impl Arriving {
 impl ArrivingBody {
     /// Wraps the body of an HTTP/1.1 request on a worker; `arriving` is marked until its end.
     pub fn http1(incoming: Incoming, discard: Discard, arriving: &Arriving) -> Self {
-        Self::new(Source::Http1(incoming), discard, arriving)
+        Self::new(IncomingBody::Http1(incoming), discard, arriving)
     }
 
     /// The same for HTTP/2.
     pub fn http2(incoming: H2Body, discard: Discard, arriving: &Arriving) -> Self {
-        Self::new(Source::Http2(incoming), discard, arriving)
+        Self::new(IncomingBody::Http2(incoming), discard, arriving)
     }
 
-    fn new(source: Source, discard: Discard, arriving: &Arriving) -> Self {
+    fn new(source: IncomingBody, discard: Discard, arriving: &Arriving) -> Self {
         let incoming = (!source.is_end_stream()).then(|| (source, arriving.clone()));
         Self { incoming, discard }
     }
@@ -76,7 +76,7 @@ impl ArrivingBody {
     }
 }
 
-impl Source {
+impl IncomingBody {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self {
             Self::Http1(body) => Pin::new(body).poll_frame(context).map_err(|_| Broken),
@@ -137,7 +137,7 @@ impl Drop for ArrivingBody {
 
 /// Reads the rest. Where it is larger than that, a stream of HTTP/2 is left as it is until the time is over, so that
 /// the answer is written before it is reset.
-async fn discard(mut incoming: Source, bounds: Discard, _arriving: Arriving) {
+async fn discard(mut incoming: IncomingBody, bounds: Discard, _arriving: Arriving) {
     let Discard { bytes: mut left, patience, pause } = bounds;
     let rest = async {
         while left > 0 {
@@ -147,7 +147,7 @@ async fn discard(mut incoming: Source, bounds: Discard, _arriving: Arriving) {
                 Ok(None | Some(Err(_))) | Err(_) => return,
             }
         }
-        if matches!(incoming, Source::Http2(_)) {
+        if matches!(incoming, IncomingBody::Http2(_)) {
             std::future::pending::<()>().await;
         }
     };
