@@ -74,8 +74,8 @@ impl Callers {
     fn call(self, app: &App, port: u16) -> Running {
         let mut command = Command::new("h2load");
         let connections = self.connections();
-        let (answered, waiting) =
-            (metric(app, "wicketgate_requests_total"), metric(app, "wicketgate_requests_in_flight"));
+        let (parked, waiting) =
+            (metric(app, "wicketgate_connections_parked"), metric(app, "wicketgate_requests_in_flight"));
         match self {
             Self::Idle { path, .. } => {
                 // Each connection has its second request after 100 seconds.
@@ -92,9 +92,11 @@ impl Callers {
             command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("h2load is in tests/packages.txt");
         let running = Running(child);
         match self {
-            Self::Idle { .. } => {
-                wait_until(|| metric(app, "wicketgate_requests_total") >= answered + connections, "requests answered")
-            }
+            // After a second they are parked.
+            Self::Idle { .. } => wait_until(
+                || metric(app, "wicketgate_connections_parked") == parked + connections,
+                "connections parked",
+            ),
             Self::Waiting { streams, .. } => wait_until(
                 || metric(app, "wicketgate_requests_in_flight") == waiting + connections * streams,
                 "requests in flight",
