@@ -11,7 +11,7 @@ FILE = REPOSITORY / "benches" / "budget.toml"
 # A case may cost this much more than its budget: what two builds of almost the same source differ by.
 TOLERANCE = 0.02
 # So many functions of each case are kept, to tell which of them have grown.
-TOP = 20
+TOP = 40
 
 HEADING = """\
 # What a request may cost in instructions of the gateway's own process, and a connection in bytes of heap: `make test` fails
@@ -83,4 +83,4 @@ def grown(cost: Cost, allowed: Cost) -> list[str]:
     }
     most = sorted((name for name in growth if growth[name] > 0), key=growth.get, reverse=True)
     lines = [f"    {growth[name]:+8,}  {name} ({cost.functions[name]:,})" for name in most[:TOP]]
-    return lines or ["    no function of the twenty most costly has grown: the growth is spread over many"] if cost.functions else []
+    return lines or ["    none of the most costly functions has grown: the growth is spread over many"] if cost.functions else []

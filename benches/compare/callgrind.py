@@ -4,10 +4,12 @@ import os
 import re
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from process import Failure
+from workspace import REPOSITORY
 
 # Copies of the same length are to cost the same on every processor: glibc chooses by the size of its caches.
 THRESHOLDS = ("x86_rep_movsb_threshold", "x86_rep_stosb_threshold", "x86_non_temporal_threshold")
@@ -64,28 +66,53 @@ def worker(out: Path) -> Profile:
 
 
 def read(file: Path) -> Profile:
-    """A file of callgrind: what each function did itself, without what it called."""
-    names: dict[str, str] = {}
-    functions: Counter = Counter()
-    current, is_call = "", False
+    """A file of callgrind: what each function did itself, without what it called. Code that was inlined from another file
+    counts for that file: `FUNCTION in FILE`."""
+    functions, files = Names(plain), Names(source)
+    costs: Counter = Counter()
+    function, home, here, is_call = "", "", "", False
     with file.open() as lines:
         for line in lines:
-            first = line[0]
-            if first == "f" and line.startswith("fn="):
-                number, _, name = line[3:].rstrip().partition(" ")
-                current = names.setdefault(number, plain(name))
-            elif first == "c" and line.startswith("cfn="):
-                number, _, name = line[4:].rstrip().partition(" ")
-                names.setdefault(number, plain(name))
-            elif first == "c" and line.startswith("calls="):
-                is_call = True
-            elif first in "0123456789+-*":
-                if not is_call:
-                    functions[current] += int(line.split()[1])
-                is_call = False
-    return Profile(functions)
+            match line[:3]:
+                case "fl=":
+                    home = here = files.read(line[3:])
+                case "fi=" | "fe=":
+                    here = files.read(line[3:])
+                case "fn=":
+                    function, here = functions.read(line[3:]), home
+                case "cfn":
+                    functions.read(line[4:])
+                case "cfi" | "cfl":
+                    files.read(line[4:])
+                case "cal":
+                    is_call = True
+                case _ if line[0] in "0123456789+-*":
+                    if not is_call:
+                        costs[function if here == home else f"{function} in {here}"] += int(line.split()[1])
+                    is_call = False
+    return Profile(costs)
+
+
+class Names:
+    """Names that a file of callgrind writes out once: `(NUMBER) NAME`, and then `(NUMBER)`."""
+
+    def __init__(self, shortened: Callable[[str], str]):
+        self._shortened = shortened
+        self._known: dict[str, str] = {}
+
+    def read(self, text: str) -> str:
+        number, _, name = text.rstrip().partition(" ")
+        return self._known.setdefault(number, self._shortened(name))
 
 
 def plain(name: str) -> str:
     """The name of a function without what differs from build to build."""
     return re.sub(r"::h[0-9a-f]{16}|'\d+$|\.llvm\.\d+", "", name)
+
+
+def source(path: str) -> str:
+    """The path of a source file from its crate on: `src/gateway.rs`, `hyper/src/proto/h1/io.rs`, `core/src/ptr/mod.rs`."""
+    found = re.search(r"(?:registry/src/[^/]+/|library/)(.*)$", path)
+    if found:
+        return re.sub(r"^([\w-]+?)-\d+\.\d[^/]*/", r"\1/", found[1])
+    return path.removeprefix(f"{REPOSITORY}/")

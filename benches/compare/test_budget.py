@@ -11,19 +11,24 @@ from budget import Cost
 
 UNIT = "instructions/request"
 
-# Two functions; the first calls the second, whose cost is not its own.
+# Two functions; the first calls the second, whose cost is not its own, and has code of another file inlined.
 OUT = """# callgrind format
 events: Ir
+fl=(1) /somewhere/registry/src/index-0123/hyper-1.12.0/src/serve.rs
 fn=(1) wicketgate::server::worker::serve::serve::h0123456789abcdef
 3 100
+fi=(2) /rustc/0123/library/core/src/ptr/mod.rs
 +1 20
+fe=(1)
 cfn=(2) memcpy
 calls=2 7
 +2 5000
 * 3
 
+fl=(2)
 fn=(2)
 7 5000
+fl=(1)
 fn=(1)
 9 7
 """
@@ -59,8 +64,13 @@ class Callgrind(unittest.TestCase):
 
     def test_a_function_has_its_own_cost_without_what_it_calls(self):
         profile = self.read(OUT)
-        expected = {"wicketgate::server::worker::serve::serve": 100 + 20 + 3 + 7, "memcpy": 5000}
+        name = "wicketgate::server::worker::serve::serve"
+        expected = {name: 100 + 3 + 7, f"{name} in core/src/ptr/mod.rs": 20, "memcpy": 5000}
         self.assertEqual(dict(profile.functions), expected)
+
+    def test_a_source_file_is_named_from_its_crate_on(self):
+        self.assertEqual(callgrind.source("/x/registry/src/index-01/tokio-rustls-0.26.6/src/lib.rs"), "tokio-rustls/src/lib.rs")
+        self.assertEqual(callgrind.source(f"{callgrind.REPOSITORY}/src/gateway.rs"), "src/gateway.rs")
 
     def test_the_difference_of_two_runs_is_per_request(self):
         one, two = callgrind.Profile(Counter(a=100)), callgrind.Profile(Counter(a=300, b=20))
