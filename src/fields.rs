@@ -137,9 +137,23 @@ const CLAIMS_BEGIN: [&str; 11] = [
     "x-ssl-",
 ];
 
-/// Fields that frame a message or describe its body: dropped in any other spelling.
-const OF_MESSAGE: [HeaderName; 5] =
-    [header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CONTENT_ENCODING, header::HOST, header::COOKIE];
+/// Fields that frame a message, describe its body, or that the gateway rewrites or removes where it has to: dropped in any
+/// other spelling.
+const OF_MESSAGE: [HeaderName; 13] = [
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("repr-digest"),
+    header::ACCEPT_ENCODING,
+    header::RANGE,
+    header::IF_RANGE,
+    header::MAX_FORWARDS,
+    header::HOST,
+    header::COOKIE,
+];
 
 /// Set of field names, each standing for all of its spellings.
 ///

@@ -136,7 +136,11 @@ impl Gateway {
             exchange.agreed = Some(Box::new(agreed));
             return Ok(Response::from_parts(head, ResponseBody::full("")));
         }
-        if let Err(fault) = response_framing::settle(&mut head, received) {
+        let settled = match &exchange.handshake {
+            Some(handshake) if handshake.would_be_opened_by(head.status) => Err(AnswerFault::NotSwitched),
+            _ => response_framing::settle(&mut head, received),
+        };
+        if let Err(fault) = settled {
             return Err(self.wrong(route, content.server(), fault, record));
         }
         let refused_us = head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED

@@ -119,7 +119,7 @@ fn announced_trailers(headers: &HeaderMap, may_pass: impl Fn(&HeaderName) -> boo
     if names.is_empty() { None } else { HeaderValue::from_str(&names.join(", ")).ok() }
 }
 
-/// Removes the gateway's own cookies from `Cookie`; the others stay as they are.
+/// Removes the gateway's own cookies from `Cookie`; every other byte of a line stays, but for blanks at its ends.
 pub(crate) fn remove_cookies(headers: &mut HeaderMap, own: &[String]) {
     if own.is_empty() || !headers.contains_key(header::COOKIE) {
         return;
@@ -128,13 +128,18 @@ pub(crate) fn remove_cookies(headers: &mut HeaderMap, own: &[String]) {
         let name = pair[..memchr(b'=', pair).unwrap_or(pair.len())].trim_ascii();
         own.iter().any(|own| own.as_bytes() == name)
     };
-    let pairs = || headers.get_all(header::COOKIE).iter().flat_map(|line| fields::cookie_pairs(line.as_bytes()));
-    if !pairs().any(|pair| is_own(&pair)) {
+    let lines = || headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+    if !lines().flat_map(fields::cookie_pairs).any(|pair| is_own(&pair)) {
         return;
     }
-    let others: Vec<&[u8]> = pairs().filter(|pair| !is_own(pair)).map(<[u8]>::trim_ascii).collect();
-    match HeaderValue::from_bytes(&others.join(&b"; "[..])) {
-        Ok(line) if !others.is_empty() => headers.insert(header::COOKIE, line),
+    let without_own = |line| {
+        let others: Vec<&[u8]> = fields::cookie_pairs(line).filter(|pair| !is_own(pair)).collect();
+        others.join(&b";"[..]).trim_ascii().to_vec()
+    };
+    let left: Vec<Vec<u8>> = lines().map(without_own).filter(|line| !line.is_empty()).collect();
+    // One line over HTTP/1.1 (RFC 6265 section 5.4).
+    match HeaderValue::from_bytes(&left.join(&b"; "[..])) {
+        Ok(line) if !left.is_empty() => headers.insert(header::COOKIE, line),
         _ => headers.remove(header::COOKIE),
     };
 }

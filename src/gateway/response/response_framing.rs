@@ -22,6 +22,8 @@ pub(crate) enum AnswerFault {
     Unasked,
     /// 101 that does not answer this WebSocket handshake.
     Handshake,
+    /// 2xx to a WebSocket handshake whose caller would take it for an open WebSocket.
+    NotSwitched,
     /// The body broke off.
     BrokeOff,
     /// The route filters JSON, and the head announces something else.
@@ -40,6 +42,7 @@ impl fmt::Display for AnswerFault {
             Self::Coding => "Transfer-Encoding is not a single chunked",
             Self::Unasked => "101 Switching Protocols without an upgrade in the request",
             Self::Handshake => "101 does not answer this WebSocket handshake (RFC 6455 section 4.2.2)",
+            Self::NotSwitched => "2xx instead of 101 to a WebSocket handshake, which over HTTP/2 would open one",
             Self::BrokeOff => "the body broke off",
             Self::NotJson => "not JSON in UTF-8 by its Content-Type, or encoded",
             Self::BrokenJson => "not JSON, or with a duplicate member",

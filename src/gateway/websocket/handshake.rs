@@ -95,6 +95,11 @@ impl Handshake {
         head.status == StatusCode::SWITCHING_PROTOCOLS && names_websocket(&head.headers) && is_taken_up
     }
 
+    /// True for a status that opens a WebSocket over HTTP/2 (RFC 8441 section 5), as only a 101 does over HTTP/1.1.
+    pub(crate) fn would_be_opened_by(&self, status: StatusCode) -> bool {
+        self.stream.is_some() && status.is_success()
+    }
+
     /// Turns that response into the one to the caller.
     pub(crate) fn answer(&self, head: &mut response::Parts) {
         if self.stream.is_some() {

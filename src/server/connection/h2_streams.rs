@@ -55,6 +55,12 @@ pub(in crate::server) async fn send(
     let mut head = Response::from_parts(parts, ());
     let is_tunnel = connect.is_some() && head.status().is_success();
     complete(head.headers_mut(), &body, is_tunnel);
+    // Those of backends are gone; what the gateway says of HTTP/1.1 has no place here (RFC 9113 section 8.2.2).
+    if !head.status().is_success() {
+        for name in [header::CONNECTION, header::UPGRADE] {
+            head.headers_mut().remove(name);
+        }
+    }
     let is_last = body.is_end_stream() && !is_tunnel;
     let Ok(stream) = respond.send_response(head, is_last) else { return respond.send_reset(Reason::INTERNAL_ERROR) };
     match connect {

@@ -93,6 +93,8 @@ where
         .initial_window_size(256 * 1024)
         .initial_connection_window_size(1024 * 1024)
         .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
+        // A client library that gives up many calls at once resets them before they are accepted; floods of it are counted.
+        .max_pending_accept_reset_streams(limits.streams.max(20) as usize)
         .max_send_buffer_size(64 * 1024);
     if gateway.has_websockets() {
         builder.enable_connect_protocol();

@@ -64,6 +64,32 @@ fn the_token_in_the_body_has_one_spelling() {
 }
 
 #[test]
+fn other_spellings_of_fields_that_the_gateway_rewrites_never_reach_a_backend() {
+    let (backend, gateway) = world_with(in_the_body);
+    let token = gateway.customer_token();
+    let mut request = gateway.post("/me/x").customer(&token).json("{}").header("Accept-Encoding", "gzip");
+    let spelled = [
+        "Content_Digest",
+        "content.digest",
+        "Content_MD5",
+        "content.md5",
+        "Repr_Digest",
+        "Accept_Encoding",
+        "accept.encoding",
+        "If_Range",
+        "Max_Forwards",
+    ];
+    for name in spelled {
+        request = request.header(name, "stale");
+    }
+    request.send().ok();
+    let arrived = backend.only();
+    let stale: Vec<_> = arrived.lines.iter().filter(|(_, value)| *value == "stale").collect();
+    assert!(stale.is_empty(), "{stale:?}");
+    assert_eq!(arrived.header("accept-encoding"), Some("gzip"));
+}
+
+#[test]
 fn all_spellings_of_a_field_that_is_set_or_removed_go() {
     let (backend, gateway) = world_with(|c| {
         c.set("/backends/legacy/request_headers", json!({"remove": ["X-Debug-Mode"]})).route(
@@ -99,7 +125,7 @@ fn all_spellings_of_a_field_that_is_set_or_removed_go() {
 #[test]
 fn other_spellings_of_what_frames_and_describes_the_message_do_not_pass() {
     let (backend, gateway) = world();
-    let mut request = gateway.post("/public/x").json("{}").header("Accept_Encoding", "mine");
+    let mut request = gateway.post("/public/x").json("{}").header("Accept_Language", "mine");
     for name in ["Content_Length", "content.length", "Content_Type", "Transfer_Encoding", "Content_Encoding", "%48ost"]
     {
         request = request.header(name, "forged");
@@ -109,7 +135,7 @@ fn other_spellings_of_what_frames_and_describes_the_message_do_not_pass() {
     let forged: Vec<_> = seen.lines.iter().filter(|(_, value)| value == "forged").collect();
     assert!(forged.is_empty(), "{forged:?}");
     assert_eq!((seen.header("content-type"), seen.header("content-length")), (Some("application/json"), Some("2")));
-    assert_eq!(seen.header("accept_encoding"), Some("mine"));
+    assert_eq!(seen.header("accept_language"), Some("mine"));
 }
 
 const OF_OTHER_GATEWAYS: [&str; 30] = [

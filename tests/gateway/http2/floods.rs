@@ -124,6 +124,17 @@ fn rapid_reset_is_ended() {
     assert!(matches!(end, End::GoAway(CALM) | End::Closed), "{end:?}");
 }
 
+#[test]
+fn a_library_that_gives_up_many_calls_at_once_keeps_its_connection() {
+    let (_backend, gateway) = world();
+    let mut caller = Caller::open(gateway.address);
+    let pair = |number| [frame(HEADERS, WHOLE, stream(number), &get("/public/x")), reset(stream(number))].concat();
+    let calls: Vec<u8> = (0..60).flat_map(pair).collect();
+    caller.connection.send(&calls);
+    caller.get(stream(60), "/public/x");
+    assert_eq!(caller.end_of(stream(60)), End::Answer(200));
+}
+
 fn reset(stream: u32) -> Vec<u8> {
     frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes())
 }

@@ -87,6 +87,21 @@ fn our_cookie_does_not_reach_the_backend_and_others_do() {
 }
 
 #[test]
+fn cookies_beside_ours_keep_every_byte() {
+    let (backend, gateway) = world_with(|c| c.cookies("cookie"));
+    let pair = log_in(&gateway, ALICE);
+    for (sent, expected) in [
+        (format!("d=\"q;q\"; {pair}; b=2"), "d=\"q;q\"; b=2"),
+        (format!("a=1;{pair};b=2"), "a=1;b=2"),
+        (format!("{pair};a=1;;b=2"), "a=1;;b=2"),
+    ] {
+        gateway.get("/me/x").header("Cookie", &sent).send().ok();
+        assert_eq!(backend.only().header("Cookie"), Some(expected), "{sent}");
+        backend.forget();
+    }
+}
+
+#[test]
 fn every_login_gives_another_cookie_and_a_planted_one_is_not_adopted() {
     let (_backend, gateway) = world_with(|c| c.cookies("cookie"));
     let first = log_in(&gateway, ALICE);

@@ -308,6 +308,22 @@ fn websockets_over_http_2_reach_the_backend_by_http_1_1() {
 }
 
 #[test]
+fn a_backend_that_does_not_switch_opens_nothing_over_http_2() {
+    let (backend, gateway) = world_with(|c| c.route("public", "websocket", json!(true)));
+    let connect = |version: &str| {
+        let request =
+            http::Request::builder().uri("https://localhost/public/x").header("sec-websocket-version", version);
+        h2_client::connect(gateway.address, request, "websocket").unwrap()
+    };
+    // The backend answers 200, which the caller would take for an open WebSocket.
+    assert_eq!(connect("13"), 502);
+    assert_eq!(backend.only().header("upgrade"), Some("websocket"));
+    backend.forget();
+    assert_eq!(connect("8"), 426);
+    backend.assert_untouched();
+}
+
+#[test]
 fn extended_connect_opens_nothing_where_the_route_does_not_say_so() {
     let (backend, gateway) = world_with(|c| c.route("me", "websocket", json!(true)));
     let connect = |path: &str, protocol: &str| {
