@@ -111,8 +111,12 @@ def plain(name: str) -> str:
 
 
 def source(path: str) -> str:
-    """The path of a source file from its crate on: `src/gateway.rs`, `hyper/src/proto/h1/io.rs`, `core/src/ptr/mod.rs`."""
+    """The path of a source file from its crate on: `src/gateway.rs`, `hyper/src/proto/h1/io.rs`, `core/src/ptr/mod.rs`; of any
+    other file its name. Nothing of the machine is in it."""
+    if built := re.search(r"/build/([\w-]+)-[0-9a-f]{16}/out/(?:build/)?(.*)$", path):
+        return f"{built[1]}/{built[2]}"
     found = re.search(r"(?:registry/src/[^/]+/|library/)(.*)$", path)
     if found:
         return re.sub(r"^([\w-]+?)-\d+\.\d[^/]*/", r"\1/", found[1])
-    return path.removeprefix(f"{REPOSITORY}/")
+    own = path.removeprefix(f"{REPOSITORY}/")
+    return Path(own).name if own.startswith("/") else own

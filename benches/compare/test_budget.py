@@ -71,6 +71,9 @@ class Callgrind(unittest.TestCase):
     def test_a_source_file_is_named_from_its_crate_on(self):
         self.assertEqual(callgrind.source("/x/registry/src/index-01/tokio-rustls-0.26.6/src/lib.rs"), "tokio-rustls/src/lib.rs")
         self.assertEqual(callgrind.source(f"{callgrind.REPOSITORY}/src/gateway.rs"), "src/gateway.rs")
+        built = "/x/release/build/jemalloc-sys-efd9f224546e0867/out/build/src/tcache.c"
+        self.assertEqual(callgrind.source(built), "jemalloc-sys/src/tcache.c")
+        self.assertEqual(callgrind.source("/elsewhere/malloc.c"), "malloc.c")
 
     def test_the_difference_of_two_runs_is_per_request(self):
         one, two = callgrind.Profile(Counter(a=100)), callgrind.Profile(Counter(a=300, b=20))
