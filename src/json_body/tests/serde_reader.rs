@@ -1,6 +1,5 @@
 //! The reader that the scanner is held against: the same rules on top of serde_json, which reads the text level by level.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
@@ -8,6 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::value::RawValue;
 
 use crate::json_body::case_variants::Step;
+use crate::json_body::filter::MemberName;
 use crate::json_body::place::{self, Place};
 use crate::json_body::{DEEPEST, JsonFault, Pointer, Spellings};
 
@@ -132,7 +132,7 @@ impl<'de> Visitor<'de> for Check<'_> {
         let inner = self.deeper()?;
         let mut found = Found::NoMember;
         let mut names = Vec::new();
-        while let Some(name) = map.next_key_seed(Name)? {
+        while let Some(name) = map.next_key_seed(MemberName)? {
             if self.wanted.is_some_and(|(step, _)| step.name == *name) {
                 found = Found::Member(map.next_value::<&'de RawValue>()?.get());
             } else {
@@ -153,32 +153,5 @@ impl<'de> Visitor<'de> for Check<'_> {
             return Err(A::Error::custom("twice"));
         }
         Ok(found)
-    }
-}
-
-/// The name of a member, unescaped; borrowed where it was not escaped.
-struct Name;
-
-impl<'de> DeserializeSeed<'de> for Name {
-    type Value = Cow<'de, str>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Name {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a name")
-    }
-
-    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(name))
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(name.to_owned()))
     }
 }
