@@ -109,6 +109,31 @@ mod interop {
     mod scanners_and_libraries;
 }
 
+/// Backends as they are: one scripted server for each behaviour of docs/legacy-backends.md, and real neighbours.
+mod legacy {
+    mod backend_oauth;
+    mod connections;
+    mod deny;
+    mod error_bodies;
+    mod half_close;
+    mod header_names;
+    mod host;
+    mod http_1_0;
+    mod identifier_places;
+    mod json_answers;
+    mod matchers;
+    mod neighbours;
+    mod odd_responses;
+    mod pem_files;
+    mod redirects;
+    mod request_buffering;
+    mod request_header_values;
+    mod respond;
+    mod retry_on;
+    mod tls;
+    mod weights;
+}
+
 /// Start, shutdown, upgrade to a new process, systemd.
 mod lifecycle {
     mod graceful_close;

@@ -1,0 +1,1 @@
+//! Idle connections, keep-alive, learning, max_connections.

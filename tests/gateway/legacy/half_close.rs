@@ -1,0 +1,1 @@
+//! Early answers and half-closed connections.

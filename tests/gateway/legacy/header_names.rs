@@ -1,0 +1,1 @@
+//! `header_case` and `header_names`.

@@ -1,0 +1,1 @@
+//! `host`: which Host a backend gets.

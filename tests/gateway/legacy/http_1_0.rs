@@ -1,0 +1,1 @@
+//! Callers of HTTP/1.0.

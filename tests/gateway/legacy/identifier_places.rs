@@ -1,0 +1,1 @@
+//! Identifier in a form, the query, the path.

@@ -1,0 +1,1 @@
+//! JSON that old servers write.

@@ -1,0 +1,1 @@
+//! `routes[].headers`, `queries`, `path: {regex}`.

@@ -1,0 +1,1 @@
+//! Nginx, Apache httpd, PHP-FPM, Tomcat, Python as backends.

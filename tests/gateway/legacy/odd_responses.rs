@@ -1,0 +1,1 @@
+//! `tolerate`, `max_response_fields`, `max_response_head`.

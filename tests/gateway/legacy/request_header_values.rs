@@ -1,0 +1,1 @@
+//! Values of `request_headers.set` that are proved.

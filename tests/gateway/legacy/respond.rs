@@ -1,0 +1,1 @@
+//! `respond` and `redirect` routes, `listen[].hosts`.

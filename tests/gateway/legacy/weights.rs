@@ -1,0 +1,1 @@
+//! Several backends of a route.
