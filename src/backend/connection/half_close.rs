@@ -12,6 +12,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::backend::endpoints::connection_limit::ConnectionPermit;
+
 /// Byte stream to a server; write errors are hidden.
 pub(super) struct BackendIo<IO> {
     io: IO,
@@ -25,9 +27,21 @@ pub(super) struct BackendIo<IO> {
 pub(super) struct Signs {
     heard: AtomicBool,
     lost: AtomicBool,
+    /// Counts the connection until it is gone, an upgraded one as well.
+    permit: Option<ConnectionPermit>,
 }
 
 impl Signs {
+    /// State of a new connection, which holds this permit.
+    pub(super) fn holding(permit: Option<ConnectionPermit>) -> Self {
+        Self { permit, ..Self::default() }
+    }
+
+    /// True if the connection is counted.
+    pub(super) fn is_counted(&self) -> bool {
+        self.permit.is_some()
+    }
+
     /// Forgets received bytes: a new exchange begins.
     pub(super) fn clear_heard(&self) {
         self.heard.store(false, Ordering::Relaxed);

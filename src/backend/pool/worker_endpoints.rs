@@ -1,19 +1,17 @@
 //! A worker's view of a backend's servers: load balancing among them, and their pooled connections.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::idle_connections::{Giver, Idle};
 use crate::backend::balance::{Load, by_key, least_request};
 use crate::backend::clock::millis;
-use crate::backend::connection::http1_conn::Http1Connection;
 use crate::backend::connection::http2_pool::Http2Pool;
+use crate::backend::connection::stream_waiters::Waiters;
 use crate::backend::endpoints::servers::{Present, Server, Servers};
-
-/// Most idle connections of one worker to one server.
-const MAX_IDLE: usize = 256;
 
 /// Servers of a backend, as of one version of the list.
 pub(super) struct WorkerEndpoints {
@@ -28,15 +26,15 @@ pub(super) struct WorkerEndpoints {
 /// One server, with this worker's connections to it.
 pub(super) struct WorkerEndpoint {
     pub(in crate::backend) server: Arc<Server>,
-    idle: RefCell<Vec<Idle>>,
+    /// Idle HTTP/1.1 connections; the last used comes last.
+    pub(super) idle: RefCell<Vec<Idle>>,
+    /// Requests of this worker that wait for a connection within `max_connections`.
+    pub(super) waiters: Waiters,
+    /// Connections that such requests have got in a row while others waited too.
+    pub(super) in_a_row: Cell<u32>,
+    pub(super) giver: RefCell<Option<Giver>>,
     /// Shared HTTP/2 connections.
     pub(in crate::backend) channels: Http2Pool,
-}
-
-struct Idle {
-    link: Http1Connection,
-    since: Instant,
-    limit: Duration,
 }
 
 /// A request in flight to a server; counted until dropped.
@@ -133,51 +131,25 @@ impl WorkerEndpoints {
 
     /// Closes connections that are idle for too long or closed by the other side.
     pub(in crate::backend) fn reap(&self) {
-        for endpoint in &self.endpoints {
-            endpoint.channels.reap();
-            endpoint.idle.borrow_mut().retain_mut(|entry| {
-                entry.link.settle();
-                // Its caller has the answer. The rest of its upload may take its time, but it must move.
-                if entry.link.is_uploading() {
-                    entry.since = Instant::now();
-                    return !entry.link.is_closed();
-                }
-                !entry.link.is_closed() && entry.since.elapsed() < entry.limit
-            });
-        }
+        self.endpoints.iter().for_each(|endpoint| endpoint.reap());
     }
 }
 
 impl WorkerEndpoint {
     fn new(server: &Arc<Server>) -> Self {
-        Self { server: Arc::clone(server), idle: RefCell::default(), channels: Http2Pool::default() }
+        Self {
+            server: Arc::clone(server),
+            idle: RefCell::default(),
+            waiters: Waiters::default(),
+            in_a_row: Cell::new(0),
+            giver: RefCell::default(),
+            channels: Http2Pool::default(),
+        }
     }
 
-    /// An idle connection that can take a request; the last used first.
-    pub(in crate::backend) fn take(&self, now: Instant) -> Option<Http1Connection> {
-        let mut idle = self.idle.borrow_mut();
-        let mut at = idle.len();
-        while at > 0 {
-            at -= 1;
-            let candidate = &idle[at];
-            let is_over = now.saturating_duration_since(candidate.since) >= candidate.limit;
-            match candidate.link.is_ready() {
-                true if !is_over => return Some(idle.swap_remove(at).link),
-                true => drop(idle.swap_remove(at)),
-                false if candidate.link.is_closed() => drop(idle.swap_remove(at)),
-                // Something is still on its way.
-                false => {}
-            }
-        }
-        None
-    }
-
-    /// Returns a connection to the pool.
-    pub(in crate::backend) fn keep(&self, link: Http1Connection, limit: Duration) {
-        let mut idle = self.idle.borrow_mut();
-        if idle.len() < MAX_IDLE && !link.is_closed() {
-            idle.push(Idle { link, since: Instant::now(), limit });
-        }
+    /// True if requests of this worker wait for a connection.
+    pub(super) fn is_waited_for(&self) -> bool {
+        !self.waiters.are_none()
     }
 }
 
