@@ -13,6 +13,7 @@ pub(crate) mod http1;
 pub(crate) mod identity_provider;
 pub(crate) mod keys;
 pub(crate) mod load;
+pub(crate) mod neighbour;
 pub(crate) mod network_link;
 pub(crate) mod other_proxy;
 pub(crate) mod python;
