@@ -289,7 +289,7 @@ impl Gateway {
         let limit = route.body_limit.unwrap_or(call.connection.limits.body);
         if route.reads_body() || forward::is_kept_for_retry(route, &call.head) {
             call.read_body(limit, &exchange.record).await?;
-        } else if call.head.body_length().is_none() {
+        } else if call.seeks_length(route) {
             Box::pin(call.seek_length(route, limit, &exchange.record, &self.shared.memory)).await?;
         }
         if call.parts.method == Method::OPTIONS && call.goes_no_further() {

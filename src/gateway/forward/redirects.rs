@@ -25,10 +25,12 @@ pub(super) fn rewrite(headers: &mut HeaderMap, route: &Route, own: &OwnAddresses
         let view = View { route, own, host };
         // Old servers write their own charset: each byte stays what it is.
         let text: String = value.as_bytes().iter().map(|byte| char::from(*byte)).collect();
-        let rewritten = match () {
-            () if is_location => view.target(&text),
-            () if *name == REFRESH => view.refresh(&text),
-            () => view.cookie(&text),
+        let rewritten = if is_location {
+            view.target(&text)
+        } else if *name == REFRESH {
+            view.refresh(&text)
+        } else {
+            view.cookie(&text)
         };
         let bytes = rewritten.map(|text| text.chars().map(|character| character as u8).collect::<Vec<u8>>());
         if let Some(rewritten) = bytes.and_then(|bytes| HeaderValue::from_bytes(&bytes).ok()) {

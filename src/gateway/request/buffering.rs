@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, Version, header};
 use http_body::Body as _;
 
 use super::call::{Call, Upload, limited, refused};
@@ -21,6 +21,12 @@ use crate::refusal::Refusal;
 const PIECE: usize = 256 * 1024;
 
 impl Call<'_> {
+    /// True if [`Call::seek_length`] may find one.
+    pub(crate) fn seeks_length(&self, route: &Route) -> bool {
+        self.head.body_length().is_none()
+            && (self.parts.version == Version::HTTP_2 || route.backend.request_buffer.is_some())
+    }
+
     /// Finds the length of a body that announces none: where the backend wants one, by buffering it, of at most `limit`
     /// bytes; otherwise only where it turns out to be empty.
     pub(crate) async fn seek_length(
