@@ -5,6 +5,8 @@ use std::io::Write;
 use crate::harness::*;
 
 type Fields<'a> = &'a [(&'a str, &'a str)];
+/// Header fields and a body.
+type Form = (Vec<(&'static str, &'static str)>, Vec<u8>);
 
 const LATIN: &[u8] = b"{\"name\":\"Zo\xeb\",\"card\":1}";
 
@@ -15,7 +17,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// What old servers write for `{"name":"Zoë","card":1}`.
-fn forms() -> Vec<(Vec<(&'static str, &'static str)>, Vec<u8>)> {
+fn forms() -> Vec<Form> {
     let text = "{\"name\":\"Zoë\",\"card\":1}";
     let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
     vec![
