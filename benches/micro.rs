@@ -315,6 +315,7 @@ fn route() -> Route {
         host: HeaderValue::from_static("localhost"),
         authorization: None,
         backend_assertion: None,
+        request_buffer: None,
         connect_timeout: Duration::from_secs(1),
         timeout: Duration::from_secs(1),
         idle_timeout: Duration::from_secs(1),
@@ -357,6 +358,7 @@ fn route() -> Route {
         response: None,
         allowed_in_path: Default::default(),
         rewrite: None,
+        own_addresses: None,
     }
 }
 

@@ -11,6 +11,7 @@ pub mod proxy_protocol;
 mod watch;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,8 @@ pub struct Backend {
     pub authorization: Option<(HeaderName, HeaderValue)>,
     /// Settings of the signed header that is sent with each request.
     pub backend_assertion: Option<BackendAssertion>,
+    /// Where request bodies of unknown length are buffered, so that they have one.
+    pub request_buffer: Option<RequestBuffer>,
     /// Connect timeout, TLS handshake included.
     pub connect_timeout: Duration,
     /// Longest wait for the response head, and longest pause within the response body.
@@ -76,6 +79,15 @@ pub struct BackendAssertion {
     pub lifetime: u64,
     /// True if the assertion covers the body, which is then read as a whole before it is sent.
     pub covers_body: bool,
+}
+
+/// Where request bodies are buffered.
+#[derive(Debug)]
+pub struct RequestBuffer {
+    /// Most bytes of a body in memory.
+    pub bytes: u64,
+    /// Directory of temporary files for larger ones; `None`: they are refused.
+    pub directory: Option<Arc<Path>>,
 }
 
 /// Reason why a backend gave no usable response.

@@ -1,6 +1,7 @@
 //! Streamed bodies: limits of size and pace, trailers filtered.
 
 mod arriving;
+mod buffer_file;
 mod h2_body;
 
 use std::any::Any;
@@ -18,6 +19,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 pub use arriving::{Arriving, ArrivingBody, Discard};
+pub use buffer_file::{BufferFile, FileBody};
 pub use h2_body::H2Body;
 
 use crate::fields::{self, FieldSet};
@@ -31,6 +33,8 @@ pub enum BodyFault {
     TooLarge,
     /// Stalled for too long.
     TimedOut,
+    /// The temporary file that buffers it cannot be written or read.
+    Buffer,
 }
 
 /// A body ended early. The reason is kept elsewhere; this error only ends the transfer.
@@ -46,15 +50,18 @@ pub enum RequestBody {
     Empty,
     /// Complete body.
     Full(Bytes),
+    /// Complete body in a temporary file.
+    File(Box<FileBody>),
     /// The caller's body, streamed.
     Caller(Box<CallerBody>),
 }
 
 impl RequestBody {
-    /// Progress of a streamed body.
+    /// Progress of a body that is not in memory.
     pub fn progress(&self) -> Option<&Rc<Progress>> {
         match self {
             Self::Empty | Self::Full(_) => None,
+            Self::File(body) => Some(body.progress()),
             Self::Caller(body) => Some(&body.progress),
         }
     }
@@ -64,6 +71,7 @@ impl RequestBody {
         match self {
             Self::Empty => Some(Self::Empty),
             Self::Full(bytes) => Some(Self::Full(bytes.clone())),
+            Self::File(body) => Some(Self::File(Box::new(body.replay()))),
             Self::Caller(_) => None,
         }
     }
@@ -78,6 +86,7 @@ impl Body for RequestBody {
             Self::Empty => Poll::Ready(None),
             Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::File(body) => Pin::new(&mut **body).poll_frame(context),
             Self::Caller(body) => Pin::new(&mut **body).poll_frame(context),
         }
     }
@@ -86,6 +95,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
+            Self::File(body) => body.is_end_stream(),
             Self::Caller(body) => body.is_end_stream(),
         }
     }
@@ -94,6 +104,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::File(body) => body.size_hint(),
             Self::Caller(body) => body.size_hint(),
         }
     }
@@ -130,6 +141,11 @@ impl Progress {
     /// Reason for an early end.
     pub fn fault(&self) -> Option<BodyFault> {
         self.fault.get()
+    }
+
+    /// Notes the reason for an early end.
+    fn fail(&self, fault: BodyFault) {
+        self.fault.set(Some(fault));
     }
 
     /// Counts arrived bytes.
@@ -186,13 +202,23 @@ impl CallerBody {
         // What is announced need not come: it reserves a little only.
         let announced = self.inner.size_hint().lower().min(self.left).min(64 * 1024);
         let mut all = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
+        while let Some(data) = self.data().await? {
+            all.extend_from_slice(&data);
+        }
+        Ok(all.into())
+    }
+
+    /// Its next bytes; `None` at its end. Trailers are dropped.
+    ///
+    /// # Errors
+    /// The fault that ended it.
+    pub async fn data(&mut self) -> Result<Option<Bytes>, BodyFault> {
         loop {
-            let frame = std::future::poll_fn(|context| Pin::new(&mut self).poll_frame(context)).await;
-            match frame {
-                None => return Ok(all.into()),
+            match std::future::poll_fn(|context| Pin::new(&mut *self).poll_frame(context)).await {
+                None => return Ok(None),
                 Some(Ok(frame)) => {
-                    if let Some(data) = frame.data_ref() {
-                        all.extend_from_slice(data);
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
                     }
                 }
                 Some(Err(Broken)) => return Err(self.progress.fault().unwrap_or(BodyFault::Malformed)),
@@ -201,7 +227,7 @@ impl CallerBody {
     }
 
     fn fail(&self, fault: BodyFault) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        self.progress.fault.set(Some(fault));
+        self.progress.fail(fault);
         Poll::Ready(Some(Err(Broken)))
     }
 }

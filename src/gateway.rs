@@ -168,7 +168,7 @@ impl Gateway {
                 response
             }
         };
-        let Exchange { mut record, rate_limit_headers, cors, handshake, agreed } = exchange;
+        let Exchange { mut record, rate_limit_headers, cors, handshake, agreed, .. } = exchange;
         // A handshake that the backend has not taken up keeps its share until the response ends.
         record.held = handshake.map(|handshake| handshake as Box<dyn Any>);
         record.answered(response.status());
@@ -289,6 +289,8 @@ impl Gateway {
         let limit = route.body_limit.unwrap_or(call.connection.limits.body);
         if route.reads_body() || forward::is_kept_for_retry(route, &call.head) {
             call.read_body(limit, &exchange.record).await?;
+        } else if call.seeks_length(route) {
+            Box::pin(call.seek_length(route, limit, &exchange.record, &self.shared.memory)).await?;
         }
         if call.parts.method == Method::OPTIONS && call.goes_no_further() {
             return Ok(options(Some(route)));

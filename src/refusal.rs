@@ -266,6 +266,8 @@ pub enum Refusal {
     BackendUnavailable,
     /// The gateway is short of memory.
     Memory,
+    /// The temporary file of a buffered request body cannot be written or read.
+    RequestBuffer,
     /// Internal error of the gateway.
     Internal,
 }
@@ -398,6 +400,7 @@ impl Refusal {
             Self::BackendOverload => "backend_overload",
             Self::BackendUnavailable => "backend_unavailable",
             Self::Memory => "memory",
+            Self::RequestBuffer => "request_buffer",
             Self::Internal => "internal",
         }
     }

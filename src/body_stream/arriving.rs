@@ -70,6 +70,15 @@ impl ArrivingBody {
         Self { incoming, discard }
     }
 
+    /// Over HTTP/2: reads on to its first byte or its end, whichever comes first. HTTP/1.1 says in the head whether there
+    /// is a body.
+    pub fn poll_begun(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.incoming {
+            Some((IncomingBody::Http2(body), _)) => body.poll_begun(context),
+            _ => Poll::Ready(()),
+        }
+    }
+
     /// No body.
     pub fn none(discard: Discard) -> Self {
         Self { incoming: None, discard }

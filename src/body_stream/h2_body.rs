@@ -16,12 +16,39 @@ pub struct H2Body {
     /// Bytes left of `Content-Length`, to which the library holds the frames.
     announced: Option<u64>,
     is_data_over: bool,
+    /// What came before it was asked for.
+    ahead: Option<Result<Bytes, Broken>>,
 }
 
 impl H2Body {
     /// The body of a request with this `Content-Length`.
     pub fn new(frames: RecvStream, announced: Option<u64>) -> Self {
-        Self { frames, announced, is_data_over: false }
+        Self { frames, announced, is_data_over: false, ahead: None }
+    }
+
+    /// Reads on to its first byte or its end, past empty DATA frames.
+    pub fn poll_begun(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.ahead.is_none() && !self.is_data_over {
+            self.ahead = ready!(self.poll_data(context)).filter(|data| !matches!(data, Ok(data) if data.is_empty()));
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        let data = ready!(self.frames.poll_data(context));
+        Poll::Ready(match data {
+            Some(Ok(data)) => {
+                // Fails only where the stream is gone, which the next frame tells.
+                let _ = self.frames.flow_control().release_capacity(data.len());
+                self.announced = self.announced.map(|left| left.saturating_sub(data.len() as u64));
+                Some(Ok(data))
+            }
+            Some(Err(_)) => Some(Err(Broken)),
+            None => {
+                self.is_data_over = true;
+                None
+            }
+        })
     }
 }
 
@@ -31,17 +58,13 @@ impl Body for H2Body {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = self.get_mut();
-        if !this.is_data_over {
-            match ready!(this.frames.poll_data(context)) {
-                Some(Ok(data)) => {
-                    // Fails only where the stream is gone, which the next frame tells.
-                    let _ = this.frames.flow_control().release_capacity(data.len());
-                    this.announced = this.announced.map(|left| left.saturating_sub(data.len() as u64));
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-                Some(Err(_)) => return Poll::Ready(Some(Err(Broken))),
-                None => this.is_data_over = true,
-            }
+        if let Some(ahead) = this.ahead.take() {
+            return Poll::Ready(Some(ahead.map(Frame::data)));
+        }
+        if !this.is_data_over
+            && let Some(data) = ready!(this.poll_data(context))
+        {
+            return Poll::Ready(Some(data.map(Frame::data)));
         }
         Poll::Ready(match ready!(this.frames.poll_trailers(context)) {
             Ok(Some(trailers)) => Some(Ok(Frame::trailers(trailers))),
@@ -52,7 +75,7 @@ impl Body for H2Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.frames.is_end_stream()
+        self.ahead.is_none() && self.frames.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -30,7 +30,7 @@ use super::scalar::Size;
 
 pub use backend::{
     AssertionBody, Backend, BackendAssertion, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential,
-    ProxyProtocol,
+    ProxyProtocol, Redirects,
 };
 pub use callers::{ApiKey, Client, Quota, TokenReach};
 pub use certificate::{AlternativeName, CertificateName, CertificatePolicy, OwnCertificate};

@@ -3,6 +3,7 @@
 pub(crate) mod client_address;
 pub(crate) mod drain;
 pub(crate) mod framing;
+mod half_close;
 pub mod listener_settings;
 pub(crate) mod taken_head;
 

@@ -223,7 +223,9 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::BackendCredential => (502, "502-02", "The backend rejected the gateway's credential."),
         R::ResponseNotJson => (502, "502-03", "The backend's response is not valid JSON."),
         R::ResponseTooLarge => (502, "502-04", "The backend's response is too large."),
-        R::BackendOverload | R::HashQueue | R::Memory => (503, "503-01", "The gateway is overloaded; retry later."),
+        R::BackendOverload | R::HashQueue | R::Memory | R::RequestBuffer => {
+            (503, "503-01", "The gateway is overloaded; retry later.")
+        }
         R::StateUnavailable => (503, "503-03", "The session store is unavailable; retry later."),
         R::BackendUnavailable => (503, "503-05", "The backend is unavailable; retry later."),
         R::LoginBackend => (503, "503-02", "Login is unavailable; retry later."),

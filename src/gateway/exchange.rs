@@ -1,7 +1,10 @@
 //! One request and its response: the record of log and counts, and the state that its steps leave for the response.
 
+use std::rc::Rc;
+
 use super::cors::CorsContext;
 use super::error::Refused;
+use super::host::Host;
 use super::observe::record::Record;
 use super::rate_limit::apply::RateLimitHeaders;
 use super::request::call::Call;
@@ -21,6 +24,8 @@ pub(crate) struct Exchange {
     pub(crate) cors: Option<Box<CorsContext>>,
     /// The requested WebSocket, until the backend has answered.
     pub(crate) handshake: Option<Box<Handshake>>,
+    /// The requested host, once the call is on its way.
+    pub(super) host: Option<Rc<Host>>,
     /// The WebSocket that both sides have agreed on.
     pub(super) agreed: Option<Box<Agreed>>,
 }
@@ -28,7 +33,7 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// Begins with the open record of the request.
     pub(crate) fn new(record: Box<Record>) -> Self {
-        Self { record, rate_limit_headers: None, cors: None, handshake: None, agreed: None }
+        Self { record, rate_limit_headers: None, cors: None, handshake: None, host: None, agreed: None }
     }
 
     /// Reads a requested WebSocket handshake, on a route that takes one.

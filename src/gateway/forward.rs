@@ -3,9 +3,11 @@
 pub(crate) mod backend_assertion;
 pub mod headers;
 pub(crate) mod json_response;
+mod redirects;
 mod security_headers;
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -42,6 +44,9 @@ impl Gateway {
         call: Box<Call<'_>>,
         exchange: &mut Exchange,
     ) -> Result<Answer, Refused> {
+        if route.own_addresses.is_some() {
+            exchange.host = Some(Rc::clone(&call.head.host));
+        }
         let (request, repeat) = self.outgoing(route, admitted, call, exchange)?;
         // The pool takes it out once it is on its way.
         let mut request = Some(request);
@@ -125,6 +130,9 @@ impl Gateway {
     ) -> Result<Answer, Refused> {
         let record = &mut exchange.record;
         let (mut head, content) = response.into_parts();
+        if let (Some(own), Some(host)) = (&route.own_addresses, &exchange.host) {
+            redirects::rewrite(&mut head.headers, route, own, host);
+        }
         // Each side of a gateway speaks its own version (RFC 9110 section 2.5).
         let received = std::mem::replace(&mut head.version, Version::HTTP_11);
         if let Some(handshake) = exchange.handshake.take_if(|_| head.status == StatusCode::SWITCHING_PROTOCOLS) {

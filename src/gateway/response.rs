@@ -6,4 +6,5 @@ pub(crate) mod date;
 pub(crate) mod event_stream;
 pub(crate) mod graceful_close;
 pub(crate) mod response_framing;
+pub(crate) mod text_form;
 pub(crate) mod trailers;

@@ -1,23 +1,29 @@
 //! Backends, compiled: addresses taken apart, credentials and certificates read.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderName, HeaderValue, header};
+use rustix::fs::Access;
 
 use super::ca_certificates::Authorities;
 use super::servers::{self, SharedServers};
 use crate::backend::admission::Queue;
 use crate::backend::admission::circuit_breaker::CircuitRule;
-use crate::backend::{Backend, BackendAssertion};
+use crate::backend::{Backend, BackendAssertion, RequestBuffer};
 use crate::config::raw::{self, BackendAuthorization};
+use crate::config::scalar::Size;
 use crate::config::{Config, Problems};
 
 /// HTTP/2 connections of a worker to each server, where the configuration does not say: with 100 streams each, as many
 /// servers allow, enough for the usual `concurrency`.
 const MAX_CONNECTIONS: usize = 10;
+
+/// Most bytes of a buffered request body in memory, where the configuration does not say.
+const REQUEST_BUFFER: Size = Size::kib(1024);
 
 /// All backends by name; `None` where one is not usable.
 pub(super) fn read(
@@ -34,6 +40,7 @@ pub(super) fn read(
         let authorization = raw.authorization.as_ref().and_then(|raw| read_authorization(config, &name, raw, problems));
         let backend_assertion =
             raw.backend_assertion.as_ref().and_then(|raw| read_assertion(config, &name, raw, problems));
+        let request_buffer = read_request_buffer(config, &name, raw, problems);
         let Some(servers) = servers else { continue };
         let backend = Backend {
             servers,
@@ -42,6 +49,7 @@ pub(super) fn read(
             by_customer: raw.balance == raw::Balance::ConsistentHash,
             authorization,
             backend_assertion,
+            request_buffer,
             connect_timeout: raw.connect_timeout.get(),
             timeout: raw.timeout.get(),
             idle_timeout: raw.idle_timeout.get(),
@@ -65,6 +73,34 @@ pub(super) fn read(
         backends.insert(name.to_string(), Arc::new(backend));
     }
     (problems.len() == count).then_some(backends)
+}
+
+fn read_request_buffer(
+    config: &Config,
+    name: &str,
+    raw: &raw::Backend,
+    problems: &mut Problems,
+) -> Option<RequestBuffer> {
+    if !raw.request_buffering {
+        return None;
+    }
+    let directory = raw.request_buffer_directory.as_ref().map(|path| config.resolve(path));
+    if let Some(directory) = &directory {
+        let can_write = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+        let found = directory.metadata().and_then(|found| {
+            if !found.is_dir() {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+            Ok(rustix::fs::access(directory, can_write)?)
+        });
+        if let Err(error) = found {
+            let message = format!("no temporary file can be made in {}: {error}", directory.display());
+            let at = format!("backends.{name}.request_buffer_directory");
+            problems.push(config.problem(&at, message, "name a directory that the gateway may write to"));
+        }
+    }
+    let bytes = raw.request_buffer.unwrap_or(REQUEST_BUFFER).bytes() as u64;
+    Some(RequestBuffer { bytes, directory: directory.map(Arc::from) })
 }
 
 fn read_assertion(

@@ -19,14 +19,13 @@ impl Rewrite {
         Self { strip: text(&raw.strip_prefix), add: text(&raw.add_prefix), ignores_case }
     }
 
-    /// The path behind the prefix that is removed, if its whole segments match.
-    fn behind<'p>(&self, path: &'p str) -> Option<&'p str> {
-        let segments = self.strip.matches('/').count();
+    /// The path behind this prefix, if its whole segments match.
+    fn behind<'p>(&self, prefix: &str, path: &'p str) -> Option<&'p str> {
+        let segments = prefix.matches('/').count();
         let end = path.match_indices('/').nth(segments).map_or(path.len(), |(at, _)| at);
         let (beginning, rest) = path.split_at(end);
         let beginning = path::decoded(beginning);
-        let is_same =
-            *beginning == *self.strip || (self.ignores_case && path::folded(&beginning) == path::folded(&self.strip));
+        let is_same = *beginning == *prefix || (self.ignores_case && path::folded(&beginning) == path::folded(prefix));
         is_same.then_some(rest)
     }
 
@@ -35,7 +34,7 @@ impl Rewrite {
     /// # Errors
     /// [`Ambiguous`] where it has two readings that are not allowed, or one that is not below the new prefix.
     pub fn apply(&self, path: &str, allowed: NonCanonical) -> Result<String, Ambiguous> {
-        let rest = self.behind(path).ok_or(Ambiguous)?;
+        let rest = self.behind(&self.strip, path).ok_or(Ambiguous)?;
         let changed =
             if rest.is_empty() && self.add.is_empty() { "/".to_owned() } else { format!("{}{rest}", self.add) };
         let Normal { text, non_canonical } = path::normal(&changed)?;
@@ -46,6 +45,16 @@ impl Rewrite {
         } else {
             Err(Ambiguous)
         }
+    }
+
+    /// The path by which callers name this path of the backend. `None` where it stays as it is: it is not below the prefix
+    /// that is added, or none is and it begins with the one that is removed, as where the backend knows of it.
+    pub fn reversed(&self, path: &str) -> Option<String> {
+        if self.add.is_empty() && self.behind(&self.strip, path).is_some() {
+            return None;
+        }
+        let rest = self.behind(&self.add, path)?;
+        Some(if rest.is_empty() && self.strip.is_empty() { "/".to_owned() } else { format!("{}{rest}", self.strip) })
     }
 }
 
@@ -74,6 +83,28 @@ mod tests {
         ] {
             assert_eq!(rewrite(strip, add).apply(path, NonCanonical::default()).as_deref(), Ok(expected), "{path}");
         }
+    }
+
+    #[test]
+    fn a_path_of_the_backend_has_the_name_that_callers_know() {
+        for (strip, add, path, expected) in [
+            ("/api", "", "/x/y", Some("/api/x/y")),
+            ("/api", "", "/", Some("/api/")),
+            ("/api", "/v2/legacy", "/v2/legacy/x", Some("/api/x")),
+            ("/api", "/v2", "/v2", Some("/api")),
+            ("", "/v2", "/v2/x", Some("/x")),
+            ("", "/v2", "/v2", Some("/")),
+            // Beside what callers reach.
+            ("/api", "/v2", "/v20/x", None),
+            ("/api", "/v2", "/login", None),
+            // The backend knows its public path.
+            ("/api", "", "/api/x", None),
+            ("/api", "", "/apis", Some("/api/apis")),
+        ] {
+            assert_eq!(rewrite(strip, add).reversed(path).as_deref(), expected, "{strip} {add} {path}");
+        }
+        let ignoring = Rewrite { ignores_case: true, ..rewrite("/api", "/Legacy") };
+        assert_eq!(ignoring.reversed("/legacy/X").as_deref(), Some("/api/X"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Compiled route: all settings for a request once its path is known.
 
 pub(super) mod compiler;
+pub mod own_addresses;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::config::raw::{Per, RateLimit, Requirement, Retry};
 use crate::customer::Deriver;
 use crate::fields::FieldSet;
 use crate::json_body::Pointer;
+use own_addresses::OwnAddresses;
 
 /// A compiled route.
 pub struct Route {
@@ -73,6 +75,8 @@ pub struct Route {
     pub allowed_in_path: NonCanonical,
     /// Rewrite of the path for the backend.
     pub rewrite: Option<Rewrite>,
+    /// The addresses of the backend that callers do not see in redirects and cookies.
+    pub own_addresses: Option<Arc<OwnAddresses>>,
     /// Bounds on its WebSockets, where it has them.
     pub websocket: Option<Websocket>,
 }

@@ -113,6 +113,7 @@ pub(crate) fn all() -> Vec<Refusal> {
         R::BackendOverload,
         R::BackendUnavailable,
         R::Memory,
+        R::RequestBuffer,
         R::Internal,
     ];
     all.extend(

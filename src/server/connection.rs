@@ -6,4 +6,5 @@ pub(super) mod goaway;
 pub(super) mod h2_flood;
 mod h2_frame;
 pub(super) mod h2_streams;
+pub(super) mod half_close;
 pub(super) mod proxy_protocol;

@@ -1,7 +1,7 @@
 //! Checks of `backends`.
 
 use super::super::raw::{
-    Backend, BackendAssertion, BackendAuthorization, CustomerTokenSource, KeepAlive, Protocol, Server,
+    AssertionBody, Backend, BackendAssertion, BackendAuthorization, CustomerTokenSource, KeepAlive, Protocol, Server,
 };
 use super::super::scalar::Duration;
 use super::{Check, grammar, shown};
@@ -47,6 +47,7 @@ impl Check<'_> {
             self.backend_assertion(&format!("{at}.backend_assertion"), assertion);
         }
         self.backend_limits(at, backend);
+        self.request_buffering(at, backend);
         if let Some(rules) = &backend.request_headers {
             self.request_fields(&format!("{at}.request_headers"), rules);
         }
@@ -86,6 +87,28 @@ impl Check<'_> {
         if !backend.servers.is_empty() && !backend.servers.iter().any(|server| server.url().starts_with("https:")) {
             let message = "`tls` is set, and no server of this backend is https";
             self.add(at, message, "write https:// in `servers`, or remove `tls`");
+        }
+    }
+
+    fn request_buffering(&mut self, at: &str, backend: &Backend) {
+        if let Some(size) = backend.request_buffer {
+            self.some_bytes(&format!("{at}.request_buffer"), size);
+        }
+        for (key, is_set) in [
+            ("request_buffer", backend.request_buffer.is_some()),
+            ("request_buffer_directory", backend.request_buffer_directory.is_some()),
+        ] {
+            if is_set && !backend.request_buffering {
+                let message = format!("`{key}` is set, and bodies are not buffered");
+                self.add(&format!("{at}.{key}"), message, "add request_buffering: true, or remove it");
+            }
+        }
+        let is_covered = |assertion: &BackendAssertion| assertion.body == AssertionBody::Covered;
+        if backend.request_buffering && backend.backend_assertion.as_ref().is_some_and(is_covered) {
+            let message =
+                "`backend_assertion` covers the body, which is read whole for it already, up to the limit of bodies";
+            let help = "remove `request_buffering`, or write body: streamed in `backend_assertion`";
+            self.add(&format!("{at}.request_buffering"), message, help);
         }
     }
 

@@ -1,5 +1,7 @@
 //! The company's own servers: `backends`.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -7,7 +9,7 @@ use super::servers::{
     Adaptive, Balance, CircuitBreaker, HealthCheck, KeepAlive, OutlierDetection, Protocol, Queue, Resolve, Server,
 };
 use super::{FieldRules, FilePath, SecretRef};
-use crate::config::scalar::Duration;
+use crate::config::scalar::{Duration, Size};
 
 /// The company's own servers.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -54,6 +56,18 @@ pub struct Backend {
     pub request_headers: Option<FieldRules>,
     /// Header fields to set and remove on their way from it, before those of the route.
     pub response_headers: Option<FieldRules>,
+    /// Read a request body of unknown length whole before it is sent, so that it goes out with `Content-Length`: for
+    /// servers that refuse chunked uploads (411).
+    #[serde(default)]
+    pub request_buffering: bool,
+    /// Largest such body in memory; above it 413, or a file in `request_buffer_directory`. Default: 1MiB.
+    pub request_buffer: Option<Size>,
+    /// Directory of temporary files for larger ones, up to the route's limit of bodies. Default: none.
+    pub request_buffer_directory: Option<PathBuf>,
+    /// Redirects and cookies that name the backend's own address: `rewrite` makes them name what the caller sees, `pass`
+    /// leaves them.
+    #[serde(default)]
+    pub redirects: Redirects,
     /// Allow plain http towards servers that are not on loopback.
     #[serde(default)]
     pub danger_plaintext: bool,
@@ -93,6 +107,17 @@ pub struct Backend {
     /// Retries, in percent of all requests; 10 in 10 s are always allowed. 0: none.
     #[serde(default = "default_retry_budget")]
     pub retry_budget: u32,
+}
+
+/// What becomes of redirects and cookies that name the backend's own address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Redirects {
+    /// They name what the caller sees.
+    #[default]
+    Rewrite,
+    /// They stay as they are.
+    Pass,
 }
 
 fn default_slow_start() -> Duration {

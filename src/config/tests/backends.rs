@@ -176,3 +176,32 @@ fn backends_are_reached_safely() {
     );
     assert_fine(MAXIMAL, &[("name: X-Key", "name: api-key")]);
 }
+
+#[test]
+fn a_buffer_for_requests_is_of_use() {
+    assert_said(
+        MAXIMAL,
+        &[
+            (
+                "    request_buffering: true\n",
+                "",
+                "backends.legacy.request_buffer",
+                "`request_buffer` is set, and bodies are not buffered",
+            ),
+            (
+                "    request_buffering: true\n    request_buffer: 64KiB\n",
+                "",
+                "backends.legacy.request_buffer_directory",
+                "bodies are not buffered",
+            ),
+            (
+                "request_buffer: 64KiB",
+                "request_buffer: 0B",
+                "backends.legacy.request_buffer",
+                "zero lets nothing through",
+            ),
+            ("body: streamed", "body: covered", "backends.legacy.request_buffering", "read whole for it already"),
+        ],
+    );
+    assert_fine(MAXIMAL, &[("redirects: pass", "redirects: rewrite")]);
+}

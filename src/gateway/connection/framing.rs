@@ -15,6 +15,8 @@ pub(crate) struct Framing {
     body: Body,
     /// True if a chunked body was malformed. No request follows.
     is_malformed: bool,
+    /// True if the last head was of HTTP/1.0.
+    is_http10: bool,
 }
 
 /// The framing of a request body (RFC 9112 section 6.3).
@@ -67,6 +69,7 @@ impl Framing {
             && let Some(head) = Head::find(rest)
         {
             self.seen = Some(head.is_ambiguous);
+            self.is_http10 = head.is_http10;
             rest = &rest[head.length..];
         }
         self.pending.extend_from_slice(rest);
@@ -83,6 +86,7 @@ impl Framing {
                     return None;
                 };
                 self.pending.drain(..head.length);
+                self.is_http10 = head.is_http10;
                 head.is_ambiguous
             }
         };
@@ -101,6 +105,16 @@ impl Framing {
     /// True if a part of a head has come.
     pub(crate) fn is_in_head(&self) -> bool {
         self.seen.is_some() || !self.pending.is_empty()
+    }
+
+    /// True if a whole head has come, and no request has been made of it yet.
+    pub(super) fn has_head(&self) -> bool {
+        self.seen.is_some() || Head::find(&self.pending).is_some()
+    }
+
+    /// True if the last whole head is of HTTP/1.0.
+    pub(super) fn is_http10(&self) -> bool {
+        Head::find(&self.pending).map_or(self.is_http10, |head| head.is_http10)
     }
 
     /// True if a chunked body was malformed where the parser does not look.
@@ -135,6 +149,7 @@ struct Head {
     /// True if it can be read in two ways: a bare line feed, a fragment in the target, or more than one length of the
     /// body (RFC 9112 sections 2.2, 3.2 and 6.3).
     is_ambiguous: bool,
+    is_http10: bool,
 }
 
 impl Head {
@@ -143,6 +158,7 @@ impl Head {
         let mut line = 0;
         let mut is_in_target = true;
         let mut is_ambiguous = false;
+        let mut is_http10 = false;
         let mut lengths = 0;
         for feed in memchr_iter(b'\n', bytes) {
             let sent = &bytes[line..feed];
@@ -151,9 +167,10 @@ impl Head {
             line = feed + 1;
             if is_in_target {
                 is_ambiguous |= text.contains(&b'#');
+                is_http10 = text.ends_with(b" HTTP/1.0");
                 is_in_target = text.iter().all(|byte| *byte == b'\r');
             } else if text.is_empty() {
-                return Some(Self { length: line, is_ambiguous: is_ambiguous || lengths > 1 });
+                return Some(Self { length: line, is_ambiguous: is_ambiguous || lengths > 1, is_http10 });
             } else {
                 lengths += usize::from(is_field(text, b"content-length") || is_field(text, b"transfer-encoding"));
             }

@@ -27,6 +27,7 @@ use crate::gateway::observe::record::Record;
 use crate::gateway::request::call::Call;
 use crate::gateway::request::request_id::REQUEST_ID;
 use crate::gateway::response::body::ResponseBody;
+use crate::gateway::response::text_form::TextForm;
 use crate::json_body;
 use crate::normalization::folded_name;
 use crate::policy::accounts::{AccountFile, Accounts, LoginBackend};
@@ -193,7 +194,14 @@ impl Gateway {
             _ => return Err(outage("status", Some(status.as_u16()))),
         }
         let unreadable = || outage("answer", Some(status.as_u16()));
-        let answer = read_answer(response.into_body()).await.ok_or_else(unreadable)?;
+        let (head, body) = response.into_parts();
+        let server = body.server().to_owned();
+        let answer = read_answer(body).await.ok_or_else(unreadable)?;
+        let answer =
+            TextForm::of(&head.headers).and_then(|form| form.in_utf8(answer, MAX_ANSWER)).map_err(|fault| {
+                backend.log_bad_response(&server, &request_id, &fault);
+                unreadable()
+            })?;
         let subject = json_body::read_name(&answer, &asked.subject).ok().flatten().ok_or_else(unreadable)?;
         let deriver = policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
         let customer = deriver.derive(&login.tenant, &subject).map_err(|_| unreadable())?;

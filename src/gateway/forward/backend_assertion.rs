@@ -50,7 +50,7 @@ fn body_digest(body: &Upload) -> Value {
     let bytes = match body {
         Upload::Read(bytes) => &bytes[..],
         Upload::Coming(body) if body.is_end_stream() => &[],
-        Upload::Coming(_) => return Value::Null,
+        Upload::Coming(_) | Upload::Filed(_) => return Value::Null,
     };
     hex(digest::digest(&SHA256, bytes).as_ref()).into()
 }

@@ -10,6 +10,7 @@ use crate::backend::Backend;
 use crate::gateway::observe::record::Record;
 use crate::gateway::response::body::ResponseBody;
 use crate::gateway::response::response_framing::{self, AnswerFault};
+use crate::gateway::response::text_form::{self, TextForm};
 use crate::gateway::{Answer, body_headers, error};
 use crate::policy::response::ResponseRules;
 use crate::refusal::Refusal;
@@ -26,7 +27,7 @@ pub(crate) async fn filtered(
     record: &Record,
 ) -> Result<Answer, Refusal> {
     let (mut head, mut body) = answer.into_parts();
-    let is_plain = is_plain_json(&head.headers);
+    let form = form_of(&head.headers);
     body_headers::remove(&mut head.headers);
     for name in [header::TRAILER, header::ACCEPT_RANGES, header::CONTENT_ENCODING] {
         head.headers.remove(name);
@@ -36,8 +37,7 @@ pub(crate) async fn filtered(
     }
     let left = match collected(&mut body, rules.limit).await {
         Ok(bytes) if bytes.is_empty() => Ok(bytes),
-        Ok(bytes) if is_plain => rules.filter.apply(&bytes).map(Bytes::from).map_err(|_| AnswerFault::BrokenJson),
-        Ok(_) => Err(AnswerFault::NotJson),
+        Ok(bytes) => form.and_then(|form| form.in_utf8(bytes, rules.limit)).and_then(|bytes| reduced(rules, &bytes)),
         Err(fault) => Err(fault),
     };
     let left = match left {
@@ -50,24 +50,33 @@ pub(crate) async fn filtered(
             head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             error::of_backend(head.status, record.id())
         }
-        Ok(left) => left,
+        Ok(left) => {
+            text_form::now_in_utf8(&mut head.headers);
+            left
+        }
     };
     Ok(Response::from_parts(head, ResponseBody::full(left)))
 }
 
-/// True for JSON in UTF-8 (RFC 8259 section 8.1), not encoded.
-fn is_plain_json(headers: &HeaderMap) -> bool {
+/// The form of JSON.
+fn form_of(headers: &HeaderMap) -> Result<TextForm, AnswerFault> {
     let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(kind), None) = (kinds.next(), kinds.next()) else { return false };
+    let (Some(kind), None) = (kinds.next(), kinds.next()) else { return Err(AnswerFault::NotJson) };
     let kind = kind.to_str().unwrap_or_default().to_ascii_lowercase();
-    let mut parts = kind.split(';').map(str::trim);
-    let is_json = parts.next().is_some_and(|kind| kind == "application/json" || kind.ends_with("+json"));
-    let is_utf8 = parts.filter_map(|part| part.strip_prefix("charset=")).all(|name| name.trim_matches('"') == "utf-8");
-    let is_plain = headers
-        .get_all(header::CONTENT_ENCODING)
-        .iter()
-        .all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    is_json && is_utf8 && is_plain
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if kind == "application/json" || kind.ends_with("+json") {
+        TextForm::of(headers)
+    } else {
+        Err(AnswerFault::NotJson)
+    }
+}
+
+/// What the rules leave of it.
+fn reduced(rules: &ResponseRules, bytes: &Bytes) -> Result<Bytes, AnswerFault> {
+    if bytes.is_empty() {
+        return Ok(Bytes::new());
+    }
+    rules.filter.apply(bytes).map(Bytes::from).map_err(|_| AnswerFault::BrokenJson)
 }
 
 async fn collected(body: &mut ResponseBody, limit: usize) -> Result<Bytes, AnswerFault> {

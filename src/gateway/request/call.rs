@@ -11,10 +11,11 @@ use http_body::Body as _;
 use super::content_type::ContentType;
 use super::head::Head;
 use crate::auth::tls::certificate::{Certificate, CertificateFault};
-use crate::body_stream::{ArrivingBody, BodyFault, BodyLimits, CallerBody, Pace, RequestBody};
+use crate::body_stream::{ArrivingBody, BodyFault, BodyLimits, CallerBody, FileBody, Pace, RequestBody};
 use crate::fields::FieldSet;
 use crate::gateway::connection::Connection;
 use crate::gateway::connection::client_address::ClientAddress;
+use crate::gateway::connection::framing::BodyFraming;
 use crate::gateway::error::{Detail, Refused};
 use crate::gateway::observe::record::Record;
 use crate::policy::path::{Ambiguous, NonCanonical};
@@ -51,13 +52,15 @@ pub(crate) enum Upload {
     Coming(ArrivingBody),
     /// Buffered.
     Read(Bytes),
+    /// Buffered in a temporary file.
+    Filed(Box<FileBody>),
 }
 
 impl Upload {
     /// The bytes of a buffered body.
     pub(crate) fn bytes(&self) -> Option<&Bytes> {
         match self {
-            Self::Coming(_) => None,
+            Self::Coming(_) | Self::Filed(_) => None,
             Self::Read(bytes) => Some(bytes),
         }
     }
@@ -150,9 +153,17 @@ impl Call<'_> {
                 body.collect().await.map_err(|fault| refused(fault, Some(limit)))?
             }
             Upload::Read(bytes) => bytes,
+            // Only what is about to be sent is in a file.
+            Upload::Filed(_) => return Err(Refusal::Internal.into()),
         };
+        self.has_read(coming.len() as u64);
         self.body = Upload::Read(coming.clone());
         Ok(coming)
+    }
+
+    /// Notes the length of a body that has come as a whole, and its trailers are no more.
+    pub(super) fn has_read(&mut self, length: u64) {
+        self.head.body = BodyFraming::Length(length);
     }
 
     /// The request to the backend.
@@ -160,6 +171,7 @@ impl Call<'_> {
         let body = match self.body {
             Upload::Read(bytes) if bytes.is_empty() => RequestBody::Empty,
             Upload::Read(bytes) => RequestBody::Full(bytes),
+            Upload::Filed(body) => RequestBody::File(body),
             Upload::Coming(body) if body.is_end_stream() => RequestBody::Empty,
             Upload::Coming(body) => {
                 RequestBody::Caller(Box::new(limited(&route.stripped, self.connection, body, limit, record)))
@@ -169,7 +181,8 @@ impl Call<'_> {
     }
 }
 
-fn limited(
+/// A body under a limit of bytes and the pace of its listener; its progress goes to the record.
+pub(super) fn limited(
     stripped: &Arc<FieldSet>,
     connection: &Connection,
     body: ArrivingBody,
@@ -188,5 +201,6 @@ pub(crate) fn refused(fault: BodyFault, limit: Option<u64>) -> Refused {
         (BodyFault::TooLarge, Some(limit)) => Refused::of_limit(limit),
         (BodyFault::TooLarge, None) => Refusal::BodyTooLarge.into(),
         (BodyFault::TimedOut, _) => Refusal::BodyTimeout.into(),
+        (BodyFault::Buffer, _) => Refusal::RequestBuffer.into(),
     }
 }

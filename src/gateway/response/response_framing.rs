@@ -28,6 +28,14 @@ pub(crate) enum AnswerFault {
     BrokeOff,
     /// The route filters JSON, and the head announces something else.
     NotJson,
+    /// The JSON is in a charset that is not read here.
+    Charset,
+    /// The JSON is encoded otherwise than by gzip.
+    Encoded,
+    /// The gzip is broken.
+    BrokenGzip,
+    /// The bytes are none of the announced charset.
+    BrokenText,
     /// The route filters JSON, and the body is not JSON.
     BrokenJson,
     /// The body is larger than the filter's limit.
@@ -44,9 +52,15 @@ impl fmt::Display for AnswerFault {
             Self::Handshake => "101 does not answer this WebSocket handshake (RFC 6455 section 4.2.2)",
             Self::NotSwitched => "2xx instead of 101 to a WebSocket handshake, which over HTTP/2 would open one",
             Self::BrokeOff => "the body broke off",
-            Self::NotJson => "not JSON in UTF-8 by its Content-Type, or encoded",
+            Self::NotJson => "not JSON by its Content-Type",
+            Self::Charset => {
+                "Content-Type has another charset than UTF-8, UTF-16, ISO-8859-1, ISO-8859-15, windows-1252, US-ASCII"
+            }
+            Self::Encoded => "Content-Encoding is something else than gzip",
+            Self::BrokenGzip => "Content-Encoding is gzip, and the body is not",
+            Self::BrokenText => "the body is not in its charset (UTF-8 where Content-Type has none)",
             Self::BrokenJson => "not JSON, or with a duplicate member",
-            Self::TooLarge => "larger than routes[].response.body",
+            Self::TooLarge => "larger than its limit (routes[].response.body; 64 KiB for the answer to a login)",
         })
     }
 }
@@ -54,7 +68,12 @@ impl fmt::Display for AnswerFault {
 impl From<AnswerFault> for Refusal {
     fn from(fault: AnswerFault) -> Self {
         match fault {
-            AnswerFault::NotJson | AnswerFault::BrokenJson => Self::ResponseNotJson,
+            AnswerFault::NotJson
+            | AnswerFault::Charset
+            | AnswerFault::Encoded
+            | AnswerFault::BrokenGzip
+            | AnswerFault::BrokenText
+            | AnswerFault::BrokenJson => Self::ResponseNotJson,
             AnswerFault::TooLarge => Self::ResponseTooLarge,
             _ => Self::BackendResponse,
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
+use super::own_addresses::OwnAddresses;
 use super::{CallLimit, Placement, Route, Websocket};
 use crate::auth::{ApiKeyHeader, CustomerTokenSource, DpopRequirement, Requirements};
 use crate::backend::Backend;
@@ -39,13 +40,19 @@ type Report<'r> = dyn FnMut(&str, String, &str) + 'r;
 impl RouteCompiler<'_> {
     /// All routes, in the order of the configuration. Those with a problem are left out.
     pub(in crate::policy) fn compile_all(&self, problems: &mut Problems) -> Vec<Route> {
-        let numbered = self.config.raw().routes.iter().zip(0..);
+        let raw = self.config.raw();
+        let backends = raw.backends.iter();
+        let own_addresses: HashMap<&str, Arc<OwnAddresses>> = backends
+            .filter_map(|(name, backend)| Some((name.as_str(), Arc::new(OwnAddresses::read(backend)?))))
+            .collect();
+        let numbered = raw.routes.iter().zip(0..);
         numbered
             .filter_map(|(route, number)| {
                 let mut report = |key: &str, message: String, help: &str| {
                     problems.push(self.config.problem(&format!("routes[{number}].{key}"), message, help));
                 };
-                self.compile(route, number, &mut report)
+                let own_addresses = own_addresses.get(route.backend.as_str()).cloned();
+                Some(Route { own_addresses, ..self.compile(route, number, &mut report)? })
             })
             .collect()
     }
@@ -93,6 +100,7 @@ impl RouteCompiler<'_> {
             session_cookie: session.map(|cookie| cookie.name.as_str().into()),
             allowed_in_path: allowed_in_path(&route.allow_in_path),
             rewrite: route.rewrite.as_ref().map(|it| Rewrite::new(it, section.is_some_and(|it| it.ignores_case))),
+            own_addresses: None,
             websocket: route.websocket.then(|| Websocket::read(&route.limits)),
             stripped: on_route(self.stripped, route, request_fields.as_deref()),
             request_fields,

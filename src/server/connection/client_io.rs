@@ -17,6 +17,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::goaway::GoAway;
 use super::h2_flood::{FloodFault, FrameCounter};
+use super::half_close::{HalfClose, Watch};
 use crate::gateway::Gateway;
 use crate::gateway::connection::Connection;
 use crate::gateway::connection::drain::Drain;
@@ -31,6 +32,12 @@ pub(in crate::server) struct ClientIo<Stream> {
     replacement: Option<Replacement>,
     lingering: Option<Lingering>,
     http2: Option<Box<Http2>>,
+    /// HTTP/1.1 only: how the end of a caller is told from the end of its direction.
+    watch: Option<fn(&Stream) -> Option<Watch>>,
+    /// The caller has ended its direction, and waits for its answer.
+    half_closed: Option<Box<Watch>>,
+    /// Bytes of the present answer have been written.
+    is_in_answer: bool,
 }
 
 /// HTTP/2 only: frame counts and GOAWAY.
@@ -59,19 +66,41 @@ struct Replacement {
     stands_for: usize,
 }
 
-impl<Stream> ClientIo<Stream> {
+impl<Stream: HalfClose> ClientIo<Stream> {
     /// HTTP/1.1.
     pub(in crate::server) fn http1(stream: Stream, connection: Rc<Connection>, gateway: Rc<Gateway>) -> Self {
-        Self { stream, connection, gateway: Some(gateway), replacement: None, lingering: None, http2: None }
+        Self {
+            stream,
+            connection,
+            gateway: Some(gateway),
+            replacement: None,
+            lingering: None,
+            http2: None,
+            watch: Some(Stream::watch),
+            half_closed: None,
+            is_in_answer: false,
+        }
     }
+}
 
+impl<Stream> ClientIo<Stream> {
     /// HTTP/2.
     pub(in crate::server) fn http2(stream: Stream, connection: Rc<Connection>) -> Self {
         let http2 = Some(Box::new(Http2 {
             frames: FrameCounter::new(Instant::now(), !connection.is_of_one_caller()),
             goaway: GoAway::default(),
         }));
-        Self { stream, connection, gateway: None, replacement: None, lingering: None, http2 }
+        Self {
+            stream,
+            connection,
+            gateway: None,
+            replacement: None,
+            lingering: None,
+            http2,
+            watch: None,
+            half_closed: None,
+            is_in_answer: false,
+        }
     }
 
     /// The stream, once nothing is left to be written.
@@ -110,7 +139,10 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientIo<Stream> {
         if this.has_gone() {
             return Poll::Ready(Ok(()));
         }
-        let before = buffer.filled().len();
+        if this.half_closed.is_some() {
+            return this.poll_gone(context).map(Ok);
+        }
+        let (before, room) = (buffer.filled().len(), buffer.remaining());
         if Pin::new(&mut this.stream).poll_read(context, buffer)?.is_pending() {
             // Only here is it sure that no call has come already.
             if this.goes_away() {
@@ -122,6 +154,9 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientIo<Stream> {
             return if this.has_gone() { Poll::Ready(Ok(())) } else { Poll::Pending };
         }
         if this.gateway.is_some() {
+            if buffer.remaining() == room && room > 0 && this.waits_for_answer() {
+                return this.poll_gone(context).map(Ok);
+            }
             this.connection.bytes_read(&buffer.filled()[before..]);
             if this.connection.is_broken() {
                 // The parser would take more of it, for as long as it comes.
@@ -217,6 +252,36 @@ impl<Stream: AsyncWrite + Unpin> ClientIo<Stream> {
     }
 }
 
+impl<Stream: AsyncWrite + Unpin> ClientIo<Stream> {
+    /// True if the caller has ended its direction here behind a whole request, and may wait for its answer.
+    fn waits_for_answer(&mut self) -> bool {
+        if !self.connection.owes_answer() {
+            return false;
+        }
+        let watch = self.watch.and_then(|watch| watch(&self.stream));
+        self.half_closed = watch.and_then(|watch| watch.begin(&self.connection, self.is_in_answer)).map(Box::new);
+        self.half_closed.is_some()
+    }
+
+    /// Ready once the caller that has ended its direction is gone, or has its answer: then the library reads the end.
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(watch) = &mut self.half_closed else { return Poll::Ready(()) };
+        if !self.connection.owes_answer() || watch.poll_ask(&mut self.stream, context).is_err() {
+            return Poll::Ready(());
+        }
+        watch.poll_gone(context)
+    }
+
+    /// Writes the rest of a question that stands before the answer.
+    fn poll_asked(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.is_in_answer = true;
+        match &mut self.half_closed {
+            Some(watch) => watch.poll_answer(&mut self.stream, context),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
 impl<Stream: AsyncRead + Unpin> ClientIo<Stream> {
     /// Reads until the caller has closed its side too, within bounds.
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -240,6 +305,7 @@ impl<Stream: AsyncRead + Unpin> ClientIo<Stream> {
 impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<Stream> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        ready!(this.poll_asked(context))?;
         if this.goes_away() {
             let outcome = this.poll_gather(context, bytes);
             return this.noted(outcome);
@@ -264,6 +330,7 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<Stream> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        ready!(this.poll_asked(context))?;
         let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
         if this.goes_away() {
             let outcome = this.poll_gather(context, first);
@@ -291,6 +358,11 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<Stream> {
         let this = self.get_mut();
         // The parser asks for it once it has written all that it had.
         this.connection.all_written();
+        this.is_in_answer &= this.connection.is_answering();
+        if this.half_closed.is_some() && !this.connection.owes_answer() {
+            // The end of the caller's direction is still to be read.
+            context.waker().wake_by_ref();
+        }
         let outcome =
             if this.goes_away() { this.poll_goaway(context) } else { Pin::new(&mut this.stream).poll_flush(context) };
         this.noted(outcome)

@@ -26,10 +26,11 @@ use crate::gateway::{Answer, Gateway};
 use crate::server::connection::client_io::ClientIo;
 use crate::server::connection::deadlines::{LEAVES, PARKS, watched};
 use crate::server::connection::h2_streams::{Connect, answered, send};
+use crate::server::connection::half_close::HalfClose;
 use crate::server::upgrade::connection_handoff::{self, Leaving};
 use crate::server::{Listener, Phase};
 
-pub(super) async fn serve_http1<Stream: Leaving>(
+pub(super) async fn serve_http1<Stream: Leaving + HalfClose>(
     mut stream: Box<Stream>,
     connection: Rc<Connection>,
     listener: &Listener,
