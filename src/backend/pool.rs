@@ -201,7 +201,7 @@ impl Pool {
             let upload = upload_of(request);
             way.unsaid.take();
             let can_repeat = may_repeat && copy.is_some();
-            let attempt = match attempt(backend, endpoint, request, can_repeat, options, way).await {
+            let attempt = match attempt(backend, endpoint, request, can_repeat, &options, way).await {
                 Ok(answer) => return Ok(answer),
                 Err(attempt) => attempt,
             };

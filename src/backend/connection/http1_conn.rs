@@ -36,8 +36,6 @@ pub(in crate::backend) struct Http1Connection {
     sender: SendRequest<RequestBody>,
     driver: Driver,
     signs: Arc<Signs>,
-    /// Requests so far, this one included.
-    served: u32,
 }
 
 /// Driver of a connection: it moves the bytes.
@@ -101,7 +99,7 @@ impl Http1Connection {
                 tracing::debug!(%error, "backend connection ended");
             }
         });
-        Ok(Self { sender, driver: Driver::Here(driver), signs, served: 0 })
+        Ok(Self { sender, driver: Driver::Here(driver), signs })
     }
 
     /// Sends a request and waits for the response head.
@@ -136,14 +134,13 @@ impl Http1Connection {
     }
 
     /// Counts a request; returns how many there are with it.
-    pub(in crate::backend) fn begin(&mut self) -> u32 {
-        self.served = self.served.saturating_add(1);
-        self.served
+    pub(in crate::backend) fn begin(&self) -> u32 {
+        self.signs.count_request()
     }
 
     /// Requests so far.
     pub(in crate::backend) fn served(&self) -> u32 {
-        self.served
+        self.signs.requests()
     }
 
     /// True if `max_connections` counts it.

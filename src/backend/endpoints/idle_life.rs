@@ -6,7 +6,9 @@
 //! and no other.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use crate::backend::clock::millis;
 
 /// Age at which no connection was seen closed.
 const NEVER: u32 = u32::MAX;
@@ -62,14 +64,14 @@ impl IdleLife {
         (self.seen().closed == NEVER).then_some(turn)
     }
 
-    /// Notes that a connection was alive at this age. `now` is in milliseconds.
-    pub(in crate::backend) fn note_alive(&self, age: Duration, now: u64) {
+    /// Notes that a connection was alive at this age.
+    pub(in crate::backend) fn note_alive(&self, age: Duration, now: Instant) {
         let (age, seen) = (micros(age), self.seen());
         if age > seen.alive {
             self.learn(|seen| SeenAges { alive: seen.alive.max(age), ..seen });
         }
         // A server that was restarted or configured anew is trusted again, slowly.
-        if far_above(age, seen.closed) && self.may_forget(now) {
+        if far_above(age, seen.closed) && self.may_forget(millis(now)) {
             let closed = |seen: SeenAges| if seen.closed > LONG { NEVER } else { seen.closed.saturating_mul(2).max(1) };
             self.learn(|seen| SeenAges { closed: closed(seen), ..seen });
         }
@@ -157,10 +159,10 @@ mod tests {
     fn a_request_that_cannot_be_repeated_uses_what_is_half_as_old_as_was_seen_alive_and_as_was_seen_closed() {
         let life = IdleLife::default();
         assert_eq!((life.seen().usable(false), life.seen().usable(true)), (Duration::ZERO, Duration::MAX));
-        life.note_alive(ms(150), 1);
+        life.note_alive(ms(150), Instant::now());
         assert_eq!(life.seen().usable(false), ms(50));
-        life.note_alive(ms(4_000), 1);
-        life.note_alive(ms(20), 1);
+        life.note_alive(ms(4_000), Instant::now());
+        life.note_alive(ms(20), Instant::now());
         assert_eq!(life.seen().usable(false), ms(2_000));
         assert!(life.note_closed(ms(3_000), false));
         assert!(!life.note_closed(ms(2_000), false) && !life.note_closed(ms(3_500), true));
@@ -173,7 +175,7 @@ mod tests {
     fn no_idle_connection_of_a_server_that_closes_at_once_is_used_by_what_cannot_be_repeated() {
         for milliseconds in [0, 1, 5, 20, 100] {
             let life = IdleLife::default();
-            life.note_alive(ms(milliseconds), 1);
+            life.note_alive(ms(milliseconds), Instant::now());
             assert!(life.note_closed(ms(milliseconds), true));
             assert_eq!(life.seen().usable(false), Duration::ZERO);
             assert!(life.seen().usable(true) < ms(milliseconds.max(1)));
@@ -196,7 +198,7 @@ mod tests {
     #[test]
     fn a_restart_of_a_server_that_keeps_connections_for_long_changes_nothing_for_long() {
         let life = IdleLife::default();
-        life.note_alive(ms(4_000), 1);
+        life.note_alive(ms(4_000), Instant::now());
         assert!(!life.note_closed(ms(3), false));
         assert_eq!(life.seen().usable(false), ms(2_000), "nothing was lost");
         assert!(!life.note_closed(ms(3), true));
@@ -208,21 +210,21 @@ mod tests {
     fn a_server_that_keeps_connections_again_is_trusted_again_after_a_while() {
         let life = IdleLife::default();
         life.note_closed(ms(20), true);
-        let mut now = 5;
+        let mut now = Instant::now();
         let mut steps = 0;
         while life.try_one().is_none() {
             assert_eq!(life.seen().usable(false), safely_usable(&life));
             for _ in 0..100 {
                 life.note_alive(ms(4_000), now);
             }
-            (now, steps) = (now + PAUSE, steps + 1);
+            (now, steps) = (now + ms(PAUSE), steps + 1);
             assert!(steps < 20);
         }
         assert!(steps > 3, "{steps} steps of 10 s");
         assert_eq!(life.seen().usable(true), Duration::MAX);
         // One that is alive for hardly longer contradicts nothing.
         life.note_closed(ms(3_900), true);
-        life.note_alive(ms(7_000), now + PAUSE);
+        life.note_alive(ms(7_000), now + ms(PAUSE));
         assert_eq!(life.seen().usable(true), ms(3_900) / 4 * 3);
     }
 

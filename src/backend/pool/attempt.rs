@@ -11,7 +11,6 @@ use super::SendOptions;
 use super::idle_connections::{Got, Reused};
 use super::lease::Lease;
 use super::worker_endpoints::{Visit, WorkerEndpoint};
-use crate::backend::clock::millis;
 use crate::backend::connection::http1_conn::Http1Connection;
 use crate::backend::connection::http2_conn::{failure_of, is_refused};
 use crate::backend::connection::http2_pool::Grant;
@@ -41,7 +40,7 @@ pub(super) struct Way {
 }
 
 /// A failed attempt.
-pub(super) struct Attempt {
+pub(super) struct AttemptFault {
     pub(super) fault: ServerFault,
     /// True if the connection had served another request before.
     pub(super) reused: bool,
@@ -51,7 +50,7 @@ pub(super) struct Attempt {
     pub(super) refused: bool,
 }
 
-impl Attempt {
+impl AttemptFault {
     /// Counts and logs the failure as one of the server.
     pub(super) fn note_fault(&self, backend: &Backend, endpoint: &WorkerEndpoint, request_id: &HeaderValue) {
         let failure = self.fault.failure;
@@ -62,7 +61,7 @@ impl Attempt {
     }
 }
 
-impl From<ServerFault> for Attempt {
+impl From<ServerFault> for AttemptFault {
     fn from(fault: ServerFault) -> Self {
         Self { fault, reused: false, crossed: false, refused: false }
     }
@@ -78,9 +77,9 @@ pub(super) async fn attempt(
     endpoint: &Rc<WorkerEndpoint>,
     request: &mut Option<Request<RequestBody>>,
     can_repeat: bool,
-    options: SendOptions<'_>,
+    options: &SendOptions<'_>,
     way: &Way,
-) -> Result<(Response<Incoming>, Lease), Attempt> {
+) -> Result<(Response<Incoming>, Lease), AttemptFault> {
     if backend.servers.speak_http2() {
         return Box::pin(attempt_http2(backend, endpoint, request, options, way)).await;
     }
@@ -90,9 +89,9 @@ pub(super) async fn attempt(
     let is_fresh = way.fresh.get() || is_announced;
     let is_limited = backend.max_connections != usize::MAX;
     // Those that wait for one come first.
-    let idle = match is_fresh || is_limited && endpoint.is_waited_for() {
+    let idle = match is_fresh || is_limited && endpoint.idle.is_waited_for() {
         true => None,
-        false => endpoint.reuse(options.patience.now, can_repeat),
+        false => endpoint.idle.reuse(options.patience.now, can_repeat),
     };
     let idle = idle.filter(|idle| !is_limited || idle.link.is_counted());
     let (mut link, idle) = match idle {
@@ -110,7 +109,7 @@ pub(super) async fn attempt(
     match link.exchange(request).await {
         Ok(response) => {
             if let Some((age, _trial)) = idle {
-                standing.idle_life.note_alive(age, millis(options.begun.get()));
+                standing.idle_life.note_alive(age, options.begun.get());
             }
             let is_last = is_announced || link.served() >= backend.requests_per_connection;
             let limit = match is_last || is_limited && !link.is_counted() {
@@ -135,7 +134,7 @@ pub(super) async fn attempt(
                 }
             }
             let fault = ServerFault::new(failure, doing(upload.as_deref()), Causes(&error.into_error()));
-            Err(Attempt { fault, reused: idle.is_some(), crossed, refused: false })
+            Err(AttemptFault { fault, reused: idle.is_some(), crossed, refused: false })
         }
     }
 }
@@ -146,13 +145,13 @@ async fn connected<'a>(
     endpoint: &'a WorkerEndpoint,
     is_fresh: bool,
     can_repeat: bool,
-    options: SendOptions<'_>,
+    options: &SendOptions<'_>,
     way: &Way,
 ) -> Result<Connected<'a>, ServerFault> {
     let mut permit = None;
     if backend.max_connections != usize::MAX {
         way.waits.set(true);
-        let got = endpoint.wait(backend, is_fresh, can_repeat).await;
+        let got = endpoint.idle.wait(backend, is_fresh, can_repeat).await;
         way.waits.set(false);
         options.begun.set(Instant::now());
         match got? {
@@ -170,9 +169,9 @@ async fn attempt_http2(
     backend: &Backend,
     endpoint: &Rc<WorkerEndpoint>,
     request: &mut Option<Request<RequestBody>>,
-    options: SendOptions<'_>,
+    options: &SendOptions<'_>,
     way: &Way,
-) -> Result<(Response<Incoming>, Lease), Attempt> {
+) -> Result<(Response<Incoming>, Lease), AttemptFault> {
     let visit = Visit::new(endpoint);
     let taken = match endpoint.channels.take() {
         Some(taken) => Ok(taken),
@@ -196,7 +195,7 @@ async fn attempt_http2(
             } else {
                 ServerFault::new(failure, doing(upload.as_deref()), Causes(&error))
             };
-            Err(Attempt { fault, reused, crossed: false, refused })
+            Err(AttemptFault { fault, reused, crossed: false, refused })
         }
     }
 }

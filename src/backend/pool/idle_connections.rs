@@ -1,6 +1,7 @@
 //! Idle HTTP/1.1 connections of a worker to one server: which of them a request may use, and waiting for one where
 //! `max_connections` limits them.
 
+use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,10 +10,10 @@ use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 use tokio::time::timeout_at;
 
-use super::worker_endpoints::WorkerEndpoint;
-use crate::backend::clock::millis;
 use crate::backend::connection::http1_conn::Http1Connection;
+use crate::backend::connection::stream_waiters::Waiters;
 use crate::backend::endpoints::connection_limit::{ConnectionPermit, IdlePermit};
+use crate::backend::endpoints::endpoint_status::EndpointStatus;
 use crate::backend::endpoints::idle_life::Trial;
 use crate::backend::{Backend, Failure};
 
@@ -22,13 +23,27 @@ const MAX_IDLE: usize = 256;
 /// Requests of this worker in a row that get a connection while other workers wait for one.
 const MAX_IN_A_ROW: u32 = 16;
 
+/// Idle connections of a worker to one server.
+pub(super) struct IdleConnections {
+    standing: Arc<EndpointStatus>,
+    /// The last used comes last.
+    idle: RefCell<Vec<Idle>>,
+    /// Requests of this worker that wait for a connection within `max_connections`.
+    waiters: Waiters,
+    /// Connections that such requests have got in a row while other workers waited too.
+    in_a_row: Cell<u32>,
+    giver: RefCell<Option<Giver>>,
+}
+
 /// An idle connection.
-pub(super) struct Idle {
+struct Idle {
     link: Http1Connection,
     since: Instant,
     limit: Duration,
     /// When it was last seen alive, by the periodic look.
     seen: Instant,
+    /// False while its last exchange is not over: its end is not that of an idle connection.
+    is_idle: bool,
     _counted: Option<IdlePermit>,
 }
 
@@ -48,7 +63,7 @@ pub(super) enum Got<'a> {
 }
 
 /// Task that gives up idle connections where another worker waits; ended on drop.
-pub(super) struct Giver(AbortHandle);
+struct Giver(AbortHandle);
 
 impl Drop for Giver {
     fn drop(&mut self) {
@@ -62,11 +77,26 @@ impl Idle {
     }
 }
 
-impl WorkerEndpoint {
+impl IdleConnections {
+    pub(super) fn new(standing: &Arc<EndpointStatus>) -> Self {
+        Self {
+            standing: Arc::clone(standing),
+            idle: RefCell::default(),
+            waiters: Waiters::default(),
+            in_a_row: Cell::new(0),
+            giver: RefCell::default(),
+        }
+    }
+
+    /// True if requests of this worker wait for a connection.
+    pub(super) fn is_waited_for(&self) -> bool {
+        !self.waiters.are_none()
+    }
+
     /// An idle connection for a request, the last used first. One that cannot be repeated gets none that its server may
     /// be about to close.
     pub(super) fn reuse(&self, now: Instant, can_repeat: bool) -> Option<Reused<'_>> {
-        let life = &self.server.standing.idle_life;
+        let life = &self.standing.idle_life;
         let usable = life.seen().usable(can_repeat);
         if let Some((link, age)) = self.take(now, usable, false) {
             return Some(Reused { link, age, trial: None });
@@ -81,12 +111,7 @@ impl WorkerEndpoint {
     }
 
     /// Takes an idle connection that can take a request and was not idle for more than `usable`.
-    pub(in crate::backend) fn take(
-        &self,
-        now: Instant,
-        usable: Duration,
-        oldest_first: bool,
-    ) -> Option<(Http1Connection, Duration)> {
+    fn take(&self, now: Instant, usable: Duration, oldest_first: bool) -> Option<(Http1Connection, Duration)> {
         let mut idle = self.idle.borrow_mut();
         let mut left = idle.len();
         let mut at = 0;
@@ -109,8 +134,8 @@ impl WorkerEndpoint {
     }
 
     /// Returns a connection to the pool; its last exchange allows it to be idle for `limit`.
-    pub(in crate::backend) fn keep(self: &Rc<Self>, link: Http1Connection, limit: Duration) {
-        let connections = &self.server.standing.connections;
+    pub(super) fn keep(self: &Rc<Self>, link: Http1Connection, limit: Duration) {
+        let connections = &self.standing.connections;
         let is_counted = link.is_counted();
         if is_counted && connections.is_waited_for() {
             // Its own requests know it already; but others must not wait for ever.
@@ -125,7 +150,8 @@ impl WorkerEndpoint {
         }
         let since = Instant::now();
         let counted = is_counted.then(|| connections.idle());
-        self.idle.borrow_mut().push(Idle { link, since, limit, seen: since, _counted: counted });
+        let is_idle = link.is_ready();
+        self.idle.borrow_mut().push(Idle { link, since, limit, seen: since, is_idle, _counted: counted });
         if is_counted {
             self.give_where_wanted();
             self.waiters.wake_one();
@@ -141,7 +167,7 @@ impl WorkerEndpoint {
                 self.give()
             };
         }
-        let (endpoint, connections) = (Rc::downgrade(self), Arc::clone(&self.server.standing.connections));
+        let (endpoint, connections) = (Rc::downgrade(self), Arc::clone(&self.standing.connections));
         let giving = async move {
             loop {
                 let mut wanted = pin!(connections.wanted());
@@ -159,7 +185,7 @@ impl WorkerEndpoint {
 
     /// Closes as many idle connections as others wait for, the oldest first.
     fn give(&self) {
-        let connections = &self.server.standing.connections;
+        let connections = &self.standing.connections;
         while connections.is_short() && self.give_one() {}
     }
 
@@ -177,7 +203,7 @@ impl WorkerEndpoint {
     /// # Errors
     /// [`Failure::Overload`] if all are in use and there is no queue, it is full, or the wait times out.
     pub(super) async fn wait(&self, backend: &Backend, is_fresh: bool, can_repeat: bool) -> Result<Got<'_>, Failure> {
-        let (connections, limit) = (&self.server.standing.connections, backend.max_connections);
+        let (connections, limit) = (&self.standing.connections, backend.max_connections);
         // Whoever waits already comes first.
         if !connections.is_waited_for()
             && let Some(permit) = connections.take(limit)
@@ -222,8 +248,7 @@ impl WorkerEndpoint {
     /// Closes idle connections that are over their limit or closed by the server, and learns from all of them how long
     /// they live.
     pub(super) fn reap(&self) {
-        self.channels.reap();
-        let (now, standing) = (Instant::now(), &self.server.standing);
+        let (now, standing) = (Instant::now(), &self.standing);
         self.idle.borrow_mut().retain_mut(|entry| {
             entry.link.settle();
             // Its caller has the answer. The rest of its upload may take its time, but it must move.
@@ -232,13 +257,20 @@ impl WorkerEndpoint {
                 return !entry.link.is_closed();
             }
             if entry.link.is_closed() {
-                standing.note_closed(entry.age(now), false);
+                if entry.is_idle {
+                    standing.note_closed(entry.age(now), false);
+                }
                 return false;
             }
-            // What arrived until the last look has been seen by now.
-            standing.idle_life.note_alive(entry.seen.saturating_duration_since(entry.since), millis(now));
+            if std::mem::replace(&mut entry.is_idle, entry.link.is_ready()) {
+                // What arrived until the last look has been seen by now.
+                standing.idle_life.note_alive(entry.seen.saturating_duration_since(entry.since), now);
+            } else if entry.is_idle {
+                entry.since = now;
+            }
             entry.seen = now;
             entry.age(now) < entry.limit
         });
+        self.give();
     }
 }

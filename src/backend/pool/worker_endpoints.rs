@@ -1,16 +1,14 @@
 //! A worker's view of a backend's servers: load balancing among them, and their pooled connections.
 
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use super::idle_connections::{Giver, Idle};
+use super::idle_connections::IdleConnections;
 use crate::backend::balance::{Load, by_key, least_request};
 use crate::backend::clock::millis;
 use crate::backend::connection::http2_pool::Http2Pool;
-use crate::backend::connection::stream_waiters::Waiters;
 use crate::backend::endpoints::servers::{Present, Server, Servers};
 
 /// Servers of a backend, as of one version of the list.
@@ -26,13 +24,8 @@ pub(super) struct WorkerEndpoints {
 /// One server, with this worker's connections to it.
 pub(super) struct WorkerEndpoint {
     pub(in crate::backend) server: Arc<Server>,
-    /// Idle HTTP/1.1 connections; the last used comes last.
-    pub(super) idle: RefCell<Vec<Idle>>,
-    /// Requests of this worker that wait for a connection within `max_connections`.
-    pub(super) waiters: Waiters,
-    /// Connections that such requests have got in a row while others waited too.
-    pub(super) in_a_row: Cell<u32>,
-    pub(super) giver: RefCell<Option<Giver>>,
+    /// Idle HTTP/1.1 connections.
+    pub(super) idle: Rc<IdleConnections>,
     /// Shared HTTP/2 connections.
     pub(in crate::backend) channels: Http2Pool,
 }
@@ -131,25 +124,17 @@ impl WorkerEndpoints {
 
     /// Closes connections that are idle for too long or closed by the other side.
     pub(in crate::backend) fn reap(&self) {
-        self.endpoints.iter().for_each(|endpoint| endpoint.reap());
+        for endpoint in &self.endpoints {
+            endpoint.channels.reap();
+            endpoint.idle.reap();
+        }
     }
 }
 
 impl WorkerEndpoint {
     fn new(server: &Arc<Server>) -> Self {
-        Self {
-            server: Arc::clone(server),
-            idle: RefCell::default(),
-            waiters: Waiters::default(),
-            in_a_row: Cell::new(0),
-            giver: RefCell::default(),
-            channels: Http2Pool::default(),
-        }
-    }
-
-    /// True if requests of this worker wait for a connection.
-    pub(super) fn is_waited_for(&self) -> bool {
-        !self.waiters.are_none()
+        let idle = Rc::new(IdleConnections::new(&server.standing));
+        Self { server: Arc::clone(server), idle, channels: Http2Pool::default() }
     }
 }
 
