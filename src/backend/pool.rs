@@ -181,6 +181,7 @@ impl Pool {
         let mut tried = TriedEndpoints::default();
         let mut count = 0;
         let mut repeated = false;
+        let mut ended_unused = false;
         let mut last = if endpoints.are_all_bad() { Failure::Unavailable } else { Failure::Connect };
         loop {
             let index = endpoints.choose(options.key, options.patience.now, self.random(), &tried);
@@ -216,10 +217,14 @@ impl Pool {
             if last == Failure::Overload && !attempt.refused && backend.queue.is_some() {
                 return Err(last);
             }
+            // A server that is reloaded ends also new connections. Nothing was sent on this one: there may be one more.
+            let is_unused = request.is_some() && last == Failure::Broken && endpoints.count() == 1 && !ended_unused;
+            ended_unused = ended_unused || is_unused;
             // An idle connection that had just been closed says nothing about its server.
+            let says_nothing = attempt.reused || is_unused && backend.may_repeat();
             if attempt.refused {
                 count += 1;
-            } else if !attempt.reused {
+            } else if !says_nothing {
                 attempt.note_fault(backend, endpoint, options.request_id);
                 // Nothing was sent where the request is still here.
                 count += usize::from(request.is_none());
@@ -227,7 +232,7 @@ impl Pool {
                     tried.add(index);
                 }
             }
-            if attempt.reused {
+            if says_nothing {
                 way.unsaid.set(Some((Rc::clone(endpoint), attempt.fault)));
             }
             if count >= MAX_SENT {

@@ -1,7 +1,10 @@
 //! HTTP/2 towards backends: streams on one connection, trailers both ways, retries.
 
 use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use http::HeaderMap;
@@ -51,6 +54,38 @@ fn empty_frames_before_trailers_end_no_connection() {
     // A body that is empty comes as an empty frame, and after it a trailer.
     (0..250).for_each(|_| drop(gateway.get("/public/x").send_on(&mut caller).ok()));
     assert_eq!((backend.connections(), backend.requests().len()), (1, 250));
+}
+
+/// A way to a backend; the first connections on it end at once, as with a server that is reloaded.
+fn ending_at_once(first: usize, backend: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, count) = (listener.local_addr().unwrap(), Arc::<AtomicUsize>::default());
+    let counted = Arc::clone(&count);
+    thread::spawn(move || {
+        for near in listener.incoming().map_while(Result::ok) {
+            if counted.fetch_add(1, Ordering::SeqCst) < first {
+                continue;
+            }
+            let far = TcpStream::connect(backend).unwrap();
+            for (mut from, mut to) in [(near.try_clone().unwrap(), far.try_clone().unwrap()), (far, near)] {
+                thread::spawn(move || std::io::copy(&mut from, &mut to));
+            }
+        }
+    });
+    (address, count)
+}
+
+#[test]
+fn a_new_connection_that_ends_before_a_request_is_sent_on_it_loses_no_post_but_there_is_only_one_more() {
+    for (ending, status, connections) in [(1, 200, 2), (9, 502, 2)] {
+        let backend = H2Backend::start(None);
+        let (address, count) = ending_at_once(ending, backend.address);
+        let config = Config::with_server(&format!("http://{address}")).set("/backends/legacy/protocol", json!("http2"));
+        let gateway = Gateway::start(&config.set("/workers", json!(1)));
+        gateway.post("/public/x").body("order").send().expect(status, "");
+        assert_eq!(count.load(Ordering::SeqCst), connections);
+        assert_eq!(backend.requests().len(), usize::from(status == 200));
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn cgi(lines: &str) -> Neighbour {
 }
 
 /// The recipe of Apache's own documentation (env.html, "Passing broken headers to CGI scripts"), for all signs but a dash.
-const BROKEN_HEADERS: &str = "SetEnvIfNoCase ^X[^-]Customer[^-]Id$ ^(.*)$ fix_customer=$1\nRequestHeader set X-Customer-Id %{fix_customer}e env=fix_customer\n";
+const BROKEN_HEADERS: &str = "SetEnvIfNoCase ^X[^-]Customer[^-]Id$ ^(.+)$ fix_customer=$1\nRequestHeader set X-Customer-Id %{fix_customer}e env=fix_customer\n";
 
 #[test]
 fn a_cgi_program_of_apache_reads_only_our_identifier() {
