@@ -19,7 +19,7 @@ use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::balance::{next_random, random_of};
@@ -28,7 +28,7 @@ use super::connection::http2_conn::{failure_of, is_refused};
 use super::connection::http2_pool::Grant;
 use super::endpoints::servers::Servers;
 use super::fault::{Causes, Doing, ServerFault};
-use super::{Backend, Failure};
+use super::{Backend, Failure, SentHost};
 use crate::body_stream::{Pace, Progress, RequestBody};
 use lease::Lease;
 use response_body::AnswerBody;
@@ -233,6 +233,9 @@ impl Pool {
                 Some(request) if may_repeat || backend.servers.speak_http2() => copied(request).map(Box::new),
                 _ => None,
             };
+            if let (SentHost::Server, Some(request)) = (&backend.host, request.as_mut()) {
+                request.headers_mut().insert(header::HOST, endpoint.server.host.clone());
+            }
             let upload = upload_of(request);
             way.unsaid.take();
             let attempt = match attempt(backend, endpoint, request, options, way).await {

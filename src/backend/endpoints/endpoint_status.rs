@@ -8,10 +8,12 @@ use http::HeaderValue;
 
 use super::failure_log::Trouble;
 use super::health_check::Thresholds;
+use super::http_options::ResponseFault;
 use super::outlier_detection::OutlierDetection;
 use crate::backend::balance::FULL;
 use crate::backend::clock::{millis, whole_millis};
 use crate::backend::fault::ServerFault;
+use crate::log_throttle::LogThrottle;
 
 /// Unhealthy until a health check succeeds.
 const UNTIL_GOOD: u64 = u64::MAX;
@@ -37,6 +39,7 @@ pub struct EndpointStatus {
     pub(in crate::backend) backend: Arc<str>,
     /// Present outage, for the log.
     pub(super) trouble: Trouble,
+    tolerated: LogThrottle,
 }
 
 /// Results of the last health checks.
@@ -61,6 +64,7 @@ impl EndpointStatus {
             checks: Mutex::default(),
             backend,
             trouble: Trouble::default(),
+            tolerated: LogThrottle::default(),
         }
     }
 
@@ -183,6 +187,22 @@ impl EndpointStatus {
         if let Some((time, failures)) = self.trouble.end(now) {
             let (backend, server, seconds) = (&*self.backend, &*self.name, time.as_secs_f64());
             tracing::info!(backend, server, seconds, failures, "backend server recovered");
+        }
+    }
+
+    /// Logs that a response was accepted although it has this fault: at most one line a second.
+    pub(in crate::backend) fn note_tolerated(&self, fault: ResponseFault, what: &str, request_id: &str) {
+        if let Some(left_out) = self.tolerated.allow() {
+            let (backend, server, tolerated) = (&*self.backend, &*self.name, fault.as_str());
+            tracing::warn!(
+                backend,
+                server,
+                tolerated,
+                what,
+                request_id,
+                left_out,
+                "odd response of a backend server accepted"
+            );
         }
     }
 
