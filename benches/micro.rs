@@ -21,10 +21,10 @@ use wicketgate::auth::{
     API_KEY, ApiKey, ApiKeyVersion, AuthContext, Authenticator, CUSTOMER_AUTH, Client, CustomerTokenSource,
     LookupResult, Requirements, SessionCookie,
 };
-use wicketgate::backend::Backend;
 use wicketgate::backend::admission::circuit_breaker::CircuitRule;
 use wicketgate::backend::endpoints::outlier_detection::OutlierDetection;
 use wicketgate::backend::endpoints::servers::{Rules, Servers};
+use wicketgate::backend::{Backend, SentHost};
 use wicketgate::config::raw::{Retry, TokenReach};
 use wicketgate::customer::{Deriver, IdentifierKey, Mode};
 use wicketgate::fields::FieldSet;
@@ -307,12 +307,13 @@ fn route() -> Route {
         resolve: second,
         http2: false,
         proxy_protocol: None,
+        http: Arc::default(),
     };
     let backend = Backend {
         name: "legacy".into(),
         servers: Arc::new(Servers::new("legacy".into(), Vec::new(), rules, Arc::default())),
         by_customer: false,
-        host: HeaderValue::from_static("localhost"),
+        host: SentHost::Caller,
         authorization: None,
         backend_assertion: None,
         request_buffer: None,

@@ -32,8 +32,8 @@ pub struct Backend {
     pub servers: Arc<Servers>,
     /// Consistent hashing: each customer stays with one server.
     pub by_customer: bool,
-    /// `Host` of the first server, for the gateway's own requests.
-    pub host: HeaderValue,
+    /// `Host` that its servers get.
+    pub host: SentHost,
     /// Credential of the gateway, sent with each request.
     pub authorization: Option<(HeaderName, HeaderValue)>,
     /// Settings of the signed header that is sent with each request.
@@ -66,6 +66,17 @@ pub struct Backend {
     pub retry_budget: u32,
     /// Admission control: requests in flight on all workers, queue and circuit breaker.
     pub admission: Arc<Admission>,
+}
+
+/// The `Host` (HTTP/2: `:authority`) that servers get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SentHost {
+    /// The one that the caller asked for.
+    Caller,
+    /// That of the server's address; known only at each attempt.
+    Server,
+    /// Always this one.
+    Name(HeaderValue),
 }
 
 /// Settings of the signed header that proves that a request came through the gateway.

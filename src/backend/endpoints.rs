@@ -4,6 +4,7 @@ pub(in crate::backend) mod connection_limit;
 pub mod endpoint_status;
 pub(in crate::backend) mod failure_log;
 pub mod health_check;
+pub mod http_options;
 pub(in crate::backend) mod idle_life;
 pub mod outlier_detection;
 pub mod servers;

@@ -57,8 +57,8 @@ impl fmt::Display for ServerFault {
     }
 }
 
-/// Displays an error with its chain of sources.
-pub(super) struct Causes<'a>(pub(super) &'a dyn Error);
+/// Displays an error with its chain of sources, and with the key of the configuration that would accept it.
+pub(super) struct Causes<'a>(pub(super) &'a (dyn Error + 'static));
 
 impl fmt::Display for Causes<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,6 +68,39 @@ impl fmt::Display for Causes<'_> {
             write!(formatter, ": {error}")?;
             cause = error.source();
         }
-        Ok(())
+        match remedy(self.0) {
+            Some(remedy) => write!(formatter, "; {remedy}"),
+            None => Ok(()),
+        }
     }
+}
+
+/// What the configuration of the backend can do about an error of the HTTP library.
+fn remedy(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let http = error.downcast_ref::<hyper::Error>()?;
+    // The library tells these apart by their text only, and nothing but this hint hangs on it.
+    let is_about = |what| http.to_string().contains(what);
+    if http.is_parse_too_large() {
+        return Some("`max_response_fields` and `max_response_head` bound it");
+    }
+    if http.is_parse_status() || (http.is_parse() && is_about("version")) {
+        return Some("`tolerate: [odd_status_lines]` accepts some");
+    }
+    if http.is_parse() && is_about("header") {
+        return Some(
+            "`tolerate: [folded_fields]` accepts a field of several lines, `tolerate: [invalid_fields]` drops an invalid one",
+        );
+    }
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // TLS alone says so: TCP just ends.
+        if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::UnexpectedEof)
+        {
+            return Some(
+                "`tolerate: [missing_close_notify]` accepts this at the end of a body that only the close ends",
+            );
+        }
+        cause = error.source();
+    }
+    None
 }

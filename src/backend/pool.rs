@@ -21,13 +21,13 @@ use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::balance::{next_random, random_of};
 use super::endpoints::servers::Servers;
 use super::fault::{Doing, ServerFault};
-use super::{Backend, Failure};
+use super::{Backend, Failure, SentHost};
 use crate::body_stream::{Pace, Progress, RequestBody};
 use attempt::{Way, attempt, doing, upload_of};
 use lease::Lease;
@@ -199,6 +199,9 @@ impl Pool {
                 Some(request) if may_repeat || backend.servers.speak_http2() => copied(request).map(Box::new),
                 _ => None,
             };
+            if let (SentHost::Server, Some(request)) = (&backend.host, request.as_mut()) {
+                request.headers_mut().insert(header::HOST, endpoint.server.host.clone());
+            }
             let upload = upload_of(request);
             way.unsaid.take();
             let can_repeat = may_repeat && copy.is_some();

@@ -11,6 +11,7 @@ mod cors;
 mod fields;
 mod file_path;
 mod forward_auth;
+mod http1_options;
 mod issuing;
 mod listen;
 mod process;
@@ -38,6 +39,7 @@ pub use cors::Cors;
 pub use fields::FieldRules;
 pub use file_path::{CREDENTIALS, FilePath};
 pub use forward_auth::ForwardAuth;
+pub use http1_options::{HeaderCase, Tolerated};
 pub use issuing::{
     AccessToken, Accounts, Attempts, Cookie, Identifier, IdentifierMode, Issue, Issuer, Login, LoginDenial,
     NumberStyle, RateLimit, Refresh, SameSite,

@@ -44,7 +44,7 @@ pub(super) fn read(
         let Some(servers) = servers else { continue };
         let backend = Backend {
             servers,
-            host: servers::host(raw),
+            host: servers::sent_host(raw),
             name: Arc::clone(&name),
             by_customer: raw.balance == raw::Balance::ConsistentHash,
             authorization,

@@ -12,9 +12,11 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use super::ca_certificates::{self, Authorities, Authority};
+use crate::backend::SentHost;
 use crate::backend::admission::Admission;
 use crate::backend::admission::adaptive::Adaptive;
 use crate::backend::endpoints::health_check::{HealthCheck, Thresholds};
+use crate::backend::endpoints::http_options::{HttpOptions, ResponseFault};
 use crate::backend::endpoints::outlier_detection::OutlierDetection;
 use crate::backend::endpoints::servers::{At, EndpointStatuses, Listed, Rules, Servers};
 use crate::backend::proxy_protocol::ProxyProtocol;
@@ -76,7 +78,7 @@ impl SharedServers {
         let tls = read_tls(config, authorities, name, raw, problems);
         let is_tls_refused = problems.len() > count;
         let listed = read_servers(config, name, raw, tls.as_ref().map(|(tls, _)| tls), is_tls_refused, problems);
-        let rules = rules(raw);
+        let rules = rules(config, name, raw);
         // All else may change, and the servers stay as they are with all connections to them.
         let material = tls.map(|(_, digest)| digest);
         let description = format!("{name} {:?} {:?} {rules:?} {material:?}", raw.servers, raw.tls);
@@ -96,7 +98,7 @@ impl SharedServers {
     }
 }
 
-fn rules(raw: &raw::Backend) -> Rules {
+fn rules(config: &Config, name: &str, raw: &raw::Backend) -> Rules {
     let outlier_detection = OutlierDetection {
         failures: raw.outlier_detection.failures,
         base_ejection_time: raw.outlier_detection.base_ejection_time.get(),
@@ -105,7 +107,7 @@ fn rules(raw: &raw::Backend) -> Rules {
     };
     let health_check = raw.health_check.as_ref().map(|health| HealthCheck {
         path: health.path.clone(),
-        host: host(raw),
+        host: checked_host(config, name, raw),
         interval: health.interval.get(),
         timeout: health.timeout.get(),
         status: health.status.iter().flatten().filter_map(|status| u16::try_from(*status).ok()).collect(),
@@ -122,14 +124,57 @@ fn rules(raw: &raw::Backend) -> Rules {
             raw::ProxyProtocol::V1 => ProxyProtocol::V1,
             raw::ProxyProtocol::V2 => ProxyProtocol::V2,
         }),
+        http: Arc::new(http_options(raw)),
     }
 }
 
-/// The `Host` of requests that the gateway makes itself.
-pub(super) fn host(raw: &raw::Backend) -> HeaderValue {
-    let uri: Option<Uri> = raw.servers.first().and_then(|server| server.url().parse().ok());
-    let host = uri.as_ref().and_then(Uri::authority).and_then(|host| HeaderValue::from_str(host.as_str()).ok());
-    host.unwrap_or(HeaderValue::from_static("localhost"))
+fn http_options(raw: &raw::Backend) -> HttpOptions {
+    let fault = |fault: &raw::Tolerated| match fault {
+        raw::Tolerated::FoldedFields => ResponseFault::FoldedField,
+        raw::Tolerated::InvalidFields => ResponseFault::InvalidField,
+        raw::Tolerated::OddStatusLines => ResponseFault::OddStatusLine,
+        raw::Tolerated::MissingCloseNotify => ResponseFault::MissingCloseNotify,
+    };
+    HttpOptions {
+        title_case: raw.header_case == raw::HeaderCase::Title,
+        header_names: raw.header_names.clone(),
+        tolerated: raw.tolerate.iter().map(fault).collect(),
+        max_response_fields: raw.max_response_fields,
+        max_response_head: raw.max_response_head.bytes(),
+    }
+}
+
+/// The `Host` that servers get.
+pub(super) fn sent_host(raw: &raw::Backend) -> SentHost {
+    match raw.host.as_str() {
+        "caller" => SentHost::Caller,
+        "server" => SentHost::Server,
+        name => HeaderValue::from_str(name).map_or(SentHost::Caller, SentHost::Name),
+    }
+}
+
+/// The `Host` of health checks; `None`: that of the server. Callers ask for the hosts of the routes to this backend, so
+/// the first of them is checked.
+fn checked_host(config: &Config, name: &str, raw: &raw::Backend) -> Option<HeaderValue> {
+    match sent_host(raw) {
+        SentHost::Server => None,
+        SentHost::Name(name) => Some(name),
+        SentHost::Caller => {
+            let routes = config.raw().routes.iter().filter(|route| route.backend == name);
+            let host = routes.flat_map(|route| &route.hosts).next();
+            host.and_then(|host| HeaderValue::from_str(host).ok())
+        }
+    }
+}
+
+/// The `Host` of a server's address: with its port, unless it is the scheme's own (RFC 9110 section 4.2).
+fn host_of(uri: &Uri) -> Option<HeaderValue> {
+    let own_port = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    let host = match uri.port_u16().filter(|port| *port != own_port) {
+        Some(port) => format!("{}:{port}", uri.host()?),
+        None => uri.host()?.to_owned(),
+    };
+    HeaderValue::from_str(&host).ok()
 }
 
 fn read_servers(
@@ -159,22 +204,23 @@ fn read_servers(
 
 fn listed(server: &raw::Server, certified: Option<&str>, tls: Option<&Arc<ClientConfig>>) -> Option<Listed> {
     if let Some(path) = server.url().strip_prefix("unix:") {
-        return Some(Listed { at: At::Unix(path.into()), tls: None, weight: server.weight() });
+        let host = HeaderValue::from_static("localhost");
+        return Some(Listed { at: At::Unix(path.into()), tls: None, host, weight: server.weight() });
     }
     let uri: Uri = server.url().parse().ok()?;
-    let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
+    let name = uri.host()?.trim_start_matches('[').trim_end_matches(']');
     let tls = if uri.scheme_str() == Some("https") {
-        let name = ServerName::try_from(certified.unwrap_or(host).to_owned()).ok()?;
-        Some((tokio_rustls::TlsConnector::from(Arc::clone(tls?)), name))
+        let certified = ServerName::try_from(certified.unwrap_or(name).to_owned()).ok()?;
+        Some((tokio_rustls::TlsConnector::from(Arc::clone(tls?)), certified))
     } else {
         None
     };
     let port = uri.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
-    let at = match host.parse::<IpAddr>() {
+    let at = match name.parse::<IpAddr>() {
         Ok(address) => At::Address(SocketAddr::new(address, port)),
-        Err(_) => At::Name(host.to_ascii_lowercase(), port),
+        Err(_) => At::Name(name.to_ascii_lowercase(), port),
     };
-    Some(Listed { at, tls, weight: server.weight() })
+    Some(Listed { at, tls, host: host_of(&uri)?, weight: server.weight() })
 }
 
 /// A certificate chain and the private key of its first certificate.
@@ -315,5 +361,19 @@ backends: {{ b: {{ {backend} }} }}
         assert_eq!(with("server_name: a.example.com"), [""; 0]);
         let wrong = r#"servers: [ "https://a-", "http://" ]"#;
         assert_eq!(told(wrong), ["backends.b.servers[0]", "backends.b.servers[1]"]);
+    }
+
+    #[test]
+    fn the_host_of_an_address_has_its_port_unless_it_is_the_scheme_s_own() {
+        for (url, host) in [
+            ("http://app:80", "app"),
+            ("http://app:443", "app:443"),
+            ("https://app.internal:443", "app.internal"),
+            ("https://app.internal:8443", "app.internal:8443"),
+            ("http://[::1]:9000", "[::1]:9000"),
+            ("http://10.0.0.1", "10.0.0.1"),
+        ] {
+            assert_eq!(host_of(&url.parse().unwrap()).unwrap(), host, "{url}");
+        }
     }
 }

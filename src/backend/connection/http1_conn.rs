@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{self, SendRequest};
+use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
@@ -22,20 +22,21 @@ use tokio::time::Instant;
 
 use super::dial::{BackendStream, dial};
 use super::half_close::{BackendIo, Signs};
+use super::http1_stream::{Exchanges, Http1Stream, builder};
 use crate::backend::Failure;
 use crate::backend::endpoints::connection_limit::ConnectionPermit;
+use crate::backend::endpoints::http_options::HttpOptions;
 use crate::backend::endpoints::servers::Server;
 use crate::backend::fault::{Causes, Doing, ServerFault};
 use crate::body_stream::{Progress, RequestBody};
-
-/// Read buffer limit of one connection, in bytes.
-const MAX_BUFFER: usize = 64 * 1024;
 
 /// HTTP/1.1 connection.
 pub(in crate::backend) struct Http1Connection {
     sender: SendRequest<RequestBody>,
     driver: Driver,
     signs: Arc<Signs>,
+    /// Where bytes are changed on their way.
+    exchanges: Option<Arc<Exchanges>>,
 }
 
 /// Driver of a connection: it moves the bytes.
@@ -74,24 +75,34 @@ impl Http1Connection {
         permit: Option<ConnectionPermit>,
         until: Instant,
     ) -> Result<Self, ServerFault> {
-        match dial(server, caller, until).await? {
-            BackendStream::Tcp(stream) => Self::speak(stream, permit).await,
-            BackendStream::Tls(stream) => Self::speak(stream, permit).await,
-            BackendStream::Unix(stream) => Self::speak(stream, permit).await,
+        let stream = dial(server, caller, until).await?;
+        let options = &server.http;
+        if options.need_a_filter() {
+            let exchanges = Arc::<Exchanges>::default();
+            let stream = Http1Stream::new(stream, server, &exchanges);
+            let mut connection = Self::speak(stream, options, permit).await?;
+            connection.exchanges = Some(exchanges);
+            return Ok(connection);
+        }
+        match stream {
+            BackendStream::Tcp(stream) => Self::speak(stream, options, permit).await,
+            BackendStream::Tls(stream) => Self::speak(stream, options, permit).await,
+            BackendStream::Unix(stream) => Self::speak(stream, options, permit).await,
         }
     }
 
     /// Starts HTTP/1.1 on a new connection.
-    async fn speak<IO>(stream: IO, permit: Option<ConnectionPermit>) -> Result<Self, ServerFault>
+    async fn speak<IO>(
+        stream: IO,
+        options: &HttpOptions,
+        permit: Option<ConnectionPermit>,
+    ) -> Result<Self, ServerFault>
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let signs = Arc::new(Signs::holding(permit));
         let stream = TokioIo::new(BackendIo::new(stream, Arc::clone(&signs)));
-        let mut builder = http1::Builder::new();
-        // A proxy takes a blank between name and colon away (RFC 9112 section 5.1).
-        builder.max_buf_size(MAX_BUFFER).allow_spaces_after_header_name_in_responses(true);
-        let handshake = builder.handshake(stream).await;
+        let handshake = builder(options).handshake(stream).await;
         let (sender, connection) =
             handshake.map_err(|error| ServerFault::new(Failure::Broken, Doing::Connect, Causes(&error)))?;
         let driver = Box::pin(async move {
@@ -99,7 +110,7 @@ impl Http1Connection {
                 tracing::debug!(%error, "backend connection ended");
             }
         });
-        Ok(Self { sender, driver: Driver::Here(driver), signs })
+        Ok(Self { sender, driver: Driver::Here(driver), signs, exchanges: None })
     }
 
     /// Sends a request and waits for the response head.
@@ -111,6 +122,9 @@ impl Http1Connection {
         request: &mut Option<Request<RequestBody>>,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
         self.signs.clear_heard();
+        if let (Some(exchanges), Some(request)) = (&self.exchanges, &request) {
+            exchanges.begin(request);
+        }
         let upload = request.as_ref().and_then(|request| request.body().progress().cloned());
         let mut answer = pin!(self.sender.try_send_request(request.take().unwrap_or_default()));
         let mut is_sent = false;

@@ -25,6 +25,7 @@ use super::empty_data::WithoutEmptyData;
 use super::half_close::{BackendIo, Signs};
 use super::stream_waiters::Waiters;
 use crate::backend::Failure;
+use crate::backend::endpoints::http_options::HttpOptions;
 use crate::backend::endpoints::servers::Server;
 use crate::backend::fault::{Causes, Doing, ServerFault};
 use crate::body_stream::{Broken, RequestBody};
@@ -38,9 +39,6 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 /// Greatest flow-control window of a connection (RFC 9113 section 6.9.1): each stream has its own window, and responses
 /// that are not read take nothing from the others.
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
-
-/// Limit of a response head in bytes, as with HTTP/1.1.
-const MAX_BUFFER: u32 = 64 * 1024;
 
 /// Stands for a stream limit that the server has not sent yet.
 const UNTOLD: usize = usize::MAX - 1;
@@ -133,12 +131,12 @@ impl Http2Connection {
         let wire = dial(server, None, until).await?;
         let spoken = async {
             match wire {
-                BackendStream::Tcp(stream) => Self::speak(stream, waiters).await,
+                BackendStream::Tcp(stream) => Self::speak(stream, waiters, &server.http).await,
                 BackendStream::Tls(stream) if stream.get_ref().1.alpn_protocol() != Some(b"h2") => {
                     Err(ServerFault::new(Failure::Tls, Doing::Tls, "this server does not speak HTTP/2 (no ALPN h2)"))
                 }
-                BackendStream::Tls(stream) => Self::speak(stream, waiters).await,
-                BackendStream::Unix(stream) => Self::speak(stream, waiters).await,
+                BackendStream::Tls(stream) => Self::speak(stream, waiters, &server.http).await,
+                BackendStream::Unix(stream) => Self::speak(stream, waiters, &server.http).await,
             }
         };
         let silent =
@@ -147,7 +145,7 @@ impl Http2Connection {
     }
 
     /// Starts HTTP/2 on a new connection.
-    pub(super) async fn speak<IO>(stream: IO, waiters: &Rc<Waiters>) -> Result<Self, ServerFault>
+    pub(super) async fn speak<IO>(stream: IO, waiters: &Rc<Waiters>, options: &HttpOptions) -> Result<Self, ServerFault>
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -165,7 +163,7 @@ impl Http2Connection {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .initial_max_send_streams(UNTOLD)
-            .max_header_list_size(MAX_BUFFER)
+            .max_header_list_size(u32::try_from(options.max_response_head).unwrap_or(u32::MAX))
             .max_send_buf_size(64 * 1024)
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING);

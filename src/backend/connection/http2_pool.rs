@@ -151,6 +151,7 @@ mod tests {
     use tokio::task::LocalSet;
 
     use super::*;
+    use crate::backend::endpoints::http_options::HttpOptions;
 
     /// A connection to a server that allows so many streams, and what ends it.
     async fn connected(channels: &Http2Pool, streams: u32) -> (Http2Connection, tokio::task::JoinHandle<()>) {
@@ -160,7 +161,7 @@ mod tests {
             let mut server = server.max_concurrent_streams(streams).handshake::<_, bytes::Bytes>(far).await.unwrap();
             while server.accept().await.is_some() {}
         });
-        let channel = Http2Connection::speak(near, &channels.waiters).await.unwrap();
+        let channel = Http2Connection::speak(near, &channels.waiters, &HttpOptions::default()).await.unwrap();
         channels.all.borrow_mut().push(channel.clone());
         (channel, server)
     }

@@ -9,11 +9,13 @@ use http::HeaderValue;
 use super::connection_limit::ConnectionLimit;
 use super::failure_log::Trouble;
 use super::health_check::Thresholds;
+use super::http_options::ResponseFault;
 use super::idle_life::IdleLife;
 use super::outlier_detection::OutlierDetection;
 use crate::backend::balance::FULL;
 use crate::backend::clock::{millis, whole_millis};
 use crate::backend::fault::ServerFault;
+use crate::log_throttle::LogThrottle;
 
 /// Unhealthy until a health check succeeds.
 const UNTIL_GOOD: u64 = u64::MAX;
@@ -45,6 +47,7 @@ pub struct EndpointStatus {
     pub(in crate::backend) connections: Arc<ConnectionLimit>,
     /// Present outage, for the log.
     pub(super) trouble: Trouble,
+    tolerated: LogThrottle,
 }
 
 /// Results of the last health checks.
@@ -72,6 +75,7 @@ impl EndpointStatus {
             lost_connections: AtomicU64::new(0),
             connections: Arc::default(),
             trouble: Trouble::default(),
+            tolerated: LogThrottle::default(),
         }
     }
 
@@ -218,6 +222,22 @@ impl EndpointStatus {
         if let Some((time, failures)) = self.trouble.end(now) {
             let (backend, server, seconds) = (&*self.backend, &*self.name, time.as_secs_f64());
             tracing::info!(backend, server, seconds, failures, "backend server recovered");
+        }
+    }
+
+    /// Logs that a response was accepted although it has this fault: at most one line a second.
+    pub(in crate::backend) fn note_tolerated(&self, fault: ResponseFault, what: &str, request_id: &str) {
+        if let Some(left_out) = self.tolerated.allow() {
+            let (backend, server, tolerated) = (&*self.backend, &*self.name, fault.as_str());
+            tracing::warn!(
+                backend,
+                server,
+                tolerated,
+                what,
+                request_id,
+                left_out,
+                "odd response of a backend server accepted"
+            );
         }
     }
 

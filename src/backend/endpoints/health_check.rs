@@ -9,8 +9,8 @@ use http::HeaderValue;
 pub struct HealthCheck {
     /// Path of the request.
     pub path: String,
-    /// `Host` of the request.
-    pub host: HeaderValue,
+    /// `Host` of the request; `None`: that of the server.
+    pub host: Option<HeaderValue>,
     /// Interval between checks.
     pub interval: Duration,
     /// Longest wait for a response.

@@ -10,12 +10,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use rustls::pki_types::ServerName;
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
 use super::endpoint_status::EndpointStatus;
 use super::health_check::HealthCheck;
+use super::http_options::HttpOptions;
 use super::outlier_detection::{OutlierDetection, may_eject};
 use crate::backend::balance::{seed, tickets};
 use crate::backend::clock::{millis, whole_millis};
@@ -30,6 +32,8 @@ pub struct Listed {
     pub at: At,
     /// TLS settings, with the name that the certificate must have.
     pub tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// `Host` of the address.
+    pub host: HeaderValue,
     /// Load balancing weight.
     pub weight: u32,
 }
@@ -55,6 +59,10 @@ pub struct Server {
     pub(in crate::backend) tls: Option<(TlsConnector, ServerName<'static>)>,
     /// PROXY protocol version to send.
     pub(in crate::backend) proxy_protocol: Option<ProxyProtocol>,
+    /// `Host` of its address as it is configured.
+    pub(in crate::backend) host: HeaderValue,
+    /// How HTTP is spoken with it.
+    pub(in crate::backend) http: Arc<HttpOptions>,
     pub(in crate::backend) weight: u32,
     /// Hash of the address, for consistent hashing.
     pub(in crate::backend) seed: u64,
@@ -95,6 +103,8 @@ pub struct Rules {
     pub http2: bool,
     /// PROXY protocol version to send.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// How HTTP is spoken with them.
+    pub http: Arc<HttpOptions>,
 }
 
 /// Status of all servers of all backends, by backend, address, and whether health checks run: the result of a check
@@ -254,6 +264,8 @@ impl Servers {
             place,
             tls: listed.tls.clone(),
             proxy_protocol: self.rules.proxy_protocol,
+            host: listed.host.clone(),
+            http: Arc::clone(&self.rules.http),
             weight: listed.weight,
             listed: number,
         }

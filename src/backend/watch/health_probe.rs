@@ -10,7 +10,7 @@ use http::header;
 use http::{Request, Response, StatusCode};
 use http_body_util::Empty;
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -18,8 +18,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::backend::connection::dial::{BackendStream, dial};
+use crate::backend::connection::http1_stream::{Exchanges, Http1Stream, builder};
 use crate::backend::endpoints::health_check::HealthCheck;
 use crate::backend::endpoints::servers::{Server, ServerLocation, Servers};
+use crate::backend::fault::Causes;
 
 /// Checks all servers now and after each interval, for as long as they are held.
 pub(super) async fn keep_checking(servers: Weak<Servers>, health: HealthCheck) {
@@ -63,50 +65,67 @@ pub(super) async fn try_server(server: &Server, health: Option<&HealthCheck>) ->
 }
 
 async fn ask(server: &Server, health: &HealthCheck) -> Result<(), String> {
-    let wire = dial(server, None, Instant::now() + health.timeout).await.map_err(|fault| fault.to_string())?;
-    let status = match wire {
-        BackendStream::Tcp(stream) => exchange(stream, health, "http").await,
-        BackendStream::Tls(stream) => exchange(stream, health, "https").await,
-        BackendStream::Unix(stream) => exchange(stream, health, "http").await,
-    };
-    let status = status.ok_or_else(|| "the answer broke off or is not HTTP".to_owned())?;
+    let stream = dial(server, None, Instant::now() + health.timeout).await.map_err(|fault| fault.to_string())?;
+    let status = if server.http.need_a_filter() {
+        let exchanges = Arc::<Exchanges>::default();
+        let stream = Http1Stream::new(stream, server, &exchanges);
+        exchange(stream, server, health, Some(&exchanges)).await
+    } else {
+        match stream {
+            BackendStream::Tcp(stream) => exchange(stream, server, health, None).await,
+            BackendStream::Tls(stream) => exchange(stream, server, health, None).await,
+            BackendStream::Unix(stream) => exchange(stream, server, health, None).await,
+        }
+    }?;
     let is_good = if health.status.is_empty() { status.is_success() } else { health.status.contains(&status.as_u16()) };
     if is_good { Ok(()) } else { Err(format!("status {}", status.as_u16())) }
 }
 
-/// Status of the response. Its body is not read.
-async fn exchange<IO>(stream: IO, health: &HealthCheck, scheme: &str) -> Option<StatusCode>
+/// Status of the response, or why there is none. Its body is not read.
+async fn exchange<IO>(
+    stream: IO,
+    server: &Server,
+    health: &HealthCheck,
+    exchanges: Option<&Exchanges>,
+) -> Result<StatusCode, String>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let host = health.host.as_ref().unwrap_or(&server.host);
     let request =
         Request::get(&health.path).header(header::USER_AGENT, concat!("wicketgate/", env!("CARGO_PKG_VERSION")));
     if health.http2 {
-        let authority = health.host.to_str().ok()?;
-        let request = request.uri(format!("{scheme}://{authority}{}", health.path)).body(Empty::new()).ok()?;
-        let (mut sender, connection) =
-            http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), TokioIo::new(stream)).await.ok()?;
+        let scheme = if server.tls.is_some() { "https" } else { "http" };
+        let authority = host.to_str().unwrap_or_default();
+        let request = request.uri(format!("{scheme}://{authority}{}", health.path)).body(Empty::new());
+        let request = request.map_err(|error| error.to_string())?;
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.max_header_list_size(u32::try_from(server.http.max_response_head).unwrap_or(u32::MAX));
+        let handshake = builder.handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.map_err(|error| Causes(&error).to_string())?;
         return answered(sender.send_request(request), connection).await;
     }
-    let request =
-        request.header(header::HOST, &health.host).header(header::CONNECTION, "close").body(Empty::new()).ok()?;
-    let mut builder = http1::Builder::new();
+    let request = request.header(header::HOST, host).header(header::CONNECTION, "close").body(Empty::new());
+    let request = request.map_err(|error| error.to_string())?;
+    if let Some(exchanges) = exchanges {
+        exchanges.begin(&request);
+    }
     // What is taken of its answers is taken of these.
-    builder.allow_spaces_after_header_name_in_responses(true);
-    let (mut sender, connection) = builder.handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.ok()?;
+    let handshake = builder(&server.http).handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.map_err(|error| Causes(&error).to_string())?;
     answered(sender.send_request(request), connection).await
 }
 
-/// Response to a request, or `None`. The connection ends with it.
+/// Status of the response to a request. The connection ends with it.
 async fn answered(
     answer: impl Future<Output = hyper::Result<Response<Incoming>>>,
     connection: impl Future<Output = hyper::Result<()>>,
-) -> Option<StatusCode> {
+) -> Result<StatusCode, String> {
     let mut answer = pin!(answer);
     let response = tokio::select! {
         biased;
         response = &mut answer => response,
         _ = connection => answer.await,
     };
-    response.ok().map(|response| response.status())
+    response.map(|response| response.status()).map_err(|error| Causes(&error).to_string())
 }

@@ -34,6 +34,7 @@ impl Check<'_> {
         for (index, server) in backend.servers.iter().enumerate() {
             self.server(&format!("{servers}[{index}]"), server, backend.danger_plaintext);
         }
+        self.http1_options(at, backend);
         self.balancing(at, backend);
         let all = backend.servers.iter().enumerate();
         self.unique("the server", all.map(|(index, server)| (format!("{servers}[{index}]"), server.url())));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::http1_options::{HeaderCase, Tolerated};
 use super::servers::{
     Adaptive, Balance, CircuitBreaker, HealthCheck, KeepAlive, OutlierDetection, Protocol, Queue, Resolve, Server,
 };
@@ -21,6 +22,25 @@ pub struct Backend {
     /// HTTP version. `http2`: https servers must offer it by ALPN, plain http servers are assumed to support it.
     #[serde(default)]
     pub protocol: Protocol,
+    /// `Host` (HTTP/2: `:authority`) of requests, logins and health checks: `caller`, the one that the caller asked for;
+    /// `server`, that of the address in `servers`; or a name, such as shop.internal or shop.internal:8080.
+    #[serde(default = "default_host")]
+    pub host: String,
+    /// Letter case of header names in requests by HTTP/1.1.
+    #[serde(default)]
+    pub header_case: HeaderCase,
+    /// Exact spelling of these header names in requests by HTTP/1.1, such as SOAPAction.
+    #[serde(default)]
+    pub header_names: Vec<String>,
+    /// Faults of responses by HTTP/1.1 to accept. Each is logged when it was needed.
+    #[serde(default)]
+    pub tolerate: Vec<Tolerated>,
+    /// Most header fields of a response by HTTP/1.1.
+    #[serde(default = "default_response_fields")]
+    pub max_response_fields: usize,
+    /// Largest head of a response.
+    #[serde(default = "default_response_head")]
+    pub max_response_head: Size,
     /// Start each connection with a PROXY protocol header that names the caller. Then each request has a connection of
     /// its own.
     pub proxy_protocol: Option<ProxyProtocol>,
@@ -118,6 +138,18 @@ pub enum Redirects {
     Rewrite,
     /// They stay as they are.
     Pass,
+}
+
+fn default_host() -> String {
+    "caller".to_owned()
+}
+
+fn default_response_fields() -> usize {
+    100
+}
+
+fn default_response_head() -> Size {
+    Size::kib(64)
 }
 
 fn default_slow_start() -> Duration {

@@ -205,3 +205,56 @@ fn a_buffer_for_requests_is_of_use() {
     );
     assert_fine(MAXIMAL, &[("redirects: pass", "redirects: rewrite")]);
 }
+
+#[test]
+fn the_host_and_the_names_of_headers_that_a_backend_gets_are_ones_that_can_be_sent() {
+    let server = "servers: [ \"http://127.0.0.1:9000\" ]";
+    let with = |keys: &str| &*format!("{server}\n    {keys}").leak();
+    for fine in [
+        "host: caller",
+        "host: server",
+        "host: shop",
+        "host: shop.internal:8080",
+        "host: '[::1]:9000'",
+        "host: 10.0.0.1",
+    ] {
+        assert_fine(SHIPPED, &[(server, with(fine))]);
+    }
+    assert_fine(SHIPPED, &[(server, with("header_case: title\n    header_names: [ SOAPAction, api_key ]"))]);
+    let faults = [
+        ("host: 'https://shop'", "backends.legacy.host", "neither `caller` nor `server`"),
+        ("host: 'shop:'", "backends.legacy.host", "neither `caller` nor `server`"),
+        ("host: 'shop:0'", "backends.legacy.host", "neither `caller` nor `server`"),
+        ("host: 'shop:+80'", "backends.legacy.host", "neither `caller` nor `server`"),
+        ("host: 'a b'", "backends.legacy.host", "not a host name"),
+        ("host: Shop", "backends.legacy.host", "in lower case"),
+        ("header_names: [ 'X Y' ]", "backends.legacy.header_names[0]", "not the name of a header"),
+        ("header_names: [ 'X:' ]", "backends.legacy.header_names[0]", "not the name of a header"),
+        ("header_names: [ X-Id, X-ID ]", "backends.legacy.header_names[1]", "`X-Id` and `X-ID` are one name"),
+        ("header_names: [ X-Id ]\n    protocol: http2", "backends.legacy.header_names", "in lower case"),
+        ("header_case: title\n    protocol: http2", "backends.legacy.header_case", "in lower case"),
+    ];
+    assert_said(SHIPPED, &faults.map(|(keys, at, message)| (server, with(keys), at, message)));
+}
+
+#[test]
+fn what_is_forgiven_of_a_backend_is_something_that_it_can_do() {
+    let server = "servers: [ \"http://127.0.0.1:9000\" ]";
+    let with = |keys: &str| &*format!("{server}\n    {keys}").leak();
+    let faults = [
+        ("tolerate: [ folded_fields, folded_fields ]", "backends.legacy.tolerate[1]", "already used"),
+        ("tolerate: [ missing_close_notify ]", "backends.legacy.tolerate", "no server of this backend is https"),
+        ("tolerate: [ folded_fields ]\n    protocol: http2", "backends.legacy.tolerate", "are of HTTP/1.1"),
+        ("max_response_fields: 0", "backends.legacy.max_response_fields", "from 1 to 1,000"),
+        ("max_response_fields: 1001", "backends.legacy.max_response_fields", "from 1 to 1,000"),
+        (
+            "max_response_fields: 7\n    protocol: http2",
+            "backends.legacy.max_response_fields",
+            "`max_response_head` alone",
+        ),
+        ("max_response_head: 4KiB", "backends.legacy.max_response_head", "8KiB to 1MiB"),
+        ("max_response_head: 2MiB", "backends.legacy.max_response_head", "8KiB to 1MiB"),
+    ];
+    assert_said(SHIPPED, &faults.map(|(keys, at, message)| (server, with(keys), at, message)));
+    assert_fine(SHIPPED, &[(server, "servers: [ \"https://a\" ]\n    tolerate: [ missing_close_notify ]")]);
+}

@@ -13,6 +13,7 @@ use super::json_answer::{json_response, times};
 use super::lockout::{Attempt, CountedAttempt, Who};
 use super::password_hashing::Stopwatch;
 use super::session_cookie::cookie_line;
+use crate::backend::SentHost;
 use crate::backend::admission::circuit_breaker::Try;
 use crate::backend::pool::response_body::AnswerBody;
 use crate::backend::pool::{Deadlines, Repeat, SendOptions};
@@ -23,6 +24,7 @@ use crate::gateway::Gateway;
 use crate::gateway::authorize::csrf;
 use crate::gateway::connection::client_address::X_FORWARDED_FOR;
 use crate::gateway::error::Refused;
+use crate::gateway::host::Host;
 use crate::gateway::observe::record::Record;
 use crate::gateway::request::call::Call;
 use crate::gateway::request::request_id::REQUEST_ID;
@@ -30,8 +32,8 @@ use crate::gateway::response::body::ResponseBody;
 use crate::gateway::response::text_form::TextForm;
 use crate::json_body;
 use crate::normalization::folded_name;
+use crate::policy::Login;
 use crate::policy::accounts::{AccountFile, Accounts, LoginBackend};
-use crate::policy::{Login, Policy};
 use crate::refusal::Refusal;
 use crate::state::Bound;
 use crate::state::account_stamp::AccountStamp;
@@ -111,7 +113,7 @@ impl Gateway {
             Accounts::Backend(backend) => {
                 let _permit = tried.turn(&self.shared.asking, &login.limit).await?;
                 tried.asks(&backend.backend);
-                let proved = self.by_backend(policy, login, backend, typed, record).await;
+                let proved = self.by_backend(&call, login, backend, typed, record).await;
                 tried.judge(&proved).await;
                 proved?
             }
@@ -156,7 +158,7 @@ impl Gateway {
     /// 401. So is a 429: it has not looked at the password, and mostly counts the requests of this gateway.
     async fn by_backend(
         &self,
-        policy: &Policy,
+        call: &Call<'_>,
         login: &Login,
         asked: &LoginBackend,
         typed: LoginForm<'_>,
@@ -170,7 +172,7 @@ impl Gateway {
             Refusal::LoginBackend
         };
         let _permit = backend.enter(Try::Complete).await.map_err(|failure| outage(failure.as_str(), None))?;
-        let request = login_request(asked, typed, record).ok_or(Refusal::Internal)?;
+        let request = login_request(asked, typed, &call.head.host, record).ok_or(Refusal::Internal)?;
         let sent = std::time::Instant::now();
         let body = Pace { pause: backend.timeout, until: sent + backend.timeout * 2 };
         let patience = Deadlines { now: sent, head: backend.timeout, body };
@@ -203,7 +205,7 @@ impl Gateway {
                 unreadable()
             })?;
         let subject = json_body::read_name(&answer, &asked.subject).ok().flatten().ok_or_else(unreadable)?;
-        let deriver = policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
+        let deriver = call.policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
         let customer = deriver.derive(&login.tenant, &subject).map_err(|_| unreadable())?;
         Ok((customer, CustomerClaims::new(), None))
     }
@@ -296,15 +298,21 @@ impl Gateway {
 fn login_request(
     asked: &LoginBackend,
     LoginForm { username, password }: LoginForm<'_>,
+    host: &Host,
     record: &Record,
 ) -> Option<Request<RequestBody>> {
     let encode =
         |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
     let form = format!("username={}&password={}", encode(username), encode(password));
+    let sent_host = match &asked.backend.host {
+        SentHost::Name(name) => name,
+        // The pool writes that of the server that is asked.
+        SentHost::Caller | SentHost::Server => &host.authority,
+    };
     let mut request = Request::builder()
         .method(Method::POST)
         .uri(asked.path.as_str())
-        .header(header::HOST, &asked.backend.host)
+        .header(header::HOST, sent_host)
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .header(header::ACCEPT, "application/json")
         .header(X_FORWARDED_FOR, &record.source.forwarded_for)

@@ -7,6 +7,7 @@ use memchr::memchr;
 
 use super::security_headers;
 use crate::auth::CUSTOMER_AUTH;
+use crate::backend::SentHost;
 use crate::config::raw::Requirement;
 use crate::fields;
 use crate::gateway::connection::client_address::{X_FORWARDED_FOR, X_FORWARDED_PROTO};
@@ -79,7 +80,12 @@ pub fn prepare_request(headers: &mut HeaderMap, passage: &Passage<'_>) {
     if route.response.is_some() {
         ask_plainly(headers);
     }
-    headers.insert(header::HOST, host.authority.clone());
+    let sent_host = match &route.backend.host {
+        SentHost::Name(name) => name,
+        // The pool writes that of the server that is asked.
+        SentHost::Caller | SentHost::Server => &host.authority,
+    };
+    headers.insert(header::HOST, sent_host.clone());
     headers.insert(X_FORWARDED_FOR, passage.forwarded_for.clone());
     let scheme = if passage.secure { "https" } else { "http" };
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
