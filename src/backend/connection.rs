@@ -7,3 +7,4 @@ pub(in crate::backend) mod http1_conn;
 pub(in crate::backend) mod http2_conn;
 pub(in crate::backend) mod http2_pool;
 mod stream_waiters;
+mod tls_fault;
