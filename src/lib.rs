@@ -48,6 +48,7 @@
 //! | 0 | [`socket`] | TCP stream that sends a single piece by the cheaper system call |
 //! | 0 | [`log_writer`], [`log_throttle`] | log lines on their way to a descriptor; at most one line in a while |
 //! | 0 | [`systemd`] | sd_notify |
+//! | 0 | [`pem`] | PEM files, as other programs and people write them |
 //! | 0 | [`private_file`] | files beside the state that only this user may read |
 //! | 0 | [`normalization`] | Unicode normalization of names and passwords |
 //! | 0 | [`hex`], [`plural`], [`version`] | hex digits; `1 listener`, `2 listeners`; the build |
@@ -124,6 +125,7 @@
 //! | 1 | `table` | route table: host, path, method |
 //! | 0 | `accounts` | accounts file |
 //! | 0 | `ca_certificates` | CA certificates |
+//! | 0 | `certificate_pair` | certificate chains with their private keys |
 //! | 0 | `client_certificates` | client certificates of listeners |
 //! | 0 | `cors` | CORS |
 //! | 0 | `field_rules` | header rules |
@@ -231,6 +233,7 @@ pub mod log_throttle;
 pub mod log_writer;
 pub mod metrics;
 pub mod normalization;
+pub mod pem;
 pub mod plural;
 pub mod policy;
 pub mod private_file;

@@ -6,6 +6,7 @@ mod api_keys;
 pub mod backends;
 pub mod ca_certificates;
 mod callers;
+pub mod certificate_pair;
 pub mod client_certificates;
 pub mod cors;
 pub mod field_rules;

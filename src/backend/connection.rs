@@ -11,3 +11,4 @@ pub(in crate::backend) mod keep_alive;
 mod request_names;
 mod response_head;
 pub(in crate::backend) mod stream_waiters;
+mod tls_fault;

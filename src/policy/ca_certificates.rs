@@ -1,4 +1,7 @@
-//! Trusted CAs for TLS: those of a file, or of the system.
+//! Whom TLS clients trust: the CAs of a file or of the system, pinned certificates, or anybody.
+
+mod key_proof;
+mod verifiers;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -7,13 +10,14 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::hex::hex;
+use crate::pem;
 use aws_lc_rs::digest;
-use rustls::client::WantsClientCert;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme, WantsVerifier};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{WantsClientCert, WebPkiServerVerifier};
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
+
+use verifiers::{Anybody, NamedOrSigned, Pinned};
 
 /// The CA certificates that one configuration names: each file, and what the system has, is read once, however many name
 /// it.
@@ -25,7 +29,7 @@ pub(super) struct Authorities<'c> {
 /// CA certificates that were read.
 #[derive(Clone)]
 pub(super) struct Authority {
-    pub(super) roots: Arc<RootCertStore>,
+    verifier: Arc<dyn ServerCertVerifier>,
     /// Tells them from others.
     pub(super) digest: String,
     /// TLS towards a server that one of these vouches for, without a certificate of our own.
@@ -34,6 +38,9 @@ pub(super) struct Authority {
 
 /// Message and help.
 type Fault = (String, String);
+
+/// Client settings that lack only a certificate of our own.
+pub(super) type ClientBuilder = ConfigBuilder<ClientConfig, WantsClientCert>;
 
 impl<'c> Authorities<'c> {
     pub(super) fn new(config: &'c Config) -> Self {
@@ -52,14 +59,31 @@ impl<'c> Authorities<'c> {
 
 impl Authority {
     fn read(config: &Config, file: Option<&Path>) -> Result<Self, Fault> {
+        let unusable = || ("these certificates cannot be used".to_owned(), "give others".to_owned());
+        let named = file.map(|file| read(config, file)).transpose()?.unwrap_or_default();
         let roots = Arc::new(roots(config, file)?);
-        let keys: Vec<u8> = roots.roots.iter().flat_map(|anchor| anchor.subject_public_key_info.to_vec()).collect();
-        let builder = builder()
-            .ok_or_else(|| ("these certificates cannot be used".to_owned(), "give others".to_owned()))?
-            .with_root_certificates(Arc::clone(&roots));
-        let client = Arc::new(builder.with_no_client_auth());
-        Ok(Self { roots, digest: hex(digest::digest(&digest::SHA256, &keys).as_ref()), client })
+        let keys = roots.roots.iter().flat_map(|anchor| anchor.subject_public_key_info.to_vec());
+        let material: Vec<u8> = keys.chain(named.iter().flat_map(|der| der.to_vec())).collect();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let signed = WebPkiServerVerifier::builder_with_provider(roots, provider).build().map_err(|_| unusable())?;
+        let verifier: Arc<dyn ServerCertVerifier> =
+            if named.is_empty() { signed } else { Arc::new(NamedOrSigned { named, signed }) };
+        let client = Arc::new(trusting(Arc::clone(&verifier)).ok_or_else(unusable)?.with_no_client_auth());
+        Ok(Self { verifier, digest: hex(digest::digest(&digest::SHA256, &material).as_ref()), client })
     }
+
+    /// TLS as a client of servers that one of these vouches for.
+    pub(super) fn builder(&self) -> Option<ClientBuilder> {
+        trusting(Arc::clone(&self.verifier))
+    }
+}
+
+/// All certificates in this file.
+///
+/// # Errors
+/// Message and help, where there are none.
+pub(super) fn read(config: &Config, file: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    pem::certificates(&config.read_file(file)?, config.resolve(file).display())
 }
 
 /// The CA certificates in this file, or those of the system.
@@ -72,11 +96,16 @@ pub(super) fn roots(config: &Config, file: Option<&Path>) -> Result<RootCertStor
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         return Ok(roots);
     };
-    let pem = config.read_file(file)?;
-    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok));
+    let shown = config.resolve(file).display().to_string();
+    let (_, ignored) = roots.add_parsable_certificates(read(config, file)?);
     if roots.is_empty() {
-        let shown = config.resolve(file).display().to_string();
-        return Err((format!("no certificate in {shown}"), "put the CA's certificate there, in PEM".to_owned()));
+        return Err((
+            format!("{shown}: no certificate in it can be read"),
+            "put the CA's certificate there, in PEM".to_owned(),
+        ));
+    }
+    if ignored > 0 {
+        tracing::warn!(file = shown, ignored, "certificates in this file cannot be read: they vouch for nobody");
     }
     Ok(roots)
 }
@@ -88,47 +117,15 @@ pub(super) fn builder() -> Option<ConfigBuilder<ClientConfig, WantsVerifier>> {
 }
 
 /// TLS as a client that takes any certificate.
-pub(super) fn nobody() -> Option<ConfigBuilder<ClientConfig, WantsClientCert>> {
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let any = Anybody(provider.signature_verification_algorithms);
-    Some(builder()?.dangerous().with_custom_certificate_verifier(Arc::new(any)))
+pub(super) fn nobody() -> Option<ClientBuilder> {
+    trusting(Arc::new(Anybody))
 }
 
-/// Takes any certificate, from whoever has its key.
-#[derive(Debug)]
-struct Anybody(WebPkiSupportedAlgorithms);
+/// TLS as a client that takes the certificates with these digests, and no other.
+pub(super) fn pinned(digests: Vec<[u8; 32]>) -> Option<ClientBuilder> {
+    trusting(Arc::new(Pinned(digests)))
+}
 
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
+fn trusting(verifier: Arc<dyn ServerCertVerifier>) -> Option<ClientBuilder> {
+    Some(builder()?.dangerous().with_custom_certificate_verifier(verifier))
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::pki_types::CertificateRevocationListDer;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::revocation_list::CertificateRevocationList;
 
@@ -16,6 +15,7 @@ use crate::auth::tls::subject::DistinguishedName;
 use crate::auth::tls::trust::ClientTrust;
 use crate::config::raw::{self, CertificatePolicy};
 use crate::config::{Config, Problems};
+use crate::pem;
 
 /// Message and help.
 type Fault = (String, String);
@@ -86,13 +86,12 @@ pub(super) fn read_own(
     let mut own = Vec::new();
     for (nth, certificate) in client.certificates.iter().enumerate() {
         let read = match certificate {
-            raw::OwnCertificate::Sha256(digest) => api_key::parse_digest(&digest.replace(':', ""))
-                .map_err(|_| ("this is not a SHA-256 in 64 hex digits".to_owned(), FINGERPRINT.to_owned())),
+            raw::OwnCertificate::Sha256(digest) => fingerprint(digest),
             raw::OwnCertificate::File(file) => config.read_file(file).and_then(|pem| {
-                let der = CertificateDer::from_pem_slice(&pem).ok();
-                let read = der.and_then(|der| Certificate::read(&der)).map(|read| read.thumbprint);
                 let shown = config.resolve(file).display().to_string();
-                read.ok_or_else(|| (format!("no certificate in {shown}"), "put it there, in PEM".to_owned()))
+                let first = pem::certificates(&pem, &shown)?.into_iter().next();
+                let read = first.and_then(|der| Certificate::read(&der)).map(|read| read.thumbprint);
+                read.ok_or_else(|| (format!("{shown}: not a certificate"), "put it there, in PEM".to_owned()))
             }),
         };
         match read {
@@ -105,8 +104,13 @@ pub(super) fn read_own(
     own
 }
 
-/// Remedy for a malformed certificate digest.
-const FINGERPRINT: &str = "take it from `openssl x509 -noout -fingerprint -sha256`";
+/// The SHA-256 of a certificate as it is written: 64 hex digits, also with colons.
+pub(super) fn fingerprint(digest: &str) -> Result<Thumbprint, Fault> {
+    api_key::parse_digest(&digest.replace(':', "")).map_err(|_| {
+        let help = "take it from `openssl x509 -noout -fingerprint -sha256`";
+        ("this is not a SHA-256 in 64 hex digits".to_owned(), help.to_owned())
+    })
+}
 
 /// All CA certificates of a file. One that cannot be used is an error: whoever wrote it there means it.
 fn read_roots(config: &Config, file: &Path, ends: &mut Vec<ContentEnd>) -> Result<RootCertStore, Fault> {
@@ -114,13 +118,12 @@ fn read_roots(config: &Config, file: &Path, ends: &mut Vec<ContentEnd>) -> Resul
     let help = || "put the certificates of the CAs there, in PEM".to_owned();
     let pem = config.read_file(file)?;
     let mut roots = RootCertStore::empty();
-    for der in CertificateDer::pem_slice_iter(&pem) {
-        let der = der.map_err(|fault| (format!("{shown}: {fault}"), help()))?;
+    for der in pem::certificates(&pem, &shown)? {
         let read = Certificate::read(&der).ok_or_else(|| (format!("{shown}: not a certificate"), help()))?;
         roots.add(der).map_err(|fault| (format!("{shown}: {fault}"), help()))?;
         ends.push((shown.clone(), read.valid.1));
     }
-    if roots.is_empty() { Err((format!("no certificate in {shown}"), help())) } else { Ok(roots) }
+    Ok(roots)
 }
 
 /// A list of revoked certificates.
@@ -138,16 +141,7 @@ fn read_lists(config: &Config, file: &Path) -> Result<Vec<List>, Fault> {
             "put a certificate revocation list there, in PEM or DER, with nextUpdate".to_owned(),
         )
     };
-    let bytes = config.read_file(file)?;
-    let ders: Vec<CertificateRevocationListDer<'static>> = if bytes.starts_with(&[0x30]) {
-        vec![bytes.into()]
-    } else {
-        let read = CertificateRevocationListDer::pem_slice_iter(&bytes).collect::<Result<_, _>>();
-        read.map_err(|error| fault(&error.to_string()))?
-    };
-    if ders.is_empty() {
-        return Err(fault("no certificate revocation list in it"));
-    }
+    let ders = pem::revocation_lists(&config.read_file(file)?, &shown)?;
     let list = |der: CertificateRevocationListDer<'static>| {
         let (_, parsed) =
             CertificateRevocationList::from_der(&der).map_err(|_| fault("not a certificate revocation list"))?;

@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use http::{HeaderValue, Uri};
 use rustls::ClientConfig;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::ServerName;
 
-use super::ca_certificates::{self, Authorities, Authority};
+use super::ca_certificates::{self, Authorities, ClientBuilder};
+use super::certificate_pair::{self, CertificatePair};
+use super::client_certificates;
 use crate::backend::SentHost;
 use crate::backend::admission::Admission;
 use crate::backend::admission::adaptive::Adaptive;
@@ -223,9 +223,6 @@ fn listed(server: &raw::Server, certified: Option<&str>, tls: Option<&Arc<Client
     Some(Listed { at, tls, host: host_of(&uri)?, weight: server.weight() })
 }
 
-/// A certificate chain and the private key of its first certificate.
-type CertificatePair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
-
 fn is_http2(raw: &raw::Backend) -> bool {
     raw.protocol == raw::Protocol::Http2
 }
@@ -251,35 +248,26 @@ fn read_tls(
         let message = format!("`{server_name}` is not a host name that a certificate can be for");
         problem("server_name", message, "write it like backend.example.com".to_owned());
     }
-    let Authority { roots, digest: trusted, .. } = match authorities.of(tls.and_then(|tls| tls.ca.as_deref())) {
-        Ok(authority) => authority,
-        Err((message, help)) => {
-            problem("ca", message, help);
+    let (builder, trusted) = match trust(authorities, name, tls) {
+        Ok(trust) => trust,
+        Err((key, (message, help))) => {
+            problem(&key, message, help);
             return None;
         }
     };
     let mut material = trusted.into_bytes();
-    let builder = if tls.is_some_and(|tls| tls.danger_accept_any_certificate) {
-        tracing::warn!(
-            backend = name,
-            "danger_accept_any_certificate: the certificate of this backend is not verified: anybody on the network path can \
-             read and change everything"
-        );
-        ca_certificates::nobody()?
-    } else {
-        ca_certificates::builder()?.with_root_certificates(roots)
-    };
     let pair = tls.and_then(|tls| tls.certificate.as_deref().zip(tls.private_key.as_deref()));
     let Some((certificate, private_key)) = pair else {
         return Some((offering(raw, builder.with_no_client_auth()), digest(&material)));
     };
-    let (chain, key) = match read_pair(config, certificate, private_key, &mut material) {
+    let CertificatePair { chain, key } = match certificate_pair::read(config, certificate, private_key) {
         Ok(pair) => pair,
-        Err((key, (message, help))) => {
+        Err((key, message, help)) => {
             problem(key, message, help);
             return None;
         }
     };
+    chain.iter().for_each(|der| material.extend_from_slice(der));
     match builder.with_client_auth_cert(chain, key) {
         Ok(config) => Some((offering(raw, config), digest(&material))),
         Err(fault) => {
@@ -293,24 +281,39 @@ fn read_tls(
     }
 }
 
-/// The gateway's own certificate chain and its private key, whose PEM of the chain is added to `material`; otherwise the
-/// configuration key that is wrong, the message and the help.
-fn read_pair(
-    config: &Config,
-    certificate: &Path,
-    private_key: &Path,
-    material: &mut Vec<u8>,
-) -> Result<CertificatePair, (&'static str, (String, String))> {
-    let (chain_pem, key_pem) = (config.read_file(certificate), config.read_private_file(private_key));
-    let chain_pem = chain_pem.map_err(|fault| ("certificate", fault))?;
-    material.extend_from_slice(&chain_pem);
-    let chain = CertificateDer::pem_slice_iter(&chain_pem).filter_map(Result::ok).collect();
-    let key_pem = key_pem.map_err(|fault| ("private_key", fault))?;
-    let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|fault| {
-        let message = format!("{}: {fault}", config.resolve(private_key).display());
-        ("private_key", (message, "put a private key there, in PEM".to_owned()))
-    })?;
-    Ok((chain, key))
+/// TLS towards servers that this trusts, and what tells it from other trust; otherwise the key that is wrong, the message
+/// and the help.
+fn trust(
+    authorities: &Authorities<'_>,
+    name: &str,
+    tls: Option<&raw::BackendTls>,
+) -> Result<(ClientBuilder, String), (String, (String, String))> {
+    let of_ca = |fault| ("ca".to_owned(), fault);
+    let no_tls = || of_ca(("this machine has no TLS".to_owned(), "use http://".to_owned()));
+    match tls {
+        Some(tls) if tls.danger_accept_any_certificate => {
+            tracing::warn!(
+                backend = name,
+                "danger_accept_any_certificate: the certificate of this backend is not verified: anybody on the network \
+                 path can read and change everything"
+            );
+            Ok((ca_certificates::nobody().ok_or_else(no_tls)?, String::new()))
+        }
+        Some(tls) if !tls.pin_sha256.is_empty() => {
+            let mut pins = Vec::new();
+            for (number, pin) in tls.pin_sha256.iter().enumerate() {
+                pins.push(
+                    client_certificates::fingerprint(pin).map_err(|fault| (format!("pin_sha256[{number}]"), fault))?,
+                );
+            }
+            // The pins stand in the configuration itself.
+            Ok((ca_certificates::pinned(pins).ok_or_else(no_tls)?, String::new()))
+        }
+        _ => {
+            let authority = authorities.of(tls.and_then(|tls| tls.ca.as_deref())).map_err(of_ca)?;
+            Ok((authority.builder().ok_or_else(no_tls)?, authority.digest))
+        }
+    }
 }
 
 /// With the protocol that is to be spoken (RFC 7301).
@@ -328,6 +331,8 @@ fn digest(material: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use std::path::Path;
 
     use super::*;
     use crate::config::parse;
@@ -359,6 +364,10 @@ backends: {{ b: {{ {backend} }} }}
             assert_eq!(with(&format!("server_name: '{name}'")), ["backends.b.tls.server_name"], "{name}");
         }
         assert_eq!(with("server_name: a.example.com"), [""; 0]);
+        let pin = "AB:".repeat(31) + "cd";
+        assert_eq!(with(&format!("pin_sha256: [ '{pin}' ]")), [""; 0]);
+        assert_eq!(with(&format!("pin_sha256: [ '{pin}', '{pin}:' ]")), [""; 0]);
+        assert_eq!(with(&format!("pin_sha256: [ '{pin}', '{pin}0' ]")), ["backends.b.tls.pin_sha256[1]"]);
         let wrong = r#"servers: [ "https://a-", "http://" ]"#;
         assert_eq!(told(wrong), ["backends.b.servers[0]", "backends.b.servers[1]"]);
     }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use super::ca_certificates;
+use super::certificate_pair::{self, CertificatePair};
 use crate::config::{Config, Problems, RedisPlace, raw};
+use crate::pem;
 use crate::secret::Secret;
 use crate::state::redis::access::{Credentials, Pem, RedisCredentials, RedisTlsFiles};
 use crate::state::redis::{RedisSettings, RedisTopology};
@@ -110,29 +111,39 @@ impl CredentialKeys<'_> {
 
 /// TLS towards Redis; otherwise the key that is wrong, and why.
 fn read_tls(config: &Config, raw: &raw::RedisTls) -> Result<RedisTlsFiles, (&'static str, (String, String))> {
-    let of = |key| move |fault| (key, fault);
-    let roots = ca_certificates::roots(config, raw.ca.as_deref()).map_err(of("ca"))?;
-    let ca = raw.ca.as_deref().map(|path| config.read_file(path)).transpose().map_err(of("ca"))?;
+    let of_ca = |fault| ("ca", fault);
+    let authorities = raw.ca.as_deref().map(|file| ca_certificates::read(config, file)).transpose().map_err(of_ca)?;
+    let roots = ca_certificates::roots(config, raw.ca.as_deref()).map_err(of_ca)?;
     let no_tls = || ("ca", ("this machine has no TLS".to_owned(), "use redis://".to_owned()));
     let builder = ca_certificates::builder().ok_or_else(no_tls)?.with_root_certificates(roots);
     let (client, identity) = match (raw.certificate.as_deref(), raw.private_key.as_deref()) {
         (Some(certificate), Some(key)) => {
-            let chain_pem = config.read_file(certificate).map_err(of("certificate"))?;
-            let key_pem = config.read_private_file(key).map(Secret::new).map_err(of("private_key"))?;
-            let key_fault = |fault: &dyn std::fmt::Display| {
-                let message = format!("{}: {fault}", config.resolve(key).display());
-                ("private_key", (message, "put a private key there, in PEM".to_owned()))
-            };
-            let key = PrivateKeyDer::from_pem_slice(key_pem.expose()).map_err(|fault| key_fault(&fault))?;
-            let chain = CertificateDer::pem_slice_iter(&chain_pem).filter_map(Result::ok).collect();
+            let pair = certificate_pair::read(config, certificate, key);
+            let CertificatePair { chain, key } = pair.map_err(|(key, message, help)| (key, (message, help)))?;
+            let identity = (text(&chain), Secret::new(key_text(&key)));
             let client = builder.with_client_auth_cert(chain, key).map_err(|fault| {
                 let help = "give a certificate and the private key that belongs to it".to_owned();
                 ("certificate", (fault.to_string(), help))
             })?;
-            (client, Some((chain_pem, key_pem)))
+            (client, Some(identity))
         }
         _ => (builder.with_no_client_auth(), None),
     };
+    // The nodes of a cluster get PEM that has been read here, whatever stands in the files.
+    let pem = Pem { ca: authorities.map(|all| text(&all)), identity };
     let server_name = raw.server_name.clone().and_then(|name| ServerName::try_from(name).ok());
-    Ok(RedisTlsFiles { config: Arc::new(client), server_name, pem: Pem { ca, identity } })
+    Ok(RedisTlsFiles { config: Arc::new(client), server_name, pem })
+}
+
+fn text(certificates: &[CertificateDer<'_>]) -> Vec<u8> {
+    certificates.iter().flat_map(|der| pem::block("CERTIFICATE", der).as_bytes().to_vec()).collect()
+}
+
+fn key_text(key: &PrivateKeyDer<'_>) -> Vec<u8> {
+    let label = match key {
+        PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
+        PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
+        _ => "PRIVATE KEY",
+    };
+    pem::block(label, key.secret_der()).as_bytes().to_vec()
 }

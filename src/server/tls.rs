@@ -1,12 +1,11 @@
 //! TLS of listeners: TLS 1.3, and 1.2 where configured; certificates by SNI, replaced while connections live.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, ServerConfig, ticketer::TicketRotator};
@@ -16,6 +15,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use crate::auth::tls::trust::{ClientTrust, ClientTrustStore};
 use crate::config::raw::{self, ClientCertificate, TlsVersion};
 use crate::config::{Config, Problems};
+use crate::policy::certificate_pair::{self, CertificatePair, PairFault};
 use crate::policy::client_certificates::{self, ContentEnd};
 
 /// Lifetime of a ticket key in seconds: half of the 300 seconds in which a session can be resumed (docs/asapp.md, requirement 36).
@@ -92,39 +92,20 @@ struct Pair {
     ends: i64,
 }
 
-type Fault = (&'static str, String, String);
-
-fn read_pair(config: &Config, pair: &raw::Certificate) -> Result<Pair, Fault> {
-    let shown = config.resolve(&pair.certificate).display().to_string();
-    let pem = config.read_file(&pair.certificate).map_err(|(message, help)| ("certificate", message, help))?;
-    let chain: Vec<CertificateDer<'static>> =
-        CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|fault| {
-            ("certificate", format!("{shown}: {fault}"), "put a certificate chain there, in PEM".to_owned())
-        })?;
-    let first = chain.first().ok_or_else(|| {
-        ("certificate", format!("no certificate in {shown}"), "put a certificate chain there, in PEM".to_owned())
-    })?;
-    let (_, parsed) = X509Certificate::from_der(first).map_err(|_| {
-        (
-            "certificate",
-            format!("{shown} is not an X.509 certificate"),
-            "put a certificate chain there, in PEM".to_owned(),
-        )
-    })?;
+fn read_pair(config: &Config, pair: &raw::Certificate) -> Result<Pair, PairFault> {
+    let CertificatePair { chain, key } = certificate_pair::read(config, &pair.certificate, &pair.private_key)?;
+    let not_usable = |fault: &dyn Display| {
+        let shown = config.resolve(&pair.certificate).display().to_string();
+        ("certificate", format!("{shown}: {fault}"), "put a certificate chain there, in PEM".to_owned())
+    };
+    let first = chain.first().ok_or_else(|| not_usable(&"no certificate in it"))?;
+    let (_, parsed) = X509Certificate::from_der(first).map_err(|fault| not_usable(&fault))?;
     let names = dns_names(&parsed);
     let ends = parsed.validity().not_after.timestamp();
-    let key = config.read_private_file(&pair.private_key).map_err(|(message, help)| ("private_key", message, help))?;
-    let shown_key = config.resolve(&pair.private_key).display().to_string();
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|fault| {
-        ("private_key", format!("{shown_key}: {fault}"), "put the certificate's private key there, in PEM".to_owned())
-    })?;
     let certified =
         CertifiedKey::from_der(chain, key, &provider(TlsVersion::V12)).and_then(|key| key.keys_match().map(|()| key));
-    let certified = certified.map_err(|fault| {
-        let message = format!("{shown_key} does not belong to {shown}: {fault}");
-        ("private_key", message, "give the private key that the certificate was made for".to_owned())
-    })?;
-    Ok(Pair { key: Arc::new(certified), names, ends })
+    let key = Arc::new(certified.map_err(|fault| not_usable(&fault))?);
+    Ok(Pair { key, names, ends })
 }
 
 fn dns_names(certificate: &X509Certificate<'_>) -> Vec<String> {

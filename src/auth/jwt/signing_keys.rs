@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::algorithm::Algorithm;
 use super::jwk_set::JwkSet;
 use crate::key_validity::{KeyVersion, LastUse, parse_time};
+use crate::pem;
 use crate::secret::Secret;
 use aws_lc_rs::digest;
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
@@ -15,10 +16,9 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD as BASE64};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SerialNumber, date_time_ymd};
-use rustls_pki_types::PrivatePkcs8KeyDer;
-use rustls_pki_types::pem::{PemObject as _, SectionKind};
+use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::Serialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -124,7 +124,7 @@ impl SigningKeys {
         let mut problems = Vec::new();
         let mut ids = HashSet::new();
         for KeyFile { name, pem, placed } in files {
-            match SigningKey::from_pem(&pem, issuer_url) {
+            match SigningKey::from_pem(&pem, &name, issuer_url) {
                 Ok(key) if !ids.insert(key.id.clone()) => {
                     problems.push((name, "this key stands in another file too: remove one of them".to_owned()));
                 }
@@ -251,7 +251,7 @@ impl SigningKeys {
                 Zeroizing::new(der.as_ref().to_vec())
             }
         };
-        Ok((Self::file_name(algorithm, now)?, to_pem(&der)))
+        Ok((Self::file_name(algorithm, now)?, pem::block("PRIVATE KEY", &der)))
     }
 
     /// The name of the file of a key that is made `now`, in seconds since 1970: `20261124T101500Z-es256.pem`.
@@ -295,25 +295,9 @@ fn time_in(name: &str) -> Option<u64> {
     parse_time(&format!("{}-{}-{}{}{}:{}:{}{}", date.0, date.1, date.2, marks.0, clock.0, clock.1, clock.2, marks.1))
 }
 
-/// RFC 7468 section 10.
-fn to_pem(der: &[u8]) -> Zeroizing<String> {
-    let encoded = Zeroizing::new(STANDARD.encode(der));
-    let mut pem = Zeroizing::new(String::with_capacity(encoded.len() * 2 + 64));
-    pem.push_str("-----BEGIN PRIVATE KEY-----\n");
-    let mut rest = encoded.as_str();
-    while !rest.is_empty() {
-        let (line, after) = rest.split_at(rest.len().min(64));
-        pem.push_str(line);
-        pem.push('\n');
-        rest = after;
-    }
-    pem.push_str("-----END PRIVATE KEY-----\n");
-    pem
-}
-
 impl SigningKey {
-    fn from_pem(pem: &Secret, issuer_url: &str) -> Result<Self, String> {
-        let der = private_key(pem.expose())?;
+    fn from_pem(pem: &Secret, name: &str, issuer_url: &str) -> Result<Self, String> {
+        let der = private_key(pem.expose(), name)?;
         let pair = Pair::from_pkcs8(der.secret_pkcs8_der())?;
         let public = pair.public_jwk()?;
         let id = thumbprint(&public);
@@ -328,28 +312,15 @@ impl SigningKey {
     }
 }
 
-/// The one private key in a PEM file.
-fn private_key(pem: &[u8]) -> Result<PrivatePkcs8KeyDer<'static>, String> {
-    let mut found = None;
-    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
-        let (kind, der) =
-            section.map_err(|_| "this is not a PEM file; make a key with `wicketgate new signing-key`")?;
-        let is_key = matches!(kind, SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey);
-        if is_key && found.replace((kind, der)).is_some() {
-            return Err("there are two private keys in this file: one file each, so that their names order them".into());
-        }
-    }
-    match found {
-        Some((SectionKind::PrivateKey, der)) => Ok(der.into()),
-        Some((kind, _)) => {
-            let form = if kind == SectionKind::EcPrivateKey { "SEC 1" } else { "PKCS #1" };
-            Err(format!("this key is in {form} form; convert it: openssl pkcs8 -topk8 -nocrypt -in OLD.pem -out NEW.pem"))
-        }
-        None if pem.windows(17).any(|part| part == b"BEGIN ENCRYPTED P") => {
-            Err("this key is encrypted; decrypt it: openssl pkcs8 -in OLD.pem -out NEW.pem, and protect the file by its mode".into())
-        }
-        None => Err("there is no private key in this file; make one with `wicketgate new signing-key`".into()),
-    }
+/// The only private key in a PEM file of this name.
+fn private_key(pem: &[u8], name: &str) -> Result<PrivatePkcs8KeyDer<'static>, String> {
+    let key = pem::only_private_key(pem, name).map_err(|(message, help)| format!("{message}; {help}"))?;
+    let form = match key {
+        PrivateKeyDer::Pkcs8(key) => return Ok(key),
+        PrivateKeyDer::Sec1(_) => "SEC 1",
+        _ => "PKCS #1",
+    };
+    Err(format!("this key is in {form} form; convert it: openssl pkcs8 -topk8 -nocrypt -in {name} -out NEW.pem"))
 }
 
 /// RFC 7638: SHA-256 over the members in the order of their names, without white space. `serde_json` writes an object

@@ -9,6 +9,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
+use super::tls_fault;
 use crate::backend::Failure;
 use crate::backend::endpoints::servers::{Server, ServerLocation};
 use crate::backend::fault::{Doing, ServerFault};
@@ -39,7 +40,7 @@ pub(in crate::backend) async fn dial(
     let secured = within(until, connector.connect(certified.clone(), stream)).await;
     secured
         .map(|stream| BackendStream::Tls(Box::new(stream)))
-        .map_err(|error| ServerFault::new(Failure::Tls, Doing::Tls, error))
+        .map_err(|error| ServerFault::new(Failure::Tls, Doing::Tls, tls_fault::explained(&error)))
 }
 
 async fn connected(server: &Server, caller: Option<IpAddr>) -> io::Result<BackendStream> {

@@ -81,9 +81,16 @@ impl Check<'_> {
         {
             self.add(&format!("{at}.server_name"), message, help);
         }
-        if tls.danger_accept_any_certificate && tls.ca.is_some() {
-            let message = "`danger_accept_any_certificate` is set, and `ca` says whom to trust";
-            self.add(&format!("{at}.danger_accept_any_certificate"), message, "remove one of them");
+        let (any, pins) = ("danger_accept_any_certificate", "pin_sha256");
+        for (key, other, are_both) in [
+            (any, "ca", tls.danger_accept_any_certificate && tls.ca.is_some()),
+            (any, pins, tls.danger_accept_any_certificate && !tls.pin_sha256.is_empty()),
+            (pins, "ca", !tls.pin_sha256.is_empty() && tls.ca.is_some()),
+        ] {
+            if are_both {
+                let message = format!("`{key}` is set, and `{other}` says whom to trust");
+                self.add(&format!("{at}.{key}"), message, "remove one of them");
+            }
         }
         if !backend.servers.is_empty() && !backend.servers.iter().any(|server| server.url().starts_with("https:")) {
             let message = "`tls` is set, and no server of this backend is https";

@@ -236,8 +236,13 @@ pub enum AssertionBody {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackendTls {
-    /// A PEM file of the trusted CA certificates. Default: those of the operating system.
+    /// A PEM file of the trusted CA certificates, or of the server's own certificate, self-signed or not. Default: those
+    /// of the operating system.
     pub ca: Option<FilePath>,
+    /// The SHA-256 of the server's certificate in hex, as `openssl x509 -noout -fingerprint -sha256` prints it: then no
+    /// other is accepted, and its names and dates do not count. Several while it is replaced.
+    #[serde(default)]
+    pub pin_sha256: Vec<String>,
     /// PEM file of a client certificate chain.
     pub certificate: Option<FilePath>,
     /// PEM file of its private key.

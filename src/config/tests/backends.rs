@@ -166,6 +166,26 @@ fn backends_are_reached_safely() {
             ("name: X-Key", "name: Connection", "backends.third.one.authorization.header.name", "meaning of its own"),
         ],
     );
+    assert_said(
+        MAXIMAL,
+        &[
+            ("pin_sha256: []", "pin_sha256: [ AB:cd ]", "backends.legacy.tls.pin_sha256", "`ca` says whom to trust"),
+            (
+                "danger_accept_any_certificate: false",
+                "danger_accept_any_certificate: true",
+                "backends.legacy.tls.danger_accept_any_certificate",
+                "`ca` says whom to trust",
+            ),
+            (
+                "      ca: ca.pem\n      pin_sha256: []\n      certificate: client.pem\n      private_key: client.key\n      \
+                 server_name: legacy.internal\n      danger_accept_any_certificate: false",
+                "      pin_sha256: [ AB:cd ]\n      danger_accept_any_certificate: true",
+                "backends.legacy.tls.danger_accept_any_certificate",
+                "`pin_sha256` says whom to trust",
+            ),
+        ],
+    );
+    assert_fine(MAXIMAL, &[("      ca: ca.pem\n      pin_sha256: []", "      pin_sha256: [ AB:cd ]")]);
     assert_fine(
         SHIPPED,
         &[

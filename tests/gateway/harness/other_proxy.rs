@@ -1,4 +1,4 @@
-//! Proxies of others on a free port: a real nginx, a real HAProxy, a real Caddy.
+//! Proxies of others on a free port: a real nginx, a real HAProxy, a real Caddy, a real stunnel.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -52,6 +52,16 @@ impl OtherProxy {
             command.args(["run", "--adapter", "caddyfile", "--config", "config"]).current_dir(directory);
             command.env("HOME", directory).env_remove("XDG_CONFIG_HOME").env_remove("XDG_DATA_HOME");
             command.stderr(Stdio::null());
+            command
+        })
+    }
+
+    /// stunnel with these services, made for the port that it gets.
+    pub(crate) fn stunnel(services: impl Fn(SocketAddr) -> String) -> Self {
+        let text = |address| format!("foreground = yes\npid =\n{}", services(address));
+        Self::start("stunnel", "stunnel4", text, |directory| {
+            let mut command = Command::new("stunnel");
+            command.arg(directory.join("config")).stderr(Stdio::null());
             command
         })
     }

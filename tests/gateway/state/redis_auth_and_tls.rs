@@ -241,7 +241,7 @@ fn the_certificate_of_redis_is_held_against_the_name_that_is_configured() {
 fn a_private_key_for_redis_that_is_none_is_found_by_check() {
     let backend = Backend::start();
     let tls = json!({"certificate": "redis.pem", "private_key": "redis.key"});
-    let config = Config::new(&backend).file("redis.pem", "nothing").file("redis.key", "nothing");
+    let config = Config::new(&backend).file("redis.pem", &keys::server().certificate).file("redis.key", "nothing");
     let config = config.set("/state/redis", json!({"url": "rediss://127.0.0.1:1", "tls": tls}));
     let files = gateway::Workspace::new(&config);
     let (code, out, err) = files.run(&["check"]);

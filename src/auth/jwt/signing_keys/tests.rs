@@ -209,11 +209,11 @@ fn the_key_id_is_the_rfc_7638_thumbprint() {
 #[test]
 fn a_file_that_cannot_be_used_says_what_to_do() {
     let whole = String::from_utf8(pem(NewKey::Es256).expose().to_vec()).unwrap();
-    assert!(problem("").contains("no private key"));
+    assert!(problem("").contains("the file is empty"));
     assert!(problem("secret").contains("no private key"));
-    assert!(problem(&whole[..60]).contains("wicketgate new signing-key"));
-    assert!(problem(whole.replace("M", "!")).contains("not a PEM file"));
-    assert!(problem(format!("{whole}{whole}")).contains("two private keys"));
+    assert!(problem(&whole[..60]).contains("no END line"));
+    assert!(problem(whole.replace("M", "!")).contains("not base64"));
+    assert!(problem(format!("{whole}{whole}")).contains("2 private keys"));
     let generated = |arguments: &[&str]| openssl(arguments);
     let sec1 = generated(&["ecparam", "-name", "prime256v1", "-genkey", "-noout"]);
     assert!(problem(sec1).contains("openssl pkcs8 -topk8 -nocrypt"));
