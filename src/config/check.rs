@@ -9,6 +9,7 @@ mod cors;
 mod forward_auth;
 mod gateway;
 mod grammar;
+mod identifier_places;
 mod listeners;
 mod login;
 mod response;
