@@ -278,6 +278,7 @@ fn headers() -> anyhow::Result<Step> {
             version: Version::HTTP_11,
             is_chunked: false,
             request_id: &request_id,
+            caller: None,
         };
         prepare_request(&mut headers, &passage);
         if let Some(Placement::Header(name)) = &route.placement {

@@ -179,7 +179,8 @@ impl Authenticator {
         }
         if requirements.customer {
             match self.customer(&presented, requirements.isolated_audience.as_deref(), context) {
-                Ok(customer) => {
+                Ok((customer, claims)) => {
+                    caller.claims = claims;
                     caller.previous = self.previous_of(&customer, context.now);
                     caller.customer = Some(customer);
                     caller.by_cookie = presented.by_cookie;

@@ -8,6 +8,7 @@ pub mod endpoints;
 mod fault;
 pub mod pool;
 pub mod proxy_protocol;
+pub mod token;
 mod watch;
 
 use std::fmt;
@@ -15,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 pub use admission::Permit;
 use admission::adaptive::Adaptive;
@@ -23,6 +24,7 @@ use admission::circuit_breaker::{CircuitRule, Try};
 use admission::{Admission, Queue};
 use clock::millis;
 use endpoints::servers::Servers;
+use token::BackendToken;
 
 /// A named group of servers with the same content.
 pub struct Backend {
@@ -35,7 +37,7 @@ pub struct Backend {
     /// `Host` that its servers get.
     pub host: SentHost,
     /// Credential of the gateway, sent with each request.
-    pub authorization: Option<(HeaderName, HeaderValue)>,
+    pub authorization: Option<BackendCredential>,
     /// Settings of the signed header that is sent with each request.
     pub backend_assertion: Option<BackendAssertion>,
     /// Where request bodies of unknown length are buffered, so that they have one.
@@ -77,6 +79,33 @@ pub enum SentHost {
     Server,
     /// Always this one.
     Name(HeaderValue),
+}
+
+/// Credential of the gateway at a backend.
+#[derive(Debug)]
+pub enum BackendCredential {
+    /// Always this field.
+    Fixed(HeaderName, HeaderValue),
+    /// `Authorization: Bearer` with the access token in force.
+    Token(Arc<BackendToken>),
+}
+
+/// There is no access token for a backend, so that it cannot be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoToken;
+
+impl BackendCredential {
+    /// Writes it, in place of any other.
+    ///
+    /// # Errors
+    /// [`NoToken`].
+    pub fn write(&self, headers: &mut HeaderMap) -> Result<(), NoToken> {
+        match self {
+            Self::Fixed(name, value) => headers.insert(name, value.clone()),
+            Self::Token(token) => headers.insert(header::AUTHORIZATION, token.field().ok_or(NoToken)?),
+        };
+        Ok(())
+    }
 }
 
 /// Settings of the signed header that proves that a request came through the gateway.
@@ -143,6 +172,13 @@ impl Failure {
 }
 
 impl Backend {
+    /// The backend has refused the gateway's credential.
+    pub fn refused_credential(&self) {
+        if let Some(BackendCredential::Token(token)) = &self.authorization {
+            token.refused();
+        }
+    }
+
     /// Key of consistent hashing for a customer; `None` where the backend does not use it.
     pub fn key_of(&self, customer: Option<&str>) -> Option<u64> {
         customer.filter(|_| self.by_customer).map(balance::seed)

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap};
-use http::{Request, Uri};
-use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Request, Uri, response};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -49,6 +49,15 @@ pub struct FetchedDocument {
     pub body: Bytes,
     /// `max-age` in seconds, where the server sends one (RFC 9111 section 5.2.2).
     pub max_age: Option<u64>,
+}
+
+/// The answer to a form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormAnswer {
+    /// Its status.
+    pub status: u16,
+    /// Its bytes.
+    pub body: Bytes,
 }
 
 /// Failure of a fetch.
@@ -109,7 +118,46 @@ impl Fetcher {
         tokio::time::timeout(self.timeout, self.get_patiently(url, chosen)).await.map_err(|_| FetchFault::Timeout)?
     }
 
+    /// Sends a form, with `authorization` where there is one.
+    ///
+    /// # Errors
+    /// The failure. Any status but a redirection is an answer.
+    pub async fn post_form(
+        &self,
+        url: &str,
+        form: Bytes,
+        authorization: Option<HeaderValue>,
+    ) -> Result<FormAnswer, FetchFault> {
+        let mut request = Request::post("/").header(header::ACCEPT, "application/json");
+        request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        if let Some(authorization) = authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let exchanged = async {
+            let request = request.body(Full::new(form)).map_err(|_| FetchFault::Broken)?;
+            self.exchange(url, request, ChosenBy::Us).await
+        };
+        let (parts, body) = tokio::time::timeout(self.timeout, exchanged).await.map_err(|_| FetchFault::Timeout)??;
+        Ok(FormAnswer { status: parts.status.as_u16(), body })
+    }
+
     async fn get_patiently(&self, url: &str, chosen: ChosenBy<'_>) -> Result<FetchedDocument, FetchFault> {
+        let request = Request::get("/").header(header::ACCEPT, "application/json, application/jwk-set+json");
+        let request = request.body(Full::default()).map_err(|_| FetchFault::Broken)?;
+        let (parts, body) = self.exchange(url, request, chosen).await?;
+        if parts.status != 200 {
+            return Err(FetchFault::Status(parts.status.as_u16()));
+        }
+        Ok(FetchedDocument { body, max_age: max_age(&parts.headers) })
+    }
+
+    /// Sends the request to this address, and reads the answer.
+    async fn exchange(
+        &self,
+        url: &str,
+        request: Request<Full<Bytes>>,
+        chosen: ChosenBy<'_>,
+    ) -> Result<(response::Parts, Bytes), FetchFault> {
         let uri: Uri = url.parse().map_err(|_| FetchFault::Address(format!("{url} is not an address")))?;
         let host = uri.host().ok_or_else(|| FetchFault::Address(format!("{url} has no host")))?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
@@ -125,9 +173,9 @@ impl Fetcher {
                 ServerName::try_from(host).map_err(|_| FetchFault::Address(format!("{url} has no host name")))?;
             let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.tls));
             let stream = connector.connect(name, stream).await.map_err(|error| FetchFault::Tls(error.to_string()))?;
-            exchange(stream, &uri).await
+            exchange(stream, &uri, request).await
         } else {
-            exchange(stream, &uri).await
+            exchange(stream, &uri, request).await
         }
     }
 
@@ -164,19 +212,19 @@ impl Fetcher {
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     uri: &Uri,
-) -> Result<FetchedDocument, FetchFault> {
-    let (mut sender, connection) =
-        http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.map_err(|_| FetchFault::Broken)?;
-    let driver = tokio::spawn(connection);
+    mut request: Request<Full<Bytes>>,
+) -> Result<(response::Parts, Bytes), FetchFault> {
+    let cannot = |_| FetchFault::Address(format!("{uri} cannot be asked for"));
     let target = uri.path_and_query().map_or("/", |path| path.as_str());
     let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
-    let request = Request::get(target)
-        .header(header::HOST, authority)
-        .header(header::ACCEPT, "application/json, application/jwk-set+json")
-        .header(header::USER_AGENT, concat!("wicketgate/", env!("CARGO_PKG_VERSION")))
-        .header(header::CONNECTION, "close")
-        .body(Empty::new())
-        .map_err(|_| FetchFault::Address(format!("{uri} cannot be asked for")))?;
+    *request.uri_mut() = target.parse().map_err(|_| FetchFault::Address(format!("{uri} cannot be asked for")))?;
+    let host = HeaderValue::from_str(authority).map_err(cannot)?;
+    let agent = HeaderValue::from_static(concat!("wicketgate/", env!("CARGO_PKG_VERSION")));
+    let close = HeaderValue::from_static("close");
+    request.headers_mut().extend([(header::HOST, host), (header::USER_AGENT, agent), (header::CONNECTION, close)]);
+    let (mut sender, connection) =
+        http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await.map_err(|_| FetchFault::Broken)?;
+    let driver = tokio::spawn(connection);
     let outcome = async {
         let response = sender.send_request(request).await.map_err(|_| FetchFault::Broken)?;
         let (parts, body) = response.into_parts();
@@ -184,14 +232,11 @@ async fn exchange(
             let to = parts.headers.get(header::LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
             return Err(FetchFault::Redirect(to.chars().take(200).collect()));
         }
-        if parts.status != 200 {
-            return Err(FetchFault::Status(parts.status.as_u16()));
-        }
         let body = Limited::new(body, LARGEST)
             .collect()
             .await
             .map_err(|error| if error.is::<LengthLimitError>() { FetchFault::TooLarge } else { FetchFault::Broken })?;
-        Ok(FetchedDocument { body: body.to_bytes(), max_age: max_age(&parts.headers) })
+        Ok((parts, body.to_bytes()))
     };
     let outcome = outcome.await;
     driver.abort();
@@ -260,7 +305,7 @@ mod tests {
     fn the_age_is_what_the_server_says() {
         let age = |text: &'static str| {
             let mut headers = HeaderMap::new();
-            headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static(text));
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(text));
             max_age(&headers)
         };
         assert_eq!(age("public, max-age=300"), Some(300));

@@ -87,6 +87,28 @@ pub fn cookie_pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// Removes the cookies of these names from `Cookie`; every other byte of a line stays, but for blanks at its ends.
+pub fn remove_cookies(headers: &mut HeaderMap, goes: impl Fn(&[u8]) -> bool) {
+    if !headers.contains_key(header::COOKIE) {
+        return;
+    }
+    let goes = |pair: &&[u8]| goes(pair[..memchr(b'=', pair).unwrap_or(pair.len())].trim_ascii());
+    let lines = || headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+    if !lines().flat_map(cookie_pairs).any(|pair| goes(&pair)) {
+        return;
+    }
+    let without = |line| {
+        let others: Vec<&[u8]> = cookie_pairs(line).filter(|pair| !goes(pair)).collect();
+        others.join(&b";"[..]).trim_ascii().to_vec()
+    };
+    let left: Vec<Vec<u8>> = lines().map(without).filter(|line| !line.is_empty()).collect();
+    // One line over HTTP/1.1 (RFC 6265 section 5.4).
+    match HeaderValue::from_bytes(&left.join(&b"; "[..])) {
+        Ok(line) if !left.is_empty() => headers.insert(header::COOKIE, line),
+        _ => headers.remove(header::COOKIE),
+    };
+}
+
 /// True if a value begins or ends with whitespace.
 pub fn is_padded(value: &HeaderValue) -> bool {
     let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));

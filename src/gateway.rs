@@ -287,7 +287,8 @@ impl Gateway {
         let (caller, proof) = self.authorize(route, &mut call, opens_websocket, record, rate_limit_headers).await?;
         exchange.keep_proof(proof);
         let limit = route.body_limit.unwrap_or(call.connection.limits.body);
-        if route.reads_body() || forward::is_kept_for_retry(route, &call.head) {
+        let is_merged = !opens_websocket && identifier::reads_body(route, &call)?;
+        if route.reads_body() || is_merged || forward::is_kept_for_retry(route, &call.head) {
             call.read_body(limit, &exchange.record).await?;
         } else if call.seeks_length(route) {
             Box::pin(call.seek_length(route, limit, &exchange.record, &self.shared.memory)).await?;

@@ -35,6 +35,7 @@
 //! | 3 | [`auth`] | authentication: credentials in, a `Caller` or a refusal out |
 //! | 2 | [`state`], [`backend`], [`config`] | sessions, revocations, lockout and quotas (embedded or Redis); the company's servers; gateway.yaml |
 //! | 1 | [`json_body`] | members of JSON bodies: read, set, filtered |
+//! | 1 | [`parameters`] | one parameter of a query or form: found in every spelling, replaced |
 //! | 1 | [`customer`] | the opaque customer identifier: derived, traced |
 //! | 1 | [`process_log`] | the log of the process on standard error |
 //! | 1 | [`fetch`] | small documents by HTTPS |
@@ -51,6 +52,8 @@
 //! | 0 | [`pem`] | PEM files, as other programs and people write them |
 //! | 0 | [`private_file`] | files beside the state that only this user may read |
 //! | 0 | [`normalization`] | Unicode normalization of names and passwords |
+//! | 0 | [`field_template`] | values of header fields with placeholders for what is proved |
+//! | 0 | [`path_template`] | paths with a placeholder for the customer |
 //! | 0 | [`hex`], [`plural`], [`version`] | hex digits; `1 listener`, `2 listeners`; the build |
 //!
 //! ## Inside `gateway`
@@ -115,8 +118,10 @@
 //! | 2 | `trusted_issuers` | trusted issuers |
 //! | 1 | `access_token` | `access_token` |
 //! | 1 | `api_keys` | API keys |
+//! | 1 | `backend_tokens` | access tokens of backends |
 //! | 1 | `hash_costs` | costs of password hashes |
 //! | 1 | `identifiers` | identifier key |
+//! | 1 | `path_placement` | path with the customer in it |
 //! | 1 | `remote_jwks` | remote JWKS |
 //! | 1 | `rewrite` | path rewrite |
 //! | 1 | `servers` | servers of backends |
@@ -154,6 +159,7 @@
 //! | 3 | `pool` | a worker's connection pool: sending, retries, timeouts, response bodies; idle HTTP/1.1 connections in `worker_endpoints` |
 //! | 3 | `watch` | DNS refresh; health checks (`health_probe` sends, `endpoints::health_check` counts) |
 //! | 2 | `connection` | dialling, HTTP/1.1 and HTTP/2 connections; header names spelled and odd response heads mended on the way |
+//! | 1 | `token` | access token of a backend, from an OAuth server |
 //! | 1 | `admission` | concurrency limit, adaptive limit, queue, circuit breaker, retry budget |
 //! | 1 | `endpoints` | servers (Envoy: endpoints) and their status, outlier detection |
 //! | 0 | `balance` | load balancing |
@@ -224,6 +230,7 @@ pub mod config;
 pub mod customer;
 pub mod dns;
 pub mod fetch;
+pub mod field_template;
 pub mod fields;
 pub mod gateway;
 pub mod hex;
@@ -233,6 +240,8 @@ pub mod log_throttle;
 pub mod log_writer;
 pub mod metrics;
 pub mod normalization;
+pub mod parameters;
+pub mod path_template;
 pub mod pem;
 pub mod plural;
 pub mod policy;

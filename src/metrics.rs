@@ -4,6 +4,7 @@
 //! once something was counted in it, and its labels come from closed sets (configured route and backend names, methods,
 //! status codes, refusal words), never from callers.
 
+mod backend_tokens;
 mod counted;
 mod families;
 mod histogram;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use prometheus::proto::MetricFamily;
 
+pub use backend_tokens::BackendTokenLevels;
 use counted::LabelledCounts;
 pub use counted::RequestKey;
 use families::{counters, gauges};
@@ -46,6 +48,7 @@ pub struct Metrics {
     issuers: Mutex<Vec<IssuerLevels>>,
     key_uses: Mutex<Vec<KeyUse>>,
     backends: Mutex<Vec<BackendLevels>>,
+    backend_tokens: Mutex<Vec<BackendTokenLevels>>,
     /// Metrics of the state store.
     pub state: Arc<StateMetrics>,
 }
@@ -117,6 +120,11 @@ impl Metrics {
         *locked(&self.backends) = levels;
     }
 
+    /// Sets the state of access tokens of backends.
+    pub fn backend_tokens(&self, levels: Vec<BackendTokenLevels>) {
+        *locked(&self.backend_tokens) = levels;
+    }
+
     /// Sets the last use of keys.
     pub fn key_uses(&self, uses: Vec<KeyUse>) {
         *locked(&self.key_uses) = uses;
@@ -173,6 +181,7 @@ impl Metrics {
         families.extend(self.state.families());
         families.extend(issuers::families(&locked(&self.issuers)));
         families.extend(servers::families(&locked(&self.backends)));
+        families.extend(backend_tokens::families(&locked(&self.backend_tokens)));
         families.push(issuers::key_uses(&locked(&self.key_uses)));
         families.push(build_info());
         families

@@ -3,6 +3,7 @@
 mod access_token;
 pub mod accounts;
 mod api_keys;
+mod backend_tokens;
 pub mod backends;
 pub mod ca_certificates;
 mod callers;
@@ -19,6 +20,7 @@ pub mod key_usage;
 mod lockout;
 mod login;
 pub mod path;
+pub mod path_placement;
 mod remote_jwks;
 pub mod response;
 pub mod rewrite;
@@ -38,7 +40,8 @@ use crate::auth::client_assertion::Assertions;
 use crate::auth::jwt::Verifier;
 use crate::auth::jwt::remote_jwks::PublishedKeys;
 use crate::auth::{Authenticator, CustomerTokenSource};
-use crate::backend::Backend;
+use crate::backend::token::BackendToken;
+use crate::backend::{Backend, BackendCredential};
 use crate::config::raw::{self, Raw};
 use crate::config::{Config, Problems};
 use crate::customer::Deriver;
@@ -65,6 +68,8 @@ pub struct Lasting {
     pub backends: servers::SharedServers,
     /// Keys that have been fetched from other issuers.
     published: remote_jwks::JwksRegistry,
+    /// Access tokens of backends.
+    tokens: backend_tokens::TokenRegistry,
     /// Last uses of keys.
     pub uses: key_usage::Uses,
     /// Counts what makes earlier verdicts void: another policy, or other keys.
@@ -77,6 +82,7 @@ impl Lasting {
         self.uses.forget_gone();
         self.backends.forget_gone();
         self.published.forget_gone();
+        self.tokens.forget_gone();
     }
 }
 
@@ -130,7 +136,7 @@ impl Policy {
         let uses_of = |version: u8| lasting.uses.of("identifier_key", "", &format!("v{version}"));
         let deriver = deriver.map(|deriver| deriver.map(|deriver| deriver.noted(uses_of)));
         let (issuer, deriver) = (flattened(issuer), flattened(deriver));
-        let backends = backends::read(config, &authorities, &lasting.backends, problems);
+        let backends = backends::read(config, &authorities, &lasting.backends, &lasting.tokens, problems);
         let known = deriver.as_ref().and_then(Option::as_ref);
         let login =
             flattened(raw.login.as_ref().map(|login| login::read(config, login, known, backends.as_ref(), problems)));
@@ -199,6 +205,14 @@ fn isolated_audiences(raw: &Raw) -> Vec<Arc<str>> {
 }
 
 impl Policy {
+    /// The access tokens that are fetched for backends.
+    pub fn tokens(&self) -> impl Iterator<Item = &Arc<BackendToken>> {
+        self.backends.iter().filter_map(|backend| match &backend.authorization {
+            Some(BackendCredential::Token(token)) => Some(token),
+            Some(BackendCredential::Fixed(..)) | None => None,
+        })
+    }
+
     /// The keys of other issuers, and of clients, that are fetched.
     pub fn published(&self) -> impl Iterator<Item = &Arc<PublishedKeys>> {
         let clients = self.auth.clients.values().filter_map(|client| client.assertions.as_ref());

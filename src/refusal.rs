@@ -258,6 +258,8 @@ pub enum Refusal {
     ResponseTooLarge,
     /// The backend refused the gateway's own credential.
     BackendCredential,
+    /// The OAuth server gave no access token for the backend.
+    BackendToken,
     /// The backend timed out.
     BackendTimeout,
     /// The backend's concurrency limit is reached.
@@ -396,6 +398,7 @@ impl Refusal {
             Self::ResponseNotJson => "response_not_json",
             Self::ResponseTooLarge => "response_too_large",
             Self::BackendCredential => "backend_credential",
+            Self::BackendToken => "backend_token",
             Self::BackendTimeout => "backend_timeout",
             Self::BackendOverload => "backend_overload",
             Self::BackendUnavailable => "backend_unavailable",

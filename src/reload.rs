@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::auth::jwt::remote_jwks::PublishedKeys;
 use crate::backend::endpoints::servers::FIRST_LOOK;
+use crate::backend::token::TokenStatus;
 use crate::config::raw::{Level, Listen, Raw};
 use crate::config::{self, Config, Draft, Problems, Warning};
 use crate::gateway::Shared;
@@ -110,9 +111,20 @@ pub async fn look_around(policy: &Policy, lasting: &Lasting, control: &Handle) {
     for backend in &policy.backends {
         backend.servers.start(control);
     }
+    policy.tokens().for_each(|token| token.start(control));
     let until = Instant::now() + FIRST_LOOK;
     for backend in &policy.backends {
         backend.servers.first_look(until).await;
+    }
+    for token in policy.tokens() {
+        token.first_round(until).await;
+        let TokenStatus { backend, left, .. } = token.standing();
+        if left.is_none() {
+            tracing::error!(
+                backend = &*backend,
+                "no access token for a backend: its routes get 503 until there is one"
+            );
+        }
     }
     for keys in published {
         // A copy that is not too old is as good.

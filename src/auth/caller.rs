@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::attribution::Attribution;
 use super::context::AuthContext;
+use super::jwt::forwarded_claims::ForwardedClaims;
 use crate::customer::Identifier;
 
 /// The proved caller. A request reaches a backend only together with one of these.
@@ -17,6 +18,8 @@ pub struct Caller {
     pub customer: Option<Identifier>,
     /// The identifier of the customer under the key before the last rotation, while backends still get it.
     pub previous: Option<Identifier>,
+    /// Claims of the customer's token that backends may be told.
+    pub claims: Option<Arc<ForwardedClaims>>,
     /// Only a cookie speaks for the customer: a browser sends it along whoever made it call.
     pub by_cookie: bool,
     _seal: Seal,
@@ -29,7 +32,15 @@ struct Seal;
 impl Caller {
     /// Nothing is proved yet.
     pub(super) fn nobody() -> Self {
-        Self { client: None, api_key: None, customer: None, previous: None, by_cookie: false, _seal: Seal }
+        Self {
+            client: None,
+            api_key: None,
+            customer: None,
+            previous: None,
+            claims: None,
+            by_cookie: false,
+            _seal: Seal,
+        }
     }
 
     /// The attribution: owners of credentials that were accepted, and of those that are authentic at least.

@@ -1,10 +1,13 @@
 //! The customer of a request: a token or a session cookie in, an identifier or a refusal out.
 
+use std::sync::Arc;
+
 use super::Authenticator;
 use super::context::{AuthContext, PendingLookup};
 use super::credentials::{PresentedCustomer, readable};
 use super::introspection::{Inspected, Inspection};
 use super::jwt::TokenKind;
+use super::jwt::forwarded_claims::ForwardedClaims;
 use super::token_binding::is_held_by_customer;
 use super::token_cache::CachedVerdict;
 use super::verdict::{Identity, VerifiedToken};
@@ -13,13 +16,14 @@ use crate::refusal::{Refusal, SessionFault, TokenFault};
 use crate::state::session::Found;
 
 impl Authenticator {
-    /// The customer of a request by its token, its session cookie, or both.
+    /// The customer of a request by its token, its session cookie, or both, and the claims that backends may be told.
     pub(super) fn customer(
         &self,
         presented: &PresentedCustomer<'_>,
         isolated_audience: Option<&str>,
         context: &mut AuthContext<'_>,
-    ) -> Result<Identifier, Refusal> {
+    ) -> Result<(Identifier, Option<Arc<ForwardedClaims>>), Refusal> {
+        let mut claims = None;
         let by_token = match &presented.token {
             Some(Ok(token)) => {
                 let found = self.customer_token(token.as_bytes(), context).map_err(Refusal::CustomerToken)?;
@@ -36,6 +40,7 @@ impl Authenticator {
                     context.known.customer = Some(found.customer);
                     return Err(Refusal::CustomerToken(fault));
                 }
+                claims = found.claims;
                 Some(found.customer)
             }
             Some(Err(fault)) => return Err(Refusal::CustomerToken(*fault)),
@@ -47,7 +52,7 @@ impl Authenticator {
         };
         match (by_token, by_session) {
             (Some(one), Some(other)) if one != other => Err(Refusal::CredentialConflict),
-            (Some(customer), _) | (None, Some(customer)) => Ok(customer),
+            (Some(customer), _) | (None, Some(customer)) => Ok((customer, claims)),
             (None, None) => Err(Refusal::CustomerToken(TokenFault::Missing)),
         }
     }

@@ -185,7 +185,8 @@ impl Authenticator {
         let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token)
             .also_known_as(self.previous_of(&customer, now))
             .counted_for(isolated_audience.as_deref().unwrap_or(&self.audience));
-        let verdict = VerifiedToken::Customer(Identity { customer, isolated_audience, binding: claims.binding });
+        let (binding, forwarded) = (claims.binding, claims.forwarded.clone());
+        let verdict = VerifiedToken::Customer(Identity { customer, isolated_audience, binding, claims: forwarded });
         revocations.note(marks.issued, now);
         if marks.are_revoked(&verdict, revocations) {
             known.customer = verdict.customer().cloned();

@@ -6,6 +6,7 @@
 pub mod algorithm;
 pub mod claims;
 pub mod confirmation;
+pub mod forwarded_claims;
 pub mod jwk_set;
 pub mod jws;
 pub mod remote_jwks;
@@ -25,6 +26,7 @@ use crate::state::account_stamp::AccountStamp;
 use crate::state::session::SessionDigest;
 use claims::{ClaimPath, ClaimRule};
 use confirmation::Binding;
+use forwarded_claims::{ForwardableClaims, ForwardedClaims};
 use jwk_set::JwkSet;
 use jws::{Jws, Members, plain_type};
 use remote_jwks::PublishedKeys;
@@ -126,6 +128,7 @@ pub struct Verifier {
     rules: Vec<ClaimRule>,
     tenant: String,
     reads_client: bool,
+    forwardable: Option<ForwardableClaims>,
 }
 
 /// Claims of a verified token.
@@ -157,6 +160,8 @@ pub struct Claims {
     pub binding: Option<Binding>,
     /// [`ACCOUNT`], only of our own tokens: the account that it was given to.
     pub account: Option<AccountStamp>,
+    /// Claims that backends may be told; `None` where the issuer's entry lists none.
+    pub forwarded: Option<Arc<ForwardedClaims>>,
 }
 
 impl Verifier {
@@ -175,6 +180,7 @@ impl Verifier {
             longest_life: None,
             rules: Vec::new(),
             reads_client: false,
+            forwardable: None,
         }
     }
 
@@ -224,6 +230,11 @@ impl Verifier {
     /// Takes only tokens whose claims are as these say.
     pub fn with_rules(self, rules: Vec<ClaimRule>) -> Self {
         Self { rules, ..self }
+    }
+
+    /// Backends may be told these claims of its tokens: names or JSON pointers.
+    pub fn forwarding(self, claims: &[String]) -> Self {
+        Self { forwardable: ForwardableClaims::of(&self.issuer, claims), ..self }
     }
 
     /// Its subjects are unique within this, and not within the issuer.
@@ -354,6 +365,7 @@ impl Verifier {
                 Some(text) if self.reads_client => Some(AccountStamp::parse(&text).ok_or(TokenFault::Malformed)?),
                 _ => None,
             },
+            forwarded: self.forwardable.as_ref().map(|forwardable| forwardable.read(claims)),
         })
     }
 

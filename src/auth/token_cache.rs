@@ -117,7 +117,8 @@ mod tests {
 
     fn keep(verified: &mut VerifiedTokens, token: &str, ends: u64) {
         let customer = Identifier::from_store("t1-x");
-        let verdict = VerifiedToken::Customer(Identity { customer, isolated_audience: None, binding: None });
+        let verdict =
+            VerifiedToken::Customer(Identity { customer, isolated_audience: None, binding: None, claims: None });
         let marks = Marks {
             id: "id".into(),
             earlier_id: Some("earlier".into()),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::credentials::api_key;
 use super::jwt::Claims;
 use super::jwt::confirmation::Binding;
+use super::jwt::forwarded_claims::ForwardedClaims;
 use super::tls::certificate::CertificateName;
 use crate::customer::Identifier;
 use crate::hex::hex;
@@ -65,6 +66,8 @@ pub struct Identity {
     pub isolated_audience: Option<Arc<str>>,
     /// The key that it is bound to, checked with each request.
     pub binding: Option<Binding>,
+    /// Claims that backends may be told; `None` where the issuer's entry lists none.
+    pub claims: Option<Arc<ForwardedClaims>>,
 }
 
 /// Marks by which a token can be revoked, beside its owner.

@@ -94,6 +94,12 @@ fn connect(plan: Plan) -> anyhow::Result<()> {
                 vec![(format!("issuer {}", keys.issuer()), outcome)]
             });
         }
+        for token in plan.policy.tokens().cloned().collect::<Vec<_>>() {
+            questions.spawn(async move {
+                let who = format!("access token of backend {}", token.standing().backend);
+                vec![(who, in_time(token.try_fetch()).await)]
+            });
+        }
         for backend in plan.policy.backends.clone() {
             let control = control.clone();
             questions.spawn(async move {

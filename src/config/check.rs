@@ -10,6 +10,7 @@ mod forward_auth;
 mod gateway;
 mod grammar;
 mod http1_options;
+mod identifier_places;
 mod listeners;
 mod login;
 mod response;

@@ -31,7 +31,7 @@ use super::scalar::Size;
 
 pub use backend::{
     AssertionBody, Backend, BackendAssertion, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential,
-    ProxyProtocol, Redirects,
+    OAuthClientAuth, OAuthCredential, ProxyProtocol, Redirects,
 };
 pub use callers::{ApiKey, Client, Quota, TokenReach};
 pub use certificate::{AlternativeName, CertificateName, CertificatePolicy, OwnCertificate};
@@ -48,8 +48,8 @@ pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsV
 pub use process::{AccessLog, Admin, Level, Log, Readiness, Shutdown};
 pub use response::{Redaction, ResponseRules};
 pub use route::{
-    CustomerTokenSource, Dpop, ExactPath, HeaderPlace, InPath, Mode, PathMatch, Per, Placement, Requirement, Retry,
-    Rewrite, Route, RouteLimits, Send,
+    CustomerTokenSource, Dpop, ExactPath, HeaderPlace, IdentifierPlace, InPath, Mode, PathMatch, Per, Placement,
+    Requirement, Retry, Rewrite, Route, RouteLimits, Send,
 };
 pub use servers::{
     Adaptive, Balance, CircuitBreaker, HealthCheck, KeepAlive, KeepAliveLimit, OutlierDetection, Protocol, Queue,

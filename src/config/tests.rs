@@ -88,7 +88,7 @@ fn the_configuration_with_every_key_has_no_problem() {
     let (config, problems) = read(MAXIMAL).unwrap();
     assert!(problems.is_empty(), "{problems}");
     assert_eq!(config.raw().listen[0].limits.target.bytes(), 4096);
-    assert_eq!(config.raw().backends.len(), 3);
+    assert_eq!(config.raw().backends.len(), 4);
 }
 
 #[test]

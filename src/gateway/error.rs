@@ -191,7 +191,11 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::AddressNotAllowed => (403, "403-04", "The client address is not allowed."),
         R::PlainHttp => (403, "403-06", "Use HTTPS, and replace any secret in this request: plain HTTP exposed it."),
         R::BadForwardedRequest => (403, "403-07", "The forwarded request is incomplete or contradictory."),
-        R::NeedsBody => (403, "403-08", "The decision needs the request body, which is not available here."),
+        R::NeedsBody => (
+            403,
+            "403-08",
+            "This route needs the body of the request, or changes its target: no decision about it is possible here.",
+        ),
         R::ClientCertificate | R::OtherCertificate => {
             (403, "403-09", "The client certificate of this connection is not accepted.")
         }
@@ -227,6 +231,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
             (503, "503-01", "The gateway is overloaded; retry later.")
         }
         R::StateUnavailable => (503, "503-03", "The session store is unavailable; retry later."),
+        R::BackendToken => (503, "503-06", "The gateway has no credential for the backend at present; retry later."),
         R::BackendUnavailable => (503, "503-05", "The backend is unavailable; retry later."),
         R::LoginBackend => (503, "503-02", "Login is unavailable; retry later."),
         R::BackendTimeout => (504, "504-01", "The backend did not respond in time."),

@@ -28,7 +28,7 @@ use crate::auth::Caller;
 use crate::backend::admission::circuit_breaker::Try;
 use crate::backend::pool::response_body::AnswerBody;
 use crate::backend::pool::{Deadlines, Repeat, SendOptions};
-use crate::backend::{Failure, Permit};
+use crate::backend::{Failure, NoToken, Permit};
 use crate::body_stream::{Pace, RequestBody};
 use crate::config::raw::Retry;
 use crate::customer::Identifier;
@@ -89,7 +89,10 @@ impl Gateway {
         mut call: Box<Call<'_>>,
         exchange: &mut Exchange,
     ) -> Result<(Request<RequestBody>, Repeat), Refused> {
-        headers::prepare(&mut call, route, exchange);
+        headers::prepare(&mut call, route, caller, exchange);
+        if let Some(credential) = &route.backend.authorization {
+            credential.write(&mut call.parts.headers).map_err(|NoToken| Refusal::BackendToken)?;
+        }
         let named = identifier::place(route, caller, &mut call, &mut exchange.record)?;
         backend_assertion::add(route, caller, named, &mut call)?;
         let limit = route.body_limit.unwrap_or(call.connection.limits.body);
@@ -150,6 +153,9 @@ impl Gateway {
         };
         if let Err(fault) = settled {
             return Err(self.wrong(route, content.server(), fault, record));
+        }
+        if head.status == StatusCode::UNAUTHORIZED {
+            route.backend.refused_credential();
         }
         let refused_us = head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
             || (head.status == StatusCode::UNAUTHORIZED && !route.pass_unauthorized);

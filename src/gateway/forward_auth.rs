@@ -108,7 +108,7 @@ impl Gateway {
         let number = target.inspect_err(|_| exchange.record.lost(parts.uri.path()))?;
         let route = &policy.routes[number as usize];
         exchange.record.route = Arc::clone(&route.name);
-        if route.reads_body() {
+        if route.reads_body() || route.is_told_in_target() {
             return Err(Refusal::NeedsBody.into());
         }
         if unnamed == Unnamed::PassedOn && parts.headers.keys().any(|name| is_forged(policy, route, name)) {

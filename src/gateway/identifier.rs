@@ -1,8 +1,10 @@
 //! The customer's identifier in a request: one that the caller names must be its own, and the one that the backend
 //! knows is written where the route wants it.
 
-use bytes::Bytes;
+mod parameter;
+
 use http::header::{self, HeaderValue};
+use percent_encoding::percent_decode_str;
 
 use super::body_headers;
 use super::error::{Detail, Refused};
@@ -10,9 +12,11 @@ use super::observe::record::Record;
 use super::request::call::{Call, Upload};
 use crate::auth::Caller;
 use crate::customer::Identifier;
-use crate::json_body;
+use crate::json_body::{self, Pointer};
+use crate::policy::path_placement::{PathFault, PathPlacement};
 use crate::policy::route::{Placement, Route};
 use crate::refusal::Refusal;
+pub(super) use parameter::reads_body;
 
 /// Checks that a customer named in the configured header is the one of the token (docs/asapp.md, requirement 22).
 pub(super) fn matches_named_customer(
@@ -27,8 +31,7 @@ pub(super) fn matches_named_customer(
     if claimed().next().is_none() {
         return Ok(());
     }
-    let named = Named::of(route, caller, call, record)?;
-    if claimed().all(|claimed| named.may_be_called(caller, claimed)) { Ok(()) } else { mismatch(route, record) }
+    Named::of(route, caller, call, record)?.admits(claimed(), record)
 }
 
 /// Writes the identifier where the route wants it. Returns the written value.
@@ -51,55 +54,102 @@ pub(super) fn place(
                 call.parts.headers.insert(name, field_value(value)?);
             }
         }
-        Placement::Body(pointer) => {
-            let bytes = call.body.bytes().cloned().ok_or(Refusal::Internal)?;
-            is_plain_json(call, &bytes)?;
-            let document = json_body::Document::parse(&bytes, pointer).map_err(|_| Refusal::Json)?;
-            let claimed = document.value();
-            if claimed.as_deref().is_some_and(|claimed| !named.may_be_called(caller, claimed.as_bytes())) {
-                mismatch(route, record)?;
-            }
-            // Where nobody is proved, as can be in mode observe, nobody may be named either.
-            if value.is_none() && claimed.is_none() {
-                return Ok(None);
-            }
-            if bytes.is_empty() {
-                call.parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            }
-            call.body = Upload::Read(document.with(value.unwrap_or_default()).into());
-            body_headers::remove(&mut call.parts.headers);
-        }
+        Placement::Body(pointer) => into_json(pointer, &named, call, record)?,
+        Placement::Form(name) => parameter::into_form(name, &named, call, record)?,
+        Placement::Query(parameter) => parameter::into_query(parameter, &named, call, record)?,
+        Placement::Path(path) => into_path(path, &named, call, record)?,
     }
     Ok(named.value)
 }
 
+/// Writes the identifier into a member of the JSON body, whatever it was before.
+fn into_json(pointer: &Pointer, named: &Named<'_>, call: &mut Call<'_>, record: &mut Record) -> Result<(), Refused> {
+    let bytes = call.body.bytes().cloned().ok_or(Refusal::Internal)?;
+    if !bytes.is_empty() {
+        is_plain(call, is_json, "application/json")?;
+    }
+    let document = json_body::Document::parse(&bytes, pointer).map_err(|_| Refusal::Json)?;
+    let claimed = document.value();
+    named.admits(claimed.as_deref().map(str::as_bytes).into_iter(), record)?;
+    // Where nobody is proved, as can be in mode observe, nobody may be named either.
+    if named.value.is_none() && claimed.is_none() {
+        return Ok(());
+    }
+    if bytes.is_empty() {
+        call.parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    call.body = Upload::Read(document.with(named.value.as_deref().unwrap_or_default()).into());
+    body_headers::remove(&mut call.parts.headers);
+    Ok(())
+}
+
+/// Writes the path of the backend, with the identifier in place of the caller's.
+fn into_path(
+    placement: &PathPlacement,
+    named: &Named<'_>,
+    call: &mut Call<'_>,
+    record: &mut Record,
+) -> Result<(), Refused> {
+    let (claimed, rest) = placement.parts(call.parts.uri.path()).ok_or(Refusal::NoRoute)?;
+    let claimed: Option<Vec<u8>> = claimed.map(|claimed| percent_decode_str(claimed).collect());
+    named.admits(claimed.as_deref().into_iter(), record)?;
+    // The checks of the configuration let no route observe whose path needs a customer.
+    let customer = named.value.as_deref().ok_or(Refusal::Internal)?;
+    let path = placement.path_for(customer, rest, named.route.allowed_in_path).map_err(|fault| match fault {
+        PathFault::Rest => Refusal::AmbiguousPath,
+        PathFault::Customer => {
+            tracing::error!("a customer's subject cannot stand in a path: see routes[].identifier");
+            Refusal::Internal
+        }
+    })?;
+    let query = call.parts.uri.query().map(str::to_owned);
+    call.set_target(path, query.as_deref())?;
+    Ok(())
+}
+
 /// The identifier by which the backend knows the customer.
-struct Named {
+struct Named<'a> {
+    route: &'a Route,
+    caller: &'a Caller,
     value: Option<String>,
     /// The same under the previous key, while that is still told.
     previous: Option<Identifier>,
 }
 
-impl Named {
-    fn of(route: &Route, caller: &Caller, call: &Call<'_>, record: &Record) -> Result<Self, Refusal> {
-        let Some(customer) = &caller.customer else { return Ok(Self { value: None, previous: None }) };
+impl<'a> Named<'a> {
+    fn of(route: &'a Route, caller: &'a Caller, call: &Call<'_>, record: &Record) -> Result<Self, Refusal> {
+        let nobody = Self { route, caller, value: None, previous: None };
+        let Some(customer) = &caller.customer else { return Ok(nobody) };
         let deriver = call.policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
         if route.send_subject {
             let origin = deriver.trace(customer.as_str()).map_err(|_| Refusal::Internal)?;
-            return Ok(Self { value: Some(origin.subject), previous: None });
+            return Ok(Self { value: Some(origin.subject), ..nobody });
         }
         let Some(pairwise) = &route.pairwise else {
-            return Ok(Self { value: Some(customer.as_str().to_owned()), previous: caller.previous.clone() });
+            let (value, previous) = (Some(customer.as_str().to_owned()), caller.previous.clone());
+            return Ok(Self { value, previous, ..nobody });
         };
         let own = pairwise.for_backend(deriver, customer).map_err(|_| Refusal::Internal)?;
         let previous = pairwise.previous_of(&own, super::unix_seconds(record.time));
-        Ok(Self { value: Some(own.as_str().to_owned()), previous })
+        Ok(Self { value: Some(own.as_str().to_owned()), previous, ..nobody })
+    }
+
+    /// Checks that a caller names no other customer than its own.
+    fn admits<'c>(&self, mut claimed: impl Iterator<Item = &'c [u8]>, record: &mut Record) -> Result<(), Refusal> {
+        if claimed.all(|claimed| self.may_be_called(claimed)) {
+            return Ok(());
+        }
+        if self.route.enforce {
+            return Err(Refusal::IdentifierMismatch);
+        }
+        record.observed.get_or_insert(Refusal::IdentifierMismatch);
+        Ok(())
     }
 
     /// True if a caller may name its customer so: as the backend does, or by the identifier in the token; each may be
     /// the one under the previous key.
-    fn may_be_called(&self, caller: &Caller, claimed: &[u8]) -> bool {
-        let identifiers = [&caller.customer, &caller.previous, &self.previous];
+    fn may_be_called(&self, claimed: &[u8]) -> bool {
+        let identifiers = [&self.caller.customer, &self.caller.previous, &self.previous];
         let identifiers = identifiers.into_iter().flatten().map(Identifier::as_str);
         identifiers.chain(self.value.as_deref()).any(|name| name.as_bytes() == claimed)
     }
@@ -115,29 +165,22 @@ fn field_value(name: &str) -> Result<HeaderValue, Refusal> {
     })
 }
 
-fn mismatch(route: &Route, record: &mut Record) -> Result<(), Refusal> {
-    if route.enforce {
-        return Err(Refusal::IdentifierMismatch);
-    }
-    record.observed.get_or_insert(Refusal::IdentifierMismatch);
-    Ok(())
+fn is_json(kind: &str) -> bool {
+    kind == "application/json" || kind.ends_with("+json")
 }
 
-/// Checks that a body to write into is JSON in UTF-8, and not encoded.
-fn is_plain_json(call: &Call<'_>, bytes: &Bytes) -> Result<(), Refused> {
-    if bytes.is_empty() {
-        return Ok(());
-    }
+/// Checks that a body to write into is of this type, in UTF-8, and not encoded.
+fn is_plain(call: &Call<'_>, fits: fn(&str) -> bool, accepted: &str) -> Result<(), Refused> {
     let encoded = call
         .parts
         .headers
         .get_all(header::CONTENT_ENCODING)
         .iter()
         .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    let is_json = call.type_to_read()?.is_some_and(|kind| kind == "application/json" || kind.ends_with("+json"));
-    match (encoded, is_json) {
+    let fits = call.type_to_read()?.is_some_and(|kind| fits(&kind));
+    match (encoded, fits) {
         (true, _) => Err(Refused::with(Detail::Coding, Refusal::ContentType)),
-        (false, false) => Err(Refused::of_types(&["application/json"])),
+        (false, false) => Err(Refused::of_types(&[accepted])),
         (false, true) => Ok(()),
     }
 }

@@ -9,11 +9,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderName, HeaderValue, header};
 use rustix::fs::Access;
 
+use super::backend_tokens::TokenRegistry;
 use super::ca_certificates::Authorities;
 use super::servers::{self, SharedServers};
 use crate::backend::admission::Queue;
 use crate::backend::admission::circuit_breaker::CircuitRule;
-use crate::backend::{Backend, BackendAssertion, RequestBuffer};
+use crate::backend::{Backend, BackendAssertion, BackendCredential, RequestBuffer};
 use crate::config::raw::{self, BackendAuthorization};
 use crate::config::scalar::Size;
 use crate::config::{Config, Problems};
@@ -30,6 +31,7 @@ pub(super) fn read(
     config: &Config,
     authorities: &Authorities<'_>,
     shared: &SharedServers,
+    tokens: &TokenRegistry,
     problems: &mut Problems,
 ) -> Option<HashMap<String, Arc<Backend>>> {
     let count = problems.len();
@@ -37,7 +39,18 @@ pub(super) fn read(
     for (name, raw) in &config.raw().backends {
         let name: Arc<str> = name.as_str().into();
         let servers = shared.servers(config, authorities, &name, raw, problems);
-        let authorization = raw.authorization.as_ref().and_then(|raw| read_authorization(config, &name, raw, problems));
+        let authorization = match &raw.authorization {
+            None => None,
+            Some(BackendAuthorization::OAuth(oauth)) => tokens
+                .token(config, authorities, &name, oauth)
+                .map_err(|(key, message, help)| {
+                    let at = format!("backends.{name}.authorization.oauth.{key}");
+                    problems.push(config.problem(&at, message, help));
+                })
+                .ok()
+                .map(BackendCredential::Token),
+            Some(raw) => read_authorization(config, &name, raw, problems),
+        };
         let backend_assertion =
             raw.backend_assertion.as_ref().and_then(|raw| read_assertion(config, &name, raw, problems));
         let request_buffer = read_request_buffer(config, &name, raw, problems);
@@ -131,10 +144,11 @@ fn read_authorization(
     name: &str,
     raw: &BackendAuthorization,
     problems: &mut Problems,
-) -> Option<(HeaderName, HeaderValue)> {
+) -> Option<BackendCredential> {
     let at = format!("backends.{name}.authorization");
     let mut problem = |message: String, help: String| problems.push(config.problem(&at, message, help));
     let (reference, header) = match raw {
+        BackendAuthorization::OAuth(_) => return None,
         BackendAuthorization::Basic(basic) => (&basic.password, header::AUTHORIZATION),
         BackendAuthorization::Bearer(token) => (token, header::AUTHORIZATION),
         BackendAuthorization::Header(custom) => match HeaderName::from_bytes(custom.name.as_bytes()) {
@@ -160,12 +174,12 @@ fn read_authorization(
             [b"Basic ", BASE64.encode(pair).as_bytes()].concat()
         }
         BackendAuthorization::Bearer(_) => [b"Bearer ", secret.expose()].concat(),
-        BackendAuthorization::Header(_) => secret.expose().to_vec(),
+        BackendAuthorization::Header(_) | BackendAuthorization::OAuth(_) => secret.expose().to_vec(),
     };
     match HeaderValue::from_bytes(&value) {
         Ok(mut value) => {
             value.set_sensitive(true);
-            Some((header, value))
+            Some(BackendCredential::Fixed(header, value))
         }
         Err(_) => {
             problem(

@@ -197,7 +197,9 @@ impl Issuer {
     /// Checks the customers' tokens that this gateway has signed.
     pub(super) fn customer_verifier(&self, raw: &Raw) -> Verifier {
         let audiences = self.audiences(raw);
+        let forwarded = raw.login.as_ref().map(|login| &login.forward_claims[..]).unwrap_or_default();
         Verifier::own(TokenKind::Customer, self.url.clone(), audiences, self.keys.key_set(), self.clock_skew)
+            .forwarding(forwarded)
     }
 
     /// The usual audience, and those that are set apart.

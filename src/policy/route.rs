@@ -11,6 +11,7 @@ use http::{HeaderName, Method};
 use super::cors::Cors;
 use super::field_rules::FieldRules;
 use super::path::NonCanonical;
+use super::path_placement::PathPlacement;
 use super::response::ResponseRules;
 use super::rewrite::Rewrite;
 use crate::auth::{CustomerTokenSource, Requirements};
@@ -20,6 +21,7 @@ use crate::customer::Deriver;
 use crate::fields::FieldSet;
 use crate::json_body::Pointer;
 use own_addresses::OwnAddresses;
+use crate::parameters::ParameterName;
 
 /// A compiled route.
 pub struct Route {
@@ -99,6 +101,21 @@ pub enum Placement {
     Header(HeaderName),
     /// Into a member of the JSON body.
     Body(Pointer),
+    /// Into a parameter of a form.
+    Form(ParameterName),
+    /// Into a parameter of the query.
+    Query(QueryParameter),
+    /// Into the path.
+    Path(PathPlacement),
+}
+
+/// A parameter of the query, by which a backend knows the customer.
+#[derive(Debug)]
+pub struct QueryParameter {
+    /// Its name.
+    pub name: ParameterName,
+    /// The member of a JSON body that some frameworks merge with it.
+    pub member: Pointer,
 }
 
 /// Rate limit of a route.
@@ -116,9 +133,14 @@ pub struct CallLimit {
 impl Route {
     /// Returns whether the whole body must be read before the check or the forwarding.
     pub fn reads_body(&self) -> bool {
-        matches!(self.placement, Some(Placement::Body(_)))
+        matches!(self.placement, Some(Placement::Body(_) | Placement::Form(_)))
             || self.reads_token_from_body()
             || self.backend.backend_assertion.as_ref().is_some_and(|assertion| assertion.covers_body)
+    }
+
+    /// Returns whether the identifier goes into the path or the query.
+    pub fn is_told_in_target(&self) -> bool {
+        matches!(self.placement, Some(Placement::Query(_) | Placement::Path(_)))
     }
 
     /// Returns whether the customer's token may stand in the body.

@@ -40,6 +40,7 @@ fn verifier(issuer: &raw::TrustedIssuer, keys: Keys) -> Verifier {
     let verifier = Verifier::trusted(issuer.issuer.clone(), audiences, keys, issuer.clock_skew.as_secs(), subject)
         .living_at_most(issuer.max_lifetime.map(|longest| longest.as_secs()))
         .with_rules(issuer.claims.iter().map(|(claim, rule)| claim_rule(claim, rule)).collect())
+        .forwarding(&issuer.forward_claims)
         .within(issuer.tenant.clone().unwrap_or_else(|| issuer.issuer.clone()));
     match &issuer.types {
         None => verifier,

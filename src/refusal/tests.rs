@@ -109,6 +109,7 @@ pub(crate) fn all() -> Vec<Refusal> {
         R::ResponseNotJson,
         R::ResponseTooLarge,
         R::BackendCredential,
+        R::BackendToken,
         R::BackendTimeout,
         R::BackendOverload,
         R::BackendUnavailable,

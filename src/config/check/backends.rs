@@ -1,7 +1,8 @@
 //! Checks of `backends`.
 
 use super::super::raw::{
-    AssertionBody, Backend, BackendAssertion, BackendAuthorization, CustomerTokenSource, KeepAlive, Protocol, Server,
+    AssertionBody, Backend, BackendAssertion, BackendAuthorization, CustomerTokenSource, KeepAlive, OAuthCredential,
+    Protocol, Route, Server,
 };
 use super::super::scalar::Duration;
 use super::{Check, grammar, shown};
@@ -17,7 +18,7 @@ impl Check<'_> {
             if name.trim().is_empty() || name.chars().any(char::is_control) {
                 self.add(&at, "a backend has a name", "");
             }
-            self.backend(&at, backend);
+            self.backend(&at, name, backend);
         }
         for (index, route) in raw.routes.iter().enumerate().filter(|(_, route)| route.websocket) {
             let name = &route.backend;
@@ -28,7 +29,7 @@ impl Check<'_> {
         }
     }
 
-    fn backend(&mut self, at: &str, backend: &Backend) {
+    fn backend(&mut self, at: &str, name: &str, backend: &Backend) {
         let servers = format!("{at}.servers");
         self.not_empty(&servers, &backend.servers, "add an address, such as \"https://backend.example.com\"");
         for (index, server) in backend.servers.iter().enumerate() {
@@ -50,7 +51,8 @@ impl Check<'_> {
         self.backend_limits(at, backend);
         self.request_buffering(at, backend);
         if let Some(rules) = &backend.request_headers {
-            self.request_fields(&format!("{at}.request_headers"), rules);
+            let routes: Vec<&Route> = self.raw.routes.iter().filter(|route| route.backend == name).collect();
+            self.request_fields(&format!("{at}.request_headers"), rules, &routes);
         }
         if let Some(rules) = &backend.response_headers {
             self.response_fields(&format!("{at}.response_headers"), rules);
@@ -300,7 +302,34 @@ impl Check<'_> {
                     self.add(&format!("{at}.header.name"), message, help.replace("X-Customer-Id", "X-Gateway-Key"));
                 }
             }
+            Some(BackendAuthorization::OAuth(oauth)) => self.oauth(&format!("{at}.oauth"), oauth),
             Some(BackendAuthorization::Bearer(_)) | None => {}
+        }
+    }
+
+    fn oauth(&mut self, at: &str, oauth: &OAuthCredential) {
+        match grammar::UrlParts::parse(&oauth.token_url) {
+            Err((message, _)) => {
+                self.add(&format!("{at}.token_url"), message, "write it like https://login.example.com/oauth/token");
+            }
+            Ok(address) if address.scheme == "http" && !address.is_loopback() && !oauth.danger_plaintext => {
+                let message = "a secret that goes by plain http can be read on its way";
+                let help = "write https://, or add `danger_plaintext: true` beside it";
+                self.add(&format!("{at}.token_url"), message, help);
+            }
+            Ok(_) => {}
+        }
+        self.not_blank(&format!("{at}.client_id"), &oauth.client_id);
+        self.some_time(&format!("{at}.timeout"), oauth.timeout);
+        for (index, scope) in oauth.scopes.iter().enumerate() {
+            self.scope(&format!("{at}.scopes[{index}]"), scope);
+        }
+        for name in oauth.parameters.keys() {
+            let own = ["grant_type", "scope", "client_id", "client_secret"];
+            if own.contains(&name.as_str()) {
+                let message = "this parameter has a key of its own, or is always the same";
+                self.add(&format!("{at}.parameters.{name}"), message, "remove it");
+            }
         }
     }
 }

@@ -82,6 +82,14 @@ impl Check<'_> {
                 self.not_blank(&at, claim);
             }
         }
+        for (index, claim) in login.forward_claims.iter().enumerate() {
+            let at = format!("login.forward_claims[{index}]");
+            let claims: Vec<&str> = login.claims.iter().map(String::as_str).collect();
+            self.known(&at, "claim in `login.claims`", claim, &claims);
+            if login.issue == Issue::Cookie {
+                self.add(&at, "a session cookie has no claims", "write issue: jwt or both, or remove `forward_claims`");
+            }
+        }
         let claims = login.claims.iter().enumerate();
         self.unique("the claim", claims.map(|(index, claim)| (format!("login.claims[{index}]"), claim.as_str())));
     }

@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use http::HeaderName;
 
-use super::super::raw::{BackendAuthorization, CustomerTokenSource, FieldRules, ResponseRules};
+use super::super::raw::{BackendAuthorization, CustomerTokenSource, FieldRules, Requirement, ResponseRules, Route};
 use super::{Check, grammar, shown};
+use crate::field_template::{FieldPart, FieldTemplate};
 use crate::fields::FieldSet;
 use crate::json_body::filter;
 
@@ -47,10 +48,51 @@ impl Check<'_> {
         }
     }
 
-    /// Rules about the fields of requests.
-    pub(super) fn request_fields(&mut self, at: &str, rules: &FieldRules) {
+    /// Rules about the fields of requests of these routes.
+    pub(super) fn request_fields(&mut self, at: &str, rules: &FieldRules, routes: &[&Route]) {
         let identity = self.identity_fields();
         self.field_rules(at, rules, &identity, &[]);
+        for (name, value) in &rules.set {
+            let at = format!("{at}.set.{name}");
+            match FieldTemplate::parse(value) {
+                Ok(template) => template.parts().iter().for_each(|part| self.proved_part(&at, part, routes)),
+                Err(fault) => self.add(&at, fault, "write one of these, or $${ for the characters themselves"),
+            }
+        }
+    }
+
+    /// A part of a value that is filled with what is proved of a call of these routes.
+    fn proved_part(&mut self, at: &str, part: &FieldPart, routes: &[&Route]) {
+        let (requirement, word) = match part {
+            FieldPart::Text(_) | FieldPart::RequestId => return,
+            FieldPart::ClientId => (Requirement::Client, "client"),
+            FieldPart::ApiKeyId => (Requirement::ApiKey, "api_key"),
+            FieldPart::Claim(claim) => {
+                self.forwardable(at, claim);
+                (Requirement::Customer, "customer")
+            }
+        };
+        if !routes.is_empty() && !routes.iter().any(|route| route.require.contains(&requirement)) {
+            let message = format!("this is never proved here: no such route requires `{word}`");
+            self.add(at, message, format!("add {word} to `require`, or remove this field"));
+        }
+    }
+
+    /// Some issuer lets backends know this claim.
+    fn forwardable(&mut self, at: &str, claim: &str) {
+        let raw = self.raw;
+        let own = raw.login.iter().flat_map(|login| &login.forward_claims);
+        let listed = raw.trusted_issuers.iter().flat_map(|issuer| &issuer.forward_claims);
+        let known: Vec<&str> = own.chain(listed).map(String::as_str).collect();
+        if !known.contains(&claim) {
+            let message = format!("no issuer lets backends know the claim `{}`", shown(claim));
+            let help = if known.is_empty() {
+                "add it to `trusted_issuers[].forward_claims` or `login.forward_claims`".to_owned()
+            } else {
+                format!("these are listed in `forward_claims`: {}", known.join(", "))
+            };
+            self.add(at, message, help);
+        }
     }
 
     /// Fields that pass though by default such do not.

@@ -2,10 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::super::raw::{
-    CustomerTokenSource, Dpop, IdentifierMode, Issue, Listen, PathMatch, Per, Placement, Raw, Requirement, Rewrite,
-    Route, Send,
-};
+use super::super::raw::{CustomerTokenSource, Dpop, Issue, Listen, PathMatch, Per, Raw, Requirement, Rewrite, Route};
 use super::{Check, grammar, shown};
 
 impl PathMatch {
@@ -74,9 +71,7 @@ impl Check<'_> {
         self.path(&format!("{at}.path"), route.path.as_str());
         self.methods(at, route);
         self.requirements(at, route);
-        if let Some(placement) = &route.identifier {
-            self.placement(at, route, placement);
-        }
+        self.identifier_place(at, route);
         if let Some(places) = &route.customer_token_sources {
             self.customer_token_sources(at, route, places);
         }
@@ -87,7 +82,7 @@ impl Check<'_> {
         self.route_limits(at, route);
         self.websocket(at, route);
         if let Some(rules) = &route.request_headers {
-            self.request_fields(&format!("{at}.request_headers"), rules);
+            self.request_fields(&format!("{at}.request_headers"), rules, &[route]);
         }
         self.passed_fields(&format!("{at}.pass_request_headers"), &route.pass_request_headers);
         if let Some(rules) = &route.response_headers {
@@ -170,31 +165,6 @@ impl Check<'_> {
         if route.audience.is_some() && !requires(Requirement::Client) {
             let message = "the audience is in the client's token, and this route does not require `client`";
             self.add(&format!("{at}.audience"), message, "add client to `require`, or remove `audience`");
-        }
-    }
-
-    fn placement(&mut self, at: &str, route: &Route, placement: &Placement) {
-        let raw = self.raw;
-        let place = format!("{at}.identifier");
-        match (&placement.header, &placement.body) {
-            (Some(_), Some(_)) => self.add(&place, "`header` and `body` stand side by side", "keep one of them"),
-            (None, None) => self.add(&place, "nothing says where the identifier goes", "add `header` or `body`"),
-            _ => {}
-        }
-        if let Some((message, help)) = placement.header.as_ref().and_then(|header| grammar::header_fault(header, &[])) {
-            self.add(&format!("{place}.header"), message, help);
-        }
-        if let Some(pointer) = &placement.body {
-            self.pointer(&format!("{place}.body"), pointer);
-        }
-        if !route.require.contains(&Requirement::Customer) {
-            let message = "an identifier is placed, and this route does not require `customer`";
-            self.add(&place, message, "add customer to `require`, or remove `identifier`");
-        }
-        let is_one_way = raw.identifier.as_ref().is_some_and(|identifier| identifier.mode == IdentifierMode::OneWay);
-        if placement.send == Send::Subject && is_one_way {
-            let message = "the subject can only be sent where identifiers are traceable";
-            self.add(&format!("{place}.send"), message, "write identifier.mode: traceable, or send: identifier");
         }
     }
 
@@ -302,6 +272,9 @@ impl Check<'_> {
     }
 
     fn rewrite(&mut self, at: &str, route: &Route, rewrite: &Rewrite) {
+        if rewrite.target.is_some() || rewrite.from.is_some() {
+            return self.path_template(at, route, rewrite);
+        }
         if rewrite.strip_prefix.is_none() && rewrite.add_prefix.is_none() {
             self.add(at, "nothing says how the path is changed", "add `strip_prefix`, `add_prefix` or both");
         }
@@ -346,7 +319,7 @@ impl Check<'_> {
             let message = "a WebSocket is opened with GET, which this route does not list";
             self.add(&key, message, "add GET to `methods`");
         }
-        if route.identifier.as_ref().is_some_and(|placement| placement.body.is_some()) {
+        if route.identifier.as_ref().is_some_and(|placement| placement.body.is_some() || placement.form.is_some()) {
             let message = "a WebSocket is opened without a body, and the identifier goes into the body";
             self.add(&key, message, "write identifier: { header: X-Customer-Id }");
         }

@@ -46,6 +46,14 @@ impl Check<'_> {
                 ClaimRule::Equals(_) | ClaimRule::Contains(_) | ClaimRule::Present(true) => {}
             }
         }
+        for (index, claim) in issuer.forward_claims.iter().enumerate() {
+            self.claim_path(&format!("{at}.forward_claims[{index}]"), claim);
+        }
+        let forwarded = issuer.forward_claims.iter().enumerate();
+        self.unique(
+            "the claim",
+            forwarded.map(|(index, claim)| (format!("{at}.forward_claims[{index}]"), claim.as_str())),
+        );
         self.key_refresh(at, issuer);
     }
 

@@ -1,5 +1,6 @@
 //! The company's own servers: `backends`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -264,6 +265,52 @@ pub enum BackendAuthorization {
     Bearer(SecretRef),
     /// A header of any name.
     Header(HeaderCredential),
+    /// `Authorization: Bearer`, with an access token of the company's OAuth server.
+    OAuth(OAuthCredential),
+}
+
+/// Client of an OAuth server, which gets access tokens for this backend (client credentials grant).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OAuthCredential {
+    /// The https address of its token endpoint.
+    pub token_url: String,
+    /// The id of this gateway there.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: SecretRef,
+    /// How the secret is shown: in `Authorization: Basic`, or in the form.
+    #[serde(default)]
+    pub auth: OAuthClientAuth,
+    /// Scopes to ask for. Default: those that the server gives.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// Further parameters of the request, such as `audience` or `resource`.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+    /// A PEM file of the CA certificates by which that server is verified. Default: those of the system.
+    pub ca: Option<FilePath>,
+    /// Send the secret by plain http over a network. Anyone on the way can then read it.
+    #[serde(default)]
+    pub danger_plaintext: bool,
+    /// Timeout of one request.
+    #[serde(default = "default_token_timeout")]
+    pub timeout: Duration,
+}
+
+fn default_token_timeout() -> Duration {
+    Duration::seconds(5)
+}
+
+/// How a client shows its secret (RFC 6749 section 2.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OAuthClientAuth {
+    /// `Authorization: Basic`.
+    #[default]
+    Basic,
+    /// `client_id` and `client_secret` in the form.
+    Form,
 }
 
 /// `Authorization: Basic`.

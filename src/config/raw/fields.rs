@@ -9,7 +9,8 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FieldRules {
-    /// Fields to write, in place of those of the same name.
+    /// Fields to write, in place of those of the same name. In requests `${client.id}`, `${api_key.id}`,
+    /// `${claims.NAME}` and `${request.id}` stand for what is proved of the call.
     pub set: BTreeMap<String, String>,
     /// Fields to remove.
     pub remove: Vec<String>,

@@ -86,6 +86,10 @@ pub struct Login {
     /// Claims of the account to include in its JWT. Names that stand for personal data are refused.
     #[serde(default)]
     pub claims: Vec<String>,
+    /// Those of `claims` that backends may be told by `${claims.NAME}` in `request_headers.set`. A session cookie has
+    /// none.
+    #[serde(default)]
+    pub forward_claims: Vec<String>,
     /// The session cookie, where `issue` is cookie or both.
     pub cookie: Option<Cookie>,
     /// Rate limit on verifying wrong passwords of one login name, from all addresses. Right ones are not counted.

@@ -142,6 +142,12 @@ pub struct Rewrite {
     pub strip_prefix: Option<String>,
     /// Prefix to add to the rest, whole segments such as /v2.
     pub add_prefix: Option<String>,
+    /// The whole path for the backend, with the customer in it, as `identifier: {path: NAME}` says. `{rest}` at its end
+    /// is what stands behind the route's path, with its slash.
+    pub target: Option<String>,
+    /// The path of callers that name a customer in it, such as "/customers/{customer}{rest}". The name must be that of
+    /// the token's customer. Default: the route's path and what stands behind it.
+    pub from: Option<String>,
 }
 
 /// A credential that a route can require.
@@ -156,7 +162,7 @@ pub enum Requirement {
     ApiKey,
 }
 
-/// Placement of the customer identifier: `header` or `body`.
+/// Placement of the customer identifier: one of `header`, `body`, `form`, `query` and `path`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Placement {
@@ -164,9 +170,50 @@ pub struct Placement {
     pub header: Option<String>,
     /// JSON pointer into the request body, such as /customer/id.
     pub body: Option<String>,
+    /// Name of a parameter of the request body, which is a form (application/x-www-form-urlencoded).
+    pub form: Option<String>,
+    /// Name of a parameter of the query.
+    pub query: Option<String>,
+    /// Name of the placeholder for the customer in `rewrite.target`.
+    pub path: Option<String>,
     /// The value: the opaque identifier, or the company's own key of the customer.
     #[serde(default)]
     pub send: Send,
+}
+
+/// The place of the identifier, as configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdentifierPlace<'a> {
+    /// A header of this name.
+    Header(&'a str),
+    /// The member of the JSON body at this pointer.
+    Body(&'a str),
+    /// A parameter of a form.
+    Form(&'a str),
+    /// A parameter of the query.
+    Query(&'a str),
+    /// A placeholder in the path.
+    Path(&'a str),
+}
+
+impl Placement {
+    /// All places that are named; one is right.
+    pub fn places(&self) -> impl Iterator<Item = (&'static str, IdentifierPlace<'_>)> {
+        [
+            ("header", self.header.as_deref().map(IdentifierPlace::Header)),
+            ("body", self.body.as_deref().map(IdentifierPlace::Body)),
+            ("form", self.form.as_deref().map(IdentifierPlace::Form)),
+            ("query", self.query.as_deref().map(IdentifierPlace::Query)),
+            ("path", self.path.as_deref().map(IdentifierPlace::Path)),
+        ]
+        .into_iter()
+        .filter_map(|(key, place)| Some((key, place?)))
+    }
+
+    /// The first place that is named.
+    pub fn place(&self) -> Option<IdentifierPlace<'_>> {
+        self.places().next().map(|(_, place)| place)
+    }
 }
 
 /// Form of the customer that a backend receives.

@@ -51,6 +51,9 @@ pub struct TrustedIssuer {
     /// Required values of other claims, by name or JSON pointer.
     #[serde(default)]
     pub claims: BTreeMap<String, ClaimRule>,
+    /// Claims that backends may be told by `${claims.NAME}` in `request_headers.set`: names or JSON pointers.
+    #[serde(default)]
+    pub forward_claims: Vec<String>,
 }
 
 fn default_subject_claim() -> String {

@@ -3,6 +3,32 @@
 use super::{MAXIMAL, SHIPPED, assert_fine, assert_said};
 
 #[test]
+fn a_token_server_is_reached_by_https_and_has_no_parameter_twice() {
+    let url = "token_url: https://login.example.com/oauth/token";
+    let parameters = "parameters: { audience: https://legacy.internal }";
+    assert_said(
+        MAXIMAL,
+        &[
+            (url, "token_url: login.example.com", "backends.fourth.authorization.oauth.token_url", ""),
+            (
+                url,
+                "token_url: http://login.example.com/token",
+                "backends.fourth.authorization.oauth.token_url",
+                "plain http",
+            ),
+            ("client_id: gateway", "client_id: \"\"", "backends.fourth.authorization.oauth.client_id", "empty"),
+            ("scopes: [ read ]", "scopes: [ \"a b\" ]", "backends.fourth.authorization.oauth.scopes[0]", ""),
+            (
+                parameters,
+                "parameters: { scope: x }",
+                "backends.fourth.authorization.oauth.parameters.scope",
+                "key of its own",
+            ),
+        ],
+    );
+}
+
+#[test]
 fn backends_are_reached_safely() {
     let servers = "servers: [ \"http://127.0.0.1:9000\" ]";
     assert_said(

@@ -87,6 +87,85 @@ fn an_identifier_has_one_safe_place() {
 }
 
 #[test]
+fn an_identifier_in_a_form_or_query_has_a_plain_name_and_one_in_a_path_a_template() {
+    let target = "target: \"/v1/customers/{customer}{rest}\"";
+    let from = "from: \"/customers/{customer}{rest}\"";
+    assert_said(
+        MAXIMAL,
+        &[
+            ("{ form: customer_id }", "{ form: \"customer[id]\" }", "routes[4].identifier.form", "plain name"),
+            ("{ form: customer_id }", "{ form: a, query: b, path: c }", "routes[4].identifier", "`form` and `query`"),
+            ("{ query: customer_id }", "{ query: \"\" }", "routes[5].identifier.query", "plain name"),
+            ("{ path: customer }", "{ path: rest }", "routes[6].identifier.path", "other than `rest`"),
+            ("{ path: customer }", "{ header: X-A }", "routes[6].rewrite", "`identifier` is elsewhere"),
+            (target, "add_prefix: /v1", "routes[6].identifier.path", "nothing says into which"),
+            (target, "target: /v1", "routes[6].rewrite.target", "`{customer}` is missing"),
+            (target, "target: \"/v1/{customer}.json{rest}\"", "routes[6].rewrite.target", "whole segment"),
+            (target, "target: \"/a%20b/{customer}{rest}\"", "routes[6].rewrite.target", "plain form"),
+            (target, "target: \"/v1/{customer}\"", "routes[6].rewrite.target", "all paths below"),
+            (from, "from: \"/customers/{customer}\"", "routes[6].rewrite.target", "nothing can stand behind"),
+            (from, "from: \"/others/{customer}{rest}\"", "routes[6].rewrite.from", "do not begin so"),
+            (from, "strip_prefix: /customers", "routes[6].rewrite", "beside it"),
+            ("{ path: customer }\n", "{ path: customer }\n    mode: observe\n", "routes[6].mode", "mode observe"),
+            (
+                "    methods: [ POST ]\n    require: [ \"customer\" ]\n    identifier: { form: customer_id }\n",
+                "    methods: [ GET ]\n    websocket: true\n    require: [ \"customer\" ]\n    identifier: { form: customer_id }\n",
+                "routes[4].websocket",
+                "without a body",
+            ),
+            ("  - name: query\n", "  - name: query\n    listen: [ asked ]\n", "routes[5].listen[0]", "listener"),
+        ],
+    );
+    let asked = "  - address: 0.0.0.0:8081\n";
+    let own = "  - { name: asked, address: 127.0.0.1:8082, forward_auth: true }\n  - address: 0.0.0.0:8081\n";
+    let there = edited(&edited(MAXIMAL, asked, own), "  - name: query\n", "  - name: query\n    listen: [ asked ]\n");
+    let found = problems(&there);
+    let place = "routes[5].identifier";
+    assert!(found.iter().any(|it| it.path == place && it.message.contains("no other place")), "{found}");
+}
+
+#[test]
+fn a_field_is_filled_only_with_what_can_be_proved_on_its_routes() {
+    let value = "X-Verified: \"${claims.email_verified}\"";
+    let at = "routes[0].request_headers.set.X-Verified";
+    assert_said(
+        MAXIMAL,
+        &[
+            (value, "X-Verified: \"${header.x}\"", at, "none of ${client.id}, ${api_key.id}"),
+            (value, "X-Verified: \"${client.id\"", at, "ends with"),
+            (value, "X-Verified: \"${claims.email}\"", at, "no issuer lets backends know the claim `email`"),
+            (
+                "    dpop: required\n",
+                "    dpop: required\n    request_headers: { set: { X-Key: \"${api_key.id}\" } }\n",
+                "routes[3].request_headers.set.X-Key",
+                "never proved here: no such route requires `api_key`",
+            ),
+            (
+                "X-Zone: eu }, remove: [ X-Trace ]",
+                "X-Zone: \"${claims.none}\" }, remove: [ X-Trace ]",
+                "backends.legacy.request_headers.set.X-Zone",
+                "no issuer",
+            ),
+            (
+                "forward_claims: [ \"tier\" ]",
+                "forward_claims: [ tiers ]",
+                "login.forward_claims[0]",
+                "there is no claim",
+            ),
+            ("  issue: both\n", "  issue: cookie\n", "login.forward_claims[0]", "session cookie has no claims"),
+            (
+                "forward_claims: [ email_verified,",
+                "forward_claims: [ tier, tier,",
+                "trusted_issuers[0].forward_claims[1]",
+                "claim",
+            ),
+        ],
+    );
+    let literal = edited(MAXIMAL, value, "X-Verified: \"$${claims.x} $ $$\"");
+    assert_eq!(problems(&literal).to_string(), "");
+}
+
+#[test]
 fn a_customers_token_has_possible_places() {
     assert_said(
         MAXIMAL,

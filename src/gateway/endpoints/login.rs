@@ -309,7 +309,7 @@ fn login_request(
         // The pool writes that of the server that is asked.
         SentHost::Caller | SentHost::Server => &host.authority,
     };
-    let mut request = Request::builder()
+    let request = Request::builder()
         .method(Method::POST)
         .uri(asked.path.as_str())
         .header(header::HOST, sent_host)
@@ -317,10 +317,11 @@ fn login_request(
         .header(header::ACCEPT, "application/json")
         .header(X_FORWARDED_FOR, &record.source.forwarded_for)
         .header(REQUEST_ID, &record.request_id);
-    if let Some((name, value)) = &asked.backend.authorization {
-        request = request.header(name, value);
+    let mut request = request.body(RequestBody::Full(form.into())).ok()?;
+    if let Some(credential) = &asked.backend.authorization {
+        credential.write(request.headers_mut()).ok()?;
     }
-    request.body(RequestBody::Full(form.into())).ok()
+    Some(request)
 }
 
 async fn read_answer(mut body: AnswerBody) -> Option<Bytes> {

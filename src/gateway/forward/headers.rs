@@ -3,10 +3,9 @@
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Version};
-use memchr::memchr;
 
 use super::security_headers;
-use crate::auth::CUSTOMER_AUTH;
+use crate::auth::{CUSTOMER_AUTH, Caller};
 use crate::backend::SentHost;
 use crate::config::raw::Requirement;
 use crate::fields;
@@ -16,6 +15,7 @@ use crate::gateway::host::Host;
 use crate::gateway::request::call::Call;
 use crate::gateway::request::request_id::REQUEST_ID;
 use crate::gateway::response::trailers::{is_about_origins, may_pass};
+use crate::policy::field_rules::Proved;
 use crate::policy::route::Route;
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -36,10 +36,12 @@ pub struct Passage<'a> {
     pub is_chunked: bool,
     /// The request id.
     pub request_id: &'a HeaderValue,
+    /// What is proved, where somebody is.
+    pub caller: Option<&'a Caller>,
 }
 
 /// Turns the head of a call into that of the request to the backend.
-pub(super) fn prepare(call: &mut Call<'_>, route: &Route, exchange: &Exchange) {
+pub(super) fn prepare(call: &mut Call<'_>, route: &Route, caller: &Caller, exchange: &Exchange) {
     let passage = Passage {
         route,
         host: &call.head.host,
@@ -48,6 +50,7 @@ pub(super) fn prepare(call: &mut Call<'_>, route: &Route, exchange: &Exchange) {
         version: call.parts.version,
         is_chunked: call.head.body_length().is_none(),
         request_id: &exchange.record.request_id,
+        caller: Some(caller),
     };
     prepare_request(&mut call.parts.headers, &passage);
     if let Some(handshake) = &exchange.handshake {
@@ -75,7 +78,8 @@ pub fn prepare_request(headers: &mut HeaderMap, passage: &Passage<'_>) {
         headers.insert(header::TRAILER, trailers);
     }
     if let Some(rules) = &route.request_fields {
-        rules.apply(headers);
+        let request_id = passage.request_id;
+        rules.apply(headers, passage.caller.map(|caller| Proved { caller, request_id }));
     }
     if route.response.is_some() {
         ask_plainly(headers);
@@ -93,9 +97,6 @@ pub fn prepare_request(headers: &mut HeaderMap, passage: &Passage<'_>) {
     headers.insert(header::FORWARDED, host.forwarded.clone());
     via(headers, passage.version);
     headers.insert(REQUEST_ID, passage.request_id.clone());
-    if let Some((name, value)) = &route.backend.authorization {
-        headers.insert(name, value.clone());
-    }
 }
 
 /// Asks the backend for a response that can be filtered here: whole and not encoded.
@@ -125,29 +126,11 @@ fn announced_trailers(headers: &HeaderMap, may_pass: impl Fn(&HeaderName) -> boo
     if names.is_empty() { None } else { HeaderValue::from_str(&names.join(", ")).ok() }
 }
 
-/// Removes the gateway's own cookies from `Cookie`; every other byte of a line stays, but for blanks at its ends.
+/// Removes the gateway's own cookies from `Cookie`.
 pub(crate) fn remove_cookies(headers: &mut HeaderMap, own: &[String]) {
-    if own.is_empty() || !headers.contains_key(header::COOKIE) {
-        return;
+    if !own.is_empty() {
+        fields::remove_cookies(headers, |name| own.iter().any(|own| own.as_bytes() == name));
     }
-    let is_own = |pair: &&[u8]| {
-        let name = pair[..memchr(b'=', pair).unwrap_or(pair.len())].trim_ascii();
-        own.iter().any(|own| own.as_bytes() == name)
-    };
-    let lines = || headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
-    if !lines().flat_map(fields::cookie_pairs).any(|pair| is_own(&pair)) {
-        return;
-    }
-    let without_own = |line| {
-        let others: Vec<&[u8]> = fields::cookie_pairs(line).filter(|pair| !is_own(pair)).collect();
-        others.join(&b";"[..]).trim_ascii().to_vec()
-    };
-    let left: Vec<Vec<u8>> = lines().map(without_own).filter(|line| !line.is_empty()).collect();
-    // One line over HTTP/1.1 (RFC 6265 section 5.4).
-    match HeaderValue::from_bytes(&left.join(&b"; "[..])) {
-        Ok(line) if !left.is_empty() => headers.insert(header::COOKIE, line),
-        _ => headers.remove(header::COOKIE),
-    };
 }
 
 /// Removes the `Set-Cookie` lines that a browser would send back as this cookie: also one without a name, which comes
@@ -204,7 +187,7 @@ pub(super) fn prepare_response(headers: &mut HeaderMap, route: &Route, received:
         remove_set_cookies(headers, cookie);
     }
     if let Some(rules) = &route.response_fields {
-        rules.apply(headers);
+        rules.apply(headers, None);
     }
     if route.security_headers {
         security_headers::add(headers);

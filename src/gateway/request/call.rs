@@ -134,13 +134,18 @@ impl Call<'_> {
 
     /// Rewrites the path for the backend.
     pub(crate) fn rewrite(&mut self, rewrite: &Rewrite, allowed: NonCanonical) -> Result<(), Refusal> {
-        let uri = &mut self.parts.uri;
-        let path = rewrite.apply(uri.path(), allowed).map_err(|Ambiguous| Refusal::AmbiguousPath)?;
-        let text = match uri.query() {
-            Some(query) => format!("{path}?{query}"),
+        let path = rewrite.apply(self.parts.uri.path(), allowed).map_err(|Ambiguous| Refusal::AmbiguousPath)?;
+        let query = self.parts.uri.query().map(str::to_owned);
+        self.set_target(path, query.as_deref())
+    }
+
+    /// Sets the target for the backend.
+    pub(crate) fn set_target(&mut self, path: String, query: Option<&str>) -> Result<(), Refusal> {
+        let text = match query {
+            Some(query) => [&path, "?", query].concat(),
             None => path,
         };
-        *uri = Uri::from(PathAndQuery::try_from(text).map_err(|_| Refusal::AmbiguousPath)?);
+        self.parts.uri = Uri::from(PathAndQuery::try_from(text).map_err(|_| Refusal::AmbiguousPath)?);
         Ok(())
     }
 

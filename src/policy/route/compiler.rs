@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 
 use super::own_addresses::OwnAddresses;
-use super::{CallLimit, Placement, Route, Websocket};
+use super::{CallLimit, Placement, QueryParameter, Route, Websocket};
 use crate::auth::{ApiKeyHeader, CustomerTokenSource, DpopRequirement, Requirements};
 use crate::backend::Backend;
 use crate::config::raw::{self, RateLimit, Requirement};
@@ -15,9 +15,11 @@ use crate::config::{Config, Problems, scalar};
 use crate::customer::Deriver;
 use crate::fields::FieldSet;
 use crate::json_body::Pointer;
+use crate::parameters::ParameterName;
 use crate::policy::cors::Cors;
 use crate::policy::field_rules::FieldRules;
 use crate::policy::path::NonCanonical;
+use crate::policy::path_placement::PathPlacement;
 use crate::policy::response::ResponseRules;
 use crate::policy::rewrite::Rewrite;
 use crate::policy::stripped_headers::on_route;
@@ -62,16 +64,19 @@ impl RouteCompiler<'_> {
         // The names of backends were checked before; a missing one has been reported there.
         let backend = self.backends.get(&route.backend)?;
         let methods = methods(route, report);
-        let placement = placement(route, report);
+        let section = raw.backends.get(&route.backend);
+        let ignores_case = section.is_some_and(|backend| backend.ignores_case);
+        let placement = placement(route, ignores_case, report);
         let customer_token_sources = customer_token_sources(route, report);
         let session = raw.login.as_ref().and_then(|login| login.cookie.as_ref());
         let own_cookies = own_cookies(session, &customer_token_sources);
         let api_key_header = api_key_header(route, report);
         let response = response_rules(route, report);
         let cors = route.cors.as_ref().map(|cors| Arc::new(Cors::read(cors, &methods)));
-        let section = raw.backends.get(&route.backend);
-        let request_fields =
-            FieldRules::read([section.and_then(|it| it.request_headers.as_ref()), route.request_headers.as_ref()]);
+        let request_fields = FieldRules::of_requests([
+            section.and_then(|it| it.request_headers.as_ref()),
+            route.request_headers.as_ref(),
+        ]);
         Some(Route {
             name: route.name.as_str().into(),
             methods,
@@ -99,12 +104,12 @@ impl RouteCompiler<'_> {
             own_cookies,
             session_cookie: session.map(|cookie| cookie.name.as_str().into()),
             allowed_in_path: allowed_in_path(&route.allow_in_path),
-            rewrite: route.rewrite.as_ref().map(|it| Rewrite::new(it, section.is_some_and(|it| it.ignores_case))),
+            rewrite: route.rewrite.as_ref().filter(|it| it.target.is_none()).map(|it| Rewrite::new(it, ignores_case)),
             own_addresses: None,
             websocket: route.websocket.then(|| Websocket::read(&route.limits)),
             stripped: on_route(self.stripped, route, request_fields.as_deref()),
             request_fields,
-            response_fields: FieldRules::read([
+            response_fields: FieldRules::of_responses([
                 section.and_then(|it| it.response_headers.as_ref()),
                 route.response_headers.as_ref(),
             ]),
@@ -126,25 +131,27 @@ fn methods(route: &raw::Route, report: &mut Report<'_>) -> Vec<Method> {
     methods
 }
 
-fn placement(route: &raw::Route, report: &mut Report<'_>) -> Option<Placement> {
-    let raw::Placement { header, body, .. } = route.identifier.as_ref()?;
-    match (header, body) {
-        (None, None) => None,
-        (Some(header), _) => match HeaderName::from_bytes(header.as_bytes()) {
-            Ok(header) => Some(Placement::Header(header)),
-            Err(_) => {
-                report("identifier.header", format!("`{header}` is not a header name"), "write it like X-Customer-Id");
-                None
-            }
-        },
-        (None, Some(pointer)) => match Pointer::parse(pointer) {
-            Ok(pointer) => Some(Placement::Body(pointer)),
-            Err(fault) => {
-                report("identifier.body", fault, "write it like /customer/id");
-                None
-            }
-        },
-    }
+fn placement(route: &raw::Route, ignores_case: bool, report: &mut Report<'_>) -> Option<Placement> {
+    let placement = route.identifier.as_ref()?;
+    let read = match placement.place()? {
+        raw::IdentifierPlace::Header(name) => HeaderName::from_bytes(name.as_bytes())
+            .map(Placement::Header)
+            .map_err(|_| ("identifier.header", format!("`{name}` is not a header name"))),
+        raw::IdentifierPlace::Body(pointer) => {
+            Pointer::parse(pointer).map(Placement::Body).map_err(|fault| ("identifier.body", fault))
+        }
+        raw::IdentifierPlace::Form(name) => {
+            ParameterName::parse(name).map(Placement::Form).map_err(|fault| ("identifier.form", fault))
+        }
+        raw::IdentifierPlace::Query(name) => query_parameter(name).map_err(|fault| ("identifier.query", fault)),
+        raw::IdentifierPlace::Path(name) => PathPlacement::read(route, name, ignores_case).map(Placement::Path),
+    };
+    read.map_err(|(key, fault)| report(key, fault, "see docs/configuration.md")).ok()
+}
+
+fn query_parameter(name: &str) -> Result<Placement, String> {
+    let (name, member) = (ParameterName::parse(name)?, Pointer::parse(&format!("/{name}"))?);
+    Ok(Placement::Query(QueryParameter { name, member }))
 }
 
 /// `customer-auth` and the session cookie, unless the route names others.
@@ -253,11 +260,11 @@ fn allowed_in_path(forms: &[raw::InPath]) -> NonCanonical {
     allowed
 }
 
-/// `X-Customer-Id-Previous` beside `X-Customer-Id`, and also where the identifier goes into the body.
+/// `X-Customer-Id-Previous` beside `X-Customer-Id`, and also where the identifier goes elsewhere.
 fn previous_header(placement: Option<&Placement>) -> HeaderName {
     let beside = match placement {
         Some(Placement::Header(name)) => HeaderName::from_bytes(format!("{name}-previous").as_bytes()).ok(),
-        Some(Placement::Body(_)) | None => None,
+        Some(_) | None => None,
     };
     beside.unwrap_or(HeaderName::from_static("x-customer-id-previous"))
 }

@@ -23,8 +23,9 @@ use tokio::time::timeout;
 
 use super::readiness::Readiness;
 use crate::backend::Backend;
+use crate::backend::token::TokenStatus;
 use crate::gateway::Shared;
-use crate::metrics::{BackendLevels, IssuerLevels, KeyUse, Levels, ServerLevels};
+use crate::metrics::{BackendLevels, BackendTokenLevels, IssuerLevels, KeyUse, Levels, ServerLevels};
 use crate::plural::counted;
 use crate::server::Phase;
 use crate::server::limits::fd_limit;
@@ -156,6 +157,11 @@ fn rendered(shared: &Shared) -> prometheus::Result<String> {
         }
     });
     shared.metrics.issuers(issuers.collect());
+    let tokens = policy.tokens().map(|token| {
+        let TokenStatus { backend, left, outcomes } = token.standing();
+        BackendTokenLevels { backend, left, outcomes }
+    });
+    shared.metrics.backend_tokens(tokens.collect());
     shared.metrics.degraded(Readiness::of(shared, unix_seconds()).degraded);
     shared.metrics.backends(policy.backends.iter().map(|backend| levels(backend)).collect());
     let uses = policy.versions.iter().filter_map(|version| {
