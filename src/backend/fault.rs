@@ -100,6 +100,12 @@ fn remedy(error: &(dyn Error + 'static)) -> Option<&'static str> {
                 "`tolerate: [missing_close_notify]` accepts this at the end of a body that only the close ends",
             );
         }
+        if let Some(error) = error.downcast_ref::<h2::Error>()
+            && error.is_library()
+            && error.reason() == Some(h2::Reason::PROTOCOL_ERROR)
+        {
+            return Some("not valid HTTP/2, or a head above `max_response_head`");
+        }
         cause = error.source();
     }
     None

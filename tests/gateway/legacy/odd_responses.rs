@@ -188,6 +188,9 @@ fn over_http2_too() {
         let gateway = Gateway::start(&config);
         backend.on("/public/x", Act::Head(100_000));
         gateway.get("/public/x").send().expect(status, "");
+        if status == 502 {
+            assert!(reason(&gateway).contains("`max_response_head`"));
+        }
     }
 }
 
