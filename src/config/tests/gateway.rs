@@ -187,7 +187,13 @@ fn claims_carry_nothing_about_a_person() {
             )],
         );
     }
-    assert_fine(MAXIMAL, &[("claims: [ tier ]", "claims: [ branch, segment ]"), ("subject: oid", "subject: sub")]);
+    assert_fine(
+        MAXIMAL,
+        &[
+            ("claims: [ tier ]\n  forward_claims: [ \"tier\" ]", "claims: [ branch, segment ]"),
+            ("subject: oid", "subject: sub"),
+        ],
+    );
 }
 
 #[test]
