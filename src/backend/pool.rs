@@ -221,10 +221,11 @@ impl Pool {
                 return Err(last);
             }
             // A server that is reloaded ends also new connections. Nothing was sent on this one: there may be one more.
-            let is_unused = request.is_some() && last == Failure::Broken && endpoints.count() == 1 && !ended_unused;
-            ended_unused = ended_unused || is_unused;
+            let ends_unused = request.is_some() && !attempt.reused && last == Failure::Broken;
+            let is_free = ends_unused && !ended_unused && endpoints.count() == 1;
+            ended_unused = ended_unused || ends_unused;
             // An idle connection that had just been closed says nothing about its server.
-            let says_nothing = attempt.reused || is_unused && backend.may_repeat();
+            let says_nothing = attempt.reused || is_free && backend.may_repeat();
             if attempt.refused {
                 count += 1;
             } else if !says_nothing {
