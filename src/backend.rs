@@ -51,8 +51,10 @@ pub struct Backend {
     pub upload_share: u32,
     /// Adaptive concurrency limit, at most `concurrency`.
     pub adaptive: Option<Arc<Adaptive>>,
-    /// Most HTTP/2 connections of one worker to one server.
+    /// Most connections to one server: HTTP/2 ones of one worker, or HTTP/1.1 ones of all workers. `usize::MAX`: no limit.
     pub max_connections: usize,
+    /// Most requests on one HTTP/1.1 connection. `u32::MAX`: no limit.
+    pub requests_per_connection: u32,
     /// Queue for requests above the concurrency limit.
     pub queue: Option<Queue>,
     /// Circuit breaker settings.

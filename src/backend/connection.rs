@@ -6,4 +6,5 @@ pub(in crate::backend) mod half_close;
 pub(in crate::backend) mod http1_conn;
 pub(in crate::backend) mod http2_conn;
 pub(in crate::backend) mod http2_pool;
-mod stream_waiters;
+pub(in crate::backend) mod keep_alive;
+pub(in crate::backend) mod stream_waiters;

@@ -1,8 +1,10 @@
 //! A worker's connection pool: sends a request to a server of a backend, with retries and deadlines.
 //!
-//! Nothing here is shared between workers. Idle HTTP/1.1 connections are reused last in, first out. A connection
-//! returns to the pool when its response has been read to the end, and is closed when it was not.
+//! Workers share no connections, but what is known of a server: how long it keeps idle ones, and how many there are.
+//! Idle HTTP/1.1 connections are reused last in, first out. A connection returns to the pool when its response has been read to the end, and is closed when it was not.
 
+mod attempt;
+mod idle_connections;
 mod lease;
 pub mod response_body;
 pub(in crate::backend) mod timer_pool;
@@ -23,17 +25,15 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::balance::{next_random, random_of};
-use super::connection::http1_conn::Http1Connection;
-use super::connection::http2_conn::{failure_of, is_refused};
-use super::connection::http2_pool::Grant;
 use super::endpoints::servers::Servers;
-use super::fault::{Causes, Doing, ServerFault};
+use super::fault::{Doing, ServerFault};
 use super::{Backend, Failure};
 use crate::body_stream::{Pace, Progress, RequestBody};
+use attempt::{Way, attempt, doing, upload_of};
 use lease::Lease;
 use response_body::AnswerBody;
 use timer_pool::TimerPool;
-use worker_endpoints::{TriedEndpoints, Visit, WorkerEndpoint, WorkerEndpoints};
+use worker_endpoints::{TriedEndpoints, WorkerEndpoints};
 
 /// Most times that one request is sent, or refused unread (REFUSED_STREAM). A failed connect does not count: the next
 /// server is tried while there is time.
@@ -81,41 +81,6 @@ pub struct Deadlines {
     pub head: Duration,
     /// Slowest pace of the response body.
     pub body: Pace,
-}
-
-/// Progress of one send.
-#[derive(Default)]
-struct Way {
-    /// Server of the last attempt.
-    asked: Cell<Option<Rc<WorkerEndpoint>>>,
-    /// True while it waits for an HTTP/2 stream: the timeout does not run.
-    waits: Cell<bool>,
-    /// True if the failure is not one of the server: another request on the same connection has counted it, or the time
-    /// of the whole exchange ended first.
-    is_blameless: Cell<bool>,
-    /// An idle connection was found closed: the next attempt opens a new one.
-    fresh: Cell<bool>,
-    /// Failure of the last attempt that is not in the log yet.
-    unsaid: Cell<Option<(Rc<WorkerEndpoint>, ServerFault)>>,
-}
-
-struct Attempt {
-    fault: ServerFault,
-    /// True if the connection had served another request before.
-    reused: bool,
-    /// True if the server says that it did not process the request.
-    refused: bool,
-}
-
-impl Attempt {
-    /// Counts and logs the failure as one of the server.
-    fn note_fault(&self, backend: &Backend, endpoint: &WorkerEndpoint, request_id: &HeaderValue) {
-        let failure = self.fault.failure;
-        if failure.means_gone() {
-            backend.servers.failed(&endpoint.server, failure.as_str());
-        }
-        endpoint.server.standing.note_fault(&self.fault, request_id);
-    }
 }
 
 impl Default for Pool {
@@ -209,7 +174,7 @@ impl Pool {
         &self,
         backend: &Backend,
         request: &mut Option<Request<RequestBody>>,
-        options: SendOptions<'_>,
+        mut options: SendOptions<'_>,
         way: &Way,
     ) -> Result<(Response<Incoming>, Lease), Failure> {
         let endpoints = self.endpoints(&backend.servers);
@@ -235,11 +200,13 @@ impl Pool {
             };
             let upload = upload_of(request);
             way.unsaid.take();
-            let attempt = match attempt(backend, endpoint, request, options, way).await {
+            let can_repeat = may_repeat && copy.is_some();
+            let attempt = match attempt(backend, endpoint, request, can_repeat, &options, way).await {
                 Ok(answer) => return Ok(answer),
                 Err(attempt) => attempt,
             };
             last = attempt.fault.failure;
+            options.patience.now = Instant::now();
             way.fresh.set(way.fresh.get() || attempt.reused);
             if upload.is_some_and(|upload| upload.fault().is_some()) {
                 // It was the caller whose request broke off.
@@ -267,9 +234,11 @@ impl Pool {
                 return Err(last);
             }
             if request.is_none() {
-                let copy = copy.filter(|_| attempt.refused || may_repeat && backend.may_repeat()).ok_or(last)?;
+                // What crossed with the end of an idle connection is no more load, which the budget is about.
+                let is_free = attempt.refused || may_repeat && attempt.crossed;
+                let copy = copy.filter(|_| is_free || may_repeat && backend.may_repeat()).ok_or(last)?;
                 *request = Some(*copy);
-                repeated = repeated || !attempt.refused;
+                repeated = repeated || !is_free;
             }
         }
     }
@@ -298,98 +267,12 @@ impl Pool {
     }
 }
 
-/// One attempt at one server. Takes the request; puts it back if none of it was sent.
-async fn attempt(
-    backend: &Backend,
-    endpoint: &Rc<WorkerEndpoint>,
-    request: &mut Option<Request<RequestBody>>,
-    options: SendOptions<'_>,
-    way: &Way,
-) -> Result<(Response<Incoming>, Lease), Attempt> {
-    if backend.servers.speak_http2() {
-        return Box::pin(attempt_http2(backend, endpoint, request, options, way)).await;
-    }
-    let visit = Visit::new(endpoint);
-    // A connection that was made for one caller is not another's.
-    let is_announced = endpoint.server.proxy_protocol.is_some();
-    let idle = if way.fresh.get() || is_announced { None } else { endpoint.take(options.patience.now) };
-    let reused = idle.is_some();
-    let mut link = match idle {
-        Some(link) => link,
-        // Rare and large: it does not belong into the state of each request.
-        None => {
-            let until = tokio::time::Instant::now() + backend.connect_timeout;
-            let connected = Box::pin(Http1Connection::connect(&endpoint.server, options.caller, until)).await;
-            connected.map_err(|fault| Attempt { fault, reused, refused: false })?
-        }
-    };
-    let upload = upload_of(request);
-    match link.exchange(request).await {
-        Ok(response) => {
-            let limit = if is_announced { Duration::ZERO } else { backend.idle_timeout };
-            Ok((response, Lease { visit, limit, link: Some(link), _stream: None }))
-        }
-        Err(mut error) => {
-            *request = error.take_message();
-            let fault = ServerFault::new(link.failure(), doing(upload.as_deref()), Causes(&error.into_error()));
-            Err(Attempt { fault, reused, refused: false })
-        }
-    }
-}
-
-/// One attempt over HTTP/2.
-async fn attempt_http2(
-    backend: &Backend,
-    endpoint: &Rc<WorkerEndpoint>,
-    request: &mut Option<Request<RequestBody>>,
-    options: SendOptions<'_>,
-    way: &Way,
-) -> Result<(Response<Incoming>, Lease), Attempt> {
-    let visit = Visit::new(endpoint);
-    let taken = match endpoint.channels.take() {
-        Some(taken) => Ok(taken),
-        None => {
-            way.waits.set(true);
-            let taken = endpoint.channels.wait(backend, &endpoint.server).await;
-            way.waits.set(false);
-            options.begun.set(Instant::now());
-            taken
-        }
-    };
-    let Grant { mut channel, stream, reused } =
-        taken.map_err(|fault| Attempt { fault, reused: false, refused: false })?;
-    let upload = upload_of(request);
-    match channel.exchange(request, &stream, endpoint.server.tls.is_some()).await {
-        Ok(response) => Ok((response, Lease { visit, limit: backend.idle_timeout, link: None, _stream: Some(stream) })),
-        Err(error) => {
-            let (failure, refused) = (failure_of(&error), is_refused(&error));
-            way.is_blameless.set(failure == Failure::Broken && !channel.is_first_to_blame());
-            let fault = if failure == Failure::Overload {
-                failure.into()
-            } else {
-                ServerFault::new(failure, doing(upload.as_deref()), Causes(&error))
-            };
-            Err(Attempt { fault, reused, refused })
-        }
-    }
-}
-
-/// Phase of an exchange at its end: sending the request, or waiting for the response head.
-fn doing(upload: Option<&Progress>) -> Doing {
-    if upload.is_some_and(|upload| !upload.is_over()) { Doing::Write } else { Doing::ReadHead }
-}
-
 /// Timeout, with the phase in which it ran out.
 fn late(upload: Option<&Progress>, time: Duration) -> ServerFault {
     let doing = doing(upload);
     let what =
         if doing == Doing::Write { "nothing more of the request was taken" } else { "no head of an answer came" };
     ServerFault::new(Failure::Timeout, doing, format_args!("timed out (timeout): {what} for {} s", time.as_secs_f64()))
-}
-
-/// Progress of an upload.
-fn upload_of(request: &Option<Request<RequestBody>>) -> Option<Rc<Progress>> {
-    request.as_ref().and_then(|request| request.body().progress().cloned())
 }
 
 /// True if a status says that the server itself fails: 5xx except 501 and 505, which are about the request.

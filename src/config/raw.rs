@@ -50,7 +50,8 @@ pub use route::{
     Rewrite, Route, RouteLimits, Send,
 };
 pub use servers::{
-    Adaptive, Balance, CircuitBreaker, HealthCheck, OutlierDetection, Protocol, Queue, Resolve, Server, WeightedServer,
+    Adaptive, Balance, CircuitBreaker, HealthCheck, KeepAlive, KeepAliveLimit, OutlierDetection, Protocol, Queue,
+    Resolve, Server, WeightedServer,
 };
 pub use state::{Embedded, Outage, Redis, RedisTls, State};
 pub use trusted::{ClaimRule, ClaimValue, Jwks, JwksFile, KeyRefresh, SignatureAlgorithm, TrustedIssuer};

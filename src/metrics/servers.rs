@@ -18,6 +18,8 @@ pub struct ServerLevels {
     pub in_flight: usize,
     /// Ejections so far.
     pub ejections: u64,
+    /// Idle connections so far that it has closed under a request.
+    pub lost_connections: u64,
 }
 
 /// State of one backend.
@@ -91,6 +93,11 @@ fn server_families(all: &[ServerLevels]) -> Vec<MetricFamily> {
             "wicketgate_backend_server_ejections_total",
             "Ejections of a server by outlier detection.",
             all.iter().map(|levels| (label(levels), levels.ejections)),
+        ),
+        counters(
+            "wicketgate_backend_server_lost_connections_total",
+            "Idle connections that a server closed under a request.",
+            all.iter().map(|levels| (label(levels), levels.lost_connections)),
         ),
     ]
 }

@@ -46,7 +46,11 @@ pub(super) fn read(
             timeout: raw.timeout.get(),
             idle_timeout: raw.idle_timeout.get(),
             concurrency: raw.concurrency,
-            max_connections: raw.max_connections.unwrap_or(MAX_CONNECTIONS),
+            max_connections: raw.max_connections.unwrap_or(match raw.protocol {
+                raw::Protocol::Http1 => usize::MAX,
+                raw::Protocol::Http2 => MAX_CONNECTIONS,
+            }),
+            requests_per_connection: raw.keep_alive.requests(),
             websocket_share: raw.websocket_share,
             upload_share: raw.upload_share,
             adaptive: raw.adaptive.as_ref().map(|adaptive| shared.adaptive(&name, adaptive.min, raw.concurrency)),

@@ -7,10 +7,12 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::backend::endpoints::connection_limit::ConnectionPermit;
 
 /// Byte stream to a server; write errors are hidden.
 pub(super) struct BackendIo<IO> {
@@ -25,9 +27,35 @@ pub(super) struct BackendIo<IO> {
 pub(super) struct Signs {
     heard: AtomicBool,
     lost: AtomicBool,
+    /// Requests so far.
+    requests: AtomicU32,
+    /// Counts the connection until it is gone, an upgraded one as well.
+    permit: Option<ConnectionPermit>,
 }
 
 impl Signs {
+    /// State of a new connection, which holds this permit.
+    pub(super) fn holding(permit: Option<ConnectionPermit>) -> Self {
+        Self { permit, ..Self::default() }
+    }
+
+    /// Counts a request; returns how many there are with it.
+    pub(super) fn count_request(&self) -> u32 {
+        let requests = self.requests().saturating_add(1);
+        self.requests.store(requests, Ordering::Relaxed);
+        requests
+    }
+
+    /// Requests so far.
+    pub(super) fn requests(&self) -> u32 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// True if the connection is counted.
+    pub(super) fn is_counted(&self) -> bool {
+        self.permit.is_some()
+    }
+
     /// Forgets received bytes: a new exchange begins.
     pub(super) fn clear_heard(&self) {
         self.heard.store(false, Ordering::Relaxed);

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use super::dial::{BackendStream, dial};
 use super::half_close::{BackendIo, Signs};
 use crate::backend::Failure;
+use crate::backend::endpoints::connection_limit::ConnectionPermit;
 use crate::backend::endpoints::servers::Server;
 use crate::backend::fault::{Causes, Doing, ServerFault};
 use crate::body_stream::{Progress, RequestBody};
@@ -62,28 +63,30 @@ impl Drop for Rest {
 }
 
 impl Http1Connection {
-    /// Connects until `until`; `caller` goes into the PROXY protocol header.
+    /// Connects until `until`; `caller` goes into the PROXY protocol header. The connection holds `permit`, where there is
+    /// a limit.
     ///
     /// # Errors
     /// [`Failure::Connect`], [`Failure::Tls`] or [`Failure::Broken`].
     pub(in crate::backend) async fn connect(
         server: &Server,
         caller: Option<IpAddr>,
+        permit: Option<ConnectionPermit>,
         until: Instant,
     ) -> Result<Self, ServerFault> {
         match dial(server, caller, until).await? {
-            BackendStream::Tcp(stream) => Self::speak(stream).await,
-            BackendStream::Tls(stream) => Self::speak(stream).await,
-            BackendStream::Unix(stream) => Self::speak(stream).await,
+            BackendStream::Tcp(stream) => Self::speak(stream, permit).await,
+            BackendStream::Tls(stream) => Self::speak(stream, permit).await,
+            BackendStream::Unix(stream) => Self::speak(stream, permit).await,
         }
     }
 
     /// Starts HTTP/1.1 on a new connection.
-    async fn speak<IO>(stream: IO) -> Result<Self, ServerFault>
+    async fn speak<IO>(stream: IO, permit: Option<ConnectionPermit>) -> Result<Self, ServerFault>
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let signs = Arc::<Signs>::default();
+        let signs = Arc::new(Signs::holding(permit));
         let stream = TokioIo::new(BackendIo::new(stream, Arc::clone(&signs)));
         let mut builder = http1::Builder::new();
         // A proxy takes a blank between name and colon away (RFC 9112 section 5.1).
@@ -128,6 +131,21 @@ impl Http1Connection {
             self.driver.detach(Some(upload));
         }
         Ok(response)
+    }
+
+    /// Counts a request; returns how many there are with it.
+    pub(in crate::backend) fn begin(&self) -> u32 {
+        self.signs.count_request()
+    }
+
+    /// Requests so far.
+    pub(in crate::backend) fn served(&self) -> u32 {
+        self.signs.requests()
+    }
+
+    /// True if `max_connections` counts it.
+    pub(in crate::backend) fn is_counted(&self) -> bool {
+        self.signs.is_counted()
     }
 
     /// Kind of failure of the last exchange: malformed if the server had sent anything.

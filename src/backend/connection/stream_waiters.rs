@@ -1,4 +1,4 @@
-//! Requests that wait for an HTTP/2 stream to one server: woken when a stream ends or a connection changes.
+//! Requests of a worker that wait for an HTTP/2 stream or a connection to one server: woken when one ends or changes.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -8,39 +8,39 @@ use tokio::sync::futures::Notified;
 
 /// Waiting requests.
 #[derive(Default)]
-pub(super) struct Waiters {
+pub(in crate::backend) struct Waiters {
     count: Cell<usize>,
     changed: Notify,
 }
 
 /// One waiting request; counted until dropped.
-pub(super) struct StreamWaiter<'a>(&'a Waiters);
+pub(in crate::backend) struct StreamWaiter<'a>(&'a Waiters);
 
 impl Waiters {
     /// True if nobody waits.
-    pub(super) fn are_none(&self) -> bool {
+    pub(in crate::backend) fn are_none(&self) -> bool {
         self.count.get() == 0
     }
 
     /// Wakes one.
-    pub(super) fn wake_one(&self) {
+    pub(in crate::backend) fn wake_one(&self) {
         if !self.are_none() {
             self.changed.notify_one();
         }
     }
 
     /// The next change. To be enabled before the condition is checked.
-    pub(super) fn changed(&self) -> Notified<'_> {
+    pub(in crate::backend) fn changed(&self) -> Notified<'_> {
         self.changed.notified()
     }
 
     /// Wakes all.
-    pub(super) fn wake_all(&self) {
+    pub(in crate::backend) fn wake_all(&self) {
         self.changed.notify_waiters();
     }
 
     /// Waits until `holds` returns true; it is called after each change.
-    pub(super) async fn until(&self, holds: impl Fn() -> bool) {
+    pub(in crate::backend) async fn until(&self, holds: impl Fn() -> bool) {
         let _waiter = self.enter();
         loop {
             let mut changed = pin!(self.changed.notified());
@@ -54,7 +54,7 @@ impl Waiters {
     }
 
     /// Counts one more.
-    pub(super) fn enter(&self) -> StreamWaiter<'_> {
+    pub(in crate::backend) fn enter(&self) -> StreamWaiter<'_> {
         self.count.set(self.count.get() + 1);
         StreamWaiter(self)
     }

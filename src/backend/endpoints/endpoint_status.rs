@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 
+use super::connection_limit::ConnectionLimit;
 use super::failure_log::Trouble;
 use super::health_check::Thresholds;
+use super::idle_life::IdleLife;
 use super::outlier_detection::OutlierDetection;
 use crate::backend::balance::FULL;
 use crate::backend::clock::{millis, whole_millis};
@@ -35,6 +37,12 @@ pub struct EndpointStatus {
     checks: Mutex<Checks>,
     /// Name of the backend.
     pub(in crate::backend) backend: Arc<str>,
+    /// Lifetime of its idle HTTP/1.1 connections.
+    pub(in crate::backend) idle_life: IdleLife,
+    /// HTTP/1.1 connections that it has closed under a request.
+    lost_connections: AtomicU64,
+    /// Its HTTP/1.1 connections, where they are limited.
+    pub(in crate::backend) connections: Arc<ConnectionLimit>,
     /// Present outage, for the log.
     pub(super) trouble: Trouble,
 }
@@ -60,6 +68,9 @@ impl EndpointStatus {
             ejections: AtomicU64::new(0),
             checks: Mutex::default(),
             backend,
+            idle_life: IdleLife::default(),
+            lost_connections: AtomicU64::new(0),
+            connections: Arc::default(),
             trouble: Trouble::default(),
         }
     }
@@ -82,6 +93,11 @@ impl EndpointStatus {
     /// Ejections so far.
     pub fn ejections(&self) -> u64 {
         self.ejections.load(Ordering::Relaxed)
+    }
+
+    /// Idle connections so far that it has closed under a request.
+    pub fn lost_connections(&self) -> u64 {
+        self.lost_connections.load(Ordering::Relaxed)
     }
 
     /// Slow-start share, of [`FULL`]; `None` while it is out. `slow_start` is in milliseconds.
@@ -168,6 +184,25 @@ impl EndpointStatus {
             let (backend, server) = (&*self.backend, &*self.name);
             let (doing, request_id) = (doing.as_str(), request_id.to_str().unwrap_or_default());
             tracing::warn!(backend, server, doing, reason, request_id, left_out, "request to a backend server failed");
+        }
+    }
+
+    /// Notes that the server had closed a connection that was idle for so long, under a request where `is_lost`, and logs
+    /// it the first time.
+    pub(in crate::backend) fn note_closed(&self, idle: Duration, is_lost: bool) {
+        if is_lost {
+            self.lost_connections.fetch_add(1, Ordering::Relaxed);
+        }
+        if self.idle_life.note_closed(idle, is_lost) {
+            let (backend, server, milliseconds) = (&*self.backend, &*self.name, idle.as_secs_f64() * 1e3);
+            tracing::warn!(
+                backend,
+                server,
+                milliseconds,
+                is_lost,
+                "the server closes idle connections so early: requests that cannot be repeated get a new one where this may \
+                 happen again. An idle_timeout well below this, or keep_alive: false, ends the guessing"
+            );
         }
     }
 

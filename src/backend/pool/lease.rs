@@ -42,7 +42,7 @@ impl Lease {
                 link.settle();
             }
             if !self.limit.is_zero() || link.is_uploading() {
-                self.visit.endpoint().keep(link, self.limit);
+                self.visit.endpoint().idle.keep(link, self.limit);
             }
         }
     }

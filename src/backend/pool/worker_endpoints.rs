@@ -1,19 +1,15 @@
 //! A worker's view of a backend's servers: load balancing among them, and their pooled connections.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::idle_connections::IdleConnections;
 use crate::backend::balance::{Load, by_key, least_request};
 use crate::backend::clock::millis;
-use crate::backend::connection::http1_conn::Http1Connection;
 use crate::backend::connection::http2_pool::Http2Pool;
 use crate::backend::endpoints::servers::{Present, Server, Servers};
-
-/// Most idle connections of one worker to one server.
-const MAX_IDLE: usize = 256;
 
 /// Servers of a backend, as of one version of the list.
 pub(super) struct WorkerEndpoints {
@@ -28,15 +24,10 @@ pub(super) struct WorkerEndpoints {
 /// One server, with this worker's connections to it.
 pub(super) struct WorkerEndpoint {
     pub(in crate::backend) server: Arc<Server>,
-    idle: RefCell<Vec<Idle>>,
+    /// Idle HTTP/1.1 connections.
+    pub(super) idle: Rc<IdleConnections>,
     /// Shared HTTP/2 connections.
     pub(in crate::backend) channels: Http2Pool,
-}
-
-struct Idle {
-    link: Http1Connection,
-    since: Instant,
-    limit: Duration,
 }
 
 /// A request in flight to a server; counted until dropped.
@@ -135,49 +126,15 @@ impl WorkerEndpoints {
     pub(in crate::backend) fn reap(&self) {
         for endpoint in &self.endpoints {
             endpoint.channels.reap();
-            endpoint.idle.borrow_mut().retain_mut(|entry| {
-                entry.link.settle();
-                // Its caller has the answer. The rest of its upload may take its time, but it must move.
-                if entry.link.is_uploading() {
-                    entry.since = Instant::now();
-                    return !entry.link.is_closed();
-                }
-                !entry.link.is_closed() && entry.since.elapsed() < entry.limit
-            });
+            endpoint.idle.reap();
         }
     }
 }
 
 impl WorkerEndpoint {
     fn new(server: &Arc<Server>) -> Self {
-        Self { server: Arc::clone(server), idle: RefCell::default(), channels: Http2Pool::default() }
-    }
-
-    /// An idle connection that can take a request; the last used first.
-    pub(in crate::backend) fn take(&self, now: Instant) -> Option<Http1Connection> {
-        let mut idle = self.idle.borrow_mut();
-        let mut at = idle.len();
-        while at > 0 {
-            at -= 1;
-            let candidate = &idle[at];
-            let is_over = now.saturating_duration_since(candidate.since) >= candidate.limit;
-            match candidate.link.is_ready() {
-                true if !is_over => return Some(idle.swap_remove(at).link),
-                true => drop(idle.swap_remove(at)),
-                false if candidate.link.is_closed() => drop(idle.swap_remove(at)),
-                // Something is still on its way.
-                false => {}
-            }
-        }
-        None
-    }
-
-    /// Returns a connection to the pool.
-    pub(in crate::backend) fn keep(&self, link: Http1Connection, limit: Duration) {
-        let mut idle = self.idle.borrow_mut();
-        if idle.len() < MAX_IDLE && !link.is_closed() {
-            idle.push(Idle { link, since: Instant::now(), limit });
-        }
+        let idle = Rc::new(IdleConnections::new(&server.standing));
+        Self { server: Arc::clone(server), idle, channels: Http2Pool::default() }
     }
 }
 

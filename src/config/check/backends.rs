@@ -1,6 +1,8 @@
 //! Checks of `backends`.
 
-use super::super::raw::{Backend, BackendAssertion, BackendAuthorization, CustomerTokenSource, Protocol, Server};
+use super::super::raw::{
+    Backend, BackendAssertion, BackendAuthorization, CustomerTokenSource, KeepAlive, Protocol, Server,
+};
 use super::super::scalar::Duration;
 use super::{Check, grammar, shown};
 
@@ -100,11 +102,8 @@ impl Check<'_> {
         if let Some(connections) = backend.max_connections {
             let key = format!("{at}.max_connections");
             self.more_than_zero(&key, connections);
-            if backend.protocol == Protocol::Http1 {
-                let message = "by HTTP/1.1 each request in flight has a connection, which `concurrency` bounds";
-                self.add(&key, message, "remove `max_connections`, or add `protocol: http2`");
-            }
         }
+        self.keep_alive(&format!("{at}.keep_alive"), backend);
         self.backend_shares(at, backend);
         if let Some(adaptive) = &backend.adaptive {
             let min = format!("{at}.adaptive.min");
@@ -114,6 +113,22 @@ impl Check<'_> {
                     format!("`min` is not below `concurrency`, {}: nothing could be learnt", backend.concurrency);
                 self.add(&min, message, "write a smaller number, or remove `adaptive`");
             }
+        }
+    }
+
+    fn keep_alive(&mut self, at: &str, backend: &Backend) {
+        if backend.keep_alive == KeepAlive::default() {
+            return;
+        }
+        if let KeepAlive::Limited(limit) = backend.keep_alive {
+            self.more_than_zero(&format!("{at}.requests"), limit.requests as usize);
+        }
+        if backend.protocol == Protocol::Http2 {
+            let message = "a connection by HTTP/2 serves requests side by side, and says itself when it ends";
+            self.add(at, message, "remove `keep_alive`, or `protocol`");
+        } else if backend.proxy_protocol.is_some() {
+            let message = "with `proxy_protocol` each request has a connection of its own";
+            self.add(at, message, "remove `keep_alive`, or `proxy_protocol`");
         }
     }
 

@@ -1,5 +1,6 @@
 //! Warnings: settings that are valid and risky.
 
+use super::super::raw::Protocol;
 use super::super::{Config, Warning};
 use super::forward_auth::is_wide;
 use super::unreachable;
@@ -10,6 +11,7 @@ pub(in crate::config) fn warnings(config: &Config) -> Vec<Warning> {
     admin(config, &mut warnings);
     forward_auth(config, &mut warnings);
     logins_of_one_address(config, &mut warnings);
+    checks_of_one_connection(config, &mut warnings);
     warnings.extend(unreachable::routes(config));
     warnings.extend(unreachable::api_keys(config));
     warnings.extend(unreachable::parts(config));
@@ -55,6 +57,19 @@ fn logins_of_one_address(config: &Config, warnings: &mut Vec<Warning>) {
                     .to_owned();
             let help = "let the proxy set X-Forwarded-For, and name it in `trusted_proxies`, such as [ 127.0.0.1/32 ]";
             warnings.push(config.warning(&format!("listen[{index}]"), message, help));
+        }
+    }
+}
+
+/// A server that serves one connection at a time does not come to the one of a health check while another is idle.
+fn checks_of_one_connection(config: &Config, warnings: &mut Vec<Warning>) {
+    for (name, backend) in &config.raw().backends {
+        let is_single = backend.max_connections == Some(1) && backend.protocol == Protocol::Http1;
+        if is_single && backend.health_check.is_some() && backend.keep_alive.requests() > 1 {
+            let message = "health checks have a connection of their own: a server that serves one at a time does not \
+                           answer them while another is idle";
+            let help = "add `keep_alive: false`, or remove `health_check`";
+            warnings.push(config.warning(&format!("backends.{name}.health_check"), message.to_owned(), help));
         }
     }
 }

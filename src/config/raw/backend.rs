@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::servers::{
-    Adaptive, Balance, CircuitBreaker, HealthCheck, OutlierDetection, Protocol, Queue, Resolve, Server,
+    Adaptive, Balance, CircuitBreaker, HealthCheck, KeepAlive, OutlierDetection, Protocol, Queue, Resolve, Server,
 };
 use super::{FieldRules, FilePath, SecretRef};
 use crate::config::scalar::Duration;
@@ -66,12 +66,15 @@ pub struct Backend {
     /// How long an idle connection is kept. Keep it below the backend's own limit.
     #[serde(default = "default_backend_idle")]
     pub idle_timeout: Duration,
+    /// HTTP/1.1: whether connections serve several requests; {requests: N} limits how many.
+    #[serde(default)]
+    pub keep_alive: KeepAlive,
     /// Requests in flight; above it they wait in `queue`, or get 503.
     #[serde(default = "default_backend_concurrency")]
     pub concurrency: usize,
-    /// Maximum of HTTP/2 connections of each worker to each server. One suffices until the server's stream limit
-    /// (SETTINGS_MAX_CONCURRENT_STREAMS) is reached; above all of them requests wait in `queue`, or get 503. Default:
-    /// 10.
+    /// Maximum of connections to each server; above it requests wait in `queue`, or get 503. HTTP/1.1: those of all
+    /// workers, idle ones included; default: no limit. HTTP/2: those of each worker; one suffices until the server's
+    /// stream limit (SETTINGS_MAX_CONCURRENT_STREAMS) is reached; default: 10.
     pub max_connections: Option<usize>,
     /// Share of `concurrency` that one caller may hold by WebSockets, in percent; at least one WebSocket. Above it 429.
     #[serde(default = "default_websocket_share")]

@@ -48,6 +48,41 @@ fn default_weight() -> u32 {
     1
 }
 
+/// Whether HTTP/1.1 connections serve several requests: yes or no, or how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum KeepAlive {
+    /// Without a limit, or one request on each.
+    Switch(bool),
+    /// Up to a limit.
+    Limited(KeepAliveLimit),
+}
+
+impl Default for KeepAlive {
+    fn default() -> Self {
+        Self::Switch(true)
+    }
+}
+
+impl KeepAlive {
+    /// Most requests on a connection; `u32::MAX`: no limit.
+    pub fn requests(self) -> u32 {
+        match self {
+            Self::Switch(true) => u32::MAX,
+            Self::Switch(false) => 1,
+            Self::Limited(limit) => limit.requests,
+        }
+    }
+}
+
+/// Limit of requests on an HTTP/1.1 connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeepAliveLimit {
+    /// Most requests on a connection.
+    pub requests: u32,
+}
+
 /// HTTP version towards servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

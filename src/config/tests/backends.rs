@@ -89,7 +89,20 @@ fn backends_are_reached_safely() {
             ("    timeout: 10s", "    timeout: 0s", "backends.legacy.timeout", "no time at all"),
             ("    timeout: 10s", "    idle_timeout: 0s", "backends.legacy.idle_timeout", "no time at all"),
             ("    timeout: 10s", "    concurrency: 0", "backends.legacy.concurrency", "zero"),
-            ("    timeout: 10s", "    max_connections: 4", "backends.legacy.max_connections", "by HTTP/1.1"),
+            ("    timeout: 10s", "    max_connections: 0", "backends.legacy.max_connections", "zero"),
+            ("    timeout: 10s", "    keep_alive: { requests: 0 }", "backends.legacy.keep_alive.requests", "zero"),
+            (
+                "    timeout: 10s",
+                "    protocol: http2\n    keep_alive: false",
+                "backends.legacy.keep_alive",
+                "by HTTP/2",
+            ),
+            (
+                "    timeout: 10s",
+                "    proxy_protocol: v1\n    keep_alive: { requests: 5 }",
+                "backends.legacy.keep_alive",
+                "of its own",
+            ),
             (
                 "    timeout: 10s",
                 "    protocol: http2\n    max_connections: 0",

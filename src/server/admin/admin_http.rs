@@ -177,6 +177,7 @@ fn levels(backend: &Backend) -> BackendLevels {
         up: !server.standing.is_out(now) && !is_open,
         in_flight: server.standing.in_flight(),
         ejections: server.standing.ejections(),
+        lost_connections: server.standing.lost_connections(),
     });
     BackendLevels {
         backend: Arc::clone(&backend.name),
