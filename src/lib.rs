@@ -49,6 +49,7 @@
 //! | 0 | [`log_writer`], [`log_throttle`] | log lines on their way to a descriptor; at most one line in a while |
 //! | 0 | [`systemd`] | sd_notify |
 //! | 0 | [`private_file`] | files beside the state that only this user may read |
+//! | 0 | [`pattern`] | regular expressions of whole values: bounded, comparable |
 //! | 0 | [`normalization`] | Unicode normalization of names and passwords |
 //! | 0 | [`hex`], [`plural`], [`version`] | hex digits; `1 listener`, `2 listeners`; the build |
 //!
@@ -63,6 +64,7 @@
 //! | 8 | `endpoints` | own endpoints: login, logout, OAuth token, refresh, revoke, introspect, `/.well-known` (JWKS, metadata), client authentication, password hashing and its fair queue, lockout of attempts |
 //! | 8 | `exchange` | what one exchange carries between its steps |
 //! | 7 | `authorize` | authorization of a call: credentials, the DPoP header held against the request, CSRF, rate limits, named customer |
+//! | 7 | `backend_choice` | the caller's backend, on a route with several |
 //! | 7 | `websocket` | WebSockets: handshake; tunnel (lifetime, end, Close frame); relay (bytes, idle timeout); recheck; frames |
 //! | 6 | `identifier` | the customer's identifier, read and written in a request |
 //! | 6 | `rate_limit` | rate limits (GCRA), quotas, shares per caller, `RateLimit` headers |
@@ -107,6 +109,7 @@
 //! | 5 | `forward_auth` | forward-auth |
 //! | 4 | `callers` | clients and cookie keys |
 //! | 4 | `target` | own endpoints and routes of a listener |
+//! | 3 | `choice` | routes of one path, told apart by header fields and query |
 //! | 3 | `issuer` | own issuer: signing keys, metadata |
 //! | 2 | `backends` | backends |
 //! | 2 | `login` | `login` |
@@ -121,16 +124,19 @@
 //! | 1 | `servers` | servers of backends |
 //! | 1 | `state` | stores |
 //! | 1 | `stripped_headers` | headers removed from requests |
-//! | 1 | `table` | route table: host, path, method |
+//! | 1 | `table` | route table: host, path (exact, expression, prefix), method |
 //! | 0 | `accounts` | accounts file |
 //! | 0 | `ca_certificates` | CA certificates |
+//! | 0 | `caller_networks` | networks that may call a route |
 //! | 0 | `client_certificates` | client certificates of listeners |
 //! | 0 | `cors` | CORS |
 //! | 0 | `field_rules` | header rules |
 //! | 0 | `key_lines` | key files |
 //! | 0 | `key_usage` | last use of keys |
 //! | 0 | `lockout` | `attempts` of gateway.yaml; the delays are computed in `state::login_lockout` |
+//! | 0 | `matchers` | conditions on header fields and query |
 //! | 0 | `path` | path normalization |
+//! | 0 | `query` | query parameters that choose a route |
 //! | 0 | `response` | response filter |
 //!
 //! ## Inside `server`
@@ -231,6 +237,7 @@ pub mod log_throttle;
 pub mod log_writer;
 pub mod metrics;
 pub mod normalization;
+pub mod pattern;
 pub mod plural;
 pub mod policy;
 pub mod private_file;

@@ -13,6 +13,7 @@ mod file_path;
 mod forward_auth;
 mod issuing;
 mod listen;
+mod matcher;
 mod process;
 mod response;
 mod route;
@@ -43,11 +44,12 @@ pub use issuing::{
     NumberStyle, RateLimit, Refresh, SameSite,
 };
 pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsVersion};
+pub use matcher::{Matcher, WeightedBackend};
 pub use process::{AccessLog, Admin, Level, Log, Readiness, Shutdown};
 pub use response::{Redaction, ResponseRules};
 pub use route::{
-    CustomerTokenSource, Dpop, ExactPath, HeaderPlace, InPath, Mode, PathMatch, Per, Placement, Requirement, Retry,
-    Rewrite, Route, RouteLimits, Send,
+    CustomerTokenSource, Dpop, ExactPath, HeaderPlace, InPath, Mode, PathMatch, Per, Placement, RegexPath, Requirement,
+    Retry, Rewrite, Route, RouteLimits, Send,
 };
 pub use servers::{
     Adaptive, Balance, CircuitBreaker, HealthCheck, OutlierDetection, Protocol, Queue, Resolve, Server, WeightedServer,
