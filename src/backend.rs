@@ -1,7 +1,7 @@
 //! Backends: the company's own servers, their limits, and the failures that are theirs.
 
 pub mod admission;
-mod balance;
+pub(crate) mod balance;
 mod clock;
 mod connection;
 pub mod endpoints;

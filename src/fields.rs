@@ -61,6 +61,11 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     options.filter(is_field).filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
 }
 
+/// True if this field ends with the connection on which it came: it is hop-by-hop, or `Connection` names it.
+pub fn is_of_connection(headers: &HeaderMap, name: &HeaderName) -> bool {
+    is_hop_by_hop(name) || named_by_connection(headers).contains(name)
+}
+
 /// True if a name is a token (RFC 9110 section 5.6.2): in HTTP/2 names the library accepts a quote, which parsers of
 /// HTTP/1.1 do not.
 pub fn is_token(name: &HeaderName) -> bool {

@@ -4,6 +4,7 @@
 //! Around it, [`Gateway::answer`] is one straight line of checks, each of which can refuse.
 
 mod authorize;
+mod backend_choice;
 mod body_headers;
 pub mod connection;
 mod cors;
@@ -226,7 +227,7 @@ impl Gateway {
     async fn endpoint(&self, target: Target, call: Box<Call<'_>>, exchange: &mut Exchange) -> Result<Answer, Refused> {
         let (policy, record) = (call.policy, &mut exchange.record);
         match target {
-            Target::Route(_) => Err(Refusal::Internal.into()),
+            Target::Route(_) | Target::Choice(_) => Err(Refusal::Internal.into()),
             Target::Preflight(number) => {
                 let route = &policy.routes[number as usize];
                 record.route = Arc::clone(&route.name);
@@ -285,6 +286,7 @@ impl Gateway {
         let opens_websocket = exchange.handshake.is_some();
         let (record, rate_limit_headers) = (&mut exchange.record, &mut exchange.rate_limit_headers);
         let (caller, proof) = self.authorize(route, &mut call, opens_websocket, record, rate_limit_headers).await?;
+        let route = backend_choice::for_caller(route, &caller, &mut exchange.record);
         exchange.keep_proof(proof);
         let limit = route.body_limit.unwrap_or(call.connection.limits.body);
         let is_merged = !opens_websocket && identifier::reads_body(route, &call)?;

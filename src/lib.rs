@@ -51,6 +51,7 @@
 //! | 0 | [`systemd`] | sd_notify |
 //! | 0 | [`pem`] | PEM files, as other programs and people write them |
 //! | 0 | [`private_file`] | files beside the state that only this user may read |
+//! | 0 | [`pattern`] | regular expressions of whole values: bounded, comparable |
 //! | 0 | [`normalization`] | Unicode normalization of names and passwords |
 //! | 0 | [`field_template`] | values of header fields with placeholders for what is proved |
 //! | 0 | [`path_template`] | paths with a placeholder for the customer |
@@ -67,6 +68,7 @@
 //! | 8 | `endpoints` | own endpoints: login, logout, OAuth token, refresh, revoke, introspect, `/.well-known` (JWKS, metadata), client authentication, password hashing and its fair queue, lockout of attempts |
 //! | 8 | `exchange` | what one exchange carries between its steps |
 //! | 7 | `authorize` | authorization of a call: credentials, the DPoP header held against the request, CSRF, rate limits, named customer |
+//! | 7 | `backend_choice` | the caller's backend, on a route with several |
 //! | 7 | `websocket` | WebSockets: handshake; tunnel (lifetime, end, Close frame); relay (bytes, idle timeout); recheck; frames |
 //! | 6 | `identifier` | the customer's identifier, read and written in a request |
 //! | 6 | `rate_limit` | rate limits (GCRA), quotas, shares per caller, `RateLimit` headers |
@@ -111,6 +113,7 @@
 //! | 5 | `forward_auth` | forward-auth |
 //! | 4 | `callers` | clients and cookie keys |
 //! | 4 | `target` | own endpoints and routes of a listener |
+//! | 3 | `choice` | routes of one path, told apart by header fields and query |
 //! | 3 | `issuer` | own issuer: signing keys, metadata |
 //! | 2 | `backends` | backends |
 //! | 2 | `login` | `login` |
@@ -127,9 +130,10 @@
 //! | 1 | `servers` | servers of backends |
 //! | 1 | `state` | stores |
 //! | 1 | `stripped_headers` | headers removed from requests |
-//! | 1 | `table` | route table: host, path, method |
+//! | 1 | `table` | route table: host, path (exact, expression, prefix), method |
 //! | 0 | `accounts` | accounts file |
 //! | 0 | `ca_certificates` | CA certificates |
+//! | 0 | `caller_networks` | networks that may call a route |
 //! | 0 | `certificate_pair` | certificate chains with their private keys |
 //! | 0 | `client_certificates` | client certificates of listeners |
 //! | 0 | `cors` | CORS |
@@ -137,7 +141,9 @@
 //! | 0 | `key_lines` | key files |
 //! | 0 | `key_usage` | last use of keys |
 //! | 0 | `lockout` | `attempts` of gateway.yaml; the delays are computed in `state::login_lockout` |
+//! | 0 | `matchers` | conditions on header fields and query |
 //! | 0 | `path` | path normalization |
+//! | 0 | `query` | query parameters that choose a route |
 //! | 0 | `response` | response filter |
 //!
 //! ## Inside `server`
@@ -242,6 +248,7 @@ pub mod metrics;
 pub mod normalization;
 pub mod parameters;
 pub mod path_template;
+pub mod pattern;
 pub mod pem;
 pub mod plural;
 pub mod policy;

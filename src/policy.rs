@@ -6,8 +6,10 @@ mod api_keys;
 mod backend_tokens;
 pub mod backends;
 pub mod ca_certificates;
+pub mod caller_networks;
 mod callers;
 pub mod certificate_pair;
+pub mod choice;
 pub mod client_certificates;
 pub mod cors;
 pub mod field_rules;
@@ -19,8 +21,10 @@ mod key_lines;
 pub mod key_usage;
 mod lockout;
 mod login;
+pub mod matchers;
 pub mod path;
 pub mod path_placement;
+mod query;
 mod remote_jwks;
 pub mod response;
 pub mod rewrite;
@@ -35,6 +39,8 @@ mod trusted_issuers;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+
+use http::HeaderMap;
 
 use crate::auth::client_assertion::Assertions;
 use crate::auth::jwt::Verifier;
@@ -51,6 +57,7 @@ use crate::state::Quota;
 use crate::state::quota::Period;
 pub use access_token::AccessToken;
 use ca_certificates::Authorities;
+use choice::{Choice, NoChoice};
 use forward_auth::ForwardAuth;
 pub use identifiers::{read_deriver, tenants};
 pub use issuer::Issuer;
@@ -94,6 +101,8 @@ pub struct Policy {
     pub tables: Vec<Table<Target>>,
     /// The routes, by number.
     pub routes: Vec<Route>,
+    /// Choices among routes of one path, by number.
+    pub choices: Vec<Choice>,
     /// Some route has CORS rules.
     pub has_cors: bool,
     /// The backends.
@@ -152,7 +161,8 @@ impl Policy {
         let compiler = RouteCompiler { config, backends: &backends, deriver: known, stripped: &stripped };
         let routes = compiler.compile_all(problems);
         let (issuer, deriver, login, cookie) = (issuer?, deriver?, login?, cookie?);
-        if !problems.is_empty() {
+        // A route without a backend is told by the checks of the file alone; without it the others would have wrong numbers.
+        if !problems.is_empty() || routes.len() != raw.routes.len() {
             return None;
         }
         let auth = Authenticator {
@@ -171,7 +181,9 @@ impl Policy {
         let access_token = raw.access_token.as_ref().map(|token| AccessToken::read(token, &auth.clients));
         versions.extend(key_versions(issuer.as_ref(), &auth));
         let quotas = all_keys.iter().flat_map(|keys| quotas(keys.raw())).collect();
-        let tables = raw.listen.iter().map(|listen| target::table(raw, listen, &routes, issuer.is_some())).collect();
+        let mut choices = Vec::new();
+        let tables = raw.listen.iter();
+        let tables = tables.map(|listen| target::table(raw, listen, &routes, issuer.is_some(), &mut choices)).collect();
         let own_site =
             raw.login.as_ref().and_then(|login| login.cookie.as_ref()).map(OwnSite::read).unwrap_or_default();
         let mut backends: Vec<_> = backends.into_values().collect();
@@ -185,6 +197,7 @@ impl Policy {
             tables,
             has_cors: routes.iter().any(|route| route.cors.is_some()),
             routes,
+            choices,
             backends,
             issuer,
             login,
@@ -211,6 +224,25 @@ impl Policy {
             Some(BackendCredential::Token(token)) => Some(token),
             Some(BackendCredential::Fixed(..)) | None => None,
         })
+    }
+
+    /// The target of a request with these header fields and this query: a choice becomes the route that it chooses.
+    ///
+    /// # Errors
+    /// The reason why it chooses none.
+    pub fn chosen(&self, target: Target, headers: &HeaderMap, query: Option<&str>) -> Result<Target, NoChoice> {
+        let Target::Choice(number) = target else { return Ok(target) };
+        self.choices[number as usize].route(&self.routes, headers, query).map(Target::Route)
+    }
+
+    /// The routes to which a target leads, in the order in which they are tried.
+    pub fn routes_of<'a>(&'a self, target: &'a Target) -> impl Iterator<Item = (u32, &'a Route)> {
+        let numbers = match target {
+            Target::Route(number) => std::slice::from_ref(number),
+            Target::Choice(number) => self.choices[*number as usize].routes(),
+            _ => &[],
+        };
+        numbers.iter().map(|number| (*number, &self.routes[*number as usize]))
     }
 
     /// The keys of other issuers, and of clients, that are fetched.

@@ -140,6 +140,8 @@ pub enum Refusal {
     PlainHttp,
     /// A path with more than one reading.
     AmbiguousPath,
+    /// A header field or query parameter that chooses the route has more than one reading.
+    AmbiguousRoute,
     /// The framing of the request body broke.
     MalformedBody,
     /// The request body did not arrive in time.
@@ -330,6 +332,7 @@ impl Refusal {
             Self::ForwardedFor => "forwarded_for",
             Self::PlainHttp => "plain_http",
             Self::AmbiguousPath => "ambiguous_path",
+            Self::AmbiguousRoute => "ambiguous_route",
             Self::MalformedBody => "malformed_body",
             Self::BodyTimeout => "body_timeout",
             Self::HeadTooLarge => "head_too_large",

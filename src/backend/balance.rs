@@ -86,7 +86,7 @@ fn place(random: u64, count: usize) -> usize {
 
 /// Consistent hashing (weighted rendezvous): the server for a key stays while it is a candidate; when it goes, only
 /// its own keys move. Candidates are (index, seed, weight).
-pub(super) fn by_key(key: u64, candidates: impl Iterator<Item = (u16, u64, u32)>) -> Option<u16> {
+pub(crate) fn by_key(key: u64, candidates: impl Iterator<Item = (u16, u64, u32)>) -> Option<u16> {
     let score = |seed: u64, weight: u32| {
         // Above 0 and below 1.
         let uniform = ((mixed(key ^ seed) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
@@ -97,7 +97,7 @@ pub(super) fn by_key(key: u64, candidates: impl Iterator<Item = (u16, u64, u32)>
 }
 
 /// Hash of a text: the same in every process and version, as replicas must agree.
-pub(super) fn seed(text: &str) -> u64 {
+pub(crate) fn seed(text: &str) -> u64 {
     let sum = text
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));

@@ -14,6 +14,7 @@ mod forward_auth;
 mod http1_options;
 mod issuing;
 mod listen;
+mod matcher;
 mod process;
 mod response;
 mod route;
@@ -45,11 +46,12 @@ pub use issuing::{
     NumberStyle, RateLimit, Refresh, SameSite,
 };
 pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsVersion};
+pub use matcher::{Matcher, WeightedBackend};
 pub use process::{AccessLog, Admin, Level, Log, Readiness, Shutdown};
 pub use response::{Redaction, ResponseRules};
 pub use route::{
     CustomerTokenSource, Dpop, ExactPath, HeaderPlace, IdentifierPlace, InPath, Mode, PathMatch, Per, Placement,
-    Requirement, Retry, Rewrite, Route, RouteLimits, Send,
+    RegexPath, Requirement, Retry, Rewrite, Route, RouteLimits, Send,
 };
 pub use servers::{
     Adaptive, Balance, CircuitBreaker, HealthCheck, KeepAlive, KeepAliveLimit, OutlierDetection, Protocol, Queue,

@@ -151,6 +151,10 @@ impl Walk<'_> {
         let near = closest(name, known.iter().copied());
         let name = if is_secret(&place.path.to_string()) && near.is_none() { "…".to_owned() } else { shown(name) };
         let unknown = place.key(&name, entry.key.at);
+        // One mistake, one problem: the key is there, misspelt.
+        if let Some(near) = near {
+            self.replaced.push(place.key(near, entry.key.at).path.to_string());
+        }
         let (message, help) = if let Some(near) = near {
             (format!("unknown key `{name}`"), format!("did you mean `{near}`?"))
         } else if known.is_empty() {
@@ -170,7 +174,7 @@ impl Walk<'_> {
         let objects: Vec<&Json> =
             alternatives.iter().copied().filter(|alternative| alternative["type"] == "object").collect();
         match &node.value {
-            Value::Map(entries) if objects.len() == alternatives.len() => {
+            Value::Map(entries) if objects.len() == alternatives.len() || objects.len() > 1 => {
                 self.variant(entries, schema, &objects, place)
             }
             _ => match alternatives.iter().find(|alternative| accepts(alternative, &node.value)) {

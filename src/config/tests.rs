@@ -5,6 +5,7 @@ mod gateway;
 mod many;
 mod meaning;
 mod renamed;
+mod route_choices;
 mod routes;
 mod shape;
 

@@ -49,6 +49,11 @@ impl Gateway {
         record: &mut Record,
         rate_limit_headers: &mut Option<Box<RateLimitHeaders>>,
     ) -> Result<(Caller, Option<Result<Proof, DpopFault>>), Refused> {
+        if let Some(networks) = &route.networks
+            && !networks.admit(call.source.address)
+        {
+            return Err(Refusal::AddressNotAllowed.into());
+        }
         let limit = route.body_limit.unwrap_or(call.connection.limits.body);
         if route.reads_token_from_body() {
             let body = call.read_body(limit, record).await?;

@@ -145,6 +145,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::Host => (400, "400-01", "The Host header is missing, repeated or not a valid host."),
         R::ForwardedFor => (400, "400-01", "X-Forwarded-For contains an invalid address."),
         R::AmbiguousPath => (400, "400-01", "The path is ambiguous."),
+        R::AmbiguousRoute => (400, "400-01", "A header field or query parameter that chooses the route is ambiguous."),
         R::MalformedBody => (400, "400-01", "The request body is malformed: its framing or its encoding is broken."),
         R::CredentialRepeated => (400, "400-02", "A credential is sent more than once."),
         R::CredentialConflict => (400, "400-02", "Two different customer credentials are sent."),
@@ -359,10 +360,10 @@ mod tests {
         }
         let several: Vec<_> =
             messages.iter().map(|(code, all)| (*code, all.len())).filter(|(_, all)| *all > 1).collect();
-        // Heads and bodies that are not HTTP as they should be, credentials too many, parameters, and per kind of
-        // credential one that is missing.
+        // Heads and bodies that are not HTTP as they should be or have two readings, credentials too many, parameters, and
+        // per kind of credential one that is missing.
         let known =
-            [("400-01", 5), ("400-02", 2), ("400-04", 4), ("401-11", 2), ("401-13", 3), ("401-15", 2), ("403-01", 2)];
+            [("400-01", 6), ("400-02", 2), ("400-04", 4), ("401-11", 2), ("401-13", 3), ("401-15", 2), ("403-01", 2)];
         assert_eq!(several, known, "{messages:?}");
     }
 

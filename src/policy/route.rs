@@ -2,14 +2,17 @@
 
 pub(super) mod compiler;
 pub mod own_addresses;
+pub mod weighted;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Method};
 
+use super::caller_networks::CallerNetworks;
 use super::cors::Cors;
 use super::field_rules::FieldRules;
+use super::matchers::Matchers;
 use super::path::NonCanonical;
 use super::path_placement::PathPlacement;
 use super::response::ResponseRules;
@@ -22,6 +25,7 @@ use crate::fields::FieldSet;
 use crate::json_body::Pointer;
 use own_addresses::OwnAddresses;
 use crate::parameters::ParameterName;
+use weighted::WeightedBackends;
 
 /// A compiled route.
 pub struct Route {
@@ -29,6 +33,10 @@ pub struct Route {
     pub name: Arc<str>,
     /// The methods that it takes.
     pub methods: Vec<Method>,
+    /// Conditions by which it differs from others of its path.
+    pub matchers: Option<Box<Matchers>>,
+    /// The networks of its callers, where they are bounded.
+    pub networks: Option<Box<CallerNetworks>>,
     /// Requirements on callers.
     pub requirements: Requirements,
     /// Refusals are carried out; otherwise they are only counted.
@@ -41,8 +49,10 @@ pub struct Route {
     pub pairwise: Option<Arc<Deriver>>,
     /// Sends the company's own key of the customer instead.
     pub send_subject: bool,
-    /// The backend.
+    /// The backend. Where there are several, one of them: see [`Route::weighted`].
     pub backend: Arc<Backend>,
+    /// The backends, where there are several.
+    pub weighted: Option<Box<WeightedBackends>>,
     /// Rate limit of one caller.
     pub rate: Option<CallLimit>,
     /// The largest body, where it is not the listener's.
@@ -131,11 +141,12 @@ pub struct CallLimit {
 }
 
 impl Route {
-    /// Returns whether the whole body must be read before the check or the forwarding.
+    /// Returns whether the whole body must be read before the check or the forwarding, at least to one of its backends.
     pub fn reads_body(&self) -> bool {
         matches!(self.placement, Some(Placement::Body(_) | Placement::Form(_)))
             || self.reads_token_from_body()
             || self.backend.backend_assertion.as_ref().is_some_and(|assertion| assertion.covers_body)
+            || self.weighted.as_ref().is_some_and(|backends| backends.iter().any(|(_, route)| route.reads_body()))
     }
 
     /// Returns whether the identifier goes into the path or the query.

@@ -1,17 +1,23 @@
 //! Targets of requests: the routes of a listener, and the gateway's own endpoints.
 
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
 use http::Method;
 
+use super::choice::Choice;
 use super::issuer;
 use super::route::Route;
-use super::table::{LetterCase, Table, host_name};
-use crate::config::raw::{self, Raw};
+use super::table::{LetterCase, Patterns, Table, host_name};
+use crate::config::raw::{self, PathMatch, Raw};
 
 /// Target of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
     /// The route of this number.
     Route(u32),
+    /// One of several routes, by the choice of this number.
+    Choice(u32),
     /// The gateway, to browsers that ask about the route of this number.
     Preflight(u32),
     /// `OPTIONS *`: the gateway as a whole (RFC 9110 section 9.3.7).
@@ -45,12 +51,59 @@ impl Target {
     }
 }
 
-/// The routing table of one listener.
-pub(super) fn table(raw: &Raw, listen: &raw::Listen, routes: &[Route], publishes_keys: bool) -> Table<Target> {
-    let ignores_case =
-        |route: &raw::Route| raw.backends.get(&route.backend).is_some_and(|backend| backend.ignores_case);
-    let mut table =
-        if raw.routes.iter().any(ignores_case) { Table::with_letter_case_ignored() } else { Table::default() };
+/// The routing table of one listener. Routes that only header fields and the query of a request tell apart become one of
+/// `choices`.
+pub(super) fn table(
+    raw: &Raw,
+    listen: &raw::Listen,
+    routes: &[Route],
+    publishes_keys: bool,
+    choices: &mut Vec<Choice>,
+) -> Table<Target> {
+    let ignores_case = raw.routes.iter().any(|route| route.ignores_case(raw));
+    let mut table = if ignores_case { Table::with_letter_case_ignored() } else { Table::default() };
+    own_endpoints(raw, publishes_keys, &mut table);
+    let mut places = places(raw, listen, routes, choices);
+    // An exact path is found before a prefix that is the same path.
+    places.sort_by_key(|place| !matches!(place.path, PathMatch::Exact(_)));
+    let demands_more = |place: &Place<'_>, other: Target| {
+        let others = match other {
+            Target::Route(number) => &[number][..],
+            Target::Choice(number) => choices[number as usize].routes(),
+            _ => &[],
+        };
+        let raw_of = |number: &u32| &raw.routes[*number as usize];
+        let demands_more = |own: &u32| others.iter().any(|other| raw_of(own).demands_more_than(raw_of(other)));
+        place.target != other && place.routes.iter().any(demands_more)
+    };
+    for place in &places {
+        let Place { hosts, methods, target, case, .. } = place;
+        match place.path {
+            PathMatch::Prefix(path) => table.insert_prefix(hosts, path, methods, *target, *case),
+            PathMatch::Exact(path) => table.insert_exact(hosts, &path.exact, methods, *target, *case),
+            PathMatch::Regex(path) => {
+                // One that cannot be compiled has been reported.
+                let Some(patterns) = Patterns::new(&path.regex, *case) else { continue };
+                let opening = places.iter().map(|other| other.target).filter(|other| demands_more(place, *other));
+                let opening: Vec<Target> = opening.collect();
+                table.insert_expression(hosts, &patterns, methods, (*target, *case), &opening);
+            }
+        }
+    }
+    for place in &places {
+        let Some(twin) = twin(place.path) else { continue };
+        let host = place.hosts.first().map_or(String::new(), |host| host_name(host));
+        let is_opened =
+            |method: &Method| table.find(&host, &twin, method).is_ok_and(|other| demands_more(place, other));
+        if EVERY_METHOD.iter().chain(&*place.methods).any(is_opened) {
+            table.insert_exact(&place.hosts, &twin, &place.methods, place.target, place.case);
+        }
+    }
+    table
+}
+
+/// The gateway's own endpoints.
+fn own_endpoints(raw: &Raw, publishes_keys: bool, table: &mut Table<Target>) {
     // A route of one host with a wide path must not take a password away to a backend.
     let mut hosts: Vec<String> = raw.routes.iter().flat_map(|route| &route.hosts).cloned().collect();
     hosts.sort_unstable();
@@ -77,33 +130,61 @@ pub(super) fn table(raw: &Raw, listen: &raw::Listen, routes: &[Route], publishes
             own(&issuer::metadata_path(issuer), &[Method::GET, Method::HEAD], Target::Metadata);
         }
     }
-    for (route, number) in raw.routes.iter().zip(0..routes.len() as u32).filter(|(route, _)| route.is_served_on(listen))
-    {
+}
+
+/// What the table has at a path, for some hosts and methods.
+struct Place<'a> {
+    hosts: Cow<'a, [String]>,
+    path: &'a PathMatch,
+    methods: Cow<'a, [Method]>,
+    target: Target,
+    case: LetterCase,
+    /// The routes to which it leads.
+    routes: Vec<u32>,
+}
+
+/// The places of a listener's routes: one for each route, and for paths of which some route takes only a part of the requests,
+/// one for each host and method.
+fn places<'a>(raw: &'a Raw, listen: &raw::Listen, routes: &'a [Route], choices: &mut Vec<Choice>) -> Vec<Place<'a>> {
+    let case_of = |route: &raw::Route| if route.ignores_case(raw) { LetterCase::Ignored } else { LetterCase::Counts };
+    let numbered = raw.routes.iter().zip(0_u32..);
+    let served: Vec<(&raw::Route, u32)> = numbered.filter(|(route, _)| route.is_served_on(listen)).collect();
+    let shared: HashSet<&PathMatch> =
+        served.iter().filter(|(route, _)| route.has_matchers()).map(|(route, _)| &route.path).collect();
+    let mut places = Vec::new();
+    let mut groups: Vec<Place<'a>> = Vec::new();
+    let mut known: HashMap<(&PathMatch, Option<&str>, &Method), usize> = HashMap::new();
+    for (route, number) in served {
+        let (path, target, case) = (&route.path, Target::Route(number), case_of(route));
         let methods = &routes[number as usize].methods;
-        let case = if ignores_case(route) { LetterCase::Ignored } else { LetterCase::Counts };
-        let target = Target::Route(number);
-        match &route.path {
-            raw::PathMatch::Prefix(path) => table.insert_prefix(&route.hosts, path, methods, target, case),
-            raw::PathMatch::Exact(path) => table.insert_exact(&route.hosts, &path.exact, methods, target, case),
+        if !shared.contains(path) {
+            let (hosts, methods) = (Cow::Borrowed(&route.hosts[..]), Cow::Borrowed(&methods[..]));
+            places.push(Place { hosts, path, methods, target, case, routes: vec![number] });
+            continue;
+        }
+        let hosts = route.hosts.iter().map(|host| Some(host.as_str())).chain(route.hosts.is_empty().then_some(None));
+        for (host, method) in hosts.flat_map(|host| methods.iter().map(move |method| (host, method))) {
+            let at = *known.entry((path, host, method)).or_insert_with(|| {
+                let hosts = host.map(str::to_owned).into_iter().collect();
+                let methods = Cow::Owned(vec![method.clone()]);
+                groups.push(Place { hosts, path, methods, target, case, routes: Vec::new() });
+                groups.len() - 1
+            });
+            groups[at].routes.push(number);
         }
     }
-    for (route, number) in raw.routes.iter().zip(0..routes.len() as u32).filter(|(route, _)| route.is_served_on(listen))
-    {
-        let Some(twin) = twin(&route.path) else { continue };
-        let methods = &routes[number as usize].methods;
-        let is_opened = |method: &Method| {
-            let host = route.hosts.first().map_or(String::new(), |host| host_name(host));
-            match table.find(&host, &twin, method) {
-                Ok(Target::Route(other)) => demands_more(route, &raw.routes[other as usize]),
-                _ => false,
-            }
-        };
-        if EVERY_METHOD.iter().chain(methods).any(is_opened) {
-            let case = if ignores_case(route) { LetterCase::Ignored } else { LetterCase::Counts };
-            table.insert_exact(&route.hosts, &twin, methods, Target::Route(number), case);
+    let mut numbers: HashMap<Vec<u32>, Target> = HashMap::new();
+    for group in &mut groups {
+        if matches!(group.routes.as_slice(), [only] if routes[*only as usize].matchers.is_none()) {
+            continue;
         }
+        group.target = *numbers.entry(group.routes.clone()).or_insert_with(|| {
+            choices.push(Choice::of(group.routes.clone(), routes));
+            Target::Choice(choices.len() as u32 - 1)
+        });
     }
-    table
+    places.extend(groups);
+    places
 }
 
 /// The methods by which an open route could be asked for the path of a closed one.
@@ -111,19 +192,15 @@ const EVERY_METHOD: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
 /// The path that many servers take for the same, but for the slash at its end.
-fn twin(path: &raw::PathMatch) -> Option<String> {
+fn twin(path: &PathMatch) -> Option<String> {
     match path {
-        raw::PathMatch::Prefix(path) => path.strip_suffix('/').map(str::to_owned),
-        raw::PathMatch::Exact(path) => match path.exact.strip_suffix('/') {
+        // An expression is held against both: see [`Table::insert_expression`].
+        PathMatch::Regex(_) => None,
+        PathMatch::Prefix(path) => path.strip_suffix('/').map(str::to_owned),
+        PathMatch::Exact(path) => match path.exact.strip_suffix('/') {
             Some(without) => Some(without.to_owned()),
             None => Some(format!("{}/", path.exact)),
         },
     }
     .filter(|twin| !twin.is_empty())
-}
-
-/// Returns whether a route requires a credential that the other one does not.
-fn demands_more(route: &raw::Route, other: &raw::Route) -> bool {
-    route.require.iter().any(|credential| !other.require.contains(credential))
-        || route.scopes.iter().any(|scope| !other.scopes.contains(scope))
 }

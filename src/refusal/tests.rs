@@ -55,6 +55,7 @@ pub(crate) fn all() -> Vec<Refusal> {
         R::ForwardedFor,
         R::PlainHttp,
         R::AmbiguousPath,
+        R::AmbiguousRoute,
         R::MalformedBody,
         R::BodyTimeout,
         R::HeadTooLarge,

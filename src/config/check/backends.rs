@@ -21,8 +21,8 @@ impl Check<'_> {
             self.backend(&at, name, backend);
         }
         for (index, route) in raw.routes.iter().enumerate().filter(|(_, route)| route.websocket) {
-            let name = &route.backend;
-            if raw.backends.get(name).is_some_and(|backend| backend.protocol == Protocol::Http2) {
+            let speaks_http2 = |name: &&str| raw.backends.get(*name).is_some_and(|it| it.protocol == Protocol::Http2);
+            if let Some(name) = route.backend_names().find(speaks_http2) {
                 let message = format!("the backend `{}` speaks HTTP/2, and WebSockets need HTTP/1.1", shown(name));
                 self.add(&format!("routes[{index}].websocket"), message, "remove it, or `protocol` of the backend");
             }

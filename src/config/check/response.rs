@@ -152,7 +152,7 @@ impl Check<'_> {
     }
 
     /// Fields in which a credential or an identity stands, toward us or toward a backend.
-    fn identity_fields(&self) -> Rc<FieldSet> {
+    pub(super) fn identity_fields(&self) -> Rc<FieldSet> {
         Rc::clone(self.identity.get_or_init(|| Rc::new(self.find_identity_fields())))
     }
 

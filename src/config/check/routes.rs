@@ -6,11 +6,12 @@ use super::super::raw::{CustomerTokenSource, Dpop, Issue, Listen, PathMatch, Per
 use super::{Check, grammar, shown};
 
 impl PathMatch {
-    /// The path, whether as a prefix or exactly.
+    /// The path, whether as a prefix, exactly or as an expression.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Prefix(path) => path,
             Self::Exact(exact) => &exact.exact,
+            Self::Regex(regex) => &regex.regex,
         }
     }
 }
@@ -41,6 +42,7 @@ impl Check<'_> {
             names.map(|(index, route)| (format!("routes[{index}].name"), route.name.as_str())),
         );
         self.overlaps();
+        self.regex_overlaps();
         let customer = raw.routes.iter().position(|route| route.require.contains(&Requirement::Customer));
         if let (Some(index), None, None) = (customer, &raw.login, &raw.identifier) {
             let message = "a customer is named by an identifier, and there is no `identifier`";
@@ -68,14 +70,19 @@ impl Check<'_> {
                 "this route is served on listeners with different audiences: tokens of one would be good on the other";
             self.add(&format!("{at}.listen"), message, "name the listeners of one audience; write a route for each");
         }
-        self.path(&format!("{at}.path"), route.path.as_str());
+        match &route.path {
+            PathMatch::Regex(path) => self.regex_path(at, route, &path.regex),
+            path => self.path(&format!("{at}.path"), path.as_str()),
+        }
+        self.matchers(at, route);
         self.methods(at, route);
         self.requirements(at, route);
+        self.callers_networks(at, route);
         self.identifier_place(at, route);
         if let Some(places) = &route.customer_token_sources {
             self.customer_token_sources(at, route, places);
         }
-        self.known_backend(&format!("{at}.backend"), &route.backend);
+        self.backends_of_route(at, route);
         if let Some((message, help)) = grammar::header_fault(&route.api_key_header, &["api-key"]) {
             self.add(&format!("{at}.api_key_header"), message, help);
         }
@@ -287,6 +294,9 @@ impl Check<'_> {
                 self.add(&key, "a prefix is whole segments, without a slash at the end", "write it like /api");
             }
         }
+        if matches!(route.path, PathMatch::Regex(_)) {
+            return;
+        }
         let path = route.path.as_str();
         let is_of_route = |prefix: &String| {
             path.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -331,54 +341,6 @@ impl Check<'_> {
         if route.customer_token_sources.iter().flatten().any(reads_body) {
             let message = "a WebSocket is opened without a body, and the customer's token may stand in the body";
             self.add(&key, message, "remove that place from `customer_token_sources`");
-        }
-    }
-
-    /// Two routes for the same request: one of them would never be used.
-    fn overlaps(&mut self) {
-        let raw = self.raw;
-        let ignores_case = |route: &Route| raw.backends.get(&route.backend).is_some_and(|backend| backend.ignores_case);
-        let shares_listener = |one: &Route, other: &Route| {
-            let everywhere = other.listen.is_empty() || one.listen.is_empty();
-            everywhere || other.listen.iter().any(|name| one.listen.contains(name))
-        };
-        let same_path = |one: &Route, other: &Route| one.path == other.path || ignores_case(one) || ignores_case(other);
-        // Those of one host, path and method, whatever its letter case.
-        let mut earlier: HashMap<(bool, String, &str, &str), Vec<usize>> = HashMap::new();
-        for (later, route) in raw.routes.iter().enumerate() {
-            let is_prefix = matches!(route.path, PathMatch::Prefix(_));
-            let hosts = route.hosts.iter().map(String::as_str).chain(route.hosts.is_empty().then_some(""));
-            let pairs = hosts.flat_map(|host| route.methods.iter().map(move |method| (host, method.as_str())));
-            let mut found: Option<usize> = None;
-            for (host, method) in pairs {
-                let place = (is_prefix, route.path.as_str().to_ascii_lowercase(), host, method);
-                let others = earlier.entry(place).or_default();
-                let is_same = |other: &&usize| {
-                    let other = &raw.routes[**other];
-                    same_path(route, other) && shares_listener(route, other)
-                };
-                let met = others.iter().find(is_same).copied();
-                found = found.into_iter().chain(met).filter(|other| *other != later).min();
-                let is_within = |other: usize| {
-                    let other = &raw.routes[other];
-                    let takes_all = other.listen.is_empty() || other.listen == route.listen;
-                    takes_all && other.path == route.path && (ignores_case(other) || !ignores_case(route))
-                };
-                // Otherwise whatever meets this one meets that one.
-                if !met.is_some_and(is_within) {
-                    others.push(later);
-                }
-            }
-            let Some(other) = found else { continue };
-            let methods = &raw.routes[other].methods;
-            let Some(method) = methods.iter().find(|method| route.methods.contains(method)) else { continue };
-            let at = format!("routes[{later}].path");
-            let line = self.config.line(&format!("routes[{other}].path"));
-            let here = self.config.line(&at);
-            let message =
-                format!("{} {} is already the route on line {line}", shown(method), shown(route.path.as_str()));
-            let help = format!("lines {line} and {here}: change path, hosts, methods or listeners of one");
-            self.add(&at, message, help);
         }
     }
 }

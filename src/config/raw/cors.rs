@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::config::scalar::Duration;
 
 /// Which pages of other origins may call a route from a browser, with the methods of the route.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cors {
     /// Allowed origins, such as https://www.example.com; or only "*" for all.

@@ -1,10 +1,11 @@
 //! Routes: `routes`.
 
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Cors, FieldRules, ResponseRules};
-use crate::config::scalar::{Duration, Rate, Size};
+use super::{Cors, FieldRules, Matcher, ResponseRules, WeightedBackend};
+use crate::config::scalar::{Duration, Network, Rate, Size};
 
 /// Something that may be called.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -18,13 +19,27 @@ pub struct Route {
     /// Host names that it serves, without port. Empty: all.
     #[serde(default)]
     pub hosts: Vec<String>,
-    /// The path: a prefix of whole segments, or `{exact: /x}`.
+    /// The path: a prefix of whole segments, `{exact: /x}`, or `{regex: "/v[0-9]+/x"}`.
     pub path: PathMatch,
+    /// Conditions on header fields, all of which must hold. Routes of one path may differ by them.
+    #[serde(default)]
+    pub headers: Vec<Matcher>,
+    /// Conditions on query parameters, all of which must hold. Routes of one path may differ by them.
+    #[serde(default)]
+    pub queries: Vec<Matcher>,
     /// Allowed methods.
     pub methods: Vec<String>,
     /// Credentials that a caller must show.
     #[serde(default)]
     pub require: Vec<Requirement>,
+    /// Networks from which callers may call it; others get 403. Empty: everyone that the listener lets in.
+    #[serde(default)]
+    #[schemars(with = "Vec<Network>")]
+    pub allow: Vec<IpNet>,
+    /// Networks from which callers get 403, also where `allow` has them.
+    #[serde(default)]
+    #[schemars(with = "Vec<Network>")]
+    pub deny: Vec<IpNet>,
     /// This route is open to everyone. Needed where `require` is empty.
     #[serde(default)]
     pub public: bool,
@@ -43,8 +58,11 @@ pub struct Route {
     pub identifier: Option<Placement>,
     /// Where the customer's token is read. Default: the `customer-auth: JWT` header and the session cookie.
     pub customer_token_sources: Option<Vec<CustomerTokenSource>>,
-    /// The name of the backend.
-    pub backend: String,
+    /// The name of the backend. Needed, unless `backends` names several.
+    pub backend: Option<String>,
+    /// Several backends in place of `backend`, each for its share of the callers.
+    #[serde(default)]
+    pub backends: Vec<WeightedBackend>,
     /// `observe` logs what would be refused, and forwards. docs/requests.md lists the checks that it affects.
     #[serde(default)]
     pub mode: Mode,
@@ -94,22 +112,32 @@ fn default_api_key_header() -> String {
     "api-key".to_owned()
 }
 
-/// A path: a prefix of whole segments, or exactly one.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+/// A path: a prefix of whole segments, exactly one, or all that a regular expression matches.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum PathMatch {
     /// A prefix: /account/ matches all below it; /account matches itself and all below it.
     Prefix(String),
     /// Only this path.
     Exact(ExactPath),
+    /// All paths that a regular expression matches.
+    Regex(RegexPath),
 }
 
 /// Only this path.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExactPath {
     /// The path.
     pub exact: String,
+}
+
+/// All paths that a regular expression matches.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegexPath {
+    /// The expression of the whole path, in the syntax of Rust's regex crate, such as "/v[0-9]+/orders/[0-9]+".
+    pub regex: String,
 }
 
 /// Path forms that some servers read differently from others.

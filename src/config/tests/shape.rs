@@ -54,7 +54,7 @@ fn every_wrong_shape_has_its_message_and_its_way_out() {
         ),
         ("key: { file: certs/identifier.key }", "key: plain", "a secret is never written here", "{env: NAME}"),
         ("path: /crm/", "path: { exakt: /crm }", "unknown key `exakt`", "did you mean `exact`?"),
-        ("path: /crm/", "path: [ /crm/ ]", "expected a text or {exact: …}, this is a list", ""),
+        ("path: /crm/", "path: [ /crm/ ]", "expected a text or {exact: …} or {regex: …}, this is a list", ""),
         ("  url: https://localhost:8443\n", "", "`url` is missing", "the public https URL"),
         ("  - name: crm\n    path", "  - 7: crm\n    name: crm\n    path", "a key must be a text", "quotes"),
     ];

@@ -66,6 +66,8 @@ pub(crate) struct Record {
     /// Progress of the request body.
     pub(crate) progress: Rc<Progress>,
     bytes_out: u64,
+    /// The backend that was chosen, on a route with several.
+    pub(crate) backend: Option<Arc<str>>,
     /// Time from sending the request to the backend to the head of its response.
     pub(crate) backend_time: Option<Duration>,
     /// The backend's permit, until the response has been read.
@@ -115,6 +117,7 @@ impl Record {
             path: None,
             progress: Rc::default(),
             bytes_out: 0,
+            backend: None,
             backend_time: None,
             permit: None,
             held: None,
@@ -193,6 +196,9 @@ impl Record {
             if value.is_some() && (self.refusal.is_some() || self.observed.is_some()) {
                 optional(line, before, value.as_deref());
             }
+        }
+        if self.backend.is_some() {
+            optional(line, ",\"backend\":", self.backend.as_deref());
         }
         number(line, ",\"bytes_in\":", self.progress.bytes());
         number(line, ",\"bytes_out\":", self.bytes_out);

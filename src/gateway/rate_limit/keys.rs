@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::Caller;
+use crate::backend::balance;
 use crate::config::raw::Per;
 use crate::customer::Identifier;
 use crate::gateway::error::Refused;
@@ -35,6 +36,16 @@ impl LimitKey {
             None => client().or_else(api_key).or_else(customer),
         };
         counted.unwrap_or(Self::Address(network(address)))
+    }
+
+    /// Number of the caller: the same in every process and version, as replicas must agree.
+    pub(crate) fn seed(&self) -> u64 {
+        balance::seed(&match self {
+            Self::Client(client) => format!("client {client}"),
+            Self::ApiKey(id) => format!("api_key {id}"),
+            Self::Customer(customer) => format!("customer {}", customer.as_str()),
+            Self::Address(address) => format!("address {address}"),
+        })
     }
 
     /// The digest of the key on this route, for a shared store.

@@ -17,6 +17,7 @@ use crate::gateway::cors;
 use crate::gateway::error::Refused;
 use crate::gateway::observe::record::Record;
 use crate::gateway::websocket_protocol::WEBSOCKET;
+use crate::policy::choice::NoChoice;
 use crate::policy::table::NotFound;
 use crate::policy::{Policy, Target, path};
 use crate::refusal::Refusal;
@@ -103,9 +104,11 @@ pub(crate) fn found(
     let table = policy.tables.get(connection.settings().number).ok_or(Refusal::NoRoute)?;
     if policy.has_cors
         && let Some(method) = cors::asked_method(&parts.method, &parts.headers)
-        && let Ok(Target::Route(number)) = table.find(&head.host.name, parts.uri.path(), &method)
-        && policy.routes[number as usize].cors.is_some()
-        && policy.routes[number as usize].allowed_in_path.has(head.non_canonical)
+        && let Ok(target) = table.find(&head.host.name, parts.uri.path(), &method)
+        // A preflight has none of the fields that choose among routes; these have the same rules.
+        && let Some((number, route)) = policy.routes_of(&target).next()
+        && route.cors.is_some()
+        && route.allowed_in_path.has(head.non_canonical)
     {
         return Ok(Target::Preflight(number));
     }
@@ -113,15 +116,23 @@ pub(crate) fn found(
     let is_oauth =
         || matches!(table.find(&head.host.name, parts.uri.path(), &Method::POST), Ok(target) if target.is_oauth());
     let target = find(parts.uri.path()).map_err(|fault| not_found(fault, is_oauth))?;
+    let chosen = policy.chosen(target, &parts.headers, parts.uri.query()).map_err(not_chosen)?;
     if head.non_canonical.is_none() {
-        return Ok(target);
+        return Ok(chosen);
     }
     // Whatever a server makes of this path, it is one of the same route, which lets it pass.
-    let is_allowed = matches!(target, Target::Route(number) if policy.routes[number as usize].allowed_in_path.has(head.non_canonical));
+    let is_allowed = matches!(chosen, Target::Route(number) if policy.routes[number as usize].allowed_in_path.has(head.non_canonical));
     let leads_there = |path: &String| find(path) == Ok(target);
     match path::readings(parts.uri.path(), head.non_canonical) {
-        Ok(all) if is_allowed && all.iter().all(leads_there) => Ok(target),
+        Ok(all) if is_allowed && all.iter().all(leads_there) => Ok(chosen),
         _ => Err(Refusal::AmbiguousPath.into()),
+    }
+}
+
+fn not_chosen(reason: NoChoice) -> Refusal {
+    match reason {
+        NoChoice::Unmet => Refusal::NoRoute,
+        NoChoice::Ambiguous => Refusal::AmbiguousRoute,
     }
 }
 

@@ -2,6 +2,7 @@
 //! that allow it. It is read strictly, repeated to the backend over HTTP/1.1, and the backend's response is checked.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -38,6 +39,8 @@ pub(crate) struct Handshake {
     pub(crate) path: Box<str>,
     /// The requested host.
     pub(crate) host: Rc<Host>,
+    /// The name of its route.
+    pub(crate) route: Arc<str>,
 }
 
 impl Handshake {
@@ -78,7 +81,8 @@ impl Handshake {
         }
         let (shown, host) = (parts.headers.clone(), Rc::clone(&head.host));
         let path = parts.uri.path().into();
-        Ok(Some(Box::new(Self { key, stream, shown, proof: None, held: None, path, host })))
+        let route = Arc::clone(&route.name);
+        Ok(Some(Box::new(Self { key, stream, shown, proof: None, held: None, path, host, route })))
     }
 
     /// Writes the handshake into the request to the backend.

@@ -15,7 +15,7 @@ use crate::gateway::request::call::{Call, Upload};
 use crate::gateway::request::head::Head;
 use crate::policy::Target;
 use crate::policy::path::NonCanonical;
-use crate::policy::route::Websocket;
+use crate::policy::route::{Route, Websocket};
 use crate::refusal::Refusal;
 
 impl Gateway {
@@ -52,10 +52,14 @@ impl Gateway {
         let policy = &current.policy;
         let table = policy.tables.get(connection.settings().number).ok_or(Refusal::NoRoute)?;
         let target = table.find(&handshake.host.name, &handshake.path, &Method::GET).map_err(|_| Refusal::NoRoute)?;
-        let Target::Route(number) = target else { return Err(Refusal::NoRoute) };
-        let route = &policy.routes[number as usize];
+        // Among routes of one path it stays with that by which it was opened, as its conditions are now.
+        let is_same = |route: &&Route| matches!(target, Target::Route(_)) || *route.name == *handshake.route;
+        let route = policy.routes_of(&target).map(|(_, route)| route).find(is_same).ok_or(Refusal::NoRoute)?;
         if route.websocket.is_none() {
             return Err(Refusal::NoRoute);
+        }
+        if route.networks.as_ref().is_some_and(|networks| !networks.admit(source.address)) {
+            return Err(Refusal::AddressNotAllowed);
         }
         let mut parts = Request::new(()).into_parts().0;
         parts.headers.clone_from(&handshake.shown);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 
 use super::own_addresses::OwnAddresses;
+use super::weighted::WeightedBackends;
 use super::{CallLimit, Placement, QueryParameter, Route, Websocket};
 use crate::auth::{ApiKeyHeader, CustomerTokenSource, DpopRequirement, Requirements};
 use crate::backend::Backend;
@@ -16,8 +17,11 @@ use crate::customer::Deriver;
 use crate::fields::FieldSet;
 use crate::json_body::Pointer;
 use crate::parameters::ParameterName;
+use crate::pattern;
+use crate::policy::caller_networks::CallerNetworks;
 use crate::policy::cors::Cors;
 use crate::policy::field_rules::FieldRules;
+use crate::policy::matchers::Matchers;
 use crate::policy::path::NonCanonical;
 use crate::policy::path_placement::PathPlacement;
 use crate::policy::response::ResponseRules;
@@ -60,11 +64,27 @@ impl RouteCompiler<'_> {
     }
 
     fn compile(&self, route: &raw::Route, number: u32, report: &mut Report<'_>) -> Option<Route> {
+        let [first, ..] = route.backends.as_slice() else {
+            return self.compile_to(route.backend.as_deref()?, route, number, report);
+        };
+        let mut compiled = self.compile_to(&first.name, route, number, report)?;
+        // What is wrong with it has been reported.
+        let to = |backend: &raw::WeightedBackend| {
+            Some((backend.weight, self.compile_to(&backend.name, route, number, &mut |_, _, _| {})?))
+        };
+        let all = route.backends.iter().map(to).collect::<Option<Vec<_>>>()?;
+        compiled.weighted = Some(Box::new(WeightedBackends::new(all)));
+        Some(compiled)
+    }
+
+    /// The route as it is to one backend.
+    fn compile_to(&self, name: &str, route: &raw::Route, number: u32, report: &mut Report<'_>) -> Option<Route> {
         let raw = self.config.raw();
         // The names of backends were checked before; a missing one has been reported there.
-        let backend = self.backends.get(&route.backend)?;
+        let backend = self.backends.get(name)?;
+        let matchers = matchers(route, report)?;
         let methods = methods(route, report);
-        let section = raw.backends.get(&route.backend);
+        let section = raw.backends.get(name);
         let ignores_case = section.is_some_and(|backend| backend.ignores_case);
         let placement = placement(route, ignores_case, report);
         let customer_token_sources = customer_token_sources(route, report);
@@ -80,12 +100,14 @@ impl RouteCompiler<'_> {
         Some(Route {
             name: route.name.as_str().into(),
             methods,
+            matchers,
+            networks: CallerNetworks::read(route),
             requirements: requirements(raw, route, number, api_key_header?, customer_token_sources),
             previous_header: previous_header(placement.as_ref()),
             pairwise: self
                 .deriver
                 .filter(|_| section.is_some_and(|backend| backend.pairwise))
-                .map(|deriver| Arc::new(deriver.pairwise(&route.backend))),
+                .map(|deriver| Arc::new(deriver.pairwise(name))),
             enforce: route.mode == raw::Mode::Enforce,
             placement,
             send_subject: route.identifier.as_ref().is_some_and(|placement| placement.send == raw::Send::Subject),
@@ -97,6 +119,7 @@ impl RouteCompiler<'_> {
             body_limit: route.limits.body.map(|size| size.bytes() as u64),
             timeout: route.limits.timeout.map_or(backend.timeout, |timeout| timeout.get()),
             backend: Arc::clone(backend),
+            weighted: None,
             retry: route.retry,
             forward: route.forward_credentials.clone(),
             pass_unauthorized: route.pass_unauthorized,
@@ -117,6 +140,22 @@ impl RouteCompiler<'_> {
             cors,
             response,
         })
+    }
+}
+
+/// The conditions of a route. An expression as its path is compiled here only to tell what is wrong with it.
+fn matchers(route: &raw::Route, report: &mut Report<'_>) -> Option<Option<Box<Matchers>>> {
+    let path = match &route.path {
+        raw::PathMatch::Regex(path) => pattern::whole(&path.regex, false).map(drop),
+        _ => Ok(()),
+    };
+    let path = path.map_err(|fault| ("path.regex".to_owned(), fault));
+    match path.and_then(|()| Matchers::read(route)) {
+        Ok(matchers) => Some(matchers),
+        Err((key, fault)) => {
+            report(&key, fault, "see docs/configuration.md");
+            None
+        }
     }
 }
 

@@ -27,6 +27,7 @@ use crate::backend::token::TokenStatus;
 use crate::gateway::Shared;
 use crate::metrics::{BackendLevels, BackendTokenLevels, IssuerLevels, KeyUse, Levels, ServerLevels};
 use crate::plural::counted;
+use crate::policy::route::Route;
 use crate::server::Phase;
 use crate::server::limits::fd_limit;
 use crate::version;
@@ -213,6 +214,13 @@ fn text(status: StatusCode, kind: &'static str, body: String) -> Response<Full<B
     response
 }
 
+/// The backend of a route; where there are several, their shares.
+fn backends(route: &Route) -> String {
+    let Some(weighted) = &route.weighted else { return route.backend.name.to_string() };
+    let shares: Vec<String> = weighted.iter().map(|(weight, it)| format!("{} {weight}", it.backend.name)).collect();
+    shares.join(", ")
+}
+
 /// Status page. Nothing in it comes from a caller.
 fn page(shared: &Shared, phase: Phase) -> String {
     let policy = shared.policy();
@@ -227,7 +235,7 @@ fn page(shared: &Shared, phase: Phase) -> String {
             "<tr><td>{}<td>{}<td>{}<td>{mode}\n",
             escaped(&route.name),
             if wants.is_empty() { "nothing".to_owned() } else { wants.join(", ") },
-            escaped(&route.backend.name),
+            escaped(&backends(route)),
         ));
     }
     let state = if matches!(phase, Phase::Running | Phase::Waiting) { "running" } else { "draining" };
