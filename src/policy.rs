@@ -8,6 +8,8 @@ pub mod ca_certificates;
 mod callers;
 pub mod client_certificates;
 pub mod cors;
+pub mod direct_response;
+pub mod error_bodies;
 pub mod field_rules;
 pub mod forward_auth;
 pub mod hash_costs;
@@ -47,6 +49,7 @@ use crate::state::Quota;
 use crate::state::quota::Period;
 pub use access_token::AccessToken;
 use ca_certificates::Authorities;
+use error_bodies::ErrorBodies;
 use forward_auth::ForwardAuth;
 pub use identifiers::{read_deriver, tenants};
 pub use issuer::Issuer;
@@ -87,6 +90,8 @@ pub struct Policy {
     pub tables: Vec<Table<Target>>,
     /// The routes, by number.
     pub routes: Vec<Route>,
+    /// Bodies of refusals, on routes without their own.
+    pub errors: Option<Arc<ErrorBodies>>,
     /// Some route has CORS rules.
     pub has_cors: bool,
     /// The backends.
@@ -142,7 +147,9 @@ impl Policy {
         let trusted = trusted_issuers::read(config, &authorities, &lasting.published, problems);
         let stripped = Arc::new(stripped_headers::stripped(raw));
         let backends = backends?;
-        let compiler = RouteCompiler { config, backends: &backends, deriver: known, stripped: &stripped };
+        let errors = ErrorBodies::read(&raw.errors);
+        let compiler =
+            RouteCompiler { config, backends: &backends, deriver: known, errors: errors.as_ref(), stripped: &stripped };
         let routes = compiler.compile_all(problems);
         let (issuer, deriver, login, cookie) = (issuer?, deriver?, login?, cookie?);
         if !problems.is_empty() {
@@ -171,6 +178,7 @@ impl Policy {
         backends.sort_by(|one, other| one.name.cmp(&other.name));
         let forward_auth = ForwardAuth::read(raw);
         Some(Self {
+            errors,
             memory_limit: raw.memory_limit.map(|size| size.bytes() as u64),
             admin_hosts: raw.admin.hosts.clone(),
             required_parts: raw.readiness.require.clone(),
@@ -198,6 +206,14 @@ fn isolated_audiences(raw: &Raw) -> Vec<Arc<str>> {
 }
 
 impl Policy {
+    /// Bodies of refusals on the route of this number, or before a route is known.
+    pub fn error_bodies(&self, route: Option<u32>) -> Option<&ErrorBodies> {
+        match route {
+            Some(number) => self.routes.get(number as usize)?.errors.as_deref(),
+            None => self.errors.as_deref(),
+        }
+    }
+
     /// The keys of other issuers, and of clients, that are fetched.
     pub fn published(&self) -> impl Iterator<Item = &Arc<PublishedKeys>> {
         let clients = self.auth.clients.values().filter_map(|client| client.assertions.as_ref());

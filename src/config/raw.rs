@@ -8,6 +8,8 @@ mod backend;
 mod callers;
 mod certificate;
 mod cors;
+mod direct_response;
+mod error_body;
 mod fields;
 mod file_path;
 mod forward_auth;
@@ -35,6 +37,8 @@ pub use backend::{
 pub use callers::{ApiKey, Client, Quota, TokenReach};
 pub use certificate::{AlternativeName, CertificateName, CertificatePolicy, OwnCertificate};
 pub use cors::Cors;
+pub use direct_response::{Respond, RouteRedirect};
+pub use error_body::{ErrorBody, StatusMatch, Statuses};
 pub use fields::FieldRules;
 pub use file_path::{CREDENTIALS, FilePath};
 pub use forward_auth::ForwardAuth;
@@ -47,7 +51,7 @@ pub use process::{AccessLog, Admin, Level, Log, Readiness, Shutdown};
 pub use response::{Redaction, ResponseRules};
 pub use route::{
     CustomerTokenSource, Dpop, ExactPath, HeaderPlace, InPath, Mode, PathMatch, Per, Placement, Requirement, Retry,
-    Rewrite, Route, RouteLimits, Send,
+    RetryPolicy, RetryRules, Rewrite, Route, RouteLimits, Send,
 };
 pub use servers::{
     Adaptive, Balance, CircuitBreaker, HealthCheck, OutlierDetection, Protocol, Queue, Resolve, Server, WeightedServer,
@@ -99,6 +103,9 @@ pub struct Raw {
     /// Issuers of customers' tokens besides this gateway.
     #[serde(default)]
     pub trusted_issuers: Vec<TrustedIssuer>,
+    /// Bodies of the gateway's own refusals, in the company's form. The first entry with the status counts.
+    #[serde(default)]
+    pub errors: Vec<ErrorBody>,
     /// A decision endpoint for other proxies, which forward the requests themselves.
     pub forward_auth: Option<ForwardAuth>,
     /// The paths that may be called. A request that matches no route is 404, and no backend is asked.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -61,6 +62,31 @@ pub(super) fn read(
         backends.insert(name.to_string(), Arc::new(backend));
     }
     (problems.len() == count).then_some(backends)
+}
+
+/// Stands in on routes that the gateway answers itself. It has no servers: what came here would be 503.
+pub(super) fn none() -> Arc<Backend> {
+    let second = Duration::from_secs(1);
+    Arc::new(Backend {
+        servers: servers::none(),
+        host: HeaderValue::from_static("localhost"),
+        name: Arc::from("none"),
+        by_customer: false,
+        authorization: None,
+        backend_assertion: None,
+        connect_timeout: second,
+        timeout: second,
+        idle_timeout: second,
+        concurrency: 1,
+        max_connections: 1,
+        websocket_share: 100,
+        upload_share: 100,
+        adaptive: None,
+        queue: None,
+        circuit_breaker: CircuitRule { failures: 0, pause: second },
+        retry_budget: 0,
+        admission: Arc::default(),
+    })
 }
 
 fn read_assertion(

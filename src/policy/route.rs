@@ -8,13 +8,15 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 
 use super::cors::Cors;
+use super::direct_response::DirectResponse;
+use super::error_bodies::ErrorBodies;
 use super::field_rules::FieldRules;
 use super::path::NonCanonical;
 use super::response::ResponseRules;
 use super::rewrite::Rewrite;
 use crate::auth::{CustomerTokenSource, Requirements};
 use crate::backend::Backend;
-use crate::config::raw::{Per, RateLimit, Requirement, Retry};
+use crate::config::raw::{Per, RateLimit, Requirement, Retry, StatusMatch};
 use crate::customer::Deriver;
 use crate::fields::FieldSet;
 use crate::json_body::Pointer;
@@ -37,8 +39,12 @@ pub struct Route {
     pub pairwise: Option<Arc<Deriver>>,
     /// Sends the company's own key of the customer instead.
     pub send_subject: bool,
-    /// The backend.
+    /// The backend; one without servers where the gateway answers itself.
     pub backend: Arc<Backend>,
+    /// The gateway's own response.
+    pub direct: Option<Box<DirectResponse>>,
+    /// Bodies of refusals: its own, then those of all routes.
+    pub errors: Option<Arc<ErrorBodies>>,
     /// Rate limit of one caller.
     pub rate: Option<CallLimit>,
     /// The largest body, where it is not the listener's.
@@ -47,6 +53,8 @@ pub struct Route {
     pub timeout: Duration,
     /// Requests that may be retried.
     pub retry: Retry,
+    /// Retries after responses of some statuses.
+    pub retry_on: Option<Box<StatusRetry>>,
     /// Credentials of the caller that are forwarded.
     pub forward: Vec<Requirement>,
     /// Forwards 401 responses of the backend.
@@ -75,6 +83,17 @@ pub struct Route {
     pub rewrite: Option<Rewrite>,
     /// Bounds on its WebSockets, where it has them.
     pub websocket: Option<Websocket>,
+}
+
+/// Retries after responses of some statuses.
+#[derive(Debug)]
+pub struct StatusRetry {
+    /// The statuses.
+    pub statuses: Vec<StatusMatch>,
+    /// How many times more a request is sent, at most.
+    pub attempts: u32,
+    /// The pause before the first of them.
+    pub backoff: Duration,
 }
 
 /// Bounds on a WebSocket.

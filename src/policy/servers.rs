@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Uri};
 use rustls::ClientConfig;
@@ -94,6 +94,22 @@ impl SharedServers {
         known.insert(description, Arc::downgrade(&servers));
         servers
     }
+}
+
+/// No servers.
+pub(super) fn none() -> Arc<Servers> {
+    let time = Duration::from_secs(1);
+    let outlier_detection =
+        OutlierDetection { failures: 0, base_ejection_time: time, max_ejection_time: time, max_ejection_percent: 0 };
+    let rules = Rules {
+        outlier_detection,
+        slow_start: Duration::ZERO,
+        health_check: None,
+        resolve: time,
+        http2: false,
+        proxy_protocol: None,
+    };
+    Arc::new(Servers::new("none".into(), Vec::new(), rules, Arc::default()))
 }
 
 fn rules(raw: &raw::Backend) -> Rules {

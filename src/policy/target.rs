@@ -47,8 +47,7 @@ impl Target {
 
 /// The routing table of one listener.
 pub(super) fn table(raw: &Raw, listen: &raw::Listen, routes: &[Route], publishes_keys: bool) -> Table<Target> {
-    let ignores_case =
-        |route: &raw::Route| raw.backends.get(&route.backend).is_some_and(|backend| backend.ignores_case);
+    let ignores_case = |route: &raw::Route| route.backend_in(raw).is_some_and(|backend| backend.ignores_case);
     let mut table =
         if raw.routes.iter().any(ignores_case) { Table::with_letter_case_ignored() } else { Table::default() };
     // A route of one host with a wide path must not take a password away to a backend.

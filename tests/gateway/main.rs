@@ -64,7 +64,7 @@ mod config {
 /// Other proxies ask before they forward: nginx, Caddy, Traefik, Envoy.
 mod forward_auth {
     mod allowed_proxies;
-    mod decisions;
+    pub(crate) mod decisions;
     mod header_spoofing;
 }
 

@@ -18,9 +18,9 @@ impl Check<'_> {
             self.backend(&at, backend);
         }
         for (index, route) in raw.routes.iter().enumerate().filter(|(_, route)| route.websocket) {
-            let name = &route.backend;
-            if raw.backends.get(name).is_some_and(|backend| backend.protocol == Protocol::Http2) {
-                let message = format!("the backend `{}` speaks HTTP/2, and WebSockets need HTTP/1.1", shown(name));
+            if route.backend_in(raw).is_some_and(|backend| backend.protocol == Protocol::Http2) {
+                let name = shown(route.backend.as_deref().unwrap_or_default());
+                let message = format!("the backend `{name}` speaks HTTP/2, and WebSockets need HTTP/1.1");
                 self.add(&format!("routes[{index}].websocket"), message, "remove it, or `protocol` of the backend");
             }
         }

@@ -119,7 +119,7 @@ impl Check<'_> {
         }
         for (index, route) in raw.routes.iter().enumerate() {
             let path = route.path.as_str();
-            let ignores_case = raw.backends.get(&route.backend).is_some_and(|backend| backend.ignores_case);
+            let ignores_case = route.backend_in(raw).is_some_and(|backend| backend.ignores_case);
             let is_own = |own: &str| own == path || (ignores_case && own.eq_ignore_ascii_case(path));
             if own.iter().any(|(_, own)| is_own(own)) {
                 let message = format!("`{path}` is answered by the gateway itself");

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::super::raw::{
-    CustomerTokenSource, Dpop, IdentifierMode, Issue, Listen, PathMatch, Per, Placement, Raw, Requirement, Rewrite,
-    Route, Send,
+    Backend, CustomerTokenSource, Dpop, IdentifierMode, Issue, Listen, PathMatch, Per, Placement, Raw, Requirement,
+    Rewrite, Route, Send,
 };
 use super::{Check, grammar, shown};
 
@@ -23,6 +23,11 @@ impl Route {
     pub fn is_served_on(&self, listen: &Listen) -> bool {
         let is_named = || listen.name.as_ref().is_some_and(|name| self.listen.contains(name));
         listen.redirect.is_none() && (self.listen.is_empty() || is_named())
+    }
+
+    /// The section of its backend; `None` where the gateway answers itself.
+    pub fn backend_in<'a>(&self, raw: &'a Raw) -> Option<&'a Backend> {
+        raw.backends.get(self.backend.as_deref()?)
     }
 
     /// The audience that its listeners set apart; all have the same one, or none.
@@ -80,9 +85,13 @@ impl Check<'_> {
         if let Some(places) = &route.customer_token_sources {
             self.customer_token_sources(at, route, places);
         }
-        self.known_backend(&format!("{at}.backend"), &route.backend);
+        self.destination(at, route);
         if let Some((message, help)) = grammar::header_fault(&route.api_key_header, &["api-key"]) {
             self.add(&format!("{at}.api_key_header"), message, help);
+        }
+        self.errors(&format!("{at}.errors"), &route.errors);
+        if let Some(rules) = route.retry.rules() {
+            self.retries(&format!("{at}.retry"), rules);
         }
         self.route_limits(at, route);
         self.websocket(at, route);
@@ -364,7 +373,7 @@ impl Check<'_> {
     /// Two routes for the same request: one of them would never be used.
     fn overlaps(&mut self) {
         let raw = self.raw;
-        let ignores_case = |route: &Route| raw.backends.get(&route.backend).is_some_and(|backend| backend.ignores_case);
+        let ignores_case = |route: &Route| route.backend_in(raw).is_some_and(|backend| backend.ignores_case);
         let shares_listener = |one: &Route, other: &Route| {
             let everywhere = other.listen.is_empty() || one.listen.is_empty();
             everywhere || other.listen.iter().any(|name| one.listen.contains(name))

@@ -2,7 +2,7 @@
 
 use super::super::{Config, Warning};
 use super::forward_auth::is_wide;
-use super::unreachable;
+use super::{errors, unreachable};
 
 /// The risky settings of `config`. Nothing here opens a file.
 pub(in crate::config) fn warnings(config: &Config) -> Vec<Warning> {
@@ -13,6 +13,8 @@ pub(in crate::config) fn warnings(config: &Config) -> Vec<Warning> {
     warnings.extend(unreachable::routes(config));
     warnings.extend(unreachable::api_keys(config));
     warnings.extend(unreachable::parts(config));
+    warnings.extend(unreachable::hosts(config));
+    warnings.extend(errors::without_request_id(config));
     warnings
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
-use super::{CallLimit, Placement, Route, Websocket};
+use super::{CallLimit, Placement, Route, StatusRetry, Websocket};
 use crate::auth::{ApiKeyHeader, CustomerTokenSource, DpopRequirement, Requirements};
 use crate::backend::Backend;
 use crate::config::raw::{self, RateLimit, Requirement};
@@ -14,7 +14,10 @@ use crate::config::{Config, Problems, scalar};
 use crate::customer::Deriver;
 use crate::fields::FieldSet;
 use crate::json_body::Pointer;
+use crate::policy::backends;
 use crate::policy::cors::Cors;
+use crate::policy::direct_response::DirectResponse;
+use crate::policy::error_bodies::ErrorBodies;
 use crate::policy::field_rules::FieldRules;
 use crate::policy::path::NonCanonical;
 use crate::policy::response::ResponseRules;
@@ -29,6 +32,8 @@ pub(in crate::policy) struct RouteCompiler<'a> {
     pub(in crate::policy) backends: &'a HashMap<String, Arc<Backend>>,
     /// Derives identifiers; those of one backend alone are derived from it.
     pub(in crate::policy) deriver: Option<&'a Deriver>,
+    /// Bodies of refusals on routes without their own.
+    pub(in crate::policy) errors: Option<&'a Arc<ErrorBodies>>,
     /// Fields that callers must not send to any backend.
     pub(in crate::policy) stripped: &'a Arc<FieldSet>,
 }
@@ -53,7 +58,10 @@ impl RouteCompiler<'_> {
     fn compile(&self, route: &raw::Route, number: u32, report: &mut Report<'_>) -> Option<Route> {
         let raw = self.config.raw();
         // The names of backends were checked before; a missing one has been reported there.
-        let backend = self.backends.get(&route.backend)?;
+        let backend = match &route.backend {
+            Some(name) => Arc::clone(self.backends.get(name)?),
+            None => backends::none(),
+        };
         let methods = methods(route, report);
         let placement = placement(route, report);
         let customer_token_sources = customer_token_sources(route, report);
@@ -62,7 +70,7 @@ impl RouteCompiler<'_> {
         let api_key_header = api_key_header(route, report);
         let response = response_rules(route, report);
         let cors = route.cors.as_ref().map(|cors| Arc::new(Cors::read(cors, &methods)));
-        let section = raw.backends.get(&route.backend);
+        let section = route.backend_in(raw);
         let request_fields =
             FieldRules::read([section.and_then(|it| it.request_headers.as_ref()), route.request_headers.as_ref()]);
         Some(Route {
@@ -73,7 +81,7 @@ impl RouteCompiler<'_> {
             pairwise: self
                 .deriver
                 .filter(|_| section.is_some_and(|backend| backend.pairwise))
-                .map(|deriver| Arc::new(deriver.pairwise(&route.backend))),
+                .map(|deriver| Arc::new(deriver.pairwise(&backend.name))),
             enforce: route.mode == raw::Mode::Enforce,
             placement,
             send_subject: route.identifier.as_ref().is_some_and(|placement| placement.send == raw::Send::Subject),
@@ -84,8 +92,14 @@ impl RouteCompiler<'_> {
             }),
             body_limit: route.limits.body.map(|size| size.bytes() as u64),
             timeout: route.limits.timeout.map_or(backend.timeout, |timeout| timeout.get()),
-            backend: Arc::clone(backend),
-            retry: route.retry,
+            backend,
+            direct: DirectResponse::read(route),
+            errors: match route.errors[..] {
+                [] => self.errors.cloned(),
+                [..] => ErrorBodies::read(route.errors.iter().chain(&raw.errors)),
+            },
+            retry: route.retry.requests(),
+            retry_on: route.retry.rules().map(|rules| Box::new(StatusRetry::read(rules))),
             forward: route.forward_credentials.clone(),
             pass_unauthorized: route.pass_unauthorized,
             content_types: route.content_types.iter().map(|kind| kind.to_ascii_lowercase()).collect(),
@@ -252,6 +266,12 @@ fn previous_header(placement: Option<&Placement>) -> HeaderName {
         Some(Placement::Body(_)) | None => None,
     };
     beside.unwrap_or(HeaderName::from_static("x-customer-id-previous"))
+}
+
+impl StatusRetry {
+    fn read(rules: &raw::RetryRules) -> Self {
+        Self { statuses: rules.on.clone(), attempts: rules.attempts, backoff: rules.backoff.get() }
+    }
 }
 
 impl Websocket {
