@@ -262,7 +262,7 @@ impl Backend {
     }
 
     /// True if the retry budget allows one more retry; takes it.
-    fn may_repeat(&self) -> bool {
+    pub(crate) fn may_repeat(&self) -> bool {
         let admission = &self.admission;
         admission.retry_budget.allow(self.retry_budget, admission.begun(), millis(Instant::now()))
     }

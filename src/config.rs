@@ -12,6 +12,7 @@ pub mod scalar;
 mod api_keys;
 mod check;
 mod diagnostic;
+pub mod error_template;
 mod files;
 mod schema;
 mod structure;

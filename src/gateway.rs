@@ -8,6 +8,7 @@ mod backend_choice;
 mod body_headers;
 pub mod connection;
 mod cors;
+mod direct_response;
 pub mod endpoints;
 mod entry;
 pub(crate) mod error;
@@ -37,6 +38,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, Version};
+use http_body::Body as _;
 
 use crate::auth::token_cache::VerifiedTokens;
 use crate::backend::pool::Pool;
@@ -156,13 +158,14 @@ impl Gateway {
         let record = Record::open(Rc::clone(&self.telemetry), arrival, &taken, request.method(), request.version());
         let current = self.current();
         let is_http2 = request.version() == Version::HTTP_2;
+        let is_http_1_0 = request.version() == Version::HTTP_10;
         // HTTP/1.1 leaves the content out by itself.
         let is_head = is_http2 && *request.method() == Method::HEAD;
         let mut exchange = Exchange::new(record);
         let mut response = match self.answer(&current, &connection, &taken, request, &mut exchange).await {
             Ok(response) => response,
             Err(refused) => {
-                let mut response = refusal_response(&refused, &mut exchange.record);
+                let mut response = refusal_response(&refused, &mut exchange.record, &current.policy);
                 if !is_http2 && (!taken.is_clear() || ends_connection(refused.refusal, &connection)) {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
@@ -187,8 +190,14 @@ impl Gateway {
         }
         // Whatever came behind a wish for another protocol was meant for that.
         let is_last = connection.ends_soon() || taken.asks_upgrade() || !connection.goes_on(taken.expects_continue());
+        // HTTP/1.0 has no chunks: a body of unknown length ends with the connection.
+        let is_last = is_last || (is_http_1_0 && response.body().size_hint().exact().is_none());
         if is_last && !is_http2 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if is_http_1_0 && response.headers().contains_key(header::CONNECTION) {
+            // Otherwise the library adds `keep-alive` where the caller wished it.
+            *response.version_mut() = Version::HTTP_10;
         }
         let response = if is_head { response::body::without_content(response) } else { response };
         response.map(|body| body.recorded(record))
@@ -219,6 +228,7 @@ impl Gateway {
         };
         let route = &policy.routes[number as usize];
         record.route = Arc::clone(&route.name);
+        record.route_number = Some(number);
         exchange.cors = route.cors.as_ref().map(|cors| Box::new(CorsContext::of(cors, &call.parts.headers)));
         self.route(route, call, exchange).await
     }
@@ -288,9 +298,12 @@ impl Gateway {
         let (caller, proof) = self.authorize(route, &mut call, opens_websocket, record, rate_limit_headers).await?;
         let route = backend_choice::for_caller(route, &caller, &mut exchange.record);
         exchange.keep_proof(proof);
+        if let Some(direct) = &route.direct {
+            return direct_response::answer(direct, route, &call);
+        }
         let limit = route.body_limit.unwrap_or(call.connection.limits.body);
         let is_merged = !opens_websocket && identifier::reads_body(route, &call)?;
-        if route.reads_body() || is_merged || forward::is_kept_for_retry(route, &call.head) {
+        if route.reads_body() || is_merged || forward::is_kept_for_retry(route, &call.parts.method, &call.head) {
             call.read_body(limit, &exchange.record).await?;
         } else if call.seeks_length(route) {
             Box::pin(call.seek_length(route, limit, &exchange.record, &self.shared.memory)).await?;
@@ -307,7 +320,7 @@ impl Gateway {
             None => Ok(answer),
             Some(rules) => {
                 let record = &exchange.record;
-                Ok(Box::pin(forward::json_response::filtered(rules, answer, is_head, &route.backend, record)).await?)
+                Ok(Box::pin(forward::json_response::filtered(rules, answer, is_head, route, record)).await?)
             }
         }
     }

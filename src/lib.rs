@@ -62,6 +62,7 @@
 //! | row | room | contents |
 //! |--:|---|---|
 //! | 11 | `shared` | state that all workers share |
+//! | 10 | `direct_response` | responses of routes without a backend |
 //! | 10 | `forward_auth` | another proxy asks before it forwards: nginx `auth_request`, Traefik, Caddy; Envoy `ext_authz` by gRPC |
 //! | 9 | `forward` | the way to the backend and back: request headers (`X-Forwarded-*`, `Via`, tracing headers), signed backend assertion, JSON response filter |
 //! | 9 | `refusal_response` | responses to refused requests |
@@ -115,9 +116,10 @@
 //! | 4 | `target` | own endpoints and routes of a listener |
 //! | 3 | `choice` | routes of one path, told apart by header fields and query |
 //! | 3 | `issuer` | own issuer: signing keys, metadata |
+//! | 3 | `route` | routes |
 //! | 2 | `backends` | backends |
+//! | 2 | `direct_response` | responses of routes without a backend |
 //! | 2 | `login` | `login` |
-//! | 2 | `route` | routes |
 //! | 2 | `trusted_issuers` | trusted issuers |
 //! | 1 | `access_token` | `access_token` |
 //! | 1 | `api_keys` | API keys |
@@ -137,6 +139,7 @@
 //! | 0 | `certificate_pair` | certificate chains with their private keys |
 //! | 0 | `client_certificates` | client certificates of listeners |
 //! | 0 | `cors` | CORS |
+//! | 0 | `error_bodies` | bodies of refusals |
 //! | 0 | `field_rules` | header rules |
 //! | 0 | `key_lines` | key files |
 //! | 0 | `key_usage` | last use of keys |
@@ -206,6 +209,7 @@
 //! | 3 | `diagnostic` | errors with file, line and remedy |
 //! | 2 | `schema` | JSON Schema |
 //! | 1 | `raw` | every key, its type and default |
+//! | 0 | `error_template` | placeholders in error bodies |
 //! | 0 | `files` | files and environment variables |
 //! | 0 | `renamed` | earlier names of keys and words |
 //! | 0 | `scalar` | durations, sizes, rates |

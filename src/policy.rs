@@ -12,6 +12,8 @@ pub mod certificate_pair;
 pub mod choice;
 pub mod client_certificates;
 pub mod cors;
+pub mod direct_response;
+pub mod error_bodies;
 pub mod field_rules;
 pub mod forward_auth;
 pub mod hash_costs;
@@ -58,6 +60,7 @@ use crate::state::quota::Period;
 pub use access_token::AccessToken;
 use ca_certificates::Authorities;
 use choice::{Choice, NoChoice};
+use error_bodies::ErrorBodies;
 use forward_auth::ForwardAuth;
 pub use identifiers::{read_deriver, tenants};
 pub use issuer::Issuer;
@@ -103,6 +106,8 @@ pub struct Policy {
     pub routes: Vec<Route>,
     /// Choices among routes of one path, by number.
     pub choices: Vec<Choice>,
+    /// Bodies of refusals, on routes without their own.
+    pub errors: Option<Arc<ErrorBodies>>,
     /// Some route has CORS rules.
     pub has_cors: bool,
     /// The backends.
@@ -158,7 +163,9 @@ impl Policy {
         let trusted = trusted_issuers::read(config, &authorities, &lasting.published, problems);
         let stripped = Arc::new(stripped_headers::stripped(raw));
         let backends = backends?;
-        let compiler = RouteCompiler { config, backends: &backends, deriver: known, stripped: &stripped };
+        let errors = ErrorBodies::read(&raw.errors);
+        let compiler =
+            RouteCompiler { config, backends: &backends, deriver: known, errors: errors.as_ref(), stripped: &stripped };
         let routes = compiler.compile_all(problems);
         let (issuer, deriver, login, cookie) = (issuer?, deriver?, login?, cookie?);
         // A route without a backend is told by the checks of the file alone; without it the others would have wrong numbers.
@@ -190,6 +197,7 @@ impl Policy {
         backends.sort_by(|one, other| one.name.cmp(&other.name));
         let forward_auth = ForwardAuth::read(raw);
         Some(Self {
+            errors,
             memory_limit: raw.memory_limit.map(|size| size.bytes() as u64),
             admin_hosts: raw.admin.hosts.clone(),
             required_parts: raw.readiness.require.clone(),
@@ -243,6 +251,14 @@ impl Policy {
             _ => &[],
         };
         numbers.iter().map(|number| (*number, &self.routes[*number as usize]))
+    }
+
+    /// Bodies of refusals on the route of this number, or before a route is known.
+    pub fn error_bodies(&self, route: Option<u32>) -> Option<&ErrorBodies> {
+        match route {
+            Some(number) => self.routes.get(number as usize)?.errors.as_deref(),
+            None => self.errors.as_deref(),
+        }
     }
 
     /// The keys of other issuers, and of clients, that are fetched.

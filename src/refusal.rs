@@ -130,6 +130,8 @@ pub enum Refusal {
     Dpop(DpopFault),
     /// The connection was opened for another host (421).
     Misdirected,
+    /// The requested host is not in `listen[].hosts` (421).
+    HostNotServed,
     /// Not HTTP, or HTTP with two readings (request smuggling).
     MalformedRequest,
     /// `Host` is missing, duplicate or malformed.
@@ -327,6 +329,7 @@ impl Refusal {
             Self::Dpop(DpopFault::Scheme) => "dpop_scheme",
             Self::Dpop(DpopFault::Unbound) => "dpop_unbound",
             Self::Misdirected => "misdirected",
+            Self::HostNotServed => "host_not_served",
             Self::MalformedRequest => "malformed_request",
             Self::Host => "host",
             Self::ForwardedFor => "forwarded_for",

@@ -46,6 +46,10 @@ pub struct Pool {
     random: Cell<u64>,
 }
 
+/// The id of a server that is asked only where no other can be: an extension of a request, as hardly any has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AvoidedServer(pub(crate) u64);
+
 /// Options of one send.
 #[derive(Debug, Clone, Copy)]
 pub struct SendOptions<'a> {
@@ -178,7 +182,7 @@ impl Pool {
         way: &Way,
     ) -> Result<(Response<Incoming>, Lease), Failure> {
         let endpoints = self.endpoints(&backend.servers);
-        let mut tried = TriedEndpoints::default();
+        let mut tried = avoided(request).map_or_else(TriedEndpoints::default, |server| endpoints.but(server));
         let mut count = 0;
         let mut repeated = false;
         let mut ended_unused = false;
@@ -284,13 +288,17 @@ fn late(upload: Option<&Progress>, time: Duration) -> ServerFault {
     ServerFault::new(Failure::Timeout, doing, format_args!("timed out (timeout): {what} for {} s", time.as_secs_f64()))
 }
 
+fn avoided(request: &Option<Request<RequestBody>>) -> Option<u64> {
+    Some(request.as_ref()?.extensions().get::<AvoidedServer>()?.0)
+}
+
 /// True if a status says that the server itself fails: 5xx except 501 and 505, which are about the request.
 fn is_failure(status: StatusCode) -> bool {
     status.is_server_error() && !matches!(status, StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED)
 }
 
 /// Copy of a request for a retry; `None` if its body cannot be replayed.
-fn copied(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+pub(crate) fn copied(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
     let mut copy = Request::new(request.body().replay()?);
     copy.method_mut().clone_from(request.method());
     copy.uri_mut().clone_from(request.uri());

@@ -6,6 +6,8 @@ mod backends;
 mod callers;
 mod certificates;
 mod cors;
+mod direct_responses;
+mod errors;
 mod forward_auth;
 mod gateway;
 mod grammar;
@@ -45,6 +47,7 @@ pub(super) fn check(config: &Config) -> Problems {
     check.callers();
     check.forward_auth();
     check.routes();
+    check.errors("errors", &config.raw().errors);
     check.backends();
     check.problems
 }

@@ -8,6 +8,8 @@ mod backend;
 mod callers;
 mod certificate;
 mod cors;
+mod direct_response;
+mod error_body;
 mod fields;
 mod file_path;
 mod forward_auth;
@@ -37,6 +39,8 @@ pub use backend::{
 pub use callers::{ApiKey, Client, Quota, TokenReach};
 pub use certificate::{AlternativeName, CertificateName, CertificatePolicy, OwnCertificate};
 pub use cors::Cors;
+pub use direct_response::{Respond, RouteRedirect};
+pub use error_body::{ErrorBody, StatusMatch, Statuses};
 pub use fields::FieldRules;
 pub use file_path::{CREDENTIALS, FilePath};
 pub use forward_auth::ForwardAuth;
@@ -51,7 +55,7 @@ pub use process::{AccessLog, Admin, Level, Log, Readiness, Shutdown};
 pub use response::{Redaction, ResponseRules};
 pub use route::{
     CustomerTokenSource, Dpop, ExactPath, HeaderPlace, IdentifierPlace, InPath, Mode, PathMatch, Per, Placement,
-    RegexPath, Requirement, Retry, Rewrite, Route, RouteLimits, Send,
+    RegexPath, Requirement, Retry, RetryPolicy, RetryRules, Rewrite, Route, RouteLimits, Send,
 };
 pub use servers::{
     Adaptive, Balance, CircuitBreaker, HealthCheck, KeepAlive, KeepAliveLimit, OutlierDetection, Protocol, Queue,
@@ -104,6 +108,9 @@ pub struct Raw {
     /// Issuers of customers' tokens besides this gateway.
     #[serde(default)]
     pub trusted_issuers: Vec<TrustedIssuer>,
+    /// Bodies of the gateway's own refusals, in the company's form. The first entry with the status counts.
+    #[serde(default)]
+    pub errors: Vec<ErrorBody>,
     /// A decision endpoint for other proxies, which forward the requests themselves.
     pub forward_auth: Option<ForwardAuth>,
     /// The paths that may be called. A request that matches no route is 404, and no backend is asked.

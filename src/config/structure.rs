@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use serde_json::{Map, Value as Json, json};
 
 use super::diagnostic::{Mark, Problems, SharedSource, closest, is_secret, listed, shown};
+use super::raw::StatusMatch;
 use super::renamed;
 use super::scalar::{Duration, Network, Rate, Size, SocketAddress};
 use super::schema::{self, resolve};
@@ -156,6 +157,8 @@ impl Walk<'_> {
             self.replaced.push(place.key(near, entry.key.at).path.to_string());
         }
         let (message, help) = if let Some(near) = near {
+            // One mistake, one problem: the key that is meant is not missing.
+            self.replaced.push(place.key(near, place.mark).path.to_string());
             (format!("unknown key `{name}`"), format!("did you mean `{near}`?"))
         } else if known.is_empty() {
             (format!("unknown key `{name}`"), "remove it: every key of this section is set already".to_owned())
@@ -249,6 +252,7 @@ impl Walk<'_> {
                     .err()
                     .map(|_| "expected IP address and port, such as 0.0.0.0:8443".to_owned()),
             ),
+            Some(StatusMatch::FORMAT) => ("a status", text.parse::<StatusMatch>().err()),
             _ => ("", None),
         };
         match error {
@@ -262,6 +266,7 @@ impl Walk<'_> {
 
     fn integer(&mut self, number: &serde_json::Number, schema: &Json, place: &Place<'_>) -> Json {
         let largest = match schema["format"].as_str() {
+            Some("uint16") => u64::from(u16::MAX),
             Some("uint32") => u64::from(u32::MAX),
             Some(Size::FORMAT) => 1 << 40,
             _ => usize::MAX as u64,

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod backends;
+mod direct_responses;
 mod gateway;
 mod many;
 mod meaning;

@@ -7,6 +7,8 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 
 use super::websocket_protocol::{VERSION, WEBSOCKET};
+use crate::config::error_template::ErrorValues;
+use crate::policy::error_bodies::ErrorBodies;
 use crate::refusal::{ApiKeyFault, DpopFault, Refusal, TokenFault};
 
 /// A refusal with further contents of its response.
@@ -219,6 +221,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::RateLimited => (429, "429-01", "Too many requests."),
         R::LoginRate | R::TokenRate | R::LoginLocked | R::TokenLocked => (429, "429-02", "Too many attempts."),
         R::Misdirected => (421, "421-01", "This connection was opened for another host."),
+        R::HostNotServed => (421, "421-02", "This host is not served here."),
         R::HeadTooLarge => (431, "431-01", "The request head is too large."),
         R::Internal => (500, "500-01", "Internal gateway error."),
         R::ConnectNotAllowed => (501, "501-01", "CONNECT is not allowed here."),
@@ -241,14 +244,17 @@ pub(crate) fn row(refusal: Refusal) -> Row {
     Row { status, code, message: message.into() }
 }
 
-/// The response to a refused request.
-pub(crate) fn response(refused: &Refused, request_id: &str) -> Response<Bytes> {
+/// The response to a refused request, with one of `bodies` in place of the usual JSON where they have one for it.
+pub(crate) fn response(refused: &Refused, request_id: &str, bodies: Option<&ErrorBodies>) -> Response<Bytes> {
     let row = refused.row();
-    let mut response = Response::new(body(&row, request_id));
     let is_wide = row.status.is_client_error() && row.status != StatusCode::UNAUTHORIZED;
-    *response.status_mut() = if refused.narrow && is_wide { StatusCode::FORBIDDEN } else { row.status };
+    let status = if refused.narrow && is_wide { StatusCode::FORBIDDEN } else { row.status };
+    let values = ErrorValues { status: status.as_u16(), code: row.code, message: &row.message, request_id };
+    let (content_type, body) = content(&values, bodies);
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CONTENT_TYPE, content_type);
     if row.status == StatusCode::UNAUTHORIZED || refused.refusal == Refusal::Scope {
         headers.insert(header::WWW_AUTHENTICATE, challenge(refused));
     }
@@ -260,18 +266,22 @@ pub(crate) fn response(refused: &Refused, request_id: &str) -> Response<Bytes> {
     response
 }
 
-/// The JSON body of the response: ASCII, and nothing of the caller's but the request id, which has no quotes.
-pub(crate) fn body(row: &Row, request_id: &str) -> Bytes {
-    format!(r#"{{"error":{{"requestId":"{request_id}","message":"{}","code":"{}"}}}}"#, row.message, row.code).into()
+/// Content type and body in place of a backend's error page.
+pub(super) fn of_backend(status: StatusCode, request_id: &str, bodies: Option<&ErrorBodies>) -> (HeaderValue, Bytes) {
+    let status = status.as_u16();
+    let (code, message) = (format!("{status}-00"), format!("The backend responded with status {status}."));
+    content(&ErrorValues { status, code: &code, message: &message, request_id }, bodies)
 }
 
-/// The JSON body in place of a backend's error page.
-pub(super) fn of_backend(status: StatusCode, request_id: &str) -> Bytes {
-    let status = status.as_u16();
-    format!(
-        r#"{{"error":{{"requestId":"{request_id}","message":"The backend responded with status {status}.","code":"{status}-00"}}}}"#
-    )
-    .into()
+/// Content type and body. The usual body is JSON: ASCII, and nothing of the caller's but the request id, which has no
+/// quotes.
+fn content(values: &ErrorValues<'_>, bodies: Option<&ErrorBodies>) -> (HeaderValue, Bytes) {
+    if let Some((content_type, body)) = bodies.and_then(|bodies| bodies.filled(values)) {
+        return (content_type, body.into());
+    }
+    let ErrorValues { code, message, request_id, .. } = values;
+    let body = format!(r#"{{"error":{{"requestId":"{request_id}","message":"{message}","code":"{code}"}}}}"#);
+    (HeaderValue::from_static("application/json"), body.into())
 }
 
 /// Writes the header fields that every form of the response has.

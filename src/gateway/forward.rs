@@ -4,7 +4,8 @@ pub(crate) mod backend_assertion;
 pub mod headers;
 pub(crate) mod json_response;
 mod redirects;
-mod security_headers;
+pub(super) mod security_headers;
+mod status_retry;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -67,7 +68,12 @@ impl Gateway {
             begun: &begun,
             request_id: &exchange.record.request_id,
         };
-        let outcome = self.pool.send(&route.backend, &mut request, options).await;
+        let outcome = match &route.retry_on {
+            Some(rules) if repeat == Repeat::Once => {
+                Box::pin(status_retry::send(&self.pool, &route.backend, rules, &mut request, options)).await
+            }
+            _ => self.pool.send(&route.backend, &mut request, options).await,
+        };
         let time = begun.get().elapsed();
         exchange.record.backend_time = Some(time);
         // What found no room, or was answered badly, says nothing about how long answers take.
@@ -216,10 +222,15 @@ fn settled(route: &Route, request: &mut Request<RequestBody>) -> Repeat {
         request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     *request.version_mut() = Version::HTTP_11;
+    if may_be_repeated(route, request.method()) { Repeat::Once } else { Repeat::Unsent }
+}
+
+/// True if a request of this method may be processed twice.
+fn may_be_repeated(route: &Route, method: &Method) -> bool {
     match route.retry {
-        Retry::Safe => Repeat::Once,
-        Retry::Idempotent if is_idempotent(request.method()) => Repeat::Once,
-        Retry::Idempotent | Retry::Never => Repeat::Unsent,
+        Retry::Safe => true,
+        Retry::Idempotent => is_idempotent(method),
+        Retry::Never => false,
     }
 }
 
@@ -228,8 +239,9 @@ const KEPT_FOR_RETRY: u64 = 64 * 1024;
 
 /// True if the body must be buffered, because the request may be sent twice or the backend can refuse it unseen, as by
 /// HTTP/2.
-pub(super) fn is_kept_for_retry(route: &Route, head: &Head) -> bool {
-    let may_be_sent_twice = route.retry == Retry::Safe || route.backend.servers.speak_http2();
+pub(super) fn is_kept_for_retry(route: &Route, method: &Method, head: &Head) -> bool {
+    let is_retried_on_status = route.retry_on.is_some() && may_be_repeated(route, method);
+    let may_be_sent_twice = route.retry == Retry::Safe || is_retried_on_status || route.backend.servers.speak_http2();
     may_be_sent_twice && head.body_length().is_some_and(|length| length > 0 && length <= KEPT_FOR_RETRY)
 }
 

@@ -100,6 +100,9 @@ impl Gateway {
         let has_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH)
             || parts.headers.contains_key(header::CONTENT_TYPE);
         let head = Head::of(&mut parts, &host, has_body, connection.limits.target, &source)?;
+        if !connection.settings().serves(&head.host.name) {
+            return Err(Refusal::HostNotServed.into());
+        }
         let target = match found(policy, connection, &head, &parts) {
             Ok(Target::Route(number)) => Ok(number),
             Ok(_) => Err(Refusal::NoRoute.into()),
@@ -108,6 +111,11 @@ impl Gateway {
         let number = target.inspect_err(|_| exchange.record.lost(parts.uri.path()))?;
         let route = &policy.routes[number as usize];
         exchange.record.route = Arc::clone(&route.name);
+        exchange.record.route_number = Some(number);
+        // The other proxy forwards what passes, and this route is not forwarded.
+        if route.direct.is_some() {
+            return Err(Refusal::NoRoute.into());
+        }
         if route.reads_body() || route.is_told_in_target() {
             return Err(Refusal::NeedsBody.into());
         }

@@ -10,6 +10,7 @@ use super::error::{self, Refused};
 use super::observe::record::Record;
 use super::response::body::ResponseBody;
 use super::{Answer, Gateway, endpoints};
+use crate::policy::Policy;
 use crate::refusal::Refusal;
 
 impl Gateway {
@@ -21,7 +22,8 @@ impl Gateway {
             Record::open(Rc::clone(&self.telemetry), arrival, &taken, &Method::default(), Version::HTTP_11);
         record.unparsed();
         record.refusal = Some(refusal);
-        let mut response = error::response(&refusal.into(), record.id());
+        let policy = &self.current().policy;
+        let mut response = error::response(&refusal.into(), record.id(), policy.error_bodies(None));
         record.answered(response.status());
         connection.settings().apply_headers(response.headers_mut());
         let mut bytes = format!(
@@ -41,9 +43,10 @@ impl Gateway {
 }
 
 /// The response to a refused request, in the form of its endpoint.
-pub(super) fn refusal_response(refused: &Refused, record: &mut Record) -> Answer {
+pub(super) fn refusal_response(refused: &Refused, record: &mut Record, policy: &Policy) -> Answer {
     const OAUTH: [&str; 3] =
         [endpoints::token::NAME, endpoints::revoke_introspect::REVOKE, endpoints::revoke_introspect::INTROSPECT];
+    let bodies = policy.error_bodies(record.route_number);
     record.refusal = Some(refused.refusal);
     if refused.refusal == Refusal::Internal {
         tracing::error!(request_id = record.id(), route = &*record.route, "internal gateway error");
@@ -51,7 +54,7 @@ pub(super) fn refusal_response(refused: &Refused, record: &mut Record) -> Answer
     if refused.oauth || OAUTH.contains(&&*record.route) {
         endpoints::token::error_response(refused)
     } else {
-        error::response(refused, record.id()).map(ResponseBody::full)
+        error::response(refused, record.id(), bodies).map(ResponseBody::full)
     }
 }
 

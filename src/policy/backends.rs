@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -14,7 +15,7 @@ use super::ca_certificates::Authorities;
 use super::servers::{self, SharedServers};
 use crate::backend::admission::Queue;
 use crate::backend::admission::circuit_breaker::CircuitRule;
-use crate::backend::{Backend, BackendAssertion, BackendCredential, RequestBuffer};
+use crate::backend::{Backend, BackendAssertion, BackendCredential, RequestBuffer, SentHost};
 use crate::config::raw::{self, BackendAuthorization};
 use crate::config::scalar::Size;
 use crate::config::{Config, Problems};
@@ -114,6 +115,33 @@ fn read_request_buffer(
     }
     let bytes = raw.request_buffer.unwrap_or(REQUEST_BUFFER).bytes() as u64;
     Some(RequestBuffer { bytes, directory: directory.map(Arc::from) })
+}
+
+/// Stands in on routes that the gateway answers itself. It has no servers: what came here would be 503.
+pub(super) fn none() -> Arc<Backend> {
+    let second = Duration::from_secs(1);
+    Arc::new(Backend {
+        servers: servers::none(),
+        host: SentHost::Server,
+        name: Arc::from("none"),
+        by_customer: false,
+        authorization: None,
+        backend_assertion: None,
+        connect_timeout: second,
+        timeout: second,
+        idle_timeout: second,
+        concurrency: 1,
+        max_connections: 1,
+        requests_per_connection: u32::MAX,
+        request_buffer: None,
+        websocket_share: 100,
+        upload_share: 100,
+        adaptive: None,
+        queue: None,
+        circuit_breaker: CircuitRule { failures: 0, pause: second },
+        retry_budget: 0,
+        admission: Arc::default(),
+    })
 }
 
 fn read_assertion(

@@ -11,6 +11,8 @@ use http::{HeaderName, Method};
 
 use super::caller_networks::CallerNetworks;
 use super::cors::Cors;
+use super::direct_response::DirectResponse;
+use super::error_bodies::ErrorBodies;
 use super::field_rules::FieldRules;
 use super::matchers::Matchers;
 use super::path::NonCanonical;
@@ -19,7 +21,7 @@ use super::response::ResponseRules;
 use super::rewrite::Rewrite;
 use crate::auth::{CustomerTokenSource, Requirements};
 use crate::backend::Backend;
-use crate::config::raw::{Per, RateLimit, Requirement, Retry};
+use crate::config::raw::{Per, RateLimit, Requirement, Retry, StatusMatch};
 use crate::customer::Deriver;
 use crate::fields::FieldSet;
 use crate::json_body::Pointer;
@@ -49,10 +51,15 @@ pub struct Route {
     pub pairwise: Option<Arc<Deriver>>,
     /// Sends the company's own key of the customer instead.
     pub send_subject: bool,
-    /// The backend. Where there are several, one of them: see [`Route::weighted`].
+    /// The backend: where there are several, one of them (see [`Route::weighted`]); one without servers where the gateway
+    /// answers itself.
     pub backend: Arc<Backend>,
     /// The backends, where there are several.
     pub weighted: Option<Box<WeightedBackends>>,
+    /// The gateway's own response.
+    pub direct: Option<Box<DirectResponse>>,
+    /// Bodies of refusals: its own, then those of all routes.
+    pub errors: Option<Arc<ErrorBodies>>,
     /// Rate limit of one caller.
     pub rate: Option<CallLimit>,
     /// The largest body, where it is not the listener's.
@@ -61,6 +68,8 @@ pub struct Route {
     pub timeout: Duration,
     /// Requests that may be retried.
     pub retry: Retry,
+    /// Retries after responses of some statuses.
+    pub retry_on: Option<Box<StatusRetry>>,
     /// Credentials of the caller that are forwarded.
     pub forward: Vec<Requirement>,
     /// Forwards 401 responses of the backend.
@@ -91,6 +100,17 @@ pub struct Route {
     pub own_addresses: Option<Arc<OwnAddresses>>,
     /// Bounds on its WebSockets, where it has them.
     pub websocket: Option<Websocket>,
+}
+
+/// Retries after responses of some statuses.
+#[derive(Debug)]
+pub struct StatusRetry {
+    /// The statuses.
+    pub statuses: Vec<StatusMatch>,
+    /// How many times more a request is sent, at most.
+    pub attempts: u32,
+    /// The pause before the first of them.
+    pub backoff: Duration,
 }
 
 /// Bounds on a WebSocket.

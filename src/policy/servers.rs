@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Uri};
 use rustls::ClientConfig;
@@ -98,6 +98,23 @@ impl SharedServers {
     }
 }
 
+/// No servers.
+pub(super) fn none() -> Arc<Servers> {
+    let time = Duration::from_secs(1);
+    let outlier_detection =
+        OutlierDetection { failures: 0, base_ejection_time: time, max_ejection_time: time, max_ejection_percent: 0 };
+    let rules = Rules {
+        outlier_detection,
+        slow_start: Duration::ZERO,
+        health_check: None,
+        resolve: time,
+        http2: false,
+        proxy_protocol: None,
+        http: Arc::default(),
+    };
+    Arc::new(Servers::new("none".into(), Vec::new(), rules, Arc::default()))
+}
+
 fn rules(config: &Config, name: &str, raw: &raw::Backend) -> Rules {
     let outlier_detection = OutlierDetection {
         failures: raw.outlier_detection.failures,
@@ -160,7 +177,7 @@ fn checked_host(config: &Config, name: &str, raw: &raw::Backend) -> Option<Heade
         SentHost::Server => None,
         SentHost::Name(name) => Some(name),
         SentHost::Caller => {
-            let routes = config.raw().routes.iter().filter(|route| route.backend == name);
+            let routes = config.raw().routes.iter().filter(|route| route.leads_to(name));
             let host = routes.flat_map(|route| &route.hosts).next();
             host.and_then(|host| HeaderValue::from_str(host).ok())
         }

@@ -50,6 +50,7 @@ pub(crate) fn all() -> Vec<Refusal> {
         R::OtherCertificate,
         R::TokenCertificate,
         R::Misdirected,
+        R::HostNotServed,
         R::MalformedRequest,
         R::Host,
         R::ForwardedFor,

@@ -173,7 +173,8 @@ impl ListenerTls {
         let certificates = Arc::new(CertificateStore(ArcSwap::from_pointee(self.certificates)));
         let mut settings = builder.with_cert_resolver(Arc::<CertificateStore>::clone(&certificates));
         settings.ignore_client_order = true;
-        settings.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // Callers of HTTP/1.0 offer nothing else, and a handshake without a common protocol fails.
+        settings.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), b"http/1.0".to_vec()];
         settings.session_storage = Arc::new(NoServerSessionStorage {});
         if clients.is_some() {
             // A resumed session would not be asked for its certificate again.

@@ -50,6 +50,11 @@ impl AnswerBody {
         &self.endpoint.server.standing.name
     }
 
+    /// Id of the server.
+    pub fn server_id(&self) -> u64 {
+        self.endpoint.server.id
+    }
+
     /// Logs that the body ended early, in the response to this request.
     pub fn log_broken_off(&self, request_id: &HeaderValue) {
         let reason = self.reason.as_deref().unwrap_or("timed out (timeout): nothing more of the answer came");

@@ -90,6 +90,18 @@ impl WorkerEndpoints {
         self.endpoints.get(usize::from(index))
     }
 
+    /// All but the server of this id count as untried, if there is another one that can be asked.
+    pub(super) fn but(&self, server: u64) -> TriedEndpoints {
+        let mut tried = TriedEndpoints::default();
+        let others = self.endpoints.iter().filter(|endpoint| endpoint.server.id != server);
+        let has_other = others.into_iter().any(|endpoint| !endpoint.server.standing.is_known_bad());
+        let index = (0..).zip(&self.endpoints).find(|(_, endpoint)| endpoint.server.id == server);
+        if let (Some((index, _)), true) = (index, has_other) {
+            tried.add(index);
+        }
+        tried
+    }
+
     /// True if the health checks found all servers bad.
     pub(super) fn are_all_bad(&self) -> bool {
         !self.endpoints.is_empty() && self.endpoints.iter().all(|endpoint| endpoint.server.standing.is_known_bad())

@@ -51,7 +51,7 @@ impl Check<'_> {
         self.backend_limits(at, backend);
         self.request_buffering(at, backend);
         if let Some(rules) = &backend.request_headers {
-            let routes: Vec<&Route> = self.raw.routes.iter().filter(|route| route.backend == name).collect();
+            let routes: Vec<&Route> = self.raw.routes.iter().filter(|route| route.leads_to(name)).collect();
             self.request_fields(&format!("{at}.request_headers"), rules, &routes);
         }
         if let Some(rules) = &backend.response_headers {

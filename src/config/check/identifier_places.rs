@@ -88,6 +88,10 @@ impl Check<'_> {
             let message = "`target` and `from` are for paths with the customer in them, and `identifier` is elsewhere";
             return self.add(at, message, "write identifier: { path: customer }, or `strip_prefix` and `add_prefix`");
         };
+        if matches!(route.path, PathMatch::Regex(_)) {
+            let message = "the path of this route is an expression, of which no part names a customer for sure";
+            return self.add(at, message, "write the path as a prefix, and where customers are named into `from`");
+        }
         if rewrite.strip_prefix.is_some() || rewrite.add_prefix.is_some() {
             let message = "`target` is the whole path, and prefixes are changed beside it";
             self.add(at, message, "keep `target`, or `strip_prefix` and `add_prefix`");

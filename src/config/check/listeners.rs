@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::super::raw::{Issue, Listen};
-use super::{Check, grammar};
+use super::{Check, grammar, shown};
 
 impl Check<'_> {
     pub(super) fn listen(&mut self, at: &str, listen: &Listen) {
@@ -31,6 +31,7 @@ impl Check<'_> {
             }
         }
         self.plain_http(at, listen);
+        self.served_hosts(at, listen);
         for (key, networks) in
             [("proxy_protocol", &listen.proxy_protocol), ("trusted_proxies", &listen.trusted_proxies)]
         {
@@ -67,6 +68,25 @@ impl Check<'_> {
             ("idle_timeout", limits.idle_timeout),
         ] {
             self.some_time(&format!("{at}.limits.{key}"), duration);
+        }
+    }
+
+    fn served_hosts(&mut self, at: &str, listen: &Listen) {
+        let entries = listen.hosts.iter().enumerate().map(|(index, host)| (format!("{at}.hosts[{index}]"), host));
+        let default = listen.default_host.iter().map(|host| (format!("{at}.default_host"), host));
+        for (place, host) in entries.clone().chain(default) {
+            if let Some((message, help)) = grammar::host_fault(host) {
+                self.add(&place, message, help);
+            } else if listen.redirect.is_some() {
+                let message = "a listener that redirects sends every host to the same address";
+                self.add(&place, message, "remove it, or `redirect`");
+            }
+        }
+        self.unique("the host", entries.map(|(place, host)| (place, host.as_str())));
+        let is_served = |host: &String| listen.hosts.is_empty() || listen.hosts.contains(host);
+        if let Some(host) = listen.default_host.as_ref().filter(|host| !is_served(host)) {
+            let message = format!("`{}` is not in `hosts`: requests without `Host` would get 421", shown(host));
+            self.add(&format!("{at}.default_host"), message, "add it to `hosts`");
         }
     }
 

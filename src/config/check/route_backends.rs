@@ -13,6 +13,11 @@ impl Route {
         self.backend.as_deref().into_iter().chain(self.backends.iter().map(|backend| backend.name.as_str()))
     }
 
+    /// Returns whether its requests may go to the backend of this name.
+    pub fn leads_to(&self, backend: &str) -> bool {
+        self.backend_names().any(|name| name == backend)
+    }
+
     /// Returns whether its backends ignore letter case in paths; they agree on that.
     pub fn ignores_case(&self, raw: &Raw) -> bool {
         self.sections(raw).any(|backend| backend.ignores_case)
@@ -24,22 +29,7 @@ impl Route {
 }
 
 impl Check<'_> {
-    pub(super) fn backends_of_route(&mut self, at: &str, route: &Route) {
-        match (&route.backend, route.backends.as_slice()) {
-            (Some(_), [_, ..]) => {
-                let message = "`backend` and `backends` stand side by side";
-                self.add(&format!("{at}.backends"), message, "keep one of them");
-            }
-            (None, []) => {
-                let help = "add `backend` with its name, or `backends` with several names and weights";
-                self.add(&format!("{at}.backend"), "`backend` is missing", help);
-            }
-            (Some(name), []) => self.known_backend(&format!("{at}.backend"), name),
-            (None, [_, ..]) => self.weighted_backends(&format!("{at}.backends"), route),
-        }
-    }
-
-    fn weighted_backends(&mut self, at: &str, route: &Route) {
+    pub(super) fn weighted_backends(&mut self, at: &str, route: &Route) {
         let raw = self.raw;
         for (index, backend) in route.backends.iter().enumerate() {
             self.known_backend(&format!("{at}[{index}].name"), &backend.name);

@@ -1,7 +1,5 @@
 //! Checks of `routes`.
 
-use std::collections::HashMap;
-
 use super::super::raw::{CustomerTokenSource, Dpop, Issue, Listen, PathMatch, Per, Raw, Requirement, Rewrite, Route};
 use super::{Check, grammar, shown};
 
@@ -82,9 +80,13 @@ impl Check<'_> {
         if let Some(places) = &route.customer_token_sources {
             self.customer_token_sources(at, route, places);
         }
-        self.backends_of_route(at, route);
+        self.destination(at, route);
         if let Some((message, help)) = grammar::header_fault(&route.api_key_header, &["api-key"]) {
             self.add(&format!("{at}.api_key_header"), message, help);
+        }
+        self.errors(&format!("{at}.errors"), &route.errors);
+        if let Some(rules) = route.retry.rules() {
+            self.retries(&format!("{at}.retry"), rules);
         }
         self.route_limits(at, route);
         self.websocket(at, route);

@@ -85,6 +85,24 @@ pub(in crate::config) fn routes(config: &Config) -> Vec<Warning> {
     warnings
 }
 
+/// The hosts of routes that none of their listeners serves.
+pub(in crate::config) fn hosts(config: &Config) -> Vec<Warning> {
+    let raw = config.raw();
+    let mut warnings = Vec::new();
+    for (number, route) in raw.routes.iter().enumerate() {
+        let serves = |host: &String| {
+            let mut listeners = raw.listen.iter().filter(|listen| route.is_served_on(listen));
+            listeners.any(|listen| listen.hosts.is_empty() || listen.hosts.contains(host))
+        };
+        for (index, host) in route.hosts.iter().enumerate().filter(|(_, host)| !serves(host)) {
+            let message = format!("no listener of this route serves `{}`: whoever calls it gets 421", shown(host));
+            let help = "add it to `listen[].hosts`, or remove it here";
+            warnings.push(config.warning(&format!("routes[{number}].hosts[{index}]"), message, help));
+        }
+    }
+    warnings
+}
+
 /// The parts that /readyz shall need and that are not there: it needs one thing less.
 pub(in crate::config) fn parts(config: &Config) -> Vec<Warning> {
     let raw = config.raw();

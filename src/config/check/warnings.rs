@@ -3,7 +3,7 @@
 use super::super::raw::Protocol;
 use super::super::{Config, Warning};
 use super::forward_auth::is_wide;
-use super::unreachable;
+use super::{errors, unreachable};
 
 /// The risky settings of `config`. Nothing here opens a file.
 pub(in crate::config) fn warnings(config: &Config) -> Vec<Warning> {
@@ -15,6 +15,8 @@ pub(in crate::config) fn warnings(config: &Config) -> Vec<Warning> {
     warnings.extend(unreachable::routes(config));
     warnings.extend(unreachable::api_keys(config));
     warnings.extend(unreachable::parts(config));
+    warnings.extend(unreachable::hosts(config));
+    warnings.extend(errors::without_request_id(config));
     warnings
 }
 

@@ -47,6 +47,11 @@ pub struct Listen {
     pub audience: Option<String>,
     /// An https address. This listener only redirects there (308); callers that send credentials are refused.
     pub redirect: Option<String>,
+    /// Host names that are served here, without port; requests for others get 421. Empty: all.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// The host that an HTTP/1.0 request without `Host` is for. Default: it gets 400.
+    pub default_host: Option<String>,
     /// This listener answers only proxies that ask for decisions (`forward_auth`); then no other listener answers them.
     #[serde(default)]
     pub forward_auth: bool,

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Cors, FieldRules, Matcher, ResponseRules, WeightedBackend};
+use super::{Cors, ErrorBody, FieldRules, Matcher, Respond, ResponseRules, RouteRedirect, StatusMatch, WeightedBackend};
 use crate::config::scalar::{Duration, Network, Rate, Size};
 
 /// Something that may be called.
@@ -58,11 +58,19 @@ pub struct Route {
     pub identifier: Option<Placement>,
     /// Where the customer's token is read. Default: the `customer-auth: JWT` header and the session cookie.
     pub customer_token_sources: Option<Vec<CustomerTokenSource>>,
-    /// The name of the backend. Needed, unless `backends` names several.
+    /// The name of the backend. A route has exactly one of `backend`, `backends`, `respond` and
+    /// `redirect`.
     pub backend: Option<String>,
     /// Several backends in place of `backend`, each for its share of the callers.
     #[serde(default)]
     pub backends: Vec<WeightedBackend>,
+    /// The gateway's own response, after the same checks.
+    pub respond: Option<Respond>,
+    /// A redirect, after the same checks.
+    pub redirect: Option<RouteRedirect>,
+    /// Bodies of refusals on this route. Where none has the status, those of `errors` at the top count.
+    #[serde(default)]
+    pub errors: Vec<ErrorBody>,
     /// `observe` logs what would be refused, and forwards. docs/requests.md lists the checks that it affects.
     #[serde(default)]
     pub mode: Mode,
@@ -70,9 +78,10 @@ pub struct Route {
     #[serde(default)]
     pub limits: RouteLimits,
     /// Retries after a broken connection: of idempotent methods, of all (`safe`: the backend accepts a POST twice), or
-    /// none. A request of which nothing was sent is always retried.
+    /// none. A request of which nothing was sent is always retried. A section also names statuses after which a request
+    /// is sent again.
     #[serde(default)]
-    pub retry: Retry,
+    pub retry: RetryPolicy,
     /// Credentials that are forwarded to the backend. Default: none.
     #[serde(default)]
     pub forward_credentials: Vec<Requirement>,
@@ -351,4 +360,63 @@ pub enum Retry {
     Safe,
     /// Only those of which nothing was sent.
     Never,
+}
+
+/// Retries: a word, or also after responses of some statuses.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RetryPolicy {
+    /// After a broken connection.
+    Word(Retry),
+    /// After responses of some statuses too.
+    Rules(RetryRules),
+}
+
+/// Retries after responses of some statuses.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetryRules {
+    /// Statuses after which the request is sent again, such as [ 502, 503 ] or [ 5xx ].
+    pub on: Vec<StatusMatch>,
+    /// How many times more it is sent, at most.
+    #[serde(default = "default_attempts")]
+    pub attempts: u32,
+    /// The pause before the first of them, doubled for each further one; up to half of it is left out at random.
+    #[serde(default = "default_backoff")]
+    pub backoff: Duration,
+    /// Requests that are retried, after a broken connection too: `idempotent` or `safe`.
+    #[serde(default)]
+    pub requests: Retry,
+}
+
+fn default_attempts() -> u32 {
+    2
+}
+
+fn default_backoff() -> Duration {
+    Duration::millis(100)
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self::Word(Retry::default())
+    }
+}
+
+impl RetryPolicy {
+    /// Requests that may be sent a second time.
+    pub fn requests(&self) -> Retry {
+        match self {
+            Self::Word(word) => *word,
+            Self::Rules(rules) => rules.requests,
+        }
+    }
+
+    /// Retries after responses of some statuses.
+    pub fn rules(&self) -> Option<&RetryRules> {
+        match self {
+            Self::Word(_) => None,
+            Self::Rules(rules) => Some(rules),
+        }
+    }
 }

@@ -17,7 +17,7 @@ pub(super) fn allows(schema: &Json, name: &str) -> bool {
 
 pub(super) fn accepts(schema: &Json, value: &Value) -> bool {
     match value {
-        Value::Text(_) => allows(schema, "string"),
+        Value::Text(_) => takes_text(schema),
         Value::Bool(_) => allows(schema, "boolean"),
         Value::Integer(_) => allows(schema, "integer"),
         Value::List(_) => allows(schema, "array"),

@@ -1,5 +1,6 @@
 //! Per-listener settings of requests, swapped on reload.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,6 +10,7 @@ use http::header::{self, HeaderValue};
 
 use super::client_address::Networks;
 use crate::config::raw;
+use crate::policy::table::host_name;
 
 /// The settings of a listener that matter to its requests.
 #[derive(Debug, Default)]
@@ -21,6 +23,10 @@ pub struct ListenerSettings {
     pub(crate) audience: Option<Arc<str>>,
     /// True if it answers forward-auth questions only.
     pub(crate) only_decides: bool,
+    /// The hosts that are served here, as [`host_name`] makes them; `None`: all.
+    hosts: Option<HashSet<Box<str>>>,
+    /// The host that HTTP/1.0 requests without `Host` are for.
+    default_host: Option<Box<str>>,
     /// The origin to redirect to, on a listener that only redirects.
     redirect: Option<String>,
     /// The value of `Strict-Transport-Security` (RFC 6797).
@@ -60,6 +66,8 @@ impl ListenerSettings {
             networks: Networks::new(raw),
             audience: raw.audience.as_deref().map(Arc::from),
             only_decides: raw.forward_auth,
+            hosts: (!raw.hosts.is_empty()).then(|| raw.hosts.iter().map(|host| host_name(host).into()).collect()),
+            default_host: raw.default_host.as_deref().map(Box::from),
             redirect: raw.redirect.clone(),
             hsts: hsts.and_then(|time| HeaderValue::from_str(&format!("max-age={}", time.as_secs())).ok()),
             is_over: AtomicBool::new(false),
@@ -69,6 +77,16 @@ impl ListenerSettings {
     /// True once a reload has replaced these settings.
     pub(crate) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Acquire)
+    }
+
+    /// True if requests for this host, in its one spelling, are served here.
+    pub(crate) fn serves(&self, host: &str) -> bool {
+        self.hosts.as_ref().is_none_or(|hosts| hosts.contains(host))
+    }
+
+    /// The host that an HTTP/1.0 request without `Host` is for; `None`: such requests are refused.
+    pub(crate) fn default_host(&self) -> Option<&str> {
+        self.default_host.as_deref()
     }
 
     /// The origin to which callers are redirected, on a listener that only redirects.

@@ -2,17 +2,17 @@
 //! not pass, as callers may log all that they get (docs/asapp.md, requirement 43).
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header;
 use http::{HeaderMap, Response};
 use http_body::Body as _;
 
-use crate::backend::Backend;
 use crate::gateway::observe::record::Record;
 use crate::gateway::response::body::ResponseBody;
 use crate::gateway::response::response_framing::{self, AnswerFault};
 use crate::gateway::response::text_form::{self, TextForm};
 use crate::gateway::{Answer, body_headers, error};
 use crate::policy::response::ResponseRules;
+use crate::policy::route::Route;
 use crate::refusal::Refusal;
 
 /// The response, filtered.
@@ -23,7 +23,7 @@ pub(crate) async fn filtered(
     rules: &ResponseRules,
     answer: Answer,
     is_head: bool,
-    backend: &Backend,
+    route: &Route,
     record: &Record,
 ) -> Result<Answer, Refusal> {
     let (mut head, mut body) = answer.into_parts();
@@ -42,13 +42,14 @@ pub(crate) async fn filtered(
     };
     let left = match left {
         Err(fault) if head.status.is_success() => {
-            backend.log_bad_response(body.server().unwrap_or_default(), &record.request_id, &fault);
+            route.backend.log_bad_response(body.server().unwrap_or_default(), &record.request_id, &fault);
             return Err(fault.into());
         }
         // What a backend says about its own faults is not for callers; that there was one is.
         Err(_) => {
-            head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            error::of_backend(head.status, record.id())
+            let (content_type, body) = error::of_backend(head.status, record.id(), route.errors.as_deref());
+            head.headers.insert(header::CONTENT_TYPE, content_type);
+            body
         }
         Ok(left) => {
             text_form::now_in_utf8(&mut head.headers);

@@ -15,7 +15,7 @@ const SECURITY: [(HeaderName, HeaderValue); 4] = [
 ];
 
 /// Adds those that the backend does not send itself.
-pub(super) fn add(headers: &mut HeaderMap) {
+pub(in crate::gateway) fn add(headers: &mut HeaderMap) {
     for (name, value) in &SECURITY {
         headers.entry(name).or_insert_with(|| value.clone());
     }

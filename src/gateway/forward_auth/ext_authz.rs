@@ -16,6 +16,7 @@ use crate::gateway::observe::record::Record;
 use crate::gateway::request::call::Call;
 use crate::gateway::response::body::ResponseBody;
 use crate::gateway::{Answer, Gateway};
+use crate::policy::error_bodies::ErrorBodies;
 use crate::refusal::Refusal;
 use messages::{CheckRequest, CheckResponse, Denied, GrpcStatus, HttpResponse, HttpStatus, Passed, SetField};
 
@@ -65,7 +66,10 @@ impl Gateway {
         }
         let response = match judged {
             Ok(verdict) => passed(verdict, &fields),
-            Err(refused) => denied(&refused, fields, &mut exchange.record),
+            Err(refused) => {
+                let bodies = call.policy.error_bodies(exchange.record.route_number);
+                denied(&refused, fields, bodies, &mut exchange.record)
+            }
         };
         Ok(framed(&response))
     }
@@ -83,14 +87,14 @@ fn passed(verdict: AuthDecision, told: &HeaderMap) -> CheckResponse {
 }
 
 /// The refusal that the caller would get here, for Envoy to pass on.
-fn denied(refused: &Refused, told: HeaderMap, record: &mut Record) -> CheckResponse {
-    let (head, _) = error::response(refused, record.id()).into_parts();
+fn denied(refused: &Refused, told: HeaderMap, bodies: Option<&ErrorBodies>, record: &mut Record) -> CheckResponse {
+    let (head, body) = error::response(refused, record.id(), bodies).into_parts();
     let row = refused.row();
     record.refusal = Some(refused.refusal);
     record.decided = Some(row.status);
     let id = (&crate::gateway::REQUEST_ID, &record.request_id);
     let headers = head.headers.iter().chain(&told).chain([id]).map(field).collect();
-    let body = String::from_utf8_lossy(&error::body(&row, record.id())).into_owned();
+    let body = String::from_utf8_lossy(&body).into_owned();
     let code =
         if row.status == http::StatusCode::UNAUTHORIZED { Code::Unauthenticated } else { Code::PermissionDenied };
     let status = Some(HttpStatus { code: i32::from(row.status.as_u16()) });

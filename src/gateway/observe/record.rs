@@ -49,6 +49,8 @@ pub(crate) struct Record {
     pub(crate) request_id: HeaderValue,
     /// The route's name, or that of an endpoint.
     pub(crate) route: Arc<str>,
+    /// The number of its route, once that is known.
+    pub(crate) route_number: Option<u32>,
     status: u16,
     /// The decided status of a forward-auth question.
     pub(crate) decided: Option<StatusCode>,
@@ -108,6 +110,7 @@ impl Record {
             method: method_word(method),
             request_id: arrival.request_id,
             route: no_route(),
+            route_number: None,
             status: CALLER_LEFT,
             decided: None,
             refusal: None,

@@ -59,9 +59,12 @@ impl Head {
         if !taken.is_simple() {
             expectation(&parts.headers)?;
         }
-        let host = host(parts, source)?;
+        let host = host(parts, connection, source)?;
         if !connection.is_for(&host.name) {
             return Err(Refusal::Misdirected);
+        }
+        if !connection.settings().serves(&host.name) {
+            return Err(Refusal::HostNotServed);
         }
         let is_about_us = parts.method == Method::OPTIONS && parts.uri.path() == "*";
         let non_canonical =
@@ -107,7 +110,7 @@ fn expectation(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// The host: exactly one, and valid (RFC 9112 section 3.2, RFC 9113 section 8.3.1).
-fn host(parts: &request::Parts, source: &ClientAddress) -> Result<Rc<Host>, Refusal> {
+fn host(parts: &request::Parts, connection: &Connection, source: &ClientAddress) -> Result<Rc<Host>, Refusal> {
     let is_http2 = parts.version == Version::HTTP_2;
     let mut fields = parts.headers.get_all(header::HOST).iter();
     let field = match (fields.next(), fields.next()) {
@@ -116,6 +119,12 @@ fn host(parts: &request::Parts, source: &ClientAddress) -> Result<Rc<Host>, Refu
     };
     let target = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
     let named = match (target, field) {
+        // HTTP/1.0 knows no such field; whom it means then, only the operator can say.
+        (None, None) if parts.version == Version::HTTP_10 => {
+            let settings = connection.settings();
+            let host = settings.default_host().and_then(|host| source.host(host.as_bytes()));
+            return host.ok_or(Refusal::Host);
+        }
         (None, None) => return Err(Refusal::Host),
         // HTTP/1.1 wants the field even where the target names the host.
         (Some(_), None) if parts.version == Version::HTTP_11 => return Err(Refusal::Host),

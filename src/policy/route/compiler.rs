@@ -8,7 +8,7 @@ use http::{HeaderName, Method};
 
 use super::own_addresses::OwnAddresses;
 use super::weighted::WeightedBackends;
-use super::{CallLimit, Placement, QueryParameter, Route, Websocket};
+use super::{CallLimit, Placement, QueryParameter, Route, StatusRetry, Websocket};
 use crate::auth::{ApiKeyHeader, CustomerTokenSource, DpopRequirement, Requirements};
 use crate::backend::Backend;
 use crate::config::raw::{self, RateLimit, Requirement};
@@ -19,7 +19,10 @@ use crate::json_body::Pointer;
 use crate::parameters::ParameterName;
 use crate::pattern;
 use crate::policy::caller_networks::CallerNetworks;
+use crate::policy::backends;
 use crate::policy::cors::Cors;
+use crate::policy::direct_response::DirectResponse;
+use crate::policy::error_bodies::ErrorBodies;
 use crate::policy::field_rules::FieldRules;
 use crate::policy::matchers::Matchers;
 use crate::policy::path::NonCanonical;
@@ -36,6 +39,8 @@ pub(in crate::policy) struct RouteCompiler<'a> {
     pub(in crate::policy) backends: &'a HashMap<String, Arc<Backend>>,
     /// Derives identifiers; those of one backend alone are derived from it.
     pub(in crate::policy) deriver: Option<&'a Deriver>,
+    /// Bodies of refusals on routes without their own.
+    pub(in crate::policy) errors: Option<&'a Arc<ErrorBodies>>,
     /// Fields that callers must not send to any backend.
     pub(in crate::policy) stripped: &'a Arc<FieldSet>,
 }
@@ -46,45 +51,45 @@ type Report<'r> = dyn FnMut(&str, String, &str) + 'r;
 impl RouteCompiler<'_> {
     /// All routes, in the order of the configuration. Those with a problem are left out.
     pub(in crate::policy) fn compile_all(&self, problems: &mut Problems) -> Vec<Route> {
-        let raw = self.config.raw();
-        let backends = raw.backends.iter();
-        let own_addresses: HashMap<&str, Arc<OwnAddresses>> = backends
-            .filter_map(|(name, backend)| Some((name.as_str(), Arc::new(OwnAddresses::read(backend)?))))
-            .collect();
-        let numbered = raw.routes.iter().zip(0..);
+        let numbered = self.config.raw().routes.iter().zip(0..);
         numbered
             .filter_map(|(route, number)| {
                 let mut report = |key: &str, message: String, help: &str| {
                     problems.push(self.config.problem(&format!("routes[{number}].{key}"), message, help));
                 };
-                let own_addresses = own_addresses.get(route.backend.as_str()).cloned();
-                Some(Route { own_addresses, ..self.compile(route, number, &mut report)? })
+                self.compile(route, number, &mut report)
             })
             .collect()
     }
 
     fn compile(&self, route: &raw::Route, number: u32, report: &mut Report<'_>) -> Option<Route> {
         let [first, ..] = route.backends.as_slice() else {
-            return self.compile_to(route.backend.as_deref()?, route, number, report);
+            return self.compile_to(route.backend.as_deref(), route, number, report);
         };
-        let mut compiled = self.compile_to(&first.name, route, number, report)?;
+        let mut compiled = self.compile_to(Some(&first.name), route, number, report)?;
         // What is wrong with it has been reported.
         let to = |backend: &raw::WeightedBackend| {
-            Some((backend.weight, self.compile_to(&backend.name, route, number, &mut |_, _, _| {})?))
+            Some((backend.weight, self.compile_to(Some(&backend.name), route, number, &mut |_, _, _| {})?))
         };
         let all = route.backends.iter().map(to).collect::<Option<Vec<_>>>()?;
         compiled.weighted = Some(Box::new(WeightedBackends::new(all)));
         Some(compiled)
     }
 
-    /// The route as it is to one backend.
-    fn compile_to(&self, name: &str, route: &raw::Route, number: u32, report: &mut Report<'_>) -> Option<Route> {
+    /// The route as it is to the backend of this name; without one, as the gateway answers it.
+    fn compile_to(
+        &self,
+        name: Option<&str>,
+        route: &raw::Route,
+        number: u32,
+        report: &mut Report<'_>,
+    ) -> Option<Route> {
         let raw = self.config.raw();
         // The names of backends were checked before; a missing one has been reported there.
-        let backend = self.backends.get(name)?;
+        let backend = name.map_or_else(|| Some(backends::none()), |name| self.backends.get(name).cloned())?;
         let matchers = matchers(route, report)?;
         let methods = methods(route, report);
-        let section = raw.backends.get(name);
+        let section = name.and_then(|name| raw.backends.get(name));
         let ignores_case = section.is_some_and(|backend| backend.ignores_case);
         let placement = placement(route, ignores_case, report);
         let customer_token_sources = customer_token_sources(route, report);
@@ -107,7 +112,7 @@ impl RouteCompiler<'_> {
             pairwise: self
                 .deriver
                 .filter(|_| section.is_some_and(|backend| backend.pairwise))
-                .map(|deriver| Arc::new(deriver.pairwise(name))),
+                .map(|deriver| Arc::new(deriver.pairwise(&backend.name))),
             enforce: route.mode == raw::Mode::Enforce,
             placement,
             send_subject: route.identifier.as_ref().is_some_and(|placement| placement.send == raw::Send::Subject),
@@ -118,9 +123,15 @@ impl RouteCompiler<'_> {
             }),
             body_limit: route.limits.body.map(|size| size.bytes() as u64),
             timeout: route.limits.timeout.map_or(backend.timeout, |timeout| timeout.get()),
-            backend: Arc::clone(backend),
+            backend,
             weighted: None,
-            retry: route.retry,
+            direct: DirectResponse::read(route),
+            errors: match route.errors[..] {
+                [] => self.errors.cloned(),
+                [..] => ErrorBodies::read(route.errors.iter().chain(&raw.errors)),
+            },
+            retry: route.retry.requests(),
+            retry_on: route.retry.rules().map(|rules| Box::new(StatusRetry::read(rules))),
             forward: route.forward_credentials.clone(),
             pass_unauthorized: route.pass_unauthorized,
             content_types: route.content_types.iter().map(|kind| kind.to_ascii_lowercase()).collect(),
@@ -128,7 +139,7 @@ impl RouteCompiler<'_> {
             session_cookie: session.map(|cookie| cookie.name.as_str().into()),
             allowed_in_path: allowed_in_path(&route.allow_in_path),
             rewrite: route.rewrite.as_ref().filter(|it| it.target.is_none()).map(|it| Rewrite::new(it, ignores_case)),
-            own_addresses: None,
+            own_addresses: section.and_then(OwnAddresses::read).map(Arc::new),
             websocket: route.websocket.then(|| Websocket::read(&route.limits)),
             stripped: on_route(self.stripped, route, request_fields.as_deref()),
             request_fields,
@@ -306,6 +317,12 @@ fn previous_header(placement: Option<&Placement>) -> HeaderName {
         Some(_) | None => None,
     };
     beside.unwrap_or(HeaderName::from_static("x-customer-id-previous"))
+}
+
+impl StatusRetry {
+    fn read(rules: &raw::RetryRules) -> Self {
+        Self { statuses: rules.on.clone(), attempts: rules.attempts, backoff: rules.backoff.get() }
+    }
 }
 
 impl Websocket {

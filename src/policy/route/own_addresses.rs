@@ -61,7 +61,8 @@ pub fn is_in_domain(host: &str, domain: &str) -> bool {
 /// of all servers.
 fn further_names(raw: &raw::Backend) -> Vec<(String, Option<u16>)> {
     let certified = raw.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
-    let names = certified.into_iter().filter_map(|name| name.parse::<Authority>().ok());
+    let told = Some(raw.host.as_str()).filter(|host| !matches!(*host, "caller" | "server"));
+    let names = certified.into_iter().chain(told).filter_map(|name| name.parse::<Authority>().ok());
     names.map(|name| (host_name(name.host()), name.port_u16())).collect()
 }
 
