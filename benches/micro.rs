@@ -288,11 +288,7 @@ fn headers() -> anyhow::Result<Step> {
     }))
 }
 
-fn route() -> Route {
-    let mut stripped = FieldSet::of_callers_claims();
-    for name in ["authorization", "api-key", "customer-auth", "x-customer-id"] {
-        stripped.insert(name);
-    }
+fn rules() -> Rules {
     let second = Duration::from_secs(1);
     let outlier_detection = OutlierDetection {
         failures: 0,
@@ -300,24 +296,32 @@ fn route() -> Route {
         max_ejection_time: second,
         max_ejection_percent: 50,
     };
-    let rules = Rules {
+    Rules {
         outlier_detection,
         slow_start: second,
         health_check: None,
         resolve: second,
         http2: false,
         proxy_protocol: None,
-    };
+    }
+}
+
+fn route() -> Route {
+    let mut stripped = FieldSet::of_callers_claims();
+    for name in ["authorization", "api-key", "customer-auth", "x-customer-id"] {
+        stripped.insert(name);
+    }
+    let second = Duration::from_secs(1);
     let backend = Backend {
         name: "legacy".into(),
-        servers: Arc::new(Servers::new("legacy".into(), Vec::new(), rules, Arc::default())),
+        servers: Arc::new(Servers::new("legacy".into(), Vec::new(), rules(), Arc::default())),
         by_customer: false,
         host: HeaderValue::from_static("localhost"),
         authorization: None,
         backend_assertion: None,
-        connect_timeout: Duration::from_secs(1),
-        timeout: Duration::from_secs(1),
-        idle_timeout: Duration::from_secs(1),
+        connect_timeout: second,
+        timeout: second,
+        idle_timeout: second,
         concurrency: 1,
         max_connections: 1,
         websocket_share: 10,
