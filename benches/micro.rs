@@ -289,11 +289,7 @@ fn headers() -> anyhow::Result<Step> {
     }))
 }
 
-fn route() -> Route {
-    let mut stripped = FieldSet::of_callers_claims();
-    for name in ["authorization", "api-key", "customer-auth", "x-customer-id"] {
-        stripped.insert(name);
-    }
+fn rules() -> Rules {
     let second = Duration::from_secs(1);
     let outlier_detection = OutlierDetection {
         failures: 0,
@@ -301,7 +297,7 @@ fn route() -> Route {
         max_ejection_time: second,
         max_ejection_percent: 50,
     };
-    let rules = Rules {
+    Rules {
         outlier_detection,
         slow_start: second,
         health_check: None,
@@ -309,18 +305,22 @@ fn route() -> Route {
         http2: false,
         proxy_protocol: None,
         http: Arc::default(),
-    };
-    let backend = Backend {
+    }
+}
+
+fn backend() -> Backend {
+    let second = Duration::from_secs(1);
+    Backend {
         name: "legacy".into(),
-        servers: Arc::new(Servers::new("legacy".into(), Vec::new(), rules, Arc::default())),
+        servers: Arc::new(Servers::new("legacy".into(), Vec::new(), rules(), Arc::default())),
         by_customer: false,
         host: SentHost::Caller,
         authorization: None,
         backend_assertion: None,
         request_buffer: None,
-        connect_timeout: Duration::from_secs(1),
-        timeout: Duration::from_secs(1),
-        idle_timeout: Duration::from_secs(1),
+        connect_timeout: second,
+        timeout: second,
+        idle_timeout: second,
         concurrency: 1,
         max_connections: usize::MAX,
         requests_per_connection: u32::MAX,
@@ -331,7 +331,14 @@ fn route() -> Route {
         circuit_breaker: CircuitRule { failures: 0, pause: second },
         retry_budget: 0,
         admission: Arc::default(),
-    };
+    }
+}
+
+fn route() -> Route {
+    let mut stripped = FieldSet::of_callers_claims();
+    for name in ["authorization", "api-key", "customer-auth", "x-customer-id"] {
+        stripped.insert(name);
+    }
     Route {
         previous_header: http::HeaderName::from_static("x-customer-id-previous"),
         pairwise: None,
@@ -343,7 +350,7 @@ fn route() -> Route {
         enforce: true,
         placement: Some(Placement::Header(http::HeaderName::from_static("x-customer-id"))),
         send_subject: false,
-        backend: Arc::new(backend),
+        backend: Arc::new(backend()),
         weighted: None,
         rate: None,
         body_limit: None,

@@ -59,7 +59,7 @@ mod tests {
             lines
                 .iter()
                 .filter_map(|line| value(line).ok())
-                .for_each(|(name, value)| drop(headers.append(name, value)));
+                .for_each(|(name, value)| _ = headers.append(name, value));
             assert_eq!(idle_limit(&headers, most), Duration::from_millis(milliseconds), "{lines:?}");
         }
     }
