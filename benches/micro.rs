@@ -288,11 +288,7 @@ fn headers() -> anyhow::Result<Step> {
     }))
 }
 
-fn route() -> Route {
-    let mut stripped = FieldSet::of_callers_claims();
-    for name in ["authorization", "api-key", "customer-auth", "x-customer-id"] {
-        stripped.insert(name);
-    }
+fn backend() -> Backend {
     let second = Duration::from_secs(1);
     let outlier_detection = OutlierDetection {
         failures: 0,
@@ -308,7 +304,7 @@ fn route() -> Route {
         http2: false,
         proxy_protocol: None,
     };
-    let backend = Backend {
+    Backend {
         name: "legacy".into(),
         servers: Arc::new(Servers::new("legacy".into(), Vec::new(), rules, Arc::default())),
         by_customer: false,
@@ -327,7 +323,14 @@ fn route() -> Route {
         circuit_breaker: CircuitRule { failures: 0, pause: second },
         retry_budget: 0,
         admission: Arc::default(),
-    };
+    }
+}
+
+fn route() -> Route {
+    let mut stripped = FieldSet::of_callers_claims();
+    for name in ["authorization", "api-key", "customer-auth", "x-customer-id"] {
+        stripped.insert(name);
+    }
     Route {
         previous_header: http::HeaderName::from_static("x-customer-id-previous"),
         pairwise: None,
@@ -337,7 +340,7 @@ fn route() -> Route {
         enforce: true,
         placement: Some(Placement::Header(http::HeaderName::from_static("x-customer-id"))),
         send_subject: false,
-        backend: Arc::new(backend),
+        backend: Arc::new(backend()),
         rate: None,
         body_limit: None,
         timeout: Duration::from_secs(1),
