@@ -1,6 +1,6 @@
 //! Checks of `backends`.
 
-use super::{MAXIMAL, SHIPPED, assert_fine, assert_said};
+use super::{MAXIMAL, SHIPPED, assert_fine, assert_said, edited, read};
 
 #[test]
 fn backends_are_reached_safely() {
@@ -175,4 +175,18 @@ fn backends_are_reached_safely() {
         ],
     );
     assert_fine(MAXIMAL, &[("name: X-Key", "name: api-key")]);
+}
+
+#[test]
+fn health_checks_of_a_server_that_may_serve_one_connection_at_a_time_are_a_warning() {
+    let with = |keys: &str| {
+        let text = edited(SHIPPED, "    timeout: 10s", &format!("    health_check: {{ path: / }}\n{keys}"));
+        let (config, found) = read(&text).unwrap();
+        assert!(found.is_empty(), "{found}");
+        config.warnings().iter().any(|warning| warning.place.contains("backends.legacy.health_check"))
+    };
+    assert!(with("    max_connections: 1"));
+    for keys in ["    max_connections: 1\n    keep_alive: false", "    max_connections: 2", "    timeout: 10s"] {
+        assert!(!with(keys), "{keys}");
+    }
 }
