@@ -1,6 +1,6 @@
 //! Checks of `backends`.
 
-use super::{MAXIMAL, SHIPPED, assert_fine, assert_said};
+use super::{MAXIMAL, SHIPPED, assert_fine, assert_said, edited, read};
 
 #[test]
 fn a_token_server_is_reached_by_https_and_has_no_parameter_twice() {
@@ -303,4 +303,18 @@ fn what_is_forgiven_of_a_backend_is_something_that_it_can_do() {
     ];
     assert_said(SHIPPED, &faults.map(|(keys, at, message)| (server, with(keys), at, message)));
     assert_fine(SHIPPED, &[(server, "servers: [ \"https://a\" ]\n    tolerate: [ missing_close_notify ]")]);
+}
+
+#[test]
+fn health_checks_of_a_server_that_may_serve_one_connection_at_a_time_are_a_warning() {
+    let with = |keys: &str| {
+        let text = edited(SHIPPED, "    timeout: 10s", &format!("    health_check: {{ path: / }}\n{keys}"));
+        let (config, found) = read(&text).unwrap();
+        assert!(found.is_empty(), "{found}");
+        config.warnings().iter().any(|warning| warning.place.contains("backends.legacy.health_check"))
+    };
+    assert!(with("    max_connections: 1"));
+    for keys in ["    max_connections: 1\n    keep_alive: false", "    max_connections: 2", "    timeout: 10s"] {
+        assert!(!with(keys), "{keys}");
+    }
 }
