@@ -86,6 +86,8 @@ fn no_rewritten_redirect_leads_to_another_host_than_the_callers() {
     let gateway = Gateway::start(&Config::new(&backend).set("/routes", json!([route])).without("/api_keys"));
     for (value, expected) in [
         ("/v2//evil.example/", "/v2//evil.example/".to_owned()),
+        // Browsers take a backslash for a slash.
+        ("/v2/\\evil.example/", "/v2/\\evil.example/".to_owned()),
         ("/v2/x", "/x".to_owned()),
         ("/v2", "/".to_owned()),
         (&*format!("{}/v2//evil.example/", backend.url()), "https://localhost//evil.example/".to_owned()),
