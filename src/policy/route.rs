@@ -25,8 +25,8 @@ use crate::config::raw::{Per, RateLimit, Requirement, Retry, StatusMatch};
 use crate::customer::Deriver;
 use crate::fields::FieldSet;
 use crate::json_body::Pointer;
-use own_addresses::OwnAddresses;
 use crate::parameters::ParameterName;
+use own_addresses::OwnAddresses;
 use weighted::WeightedBackends;
 
 /// A compiled route.

@@ -92,11 +92,7 @@ impl Http1Connection {
     }
 
     /// Starts HTTP/1.1 on a new connection.
-    async fn speak<IO>(
-        stream: IO,
-        options: &HttpOptions,
-        permit: Option<ConnectionPermit>,
-    ) -> Result<Self, ServerFault>
+    async fn speak<IO>(stream: IO, options: &HttpOptions, permit: Option<ConnectionPermit>) -> Result<Self, ServerFault>
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {

@@ -4,7 +4,9 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Cors, ErrorBody, FieldRules, Matcher, Respond, ResponseRules, RouteRedirect, StatusMatch, WeightedBackend};
+use super::{
+    Cors, ErrorBody, FieldRules, Matcher, Respond, ResponseRules, RouteRedirect, StatusMatch, WeightedBackend,
+};
 use crate::config::scalar::{Duration, Network, Rate, Size};
 
 /// Something that may be called.
