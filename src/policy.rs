@@ -191,11 +191,6 @@ impl Policy {
         let mut choices = Vec::new();
         let tables = raw.listen.iter();
         let tables = tables.map(|listen| target::table(raw, listen, &routes, issuer.is_some(), &mut choices)).collect();
-        let own_site =
-            raw.login.as_ref().and_then(|login| login.cookie.as_ref()).map(OwnSite::read).unwrap_or_default();
-        let mut backends: Vec<_> = backends.into_values().collect();
-        backends.sort_by(|one, other| one.name.cmp(&other.name));
-        let forward_auth = ForwardAuth::read(raw);
         Some(Self {
             errors,
             memory_limit: raw.memory_limit.map(|size| size.bytes() as u64),
@@ -206,18 +201,28 @@ impl Policy {
             has_cors: routes.iter().any(|route| route.cors.is_some()),
             routes,
             choices,
-            backends,
+            backends: by_name(backends),
             issuer,
             login,
             access_token,
             quotas,
-            own_site,
-            forward_auth,
+            own_site: own_site(raw),
+            forward_auth: ForwardAuth::read(raw),
             stripped,
             credentials: stripped_headers::credentials(raw),
             versions,
         })
     }
+}
+
+fn by_name(backends: HashMap<String, Arc<Backend>>) -> Vec<Arc<Backend>> {
+    let mut backends: Vec<_> = backends.into_values().collect();
+    backends.sort_by(|one, other| one.name.cmp(&other.name));
+    backends
+}
+
+fn own_site(raw: &Raw) -> OwnSite {
+    raw.login.as_ref().and_then(|login| login.cookie.as_ref()).map(OwnSite::read).unwrap_or_default()
 }
 
 /// Audiences of listeners that have one of their own.

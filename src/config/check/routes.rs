@@ -107,6 +107,10 @@ impl Check<'_> {
         if let Some(rewrite) = &route.rewrite {
             self.rewrite(&format!("{at}.rewrite"), route, rewrite);
         }
+        self.content_types(at, route);
+    }
+
+    fn content_types(&mut self, at: &str, route: &Route) {
         for (index, content_type) in route.content_types.iter().enumerate() {
             let is_type = content_type
                 .split_once('/')
