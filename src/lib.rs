@@ -111,10 +111,10 @@
 //!
 //! | row | room | contents |
 //! |--:|---|---|
-//! | 5 | `forward_auth` | forward-auth |
+//! | 6 | `forward_auth` | forward-auth |
+//! | 5 | `target` | own endpoints and routes of a listener |
 //! | 4 | `callers` | clients and cookie keys |
-//! | 4 | `target` | own endpoints and routes of a listener |
-//! | 3 | `choice` | routes of one path, told apart by header fields and query |
+//! | 4 | `choice` | routes of one path, told apart by header fields and query |
 //! | 3 | `issuer` | own issuer: signing keys, metadata |
 //! | 3 | `route` | routes |
 //! | 2 | `backends` | backends |

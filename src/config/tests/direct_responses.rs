@@ -12,12 +12,12 @@ fn a_route_has_exactly_one_answer() {
     assert_said(
         MAXIMAL,
         &[
-            (RESPOND, "scopes: []", "routes[4].backend", "nothing answers this route"),
-            (RESPOND, "respond: { status: 200 }\n    backend: legacy", "routes[4].respond", "stand side by side"),
+            (RESPOND, "scopes: []", "routes[8].backend", "nothing answers this route"),
+            (RESPOND, "respond: { status: 200 }\n    backend: legacy", "routes[8].respond", "stand side by side"),
             (
                 RESPOND,
                 "respond: { status: 200 }\n    redirect: { to: /public/ }",
-                "routes[4].redirect",
+                "routes[8].redirect",
                 "stand side by side",
             ),
         ],
@@ -34,7 +34,7 @@ fn a_route_has_exactly_one_answer() {
     ] {
         let edit = format!("{RESPOND}\n    {key}: {value}");
         let found = super::problems(&super::edited(MAXIMAL, RESPOND, &edit));
-        let place = format!("routes[4].{key}");
+        let place = format!("routes[8].{key}");
         let is_said = found.iter().any(|problem| problem.path == place && problem.message.contains("about a backend"));
         assert!(is_said, "{key}:\n{found}");
     }
@@ -45,38 +45,38 @@ fn a_response_of_the_gateway_is_one_that_callers_can_read() {
     assert_said(
         MAXIMAL,
         &[
-            (RESPOND, "respond: { status: 101 }", "routes[4].respond.status", "not the status"),
-            (RESPOND, "respond: { status: 700 }", "routes[4].respond.status", "not the status"),
-            (RESPOND, "respond: { status: 302 }", "routes[4].respond.status", "a redirect has an address"),
-            (RESPOND, "respond: { status: 204, body: x }", "routes[4].respond.body", "has no body"),
+            (RESPOND, "respond: { status: 101 }", "routes[8].respond.status", "not the status"),
+            (RESPOND, "respond: { status: 700 }", "routes[8].respond.status", "not the status"),
+            (RESPOND, "respond: { status: 302 }", "routes[8].respond.status", "a redirect has an address"),
+            (RESPOND, "respond: { status: 204, body: x }", "routes[8].respond.body", "has no body"),
             (
                 RESPOND,
                 r#"respond: { status: 200, headers: { Content-Length: "3" } }"#,
-                "routes[4].respond.headers.Content-Length",
+                "routes[8].respond.headers.Content-Length",
                 "a meaning of its own",
             ),
             (
                 RESPOND,
                 "respond: { status: 200, headers: { Connection: close } }",
-                "routes[4].respond.headers.Connection",
+                "routes[8].respond.headers.Connection",
                 "a meaning of its own",
             ),
             (
                 RESPOND,
                 "respond: { status: 200, headers: { Access-Control-Allow-Origin: x } }",
-                "routes[4].respond.headers.Access-Control-Allow-Origin",
+                "routes[8].respond.headers.Access-Control-Allow-Origin",
                 "written by the gateway",
             ),
             (
                 RESPOND,
                 r#"respond: { status: 200, headers: { X-A: "a\nb" } }"#,
-                "routes[4].respond.headers.X-A",
+                "routes[8].respond.headers.X-A",
                 "visible ASCII",
             ),
             (
                 RESPOND,
                 "respond: { status: 200, headers: { X-A: a, x-a: b } }",
-                "routes[4].respond.headers.x-a",
+                "routes[8].respond.headers.x-a",
                 "already used",
             ),
         ],
@@ -89,14 +89,14 @@ fn a_redirect_has_an_address_that_leads_elsewhere() {
     assert_said(
         MAXIMAL,
         &[
-            (REDIRECT, "redirect: { to: /x, status: 200 }", "routes[5].redirect.status", "of a redirect"),
-            (REDIRECT, "redirect: { to: //evil.test }", "routes[5].redirect.to", "the name of a host"),
-            (REDIRECT, r#"redirect: { to: "/\\evil.test" }"#, "routes[5].redirect.to", "the name of a host"),
-            (REDIRECT, r#"redirect: { to: "ftp://a.test" }"#, "routes[5].redirect.to", "http:// or https://"),
-            (REDIRECT, "redirect: { to: here }", "routes[5].redirect.to", "not an http or https address"),
-            (REDIRECT, "redirect: { to: /moved/x }", "routes[5].redirect.to", "back to the same route"),
-            (REDIRECT, "redirect: { to: /x?a=b, keep_path: true }", "routes[5].redirect.to", "the query is that of"),
-            (REDIRECT, r#"redirect: { to: "/a b" }"#, "routes[5].redirect.to", "a blank"),
+            (REDIRECT, "redirect: { to: /x, status: 200 }", "routes[9].redirect.status", "of a redirect"),
+            (REDIRECT, "redirect: { to: //evil.test }", "routes[9].redirect.to", "the name of a host"),
+            (REDIRECT, r#"redirect: { to: "/\\evil.test" }"#, "routes[9].redirect.to", "the name of a host"),
+            (REDIRECT, r#"redirect: { to: "ftp://a.test" }"#, "routes[9].redirect.to", "http:// or https://"),
+            (REDIRECT, "redirect: { to: here }", "routes[9].redirect.to", "not an http or https address"),
+            (REDIRECT, "redirect: { to: /moved/x }", "routes[9].redirect.to", "back to the same route"),
+            (REDIRECT, "redirect: { to: /x?a=b, keep_path: true }", "routes[9].redirect.to", "the query is that of"),
+            (REDIRECT, r#"redirect: { to: "/a b" }"#, "routes[9].redirect.to", "a blank"),
         ],
     );
     assert_fine(

@@ -204,6 +204,6 @@ fn networks_that_let_nobody_in_are_refused() {
 fn weights_do_not_change_by_which_name_a_customer_is_known() {
     let text = super::MAXIMAL;
     let pairwise = "{ name: third.one, weight: 5 }, { name: legacy, weight: 5 }";
-    assert_said(text, &[("{ name: third.one, weight: 5 }", pairwise, "routes[4].backends", "`pairwise`")]);
+    assert_said(text, &[("{ name: third.one, weight: 5 }", pairwise, "routes[7].backends", "`pairwise`")]);
     assert_fine(text, &[("{ name: third.one, weight: 5 }", "{ name: third.one, weight: 0 }")]);
 }
