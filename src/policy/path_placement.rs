@@ -62,6 +62,16 @@ impl PathPlacement {
         }
     }
 
+    /// The path by which the caller knows this path of the backend; `None` where it is another than the template's.
+    pub fn reversed(&self, path: &str) -> Option<String> {
+        let (customer, rest) = self.target.parts(path, |found, segment| found == segment)?;
+        Some(match &self.from {
+            CallersPath::OfRoute(path_of_route) if path_of_route.is_empty() && rest.is_empty() => "/".to_owned(),
+            CallersPath::OfRoute(path_of_route) => format!("{path_of_route}{rest}"),
+            CallersPath::Named(from) => from.filled(customer, rest),
+        })
+    }
+
     /// The path for the backend, which is checked as one that a caller has sent.
     ///
     /// # Errors
@@ -116,6 +126,15 @@ mod tests {
         assert_eq!(claimed, Some("other"));
         assert_eq!(named.path_for("ID", rest, NonCanonical::default()).as_deref(), Ok("/v1/ID/orders"));
         assert_eq!(named.parts("/customers/"), None);
+        for (placement, path, expected) in [
+            (&of_route, "/v1/customers/ID/profile/a/b", Some("/profile/a/b")),
+            (&of_route, "/v1/customers/ID/profile", Some("/profile")),
+            (&of_route, "/v1/customers/ID/orders", None),
+            (&of_route, "/login", None),
+            (&named, "/v1/ID/orders", Some("/customers/ID/orders")),
+        ] {
+            assert_eq!(placement.reversed(path).as_deref(), expected, "{path}");
+        }
     }
 
     #[test]

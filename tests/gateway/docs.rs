@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 const ASAPP: &str = include_str!("../../docs/asapp.md");
 const HAZARDS: &str = include_str!("../../docs/hazards.md");
+const LEGACY_BACKENDS: &str = include_str!("../../docs/legacy-backends.md");
 const RELIABILITY: &str = include_str!("../../docs/reliability.md");
 
 /// Path from the root of the repository, and text, of each Rust file of the program and its tests.
@@ -73,11 +74,15 @@ fn test_columns(page: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn every_test_that_a_page_names_exists() {
-    for (page, text, least) in
-        [("asapp.md", ASAPP, 40), ("hazards.md", HAZARDS, 60), ("reliability.md", RELIABILITY, 60)]
-    {
+    for (page, text, least) in [
+        ("asapp.md", ASAPP, 40),
+        ("hazards.md", HAZARDS, 60),
+        ("legacy-backends.md", LEGACY_BACKENDS, 60),
+        ("reliability.md", RELIABILITY, 60),
+    ] {
         let mut count = 0;
-        for column in test_columns(text) {
+        // That of the row before, or one of nothing that the gateway does.
+        for column in test_columns(text).filter(|column| !column.is_empty() && *column != "the same") {
             let names = cited_tests(column);
             assert!(!names.is_empty(), "docs/{page}: no test in {column:?}");
             let missing = missing_tests(&names);

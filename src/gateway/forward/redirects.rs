@@ -8,7 +8,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::uri::Authority;
 
 use crate::gateway::host::Host;
-use crate::policy::route::Route;
+use crate::policy::route::{Placement, Route};
 use crate::policy::route::own_addresses::{OwnAddresses, is_in_domain};
 use crate::policy::table::host_name;
 
@@ -89,9 +89,13 @@ impl View<'_> {
 
     /// A path with query and fragment as the caller names it; `None` where it stays.
     fn path(&self, text: &str) -> Option<String> {
-        let rewrite = self.route.rewrite.as_ref()?;
         let (path, behind) = text.split_at(text.find(['?', '#']).unwrap_or(text.len()));
-        Some(format!("{}{behind}", rewrite.reversed(path)?))
+        let reversed = match (&self.route.rewrite, &self.route.placement) {
+            (Some(rewrite), _) => rewrite.reversed(path),
+            (None, Some(Placement::Path(placement))) => placement.reversed(path),
+            (None, _) => None,
+        };
+        Some(format!("{}{behind}", reversed?))
     }
 
     /// `5; url=https://…`, also in quotes.

@@ -193,3 +193,23 @@ fn what_the_operator_writes_is_not_rewritten() {
     let location = field(&backend, &gateway, "api.example.com", "Location", "http://api.example.com/x");
     assert_eq!(location, "http://api.example.com/fixed");
 }
+
+#[test]
+fn a_redirect_within_a_path_that_names_the_customer_has_the_path_that_the_caller_knows() {
+    let (backend, gateway) = world_with(|c| {
+        c.route("me", "identifier", json!({"path": "customer"}))
+            .route("me", "rewrite", json!({"target": "/v1/customers/{customer}/me{rest}"}))
+    });
+    let token = gateway.customer_token();
+    let customer = keys::decode(&token).1["sub"].as_str().unwrap().to_owned();
+    let own = format!("/v1/customers/{customer}/me");
+    for (location, expected) in [
+        (format!("{own}/orders/5?a=1"), "/me/orders/5?a=1"),
+        (format!("{}{own}/", backend.url()), "https://localhost/me/"),
+        ("/login".to_owned(), "/login"),
+    ] {
+        backend.on(&format!("{own}/x"), Behaviour::reply(302, &[("Location", &location)], b""));
+        let got = gateway.get("/me/x").customer(&token).send().expect(302, "");
+        assert_eq!(got.header("Location"), Some(expected), "{location}");
+    }
+}
