@@ -139,15 +139,13 @@ impl Gateway {
     ) -> Result<Answer, Refused> {
         let record = &mut exchange.record;
         let (mut head, content) = response.into_parts();
-        if let (Some(own), Some(host)) = (&route.own_addresses, &exchange.host) {
-            redirects::rewrite(&mut head.headers, route, own, host);
-        }
+        let host = exchange.host.as_deref();
         // Each side of a gateway speaks its own version (RFC 9110 section 2.5).
         let received = std::mem::replace(&mut head.version, Version::HTTP_11);
         if let Some(handshake) = exchange.handshake.take_if(|_| head.status == StatusCode::SWITCHING_PROTOCOLS) {
             let agreed = Agreed::new(route, handshake, &mut head);
             let agreed = agreed.map_err(|fault| self.wrong(route, content.server(), fault, record))?;
-            headers::prepare_response(&mut head.headers, route, Version::HTTP_11);
+            headers::prepare_response(&mut head.headers, route, Version::HTTP_11, host);
             agreed.answer(&mut head);
             record.permit = Some(permit);
             exchange.agreed = Some(Box::new(agreed));
@@ -169,7 +167,7 @@ impl Gateway {
             self.worker_metrics().backend_failed(&route.backend.name, "credential");
             return Err(Refusal::BackendCredential.into());
         }
-        headers::prepare_response(&mut head.headers, route, received);
+        headers::prepare_response(&mut head.headers, route, received, host);
         record.permit = Some(permit);
         if !response_framing::has_content(is_head, head.status) {
             return Ok(Response::from_parts(head, ResponseBody::full("")));

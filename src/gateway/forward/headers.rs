@@ -1,10 +1,12 @@
 //! Header fields of requests and responses: remove first, then insert. No caller's claim of an identity, an address or
 //! another target reaches a backend, and our fields are written last.
 
+use std::cell::Cell;
+
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Version};
 
-use super::security_headers;
+use super::{redirects, security_headers};
 use crate::auth::{CUSTOMER_AUTH, Caller};
 use crate::backend::SentHost;
 use crate::config::raw::Requirement;
@@ -172,14 +174,23 @@ fn via(headers: &mut HeaderMap, version: Version) {
 
 /// Turns the header fields of a backend's response into those of the response to the caller. `received` is the
 /// backend's HTTP version.
-pub(super) fn prepare_response(headers: &mut HeaderMap, route: &Route, received: Version) {
+pub(super) fn prepare_response(headers: &mut HeaderMap, route: &Route, received: Version, host: Option<&Host>) {
     let ruled = route.response_fields.as_ref().map(|rules| &**rules.about());
     let trailers = announced_trailers(headers, |name| may_pass(name, ruled));
     // Who may read answers, `cors` says, and where else the gateway can be reached, only the gateway.
+    let has_addresses = Cell::new(false);
     let is_not_theirs = |name: &HeaderName| {
+        if redirects::has_address(name) {
+            has_addresses.set(true);
+        }
         *name == REQUEST_ID || *name == header::ALT_SVC || (route.cors.is_none() && is_about_origins(name))
     };
     fields::remove_hop_by_hop(headers, |_| false, is_not_theirs);
+    if has_addresses.get()
+        && let (Some(own), Some(host)) = (&route.own_addresses, host)
+    {
+        redirects::rewrite(headers, route, own, host);
+    }
     if let Some(trailers) = trailers {
         headers.insert(header::TRAILER, trailers);
     }

@@ -8,20 +8,25 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::uri::Authority;
 
 use crate::gateway::host::Host;
-use crate::policy::route::{Placement, Route};
 use crate::policy::route::own_addresses::{OwnAddresses, is_in_domain};
+use crate::policy::route::{Placement, Route};
 use crate::policy::table::host_name;
 
 /// `Refresh`, which browsers obey, though no RFC has it.
 const REFRESH: HeaderName = HeaderName::from_static("refresh");
 
+/// True if a field of this name has an address, or a domain or path.
+pub(super) fn has_address(name: &HeaderName) -> bool {
+    *name == header::LOCATION || *name == header::CONTENT_LOCATION || *name == header::SET_COOKIE || *name == REFRESH
+}
+
 /// Rewrites `Location`, `Content-Location`, `Refresh` and `Set-Cookie` of a response to a call for this host.
 pub(super) fn rewrite(headers: &mut HeaderMap, route: &Route, own: &OwnAddresses, host: &Host) {
     for (name, value) in headers.iter_mut() {
-        let is_location = *name == header::LOCATION || *name == header::CONTENT_LOCATION;
-        if !is_location && *name != header::SET_COOKIE && *name != REFRESH {
+        if !has_address(name) {
             continue;
         }
+        let is_location = *name == header::LOCATION || *name == header::CONTENT_LOCATION;
         let view = View { route, own, host };
         // Old servers write their own charset: each byte stays what it is.
         let text: String = value.as_bytes().iter().map(|byte| char::from(*byte)).collect();
