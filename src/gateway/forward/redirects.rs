@@ -8,8 +8,8 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::uri::Authority;
 
 use crate::gateway::host::Host;
-use crate::policy::route::{Placement, Route};
 use crate::policy::route::own_addresses::{OwnAddresses, is_in_domain};
+use crate::policy::route::{Placement, Route};
 use crate::policy::table::host_name;
 
 /// `Refresh`, which browsers obey, though no RFC has it.

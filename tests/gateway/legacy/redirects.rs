@@ -197,8 +197,11 @@ fn what_the_operator_writes_is_not_rewritten() {
 #[test]
 fn a_redirect_within_a_path_that_names_the_customer_has_the_path_that_the_caller_knows() {
     let (backend, gateway) = world_with(|c| {
-        c.route("me", "identifier", json!({"path": "customer"}))
-            .route("me", "rewrite", json!({"target": "/v1/customers/{customer}/me{rest}"}))
+        c.route("me", "identifier", json!({"path": "customer"})).route(
+            "me",
+            "rewrite",
+            json!({"target": "/v1/customers/{customer}/me{rest}"}),
+        )
     });
     let token = gateway.customer_token();
     let customer = keys::decode(&token).1["sub"].as_str().unwrap().to_owned();
