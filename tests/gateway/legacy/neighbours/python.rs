@@ -120,7 +120,9 @@ fn a_server_that_serves_one_connection_at_a_time_answers_all_of_six_callers() {
             (0..10).for_each(|_| drop(request.send_on(&mut connection).ok()));
         };
         std::thread::scope(|scope| {
-            ["GET", "POST", "GET", "POST", "GET", "POST"].map(|method| scope.spawn(move || caller(method)));
+            for method in ["GET", "POST", "GET", "POST", "GET", "POST"] {
+                scope.spawn(move || caller(method));
+            }
         });
         eventually("all calls in its log", || python.requests().len() == 60);
     }
