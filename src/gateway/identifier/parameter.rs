@@ -6,7 +6,7 @@ use http::header::{self, HeaderValue};
 use super::{Named, is_plain};
 use crate::fields;
 use crate::gateway::body_headers;
-use crate::gateway::error::Refused;
+use crate::gateway::error::{Detail, Refused};
 use crate::gateway::observe::record::Record;
 use crate::gateway::request::call::{Call, Upload};
 use crate::gateway::request::content_type::ContentType;
@@ -70,6 +70,10 @@ pub(super) fn into_query(
     call: &mut Call<'_>,
     record: &mut Record,
 ) -> Result<(), Refused> {
+    // Tomcat's useBodyEncodingForURI reads the query in the charset of the body.
+    if call.content_type()?.is_some_and(|found| !found.keeps_ascii()) {
+        return Err(Refused::with(Detail::Charset, Refusal::ContentType));
+    }
     is_absent_from_body(parameter, call)?;
     let QueryParameter { name, .. } = parameter;
     let query = call.parts.uri.query().unwrap_or_default();

@@ -4,12 +4,13 @@ use http::{HeaderMap, header};
 
 use crate::refusal::Refusal;
 
-/// A media type, and whether a body of it can be read as UTF-8.
+/// A media type, and what its charset is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ContentType {
     /// Type and subtype, in lower case.
     pub(crate) kind: String,
     is_utf8: bool,
+    keeps_ascii: bool,
 }
 
 impl ContentType {
@@ -37,13 +38,18 @@ impl ContentType {
         if self.is_utf8 { Ok(self) } else { Err(Refusal::ContentType) }
     }
 
+    /// True if ASCII is read as it stands, whatever the charset makes of the bytes above: not so in UTF-16, EBCDIC or ISO-2022.
+    pub(crate) fn keeps_ascii(&self) -> bool {
+        self.keeps_ascii
+    }
+
     /// `type/subtype` and any number of parameters (RFC 9110 sections 8.3.1 and 5.6.6).
     fn parse(text: &str) -> Option<Self> {
         let mut rest = text.trim_matches(BLANKS);
         let kind = token(&mut rest)?;
         rest = rest.strip_prefix('/')?;
         let subtype = token(&mut rest)?;
-        let mut is_utf8 = true;
+        let (mut is_utf8, mut keeps_ascii) = (true, true);
         loop {
             rest = rest.trim_start_matches(BLANKS);
             if rest.is_empty() {
@@ -57,19 +63,20 @@ impl ContentType {
             let name = token(&mut rest)?;
             rest = rest.strip_prefix('=')?;
             let value = if rest.starts_with('"') { quoted(&mut rest)? } else { token(&mut rest)?.to_owned() };
-            is_utf8 &= is_harmless(name, &value);
+            is_utf8 &= is_harmless(name, &value, is_name_of_utf8);
+            keeps_ascii &= is_harmless(name, &value, is_name_of_larger_ascii);
         }
-        Some(Self { kind: format!("{kind}/{subtype}").to_ascii_lowercase(), is_utf8 })
+        Some(Self { kind: format!("{kind}/{subtype}").to_ascii_lowercase(), is_utf8, keeps_ascii })
     }
 }
 
 const BLANKS: [char; 2] = [' ', '\t'];
 
-/// True if no reader takes this parameter for another charset: some know `charset*` and `charset*0` (RFC 2231), and
+/// True if no reader takes this parameter for a charset that is not wanted: some know `charset*` and `charset*0` (RFC 2231), and
 /// some find `charset=` in a quoted value too.
-fn is_harmless(name: &str, value: &str) -> bool {
+fn is_harmless(name: &str, value: &str, is_wanted: fn(&str) -> bool) -> bool {
     if name.eq_ignore_ascii_case("charset") {
-        return is_name_of_utf8(value);
+        return is_wanted(value);
     }
     let mentions = |text: &str| text.as_bytes().windows(7).any(|part| part.eq_ignore_ascii_case(b"charset"));
     !mentions(name) && !mentions(value)
@@ -78,6 +85,12 @@ fn is_harmless(name: &str, value: &str) -> bool {
 /// True for the names in use of UTF-8, and of its subset ASCII.
 fn is_name_of_utf8(charset: &str) -> bool {
     ["utf-8", "utf8", "us-ascii", "ascii"].iter().any(|name| charset.eq_ignore_ascii_case(name))
+}
+
+/// True for UTF-8, and for charsets of one byte a character that begin with ASCII.
+fn is_name_of_larger_ascii(charset: &str) -> bool {
+    let charset = charset.to_ascii_lowercase();
+    is_name_of_utf8(&charset) || ["iso-8859-", "windows-125"].iter().any(|family| charset.starts_with(family))
 }
 
 /// Takes a token (RFC 9110 section 5.6.2) from the beginning.
@@ -129,6 +142,25 @@ mod tests {
             ("text/plain; charset=\"\"", "text/plain", false),
         ] {
             assert_eq!(parsed(text), Some((kind.to_owned(), is_utf8)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_larger_charset_than_ascii_keeps_what_is_ascii() {
+        for (charset, keeps_ascii) in [
+            ("utf-8", true),
+            ("ISO-8859-15", true),
+            ("\"windows-1252\"", true),
+            ("utf-16", false),
+            ("utf-16le", false),
+            ("utf-7", false),
+            ("ibm037", false),
+            ("iso-2022-jp", false),
+            ("utf-8; charset=utf-16", false),
+            ("utf-8; x=\"charset=utf-16\"", false),
+        ] {
+            let found = ContentType::parse(&format!("text/xml; charset={charset}")).unwrap();
+            assert_eq!(found.keeps_ascii(), keeps_ascii, "{charset}");
         }
     }
 

@@ -26,9 +26,16 @@ impl OwnAddresses {
             })
             .collect();
         let ports: Vec<u16> = servers.iter().map(|(_, port)| *port).collect();
-        for (name, port) in further_names(raw) {
-            let own = port.map(|port| vec![port]).unwrap_or_else(|| ports.clone());
+        let certified = raw.tls.as_ref().and_then(|tls| tls.server_name.as_deref()).and_then(name_and_port);
+        if let Some((name, port)) = certified {
+            let own = port.map_or_else(|| ports.clone(), |port| vec![port]);
             servers.extend(own.into_iter().map(|port| (name.clone(), port)));
+        }
+        let told = Some(raw.host.as_str()).filter(|host| !matches!(*host, "caller" | "server")).and_then(name_and_port);
+        if let Some((name, port)) = told {
+            // Servers build URLs of the `Host` that they are told, with its port or with their own.
+            let own = ports.iter().copied().chain([port.unwrap_or(80)]);
+            servers.extend(own.map(|port| (name.clone(), port)));
         }
         servers.sort();
         servers.dedup();
@@ -57,13 +64,9 @@ pub fn is_in_domain(host: &str, domain: &str) -> bool {
     host.strip_suffix(domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
-/// Names by which servers are told that they are called, beside their addresses; each with its port, or good with those
-/// of all servers.
-fn further_names(raw: &raw::Backend) -> Vec<(String, Option<u16>)> {
-    let certified = raw.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
-    let told = Some(raw.host.as_str()).filter(|host| !matches!(*host, "caller" | "server"));
-    let names = certified.into_iter().chain(told).filter_map(|name| name.parse::<Authority>().ok());
-    names.map(|name| (host_name(name.host()), name.port_u16())).collect()
+fn name_and_port(text: &str) -> Option<(String, Option<u16>)> {
+    let authority: Authority = text.parse().ok()?;
+    Some((host_name(authority.host()), authority.port_u16()))
 }
 
 #[cfg(test)]
@@ -93,6 +96,17 @@ mod tests {
             assert_eq!(own.has(host, port), expected, "{host} {port:?}");
         }
         assert!(own.are_in_domain("internal") && own.are_in_domain("b.internal") && !own.are_in_domain("ternal"));
+    }
+
+    #[test]
+    fn the_host_that_servers_are_told_is_theirs_with_its_port_and_with_their_own() {
+        for (host, without_port) in [("shop.internal", true), ("shop.internal:81", false)] {
+            let own = own(serde_json::json!({"servers": ["http://b:9000"], "host": host})).unwrap();
+            assert_eq!(own.has("shop.internal", None), without_port, "{host}");
+            assert_eq!(own.has("shop.internal", Some(81)), !without_port, "{host}");
+            assert!(own.has("shop.internal", Some(9000)) && !own.has("shop.internal", Some(9001)));
+            assert!(!own.has("b", None), "the server's own address has a port");
+        }
     }
 
     #[test]

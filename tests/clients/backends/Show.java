@@ -7,8 +7,9 @@ import org.apache.catalina.startup.Tomcat;
 import org.apache.catalina.valves.AccessLogValve;
 
 /**
- * Tomcat with one servlet for all paths: Show PORT DIRECTORY. It answers with what it has read of a request, an empty line and the
- * body; /redirect with a redirect, as Java programs write them, /session with a session. Requests are written to DIRECTORY/requests.
+ * Tomcat with one servlet for all paths, also in the context /shop: Show PORT DIRECTORY. It answers with what it has read of a
+ * request, an empty line and the body; /redirect with a redirect, as Java programs write them, /session with a session, /parameters
+ * with the parameter customer_id. Requests are written to DIRECTORY/requests.
  */
 public class Show extends HttpServlet {
     public static void main(String[] arguments) throws Exception {
@@ -19,6 +20,8 @@ public class Show extends HttpServlet {
         connector.setProperty("address", "127.0.0.1");
         // As old applications want it, which have identifiers with slashes in their paths.
         connector.setEncodedSolidusHandling("decode");
+        // As those want it that get their forms in Latin-1.
+        connector.setUseBodyEncodingForURI(true);
         var log = new AccessLogValve();
         log.setDirectory(arguments[1]);
         log.setPrefix("requests");
@@ -27,11 +30,13 @@ public class Show extends HttpServlet {
         log.setBuffered(false);
         log.setPattern("%r");
         tomcat.getHost().getPipeline().addValve(log);
-        var context = tomcat.addContext("", null);
-        // The default of Tomcat 8 and before: absolute, made of the Host of the request.
-        context.setUseRelativeRedirects(false);
-        Tomcat.addServlet(context, "show", new Show());
-        context.addServletMappingDecoded("/*", "show");
+        for (var path : new String[] {"", "/shop"}) {
+            var context = tomcat.addContext(path, null);
+            // The default of Tomcat 8 and before: absolute, made of the Host of the request.
+            context.setUseRelativeRedirects(false);
+            Tomcat.addServlet(context, "show", new Show());
+            context.addServletMappingDecoded("/*", "show");
+        }
         tomcat.start();
         tomcat.getServer().await();
     }
@@ -49,6 +54,12 @@ public class Show extends HttpServlet {
             var session = request.getSession();
             out.println("session=" + session.getId());
             out.println("is_new=" + session.isNew());
+        }
+        if (path.endsWith("/parameters")) {
+            out.println("parameter=" + request.getParameter("customer_id"));
+            for (var value : request.getParameterMap().getOrDefault("customer_id", new String[0])) {
+                out.println("parameters=" + value);
+            }
         }
         if (path.endsWith("/pieces")) {
             for (int piece = 0; piece < 3; piece++) {

@@ -1,11 +1,11 @@
-"""Servers of Python's own library: show.py http.server|http.server-1.1|wsgiref PORT REQUESTS
+"""Servers of Python's own library: show.py http.server|http.server-1.1|http.server-1.1-single|wsgiref PORT REQUESTS
 
 They answer with what they have read of a request, an empty line and the body, and write each request line to the file
-REQUESTS.
+REQUESTS. The single one serves a connection until its end before it accepts the next.
 """
 
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 KIND, PORT, REQUESTS = sys.argv[1], int(sys.argv[2]), sys.argv[3]
@@ -21,7 +21,7 @@ def shown(pairs, body):
 
 
 class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1" if KIND.endswith("1.1") else "HTTP/1.0"
+    protocol_version = "HTTP/1.1" if "1.1" in KIND else "HTTP/1.0"
 
     def do_GET(self):
         note(self)
@@ -56,5 +56,6 @@ def application(environ, start_response):
 if KIND == "wsgiref":
     server = make_server("127.0.0.1", PORT, application, handler_class=Quiet)
 else:
-    server = ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
+    kind = HTTPServer if KIND.endswith("single") else ThreadingHTTPServer
+    server = kind(("127.0.0.1", PORT), Handler)
 server.serve_forever()

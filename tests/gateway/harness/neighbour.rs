@@ -36,7 +36,7 @@ impl Neighbour {
     }
 
     /// Apache httpd with the event MPM, these modules beside the usual ones and these lines, in which `DIRECTORY` is its
-    /// directory; `show` in that is the CGI program tests/clients/backends/show.sh.
+    /// directory; `show` in that is the CGI program tests/clients/backends/show.sh, and `files` an empty directory.
     pub(crate) fn apache(modules: &[&str], lines: &str) -> Self {
         Self::start("apache2", "apache2-bin", |directory, address| {
             let here = directory.display();
@@ -53,6 +53,7 @@ impl Neighbour {
                 "config",
                 &format!("{head}{files}User www-data\nGroup www-data\n{modules}{size}{lines}\n"),
             );
+            std::fs::create_dir_all(directory.join("files")).unwrap();
             let script = copied(directory, "show.sh", "show");
             std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).unwrap();
             let mut command = Command::new("apache2");
@@ -94,7 +95,7 @@ impl Neighbour {
         })
     }
 
-    /// A server of Python's library: `http.server`, `http.server-1.1` or `wsgiref`.
+    /// A server of Python's library: `http.server`, `http.server-1.1`, the same `-single`, or `wsgiref`.
     pub(crate) fn python(kind: &str) -> Self {
         Self::start("python3", "python3", |directory, address| {
             let mut command = Command::new("python3");

@@ -64,17 +64,31 @@ fn a_cgi_program_gets_the_body_and_what_frames_it_as_the_gateway_says() {
     assert_eq!((read.all("SERVER_NAME"), read.all("HTTP_X_FORWARDED_PROTO")), (vec!["localhost"], vec!["https"]));
 }
 
+/// What the program reads of a chunked upload.
+fn chunked(gateway: &Gateway) -> Read {
+    let request = gateway.post("/me/x").customer(&gateway.customer_token()).header("Transfer-Encoding", "chunked");
+    let mut connection = gateway.connect();
+    connection.send(&request.header("Content-Type", "text/plain").bytes());
+    connection.send(b"5\r\nhello\r\n0\r\n\r\n");
+    Read::of(connection.receive("POST").unwrap())
+}
+
 /// Programs that read as much as CONTENT_LENGTH says read nothing of a chunked body; this one reads to the end.
 #[test]
 fn a_cgi_program_is_not_told_the_length_of_a_chunked_body() {
     let apache = cgi("");
     let gateway = before(&apache, |config| config);
-    let request = gateway.post("/me/x").customer(&gateway.customer_token()).header("Transfer-Encoding", "chunked");
-    let mut connection = gateway.connect();
-    connection.send(&request.header("Content-Type", "text/plain").bytes());
-    connection.send(b"5\r\nhello\r\n0\r\n\r\n");
-    let read = Read::of(connection.receive("POST").unwrap());
+    let read = chunked(&gateway);
     assert_eq!((read.all("CONTENT_LENGTH"), read.body()), (vec![], "hello"), "{}", read.text);
+}
+
+#[test]
+fn but_where_a_chunked_body_is_buffered_a_cgi_program_is_told_its_length() {
+    let apache = cgi("");
+    let gateway = before(&apache, |config| config.set("/backends/legacy/request_buffering", json!(true)));
+    let read = chunked(&gateway);
+    assert_eq!((read.all("CONTENT_LENGTH"), read.body()), (vec!["5"], "hello"), "{}", read.text);
+    assert_eq!(read.all("HTTP_TRANSFER_ENCODING"), [""; 0]);
 }
 
 #[test]
@@ -108,16 +122,32 @@ fn apache_loses_no_get_when_it_is_restarted_gracefully() {
     });
 }
 
+/// Apache makes its redirects of the Host that it gets, or of its ServerName, which is server.internal.
 #[test]
-fn a_redirect_of_apache_for_a_directory_names_the_host_of_the_caller() {
-    let apache = Neighbour::apache(
-        &["dir"],
-        "Alias /me/ DIRECTORY/\n<Directory DIRECTORY>\nRequire all granted\n</Directory>\n",
-    );
-    std::fs::create_dir(apache.directory.join("orders")).unwrap();
-    let gateway = before(&apache, |config| config);
-    let request = gateway.get("/me/orders").customer(&gateway.customer_token()).replace("Host", "api.test");
-    let answer = request.send().expect(301, "");
-    let location = answer.header("Location").unwrap();
-    assert!(location.contains("//api.test") && location.ends_with("/me/orders/"), "{location}");
+fn a_redirect_of_apache_for_a_directory_leads_to_where_the_caller_came() {
+    let files = "DocumentRoot DIRECTORY/files\n<Directory DIRECTORY>\nRequire all granted\n</Directory>\n";
+    for canonical in ["Off", "On"] {
+        let apache = Neighbour::apache(&["dir"], &format!("UseCanonicalName {canonical}\n{files}"));
+        for directory in ["orders", "me/orders", "v2/orders"] {
+            std::fs::create_dir_all(apache.directory.join("files").join(directory)).unwrap();
+        }
+        // By its own name only where the gateway knows that.
+        let hosts = if canonical == "On" { &["server.internal"][..] } else { &["caller", "server", "server.internal"] };
+        for host in hosts {
+            for rewrite in
+                [json!({}), json!({"strip_prefix": "/me"}), json!({"strip_prefix": "/me", "add_prefix": "/v2"})]
+            {
+                let gateway = before(&apache, |config| {
+                    let config = config.set("/backends/legacy/host", json!(host));
+                    if rewrite == json!({}) { config } else { config.route("me", "rewrite", rewrite.clone()) }
+                });
+                for asked in ["api.test", "api.test:8443"] {
+                    let request = gateway.get("/me/orders?a=1").customer(&gateway.customer_token());
+                    let answer = request.replace("Host", asked).send().expect(301, "");
+                    let expected = format!("https://{asked}/me/orders/?a=1");
+                    assert_eq!(answer.header("Location"), Some(expected.as_str()), "{host} {rewrite} {canonical}");
+                }
+            }
+        }
+    }
 }

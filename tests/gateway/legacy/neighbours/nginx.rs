@@ -53,6 +53,66 @@ fn nginx_serves_the_virtual_host_that_the_caller_names() {
     }
 }
 
+/// Answers only to names that it knows, as an IIS or a shared nginx does.
+fn known_hosts() -> Neighbour {
+    let answer = "host=$http_host\\nforwarded_host=$http_x_forwarded_host\\nX_Customer_Id=$http_x_customer_id\\n";
+    let host = |name: &str| {
+        format!(
+            "server {{ listen ADDRESS; server_name {name}; location / {{ return 200 'server={name}\\n{answer}'; }} }}\n"
+        )
+    };
+    let others = "server { listen ADDRESS default_server; return 421; }\n";
+    Neighbour::nginx(&format!("{others}{}{}", host("bank.test"), host("127.0.0.1")))
+}
+
+/// Whether the gateway holds the server for healthy, once it has asked it, and what a caller of api.test gets then.
+fn checked(nginx: &Neighbour, change: impl FnOnce(Config) -> Config) -> (bool, Gateway, Response) {
+    let earlier = nginx.requests().len();
+    let gateway = before(nginx, |config| {
+        change(config.set("/backends/legacy/health_check", json!({"path": "/health", "interval": "50ms"})))
+    });
+    eventually("health checks", || nginx.requests().len() >= earlier + 3);
+    let is_up = gateway.metric("wicketgate_backend_server_up", &[("backend", "legacy")]) == 1.0;
+    let request = gateway.get("/me/x").customer(&gateway.customer_token()).replace("Host", "api.test");
+    let answer = request.send();
+    (is_up, gateway, answer)
+}
+
+#[test]
+fn nginx_serves_the_virtual_host_that_is_configured_whatever_callers_ask_for() {
+    let nginx = known_hosts();
+    let own = nginx.address.to_string();
+    for (host, server, sent) in [
+        ("bank.test", "bank.test", "bank.test"),
+        ("bank.test:81", "bank.test", "bank.test:81"),
+        ("server", "127.0.0.1", &*own),
+    ] {
+        let (is_up, gateway, answer) = checked(&nginx, |config| config.set("/backends/legacy/host", json!(host)));
+        assert!(is_up, "{host}");
+        let read = super::Read::of(answer);
+        assert_eq!((read.all("server"), read.all("host")), (vec![server], vec![sent]));
+        assert_eq!(read.all("forwarded_host"), ["api.test"]);
+        read.has_only("X_Customer_Id", &super::identifier(&gateway));
+    }
+}
+
+#[test]
+fn a_virtual_host_of_nginx_is_green_where_requests_pass_and_red_where_they_are_misdirected() {
+    let nginx = known_hosts();
+    // Both get the caller's: the checks that of the routes.
+    for (name, passes) in [("bank.test", true), ("api.test", false)] {
+        let (is_up, gateway, answer) = checked(&nginx, |config| config.route("me", "hosts", json!([name])));
+        assert_eq!(is_up, passes, "{name}");
+        let request = gateway.get("/me/x").customer(&gateway.customer_token()).replace("Host", name);
+        request.send().expect(if passes { 200 } else { 503 }, "");
+        answer.expect(if passes { 404 } else { 503 }, "");
+    }
+    // Without any, the checks have only the server's own: the 421 is nginx's and reaches the caller.
+    let (is_up, _gateway, answer) = checked(&nginx, |config| config);
+    assert!(is_up);
+    assert!(answer.expect(421, "").text().contains("nginx"));
+}
+
 #[test]
 fn nginx_refuses_a_long_field_itself() {
     let nginx = two_hosts("");
@@ -113,18 +173,21 @@ fn statuses_under_reloads(nginx: &Neighbour, gateway: &Gateway, method: &str) ->
     (counts, reloads)
 }
 
-/// At each reload nginx closes its idle connections, and a request may be on its way. A GET is repeated then, a POST is not.
+/// At each reload nginx closes its idle connections at once, and requests may be on their way. GETs are repeated then. POSTs are
+/// not: in the first moments one at a time tries an idle connection, and later, when the gateway has seen connections close that
+/// were hardly idle, each has a new one.
 #[test]
 fn nginx_loses_no_get_when_it_is_reloaded_and_a_post_only_by_an_honest_502() {
     let nginx = two_hosts("");
     let gateway = before(&nginx, |config| config);
     assert_eq!(statuses_under_reloads(&nginx, &gateway, "GET").0, BTreeMap::from([(200, 400)]));
+    // One that has learned nothing of the reloads yet.
+    let gateway = before(&nginx, |config| config);
     let (counts, reloads) = statuses_under_reloads(&nginx, &gateway, "POST");
     let lost = counts.get(&502).copied().unwrap_or_default();
     println!("{lost} POSTs lost in {reloads} reloads");
     assert!(counts.keys().all(|status| [200, 502].contains(status)), "{counts:?}");
-    // Four callers have four connections.
-    assert!(lost <= 4 * reloads, "{lost} lost in {reloads} reloads");
+    assert!(lost <= 1, "{lost} lost in {reloads} reloads");
 }
 
 /// HTTP/2 says which of the requests that were sent will not be answered (GOAWAY).

@@ -111,3 +111,81 @@ fn php_decodes_only_our_identifier_from_a_body_however_it_was_written() {
         assert_eq!(read.all("CONTENT_LENGTH"), [read.body().len().to_string()]);
     }
 }
+
+/// Pairs of which PHP makes `customer_id`.
+const SPELLINGS: [&str; 24] = [
+    "customer_id=victim",
+    "cu%73tomer%5Fid=victim",
+    "customer.id=victim",
+    "customer%2Eid=victim",
+    "customer+id=victim",
+    "customer%20id=victim",
+    "customer[id=victim",
+    "customer%5Bid=victim",
+    "+customer_id=victim",
+    "%20%20customer.id=victim",
+    "customer_id%00=victim",
+    "customer.id%00x=victim",
+    "customer%5Bid%00%5D=victim",
+    "customer_id[]=victim",
+    "customer_id%5B%5D=victim",
+    "customer_id[a]=victim",
+    "customer.id[a][b]=victim",
+    "+customer+id%5Ba]=victim",
+    "&&customer_id=victim&",
+    "a=1&customer_id=own&b=2&customer.id=victim",
+    "customer_id=own&customer_id=victim",
+    "customer_id[]=own&customer_id=victim",
+    "customer_id=own&customer_id[]=victim",
+    "customer_id=victim%00own",
+];
+
+/// Pairs that nobody takes for it.
+const OTHER_NAMES: &str = "customer=1&id=2&_customer_id=3&customer_ids=4&x[customer_id]=5&customer=[id]";
+
+#[test]
+fn php_reads_only_our_identifier_from_a_form_or_the_query_in_whatever_spelling_it_would_fold() {
+    let php = Neighbour::php_fpm();
+    let nginx = behind_nginx(&php);
+    let posted = |request: Request, query: &str, form: &str| Request {
+        method: "POST".into(),
+        target: format!("/me/x?{query}"),
+        ..request.form(form)
+    };
+    for pairs in SPELLINGS {
+        let read = without_gateway(&nginx, |request| posted(request, pairs, pairs));
+        for kind in ["get", "post", "request"] {
+            let values = read.all(&format!("{kind}.customer_id"));
+            assert!(matches!(values[..], [value] if value.contains("victim")), "PHP folds {pairs}: {values:?}");
+        }
+    }
+    let read = without_gateway(&nginx, |request| request.header("Cookie", "a=1; customer.id=victim"));
+    assert_eq!(read.all("request.customer_id"), [r#""victim""#], "a cookie is one of $_REQUEST");
+    for place in ["query", "form"] {
+        let gateway = before(&nginx, |config| config.route("me", "identifier", json!({place: "customer_id"})));
+        let (token, own) = (gateway.customer_token(), identifier(&gateway));
+        let send = |query: &str, form: &str| posted(gateway.get("/").customer(&token), query, form).send();
+        for pairs in SPELLINGS {
+            for pairs in [pairs.replace("own", &own), format!("customer_id={own}&{pairs}")] {
+                send(&pairs, "a=1").expect_one_of(&[400, 403]);
+                send("a=1", &pairs).expect_one_of(&[400, 403]);
+                gateway.get(&format!("/me/x?{pairs}")).customer(&token).send().expect_one_of(&[400, 403]);
+            }
+        }
+        let quoted = format!("\"{own}\"");
+        let (here, there) = if place == "query" { ("get", "post") } else { ("post", "get") };
+        let mine = format!("a=1&customer_id={own}&{OTHER_NAMES}");
+        let in_place = if place == "query" { (mine.as_str(), OTHER_NAMES) } else { (OTHER_NAMES, mine.as_str()) };
+        for (query, form) in [("", ""), ("a=1", "a=1"), (OTHER_NAMES, OTHER_NAMES), in_place] {
+            let cookies = "customer_id=victim; customer.id=victim; +customer+id=victim; customer_id[a]=victim";
+            let request = posted(gateway.get("/").customer(&token), query, form).header("Cookie", cookies);
+            let read = Read::of(request.send());
+            for kind in [here, "request"] {
+                assert_eq!(read.all(&format!("{kind}.customer_id")), [quoted.as_str()], "{}", read.text);
+            }
+            for kind in [there, "cookie"] {
+                assert_eq!(read.all(&format!("{kind}.customer_id")), [""; 0], "{}", read.text);
+            }
+        }
+    }
+}

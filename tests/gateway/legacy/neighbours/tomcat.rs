@@ -73,9 +73,90 @@ fn sessions_pieces_and_redirects_of_tomcat_pass_and_no_post_is_lost_when_it_ends
     let pieces = gateway.get("/me/pieces").customer(&token).send().ok();
     assert_eq!(pieces.all("Transfer-Encoding"), ["chunked"]);
     assert_eq!(Read::of(pieces).all("piece"), ["0", "1", "2"]);
-    let redirect = gateway.get("/me/redirect").customer(&token).replace("Host", "api.test").send().expect(302, "");
-    let location = redirect.header("Location").unwrap();
-    assert!(location.contains("//api.test") && location.ends_with("/me/elsewhere"), "{location}");
+    for host in ["api.test", "api.test:8443"] {
+        let redirect = gateway.get("/me/redirect").customer(&token).replace("Host", host).send().expect(302, "");
+        assert_eq!(redirect.header("Location"), Some(format!("https://{host}/me/elsewhere").as_str()));
+    }
     // It ends a connection after 100 requests.
     assert_eq!(statuses(&gateway, "POST", 150), BTreeMap::from([(200, 600)]));
+}
+
+#[test]
+fn a_context_of_tomcat_has_the_path_that_callers_know_in_its_redirects_and_the_cookie_of_its_sessions() {
+    let tomcat = Neighbour::tomcat();
+    for (rewrite, seen) in [
+        (json!({"strip_prefix": "/me", "add_prefix": "/shop"}), "/shop/session"),
+        (json!({"strip_prefix": "/me"}), "/session"),
+    ] {
+        let gateway = before(&tomcat, |config| config.route("me", "rewrite", rewrite));
+        let token = gateway.customer_token();
+        let get = |target: &str| gateway.get(target).customer(&token).replace("Host", "api.test");
+        let first = get("/me/session").send().ok();
+        let cookie = first.header("Set-Cookie").unwrap().to_owned();
+        let read = Read::of(first);
+        let id = read.all("session")[0];
+        assert_eq!((read.all("is_new"), read.all("uri")), (vec!["true"], vec![seen]));
+        assert_eq!(cookie, format!("JSESSIONID={id}; Path=/me; HttpOnly"));
+        let again = Read::of(get("/me/session").header("Cookie", &format!("JSESSIONID={id}")).send());
+        assert_eq!((again.all("session"), again.all("is_new")), (vec![id], vec!["false"]));
+        let redirect = get("/me/redirect").send().expect(302, "");
+        assert_eq!(redirect.header("Location"), Some("https://api.test/me/elsewhere"));
+    }
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+/// `customer_id=victim` in UTF-16, and in EBCDIC, of which Tomcat decodes each side by itself.
+const UTF_16: &str = "%00c%00u%00s%00t%00o%00m%00e%00r%00_%00i%00d=%00v%00i%00c%00t%00i%00m";
+const EBCDIC: &str = "%83%A4%A2%A3%96%94%85%99%6D%89%84=%A5%89%83%A3%89%94";
+
+/// Query, body and its type, of which Java makes the parameter `customer_id` with the value `victim`.
+const PARAMETERS: [(&str, &str, &str); 10] = [
+    ("customer_id=victim", "", FORM),
+    ("", "customer_id=victim", FORM),
+    ("cu%73tomer%5Fid=victim", "a=1", FORM),
+    ("customer_id=victim&customer_id=own", "a=1", FORM),
+    ("a=1", "customer_id=victim&customer_id=own", FORM),
+    ("customer_id=victim", "customer_id=own", FORM),
+    ("a=1", UTF_16, "application/x-www-form-urlencoded; charset=utf-16"),
+    ("a=1", EBCDIC, "application/x-www-form-urlencoded; charset=\"ibm037\""),
+    (UTF_16, "<a/>", "text/xml; charset=utf-16"),
+    ("a=1&%1B(Bcustomer_id=victim", "<a/>", "text/xml; charset=iso-2022-jp"),
+];
+
+#[test]
+fn java_reads_only_our_identifier_with_get_parameter() {
+    let tomcat = Neighbour::tomcat();
+    let posted = |request: Request, query: &str, body: &str, kind: &str| {
+        let target = format!("/me/parameters?{query}");
+        Request { method: "POST".into(), target, ..request.header("Content-Type", kind).body(body) }
+    };
+    for (query, body, kind) in PARAMETERS {
+        let read = without_gateway(&tomcat, |request| posted(request, query, body, kind));
+        assert_eq!(read.all("parameter"), ["victim"], "{query} {body} {kind}");
+    }
+    for place in ["query", "form"] {
+        let gateway = before(&tomcat, |config| config.route("me", "identifier", json!({place: "customer_id"})));
+        let (token, own) = (gateway.customer_token(), identifier(&gateway));
+        let customer = || gateway.get("/").customer(&token);
+        for (query, body, kind) in PARAMETERS {
+            for query in [query.replace("own", &own), format!("{query}&customer_id={own}")] {
+                posted(customer(), &query, &body.replace("own", &own), kind).send().expect_one_of(&[400, 403, 415]);
+                // The type of no body at all. Java reads no form of a GET, and so nobody's.
+                let get = gateway.get(&format!("/me/parameters?{UTF_16}")).customer(&token);
+                let answer = get.header("Content-Type", kind).send().expect_one_of(&[200, 400, 403, 415]);
+                assert!(!answer.text().contains("parameter=victim"), "{kind}: {}", answer.text());
+            }
+        }
+        let mine = format!("customer_id={own}&b=%e9");
+        let in_place = if place == "query" { (mine.as_str(), "a=1") } else { ("a=1", mine.as_str()) };
+        for (query, body) in [("", ""), ("a=1", "a=1"), in_place] {
+            let request = posted(customer(), query, body, FORM);
+            let read = Read::of(request.header("Cookie", "customer_id=victim").send());
+            assert_eq!((read.all("parameter"), read.all("parameters")), (vec![own.as_str()], vec![own.as_str()]));
+        }
+        if place == "query" {
+            let request = posted(customer(), "a=%e9", "<a/>", "text/xml; charset=iso-8859-1");
+            assert_eq!(Read::of(request.send()).all("parameters"), [own.as_str()]);
+        }
+    }
 }
