@@ -84,17 +84,23 @@ impl std::fmt::Debug for BackendToken {
 }
 
 impl BackendToken {
-    /// Without a token yet.
-    pub fn new(source: TokenSource) -> Self {
+    /// With what `former` holds for the same purpose, until the first fetch; otherwise without a token yet.
+    pub fn new(source: TokenSource, former: Option<&Self>) -> Self {
+        let clock = Instant::now();
+        let held = former.and_then(|former| former.current.load_full().map(|held| (former.clock, held)));
+        let held = held.map(|(former, held)| {
+            let passed = milliseconds(clock.saturating_duration_since(former));
+            Arc::new(Held { field: held.field.clone(), until: held.until.saturating_sub(passed) })
+        });
         Self {
             source,
-            current: ArcSwapOption::empty(),
+            current: ArcSwapOption::new(held),
             rounds: watch::Sender::new(0),
             wanted: Notify::new(),
             is_started: AtomicBool::new(false),
             next_on_demand: AtomicU64::new(0),
             outcomes: Mutex::default(),
-            clock: Instant::now(),
+            clock,
         }
     }
 

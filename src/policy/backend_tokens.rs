@@ -18,7 +18,15 @@ use crate::secret::Secret;
 
 /// Tokens that outlive a policy: one is kept while its section is unchanged.
 #[derive(Debug, Default)]
-pub(super) struct TokenRegistry(Mutex<HashMap<String, Weak<BackendToken>>>);
+pub(super) struct TokenRegistry(Mutex<HashMap<String, Known>>);
+
+/// A token that some policy uses.
+#[derive(Debug)]
+struct Known {
+    /// What it is for: backend, server, client, scopes and parameters.
+    purpose: String,
+    token: Weak<BackendToken>,
+}
 
 /// The key within `oauth` at which something is wrong, what, and what to do.
 type TokenSectionFault = (&'static str, String, String);
@@ -27,7 +35,7 @@ impl TokenRegistry {
     /// Forgets those that nobody uses any more.
     pub(super) fn forget_gone(&self) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, token| token.strong_count() > 0);
+        known.retain(|_, known| known.token.strong_count() > 0);
         known.shrink_to_fit();
     }
 
@@ -70,11 +78,14 @@ impl TokenRegistry {
         let source =
             TokenSource { backend: Arc::clone(backend), url: raw.token_url.clone(), form, authorization, fetcher };
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(token) = known.get(&description).and_then(Weak::upgrade) {
+        if let Some(token) = known.get(&description).and_then(|known| known.token.upgrade()) {
             return Ok(token);
         }
-        let token = Arc::new(BackendToken::new(source));
-        known.insert(description, Arc::downgrade(&token));
+        let purpose = format!("{backend} {} {} {:?} {:?}", raw.token_url, raw.client_id, raw.scopes, raw.parameters);
+        // A new secret that the server does not take yet costs no token that is good.
+        let former = known.values().filter(|known| known.purpose == purpose).find_map(|known| known.token.upgrade());
+        let token = Arc::new(BackendToken::new(source, former.as_deref()));
+        known.insert(description, Known { purpose, token: Arc::downgrade(&token) });
         Ok(token)
     }
 }

@@ -93,7 +93,11 @@ pub(super) async fn attempt(
         true => None,
         false => endpoint.idle.reuse(options.patience.now, can_repeat),
     };
-    let idle = idle.filter(|idle| !is_limited || idle.link.is_counted());
+    // The limits may be newer than the connection.
+    let fits = |idle: &Reused<'_>| {
+        idle.link.served() < backend.requests_per_connection && (!is_limited || idle.link.is_counted())
+    };
+    let idle = idle.filter(fits);
     let (mut link, idle) = match idle {
         Some(Reused { link, age, trial }) => (link, Some((age, trial))),
         // Rare and large: it does not belong into the state of each request.

@@ -203,3 +203,21 @@ fn a_reload_keeps_the_token_while_its_section_is_the_same() {
     call.send().ok();
     assert_eq!(credential(&backend.last()), Some("Bearer tok-2"));
 }
+
+#[test]
+fn a_new_secret_that_the_server_refuses_costs_no_token_that_is_good() {
+    let server = server(token("tok-1", 3600));
+    let (backend, free) = (Backend::start(), Backend::start());
+    let config = from(Config::new(&backend), &server, &free);
+    let gateway = Gateway::start(&config);
+    server.wait_for(1);
+    server.on("/token", Behaviour::json(401, &json!({"error": "invalid_client"})));
+    let call = gateway.get("/key/x").api_key(API_KEY);
+    gateway.reload(&config.clone().file("certs/secret", "a slip"), "reloaded");
+    server.wait_for(2);
+    call.send().ok();
+    assert_eq!(credential(&backend.last()), Some("Bearer tok-1"));
+    // A token for something else is none for this.
+    gateway.reload(&config.set("/backends/legacy/authorization/oauth/scopes", json!(["admin"])), "reloaded");
+    call.send().expect(503, "503-06");
+}
