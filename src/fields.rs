@@ -58,7 +58,9 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     let lines = headers.get_all(header::CONNECTION).iter();
     let options = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
     let is_field = |option: &&[u8]| !matches!(*option, b"keep-alive" | b"close");
-    options.filter(is_field).filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
+    let names = options.filter(is_field).filter_map(|name| HeaderName::from_bytes(name).ok());
+    // The body is judged by them, so they stay beside it (RFC 9110 section 7.6.1).
+    names.filter(|name| !OF_MESSAGE.contains(name)).collect()
 }
 
 /// True if this field ends with the connection on which it came: it is hop-by-hop, or `Connection` names it.
@@ -92,12 +94,12 @@ pub fn cookie_pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Removes the cookies of these names from `Cookie`; every other byte of a line stays, but for blanks at its ends.
+/// Removes pairs from `Cookie`; every other byte of a line stays, but for blanks at its ends.
 pub fn remove_cookies(headers: &mut HeaderMap, goes: impl Fn(&[u8]) -> bool) {
     if !headers.contains_key(header::COOKIE) {
         return;
     }
-    let goes = |pair: &&[u8]| goes(pair[..memchr(b'=', pair).unwrap_or(pair.len())].trim_ascii());
+    let goes = |pair: &&[u8]| goes(pair);
     let lines = || headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
     if !lines().flat_map(cookie_pairs).any(|pair| goes(&pair)) {
         return;

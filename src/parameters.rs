@@ -81,9 +81,11 @@ impl ParameterName {
         self.taken_from(text).map_or(true, |taken| !taken.values.is_empty())
     }
 
-    /// True if some server takes a cookie of this name for the parameter, as PHP's `$_REQUEST` can.
-    pub fn is_cookie(&self, name: &[u8]) -> bool {
-        std::str::from_utf8(&decoded(name)).is_ok() && self.may_be_read_in(name)
+    /// True if some server takes this pair of `Cookie` for the parameter, as PHP's `$_REQUEST` can. Python also ends a
+    /// pair at a blank or a comma.
+    pub fn is_cookie(&self, pair: &[u8]) -> bool {
+        let is_read = |name: &[u8]| std::str::from_utf8(&decoded(name)).is_ok() && self.may_be_read_in(name);
+        is_read(split(pair).0) || pair.split(|byte| b" \t,".contains(byte)).any(|piece| is_read(split(piece).0))
     }
 
     /// True if some server reads the name in this text, or nobody knows what it reads.
@@ -95,8 +97,13 @@ impl ParameterName {
         if !once.contains(&b'%') {
             return self.is_read_in(&once);
         }
-        // Some decode twice, and ASP.NET also `%u0063`.
-        [decoded(&once), decoded(&wide_unescaped(&once))].iter().chain([&once]).any(|name| self.is_read_in(name))
+        // Some decode twice, ASP.NET also `%u0063`, and others drop a `%` that is no escape, or end there.
+        let twice = decoded(&once);
+        let wide = wide_unescaped(&once);
+        let wide = decoded(&wide);
+        let bare: Vec<u8> = twice.iter().copied().filter(|byte| *byte != b'%').collect();
+        let cut = twice.split(|byte| *byte == b'%').next().unwrap_or_default();
+        [&*once, &twice, &wide, &bare, cut].iter().any(|name| self.is_read_in(name))
     }
 
     /// The whole name, or what stands before a bracket, a dot or a NUL.

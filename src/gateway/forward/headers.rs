@@ -5,6 +5,7 @@ use std::cell::Cell;
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Version};
+use memchr::memchr;
 
 use super::{redirects, security_headers};
 use crate::auth::{CUSTOMER_AUTH, Caller};
@@ -131,7 +132,8 @@ fn announced_trailers(headers: &HeaderMap, may_pass: impl Fn(&HeaderName) -> boo
 /// Removes the gateway's own cookies from `Cookie`.
 pub(crate) fn remove_cookies(headers: &mut HeaderMap, own: &[String]) {
     if !own.is_empty() {
-        fields::remove_cookies(headers, |name| own.iter().any(|own| own.as_bytes() == name));
+        let name_of = |pair: &[u8]| pair[..memchr(b'=', pair).unwrap_or(pair.len())].trim_ascii().to_vec();
+        fields::remove_cookies(headers, |pair| own.iter().any(|own| own.as_bytes() == name_of(pair)));
     }
 }
 

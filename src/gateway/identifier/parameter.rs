@@ -30,7 +30,7 @@ pub(in crate::gateway) fn reads_body(route: &Route, call: &Call<'_>) -> Result<b
         // Rack takes it for a form.
         None => Ok(true),
         Some(found) if found.kind.starts_with("multipart/") => Err(Refused::of_types(&[FORM, JSON])),
-        Some(found) => Ok(is_form(&found.kind) || super::is_json(&found.kind)),
+        Some(found) => Ok(is_form(&found.kind) || may_be_json(&found.kind)),
     }
 }
 
@@ -50,7 +50,7 @@ pub(super) fn into_form(
     }
     let taken = name.taken_from(&bytes).map_err(|OtherSpelling| Refusal::ParameterRepeated)?;
     named.admits(taken.values.iter().map(Vec::as_slice), record)?;
-    fields::remove_cookies(&mut call.parts.headers, |cookie| name.is_cookie(cookie));
+    fields::remove_cookies(&mut call.parts.headers, |pair| name.is_cookie(pair));
     if named.value.is_none() && taken.values.is_empty() {
         return Ok(());
     }
@@ -81,7 +81,7 @@ pub(super) fn into_query(
     named.admits(taken.values.iter().map(Vec::as_slice), record)?;
     let value = named.value.as_deref().map(encoded);
     let query = String::from_utf8(taken.with(name, value.as_deref())).map_err(|_| Refusal::Internal)?;
-    fields::remove_cookies(&mut call.parts.headers, |cookie| name.is_cookie(cookie));
+    fields::remove_cookies(&mut call.parts.headers, |pair| name.is_cookie(pair));
     let path = call.parts.uri.path().to_owned();
     call.set_target(path, Some(&query).filter(|query| !query.is_empty()).map(String::as_str))?;
     Ok(())
@@ -96,8 +96,8 @@ fn is_absent_from_body(parameter: &QueryParameter, call: &Call<'_>) -> Result<()
             is_plain(call, is_form, FORM)?;
             parameter.name.is_in(bytes)
         }
-        Some(kind) if super::is_json(&kind) => {
-            is_plain(call, super::is_json, JSON)?;
+        Some(kind) if may_be_json(&kind) => {
+            is_plain(call, may_be_json, JSON)?;
             match Document::parse(bytes, &parameter.member).map(|document| document.value().is_some()) {
                 Ok(is_there) => is_there,
                 // A list has no members.
@@ -113,4 +113,9 @@ fn is_absent_from_body(parameter: &QueryParameter, call: &Call<'_>) -> Result<()
 
 fn is_form(kind: &str) -> bool {
     kind == FORM
+}
+
+/// `text/json`, `text/x-json` and `application/jsonrequest` are JSON to some (Rails).
+fn may_be_json(kind: &str) -> bool {
+    kind.contains("json")
 }

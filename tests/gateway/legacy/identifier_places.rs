@@ -23,7 +23,11 @@ fn alice_at(identifier: Value) -> (Backend, Gateway, String, String) {
 }
 
 /// Names that PHP, ASP.NET, Rack, qs, Perl or Java take for `customer_id`.
-const SPELLINGS: [&str; 22] = [
+const SPELLINGS: [&str; 26] = [
+    "cust%omer_id",
+    "customer%_id",
+    "customer_id%zz",
+    "customer_id%6",
     "Customer_ID",
     "customer.id",
     "customer+id",
@@ -151,7 +155,9 @@ fn a_query_names_no_other_customer_in_no_spelling_and_neither_do_bodies_that_are
     get(&format!("?customer_id={own}")).expect(400, "400-04");
     post(FORM, &format!("customer_id={own}")).expect(400, "400-04");
     for name in ["customer_id", "Customer_Id"] {
-        post("application/json", &json!({name: own}).to_string()).expect(400, "400-04");
+        for kind in ["application/json", "text/json", "text/x-json", "application/jsonrequest", "application/x-json"] {
+            post(kind, &json!({name: own}).to_string()).expect(400, "400-04");
+        }
     }
     post("application/json", "{").expect(400, "400-03");
     post("multipart/form-data; boundary=x", "--x--").expect(415, "415-01");
@@ -165,8 +171,21 @@ fn cookies_that_php_would_take_for_the_parameter_do_not_reach_the_backend() {
     for identifier in [json!({"query": "customer_id"}), json!({"form": "customer_id"})] {
         let (backend, gateway, token, _) = alice_at(identifier);
         let request = gateway.get("/me/x").customer(&token);
-        request.header("Cookie", "a=1; customer_id=x; customer.id[y]=z; b=2").send().ok();
+        let cookies = "a=1; customer_id=x; customer.id[y]=z; c=3 customer_id=x; d=4, Customer_Id=x; b=2";
+        request.header("Cookie", cookies).send().ok();
         assert_eq!(backend.last().header("Cookie"), Some("a=1; b=2"));
+    }
+}
+
+#[test]
+fn connection_cannot_take_away_the_type_by_which_a_body_was_judged() {
+    let (backend, gateway, token, _) = alice_at(json!({"query": "customer_id"}));
+    for (kind, encoding) in [("text/plain", "identity"), ("text/xml; charset=utf-8", "x-own")] {
+        let post =
+            gateway.post("/me/x").customer(&token).header("Content-Type", kind).header("Content-Encoding", encoding);
+        post.header("Connection", "content-type, Content-Encoding, x-other").body("customer_id=EVIL").send().ok();
+        assert_eq!(backend.last().header("Content-Type"), Some(kind));
+        assert_eq!(backend.last().header("Content-Encoding"), Some(encoding));
     }
 }
 
