@@ -12,12 +12,12 @@ pub mod token;
 mod watch;
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::body_stream::BufferDirectory;
 pub use admission::Permit;
 use admission::adaptive::Adaptive;
 use admission::circuit_breaker::{CircuitRule, Try};
@@ -127,7 +127,7 @@ pub struct RequestBuffer {
     /// Most bytes of a body in memory.
     pub bytes: u64,
     /// Directory of temporary files for larger ones; `None`: they are refused.
-    pub directory: Option<Arc<Path>>,
+    pub directory: Option<Arc<BufferDirectory>>,
 }
 
 /// Reason why a backend gave no usable response.

@@ -305,7 +305,7 @@ impl Gateway {
         let is_merged = !opens_websocket && identifier::reads_body(route, &call)?;
         if route.reads_body() || is_merged || forward::is_kept_for_retry(route, &call.parts.method, &call.head) {
             call.read_body(limit, &exchange.record).await?;
-        } else if call.seeks_length(route) {
+        } else if call.seeks_length(route) || forward::is_buffered_for_retry(route, &call.parts.method, &call.head) {
             Box::pin(call.seek_length(route, limit, &exchange.record, &self.shared.memory)).await?;
         }
         if call.parts.method == Method::OPTIONS && call.goes_no_further() {

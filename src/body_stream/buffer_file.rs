@@ -28,8 +28,18 @@ const PIECE: u64 = 64 * 1024;
 /// Lines about temporary files that fail.
 static FAULTS: LazyLock<LogThrottle> = LazyLock::new(LogThrottle::default);
 
+/// A directory of temporary files.
+#[derive(Debug)]
+pub struct BufferDirectory {
+    /// The backend that the bodies are for.
+    pub backend: String,
+    /// Where it is.
+    pub path: Box<Path>,
+}
+
 /// A temporary file that is being written.
 pub struct BufferFile {
+    directory: Arc<BufferDirectory>,
     file: Arc<File>,
     length: u64,
     pace: Pace,
@@ -40,10 +50,10 @@ impl BufferFile {
     ///
     /// # Errors
     /// [`BodyFault::Buffer`]; the log has the cause.
-    pub async fn create(directory: &Arc<Path>, pace: Pace) -> Result<Self, BodyFault> {
-        let directory = Arc::clone(directory);
-        let file = in_time(pace, move || create(&directory)).await?;
-        Ok(Self { file: Arc::new(file), length: 0, pace })
+    pub async fn create(directory: &Arc<BufferDirectory>, pace: Pace) -> Result<Self, BodyFault> {
+        let of_task = Arc::clone(directory);
+        let file = directory.in_time(pace, move || create(&of_task.path)).await?;
+        Ok(Self { directory: Arc::clone(directory), file: Arc::new(file), length: 0, pace })
     }
 
     /// Writes at the end.
@@ -52,7 +62,7 @@ impl BufferFile {
     /// As above.
     pub async fn write(&mut self, bytes: Vec<u8>) -> Result<(), BodyFault> {
         let (file, at, length) = (Arc::clone(&self.file), self.length, bytes.len() as u64);
-        in_time(self.pace, move || file.write_all_at(&bytes, at)).await?;
+        self.directory.in_time(self.pace, move || file.write_all_at(&bytes, at)).await?;
         self.length += length;
         Ok(())
     }
@@ -60,6 +70,7 @@ impl BufferFile {
     /// The body, whole. A fault of the file while it is sent goes to the progress of the `caller` too.
     pub fn into_body(self, caller: &Rc<Progress>) -> FileBody {
         FileBody {
+            directory: self.directory,
             file: self.file,
             length: self.length,
             sent: 0,
@@ -75,6 +86,7 @@ impl BufferFile {
 /// A complete body in a temporary file.
 #[derive(Debug)]
 pub struct FileBody {
+    directory: Arc<BufferDirectory>,
     file: Arc<File>,
     length: u64,
     sent: u64,
@@ -94,6 +106,7 @@ impl FileBody {
     /// The same body from its beginning.
     pub fn replay(&self) -> Self {
         Self {
+            directory: Arc::clone(&self.directory),
             file: Arc::clone(&self.file),
             length: self.length,
             sent: 0,
@@ -106,7 +119,7 @@ impl FileBody {
     }
 
     fn fail<T>(&self, error: &dyn std::fmt::Display) -> Poll<Option<Result<T, Broken>>> {
-        log(error);
+        self.directory.log(error);
         self.progress.fail(BodyFault::Buffer);
         self.caller.fail(BodyFault::Buffer);
         Poll::Ready(Some(Err(Broken)))
@@ -185,26 +198,31 @@ fn read(file: &File, at: u64, count: u64) -> io::Result<Bytes> {
     Ok(bytes.into())
 }
 
-/// Does this on another thread, within the pace of the body.
-async fn in_time<T: Send + 'static>(
-    pace: Pace,
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, BodyFault> {
-    let until = (Instant::now() + pace.pause).min(pace.until.into());
-    let done = match timeout_at(until, spawn_blocking(work)).await {
-        Ok(Ok(done)) => done,
-        Ok(Err(error)) => Err(io::Error::other(error)),
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
-    };
-    done.map_err(|error| {
-        log(&error);
-        BodyFault::Buffer
-    })
-}
+impl BufferDirectory {
+    /// Does this on another thread, within the pace of the body.
+    async fn in_time<T: Send + 'static>(
+        &self,
+        pace: Pace,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, BodyFault> {
+        let until = (Instant::now() + pace.pause).min(pace.until.into());
+        let done = match timeout_at(until, spawn_blocking(work)).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(error)) => Err(io::Error::other(error)),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        };
+        done.map_err(|error| {
+            self.log(&error);
+            BodyFault::Buffer
+        })
+    }
 
-fn log(error: &dyn std::fmt::Display) {
-    if let Some(left_out) = FAULTS.allow() {
-        tracing::error!(%error, left_out, "the temporary file of a request body (request_buffer_directory) cannot be used");
+    fn log(&self, error: &dyn std::fmt::Display) {
+        if let Some(left_out) = FAULTS.allow() {
+            let (backend, directory) = (&self.backend, self.path.display());
+            let message = "the temporary file of a request body (request_buffer_directory) cannot be used";
+            tracing::error!(backend, %directory, %error, left_out, "{message}");
+        }
     }
 }
 

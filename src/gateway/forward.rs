@@ -235,12 +235,24 @@ fn may_be_repeated(route: &Route, method: &Method) -> bool {
 /// Largest body that is kept to be sent again, in bytes.
 const KEPT_FOR_RETRY: u64 = 64 * 1024;
 
-/// True if the body must be buffered, because the request may be sent twice or the backend can refuse it unseen, as by
-/// HTTP/2.
+/// True if a body of known length must be buffered, because the request may be sent twice or the backend can refuse it
+/// unseen, as by HTTP/2.
 pub(super) fn is_kept_for_retry(route: &Route, method: &Method, head: &Head) -> bool {
-    let is_retried_on_status = route.retry_on.is_some() && may_be_repeated(route, method);
-    let may_be_sent_twice = route.retry == Retry::Safe || is_retried_on_status || route.backend.servers.speak_http2();
+    let may_be_sent_twice = has_second_time(route, method) || route.backend.servers.speak_http2();
     may_be_sent_twice && head.body_length().is_some_and(|length| length > 0 && length <= KEPT_FOR_RETRY)
+}
+
+/// The same for a larger one, where the backend has a buffer with room for it.
+pub(super) fn is_buffered_for_retry(route: &Route, method: &Method, head: &Head) -> bool {
+    let Some(buffer) = &route.backend.request_buffer else { return false };
+    let has_room = |length| buffer.directory.is_some() || length <= buffer.bytes;
+    has_second_time(route, method)
+        && head.body_length().is_some_and(|length| length > KEPT_FOR_RETRY && has_room(length))
+}
+
+/// True if the route lets a request with a body be sent again, whatever has become of it.
+fn has_second_time(route: &Route, method: &Method) -> bool {
+    route.retry == Retry::Safe || route.retry_on.is_some() && may_be_repeated(route, method)
 }
 
 /// Idempotent methods (RFC 9110 section 9.2.2).

@@ -16,6 +16,7 @@ use super::servers::{self, SharedServers};
 use crate::backend::admission::Queue;
 use crate::backend::admission::circuit_breaker::CircuitRule;
 use crate::backend::{Backend, BackendAssertion, BackendCredential, RequestBuffer, SentHost};
+use crate::body_stream::BufferDirectory;
 use crate::config::raw::{self, BackendAuthorization};
 use crate::config::scalar::Size;
 use crate::config::{Config, Problems};
@@ -114,7 +115,8 @@ fn read_request_buffer(
         }
     }
     let bytes = raw.request_buffer.unwrap_or(REQUEST_BUFFER).bytes() as u64;
-    Some(RequestBuffer { bytes, directory: directory.map(Arc::from) })
+    let named = |path: std::path::PathBuf| Arc::new(BufferDirectory { backend: name.to_owned(), path: path.into() });
+    Some(RequestBuffer { bytes, directory: directory.map(named) })
 }
 
 /// Stands in on routes that the gateway answers itself. It has no servers: what came here would be 503.

@@ -8,6 +8,8 @@ use crate::json_body::filter::{self, Filter, MemberPath, Redaction};
 pub struct ResponseRules {
     /// Filter of the members of its JSON.
     pub filter: Filter,
+    /// True if JSON is read whatever its `Content-Type` says.
+    pub any_content_type: bool,
     /// The most bytes that are read.
     pub limit: usize,
 }
@@ -39,6 +41,6 @@ impl ResponseRules {
             remove: paths("remove", &raw.remove)?,
             redact: raw.redact.iter().enumerate().map(read).collect::<Result<_, _>>()?,
         };
-        Ok(Self { filter, limit: raw.body.bytes() })
+        Ok(Self { filter, any_content_type: raw.any_content_type, limit: raw.body.bytes() })
     }
 }

@@ -10,6 +10,9 @@ use crate::field_template::{FieldPart, FieldTemplate};
 use crate::fields::FieldSet;
 use crate::json_body::filter;
 
+/// Help for who sets a field of callers' credentials.
+const BACKENDS_OWN: &str = "the backend's own credential is `backends.NAME.authorization`, such as { header: { name: X, value: { file: PATH } } }";
+
 impl Check<'_> {
     pub(super) fn response(&mut self, at: &str, response: &ResponseRules) {
         if response.allow.is_none() && response.remove.is_empty() && response.redact.is_empty() && !response.json {
@@ -51,7 +54,7 @@ impl Check<'_> {
     /// Rules about the fields of requests of these routes.
     pub(super) fn request_fields(&mut self, at: &str, rules: &FieldRules, routes: &[&Route]) {
         let identity = self.identity_fields();
-        self.field_rules(at, rules, &identity, &[]);
+        self.field_rules(at, rules, Some(&identity), &[]);
         for (name, value) in &rules.set {
             let at = format!("{at}.set.{name}");
             match FieldTemplate::parse(value) {
@@ -122,10 +125,10 @@ impl Check<'_> {
 
     /// Rules about the fields of responses.
     pub(super) fn response_fields(&mut self, at: &str, rules: &FieldRules) {
-        self.field_rules(at, rules, &FieldSet::default(), &["set-cookie"]);
+        self.field_rules(at, rules, None, &["set-cookie"]);
     }
 
-    fn field_rules(&mut self, at: &str, rules: &FieldRules, identity: &FieldSet, removable: &[&str]) {
+    fn field_rules(&mut self, at: &str, rules: &FieldRules, identity: Option<&FieldSet>, removable: &[&str]) {
         if rules.set.is_empty() && rules.remove.is_empty() {
             self.add(at, "nothing is set and nothing removed", "add `set` or `remove`");
         }
@@ -133,13 +136,17 @@ impl Check<'_> {
         let removed =
             rules.remove.iter().enumerate().map(|(index, name)| (format!("{at}.remove[{index}]"), name, removable));
         for (at, name, allowed) in set.chain(removed) {
-            let is_identity = name.parse().is_ok_and(|name| identity.contains(&name));
-            if let Some((message, _)) = grammar::header_fault(name, allowed) {
-                self.add(&at, message, "choose another header");
-            } else if is_identity {
-                let message = format!("`{}` carries a credential or an identity", shown(name));
-                self.add(&at, message, "the gateway alone writes it");
-            }
+            let is_in = |fields: &FieldSet| name.parse().is_ok_and(|name| fields.contains(&name));
+            let (message, help) = if let Some((message, _)) = grammar::header_fault(name, allowed) {
+                (message, "choose another header")
+            } else if identity.is_some_and(is_in) {
+                (format!("`{}` carries a credential or an identity", shown(name)), "the gateway alone writes it")
+            } else {
+                continue;
+            };
+            let is_set = identity.is_some() && !at.ends_with(']');
+            let is_of_callers = is_set && is_in(&self.callers_credentials());
+            self.add(&at, message, if is_of_callers { BACKENDS_OWN } else { help });
         }
         for (name, value) in &rules.set {
             if value.is_empty() || !value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
@@ -156,21 +163,28 @@ impl Check<'_> {
         Rc::clone(self.identity.get_or_init(|| Rc::new(self.find_identity_fields())))
     }
 
-    fn find_identity_fields(&self) -> FieldSet {
+    /// Fields in which callers show credentials.
+    fn callers_credentials(&self) -> FieldSet {
         let mut set = FieldSet::default();
-        ["authorization", "customer-auth", "api-key", "x-customer-id-previous", "x-request-id"]
-            .iter()
-            .for_each(|name| set.insert(name));
+        ["authorization", "customer-auth", "api-key"].iter().for_each(|name| set.insert(name));
         for route in &self.raw.routes {
             set.insert(&route.api_key_header);
-            if let Some(header) = route.identifier.as_ref().and_then(|placement| placement.header.as_deref()) {
-                set.insert(header);
-                set.insert(&format!("{header}-previous"));
-            }
             for place in route.customer_token_sources.iter().flatten() {
                 if let CustomerTokenSource::Header(header) = place {
                     set.insert(&header.name);
                 }
+            }
+        }
+        set
+    }
+
+    fn find_identity_fields(&self) -> FieldSet {
+        let mut set = self.callers_credentials();
+        ["x-customer-id-previous", "x-request-id"].iter().for_each(|name| set.insert(name));
+        for route in &self.raw.routes {
+            if let Some(header) = route.identifier.as_ref().and_then(|placement| placement.header.as_deref()) {
+                set.insert(header);
+                set.insert(&format!("{header}-previous"));
             }
         }
         for backend in self.raw.backends.values() {

@@ -21,6 +21,10 @@ pub struct ResponseRules {
     /// Forward only JSON, even if there is nothing to remove.
     #[serde(default)]
     pub json: bool,
+    /// Read JSON also under another Content-Type than JSON's, or without one, as old servers send it; it is forwarded as
+    /// application/json.
+    #[serde(default)]
+    pub any_content_type: bool,
     /// Largest response, which is held in memory; above it 502.
     #[serde(default = "default_body")]
     pub body: Size,

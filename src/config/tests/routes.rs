@@ -391,3 +391,15 @@ fn what_nobody_can_reach_any_more_is_a_warning_and_keeps_no_stolen_client_in() {
         ],
     );
 }
+
+#[test]
+fn who_sets_a_field_of_callers_credentials_is_told_of_that_of_the_backend() {
+    for name in ["Api_Key", "authorization", "X-Token"] {
+        let found = problems(&edited(MAXIMAL, "X-Tenant: example", &format!("{name}: x")));
+        let at = format!("routes[0].request_headers.set.{name}");
+        let problem = found.iter().find(|problem| problem.path == at).unwrap();
+        assert!(problem.help.contains("backends.NAME.authorization"), "{problem:?}");
+    }
+    let found = problems(&edited(MAXIMAL, "X-Tenant: example", "X-Customer-Id: x"));
+    assert!(found.iter().all(|problem| !problem.help.contains("backends.NAME.authorization")), "{found}");
+}

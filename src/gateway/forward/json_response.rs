@@ -2,7 +2,7 @@
 //! not pass, as callers may log all that they get (docs/asapp.md, requirement 43).
 
 use bytes::Bytes;
-use http::header;
+use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response};
 use http_body::Body as _;
 
@@ -27,12 +27,15 @@ pub(crate) async fn filtered(
     record: &Record,
 ) -> Result<Answer, Refusal> {
     let (mut head, mut body) = answer.into_parts();
-    let form = form_of(&head.headers);
+    let form = form_of(&head.headers, rules.any_content_type);
     body_headers::remove(&mut head.headers);
     for name in [header::TRAILER, header::ACCEPT_RANGES, header::CONTENT_ENCODING] {
         head.headers.remove(name);
     }
     if !response_framing::has_content(is_head, head.status) {
+        if form.is_ok() && response_framing::has_content(false, head.status) {
+            announce_json(&mut head.headers);
+        }
         return Ok(Response::from_parts(head, ResponseBody::full("")));
     }
     let left = match collected(&mut body, rules.limit).await {
@@ -52,7 +55,9 @@ pub(crate) async fn filtered(
             body
         }
         Ok(left) => {
-            text_form::now_in_utf8(&mut head.headers);
+            if !left.is_empty() {
+                announce_json(&mut head.headers);
+            }
             left
         }
     };
@@ -60,15 +65,25 @@ pub(crate) async fn filtered(
 }
 
 /// The form of JSON.
-fn form_of(headers: &HeaderMap) -> Result<TextForm, AnswerFault> {
+fn form_of(headers: &HeaderMap, any_content_type: bool) -> Result<TextForm, AnswerFault> {
+    if any_content_type || is_json(headers) { TextForm::of(headers) } else { Err(AnswerFault::NotJson) }
+}
+
+/// True for JSON by its `Content-Type`.
+fn is_json(headers: &HeaderMap) -> bool {
     let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(kind), None) = (kinds.next(), kinds.next()) else { return Err(AnswerFault::NotJson) };
+    let (Some(kind), None) = (kinds.next(), kinds.next()) else { return false };
     let kind = kind.to_str().unwrap_or_default().to_ascii_lowercase();
     let kind = kind.split(';').next().unwrap_or_default().trim();
-    if kind == "application/json" || kind.ends_with("+json") {
-        TextForm::of(headers)
+    kind == "application/json" || kind.ends_with("+json")
+}
+
+/// Corrects `Content-Type` for what is forwarded: JSON in UTF-8.
+fn announce_json(headers: &mut HeaderMap) {
+    if is_json(headers) {
+        text_form::now_in_utf8(headers);
     } else {
-        Err(AnswerFault::NotJson)
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
 }
 

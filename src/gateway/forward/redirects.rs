@@ -15,6 +15,9 @@ use crate::policy::table::host_name;
 /// `Refresh`, which browsers obey, though no RFC has it.
 const REFRESH: HeaderName = HeaderName::from_static("refresh");
 
+/// What may stand around a value, and cannot stand in a URL.
+const BLANK: [char; 2] = [' ', '\t'];
+
 /// True if a field of this name has an address, or a domain or path.
 pub(super) fn has_address(name: &HeaderName) -> bool {
     *name == header::LOCATION || *name == header::CONTENT_LOCATION || *name == header::SET_COOKIE || *name == REFRESH
@@ -54,13 +57,14 @@ struct View<'a> {
 impl View<'_> {
     /// A URL reference as the caller must have it; `None` where it stays.
     fn target(&self, text: &str) -> Option<String> {
-        let text = text.trim_matches([' ', '\t']);
-        // Browsers take a backslash for a slash, and leave out control characters.
-        if text.bytes().any(|byte| byte == b'\\' || byte <= b' ' || byte == 0x7f) {
+        let text = text.trim_matches(BLANK);
+        // Browsers take a backslash for a slash, and leave out control characters. Blanks and tabs are encoded below,
+        // behind the host.
+        if text.bytes().any(|byte| byte == b'\\' || (byte < b' ' && byte != b'\t') || byte == 0x7f) {
             return None;
         }
         let Some((secure, rest)) = behind_scheme(text) else {
-            let path = text.starts_with('/').then(|| self.path(text))??;
+            let path = text.starts_with('/').then(|| self.path(&encoded(text)))??;
             // That would be another host.
             return (!path.starts_with("//")).then_some(path);
         };
@@ -68,7 +72,8 @@ impl View<'_> {
         if !self.names_us(authority, secure) {
             return None;
         }
-        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        let path = encoded(path);
+        let path = if path.starts_with('/') { path } else { format!("/{path}") };
         let path = self.path(&path).unwrap_or(path);
         let scheme = if self.host.secure { "https" } else { "http" };
         Some(format!("{scheme}://{}{path}", self.host.authority.to_str().ok()?))
@@ -103,12 +108,17 @@ impl View<'_> {
         Some(format!("{}{behind}", reversed?))
     }
 
-    /// `5; url=https://…`, also in quotes.
+    /// `5; url=https://…`, also in quotes, and with the address alone (HTML, "shared declarative refresh steps").
     fn refresh(&self, text: &str) -> Option<String> {
-        let (delay, rest) = text.split_at(text.find([';', ','])? + 1);
-        let rest = rest.trim_start();
-        let (word, rest) = rest.split_at_checked(3)?;
-        let rest = rest.trim_start().strip_prefix('=').filter(|_| word.eq_ignore_ascii_case("url"))?.trim_start();
+        let behind_delay =
+            text.trim_start_matches(BLANK).trim_start_matches(|sign: char| sign.is_ascii_digit() || sign == '.');
+        let delay = &text[..text.len() - behind_delay.len()];
+        let rest = behind_delay.trim_start_matches(BLANK);
+        let rest = rest.strip_prefix([';', ',']).unwrap_or(rest).trim_start_matches(BLANK);
+        if rest.len() == behind_delay.len() {
+            return None;
+        }
+        let rest = behind_url(rest).unwrap_or(rest);
         let quote = rest.chars().next().filter(|first| matches!(first, '"' | '\''));
         let (target, behind) = match quote {
             Some(quote) => rest[1..].split_once(quote).unwrap_or((&rest[1..], "")),
@@ -116,7 +126,7 @@ impl View<'_> {
         };
         let target = self.target(target)?;
         let quote = quote.map(String::from).unwrap_or_default();
-        Some(format!("{delay} url={quote}{target}{quote}{behind}"))
+        Some(format!("{delay}; url={quote}{target}{quote}{behind}"))
     }
 
     /// A cookie without a domain of the backend, and with a path that the caller knows; `None` where it stays. Without a
@@ -156,6 +166,18 @@ impl View<'_> {
         let Some((domain, _)) = name_and_port(domain.trim_start_matches('.')) else { return false };
         !is_in_domain(&self.host.name, &domain) && self.own.are_in_domain(&domain)
     }
+}
+
+/// What follows `url=` in `Refresh`.
+fn behind_url(text: &str) -> Option<&str> {
+    let (word, rest) = text.split_at_checked(3)?;
+    let rest = rest.trim_start_matches(BLANK).strip_prefix('=').filter(|_| word.eq_ignore_ascii_case("url"))?;
+    Some(rest.trim_start_matches(BLANK))
+}
+
+/// A path with query and fragment whose blanks are encoded; none can stand in a URL.
+fn encoded(text: &str) -> String {
+    text.replace(' ', "%20").replace('\t', "%09")
 }
 
 /// True for https, false for http, `None` for the scheme of the page; and what follows it and two slashes. `None` for any

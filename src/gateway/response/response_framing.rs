@@ -52,7 +52,7 @@ impl fmt::Display for AnswerFault {
             Self::Handshake => "101 does not answer this WebSocket handshake (RFC 6455 section 4.2.2)",
             Self::NotSwitched => "2xx instead of 101 to a WebSocket handshake, which over HTTP/2 would open one",
             Self::BrokeOff => "the body broke off",
-            Self::NotJson => "not JSON by its Content-Type",
+            Self::NotJson => "not JSON by its Content-Type (routes[].response.any_content_type reads it all the same)",
             Self::Charset => {
                 "Content-Type has another charset than UTF-8, UTF-16, ISO-8859-1, ISO-8859-15, windows-1252, US-ASCII"
             }

@@ -10,6 +10,8 @@ use crate::policy::table::host_name;
 #[derive(Debug, PartialEq, Eq)]
 pub struct OwnAddresses {
     servers: Vec<(String, u16)>,
+    /// Names that servers are told in `Host`, of which they also build URLs without a port of theirs.
+    told: Vec<String>,
 }
 
 impl OwnAddresses {
@@ -26,26 +28,28 @@ impl OwnAddresses {
             })
             .collect();
         let ports: Vec<u16> = servers.iter().map(|(_, port)| *port).collect();
-        let certified = raw.tls.as_ref().and_then(|tls| tls.server_name.as_deref()).and_then(name_and_port);
-        if let Some((name, port)) = certified {
-            let own = port.map_or_else(|| ports.clone(), |port| vec![port]);
+        let told = match (raw.host.as_str(), told_name(raw)) {
+            ("server", _) => servers.iter().map(|(name, _)| name.clone()).collect(),
+            (_, Some((name, port))) => {
+                servers.extend(port.iter().chain(&ports).map(|port| (name.clone(), *port)));
+                vec![name]
+            }
+            (_, None) => Vec::new(),
+        };
+        if let Some((name, port)) = raw.tls.as_ref().and_then(|tls| name_and_port(tls.server_name.as_deref()?)) {
+            let own = port.map_or(ports, |port| vec![port]);
             servers.extend(own.into_iter().map(|port| (name.clone(), port)));
-        }
-        let told = Some(raw.host.as_str()).filter(|host| !matches!(*host, "caller" | "server")).and_then(name_and_port);
-        if let Some((name, port)) = told {
-            // Servers build URLs of the `Host` that they are told, with its port or with their own.
-            let own = ports.iter().copied().chain([port.unwrap_or(80)]);
-            servers.extend(own.map(|port| (name.clone(), port)));
         }
         servers.sort();
         servers.dedup();
-        Some(Self { servers })
+        Some(Self { servers, told })
     }
 
     /// True if a server has this host, in its one spelling, and this port. Without a port it is the default one, of http
-    /// or https: a server may not know that TLS ends before it.
+    /// or https, as a server may not know that TLS ends before it; or it is that of the `Host` that the server was told.
     pub fn has(&self, host: &str, port: Option<u16>) -> bool {
         self.servers.iter().any(|(name, own)| name == host && port.map_or(matches!(own, 80 | 443), |port| port == *own))
+            || port.is_none() && self.told.iter().any(|name| name == host)
     }
 
     /// True if a server has this port.
@@ -55,13 +59,18 @@ impl OwnAddresses {
 
     /// True if a cookie for this domain would be one for a server (RFC 6265 section 5.1.3).
     pub fn are_in_domain(&self, domain: &str) -> bool {
-        self.servers.iter().any(|(name, _)| is_in_domain(name, domain))
+        self.servers.iter().map(|(name, _)| name).chain(&self.told).any(|name| is_in_domain(name, domain))
     }
 }
 
 /// True if a host is a domain or below it.
 pub fn is_in_domain(host: &str, domain: &str) -> bool {
     host.strip_suffix(domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+}
+
+/// The name that all servers are told in `Host`, with its port.
+fn told_name(raw: &raw::Backend) -> Option<(String, Option<u16>)> {
+    name_and_port(Some(raw.host.as_str()).filter(|host| !matches!(*host, "caller" | "server"))?)
 }
 
 fn name_and_port(text: &str) -> Option<(String, Option<u16>)> {
@@ -99,13 +108,30 @@ mod tests {
     }
 
     #[test]
-    fn the_host_that_servers_are_told_is_theirs_with_its_port_and_with_their_own() {
-        for (host, without_port) in [("shop.internal", true), ("shop.internal:81", false)] {
-            let own = own(serde_json::json!({"servers": ["http://b:9000"], "host": host})).unwrap();
-            assert_eq!(own.has("shop.internal", None), without_port, "{host}");
-            assert_eq!(own.has("shop.internal", Some(81)), !without_port, "{host}");
-            assert!(own.has("shop.internal", Some(9000)) && !own.has("shop.internal", Some(9001)));
-            assert!(!own.has("b", None), "the server's own address has a port");
+    fn the_host_that_servers_are_told_is_theirs_with_and_without_a_port() {
+        for (yaml, known, unknown) in [
+            (
+                serde_json::json!({"servers": ["http://b:9000"], "host": "Old.internal"}),
+                &[("old.internal", None), ("old.internal", Some(9000)), ("b", Some(9000))][..],
+                &[("old.internal", Some(8443)), ("b", None)][..],
+            ),
+            (
+                serde_json::json!({"servers": ["http://b:9000"], "host": "old.internal:8443"}),
+                &[("old.internal", None), ("old.internal", Some(8443)), ("old.internal", Some(9000))],
+                &[("old.internal", Some(1))],
+            ),
+            (
+                serde_json::json!({"servers": ["http://b:9000", "http://c:9001"], "host": "server"}),
+                &[("b", None), ("c", None), ("c", Some(9001))],
+                &[("b", Some(9001)), ("d", None)],
+            ),
+            (serde_json::json!({"servers": ["unix:/run/x"], "host": "old.internal"}), &[("old.internal", None)], &[]),
+            (serde_json::json!({"servers": ["http://b:9000"]}), &[("b", Some(9000))], &[("b", None), ("caller", None)]),
+        ] {
+            let own = own(yaml).unwrap();
+            assert!(known.iter().all(|(host, port)| own.has(host, *port)), "{own:?}");
+            assert!(!unknown.iter().any(|(host, port)| own.has(host, *port)), "{own:?}");
+            assert!(own.are_in_domain(known[0].0) && !own.are_in_domain("d"), "{own:?}");
         }
     }
 

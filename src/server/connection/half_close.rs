@@ -31,6 +31,10 @@ pub(in crate::server) struct Watch {
 pub(in crate::server) trait HalfClose {
     /// Watches for the end of the caller; `None` where it is the same as that of its direction.
     fn watch(&self) -> Option<Watch>;
+
+    /// Lets the connection end with a reset, where only its end tells the caller that all of a response has come. TLS
+    /// tells it by close_notify.
+    fn end_by_reset(&self) {}
 }
 
 impl HalfClose for Socket {
@@ -38,6 +42,10 @@ impl HalfClose for Socket {
         let socket = duplicate(&self.0).ok()?;
         let gone = async move { drop(socket.ready(Interest::ERROR).await) };
         Some(Watch { question: QUESTION, asked: 0, gone: Box::pin(gone) })
+    }
+
+    fn end_by_reset(&self) {
+        drop(self.0.set_zero_linger());
     }
 }
 
@@ -53,6 +61,10 @@ impl HalfClose for TlsStream<Socket> {
 impl<Stream: HalfClose> HalfClose for Box<Stream> {
     fn watch(&self) -> Option<Watch> {
         (**self).watch()
+    }
+
+    fn end_by_reset(&self) {
+        (**self).end_by_reset();
     }
 }
 

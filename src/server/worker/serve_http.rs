@@ -67,6 +67,11 @@ pub(super) async fn serve_http1<Stream: Leaving + HalfClose>(
         }
         return ended;
     }
+    if !matches!(ended, "caller" | "closed") && connection.is_answering() && !connection.takes_interim() {
+        // Without chunks a caller of HTTP/1.0 would take the end of what breaks off for that of the response.
+        serving.into_parts().io.into_inner().into_stream().end_by_reset();
+        return ended;
+    }
     match Tunnel::of(&connection) {
         Some(tunnel) if matches!(ended, "caller" | "closed") => {
             let parts = serving.into_parts();

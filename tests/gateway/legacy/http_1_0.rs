@@ -1,5 +1,7 @@
 //! Callers of HTTP/1.0: without `Host`, with connections that are kept, and without chunks.
 
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
 
 use crate::harness::*;
@@ -77,6 +79,27 @@ fn callers_of_http_1_0_get_no_chunks() {
     let post = b"POST /public/y HTTP/1.0\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello";
     assert_eq!(gateway.connect().exchange(post).unwrap().status, 200);
     assert_eq!(backend.last().body, b"hello");
+}
+
+#[test]
+fn a_body_without_a_length_that_breaks_off_ends_with_a_reset() {
+    let (backend, gateway) = world_with(|config| config.without("/listen/0/tls"));
+    let read = |answer: &str| {
+        backend.on("/public/x", Behaviour::RawThenClose(answer.into()));
+        let mut socket = TcpStream::connect(gateway.address).unwrap();
+        socket.write_all(b"GET /public/x HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
+        let mut text = String::new();
+        socket.read_to_string(&mut text).map(|_| text)
+    };
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for rest in ["5\r\nab", "2\r\nab\r\n", "2\r\nab\r\nx"] {
+        let cut = read(&format!("{head}{rest}"));
+        assert_eq!(cut.as_ref().map_err(std::io::Error::kind), Err(ErrorKind::ConnectionReset), "{rest:?}");
+    }
+    for whole in [&format!("{head}2\r\nab\r\n0\r\n\r\n"), "HTTP/1.1 200 OK\r\n\r\nab"] {
+        let text = read(whole).unwrap();
+        assert!(text.starts_with("HTTP/1.0 200 ") && text.ends_with("\r\n\r\nab"), "{text}");
+    }
 }
 
 #[test]

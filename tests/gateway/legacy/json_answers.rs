@@ -45,6 +45,52 @@ fn json_of_old_servers_is_read_by_response_rules_and_goes_on_in_utf_8() {
 }
 
 #[test]
+fn json_under_any_content_type_is_read_where_the_route_says_so() {
+    let rules = json!({"remove": ["/card"], "any_content_type": true});
+    let (backend, gateway) = world_with(|c| c.route("public", "response", rules));
+    let (strict_backend, strict) = world_with(|c| c.route("public", "response", json!({"remove": ["/card"]})));
+    let kinds = ["text/html", "text/plain; charset=utf-8", "text/json", "application/octet-stream", "", "x"];
+    for kind in kinds {
+        let fields: Vec<_> = [("Content-Type", kind)].into_iter().filter(|_| !kind.is_empty()).collect();
+        let on = |backend: &Backend, body: &[u8]| backend.on("/public/x", Behaviour::reply(200, &fields, body));
+        on(&backend, b"{\"name\":\"a\",\"card\":1}");
+        let got = gateway.get("/public/x").send().ok();
+        assert_eq!(
+            (&*got.text(), got.header("Content-Type")),
+            ("{\"name\":\"a\"}", Some("application/json")),
+            "{kind}"
+        );
+        for body in [&b"<html>"[..], b"{\"card\":1,\"card\":2}", b"{\"card\":1} x", LATIN] {
+            on(&backend, body);
+            gateway.get("/public/x").send().expect(502, "502-03");
+        }
+        on(&strict_backend, b"{\"name\":\"a\",\"card\":1}");
+        strict.get("/public/x").send().expect(502, "502-03");
+    }
+    assert_said(&strict, "routes[].response.any_content_type");
+    let kind = [("Content-Type", "application/hal+json")];
+    backend.on("/public/x", Behaviour::reply(200, &kind, b"{}"));
+    assert_eq!(gateway.get("/public/x").send().ok().header("Content-Type"), Some("application/hal+json"));
+}
+
+#[test]
+fn the_content_type_of_head_is_that_of_get() {
+    let (backend, gateway) = world_with(|c| {
+        c.route("public", "response", json!({"remove": ["/card"], "any_content_type": true})).route(
+            "public",
+            "methods",
+            json!(["GET", "HEAD"]),
+        )
+    });
+    for kind in ["application/json; charset=iso-8859-1", "text/html; charset=iso-8859-1", "application/json"] {
+        backend.on("/public/x", Behaviour::reply(200, &[("Content-Type", kind)], b"{\"name\":\"a\"}"));
+        let [get, head] = ["GET", "HEAD"].map(|method| gateway.request(method, "/public/x").send().ok());
+        assert_eq!(head.header("Content-Type"), get.header("Content-Type"), "{kind}");
+        assert!(!get.header("Content-Type").unwrap().contains("8859"), "{kind}");
+    }
+}
+
+#[test]
 fn json_of_old_servers_passes_as_it_is_where_nobody_reads_it() {
     let (backend, gateway) = world();
     for (fields, body) in forms() {

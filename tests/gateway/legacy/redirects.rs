@@ -34,6 +34,9 @@ fn a_redirect_to_the_backends_own_address_leads_back_to_where_the_caller_came() 
         ("http://api.example.com/next", "https://api.example.com/next"),
         ("http://api.example.com:80/next", "https://api.example.com/next"),
         ("https://api.example.com/next", "https://api.example.com/next"),
+        // No URL has blanks, and old servers write them.
+        ("http://127.0.0.1:PORT/a b.asp?c=d\te", "https://api.example.com/a%20b.asp?c=d%09e"),
+        ("http://127.0.0.1:PORT? x", "https://api.example.com/?%20x"),
         // Of the same place already.
         ("/next", "/next"),
         ("next/../x", "next/../x"),
@@ -47,6 +50,13 @@ fn a_redirect_to_the_backends_own_address_leads_back_to_where_the_caller_came() 
         ("0;URL='http://api.example.com:PORT/'", "0; url='https://api.example.com/'"),
         ("5", "5"),
         ("5; url=https://other.example.com/", "5; url=https://other.example.com/"),
+        // The address alone, as HTML allows it.
+        ("3;http://127.0.0.1:PORT/next", "3; url=https://api.example.com/next"),
+        ("5, http://127.0.0.1:PORT/a;b", "5; url=https://api.example.com/a;b"),
+        ("0.5 http://api.example.com:PORT/next", "0.5; url=https://api.example.com/next"),
+        ("5;'http://127.0.0.1:PORT/a b'", "5; url='https://api.example.com/a%20b'"),
+        ("5; http://other.example.com/", "5; http://other.example.com/"),
+        ("5http://127.0.0.1:PORT/next", "5http://127.0.0.1:PORT/next"),
     ];
     assert_rewritten(&backend, &gateway, "Refresh", &refresh);
     // With the port that the caller has asked.
@@ -70,10 +80,34 @@ fn a_redirect_to_another_host_passes_untouched() {
         "javascript://127.0.0.1:PORT/",
         "ftp://127.0.0.1:PORT/",
         "http://127.0.0.1:PORT /x",
+        "http://127.0.0.1:PORT\t/x",
+        "http:// 127.0.0.1:PORT/x",
+        "//\t127.0.0.1:PORT/x",
+        "http: //127.0.0.1:PORT/x",
         "mailto:a@b",
     ] {
         assert_rewritten(&backend, &gateway, "Location", &[(value, value)]);
     }
+}
+
+#[test]
+fn a_redirect_to_the_host_that_the_server_was_told_leads_back_to_where_the_caller_came() {
+    let (backend, gateway) = world_with(|c| c.set("/backends/legacy/host", json!("old.internal")));
+    let table = [
+        ("http://old.internal/docs/dir/", "https://api.example.com/docs/dir/"),
+        ("https://OLD.internal/x", "https://api.example.com/x"),
+        ("//old.internal/x", "https://api.example.com/x"),
+        ("http://old.internal:80/x", "https://api.example.com/x"),
+        ("http://old.internal:PORT/x", "https://api.example.com/x"),
+        ("http://old.internal:1/x", "http://old.internal:1/x"),
+        ("http://www.old.internal/x", "http://www.old.internal/x"),
+        ("http://old.internal.evil.example/x", "http://old.internal.evil.example/x"),
+        ("http://127.0.0.1/x", "http://127.0.0.1/x"),
+    ];
+    assert_rewritten(&backend, &gateway, "Location", &table);
+    assert_rewritten(&backend, &gateway, "Set-Cookie", &[("a=1; Domain=old.internal", "a=1")]);
+    let (backend, gateway) = world_with(|c| c.set("/backends/legacy/host", json!("server")));
+    assert_rewritten(&backend, &gateway, "Location", &[("http://127.0.0.1/x", "https://api.example.com/x")]);
 }
 
 #[test]
@@ -88,6 +122,9 @@ fn no_rewritten_redirect_leads_to_another_host_than_the_callers() {
         ("/v2//evil.example/", "/v2//evil.example/".to_owned()),
         // Browsers take a backslash for a slash.
         ("/v2/\\evil.example/", "/v2/\\evil.example/".to_owned()),
+        ("/v2/ /evil.example/", "/%20/evil.example/".to_owned()),
+        ("/v2/\t/evil.example/", "/%09/evil.example/".to_owned()),
+        ("/\t/v2/x", "/\t/v2/x".to_owned()),
         ("/v2/x", "/x".to_owned()),
         ("/v2", "/".to_owned()),
         (&*format!("{}/v2//evil.example/", backend.url()), "https://localhost//evil.example/".to_owned()),
@@ -184,6 +221,16 @@ fn over_plain_http_a_redirect_to_https_is_meant_and_the_rest_is_plain() {
         let got = request.send_on(&mut Connection::plain(gateway.address));
         assert_eq!(got.header("Location"), Some(expected), "{value}");
     }
+}
+
+#[test]
+fn a_redirect_to_https_is_meant_also_where_the_server_is_told_the_callers_name() {
+    let (backend, gateway) =
+        world_with(|c| c.without("/listen/0/tls").set("/backends/legacy/host", json!("api.example.com")));
+    backend.on("/public/x", Behaviour::reply(302, &[("Location", "https://api.example.com/x")], b""));
+    let request = gateway.get("/public/x").replace("Host", "api.example.com");
+    let got = request.send_on(&mut Connection::plain(gateway.address));
+    assert_eq!(got.header("Location"), Some("https://api.example.com/x"));
 }
 
 #[test]

@@ -121,7 +121,10 @@ fn a_disk_that_fails_refuses_only_what_needs_it_and_says_so() {
     let refused = gateway.connect().exchange(&chunked("POST", &[b'x'; 2_000], 500)).unwrap().expect(503, "503-01");
     assert_eq!(gateway.access_line(refused.header("X-Request-Id").unwrap())["refusal"], "request_buffer");
     let said = gateway.stderr.wait(|line| line["message"].as_str().is_some_and(|text| text.contains("temporary file")));
-    assert!(said.is_some_and(|line| line["error"].as_str().is_some_and(|error| error.contains("No such file"))));
+    let said = said.unwrap();
+    assert!(said["error"].as_str().is_some_and(|error| error.contains("No such file")), "{said}");
+    let directory = gateway.files.path.join("buffer");
+    assert_eq!((&said["backend"], &said["directory"]), (&json!("legacy"), &json!(directory.to_str().unwrap())));
     backend.assert_untouched();
     gateway.connect().exchange(&chunked("POST", &[b'x'; 1_000], 500)).unwrap().ok();
 }
@@ -160,6 +163,35 @@ fn a_buffered_body_is_sent_again_where_the_route_allows_it() {
         let answer = gateway.connect().exchange(&chunked(method, &body, 50_000)).unwrap();
         let seen: Vec<_> = backend.requests().into_iter().filter(|seen| seen.method == method).collect();
         assert_eq!(seen.len(), sent, "{retry} {method}");
+        if sent == 2 {
+            answer.ok();
+            assert_length(&seen[1], &body);
+        } else {
+            answer.expect(502, "502-01");
+        }
+    }
+}
+
+#[test]
+fn a_larger_body_of_known_length_is_sent_again_where_the_buffer_has_room_for_it() {
+    for (retry, size, has_directory, sent) in [
+        ("safe", "1MiB", false, 2),
+        ("safe", "1KiB", true, 2),
+        ("safe", "100KiB", false, 1),
+        ("idempotent", "1MiB", false, 1),
+    ] {
+        let change = |c: Config| {
+            let c = c.set("/workers", json!(1)).route("public", "retry", json!(retry));
+            if has_directory { c } else { c.without("/backends/legacy/request_buffer_directory") }
+        };
+        let (backend, gateway) = with_directory(size, change);
+        backend.on("/public/x", Behaviour::CloseWhenReused);
+        gateway.get("/public/x").send().ok();
+        let body = vec![b'r'; 300_000];
+        let head = format!("POST /public/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
+        let answer = gateway.connect().exchange(&[head.as_bytes(), &body].concat()).unwrap();
+        let seen: Vec<_> = backend.requests().into_iter().filter(|seen| seen.method == "POST").collect();
+        assert_eq!(seen.len(), sent, "{retry} {size}");
         if sent == 2 {
             answer.ok();
             assert_length(&seen[1], &body);
