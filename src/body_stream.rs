@@ -19,7 +19,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 pub use arriving::{Arriving, ArrivingBody, Discard};
-pub use buffer_file::{BufferDirectory, BufferFile, FileBody};
+pub use buffer_file::{BufferDirectory, BufferFile, FileBody, create as create_buffer_file};
 pub use h2_body::H2Body;
 
 use crate::fields::{self, FieldSet};

@@ -184,7 +184,11 @@ impl Drop for FileBody {
     }
 }
 
-fn create(directory: &Path) -> io::Result<File> {
+/// A file in this directory that only this user can read, and that has no name any more.
+///
+/// # Errors
+/// It cannot be made there.
+pub fn create(directory: &Path) -> io::Result<File> {
     let number = getrandom::u64().map_err(io::Error::other)?;
     let path = directory.join(format!(".wicketgate-body-{number:016x}"));
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration as StdDuration;
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -248,6 +250,26 @@ pub(crate) struct Network;
 
 impl Network {
     pub(crate) const FORMAT: &str = "network";
+
+    /// The network that is written here. IPv4-mapped ones (RFC 4291 section 2.5.5.2) are IPv4, as addresses of callers are.
+    ///
+    /// # Errors
+    /// What to write instead.
+    pub(crate) fn parse(text: &str) -> Result<IpNet, String> {
+        let network: IpNet = text.parse().map_err(|_| match text.parse::<IpAddr>() {
+            Ok(address) => format!("write {}", IpNet::from(address.to_canonical())),
+            Err(_) => "expected one such as 203.0.113.0/24".to_owned(),
+        })?;
+        let network = without_mapping(network)?;
+        if network != network.trunc() {
+            let alone = IpNet::from(network.addr());
+            return Err(format!(
+                "bits behind the prefix are set: write {}, or {alone} for that address",
+                network.trunc()
+            ));
+        }
+        Ok(network)
+    }
 }
 
 impl JsonSchema for Network {
@@ -263,6 +285,25 @@ impl JsonSchema for Network {
             "examples": ["203.0.113.0/24", "2001:db8::/32"],
         })
     }
+}
+
+/// An IPv4-mapped network as IPv4. All of IPv6 is left alone: it is not meant for IPv4.
+fn without_mapping(network: IpNet) -> Result<IpNet, String> {
+    const MAPPED: u8 = 96;
+    let IpNet::V6(v6) = network else { return Ok(network) };
+    if v6.prefix_len() >= MAPPED
+        && let Some(address) = v6.addr().to_ipv4_mapped()
+        && let Ok(v4) = Ipv4Net::new(address, v6.prefix_len() - MAPPED)
+    {
+        return Ok(IpNet::V4(v4));
+    }
+    let mapped = Ipv6Net::new(std::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(), MAPPED);
+    if v6.prefix_len() > 0 && mapped.is_ok_and(|mapped| v6.contains(&mapped)) {
+        let help =
+            "IPv4 is not matched by it: write IPv4 networks such as 0.0.0.0/0, and IPv6 ones without ::ffff:0:0/96";
+        return Err(help.to_owned());
+    }
+    Ok(network)
 }
 
 /// Stands for `std::net::SocketAddr` in the schema.

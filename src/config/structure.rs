@@ -7,7 +7,6 @@ use std::cell::LazyCell;
 use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
 
-use ipnet::IpNet;
 use serde_json::{Map, Value as Json, json};
 
 use super::diagnostic::{Mark, Problems, SharedSource, closest, is_secret, listed, shown};
@@ -239,13 +238,15 @@ impl Walk<'_> {
     }
 
     fn text(&mut self, text: &str, schema: &Json, place: &Place<'_>) -> Json {
+        let network = (schema["format"] == Network::FORMAT).then(|| Network::parse(text));
+        if let Some(Ok(network)) = network {
+            return json!(network.to_string());
+        }
         let (what, error) = match schema["format"].as_str() {
             Some(Duration::FORMAT) => ("a length of time", text.parse::<Duration>().err()),
             Some(Size::FORMAT) => ("a size", text.parse::<Size>().err()),
             Some(Rate::FORMAT) => ("a rate", text.parse::<Rate>().err()),
-            Some(Network::FORMAT) => {
-                ("a network", text.parse::<IpNet>().err().map(|_| "expected one such as 203.0.113.0/24".to_owned()))
-            }
+            Some(Network::FORMAT) => ("a network", network.and_then(Result::err)),
             Some(SocketAddress::FORMAT) => (
                 "an address",
                 text.parse::<SocketAddr>()

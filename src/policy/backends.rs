@@ -1,14 +1,12 @@
 //! Backends, compiled: addresses taken apart, credentials and certificates read.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderName, HeaderValue, header};
-use rustix::fs::Access;
 
 use super::backend_tokens::TokenRegistry;
 use super::ca_certificates::Authorities;
@@ -16,7 +14,7 @@ use super::servers::{self, SharedServers};
 use crate::backend::admission::Queue;
 use crate::backend::admission::circuit_breaker::CircuitRule;
 use crate::backend::{Backend, BackendAssertion, BackendCredential, RequestBuffer, SentHost};
-use crate::body_stream::BufferDirectory;
+use crate::body_stream::{self, BufferDirectory};
 use crate::config::raw::{self, BackendAuthorization};
 use crate::config::scalar::Size;
 use crate::config::{Config, Problems};
@@ -101,14 +99,8 @@ fn read_request_buffer(
     }
     let directory = raw.request_buffer_directory.as_ref().map(|path| config.resolve(path));
     if let Some(directory) = &directory {
-        let can_write = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
-        let found = directory.metadata().and_then(|found| {
-            if !found.is_dir() {
-                return Err(io::ErrorKind::NotADirectory.into());
-            }
-            Ok(rustix::fs::access(directory, can_write)?)
-        });
-        if let Err(error) = found {
+        // Rights alone do not tell: /proc grants them, and a disk may be read-only.
+        if let Err(error) = body_stream::create_buffer_file(directory) {
             let message = format!("no temporary file can be made in {}: {error}", directory.display());
             let at = format!("backends.{name}.request_buffer_directory");
             problems.push(config.problem(&at, message, "name a directory that the gateway may write to"));
@@ -217,6 +209,36 @@ fn read_authorization(
                 "use one of visible ASCII characters".to_owned(),
             );
             None
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_of_bodies_is_one_in_which_a_file_can_be_made() {
+        let backend = "    timeout: 10s\n    request_buffering: true\n    request_buffer_directory: ";
+        let faults = |directory: &str| {
+            let text = include_str!("../../gateway.yaml").replace("    timeout: 10s", &format!("{backend}{directory}"));
+            let (config, found) = crate::config::parse(&text, Path::new("/etc/wicketgate/gateway.yaml")).unwrap();
+            assert!(found.is_empty(), "{found}");
+            let mut problems = Problems::default();
+            read_request_buffer(&config, "legacy", &config.raw().backends["legacy"], &mut problems);
+            problems.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>()
+        };
+        let directory = std::env::temp_dir().join(format!("wicketgate-bodies-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        assert!(faults(directory.to_str().unwrap()).is_empty());
+        // Nothing is left.
+        std::fs::remove_dir(&directory).unwrap();
+        for none in ["/proc", "/nowhere/at/all", "/etc/hostname"] {
+            let said = faults(none);
+            assert!(said.iter().any(|said| said.contains("no temporary file can be made in")), "{none}: {said:?}");
         }
     }
 }

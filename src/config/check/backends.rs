@@ -104,6 +104,10 @@ impl Check<'_> {
         if let Some(size) = backend.request_buffer {
             self.some_bytes(&format!("{at}.request_buffer"), size);
         }
+        if backend.request_buffer_directory.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            let help = "write a path such as /var/tmp/wicketgate";
+            self.add(&format!("{at}.request_buffer_directory"), "this path is empty", help);
+        }
         for (key, is_set) in [
             ("request_buffer", backend.request_buffer.is_some()),
             ("request_buffer_directory", backend.request_buffer_directory.is_some()),

@@ -41,6 +41,51 @@ fn listeners_are_safe_and_possible() {
 }
 
 #[test]
+fn a_network_has_one_reading_wherever_one_is_written() {
+    let with = |keys: &str| {
+        let text = edited(SHIPPED, "    tls:\n", &format!("    {keys}\n    tls:\n"));
+        problems(&text).into_iter().filter(|found| found.path.ends_with("[0]")).collect::<Vec<_>>()
+    };
+    for (network, help) in [
+        ("127.9.9.9/8", "write 127.0.0.0/8, or 127.9.9.9/32"),
+        ("\"2001:db8::1/32\"", "write 2001:db8::/32, or 2001:db8::1/128"),
+        ("\"::ffff:127.9.9.9/104\"", "write 127.0.0.0/8, or 127.9.9.9/32"),
+        ("10.0.0.1", "write 10.0.0.1/32"),
+        ("\"::1\"", "write ::1/128"),
+        ("\"::ffff:10.0.0.1\"", "write 10.0.0.1/32"),
+        ("\"::/64\"", "such as 0.0.0.0/0"),
+        ("\"::ffff:0:0/95\"", "such as 0.0.0.0/0"),
+    ] {
+        for key in ["allow", "proxy_protocol", "trusted_proxies", "plain_http_from"] {
+            let found = with(&format!("{key}: [ {network} ]"));
+            let fits = |found: &Problem| found.path == format!("listen[0].{key}[0]") && found.help.contains(help);
+            assert!(found.iter().any(fits), "{key} {network}: {found:?}");
+        }
+    }
+    for (place, key) in [
+        ("    allow: [ 203.0.113.0/24 ]\n", "api_keys[0].allow[0]"),
+        ("grpc: true, allow: [ 203.0.113.8/32 ]", "forward_auth.allow[0]"),
+        ("allow: [ 198.51.100.0/24 ]", ".allow[0]"),
+        ("deny: [ 198.51.100.66/32 ]", ".deny[0]"),
+    ] {
+        let end = place.find('[').unwrap();
+        let said = |network: &str| {
+            let found = problems(&edited(MAXIMAL, place, &format!("{}[ \"{network}\" ]\n", &place[..end])));
+            found
+                .iter()
+                .any(|found| found.path.ends_with(key) && found.help.contains("write 10.0.0.0/8, or 10.9.9.9/32"))
+        };
+        assert!(said("10.9.9.9/8") && said("::ffff:10.9.9.9/104") && !said("10.0.0.0/8"), "{key}");
+    }
+    for (written, read) in [("::ffff:127.0.0.0/104", "127.0.0.0/8"), ("::ffff:0:0/96", "0.0.0.0/0"), ("::/0", "::/0")] {
+        let text = edited(SHIPPED, "    tls:\n", &format!("    allow: [ \"{written}\" ]\n    tls:\n"));
+        let (config, found) = super::read(&text).unwrap();
+        assert!(found.is_empty(), "{found}");
+        assert_eq!(config.raw().listen[0].allow[0].to_string(), read, "{written}");
+    }
+}
+
+#[test]
 fn the_issuer_is_a_public_address() {
     assert_said(
         SHIPPED,
