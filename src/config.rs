@@ -221,6 +221,11 @@ impl Config {
         check::warnings(self).into_iter().chain(of_keys).chain(of_files).chain(of_state).chain(of_socket).collect()
     }
 
+    /// Returns whether an empty list is written at this key.
+    fn is_empty_list(&self, at: &str) -> bool {
+        tree::is_empty_list(&self.tree, at)
+    }
+
     /// A warning at a key, as [`Config::problem`].
     pub fn warning(&self, at: &str, message: String, help: &str) -> Warning {
         let place = format!("{}:{}: {at}", self.file.display(), self.line(at));
