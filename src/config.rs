@@ -272,6 +272,19 @@ impl Config {
         }
     }
 
+    /// A secret that is a text in one line: a password, a token, the value of a header.
+    ///
+    /// # Errors
+    /// As above, and where it has a byte order mark or line breaks.
+    pub fn read_secret_line(&self, reference: &SecretRef) -> Result<Secret, (String, String)> {
+        let place = match reference {
+            SecretRef::File(path) => self.resolve(path).display().to_string(),
+            SecretRef::Env(name) => format!("the environment variable {name}"),
+            SecretRef::Credential(name) => format!("the credential {name}"),
+        };
+        self.read_secret(reference).and_then(|secret| files::one_line(secret, &place))
+    }
+
     /// The bytes of a file that only its owner may read, such as a private key.
     ///
     /// # Errors
