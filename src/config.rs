@@ -221,6 +221,11 @@ impl Config {
         check::warnings(self).into_iter().chain(of_keys).chain(of_files).chain(of_state).chain(of_socket).collect()
     }
 
+    /// Returns whether an empty list is written at this key.
+    fn is_empty_list(&self, at: &str) -> bool {
+        tree::is_empty_list(&self.tree, at)
+    }
+
     /// A warning at a key, as [`Config::problem`].
     pub fn warning(&self, at: &str, message: String, help: &str) -> Warning {
         let place = format!("{}:{}: {at}", self.file.display(), self.line(at));
@@ -265,6 +270,19 @@ impl Config {
                 files::read_credential(&path)
             }
         }
+    }
+
+    /// A secret that is a text in one line: a password, a token, the value of a header.
+    ///
+    /// # Errors
+    /// As above, and where it has a byte order mark or line breaks.
+    pub fn read_secret_line(&self, reference: &SecretRef) -> Result<Secret, (String, String)> {
+        let place = match reference {
+            SecretRef::File(path) => self.resolve(path).display().to_string(),
+            SecretRef::Env(name) => format!("the environment variable {name}"),
+            SecretRef::Credential(name) => format!("the credential {name}"),
+        };
+        self.read_secret(reference).and_then(|secret| files::one_line(secret, &place))
     }
 
     /// The bytes of a file that only its owner may read, such as a private key.

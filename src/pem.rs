@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use x509_parser::asn1_rs::{Any, FromBer as _};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use zeroize::Zeroizing;
 
@@ -28,7 +29,7 @@ pub fn certificates(bytes: &[u8], path: impl Display) -> Result<Vec<CertificateD
         let mut all = Vec::new();
         for block in &blocks {
             match block.label {
-                "CERTIFICATE" | "X509 CERTIFICATE" => all.push(decoded(block, "CERTIFICATE")?),
+                "CERTIFICATE" | "X509 CERTIFICATE" => all.push(whole(decoded(block, "CERTIFICATE")?, block)?),
                 "TRUSTED CERTIFICATE" => all.push(trusted(block, &path)?),
                 _ => {}
             }
@@ -80,6 +81,16 @@ pub fn only_private_key(bytes: &[u8], path: &str) -> Result<PrivateKeyDer<'stati
             &format!("of a kind that TLS no longer uses ({other})"),
             "make one of RSA or on a curve (EC), and a certificate for it".to_owned(),
         ),
+    }
+}
+
+/// Returns whether a file has other things than a private key, such as a certificate or public key, so that nothing in it
+/// is secret.
+pub fn is_public(bytes: &[u8]) -> bool {
+    match other_format::of(bytes) {
+        Some(format) => matches!(format, other_format::OtherFormat::Certificate),
+        None => blocks::read(bytes)
+            .is_ok_and(|blocks| !blocks.is_empty() && blocks.iter().all(|block| !block.label.ends_with("PRIVATE KEY"))),
     }
 }
 
@@ -138,6 +149,19 @@ fn decoded<T: PemObject>(block: &Block<'_>, label: &str) -> Result<T, Fault> {
         let message = format!("the {} that begins in line {} is not base64", block.label, block.line);
         (message, "the file is damaged, or has \\n in place of line breaks: copy it again".to_owned())
     })
+}
+
+/// The certificate, unless its length is not the one that it says: a line of it is missing, or there twice.
+fn whole(der: CertificateDer<'static>, block: &Block<'_>) -> Result<CertificateDer<'static>, Fault> {
+    let is_damaged = match Any::from_ber(&der) {
+        Ok((rest, _)) => !rest.is_empty(),
+        Err(_) => other_format::is_der(&der),
+    };
+    if !is_damaged {
+        return Ok(der);
+    }
+    let message = format!("the {} that begins in line {} is damaged: its length is wrong", block.label, block.line);
+    Err((message, "a line of it is missing or there twice: copy it again".to_owned()))
 }
 
 /// The certificate in a block of OpenSSL's own kind, behind which it may say for what it is trusted.

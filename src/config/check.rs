@@ -87,6 +87,13 @@ impl Check<'_> {
         }
     }
 
+    /// Refuses an empty list where it would mean the same as no list, and looks as if it allowed nothing.
+    fn no_empty_list(&mut self, at: &str, help: &str) {
+        if self.config.is_empty_list(at) {
+            self.not_empty::<()>(at, &[], help);
+        }
+    }
+
     fn not_blank(&mut self, at: &str, text: &str) {
         if text.trim().is_empty() {
             self.add(at, "this text is empty", "");

@@ -68,6 +68,11 @@ impl Problems {
         self.0.push(problem);
     }
 
+    /// Adds to the remedy of the last one.
+    pub(super) fn add_to_last_help(&mut self, text: &str) {
+        self.0.iter_mut().next_back().into_iter().for_each(|problem| problem.help.push_str(text));
+    }
+
     /// Returns whether there are no problems.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -157,6 +162,8 @@ pub(super) fn shown(text: &str) -> String {
 
 /// Returns whether the value at `path` is a secret, or stands where people put one by mistake.
 pub(super) fn is_secret(path: &str) -> bool {
+    // Below `oauth` are addresses and words, and its secret has a key that says so.
+    let path = path.split_once("authorization.oauth.").map_or(path, |(_, below)| below);
     is_not_reference(path) && path.split(['.', '[', ']']).any(is_secret_key)
 }
 

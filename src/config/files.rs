@@ -89,6 +89,21 @@ fn secret_of(mut bytes: Vec<u8>, path: &Path) -> Result<Secret, Failure> {
     Ok(Secret::new(bytes))
 }
 
+/// A secret that is a text in one line: a password, a token, the value of a header. `place` is where it stands.
+pub(super) fn one_line(secret: Secret, place: &str) -> Result<Secret, Failure> {
+    let bytes = secret.expose();
+    let (what, help) = if bytes.starts_with(b"\xef\xbb\xbf") {
+        ("begins with a byte order mark (EF BB BF), which would be part of the secret", "save it as UTF-8 without one")
+    } else if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        ("is UTF-16", "save it as UTF-8, without a byte order mark")
+    } else if bytes.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+        ("has several lines, and this secret is one line", "leave only the secret in it")
+    } else {
+        return Ok(secret);
+    };
+    Err((format!("{place} {what}"), help.to_owned()))
+}
+
 /// The file of a credential.
 pub(super) fn credential(name: &str) -> Result<PathBuf, Failure> {
     let is_name = !name.is_empty()
@@ -349,6 +364,25 @@ mod tests {
         {
             let path = file("line-break", content.as_bytes(), 0o600);
             assert_eq!(read_secret_file(&path).unwrap().expose(), secret.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_secret_of_one_line_has_no_byte_order_mark_and_no_line_breaks() {
+        let read = |bytes: &[u8]| one_line(Secret::new(bytes.to_vec()), "F").map(|secret| secret.expose().to_vec());
+        for (bytes, cause) in [
+            (&b"\xef\xbb\xbfhunter2"[..], "byte order mark"),
+            (b"\xff\xfeh\0u\0", "UTF-16"),
+            (b"hunter2\n", "several lines"),
+            (b"hunter2\nother", "several lines"),
+            (b"hunter2\rother", "several lines"),
+        ] {
+            let (message, help) = read(bytes).unwrap_err();
+            assert!(message.starts_with("F ") && message.contains(cause), "{message}");
+            assert!(!message.contains("hunter2") && !help.contains("hunter2"));
+        }
+        for good in [&b"hunter2"[..], b" a b ", b"\x80\xff"] {
+            assert_eq!(read(good).unwrap(), good);
         }
     }
 

@@ -55,7 +55,7 @@ pub use process::{AccessLog, Admin, Level, Log, Readiness, Shutdown};
 pub use response::{Redaction, ResponseRules};
 pub use route::{
     CustomerTokenSource, Dpop, ExactPath, HeaderPlace, IdentifierPlace, InPath, Mode, PathMatch, Per, Placement,
-    RegexPath, Requirement, Retry, RetryPolicy, RetryRules, Rewrite, Route, RouteLimits, Send,
+    RegexPath, Requirement, RetriedRequests, Retry, RetryPolicy, RetryRules, Rewrite, Route, RouteLimits, Send,
 };
 pub use servers::{
     Adaptive, Balance, CircuitBreaker, HealthCheck, KeepAlive, KeepAliveLimit, OutlierDetection, Protocol, Queue,

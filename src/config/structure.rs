@@ -15,7 +15,10 @@ use super::renamed;
 use super::scalar::{Duration, Network, Rate, Size, SocketAddress};
 use super::schema::{self, resolve};
 use super::tree::{Entry, Node, Path, Value};
-use expected_words::{accepts, allows, amount_help, describe, is_secret_reference, placeholder, takes_text};
+use expected_words::{
+    accepts, allows, alternatives_of, amount_help, describe, is_secret_reference, placeholder, takes_boolean,
+    takes_text,
+};
 
 /// Result of the structural check.
 pub(super) struct CheckedTree {
@@ -149,7 +152,8 @@ impl Walk<'_> {
     fn unknown_key(&mut self, entry: &Entry, known: Vec<&str>, place: &Place<'_>) {
         let name = entry.name();
         let near = closest(name, known.iter().copied());
-        let name = if is_secret(&place.path.to_string()) && near.is_none() { "…".to_owned() } else { shown(name) };
+        let name =
+            if is_secret(&format!("{}.", place.path)) && near.is_none() { "…".to_owned() } else { shown(name) };
         let unknown = place.key(&name, entry.key.at);
         // One mistake, one problem: the key is there, misspelt.
         if let Some(near) = near {
@@ -180,7 +184,16 @@ impl Walk<'_> {
                 self.variant(entries, schema, &objects, place)
             }
             _ => match alternatives.iter().find(|alternative| accepts(alternative, &node.value)) {
-                Some(alternative) => self.node(node, alternative, place),
+                Some(alternative) => {
+                    let count = self.problems.len();
+                    let value = self.node(node, alternative, place);
+                    let is_word = alternatives_of(alternative).any(|one| one["const"].is_string());
+                    let section = objects.first().and_then(|object| object["required"][0].as_str());
+                    if let Some(key) = section.filter(|_| is_word && self.problems.len() > count) {
+                        self.problems.add_to_last_help(&format!(", or a section with `{key}`"));
+                    }
+                    value
+                }
                 None => self.mismatch(node, schema, place),
             },
         }
@@ -296,7 +309,7 @@ impl Walk<'_> {
                 format!("write it in quotes: \"{}\"", shown(written))
             }
             _ if is_plain && takes_text(schema) => "write it in quotes".to_owned(),
-            Value::Text(text) if allows(schema, "boolean") => match text.to_ascii_lowercase().as_str() {
+            Value::Text(text) if takes_boolean(schema) => match text.to_ascii_lowercase().as_str() {
                 "yes" | "on" | "y" => "write true".to_owned(),
                 "no" | "off" | "n" => "write false".to_owned(),
                 _ => "write true or false, without quotes".to_owned(),

@@ -229,7 +229,7 @@ fn without_bad_keys(
             continue;
         };
         if let Some(first) = lines.get(name) {
-            let name = if is_secret(&path) { "…".to_owned() } else { shown(name) };
+            let name = if is_secret(&join(&path, "")) { "…".to_owned() } else { shown(name) };
             let message = format!("`{name}` is already set on line {first}");
             let help = format!("keep one of lines {first} and {}", entry.key.at.line);
             problems.push(source.problem(&join(&path, &name), entry.key.at, message, help));
@@ -248,6 +248,17 @@ pub(super) fn join(path: &str, key: &str) -> String {
 
 /// The mark of `path`, or of its nearest parent that is written.
 pub(super) fn locate(root: &Node, path: &str) -> Mark {
+    find(root, path).1
+}
+
+/// Returns whether an empty list is written at `path`.
+pub(super) fn is_empty_list(root: &Node, path: &str) -> bool {
+    let (node, _, rest) = find(root, path);
+    rest.is_empty() && matches!(&node.value, Value::List(items) if items.is_empty())
+}
+
+/// What stands at `path` or its nearest parent, its mark, and the rest of the path.
+fn find<'a, 'p>(root: &'a Node, path: &'p str) -> (&'a Node, Mark, &'p str) {
     let mut node = root;
     let mut mark = Mark::START;
     let mut rest = path;
@@ -262,7 +273,7 @@ pub(super) fn locate(root: &Node, path: &str) -> Mark {
         };
         (node, mark, rest) = (next, at, remaining);
     }
-    mark
+    (node, mark, rest)
 }
 
 fn step_into_map<'a, 'p>(entries: &'a [Entry], rest: &'p str) -> Option<(&'a Node, Mark, &'p str)> {
@@ -316,7 +327,9 @@ impl<'a> SecretSearch<'a> {
                 for entry in entries {
                     let key = entry.name();
                     let is_one = || key.split(['.', '[', ']']).any(is_secret_key);
-                    let is_below = is_below || *self.keys.entry(key).or_insert_with(is_one);
+                    // Below `oauth` are addresses and words, and its secret has a key that says so.
+                    let is_open = key == "oauth" && matches!(entry.value.value, Value::Map(_));
+                    let is_below = (is_below && !is_open) || *self.keys.entry(key).or_insert_with(is_one);
                     let is_value_hidden = is_below && is_not_reference(key);
                     let is_pasted = is_hidden && is_value_hidden && !is_key_below_secret(key);
                     if is_pasted || looks_secret(key) {

@@ -12,6 +12,7 @@ pub(super) enum OtherFormat {
     Utf16,
     Certificate,
     Key,
+    EncryptedKey,
     RevocationList,
     Pkcs7,
     Pkcs12,
@@ -50,6 +51,14 @@ fn der(bytes: &[u8]) -> OtherFormat {
         Ok((_, first)) if first.tag() == Tag::Integer && first.data == [3] => OtherFormat::Pkcs12,
         Ok((_, first)) if first.tag() == Tag::Integer && matches!(first.data, [0 | 1]) => OtherFormat::Key,
         Ok((_, first)) if first.tag() == Tag::Oid => OtherFormat::Pkcs7,
+        // An algorithm and what it has encrypted (RFC 5958 section 3).
+        Ok((rest, first))
+            if first.tag() == Tag::Sequence
+                && matches!(Any::from_ber(first.data), Ok((_, algorithm)) if algorithm.tag() == Tag::Oid)
+                && matches!(Any::from_ber(rest), Ok(([], encrypted)) if encrypted.tag() == Tag::OctetString) =>
+        {
+            OtherFormat::EncryptedKey
+        }
         _ => OtherFormat::Binary,
     }
 }
@@ -68,6 +77,12 @@ impl OtherFormat {
             Self::Key => (
                 "this is a private key in DER, not PEM",
                 convert(format!("openssl pkey -inform DER -in {path} -out NEW.pem")),
+            ),
+            Self::EncryptedKey => (
+                "this is an encrypted private key in DER, not PEM",
+                format!(
+                    "decrypt and convert it with `openssl pkcs8 -inform DER -in {path} -out NEW.pem`, and name the new file"
+                ),
             ),
             Self::RevocationList => (
                 "this is a certificate revocation list in DER",

@@ -18,6 +18,7 @@ static FILES: LazyLock<PathBuf> = LazyLock::new(|| {
         openssl x509 -in rsa.pem -trustout -out trusted.pem
         openssl x509 -in rsa.pem -addtrust serverAuth -out settings.pem
         openssl pkey -in rsa.key -outform DER -out key.der
+        openssl pkcs8 -topk8 -in rsa.key -outform DER -passout pass:hunter2 -out locked8.der
         openssl rsa -in rsa.key -traditional -out pkcs1.key
         openssl rsa -in rsa.key -traditional -aes128 -passout pass:hunter2 -out locked1.key
         openssl pkey -in rsa.key -aes256 -passout pass:hunter2 -out locked8.key
@@ -126,6 +127,28 @@ fn what_was_skipped_is_named_with_the_command() {
     ] {
         let said = certificate_fault(&bytes);
         assert!(said.contains(what), "{said}: {what}");
+    }
+    let lines: Vec<&str> = pem.lines().collect();
+    let without = |missing: usize| [&lines[..missing], &lines[missing + 1..]].concat().join("\n");
+    let twice = [&lines[..3], &lines[2..]].concat().join("\n");
+    for damaged in [without(3), without(7), twice] {
+        let said = certificate_fault(format!("{pem}{damaged}\n").as_bytes());
+        assert!(said.contains("is damaged: its length is wrong; a line of it is missing"), "{said}");
+    }
+    let said = key_fault(&bytes("locked8.der"));
+    let command =
+        "this is an encrypted private key in DER, not PEM; decrypt and convert it with `openssl pkcs8 -inform DER";
+    assert!(said.contains(command), "{said}");
+    for (name, public) in [
+        ("rsa.pem", true),
+        ("rsa.der", true),
+        ("public.pem", true),
+        ("rsa.key", false),
+        ("key.der", false),
+        ("locked8.der", false),
+        ("both.p12", false),
+    ] {
+        assert_eq!(is_public(&bytes(name)), public, "{name}");
     }
     let second = certificate_fault(format!("{pem}{}", pem.replace("MII", "M!I")).as_bytes());
     assert!(second.contains(&format!("line {}", pem.lines().count() + 1)), "{second}");

@@ -50,7 +50,7 @@ impl TokenRegistry {
         backend: &Arc<str>,
         raw: &raw::OAuthCredential,
     ) -> Result<Arc<BackendToken>, TokenSectionFault> {
-        let secret = config.read_secret(&raw.client_secret);
+        let secret = config.read_secret_line(&raw.client_secret);
         let secret = secret.map_err(|(message, help)| ("client_secret", message, help))?;
         let Some(text) = secret.expose_str() else {
             let message = "this secret is not UTF-8".to_owned();

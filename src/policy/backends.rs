@@ -181,7 +181,7 @@ fn read_authorization(
             }
         },
     };
-    let secret = match config.read_secret(reference) {
+    let secret = match config.read_secret_line(reference) {
         Ok(secret) => secret,
         Err((message, help)) => {
             problem(message, help);
@@ -240,5 +240,31 @@ mod tests {
             let said = faults(none);
             assert!(said.iter().any(|said| said.contains("no temporary file can be made in")), "{none}: {said:?}");
         }
+    }
+
+    #[test]
+    fn a_secret_that_no_header_can_carry_is_refused_with_its_real_cause() {
+        let directory = std::env::temp_dir().join(format!("wicketgate-tokens-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("token");
+        let said = |bytes: &[u8]| {
+            let mut options = std::fs::OpenOptions::new();
+            let options = options.write(true).create(true).truncate(true);
+            let mut open = std::os::unix::fs::OpenOptionsExt::mode(options, 0o600).open(&file).unwrap();
+            std::io::Write::write_all(&mut open, bytes).unwrap();
+            let key = format!("    timeout: 10s\n    authorization: {{ bearer: {{ file: {} }} }}", file.display());
+            let text = include_str!("../../gateway.yaml").replace("    timeout: 10s", &key);
+            let (config, _) = crate::config::parse(&text, Path::new("/etc/wicketgate/gateway.yaml")).unwrap();
+            let mut problems = Problems::default();
+            let authorization = config.raw().backends["legacy"].authorization.as_ref().unwrap();
+            read_authorization(&config, "legacy", authorization, &mut problems);
+            problems.iter().map(|problem| problem.message.clone()).collect::<String>()
+        };
+        assert_eq!(said(b"hunter2\n"), "");
+        for (bytes, cause) in [(&b"\xef\xbb\xbfhunter2"[..], "byte order mark"), (b"hunter2\nx\n", "several lines")] {
+            let said = said(bytes);
+            assert!(said.contains(cause) && !said.contains("hunter2"), "{said}");
+        }
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 }

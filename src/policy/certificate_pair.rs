@@ -35,7 +35,9 @@ pub fn read(config: &Config, certificate: &Path, private_key: &Path) -> Result<C
         return Err(of_chain((message, "put a certificate chain there, in PEM".to_owned())));
     }
     let shown_key = config.resolve(private_key).display().to_string();
-    let bytes = Zeroizing::new(config.read_private_file(private_key).map_err(of_key)?);
+    let bytes =
+        config.read_private_file(private_key).map_err(|closed| of_key(other_cause(config, private_key, closed)))?;
+    let bytes = Zeroizing::new(bytes);
     let key = pem::private_key(&bytes, &shown_key).map_err(of_key)?;
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let signing = provider.key_provider.load_private_key(key.clone_key()).map_err(|fault| {
@@ -56,6 +58,13 @@ pub fn read(config: &Config, certificate: &Path, private_key: &Path) -> Result<C
     Ok(CertificatePair { chain, key })
 }
 
+/// Why a file cannot be the private key: whoever may read it matters little where it is a certificate or a public key.
+fn other_cause(config: &Config, private_key: &Path, refused: (String, String)) -> (String, String) {
+    let Ok(bytes) = config.read_file(private_key).map(Zeroizing::new) else { return refused };
+    let cause = || pem::private_key(&bytes, config.resolve(private_key).display()).err();
+    if pem::is_public(&bytes) { cause().unwrap_or(refused) } else { refused }
+}
+
 /// The order of these certificates that begins with that of this public key, each followed by its issuer; those that
 /// have no place in it come last. `None` where none of them is for this key.
 fn order(chain: &[CertificateDer<'_>], public_key: &[u8]) -> Option<Vec<usize>> {
@@ -72,4 +81,34 @@ fn order(chain: &[CertificateDer<'_>], public_key: &[u8]) -> Option<Vec<usize>> 
     }
     order.extend(left);
     Some(order)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_private_key_is_told_before_its_mode() {
+        let directory = std::env::temp_dir().join(format!("wicketgate-pair-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let script = "openssl req -x509 -newkey rsa:2048 -nodes -keyout a.key -out a.pem -subj /CN=a -days 3
+            openssl pkey -in a.key -pubout -out public.pem
+            chmod 644 a.key a.pem public.pem";
+        let made = Command::new("bash").args(["-ec", script]).current_dir(&directory).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let text = include_str!("../../gateway.yaml");
+        let (config, _) = crate::config::parse(text, &directory.join("gateway.yaml")).unwrap();
+        for (file, cause) in [
+            ("a.pem", "no private key in it, but a certificate"),
+            ("public.pem", "no private key in it, but a public key"),
+            ("a.key", "is open to others"),
+        ] {
+            let Err((key, message, _)) = read(&config, Path::new("a.pem"), Path::new(file)) else { panic!("{file}") };
+            assert!(key == "private_key" && message.contains(cause), "{file}: {message}");
+        }
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 }

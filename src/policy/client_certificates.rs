@@ -104,9 +104,13 @@ pub(super) fn read_own(
     own
 }
 
-/// The SHA-256 of a certificate as it is written: 64 hex digits, also with colons.
+/// The SHA-256 of a certificate as it is written: 64 hex digits, also with colons, or the whole line that OpenSSL prints.
 pub(super) fn fingerprint(digest: &str) -> Result<Thumbprint, Fault> {
-    api_key::parse_digest(&digest.replace(':', "")).map_err(|_| {
+    const LABEL: &str = "sha256 fingerprint";
+    let is_label = |label: &str| label.trim().eq_ignore_ascii_case(LABEL);
+    let digits =
+        digest.split_once('=').filter(|(label, _)| is_label(label)).map_or(digest, |(_, digits)| digits.trim());
+    api_key::parse_digest(&digits.replace(':', "")).map_err(|_| {
         let help = "take it from `openssl x509 -noout -fingerprint -sha256`";
         ("this is not a SHA-256 in 64 hex digits".to_owned(), help.to_owned())
     })

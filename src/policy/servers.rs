@@ -384,6 +384,10 @@ backends: {{ b: {{ {backend} }} }}
         let pin = "AB:".repeat(31) + "cd";
         assert_eq!(with(&format!("pin_sha256: [ '{pin}' ]")), [""; 0]);
         assert_eq!(with(&format!("pin_sha256: [ '{pin}', '{pin}:' ]")), [""; 0]);
+        for label in ["sha256 Fingerprint=", "SHA256 Fingerprint="] {
+            assert_eq!(with(&format!("pin_sha256: [ '{label}{pin}' ]")), [""; 0], "{label}");
+        }
+        assert_eq!(with(&format!("pin_sha256: [ 'SHA1 Fingerprint={pin}' ]")), ["backends.b.tls.pin_sha256[0]"]);
         assert_eq!(with(&format!("pin_sha256: [ '{pin}', '{pin}0' ]")), ["backends.b.tls.pin_sha256[1]"]);
         let wrong = r#"servers: [ "https://a-", "http://" ]"#;
         assert_eq!(told(wrong), ["backends.b.servers[0]", "backends.b.servers[1]"]);

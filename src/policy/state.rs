@@ -91,7 +91,7 @@ struct CredentialKeys<'c> {
 
 impl CredentialKeys<'_> {
     fn read(&self, config: &Config, problems: &mut Problems) -> Option<Credentials> {
-        let password = match self.password.map(|password| config.read_secret(password)).transpose() {
+        let password = match self.password.map(|password| config.read_secret_line(password)).transpose() {
             Ok(password) => password,
             Err((message, help)) => {
                 problems.push(config.problem(&format!("{}.password", self.at), message, help));

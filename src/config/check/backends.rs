@@ -78,6 +78,7 @@ impl Check<'_> {
                 self.add(&format!("{at}.{present}"), message, format!("add `{missing}`"));
             }
         }
+        self.no_empty_list(&format!("{at}.pin_sha256"), "write the SHA-256 of a certificate, or remove the key");
         if let Some(name) = &tls.server_name
             && let Some((message, help)) = grammar::host_fault(name)
         {
@@ -320,6 +321,14 @@ impl Check<'_> {
                 let message = "a secret that goes by plain http can be read on its way";
                 let help = "write https://, or add `danger_plaintext: true` beside it";
                 self.add(&format!("{at}.token_url"), message, help);
+            }
+            Ok(address) if address.rest.contains('#') => {
+                let message = "the address of a token endpoint has no fragment (RFC 6749 section 3.2)";
+                self.add(&format!("{at}.token_url"), message, "remove the `#` and what follows");
+            }
+            Ok(address) if address.scheme == "http" && oauth.ca.is_some() => {
+                let message = "`ca` is set, and `token_url` is http: no certificate would be verified";
+                self.add(&format!("{at}.ca"), message, "write https:// in `token_url`, or remove `ca`");
             }
             Ok(_) => {}
         }

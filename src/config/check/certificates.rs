@@ -5,6 +5,8 @@ use super::Check;
 
 impl Check<'_> {
     pub(super) fn client_certificates(&mut self, at: &str, tls: &Tls) {
+        self.no_empty_list(&format!("{at}.client_crl"), "name a file of revoked certificates, or remove the key");
+        self.no_empty_list(&format!("{at}.client_names"), "name the certificates to accept, or remove the key");
         let set = [
             ("client_certificate", tls.client_certificate.is_some()),
             ("client_crl", !tls.client_crl.is_empty()),

@@ -15,6 +15,8 @@ impl Check<'_> {
         ];
         let set: Vec<&str> = all.iter().filter(|(_, is_set)| *is_set).map(|(key, _)| *key).collect();
         match set[..] {
+            // What could not be read has been told.
+            [] if all.iter().any(|(key, _)| self.config.replaced.touch(&format!("{at}.{key}"))) => {}
             [] => {
                 let message = "`backend` is missing: nothing answers this route";
                 let help = "add `backend` with its name, or `backends` with several names and weights; or `respond`, or `redirect`";

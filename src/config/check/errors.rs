@@ -1,7 +1,7 @@
 //! Checks of `errors` and of `retry: {on: ...}`: statuses, and bodies with placeholders.
 
 use super::super::error_template::{ErrorTemplate, ErrorValues, Syntax};
-use super::super::raw::{ErrorBody, Retry, RetryRules, StatusMatch};
+use super::super::raw::{ErrorBody, RetriedRequests, RetryRules, Route, StatusMatch};
 use super::super::{Config, Warning};
 use super::Check;
 
@@ -21,6 +21,13 @@ impl Check<'_> {
             let statuses = entry.status.as_ref().map(|statuses| statuses.as_slice());
             if let Some(statuses) = statuses {
                 self.statuses(&format!("{at}.status"), statuses);
+                let earlier = errors[..index].iter().filter_map(|entry| entry.status.as_ref());
+                let earlier: Vec<StatusMatch> = earlier.flat_map(|statuses| statuses.as_slice()).copied().collect();
+                let is_used_before = |status: &StatusMatch| earlier.iter().any(|one| one.covers(*status));
+                if statuses.iter().any(is_used_before) {
+                    let message = "an entry before this one is used for such a status already";
+                    self.add(&format!("{at}.status"), message, "put this entry before that one, or remove the status");
+                }
             }
             self.error_body(&at, entry);
         }
@@ -60,11 +67,46 @@ impl Check<'_> {
         if !(1..=10).contains(&rules.attempts) {
             self.add(&format!("{at}.attempts"), "a request is sent again from 1 to 10 times", "write 2, or remove it");
         }
-        if rules.requests == Retry::Never {
-            let message = "no request is sent again, and `on` says after which statuses";
-            self.add(&format!("{at}.requests"), message, "write idempotent or safe, or retry: never");
-        }
     }
+}
+
+/// `retry: {on: ...}` where no request of the route can be sent again after a response.
+pub(super) fn useless_retries(config: &Config) -> Vec<Warning> {
+    let routes = config.raw().routes.iter().enumerate();
+    let rules = routes.filter_map(|(number, route)| Some((number, route, route.retry.rules()?)));
+    rules
+        .flat_map(|(number, route, rules)| {
+            let faults = useless(config, route, rules);
+            faults.into_iter().map(move |(key, message, help)| {
+                config.warning(
+                    &format!("routes[{number}].retry.{key}"),
+                    format!("{message}: no request is sent again"),
+                    help,
+                )
+            })
+        })
+        .collect()
+}
+
+/// Key, message and help.
+fn useless(config: &Config, route: &Route, rules: &RetryRules) -> Vec<(&'static str, String, &'static str)> {
+    const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"];
+    let mut faults = Vec::new();
+    let is_idempotent = |method: &String| IDEMPOTENT.contains(&method.as_str());
+    if rules.requests == RetriedRequests::Idempotent && !route.methods.iter().any(is_idempotent) {
+        let help = "write requests: safe if the backend takes a request twice, or remove `on`";
+        faults.push(("requests", "no method of this route is idempotent".to_owned(), help));
+    }
+    let backends = || route.backend_names().filter_map(|name| config.raw().backends.get(name));
+    if backends().next().is_some() && backends().all(|backend| backend.retry_budget == 0) {
+        faults.push(("on", "the backend has `retry_budget: 0`".to_owned(), "remove `retry_budget`, or `on`"));
+    }
+    let timeout = route.limits.timeout.or_else(|| backends().map(|backend| backend.timeout).max());
+    if let Some(timeout) = timeout.filter(|timeout| rules.backoff >= *timeout) {
+        let message = format!("the pause is not shorter than the timeout, {timeout}");
+        faults.push(("backoff", message, "write a shorter one, such as 100ms, or a longer timeout"));
+    }
+    faults
 }
 
 /// Bodies in which the request id is missing.

@@ -144,11 +144,17 @@ pub(super) fn host_fault(host: &str) -> Option<Fault> {
     if is_ipv6(host) {
         return None;
     }
+    if host.parse::<std::net::Ipv6Addr>().is_ok() {
+        return fault("an IPv6 address stands in brackets here", format!("write \"[{host}]\""));
+    }
     if host.contains("://") || host.contains('/') {
         return fault("a host name has no scheme and no path", "write it like api.example.com");
     }
     if host.contains(':') {
         return fault("a host name is written without port", "remove the `:` and what follows");
+    }
+    if let Some(name) = host.strip_suffix('.').filter(|name| !name.is_empty()) {
+        return fault("a host name is compared without a dot at its end", format!("write {}", super::shown(name)));
     }
     if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return fault(
@@ -162,7 +168,7 @@ pub(super) fn host_fault(host: &str) -> Option<Fault> {
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     if host.len() > 253 || !host.split('.').all(is_label) {
-        return fault("this is not a host name", "write it like api.example.com, one entry for each name");
+        return fault("this is not a host name", "write it like api.example.com");
     }
     None
 }

@@ -66,6 +66,9 @@ impl Check<'_> {
 
 /// The fault of a `host`: a name in lower case or an address, with or without port.
 fn host_fault(host: &str) -> Option<(String, String)> {
+    if host.parse::<std::net::Ipv6Addr>().is_ok() {
+        return grammar::host_fault(host);
+    }
     let (name, port) = match host.rsplit_once(':') {
         Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
         _ => (host, None),

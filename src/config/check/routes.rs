@@ -52,6 +52,7 @@ impl Check<'_> {
         self.not_blank(&format!("{at}.name"), &route.name);
         for (index, host) in route.hosts.iter().enumerate() {
             if let Some((message, help)) = grammar::host_fault(host) {
+                let help = if host.contains('*') { format!("{help}, one entry for each name") } else { help };
                 self.add(&format!("{at}.hosts[{index}]"), message, help);
             }
         }

@@ -1,6 +1,7 @@
 //! Warnings: settings that are valid and risky.
 
 use super::super::raw::Protocol;
+use super::super::scalar::Duration;
 use super::super::{Config, Warning};
 use super::forward_auth::is_wide;
 use super::{errors, unreachable};
@@ -12,11 +13,14 @@ pub(in crate::config) fn warnings(config: &Config) -> Vec<Warning> {
     forward_auth(config, &mut warnings);
     logins_of_one_address(config, &mut warnings);
     checks_of_one_connection(config, &mut warnings);
+    connections_without_queue(config, &mut warnings);
+    frequent_checks(config, &mut warnings);
     warnings.extend(unreachable::routes(config));
     warnings.extend(unreachable::api_keys(config));
     warnings.extend(unreachable::parts(config));
     warnings.extend(unreachable::hosts(config));
     warnings.extend(errors::without_request_id(config));
+    warnings.extend(errors::useless_retries(config));
     warnings
 }
 
@@ -72,6 +76,32 @@ fn checks_of_one_connection(config: &Config, warnings: &mut Vec<Warning>) {
                            answer them while another is idle";
             let help = "add `keep_alive: false`, or remove `health_check`";
             warnings.push(config.warning(&format!("backends.{name}.health_check"), message.to_owned(), help));
+        }
+    }
+}
+
+/// A request for which no connection is free does not wait, unless there is a queue.
+fn connections_without_queue(config: &Config, warnings: &mut Vec<Warning>) {
+    for (name, backend) in &config.raw().backends {
+        let Some(connections) = backend.max_connections.filter(|_| backend.protocol == Protocol::Http1) else {
+            continue;
+        };
+        if backend.queue.is_none() {
+            let message = format!("callers above {connections} at once get 503: there is no `queue` to wait in");
+            let help = "add `queue: { length: 100, timeout: 5s }`, or remove `max_connections`";
+            warnings.push(config.warning(&format!("backends.{name}.max_connections"), message, help));
+        }
+    }
+}
+
+/// Checks that are a load of their own.
+fn frequent_checks(config: &Config, warnings: &mut Vec<Warning>) {
+    for (name, backend) in &config.raw().backends {
+        let interval = backend.health_check.as_ref().map(|health| health.interval);
+        if let Some(interval) = interval.filter(|interval| *interval < Duration::millis(100)) {
+            let message = format!("each server is asked every {interval}: the checks are a load of their own");
+            let help = "write 1s or more; requests that fail tell sooner (`outlier_detection`)";
+            warnings.push(config.warning(&format!("backends.{name}.health_check.interval"), message, help));
         }
     }
 }

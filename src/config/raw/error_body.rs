@@ -59,6 +59,14 @@ impl StatusMatch {
         }
     }
 
+    /// Returns whether it is, or has, all that the other names.
+    pub fn covers(self, other: Self) -> bool {
+        match other {
+            Self::Code(code) => self.has(code),
+            Self::Class(_) => self == other,
+        }
+    }
+
     /// Returns whether it names nothing but errors.
     pub fn is_error(self) -> bool {
         match self {

@@ -388,7 +388,18 @@ pub struct RetryRules {
     pub backoff: Duration,
     /// Requests that are retried, after a broken connection too: `idempotent` or `safe`.
     #[serde(default)]
-    pub requests: Retry,
+    pub requests: RetriedRequests,
+}
+
+/// Which requests are sent again after a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RetriedRequests {
+    /// Those whose method is idempotent (RFC 9110 section 9.2.2).
+    #[default]
+    Idempotent,
+    /// All: the backend can take a POST twice.
+    Safe,
 }
 
 fn default_attempts() -> u32 {
@@ -410,7 +421,10 @@ impl RetryPolicy {
     pub fn requests(&self) -> Retry {
         match self {
             Self::Word(word) => *word,
-            Self::Rules(rules) => rules.requests,
+            Self::Rules(rules) => match rules.requests {
+                RetriedRequests::Idempotent => Retry::Idempotent,
+                RetriedRequests::Safe => Retry::Safe,
+            },
         }
     }
 

@@ -35,6 +35,10 @@ pub(super) fn takes_text(schema: &Json) -> bool {
     allows(schema, "string") || schema["enum"].is_array() || alternatives_of(schema).any(takes_text)
 }
 
+pub(super) fn takes_boolean(schema: &Json) -> bool {
+    allows(schema, "boolean") || alternatives_of(schema).any(takes_boolean)
+}
+
 /// The help about a plain value where an amount or an address is expected: a value that this schema takes.
 pub(super) fn amount_help(schema: &Json, value: &Value) -> String {
     let example = schema["examples"][0].as_str().unwrap_or_default();

@@ -16,6 +16,13 @@ fn a_token_server_is_reached_by_https_and_has_no_parameter_twice() {
                 "backends.fourth.authorization.oauth.token_url",
                 "plain http",
             ),
+            (url, "token_url: \"https://a.test/t#x\"", "backends.fourth.authorization.oauth.token_url", "no fragment"),
+            (
+                url,
+                "token_url: http://127.0.0.1/token",
+                "backends.fourth.authorization.oauth.ca",
+                "no certificate would be verified",
+            ),
             ("client_id: gateway", "client_id: \"\"", "backends.fourth.authorization.oauth.client_id", "empty"),
             ("scopes: [ read ]", "scopes: [ \"a b\" ]", "backends.fourth.authorization.oauth.scopes[0]", ""),
             (
@@ -195,7 +202,13 @@ fn backends_are_reached_safely() {
     assert_said(
         MAXIMAL,
         &[
-            ("pin_sha256: []", "pin_sha256: [ AB:cd ]", "backends.legacy.tls.pin_sha256", "`ca` says whom to trust"),
+            (
+                "      ca: ca.pem\n      certificate: client.pem",
+                "      ca: ca.pem\n      pin_sha256: [ AB:cd ]\n      certificate: client.pem",
+                "backends.legacy.tls.pin_sha256",
+                "`ca` says whom to trust",
+            ),
+            ("[ \"sha256 Fingerprint=AB:cd\" ]", "[]", "backends.fourth.tls.pin_sha256", "is empty"),
             (
                 "danger_accept_any_certificate: false",
                 "danger_accept_any_certificate: true",
@@ -203,7 +216,7 @@ fn backends_are_reached_safely() {
                 "`ca` says whom to trust",
             ),
             (
-                "      ca: ca.pem\n      pin_sha256: []\n      certificate: client.pem\n      private_key: client.key\n      \
+                "      ca: ca.pem\n      certificate: client.pem\n      private_key: client.key\n      \
                  server_name: legacy.internal\n      danger_accept_any_certificate: false",
                 "      pin_sha256: [ AB:cd ]\n      danger_accept_any_certificate: true",
                 "backends.legacy.tls.danger_accept_any_certificate",
@@ -211,7 +224,10 @@ fn backends_are_reached_safely() {
             ),
         ],
     );
-    assert_fine(MAXIMAL, &[("      ca: ca.pem\n      pin_sha256: []", "      pin_sha256: [ AB:cd ]")]);
+    assert_fine(
+        MAXIMAL,
+        &[("      ca: ca.pem\n      certificate: c", "      pin_sha256: [ AB:cd ]\n      certificate: c")],
+    );
     assert_fine(
         SHIPPED,
         &[
@@ -273,6 +289,9 @@ fn the_host_and_the_names_of_headers_that_a_backend_gets_are_ones_that_can_be_se
         ("host: 'shop:0'", "backends.legacy.host", "neither `caller` nor `server`"),
         ("host: 'shop:+80'", "backends.legacy.host", "neither `caller` nor `server`"),
         ("host: 'a b'", "backends.legacy.host", "not a host name"),
+        ("host: '::1'", "backends.legacy.host", "stands in brackets"),
+        ("host: ''", "backends.legacy.host", "not a host name"),
+        ("host: 'ex.com.'", "backends.legacy.host", "without a dot"),
         ("host: Shop", "backends.legacy.host", "in lower case"),
         ("header_names: [ 'X Y' ]", "backends.legacy.header_names[0]", "not the name of a header"),
         ("header_names: [ 'X:' ]", "backends.legacy.header_names[0]", "not the name of a header"),
@@ -281,6 +300,66 @@ fn the_host_and_the_names_of_headers_that_a_backend_gets_are_ones_that_can_be_se
         ("header_case: title\n    protocol: http2", "backends.legacy.header_case", "in lower case"),
     ];
     assert_said(SHIPPED, &faults.map(|(keys, at, message)| (server, with(keys), at, message)));
+}
+
+#[test]
+fn a_host_is_one_value_and_the_help_has_it() {
+    for (host, help) in [
+        ("'::1'", "write \"[::1]\""),
+        ("'ex.com.'", "write ex.com"),
+        ("'a b'", "write it like api.example.com"),
+        ("''", "write it like api.example.com"),
+    ] {
+        let text = edited(SHIPPED, "    timeout: 10s", &format!("    host: {host}"));
+        assert_eq!(super::only_problem(&text).help, help, "{host}");
+    }
+}
+
+#[test]
+fn keys_and_words_below_oauth_are_shown_and_its_secret_is_not() {
+    let shown = |from: &str, to: &str| super::problems(&edited(MAXIMAL, from, to)).to_string();
+    for (from, to, said) in [
+        ("        auth: form", "        aut_h_x: form", "unknown key `aut_h_x`"),
+        ("        auth: form", "        auth: frm", "`frm` is not a word"),
+        ("        auth: form", "        auth: frm", "        auth: frm"),
+        ("        timeout: 2s", "        timeout: 2", "write it with a unit"),
+        ("        auth: form", "        scopes: [ write ]", "`scopes` is already set"),
+    ] {
+        let shown = shown(from, to);
+        assert!(shown.contains(said), "{to} should say {said}:\n{shown}");
+    }
+    for secret in ["hunter2", "{ hunter2: hunter2 }", "{ file: a, hunter2: b }", "[ hunter2 ]"] {
+        let shown = shown("{ env: TOKEN_SECRET }", secret);
+        assert!(!shown.is_empty() && !shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[test]
+fn limits_that_refuse_more_than_they_seem_to_are_a_warning() {
+    let timeout = "    timeout: 10s";
+    super::assert_warned(
+        SHIPPED,
+        &[
+            (timeout, "    max_connections: 1", "backends.legacy.max_connections", "callers above 1 at once get 503"),
+            (timeout, "    max_connections: 50", "backends.legacy.max_connections", "above 50"),
+            (
+                timeout,
+                "    health_check: { path: /, interval: 99ms }",
+                "backends.legacy.health_check.interval",
+                "a load of their own",
+            ),
+        ],
+    );
+    for fine in [
+        "    max_connections: 1\n    queue: { length: 1 }",
+        "    max_connections: 1\n    protocol: http2",
+        "    health_check: { path: /, interval: 100ms }",
+    ] {
+        let (config, found) = read(&edited(SHIPPED, timeout, fine)).unwrap();
+        let warnings = config.warnings();
+        let is_said = warnings.iter().any(|warning| warning.place.contains("backends."));
+        assert!(found.is_empty() && !is_said, "{fine}: {found} {warnings:?}");
+    }
 }
 
 #[test]

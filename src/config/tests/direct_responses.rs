@@ -133,6 +133,33 @@ fn an_error_body_can_be_read_whatever_its_values_are() {
 }
 
 #[test]
+fn a_body_of_refusals_is_not_in_the_shadow_of_an_earlier_one() {
+    let entry = |status: &str| format!("{{ status: {status}, content_type: text/plain, body: \"${{request.id}}\" }}");
+    let found = |first: &str, then: &str| {
+        let both = format!("errors: [ {}, {} ]", entry(first), entry(then));
+        super::problems(&super::edited(MAXIMAL, ERRORS, &both))
+    };
+    for (first, then) in [("404", "404"), ("4xx", "404"), ("4xx", "4xx"), ("[ 401, 5xx ]", "[ 404, 503 ]")] {
+        let found = found(first, then);
+        let is_said =
+            |it: &super::Problem| it.path == "routes[3].errors[1].status" && it.message.contains("before this");
+        assert!(found.len() == 1 && found.iter().all(is_said), "{first}, {then}: {found}");
+    }
+    for (first, then) in [("404", "4xx"), ("4xx", "503")] {
+        assert!(found(first, then).is_empty(), "{first}, {then}");
+    }
+}
+
+#[test]
+fn backends_of_the_wrong_shape_are_one_problem() {
+    let route = "dpop: required\n    backend: legacy";
+    for backends in ["{ legacy: 95 }", "legacy", "5"] {
+        let text = super::edited(MAXIMAL, route, &format!("dpop: required\n    backends: {backends}"));
+        assert_eq!(super::only_problem(&text).path, "routes[3].backends", "{backends}");
+    }
+}
+
+#[test]
 fn retries_after_a_status_are_of_some_use() {
     assert_said(
         MAXIMAL,
@@ -141,10 +168,33 @@ fn retries_after_a_status_are_of_some_use() {
             (RETRY, "retry: { on: [ 200 ] }", "routes[3].retry.on", "not the status of an error"),
             (RETRY, "retry: { attempts: 2 }", "routes[3].retry.on", "`on` is missing"),
             (RETRY, "retry: { on: [ 503 ], attempts: 0 }", "routes[3].retry.attempts", "from 1 to 10"),
-            (RETRY, "retry: { on: [ 503 ], requests: never }", "routes[3].retry.requests", "no request is sent again"),
+            (RETRY, "retry: { on: [ 503 ], requests: never }", "routes[3].retry.requests", "`never` is not a word"),
             (RETRY, "retry: sometimes", "routes[3].retry", "not a word that is known"),
         ],
     );
+    let help = |retry: &str| super::only_problem(&super::edited(MAXIMAL, RETRY, retry)).help;
+    assert_eq!(help("retry: { on: [ 503 ], requests: all }"), "the words are `idempotent` and `safe`");
+    assert!(help("retry: yes").ends_with(", or a section with `on`"), "{}", help("retry: yes"));
+    assert_warned(
+        MAXIMAL,
+        &[
+            (RETRY, "retry: { on: [ 503 ], backoff: 5s }", "routes[3].retry.backoff", "than the timeout, 5s"),
+            (
+                RETRY,
+                "retry: { on: [ 503 ] }\n    limits: { timeout: 50ms }",
+                "routes[3].retry.backoff",
+                "timeout, 50ms",
+            ),
+            ("retry_budget: 20", "retry_budget: 0", "routes[3].retry.on", "`retry_budget: 0`"),
+        ],
+    );
+    let post =
+        &super::edited(MAXIMAL, "dpop: required\n    backend: legacy", "dpop: required\n    backend: \"legacy\"");
+    let post = &post.replace("path: /bound/\n    methods: [ GET ]", "path: /bound/\n    methods: [ POST, PATCH ]");
+    let idempotent = "is idempotent: no request is sent again";
+    assert_warned(post, &[(RETRY, "retry: { on: [ 503 ] }", "routes[3].retry.requests", idempotent)]);
+    let (config, _) = super::read(&super::edited(post, RETRY, "retry: { on: [ 503 ], requests: safe }")).unwrap();
+    assert!(!config.warnings().iter().any(|warning| warning.place.contains(".retry")));
     assert_fine(MAXIMAL, &[(RETRY, "retry: idempotent"), (RETRY, "retry: { on: [ 429, \"503\" ] }")]);
 }
 

@@ -86,6 +86,17 @@ fn a_network_has_one_reading_wherever_one_is_written() {
 }
 
 #[test]
+fn a_list_that_would_restrict_certificates_is_not_empty() {
+    assert_said(
+        MAXIMAL,
+        &[
+            ("client_crl: [ ca.crl ]", "client_crl: []", "listen[0].tls.client_crl", "is empty"),
+            ("      client_names:\n", "      client_names: []\n      x:\n", "listen[0].tls.client_names", "is empty"),
+        ],
+    );
+}
+
+#[test]
 fn the_issuer_is_a_public_address() {
     assert_said(
         SHIPPED,

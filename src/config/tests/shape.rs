@@ -30,6 +30,8 @@ fn every_wrong_shape_has_its_message_and_its_way_out() {
         ("timeout: 10s", "concurrency: 1.5", "expected a whole number, this is a number", ""),
         ("timeout: 10s", "concurrency: \"5\"", "expected a whole number, this is a text", "without quotes"),
         ("timeout: 10s", "danger_plaintext: yes", "expected true or false", "write true"),
+        ("timeout: 10s", "keep_alive: no", "expected true or false", "write false"),
+        ("timeout: 10s", "keep_alive: \"false\"", "expected true or false", "without quotes"),
         ("timeout: 10s", "danger_plaintext: \"true\"", "expected true or false", "without quotes"),
         ("timeout: 10s", "timeout:", "there is no value", "remove the key"),
         ("address: 127.0.0.1:8443", "address: localhost:8443", "`localhost:8443` is not an address", "0.0.0.0:8443"),
