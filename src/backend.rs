@@ -12,7 +12,6 @@ pub mod token;
 mod watch;
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +24,8 @@ use admission::{Admission, Queue};
 use clock::millis;
 use endpoints::servers::Servers;
 use token::BackendToken;
+
+use crate::body_stream::BufferFiles;
 
 /// A named group of servers with the same content.
 pub struct Backend {
@@ -126,8 +127,8 @@ pub struct BackendAssertion {
 pub struct RequestBuffer {
     /// Most bytes of a body in memory.
     pub bytes: u64,
-    /// Directory of temporary files for larger ones; `None`: they are refused.
-    pub directory: Option<Arc<Path>>,
+    /// Temporary files for larger ones; `None`: they are refused.
+    pub files: Option<BufferFiles>,
 }
 
 /// Reason why a backend gave no usable response.

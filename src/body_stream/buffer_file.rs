@@ -19,6 +19,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
+use super::buffer_space::{BufferDescriptor, BufferFiles, BufferShare, OpenBuffer};
 use super::{BodyFault, Broken, Pace, Progress, Stall};
 use crate::log_throttle::LogThrottle;
 
@@ -30,29 +31,39 @@ static FAULTS: LazyLock<LogThrottle> = LazyLock::new(LogThrottle::default);
 
 /// A temporary file that is being written.
 pub struct BufferFile {
-    file: Arc<File>,
+    file: Arc<OpenBuffer>,
     length: u64,
     pace: Pace,
 }
 
 impl BufferFile {
-    /// Makes a file in this directory that only this user can read, and takes its name away.
+    /// Makes a file that only this user can read, and takes its name away. The caller's `share` is given back once it
+    /// is closed.
     ///
     /// # Errors
-    /// [`BodyFault::Buffer`]; the log has the cause.
-    pub async fn create(directory: &Arc<Path>, pace: Pace) -> Result<Self, BodyFault> {
-        let directory = Arc::clone(directory);
-        let file = in_time(pace, move || create(&directory)).await?;
-        Ok(Self { file: Arc::new(file), length: 0, pace })
+    /// [`BodyFault::Buffer`]; the log has the cause: the disk, or as many files are open as may be.
+    pub async fn create(files: &BufferFiles, share: BufferShare, pace: Pace) -> Result<Self, BodyFault> {
+        let Some(descriptor) = BufferDescriptor::take() else {
+            log(&"as many are open as RLIMIT_NOFILE leaves for them");
+            return Err(BodyFault::Buffer);
+        };
+        let files = files.clone();
+        // Who gives up meanwhile leaves the file, and all that it takes, to the thread that makes it.
+        let made = move || Ok(OpenBuffer::new(create(&files.directory)?, files, descriptor, share));
+        Ok(Self { file: Arc::new(in_time(pace, made).await?), length: 0, pace })
     }
 
     /// Writes at the end.
     ///
     /// # Errors
-    /// As above.
+    /// As above; also where the files of the backend would become too large together.
     pub async fn write(&mut self, bytes: Vec<u8>) -> Result<(), BodyFault> {
         let (file, at, length) = (Arc::clone(&self.file), self.length, bytes.len() as u64);
-        in_time(self.pace, move || file.write_all_at(&bytes, at)).await?;
+        if !file.grow(length) {
+            log(&"all of this backend together have reached request_buffer_total");
+            return Err(BodyFault::Buffer);
+        }
+        in_time(self.pace, move || file.file.write_all_at(&bytes, at)).await?;
         self.length += length;
         Ok(())
     }
@@ -75,7 +86,7 @@ impl BufferFile {
 /// A complete body in a temporary file.
 #[derive(Debug)]
 pub struct FileBody {
-    file: Arc<File>,
+    file: Arc<OpenBuffer>,
     length: u64,
     sent: u64,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
@@ -129,7 +140,7 @@ impl Body for FileBody {
         let (file, at, count) = (&this.file, this.sent, PIECE.min(this.length - this.sent));
         let reading = this.reading.get_or_insert_with(|| {
             let file = Arc::clone(file);
-            spawn_blocking(move || read(&file, at, count))
+            spawn_blocking(move || read(&file.file, at, count))
         });
         let Poll::Ready(read) = Pin::new(reading).poll(context) else {
             // The server waits for the disk.
