@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::body_stream::BufferDirectory;
 pub use admission::Permit;
 use admission::adaptive::Adaptive;
 use admission::circuit_breaker::{CircuitRule, Try};
@@ -25,6 +24,8 @@ use admission::{Admission, Queue};
 use clock::millis;
 use endpoints::servers::Servers;
 use token::BackendToken;
+
+use crate::body_stream::BufferFiles;
 
 /// A named group of servers with the same content.
 pub struct Backend {
@@ -126,8 +127,8 @@ pub struct BackendAssertion {
 pub struct RequestBuffer {
     /// Most bytes of a body in memory.
     pub bytes: u64,
-    /// Directory of temporary files for larger ones; `None`: they are refused.
-    pub directory: Option<Arc<BufferDirectory>>,
+    /// Temporary files for larger ones; `None`: they are refused.
+    pub files: Option<BufferFiles>,
 }
 
 /// Reason why a backend gave no usable response.

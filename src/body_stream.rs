@@ -2,6 +2,7 @@
 
 mod arriving;
 mod buffer_file;
+mod buffer_space;
 mod h2_body;
 
 use std::any::Any;
@@ -19,7 +20,8 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 pub use arriving::{Arriving, ArrivingBody, Discard};
-pub use buffer_file::{BufferDirectory, BufferFile, FileBody, create as create_buffer_file};
+pub use buffer_file::{BufferFile, FileBody, create as create_buffer_file};
+pub use buffer_space::{BufferFiles, BufferShare, BufferSpace};
 pub use h2_body::H2Body;
 
 use crate::fields::{self, FieldSet};

@@ -40,9 +40,10 @@ use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, Version};
 use http_body::Body as _;
 
+use crate::auth::Caller;
 use crate::auth::token_cache::VerifiedTokens;
 use crate::backend::pool::Pool;
-use crate::body_stream::ArrivingBody;
+use crate::body_stream::{ArrivingBody, BufferShare};
 use crate::metrics::{TURN, WorkerMetrics};
 use crate::policy::route::Route;
 use crate::policy::{Policy, Target};
@@ -59,6 +60,7 @@ use exchange::Exchange;
 use observe::access_log::{AccessLog, AccessLogWriter};
 use observe::record::{Arrival, Record, Telemetry};
 use refusal_response::{ends_connection, refusal_response};
+use request::buffering::BufferBounds;
 use request::call::Call;
 use request::request_id::{REQUEST_ID, RequestIds};
 use request::target::{RequestContext, opened};
@@ -306,7 +308,7 @@ impl Gateway {
         if route.reads_body() || is_merged || forward::is_kept_for_retry(route, &call.parts.method, &call.head) {
             call.read_body(limit, &exchange.record).await?;
         } else if call.seeks_length(route) || forward::is_buffered_for_retry(route, &call.parts.method, &call.head) {
-            Box::pin(call.seek_length(route, limit, &exchange.record, &self.shared.memory)).await?;
+            Box::pin(self.seek_length(route, &caller, &mut call, limit, &mut exchange.record)).await?;
         }
         if call.parts.method == Method::OPTIONS && call.goes_no_further() {
             return Ok(options(Some(route)));
@@ -323,6 +325,23 @@ impl Gateway {
                 Ok(Box::pin(forward::json_response::filtered(rules, answer, is_head, route, record)).await?)
             }
         }
+    }
+
+    /// Finds the length of a body of at most `limit` bytes that announces none.
+    async fn seek_length(
+        &self,
+        route: &Route,
+        caller: &Caller,
+        call: &mut Call<'_>,
+        limit: u64,
+        record: &mut Record,
+    ) -> Result<(), Refused> {
+        let share = |record: &mut Record| {
+            let held = self.buffer_share(route, caller, record)?;
+            Ok(Box::new(held) as BufferShare)
+        };
+        let bounds = BufferBounds { limit, memory: &self.shared.memory, share: &share };
+        call.seek_length(route, bounds, record).await
     }
 
     /// The policy in force. Within a worker it is handed around without touching shared memory.

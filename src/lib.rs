@@ -48,6 +48,7 @@
 //! | 0 | [`dns`] | DNS lookups |
 //! | 0 | [`socket`] | TCP stream that sends a single piece by the cheaper system call |
 //! | 0 | [`log_writer`], [`log_throttle`] | log lines on their way to a descriptor; at most one line in a while |
+//! | 0 | [`open_files`] | shares of RLIMIT_NOFILE: operators, connections, temporary files |
 //! | 0 | [`systemd`] | sd_notify |
 //! | 0 | [`pem`] | PEM files, as other programs and people write them |
 //! | 0 | [`private_file`] | files beside the state that only this user may read |
@@ -250,6 +251,7 @@ pub mod log_throttle;
 pub mod log_writer;
 pub mod metrics;
 pub mod normalization;
+pub mod open_files;
 pub mod parameters;
 pub mod path_template;
 pub mod pattern;

@@ -19,6 +19,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
+use super::buffer_space::{BufferDescriptor, BufferFiles, BufferShare, OpenBuffer};
 use super::{BodyFault, Broken, Pace, Progress, Stall};
 use crate::log_throttle::LogThrottle;
 
@@ -28,41 +29,42 @@ const PIECE: u64 = 64 * 1024;
 /// Lines about temporary files that fail.
 static FAULTS: LazyLock<LogThrottle> = LazyLock::new(LogThrottle::default);
 
-/// A directory of temporary files.
-#[derive(Debug)]
-pub struct BufferDirectory {
-    /// The backend that the bodies are for.
-    pub backend: String,
-    /// Where it is.
-    pub path: Box<Path>,
-}
-
 /// A temporary file that is being written.
 pub struct BufferFile {
-    directory: Arc<BufferDirectory>,
-    file: Arc<File>,
+    file: Arc<OpenBuffer>,
     length: u64,
     pace: Pace,
 }
 
 impl BufferFile {
-    /// Makes a file in this directory that only this user can read, and takes its name away.
+    /// Makes a file that only this user can read, and takes its name away. The caller's `share` is given back once it
+    /// is closed.
     ///
     /// # Errors
-    /// [`BodyFault::Buffer`]; the log has the cause.
-    pub async fn create(directory: &Arc<BufferDirectory>, pace: Pace) -> Result<Self, BodyFault> {
-        let of_task = Arc::clone(directory);
-        let file = directory.in_time(pace, move || create(&of_task.path)).await?;
-        Ok(Self { directory: Arc::clone(directory), file: Arc::new(file), length: 0, pace })
+    /// [`BodyFault::Buffer`]; the log has the cause: the disk, or as many files are open as may be.
+    pub async fn create(files: &BufferFiles, share: BufferShare, pace: Pace) -> Result<Self, BodyFault> {
+        let Some(descriptor) = BufferDescriptor::take() else {
+            log(files, &"as many are open as RLIMIT_NOFILE leaves for them");
+            return Err(BodyFault::Buffer);
+        };
+        let of_task = files.clone();
+        // Who gives up meanwhile leaves the file, and all that it takes, to the thread that makes it.
+        let made = move || Ok(OpenBuffer::new(create(&of_task.directory)?, of_task, descriptor, share));
+        Ok(Self { file: Arc::new(in_time(files, pace, made).await?), length: 0, pace })
     }
 
     /// Writes at the end.
     ///
     /// # Errors
-    /// As above.
+    /// As above; also where the files of the backend would become too large together.
     pub async fn write(&mut self, bytes: Vec<u8>) -> Result<(), BodyFault> {
         let (file, at, length) = (Arc::clone(&self.file), self.length, bytes.len() as u64);
-        self.directory.in_time(self.pace, move || file.write_all_at(&bytes, at)).await?;
+        if !file.grow(length) {
+            log(&file.files, &"all of this backend together have reached request_buffer_total");
+            return Err(BodyFault::Buffer);
+        }
+        let written = move || file.file.write_all_at(&bytes, at);
+        in_time(&self.file.files, self.pace, written).await?;
         self.length += length;
         Ok(())
     }
@@ -70,7 +72,6 @@ impl BufferFile {
     /// The body, whole. A fault of the file while it is sent goes to the progress of the `caller` too.
     pub fn into_body(self, caller: &Rc<Progress>) -> FileBody {
         FileBody {
-            directory: self.directory,
             file: self.file,
             length: self.length,
             sent: 0,
@@ -86,8 +87,7 @@ impl BufferFile {
 /// A complete body in a temporary file.
 #[derive(Debug)]
 pub struct FileBody {
-    directory: Arc<BufferDirectory>,
-    file: Arc<File>,
+    file: Arc<OpenBuffer>,
     length: u64,
     sent: u64,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
@@ -106,7 +106,6 @@ impl FileBody {
     /// The same body from its beginning.
     pub fn replay(&self) -> Self {
         Self {
-            directory: Arc::clone(&self.directory),
             file: Arc::clone(&self.file),
             length: self.length,
             sent: 0,
@@ -119,7 +118,7 @@ impl FileBody {
     }
 
     fn fail<T>(&self, error: &dyn std::fmt::Display) -> Poll<Option<Result<T, Broken>>> {
-        self.directory.log(error);
+        log(&self.file.files, error);
         self.progress.fail(BodyFault::Buffer);
         self.caller.fail(BodyFault::Buffer);
         Poll::Ready(Some(Err(Broken)))
@@ -142,7 +141,7 @@ impl Body for FileBody {
         let (file, at, count) = (&this.file, this.sent, PIECE.min(this.length - this.sent));
         let reading = this.reading.get_or_insert_with(|| {
             let file = Arc::clone(file);
-            spawn_blocking(move || read(&file, at, count))
+            spawn_blocking(move || read(&file.file, at, count))
         });
         let Poll::Ready(read) = Pin::new(reading).poll(context) else {
             // The server waits for the disk.
@@ -202,31 +201,29 @@ fn read(file: &File, at: u64, count: u64) -> io::Result<Bytes> {
     Ok(bytes.into())
 }
 
-impl BufferDirectory {
-    /// Does this on another thread, within the pace of the body.
-    async fn in_time<T: Send + 'static>(
-        &self,
-        pace: Pace,
-        work: impl FnOnce() -> io::Result<T> + Send + 'static,
-    ) -> Result<T, BodyFault> {
-        let until = (Instant::now() + pace.pause).min(pace.until.into());
-        let done = match timeout_at(until, spawn_blocking(work)).await {
-            Ok(Ok(done)) => done,
-            Ok(Err(error)) => Err(io::Error::other(error)),
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
-        };
-        done.map_err(|error| {
-            self.log(&error);
-            BodyFault::Buffer
-        })
-    }
+/// Does this on another thread, within the pace of the body.
+async fn in_time<T: Send + 'static>(
+    files: &BufferFiles,
+    pace: Pace,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, BodyFault> {
+    let until = (Instant::now() + pace.pause).min(pace.until.into());
+    let done = match timeout_at(until, spawn_blocking(work)).await {
+        Ok(Ok(done)) => done,
+        Ok(Err(error)) => Err(io::Error::other(error)),
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    };
+    done.map_err(|error| {
+        log(files, &error);
+        BodyFault::Buffer
+    })
+}
 
-    fn log(&self, error: &dyn std::fmt::Display) {
-        if let Some(left_out) = FAULTS.allow() {
-            let (backend, directory) = (&self.backend, self.path.display());
-            let message = "the temporary file of a request body (request_buffer_directory) cannot be used";
-            tracing::error!(backend, %directory, %error, left_out, "{message}");
-        }
+fn log(files: &BufferFiles, error: &dyn std::fmt::Display) {
+    if let Some(left_out) = FAULTS.allow() {
+        let (backend, directory) = (&*files.backend, files.directory.display());
+        let message = "the temporary file of a request body (request_buffer_directory) cannot be used";
+        tracing::error!(backend, %directory, %error, left_out, "{message}");
     }
 }
 

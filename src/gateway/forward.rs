@@ -245,7 +245,7 @@ pub(super) fn is_kept_for_retry(route: &Route, method: &Method, head: &Head) -> 
 /// The same for a larger one, where the backend has a buffer with room for it.
 pub(super) fn is_buffered_for_retry(route: &Route, method: &Method, head: &Head) -> bool {
     let Some(buffer) = &route.backend.request_buffer else { return false };
-    let has_room = |length| buffer.directory.is_some() || length <= buffer.bytes;
+    let has_room = |length| buffer.files.is_some() || length <= buffer.bytes;
     has_second_time(route, method)
         && head.body_length().is_some_and(|length| length > KEPT_FOR_RETRY && has_room(length))
 }

@@ -29,6 +29,8 @@ pub(crate) struct RateLimits {
     websockets: Arc<CallerShares>,
     /// Uploads in flight by caller.
     uploads: Arc<CallerShares>,
+    /// Temporary files of request bodies by caller.
+    buffers: Arc<CallerShares>,
 }
 
 /// The outcome of a lookup of a remembered secret.

@@ -1,7 +1,7 @@
 //! A request head, read strictly, becomes a [`call::Call`]: host, target, content type and request id in the one form
 //! in which all later steps see them.
 
-mod buffering;
+pub(crate) mod buffering;
 pub(crate) mod call;
 pub(crate) mod content_type;
 pub(crate) mod head;

@@ -14,10 +14,11 @@ use super::servers::{self, SharedServers};
 use crate::backend::admission::Queue;
 use crate::backend::admission::circuit_breaker::CircuitRule;
 use crate::backend::{Backend, BackendAssertion, BackendCredential, RequestBuffer, SentHost};
-use crate::body_stream::{self, BufferDirectory};
+use crate::body_stream::{self, BufferFiles};
 use crate::config::raw::{self, BackendAuthorization};
 use crate::config::scalar::Size;
 use crate::config::{Config, Problems};
+use crate::open_files;
 
 /// HTTP/2 connections of a worker to each server, where the configuration does not say: with 100 streams each, as many
 /// servers allow, enough for the usual `concurrency`.
@@ -25,6 +26,9 @@ const MAX_CONNECTIONS: usize = 10;
 
 /// Most bytes of a buffered request body in memory, where the configuration does not say.
 const REQUEST_BUFFER: Size = Size::kib(1024);
+
+/// Most bytes of all temporary files of a backend, where the configuration does not say.
+const REQUEST_BUFFER_TOTAL: Size = Size::kib(1024 * 1024);
 
 /// All backends by name; `None` where one is not usable.
 pub(super) fn read(
@@ -53,7 +57,7 @@ pub(super) fn read(
         };
         let backend_assertion =
             raw.backend_assertion.as_ref().and_then(|raw| read_assertion(config, &name, raw, problems));
-        let request_buffer = read_request_buffer(config, &name, raw, problems);
+        let request_buffer = read_request_buffer(config, &name, raw, shared, problems);
         let Some(servers) = servers else { continue };
         let backend = Backend {
             servers,
@@ -92,6 +96,7 @@ fn read_request_buffer(
     config: &Config,
     name: &str,
     raw: &raw::Backend,
+    shared: &SharedServers,
     problems: &mut Problems,
 ) -> Option<RequestBuffer> {
     if !raw.request_buffering {
@@ -107,8 +112,12 @@ fn read_request_buffer(
         }
     }
     let bytes = raw.request_buffer.unwrap_or(REQUEST_BUFFER).bytes() as u64;
-    let named = |path: std::path::PathBuf| Arc::new(BufferDirectory { backend: name.to_owned(), path: path.into() });
-    Some(RequestBuffer { bytes, directory: directory.map(named) })
+    let files = directory.map(|directory| {
+        open_files::reserve_for_buffers();
+        let total = raw.request_buffer_total.unwrap_or(REQUEST_BUFFER_TOTAL).bytes() as u64;
+        BufferFiles { backend: name.into(), directory: directory.into(), total, space: shared.buffer_space(name) }
+    });
+    Some(RequestBuffer { bytes, files })
 }
 
 /// Stands in on routes that the gateway answers itself. It has no servers: what came here would be 503.
@@ -228,7 +237,8 @@ mod tests {
             let (config, found) = crate::config::parse(&text, Path::new("/etc/wicketgate/gateway.yaml")).unwrap();
             assert!(found.is_empty(), "{found}");
             let mut problems = Problems::default();
-            read_request_buffer(&config, "legacy", &config.raw().backends["legacy"], &mut problems);
+            let raw = &config.raw().backends["legacy"];
+            read_request_buffer(&config, "legacy", raw, &SharedServers::default(), &mut problems);
             problems.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>()
         };
         let directory = std::env::temp_dir().join(format!("wicketgate-bodies-{}", std::process::id()));

@@ -20,6 +20,7 @@ use crate::backend::endpoints::http_options::{HttpOptions, ResponseFault};
 use crate::backend::endpoints::outlier_detection::OutlierDetection;
 use crate::backend::endpoints::servers::{At, EndpointStatuses, Listed, Rules, Servers};
 use crate::backend::proxy_protocol::ProxyProtocol;
+use crate::body_stream::BufferSpace;
 use crate::config::{Config, Problems, raw};
 use crate::hex::hex;
 
@@ -31,6 +32,7 @@ pub struct SharedServers {
     servers: Mutex<HashMap<String, Weak<Servers>>>,
     standings: Arc<EndpointStatuses>,
     adaptive: Mutex<HashMap<String, Arc<Adaptive>>>,
+    buffers: Mutex<HashMap<String, Arc<BufferSpace>>>,
 }
 
 impl SharedServers {
@@ -45,7 +47,16 @@ impl SharedServers {
         let mut adaptive = self.adaptive.lock().unwrap_or_else(PoisonError::into_inner);
         adaptive.retain(|_, adaptive| Arc::strong_count(adaptive) > 1);
         adaptive.shrink_to_fit();
+        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        buffers.retain(|_, space| Arc::strong_count(space) > 1);
+        buffers.shrink_to_fit();
         self.standings.forget_gone();
+    }
+
+    /// What the temporary files of a backend take.
+    pub(super) fn buffer_space(&self, backend: &str) -> Arc<BufferSpace> {
+        let mut known = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(backend.to_owned()).or_default())
     }
 
     /// The admission control of a backend.

@@ -126,6 +126,7 @@ mod legacy {
     mod odd_responses;
     mod pem_files;
     mod redirects;
+    mod request_buffer_limits;
     mod request_buffering;
     mod request_header_values;
     mod respond;

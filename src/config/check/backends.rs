@@ -109,6 +109,17 @@ impl Check<'_> {
             let help = "write a path such as /var/tmp/wicketgate";
             self.add(&format!("{at}.request_buffer_directory"), "this path is empty", help);
         }
+        if let Some(size) = backend.request_buffer_total {
+            let total = format!("{at}.request_buffer_total");
+            self.some_bytes(&total, size);
+            if backend.request_buffer_directory.is_none() {
+                let message = "there are no temporary files whose size it could bound";
+                self.add(&total, message, "add `request_buffer_directory`, or remove it");
+            } else if backend.request_buffer.is_some_and(|buffer| buffer.bytes() >= size.bytes()) {
+                let message = "it is not above `request_buffer`, so that no temporary file would have room";
+                self.add(&total, message, "write more, or remove it: 1GiB is the default");
+            }
+        }
         for (key, is_set) in [
             ("request_buffer", backend.request_buffer.is_some()),
             ("request_buffer_directory", backend.request_buffer_directory.is_some()),

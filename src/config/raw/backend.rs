@@ -85,6 +85,8 @@ pub struct Backend {
     pub request_buffer: Option<Size>,
     /// Directory of temporary files for larger ones, up to the route's limit of bodies. Default: none.
     pub request_buffer_directory: Option<PathBuf>,
+    /// Size of all temporary files of this backend together; above it 503. Default: 1GiB.
+    pub request_buffer_total: Option<Size>,
     /// Redirects and cookies that name the backend's own address: `rewrite` makes them name what the caller sees, `pass`
     /// leaves them.
     #[serde(default)]

@@ -262,6 +262,18 @@ fn a_buffer_for_requests_is_of_use() {
                 "backends.legacy.request_buffer",
                 "zero lets nothing through",
             ),
+            (
+                "    request_buffer_directory: buffer\n",
+                "",
+                "backends.legacy.request_buffer_total",
+                "there are no temporary files",
+            ),
+            (
+                "request_buffer_total: 100MiB",
+                "request_buffer_total: 64KiB",
+                "backends.legacy.request_buffer_total",
+                "no temporary file would have room",
+            ),
             ("body: streamed", "body: covered", "backends.legacy.request_buffering", "read whole for it already"),
         ],
     );

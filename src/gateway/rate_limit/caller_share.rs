@@ -8,6 +8,7 @@ use crate::auth::Caller;
 use crate::config::raw::Per;
 use crate::gateway::Gateway;
 use crate::gateway::observe::record::Record;
+use crate::open_files;
 use crate::policy::route::Route;
 use crate::refusal::Refusal;
 use dashmap::DashMap;
@@ -75,6 +76,23 @@ impl Gateway {
     ) -> Result<Option<HeldShare>, Refusal> {
         let most = route.backend.uploads_per_caller();
         let held = self.shared.limits.uploads.take(holder(route, caller, record), most);
+        carried_out(held, Refusal::UploadShare, route, record)
+    }
+
+    /// Takes a share of the temporary files of request bodies for this caller, of whatever backends.
+    ///
+    /// # Errors
+    /// [`Refusal::UploadShare`] where the caller holds as many as it may.
+    pub(crate) fn buffer_share(
+        &self,
+        route: &Route,
+        caller: &Caller,
+        record: &mut Record,
+    ) -> Result<Option<HeldShare>, Refusal> {
+        let percent = route.backend.upload_share as usize;
+        let most = (open_files::for_buffers().saturating_mul(percent) / 100).max(1);
+        let (_, key) = holder(route, caller, record);
+        let held = self.shared.limits.buffers.take((Arc::default(), key), most);
         carried_out(held, Refusal::UploadShare, route, record)
     }
 }

@@ -10,7 +10,7 @@ use http_body::Body as _;
 
 use super::call::{Call, Upload, limited, refused};
 use crate::backend::RequestBuffer;
-use crate::body_stream::{BodyFault, BufferFile, Pace, Stall};
+use crate::body_stream::{BodyFault, BufferFile, BufferShare, Pace, Stall};
 use crate::gateway::error::Refused;
 use crate::gateway::memory::Memory;
 use crate::gateway::observe::record::Record;
@@ -20,6 +20,16 @@ use crate::refusal::Refusal;
 /// Bytes that are written to a temporary file at once.
 const PIECE: usize = 256 * 1024;
 
+/// What a buffered body may take.
+pub(crate) struct BufferBounds<'a> {
+    /// Most bytes of it.
+    pub(crate) limit: u64,
+    /// Memory of the process.
+    pub(crate) memory: &'a Memory,
+    /// Takes the caller's share of temporary files.
+    pub(crate) share: &'a dyn Fn(&mut Record) -> Result<BufferShare, Refusal>,
+}
+
 impl Call<'_> {
     /// True if [`Call::seek_length`] may find one.
     pub(crate) fn seeks_length(&self, route: &Route) -> bool {
@@ -27,17 +37,16 @@ impl Call<'_> {
             && (self.parts.version == Version::HTTP_2 || route.backend.request_buffer.is_some())
     }
 
-    /// Finds the length of a body that announces none: where the backend wants one, by buffering it, of at most `limit`
-    /// bytes; otherwise only where it turns out to be empty.
+    /// Finds the length of a body that announces none: where the backend wants one, by buffering it, within
+    /// these bounds; otherwise only where it turns out to be empty.
     pub(crate) async fn seek_length(
         &mut self,
         route: &Route,
-        limit: u64,
-        record: &Record,
-        memory: &Memory,
+        bounds: BufferBounds<'_>,
+        record: &mut Record,
     ) -> Result<(), Refused> {
         match &route.backend.request_buffer {
-            Some(buffer) => self.buffer_body(buffer, limit, record, memory).await,
+            Some(buffer) => self.buffer_body(buffer, bounds, record).await,
             None => self.begin_body(record).await,
         }
     }
@@ -64,10 +73,10 @@ impl Call<'_> {
     async fn buffer_body(
         &mut self,
         buffer: &RequestBuffer,
-        limit: u64,
-        record: &Record,
-        memory: &Memory,
+        bounds: BufferBounds<'_>,
+        record: &mut Record,
     ) -> Result<(), Refused> {
+        let BufferBounds { limit, memory, share } = bounds;
         let body = match std::mem::replace(&mut self.body, Upload::Read(Bytes::new())) {
             Upload::Coming(body) => body,
             other => {
@@ -75,7 +84,7 @@ impl Call<'_> {
                 return Ok(());
             }
         };
-        let most = if buffer.directory.is_some() { limit } else { limit.min(buffer.bytes) };
+        let most = if buffer.files.is_some() { limit } else { limit.min(buffer.bytes) };
         let mut body = limited(&self.policy.stripped, self.connection, body, most, record);
         let pace = Pace { pause: self.connection.limits.body_idle_timeout, until: record.until };
         let (mut held, mut file) = (Vec::new(), None);
@@ -86,9 +95,10 @@ impl Call<'_> {
             held.extend_from_slice(&data);
             if file.is_none()
                 && held.len() as u64 > buffer.bytes
-                && let Some(directory) = &buffer.directory
+                && let Some(files) = &buffer.files
             {
-                file = Some(BufferFile::create(directory, pace).await.map_err(|fault| refused(fault, None))?);
+                let share = share(record)?;
+                file = Some(BufferFile::create(files, share, pace).await.map_err(|fault| refused(fault, None))?);
             }
             if let Some(file) = file.as_mut().filter(|_| held.len() >= PIECE) {
                 file.write(std::mem::take(&mut held)).await.map_err(|fault| refused(fault, None))?;

@@ -26,10 +26,10 @@ use crate::backend::Backend;
 use crate::backend::token::TokenStatus;
 use crate::gateway::Shared;
 use crate::metrics::{BackendLevels, BackendTokenLevels, IssuerLevels, KeyUse, Levels, ServerLevels};
+use crate::open_files;
 use crate::plural::counted;
 use crate::policy::route::Route;
 use crate::server::Phase;
-use crate::server::limits::fd_limit;
 use crate::version;
 use connections::Connections;
 
@@ -42,7 +42,7 @@ const LAST: Duration = Duration::from_secs(10);
 /// Serves until another process takes over.
 pub async fn serve(socket: TcpListener, shared: Arc<Shared>, phase: watch::Receiver<Phase>) {
     let mut left = phase.clone();
-    let connections = Connections::new(fd_limit::for_operators());
+    let connections = Connections::new(open_files::for_operators());
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
