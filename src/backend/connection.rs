@@ -1,5 +1,6 @@
 //! Connections to a backend server: dialling, HTTP/1.1 and HTTP/2.
 
+pub(in crate::backend) mod causes;
 pub(in crate::backend) mod dial;
 pub(in crate::backend) mod empty_data;
 pub(in crate::backend) mod half_close;

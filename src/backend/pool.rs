@@ -33,7 +33,7 @@ use attempt::{Way, attempt, doing, upload_of};
 use lease::Lease;
 use response_body::AnswerBody;
 use timer_pool::TimerPool;
-use worker_endpoints::{TriedEndpoints, WorkerEndpoints};
+use worker_endpoints::{TriedEndpoints, WorkerEndpoint, WorkerEndpoints};
 
 /// Most times that one request is sent, or refused unread (REFUSED_STREAM). A failed connect does not count: the next
 /// server is tried while there is time.
@@ -147,7 +147,10 @@ impl Pool {
         let sent = sent.await;
         if let (Err(Failure::Timeout), Some(endpoint)) = (&sent, way.asked.take()) {
             backend.servers.failed(&endpoint.server, Failure::Timeout.as_str());
-            endpoint.server.standing.note_fault(&late(upload.as_deref(), patience.head), options.request_id);
+            endpoint
+                .server
+                .standing
+                .note_fault(&late(backend, &endpoint, upload.as_deref(), patience.head), options.request_id);
         }
         // It was the caller whose request broke off.
         let is_callers_fault = upload.is_some_and(|upload| upload.fault().is_some());
@@ -171,7 +174,7 @@ impl Pool {
         } else {
             server.standing.succeeded();
         }
-        Ok(response.map(|body| AnswerBody::new(body, lease, patience.body)))
+        Ok(AnswerBody::new(response, lease, patience.body))
     }
 
     async fn send_patiently(
@@ -281,11 +284,18 @@ impl Pool {
 }
 
 /// Timeout, with the phase in which it ran out.
-fn late(upload: Option<&Progress>, time: Duration) -> ServerFault {
+fn late(backend: &Backend, endpoint: &WorkerEndpoint, upload: Option<&Progress>, time: Duration) -> ServerFault {
     let doing = doing(upload);
     let what =
         if doing == Doing::Write { "nothing more of the request was taken" } else { "no head of an answer came" };
-    ServerFault::new(Failure::Timeout, doing, format_args!("timed out (timeout): {what} for {} s", time.as_secs_f64()))
+    let is_unlimited = backend.max_connections == usize::MAX && !backend.servers.speak_http2();
+    let hint = if doing == Doing::ReadHead && is_unlimited && endpoint.idle.is_one_of_several() {
+        "; where the server serves one connection at a time, `max_connections: 1` and a `queue` help"
+    } else {
+        ""
+    };
+    let seconds = time.as_secs_f64();
+    ServerFault::new(Failure::Timeout, doing, format_args!("timed out (timeout): {what} for {seconds} s{hint}"))
 }
 
 fn avoided(request: &Option<Request<RequestBody>>) -> Option<u64> {

@@ -27,6 +27,8 @@ pub(super) struct BackendIo<IO> {
 pub(super) struct Signs {
     heard: AtomicBool,
     lost: AtomicBool,
+    /// True if bytes came after the end of an answer.
+    excess: AtomicBool,
     /// Requests so far.
     requests: AtomicU32,
     /// Counts the connection until it is gone, an upgraded one as well.
@@ -64,6 +66,16 @@ impl Signs {
     /// True if the server has sent anything since.
     pub(super) fn has_heard(&self) -> bool {
         self.heard.load(Ordering::Relaxed)
+    }
+
+    /// Notes bytes after the end of an answer.
+    pub(super) fn note_excess(&self) {
+        self.excess.store(true, Ordering::Relaxed);
+    }
+
+    /// True if bytes came after the end of an answer.
+    pub(super) fn has_excess(&self) -> bool {
+        self.excess.load(Ordering::Relaxed)
     }
 
     /// True if nothing can be sent any more.

@@ -3,6 +3,7 @@
 //! The HTTP library gives a handle and a future that moves the bytes and usually runs as its own task. Here the request
 //! that has the connection polls that future itself, so that an exchange costs no task switch.
 
+use std::error::Error as _;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
@@ -20,14 +21,14 @@ use tokio::task::AbortHandle;
 use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
+use super::causes::Causes;
 use super::dial::{BackendStream, dial};
 use super::half_close::{BackendIo, Signs};
 use super::http1_stream::{Exchanges, Http1Stream, builder};
 use crate::backend::Failure;
 use crate::backend::endpoints::connection_limit::ConnectionPermit;
-use crate::backend::endpoints::http_options::HttpOptions;
 use crate::backend::endpoints::servers::Server;
-use crate::backend::fault::{Causes, Doing, ServerFault};
+use crate::backend::fault::{Doing, ServerFault};
 use crate::body_stream::{Progress, RequestBody};
 
 /// HTTP/1.1 connection.
@@ -76,33 +77,37 @@ impl Http1Connection {
         until: Instant,
     ) -> Result<Self, ServerFault> {
         let stream = dial(server, caller, until).await?;
-        let options = &server.http;
-        if options.need_a_filter() {
+        if server.http.need_a_filter() {
             let exchanges = Arc::<Exchanges>::default();
             let stream = Http1Stream::new(stream, server, &exchanges);
-            let mut connection = Self::speak(stream, options, permit).await?;
+            let mut connection = Self::speak(stream, server, permit).await?;
             connection.exchanges = Some(exchanges);
             return Ok(connection);
         }
         match stream {
-            BackendStream::Tcp(stream) => Self::speak(stream, options, permit).await,
-            BackendStream::Tls(stream) => Self::speak(stream, options, permit).await,
-            BackendStream::Unix(stream) => Self::speak(stream, options, permit).await,
+            BackendStream::Tcp(stream) => Self::speak(stream, server, permit).await,
+            BackendStream::Tls(stream) => Self::speak(stream, server, permit).await,
+            BackendStream::Unix(stream) => Self::speak(stream, server, permit).await,
         }
     }
 
     /// Starts HTTP/1.1 on a new connection.
-    async fn speak<IO>(stream: IO, options: &HttpOptions, permit: Option<ConnectionPermit>) -> Result<Self, ServerFault>
+    async fn speak<IO>(stream: IO, server: &Server, permit: Option<ConnectionPermit>) -> Result<Self, ServerFault>
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let signs = Arc::new(Signs::holding(permit));
         let stream = TokioIo::new(BackendIo::new(stream, Arc::clone(&signs)));
-        let handshake = builder(options).handshake(stream).await;
-        let (sender, connection) =
-            handshake.map_err(|error| ServerFault::new(Failure::Broken, Doing::Connect, Causes(&error)))?;
+        let handshake = builder(&server.http).handshake(stream).await;
+        let (sender, connection) = handshake
+            .map_err(|error| ServerFault::new(Failure::Broken, Doing::Connect, Causes::new(&error, &server.http)))?;
+        let (standing, seen) = (Arc::clone(&server.standing), Arc::clone(&signs));
         let driver = Box::pin(async move {
             if let Err(error) = connection.with_upgrades().await {
+                if is_excess(&error) {
+                    seen.note_excess();
+                    standing.note_excess();
+                }
                 tracing::debug!(%error, "backend connection ended");
             }
         });
@@ -185,6 +190,11 @@ impl Http1Connection {
         }
     }
 
+    /// True if it has ended because bytes came after the end of an answer.
+    pub(in crate::backend) fn has_excess(&self) -> bool {
+        self.signs.has_excess()
+    }
+
     /// True if it can take a request now.
     pub(in crate::backend) fn is_ready(&self) -> bool {
         !self.is_closed() && self.sender.is_ready()
@@ -194,6 +204,13 @@ impl Http1Connection {
     pub(in crate::backend) fn is_closed(&self) -> bool {
         matches!(self.driver, Driver::Over) || self.sender.is_closed() || self.signs.is_lost()
     }
+}
+
+/// True if bytes after the end of an answer have ended the connection. The library says so by its text only.
+pub(in crate::backend) fn is_excess(error: &hyper::Error) -> bool {
+    let is_it = |error: &hyper::Error| error.to_string() == "received unexpected message from connection";
+    // A request that was handed over before they were seen is canceled for that reason.
+    is_it(error) || error.source().and_then(|cause| cause.downcast_ref()).is_some_and(is_it)
 }
 
 impl Driver {

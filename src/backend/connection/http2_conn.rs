@@ -20,6 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
+use super::causes::Causes;
 use super::dial::{BackendStream, dial};
 use super::empty_data::WithoutEmptyData;
 use super::half_close::{BackendIo, Signs};
@@ -27,7 +28,7 @@ use super::stream_waiters::Waiters;
 use crate::backend::Failure;
 use crate::backend::endpoints::http_options::HttpOptions;
 use crate::backend::endpoints::servers::Server;
-use crate::backend::fault::{Causes, Doing, ServerFault};
+use crate::backend::fault::{Doing, ServerFault};
 use crate::body_stream::{Broken, RequestBody};
 
 /// Interval of keep-alive PINGs while streams are open, and the wait for their ACK.
@@ -171,7 +172,7 @@ impl Http2Connection {
         let stream = TokioIo::new(BackendIo::new(WithoutEmptyData::new(stream), Arc::clone(&signs)));
         let broken = |reason: &dyn std::fmt::Display| ServerFault::new(Failure::Broken, Doing::Connect, reason);
         let handshake = builder.handshake(stream).await;
-        let (sender, connection) = handshake.map_err(|error| broken(&Causes(&error)))?;
+        let (sender, connection) = handshake.map_err(|error| broken(&Causes::new(&error, options)))?;
         let connection = Rc::new(RefCell::new(connection));
         let weak: Weak<dyn Limit> = Rc::downgrade(&(Rc::clone(&connection) as Rc<dyn Limit>));
         // It is new.

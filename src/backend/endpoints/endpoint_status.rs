@@ -20,6 +20,9 @@ use crate::log_throttle::LogThrottle;
 /// Unhealthy until a health check succeeds.
 const UNTIL_GOOD: u64 = u64::MAX;
 
+/// Least time between two lines on what a server does all the time, in seconds.
+const MINUTE: u64 = 60;
+
 /// Least slow-start share, of [`FULL`].
 const LEAST: u64 = 100;
 
@@ -43,11 +46,15 @@ pub struct EndpointStatus {
     pub(in crate::backend) idle_life: IdleLife,
     /// HTTP/1.1 connections that it has closed under a request.
     lost_connections: AtomicU64,
+    /// Idle HTTP/1.1 connections of all workers, at their last periodic look.
+    idle_connections: AtomicUsize,
     /// Its HTTP/1.1 connections, where they are limited.
     pub(in crate::backend) connections: Arc<ConnectionLimit>,
     /// Present outage, for the log.
     pub(super) trouble: Trouble,
-    tolerated: LogThrottle,
+    /// By fault of a response.
+    tolerated: [LogThrottle; ResponseFault::COUNT],
+    excess: LogThrottle,
 }
 
 /// Results of the last health checks.
@@ -73,9 +80,11 @@ impl EndpointStatus {
             backend,
             idle_life: IdleLife::default(),
             lost_connections: AtomicU64::new(0),
+            idle_connections: AtomicUsize::new(0),
             connections: Arc::default(),
             trouble: Trouble::default(),
-            tolerated: LogThrottle::default(),
+            tolerated: Default::default(),
+            excess: LogThrottle::default(),
         }
     }
 
@@ -92,6 +101,18 @@ impl EndpointStatus {
     /// Requests in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Idle HTTP/1.1 connections of all workers, about a second ago.
+    pub(in crate::backend) fn idle_connections(&self) -> usize {
+        self.idle_connections.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a worker that had `before` idle connections has `now`.
+    pub(in crate::backend) fn note_idle(&self, before: usize, now: usize) {
+        if now != before {
+            self.idle_connections.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+        }
     }
 
     /// Ejections so far.
@@ -191,21 +212,23 @@ impl EndpointStatus {
         }
     }
 
-    /// Notes that the server had closed a connection that was idle for so long, under a request where `is_lost`, and logs
-    /// it the first time.
+    /// Notes that the server was found to have closed a connection that had been idle for so long, under a request where
+    /// `is_lost`. Logs it the first time, and again where it must have been in less than half of the time logged before.
     pub(in crate::backend) fn note_closed(&self, idle: Duration, is_lost: bool) {
         if is_lost {
             self.lost_connections.fetch_add(1, Ordering::Relaxed);
         }
         if self.idle_life.note_closed(idle, is_lost) {
-            let (backend, server, milliseconds) = (&*self.backend, &*self.name, idle.as_secs_f64() * 1e3);
+            // When it was found, not when it happened.
+            let (backend, server, at_most_ms) = (&*self.backend, &*self.name, idle.as_secs_f64() * 1e3);
             tracing::warn!(
                 backend,
                 server,
-                milliseconds,
+                at_most_ms,
                 is_lost,
-                "the server closes idle connections so early: requests that cannot be repeated get a new one where this may \
-                 happen again. An idle_timeout well below this, or keep_alive: false, ends the guessing"
+                "the server closes idle connections after at most at_most_ms, perhaps much earlier: requests that cannot be \
+                 repeated get a new one where this may happen again. keep_alive: false, or an idle_timeout below the \
+                 server's own setting, ends the guessing"
             );
         }
     }
@@ -225,9 +248,18 @@ impl EndpointStatus {
         }
     }
 
-    /// Logs that a response was accepted although it has this fault: at most one line a second.
+    /// Logs that the server has sent bytes after the end of an answer, for which the connection was closed: at most one
+    /// line a minute.
+    pub(in crate::backend) fn note_excess(&self) {
+        if let Some(left_out) = self.excess.allow_each(MINUTE) {
+            let (backend, server) = (&*self.backend, &*self.name);
+            tracing::warn!(backend, server, left_out, "bytes after the end of an answer: the connection was closed");
+        }
+    }
+
+    /// Logs that a response was accepted although it has this fault: at most one line a minute for each fault.
     pub(in crate::backend) fn note_tolerated(&self, fault: ResponseFault, what: &str, request_id: &str) {
-        if let Some(left_out) = self.tolerated.allow() {
+        if let Some(left_out) = self.tolerated[fault as usize].allow_each(MINUTE) {
             let (backend, server, tolerated) = (&*self.backend, &*self.name, fault.as_str());
             tracing::warn!(
                 backend,

@@ -53,6 +53,9 @@ impl HttpOptions {
 }
 
 impl ResponseFault {
+    /// Number of faults.
+    pub(in crate::backend) const COUNT: usize = 4;
+
     /// Value of `tolerated` in the log: as in the configuration.
     pub(in crate::backend) fn as_str(self) -> &'static str {
         match self {

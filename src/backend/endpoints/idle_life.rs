@@ -5,7 +5,7 @@
 //! has closed none that was about as young. Before anything is known, one such request at a time tries: it may be lost,
 //! and no other.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::backend::clock::millis;
@@ -28,6 +28,8 @@ pub(in crate::backend) struct IdleLife {
     seen: AtomicU64,
     /// True while a request tries a connection of which nothing is known.
     is_tried: AtomicBool,
+    /// Age at which the log says that a connection was closed, in microseconds, or [`NEVER`].
+    said: AtomicU32,
     /// Time of the last step of forgetting; 0: none.
     forgotten: AtomicU64,
 }
@@ -47,7 +49,12 @@ pub(in crate::backend) struct Trial<'a>(&'a AtomicBool);
 impl Default for IdleLife {
     fn default() -> Self {
         let seen = SeenAges { alive: 0, closed: NEVER };
-        Self { seen: AtomicU64::new(seen.packed()), is_tried: AtomicBool::new(false), forgotten: AtomicU64::new(0) }
+        Self {
+            seen: AtomicU64::new(seen.packed()),
+            is_tried: AtomicBool::new(false),
+            said: AtomicU32::new(NEVER),
+            forgotten: AtomicU64::new(0),
+        }
     }
 }
 
@@ -77,8 +84,8 @@ impl IdleLife {
         }
     }
 
-    /// Notes that the server had closed a connection of this age, under a request where `is_lost`. Returns true if it
-    /// was the first.
+    /// Notes that a connection of this age was found closed by the server, under a request where `is_lost`. Returns true
+    /// where the log should say so: it is the first, or less than half as old as the one that the log has.
     pub(in crate::backend) fn note_closed(&self, age: Duration, is_lost: bool) -> bool {
         let age = micros(age);
         // Others lived for much longer: no timeout has closed it, but perhaps a restart.
@@ -87,7 +94,11 @@ impl IdleLife {
             true => seen,
             false => SeenAges { closed: seen.closed.min(age), ..seen },
         });
-        before.closed == NEVER && self.seen().closed != NEVER
+        if self.seen().closed == NEVER {
+            return false;
+        }
+        let is_news = |said: u32| (before.closed == NEVER || said == NEVER || age < said / 2).then_some(age);
+        self.said.fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_news).is_ok()
     }
 
     /// Changes what was seen; returns what it was.
@@ -169,6 +180,13 @@ mod tests {
         assert_eq!((life.seen().usable(false), life.seen().usable(true)), (ms(1_000), ms(1_500)));
         life.note_closed(ms(1_950), true);
         assert_eq!(life.seen().usable(false), ms(975));
+    }
+
+    #[test]
+    fn a_time_that_was_noticed_late_is_corrected_in_the_log() {
+        let life = IdleLife::default();
+        let said = [723, 800, 500, 370, 361, 200, 20, 20, 15].map(|age| life.note_closed(ms(age), false));
+        assert_eq!(said, [true, false, false, false, true, false, true, false, false]);
     }
 
     #[test]

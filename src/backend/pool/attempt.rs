@@ -11,12 +11,13 @@ use super::SendOptions;
 use super::idle_connections::{Got, Reused};
 use super::lease::Lease;
 use super::worker_endpoints::{Visit, WorkerEndpoint};
-use crate::backend::connection::http1_conn::Http1Connection;
+use crate::backend::connection::causes::Causes;
+use crate::backend::connection::http1_conn::{Http1Connection, is_excess};
 use crate::backend::connection::http2_conn::{failure_of, is_refused};
 use crate::backend::connection::http2_pool::Grant;
 use crate::backend::connection::keep_alive;
 use crate::backend::endpoints::idle_life::Trial;
-use crate::backend::fault::{Causes, Doing, ServerFault};
+use crate::backend::fault::{Doing, ServerFault};
 use crate::backend::{Backend, Failure};
 use crate::body_stream::{Progress, RequestBody};
 
@@ -126,18 +127,20 @@ pub(super) async fn attempt(
             *request = error.take_message();
             let failure = link.failure();
             let is_servers = upload.as_ref().is_none_or(|upload| upload.fault().is_none());
+            let (error, is_lost) = (error.into_error(), request.is_none());
             let mut crossed = false;
-            if let Some((age, _trial)) = &idle
+            if is_excess(&error) {
+                standing.note_excess();
+            } else if let Some((age, _trial)) = &idle
                 && failure == Failure::Broken
                 && is_servers
             {
-                let is_lost = request.is_none();
                 crossed = is_lost && options.begun.get().elapsed() < CROSSING;
                 if crossed || !is_lost {
                     standing.note_closed(*age, is_lost);
                 }
             }
-            let fault = ServerFault::new(failure, doing(upload.as_deref()), Causes(&error.into_error()));
+            let fault = ServerFault::new(failure, doing(upload.as_deref()), Causes::new(&error, &endpoint.server.http));
             Err(AttemptFault { fault, reused: idle.is_some(), crossed, refused: false })
         }
     }
@@ -197,7 +200,7 @@ async fn attempt_http2(
             let fault = if failure == Failure::Overload {
                 failure.into()
             } else {
-                ServerFault::new(failure, doing(upload.as_deref()), Causes(&error))
+                ServerFault::new(failure, doing(upload.as_deref()), Causes::new(&error, &endpoint.server.http))
             };
             Err(AttemptFault { fault, reused, crossed: false, refused })
         }

@@ -33,6 +33,8 @@ pub(super) struct IdleConnections {
     /// Connections that such requests have got in a row while other workers waited too.
     in_a_row: Cell<u32>,
     giver: RefCell<Option<Giver>>,
+    /// Idle connections as the status knows them.
+    told: Cell<usize>,
 }
 
 /// An idle connection.
@@ -85,12 +87,18 @@ impl IdleConnections {
             waiters: Waiters::default(),
             in_a_row: Cell::new(0),
             giver: RefCell::default(),
+            told: Cell::new(0),
         }
     }
 
     /// True if requests of this worker wait for a connection.
     pub(super) fn is_waited_for(&self) -> bool {
         !self.waiters.are_none()
+    }
+
+    /// True if the gateway has other connections to the server than that of one present request, as far as it is known.
+    pub(super) fn is_one_of_several(&self) -> bool {
+        !self.idle.borrow().is_empty() || self.standing.in_flight() > 1 || self.standing.idle_connections() > 0
     }
 
     /// An idle connection for a request, the last used first. One that cannot be repeated gets none that its server may
@@ -257,7 +265,8 @@ impl IdleConnections {
                 return !entry.link.is_closed();
             }
             if entry.link.is_closed() {
-                if entry.is_idle {
+                // Over its limit it would have been closed here anyway.
+                if entry.is_idle && entry.age(now) < entry.limit && !entry.link.has_excess() {
                     standing.note_closed(entry.age(now), false);
                 }
                 return false;
@@ -271,6 +280,19 @@ impl IdleConnections {
             entry.seen = now;
             entry.age(now) < entry.limit
         });
+        self.tell();
         self.give();
+    }
+
+    /// Tells the status how many are idle.
+    fn tell(&self) {
+        let count = self.idle.borrow().len();
+        self.standing.note_idle(self.told.replace(count), count);
+    }
+}
+
+impl Drop for IdleConnections {
+    fn drop(&mut self) {
+        self.standing.note_idle(self.told.get(), 0);
     }
 }

@@ -6,13 +6,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderValue, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::lease::Lease;
 use super::worker_endpoints::WorkerEndpoint;
-use crate::backend::fault::{Causes, Doing, ServerFault};
+use crate::backend::connection::causes::Causes;
+use crate::backend::fault::{Doing, ServerFault};
 use crate::backend::{Backend, Failure};
 use crate::body_stream::{Broken, Pace, Stall};
 
@@ -23,6 +24,8 @@ pub struct AnswerBody {
     endpoint: Rc<WorkerEndpoint>,
     /// True for HTTP/2.
     is_http2: bool,
+    /// True if only the end of the TLS connection ends it.
+    ends_by_close: bool,
     stall: Stall,
     is_broken: bool,
     /// Reason for an early end; `None`: timed out.
@@ -30,19 +33,26 @@ pub struct AnswerBody {
 }
 
 impl AnswerBody {
-    pub(super) fn new(inner: Incoming, lease: Lease, pace: Pace) -> Self {
+    /// A response with its body, on the connection of this lease.
+    pub(super) fn new(response: Response<Incoming>, lease: Lease, pace: Pace) -> Response<Self> {
+        let (head, inner) = response.into_parts();
         let (endpoint, is_http2) = (lease.endpoint(), lease.is_http2());
+        let ends_by_close = endpoint.server.tls.is_some()
+            && !is_http2
+            && inner.size_hint().exact().is_none()
+            && !head.headers.contains_key(header::TRANSFER_ENCODING);
         let mut body = Self {
             inner,
             lease: Some(lease),
             endpoint,
             is_http2,
+            ends_by_close,
             stall: Stall::new(pace),
             is_broken: false,
             reason: None,
         };
         body.release_at_end();
-        body
+        Response::from_parts(head, body)
     }
 
     /// Name of the server, as in logs and metrics.
@@ -109,7 +119,11 @@ impl Body for AnswerBody {
             // The library takes a stream that was reset with NO_ERROR for one that has ended (RFC 9113 section 8.1): but an
             // answer is whole only where its end was said.
             None if this.is_http2 && !this.inner.is_end_stream() => this.break_off("the stream was reset", context),
-            Some(Err(error)) => this.break_off(Causes(&error), context),
+            Some(Err(error)) => {
+                let causes = Causes::new(&error, &this.endpoint.server.http).in_body(this.ends_by_close);
+                let reason = causes.to_string();
+                this.break_off(reason, context)
+            }
             None => {
                 if let Some(lease) = this.lease.take() {
                     lease.release();

@@ -17,11 +17,11 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::backend::connection::causes::Causes;
 use crate::backend::connection::dial::{BackendStream, dial};
 use crate::backend::connection::http1_stream::{Exchanges, Http1Stream, builder};
 use crate::backend::endpoints::health_check::HealthCheck;
 use crate::backend::endpoints::servers::{Server, ServerLocation, Servers};
-use crate::backend::fault::Causes;
 
 /// Checks all servers now and after each interval, for as long as they are held.
 pub(super) async fn keep_checking(servers: Weak<Servers>, health: HealthCheck) {
@@ -102,8 +102,8 @@ where
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.max_header_list_size(u32::try_from(server.http.max_response_head).unwrap_or(u32::MAX));
         let handshake = builder.handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await;
-        let (mut sender, connection) = handshake.map_err(|error| Causes(&error).to_string())?;
-        return answered(sender.send_request(request), connection).await;
+        let (mut sender, connection) = handshake.map_err(|error| Causes::new(&error, &server.http).to_string())?;
+        return answered(sender.send_request(request), connection, server).await;
     }
     let request = request.header(header::HOST, host).header(header::CONNECTION, "close").body(Empty::new());
     let request = request.map_err(|error| error.to_string())?;
@@ -112,14 +112,15 @@ where
     }
     // What is taken of its answers is taken of these.
     let handshake = builder(&server.http).handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await;
-    let (mut sender, connection) = handshake.map_err(|error| Causes(&error).to_string())?;
-    answered(sender.send_request(request), connection).await
+    let (mut sender, connection) = handshake.map_err(|error| Causes::new(&error, &server.http).to_string())?;
+    answered(sender.send_request(request), connection, server).await
 }
 
 /// Status of the response to a request. The connection ends with it.
 async fn answered(
     answer: impl Future<Output = hyper::Result<Response<Incoming>>>,
     connection: impl Future<Output = hyper::Result<()>>,
+    server: &Server,
 ) -> Result<StatusCode, String> {
     let mut answer = pin!(answer);
     let response = tokio::select! {
@@ -127,5 +128,5 @@ async fn answered(
         response = &mut answer => response,
         _ = connection => answer.await,
     };
-    response.map(|response| response.status()).map_err(|error| Causes(&error).to_string())
+    response.map(|response| response.status()).map_err(|error| Causes::new(&error, &server.http).to_string())
 }

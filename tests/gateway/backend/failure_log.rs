@@ -128,6 +128,27 @@ fn the_line_says_what_was_being_done_and_which_time_was_over() {
     }
 }
 
+#[test]
+fn a_timeout_beside_other_connections_names_max_connections() {
+    for (callers, limit) in [(1, None), (2, None), (2, Some(5))] {
+        let (backend, gateway) = world_with(|config| {
+            let config = config.set("/backends/legacy/timeout", json!("2s"));
+            limit
+                .into_iter()
+                .fold(config, |config, limit: u64| config.set("/backends/legacy/max_connections", json!(limit)))
+        });
+        backend.on("/public/x", Behaviour::Silent);
+        std::thread::scope(|scope| {
+            for _ in 0..callers {
+                scope.spawn(|| gateway.post("/public/x").body("x").send().expect(504, ""));
+            }
+        });
+        let line = said(&gateway, FAILED);
+        let is_named = line["reason"].as_str().unwrap().contains("`max_connections: 1`");
+        assert_eq!(is_named, callers > 1 && limit.is_none(), "{line}");
+    }
+}
+
 /// Logins are asked of the backend.
 fn asked(config: Config) -> Config {
     config

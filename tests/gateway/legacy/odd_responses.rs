@@ -165,7 +165,9 @@ fn a_head_may_be_as_large_as_is_configured() {
             backend.on("/public/not", Behaviour::Raw(does_not.clone().into()));
             assert_eq!(gateway.get("/public/fits").send().ok().text(), "ok", "{key}");
             gateway.get("/public/not").send().expect(502, "502-01");
-            assert!(reason(&gateway).contains(&format!("`{key}`")));
+            let reason = reason(&gateway);
+            assert!(reason.contains(&format!("`{key}`")), "{reason}");
+            assert!(key == "max_response_head" || reason.contains("above 200 fields"), "{reason}");
         }
     }
     // As before: 100 fields, and about 64 KiB.
@@ -228,6 +230,8 @@ fn tls_without_close_notify_ends_only_a_body_that_has_no_other_end() {
         (true, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", None),
         (true, "HTTP/1.1 200 OK\r\nX-Half: a", None),
         (false, closed, None),
+        (false, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", None),
+        (false, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", None),
     ];
     for (tolerated, answer, expected) in cases {
         let address = impolite(answer.to_owned());
@@ -247,7 +251,8 @@ fn tls_without_close_notify_ends_only_a_body_that_has_no_other_end() {
             }
             (None, Err(_)) => {
                 let reason = reason(&gateway);
-                assert!(tolerated || reason.contains("`tolerate: [missing_close_notify]`"), "{reason}");
+                let helps = !tolerated && answer == closed;
+                assert_eq!(reason.contains("missing_close_notify"), helps, "{answer:?}: {reason}");
             }
             (None, Ok(told)) => drop(told.expect(502, "502-01")),
             (Some(_), Err(fault)) => panic!("{answer:?}: {fault:?}"),
@@ -256,9 +261,35 @@ fn tls_without_close_notify_ends_only_a_body_that_has_no_other_end() {
 }
 
 #[test]
+fn the_log_names_no_key_that_is_set_already_or_cannot_help() {
+    for (answer, wanted, unwanted) in [
+        ("HTTP/1.2 200 OK\r\nContent-Length: 2\r\n\r\nok", "no key accepts this", "tolerate"),
+        ("<html></html>", "no key accepts this", "tolerate"),
+        ("HTTP/1.1 200 OK\r\n X: a\r\nContent-Length: 2\r\n\r\nok", "no key accepts this", "tolerate"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nok", "no key accepts this", "tolerate"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", "", "close_notify"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nok", "", "close_notify"),
+    ] {
+        let (backend, gateway) = tolerating(&HEAD_FAULTS);
+        backend.on("/public/x", Behaviour::RawThenClose(answer.into()));
+        gateway.get("/public/x").try_on(&mut gateway.connect()).ok();
+        let reason = reason(&gateway);
+        assert!(reason.contains(wanted) && !reason.contains(unwanted), "{answer:?}: {reason}");
+    }
+    let (backend, gateway) = tolerating(&["folded_fields"]);
+    backend.on("/public/x", Behaviour::Raw("HTTP/1.1 200 OK\r\nno field\r\n\r\n".into()));
+    gateway.get("/public/x").send().expect(502, "502-01");
+    let reason = reason(&gateway);
+    assert!(reason.contains("invalid_fields") && !reason.contains("folded_fields"), "{reason}");
+}
+
+#[test]
 fn what_cannot_be_accepted_is_refused_with_all_of_them() {
     let (backend, gateway) = tolerating(&HEAD_FAULTS);
     for answer in [
+        // Lines of chunks that end with LF alone.
+        "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2\nok\n0\n\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\n0\r\n\r\n",
         // A last chunk without its final line break, a chunk that is none.
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0",

@@ -1,0 +1,96 @@
+//! Errors of the HTTP library as the log gives them: with their causes, and with what the configuration can do about them.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+use crate::backend::endpoints::http_options::{HttpOptions, ResponseFault};
+
+/// Displays an error with its chain of sources, and with the key of the configuration that would accept it.
+pub(in crate::backend) struct Causes<'a> {
+    error: &'a (dyn Error + 'static),
+    options: &'a HttpOptions,
+    /// True if only the end of the TLS connection ends the body that was read.
+    ends_by_close: bool,
+}
+
+impl<'a> Causes<'a> {
+    /// An error of a connection with these options.
+    pub(in crate::backend) fn new(error: &'a (dyn Error + 'static), options: &'a HttpOptions) -> Self {
+        Self { error, options, ends_by_close: false }
+    }
+
+    /// An error in the body of a response; `ends_by_close` is true if only the end of the TLS connection ends it.
+    pub(in crate::backend) fn in_body(self, ends_by_close: bool) -> Self {
+        Self { ends_by_close, ..self }
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+        std::iter::successors(self.error.source(), |&error| error.source())
+    }
+
+    /// What the configuration of the backend can do about it.
+    fn remedy(&self) -> Option<String> {
+        let http = self.error.downcast_ref::<hyper::Error>()?;
+        // The library tells these apart by their text only, and nothing but this hint hangs on it.
+        let is_about = |what| http.to_string().contains(what);
+        if http.is_parse_too_large() {
+            let (fields, size) = (self.options.max_response_fields, self.options.max_response_head);
+            return Some(format!(
+                "above {fields} fields (`max_response_fields`) or {size} bytes (`max_response_head`)"
+            ));
+        }
+        if http.is_parse_status() || (http.is_parse() && is_about("version")) {
+            return Some(self.keys(&[(
+                ResponseFault::OddStatusLine,
+                "accepts another letter case, other blanks and control bytes, but no other version and no missing status line",
+            )]));
+        }
+        if http.is_parse() && is_about("header") {
+            return Some(self.keys(&[
+                (ResponseFault::FoldedField, "accepts a field of several lines, but not as the first"),
+                (ResponseFault::InvalidField, "drops an invalid one"),
+            ]));
+        }
+        if http.is_parse() {
+            return Some(NO_KEY.to_owned());
+        }
+        self.sources().find_map(|error| self.remedy_of_cause(error))
+    }
+
+    fn remedy_of_cause(&self, error: &(dyn Error + 'static)) -> Option<String> {
+        // Of TLS alone: TCP just ends.
+        let is_early_end =
+            error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof);
+        if is_early_end && self.ends_by_close {
+            let what = "accepts this at the end of a body that only the close ends";
+            return Some(self.keys(&[(ResponseFault::MissingCloseNotify, what)]));
+        }
+        let error = error.downcast_ref::<h2::Error>()?;
+        let is_protocol = error.is_library() && error.reason() == Some(h2::Reason::PROTOCOL_ERROR);
+        is_protocol.then(|| "not valid HTTP/2, or a head above `max_response_head`".to_owned())
+    }
+
+    /// Those of these faults that could still be tolerated, with what that does.
+    fn keys(&self, faults: &[(ResponseFault, &str)]) -> String {
+        let unset = faults.iter().filter(|(fault, _)| !self.options.tolerates(*fault));
+        let keys: Vec<String> = unset.map(|(fault, what)| format!("`tolerate: [{}]` {what}", fault.as_str())).collect();
+        if keys.is_empty() { NO_KEY.to_owned() } else { keys.join(", ") }
+    }
+}
+
+/// Where all that could help is set.
+const NO_KEY: &str = "no key accepts this";
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.error)?;
+        for cause in self.sources() {
+            write!(formatter, ": {cause}")?;
+        }
+        match self.remedy() {
+            Some(remedy) => write!(formatter, "; {remedy}"),
+            None => Ok(()),
+        }
+    }
+}
