@@ -100,10 +100,11 @@ fn a_secret_that_cannot_be_had_leaves_the_old_one_in_force_and_is_never_its_own_
     assert_eq!(shown(), "Bearer first-secret");
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     type Breaks<'a> = (&'a str, &'a dyn Fn());
-    let breaks: [Breaks<'_>; 4] = [
+    let breaks: [Breaks<'_>; 5] = [
         ("empty", &|| gateway.files.write("certs/backend.token", "\n")),
         ("open to others", &|| std::fs::set_permissions(&file, std::fs::Permissions::clone(&open)).unwrap()),
-        ("no header can carry", &|| gateway.files.write("certs/backend.token", "two\nlines")),
+        ("has several lines", &|| gateway.files.write("certs/backend.token", "two\nlines")),
+        ("no header can carry", &|| gateway.files.write("certs/backend.token", "two\u{1}lines")),
         ("no such file", &|| std::fs::remove_file(&file).unwrap()),
     ];
     for (what, break_it) in breaks {
