@@ -168,7 +168,7 @@
 //! |--:|---|---|
 //! | 3 | `pool` | a worker's connection pool: sending, retries, timeouts, response bodies; idle HTTP/1.1 connections in `idle_connections` |
 //! | 3 | `watch` | DNS refresh; health checks (`health_probe` sends, `endpoints::health_check` counts) |
-//! | 2 | `connection` | dialling, HTTP/1.1 and HTTP/2 connections; header names spelled and odd response heads mended on the way |
+//! | 2 | `connection` | dialling, HTTP/1.1 and HTTP/2 connections; header names spelled and odd response heads mended on the way; errors with their `causes` and the key that helps |
 //! | 1 | `token` | access token of a backend, from an OAuth server |
 //! | 1 | `admission` | concurrency limit, adaptive limit, queue, circuit breaker, retry budget |
 //! | 1 | `endpoints` | servers (Envoy: endpoints) and their status, outlier detection, how long they keep idle connections |

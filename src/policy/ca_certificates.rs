@@ -17,7 +17,7 @@ use rustls::client::{WantsClientCert, WebPkiServerVerifier};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
-use verifiers::{Anybody, NamedOrSigned, Pinned};
+use verifiers::{ByKey, NamedOrSigned};
 
 /// The CA certificates that one configuration names: each file, and what the system has, is read once, however many name
 /// it.
@@ -118,12 +118,12 @@ pub(super) fn builder() -> Option<ConfigBuilder<ClientConfig, WantsVerifier>> {
 
 /// TLS as a client that takes any certificate.
 pub(super) fn nobody() -> Option<ClientBuilder> {
-    trusting(Arc::new(Anybody))
+    trusting(Arc::new(ByKey::Any))
 }
 
 /// TLS as a client that takes the certificates with these digests, and no other.
 pub(super) fn pinned(digests: Vec<[u8; 32]>) -> Option<ClientBuilder> {
-    trusting(Arc::new(Pinned(digests)))
+    trusting(Arc::new(ByKey::Pinned(digests)))
 }
 
 fn trusting(verifier: Arc<dyn ServerCertVerifier>) -> Option<ClientBuilder> {

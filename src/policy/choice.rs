@@ -17,8 +17,8 @@ pub struct Choice {
     headers: Vec<HeaderName>,
     /// All spellings of these names.
     spellings: FieldSet,
-    /// Names of the query parameters that count.
-    parameters: Vec<Box<str>>,
+    /// Query parameters that count.
+    parameters: Vec<query::Counted>,
 }
 
 /// Reason why no route is chosen.
@@ -44,6 +44,7 @@ impl Choice {
         headers.dedup();
         parameters.sort();
         parameters.dedup();
+        let parameters = parameters.into_iter().map(query::Counted::new).collect();
         let mut spellings = FieldSet::default();
         headers.iter().for_each(|name| spellings.insert(name.as_str()));
         Self { routes: numbers, headers, spellings, parameters }
@@ -64,7 +65,7 @@ impl Choice {
         }
         let values = query::values(query, &self.parameters).map_err(|query::AmbiguousQuery| NoChoice::Ambiguous)?;
         let parameter = |name: &str| {
-            let at = self.parameters.iter().position(|known| **known == *name)?;
+            let at = self.parameters.iter().position(|known| *known.name == *name)?;
             values[at].as_deref()
         };
         let takes = |number: &&u32| {

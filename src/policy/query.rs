@@ -15,16 +15,34 @@ pub(super) struct AmbiguousQuery;
 /// How often a name is decoded at most, by those who decode it again.
 const DECODINGS: usize = 4;
 
-/// The decoded values of the parameters with these names, in their order; `None` for one that is not there.
+/// A parameter that counts.
+#[derive(Debug)]
+pub(super) struct Counted {
+    /// Its name, as it must be written.
+    pub(super) name: Box<str>,
+    /// What all spellings of the name have in common.
+    spelling: Option<String>,
+}
+
+impl Counted {
+    /// The parameter of this name.
+    pub(super) fn new(name: Box<str>) -> Self {
+        Self { spelling: spelling(&name).ok(), name }
+    }
+}
+
+/// The decoded values of these parameters, in their order; `None` for one that is not there.
 ///
 /// # Errors
 /// [`AmbiguousQuery`] where one of them is there twice, in another spelling, without a value, or with one of several readings.
-pub(super) fn values(query: Option<&str>, names: &[Box<str>]) -> Result<Vec<Option<String>>, AmbiguousQuery> {
-    let mut values = vec![None; names.len()];
-    let spellings: Vec<String> = names.iter().filter_map(|name| spelling(name).ok()).collect();
+pub(super) fn values(query: Option<&str>, counted: &[Counted]) -> Result<Vec<Option<String>>, AmbiguousQuery> {
+    if counted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut values = vec![None; counted.len()];
     for parameter in query.unwrap_or_default().split('&') {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        if let Some(at) = names.iter().position(|known| **known == *name) {
+        if let Some(at) = counted.iter().position(|known| *known.name == *name) {
             if values[at].replace(decoded(value)?).is_some() {
                 return Err(AmbiguousQuery);
             }
@@ -32,7 +50,8 @@ pub(super) fn values(query: Option<&str>, names: &[Box<str>]) -> Result<Vec<Opti
         }
         for piece in parameter.split(';') {
             let name = piece.split('=').next().unwrap_or_default();
-            if spellings.contains(&spelling(name)?) {
+            let spelling = spelling(name)?;
+            if counted.iter().any(|known| known.spelling.as_ref() == Some(&spelling)) {
                 return Err(AmbiguousQuery);
             }
         }
@@ -81,7 +100,7 @@ mod tests {
     use super::*;
 
     fn read(query: &str) -> Result<Option<String>, AmbiguousQuery> {
-        values(Some(query), &["api.v".into()]).map(|mut all| all.remove(0))
+        values(Some(query), &[Counted::new("api.v".into())]).map(|mut all| all.remove(0))
     }
 
     #[test]
@@ -97,7 +116,9 @@ mod tests {
         ] {
             assert_eq!(read(query), Ok(value.map(str::to_owned)), "{query}");
         }
-        assert_eq!(values(None, &["v".into()]), Ok(vec![None]));
+        // Where none counts, none can be read in two ways.
+        assert_eq!(values(Some("%zz=1&v=1&v=2"), &[]), Ok(Vec::new()));
+        assert_eq!(values(None, &[Counted::new("v".into())]), Ok(vec![None]));
     }
 
     #[test]

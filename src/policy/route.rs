@@ -97,7 +97,7 @@ pub struct Route {
     /// Rewrite of the path for the backend.
     pub rewrite: Option<Rewrite>,
     /// The addresses of the backend that callers do not see in redirects and cookies.
-    pub own_addresses: Option<Arc<OwnAddresses>>,
+    pub own_addresses: Option<Box<OwnAddresses>>,
     /// Bounds on its WebSockets, where it has them.
     pub websocket: Option<Websocket>,
 }

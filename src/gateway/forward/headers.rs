@@ -132,8 +132,10 @@ fn announced_trailers(headers: &HeaderMap, may_pass: impl Fn(&HeaderName) -> boo
 /// Removes the gateway's own cookies from `Cookie`.
 pub(crate) fn remove_cookies(headers: &mut HeaderMap, own: &[String]) {
     if !own.is_empty() {
-        let name_of = |pair: &[u8]| pair[..memchr(b'=', pair).unwrap_or(pair.len())].trim_ascii().to_vec();
-        fields::remove_cookies(headers, |pair| own.iter().any(|own| own.as_bytes() == name_of(pair)));
+        fields::remove_cookies(headers, |pair| {
+            let name = pair[..memchr(b'=', pair).unwrap_or(pair.len())].trim_ascii();
+            own.iter().any(|own| own.as_bytes() == name)
+        });
     }
 }
 

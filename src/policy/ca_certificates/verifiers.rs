@@ -110,11 +110,30 @@ fn has_common_name(certificate: &X509Certificate<'_>, name: &ServerName<'_>) -> 
     is_without_others && only
 }
 
-/// Takes the certificates with these SHA-256, whatever their names and dates, from whoever has their key.
+/// Takes certificates whatever their names and dates, from whoever has their key.
 #[derive(Debug)]
-pub(super) struct Pinned(pub(super) Vec<[u8; 32]>);
+pub(super) enum ByKey {
+    /// Those with these SHA-256.
+    Pinned(Vec<[u8; 32]>),
+    /// Any. Where the library cannot verify who has the key, that is believed: whoever is in between could as well show a
+    /// certificate of their own.
+    Any,
+}
 
-impl ServerCertVerifier for Pinned {
+impl ByKey {
+    fn verdict(&self, proof: KeyProof) -> Proved {
+        match (proof, self) {
+            (KeyProof::Given, _) | (KeyProof::Unverifiable, Self::Any) => Ok(HandshakeSignatureValid::assertion()),
+            (KeyProof::Refuted, _) => Err(CertificateError::BadSignature.into()),
+            (KeyProof::Unverifiable, Self::Pinned(_)) => Err(other(
+                "it has a key whose signatures the gateway cannot verify, such as RSA below 2048 bits in TLS 1.3"
+                    .to_owned(),
+            )),
+        }
+    }
+}
+
+impl ServerCertVerifier for ByKey {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -123,8 +142,9 @@ impl ServerCertVerifier for Pinned {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let Self::Pinned(pins) = self else { return Ok(ServerCertVerified::assertion()) };
         let shown = digest(&SHA256, certificate);
-        if self.0.iter().any(|pin| pin[..] == *shown.as_ref()) {
+        if pins.iter().any(|pin| pin[..] == *shown.as_ref()) {
             return Ok(ServerCertVerified::assertion());
         }
         Err(other(format!("its SHA-256 is {}, which is not in pin_sha256", hex(shown.as_ref()))))
@@ -136,7 +156,7 @@ impl ServerCertVerifier for Pinned {
         by: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Proved {
-        key_proof::tls12(message, by, signed).and_then(required)
+        key_proof::tls12(message, by, signed).and_then(|proof| self.verdict(proof))
     }
 
     fn verify_tls13_signature(
@@ -145,69 +165,10 @@ impl ServerCertVerifier for Pinned {
         by: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Proved {
-        key_proof::tls13(message, by, signed).and_then(required)
+        key_proof::tls13(message, by, signed).and_then(|proof| self.verdict(proof))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         key_proof::schemes()
-    }
-}
-
-/// Takes any certificate, from whoever has its key. Where the library cannot verify that, it is believed: whoever is in
-/// between could as well show a certificate of their own.
-#[derive(Debug)]
-pub(super) struct Anybody;
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        by: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Proved {
-        key_proof::tls12(message, by, signed).and_then(believed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        by: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Proved {
-        key_proof::tls13(message, by, signed).and_then(believed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        key_proof::schemes()
-    }
-}
-
-/// The verdict on a server that must prove its key.
-fn required(proof: KeyProof) -> Proved {
-    match proof {
-        KeyProof::Given => Ok(HandshakeSignatureValid::assertion()),
-        KeyProof::Refuted => Err(CertificateError::BadSignature.into()),
-        KeyProof::Unverifiable => Err(other(
-            "it has a key whose signatures the gateway cannot verify, such as RSA below 2048 bits in TLS 1.3"
-                .to_owned(),
-        )),
-    }
-}
-
-fn believed(proof: KeyProof) -> Proved {
-    match proof {
-        KeyProof::Unverifiable => Ok(HandshakeSignatureValid::assertion()),
-        proof => required(proof),
     }
 }

@@ -139,7 +139,7 @@ impl RouteCompiler<'_> {
             session_cookie: session.map(|cookie| cookie.name.as_str().into()),
             allowed_in_path: allowed_in_path(&route.allow_in_path),
             rewrite: route.rewrite.as_ref().filter(|it| it.target.is_none()).map(|it| Rewrite::new(it, ignores_case)),
-            own_addresses: section.and_then(OwnAddresses::read).map(Arc::new),
+            own_addresses: section.and_then(OwnAddresses::read).map(Box::new),
             websocket: route.websocket.then(|| Websocket::read(&route.limits)),
             stripped: on_route(self.stripped, route, request_fields.as_deref()),
             request_fields,
