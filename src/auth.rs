@@ -16,6 +16,7 @@ mod tests;
 pub mod tls;
 pub mod token_binding;
 pub mod token_cache;
+pub mod trusted_issuer;
 #[cfg(test)]
 mod vectors;
 pub mod verdict;
@@ -44,6 +45,7 @@ use jwt::{TokenKind, Verifier};
 pub use requirements::{ApiKeyHeader, CustomerTokenSource, DpopRequirement, Requirements};
 use token_binding::is_held;
 use token_cache::CachedVerdict;
+use trusted_issuer::TrustedIssuers;
 use verdict::{Access, VerifiedToken};
 
 /// The header of the API key.
@@ -69,8 +71,8 @@ pub struct Authenticator {
     pub access: Option<Verifier>,
     /// Checks our own customer tokens.
     pub own: Option<Verifier>,
-    /// Checks other issuers' customer tokens, by `iss`.
-    pub trusted: HashMap<String, Verifier>,
+    /// Checks other issuers' tokens.
+    pub trusted: TrustedIssuers,
     /// The systems that may call, by id.
     pub clients: HashMap<Arc<str>, Client>,
     /// The API keys.

@@ -98,6 +98,7 @@
 //! | 5 | `token_binding` | tokens bound to a certificate or a DPoP key |
 //! | 4 | `context` | context of a check, pending lookups |
 //! | 3 | `client` | clients (API consumers) |
+//! | 2 | `trusted_issuer` | issuers besides this gateway |
 //! | 3 | `token_cache` | verified tokens of a worker |
 //! | 2 | `client_assertion` | `private_key_jwt` |
 //! | 2 | `dpop` | DPoP proofs (RFC 9449), parsed and verified |

@@ -45,7 +45,6 @@ use std::sync::atomic::AtomicU64;
 use http::HeaderMap;
 
 use crate::auth::client_assertion::Assertions;
-use crate::auth::jwt::Verifier;
 use crate::auth::jwt::remote_jwks::PublishedKeys;
 use crate::auth::{Authenticator, CustomerTokenSource};
 use crate::backend::token::BackendToken;
@@ -269,7 +268,7 @@ impl Policy {
     /// The keys of other issuers, and of clients, that are fetched.
     pub fn published(&self) -> impl Iterator<Item = &Arc<PublishedKeys>> {
         let clients = self.auth.clients.values().filter_map(|client| client.assertions.as_ref());
-        let issuers = self.auth.trusted.values().filter_map(Verifier::published);
+        let issuers = self.auth.trusted.iter().filter_map(|(_, issuer)| issuer.verifier.published());
         issuers.chain(clients.filter_map(Assertions::published))
     }
 }

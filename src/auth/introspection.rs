@@ -7,6 +7,7 @@ use super::attribution::Attribution;
 use super::context::PendingLookup;
 use super::credentials::readable;
 use super::jwt::{self, Compact, Verifier};
+use super::trusted_issuer::TrustedIssuer;
 use super::verdict::{Access, Identity, Marks, VerifiedToken};
 use crate::customer::Identifier;
 use crate::refusal::TokenFault;
@@ -171,9 +172,11 @@ impl Authenticator {
         let mut note = |verifier: &Verifier, token: &Compact<'_>| {
             known.customer = verifier.subject_of(token).and_then(|subject| named(verifier, subject).ok());
         };
-        let (verifier, claims) = match (own, self.trusted.get(issuer)) {
+        let (verifier, claims) = match (own, self.trusted.find(issuer)) {
             (Some(own), _) => (own, own.verify_for(&compact, now, |token| note(own, token))?),
-            (None, Some(trusted)) => (trusted, of_other_issuer(trusted, &compact, now, ask, note)?),
+            (None, Some(TrustedIssuer { verifier })) => {
+                (verifier, of_other_issuer(verifier, &compact, now, ask, note)?)
+            }
             (None, None) => return Err(TokenFault::Issuer),
         };
         if own.is_some() && accounts.is_some_and(|accounts| !accounts.admit(claims.account)) {

@@ -13,6 +13,7 @@ use super::jwt::claims::ClaimPath;
 use super::jwt::jwk_set::JwkSet;
 use super::jwt::signing_keys::{NewKey, SigningKeys};
 use super::token_cache::VerifiedTokens;
+use super::trusted_issuer::TrustedIssuer;
 use super::*;
 use crate::config::raw::TokenReach;
 use crate::customer::{Identifier, IdentifierKey, Mode};
@@ -92,7 +93,7 @@ fn world() -> World {
         Authenticator {
             access: Some(Verifier::own(TokenKind::Access, US.to_owned(), audience.clone(), keys.clone(), SKEW)),
             own: Some(Verifier::own(TokenKind::Customer, US.to_owned(), audience.clone(), keys, SKEW)),
-            trusted: trusts.then(|| (THEM.to_owned(), trusted)).into_iter().collect(),
+            trusted: trusts.then(|| (THEM.to_owned(), TrustedIssuer { verifier: trusted })).into_iter().collect(),
             clients: clients.iter().map(client).collect(),
             deriver: Some(deriver),
             ..Authenticator::default()

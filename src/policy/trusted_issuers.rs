@@ -1,7 +1,5 @@
 //! Trusted issuers of customers' tokens, read.
 
-use std::collections::HashMap;
-
 use serde_json::Value;
 
 use super::ca_certificates::Authorities;
@@ -11,27 +9,28 @@ use crate::auth::jwt::claims::{ClaimPath, ClaimRule, ExpectedClaim};
 use crate::auth::jwt::jwk_set::JwkSet;
 use crate::auth::jwt::remote_jwks::JwksLocation;
 use crate::auth::jwt::{Keys, Verifier};
+use crate::auth::trusted_issuer::{TrustedIssuer, TrustedIssuers};
 use crate::config::raw::{self, ClaimValue};
 use crate::config::{Config, Problems};
 
-/// The verifiers of other issuers' tokens, by `iss`.
+/// The trusted issuers, by `iss`.
 pub(super) fn read(
     config: &Config,
     authorities: &Authorities<'_>,
     registry: &JwksRegistry,
     problems: &mut Problems,
-) -> HashMap<String, Verifier> {
-    let mut trusted = HashMap::new();
+) -> TrustedIssuers {
+    let mut trusted = Vec::new();
     for (number, issuer) in config.raw().trusted_issuers.iter().enumerate() {
         let at = format!("trusted_issuers[{number}]");
         match read_keys(config, authorities, issuer, registry) {
             Ok(keys) => {
-                trusted.insert(issuer.issuer.clone(), verifier(issuer, keys));
+                trusted.push((issuer.issuer.clone(), TrustedIssuer { verifier: verifier(issuer, keys) }));
             }
             Err((key, message, help)) => problems.push(config.problem(&format!("{at}.{key}"), message, help)),
         }
     }
-    trusted
+    trusted.into_iter().collect()
 }
 
 fn verifier(issuer: &raw::TrustedIssuer, keys: Keys) -> Verifier {

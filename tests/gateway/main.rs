@@ -9,6 +9,7 @@ mod harness;
 mod auth {
     mod audiences;
     mod certificate_bound_tokens;
+    mod client_sources;
     mod customer_token_sources;
     pub(crate) mod dpop;
     mod issuers;
@@ -162,15 +163,20 @@ mod listener {
 /// Logins of customers: the endpoint, cookies, sessions, logout, lockout.
 mod login {
     mod account_changes;
+    mod account_hashes;
     mod backend;
+    mod backend_answers;
     mod cookies;
     mod endpoint;
+    mod ldap;
     pub(crate) mod lockout;
     mod lockout_admin;
     mod lockout_spelling;
     mod logout;
     mod logout_by_operators;
     mod max_per_customer;
+    mod page;
+    mod provider;
     mod response_time;
     mod sessions;
     mod unicode_names;
@@ -178,13 +184,20 @@ mod login {
 
 /// The OAuth endpoints and how clients authenticate at them.
 mod oauth {
+    mod access_token_claims;
+    mod authorization_code;
     mod client_lockout;
     mod client_secrets;
+    mod clients_file;
+    mod endpoint_cors;
     mod errors;
+    mod jwt_bearer;
     pub(crate) mod private_key_jwt;
+    mod protected_resource;
     mod refresh_tokens;
     mod revocation_and_introspection;
     mod token_endpoint;
+    mod token_exchange;
 }
 
 /// Metrics, access log, messages of refusals, the admin listener.
@@ -195,6 +208,23 @@ mod observability {
     mod metrics;
     mod refusal_messages;
     mod secrets;
+}
+
+/// Identity providers as they are: their keys, tokens, metadata, outages.
+mod providers {
+    mod backchannel_logout;
+    mod claims;
+    mod client_role;
+    mod discovery;
+    mod fetching;
+    mod header_parameters;
+    mod key_rotation;
+    mod key_sets;
+    mod opaque_tokens;
+    mod products;
+    mod security_events;
+    mod spellings;
+    mod tenants;
 }
 
 /// Rotation of keys and secrets without a lost call.

@@ -187,7 +187,7 @@ async fn token_rules(
 /// The known issuer of this name; without a name, this gateway.
 fn issuer_of(policy: &Policy, named: Option<&str>) -> Result<String, Fault> {
     let own = policy.issuer.as_ref().map(|issuer| issuer.url.as_str());
-    let trusted = policy.auth.trusted.keys().map(String::as_str);
+    let trusted = policy.auth.trusted.iter().map(|(iss, _)| iss);
     let found = match named {
         None => own,
         Some(named) => own.into_iter().chain(trusted).find(|known| *known == named),

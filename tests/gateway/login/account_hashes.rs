@@ -1,0 +1,1 @@
+//! Account files with hashes that companies have: bcrypt, PBKDF2, scrypt, SHA-crypt, htpasswd.

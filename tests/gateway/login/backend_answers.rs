@@ -1,0 +1,1 @@
+//! The login backend's field names, encoding, answers that mean no, claims.

@@ -1,0 +1,1 @@
+//! LDAP as a backend for accounts, with a real slapd.

@@ -1,0 +1,1 @@
+//! `access_token.claims`, and a CA per client.

@@ -1,0 +1,1 @@
+//! `clients_file`: clients in a file of their own.

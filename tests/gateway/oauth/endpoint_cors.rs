@@ -1,0 +1,1 @@
+//! CORS on login, token and logout.

@@ -1,0 +1,1 @@
+//! Token exchange (RFC 8693).

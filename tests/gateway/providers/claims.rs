@@ -1,0 +1,1 @@
+//! Claims as providers write them.

@@ -1,0 +1,1 @@
+//! System tokens of the company's provider: `trusted_issuers[].for`.

@@ -1,0 +1,1 @@
+//! Fetching: proxies, addresses that swallow packets, gzip, 429.

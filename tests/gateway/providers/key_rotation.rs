@@ -1,0 +1,1 @@
+//! Key sets that change: nodes that differ, withdrawn keys, warnings.

@@ -1,0 +1,1 @@
+//! Key sets as .NET, Java and PHP write them.

@@ -1,0 +1,1 @@
+//! Opaque tokens, introspected at their issuer (RFC 7662).

@@ -1,0 +1,1 @@
+//! One profile per product, and docs/identity-providers.md.

@@ -1,0 +1,1 @@
+//! Shared Signals: CAEP and RISC events pushed by a provider.

@@ -1,0 +1,1 @@
+//! Issuers with several spellings or tenants.
