@@ -181,6 +181,46 @@ pub(crate) fn rsa(kid: &str) -> (String, Value) {
     (key.serialize_pem(), jwk)
 }
 
+/// An RSA key of 2048 bits that signs tokens with RS256, with a certificate of its own.
+pub(crate) struct RsaKey {
+    pair: aws_lc_rs::signature::RsaKeyPair,
+    modulus: Vec<u8>,
+    /// The certificate, DER.
+    pub(crate) certificate: Vec<u8>,
+}
+
+impl RsaKey {
+    pub(crate) fn generate() -> Self {
+        let key = KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
+        let certificate =
+            CertificateParams::new(vec!["signing.example.com".to_owned()]).unwrap().self_signed(&key).unwrap();
+        Self {
+            pair: aws_lc_rs::signature::RsaKeyPair::from_pkcs8(key.serialized_der()).unwrap(),
+            modulus: key.public_key_raw()[9..265].to_vec(),
+            certificate: certificate.der().to_vec(),
+        }
+    }
+
+    pub(crate) fn sign(&self, header: &Value, claims: &Value) -> String {
+        let input = signing_input(header, claims);
+        let mut signature = vec![0; self.pair.public_modulus_len()];
+        let padding = &aws_lc_rs::signature::RSA_PKCS1_SHA256;
+        self.pair.sign(padding, &SystemRandom::new(), input.as_bytes(), &mut signature).unwrap();
+        format!("{input}.{}", base64url(&signature))
+    }
+
+    /// The members of RFC 7518 section 6.3.1, and `kid`.
+    pub(crate) fn jwk(&self, kid: &str) -> Value {
+        json!({"kty": "RSA", "kid": kid, "n": base64url(&self.modulus), "e": "AQAB"})
+    }
+
+    /// `x5t`: the SHA-1 thumbprint of the certificate (RFC 7515 section 4.1.7).
+    pub(crate) fn x5t(&self) -> String {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, &self.certificate);
+        base64url(digest.as_ref())
+    }
+}
+
 /// HS256 over the same input, with any bytes as the key.
 pub(crate) fn hs256(header: &Value, claims: &Value, key: &[u8]) -> String {
     let input = signing_input(header, claims);
