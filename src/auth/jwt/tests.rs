@@ -11,12 +11,13 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD as BASE64};
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use x509_parser::prelude::FromDer as _;
 
 use super::algorithm::Algorithm;
 use super::claims::ClaimPath;
 use super::*;
+use crate::customer;
 
 mod claims;
 mod form;

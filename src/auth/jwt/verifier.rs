@@ -1,0 +1,294 @@
+//! Verification of the tokens of one issuer: what costs nothing first, the signature before any claim.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use serde_json::Value;
+
+use super::claims::{ClaimPath, ClaimRule};
+use super::confirmation::Binding;
+use super::forwarded_claims::ForwardableClaims;
+use super::jwk_set::JwkSet;
+use super::jws::{Members, plain_type};
+use super::remote_jwks::PublishedKeys;
+use super::{ACCOUNT, Claims, Compact, FAMILY, Keys, RULES, TokenKind};
+use crate::customer;
+use crate::refusal::TokenFault;
+use crate::state::account_stamp::AccountStamp;
+use crate::state::session::SessionDigest;
+
+/// Checks the tokens of one kind from one issuer.
+#[derive(Debug, Clone)]
+pub struct Verifier {
+    issuer: String,
+    audiences: Vec<String>,
+    /// A token that is for somebody else too is refused.
+    sole_audience: bool,
+    keys: Keys,
+    skew: u64,
+    /// The values of `typ` that are right, in small letters; `None` for a missing one (RFC 8725 section 3.11).
+    types: Vec<Option<String>>,
+    subject: ClaimPath,
+    longest_subject: usize,
+    longest_life: Option<u64>,
+    rules: Vec<ClaimRule>,
+    tenant: String,
+    reads_client: bool,
+    forwardable: Option<ForwardableClaims>,
+}
+
+impl Verifier {
+    /// For customers' tokens of one issuer with these keys: the usual checks, on which others build.
+    fn of_issuer(issuer: String, audiences: Vec<String>, keys: Keys, skew: u64) -> Self {
+        Self {
+            tenant: issuer.clone(),
+            issuer,
+            audiences,
+            sole_audience: false,
+            keys,
+            skew,
+            types: vec![Some("jwt".to_owned()), None],
+            subject: ClaimPath::parse("sub"),
+            longest_subject: customer::LONGEST_SUBJECT,
+            longest_life: None,
+            rules: Vec::new(),
+            reads_client: false,
+            forwardable: None,
+        }
+    }
+
+    /// For tokens that this gateway signed: `typ` must be there, and `sub` is the subject. `skew` is in seconds.
+    pub fn own(kind: TokenKind, issuer: String, audiences: Vec<String>, keys: JwkSet, skew: u64) -> Self {
+        Self {
+            types: match kind {
+                TokenKind::Customer => vec![Some("jwt".to_owned())],
+                TokenKind::Access => vec![Some("at+jwt".to_owned())],
+            },
+            longest_subject: customer::LONGEST_IDENTIFIER,
+            reads_client: true,
+            ..Self::of_issuer(issuer, audiences, keys.into(), skew)
+        }
+    }
+
+    /// For customers' tokens of another issuer, whose customers are told apart by the claim `subject`. `skew` is in
+    /// seconds. Their `typ` is `JWT` or missing: what identity providers commonly send.
+    pub fn trusted(
+        issuer: String,
+        audiences: Vec<String>,
+        keys: impl Into<Keys>,
+        skew: u64,
+        subject: ClaimPath,
+    ) -> Self {
+        Self { subject, ..Self::of_issuer(issuer, audiences, keys.into(), skew) }
+    }
+
+    /// For what a client says of itself (RFC 7523 section 3), to one of these audiences and nobody else. `skew` is in
+    /// seconds. `typ` is `JWT`, `client-authentication+jwt` or missing.
+    pub fn client(id: String, audiences: Vec<String>, keys: Keys, skew: u64) -> Self {
+        let types = ["jwt", "client-authentication+jwt"].map(|name| Some(name.to_owned()));
+        let verifier = Self::trusted(id, audiences, keys, skew, ClaimPath::parse("sub"));
+        Self { sole_audience: true, ..verifier }.of_types(types.into_iter().chain([None]))
+    }
+
+    /// Takes only tokens whose `typ` is one of these; `None` stands for a missing one.
+    pub fn of_types(self, types: impl IntoIterator<Item = Option<String>>) -> Self {
+        Self { types: types.into_iter().map(|name| name.map(|name| plain_type(&name))).collect(), ..self }
+    }
+
+    /// Takes only tokens that were issued for at most so many seconds.
+    pub fn living_at_most(self, seconds: Option<u64>) -> Self {
+        Self { longest_life: seconds, ..self }
+    }
+
+    /// Takes only tokens whose claims are as these say.
+    pub fn with_rules(self, rules: Vec<ClaimRule>) -> Self {
+        Self { rules, ..self }
+    }
+
+    /// Backends may be told these claims of its tokens: names or JSON pointers.
+    pub fn forwarding(self, claims: &[String]) -> Self {
+        Self { forwardable: ForwardableClaims::of(&self.issuer, claims), ..self }
+    }
+
+    /// Its subjects are unique within this, and not within the issuer.
+    pub fn within(self, tenant: String) -> Self {
+        Self { tenant, ..self }
+    }
+
+    /// The tenant within which its subjects are unique.
+    pub fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    /// The keys, where they are fetched.
+    pub fn published(&self) -> Option<&Arc<PublishedKeys>> {
+        match &self.keys {
+            Keys::Fixed(_) => None,
+            Keys::Published(published) => Some(published),
+        }
+    }
+
+    /// The same with other keys.
+    #[cfg(test)]
+    pub(in crate::auth) fn with_keys(&self, keys: JwkSet) -> Self {
+        Self { keys: keys.into(), ..self.clone() }
+    }
+
+    /// The `iss` of its tokens.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The claims of the token, once type, signature, issuer, audience, times and subject are right. `now` is in
+    /// seconds since 1970.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, in that order.
+    pub fn verify(&self, token: &Compact<'_>, now: u64) -> Result<Claims, TokenFault> {
+        self.verified(token, now, false, &mut false)
+    }
+
+    /// The same. A token that is refused though its signature and issuer are right goes to `authentic`: its claims are
+    /// its issuer's.
+    ///
+    /// # Errors
+    /// As [`Verifier::verify`].
+    pub(in crate::auth) fn verify_for(
+        &self,
+        token: &Compact<'_>,
+        now: u64,
+        authentic: impl FnOnce(&Compact<'_>),
+    ) -> Result<Claims, TokenFault> {
+        let mut is_authentic = false;
+        let outcome = self.verified(token, now, false, &mut is_authentic);
+        if outcome.is_err() && is_authentic {
+            authentic(token);
+        }
+        outcome
+    }
+
+    /// The subject that a token claims, where it can be one.
+    pub(in crate::auth) fn subject_of<'c>(&self, token: &'c Compact<'_>) -> Option<&'c str> {
+        self.subject(&token.claims).ok()
+    }
+
+    /// The same of a token that may have expired: it opens nothing any more, but still says of which login it is.
+    ///
+    /// # Errors
+    /// As [`Verifier::verify`], but for [`TokenFault::Expired`].
+    pub fn verify_but_end(&self, token: &Compact<'_>, now: u64) -> Result<Claims, TokenFault> {
+        self.verified(token, now, true, &mut false)
+    }
+
+    fn verified(
+        &self,
+        token: &Compact<'_>,
+        now: u64,
+        may_have_expired: bool,
+        is_authentic: &mut bool,
+    ) -> Result<Claims, TokenFault> {
+        self.check_type(token.jws.kind())?;
+        let key_ends = self.keys.verify_signature(&token.jws, now)?;
+        let claims = &token.claims;
+        if token.issuer() != Some(&self.issuer) {
+            return Err(TokenFault::Issuer);
+        }
+        *is_authentic = true;
+        let audience = self.audience(claims.get("aud"))?;
+        let expires_at = time(claims, "exp")?.ok_or(TokenFault::Malformed)?;
+        let issued_at = time(claims, "iat")?;
+        let not_before = time(claims, "nbf")?;
+        let latest = now.saturating_add(self.skew);
+        if [issued_at, not_before].into_iter().flatten().any(|time| time > latest) {
+            return Err(TokenFault::NotYetValid);
+        }
+        if expires_at.saturating_add(self.skew) <= now && !may_have_expired {
+            return Err(TokenFault::Expired);
+        }
+        if let Some(longest) = self.longest_life {
+            let begun = issued_at.ok_or(TokenFault::Malformed)?;
+            if expires_at.saturating_sub(begun) > longest {
+                return Err(TokenFault::Lifetime);
+            }
+        }
+        if !self.rules.iter().all(|rule| rule.holds(claims)) {
+            return Err(TokenFault::Claim);
+        }
+        let text = |name: &str| claims.text(name).map(|text| text.map(str::to_owned));
+        Ok(Claims {
+            subject: self.subject(claims)?.to_owned(),
+            audience: audience.to_owned(),
+            issued_at,
+            rules: match claims.get(RULES) {
+                Some(number) if self.reads_client => Some(number.as_u64().ok_or(TokenFault::Malformed)?),
+                _ => None,
+            },
+            expires_at,
+            ends: expires_at.saturating_add(self.skew).min(key_ends),
+            token_id: text("jti")?,
+            login: if self.reads_client { text("sid")? } else { None },
+            family: if self.reads_client { text(FAMILY)?.map(|text| read_family(&text)).transpose()? } else { None },
+            client_id: if self.reads_client { text("client_id")? } else { None },
+            scope: if self.reads_client { text("scope")? } else { None },
+            binding: match claims.get("cnf") {
+                Some(confirmation) => Some(Binding::read(confirmation).ok_or(TokenFault::Binding)?),
+                None => None,
+            },
+            account: match text(ACCOUNT)? {
+                Some(text) if self.reads_client => Some(AccountStamp::parse(&text).ok_or(TokenFault::Malformed)?),
+                _ => None,
+            },
+            forwarded: self.forwardable.as_ref().map(|forwardable| forwardable.read(claims)),
+        })
+    }
+
+    fn check_type(&self, kind: Option<&str>) -> Result<(), TokenFault> {
+        if self.types.iter().any(|right| right.as_deref() == kind) { Ok(()) } else { Err(TokenFault::Type) }
+    }
+
+    /// `aud` is a string or a list of strings, one of which is us (RFC 7519 section 4.1.3): which.
+    fn audience(&self, audience: Option<&Value>) -> Result<&str, TokenFault> {
+        let named = match audience {
+            Some(value @ Value::String(_)) => std::slice::from_ref(value),
+            Some(Value::Array(values)) => values,
+            _ => return Err(TokenFault::Audience),
+        };
+        let right = named.iter().all(Value::is_string) && (named.len() == 1 || !self.sole_audience);
+        let ours = self.audiences.iter().find(|ours| named.iter().any(|value| value == ours.as_str()));
+        ours.filter(|_| right).map(String::as_str).ok_or(TokenFault::Audience)
+    }
+
+    fn subject<'c>(&self, claims: &'c Members) -> Result<&'c str, TokenFault> {
+        match self.subject.find(claims) {
+            Some(Value::String(subject))
+                if !subject.is_empty()
+                    && subject.len() <= self.longest_subject
+                    && !subject.chars().any(char::is_control) =>
+            {
+                Ok(subject)
+            }
+            _ => Err(TokenFault::Subject),
+        }
+    }
+}
+
+fn read_family(text: &str) -> Result<SessionDigest, TokenFault> {
+    let digest = BASE64.decode(text).ok().and_then(|bytes| SessionDigest::try_from(bytes).ok());
+    digest.ok_or(TokenFault::Malformed)
+}
+
+/// A NumericDate (RFC 7519 section 2) in whole seconds: a number from 0 on, fractions cut off, no string.
+fn time(claims: &Members, name: &str) -> Result<Option<u64>, TokenFault> {
+    let Some(value) = claims.get(name) else {
+        return Ok(None);
+    };
+    if let Some(seconds) = value.as_u64() {
+        return Ok(Some(seconds));
+    }
+    match value.as_f64() {
+        // Above the range of u64 the conversion stays at its end: a time that never comes.
+        Some(seconds) if seconds.is_finite() && seconds >= 0.0 => Ok(Some(seconds as u64)),
+        _ => Err(TokenFault::Malformed),
+    }
+}
