@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
@@ -84,6 +84,14 @@ pub enum FetchFault {
     /// Not 200.
     #[error("the server answered {0}")]
     Status(u16),
+    /// 429 or 503, with `Retry-After` (RFC 9110 section 10.2.3).
+    #[error("the server answered {status}, and asks to wait for {} s", retry_after.as_secs())]
+    Busy {
+        /// The status.
+        status: u16,
+        /// How long it asks to wait.
+        retry_after: Duration,
+    },
     /// More than 1 MiB.
     #[error("the answer has more than {LARGEST} bytes")]
     TooLarge,
@@ -102,7 +110,7 @@ impl FetchFault {
             Self::Tls(_) => "tls",
             Self::Timeout => "timeout",
             Self::Redirect(_) => "redirect",
-            Self::Status(_) => "status",
+            Self::Status(_) | Self::Busy { .. } => "status",
             Self::TooLarge => "too_large",
             Self::Broken => "broken",
         }
@@ -146,7 +154,12 @@ impl Fetcher {
         let request = request.body(Full::default()).map_err(|_| FetchFault::Broken)?;
         let (parts, body) = self.exchange(url, request, chosen).await?;
         if parts.status != 200 {
-            return Err(FetchFault::Status(parts.status.as_u16()));
+            let status = parts.status.as_u16();
+            let retry_after = retry_after(&parts.headers).filter(|_| matches!(status, 429 | 503));
+            return Err(match retry_after {
+                Some(retry_after) => FetchFault::Busy { status, retry_after },
+                None => FetchFault::Status(status),
+            });
         }
         Ok(FetchedDocument { body, max_age: max_age(&parts.headers) })
     }
@@ -256,6 +269,15 @@ fn max_age(headers: &HeaderMap) -> Option<u64> {
     seconds.trim_matches('"').parse().ok()
 }
 
+/// RFC 9110 section 10.2.3: seconds, or a date. It is the server's word: callers bound it.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).ok(),
+    }
+}
+
 /// An address that means nothing on the internet, or something else on each machine.
 fn is_private(ip: IpAddr) -> bool {
     match ip {
@@ -299,6 +321,23 @@ mod tests {
         for public in ["8.8.8.8", "172.32.0.1", "100.128.0.1", "2001:db8::1", "2606:4700::1111"] {
             assert!(!is_private(public.parse().unwrap()), "{public}");
         }
+    }
+
+    #[test]
+    fn the_time_to_wait_is_what_the_server_says() {
+        let wait = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_str(text).unwrap());
+            retry_after(&headers)
+        };
+        assert_eq!(wait("120"), Some(Duration::from_secs(120)));
+        assert_eq!(wait("0"), Some(Duration::ZERO));
+        let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(90));
+        assert!(wait(&date).is_some_and(|wait| (80..=90).contains(&wait.as_secs())), "{date}");
+        for none in ["", "-1", "soon", "1.5", "99999999999999999999", "Sun, 06 Nov 1994 08:49:37 GMT"] {
+            assert_eq!(wait(none), None, "{none}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new()), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::fmt::Display;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
 use x509_parser::asn1_rs::{Any, FromBer as _};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use zeroize::Zeroizing;
@@ -35,6 +35,51 @@ pub fn certificates(bytes: &[u8], path: impl Display) -> Result<Vec<CertificateD
             }
         }
         if all.is_empty() { Err(missing("certificate", &blocks, &path)) } else { Ok(all) }
+    });
+    read.map_err(|fault| at(&path, fault))
+}
+
+/// Something public in a file that a signature can be verified by.
+#[derive(Debug)]
+pub enum PublicBlock {
+    /// A public key (RFC 7468 section 13).
+    Key(SubjectPublicKeyInfoDer<'static>),
+    /// A certificate.
+    Certificate(CertificateDer<'static>),
+}
+
+/// All public keys and certificates of a file, each with the line in which it begins; at least one. `path` is for the
+/// message.
+///
+/// # Errors
+/// Message and help; also where there is a private key in it.
+pub fn public_keys(bytes: &[u8], path: impl Display) -> Result<Vec<(usize, PublicBlock)>, Fault> {
+    let path = path.to_string();
+    let read = blocks_of(bytes, &path).and_then(|blocks| {
+        let mut all = Vec::new();
+        for block in &blocks {
+            let key = match block.label {
+                "PUBLIC KEY" => PublicBlock::Key(decoded(block, block.label)?),
+                "CERTIFICATE" | "X509 CERTIFICATE" => {
+                    PublicBlock::Certificate(whole(decoded(block, "CERTIFICATE")?, block)?)
+                }
+                "TRUSTED CERTIFICATE" => PublicBlock::Certificate(trusted(block, &path)?),
+                "RSA PUBLIC KEY" => {
+                    let message = format!("the RSA PUBLIC KEY that begins in line {} is in PKCS #1", block.line);
+                    let command = format!("openssl rsa -RSAPublicKey_in -in {path} -pubout -out NEW.pem");
+                    return Err((message, format!("convert it with `{command}`, and name the new file")));
+                }
+                label if label.ends_with("PRIVATE KEY") => {
+                    let message =
+                        format!("a private key begins in line {}, and only its owner may have it", block.line);
+                    let help = "ask for the public key, or write it with `openssl pkey -in KEY.pem -pubout`";
+                    return Err((message, help.to_owned()));
+                }
+                _ => continue,
+            };
+            all.push((block.line, key));
+        }
+        if all.is_empty() { Err(missing("public key", &blocks, &path)) } else { Ok(all) }
     });
     read.map_err(|fault| at(&path, fault))
 }

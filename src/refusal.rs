@@ -14,7 +14,7 @@ pub enum TokenFault {
     /// Not `scheme token`, not three parts, not base64url, not JSON, or with a duplicate member or one of the wrong
     /// type.
     Malformed,
-    /// `crit`, `jku`, `jwk`, `x5u` or `x5c` in the header (RFC 7515 section 4.1).
+    /// `crit`, `b64`, `zip` or `enc` in the header (RFC 7515 section 4.1.11, RFC 7797, RFC 7516 section 4.1).
     HeaderNotAllowed,
     /// `alg` is not the key's (RFC 8725 section 3.1).
     Algorithm,
@@ -22,7 +22,7 @@ pub enum TokenFault {
     Type,
     /// `iss` is no trusted issuer.
     Issuer,
-    /// `kid` names no key of this issuer.
+    /// `kid` names no key of this issuer, and none without a name has made the signature.
     UnknownKey,
     /// The signature does not verify with this key.
     Signature,

@@ -127,12 +127,16 @@ fn read_client_keys(
             }));
             Ok(Some(Keys::Fixed(keys)))
         }
+        Some(raw::Jwks::Pem(file)) => {
+            remote_jwks::read_pem(config, &name, &file.pem, &algorithms).map(|keys| Some(Keys::Fixed(keys)))
+        }
         Some(raw::Jwks::Url(url)) => {
             let publisher = Publisher {
                 name: &name,
                 place: JwksLocation::Url(url.clone()),
                 algorithms,
-                refresh: &raw::KeyRefresh::default(),
+                // Nothing of a client's could switch it off.
+                refresh: &raw::KeyRefresh { strict: true, ..raw::KeyRefresh::default() },
                 ca: client.ca.as_deref(),
                 plain: client.danger_plaintext,
                 private: false,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::ca_certificates::{Authorities, Authority};
 use crate::auth::jwt::Keys;
@@ -64,6 +64,22 @@ pub(super) fn read_file(
     Ok(keys)
 }
 
+/// The usable public keys and certificates in a PEM file; a warning for each other.
+pub(super) fn read_pem(
+    config: &Config,
+    whose: &str,
+    file: &Path,
+    algorithms: &[Algorithm],
+) -> Result<JwkSet, JwksFault> {
+    let at = |(message, help)| ("jwks", message, help);
+    let pem = config.read_file(file).map_err(at)?;
+    let (keys, ignored) = JwkSet::from_pem(&pem, config.resolve(file).display(), algorithms).map_err(at)?;
+    for warning in ignored {
+        tracing::warn!(issuer = whose, "ignoring an issuer key: {warning}");
+    }
+    Ok(keys)
+}
+
 /// A publisher of keys, and the settings of the fetches.
 pub(super) struct Publisher<'c> {
     /// Name of the issuer in logs and metrics.
@@ -106,6 +122,7 @@ impl Publisher<'_> {
             interval: refresh.interval.get(),
             cooldown: refresh.cooldown.get(),
             keep: refresh.keep.get(),
+            lapse: if refresh.strict { Duration::ZERO } else { 2 * refresh.interval.get() },
             fetcher: Fetcher { tls, plain, private, timeout: refresh.timeout.get() },
             copy: config.data_directory().join("issuers").join(format!("{}.json", hex(&file.as_ref()[..16]))),
         };

@@ -84,6 +84,9 @@ fn read_keys(
             let keys = remote_jwks::read_file(config, &issuer.issuer, &file.file, &algorithms, |_| None)?;
             return Ok(Keys::Fixed(keys));
         }
+        Some(raw::Jwks::Pem(file)) => {
+            return remote_jwks::read_pem(config, &issuer.issuer, &file.pem, &algorithms).map(Keys::Fixed);
+        }
         Some(raw::Jwks::Url(url)) => JwksLocation::Url(url.clone()),
         None => JwksLocation::Discovery,
     };
@@ -111,7 +114,7 @@ pub(super) fn algorithm(algorithm: raw::SignatureAlgorithm) -> Algorithm {
         From::ES256 => Algorithm::Es256,
         From::ES384 => Algorithm::Es384,
         From::ES512 => Algorithm::Es512,
-        From::EdDSA => Algorithm::EdDsa,
+        From::EdDSA | From::Ed25519 => Algorithm::EdDsa,
         From::HS256 => Algorithm::Hs256,
         From::HS384 => Algorithm::Hs384,
         From::HS512 => Algorithm::Hs512,

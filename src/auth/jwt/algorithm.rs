@@ -1,4 +1,4 @@
-//! Names of signature algorithms: the values of `alg` (RFC 7518 section 3.1, RFC 8037 section 3.1).
+//! Names of signature algorithms: the values of `alg` (RFC 7518 section 3.1, RFC 8037 section 3.1, RFC 9864 section 2.2).
 
 use aws_lc_rs::hmac;
 
@@ -24,7 +24,7 @@ pub enum Algorithm {
     Es384,
     /// ECDSA on P-521 with SHA-512.
     Es512,
-    /// Ed25519.
+    /// Ed25519, under either of its names: `EdDSA`, or `Ed25519` (RFC 9864 section 2.2).
     EdDsa,
     /// HMAC with SHA-256.
     Hs256,
@@ -54,10 +54,11 @@ impl Algorithm {
 
     /// The algorithm of this name, compared with case.
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+        let found = Self::ALL.into_iter().find(|algorithm| algorithm.name() == name);
+        found.or_else(|| (name == "Ed25519").then_some(Self::EdDsa))
     }
 
-    /// Its name in `alg`.
+    /// Its name in `alg`; of two the older one.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rs256 => "RS256",

@@ -1,24 +1,38 @@
 //! JWK set of an issuer (RFC 7517): parsed once, filtered, ready to verify signatures.
 
+mod certificate_digests;
+mod jwk;
+mod lapsed;
+mod public_key;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
-use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use aws_lc_rs::signature::ParsedPublicKey;
 use serde_json::Value;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::algorithm::Algorithm;
 use super::jws::{Jws, Members};
 use crate::key_validity::LastUse;
+use crate::pem::{self, PublicBlock};
 use crate::refusal::TokenFault;
 use crate::secret::Secret;
+use certificate_digests::CertificateDigests;
+pub(super) use lapsed::Successor;
+use public_key::PublicKey;
+
+/// Limit of keys that are tried for a token that names none.
+const MOST_TRIED: usize = 8;
 
 /// One key, parsed once for each algorithm that it may be used with.
 #[derive(Debug)]
 struct VerifyingKey {
-    /// The `kid` that selects it; `None`: tokens may omit it, and with a secret may send any.
+    /// The `kid` that selects it; `None`: it is tried where no other has the token's, and a secret for any.
     id: Option<String>,
+    /// The certificate that may select it.
+    certificates: CertificateDigests,
     uses: Vec<(Algorithm, Material)>,
     /// The first second in which it is no longer good.
     until: u64,
@@ -43,12 +57,46 @@ impl Material {
 }
 
 impl VerifyingKey {
+    /// Without a name, for the algorithms that the key allows (`pinned`) and the issuer may use.
+    fn of(public: &PublicKey, pinned: Option<&str>, allowed: &[Algorithm]) -> Result<Self, String> {
+        let is_pinned = |algorithm| pinned.is_none_or(|name| Algorithm::named(name) == Some(algorithm));
+        let mut uses = Vec::new();
+        for algorithm in public.algorithms().iter().copied().filter(|algorithm| allowed.contains(algorithm)) {
+            if is_pinned(algorithm) {
+                uses.push((algorithm, Material::Public(public.prepare(algorithm)?)));
+            }
+        }
+        if uses.is_empty() {
+            let names = |algorithms: &[Algorithm]| {
+                algorithms.iter().map(|algorithm| algorithm.name()).collect::<Vec<_>>().join(", ")
+            };
+            let own = pinned.map_or_else(|| names(public.algorithms()), |name| format!("`alg` {name}"));
+            return Err(format!("its algorithm ({own}) is none of those allowed for it ({})", names(allowed)));
+        }
+        Ok(Self { id: None, certificates: CertificateDigests::default(), uses, until: u64::MAX, used: None })
+    }
+
     fn fit(&self, algorithm: Algorithm) -> Option<&Material> {
         self.uses.iter().find(|(known, _)| *known == algorithm).map(|(_, material)| material)
     }
 
     fn is_secret(&self) -> bool {
         self.uses.iter().any(|(_, material)| matches!(material, Material::Secret(_)))
+    }
+
+    fn is_live(&self, now: u64) -> bool {
+        now < self.until || self.until == u64::MAX
+    }
+
+    /// Returns its end, where it has made this signature.
+    fn verify(&self, material: &Material, jws: &Jws<'_>, now: u64) -> Option<u64> {
+        if !material.verifies(jws.signed(), jws.signature()) {
+            return None;
+        }
+        if let Some(used) = &self.used {
+            used.note(now);
+        }
+        Some(self.until)
     }
 }
 
@@ -60,7 +108,7 @@ impl JwkSet {
     /// The keys of a JWK set that can verify with one of `allowed`, and a sentence about each key that cannot.
     ///
     /// # Errors
-    /// The text is not a JWK set, mixes symmetric with other keys (RFC 8725 section 2.1), or has no key of use.
+    /// The text is not a JWK set, or has no key of use.
     pub fn from_jwks(json: &[u8], allowed: &[Algorithm]) -> Result<(Self, Vec<String>), String> {
         Self::noted(json, allowed, |_| (u64::MAX, None))
     }
@@ -75,28 +123,49 @@ impl JwkSet {
         allowed: &[Algorithm],
         about: impl Fn(&str) -> (u64, Option<Arc<LastUse>>),
     ) -> Result<(Self, Vec<String>), String> {
-        let set = Members::parse(json).ok_or("the key set is not a JSON object, or has a member twice")?;
-        let Some(Value::Array(keys)) = set.get("keys") else {
-            return Err("the key set has no list `keys` (RFC 7517 section 5)".into());
-        };
-        let symmetric = keys.iter().filter(|key| key["kty"] == "oct").count();
-        if symmetric > 0 && symmetric < keys.len() {
-            return Err(
-                "the key set mixes symmetric and public keys (RFC 8725 section 2.1): publish public keys only".into()
-            );
-        }
-        let mut usable: Vec<VerifyingKey> = Vec::new();
         let mut warnings = Vec::new();
-        for (position, key) in keys.iter().enumerate() {
-            match parse_key(key, allowed) {
-                Ok(mut key) => {
-                    (key.until, key.used) = about(key.id.as_deref().unwrap_or_default());
-                    usable.push(key);
-                }
-                Err(reason) => warnings.push(format!("{} is ignored: {reason}", describe(position, key))),
+        let mut usable = parse_all(keys_of(&read(json)?)?, allowed, 0, &mut warnings);
+        for (key, _) in &mut usable {
+            let (until, used) = about(key.id.as_deref().unwrap_or_default());
+            (key.until, key.used) = (key.until.min(until), used);
+        }
+        Self::of(usable, warnings)
+    }
+
+    /// Those of `keys`, which are JWKs, that can verify with one of `allowed`, and are not marked as withdrawn; and a
+    /// sentence about each other. `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// There is no key of use.
+    pub(super) fn from_keys(keys: &[Value], allowed: &[Algorithm], now: u64) -> Result<(Self, Vec<String>), String> {
+        let mut warnings = Vec::new();
+        let usable = parse_all(keys, allowed, now, &mut warnings);
+        Self::of(usable, warnings)
+    }
+
+    /// The public keys and certificates of a PEM file that can verify with one of `allowed`, and a sentence about each
+    /// that cannot. They have no `kid`. `path` is for the message.
+    ///
+    /// # Errors
+    /// Message and help: the file cannot be read, has something private in it, or no key of use.
+    pub fn from_pem(
+        pem: &[u8],
+        path: impl std::fmt::Display,
+        allowed: &[Algorithm],
+    ) -> Result<(Self, Vec<String>), (String, String)> {
+        let (mut usable, mut warnings) = (Vec::new(), Vec::new());
+        for (line, block) in pem::public_keys(pem, &path)? {
+            match of_block(&block, allowed) {
+                Ok(key) => usable.push(key),
+                Err(reason) => warnings.push(format!("the key that begins in line {line} is ignored: {reason}")),
             }
         }
-        remove_repeated(&mut usable, &mut warnings);
+        let help = "put the public keys or certificates there by which the issuer signs";
+        Self::of(usable, warnings).map_err(|fault| (format!("{path}: {fault}"), help.to_owned()))
+    }
+
+    fn of(usable: Vec<(VerifyingKey, PublicKey)>, mut warnings: Vec<String>) -> Result<(Self, Vec<String>), String> {
+        let usable = told_apart(usable, &mut warnings);
         if usable.is_empty() {
             let why = if warnings.is_empty() { "it is empty".into() } else { warnings.join("; ") };
             return Err(format!("the key set has no key that can verify a signature: {why}"));
@@ -121,17 +190,13 @@ impl JwkSet {
             }
             uses.push((*algorithm, Material::Secret(Box::new(hmac::Key::new(hash, secret.expose())))));
         }
-        Ok(Self([VerifyingKey { id: None, uses, until: u64::MAX, used: None }].into()))
+        let certificates = CertificateDigests::default();
+        Ok(Self([VerifyingKey { id: None, certificates, uses, until: u64::MAX, used: None }].into()))
     }
 
-    /// Count of keys.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Returns whether there are no keys.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Count of keys that are good at this time, in seconds since 1970.
+    pub fn count(&self, now: u64) -> usize {
+        self.0.iter().filter(|key| key.is_live(now)).count()
     }
 
     /// The `kid`s of the keys.
@@ -142,47 +207,88 @@ impl JwkSet {
     /// Verifies a signature with the one algorithm that both the key and the token name; returns the end of the key.
     /// Times are in seconds since 1970.
     ///
-    /// A `kid` names its key, and no other is tried; without one there must be exactly one key that fits.
+    /// A `kid` names its key, and no other is tried. A token that names no key of the set by its `kid` may do so by a
+    /// certificate, and else belongs to one of the keys without a name: at most eight of them are tried.
     ///
     /// # Errors
     /// [`TokenFault::UnknownKey`], [`TokenFault::Algorithm`] or [`TokenFault::Signature`].
     pub(in crate::auth) fn verify_signature(&self, jws: &Jws<'_>, now: u64) -> Result<u64, TokenFault> {
-        let algorithm = jws.algorithm();
-        let mut live = self.0.iter().filter(|key| now < key.until || key.until == u64::MAX);
-        let (key, material) = match jws.key_id() {
-            Some(id) => {
-                let is_named = |key: &&VerifyingKey| key.id.as_deref() == Some(id) || key.is_secret();
-                let key = live.find(is_named).ok_or(TokenFault::UnknownKey)?;
-                (key, key.fit(algorithm).ok_or(TokenFault::Algorithm)?)
-            }
-            None => {
-                let mut fitting = live.filter_map(|key| Some((key, key.fit(algorithm)?)));
-                match (fitting.next(), fitting.next()) {
-                    (Some(fit), None) => fit,
-                    _ => return Err(TokenFault::UnknownKey),
+        let Some(id) = jws.key_id() else { return self.verify_unnamed(jws, now) };
+        let mut is_named = false;
+        for key in self.0.iter().filter(|key| key.is_live(now)) {
+            if key.id.as_deref() == Some(id) || key.is_secret() {
+                is_named = true;
+                if let Some(material) = key.fit(jws.algorithm()) {
+                    return key.verify(material, jws, now).ok_or(TokenFault::Signature);
                 }
             }
+        }
+        if is_named { Err(TokenFault::Algorithm) } else { self.verify_unnamed(jws, now) }
+    }
+
+    /// The same for a token whose `kid` names no key.
+    #[cold]
+    fn verify_unnamed(&self, jws: &Jws<'_>, now: u64) -> Result<u64, TokenFault> {
+        let said = jws.certificate_names();
+        let texts = || said.iter().map(String::as_str);
+        let named = CertificateDigests::of_texts(texts().chain(jws.key_id()));
+        let has_name =
+            |key: &VerifyingKey| key.certificates.meets(&named) || texts().any(|text| key.id.as_deref() == Some(text));
+        let is_nameless = |key: &VerifyingKey| {
+            (jws.key_id().is_none() || key.id.is_none()) && (said.is_empty() || key.certificates.is_empty())
         };
-        if !material.verifies(jws.signed(), jws.signature()) {
-            return Err(TokenFault::Signature);
+        let live = self.0.iter().filter(|key| key.is_live(now));
+        let fitting = live.filter_map(|key| Some((key, key.fit(jws.algorithm())?)));
+        let is_named = self.0.iter().any(|key| key.is_live(now) && has_name(key));
+        let candidates = fitting.filter(|(key, _)| if is_named { has_name(key) } else { is_nameless(key) });
+        let mut tried = 0;
+        for (key, material) in candidates.take(MOST_TRIED) {
+            if let Some(until) = key.verify(material, jws, now) {
+                return Ok(until);
+            }
+            tried += 1;
         }
-        if let Some(used) = &key.used {
-            used.note(now);
-        }
-        Ok(key.until)
+        // One that is named, or the only one: there is no other key to ask for.
+        let is_sure = is_named || (jws.key_id().is_none() && tried == 1);
+        Err(if is_sure && tried > 0 { TokenFault::Signature } else { TokenFault::UnknownKey })
     }
 }
 
-/// A `kid` that two keys claim names neither.
-fn remove_repeated(keys: &mut Vec<VerifyingKey>, warnings: &mut Vec<String>) {
-    let mut ids: Vec<_> = keys.iter().filter_map(|key| key.id.clone()).collect();
-    ids.sort_unstable();
-    let mut repeated: Vec<_> = ids.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone()).collect();
-    repeated.dedup();
-    for id in repeated {
-        keys.retain(|key| key.id.as_ref() != Some(&id));
-        warnings.push(format!("all keys with the kid {id:?} are ignored: it stands there more than once"));
+/// The JWKs of a set (RFC 7517 section 5).
+///
+/// # Errors
+/// The text is not a JWK set.
+pub(super) fn listed(json: &[u8]) -> Result<Vec<Value>, String> {
+    Ok(keys_of(&read(json)?)?.to_vec())
+}
+
+/// .NET may write it with a byte order mark.
+fn read(json: &[u8]) -> Result<Members, String> {
+    let set = Members::parse(json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json));
+    set.ok_or_else(|| "the key set is not a JSON object, or has a member twice".to_owned())
+}
+
+fn keys_of(set: &Members) -> Result<&[Value], String> {
+    match set.get("keys") {
+        Some(Value::Array(keys)) => Ok(keys),
+        _ => Err("the key set has no list `keys` (RFC 7517 section 5)".into()),
     }
+}
+
+fn parse_all(
+    keys: &[Value],
+    allowed: &[Algorithm],
+    now: u64,
+    warnings: &mut Vec<String>,
+) -> Vec<(VerifyingKey, PublicKey)> {
+    let mut usable = Vec::new();
+    for (position, key) in keys.iter().enumerate() {
+        match jwk::parse(key, allowed, now) {
+            Ok(key) => usable.push(key),
+            Err(unusable) => warnings.push(format!("{} is ignored: {}", describe(position, key), unusable.reason)),
+        }
+    }
+    usable
 }
 
 fn describe(position: usize, key: &Value) -> String {
@@ -192,174 +298,41 @@ fn describe(position: usize, key: &Value) -> String {
     }
 }
 
-fn parse_key(key: &Value, allowed: &[Algorithm]) -> Result<VerifyingKey, String> {
-    let Value::Object(members) = key else {
-        return Err("it is not an object".into());
+fn of_block(block: &PublicBlock, allowed: &[Algorithm]) -> Result<(VerifyingKey, PublicKey), String> {
+    let (public, certificates) = match block {
+        PublicBlock::Key(spki) => (PublicKey::of_spki(spki)?, CertificateDigests::default()),
+        PublicBlock::Certificate(der) => {
+            let (_, certificate) = X509Certificate::from_der(der).map_err(|_| "it is not a certificate")?;
+            let public = PublicKey::of_spki(certificate.public_key().raw)?;
+            (public, CertificateDigests::of_certificate(der))
+        }
     };
-    let text = |name: &str| match members.get(name) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.as_str())),
-        Some(_) => Err(format!("`{name}` is not a string")),
-    };
-    let kty = text("kty")?.ok_or("it has no `kty`")?;
-    if kty == "oct" {
-        return Err("it is symmetric".into());
-    }
-    if ["d", "p", "q", "dp", "dq", "qi", "oth", "k"].iter().any(|name| members.contains_key(*name)) {
-        return Err("it has private members; its owner must withdraw it and publish the public part only".into());
-    }
-    if let Some(purpose) = text("use")?.filter(|purpose| *purpose != "sig") {
-        return Err(format!("its `use` is {purpose:?}, not \"sig\""));
-    }
-    match members.get("key_ops") {
-        None => {}
-        Some(Value::Array(operations)) if operations.iter().any(|operation| operation == "verify") => {}
-        Some(_) => return Err("its `key_ops` lack \"verify\"".into()),
-    }
-    let numbers = Numbers::parse(kty, &text)?;
-    let pinned = text("alg")?;
-    let mut uses = Vec::new();
-    for algorithm in numbers.algorithms().iter().copied().filter(|algorithm| allowed.contains(algorithm)) {
-        if pinned.is_none_or(|name| name == algorithm.name()) {
-            uses.push((algorithm, Material::Public(numbers.prepare(algorithm)?)));
-        }
-    }
-    if uses.is_empty() {
-        let names = |algorithms: &[Algorithm]| {
-            algorithms.iter().map(|algorithm| algorithm.name()).collect::<Vec<_>>().join(", ")
-        };
-        let own = pinned.map_or_else(|| names(numbers.algorithms()), str::to_owned);
-        return Err(format!("its algorithm ({own}) is none of those allowed for it ({})", names(allowed)));
-    }
-    Ok(VerifyingKey { id: text("kid")?.map(str::to_owned), uses, until: u64::MAX, used: None })
+    let key = VerifyingKey { certificates, ..VerifyingKey::of(&public, None, allowed)? };
+    Ok((key, public))
 }
 
-/// The numbers of a public key.
-enum Numbers {
-    Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
-    P256(Vec<u8>),
-    P384(Vec<u8>),
-    P521(Vec<u8>),
-    Ed25519(Vec<u8>),
-}
-
-impl Numbers {
-    fn parse<'k>(kty: &str, text: &impl Fn(&str) -> Result<Option<&'k str>, String>) -> Result<Self, String> {
-        let bytes = |name: &str| {
-            let encoded = text(name)?.ok_or_else(|| format!("it has no `{name}`"))?;
-            BASE64.decode(encoded).map_err(|_| format!("`{name}` is not base64url"))
-        };
-        match (kty, text("crv")?) {
-            ("RSA", _) => {
-                let (modulus, exponent) = (bytes("n")?, bytes("e")?);
-                check_rsa(&modulus, &exponent)?;
-                Ok(Self::Rsa { modulus: without_zeros(&modulus), exponent: without_zeros(&exponent) })
-            }
-            ("EC", Some("P-256")) => Ok(Self::P256(point(&bytes("x")?, &bytes("y")?, 32)?)),
-            ("EC", Some("P-384")) => Ok(Self::P384(point(&bytes("x")?, &bytes("y")?, 48)?)),
-            ("EC", Some("P-521")) => Ok(Self::P521(point(&bytes("x")?, &bytes("y")?, 66)?)),
-            ("OKP", Some("Ed25519")) => Ok(Self::Ed25519(bytes("x")?)),
-            ("EC" | "OKP", Some(curve)) => Err(format!("the curve {curve:?} is not supported")),
-            ("EC" | "OKP", None) => Err("it has no `crv`".into()),
-            (other, _) => Err(format!("the key type {other:?} is not supported")),
-        }
+/// Leaves out what is there twice. A `kid` may name several keys, told apart by algorithm; two of one algorithm it
+/// does not name.
+fn told_apart(keys: Vec<(VerifyingKey, PublicKey)>, warnings: &mut Vec<String>) -> Vec<VerifyingKey> {
+    if keys.len() < 2 {
+        return keys.into_iter().map(|(key, _)| key).collect();
     }
-
-    fn algorithms(&self) -> &'static [Algorithm] {
-        match self {
-            Self::Rsa { .. } => &[
-                Algorithm::Rs256,
-                Algorithm::Rs384,
-                Algorithm::Rs512,
-                Algorithm::Ps256,
-                Algorithm::Ps384,
-                Algorithm::Ps512,
-            ],
-            Self::P256(_) => &[Algorithm::Es256],
-            Self::P384(_) => &[Algorithm::Es384],
-            Self::P521(_) => &[Algorithm::Es512],
-            Self::Ed25519(_) => &[Algorithm::EdDsa],
-        }
+    let mut known: HashMap<(Option<String>, Algorithm), HashSet<PublicKey>> = HashMap::new();
+    let mut apart = Vec::new();
+    for (mut key, public) in keys {
+        key.uses.retain(|(algorithm, _)| known.entry((key.id.clone(), *algorithm)).or_default().insert(public.clone()));
+        apart.push(key);
     }
-
-    fn prepare(&self, algorithm: Algorithm) -> Result<ParsedPublicKey, String> {
-        let rejected = |_| "its numbers are not a public key".to_owned();
-        let (bytes, verification): (_, &'static dyn VerificationAlgorithm) = match self {
-            Self::Rsa { modulus, exponent } => {
-                let parameters = rsa_parameters(algorithm).ok_or("it is an RSA key")?;
-                let components = RsaPublicKeyComponents { n: modulus, e: exponent };
-                return components.to_parsed_public_key(parameters).map_err(rejected);
-            }
-            Self::P256(point) => (point, &signature::ECDSA_P256_SHA256_FIXED),
-            Self::P384(point) => (point, &signature::ECDSA_P384_SHA384_FIXED),
-            Self::P521(point) => (point, &signature::ECDSA_P521_SHA512_FIXED),
-            Self::Ed25519(point) => (point, &signature::ED25519),
-        };
-        ParsedPublicKey::new(verification, bytes).map_err(rejected)
+    let mut doubted: Vec<_> = known.iter().filter(|((id, _), keys)| id.is_some() && keys.len() > 1).collect();
+    doubted.sort_unstable_by_key(|((id, algorithm), _)| (id, algorithm.name()));
+    for ((id, algorithm), _) in &doubted {
+        let (id, name) = (id.as_deref().unwrap_or_default(), algorithm.name());
+        warnings.push(format!("all keys with the kid {id:?} are ignored for {name}: it stands there more than once"));
     }
-}
-
-fn rsa_parameters(algorithm: Algorithm) -> Option<&'static RsaParameters> {
-    match algorithm {
-        Algorithm::Rs256 => Some(&signature::RSA_PKCS1_2048_8192_SHA256),
-        Algorithm::Rs384 => Some(&signature::RSA_PKCS1_2048_8192_SHA384),
-        Algorithm::Rs512 => Some(&signature::RSA_PKCS1_2048_8192_SHA512),
-        Algorithm::Ps256 => Some(&signature::RSA_PSS_2048_8192_SHA256),
-        Algorithm::Ps384 => Some(&signature::RSA_PSS_2048_8192_SHA384),
-        Algorithm::Ps512 => Some(&signature::RSA_PSS_2048_8192_SHA512),
-        _ => None,
+    let doubted: HashSet<&(Option<String>, Algorithm)> = doubted.into_iter().map(|(name, _)| name).collect();
+    for key in &mut apart {
+        key.uses.retain(|(algorithm, _)| !doubted.contains(&(key.id.clone(), *algorithm)));
     }
-}
-
-/// An uncompressed point; each coordinate has the full length of the field (RFC 7518 section 6.2.1.2).
-fn point(x: &[u8], y: &[u8], length: usize) -> Result<Vec<u8>, String> {
-    if x.len() != length || y.len() != length {
-        return Err(format!("its coordinates do not have the {length} bytes of its curve"));
-    }
-    Ok([&[4], x, y].concat())
-}
-
-fn without_zeros(number: &[u8]) -> Vec<u8> {
-    number.iter().copied().skip_while(|byte| *byte == 0).collect()
-}
-
-/// RFC 7518 section 3.3, and the keys of CVE-2017-15361.
-fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), String> {
-    let (modulus, exponent) = (without_zeros(modulus), without_zeros(exponent));
-    let bits = modulus.len() * 8 - modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
-    if bits < 2048 {
-        return Err(format!("an RSA key of {bits} bits is too weak: 2048 is the least"));
-    }
-    if bits > 8192 {
-        return Err(format!("an RSA key of {bits} bits is too slow: 8192 is the most"));
-    }
-    if exponent.last().is_none_or(|byte| byte % 2 == 0) || exponent[..] == [1] {
-        return Err("its exponent `e` is 1 or even".into());
-    }
-    if exponent.len() > 4 {
-        return Err("its exponent `e` is above 32 bits".into());
-    }
-    if has_roca_print(&modulus) {
-        return Err("it was made by a device whose keys can be factored (CVE-2017-15361)".into());
-    }
-    Ok(())
-}
-
-/// Returns whether the modulus has the fingerprint of ROCA: a power of 65537 modulo each of these primes. Another key
-/// has it with a chance below 2^-27.
-fn has_roca_print(modulus: &[u8]) -> bool {
-    const PRIMES: [u32; 17] = [11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157];
-    PRIMES.iter().all(|prime| {
-        let remainder = modulus.iter().fold(0, |rest, byte| (rest * 256 + u32::from(*byte)) % prime);
-        let mut power = 1;
-        loop {
-            if power == remainder {
-                return true;
-            }
-            power = power * 65537 % prime;
-            if power == 1 {
-                return false;
-            }
-        }
-    })
+    apart.retain(|key| !key.uses.is_empty());
+    apart
 }

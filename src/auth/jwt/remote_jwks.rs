@@ -5,6 +5,7 @@
 
 mod copy;
 mod discovery;
+mod failure;
 #[cfg(test)]
 mod tests;
 
@@ -19,10 +20,11 @@ use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
 use super::algorithm::Algorithm;
-use super::jwk_set::JwkSet;
+use super::jwk_set::{JwkSet, Successor, listed};
 use super::jws::Jws;
-use crate::fetch::{ChosenBy, FetchFault, FetchedDocument, Fetcher};
+use crate::fetch::{ChosenBy, Fetcher};
 use crate::refusal::TokenFault;
+use failure::FetchFailure;
 
 /// Longest wait of a request for a key that it names.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -48,6 +50,8 @@ pub struct JwksSource {
     pub cooldown: Duration,
     /// Longest use of the keys while the issuer is unreachable.
     pub keep: Duration,
+    /// Use of a key that the issuer no longer lists, since it was last seen. Zero: none.
+    pub lapse: Duration,
     /// The HTTP client.
     pub fetcher: Fetcher,
     /// The file of the copy that survives a restart.
@@ -89,9 +93,19 @@ struct Outcomes {
 
 struct Current {
     keys: JwkSet,
-    fetched_at: u64,
+    fetched: FetchedKeys,
     until: u64,
-    text: Vec<u8>,
+}
+
+/// JWKs of an issuer.
+#[derive(Debug, Clone, PartialEq)]
+struct FetchedKeys {
+    /// Time of the fetch, in seconds since 1970.
+    fetched_at: u64,
+    /// Those of the last good set.
+    listed: Vec<Value>,
+    /// Those of earlier sets that are still good, each until its `exp`.
+    lapsed: Vec<Value>,
 }
 
 /// Status of an issuer's keys, for operators.
@@ -131,11 +145,13 @@ impl PublishedKeys {
             outcomes: Mutex::default(),
             clock: Instant::now(),
         };
-        if let Some((fetched_at, text)) = copy::read(&keys.source)
-            && fetched_at <= now
-            && let Ok(set) = keys.parse(&text)
+        if let Some(mut fetched) = copy::read(&keys.source)
+            && fetched.fetched_at <= now
         {
-            keys.put(set, fetched_at, text);
+            if keys.source.lapse.is_zero() {
+                fetched.lapsed.clear();
+            }
+            keys.warn(&keys.put(fetched, now).unwrap_or_default());
         }
         keys
     }
@@ -167,8 +183,8 @@ impl PublishedKeys {
         let Outcomes { counts, last } = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         JwksStatus {
             issuer: self.source.issuer.clone(),
-            keys: current.map_or(0, |current| current.keys.len()),
-            age: current.map(|current| now.saturating_sub(current.fetched_at)),
+            keys: current.map_or(0, |current| current.keys.count(now)),
+            age: current.map(|current| now.saturating_sub(current.fetched.fetched_at)),
             outcomes: counts,
             last_outcome: last,
         }
@@ -211,7 +227,11 @@ impl PublishedKeys {
     /// # Errors
     /// The reason, in a sentence.
     pub async fn try_fetch(&self) -> Result<usize, String> {
-        self.found().await.map(|(_, set)| set.len()).map_err(|(_, message)| message)
+        let now = unix_seconds();
+        let found = self.found().await.and_then(|(keys, url, _)| self.usable(&keys, &url, now));
+        let (set, warnings) = found.map_err(|failure| failure.message)?;
+        self.warn(&warnings);
+        Ok(set.count(now))
     }
 
     /// Waits for the first fetch to end, however it does, or until this time.
@@ -231,42 +251,40 @@ impl PublishedKeys {
     async fn fetch(&self, failures: &mut u32, changed: &impl Fn()) -> Duration {
         self.is_fetching.store(true, Ordering::Relaxed);
         let found = self.found().await;
-        let pause = match found {
-            Ok((document, set)) => {
+        let now = unix_seconds();
+        let found = found.and_then(|(keys, url, max_age)| Ok((self.succeed(keys, &url, now)?, max_age)));
+        let mut rest = self.source.cooldown;
+        let (pause, is_new) = match found {
+            Ok((is_new, max_age)) => {
                 *failures = 0;
                 self.count("ok");
-                let before = self.current.load().as_ref().map(|current| current.text.clone());
-                let is_new = before.is_none_or(|before| before != document.body);
-                let text = document.body.to_vec();
-                if is_new {
-                    tracing::info!(issuer = %self.source.issuer, keys = set.len(), "issuer keys changed");
-                }
-                self.put(set, unix_seconds(), text);
-                self.write_copy();
                 self.is_failing.store(false, Ordering::Relaxed);
-                if is_new {
-                    changed();
-                }
-                self.interval(document.max_age)
+                (self.interval(max_age), is_new)
             }
-            Err((word, message)) => {
+            Err(FetchFailure { word, message, retry_after, listed }) => {
                 *failures = failures.saturating_add(1);
                 self.count(word);
                 self.is_failing.store(true, Ordering::Relaxed);
                 tracing::warn!(issuer = %self.source.issuer, kind = word, "cannot fetch issuer keys: {message}");
-                (FIRST_PAUSE * 2_u32.saturating_pow((*failures - 1).min(16))).min(self.source.interval)
+                let asked = retry_after.unwrap_or_default().min(self.source.interval);
+                rest = rest.max(asked);
+                let doubled = FIRST_PAUSE * 2_u32.saturating_pow((*failures - 1).min(16));
+                (doubled.max(asked).min(self.source.interval), self.withdraw(&listed, now))
             }
         };
-        let next = self.millis().saturating_add(u64::try_from(self.source.cooldown.as_millis()).unwrap_or(u64::MAX));
+        if is_new {
+            changed();
+        }
+        let next = self.millis().saturating_add(u64::try_from(rest.as_millis()).unwrap_or(u64::MAX));
         self.next_on_demand.store(next, Ordering::Relaxed);
         self.is_fetching.store(false, Ordering::Relaxed);
         self.rounds.send_modify(|count| *count += 1);
         pause
     }
 
-    async fn found(&self) -> Result<(FetchedDocument, JwkSet), (&'static str, String)> {
+    /// The JWKs, the address that they were at, and their `max-age`.
+    async fn found(&self) -> Result<(Vec<Value>, String, Option<u64>), FetchFailure> {
         let fetcher = &self.source.fetcher;
-        let fault = |url: &str, fault: &FetchFault| (fault.as_str(), format!("{url}: {fault}"));
         let (url, chosen) = match &self.source.place {
             JwksLocation::Url(url) => (url.clone(), ChosenBy::Us),
             JwksLocation::Discovery => {
@@ -274,29 +292,82 @@ impl PublishedKeys {
                 (url, ChosenBy::Them(discovery::host_of(&self.source.issuer)))
             }
         };
-        let document = fetcher.get(&url, chosen).await.map_err(|found| fault(&url, &found))?;
-        let set = self.parse(&document.body).map_err(|(word, message)| (word, format!("{url}: {message}")))?;
-        Ok((document, set))
+        let document = fetcher.get(&url, chosen).await.map_err(|fault| FetchFailure::of_fetch(&url, &fault))?;
+        let keys = listed(&document.body).map_err(|message| FetchFailure::of_document("json", &url, &message))?;
+        Ok((keys, url, document.max_age))
     }
 
-    fn parse(&self, text: &[u8]) -> Result<JwkSet, (&'static str, String)> {
-        match JwkSet::from_jwks(text, &self.source.algorithms) {
-            Ok((set, ignored)) => {
-                for warning in ignored {
-                    tracing::warn!(issuer = %self.source.issuer, "ignoring an issuer key: {warning}");
-                }
-                Ok(set)
-            }
-            Err(message) => {
-                let is_set = serde_json::from_slice::<Value>(text).is_ok_and(|set| set["keys"].is_array());
-                Err((if is_set { "empty" } else { "json" }, message))
-            }
+    fn usable(&self, keys: &[Value], url: &str, now: u64) -> Result<(JwkSet, Vec<String>), FetchFailure> {
+        JwkSet::from_keys(keys, &self.source.algorithms, now).map_err(|message| FetchFailure {
+            listed: keys.to_vec(),
+            ..FetchFailure::of_document("empty", url, &message)
+        })
+    }
+
+    /// Takes a new set, where it is of use; whether that changes anything.
+    fn succeed(&self, keys: Vec<Value>, url: &str, now: u64) -> Result<bool, FetchFailure> {
+        let current = self.current.load_full();
+        if let Some(current) = current.as_ref().filter(|current| current.fetched.listed == keys) {
+            let lapsed = current.fetched.lapsed.clone();
+            self.store(current.keys.clone(), FetchedKeys { fetched_at: now, listed: keys, lapsed });
+            self.write_copy();
+            return Ok(false);
         }
+        // What has lapsed does not make up for a set without any key of use.
+        self.usable(&keys, url, now)?;
+        let lapsed = current.map(|current| {
+            let FetchedKeys { fetched_at, listed, lapsed } = &current.fetched;
+            let ends = fetched_at.saturating_add(self.source.lapse.as_secs());
+            Successor::of(&keys, &self.source.algorithms, now).lapsed(listed, lapsed, ends)
+        });
+        let fetched = FetchedKeys { fetched_at: now, listed: keys, lapsed: lapsed.unwrap_or_default() };
+        let lapsed = fetched.lapsed.len();
+        let put = self.put(fetched, now);
+        let warnings = put.map_err(|message| FetchFailure::of_document("empty", url, &message))?;
+        self.write_copy();
+        tracing::info!(issuer = %self.source.issuer, keys = self.standing(now).keys, lapsed, "issuer keys changed");
+        self.warn(&warnings);
+        Ok(true)
     }
 
-    fn put(&self, keys: JwkSet, fetched_at: u64, text: Vec<u8>) {
-        let until = fetched_at.saturating_add(self.source.keep.as_secs());
-        self.current.store(Some(Arc::new(Current { keys, fetched_at, until, text })));
+    /// Drops the keys that a set marks as withdrawn which is of no use itself; whether there were any.
+    fn withdraw(&self, listed: &[Value], now: u64) -> bool {
+        let Some(current) = self.current.load_full().filter(|_| !listed.is_empty()) else { return false };
+        let before = &current.fetched;
+        let successor = Successor::of(listed, &self.source.algorithms, now);
+        if !successor.withdraws(&before.listed) && !successor.withdraws(&before.lapsed) {
+            return false;
+        }
+        let left = FetchedKeys {
+            fetched_at: before.fetched_at,
+            listed: successor.left(&before.listed),
+            lapsed: successor.left(&before.lapsed),
+        };
+        copy::write(&self.source, &left);
+        if self.put(left, now).is_err() {
+            self.current.store(None);
+        }
+        tracing::warn!(issuer = %self.source.issuer, "issuer keys withdrawn: tokens of theirs are refused");
+        true
+    }
+
+    /// Uses these keys from now on; a sentence about each that cannot be used.
+    fn put(&self, fetched: FetchedKeys, now: u64) -> Result<Vec<String>, String> {
+        let all = [&fetched.listed[..], &fetched.lapsed].concat();
+        let (keys, warnings) = JwkSet::from_keys(&all, &self.source.algorithms, now)?;
+        self.store(keys, fetched);
+        Ok(warnings)
+    }
+
+    fn store(&self, keys: JwkSet, fetched: FetchedKeys) {
+        let until = fetched.fetched_at.saturating_add(self.source.keep.as_secs());
+        self.current.store(Some(Arc::new(Current { keys, fetched, until })));
+    }
+
+    fn warn(&self, warnings: &[String]) {
+        for warning in warnings {
+            tracing::warn!(issuer = %self.source.issuer, "ignoring an issuer key: {warning}");
+        }
     }
 
     /// Ahead of the time at which they are old.
@@ -321,7 +392,7 @@ impl PublishedKeys {
 
     fn write_copy(&self) {
         if let Some(current) = self.current.load_full() {
-            copy::write(&self.source, current.fetched_at, &current.text);
+            copy::write(&self.source, &current.fetched);
         }
     }
 }

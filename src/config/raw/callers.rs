@@ -17,8 +17,8 @@ pub struct Client {
     /// The argon2id hashes of its secrets; several may be valid at once. Made by `wicketgate new client-secret`. An old
     /// one ends by itself with ` until 2026-12-01T00:00:00Z` behind it.
     pub secrets: Option<Vec<String>>,
-    /// The public keys of its assertions (`private_key_jwt`, RFC 7523): the https address of its JWK set, or {file:
-    /// PATH}.
+    /// The public keys of its assertions (`private_key_jwt`, RFC 7523): the https address of its JWK set, {file: PATH},
+    /// or {pem: PATH}.
     pub jwks: Option<Jwks>,
     /// Its signature algorithms. Default: ES256, EdDSA, PS256 and RS256.
     pub algorithms: Option<Vec<SignatureAlgorithm>>,

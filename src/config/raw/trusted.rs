@@ -13,7 +13,7 @@ use crate::config::scalar::Duration;
 pub struct TrustedIssuer {
     /// The `iss` of its tokens, exactly.
     pub issuer: String,
-    /// Its public keys: the https address of its JWK set, or {file: PATH}.
+    /// Its public keys: the https address of its JWK set, {file: PATH}, or {pem: PATH}.
     pub jwks: Option<Jwks>,
     /// Find the JWKS by OpenID Connect Discovery (RFC 8414).
     #[serde(default)]
@@ -60,7 +60,7 @@ fn default_subject_claim() -> String {
     "sub".to_owned()
 }
 
-/// The public keys of an issuer: an address, or a file.
+/// The public keys of an issuer: an address, or a file of either kind.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Jwks {
@@ -68,6 +68,16 @@ pub enum Jwks {
     Url(String),
     /// A JSON file: a JWK set.
     File(JwksFile),
+    /// A PEM file.
+    Pem(PemKeys),
+}
+
+/// A PEM file: public keys (SubjectPublicKeyInfo), certificates, or both.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PemKeys {
+    /// The path of the file. Tokens need no `kid`, and may have any.
+    pub pem: FilePath,
 }
 
 /// A JSON file: a JWK set (RFC 7517 section 5).
@@ -90,6 +100,8 @@ pub struct KeyRefresh {
     pub keep: Duration,
     /// Timeout of one fetch.
     pub timeout: Duration,
+    /// Drop a key as soon as the fetched set lacks it. Else it stays valid for two intervals after it was last seen.
+    pub strict: bool,
 }
 
 impl Default for KeyRefresh {
@@ -99,6 +111,7 @@ impl Default for KeyRefresh {
             cooldown: Duration::seconds(30),
             keep: Duration::seconds(24 * 3600),
             timeout: Duration::seconds(5),
+            strict: false,
         }
     }
 }
@@ -129,7 +142,7 @@ pub enum ClaimValue {
     Number(u64),
 }
 
-/// A signature algorithm (RFC 7518 section 3.1, RFC 8037).
+/// A signature algorithm (RFC 7518 section 3.1, RFC 8037, RFC 9864). `EdDSA` and `Ed25519` are two names of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub enum SignatureAlgorithm {
@@ -143,6 +156,7 @@ pub enum SignatureAlgorithm {
     ES384,
     ES512,
     EdDSA,
+    Ed25519,
     HS256,
     HS384,
     HS512,

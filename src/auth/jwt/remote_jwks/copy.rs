@@ -4,11 +4,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{JwksLocation, JwksSource};
+use super::{FetchedKeys, JwksLocation, JwksSource};
+use crate::auth::jwt::jwk_set::listed;
 use crate::private_file;
 
-/// The time of the fetch, in seconds since 1970, and the JWK set. `None` without a copy, or where others can write it.
-pub(super) fn read(source: &JwksSource) -> Option<(u64, Vec<u8>)> {
+/// The copy. `None` without one, or where others can write it.
+pub(super) fn read(source: &JwksSource) -> Option<FetchedKeys> {
     let file = &source.copy;
     let text = match private_file::read(file, state_directory(source)) {
         Ok(text) => text,
@@ -24,7 +25,11 @@ pub(super) fn read(source: &JwksSource) -> Option<(u64, Vec<u8>)> {
     let copy: Value = serde_json::from_slice(&text).ok()?;
     let is_ours = copy["issuer"] == source.issuer.as_str() && copy["place"] == place_text(source);
     is_ours.then_some(())?;
-    Some((copy["fetched_at"].as_u64()?, copy["jwks"].as_str()?.as_bytes().to_vec()))
+    Some(FetchedKeys {
+        fetched_at: copy["fetched_at"].as_u64()?,
+        listed: listed(copy["jwks"].as_str()?.as_bytes()).ok()?,
+        lapsed: copy["lapsed"].as_array().cloned().unwrap_or_default(),
+    })
 }
 
 /// The copies are in a directory of their own there.
@@ -34,10 +39,10 @@ fn state_directory(source: &JwksSource) -> &Path {
 }
 
 /// Losing the copy costs nothing but a start without the issuer.
-pub(super) fn write(source: &JwksSource, fetched_at: u64, text: &[u8]) {
-    let Ok(text) = std::str::from_utf8(text) else { return };
+pub(super) fn write(source: &JwksSource, keys: &FetchedKeys) {
     let copy = json!({
-        "issuer": source.issuer, "place": place_text(source), "fetched_at": fetched_at, "jwks": text,
+        "issuer": source.issuer, "place": place_text(source), "fetched_at": keys.fetched_at,
+        "jwks": json!({ "keys": keys.listed }).to_string(), "lapsed": keys.lapsed,
     });
     let file = &source.copy;
     let written = match private_file::is_place_own(file, state_directory(source)) {

@@ -2,16 +2,17 @@
 
 use serde_json::Value;
 
+use super::failure::FetchFailure;
 use crate::fetch::{ChosenBy, FetchFault, Fetcher};
 
-/// `jwks_uri` of the issuer's metadata, or the word for the outcome and a sentence.
-pub(super) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<String, (&'static str, String)> {
-    let mut last = ("status", "there is no metadata".to_owned());
+/// `jwks_uri` of the issuer's metadata.
+pub(super) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<String, FetchFailure> {
+    let mut last = FetchFailure::of_document("status", issuer, "there is no metadata");
     for url in metadata_addresses(issuer) {
         let document = match fetcher.get(&url, ChosenBy::Us).await {
             Ok(document) => document,
             Err(fault) => {
-                last = (fault.as_str(), format!("{url}: {fault}"));
+                last = FetchFailure::of_fetch(&url, &fault);
                 if matches!(fault, FetchFault::Status(_)) {
                     continue;
                 }
@@ -19,13 +20,14 @@ pub(super) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<String, 
             }
         };
         let metadata: Value = serde_json::from_slice(&document.body)
-            .map_err(|_| ("json", format!("{url}: the metadata are not JSON")))?;
+            .map_err(|_| FetchFailure::of_document("json", &url, "the metadata are not JSON"))?;
         // RFC 8414 section 3.3: metadata that speak of another issuer must not be used.
         if metadata["issuer"] != issuer {
-            return Err(("json", format!("{url}: the metadata are of another issuer")));
+            return Err(FetchFailure::of_document("json", &url, "the metadata are of another issuer"));
         }
         let keys = metadata["jwks_uri"].as_str();
-        return keys.map(str::to_owned).ok_or_else(|| ("json", format!("{url}: the metadata have no `jwks_uri`")));
+        let missing = || FetchFailure::of_document("json", &url, "the metadata have no `jwks_uri`");
+        return keys.map(str::to_owned).ok_or_else(missing);
     }
     Err(last)
 }

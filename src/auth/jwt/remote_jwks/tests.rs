@@ -19,6 +19,7 @@ fn source(copy: &str) -> JwksSource {
         interval: Duration::from_secs(600),
         cooldown: Duration::from_secs(30),
         keep: Duration::from_secs(3600),
+        lapse: Duration::from_secs(1200),
         fetcher: Fetcher { tls: Arc::new(tls), plain: false, private: false, timeout: Duration::from_secs(1) },
         copy: directory.join("issuers").join(copy),
     }
@@ -42,7 +43,8 @@ fn the_copy_of_an_earlier_run_is_used_while_it_is_young_and_ours() {
     let kept = source("kept");
     let first = PublishedKeys::new(kept.clone(), NOW);
     assert!(!first.has_keys(NOW));
-    first.put(first.parse(JWKS.as_bytes()).unwrap(), NOW, JWKS.as_bytes().to_vec());
+    let listed = listed(JWKS.as_bytes()).unwrap();
+    first.put(FetchedKeys { fetched_at: NOW, listed, lapsed: Vec::new() }, NOW).unwrap();
     first.write_copy();
     let after = |source: &JwksSource, now: u64| PublishedKeys::new(source.clone(), now).has_keys(now);
     assert!(after(&kept, NOW) && after(&kept, NOW + 3599));
