@@ -4,6 +4,7 @@
 //! to the person who writes the file. Whether names resolve and values make sense together is decided in
 //! `config::check`; whether files can be read is decided when the policy is built.
 
+mod accounts;
 mod backend;
 mod callers;
 mod certificate;
@@ -32,6 +33,7 @@ use serde::Deserialize;
 
 use super::scalar::Size;
 
+pub use accounts::{Accounts, LoginDenial};
 pub use backend::{
     AssertionBody, Backend, BackendAssertion, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential,
     OAuthClientAuth, OAuthCredential, ProxyProtocol, Redirects,
@@ -46,8 +48,8 @@ pub use file_path::{CREDENTIALS, FilePath};
 pub use forward_auth::ForwardAuth;
 pub use http1_options::{HeaderCase, Tolerated};
 pub use issuing::{
-    AccessToken, Accounts, Attempts, Cookie, Identifier, IdentifierMode, Issue, Issuer, Login, LoginDenial,
-    NumberStyle, RateLimit, Refresh, SameSite,
+    AccessToken, Attempts, Cookie, Identifier, IdentifierMode, Issue, Issuer, Login, NumberStyle, RateLimit, Refresh,
+    SameSite,
 };
 pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsVersion};
 pub use matcher::{Matcher, WeightedBackend};

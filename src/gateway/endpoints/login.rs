@@ -51,13 +51,13 @@ pub(crate) const MAX_ASKED: usize = 128;
 const MAX_ANSWER: usize = 64 * 1024;
 
 /// A proved login: the customer, further claims of the JWT, and the account where it is known.
-type Proved = (Identifier, CustomerClaims, Option<AccountStamp>);
+pub(super) type Proved = (Identifier, CustomerClaims, Option<AccountStamp>);
 
 /// The username and the password of a login, as typed.
 #[derive(Clone, Copy)]
-struct LoginForm<'f> {
-    username: &'f str,
-    password: &'f str,
+pub(super) struct LoginForm<'f> {
+    pub(super) username: &'f str,
+    pub(super) password: &'f str,
 }
 
 /// A proved login, and the common attributes of all that it gives out.
@@ -98,28 +98,44 @@ impl Gateway {
         let body = call.read_body(MAX_FORM, record).await?;
         let form = if is_json { Form::parse_json(&body)? } else { Form::parse(&body)? };
         let typed = LoginForm { username: form.required("username")?, password: form.required("password")? };
+        if login.issue != Issue::Jwt && csrf::is_strange(&policy.own_site, &call.head.host, &call.parts.headers) {
+            return Err(Refusal::CrossSite.into());
+        }
+        let proved = self.prove(&call, login, typed, record).await?;
+        self.welcome(&call, login, proved, known).await
+    }
+
+    /// Verifies a username and a password: lockout first, then the accounts or the company's own login. Whoever is proved
+    /// stands in the record.
+    ///
+    /// # Errors
+    /// A wrong password, an unknown user, a lockout, or an outage.
+    pub(super) async fn prove(
+        &self,
+        call: &Call<'_>,
+        login: &Login,
+        typed: LoginForm<'_>,
+        record: &mut Record,
+    ) -> Result<Proved, Refused> {
         // As a login of the company's own may have it: no spelling gets a count of its own. But who is right in one may be
         // somebody else than who has another.
         let counted = folded_name(typed.username);
         let spelling = (!login.accounts.folds()).then_some(typed.username);
-        if login.issue != Issue::Jwt && csrf::is_strange(&policy.own_site, &call.head.host, &call.parts.headers) {
-            return Err(Refusal::CrossSite.into());
-        }
         let who = Who::new(Attempt::Login, &counted, spelling, call.source.address);
-        record.attempt = Some(who.shown(policy));
+        record.attempt = Some(who.shown(call.policy));
         let mut tried = self.try_as(who, login.attempts).await?;
         let proved = match &login.accounts {
             Accounts::File(accounts) => self.by_account(login, accounts, typed, tried).await?,
             Accounts::Backend(backend) => {
                 let _permit = tried.turn(&self.shared.asking, &login.limit).await?;
                 tried.asks(&backend.backend);
-                let proved = self.by_backend(&call, login, backend, typed, record).await;
+                let proved = self.by_backend(call, login, backend, typed, record).await;
                 tried.judge(&proved).await;
                 proved?
             }
         };
         record.known.customer = Some(proved.0.clone());
-        self.welcome(&call, login, proved, known).await
+        Ok(proved)
     }
 
     /// Verifies the password against the account file. All refusals take as long as the most expensive hash, and
