@@ -115,7 +115,7 @@ pub struct Policy {
     pub issuer: Option<Issuer>,
     /// The login endpoint.
     pub login: Option<Login>,
-    /// The client credentials grant of the token endpoint.
+    /// The token endpoint.
     pub access_token: Option<AccessToken>,
     /// Quotas of API keys, by their id.
     pub quotas: HashMap<Arc<str>, Vec<Quota>>,
@@ -184,7 +184,7 @@ impl Policy {
             deriver,
             accounts: login.as_ref().map(|login| login.accounts.stamps()).unwrap_or_default(),
         };
-        let access_token = raw.access_token.as_ref().map(|token| AccessToken::read(token, &auth.clients));
+        let access_token = raw.access_token.as_ref().map(|token| AccessToken::read(raw, token, &auth.clients));
         versions.extend(key_versions(issuer.as_ref(), &auth));
         let quotas = all_keys.iter().flat_map(|keys| quotas(keys.raw())).collect();
         let mut choices = Vec::new();

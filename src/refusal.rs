@@ -228,7 +228,7 @@ pub enum Refusal {
     ClientAssertion(TokenFault),
     /// Token endpoint: credentials by two methods at once, or of two clients.
     ClientAuthentication,
-    /// Introspection, revocation: the client may not use this endpoint.
+    /// The client may not use this endpoint, or this grant type.
     UnauthorizedClient,
     /// Token endpoint: credentials are missing or incomplete.
     ClientAuthenticationMissing,

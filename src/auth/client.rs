@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::client_assertion::Assertions;
 use super::credentials::password;
 use super::tls::certificate::{Certificate, CertificateName, Thumbprint};
-use crate::config::raw::TokenReach;
+use crate::config::raw::{GrantType, TokenReach};
 use crate::key_validity::LastUse;
 
 /// A configured client.
@@ -31,6 +31,8 @@ pub struct Client {
     pub tls_client_auth: Option<CertificateName>,
     /// Thumbprints of pinned certificates that authenticate it, whoever signed them (`self_signed_tls_client_auth`).
     pub certificates: Vec<Thumbprint>,
+    /// Grant types that it may use.
+    pub grant_types: Vec<GrantType>,
     /// Tokens that it may introspect.
     pub introspect: TokenReach,
     /// Tokens that it may revoke.

@@ -15,7 +15,7 @@ use super::jwt::signing_keys::{NewKey, SigningKeys};
 use super::token_cache::VerifiedTokens;
 use super::trusted_issuer::TrustedIssuer;
 use super::*;
-use crate::config::raw::TokenReach;
+use crate::config::raw::{GrantType, TokenReach};
 use crate::customer::{Identifier, IdentifierKey, Mode};
 use crate::secret::Secret;
 use crate::state::State;
@@ -83,6 +83,7 @@ fn world() -> World {
                     certificate_bound: false,
                     tls_client_auth: None,
                     certificates: Vec::new(),
+                    grant_types: GrantType::ALL.to_vec(),
                     introspect: TokenReach::All,
                     revoke: TokenReach::All,
                 },

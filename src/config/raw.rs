@@ -38,7 +38,7 @@ pub use backend::{
     AssertionBody, Backend, BackendAssertion, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential,
     OAuthClientAuth, OAuthCredential, ProxyProtocol, Redirects,
 };
-pub use callers::{ApiKey, Client, Quota, TokenReach};
+pub use callers::{ApiKey, Client, GrantType, Quota, TokenReach};
 pub use certificate::{AlternativeName, CertificateName, CertificatePolicy, OwnCertificate};
 pub use cors::Cors;
 pub use direct_response::{Respond, RouteRedirect};

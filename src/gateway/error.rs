@@ -125,7 +125,7 @@ pub(crate) enum Detail {
     /// The limit of the body, in bytes.
     Limit(u64),
     /// The grant types that are accepted.
-    Grants(&'static str),
+    Grants(Box<str>),
 }
 
 /// Status, code and message of a refusal.
@@ -160,7 +160,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::WebsocketHandshake => (400, "400-08", "The WebSocket handshake is not valid."),
         R::ScopeNotAllowed => (400, "400-06", "A requested scope is not available to this client."),
         R::ResourceNotAllowed => (400, "400-09", "The requested resource is not available to this client."),
-        R::UnauthorizedClient => (400, "400-10", "This client may not use this endpoint."),
+        R::UnauthorizedClient => (400, "400-10", "This client may not use this endpoint or this grant type."),
         R::ClientAuthentication => (400, "400-04", "Use exactly one method of client authentication."),
         R::CustomerToken(TokenFault::Missing) => (401, "401-01", "A customer credential is required."),
         R::ClientToken(TokenFault::NoKeys)

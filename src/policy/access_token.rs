@@ -1,4 +1,4 @@
-//! `access_token`, read: lifetime and lockout of the client credentials grant.
+//! `access_token`, read: grant types, lifetimes and lockout of the token endpoint.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,11 +6,13 @@ use std::sync::Arc;
 use super::lockout::costs;
 use crate::auth::Client;
 use crate::auth::credentials::password::Decoy;
-use crate::config::raw::{self, NumberStyle};
+use crate::config::raw::{self, GrantType, NumberStyle, Raw};
 use crate::state::login_lockout::Costs;
 
-/// The client credentials grant.
+/// The token endpoint.
 pub struct AccessToken {
+    /// The grant types that some client may use, beside `refresh_token`.
+    pub grant_types: Vec<GrantType>,
     /// Lifetime of a token, in seconds.
     pub lifetime: u64,
     /// JSON type of numbers in responses.
@@ -24,8 +26,9 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
-    pub(super) fn read(token: &raw::AccessToken, clients: &HashMap<Arc<str>, Client>) -> Self {
+    pub(super) fn read(raw: &Raw, token: &raw::AccessToken, clients: &HashMap<Arc<str>, Client>) -> Self {
         Self {
+            grant_types: grant_types(raw),
             lifetime: token.lifetime.as_secs(),
             number_style: token.number_style,
             limit: token.limits,
@@ -33,4 +36,15 @@ impl AccessToken {
             decoy: Decoy::of(clients.values().map(|client| client.secrets.iter().map(|secret| &secret.hash))),
         }
     }
+}
+
+/// The grant types that some client may use: those that begin with a customer's token only where there are customers.
+pub(super) fn grant_types(raw: &Raw) -> Vec<GrantType> {
+    let has_customers = raw.identifier.is_some() && (raw.login.is_some() || !raw.trusted_issuers.is_empty());
+    let is_used = |kind: &GrantType| raw.clients.iter().any(|client| client.grant_types().contains(kind));
+    let is_offered = |kind: &GrantType| match kind.needs_customers() {
+        true => has_customers && is_used(kind),
+        false => true,
+    };
+    GrantType::ALL.into_iter().filter(is_offered).collect()
 }

@@ -61,6 +61,7 @@ pub(super) fn read_clients(
             certificate_bound: client.certificate_bound_tokens,
             tls_client_auth,
             certificates,
+            grant_types: client.grant_types().to_vec(),
             introspect: client.introspect,
             revoke: client.revoke,
         };

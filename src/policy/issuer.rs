@@ -7,12 +7,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::access_token;
 use super::key_usage::Uses;
 use super::trusted_issuers::algorithm;
 use crate::auth::dpop;
 use crate::auth::jwt::signing_keys::{KeyFile, Schedule, SigningKeys};
 use crate::auth::jwt::{TokenKind, Verifier};
-use crate::config::raw::{self, Raw};
+use crate::config::raw::{self, GrantType, Raw};
 use crate::config::{Config, Problems};
 use crate::secret::Secret;
 
@@ -113,7 +114,7 @@ fn metadata(raw: &Raw, issuer: &raw::Issuer) -> Value {
     });
     let Some(token) = &raw.access_token else { return metadata };
     let refreshes = raw.login.as_ref().is_some_and(|login| login.refresh.is_some());
-    let mut grants = vec!["client_credentials"];
+    let mut grants: Vec<&str> = access_token::grant_types(raw).into_iter().map(GrantType::as_str).collect();
     grants.extend(refreshes.then_some("refresh_token"));
     let mut scopes: Vec<&str> = raw.clients.iter().flat_map(|client| &client.scopes).map(String::as_str).collect();
     scopes.sort_unstable();

@@ -51,12 +51,45 @@ pub struct Client {
     /// connections with the same one.
     #[serde(default)]
     pub certificate_bound_tokens: bool,
+    /// Grant types that it may use at the token endpoint (RFC 7591 section 2). Default: all.
+    pub grant_types: Option<Vec<GrantType>>,
     /// Tokens that it may introspect at `/oauth/introspect`.
     #[serde(default)]
     pub introspect: TokenReach,
     /// Tokens that it may revoke at `/oauth/revoke`.
     #[serde(default)]
     pub revoke: TokenReach,
+}
+
+/// A grant type of the token endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantType {
+    /// `client_credentials`: an access token of the client's own (RFC 6749 section 4.4).
+    ClientCredentials,
+    /// `urn:ietf:params:oauth:grant-type:token-exchange`: a short token of this gateway for a customer's (RFC 8693).
+    TokenExchange,
+    /// `urn:ietf:params:oauth:grant-type:jwt-bearer`: the same, with the customer's token as an assertion (RFC 7523).
+    JwtBearer,
+}
+
+impl GrantType {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::ClientCredentials, Self::TokenExchange, Self::JwtBearer];
+
+    /// The value of the parameter `grant_type`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientCredentials => "client_credentials",
+            Self::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
+            Self::JwtBearer => "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        }
+    }
+
+    /// Returns whether it begins with a token of a customer.
+    pub fn needs_customers(self) -> bool {
+        self != Self::ClientCredentials
+    }
 }
 
 /// Which tokens a client may ask about, or revoke.
@@ -84,6 +117,11 @@ impl Client {
     /// The hashes of its secrets.
     pub fn secrets(&self) -> &[String] {
         self.secrets.as_deref().unwrap_or_default()
+    }
+
+    /// The grant types that it may use.
+    pub fn grant_types(&self) -> &[GrantType] {
+        self.grant_types.as_deref().unwrap_or(&GrantType::ALL)
     }
 
     /// The signature algorithms of its assertions.

@@ -1,25 +1,26 @@
-//! `POST /oauth/access_token`: the client credentials grant (RFC 6749 section 4.4, RFC 9068; docs/asapp.md).
+//! `POST /oauth/access_token` (docs/asapp.md): one file below here for each grant type of clients, and `refresh`.
+
+mod client_credentials;
+mod delegated;
+mod exchange;
+mod jwt_bearer;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
-use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::client_authentication::{is_shown, one_of, read_forms};
 use super::form::Form;
-use super::json_answer::{json_response, times};
+use super::json_answer::json_response;
 use super::lockout::{Attempt, Who};
 use crate::auth::Client;
-use crate::auth::jwt::confirmation::Binding;
+use crate::config::raw::GrantType;
+use crate::gateway::Gateway;
 use crate::gateway::error::{self, Detail, Refused};
 use crate::gateway::observe::record::Record;
 use crate::gateway::request::call::Call;
 use crate::gateway::response::body::ResponseBody;
-use crate::gateway::token_id::token_id;
-use crate::gateway::{Gateway, unix_seconds};
 use crate::hex::hex;
 use crate::policy::{AccessToken, Issuer};
 use crate::refusal::Refusal;
@@ -27,6 +28,9 @@ use crate::state::refresh_token::RefreshToken;
 
 /// The route name in log and metrics.
 pub(crate) const NAME: &str = "access_token";
+
+/// The grant type of customers who log in, and of clients on their behalf.
+const REFRESH: &str = "refresh_token";
 
 /// Longest part of an unavailable scope in the log.
 const LONGEST_SCOPE: usize = 64;
@@ -49,34 +53,38 @@ impl Gateway {
 
     async fn grant(&self, mut call: Box<Call<'_>>, record: &mut Record) -> Result<Response<ResponseBody>, Refused> {
         let policy = call.policy;
-        // Before the secret is looked at: what is revoked in between is revoked.
-        let known = self.shared.state.revocations().seen();
+        // Before anything is looked at: what is revoked in between is revoked.
+        let revocations = self.shared.state.revocations();
+        let (known, checked) = (revocations.seen(), revocations.number());
         let endpoint = policy.access_token.as_ref().ok_or(Refusal::NoRoute)?;
         let issuer = policy.issuer.as_ref().ok_or(Refusal::Internal)?;
         let (query, form) = read_forms(&mut call, record).await?;
         let missing = Refused::of_parameter(Refusal::ParameterMissing, "grant_type");
-        match one_of(&query, &form, "grant_type")?.ok_or(missing)? {
-            "client_credentials" => {}
-            "refresh_token" if policy.login.as_ref().is_some_and(|login| login.refresh.is_some()) => {
-                let is_client = is_shown(&call.parts.headers, &form)?;
-                let outcome = self.refresh(&call, &query, &form, endpoint, record).await;
-                return match outcome {
-                    Err(refused) if !is_client => Err(self.refused_refresh(&call, &form, endpoint, refused).await),
-                    outcome => outcome,
-                };
-            }
-            _ => {
-                let refreshes = policy.login.as_ref().is_some_and(|login| login.refresh.is_some());
-                let grants = if refreshes { "client_credentials, refresh_token" } else { "client_credentials" };
-                return Err(Refused::with(Detail::Grants(grants), Refusal::GrantType));
-            }
+        let asked = one_of(&query, &form, "grant_type")?.ok_or(missing)?;
+        let refreshes = policy.login.as_ref().is_some_and(|login| login.refresh.is_some());
+        if asked == REFRESH && refreshes {
+            let is_client = is_shown(&call.parts.headers, &form)?;
+            let outcome = self.refresh(&call, &query, &form, endpoint, record).await;
+            return match outcome {
+                Err(refused) if !is_client => Err(self.refused_refresh(&call, &form, endpoint, refused).await),
+                outcome => outcome,
+            };
         }
+        let offered = endpoint.grant_types.iter().copied();
+        let Some(kind) = offered.clone().find(|kind| kind.as_str() == asked) else {
+            let words: Vec<&str> = offered.map(GrantType::as_str).chain(refreshes.then_some(REFRESH)).collect();
+            return Err(Refused::with(Detail::Grants(words.join(", ").into()), Refusal::GrantType));
+        };
         let client = self.authenticate(&call, &query, &form, endpoint, record).await?;
-        let audience = audience(&call, issuer, client, &query, &form)?;
-        let requested = one_of(&query, &form, "scope")?;
-        let scope = granted(client, requested, record)?;
-        let binding = self.binding(&call, client, unix_seconds(record.time)).await?;
-        Ok(issue(issuer, endpoint, &TokenGrant { client, audience, scope, binding, known })?)
+        if !client.grant_types.contains(&kind) {
+            return Err(Refusal::UnauthorizedClient.into());
+        }
+        let request = TokenRequest { call: &call, query: &query, form: &form, endpoint, issuer, known, checked };
+        match kind {
+            GrantType::ClientCredentials => self.client_credentials(&request, client, record).await,
+            GrantType::TokenExchange => Box::pin(self.exchange_token(&request, client, record)).await,
+            GrantType::JwtBearer => Box::pin(self.take_assertion(&request, client, record)).await,
+        }
     }
 
     /// Counts an invalid refresh token of somebody who presents nothing else. A valid one has passed before: nobody can
@@ -96,17 +104,44 @@ impl Gateway {
     }
 }
 
-/// The audience of the token: the one named resource (RFC 8707 section 2), or the usual audience.
-fn audience(call: &Call<'_>, issuer: &Issuer, client: &Client, query: &Form, form: &Form) -> Result<Arc<str>, Refusal> {
-    let usual = call.audience(issuer);
-    // It may stand there twice, and a token is for one all the same.
-    let Some(named) = one_of(query, form, "resource").map_err(|_| Refusal::ResourceNotAllowed)? else {
-        return Ok(usual);
-    };
-    // Where an audience is set apart, nothing is issued for others.
-    let others = if call.audience_apart().is_some() { &[][..] } else { &client.audiences };
-    let is_allowed = *usual == *named || others.iter().any(|known| known == named);
-    if is_allowed { Ok(named.into()) } else { Err(Refusal::ResourceNotAllowed) }
+/// A token request of a client, read.
+struct TokenRequest<'r> {
+    call: &'r Call<'r>,
+    query: &'r Form,
+    form: &'r Form,
+    endpoint: &'r AccessToken,
+    issuer: &'r Issuer,
+    /// The number of the last revocation rule that was given before the client is proved.
+    known: u64,
+    /// The number up to which every rule was known here by then.
+    checked: u64,
+}
+
+impl TokenRequest<'_> {
+    /// A parameter in the query or in the body.
+    fn parameter(&self, name: &'static str) -> Result<Option<&str>, Refused> {
+        one_of(self.query, self.form, name)
+    }
+
+    /// The audience of the token: the one that these parameters name (RFC 8707 section 2, RFC 8693 section 2.1), or the
+    /// usual one.
+    fn audience(&self, client: &Client, names: &[&'static str]) -> Result<Arc<str>, Refusal> {
+        let usual = self.call.audience(self.issuer);
+        let mut named = None;
+        for name in names {
+            // It may stand there twice, and a token is for one all the same.
+            let value = self.parameter(name).map_err(|_| Refusal::ResourceNotAllowed)?;
+            if value.is_some() && named.is_some_and(|named| Some(named) != value) {
+                return Err(Refusal::ResourceNotAllowed);
+            }
+            named = value.or(named);
+        }
+        let Some(named) = named else { return Ok(usual) };
+        // Where an audience is set apart, nothing is issued for others.
+        let others = if self.call.audience_apart().is_some() { &[][..] } else { &client.audiences };
+        let is_allowed = *usual == *named || others.iter().any(|known| known == named);
+        if is_allowed { Ok(named.into()) } else { Err(Refusal::ResourceNotAllowed) }
+    }
 }
 
 fn granted(client: &Client, requested: Option<&str>, record: &mut Record) -> Result<String, Refused> {
@@ -120,67 +155,6 @@ fn granted(client: &Client, requested: Option<&str>, record: &mut Record) -> Res
     }
     scopes.dedup();
     Ok(scopes.join(" "))
-}
-
-/// The contents of an access token.
-struct TokenGrant<'a> {
-    client: &'a Client,
-    audience: Arc<str>,
-    /// Its scopes, separated by spaces.
-    scope: String,
-    /// The key or certificate that it is bound to.
-    binding: Option<Binding>,
-    /// The number of the last revocation rule before its client was proved.
-    known: u64,
-}
-
-/// The claims of an access token (RFC 9068 section 2.2).
-#[derive(Serialize)]
-struct AccessClaims<'a> {
-    iss: &'a str,
-    aud: &'a str,
-    sub: &'a str,
-    client_id: &'a str,
-    iat: u64,
-    nbf: u64,
-    exp: u64,
-    jti: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    scope: &'a str,
-    /// RFC 7800.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cnf: Option<Value>,
-    /// [`crate::auth::jwt::RULES`].
-    #[serde(rename = "wg_rules")]
-    rules: u64,
-}
-
-fn issue(issuer: &Issuer, endpoint: &AccessToken, grant: &TokenGrant<'_>) -> Result<Response<ResponseBody>, Refusal> {
-    let TokenGrant { client, audience, scope, binding, known } = grant;
-    let lifetime = client.lifetime.unwrap_or(endpoint.lifetime);
-    let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = issued.as_secs();
-    let claims = AccessClaims {
-        iss: &issuer.url,
-        aud: audience,
-        sub: &client.id,
-        client_id: &client.id,
-        iat: now,
-        nbf: now,
-        exp: now.saturating_add(lifetime),
-        jti: &token_id(),
-        scope,
-        cnf: binding.as_ref().map(Binding::confirmation),
-        rules: *known,
-    };
-    let kind = Binding::token_type(binding.as_ref());
-    let token = issuer.keys.sign("at+jwt", &claims, now).map_err(|_| Refusal::Internal)?;
-    let (issued_at, expires_in) = times(issued, lifetime, endpoint.number_style);
-    let shown = json!(if scope.is_empty() { "client_credentials" } else { scope.as_str() });
-    let id = json!(&*client.id);
-    Ok(json_response(format!(
-        r#"{{"token_type":"{kind}","issued_at":{issued_at},"client_id":{id},"access_token":"{token}","scope":{shown},"expires_in":{expires_in}}}"#
-    )))
 }
 
 /// A refusal in the form of RFC 6749 section 5.2.
@@ -215,37 +189,4 @@ pub(crate) fn error_response(refused: &Refused) -> Response<ResponseBody> {
     }
     error::advise(headers, refused, status);
     response
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may panic")]
-mod tests {
-    use super::*;
-    use crate::auth::jwt::RULES;
-
-    #[test]
-    fn what_a_token_does_not_have_it_does_not_name() {
-        let plain = AccessClaims {
-            iss: "us",
-            aud: "api",
-            sub: "asapp",
-            client_id: "asapp",
-            iat: 1,
-            nbf: 1,
-            exp: 2,
-            jti: "id",
-            scope: "",
-            cnf: None,
-            rules: 7,
-        };
-        let claims = serde_json::to_value(&plain).unwrap();
-        assert_eq!(
-            claims,
-            json!({ "iss": "us", "aud": "api", "sub": "asapp", "client_id": "asapp", "iat": 1, "nbf": 1, "exp": 2,
-                "jti": "id", RULES: 7 })
-        );
-        let bound = AccessClaims { scope: "a b", cnf: Some(json!({ "jkt": "x" })), ..plain };
-        let claims = serde_json::to_value(&bound).unwrap();
-        assert_eq!((&claims["scope"], &claims["cnf"]["jkt"]), (&json!("a b"), &json!("x")));
-    }
 }
