@@ -6,6 +6,7 @@
 pub mod algorithm;
 pub mod claims;
 pub mod confirmation;
+pub mod delegation;
 pub mod forwarded_claims;
 pub mod jwk_set;
 pub mod jws;
@@ -26,6 +27,7 @@ use crate::state::account_stamp::AccountStamp;
 use crate::state::session::SessionDigest;
 use claims::{ClaimPath, ClaimRule};
 use confirmation::Binding;
+use delegation::Delegation;
 use forwarded_claims::{ForwardableClaims, ForwardedClaims};
 use jwk_set::JwkSet;
 use jws::{Jws, Members, plain_type};
@@ -160,6 +162,8 @@ pub struct Claims {
     pub binding: Option<Binding>,
     /// [`ACCOUNT`], only of our own tokens: the account that it was given to.
     pub account: Option<AccountStamp>,
+    /// Who acts for the customer, or may.
+    pub delegation: Option<Box<Delegation>>,
     /// Claims that backends may be told; `None` where the issuer's entry lists none.
     pub forwarded: Option<Arc<ForwardedClaims>>,
 }
@@ -365,6 +369,7 @@ impl Verifier {
                 Some(text) if self.reads_client => Some(AccountStamp::parse(&text).ok_or(TokenFault::Malformed)?),
                 _ => None,
             },
+            delegation: Delegation::read(claims, self.reads_client)?,
             forwarded: self.forwardable.as_ref().map(|forwardable| forwardable.read(claims)),
         })
     }

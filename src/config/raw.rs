@@ -46,7 +46,7 @@ pub use file_path::{CREDENTIALS, FilePath};
 pub use forward_auth::ForwardAuth;
 pub use http1_options::{HeaderCase, Tolerated};
 pub use issuing::{
-    AccessToken, Accounts, Attempts, Cookie, Identifier, IdentifierMode, Issue, Issuer, Login, LoginDenial,
+    AccessToken, Accounts, Attempts, Cookie, Exchange, Identifier, IdentifierMode, Issue, Issuer, Login, LoginDenial,
     NumberStyle, RateLimit, Refresh, SameSite,
 };
 pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsVersion};
