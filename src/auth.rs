@@ -40,6 +40,7 @@ use credentials::api_key::ApiKeys;
 pub use credentials::api_key::{ApiKey, ApiKeyVersion};
 use credentials::cookie::CookieKeys;
 use credentials::{CredentialPlaces, PresentedCustomer, after_scheme, cookies, readable, single, text_of, with_proof};
+use customer::ProvedClient;
 use introspection::Inspected;
 use jwt::{TokenKind, Verifier};
 pub use requirements::{ApiKeyHeader, CustomerTokenSource, DpopRequirement, Requirements};
@@ -167,7 +168,7 @@ impl Authenticator {
         if let Some(access) = &access {
             // Where the rest shows that somebody else has it, it is known whose it is.
             caller.client = Some(Arc::clone(&access.client));
-            if key_client.is_some_and(|client| client != access.client) {
+            if key_client.as_ref().is_some_and(|client| *client != access.client) {
                 refuse(Refusal::ApiKey(ApiKeyFault::Client))?;
             }
             if access.binding.is_some() || requirements.proof != DpopRequirement::None {
@@ -180,7 +181,11 @@ impl Authenticator {
             }
         }
         if requirements.customer {
-            match self.customer(&presented, requirements.isolated_audience.as_deref(), context) {
+            let client = ProvedClient {
+                id: access.as_ref().map(|access| &access.client).or(key_client.as_ref()).map(|client| &**client),
+                binding: access.as_ref().and_then(|access| access.binding),
+            };
+            match self.customer(&presented, requirements, client, context) {
                 Ok((customer, claims)) => {
                     caller.claims = claims;
                     caller.previous = self.previous_of(&customer, context.now);

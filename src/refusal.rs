@@ -50,6 +50,9 @@ pub enum TokenFault {
     Binding,
     /// Its account is gone, or has another password.
     Account,
+    /// A client acts by it for the customer, and another one presents it; or nobody may act, or somebody does already
+    /// (RFC 8693).
+    Actor,
 }
 
 /// Faults of an API key.
@@ -216,6 +219,8 @@ pub enum Refusal {
     ParameterMissing,
     /// A parameter is duplicate or contradictory.
     ParameterRepeated,
+    /// Token endpoint: a parameter that is not supported, or not with this value.
+    ParameterNotSupported,
     /// A secret in the query.
     SecretInQuery,
     /// Token endpoint: unsupported grant type.
@@ -302,6 +307,7 @@ macro_rules! token_word {
             TokenFault::Used => concat!($prefix, "_used"),
             TokenFault::Binding => concat!($prefix, "_binding"),
             TokenFault::Account => concat!($prefix, "_account"),
+            TokenFault::Actor => concat!($prefix, "_actor"),
         }
     };
 }
@@ -381,6 +387,7 @@ impl Refusal {
             Self::LoginLocked => "login_locked",
             Self::ParameterMissing => "parameter_missing",
             Self::ParameterRepeated => "parameter_repeated",
+            Self::ParameterNotSupported => "parameter_not_supported",
             Self::SecretInQuery => "secret_in_query",
             Self::GrantType => "grant_type",
             Self::UnknownClient => "unknown_client",

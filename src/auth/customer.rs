@@ -7,7 +7,9 @@ use super::context::{AuthContext, PendingLookup};
 use super::credentials::{PresentedCustomer, readable};
 use super::introspection::{Inspected, Inspection};
 use super::jwt::TokenKind;
+use super::jwt::confirmation::Binding;
 use super::jwt::forwarded_claims::ForwardedClaims;
+use super::requirements::Requirements;
 use super::token_binding::is_held_by_customer;
 use super::token_cache::CachedVerdict;
 use super::verdict::{Identity, VerifiedToken};
@@ -15,15 +17,26 @@ use crate::customer::Identifier;
 use crate::refusal::{Refusal, SessionFault, TokenFault};
 use crate::state::session::Found;
 
+/// The client of a request, where one is proved.
+#[derive(Clone, Copy, Default)]
+pub(super) struct ProvedClient<'c> {
+    /// Its id.
+    pub(super) id: Option<&'c str>,
+    /// The key that its token is bound to, and that it has shown.
+    pub(super) binding: Option<Binding>,
+}
+
 impl Authenticator {
     /// The customer of a request by its token, its session cookie, or both, and the claims that backends may be told.
     pub(super) fn customer(
         &self,
         presented: &PresentedCustomer<'_>,
-        isolated_audience: Option<&str>,
+        requirements: &Requirements,
+        client: ProvedClient<'_>,
         context: &mut AuthContext<'_>,
     ) -> Result<(Identifier, Option<Arc<ForwardedClaims>>), Refusal> {
         let mut claims = None;
+        let isolated_audience = requirements.isolated_audience.as_deref();
         let by_token = match &presented.token {
             Some(Ok(token)) => {
                 let found = self.customer_token(token.as_bytes(), context).map_err(Refusal::CustomerToken)?;
@@ -33,8 +46,20 @@ impl Authenticator {
                 } else {
                     Err(TokenFault::Audience)
                 };
-                if fits.is_ok() && (found.binding.is_some() || presented.with_proof) {
+                if let Some(delegate) = &found.delegate {
+                    context.known.client = Some(Arc::clone(&delegate.client));
+                    fits = fits.and_then(|()| delegate.is_for(requirements, client.id));
+                }
+                // A client that acts for the customer has shown the key already, with its own token.
+                let is_shown = found.delegate.is_some() && client.binding.is_some() && client.binding == found.binding;
+                if fits.is_ok() && (found.binding.is_some() || presented.with_proof) && !is_shown {
                     fits = is_held_by_customer(found.binding, token.as_bytes(), context);
+                }
+                let lacks = found.delegate.as_ref().and_then(|delegate| delegate.lacks(&requirements.scopes));
+                if fits.is_ok() && lacks.is_some() {
+                    context.known.lacks = lacks;
+                    context.known.customer = Some(found.customer);
+                    return Err(Refusal::Scope);
                 }
                 if let Err(fault) = fits {
                     context.known.customer = Some(found.customer);

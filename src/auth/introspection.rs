@@ -8,7 +8,7 @@ use super::context::PendingLookup;
 use super::credentials::readable;
 use super::jwt::{self, Compact, Verifier};
 use super::trusted_issuer::TrustedIssuer;
-use super::verdict::{Access, Identity, Marks, VerifiedToken};
+use super::verdict::{Access, Delegate, Identity, Marks, VerifiedToken};
 use crate::customer::Identifier;
 use crate::refusal::TokenFault;
 use crate::state::State;
@@ -58,6 +58,14 @@ impl Inspected {
     /// The subject of a rule that ends its login, where it names one.
     pub fn login(&self) -> Option<Subject> {
         self.marks.login.clone().map(Subject::Login)
+    }
+
+    /// The client that acts for the customer, where the token was given to one.
+    pub fn delegate(&self) -> Option<&Delegate> {
+        match &self.verdict {
+            VerifiedToken::Customer(Identity { delegate, .. }) => delegate.as_deref(),
+            VerifiedToken::Access(_) => None,
+        }
     }
 
     /// The customer of the token; `None` for a client's.
@@ -184,18 +192,49 @@ impl Authenticator {
             return Err(TokenFault::Account);
         }
         let customer = named(verifier, &claims.subject)?;
+        let delegate = match own {
+            Some(_) => self.delegate_of(&claims).inspect_err(|_| known.customer = Some(customer.clone()))?,
+            None => None,
+        };
         let isolated_audience = self.apart_of(&claims).cloned();
         let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token)
             .also_known_as(self.previous_of(&customer, now))
             .counted_for(isolated_audience.as_deref().unwrap_or(&self.audience));
         let (binding, forwarded) = (claims.binding, claims.forwarded.clone());
-        let verdict = VerifiedToken::Customer(Identity { customer, isolated_audience, binding, claims: forwarded });
+        let verdict =
+            VerifiedToken::Customer(Identity { customer, isolated_audience, binding, claims: forwarded, delegate });
         revocations.note(marks.issued, now);
         if marks.are_revoked(&verdict, revocations) {
             known.customer = verdict.customer().cloned();
             return Err(TokenFault::Revoked);
         }
         Ok(Inspected { verdict, marks, claims, issuer: verifier.issuer().to_owned() })
+    }
+
+    /// The client that acts by a customer's token of ours, where it was given to one: as that is configured now. Others are
+    /// for the usual audience, or one that is set apart.
+    fn delegate_of(&self, claims: &jwt::Claims) -> Result<Option<Arc<Delegate>>, TokenFault> {
+        let is_apart = self.apart_of(claims).is_some();
+        let Some(delegation) = &claims.delegation else {
+            let is_usual = is_apart || *claims.audience == *self.audience;
+            return if is_usual { Ok(None) } else { Err(TokenFault::Audience) };
+        };
+        let id = delegation.client().ok_or(TokenFault::Malformed)?;
+        let client = self.clients.get(id).ok_or(TokenFault::UnknownClient)?;
+        if !is_apart && !client.audiences.contains(&claims.audience) {
+            return Err(TokenFault::Audience);
+        }
+        let is_own = |issuer: &str| self.own.as_ref().is_some_and(|own| own.issuer() == issuer);
+        let given_for = delegation.given_for.as_deref().ok_or(TokenFault::Malformed)?;
+        if !is_own(given_for) && self.trusted.find(given_for).is_none() {
+            return Err(TokenFault::Issuer);
+        }
+        let granted = claims.scope.as_deref().unwrap_or_default().split(' ').map(str::to_owned);
+        Ok(Some(Arc::new(Delegate {
+            client: Arc::from(&*client.id),
+            audience: claims.audience.as_str().into(),
+            scopes: granted.filter(|scope| client.scopes.contains(scope)).collect(),
+        })))
     }
 
     /// The refresh tokens of the login of a customer's token that is no longer good: they may live on. `None` where the token

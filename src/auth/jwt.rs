@@ -6,6 +6,7 @@
 pub mod algorithm;
 pub mod claims;
 pub mod confirmation;
+pub mod delegation;
 pub mod forwarded_claims;
 pub mod jwk_set;
 pub mod jws;
@@ -24,6 +25,7 @@ use crate::refusal::TokenFault;
 use crate::state::account_stamp::AccountStamp;
 use crate::state::session::SessionDigest;
 use confirmation::Binding;
+use delegation::Delegation;
 use forwarded_claims::ForwardedClaims;
 use jwk_set::JwkSet;
 use jws::{Jws, Members};
@@ -139,6 +141,8 @@ pub struct Claims {
     pub binding: Option<Binding>,
     /// [`ACCOUNT`], only of our own tokens: the account that it was given to.
     pub account: Option<AccountStamp>,
+    /// Who acts for the customer, or may.
+    pub delegation: Option<Box<Delegation>>,
     /// Claims that backends may be told; `None` where the issuer's entry lists none.
     pub forwarded: Option<Arc<ForwardedClaims>>,
 }

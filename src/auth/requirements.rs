@@ -20,7 +20,7 @@ pub struct Requirements {
     pub api_key: bool,
     /// The header of the API key.
     pub api_key_header: ApiKeyHeader,
-    /// The audience that the access token must have.
+    /// The audience that the access token must have, and the token by which a client acts for a customer.
     pub audience: String,
     /// Requirement of a DPoP proof.
     pub proof: DpopRequirement,

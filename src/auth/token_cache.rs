@@ -117,8 +117,13 @@ mod tests {
 
     fn keep(verified: &mut VerifiedTokens, token: &str, ends: u64) {
         let customer = Identifier::from_store("t1-x");
-        let verdict =
-            VerifiedToken::Customer(Identity { customer, isolated_audience: None, binding: None, claims: None });
+        let verdict = VerifiedToken::Customer(Identity {
+            customer,
+            isolated_audience: None,
+            binding: None,
+            claims: None,
+            delegate: None,
+        });
         let marks = Marks {
             id: "id".into(),
             earlier_id: Some("earlier".into()),
@@ -126,6 +131,7 @@ mod tests {
             issued: Some(Issued { at: 100, number: None }),
             also: None,
             audience: "api".into(),
+            ends_with: [Subject::Client("asapp".into()), Subject::Token("given for".into())].into(),
         };
         verified.keep(TokenKind::Customer, token, CachedVerdict::new(ends, verdict, marks, 0));
     }
@@ -136,9 +142,15 @@ mod tests {
 
     #[test]
     fn a_verdict_is_held_against_every_rule_that_comes_after_it() {
-        for (kind, name) in
-            [("token", "id"), ("token", "earlier"), ("login", "login"), ("customer", "t1-x"), ("customer", "t1-x api")]
-        {
+        for (kind, name) in [
+            ("token", "id"),
+            ("token", "earlier"),
+            ("login", "login"),
+            ("customer", "t1-x"),
+            ("customer", "t1-x api"),
+            ("client", "asapp"),
+            ("token", "given for"),
+        ] {
             let (mut verified, rules) = (VerifiedTokens::default(), Revocations::default());
             keep(&mut verified, "a.b.c", 1_000);
             let found = || verified.find(TokenKind::Customer, b"a.b.c", 1, &rules).is_some();

@@ -7,9 +7,11 @@ use super::credentials::api_key;
 use super::jwt::Claims;
 use super::jwt::confirmation::Binding;
 use super::jwt::forwarded_claims::ForwardedClaims;
+use super::requirements::Requirements;
 use super::tls::certificate::CertificateName;
 use crate::customer::Identifier;
 use crate::hex::hex;
+use crate::refusal::TokenFault;
 use crate::state::revocation::{Issued, Revocations, Subject};
 
 /// Verdict on a verified token.
@@ -49,11 +51,7 @@ pub struct Access {
 impl Access {
     /// The scopes among these that the token lacks, separated by spaces; `None` where it has all.
     pub(super) fn lacks(&self, scopes: &[String]) -> Option<Box<str>> {
-        if scopes.iter().all(|scope| self.scopes.contains(scope)) {
-            return None;
-        }
-        let lacks = scopes.iter().filter(|scope| !self.scopes.contains(scope));
-        Some(lacks.map(String::as_str).collect::<Vec<_>>().join(" ").into())
+        lacking(&self.scopes, scopes)
     }
 }
 
@@ -68,6 +66,45 @@ pub struct Identity {
     pub binding: Option<Binding>,
     /// Claims that backends may be told; `None` where the issuer's entry lists none.
     pub claims: Option<Arc<ForwardedClaims>>,
+    /// The client that acts for the customer, where the token was given to one.
+    pub delegate: Option<Arc<Delegate>>,
+}
+
+/// A client that acts for a customer by a token of its own (RFC 8693), and how far.
+#[derive(Debug)]
+pub struct Delegate {
+    /// The client.
+    pub client: Arc<str>,
+    /// The audience of the token.
+    pub audience: Box<str>,
+    /// Its scopes.
+    pub scopes: Box<[String]>,
+}
+
+impl Delegate {
+    /// Checks that the token is for this route, and, where a client is proved too, that it is the one that acts.
+    pub(super) fn is_for(&self, requirements: &Requirements, client: Option<&str>) -> Result<(), TokenFault> {
+        if requirements.audience != *self.audience {
+            return Err(TokenFault::Audience);
+        }
+        if client.is_some_and(|client| *client != *self.client) {
+            return Err(TokenFault::Actor);
+        }
+        Ok(())
+    }
+
+    /// The scopes among these that the token lacks, separated by spaces; `None` where it has all.
+    pub(super) fn lacks(&self, scopes: &[String]) -> Option<Box<str>> {
+        lacking(&self.scopes, scopes)
+    }
+}
+
+fn lacking(has: &[String], scopes: &[String]) -> Option<Box<str>> {
+    if scopes.iter().all(|scope| has.contains(scope)) {
+        return None;
+    }
+    let lacks = scopes.iter().filter(|scope| !has.contains(scope));
+    Some(lacks.map(String::as_str).collect::<Vec<_>>().join(" ").into())
 }
 
 /// Marks by which a token can be revoked, beside its owner.
@@ -85,6 +122,8 @@ pub struct Marks {
     pub also: Option<Identifier>,
     /// Whom it is for, where a customer's logins are ended for one audience only.
     pub audience: Box<str>,
+    /// What else ends it: it was given for another token, and is of a client.
+    pub ends_with: Box<[Subject]>,
 }
 
 impl Marks {
@@ -108,7 +147,15 @@ impl Marks {
             issued: claims.issued_at.map(|at| Issued { at, number: claims.rules.filter(|_| own) }),
             also: None,
             audience: claims.audience.as_str().into(),
+            ends_with: claims.delegation.as_ref().map(|known| known.ends_with.as_slice().into()).unwrap_or_default(),
         }
+    }
+
+    /// The subjects of all rules that end the token, beside those about its owner.
+    pub fn subjects(&self) -> Vec<Subject> {
+        let Self { id, earlier_id, login, issued: _, also: _, audience: _, ends_with } = self;
+        let ids = [Some(id), earlier_id.as_ref()].into_iter().flatten().cloned().map(Subject::Token);
+        ids.chain(login.clone().map(Subject::Login)).chain(ends_with.iter().cloned()).collect()
     }
 
     /// It counts as one for this audience.
@@ -142,5 +189,6 @@ impl Marks {
                 .flatten()
                 .any(|id| covered(&Subject::Token(id.clone())))
             || self.login.as_ref().is_some_and(|login| covered(&Subject::Login(login.clone())))
+            || self.ends_with.iter().any(covered)
     }
 }

@@ -48,8 +48,8 @@ pub use file_path::{CREDENTIALS, FilePath};
 pub use forward_auth::ForwardAuth;
 pub use http1_options::{HeaderCase, Tolerated};
 pub use issuing::{
-    AccessToken, Attempts, Cookie, Identifier, IdentifierMode, Issue, Issuer, Login, NumberStyle, RateLimit, Refresh,
-    SameSite,
+    AccessToken, Attempts, Cookie, Exchange, Identifier, IdentifierMode, Issue, Issuer, Login, NumberStyle, RateLimit,
+    Refresh, SameSite,
 };
 pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsVersion};
 pub use matcher::{Matcher, WeightedBackend};

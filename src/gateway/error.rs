@@ -84,7 +84,13 @@ impl Refused {
                 let what = match self.refusal {
                     R::ParameterMissing | R::ClientAuthenticationMissing => "is missing",
                     R::ParameterRepeated => "is repeated or contradictory",
+                    R::ParameterNotSupported => "is not supported, or not with this value",
                     R::SecretInQuery => "must not be sent in the query",
+                    R::CustomerToken(TokenFault::NoKeys) => return row,
+                    R::CustomerToken(TokenFault::Actor) => "is a token for which this client must not act",
+                    R::CustomerToken(TokenFault::Binding) => "is bound to a key that is not proved",
+                    R::CustomerToken(TokenFault::Expired) => "has expired",
+                    R::CustomerToken(_) => "is not a valid token of a customer",
                     _ => return row,
                 };
                 format!("The parameter {name} {what}.")
@@ -154,6 +160,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::Json => (400, "400-03", "The body must be a JSON object without duplicate members."),
         R::ParameterMissing => (400, "400-04", "A parameter is missing."),
         R::ParameterRepeated => (400, "400-04", "A parameter is repeated or contradictory."),
+        R::ParameterNotSupported => (400, "400-04", "A parameter is not supported, or not with this value."),
         R::SecretInQuery => (400, "400-04", "Secrets must not be sent in the query."),
         R::GrantType => (400, "400-05", "The grant type is not supported."),
         R::RefreshToken | R::RefreshTokenReused => (400, "400-07", "The refresh token is not valid."),
@@ -373,7 +380,7 @@ mod tests {
         // Heads and bodies that are not HTTP as they should be or have two readings, credentials too many, parameters, and
         // per kind of credential one that is missing.
         let known =
-            [("400-01", 6), ("400-02", 2), ("400-04", 4), ("401-11", 2), ("401-13", 3), ("401-15", 2), ("403-01", 2)];
+            [("400-01", 6), ("400-02", 2), ("400-04", 5), ("401-11", 2), ("401-13", 3), ("401-15", 2), ("403-01", 2)];
         assert_eq!(several, known, "{messages:?}");
     }
 

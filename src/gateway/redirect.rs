@@ -32,7 +32,8 @@ pub(super) fn to_https<B>(base: &str, request: &Request<B>, credentials: &FieldS
 }
 
 /// Parameters that carry a credential (RFC 6749 and 7523, RFC 6750 section 2.3).
-const CREDENTIALS: [&str; 5] = ["client_secret", "client_assertion", "password", "refresh_token", "access_token"];
+const CREDENTIALS: [&str; 7] =
+    ["client_secret", "client_assertion", "password", "refresh_token", "access_token", "subject_token", "assertion"];
 
 /// True if a parameter of the query has the name of a credential.
 fn has_credential(query: Option<&str>) -> bool {

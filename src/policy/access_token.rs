@@ -15,6 +15,8 @@ pub struct AccessToken {
     pub grant_types: Vec<GrantType>,
     /// Lifetime of a token, in seconds.
     pub lifetime: u64,
+    /// Longest lifetime of a token by which a client acts for a customer, in seconds.
+    pub exchange_lifetime: u64,
     /// JSON type of numbers in responses.
     pub number_style: NumberStyle,
     /// Rate limit of failed verifications of one client, from all addresses together.
@@ -30,6 +32,7 @@ impl AccessToken {
         Self {
             grant_types: grant_types(raw),
             lifetime: token.lifetime.as_secs(),
+            exchange_lifetime: token.exchange.lifetime.as_secs(),
             number_style: token.number_style,
             limit: token.limits,
             attempts: costs(&token.attempts),

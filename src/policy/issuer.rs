@@ -197,7 +197,7 @@ fn longest_life(raw: &Raw) -> u64 {
 impl Issuer {
     /// Checks the customers' tokens that this gateway has signed.
     pub(super) fn customer_verifier(&self, raw: &Raw) -> Verifier {
-        let audiences = self.audiences(raw);
+        let audiences = self.all_audiences(raw);
         let forwarded = raw.login.as_ref().map(|login| &login.forward_claims[..]).unwrap_or_default();
         Verifier::own(TokenKind::Customer, self.url.clone(), audiences, self.keys.key_set(), self.clock_skew)
             .forwarding(forwarded)
@@ -211,11 +211,17 @@ impl Issuer {
 
     /// Checks the access tokens that this gateway has signed, whomever of us they are for: each route wants its own.
     pub(super) fn access_verifier(&self, raw: &Raw) -> Verifier {
+        let audiences = self.all_audiences(raw);
+        Verifier::own(TokenKind::Access, self.url.clone(), audiences, self.keys.key_set(), self.clock_skew)
+    }
+
+    /// The audiences of all tokens: also those that only clients may ask for.
+    fn all_audiences(&self, raw: &Raw) -> Vec<String> {
         let mut audiences = self.audiences(raw);
         audiences.extend(raw.clients.iter().flat_map(|client| client.audiences.iter().cloned()));
         audiences.extend(raw.routes.iter().filter_map(|route| route.audience.clone()));
         audiences.sort_unstable();
         audiences.dedup();
-        Verifier::own(TokenKind::Access, self.url.clone(), audiences, self.keys.key_set(), self.clock_skew)
+        audiences
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub(crate) const TOKEN_FAULTS: [TokenFault; 21] = [
+pub(crate) const TOKEN_FAULTS: [TokenFault; 22] = [
     TokenFault::Missing,
     TokenFault::TooLong,
     TokenFault::Malformed,
@@ -24,6 +24,7 @@ pub(crate) const TOKEN_FAULTS: [TokenFault; 21] = [
     TokenFault::Used,
     TokenFault::Binding,
     TokenFault::Account,
+    TokenFault::Actor,
 ];
 
 #[test]
@@ -89,6 +90,7 @@ pub(crate) fn all() -> Vec<Refusal> {
         R::LoginLocked,
         R::ParameterMissing,
         R::ParameterRepeated,
+        R::ParameterNotSupported,
         R::SecretInQuery,
         R::GrantType,
         R::UnknownClient,

@@ -171,6 +171,7 @@ fn a_right_token_gives_its_claims() {
     let expected = Claims {
         binding: None,
         account: None,
+        delegation: None,
         forwarded: None,
         login: None,
         family: None,

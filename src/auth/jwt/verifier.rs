@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::claims::{ClaimPath, ClaimRule};
 use super::confirmation::Binding;
+use super::delegation::Delegation;
 use super::forwarded_claims::ForwardableClaims;
 use super::jwk_set::JwkSet;
 use super::jws::{Members, plain_type};
@@ -239,6 +240,7 @@ impl Verifier {
                 Some(text) if self.reads_client => Some(AccountStamp::parse(&text).ok_or(TokenFault::Malformed)?),
                 _ => None,
             },
+            delegation: Delegation::read(claims, self.reads_client)?,
             forwarded: self.forwardable.as_ref().map(|forwardable| forwardable.read(claims)),
         })
     }

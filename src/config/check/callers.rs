@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::super::raw::{ApiKey, Client, Jwks};
+use super::super::raw::{ApiKey, Client, Exchange, Jwks};
 use super::super::scalar::Duration;
 use super::{Check, grammar};
 use crate::key_validity::{self, Validity};
@@ -64,6 +64,9 @@ impl Check<'_> {
         for (index, audience) in client.audiences.iter().enumerate() {
             self.not_blank(&format!("{at}.audiences[{index}]"), audience);
         }
+        if let Some(kinds) = &client.grant_types {
+            self.not_empty(&format!("{at}.grant_types"), kinds, "name one, such as client_credentials");
+        }
         if let Some(lifetime) = client.lifetime {
             self.some_time(&format!("{at}.lifetime"), lifetime);
             self.at_most_400_days(&format!("{at}.lifetime"), lifetime);
@@ -117,6 +120,15 @@ impl Check<'_> {
             self.add(&format!("{at}.jwks"), message, "add `issuer`");
         }
         self.certificates_of(at, client);
+    }
+
+    pub(super) fn exchange(&mut self, exchange: &Exchange) {
+        let at = "access_token.exchange.lifetime";
+        self.some_time(at, exchange.lifetime);
+        if exchange.lifetime > Duration::seconds(3600) {
+            let message = "these tokens are for the one call that follows, and no refresh is needed for them";
+            self.add(at, message, "write at most 1h");
+        }
     }
 
     pub(super) fn scope(&mut self, at: &str, scope: &str) {

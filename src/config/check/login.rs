@@ -5,7 +5,7 @@ use super::super::scalar::Duration;
 use super::{Check, grammar};
 
 /// Claims that the gateway writes itself.
-const OWN_CLAIMS: [&str; 13] = [
+pub(super) const OWN_CLAIMS: [&str; 18] = [
     "iss",
     "sub",
     "aud",
@@ -17,7 +17,12 @@ const OWN_CLAIMS: [&str; 13] = [
     "refresh_family",
     "client_id",
     "scope",
+    "act",
+    "may_act",
+    "cnf",
     "wg_account",
+    "wg_ends_with",
+    "wg_given_for",
     "wg_rules",
 ];
 

@@ -252,6 +252,9 @@ pub struct AccessToken {
     /// Lifetime of an access token.
     #[serde(default = "default_lifetime")]
     pub lifetime: Duration,
+    /// Tokens for clients that hand in a customer's token.
+    #[serde(default)]
+    pub exchange: Exchange,
     /// JSON type of `issued_at` and `expires_in`.
     #[serde(default)]
     pub number_style: NumberStyle,
@@ -261,6 +264,20 @@ pub struct AccessToken {
     /// Lockout after wrong secrets and assertions. A right assertion or certificate passes whatever failed before.
     #[serde(default)]
     pub attempts: Attempts,
+}
+
+/// Tokens by which a client acts for a customer (RFC 8693, RFC 7523).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Exchange {
+    /// Their longest lifetime. They never live longer than the token that was handed in. At most 1h.
+    pub lifetime: Duration,
+}
+
+impl Default for Exchange {
+    fn default() -> Self {
+        Self { lifetime: Duration::seconds(300) }
+    }
 }
 
 fn default_token_path() -> String {

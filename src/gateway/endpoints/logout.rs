@@ -186,6 +186,8 @@ impl Ending<'_> {
         let auth = &self.policy.auth;
         let fault = match auth.inspect_customer(token, self.now, self.state, Purpose::End, &mut self.known).await {
             Ok(token) if !auth.is_for(&token.claims, self.isolated_audience.as_deref()) => TokenFault::Audience,
+            // A client acts by it, which is not for the customer to hold: the client revokes it, and the customer logs out.
+            Ok(token) if token.delegate().is_some() => TokenFault::Actor,
             Ok(token) => {
                 self.rules.push(end_of(&token, Some(self.login), self.state, self.now).await?);
                 self.customers.extend(token.customer().cloned());

@@ -137,6 +137,7 @@ impl Gateway {
 fn is_within(token: &Inspected, reach: TokenReach, client: &Client) -> bool {
     match &token.verdict {
         VerifiedToken::Access(access) => *access.client == *client.id,
+        VerifiedToken::Customer(Identity { delegate: Some(delegate), .. }) => *delegate.client == *client.id,
         VerifiedToken::Customer(..) => reach == TokenReach::All,
     }
 }
@@ -147,6 +148,9 @@ fn described(token: &Inspected) -> Value {
     let (kind, subject, scopes) = match &token.verdict {
         VerifiedToken::Access(access) => {
             (Binding::token_type(access.binding.as_ref()), &*access.client, access.scopes.join(" "))
+        }
+        VerifiedToken::Customer(Identity { customer, delegate: Some(delegate), binding, .. }) => {
+            (Binding::token_type(binding.as_ref()), customer.as_str(), delegate.scopes.join(" "))
         }
         VerifiedToken::Customer(Identity { customer, .. }) => ("JWT", customer.as_str(), String::new()),
     };
@@ -160,6 +164,7 @@ fn described(token: &Inspected) -> Value {
         ("client_id", claims.client_id.as_deref().map(Value::from)),
         ("scope", Some(scopes).filter(|scopes| !scopes.is_empty()).map(Value::from)),
         ("cnf", claims.binding.as_ref().map(Binding::confirmation)),
+        ("act", token.delegate().map(|delegate| json!({ "sub": &*delegate.client }))),
     ];
     for (name, value) in more.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         answer[name] = value;

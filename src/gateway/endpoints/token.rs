@@ -23,7 +23,7 @@ use crate::gateway::request::call::Call;
 use crate::gateway::response::body::ResponseBody;
 use crate::hex::hex;
 use crate::policy::{AccessToken, Issuer};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, TokenFault};
 use crate::state::refresh_token::RefreshToken;
 
 /// The route name in log and metrics.
@@ -157,6 +157,13 @@ fn granted(client: &Client, requested: Option<&str>, record: &mut Record) -> Res
     Ok(scopes.join(" "))
 }
 
+/// RFC 8693 section 2.2.2: a subject token that is not good makes the request invalid; RFC 7521 section 4.1.1: an assertion
+/// is a grant.
+fn word_of_customer_token(fault: TokenFault, refused: &Refused) -> &'static str {
+    let is_assertion = matches!(refused.detail.as_deref(), Some(Detail::Parameter(jwt_bearer::ASSERTION)));
+    if is_assertion || fault == TokenFault::Binding { "invalid_grant" } else { "invalid_request" }
+}
+
 /// A refusal in the form of RFC 6749 section 5.2.
 pub(crate) fn error_response(refused: &Refused) -> Response<ResponseBody> {
     let row = refused.row();
@@ -167,6 +174,7 @@ pub(crate) fn error_response(refused: &Refused) -> Response<ResponseBody> {
             (row.status, "temporarily_unavailable")
         }
         Refusal::GrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
+        Refusal::CustomerToken(fault) => (StatusCode::BAD_REQUEST, word_of_customer_token(fault, refused)),
         Refusal::UnauthorizedClient => (StatusCode::BAD_REQUEST, "unauthorized_client"),
         Refusal::ScopeNotAllowed => (StatusCode::BAD_REQUEST, "invalid_scope"),
         Refusal::ResourceNotAllowed => (StatusCode::BAD_REQUEST, "invalid_target"),
